@@ -1,0 +1,38 @@
+# Each target sets up what it needs by itself and is quick the second time.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+INSTALL := scripts/install $(PYTHON) $(VENV)
+
+.PHONY: demo test check bench clean
+
+demo: $(VENV)/.stamp-base
+	$(BIN)/python examples/wordcount.py
+
+test: $(VENV)/.stamp-dev
+	$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
+
+check: $(VENV)/.stamp-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/test_tidy.py
+
+bench: $(VENV)/.stamp-bench
+	$(BIN)/python -m bench $(ARGS)
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage dist
+
+$(VENV)/.stamp-base: pyproject.toml constraints.txt scripts/install
+	$(INSTALL) .
+	touch $@
+
+$(VENV)/.stamp-dev: pyproject.toml constraints.txt scripts/install
+	$(INSTALL) .[dev,examples]
+	touch $@ $(VENV)/.stamp-base
+
+$(VENV)/.stamp-bench: pyproject.toml constraints.txt scripts/install
+	$(INSTALL) .[bench]
+	touch $@

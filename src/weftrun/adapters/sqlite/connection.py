@@ -1,0 +1,181 @@
+"""One SQLite connection to a Journal: opening, the write lock, and the one place where a driver's error is translated.
+
+Nothing here knows what a Run is.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import apsw
+
+from weftrun.adapters.sqlite.statements import SQL
+from weftrun.model.errors import CommitUnknown, JournalBusy, JournalCorrupt, JournalError, JournalFull
+
+PAUSE_MIN_S = 0.0001
+PAUSE_MAX_S = 0.0005
+
+
+class Jitter(Protocol):
+    """What is drawn between two tries for the write lock (port Entropy)."""
+
+    def jitter(self, name: str) -> float:
+        """Return a number from 0 to 1 for the purpose `name`."""
+
+
+class Turn:
+    """How a connection waits for the write lock.
+
+    SQLite's own busy handler backs off to 100 ms and starves the third process; short waits with jitter are fair.
+
+    Args:
+        patience_s: how long to try before `JournalBusy`, in seconds; 0 tries once.
+        pause: stops the thread for so many seconds.
+    """
+
+    def __init__(self, entropy: Jitter, pause: Callable[[float], None], patience_s: float) -> None:
+        self._entropy = entropy
+        self._pause = pause
+        self._patience_s = patience_s
+
+    def tries(self) -> Iterator[None]:
+        """Yield once at once, and then after each pause until the patience is used up."""
+        yield
+        waited_s = 0.0
+        while waited_s < self._patience_s:
+            pause_s = PAUSE_MIN_S + (PAUSE_MAX_S - PAUSE_MIN_S) * self._entropy.jitter("write lock")
+            self._pause(pause_s)
+            waited_s += pause_s
+            yield
+
+
+@contextmanager
+def translated(path: Path, doing: str) -> Iterator[None]:
+    """Raise errors of this project instead of the driver's. `doing` completes "while …"."""
+    try:
+        yield
+    except apsw.FullError:
+        raise JournalFull(
+            f"No room is left on the disk of {path} while {doing}. Make room; it is tried again."
+        ) from None
+    except (apsw.BusyError, apsw.LockedError):
+        raise JournalBusy(
+            f"{path} is locked by another process while {doing}. Try again, or end that process."
+        ) from None
+    except apsw.NotADBError:
+        raise JournalCorrupt(f"{path} is not a Journal: it is no SQLite database. Give another path.") from None
+    except (apsw.CorruptError, apsw.FormatError):
+        raise JournalCorrupt(f"{path} is damaged, seen while {doing}. Restore it from a backup.") from None
+    except (apsw.ReadOnlyError, apsw.PermissionsError):
+        raise JournalError(
+            f"{path} can't be written: it, or its folder, is read-only. Change its permissions."
+        ) from None
+    except apsw.CantOpenError:
+        raise JournalError(f"{path} can't be opened{_why_not(path)}.") from None
+    except apsw.IOError as error:
+        raise JournalError(
+            f"The disk gave an error at {path} while {doing}: {error}. Look at the host's log."
+        ) from None
+
+
+def _why_not(path: Path) -> str:
+    if path.is_dir():
+        return ": it is a folder. Name a file"
+    if not path.parent.is_dir():
+        return f": the folder {path.parent} does not exist. Make it"
+    if path.exists() and not os.access(path, os.R_OK):
+        return ": this user may not read it. Change its permissions"
+    return f": this user may not write into {path.parent}, where SQLite keeps files beside it. Change its permissions"
+
+
+def open_writer(path: Path, *, create: bool, vfs: str | None) -> apsw.Connection:
+    """Open a file for reading and writing; nothing in it is changed."""
+    flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0)
+    connection = apsw.Connection(str(path), flags=flags, vfs=vfs)
+    connection.set_busy_timeout(0)
+    return connection
+
+
+def open_reader(path: Path) -> apsw.Connection:
+    """Open a file for reading beside a writer.
+
+    Where the folder can't be written and nobody has the file open, SQLite can't make its shared index there; then the
+    file is read as one that doesn't change.
+    """
+    try:
+        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+        connection.set_busy_timeout(0)
+        connection.execute("SELECT 1 FROM sqlite_schema").fetchall()
+    except (apsw.CantOpenError, apsw.ReadOnlyError):
+        if not path.is_file() or not os.access(path, os.R_OK) or path.with_name(path.name + "-wal").exists():
+            raise
+        flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
+        connection = apsw.Connection(path.resolve().as_uri() + "?immutable=1", flags=flags)
+    return connection
+
+
+def set_durable(connection: apsw.Connection, turn: Turn) -> None:
+    """Make every COMMIT durable when it returns: WAL, with an fsync of it each time."""
+    for _ in turn.tries():
+        try:
+            mode = connection.pragma("journal_mode", "wal")
+        except apsw.BusyError:
+            continue
+        if mode != "wal":
+            raise JournalError(f"{connection.filename} can't use a write-ahead log here: SQLite stays in mode {mode}.")
+        connection.pragma("synchronous", "full")
+        return
+    raise apsw.BusyError("the write lock was not free")
+
+
+def checkpoint(connection: apsw.Connection, turn: Turn) -> None:
+    """Copy all of the write-ahead log into the database and sync it."""
+    for _ in turn.tries():
+        try:
+            in_log, copied = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_FULL)
+        except apsw.BusyError:
+            continue
+        if in_log == copied:
+            return
+    raise apsw.BusyError("a reader kept the log from being copied")
+
+
+def begin(connection: apsw.Connection, turn: Turn) -> None:
+    """Take the write lock, trying until the patience is used up."""
+    for _ in turn.tries():
+        try:
+            connection.execute(SQL["begin"])
+        except apsw.BusyError:
+            continue
+        return
+    raise apsw.BusyError("the write lock was not free")
+
+
+@contextmanager
+def transaction(connection: apsw.Connection, turn: Turn, path: Path) -> Iterator[None]:
+    """Commit what is done inside, or nothing of it.
+
+    An I/O error leaves open whether it happened: `CommitUnknown`. Every other error means that it did not.
+    """
+    begin(connection, turn)
+    try:
+        yield
+        connection.execute(SQL["commit"])
+    except apsw.IOError as error:
+        raise CommitUnknown(
+            f"The disk gave an error at {path} in a transaction ({error}): it is not known whether it was committed."
+            " It is looked up when the Journal is used next."
+        ) from None
+    except BaseException:
+        roll_back(connection)
+        raise
+
+
+def roll_back(connection: apsw.Connection) -> None:
+    """Undo what the open transaction did; SQLite may have done so by itself."""
+    if connection.in_transaction:
+        connection.execute(SQL["roll_back"])

@@ -1,0 +1,307 @@
+"""The Journal on SQLite (port Journal): one write connection, one fsync'd transaction for everything that waits.
+
+How a Run lies in the file: its first row in table `run`, all others in `record`, so that a Run of one Step costs two
+rows and three statements. What an append must know of a Run (its key, epoch and last seq) is kept in memory while the
+Run is open; the statements check epoch and end again inside the transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import cast
+
+import apsw
+
+from weftrun.adapters.sqlite import connection as connections
+from weftrun.adapters.sqlite import filesystem, schema
+from weftrun.adapters.sqlite.connection import Turn, transaction, translated
+from weftrun.adapters.sqlite.reading import JournalReading, info_of
+from weftrun.adapters.sqlite.rows import body_of
+from weftrun.adapters.sqlite.statements import SQL
+from weftrun.model.errors import CommitUnknown, InternalError, JournalError, UsageError
+from weftrun.model.ids import RunId, RunUid
+from weftrun.model.records import Ended, Row, Started
+from weftrun.ports.entropy import Entropy
+from weftrun.ports.journal import Message, RunInfo
+
+Binding = tuple[apsw.SQLiteValue, ...]
+
+
+class Head:
+    """What an append must know of a Run. `progressed`: its take-over counter stands at 0."""
+
+    __slots__ = ("ended", "epoch", "key", "progressed", "seq")
+
+    def __init__(self, key: int, epoch: int, takeovers: int, ended: int, seq: int) -> None:
+        self.key = key
+        self.epoch = epoch
+        self.progressed = takeovers == 0
+        self.ended = bool(ended)
+        self.seq = seq
+
+
+class SqliteJournal(JournalReading):
+    """A Journal in a SQLite file.
+
+    Args:
+        path: of the file; made with its folder if it is not there, unless `create` is False.
+        entropy: draws the hash seed of a new Journal, and the jitter between two tries for the write lock.
+        pause: stops the calling thread for so many seconds (`time.sleep`).
+        create: whether a missing file is made.
+        allow_tmpfs: don't warn where the file lies in memory.
+        patience_s: how long to try for the write lock before `JournalBusy`, in seconds.
+        vfs: name of a registered SQLite VFS; None for SQLite's own. Tests inject faults through it.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        entropy: Entropy,
+        pause: Callable[[float], None],
+        *,
+        create: bool = True,
+        allow_tmpfs: bool = False,
+        patience_s: float = 5.0,
+        vfs: str | None = None,
+    ) -> None:
+        super().__init__(path)
+        self._turn = Turn(entropy, pause, patience_s)
+        self._vfs = vfs
+        self._heads: dict[RunUid, Head] = {}
+        self._closed = False
+        self._connection: apsw.Connection | None = None
+        if not create and not path.exists():
+            raise JournalError(f"There is no Journal at {path}. Give another path, or run a workflow there first.")
+        _make_folder(path)
+        filesystem.check(path, allow_tmpfs=allow_tmpfs)
+        # 1 to 2**32 - 1: what PYTHONHASHSEED takes, without 0, which would turn randomisation off.
+        self._hash_seed = int(entropy.uid()[:8], 16) % (2**32 - 1) + 1
+        self._connection = self._open(create=create)
+
+    # ------------------------------------------------------------------ the connection
+
+    def _open(self, *, create: bool) -> apsw.Connection:
+        with translated(self._path, "opening it"):
+            connection = connections.open_writer(self._path, create=create, vfs=self._vfs)
+            try:
+                schema.version_of(connection, self._path, len(schema.SCHEMA))
+                connections.set_durable(connection, self._turn)
+                schema.bring_up_to_date(connection, self._path, self._turn, self._hash_seed)
+            except BaseException:
+                connection.close(force=True)
+                raise
+        return connection
+
+    def _connected(self) -> apsw.Connection:
+        """Return the connection, a new one after a commit of which nothing is known.
+
+        An fsync that failed once may succeed the next time without having written anything. So what the write-ahead
+        log seems to hold is copied into the database, by writes and an fsync of their own, before it is believed.
+        """
+        if self._closed:
+            raise JournalError(f"The Journal {self._path} was closed.")
+        if self._connection is None:
+            connection = self._open(create=False)
+            try:
+                with translated(self._path, "looking up the last commit"):
+                    connections.checkpoint(connection, self._turn)
+            except JournalError as error:
+                connection.close(force=True)
+                raise CommitUnknown(
+                    f"{error} It is not known yet whether the last transaction was committed."
+                ) from None
+            self._connection = connection
+        return self._connection
+
+    def close(self) -> None:
+        """Let go of the file. Idempotent."""
+        self._closed = True
+        self._drop()
+
+    def _drop(self) -> None:
+        self._heads.clear()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close(force=True)
+
+    @contextmanager
+    def _writing(self, doing: str) -> Iterator[apsw.Connection]:
+        connection = self._connected()
+        try:
+            with translated(self._path, doing), transaction(connection, self._turn, self._path):
+                yield connection
+        except CommitUnknown:
+            self._drop()
+            raise
+        except BaseException:
+            # Heads may have run ahead of what was undone; they are read again when they are needed.
+            self._heads.clear()
+            raise
+
+    # ------------------------------------------------------------------ append
+
+    def append(self, rows: Sequence[Row]) -> frozenset[RunUid]:
+        """Commit all rows in one transaction; see the port."""
+        bodies = [body_of(row.records) for row in rows]
+        with self._writing("recording") as connection:
+            refused = self._start(connection, rows, bodies)
+            ended = self._extend(connection, rows, bodies, refused)
+        for uid in ended:
+            del self._heads[uid]
+        return refused
+
+    def _start(self, connection: apsw.Connection, rows: Sequence[Row], bodies: Sequence[bytes]) -> frozenset[RunUid]:
+        """Make the Runs whose first row is among `rows`, and return those whose id is taken."""
+        new = [(row, body) for row, body in zip(rows, bodies, strict=True) if row.seq == 1]
+        if not new:
+            return frozenset()
+        before = connection.total_changes()
+        connection.executemany(SQL["start_run"], [_start_binding(row, body) for row, body in new])
+        if connection.total_changes() - before == len(new):
+            # Under the write lock keys are given one after the other.
+            first = connection.last_insert_rowid() - len(new) + 1
+            for key, (row, _) in enumerate(new, first):
+                self._heads[row.uid] = Head(key, row.epoch, 0, 0, 1)
+            return frozenset()
+        return frozenset(row.uid for row, body in new if not self._is_started(connection, row, body))
+
+    def _is_started(self, connection: apsw.Connection, row: Row, body: bytes) -> bool:
+        """Say whether the stored start of this Run is `row`; False where its id belongs to another Run."""
+        head = self._head(connection, row.uid)
+        if head is None:
+            return False
+        stored = connection.execute(SQL["stored_start"], (head.key,)).fetchone()
+        if stored != (row.at, body):
+            raise InternalError(f"Run {row.uid} in {self._path} was started before, in another way.")
+        return True
+
+    def _extend(
+        self,
+        connection: apsw.Connection,
+        rows: Sequence[Row],
+        bodies: Sequence[bytes],
+        refused: frozenset[RunUid],
+    ) -> list[RunUid]:
+        """Add the rows that are new, and return the Runs that ended by them."""
+        records: list[Binding] = []
+        ends: list[Binding] = []
+        progressed: list[Binding] = []
+        ended: list[RunUid] = []
+        for row, body in zip(rows, bodies, strict=True):
+            if row.uid in refused:
+                continue
+            head = self._heads.get(row.uid) or self._head(connection, row.uid)
+            if head is None:
+                raise InternalError(f"Run {row.uid} is not in {self._path}, but record {row.seq} of it was appended.")
+            if row.seq > 1:
+                if row.seq <= head.seq:
+                    self._check_stored(connection, head, row, body)
+                    continue
+                _check_next(head, row)
+                records.append((head.key, row.seq, row.at, row.epoch, body))
+                head.seq = row.seq
+            elif head.seq > 1 or head.ended:
+                continue
+            last = row.records[-1]
+            if isinstance(last, Ended):
+                ends.append((head.key, row.epoch, last.status, row.at))
+                ended.append(row.uid)
+                head.ended = True
+            elif not head.progressed and row.seq > 1:
+                progressed.append((head.key,))
+                head.progressed = True
+        self._write(connection, "add_record", records)
+        self._write(connection, "end_run", ends)
+        self._write(connection, "made_progress", progressed)
+        return ended
+
+    def _head(self, connection: apsw.Connection, uid: RunUid) -> Head | None:
+        found = connection.execute(SQL["head"], (bytes.fromhex(uid),)).fetchone()
+        if found is None:
+            return None
+        head = self._heads[uid] = Head(*cast(tuple[int, int, int, int, int], found))
+        return head
+
+    def _check_stored(self, connection: apsw.Connection, head: Head, row: Row, body: bytes) -> None:
+        """Pass over a row that is stored already: an append that is repeated after `CommitUnknown`."""
+        stored = connection.execute(SQL["stored_record"], (head.key, row.seq)).fetchone()
+        if stored != (row.at, body):
+            raise InternalError(f"Record {row.seq} of Run {row.uid} in {self._path} is another one already.")
+
+    def _write(self, connection: apsw.Connection, statement: str, bindings: list[Binding]) -> None:
+        if not bindings:
+            return
+        before = connection.total_changes()
+        connection.executemany(SQL[statement], bindings)
+        if connection.total_changes() - before != len(bindings):
+            raise InternalError(
+                f"A Run in {self._path} was taken over, or ended, by another engine while it was recorded."
+            )
+
+    # ------------------------------------------------------------------ Runs as a whole
+
+    def claim(self, uid: RunUid) -> RunInfo:
+        """Take a Run over: raise its epoch and its take-over counter in one transaction, and return it."""
+        with self._writing("taking over a Run") as connection:
+            self._heads.pop(uid, None)
+            found = connection.execute(SQL["claim_run"], (bytes.fromhex(uid),)).fetchall()
+            if not found:
+                raise InternalError(f"No Run with uid {uid} is open in {self._path}.")
+        return info_of(found[0])
+
+    def post(self, message: Message) -> None:
+        """Put a message into the inbox; the same message id again, or one to an ended Run, changes nothing."""
+        with self._writing("leaving a message") as connection:
+            connection.execute(SQL["drop_messages"])
+            connection.execute(SQL["post_message"], (message.id, bytes.fromhex(message.run), message.kind))
+
+    def delete(self, run: RunId, *, forget: bool) -> RunInfo | None:
+        """Delete an ended Run's records, leaving a tombstone, or nothing at all if `forget` (G1)."""
+        with self._writing("deleting a Run") as connection:
+            found = connection.execute(SQL["find_run"], (run,)).fetchall()
+            if not found:
+                return None
+            info = info_of(found[0])
+            if info.ended_at is None:
+                raise UsageError(f"Run {run} has not ended. Cancel it first, then delete it.")
+            connection.execute(SQL["drop_messages"])
+            connection.execute(SQL["delete_records"], (run,))
+            connection.execute(SQL["forget_run" if forget else "bury_run"], (run,))
+        return info
+
+
+def _start_binding(row: Row, body: bytes) -> Binding:
+    started = row.records[0]
+    if not isinstance(started, Started):
+        raise InternalError(f"The first record of Run {row.uid} is no start record.")
+    function = started.function
+    uid = bytes.fromhex(row.uid)
+    return (
+        started.id,
+        uid,
+        row.at,
+        row.epoch,
+        function.name,
+        function.version,
+        started.bundle.file,
+        started.digest,
+        body,
+    )
+
+
+def _check_next(head: Head, row: Row) -> None:
+    if head.ended:
+        raise InternalError(f"Run {row.uid} has ended, but record {row.seq} of it was appended.")
+    if row.epoch != head.epoch:
+        raise InternalError(f"Record {row.seq} of Run {row.uid} is of epoch {row.epoch}, and the Run of {head.epoch}.")
+    if row.seq != head.seq + 1:
+        raise InternalError(f"Run {row.uid} has {head.seq} records, but record {row.seq} was appended.")
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise JournalError(f"The folder of {path} can't be made: {error.strerror}. Give another path.") from None

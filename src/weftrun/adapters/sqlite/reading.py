@@ -1,0 +1,143 @@
+"""The reading half of the Journal, for engines and for those who only look on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import apsw
+
+from weftrun.adapters.sqlite import connection as connections
+from weftrun.adapters.sqlite import filesystem, schema
+from weftrun.adapters.sqlite.connection import translated
+from weftrun.adapters.sqlite.rows import blobs_in, records_of
+from weftrun.adapters.sqlite.statements import SCHEMA, SQL
+from weftrun.model.errors import JournalCorrupt, JournalError
+from weftrun.model.ids import RunId, RunUid
+from weftrun.model.outcomes import Status
+from weftrun.model.records import Row
+from weftrun.ports.journal import JournalMeta, Message, RunInfo
+
+InfoColumns = tuple[str, bytes, str, str, float, float | None, int, int, str, str, str, int]
+
+
+def info_of(columns: apsw.SQLiteValues) -> RunInfo:
+    """Make a RunInfo from the columns that all statements on Runs select."""
+    id, uid, function, status, started_at, ended_at, epoch, takeovers, digest, version, file, deleted = cast(
+        InfoColumns, columns
+    )
+    return RunInfo(
+        id=RunId(id),
+        uid=RunUid(uid.hex()),
+        function=function,
+        status=cast(Status, status),
+        started_at=started_at,
+        ended_at=ended_at,
+        epoch=epoch,
+        takeovers=takeovers,
+        digest=digest,
+        version=version,
+        file=file,
+        deleted=bool(deleted),
+    )
+
+
+class JournalReading:
+    """What can be asked of a Journal. Subclasses own the connection."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def _connected(self) -> apsw.Connection:
+        raise NotImplementedError
+
+    def _rows(self, statement: str, bindings: tuple[apsw.SQLiteValue, ...] = ()) -> list[apsw.SQLiteValues]:
+        with translated(self._path, "reading"):
+            return self._connected().execute(SQL[statement], bindings).fetchall()
+
+    def meta(self) -> JournalMeta:
+        """Return the facts of the Journal."""
+        with translated(self._path, "reading"):
+            hash_seed = schema.hash_seed_of(self._connected(), self._path)
+        return JournalMeta(schema=len(SCHEMA), hash_seed=hash_seed, sqlite=apsw.sqlite_lib_version())
+
+    def find(self, run: RunId) -> RunInfo | None:
+        """Return what is known of the Run with this id, tombstones included."""
+        found = self._rows("find_run", (run,))
+        return info_of(found[0]) if found else None
+
+    def runs(self, *, status: Status | None = None, limit: int = 100) -> list[RunInfo]:
+        """Return Runs, newest first; without tombstones."""
+        if status is None:
+            return [info_of(row) for row in self._rows("list_runs", (limit,))]
+        return [info_of(row) for row in self._rows("list_runs_by_status", (status, limit))]
+
+    def open_runs(self) -> list[RunInfo]:
+        """Return all Runs that have not ended, oldest first."""
+        return [info_of(row) for row in self._rows("open_runs")]
+
+    def load(self, uid: RunUid) -> list[Row]:
+        """Return all rows of a Run in order, none of a deleted one; `JournalCorrupt` names what can't be read."""
+        starts = self._rows("load_start", (bytes.fromhex(uid),))
+        if not starts:
+            return []
+        key, id, at, born, start = cast(tuple[int, str, float, int, bytes | None], starts[0])
+        if start is None:
+            return []
+        stored = [(1, at, born, start)]
+        stored += cast(list[tuple[int, float, int, bytes]], self._rows("load_records", (key,)))
+        rows = []
+        for place, (seq, decided_at, epoch, body) in enumerate(stored, 1):
+            if seq != place:
+                raise JournalCorrupt(
+                    f"{self._path} is damaged: Run {id} has no record {place}. Restore it from a backup."
+                )
+            records = records_of(body, f"Record {seq} of Run {id} in {self._path}")
+            rows.append(Row(uid, seq, decided_at, epoch, records))
+        return rows
+
+    def inbox(self) -> list[Message]:
+        """Return messages to Runs that have not ended, oldest first. The machine drops what it has folded."""
+        found = cast(list[tuple[str, bytes, str]], self._rows("inbox"))
+        return [Message(id, RunUid(run.hex()), kind) for id, run, kind in found]
+
+    def blobs_named(self) -> set[str]:
+        """Return the SHA-256 of every blob that some record names, so that others can be removed."""
+        named: set[str] = set()
+        with translated(self._path, "looking for blobs"):
+            for (body,) in self._connected().execute(SQL["bodies"]):
+                named.update(blobs_in(cast(bytes, body)))
+        return named
+
+
+class SqliteReader(JournalReading):
+    """A Journal opened read-only, beside a running engine or without one.
+
+    Args:
+        path: the Journal's file, which must exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._connection: apsw.Connection | None = None
+        if not path.exists():
+            raise JournalError(f"There is no Journal at {path}. Give another path, or run a workflow there first.")
+        with translated(path, "opening it to read"):
+            filesystem.check(path, allow_tmpfs=True)
+            self._connection = connections.open_reader(path)
+            try:
+                schema.require_current(self._connection, path)
+            except BaseException:
+                self.close()
+                raise
+
+    def _connected(self) -> apsw.Connection:
+        if self._connection is None:
+            raise JournalError(f"The reader of {self._path} was closed.")
+        return self._connection
+
+    def close(self) -> None:
+        """Let go of the file. Idempotent."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()

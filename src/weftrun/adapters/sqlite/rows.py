@@ -1,0 +1,40 @@
+"""The bytes of a row: records as msgpack, and their CRC-32, since SQLite doesn't check what lies in its file."""
+
+from __future__ import annotations
+
+import re
+import zlib
+
+import msgspec
+
+from weftrun.model.errors import JournalCorrupt
+from weftrun.model.records import Record
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(tuple[Record, ...]).decode
+
+# msgpack of `Blob`: an array of three, its tag 2, and a string of 64 bytes. Every blob in a body looks like this; an
+# author's inline value that does too only keeps a blob longer.
+_BLOB = re.compile(rb"\x93\x02\xd9\x40([0-9a-f]{64})")
+
+
+def body_of(records: tuple[Record, ...]) -> bytes:
+    """Return the stored form of records."""
+    data = _encode(records)
+    return data + zlib.crc32(data).to_bytes(4, "big")
+
+
+def records_of(body: bytes, where: str) -> tuple[Record, ...]:
+    """Return the records in a stored body; `JournalCorrupt` says `where` it can't be read."""
+    data = body[:-4]
+    if len(body) < 4 or zlib.crc32(data).to_bytes(4, "big") != body[-4:]:
+        raise JournalCorrupt(f"{where} is damaged: its checksum does not match. Restore the file from a backup.")
+    try:
+        return _decode(data)
+    except msgspec.MsgspecError as error:
+        raise JournalCorrupt(f"{where} can't be read: {error}. Restore the file from a backup.") from None
+
+
+def blobs_in(body: bytes) -> list[str]:
+    """Return the SHA-256 of all blobs that a stored body names."""
+    return [found.decode() for found in _BLOB.findall(body)]

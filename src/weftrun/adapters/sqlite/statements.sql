@@ -1,0 +1,99 @@
+-- All that is said to a Journal once its schema stands. Each statement has a name and a sentence.
+
+-- name: begin
+-- Take the write lock now, so that nothing read in the transaction can be out of date when it writes.
+BEGIN IMMEDIATE;
+
+
+-- name: commit
+COMMIT;
+
+-- name: roll_back
+ROLLBACK;
+
+-- name: meta
+SELECT hash_seed FROM meta;
+
+-- name: set_meta
+INSERT INTO meta (one, hash_seed) VALUES (1, ?);
+
+-- name: start_run
+-- Make a Run; says nothing where its id or uid is taken.
+INSERT INTO run (id, uid, status, started_at, epoch, born, function, version, file, digest, start)
+VALUES (?1, ?2, 'running', ?3, ?4, ?4, ?5, ?6, ?7, ?8, ?9)
+ON CONFLICT DO NOTHING;
+
+-- name: add_record
+-- Add a row to a Run, unless another epoch owns it or it has ended (O2).
+INSERT INTO record (run, seq, at, epoch, body)
+SELECT key, ?2, ?3, ?4, ?5 FROM run WHERE key = ?1 AND epoch = ?4 AND ended_at IS NULL;
+
+-- name: end_run
+UPDATE run SET status = ?3, ended_at = ?4, takeovers = 0 WHERE key = ?1 AND epoch = ?2 AND ended_at IS NULL;
+
+-- name: made_progress
+UPDATE run SET takeovers = 0 WHERE key = ?;
+
+-- name: head
+-- What an append must know of a Run that this connection has not seen yet.
+SELECT key, epoch, takeovers, ended_at IS NOT NULL,
+       coalesce((SELECT max(seq) FROM record WHERE record.run = run.key), 1)
+FROM run WHERE uid = ?;
+
+-- name: stored_start
+SELECT started_at, start FROM run WHERE key = ?;
+
+-- name: stored_record
+SELECT at, body FROM record WHERE run = ? AND seq = ?;
+
+-- name: find_run
+SELECT id, uid, function, status, started_at, ended_at, epoch, takeovers, digest, version, file, start IS NULL
+FROM run WHERE id = ?;
+
+-- name: list_runs
+SELECT id, uid, function, status, started_at, ended_at, epoch, takeovers, digest, version, file, start IS NULL
+FROM run WHERE start IS NOT NULL ORDER BY key DESC LIMIT ?;
+
+-- name: list_runs_by_status
+SELECT id, uid, function, status, started_at, ended_at, epoch, takeovers, digest, version, file, start IS NULL
+FROM run WHERE start IS NOT NULL AND status = ? ORDER BY key DESC LIMIT ?;
+
+-- name: open_runs
+SELECT id, uid, function, status, started_at, ended_at, epoch, takeovers, digest, version, file, start IS NULL
+FROM run WHERE ended_at IS NULL ORDER BY key;
+
+-- name: claim_run
+UPDATE run SET epoch = epoch + 1, takeovers = takeovers + 1 WHERE uid = ? AND ended_at IS NULL
+RETURNING id, uid, function, status, started_at, ended_at, epoch, takeovers, digest, version, file, start IS NULL;
+
+-- name: load_start
+SELECT key, id, started_at, born, start FROM run WHERE uid = ?;
+
+-- name: load_records
+SELECT seq, at, epoch, body FROM record WHERE run = ? ORDER BY seq;
+
+-- name: post_message
+-- Keep a message to a Run that has not ended, once.
+INSERT OR IGNORE INTO inbox (id, run, kind) SELECT ?1, key, ?3 FROM run WHERE uid = ?2 AND ended_at IS NULL;
+
+-- name: drop_messages
+-- Messages to Runs that have ended since concern nobody any more.
+DELETE FROM inbox WHERE run NOT IN (SELECT key FROM run WHERE ended_at IS NULL);
+
+-- name: inbox
+SELECT inbox.id, run.uid, inbox.kind FROM inbox JOIN run ON run.key = inbox.run
+WHERE run.ended_at IS NULL ORDER BY inbox.place;
+
+-- name: delete_records
+DELETE FROM record WHERE run = (SELECT key FROM run WHERE id = ?);
+
+-- name: bury_run
+-- Leave a tombstone: id, uid, status and digest stay (G1).
+UPDATE run SET start = NULL WHERE id = ?;
+
+-- name: forget_run
+DELETE FROM run WHERE id = ?;
+
+-- name: bodies
+-- Every body there is, to look for the blobs it names.
+SELECT start FROM run WHERE start IS NOT NULL UNION ALL SELECT body FROM record;

@@ -1,0 +1,106 @@
+"""Entering a body: the one place where user code of a Function runs, and where its errors become Failures."""
+
+from __future__ import annotations
+
+import contextvars
+import importlib
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from weftrun.model.ids import StepId
+from weftrun.model.messages import Fork
+from weftrun.model.outcomes import Failure, Reason
+from weftrun.model.policy import FunctionSpec
+from weftrun.sdk.failure import failure_of
+from weftrun.sdk.function import find
+
+
+class AsyncCalls:
+    """Runs `async def` Functions, one at a time, on an asyncio loop that is made for the first of them."""
+
+    def __init__(self) -> None:
+        self._runner: Any = None
+        self._asyncio: Any = None
+
+    def call(self, function: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Any]:
+        """Return a plain callable that runs the coroutine to its end and cancels what it left running."""
+        if self._runner is None:
+            # Only Sandboxes of async Functions pay for this import.
+            self._asyncio = importlib.import_module("asyncio")
+            self._runner = self._asyncio.Runner()
+
+        def run(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return self._runner.run(function(*args, **kwargs), context=contextvars.copy_context())
+            finally:
+                self._cancel_rest()
+
+        return run
+
+    def _cancel_rest(self) -> None:
+        loop = self._runner.get_loop()
+        rest = self._asyncio.all_tasks(loop)
+        for task in rest:
+            task.cancel()
+        if rest:
+            loop.run_until_complete(self._asyncio.gather(*rest, return_exceptions=True))
+
+
+class Forks:
+    """Knows whether this process is one that the author's code has forked, which must not speak for the Sandbox."""
+
+    def __init__(self, leave_behind: Callable[[], None]) -> None:
+        """Call `leave_behind` in every forked child, at once."""
+        self.forked = False
+        self._leave_behind = leave_behind
+        os.register_at_fork(after_in_child=self._after_fork)
+
+    def _after_fork(self) -> None:
+        self.forked = True
+        self._leave_behind()
+
+    def end_if_forked(self, error: BaseException | None = None) -> None:
+        """End this process where it is a forked child that came back out of the author's code."""
+        if not self.forked:
+            return
+        code = 0 if error is None else 1
+        if isinstance(error, SystemExit):
+            code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+class Callables:
+    """The author's Functions by name, each ready to be called like a plain function."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, Callable[..., Any]] = {}
+        self._async_calls = AsyncCalls()
+
+    def of(self, name: str) -> Callable[..., Any]:
+        """Return the callable of a Function; raises whatever finding or importing it raises."""
+        found = self._found.get(name)
+        if found is None:
+            function = find(name)
+            found = self._async_calls.call(function.callable) if function.is_async else function.callable
+            self._found[name] = found
+        return found
+
+
+def failure_from(
+    error: BaseException, *, spec: FunctionSpec, step: StepId, attempt: int, fork: Fork, reading: bool = False
+) -> Failure:
+    """Turn what came out of a body into a Failure. `reading`: it came while the arguments were being decoded."""
+    return failure_of(
+        error,
+        origin=step,
+        attempt=attempt,
+        attempts=1 + (spec.retry.times if spec.retry is not None else 0),
+        bytes_max=fork.error_text_bytes_max,
+        reason=Reason.UNREADABLE if reading and not isinstance(error, MemoryError) else None,
+    )
+
+

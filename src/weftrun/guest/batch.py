@@ -1,0 +1,100 @@
+"""A Batch: Invocations of one Function, one after the other, each outcome told when it ends."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from weftrun.guest.attempt import Callables, Forks, failure_from
+from weftrun.guest.memory import memory_limit
+from weftrun.guest.objects import Received, Speaker
+from weftrun.guest.text import PageText
+from weftrun.model.ids import RunId, RunUid
+from weftrun.model.messages import Batch, Fork, Invocation, Outcome, Outcomes
+from weftrun.model.outcomes import Failure, Ran
+from weftrun.model.policy import FunctionSpec
+from weftrun.model.values import Data
+from weftrun.sdk import place
+from weftrun.sdk.codec import decode_tree, encode, preview
+from weftrun.wire.page import Page
+
+_HOLD_S: Final = 0.000_2
+_SHORT_S: Final = 0.000_05
+
+
+class BatchRunner:
+    """Runs the Invocations of Batches.
+
+    Outcomes of very short bodies without effects are told together, for one message costs more than such a body:
+    one is held back for at most `_HOLD_S` and the length of the next body. With effects, each is told at once, since
+    an outcome that dies with the Sandbox is an effect that happens again.
+    """
+
+    def __init__(
+        self, fork: Fork, callables: Callables, forks: Forks, page: Page, text: PageText, received: Received,
+        speaker: Speaker,
+    ) -> None:  # fmt: skip
+        self._fork = fork
+        self._callables = callables
+        self._forks = forks
+        self._page = page
+        self._text = text
+        self._received = received
+        self._speaker = speaker
+        self._held: list[Outcome] = []
+
+    def run(self, batch: Batch) -> None:
+        """Run all Invocations of a Batch and tell their outcomes."""
+        words = self._page.words
+        words[Page.INDEX] = -1
+        words[Page.BATCH] = batch.no
+        may_hold = batch.function.effects == "none"
+        told_at = time.time()
+        for index, invocation in enumerate(batch.items):
+            run_id, run_uid = batch.runs[invocation.run]
+            outcome = self._attempt(index, invocation, batch.function, run_id, run_uid)
+            self._held.append(outcome)
+            left_at = outcome.ran.left_at
+            if may_hold and left_at - told_at < _HOLD_S and left_at - outcome.ran.entered_at < _SHORT_S:
+                continue
+            self._tell(batch.no)
+            told_at = left_at
+        self._tell(batch.no)
+
+    def _tell(self, no: int) -> None:
+        if self._held:
+            outcomes, self._held = tuple(self._held), []
+            self._speaker.say(Outcomes(no, outcomes))
+
+    def _attempt(
+        self, index: int, invocation: Invocation, spec: FunctionSpec, run_id: RunId, run_uid: RunUid
+    ) -> Outcome:
+        page, step, attempt = self._page, invocation.id, invocation.attempt
+        value: Data | None = None
+        failure: Failure | None = None
+        shown = ""
+        reading = True
+        token = place.enter(place.Current(run_id, run_uid, step, attempt))
+        entered_at = time.time()
+        page.words[Page.INDEX] = index
+        page.times[Page.ENTERED_AT] = entered_at
+        page.words[Page.ENTERED] = 1
+        try:
+            with memory_limit(spec.memory_bytes_max):
+                call = self._callables.of(spec.name)
+                args, kwargs = decode_tree(invocation.args, self._received.read)
+                reading = False
+                result = call(*args, **kwargs)
+                self._forks.end_if_forked()
+                value = self._speaker.data(encode(result, what=f"the result of {spec.label}"))
+                shown = preview(result, self._fork.preview_bytes_max)
+        except BaseException as error:  # noqa: BLE001 - the author's code runs here, and SystemExit is a failure too
+            self._forks.end_if_forked(error)
+            failure = failure_from(
+                error, spec=spec, step=step, attempt=attempt, fork=self._fork, reading=reading
+            )
+        page.words[Page.ENTERED] = 0
+        left_at = time.time()
+        place.leave(token)
+        ran = Ran(self._fork.sandbox, entered_at, left_at, shown)
+        return Outcome(index, None if failure else value, failure, ran, self._text.take())

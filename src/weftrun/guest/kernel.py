@@ -1,0 +1,85 @@
+"""The system calls that Python 3.11 does not wrap: prctl, unshare, mount, and id maps of user namespaces.
+
+Nothing here decides what to isolate; see `isolation`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from typing import Final
+
+CLONE_NEWNS: Final = 0x00020000
+CLONE_NEWUTS: Final = 0x04000000
+CLONE_NEWIPC: Final = 0x08000000
+CLONE_NEWUSER: Final = 0x10000000
+CLONE_NEWPID: Final = 0x20000000
+CLONE_NEWNET: Final = 0x40000000
+
+_PR_SET_PDEATHSIG: Final = 1
+_PR_SET_CHILD_SUBREAPER: Final = 36
+_PR_SET_NO_NEW_PRIVS: Final = 38
+_MS_NOSUID_NODEV_NOEXEC: Final = 2 | 4 | 8
+_MS_REC_SLAVE: Final = 0x4000 | 0x80000
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
+_libc.prctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong)
+
+
+def _check(result: int, call: str) -> None:
+    if result:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{call}: {os.strerror(number)}")
+
+
+def unshare(flags: int) -> None:
+    """Enter new namespaces. Raises OSError, also where a user namespace is asked for by a process with threads."""
+    _check(_libc.unshare(flags), "unshare")
+
+
+def die_with_parent(signal_number: int) -> None:
+    """Ask for a signal when the thread that made this process ends. It survives a fork of others, not one's own."""
+    _check(_libc.prctl(_PR_SET_PDEATHSIG, signal_number, 0, 0, 0), "prctl(PR_SET_PDEATHSIG)")
+
+
+def become_subreaper() -> None:
+    """Let orphans among one's descendants become one's own children."""
+    _check(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl(PR_SET_CHILD_SUBREAPER)")
+
+
+def no_new_privileges() -> None:
+    """Make set-uid programs run without their privileges from now on."""
+    _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl(PR_SET_NO_NEW_PRIVS)")
+
+
+def mount_proc() -> None:
+    """Mount a /proc that shows this process's pid namespace, invisible outside of its mount namespace."""
+    _check(_libc.mount(b"none", b"/", None, _MS_REC_SLAVE, None), "mount(/)")
+    _check(_libc.mount(b"proc", b"/proc", b"proc", _MS_NOSUID_NODEV_NOEXEC, None), "mount(/proc)")
+
+
+def map_own_id() -> None:
+    """Map this process's user and group onto themselves in the user namespace it has just entered."""
+    uid, gid = os.getuid(), os.getgid()
+    for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
+        _write(f"/proc/self/{name}", text)
+
+
+def map_all_ids(pid: int) -> None:
+    """Map every id that exists here onto itself in the user namespace that the child `pid` has entered.
+
+    So files keep the owners that the author expects, and root stays root towards files.
+    """
+    for name in ("uid_map", "gid_map"):
+        with open(f"/proc/self/{name}", encoding="ascii") as file:
+            ranges = [line.split() for line in file]
+        _write(f"/proc/{pid}/{name}", "".join(f"{inside} {inside} {count}\n" for inside, _, count in ranges))
+
+
+def _write(path: str, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(descriptor, text.encode("ascii"))
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,124 @@
+"""Objects on the guest's side: mapped while somebody reads them, and made from results that are too large to ride.
+
+Nothing here decodes a value.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import weakref
+from collections.abc import Sequence
+
+from weftrun.model.ids import ObjectId
+from weftrun.model.messages import Dropped, FromSandbox, ToSandbox
+from weftrun.model.values import Data, Inline, Object
+from weftrun.sdk.codec import Encoded
+from weftrun.wire.channel import Channel
+from weftrun.wire.memfd import map_private, sealed
+
+
+class Received:
+    """Objects that the engine has handed over: opened, then mapped at the first read, then dropped with the value.
+
+    An Object that is sent again while it is mapped shares its mapping. Every sending is reported as dropped once.
+    """
+
+    def __init__(self) -> None:
+        self._opened: dict[ObjectId, int] = {}
+        self._mapped: dict[ObjectId, weakref.ref[mmap.mmap]] = {}
+        self._in_use: dict[ObjectId, mmap.mmap] = {}
+        self._sendings: dict[ObjectId, int] = {}
+        self._dropped: list[ObjectId] = []
+
+    def add(self, objects: Sequence[ObjectId], descriptors: Sequence[int]) -> None:
+        """Take the descriptors of a message."""
+        for oid, descriptor in zip(objects, descriptors, strict=True):
+            self._sendings[oid] = self._sendings.get(oid, 0) + 1
+            mapping = self._mapped[oid]() if oid in self._mapped else None
+            if mapping is not None:
+                self._in_use[oid] = mapping
+            if oid in self._opened or mapping is not None:
+                os.close(descriptor)
+            else:
+                self._opened[oid] = descriptor
+
+    def read(self, data: Data) -> bytes | memoryview:
+        """Return the bytes of a value; those of an Object are a read-only view of its mapping."""
+        if isinstance(data, Inline):
+            return data.data
+        if not isinstance(data, Object):
+            raise TypeError(f"The engine named a {type(data).__name__} to a Sandbox, which can read Objects only.")
+        if not data.nbytes:
+            return b""
+        mapping = self._in_use.get(data.oid)
+        if mapping is None:
+            mapping = self._map(data)
+        return memoryview(mapping)
+
+    def settle(self) -> None:
+        """End the reading of a message: from here on a mapping lives only as long as a value needs it."""
+        self._in_use.clear()
+        for oid, descriptor in self._opened.items():
+            os.close(descriptor)
+            self._report(oid)
+        self._opened.clear()
+
+    def take_dropped(self) -> tuple[ObjectId, ...]:
+        """Return what has been dropped since the last call, once for each sending."""
+        if not self._dropped:
+            return ()
+        dropped, self._dropped = tuple(self._dropped), []
+        return dropped
+
+    def _map(self, data: Object) -> mmap.mmap:
+        oid = data.oid
+        descriptor = self._opened.pop(oid)
+        try:
+            mapping = map_private(descriptor, data.nbytes)
+        except BaseException:
+            self._report(oid)
+            raise
+        finally:
+            os.close(descriptor)
+        self._in_use[oid] = mapping
+        self._mapped[oid] = weakref.ref(mapping, lambda _: self._unmapped(oid))
+        return mapping
+
+    def _unmapped(self, oid: ObjectId) -> None:
+        del self._mapped[oid]
+        self._report(oid)
+
+    def _report(self, oid: ObjectId) -> None:
+        self._dropped += [oid] * self._sendings.pop(oid, 0)
+
+
+class Speaker:
+    """Says things to the engine, with the Objects that were made for them and the news of dropped ones."""
+
+    def __init__(self, channel: Channel[ToSandbox], received: Received, *, inline_bytes_max: int) -> None:
+        """Speak over `channel`; values of more than `inline_bytes_max` encoded bytes become Objects."""
+        self._channel = channel
+        self._received = received
+        self._inline_bytes_max = inline_bytes_max
+        self._made: list[int] = []
+
+    def data(self, encoded: Encoded) -> Data:
+        """Turn an encoded value into what the next message can carry. Raises OSError where no Object can be made."""
+        if encoded.nbytes <= self._inline_bytes_max:
+            return Inline(encoded.tobytes())
+        descriptor, nbytes = sealed(encoded.pieces)
+        self._made.append(descriptor)
+        return Object(ObjectId(-len(self._made)), nbytes)
+
+    def say(self, message: FromSandbox) -> None:
+        """Send a message, and with it every Object made since the last one."""
+        dropped = self._received.take_dropped()
+        if dropped:
+            self._channel.queue(Dropped(dropped))
+        self._channel.send(message, self._made)
+        for descriptor in self._made:
+            os.close(descriptor)
+        self._made.clear()
+
+

@@ -1,0 +1,69 @@
+"""What an Attempt prints: `sys.stdout` and `sys.stderr` of a Sandbox write into its page, bounded.
+
+What programs and C code write to descriptors 1 and 2 goes to a pipe of the engine instead, and is not seen here.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from typing import TYPE_CHECKING, TextIO
+
+from weftrun.wire.page import Page
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+
+class _PageBytes(io.RawIOBase):
+    """The bytes side of both streams. `fileno` is the real descriptor, so that a child can be given the stream."""
+
+    def __init__(self, page: Page, descriptor: int) -> None:
+        super().__init__()
+        self._page = page
+        self._descriptor = descriptor
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        view = memoryview(data).cast("B")
+        self._page.write_text(view)
+        return len(view)
+
+
+class PageText:
+    """The text of the Attempt that runs now."""
+
+    def __init__(self, page: Page) -> None:
+        """Collect in `page`."""
+        self._page = page
+
+    def take(self) -> str:
+        """Return what was printed since the last call, and begin anew."""
+        if not self._page.words[Page.PRINTED]:
+            return ""
+        text = self._page.text()
+        self._page.words[Page.PRINTED] = 0
+        return text
+
+
+def route_streams(page: Page) -> PageText:
+    """Let `sys.stdout` and `sys.stderr` write into the page."""
+    sys.stdout = sys.__stdout__ = _stream(page, 1)
+    sys.stderr = sys.__stderr__ = _stream(page, 2)
+    return PageText(page)
+
+
+def unroute_streams() -> None:
+    """Let them write to descriptors 1 and 2: for a process that the author's code has forked."""
+    sys.stdout = open(os.dup(1), "w", encoding="utf-8", errors="replace", buffering=1)
+    sys.stderr = open(os.dup(2), "w", encoding="utf-8", errors="replace", buffering=1)
+
+
+def _stream(page: Page, descriptor: int) -> TextIO:
+    return io.TextIOWrapper(_PageBytes(page, descriptor), encoding="utf-8", errors="replace", write_through=True)

@@ -1,0 +1,6 @@
+"""The machine of a Run: how its graph grows, when its Steps may go, how it ends (SEMANTICS: C, G, B, N rules)."""
+
+from weftrun.machines.run.machine import RunMachine
+from weftrun.machines.run.recorded import Recorded
+
+__all__ = ["Recorded", "RunMachine"]

@@ -1,0 +1,118 @@
+"""Attempts of Steps: sending them when their gate is open, taking their outcomes, trying again."""
+
+from __future__ import annotations
+
+import heapq
+
+import msgspec
+
+from weftrun.machines.retry import attempts_allowed, retry_delay_s
+from weftrun.machines.run.bodies import start_body
+from weftrun.machines.run.maps import retry_item, start_chunk, start_map
+from weftrun.machines.run.settle import add_record, settle
+from weftrun.machines.run.state import MapChunk, RunState, State, Step
+from weftrun.machines.run.trees import tree_of
+from weftrun.model.commands import Invoke, WakeAt
+from weftrun.model.events import AttemptEnded, AttemptsEnded
+from weftrun.model.messages import Invocation
+from weftrun.model.outcomes import Success
+from weftrun.model.policy import FunctionSpec, Kind
+from weftrun.model.records import AttemptFailed
+from weftrun.model.values import Payload
+
+
+def start_ready(run: RunState) -> None:
+    """Start every Step and every chunk of a map that waits for no value any more."""
+    ready, run.ready = run.ready, []
+    chunks, run.ready_chunks = run.ready_chunks, []
+    sent: list[Invocation] = []
+    function: FunctionSpec | None = None
+    for step in ready:
+        if step.state is not State.WAITING:
+            continue
+        if step.map is not None:
+            start_map(run, step)
+        elif step.function.kind is not Kind.FUNCTION:
+            start_body(run, step)
+        elif step.function.effects == "visible" and step.gate > run.committed:
+            step.state = State.GATED
+            run.waits += 1
+            run.gated.setdefault(step.gate, []).append((step, None))
+        else:
+            if step.function is not function:
+                _invoke(run, function, sent)
+                function, sent = step.function, []
+            step.state = State.RUNNING
+            sent.append(Invocation(0, step.index, step.id, step.attempt, tree_of(step.args, step.inside)))
+    _invoke(run, function, sent)
+    for step, chunk in chunks:
+        start_chunk(run, step, chunk)
+
+
+def _invoke(run: RunState, function: FunctionSpec | None, sent: list[Invocation]) -> None:
+    if sent and function is not None:
+        run.commands.append(Invoke(function, tuple(sent)))
+
+
+def open_gates(run: RunState) -> None:
+    """Let go on what waited for rows that are durable now."""
+    for row in sorted(row for row in run.gated if row <= run.committed):
+        for step, chunk in run.gated.pop(row):
+            _ungate(run, step, chunk)
+
+
+def _ungate(run: RunState, step: Step, chunk: MapChunk | None) -> None:
+    if chunk is not None:
+        run.ready_chunks.append((step, chunk))
+    elif step.state is State.GATED:
+        step.state = State.WAITING
+        run.ready.append(step)
+
+
+def attempts_ended(run: RunState, event: AttemptsEnded) -> None:
+    """Take outcomes of Attempts; an outcome of an Attempt that is over is passed by."""
+    steps = run.steps
+    for ended in event.ended:
+        step = steps[ended.step]
+        if step.state is not State.RUNNING or step.attempt != ended.attempt:
+            continue
+        if ended.failure is None and ended.value is not None:
+            settle(run, step, Success(Payload(ended.value)), ended.ran)
+        else:
+            _failed(run, step, ended)
+
+
+def _failed(run: RunState, step: Step, ended: AttemptEnded) -> None:
+    assert ended.failure is not None
+    allowed = attempts_allowed(step.function, ended.failure.reason, run.limits)
+    failure = msgspec.structs.replace(ended.failure, origin=step.id, attempt=step.attempt, attempts=allowed)
+    delay_s = retry_delay_s(step.function, failure, step.id, step.attempt, run.limits)
+    if delay_s is None:
+        settle(run, step, failure, ended.ran)
+        return
+    add_record(run, AttemptFailed(step.id, -1, step.attempt, failure, run.now + delay_s, ended.ran))
+    step.attempt += 1
+    step.state = State.BACKING_OFF
+    step.gate = max(step.gate, run.row)
+    heapq.heappush(run.due, (run.now + delay_s, step.index, -1))
+
+
+def time_came(run: RunState) -> None:
+    """Start the Attempts whose time has come."""
+    heapq.heapify(run.due)
+    while run.due and run.due[0][0] <= run.now:
+        _, index, item = heapq.heappop(run.due)
+        step = run.steps[index]
+        if item >= 0:
+            retry_item(run, step, item)
+        elif step.state is State.BACKING_OFF:
+            step.state = State.WAITING
+            run.ready.append(step)
+
+
+def wake_for_due(run: RunState) -> None:
+    """Ask for the next due time, if it is not asked for yet."""
+    due = min((entry[0] for entry in run.due), default=0.0)
+    if due and due != run.wake_at:
+        run.commands.append(WakeAt(due))
+    run.wake_at = due

@@ -1,0 +1,275 @@
+"""Bodies of Workflows: entering, what they make and await, how they end, and being replayed (B1 to B3)."""
+
+from __future__ import annotations
+
+from weftrun.machines.retry import retry_delay_s
+from weftrun.machines.run.grow import Refused, add_call, give_items, grow_recorded, open_calls
+from weftrun.machines.run.maps import take_chunk
+from weftrun.machines.run.settle import add_record, let_go_of_call, unhandled
+from weftrun.machines.run.state import OVER, Body, Map, RunState, State, Step
+from weftrun.machines.run.trees import tree_of, value_of
+from weftrun.model.commands import Deliver, EnterBody, LeaveBody
+from weftrun.model.events import BodyLost, BodyMade, BodyReturned
+from weftrun.model.graph import Call, Chunk
+from weftrun.model.ids import child_step
+from weftrun.model.outcomes import Failure, Reason
+from weftrun.model.policy import Kind
+from weftrun.model.records import AttemptFailed, Graphed
+from weftrun.model.values import Payload
+
+
+def start_body(run: RunState, step: Step) -> None:
+    """Enter a Workflow's body, or take its graph from the Journal if it has ended before."""
+    body = step.body = Body(step)
+    takes = [step.inside.calls[ref.call].at for ref in step.args.refs] if step.inside is not None else []
+    body.since = max([step.at, *takes])
+    if step.id not in run.recorded.graphs:
+        _enter(run, body)
+        return
+    graph = run.recorded.graphs[step.id]
+    step.attempt = graph.attempt
+    try:
+        grow_recorded(run, body)
+        _ended(run, body, graph.answer)
+    except Refused as refused:
+        _refuse(run, body, refused)
+
+
+def _enter(run: RunState, body: Body) -> None:
+    step = body.step
+    step.state = State.RUNNING
+    body.entered = True
+    args = tree_of(step.args, step.inside)
+    run.commands.append(EnterBody(step.index, step.id, step.attempt, step.function, args, body.since))
+
+
+def _body_of(run: RunState, step_index: int, attempt: int) -> Body | None:
+    """Return the body that an event is about, or None if that Attempt of it is over."""
+    step = run.steps[step_index]
+    body = step.body
+    return body if body is not None and body.entered and step.attempt == attempt else None
+
+
+def made(run: RunState, event: BodyMade) -> None:
+    """Take calls and chunks from a body, and what it awaits."""
+    body = _body_of(run, event.step, event.attempt)
+    if body is None:
+        return
+    body.functions.extend(event.functions)
+    try:
+        if body.step.function.kind is Kind.WIRING:
+            _take_wiring(run, body, event)
+        else:
+            _take_calls(run, body, event)
+    except Refused as refused:
+        _refuse(run, body, refused)
+        return
+    if event.awaits:
+        body.awaits = event.awaits
+        run.deliverable.append(body)
+
+
+def _take_wiring(run: RunState, body: Body, event: BodyMade) -> None:
+    """Keep the calls of a `def` body until it ends; its chunks are recorded as they come."""
+    body.wiring.extend(event.calls)
+    if len(body.wiring) > run.limits.steps_max:
+        raise Refused(f"{body.step.id} made more calls than one Run may have Steps ({run.limits.steps_max:,})")
+    for chunk in event.chunks:
+        call = _call_of(body, chunk.call, body.wiring)
+        map = body.maps.setdefault(chunk.call, Map())
+        _check_items(run, map, chunk, body)
+        id = child_step(body.step.id, run.root.id, body.functions[call.function].label, call.n)
+        take_chunk(run, body.step.id, body.step.attempt, id, map, chunk)
+
+
+def _call_of(body: Body, number: int, calls: list[Call]) -> Call:
+    if not 0 <= number < len(calls):
+        raise Refused(f"{body.step.id} told of items of a call that it had not made")
+    return calls[number]
+
+
+def _check_items(run: RunState, map: Map, chunk: Chunk, body: Body) -> None:
+    if map.ordinal or chunk.lo != map.total:
+        raise Refused(f"{body.step.id} told of items of a map out of order")
+    if chunk.lo + chunk.count > run.limits.map_items_max:
+        raise Refused(f"a map of {body.step.id} has more items than a map may have ({run.limits.map_items_max:,})")
+
+
+def _take_calls(run: RunState, body: Body, event: BodyMade) -> None:
+    """Grow the graph by the calls of an async body. A replay repeats the calls it made before."""
+    for call in event.calls:
+        number = body.made
+        body.made += 1
+        known = body.calls.get(number)
+        if known is None:
+            add_call(run, body, number, call, need=body.observed_need, map=None)
+        else:
+            _compare_replay(run, body, known, call)
+    for chunk in event.chunks:
+        step = body.calls.get(chunk.call)
+        if step is None or step.map is None:
+            raise Refused(f"{body.step.id} told of items of a call that it had not made")
+        if step.map.ordinal or step.state >= OVER:
+            continue
+        _check_items(run, step.map, chunk, body)
+        take_chunk(run, body.step.id, body.step.attempt, step.id, step.map, chunk)
+        if chunk.last:
+            give_items(run, body, step, step.map)
+            if step.waiting == 0:
+                run.ready.append(step)
+
+
+def _compare_replay(run: RunState, body: Body, known: Step, call: Call) -> None:
+    """Hold a repeated call against the one that this engine saw before."""
+    function = body.functions[call.function]
+    id = child_step(body.step.id, run.root.id, function.label, call.n)
+    if id != known.id or function.name != known.function.name:
+        raise Refused(f"a replay of {body.step.id} called {id} where it had called {known.id}", Reason.DIVERGED)
+    if known.call is not None and known.call.digest and call.digest and known.call.digest != call.digest:
+        raise Refused(f"{known.id} is called with other arguments in a replay than before", Reason.DIVERGED)
+
+
+def _refuse(run: RunState, body: Body, refused: Refused) -> None:
+    """Fail a body for what it asked. A body that diverged fails the whole Run: nobody can answer for its past."""
+    if body.entered:
+        body.entered = False
+        run.commands.append(LeaveBody(body.step.index, body.step.attempt))
+    type_name = "ReplayDiverged" if refused.reason is Reason.DIVERGED else "UsageError"
+    failure = Failure(refused.reason, type_name, str(refused), origin=body.step.id, attempt=body.step.attempt)
+    if refused.reason is Reason.DIVERGED and run.root.body is not None:
+        body = run.root.body
+    run.falling.append((body, failure))
+
+
+def deliver(run: RunState, body: Body) -> None:
+    """Hand the awaited outcome that settled first to a body that waits (B2).
+
+    The lowest ordinal goes first even if a higher one could be shown earlier: so a replay, where all of them are
+    known, delivers in the same order.
+    """
+    if not body.entered or not body.awaits:
+        return
+    settled = [body.calls[n] for n in body.awaits if n in body.calls and body.calls[n].state >= OVER]
+    if not settled:
+        return
+    step = min(settled, key=lambda s: s.ordinal)
+    if step.function.checkpoint == "sync" and step.need > run.committed:
+        return
+    body.awaits = ()
+    body.observed = max(body.observed, step.ordinal)
+    body.observed_need = max(body.observed_need, step.need)
+    body.since = max(body.since, step.at)
+    value = failure = None
+    if isinstance(step.outcome, Failure):
+        failure = step.outcome
+        body.handled.add(failure.origin)
+    else:
+        value = value_of(step)
+    run.commands.append(
+        Deliver(body.step.index, body.step.attempt, step.number, value, failure, step.at)
+    )
+
+
+def returned(run: RunState, event: BodyReturned) -> None:
+    """Take the end of a body: its graph, if it leaves calls open, and its answer or its failure."""
+    body = _body_of(run, event.step, event.attempt)
+    if body is None:
+        return
+    step = body.step
+    step.ran = event.ran
+    body.entered = False
+    body.awaits = ()
+    if event.answer is None:
+        failure = event.failure or Failure(Reason.RAISED, "Error", "the body ended without an answer", origin=step.id)
+        run.falling.append((body, failure))
+        return
+    try:
+        if step.function.kind is Kind.WIRING:
+            _grow_wiring(run, body, event.answer)
+        elif open_calls(body) and unhandled(body) is None:
+            add_record(run, _rest_of_graph(body, event.answer))
+        _ended(run, body, event.answer)
+    except Refused as refused:
+        _refuse(run, body, refused)
+
+
+def _rest_of_graph(body: Body, answer: Payload) -> Graphed:
+    """Return the record of an async body that ended with calls open: with it, the body is never replayed (B3)."""
+    numbers = open_calls(body)
+    steps = [body.calls[n] for n in numbers]
+    for step in steps:
+        if step.map is not None and not step.map.ordinal:
+            raise Refused(f"{body.step.id} ended within the items of {step.id}")
+    calls = []
+    for position, step in enumerate(steps):
+        n = int(step.id.rsplit("[", 1)[1][:-1])
+        digest = step.call.digest if step.call is not None else ""
+        calls.append(Call(position, n, step.args, step.after, step.map is not None, digest))
+    functions = tuple(step.function for step in steps)
+    return Graphed(body.step.id, body.step.attempt, functions, tuple(calls), tuple(numbers), answer, body.observed)
+
+
+def _grow_wiring(run: RunState, body: Body, answer: Payload) -> None:
+    step = body.step
+    calls = tuple(body.wiring)
+    for number, map in body.maps.items():
+        if not map.ordinal:
+            raise Refused(f"{step.id} ended within the items of its call {number}")
+    add_record(run, Graphed(step.id, step.attempt, tuple(body.functions), calls, (), answer))
+    need = run.row
+    for number, call in enumerate(calls):
+        add_call(run, body, number, call, need=need, map=body.maps.get(number))
+    body.wiring.clear()
+    body.maps.clear()
+
+
+def _ended(run: RunState, body: Body, answer: Payload) -> None:
+    """Keep a body's answer until the calls it made are settled (N1)."""
+    step = body.step
+    step.state = State.ENDING
+    body.answer = answer
+    for ref in answer.refs:
+        producer = body.calls.get(ref.call)
+        if producer is None:
+            raise Refused(f"the answer of {step.id} holds a Ref of a call that it had not made")
+        producer.uses += 1
+    if step.function.kind is Kind.WATCHING:
+        for call in body.calls.values():
+            let_go_of_call(run, call)
+    failure = unhandled(body)
+    if failure is not None:
+        run.falling.append((body, failure))
+    elif body.open == 0:
+        run.closing.append(body)
+
+
+def lost(run: RunState, event: BodyLost) -> None:
+    """Replay a body whose Sandbox is gone, or fail it if that has happened too often."""
+    body = _body_of(run, event.step, event.attempt)
+    if body is None:
+        return
+    step = body.step
+    delay_s = retry_delay_s(step.function, event.failure, step.id, step.attempt, run.limits)
+    body.entered = False
+    if delay_s is None:
+        run.falling.append((body, event.failure))
+        return
+    add_record(run, AttemptFailed(step.id, -1, step.attempt, event.failure, run.now, step.ran))
+    step.attempt += 1
+    _forget_attempt(body)
+    _enter(run, body)
+
+
+def _forget_attempt(body: Body) -> None:
+    """Take back what only the lost Attempt knew; the calls that stand in the graph stay."""
+    body.functions = []
+    body.made = 0
+    body.observed = 0
+    body.observed_need = 0
+    body.awaits = ()
+    body.handled.clear()
+    body.wiring.clear()
+    body.maps.clear()
+    for step in body.calls.values():
+        if step.map is not None and not step.map.ordinal:
+            step.map = Map()

@@ -1,0 +1,205 @@
+"""How a graph grows: calls become Steps, Refs become edges, and what the Journal knows is taken from there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from weftrun.machines.run.maps import recall_items, recorded_map
+from weftrun.machines.run.settle import mark
+from weftrun.machines.run.state import OVER, Body, Map, MapChunk, RunState, State, Step
+from weftrun.model.graph import Call
+from weftrun.model.ids import StepId, child_step
+from weftrun.model.outcomes import Failure, Reason
+from weftrun.model.policy import FunctionSpec, Kind
+from weftrun.model.records import Observed
+from weftrun.model.values import Inline, Payload
+
+_NO_ARGS = Payload(Inline(b""))
+
+
+class Refused(Exception):
+    """A body asked for what it must not have; the sentence becomes its failure."""
+
+    def __init__(self, sentence: str, reason: Reason = Reason.MISUSE) -> None:
+        super().__init__(sentence)
+        self.reason = reason
+
+
+def add_call(run: RunState, body: Body, number: int, call: Call, *, need: int, map: Map | None) -> Step:
+    """Make the Step of a body's call, tie it to what it takes, and take what the Journal knows of it.
+
+    `need` is the row that holds the call or, for an async body, what the body had observed (G-a). `map` has the items
+    where the call is a map whose items are fixed already.
+    """
+    owner = body.step
+    if len(run.steps) >= run.limits.steps_max:
+        raise Refused(f"{owner.id} made more calls than one Run may have Steps ({run.limits.steps_max:,})")
+    function = body.functions[call.function]
+    id = child_step(owner.id, run.root.id, function.label, call.n)
+    step = _new_step(run, body, number, id, function, call.args)
+    step.gate = max(owner.gate, need)
+    step.at = body.since
+    if owner.function.kind is Kind.WATCHING:
+        step.uses += 1
+        step.call = Observed(
+            owner.id, number, function.name, function.kind, function.version, call.args.refs, call.digest, body.observed
+        )
+    if function.kind is not Kind.FUNCTION and id.count("/") >= run.limits.depth_max:
+        raise Refused(f"{id[:80]}… is nested deeper than child workflows may be ({run.limits.depth_max})")
+    if call.args.refs or call.after:
+        step.after = call.after
+        _tie(run, body, step, call)
+    if call.is_map:
+        step.waiting += 1
+        if map is None:
+            map = recorded_map(run, id, None)
+        if map is not None:
+            give_items(run, body, step, map)
+        else:
+            step.map = Map()
+    if run.recorded.seq:
+        _recall(run, step)
+    if step.state is State.WAITING and step.waiting == 0:
+        run.ready.append(step)
+    return step
+
+
+def _new_step(run: RunState, body: Body, number: int, id: StepId, function: FunctionSpec, args: Payload) -> Step:
+    step = Step(len(run.steps), id, function, args, body, number)
+    run.steps.append(step)
+    body.calls[number] = step
+    body.open += 1
+    return step
+
+
+def _tie(run: RunState, body: Body, step: Step, call: Call) -> None:
+    """Make a Step wait for the values it takes and for the calls it must come after."""
+    for ref in call.args.refs:
+        producer = _producer(body, step, ref.call)
+        producer.uses += 1
+        if _must_wait(run, producer, step, None):
+            step.waiting += 1
+    for number in call.after:
+        if _must_wait(run, _producer(body, step, number), step, None):
+            step.waiting += 1
+
+
+def give_items(run: RunState, body: Body, step: Step, map: Map) -> None:
+    """Give a map Step its items; chunks with Refs in them wait for these by themselves."""
+    step.map = map
+    step.waiting -= 1
+    for chunk in map.chunks:
+        for ref in chunk.items.refs:
+            producer = _producer(body, step, ref.call)
+            producer.uses += 1
+            if _must_wait(run, producer, step, chunk):
+                chunk.waiting += 1
+    if run.recorded.seq:
+        recall_items(run, step)
+
+
+def _producer(body: Body, step: Step, number: int) -> Step:
+    producer = body.calls.get(number)
+    if producer is None or producer is step:
+        raise Refused(f"{step.id} takes a Ref of a call that {body.step.id} had not made before it")
+    return producer
+
+
+def _must_wait(run: RunState, producer: Step, reader: Step, chunk: MapChunk | None) -> bool:
+    """Make `reader`, or a chunk of its items, wait for `producer`; say whether there is anything to wait for."""
+    held = producer.function.checkpoint == "sync" and producer.need > run.committed
+    if producer.state is State.SUCCEEDED and not held:
+        waiter = chunk if chunk is not None else reader
+        waiter.gate = max(waiter.gate, producer.need)
+        return False
+    if producer.state is State.FAILED and not held:
+        assert isinstance(producer.outcome, Failure)
+        run.doomed.append((reader, producer.outcome, producer.need))
+    elif producer.readers is None:
+        producer.readers = [(reader, chunk)]
+    else:
+        producer.readers.append((reader, chunk))
+    return True
+
+
+def _recall(run: RunState, step: Step) -> None:
+    """Take what the Journal knows of a Step: its outcome, or how many Attempts have failed."""
+    known = run.recorded.outcomes.get(step.id)
+    if known is not None:
+        outcome, seq, at = known
+        _compare(step, outcome.call)
+        if not isinstance(outcome.outcome, Failure) and outcome.outcome.value.refs:
+            _revive(run, step)
+        step.attempt = outcome.attempt
+        mark(run, step, outcome.outcome, outcome.ran, ordinal=outcome.ordinal, need=seq, at=at)
+        return
+    settled = run.recorded.items.get(step.id)
+    if settled:
+        _compare(step, settled[0][0].call)
+    step.attempt, due, _ = run.recorded.attempts(step.id, -1)
+    if due > run.now and step.waiting == 0:
+        step.state = State.BACKING_OFF
+        run.due.append((due, step.index, -1))
+
+
+def _compare(step: Step, recorded: Observed | None) -> None:
+    """Refuse a replayed call that is not the recorded one (B2). Changed code is not compared: new code may run."""
+    made = step.call
+    if recorded is None or made is None:
+        return
+    if recorded.function != made.function:
+        raise Refused(
+            f"{step.id} calls {made.function} now, but the record of this Run has {recorded.function}", Reason.DIVERGED
+        )
+    if recorded.digest and made.digest and recorded.digest != made.digest:
+        raise Refused(f"{step.id} was recorded with other arguments than it is called with now", Reason.DIVERGED)
+
+
+def _revive(run: RunState, step: Step) -> None:
+    """Make the inside of a body whose answer the Journal has, so that Refs in the answer find their values."""
+    body = step.body = Body(step)
+    graph = run.recorded.graphs.get(step.id)
+    if graph is not None:
+        grow_recorded(run, body)
+    else:
+        revive_calls(run, body, ())
+
+
+def grow_recorded(run: RunState, body: Body) -> None:
+    """Grow the graph that the Journal has of a body that ended (B1, B3)."""
+    graph = run.recorded.graphs[body.step.id]
+    wiring = body.step.function.kind is Kind.WIRING
+    numbers = range(len(graph.calls)) if wiring else graph.numbers
+    revive_calls(run, body, numbers)
+    body.handled.update(s.outcome.origin for s in body.calls.values() if isinstance(s.outcome, Failure))
+    body.functions = list(graph.functions)
+    body.observed = graph.observed
+    for number, call in zip(numbers, graph.calls, strict=True):
+        map = None
+        if call.is_map:
+            id = child_step(body.step.id, run.root.id, body.functions[call.function].label, call.n)
+            map = recorded_map(run, id, graph.attempt if wiring else None)
+        add_call(run, body, number, call, need=0, map=map)
+
+
+def revive_calls(run: RunState, body: Body, but: Sequence[int]) -> None:
+    """Make Steps of the settled calls of an async body from the records of their outcomes alone."""
+    skip = frozenset(but)
+    for number, id in run.recorded.numbers.get(body.step.id, {}).items():
+        if number in skip:
+            continue
+        observed = run.recorded.call_of(id)
+        function = FunctionSpec(observed.function, observed.function, observed.kind, observed.version)
+        step = _new_step(run, body, number, id, function, _NO_ARGS)
+        step.uses = 1
+        step.call = observed
+        if id in run.recorded.outcomes:
+            _recall(run, step)
+        else:
+            step.map = recorded_map(run, id, None)
+            recall_items(run, step)
+
+
+def open_calls(body: Body) -> list[int]:
+    """Return the numbers of a body's calls that have not settled, ascending."""
+    return [number for number, step in sorted(body.calls.items()) if step.state < OVER]

@@ -1,0 +1,178 @@
+"""The machine of one Run: one event in, commands out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from weftrun.machines.run.attempts import attempts_ended, open_gates, start_ready, time_came, wake_for_due
+from weftrun.machines.run.bodies import deliver, lost, made, returned
+from weftrun.machines.run.maps import items_ended
+from weftrun.machines.run.recorded import Recorded
+from weftrun.machines.run.settle import add_record, finish, flush_outcomes, follow, spread_held
+from weftrun.machines.run.state import OVER, RunState, State
+from weftrun.machines.run.trees import tree_of
+from weftrun.model.commands import Append, End, Release, Revoke, RunCommand
+from weftrun.model.events import (
+    AttemptsEnded,
+    BodyLost,
+    BodyMade,
+    BodyReturned,
+    CancelCame,
+    Committed,
+    ItemsEnded,
+    Parked,
+    Resumed,
+    RunEvent,
+    TimeCame,
+)
+from weftrun.model.ids import RunUid
+from weftrun.model.limits import Limits
+from weftrun.model.outcomes import Failure, Reason
+from weftrun.model.records import CancelAsked, Row, Started
+
+
+class RunMachine:
+    """Decides everything about one Run.
+
+    Made by `new` or, after a crash, by `resume`; the first event is `Resumed`. Events about Attempts that are over
+    are passed by, so that an outcome may be told twice. Commands are idempotent by (Run, Step, Attempt).
+    """
+
+    def __init__(self, number: int, uid: RunUid, recorded: Recorded, limits: Limits) -> None:
+        self.state = RunState(number, uid, recorded, limits)
+
+    @classmethod
+    def new(cls, number: int, uid: RunUid, started: Started, limits: Limits) -> RunMachine:
+        """Make the machine of a Run that has no record yet."""
+        return cls(number, uid, Recorded(started), limits)
+
+    @classmethod
+    def resume(cls, number: int, uid: RunUid, rows: Sequence[Row], limits: Limits) -> RunMachine:
+        """Make the machine of a Run from its rows."""
+        return cls(number, uid, Recorded.of(rows), limits)
+
+    def handle(self, event: RunEvent) -> list[RunCommand]:
+        """Take one event and return what is to be done because of it, in order."""
+        run = self.state
+        run.now = max(run.now, event.now)
+        if type(event) is Committed:
+            self._committed(event)
+        elif run.ending is None:
+            self._take(event)
+            self._draw_consequences()
+        return self._hand_out()
+
+    def _take(self, event: RunEvent) -> None:
+        run = self.state
+        match event:
+            case AttemptsEnded():
+                attempts_ended(run, event)
+            case ItemsEnded():
+                items_ended(run, event)
+            case BodyMade():
+                made(run, event)
+            case BodyReturned():
+                returned(run, event)
+            case BodyLost():
+                lost(run, event)
+            case TimeCame():
+                run.wake_at = 0.0
+                time_came(run)
+            case CancelCame():
+                self._cancel(event)
+            case Parked():
+                finish(run, "failed", event.failure)
+            case Resumed():
+                self._begin()
+            case Committed():
+                raise TypeError("Committed is taken by `handle`")
+
+    def _begin(self) -> None:
+        run = self.state
+        recorded = run.recorded
+        if recorded.seq == 0:
+            add_record(run, recorded.started)
+            run.root.gate = run.row
+        else:
+            run.root.attempt, due, _ = recorded.attempts(run.root.id, -1)
+            if due > run.now:
+                run.root.state = State.BACKING_OFF
+                run.due.append((due, 0, -1))
+                return
+        run.root.at = run.now if recorded.seq == 0 else recorded.started_at
+        run.ready.append(run.root)
+
+    def _cancel(self, event: CancelCame) -> None:
+        run = self.state
+        if event.message in run.messages:
+            return
+        run.messages.add(event.message)
+        add_record(run, CancelAsked(event.message))
+        failure = Failure(Reason.CANCELLED, "RunCancelled", "the Run was cancelled", origin=run.root.id)
+        finish(run, "cancelled", failure)
+
+    def _committed(self, event: Committed) -> None:
+        run = self.state
+        run.committed = max(run.committed, event.seq)
+        if run.ending is not None:
+            if run.ended_row <= run.committed:
+                self._answer()
+            return
+        for row in sorted(row for row in run.held if row <= run.committed):
+            for step in run.held.pop(row):
+                spread_held(run, step)
+        open_gates(run)
+        self._draw_consequences()
+
+    def _answer(self) -> None:
+        run = self.state
+        ending = run.ending
+        assert ending is not None
+        answer = tree_of(ending.answer, run.root.body) if ending.answer is not None else None
+        run.commands.append(End(ending.status, answer, ending.failure))
+
+    def _draw_consequences(self) -> None:
+        """Follow up until nothing more is to be decided at this time."""
+        run = self.state
+        while True:
+            follow(run)
+            if run.ending is not None:
+                return
+            if run.ready or run.ready_chunks:
+                start_ready(run)
+            elif run.deliverable:
+                bodies, run.deliverable = run.deliverable, []
+                for body in bodies:
+                    deliver(run, body)
+            elif not (run.falling or run.doomed or run.closing):
+                break
+        if run.due:
+            wake_for_due(run)
+
+    def _hand_out(self) -> list[RunCommand]:
+        """Return the commands, the row first, so that what follows from it can't go before it."""
+        run = self.state
+        flush_outcomes(run)
+        commands = run.commands
+        run.commands = []
+        if run.records:
+            run.seq += 1
+            commands.insert(0, Append(run.seq, run.now, tuple(run.records)))
+            run.records.clear()
+        if run.revoked:
+            commands.append(Revoke(tuple(run.revoked)))
+            run.revoked.clear()
+        if run.released:
+            commands.append(Release(tuple(run.released)))
+            run.released.clear()
+        return commands
+
+    @property
+    def over(self) -> bool:
+        """Whether the last record has been handed out."""
+        return self.state.ending is not None
+
+    @property
+    def open_steps(self) -> int:
+        """How many Steps are not settled."""
+        return sum(step.state < OVER for step in self.state.steps)

@@ -1,0 +1,227 @@
+"""Maps: a million items are chunks of encoded input, bitmaps of what is done, and ranges of results."""
+
+from __future__ import annotations
+
+from weftrun.machines.retry import attempts_allowed, retry_delay_s
+from weftrun.machines.run.settle import add_record, let_go_of_items, mark
+from weftrun.machines.run.state import OVER, Map, MapChunk, RunState, State, Step
+from weftrun.machines.run.trees import tree_of
+from weftrun.model.commands import InvokeItems
+from weftrun.model.events import ItemsEnded
+from weftrun.model.graph import Chunk
+from weftrun.model.ids import StepId, item_step
+from weftrun.model.outcomes import NOT_RUN, Failure, Ran
+from weftrun.model.records import AttemptFailed, Chunked, ItemFailure, ItemsSettled
+from weftrun.model.values import Part, Payload
+
+import msgspec
+
+
+def take_chunk(run: RunState, body: StepId, attempt: int, step: StepId, map: Map, chunk: Chunk) -> None:
+    """Record a chunk of a map's input; the last one fixes the items and keeps a place in the order of settling."""
+    map.add(chunk)
+    if chunk.last:
+        run.ordinal += 1
+        map.ordinal = run.ordinal
+    add_record(run, Chunked(body, step, attempt, chunk, map.ordinal))
+
+
+def recorded_map(run: RunState, step: StepId, attempt: int | None) -> Map | None:
+    """Return a map whose items the Journal has, with what it knows of them; None if they are not fixed."""
+    chunks = run.recorded.map_chunks(step, attempt)
+    if not chunks:
+        return None
+    map = Map()
+    for chunk in chunks:
+        map.add(chunk)
+    map.ordinal = run.recorded.map_ordinal(step)
+    for settled, _, _ in run.recorded.items.get(step, ()):
+        for lo, hi, payload in settled.values:
+            _fill(map, lo, hi)
+            map.parts.append(Part(lo, hi, payload.data))
+        for failed in settled.failures:
+            _fill(map, failed.index, failed.index + 1)
+            map.failures[failed.index] = failed.failure
+    return map
+
+
+def recall_items(run: RunState, step: Step) -> None:
+    """Settle a map whose items are all on record, or remember which of them wait for another Attempt."""
+    map = step.map
+    assert map is not None
+    if map.left == 0:
+        settled = run.recorded.items.get(step.id)
+        if settled:
+            record, seq, at = settled[-1]
+            _over(run, step, record.ran, ordinal=record.ordinal, need=seq, at=at)
+        return
+    for failed in run.recorded.failed.get(step.id, ()):
+        if not _is_done(map, failed.item):
+            map.attempts[failed.item] = failed.attempt + 1
+    for item in map.attempts:
+        run.due.append((run.recorded.attempts(step.id, item)[1], step.index, item))
+
+
+def start_map(run: RunState, step: Step) -> None:
+    """Begin a map that waits for nothing of its own; chunks that hold Refs may still wait."""
+    map = step.map
+    assert map is not None
+    step.state = State.RUNNING
+    if map.total == 0:
+        mark(run, step, None, NOT_RUN, ordinal=map.ordinal, need=step.gate, at=run.now)
+        return
+    run.ready_chunks.extend((step, chunk) for chunk in map.chunks if chunk.waiting == 0)
+
+
+def start_chunk(run: RunState, step: Step, chunk: MapChunk) -> None:
+    """Send the open items of a chunk, or leave them until what they depend on is durable (G-a)."""
+    if step.state >= OVER:
+        return
+    gate = max(step.gate, chunk.gate)
+    if step.function.effects == "visible" and gate > run.committed:
+        run.waits += 1
+        run.gated.setdefault(gate, []).append((step, chunk))
+        return
+    ranges = _open_ranges(step, chunk)
+    if ranges:
+        _invoke(run, step, chunk, ranges, 1)
+
+
+def retry_item(run: RunState, step: Step, item: int) -> None:
+    """Send one item again."""
+    map = step.map
+    assert map is not None
+    if step.state is not State.RUNNING or item not in map.attempts:
+        return
+    chunk = _chunk_of(map, item)
+    if chunk is not None:
+        _invoke(run, step, chunk, ((item, item + 1),), map.attempts[item])
+
+
+def _invoke(run: RunState, step: Step, chunk: MapChunk, ranges: tuple[tuple[int, int], ...], attempt: int) -> None:
+    body = step.inside
+    same = tree_of(step.args, body)
+    items = tree_of(chunk.items, body)
+    run.commands.append(
+        InvokeItems(step.function, run.number, step.index, step.id, attempt, same, items, chunk.lo, ranges)
+    )
+
+
+def items_ended(run: RunState, event: ItemsEnded) -> None:
+    """Take outcomes of a map's items: values fix them, failures are retried or final."""
+    step = run.steps[event.step]
+    map = step.map
+    if map is None or step.state is not State.RUNNING:
+        return
+    values = tuple(
+        (lo, hi, Payload(data)) for lo, hi, data in event.values if not any(_is_done(map, i) for i in (lo, hi - 1))
+    )
+    final = []
+    for index, failure in event.failures:
+        if not _is_done(map, index) and event.attempt == map.attempts.get(index, 1):
+            failed = _failed(run, step, map, index, event.attempt, failure, event.ran)
+            if failed is not None:
+                final.append(ItemFailure(index, failed))
+    if not values and not final:
+        return
+    run.ordinal += 1
+    add_record(run, ItemsSettled(step.id, run.ordinal, values, tuple(final), event.ran, step.call))
+    _apply(run, step, map, values, final)
+    if map.left == 0:
+        _over(run, step, event.ran, ordinal=run.ordinal, need=run.row, at=run.now)
+
+
+def _apply(
+    run: RunState, step: Step, map: Map, values: tuple[tuple[int, int, Payload], ...], final: list[ItemFailure]
+) -> None:
+    for lo, hi, payload in values:
+        map.parts.append(Part(lo, hi, payload.data))
+        for chunk in _fill(map, lo, hi):
+            let_go_of_items(run, step, chunk)
+        if map.attempts:
+            for item in [i for i in map.attempts if lo <= i < hi]:
+                del map.attempts[item]
+    for failed in final:
+        map.failures[failed.index] = failed.failure
+        map.attempts.pop(failed.index, None)
+        for chunk in _fill(map, failed.index, failed.index + 1):
+            let_go_of_items(run, step, chunk)
+
+
+def _failed(
+    run: RunState, step: Step, map: Map, index: int, attempt: int, failure: Failure, ran: Ran
+) -> Failure | None:
+    """Return the final failure of an item, or None where another Attempt follows."""
+    id = item_step(step.id, index)
+    limit = attempts_allowed(step.function, failure.reason, run.limits)
+    failure = msgspec.structs.replace(failure, origin=id, attempt=attempt, attempts=limit)
+    delay_s = retry_delay_s(step.function, failure, id, attempt, run.limits)
+    if delay_s is None:
+        return failure
+    map.attempts[index] = attempt + 1
+    add_record(run, AttemptFailed(step.id, index, attempt, failure, run.now + delay_s, ran))
+    run.due.append((run.now + delay_s, step.index, index))
+    return None
+
+
+def _over(run: RunState, step: Step, ran: Ran, *, ordinal: int, need: int, at: float) -> None:
+    """All items are settled: the map has its list, or fails with its lowest failing index (N1)."""
+    map = step.map
+    assert map is not None
+    map.parts.sort(key=_lo)
+    failure = map.failures[min(map.failures)] if map.failures else None
+    mark(run, step, failure, ran, ordinal=ordinal, need=need, at=at)
+
+
+def _lo(part: Part) -> int:
+    return part.lo
+
+
+def _chunk_of(map: Map, item: int) -> MapChunk | None:
+    low, high = 0, len(map.chunks)
+    while low < high:
+        middle = (low + high) // 2
+        chunk = map.chunks[middle]
+        if item < chunk.lo:
+            high = middle
+        elif item >= chunk.lo + chunk.count:
+            low = middle + 1
+        else:
+            return chunk
+    return None
+
+
+def _is_done(map: Map, item: int) -> bool:
+    chunk = _chunk_of(map, item)
+    return chunk is None or bool(chunk.done >> (item - chunk.lo) & 1)
+
+
+def _fill(map: Map, lo: int, hi: int) -> list[MapChunk]:
+    """Set the bits of `[lo, hi)`, a range inside one chunk, and return the chunk if it is complete by that."""
+    chunk = _chunk_of(map, lo)
+    if chunk is None or hi > chunk.lo + chunk.count:
+        raise ValueError(f"items {lo} to {hi} are not of one chunk")
+    chunk.done |= ((1 << (hi - lo)) - 1) << (lo - chunk.lo)
+    map.left -= hi - lo
+    return [chunk] if chunk.done == (1 << chunk.count) - 1 else []
+
+
+def _open_ranges(step: Step, chunk: MapChunk) -> tuple[tuple[int, int], ...]:
+    """Return the ranges of a chunk's items that are neither settled nor wait for another Attempt."""
+    assert step.map is not None
+    taken = chunk.done
+    for item in step.map.attempts:
+        if 0 <= item - chunk.lo < chunk.count:
+            taken |= 1 << (item - chunk.lo)
+    if taken == 0:
+        return ((chunk.lo, chunk.lo + chunk.count),)
+    ranges = []
+    start: int | None = None
+    for offset in range(chunk.count + 1):
+        is_open = offset < chunk.count and not taken >> offset & 1
+        if is_open and start is None:
+            start = offset
+        elif not is_open and start is not None:
+            ranges.append((chunk.lo + start, chunk.lo + offset))
+            start = None
+    return tuple(ranges)

@@ -1,0 +1,138 @@
+"""What the Journal knows of a Run, by Step. Growth consults it, so that recovery walks the same road as the first time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from weftrun.model.graph import Chunk
+from weftrun.model.ids import StepId
+from weftrun.model.outcomes import Failure
+from weftrun.model.records import (
+    AttemptFailed,
+    CancelAsked,
+    Chunked,
+    Ended,
+    Graphed,
+    ItemsSettled,
+    Observed,
+    Row,
+    Settled,
+    Started,
+    StepOutcome,
+)
+
+
+class Recorded:
+    """Rows of one Run, folded by Step. Empty but for the start record when the Run is new.
+
+    Attributes:
+        outcomes: by Step, with the row and the time of the record.
+        numbers: Step that an async body's call became, by body and call number.
+        chunks: of maps, by Step and Attempt of the body.
+        items: of maps, by Step, with the row and the time.
+        failed: Attempts that were followed by another, by Step.
+    """
+
+    __slots__ = (
+        "at",
+        "chunks",
+        "ended",
+        "failed",
+        "graphs",
+        "items",
+        "messages",
+        "numbers",
+        "ordinal",
+        "outcomes",
+        "seq",
+        "started",
+        "started_at",
+    )
+
+    def __init__(self, started: Started, at: float = 0.0) -> None:
+        self.started = started
+        self.at = at
+        self.started_at = at
+        self.seq = 0
+        self.ordinal = 0
+        self.outcomes: dict[StepId, tuple[StepOutcome, int, float]] = {}
+        self.numbers: dict[StepId, dict[int, StepId]] = {}
+        self.graphs: dict[StepId, Graphed] = {}
+        self.chunks: dict[StepId, dict[int, list[Chunked]]] = {}
+        self.items: dict[StepId, list[tuple[ItemsSettled, int, float]]] = {}
+        self.failed: dict[StepId, list[AttemptFailed]] = {}
+        self.messages: set[str] = set()
+        self.ended: Ended | None = None
+
+    @classmethod
+    def of(cls, rows: Sequence[Row]) -> Recorded:
+        """Fold the rows of a Run, in order; the first record is its start."""
+        first = rows[0].records[0]
+        if not isinstance(first, Started):
+            raise ValueError("the first record of a Run is its start")
+        recorded = cls(first, rows[0].at)
+        for row in rows:
+            recorded._fold(row)
+        return recorded
+
+    def _fold(self, row: Row) -> None:
+        self.seq = row.seq
+        self.at = row.at
+        for record in row.records:
+            match record:
+                case Settled():
+                    for outcome in record.outcomes:
+                        self.outcomes[outcome.step] = (outcome, row.seq, row.at)
+                        self.ordinal = max(self.ordinal, outcome.ordinal)
+                        self._number(outcome.step, outcome.call)
+                case ItemsSettled():
+                    self.items.setdefault(record.step, []).append((record, row.seq, row.at))
+                    self.ordinal = max(self.ordinal, record.ordinal)
+                    self._number(record.step, record.call)
+                case Graphed():
+                    self.graphs[record.step] = record
+                case Chunked():
+                    self.chunks.setdefault(record.step, {}).setdefault(record.attempt, []).append(record)
+                    self.ordinal = max(self.ordinal, record.ordinal)
+                case AttemptFailed():
+                    self.failed.setdefault(record.step, []).append(record)
+                case CancelAsked():
+                    self.messages.add(record.message)
+                case Ended():
+                    self.ended = record
+                case Started():
+                    pass
+
+    def _number(self, step: StepId, call: Observed | None) -> None:
+        if call is not None:
+            self.numbers.setdefault(call.body, {})[call.number] = step
+
+    def call_of(self, step: StepId) -> Observed:
+        """Return what the record of a settled Step tells of the async body's call that it was."""
+        call = self.outcomes[step][0].call if step in self.outcomes else self.items[step][0][0].call
+        if call is None:
+            raise ValueError(f"{step} was not called by an async body")
+        return call
+
+    def map_chunks(self, step: StepId, attempt: int | None) -> list[Chunk]:
+        """Return the recorded chunks of a map if its items are fixed, else nothing.
+
+        `attempt` is the body's Attempt that a `def` body's graph names; None takes the Attempt that came to its end.
+        """
+        told = self.chunks.get(step, {})
+        for number, chunks in told.items():
+            if chunks[-1].chunk.last and attempt in (None, number):
+                return [chunked.chunk for chunked in chunks]
+        return []
+
+    def map_ordinal(self, step: StepId) -> int:
+        """Return the place in the order of settling that an empty map has taken."""
+        return max((c[-1].ordinal for c in self.chunks.get(step, {}).values() if c[-1].chunk.last), default=0)
+
+    def attempts(self, step: StepId, item: int) -> tuple[int, float, Failure | None]:
+        """Return the number of the next Attempt of a Step or item, its due time, and the last failure."""
+        number, due, failure = 1, 0.0, None
+        for failed in self.failed.get(step, ()):
+            if failed.item == item:
+                number, due, failure = failed.attempt + 1, failed.due_at, failed.failure
+        return number, due, failure

@@ -1,0 +1,275 @@
+"""How a Step settles, and what follows from it for its readers, its body and the Run."""
+
+from __future__ import annotations
+
+from weftrun.machines.run.state import OVER, Body, MapChunk, RunState, State, Step
+from weftrun.model.commands import LeaveBody
+from weftrun.model.outcomes import NOT_RUN, Failure, Ran, Reason, Status, Success
+from weftrun.model.policy import Kind
+from weftrun.model.records import Ended, Record, Settled, StepOutcome
+from weftrun.model.values import Object, Payload
+
+
+def succeed(run: RunState, step: Step, value: Payload, ran: Ran) -> None:
+    """Settle a Step with its value."""
+    settle(run, step, Success(value), ran)
+
+
+def settle(run: RunState, step: Step, outcome: Success | Failure, ran: Ran, cause: str = "") -> None:
+    """Settle a Step, record it, and let its readers and its body know.
+
+    Ordinals are given in the order of settling, and records are appended in that order: with one row after the other
+    this is what keeps closure (C1).
+    """
+    if step.inside is None:
+        _settle_root(run, step, outcome, ran)
+        return
+    run.ordinal += 1
+    run.outcomes.append(StepOutcome(step.id, step.attempt, run.ordinal, outcome, ran, step.call, cause))
+    fixed_by_inputs = (
+        step.function.deterministic and step.function.checkpoint == "auto" and type(outcome) is Success and step.body is None
+    )
+    mark(run, step, outcome, ran, ordinal=run.ordinal, need=step.gate if fixed_by_inputs else run.row, at=run.now)
+
+
+def mark(
+    run: RunState, step: Step, outcome: Success | Failure | None, ran: Ran, *, ordinal: int, need: int, at: float
+) -> None:
+    """Note that a Step is settled, by an outcome that is in a record, old or new, and spread the news.
+
+    `outcome` is None for a map that succeeded.
+    """
+    failed = type(outcome) is Failure
+    step.outcome = outcome
+    step.state = State.FAILED if failed else State.SUCCEEDED
+    step.ran = ran
+    step.ordinal = ordinal
+    step.need = need
+    step.at = at
+    body = step.inside
+    if body is None:
+        raise ValueError("the root Step is settled by the Run's end")
+    _let_go_of_arguments(run, step)
+    if not failed and step.uses == 0:
+        let_go(run, step)
+    if step.function.checkpoint == "sync" and need > run.committed:
+        run.held.setdefault(need, []).append(step)
+        if _ends_with_the_run(run, step):
+            _closed(run, body)
+    else:
+        _closed(run, body)
+        spread(run, step)
+
+
+def spread_held(run: RunState, step: Step) -> None:
+    """Let readers and the body see a `sync` Step whose record is durable now (G-b)."""
+    if step.inside is not None and step.inside.step.state < OVER:
+        if not _ends_with_the_run(run, step):
+            _closed(run, step.inside)
+        spread(run, step)
+
+
+def _ends_with_the_run(run: RunState, step: Step) -> bool:
+    """Say whether the Run's end may share the row of this value: the answer waits for that row anyway (G-c)."""
+    return step.inside is run.root.body and step.state is State.SUCCEEDED
+
+
+def _closed(run: RunState, body: Body) -> None:
+    body.open -= 1
+    if body.open == 0:
+        run.closing.append(body)
+
+
+def spread(run: RunState, step: Step) -> None:
+    """Let readers and the body see a settled Step."""
+    body = step.inside
+    if body is None or body.step.state >= OVER:
+        return
+    if body.awaits and step.number in body.awaits:
+        run.deliverable.append(body)
+    if type(step.outcome) is Failure:
+        _spread_failure(run, step, body, step.outcome)
+    elif step.readers is not None:
+        readers, step.readers = step.readers, None
+        for reader, chunk in readers:
+            _one_less(run, reader, chunk, step.need)
+
+
+def _one_less(run: RunState, reader: Step, chunk: MapChunk | None, need: int) -> None:
+    """A value that a Step, or a chunk of a map, was waiting for is there."""
+    if chunk is not None:
+        chunk.waiting -= 1
+        chunk.gate = max(chunk.gate, need)
+        if chunk.waiting == 0 and reader.waiting == 0 and reader.state is State.RUNNING:
+            run.ready_chunks.append((reader, chunk))
+        return
+    reader.waiting -= 1
+    if need > reader.gate:
+        reader.gate = need
+    if reader.waiting == 0 and reader.state is State.WAITING:
+        run.ready.append(reader)
+
+
+def _spread_failure(run: RunState, step: Step, body: Body, failure: Failure) -> None:
+    """A `def` body fails at once; in an async body readers fail with the same cause and the body decides (N1)."""
+    if body.step.function.kind is Kind.WIRING:
+        run.falling.append((body, failure))
+        return
+    readers, step.readers = step.readers or [], None
+    run.doomed.extend((reader, failure, step.need) for reader, _ in readers)
+    if body.step.state is State.ENDING and failure.origin not in body.handled:
+        run.falling.append((body, failure))
+
+
+def follow(run: RunState) -> None:
+    """Draw all consequences of what has settled. A loop, not recursion: chains of consequences are long."""
+    while run.falling or run.doomed or run.closing:
+        if run.falling:
+            body, failure = run.falling.pop()
+            _fail_body(run, body, failure)
+        elif run.doomed:
+            reader, failure, need = run.doomed.pop()
+            if reader.state < OVER and reader.inside is not None and reader.inside.step.state < OVER:
+                reader.gate = max(reader.gate, need)
+                settle(run, reader, failure, NOT_RUN, cause="argument")
+        else:
+            body_over(run, run.closing.pop())
+
+
+def body_over(run: RunState, body: Body) -> None:
+    """Settle a body's Step if the body has ended and every call it made is settled (N1)."""
+    step = body.step
+    if step.state is not State.ENDING or body.open or body.answer is None:
+        return
+    failure = unhandled(body)
+    if failure is not None:
+        run.falling.append((body, failure))
+    else:
+        settle(run, step, Success(body.answer), step.ran)
+
+
+def unhandled(body: Body) -> Failure | None:
+    """Return the first failure inside an ended body that the body was never told of."""
+    failed = [c for c in body.calls.values() if type(c.outcome) is Failure and c.outcome.origin not in body.handled]
+    first = min(failed, key=lambda c: c.ordinal, default=None)
+    return first.outcome if first is not None and type(first.outcome) is Failure else None
+
+
+def _fail_body(run: RunState, body: Body, failure: Failure) -> None:
+    """Cancel what is open inside a body and settle its Step as failed."""
+    if body.step.state >= OVER:
+        return
+    cancel_inside(run, body)
+    settle(run, body.step, failure, body.step.ran)
+
+
+def cancel_inside(run: RunState, body: Body) -> None:
+    """Cancel every open call of a body, at any depth, and let the bodies go."""
+    stack = [body]
+    while stack:
+        inner = stack.pop()
+        if inner.entered:
+            inner.entered = False
+            run.commands.append(LeaveBody(inner.step.index, inner.step.attempt))
+        for step in inner.calls.values():
+            if step.state >= OVER:
+                continue
+            if step.body is not None:
+                stack.append(step.body)
+            elif step.state is State.RUNNING:
+                run.revoked.append(step.index)
+            step.state = State.CANCELLED
+            step.readers = None
+            _let_go_of_arguments(run, step)
+        inner.open = 0
+
+
+def _settle_root(run: RunState, step: Step, outcome: Success | Failure, ran: Ran) -> None:
+    step.outcome = outcome
+    step.ran = ran
+    if type(outcome) is Failure:
+        finish(run, "cancelled" if outcome.reason is Reason.CANCELLED else "failed", outcome)
+    else:
+        finish(run, "succeeded", None)
+
+
+def finish(run: RunState, status: Status, failure: Failure | None) -> None:
+    """Add the Run's last record."""
+    root = run.root
+    if run.ending is not None:
+        return
+    if root.body is not None:
+        cancel_inside(run, root.body)
+    if root.state is State.RUNNING and root.body is None and failure is not None:
+        run.revoked.append(root.index)
+    root.state = State.SUCCEEDED if failure is None else State.FAILED
+    answer = root.outcome.value if type(root.outcome) is Success else None
+    run.ending = Ended(status, answer, failure, root.attempt, root.ran)
+    add_record(run, run.ending)
+    run.ended_row = run.row
+
+
+def flush_outcomes(run: RunState) -> None:
+    """Close the list of outcomes into one record, so that what follows stands after it."""
+    if run.outcomes:
+        run.records.append(Settled(tuple(run.outcomes)))
+        run.outcomes.clear()
+
+
+def _let_go_of_arguments(run: RunState, step: Step) -> None:
+    """A settled Step reads its arguments no more."""
+    args = step.args
+    if type(args.data) is Object:
+        run.released.append(args.data.oid)
+    if step.map is not None:
+        for chunk in step.map.chunks:
+            if chunk.done != (1 << chunk.count) - 1:
+                let_go_of_items(run, step, chunk)
+    if args.refs:
+        _let_go_of_refs(run, args, step.inside)
+
+
+def let_go_of_items(run: RunState, step: Step, chunk: MapChunk) -> None:
+    """A chunk of a map's input will be read no more."""
+    if type(chunk.items.data) is Object:
+        run.released.append(chunk.items.data.oid)
+    if chunk.items.refs:
+        _let_go_of_refs(run, chunk.items, step.inside)
+
+
+def let_go_of_call(run: RunState, step: Step) -> None:
+    """The body that made a call can hand its value on no more."""
+    step.uses -= 1
+    if step.uses == 0 and step.state >= OVER:
+        let_go(run, step)
+
+
+def add_record(run: RunState, record: Record) -> None:
+    """Add a record to the row of the event in hand, after what has settled so far."""
+    flush_outcomes(run)
+    run.records.append(record)
+
+
+def _let_go_of_refs(run: RunState, payload: Payload, body: Body | None) -> None:
+    if body is None:
+        return
+    for ref in payload.refs:
+        producer = body.calls.get(ref.call)
+        if producer is not None:
+            producer.uses -= 1
+            if producer.uses == 0 and producer.state >= OVER:
+                let_go(run, producer)
+
+
+def let_go(run: RunState, step: Step) -> None:
+    """Nobody will read this Step's value any more: release the Objects behind it."""
+    if step.map is not None:
+        run.released.extend(part.data.oid for part in step.map.parts if type(part.data) is Object)
+        return
+    if type(step.outcome) is not Success:
+        return
+    value = step.outcome.value
+    if type(value.data) is Object:
+        run.released.append(value.data.oid)
+    if value.refs:
+        _let_go_of_refs(run, value, step.body)

@@ -1,0 +1,257 @@
+"""What the machine of a Run remembers: Steps, bodies, maps. Plain data with one owner; decisions stand beside it.
+
+A Step and its Refs are objects here because a chain or a fan-out touches each one a few times only; the items of a
+map are ranges and bitmaps, never objects.
+"""
+
+from __future__ import annotations
+
+import enum
+
+from weftrun.machines.run.recorded import Recorded
+from weftrun.model.commands import RunCommand
+from weftrun.model.graph import Call, Chunk
+from weftrun.model.ids import ObjectId, RunUid, StepId
+from weftrun.model.limits import Limits
+from weftrun.model.outcomes import NOT_RUN, Failure, Ran, Success
+from weftrun.model.policy import FunctionSpec
+from weftrun.model.records import Ended, Observed, Record, StepOutcome
+from weftrun.model.values import Part, Payload
+
+
+class State(enum.IntEnum):
+    """Where a Step stands. `OVER` and above are final."""
+
+    WAITING = 0
+    """For values it takes, or for a call it must come after."""
+    GATED = 1
+    """Ready, but what it depends on is not durable yet (G-a)."""
+    RUNNING = 2
+    """Given to the Worker, or its body was entered."""
+    BACKING_OFF = 3
+    """An Attempt failed; the next one has a due time."""
+    ENDING = 4
+    """Its body ended; calls that the body made are still open (N1)."""
+    SUCCEEDED = 5
+    FAILED = 6
+    CANCELLED = 7
+
+
+OVER = State.SUCCEEDED
+
+
+class Step:
+    """One node of the graph.
+
+    Attributes:
+        need: the Run's row that must be durable before a reader of this value may do something visible.
+        gate: the highest `need` among what this Step depends on; a visible Attempt waits for it.
+        uses: how many may still read the value: open readers, the body that made the call, an answer.
+        outcome: how it ended; None before, and for a map that succeeded (its parts stand in `map`).
+        call: what the record of its outcome tells of its call; None but for calls of async bodies.
+    """
+
+    __slots__ = (
+        "after",
+        "args",
+        "at",
+        "attempt",
+        "body",
+        "call",
+        "function",
+        "gate",
+        "id",
+        "index",
+        "inside",
+        "map",
+        "need",
+        "number",
+        "ordinal",
+        "outcome",
+        "ran",
+        "readers",
+        "state",
+        "uses",
+        "waiting",
+    )
+
+    def __init__(
+        self, index: int, id: StepId, function: FunctionSpec, args: Payload, inside: Body | None, number: int
+    ) -> None:
+        self.index = index
+        self.id = id
+        self.function = function
+        self.args = args
+        self.inside = inside
+        self.number = number
+        self.state = State.WAITING
+        self.after: tuple[int, ...] = ()
+        self.waiting = 0
+        self.attempt = 1
+        self.need = 0
+        self.gate = 0
+        self.uses = 0
+        self.ordinal = 0
+        self.at = 0.0
+        self.readers: list[tuple[Step, MapChunk | None]] | None = None
+        self.outcome: Success | Failure | None = None
+        self.ran: Ran = NOT_RUN
+        self.call: Observed | None = None
+        self.body: Body | None = None
+        self.map: Map | None = None
+
+
+class Body:
+    """The inside of a Workflow's Step: the calls it made and how far it got.
+
+    Attributes:
+        step: the Step whose body this is.
+        functions: table that calls name by position, in order of first use by the current Attempt.
+        calls: Steps by call number. A `def` body has them only when it ended (B1).
+        made: how many calls the current Attempt has made; below `len(calls)` it repeats known ones.
+        open: calls not settled.
+        observed: highest ordinal delivered to the current Attempt; `observed_need` the row it stands in.
+        handled: origins of failures that the body was told of.
+        awaits: calls that the body waits for now.
+        entered: the body is in a Sandbox now.
+        answer: what it returned; its Refs are calls of this body.
+        wiring: calls that a `def` body has told so far, not yet grown.
+        maps: maps that a `def` body has told so far, by call number.
+        since: what `weftrun.now()` says in the body: the time of the last outcome delivered to it.
+    """
+
+    __slots__ = (
+        "answer",
+        "awaits",
+        "calls",
+        "entered",
+        "functions",
+        "handled",
+        "made",
+        "maps",
+        "observed",
+        "observed_need",
+        "open",
+        "since",
+        "step",
+        "wiring",
+    )
+
+    def __init__(self, step: Step) -> None:
+        self.step = step
+        self.functions: list[FunctionSpec] = []
+        self.calls: dict[int, Step] = {}
+        self.made = 0
+        self.open = 0
+        self.observed = 0
+        self.observed_need = 0
+        self.handled: set[StepId] = set()
+        self.awaits: tuple[int, ...] = ()
+        self.entered = False
+        self.answer: Payload | None = None
+        self.wiring: list[Call] = []
+        self.maps: dict[int, Map] = {}
+        self.since = 0.0
+
+
+class MapChunk:
+    """Consecutive items of a map. `done` has a bit for each settled item, counted from `lo`."""
+
+    __slots__ = ("count", "done", "gate", "items", "lo", "waiting")
+
+    def __init__(self, lo: int, count: int, items: Payload) -> None:
+        self.lo = lo
+        self.count = count
+        self.items = items
+        self.done = 0
+        self.waiting = 0
+        self.gate = 0
+
+
+class Map:
+    """Items of a map Step.
+
+    Attributes:
+        ordinal: place in the order of settling that the map takes if it has no items; 0 until the last chunk came.
+        parts: results so far, in order of settling; sorted when the map settles.
+        failures: final failures by item.
+        attempts: number of the next Attempt, for items that had a failed one and are not settled.
+        left: items not settled.
+    """
+
+    __slots__ = ("attempts", "chunks", "failures", "left", "ordinal", "parts", "total")
+
+    def __init__(self) -> None:
+        self.chunks: list[MapChunk] = []
+        self.ordinal = 0
+        self.total = 0
+        self.left = 0
+        self.parts: list[Part] = []
+        self.failures: dict[int, Failure] = {}
+        self.attempts: dict[int, int] = {}
+
+    def add(self, chunk: Chunk) -> None:
+        """Take the next chunk of items."""
+        if chunk.count:
+            self.chunks.append(MapChunk(chunk.lo, chunk.count, chunk.items))
+            self.total += chunk.count
+            self.left += chunk.count
+
+
+class RunState:
+    """All that the machine of one Run remembers.
+
+    Attributes:
+        number: the engine's number of the Run, carried by Invocations.
+        seq: last row handed out; `committed`: last row known to be durable.
+        ordinal: last place given in the order of settling.
+        records, outcomes: what the event in hand adds to the next row, in order.
+        ready: Steps (and chunks of maps) to be started when the event in hand is done with.
+        deliverable: bodies to which an awaited outcome may be delivered.
+        falling, doomed, closing: consequences not drawn yet: bodies that fail, Steps whose argument failed, bodies
+            whose last open call has settled.
+        gated: what waits for a row to be durable, by row.
+        held: settled `sync` Steps whose readers wait for a row, by row (G-b).
+        due: due times of next Attempts.
+        waits: how many Attempts waited for the disk.
+        ending: the last record, once it was handed out in row `ended_row`.
+    """
+
+    def __init__(self, number: int, uid: RunUid, recorded: Recorded, limits: Limits) -> None:
+        started = recorded.started
+        self.recorded = recorded
+        self.number = number
+        self.uid = uid
+        self.started = started
+        self.limits = limits
+        self.seq = recorded.seq
+        self.committed = recorded.seq
+        self.ordinal = recorded.ordinal
+        self.now = recorded.at
+        self.steps: list[Step] = []
+        self.records: list[Record] = []
+        self.outcomes: list[StepOutcome] = []
+        self.commands: list[RunCommand] = []
+        self.ready: list[Step] = []
+        self.ready_chunks: list[tuple[Step, MapChunk]] = []
+        self.revoked: list[int] = []
+        self.released: list[ObjectId] = []
+        self.deliverable: list[Body] = []
+        self.falling: list[tuple[Body, Failure]] = []
+        self.doomed: list[tuple[Step, Failure, int]] = []
+        self.closing: list[Body] = []
+        self.gated: dict[int, list[tuple[Step, MapChunk | None]]] = {}
+        self.held: dict[int, list[Step]] = {}
+        self.due: list[tuple[float, int, int]] = []
+        self.wake_at = 0.0
+        self.waits = 0
+        self.messages = set(recorded.messages)
+        self.root = Step(0, StepId(started.function.label), started.function, started.args, None, 0)
+        self.steps.append(self.root)
+        self.ending: Ended | None = None
+        self.ended_row = 0
+
+    @property
+    def row(self) -> int:
+        """Seq of the row that the records of the event in hand will have."""
+        return self.seq + 1

@@ -1,0 +1,238 @@
+"""The machine of a Worker: queues, Batches and Sandboxes of one host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from weftrun.machines.worker import bodies
+from weftrun.machines.worker.outcomes import fail_lane, give_back, is_free, item_outcomes_came, outcomes_came
+from weftrun.machines.worker.place import place, start_box
+from weftrun.machines.worker.state import Box, BoxState, Items, Lane, Names, WorkerState
+from weftrun.model.commands import Deliver, EnterBody, Invoke, InvokeItems, LeaveBody, Revoke
+from weftrun.model.ids import SandboxId
+from weftrun.model.limits import Limits
+from weftrun.model.messages import BodyCalled, BodyEnded, FromSandbox, ItemOutcomes, Outcomes
+from weftrun.model.outcomes import Failure, Reason
+from weftrun.model.policy import FunctionSpec
+from weftrun.model.work import KillSandbox, TickAt, WorkerCommand
+
+_STARTS_MAX = 3
+"""Starts of a profile that may fail in a row before all that waits for it fails."""
+_REVOKED_S = 0.05
+"""How long a Sandbox whose Attempt was revoked may take to end it by itself before it is killed."""
+
+WorkCommand = Invoke | InvokeItems | EnterBody | Deliver | LeaveBody | Revoke
+Running = tuple[int, int, bool, float]
+"""Batch, index, entered, entered_at: what the page of a Sandbox says."""
+
+
+class WorkerMachine:
+    """Decides which Sandbox does what. Its commands are taken with `take_commands` after each event.
+
+    Profiles are numbers that the runtime gives to what a Sandbox is made for; this machine only compares them.
+    """
+
+    def __init__(self, limits: Limits, sandboxes_max: int) -> None:
+        self.state = WorkerState(limits, sandboxes_max)
+
+    def take_commands(self) -> list[WorkerCommand]:
+        """Return what is to be done, in order, and forget it."""
+        commands, self.state.commands = self.state.commands, []
+        return commands
+
+    def run_opened(self, run: int, names: Names) -> None:
+        """A Run may send work from now on."""
+        self.state.names[run] = names
+
+    def run_closed(self, run: int) -> None:
+        """A Run is over: nothing of it waits or runs any more but what was revoked."""
+        self.state.names.pop(run, None)
+
+    def work(self, now: float, run: int, command: WorkCommand, profile_of: Callable[[FunctionSpec], int]) -> None:
+        """Take a command of a Run's machine. `profile_of` numbers the profile that a Function of the Run needs."""
+        state = self.state
+        match command:
+            case Invoke():
+                lane = self._lane(profile_of(command.function), command.function)
+                lane.singles.extend([(run, invocation) for invocation in command.invocations])
+            case InvokeItems():
+                lane = self._lane(profile_of(command.function), command.function)
+                work = Items(
+                    run,
+                    command.step,
+                    command.id,
+                    command.attempt,
+                    command.same,
+                    command.items,
+                    command.base,
+                    command.ranges,
+                )
+                lane.ranges.append(work)
+                lane.ranges_left += work.left
+            case EnterBody():
+                bodies.enter(state, run, profile_of(command.function), command, now)
+            case Deliver():
+                bodies.deliver(state, run, command)
+            case LeaveBody():
+                bodies.leave(state, run, command.step)
+            case Revoke():
+                self._revoke(now, run, frozenset(command.steps))
+
+    def place(self, now: float) -> None:
+        """Give what waits to Sandboxes. Asked once after a burst of events, not after each."""
+        if self.state.active:
+            place(self.state, now)
+        self._tick_later(now)
+
+    def _lane(self, profile: int, function: FunctionSpec) -> Lane:
+        state = self.state
+        lane = state.lanes.get((profile, function))
+        if lane is None:
+            lane = state.lanes[profile, function] = Lane(function, profile)
+        state.active[lane] = None
+        return lane
+
+    def ready(self, now: float, sandbox: SandboxId) -> None:
+        """A Sandbox takes work."""
+        box = self.state.boxes.get(sandbox)
+        if box is None or box.state is not BoxState.STARTING:
+            return
+        box.state = BoxState.READY
+        box.idle_since = now
+        self.state.failed_starts.pop(box.profile, None)
+        if box.for_bodies:
+            bodies.unpark(self.state, box)
+
+    def spoke(self, now: float, sandbox: SandboxId, messages: Sequence[FromSandbox]) -> None:
+        """A Sandbox told of outcomes or of bodies."""
+        state = self.state
+        box = state.boxes.get(sandbox)
+        if box is None:
+            return
+        for message in messages:
+            if type(message) is Outcomes:
+                outcomes_came(state, box, message, now)
+            elif type(message) is ItemOutcomes:
+                item_outcomes_came(state, box, message, now)
+            elif type(message) is BodyCalled:
+                bodies.called(state, box, message, now)
+            elif type(message) is BodyEnded:
+                bodies.ended(state, box, message, now)
+
+    def gone(self, now: float, sandbox: SandboxId, why: str, running: Running, text: str) -> None:
+        """A Sandbox ended: what it ran has failed, what it had not entered goes back to the queue."""
+        state = self.state
+        box = state.boxes.pop(sandbox, None)
+        if box is None:
+            return
+        batch, index, entered, _ = running
+        never_ready = box.state is BoxState.STARTING
+        give_back(state, box, why, batch, index, entered, text, now)
+        bodies.lose(state, box, why, now)
+        if never_ready:
+            self._start_failed(box, why, now)
+        elif box.for_bodies and state.parked.get(box.profile):
+            start_box(state, box.profile, now, for_bodies=True)
+
+    def _start_failed(self, box: Box, why: str, now: float) -> None:
+        state = self.state
+        count = state.failed_starts[box.profile] = state.failed_starts.get(box.profile, 0) + 1
+        if count < _STARTS_MAX:
+            if box.for_bodies:
+                start_box(state, box.profile, now, for_bodies=True)
+            return
+        state.failed_starts.pop(box.profile)
+        failure = Failure(Reason.UNREADABLE, "SandboxRefused", f"no Sandbox can be made: {why}")
+        bodies.fail_parked(state, box.profile, failure, now)
+        for lane in [lane for lane in state.active if lane.profile == box.profile]:
+            fail_lane(state, lane, failure, now)
+
+    def _revoke(self, now: float, run: int, steps: frozenset[int]) -> None:
+        """Drop what waits of these Steps; what runs of them is killed unless it ends by itself very soon."""
+        state = self.state
+        for lane in list(state.active):
+            if any(r == run and i.step in steps for r, i in lane.singles):
+                kept = [(r, i) for r, i in lane.singles if r != run or i.step not in steps]
+                lane.singles.clear()
+                lane.singles.extend(kept)
+            if any(work.run == run and work.step in steps for work in lane.ranges):
+                works = [work for work in lane.ranges if work.run != run or work.step not in steps]
+                lane.ranges.clear()
+                lane.ranges.extend(works)
+                lane.ranges_left = sum(work.left for work in works)
+            if not lane.waiting:
+                del state.active[lane]
+        for box in state.boxes.values():
+            hit = {(run, step) for step in steps} & _steps_in(box)
+            if hit:
+                box.revoked |= hit
+                box.revoked_at = now
+
+    def timed_sandboxes(self) -> list[SandboxId]:
+        """Return the Sandboxes whose page `tick` wants to see: those that run something with a `timeout_s`."""
+        return [
+            box.id
+            for box in self.state.boxes.values()
+            if box.given and box.given[0].lane.function.timeout_s is not None and box.state is BoxState.READY
+        ]
+
+    def tick(self, now: float, pages: dict[SandboxId, Running]) -> None:
+        """Let time pass: end what ran too long, what was revoked, and what has been idle for long."""
+        state = self.state
+        state.tick_at = 0.0
+        for box in list(state.boxes.values()):
+            if box.state is BoxState.STARTING and now >= box.idle_since + state.limits.sandbox_start_s:
+                self._kill(box, Failure(Reason.LOST, "SandboxLost", "the Sandbox did not start in time"))
+            elif box.state is not BoxState.READY:
+                continue
+            elif box.revoked and now >= box.revoked_at + _REVOKED_S:
+                self._kill(box, Failure(Reason.CANCELLED, "RunCancelled", "its Run was cancelled or has failed"))
+            elif box.given and box.id in pages:
+                self._check_timeout(box, pages[box.id], now)
+            elif is_free(box) and now >= box.idle_since + state.limits.sandbox_idle_s:
+                self._kill(box, None)
+
+    def _check_timeout(self, box: Box, running: Running, now: float) -> None:
+        batch, _, entered, entered_at = running
+        given = box.given[0]
+        timeout_s = given.lane.function.timeout_s
+        if timeout_s is not None and entered and given.no == batch and now >= entered_at + timeout_s:
+            message = f"{given.lane.function.label} ran longer than timeout_s={timeout_s:g}"
+            self._kill(box, Failure(Reason.TIMEOUT, "TimeoutError", message))
+
+    def _kill(self, box: Box, doom: Failure | None) -> None:
+        if box.state is not BoxState.STARTING:
+            box.state = BoxState.DOOMED
+        box.doom = doom
+        self.state.commands.append(KillSandbox(box.id))
+
+    def _tick_later(self, now: float) -> None:
+        """Ask for the next tick, if nothing is asked for that comes early enough."""
+        state = self.state
+        if not state.boxes:
+            return
+        at = min((_due(box, now, state.limits) for box in state.boxes.values()), default=0.0)
+        if at and (not state.tick_at or at < state.tick_at):
+            state.tick_at = at
+            state.commands.append(TickAt(at))
+
+
+def _steps_in(box: Box) -> set[tuple[int, int]]:
+    found = set()
+    for given in box.given:
+        if given.items is not None:
+            found.add((given.items.run, given.items.step))
+        found.update((run, invocation.step) for run, invocation in filter(None, given.singles))
+    return found
+
+
+def _due(box: Box, now: float, limits: Limits) -> float:
+    """Return when a Sandbox should be looked at next."""
+    if box.state is BoxState.STARTING:
+        return box.idle_since + limits.sandbox_start_s
+    if box.revoked:
+        return box.revoked_at + _REVOKED_S
+    if box.given and box.given[0].lane.function.timeout_s is not None:
+        timeout_s = box.given[0].lane.function.timeout_s
+        return max(box.given[0].at + timeout_s, now + min(timeout_s, 1.0) / 4)
+    return box.idle_since + limits.sandbox_idle_s if is_free(box) else now + limits.sandbox_idle_s

@@ -1,0 +1,182 @@
+"""What Sandboxes tell of Batches, and what becomes of a Batch whose Sandbox is gone."""
+
+from __future__ import annotations
+
+from weftrun.machines.worker.state import Box, BoxState, Given, Items, Lane, WorkerState
+from weftrun.model.events import AttemptEnded, AttemptsEnded, ItemsEnded
+from weftrun.model.messages import Invocation, ItemOutcomes, Outcomes
+from weftrun.model.outcomes import Failure, Ran, Reason
+from weftrun.model.work import Said, Tell
+
+_WEIGHT = 0.3
+"""Share of the newest Batch in the moving average of a Function's time."""
+
+
+def outcomes_came(state: WorkerState, box: Box, message: Outcomes, now: float) -> None:
+    """Take outcomes of separate Invocations."""
+    given = _given(box, message.no)
+    if given is None:
+        return
+    by_run: dict[int, list[AttemptEnded]] = {}
+    busy_s = 0.0
+    for outcome in message.outcomes:
+        entry = given.singles[outcome.index]
+        if entry is None:
+            continue
+        given.singles[outcome.index] = None
+        given.left -= 1
+        run, invocation = entry
+        ran = outcome.ran
+        busy_s += ran.left_at - ran.entered_at
+        ended = AttemptEnded(invocation.step, invocation.attempt, outcome.value, outcome.failure, ran)
+        if run in by_run:
+            by_run[run].append(ended)
+        else:
+            by_run[run] = [ended]
+        if outcome.text:
+            state.commands.append(Said(run, invocation.id, invocation.attempt, box.id, outcome.text))
+    _learn(given.lane, busy_s, len(message.outcomes))
+    for run, ended_list in by_run.items():
+        state.commands.append(Tell(run, AttemptsEnded(now, tuple(ended_list))))
+    _close(state, box, given, now)
+
+
+def item_outcomes_came(state: WorkerState, box: Box, message: ItemOutcomes, now: float) -> None:
+    """Take outcomes of items of a map."""
+    given = _given(box, message.no)
+    if given is None or given.items is None:
+        return
+    work = given.items
+    told = [(lo, hi) for lo, hi, _ in message.values] + [(i, i + 1) for i, _ in message.failures]
+    given.open_items = _without(given.open_items, told)
+    count = sum(hi - lo for lo, hi in told)
+    given.left -= count
+    _learn(given.lane, message.ran.left_at - message.ran.entered_at, count)
+    if message.text:
+        state.commands.append(Said(work.run, work.id, work.attempt, box.id, message.text))
+    event = ItemsEnded(now, work.step, work.attempt, message.values, message.failures, message.ran)
+    state.commands.append(Tell(work.run, event))
+    _close(state, box, given, now)
+
+
+def _given(box: Box, no: int) -> Given | None:
+    for given in box.given:
+        if given.no == no:
+            return given
+    return None
+
+
+def _close(state: WorkerState, box: Box, given: Given, now: float) -> None:
+    if given.left == 0:
+        box.given.remove(given)
+        if not box.given:
+            box.idle_since = now
+            box.revoked.clear()
+
+
+def _learn(lane: Lane, busy_s: float, count: int) -> None:
+    if count:
+        each_s = max(busy_s / count, 1e-7)
+        lane.each_s = each_s if lane.each_s is None else (1 - _WEIGHT) * lane.each_s + _WEIGHT * each_s
+
+
+def _without(ranges: list[tuple[int, int]], told: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return `ranges` less `told`; both are ascending and half-open."""
+    left = []
+    for lo, hi in ranges:
+        for cut_lo, cut_hi in sorted(told):
+            if cut_hi <= lo or cut_lo >= hi:
+                continue
+            if cut_lo > lo:
+                left.append((lo, cut_lo))
+            lo = max(lo, cut_hi)
+        if lo < hi:
+            left.append((lo, hi))
+    return left
+
+
+def give_back(state: WorkerState, box: Box, why: str, batch: int, index: int, entered: bool, text: str, now: float) -> None:
+    """Sort what a Sandbox had when it ended: the body it ran has failed, the others go back to the queue.
+
+    Attributes of its page say how far it had got: `index` of Batch `batch` was entered last, and is running if
+    `entered`. What it had left again without telling is run again under the same Attempt: its value is lost, but it
+    did not fail.
+    """
+    if not box.given:
+        return
+    for given in reversed(box.given):
+        culprit = index if given.no == batch and entered else -1
+        if given.items is not None:
+            _give_back_items(state, box, given, given.items, culprit, why, text, now)
+        else:
+            _give_back_singles(state, box, given, culprit, why, text, now)
+    box.given.clear()
+
+
+def _failure(box: Box, why: str, lane: Lane) -> Failure:
+    if box.doom is not None:
+        return box.doom
+    return Failure(Reason.LOST, "SandboxLost", f"the Sandbox that ran {lane.function.label} ended: {why}")
+
+
+def _give_back_singles(
+    state: WorkerState, box: Box, given: Given, culprit: int, why: str, text: str, now: float
+) -> None:
+    again: list[tuple[int, Invocation]] = []
+    for position, entry in enumerate(given.singles):
+        if entry is None:
+            continue
+        run, invocation = entry
+        if position != culprit:
+            if (run, invocation.step) not in box.revoked:
+                again.append(entry)
+            continue
+        ended = AttemptEnded(
+            invocation.step, invocation.attempt, None, _failure(box, why, given.lane), Ran(box.id, given.at, now)
+        )
+        state.commands.append(Tell(run, AttemptsEnded(now, (ended,))))
+        if text:
+            state.commands.append(Said(run, invocation.id, invocation.attempt, box.id, text))
+    if again:
+        given.lane.singles.extendleft(reversed(again))
+        state.active[given.lane] = None
+
+
+def _give_back_items(
+    state: WorkerState, box: Box, given: Given, work: Items, culprit: int, why: str, text: str, now: float
+) -> None:
+    if any(lo <= culprit < hi for lo, hi in given.open_items):
+        given.open_items = _without(given.open_items, [(culprit, culprit + 1)])
+        failures = ((culprit, _failure(box, why, given.lane)),)
+        event = ItemsEnded(now, work.step, work.attempt, (), failures, Ran(box.id, given.at, now))
+        state.commands.append(Tell(work.run, event))
+        if text:
+            state.commands.append(Said(work.run, work.id, work.attempt, box.id, text))
+    if given.open_items and (work.run, work.step) not in box.revoked:
+        again = work.with_ranges(tuple(given.open_items))
+        given.lane.ranges.appendleft(again)
+        given.lane.ranges_left += again.left
+        state.active[given.lane] = None
+
+
+def fail_lane(state: WorkerState, lane: Lane, failure: Failure, now: float) -> None:
+    """Fail all that waits in a lane: no Sandbox can be made for it."""
+    by_run: dict[int, list[AttemptEnded]] = {}
+    for run, invocation in lane.singles:
+        ended = AttemptEnded(invocation.step, invocation.attempt, None, failure, Ran(0, now, now))
+        by_run.setdefault(run, []).append(ended)
+    lane.singles.clear()
+    for run, ended_list in by_run.items():
+        state.commands.append(Tell(run, AttemptsEnded(now, tuple(ended_list))))
+    for work in lane.ranges:
+        failures = tuple((i, failure) for lo, hi in work.ranges for i in range(lo, hi))
+        event = ItemsEnded(now, work.step, work.attempt, (), failures, Ran(0, now, now))
+        state.commands.append(Tell(work.run, event))
+    lane.ranges.clear()
+    lane.ranges_left = 0
+    state.active.pop(lane, None)
+
+
+def is_free(box: Box) -> bool:
+    """Say whether a Sandbox has nothing to do."""
+    return box.state is BoxState.READY and not box.given and not box.bodies

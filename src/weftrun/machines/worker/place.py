@@ -1,0 +1,165 @@
+"""Which Sandbox gets which Invocations, and how many: the window and the pool as one decision.
+
+A window opens with the first waiting Invocation and closes as soon as a Sandbox can take work, so nothing waits while
+a Sandbox is free; under load windows fill by themselves, and one message carries many Invocations (FaaSBatch).
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from weftrun.machines.worker.state import Box, BoxState, Given, Lane, Names, WorkerState
+from weftrun.model.ids import SandboxId
+from weftrun.model.messages import Batch, Invocation, ItemBatch
+from weftrun.model.work import KillSandbox, Send, StartSandbox
+
+_DEPTH = 2
+"""Batches that a Sandbox may have at once: it must not stand still while its next Batch is on the way."""
+
+
+def place(state: WorkerState, now: float) -> None:
+    """Give waiting Invocations to Sandboxes that can take them, and make more Sandboxes where that helps."""
+    for lane in list(state.active):
+        while lane.waiting:
+            box = _free_box(state, lane)
+            if box is None:
+                break
+            _give(state, lane, box, now)
+        if not lane.waiting:
+            del state.active[lane]
+    if state.active:
+        _start_more(state, now)
+
+
+def _free_box(state: WorkerState, lane: Lane) -> Box | None:
+    """Return the Sandbox with the least to do that may take work of this lane, if there is one."""
+    best: Box | None = None
+    for box in state.boxes.values():
+        if box.profile != lane.profile or box.for_bodies or box.state is not BoxState.READY:
+            continue
+        if not box.given:
+            return box
+        if best is None and _may_queue(state, lane, box):
+            best = box
+    return best
+
+
+def _may_queue(state: WorkerState, lane: Lane, box: Box) -> bool:
+    """Say whether a busy Sandbox may get a second Batch: only short bodies, and only where many wait.
+
+    Behind a body of unknown or long duration nothing queues: another Sandbox may be free first.
+    """
+    if len(box.given) >= _DEPTH or lane.waiting <= state.sandboxes_max:
+        return False
+    ahead = box.given[0]
+    longest = state.limits.batch_s
+    known = lane.each_s is not None and ahead.lane.each_s is not None
+    return known and (ahead.lane.each_s or 0.0) * ahead.left <= longest and (lane.each_s or 0.0) <= longest
+
+
+def _give(state: WorkerState, lane: Lane, box: Box, now: float) -> None:
+    state.last_batch += 1
+    given = Given(state.last_batch, lane, now)
+    box.given.append(given)
+    if lane.singles:
+        _give_singles(state, lane, box, given)
+    else:
+        _give_items(state, lane, box, given)
+
+
+def batch_size(state: WorkerState, lane: Lane, most: int) -> int:
+    """Return how many bodies to put into one Batch: a few milliseconds of work, and a fair share of what waits.
+
+    A Function that nobody has timed yet is tried one body at a time.
+    """
+    if lane.each_s is None:
+        return 1
+    by_time = int(state.limits.batch_s / lane.each_s) if lane.each_s > 0 else most
+    share = -(-lane.waiting // (2 * state.sandboxes_max))
+    return max(1, min(by_time, share, most))
+
+
+def _give_singles(state: WorkerState, lane: Lane, box: Box, given: Given) -> None:
+    singles = lane.singles
+    size = min(batch_size(state, lane, state.limits.batch_size_max), len(singles))
+    given.left = size
+    taken = [singles.popleft() for _ in range(size)]
+    given.singles = list(taken)
+    runs, items = _with_runs(state, taken)
+    state.commands.append(Send(box.id, Batch(given.no, lane.function, runs, items)))
+
+
+def _with_runs(
+    state: WorkerState, taken: list[tuple[int, Invocation]]
+) -> tuple[tuple[Names, ...], tuple[Invocation, ...]]:
+    """Return the table of Runs and the Invocations that point into it."""
+    first = taken[0][0]
+    if all(run == first for run, _ in taken):
+        return (state.names[first],), tuple(invocation for _, invocation in taken)
+    positions: dict[int, int] = {}
+    items = []
+    for run, invocation in taken:
+        position = positions.setdefault(run, len(positions))
+        items.append(msgspec.structs.replace(invocation, run=position) if position else invocation)
+    return tuple(state.names[run] for run in positions), tuple(items)
+
+
+def _give_items(state: WorkerState, lane: Lane, box: Box, given: Given) -> None:
+    work = lane.ranges[0]
+    ranges = work.take(batch_size(state, lane, state.limits.batch_items_max))
+    if not work.ranges:
+        lane.ranges.popleft()
+    given.items = work
+    given.open_items = list(ranges)
+    given.left = sum(hi - lo for lo, hi in ranges)
+    lane.ranges_left -= given.left
+    state.commands.append(
+        Send(
+            box.id,
+            ItemBatch(
+                given.no,
+                lane.function,
+                state.names[work.run],
+                work.id,
+                work.attempt,
+                work.same,
+                work.items,
+                work.base,
+                ranges,
+            ),
+        )
+    )
+
+
+def _start_more(state: WorkerState, now: float) -> None:
+    """Start Sandboxes for what waits, as far as the bound allows; a free one of another profile makes room."""
+    for lane in state.active:
+        running = [box for box in state.boxes.values() if not box.for_bodies]
+        coming = sum(box.profile == lane.profile and box.state is BoxState.STARTING for box in running)
+        wanted = min(lane.waiting - coming, state.sandboxes_max)
+        room = state.sandboxes_max - len(running)
+        if wanted > 0 and room <= 0:
+            room = _make_room(state, lane, running)
+        for _ in range(min(wanted, room)):
+            start_box(state, lane.profile, now, for_bodies=False)
+
+
+def _make_room(state: WorkerState, lane: Lane, running: list[Box]) -> int:
+    """End one idle Sandbox of another profile, unless one of this profile works or comes already."""
+    if any(box.profile == lane.profile and box.state is not BoxState.DOOMED for box in running):
+        return 0
+    for box in running:
+        if box.state is BoxState.READY and not box.given:
+            box.state = BoxState.DOOMED
+            state.commands.append(KillSandbox(box.id))
+            return 1
+    return 0
+
+
+def start_box(state: WorkerState, profile: int, now: float, *, for_bodies: bool) -> Box:
+    """Begin a Sandbox."""
+    state.last_box += 1
+    box = Box(SandboxId(state.last_box), profile, for_bodies, now)
+    state.boxes[box.id] = box
+    state.commands.append(StartSandbox(box.id, profile))
+    return box

@@ -1,0 +1,197 @@
+"""What the machine of a Worker remembers: queues by Function, Sandboxes and what they were given."""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+
+from weftrun.model.ids import RunId, RunUid, SandboxId, StepId
+from weftrun.model.limits import Limits
+from weftrun.model.messages import BodyStart, Invocation
+from weftrun.model.outcomes import Failure
+from weftrun.model.policy import FunctionSpec
+from weftrun.model.values import Tree
+from weftrun.model.work import WorkerCommand
+
+Names = tuple[RunId, RunUid]
+
+
+class Items:
+    """Items of one chunk of a map that wait for a Sandbox: `ranges`, ascending, of `left` items in all."""
+
+    __slots__ = ("attempt", "base", "id", "items", "left", "ranges", "run", "same", "step")
+
+    def __init__(
+        self,
+        run: int,
+        step: int,
+        id: StepId,
+        attempt: int,
+        same: Tree,
+        items: Tree,
+        base: int,
+        ranges: tuple[tuple[int, int], ...],
+    ) -> None:
+        self.run = run
+        self.step = step
+        self.id = id
+        self.attempt = attempt
+        self.same = same
+        self.items = items
+        self.base = base
+        self.ranges = deque(ranges)
+        self.left = sum(hi - lo for lo, hi in ranges)
+
+    def take(self, most: int) -> tuple[tuple[int, int], ...]:
+        """Take up to `most` items from the front."""
+        taken = []
+        while most > 0 and self.ranges:
+            lo, hi = self.ranges.popleft()
+            cut = min(hi, lo + most)
+            if cut < hi:
+                self.ranges.appendleft((cut, hi))
+            taken.append((lo, cut))
+            most -= cut - lo
+            self.left -= cut - lo
+        return tuple(taken)
+
+    def with_ranges(self, ranges: tuple[tuple[int, int], ...]) -> Items:
+        """Return the same work for other items of the chunk."""
+        return Items(self.run, self.step, self.id, self.attempt, self.same, self.items, self.base, ranges)
+
+
+class Lane:
+    """The queue of one Function in one profile.
+
+    Attributes:
+        singles: Invocations with the number of their Run.
+        ranges: items of maps.
+        each_s: moving average of the time one body takes; None before the first outcome.
+    """
+
+    __slots__ = ("each_s", "function", "profile", "ranges", "ranges_left", "singles")
+
+    def __init__(self, function: FunctionSpec, profile: int) -> None:
+        self.function = function
+        self.profile = profile
+        self.singles: deque[tuple[int, Invocation]] = deque()
+        self.ranges: deque[Items] = deque()
+        self.ranges_left = 0
+        self.each_s: float | None = None
+
+    @property
+    def waiting(self) -> int:
+        """How many bodies wait to be entered."""
+        return len(self.singles) + self.ranges_left
+
+
+class Given:
+    """A Batch that a Sandbox has.
+
+    Attributes:
+        singles: its Invocations by position, None once told; empty for items of a map.
+        items: the map's chunk, where it is a Batch of items; `open_items` are those not told.
+        left: bodies not told.
+    """
+
+    __slots__ = ("at", "items", "lane", "left", "no", "open_items", "singles")
+
+    def __init__(self, no: int, lane: Lane, at: float) -> None:
+        self.no = no
+        self.lane = lane
+        self.at = at
+        self.singles: list[tuple[int, Invocation] | None] = []
+        self.items: Items | None = None
+        self.open_items: list[tuple[int, int]] = []
+        self.left = 0
+
+
+class BoxState(enum.IntEnum):
+    """Where a Sandbox stands; busy is told by what it was given."""
+
+    STARTING = 0
+    READY = 1
+    DOOMED = 2
+    """Told to end; what it has goes back when it is gone."""
+
+
+class Box:
+    """A Sandbox as the machine sees it.
+
+    Attributes:
+        bodies: Workflow bodies it holds, by their number; empty for a Sandbox that runs Functions.
+        for_bodies: whether it holds bodies.
+        turns: messages about bodies that it has not answered.
+        doom: why the body it runs was ended by us; None where it was not.
+        revoked: Steps that must not run on in it, as (Run, Step).
+    """
+
+    __slots__ = (
+        "bodies",
+        "doom",
+        "for_bodies",
+        "given",
+        "id",
+        "idle_since",
+        "profile",
+        "revoked",
+        "revoked_at",
+        "state",
+        "turns",
+    )
+
+    def __init__(self, id: SandboxId, profile: int, for_bodies: bool, now: float) -> None:
+        self.id = id
+        self.profile = profile
+        self.for_bodies = for_bodies
+        self.state = BoxState.STARTING
+        self.given: deque[Given] = deque()
+        self.bodies: set[int] = set()
+        self.turns = 0
+        self.idle_since = now
+        self.doom: Failure | None = None
+        self.revoked: set[tuple[int, int]] = set()
+        self.revoked_at = 0.0
+
+
+class Held:
+    """A Workflow's body that is in a Sandbox, or waits for one."""
+
+    __slots__ = ("attempt", "box", "number", "run", "start", "step")
+
+    def __init__(self, number: int, run: int, step: int, attempt: int, start: BodyStart) -> None:
+        self.number = number
+        self.run = run
+        self.step = step
+        self.attempt = attempt
+        self.start = start
+        self.box: Box | None = None
+
+
+class WorkerState:
+    """All that the machine of a Worker remembers.
+
+    Attributes:
+        names: id and uid of open Runs by number.
+        profiles: number of the profile that each Run's Sandboxes have; a second one without network by Function.
+        sandboxes_max: Sandboxes that run Functions at once; those that hold bodies are counted apart.
+        failed_starts: starts in a row that failed, by profile.
+        parked: bodies that wait for a Sandbox, by profile.
+    """
+
+    def __init__(self, limits: Limits, sandboxes_max: int) -> None:
+        self.limits = limits
+        self.sandboxes_max = sandboxes_max
+        self.lanes: dict[tuple[int, FunctionSpec], Lane] = {}
+        self.active: dict[Lane, None] = {}
+        self.boxes: dict[SandboxId, Box] = {}
+        self.bodies: dict[int, Held] = {}
+        self.by_step: dict[tuple[int, int], Held] = {}
+        self.parked: dict[int, list[Held]] = {}
+        self.names: dict[int, Names] = {}
+        self.failed_starts: dict[int, int] = {}
+        self.last_box = 0
+        self.last_batch = 0
+        self.last_body = 0
+        self.tick_at = 0.0
+        self.commands: list[WorkerCommand] = []

@@ -1,0 +1,99 @@
+"""What a Run's machine wants done. Commands are re-derived after a crash and never stored."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from weftrun.model.ids import ObjectId, StepId
+from weftrun.model.messages import Invocation
+from weftrun.model.outcomes import Failure, Status
+from weftrun.model.policy import FunctionSpec
+from weftrun.model.records import Record
+from weftrun.model.values import Tree
+
+
+class Append(Struct, frozen=True):
+    """Append these records as the Run's row `seq`; answered by `Committed`."""
+
+    seq: int
+    at: float
+    records: tuple[Record, ...]
+
+
+class Invoke(Struct, frozen=True):
+    """Run these Invocations of one Function; answered by `AttemptsEnded`."""
+
+    function: FunctionSpec
+    invocations: tuple[Invocation, ...]
+
+
+class InvokeItems(Struct, frozen=True):
+    """Run items `ranges` of one chunk of a map; answered by `ItemsEnded`, in any partition."""
+
+    function: FunctionSpec
+    run: int
+    step: int
+    id: StepId
+    attempt: int
+    same: Tree
+    items: Tree
+    base: int
+    ranges: tuple[tuple[int, int], ...]
+
+
+class EnterBody(Struct, frozen=True):
+    """Enter (or replay) the body of a Step; answered by `BodyMade`, `BodyReturned` or `BodyLost`."""
+
+    step: int
+    id: StepId
+    attempt: int
+    function: FunctionSpec
+    args: Tree
+    started_at: float
+
+
+class Deliver(Struct, frozen=True):
+    """Hand an awaited outcome to a body."""
+
+    step: int
+    attempt: int
+    call: int
+    value: Tree | None
+    failure: Failure | None
+    at: float
+
+
+class LeaveBody(Struct, frozen=True):
+    """Forget the body of a Step: its answer is no longer wanted."""
+
+    step: int
+    attempt: int
+
+
+class Revoke(Struct, frozen=True):
+    """Drop what is queued and kill what runs of these Steps."""
+
+    steps: tuple[int, ...]
+
+
+class WakeAt(Struct, frozen=True):
+    """Send `TimeCame` at this time (seconds since the epoch), or a little later. A later command replaces it."""
+
+    at: float
+
+
+class Release(Struct, frozen=True):
+    """No reader of these Objects is left in the Run."""
+
+    objects: tuple[ObjectId, ...]
+
+
+class End(Struct, frozen=True):
+    """The Run's last record is durable: answer and status may leave the engine (G-c)."""
+
+    status: Status
+    answer: Tree | None
+    failure: Failure | None
+
+
+RunCommand = Append | Invoke | InvokeItems | EnterBody | Deliver | LeaveBody | Revoke | WakeAt | Release | End

@@ -1,0 +1,110 @@
+"""The errors of weftrun, sorted by what the caller must do.
+
+    WeftrunError
+    ├── UsageError                  mend the program or the call
+    │   ├── RefUsedAsValue          (also a TypeError) a Ref stood where a value is needed
+    │   ├── NotSerializable         (also a TypeError) a value that can't be pickled, with its path
+    │   ├── PolicyError             (also a ValueError) a policy refused at decoration
+    │   └── LimitExceeded           something is larger than the table of limits allows
+    ├── RunError                    a Run did not give its value
+    │   ├── StepFailed              it failed, and the author's error can't be rebuilt
+    │   ├── RunCancelled            it was cancelled
+    │   └── ReplayDiverged          changed code made other calls than the recorded ones
+    ├── RunNotFound                 (also a LookupError) no Run has this id
+    ├── RunConflict                 the id is taken by a Run with other arguments, or was deleted
+    ├── JournalError                the Journal can't be used as it is
+    │   ├── JournalBusy             another engine has it open
+    │   ├── JournalNewer            written by a newer weftrun
+    │   ├── JournalCorrupt          its content is damaged
+    │   ├── JournalFull             transient: no room on the disk; tried again
+    │   └── CommitUnknown           it is not known whether a commit happened; reopen and look
+    ├── EngineClosed                the engine was closed, or belongs to another process
+    ├── Unsupported                 this host can't do it
+    └── InternalError               a bug in weftrun: please report it with its story
+"""
+
+from __future__ import annotations
+
+
+class WeftrunError(Exception):
+    """Parent of all errors that weftrun raises by itself."""
+
+
+class UsageError(WeftrunError):
+    """The program or the call must be mended."""
+
+
+class RefUsedAsValue(UsageError, TypeError):
+    """A Ref stood where its value is needed: inside a workflow its Step has not run yet."""
+
+
+class NotSerializable(UsageError, TypeError):
+    """A value can't be pickled; the message names the path to the part that can't."""
+
+
+class PolicyError(UsageError, ValueError):
+    """A policy is misspelt, has a wrong value, or can't hold for this Function."""
+
+
+class LimitExceeded(UsageError):
+    """Something is larger than the table of limits allows."""
+
+
+class RunError(WeftrunError):
+    """A Run did not give its value."""
+
+
+class StepFailed(RunError):
+    """A Step failed with an error that can't be rebuilt here; its text is the message."""
+
+
+class RunCancelled(RunError):
+    """The Run was cancelled."""
+
+
+class ReplayDiverged(RunError):
+    """A replayed body made another call than the one on record: the code changed between crash and resume."""
+
+
+class RunNotFound(WeftrunError, LookupError):
+    """No Run in this Journal has this id."""
+
+
+class RunConflict(WeftrunError):
+    """The id belongs to a Run with other arguments, or to one that was deleted."""
+
+
+class JournalError(WeftrunError):
+    """The Journal can't be used as it is."""
+
+
+class JournalBusy(JournalError):
+    """Another engine has the Journal open."""
+
+
+class JournalNewer(JournalError):
+    """The Journal was written by a newer weftrun; nothing was changed."""
+
+
+class JournalCorrupt(JournalError):
+    """The Journal's content is damaged."""
+
+
+class JournalFull(JournalError):
+    """There is no room on the disk; the same transaction is tried again, and Runs stand still meanwhile."""
+
+
+class CommitUnknown(JournalError):
+    """It is not known whether a commit happened: reopen, reload, and append again by insert-if-absent."""
+
+
+class EngineClosed(WeftrunError):
+    """The engine was closed, or was opened in another process and came here by a fork."""
+
+
+class Unsupported(WeftrunError):
+    """This host can't do it."""
+
+
+class InternalError(WeftrunError):
+    """A bug in weftrun."""

@@ -1,0 +1,134 @@
+"""What reaches the machine of a Run. Every event carries the time at which it happened."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from weftrun.model.graph import Call, Chunk
+from weftrun.model.ids import StepId
+from weftrun.model.outcomes import Failure, Ran
+from weftrun.model.policy import FunctionSpec
+from weftrun.model.values import Data, Payload
+
+
+class AttemptEnded(Struct, frozen=True, array_like=True):
+    """One Invocation ended, with a value or a failure. `step` is the machine's index of the Step."""
+
+    step: int
+    attempt: int
+    value: Data | None
+    failure: Failure | None
+    ran: Ran
+
+
+class AttemptsEnded(Struct, frozen=True):
+    """Invocations of this Run ended (one message of a Sandbox may tell of many)."""
+
+    now: float
+    ended: tuple[AttemptEnded, ...]
+
+
+class ItemsEnded(Struct, frozen=True):
+    """Items of a map ended: ranges `(lo, hi, encoded list)` and single failures of Attempt `attempt`."""
+
+    now: float
+    step: int
+    attempt: int
+    values: tuple[tuple[int, int, Data], ...]
+    failures: tuple[tuple[int, Failure], ...]
+    ran: Ran
+
+
+class BodyMade(Struct, frozen=True):
+    """The body of Step `step` made calls and chunks, and waits for `awaits`."""
+
+    now: float
+    step: int
+    attempt: int
+    functions: tuple[FunctionSpec, ...]
+    calls: tuple[Call, ...]
+    chunks: tuple[Chunk, ...]
+    awaits: tuple[int, ...]
+
+
+class BodyReturned(Struct, frozen=True):
+    """The body of Step `step` ended with an answer or a failure."""
+
+    now: float
+    step: int
+    attempt: int
+    answer: Payload | None
+    failure: Failure | None
+    ran: Ran
+
+
+class BodyLost(Struct, frozen=True):
+    """The Sandbox that held the body of Step `step` is gone."""
+
+    now: float
+    step: int
+    attempt: int
+    failure: Failure
+
+
+class Committed(Struct, frozen=True):
+    """All rows of this Run up to `seq` are durable."""
+
+    now: float
+    seq: int
+
+
+class TimeCame(Struct, frozen=True):
+    """A time that the machine asked for by `WakeAt` has come."""
+
+    now: float
+
+
+class CancelCame(Struct, frozen=True):
+    """Somebody asked for the Run to be cancelled, with this message id (folded once)."""
+
+    now: float
+    message: str
+
+
+class Parked(Struct, frozen=True):
+    """The Run can't go on for a reason outside it (taken over too often, its code can't be loaded)."""
+
+    now: float
+    failure: Failure
+
+
+class Resumed(Struct, frozen=True):
+    """The machine was made from a start record or from loaded records, and may now give commands."""
+
+    now: float
+
+
+RunEvent = (
+    AttemptsEnded
+    | ItemsEnded
+    | BodyMade
+    | BodyReturned
+    | BodyLost
+    | Committed
+    | TimeCame
+    | CancelCame
+    | Parked
+    | Resumed
+)
+
+__all__ = [
+    "AttemptEnded",
+    "AttemptsEnded",
+    "BodyLost",
+    "BodyMade",
+    "BodyReturned",
+    "CancelCame",
+    "Committed",
+    "ItemsEnded",
+    "Parked",
+    "Resumed",
+    "RunEvent",
+    "StepId",
+    "TimeCame",
+]

@@ -1,0 +1,58 @@
+"""The one table of limits. Each has an error that names it and a test that meets it."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """What an engine refuses to exceed. Quantities carry their unit last.
+
+    Attributes:
+        inline_bytes_max: encoded values up to this size ride in messages and records; larger ones become Objects.
+        preview_bytes_max: text of a value that the command line shows without decoding it.
+        text_bytes_max: stdout, stderr and log text kept for one Attempt; the middle of more is dropped.
+        error_text_bytes_max: message and traceback kept of one error.
+        id_bytes_max: length of a Run id in UTF-8.
+        steps_max: Steps of one Run, a map counting once.
+        depth_max: child workflows nested in one another.
+        map_items_max: items of one map.
+        map_chunk_items_max: items of one encoded chunk of a map's input.
+        map_chunk_bytes_max: a chunk of a map's input is closed when its encoding reaches this size.
+        batch_size_max: separate Invocations in one Batch.
+        batch_items_max: items of a map in one Batch.
+        batch_s: a Batch holds about this much expected work.
+        attempts_max: the largest `retries` a policy may ask for, plus one.
+        losses_max: Attempts of one Step that may end with a lost Sandbox before the Step fails.
+        takeovers_max: take-overs of a Run with no new record before it is parked as failed.
+        runs_open_max: Runs that one engine holds open.
+        descriptors_max: live descriptors for Objects; over it they spill to files.
+        frame_bytes_max: one message between engine and guest.
+        sandbox_idle_s: an idle Sandbox is let go after this long.
+        sandbox_start_s: a Sandbox that does not report in this time has failed to start.
+    """
+
+    inline_bytes_max: int = 64 * 1024
+    preview_bytes_max: int = 4 * 1024
+    text_bytes_max: int = 64 * 1024
+    error_text_bytes_max: int = 32 * 1024
+    id_bytes_max: int = 256
+    steps_max: int = 1_000_000
+    depth_max: int = 200
+    map_items_max: int = 100_000_000
+    map_chunk_items_max: int = 8_192
+    map_chunk_bytes_max: int = 64 * 1024
+    batch_size_max: int = 256
+    batch_items_max: int = 8_192
+    batch_s: float = 0.010
+    attempts_max: int = 1_000
+    losses_max: int = 3
+    takeovers_max: int = 5
+    runs_open_max: int = 100_000
+    descriptors_max: int = 4_096
+    frame_bytes_max: int = 256 * 1024 * 1024
+    sandbox_idle_s: float = 60.0
+    sandbox_start_s: float = 60.0
+
+
+DEFAULT_LIMITS = Limits()

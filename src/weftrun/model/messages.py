@@ -1,0 +1,232 @@
+"""What engine and guests say to one another. `wire` moves these; it does not read them.
+
+Objects: a message that names Objects travels with their descriptors. Towards a guest, `objects` lists the engine's
+numbers in the order of the descriptors. From a guest, the k-th descriptor of a frame (from 0) is the Object numbered
+`-(k + 1)` in it, since a guest can't draw engine numbers.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from weftrun.model.graph import Call, Chunk
+from weftrun.model.ids import ObjectId, RunId, RunUid, StepId
+from weftrun.model.outcomes import Failure, Ran
+from weftrun.model.policy import Bundle, FunctionSpec
+from weftrun.model.values import Data, Payload, Tree
+
+# ---------------------------------------------------------------------- engine -> zygote
+
+
+class Load(Struct, frozen=True, array_like=True, tag=100):
+    """Import the bundle, once. Answered by `Loaded`."""
+
+    bundle: Bundle
+
+
+class Fork(Struct, frozen=True, array_like=True, tag=101):
+    """Make a Sandbox from the descriptors of this frame: its channel, its page, its stdout and its stderr pipe.
+
+    Answered by `Forked`. Where threads live after the import, the child execs a fresh interpreter that imports again.
+    """
+
+    sandbox: int
+    network: bool
+    inline_bytes_max: int
+    preview_bytes_max: int
+    text_bytes_max: int
+    error_text_bytes_max: int
+    map_chunk_items_max: int
+    map_chunk_bytes_max: int
+
+
+# ---------------------------------------------------------------------- zygote -> engine
+
+
+class Loaded(Struct, frozen=True, array_like=True, tag=110):
+    """The import ended; `failure` where it raised. `threads` names threads that live after it (no fork then)."""
+
+    failure: Failure | None
+    threads: tuple[str, ...] = ()
+
+
+class Forked(Struct, frozen=True, array_like=True, tag=111):
+    """A Sandbox exists, with this pid as seen by the zygote; `error` where it could not be made."""
+
+    sandbox: int
+    pid: int
+    error: str = ""
+
+
+class Exited(Struct, frozen=True, array_like=True, tag=112):
+    """A Sandbox ended: `code` is its exit code, or minus the signal's number."""
+
+    sandbox: int
+    code: int
+
+
+# ---------------------------------------------------------------------- engine -> Sandbox
+
+
+class Invocation(Struct, frozen=True, array_like=True):
+    """The request to execute one Step.
+
+    Attributes:
+        run: position in the Batch's `runs`.
+        step: index of the Step inside its Run's machine.
+        id: the Step's id.
+        attempt: from 1.
+        args: encoded `(args, kwargs)` with its holes filled.
+    """
+
+    run: int
+    step: int
+    id: StepId
+    attempt: int
+    args: Tree
+
+
+class Batch(Struct, frozen=True, array_like=True, tag=0):
+    """Invocations of one Function, to be run one after the other; each outcome is sent when it ends."""
+
+    no: int
+    function: FunctionSpec
+    runs: tuple[tuple[RunId, RunUid], ...]
+    items: tuple[Invocation, ...]
+    objects: tuple[ObjectId, ...] = ()
+
+
+class ItemBatch(Struct, frozen=True, array_like=True, tag=1):
+    """Items of a map, to be run one after the other; outcomes are sent in ranges.
+
+    Attributes:
+        same: encoded `((), kwargs)` for all items.
+        items: encoded list of argument tuples, whose first one is item `base`.
+        ranges: half-open ranges of item indices to run, ascending.
+        attempt: the Attempt that this is, for all these items.
+    """
+
+    no: int
+    function: FunctionSpec
+    run: tuple[RunId, RunUid]
+    id: StepId
+    attempt: int
+    same: Tree
+    items: Tree
+    base: int
+    ranges: tuple[tuple[int, int], ...]
+    objects: tuple[ObjectId, ...] = ()
+
+
+class BodyStart(Struct, frozen=True, array_like=True, tag=2):
+    """Enter a Workflow's body.
+
+    Attributes:
+        body: number of this entry, unique in the engine; every message about the body carries it.
+        started_at: what `weftrun.now()` says before anything was observed, seconds since the epoch.
+    """
+
+    body: int
+    function: FunctionSpec
+    run: tuple[RunId, RunUid]
+    id: StepId
+    attempt: int
+    args: Tree
+    started_at: float
+    objects: tuple[ObjectId, ...] = ()
+
+
+class BodyDeliver(Struct, frozen=True, array_like=True, tag=3):
+    """An awaited call settled: its value or its failure, and when (seconds since the epoch)."""
+
+    body: int
+    call: int
+    value: Tree | None
+    failure: Failure | None
+    at: float
+    objects: tuple[ObjectId, ...] = ()
+
+
+class BodyDrop(Struct, frozen=True, array_like=True, tag=4):
+    """Forget a body: it was cancelled, or it is let go and will be replayed."""
+
+    body: int
+
+
+class Stop(Struct, frozen=True, array_like=True, tag=5):
+    """End, once what is running has ended."""
+
+
+ToSandbox = Batch | ItemBatch | BodyStart | BodyDeliver | BodyDrop | Stop
+
+# ---------------------------------------------------------------------- Sandbox -> engine
+
+
+class Ready(Struct, frozen=True, array_like=True, tag=50):
+    """The Sandbox can take work. `isolation` names the namespaces it is in."""
+
+    isolation: tuple[str, ...] = ()
+
+
+class Outcome(Struct, frozen=True, array_like=True):
+    """How one Invocation of a Batch ended: `index` is its position there; `value` or `failure` is set."""
+
+    index: int
+    value: Data | None
+    failure: Failure | None
+    ran: Ran
+    text: str = ""
+
+
+class Outcomes(Struct, frozen=True, array_like=True, tag=51):
+    """Invocations of Batch `no` ended."""
+
+    no: int
+    outcomes: tuple[Outcome, ...]
+
+
+class ItemOutcomes(Struct, frozen=True, array_like=True, tag=52):
+    """Items of ItemBatch `no` ended: ranges `(lo, hi, encoded list)` that succeeded, and single failures."""
+
+    no: int
+    values: tuple[tuple[int, int, Data], ...]
+    failures: tuple[tuple[int, Failure], ...]
+    ran: Ran
+    text: str = ""
+
+
+class BodyCalled(Struct, frozen=True, array_like=True, tag=53):
+    """A body made calls (numbered on from the last), chunks of maps, and awaits these calls now.
+
+    Attributes:
+        functions: Functions not told before in this entry of the body; calls name them by position.
+        made: calls and chunks in the order of making.
+        awaits: numbers of calls that the body waits for; empty when it goes on by itself.
+    """
+
+    body: int
+    functions: tuple[FunctionSpec, ...]
+    calls: tuple[Call, ...]
+    chunks: tuple[Chunk, ...]
+    awaits: tuple[int, ...]
+
+
+class BodyEnded(Struct, frozen=True, array_like=True, tag=54):
+    """A body returned an answer (its Refs by call number), or raised."""
+
+    body: int
+    answer: Payload | None
+    failure: Failure | None
+    ran: Ran
+    text: str = ""
+
+
+class Dropped(Struct, frozen=True, array_like=True, tag=55):
+    """The guest holds no mapping of these Objects any more."""
+
+    objects: tuple[ObjectId, ...]
+
+
+FromSandbox = Ready | Outcomes | ItemOutcomes | BodyCalled | BodyEnded | Dropped
+FromZygote = Loaded | Forked | Exited
+ToZygote = Load | Fork

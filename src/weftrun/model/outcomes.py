@@ -1,0 +1,84 @@
+"""How an Attempt, a Step and a Run can end."""
+
+from __future__ import annotations
+
+import enum
+from typing import Literal
+
+from msgspec import Struct
+
+from weftrun.model.ids import StepId
+from weftrun.model.values import Data, Payload
+
+Status = Literal["pending", "running", "succeeded", "failed", "cancelled"]
+"""What the API shows of a Run or a Step."""
+
+
+class Reason(enum.StrEnum):
+    """Why an Attempt failed."""
+
+    RAISED = "raised"
+    """The body raised an error."""
+    TIMEOUT = "timeout"
+    """The body ran longer than its `timeout_s`."""
+    MEMORY = "memory"
+    """The body went over its `memory_bytes_max`."""
+    LOST = "lost"
+    """The Sandbox ended under it (signal, exit, host)."""
+    UNREADABLE = "unreadable"
+    """A result that can't be pickled, or an argument that can't be read in the Sandbox."""
+    MISUSE = "misuse"
+    """The body broke a rule of workflows (a Ref used as a value, a foreign awaitable, a limit)."""
+    DIVERGED = "diverged"
+    """A replayed body made another call than the recorded one."""
+    CANCELLED = "cancelled"
+    """Its Run or its body was cancelled or has failed."""
+
+
+class Failure(Struct, frozen=True, array_like=True):
+    """A final or a retried failure.
+
+    Attributes:
+        reason: what kind it is.
+        type: qualified name of the error's class, for people.
+        message: its text, bounded.
+        traceback: the author's frames only, bounded.
+        origin: the Step (or item) it came from; passed on unchanged to Steps that depended on it.
+        attempt: number of the Attempt that failed, from 1.
+        attempts: how many Attempts the policy allowed.
+        error: the pickled error; None where it can't be rebuilt.
+    """
+
+    reason: Reason
+    type: str
+    message: str
+    traceback: str = ""
+    origin: StepId = StepId("")
+    attempt: int = 1
+    attempts: int = 1
+    error: Data | None = None
+
+
+class Success(Struct, frozen=True, array_like=True):
+    """The value a Step yielded. Only the answers of bodies have Refs in them."""
+
+    value: Payload
+
+
+class Ran(Struct, frozen=True, array_like=True):
+    """Where and when an Attempt (or one Batch of a map's items) ran.
+
+    Attributes:
+        sandbox: number of the Sandbox.
+        entered_at: seconds since the epoch when the body was entered.
+        left_at: seconds since the epoch when it was left.
+        preview: JSON or `repr` of the result, bounded, for people.
+    """
+
+    sandbox: int = 0
+    entered_at: float = 0.0
+    left_at: float = 0.0
+    preview: str = ""
+
+
+NOT_RUN = Ran()

@@ -1,0 +1,90 @@
+"""Policies of a Function, as the engine keeps them, checked once at decoration."""
+
+from __future__ import annotations
+
+import enum
+from typing import Literal
+
+from msgspec import Struct
+
+Checkpoint = Literal["auto", "sync"]
+"""`auto`: recorded, written behind where rules C1 and G-a allow; `sync`: no reader before the record commits (G-b)."""
+
+Effects = Literal["visible", "none"]
+"""What a Function does to the outside world: something (`visible`, the safe default), or nothing at all."""
+
+
+class Kind(enum.IntEnum):
+    """How a Function's body is run."""
+
+    FUNCTION = 0
+    """Any callable: runs to its end in a Sandbox, `async def` ones on a loop of their own."""
+    WIRING = 1
+    """The `def` body of a Workflow: it only wires Steps, and runs once (B1)."""
+    WATCHING = 2
+    """The `async def` body of a Workflow: it looks at values, and is replayed after a crash (B2)."""
+
+
+class Retry(Struct, frozen=True, array_like=True):
+    """How often and when a failed Attempt is followed by another.
+
+    Attributes:
+        times: Attempts after the first, for raised errors, timeouts, memory and losses together.
+        delay_s: wait before the second Attempt, in seconds.
+        factor: each further wait is the one before times this.
+        delay_max_s: no wait is longer, in seconds.
+        jitter: share of each wait, from 0 to 1, that is drawn from a seeded generator.
+    """
+
+    times: int
+    delay_s: float = 0.1
+    factor: float = 2.0
+    delay_max_s: float = 60.0
+    jitter: float = 0.1
+
+
+class FunctionSpec(Struct, frozen=True, array_like=True):
+    """A Function and its policy, as a call carries it.
+
+    Attributes:
+        name: `module:qualname`, or the author's `name=`; how a guest finds the code.
+        label: what StepIds show: the last part of the name.
+        kind: how its body is run.
+        version: digest of the code, or the author's `version=`.
+        retry: None where nothing was asked for: errors are final, a lost Sandbox is tried again twice.
+        timeout_s: longest time for one Attempt, from entry.
+        memory_bytes_max: private memory one Attempt may take.
+        network: False enters an empty network namespace.
+    """
+
+    name: str
+    label: str
+    kind: Kind = Kind.FUNCTION
+    version: str = ""
+    checkpoint: Checkpoint = "auto"
+    effects: Effects = "visible"
+    deterministic: bool = False
+    retry: Retry | None = None
+    timeout_s: float | None = None
+    memory_bytes_max: int | None = None
+    network: bool = True
+
+
+class Bundle(Struct, frozen=True, array_like=True):
+    """Where a Sandbox finds the author's code. A zygote serves one bundle.
+
+    Attributes:
+        module: import name of the entry module; `__main__` is aliased to it in the guest.
+        file: path of the entry module where it is a script; empty where `module` is importable by name.
+        blob: pickled definitions of a notebook or REPL; empty for code that has a file.
+        path: `sys.path` of the author's process.
+        cwd: working directory of the author's process.
+        digest: of the code, so that changed code gets a new zygote.
+    """
+
+    module: str
+    file: str = ""
+    blob: bytes = b""
+    path: tuple[str, ...] = ()
+    cwd: str = ""
+    digest: str = ""

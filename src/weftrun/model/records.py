@@ -1,0 +1,199 @@
+"""What the Journal keeps of a Run: facts in the past tense, in the order in which they happened.
+
+A `Row` is what is appended: one or more logical records of one Run under one seq. Records name values as `Blob` or
+`Inline`; an `Object` in one is replaced when its bytes are durable (C2). The budget of records is SEMANTICS' table.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from weftrun.model.graph import Call, Chunk
+from weftrun.model.ids import RunId, RunUid, StepId
+from weftrun.model.outcomes import NOT_RUN, Failure, Ran, Status, Success
+from weftrun.model.policy import Bundle, FunctionSpec, Kind
+from weftrun.model.values import Payload, RefTo
+
+
+class Started(Struct, frozen=True, array_like=True, tag=0):
+    """The Run exists (N2). Always the first record.
+
+    Attributes:
+        digest: of the arguments where a canonical encoding exists, else empty.
+        hash_seed: the Journal's PYTHONHASHSEED, so that set order repeats in a replay (B4).
+    """
+
+    id: RunId
+    function: FunctionSpec
+    bundle: Bundle
+    args: Payload
+    digest: str = ""
+    hash_seed: int = 0
+
+
+class Graphed(Struct, frozen=True, array_like=True, tag=1):
+    """A body ended, with these calls open and this answer; it is never entered again (B1, B3).
+
+    For a `def` body `calls` are all its calls. For an async body they are those that had not settled, by `numbers`.
+
+    Attributes:
+        step: the body's Step.
+        attempt: which Attempt of the body made the graph; chunks of other Attempts are void.
+        answer: encoded answer, its Refs by call number.
+        observed: highest ordinal delivered to the body before it ended; 0 for a `def` body.
+    """
+
+    step: StepId
+    attempt: int
+    functions: tuple[FunctionSpec, ...]
+    calls: tuple[Call, ...]
+    numbers: tuple[int, ...]
+    answer: Payload
+    observed: int = 0
+
+
+class Chunked(Struct, frozen=True, array_like=True, tag=2):
+    """A chunk of a map's input is kept. The last one fixes the map's items.
+
+    Attributes:
+        body: the Step whose body made the map.
+        step: the map's Step.
+        attempt: Attempt of that body.
+        ordinal: place in the order of settling that an empty map takes; 0 but in a last chunk.
+    """
+
+    body: StepId
+    step: StepId
+    attempt: int
+    chunk: Chunk
+    ordinal: int = 0
+
+
+class Observed(Struct, frozen=True, array_like=True):
+    """The call of an async body, carried by the record of its outcome (B2), so that a replay can be compared.
+
+    Attributes:
+        body: the Step whose body made the call.
+        number: number of the call in that body.
+        function: name of the Function.
+        kind: how its body is run.
+        version: digest of its code.
+        refs: Refs in the arguments.
+        digest: of the arguments, or empty.
+        observed: highest ordinal delivered to the body before it made the call.
+    """
+
+    body: StepId
+    number: int
+    function: str
+    kind: Kind
+    version: str
+    refs: tuple[RefTo, ...]
+    digest: str
+    observed: int
+
+
+class StepOutcome(Struct, frozen=True, array_like=True):
+    """The outcome of one Step.
+
+    Attributes:
+        ordinal: place in the order in which the Run's Steps settled, from 1.
+        cause: why it settled, where it was not by running: `argument`, `limit`, `cancelled`; else empty.
+    """
+
+    step: StepId
+    attempt: int
+    ordinal: int
+    outcome: Success | Failure
+    ran: Ran
+    call: Observed | None = None
+    cause: str = ""
+
+
+class Settled(Struct, frozen=True, array_like=True, tag=3):
+    """Steps settled: these are their values, for every reader, for ever."""
+
+    outcomes: tuple[StepOutcome, ...]
+
+
+class ItemFailure(Struct, frozen=True, array_like=True):
+    """Item `index` of a map failed for good."""
+
+    index: int
+    failure: Failure
+
+
+class ItemsSettled(Struct, frozen=True, array_like=True, tag=4):
+    """Items `[lo, hi)` of a map settled in one Batch: `values` for all that are not in `failures`.
+
+    Attributes:
+        values: encoded lists with the results of contiguous ranges, ascending, as `(lo, hi, payload)`.
+        ordinal: place in the order of settling that the map takes if this was its last open item.
+    """
+
+    step: StepId
+    ordinal: int
+    values: tuple[tuple[int, int, Payload], ...]
+    failures: tuple[ItemFailure, ...]
+    ran: Ran
+    call: Observed | None = None
+
+
+class AttemptFailed(Struct, frozen=True, array_like=True, tag=5):
+    """An Attempt failed and another will follow at `due_at` (seconds since the epoch).
+
+    Attributes:
+        item: index of the map's item, or -1.
+    """
+
+    step: StepId
+    item: int
+    attempt: int
+    failure: Failure
+    due_at: float
+    ran: Ran
+
+
+class CancelAsked(Struct, frozen=True, array_like=True, tag=6):
+    """Somebody asked for the Run to be cancelled; folded from the inbox with the sender's message id."""
+
+    message: str
+
+
+class Ended(Struct, frozen=True, array_like=True, tag=7):
+    """The Run is over. Always the last record; it may leave Steps unrecorded (C1).
+
+    It is also the outcome record of the root Step, so that a Run of one Step ends with one record.
+
+    Attributes:
+        answer: the value of the root Step, where the Run succeeded.
+        failure: why it did not.
+        attempt: last Attempt of the root Step.
+        ran: of the root Step's last Attempt, where it is a Function.
+    """
+
+    status: Status
+    answer: Payload | None
+    failure: Failure | None
+    attempt: int = 1
+    ran: Ran = NOT_RUN
+
+
+Record = Started | Graphed | Chunked | Settled | ItemsSettled | AttemptFailed | CancelAsked | Ended
+
+
+class Row(Struct, frozen=True, array_like=True):
+    """Records of one Run that commit together under one seq.
+
+    Attributes:
+        seq: place in the Run's order, from 1, without a gap.
+        at: seconds since the epoch when the machine decided it.
+        epoch: of the Lease under which it was appended.
+        records: one or more, in order.
+    """
+
+    uid: RunUid
+    seq: int
+    at: float
+    epoch: int
+    records: tuple[Record, ...]

@@ -1,0 +1,57 @@
+"""Events and commands of the machine of a Worker: Invocations to Sandboxes, outcomes back to Runs."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from weftrun.model.events import AttemptsEnded, BodyLost, BodyMade, BodyReturned, ItemsEnded
+from weftrun.model.ids import SandboxId, StepId
+from weftrun.model.messages import BodyDeliver, BodyDrop, BodyStart, Batch, ItemBatch
+
+BodyMessage = BodyStart | BodyDeliver | BodyDrop
+
+
+class StartSandbox(Struct, frozen=True):
+    """Make a Sandbox of profile number `profile`."""
+
+    sandbox: SandboxId
+    profile: int
+
+
+class Send(Struct, frozen=True):
+    """Send a message to a Sandbox. `run` numbers in it are the engine's; the runtime puts ids beside them."""
+
+    sandbox: SandboxId
+    message: Batch | ItemBatch | BodyMessage
+
+
+class KillSandbox(Struct, frozen=True):
+    """End a Sandbox at once."""
+
+    sandbox: SandboxId
+
+
+class Tell(Struct, frozen=True):
+    """Hand an event to the machine of Run number `run`."""
+
+    run: int
+    event: AttemptsEnded | ItemsEnded | BodyMade | BodyReturned | BodyLost
+
+
+class Said(Struct, frozen=True):
+    """An Attempt printed this."""
+
+    run: int
+    step: StepId
+    attempt: int
+    sandbox: SandboxId
+    text: str
+
+
+class TickAt(Struct, frozen=True):
+    """Tick the machine at this time (seconds since the epoch), or a little later; a later command replaces it."""
+
+    at: float
+
+
+WorkerCommand = StartSandbox | Send | KillSandbox | Tell | Said | TickAt

@@ -1,0 +1,81 @@
+"""Sandboxes: isolated places that execute Attempts."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from msgspec import Struct
+
+from weftrun.model.ids import ObjectId, SandboxId
+from weftrun.model.messages import FromSandbox, ToSandbox
+from weftrun.model.policy import Bundle
+
+
+class Profile(Struct, frozen=True):
+    """What a Sandbox is made for: it serves any Function of its bundle."""
+
+    bundle: Bundle
+    network: bool = True
+
+
+class Progress(Struct, frozen=True):
+    """What a Sandbox says it is running, read from its page without asking it.
+
+    Attributes:
+        batch: number of the Batch it is in; 0 before the first.
+        index: position in the Batch (for a map: the item's index) of what was entered last; -1 for none yet.
+        entered: whether the body at `index` is running now; False between two.
+        entered_at: seconds since the epoch when it was entered.
+        text: what that body has printed so far, bounded.
+    """
+
+    batch: int
+    index: int
+    entered: bool
+    entered_at: float
+    text: str = ""
+
+
+class SandboxEvents(Protocol):
+    """Whom Sandboxes tell. All calls come on the loop, never from inside a call into `Sandboxes`."""
+
+    def sandbox_ready(self, sandbox: SandboxId, start_s: float, isolation: tuple[str, ...]) -> None:
+        """The Sandbox takes work, `start_s` seconds after it was asked for."""
+
+    def sandbox_spoke(self, sandbox: SandboxId, messages: list[FromSandbox]) -> None:
+        """Messages came, in order. Objects in them have engine numbers already and one holder: the receiver."""
+
+    def sandbox_printed(self, sandbox: SandboxId, text: str) -> None:
+        """Text came over descriptor 1 or 2 (not through `sys.stdout`), before the messages that follow it."""
+
+    def sandbox_gone(self, sandbox: SandboxId, why: str, progress: Progress) -> None:
+        """The Sandbox ended, for the reason in one clause (`signal 11 (SIGSEGV)`, `exit code 3`, `killed by us`).
+
+        Everything it had said before was told before. Comes exactly once for each created Sandbox, also when it
+        could not be made (`its code could not be imported: …`).
+        """
+
+
+class Sandboxes(Protocol):
+    """Makes, feeds and ends Sandboxes. Called on the loop only; nothing here blocks longer than a system call."""
+
+    def listen(self, events: SandboxEvents) -> None:
+        """Say whom to tell. Called once, before anything else."""
+
+    def create(self, sandbox: SandboxId, profile: Profile) -> None:
+        """Begin to make a Sandbox; answered by `sandbox_ready` or `sandbox_gone`."""
+
+    def send(self, sandbox: SandboxId, message: ToSandbox) -> None:
+        """Send a message and the descriptors of its `objects`. A Sandbox that is gone swallows it."""
+
+    def progress(self, sandbox: SandboxId) -> Progress:
+        """Read the page of a living Sandbox."""
+
+    def kill(self, sandbox: SandboxId) -> None:
+        """End a Sandbox and all it has started, at once; answered by `sandbox_gone`. Idempotent."""
+
+    def held(self, sandbox: SandboxId) -> frozenset[ObjectId]:
+        """Return the Objects that a Sandbox was sent and has not reported as dropped."""
+
+    def close(self) -> None:
+        """End all Sandboxes and zygotes and return when no process is left. Idempotent; tells no more events."""

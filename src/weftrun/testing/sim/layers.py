@@ -1,0 +1,156 @@
+"""Layers over the ports that make every call a point of `faults`. Nothing here knows an adapter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from weftrun.model.ids import ObjectId, RunId, RunUid, SandboxId
+from weftrun.model.messages import ToSandbox
+from weftrun.model.outcomes import Status
+from weftrun.model.records import Row
+from weftrun.model.values import Blob
+from weftrun.ports.blobs import Blobs
+from weftrun.ports.journal import Journal, JournalMeta, Message, RunInfo
+from weftrun.ports.sandboxes import Profile, Progress, SandboxEvents, Sandboxes
+from weftrun.ports.trace import Trace, TraceRow
+from weftrun.testing.sim.faults import Faults
+
+
+class FaultyJournal:
+    """A Journal whose calls are points. It also keeps what is committed, for oracles that look during the Run."""
+
+    def __init__(self, inner: Journal, faults: Faults, committed: Callable[[Sequence[Row], frozenset[RunUid]], None]) -> None:
+        """Wrap `inner`; `committed` is told of every append that really happened."""
+        self._inner = inner
+        self._faults = faults
+        self._committed = committed
+
+    def meta(self) -> JournalMeta:
+        """Return the facts of the Journal."""
+        return self._inner.meta()
+
+    def append(self, rows: Sequence[Row]) -> frozenset[RunUid]:
+        """Append, with what is planned for this call."""
+        refused: list[frozenset[RunUid]] = []
+
+        def append() -> None:
+            refused.append(self._inner.append(rows))
+            self._committed(rows, refused[0])
+
+        self._faults.around("journal.append", append)
+        return refused[0]
+
+    def find(self, run: RunId) -> RunInfo | None:
+        """Return what is known of a Run."""
+        return self._inner.find(run)
+
+    def runs(self, *, status: Status | None = None, limit: int = 100) -> list[RunInfo]:
+        """Return Runs, newest first."""
+        return self._inner.runs(status=status, limit=limit)
+
+    def open_runs(self) -> list[RunInfo]:
+        """Return all Runs that have not ended."""
+        return self._inner.open_runs()
+
+    def load(self, uid: RunUid) -> list[Row]:
+        """Load a Run, with what is planned for this call."""
+        self._faults.around("journal.load", lambda: None)
+        return self._inner.load(uid)
+
+    def claim(self, uid: RunUid) -> RunInfo:
+        """Take a Run over, with what is planned for this call."""
+        claimed: list[RunInfo] = []
+        self._faults.around("journal.claim", lambda: claimed.append(self._inner.claim(uid)))
+        return claimed[0]
+
+    def post(self, message: Message) -> None:
+        """Put a message into the inbox."""
+        self._inner.post(message)
+
+    def inbox(self) -> list[Message]:
+        """Return messages to open Runs."""
+        return self._inner.inbox()
+
+    def delete(self, run: RunId, *, forget: bool) -> RunInfo | None:
+        """Delete an ended Run."""
+        return self._inner.delete(run, forget=forget)
+
+    def blobs_named(self) -> set[str]:
+        """Return the name of every blob that a record names."""
+        return self._inner.blobs_named()
+
+    def close(self) -> None:
+        """Close the Journal."""
+        self._inner.close()
+
+
+class FaultyBlobs:
+    """Blobs whose `put` is a point."""
+
+    def __init__(self, inner: Blobs, faults: Faults) -> None:
+        """Wrap `inner`."""
+        self._inner = inner
+        self._faults = faults
+        self.open = inner.open
+        self.verify = inner.verify
+        self.names = inner.names
+        self.remove = inner.remove
+
+    def put(self, descriptor: int, nbytes: int) -> Blob:
+        """Store bytes, with what is planned for this call."""
+        stored: list[Blob] = []
+        self._faults.around("blobs.put", lambda: stored.append(self._inner.put(descriptor, nbytes)))
+        return stored[0]
+
+
+class FaultyTrace:
+    """A Trace whose `write` is a point."""
+
+    def __init__(self, inner: Trace, faults: Faults) -> None:
+        """Wrap `inner`."""
+        self._inner = inner
+        self._faults = faults
+        self.read = inner.read
+        self.delete = inner.delete
+        self.close = inner.close
+
+    def write(self, rows: Sequence[TraceRow]) -> None:
+        """Keep rows, with what is planned for this call."""
+        self._faults.around("trace.write", lambda: self._inner.write(rows))
+
+
+class FaultySandboxes:
+    """Sandboxes whose calls are points."""
+
+    def __init__(self, inner: Sandboxes, faults: Faults) -> None:
+        """Wrap `inner`."""
+        self._inner = inner
+        self._faults = faults
+
+    def listen(self, events: SandboxEvents) -> None:
+        """Say whom to tell."""
+        self._inner.listen(events)
+
+    def create(self, sandbox: SandboxId, profile: Profile) -> None:
+        """Begin to make a Sandbox, with what is planned for this call."""
+        self._faults.around("sandboxes.create", lambda: self._inner.create(sandbox, profile))
+
+    def send(self, sandbox: SandboxId, message: ToSandbox) -> None:
+        """Send a message, with what is planned for this call."""
+        self._faults.around("sandboxes.send", lambda: self._inner.send(sandbox, message))
+
+    def progress(self, sandbox: SandboxId) -> Progress:
+        """Read the page of a Sandbox."""
+        return self._inner.progress(sandbox)
+
+    def kill(self, sandbox: SandboxId) -> None:
+        """End a Sandbox, with what is planned for this call."""
+        self._faults.around("sandboxes.kill", lambda: self._inner.kill(sandbox))
+
+    def held(self, sandbox: SandboxId) -> frozenset[ObjectId]:
+        """Return the Objects that a Sandbox holds."""
+        return self._inner.held(sandbox)
+
+    def close(self) -> None:
+        """End all Sandboxes."""
+        self._inner.close()

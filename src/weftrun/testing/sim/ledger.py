@@ -1,0 +1,66 @@
+"""The ledger: what was really entered, when, and what it read. Kept outside the engine, told by Sandboxes only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from weftrun.model.ids import RunUid, StepId
+from weftrun.model.policy import FunctionSpec, Kind
+from weftrun.testing.sim.values import Lineage
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry of a body.
+
+    Attributes:
+        at: virtual time, in seconds since the epoch.
+        uid: the Run.
+        step: the Step, or the item of a map.
+        attempt: the Attempt, from 1.
+        function: what was entered.
+        reads: lineage of the arguments.
+        inputs: digest of the arguments; equal arguments have equal digests.
+        row: last row of the Run that was committed at the entry; 0 for none.
+        engine: number of the simulated process, from 1; it grows with every crash.
+    """
+
+    at: float
+    uid: RunUid
+    step: StepId
+    attempt: int
+    function: FunctionSpec
+    reads: Lineage
+    inputs: str
+    row: int
+    engine: int
+
+    @property
+    def visible(self) -> bool:
+        """Whether somebody outside could see this entry."""
+        return self.function.kind is Kind.FUNCTION and self.function.effects == "visible"
+
+
+@dataclass
+class Ledger:
+    """All entries, in order.
+
+    Attributes:
+        committed: last committed row of each Run, kept by the Journal's layer.
+        engine: number of the simulated process that runs now.
+    """
+
+    entries: list[Entry] = field(default_factory=list)
+    committed: dict[RunUid, int] = field(default_factory=dict)
+    engine: int = 0
+
+    def enter(
+        self, at: float, uid: RunUid, step: StepId, attempt: int, function: FunctionSpec, reads: Lineage, inputs: str
+    ) -> None:
+        """Note an entry that happens now."""
+        row = self.committed.get(uid, 0)
+        self.entries.append(Entry(at, uid, step, attempt, function, reads, inputs, row, self.engine))
+
+    def of(self, step: str) -> list[Entry]:
+        """Return the entries of one Step, in order."""
+        return [entry for entry in self.entries if entry.step == step]

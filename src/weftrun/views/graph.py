@@ -1,0 +1,134 @@
+"""The graph of a Run as a Mermaid flowchart: data solid, control dotted, a map one node with its count."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from weftrun.model.ids import StepId
+from weftrun.model.outcomes import Status
+from weftrun.model.records import Row
+from weftrun.views.calls import Calls, CallView
+from weftrun.views.steps import StepsFold, StepView
+from weftrun.views.trace import Traced
+
+_CLASSES = {
+    "pending": "fill:#8881,stroke:#888,stroke-dasharray:3 3",
+    "running": "fill:#36c3,stroke:#36c",
+    "succeeded": "fill:#2a73,stroke:#2a7",
+    "failed": "fill:#c333,stroke:#c33,stroke-width:2px",
+    "cancelled": "fill:#8883,stroke:#888",
+}
+
+
+def graph(rows: Sequence[Row], trace: Sequence[Traced] = (), *, nodes_max: int = 200) -> str:
+    """Return the graph of a Run as text for Mermaid.
+
+    Each Workflow's body is a box around its calls. Over `nodes_max` Steps, calls of one Function by one body become
+    one node with their count. A dotted arrow means: had to come first, though no value of it is taken.
+    """
+    fold = StepsFold()
+    for row in rows:
+        fold.add(row)
+    for entry in trace:
+        fold.told(entry)
+    return "\n".join(_Chart(fold.calls, list(fold.views()), nodes_max).lines()) + "\n"
+
+
+class _Node:
+    """One node: a Step, or all calls of one Function by one body."""
+
+    __slots__ = ("body", "count", "is_box", "key", "label", "status")
+
+    def __init__(self, key: str, label: str, body: StepId, *, is_box: bool) -> None:
+        self.key = key
+        self.label = label
+        self.body = body
+        self.is_box = is_box
+        self.count = 0
+        self.status: Status = "succeeded"
+
+
+class _Chart:
+    def __init__(self, calls: Calls, views: Sequence[StepView], nodes_max: int) -> None:
+        self._calls = calls
+        self._nodes: dict[str, _Node] = {}
+        self._of: dict[StepId, _Node] = {}
+        self._together = len(views) > nodes_max
+        for view in views:
+            self._add(view)
+
+    def lines(self) -> Iterator[str]:
+        """Yield the chart line by line."""
+        yield "flowchart TD"
+        yield from self._inside(StepId(""), 1)
+        for edge in dict.fromkeys(self._edges()):
+            yield f"  {edge}"
+        used = {node.status for node in self._nodes.values()}
+        yield from (f"  classDef {status} {style}" for status, style in _CLASSES.items() if status in used)
+
+    def _add(self, view: StepView) -> None:
+        call = self._calls.by_step[view.id]
+        is_box = view.id in self._calls.bodies
+        grouped = self._together and not is_box
+        name = f"{call.body}/{call.label}" if grouped else view.id
+        node = self._nodes.get(name)
+        if node is None:
+            node = _Node(f"s{len(self._nodes)}", call.label if grouped else view.id, call.body, is_box=is_box)
+            self._nodes[name] = node
+        self._of[view.id] = node
+        node.count += (view.items if view.items is not None else 0) if call.is_map else 1
+        if node.count and call.is_map and not grouped:
+            node.label = f"{view.id} × {node.count:,}"
+        node.status = max(node.status, view.status, key=_WORST.index)
+
+    def _inside(self, body: StepId, depth: int) -> Iterator[str]:
+        """Yield the nodes of one body; boxes nest as deep as Workflows do."""
+        space = "  " * depth
+        for node in self._by_body().get(body, []):
+            text = _quoted(f"{node.label} × {node.count:,}" if self._together and node.count > 1 else node.label)
+            if not node.is_box:
+                yield f"{space}{node.key}[{text}]:::{node.status}"
+                continue
+            yield f"{space}subgraph {node.key}[{text}]"
+            step = StepId(node.label)
+            yield from self._inside(step, depth + 1)
+            yield f"{space}  {node.key}_end(( )):::{node.status}"
+            yield f"{space}end"
+
+    def _by_body(self) -> dict[StepId, list[_Node]]:
+        by_body: dict[StepId, list[_Node]] = {}
+        for node in self._nodes.values():
+            by_body.setdefault(node.body, []).append(node)
+        return by_body
+
+    def _edges(self) -> Iterator[str]:
+        for call in self._calls.by_step.values():
+            node = self._of[call.id]
+            into = node.key
+            for producer in self._calls.producers(call):
+                yield f"{self._out(producer)} --> {into}"
+            for before in self._control(call):
+                yield f"{self._out(before)} -.-> {into}"
+        for body in self._calls.ended:
+            for step in self._calls.answer(body):
+                if body in self._of:
+                    yield f"{self._out(step)} --> {self._of[body].key}_end"
+
+    def _control(self, call: CallView) -> list[StepId]:
+        """Return what came before a call without giving it a value: `after=`, and what the body was told before it."""
+        watched = self._calls.watched(call)
+        before = [*self._calls.predecessors(call), *([watched] if watched is not None else [])]
+        producers = set(self._calls.producers(call))
+        return [step for step in before if step not in producers and step in self._of]
+
+    def _out(self, step: StepId) -> str:
+        node = self._of[step]
+        return f"{node.key}_end" if node.is_box else node.key
+
+
+_WORST = ("succeeded", "cancelled", "pending", "running", "failed")
+
+
+def _quoted(text: str) -> str:
+    """Return a Mermaid label that shows `text` as it is."""
+    return '"' + text.replace("#", "#35;").replace('"', "#quot;").replace("<", "#lt;").replace(">", "#gt;") + '"'

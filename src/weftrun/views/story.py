@@ -1,0 +1,277 @@
+"""Why each thing happened: a sentence per fact, in the order of time.
+
+Facts come from the records, which are durable, and from the trace, which is not. What a row of the trace says:
+
+| kind | text | facts |
+|---|---|---|
+| `batch` | why it went then, in one clause | `sandbox`, `function`, `size` (Invocations or items), `gated`, `gate_s` |
+| `sandbox` | what happened to it, in one clause | `sandbox`; `start_s` where it began, in seconds |
+| `note` | a whole sentence: a decision and its reason | whatever serves machines |
+| `text` | what an Attempt printed | none |
+
+`gated` counts the Invocations of the Batch that waited for the disk, and `gate_s` is the longest such wait, in seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from msgspec import Struct
+
+from weftrun.model.ids import StepId, item_step
+from weftrun.model.outcomes import Failure, Ran, Reason
+from weftrun.model.policy import FunctionSpec, Kind
+from weftrun.model.records import (
+    AttemptFailed,
+    CancelAsked,
+    Chunked,
+    Ended,
+    Graphed,
+    ItemsSettled,
+    Row,
+    Settled,
+    Started,
+    StepOutcome,
+)
+from weftrun.views.calls import Calls
+from weftrun.views.progress import disk_sentence, gated_steps
+from weftrun.views.steps import StepsFold, error_line
+from weftrun.views.trace import Traced, is_part, number
+from weftrun.views.units import count_of, duration
+
+_BATCHES_TOLD_MAX = 20
+"""Batches of one map that are told one by one; of more, the story tells their sum."""
+
+
+class Told(Struct, frozen=True):
+    """One sentence. `at` is in seconds since the epoch; `step` is empty where it concerns the whole Run."""
+
+    at: float
+    step: StepId
+    text: str
+
+
+def story(rows: Sequence[Row], trace: Sequence[Traced] = (), step: str | None = None) -> list[Told]:
+    """Return what happened in a Run and why, a sentence per fact, in the order of time.
+
+    `step` keeps what concerns one Step: its own facts, and those of its items or of the calls its body made.
+    """
+    teller = _Teller(rows)
+    sentences = [*teller.told(), *_traced(trace), *_closing(rows, trace)]
+    if step is not None:
+        sentences = [told for told in sentences if is_part(told.step, step)]
+    return sorted(sentences, key=lambda told: told.at)
+
+
+class _Teller:
+    """Tells the records of one Run."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self._rows = rows
+        self._fold = StepsFold()
+        for row in rows:
+            self._fold.add(row)
+        self._calls: Calls = self._fold.calls
+        self._batches: dict[StepId, int] = {}
+        for row in rows:
+            for record in row.records:
+                if isinstance(record, ItemsSettled):
+                    self._batches[record.step] = self._batches.get(record.step, 0) + 1
+
+    def told(self) -> Iterator[Told]:
+        """Yield a sentence for each record, and for each engine that took the Run over."""
+        epoch = self._rows[0].epoch if self._rows else 0
+        for row in self._rows:
+            if row.epoch != epoch:
+                epoch = row.epoch
+                yield Told(row.at, StepId(""), _TAKEN_OVER.format(epoch=epoch))
+            for record in row.records:
+                yield from self._record(row.at, record)
+        yield from self._summed_maps()
+
+    def _record(self, at: float, record: object) -> Iterator[Told]:
+        match record:
+            case Started():
+                yield Told(at, StepId(""), _began(record))
+            case Graphed():
+                yield Told(at, record.step, self._graphed(record))
+            case Chunked() if record.chunk.last:
+                items = record.chunk.lo + record.chunk.count
+                yield Told(at, record.step, f"{record.step} has {count_of(items, 'item')}; its input is complete.")
+            case Settled():
+                for outcome in record.outcomes:
+                    yield Told(at, outcome.step, self._settled(outcome))
+            case ItemsSettled() if self._batches[record.step] <= _BATCHES_TOLD_MAX or record.failures:
+                yield Told(at, record.step, _items(record))
+            case AttemptFailed():
+                yield Told(at, record.step, self._failed(at, record))
+            case CancelAsked():
+                yield Told(at, StepId(""), "Somebody asked for the Run to be cancelled.")
+            case Ended():
+                yield Told(at, StepId(""), self._ended(record))
+            case _:
+                pass
+
+    def _graphed(self, record: Graphed) -> str:
+        made = count_of(len(record.calls), "call")
+        spec = self._spec(record.step)
+        if record.observed or (spec is not None and spec.kind is Kind.WATCHING):
+            return f"The body of {record.step} ended with {made} still open; it is not entered again."
+        return f"The body of {record.step} ended and wired {made}; the graph is recorded, so it is not entered again."
+
+    def _spec(self, step: StepId) -> FunctionSpec | None:
+        call = self._calls.by_step.get(step)
+        return call.spec if call is not None else None
+
+    def _settled(self, done: StepOutcome) -> str:
+        outcome = done.outcome
+        if isinstance(outcome, Failure):
+            return self._final_failure(done, outcome)
+        if not done.ran.entered_at:
+            return f"{done.step} succeeded: its body had ended and every call it made has settled."
+        again = f", in Attempt {done.attempt}" if done.attempt > 1 else ""
+        return f"{done.step} succeeded{again}{_ran(done.ran)}{self._entered(done)}.{self._policy(done)}"
+
+    def _entered(self, done: StepOutcome) -> str:
+        """Say what made this Attempt start when it did."""
+        call = self._calls.by_step.get(done.step)
+        if call is None or done.attempt > 1 or done.step in self._calls.bodies:
+            return ""
+        last = max(self._calls.needs(call), key=lambda step: self._fold.settled_at(step) or 0.0, default=None)
+        after_s = max(0.0, done.ran.entered_at - self._fold.ready_at(call))
+        if last is None:
+            return f"; it was entered {duration(after_s)} after its call was known"
+        return f"; it was entered {duration(after_s)} after {last} settled, the last it needed"
+
+    def _policy(self, done: StepOutcome) -> str:
+        spec = self._spec(done.step)
+        if spec is not None and spec.checkpoint == "sync":
+            return ' Nobody got the value before this record was durable (checkpoint="sync").'
+        return ""
+
+    def _final_failure(self, done: StepOutcome, failure: Failure) -> str:
+        step = done.step
+        if done.cause == "argument":
+            return f"{step} was never entered: it takes the value of {failure.origin}, which had failed."
+        if done.cause == "cancelled" or failure.reason is Reason.CANCELLED:
+            return f"{step} was cancelled: {error_line(failure)}."
+        if not done.ran.entered_at and failure.origin not in ("", step):
+            return f"{step} failed, because {failure.origin} inside it had failed with {error_line(failure)}."
+        what = f"{step} failed in Attempt {failure.attempt}{_ran(done.ran)} with {error_line(failure)}"
+        return f"{what}; {_why_final(failure)}."
+
+    def _failed(self, at: float, record: AttemptFailed) -> str:
+        step = record.step if record.item < 0 else item_step(record.step, record.item)
+        failure = record.failure
+        wait_s = max(0.0, record.due_at - at)
+        when = "at once" if wait_s < 0.0005 else f"in {duration(wait_s)}"
+        why = (
+            "a lost Sandbox is not the Function's fault"
+            if failure.reason is Reason.LOST
+            else f"its policy allows {count_of(failure.attempts, 'Attempt')}"
+        )
+        what = f"Attempt {record.attempt} of {step} failed{_ran(record.ran)} with {error_line(failure)}"
+        return f"{what}; the next one begins {when}, because {why}."
+
+    def _ended(self, record: Ended) -> str:
+        if record.status == "succeeded":
+            return f"The Run succeeded{_ran(record.ran)}: its answer and every Step it created have settled."
+        failure = record.failure
+        if record.status == "cancelled" or failure is None:
+            return f"The Run ended {record.status}; what was still open was dropped."
+        if failure.origin in ("", self._calls.root):
+            return f"The Run failed with {error_line(failure)}; {_why_final(failure)}."
+        why = f"{failure.origin} had failed with {error_line(failure)}"
+        return f"The Run failed because {why}; what was open was cancelled."
+
+    def _summed_maps(self) -> Iterator[Told]:
+        for view in self._fold.views():
+            batches = self._batches.get(view.id, 0)
+            if batches > _BATCHES_TOLD_MAX and view.left_at is not None:
+                settled = count_of(view.items_done + view.items_failed, "item")
+                where = f"in {count_of(batches, 'Batch')}, with {duration(view.body_s)} in bodies"
+                yield Told(view.left_at, view.id, f"{view.id} settled {settled} {where}.")
+
+
+def _began(record: Started) -> str:
+    version = f", code version {record.function.version[:12]}" if record.function.version else ""
+    return f"Run {record.id} of {record.function.name} was started{version}."
+
+
+def _items(record: ItemsSettled) -> str:
+    done = [(lo, hi) for lo, hi, _ in record.values]
+    count = sum(hi - lo for lo, hi in done)
+    parts: list[str] = []
+    if done:
+        spread = f" ({done[0][0]} to {done[-1][1] - 1})" if count > 1 else f" ({done[0][0]})"
+        parts.append(f"{count_of(count, 'item')}{spread} succeeded")
+    parts.extend(f"item {item.index} failed with {error_line(item.failure)}" for item in record.failures[:3])
+    if len(record.failures) > 3:
+        parts.append(f"{count_of(len(record.failures) - 3, 'more item')} failed")
+    return f"{record.step}: {', '.join(parts)}{_ran(record.ran)}, in one Batch."
+
+
+def _ran(ran: Ran) -> str:
+    if not ran.entered_at:
+        return ""
+    return f" in Sandbox {ran.sandbox} after {duration(max(0.0, ran.left_at - ran.entered_at))}"
+
+
+_WHY_FINAL = {
+    Reason.RAISED: "an error that a body raises is final unless the Function asks for retries",
+    Reason.TIMEOUT: "it ran longer than its timeout_s, and its Function asks for no retries",
+    Reason.MEMORY: "it went over its memory_bytes_max, and its Function asks for no retries",
+    Reason.LOST: "its Sandbox was lost, and no further Attempt was allowed",
+    Reason.UNREADABLE: "the same value would be as unreadable the next time, so it is not tried again",
+    Reason.MISUSE: "a rule of Workflows was broken, and would be again",
+    Reason.DIVERGED: "the replayed body called something else than the records hold, so it can't go on",
+    Reason.CANCELLED: "a cancelled Step is not tried again",
+}
+
+
+def _why_final(failure: Failure) -> str:
+    if failure.attempts > 1 and failure.attempt >= failure.attempts:
+        return f"that was the last of {failure.attempts} Attempts"
+    return _WHY_FINAL[failure.reason]
+
+
+_TAKEN_OVER = (
+    "Another engine took the Run over (epoch {epoch}): what had a record by then stands, what had none is run again."
+)
+
+
+def _traced(trace: Sequence[Traced]) -> Iterator[Told]:
+    """Yield a sentence for each row of the trace, printed text apart."""
+    for row in trace:
+        if row.kind == "batch":
+            yield Told(row.at, row.step, _batch(row))
+        elif row.kind == "sandbox":
+            started = f", {duration(number(row, 'start_s'))} after it was asked for" if "start_s" in row.facts else ""
+            yield Told(row.at, row.step, f"Sandbox {int(number(row, 'sandbox'))} {row.text}{started}.")
+        elif row.kind == "note":
+            yield Told(row.at, row.step, row.text)
+
+
+def _batch(row: Traced) -> str:
+    size = max(1, int(number(row, "size")))
+    what = str(row.step) if size == 1 else f"{size:,} Invocations of {row.facts.get('function') or row.step}"
+    why = f": {row.text}" if row.text else ""
+    gate_s = number(row, "gate_s")
+    gated = f"; {duration(gate_s)} were spent waiting for the disk (gate G-a)" if gate_s > 0 else ""
+    return f"{what} went to Sandbox {int(number(row, 'sandbox'))}{' as one Batch' if size > 1 else ''}{why}{gated}."
+
+
+def _closing(rows: Sequence[Row], trace: Sequence[Traced]) -> Iterator[Told]:
+    """Yield what is to be said about the whole: what waited for the disk, and whether the trace is missing."""
+    if not rows:
+        return
+    if sentence := disk_sentence(sum(gated_steps(trace).values())):
+        yield Told(rows[-1].at, StepId(""), sentence)
+    if not trace and any(isinstance(record, (Settled, ItemsSettled, Ended)) for row in rows for record in row.records):
+        yield Told(rows[-1].at, StepId(""), _NO_TRACE)
+
+
+_NO_TRACE = (
+    "There is no trace of this Run: which Batch went where, and what Attempts printed, is not known. "
+    "The trace is not synced, so a crash of the host can lose it; the records above are complete."
+)

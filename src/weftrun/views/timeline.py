@@ -1,0 +1,172 @@
+"""When and where bodies ran: spans in lanes, a lane per Sandbox."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from msgspec import Struct
+
+from weftrun.model.ids import RunId, StepId, item_step
+from weftrun.model.outcomes import Failure, Ran, Status
+from weftrun.model.records import AttemptFailed, Ended, ItemsSettled, Row, Settled
+from weftrun.views.calls import Calls, label_of, start_of
+from weftrun.views.steps import error_line
+from weftrun.views.trace import Traced
+from weftrun.views.where import Interval, Where, waits_for_disk, where
+
+
+class Span(Struct, frozen=True, gc=False):
+    """One Attempt, one Batch of a map's items, or many short ones side by side.
+
+    Attributes:
+        sandbox: number of the Sandbox; the lane.
+        entered_at, left_at: seconds since the epoch.
+        label: name of the Function, as StepIds show it.
+        step: the Step, or the first of many.
+        attempt: its number, or the highest of many.
+        count: Attempts or items in it.
+        failed: how many of them failed.
+        is_body: whether it is the body of a Workflow, which holds no Function's place while it waits.
+        text: preview or error, for people.
+    """
+
+    sandbox: int
+    entered_at: float
+    left_at: float
+    label: str
+    step: StepId
+    attempt: int = 1
+    count: int = 1
+    failed: int = 0
+    is_body: bool = False
+    text: str = ""
+
+
+class Lane(Struct, frozen=True):
+    """All spans of one Sandbox, by the time they were entered."""
+
+    sandbox: int
+    spans: tuple[Span, ...]
+
+
+class Timeline(Struct, frozen=True):
+    """A Run in time.
+
+    Attributes:
+        began_at: when the start record was decided, in seconds since the epoch.
+        over_at: when the last record was decided, in seconds since the epoch.
+        gated: when Steps stood still for the disk; only the trace tells.
+    """
+
+    id: RunId
+    function: str
+    status: Status
+    began_at: float
+    over_at: float
+    lanes: tuple[Lane, ...]
+    gated: tuple[Interval, ...]
+    where: Where
+
+
+def timeline(rows: Sequence[Row], trace: Sequence[Traced] = (), *, spans_max: int = 20_000) -> Timeline:
+    """Return a Run in time. Over `spans_max` spans, short neighbours of one Function become one span."""
+    began = start_of(rows)
+    calls = Calls.of(rows)
+    spans = sorted(spans_of(rows, calls), key=lambda span: (span.sandbox, span.entered_at))
+    over_at = max(rows[-1].at, max((span.left_at for span in spans), default=0.0))
+    last = rows[-1].records[-1]
+    gated = tuple(waits_for_disk(trace))
+    lanes = _lanes(spans, (over_at - rows[0].at) / 4_000 if len(spans) > spans_max else None)
+    return Timeline(
+        began.id,
+        began.function.name,
+        last.status if isinstance(last, Ended) else "running",
+        rows[0].at,
+        over_at,
+        lanes,
+        gated,
+        where(rows, calls, trace),
+    )
+
+
+def spans_of(rows: Sequence[Row], calls: Calls) -> Iterator[Span]:
+    """Yield what ran, in the order of the records."""
+    for row in rows:
+        for record in row.records:
+            match record:
+                case Settled():
+                    for done in record.outcomes:
+                        outcome = done.outcome
+                        if done.ran.entered_at:
+                            failure = outcome if isinstance(outcome, Failure) else None
+                            yield _span(calls, done.step, done.ran, done.attempt, failure)
+                case ItemsSettled() if record.ran.entered_at:
+                    yield _batch_span(record)
+                case AttemptFailed() if record.ran.entered_at:
+                    step = record.step if record.item < 0 else item_step(record.step, record.item)
+                    yield _span(calls, step, record.ran, record.attempt, record.failure)
+                case Ended() if record.ran.entered_at and calls.root is not None:
+                    yield _span(calls, calls.root, record.ran, record.attempt, record.failure)
+                case _:
+                    pass
+
+
+def _span(calls: Calls, step: StepId, ran: Ran, attempt: int, failure: Failure | None) -> Span:
+    return Span(
+        ran.sandbox,
+        ran.entered_at,
+        ran.left_at,
+        label_of(step),
+        step,
+        attempt,
+        failed=int(failure is not None),
+        is_body=step in calls.bodies,
+        text=error_line(failure) or ran.preview,
+    )
+
+
+def _batch_span(record: ItemsSettled) -> Span:
+    settled = [*((lo, hi) for lo, hi, _ in record.values), *((item.index, item.index + 1) for item in record.failures)]
+    ran = record.ran
+    return Span(
+        ran.sandbox,
+        ran.entered_at,
+        ran.left_at,
+        label_of(record.step),
+        item_step(record.step, min(settled)[0]) if settled else record.step,
+        max((item.failure.attempt for item in record.failures), default=1),
+        count=sum(hi - lo for lo, hi in settled),
+        failed=len(record.failures),
+        text=error_line(record.failures[0].failure) if record.failures else ran.preview,
+    )
+
+
+def _lanes(spans: Sequence[Span], merge_s: float | None) -> tuple[Lane, ...]:
+    by_sandbox: dict[int, list[Span]] = {}
+    for span in spans:
+        lane = by_sandbox.setdefault(span.sandbox, [])
+        if merge_s is not None and lane and (merged := _merged(lane[-1], span, merge_s)) is not None:
+            lane[-1] = merged
+        else:
+            lane.append(span)
+    return tuple(Lane(sandbox, tuple(lane)) for sandbox, lane in sorted(by_sandbox.items()))
+
+
+def _merged(before: Span, span: Span, merge_s: float) -> Span | None:
+    """Return both as one span if nobody could see the gap between them, or that there are two."""
+    left_at = max(before.left_at, span.left_at)
+    apart = span.entered_at - before.left_at > merge_s or left_at - before.entered_at > 2 * merge_s
+    if apart or before.label != span.label or before.is_body != span.is_body:
+        return None
+    return Span(
+        before.sandbox,
+        before.entered_at,
+        left_at,
+        before.label,
+        before.step,
+        max(before.attempt, span.attempt),
+        before.count + span.count,
+        before.failed + span.failed,
+        before.is_body,
+        before.text,
+    )

@@ -1,0 +1,70 @@
+"""What views need of a row of the trace. Stated here by shape, because views do not see ports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from weftrun.model.ids import StepId
+
+
+class Traced(Protocol):
+    """A row of the trace; `views.story` says what its facts mean."""
+
+    @property
+    def kind(self) -> str:
+        """Return `text`, `batch`, `sandbox` or `note`."""
+
+    @property
+    def at(self) -> float:
+        """Return when it was written, in seconds since the epoch."""
+
+    @property
+    def step(self) -> StepId:
+        """Return the Step it concerns; empty for the whole Run."""
+
+    @property
+    def attempt(self) -> int:
+        """Return the Attempt it concerns; 0 for none."""
+
+    @property
+    def text(self) -> str:
+        """Return what was printed, or a sentence."""
+
+    @property
+    def facts(self) -> Mapping[str, str | int | float]:
+        """Return facts by key."""
+
+
+class TextView(Struct, frozen=True):
+    """What one Attempt printed. `at` is in seconds since the epoch."""
+
+    at: float
+    step: StepId
+    attempt: int
+    text: str
+
+
+def texts(trace: Sequence[Traced], step: str | None = None) -> list[TextView]:
+    """Return what the Attempts of a Run printed, in the order in which it was told.
+
+    `step` keeps one Step with its items, or the calls of one Workflow's Step.
+    """
+    return [
+        TextView(row.at, row.step, row.attempt, row.text)
+        for row in trace
+        if row.kind == "text" and row.text and (step is None or is_part(row.step, step))
+    ]
+
+
+def is_part(step: str, whole: str) -> bool:
+    """Say whether `step` is `whole`, an item of it, or a call that its body made."""
+    return step == whole or step.startswith((whole + ".", whole + "/"))
+
+
+def number(row: Traced, key: str) -> float:
+    """Return a fact that is a number; 0 where the row does not tell it."""
+    fact = row.facts.get(key, 0)
+    return 0.0 if isinstance(fact, str) else float(fact)

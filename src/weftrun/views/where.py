@@ -1,0 +1,169 @@
+"""Where the time of a Run went: running, waiting for the disk, waiting for anything else, and its longest chain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from msgspec import Struct
+
+from weftrun.model.ids import StepId
+from weftrun.model.outcomes import Ran
+from weftrun.model.records import AttemptFailed, Ended, ItemsSettled, Row, Settled
+from weftrun.views.calls import Calls, CallView
+from weftrun.views.trace import Traced, number
+
+Interval = tuple[float, float]
+"""From and to, in seconds since the epoch."""
+
+
+class Where(Struct, frozen=True):
+    """Where the time of a Run went. All times in seconds.
+
+    Attributes:
+        wall_s: from the start record to the last record.
+        body_s: time inside the bodies of Functions, all Sandboxes together.
+        running_s: part of the wall time in which at least one Function ran.
+        committing_s: part of it in which none ran and some Step stood still for the disk.
+        waiting_s: the rest: hand-over, bodies of Workflows, back-off, nobody's engine.
+        sandboxes: how many Sandboxes ran Functions.
+        busy: share of these Sandboxes' wall time that was spent inside bodies, from 0 to 1.
+        chain: Steps of the longest chain, by time in bodies, each needing the one before it.
+        chain_s: time in the bodies of that chain; no number of Sandboxes makes the Run shorter.
+        traced: whether there is a trace; without one `committing_s` is not known and counts as waiting.
+    """
+
+    wall_s: float
+    body_s: float
+    running_s: float
+    committing_s: float
+    waiting_s: float
+    sandboxes: int
+    busy: float
+    chain: tuple[StepId, ...]
+    chain_s: float
+    traced: bool
+
+
+def where(rows: Sequence[Row], calls: Calls, trace: Sequence[Traced] = ()) -> Where:
+    """Return where the time of a Run went."""
+    ran = [(step, ran) for step, ran in attempts(rows, calls) if step not in calls.bodies]
+    running = merge((r.entered_at, r.left_at) for _, r in ran)
+    committing = length_s(merge([*running, *waits_for_disk(trace)])) - length_s(running)
+    body_s = sum(max(0.0, r.left_at - r.entered_at) for _, r in ran)
+    sandboxes = len({r.sandbox for _, r in ran})
+    wall_s = max(rows[-1].at, running[-1][1] if running else 0.0) - rows[0].at
+    chain, chain_s = longest_chain(calls, ran)
+    return Where(
+        wall_s,
+        body_s,
+        length_s(running),
+        committing,
+        max(0.0, wall_s - length_s(running) - committing),
+        sandboxes,
+        min(1.0, body_s / (sandboxes * wall_s)) if sandboxes and wall_s > 0 else 0.0,
+        chain,
+        chain_s,
+        bool(trace),
+    )
+
+
+def attempts(rows: Sequence[Row], calls: Calls) -> Iterator[tuple[StepId, Ran]]:
+    """Yield every Attempt (or Batch of items) that was entered, with its Step."""
+    for row in rows:
+        for record in row.records:
+            match record:
+                case Settled():
+                    yield from ((done.step, done.ran) for done in record.outcomes if done.ran.entered_at)
+                case ItemsSettled() | AttemptFailed() if record.ran.entered_at:
+                    yield record.step, record.ran
+                case Ended() if record.ran.entered_at and calls.root is not None:
+                    yield calls.root, record.ran
+                case _:
+                    pass
+
+
+def waits_for_disk(trace: Sequence[Traced]) -> Iterator[Interval]:
+    """Yield when Steps stood still until a record was durable: before each Batch whose Steps were gated."""
+    for row in trace:
+        if row.kind == "batch" and (gate_s := number(row, "gate_s")) > 0:
+            yield row.at - gate_s, row.at
+
+
+def merge(intervals: Iterable[Interval]) -> list[Interval]:
+    """Return intervals without overlap that cover the same time, ascending."""
+    merged: list[Interval] = []
+    for begin, end in sorted(intervals):
+        if merged and begin <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], end))
+        elif end > begin:
+            merged.append((begin, end))
+    return merged
+
+
+def length_s(intervals: Sequence[Interval]) -> float:
+    """Return the sum of the lengths of intervals that do not overlap, in seconds."""
+    return sum(end - begin for begin, end in intervals)
+
+
+def longest_chain(calls: Calls, ran: Sequence[tuple[StepId, Ran]]) -> tuple[tuple[StepId, ...], float]:
+    """Return the Steps that follow from one another and spent the most time in bodies, and that time in seconds.
+
+    A map counts from its first entry to its last end. A Workflow's Step counts as the longest chain inside it.
+    """
+    spans: dict[StepId, Interval] = {}
+    for step, r in ran:
+        begin, end = spans.get(step, (r.entered_at, r.left_at))
+        spans[step] = min(begin, r.entered_at), max(end, r.left_at)
+    if calls.root in spans:
+        return (calls.root,), length_s([spans[calls.root]])
+    chains = _Chains(calls, spans)
+    for ordinal in sorted(calls.by_ordinal):
+        if (call := calls.by_step.get(calls.by_ordinal[ordinal])) is not None:
+            chains.add(call)
+    return chains.longest()
+
+
+class _Chains:
+    """The longest chain to each Step, built in the order of settling: whatever a Step needs has settled before it."""
+
+    def __init__(self, calls: Calls, spans: dict[StepId, Interval]) -> None:
+        self._calls = calls
+        self._spans = spans
+        self._best: dict[StepId, tuple[float, StepId | None]] = {}
+        self._inside: dict[StepId, StepId] = {}
+
+    def add(self, call: CallView) -> None:
+        begin, end = self._spans.get(call.id, (0.0, 0.0))
+        before = self._longer([*self._needs(call), *self._insides(call.id)])
+        self._best[call.id] = (self._length_s(before) + end - begin, before)
+        longest = self._longer([call.id, *self._insides(call.body)])
+        if longest is not None:
+            self._inside[call.body] = longest
+
+    def longest(self) -> tuple[tuple[StepId, ...], float]:
+        last = max(self._best, key=lambda step: self._best[step][0], default=None)
+        chain: list[StepId] = []
+        step = last
+        while step is not None:
+            if step in self._spans:
+                chain.append(step)
+            step = self._best[step][1]
+        return tuple(reversed(chain)), self._length_s(last)
+
+    def _needs(self, call: CallView) -> list[StepId]:
+        """Return what had to settle before a call could start; for the first calls of a body, what the body needed."""
+        owner: CallView | None = call
+        while owner is not None:
+            if needs := self._calls.needs(owner):
+                return needs
+            owner = self._calls.by_step.get(owner.body)
+        return []
+
+    def _insides(self, body: StepId) -> list[StepId]:
+        return [self._inside[body]] if body in self._inside else []
+
+    def _longer(self, steps: Sequence[StepId]) -> StepId | None:
+        return max((step for step in steps if step in self._best), key=self._length_s, default=None)
+
+    def _length_s(self, step: StepId | None) -> float:
+        return self._best[step][0] if step is not None else 0.0

@@ -1,0 +1,99 @@
+"""The real loop keeps the contract, and what it promises beyond it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from weftrun.adapters.system.entropy import SystemEntropy
+from weftrun.adapters.system.loop import UvLoop
+from weftrun.model.errors import EngineClosed
+from weftrun.testing.contracts.loop import LoopContract, Meeting
+
+
+class TestUvLoop(LoopContract):
+    @pytest.fixture
+    def loop(self) -> Iterator[UvLoop]:
+        loop = UvLoop()
+        loop.start()
+        yield loop
+        loop.stop()
+
+    def test_descriptors(self, loop: UvLoop) -> None:
+        read, write = os.pipe()
+        got: list[bytes] = []
+        meeting = Meeting()
+
+        def readable() -> None:
+            got.append(os.read(read, 10))
+            loop.remove_reader(read)
+            meeting.come()
+
+        self.inside(loop, lambda: loop.add_reader(read, readable))
+        os.write(write, b"x")
+        meeting.wait()
+        assert got == [b"x"]
+        os.close(read)
+        os.close(write)
+
+
+def test_an_error_of_a_callback_is_told_and_the_next_one_still_called() -> None:
+    told: list[BaseException] = []
+    loop = UvLoop(told.append)
+    loop.start()
+    meeting = Meeting()
+    loop.call_from_thread(lambda: 1 / 0)  # type: ignore[arg-type]
+    loop.call_from_thread(meeting.come)
+    meeting.wait()
+    loop.stop()
+    assert [type(error) for error in told] == [ZeroDivisionError]
+
+
+def test_an_error_of_offloaded_work_is_told_and_its_lane_goes_on() -> None:
+    told: list[BaseException] = []
+    loop = UvLoop(told.append)
+    loop.start()
+    meeting = Meeting()
+    loop.offload(lambda: 1 / 0, lambda: None, lane="a")  # type: ignore[arg-type]
+    loop.offload(lambda: None, meeting.come, lane="a")
+    meeting.wait()
+    loop.stop()
+    assert [type(error) for error in told] == [ZeroDivisionError]
+
+
+def test_stop_finishes_lanes_and_what_is_ready_and_ends_every_thread() -> None:
+    before = threading.active_count()
+    loop = UvLoop()
+    loop.start()
+    seen: list[str] = []
+    for number in range(100):
+        loop.offload(lambda: None, lambda number=number: seen.append(f"done {number}"), lane="a")  # type: ignore[misc]
+    loop.stop()
+    loop.stop()
+    assert seen == [f"done {number}" for number in range(100)]
+    assert threading.active_count() == before
+    with pytest.raises(EngineClosed):
+        loop.call_from_thread(lambda: None)
+
+
+def test_a_loop_that_never_started_can_be_stopped() -> None:
+    UvLoop().stop()
+
+
+def test_a_program_that_forgets_to_stop_ends() -> None:
+    program = "from weftrun.adapters.system.loop import UvLoop; l = UvLoop(); l.start(); l.offload(int, int, lane='a')"
+    done = subprocess.run([sys.executable, "-c", program], timeout=20, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_entropy_draws_uids_and_jitter() -> None:
+    entropy = SystemEntropy()
+    uids = {entropy.uid() for _ in range(1_000)}
+    assert len(uids) == 1_000
+    assert all(len(uid) == 32 and int(uid, 16) >= 0 for uid in uids)
+    assert all(0 <= entropy.jitter("retry") <= 1 for _ in range(1_000))

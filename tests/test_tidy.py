@@ -1,0 +1,164 @@
+"""The tree is kept small and even: what people agreed on once is read off the source here."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import weftrun
+
+ROOT = Path(__file__).parents[1]
+SRC = ROOT / "src/weftrun"
+FILE_LINES_MAX = 400
+FUNCTION_LINES_MAX = 60
+
+FOLDERS = ("src", "tests", "examples", "bench", "docs", "scripts", ".ci")
+MODULES = sorted(path for folder in ("src", "tests", "examples", "bench") for path in (ROOT / folder).rglob("*.py"))
+SOURCES = [path for path in MODULES if path.is_relative_to(SRC)]
+TEXTS = sorted(
+    path
+    for root in [*(ROOT / folder for folder in FOLDERS), *filter(Path.is_file, ROOT.iterdir())]
+    for path in ([root] if root.is_file() else root.rglob("*"))
+    if path.is_file() and path.suffix in {"", ".py", ".md", ".toml", ".txt", ".sql", ".sh", ".typed", ".yml", ".json"}
+)
+
+PUBLIC_NAMES = {
+    "function",
+    "workflow",
+    "open",
+    "run",
+    "current",
+    "now",
+    "random",
+    "Function",
+    "Ref",
+    "Mapped",
+    "Engine",
+    "Run",
+    "Retry",
+    "Policy",
+    "CallPolicy",
+    "WeftrunError",
+    "UsageError",
+    "RefUsedAsValue",
+    "NotSerializable",
+    "PolicyError",
+    "LimitExceeded",
+    "RunError",
+    "StepFailed",
+    "RunCancelled",
+    "ReplayDiverged",
+    "RunNotFound",
+    "RunConflict",
+    "JournalError",
+    "JournalBusy",
+    "JournalNewer",
+    "JournalCorrupt",
+    "JournalFull",
+    "EngineClosed",
+    "Unsupported",
+    "InternalError",
+}
+
+VAGUE_NAMES = re.compile(r"util|helper|manager|misc|common|stuff", re.IGNORECASE)
+CLOCKS_AND_CHANCE = {"time", "random", "uuid", "secrets"}
+MAY_READ_THEM = ("adapters/system/", "guest/")
+MACHINE_PATH = re.compile(r"/(?:home|root|Users|mnt/\w+|work)/\w")
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), filename=name(path))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_files_and_functions_are_short(path: Path) -> None:
+    lines = len(path.read_text(encoding="utf-8").splitlines())
+    assert lines <= FILE_LINES_MAX, f"{name(path)} has {lines} lines: split it by what it is for"
+    for function in functions(parsed(path)):
+        length = (function.end_lineno or function.lineno) - function.lineno + 1
+        assert length <= FUNCTION_LINES_MAX, f"{name(path)}:{function.lineno} {function.name} has {length} lines"
+
+
+def undocumented(body: list[ast.stmt], prefix: str) -> Iterator[str]:
+    for node in body:
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) or node.name.startswith("_"):
+            continue
+        decorators = {ast.unparse(decorator).rpartition(".")[2] for decorator in node.decorator_list}
+        if not ast.get_docstring(node) and not decorators & {"overload", "override", "setter"}:
+            yield f"{prefix}{node.name} (line {node.lineno})"
+        if isinstance(node, ast.ClassDef):
+            yield from undocumented(node.body, f"{prefix}{node.name}.")
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name)
+def test_public_names_are_documented(path: Path) -> None:
+    tree = parsed(path)
+    missing = list(undocumented(tree.body, ""))
+    assert not missing, f"{name(path)}: no docstring on {', '.join(missing)}"
+    assert not tree.body or ast.get_docstring(tree), f"{name(path)} doesn't say what it is for"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name)
+def test_clocks_and_chance_stay_at_the_edge(path: Path) -> None:
+    inside = path.relative_to(SRC).as_posix()
+    if inside.startswith(MAY_READ_THEM):
+        return
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.Import):
+            found = {alias.name for alias in node.names} & CLOCKS_AND_CHANCE
+            # A generator seeded by what is on record is pure: `random.Random` is what may be taken of it.
+            found -= {"random"} if uses_only_seeded_random(path) else set()
+        elif isinstance(node, ast.ImportFrom):
+            names = {alias.name for alias in node.names}
+            found = {node.module or ""} & CLOCKS_AND_CHANCE if names != {"Random"} else set()
+        else:
+            continue
+        assert not found, f"{name(path)}:{node.lineno} imports {found}: time, chance and identity are handed in"
+
+
+def uses_only_seeded_random(path: Path) -> bool:
+    uses = {
+        node.attr
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "random"
+    }
+    return uses <= {"Random"}
+
+
+def test_module_names_say_something() -> None:
+    vague = [name(path) for path in MODULES if VAGUE_NAMES.search(path.stem)]
+    assert not vague
+
+
+def test_no_path_of_somebodys_machine() -> None:
+    found = [
+        f"{name(path)}:{number}"
+        for path in TEXTS
+        for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1)
+        if path != Path(__file__) and MACHINE_PATH.search(line)
+    ]
+    assert not found
+
+
+def test_the_front_door_has_these_names_and_no_other() -> None:
+    assert set(weftrun.__all__) == PUBLIC_NAMES | {"__version__"}
+    assert all(hasattr(weftrun, public) for public in weftrun.__all__)
+
+
+def test_generated_files_are_not_committed() -> None:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    bad = [line for line in listed.stdout.splitlines() if re.search(r"__pycache__|\.egg-info|\.pyc$|\.venv", line)]
+    assert not bad

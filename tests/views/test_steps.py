@@ -1,0 +1,196 @@
+"""How Steps stand, from records alone."""
+
+from __future__ import annotations
+
+import time
+import tracemalloc
+
+import pytest
+
+from weftrun.model.errors import JournalCorrupt
+from weftrun.model.graph import Call
+from weftrun.model.outcomes import Reason
+from weftrun.model.policy import Kind
+from weftrun.views.calls import start_of
+from weftrun.views.progress import disk_sentence, gated_steps, progress
+from weftrun.views.steps import steps
+from weftrun.views.trace import texts
+
+
+def by_id(book):
+    return {view.id: view for view in steps(book.rows, book.trace)}
+
+
+def test_a_finished_run(wordcount, words):
+    seen = by_id(wordcount)
+    assert list(seen) == ["wordcount", "count[0]", "load[0]", "merge[0]"]
+    assert {view.status for view in seen.values()} == {"succeeded"}
+    count = seen["count[0]"]
+    assert (count.items, count.items_done, count.items_failed) == (10, 10, 0)
+    assert (count.entered_at, count.left_at) == (words.T0 + 0.012, words.T0 + 0.2)
+    assert count.body_s == pytest.approx(0.038 + 0.005 + 0.005 + 0.014 + 0.1)
+    assert count.error == ""
+    merge = seen["merge[0]"]
+    assert merge.preview == '[["a", 3]]'
+    assert merge.sandbox == 1
+    assert merge.waited_s == pytest.approx(0.01)      # entered at 0.21, the map settled at 0.2
+    assert seen["load[0]"].waited_s == pytest.approx(0.002)
+    assert seen["wordcount"].settled_at == words.T0 + 0.261
+
+
+def test_in_the_middle_what_has_no_record_is_pending_and_a_map_with_some_items_runs(wordcount):
+    wordcount.rows = wordcount.rows[:6]
+    seen = by_id(wordcount)
+    assert {view.id: view.status for view in seen.values()} == {
+        "wordcount": "running",
+        "count[0]": "running",
+        "load[0]": "succeeded",
+        "merge[0]": "pending",
+    }
+    assert seen["count[0]"].items_done == 6
+
+
+def test_the_trace_says_what_is_running(wordcount):
+    wordcount.rows = wordcount.rows[:4]
+    assert by_id(wordcount)["load[0]"].status == "pending"
+    wordcount.batch(0.011, "load[0]", sandbox=2, size=1)
+    assert by_id(wordcount)["load[0]"].status == "running"
+
+
+def test_a_map_with_a_failed_item_fails_and_readers_fail_with_it(book, words):
+    book.start()
+    book.chunk(0.0, "flow", "work[0]", 0, 0, 3, last=True)
+    calls = [(words.spec("work"), Call(0, 0, words.payload(), is_map=True)), (words.spec("sum"), Call(1, 0, words.payload(0)))]
+    book.graph(0.01, "flow", calls, words.payload(1))
+    failure = words.raised("work[0].1", "bad\nsecond line")
+    book.items(0.1, "work[0]", 0, 3, words.ran(1, 0.02, 0.1), {1: failure})
+    book.end(0.11, "failed", failure)
+    seen = by_id(book)
+    assert seen["work[0]"].status == "failed"
+    assert (seen["work[0]"].items_done, seen["work[0]"].items_failed) == (2, 1)
+    assert seen["work[0]"].error == "ValueError: bad"
+    assert seen["sum[0]"].status == "cancelled"
+    assert seen["flow"].status == "failed"
+    assert seen["flow"].error == "ValueError: bad"
+
+
+def test_retries_show_the_last_attempt_and_when_the_next_is_due(book, words):
+    book.start()
+    book.graph(0.01, "flow", [(words.spec("load"), Call(0, 0, words.payload()))], words.payload(0))
+    book.fail_attempt(0.1, "load[0]", 1, words.raised("load[0]", attempts=3), 5.0, words.ran(1, 0.02, 0.1))
+    view = by_id(book)["load[0]"]
+    assert (view.status, view.attempts, view.due_at) == ("pending", 1, words.T0 + 5.0)
+    assert view.error == "ValueError: no such file"
+    book.settle(5.2, book.outcome("load[0]", words.ran(2, 5.0, 5.2), attempt=2))
+    view = by_id(book)["load[0]"]
+    assert (view.status, view.attempts, view.due_at, view.error) == ("succeeded", 2, None, "")
+    assert view.body_s == pytest.approx(0.28)
+    assert view.sandbox == 2
+
+
+def test_an_async_body_tells_its_calls_with_their_outcomes(countdown):
+    seen = by_id(countdown)
+    assert list(seen) == ["countdown", "decrement[0]", "decrement[1]", "decrement[2]"]
+    assert seen["decrement[0]"].function == "app:decrement"
+    assert seen["decrement[1]"].waited_s == pytest.approx(0.02)     # the body was told of the first at 0.1
+    assert seen["countdown"].status == "running"
+
+
+def test_what_was_open_inside_a_body_that_failed_was_cancelled(book, words):
+    book.start()
+    child = words.spec("child", Kind.WIRING)
+    book.graph(0.01, "flow", [(child, Call(0, 0, words.payload())), (words.spec("x"), Call(1, 0, words.payload()))], words.payload(0))
+    inner = [(words.spec("a"), Call(0, 0, words.payload())), (words.spec("b"), Call(1, 0, words.payload()))]
+    book.graph(0.02, "child[0]", inner, words.payload(1))
+    failure = words.raised("child[0]/a[0]")
+    book.settle(
+        0.1,
+        book.outcome("child[0]/a[0]", words.ran(1, 0.03, 0.1), failure=failure),
+        book.outcome("child[0]", failure=failure),
+    )
+    seen = by_id(book)
+    assert seen["child[0]/b[0]"].status == "cancelled"
+    assert seen["child[0]"].status == "failed"
+    assert seen["x[0]"].status == "pending"
+
+
+def test_an_empty_map_has_succeeded(book, words):
+    book.start()
+    book.chunk(0.0, "flow", "work[0]", 0, 0, 0, last=True)
+    book.graph(0.01, "flow", [(words.spec("work"), Call(0, 0, words.payload(), is_map=True))], words.payload(0))
+    assert by_id(book)["work[0]"].status == "succeeded"
+
+
+def test_a_run_of_one_function_is_one_step(book, words):
+    book.start("add", Kind.FUNCTION)
+    book.end(0.1, ran=words.ran(1, 0.01, 0.1, "3"))
+    (view,) = steps(book.rows)
+    assert (view.id, view.status, view.preview, view.sandbox) == ("add", "succeeded", "3", 1)
+    assert view.waited_s == pytest.approx(0.01)
+
+
+def test_a_cancelled_step(book, words):
+    book.start()
+    book.graph(0.01, "flow", [(words.spec("a"), Call(0, 0, words.payload()))], words.payload(0))
+    failure = words.raised("a[0]", reason=Reason.CANCELLED)
+    book.settle(0.1, book.outcome("a[0]", failure=failure, cause="cancelled"))
+    view = by_id(book)["a[0]"]
+    assert (view.status, view.cause) == ("cancelled", "cancelled")
+
+
+def test_rows_without_a_start_are_a_damaged_journal():
+    with pytest.raises(JournalCorrupt, match="start record"):
+        start_of([])
+
+
+def test_progress_counts_items_and_leaves_the_root_out(wordcount, words):
+    wordcount.rows = wordcount.rows[:6]
+    seen = progress(steps(wordcount.rows), started_at=words.T0, now=words.T0 + 2.0)
+    counts = {count.function: count for count in seen.functions}
+    assert (counts["app:count"].total, counts["app:count"].done) == (10, 6)
+    assert counts["app:merge"].total == 1
+    assert (seen.total, seen.settled) == (12, 7)
+    assert seen.rate == pytest.approx(3.5)
+    assert seen.eta_s == pytest.approx(5 / 3.5)
+
+
+def test_no_eta_while_a_map_is_still_being_read(book, words):
+    book.start("watch", Kind.WATCHING)
+    for n in range(2):
+        book.items(0.1, "work[0]", 10 * n, 10 * n + 10, words.ran(1, 0.0, 0.1))
+    assert progress(steps(book.rows), started_at=words.T0, now=words.T0 + 1).eta_s is None
+
+
+def test_steps_that_waited_for_the_disk_come_with_advice(wordcount):
+    wordcount.batch(0.21, "merge[0]", sandbox=1, size=1, gated=1, gate_s=0.003)
+    wordcount.batch(0.22, "merge[0]", sandbox=1, size=8, gated=8, gate_s=0.001)
+    assert gated_steps(wordcount.trace) == {"merge[0]": 9}
+    assert disk_sentence(9).startswith("9 Steps waited for the disk")
+    assert 'effects="none"' in disk_sentence(1)
+    assert disk_sentence(0) == ""
+
+
+def test_texts_of_one_step_include_its_items_and_not_its_namesakes(book):
+    for step in ("count[1]", "count[1].3", "count[1]/inner[0]", "count[10]"):
+        book.printed(0.1, step, f"by {step}\n")
+    assert [text.step for text in texts(book.trace, "count[1]")] == ["count[1]", "count[1].3", "count[1]/inner[0]"]
+    assert len(texts(book.trace)) == 4
+
+
+def test_a_million_items_fold_quickly_and_small(book, words):
+    book.start()
+    size = 4_096
+    for lo in range(0, 1_000_000, size):
+        book.chunk(0.0, "flow", "inc[0]", 0, lo, min(size, 1_000_000 - lo), last=lo + size >= 1_000_000)
+    book.graph(0.01, "flow", [(words.spec("inc"), Call(0, 0, words.payload(), is_map=True))], words.payload(0))
+    for lo in range(0, 1_000_000, 512):
+        book.items(0.02, "inc[0]", lo, min(lo + 512, 1_000_000), words.ran(1 + lo % 4, 0.02, 0.03))
+    tracemalloc.start()
+    begin = time.perf_counter()
+    view = steps(book.rows)[1]
+    took = time.perf_counter() - begin
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (view.items, view.items_done, view.status) == (1_000_000, 1_000_000, "succeeded")
+    assert took < 2.0
+    assert peak < 4_000_000
