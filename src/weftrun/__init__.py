@@ -1,0 +1,108 @@
+"""weftrun: workflows of Python functions, exactly once, at memory speed.
+
+Embedded by default: one install, no server, a SQLite Journal. See `function`, `workflow`, `open` and `run`.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from weftrun.model.errors import (
+    EngineClosed,
+    JournalError,
+    LimitExceeded,
+    NotSerializable,
+    PolicyError,
+    RefUsedAsValue,
+    ReplayDiverged,
+    RunCancelled,
+    RunConflict,
+    RunError,
+    RunNotFound,
+    StepFailed,
+    UsageError,
+    WeftrunError,
+)
+from weftrun.model.policy import Retry
+from weftrun.sdk.function import Function, function, workflow
+from weftrun.sdk.handles import Engine, Run
+from weftrun.sdk.place import Current, current, here, now, random
+from weftrun.sdk.policy import CallPolicy, Policy
+from weftrun.sdk.ref import Mapped, Ref
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from typing import ParamSpec, TypeVar, overload
+
+    _P = ParamSpec("_P")
+    _T = TypeVar("_T")
+
+__all__ = [
+    "CallPolicy",
+    "Current",
+    "Engine",
+    "EngineClosed",
+    "Function",
+    "JournalError",
+    "LimitExceeded",
+    "Mapped",
+    "NotSerializable",
+    "Policy",
+    "PolicyError",
+    "Ref",
+    "RefUsedAsValue",
+    "ReplayDiverged",
+    "Retry",
+    "Run",
+    "RunCancelled",
+    "RunConflict",
+    "RunError",
+    "RunNotFound",
+    "StepFailed",
+    "UsageError",
+    "WeftrunError",
+    "current",
+    "function",
+    "now",
+    "open",
+    "random",
+    "run",
+    "workflow",
+]
+__version__ = "0.1.0"
+
+
+def open(url: str | None = None, *, recover: str = "all", workers: int | None = None) -> Engine:
+    """Open an engine on a Journal; close it, or use it with `with`.
+
+    Args:
+        url: `sqlite:///path/to/file.db`; default is `$WEFTRUN_DATABASE_URL`, else `sqlite:///.weftrun/journal.db`.
+        recover: which Runs that a dead engine left are taken over: `all`, `none`, or the id of one.
+        workers: Sandboxes that run Functions at once; default is the number of processors.
+
+    Raises:
+        JournalError: the Journal can't be used: another engine has it, it is newer, damaged, read-only.
+        UsageError: a Sandbox reached this call while it imported the author's module.
+    """
+    if here.importing:
+        raise UsageError(
+            f"weftrun.open(...) was reached while a Sandbox imported {here.importing}. "
+            "Put it under `if __name__ == '__main__':`."
+        )
+    # Late: a guest that imports the author's module must never load the engine.
+    assembly = importlib.import_module("weftrun.assembly")
+    engine: Engine = assembly.open_engine(url, recover=recover, workers=workers)
+    return engine
+
+
+if TYPE_CHECKING:
+
+    @overload
+    def run(fn: Function[_P, Coroutine[Any, Any, _T]], /, *args: _P.args, **kwargs: _P.kwargs) -> _T: ...
+    @overload
+    def run(fn: Function[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T: ...
+
+
+def run(fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+    """Run a Workflow or a Function on the default Journal and return its value: `open`, `Engine.run`, `close`."""
+    with open() as engine:
+        return engine.run(fn, *args, **kwargs)

@@ -7,14 +7,17 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, NamedTuple
 
+from weftrun.guest.objects import Received, Speaker
+from weftrun.guest.text import PageText
 from weftrun.model.ids import StepId
 from weftrun.model.messages import Fork
 from weftrun.model.outcomes import Failure, Reason
 from weftrun.model.policy import FunctionSpec
 from weftrun.sdk.failure import failure_of
 from weftrun.sdk.function import find
+from weftrun.wire.page import Page
 
 
 class AsyncCalls:
@@ -90,6 +93,18 @@ class Callables:
         return found
 
 
+class Equipment(NamedTuple):
+    """What every runner of a Sandbox works with."""
+
+    fork: Fork
+    callables: Callables
+    forks: Forks
+    page: Page
+    text: PageText
+    received: Received
+    speaker: Speaker
+
+
 def failure_from(
     error: BaseException, *, spec: FunctionSpec, step: StepId, attempt: int, fork: Fork, reading: bool = False
 ) -> Failure:
@@ -102,5 +117,3 @@ def failure_from(
         bytes_max=fork.error_text_bytes_max,
         reason=Reason.UNREADABLE if reading and not isinstance(error, MemoryError) else None,
     )
-
-

@@ -5,12 +5,10 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from weftrun.guest.attempt import Callables, Forks, failure_from
+from weftrun.guest.attempt import Equipment, failure_from
 from weftrun.guest.memory import memory_limit
-from weftrun.guest.objects import Received, Speaker
-from weftrun.guest.text import PageText
 from weftrun.model.ids import RunId, RunUid
-from weftrun.model.messages import Batch, Fork, Invocation, Outcome, Outcomes
+from weftrun.model.messages import Batch, Invocation, Outcome, Outcomes
 from weftrun.model.outcomes import Failure, Ran
 from weftrun.model.policy import FunctionSpec
 from weftrun.model.values import Data
@@ -30,22 +28,14 @@ class BatchRunner:
     an outcome that dies with the Sandbox is an effect that happens again.
     """
 
-    def __init__(
-        self, fork: Fork, callables: Callables, forks: Forks, page: Page, text: PageText, received: Received,
-        speaker: Speaker,
-    ) -> None:  # fmt: skip
-        self._fork = fork
-        self._callables = callables
-        self._forks = forks
-        self._page = page
-        self._text = text
-        self._received = received
-        self._speaker = speaker
+    def __init__(self, equipment: Equipment) -> None:
+        """Run with this equipment."""
+        self._with = equipment
         self._held: list[Outcome] = []
 
     def run(self, batch: Batch) -> None:
         """Run all Invocations of a Batch and tell their outcomes."""
-        words = self._page.words
+        words = self._with.page.words
         words[Page.INDEX] = -1
         words[Page.BATCH] = batch.no
         may_hold = batch.function.effects == "none"
@@ -64,12 +54,12 @@ class BatchRunner:
     def _tell(self, no: int) -> None:
         if self._held:
             outcomes, self._held = tuple(self._held), []
-            self._speaker.say(Outcomes(no, outcomes))
+            self._with.speaker.say(Outcomes(no, outcomes))
 
     def _attempt(
         self, index: int, invocation: Invocation, spec: FunctionSpec, run_id: RunId, run_uid: RunUid
     ) -> Outcome:
-        page, step, attempt = self._page, invocation.id, invocation.attempt
+        page, step, attempt = self._with.page, invocation.id, invocation.attempt
         value: Data | None = None
         failure: Failure | None = None
         shown = ""
@@ -81,20 +71,20 @@ class BatchRunner:
         page.words[Page.ENTERED] = 1
         try:
             with memory_limit(spec.memory_bytes_max):
-                call = self._callables.of(spec.name)
-                args, kwargs = decode_tree(invocation.args, self._received.read)
+                call = self._with.callables.of(spec.name)
+                args, kwargs = decode_tree(invocation.args, self._with.received.read)
                 reading = False
                 result = call(*args, **kwargs)
-                self._forks.end_if_forked()
-                value = self._speaker.data(encode(result, what=f"the result of {spec.label}"))
-                shown = preview(result, self._fork.preview_bytes_max)
+                self._with.forks.end_if_forked()
+                value = self._with.speaker.data(encode(result, what=f"the result of {spec.label}"))
+                shown = preview(result, self._with.fork.preview_bytes_max)
         except BaseException as error:  # noqa: BLE001 - the author's code runs here, and SystemExit is a failure too
-            self._forks.end_if_forked(error)
+            self._with.forks.end_if_forked(error)
             failure = failure_from(
-                error, spec=spec, step=step, attempt=attempt, fork=self._fork, reading=reading
+                error, spec=spec, step=step, attempt=attempt, fork=self._with.fork, reading=reading
             )
         page.words[Page.ENTERED] = 0
         left_at = time.time()
         place.leave(token)
-        ran = Ran(self._fork.sandbox, entered_at, left_at, shown)
-        return Outcome(index, None if failure else value, failure, ran, self._text.take())
+        ran = Ran(self._with.fork.sandbox, entered_at, left_at, shown)
+        return Outcome(index, None if failure else value, failure, ran, self._with.text.take())

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Callable
+from sys import getsizeof
 from typing import Any, Final
 
-from weftrun.guest.attempt import Callables, Forks, failure_from
+from msgspec.structs import replace
+
+from weftrun.guest.attempt import Equipment, failure_from
 from weftrun.guest.memory import memory_limit
-from weftrun.guest.objects import Received, Speaker
-from weftrun.guest.text import PageText
-from weftrun.model.ids import item_step
-from weftrun.model.messages import Fork, ItemBatch, ItemOutcomes
+from weftrun.model.errors import NotSerializable
+from weftrun.model.ids import RunId, RunUid, StepId, item_step
+from weftrun.model.messages import ItemBatch, ItemOutcomes
 from weftrun.model.outcomes import Failure, Ran
 from weftrun.model.values import Data
 from weftrun.sdk import place
@@ -21,7 +21,150 @@ from weftrun.wire.page import Page
 
 _TELL_S: Final = 0.020
 _TELL_BYTES: Final = 64 * 1024
+_TELL_FAILURES: Final = 256
+_SHOWN_ITEMS: Final = 8
+
+
+class ItemRunner:
+    """Runs the items of one ItemBatch after the other.
+
+    Results are told at the end, or between two items once they have waited 20 ms or grown to about 64 KiB. While
+    anything is untold the page says that the last item still runs, so that a crash in encoding has a culprit.
+    """
+
+    def __init__(self, equipment: Equipment) -> None:
+        """Run with this equipment."""
+        self._with = equipment
+        self._ranges: list[tuple[int, list[Any]]] = []
+        self._failures: list[tuple[int, Failure]] = []
+        self._began_at = 0.0
+
+    def run(self, batch: ItemBatch) -> None:
+        """Run all ranges of an ItemBatch and tell what became of them."""
+        page = self._with.page
+        page.words[Page.ENTERED] = 0
+        page.words[Page.INDEX] = batch.ranges[0][0]
+        page.words[Page.BATCH] = batch.no
+        page.times[Page.ENTERED_AT] = self._began_at = time.time()
+        page.words[Page.ENTERED] = 1
+        try:
+            with memory_limit(batch.function.memory_bytes_max):
+                call = self._with.callables.of(batch.function.name)
+                _, same = decode_tree(batch.same, self._with.received.read)
+                items = decode_tree(batch.items, self._with.received.read)
+                self._run_ranges(batch, call, items, same)
+        except BaseException as error:  # noqa: BLE001 - the author's code is imported and their values read here
+            self._with.forks.end_if_forked(error)
+            self._fail_all(batch, error)
+        self._tell(batch)
+
+    def _run_ranges(self, batch: ItemBatch, call: Any, items: list[tuple[Any, ...]], same: dict[str, Any]) -> None:
+        forks, words, times = self._with.forks, self._with.page.words, self._with.page.times
+        clock, size_of, base = time.time, getsizeof, batch.base
+        at_index, at_time = Page.INDEX, Page.ENTERED_AT
+        current = ItemCurrent(*batch.run, batch.id, batch.attempt)
+        token = place.enter(current)
+        tell_at, size = self._began_at + _TELL_S, 0
+        now = self._began_at
+        try:
+            for lo, hi in batch.ranges:
+                results = self._open_range(lo)
+                for index in range(lo, hi):
+                    current.index = index
+                    words[at_index] = index
+                    times[at_time] = now
+                    try:
+                        result = call(*items[index - base], **same)
+                        size += size_of(result)
+                    except BaseException as error:  # noqa: BLE001 - the author's code runs here
+                        forks.end_if_forked(error)
+                        self._item_failed(batch, index, error)
+                        results = self._open_range(index + 1)
+                    else:
+                        results.append(result)
+                    if forks.forked:
+                        forks.end_if_forked()
+                    now = clock()
+                    if now > tell_at or size > _TELL_BYTES or len(self._failures) >= _TELL_FAILURES:
+                        self._tell(batch)
+                        results = self._open_range(index + 1)
+                        words[Page.ENTERED] = 1
+                        now = self._began_at = clock()
+                        tell_at, size = now + _TELL_S, 0
+        finally:
+            place.leave(token)
+
+    def _open_range(self, lo: int) -> list[Any]:
+        results: list[Any] = []
+        self._ranges.append((lo, results))
+        return results
+
+    def _item_failed(self, batch: ItemBatch, index: int, error: BaseException, *, reading: bool = False) -> None:
+        failure = failure_from(
+            error,
+            spec=batch.function,
+            step=item_step(batch.id, index),
+            attempt=batch.attempt,
+            fork=self._with.fork,
+            reading=reading,
+        )
+        self._failures.append((index, failure))
+
+    def _fail_all(self, batch: ItemBatch, error: BaseException) -> None:
+        """Nothing could be entered, for one reason: the first failure tells it in full, the others briefly."""
+        self._ranges.clear()
+        first = batch.ranges[0][0]
+        self._item_failed(batch, first, error, reading=True)
+        brief = replace(self._failures[-1][1], traceback="")
+        self._failures += [
+            (index, replace(brief, origin=item_step(batch.id, index)))
+            for lo, hi in batch.ranges
+            for index in range(lo, hi)
+            if index != first
+        ]
+
+    # ------------------------------------------------------------------ telling
+
+    def _tell(self, batch: ItemBatch) -> None:
+        values: list[tuple[int, int, Data]] = []
+        shown = ""
+        for lo, results in self._ranges:
+            if results:
+                shown = shown or preview(results[:_SHOWN_ITEMS], self._with.fork.preview_bytes_max)
+                values += self._encoded(batch, lo, results)
+        self._ranges.clear()
+        failures = tuple(sorted(self._failures, key=lambda entry: entry[0]))
+        self._failures.clear()
+        self._with.page.words[Page.ENTERED] = 0
+        text = self._with.text.take()
+        if values or failures or text:
+            ran = Ran(self._with.fork.sandbox, self._began_at, time.time(), shown)
+            self._with.speaker.say(ItemOutcomes(batch.no, tuple(values), failures, ran, text))
+
+    def _encoded(self, batch: ItemBatch, lo: int, results: list[Any]) -> list[tuple[int, int, Data]]:
+        """Encode a range as one list; where that fails, item by item, so that only the guilty ones fail."""
+        what = f"the result of {batch.function.label}"
+        try:
+            return [(lo, lo + len(results), self._with.speaker.data(encode(results, what=what)))]
+        except (NotSerializable, OSError, MemoryError) as error:
+            if len(results) == 1:
+                self._item_failed(batch, lo, error)
+                return []
+        return [one for i, result in enumerate(results) for one in self._encoded(batch, lo + i, [result])]
 
 
 class ItemCurrent(place.Current):
     """What runs now, for whichever item of a map is running: its id is made only when somebody asks."""
+
+    __slots__ = ("_map", "index")
+
+    def __init__(self, run_id: RunId, run_uid: RunUid, step: StepId, attempt: int) -> None:
+        """Stand for items of the map Step `step`."""
+        super().__init__(run_id, run_uid, step, attempt)
+        self._map = step
+        self.index = 0
+
+    @property
+    def step_id(self) -> StepId:
+        """The id of the item that runs."""
+        return item_step(self._map, self.index)

@@ -113,12 +113,14 @@ class Speaker:
 
     def say(self, message: FromSandbox) -> None:
         """Send a message, and with it every Object made since the last one."""
-        dropped = self._received.take_dropped()
-        if dropped:
-            self._channel.queue(Dropped(dropped))
+        self.tell_dropped()
         self._channel.send(message, self._made)
         for descriptor in self._made:
             os.close(descriptor)
         self._made.clear()
 
-
+    def tell_dropped(self) -> None:
+        """Say which Objects are read no more, if there is news."""
+        dropped = self._received.take_dropped()
+        if dropped:
+            self._channel.send(Dropped(dropped))

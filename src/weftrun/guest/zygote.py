@@ -42,9 +42,11 @@ def main() -> NoReturn:
     if own_pids:
         isolation.enter_pid_namespace()
         _become_first_process(channel_fd)
-    else:
+    zygote = Zygote(socket.socket(fileno=channel_fd), own_pids=own_pids)
+    if not own_pids:
         kernel.become_subreaper()
-    Zygote(socket.socket(fileno=channel_fd), own_pids=own_pids).run()
+        signal.signal(signal.SIGTERM, lambda _number, _frame: zygote.end())
+    zygote.run()
 
 
 def _become_first_process(channel_fd: int) -> None:
@@ -94,7 +96,7 @@ class Zygote:
                 if descriptor == self._wake_reader.fileno():
                     self._wake_reader.recv(4096)
                 elif not self._serve():
-                    self._end()
+                    self.end()
             self._reap()
 
     def _serve(self) -> bool:
@@ -162,6 +164,7 @@ class Zygote:
         try:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, self._child_signal)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             for mine in (ours, self._wake_reader, self._wake_writer, self._channel):
                 mine.close()
             become_sandbox(fork, inherited, own_pids=self._own_pids, map_ids=self._map_ids)
@@ -212,7 +215,8 @@ class Zygote:
                 kill_strays(pid, child.namespace)
                 self._channel.send(Exited(child.sandbox, os.waitstatus_to_exitcode(status)))
 
-    def _end(self) -> NoReturn:
+    def end(self) -> NoReturn:
+        """End with all Sandboxes and what they have started."""
         for pid, child in self._children.items():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

@@ -25,7 +25,7 @@ class Load(Struct, frozen=True, array_like=True, tag=100):
 
 
 class Fork(Struct, frozen=True, array_like=True, tag=101):
-    """Make a Sandbox from the descriptors of this frame: its channel, its page, its stdout and its stderr pipe.
+    """Make a Sandbox from the descriptors of this frame: its channel, its page, the pipe of its descriptors 1 and 2.
 
     Answered by `Forked`. Where threads live after the import, the child execs a fresh interpreter that imports again.
     """
@@ -51,7 +51,10 @@ class Loaded(Struct, frozen=True, array_like=True, tag=110):
 
 
 class Forked(Struct, frozen=True, array_like=True, tag=111):
-    """A Sandbox exists, with this pid as seen by the zygote; `error` where it could not be made."""
+    """A Sandbox exists, with this pid as seen by the zygote; `error` where it could not be made.
+
+    Comes with a pidfd, by which the engine can end the Sandbox whatever pid namespace it is in.
+    """
 
     sandbox: int
     pid: int

@@ -35,7 +35,7 @@ class Reason(enum.StrEnum):
     """Its Run or its body was cancelled or has failed."""
 
 
-class Failure(Struct, frozen=True, array_like=True):
+class Failure(Struct, frozen=True, array_like=True, tag_field="is", tag=1):
     """A final or a retried failure.
 
     Attributes:
@@ -59,7 +59,7 @@ class Failure(Struct, frozen=True, array_like=True):
     error: Data | None = None
 
 
-class Success(Struct, frozen=True, array_like=True):
+class Success(Struct, frozen=True, array_like=True, tag_field="is", tag=0):
     """The value a Step yielded. Only the answers of bodies have Refs in them."""
 
     value: Payload

@@ -132,18 +132,6 @@ def set_durable(connection: apsw.Connection, turn: Turn) -> None:
     raise apsw.BusyError("the write lock was not free")
 
 
-def checkpoint(connection: apsw.Connection, turn: Turn) -> None:
-    """Copy all of the write-ahead log into the database and sync it."""
-    for _ in turn.tries():
-        try:
-            in_log, copied = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_FULL)
-        except apsw.BusyError:
-            continue
-        if in_log == copied:
-            return
-    raise apsw.BusyError("a reader kept the log from being copied")
-
-
 def begin(connection: apsw.Connection, turn: Turn) -> None:
     """Take the write lock, trying until the patience is used up."""
     for _ in turn.tries():
@@ -179,3 +167,11 @@ def roll_back(connection: apsw.Connection) -> None:
     """Undo what the open transaction did; SQLite may have done so by itself."""
     if connection.in_transaction:
         connection.execute(SQL["roll_back"])
+
+
+def let_go(connection: apsw.Connection) -> None:
+    """Close, whatever state the file is in: SQLite may want to tidy it up, and the disk may not let it."""
+    try:
+        connection.close(force=True)
+    except apsw.Error:
+        pass

@@ -19,14 +19,14 @@ from weftrun.adapters.sqlite import filesystem, schema
 from weftrun.adapters.sqlite.connection import Turn, transaction, translated
 from weftrun.adapters.sqlite.reading import JournalReading, info_of
 from weftrun.adapters.sqlite.rows import body_of
-from weftrun.adapters.sqlite.statements import SQL
-from weftrun.model.errors import CommitUnknown, InternalError, JournalError, UsageError
+from weftrun.adapters.sqlite.statements import SCHEMA, SQL
+from weftrun.model.errors import CommitUnknown, InternalError, JournalError, JournalFull, UsageError
 from weftrun.model.ids import RunId, RunUid
 from weftrun.model.records import Ended, Row, Started
 from weftrun.ports.entropy import Entropy
 from weftrun.ports.journal import Message, RunInfo
 
-Binding = tuple[apsw.SQLiteValue, ...]
+Binding = tuple[str | bytes | int | float | None, ...]
 
 
 class Head:
@@ -86,33 +86,29 @@ class SqliteJournal(JournalReading):
         with translated(self._path, "opening it"):
             connection = connections.open_writer(self._path, create=create, vfs=self._vfs)
             try:
-                schema.version_of(connection, self._path, len(schema.SCHEMA))
+                schema.version_of(connection, self._path, len(SCHEMA))
                 connections.set_durable(connection, self._turn)
                 schema.bring_up_to_date(connection, self._path, self._turn, self._hash_seed)
+                # A sync that failed once may succeed the next time without having written anything. So what an
+                # earlier process left in the log is not believed before it is copied and synced in the database.
+                # (Beside another open connection there is nothing to doubt: it shows what was committed and no more.)
+                connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
             except BaseException:
-                connection.close(force=True)
+                connections.let_go(connection)
                 raise
         return connection
 
     def _connected(self) -> apsw.Connection:
-        """Return the connection, a new one after a commit of which nothing is known.
-
-        An fsync that failed once may succeed the next time without having written anything. So what the write-ahead
-        log seems to hold is copied into the database, by writes and an fsync of their own, before it is believed.
-        """
+        """Return the connection, a new one after a transaction of which nothing is known."""
         if self._closed:
             raise JournalError(f"The Journal {self._path} was closed.")
         if self._connection is None:
-            connection = self._open(create=False)
             try:
-                with translated(self._path, "looking up the last commit"):
-                    connections.checkpoint(connection, self._turn)
+                self._connection = self._open(create=False)
+            except JournalFull:
+                raise
             except JournalError as error:
-                connection.close(force=True)
-                raise CommitUnknown(
-                    f"{error} It is not known yet whether the last transaction was committed."
-                ) from None
-            self._connection = connection
+                raise CommitUnknown(f"{error} It is not known yet whether the last append happened.") from None
         return self._connection
 
     def close(self) -> None:
@@ -124,7 +120,7 @@ class SqliteJournal(JournalReading):
         self._heads.clear()
         connection, self._connection = self._connection, None
         if connection is not None:
-            connection.close(force=True)
+            connections.let_go(connection)
 
     @contextmanager
     def _writing(self, doing: str) -> Iterator[apsw.Connection]:

@@ -129,7 +129,7 @@ def _recall(run: RunState, step: Step) -> None:
         outcome, seq, at = known
         _compare(step, outcome.call)
         if not isinstance(outcome.outcome, Failure) and outcome.outcome.value.refs:
-            _revive(run, step)
+            revive(run, step)
         step.attempt = outcome.attempt
         mark(run, step, outcome.outcome, outcome.ran, ordinal=outcome.ordinal, need=seq, at=at)
         return
@@ -155,7 +155,7 @@ def _compare(step: Step, recorded: Observed | None) -> None:
         raise Refused(f"{step.id} was recorded with other arguments than it is called with now", Reason.DIVERGED)
 
 
-def _revive(run: RunState, step: Step) -> None:
+def revive(run: RunState, step: Step) -> None:
     """Make the inside of a body whose answer the Journal has, so that Refs in the answer find their values."""
     body = step.body = Body(step)
     graph = run.recorded.graphs.get(step.id)

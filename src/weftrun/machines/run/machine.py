@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from weftrun.machines.run.attempts import attempts_ended, open_gates, start_ready, time_came, wake_for_due
 from weftrun.machines.run.bodies import deliver, lost, made, returned
+from weftrun.machines.run.grow import revive
 from weftrun.machines.run.maps import items_ended
 from weftrun.machines.run.recorded import Recorded
 from weftrun.machines.run.settle import add_record, finish, flush_outcomes, follow, spread_held
@@ -176,3 +177,20 @@ class RunMachine:
     def open_steps(self) -> int:
         """How many Steps are not settled."""
         return sum(step.state < OVER for step in self.state.steps)
+
+    @staticmethod
+    def answer_of(uid: RunUid, rows: Sequence[Row], limits: Limits) -> End:
+        """Return the end of a Run whose rows are complete, without giving any command."""
+        recorded = Recorded.of(rows)
+        ending = recorded.ended
+        if ending is None:
+            raise ValueError(f"Run {recorded.started.id} has not ended")
+        machine = RunMachine(0, uid, recorded, limits)
+        run = machine.state
+        run.ending = ending
+        if ending.answer is not None and ending.answer.refs:
+            revive(run, run.root)
+        machine._answer()
+        end = run.commands[-1]
+        assert isinstance(end, End)
+        return end

@@ -40,6 +40,11 @@ class WorkerMachine:
         commands, self.state.commands = self.state.commands, []
         return commands
 
+    @property
+    def quiet(self) -> bool:
+        """Whether no Sandbox has anything to do that would go on by itself."""
+        return not any(box.given or box.turns for box in self.state.boxes.values())
+
     def run_opened(self, run: int, names: Names) -> None:
         """A Run may send work from now on."""
         self.state.names[run] = names

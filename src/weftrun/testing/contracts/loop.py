@@ -35,7 +35,7 @@ class LoopContract:
         """Return the loop under test."""
         raise NotImplementedError
 
-    def inside(self, loop: Loop, work: Callable[[], None]) -> None:
+    def inside(self, loop: Loop, work: Callable[[], object]) -> None:
         """Run `work` in the loop's thread and wait for it; its error is raised here."""
         errors: list[BaseException] = []
         meeting = Meeting()

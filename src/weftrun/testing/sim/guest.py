@@ -1,28 +1,21 @@
 """One scripted Sandbox: it takes messages one by one, enters bodies, and tells outcomes, all by drawn delays.
 
-It stands for a process, so it dies with everything it has not told. It runs author's code, so it may catch anything.
+It stands for a process, so it dies with everything it has not told. It runs author's code, so it catches anything.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator
 from typing import Any
 
-import msgspec
-
-from weftrun.model.ids import ObjectId, StepId, item_step
-from weftrun.model.limits import Limits
+from weftrun.model.ids import ObjectId, RunUid, StepId, item_step
 from weftrun.model.messages import (
     Batch,
-    BodyCalled,
     BodyDeliver,
     BodyDrop,
-    BodyEnded,
     BodyStart,
     Dropped,
-    FromSandbox,
     ItemBatch,
     ItemOutcomes,
     Outcome,
@@ -32,57 +25,19 @@ from weftrun.model.messages import (
 )
 from weftrun.model.outcomes import Failure, Ran
 from weftrun.model.policy import FunctionSpec
-from weftrun.model.values import Data, Inline, Object, Payload, Tree
-from weftrun.ports.loop import Loop
+from weftrun.model.values import Data
 from weftrun.ports.sandboxes import Progress
 from weftrun.sdk.codec import Encoded, decode_tree, digest, encode
 from weftrun.sdk.failure import failure_of
-from weftrun.sdk.function import Function
-from weftrun.testing.sim.chance import Chance
-from weftrun.testing.sim.faults import Crash, Fault, Faults
-from weftrun.testing.sim.ledger import Ledger
-from weftrun.testing.sim.loop import Delays
+from weftrun.testing.sim.bodies import EnteredBody
+from weftrun.testing.sim.outside import Died, Letter, Outside, Voice, reader
 from weftrun.testing.sim.values import Stage, entered, lineage
 
-Running = Iterator[float]
+Mappings = dict[ObjectId, memoryview]
+Running = Generator[float, None, None]
 """A Sandbox's work: each yield is a pause in seconds of virtual time."""
 
-
-class Died(BaseException):
-    """The simulated Sandbox ends here: no author's code may catch it."""
-
-
-@dataclass(frozen=True)
-class Pace:
-    """How long things take in Sandboxes: bounds in seconds of virtual time."""
-
-    start_s: Delays = (0.002, 0.005)
-    hop_s: Delays = (0.00001, 0.0001)
-    body_s: Delays = (0.00002, 0.002)
-
-
-@dataclass(frozen=True)
-class Outside:
-    """What scripted Sandboxes share: the world around them."""
-
-    loop: Loop
-    functions: Mapping[str, Function[..., Any]]
-    ledger: Ledger
-    faults: Faults
-    chance: Chance
-    nonces: Chance
-    pace: Pace
-    limits: Limits
-
-
-class Letter:
-    """A message with the bytes of the Objects in it, which get engine numbers only when it is told."""
-
-    __slots__ = ("message", "objects")
-
-    def __init__(self, message: FromSandbox, objects: list[list[bytes | memoryview]]) -> None:
-        self.message = message
-        self.objects = objects
+Args = Callable[[], tuple[tuple[Any, ...], dict[str, Any]]]
 
 
 class ScriptedGuest:
@@ -95,15 +50,15 @@ class ScriptedGuest:
     def __init__(self, number: int, outside: Outside, tell: Callable[[Letter], None]) -> None:
         """Make a Sandbox that says what it has to say through `tell`."""
         self.page = Progress(0, -1, False, 0.0)
-        self.bodies: dict[int, EnteredBody] = {}
         self._number = number
         self._outside = outside
-        self._tell = tell
-        self._inbox: deque[tuple[ToSandbox, dict[ObjectId, memoryview]]] = deque()
-        self._pending: list[list[bytes | memoryview]] = []
+        self._voice = Voice(outside.limits, tell)
+        self._inbox: deque[tuple[ToSandbox, Mappings]] = deque()
+        self._bodies: dict[int, EnteredBody] = {}
+        self._body_objects: dict[int, set[ObjectId]] = {}
 
-    def take(self, message: ToSandbox, objects: dict[ObjectId, memoryview]) -> None:
-        """Put a message into the inbox; `objects` are the descriptors that came with it."""
+    def take(self, message: ToSandbox, objects: Mappings) -> None:
+        """Put a message into the inbox; `objects` are the mappings that came with it."""
         self._inbox.append((message, objects))
 
     def serve(self) -> Running:
@@ -126,53 +81,116 @@ class ScriptedGuest:
 
     # ------------------------------------------------------------------ Functions
 
-    def _batch(self, batch: Batch, objects: dict[ObjectId, memoryview]) -> Running:
+    def _batch(self, batch: Batch, objects: Mappings) -> Running:
         for index, item in enumerate(batch.items):
-            run = batch.runs[item.run]
+            uid = batch.runs[item.run][1]
+            self._enter(batch.no, index)
+            value, failure, ran = yield from self._attempt(
+                batch.function,
+                uid,
+                item.id,
+                item.attempt,
+                lambda tree=item.args: decode_tree(tree, reader(objects)),
+                in_list=False,
+            )
+            data = self._voice.data(value) if value is not None else None
+            self._voice.say(Outcomes(batch.no, (Outcome(index, data, failure, ran),)))
+        self._drop_objects(objects)
 
-            def call(stage: Stage, args: Tree = item.args) -> object:
-                positional, named = decode_tree(args, reader(objects))
-                return self._entered(batch.function, run[1], stage, positional, named)
-
-            value, failure, ran = yield from self._attempt(batch.no, index, batch.function, item.id, item.attempt, call)
-            data = self.data(value) if value is not None else None
-            self.say(Outcomes(batch.no, (Outcome(index, data, failure, ran),)))
-        self._let_go(objects)
-
-    def _item_batch(self, batch: ItemBatch, objects: dict[ObjectId, memoryview]) -> Running:
+    def _item_batch(self, batch: ItemBatch, objects: Mappings) -> Running:
         items = decode_tree(batch.items, reader(objects))
         _, named = decode_tree(batch.same, reader(objects))
-        for lo, hi in batch.ranges:
-            for index in range(lo, hi):
+        for index in (i for lo, hi in batch.ranges for i in range(lo, hi)):
+            self._enter(batch.no, index)
+            value, failure, ran = yield from self._attempt(
+                batch.function,
+                batch.run[1],
+                item_step(batch.id, index),
+                batch.attempt,
+                lambda args=items[index - batch.base]: (args, named),
+                in_list=True,
+            )
+            values: tuple[tuple[int, int, Data], ...] = ()
+            if value is not None:
+                values = ((index, index + 1, self._voice.data(value)),)
+            failures = ((index, failure),) if failure is not None else ()
+            self._voice.say(ItemOutcomes(batch.no, values, failures, ran))
+        self._drop_objects(objects)
 
-                def call(stage: Stage, args: tuple[Any, ...] = items[index - batch.base]) -> object:
-                    return self._entered(batch.function, batch.run[1], stage, args, named)
-
-                step = item_step(batch.id, index)
-                value, failure, ran = yield from self._attempt(
-                    batch.no, index, batch.function, step, batch.attempt, call
-                )
-                values = ((index, index + 1, self._one(value)),) if failure is None else ()
-                failures = ((index, failure),) if failure is not None else ()
-                self.say(ItemOutcomes(batch.no, values, failures, ran))
-        self._let_go(objects)
-
-    def _one(self, value: Encoded | None) -> Data:
-        assert value is not None
-        return self.data(value)
-
-    def _entered(
-        self, spec: FunctionSpec, uid: RunUid, stage: Stage, positional: tuple[Any, ...], named: dict[str, Any]
-    ) -> object:
-        outside = self._outside
-        inputs = (positional, named)
-        outside.ledger.enter(
-            outside.loop.now(), uid, StepId(stage.step), stage.attempt, spec, lineage(inputs), digest(inputs)
-        )
-        with entered(stage):
-            return outside.functions[spec.name].callable(*positional, **named)
+    def _enter(self, batch: int, index: int) -> None:
+        self.page = Progress(batch, index - 1, False, 0.0) if self.page.batch != batch else self.page
+        self._outside.point("guest.enter")
+        self.page = Progress(batch, index, True, self._outside.loop.now())
 
     def _attempt(
-        self, no: int, index: int, function: FunctionSpec, step: StepId, attempt: int, call: Callable[[Stage], object]
-    ) -> Iterator[float]:
-        ...
+        self, function: FunctionSpec, uid: RunUid, step: StepId, attempt: int, args: Args, *, in_list: bool
+    ) -> Generator[float, None, tuple[Encoded | None, Failure | None, Ran]]:
+        """Enter a Function, stay in it for a while, and return how it ended."""
+        outside = self._outside
+        at = outside.loop.now()
+        stage = Stage(step, attempt, outside.nonces, outside.body_s())
+        value = failure = None
+        try:
+            result = self._call(function, uid, stage, args)
+            value = encode([result] if in_list else result, what=f"the result of {step}")
+        except Exception as error:  # the author's code runs here
+            failure = failure_of(
+                error, origin=step, attempt=attempt, attempts=1, bytes_max=outside.limits.error_text_bytes_max
+            )
+        yield stage.takes_s
+        outside.point("guest.leave")
+        ran = Ran(self._number, at, outside.loop.now())
+        self.page = Progress(self.page.batch, self.page.index, False, self.page.entered_at)
+        outside.point("guest.tell")
+        return value, failure, ran
+
+    def _call(self, function: FunctionSpec, uid: RunUid, stage: Stage, args: Args) -> object:
+        outside = self._outside
+        positional, named = args()
+        inputs = (positional, named)
+        outside.ledger.enter(
+            outside.loop.now(), uid, StepId(stage.step), stage.attempt, function, lineage(inputs), digest(inputs)
+        )
+        with entered(stage):
+            return outside.functions[function.name].callable(*positional, **named)
+
+    # ------------------------------------------------------------------ bodies
+
+    def _start_body(self, start: BodyStart, objects: Mappings) -> Running:
+        outside = self._outside
+        outside.point("guest.enter")
+        args = decode_tree(start.args, reader(objects))
+        outside.ledger.enter(
+            outside.loop.now(), start.run[1], start.id, start.attempt, start.function, lineage(args), digest(args)
+        )
+        self._body_objects[start.body] = set(objects)
+        body = self._bodies[start.body] = EnteredBody(start, outside, self._voice, self._number, args)
+        yield outside.body_s()
+        outside.point("guest.leave")
+        self._told(start.body, body.enter())
+
+    def _deliver(self, deliver: BodyDeliver, objects: Mappings) -> Running:
+        body = self._bodies.get(deliver.body)
+        if body is None:
+            self._drop_objects(objects)
+            return
+        self._body_objects[deliver.body] |= set(objects)
+        yield self._outside.body_s() / 10
+        self._outside.point("guest.leave")
+        self._told(deliver.body, body.deliver(deliver, reader(objects)))
+
+    def _told(self, number: int, over: bool) -> None:
+        if over:
+            self._drop(number)
+
+    def _drop(self, number: int) -> None:
+        body = self._bodies.pop(number, None)
+        if body is not None:
+            body.drop()
+            objects = tuple(sorted(self._body_objects.pop(number)))
+            if objects:
+                self._voice.say(Dropped(objects))
+
+    def _drop_objects(self, objects: Mappings) -> None:
+        if objects:
+            self._voice.say(Dropped(tuple(sorted(objects))))

@@ -1,0 +1,1 @@
+"""Plain files beside the Journal: blobs, and the lock that tells whether an engine lives."""

@@ -1,0 +1,97 @@
+"""Objects in a guest's message: negative numbers become Objects of this engine, or the guest has broken its word.
+
+A guest may name inline bytes and the descriptors it sent along; never an engine's number and never a blob, or it
+could read what it was not handed.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from weftrun.model.ids import ObjectId
+from weftrun.model.messages import BodyCalled, Dropped, FromSandbox, ItemOutcomes, Outcomes, Ready
+from weftrun.model.values import Blob, Inline, Object
+from weftrun.ports.objects import Objects
+from weftrun.wire.frames import ChannelBroken
+
+
+def adopted(message: FromSandbox, descriptors: tuple[int, ...], objects: Objects) -> FromSandbox:
+    """Return the message with engine numbers, each new Object with one holder. All descriptors are used up.
+
+    Raises `ChannelBroken` for a message that names what did not come with it, and the store's `UsageError`.
+    """
+    if not descriptors and _is_plain(message):
+        return message
+    adoption = _Adoption(descriptors, objects)
+    try:
+        changed: FromSandbox = adoption.walk(message)
+    except BaseException:
+        adoption.undo()
+        raise
+    finally:
+        adoption.close_rest()
+    return changed
+
+
+def _is_plain(message: FromSandbox) -> bool:
+    """Say, fast, whether all values are inline; False where it takes a closer look."""
+    kind = type(message)
+    if kind is Outcomes:
+        return all(type(outcome.value) is Inline for outcome in message.outcomes)  # type: ignore[union-attr]
+    if kind is ItemOutcomes:
+        return not message.failures and all(type(data) is Inline for _, _, data in message.values)  # type: ignore[union-attr]
+    if kind is BodyCalled:
+        return all(type(call.args.data) is Inline for call in message.calls) and all(  # type: ignore[union-attr]
+            type(chunk.items.data) is Inline for chunk in message.chunks  # type: ignore[union-attr]
+        )
+    return kind is Ready or kind is Dropped
+
+
+class _Adoption:
+    """The descriptors of one message, and what has become of them."""
+
+    def __init__(self, descriptors: tuple[int, ...], objects: Objects) -> None:
+        self._objects = objects
+        self._left = dict(enumerate(descriptors))
+        self._made: list[ObjectId] = []
+
+    def walk(self, value: Any) -> Any:
+        """Return the value with every Object in it replaced, or the value itself where there is none."""
+        if isinstance(value, Inline):
+            return value
+        if isinstance(value, Object):
+            return self._adopt(value)
+        if isinstance(value, Blob):
+            raise ChannelBroken("It named a blob, which no Sandbox can know.")
+        if isinstance(value, tuple):
+            items = tuple(self.walk(item) for item in value)
+            return items if any(new is not old for new, old in zip(items, value, strict=True)) else value
+        if isinstance(value, msgspec.Struct):
+            fields = {name: getattr(value, name) for name in value.__struct_fields__}
+            new = {name: self.walk(field) for name, field in fields.items()}
+            changed = {name: field for name, field in new.items() if field is not fields[name]}
+            return replace(value, **changed) if changed else value
+        return value
+
+    def _adopt(self, value: Object) -> Object:
+        descriptor = self._left.pop(-value.oid - 1, None)
+        if descriptor is None:
+            raise ChannelBroken(f"It named Object {value.oid}, for which no descriptor came with the message.")
+        made = self._objects.adopt(descriptor, value.nbytes)
+        self._made.append(made.oid)
+        return made
+
+    def undo(self) -> None:
+        """Let go of what was adopted, since the message is refused."""
+        for oid in self._made:
+            self._objects.release(oid)
+
+    def close_rest(self) -> None:
+        """Close what the message did not name."""
+        for descriptor in self._left.values():
+            os.close(descriptor)
+        self._left.clear()

@@ -1,0 +1,90 @@
+"""What this adapter needs of a loop beyond the port: readiness of descriptors; and a channel that waits by it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Generic, Protocol, TypeVar
+
+import msgspec
+
+from weftrun.wire.channel import Channel
+
+_In = TypeVar("_In")
+
+
+class FdLoop(Protocol):
+    """A loop that calls back when a descriptor can be read or written, by asyncio's names."""
+
+    def now(self) -> float:
+        """Return the time, in seconds since the epoch."""
+
+    def call_soon(self, callback: Callable[[], None], /) -> object:
+        """Call back after what is running."""
+
+    def add_reader(self, fd: int, callback: Callable[[], None], /) -> object:
+        """Call back whenever the descriptor can be read."""
+
+    def remove_reader(self, fd: int, /) -> object:
+        """Call back no more."""
+
+    def add_writer(self, fd: int, callback: Callable[[], None], /) -> object:
+        """Call back whenever the descriptor can be written."""
+
+    def remove_writer(self, fd: int, /) -> object:
+        """Call back no more."""
+
+
+class LoopChannel(Generic[_In]):
+    """A non-blocking channel on a loop: calls `readable` when something came, and sends the rest when it can."""
+
+    def __init__(self, loop: FdLoop, channel: Channel[_In], readable: Callable[[], None]) -> None:
+        """Watch the channel's socket, which is made non-blocking."""
+        self._loop = loop
+        self._channel = channel
+        self._to_close: list[int] = []
+        self._writing = False
+        self._fd = channel.socket.fileno()
+        channel.socket.setblocking(False)
+        loop.add_reader(self._fd, readable)
+
+    def send(self, message: msgspec.Struct, descriptors: Sequence[int] = (), *, close: Sequence[int] = ()) -> None:
+        """Send, now or when there is room; `close` are descriptors to be closed once they have gone."""
+        self._channel.queue(message, descriptors)
+        self._to_close += close
+        if not self._writing:
+            self._flush()
+
+    def receive(self) -> list[tuple[_In, tuple[int, ...]]] | None:
+        """Receive once: messages that are complete now, None at the end; BlockingIOError where nothing is there."""
+        return self._channel.receive()
+
+    def deaf(self) -> None:
+        """Watch the socket no more for reading: after its end."""
+        self._loop.remove_reader(self._fd)
+
+    def close(self) -> None:
+        """Watch no more and close everything. Idempotent."""
+        if self._fd >= 0:
+            self._loop.remove_reader(self._fd)
+            if self._writing:
+                self._loop.remove_writer(self._fd)
+            self._fd = -1
+        self._channel.close()
+        self._close_sent()
+
+    def _flush(self) -> None:
+        done = self._channel.flush()
+        if done:
+            self._close_sent()
+        if done and self._writing:
+            self._writing = False
+            self._loop.remove_writer(self._fd)
+        elif not done and not self._writing:
+            self._writing = True
+            self._loop.add_writer(self._fd, self._flush)
+
+    def _close_sent(self) -> None:
+        for descriptor in self._to_close:
+            os.close(descriptor)
+        self._to_close.clear()

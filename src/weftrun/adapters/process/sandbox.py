@@ -1,0 +1,229 @@
+"""The engine's end of one Sandbox: its channel, its page, its pipe, and the Objects it was sent."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+
+from weftrun.adapters.process.adoption import adopted
+from weftrun.adapters.process.readiness import FdLoop, LoopChannel
+from weftrun.model.ids import ObjectId, SandboxId
+from weftrun.model.limits import Limits
+from weftrun.model.messages import Dropped, Fork, FromSandbox, Stop, ToSandbox
+from weftrun.ports.objects import Objects
+from weftrun.ports.sandboxes import Profile, Progress
+from weftrun.wire.channel import Channel
+from weftrun.wire.page import Page, make_page
+from weftrun.wire.text import BoundedText
+
+_PIPE_BYTES: Final = 64 * 1024
+_DRAINS_MAX: Final = 64
+NO_PROGRESS: Final = Progress(0, -1, False, 0.0)
+
+
+class SandboxEnd:
+    """One Sandbox, from the wish for it to its end.
+
+    Attributes:
+        id: its number.
+        ready: whether it has said that it takes work.
+        killed: whether the engine wants it dead.
+        broken: what it did that no Sandbox may do; empty as long as it behaves.
+        refused: why its zygote would not make it; empty where it did.
+        asked_at: when it was asked for, in seconds since the epoch.
+    """
+
+    def __init__(
+        self, number: SandboxId, profile: Profile, loop: FdLoop, objects: Objects, limits: Limits,
+        readable: Callable[[SandboxEnd], None],
+    ) -> None:  # fmt: skip
+        """Make channel, page and pipe, both ends of each. Raises OSError where descriptors have run out."""
+        self.id = number
+        self.profile = profile
+        self.ready = False
+        self.killed = False
+        self.stopped = False
+        self.broken = ""
+        self.refused = ""
+        self.asked_at = loop.now()
+        self._loop = loop
+        self._objects = objects
+        self._limits = limits
+        self._sent: Counter[ObjectId] = Counter()
+        self._printed = BoundedText(limits.text_bytes_max)
+        self._pidfd = -1
+        with contextlib.ExitStack() as undo:
+            ours, theirs = socket.socketpair()
+            undo.callback(ours.close)
+            far = theirs.detach()
+            undo.callback(os.close, far)
+            page_fd = make_page(limits.text_bytes_max)
+            undo.callback(os.close, page_fd)
+            self._page = Page(page_fd, limits.text_bytes_max, writable=False)
+            self._pipe, pipe_far = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+            os.set_blocking(pipe_far, True)
+            undo.pop_all()
+        self._far = (far, page_fd, pipe_far)
+        self._pipe_buffer = bytearray(_PIPE_BYTES)
+        channel: Channel[FromSandbox] = Channel(ours, FromSandbox, frame_bytes_max=limits.frame_bytes_max)
+        self._channel = LoopChannel(loop, channel, lambda: readable(self))
+        loop.add_reader(self._pipe, self._read_pipe)
+
+    # ------------------------------------------------------------------ life
+
+    def fork_request(self) -> tuple[Fork, tuple[int, ...]]:
+        """Return what to ask the zygote for, with the far ends, which belong to the caller from now on."""
+        limits = self._limits
+        request = Fork(
+            sandbox=self.id,
+            network=self.profile.network,
+            inline_bytes_max=limits.inline_bytes_max,
+            preview_bytes_max=limits.preview_bytes_max,
+            text_bytes_max=limits.text_bytes_max,
+            error_text_bytes_max=limits.error_text_bytes_max,
+            map_chunk_items_max=limits.map_chunk_items_max,
+            map_chunk_bytes_max=limits.map_chunk_bytes_max,
+        )
+        far, self._far = self._far, ()
+        return request, far
+
+    def forked(self, pidfd: int) -> None:
+        """Take the process, and end it at once where nobody wants it any more."""
+        self._pidfd = pidfd
+        if self.killed:
+            self.kill()
+
+    def kill(self) -> None:
+        """End the process, now or as soon as it is there. Its zygote ends what it has started."""
+        self.killed = True
+        if self._pidfd >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+
+    def close(self) -> None:
+        """Let go of everything, the Objects it was sent included."""
+        self._channel.close()
+        self._loop.remove_reader(self._pipe)
+        os.close(self._pipe)
+        self._page.close()
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+        for descriptor in self._far:
+            os.close(descriptor)
+        for oid in self._sent:
+            self._objects.release(oid)
+        self._sent.clear()
+
+    # ------------------------------------------------------------------ talk
+
+    def send(self, message: ToSandbox) -> None:
+        """Send a message with its Objects, each held until the Sandbox has dropped it."""
+        if isinstance(message, Stop):
+            self.stopped = True
+        objects = getattr(message, "objects", ())
+        if not objects:
+            self._channel.send(message)
+            return
+        for oid in objects:
+            if not self._sent[oid]:
+                self._objects.hold(oid)
+            self._sent[oid] += 1
+        self._channel.send(message, [self._objects.descriptor(oid) for oid in objects])
+
+    def receive(self) -> list[FromSandbox] | None:
+        """Receive once: messages with engine numbers, `Ready` among them; None at the end.
+
+        BlockingIOError where nothing is there. Raises `ChannelBroken` or `UsageError` for what no Sandbox may say; what came before it is lost with it.
+        """
+        self._read_pipe()
+        received = self._channel.receive()
+        if received is None:
+            return None
+        messages: list[FromSandbox] = []
+        rest = iter(received)
+        try:
+            for message, descriptors in rest:
+                if isinstance(message, Dropped):
+                    self._dropped(message)
+                else:
+                    messages.append(adopted(message, descriptors, self._objects))
+        finally:
+            for _, descriptors in rest:
+                for descriptor in descriptors:
+                    os.close(descriptor)
+        return messages
+
+    def deaf(self) -> None:
+        """Listen no more; the zygote will tell of its end."""
+        self._channel.deaf()
+
+    def _dropped(self, message: Dropped) -> None:
+        for oid in message.objects:
+            if self._sent[oid] > 1:
+                self._sent[oid] -= 1
+            elif self._sent.pop(oid, 0):
+                self._objects.release(oid)
+
+    def held(self) -> frozenset[ObjectId]:
+        """Return the Objects that it was sent and has not dropped."""
+        return frozenset(self._sent)
+
+    # ------------------------------------------------------------------ text and page
+
+    def _read_pipe(self) -> bool:
+        """Read what programs printed, as much as the pipe can hold; False where there was nothing."""
+        try:
+            nbytes = os.readv(self._pipe, [self._pipe_buffer])
+        except BlockingIOError:
+            return False
+        if not nbytes:
+            self._loop.remove_reader(self._pipe)
+            return False
+        with memoryview(self._pipe_buffer) as view:
+            self._printed.add(view[:nbytes])
+        return True
+
+    def drain_pipe(self) -> None:
+        """Read all that is left, bounded in case somebody still writes."""
+        for _ in range(_DRAINS_MAX):
+            if not self._read_pipe():
+                return
+
+    def take_printed(self) -> str:
+        """Return what programs printed since the last call, bounded."""
+        return self._printed.take() if self._printed else ""
+
+    def progress(self) -> Progress:
+        """Read the page."""
+        return Progress(*self._page.snapshot(), self._page.text())
+
+
+def clause(end: SandboxEnd, code: int | None) -> str:
+    """Say in a clause why a Sandbox ended; `code` is its exit code or minus its signal, None where unknown."""
+    if end.broken:
+        return f"its channel broke: {end.broken}"
+    if end.killed:
+        return "killed by us"
+    if end.stopped and code == 0:
+        return "stopped"
+    how = exit_clause(code)
+    return how if end.ready else f"it ended before it was ready: {how}"
+
+
+def exit_clause(code: int | None) -> str:
+    """Put an exit code, or minus a signal's number, into words."""
+    if code is None:
+        return "its zygote ended"
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"signal {-code} ({signal.Signals(-code).name})"
+    except ValueError:
+        return f"signal {-code}"
+
+

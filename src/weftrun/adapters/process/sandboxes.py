@@ -1,0 +1,169 @@
+"""The port `Sandboxes`, by processes: which zygote makes which Sandbox, and whom to tell what."""
+
+from __future__ import annotations
+
+import contextlib
+from functools import partial
+from typing import Final
+
+from weftrun.adapters.process.readiness import FdLoop
+from weftrun.adapters.process.sandbox import NO_PROGRESS, SandboxEnd
+from weftrun.adapters.process.zygote import Zygote
+from weftrun.model.errors import InternalError, UsageError
+from weftrun.model.ids import ObjectId, SandboxId
+from weftrun.model.limits import Limits
+from weftrun.model.messages import FromSandbox, Ready, ToSandbox
+from weftrun.model.policy import Bundle
+from weftrun.ports.objects import Objects
+from weftrun.ports.sandboxes import Profile, Progress, SandboxEvents
+from weftrun.wire.frames import ChannelBroken
+
+_IDLE_ZYGOTES_MAX: Final = 4
+"""Zygotes without a Sandbox that are kept, in case their code is wanted again."""
+
+
+class ProcessSandboxes:
+    """Makes Sandboxes as processes forked from a zygote per bundle.
+
+    Objects that a Sandbox is sent have it as a holder until it has dropped them or is gone; its `Dropped` messages
+    end here. Everything is called on the loop, whose thread must outlive the Sandboxes.
+    """
+
+    def __init__(self, loop: FdLoop, objects: Objects, *, limits: Limits, hash_seed: int) -> None:
+        """Start nothing yet. `hash_seed` is the Journal's, for every interpreter (B4)."""
+        self._loop = loop
+        self._objects = objects
+        self._limits = limits
+        self._hash_seed = hash_seed
+        self._zygotes: dict[Bundle, Zygote] = {}
+        self._ends: dict[SandboxId, SandboxEnd] = {}
+        self._events: SandboxEvents | None = None
+
+    def listen(self, events: SandboxEvents) -> None:
+        """Say whom to tell."""
+        self._events = events
+
+    # ------------------------------------------------------------------ the port
+
+    def create(self, sandbox: SandboxId, profile: Profile) -> None:
+        """Begin to make a Sandbox; answered by `sandbox_ready` or `sandbox_gone`."""
+        try:
+            zygote = self._zygote(profile.bundle)
+            end = SandboxEnd(sandbox, profile, self._loop, self._objects, self._limits, self._readable)
+        except OSError as error:
+            why = f"it could not be made: {error}"
+            self._loop.call_soon(partial(self._tell_gone, sandbox, why, NO_PROGRESS))
+            return
+        self._ends[sandbox] = end
+        zygote.make(end)
+
+    def send(self, sandbox: SandboxId, message: ToSandbox) -> None:
+        """Send a message and the descriptors of its `objects`. A Sandbox that is gone swallows it."""
+        end = self._ends.get(sandbox)
+        if end is not None and not end.killed:
+            end.send(message)
+
+    def progress(self, sandbox: SandboxId) -> Progress:
+        """Read the page of a living Sandbox."""
+        end = self._ends.get(sandbox)
+        return end.progress() if end is not None else NO_PROGRESS
+
+    def kill(self, sandbox: SandboxId) -> None:
+        """End a Sandbox and all it has started, at once; answered by `sandbox_gone`. Idempotent."""
+        end = self._ends.get(sandbox)
+        if end is None or end.killed:
+            return
+        end.kill()
+        zygote = self._zygotes.get(end.profile.bundle)
+        if zygote is None or not zygote.give_up(end):
+            return
+        self._loop.call_soon(partial(self.sandbox_ended, end, "killed by us"))
+        if zygote.is_stuck:
+            del self._zygotes[zygote.bundle]
+            zygote.end()
+
+    def held(self, sandbox: SandboxId) -> frozenset[ObjectId]:
+        """Return the Objects that a Sandbox was sent and has not reported as dropped."""
+        end = self._ends.get(sandbox)
+        return end.held() if end is not None else frozenset()
+
+    def close(self) -> None:
+        """End all Sandboxes and zygotes and return when no process is left. Idempotent; tells no more events."""
+        self._events = None
+        for zygote in self._zygotes.values():
+            zygote.begin_end()
+        for zygote in self._zygotes.values():
+            zygote.end()
+        for end in self._ends.values():
+            end.close()
+        self._zygotes.clear()
+        self._ends.clear()
+
+    # ------------------------------------------------------------------ zygotes
+
+    def _zygote(self, bundle: Bundle) -> Zygote:
+        found = self._zygotes.pop(bundle, None)
+        if found is None:
+            idle = [zygote for zygote in self._zygotes.values() if not zygote.sandboxes]
+            for zygote in idle[: max(0, len(idle) - _IDLE_ZYGOTES_MAX + 1)]:
+                del self._zygotes[zygote.bundle]
+                zygote.end()
+            found = Zygote(bundle, self._loop, self._limits, self, hash_seed=self._hash_seed)
+        self._zygotes[bundle] = found
+        return found
+
+    def zygote_ended(self, zygote: Zygote) -> None:
+        """Forget a zygote; the next Sandbox of its bundle gets a new one."""
+        if self._zygotes.get(zygote.bundle) is zygote:
+            del self._zygotes[zygote.bundle]
+
+    # ------------------------------------------------------------------ what Sandboxes say
+
+    @property
+    def _told(self) -> SandboxEvents:
+        if self._events is None:
+            raise InternalError("A Sandbox spoke before listen() was called, or after close().")
+        return self._events
+
+    def _readable(self, end: SandboxEnd) -> None:
+        try:
+            messages = end.receive()
+        except BlockingIOError:
+            return
+        except (ChannelBroken, UsageError, OSError) as error:
+            end.broken = str(error)
+            end.kill()
+            end.deaf()
+            return
+        if messages is None:
+            end.deaf()
+        else:
+            self._pass_on(end, messages)
+
+    def _pass_on(self, end: SandboxEnd, messages: list[FromSandbox]) -> None:
+        printed = end.take_printed()
+        if printed:
+            self._told.sandbox_printed(end.id, printed)
+        if messages and not end.ready and isinstance(messages[0], Ready):
+            end.ready = True
+            ready = messages.pop(0)
+            self._told.sandbox_ready(end.id, self._loop.now() - end.asked_at, ready.isolation)
+        if messages:
+            self._told.sandbox_spoke(end.id, messages)
+
+    def sandbox_ended(self, end: SandboxEnd, why: str) -> None:
+        """Tell all that a Sandbox had still said, then that it is gone."""
+        if self._ends.pop(end.id, None) is None:
+            return
+        end.drain_pipe()
+        with contextlib.suppress(ChannelBroken, UsageError, OSError):
+            while not end.broken and (messages := end.receive()) is not None:
+                self._pass_on(end, messages)
+        self._pass_on(end, [])
+        progress = end.progress()
+        end.close()
+        self._tell_gone(end.id, why, progress)
+
+    def _tell_gone(self, sandbox: SandboxId, why: str, progress: Progress) -> None:
+        if self._events is not None:
+            self._events.sandbox_gone(sandbox, why, progress)

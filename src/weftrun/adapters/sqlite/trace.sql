@@ -1,0 +1,33 @@
+-- The trace: its table, and all that is said to it. It is remade where it can't be read, and never migrated.
+
+-- name: make
+CREATE TABLE IF NOT EXISTS trace (
+    place INTEGER PRIMARY KEY,
+    run   BLOB NOT NULL,
+    body  BLOB NOT NULL             -- msgpack of a TraceRow
+) STRICT;
+
+-- name: index
+CREATE INDEX IF NOT EXISTS trace_run ON trace (run);
+
+-- name: begin
+BEGIN IMMEDIATE;
+
+-- name: commit
+COMMIT;
+
+-- name: roll_back
+ROLLBACK;
+
+-- name: write
+INSERT INTO trace (run, body) VALUES (?, ?);
+
+-- name: read
+SELECT body FROM trace WHERE run = ? ORDER BY place;
+
+-- name: delete
+DELETE FROM trace WHERE run = ?;
+
+-- name: drop_oldest
+-- Make room: the oldest half goes.
+DELETE FROM trace WHERE place <= (SELECT (min(place) + max(place)) / 2 FROM trace);

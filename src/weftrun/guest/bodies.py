@@ -1,0 +1,162 @@
+"""Bodies of Workflows in a Sandbox: many at once, each driven by `sdk.body` and told step by step."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from weftrun.guest.attempt import Equipment, failure_from
+from weftrun.model.graph import Call, Chunk
+from weftrun.model.ids import RunId
+from weftrun.model.limits import DEFAULT_LIMITS
+from weftrun.model.messages import BodyCalled, BodyDeliver, BodyEnded, BodyStart
+from weftrun.model.outcomes import Failure, Ran
+from weftrun.model.policy import FunctionSpec
+from weftrun.model.values import Data, Payload
+from weftrun.sdk.body import Body, BodyLimits, Raised, Returned, Waiting
+from weftrun.sdk.codec import Encoded, decode_tree
+from weftrun.sdk.failure import error_of
+from weftrun.sdk.function import find
+from weftrun.wire.page import Page
+from weftrun.wire.text import BoundedText
+
+_STREAM_CALLS = 256
+"""From this many calls on, or with a chunk of a map, what a body made is told while it goes on."""
+
+
+class _Told:
+    """One body and what is known of it here; the host that it tells its calls to (`sdk.body.BodyHost`)."""
+
+    __slots__ = ("_equipment", "body", "calls", "entered_at", "functions", "number", "printed", "run_id", "start")
+
+    def __init__(self, equipment: Equipment, start: BodyStart) -> None:
+        self._equipment = equipment
+        self.start = start
+        self.number = start.body
+        self.run_id: RunId = start.run[0]
+        self.body: Body | None = None
+        self.functions: tuple[FunctionSpec, ...] = ()
+        self.calls: tuple[Call, ...] = ()
+        self.entered_at = time.time()
+        self.printed = BoundedText(equipment.fork.text_bytes_max)
+
+    def data(self, encoded: Encoded) -> Data:
+        """Turn an encoded value into what the next message can carry."""
+        return self._equipment.speaker.data(encoded)
+
+    def made(self, functions: tuple[FunctionSpec, ...], calls: tuple[Call, ...], chunks: tuple[Chunk, ...]) -> None:
+        """Take what the body made; a few calls wait for the end of the turn, to go in one message with it."""
+        self.functions += functions
+        self.calls += calls
+        if chunks or len(self.calls) >= _STREAM_CALLS:
+            self.tell((), chunks)
+
+    def tell(self, awaits: tuple[int, ...], chunks: tuple[Chunk, ...] = ()) -> None:
+        """Say what the body made since the last time, and what it waits for."""
+        functions, calls = self.functions, self.calls
+        self.functions, self.calls = (), ()
+        self._equipment.speaker.say(BodyCalled(self.number, functions, calls, chunks, awaits))
+
+
+class Bodies:
+    """Enters bodies, delivers to them, forgets them."""
+
+    def __init__(self, equipment: Equipment) -> None:
+        """Run with this equipment."""
+        self._with = equipment
+        self._open: dict[int, _Told] = {}
+        self._limits = BodyLimits(
+            map_chunk_items_max=equipment.fork.map_chunk_items_max,
+            map_chunk_bytes_max=equipment.fork.map_chunk_bytes_max,
+            map_items_max=DEFAULT_LIMITS.map_items_max,
+        )
+
+    def start(self, message: BodyStart) -> None:
+        """Enter a body and drive it until it waits or ends."""
+        told = _Told(self._with, message)
+        self._open[message.body] = told
+        self._turn(told, lambda: self._enter(told))
+
+    def deliver(self, message: BodyDeliver) -> None:
+        """Hand an outcome to a body and drive it on; a body that is not here any more wants nothing."""
+        told = self._open.get(message.body)
+        if told is not None and told.body is not None:
+            body = told.body
+            self._turn(told, lambda: self._deliver(body, told, message))
+
+    def drop(self, number: int) -> None:
+        """Forget a body."""
+        told = self._open.pop(number, None)
+        if told is not None and told.body is not None:
+            told.body.drop()
+
+    def _enter(self, told: _Told) -> Waiting | Returned | Raised:
+        start = told.start
+        args, kwargs = decode_tree(start.args, self._with.received.read)
+        told.body = Body(
+            find(start.function.name),
+            run_id=start.run[0],
+            run_uid=start.run[1],
+            step_id=start.id,
+            attempt=start.attempt,
+            started_at=start.started_at,
+            args=args,
+            kwargs=kwargs,
+            host=told,
+            limits=self._limits,
+        )
+        return told.body.enter()
+
+    def _deliver(self, body: Body, told: _Told, message: BodyDeliver) -> Waiting | Returned | Raised:
+        if message.failure is not None:
+            error = error_of(message.failure, run=told.run_id)
+            return body.deliver(message.call, error=error, at=message.at)
+        value = decode_tree(message.value, self._with.received.read) if message.value is not None else None
+        return body.deliver(message.call, value=value, at=message.at)
+
+    def _turn(self, told: _Told, drive: Any) -> None:
+        """Let a body run until it waits or ends, and tell what came of it."""
+        page = self._with.page
+        page.words[Page.BATCH] = told.number
+        page.words[Page.INDEX] = 0
+        page.times[Page.ENTERED_AT] = time.time()
+        page.words[Page.ENTERED] = 1
+        try:
+            step = drive()
+        except BaseException as error:  # noqa: BLE001 - the author's values are read and their code found here
+            step = Raised(error)
+        self._with.forks.end_if_forked(step.error if isinstance(step, Raised) else None)
+        self._tell(told, step)
+        page.words[Page.ENTERED] = 0
+
+    def _tell(self, told: _Told, step: Waiting | Returned | Raised) -> None:
+        text = self._with.text.take()
+        if text:
+            told.printed.add(text.encode())
+        if isinstance(step, Waiting):
+            told.tell(step.awaits)
+            return
+        answer: Payload | None = None
+        failure: Failure | None = None
+        shown = ""
+        if isinstance(step, Returned):
+            try:
+                shown = ""
+                answer = Payload(told.data(step.answer), tuple(ref.to for ref in step.answer.refs))
+            except (OSError, MemoryError) as error:
+                step = Raised(error)
+        if isinstance(step, Raised):
+            start = told.start
+            failure = failure_from(
+                step.error, spec=start.function, step=start.id, attempt=start.attempt, fork=self._with.fork
+            )
+        self._end(told, answer, failure, shown)
+
+    def _end(self, told: _Told, answer: Payload | None, failure: Failure | None, shown: str) -> None:
+        del self._open[told.number]
+        if told.calls:
+            told.tell(())
+        ran = Ran(self._with.fork.sandbox, told.entered_at, time.time(), shown)
+        self._with.speaker.say(BodyEnded(told.number, answer, failure, ran, told.printed.take()))
+
+

@@ -1,0 +1,64 @@
+"""The loop of a Sandbox: receives what is to be done, does it, and ends with its engine."""
+
+from __future__ import annotations
+
+import os
+from typing import NoReturn
+
+from weftrun.guest.attempt import Callables, Equipment, Forks
+from weftrun.guest.batch import BatchRunner
+from weftrun.guest.bodies import Bodies
+from weftrun.guest.items import ItemRunner
+from weftrun.guest.objects import Received, Speaker
+from weftrun.guest.text import PageText, unroute_streams
+from weftrun.model.messages import Batch, BodyDeliver, BodyDrop, BodyStart, Fork, ItemBatch, Stop, ToSandbox
+from weftrun.wire.channel import Channel
+from weftrun.wire.page import Page
+
+
+class Server:
+    """Serves one channel, one message after the other."""
+
+    def __init__(self, fork: Fork, channel: Channel[ToSandbox], page: Page, text: PageText) -> None:
+        """Serve as the Sandbox that `fork` asked for."""
+        self._channel = channel
+        self._received = Received()
+        self._speaker = Speaker(channel, self._received, inline_bytes_max=fork.inline_bytes_max)
+        equipment = Equipment(fork, Callables(), Forks(self._leave), page, text, self._received, self._speaker)
+        self._batches = BatchRunner(equipment)
+        self._items = ItemRunner(equipment)
+        self._bodies = Bodies(equipment)
+
+    def run(self) -> NoReturn:
+        """Serve until told to stop, or until the engine is gone."""
+        while True:
+            received = self._channel.receive()
+            if received is None:
+                os._exit(0)
+            for message, descriptors in received:
+                self._serve(message, descriptors)
+            self._speaker.tell_dropped()
+
+    def _serve(self, message: ToSandbox, descriptors: tuple[int, ...]) -> None:
+        if isinstance(message, Stop):
+            os._exit(0)
+        if isinstance(message, BodyDrop):
+            self._bodies.drop(message.body)
+            return
+        if message.objects:
+            self._received.add(message.objects, descriptors)
+        if isinstance(message, Batch):
+            self._batches.run(message)
+        elif isinstance(message, ItemBatch):
+            self._items.run(message)
+        elif isinstance(message, BodyStart):
+            self._bodies.start(message)
+        elif isinstance(message, BodyDeliver):
+            self._bodies.deliver(message)
+        if message.objects:
+            self._received.settle()
+
+    def _leave(self) -> None:
+        """Become a process that is no Sandbox: a child that the author's code has forked."""
+        self._channel.close()
+        unroute_streams()

@@ -1,0 +1,248 @@
+"""Group commit: rows of all Runs go to the Journal in order, everything that waits in one transaction.
+
+A commit runs in the loop's thread when nothing else could go on meanwhile, and in the journal's lane otherwise. Rows
+of one Run keep their order; a row whose bytes are not durable holds back the later rows of its Run only (C2).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import TypeVar
+
+from weftrun.model.errors import CommitUnknown, InternalError, JournalError, JournalFull, WeftrunError
+from weftrun.model.ids import ObjectId, RunUid
+from weftrun.model.records import Row
+from weftrun.model.values import Blob, Data, Object
+from weftrun.ports.blobs import Blobs
+from weftrun.ports.journal import Journal
+from weftrun.ports.loop import Loop
+from weftrun.ports.objects import Objects
+from weftrun.runtime.durable import change_record, objects_of_records
+
+_AGAIN_S = (0.05, 0.1, 0.2, 0.5, 1.0)
+"""Waits before a transaction that found no room, or whose end is unknown, is tried again."""
+_INLINE_S = 0.001
+"""A commit that usually takes longer than this never runs in the loop's thread."""
+
+Done = Callable[[int], None]
+T = TypeVar("T")
+
+
+class _Entry:
+    __slots__ = ("conflict", "done", "missing", "row")
+
+    def __init__(self, row: Row, done: Done, conflict: Callable[[], None]) -> None:
+        self.row = row
+        self.done = done
+        self.conflict = conflict
+        self.missing: set[ObjectId] = set()
+
+
+class Committer:
+    """Appends rows and tells when they are durable.
+
+    Args:
+        quiet: says whether nothing runs that could go on during a commit.
+        broken: called once with an error after which nothing can be committed any more.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        journal: Journal,
+        blobs: Blobs,
+        objects: Objects,
+        *,
+        quiet: Callable[[], bool],
+        broken: Callable[[WeftrunError], None],
+    ) -> None:
+        self._loop = loop
+        self._journal = journal
+        self._blobs = blobs
+        self._objects = objects
+        self._quiet = quiet
+        self._broken = broken
+        self._ready: list[_Entry] = []
+        self._held_back: dict[RunUid, deque[_Entry]] = {}
+        self._stored: dict[ObjectId, Blob] = {}
+        self._storing: set[ObjectId] = set()
+        self._in_lane = 0
+        self._committing = False
+        self._flush_asked = False
+        self._tries = 0
+        self._commit_s = 0.0
+        self._dead = False
+        self.commits = 0
+        self.rows = 0
+        self.stuck = ""
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits to be durable."""
+        return not (self._ready or self._held_back or self._committing or self._in_lane)
+
+    # ------------------------------------------------------------------ rows
+
+    def append(self, row: Row, done: Done, conflict: Callable[[], None]) -> None:
+        """Append a row; `done` gets its seq when it is durable, `conflict` is called if its Run's id was taken."""
+        entry = _Entry(row, done, conflict)
+        for obj in objects_of_records(row.records):
+            if obj.oid not in self._stored:
+                entry.missing.add(obj.oid)
+                self._store(obj)
+        queue = self._held_back.get(row.uid)
+        if queue is not None:
+            queue.append(entry)
+        elif entry.missing:
+            self._held_back[row.uid] = deque([entry])
+        else:
+            self._ready.append(entry)
+            self._ask_flush()
+
+    def known(self, oid: ObjectId, blob: Blob) -> None:
+        """Say that an Object's bytes are durable already, as this blob."""
+        self._stored[oid] = blob
+
+    def forget(self, oid: ObjectId) -> None:
+        """An Object is gone; its number comes never again."""
+        self._stored.pop(oid, None)
+
+    def _store(self, obj: Object) -> None:
+        """Write an Object's bytes beside the Journal, outside the loop."""
+        if obj.oid in self._storing:
+            return
+        self._storing.add(obj.oid)
+        self._objects.hold(obj.oid)
+        result: list[Blob | WeftrunError] = []
+
+        def work() -> None:
+            try:
+                result.append(self._blobs.put(self._objects.descriptor(obj.oid), obj.nbytes))
+            except WeftrunError as error:
+                result.append(error)
+
+        def done() -> None:
+            self._storing.discard(obj.oid)
+            outcome = result[0]
+            if isinstance(outcome, Blob):
+                self._stored[obj.oid] = outcome
+                self._objects.release(obj.oid)
+                self.stuck = ""
+                self._unblock(obj.oid)
+            elif isinstance(outcome, JournalFull | CommitUnknown):
+                self.stuck = "disk"
+                self._objects.release(obj.oid)
+                self._loop.call_at(self._loop.now() + _AGAIN_S[-1], lambda: self._store(obj))
+            else:
+                self._die(outcome)
+
+        self._loop.offload(work, done, lane="blobs")
+
+    def _unblock(self, oid: ObjectId) -> None:
+        for uid, queue in list(self._held_back.items()):
+            for entry in queue:
+                entry.missing.discard(oid)
+            while queue and not queue[0].missing:
+                self._ready.append(queue.popleft())
+            if not queue:
+                del self._held_back[uid]
+        if self._ready:
+            self._ask_flush()
+
+    # ------------------------------------------------------------------ commits
+
+    def _ask_flush(self) -> None:
+        if not self._flush_asked and not self._committing:
+            self._flush_asked = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flush_asked = False
+        if self._committing or self._dead or not self._ready:
+            return
+        entries, self._ready = self._ready, []
+        self._commit(entries)
+
+    def _commit(self, entries: list[_Entry]) -> None:
+        self._committing = True
+        rows = [self._durable(entry.row) for entry in entries]
+        result: list[frozenset[RunUid] | WeftrunError] = []
+        begun = self._loop.now()
+
+        def work() -> None:
+            try:
+                result.append(self._journal.append(rows))
+            except WeftrunError as error:
+                result.append(error)
+
+        def done() -> None:
+            self._commit_s = 0.8 * self._commit_s + 0.2 * (self._loop.now() - begun)
+            self._committed(entries, result[0])
+
+        if self._in_lane == 0 and self._commit_s < _INLINE_S and self._quiet() and self._loop.idle():
+            work()
+            done()
+        else:
+            self._loop.offload(work, done, lane="journal")
+
+    def _durable(self, row: Row) -> Row:
+        """Return the row with blobs for Objects: their bytes are durable, or the row would be held back."""
+        if not objects_of_records(row.records):
+            return row
+        return Row(row.uid, row.seq, row.at, row.epoch, tuple(change_record(r, self._blob_for) for r in row.records))
+
+    def _blob_for(self, data: Data) -> Data:
+        return self._stored[data.oid] if type(data) is Object else data
+
+    def _committed(self, entries: list[_Entry], result: frozenset[RunUid] | WeftrunError) -> None:
+        if isinstance(result, JournalFull | CommitUnknown):
+            # Nothing is known to be durable; the same rows again are insert-if-absent.
+            self.stuck = "disk"
+            wait_s = _AGAIN_S[min(self._tries, len(_AGAIN_S) - 1)]
+            self._tries += 1
+            self._loop.call_at(self._loop.now() + wait_s, lambda: self._commit(entries))
+            return
+        self._committing = False
+        if isinstance(result, WeftrunError):
+            self._die(result)
+            return
+        self._tries = 0
+        self.stuck = ""
+        self.commits += 1
+        self.rows += len(entries)
+        for entry in entries:
+            if entry.row.uid in result:
+                entry.conflict()
+            else:
+                entry.done(entry.row.seq)
+        if self._ready:
+            self._ask_flush()
+
+    def _die(self, error: WeftrunError) -> None:
+        if not self._dead:
+            self._dead = True
+            self._broken(error if isinstance(error, JournalError) else InternalError(str(error)))
+
+    # ------------------------------------------------------------------ reading
+
+    def ask(self, work: Callable[[], T], done: Callable[[T], None], failed: Callable[[WeftrunError], None]) -> None:
+        """Use the Journal between two commits, outside the loop; then `done` or `failed` on the loop."""
+        self._in_lane += 1
+        result: list[T] = []
+        errors: list[WeftrunError] = []
+
+        def run() -> None:
+            try:
+                result.append(work())
+            except WeftrunError as error:
+                errors.append(error)
+
+        def finished() -> None:
+            self._in_lane -= 1
+            if errors:
+                failed(errors[0])
+            else:
+                done(result[0])
+
+        self._loop.offload(run, finished, lane="journal")

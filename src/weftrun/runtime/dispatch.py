@@ -1,0 +1,245 @@
+"""Carrying out what machines want: work to Sandboxes, outcomes to Runs, rows to the committer, texts to the trace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from weftrun.machines.worker import WorkerMachine
+from weftrun.model.commands import Append, End, Release, RunCommand, WakeAt
+from weftrun.model.errors import RunConflict
+from weftrun.model.events import Committed, RunEvent, TimeCame
+from weftrun.model.ids import SandboxId
+from weftrun.model.limits import Limits
+from weftrun.model.messages import FromSandbox
+from weftrun.model.records import Row
+from weftrun.model.work import KillSandbox, Said, Send, StartSandbox, Tell, TickAt, WorkerCommand
+from weftrun.ports.loop import Handle, Loop
+from weftrun.ports.objects import Objects
+from weftrun.ports.sandboxes import Progress, Sandboxes
+from weftrun.ports.trace import Trace, TraceRow
+from weftrun.runtime.committer import Committer
+from weftrun.runtime.durable import with_objects
+from weftrun.runtime.runs import OpenRun, Profiles, objects_of_event
+from weftrun.runtime.tickets import Latch
+
+_TRACE_S = 0.2
+"""Trace rows are written this often."""
+
+
+class Dispatch:
+    """Runs the machines of open Runs and of the Worker (port SandboxEvents)."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        trace: Trace,
+        objects: Objects,
+        sandboxes: Sandboxes,
+        committer: Committer,
+        limits: Limits,
+        sandboxes_max: int,
+        ended: Callable[[OpenRun], None],
+    ) -> None:
+        self._loop = loop
+        self._trace = trace
+        self._objects = objects
+        self._sandboxes = sandboxes
+        self._committer = committer
+        self._ended = ended
+        self._worker = WorkerMachine(limits, sandboxes_max)
+        self._profiles = Profiles()
+        self._runs: dict[int, OpenRun] = {}
+        self._place_asked = False
+        self._timer: Handle | None = None
+        self._trace_rows: list[TraceRow] = []
+        self._printed: dict[SandboxId, list[str]] = {}
+        self._drained: Latch | None = None
+        self._stopped = False
+        sandboxes.listen(self)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether no Sandbox has anything to do."""
+        return self._worker.quiet
+
+    # ------------------------------------------------------------------ Runs
+
+    def opened(self, run: OpenRun) -> None:
+        """A Run may be told events from now on."""
+        self._runs[run.number] = run
+        self._worker.run_opened(run.number, (run.id, run.uid))
+
+    def tell(self, run: OpenRun, event: RunEvent) -> None:
+        """Hand an event to the machine of a Run and carry out what it wants."""
+        if self._stopped:
+            return
+        run.take(event)
+        for command in run.machine.handle(event):
+            self._carry_out(run, command)
+        if not self._place_asked:
+            self._place_asked = True
+            self._loop.call_soon(self._place)
+
+    def _carry_out(self, run: OpenRun, command: RunCommand) -> None:
+        match command:
+            case Append():
+                row = Row(run.uid, command.seq, command.at, run.epoch, command.records)
+                self._committer.append(row, lambda seq: self._durable(run, seq), lambda: self._taken(run))
+            case End():
+                self._end(run, command)
+            case Release():
+                for oid in command.objects:
+                    if oid in run.held:
+                        run.held.discard(oid)
+                        self._committer.forget(oid)
+                        self._objects.release(oid)
+            case WakeAt():
+                if run.timer is not None:
+                    run.timer.cancel()
+                run.timer = self._loop.call_at(command.at, lambda: self._time_came(run))
+            case _:
+                self._worker.work(
+                    self._loop.now(), run.number, command, lambda f: self._profiles.number(run.bundle, f)
+                )
+
+    def _time_came(self, run: OpenRun) -> None:
+        run.timer = None
+        if run.number in self._runs:
+            self.tell(run, TimeCame(self._loop.now()))
+
+    def _durable(self, run: OpenRun, seq: int) -> None:
+        if run.number not in self._runs:
+            return
+        if run.first is not None:
+            run.first.started.open()
+            run.first = None
+        self.tell(run, Committed(self._loop.now(), seq))
+
+    def _taken(self, run: OpenRun) -> None:
+        """The id was taken by a Run of another engine: this one never was."""
+        for ticket in list(run.tickets):
+            ticket.fail(RunConflict(f"The id {run.id!r} was taken by another Run at the same time; start it again."))
+        self._close(run)
+
+    def _end(self, run: OpenRun, end: End) -> None:
+        run.give_answer(end, self._objects)
+        self._close(run)
+
+    def _close(self, run: OpenRun) -> None:
+        del self._runs[run.number]
+        self._worker.run_closed(run.number)
+        if run.timer is not None:
+            run.timer.cancel()
+        for oid in run.held:
+            self._committer.forget(oid)
+            self._objects.release(oid)
+        run.held.clear()
+        self._ended(run)
+
+    # ------------------------------------------------------------------ the Worker
+
+    def _place(self) -> None:
+        self._place_asked = False
+        if self._stopped:
+            return
+        if self._drained is None:
+            self._worker.place(self._loop.now())
+        self._pump()
+        if self._drained is not None and self._worker.quiet and self._committer.idle:
+            self._drained.open()
+
+    def _pump(self) -> None:
+        """Carry out what the Worker's machine wants, until it wants nothing more."""
+        while commands := self._worker.take_commands():
+            for command in commands:
+                self._carry_out_work(command)
+
+    def _carry_out_work(self, command: WorkerCommand) -> None:
+        match command:
+            case Tell():
+                run = self._runs.get(command.run)
+                if run is not None:
+                    self.tell(run, command.event)
+                else:
+                    self._release_orphans(command.event)
+            case Send():
+                self._sandboxes.send(command.sandbox, with_objects(command.message))
+            case StartSandbox():
+                self._sandboxes.create(command.sandbox, self._profiles.profile(command.profile))
+            case KillSandbox():
+                self._sandboxes.kill(command.sandbox)
+            case Said():
+                self._note(command)
+            case TickAt():
+                if self._timer is not None:
+                    self._timer.cancel()
+                self._timer = self._loop.call_at(command.at, self._tick)
+
+    def _release_orphans(self, event: RunEvent) -> None:
+        """Nobody is left for an outcome: let its Objects go."""
+        for oid in objects_of_event(event):
+            self._objects.release(oid)
+
+    def _tick(self) -> None:
+        self._timer = None
+        now = self._loop.now()
+        pages = {id: _running(self._sandboxes.progress(id)) for id in self._worker.timed_sandboxes()}
+        self._worker.tick(now, pages)
+        self._place()
+
+    # ------------------------------------------------------------------ port SandboxEvents
+
+    def sandbox_ready(self, sandbox: SandboxId, start_s: float, isolation: tuple[str, ...]) -> None:
+        """The Sandbox takes work."""
+        self._worker.ready(self._loop.now(), sandbox)
+        self._place()
+
+    def sandbox_spoke(self, sandbox: SandboxId, messages: list[FromSandbox]) -> None:
+        """Messages came, in order."""
+        self._worker.spoke(self._loop.now(), sandbox, messages)
+        self._pump()
+        self._place()
+
+    def sandbox_printed(self, sandbox: SandboxId, text: str) -> None:
+        """Text came over descriptor 1 or 2; it belongs to what the Sandbox runs."""
+        self._printed.setdefault(sandbox, []).append(text)
+
+    def sandbox_gone(self, sandbox: SandboxId, why: str, progress: Progress) -> None:
+        """The Sandbox ended."""
+        self._printed.pop(sandbox, None)
+        self._worker.gone(self._loop.now(), sandbox, why, _running(progress), progress.text)
+        self._place()
+
+    # ------------------------------------------------------------------ the trace
+
+    def _note(self, said: Said) -> None:
+        run = self._runs.get(said.run)
+        if run is None:
+            return
+        text = said.text + "".join(self._printed.pop(said.sandbox, ()))
+        self._trace_rows.append(TraceRow(run.uid, "text", self._loop.now(), said.step, said.attempt, text))
+        if len(self._trace_rows) == 1:
+            self._loop.call_at(self._loop.now() + _TRACE_S, self.write_trace)
+
+    def write_trace(self) -> None:
+        """Write what the trace has gathered, outside the loop."""
+        rows, self._trace_rows = self._trace_rows, []
+        if rows:
+            self._loop.offload(lambda: self._trace.write(rows), lambda: None, lane="trace")
+
+    # ------------------------------------------------------------------ ending
+
+    def drain(self, done: Latch) -> None:
+        """Start nothing more; open `done` when what runs has ended and is durable."""
+        self._drained = done
+        self.write_trace()
+        self._place()
+
+    def stop(self) -> None:
+        """Do nothing more at all."""
+        self._stopped = True
+
+
+def _running(progress: Progress) -> tuple[int, int, bool, float]:
+    return (progress.batch, progress.index, progress.entered, progress.entered_at)
+

@@ -1,0 +1,437 @@
+"""The engine: the author's threads on one side, machines, Journal and Sandboxes on the other.
+
+Methods that begin with `_` run on the loop, but for those in the first section, which the author's threads call.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from weftrun.machines.run import RunMachine
+from weftrun.model.commands import End
+from weftrun.model.errors import EngineClosed, RunConflict, RunNotFound, WeftrunError
+from weftrun.model.events import CancelCame, Parked, Resumed
+from weftrun.model.ids import RunId, RunUid
+from weftrun.model.limits import DEFAULT_LIMITS, Limits
+from weftrun.model.outcomes import Failure, Reason
+from weftrun.model.policy import Bundle, FunctionSpec
+from weftrun.model.records import Row, Started
+from weftrun.model.values import Blob, Data, Inline, Object, Payload
+from weftrun.ports.blobs import Blobs
+from weftrun.ports.entropy import Entropy
+from weftrun.ports.journal import Journal, Message, RunInfo
+from weftrun.ports.loop import Loop
+from weftrun.ports.objects import Objects
+from weftrun.ports.sandboxes import Sandboxes
+from weftrun.ports.trace import Trace
+from weftrun.runtime.committer import Committer
+from weftrun.runtime.dispatch import Dispatch
+from weftrun.runtime.durable import change_record
+from weftrun.runtime.runs import OpenRun, answer_objects, hold_answer, joins
+from weftrun.runtime.tickets import Latch, Ticket
+
+T = TypeVar("T")
+
+_INBOX_S = 1.0
+"""The inbox is looked at this often while a Run is open, and never otherwise."""
+
+
+class Engine:
+    """Runs workflows against one Journal.
+
+    Args:
+        sandboxes_max: Sandboxes that run Functions at once.
+    """
+
+    def __init__(
+        self,
+        *,
+        loop: Loop,
+        journal: Journal,
+        blobs: Blobs,
+        trace: Trace,
+        objects: Objects,
+        sandboxes: Sandboxes,
+        entropy: Entropy,
+        limits: Limits = DEFAULT_LIMITS,
+        sandboxes_max: int = 4,
+    ) -> None:
+        self.limits = limits
+        self._loop = loop
+        self._journal = journal
+        self._objects = objects
+        self._entropy = entropy
+        self._hash_seed = journal.meta().hash_seed
+        self._pid = os.getpid()
+        self._committer = Committer(
+            loop, journal, blobs, objects, quiet=lambda: self._dispatch.quiet, broken=self._broke
+        )
+        self._dispatch = Dispatch(loop, trace, objects, sandboxes, self._committer, limits, sandboxes_max, self._ended)
+        self._by_id: dict[RunId, OpenRun] = {}
+        self._starting: dict[RunId, list[Callable[[], None]]] = {}
+        self._numbers = 0
+        self._inbox_asked = False
+        self._closed = False
+        self._broken: WeftrunError | None = None
+
+    # ------------------------------------------------------------------ called by the author's threads
+
+    @property
+    def inline_bytes_max(self) -> int:
+        """Encoded values up to this size travel inline; larger ones are to be published."""
+        return self.limits.inline_bytes_max
+
+    def start(
+        self,
+        id: RunId | None,
+        function: FunctionSpec,
+        bundle: Bundle,
+        args: Payload,
+        digest: str,
+        *,
+        wait_start: bool = True,
+    ) -> Ticket:
+        """Start a Run, or join the one that has this id (N2).
+
+        Returns once the start record is durable, or at once if not `wait_start`; errors of the start are then raised
+        by `wait`. Raises `RunConflict` where the id is taken by another Function, other arguments or a tombstone.
+        """
+        self._check()
+        uid = RunUid(self._entropy.uid())
+        ticket = Ticket(id if id is not None else RunId(f"{function.label}-{uid[:12]}"), uid)
+        self._loop.call_from_thread(lambda: self._start(ticket, id is not None, function, bundle, args, digest))
+        if wait_start:
+            ticket.started.wait(None)
+            if ticket.error is not None:
+                raise ticket.error
+        return ticket
+
+    def find(self, id: RunId) -> Ticket:
+        """Return a ticket of a Run that exists; `RunNotFound` where there is none."""
+        self._check()
+        ticket = Ticket(id, RunUid(""))
+        self._loop.call_from_thread(lambda: self._find(ticket))
+        ticket.started.wait(None)
+        if ticket.error is not None:
+            raise ticket.error
+        return ticket
+
+    def wait(self, ticket: Ticket, timeout_s: float | None) -> End:
+        """Return the end of a Run; `TimeoutError` if it has not ended in `timeout_s` seconds."""
+        self._check()
+        if not ticket.ended.wait(timeout_s):
+            raise TimeoutError(f"Run {ticket.id} has not ended within {timeout_s:g} s; it goes on.")
+        if ticket.error is not None:
+            raise ticket.error
+        assert ticket.end is not None
+        return ticket.end
+
+    def when_ended(self, ticket: Ticket, callback: Callable[[], None]) -> None:
+        """Call back, on the loop, when a Run has ended."""
+        self._check()
+        self._loop.call_from_thread(lambda: ticket.ended.on_open(callback))
+
+    def cancel(self, ticket: Ticket) -> None:
+        """Ask for a Run to be cancelled; one that has ended is left as it is."""
+        self._check()
+        message = self._entropy.uid()
+        self._loop.call_from_thread(lambda: self._cancel(ticket.id, message))
+
+    def waiting_for(self, ticket: Ticket) -> str | None:
+        """Return what an open Run stands still for: `disk`, or None."""
+        return self._committer.stuck or None if not ticket.ended.is_open else None
+
+    def rows(self, ticket: Ticket) -> list[Row]:
+        """Return the durable rows of a Run, in order."""
+        return self._read(lambda: self._journal.load(ticket.uid))
+
+    def infos(self, limit: int) -> list[RunInfo]:
+        """Return Runs, newest first."""
+        return self._read(lambda: self._journal.runs(limit=limit))
+
+    def publish(self, pieces: Sequence[bytes | memoryview]) -> Data:
+        """Make an Object of an encoded value. It belongs to the Run that is started with it."""
+        self._check()
+        return self._objects.publish(pieces)
+
+    def read(self, data: Data) -> bytes | memoryview:
+        """Return the bytes of an answer."""
+        if isinstance(data, Inline):
+            return data.data
+        if isinstance(data, Object):
+            return self._objects.view(data.oid)
+        raise TypeError("a blob is attached as an Object before it is read")
+
+    def open(self, recover: str, ready: Latch) -> None:
+        """Begin: take over what a dead engine left (`all`, `none`, or the id of one Run); opens `ready` when done."""
+        self._loop.call_from_thread(lambda: self._recover(recover, ready))
+
+    def drain(self, done: Latch) -> None:
+        """Start nothing more; opens `done` when what runs has ended and everything known is durable."""
+        self._loop.call_from_thread(lambda: self._drain(done))
+
+    def close(self) -> None:
+        """Refuse everything from now on and let waiting threads go with `EngineClosed`."""
+        closed = Latch()
+        self._loop.call_from_thread(lambda: self._close(closed))
+        closed.wait(None)
+
+    def _check(self) -> None:
+        if self._pid != os.getpid():
+            raise EngineClosed("This engine was opened in another process; open one of its own after a fork.")
+        if self._broken is not None:
+            raise self._broken
+        if self._closed:
+            raise EngineClosed("The engine was closed. Open another one on the same Journal.")
+
+    def _read(self, work: Callable[[], T]) -> T:
+        self._check()
+        latch = Latch()
+        results: list[T] = []
+        errors: list[WeftrunError] = []
+
+        def done(result: T) -> None:
+            results.append(result)
+            latch.open()
+
+        def failed(error: WeftrunError) -> None:
+            errors.append(error)
+            latch.open()
+
+        self._loop.call_from_thread(lambda: self._committer.ask(work, done, failed))
+        latch.wait(None)
+        if errors:
+            raise errors[0]
+        return results[0]
+
+    # ------------------------------------------------------------------ starting
+
+    def _start(
+        self, ticket: Ticket, named: bool, function: FunctionSpec, bundle: Bundle, args: Payload, digest: str
+    ) -> None:
+        if self._refused(ticket):
+            return
+        if not named:
+            self._create(ticket, function, bundle, args, digest)
+            return
+        run = self._by_id.get(ticket.id)
+        if run is not None:
+            self._join(ticket, self._info_of(run), function.name, digest)
+            return
+        waiting = self._starting.get(ticket.id)
+        if waiting is not None:
+            waiting.append(lambda: self._start(ticket, named, function, bundle, args, digest))
+            return
+        self._starting[ticket.id] = []
+
+        def found(info: RunInfo | None) -> None:
+            if info is None:
+                self._create(ticket, function, bundle, args, digest)
+            else:
+                self._join(ticket, info, function.name, digest)
+            for again in self._starting.pop(ticket.id):
+                again()
+
+        self._committer.ask(lambda: self._journal.find(ticket.id), found, ticket.fail)
+
+    def _refused(self, ticket: Ticket) -> bool:
+        if self._closed or self._broken is not None:
+            ticket.fail(self._broken or EngineClosed("The engine was closed while the Run was being started."))
+            return True
+        if len(self._by_id) >= self.limits.runs_open_max:
+            ticket.fail(RunConflict(f"This engine has {self.limits.runs_open_max:,} open Runs, its limit (runs_open_max)."))
+            return True
+        return False
+
+    def _create(
+        self, ticket: Ticket, function: FunctionSpec, bundle: Bundle, args: Payload, digest: str
+    ) -> None:
+        started = Started(ticket.id, function, bundle, args, digest, self._hash_seed)
+        self._numbers += 1
+        machine = RunMachine.new(self._numbers, ticket.uid, started, self.limits)
+        run = OpenRun(self._numbers, ticket.id, ticket.uid, machine, function.name, bundle, digest)
+        if isinstance(args.data, Object):
+            run.held.add(args.data.oid)
+        run.tickets.add(ticket)
+        run.first = ticket
+        self._open(run)
+        self._dispatch.tell(run, Resumed(self._loop.now()))
+
+    def _open(self, run: OpenRun) -> None:
+        self._by_id[run.id] = run
+        self._dispatch.opened(run)
+        self._watch_inbox()
+
+    def _info_of(self, run: OpenRun) -> RunInfo:
+        return RunInfo(run.id, run.uid, run.function, "running", 0.0, None, run.epoch, 0, run.digest, "", "")
+
+    def _join(self, ticket: Ticket, info: RunInfo, function: str, digest: str) -> None:
+        """Make a ticket one of the Run that has its id, if it fits."""
+        why = joins(info, function, digest) if function else ""
+        if why:
+            ticket.fail(RunConflict(why))
+            return
+        ticket.uid = info.uid
+        ticket.joined = True
+        run = self._by_id.get(ticket.id)
+        if run is not None:
+            run.tickets.add(ticket)
+            ticket.started.open()
+        elif info.ended_at is not None:
+            self._committer.ask(lambda: self._journal.load(info.uid), lambda rows: self._reopen(ticket, rows), ticket.fail)
+        else:
+            self._take_over(info, ticket)
+
+    def _find(self, ticket: Ticket) -> None:
+        if self._refused(ticket):
+            return
+        run = self._by_id.get(ticket.id)
+        if run is not None:
+            self._join(ticket, self._info_of(run), "", "")
+            return
+
+        def found(info: RunInfo | None) -> None:
+            if info is None or info.deleted:
+                ticket.fail(RunNotFound(f"No Run has the id {ticket.id!r}."))
+            else:
+                self._join(ticket, info, "", "")
+
+        self._committer.ask(lambda: self._journal.find(ticket.id), found, ticket.fail)
+
+    def _reopen(self, ticket: Ticket, rows: list[Row]) -> None:
+        """Give the answer of a Run that ended before, from its records alone."""
+        held: list[Object] = []
+        end = RunMachine.answer_of(ticket.uid, [self._attach(row, held) for row in rows], self.limits)
+        hold_answer(ticket, answer_objects(end.answer), self._objects)
+        for obj in held:
+            self._objects.release(obj.oid)
+        ticket.succeed(end)
+
+    def _attach(self, row: Row, held: list[Object]) -> Row:
+        """Return a row with Objects for blobs."""
+
+        def change(data: Data) -> Data:
+            if not isinstance(data, Blob):
+                return data
+            obj = self._objects.attach(data)
+            self._committer.known(obj.oid, data)
+            held.append(obj)
+            return obj
+
+        return Row(row.uid, row.seq, row.at, row.epoch, tuple(change_record(record, change) for record in row.records))
+
+    # ------------------------------------------------------------------ taking over
+
+    def _recover(self, recover: str, ready: Latch) -> None:
+        def found(infos: list[RunInfo]) -> None:
+            for info in infos:
+                if recover in ("all", info.id) and info.id not in self._by_id:
+                    self._take_over(info, None)
+            self._committer.ask(lambda: None, lambda _: ready.open(), lambda _: ready.open())
+
+        def failed(error: WeftrunError) -> None:
+            self._broke(error)
+            ready.open()
+
+        if recover == "none":
+            ready.open()
+        else:
+            self._committer.ask(self._journal.open_runs, found, failed)
+
+    def _take_over(self, info: RunInfo, ticket: Ticket | None) -> None:
+        """Go on with a Run that no engine owns."""
+
+        def work() -> tuple[RunInfo, list[Row]]:
+            return self._journal.claim(info.uid), self._journal.load(info.uid)
+
+        def done(result: tuple[RunInfo, list[Row]]) -> None:
+            claimed, rows = result
+            if claimed.id in self._by_id:
+                if ticket is not None:
+                    self._join(ticket, claimed, "", "")
+                return
+            self._resume(claimed, rows, ticket)
+
+        def failed(error: WeftrunError) -> None:
+            if ticket is not None:
+                ticket.fail(error)
+            else:
+                self._broke(error)
+
+        self._committer.ask(work, done, failed)
+
+    def _resume(self, info: RunInfo, rows: list[Row], ticket: Ticket | None) -> None:
+        held: list[Object] = []
+        rows = [self._attach(row, held) for row in rows]
+        started = rows[0].records[0]
+        assert isinstance(started, Started)
+        self._numbers += 1
+        machine = RunMachine.resume(self._numbers, info.uid, rows, self.limits)
+        run = OpenRun(self._numbers, info.id, info.uid, machine, info.function, started.bundle, info.digest)
+        run.epoch = info.epoch
+        run.held.update(obj.oid for obj in held)
+        if ticket is not None:
+            run.tickets.add(ticket)
+            ticket.started.open()
+        self._open(run)
+        now = self._loop.now()
+        if info.takeovers > self.limits.takeovers_max:
+            text = f"the Run was taken over {info.takeovers - 1} times without a new record; something in it ends its engine"
+            self._dispatch.tell(run, Parked(now, Failure(Reason.LOST, "RunParked", text)))
+        else:
+            self._dispatch.tell(run, Resumed(now))
+
+    # ------------------------------------------------------------------ cancelling and ending
+
+    def _cancel(self, id: RunId, message: str) -> None:
+        run = self._by_id.get(id)
+        if run is not None:
+            self._dispatch.tell(run, CancelCame(self._loop.now(), message))
+
+    def _watch_inbox(self) -> None:
+        if not self._inbox_asked:
+            self._inbox_asked = True
+            self._loop.call_at(self._loop.now() + _INBOX_S, self._look_into_inbox)
+
+    def _look_into_inbox(self) -> None:
+        self._inbox_asked = False
+        if not self._by_id or self._closed or self._broken is not None:
+            return
+        by_uid = {run.uid: run for run in self._by_id.values()}
+
+        def came(messages: list[Message]) -> None:
+            for message in messages:
+                run = by_uid.get(message.run)
+                if run is not None and self._by_id.get(run.id) is run:
+                    self._dispatch.tell(run, CancelCame(self._loop.now(), message.id))
+            self._watch_inbox()
+
+        self._committer.ask(self._journal.inbox, came, lambda _: self._watch_inbox())
+
+    def _ended(self, run: OpenRun) -> None:
+        """A Run is over: the dispatch has told its tickets."""
+        if self._by_id.get(run.id) is run:
+            del self._by_id[run.id]
+
+    def _drain(self, done: Latch) -> None:
+        self._closed = True
+        self._dispatch.drain(done)
+
+    def _close(self, closed: Latch) -> None:
+        self._closed = True
+        error = EngineClosed("The engine was closed before the Run ended; `weftrun resume` or the next engine goes on.")
+        self._let_go(self._broken or error)
+        closed.open()
+
+    def _broke(self, error: WeftrunError) -> None:
+        """Nothing can be made durable any more: say so to everybody; what is durable stays."""
+        self._broken = error
+        self._dispatch.stop()
+        self._let_go(error)
+
+    def _let_go(self, error: WeftrunError) -> None:
+        for run in list(self._by_id.values()):
+            for ticket in list(run.tickets):
+                ticket.fail(error)

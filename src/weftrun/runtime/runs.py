@@ -1,0 +1,135 @@
+"""Open Runs: each with its machine, its Objects and the tickets that wait for it."""
+
+from __future__ import annotations
+
+import weakref
+
+from weftrun.machines.run import RunMachine
+from weftrun.model.commands import End
+from weftrun.model.events import AttemptsEnded, BodyMade, BodyReturned, ItemsEnded, RunEvent
+from weftrun.model.ids import ObjectId, RunId, RunUid
+from weftrun.model.policy import Bundle, FunctionSpec
+from weftrun.model.values import Object, Tree
+from weftrun.ports.journal import RunInfo
+from weftrun.ports.loop import Handle
+from weftrun.ports.objects import Objects
+from weftrun.ports.sandboxes import Profile
+from weftrun.runtime.durable import objects_of_tree
+from weftrun.runtime.tickets import Ticket
+
+
+class OpenRun:
+    """A Run that this engine owns.
+
+    Attributes:
+        number: how the machines and Invocations call it.
+        epoch: under which its rows are appended.
+        held: Objects that the Run holds: each one once.
+        first: the ticket that waits for the start record.
+        tickets: whom to tell of the end; held weakly, since a Run goes on when nobody waits.
+    """
+
+    __slots__ = ("bundle", "digest", "epoch", "first", "function", "held", "id", "machine", "number", "tickets", "timer", "uid")
+
+    def __init__(
+        self, number: int, id: RunId, uid: RunUid, machine: RunMachine, function: str, bundle: Bundle, digest: str
+    ) -> None:
+        self.number = number
+        self.id = id
+        self.uid = uid
+        self.machine = machine
+        self.function = function
+        self.bundle = bundle
+        self.digest = digest
+        self.epoch = 1
+        self.held: set[ObjectId] = set()
+        self.tickets: weakref.WeakSet[Ticket] = weakref.WeakSet()
+        self.timer: Handle | None = None
+        self.first: Ticket | None = None
+
+    def take(self, event: RunEvent) -> None:
+        """Hold the Objects that an event brings: the message that told of them had one holder for each."""
+        self.held.update(objects_of_event(event))
+
+    def give_answer(self, end: End, objects: Objects) -> None:
+        """Tell all tickets; each holds the answer's Objects as long as it lives. Lets go of everything else."""
+        answer: dict[ObjectId, None] = {}
+        if end.answer is not None:
+            objects_of_tree(end.answer, answer)
+        for ticket in list(self.tickets):
+            hold_answer(ticket, tuple(answer), objects)
+            ticket.succeed(end)
+
+
+def objects_of_event(event: RunEvent) -> list[ObjectId]:
+    """Return the Objects that a guest told of with an event."""
+    match event:
+        case AttemptsEnded():
+            return [e.value.oid for e in event.ended if type(e.value) is Object]
+        case ItemsEnded():
+            return [data.oid for _, _, data in event.values if type(data) is Object]
+        case BodyMade():
+            calls = [c.args.data.oid for c in event.calls if type(c.args.data) is Object]
+            return calls + [c.items.data.oid for c in event.chunks if type(c.items.data) is Object]
+        case BodyReturned() if event.answer is not None and type(event.answer.data) is Object:
+            return [event.answer.data.oid]
+        case _:
+            return []
+
+
+def hold_answer(ticket: Ticket, answer: tuple[ObjectId, ...], objects: Objects) -> None:
+    """Hold Objects for as long as a ticket lives."""
+    if answer:
+        for oid in answer:
+            objects.hold(oid)
+        weakref.finalize(ticket, _let_go, objects, answer).atexit = False
+
+
+def _let_go(objects: Objects, answer: tuple[ObjectId, ...]) -> None:
+    for oid in answer:
+        objects.release(oid)
+
+
+class Profiles:
+    """Numbers what Sandboxes are made for."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[Profile, int] = {}
+        self._profiles: list[Profile] = []
+        self._last: tuple[Bundle, bool, int] | None = None
+
+    def number(self, bundle: Bundle, function: FunctionSpec) -> int:
+        """Return the number of the profile that a Function of a bundle needs."""
+        last = self._last
+        if last is not None and last[0] is bundle and last[1] is function.network:
+            return last[2]
+        profile = Profile(bundle, function.network)
+        number = self._numbers.get(profile)
+        if number is None:
+            number = self._numbers[profile] = len(self._profiles)
+            self._profiles.append(profile)
+        self._last = (bundle, function.network, number)
+        return number
+
+    def profile(self, number: int) -> Profile:
+        """Return a profile by its number."""
+        return self._profiles[number]
+
+
+def joins(info: RunInfo, function: str, digest: str) -> str:
+    """Return why a start does not fit the Run that has its id, or nothing if it does (N2)."""
+    if info.deleted:
+        return f"The id {info.id!r} belongs to a Run that was deleted; `weftrun delete {info.id} --forget` frees it."
+    if info.function != function:
+        return f"The id {info.id!r} belongs to a Run of {info.function}, not of {function}."
+    if info.digest and digest and info.digest != digest:
+        return f"The id {info.id!r} belongs to a Run of {function} with other arguments."
+    return ""
+
+
+def answer_objects(answer: Tree | None) -> tuple[ObjectId, ...]:
+    """Return the Objects of an answer."""
+    found: dict[ObjectId, None] = {}
+    if answer is not None:
+        objects_of_tree(answer, found)
+    return tuple(found)

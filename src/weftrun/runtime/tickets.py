@@ -1,0 +1,81 @@
+"""Tickets: what threads of the author hold of a Run, and wait on."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from weftrun.model.commands import End
+from weftrun.model.errors import WeftrunError
+from weftrun.model.ids import RunId, RunUid
+
+
+class Latch:
+    """Opens once. Threads wait on it; the loop's callbacks are called when it opens."""
+
+    __slots__ = ("_callbacks", "_lock", "is_open")
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+        self._callbacks: list[Callable[[], None]] = []
+        self.is_open = False
+
+    def open(self) -> None:
+        """Let everybody through. Called on the loop, idempotent."""
+        if not self.is_open:
+            self.is_open = True
+            self._lock.release()
+            for callback in self._callbacks:
+                callback()
+            self._callbacks.clear()
+
+    def wait(self, timeout_s: float | None) -> bool:
+        """Wait until it opens; False if the time runs out first. From any thread but the loop's."""
+        if self.is_open:
+            return True
+        if not self._lock.acquire(timeout=-1 if timeout_s is None else max(0.0, timeout_s)):
+            return False
+        self._lock.release()
+        return True
+
+    def on_open(self, callback: Callable[[], None]) -> None:
+        """Call back, on the loop, when it opens. Called on the loop."""
+        if self.is_open:
+            callback()
+        else:
+            self._callbacks.append(callback)
+
+
+class Ticket:
+    """A Run as its starter knows it. Fields but `id` are set on the loop before the latch that guards them opens.
+
+    Attributes:
+        uid: of the Run that answers; another one's where the id was taken already.
+        started: opens when the start record is durable; `joined` tells that the Run was there before.
+        ended: opens when the Run's answer may leave the engine.
+        error: what went wrong with the start itself.
+    """
+
+    __slots__ = ("__weakref__", "end", "ended", "error", "id", "joined", "started", "uid")
+
+    def __init__(self, id: RunId, uid: RunUid) -> None:
+        self.id = id
+        self.uid = uid
+        self.started = Latch()
+        self.ended = Latch()
+        self.joined = False
+        self.error: WeftrunError | None = None
+        self.end: End | None = None
+
+    def succeed(self, end: End) -> None:
+        """The Run is over."""
+        self.end = end
+        self.started.open()
+        self.ended.open()
+
+    def fail(self, error: WeftrunError) -> None:
+        """There is no Run to wait for."""
+        self.error = error
+        self.started.open()
+        self.ended.open()

@@ -1,0 +1,191 @@
+"""Driving a workflow's body: entering it, resuming it with outcomes, seeing what it waits for or returns.
+
+Used by the guest, by plain local calls and by the simulator. There is no event loop: an async body is a coroutine that
+waits for Refs of its own and nothing else, so that it does the same in every replay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from weftrun.model.errors import UsageError
+from weftrun.model.ids import RunId, RunUid, StepId
+from weftrun.model.policy import Kind
+from weftrun.sdk.codec import Encoded
+from weftrun.sdk.place import Current, enter, here, leave
+from weftrun.sdk.recorder import BodyHost, BodyLimits, Recorder
+from weftrun.sdk.ref import Ref, own
+
+if TYPE_CHECKING:
+    from weftrun.sdk.function import Function
+
+__all__ = ["Body", "BodyHost", "BodyLimits", "Raised", "Returned", "Waiting"]
+
+
+class Waiting(Struct, frozen=True):
+    """The body waits for these calls."""
+
+    awaits: tuple[int, ...]
+
+
+class Returned:
+    """The body returned an answer; its Refs are of this body."""
+
+    __slots__ = ("answer",)
+
+    def __init__(self, answer: Encoded) -> None:
+        self.answer = answer
+
+
+class Raised:
+    """The body raised."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
+class Body:
+    """One entry of a workflow's body.
+
+    Args:
+        function: a Workflow.
+        started_at: what `weftrun.now()` says until something was observed, in seconds since the epoch.
+        host: where its calls go.
+    """
+
+    def __init__(
+        self,
+        function: Function[..., Any],
+        *,
+        run_id: RunId,
+        run_uid: RunUid,
+        step_id: StepId,
+        attempt: int,
+        started_at: float,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        host: BodyHost,
+        limits: BodyLimits,
+    ) -> None:
+        self._function = function
+        self._args = args
+        self._kwargs = kwargs
+        self._current = Current(run_id, run_uid, step_id, attempt)
+        self._recorder = Recorder(function, run_id, run_uid, step_id, started_at, host, limits)
+        self._coroutine: Coroutine[Any, Any, Any] | None = None
+        self._awaited: Ref[Any] | None = None
+        self._outcomes: dict[int, tuple[Any, BaseException | None]] = {}
+
+    def enter(self) -> Waiting | Returned | Raised:
+        """Run the body until it waits or ends."""
+        if self._function.spec.kind is Kind.WIRING:
+            return self._turn(self._wire)
+        return self._turn(self._begin)
+
+    def deliver(
+        self, call: int, *, value: object = None, error: BaseException | None = None, at: float
+    ) -> Waiting | Returned | Raised:
+        """Resume the body with the outcome of a call that it waits for, which settled at `at`."""
+        self._outcomes[call] = (value, error)
+        self._recorder.now = max(self._recorder.now, at)
+        return self._turn(self._resume)
+
+    def drop(self) -> None:
+        """Forget the body: its coroutine is closed, and what it calls while closing is not recorded."""
+        coroutine, self._coroutine = self._coroutine, None
+        if coroutine is not None:
+            try:
+                coroutine.close()
+            except BaseException:  # noqa: BLE001, S110  # the author's `finally` may raise anything; nobody waits for it
+                pass
+
+    def _turn(self, drive: Callable[[], Waiting | Returned]) -> Waiting | Returned | Raised:
+        before, here.recorder = here.recorder, self._recorder
+        token = enter(self._current)
+        try:
+            step: Waiting | Returned | Raised = drive()
+        except BaseException as error:  # noqa: BLE001  # this is where the author's code runs
+            step = Raised(_explained(error, self._function.spec.label))
+        finally:
+            leave(token)
+            here.recorder = before
+        self._recorder.flush()
+        return step
+
+    def _wire(self) -> Returned:
+        return Returned(self._recorder.answer(self._function.callable(*self._args, **self._kwargs)))
+
+    def _begin(self) -> Waiting | Returned:
+        self._coroutine = self._function.callable(*self._args, **self._kwargs)
+        return self._run(lambda coroutine: coroutine.send(None))
+
+    def _resume(self) -> Waiting | Returned:
+        ref = self._awaited
+        if ref is None or ref._number not in self._outcomes:  # noqa: SLF001  # see `ref.own`
+            raise UsageError(f"the body of {self._current.step_id} got an outcome that it does not wait for")
+        return self._run(lambda coroutine: self._hand(coroutine, ref))
+
+    def _hand(self, coroutine: Coroutine[Any, Any, Any], ref: Ref[Any]) -> object:
+        """Resume the coroutine with the value or the error of a Ref."""
+        value, error = self._outcomes[ref._number]  # noqa: SLF001  # see `ref.own`
+        if error is None:
+            try:
+                for key in ref._path:  # noqa: SLF001  # see `ref.own`
+                    value = value[key]
+            except (LookupError, TypeError) as wrong:
+                error = wrong
+        return coroutine.throw(error) if error is not None else coroutine.send(value)
+
+    def _run(self, resume: Callable[[Coroutine[Any, Any, Any]], object]) -> Waiting | Returned:
+        """Drive the coroutine until it waits for an outcome that is not here yet, or returns."""
+        coroutine = self._coroutine
+        assert coroutine is not None
+        while True:
+            try:
+                wanted = resume(coroutine)
+            except StopIteration as stop:
+                return Returned(self._recorder.answer(stop.value))
+            try:
+                ref = self._check(wanted)
+            except UsageError as refusal:
+                resume = _thrower(refusal)
+                continue
+            self._awaited = ref
+            if ref._number not in self._outcomes:  # noqa: SLF001  # see `ref.own`
+                return Waiting((ref._number,))  # noqa: SLF001  # see `ref.own`
+            resume = _hander(self, ref)
+
+    def _check(self, wanted: object) -> Ref[Any]:
+        if not isinstance(wanted, Ref):
+            raise UsageError(
+                f"The async workflow {self._function.spec.label} awaited {wanted!r}: it may await only Refs "
+                "(`await f.step(...)`) and its own coroutines, so that a replay does the same. "
+                "Do other waiting inside a Function."
+            )
+        own(wanted, self._recorder)
+        return wanted
+
+
+def _thrower(error: BaseException) -> Callable[[Coroutine[Any, Any, Any]], object]:
+    return lambda coroutine: coroutine.throw(error)
+
+
+def _hander(body: Body, ref: Ref[Any]) -> Callable[[Coroutine[Any, Any, Any]], object]:
+    return lambda coroutine: body._hand(coroutine, ref)  # noqa: SLF001  # its own class
+
+
+def _explained(error: BaseException, label: str) -> BaseException:
+    """Say what an asyncio call without a loop means in a workflow's body."""
+    if isinstance(error, RuntimeError) and "no running event loop" in str(error):
+        refusal = UsageError(
+            f"The async workflow {label} awaited something of asyncio: it may await only Refs (`await f.step(...)`) "
+            "and its own coroutines, so that a replay does the same. Do other waiting inside a Function."
+        )
+        refusal.__cause__ = error
+        return refusal.with_traceback(error.__traceback__)
+    return error

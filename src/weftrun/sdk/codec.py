@@ -1,0 +1,195 @@
+"""Values to bytes and back: pickle protocol 5 with its large buffers beside it.
+
+Layout: format 0 is one zero byte and a pickle. Format 1 is `01 00 00 00`, `<I` number of buffers, `<Q` length of the
+pickle, `<Q` length of each buffer, the pickle, and each buffer at the next multiple of 64 bytes from the start: so
+that a reader maps them aligned and without a copy. Buffers arrive read-only at every size.
+
+Plain pickle goes first; cloudpickle is the fallback, for functions and classes that have no importable name.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import pickle
+import struct
+import threading
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from weftrun.model.errors import NotSerializable, UsageError
+from weftrun.model.values import Data, Tree
+from weftrun.sdk.inspection import digest, first_unpicklable, preview
+from weftrun.sdk.reducers import reducers_in_use
+
+if TYPE_CHECKING:
+    from weftrun.sdk.ref import Ref
+
+__all__ = ["Encoded", "decode", "decode_tree", "digest", "encode", "hole", "note_ref", "preview"]
+
+_ALIGN = 64
+_HEAD = struct.Struct("<B3xIQ")
+_PADDING = bytes(_ALIGN)
+
+
+class _Local(threading.local):
+    """What the thread is encoding or decoding now.
+
+    Attributes:
+        found: Refs met so far; None where a Ref would be an error.
+        holes: what stands at each position, while decoding.
+    """
+
+    found: list[Ref[Any]] | None = None
+    holes: Sequence[object] = ()
+
+
+_local = _Local()
+
+
+class Encoded:
+    """An encoded value: `pieces` to be written one after the other, `nbytes` in all, `refs` in hole order."""
+
+    __slots__ = ("nbytes", "pieces", "refs")
+
+    def __init__(self, pieces: list[bytes | memoryview], nbytes: int, refs: tuple[Ref[Any], ...]) -> None:
+        self.pieces = pieces
+        self.nbytes = nbytes
+        self.refs = refs
+
+    def tobytes(self) -> bytes:
+        """Return all pieces as one."""
+        return self.pieces[0] if len(self.pieces) == 1 and type(self.pieces[0]) is bytes else b"".join(self.pieces)
+
+
+def encode(value: object, *, what: str, refs: bool = False) -> Encoded:
+    """Encode a value.
+
+    Args:
+        value: anything that pickles.
+        what: what to call it in an error, e.g. `the result of load`.
+        refs: whether Refs may stand in it; their places become holes.
+
+    Raises:
+        NotSerializable: it can't be pickled; the message names the part that can't.
+    """
+    buffers: list[pickle.PickleBuffer] = []
+    before = _local.found
+    found: list[Ref[Any]] | None = [] if refs else None
+    _local.found = found
+    try:
+        head = _dumps(value, buffers, found, what)
+    finally:
+        _local.found = before
+    if not buffers:
+        data = b"\0" + head
+        return Encoded([data], len(data), tuple(found) if found else ())
+    return _with_buffers(head, buffers, tuple(found) if found else ())
+
+
+def _dumps(value: object, buffers: list[pickle.PickleBuffer], found: list[Ref[Any]] | None, what: str) -> bytes:
+    table = reducers_in_use()
+    try:
+        if table is None:
+            return pickle.dumps(value, 5, buffer_callback=buffers.append)
+        return _dumps_with(table, value, buffers)
+    except UsageError:
+        raise
+    except RecursionError as error:
+        raise NotSerializable(f"{what[:1].upper()}{what[1:]} is nested too deeply to be pickled.") from error
+    except Exception as plain:  # pickling runs the author's code, which may raise anything
+        buffers.clear()
+        if found is not None:
+            found.clear()
+        try:
+            cloudpickle = importlib.import_module("cloudpickle")  # late: it costs what a bare import must not
+            dumped: bytes = cloudpickle.dumps(value, 5, buffer_callback=buffers.append)
+        except UsageError:
+            raise
+        except Exception as error:  # the author's code again
+            raise NotSerializable(first_unpicklable(value, what, error)) from plain
+        return dumped
+
+
+def _dumps_with(
+    table: dict[type, Callable[[Any], Any]], value: object, buffers: list[pickle.PickleBuffer]
+) -> bytes:
+    """Pickle with reducers of our own for types that pickle badly by themselves."""
+    stream = io.BytesIO()
+    pickler = pickle.Pickler(stream, 5, buffer_callback=buffers.append)
+    pickler.dispatch_table = table
+    pickler.dump(value)
+    return stream.getvalue()
+
+
+def _with_buffers(head: bytes, buffers: list[pickle.PickleBuffer], refs: tuple[Ref[Any], ...]) -> Encoded:
+    raws = [buffer.raw() for buffer in buffers]
+    lengths = struct.pack(f"<{len(raws)}Q", *(raw.nbytes for raw in raws))
+    pieces: list[bytes | memoryview] = [_HEAD.pack(1, len(raws), len(head)) + lengths + head]
+    at = len(pieces[0])
+    for raw in raws:
+        gap = -at % _ALIGN
+        if gap:
+            pieces.append(_PADDING[:gap])
+        pieces.append(raw)
+        at += gap + raw.nbytes
+    return Encoded(pieces, at, refs)
+
+
+def decode(data: bytes | memoryview, holes: Sequence[object] = ()) -> Any:
+    """Decode a value; `holes` stand where Refs stood."""
+    before = _local.holes
+    _local.holes = holes
+    try:
+        if data[0] == 0:
+            return pickle.loads(memoryview(data)[1:])
+        return _decode_buffers(memoryview(data).toreadonly())
+    finally:
+        _local.holes = before
+
+
+def _decode_buffers(view: memoryview) -> Any:
+    _, count, head_bytes = _HEAD.unpack_from(view)
+    lengths = struct.unpack_from(f"<{count}Q", view, _HEAD.size)
+    at = _HEAD.size + 8 * count
+    head = view[at : at + head_bytes]
+    at += head_bytes
+    buffers = []
+    for length in lengths:
+        at += -at % _ALIGN
+        buffers.append(view[at : at + length])
+        at += length
+    return pickle.loads(head, buffers=buffers)
+
+
+def decode_tree(tree: Tree, read: Callable[[Data], bytes | memoryview]) -> Any:
+    """Decode a value with everything that it refers to; `read` returns the bytes of data."""
+    if tree.data is None:
+        value: Any = []
+        for part in tree.parts:
+            value.extend(decode(read(part.data)))
+    elif tree.holes:
+        value = decode(read(tree.data), [decode_tree(hole, read) for hole in tree.holes])
+    else:
+        value = decode(read(tree.data))
+    for key in tree.path:
+        value = value[key]
+    return value
+
+
+def hole(index: int) -> object:
+    """Return what stands at a hole of the value being decoded. Called by pickle."""
+    return _local.holes[index]
+
+
+def note_ref(ref: Ref[Any]) -> int:
+    """Return the hole of a Ref in the value being encoded. Called by pickle, through `Ref.__reduce__`."""
+    found = _local.found
+    if found is None:
+        raise UsageError(
+            f"{ref!r} can't be stored or sent away: a Ref has a meaning only inside the workflow that made it. "
+            "Hand it to a Step, or return it."
+        )
+    found.append(ref)
+    return len(found) - 1
+

@@ -1,0 +1,298 @@
+"""What authors hold: the Engine, and Runs. Values are encoded and decoded here, in the caller's thread."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from types import TracebackType
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
+
+from weftrun.model.errors import UsageError
+from weftrun.model.ids import RunId, RunUid
+from weftrun.model.outcomes import Failure, Status
+from weftrun.model.policy import Bundle, FunctionSpec
+from weftrun.model.values import Data, Inline, Payload, Tree
+from weftrun.sdk.bundle import bundle_of
+from weftrun.sdk.codec import decode_tree, digest, encode
+from weftrun.sdk.failure import error_of
+from weftrun.sdk.function import Function
+
+P = ParamSpec("P")
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class StepView(Protocol):
+    """One Step of a Run, for people."""
+
+    @property
+    def id(self) -> str:
+        """Path of the Step inside its Run."""
+
+    @property
+    def status(self) -> Status:
+        """Where it stands."""
+
+    @property
+    def preview(self) -> str:
+        """Short text of its value."""
+
+
+class RunView(Protocol):
+    """One Run in a listing."""
+
+    @property
+    def id(self) -> RunId:
+        """The author's name of the Run."""
+
+    @property
+    def status(self) -> Status:
+        """Where it stands."""
+
+    @property
+    def function(self) -> str:
+        """Name of its Function."""
+
+
+class TextView(Protocol):
+    """What one Attempt printed."""
+
+    @property
+    def step(self) -> str:
+        """Its Step."""
+
+    @property
+    def attempt(self) -> int:
+        """Its number, from 1."""
+
+    @property
+    def text(self) -> str:
+        """What it printed; the middle of much is dropped."""
+
+
+class Ended(Protocol):
+    """How a Run ended."""
+
+    @property
+    def status(self) -> Status:
+        """`succeeded`, `failed` or `cancelled`."""
+
+    @property
+    def answer(self) -> Tree | None:
+        """Its encoded value."""
+
+    @property
+    def failure(self) -> Failure | None:
+        """Why it has none."""
+
+
+class Ticket(Protocol):
+    """The engine's handle of a Run."""
+
+    id: RunId
+    uid: RunUid
+    joined: bool
+
+
+class Core(Protocol):
+    """What an engine must do for these handles."""
+
+    @property
+    def inline_bytes_max(self) -> int:
+        """Encoded values up to this size travel inline."""
+
+    def start(
+        self, id: RunId | None, function: FunctionSpec, bundle: Bundle, args: Payload, digest: str, *, wait_start: bool
+    ) -> Any:
+        """Start a Run or join the one with this id; return its ticket."""
+
+    def find(self, id: RunId) -> Any:
+        """Return the ticket of a Run that exists."""
+
+    def wait(self, ticket: Any, timeout_s: float | None) -> Ended:
+        """Wait for a Run's end."""
+
+    def future(self, ticket: Any) -> Awaitable[None]:
+        """Return what to await for a Run's end in the running asyncio loop."""
+
+    def status(self, ticket: Any) -> tuple[Status, str | None]:
+        """Return the status of a Run and what it stands still for."""
+
+    def steps(self, ticket: Any) -> list[Any]:
+        """Return the Steps of a Run."""
+
+    def logs(self, ticket: Any) -> list[Any]:
+        """Return what the Attempts of a Run printed."""
+
+    def runs(self, limit: int) -> list[Any]:
+        """Return Runs, newest first."""
+
+    def cancel(self, ticket: Any) -> None:
+        """Ask for a Run to be cancelled."""
+
+    def publish(self, pieces: list[bytes | memoryview]) -> Data:
+        """Make an Object of a large encoded value."""
+
+    def read(self, data: Data) -> bytes | memoryview:
+        """Return the bytes of an answer."""
+
+    def close(self, *, drain_s: float) -> None:
+        """End the engine and everything it started."""
+
+
+class Run(Generic[T_co]):
+    """One durable execution of a Workflow or a Function.
+
+    Attributes:
+        id: its idempotency key.
+    """
+
+    __slots__ = ("_core", "_ticket", "id")
+
+    def __init__(self, core: Core, ticket: Any) -> None:
+        self._core = core
+        self._ticket = ticket
+        self.id: RunId = ticket.id
+
+    def result(self, timeout_s: float | None = None) -> T_co:
+        """Wait for the Run's end and return its value.
+
+        Args:
+            timeout_s: longest wait, in seconds; the Run goes on after it. None waits without bound.
+
+        Raises:
+            TimeoutError: it has not ended in time.
+            RunCancelled: it was cancelled.
+            Exception: the author's own error where it can be rebuilt, else `StepFailed`.
+        """
+        return self._open(self._core.wait(self._ticket, timeout_s))
+
+    def __await__(self) -> Generator[Any, Any, T_co]:
+        yield from self._core.future(self._ticket).__await__()
+        return self.result(0)
+
+    def _open(self, ended: Ended) -> Any:
+        if ended.failure is not None:
+            raise error_of(ended.failure, run=self.id)
+        if ended.answer is None:
+            return None
+        return decode_tree(ended.answer, self._core.read)
+
+    @property
+    def status(self) -> Status:
+        """Where the Run stands: pending, running, succeeded, failed or cancelled."""
+        return self._core.status(self._ticket)[0]
+
+    @property
+    def waiting_for(self) -> str | None:
+        """What the Run stands still for, e.g. `disk`; None where it goes on."""
+        return self._core.status(self._ticket)[1]
+
+    @property
+    def joined(self) -> bool:
+        """Whether a Run with this id was there before it was started here."""
+        return bool(self._ticket.joined)
+
+    def steps(self) -> list[StepView]:
+        """Return the Run's Steps as far as they are recorded."""
+        return self._core.steps(self._ticket)
+
+    def logs(self) -> list[TextView]:
+        """Return what the Run's Attempts printed, in order."""
+        return self._core.logs(self._ticket)
+
+    def cancel(self) -> None:
+        """Ask for the Run to be cancelled. Nothing new starts, and what runs is ended; see `result`."""
+        self._core.cancel(self._ticket)
+
+    def __repr__(self) -> str:
+        return f"<Run {self.id}>"
+
+
+class Engine:
+    """Runs workflows against one Journal. Made by `weftrun.open`; close it, or use it with `with`.
+
+    Usable from any thread and from async code.
+    """
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    @overload
+    def start(
+        self, fn: Function[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Run[T]: ...
+    @overload
+    def start(self, fn: Function[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Run[T]: ...
+    def start(self, fn: Function[..., Any], /, *args: Any, **kwargs: Any) -> Run[Any]:
+        """Start a Run and return once its start is durable; the same id again joins the Run that has it.
+
+        Args:
+            fn: a Workflow or a Function; give the Run an id by `fn.options(id=...)`.
+
+        Raises:
+            TypeError: the arguments don't fit the signature.
+            NotSerializable: an argument can't be pickled.
+            RunConflict: the id belongs to a Run of other code or with other arguments, or was deleted.
+        """
+        return self._start(fn, args, kwargs, wait_start=True)
+
+    @overload
+    def run(self, fn: Function[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
+    @overload
+    def run(self, fn: Function[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
+    def run(self, fn: Function[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Start a Run and wait for its value: `start(...).result()` with one wait less."""
+        return self._start(fn, args, kwargs, wait_start=False).result()
+
+    def _start(self, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, wait_start: bool) -> Run[Any]:
+        if not isinstance(fn, Function):
+            raise UsageError(f"{fn!r} is not a Function: decorate it with @weftrun.function or @weftrun.workflow.")
+        fn.check_arguments(args, kwargs)
+        core = self._core
+        encoded = encode((args, kwargs), what=f"the arguments of {fn.spec.label}")
+        data = Inline(encoded.tobytes()) if encoded.nbytes <= core.inline_bytes_max else core.publish(encoded.pieces)
+        id, text = None, ""
+        if fn.run_id is not None:
+            id, text = RunId(check_id(fn.run_id)), digest((args, kwargs))
+        ticket = core.start(id, fn.spec, bundle_of(fn), Payload(data), text, wait_start=wait_start)
+        return Run(core, ticket)
+
+    def get(self, id: str) -> Run[Any]:
+        """Return the Run with this id.
+
+        Raises:
+            RunNotFound: there is none.
+        """
+        return Run(self._core, self._core.find(RunId(id)))
+
+    def list(self, limit: int = 100) -> list[RunView]:
+        """Return Runs, newest first."""
+        return self._core.runs(limit)
+
+    def close(self, drain_s: float = 5.0) -> None:
+        """End the engine: nothing new starts, what runs has `drain_s` seconds to end, nothing is left behind.
+
+        Runs that have not ended are resumed by the next engine on this Journal. Idempotent.
+        """
+        self._core.close(drain_s=drain_s)
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def check_id(id: object) -> str:
+    """Return a Run id that can be used.
+
+    Raises:
+        UsageError: it is empty, too long, or has unprintable characters.
+    """
+    if not isinstance(id, str) or not id or len(id.encode("utf-8", "replace")) > 256 or not id.isprintable():
+        raise UsageError(f"{id!r} can't be the id of a Run: it takes 1 to 256 bytes of printable text.")
+    return id
+
+

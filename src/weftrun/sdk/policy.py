@@ -1,0 +1,121 @@
+"""What authors may say of a Function, and the check that turns it into a FunctionSpec at decoration."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypedDict
+
+import msgspec
+
+from weftrun.model.errors import PolicyError
+from weftrun.model.limits import DEFAULT_LIMITS
+from weftrun.model.policy import Checkpoint, Effects, FunctionSpec, Kind, Retry
+
+if TYPE_CHECKING:
+    from weftrun.sdk.ref import Ref
+
+
+class Policy(TypedDict, total=False):
+    """Keywords of `@function`.
+
+    Keys:
+        name: instead of `module:qualname`; keep it when code moves, so that open Runs find it.
+        version: instead of the digest of the code.
+        checkpoint: `auto` or `sync`.
+        effects: `visible` (default) or `none`: with `none` a Step need not wait until what it depends on is durable.
+        deterministic: the same arguments always give the same value.
+        retries: Attempts after the first, or a `Retry`.
+        timeout_s: longest time for one Attempt, in seconds.
+        memory_bytes_max: private memory that one Attempt may take.
+        network: False enters an empty network namespace, or is refused where the host can't.
+    """
+
+    name: str
+    version: str
+    checkpoint: Checkpoint
+    effects: Effects
+    deterministic: bool
+    retries: int | Retry
+    timeout_s: float | None
+    memory_bytes_max: int | None
+    network: bool
+
+
+class CallPolicy(Policy, total=False):
+    """Keywords of `.options(...)`: a Function's policy, and what belongs to one call.
+
+    Keys:
+        id: of the Run that is started; its idempotency key.
+        after: Refs of calls that must have succeeded first, though no value of theirs is read.
+    """
+
+    id: str
+    after: Sequence[Ref[Any]]
+
+
+_WORKFLOW_KEYS = frozenset({"name", "version"})
+_CALL_KEYS = frozenset({"id", "after"})
+_CHOICES = {"checkpoint": ("auto", "sync"), "effects": ("visible", "none")}
+
+
+def place_of(callable: Callable[..., Any]) -> str:
+    """Return `file:line` of a callable's definition, for error texts."""
+    code = getattr(callable, "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno}" if code is not None else repr(callable)
+
+
+def apply_policy(spec: FunctionSpec, keywords: dict[str, Any], where: str) -> FunctionSpec:
+    """Return `spec` with the author's keywords.
+
+    Raises:
+        PolicyError: a key is unknown, a value is wrong, or the key can't hold for a workflow; names `where`.
+    """
+    changes: dict[str, Any] = {}
+    for key, value in keywords.items():
+        if key in _CALL_KEYS:
+            continue
+        if key not in Policy.__annotations__:
+            close = difflib.get_close_matches(key, Policy.__annotations__, 1)
+            hint = f"; did you mean `{close[0]}`?" if close else ""
+            raise PolicyError(f"{spec.label} ({where}): there is no policy `{key}`{hint}")
+        if spec.kind is not Kind.FUNCTION and key not in _WORKFLOW_KEYS:
+            raise PolicyError(
+                f"{spec.label} ({where}): `{key}` can't hold for a workflow, whose body only calls Functions; "
+                "put it on the Functions that it calls."
+            )
+        changes["retry" if key == "retries" else key] = _checked(spec, key, value, where)
+    if "name" in changes:
+        changes["label"] = changes["name"].rsplit(":", 1)[-1].rsplit(".", 1)[-1]
+    return msgspec.structs.replace(spec, **changes) if changes else spec
+
+
+def _checked(spec: FunctionSpec, key: str, value: Any, where: str) -> Any:
+    def refuse(wanted: str) -> PolicyError:
+        return PolicyError(f"{spec.label} ({where}): `{key}={value!r}` is not {wanted}.")
+
+    if key in _CHOICES and value not in _CHOICES[key]:
+        raise refuse("one of " + ", ".join(map(repr, _CHOICES[key])))
+    if key in ("deterministic", "network") and type(value) is not bool:
+        raise refuse("True or False")
+    if key in ("name", "version") and (type(value) is not str or not value or len(value) > 256 or "[" in value):
+        raise refuse("a text of 1 to 256 characters without `[`")
+    if key == "timeout_s" and value is not None:
+        if type(value) not in (int, float) or not 0 < value < 1e9:
+            raise refuse("a positive number of seconds")
+        return float(value)
+    if key == "memory_bytes_max" and value is not None and (type(value) is not int or value < 1 << 20):
+        raise refuse("a number of bytes, at least 1 MiB")
+    if key == "retries":
+        return _retry(value, refuse)
+    return value
+
+
+def _retry(value: Any, refuse: Callable[[str], PolicyError]) -> Retry:
+    retry = Retry(times=value) if type(value) is int else value
+    most = DEFAULT_LIMITS.attempts_max - 1
+    if not isinstance(retry, Retry) or type(retry.times) is not int or not 0 <= retry.times <= most:
+        raise refuse(f"a number of retries from 0 to {most}, or a Retry of that many")
+    if retry.delay_s < 0 or retry.factor < 1 or retry.delay_max_s < 0 or not 0 <= retry.jitter <= 1:
+        raise refuse("a Retry with delays of at least 0 s, a factor of at least 1 and a jitter from 0 to 1")
+    return retry

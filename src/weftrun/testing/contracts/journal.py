@@ -1,0 +1,284 @@
+"""The contract of the port Journal."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import pytest
+
+from weftrun.model.errors import InternalError, UsageError
+from weftrun.model.ids import RunId
+from weftrun.model.records import Ended, Row
+from weftrun.model.values import Blob, Payload
+from weftrun.ports.journal import Journal, Message
+from weftrun.testing.contracts.samples import (
+    AT,
+    BLOB,
+    ONE_OF_EACH,
+    VALUE,
+    end,
+    more,
+    start,
+    uid,
+)
+
+OpenJournal = Callable[[], Journal]
+
+
+class JournalContract:
+    """Subclasses give the fixture `reopen`: each call closes what it gave before and opens the same storage again."""
+
+    @pytest.fixture
+    def reopen(self) -> OpenJournal:
+        """Return what opens the Journal under test."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def journal(self, reopen: OpenJournal) -> Journal:
+        """Return a new Journal."""
+        return reopen()
+
+    # ------------------------------------------------------------------ the whole
+
+    def test_facts_stay(self, reopen: OpenJournal) -> None:
+        """The hash seed is drawn once for a Journal (B4)."""
+        first = reopen().meta()
+        assert 0 < first.hash_seed < 2**32
+        assert first.schema >= 1
+        assert reopen().meta() == first
+
+    def test_an_empty_journal(self, journal: Journal) -> None:
+        """Nothing is found, and nothing fails."""
+        assert (journal.runs(), journal.open_runs(), journal.inbox(), journal.load(uid(1))) == ([], [], [], [])
+        assert journal.find(RunId("run-1")) is None
+        assert journal.blobs_named() == set()
+        assert journal.append([]) == frozenset()
+
+    def test_close_is_idempotent(self, journal: Journal) -> None:
+        """A closed Journal can be closed."""
+        journal.close()
+        journal.close()
+
+    # ------------------------------------------------------------------ append and load
+
+    def test_every_record_comes_back(self, reopen: OpenJournal) -> None:
+        """What was appended is loaded, in order, with every field, by the next one who opens it."""
+        rows = [start(1), *(more(1, seq, [record]) for seq, record in enumerate(ONE_OF_EACH, 2))]
+        rows += [more(1, len(rows) + 1, ONE_OF_EACH), end(1, len(rows) + 2)]
+        journal = reopen()
+        for row in rows:
+            assert journal.append([row]) == frozenset()
+        assert journal.load(uid(1)) == rows
+        assert reopen().load(uid(1)) == rows
+
+    def test_a_run_in_one_transaction(self, journal: Journal) -> None:
+        """Start, graph and end may share a transaction, and even a row."""
+        rows = [start(1), more(1, 2), end(1, 3)]
+        ended = end(3, 2).records[0]
+        whole = Row(uid(3), 1, AT, 1, (*start(3).records, *ONE_OF_EACH, ended))
+        assert journal.append([*rows, start(2), whole]) == frozenset()
+        assert journal.load(uid(1)) == rows
+        assert journal.load(uid(3)) == [whole]
+        assert [info.id for info in journal.open_runs()] == ["run-2"]
+
+    def test_a_taken_id_is_refused_alone(self, reopen: OpenJournal) -> None:
+        """Of two uids under one id the first has it; other rows of the same transaction go on (N2)."""
+        journal = reopen()
+        journal.append([start(1, id="mine")])
+        rows = [start(2), start(3, id="mine"), more(3, 2), end(3, 3), more(2, 2)]
+        assert journal.append(rows) == {uid(3)}
+        assert journal.load(uid(3)) == []
+        assert journal.load(uid(2)) == [start(2), more(2, 2)]
+        assert reopen().append([start(3, id="mine")]) == {uid(3)}
+        found = reopen().find(RunId("mine"))
+        assert found is not None
+        assert found.uid == uid(1)
+
+    def test_two_starts_of_one_id_in_one_transaction(self, journal: Journal) -> None:
+        """The first of them has it."""
+        assert journal.append([start(1, id="mine"), start(2, id="mine"), end(2, 2), end(1, 2)]) == {uid(2)}
+        assert journal.load(uid(1)) == [start(1, id="mine"), end(1, 2)]
+
+    def test_a_repeated_append_changes_nothing(self, reopen: OpenJournal) -> None:
+        """After a commit of which nothing is known the same rows are appended again, perhaps with later ones."""
+        rows = [start(1), more(1, 2), more(1, 3), start(2), end(2, 2)]
+        journal = reopen()
+        journal.append(rows)
+        assert journal.append(rows) == frozenset()
+        journal = reopen()
+        assert journal.append([*rows, more(1, 4), end(1, 5)]) == frozenset()
+        assert journal.load(uid(1)) == [*rows[:3], more(1, 4), end(1, 5)]
+        assert journal.load(uid(2)) == rows[3:]
+        assert journal.open_runs() == []
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            pytest.param([more(1, 4)], id="a gap"),
+            pytest.param([more(1, 3, epoch=2)], id="an epoch that is not its own"),
+            pytest.param([more(1, 2, ONE_OF_EACH)], id="another row under a seq that is taken"),
+            pytest.param([start(1, id="other")], id="another start of the same Run"),
+            pytest.param([more(3, 2)], id="a Run that was never started"),
+            pytest.param([Row(uid(3), 1, AT, 1, ONE_OF_EACH)], id="a first record that is no start"),
+            pytest.param([more(2, 3)], id="a Run that has ended"),
+            pytest.param([end(1, 3), more(1, 4)], id="a Run that ends before"),
+        ],
+    )
+    def test_all_or_nothing(self, reopen: OpenJournal, wrong: list[Row]) -> None:
+        """One row that may not be appended, and the whole transaction leaves no trace."""
+        before = [start(1), more(1, 2), start(2), end(2, 2)]
+        journal = reopen()
+        journal.append(before)
+        with pytest.raises(InternalError):
+            journal.append([start(9), *wrong])
+        for _ in range(2):
+            assert journal.load(uid(1)) == before[:2]
+            assert journal.load(uid(2)) == before[2:]
+            assert journal.find(RunId("run-9")) is None
+            journal = reopen()
+        assert journal.append([start(9), more(1, 3)]) == frozenset()
+
+    def test_any_grouping_gives_the_same_journal(self, reopen: OpenJournal) -> None:
+        """However rows of several Runs are cut into transactions, and some repeated, each Run loads as it was."""
+        draw = random.Random(7)
+        for trial in range(10):
+            numbers = range(trial * 10 + 1, trial * 10 + 6)
+            runs = {
+                number: [start(number), *(more(number, seq) for seq in range(2, 6)), end(number, 6)]
+                for number in numbers
+            }
+            waiting = {number: list(rows) for number, rows in runs.items()}
+            journal = reopen()
+            while any(waiting.values()):
+                chosen = draw.sample(sorted(number for number in waiting if waiting[number]), k=1)
+                chosen += draw.choices(sorted(number for number in waiting if waiting[number]), k=draw.randrange(4))
+                group = [waiting[number].pop(0) for number in chosen if waiting[number]]
+                journal.append(group)
+                if draw.random() < 0.3:
+                    journal = reopen() if draw.random() < 0.5 else journal
+                    journal.append(group)
+            assert all(journal.load(uid(number)) == rows for number, rows in runs.items())
+
+    # ------------------------------------------------------------------ listings
+
+    def test_listings(self, journal: Journal) -> None:
+        """`runs` is newest first and can be narrowed; `open_runs` is oldest first."""
+        journal.append([start(1), start(2), start(3), start(4), end(2, 2), end(4, 2, "failed")])
+        assert [info.id for info in journal.runs()] == ["run-4", "run-3", "run-2", "run-1"]
+        assert [info.id for info in journal.runs(limit=2)] == ["run-4", "run-3"]
+        assert [info.id for info in journal.runs(status="running")] == ["run-3", "run-1"]
+        assert [info.id for info in journal.runs(status="failed")] == ["run-4"]
+        assert [info.id for info in journal.open_runs()] == ["run-1", "run-3"]
+
+    def test_what_is_told_of_a_run(self, journal: Journal) -> None:
+        """Each fact stands where the start record had it; the end adds its status and time."""
+        journal.append([start(1)])
+        info = journal.find(RunId("run-1"))
+        assert info is not None
+        assert (info.uid, info.function, info.version, info.file) == (uid(1), "app:wordcount", "v2", "/srv/app.py")
+        assert (info.status, info.started_at, info.ended_at, info.digest) == ("running", AT + 1, None, "d0")
+        assert (info.epoch, info.takeovers, info.deleted) == (1, 0, False)
+        journal.append([end(1, 2, "cancelled")])
+        info = journal.find(RunId("run-1"))
+        assert info is not None
+        assert (info.status, info.ended_at) == ("cancelled", end(1, 2).at)
+
+    # ------------------------------------------------------------------ claim
+
+    def test_a_claim_raises_the_epoch(self, reopen: OpenJournal) -> None:
+        """Whoever owned the Run before can't append to it any more (O1, O2)."""
+        journal = reopen()
+        journal.append([start(1), more(1, 2)])
+        info = reopen().claim(uid(1))
+        assert (info.id, info.epoch, info.takeovers) == ("run-1", 2, 1)
+        journal = reopen()
+        with pytest.raises(InternalError):
+            journal.append([more(1, 3, epoch=1)])
+        journal.append([more(1, 3, epoch=2)])
+        assert [row.epoch for row in journal.load(uid(1))] == [1, 1, 2]
+
+    def test_takeovers_are_counted_until_the_next_record(self, reopen: OpenJournal) -> None:
+        """A Run that kills its engine shows by its counter."""
+        journal = reopen()
+        journal.append([start(1)])
+        assert [journal.claim(uid(1)).takeovers for _ in range(3)] == [1, 2, 3]
+        assert reopen().claim(uid(1)).takeovers == 4
+        journal = reopen()
+        journal.append([more(1, 2, epoch=5)])
+        assert journal.open_runs()[0].takeovers == 0
+        assert journal.claim(uid(1)).takeovers == 1
+        journal.append([end(1, 3, epoch=6)])
+        found = journal.find(RunId("run-1"))
+        assert found is not None
+        assert found.takeovers == 0
+
+    def test_an_ended_or_unknown_run_can_not_be_claimed(self, journal: Journal) -> None:
+        """There is nothing to own."""
+        journal.append([start(1), end(1, 2)])
+        for number in (1, 2):
+            with pytest.raises(InternalError):
+                journal.claim(uid(number))
+
+    # ------------------------------------------------------------------ inbox
+
+    def test_messages_wait_in_order_once(self, reopen: OpenJournal) -> None:
+        """A message is kept once by its id, and for as long as its Run is open."""
+        journal = reopen()
+        journal.append([start(1), start(2)])
+        messages = [Message("m1", uid(2), "cancel"), Message("m0", uid(1), "cancel"), Message("m2", uid(2), "cancel")]
+        for message in [*messages, messages[0], Message("m9", uid(9), "cancel")]:
+            journal.post(message)
+        assert journal.inbox() == messages
+        journal = reopen()
+        assert journal.inbox() == messages
+        journal.append([end(2, 2)])
+        assert journal.inbox() == [messages[1]]
+        journal.post(messages[0])
+        assert journal.inbox() == [messages[1]]
+
+    # ------------------------------------------------------------------ delete
+
+    def test_delete_leaves_a_tombstone(self, reopen: OpenJournal) -> None:
+        """The id stays taken (G1)."""
+        journal = reopen()
+        journal.append([start(1), more(1, 2), end(1, 3), start(2)])
+        before = journal.find(RunId("run-1"))
+        assert journal.delete(RunId("run-1"), forget=False) == before
+        journal = reopen()
+        info = journal.find(RunId("run-1"))
+        assert info is not None
+        assert (info.deleted, info.uid, info.status, info.digest) == (True, uid(1), "succeeded", "d0")
+        assert journal.load(uid(1)) == []
+        assert [run.id for run in journal.runs()] == ["run-2"]
+        assert journal.append([start(3, id="run-1")]) == {uid(3)}
+
+    def test_forget_frees_the_id(self, journal: Journal) -> None:
+        """Also that of a tombstone."""
+        journal.append([start(1), end(1, 2), start(2), end(2, 2)])
+        journal.delete(RunId("run-1"), forget=False)
+        for name in ("run-1", "run-2"):
+            journal.delete(RunId(name), forget=True)
+            assert journal.find(RunId(name)) is None
+        assert journal.append([start(3, id="run-1"), start(4, id="run-2")]) == frozenset()
+
+    def test_delete_of_what_is_not_there_or_goes_on(self, journal: Journal) -> None:
+        """None, and a sentence."""
+        journal.append([start(1), more(1, 2)])
+        assert journal.delete(RunId("run-9"), forget=False) is None
+        with pytest.raises(UsageError, match="run-1"):
+            journal.delete(RunId("run-1"), forget=True)
+        assert journal.load(uid(1)) == [start(1), more(1, 2)]
+
+    # ------------------------------------------------------------------ blobs
+
+    def test_every_named_blob_is_told(self, journal: Journal) -> None:
+        """In arguments, chunks and answers; those of deleted Runs no more."""
+        first, last = Blob("01" * 32, 2**31), Blob("f" * 64, 1)
+        answer = Ended("succeeded", Payload(last), None)
+        journal.append([start(1, args=Payload(first)), more(1, 2, ONE_OF_EACH), start(2, args=VALUE)])
+        assert journal.blobs_named() == {first.sha256, BLOB.sha256}
+        journal.append([more(1, 3, [answer])])
+        assert journal.blobs_named() == {first.sha256, BLOB.sha256, last.sha256}
+        journal.delete(RunId("run-1"), forget=False)
+        assert journal.blobs_named() == set()

@@ -1,0 +1,130 @@
+"""What scripted Sandboxes share: the world around them, and how they speak to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from weftrun.model.ids import ObjectId
+from weftrun.model.limits import Limits
+from weftrun.model.messages import FromSandbox
+from weftrun.model.values import Data, Inline, Object
+from weftrun.sdk.codec import Encoded
+from weftrun.sdk.function import Function
+from weftrun.testing.sim.chance import Chance
+from weftrun.testing.sim.faults import Crash, Fault, Faults
+from weftrun.testing.sim.ledger import Ledger
+from weftrun.testing.sim.loop import Delays, SimLoop
+
+Pieces = list[bytes | memoryview]
+
+
+class Died(BaseException):
+    """The simulated Sandbox ends here: no author's code may catch it."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long things take in Sandboxes: bounds in seconds of virtual time."""
+
+    start_s: Delays = (0.002, 0.005)
+    hop_s: Delays = (0.00001, 0.0001)
+    body_s: Delays = (0.00002, 0.002)
+
+
+@dataclass(frozen=True)
+class Outside:
+    """The world as Sandboxes see it.
+
+    Attributes:
+        functions: what can be entered, by name.
+        chance: draws delays; `nonces` draws what tells two entries apart.
+    """
+
+    loop: SimLoop
+    functions: Mapping[str, Function[..., Any]]
+    ledger: Ledger
+    faults: Faults
+    chance: Chance
+    nonces: Chance
+    pace: Pace
+    limits: Limits
+
+    def point(self, name: str) -> None:
+        """Pass a point at which a Sandbox, or the engine under it, may be planned to end."""
+        fault = self.faults.at(name)
+        if fault is Fault.DIE:
+            raise Died(f"planned at {name}")
+        if fault is Fault.CRASH_BEFORE:
+            raise Crash(name)
+
+    def body_s(self) -> float:
+        """Draw how long an entry lasts, in seconds."""
+        return self.chance.between(*self.pace.body_s)
+
+
+class Letter:
+    """A message on its way, with the bytes of its Objects: they get engine numbers when it is told, not before."""
+
+    __slots__ = ("message", "objects")
+
+    def __init__(self, message: FromSandbox, objects: list[Pieces]) -> None:
+        self.message = message
+        self.objects = objects
+
+    def told(self, publish: Callable[[Pieces], Object]) -> FromSandbox:
+        """Return the message with the engine's numbers in it."""
+        if not self.objects:
+            return self.message
+        numbers = {ObjectId(-(k + 1)): publish(pieces).oid for k, pieces in enumerate(self.objects)}
+        return renumbered(self.message, numbers)
+
+
+class Voice:
+    """What one Sandbox says: values become bytes, inline or beside the message, and messages go in order."""
+
+    def __init__(self, limits: Limits, tell: Callable[[Letter], None]) -> None:
+        self._limits = limits
+        self._tell = tell
+        self._pending: list[Pieces] = []
+
+    def data(self, encoded: Encoded) -> Data:
+        """Return what a message names for these bytes."""
+        if encoded.nbytes <= self._limits.inline_bytes_max:
+            return Inline(encoded.tobytes())
+        self._pending.append([encoded.tobytes()])
+        return Object(ObjectId(-len(self._pending)), encoded.nbytes)
+
+    def say(self, message: FromSandbox) -> None:
+        """Send a message with the bytes that it names."""
+        objects, self._pending = self._pending, []
+        again = msgspec.msgpack.decode(msgspec.msgpack.encode(message), type=FromSandbox)
+        self._tell(Letter(again, objects))
+
+
+def renumbered(value: Any, numbers: Mapping[ObjectId, ObjectId]) -> Any:
+    """Return a message with every Object in it renumbered."""
+    if type(value) is Object:
+        return Object(numbers[value.oid], value.nbytes)
+    if isinstance(value, tuple):
+        return tuple(renumbered(item, numbers) for item in value)
+    if isinstance(value, msgspec.Struct):
+        fields = {name: renumbered(getattr(value, name), numbers) for name in value.__struct_fields__}
+        return type(value)(**fields)
+    return value
+
+
+def reader(objects: Mapping[ObjectId, memoryview]) -> Callable[[Data], bytes | memoryview]:
+    """Return how a Sandbox reads the data of a message that came with these Objects."""
+
+    def read(data: Data) -> bytes | memoryview:
+        if isinstance(data, Inline):
+            return data.data
+        if isinstance(data, Object):
+            return objects[data.oid]
+        raise TypeError("a Sandbox is never sent a blob by name")
+
+    return read

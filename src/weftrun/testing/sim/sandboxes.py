@@ -1,0 +1,176 @@
+"""The port Sandboxes with scripted guests in this process: no fork, no socket, virtual time."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import msgspec
+
+from weftrun.model.ids import ObjectId, SandboxId
+from weftrun.model.messages import Dropped, FromSandbox, ToSandbox
+from weftrun.ports.objects import Objects
+from weftrun.ports.sandboxes import Profile, Progress, SandboxEvents
+from weftrun.testing.sim.faults import Crash
+from weftrun.testing.sim.guest import ScriptedGuest
+from weftrun.testing.sim.outside import Died, Letter, Outside
+
+_NOWHERE = Progress(0, -1, False, 0.0)
+
+
+class _Box:
+    """A Sandbox from outside: whether it lives, what it runs, and which Objects it holds."""
+
+    def __init__(self, guest: ScriptedGuest, asked_at: float) -> None:
+        self.guest = guest
+        self.asked_at = asked_at
+        self.alive = True
+        self.ready = False
+        self.running: Generator[float, None, None] | None = None
+        self.held: set[ObjectId] = set()
+
+
+class ScriptedSandboxes:
+    """Makes, feeds and ends scripted Sandboxes."""
+
+    def __init__(self, outside: Outside, objects: Objects) -> None:
+        """Make Sandboxes that live in the world `outside` and hand their Objects to `objects`."""
+        self._outside = outside
+        self._loop = outside.loop
+        self._objects = objects
+        self._boxes: dict[SandboxId, _Box] = {}
+        self._events: SandboxEvents | None = None
+        self._closed = False
+
+    @property
+    def alive(self) -> int:
+        """How many Sandboxes live."""
+        return sum(box.alive for box in self._boxes.values())
+
+    def listen(self, events: SandboxEvents) -> None:
+        """Say whom to tell."""
+        self._events = events
+
+    def create(self, sandbox: SandboxId, profile: Profile) -> None:
+        """Begin to make a Sandbox."""
+        guest = ScriptedGuest(sandbox, self._outside, lambda letter: self._post(sandbox, letter))
+        self._boxes[sandbox] = _Box(guest, self._loop.now())
+        self._loop.after(self._outside.pace.start_s, _inside(sandbox), lambda: self._started(sandbox))
+
+    def send(self, sandbox: SandboxId, message: ToSandbox) -> None:
+        """Send a message and the mappings of its Objects, which the Sandbox then holds by itself."""
+        box = self._boxes.get(sandbox)
+        if box is None or not box.alive:
+            return
+        again: ToSandbox = msgspec.msgpack.decode(msgspec.msgpack.encode(message), type=ToSandbox)
+        objects = {oid: self._objects.view(oid) for oid in getattr(again, "objects", ())}
+        box.held |= set(objects)
+        self._loop.after(
+            self._outside.pace.hop_s, f"to sandbox {sandbox}", lambda: self._arrived(sandbox, again, objects)
+        )
+
+    def progress(self, sandbox: SandboxId) -> Progress:
+        """Read the page of a Sandbox."""
+        box = self._boxes.get(sandbox)
+        return box.guest.page if box is not None else _NOWHERE
+
+    def kill(self, sandbox: SandboxId) -> None:
+        """End a Sandbox a little later: what it says until then is still told."""
+        self._loop.after(self._outside.pace.hop_s, f"kill sandbox {sandbox}", lambda: self._die(sandbox, "killed by us"))
+
+    def held(self, sandbox: SandboxId) -> frozenset[ObjectId]:
+        """Return the Objects that a Sandbox holds."""
+        box = self._boxes.get(sandbox)
+        return frozenset(box.held) if box is not None else frozenset()
+
+    def close(self) -> None:
+        """End all Sandboxes; nothing more is told."""
+        self._closed = True
+        for box in self._boxes.values():
+            box.alive = False
+
+    def linger(self, until_told: bool) -> None:
+        """Let what runs go on after the engine died, to its end, though nobody hears of it (an abandoned Attempt)."""
+        for box in self._boxes.values():
+            if box.alive and box.running is not None and until_told:
+                try:
+                    for _ in box.running:
+                        pass
+                except (Died, Crash):
+                    pass
+            box.alive = False
+
+    # ------------------------------------------------------------------ inside
+
+    def _started(self, sandbox: SandboxId) -> None:
+        box = self._boxes[sandbox]
+        try:
+            self._outside.point("guest.start")
+        except Died as died:
+            self._die(sandbox, str(died))
+            return
+        if box.alive:
+            took_s = self._loop.now() - box.asked_at
+            box.ready = True
+            self._loop.after(self._outside.pace.hop_s, _said(sandbox), lambda: self._tell_ready(sandbox, took_s))
+            self._go_on(sandbox)
+
+    def _tell_ready(self, sandbox: SandboxId, took_s: float) -> None:
+        if self._events is not None and not self._closed:
+            self._events.sandbox_ready(sandbox, took_s, ())
+
+    def _arrived(self, sandbox: SandboxId, message: ToSandbox, objects: dict[ObjectId, memoryview]) -> None:
+        box = self._boxes[sandbox]
+        if box.alive:
+            box.guest.take(message, objects)
+            if box.ready and box.running is None:
+                self._go_on(sandbox)
+
+    def _go_on(self, sandbox: SandboxId) -> None:
+        """Let a Sandbox run until its next pause."""
+        box = self._boxes[sandbox]
+        if not box.alive:
+            return
+        if box.running is None:
+            box.running = box.guest.serve()
+        try:
+            pause = next(box.running)
+        except StopIteration:
+            box.running = None
+        except Died as died:
+            self._die(sandbox, str(died))
+        else:
+            self._loop.after((pause, pause), _inside(sandbox), lambda: self._go_on(sandbox))
+
+    def _die(self, sandbox: SandboxId, why: str) -> None:
+        box = self._boxes.get(sandbox)
+        if box is None or not box.alive or self._closed:
+            return
+        box.alive = False
+        page = box.guest.page
+        self._loop.after(self._outside.pace.hop_s, _said(sandbox), lambda: self._tell_gone(sandbox, why, page))
+
+    def _post(self, sandbox: SandboxId, letter: Letter) -> None:
+        self._loop.after(self._outside.pace.hop_s, _said(sandbox), lambda: self._tell(sandbox, letter))
+
+    def _tell(self, sandbox: SandboxId, letter: Letter) -> None:
+        if self._closed or self._events is None:
+            return
+        message: FromSandbox = letter.told(self._objects.publish)
+        if type(message) is Dropped:
+            self._boxes[sandbox].held -= set(message.objects)
+            return
+        self._events.sandbox_spoke(sandbox, [message])
+
+    def _tell_gone(self, sandbox: SandboxId, why: str, page: Progress) -> None:
+        if self._events is not None and not self._closed:
+            self._boxes.pop(sandbox)
+            self._events.sandbox_gone(sandbox, why, page)
+
+
+def _inside(sandbox: SandboxId) -> str:
+    """Name the strand of what happens inside a Sandbox; a kill has one of its own and may come between any turns."""
+    return f"in sandbox {sandbox}"
+
+
+def _said(sandbox: SandboxId) -> str:
+    return f"from sandbox {sandbox}"

@@ -1,0 +1,23 @@
+"""The Journal on SQLite keeps the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from weftrun.adapters.sqlite.journal import SqliteJournal
+from weftrun.adapters.system.clock import pause
+from weftrun.adapters.system.entropy import SystemEntropy
+from weftrun.testing.contracts.journal import JournalContract
+from weftrun.testing.contracts.reopening import Reopening
+
+
+class TestSqliteJournal(JournalContract):
+    @pytest.fixture
+    def reopen(self, tmp_path: Path, reopening: Reopening) -> Callable[[], SqliteJournal]:
+        def make() -> SqliteJournal:
+            return SqliteJournal(tmp_path / "app.db", SystemEntropy(), pause, allow_tmpfs=True)
+
+        return lambda: reopening(make)

@@ -1,0 +1,31 @@
+"""A rig for each test, closed afterwards with nothing left behind."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # so that tests, and the Sandboxes they start, find `rig`
+
+from rig import Rig, open_descriptors  # noqa: E402 - found by the line above
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _warm_loop(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Let the event loop's library open what it opens once for the whole process."""
+    Rig(tmp_path_factory.mktemp("warm")).close()
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    gc.collect()
+    before = open_descriptors()
+    made = Rig(tmp_path)
+    yield made
+    made.close()
+    gc.collect()
+    assert len(open_descriptors()) <= len(before), sorted(open_descriptors())

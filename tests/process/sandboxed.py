@@ -1,0 +1,232 @@
+"""The author's code that Sandboxes of these tests run."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from weftrun.model.ids import ObjectId
+from weftrun.model.messages import Outcome, Outcomes, ToSandbox
+from weftrun.model.outcomes import Ran
+from weftrun.model.values import Object
+from weftrun.sdk.function import function
+from weftrun.sdk.place import current
+from weftrun.wire.channel import Channel
+
+
+@function
+def inc(x: int) -> int:
+    return x + 1
+
+
+@function
+def fails(text: str) -> None:
+    raise ValueError(text)
+
+
+@function
+def fails_if_odd(x: int) -> int:
+    if x % 2:
+        raise ValueError(f"{x} is odd")
+    return x
+
+
+@function
+def echo(value: Any) -> Any:
+    return value
+
+
+@function
+def total(array: Any) -> tuple[float, bool]:
+    return float(array.sum()), bool(array.flags.writeable)
+
+
+@function
+def zeros(nbytes: int) -> Any:
+    return np.zeros(nbytes, np.uint8)
+
+
+@function
+def where() -> tuple[str, int, str]:
+    now = current()
+    return now.step_id, now.attempt, now.key
+
+
+@function
+def segfault() -> None:
+    ctypes.string_at(0)
+
+
+@function
+def exits(code: int) -> None:
+    sys.exit(code)
+
+
+@function
+def exits_hard(code: int) -> None:
+    os._exit(code)
+
+
+@function
+def interrupts() -> None:
+    raise KeyboardInterrupt
+
+
+@function
+def unpicklable() -> Any:
+    return {"conn": socket.socket()}
+
+
+@function
+def prints(nbytes: int) -> int:
+    line = "x" * 999
+    for _ in range(nbytes // 1000):
+        print(line)
+    print("the end")
+    return nbytes
+
+
+@function
+def runs_program(nbytes: int) -> int:
+    subprocess.run(["head", "-c", str(nbytes), "/dev/zero"], check=True, stdout=sys.stdout)
+    os.write(1, b"the end")
+    return nbytes
+
+
+@function
+def prints_and_dies() -> None:
+    print("last words")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@function
+def sleeps(seconds: float) -> float:
+    time.sleep(seconds)
+    return seconds
+
+
+@function
+def forks(child_goes_on: bool) -> int:
+    """The child comes back out of this Function too; it must not speak."""
+    child = os.fork()
+    if child == 0:
+        if not child_goes_on:
+            sys.exit(9)
+        print("in the child")
+        return -1
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+@function
+def starts_daemon(sign: str) -> int:
+    """Leave a grandchild in a session of its own."""
+    daemon = subprocess.Popen(["sleep", "300"], start_new_session=True, env={**os.environ, "SIGN": sign})
+    return daemon.pid
+
+
+@function
+def allocates(nbytes: int) -> int:
+    return len(bytearray(nbytes))
+
+
+@function
+def namespaces() -> dict[str, str]:
+    return {name: os.readlink(f"/proc/self/ns/{name}") for name in ("pid", "user", "ipc", "mnt", "uts", "net")}
+
+
+@function
+def can_connect(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+@function
+def surroundings() -> dict[str, Any]:
+    return {
+        "cwd": os.getcwd(),
+        "home": os.environ.get("HOME"),
+        "hash_seed": os.environ["PYTHONHASHSEED"],
+        "uid": os.getuid(),
+        "stdin": sys.stdin.read(),
+        "mode": Path(__file__).stat().st_uid,
+        "session": os.getsid(0) == os.getpid(),
+    }
+
+
+@function
+def stops_at_breakpoint() -> None:
+    breakpoint()  # noqa: T100 - this is what is tested
+
+
+@function
+async def sleeps_async(seconds: float) -> str:
+    asyncio.get_running_loop().create_task(asyncio.sleep(300))
+    await asyncio.sleep(seconds)
+    return current().step_id
+
+
+@function
+def draws() -> float:
+    return float(np.random.random())  # noqa: NPY002 - the global generator is what is tested
+
+
+@function
+def interrupts_itself() -> str:
+    os.kill(os.getpid(), signal.SIGINT)
+    return "went on"
+
+
+@function
+def sends_unsealed(nbytes: int) -> int:
+    """Speak on the channel by itself, with a memfd that was not sealed, as no guest of ours does."""
+    descriptor = os.memfd_create("unsealed")
+    os.write(descriptor, b"\x00" + b"\x80\x05K\x07.")
+    claim = Outcome(0, Object(ObjectId(-1), nbytes), None, Ran())
+    channel: Channel[Any] = Channel(_own_channel(), ToSandbox, frame_bytes_max=1 << 20)
+    channel.send(Outcomes(1, (claim,)), [descriptor])
+    time.sleep(300)
+    return 0
+
+
+@function
+def names_foreign_object(number: int) -> int:
+    channel: Channel[Any] = Channel(_own_channel(), ToSandbox, frame_bytes_max=1 << 20)
+    channel.send(Outcomes(1, (Outcome(0, Object(ObjectId(number), 6), None, Ran()),)))
+    time.sleep(300)
+    return 0
+
+
+def _own_channel() -> socket.socket:
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            found = socket.socket(fileno=os.dup(int(name)))
+        except OSError:
+            continue
+        if found.family == socket.AF_UNIX:
+            return found
+    raise RuntimeError("no channel")
+
+
+@function
+def call_it(name: str) -> Any:
+    return {"conn": socket.socket()} if name == "unpicklable" else name
+
+
+@function
+def dies_at_three(x: int) -> int:
+    if x == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return x
