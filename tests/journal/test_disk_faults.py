@@ -16,7 +16,7 @@ from weftrun.testing.contracts.disk import Disk, Operation, broken, no_room
 from weftrun.testing.contracts.samples import ONE_OF_EACH, end, more, start, uid
 
 OpenJournal = Callable[..., SqliteJournal]
-ROWS = [start(1), more(1, 2), start(2), end(2, 2), *(more(1, seq, ONE_OF_EACH * 20) for seq in range(3, 9))]
+ROWS = [start(1), more(1, 2), start(2), end(2, 2), *(more(1, seq, ONE_OF_EACH * 4) for seq in range(3, 9))]
 
 
 def content(journal: SqliteJournal) -> list[list[Row]]:

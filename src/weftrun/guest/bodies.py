@@ -12,9 +12,9 @@ from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.messages import BodyCalled, BodyDeliver, BodyEnded, BodyStart
 from weftrun.model.outcomes import Failure, Ran
 from weftrun.model.policy import FunctionSpec
-from weftrun.model.values import Data, Payload
+from weftrun.model.values import Data, Payload, RefTo
 from weftrun.sdk.body import Body, BodyLimits, Raised, Returned, Waiting
-from weftrun.sdk.codec import Encoded, decode_tree
+from weftrun.sdk.codec import Encoded, decode, decode_tree, preview
 from weftrun.sdk.failure import error_of
 from weftrun.sdk.function import find
 from weftrun.wire.page import Page
@@ -141,8 +141,8 @@ class Bodies:
         shown = ""
         if isinstance(step, Returned):
             try:
-                shown = ""
-                answer = Payload(told.data(step.answer), tuple(ref.to for ref in step.answer.refs))
+                answer = _payload(told, step.answer)
+                shown = self._preview(step.answer)
             except (OSError, MemoryError) as error:
                 step = Raised(error)
         if isinstance(step, Raised):
@@ -150,7 +150,16 @@ class Bodies:
             failure = failure_from(
                 step.error, spec=start.function, step=start.id, attempt=start.attempt, fork=self._with.fork
             )
-        self._end(told, answer, failure, shown)
+        self._end(told, answer if failure is None else None, failure, shown)
+
+    def _preview(self, answer: Encoded) -> str:
+        """Show an answer that is a small plain value; one made of Refs is shown by the Steps it refers to."""
+        if answer.refs or answer.nbytes > self._with.fork.inline_bytes_max:
+            return ""
+        try:
+            return preview(decode(answer.tobytes()), self._with.fork.preview_bytes_max)
+        except Exception:  # noqa: BLE001 - the author's types are rebuilt here, and may refuse
+            return ""
 
     def _end(self, told: _Told, answer: Payload | None, failure: Failure | None, shown: str) -> None:
         del self._open[told.number]
@@ -160,3 +169,6 @@ class Bodies:
         self._with.speaker.say(BodyEnded(told.number, answer, failure, ran, told.printed.take()))
 
 
+def _payload(told: _Told, answer: Encoded) -> Payload:
+    refs = tuple(RefTo(ref._number, ref._path) for ref in answer.refs)  # noqa: SLF001 - a Ref shows authors nothing
+    return Payload(told.data(answer), refs)

@@ -160,11 +160,13 @@ class ItemCurrent(place.Current):
 
     def __init__(self, run_id: RunId, run_uid: RunUid, step: StepId, attempt: int) -> None:
         """Stand for items of the map Step `step`."""
-        super().__init__(run_id, run_uid, step, attempt)
+        self.run_id = run_id
+        self.run_uid = run_uid
+        self.attempt = attempt
         self._map = step
         self.index = 0
 
     @property
-    def step_id(self) -> StepId:
+    def step_id(self) -> StepId:  # type: ignore[override]  # an attribute there; nobody sets it after the beginning
         """The id of the item that runs."""
         return item_step(self._map, self.index)

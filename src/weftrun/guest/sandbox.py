@@ -12,11 +12,11 @@ import sys
 from typing import Any, NamedTuple, NoReturn
 
 from weftrun.guest import isolation, kernel
+from weftrun.guest.code import load_code
 from weftrun.guest.serve import Server
 from weftrun.guest.text import route_streams
 from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.messages import Fork, Load, Ready, ToSandbox, ToZygote
-from weftrun.sdk import bundle as bundles
 from weftrun.wire.channel import Channel
 from weftrun.wire.page import Page
 
@@ -66,7 +66,7 @@ def become_sandbox(
     os.close(inherited.page)
     isolation.stay_alive_on_interrupt()
     if load is not None:
-        bundles.install(load.bundle)
+        load_code(load.bundle)
     streams = route_streams(page)
     sys.breakpointhook = _no_breakpoint
     _draw_other_numbers()

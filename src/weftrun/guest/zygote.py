@@ -19,13 +19,13 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from weftrun.guest import isolation, kernel
+from weftrun.guest.code import load_code
 from weftrun.guest.sandbox import Inherited, become_sandbox
 from weftrun.guest.strays import kill_strays, namespace_of
 from weftrun.model.ids import StepId
 from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.messages import Exited, Fork, Forked, Load, Loaded, ToZygote
 from weftrun.model.policy import Bundle
-from weftrun.sdk import bundle as bundles
 from weftrun.sdk.failure import failure_of
 from weftrun.wire.channel import Channel
 from weftrun.wire.program import guest_command
@@ -119,7 +119,7 @@ class Zygote:
         self._bundle = bundle
         failure = None
         try:
-            bundles.install(bundle)
+            load_code(bundle)
         except BaseException as error:  # noqa: BLE001 - the author's module runs here, and may raise anything
             failure = failure_of(
                 error, origin=StepId(""), attempt=1, attempts=1, bytes_max=DEFAULT_LIMITS.error_text_bytes_max

@@ -221,11 +221,10 @@ class Dispatch:
         if len(self._trace_rows) == 1:
             self._loop.call_at(self._loop.now() + _TRACE_S, self.write_trace)
 
-    def write_trace(self) -> None:
-        """Write what the trace has gathered, outside the loop."""
+    def write_trace(self, written: Callable[[], None] = lambda: None) -> None:
+        """Write what the trace has gathered, outside the loop; then call `written`."""
         rows, self._trace_rows = self._trace_rows, []
-        if rows:
-            self._loop.offload(lambda: self._trace.write(rows), lambda: None, lane="trace")
+        self._loop.offload(lambda: self._trace.write(rows), written, lane="trace")
 
     # ------------------------------------------------------------------ ending
 

@@ -164,6 +164,18 @@ class Engine:
             return self._objects.view(data.oid)
         raise TypeError("a blob is attached as an Object before it is read")
 
+    def flush_trace(self) -> None:
+        """Return when what Attempts have printed so far is in the trace."""
+        self._check()
+        written = Latch()
+        self._loop.call_from_thread(lambda: self._dispatch.write_trace(written.open))
+        written.wait(None)
+
+    def broke(self, error: WeftrunError, cause: BaseException | None = None) -> None:
+        """Stop for good, on the loop: `error` is what everybody gets from now on."""
+        error.__cause__ = cause
+        self._broke(error)
+
     def open(self, recover: str, ready: Latch) -> None:
         """Begin: take over what a dead engine left (`all`, `none`, or the id of one Run); opens `ready` when done."""
         self._loop.call_from_thread(lambda: self._recover(recover, ready))

@@ -92,8 +92,15 @@ def _why_not(path: Path) -> str:
     return f": this user may not write into {path.parent}, where SQLite keeps files beside it. Change its permissions"
 
 
+def _require_file(path: Path) -> None:
+    # SQLite itself reports a folder as an error of the disk.
+    if path.is_dir():
+        raise apsw.CantOpenError("a folder")
+
+
 def open_writer(path: Path, *, create: bool, vfs: str | None) -> apsw.Connection:
     """Open a file for reading and writing; nothing in it is changed."""
+    _require_file(path)
     flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0)
     connection = apsw.Connection(str(path), flags=flags, vfs=vfs)
     connection.set_busy_timeout(0)
@@ -106,6 +113,7 @@ def open_reader(path: Path) -> apsw.Connection:
     Where the folder can't be written and nobody has the file open, SQLite can't make its shared index there; then the
     file is read as one that doesn't change.
     """
+    _require_file(path)
     try:
         connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
         connection.set_busy_timeout(0)

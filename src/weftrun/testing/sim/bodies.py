@@ -94,7 +94,7 @@ class EnteredBody:
         answer = failure = None
         ran = Ran(self._sandbox, self._entered_at, outside.loop.now())
         if isinstance(came, Returned):
-            refs = tuple(RefTo(ref.call, ref.path) for ref in came.answer.refs)
+            refs = tuple(RefTo(ref._number, ref._path) for ref in came.answer.refs)  # as `sdk.recorder` tells them
             answer = Payload(self._voice.data(came.answer), refs)
         else:
             start = self._start

@@ -1,0 +1,19 @@
+"""The author's code in a guest: its path and its import."""
+
+from __future__ import annotations
+
+import sys
+
+from weftrun.model.policy import Bundle
+from weftrun.sdk.bundle import install
+
+
+def load_code(bundle: Bundle) -> None:
+    """Import a bundle as its author's process would; raises whatever their module raises.
+
+    What this interpreter could import before stays importable, after the author's own path.
+    """
+    ours = [entry for entry in sys.path if entry not in bundle.path]
+    sys.path[:] = [*bundle.path, *ours]
+    sys.argv[:] = [bundle.file or bundle.module]
+    install(bundle)
