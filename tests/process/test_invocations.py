@@ -68,7 +68,7 @@ def test_an_argument_that_cannot_be_read(rig: Rig) -> None:
 def test_a_result_that_cannot_be_pickled(rig: Rig) -> None:
     sandbox = rig.ready()
     failure = rig.fail(sandbox, "unpicklable").failure
-    assert failure is not None and failure.reason is Reason.UNREADABLE and "the result of unpicklable" in failure.message
+    assert failure is not None and failure.reason is Reason.UNREADABLE and "result['conn']" in failure.message
 
 
 def test_an_unknown_function(rig: Rig) -> None:

@@ -18,6 +18,7 @@ from weftrun.wire.page import Page
 
 _HOLD_S: Final = 0.000_2
 _SHORT_S: Final = 0.000_05
+_INDEX, _ENTERED, _ENTERED_AT, _PRINTED = Page.INDEX, Page.ENTERED, Page.ENTERED_AT, Page.PRINTED
 
 
 class BatchRunner:
@@ -31,13 +32,15 @@ class BatchRunner:
     def __init__(self, equipment: Equipment) -> None:
         """Run with this equipment."""
         self._with = equipment
+        self._words = equipment.page.words
+        self._times = equipment.page.times
+        self._reading = False
         self._held: list[Outcome] = []
 
     def run(self, batch: Batch) -> None:
         """Run all Invocations of a Batch and tell their outcomes."""
-        words = self._with.page.words
-        words[Page.INDEX] = -1
-        words[Page.BATCH] = batch.no
+        self._words[Page.INDEX] = -1
+        self._words[Page.BATCH] = batch.no
         may_hold = batch.function.effects == "none"
         told_at = time.time()
         for index, invocation in enumerate(batch.items):
@@ -59,32 +62,41 @@ class BatchRunner:
     def _attempt(
         self, index: int, invocation: Invocation, spec: FunctionSpec, run_id: RunId, run_uid: RunUid
     ) -> Outcome:
-        page, step, attempt = self._with.page, invocation.id, invocation.attempt
+        words, step, attempt = self._words, invocation.id, invocation.attempt
         value: Data | None = None
         failure: Failure | None = None
         shown = ""
-        reading = True
         token = place.enter(place.Current(run_id, run_uid, step, attempt))
         entered_at = time.time()
-        page.words[Page.INDEX] = index
-        page.times[Page.ENTERED_AT] = entered_at
-        page.words[Page.ENTERED] = 1
+        words[_INDEX] = index
+        self._times[_ENTERED_AT] = entered_at
+        words[_ENTERED] = 1
         try:
-            with memory_limit(spec.memory_bytes_max):
-                call = self._with.callables.of(spec.name)
-                args, kwargs = decode_tree(invocation.args, self._with.received.read)
-                reading = False
-                result = call(*args, **kwargs)
-                self._with.forks.end_if_forked()
-                value = self._with.speaker.data(encode(result, what=f"the result of {spec.label}"))
-                shown = preview(result, self._with.fork.preview_bytes_max)
-        except BaseException as error:  # noqa: BLE001 - the author's code runs here, and SystemExit is a failure too
+            if spec.memory_bytes_max is None:
+                value, shown = self._execute(spec, invocation)
+            else:
+                with memory_limit(spec.memory_bytes_max):
+                    value, shown = self._execute(spec, invocation)
+        except BaseException as error:  # noqa: BLE001  # the author's code runs here, and SystemExit is a failure too
             self._with.forks.end_if_forked(error)
             failure = failure_from(
-                error, spec=spec, step=step, attempt=attempt, fork=self._with.fork, reading=reading
+                error, spec=spec, step=step, attempt=attempt, fork=self._with.fork, reading=self._reading
             )
-        page.words[Page.ENTERED] = 0
+        words[_ENTERED] = 0
         left_at = time.time()
         place.leave(token)
         ran = Ran(self._with.fork.sandbox, entered_at, left_at, shown)
-        return Outcome(index, None if failure else value, failure, ran, self._with.text.take())
+        return Outcome(index, value, failure, ran, self._with.text.take() if words[_PRINTED] else "")
+
+    def _execute(self, spec: FunctionSpec, invocation: Invocation) -> tuple[Data, str]:
+        """Read the arguments, call the Function, and return its encoded result and a preview of it."""
+        gear = self._with
+        self._reading = True
+        call = gear.callables.of(spec.name)
+        args, kwargs = decode_tree(invocation.args, gear.received.read)
+        self._reading = False
+        result = call(*args, **kwargs)
+        if gear.forks.forked:
+            gear.forks.end_if_forked()
+        value = gear.speaker.data(encode(result, what=f"the result of {spec.label}"))
+        return value, preview(result, gear.fork.preview_bytes_max)

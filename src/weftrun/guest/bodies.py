@@ -139,6 +139,8 @@ class Bodies:
         answer: Payload | None = None
         failure: Failure | None = None
         shown = ""
+        if told.calls:
+            told.tell(())  # before the answer: an Object travels with the message that follows its making
         if isinstance(step, Returned):
             try:
                 answer = _payload(told, step.answer)
@@ -163,8 +165,6 @@ class Bodies:
 
     def _end(self, told: _Told, answer: Payload | None, failure: Failure | None, shown: str) -> None:
         del self._open[told.number]
-        if told.calls:
-            told.tell(())
         ran = Ran(self._with.fork.sandbox, told.entered_at, time.time(), shown)
         self._with.speaker.say(BodyEnded(told.number, answer, failure, ran, told.printed.take()))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 from typing import NoReturn
 
 from weftrun.guest.attempt import Callables, Equipment, Forks
@@ -31,7 +32,10 @@ class Server:
 
     def run(self) -> NoReturn:
         """Serve until told to stop, or until the engine is gone."""
+        poll = select.poll()
+        poll.register(self._channel.socket, select.POLLIN)
         while True:
+            poll.poll()
             received = self._channel.receive()
             if received is None:
                 os._exit(0)

@@ -20,6 +20,10 @@ class Append(Struct, frozen=True):
     records: tuple[Record, ...]
 
 
+class Hurry(Struct, frozen=True):
+    """Something waits for the rows handed out so far to be durable; without it they may gather for a moment."""
+
+
 class Invoke(Struct, frozen=True):
     """Run these Invocations of one Function; answered by `AttemptsEnded`."""
 
@@ -96,4 +100,4 @@ class End(Struct, frozen=True):
     failure: Failure | None
 
 
-RunCommand = Append | Invoke | InvokeItems | EnterBody | Deliver | LeaveBody | Revoke | WakeAt | Release | End
+RunCommand = Append | Hurry | Invoke | InvokeItems | EnterBody | Deliver | LeaveBody | Revoke | WakeAt | Release | End

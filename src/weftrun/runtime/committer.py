@@ -16,12 +16,14 @@ from weftrun.model.records import Row
 from weftrun.model.values import Blob, Data, Object
 from weftrun.ports.blobs import Blobs
 from weftrun.ports.journal import Journal
-from weftrun.ports.loop import Loop
+from weftrun.ports.loop import Handle, Loop
 from weftrun.ports.objects import Objects
 from weftrun.runtime.durable import change_record, objects_of_records
 
 _AGAIN_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 """Waits before a transaction that found no room, or whose end is unknown, is tried again."""
+_GATHER_S = 0.005
+"""Rows that nobody waits for are committed at the latest after this."""
 _INLINE_S = 0.001
 """A commit that usually takes longer than this never runs in the loop's thread."""
 
@@ -30,10 +32,11 @@ T = TypeVar("T")
 
 
 class _Entry:
-    __slots__ = ("conflict", "done", "missing", "row")
+    __slots__ = ("conflict", "done", "has_objects", "missing", "row")
 
     def __init__(self, row: Row, done: Done, conflict: Callable[[], None]) -> None:
         self.row = row
+        self.has_objects = False
         self.done = done
         self.conflict = conflict
         self.missing: set[ObjectId] = set()
@@ -70,6 +73,8 @@ class Committer:
         self._in_lane = 0
         self._committing = False
         self._flush_asked = False
+        self._hurried = False
+        self._gathering: Handle | None = None
         self._tries = 0
         self._commit_s = 0.0
         self._dead = False
@@ -88,6 +93,7 @@ class Committer:
         """Append a row; `done` gets its seq when it is durable, `conflict` is called if its Run's id was taken."""
         entry = _Entry(row, done, conflict)
         for obj in objects_of_records(row.records):
+            entry.has_objects = True
             if obj.oid not in self._stored:
                 entry.missing.add(obj.oid)
                 self._store(obj)
@@ -98,6 +104,12 @@ class Committer:
             self._held_back[row.uid] = deque([entry])
         else:
             self._ready.append(entry)
+            self._flush_later()
+
+    def hurry(self) -> None:
+        """Somebody waits for the rows appended so far."""
+        self._hurried = True
+        if self._ready:
             self._ask_flush()
 
     def known(self, oid: ObjectId, blob: Blob) -> None:
@@ -157,8 +169,17 @@ class Committer:
             self._flush_asked = True
             self._loop.call_soon(self._flush)
 
+    def _flush_later(self) -> None:
+        """Let rows gather that nobody waits for: each commit takes time from what runs."""
+        if self._gathering is None and not self._flush_asked and not self._committing:
+            self._gathering = self._loop.call_at(self._loop.now() + _GATHER_S, self._flush)
+
     def _flush(self) -> None:
         self._flush_asked = False
+        self._hurried = False
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathering = None
         if self._committing or self._dead or not self._ready:
             return
         entries, self._ready = self._ready, []
@@ -166,7 +187,7 @@ class Committer:
 
     def _commit(self, entries: list[_Entry]) -> None:
         self._committing = True
-        rows = [self._durable(entry.row) for entry in entries]
+        rows = [self._durable(entry.row) if entry.has_objects else entry.row for entry in entries]
         result: list[frozenset[RunUid] | WeftrunError] = []
         begun = self._loop.now()
 
@@ -188,8 +209,6 @@ class Committer:
 
     def _durable(self, row: Row) -> Row:
         """Return the row with blobs for Objects: their bytes are durable, or the row would be held back."""
-        if not objects_of_records(row.records):
-            return row
         return Row(row.uid, row.seq, row.at, row.epoch, tuple(change_record(r, self._blob_for) for r in row.records))
 
     def _blob_for(self, data: Data) -> Data:
@@ -217,7 +236,10 @@ class Committer:
             else:
                 entry.done(entry.row.seq)
         if self._ready:
-            self._ask_flush()
+            if self._hurried:
+                self._ask_flush()
+            else:
+                self._flush_later()
 
     def _die(self, error: WeftrunError) -> None:
         if not self._dead:

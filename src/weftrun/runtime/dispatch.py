@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from weftrun.machines.worker import WorkerMachine
-from weftrun.model.commands import Append, End, Release, RunCommand, WakeAt
+from weftrun.model.commands import Append, End, Hurry, Release, RunCommand, WakeAt
 from weftrun.model.errors import RunConflict
 from weftrun.model.events import Committed, RunEvent, TimeCame
 from weftrun.model.ids import SandboxId
@@ -85,6 +85,8 @@ class Dispatch:
             case Append():
                 row = Row(run.uid, command.seq, command.at, run.epoch, command.records)
                 self._committer.append(row, lambda seq: self._durable(run, seq), lambda: self._taken(run))
+            case Hurry():
+                self._committer.hurry()
             case End():
                 self._end(run, command)
             case Release():

@@ -43,14 +43,16 @@ def objects_of_records(records: Iterable[Record]) -> list[Object]:
 
 
 def _is_plain(record: Record) -> bool:
-    """Say quickly that the commonest record, outcomes of small values, names no Object."""
-    if type(record) is not Settled:
-        return False
-    for outcome in record.outcomes:
-        ended = outcome.outcome
-        if type(ended) is not Success or type(ended.value.data) is Object:
-            return False
-    return True
+    """Say quickly that one of the commonest records, of small values, names no Object."""
+    if type(record) is Settled:
+        for outcome in record.outcomes:
+            ended = outcome.outcome
+            if type(ended) is not Success or type(ended.value.data) is Object:
+                return False
+        return True
+    if type(record) is Graphed:
+        return type(record.answer.data) is not Object and not any(type(c.args.data) is Object for c in record.calls)
+    return False
 
 
 def change_record(record: Record, change: Change) -> Record:

@@ -31,7 +31,7 @@ class SqliteTrace:
 
     Args:
         path: of the file, in a folder that exists.
-        writable: False to look on beside a running engine; then a missing or unreadable file is an empty one.
+        writable: False to look on beside a running engine; then a missing file is an empty one, and nothing is made.
         file_bytes_max: the file grows no further; the older half of the rows goes then.
     """
 

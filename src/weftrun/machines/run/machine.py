@@ -12,7 +12,7 @@ from weftrun.machines.run.recorded import Recorded
 from weftrun.machines.run.settle import add_record, finish, flush_outcomes, follow, spread_held
 from weftrun.machines.run.state import OVER, RunState, State
 from weftrun.machines.run.trees import tree_of
-from weftrun.model.commands import Append, End, Release, Revoke, RunCommand
+from weftrun.model.commands import Append, End, Hurry, Release, Revoke, RunCommand
 from weftrun.model.events import (
     AttemptsEnded,
     BodyLost,
@@ -160,6 +160,9 @@ class RunMachine:
             run.seq += 1
             commands.insert(0, Append(run.seq, run.now, tuple(run.records)))
             run.records.clear()
+        if run.committed < run.seq and run.hurried < run.seq and self._is_waited_for():
+            run.hurried = run.seq
+            commands.append(Hurry())
         if run.revoked:
             commands.append(Revoke(tuple(run.revoked)))
             run.revoked.clear()
@@ -167,6 +170,11 @@ class RunMachine:
             commands.append(Release(tuple(run.released)))
             run.released.clear()
         return commands
+
+    def _is_waited_for(self) -> bool:
+        """Whether a gate, a reader, the starter or the answer waits for a row."""
+        run = self.state
+        return bool(run.gated or run.held) or run.ending is not None or run.committed == 0
 
     @property
     def over(self) -> bool:

@@ -213,6 +213,7 @@ class RunState:
         gated: what waits for a row to be durable, by row.
         held: settled `sync` Steps whose readers wait for a row, by row (G-b).
         due: due times of next Attempts.
+        hurried: last row that somebody was told to wait for.
         waits: how many Attempts waited for the disk.
         ending: the last record, once it was handed out in row `ended_row`.
     """
@@ -245,6 +246,7 @@ class RunState:
         self.due: list[tuple[float, int, int]] = []
         self.wake_at = 0.0
         self.waits = 0
+        self.hurried = 0
         self.messages = set(recorded.messages)
         self.root = Step(0, StepId(started.function.label), started.function, started.args, None, 0)
         self.steps.append(self.root)

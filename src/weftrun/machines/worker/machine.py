@@ -87,7 +87,7 @@ class WorkerMachine:
         """Give what waits to Sandboxes. Asked once after a burst of events, not after each."""
         if self.state.active:
             place(self.state, now)
-        self._tick_later(now)
+        self._tick_later()
 
     def _lane(self, profile: int, function: FunctionSpec) -> Lane:
         state = self.state
@@ -172,6 +172,7 @@ class WorkerMachine:
             if hit:
                 box.revoked |= hit
                 box.revoked_at = now
+                state.look_by(now + _REVOKED_S)
 
     def timed_sandboxes(self) -> list[SandboxId]:
         """Return the Sandboxes whose page `tick` wants to see: those that run something with a `timeout_s`."""
@@ -184,7 +185,7 @@ class WorkerMachine:
     def tick(self, now: float, pages: dict[SandboxId, Running]) -> None:
         """Let time pass: end what ran too long, what was revoked, and what has been idle for long."""
         state = self.state
-        state.tick_at = 0.0
+        state.tick_at = state.look_at = 0.0
         for box in list(state.boxes.values()):
             if box.state is BoxState.STARTING and now >= box.idle_since + state.limits.sandbox_start_s:
                 self._kill(box, Failure(Reason.LOST, "SandboxLost", "the Sandbox did not start in time"))
@@ -196,6 +197,8 @@ class WorkerMachine:
                 self._check_timeout(box, pages[box.id], now)
             elif is_free(box) and now >= box.idle_since + state.limits.sandbox_idle_s:
                 self._kill(box, None)
+        for box in state.boxes.values():
+            state.look_by(_due(box, now, state.limits))
 
     def _check_timeout(self, box: Box, running: Running, now: float) -> None:
         batch, _, entered, entered_at = running
@@ -211,15 +214,12 @@ class WorkerMachine:
         box.doom = doom
         self.state.commands.append(KillSandbox(box.id))
 
-    def _tick_later(self, now: float) -> None:
-        """Ask for the next tick, if nothing is asked for that comes early enough."""
+    def _tick_later(self) -> None:
+        """Ask for the next tick, if none is asked for that comes early enough."""
         state = self.state
-        if not state.boxes:
-            return
-        at = min((_due(box, now, state.limits) for box in state.boxes.values()), default=0.0)
-        if at and (not state.tick_at or at < state.tick_at):
-            state.tick_at = at
-            state.commands.append(TickAt(at))
+        if state.look_at and (not state.tick_at or state.look_at < state.tick_at):
+            state.tick_at = state.look_at
+            state.commands.append(TickAt(state.look_at))
 
 
 def _steps_in(box: Box) -> set[tuple[int, int]]:

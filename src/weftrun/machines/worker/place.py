@@ -61,6 +61,8 @@ def _give(state: WorkerState, lane: Lane, box: Box, now: float) -> None:
     state.last_batch += 1
     given = Given(state.last_batch, lane, now)
     box.given.append(given)
+    if lane.function.timeout_s is not None:
+        state.look_by(now + lane.function.timeout_s)
     if lane.singles:
         _give_singles(state, lane, box, given)
     else:
@@ -161,5 +163,6 @@ def start_box(state: WorkerState, profile: int, now: float, *, for_bodies: bool)
     state.last_box += 1
     box = Box(SandboxId(state.last_box), profile, for_bodies, now)
     state.boxes[box.id] = box
+    state.look_by(now + state.limits.sandbox_start_s)
     state.commands.append(StartSandbox(box.id, profile))
     return box

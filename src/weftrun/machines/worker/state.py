@@ -176,6 +176,7 @@ class WorkerState:
         profiles: number of the profile that each Run's Sandboxes have; a second one without network by Function.
         sandboxes_max: Sandboxes that run Functions at once; those that hold bodies are counted apart.
         failed_starts: starts in a row that failed, by profile.
+        tick_at: when the next tick was asked for; 0 for never. `look_at`: when one is wanted, at the latest.
         parked: bodies that wait for a Sandbox, by profile.
     """
 
@@ -194,4 +195,10 @@ class WorkerState:
         self.last_batch = 0
         self.last_body = 0
         self.tick_at = 0.0
+        self.look_at = 0.0
         self.commands: list[WorkerCommand] = []
+
+    def look_by(self, at: float) -> None:
+        """Want a tick at `at`, or before."""
+        if not self.look_at or at < self.look_at:
+            self.look_at = at

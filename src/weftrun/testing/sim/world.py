@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from weftrun.adapters.sqlite import SqliteJournal
+from weftrun.adapters.sqlite.journal import SqliteJournal
 from weftrun.model.commands import End
 from weftrun.model.errors import JournalError, WeftrunError
 from weftrun.model.ids import RunId, RunUid
@@ -44,7 +44,7 @@ class Settings:
         busy: how often the loop says that something waits though nothing does, so that commits go to their lane.
         lanes: how long works of a lane take, in seconds of virtual time.
         lingers: how often a Sandbox goes on to the end of what it has after its engine died.
-        roundabout: whether messages pass through their encoding.
+        recover: which Runs a new engine takes over by itself: `all` or `none`; clients start theirs again anyway.
     """
 
     limits: Limits = Limits(inline_bytes_max=4096)
@@ -53,6 +53,7 @@ class Settings:
     lanes: Mapping[str, Delays] = field(default_factory=dict)
     pace: Pace = Pace()
     lingers: float = 0.0
+    recover: str = "all"
 
 
 @dataclass
@@ -116,7 +117,7 @@ class World:
         self.clients: list[Client] = []
         self.left: dict[str, int] = {}
         self._chance = Chance(seed, "world")
-        self._path = folder / f"journal-{seed}.db"
+        self.path = folder / f"journal-{seed}.db"
         self._entropy = SeededEntropy(seed)
         self._trace = MemoryTrace(lambda: self._chance.happens(0.5))
         self._functions = {function.spec.name: function for function in functions}
@@ -170,7 +171,7 @@ class World:
         settings = self.settings
         self.ledger.engine += 1
         self._inner = SqliteJournal(
-            self._path, entropy=self._entropy, pause=lambda _: None, allow_tmpfs=True
+            self.path, entropy=self._entropy, pause=lambda _: None, allow_tmpfs=True
         )
         self._objects = MemoryObjects(self.blobs)
         outside = Outside(
@@ -195,11 +196,9 @@ class World:
             limits=settings.limits,
             sandboxes_max=settings.sandboxes_max,
         )
-        self._opened = Latch()
-        self.engine.open("all", self._opened)
-        for client in self.clients:
-            if not client.done:
-                self._send(client)
+        opened = Latch()
+        self.engine.open(settings.recover, opened)
+        self.loop.call_from_thread(lambda: opened.on_open(self._send_all))
 
     def _end_process(self) -> None:
         """The process is gone: memory, descriptors, connections; the disk and what was committed stay."""
@@ -223,6 +222,11 @@ class World:
                 self.ledger.committed[row.uid] = row.seq
 
     # ------------------------------------------------------------------ clients
+
+    def _send_all(self) -> None:
+        for client in self.clients:
+            if not client.done:
+                self._send(client)
 
     def _send(self, client: Client) -> None:
         if self.ledger.engine > 1 or not client.at_s:

@@ -1,0 +1,211 @@
+"""Whether a simulated history kept what SEMANTICS promises, judged by the ledger, the Journal and the answers.
+
+Each oracle is a pure function that returns sentences, one for each broken promise. None of them asks the engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from weftrun.model.ids import RunUid, StepId, item_step
+from weftrun.model.outcomes import Failure, Success
+from weftrun.model.policy import Kind
+from weftrun.model.records import Ended, Graphed, ItemsSettled, Row, Settled
+from weftrun.model.values import Blob, Data, Inline, Payload
+from weftrun.sdk.codec import decode
+from weftrun.testing.closure import closure_violations
+from weftrun.testing.sim.ledger import Entry
+from weftrun.testing.sim.memory import MemoryBlobs
+from weftrun.testing.sim.values import Lineage, lineage
+from weftrun.testing.sim.world import Client, World
+
+
+@dataclass
+class Fixed:
+    """What the rows of one Run have fixed.
+
+    Attributes:
+        nonces: nonce and row of each Step or item whose outcome has one.
+        settled: row of each Step or item.
+        graphs: row of each body's graph.
+        seen: lineage of every recorded value, by Step.
+        ended: row of the last record; 0 where it is not there.
+    """
+
+    nonces: dict[str, tuple[int, int]] = field(default_factory=dict)
+    settled: dict[str, int] = field(default_factory=dict)
+    graphs: dict[str, int] = field(default_factory=dict)
+    seen: dict[str, Lineage] = field(default_factory=dict)
+    ended: int = 0
+
+
+def findings(world: World) -> list[str]:
+    """Return every broken promise of a history that has come to its end."""
+    fixed = {uid: fixed_by(rows, world.blobs) for uid, rows in world.rows.items()}
+    found = [str(violation) for violation in closure_violations(world.rows, world.blobs_at)]
+    found += [f"G-a: {text}" for text in early_entries(world.ledger.entries, fixed)]
+    found += [f"once: {text}" for text in late_entries(world.ledger.entries, fixed)]
+    found += [f"single value: {text}" for text in torn_values(world.ledger.entries, fixed, world.clients)]
+    found += [f"inputs: {text}" for text in changed_inputs(world.ledger.entries)]
+    found += [f"end: {text}" for text in open_ends(fixed, world.clients)]
+    found += [f"durable: {text}" for text in lost_rows(world.rows, world.loaded)]
+    found += [f"left over: {count} {what}" for what, count in world.left.items() if count]
+    return found
+
+
+def fixed_by(rows: Sequence[Row], blobs: MemoryBlobs) -> Fixed:
+    """Return what rows have fixed."""
+    fixed = Fixed()
+    for row in rows:
+        for record in row.records:
+            match record:
+                case Settled():
+                    for outcome in record.outcomes:
+                        _fix(fixed, outcome.step, row.seq, _outcome(outcome.outcome, blobs))
+                case ItemsSettled():
+                    for lo, hi, payload in record.values:
+                        values = decode(_read(payload.data, blobs))
+                        for index, value in zip(range(lo, hi), values, strict=True):
+                            _fix(fixed, item_step(record.step, index), row.seq, value)
+                    for failed in record.failures:
+                        _fix(fixed, item_step(record.step, failed.index), row.seq, _outcome(failed.failure, blobs))
+                case Graphed():
+                    fixed.graphs[record.step] = row.seq
+                case Ended():
+                    fixed.ended = row.seq
+                case _:
+                    pass
+    return fixed
+
+
+def _fix(fixed: Fixed, step: StepId, row: int, value: object) -> None:
+    fixed.settled.setdefault(step, row)
+    fixed.seen[step] = lineage(value)
+    for seen, nonce in fixed.seen[step]:
+        if seen == step:
+            fixed.nonces[step] = (nonce, row)
+
+
+def _outcome(outcome: Success | Failure, blobs: MemoryBlobs) -> object:
+    """Return the value or the error; nothing where Refs stand in it (their Steps are judged by themselves)."""
+    if isinstance(outcome, Success):
+        return None if outcome.value.refs else _value(outcome.value, blobs)
+    return decode(_read(outcome.error, blobs)) if outcome.error is not None else None
+
+
+def _value(payload: Payload, blobs: MemoryBlobs) -> Any:
+    return decode(_read(payload.data, blobs))
+
+
+def _read(data: Data, blobs: MemoryBlobs) -> bytes:
+    if isinstance(data, Inline):
+        return data.data
+    assert isinstance(data, Blob), "a record names an Object"
+    return blobs.read(data)
+
+
+# ---------------------------------------------------------------------- the oracles
+
+
+def early_entries(entries: Iterable[Entry], fixed: Mapping[RunUid, Fixed]) -> Iterator[str]:
+    """Yield visible entries that came before what they rest on was committed (G-a), and early readers of `sync` (G-b)."""
+    entries = list(entries)
+    kinds = {(e.uid, str(e.step)): e.function.kind for e in entries}
+    sync = {(e.uid, str(e.step)) for e in entries if e.function.checkpoint == "sync"}
+    for entry in entries:
+        known = fixed.get(entry.uid, Fixed())
+        for step, nonce in sorted(entry.reads):
+            if not entry.visible and (entry.uid, step) not in sync:
+                continue
+            found = known.nonces.get(step)
+            if found is None or found[1] > entry.row or found[0] != nonce:
+                yield f"{_of(entry)} read {step}, whose record was not there yet"
+        if entry.visible:
+            if entry.row == 0:
+                yield f"{_of(entry)} came before the Run's start record"
+            for body in _bodies_around(entry.step):
+                body = body or next((s for (u, s), _ in kinds.items() if u == entry.uid), "")
+                wired = kinds.get((entry.uid, body)) is Kind.WIRING and body != entry.step
+                if wired and known.graphs.get(body, entry.row + 1) > entry.row:
+                    yield f"{_of(entry)} came before the graph of {body} was recorded"
+
+
+def _bodies_around(step: str) -> list[str]:
+    """Return the ids of the bodies that a Step is inside of; "" stands for the root."""
+    parts = step.split("/")[:-1]
+    return ["", *("/".join(parts[: n + 1]) for n in range(len(parts)))]
+
+
+def late_entries(entries: Iterable[Entry], fixed: Mapping[RunUid, Fixed]) -> Iterator[str]:
+    """Yield entries that came when the result was durable already. An async body's replay is no such entry."""
+    for entry in entries:
+        known = fixed.get(entry.uid, Fixed())
+        settled = known.settled.get(entry.step)
+        if entry.function.kind is Kind.WIRING:
+            settled = known.graphs.get(entry.step, settled)
+        if settled is not None and settled <= entry.row:
+            yield f"{_of(entry)} came though row {settled} had fixed it"
+        if known.ended and known.ended <= entry.row:
+            yield f"{_of(entry)} came after the Run's end was durable"
+
+
+def torn_values(
+    entries: Iterable[Entry], fixed: Mapping[RunUid, Fixed], clients: Iterable[Client]
+) -> Iterator[str]:
+    """Yield Steps of which two values were read, by visible entries, by records or by answers."""
+    readers: list[tuple[RunUid, str, Lineage]] = [(e.uid, _of(e), e.reads) for e in entries if e.visible]
+    for uid, known in fixed.items():
+        readers += [(uid, f"the record of {step}", seen) for step, seen in known.seen.items()]
+    for client in clients:
+        if client.uid is not None:
+            readers += [(client.uid, "an answer", lineage(value)) for _, value, _ in client.answers]
+    first: dict[tuple[RunUid, str], tuple[int, str]] = {
+        (uid, step): (nonce, f"the record of {step}")
+        for uid, known in fixed.items()
+        for step, (nonce, _) in known.nonces.items()
+    }
+    for uid, reader, seen in readers:
+        for step, nonce in sorted(seen):
+            other, where = first.setdefault((uid, step), (nonce, reader))
+            if other != nonce:
+                yield f"{reader} rests on another value of {step} than {where}"
+
+
+def changed_inputs(entries: Iterable[Entry]) -> Iterator[str]:
+    """Yield visible Steps that were entered with two different inputs."""
+    first: dict[tuple[RunUid, str], Entry] = {}
+    for entry in entries:
+        if entry.visible:
+            before = first.setdefault((entry.uid, entry.step), entry)
+            if before.inputs != entry.inputs:
+                yield f"{_of(entry)} got other arguments than Attempt {before.attempt}, engine {before.engine}"
+
+
+def open_ends(fixed: Mapping[RunUid, Fixed], clients: Iterable[Client]) -> Iterator[str]:
+    """Yield Runs without an end, and clients whose answers differ or came before the end was durable (G-c)."""
+    for client in clients:
+        if client.refused is not None:
+            continue
+        if client.uid is None or not fixed.get(client.uid, Fixed()).ended:
+            yield f"{client.id} has an answer, but no end on record"
+        first = client.answers[0]
+        for answer in client.answers[1:]:
+            if answer[:2] != first[:2]:
+                yield f"{client.id} was answered {first[:2]} and then {answer[:2]}"
+    answered = {client.uid for client in clients}
+    for uid, known in fixed.items():
+        if not known.ended and uid in answered:
+            yield f"run {uid[:8]} has not ended"
+
+
+def lost_rows(rows: Mapping[RunUid, Sequence[Row]], loaded: Mapping[RunUid, Sequence[Row]]) -> Iterator[str]:
+    """Yield Runs of which the Journal gives back other rows than it had committed."""
+    for uid, kept in rows.items():
+        if list(loaded.get(uid, ())) != list(kept):
+            yield f"run {uid[:8]}: {len(kept)} rows were committed, the Journal has {len(loaded.get(uid, ()))} or others"
+
+
+def _of(entry: Entry) -> str:
+    return f"{entry.step} (Attempt {entry.attempt}, engine {entry.engine}, after row {entry.row})"

@@ -1,0 +1,69 @@
+"""The scenarios that the crash sweep breaks: small Runs with data and control ancestors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from weftrun.sdk.function import Function
+from weftrun.testing.sim import scripted
+from weftrun.testing.sim.sweep import Scenario
+from weftrun.testing.sim.world import World
+
+
+def _ends(*expected: str) -> Callable[[World], list[str]]:
+    """Return a judge that wants every client to be answered with one of these statuses."""
+
+    def judge(world: World) -> list[str]:
+        return [
+            f"{client.id} ended {client.answers[0][0] if client.answers else client.refused!r}: {client.answers[:1]}"
+            for client in world.clients
+            if not client.answers or client.answers[0][0] not in expected
+        ]
+
+    return judge
+
+
+def _one(function: Function[..., Any], *args: Any, status: str = "succeeded") -> Scenario:
+    return Scenario(
+        function.spec.label,
+        lambda world: world.start("one", function, *args),
+        scripted.FUNCTIONS,
+        judge=_ends(status),
+    )
+
+
+def _start_two(world: World) -> None:
+    """Two Runs at once, one of them started by two clients under one id."""
+    world.start("both", scripted.diamond, 1)
+    world.start("both", scripted.diamond, 1, at_s=0.004)
+    world.start("other", scripted.branching, 2, at_s=0.002)
+
+
+def _start_cancelled(world: World) -> None:
+    """A Run that is cancelled on its way; a crash may let it end first."""
+    world.start("one", scripted.ruined, 1).cancel_at_s = 0.006
+    world.start("two", scripted.parent, 1).cancel_at_s = 0.01
+
+
+SCENARIOS: tuple[Scenario, ...] = (
+    _one(scripted.draw, 1),
+    _one(scripted.diamond, 1),
+    _one(scripted.chain, 1),
+    _one(scripted.branching, 1),
+    _one(scripted.by_control, 1),
+    _one(scripted.mapping, 3),
+    _one(scripted.failing_map, 3),
+    _one(scripted.parent, 1),
+    _one(scripted.watching_parent, 1),
+    _one(scripted.retrying, 1),
+    _one(scripted.catching, 1),
+    _one(scripted.heavy, 1),
+    _one(scripted.ruined, 1, status="failed"),
+    Scenario("two", _start_two, scripted.FUNCTIONS, judge=_ends("succeeded")),
+    Scenario("cancelled", _start_cancelled, scripted.FUNCTIONS, judge=_ends("succeeded", "failed", "cancelled")),
+)
+"""Small enough for every single fault, and for pairs."""
+
+LONG: tuple[Scenario, ...] = (_one(scripted.long_map, 70), _one(scripted.long_map_watched, 3))
+"""With many items; only faults of the Journal and of bodies are worth the time."""

@@ -1,0 +1,246 @@
+"""The Functions and Workflows that simulated Runs are made of: every value tells what it rests on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from weftrun.model.policy import Retry
+from weftrun.sdk.function import Function, function, workflow
+from weftrun.sdk.place import current, now, random
+from weftrun.testing.sim.values import NOTHING, Planned, Value, fail, lineage, plait, stage, weave
+
+_NAME = "weftrun.testing.sim.scripted:"
+
+
+@function(name=_NAME + "draw")
+def draw(*inputs: object) -> Value:
+    """Visible and nondeterministic: the safe default."""
+    return weave(*inputs)
+
+
+@function(name=_NAME + "quiet", effects="none")
+def quiet(*inputs: object) -> Value:
+    """Nondeterministic, and nobody outside sees it run."""
+    return weave(*inputs)
+
+
+@function(name=_NAME + "fixed", effects="none", deterministic=True)
+def fixed(*inputs: object) -> Value:
+    """Deterministic."""
+    return plait(*inputs)
+
+
+@function(name=_NAME + "shown", deterministic=True)
+def shown(*inputs: object) -> Value:
+    """Deterministic, but somebody outside sees it run."""
+    return plait(*inputs)
+
+
+@function(name=_NAME + "strict", effects="none", checkpoint="sync")
+def strict(*inputs: object) -> Value:
+    """Nobody reads its value before the record commits."""
+    return weave(*inputs)
+
+
+@function(name=_NAME + "large", effects="none")
+def large(*inputs: object) -> Value:
+    """Nondeterministic and too large to travel inline."""
+    return weave(*inputs, filler_bytes=20_000)
+
+
+@function(name=_NAME + "stumbles", effects="none", retries=Retry(3, delay_s=0.2))
+def stumbles(*inputs: object) -> Value:
+    """Fails on its first Attempt, and then on every second entry."""
+    if stage().attempt == 1 or stage().nonces.bits() % 2:
+        raise fail(*inputs)
+    return weave(*inputs)
+
+
+@function(name=_NAME + "stumbles_seen", retries=Retry(3, delay_s=0.2))
+def stumbles_seen(*inputs: object) -> Value:
+    """Like `stumbles`, and visible."""
+    if stage().attempt == 1 or stage().nonces.bits() % 2:
+        raise fail(*inputs)
+    return weave(*inputs)
+
+
+@function(name=_NAME + "gamble", effects="none")
+def gamble(*inputs: object) -> Value:
+    """Fails for good on every second entry: whether it fails is as nondeterministic as its value."""
+    if stage().nonces.bits() % 2:
+        raise fail(*inputs)
+    return weave(*inputs)
+
+
+@function(name=_NAME + "broken", effects="none")
+def broken(*inputs: object) -> Value:
+    """Always fails."""
+    raise fail(*inputs)
+
+
+@function(name=_NAME + "breaks_at", effects="none")
+def breaks_at(item: int, bad: int) -> Value:
+    """Fails for one item of a map."""
+    if item == bad:
+        raise fail(item)
+    return weave(item)
+
+
+@function(name=_NAME + "sleepy", timeout_s=0.5, retries=Retry(2, delay_s=0.1))
+def sleepy(*inputs: object) -> Value:
+    """Overruns its time on the first Attempt."""
+    stage().takes_s = 5.0 if stage().attempt == 1 else 0.01
+    return weave(*inputs)
+
+
+@function(name=_NAME + "long", effects="none")
+def long(*inputs: object) -> Value:
+    """Runs for a minute."""
+    stage().takes_s = 60.0
+    return weave(*inputs)
+
+
+def clock(n: int) -> Value:
+    """Return, as something that can be torn, what the running async body sees of time and chance."""
+    step = current().step_id
+    return Value(step, frozenset({(f"{step}@now{n}", round(now() * 1e6)), (f"{step}@chance{n}", random().getrandbits(32))}))
+
+
+@workflow(name=_NAME + "diamond")
+def diamond(x: int) -> Any:
+    """Two branches that join."""
+    first = draw(x)
+    return draw(quiet(first), fixed(first))
+
+
+@workflow(name=_NAME + "chain")
+def chain(x: int) -> Any:
+    """Every kind of Step, one after the other."""
+    return draw(shown(fixed(strict(quiet(draw(x))))))
+
+
+@workflow(name=_NAME + "branching")
+async def branching(x: int) -> Any:
+    """Goes one way or another by a value that nobody recorded when it was seen."""
+    first = await quiet.step(x)
+    seen = first.seen
+    if first.coin % 2:
+        second = await quiet.step(Value("", seen))
+        return draw(Value("", seen | second.seen), clock(1))
+    await draw.step(Value("", seen), clock(2))
+    return await quiet.step(shown(Value("", seen)))
+
+
+@workflow(name=_NAME + "by_control")
+async def by_control(x: int) -> Any:
+    """Makes a visible call that takes no value, but would not be made without one (a control ancestor)."""
+    told = await quiet.step(x)
+    for n in range(told.coin % 3):
+        await draw.step(n)
+    other = await quiet.step(x)
+    return await draw.step(Value("", told.seen | other.seen), clock(1))
+
+
+@workflow(name=_NAME + "mapping")
+def mapping(n: int) -> Any:
+    """Maps over constants, and over the items of a map."""
+    first = quiet.map(range(n))
+    return draw(draw.map(first), first)
+
+
+@workflow(name=_NAME + "failing_map")
+async def failing_map(n: int) -> Any:
+    """One item of a map fails; the body goes on."""
+    caught = NOTHING
+    try:
+        await breaks_at.map(range(n), bad=1)
+    except Planned as error:
+        caught = lineage(error)
+    retried = await stumbles.map([Value("", caught), 1])
+    return await draw.step(Value("", caught), retried)
+
+
+@workflow(name=_NAME + "long_map")
+def long_map(n: int) -> Any:
+    """A map of several chunks."""
+    return draw(quiet.map(range(n)))
+
+
+@workflow(name=_NAME + "long_map_watched")
+async def long_map_watched(n: int) -> Any:
+    """A map of several chunks, made by an async body after it saw a value."""
+    first = await quiet.step(n)
+    values = await quiet.map([first] * n)
+    return await draw.step(values[0], values[-1])
+
+
+@workflow(name=_NAME + "parent")
+def parent(x: int) -> Any:
+    """Child workflows of both kinds, and Refs in their answers."""
+    first = quiet(x)
+    inner = nested(first)
+    return draw(inner, branching(x), diamond(2))
+
+
+@workflow(name=_NAME + "nested")
+def nested(value: Value) -> Any:
+    """Answers with Refs, one of them from a child of its own."""
+    return {"a": quiet(value), "b": [tail(value), value]}
+
+
+@workflow(name=_NAME + "tail")
+def tail(value: Value) -> Any:
+    """Returns a bare Ref: the tail call."""
+    return quiet(value)
+
+
+@workflow(name=_NAME + "watching_parent")
+async def watching_parent(x: int) -> Any:
+    """Awaits children and items, and ends with calls open."""
+    inner = await nested.step(await quiet.step(x))
+    part = await draw.step(inner["a"])
+    draw(part)
+    return draw(inner["b"][0], quiet(part))
+
+
+@workflow(name=_NAME + "retrying")
+def retrying(x: int) -> Any:
+    """Steps that fail at first."""
+    return draw(stumbles(x), stumbles_seen(quiet(x)), sleepy(x))
+
+
+@workflow(name=_NAME + "catching")
+async def catching(x: int) -> Any:
+    """Catches a failure, and does something visible because of it."""
+    seen = NOTHING
+    for _ in range(3):
+        try:
+            seen |= (await gamble.step(x, Value("", seen))).seen
+        except Planned as error:
+            seen |= lineage(error)
+            await draw.step(Value("", seen))
+    return await draw.step(Value("", seen), clock(1))
+
+
+@workflow(name=_NAME + "heavy")
+async def heavy(x: int) -> Any:
+    """Values that travel as Objects and are kept as blobs."""
+    first = await large.step(x)
+    spread = large.map([first, first.step])
+    second = large(first)
+    both = await quiet.step(second, spread)
+    return large(draw(Value("", both.seen)), second)
+
+
+@workflow(name=_NAME + "ruined")
+def ruined(x: int) -> Any:
+    """Fails because of a Step while another one runs."""
+    return draw(long(x), draw(broken(quiet(x))))
+
+
+FUNCTIONS: tuple[Function[..., Any], ...] = (
+    draw, quiet, fixed, shown, strict, large, stumbles, stumbles_seen, gamble, broken, breaks_at, sleepy, long,
+    diamond, chain, branching, by_control, mapping, failing_map, long_map, long_map_watched, parent, nested, tail,
+    watching_parent, retrying, catching, heavy, ruined,
+)  # fmt: skip
+"""Everything above, as Sandboxes know it."""

@@ -1,0 +1,74 @@
+"""Makes the golden Journal of the current format: `python -m tests.journal.make_golden > tests/journal/golden/N.sql`.
+
+It is made once for each format, when the format is released, and kept for ever: what somebody's engine wrote then
+must be read by every later one. The dump holds one of each record, so it also pins how each is encoded.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import apsw
+
+from weftrun.adapters.sqlite.journal import SqliteJournal
+from weftrun.adapters.system.clock import pause
+from weftrun.model.ids import RunId
+from weftrun.model.records import Row
+from weftrun.ports.journal import Message
+from weftrun.testing.contracts.samples import ONE_OF_EACH, end, more, start, uid
+
+
+class FixedEntropy:
+    """Gives the golden Journal the same hash seed every time."""
+
+    def uid(self) -> str:
+        return "0badcafe" * 4
+
+    def jitter(self, name: str) -> float:
+        return 0.0
+
+
+ROWS: dict[int, list[Row]] = {
+    1: [start(1), *(more(1, seq, [record]) for seq, record in enumerate(ONE_OF_EACH, 2)), end(1, 9)],
+    2: [start(2), more(2, 2, ONE_OF_EACH), end(2, 3, "failed")],
+    3: [start(3), end(3, 2)],
+    4: [start(4), more(4, 2), more(4, 3, epoch=2)],
+}
+"""Run 1 has a row for each record, 2 failed, 3 was deleted, 4 is open, was taken over and is asked to be cancelled."""
+
+
+def write(path: Path) -> None:
+    """Write the golden Journal."""
+    journal = SqliteJournal(path, FixedEntropy(), pause, allow_tmpfs=True)
+    for number, rows in ROWS.items():
+        for row in rows:
+            if (number, row.seq) == (4, 3):
+                journal.claim(uid(4))
+            journal.append([row])
+    journal.delete(RunId("run-3"), forget=False)
+    journal.post(Message("message-2", uid(4), "cancel"))
+    journal.close()
+
+
+def dump(path: Path) -> str:
+    """Return the SQL that makes a file again, header included."""
+    connection = apsw.Connection(str(path))
+    lines = [f"PRAGMA {name} = {connection.pragma(name)};" for name in ("application_id", "user_version")]
+    for name, sql in connection.execute(
+        "SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid"
+    ).fetchall():
+        lines.append(f"{sql};")
+        if str(sql).startswith("CREATE TABLE"):
+            columns = [str(column[1]) for column in connection.execute(f"PRAGMA table_info({name})")]
+            values = " || ', ' || ".join(f"quote({column})" for column in columns)
+            for (row,) in connection.execute(f"SELECT {values} FROM {name}"):
+                lines.append(f"INSERT INTO {name} VALUES ({row});")
+    connection.close()
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as folder:
+        write(Path(folder) / "app.db")
+        print(dump(Path(folder) / "app.db"), end="")

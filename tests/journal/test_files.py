@@ -1,0 +1,243 @@
+"""What stands beside the Journal: the lock of an engine, blobs on a failing disk, a trace that stays small."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import signal
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+
+from weftrun.adapters.files.blobs import FileBlobs
+from weftrun.adapters.files.lock import EngineLock, holder
+from weftrun.adapters.sqlite.trace import SqliteTrace
+from weftrun.model.errors import JournalBusy, JournalError, JournalFull
+from weftrun.model.values import Blob
+from weftrun.testing.contracts.blobs import a_file_with, named, read_all
+from weftrun.testing.contracts.samples import uid
+from weftrun.testing.contracts.trace import entry
+
+# ---------------------------------------------------------------------- the lock
+
+HOLD = """
+import sys
+from pathlib import Path
+from weftrun.adapters.files.lock import EngineLock
+lock = EngineLock(Path(sys.argv[1]), Path(sys.argv[2]))
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_second_engine_is_refused_at_once_and_a_dead_one_holds_nothing(tmp_path: Path) -> None:
+    folder, path = tmp_path / "app.db.d", tmp_path / "app.db"
+    other = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(folder), str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert other.stdout is not None
+    assert other.stdin is not None
+    assert other.stdout.readline() == b"held\n"
+    found = holder(folder)
+    assert found is not None
+    assert found.pid == other.pid
+    with pytest.raises(JournalBusy, match=rf"app\.db is open in an engine of process {other.pid}\."):
+        EngineLock(folder, path)
+    other.send_signal(signal.SIGKILL)
+    other.wait()
+    other.stdout.close()
+    other.stdin.close()
+    assert holder(folder) is None
+    EngineLock(folder, path).close()
+
+
+def test_two_engines_of_one_process(tmp_path: Path) -> None:
+    lock = EngineLock(tmp_path, tmp_path / "app.db")
+    with pytest.raises(JournalBusy, match=f"process {os.getpid()}"):
+        EngineLock(tmp_path, tmp_path / "app.db")
+    lock.close()
+    lock.close()
+    assert holder(tmp_path) is None
+    EngineLock(tmp_path, tmp_path / "app.db").close()
+
+
+def test_a_fork_neither_frees_nor_keeps_the_lock(tmp_path: Path) -> None:
+    lock = EngineLock(tmp_path, tmp_path / "app.db")
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(write)
+        lock.close()
+        os.read(read, 1)
+        os._exit(0)
+    os.close(read)
+    try:
+        with pytest.raises(JournalBusy):
+            EngineLock(tmp_path, tmp_path / "app.db")
+        assert holder(tmp_path) is not None
+        lock.close()
+        EngineLock(tmp_path, tmp_path / "app.db").close()
+    finally:
+        os.close(write)
+        os.waitpid(child, 0)
+
+
+def test_a_lock_that_can_not_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(JournalError, match="can't be made"):
+        EngineLock(tmp_path / "file" / "app.db.d", tmp_path / "app.db")
+    assert holder(tmp_path / "nowhere") is None
+
+
+# ---------------------------------------------------------------------- blobs
+
+
+def test_a_full_disk_leaves_no_half_blob(tmp_path: Path) -> None:
+    """A real one: the kernel refuses to let the file grow."""
+    blobs = FileBlobs(tmp_path)
+    content = bytes(200_000)
+    with a_file_with(content) as descriptor:
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+        try:
+            with pytest.raises(JournalFull, match=f"No room is left for 200000 bytes in {tmp_path}"):
+                blobs.put(descriptor, len(content))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert list(tmp_path.iterdir()) == []
+        assert blobs.put(descriptor, len(content)) == named(content)
+
+
+@pytest.mark.parametrize("call", ["fsync", "write", "preadv"])
+@pytest.mark.parametrize(("number", "error"), [(errno.EIO, JournalError), (errno.ENOSPC, JournalFull)])
+def test_a_failing_call_leaves_no_blob(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int, error: type[JournalError]
+) -> None:
+    blobs = FileBlobs(tmp_path)
+
+    def fail(*args: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    with a_file_with(b"abc") as descriptor:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, call, fail)
+            with pytest.raises(error, match=str(tmp_path)):
+                blobs.put(descriptor, 3)
+        assert list(tmp_path.iterdir()) == []
+        assert blobs.put(descriptor, 3) == named(b"abc")
+
+
+def test_an_object_shorter_than_it_says(tmp_path: Path) -> None:
+    with a_file_with(b"abc") as descriptor, pytest.raises(JournalError, match="ends after 3 of 4 bytes"):
+        FileBlobs(tmp_path).put(descriptor, 4)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_storing_again_heals_a_damaged_blob(tmp_path: Path) -> None:
+    blobs = FileBlobs(tmp_path)
+    with a_file_with(b"abc") as descriptor:
+        blob = blobs.put(descriptor, 3)
+        (tmp_path / blob.sha256).write_bytes(b"abX")
+        assert not blobs.verify(blob)
+        blobs.put(descriptor, 3)
+    assert blobs.verify(blob)
+
+
+def test_what_a_dead_engine_left_half_written_goes_with_the_next_one(tmp_path: Path) -> None:
+    left = tmp_path / ".partial-1-0"
+    left.write_bytes(b"half")
+    (tmp_path / "note.txt").write_text("somebody else's")
+    FileBlobs(tmp_path, writable=False)
+    assert left.exists()
+    assert list(FileBlobs(tmp_path).names()) == []
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["note.txt"]
+
+
+def test_a_blob_from_a_memfd(tmp_path: Path) -> None:
+    descriptor = os.memfd_create("content")
+    os.write(descriptor, b"abc" * 1000)
+    blobs = FileBlobs(tmp_path)
+    blob = blobs.put(descriptor, 3000)
+    os.close(descriptor)
+    assert read_all(blobs, blob) == b"abc" * 1000
+
+
+def test_an_unreadable_blob(tmp_path: Path) -> None:
+    (tmp_path / ("a" * 64)).symlink_to("a" * 64)
+    with pytest.raises(JournalError, match="can't be read"):
+        FileBlobs(tmp_path).open(Blob("a" * 64, 3))
+
+
+# ---------------------------------------------------------------------- the trace
+
+
+def test_the_oldest_rows_make_room(tmp_path: Path) -> None:
+    path = tmp_path / "trace.db"
+    trace = SqliteTrace(path, file_bytes_max=1_000_000)
+    for number in range(100):
+        trace.write([entry(1, number, "x" * 30_000)])
+    kept = [row.at for row in trace.read(uid(1))]
+    newest = [entry(1, number).at for number in range(100)]
+    assert 5 < len(kept) < 34
+    assert kept == newest[-len(kept) :]
+    trace.close()
+    assert path.stat().st_size <= 1_000_000
+
+
+def test_a_damaged_trace_is_made_anew(tmp_path: Path) -> None:
+    path = tmp_path / "trace.db"
+    path.write_bytes(b"no database" * 1000)
+    reader = SqliteTrace(path, writable=False)
+    with pytest.warns(UserWarning, match="can't be kept or read: file is not a database"):
+        assert reader.read(uid(1)) == []
+    assert path.read_bytes()[:11] == b"no database"
+    trace = SqliteTrace(path)
+    trace.write([entry(1, 1)])
+    assert trace.read(uid(1)) == [entry(1, 1)]
+    trace.close()
+
+
+def test_a_trace_that_can_not_be_kept_warns_once(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match=r"The trace .*trace\.db can't be kept") as caught:
+        trace = SqliteTrace(tmp_path / "nowhere" / "trace.db")
+        trace.write([entry(1, 1)])
+        trace.delete(uid(1))
+    assert len(caught) == 1
+    assert trace.read(uid(1)) == []
+
+
+def test_faults_while_writing_and_reading_warn_once(tmp_path: Path) -> None:
+    path = tmp_path / "trace.db"
+    trace = SqliteTrace(path)
+    trace.write([entry(1, 1)])
+    other = SqliteTrace(path)
+    assert other._connection is not None
+    other._connection.execute("DROP TABLE trace")
+    with pytest.warns(UserWarning, match="no such table") as caught:
+        trace.write([entry(1, 2)])
+        assert trace.read(uid(1)) == []
+        trace.delete(uid(1))
+    assert len(caught) == 1
+    trace.close()
+    other.close()
+
+
+def test_a_reader_of_the_trace_makes_nothing(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert SqliteTrace(tmp_path / "trace.db", writable=False).read(uid(1)) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_trace_is_read_beside_its_writer(tmp_path: Path) -> None:
+    trace = SqliteTrace(tmp_path / "trace.db")
+    trace.write([entry(1, 1)])
+    reader = SqliteTrace(tmp_path / "trace.db", writable=False)
+    assert reader.read(uid(1)) == [entry(1, 1)]
+    trace.close()
+    assert reader.read(uid(1)) == [entry(1, 1)]
+    reader.close()

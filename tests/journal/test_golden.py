@@ -1,0 +1,56 @@
+"""Journals of every released format are read for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import apsw
+import pytest
+from tests.journal import make_golden
+
+from weftrun.adapters.sqlite.journal import SqliteJournal
+from weftrun.adapters.sqlite.reading import SqliteReader
+from weftrun.adapters.sqlite.statements import SCHEMA
+from weftrun.model.ids import RunId
+from weftrun.ports.journal import Message
+from weftrun.testing.contracts.samples import BLOB, end, uid
+
+OpenJournal = Callable[..., SqliteJournal]
+GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.sql"))
+
+
+def test_there_is_one_of_every_format() -> None:
+    assert [file.stem for file in GOLDEN] == [f"{number:04}" for number in range(1, len(SCHEMA) + 1)]
+
+
+@pytest.mark.parametrize("golden", GOLDEN, ids=lambda file: file.stem)
+def test_it_is_read_and_written_on(opened: OpenJournal, path: Path, golden: Path) -> None:
+    connection = apsw.Connection(str(path))
+    connection.execute(golden.read_text())
+    connection.close()
+    journal = opened()
+    for number in (1, 2, 4):
+        assert journal.load(uid(number)) == make_golden.ROWS[number]
+    assert journal.load(uid(3)) == []
+    assert journal.meta().hash_seed == 0x0BADCAFE + 1
+    assert [(info.id, info.status) for info in journal.runs()] == [
+        ("run-4", "running"),
+        ("run-2", "failed"),
+        ("run-1", "succeeded"),
+    ]
+    (open_run,) = journal.open_runs()
+    assert (open_run.id, open_run.epoch, open_run.takeovers) == ("run-4", 2, 0)
+    tombstone = journal.find(RunId("run-3"))
+    assert tombstone is not None
+    assert tombstone.deleted
+    assert journal.inbox() == [Message("message-2", uid(4), "cancel")]
+    assert journal.blobs_named() == {BLOB.sha256}
+    journal.append([end(4, 4, epoch=2)])
+    assert SqliteReader(path).load(uid(4))[-1] == end(4, 4, epoch=2)
+
+
+def test_the_newest_is_what_is_written_today(tmp_path: Path) -> None:
+    """A changed encoding needs a new format: this goes red before somebody's Journal does."""
+    make_golden.write(tmp_path / "app.db")
+    assert make_golden.dump(tmp_path / "app.db") == GOLDEN[-1].read_text()
