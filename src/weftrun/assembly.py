@@ -35,6 +35,7 @@ from weftrun.sdk.handles import Engine
 from weftrun.views.steps import StepView, steps
 from weftrun.views.trace import TextView, texts
 
+_pause = time.sleep  # noqa: TID251  # handed to the Journal, which waits in the writer's thread only
 _DEFAULT_URL = "sqlite:///.weftrun/journal.db"
 _RECOVER_S = 60.0
 
@@ -52,7 +53,8 @@ def journal_path(url: str | None) -> Path:
     prefix = "sqlite:///"
     if not given.startswith(prefix) or len(given) == len(prefix) or "\0" in given:
         raise UsageError(
-            f"{given!r} is not the URL of a Journal: write sqlite:///path/to/file.db (four slashes before an absolute path)."
+            f"{given!r} is not the URL of a Journal: write sqlite:///path/to/file.db "
+            "(four slashes before an absolute path)."
         )
     return Path(given[len(prefix) :]).absolute()
 
@@ -87,7 +89,7 @@ class _EmbeddedCore:
         self._lock = EngineLock(folder, path)
         try:
             self._entropy = SystemEntropy()
-            self._journal = SqliteJournal(path, self._entropy, time.sleep)
+            self._journal = SqliteJournal(path, self._entropy, _pause)
         except BaseException:
             self._lock.close()
             raise
@@ -153,7 +155,10 @@ class _EmbeddedCore:
             if not future.done():
                 future.set_result(None)
 
-        self._engine.when_ended(ticket, lambda: loop.call_soon_threadsafe(arrive))
+        def ended() -> None:
+            loop.call_soon_threadsafe(arrive)
+
+        self._engine.when_ended(ticket, ended)
         return future
 
     def status(self, ticket: Ticket) -> tuple[Status, str | None]:
@@ -270,7 +275,7 @@ class Reader:
         if info is None:
             raise UsageError(f"No Run has the id {id!r}.")
         entropy = SystemEntropy()
-        journal = SqliteJournal(self._path, entropy, time.sleep, create=False)
+        journal = SqliteJournal(self._path, entropy, _pause, create=False)
         try:
             journal.post(Message(entropy.uid(), info.uid, "cancel"))
         finally:
@@ -278,7 +283,7 @@ class Reader:
 
     def delete(self, id: str, *, forget: bool) -> RunInfo | None:
         """Delete an ended Run's records and the blobs that nobody else names (G1)."""
-        journal = SqliteJournal(self._path, SystemEntropy(), time.sleep, create=False)
+        journal = SqliteJournal(self._path, SystemEntropy(), _pause, create=False)
         try:
             info = journal.delete(RunId(id), forget=forget)
             if info is not None:
@@ -312,4 +317,3 @@ class Reader:
 def open_reader(url: str | None = None) -> Reader:
     """Open a Journal read-only. See `Reader`."""
     return Reader(journal_path(url))
-

@@ -24,10 +24,10 @@ from weftrun.guest.sandbox import Inherited, become_sandbox
 from weftrun.guest.strays import kill_strays, namespace_of
 from weftrun.model.ids import StepId
 from weftrun.model.limits import DEFAULT_LIMITS
-from weftrun.model.messages import Exited, Fork, Forked, Load, Loaded, ToZygote
+from weftrun.model.messages import Exited, Fork, Forked, Load, Loaded, ToSandbox, ToZygote
 from weftrun.model.policy import Bundle
 from weftrun.sdk.failure import failure_of
-from weftrun.wire.channel import Channel
+from weftrun.wire.channel import Channel, decoder_of
 from weftrun.wire.program import guest_command
 
 
@@ -126,6 +126,7 @@ class Zygote:
             )
         self._threads = tuple(t.name for t in threading.enumerate() if t is not threading.main_thread())
         self._watch_children()
+        decoder_of(ToSandbox)
         gc.collect()
         gc.freeze()
         self._channel.send(Loaded(failure, self._threads))

@@ -1,26 +1,26 @@
 """The errors of weftrun, sorted by what the caller must do.
 
-    WeftrunError
-    ├── UsageError                  mend the program or the call
-    │   ├── RefUsedAsValue          (also a TypeError) a Ref stood where a value is needed
-    │   ├── NotSerializable         (also a TypeError) a value that can't be pickled, with its path
-    │   ├── PolicyError             (also a ValueError) a policy refused at decoration
-    │   └── LimitExceeded           something is larger than the table of limits allows
-    ├── RunError                    a Run did not give its value
-    │   ├── StepFailed              it failed, and the author's error can't be rebuilt
-    │   ├── RunCancelled            it was cancelled
-    │   └── ReplayDiverged          changed code made other calls than the recorded ones
-    ├── RunNotFound                 (also a LookupError) no Run has this id
-    ├── RunConflict                 the id is taken by a Run with other arguments, or was deleted
-    ├── JournalError                the Journal can't be used as it is
-    │   ├── JournalBusy             another engine has it open
-    │   ├── JournalNewer            written by a newer weftrun
-    │   ├── JournalCorrupt          its content is damaged
-    │   ├── JournalFull             transient: no room on the disk; tried again
-    │   └── CommitUnknown           it is not known whether a commit happened; reopen and look
-    ├── EngineClosed                the engine was closed, or belongs to another process
-    ├── Unsupported                 this host can't do it
-    └── InternalError               a bug in weftrun: please report it with its story
+WeftrunError
+├── UsageError                  mend the program or the call
+│   ├── RefUsedAsValue          (also a TypeError) a Ref stood where a value is needed
+│   ├── NotSerializable         (also a TypeError) a value that can't be pickled, with its path
+│   ├── PolicyError             (also a ValueError) a policy refused at decoration
+│   └── LimitExceeded           something is larger than the table of limits allows
+├── RunError                    a Run did not give its value
+│   ├── StepFailed              it failed, and the author's error can't be rebuilt
+│   ├── RunCancelled            it was cancelled
+│   └── ReplayDiverged          changed code made other calls than the recorded ones
+├── RunNotFound                 (also a LookupError) no Run has this id
+├── RunConflict                 the id is taken by a Run with other arguments, or was deleted
+├── JournalError                the Journal can't be used as it is
+│   ├── JournalBusy             another engine has it open
+│   ├── JournalNewer            written by a newer weftrun
+│   ├── JournalCorrupt          its content is damaged
+│   ├── JournalFull             transient: no room on the disk; tried again
+│   └── CommitUnknown           it is not known whether a commit happened; reopen and look
+├── EngineClosed                the engine was closed, or belongs to another process
+├── Unsupported                 this host can't do it
+└── InternalError               a bug in weftrun: please report it with its story
 """
 
 from __future__ import annotations

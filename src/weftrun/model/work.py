@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from weftrun.model.events import AttemptsEnded, BodyLost, BodyMade, BodyReturned, ItemsEnded
 from weftrun.model.ids import SandboxId, StepId
-from weftrun.model.messages import BodyDeliver, BodyDrop, BodyStart, Batch, ItemBatch
+from weftrun.model.messages import Batch, BodyDeliver, BodyDrop, BodyStart, ItemBatch
 
 BodyMessage = BodyStart | BodyDeliver | BodyDrop
 

@@ -8,9 +8,9 @@ from weftrun.machines.worker import WorkerMachine
 from weftrun.model.commands import Append, End, Hurry, Release, RunCommand, WakeAt
 from weftrun.model.errors import RunConflict
 from weftrun.model.events import Committed, RunEvent, TimeCame
-from weftrun.model.ids import SandboxId
+from weftrun.model.ids import RunUid, SandboxId, StepId
 from weftrun.model.limits import Limits
-from weftrun.model.messages import FromSandbox
+from weftrun.model.messages import Batch, FromSandbox, ItemBatch
 from weftrun.model.records import Row
 from weftrun.model.work import KillSandbox, Said, Send, StartSandbox, Tell, TickAt, WorkerCommand
 from weftrun.ports.loop import Handle, Loop
@@ -22,6 +22,8 @@ from weftrun.runtime.durable import with_objects
 from weftrun.runtime.runs import OpenRun, Profiles, objects_of_event
 from weftrun.runtime.tickets import Latch
 
+_BATCHES_NOTED_MAX = 2_000
+"""Batches of one Run that the trace tells of."""
 _TRACE_S = 0.2
 """Trace rows are written this often."""
 
@@ -49,9 +51,11 @@ class Dispatch:
         self._worker = WorkerMachine(limits, sandboxes_max)
         self._profiles = Profiles()
         self._runs: dict[int, OpenRun] = {}
+        self._by_uid: dict[RunUid, OpenRun] = {}
         self._place_asked = False
         self._timer: Handle | None = None
         self._trace_rows: list[TraceRow] = []
+        self._fresh: dict[SandboxId, tuple[float, str]] = {}
         self._printed: dict[SandboxId, list[str]] = {}
         self._drained: Latch | None = None
         self._stopped = False
@@ -67,6 +71,7 @@ class Dispatch:
     def opened(self, run: OpenRun) -> None:
         """A Run may be told events from now on."""
         self._runs[run.number] = run
+        self._by_uid[run.uid] = run
         self._worker.run_opened(run.number, (run.id, run.uid))
 
     def tell(self, run: OpenRun, event: RunEvent) -> None:
@@ -100,9 +105,7 @@ class Dispatch:
                     run.timer.cancel()
                 run.timer = self._loop.call_at(command.at, lambda: self._time_came(run))
             case _:
-                self._worker.work(
-                    self._loop.now(), run.number, command, lambda f: self._profiles.number(run.bundle, f)
-                )
+                self._worker.work(self._loop.now(), run.number, command, lambda f: self._profiles.number(run.bundle, f))
 
     def _time_came(self, run: OpenRun) -> None:
         run.timer = None
@@ -129,6 +132,7 @@ class Dispatch:
 
     def _close(self, run: OpenRun) -> None:
         del self._runs[run.number]
+        del self._by_uid[run.uid]
         self._worker.run_closed(run.number)
         if run.timer is not None:
             run.timer.cancel()
@@ -166,6 +170,8 @@ class Dispatch:
                     self._release_orphans(command.event)
             case Send():
                 self._sandboxes.send(command.sandbox, with_objects(command.message))
+                if isinstance(command.message, Batch | ItemBatch):
+                    self._note_batch(command.sandbox, command.message)
             case StartSandbox():
                 self._sandboxes.create(command.sandbox, self._profiles.profile(command.profile))
             case KillSandbox():
@@ -193,6 +199,7 @@ class Dispatch:
 
     def sandbox_ready(self, sandbox: SandboxId, start_s: float, isolation: tuple[str, ...]) -> None:
         """The Sandbox takes work."""
+        self._fresh[sandbox] = (start_s, " ".join(isolation))
         self._worker.ready(self._loop.now(), sandbox)
         self._place()
 
@@ -209,17 +216,40 @@ class Dispatch:
     def sandbox_gone(self, sandbox: SandboxId, why: str, progress: Progress) -> None:
         """The Sandbox ended."""
         self._printed.pop(sandbox, None)
+        self._fresh.pop(sandbox, None)
         self._worker.gone(self._loop.now(), sandbox, why, _running(progress), progress.text)
         self._place()
 
     # ------------------------------------------------------------------ the trace
 
     def _note(self, said: Said) -> None:
+        """Keep what an Attempt printed."""
         run = self._runs.get(said.run)
-        if run is None:
+        if run is not None:
+            text = said.text + "".join(self._printed.pop(said.sandbox, ()))
+            self._keep(TraceRow(run.uid, "text", self._loop.now(), said.step, said.attempt, text))
+
+    def _note_batch(self, sandbox: SandboxId, message: Batch | ItemBatch) -> None:
+        """Keep that a Batch went, for the first thousands of each Run."""
+        if isinstance(message, ItemBatch):
+            uid, size, step, attempt = message.run[1], sum(hi - lo for lo, hi in message.ranges), message.id, 0
+        else:
+            first = message.items[0]
+            uid, size, step, attempt = message.runs[0][1], len(message.items), first.id, first.attempt
+        run = self._by_uid.get(uid)
+        if run is None or run.noted >= _BATCHES_NOTED_MAX:
             return
-        text = said.text + "".join(self._printed.pop(said.sandbox, ()))
-        self._trace_rows.append(TraceRow(run.uid, "text", self._loop.now(), said.step, said.attempt, text))
+        run.noted += 1
+        now = self._loop.now()
+        fresh = self._fresh.pop(sandbox, None)
+        if fresh is not None:
+            facts: dict[str, str | int | float] = {"sandbox": sandbox, "start_s": fresh[0], "isolation": fresh[1]}
+            self._keep(TraceRow(uid, "sandbox", now, StepId(""), 0, "it began", facts))
+        facts = {"sandbox": sandbox, "function": message.function.label, "size": size, "gated": run.new_waits()}
+        self._keep(TraceRow(uid, "batch", now, step, attempt, "a Sandbox could take it", facts))
+
+    def _keep(self, row: TraceRow) -> None:
+        self._trace_rows.append(row)
         if len(self._trace_rows) == 1:
             self._loop.call_at(self._loop.now() + _TRACE_S, self.write_trace)
 
@@ -243,4 +273,3 @@ class Dispatch:
 
 def _running(progress: Progress) -> tuple[int, int, bool, float]:
     return (progress.batch, progress.index, progress.entered, progress.entered_at)
-

@@ -9,16 +9,14 @@ import os
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from weftrun.machines.run import RunMachine
 from weftrun.model.commands import End
-from weftrun.model.errors import EngineClosed, RunConflict, RunNotFound, WeftrunError
-from weftrun.model.events import CancelCame, Parked, Resumed
+from weftrun.model.errors import EngineClosed, WeftrunError
+from weftrun.model.events import CancelCame
 from weftrun.model.ids import RunId, RunUid
 from weftrun.model.limits import DEFAULT_LIMITS, Limits
-from weftrun.model.outcomes import Failure, Reason
 from weftrun.model.policy import Bundle, FunctionSpec
-from weftrun.model.records import Row, Started
-from weftrun.model.values import Blob, Data, Inline, Object, Payload
+from weftrun.model.records import Row
+from weftrun.model.values import Data, Inline, Object, Payload
 from weftrun.ports.blobs import Blobs
 from weftrun.ports.entropy import Entropy
 from weftrun.ports.journal import Journal, Message, RunInfo
@@ -28,8 +26,8 @@ from weftrun.ports.sandboxes import Sandboxes
 from weftrun.ports.trace import Trace
 from weftrun.runtime.committer import Committer
 from weftrun.runtime.dispatch import Dispatch
-from weftrun.runtime.durable import change_record
-from weftrun.runtime.runs import OpenRun, answer_objects, hold_answer, joins
+from weftrun.runtime.opening import Opening
+from weftrun.runtime.runs import OpenRun
 from weftrun.runtime.tickets import Latch, Ticket
 
 T = TypeVar("T")
@@ -63,15 +61,22 @@ class Engine:
         self._journal = journal
         self._objects = objects
         self._entropy = entropy
-        self._hash_seed = journal.meta().hash_seed
         self._pid = os.getpid()
         self._committer = Committer(
             loop, journal, blobs, objects, quiet=lambda: self._dispatch.quiet, broken=self._broke
         )
         self._dispatch = Dispatch(loop, trace, objects, sandboxes, self._committer, limits, sandboxes_max, self._ended)
-        self._by_id: dict[RunId, OpenRun] = {}
-        self._starting: dict[RunId, list[Callable[[], None]]] = {}
-        self._numbers = 0
+        self._opening = Opening(
+            loop,
+            journal,
+            objects,
+            self._committer,
+            self._dispatch,
+            limits,
+            refusal=self._refusal,
+            broke=self._broke,
+            watch=self._watch_inbox,
+        )
         self._inbox_asked = False
         self._closed = False
         self._broken: WeftrunError | None = None
@@ -101,7 +106,7 @@ class Engine:
         self._check()
         uid = RunUid(self._entropy.uid())
         ticket = Ticket(id if id is not None else RunId(f"{function.label}-{uid[:12]}"), uid)
-        self._loop.call_from_thread(lambda: self._start(ticket, id is not None, function, bundle, args, digest))
+        self._loop.call_from_thread(lambda: self._opening.start(ticket, id is not None, function, bundle, args, digest))
         if wait_start:
             ticket.started.wait(None)
             if ticket.error is not None:
@@ -112,7 +117,7 @@ class Engine:
         """Return a ticket of a Run that exists; `RunNotFound` where there is none."""
         self._check()
         ticket = Ticket(id, RunUid(""))
-        self._loop.call_from_thread(lambda: self._find(ticket))
+        self._loop.call_from_thread(lambda: self._opening.find(ticket))
         ticket.started.wait(None)
         if ticket.error is not None:
             raise ticket.error
@@ -178,7 +183,7 @@ class Engine:
 
     def open(self, recover: str, ready: Latch) -> None:
         """Begin: take over what a dead engine left (`all`, `none`, or the id of one Run); opens `ready` when done."""
-        self._loop.call_from_thread(lambda: self._recover(recover, ready))
+        self._loop.call_from_thread(lambda: self._opening.recover(recover, ready))
 
     def drain(self, done: Latch) -> None:
         """Start nothing more; opens `done` when what runs has ended and everything known is durable."""
@@ -196,7 +201,11 @@ class Engine:
         if self._broken is not None:
             raise self._broken
         if self._closed:
-            raise EngineClosed("The engine was closed. Open another one on the same Journal.")
+            raise _closed()
+
+    def _refusal(self) -> WeftrunError | None:
+        """Return why no Run can be opened now."""
+        return self._broken or (_closed() if self._closed else None)
 
     def _read(self, work: Callable[[], T]) -> T:
         self._check()
@@ -218,187 +227,10 @@ class Engine:
             raise errors[0]
         return results[0]
 
-    # ------------------------------------------------------------------ starting
-
-    def _start(
-        self, ticket: Ticket, named: bool, function: FunctionSpec, bundle: Bundle, args: Payload, digest: str
-    ) -> None:
-        if self._refused(ticket):
-            return
-        if not named:
-            self._create(ticket, function, bundle, args, digest)
-            return
-        run = self._by_id.get(ticket.id)
-        if run is not None:
-            self._join(ticket, self._info_of(run), function.name, digest)
-            return
-        waiting = self._starting.get(ticket.id)
-        if waiting is not None:
-            waiting.append(lambda: self._start(ticket, named, function, bundle, args, digest))
-            return
-        self._starting[ticket.id] = []
-
-        def found(info: RunInfo | None) -> None:
-            if info is None:
-                self._create(ticket, function, bundle, args, digest)
-            else:
-                self._join(ticket, info, function.name, digest)
-            for again in self._starting.pop(ticket.id):
-                again()
-
-        self._committer.ask(lambda: self._journal.find(ticket.id), found, ticket.fail)
-
-    def _refused(self, ticket: Ticket) -> bool:
-        if self._closed or self._broken is not None:
-            ticket.fail(self._broken or EngineClosed("The engine was closed while the Run was being started."))
-            return True
-        if len(self._by_id) >= self.limits.runs_open_max:
-            ticket.fail(RunConflict(f"This engine has {self.limits.runs_open_max:,} open Runs, its limit (runs_open_max)."))
-            return True
-        return False
-
-    def _create(
-        self, ticket: Ticket, function: FunctionSpec, bundle: Bundle, args: Payload, digest: str
-    ) -> None:
-        started = Started(ticket.id, function, bundle, args, digest, self._hash_seed)
-        self._numbers += 1
-        machine = RunMachine.new(self._numbers, ticket.uid, started, self.limits)
-        run = OpenRun(self._numbers, ticket.id, ticket.uid, machine, function.name, bundle, digest)
-        if isinstance(args.data, Object):
-            run.held.add(args.data.oid)
-        run.tickets.add(ticket)
-        run.first = ticket
-        self._open(run)
-        self._dispatch.tell(run, Resumed(self._loop.now()))
-
-    def _open(self, run: OpenRun) -> None:
-        self._by_id[run.id] = run
-        self._dispatch.opened(run)
-        self._watch_inbox()
-
-    def _info_of(self, run: OpenRun) -> RunInfo:
-        return RunInfo(run.id, run.uid, run.function, "running", 0.0, None, run.epoch, 0, run.digest, "", "")
-
-    def _join(self, ticket: Ticket, info: RunInfo, function: str, digest: str) -> None:
-        """Make a ticket one of the Run that has its id, if it fits."""
-        why = joins(info, function, digest) if function else ""
-        if why:
-            ticket.fail(RunConflict(why))
-            return
-        ticket.uid = info.uid
-        ticket.joined = True
-        run = self._by_id.get(ticket.id)
-        if run is not None:
-            run.tickets.add(ticket)
-            ticket.started.open()
-        elif info.ended_at is not None:
-            self._committer.ask(lambda: self._journal.load(info.uid), lambda rows: self._reopen(ticket, rows), ticket.fail)
-        else:
-            self._take_over(info, ticket)
-
-    def _find(self, ticket: Ticket) -> None:
-        if self._refused(ticket):
-            return
-        run = self._by_id.get(ticket.id)
-        if run is not None:
-            self._join(ticket, self._info_of(run), "", "")
-            return
-
-        def found(info: RunInfo | None) -> None:
-            if info is None or info.deleted:
-                ticket.fail(RunNotFound(f"No Run has the id {ticket.id!r}."))
-            else:
-                self._join(ticket, info, "", "")
-
-        self._committer.ask(lambda: self._journal.find(ticket.id), found, ticket.fail)
-
-    def _reopen(self, ticket: Ticket, rows: list[Row]) -> None:
-        """Give the answer of a Run that ended before, from its records alone."""
-        held: list[Object] = []
-        end = RunMachine.answer_of(ticket.uid, [self._attach(row, held) for row in rows], self.limits)
-        hold_answer(ticket, answer_objects(end.answer), self._objects)
-        for obj in held:
-            self._objects.release(obj.oid)
-        ticket.succeed(end)
-
-    def _attach(self, row: Row, held: list[Object]) -> Row:
-        """Return a row with Objects for blobs."""
-
-        def change(data: Data) -> Data:
-            if not isinstance(data, Blob):
-                return data
-            obj = self._objects.attach(data)
-            self._committer.known(obj.oid, data)
-            held.append(obj)
-            return obj
-
-        return Row(row.uid, row.seq, row.at, row.epoch, tuple(change_record(record, change) for record in row.records))
-
-    # ------------------------------------------------------------------ taking over
-
-    def _recover(self, recover: str, ready: Latch) -> None:
-        def found(infos: list[RunInfo]) -> None:
-            for info in infos:
-                if recover in ("all", info.id) and info.id not in self._by_id:
-                    self._take_over(info, None)
-            self._committer.ask(lambda: None, lambda _: ready.open(), lambda _: ready.open())
-
-        def failed(error: WeftrunError) -> None:
-            self._broke(error)
-            ready.open()
-
-        if recover == "none":
-            ready.open()
-        else:
-            self._committer.ask(self._journal.open_runs, found, failed)
-
-    def _take_over(self, info: RunInfo, ticket: Ticket | None) -> None:
-        """Go on with a Run that no engine owns."""
-
-        def work() -> tuple[RunInfo, list[Row]]:
-            return self._journal.claim(info.uid), self._journal.load(info.uid)
-
-        def done(result: tuple[RunInfo, list[Row]]) -> None:
-            claimed, rows = result
-            if claimed.id in self._by_id:
-                if ticket is not None:
-                    self._join(ticket, claimed, "", "")
-                return
-            self._resume(claimed, rows, ticket)
-
-        def failed(error: WeftrunError) -> None:
-            if ticket is not None:
-                ticket.fail(error)
-            else:
-                self._broke(error)
-
-        self._committer.ask(work, done, failed)
-
-    def _resume(self, info: RunInfo, rows: list[Row], ticket: Ticket | None) -> None:
-        held: list[Object] = []
-        rows = [self._attach(row, held) for row in rows]
-        started = rows[0].records[0]
-        assert isinstance(started, Started)
-        self._numbers += 1
-        machine = RunMachine.resume(self._numbers, info.uid, rows, self.limits)
-        run = OpenRun(self._numbers, info.id, info.uid, machine, info.function, started.bundle, info.digest)
-        run.epoch = info.epoch
-        run.held.update(obj.oid for obj in held)
-        if ticket is not None:
-            run.tickets.add(ticket)
-            ticket.started.open()
-        self._open(run)
-        now = self._loop.now()
-        if info.takeovers > self.limits.takeovers_max:
-            text = f"the Run was taken over {info.takeovers - 1} times without a new record; something in it ends its engine"
-            self._dispatch.tell(run, Parked(now, Failure(Reason.LOST, "RunParked", text)))
-        else:
-            self._dispatch.tell(run, Resumed(now))
-
     # ------------------------------------------------------------------ cancelling and ending
 
     def _cancel(self, id: RunId, message: str) -> None:
-        run = self._by_id.get(id)
+        run = self._opening.by_id.get(id)
         if run is not None:
             self._dispatch.tell(run, CancelCame(self._loop.now(), message))
 
@@ -409,14 +241,14 @@ class Engine:
 
     def _look_into_inbox(self) -> None:
         self._inbox_asked = False
-        if not self._by_id or self._closed or self._broken is not None:
+        if not self._opening.by_id or self._closed or self._broken is not None:
             return
-        by_uid = {run.uid: run for run in self._by_id.values()}
+        by_uid = {run.uid: run for run in self._opening.by_id.values()}
 
         def came(messages: list[Message]) -> None:
             for message in messages:
                 run = by_uid.get(message.run)
-                if run is not None and self._by_id.get(run.id) is run:
+                if run is not None and self._opening.by_id.get(run.id) is run:
                     self._dispatch.tell(run, CancelCame(self._loop.now(), message.id))
             self._watch_inbox()
 
@@ -424,8 +256,8 @@ class Engine:
 
     def _ended(self, run: OpenRun) -> None:
         """A Run is over: the dispatch has told its tickets."""
-        if self._by_id.get(run.id) is run:
-            del self._by_id[run.id]
+        if self._opening.by_id.get(run.id) is run:
+            del self._opening.by_id[run.id]
 
     def _drain(self, done: Latch) -> None:
         self._closed = True
@@ -444,6 +276,10 @@ class Engine:
         self._let_go(error)
 
     def _let_go(self, error: WeftrunError) -> None:
-        for run in list(self._by_id.values()):
+        for run in list(self._opening.by_id.values()):
             for ticket in list(run.tickets):
                 ticket.fail(error)
+
+
+def _closed() -> EngineClosed:
+    return EngineClosed("The engine was closed. Open another one on the same Journal.")

@@ -25,11 +25,27 @@ class OpenRun:
         number: how the machines and Invocations call it.
         epoch: under which its rows are appended.
         held: Objects that the Run holds: each one once.
+        noted: how many Batches of it the trace has.
         first: the ticket that waits for the start record.
         tickets: whom to tell of the end; held weakly, since a Run goes on when nobody waits.
     """
 
-    __slots__ = ("bundle", "digest", "epoch", "first", "function", "held", "id", "machine", "number", "tickets", "timer", "uid")
+    __slots__ = (
+        "_waits",
+        "bundle",
+        "digest",
+        "epoch",
+        "first",
+        "function",
+        "held",
+        "id",
+        "machine",
+        "noted",
+        "number",
+        "tickets",
+        "timer",
+        "uid",
+    )
 
     def __init__(
         self, number: int, id: RunId, uid: RunUid, machine: RunMachine, function: str, bundle: Bundle, digest: str
@@ -46,6 +62,14 @@ class OpenRun:
         self.tickets: weakref.WeakSet[Ticket] = weakref.WeakSet()
         self.timer: Handle | None = None
         self.first: Ticket | None = None
+        self.noted = 0
+        self._waits = 0
+
+    def new_waits(self) -> int:
+        """Return how many Attempts have begun to wait for the disk since the last call."""
+        waits = self.machine.state.waits
+        new, self._waits = waits - self._waits, waits
+        return new
 
     def take(self, event: RunEvent) -> None:
         """Hold the Objects that an event brings: the message that told of them had one holder for each."""

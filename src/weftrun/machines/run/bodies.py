@@ -165,9 +165,7 @@ def deliver(run: RunState, body: Body) -> None:
         body.handled.add(failure.origin)
     else:
         value = value_of(step)
-    run.commands.append(
-        Deliver(body.step.index, body.step.attempt, step.number, value, failure, step.at)
-    )
+    run.commands.append(Deliver(body.step.index, body.step.attempt, step.number, value, failure, step.at))
 
 
 def returned(run: RunState, event: BodyReturned) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from weftrun.machines.retry import attempts_allowed, retry_delay_s
 from weftrun.machines.run.settle import add_record, let_go_of_items, mark
 from weftrun.machines.run.state import OVER, Map, MapChunk, RunState, State, Step
@@ -13,8 +15,6 @@ from weftrun.model.ids import StepId, item_step
 from weftrun.model.outcomes import NOT_RUN, Failure, Ran
 from weftrun.model.records import AttemptFailed, Chunked, ItemFailure, ItemsSettled
 from weftrun.model.values import Part, Payload
-
-import msgspec
 
 
 def take_chunk(run: RunState, body: StepId, attempt: int, step: StepId, map: Map, chunk: Chunk) -> None:

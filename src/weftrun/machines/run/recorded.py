@@ -1,4 +1,4 @@
-"""What the Journal knows of a Run, by Step. Growth consults it, so that recovery walks the same road as the first time."""
+"""What the Journal knows of a Run, by Step. Growth consults it, so that recovery walks the same road again."""
 
 from __future__ import annotations
 

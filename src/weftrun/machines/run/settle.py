@@ -27,7 +27,10 @@ def settle(run: RunState, step: Step, outcome: Success | Failure, ran: Ran, caus
     run.ordinal += 1
     run.outcomes.append(StepOutcome(step.id, step.attempt, run.ordinal, outcome, ran, step.call, cause))
     fixed_by_inputs = (
-        step.function.deterministic and step.function.checkpoint == "auto" and type(outcome) is Success and step.body is None
+        step.function.deterministic
+        and step.function.checkpoint == "auto"
+        and type(outcome) is Success
+        and step.body is None
     )
     mark(run, step, outcome, ran, ordinal=run.ordinal, need=step.gate if fixed_by_inputs else run.row, at=run.now)
 
@@ -104,8 +107,7 @@ def _one_less(run: RunState, reader: Step, chunk: MapChunk | None, need: int) ->
             run.ready_chunks.append((reader, chunk))
         return
     reader.waiting -= 1
-    if need > reader.gate:
-        reader.gate = need
+    reader.gate = max(reader.gate, need)
     if reader.waiting == 0 and reader.state is State.WAITING:
         run.ready.append(reader)
 

@@ -28,9 +28,9 @@ def enter(state: WorkerState, run: int, profile: int, command: EnterBody, now: f
     state.by_step[run, command.step] = held
     boxes = [b for b in state.boxes.values() if b.for_bodies and b.profile == profile]
     box = min((b for b in boxes if b.state is BoxState.READY), key=_turns, default=None)
-    if box is None or (box.turns and len(boxes) < state.sandboxes_max):
-        if not any(b.state is BoxState.STARTING for b in boxes):
-            start_box(state, profile, now, for_bodies=True)
+    wanted = box is None or (box.turns > 0 and len(boxes) < state.sandboxes_max)
+    if wanted and not any(b.state is BoxState.STARTING for b in boxes):
+        start_box(state, profile, now, for_bodies=True)
     if box is None:
         state.parked.setdefault(profile, []).append(held)
     else:
@@ -89,9 +89,7 @@ def called(state: WorkerState, box: Box, message: BodyCalled, now: float) -> Non
         box.turns = max(0, box.turns - 1)
     held = state.bodies.get(message.body)
     if held is not None:
-        event = BodyMade(
-            now, held.step, held.attempt, message.functions, message.calls, message.chunks, message.awaits
-        )
+        event = BodyMade(now, held.step, held.attempt, message.functions, message.calls, message.chunks, message.awaits)
         state.commands.append(Tell(held.run, event))
 
 

@@ -38,7 +38,7 @@ def outcomes_came(state: WorkerState, box: Box, message: Outcomes, now: float) -
     _learn(given.lane, busy_s, len(message.outcomes))
     for run, ended_list in by_run.items():
         state.commands.append(Tell(run, AttemptsEnded(now, tuple(ended_list))))
-    _close(state, box, given, now)
+    _close(box, given, now)
 
 
 def item_outcomes_came(state: WorkerState, box: Box, message: ItemOutcomes, now: float) -> None:
@@ -56,7 +56,7 @@ def item_outcomes_came(state: WorkerState, box: Box, message: ItemOutcomes, now:
         state.commands.append(Said(work.run, work.id, work.attempt, box.id, message.text))
     event = ItemsEnded(now, work.step, work.attempt, message.values, message.failures, message.ran)
     state.commands.append(Tell(work.run, event))
-    _close(state, box, given, now)
+    _close(box, given, now)
 
 
 def _given(box: Box, no: int) -> Given | None:
@@ -66,7 +66,7 @@ def _given(box: Box, no: int) -> Given | None:
     return None
 
 
-def _close(state: WorkerState, box: Box, given: Given, now: float) -> None:
+def _close(box: Box, given: Given, now: float) -> None:
     if given.left == 0:
         box.given.remove(given)
         if not box.given:
@@ -84,18 +84,21 @@ def _without(ranges: list[tuple[int, int]], told: list[tuple[int, int]]) -> list
     """Return `ranges` less `told`; both are ascending and half-open."""
     left = []
     for lo, hi in ranges:
+        at = lo
         for cut_lo, cut_hi in sorted(told):
-            if cut_hi <= lo or cut_lo >= hi:
+            if cut_hi <= at or cut_lo >= hi:
                 continue
-            if cut_lo > lo:
-                left.append((lo, cut_lo))
-            lo = max(lo, cut_hi)
-        if lo < hi:
-            left.append((lo, hi))
+            if cut_lo > at:
+                left.append((at, cut_lo))
+            at = max(at, cut_hi)
+        if at < hi:
+            left.append((at, hi))
     return left
 
 
-def give_back(state: WorkerState, box: Box, why: str, batch: int, index: int, entered: bool, text: str, now: float) -> None:
+def give_back(
+    state: WorkerState, box: Box, why: str, batch: int, index: int, entered: bool, text: str, now: float
+) -> None:
     """Sort what a Sandbox had when it ended: the body it ran has failed, the others go back to the queue.
 
     Attributes of its page say how far it had got: `index` of Batch `batch` was entered last, and is running if

@@ -1,0 +1,255 @@
+"""How Runs come into an engine: started, joined by their id, found, or taken over from an engine that died."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from weftrun.machines.run import RunMachine
+from weftrun.model.errors import RunConflict, RunNotFound, WeftrunError
+from weftrun.model.events import Parked, Resumed
+from weftrun.model.ids import RunId
+from weftrun.model.limits import Limits
+from weftrun.model.outcomes import Failure, Reason
+from weftrun.model.policy import Bundle, FunctionSpec
+from weftrun.model.records import Row, Started
+from weftrun.model.values import Blob, Data, Object, Payload
+from weftrun.ports.journal import Journal, RunInfo
+from weftrun.ports.loop import Loop
+from weftrun.ports.objects import Objects
+from weftrun.runtime.committer import Committer
+from weftrun.runtime.dispatch import Dispatch
+from weftrun.runtime.durable import change_record
+from weftrun.runtime.runs import OpenRun, answer_objects, hold_answer, joins
+from weftrun.runtime.tickets import Latch, Ticket
+
+
+class Opening:
+    """Opens Runs. Everything here runs on the loop.
+
+    Args:
+        refusal: returns why no Run can be opened now, or None.
+        broke: called with an error after which the engine can't go on.
+        watch: called when a Run was opened.
+
+    Attributes:
+        by_id: the Runs that this engine owns.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        journal: Journal,
+        objects: Objects,
+        committer: Committer,
+        dispatch: Dispatch,
+        limits: Limits,
+        *,
+        refusal: Callable[[], WeftrunError | None],
+        broke: Callable[[WeftrunError], None],
+        watch: Callable[[], None],
+    ) -> None:
+        self.by_id: dict[RunId, OpenRun] = {}
+        self._loop = loop
+        self._journal = journal
+        self._objects = objects
+        self._committer = committer
+        self._dispatch = dispatch
+        self._limits = limits
+        self._refusal = refusal
+        self._broke = broke
+        self._watch = watch
+        self._hash_seed = journal.meta().hash_seed
+        self._starting: dict[RunId, list[Callable[[], None]]] = {}
+        self._numbers = 0
+
+    # ------------------------------------------------------------------ starting
+
+    def start(
+        self, ticket: Ticket, named: bool, function: FunctionSpec, bundle: Bundle, args: Payload, digest: str
+    ) -> None:
+        """Start a Run, or join the one that has its id; `named` says whether the author chose the id."""
+        if self._refused(ticket):
+            return
+        if not named:
+            self._create(ticket, function, bundle, args, digest)
+            return
+        run = self.by_id.get(ticket.id)
+        if run is not None:
+            self._join(ticket, self._info_of(run), function.name, digest)
+            return
+        waiting = self._starting.get(ticket.id)
+        if waiting is not None:
+            waiting.append(lambda: self.start(ticket, named, function, bundle, args, digest))
+            return
+        self._starting[ticket.id] = []
+
+        def found(info: RunInfo | None) -> None:
+            if info is None:
+                self._create(ticket, function, bundle, args, digest)
+            else:
+                self._join(ticket, info, function.name, digest)
+            go_on()
+
+        def failed(error: WeftrunError) -> None:
+            ticket.fail(error)
+            go_on()
+
+        def go_on() -> None:
+            for again in self._starting.pop(ticket.id):
+                again()
+
+        self._committer.ask(lambda: self._journal.find(ticket.id), found, failed)
+
+    def _refused(self, ticket: Ticket) -> bool:
+        refusal = self._refusal()
+        if refusal is not None:
+            ticket.fail(refusal)
+            return True
+        if len(self.by_id) >= self._limits.runs_open_max:
+            ticket.fail(
+                RunConflict(f"This engine has {self._limits.runs_open_max:,} open Runs, its limit (runs_open_max).")
+            )
+            return True
+        return False
+
+    def _create(self, ticket: Ticket, function: FunctionSpec, bundle: Bundle, args: Payload, digest: str) -> None:
+        started = Started(ticket.id, function, bundle, args, digest, self._hash_seed)
+        self._numbers += 1
+        machine = RunMachine.new(self._numbers, ticket.uid, started, self._limits)
+        run = OpenRun(self._numbers, ticket.id, ticket.uid, machine, function.name, bundle, digest)
+        if isinstance(args.data, Object):
+            run.held.add(args.data.oid)
+        run.tickets.add(ticket)
+        run.first = ticket
+        self._open(run)
+        self._dispatch.tell(run, Resumed(self._loop.now()))
+
+    def _open(self, run: OpenRun) -> None:
+        self.by_id[run.id] = run
+        self._dispatch.opened(run)
+        self._watch()
+
+    def _info_of(self, run: OpenRun) -> RunInfo:
+        return RunInfo(run.id, run.uid, run.function, "running", 0.0, None, run.epoch, 0, run.digest, "", "")
+
+    def _join(self, ticket: Ticket, info: RunInfo, function: str, digest: str) -> None:
+        """Make a ticket one of the Run that has its id, if it fits."""
+        why = joins(info, function, digest) if function else ""
+        if why:
+            ticket.fail(RunConflict(why))
+            return
+        ticket.uid = info.uid
+        ticket.joined = True
+        run = self.by_id.get(ticket.id)
+        if run is not None:
+            run.tickets.add(ticket)
+            ticket.started.open()
+        elif info.ended_at is not None:
+            self._committer.ask(
+                lambda: self._journal.load(info.uid), lambda rows: self._reopen(ticket, rows), ticket.fail
+            )
+        else:
+            self._take_over(info, ticket)
+
+    def find(self, ticket: Ticket) -> None:
+        """Make a ticket one of the Run that has its id, if there is one."""
+        if self._refused(ticket):
+            return
+        run = self.by_id.get(ticket.id)
+        if run is not None:
+            self._join(ticket, self._info_of(run), "", "")
+            return
+
+        def found(info: RunInfo | None) -> None:
+            if info is None or info.deleted:
+                ticket.fail(RunNotFound(f"No Run has the id {ticket.id!r}."))
+            else:
+                self._join(ticket, info, "", "")
+
+        self._committer.ask(lambda: self._journal.find(ticket.id), found, ticket.fail)
+
+    def _reopen(self, ticket: Ticket, rows: list[Row]) -> None:
+        """Give the answer of a Run that ended before, from its records alone."""
+        held: list[Object] = []
+        end = RunMachine.answer_of(ticket.uid, [self._attach(row, held) for row in rows], self._limits)
+        hold_answer(ticket, answer_objects(end.answer), self._objects)
+        for obj in held:
+            self._objects.release(obj.oid)
+        ticket.succeed(end)
+
+    def _attach(self, row: Row, held: list[Object]) -> Row:
+        """Return a row with Objects for blobs."""
+
+        def change(data: Data) -> Data:
+            if not isinstance(data, Blob):
+                return data
+            obj = self._objects.attach(data)
+            self._committer.known(obj.oid, data)
+            held.append(obj)
+            return obj
+
+        return Row(row.uid, row.seq, row.at, row.epoch, tuple(change_record(record, change) for record in row.records))
+
+    # ------------------------------------------------------------------ taking over
+
+    def recover(self, recover: str, ready: Latch) -> None:
+        """Take over what a dead engine left: `all`, `none`, or the Run with this id; then open `ready`."""
+
+        def found(infos: list[RunInfo]) -> None:
+            for info in infos:
+                if recover in ("all", info.id) and info.id not in self.by_id:
+                    self._take_over(info, None)
+            self._committer.ask(lambda: None, lambda _: ready.open(), lambda _: ready.open())
+
+        def failed(error: WeftrunError) -> None:
+            self._broke(error)
+            ready.open()
+
+        if recover == "none":
+            ready.open()
+        else:
+            self._committer.ask(self._journal.open_runs, found, failed)
+
+    def _take_over(self, info: RunInfo, ticket: Ticket | None) -> None:
+        """Go on with a Run that no engine owns."""
+
+        def work() -> tuple[RunInfo, list[Row]]:
+            return self._journal.claim(info.uid), self._journal.load(info.uid)
+
+        def done(result: tuple[RunInfo, list[Row]]) -> None:
+            claimed, rows = result
+            if claimed.id in self.by_id:
+                if ticket is not None:
+                    self._join(ticket, claimed, "", "")
+                return
+            self._resume(claimed, rows, ticket)
+
+        def failed(error: WeftrunError) -> None:
+            if ticket is not None:
+                ticket.fail(error)
+            else:
+                self._broke(error)
+
+        self._committer.ask(work, done, failed)
+
+    def _resume(self, info: RunInfo, rows: list[Row], ticket: Ticket | None) -> None:
+        held: list[Object] = []
+        rows = [self._attach(row, held) for row in rows]
+        started = rows[0].records[0]
+        assert isinstance(started, Started)
+        self._numbers += 1
+        machine = RunMachine.resume(self._numbers, info.uid, rows, self._limits)
+        run = OpenRun(self._numbers, info.id, info.uid, machine, info.function, started.bundle, info.digest)
+        run.epoch = info.epoch
+        run.held.update(obj.oid for obj in held)
+        if ticket is not None:
+            run.tickets.add(ticket)
+            ticket.started.open()
+        self._open(run)
+        now = self._loop.now()
+        if info.takeovers > self._limits.takeovers_max:
+            times = info.takeovers - 1
+            text = f"the Run was taken over {times} times without a new record; something in it ends its engine"
+            self._dispatch.tell(run, Parked(now, Failure(Reason.LOST, "RunParked", text)))
+        else:
+            self._dispatch.tell(run, Resumed(now))
