@@ -6,7 +6,6 @@ import asyncio
 import atexit
 import os
 import sys
-import time
 from collections.abc import Awaitable, Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from weftrun.adapters.process import ProcessSandboxes
 from weftrun.adapters.sqlite.journal import SqliteJournal
 from weftrun.adapters.sqlite.reading import SqliteReader
 from weftrun.adapters.sqlite.trace import SqliteTrace
+from weftrun.adapters.system.clock import pause
 from weftrun.adapters.system.entropy import SystemEntropy
 from weftrun.adapters.system.loop import UvLoop
 from weftrun.model.commands import End
@@ -35,7 +35,6 @@ from weftrun.sdk.handles import Engine
 from weftrun.views.steps import StepView, steps
 from weftrun.views.trace import TextView, texts
 
-_pause = time.sleep  # noqa: TID251  # handed to the Journal, which waits in the writer's thread only
 _DEFAULT_URL = "sqlite:///.weftrun/journal.db"
 _RECOVER_S = 60.0
 
@@ -89,7 +88,7 @@ class _EmbeddedCore:
         self._lock = EngineLock(folder, path)
         try:
             self._entropy = SystemEntropy()
-            self._journal = SqliteJournal(path, self._entropy, _pause)
+            self._journal = SqliteJournal(path, self._entropy, pause)
         except BaseException:
             self._lock.close()
             raise
@@ -275,7 +274,7 @@ class Reader:
         if info is None:
             raise UsageError(f"No Run has the id {id!r}.")
         entropy = SystemEntropy()
-        journal = SqliteJournal(self._path, entropy, _pause, create=False)
+        journal = SqliteJournal(self._path, entropy, pause, create=False)
         try:
             journal.post(Message(entropy.uid(), info.uid, "cancel"))
         finally:
@@ -283,7 +282,7 @@ class Reader:
 
     def delete(self, id: str, *, forget: bool) -> RunInfo | None:
         """Delete an ended Run's records and the blobs that nobody else names (G1)."""
-        journal = SqliteJournal(self._path, SystemEntropy(), _pause, create=False)
+        journal = SqliteJournal(self._path, SystemEntropy(), pause, create=False)
         try:
             info = journal.delete(RunId(id), forget=forget)
             if info is not None:

@@ -19,7 +19,7 @@ from weftrun.adapters.sqlite.reading import SqliteReader
 from weftrun.adapters.sqlite.statements import SCHEMA
 from weftrun.adapters.system.clock import pause
 from weftrun.adapters.system.entropy import SystemEntropy
-from weftrun.model.errors import JournalBusy, JournalCorrupt, JournalError, JournalNewer
+from weftrun.model.errors import InternalError, JournalBusy, JournalCorrupt, JournalError, JournalNewer
 from weftrun.model.ids import RunId
 from weftrun.testing.contracts.samples import end, more, start, uid
 
@@ -273,7 +273,7 @@ def test_a_migration_that_fails_changes_nothing(opened: OpenJournal, path: Path)
     opened().append([start(1)])
     broken = (*SCHEMA, "ALTER TABLE run ADD COLUMN tenant TEXT; ALTER TABLE nowhere ADD COLUMN x")
     connection = apsw.Connection(str(path))
-    with pytest.raises(apsw.SQLError):
+    with pytest.raises(InternalError, match="no such table: nowhere"):
         schema.bring_up_to_date(connection, path, Turn(SystemEntropy(), pause, 1.0), 1, broken)
     connection.close()
     found = opened().find(RunId("run-1"))

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import gc
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))  # so that tests, and the Sandboxes they start, find `rig`
-
-from rig import Rig, open_descriptors  # noqa: E402 - found by the line above
+from tests.process.rig import Rig, open_descriptors
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -180,7 +180,7 @@ async def sleeps_async(seconds: float) -> str:
 
 @function
 def draws() -> float:
-    return float(np.random.random())  # noqa: NPY002 - the global generator is what is tested
+    return float(np.random.random())
 
 
 @function

@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 import pytest
-from rig import Rig, inline
+from tests.process.rig import Rig, inline
 
 from weftrun.model.outcomes import Reason
 from weftrun.model.values import Object, Tree

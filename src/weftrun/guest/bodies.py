@@ -170,5 +170,5 @@ class Bodies:
 
 
 def _payload(told: _Told, answer: Encoded) -> Payload:
-    refs = tuple(RefTo(ref._number, ref._path) for ref in answer.refs)  # noqa: SLF001 - a Ref shows authors nothing
+    refs = tuple(RefTo(ref._number, ref._path) for ref in answer.refs)
     return Payload(told.data(answer), refs)

@@ -66,15 +66,23 @@ def map_own_id() -> None:
         _write(f"/proc/self/{name}", text)
 
 
-def map_all_ids(pid: int) -> None:
-    """Map every id that exists here onto itself in the user namespace that the child `pid` has entered.
+def id_maps() -> dict[str, str]:
+    """Return the maps, by file name, that map every id of this user namespace onto itself.
 
-    So files keep the owners that the author expects, and root stays root towards files.
+    Files so keep the owners that the author expects, and root stays root towards files.
     """
+    maps = {}
     for name in ("uid_map", "gid_map"):
         with open(f"/proc/self/{name}", encoding="ascii") as file:
             ranges = [line.split() for line in file]
-        _write(f"/proc/{pid}/{name}", "".join(f"{inside} {inside} {count}\n" for inside, _, count in ranges))
+        maps[name] = "".join(f"{inside} {inside} {count}\n" for inside, _, count in ranges)
+    return maps
+
+
+def map_ids(pid: int, maps: dict[str, str]) -> None:
+    """Give the user namespace that the child `pid` has entered its ids."""
+    for name, text in maps.items():
+        _write(f"/proc/{pid}/{name}", text)
 
 
 def _write(path: str, text: str) -> None:

@@ -9,16 +9,19 @@ import os
 import signal
 import socket
 import sys
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn
 
 from weftrun.guest import isolation, kernel
 from weftrun.guest.code import load_code
 from weftrun.guest.serve import Server
-from weftrun.guest.text import route_streams
+from weftrun.guest.text import PageText, route_streams
 from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.messages import Fork, Load, Ready, ToSandbox, ToZygote
 from weftrun.wire.channel import Channel
 from weftrun.wire.page import Page
+
+REFUSED: Final = 71
+"""Exit code of a Sandbox that was refused; its parent has been told why."""
 
 
 class Inherited(NamedTuple):
@@ -58,39 +61,45 @@ def become_sandbox(
     kernel.die_with_parent(signal.SIGKILL)
     os.setsid()
     flags = _isolate(fork, inherited.parent, map_ids=map_ids)
+    # The parent maps the ids of the new user namespace meanwhile: no file may be opened before it is done.
     kernel.no_new_privileges()
-    os.dup2(inherited.text, 1)
-    os.dup2(inherited.text, 2)
     page = Page(inherited.page, fork.text_bytes_max, writable=True)
-    os.close(inherited.text)
     os.close(inherited.page)
-    isolation.stay_alive_on_interrupt()
+    channel: Channel[ToSandbox] = Channel(
+        socket.socket(fileno=inherited.channel), ToSandbox, frame_bytes_max=DEFAULT_LIMITS.frame_bytes_max
+    )
+    server = Server(fork, channel, page, _take_streams(inherited.text, page))
+    with inherited.parent:
+        if not inherited.parent.recv(16):
+            os._exit(REFUSED)
     if load is not None:
         load_code(load.bundle)
-    streams = route_streams(page)
-    sys.breakpointhook = _no_breakpoint
-    _draw_other_numbers()
-    limit = DEFAULT_LIMITS.frame_bytes_max
-    channel: Channel[ToSandbox] = Channel(socket.socket(fileno=inherited.channel), ToSandbox, frame_bytes_max=limit)
-    server = Server(fork, channel, page, streams)
     channel.send(Ready((("pid",) if own_pids else ()) + isolation.names(flags)))
+    _draw_other_numbers()
     server.run()
 
 
 def _isolate(fork: Fork, parent: socket.socket, *, map_ids: bool) -> int:
-    """Enter namespaces with the parent's help, or tell it why this Sandbox is refused and end."""
-    with parent:
-        flags = isolation.enter_namespaces(user=map_ids, network=fork.network)
-        if not fork.network and not flags & kernel.CLONE_NEWNET:
-            parent.send(
-                b"network=False can't be held: this host lets us make no network namespace; "
-                b"leave network=False away, or run where user namespaces are allowed"
-            )
-            os._exit(71)
-        parent.send(b"map" if flags & kernel.CLONE_NEWUSER else b"go")
-        if not parent.recv(16):
-            os._exit(71)
+    """Enter namespaces and ask the parent for their ids, or tell it why this Sandbox is refused and end."""
+    flags = isolation.enter_namespaces(user=map_ids, network=fork.network)
+    if not fork.network and not flags & kernel.CLONE_NEWNET:
+        parent.send(
+            b"network=False can't be held: this host lets us make no network namespace; "
+            b"leave network=False away, or run where user namespaces are allowed"
+        )
+        os._exit(REFUSED)
+    parent.send(b"map" if flags & kernel.CLONE_NEWUSER else b"go")
     return flags
+
+
+def _take_streams(text: int, page: Page) -> PageText:
+    """Let descriptors 1 and 2 be the engine's pipe, and Python's streams the page."""
+    os.dup2(text, 1)
+    os.dup2(text, 2)
+    os.close(text)
+    isolation.stay_alive_on_interrupt()
+    sys.breakpointhook = _no_breakpoint
+    return route_streams(page)
 
 
 def _no_breakpoint(*_arguments: object, **_keywords: object) -> None:
@@ -105,5 +114,3 @@ def _draw_other_numbers() -> None:
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None:
         numpy_random.seed()
-
-

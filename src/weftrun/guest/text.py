@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import os
 import sys
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from weftrun.wire.page import Page
 
@@ -54,16 +54,17 @@ class PageText:
 
 def route_streams(page: Page) -> PageText:
     """Let `sys.stdout` and `sys.stderr` write into the page."""
-    sys.stdout = sys.__stdout__ = _stream(page, 1)
-    sys.stderr = sys.__stderr__ = _stream(page, 2)
+    sys.stdout = _stream(page, 1)
+    sys.stderr = _stream(page, 2)
     return PageText(page)
 
 
 def unroute_streams() -> None:
     """Let them write to descriptors 1 and 2: for a process that the author's code has forked."""
-    sys.stdout = open(os.dup(1), "w", encoding="utf-8", errors="replace", buffering=1)
-    sys.stderr = open(os.dup(2), "w", encoding="utf-8", errors="replace", buffering=1)
+    sys.stdout, sys.stderr = (os.fdopen(os.dup(fd), "w", 1, encoding="utf-8", errors="replace") for fd in (1, 2))
 
 
 def _stream(page: Page, descriptor: int) -> TextIO:
-    return io.TextIOWrapper(_PageBytes(page, descriptor), encoding="utf-8", errors="replace", write_through=True)
+    # A raw stream is enough for a wrapper that passes everything on at once; the stubs ask for a buffered one.
+    raw: Any = _PageBytes(page, descriptor)
+    return io.TextIOWrapper(raw, encoding="utf-8", errors="replace", write_through=True)

@@ -80,6 +80,7 @@ class Zygote:
         self._own_pids = own_pids
         self._own_ipc = namespace_of(os.getpid())
         self._map_ids = True
+        self._id_maps = kernel.id_maps()
         self._bundle = Bundle("")
         self._threads: tuple[str, ...] = ()
         self._children: dict[int, _Child] = {}
@@ -144,7 +145,8 @@ class Zygote:
     def _fork(self, fork: Fork, descriptors: Sequence[int]) -> None:
         ours, theirs = socket.socketpair()
         with ours, theirs:
-            inherited = Inherited(*descriptors, parent=theirs)
+            channel, page, text = descriptors
+            inherited = Inherited(channel, page, text, theirs)
             try:
                 pid = self._spawn(fork, inherited, ours) if self._threads else self._fork_child(fork, inherited, ours)
                 theirs.close()
@@ -192,7 +194,7 @@ class Zygote:
         word = ours.recv(4096)
         if word == b"map":
             try:
-                kernel.map_all_ids(pid)
+                kernel.map_ids(pid, self._id_maps)
             except OSError:
                 self._map_ids = False
                 os.kill(pid, signal.SIGKILL)

@@ -116,9 +116,7 @@ class Channel(Generic[_In]):
         """
         inbox = self._inbox
         try:
-            nbytes, ancillary, flags, _ = self.socket.recvmsg_into(
-                [inbox.space()], _ANCILLARY_BYTES, _CLOSE_ON_EXEC
-            )
+            nbytes, ancillary, flags, _ = self.socket.recvmsg_into([inbox.space()], _ANCILLARY_BYTES, _CLOSE_ON_EXEC)
         except ConnectionResetError:
             return None
         if ancillary:

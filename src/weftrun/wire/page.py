@@ -87,7 +87,8 @@ class Page:
             return (kept + ring).decode("utf-8", "replace")
         at = rest % tail
         latest = ring[at:] + ring[:at]
-        return f"{kept.decode('utf-8', 'replace')}\n… {rest - tail} bytes left out …\n{latest.decode('utf-8', 'replace')}"
+        note = f"\n… {rest - tail} bytes left out …\n"
+        return kept.decode("utf-8", "replace") + note + latest.decode("utf-8", "replace")
 
     def snapshot(self) -> Snapshot:
         """Return what the Sandbox is running, from two readings that agree, since it may write meanwhile."""

@@ -15,4 +15,4 @@ def guest_command(module: str, *arguments: str) -> list[str]:
     root = str(Path(__file__).resolve().parents[2])
     flags = ["-O"] * sys.flags.optimize + [f"-W{option}" for option in sys.warnoptions]
     start = f"import sys; sys.path.append(sys.argv.pop(1)); from {module} import main; main()"
-    return [sys.executable, "-P", *flags, "-c", start, root, *arguments]
+    return [sys.executable, "-u", "-P", *flags, "-c", start, root, *arguments]

@@ -46,7 +46,8 @@ def _is_plain(message: FromSandbox) -> bool:
         return not message.failures and all(type(data) is Inline for _, _, data in message.values)  # type: ignore[union-attr]
     if kind is BodyCalled:
         return all(type(call.args.data) is Inline for call in message.calls) and all(  # type: ignore[union-attr]
-            type(chunk.items.data) is Inline for chunk in message.chunks  # type: ignore[union-attr]
+            type(chunk.items.data) is Inline
+            for chunk in message.chunks  # type: ignore[union-attr]
         )
     return kind is Ready or kind is Dropped
 

@@ -68,11 +68,11 @@ class SandboxEnd:
             self._pipe, pipe_far = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
             os.set_blocking(pipe_far, True)
             undo.pop_all()
-        self._far = (far, page_fd, pipe_far)
+        self._far: tuple[int, ...] = (far, page_fd, pipe_far)
         self._pipe_buffer = bytearray(_PIPE_BYTES)
         channel: Channel[FromSandbox] = Channel(ours, FromSandbox, frame_bytes_max=limits.frame_bytes_max)
         self._channel = LoopChannel(loop, channel, lambda: readable(self))
-        loop.add_reader(self._pipe, self._read_pipe)
+        loop.add_reader(self._pipe, self.drain_pipe)
 
     # ------------------------------------------------------------------ life
 
@@ -89,7 +89,8 @@ class SandboxEnd:
             map_chunk_items_max=limits.map_chunk_items_max,
             map_chunk_bytes_max=limits.map_chunk_bytes_max,
         )
-        far, self._far = self._far, ()
+        far = self._far
+        self._far = ()
         return request, far
 
     def forked(self, pidfd: int) -> None:
@@ -225,5 +226,3 @@ def exit_clause(code: int | None) -> str:
         return f"signal {-code} ({signal.Signals(-code).name})"
     except ValueError:
         return f"signal {-code}"
-
-

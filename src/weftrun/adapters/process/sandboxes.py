@@ -144,9 +144,9 @@ class ProcessSandboxes:
         printed = end.take_printed()
         if printed:
             self._told.sandbox_printed(end.id, printed)
-        if messages and not end.ready and isinstance(messages[0], Ready):
+        if messages and not end.ready and isinstance(ready := messages[0], Ready):
             end.ready = True
-            ready = messages.pop(0)
+            del messages[0]
             self._told.sandbox_ready(end.id, self._loop.now() - end.asked_at, ready.isolation)
         if messages:
             self._told.sandbox_spoke(end.id, messages)

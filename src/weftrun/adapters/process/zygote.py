@@ -117,7 +117,9 @@ class Zygote:
     def _on_loaded(self, message: Loaded) -> None:
         if message.failure is not None:
             failure = message.failure
-            self._fail(f"its code could not be imported: {failure.type}: {failure.message}\n{failure.traceback}".strip())
+            self._fail(
+                f"its code could not be imported: {failure.type}: {failure.message}\n{failure.traceback}".strip()
+            )
             return
         self._loaded = True
         waiting, self._waiting = self._waiting, {}
@@ -208,5 +210,3 @@ def _start(bundle: Bundle, channel_fd: int, output_fd: int, hash_seed: int) -> s
         stderr=output_fd,
         start_new_session=True,
     )
-
-

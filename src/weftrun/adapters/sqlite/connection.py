@@ -9,12 +9,22 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import apsw
 
 from weftrun.adapters.sqlite.statements import SQL
-from weftrun.model.errors import CommitUnknown, JournalBusy, JournalCorrupt, JournalError, JournalFull
+from weftrun.model.errors import (
+    CommitUnknown,
+    InternalError,
+    JournalBusy,
+    JournalCorrupt,
+    JournalError,
+    JournalFull,
+    WeftrunError,
+)
+
+T = TypeVar("T")
 
 PAUSE_MIN_S = 0.0001
 PAUSE_MAX_S = 0.0005
@@ -53,33 +63,34 @@ class Turn:
             yield
 
 
+def told(error: apsw.Error, path: Path, doing: str) -> WeftrunError:
+    """Return the error of this project for one of the driver's. `doing` completes "while …"."""
+    match error:
+        case apsw.FullError():
+            return JournalFull(f"No room is left on the disk of {path} while {doing}. Make room; it is tried again.")
+        case apsw.BusyError() | apsw.LockedError():
+            return JournalBusy(f"{path} is locked by another process while {doing}. Try again, or end that process.")
+        case apsw.NotADBError():
+            return JournalCorrupt(f"{path} is not a Journal: it is no SQLite database. Give another path.")
+        case apsw.CorruptError() | apsw.FormatError():
+            return JournalCorrupt(f"{path} is damaged, seen while {doing}. Restore it from a backup.")
+        case apsw.ReadOnlyError() | apsw.PermissionsError():
+            return JournalError(f"{path} can't be written: it, or its folder, is read-only. Change its permissions.")
+        case apsw.CantOpenError():
+            return JournalError(f"{path} can't be opened{_why_not(path)}.")
+        case apsw.IOError():
+            return JournalError(f"The disk gave an error at {path} while {doing}: {error}. Look at the host's log.")
+        case _:
+            return InternalError(f"SQLite refused a statement while {doing} in {path}: {error}. Please report this.")
+
+
 @contextmanager
 def translated(path: Path, doing: str) -> Iterator[None]:
-    """Raise errors of this project instead of the driver's. `doing` completes "while …"."""
+    """Raise errors of this project instead of the driver's."""
     try:
         yield
-    except apsw.FullError:
-        raise JournalFull(
-            f"No room is left on the disk of {path} while {doing}. Make room; it is tried again."
-        ) from None
-    except (apsw.BusyError, apsw.LockedError):
-        raise JournalBusy(
-            f"{path} is locked by another process while {doing}. Try again, or end that process."
-        ) from None
-    except apsw.NotADBError:
-        raise JournalCorrupt(f"{path} is not a Journal: it is no SQLite database. Give another path.") from None
-    except (apsw.CorruptError, apsw.FormatError):
-        raise JournalCorrupt(f"{path} is damaged, seen while {doing}. Restore it from a backup.") from None
-    except (apsw.ReadOnlyError, apsw.PermissionsError):
-        raise JournalError(
-            f"{path} can't be written: it, or its folder, is read-only. Change its permissions."
-        ) from None
-    except apsw.CantOpenError:
-        raise JournalError(f"{path} can't be opened{_why_not(path)}.") from None
-    except apsw.IOError as error:
-        raise JournalError(
-            f"The disk gave an error at {path} while {doing}: {error}. Look at the host's log."
-        ) from None
+    except apsw.Error as error:
+        raise told(error, path, doing) from None
 
 
 def _why_not(path: Path) -> str:
@@ -151,24 +162,29 @@ def begin(connection: apsw.Connection, turn: Turn) -> None:
     raise apsw.BusyError("the write lock was not free")
 
 
-@contextmanager
-def transaction(connection: apsw.Connection, turn: Turn, path: Path) -> Iterator[None]:
-    """Commit what is done inside, or nothing of it.
+def transact(
+    connection: apsw.Connection, turn: Turn, path: Path, doing: str, work: Callable[[apsw.Connection], T]
+) -> T:
+    """Commit what `work` does, or nothing of it, and return what it returns.
 
     An I/O error leaves open whether it happened: `CommitUnknown`. Every other error means that it did not.
     """
-    begin(connection, turn)
     try:
-        yield
+        begin(connection, turn)
+        result = work(connection)
         connection.execute(SQL["commit"])
     except apsw.IOError as error:
         raise CommitUnknown(
             f"The disk gave an error at {path} in a transaction ({error}): it is not known whether it was committed."
             " It is looked up when the Journal is used next."
         ) from None
+    except apsw.Error as error:
+        roll_back(connection)
+        raise told(error, path, doing) from None
     except BaseException:
         roll_back(connection)
         raise
+    return result
 
 
 def roll_back(connection: apsw.Connection) -> None:

@@ -7,16 +7,15 @@ Run is open; the statements check epoch and end again inside the transaction.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 import apsw
 
 from weftrun.adapters.sqlite import connection as connections
 from weftrun.adapters.sqlite import filesystem, schema
-from weftrun.adapters.sqlite.connection import Turn, transaction, translated
+from weftrun.adapters.sqlite.connection import Turn, transact, translated
 from weftrun.adapters.sqlite.reading import JournalReading, info_of
 from weftrun.adapters.sqlite.rows import body_of
 from weftrun.adapters.sqlite.statements import SCHEMA, SQL
@@ -26,6 +25,7 @@ from weftrun.model.records import Ended, Row, Started
 from weftrun.ports.entropy import Entropy
 from weftrun.ports.journal import Message, RunInfo
 
+T = TypeVar("T")
 Binding = tuple[str | bytes | int | float | None, ...]
 
 
@@ -122,12 +122,9 @@ class SqliteJournal(JournalReading):
         if connection is not None:
             connections.let_go(connection)
 
-    @contextmanager
-    def _writing(self, doing: str) -> Iterator[apsw.Connection]:
-        connection = self._connected()
+    def _transact(self, doing: str, work: Callable[[apsw.Connection], T]) -> T:
         try:
-            with translated(self._path, doing), transaction(connection, self._turn, self._path):
-                yield connection
+            return transact(self._connected(), self._turn, self._path, doing, work)
         except CommitUnknown:
             self._drop()
             raise
@@ -141,9 +138,15 @@ class SqliteJournal(JournalReading):
     def append(self, rows: Sequence[Row]) -> frozenset[RunUid]:
         """Commit all rows in one transaction; see the port."""
         bodies = [body_of(row.records) for row in rows]
-        with self._writing("recording") as connection:
+        refused: frozenset[RunUid] = frozenset()
+        ended: list[RunUid] = []
+
+        def work(connection: apsw.Connection) -> None:
+            nonlocal refused, ended
             refused = self._start(connection, rows, bodies)
             ended = self._extend(connection, rows, bodies, refused)
+
+        self._transact("recording", work)
         for uid in ended:
             del self._heads[uid]
         return refused
@@ -240,22 +243,29 @@ class SqliteJournal(JournalReading):
 
     def claim(self, uid: RunUid) -> RunInfo:
         """Take a Run over: raise its epoch and its take-over counter in one transaction, and return it."""
-        with self._writing("taking over a Run") as connection:
+
+        def work(connection: apsw.Connection) -> RunInfo:
             self._heads.pop(uid, None)
             found = connection.execute(SQL["claim_run"], (bytes.fromhex(uid),)).fetchall()
             if not found:
                 raise InternalError(f"No Run with uid {uid} is open in {self._path}.")
-        return info_of(found[0])
+            return info_of(found[0])
+
+        return self._transact("taking over a Run", work)
 
     def post(self, message: Message) -> None:
         """Put a message into the inbox; the same message id again, or one to an ended Run, changes nothing."""
-        with self._writing("leaving a message") as connection:
+
+        def work(connection: apsw.Connection) -> None:
             connection.execute(SQL["drop_messages"])
             connection.execute(SQL["post_message"], (message.id, bytes.fromhex(message.run), message.kind))
 
+        self._transact("leaving a message", work)
+
     def delete(self, run: RunId, *, forget: bool) -> RunInfo | None:
         """Delete an ended Run's records, leaving a tombstone, or nothing at all if `forget` (G1)."""
-        with self._writing("deleting a Run") as connection:
+
+        def work(connection: apsw.Connection) -> RunInfo | None:
             found = connection.execute(SQL["find_run"], (run,)).fetchall()
             if not found:
                 return None
@@ -265,7 +275,9 @@ class SqliteJournal(JournalReading):
             connection.execute(SQL["drop_messages"])
             connection.execute(SQL["delete_records"], (run,))
             connection.execute(SQL["forget_run" if forget else "bury_run"], (run,))
-        return info
+            return info
+
+        return self._transact("deleting a Run", work)
 
 
 def _start_binding(row: Row, body: bytes) -> Binding:

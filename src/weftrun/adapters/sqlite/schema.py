@@ -7,7 +7,7 @@ from pathlib import Path
 
 import apsw
 
-from weftrun.adapters.sqlite.connection import Turn, transaction
+from weftrun.adapters.sqlite.connection import Turn, transact
 from weftrun.adapters.sqlite.statements import SCHEMA, SQL
 from weftrun.model.errors import JournalCorrupt, JournalError, JournalNewer
 
@@ -42,7 +42,8 @@ def bring_up_to_date(
     """
     if version_of(connection, path, len(scripts)) == len(scripts):
         return
-    with transaction(connection, turn, path):
+
+    def migrate(connection: apsw.Connection) -> None:
         # Again under the write lock: another process may have been quicker.
         version = version_of(connection, path, len(scripts))
         for script in scripts[version:]:
@@ -51,6 +52,8 @@ def bring_up_to_date(
             connection.execute(SQL["set_meta"], (hash_seed,))
         connection.pragma("application_id", APPLICATION_ID)
         connection.pragma("user_version", len(scripts))
+
+    transact(connection, turn, path, "bringing it up to date", migrate)
 
 
 def require_current(connection: apsw.Connection, path: Path) -> None:

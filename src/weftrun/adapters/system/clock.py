@@ -24,3 +24,8 @@ class WallClock:
     def now(self) -> float:
         """Return seconds since the epoch."""
         return self._offset_s + time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def pause(seconds: float) -> None:
+    """Stop the calling thread for a while. Never called on the loop."""
+    time.sleep(seconds)

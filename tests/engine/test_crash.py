@@ -1,0 +1,119 @@
+"""An engine that is killed: the next one goes on, and what was durable is not entered again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import weftrun
+from tests.engine import programs as p
+from tests.engine.conftest import assert_closed
+from weftrun.assembly import open_reader
+from weftrun.model.records import ItemsSettled, Settled
+
+STARTER = """
+import sys
+import weftrun
+from tests.engine import programs as p
+with weftrun.open(sys.argv[1], workers=2) as engine:
+    engine.start(p.mixed.options(id="crash"), 12, sys.argv[2])
+    print("started", flush=True)
+    print(engine.get("crash").result(60))
+"""
+
+
+def start(url: str, ledger: Path) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", STARTER, url, str(ledger)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    assert process.stdout is not None
+    assert process.stdout.readline().strip() == "started"
+    return process
+
+
+def settled(url: str) -> set[str]:
+    """Return the Steps and items whose outcome is durable."""
+    reader = open_reader(url)
+    try:
+        found = set()
+        info = reader.find("crash")
+        assert info is not None
+        for row in reader.load(info.uid):
+            for record in row.records:
+                if isinstance(record, Settled):
+                    found |= {outcome.step for outcome in record.outcomes}
+                elif isinstance(record, ItemsSettled):
+                    found |= {f"{record.step}.{i}" for lo, hi, _ in record.values for i in range(lo, hi)}
+        return found
+    finally:
+        reader.close()
+
+
+def entries(ledger: Path) -> Counter[str]:
+    return Counter(line.split()[0] for line in ledger.read_text().splitlines()) if ledger.exists() else Counter()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[int]:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    with weftrun.open(f"sqlite:///{folder / 'j.db'}", workers=2) as engine:
+        return engine.run(p.mixed, 12, str(folder / "ledger"))
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 0.05, 0.12, 0.2, 0.3])
+def test_kill_and_resume(url: str, tmp_path: Path, undisturbed: list[int], delay_s: float) -> None:
+    ledger = tmp_path / "ledger"
+    process = start(url, ledger)
+    time.sleep(delay_s)
+    process.kill()
+    process.wait()
+    assert process.stdout is not None
+    process.stdout.close()
+    durable = settled(url)
+    before = entries(ledger)
+    with weftrun.open(url, workers=2) as engine:
+        assert engine.get("crash").result(60) == undisturbed
+    again = entries(ledger) - before
+    assert not {step for step in again if step in durable}
+    after = entries(ledger)
+    with weftrun.open(url, workers=2) as engine:
+        assert engine.start(p.mixed.options(id="crash"), 12, str(ledger)).result(60) == undisturbed
+    assert entries(ledger) == after
+    assert_closed(url)
+
+
+def test_a_killed_engine_leaves_no_process(url: str, tmp_path: Path) -> None:
+    process = start(url, tmp_path / "ledger")
+    time.sleep(0.1)
+    descendants = _descendants(process.pid)
+    assert descendants
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert process.stdout is not None
+    process.stdout.close()
+    deadline = time.monotonic() + 5
+    while any(map(_lives, descendants)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not [pid for pid in descendants if _lives(pid)]
+
+
+def _descendants(pid: int) -> list[int]:
+    found = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            found += [int(child), *_descendants(int(child))]
+    return found
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False

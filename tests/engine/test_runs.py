@@ -1,0 +1,171 @@
+"""What Runs give: values, failures, order, through real Sandboxes and a real Journal."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import numpy as np
+import pytest
+
+import weftrun
+from tests.engine import programs as p
+
+
+@pytest.mark.parametrize(
+    ("call", "args", "value"),
+    [
+        (p.inc, (1,), 2),
+        (p.later, (4,), 8),
+        (p.diamond, (3,), 8),
+        (p.chain, (30,), 30),
+        (p.sync_chain, (10,), 10),
+        (p.nested, (5,), {"sum": 0, "parts": [5, -5, 12], "plain": 5}),
+        (p.mapped, (1000,), 500_500),
+        (p.mapped_item, (20_000,), 20_000),
+        (p.two_maps, (10,), list(range(2, 12))),
+        (p.empty_map, (), []),
+        (p.countdown, (20,), 0),
+        (p.catches, ("x",), "caught x"),
+        (p.children, (3,), 12),
+        (p.deep, (30,), 30),
+        (p.tail, (12,), 1),
+        (p.forks, (), 0),
+    ],
+    ids=lambda value: value.spec.label if isinstance(value, weftrun.Function) else "",
+)
+def test_value(engine: weftrun.Engine, call: weftrun.Function, args: tuple, value: object) -> None:
+    assert engine.run(call, *args) == value
+
+
+def test_a_large_array_reaches_the_next_step_read_only(engine: weftrun.Engine) -> None:
+    @weftrun.workflow(name="tests.engine.programs:unused")
+    def unused() -> None: ...
+
+    n = 300_000
+    values = engine.run(p.array, n)
+    assert np.array_equal(values, np.arange(n, dtype=np.float64))
+    assert not values.flags.writeable
+    assert engine.run(p.array_sum, values) == float(n * (n - 1) // 2)
+
+
+def test_the_same_id_is_the_same_run(engine: weftrun.Engine, tmp_path) -> None:
+    ledger = str(tmp_path / "ledger")
+    runs = [engine.start(p.noted.options(id="one"), 1, ledger) for _ in range(3)]
+    assert [run.result(10) for run in runs] == [2, 2, 2]
+    assert [run.joined for run in runs] == [False, True, True]
+    assert len((tmp_path / "ledger").read_text().splitlines()) == 1
+    assert engine.get("one").result(10) == 2
+
+
+def test_the_same_id_with_other_arguments_is_refused(engine: weftrun.Engine) -> None:
+    engine.start(p.inc.options(id="one"), 1).result(10)
+    with pytest.raises(weftrun.RunConflict, match="with other arguments"):
+        engine.start(p.inc.options(id="one"), 2)
+    with pytest.raises(weftrun.RunConflict, match=r"belongs to a Run of .*inc, not of .*pure"):
+        engine.start(p.pure.options(id="one"), 1)
+
+
+def test_an_unknown_id_is_not_found(engine: weftrun.Engine) -> None:
+    with pytest.raises(weftrun.RunNotFound, match="'nobody'"):
+        engine.get("nobody")
+
+
+@pytest.mark.parametrize("id", ["", "x" * 300, "a\nb"])
+def test_an_unusable_id_is_refused(engine: weftrun.Engine, id: str) -> None:
+    with pytest.raises(weftrun.UsageError, match="can't be the id of a Run"):
+        engine.start(p.inc.options(id=id), 1)
+
+
+def test_many_threads_start_runs_at_once(engine: weftrun.Engine) -> None:
+    results: list[int] = []
+
+    def work(k: int) -> None:
+        results.extend(engine.run(p.inc, k * 100 + i) for i in range(20))
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(results) == sorted(k * 100 + i + 1 for k in range(8) for i in range(20))
+
+
+def test_a_run_is_awaited_in_async_code(engine: weftrun.Engine) -> None:
+    async def main() -> list[int]:
+        return await asyncio.gather(*[_await(engine.start(p.inc, i)) for i in range(5)])
+
+    async def _await(run: weftrun.Run[int]) -> int:
+        return await run
+
+    assert asyncio.run(main()) == [1, 2, 3, 4, 5]
+
+
+def test_a_run_that_lasts_times_out_for_its_waiter_only(engine: weftrun.Engine) -> None:
+    run = engine.start(p.noted.options(id="slow"), 1, "/dev/null")
+    with pytest.raises(TimeoutError, match="has not ended within 0 s"):
+        run.result(0)
+    assert run.result(10) == 2
+    assert run.status == "succeeded"
+
+
+def test_replay_sees_the_same_time_and_chance(engine: weftrun.Engine) -> None:
+    first = engine.start(p.ordered.options(id="o"), 1)
+    times = first.result(10)
+    assert times[0] < times[1]
+    assert engine.get("o").result(10) == times
+
+
+def test_control_edges_order_steps_without_values(engine: weftrun.Engine, tmp_path) -> None:
+    ledger = tmp_path / "ledger"
+    assert engine.run(p.after_order, str(ledger)) == [2, 3]
+    assert [line.split()[0] for line in ledger.read_text().splitlines()] == ["noted[0]", "noted[1]"]
+
+
+def test_what_attempts_print_is_kept(engine: weftrun.Engine) -> None:
+    run = engine.start(p.talk, "hello")
+    run.result(10)
+    (entry,) = run.logs()
+    assert "hello" in entry.text
+    assert "to stderr" in entry.text
+    assert "logged 7" in entry.text
+
+
+def test_a_cancelled_run_ends_and_kills_what_runs(engine: weftrun.Engine) -> None:
+    run = engine.start(p.sleepy.options(timeout_s=None), 60)
+    run.cancel()
+    with pytest.raises(weftrun.RunCancelled):
+        run.result(10)
+    assert run.status == "cancelled"
+
+
+def test_closing_lets_waiters_go_and_refuses_more(url: str) -> None:
+    engine = weftrun.open(url, workers=1)
+    run = engine.start(p.sleepy.options(timeout_s=None), 60)
+    errors: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            run.result()
+        except weftrun.EngineClosed as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    engine.close(drain_s=0.1)
+    thread.join(10)
+    assert len(errors) == 1
+    with pytest.raises(weftrun.EngineClosed):
+        engine.run(p.inc, 1)
+    engine.close()
+
+
+def test_a_second_engine_on_the_journal_is_refused(engine: weftrun.Engine, url: str) -> None:
+    with pytest.raises(weftrun.JournalError, match=r"journal\.db"):
+        weftrun.open(url)
+
+
+@pytest.mark.parametrize("url", ["postgres://x", "sqlite:///", "journal.db"])
+def test_an_unusable_url_is_refused(url: str) -> None:
+    with pytest.raises(weftrun.UsageError, match="is not the URL of a Journal"):
+        weftrun.open(url)
