@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from weftrun.model.errors import (
     EngineClosed,
+    InternalError,
+    JournalBusy,
+    JournalCorrupt,
     JournalError,
+    JournalFull,
+    JournalNewer,
     LimitExceeded,
     NotSerializable,
     PolicyError,
@@ -19,13 +24,14 @@ from weftrun.model.errors import (
     RunError,
     RunNotFound,
     StepFailed,
+    Unsupported,
     UsageError,
     WeftrunError,
 )
 from weftrun.model.policy import Retry
 from weftrun.sdk.function import Function, function, workflow
 from weftrun.sdk.handles import Engine, Run
-from weftrun.sdk.place import Current, current, here, now, random
+from weftrun.sdk.place import current, importing, now, random
 from weftrun.sdk.policy import CallPolicy, Policy
 from weftrun.sdk.ref import Mapped, Ref
 
@@ -37,36 +43,42 @@ if TYPE_CHECKING:
     _T = TypeVar("_T")
 
 __all__ = [
-    "CallPolicy",
-    "Current",
-    "Engine",
-    "EngineClosed",
-    "Function",
-    "JournalError",
-    "LimitExceeded",
-    "Mapped",
-    "NotSerializable",
-    "Policy",
-    "PolicyError",
-    "Ref",
-    "RefUsedAsValue",
-    "ReplayDiverged",
-    "Retry",
-    "Run",
-    "RunCancelled",
-    "RunConflict",
-    "RunError",
-    "RunNotFound",
-    "StepFailed",
-    "UsageError",
-    "WeftrunError",
-    "current",
     "function",
-    "now",
-    "open",
-    "random",
-    "run",
     "workflow",
+    "open",
+    "run",
+    "current",
+    "now",
+    "random",
+    "Function",
+    "Ref",
+    "Mapped",
+    "Engine",
+    "Run",
+    "Retry",
+    "Policy",
+    "CallPolicy",
+    "WeftrunError",
+    "UsageError",
+    "RefUsedAsValue",
+    "NotSerializable",
+    "PolicyError",
+    "LimitExceeded",
+    "RunError",
+    "StepFailed",
+    "RunCancelled",
+    "ReplayDiverged",
+    "RunNotFound",
+    "RunConflict",
+    "JournalError",
+    "JournalBusy",
+    "JournalNewer",
+    "JournalCorrupt",
+    "JournalFull",
+    "EngineClosed",
+    "Unsupported",
+    "InternalError",
+    "__version__",
 ]
 __version__ = "0.1.0"
 
@@ -83,9 +95,9 @@ def open(url: str | None = None, *, recover: str = "all", workers: int | None = 
         JournalError: the Journal can't be used: another engine has it, it is newer, damaged, read-only.
         UsageError: a Sandbox reached this call while it imported the author's module.
     """
-    if here.importing:
+    if importing.file:
         raise UsageError(
-            f"weftrun.open(...) was reached while a Sandbox imported {here.importing}. "
+            f"weftrun.open(...) was reached while a Sandbox imported {importing.file}. "
             "Put it under `if __name__ == '__main__':`."
         )
     # Late: a guest that imports the author's module must never load the engine.

@@ -131,6 +131,26 @@ def test_a_failing_call_leaves_no_blob(
         assert blobs.put(descriptor, 3) == named(b"abc")
 
 
+def test_the_name_is_given_after_the_content_is_durable_and_made_durable_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In this order, or a crash could leave a name without its bytes, or a record whose bytes have no name (C2)."""
+    seen: list[tuple[str, int]] = []
+    fsync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        seen.append((os.readlink(f"/proc/self/fd/{descriptor}"), len(list(tmp_path.glob("[0-9a-f]*")))))
+        fsync(descriptor)
+
+    with a_file_with(b"abc") as descriptor:
+        monkeypatch.setattr(os, "fsync", noted)
+        FileBlobs(tmp_path).put(descriptor, 3)
+    (content, names_before), (folder, names_after) = seen
+    assert Path(content).name.startswith(".partial-")
+    assert names_before == 0
+    assert (folder, names_after) == (str(tmp_path), 1)
+
+
 def test_an_object_shorter_than_it_says(tmp_path: Path) -> None:
     with a_file_with(b"abc") as descriptor, pytest.raises(JournalError, match="ends after 3 of 4 bytes"):
         FileBlobs(tmp_path).put(descriptor, 4)

@@ -17,7 +17,7 @@ from weftrun.adapters.sqlite.journal import SqliteJournal
 from weftrun.adapters.sqlite.reading import SqliteReader
 from weftrun.adapters.sqlite.rows import blobs_in, body_of, records_of
 from weftrun.adapters.sqlite.statements import SQL
-from weftrun.model.errors import JournalCorrupt
+from weftrun.model.errors import InternalError, JournalCorrupt
 from weftrun.model.values import Blob, Inline, Payload
 from weftrun.testing.contracts.samples import ONE_OF_EACH, end, more, start, uid
 
@@ -77,23 +77,53 @@ def test_a_missing_meta_row_is_told(opened: OpenJournal, path: Path) -> None:
         SqliteReader(path).meta()
 
 
-def test_a_one_step_run_costs_three_statements(opened: OpenJournal) -> None:
-    """Two transactions; the budget is counted by SQLite itself, not by us."""
+def said_in(journal: SqliteJournal) -> list[str]:
+    """Return a list to which every statement is added; counted by SQLite itself, not by us."""
     said: list[str] = []
-    journal = opened()
     connection = journal._connection
     assert connection is not None
 
     def trace(cursor: apsw.Cursor, statement: str, bindings: object) -> bool:
-        said.append(statement)
+        if not re.match(r"BEGIN|COMMIT", statement):
+            said.append(statement)
         return True
 
     connection.exec_trace = trace
+    return said
+
+
+def test_a_one_step_run_costs_three_statements(opened: OpenJournal) -> None:
+    journal = opened()
+    said = said_in(journal)
     journal.append([start(1)])
     journal.append([end(1, 2)])
-    work = [statement for statement in said if not re.match(r"BEGIN|COMMIT", statement)]
-    assert work == [SQL["start_run"], SQL["add_record"], SQL["end_run"]]
-    assert len(said) == len(work) + 4
+    assert said == [SQL["start_run"], SQL["add_record"], SQL["end_run"]]
+
+
+def test_a_take_over_is_counted_back_once(opened: OpenJournal) -> None:
+    """Not again with every later record."""
+    journal = opened()
+    journal.append([start(1)])
+    journal.claim(uid(1))
+    said = said_in(journal)
+    journal.append([more(1, 2, epoch=2), more(1, 3, epoch=2)])
+    journal.append([more(1, 4, epoch=2)])
+    assert said == [SQL["head"], SQL["add_record"], SQL["add_record"], SQL["made_progress"], SQL["add_record"]]
+
+
+def test_another_engine_is_noticed_inside_the_transaction(opened: OpenJournal) -> None:
+    """Whatever this one remembers of the Run (O2)."""
+    old, new = opened(), opened()
+    old.append([start(1), start(2), more(2, 2)])
+    new.claim(uid(1))
+    new.claim(uid(2))
+    new.append([end(2, 3, epoch=2)])
+    for stale in ([more(1, 2)], [end(1, 2)], [more(2, 3)], [start(3), more(1, 2)]):
+        with pytest.raises(InternalError):
+            old.append(stale)
+    assert [run.id for run in new.runs()] == ["run-2", "run-1"]
+    assert new.load(uid(1)) == [start(1)]
+    new.append([more(1, 2, epoch=2)])
 
 
 def test_every_statement_is_used_and_stands_only_in_sql_files() -> None:

@@ -32,6 +32,14 @@ def bundle(module: str = "sandboxed", folder: Path = HERE) -> Bundle:
     return Bundle(module, path=(str(folder), *sys.path), cwd=str(folder))
 
 
+ARRAYS = bundle("arrays")
+
+
+def full_name(name: str) -> str:
+    """Return the name by which a guest finds a Function of `sandboxed`, or of the module before the colon."""
+    return name if ":" in name else f"sandboxed:{name}"
+
+
 def inline(value: object) -> Tree:
     """Return a value that rides in a message."""
     return Tree(Inline(encode(value, what="a value").tobytes()))
@@ -110,7 +118,7 @@ class Rig:
              **policy: Any) -> int:  # fmt: skip
         """Send a Batch with a call of `sandboxed:name` for each tuple of arguments."""
         self.batches += 1
-        spec = FunctionSpec(f"sandboxed:{name}", name, **policy)
+        spec = FunctionSpec(full_name(name), name, **policy)
         items = tuple(
             Invocation(0, i, StepId(f"{name}[{i}]"), 1, call if isinstance(call, Tree) else inline((call, {})))
             for i, call in enumerate(calls)
@@ -122,7 +130,7 @@ class Rig:
     def send_items(self, sandbox: SandboxId, name: str, items: list[Any], *ranges: tuple[int, int], **same: Any) -> int:
         """Send an ItemBatch of `sandboxed:name` over these items, each the only argument."""
         self.batches += 1
-        spec = FunctionSpec(f"sandboxed:{name}", name)
+        spec = FunctionSpec(full_name(name), name)
         batch = ItemBatch(
             self.batches, spec, (RunId("r"), RunUid("u")), StepId(f"{name}[0]"), 1,
             inline(((), same)), inline([(item,) for item in items]), 0, ranges or ((0, len(items)),),

@@ -9,17 +9,15 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from weftrun.model.ids import ObjectId
 from weftrun.model.messages import Outcome, Outcomes, ToSandbox
 from weftrun.model.outcomes import Ran
 from weftrun.model.values import Object
-from weftrun.sdk.function import function
+from weftrun.sdk.function import function, workflow
 from weftrun.sdk.place import current
 from weftrun.wire.channel import Channel
 
@@ -44,16 +42,6 @@ def fails_if_odd(x: int) -> int:
 @function
 def echo(value: Any) -> Any:
     return value
-
-
-@function
-def total(array: Any) -> tuple[float, bool]:
-    return float(array.sum()), bool(array.flags.writeable)
-
-
-@function
-def zeros(nbytes: int) -> Any:
-    return np.zeros(nbytes, np.uint8)
 
 
 @function
@@ -161,9 +149,14 @@ def surroundings() -> dict[str, Any]:
         "hash_seed": os.environ["PYTHONHASHSEED"],
         "uid": os.getuid(),
         "stdin": sys.stdin.read(),
-        "mode": Path(__file__).stat().st_uid,
+        "owner": _owner_of_new_file(),
         "session": os.getsid(0) == os.getpid(),
     }
+
+
+def _owner_of_new_file() -> int:
+    with tempfile.TemporaryFile() as file:
+        return os.fstat(file.fileno()).st_uid
 
 
 @function
@@ -176,11 +169,6 @@ async def sleeps_async(seconds: float) -> str:
     asyncio.get_running_loop().create_task(asyncio.sleep(300))
     await asyncio.sleep(seconds)
     return current().step_id
-
-
-@function
-def draws() -> float:
-    return float(np.random.random())
 
 
 @function
@@ -230,3 +218,19 @@ def dies_at_three(x: int) -> int:
     if x == 3:
         os.kill(os.getpid(), signal.SIGKILL)
     return x
+
+
+@workflow
+def wires(x: int) -> int:
+    print("wiring")
+    return inc(inc(x))
+
+
+@workflow
+async def watches(x: int) -> int:
+    return await inc.step(await inc.step(x))
+
+
+@workflow
+def maps(count: int) -> list[int]:
+    return inc.map(range(count))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rig import HERE, WAIT_S, Rig, bundle, processes_named
+from tests.process.rig import ARRAYS, HERE, WAIT_S, Rig, bundle, processes_named
 
 from weftrun.model.messages import Stop
 from weftrun.model.outcomes import Reason
@@ -94,14 +94,16 @@ def test_a_forked_child_does_not_speak(rig: Rig) -> None:
 
 
 def test_a_daemon_ends_with_its_sandbox(rig: Rig) -> None:
-    sandbox, other = rig.ready(), rig.ready()
+    sandbox = rig.create()
+    isolation = rig.hear("ready")[3]
+    other = rig.ready()
     sign = f"daemon-of-{os.getpid()}"
     rig.call(sandbox, "starts_daemon", sign)
     rig.call(other, "starts_daemon", f"other-{sign}")
     assert len(processes_named(sign)) == 2
     rig.kill(sandbox)
     assert rig.hear("gone")[2] == "killed by us"
-    assert len(processes_named(sign)) == 1
+    assert len(processes_named(sign)) == (1 if "ipc" in isolation else 2)
     rig.close()
     assert not processes_named(sign)
 
@@ -178,7 +180,7 @@ def test_surroundings_are_the_authors(rig: Rig) -> None:
         "hash_seed": "7",
         "uid": os.getuid(),
         "stdin": "",
-        "mode": (HERE / "sandboxed.py").stat().st_uid,
+        "owner": os.getuid(),
         "session": True,
     }
 
@@ -262,7 +264,7 @@ _ENGINE = """
 import sys, time
 sys.path[:0] = {path!r}
 from pathlib import Path
-from rig import Rig
+from tests.process.rig import Rig
 rig = Rig(Path({folder!r}))
 a, b = rig.ready(), rig.ready()
 rig.call(a, "starts_daemon", {sign!r})
@@ -302,8 +304,8 @@ def test_close_leaves_no_process(tmp_path: Path) -> None:
 
 def test_descriptors_do_not_pile_up(rig: Rig) -> None:
     def cycle() -> int:
-        sandbox = rig.ready()
-        rig.send(sandbox, "zeros", (200_000,))
+        sandbox = rig.ready(ARRAYS)
+        rig.send(sandbox, "arrays:zeros", (200_000,))
         value = rig.outcomes(1)[0].value
         assert value is not None and isinstance(rig.read(value), np.ndarray)
         rig.kill(sandbox)
@@ -312,3 +314,33 @@ def test_descriptors_do_not_pile_up(rig: Rig) -> None:
 
     first = cycle()
     assert [cycle() for _ in range(5)] == [first] * 5
+
+
+_NO_NAMESPACES = """
+import sys
+sys.path[:0] = {path!r}
+for name in ("user", "pid", "ipc", "uts", "mnt", "net"):
+    open(f"/proc/sys/user/max_{{name}}_namespaces", "w").write("0")
+from pathlib import Path
+from tests.process.rig import Rig, processes_named
+rig = Rig(Path({folder!r}))
+sandbox = rig.create()
+assert rig.hear("ready")[3] == ()
+assert rig.call(sandbox, "inc", 1) == 2
+rig.create(network=False)
+assert "network=False can't be held" in rig.hear("gone")[2]
+rig.call(sandbox, "starts_daemon", "{sign}-daemon")
+rig.send(sandbox, "sleeps", (300,))
+rig.close()
+print(processes_named("{sign}-daemon"))
+"""
+
+
+def test_a_host_without_namespaces(tmp_path: Path) -> None:
+    sign = f"plain-{os.getpid()}"
+    program = _NO_NAMESPACES.format(path=[str(HERE), *sys.path], folder=str(tmp_path), sign=sign)
+    command = ["unshare", "--user", "--map-root-user", sys.executable, "-c", program]
+    if subprocess.run([*command[:3], "true"], check=False, capture_output=True).returncode:
+        pytest.skip("this host lets us make no user namespace to forbid others in")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")

@@ -6,10 +6,10 @@ import os
 
 import numpy as np
 import pytest
-from tests.process.rig import Rig, inline
+from tests.process.rig import ARRAYS, Rig
 
 from weftrun.model.outcomes import Reason
-from weftrun.model.values import Object, Tree
+from weftrun.model.values import Inline, Object, Tree
 from weftrun.sdk.codec import decode, encode
 
 
@@ -57,9 +57,7 @@ def test_async_functions_run_on_one_loop(rig: Rig) -> None:
 
 def test_an_argument_that_cannot_be_read(rig: Rig) -> None:
     sandbox = rig.ready()
-    broken = inline(((1,), {}))
-    broken = Tree(type(broken.data)(b"\x00\x80\x05garbage"))  # type: ignore[call-arg, misc]
-    rig.send(sandbox, "inc", broken)
+    rig.send(sandbox, "inc", Tree(Inline(b"\x00\x80\x05garbage")))
     failure = rig.outcomes(1)[0].failure
     assert failure is not None and failure.reason is Reason.UNREADABLE
     assert rig.call(sandbox, "inc", 1) == 2
@@ -78,10 +76,10 @@ def test_an_unknown_function(rig: Rig) -> None:
 
 
 def test_large_values_travel_as_objects(rig: Rig) -> None:
-    sandbox = rig.ready()
+    sandbox = rig.ready(ARRAYS)
     array = np.arange(12_500_000, dtype=np.float64)
     made = rig.objects.publish(encode(((array,), {}), what="x").pieces)
-    rig.send(sandbox, "total", Tree(made), objects=(made.oid,))
+    rig.send(sandbox, "arrays:total", Tree(made), objects=(made.oid,))
     assert rig.on_loop(lambda: rig.sandboxes.held(sandbox)) in ({made.oid}, set())
     (outcome,) = rig.outcomes(1)
     assert outcome.value is not None and rig.read(outcome.value) == (float(array.sum()), False)
@@ -92,8 +90,8 @@ def test_large_values_travel_as_objects(rig: Rig) -> None:
 
 
 def test_a_large_result_is_a_sealed_object(rig: Rig) -> None:
-    sandbox = rig.ready()
-    rig.send(sandbox, "zeros", (100_000_000,))
+    sandbox = rig.ready(ARRAYS)
+    rig.send(sandbox, "arrays:zeros", (100_000_000,))
     value = rig.outcomes(1)[0].value
     assert isinstance(value, Object) and value.oid > 0
     array = decode(rig.objects.view(value.oid))
@@ -115,10 +113,10 @@ def test_objects_of_a_dead_sandbox_are_let_go(rig: Rig) -> None:
 
 
 def test_more_objects_than_one_frame_carries(rig: Rig) -> None:
-    sandbox = rig.ready()
+    sandbox = rig.ready(ARRAYS)
     arrays = [np.full(10_000, i) for i in range(150)]
     made = [rig.objects.publish(encode(((array,), {}), what="x").pieces) for array in arrays]
-    rig.send(sandbox, "total", *(Tree(one) for one in made), objects=tuple(one.oid for one in made))
+    rig.send(sandbox, "arrays:total", *(Tree(one) for one in made), objects=tuple(one.oid for one in made))
     outcomes = rig.outcomes(150)
     assert [rig.read(o.value)[0] for o in outcomes if o.value] == [float(array.sum()) for array in arrays]
     for one in made:
@@ -157,8 +155,8 @@ def test_items_that_cannot_be_encoded_fail_alone(rig: Rig) -> None:
 
 
 def test_one_sandbox_gives_nothing_to_another(rig: Rig) -> None:
-    first, second = rig.ready(), rig.ready()
-    assert rig.call(first, "draws") != rig.call(second, "draws")
+    first, second = rig.ready(ARRAYS), rig.ready(ARRAYS)
+    assert rig.call(first, "arrays:draws") != rig.call(second, "arrays:draws")
 
 
 def test_large_messages_both_ways(rig: Rig) -> None:

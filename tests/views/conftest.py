@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -34,8 +35,8 @@ def payload(*calls: int) -> Payload:
     return Payload(Inline(b"\x00"), tuple(RefTo(call) for call in calls))
 
 
-def spec(label: str, kind: Kind = Kind.FUNCTION, retry: Retry | None = None) -> FunctionSpec:
-    return FunctionSpec(f"app:{label}", label, kind, version="abcdef0123456789", retry=retry)
+def spec(label: str, kind: Kind = Kind.FUNCTION, **policy: Any) -> FunctionSpec:
+    return FunctionSpec(f"app:{label}", label, kind, version="abcdef0123456789", **policy)
 
 
 class Book:
@@ -55,12 +56,12 @@ class Book:
 
     def graph(self, at: float, step: str, calls: Sequence[tuple[FunctionSpec, Call]], answer: Payload) -> None:
         functions = tuple(dict.fromkeys(function for function, _ in calls))
-        made = tuple(
-            Call(functions.index(f), c.n, c.args, c.after, c.is_map, c.digest) for f, c in calls
-        )
+        made = tuple(Call(functions.index(f), c.n, c.args, c.after, c.is_map, c.digest) for f, c in calls)
         self.add(at, Graphed(StepId(step), 1, functions, made, tuple(range(len(made))), answer))
 
-    def chunk(self, at: float, body: str, step: str, call: int, lo: int, count: int, *, last: bool, refs: tuple[int, ...] = ()) -> None:
+    def chunk(
+        self, at: float, body: str, step: str, call: int, lo: int, count: int, *, last: bool, refs: tuple[int, ...] = ()
+    ) -> None:
         self.add(at, Chunked(StepId(body), StepId(step), 1, Chunk(call, lo, count, payload(*refs), last)))
 
     def outcome(
@@ -79,7 +80,9 @@ class Book:
     def settle(self, at: float, *outcomes: StepOutcome) -> None:
         self.add(at, Settled(outcomes))
 
-    def items(self, at: float, step: str, lo: int, hi: int, ran: Ran, failures: dict[int, Failure] | None = None) -> None:
+    def items(
+        self, at: float, step: str, lo: int, hi: int, ran: Ran, failures: dict[int, Failure] | None = None
+    ) -> None:
         self.ordinal += 1
         failed = failures or {}
         values, begin = [], lo
@@ -90,7 +93,9 @@ class Book:
         told = tuple(ItemFailure(index, failed[index]) for index in sorted(failed))
         self.add(at, ItemsSettled(StepId(step), self.ordinal, tuple(values), told, ran))
 
-    def fail_attempt(self, at: float, step: str, attempt: int, failure: Failure, due: float, ran: Ran, item: int = -1) -> None:
+    def fail_attempt(
+        self, at: float, step: str, attempt: int, failure: Failure, due: float, ran: Ran, item: int = -1
+    ) -> None:
         self.add(at, AttemptFailed(StepId(step), item, attempt, failure, T0 + due, ran))
 
     def end(self, at: float, status: Status = "succeeded", failure: Failure | None = None, ran: Ran = NOT_RUN) -> None:
@@ -110,8 +115,14 @@ def ran(sandbox: int, entered: float, left: float, preview: str = "") -> Ran:
     return Ran(sandbox, T0 + entered, T0 + left, preview)
 
 
-def raised(origin: str, text: str = "no such file", *, attempt: int = 1, attempts: int = 1, reason: Reason = Reason.RAISED) -> Failure:
+def raised(
+    origin: str, text: str = "no such file", *, attempt: int = 1, attempts: int = 1, reason: Reason = Reason.RAISED
+) -> Failure:
     return Failure(reason, "ValueError", text, "", StepId(origin), attempt, attempts)
+
+
+def observed(body: str, number: int, label: str, seen: int = 0) -> Observed:
+    return Observed(StepId(body), number, f"app:{label}", Kind.FUNCTION, "v1", (), "", seen)
 
 
 @pytest.fixture
@@ -133,7 +144,9 @@ def wordcount(book: Book) -> Book:
     book.graph(0.01, "wordcount", calls, payload(2))
     book.settle(0.03, book.outcome("load[0]", ran(2, 0.012, 0.03, "10")))
     book.items(0.05, "count[0]", 0, 6, ran(1, 0.012, 0.05, "[1, 2]"))
-    book.fail_attempt(0.06, "count[0]", 1, raised("count[0].7", attempt=1, attempts=3), 0.1, ran(2, 0.055, 0.06), item=7)
+    book.fail_attempt(
+        0.06, "count[0]", 1, raised("count[0].7", attempt=1, attempts=3), 0.1, ran(2, 0.055, 0.06), item=7
+    )
     book.items(0.07, "count[0]", 6, 7, ran(1, 0.06, 0.065))
     book.items(0.08, "count[0]", 8, 10, ran(1, 0.066, 0.08))
     book.items(0.2, "count[0]", 7, 8, ran(2, 0.1, 0.2))
@@ -147,7 +160,7 @@ def countdown(book: Book) -> Book:
     """An async body that awaits one Step after the other, and has not ended."""
     book.start("countdown", Kind.WATCHING)
     for n in range(3):
-        call = Observed(StepId("countdown"), n, "app:decrement", "v1", (), "", n)
+        call = observed("countdown", n, "decrement", n)
         book.settle(0.1 * n + 0.1, book.outcome(f"decrement[{n}]", ran(1, 0.1 * n + 0.02, 0.1 * n + 0.1), call=call))
     return book
 
@@ -160,6 +173,7 @@ class Words:
     payload = staticmethod(payload)
     ran = staticmethod(ran)
     raised = staticmethod(raised)
+    observed = staticmethod(observed)
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ def test_a_finished_run(wordcount, words):
     merge = seen["merge[0]"]
     assert merge.preview == '[["a", 3]]'
     assert merge.sandbox == 1
-    assert merge.waited_s == pytest.approx(0.01)      # entered at 0.21, the map settled at 0.2
+    assert merge.waited_s == pytest.approx(0.01)  # entered at 0.21, the map settled at 0.2
     assert seen["load[0]"].waited_s == pytest.approx(0.002)
     assert seen["wordcount"].settled_at == words.T0 + 0.261
 
@@ -60,7 +60,10 @@ def test_the_trace_says_what_is_running(wordcount):
 def test_a_map_with_a_failed_item_fails_and_readers_fail_with_it(book, words):
     book.start()
     book.chunk(0.0, "flow", "work[0]", 0, 0, 3, last=True)
-    calls = [(words.spec("work"), Call(0, 0, words.payload(), is_map=True)), (words.spec("sum"), Call(1, 0, words.payload(0)))]
+    calls = [
+        (words.spec("work"), Call(0, 0, words.payload(), is_map=True)),
+        (words.spec("sum"), Call(1, 0, words.payload(0))),
+    ]
     book.graph(0.01, "flow", calls, words.payload(1))
     failure = words.raised("work[0].1", "bad\nsecond line")
     book.items(0.1, "work[0]", 0, 3, words.ran(1, 0.02, 0.1), {1: failure})
@@ -92,14 +95,19 @@ def test_an_async_body_tells_its_calls_with_their_outcomes(countdown):
     seen = by_id(countdown)
     assert list(seen) == ["countdown", "decrement[0]", "decrement[1]", "decrement[2]"]
     assert seen["decrement[0]"].function == "app:decrement"
-    assert seen["decrement[1]"].waited_s == pytest.approx(0.02)     # the body was told of the first at 0.1
+    assert seen["decrement[1]"].waited_s == pytest.approx(0.02)  # the body was told of the first at 0.1
     assert seen["countdown"].status == "running"
 
 
 def test_what_was_open_inside_a_body_that_failed_was_cancelled(book, words):
     book.start()
     child = words.spec("child", Kind.WIRING)
-    book.graph(0.01, "flow", [(child, Call(0, 0, words.payload())), (words.spec("x"), Call(1, 0, words.payload()))], words.payload(0))
+    book.graph(
+        0.01,
+        "flow",
+        [(child, Call(0, 0, words.payload())), (words.spec("x"), Call(1, 0, words.payload()))],
+        words.payload(0),
+    )
     inner = [(words.spec("a"), Call(0, 0, words.payload())), (words.spec("b"), Call(1, 0, words.payload()))]
     book.graph(0.02, "child[0]", inner, words.payload(1))
     failure = words.raised("child[0]/a[0]")
@@ -156,14 +164,19 @@ def test_progress_counts_items_and_leaves_the_root_out(wordcount, words):
 
 def test_no_eta_while_a_map_is_still_being_read(book, words):
     book.start("watch", Kind.WATCHING)
-    for n in range(2):
-        book.items(0.1, "work[0]", 10 * n, 10 * n + 10, words.ran(1, 0.0, 0.1))
-    assert progress(steps(book.rows), started_at=words.T0, now=words.T0 + 1).eta_s is None
+    book.chunk(0.1, "watch", "work[0]", 0, 0, 10, last=False)
+    book.settle(0.2, book.outcome("other[0]", words.ran(1, 0.0, 0.1), call=words.observed("watch", 1, "other")))
+    seen = progress(steps(book.rows), started_at=words.T0, now=words.T0 + 1)
+    assert seen.rate == 1.0
+    assert seen.eta_s is None
+    book.chunk(0.3, "watch", "work[0]", 0, 10, 10, last=True)
+    seen = progress(steps(book.rows), started_at=words.T0, now=words.T0 + 1)
+    assert (seen.total, seen.eta_s) == (21, 20.0)
 
 
 def test_steps_that_waited_for_the_disk_come_with_advice(wordcount):
-    wordcount.batch(0.21, "merge[0]", sandbox=1, size=1, gated=1, gate_s=0.003)
-    wordcount.batch(0.22, "merge[0]", sandbox=1, size=8, gated=8, gate_s=0.001)
+    wordcount.batch(0.21, "merge[0]", sandbox=1, size=1, gated=1)
+    wordcount.batch(0.22, "merge[0]", sandbox=1, size=8, gated=8)
     assert gated_steps(wordcount.trace) == {"merge[0]": 9}
     assert disk_sentence(9).startswith("9 Steps waited for the disk")
     assert 'effects="none"' in disk_sentence(1)

@@ -58,7 +58,10 @@ def become_sandbox(
     fork: Fork, inherited: Inherited, *, own_pids: bool, map_ids: bool, load: Load | None = None
 ) -> NoReturn:
     """Isolate this process and serve until told to stop. `load` is the code that is still to be imported."""
+    zygote = os.getppid()
     kernel.die_with_parent(signal.SIGKILL)
+    if os.getppid() != zygote:
+        os._exit(0)
     os.setsid()
     flags = _isolate(fork, inherited.parent, map_ids=map_ids)
     # The parent maps the ids of the new user namespace meanwhile: no file may be opened before it is done.

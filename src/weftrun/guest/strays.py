@@ -1,7 +1,7 @@
 """Killing what a Sandbox has started and left behind.
 
 Found by the ipc namespace that only this Sandbox and its descendants are in; where there is none, by the session it
-led. What changes both by itself is missed here, and ends with the zygote's pid namespace, or, without one, escapes.
+led. What left both by itself (on a host without namespaces: every daemon) lives on until the zygote ends.
 """
 
 from __future__ import annotations
@@ -36,6 +36,25 @@ def kill_strays(leader: int, namespace: int) -> None:
         _kill_all(found)
 
 
+def kill_descendants() -> None:
+    """Kill all descendants of this process, which is their subreaper, until none is found."""
+    own = os.getpid()
+    for _ in range(_ROUNDS_MAX):
+        parents = {pid: stat[1] for pid in _processes() if (stat := _stat(pid)) is not None}
+        found = [pid for pid in parents if _descends(pid, own, parents)]
+        if not found:
+            return
+        _kill_all(found)
+
+
+def _descends(pid: int, ancestor: int, parents: dict[int, int]) -> bool:
+    while pid in parents:
+        pid = parents[pid]
+        if pid == ancestor:
+            return True
+    return False
+
+
 def _processes() -> list[int]:
     own = os.getpid()
     return [int(name) for name in os.listdir("/proc") if name.isdecimal() and int(name) != own]
@@ -44,13 +63,18 @@ def _processes() -> list[int]:
 def _belongs(pid: int, leader: int, namespace: int) -> bool:
     if namespace:
         return namespace_of(pid) == namespace
+    stat = _stat(pid)
+    return stat is not None and stat[0] == leader
+
+
+def _stat(pid: int) -> tuple[int, int] | None:
+    """Return session and parent of a process that is alive."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
-            fields = file.read().rpartition(b")")[2].split()
+            state, parent, _, session, *_ = file.read().rpartition(b")")[2].split()
     except OSError:
-        return False
-    state, session = fields[0], int(fields[3])
-    return session == leader and state not in b"ZX"
+        return None
+    return None if state in b"ZX" else (int(session), int(parent))
 
 
 def _kill_all(pids: list[int]) -> None:

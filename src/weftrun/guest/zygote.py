@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 from weftrun.guest import isolation, kernel
 from weftrun.guest.code import load_code
 from weftrun.guest.sandbox import Inherited, become_sandbox
-from weftrun.guest.strays import kill_strays, namespace_of
+from weftrun.guest.strays import kill_descendants, kill_strays, namespace_of
 from weftrun.model.ids import StepId
 from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.messages import Exited, Fork, Forked, Load, Loaded, ToSandbox, ToZygote
@@ -45,7 +45,6 @@ def main() -> NoReturn:
     zygote = Zygote(socket.socket(fileno=channel_fd), own_pids=own_pids)
     if not own_pids:
         kernel.become_subreaper()
-        signal.signal(signal.SIGTERM, lambda _number, _frame: zygote.end())
     zygote.run()
 
 
@@ -54,11 +53,16 @@ def _become_first_process(channel_fd: int) -> None:
     child = os.fork()
     if child:
         os.close(channel_fd)
-        signal.signal(signal.SIGTERM, lambda _number, _frame: os.kill(child, signal.SIGKILL))
+        signal.signal(signal.SIGTERM, lambda _number, _frame: _kill(child))
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         os._exit(code if code >= 0 else 128 - code)
     kernel.die_with_parent(signal.SIGKILL)
     kernel.mount_proc()
+
+
+def _kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 class _Child:
@@ -139,6 +143,10 @@ class Zygote:
         self._child_signal = signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
         signal.set_wakeup_fd(self._wake_writer.fileno(), warn_on_full_buffer=False)
         isolation.stay_alive_on_interrupt()
+        if not self._own_pids:
+            # Nobody kills what is left when this process is killed, so it must have the time to do it by itself.
+            signal.signal(signal.SIGTERM, lambda _number, _frame: self.end())
+            kernel.die_with_parent(signal.SIGTERM)
 
     # ------------------------------------------------------------------ Sandboxes
 
@@ -220,8 +228,5 @@ class Zygote:
 
     def end(self) -> NoReturn:
         """End with all Sandboxes and what they have started."""
-        for pid, child in self._children.items():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-            kill_strays(pid, child.namespace)
+        kill_descendants()
         os._exit(0)

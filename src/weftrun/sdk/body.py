@@ -16,7 +16,7 @@ from weftrun.model.ids import RunId, RunUid, StepId
 from weftrun.model.policy import Kind
 from weftrun.sdk.codec import Encoded
 from weftrun.sdk.place import Current, enter, here, leave
-from weftrun.sdk.recorder import BodyHost, BodyLimits, Recorder
+from weftrun.sdk.recorder import BodyHost, BodyLimits, Closed, Recorder
 from weftrun.sdk.ref import Ref, own
 
 if TYPE_CHECKING:
@@ -95,14 +95,24 @@ class Body:
         self._recorder.now = max(self._recorder.now, at)
         return self._turn(self._resume)
 
+    def called(self, position: int) -> Function[..., Any]:
+        """Return the Function at a place of the table that calls name it by."""
+        return self._recorder.table[position]
+
     def drop(self) -> None:
-        """Forget the body: its coroutine is closed, and what it calls while closing is not recorded."""
+        """Forget the body: its coroutine is closed; what it calls while closing is refused."""
         coroutine, self._coroutine = self._coroutine, None
-        if coroutine is not None:
-            try:
-                coroutine.close()
-            except BaseException:  # noqa: BLE001, S110  # the author's `finally` may raise anything; nobody waits for it
-                pass
+        if coroutine is None:
+            return
+        before, here.recorder = here.recorder, Closed(self._recorder)
+        token = enter(self._current)
+        try:
+            coroutine.close()
+        except BaseException:  # noqa: BLE001  # the author's `finally` may raise anything, and nobody waits for it
+            pass
+        finally:
+            leave(token)
+            here.recorder = before
 
     def _turn(self, drive: Callable[[], Waiting | Returned]) -> Waiting | Returned | Raised:
         before, here.recorder = here.recorder, self._recorder
@@ -126,16 +136,16 @@ class Body:
 
     def _resume(self) -> Waiting | Returned:
         ref = self._awaited
-        if ref is None or ref._number not in self._outcomes:  # noqa: SLF001  # see `ref.own`
+        if ref is None or ref._number not in self._outcomes:
             raise UsageError(f"the body of {self._current.step_id} got an outcome that it does not wait for")
         return self._run(lambda coroutine: self._hand(coroutine, ref))
 
     def _hand(self, coroutine: Coroutine[Any, Any, Any], ref: Ref[Any]) -> object:
         """Resume the coroutine with the value or the error of a Ref."""
-        value, error = self._outcomes[ref._number]  # noqa: SLF001  # see `ref.own`
+        value, error = self._outcomes[ref._number]
         if error is None:
             try:
-                for key in ref._path:  # noqa: SLF001  # see `ref.own`
+                for key in ref._path:
                     value = value[key]
             except (LookupError, TypeError) as wrong:
                 error = wrong
@@ -156,8 +166,8 @@ class Body:
                 resume = _thrower(refusal)
                 continue
             self._awaited = ref
-            if ref._number not in self._outcomes:  # noqa: SLF001  # see `ref.own`
-                return Waiting((ref._number,))  # noqa: SLF001  # see `ref.own`
+            if ref._number not in self._outcomes:
+                return Waiting((ref._number,))
             resume = _hander(self, ref)
 
     def _check(self, wanted: object) -> Ref[Any]:
@@ -176,7 +186,7 @@ def _thrower(error: BaseException) -> Callable[[Coroutine[Any, Any, Any]], objec
 
 
 def _hander(body: Body, ref: Ref[Any]) -> Callable[[Coroutine[Any, Any, Any]], object]:
-    return lambda coroutine: body._hand(coroutine, ref)  # noqa: SLF001  # its own class
+    return lambda coroutine: body._hand(coroutine, ref)
 
 
 def _explained(error: BaseException, label: str) -> BaseException:

@@ -1,4 +1,8 @@
-"""Where the author's code is found: by a Sandbox, by another process, after a restart."""
+"""Where the author's code is found: by a Sandbox, by another process, after a restart.
+
+A script is known by its import name (the stem of its file), also while it runs as `__main__`; what a notebook or a
+REPL has defined travels as one blob, so that its Functions keep sharing their globals.
+"""
 
 from __future__ import annotations
 
@@ -6,124 +10,167 @@ import hashlib
 import importlib
 import importlib.util
 import os
+import pickle
 import sys
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
-from weftrun.model.errors import UsageError
+from weftrun.model.errors import NotSerializable, UsageError
 from weftrun.model.policy import Bundle
-from weftrun.sdk.place import here
+from weftrun.sdk.place import importing
 
 if TYPE_CHECKING:
     from weftrun.sdk.function import Function
 
-_cache: dict[str, Bundle] = {}
-
-
-def _main_file() -> str:
-    """Return the script that this process runs, or nothing in a notebook, a REPL or `python -c`."""
-    main = sys.modules.get("__main__")
-    spec = getattr(main, "__spec__", None)
-    file = getattr(main, "__file__", None)
-    if file is None or spec is not None or not os.path.isfile(file):
-        return ""
-    return os.path.abspath(file)
+_MAIN = "__main__"
+_bundles: dict[str, Bundle] = {}
+_notebooks: dict[tuple[tuple[str, int], ...], tuple[Bundle, list[object]]] = {}
 
 
 def import_name(module: str) -> str:
-    """Return the name under which others import a module: a script's own, also while it runs as `__main__`."""
-    if module != "__main__":
+    """Return the name under which others import a module; `__main__` stays for a notebook, a REPL or `python -c`."""
+    if module != _MAIN:
         return module
-    spec = getattr(sys.modules["__main__"], "__spec__", None)
-    if spec is not None and spec.name != "__main__":
-        return str(spec.name).removesuffix(".__main__")
-    file = _main_file()
-    return os.path.splitext(os.path.basename(file))[0] if file else "__main__"
+    main = sys.modules[_MAIN]
+    spec = getattr(main, "__spec__", None)
+    if spec is not None and spec.name != _MAIN:
+        return str(spec.name.removesuffix("." + _MAIN))
+    file = getattr(main, "__file__", None)
+    if not file or not os.path.isfile(file):
+        return _MAIN
+    return str(os.path.splitext(os.path.basename(file))[0])
 
 
 def bundle_of(function: Function[..., Any]) -> Bundle:
-    """Return the bundle with a Function's code: its script, its module, or what a notebook has defined so far."""
-    module = function.spec.name.split(":", 1)[0]
-    callable_module = getattr(function.callable, "__module__", "") or module
-    if callable_module == "__main__" and import_name("__main__") == "__main__":
-        return _notebook()
-    module = import_name(callable_module)
-    found = _cache.get(module)
+    """Return the bundle with a Function's code: its script, its module, or what a notebook has defined so far.
+
+    Raises:
+        NotSerializable: something that a notebook's Functions use can't be pickled.
+    """
+    home = function.home
+    found = _bundles.get(home)
     if found is None:
-        found = _cache[module] = _of_module(module, callable_module)
+        module = import_name(home)
+        if module == _MAIN:
+            return _notebook()
+        found = _bundles[home] = _of_module(module, home)
     return found
 
 
 def _of_module(module: str, loaded_as: str) -> Bundle:
-    file = getattr(sys.modules.get(loaded_as), "__file__", None) or ""
-    if loaded_as == "__main__":
+    loaded = sys.modules.get(loaded_as)
+    file = getattr(loaded, "__file__", None) or ""
+    if loaded is not None and loaded_as == _MAIN:
         # What a Sandbox pickled under the import name is found in the running script.
-        sys.modules.setdefault(module, sys.modules["__main__"])
-    by_path = loaded_as == "__main__" and bool(_main_file())
-    if not by_path and file:
-        by_path = _importable_file(module) != os.path.abspath(file)
+        sys.modules.setdefault(module, loaded)
+    by_path = bool(file) and _importable_file(module, loaded_as) != os.path.abspath(file)
     digest = ""
     if file and os.path.isfile(file):
         with open(file, "rb") as source:
             digest = hashlib.sha256(source.read()).hexdigest()[:16]
-    path = tuple(os.path.abspath(entry) if entry else os.getcwd() for entry in sys.path)
-    return Bundle(module, os.path.abspath(file) if by_path else "", b"", path, os.getcwd(), digest)
+    return Bundle(module, os.path.abspath(file) if by_path else "", b"", _search_path(), os.getcwd(), digest)
 
 
-def _importable_file(module: str) -> str:
-    """Return the file that `import module` would find, or nothing."""
+def _search_path() -> tuple[str, ...]:
+    return tuple(os.path.abspath(entry) for entry in sys.path)
+
+
+def _importable_file(module: str, loaded_as: str) -> str:
+    """Return the file that `import module` would find in a fresh process, or nothing.
+
+    A script is always loaded by its path, whatever else has its name.
+    """
+    if loaded_as == _MAIN and getattr(sys.modules[_MAIN], "__spec__", None) is None:
+        return ""
     try:
         spec = importlib.util.find_spec(module)
-    except (ImportError, ValueError):
+    except (ImportError, ValueError, AttributeError):
         return ""
     return os.path.abspath(spec.origin) if spec is not None and spec.origin else ""
 
 
+# ---------------------------------------------------------------------- notebooks
+
+
 def _notebook() -> Bundle:
-    """Pickle what the author has defined in `__main__`: all of it together, so that it keeps sharing its globals."""
-    cloudpickle = importlib.import_module("cloudpickle")  # late: only notebooks need it
+    """Pickle what the author has defined in `__main__`, all of it together, once for each state of it."""
     functions = importlib.import_module("weftrun.sdk.function")  # late: it imports this module
-    main = sys.modules["__main__"]
-    own = {
-        name: value
-        for name, value in vars(main).items()
-        if not name.startswith("_")
-        and getattr(value, "__module__", None) == "__main__"
-        and not isinstance(value, functions.Function)
-        and callable(value)
-    }
-    wrapped = {
-        name: (found.callable, found.spec) for name, found in functions.registered("__main__:").items()
-    }
-    blob: bytes = cloudpickle.dumps((own, wrapped))
-    code = repr(sorted((name, spec.version) for name, (_, spec) in wrapped.items()))
-    path = tuple(os.path.abspath(entry) if entry else os.getcwd() for entry in sys.path)
-    return Bundle("__main__", "", blob, path, os.getcwd(), hashlib.sha256(code.encode()).hexdigest()[:16])
+    made = functions.registered(_MAIN)
+    own = {name: value for name, value in vars(sys.modules[_MAIN]).items() if _is_own(name, value)}
+    wrapped = {name: (found.callable, found.spec) for name, found in made.items()}
+    state = tuple((name, id(value)) for name, value in [*own.items(), *((n, f.callable) for n, f in made.items())])
+    known = _notebooks.get(state)
+    if known is None:
+        bundle = Bundle(_MAIN, "", _blob(own, wrapped), _search_path(), os.getcwd(), _digest(own, wrapped))
+        # What it was made of is kept alive, so that no id in `state` can come to mean something else.
+        known = _notebooks[state] = (bundle, [own, wrapped])
+    return known[0]
+
+
+def _is_own(name: str, value: object) -> bool:
+    """Say whether a name of `__main__` is a function or a class that was written there."""
+    return (
+        not name.startswith("__")
+        and isinstance(value, FunctionType | type)
+        and getattr(value, "__module__", None) == _MAIN
+    )
+
+
+def _blob(own: dict[str, Any], wrapped: dict[str, Any]) -> bytes:
+    cloudpickle = importlib.import_module("cloudpickle")  # late: only notebooks need it
+    try:
+        blob: bytes = cloudpickle.dumps((own, wrapped))
+    except Exception as error:  # pickling runs the author's code, which may raise anything
+        raise NotSerializable(
+            f"What was defined in this session can't be sent to a Sandbox ({error}): a function or a class of it uses "
+            "something that can't be pickled. Make that inside the function, or write a module."
+        ) from error
+    return blob
+
+
+def _digest(own: dict[str, Any], wrapped: dict[str, Any]) -> str:
+    functions = importlib.import_module("weftrun.sdk.function")  # late: it imports this module
+    code = [(name, functions.code_version(value)) for name, (value, _) in wrapped.items()]
+    for name, value in own.items():
+        parts = vars(value) if isinstance(value, type) else {"": value}
+        code += [(f"{name}.{part}", functions.code_version(inner)) for part, inner in parts.items()]
+    return hashlib.sha256(repr(sorted(code)).encode()).hexdigest()[:16]
+
+
+# ---------------------------------------------------------------------- in a Sandbox
 
 
 def install(bundle: Bundle) -> ModuleType | None:
-    """Import a bundle's code into this process, a zygote or a Sandbox. Raises whatever the author's module raises."""
-    here.importing = bundle.file or bundle.module
+    """Import a bundle's code into this process, a zygote or a Sandbox. Raises whatever the author's module raises.
+
+    Returns:
+        The entry module; None for what a notebook has defined.
+    """
+    importing.file = bundle.file or bundle.module
     try:
         if bundle.blob:
             _install_notebook(bundle)
             return None
         loaded = load_file(bundle.file, bundle.module) if bundle.file else importlib.import_module(bundle.module)
         # What the author's process pickled as `__main__.Thing` is found in the script itself.
-        sys.modules["__main__"] = loaded
+        sys.modules[_MAIN] = loaded
         return loaded
     finally:
-        here.importing = ""
+        importing.file = ""
 
 
 def load_file(file: str, module: str) -> ModuleType:
-    """Import a script by path under its import name; `__main__` is aliased to it, so that its pickles are found."""
+    """Import a script by path under its import name.
+
+    Raises:
+        UsageError: it isn't Python code; and whatever the script raises.
+    """
     known = sys.modules.get(module)
-    if known is not None and os.path.abspath(getattr(known, "__file__", "") or "") == file:
+    if known is not None and os.path.abspath(getattr(known, "__file__", None) or "") == os.path.abspath(file):
         return known
     spec = importlib.util.spec_from_file_location(module, file)
     if spec is None or spec.loader is None:
-        raise UsageError(f"{file} can't be loaded as Python code.")
+        raise UsageError(f"{file} can't be loaded as Python code: its name must end in .py.")
     loaded = importlib.util.module_from_spec(spec)
     sys.modules[module] = loaded
     try:
@@ -136,10 +183,9 @@ def load_file(file: str, module: str) -> ModuleType:
 
 def _install_notebook(bundle: Bundle) -> None:
     functions = importlib.import_module("weftrun.sdk.function")  # late: it imports this module
-    main: Any = sys.modules["__main__"]
-    pickle = importlib.import_module("pickle")
+    names = vars(sys.modules[_MAIN])
     own, wrapped = pickle.loads(bundle.blob)
-    vars(main).update(own)
-    for name, (callable_, spec) in wrapped.items():
-        found = functions.adopt(name, callable_, spec)
-        vars(main)[spec.label] = found
+    names.update(own)
+    for name, (callable, spec) in wrapped.items():
+        found = functions.adopt(name, callable, spec)
+        names[getattr(callable, "__name__", spec.label)] = found

@@ -14,13 +14,14 @@ import io
 import pickle
 import struct
 import threading
-from collections.abc import Callable, Sequence
+from collections import ChainMap
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from weftrun.model.errors import NotSerializable, UsageError
 from weftrun.model.values import Data, Tree
 from weftrun.sdk.inspection import digest, first_unpicklable, preview
-from weftrun.sdk.reducers import reducers_in_use
+from weftrun.sdk.reducers import Table, reducers_in_use
 
 if TYPE_CHECKING:
     from weftrun.sdk.ref import Ref
@@ -53,6 +54,7 @@ class Encoded:
     __slots__ = ("nbytes", "pieces", "refs")
 
     def __init__(self, pieces: list[bytes | memoryview], nbytes: int, refs: tuple[Ref[Any], ...]) -> None:
+        """Take the pieces as they will be written."""
         self.pieces = pieces
         self.nbytes = nbytes
         self.refs = refs
@@ -84,7 +86,7 @@ def encode(value: object, *, what: str, refs: bool = False) -> Encoded:
     if not buffers:
         data = b"\0" + head
         return Encoded([data], len(data), tuple(found) if found else ())
-    return _with_buffers(head, buffers, tuple(found) if found else ())
+    return _with_buffers(head, buffers, tuple(found) if found else (), what)
 
 
 def _dumps(value: object, buffers: list[pickle.PickleBuffer], found: list[Ref[Any]] | None, what: str) -> bytes:
@@ -92,38 +94,50 @@ def _dumps(value: object, buffers: list[pickle.PickleBuffer], found: list[Ref[An
     try:
         if table is None:
             return pickle.dumps(value, 5, buffer_callback=buffers.append)
-        return _dumps_with(table, value, buffers)
+        return _dumps_with(pickle.Pickler, table, value, buffers)
     except UsageError:
         raise
     except RecursionError as error:
         raise NotSerializable(f"{what[:1].upper()}{what[1:]} is nested too deeply to be pickled.") from error
-    except Exception as plain:  # pickling runs the author's code, which may raise anything
+    except Exception as plain:  # noqa: BLE001  # pickling runs the author's code, which may raise anything
         buffers.clear()
         if found is not None:
             found.clear()
         try:
-            cloudpickle = importlib.import_module("cloudpickle")  # late: it costs what a bare import must not
-            dumped: bytes = cloudpickle.dumps(value, 5, buffer_callback=buffers.append)
+            return _dumps_by_value(table or {}, value, buffers)
         except UsageError:
             raise
-        except Exception as error:  # the author's code again
+        except Exception as error:  # noqa: BLE001  # the author's code again
             raise NotSerializable(first_unpicklable(value, what, error)) from plain
-        return dumped
+
+
+def _dumps_by_value(table: Table, value: object, buffers: list[pickle.PickleBuffer]) -> bytes:
+    """Pickle with cloudpickle, which takes functions and classes along that have no importable name."""
+    cloudpickle = importlib.import_module("cloudpickle")  # late: it costs what a bare import must not
+    pickler = type("Pickler", (cloudpickle.Pickler,), {})
+    return _dumps_with(pickler, ChainMap(table, cloudpickle.Pickler.dispatch_table), value, buffers)
 
 
 def _dumps_with(
-    table: dict[type, Callable[[Any], Any]], value: object, buffers: list[pickle.PickleBuffer]
+    pickler: Any, table: Mapping[type, Callable[[Any], Any]], value: object, buffers: list[pickle.PickleBuffer]
 ) -> bytes:
     """Pickle with reducers of our own for types that pickle badly by themselves."""
     stream = io.BytesIO()
-    pickler = pickle.Pickler(stream, 5, buffer_callback=buffers.append)
-    pickler.dispatch_table = table
-    pickler.dump(value)
+    if pickler is pickle.Pickler:
+        writer = pickler(stream, 5, buffer_callback=buffers.append)
+        writer.dispatch_table = table
+    else:
+        pickler.dispatch_table = table  # a subclass is asked for it when it is made
+        writer = pickler(stream, 5, buffer_callback=buffers.append)
+    writer.dump(value)
     return stream.getvalue()
 
 
-def _with_buffers(head: bytes, buffers: list[pickle.PickleBuffer], refs: tuple[Ref[Any], ...]) -> Encoded:
-    raws = [buffer.raw() for buffer in buffers]
+def _with_buffers(head: bytes, buffers: list[pickle.PickleBuffer], refs: tuple[Ref[Any], ...], what: str) -> Encoded:
+    try:
+        raws = [buffer.raw() for buffer in buffers]
+    except BufferError as error:
+        raise NotSerializable(f"{what[:1].upper()}{what[1:]} holds a buffer that is not contiguous.") from error
     lengths = struct.pack(f"<{len(raws)}Q", *(raw.nbytes for raw in raws))
     pieces: list[bytes | memoryview] = [_HEAD.pack(1, len(raws), len(head)) + lengths + head]
     at = len(pieces[0])
@@ -192,4 +206,3 @@ def note_ref(ref: Ref[Any]) -> int:
         )
     found.append(ref)
     return len(found) - 1
-

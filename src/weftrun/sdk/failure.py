@@ -38,7 +38,9 @@ def failure_of(
         reason: None takes it from the error's type.
     """
     kind = type(error)
-    name = kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}.{kind.__qualname__}"
+    name = (
+        kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}.{kind.__qualname__}"
+    )
     return Failure(
         reason or _reason_of(error),
         name,
@@ -64,7 +66,7 @@ def _reason_of(error: BaseException) -> Reason:
 def _text_of(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception:  # `__str__` is the author's code, which may raise anything
+    except Exception:  # noqa: BLE001  # `__str__` is the author's code, which may raise anything
         return f"<{type(error).__qualname__} whose text can't be made>"
 
 
@@ -82,7 +84,7 @@ def _pickled(error: BaseException, bytes_max: int) -> Inline | None:
         data = encode(error, what="the error").tobytes()
         if len(data) <= bytes_max and type(decode(data)) is type(error):
             return Inline(data)
-    except Exception:  # pickling and rebuilding run the author's code, which may raise anything
+    except Exception:  # noqa: BLE001  # pickling and rebuilding run the author's code, which may raise anything
         return None
     return None
 
@@ -133,9 +135,10 @@ def _rebuilt(failure: Failure) -> BaseException:
     if isinstance(failure.error, Inline):
         try:
             error = decode(failure.error.data)
-            if isinstance(error, BaseException):
+            # What isn't an Exception (SystemExit, KeyboardInterrupt) would end who asks, who has done nothing.
+            if isinstance(error, Exception):
                 return error
-        except Exception:  # rebuilding runs the author's code, which may raise anything
+        except Exception:  # noqa: BLE001  # rebuilding runs the author's code, which may raise anything
             pass  # its text is told below
     if failure.reason is Reason.MISUSE and failure.error is None:
         return UsageError(failure.message)

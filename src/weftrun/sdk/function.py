@@ -1,21 +1,35 @@
-"""Functions and Workflows: decorated callables."""
+"""Functions and Workflows: decorated callables, and finding them by name. What a call does is decided elsewhere."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib
-import inspect
-import types
-from collections.abc import Callable, Coroutine, Iterable, Iterator
-from typing import Any, Generic, NoReturn, ParamSpec, TypeVar, Unpack, cast, get_args, get_origin, overload
+import sys
+from collections.abc import Callable, Coroutine, Iterable
+from types import CodeType, MethodType
+from typing import (
+    Any,
+    Generic,
+    NoReturn,
+    ParamSpec,
+    TypeVar,
+    Unpack,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+    overload,
+)
 
+from msgspec.structs import replace
 
 from weftrun.model.errors import PolicyError, UsageError
 from weftrun.model.policy import FunctionSpec, Kind
+from weftrun.sdk.arguments import Signature
 from weftrun.sdk.bundle import import_name
-from weftrun.sdk.local import run_here, run_here_async
+from weftrun.sdk.local import run_here
 from weftrun.sdk.place import here
-from weftrun.sdk.policy import CallPolicy, Policy, apply_policy, place_of
+from weftrun.sdk.policy import CallPolicy, Policy, called, decorated, place_of
 from weftrun.sdk.recorder import check_column
 from weftrun.sdk.ref import Mapped, Ref
 
@@ -23,6 +37,9 @@ P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
 R = TypeVar("R")
+
+_COROUTINE = 0x80 | 0x100
+"""Code flags of `async def`, and of generators that `types.coroutine` made awaitable."""
 
 _is_callable = callable
 _registry: dict[str, Function[..., Any]] = {}
@@ -36,22 +53,35 @@ class Function(Generic[P, R_co]):
     Attributes:
         spec: name and policy, as the engine keeps them.
         callable: the author's function.
+        home: name of the module that made the Function, whose import makes it again in a Sandbox.
+        signature: what the callable takes.
+        is_async: whether the callable is `async def`.
         parts: how many parts the value unpacks into, by the return annotation; 0 where that is not said.
+        run_id: id for the Run that is started with it; None draws one.
+        after: Refs of calls that must have succeeded before a call of this.
     """
 
     def __init__(
-        self, callable: Callable[P, R_co], spec: FunctionSpec, *, id: str | None = None, after: tuple[Ref[Any], ...] = ()
+        self,
+        callable: Callable[P, R_co],
+        spec: FunctionSpec,
+        *,
+        home: str = "",
+        run_id: str | None = None,
+        after: tuple[Ref[Any], ...] = (),
     ) -> None:
+        """Wrap `callable`. Authors write `@function` or `@workflow` instead."""
         self.spec = spec
         self.callable = callable
-        self.run_id = id
-        self._after = after
-        self.is_async = inspect.iscoroutinefunction(callable)
+        self.home = home
+        self.run_id = run_id
+        self.after = after
+        self.signature = Signature(callable, spec.label)
+        self.is_async = is_coroutine_function(callable)
         self.parts = _parts(callable)
-        self._arity = _Arity(callable)
         self.__name__ = spec.label
         self.__qualname__ = getattr(callable, "__qualname__", spec.label)
-        self.__module__ = getattr(callable, "__module__", "")
+        self.__module__ = getattr(callable, "__module__", None) or home
         self.__doc__ = callable.__doc__
         self.__wrapped__ = callable
 
@@ -59,13 +89,11 @@ class Function(Generic[P, R_co]):
         """Make a Step inside a workflow's body; a plain call elsewhere."""
         recorder = here.recorder
         if recorder is not None:
-            return cast("R_co", recorder.call(self, args, kwargs, self._after))
+            return cast("R_co", recorder.call(self, args, kwargs, self.after))
         if self.spec.kind is Kind.FUNCTION:
             return self.callable(*args, **kwargs)
-        self.check_arguments(args, kwargs)
-        if self.spec.kind is Kind.WIRING:
-            return cast("R_co", run_here(self, args, kwargs))
-        return cast("R_co", run_here_async(self, args, kwargs))
+        self.signature.check(args, kwargs)
+        return cast("R_co", run_here(self, args, kwargs))
 
     @overload
     def step(self: Function[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> Ref[T]: ...
@@ -84,7 +112,7 @@ class Function(Generic[P, R_co]):
                 f"{name}.step(...) outside a workflow body. Call {name}(...) for a plain call, "
                 f"or engine.start({name}, ...)."
             )
-        return recorder.call(self, args, kwargs, self._after)
+        return recorder.call(self, args, kwargs, self.after)
 
     @overload
     def map(
@@ -102,7 +130,7 @@ class Function(Generic[P, R_co]):
         """
         recorder = here.recorder
         if recorder is not None:
-            return recorder.map(self, items, more, same, self._after)
+            return recorder.map(self, (items, *more), same, self.after)
         columns = [check_column(self.spec.label, n, column) for n, column in enumerate((items, *more), 1)]
         return [self(*row, **same) for row in zip(*columns, strict=True)]
 
@@ -110,151 +138,130 @@ class Function(Generic[P, R_co]):
         """Return this Function with another policy, for one call or one Run.
 
         Raises:
-            PolicyError: as at decoration.
+            PolicyError: a policy is misspelt, has a wrong value, or belongs to the decorator.
         """
-        spec = apply_policy(self.spec, cast("dict[str, Any]", policy), place_of(self.callable))
-        changed = Function(self.callable, spec, id=policy.get("id", self.run_id), after=self._after)
-        if "after" in policy:
-            changed._after = tuple(policy["after"])
-            if not all(isinstance(ref, Ref) for ref in changed._after):
-                raise PolicyError(f"{spec.label}: `after` takes Refs, as calls give them.")
-        return changed
-
-    def check_arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Check that arguments fit the signature.
-
-        Raises:
-            TypeError: one is missing, unknown or too many, as Python would say at the call.
-        """
-        if not self._arity.fits(args, kwargs):
-            try:
-                inspect.signature(self.callable).bind(*args, **kwargs)
-            except TypeError as error:
-                raise TypeError(f"{self.spec.label}(): {error}") from None
-
-    def named_arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-        """Yield arguments with the names of their parameters."""
-        yield from inspect.signature(self.callable).bind(*args, **kwargs).arguments.items()
+        where = place_of(self.callable)
+        spec = called(self.spec, cast("dict[str, Any]", policy), where)
+        after = tuple(policy.get("after", self.after))
+        if not all(isinstance(ref, Ref) for ref in after):
+            raise PolicyError(f"{spec.label} ({where}): `after` takes Refs, as calls in a workflow give them.")
+        run_id = policy.get("id", self.run_id)
+        return Function(self.callable, spec, home=self.home, run_id=run_id, after=cast("tuple[Ref[Any], ...]", after))
 
     def __repr__(self) -> str:
         kind = "function" if self.spec.kind is Kind.FUNCTION else "workflow"
         return f"<weftrun {kind} {self.spec.name}>"
 
-    def __get__(self, instance: object, owner: type | None = None) -> Function[P, R_co]:
-        if instance is not None:
-            raise self._method_error(owner)
-        return self
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        if not isinstance(self.callable, staticmethod | classmethod):
-            raise self._method_error(owner)
-
-    def _method_error(self, owner: type | None) -> PolicyError:
-        return _method_error(f"{owner.__name__ if owner else '?'}.{self.spec.label}", self.callable)
-
     def __reduce__(self) -> tuple[Any, ...]:
-        return refer, (self.spec.name, self.is_async)
+        return refer, (self.spec, self.is_async)
 
 
-def _method_error(name: str, callable: Callable[..., Any]) -> PolicyError:
+def _method_error(word: str, method: str, where: str) -> PolicyError:
     return PolicyError(
-        f"@function on the method {name} ({place_of(callable)}): its `self` would be copied to every Step. "
+        f"@{word} on the method {method} ({where}): its `self` would be copied to every Step. "
         "Write a module-level function that takes the object."
     )
 
 
-class _Arity:
-    """A quick answer to whether arguments fit; where it is not sure, the signature is asked."""
-
-    __slots__ = ("_most", "_names", "_plain", "_required")
-
-    def __init__(self, callable: Callable[..., Any]) -> None:
-        code = getattr(callable, "__code__", None)
-        simple = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
-        self._plain = isinstance(code, types.CodeType) and not code.co_flags & simple and not code.co_posonlyargcount
-        if self._plain and code is not None:
-            defaults = getattr(callable, "__defaults__", None) or ()
-            only = getattr(callable, "__kwdefaults__", None) or {}
-            self._most = code.co_argcount
-            names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-            self._names = names
-            optional = {*names[code.co_argcount - len(defaults) : code.co_argcount], *only}
-            self._required = tuple(name not in optional for name in names)
-
-    def fits(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-        if not self._plain:
-            return False
-        given = len(args)
-        if given > self._most:
-            return False
-        used = 0
-        for position in range(given, len(self._names)):
-            if self._names[position] in kwargs:
-                used += 1
-            elif self._required[position]:
-                return False
-        return used == len(kwargs)
+def is_coroutine_function(callable: Any) -> bool:
+    """Say whether calling it gives a coroutine, also through `functools.partial`."""
+    while hasattr(callable, "func"):
+        callable = callable.func
+    code = getattr(callable, "__code__", None)
+    return isinstance(code, CodeType) and bool(code.co_flags & _COROUTINE)
 
 
 def _parts(callable: Callable[..., Any]) -> int:
     """Return how many parts a fixed tuple has that the annotation promises, else 0."""
     annotation = getattr(callable, "__annotations__", {}).get("return")
     if isinstance(annotation, str):
-        if not annotation.lower().startswith("tuple["):
+        if "tuple[" not in annotation.lower():
             return 0
         try:
-            annotation = inspect.get_annotations(callable, eval_str=True).get("return")
-        except Exception:  # an annotation is the author's code; one that can't be evaluated promises nothing
+            annotation = get_type_hints(callable).get("return")
+        except Exception:  # noqa: BLE001  # an annotation is the author's code; one that can't be evaluated promises nothing
             return 0
     args = get_args(annotation)
     return len(args) if get_origin(annotation) is tuple and Ellipsis not in args else 0
 
 
-def code_version(callable: Callable[..., Any]) -> str:
-    """Return a digest of a callable's code: of its instructions and constants, not of its file or its line."""
+def code_version(callable: Any) -> str:
+    """Return a digest of a callable's code: of its instructions, constants and names, not of its file or its lines.
+
+    It is the same in every process of one Python version; empty for a callable written in C.
+    """
+    while hasattr(callable, "func"):
+        callable = callable.func
     code = getattr(callable, "__code__", None)
-    if code is None:
-        return ""
-    hasher = hashlib.sha256()
-    _feed_code(hasher, code)
-    return hasher.hexdigest()[:16]
+    return hashlib.sha256(_code_text(code).encode()).hexdigest()[:16] if isinstance(code, CodeType) else ""
 
 
-def _feed_code(hasher: Any, code: types.CodeType) -> None:
-    hasher.update(code.co_code)
-    hasher.update(repr((code.co_names, code.co_varnames[: code.co_argcount], code.co_flags)).encode())
-    for const in code.co_consts:
-        if isinstance(const, types.CodeType):
-            _feed_code(hasher, const)
-        elif isinstance(const, frozenset):
-            hasher.update(repr(sorted(map(repr, const))).encode())
-        else:
-            hasher.update(repr(const).encode())
+def _code_text(const: object) -> str:
+    """Return a text of a constant that has no address in it, and no order that a hash seed decides."""
+    if isinstance(const, CodeType):
+        names = (const.co_names, const.co_varnames, const.co_freevars, const.co_flags)
+        consts = ",".join(map(_code_text, const.co_consts))
+        return f"<{const.co_name} {const.co_code.hex()} {names!r} {consts}>"
+    if isinstance(const, tuple):
+        return f"({','.join(map(_code_text, const))})"
+    if isinstance(const, frozenset):
+        return f"{{{','.join(sorted(map(_code_text, const)))}}}"
+    return repr(const)
 
 
-def _decorate(callable: Any, keywords: dict[str, Any], *, workflow: bool) -> Any:
+def _decorate(callable: Any, keywords: dict[str, Any], home: str, *, workflow: bool) -> Any:
     word = "workflow" if workflow else "function"
     if isinstance(callable, Function):
-        raise PolicyError(f"{callable.spec.label} is a {word} already; use .options(...) for another policy.")
+        raise PolicyError(f"{callable.spec.label} is made by @function or @workflow already; use .options(...).")
     if not _is_callable(callable):
         raise PolicyError(f"@{word} takes a callable, not {callable!r}.")
-    if inspect.ismethod(callable):
-        raise _method_error(callable.__qualname__, callable.__func__)
-    name = getattr(callable, "__qualname__", "")
+    if isinstance(callable, MethodType):
+        raise _method_error(word, callable.__qualname__, place_of(callable.__func__))
     where = place_of(callable)
-    if (name == "<lambda>" or name.endswith(".<lambda>")) and "name" not in keywords:
-        raise PolicyError(f"A lambda ({where}) has no name that a Sandbox could find it by: use `def`.")
+    name = getattr(callable, "__qualname__", "")
+    if "name" not in keywords and (not name or name.endswith("<lambda>")):
+        what = "A lambda" if name else repr(callable)
+        raise PolicyError(f"{what} ({where}) has no name that a Sandbox could find it by: use `def`, or give `name=`.")
     kind = Kind.FUNCTION
     if workflow:
-        kind = Kind.WATCHING if inspect.iscoroutinefunction(callable) else Kind.WIRING
-    module = import_name(getattr(callable, "__module__", "") or "")
-    label = name.rsplit(".", 1)[-1] or str(keywords.get("name", "function"))
-    spec = FunctionSpec(f"{module}:{name}", label, kind, code_version(callable))
-    made: Function[..., Any] = Function(callable, apply_policy(spec, keywords, where))
+        kind = Kind.WATCHING if is_coroutine_function(callable) else Kind.WIRING
+    module = import_name(getattr(callable, "__module__", None) or home)
+    label = name.rsplit(".", 1)[-1] if name else word
+    spec = decorated(FunctionSpec(f"{module}:{name}", label, kind, code_version(callable)), keywords, where)
+    return _register(Function(callable, spec, home=home))
+
+
+def _register(made: Function[..., Any]) -> Function[..., Any]:
+    """Make a Function known by its name.
+
+    Raises:
+        PolicyError: the name belongs to another one; the same code may be made again (a reload, a notebook's cell).
+    """
+    known = _registry.get(made.spec.name)
+    if known is not None and known.callable is not _missing:
+        mine, other = (getattr(one.callable, "__qualname__", "") for one in (made, known))
+        if mine != other or import_name(made.home) != import_name(known.home):
+            raise PolicyError(
+                f"Two Functions are called {made.spec.name!r}: {place_of(made.callable)} and "
+                f"{place_of(known.callable)}. Give one of them another `name=`."
+            )
     _registry[made.spec.name] = made
     return made
 
 
+def _caller(word: str, callable: Any) -> str:
+    """Return the name of the module that calls our caller.
+
+    Raises:
+        PolicyError: it is called in the body of a class: it would make a Function of a method.
+    """
+    frame = sys._getframe(2)
+    owner = frame.f_locals.get("__qualname__")
+    if owner is not None and frame.f_locals is not frame.f_globals:
+        named = getattr(callable, "__func__", callable)
+        method = f"{owner}.{named.__name__}" if hasattr(named, "__name__") else f"of class {owner}"
+        raise _method_error(word, method, f"{frame.f_code.co_filename}:{frame.f_lineno}")
+    return str(frame.f_globals.get("__name__", "__main__"))
 
 
 @overload
@@ -270,8 +277,9 @@ def function(callable: Any = None, /, **policy: Any) -> Any:
         PolicyError: a policy is misspelt or can't hold, or the callable has no name to find it by.
     """
     if callable is None:
-        return lambda wrapped: _decorate(wrapped, policy, workflow=False)
-    return _decorate(callable, policy, workflow=False)
+        home = _caller("function", None)
+        return lambda wrapped: _decorate(wrapped, policy, home, workflow=False)
+    return _decorate(callable, policy, _caller("function", callable), workflow=False)
 
 
 @overload
@@ -288,8 +296,9 @@ def workflow(callable: Any = None, /, **policy: Any) -> Any:
         PolicyError: a policy is misspelt or can't hold for a workflow.
     """
     if callable is None:
-        return lambda wrapped: _decorate(wrapped, policy, workflow=True)
-    return _decorate(callable, policy, workflow=True)
+        home = _caller("workflow", None)
+        return lambda wrapped: _decorate(wrapped, policy, home, workflow=True)
+    return _decorate(callable, policy, _caller("workflow", callable), workflow=True)
 
 
 def find(name: str) -> Function[..., Any]:
@@ -307,35 +316,37 @@ def find(name: str) -> Function[..., Any]:
     return found
 
 
-def _missing(*args: object, **kwargs: object) -> NoReturn:
+def _missing(*args: object, **kwargs: object) -> NoReturn:  # noqa: ARG001  # takes whatever a call may hand over
     """Stand for a Function that is referred to before its code has come."""
     raise UsageError("This Function's code has not been loaded yet.")
 
 
-def refer(name: str, is_async: bool) -> Function[..., Any]:
+def refer(spec: FunctionSpec, is_async: bool) -> Function[..., Any]:
     """Return a Function by name, where need be as a shell to be filled when its code comes. Called by pickle."""
-    found = _registry.get(name)
-    if found is not None:
+    found = _registry.get(spec.name)
+    if found is None and spec.name.startswith("__main__:"):
+        found = Function(_missing, spec, home="__main__")
+        found.is_async = is_async
+        _registry[spec.name] = found
+    if found is None:
+        found = find(spec.name)
+    if found.callable is _missing:
         return found
-    if not name.startswith("__main__:"):
-        return find(name)
-    shell: Function[..., Any] = Function(_missing, FunctionSpec(name, name.rsplit(":", 1)[-1]))
-    shell.is_async = is_async
-    _registry[name] = shell
-    return shell
+    # The policy that it was given by `.options` travels along; the code is what is here.
+    here_now = replace(spec, version=found.spec.version)
+    return found if here_now == found.spec else Function(found.callable, here_now, home=found.home)
 
 
-def registered(prefix: str) -> dict[str, Function[..., Any]]:
-    """Return the Functions whose name begins with `prefix`."""
-    return {name: found for name, found in _registry.items() if name.startswith(prefix)}
-
+def registered(home: str) -> dict[str, Function[..., Any]]:
+    """Return the Functions that the module `home` has made, by name."""
+    return {name: found for name, found in _registry.items() if found.home == home}
 
 
 def adopt(name: str, callable: Callable[..., Any], spec: FunctionSpec) -> Function[..., Any]:
     """Register a Function whose code came by value, filling the shell that others may refer to already."""
     found = _registry.get(name)
     if found is None:
-        found = _registry[name] = Function(callable, spec)
-    elif found.callable is _missing:
-        Function.__init__(found, callable, spec)
+        found = _registry[name] = Function(callable, spec, home="__main__")
+    elif found.callable is not callable:
+        Function.__init__(found, callable, spec, home="__main__")
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Coroutine, Generator
 from types import TracebackType
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
 
@@ -12,7 +12,7 @@ from weftrun.model.outcomes import Failure, Status
 from weftrun.model.policy import Bundle, FunctionSpec
 from weftrun.model.values import Data, Inline, Payload, Tree
 from weftrun.sdk.bundle import bundle_of
-from weftrun.sdk.codec import decode_tree, digest, encode
+from weftrun.sdk.codec import decode_tree, digest
 from weftrun.sdk.failure import error_of
 from weftrun.sdk.function import Function
 
@@ -149,6 +149,7 @@ class Run(Generic[T_co]):
     __slots__ = ("_core", "_ticket", "id")
 
     def __init__(self, core: Core, ticket: Any) -> None:
+        """Stand for the Run behind a ticket of `core`."""
         self._core = core
         self._ticket = ticket
         self.id: RunId = ticket.id
@@ -164,7 +165,8 @@ class Run(Generic[T_co]):
             RunCancelled: it was cancelled.
             Exception: the author's own error where it can be rebuilt, else `StepFailed`.
         """
-        return self._open(self._core.wait(self._ticket, timeout_s))
+        value: T_co = self._open(self._core.wait(self._ticket, timeout_s))
+        return value
 
     def __await__(self) -> Generator[Any, Any, T_co]:
         yield from self._core.future(self._ticket).__await__()
@@ -215,12 +217,11 @@ class Engine:
     """
 
     def __init__(self, core: Core) -> None:
+        """Stand for an engine. Authors write `weftrun.open()` instead."""
         self._core = core
 
     @overload
-    def start(
-        self, fn: Function[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs
-    ) -> Run[T]: ...
+    def start(self, fn: Function[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs) -> Run[T]: ...
     @overload
     def start(self, fn: Function[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Run[T]: ...
     def start(self, fn: Function[..., Any], /, *args: Any, **kwargs: Any) -> Run[Any]:
@@ -247,9 +248,11 @@ class Engine:
     def _start(self, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, wait_start: bool) -> Run[Any]:
         if not isinstance(fn, Function):
             raise UsageError(f"{fn!r} is not a Function: decorate it with @weftrun.function or @weftrun.workflow.")
-        fn.check_arguments(args, kwargs)
+        if fn.after:
+            raise UsageError(f"{fn.spec.label}.options(after=...) orders a call in a workflow; a Run waits for no Ref.")
+        fn.signature.check(args, kwargs)
         core = self._core
-        encoded = encode((args, kwargs), what=f"the arguments of {fn.spec.label}")
+        encoded = fn.signature.encode(args, kwargs, refs=False)
         data = Inline(encoded.tobytes()) if encoded.nbytes <= core.inline_bytes_max else core.publish(encoded.pieces)
         id, text = None, ""
         if fn.run_id is not None:
@@ -294,5 +297,3 @@ def check_id(id: object) -> str:
     if not isinstance(id, str) or not id or len(id.encode("utf-8", "replace")) > 256 or not id.isprintable():
         raise UsageError(f"{id!r} can't be the id of a Run: it takes 1 to 256 bytes of printable text.")
     return id
-
-

@@ -1,51 +1,71 @@
-"""Looking at values for people: what in one can't be pickled, its digest where it has one, a short preview."""
+"""Looking at values for people: what in one can't be pickled, its digest where it has one, a short preview.
+
+All are bounded: a look at a value must cost less than the value did.
+"""
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
-import json
+import marshal
 import pickle
 import reprlib
 import struct
 import sys
-from collections.abc import Iterator
-from typing import Any
+from array import array
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any, Final
+
+from msgspec import json
 
 _DEPTH = 12
 _PARTS = 2_000
-_REPR = reprlib.Repr()
-_REPR.maxstring = _REPR.maxother = 400
-_REPR.maxlist = _REPR.maxtuple = _REPR.maxdict = _REPR.maxset = 20
-_PLAIN = (int, float, bool, type(None))
+_SHOWN = 20
+_PLAIN = frozenset({int, float, bool, str, bytes, type(None)})
+_JSON_PARTS = 50
+_JSON_DEPTH = 4
+_JSON_WORDS: Final = {None: "null", True: "true", False: "false"}
+_DIGEST_DEPTH = 100
+
+# ---------------------------------------------------------------------- what can't be pickled
+
+
+def with_article(value: object) -> str:
+    """Return the name of a value's type as a sentence has it: `a socket`, `an int`."""
+    kind = type(value).__qualname__
+    return f"{'an' if kind[:1].lower() in 'aeiou' else 'a'} {kind}"
 
 
 def first_unpicklable(value: object, what: str, error: BaseException) -> str:
     """Return the sentence that names the innermost part of `value` that can't be pickled."""
     path, part = _innermost(value, "", 0)
-    root = what.removeprefix("the ").split(" ")[0]
-    where = f" at {root}{path}" if path else ""
-    kind = type(part).__qualname__
-    article = "an" if kind[:1].lower() in "aeiou" else "a"
     subject = what[:1].upper() + what[1:]
     if path:
-        return f"{subject} holds {article} {kind}{where} and can't be pickled."
-    return f"{subject} is {article} {kind} and can't be pickled: {error}"
+        return f"{subject} holds {with_article(part)} at {_root(what)}{path} and can't be pickled."
+    return f"{subject} is {with_article(part)} and can't be pickled: {error}."
+
+
+def _root(what: str) -> str:
+    """Return the word that a path starts with: `result` for `the result of load`, `paths` for `argument paths of f`."""
+    words = what.removeprefix("the ").split(" ")
+    return words[1] if words[0] == "argument" and len(words) > 1 else words[0]
 
 
 def _innermost(value: object, path: str, depth: int) -> tuple[str, object]:
     if depth < _DEPTH:
-        for step, part in _parts(value):
+        for step, part in islice(_parts(value), _PARTS):
             if not _pickles(part):
                 return _innermost(part, path + step, depth + 1)
     return path, value
 
 
 def _pickles(value: object) -> bool:
+    if type(value) in _PLAIN:
+        return True
     try:
-        cloudpickle = sys.modules.get("cloudpickle")
-        (cloudpickle or pickle).dumps(value, 5)
-    except Exception:  # pickling runs the author's code, which may raise anything
+        cloudpickle = sys.modules.get("cloudpickle")  # the fallback has loaded it by now
+        (cloudpickle or pickle).dumps(value, 5, buffer_callback=lambda _: None)
+    except Exception:  # noqa: BLE001  # pickling runs the author's code, which may raise anything
         return False
     return True
 
@@ -53,25 +73,24 @@ def _pickles(value: object) -> bool:
 def _parts(value: object) -> Iterator[tuple[str, object]]:
     """Yield the parts of a value with how to get at them."""
     if isinstance(value, dict):
-        for count, (key, part) in enumerate(value.items()):
-            if count == _PARTS:
-                return
+        for key, part in value.items():
             yield f"[{key!r}]", part
     elif isinstance(value, list | tuple | set | frozenset):
         for index, part in enumerate(value):
-            if index == _PARTS:
-                return
             yield f"[{index}]", part
     elif isinstance(getattr(value, "__dict__", None), dict) and not isinstance(value, type):
         for name, part in vars(value).items():
             yield f".{name}", part
 
 
+# ---------------------------------------------------------------------- digest
+
+
 def digest(value: object) -> str:
     """Return the SHA-256 of a value's canonical encoding, or nothing where none exists (rule N2).
 
     Canonical are None, bool, int, float, str, bytes, list, tuple, dict, set, frozenset, dataclasses and ndarrays of
-    these: equal values have equal digests, in every process.
+    these: values of the same types that are equal have the same digest, in every process.
     """
     hasher = hashlib.sha256()
     try:
@@ -87,31 +106,42 @@ class _NotCanonicalError(Exception):
 
 def _feed(hasher: Any, value: Any, depth: int) -> None:
     kind = type(value)
-    if depth > 100:
+    if depth > _DIGEST_DEPTH:
         raise _NotCanonicalError
     if value is None or kind is bool or kind is int:
-        hasher.update(b"i" + repr(value).encode() + b";")
+        hasher.update(f"i{value!r};".encode() if kind is not int else b"i%x;" % value)
     elif kind is float:
-        hasher.update(b"f" + struct.pack("<d", value))
+        hasher.update(b"f" + struct.pack("<d", value or 0.0))  # 0.0 and -0.0 are equal
     elif kind is str or kind is bytes:
         raw = value.encode("utf-8", "surrogatepass") if kind is str else value
         hasher.update((b"s" if kind is str else b"b") + len(raw).to_bytes(8, "little") + raw)
     elif kind is list or kind is tuple:
-        hasher.update((b"l" if kind is list else b"t") + len(value).to_bytes(8, "little"))
-        for part in value:
-            _feed(hasher, part, depth + 1)
+        _feed_sequence(hasher, value, kind, depth)
     elif kind is dict or kind is set or kind is frozenset:
         _feed_unordered(hasher, value, kind, depth)
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        hasher.update(b"D" + f"{kind.__module__}:{kind.__qualname__}".encode() + b";")
-        for field in dataclasses.fields(value):
-            _feed(hasher, field.name, depth + 1)
-            _feed(hasher, getattr(value, field.name), depth + 1)
+    elif hasattr(kind, "__dataclass_fields__"):
+        hasher.update(f"D{kind.__qualname__};".encode())  # not its module: a script's is `__main__` here and there not
+        for name in kind.__dataclass_fields__:
+            _feed(hasher, name, depth + 1)
+            _feed(hasher, getattr(value, name, None), depth + 1)
     elif kind.__module__ == "numpy" and kind.__name__ == "ndarray" and not value.dtype.hasobject:
         hasher.update(f"N{value.dtype.str}{value.shape};".encode())
         hasher.update(value.tobytes())
     else:
         raise _NotCanonicalError
+
+
+def _feed_sequence(hasher: Any, value: Any, kind: type, depth: int) -> None:
+    hasher.update((b"l" if kind is list else b"t") + len(value).to_bytes(8, "little"))
+    if len(value) > _SHOWN and set(map(type, value)) <= {int, str, bytes}:
+        # Version 0 has no marks of sharing or interning: equal sequences give equal bytes, much sooner than one by one.
+        hasher.update(b"m" + marshal.dumps(value, 0))
+        return
+    if len(value) > _SHOWN and set(map(type, value)) == {float}:
+        hasher.update(b"a" + array("d", [part + 0.0 for part in value]).tobytes())
+        return
+    for part in value:
+        _feed(hasher, part, depth + 1)
 
 
 def _feed_unordered(hasher: Any, value: Any, kind: type, depth: int) -> None:
@@ -124,34 +154,92 @@ def _feed_unordered(hasher: Any, value: Any, kind: type, depth: int) -> None:
     hasher.update((b"d" if kind is dict else b"e") + len(parts).to_bytes(8, "little") + b"".join(sorted(parts)))
 
 
+# ---------------------------------------------------------------------- preview
+
+
+class _Bounded(reprlib.Repr):
+    """A `repr` that looks at a few parts only, and never sorts or prints a large value to cut it afterwards."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = 400
+        self.maxlist = self.maxtuple = self.maxdict = self.maxset = self.maxfrozenset = self.maxdeque = _SHOWN
+
+    def repr_dict(self, x: dict[Any, Any], level: int) -> str:
+        parts = [f"{self.repr1(k, level - 1)}: {self.repr1(v, level - 1)}" for k, v in islice(x.items(), _SHOWN)]
+        return self._joined("{", parts, "}", len(x)) if level > 0 else "{...}"
+
+    def repr_set(self, x: set[Any], level: int) -> str:
+        return self._joined("{", self._few(x, level), "}", len(x)) if x else "set()"
+
+    def repr_frozenset(self, x: frozenset[Any], level: int) -> str:
+        return self._joined("frozenset({", self._few(x, level), "})", len(x)) if x else "frozenset()"
+
+    def repr_instance(self, x: Any, level: int) -> str:
+        kind = type(x)
+        name = kind.__qualname__
+        if isinstance(x, bytes | bytearray | memoryview):
+            return f"<{name} of {memoryview(x).nbytes:,} bytes>" if len(x) > self.maxother else repr(x)
+        if kind.__module__.partition(".")[0] == "numpy" and hasattr(x, "shape") and hasattr(x, "dtype"):
+            return f"<array {x.dtype} {'×'.join(map(str, x.shape))}>" if x.shape else repr(x)
+        if isinstance(x, dict):
+            return f"{name}({self.repr_dict(x, level)})"
+        if isinstance(x, list | tuple | set | frozenset):
+            return self._joined(f"{name}(", self._few(x, level), ")", len(x))
+        if hasattr(kind, "__dataclass_fields__"):
+            fields = [f"{f}={self.repr1(getattr(x, f, None), level - 1)}" for f in kind.__dataclass_fields__]
+            return self._joined(f"{name}(", fields, ")", len(fields)) if level > 0 else f"{name}(...)"
+        return super().repr_instance(x, level)
+
+    def _few(self, x: Iterable[Any], level: int) -> list[str]:
+        return [self.repr1(part, level - 1) for part in islice(x, _SHOWN)] if level > 0 else []
+
+    def _joined(self, begin: str, parts: list[str], end: str, count: int) -> str:
+        return begin + ", ".join(parts + (["..."] if count > len(parts) else [])) + end
+
+
+_BOUNDED = _Bounded()
+
+
 def preview(value: object, bytes_max: int) -> str:
     """Return a short text of a value: JSON where it is small and JSON, else a bounded `repr`."""
-    if isinstance(value, _PLAIN):
-        return json.dumps(value) if value is None or value is True or value is False else repr(value)
+    kind = type(value)
     try:
+        if kind is bool or value is None:
+            return _JSON_WORDS[value]
+        if kind is float:
+            return repr(value)
         if isinstance(value, str):
-            text = json.dumps(value[:bytes_max], ensure_ascii=False)
-        elif isinstance(value, list | tuple | dict) and len(value) <= 50 and _is_small_json(value, 0):
-            text = json.dumps(value, ensure_ascii=False)
-        elif type(value).__module__ == "numpy" and hasattr(value, "shape") and hasattr(value, "dtype"):
-            text = f"<array {value.dtype} {'×'.join(map(str, value.shape)) or 'scalar'}>"
+            text = _json(value[:bytes_max])
+        elif isinstance(value, int | list | tuple | dict) and _is_small_json(value, 0):
+            text = repr(value) if kind is int else json.format(_json(value), indent=0)
         else:
-            text = _REPR.repr(value)
-    except Exception:  # `repr` is the author's code, which may raise anything
-        text = f"<{type(value).__qualname__}>"
+            text = _BOUNDED.repr(value)
+    except Exception:  # noqa: BLE001  # `repr` is the author's code, which may raise anything
+        text = f"<{kind.__qualname__}>"
+    return _cut(text, bytes_max)
+
+
+def _json(value: Any) -> str:
+    return json.encode(value).decode()
+
+
+def _cut(text: str, bytes_max: int) -> str:
     raw = text.encode("utf-8", "replace")
     return text if len(raw) <= bytes_max else raw[: bytes_max - 3].decode("utf-8", "ignore") + "…"
 
 
 def _is_small_json(value: Any, depth: int) -> bool:
-    if value is None or isinstance(value, bool | int | float):
+    if value is None or isinstance(value, bool):
         return True
+    if isinstance(value, float):
+        return value - value == 0  # JSON has no infinities and no NaN
+    if isinstance(value, int):
+        return value.bit_length() < 64
     if isinstance(value, str):
         return len(value) <= 1_000
-    if depth > 4:
+    if depth > _JSON_DEPTH or not isinstance(value, list | tuple | dict) or len(value) > _JSON_PARTS:
         return False
-    if isinstance(value, list | tuple):
-        return len(value) <= 50 and all(_is_small_json(part, depth + 1) for part in value)
     if isinstance(value, dict):
-        return len(value) <= 50 and all(isinstance(k, str) and _is_small_json(v, depth + 1) for k, v in value.items())
-    return False
+        return all(isinstance(k, str) and _is_small_json(v, depth + 1) for k, v in value.items())
+    return all(_is_small_json(part, depth + 1) for part in value)

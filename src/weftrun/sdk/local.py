@@ -5,8 +5,9 @@ So a unit test of a workflow fails where the engine would, and a debugger stops 
 
 from __future__ import annotations
 
+import contextvars
 import importlib
-import time
+import threading
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,8 @@ from weftrun.model.graph import Call, Chunk
 from weftrun.model.ids import RunId, RunUid, StepId, child_step, item_step
 from weftrun.model.policy import FunctionSpec, Kind
 from weftrun.model.values import Data, Inline, Payload
-from weftrun.sdk import body as bodies
+from weftrun.sdk import clock
+from weftrun.sdk.body import Body, BodyLimits, Raised, Waiting
 from weftrun.sdk.codec import Encoded, decode, encode
 from weftrun.sdk.place import Current, enter, here, leave
 
@@ -26,93 +28,122 @@ _UID = RunUid("0" * 32)
 
 
 class _LocalBody:
-    """One body and the values of its calls (`sdk.recorder.BodyHost`)."""
+    """One body and the outcomes of its calls (`sdk.body.BodyHost`).
 
-    def __init__(self, function: Function[..., Any], step: StepId, root: StepId, find: Any) -> None:
-        self._find = find
+    A call runs when its value is wanted, or when the body has ended. As in the engine, a failure that the body was
+    never told of fails it in the end, and a Step whose argument failed is not entered.
+    """
+
+    def __init__(
+        self, function: Function[..., Any], step: StepId, root: StepId, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
         self._step = step
         self._root = root
-        self._specs: list[FunctionSpec] = []
         self._calls: list[Call] = []
         self._items: dict[int, list[Payload]] = {}
         self._values: dict[int, Any] = {}
-        self._function = function
+        self._errors: dict[int, BaseException] = {}
+        self._told: set[int] = set()
+        self._body = Body(
+            function,
+            run_id=_RUN,
+            run_uid=_UID,
+            step_id=step,
+            attempt=1,
+            started_at=clock.seconds(),
+            args=args,
+            kwargs=kwargs,
+            host=self,
+            limits=BodyLimits(),
+        )
 
     def data(self, encoded: Encoded) -> Data:
         """Keep an encoded value."""
         return Inline(encoded.tobytes())
 
-    def made(self, functions: tuple[FunctionSpec, ...], calls: tuple[Call, ...], chunks: tuple[Chunk, ...]) -> None:
+    def made(self, _functions: tuple[FunctionSpec, ...], calls: tuple[Call, ...], chunks: tuple[Chunk, ...]) -> None:
         """Keep what the body made."""
-        self._specs.extend(functions)
         self._calls.extend(calls)
         for chunk in chunks:
             self._items.setdefault(chunk.call, []).append(chunk.items)
 
-    def run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def run(self) -> Any:
         """Drive the body to its end and return its answer."""
-        body = bodies.Body(
-            self._function,
-            run_id=_RUN,
-            run_uid=_UID,
-            step_id=self._step,
-            attempt=1,
-            started_at=time.time(),  # noqa: TID251  # nothing is replayed here
-            args=args,
-            kwargs=kwargs,
-            host=self,
-            limits=bodies.BodyLimits(),
-        )
+        body = self._body
         turn = body.enter()
-        while isinstance(turn, bodies.Waiting):
+        while isinstance(turn, Waiting):
             number = turn.awaits[0]
             try:
                 value = self._value(number)
-            except BaseException as error:  # noqa: BLE001  # the author's Function raised it; the body may catch it
-                turn = body.deliver(number, error=error, at=time.time())  # noqa: TID251  # nothing is replayed here
+            except BaseException as error:  # noqa: BLE001  # the author's Function raised it, and the body may catch it
+                self._told.add(id(error))
+                turn = body.deliver(number, error=error, at=clock.seconds())
             else:
-                turn = body.deliver(number, value=value, at=time.time())  # noqa: TID251  # nothing is replayed here
-        if isinstance(turn, bodies.Raised):
+                turn = body.deliver(number, value=value, at=clock.seconds())
+        if isinstance(turn, Raised):
             raise turn.error
+        self._finish()
+        return decode(turn.answer.tobytes(), [self._part(ref._number, ref._path) for ref in turn.answer.refs])
+
+    def _finish(self) -> None:
+        """Run what nobody has waited for."""
         for number in range(len(self._calls)):
-            self._value(number)
-        return self._decode(turn.answer.tobytes(), [self._part(r._number, r._path) for r in turn.answer.refs])  # noqa: SLF001  # see `ref.own`
+            try:
+                self._value(number)
+            except BaseException as error:
+                if id(error) not in self._told:
+                    raise
 
     def _value(self, number: int) -> Any:
-        """Return the value of a call, running it, and what it takes, the first time."""
-        for position in range(number + 1):
-            if position not in self._values:
-                self._values[position] = self._execute(position)
+        """Return the value of a call or raise its error, running it the first time."""
+        if number not in self._values and number not in self._errors:
+            try:
+                self._values[number] = self._execute(number)
+            except BaseException as error:  # noqa: BLE001  # the author's Function raised it; told to all who ask
+                self._errors[number] = error
+        if number in self._errors:
+            raise self._errors[number]
         return self._values[number]
 
     def _execute(self, number: int) -> Any:
         call = self._calls[number]
-        spec = self._specs[call.function]
-        function = self._find(spec.name)
-        step = child_step(self._step, self._root, spec.label, call.n)
+        function = self._body.called(call.function)
+        step = child_step(self._step, self._root, function.spec.label, call.n)
+        for earlier in call.after:
+            self._value(earlier)
         args, kwargs = self._open(call.args)
         if not call.is_map:
             return self._invoke(function, step, args, kwargs)
         rows = [row for payload in self._items.get(number, ()) for row in self._open(payload)]
-        return [self._invoke(function, item_step(step, i), tuple(row), kwargs) for i, row in enumerate(rows)]
+        return self._invoke_items(function, step, rows, kwargs)
+
+    def _invoke_items(self, function: Function[..., Any], step: StepId, rows: list[Any], same: dict[str, Any]) -> Any:
+        """Run all items of a map; the lowest failure is the map's."""
+        values: list[Any] = []
+        failure: BaseException | None = None
+        for index, row in enumerate(rows):
+            try:
+                values.append(self._invoke(function, item_step(step, index), row, same))
+            except BaseException as error:  # noqa: BLE001  # the author's Function raised it
+                failure = failure or error
+        if failure is not None:
+            raise failure
+        return values
 
     def _invoke(self, function: Function[..., Any], step: StepId, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if function.spec.kind is not Kind.FUNCTION:
-            return _LocalBody(function, step, self._root, self._find).run(args, kwargs)
-        before, here.recorder = here.recorder, None
-        token = enter(Current(_RUN, _UID, step, 1))
         try:
-            value = function.callable(*args, **kwargs)
-            if function.is_async:
-                value = importlib.import_module("asyncio").run(value)  # late: only async Functions pay for it
-        finally:
-            leave(token)
-            here.recorder = before
-        return self._decode(encode(value, what=f"the result of {function.spec.label}").tobytes(), ())
+            if function.spec.kind is not Kind.FUNCTION:
+                return _LocalBody(function, step, self._root, args, kwargs).run()
+            value = _attempt(function, step, args, kwargs)
+        except BaseException as error:
+            if not getattr(error, "__notes__", None):
+                error.add_note(f"in {step} of a local run")
+            raise
+        return value
 
     def _open(self, payload: Payload) -> Any:
-        assert isinstance(payload.data, Inline)
-        return self._decode(payload.data.data, [self._part(ref.call, ref.path) for ref in payload.refs])
+        assert isinstance(payload.data, Inline), "data() keeps everything inline"
+        return decode(payload.data.data, [self._part(ref.call, ref.path) for ref in payload.refs])
 
     def _part(self, number: int, path: tuple[int | str, ...]) -> Any:
         value = self._value(number)
@@ -120,29 +151,59 @@ class _LocalBody:
             value = value[key]
         return value
 
-    @staticmethod
-    def _decode(data: bytes, holes: Any) -> Any:
-        return decode(data, holes)
+
+def _attempt(function: Function[..., Any], step: StepId, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Run a Function's body as a Sandbox would, its result encoded and decoded."""
+    before, here.recorder = here.recorder, None
+    token = enter(Current(_RUN, _UID, step, 1))
+    try:
+        value = function.callable(*args, **kwargs)
+        if function.is_async:
+            value = _to_its_end(value)
+    finally:
+        leave(token)
+        here.recorder = before
+    return decode(encode(value, what=f"the result of {function.spec.label}").tobytes())
+
+
+def _to_its_end(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Run an `async def` Function on a loop of its own; in another thread where this one has a running loop."""
+    asyncio = importlib.import_module("asyncio")  # late: only async Functions pay for it
+    if asyncio._get_running_loop() is None:
+        return asyncio.run(coroutine)
+    context = contextvars.copy_context()
+    ended: list[tuple[Any, BaseException | None]] = []
+
+    def run() -> None:
+        try:
+            ended.append((context.run(asyncio.run, coroutine), None))
+        except BaseException as error:  # noqa: BLE001  # raised again in the thread that waits for it
+            ended.append((None, error))
+
+    thread = threading.Thread(target=run, name="weftrun-local")
+    thread.start()
+    thread.join()
+    value, error = ended[0]
+    if error is not None:
+        raise error
+    return value
 
 
 def _run(function: Function[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    from weftrun.sdk.function import refer  # noqa: PLC0415  # functions call workflows and workflows find functions
-
-    args, kwargs = decode(encode((args, kwargs), what=f"the arguments of {function.spec.label}").tobytes())
-    known = {function.spec.name: function}
+    encoded = function.signature.encode(args, kwargs, refs=False)
+    args, kwargs = decode(encoded.tobytes())
     root = StepId(function.spec.label)
-    return _LocalBody(function, root, root, lambda name: known.get(name) or refer(name, False)).run(args, kwargs)
+    return _LocalBody(function, root, root, args, kwargs).run()
 
 
 def run_here(function: Function[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Run a `def` workflow in this process and return its value; the author's errors come out as they are."""
-    return _run(function, args, kwargs)
+    """Run a workflow in this process; the author's errors come out as they are.
 
-
-def run_here_async(
-    function: Function[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Coroutine[Any, Any, Any]:
-    """Return a coroutine that runs an async workflow in this process. It never yields to the loop that drives it."""
+    Returns:
+        The value; for an async workflow a coroutine that gives it and never yields to the loop that drives it.
+    """
+    if function.spec.kind is Kind.WIRING:
+        return _run(function, args, kwargs)
 
     async def run() -> Any:
         return _run(function, args, kwargs)

@@ -1,19 +1,21 @@
-"""Where the author's code runs now: in a Step, in a workflow's body, or outside."""
+"""Where the author's code runs now: in a Step, in a workflow's body, or outside. Nothing is run or recorded here."""
 
 from __future__ import annotations
 
-import random as _random
+import importlib
 import sys
 import threading
-import time
 from contextvars import ContextVar, Token
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from weftrun.model.errors import UsageError
 from weftrun.model.ids import RunId, RunUid, StepId, effect_key
+from weftrun.sdk import clock
 
 if TYPE_CHECKING:
-    from weftrun.sdk.recorder import Recorder
+    from random import Random
+
+    from weftrun.sdk.recorder import Calls
 
 
 class Log:
@@ -39,8 +41,7 @@ class Log:
 
     def _write(self, level: str, message: str, args: tuple[object, ...]) -> None:
         text = message % args if args else message
-        stamp = time.strftime("%H:%M:%S")  # noqa: TID251  # the author's own time, in the author's own process
-        sys.stderr.write(f"{stamp} {level:<7} {text}\n")
+        sys.stderr.write(f"{clock.time_of_day()} {level:<7} {text}\n")
 
 
 _LOG = Log()
@@ -105,14 +106,29 @@ class Here(threading.local):
 
     Attributes:
         recorder: None outside bodies, and inside the body of a Function.
-        importing: file that a Sandbox is importing now.
     """
 
-    recorder: Recorder | None = None
-    importing: str = ""
+    recorder: Calls | None = None
 
 
 here = Here()
+
+
+class Importing(Protocol):
+    """Which file this process is importing for a Sandbox.
+
+    Attributes:
+        file: its path or its module's name; empty when nothing is being imported.
+    """
+
+    file: str
+
+
+class _Importing:
+    file = ""
+
+
+importing: Importing = _Importing()
 
 
 def now() -> float:
@@ -121,10 +137,17 @@ def now() -> float:
     In an async workflow it is the time of the last outcome that the body observed, so that a replay sees it again.
     """
     recorder = here.recorder
-    return recorder.now if recorder is not None else time.time()  # noqa: TID251  # outside bodies nothing is replayed
+    return recorder.now if recorder is not None else clock.seconds()
 
 
-def random() -> _random.Random:
-    """Return a generator. In a workflow's body it is seeded by the Run and the Step, so that a replay draws the same."""
+def random() -> Random:
+    """Return a generator; in a workflow's body one seeded by the Run and the Step, so that a replay draws the same."""
     recorder = here.recorder
-    return recorder.random if recorder is not None else _random.Random()
+    return recorder.random if recorder is not None else seeded(None)
+
+
+def seeded(seed: str | None) -> Random:
+    """Return a generator seeded by a text, or by the system where there is none."""
+    module = importlib.import_module("random")  # late: few authors need it, and importing weftrun should be quick
+    made: Random = module.Random(seed)
+    return made

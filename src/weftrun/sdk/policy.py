@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-import difflib
+import importlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
-import msgspec
+from msgspec.structs import replace
 
 from weftrun.model.errors import PolicyError
 from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.policy import Checkpoint, Effects, FunctionSpec, Kind, Retry
 
 if TYPE_CHECKING:
-    from weftrun.sdk.ref import Ref
+    from weftrun.sdk.ref import Mapped, Ref
 
 
-class Policy(TypedDict, total=False):
-    """Keywords of `@function`.
+class _Shared(TypedDict, total=False):
+    checkpoint: Checkpoint
+    effects: Effects
+    deterministic: bool
+    retries: int | Retry
+    timeout_s: float | None
+    memory_bytes_max: int | None
+    network: bool
+
+
+class Policy(_Shared, total=False):
+    """Keywords of `@function` and `@workflow`; a workflow takes `name` and `version` only.
 
     Keys:
         name: instead of `module:qualname`; keep it when code moves, so that open Runs find it.
@@ -33,16 +43,9 @@ class Policy(TypedDict, total=False):
 
     name: str
     version: str
-    checkpoint: Checkpoint
-    effects: Effects
-    deterministic: bool
-    retries: int | Retry
-    timeout_s: float | None
-    memory_bytes_max: int | None
-    network: bool
 
 
-class CallPolicy(Policy, total=False):
+class CallPolicy(_Shared, total=False):
     """Keywords of `.options(...)`: a Function's policy, and what belongs to one call.
 
     Keys:
@@ -51,12 +54,19 @@ class CallPolicy(Policy, total=False):
     """
 
     id: str
-    after: Sequence[Ref[Any]]
+    after: Sequence[Ref[Any] | Mapped[Any]]
 
 
-_WORKFLOW_KEYS = frozenset({"name", "version"})
-_CALL_KEYS = frozenset({"id", "after"})
+_SHARED = frozenset(_Shared.__annotations__)
 _CHOICES = {"checkpoint": ("auto", "sync"), "effects": ("visible", "none")}
+_AT_DECORATION = {
+    "id": "it names one Run: write `.options(id=...)` where the Run is started",
+    "after": "it orders one call: write `.options(after=[...])` at the call",
+}
+_AT_CALL = {
+    "name": "it is how a Sandbox finds the code: put it on the decorator",
+    "version": "it tells one state of the code from another: put it on the decorator",
+}
 
 
 def place_of(callable: Callable[..., Any]) -> str:
@@ -65,41 +75,61 @@ def place_of(callable: Callable[..., Any]) -> str:
     return f"{code.co_filename}:{code.co_firstlineno}" if code is not None else repr(callable)
 
 
-def apply_policy(spec: FunctionSpec, keywords: dict[str, Any], where: str) -> FunctionSpec:
-    """Return `spec` with the author's keywords.
+def decorated(spec: FunctionSpec, keywords: dict[str, Any], where: str) -> FunctionSpec:
+    """Return `spec` with the keywords of its decorator.
 
     Raises:
-        PolicyError: a key is unknown, a value is wrong, or the key can't hold for a workflow; names `where`.
+        PolicyError: a key is unknown, a value is wrong, or the key can't hold here; names `where`.
     """
+    spec = _applied(spec, keywords, where, known=_SHARED | {"name", "version"}, elsewhere=_AT_DECORATION)
+    return replace(spec, label=_label(spec.name)) if "name" in keywords else spec
+
+
+def called(spec: FunctionSpec, keywords: dict[str, Any], where: str) -> FunctionSpec:
+    """Return `spec` with the keywords of `.options(...)`; raises as `decorated` does."""
+    return _applied(spec, keywords, where, known=_SHARED | {"id", "after"}, elsewhere=_AT_CALL)
+
+
+def _label(name: str) -> str:
+    return name.rsplit(":", 1)[-1].rsplit(".", 1)[-1]
+
+
+def _applied(
+    spec: FunctionSpec, keywords: dict[str, Any], where: str, *, known: frozenset[str], elsewhere: dict[str, str]
+) -> FunctionSpec:
     changes: dict[str, Any] = {}
     for key, value in keywords.items():
-        if key in _CALL_KEYS:
-            continue
-        if key not in Policy.__annotations__:
-            close = difflib.get_close_matches(key, Policy.__annotations__, 1)
-            hint = f"; did you mean `{close[0]}`?" if close else ""
-            raise PolicyError(f"{spec.label} ({where}): there is no policy `{key}`{hint}")
-        if spec.kind is not Kind.FUNCTION and key not in _WORKFLOW_KEYS:
+        if key in elsewhere:
+            raise PolicyError(f"{spec.label} ({where}): `{key}` can't stand here: {elsewhere[key]}.")
+        if key not in known:
+            raise PolicyError(f"{spec.label} ({where}): there is no policy `{key}`{_did_you_mean(key, known)}")
+        if spec.kind is not Kind.FUNCTION and key in _SHARED:
             raise PolicyError(
                 f"{spec.label} ({where}): `{key}` can't hold for a workflow, whose body only calls Functions; "
                 "put it on the Functions that it calls."
             )
-        changes["retry" if key == "retries" else key] = _checked(spec, key, value, where)
-    if "name" in changes:
-        changes["label"] = changes["name"].rsplit(":", 1)[-1].rsplit(".", 1)[-1]
-    return msgspec.structs.replace(spec, **changes) if changes else spec
+        checked = _checked(spec, key, value, where)
+        if key not in ("id", "after"):
+            changes["retry" if key == "retries" else key] = checked
+    return replace(spec, **changes) if changes else spec
+
+
+def _did_you_mean(key: str, known: frozenset[str]) -> str:
+    difflib = importlib.import_module("difflib")  # late: only this error needs it
+    close = difflib.get_close_matches(key, sorted(known), 1)
+    return f"; did you mean `{close[0]}`?" if close else f"; there are {', '.join(sorted(known))}."
 
 
 def _checked(spec: FunctionSpec, key: str, value: Any, where: str) -> Any:
     def refuse(wanted: str) -> PolicyError:
         return PolicyError(f"{spec.label} ({where}): `{key}={value!r}` is not {wanted}.")
 
-    if key in _CHOICES and value not in _CHOICES[key]:
+    if key in _CHOICES and (type(value) is not str or value not in _CHOICES[key]):
         raise refuse("one of " + ", ".join(map(repr, _CHOICES[key])))
     if key in ("deterministic", "network") and type(value) is not bool:
         raise refuse("True or False")
-    if key in ("name", "version") and (type(value) is not str or not value or len(value) > 256 or "[" in value):
-        raise refuse("a text of 1 to 256 characters without `[`")
+    if key in ("name", "version") and not _is_name(value):
+        raise refuse("a text of 1 to 256 printable characters without `[`, `]` and `/`")
     if key == "timeout_s" and value is not None:
         if type(value) not in (int, float) or not 0 < value < 1e9:
             raise refuse("a positive number of seconds")
@@ -111,11 +141,19 @@ def _checked(spec: FunctionSpec, key: str, value: Any, where: str) -> Any:
     return value
 
 
+def _is_name(value: Any) -> bool:
+    """Say whether a text can stand in a StepId, whose own signs it must not have."""
+    return type(value) is str and 0 < len(value) <= 256 and value.isprintable() and not set("[]/") & set(value)
+
+
 def _retry(value: Any, refuse: Callable[[str], PolicyError]) -> Retry:
     retry = Retry(times=value) if type(value) is int else value
     most = DEFAULT_LIMITS.attempts_max - 1
     if not isinstance(retry, Retry) or type(retry.times) is not int or not 0 <= retry.times <= most:
         raise refuse(f"a number of retries from 0 to {most}, or a Retry of that many")
+    numbers = (retry.delay_s, retry.factor, retry.delay_max_s, retry.jitter)
+    if not all(type(number) in (int, float) and number == number for number in numbers):
+        raise refuse("a Retry whose delays, factor and jitter are numbers")
     if retry.delay_s < 0 or retry.factor < 1 or retry.delay_max_s < 0 or not 0 <= retry.jitter <= 1:
         raise refuse("a Retry with delays of at least 0 s, a factor of at least 1 and a jitter from 0 to 1")
     return retry

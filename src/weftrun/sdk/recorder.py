@@ -1,12 +1,11 @@
-"""Recording what a workflow's body calls."""
+"""Recording what a workflow's body calls. Nothing is run here, and no outcome is known."""
 
 from __future__ import annotations
 
-import random
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast
 
 from msgspec import Struct
 
@@ -17,16 +16,23 @@ from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.policy import FunctionSpec, Kind
 from weftrun.model.values import Data, Payload, RefTo
 from weftrun.sdk.codec import Encoded, encode
-from weftrun.sdk.inspection import digest
+from weftrun.sdk.inspection import digest, with_article
+from weftrun.sdk.place import seeded
 from weftrun.sdk.ref import Mapped, Ref, own
 
 if TYPE_CHECKING:
+    from random import Random
+
     from weftrun.sdk.function import Function
 
 _STREAM_CALLS = 256
 """From this many calls on they are told while the body goes on."""
 _FIRST_ITEMS = 64
 """Items of a map's first chunk; its size tells how many the next ones may have."""
+
+Args = tuple[Any, ...]
+Kwargs = dict[str, Any]
+Refs = tuple[Ref[Any], ...]
 
 
 class BodyLimits(Struct, frozen=True, kw_only=True):
@@ -47,12 +53,30 @@ class BodyHost(Protocol):
         """Take Functions, calls and chunks that the body made since the last time, in order."""
 
 
+class Calls(Protocol):
+    """What Functions that are called inside a body turn to."""
+
+    @property
+    def now(self) -> float:
+        """Time of the last outcome that the body observed, in seconds since the epoch."""
+
+    @property
+    def random(self) -> Random:
+        """A generator seeded by the Run and the Step."""
+
+    def call(self, function: Function[..., Any], args: Args, kwargs: Kwargs, after: Refs, /) -> Ref[Any]:
+        """Take a call and return its Ref."""
+
+    def map(self, function: Function[..., Any], columns: tuple[Any, ...], same: Kwargs, after: Refs, /) -> Any:
+        """Take a map and return its Ref."""
+
+
 class Recorder:
     """What one body has called. Calls are numbered from 0 over all Functions; `n` counts those of one label.
 
     Attributes:
         now: time of the last outcome that the body observed, in seconds since the epoch.
-        random: seeded by the Run and the Step.
+        table: Functions called so far; calls name them by position.
     """
 
     def __init__(
@@ -65,152 +89,164 @@ class Recorder:
         host: BodyHost,
         limits: BodyLimits,
     ) -> None:
+        """Record for one entry of the body of `function`."""
         self.function = function
         self.run_id = run_id
         self.step_id = step_id
         self.now = now
-        self.random = random.Random(f"{run_uid}/{step_id}")  # noqa: S311  # not for secrets
+        self._seed = f"{run_uid}/{step_id}"
+        self._random: Random | None = None
         self._watches = function.spec.kind is Kind.WATCHING
         self._host = host
         self._limits = limits
         self._made = 0
+        self._broken: BaseException | None = None
         self._counts: dict[str, int] = {}
         self._positions: dict[int, int] = {}
-        self._kept: list[FunctionSpec] = []
+        self._known: dict[tuple[FunctionSpec, int], int] = {}
+        self.table: list[Function[..., Any]] = []
         self._functions: list[FunctionSpec] = []
         self._calls: list[Call] = []
         self._chunks: list[Chunk] = []
 
+    @property
+    def random(self) -> Random:
+        """A generator seeded by the Run and the Step."""
+        if self._random is None:
+            self._random = seeded(self._seed)
+        return self._random
+
     # ------------------------------------------------------------------ calls
 
-    def call(
-        self, function: Function[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], after: tuple[Ref[Any], ...]
-    ) -> Ref[Any]:
+    def call(self, function: Function[..., Any], args: Args, kwargs: Kwargs, after: Refs) -> Ref[Any]:
         """Record a call and return its Ref."""
-        function.check_arguments(args, kwargs)
-        try:
-            encoded = encode((args, kwargs), what=function.spec.label, refs=True)
-        except NotSerializable:
-            self._name_argument(function, args, kwargs)
-            raise
+        signature = function.signature
+        signature.check(args, kwargs)
+        encoded = signature.encode(args, kwargs, refs=True)
         payload = self._payload(encoded)
         text = digest((args, kwargs)) if self._watches and not encoded.refs else ""
-        return self._add(function, payload, after, text, is_map=False, kind=Ref, parts=function.parts)
+        ref: Ref[Any] = self._add(function, payload, after, text, Ref)
+        return ref
 
-    def _add(
-        self,
-        function: Function[..., Any],
-        payload: Payload,
-        after: tuple[Ref[Any], ...],
-        text: str,
-        *,
-        is_map: bool,
-        kind: type[Ref[Any]],
-        parts: int,
-    ) -> Any:
-        spec = function.spec
-        n = self._counts.get(spec.label, 0)
-        self._counts[spec.label] = n + 1
+    def _add(self, function: Function[..., Any], payload: Payload, after: Refs, text: str, kind: Any) -> Any:
+        """Add a call. The author's line, for error texts, is three frames up: this, `call` or `map`, the Function's."""
+        if function.run_id is not None:
+            raise UsageError(
+                f"{function.spec.label}.options(id={function.run_id!r}) in the workflow {self.function.spec.label}: "
+                "an id names a Run, and a call in a workflow makes a Step of the Run that is there. Leave it away."
+            )
+        spec, counts = function.spec, self._counts
+        label = spec.label
+        n = counts.get(label, 0)
+        counts[label] = n + 1
         number = self._made
         self._made = number + 1
-        self._calls.append(Call(self._position(spec), n, payload, self._numbers(after), is_map, text))
-        frame = sys._getframe(3)  # noqa: SLF001  # the author's line, for error texts
-        ref = kind(self, number, f"{spec.label}[{n}]", frame.f_code.co_filename, frame.f_lineno, parts=parts)
+        position = self._positions.get(id(spec))
+        if position is None:
+            position = self._position(function)
+        numbers = self._numbers(after) if after else ()
+        self._calls.append(Call(position, n, payload, numbers, kind is Mapped, text))
+        frame = sys._getframe(3)
+        ref = kind(self, number, (label, n, frame.f_code, frame.f_lasti), function.parts)
         if len(self._calls) >= _STREAM_CALLS:
             self.flush()
         return ref
 
-    def _position(self, spec: FunctionSpec) -> int:
-        position = self._positions.get(id(spec))
+    def _position(self, function: Function[..., Any]) -> int:
+        """Return the place of a Function in the body's table, equal ones sharing theirs."""
+        key = (function.spec, id(function.callable))
+        position = self._known.get(key)
         if position is None:
-            position = self._positions[id(spec)] = len(self._kept)
-            self._kept.append(spec)  # kept alive, so that its id stays its own
-            self._functions.append(spec)
+            position = self._known[key] = self._positions[id(function.spec)] = len(self.table)
+            self.table.append(function)  # kept alive, so that its ids stay its own
+            self._functions.append(function.spec)
         return position
 
-    def _numbers(self, after: tuple[Ref[Any], ...]) -> tuple[int, ...]:
-        if not after:
-            return ()
+    def _numbers(self, after: Refs) -> tuple[int, ...]:
         for ref in after:
             own(ref, self)
-        return tuple(ref._number for ref in after)  # noqa: SLF001  # see `ref.own`
+        return tuple(ref._number for ref in after)
 
     def _payload(self, encoded: Encoded) -> Payload:
         if not encoded.refs:
             return Payload(self._host.data(encoded))
         for ref in encoded.refs:
             own(ref, self)
-        refs = tuple(RefTo(ref._number, ref._path) for ref in encoded.refs)  # noqa: SLF001  # see `ref.own`
-        return Payload(self._host.data(encoded), refs)
+        return Payload(self._host.data(encoded), tuple([RefTo(ref._number, ref._path) for ref in encoded.refs]))
 
     def answer(self, value: object) -> Encoded:
         """Encode what the body returned; its Refs are of this body."""
+        if self._broken is not None:
+            raise self._broken
         encoded = encode(value, what=f"the result of {self.function.spec.label}", refs=True)
         for ref in encoded.refs:
             own(ref, self)
         return encoded
 
-    def _name_argument(self, function: Function[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Raise the error of the one argument that can't be pickled, by its name."""
-        for name, value in function.named_arguments(args, kwargs):
-            encode(value, what=f"argument {name} of {function.spec.label}", refs=True)
-
     # ------------------------------------------------------------------ maps
 
-    def map(
-        self,
-        function: Function[..., Any],
-        items: Iterable[Any],
-        more: tuple[Iterable[Any], ...],
-        same: dict[str, Any],
-        after: tuple[Ref[Any], ...],
-    ) -> Mapped[Any]:
+    def map(self, function: Function[..., Any], columns: tuple[Any, ...], same: Kwargs, after: Refs) -> Any:
         """Record a map: its items are read here and now, chunk by chunk."""
-        columns = [self._column(function, position, column) for position, column in enumerate((items, *more), 1)]
-        payload = self._payload(encode(((), same), what=f"the arguments of {function.spec.label}", refs=True))
+        label = function.spec.label
+        read = [self._column(label, position, column) for position, column in enumerate(columns, 1)]
+        rows = zip(*read, strict=True)
+        first = list(islice(rows, _FIRST_ITEMS))
+        if first:
+            function.signature.check(first[0], same)
+        payload = self._payload(encode(((), same), what=f"the arguments of {label}.map", refs=True))
         number = self._made
-        mapped = self._add(function, payload, after, "", is_map=True, kind=Mapped, parts=0)
-        mapped._parts = self._read(function, number, zip(*columns, strict=True))  # noqa: SLF001  # see `ref.own`
-        return mapped  # type: ignore[no-any-return]  # `_add` gives the kind it was asked for
+        mapped = self._add(function, payload, after, "", Mapped)
+        try:
+            count = self._read(label, number, first, rows)
+        except BaseException as error:
+            self._broken = error  # half a map can't be run, even by a body that goes on after the error
+            raise
+        return cast("Any", Mapped)(self, number, mapped._made, count)
 
-    def _column(self, function: Function[..., Any], position: int, column: Any) -> Iterable[Any]:
+    def _column(self, label: str, position: int, column: Any) -> Iterable[Any]:
         if isinstance(column, Mapped):
-            return [column[index] for index in range(column._count)]  # noqa: SLF001  # see `ref.own`
-        if isinstance(column, Ref):
+            return cast("Iterable[Any]", cast("Any", column)._items())
+        if isinstance(column, Ref) and (column._path or not column._count):
             raise UsageError(
-                f"{function.spec.label}.map: argument {position} is the Ref {column!r}, whose length is not known "
+                f"{label}.map: argument {position} is the Ref {column!r} ({column._where}), whose length is not known "
                 "before its Step has run. Map over it in an `async def` workflow, after `await`."
             )
-        return check_column(function.spec.label, position, column)
+        return check_column(label, position, column)
 
-    def _read(self, function: Function[..., Any], number: int, rows: Iterable[tuple[Any, ...]]) -> int:
+    def _read(self, label: str, number: int, rows: list[Args], rest: Iterator[Args]) -> int:
         """Read a map's items into chunks and return how many there are."""
-        rows = iter(rows)
-        size, lo = _FIRST_ITEMS, 0
+        limits, lo, size = self._limits, 0, _FIRST_ITEMS
         while True:
-            chunk = list(islice(rows, size))
-            last = len(chunk) < size
-            if lo + len(chunk) > self._limits.map_items_max:
+            last = len(rows) < size
+            hi = lo + len(rows)
+            if hi > limits.map_items_max:
                 raise LimitExceeded(
-                    f"{function.spec.label}.map: more items than a map may have ({self._limits.map_items_max:,})."
+                    f"{label}.map: there are more items than one map may have ({limits.map_items_max:,}). "
+                    "Make several maps."
                 )
-            nbytes = self._chunk(function, number, lo, chunk, last)
-            lo += len(chunk)
+            nbytes = self._chunk(label, number, lo, rows, last=last)
             if last:
-                return lo
-            fitting = self._limits.map_chunk_bytes_max * len(chunk) // max(1, nbytes)
-            size = max(1, min(fitting, self._limits.map_chunk_items_max, 16 * size))
+                return hi
+            lo = hi
+            fitting = limits.map_chunk_bytes_max * size // max(1, nbytes)
+            size = max(1, min(fitting, limits.map_chunk_items_max, 16 * size))
+            rows = list(islice(rest, size))
 
-    def _chunk(
-        self, function: Function[..., Any], number: int, lo: int, rows: list[tuple[Any, ...]], last: bool
-    ) -> int:
-        encoded = encode(rows, what=f"items of {function.spec.label}.map", refs=True)
+    def _chunk(self, label: str, number: int, lo: int, rows: list[Args], *, last: bool) -> int:
+        """Tell a chunk and return the size of its encoding. One that holds Refs is told item by item."""
+        try:
+            encoded = encode(rows, what=f"the items of {label}.map", refs=True)
+        except NotSerializable:
+            for index, value in ((lo + i, value) for i, row in enumerate(rows) for value in row):
+                encode(value, what=f"item {index} of {label}.map", refs=True)
+            raise
         if encoded.refs and len(rows) > 1:
+            final = len(rows) - 1
             for offset, row in enumerate(rows):
-                self._chunk(function, number, lo + offset, [row], last and offset == len(rows) - 1)
-            return encoded.nbytes
-        self._chunks.append(Chunk(number, lo, len(rows), self._payload(encoded), last))
-        self.flush()
+                self._chunk(label, number, lo + offset, [row], last=last and offset == final)
+        else:
+            self._chunks.append(Chunk(number, lo, len(rows), self._payload(encoded), last))
+            self.flush()
         return encoded.nbytes
 
     # ------------------------------------------------------------------ telling
@@ -225,15 +261,33 @@ class Recorder:
     def refusal(self, ref: Ref[Any], doing: str) -> str:
         """Return the sentence for a Ref that stood where a value is needed."""
         label = self.function.spec.label
-        call = f"{ref._step} ({ref._where}:{ref._line})"  # noqa: SLF001  # see `ref.own`
-        name = ref._step.rsplit("[", 1)[0]  # noqa: SLF001  # see `ref.own`
+        call = f"{ref._step} ({ref._where})"
         told = f"{doing} needs the value of {call}, but inside workflow {label} that call gave a Ref"
+        name = ref._made[0]
         if self._watches:
             return f"{told}: write `await {name}.step(...)` to have its value here, or move this line into a Function."
         return (
             f"{told}: its Step has not run yet. A `def` workflow only wires Steps: make it `async def` and write "
             f"`await {name}.step(...)`, or move this line into a Function."
         )
+
+
+class Closed:
+    """Stands in for the Recorder of a body that was let go: what its `finally` calls is neither recorded nor run."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        """Take the place of `recorder`."""
+        self.now = recorder.now
+        self.random = recorder.random
+        self._label = recorder.function.spec.label
+
+    def call(self, function: Function[..., Any], *_: Any) -> NoReturn:
+        """Refuse a call."""
+        raise UsageError(f"{function.spec.label}(...) in the workflow {self._label}, which is being let go.")
+
+    def map(self, function: Function[..., Any], *_: Any) -> NoReturn:
+        """Refuse a map."""
+        raise UsageError(f"{function.spec.label}.map(...) in the workflow {self._label}, which is being let go.")
 
 
 def check_column(label: str, position: int, column: Any) -> Iterable[Any]:
@@ -243,10 +297,8 @@ def check_column(label: str, position: int, column: Any) -> Iterable[Any]:
         UsageError: it is a text, or not iterable at all.
     """
     if isinstance(column, str | bytes | bytearray) or not hasattr(column, "__iter__"):
-        kind = type(column).__name__
-        article = "an" if kind[:1] in "aeiou" else "a"
         raise UsageError(
-            f"{label}.map: argument {position} is {article} {kind}, not a sequence of items. "
+            f"{label}.map: argument {position} is {with_article(column)}, not a sequence of items. "
             f"Hand a constant by keyword: {label}.map(items, name=...)."
         )
-    return column  # type: ignore[no-any-return]  # checked just above
+    return cast("Iterable[Any]", column)

@@ -1,4 +1,8 @@
-"""Reducers for types that pickle badly by themselves, used only where their library is loaded already."""
+"""Reducers for types that pickle badly by themselves, used only where their library is loaded already.
+
+Arrow data goes by Arrow's own format: pickled by itself, a slice drags its whole parent along. Arrays that aren't
+contiguous are made so once: pickled by themselves, they are copied twice into the pickle, and arrive writable.
+"""
 
 from __future__ import annotations
 
@@ -6,47 +10,78 @@ import copyreg
 import importlib
 import sys
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
-_table: dict[type, Callable[[Any], Any]] | None = None
-_seen: set[str] = set()
+Table = dict[type, Callable[[Any], Any]]
+
+_table: Table | None = None
+_state: tuple[bool, bool, int] = (False, False, 0)
 
 
-def reducers_in_use() -> dict[type, Callable[[Any], Any]] | None:
+def reducers_in_use() -> Table | None:
     """Return a dispatch table for pickle, or None while no such library is loaded (the usual, quickest case)."""
-    global _table
-    if "pyarrow" in sys.modules and "pyarrow" not in _seen:
-        pyarrow = sys.modules["pyarrow"]
-        if not hasattr(pyarrow, "RecordBatch"):
-            return _table  # it is being imported just now
-        _seen.add("pyarrow")
-        _table = {**copyreg.dispatch_table, **(_table or {})}
-        _table[pyarrow.Table] = _reduce_table
-        _table[pyarrow.RecordBatch] = _reduce_batch
+    global _table, _state
+    modules = sys.modules
+    numpy, arrow = "numpy" in modules, "pyarrow" in modules
+    if not numpy and not arrow:
+        return None
+    state = (numpy, arrow, len(copyreg.dispatch_table))
+    if state != _state:
+        table = _made(modules.get("numpy"), modules.get("pyarrow"))
+        if table is None:
+            return _table  # one of them is being imported just now
+        _table, _state = table, state
     return _table
 
 
-def _ipc(schema: Any, batches: list[Any]) -> Any:
-    """Write batches in Arrow's own format: a slice of a large table brings its own rows only."""
-    pyarrow = sys.modules["pyarrow"]
-    sink = pyarrow.BufferOutputStream()
-    with pyarrow.RecordBatchStreamWriter(sink, schema) as writer:
+def _made(numpy: ModuleType | None, arrow: ModuleType | None) -> Table | None:
+    table: Table = {**copyreg.dispatch_table}
+    if numpy is not None:
+        if not hasattr(numpy, "ndarray") or not hasattr(numpy, "ascontiguousarray"):
+            return None
+        table[numpy.ndarray] = _reduce_array
+    if arrow is not None:
+        if not hasattr(arrow, "RecordBatch") or not hasattr(arrow, "RecordBatchStreamWriter"):
+            return None
+        table[arrow.Table] = _reduce_table
+        table[arrow.RecordBatch] = _reduce_batch
+    return table
+
+
+def _reduce_array(array: Any) -> Any:
+    flags = array.flags
+    if not flags.c_contiguous and not flags.f_contiguous and not array.dtype.hasobject:
+        array = sys.modules["numpy"].ascontiguousarray(array)
+    return array.__reduce_ex__(5)
+
+
+def _reduce_table(table: Any) -> Any:
+    return _read_table, (_stream(table.schema, table.to_batches()),)
+
+
+def _reduce_batch(batch: Any) -> Any:
+    return _read_batch, (_stream(batch.schema, [batch]),)
+
+
+def _stream(schema: Any, batches: list[Any]) -> Any:
+    """Write batches in Arrow's own format."""
+    arrow = sys.modules["pyarrow"]
+    sink = arrow.BufferOutputStream()
+    with arrow.RecordBatchStreamWriter(sink, schema) as writer:
         for batch in batches:
             writer.write_batch(batch)
     return sink.getvalue()
 
 
-def _reduce_table(table: Any) -> Any:
-    return _read_table, (_ipc(table.schema, table.to_batches()),)
-
-
-def _reduce_batch(batch: Any) -> Any:
-    return _read_batch, (_ipc(batch.schema, [batch]),)
-
-
 def _read_table(buffer: Any) -> Any:
-    return importlib.import_module("pyarrow").ipc.open_stream(buffer).read_all()
+    return _reader(buffer).read_all()
 
 
 def _read_batch(buffer: Any) -> Any:
-    return importlib.import_module("pyarrow").ipc.open_stream(buffer).read_next_batch()
+    return _reader(buffer).read_next_batch()
+
+
+def _reader(buffer: Any) -> Any:
+    arrow = importlib.import_module("pyarrow")  # late: only a reader of Arrow data needs it
+    return arrow.ipc.open_stream(buffer)

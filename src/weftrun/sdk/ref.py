@@ -1,8 +1,10 @@
-"""Refs: what a call inside a workflow's body gives instead of a value."""
+"""Refs: what a call inside a workflow's body gives instead of a value. No Ref ever holds a value."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator
+from types import CodeType
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
 
 from weftrun.model.errors import RefUsedAsValue, UsageError
@@ -11,6 +13,10 @@ from weftrun.sdk.codec import hole, note_ref
 if TYPE_CHECKING:
     from weftrun.sdk.recorder import Recorder
 
+Made = tuple[str, int, CodeType, int]
+"""Label and `n` of a call, and the instruction of the author's code that made it: its line is asked for in errors."""
+
+T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
@@ -21,31 +27,42 @@ class Ref(Generic[T_co]):
     body. Everything else that needs the value raises `RefUsedAsValue`. `==` is identity.
     """
 
-    __slots__ = ("_line", "_number", "_parts", "_path", "_recorder", "_step", "_where")
+    __slots__ = ("_count", "_made", "_number", "_path", "_recorder")
+    _recorder: Recorder
+    _number: int
+    _made: Made
+    _count: int
+    _path: tuple[int | str, ...]
 
     def __init__(
-        self,
-        recorder: Recorder,
-        number: int,
-        step: str,
-        where: str,
-        line: int,
-        *,
-        path: tuple[int | str, ...] = (),
-        parts: int = 0,
+        self, recorder: Recorder, number: int, made: Made, count: int, path: tuple[int | str, ...] = ()
     ) -> None:
-        self._recorder = recorder
-        self._number = number
-        self._step = step
-        self._where = where
-        self._line = line
-        self._path = path
-        self._parts = parts
+        """Stand for call `number` of a body, or for what `path` leads to in its value.
+
+        `count` is how many parts the value has, by annotation or as the items of a map; 0 where that is not known.
+        """
+        _set_recorder(self, recorder)
+        _set_number(self, number)
+        _set_made(self, made)
+        _set_count(self, count)
+        _set_path(self, path)
 
     @property
     def out(self) -> T_co:
         """This Ref, typed as its value, to hand on."""
         return cast("T_co", self)
+
+    @property
+    def _step(self) -> str:
+        label, n, _, _ = self._made
+        return f"{label}[{n}]"
+
+    @property
+    def _where(self) -> str:
+        """File and line of the call; the file is told from the working directory where it lies below it."""
+        _, _, code, at = self._made
+        lines = (line for lo, hi, line in code.co_lines() if lo <= at < hi)
+        return f"{code.co_filename.removeprefix(os.getcwd() + os.sep)}:{next(lines, None) or '?'}"
 
     def __repr__(self) -> str:
         return f"<Ref {self._step}{''.join(f'[{key!r}]' for key in self._path)}>"
@@ -61,64 +78,107 @@ class Ref(Generic[T_co]):
 
     def __getitem__(self, key: int | str) -> Ref[Any]:
         if type(key) is not int and type(key) is not str:
-            raise self._refuse(f"`ref[{key!r}]` (only whole numbers and texts are followed)")
-        return Ref(self._recorder, self._number, self._step, self._where, self._line, path=(*self._path, key))
+            raise self._refuse(f"`ref[{key!r}]` (only whole numbers and texts are followed without the value)")
+        return self._part(key)
 
     def __iter__(self) -> Iterator[Ref[Any]]:
-        if not self._parts or self._path:
-            raise self._refuse("iterating")
-        return iter([self[index] for index in range(self._parts)])
+        if not self._count or self._path:
+            raise self._refuse("iterating or unpacking")
+        return iter([self._part(index) for index in range(self._count)])
 
     def __await__(self) -> Generator[Ref[T_co], Any, T_co]:
         return cast("T_co", (yield self))
+
+    def _part(self, key: int | str) -> Ref[Any]:
+        return Ref(self._recorder, self._number, self._made, 0, (*self._path, key))
 
     def _refuse(self, doing: str) -> RefUsedAsValue:
         return RefUsedAsValue(self._recorder.refusal(self, doing))
 
 
-class Mapped(Ref[list[T_co]]):
-    """Ref of a map's list. Its items are Refs of their own, and it may be the items of another map."""
+# Setting an attribute of a Ref is refused like any other use of its value, so its own fields are set by descriptor.
+_set_recorder: Any = vars(Ref)["_recorder"].__set__
+_set_number: Any = vars(Ref)["_number"].__set__
+_set_made: Any = vars(Ref)["_made"].__set__
+_set_count: Any = vars(Ref)["_count"].__set__
+_set_path: Any = vars(Ref)["_path"].__set__
 
-    __slots__ = ()
 
-    @property
-    def _count(self) -> int:
-        return self._parts
+if TYPE_CHECKING:
+
+    class Mapped(list[T]):
+        """What `f.map(...)` gives in a workflow's body: typed as the list it stands for, to hand on or to await."""
+
+        def __await__(self) -> Generator[Any, Any, list[T]]: ...
+
+        @property
+        def out(self) -> list[T]:
+            """This Ref, typed as its value, to hand on."""
+
+else:
+
+    class Mapped(Ref[list[T]]):
+        """Ref of a map's list. Its items are Refs of their own, and it may be the items of another map."""
+
+        __slots__ = ()
+
+        def __getitem__(self, key: int | str) -> Ref[Any]:
+            count = self._count
+            if type(key) is int and not self._path:
+                if not -count <= key < count:
+                    raise IndexError(f"{self!r} has {count} items, and none at {key}.")
+                return self._part(key % count)
+            return Ref.__getitem__(self, key)
+
+        def __iter__(self) -> NoReturn:
+            raise self._refuse("iterating or unpacking")
+
+        def _items(self) -> list[Ref[Any]]:
+            """Return a Ref for each item, for another map to go through."""
+            return [self._part(index) for index in range(self._count)]
 
 
 _REFUSED = {
-    "`if`, `while`, `not`, `and` or `or`": ("__bool__",),
-    "`len()`": ("__len__",),
+    "`if` (or `while`, `not`, `and`, `or`)": ("__bool__",),
+    "`len()`": ("__len__", "__length_hint__"),
     "`in`": ("__contains__",),
     "`reversed()`": ("__reversed__",),
     "`str()`": ("__str__",),
     "a format or an f-string": ("__format__",),
     "`bytes()`": ("__bytes__",),
-    "`int()`": ("__int__", "__index__", "__trunc__"),
+    "`int()`": ("__int__", "__trunc__"),
+    "an index": ("__index__",),
     "`float()`": ("__float__",),
     "`complex()`": ("__complex__",),
     "`round()`": ("__round__", "__floor__", "__ceil__"),
     "`abs()`": ("__abs__",),
-    "`-x`, `+x` or `~x`": ("__neg__", "__pos__", "__invert__"),
-    "`<`, `<=`, `>` or `>=`": ("__lt__", "__le__", "__gt__", "__ge__"),
+    "`-x`": ("__neg__",),
+    "`+x`": ("__pos__",),
+    "`~x`": ("__invert__",),
+    "`<`": ("__lt__",),
+    "`<=`": ("__le__",),
+    "`>`": ("__gt__",),
+    "`>=`": ("__ge__",),
     "`next()`": ("__next__",),
     "calling it": ("__call__",),
     "`with`": ("__enter__", "__exit__"),
     "`async with`": ("__aenter__", "__aexit__"),
     "`async for`": ("__aiter__", "__anext__"),
-    "setting or deleting an item": ("__setitem__", "__delitem__"),
+    "setting an item": ("__setitem__",),
+    "deleting an item": ("__delitem__",),
     "an array": ("__array__",),
+    "a buffer": ("__buffer__",),
     "a path": ("__fspath__",),
     "`copy()`": ("__copy__", "__deepcopy__"),
 }
-_ARITHMETIC = {
+_BINARY = {
     "+": "add", "-": "sub", "*": "mul", "/": "truediv", "//": "floordiv", "%": "mod", "**": "pow", "@": "matmul",
-    "<<": "lshift", ">>": "rshift", "&": "and", "|": "or", "^": "xor", "divmod()": "divmod",
+    "<<": "lshift", ">>": "rshift", "&": "and", "|": "or", "^": "xor",
 }  # fmt: skip
 
 
 def _refuser(doing: str) -> Any:
-    def refuse(self: Ref[Any], *args: object, **kwargs: object) -> NoReturn:
+    def refuse(self: Ref[Any], *_args: object, **_kwargs: object) -> NoReturn:
         raise self._refuse(doing)
 
     return refuse
@@ -128,10 +188,14 @@ def _arm() -> None:
     for doing, names in _REFUSED.items():
         for name in names:
             setattr(Ref, name, _refuser(doing))
-    for sign, stem in _ARITHMETIC.items():
+    for sign, stem in _BINARY.items():
         for name in (f"__{stem}__", f"__r{stem}__", f"__i{stem}__"):
             setattr(Ref, name, _refuser(f"`{sign}`"))
-    Ref.__getattr__ = _attribute  # type: ignore[attr-defined]  # a checker must not believe in every attribute
+    for name in ("__divmod__", "__rdivmod__"):
+        setattr(Ref, name, _refuser("`divmod()`"))
+    # Set here, not in the class: a type checker must not believe that a Ref has every attribute.
+    for name, refuse in (("__getattr__", _attribute), ("__setattr__", _set), ("__delattr__", _delete)):
+        setattr(Ref, name, refuse)
 
 
 def _attribute(self: Ref[Any], name: str) -> NoReturn:
@@ -139,6 +203,14 @@ def _attribute(self: Ref[Any], name: str) -> NoReturn:
     if name.startswith("__") and name.endswith("__"):
         raise AttributeError(name)
     raise self._refuse(f"`.{name}`")
+
+
+def _set(self: Ref[Any], name: str, _value: object) -> NoReturn:
+    raise self._refuse(f"setting `.{name}`")
+
+
+def _delete(self: Ref[Any], name: str) -> NoReturn:
+    raise self._refuse(f"deleting `.{name}`")
 
 
 _arm()
@@ -150,14 +222,15 @@ def own(ref: Ref[Any], recorder: Recorder) -> None:
     Raises:
         UsageError: it was made by another body or Run.
     """
-    other = ref._recorder  # noqa: SLF001  # Ref's fields are private to authors, not to this package
+    other = ref._recorder
     if other is recorder:
         return
     if other.run_id != recorder.run_id:
         raise UsageError(
             f"This Ref belongs to run {other.run_id}, not {recorder.run_id}: it was kept in a global or a closure."
         )
+    entered = "an earlier entry of this body" if other.step_id == recorder.step_id else f"the body of {other.step_id}"
     raise UsageError(
-        f"{ref!r} belongs to the body of {other.step_id}, not of {recorder.step_id}: a workflow gets values, not Refs. "
-        "Hand it over as an argument."
+        f"{ref!r} ({ref._where}) belongs to {entered}, not to this one ({recorder.step_id}): it was kept in a global "
+        "or a closure. Hand it over as an argument: a workflow gets the value."
     )

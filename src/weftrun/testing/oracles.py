@@ -111,13 +111,13 @@ def _read(data: Data, blobs: MemoryBlobs) -> bytes:
 
 def early_entries(entries: Iterable[Entry], fixed: Mapping[RunUid, Fixed]) -> Iterator[str]:
     """Yield visible entries that came before what they rest on was committed (G-a), and early readers of `sync` (G-b)."""
-    entries = list(entries)
+    entries = list(entries)  # what a body saw of time and chance (`@`) has no record of its own
     kinds = {(e.uid, str(e.step)): e.function.kind for e in entries}
     sync = {(e.uid, str(e.step)) for e in entries if e.function.checkpoint == "sync"}
     for entry in entries:
         known = fixed.get(entry.uid, Fixed())
         for step, nonce in sorted(entry.reads):
-            if not entry.visible and (entry.uid, step) not in sync:
+            if "@" in step or not (entry.visible or (entry.uid, step) in sync):
                 continue
             found = known.nonces.get(step)
             if found is None or found[1] > entry.row or found[0] != nonce:

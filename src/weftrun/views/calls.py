@@ -72,6 +72,7 @@ class Calls:
         self._by_number: dict[tuple[StepId, int], StepId] = {}
         self._maps: dict[StepId, dict[int, _Items]] = {}
         self._items: dict[StepId, _Items] = {}
+        self._untold: set[StepId] = set()
 
     @classmethod
     def of(cls, rows: Sequence[Row]) -> Calls:
@@ -93,7 +94,7 @@ class Calls:
                     self.by_ordinal[record.ordinal] = record.step
                     self._observe(record.step, record.call, row.at, is_map=True)
                 case Chunked():
-                    self._chunk(record)
+                    self._chunk(record, row.at)
                 case Graphed():
                     self._graph(record, row.at)
                 case Started():
@@ -161,16 +162,26 @@ class Calls:
 
     def _observe(self, step: StepId, call: Observed | None, at: float, *, is_map: bool) -> None:
         """Learn of an async body's call from the record of its outcome."""
-        if call is None or step in self.by_step:
+        if call is None or (step in self.by_step and step not in self._untold):
             return
+        self._untold.discard(step)
         body, takes = call.body, _distinct(call.refs)
         self.bodies.add(body)
+        if call.kind is not Kind.FUNCTION:
+            self.bodies.add(step)
         self._by_number[body, call.number] = step
         view = CallView(step, body, call.number, call.function, label_of(step), at, takes, (), is_map, call.observed)
         self.by_step[step] = view
 
-    def _chunk(self, record: Chunked) -> None:
-        self.bodies.add(record.body)
+    def _chunk(self, record: Chunked, at: float) -> None:
+        body, step = record.body, record.step
+        self.bodies.add(body)
+        if step not in self.by_step:
+            # Its body has not told the call yet: all that is known is the Step's own name.
+            label = label_of(step)
+            self.by_step[step] = CallView(step, body, record.chunk.call, label, label, at, is_map=True)
+            self._by_number[body, record.chunk.call] = step
+            self._untold.add(step)
         items = self._maps.setdefault(record.step, {}).setdefault(record.attempt, _Items())
         items.takes.update(ref.call for ref in record.chunk.items.refs)
         if record.chunk.last:

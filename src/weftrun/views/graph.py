@@ -26,11 +26,7 @@ def graph(rows: Sequence[Row], trace: Sequence[Traced] = (), *, nodes_max: int =
     Each Workflow's body is a box around its calls. Over `nodes_max` Steps, calls of one Function by one body become
     one node with their count. A dotted arrow means: had to come first, though no value of it is taken.
     """
-    fold = StepsFold()
-    for row in rows:
-        fold.add(row)
-    for entry in trace:
-        fold.told(entry)
+    fold = StepsFold.of(rows, trace)
     return "\n".join(_Chart(fold.calls, list(fold.views()), nodes_max).lines()) + "\n"
 
 

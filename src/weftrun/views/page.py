@@ -34,7 +34,7 @@ def _data(line: Timeline) -> dict[str, object]:
         "length": line.over_at - began_at,
         "labels": labels,
         "lanes": [
-            {"name": f"Sandbox {lane.sandbox}", "spans": [_span(span, began_at, place[span.label]) for span in lane.spans]}
+            {"name": f"Sandbox {lane.sandbox}", "spans": [_span(s, began_at, place[s.label]) for s in lane.spans]}
             for lane in line.lanes
         ],
         "disk": [[round(begin - began_at, 6), round(end - begin, 6)] for begin, end in line.gated],

@@ -62,12 +62,7 @@ class StepView(Struct, frozen=True, gc=False):
 
 def steps(rows: Sequence[Row], trace: Sequence[Traced] = ()) -> list[StepView]:
     """Return all Steps of a Run, the root first, then in the order in which they became known."""
-    fold = StepsFold()
-    for row in rows:
-        fold.add(row)
-    for entry in trace:
-        fold.told(entry)
-    return list(fold.views())
+    return list(StepsFold.of(rows, trace).views())
 
 
 class StepsFold:
@@ -78,6 +73,16 @@ class StepsFold:
         self.ended: Ended | None = None
         self._ended_at = 0.0
         self._seen: dict[StepId, _Seen] = {}
+
+    @classmethod
+    def of(cls, rows: Sequence[Row], trace: Sequence[Traced] = ()) -> StepsFold:
+        """Fold rows, and what the trace tells of running Steps."""
+        fold = cls()
+        for row in rows:
+            fold.add(row)
+        for entry in trace:
+            fold.told(entry)
+        return fold
 
     def add(self, row: Row) -> None:
         """Take in the next row of the Run."""
@@ -220,7 +225,7 @@ class _Seen:
         self.settled += sum(hi - lo for lo, hi, _ in record.values) + len(record.failures)
         self.items_failed += len(record.failures)
         self.settled_at = at
-        self.attempts = max(self.attempts, 1, *(item.failure.attempt for item in record.failures), 1)
+        self.attempts = max(self.attempts, 1, *(item.failure.attempt for item in record.failures))
         if record.failures and self.failure is None:
             self.failure = record.failures[0].failure
         self._add(record.ran)

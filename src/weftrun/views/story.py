@@ -4,12 +4,12 @@ Facts come from the records, which are durable, and from the trace, which is not
 
 | kind | text | facts |
 |---|---|---|
-| `batch` | why it went then, in one clause | `sandbox`, `function`, `size` (Invocations or items), `gated`, `gate_s` |
-| `sandbox` | what happened to it, in one clause | `sandbox`; `start_s` where it began, in seconds |
+| `batch` | why it went then, in one clause | `sandbox`, `function`, `size` (Invocations or items), `gated` |
+| `sandbox` | what happened to it, in one clause | `sandbox`; where it began, `start_s` in seconds and `isolation` |
 | `note` | a whole sentence: a decision and its reason | whatever serves machines |
 | `text` | what an Attempt printed | none |
 
-`gated` counts the Invocations of the Batch that waited for the disk, and `gate_s` is the longest such wait, in seconds.
+`gated` counts the Attempts that waited for the disk since the Batch before. Only the first Batches of a Run are traced.
 """
 
 from __future__ import annotations
@@ -68,9 +68,7 @@ class _Teller:
 
     def __init__(self, rows: Sequence[Row]) -> None:
         self._rows = rows
-        self._fold = StepsFold()
-        for row in rows:
-            self._fold.add(row)
+        self._fold = StepsFold.of(rows)
         self._calls: Calls = self._fold.calls
         self._batches: dict[StepId, int] = {}
         for row in rows:
@@ -246,18 +244,24 @@ def _traced(trace: Sequence[Traced]) -> Iterator[Told]:
         if row.kind == "batch":
             yield Told(row.at, row.step, _batch(row))
         elif row.kind == "sandbox":
-            started = f", {duration(number(row, 'start_s'))} after it was asked for" if "start_s" in row.facts else ""
-            yield Told(row.at, row.step, f"Sandbox {int(number(row, 'sandbox'))} {row.text}{started}.")
+            yield Told(row.at, row.step, _sandbox(row))
         elif row.kind == "note":
             yield Told(row.at, row.step, row.text)
+
+
+def _sandbox(row: Traced) -> str:
+    took = f", {duration(number(row, 'start_s'))} after it was asked for" if "start_s" in row.facts else ""
+    isolation = row.facts.get("isolation")
+    inside = f", in namespaces of its own: {isolation}" if isolation else ""
+    return f"Sandbox {int(number(row, 'sandbox'))}: {row.text}{took}{inside}."
 
 
 def _batch(row: Traced) -> str:
     size = max(1, int(number(row, "size")))
     what = str(row.step) if size == 1 else f"{size:,} Invocations of {row.facts.get('function') or row.step}"
     why = f": {row.text}" if row.text else ""
-    gate_s = number(row, "gate_s")
-    gated = f"; {duration(gate_s)} were spent waiting for the disk (gate G-a)" if gate_s > 0 else ""
+    waited = int(number(row, "gated"))
+    gated = f"; {count_of(waited, 'Attempt')} had waited for the disk (gate G-a)" if waited else ""
     return f"{what} went to Sandbox {int(number(row, 'sandbox'))}{' as one Batch' if size > 1 else ''}{why}{gated}."
 
 

@@ -10,9 +10,9 @@ from weftrun.model.ids import RunId, StepId, item_step
 from weftrun.model.outcomes import Failure, Ran, Status
 from weftrun.model.records import AttemptFailed, Ended, ItemsSettled, Row, Settled
 from weftrun.views.calls import Calls, label_of, start_of
-from weftrun.views.steps import error_line
+from weftrun.views.steps import StepsFold, error_line
 from weftrun.views.trace import Traced
-from weftrun.views.where import Interval, Where, waits_for_disk, where
+from weftrun.views.where import Interval, Where, merge, waits_for_disk, where
 
 
 class Span(Struct, frozen=True, gc=False):
@@ -71,11 +71,11 @@ class Timeline(Struct, frozen=True):
 def timeline(rows: Sequence[Row], trace: Sequence[Traced] = (), *, spans_max: int = 20_000) -> Timeline:
     """Return a Run in time. Over `spans_max` spans, short neighbours of one Function become one span."""
     began = start_of(rows)
-    calls = Calls.of(rows)
-    spans = sorted(spans_of(rows, calls), key=lambda span: (span.sandbox, span.entered_at))
+    fold = StepsFold.of(rows)
+    spans = sorted(spans_of(rows, fold.calls), key=lambda span: (span.sandbox, span.entered_at))
     over_at = max(rows[-1].at, max((span.left_at for span in spans), default=0.0))
     last = rows[-1].records[-1]
-    gated = tuple(waits_for_disk(trace))
+    gated = tuple(merge(waits_for_disk(fold, trace)))
     lanes = _lanes(spans, (over_at - rows[0].at) / 4_000 if len(spans) > spans_max else None)
     return Timeline(
         began.id,
@@ -85,7 +85,7 @@ def timeline(rows: Sequence[Row], trace: Sequence[Traced] = (), *, spans_max: in
         over_at,
         lanes,
         gated,
-        where(rows, calls, trace),
+        where(rows, fold, trace),
     )
 
 

@@ -10,6 +10,7 @@ from weftrun.model.ids import StepId
 from weftrun.model.outcomes import Ran
 from weftrun.model.records import AttemptFailed, Ended, ItemsSettled, Row, Settled
 from weftrun.views.calls import Calls, CallView
+from weftrun.views.steps import StepsFold
 from weftrun.views.trace import Traced, number
 
 Interval = tuple[float, float]
@@ -44,11 +45,12 @@ class Where(Struct, frozen=True):
     traced: bool
 
 
-def where(rows: Sequence[Row], calls: Calls, trace: Sequence[Traced] = ()) -> Where:
-    """Return where the time of a Run went."""
+def where(rows: Sequence[Row], fold: StepsFold, trace: Sequence[Traced] = ()) -> Where:
+    """Return where the time of a Run went; `fold` has seen all its rows."""
+    calls = fold.calls
     ran = [(step, ran) for step, ran in attempts(rows, calls) if step not in calls.bodies]
     running = merge((r.entered_at, r.left_at) for _, r in ran)
-    committing = length_s(merge([*running, *waits_for_disk(trace)])) - length_s(running)
+    committing = length_s(merge([*running, *waits_for_disk(fold, trace)])) - length_s(running)
     body_s = sum(max(0.0, r.left_at - r.entered_at) for _, r in ran)
     sandboxes = len({r.sandbox for _, r in ran})
     wall_s = max(rows[-1].at, running[-1][1] if running else 0.0) - rows[0].at
@@ -82,11 +84,16 @@ def attempts(rows: Sequence[Row], calls: Calls) -> Iterator[tuple[StepId, Ran]]:
                     pass
 
 
-def waits_for_disk(trace: Sequence[Traced]) -> Iterator[Interval]:
-    """Yield when Steps stood still until a record was durable: before each Batch whose Steps were gated."""
+def waits_for_disk(fold: StepsFold, trace: Sequence[Traced]) -> Iterator[Interval]:
+    """Yield when Steps stood still until a record was durable.
+
+    That is the time from when all that a gated Batch's first Step takes had settled until the Batch went.
+    """
     for row in trace:
-        if row.kind == "batch" and (gate_s := number(row, "gate_s")) > 0:
-            yield row.at - gate_s, row.at
+        if row.kind == "batch" and number(row, "gated") and (call := fold.calls.by_step.get(row.step)) is not None:
+            ready_at = fold.ready_at(call)
+            if 0 < ready_at < row.at:
+                yield ready_at, row.at
 
 
 def merge(intervals: Iterable[Interval]) -> list[Interval]:

@@ -139,7 +139,8 @@ class SandboxEnd:
     def receive(self) -> list[FromSandbox] | None:
         """Receive once: messages with engine numbers, `Ready` among them; None at the end.
 
-        BlockingIOError where nothing is there. Raises `ChannelBroken` or `UsageError` for what no Sandbox may say; what came before it is lost with it.
+        BlockingIOError where nothing is there. Raises `ChannelBroken` or `UsageError` for what no Sandbox may say;
+        what came before it in the same receive is lost with it.
         """
         self._read_pipe()
         received = self._channel.receive()

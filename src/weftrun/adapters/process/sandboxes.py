@@ -50,7 +50,7 @@ class ProcessSandboxes:
         try:
             zygote = self._zygote(profile.bundle)
             end = SandboxEnd(sandbox, profile, self._loop, self._objects, self._limits, self._readable)
-        except OSError as error:
+        except (OSError, ChannelBroken) as error:
             why = f"it could not be made: {error}"
             self._loop.call_soon(partial(self._tell_gone, sandbox, why, NO_PROGRESS))
             return
@@ -147,7 +147,8 @@ class ProcessSandboxes:
         if messages and not end.ready and isinstance(ready := messages[0], Ready):
             end.ready = True
             del messages[0]
-            self._told.sandbox_ready(end.id, self._loop.now() - end.asked_at, ready.isolation)
+            if not end.killed:
+                self._told.sandbox_ready(end.id, self._loop.now() - end.asked_at, ready.isolation)
         if messages:
             self._told.sandbox_spoke(end.id, messages)
 

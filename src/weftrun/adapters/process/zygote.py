@@ -67,7 +67,11 @@ class Zygote:
         channel: Channel[FromZygote] = Channel(ours, FromZygote, frame_bytes_max=limits.frame_bytes_max)
         self._channel = LoopChannel(loop, channel, self._readable)
         loop.add_reader(self._pipe, self._read_output)
-        self._channel.send(Load(bundle))
+        try:
+            self._channel.send(Load(bundle))
+        except ChannelBroken:
+            self.end()
+            raise
 
     def make(self, end: SandboxEnd) -> None:
         """Ask for a Sandbox, as soon as the code is there."""
@@ -184,7 +188,7 @@ class Zygote:
         self._process.terminate()
 
     def end(self) -> int | None:
-        """End the process and return its exit code, or minus its signal, when all its processes are gone. Idempotent."""
+        """End the process and return its exit code, or minus its signal, once no process of it is left."""
         if self._pipe >= 0:
             self.begin_end()
             self._read_output()

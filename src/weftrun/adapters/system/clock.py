@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import time
 
-pause = time.sleep
-"""Stop the calling thread for so many seconds. Handed to adapters that wait by themselves."""
-
 
 class WallClock:
     """Seconds since the epoch that never go back.
@@ -27,5 +24,5 @@ class WallClock:
 
 
 def pause(seconds: float) -> None:
-    """Stop the calling thread for a while. Never called on the loop."""
+    """Stop the calling thread for so many seconds. Handed to adapters that wait by themselves."""
     time.sleep(seconds)

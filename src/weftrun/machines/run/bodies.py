@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from weftrun.machines.retry import retry_delay_s
-from weftrun.machines.run.grow import Refused, add_call, give_items, grow_recorded, open_calls
+from weftrun.machines.run.grow import Refused, add_call, give_items, grow_recorded, make_ready, open_calls
 from weftrun.machines.run.maps import take_chunk
 from weftrun.machines.run.settle import add_record, let_go_of_call, unhandled
 from weftrun.machines.run.state import OVER, Body, Map, RunState, State, Step
@@ -39,6 +39,8 @@ def _enter(run: RunState, body: Body) -> None:
     step = body.step
     step.state = State.RUNNING
     body.entered = True
+    if step.function.kind is Kind.WIRING:
+        body.waiting_start = []
     args = tree_of(step.args, step.inside)
     run.commands.append(EnterBody(step.index, step.id, step.attempt, step.function, args, body.since))
 
@@ -57,35 +59,13 @@ def made(run: RunState, event: BodyMade) -> None:
         return
     body.functions.extend(event.functions)
     try:
-        if body.step.function.kind is Kind.WIRING:
-            _take_wiring(run, body, event)
-        else:
-            _take_calls(run, body, event)
+        _take_calls(run, body, event)
     except Refused as refused:
         _refuse(run, body, refused)
         return
     if event.awaits:
         body.awaits = event.awaits
         run.deliverable.append(body)
-
-
-def _take_wiring(run: RunState, body: Body, event: BodyMade) -> None:
-    """Keep the calls of a `def` body until it ends; its chunks are recorded as they come."""
-    body.wiring.extend(event.calls)
-    if len(body.wiring) > run.limits.steps_max:
-        raise Refused(f"{body.step.id} made more calls than one Run may have Steps ({run.limits.steps_max:,})")
-    for chunk in event.chunks:
-        call = _call_of(body, chunk.call, body.wiring)
-        map = body.maps.setdefault(chunk.call, Map())
-        _check_items(run, map, chunk, body)
-        id = child_step(body.step.id, run.root.id, body.functions[call.function].label, call.n)
-        take_chunk(run, body.step.id, body.step.attempt, id, map, chunk)
-
-
-def _call_of(body: Body, number: int, calls: list[Call]) -> Call:
-    if not 0 <= number < len(calls):
-        raise Refused(f"{body.step.id} told of items of a call that it had not made")
-    return calls[number]
 
 
 def _check_items(run: RunState, map: Map, chunk: Chunk, body: Body) -> None:
@@ -96,7 +76,12 @@ def _check_items(run: RunState, map: Map, chunk: Chunk, body: Body) -> None:
 
 
 def _take_calls(run: RunState, body: Body, event: BodyMade) -> None:
-    """Grow the graph by the calls of an async body. A replay repeats the calls it made before."""
+    """Grow the graph while the body goes on. A replay of an async body repeats the calls that it made before.
+
+    Steps of a `def` body are kept back until it has ended: only then is its graph a record.
+    """
+    if body.waiting_start is not None:
+        body.wiring.extend(event.calls)
     for call in event.calls:
         number = body.made
         body.made += 1
@@ -116,7 +101,7 @@ def _take_calls(run: RunState, body: Body, event: BodyMade) -> None:
         if chunk.last:
             give_items(run, body, step, step.map)
             if step.waiting == 0:
-                run.ready.append(step)
+                make_ready(run, body, step)
 
 
 def _compare_replay(run: RunState, body: Body, known: Step, call: Call) -> None:
@@ -183,7 +168,7 @@ def returned(run: RunState, event: BodyReturned) -> None:
         return
     try:
         if step.function.kind is Kind.WIRING:
-            _grow_wiring(run, body, event.answer)
+            _close_graph(run, body, event.answer)
         elif open_calls(body) and unhandled(body) is None:
             add_record(run, _rest_of_graph(body, event.answer))
         _ended(run, body, event.answer)
@@ -207,18 +192,19 @@ def _rest_of_graph(body: Body, answer: Payload) -> Graphed:
     return Graphed(body.step.id, body.step.attempt, functions, tuple(calls), tuple(numbers), answer, body.observed)
 
 
-def _grow_wiring(run: RunState, body: Body, answer: Payload) -> None:
+def _close_graph(run: RunState, body: Body, answer: Payload) -> None:
+    """Record the graph of a `def` body that ended, and let its Steps go (B1)."""
     step = body.step
-    calls = tuple(body.wiring)
-    for number, map in body.maps.items():
-        if not map.ordinal:
-            raise Refused(f"{step.id} ended within the items of its call {number}")
-    add_record(run, Graphed(step.id, step.attempt, tuple(body.functions), calls, (), answer))
+    kept, body.waiting_start = body.waiting_start or [], None
+    for call in body.calls.values():
+        if call.map is not None and not call.map.ordinal:
+            raise Refused(f"{step.id} ended within the items of {call.id}")
+    add_record(run, Graphed(step.id, step.attempt, tuple(body.functions), tuple(body.wiring), (), answer))
     need = run.row
-    for number, call in enumerate(calls):
-        add_call(run, body, number, call, need=need, map=body.maps.get(number))
-    body.wiring.clear()
-    body.maps.clear()
+    for call in body.calls.values():
+        call.gate = need
+    run.ready.extend(kept)
+    body.wiring = []
 
 
 def _ended(run: RunState, body: Body, answer: Payload) -> None:
@@ -266,8 +252,18 @@ def _forget_attempt(body: Body) -> None:
     body.observed_need = 0
     body.awaits = ()
     body.handled.clear()
-    body.wiring.clear()
-    body.maps.clear()
+    if body.waiting_start is not None:
+        _forget_graph(body)
     for step in body.calls.values():
         if step.map is not None and not step.map.ordinal:
             step.map = Map()
+
+
+def _forget_graph(body: Body) -> None:
+    """Drop what a `def` body has called so far: nothing of it was started, and nothing of it is on record."""
+    for step in body.calls.values():
+        step.state = State.CANCELLED
+    body.calls = {}
+    body.open = 0
+    body.wiring = []
+    body.waiting_start = []

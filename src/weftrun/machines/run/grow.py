@@ -51,7 +51,7 @@ def add_call(run: RunState, body: Body, number: int, call: Call, *, need: int, m
         _tie(run, body, step, call)
     if call.is_map:
         step.waiting += 1
-        if map is None:
+        if map is None and body.waiting_start is None:
             map = recorded_map(run, id, None)
         if map is not None:
             give_items(run, body, step, map)
@@ -60,8 +60,13 @@ def add_call(run: RunState, body: Body, number: int, call: Call, *, need: int, m
     if run.recorded.seq:
         _recall(run, step)
     if step.state is State.WAITING and step.waiting == 0:
-        run.ready.append(step)
+        make_ready(run, body, step)
     return step
+
+
+def make_ready(run: RunState, body: Body, step: Step) -> None:
+    """Let a Step start now, or when the `def` body that called it has ended."""
+    (run.ready if body.waiting_start is None else body.waiting_start).append(step)
 
 
 def _new_step(run: RunState, body: Body, number: int, id: StepId, function: FunctionSpec, args: Payload) -> Step:

@@ -115,8 +115,8 @@ class Body:
         awaits: calls that the body waits for now.
         entered: the body is in a Sandbox now.
         answer: what it returned; its Refs are calls of this body.
-        wiring: calls that a `def` body has told so far, not yet grown.
-        maps: maps that a `def` body has told so far, by call number.
+        wiring: calls that a `def` body has told so far, for the record of its graph.
+        waiting_start: Steps that may start when the `def` body has ended; None when nothing is kept back.
         since: what `weftrun.now()` says in the body: the time of the last outcome delivered to it.
     """
 
@@ -128,12 +128,12 @@ class Body:
         "functions",
         "handled",
         "made",
-        "maps",
         "observed",
         "observed_need",
         "open",
         "since",
         "step",
+        "waiting_start",
         "wiring",
     )
 
@@ -150,7 +150,7 @@ class Body:
         self.entered = False
         self.answer: Payload | None = None
         self.wiring: list[Call] = []
-        self.maps: dict[int, Map] = {}
+        self.waiting_start: list[Step] | None = None
         self.since = 0.0
 
 

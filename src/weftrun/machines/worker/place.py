@@ -15,6 +15,8 @@ from weftrun.model.work import KillSandbox, Send, StartSandbox
 
 _DEPTH = 2
 """Batches that a Sandbox may have at once: it must not stand still while its next Batch is on the way."""
+_WORTH_S = 0.0002
+"""Work below this is not spread over several Sandboxes: sending and waking costs more than it gains."""
 
 
 def place(state: WorkerState, now: float) -> None:
@@ -70,14 +72,16 @@ def _give(state: WorkerState, lane: Lane, box: Box, now: float) -> None:
 
 
 def batch_size(state: WorkerState, lane: Lane, most: int) -> int:
-    """Return how many bodies to put into one Batch: a few milliseconds of work, and a fair share of what waits.
+    """Return how many bodies to put into one Batch.
+
+    It is a few milliseconds of work, and a fair share of what waits, but not less work than a message is worth.
 
     A Function that nobody has timed yet is tried one body at a time.
     """
     if lane.each_s is None:
         return 1
     by_time = int(state.limits.batch_s / lane.each_s) if lane.each_s > 0 else most
-    share = -(-lane.waiting // (2 * state.sandboxes_max))
+    share = max(-(-lane.waiting // (2 * state.sandboxes_max)), int(_WORTH_S / max(lane.each_s, 1e-7)))
     return max(1, min(by_time, share, most))
 
 

@@ -13,7 +13,9 @@ from weftrun.model.values import Data, Payload, RefTo
 from weftrun.sdk.body import Body, BodyLimits, Raised, Returned, Waiting
 from weftrun.sdk.codec import Encoded, decode_tree
 from weftrun.sdk.failure import error_of, failure_of
-from weftrun.testing.sim.outside import Outside, Voice
+from weftrun.testing.sim.outside import Outside, Pieces, Voice
+
+Made = tuple[tuple[FunctionSpec, ...], tuple[Call, ...], tuple[Chunk, ...]]
 
 
 class EnteredBody:
@@ -29,7 +31,8 @@ class EnteredBody:
         self._voice = voice
         self._sandbox = sandbox
         self._entered_at = outside.loop.now()
-        self._made: tuple[tuple[FunctionSpec, ...], tuple[Call, ...], tuple[Chunk, ...]] = ((), (), ())
+        self._made: Made = ((), (), ())
+        self._objects: list[Pieces] = []
         self._body = Body(
             outside.functions[start.function.name],
             run_id=start.run[0],
@@ -74,15 +77,18 @@ class EnteredBody:
         self, functions: tuple[FunctionSpec, ...], calls: tuple[Call, ...], chunks: tuple[Chunk, ...]
     ) -> None:
         """Keep what the body made until it is known whether the body waits now."""
+        objects = self._voice.cut()
         self._flush(())
         self._made = (functions, calls, chunks)
+        self._objects = objects
 
     # ------------------------------------------------------------------ inside
 
     def _flush(self, awaits: tuple[int, ...]) -> None:
         made, self._made = self._made, ((), (), ())
+        objects, self._objects = self._objects, []
         if any(made) or awaits:
-            self._voice.say(BodyCalled(self._start.body, *made, awaits))
+            self._voice.say(BodyCalled(self._start.body, *made, awaits), objects)
 
     def _tell(self, came: Waiting | Returned | Raised) -> bool:
         outside = self._outside

@@ -98,9 +98,14 @@ class Voice:
         self._pending.append([encoded.tobytes()])
         return Object(ObjectId(-len(self._pending)), encoded.nbytes)
 
-    def say(self, message: FromSandbox) -> None:
-        """Send a message with the bytes that it names."""
+    def cut(self) -> list[Pieces]:
+        """Return the bytes of the values so far; the next ones belong to another message."""
         objects, self._pending = self._pending, []
+        return objects
+
+    def say(self, message: FromSandbox, objects: list[Pieces] | None = None) -> None:
+        """Send a message with the bytes that it names: those of the values since the last `cut`, if not given."""
+        objects = self.cut() if objects is None else objects
         again = msgspec.msgpack.decode(msgspec.msgpack.encode(message), type=FromSandbox)
         self._tell(Letter(again, objects))
 

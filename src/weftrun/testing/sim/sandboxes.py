@@ -163,7 +163,6 @@ class ScriptedSandboxes:
 
     def _tell_gone(self, sandbox: SandboxId, why: str, page: Progress) -> None:
         if self._events is not None and not self._closed:
-            self._boxes.pop(sandbox)
             self._events.sandbox_gone(sandbox, why, page)
 
 

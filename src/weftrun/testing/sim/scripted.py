@@ -48,18 +48,18 @@ def large(*inputs: object) -> Value:
     return weave(*inputs, filler_bytes=20_000)
 
 
-@function(name=_NAME + "stumbles", effects="none", retries=Retry(3, delay_s=0.2))
+@function(name=_NAME + "stumbles", effects="none", retries=Retry(4, delay_s=0.2))
 def stumbles(*inputs: object) -> Value:
-    """Fails on its first Attempt, and then on every second entry."""
-    if stage().attempt == 1 or stage().nonces.bits() % 2:
+    """Fails on its first Attempt, and half the time on its second."""
+    if stage().attempt == 1 or (stage().attempt == 2 and stage().nonces.bits() % 2):
         raise fail(*inputs)
     return weave(*inputs)
 
 
-@function(name=_NAME + "stumbles_seen", retries=Retry(3, delay_s=0.2))
+@function(name=_NAME + "stumbles_seen", retries=Retry(4, delay_s=0.2))
 def stumbles_seen(*inputs: object) -> Value:
     """Like `stumbles`, and visible."""
-    if stage().attempt == 1 or stage().nonces.bits() % 2:
+    if stage().attempt == 1 or (stage().attempt == 2 and stage().nonces.bits() % 2):
         raise fail(*inputs)
     return weave(*inputs)
 

@@ -1,0 +1,72 @@
+"""`weftrun get`."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import click
+from msgspec import Struct
+
+from weftrun.entrypoints.cli.options import journal_options, rows_and_trace
+from weftrun.entrypoints.cli.output import clock, print_json, shown_text
+from weftrun.model.outcomes import Status
+from weftrun.model.records import Ended
+from weftrun.views.steps import StepView, steps
+from weftrun.views.units import duration
+
+
+class RunShown(Struct, frozen=True):
+    """One Run. Times are seconds since the epoch; `preview` is what the guest wrote of the answer."""
+
+    id: str
+    uid: str
+    function: str
+    status: Status
+    started_at: float
+    ended_at: float | None
+    preview: str
+    error: str
+    traceback: str
+    steps: dict[str, int]
+    takeovers: int
+
+
+@click.command("get")
+@click.argument("run", metavar="ID")
+@journal_options
+def command(run: str, db: str | None, as_json: bool) -> None:
+    """Show one Run: status, answer, error. Answers are shown as previews and not decoded."""
+    info, rows, trace = rows_and_trace(db, run)
+    views = steps(rows, trace)
+    failure = next((r.failure for row in rows for r in row.records if isinstance(r, Ended)), None)
+    shown = RunShown(
+        info.id,
+        info.uid,
+        info.function,
+        info.status,
+        info.started_at,
+        info.ended_at,
+        views[0].preview,
+        views[0].error,
+        failure.traceback if failure is not None else "",
+        dict(Counter(view.status for view in views[1:])),
+        info.takeovers,
+    )
+    if as_json:
+        print_json(shown)
+    else:
+        _print(shown, views)
+
+
+def _print(shown: RunShown, views: list[StepView]) -> None:
+    took = f", took {duration(shown.ended_at - shown.started_at)}" if shown.ended_at is not None else ""
+    print(f"Run {shown.id} of {shown.function}: {shown.status}")
+    print(f"  started {clock(shown.started_at)}{took}")
+    if len(views) > 1:
+        print("  Steps: " + ", ".join(f"{count:,} {status}" for status, count in shown.steps.items()))
+    if shown.preview:
+        print(f"  answer: {shown_text(shown.preview)}")
+    if shown.traceback or shown.error:
+        print(shown_text(shown.traceback.rstrip() or shown.error))
+    if shown.status in ("pending", "running"):
+        print(f"  If nothing runs it: weftrun resume {shown.id}")

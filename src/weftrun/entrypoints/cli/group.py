@@ -1,0 +1,77 @@
+"""The group of commands, and how errors become sentences and exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+import click
+
+from weftrun.entrypoints.cli.exits import Exit, exit_of
+from weftrun.model.errors import WeftrunError
+
+_COMMANDS = {
+    "run": "Run a workflow or a function and print its result.",
+    "list": "List Runs, newest first.",
+    "get": "Show one Run: status, answer, error.",
+    "steps": "Show the Steps of a Run.",
+    "logs": "Show what the Attempts of a Run printed.",
+    "story": "Tell why each thing in a Run happened.",
+    "graph": "Print the graph of a Run as a Mermaid flowchart.",
+    "timeline": "Show when and where Steps ran, here or as an HTML file.",
+    "cancel": "Ask for a Run to be cancelled.",
+    "resume": "Go on with a Run that was interrupted, and print its result.",
+    "delete": "Delete the records of a Run that has ended.",
+    "doctor": "Check what this host offers.",
+}
+
+
+class _Commands(click.Group):
+    """Commands whose modules are imported when they are called, so that none waits for what it does not use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands, in the order of use."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command."""
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"weftrun.entrypoints.cli.{cmd_name}")  # late: see the class
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="weftrun", prog_name="weftrun")
+def weftrun() -> None:
+    """Workflows of Python functions, exactly once, at memory speed."""
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    if not sys.platform.startswith("linux"):
+        print(f"weftrun runs on Linux; this is {sys.platform}. In a container or WSL 2 it works.", file=sys.stderr)
+        return Exit.USAGE
+    try:
+        code = weftrun.main(args=args, prog_name="weftrun", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else Exit.SUCCEEDED
+    except click.ClickException as error:
+        error.show()
+        return Exit.USAGE
+    except click.Abort:
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has seen enough. Nothing may be flushed into the closed pipe at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.SUCCEEDED
+    except WeftrunError as error:
+        print(f"weftrun: {error}", file=sys.stderr)
+        return exit_of(error)

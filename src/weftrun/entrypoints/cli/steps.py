@@ -1,0 +1,46 @@
+"""`weftrun steps`."""
+
+from __future__ import annotations
+
+import click
+
+from weftrun.entrypoints.cli.options import journal_options, rows_and_trace
+from weftrun.entrypoints.cli.output import print_json, print_table
+from weftrun.views.steps import StepView, steps
+from weftrun.views.trace import is_part
+from weftrun.views.units import duration
+
+
+@click.command("steps")
+@click.argument("run", metavar="ID")
+@click.argument("step", metavar="[STEP]", required=False)
+@journal_options
+@click.option("--limit", type=click.IntRange(1), default=200, show_default=True, help="Show at most so many.")
+def command(run: str, step: str | None, db: str | None, as_json: bool, limit: int) -> None:
+    """Show the Steps of a Run: a map is one line. STEP keeps one, with the calls of its body."""
+    _, rows, trace = rows_and_trace(db, run)
+    views = [view for view in steps(rows, trace) if step is None or is_part(view.id, step)]
+    if as_json:
+        print_json(views)
+        return
+    columns = ("step", "status", "attempts", "items", "waited", "in body", "sandbox", "value or error")
+    print_table(columns, [_row(view) for view in views[:limit]], status_column=1)
+    if len(views) > limit:
+        click.echo(f"{len(views) - limit:,} more: --limit {len(views)} shows all.", err=True)
+
+
+def _row(view: StepView) -> tuple[str, ...]:
+    items = ""
+    if view.is_map:
+        failed = f", {view.items_failed:,} failed" if view.items_failed else ""
+        items = f"{view.items_done:,}/{'?' if view.items is None else f'{view.items:,}'}{failed}"
+    return (
+        view.id,
+        view.status,
+        str(view.attempts or ""),
+        items,
+        duration(view.waited_s) if view.entered_at is not None else "",
+        duration(view.body_s) if view.entered_at is not None else "",
+        str(view.sandbox or ""),
+        view.error or view.preview,
+    )

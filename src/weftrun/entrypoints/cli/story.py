@@ -1,0 +1,27 @@
+"""`weftrun story`."""
+
+from __future__ import annotations
+
+import click
+
+from weftrun.entrypoints.cli.options import journal_options, rows_and_trace
+from weftrun.entrypoints.cli.output import print_json, shown_text
+from weftrun.model.errors import UsageError
+from weftrun.views.story import story
+
+
+@click.command("story")
+@click.argument("run", metavar="ID")
+@click.argument("step", metavar="[STEP]", required=False)
+@journal_options
+def command(run: str, step: str | None, db: str | None, as_json: bool) -> None:
+    """Tell why each thing in a Run happened, a sentence per fact; times are since the Run was started."""
+    info, rows, trace = rows_and_trace(db, run)
+    told = story(rows, trace, step)
+    if step is not None and not told:
+        raise UsageError(f"Run {run} tells nothing of a Step {step!r}; `weftrun steps {run}` shows its Steps.")
+    if as_json:
+        print_json(told)
+        return
+    for sentence in told:
+        print(f"{sentence.at - info.started_at:+11.6f} s  {shown_text(sentence.text)}")

@@ -1,0 +1,85 @@
+"""Arguments of a call: whether they fit the signature, and their encoding. No argument is run or changed here."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from types import CodeType
+from typing import Any
+
+from weftrun.model.errors import NotSerializable
+from weftrun.sdk.codec import Encoded, encode
+
+_VARIADIC = 0x04 | 0x08
+"""Code flags of `*args` and `**kwargs`."""
+
+
+class Signature:
+    """What a callable takes. Usual calls are checked by counting; only doubtful ones ask Python's own binding."""
+
+    __slots__ = ("_bound", "_callable", "_counted", "_label", "_most", "_names", "_required")
+
+    def __init__(self, callable: Callable[..., Any], label: str) -> None:
+        """Read the signature of `callable`; errors call it `label`."""
+        self._callable = callable
+        self._label = label
+        self._bound: Any = None
+        code = getattr(callable, "__code__", None)
+        self._counted = isinstance(code, CodeType) and not code.co_flags & _VARIADIC and not code.co_posonlyargcount
+        if self._counted and code is not None:
+            defaults = getattr(callable, "__defaults__", None) or ()
+            self._most = code.co_argcount
+            self._names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+            optional = {*self._names[self._most - len(defaults) : self._most]}
+            optional |= {*(getattr(callable, "__kwdefaults__", None) or ())}
+            self._required = tuple(name not in optional for name in self._names)
+
+    def check(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Check that arguments fit.
+
+        Raises:
+            TypeError: one is missing, unknown or too many, as Python would say at the call.
+        """
+        if not (self._counted and self._fits(args, kwargs)):
+            self._bind(args, kwargs)
+
+    def _fits(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        given = len(args)
+        if given > self._most:
+            return False
+        used = 0
+        for position in range(given, len(self._names)):
+            if self._names[position] in kwargs:
+                used += 1
+            elif self._required[position]:
+                return False
+        return used == len(kwargs)
+
+    def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Return arguments by the names of their parameters; by position where Python knows no signature."""
+        if self._bound is None:
+            inspect = importlib.import_module("inspect")  # late: it costs more than the rest of this package
+            try:
+                self._bound = inspect.signature(self._callable)
+            except (TypeError, ValueError):
+                self._bound = False  # a callable written in C may tell nothing of what it takes
+        if not self._bound:
+            return {**{str(position): value for position, value in enumerate(args, 1)}, **kwargs}
+        try:
+            bound: dict[str, Any] = self._bound.bind(*args, **kwargs).arguments
+        except TypeError as error:
+            raise TypeError(f"{self._label}(): {error}.") from None
+        return bound
+
+    def encode(self, args: tuple[Any, ...], kwargs: dict[str, Any], *, refs: bool) -> Encoded:
+        """Encode the arguments of a call together.
+
+        Raises:
+            NotSerializable: one can't be pickled; the message names it, and the part of it.
+        """
+        try:
+            return encode((args, kwargs), what=f"the arguments of {self._label}", refs=refs)
+        except NotSerializable:
+            for name, value in self._bind(args, kwargs).items():
+                encode(value, what=f"argument {name} of {self._label}", refs=refs)
+            raise

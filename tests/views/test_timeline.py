@@ -1,0 +1,164 @@
+"""When and where bodies ran, in the terminal and as a page; and where the time went."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+
+import pytest
+
+from weftrun.model.graph import Call
+from weftrun.model.policy import Kind
+from weftrun.views.lanes import lanes
+from weftrun.views.page import page
+from weftrun.views.timeline import timeline
+from weftrun.views.units import count_of, duration, size
+
+
+def test_spans_stand_in_the_lane_of_their_sandbox(wordcount, words):
+    line = timeline(wordcount.rows)
+    assert [lane.sandbox for lane in line.lanes] == [1, 2]
+    first = line.lanes[0].spans[0]
+    assert (first.label, first.step, first.count) == ("count", "count[0].0", 6)
+    failed = [span for lane in line.lanes for span in lane.spans if span.failed]
+    assert [(span.step, span.attempt, span.text) for span in failed] == [("count[0].7", 1, "ValueError: no such file")]
+    assert (line.status, line.began_at, line.over_at) == ("succeeded", words.T0, words.T0 + 0.261)
+
+
+def test_where_the_time_went(wordcount):
+    where = timeline(wordcount.rows).where
+    assert where.wall_s == pytest.approx(0.261)
+    assert where.body_s == pytest.approx(0.018 + 0.162 + 0.05)
+    assert where.running_s == pytest.approx(0.038 + 0.005 + 0.005 + 0.014 + 0.1 + 0.05)
+    assert where.committing_s == 0.0
+    assert where.running_s + where.waiting_s == pytest.approx(where.wall_s)
+    assert where.sandboxes == 2
+    assert where.busy == pytest.approx(where.body_s / 2 / 0.261)
+    assert where.chain == ("count[0]", "merge[0]")
+    assert where.chain_s == pytest.approx(0.188 + 0.05)
+    assert not where.traced
+
+
+def test_gated_batches_tell_how_long_the_run_stood_still_for_the_disk(wordcount):
+    wordcount.batch(0.208, "merge[0]", sandbox=1, size=1, gated=1)
+    line = timeline(wordcount.rows, wordcount.trace)
+    (gate,) = line.gated
+    assert gate[1] - gate[0] == pytest.approx(0.008)
+    assert line.where.committing_s == pytest.approx(0.008)
+    assert line.where.traced
+
+
+def test_the_longest_chain_goes_through_bodies_and_what_they_were_told(book, words, countdown):
+    assert timeline(countdown.rows).where.chain == ("decrement[0]", "decrement[1]", "decrement[2]")
+    book.rows.clear()
+    book.ordinal = 0
+    book.start()
+    child = words.spec("child", Kind.WIRING)
+    calls = [
+        (words.spec("load"), Call(0, 0, words.payload())),
+        (child, Call(1, 0, words.payload(0))),
+        (words.spec("use"), Call(2, 0, words.payload(1))),
+        (words.spec("aside"), Call(3, 0, words.payload())),
+    ]
+    book.graph(0.0, "flow", calls, words.payload(2))
+    book.settle(0.1, book.outcome("load[0]", words.ran(1, 0.0, 0.1)))
+    book.graph(0.11, "child[0]", [(words.spec("a"), Call(0, 0, words.payload()))], words.payload(0))
+    book.settle(0.3, book.outcome("child[0]/a[0]", words.ran(1, 0.2, 0.3)), book.outcome("child[0]"))
+    book.settle(0.35, book.outcome("aside[0]", words.ran(2, 0.1, 0.35)))
+    book.settle(0.4, book.outcome("use[0]", words.ran(1, 0.3, 0.4)))
+    book.end(0.4)
+    where = timeline(book.rows).where
+    assert where.chain == ("load[0]", "child[0]/a[0]", "use[0]")
+    assert where.chain_s == pytest.approx(0.3)
+
+
+def test_a_run_of_one_function(book, words):
+    book.start("add", Kind.FUNCTION)
+    book.end(0.1, ran=words.ran(1, 0.02, 0.1))
+    where = timeline(book.rows).where
+    assert (where.chain, where.sandboxes) == (("add",), 1)
+    assert where.chain_s == pytest.approx(0.08)
+
+
+def test_terminal_lanes_fit_and_mark_failures(wordcount):
+    shown = lanes(timeline(wordcount.rows), width=80)
+    assert shown[0].startswith("Sandbox 1 │")
+    assert all(len(line) <= 80 for line in shown[:3])
+    assert "!" in shown[1]
+    assert "!" not in shown[0]
+    assert "█" in shown[0]
+    assert shown[2].endswith("261 ms")
+    assert "on 2 Sandboxes, busy" in shown[-2]
+    assert shown[-1] == "Longest chain 238 ms: count[0] → merge[0]."
+
+
+def test_a_run_that_has_done_nothing_yet(book):
+    book.start()
+    shown = lanes(timeline(book.rows))
+    assert shown[-1].startswith("0 µs in all")
+
+
+def test_a_million_items_make_a_small_page_in_seconds(book, words):
+    book.start()
+    book.chunk(0.0, "flow", "inc[0]", 0, 0, 1_000_000, last=True)
+    book.graph(0.01, "flow", [(words.spec("inc"), Call(0, 0, words.payload(), is_map=True))], words.payload(0))
+    for n, lo in enumerate(range(0, 1_000_000, 20)):
+        at = 1 + n / 20_000
+        book.items(at, "inc[0]", lo, lo + 20, words.ran(1 + n % 4, at - 0.0001, at))
+    book.end(4.0)
+    begin = time.perf_counter()
+    line = timeline(book.rows)
+    text = page(line)
+    assert time.perf_counter() - begin < 3.0
+    assert sum(span.count for lane in line.lanes for span in lane.spans) == 1_000_000
+    assert len(text) < 2_000_000
+
+
+def test_the_page_needs_nothing_else_and_runs_nothing_of_the_author(wordcount):
+    wordcount.rows = wordcount.rows[:-1]
+    wordcount.settle(0.27, wordcount.outcome("merge[0]", wordcount.rows[-1].records[0].outcomes[0].ran))
+    text = page(timeline(wordcount.rows))
+    assert not re.search(r"(?:src|href)\s*=", text)
+    assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", text)
+    assert "default-src 'none'" in text
+    assert "prefers-color-scheme: dark" in text
+    assert "{{" not in text
+
+
+def test_texts_of_the_author_stay_text(book, words):
+    book.start("add", Kind.FUNCTION, id="</script><b>{{data}}")
+    book.end(0.1, ran=words.ran(1, 0.02, 0.1, "</script><script>alert(1)</script>"))
+    text = page(timeline(book.rows))
+    assert "<script>alert" not in text
+    assert "&lt;/script&gt;&lt;b&gt;{{data}}" in text
+    inside = text.split('<script type="application/json" id="data">')[1].split("</script>")[0]
+    (lane,) = json.loads(inside)["lanes"]
+    assert lane["spans"][0][8] == "</script><script>alert(1)</script>"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 µs"),
+        (0.00018, "180 µs"),
+        (0.0042, "4.2 ms"),
+        (0.9999, "1 s"),
+        (3.14, "3.14 s"),
+        (59.97, "1 min 00 s"),
+        (125, "2 min 05 s"),
+        (12_000, "3 h 20 min"),
+    ],
+)
+def test_durations(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_sizes_and_counts():
+    assert [size(812), size(65_536), size(1_288_490_189), size(3 << 40)] == ["812 B", "64.0 KiB", "1.2 GiB", "3.0 TiB"]
+    assert [count_of(1, "item"), count_of(1_000, "item"), count_of(3, "Batch"), count_of(2, "Sandbox")] == [
+        "1 item",
+        "1,000 items",
+        "3 Batches",
+        "2 Sandboxes",
+    ]
