@@ -117,3 +117,43 @@ def _lives(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except OSError:
         return False
+
+
+def test_a_run_whose_code_is_gone_stays_as_it_is(url: str, tmp_path: Path) -> None:
+    script = tmp_path / "passing.py"
+    script.write_text(PASSING)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    process = subprocess.Popen([sys.executable, str(script), url], stdout=subprocess.PIPE, text=True, env=environment)
+    assert process.stdout is not None
+    assert process.stdout.readline().strip() == "started"
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    moved = script.rename(tmp_path / "elsewhere.py")
+    with weftrun.open(url, workers=1) as engine:
+        with pytest.raises(weftrun.JournalError, match=r"stays as it is.*passing\.py"):
+            engine.get("passing").result(30)
+    moved.rename(script)
+    with weftrun.open(url, workers=1) as engine:
+        assert engine.get("passing").result(30) == 3
+
+
+PASSING = """
+import sys, time
+import weftrun
+
+@weftrun.function
+def slow(x):
+    time.sleep(0.5)
+    return x + 1
+
+@weftrun.workflow
+def twice(x):
+    return slow(slow(x))
+
+if __name__ == "__main__":
+    with weftrun.open(sys.argv[1], workers=1) as engine:
+        run = engine.start(twice.options(id="passing"), 1)
+        print("started", flush=True)
+        run.result()
+"""

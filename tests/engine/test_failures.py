@@ -63,7 +63,7 @@ def test_a_lost_attempt_is_not_repeated_where_the_author_forbade_it(engine: weft
 
 
 def test_exit_and_memory_are_failures_with_their_types(engine: weftrun.Engine) -> None:
-    with pytest.raises(SystemExit):
+    with pytest.raises(weftrun.StepFailed, match="SystemExit"):
         engine.run(p.leave, 5)
     with pytest.raises(MemoryError):
         engine.run(p.greedy)

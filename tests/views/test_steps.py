@@ -153,24 +153,26 @@ def test_rows_without_a_start_are_a_damaged_journal():
 
 def test_progress_counts_items_and_leaves_the_root_out(wordcount, words):
     wordcount.rows = wordcount.rows[:6]
-    seen = progress(steps(wordcount.rows), started_at=words.T0, now=words.T0 + 2.0)
+    seen = progress(steps(wordcount.rows), elapsed_s=2.0)
     counts = {count.function: count for count in seen.functions}
     assert (counts["app:count"].total, counts["app:count"].done) == (10, 6)
     assert counts["app:merge"].total == 1
     assert (seen.total, seen.settled) == (12, 7)
     assert seen.rate == pytest.approx(3.5)
     assert seen.eta_s == pytest.approx(5 / 3.5)
+    later = progress(steps(wordcount.rows), elapsed_s=2.0, settled_before=5)
+    assert later.rate == pytest.approx(1.0)
 
 
 def test_no_eta_while_a_map_is_still_being_read(book, words):
     book.start("watch", Kind.WATCHING)
     book.chunk(0.1, "watch", "work[0]", 0, 0, 10, last=False)
     book.settle(0.2, book.outcome("other[0]", words.ran(1, 0.0, 0.1), call=words.observed("watch", 1, "other")))
-    seen = progress(steps(book.rows), started_at=words.T0, now=words.T0 + 1)
+    seen = progress(steps(book.rows), elapsed_s=1.0)
     assert seen.rate == 1.0
     assert seen.eta_s is None
     book.chunk(0.3, "watch", "work[0]", 0, 10, 10, last=True)
-    seen = progress(steps(book.rows), started_at=words.T0, now=words.T0 + 1)
+    seen = progress(steps(book.rows), elapsed_s=1.0)
     assert (seen.total, seen.eta_s) == (21, 20.0)
 
 

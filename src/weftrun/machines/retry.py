@@ -9,7 +9,7 @@ from weftrun.model.limits import Limits
 from weftrun.model.outcomes import Failure, Reason
 from weftrun.model.policy import FunctionSpec, Retry
 
-_FINAL = frozenset({Reason.UNREADABLE, Reason.MISUSE, Reason.DIVERGED, Reason.CANCELLED})
+_FINAL = frozenset({Reason.UNREADABLE, Reason.MISUSE, Reason.DIVERGED, Reason.UNLOADABLE, Reason.CANCELLED})
 _UNASKED = Retry(times=0, delay_s=0.0)
 
 

@@ -31,6 +31,8 @@ class Reason(enum.StrEnum):
     """The body broke a rule of workflows (a Ref used as a value, a foreign awaitable, a limit)."""
     DIVERGED = "diverged"
     """A replayed body made another call than the recorded one."""
+    UNLOADABLE = "unloadable"
+    """No Sandbox can be made for its code: the author's module is gone, or can't be imported."""
     CANCELLED = "cancelled"
     """Its Run or its body was cancelled or has failed."""
 

@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 from weftrun.machines.worker import WorkerMachine
 from weftrun.model.commands import Append, End, Hurry, Release, RunCommand, WakeAt
-from weftrun.model.errors import RunConflict
+from weftrun.model.errors import JournalError, RunConflict
 from weftrun.model.events import Committed, RunEvent, TimeCame
 from weftrun.model.ids import RunUid, SandboxId, StepId
 from weftrun.model.limits import Limits
 from weftrun.model.messages import Batch, FromSandbox, ItemBatch
+from weftrun.model.outcomes import Failure
 from weftrun.model.records import Row
 from weftrun.model.work import KillSandbox, Said, Send, StartSandbox, Tell, TickAt, WorkerCommand
 from weftrun.ports.loop import Handle, Loop
@@ -19,7 +20,7 @@ from weftrun.ports.sandboxes import Progress, Sandboxes
 from weftrun.ports.trace import Trace, TraceRow
 from weftrun.runtime.committer import Committer
 from weftrun.runtime.durable import with_objects
-from weftrun.runtime.runs import OpenRun, Profiles, objects_of_event
+from weftrun.runtime.runs import OpenRun, Profiles, objects_of_event, unloadable
 from weftrun.runtime.tickets import Latch
 
 _BATCHES_NOTED_MAX = 2_000
@@ -126,6 +127,12 @@ class Dispatch:
             ticket.fail(RunConflict(f"The id {run.id!r} was taken by another Run at the same time; start it again."))
         self._close(run)
 
+    def _set_aside(self, run: OpenRun, failure: Failure) -> None:
+        """Leave a Run that was taken over open in the Journal: here its code can't be loaded, elsewhere it may be."""
+        for ticket in list(run.tickets):
+            ticket.fail(JournalError(f"Run {run.id} can't go on here and stays as it is: {failure.message}"))
+        self._close(run)
+
     def _end(self, run: OpenRun, end: End) -> None:
         run.give_answer(end, self._objects)
         self._close(run)
@@ -164,7 +171,9 @@ class Dispatch:
         match command:
             case Tell():
                 run = self._runs.get(command.run)
-                if run is not None:
+                if run is not None and run.taken_over and (failure := unloadable(command.event)) is not None:
+                    self._set_aside(run, failure)
+                elif run is not None:
                     self.tell(run, command.event)
                 else:
                     self._release_orphans(command.event)

@@ -267,6 +267,7 @@ class Engine:
         self._closed = True
         error = EngineClosed("The engine was closed before the Run ended; `weftrun resume` or the next engine goes on.")
         self._let_go(self._broken or error)
+        self._dispatch.write_trace()
         closed.open()
 
     def _broke(self, error: WeftrunError) -> None:

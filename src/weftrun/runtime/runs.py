@@ -8,6 +8,7 @@ from weftrun.machines.run import RunMachine
 from weftrun.model.commands import End
 from weftrun.model.events import AttemptsEnded, BodyMade, BodyReturned, ItemsEnded, RunEvent
 from weftrun.model.ids import ObjectId, RunId, RunUid
+from weftrun.model.outcomes import Failure, Reason
 from weftrun.model.policy import Bundle, FunctionSpec
 from weftrun.model.values import Object, Tree
 from weftrun.ports.journal import RunInfo
@@ -65,6 +66,11 @@ class OpenRun:
         self.noted = 0
         self._waits = 0
 
+    @property
+    def taken_over(self) -> bool:
+        """Whether another engine began it."""
+        return self.epoch > 1
+
     def new_waits(self) -> int:
         """Return how many Attempts have begun to wait for the disk since the last call."""
         waits = self.machine.state.waits
@@ -99,6 +105,21 @@ def objects_of_event(event: RunEvent) -> list[ObjectId]:
             return [event.answer.data.oid]
         case _:
             return []
+
+
+def unloadable(event: RunEvent) -> Failure | None:
+    """Return the failure of an event that tells that no Sandbox can be made for a Run's code."""
+    failures: list[Failure | None] = []
+    match event:
+        case AttemptsEnded():
+            failures = [ended.failure for ended in event.ended]
+        case ItemsEnded():
+            failures = [failure for _, failure in event.failures]
+        case BodyReturned():
+            failures = [event.failure]
+        case _:
+            pass
+    return next((f for f in failures if f is not None and f.reason is Reason.UNLOADABLE), None)
 
 
 def hold_answer(ticket: Ticket, answer: tuple[ObjectId, ...], objects: Objects) -> None:

@@ -86,7 +86,7 @@ def encode(value: object, *, what: str, refs: bool = False) -> Encoded:
     if not buffers:
         data = b"\0" + head
         return Encoded([data], len(data), tuple(found) if found else ())
-    return _with_buffers(head, buffers, tuple(found) if found else (), what)
+    return _with_buffers(head, buffers, tuple(found) if found else ())
 
 
 def _dumps(value: object, buffers: list[pickle.PickleBuffer], found: list[Ref[Any]] | None, what: str) -> bytes:
@@ -133,11 +133,8 @@ def _dumps_with(
     return stream.getvalue()
 
 
-def _with_buffers(head: bytes, buffers: list[pickle.PickleBuffer], refs: tuple[Ref[Any], ...], what: str) -> Encoded:
-    try:
-        raws = [buffer.raw() for buffer in buffers]
-    except BufferError as error:
-        raise NotSerializable(f"{what[:1].upper()}{what[1:]} holds a buffer that is not contiguous.") from error
+def _with_buffers(head: bytes, buffers: list[pickle.PickleBuffer], refs: tuple[Ref[Any], ...]) -> Encoded:
+    raws = [buffer.raw() for buffer in buffers]
     lengths = struct.pack(f"<{len(raws)}Q", *(raw.nbytes for raw in raws))
     pieces: list[bytes | memoryview] = [_HEAD.pack(1, len(raws), len(head)) + lengths + head]
     at = len(pieces[0])

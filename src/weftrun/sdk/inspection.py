@@ -24,6 +24,7 @@ _SHOWN = 20
 _PLAIN = frozenset({int, float, bool, str, bytes, type(None)})
 _JSON_PARTS = 50
 _JSON_DEPTH = 4
+_PLAIN_INT = 1 << 60
 _JSON_WORDS: Final = {None: "null", True: "true", False: "false"}
 _DIGEST_DEPTH = 100
 
@@ -189,7 +190,14 @@ class _Bounded(reprlib.Repr):
         if hasattr(kind, "__dataclass_fields__"):
             fields = [f"{f}={self.repr1(getattr(x, f, None), level - 1)}" for f in kind.__dataclass_fields__]
             return self._joined(f"{name}(", fields, ")", len(fields)) if level > 0 else f"{name}(...)"
-        return super().repr_instance(x, level)
+        return self._authors(x, name)
+
+    def _authors(self, x: object, name: str) -> str:
+        try:
+            text = repr(x)
+        except Exception:  # noqa: BLE001  # `repr` is the author's code, which may raise anything
+            return f"<{name}>"
+        return text if len(text) <= self.maxother else text[: self.maxother] + "..."
 
     def _few(self, x: Iterable[Any], level: int) -> list[str]:
         return [self.repr1(part, level - 1) for part in islice(x, _SHOWN)] if level > 0 else []
@@ -205,14 +213,14 @@ def preview(value: object, bytes_max: int) -> str:
     """Return a short text of a value: JSON where it is small and JSON, else a bounded `repr`."""
     kind = type(value)
     try:
-        if kind is bool or value is None:
-            return _JSON_WORDS[value]
-        if kind is float:
+        if kind is float or (kind is int and -_PLAIN_INT < value < _PLAIN_INT):  # type: ignore[operator]
             return repr(value)
+        if value is None or value is True or value is False:
+            return _JSON_WORDS[value]
         if isinstance(value, str):
             text = _json(value[:bytes_max])
-        elif isinstance(value, int | list | tuple | dict) and _is_small_json(value, 0):
-            text = repr(value) if kind is int else json.format(_json(value), indent=0)
+        elif isinstance(value, list | tuple | dict) and _is_small_json(value, 0):
+            text = json.format(_json(value), indent=0)
         else:
             text = _BOUNDED.repr(value)
     except Exception:  # noqa: BLE001  # `repr` is the author's code, which may raise anything

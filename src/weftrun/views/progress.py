@@ -37,11 +37,11 @@ class Progress(Struct, frozen=True):
     """A Run at one moment.
 
     Attributes:
-        elapsed_s: since the Run was started, in seconds.
+        elapsed_s: since somebody began to look, in seconds.
         rate: Steps and items that settled per second.
         eta_s: seconds until what is known now has settled at this rate; None where that can't be said.
         gated: Steps that waited for the disk before they could start.
-        moved_bytes: bytes published as Objects, in bytes; None where nobody tells.
+        value_bytes: encoded size of all recorded values, in bytes: what was handed from Step to Step.
     """
 
     functions: tuple[FunctionCount, ...]
@@ -49,7 +49,7 @@ class Progress(Struct, frozen=True):
     rate: float
     eta_s: float | None
     gated: int = 0
-    moved_bytes: int | None = None
+    value_bytes: int = 0
 
     @property
     def settled(self) -> int:
@@ -63,20 +63,27 @@ class Progress(Struct, frozen=True):
 
 
 def progress(
-    steps: Iterable[StepView], *, started_at: float, now: float, gated: int = 0, moved_bytes: int | None = None
+    steps: Iterable[StepView], *, elapsed_s: float, settled_before: int = 0, gated: int = 0, value_bytes: int = 0
 ) -> Progress:
-    """Return how far a Run is at `now` (both times in seconds since the epoch). The root Step is not counted."""
+    """Return how far a Run is. The root Step is not counted.
+
+    Args:
+        steps: the root first, as `views.steps` gives them.
+        elapsed_s: since somebody began to look, in seconds.
+        settled_before: Steps and items that had settled then; they don't count for the rate.
+        gated: Steps that waited for the disk.
+        value_bytes: encoded size of all recorded values, in bytes.
+    """
     counts: dict[str, _Count] = {}
     for index, step in enumerate(steps):
         if index:
             counts.setdefault(step.function, _Count()).add(step)
     functions = tuple(count.frozen(name) for name, count in counts.items())
-    elapsed_s = max(0.0, now - started_at)
     settled = sum(count.settled for count in functions)
     left = sum(count.total for count in functions) - settled
-    rate = settled / elapsed_s if elapsed_s > 0 else 0.0
+    rate = (settled - settled_before) / elapsed_s if elapsed_s > 0 else 0.0
     known = rate > 0 and not any(count.open_input for count in functions)
-    return Progress(functions, elapsed_s, rate, left / rate if known else None, gated, moved_bytes)
+    return Progress(functions, elapsed_s, rate, left / rate if known else None, gated, value_bytes)
 
 
 class _Count:

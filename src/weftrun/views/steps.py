@@ -12,6 +12,7 @@ from msgspec import Struct
 from weftrun.model.ids import StepId
 from weftrun.model.outcomes import Failure, Ran, Reason, Status
 from weftrun.model.records import AttemptFailed, Ended, ItemsSettled, Row, Settled, StepOutcome
+from weftrun.model.values import Data, Inline
 from weftrun.views.calls import Calls, CallView
 from weftrun.views.trace import Traced
 
@@ -66,11 +67,18 @@ def steps(rows: Sequence[Row], trace: Sequence[Traced] = ()) -> list[StepView]:
 
 
 class StepsFold:
-    """The fold behind `steps`, for those who see a Run grow: rows in order, and what stands after them at any time."""
+    """The fold behind `steps`, for those who see a Run grow: rows in order, and what stands after them at any time.
+
+    Attributes:
+        calls: who called what.
+        ended: the last record, once it is there.
+        value_bytes: encoded size of all values that were recorded, in bytes.
+    """
 
     def __init__(self) -> None:
         self.calls = Calls()
         self.ended: Ended | None = None
+        self.value_bytes = 0
         self._ended_at = 0.0
         self._seen: dict[StepId, _Seen] = {}
 
@@ -91,8 +99,11 @@ class StepsFold:
             match record:
                 case Settled():
                     for outcome in record.outcomes:
+                        if not isinstance(outcome.outcome, Failure):
+                            self.value_bytes += _nbytes(outcome.outcome.value.data)
                         self._of(outcome.step).settle(outcome, row.at)
                 case ItemsSettled():
+                    self.value_bytes += sum(_nbytes(payload.data) for _, _, payload in record.values)
                     self._of(record.step).settle_items(record, row.at)
                 case AttemptFailed():
                     self._of(record.step).fail_attempt(record)
@@ -278,6 +289,10 @@ def error_line(failure: Failure | None) -> str:
         return ""
     first = failure.message.strip().partition("\n")[0]
     return f"{failure.type}: {first}" if first else failure.type
+
+
+def _nbytes(data: Data) -> int:
+    return len(data.data) if isinstance(data, Inline) else data.nbytes
 
 
 def _length_s(ran: Ran) -> float:

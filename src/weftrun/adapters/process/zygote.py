@@ -166,9 +166,9 @@ class Zygote:
     def _fail(self, why: str) -> None:
         self.end()
         self._waiting.clear()
+        self._owner.zygote_ended(self)  # before the Sandboxes: whoever is told may ask for another at once
         for end in list(self.sandboxes.values()):
             self._gone(end, why or clause(end, None))
-        self._owner.zygote_ended(self)
 
     def _read_output(self) -> None:
         try:

@@ -15,8 +15,8 @@ from weftrun.entrypoints.cli.output import print_json
 def command(run: str, db: str | None, as_json: bool, forget: bool) -> None:
     """Delete the records of a Run that has ended. Its id stays taken, so that it never runs a second time."""
     with reading(db) as reader:
-        info = reader.find(run) if forget else found(reader, run)
-        if info is None:
+        info = reader.find(run)
+        if info is None or not forget:  # what is deleted already can still be forgotten
             info = found(reader, run)
         reader.delete(run, forget=forget)
     if as_json:

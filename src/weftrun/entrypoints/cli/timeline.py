@@ -18,7 +18,9 @@ from weftrun.views.timeline import timeline
 @click.command("timeline")
 @click.argument("run", metavar="ID")
 @journal_options
-@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write one HTML file that needs no other.")
+@click.option(
+    "--html", type=click.Path(dir_okay=False, path_type=Path), help="Write one HTML file that needs no other."
+)
 def command(run: str, db: str | None, as_json: bool, html: Path | None) -> None:
     """Show when and where Steps ran, and where the time went."""
     _, rows, trace = rows_and_trace(db, run)

@@ -147,7 +147,7 @@ class WorkerMachine:
                 start_box(state, box.profile, now, for_bodies=True)
             return
         state.failed_starts.pop(box.profile)
-        failure = Failure(Reason.UNREADABLE, "SandboxRefused", f"no Sandbox can be made: {why}")
+        failure = Failure(Reason.UNLOADABLE, "SandboxRefused", f"no Sandbox can be made: {why}")
         bodies.fail_parked(state, box.profile, failure, now)
         for lane in [lane for lane in state.active if lane.profile == box.profile]:
             fail_lane(state, lane, failure, now)

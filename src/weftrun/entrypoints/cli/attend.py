@@ -1,0 +1,136 @@
+"""Waiting for a Run on the command line: progress, result, errors, Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from weftrun.entrypoints.cli.exits import Exit
+from weftrun.entrypoints.cli.interrupts import Interrupted, Interrupts
+from weftrun.entrypoints.cli.live import Watch
+from weftrun.entrypoints.cli.options import reading
+from weftrun.entrypoints.cli.output import print_json, value_as_json
+from weftrun.model.errors import InternalError
+from weftrun.sdk.failure import authors_traceback
+from weftrun.sdk.handles import Engine, Run
+
+_DRAIN_S = 5.0
+_OVER = ("succeeded", "failed", "cancelled")
+
+
+def attend(
+    open_engine: Callable[[], Engine],
+    start: Callable[[Engine], Run[Any]],
+    *,
+    db: str | None,
+    as_json: bool,
+    announce: Callable[[str], None],
+) -> Exit:
+    """Open an engine, start or find a Run, tell its id, and wait for its end.
+
+    The first Ctrl-C or SIGTERM starts nothing more and gives what runs five seconds; the second ends at once.
+    """
+    engine: Engine | None = None
+    run: Run[Any] | None = None
+    with Interrupts() as interrupts:
+        try:
+            engine = open_engine()
+            run = start(engine)
+            interrupts.last_words = _resume_line(run.id, db)
+            announce(run.id)
+            return _wait(run, db=db, as_json=as_json)
+        except Interrupted:
+            print(f"Stopping: what runs has {_DRAIN_S:.0f} s to end. Once more ends it at once.", file=sys.stderr)
+            if engine is not None:
+                engine.close(_DRAIN_S)
+            print(interrupts.last_words, end="", file=sys.stderr)
+            return Exit.INTERRUPTED
+        finally:
+            if engine is not None:
+                engine.close()
+
+
+def announce_on_stderr(id: str) -> None:
+    """Print the id of a Run as the first line of stderr."""
+    print(id, file=sys.stderr, flush=True)
+
+
+def announce_to(descriptor: int) -> Callable[[str], None]:
+    """Return what tells the id to the command that detached this one, and then lets go of its terminal."""
+
+    def announce(id: str) -> None:
+        os.write(descriptor, id.encode())
+        os.close(descriptor)
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for stream in (0, 1, 2):
+            os.dup2(nowhere, stream)
+        os.close(nowhere)
+
+    return announce
+
+
+def _resume_line(id: str, db: str | None) -> str:
+    where = f" --db {shlex.quote(db)}" if db is not None else ""
+    return f"weftrun resume {shlex.quote(id)}{where}\n"
+
+
+def _wait(run: Run[Any], *, db: str | None, as_json: bool) -> Exit:
+    """Wait for the end of a Run, show how it goes, and print its result or its error."""
+    with reading(db) as reader:
+        info = reader.find(run.id)
+        if info is None:
+            raise InternalError(f"Run {run.id} was started and is not in the Journal.")
+        with Watch(reader, info.uid) as watch:
+            error, value = _outcome(run, watch)
+        status = run.status
+        if error is not None and status not in _OVER:
+            raise error
+        run.logs()  # what the trace has gathered is written by then
+        print(watch.last_line(status), file=sys.stderr)
+    if error is not None:
+        return _show_error(run.id, status, error, as_json=as_json)
+    show_value(run.id, value, as_json=as_json)
+    return Exit.SUCCEEDED
+
+
+def _outcome(run: Run[Any], watch: Watch) -> tuple[BaseException | None, Any]:
+    """Wait, with looks in between; return the Run's error, or its value."""
+    while True:
+        try:
+            return None, run.result(timeout_s=0.0 if run.status in _OVER else watch.pause_s)
+        except Interrupted:
+            raise
+        except TimeoutError as error:
+            if run.status in _OVER:
+                # Either it ended just now, or this is the author's own TimeoutError.
+                if run.status == "succeeded":
+                    continue
+                return error, None
+            watch.show(run.waiting_for)
+        except BaseException as error:  # noqa: BLE001  # the author's error, of whatever type
+            return error, None
+
+
+def show_value(id: str | None, value: object, *, as_json: bool) -> None:
+    """Print the value of a Run on stdout: JSON where nothing is lost by it, else its `repr`."""
+    text = value_as_json(value)
+    if text is None:
+        print(f"The result is a {type(value).__qualname__}, which has no JSON: this is its repr.", file=sys.stderr)
+    if as_json:
+        result = {"result": msgspec.Raw(text.encode())} if text is not None else {"repr": repr(value)}
+        print_json({"id": id, "status": "succeeded", **result})
+    else:
+        print(text if text is not None else repr(value))
+
+
+def _show_error(id: str, status: str, error: BaseException, *, as_json: bool) -> Exit:
+    if as_json:
+        print_json({"id": id, "status": status, "error": {"type": type(error).__qualname__, "message": str(error)}})
+    print(authors_traceback(error).rstrip(), file=sys.stderr)
+    print(f"Run {id} {'was' if status == 'cancelled' else 'has'} {status}.", file=sys.stderr)
+    return Exit.FAILED

@@ -1,0 +1,43 @@
+"""`weftrun doctor`."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from weftrun.assembly import journal_path
+from weftrun.entrypoints.cli.exits import Exit
+from weftrun.entrypoints.cli.host import Check, checks
+from weftrun.entrypoints.cli.options import journal_options
+from weftrun.entrypoints.cli.output import print_json, print_table
+
+_COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
+
+
+@click.command("doctor")
+@journal_options
+def command(db: str | None, as_json: bool) -> int:
+    """Check what this host offers, and say what each thing means. Exit code 1 where weftrun can't work."""
+    found = list(checks(journal_path(db)))
+    if as_json:
+        print_json(found)
+    elif sys.stdout.isatty():
+        _print(found)
+    else:
+        print_table(("what", "state", "found", "meaning"), [(c.name, c.state, c.value, c.meaning) for c in found])
+    return Exit.FAILED if any(check.state == "fail" for check in found) else Exit.SUCCEEDED
+
+
+def _print(found: list[Check]) -> None:
+    table = Table(box=SIMPLE, pad_edge=False)
+    for column in ("what", "", "found", "meaning"):
+        table.add_column(column, overflow="fold")
+    for check in found:
+        state = f"[{_COLOURS[check.state]}]{check.state}[/]"
+        table.add_row(check.name, state, escape(check.value), escape(check.meaning))
+    Console(highlight=False).print(table)

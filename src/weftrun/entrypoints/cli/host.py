@@ -1,0 +1,180 @@
+"""What this host offers to weftrun: each check looks at one thing, changes nothing, and says what it means."""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import platform
+import resource
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import apsw
+from msgspec import Struct
+
+from weftrun.adapters.sqlite.filesystem import IN_MEMORY, OVER_NETWORK, kind_of
+from weftrun.assembly import Reader
+from weftrun.model.errors import JournalError
+from weftrun.model.limits import DEFAULT_LIMITS
+from weftrun.views.units import size
+
+State = Literal["ok", "warn", "fail"]
+
+_NAMESPACES = {"user": 0x10000000, "pid": 0x20000000, "ipc": 0x08000000, "mount": 0x00020000, "uts": 0x04000000}
+_NETWORK = 0x40000000
+_SQLITE_SOUND = (3, 51, 3)
+_DESCRIPTORS_SPARE = 512
+_FREE_BYTES = 1 << 30
+
+
+class Check(Struct, frozen=True):
+    """One finding: `fail` means weftrun does not work here, `warn` that something is missing or slower."""
+
+    name: str
+    state: State
+    value: str
+    meaning: str
+
+
+def checks(journal: Path) -> Iterator[Check]:
+    """Yield the findings, for a Journal at this path."""
+    yield _python()
+    yield _sqlite()
+    yield from _namespaces()
+    yield _seals()
+    yield _descriptors()
+    yield _processors()
+    yield _memory()
+    yield _filesystem(journal)
+    yield _free_space(journal)
+    yield _journal(journal)
+
+
+def _python() -> Check:
+    version = platform.python_version()
+    sound = (3, 11) <= sys.version_info < (3, 15)
+    return Check(
+        "Python",
+        "ok" if sound else "warn",
+        f"{version} on {platform.system()} {platform.release()}, {platform.machine()}",
+        "tested with 3.11 to 3.14",
+    )
+
+
+def _sqlite() -> Check:
+    version = apsw.sqlite_lib_version()
+    sound = tuple(int(part) for part in version.split(".")[:3]) >= _SQLITE_SOUND
+    meaning = (
+        "keeps the Journal" if sound else "before 3.51.3 two connections may damage a Journal: install a newer apsw"
+    )
+    return Check("SQLite", "ok" if sound else "fail", version, meaning)
+
+
+def _namespaces() -> Iterator[Check]:
+    root = os.geteuid() == 0
+    user = _NAMESPACES["user"]
+    alone = [name for name, flag in _NAMESPACES.items() if can_unshare(flag if root or flag == user else flag | user)]
+    missing = [name for name in _NAMESPACES if name not in alone]
+    yield Check(
+        "namespaces",
+        "warn" if missing else "ok",
+        ", ".join(alone) or "none",
+        f"Sandboxes are less isolated: no {', '.join(missing)}"
+        if missing
+        else "Sandboxes are isolated from one another",
+    )
+    network = can_unshare(_NETWORK if root else _NETWORK | user)
+    yield Check(
+        "network namespace",
+        "ok" if network else "warn",
+        "yes" if network else "no",
+        "network=False works" if network else "a Function with network=False is refused here",
+    )
+
+
+def can_unshare(flags: int) -> bool:
+    """Say whether a child of this process may enter namespaces of its own."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0 if libc.unshare(flags) == 0 else 1)
+    return os.waitpid(pid, 0)[1] == 0
+
+
+def _seals() -> Check:
+    wanted = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+    try:
+        descriptor = os.memfd_create("weftrun-doctor", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    except OSError as error:
+        return Check("memfd with seals", "fail", f"no: {error.strerror}", "large values can't be handed on")
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, wanted)
+        sealed = fcntl.fcntl(descriptor, fcntl.F_GET_SEALS) == wanted
+    except OSError:
+        sealed = False
+    finally:
+        os.close(descriptor)
+    meaning = "large values are handed on without a copy" if sealed else "large values are copied before they are used"
+    return Check("memfd with seals", "ok" if sealed else "warn", "yes" if sealed else "no", meaning)
+
+
+def _descriptors() -> Check:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = DEFAULT_LIMITS.descriptors_max + _DESCRIPTORS_SPARE
+    enough = soft >= needed or soft == resource.RLIM_INFINITY
+    meaning = (
+        "room for live Objects" if enough else f"under {needed:,}, many large values at once fail: ulimit -n {needed}"
+    )
+    return Check("descriptors", "ok" if enough else "warn", f"{soft:,} (hard limit {hard:,})", meaning)
+
+
+def _processors() -> Check:
+    usable = len(os.sched_getaffinity(0))
+    return Check("processors", "ok", str(usable), f"{usable} Sandboxes run Functions at once by default")
+
+
+def _memory() -> Check:
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return Check("memory", "ok", size(total), f"values over {size(total // 4)} together spill to files")
+
+
+def _existing(path: Path) -> Path:
+    """Return the nearest folder that is there."""
+    return next(folder for folder in path.parents if folder.is_dir())
+
+
+def _filesystem(journal: Path) -> Check:
+    folder = _existing(journal)
+    kind = kind_of(folder)
+    value = f"{kind or 'unknown'} at {folder}"
+    if kind in OVER_NETWORK:
+        return Check("file system", "fail", value, "a Journal can't rely on locks and fsync over a network")
+    if kind in IN_MEMORY:
+        return Check("file system", "warn", value, "Runs recorded here don't survive a restart of the host")
+    if not os.access(folder, os.W_OK):
+        return Check("file system", "fail", value, "the folder of the Journal can't be written")
+    return Check("file system", "ok", value, "can keep a Journal")
+
+
+def _free_space(journal: Path) -> Check:
+    free = shutil.disk_usage(_existing(journal)).free
+    meaning = "room for the Journal" if free >= _FREE_BYTES else "on a full disk Runs stand still until there is room"
+    return Check("free space", "ok" if free >= _FREE_BYTES else "warn", size(free), meaning)
+
+
+def _journal(journal: Path) -> Check:
+    if not journal.exists():
+        return Check("Journal", "ok", f"none yet at {journal}", "it is made by the first Run")
+    try:
+        reader = Reader(journal)
+        try:
+            open_runs = len(reader.runs(status="running", limit=1_000))
+        finally:
+            reader.close()
+    except JournalError as error:
+        return Check("Journal", "fail", str(journal), str(error))
+    return Check("Journal", "ok", str(journal), f"can be read; {open_runs} open Runs")

@@ -1,0 +1,121 @@
+"""What is seen while a Run goes on: a live view on a terminal, plain lines in a pipe."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from weftrun.assembly import Reader
+from weftrun.model.ids import RunUid
+from weftrun.views.progress import FunctionCount, Progress, disk_sentence, gated_steps, progress
+from weftrun.views.steps import StepsFold
+from weftrun.views.units import count_of, duration, size
+
+_LOOK_TERMINAL_S = 0.25
+_LOOK_PIPE_S = 2.0
+_LOOK_SHARE = 20
+"""Between two looks passes at least this many times what a look takes, so that looking stays cheap in long Runs."""
+
+
+class Watch:
+    """Shows how far one Run is, on stderr, from what its Journal says. Use it with `with`."""
+
+    def __init__(self, reader: Reader, uid: RunUid) -> None:
+        self.console = Console(stderr=True, highlight=False)
+        self._reader = reader
+        self._uid = uid
+        self._begun_s = self.console.get_time()
+        self._settled_before: int | None = None
+        self._shown = ""
+        self._live: Live | None = None
+        self.pause_s = _LOOK_TERMINAL_S if self.console.is_terminal else _LOOK_PIPE_S
+
+    def __enter__(self) -> Watch:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def look(self) -> Progress:
+        """Return how far the Run is now, as far as its records say."""
+        begun_s = self.console.get_time()
+        fold = StepsFold.of(self._reader.load(self._uid), trace := self._reader.trace(self._uid))
+        views = list(fold.views())
+        gated = sum(gated_steps(trace).values())
+        if self._settled_before is None:
+            self._settled_before = progress(views, elapsed_s=0.0).settled
+        seen = progress(
+            views,
+            elapsed_s=begun_s - self._begun_s,
+            settled_before=self._settled_before,
+            gated=gated,
+            value_bytes=fold.value_bytes,
+        )
+        least_s = _LOOK_TERMINAL_S if self.console.is_terminal else _LOOK_PIPE_S
+        self.pause_s = max(least_s, _LOOK_SHARE * (self.console.get_time() - begun_s))
+        return seen
+
+    def show(self, waiting_for: str | None) -> None:
+        """Look, and show what changed."""
+        seen = self.look()
+        if not self.console.is_terminal:
+            line = plain_line(seen, waiting_for)
+            if line != self._shown:
+                self.console.print(line, markup=False, soft_wrap=True)
+                self._shown = line
+            return
+        if self._live is None:
+            self._live = Live(console=self.console, auto_refresh=False, transient=True)
+            self._live.start()
+        self._live.update(frame(seen, waiting_for), refresh=True)
+
+    def last_line(self, status: str) -> str:
+        """Return what to say of the whole Run once it has ended."""
+        seen = self.look()
+        done = f", {count_of(seen.settled, 'Step')}, {seen.rate:,.0f}/s" if seen.settled else ""
+        moved = f", {size(seen.value_bytes)} of values" if seen.value_bytes else ""
+        sentence = disk_sentence(seen.gated)
+        line = f"{status} in {duration(seen.elapsed_s)}{done}{moved}."
+        return f"{line}\n{sentence}" if sentence else line
+
+
+def plain_line(seen: Progress, waiting_for: str | None) -> str:
+    """Return one line for a pipe."""
+    parts = [f"{count.function} {_counted(count)}" for count in seen.functions]
+    eta = f", {duration(seen.eta_s)} to go" if seen.eta_s is not None and seen.settled < seen.total else ""
+    waiting = f", waiting for the {waiting_for}" if waiting_for else ""
+    return f"{'; '.join(parts) or 'no Step has settled yet'} ({seen.rate:,.1f}/s{eta}{waiting})"
+
+
+def _counted(count: FunctionCount) -> str:
+    failed = f", {count.failed:,} failed" if count.failed else ""
+    return f"{count.settled:,}/{count.total:,}{'+' if count.open_input else ''}{failed}"
+
+
+def frame(seen: Progress, waiting_for: str | None) -> Table:
+    """Return the live view: a line per Function and one below for all."""
+    table = Table.grid(padding=(0, 2))
+    for count in seen.functions:
+        bar = ProgressBar(total=max(1, count.total), completed=count.settled, width=30)
+        state = Text(_counted(count), "red" if count.failed else "")
+        running = f"{count.running:,} running" if count.running else ""
+        table.add_row(count.function, bar, state, running)
+    parts = [duration(seen.elapsed_s), f"{seen.rate:,.1f}/s"]
+    if seen.eta_s is not None and seen.settled < seen.total:
+        parts.append(f"{duration(seen.eta_s)} to go")
+    if seen.value_bytes:
+        parts.append(f"{size(seen.value_bytes)} of values")
+    if seen.gated:
+        parts.append(f"{count_of(seen.gated, 'Step')} waited for the disk")
+    if waiting_for:
+        parts.append(f"waiting for the {waiting_for}")
+    table.add_row(Text(" · ".join(parts), "dim"))
+    return table

@@ -1,0 +1,46 @@
+"""`weftrun resume`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from weftrun.assembly import open_engine
+from weftrun.entrypoints.cli.attend import announce_on_stderr, attend
+from weftrun.entrypoints.cli.options import found, journal_options, reading
+from weftrun.entrypoints.cli.target import script
+from weftrun.model.errors import UsageError
+from weftrun.model.policy import Bundle
+from weftrun.sdk.handles import Engine, Run
+from weftrun.views.calls import start_of
+
+
+@click.command("resume")
+@click.argument("run", metavar="ID")
+@journal_options
+@click.option("--workers", type=click.IntRange(1), help="Sandboxes that run Functions at once; default: processors.")
+def command(run: str, db: str | None, as_json: bool, workers: int | None) -> int:
+    """Go on with a Run that was interrupted, and print its result. One that has ended gives its answer at once."""
+    with reading(db) as reader:
+        bundle = start_of(reader.load(found(reader, run).uid)).bundle
+    _load(bundle, run)
+
+    def find(engine: Engine) -> Run[Any]:
+        return engine.get(run)
+
+    return attend(
+        lambda: open_engine(db, recover=run, workers=workers), find, db=db, as_json=as_json, announce=announce_on_stderr
+    )
+
+
+def _load(bundle: Bundle, run: str) -> None:
+    """Make the classes of the author importable, as values of the answer may need them."""
+    if bundle.blob:
+        raise UsageError(
+            f"Run {run} came from a notebook or a REPL, and its code with it: it can be resumed only there."
+        )
+    sys.path.extend(entry for entry in bundle.path if entry not in sys.path)
+    if bundle.file:
+        script(bundle.file, bundle.module)

@@ -1,0 +1,106 @@
+"""`weftrun run`."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import subprocess
+import sys
+from typing import Any
+
+import click
+
+from weftrun.assembly import open_engine
+from weftrun.entrypoints.cli.arguments import bind
+from weftrun.entrypoints.cli.attend import announce_on_stderr, announce_to, attend, show_value
+from weftrun.entrypoints.cli.exits import Exit
+from weftrun.entrypoints.cli.options import journal_options
+from weftrun.entrypoints.cli.output import print_json
+from weftrun.entrypoints.cli.target import load
+from weftrun.model.errors import UsageError
+from weftrun.sdk.failure import authors_traceback
+from weftrun.sdk.function import Function
+from weftrun.sdk.handles import Engine, Run
+
+
+@click.command("run")
+@click.argument("target", metavar="TARGET")
+@click.argument("arguments", metavar="[NAME=VALUE]...", nargs=-1)
+@journal_options
+@click.option("--id", "run_id", metavar="ID", help="Id of the Run; the same id again is the same Run. Default: fresh.")
+@click.option("--workers", type=click.IntRange(1), help="Sandboxes that run Functions at once; default: processors.")
+@click.option("--inline", is_flag=True, help="Run it in this process, unrecorded: for a debugger.")
+@click.option("--detach", is_flag=True, help="Start it in the background and print its id.")
+@click.option("--announce", type=int, hidden=True)
+def command(
+    target: str,
+    arguments: tuple[str, ...],
+    db: str | None,
+    as_json: bool,
+    run_id: str | None,
+    workers: int | None,
+    inline: bool,
+    detach: bool,
+    announce: int | None,
+) -> int:
+    """Run a workflow or a function and print its result as JSON.
+
+    TARGET is FILE.py, FILE.py:NAME or module:NAME. A str parameter takes VALUE as it is, any other takes JSON;
+    NAME=@FILE takes what a file holds; a NAME that is given again appends to a list.
+    """
+    if inline and (detach or run_id is not None):
+        raise UsageError("--inline records nothing: it takes neither --id nor --detach.")
+    function = load(target)
+    args, kwargs = bind(function, arguments)
+    if inline:
+        return _inline(function, args, kwargs, as_json=as_json)
+    if detach:
+        return _detach(as_json=as_json)
+    chosen = function if run_id is None else function.options(id=run_id)
+
+    def start(engine: Engine) -> Run[Any]:
+        return engine.start(chosen, *args, **kwargs)
+
+    return attend(
+        lambda: open_engine(db, recover="none", workers=workers),
+        start,
+        db=db,
+        as_json=as_json,
+        announce=announce_on_stderr if announce is None else announce_to(announce),
+    )
+
+
+def _inline(function: Function[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], *, as_json: bool) -> int:
+    """Call a Function here, as plain Python would."""
+    print("inline: nothing is recorded", file=sys.stderr)
+    try:
+        value = function(*args, **kwargs)
+        if inspect.iscoroutine(value):
+            value = asyncio.run(value)
+    except Exception as error:  # noqa: BLE001  # the author's, of whatever type
+        print(authors_traceback(error).rstrip(), file=sys.stderr)
+        return Exit.FAILED
+    show_value(None, value, as_json=as_json)
+    return Exit.SUCCEEDED
+
+
+def _detach(*, as_json: bool) -> int:
+    """Run this same command in a session of its own, and return once its Run's start is durable."""
+    ours, theirs = os.pipe()
+    words = [word for word in sys.argv[1:] if word != "--detach"]
+    child = subprocess.Popen(
+        [sys.executable, "-m", "weftrun.entrypoints.cli", *words, f"--announce={theirs}"],
+        stdin=subprocess.DEVNULL,
+        pass_fds=(theirs,),
+        start_new_session=True,
+    )
+    os.close(theirs)
+    with os.fdopen(ours, "rb") as told:
+        id = told.read().decode()
+    if not id:
+        return child.wait()
+    announce_on_stderr(id)
+    if as_json:
+        print_json({"id": id, "status": "running"})
+    return Exit.SUCCEEDED

@@ -1,0 +1,120 @@
+"""From `FILE.py[:WORKFLOW]` or `module:WORKFLOW` to the Function, loaded under the name that Sandboxes use too."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+from types import ModuleType
+from typing import Any
+
+from weftrun.model.errors import UsageError
+from weftrun.model.policy import Kind
+from weftrun.sdk.bundle import load_file
+from weftrun.sdk.failure import authors_traceback
+from weftrun.sdk.function import Function
+
+
+def load(target: str) -> Function[..., Any]:
+    """Import the author's code and return the Function that `target` names.
+
+    Raises:
+        UsageError: there is no such file, module or Function, or its import fails.
+    """
+    where, name = _split(target)
+    module = script(os.path.abspath(where)) if _is_file(where) else _module(where)
+    return _named(module, name, where) if name else _only(module, where)
+
+
+def script(file: str, module: str = "") -> ModuleType:
+    """Import a script as `python FILE` would, but under its own name, with its folder first on the path.
+
+    Raises:
+        UsageError: it is not there, has the name of another loaded module, or its import fails.
+    """
+    name = module or os.path.splitext(os.path.basename(file))[0]
+    if not os.path.isfile(file):
+        raise UsageError(f"There is no file {file}.")
+    loaded = sys.modules.get(name)
+    if loaded is not None and os.path.abspath(getattr(loaded, "__file__", None) or "") != file:
+        raise UsageError(f"{file} has the name of a module that is loaded already ({name}): give it another name.")
+    _first_on_path(os.path.dirname(file))
+    try:
+        return load_file(file, name)
+    except UsageError:
+        raise
+    except (Exception, SystemExit) as error:  # importing runs the author's code, which may raise anything
+        raise _import_failed(file, error) from error
+
+
+def _module(name: str) -> ModuleType:
+    _first_on_path(os.getcwd())
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
+            raise UsageError(f"There is neither a file nor a module {name!r}.") from error
+        raise _import_failed(name, error) from error
+    except (Exception, SystemExit) as error:  # importing runs the author's code, which may raise anything
+        raise _import_failed(name, error) from error
+
+
+def _import_failed(what: str, error: BaseException) -> UsageError:
+    return UsageError(f"{what} can't be imported.\n{authors_traceback(error).rstrip()}")
+
+
+def _split(target: str) -> tuple[str, str]:
+    """Return file or module, and the name in it, which may be left out of a file."""
+    if os.path.isfile(target):
+        return target, ""
+    where, colon, name = target.rpartition(":")
+    if not colon:
+        where, name = target, ""
+    if not where or (colon and not name):
+        raise UsageError(f"{target!r} names no workflow: write FILE.py:WORKFLOW or module:WORKFLOW.")
+    return where, name
+
+
+def _is_file(where: str) -> bool:
+    return where.endswith(".py") or os.path.isfile(where) or os.sep in where
+
+
+def _first_on_path(folder: str) -> None:
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+
+
+def _named(module: ModuleType, name: str, where: str) -> Function[..., Any]:
+    found: object = module
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    if isinstance(found, Function):
+        return found
+    if found is not None:
+        raise UsageError(f"{name} in {where} is not a Function: decorate it with @workflow or @function.")
+    names = _functions(module)
+    near = difflib.get_close_matches(name, names, 1)
+    hint = f" Did you mean {near[0]}?" if near else f" It has {', '.join(names)}." if names else ""
+    raise UsageError(f"There is no {name} in {where}.{hint}")
+
+
+def _only(module: ModuleType, where: str) -> Function[..., Any]:
+    """Return the one workflow of a file, or the one Function of a file without workflows."""
+    functions = _functions(module)
+    workflows = {name: found for name, found in functions.items() if found.spec.kind is not Kind.FUNCTION}
+    choice = workflows or functions
+    if len(choice) == 1:
+        return next(iter(choice.values()))
+    if not choice:
+        raise UsageError(f"There is no workflow in {where}: decorate a function with @workflow.")
+    raise UsageError(f"{where} has several: {', '.join(choice)}. Say which: {where}:{next(iter(choice))}")
+
+
+def _functions(module: ModuleType) -> dict[str, Function[..., Any]]:
+    """Return the Functions that a module defines itself; those it imports are other modules' own."""
+    return {
+        name: found
+        for name, found in vars(module).items()
+        if isinstance(found, Function) and getattr(found.callable, "__module__", None) == module.__name__
+    }

@@ -1,0 +1,299 @@
+"""Decorating: names, versions, policies, and everything that is refused, with file and line."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import pickle
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+import weftrun
+from tests.sdk.authors import add, body_of, diamond, later, pair
+from weftrun import PolicyError, Retry, UsageError, function, workflow
+from weftrun.model.policy import Kind
+from weftrun.sdk.function import code_version, find
+
+HERE = __name__
+
+
+def plain(x: int) -> int:
+    """Return x."""
+    return x
+
+
+def test_a_function_keeps_what_it_wraps() -> None:
+    made = function(plain)
+    assert made(3) == 3
+    assert (made.__name__, made.__doc__, made.__wrapped__, made.__module__) == ("plain", "Return x.", plain, HERE)
+    assert made.spec.name == f"{HERE}:plain"
+    assert made.spec.label == "plain"
+    assert repr(made) == f"<weftrun function {HERE}:plain>"
+    assert repr(diamond) == "<weftrun workflow tests.sdk.authors:diamond>"
+
+
+def test_kinds() -> None:
+    @workflow
+    async def watching() -> None: ...
+
+    assert (add.spec.kind, later.spec.kind) == (Kind.FUNCTION, Kind.FUNCTION)
+    assert (diamond.spec.kind, watching.spec.kind) == (Kind.WIRING, Kind.WATCHING)
+    assert (add.is_async, later.is_async) == (False, True)
+
+
+def test_bare_and_with_keywords_and_around_others_callables() -> None:
+    @function(retries=2, timeout_s=3, effects="none", checkpoint="sync", deterministic=True, network=False)
+    def policed() -> None: ...
+
+    spec = policed.spec
+    assert spec.retry == Retry(2)
+    assert (spec.timeout_s, spec.effects, spec.checkpoint, spec.deterministic, spec.network) == (3.0, "none", "sync", True, False)
+    dumps = function(json.dumps, name="as_json")
+    assert dumps({"a": 1}) == '{"a": 1}'
+    assert (dumps.spec.name, dumps.spec.label, dumps.home) == ("as_json", "as_json", HERE)
+    assert function(functools.partial(int, base=2), name="binary")("101") == 5
+    assert function(len).spec.name == "builtins:len"
+    assert function(name=f"{HERE}:other.thing")(lambda: 1).spec.label == "thing"
+
+
+def test_find() -> None:
+    assert find("tests.sdk.authors:add") is add
+    assert find("tests.sdk.authors:pair") is pair
+    with pytest.raises(UsageError, match=r"No Function is called 'tests\.sdk\.authors:gone' here: was it renamed"):
+        find("tests.sdk.authors:gone")
+    with pytest.raises(ModuleNotFoundError):
+        find("no_such_module:f")
+
+
+def test_two_functions_of_one_name_are_refused() -> None:
+    function(plain, name="taken")
+    function(plain, name="taken")
+    with pytest.raises(PolicyError, match=r"Two Functions are called 'taken': .*test_function\.py:\d+ and .*test_function\.py:\d+"):
+        function(lambda: 1, name="taken")
+
+
+def test_functions_travel_by_name_with_their_options() -> None:
+    assert pickle.loads(pickle.dumps(add)) is add
+    changed = pickle.loads(pickle.dumps(add.options(retries=3)))
+    assert changed.spec.retry == Retry(3)
+    assert changed.callable is add.callable
+
+
+# ---------------------------------------------------------------------- versions
+
+
+def test_versions_follow_the_code_and_nothing_else() -> None:
+    def one(x: int) -> bool:
+        return x in {1, 2, 3} and any(y for y in (x, "a"))
+
+    source = "def one(x):\n    return x in {1, 2, 3} and any(y for y in (x, 'a'))\n"
+    versions = []
+    for text in (source, "\n\n# moved\n" + source, source.replace("3", "4"), source.replace("x,", "x,x,")):
+        scope: dict[str, Any] = {}
+        exec(compile(text, "other.py", "exec"), scope)
+        versions.append(code_version(scope["one"]))
+    assert versions[0] == versions[1]
+    assert len(set(versions)) == 3
+    assert code_version(functools.partial(one, 3)) == code_version(one) != ""
+    assert code_version(len) == ""
+
+
+def test_versions_are_the_same_in_every_process() -> None:
+    code = (
+        "from weftrun.sdk.function import code_version\n"
+        "def f(x): return x in {'a', 'b', 'c'} and (lambda: {'d', ('e', 1)})\n"
+        "print(code_version(f))"
+    )
+    seen = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(seen) == 1
+
+
+# ---------------------------------------------------------------------- refused
+
+
+@pytest.mark.parametrize(
+    ("policy", "text"),
+    [
+        ({"retires": 3}, "there is no policy `retires`; did you mean `retries`?"),
+        ({"zzz": 3}, "there is no policy `zzz`; there are checkpoint, deterministic, "),
+        ({"retries": -1}, "`retries=-1` is not a number of retries from 0 to 999, or a Retry of that many."),
+        ({"retries": True}, "`retries=True` is not a number of retries"),
+        ({"retries": Retry(2, jitter=2)}, "is not a Retry with delays of at least 0 s"),
+        ({"retries": Retry(2, delay_s="1")}, "is not a Retry whose delays, factor and jitter are numbers"),
+        ({"timeout_s": 0}, "`timeout_s=0` is not a positive number of seconds."),
+        ({"timeout_s": "5"}, "`timeout_s='5'` is not a positive number of seconds."),
+        ({"timeout_s": float("nan")}, "is not a positive number of seconds."),
+        ({"memory_bytes_max": 10}, "`memory_bytes_max=10` is not a number of bytes, at least 1 MiB."),
+        ({"effects": "some"}, "`effects='some'` is not one of 'visible', 'none'."),
+        ({"effects": ["none"]}, "is not one of 'visible', 'none'."),
+        ({"checkpoint": "never"}, "`checkpoint='never'` is not one of 'auto', 'sync'."),
+        ({"deterministic": 1}, "`deterministic=1` is not True or False."),
+        ({"network": None}, "`network=None` is not True or False."),
+        ({"name": ""}, "`name=''` is not a text of 1 to 256 printable characters"),
+        ({"name": "a[1]"}, "`name='a[1]'` is not a text"),
+        ({"version": 3}, "`version=3` is not a text"),
+        ({"id": "x"}, "`id` can't stand here: it names one Run: write `.options(id=...)` where the Run is started."),
+        ({"after": []}, "`after` can't stand here: it orders one call"),
+    ],
+)
+def test_policies_refused_at_decoration(policy: dict[str, Any], text: str) -> None:
+    with pytest.raises(PolicyError) as caught:
+        function(plain, **policy)
+    line = plain.__code__.co_firstlineno
+    assert str(caught.value).startswith(f"plain ({__file__}:{line}): ")
+    assert text in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["retries", "timeout_s", "effects", "checkpoint", "deterministic", "memory_bytes_max", "network"])
+def test_what_can_not_hold_for_a_workflow(key: str) -> None:
+    with pytest.raises(PolicyError, match=rf"plain \(.*test_function\.py:\d+\): `{key}` can't hold for a workflow"):
+        workflow(plain, **{key: 1})
+    assert workflow(plain, name="w", version="1").spec.version == "1"
+
+
+@pytest.mark.parametrize("policy", [{"name": "x"}, {"version": "x"}])
+def test_what_belongs_to_the_decorator(policy: dict[str, Any]) -> None:
+    with pytest.raises(PolicyError, match="can't stand here: .* put it on the decorator"):
+        add.options(**policy)
+
+
+def test_options_are_a_copy_and_add_up() -> None:
+    changed = add.options(retries=2).options(timeout_s=1, id="r-1")
+    assert (changed.spec.retry, changed.spec.timeout_s, changed.run_id) == (Retry(2), 1.0, "r-1")
+    assert (add.spec.retry, add.run_id) == (None, None)
+    with pytest.raises(PolicyError, match="`after` takes Refs"):
+        add.options(after=[1])  # type: ignore[list-item]
+
+
+def test_lambdas_need_a_name() -> None:
+    line = sys._getframe().f_lineno + 2
+    with pytest.raises(PolicyError) as caught:
+        function(lambda x: x)
+    assert str(caught.value) == (
+        f"A lambda ({__file__}:{line}) has no name that a Sandbox could find it by: use `def`, or give `name=`."
+    )
+    with pytest.raises(PolicyError, match="has no name"):
+        function(functools.partial(plain, 1))
+
+
+def test_methods_are_refused() -> None:
+    text = "its `self` would be copied to every Step. Write a module-level function that takes the object."
+    with pytest.raises(PolicyError) as caught:
+
+        class K:
+            @function
+            def m(self) -> None: ...
+
+    assert str(caught.value).startswith("@function on the method ")
+    assert ".K.m (" in str(caught.value)
+    assert "test_function.py:" in str(caught.value)
+    assert str(caught.value).endswith(text)
+    with pytest.raises(PolicyError, match="@workflow on the method .*K2"):
+
+        class K2:
+            @workflow(name="x")
+            def m(self) -> None: ...
+
+    with pytest.raises(PolicyError, match=r"@function on the method Some.go"):
+        function(Some().go)
+
+
+class Some:
+    def go(self) -> None: ...
+
+
+def test_other_things_are_refused() -> None:
+    with pytest.raises(PolicyError, match="takes a callable, not 3"):
+        function(3)  # type: ignore[call-overload]
+    with pytest.raises(PolicyError, match="add is made by @function or @workflow already"):
+        workflow(add)
+
+
+# ---------------------------------------------------------------------- calling outside
+
+
+def test_outside_calls_are_plain() -> None:
+    assert add(1, y=2) == 3
+    assert add.map([1, 2], [10, 20]) == [11, 22]
+    assert add.map(iter([1, 2]), y=5) == [6, 7]
+    with pytest.raises(ValueError, match="shorter"):
+        add.map([1, 2], [1])
+
+
+def test_step_outside_a_body() -> None:
+    with pytest.raises(UsageError) as caught:
+        add.step(1)
+    assert str(caught.value) == (
+        "add.step(...) outside a workflow body. Call add(...) for a plain call, or engine.start(add, ...)."
+    )
+
+
+@pytest.mark.parametrize("column", ["abc", b"abc", 5])
+def test_a_constant_where_items_belong(column: Any) -> None:
+    kind = f"{'an' if column == 5 else 'a'} {type(column).__name__}"
+    text = (
+        f"add.map: argument 2 is {kind}, not a sequence of items. Hand a constant by keyword: add.map(items, name=...)."
+    )
+    with pytest.raises(UsageError) as caught:
+        add.map([1], column)
+    assert str(caught.value) == text
+
+    @workflow
+    def wiring() -> Any:
+        return add.map([1], column)
+
+    with pytest.raises(UsageError) as caught:
+        wiring()
+    assert str(caught.value) == text
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "text"),
+    [
+        ((), {}, "add(): missing a required argument: 'x'."),
+        ((1, 2, 3), {}, "add(): too many positional arguments."),
+        ((1,), {"x": 2}, "add(): multiple values for argument 'x'."),
+        ((1,), {"z": 2}, "add(): got an unexpected keyword argument 'z'."),
+    ],
+)
+def test_arguments_are_checked_at_the_call(args: Any, kwargs: Any, text: str) -> None:
+    @workflow
+    def wiring() -> Any:
+        return add(*args, **kwargs)
+
+    with pytest.raises(TypeError) as caught:
+        wiring()
+    assert str(caught.value) == text
+
+
+def test_callables_of_every_signature_can_be_called() -> None:
+    def rest(a: int, /, b: int = 1, *c: int, d: int, **e: int) -> list[int]:
+        return [a, b, *c, d, *e.values()]
+
+    variadic = function(rest, name="variadic")
+    builtin = function(max, name="builtin")
+
+    @workflow
+    def wiring() -> Any:
+        return [variadic(1, 2, 3, d=4, e=5), variadic(1, d=2), builtin(3, 4)]
+
+    assert wiring() == [[1, 2, 3, 4, 5], [1, 1, 2], 4]
+    with pytest.raises(TypeError, match="'d'"):
+        body = body_of(workflow(lambda: variadic(1), name="bad"))[0].enter()
+        raise body.error  # type: ignore[union-attr]
+
+
+def test_version_is_public() -> None:
+    assert weftrun.__version__.count(".") == 2

@@ -1,0 +1,133 @@
+"""Digests are the same in every process; previews are short, and made in no time."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections import Counter, OrderedDict, namedtuple
+from dataclasses import dataclass
+from typing import Any
+
+import numpy
+import pytest
+
+from weftrun.sdk.codec import digest, preview
+
+Point = namedtuple("Point", "x y")
+
+
+@dataclass
+class Thing:
+    name: str
+    parts: Any
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"a": 1, "b": 2}, {"b": 2, "a": 1}),
+        ({"x", "y", "z"}, {"z", "y", "x"}),
+        (Thing("a", {1: 2}), Thing("a", {1: 2})),
+        (numpy.arange(6).reshape(2, 3), numpy.asfortranarray(numpy.arange(6).reshape(2, 3))),
+        (0.0, -0.0),
+        ([0.0] * 100, [-0.0] * 100),
+        (["ab"] * 100, ["".join(["a", "b"]) for _ in range(100)]),
+        (frozenset({(1, "a")}), frozenset({(1, "a")})),
+    ],
+)
+def test_equal_values_have_equal_digests(one: Any, other: Any) -> None:
+    assert digest(one) == digest(other) != ""
+
+
+DIFFERENT = [
+    None, True, False, 0, 1, -1, 16, 1.0, "1", b"1", "", b"", [], (), {}, set(), [[]], [1, 2], (1, 2), [[1], 2],
+    [1, [2]], ["a", "bc"], ["ab", "c"], {1: 2}, {2: 1}, {1, 2}, Thing("a", 1), Thing("a", 2), list(range(50)), tuple(range(50)),
+    [*range(49), 48], [0.5] * 50, numpy.zeros(3), numpy.zeros((3, 1)), numpy.zeros(3, "f4"), [True] * 30, [1] * 30,
+]  # fmt: skip
+
+
+def test_different_values_have_different_digests() -> None:
+    assert len({digest(value) for value in DIFFERENT}) == len(DIFFERENT)
+
+
+@pytest.mark.parametrize("value", [object(), [1, object()], Counter("a"), Point(1, 2), {1: lambda: 0}, OrderedDict()])
+def test_what_is_not_canonical_has_none(value: Any) -> None:
+    assert digest(value) == ""
+
+
+def test_a_cycle_has_none() -> None:
+    value: list[Any] = []
+    value.append(value)
+    assert digest(value) == ""
+
+
+def test_digests_don_t_hang_on_the_hash_seed() -> None:
+    code = "from weftrun.sdk.codec import digest; print(digest([{'b', 'a', 'c'}, {'x': 1, 'y': {2.5, None}}]))"
+    seen = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "null"),
+        (True, "true"),
+        (12, "12"),
+        (1.5, "1.5"),
+        (float("nan"), "nan"),
+        ("hé", '"hé"'),
+        ([1, {"a": (None, "x")}], '[1, {"a": [null, "x"]}]'),
+        ({"k": float("inf")}, "{'k': inf}"),
+        ({1: 2}, "{1: 2}"),
+        (b"ab", "b'ab'"),
+        (Counter({"a": 3}), '{"a": 3}'),
+        (Thing("a", [1]), "Thing(name='a', parts=[1])"),
+        (numpy.zeros((3, 4)), "<array float64 3×4>"),
+        (Point(1, 2), "[1, 2]"),
+        ({3, 4}, "{3, 4}"),
+        (set(), "set()"),
+        (frozenset({3}), "frozenset({3})"),
+        (list(range(60)), "[" + ", ".join(map(str, range(20))) + ", ...]"),
+    ],
+)
+def test_previews(value: Any, text: str) -> None:
+    assert preview(value, 4096) == text
+
+
+def test_a_preview_keeps_its_bound() -> None:
+    for value in ("é" * 10_000, list("é" * 40), {f"k{i}": "é" * 200 for i in range(40)}, Thing("a" * 5_000, "b" * 5_000)):
+        assert len(preview(value, 300).encode()) <= 300
+
+
+def test_an_author_s_repr_may_raise() -> None:
+    class Odd:
+        def __repr__(self) -> str:
+            raise RuntimeError("no")
+
+    name = Odd.__qualname__
+    assert preview(Odd(), 100) == f"<{name}>"
+    assert preview([Odd()], 200) == f"[<{name}>]"
+
+
+def test_large_values_are_not_looked_at_whole() -> None:
+    values = [
+        numpy.zeros(12_500_000),
+        bytes(100_000_000),
+        dict.fromkeys(range(500_000)),
+        Counter(range(500_000)),
+        set(range(500_000)),
+        Thing("x", list(range(2_000_000))),
+        Thing("x", Thing("y", numpy.zeros(10_000_000))),
+    ]
+    began = time.perf_counter()
+    assert all(len(preview(value, 4096)) < 1_000 for value in values)
+    assert time.perf_counter() - began < 0.05
