@@ -57,6 +57,21 @@ class Progress(Struct, frozen=True):
         return sum(count.settled for count in self.functions)
 
     @property
+    def done(self) -> int:
+        """Return how many Steps and items succeeded."""
+        return sum(count.done for count in self.functions)
+
+    @property
+    def failed(self) -> int:
+        """Return how many Steps and items failed for good."""
+        return sum(count.failed for count in self.functions)
+
+    @property
+    def cancelled(self) -> int:
+        """Return how many Steps and items were cancelled."""
+        return sum(count.cancelled for count in self.functions)
+
+    @property
     def total(self) -> int:
         """Return how many Steps and items are known."""
         return sum(count.total for count in self.functions)

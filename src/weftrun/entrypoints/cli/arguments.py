@@ -91,7 +91,9 @@ def _check_missing(function: Function[..., Any], parameters: _Parameters, given:
 def _signature(function: Function[..., Any], parameters: _Parameters) -> str:
     if not parameters:
         return f"{function.spec.label} takes no arguments."
-    return f"It takes {', '.join(str(parameter) for parameter in parameters.values())}."
+    hints = _hints(function)
+    told = [p.replace(annotation=hints.get(p.name, p.annotation)) for p in parameters.values()]
+    return f"It takes {', '.join(map(str, told))}."
 
 
 def _text(name: str, text: str) -> str | bytes:

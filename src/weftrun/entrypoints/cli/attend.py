@@ -85,7 +85,7 @@ def _wait(run: Run[Any], *, db: str | None, as_json: bool) -> Exit:
         info = reader.find(run.id)
         if info is None:
             raise InternalError(f"Run {run.id} was started and is not in the Journal.")
-        with Watch(reader, info.uid) as watch:
+        with Watch(reader, info.uid, joined=run.joined) as watch:
             error, value = _outcome(run, watch)
         status = run.status
         if error is not None and status not in _OVER:

@@ -11,12 +11,21 @@ from weftrun.entrypoints.cli.options import journal_options, rows_and_trace
 from weftrun.entrypoints.cli.output import clock, print_json, shown_text
 from weftrun.model.outcomes import Status
 from weftrun.model.records import Ended
-from weftrun.views.steps import StepView, steps
+from weftrun.views.steps import StepsFold, StepView
 from weftrun.views.units import duration
+
+_ANSWERS_SHOWN_MAX = 5
 
 
 class RunShown(Struct, frozen=True):
-    """One Run. Times are seconds since the epoch; `preview` is what the guest wrote of the answer."""
+    """One Run.
+
+    Attributes:
+        started_at, ended_at: seconds since the epoch.
+        preview: of the answer, as the guest wrote it.
+        answer_of: Steps whose values stand in the answer of a Workflow, with their previews.
+        steps: how many Steps stand how, a map counting once.
+    """
 
     id: str
     uid: str
@@ -25,6 +34,7 @@ class RunShown(Struct, frozen=True):
     started_at: float
     ended_at: float | None
     preview: str
+    answer_of: dict[str, str]
     error: str
     traceback: str
     steps: dict[str, int]
@@ -37,7 +47,9 @@ class RunShown(Struct, frozen=True):
 def command(run: str, db: str | None, as_json: bool) -> None:
     """Show one Run: status, answer, error. Answers are shown as previews and not decoded."""
     info, rows, trace = rows_and_trace(db, run)
-    views = steps(rows, trace)
+    fold = StepsFold.of(rows, trace)
+    views = list(fold.views())
+    answer = set(fold.calls.answer(views[0].id)) if info.status == "succeeded" else set()
     failure = next((r.failure for row in rows for r in row.records if isinstance(r, Ended)), None)
     shown = RunShown(
         info.id,
@@ -47,6 +59,7 @@ def command(run: str, db: str | None, as_json: bool) -> None:
         info.started_at,
         info.ended_at,
         views[0].preview,
+        {view.id: view.preview for view in views if view.id in answer},
         views[0].error,
         failure.traceback if failure is not None else "",
         dict(Counter(view.status for view in views[1:])),
@@ -66,6 +79,10 @@ def _print(shown: RunShown, views: list[StepView]) -> None:
         print("  Steps: " + ", ".join(f"{count:,} {status}" for status, count in shown.steps.items()))
     if shown.preview:
         print(f"  answer: {shown_text(shown.preview)}")
+    for step, preview in list(shown.answer_of.items())[:_ANSWERS_SHOWN_MAX]:
+        print(f"  answer, from {step}: {shown_text(preview)}")
+    if len(shown.answer_of) > _ANSWERS_SHOWN_MAX:
+        print(f"  answer, from {len(shown.answer_of) - _ANSWERS_SHOWN_MAX:,} more Steps")
     if shown.traceback or shown.error:
         print(shown_text(shown.traceback.rstrip() or shown.error))
     if shown.status in ("pending", "running"):

@@ -8,6 +8,7 @@ import sys
 
 import click
 
+from weftrun import __version__
 from weftrun.entrypoints.cli.exits import Exit, exit_of
 from weftrun.model.errors import WeftrunError
 
@@ -49,8 +50,8 @@ class _Commands(click.Group):
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="weftrun", prog_name="weftrun")
-def weftrun() -> None:
+@click.version_option(__version__, prog_name="weftrun")
+def commands() -> None:
     """Workflows of Python functions, exactly once, at memory speed."""
 
 
@@ -60,7 +61,7 @@ def main(args: list[str] | None = None) -> int:
         print(f"weftrun runs on Linux; this is {sys.platform}. In a container or WSL 2 it works.", file=sys.stderr)
         return Exit.USAGE
     try:
-        code = weftrun.main(args=args, prog_name="weftrun", standalone_mode=False)
+        code = commands.main(args=args, prog_name="weftrun", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else Exit.SUCCEEDED
     except click.ClickException as error:

@@ -23,14 +23,20 @@ _LOOK_SHARE = 20
 
 
 class Watch:
-    """Shows how far one Run is, on stderr, from what its Journal says. Use it with `with`."""
+    """Shows how far one Run is, on stderr, from what its Journal says. Use it with `with`.
 
-    def __init__(self, reader: Reader, uid: RunUid) -> None:
+    Args:
+        reader: of the Journal.
+        uid: of the Run.
+        joined: whether the Run was there before; what had settled then does not count for the rate.
+    """
+
+    def __init__(self, reader: Reader, uid: RunUid, *, joined: bool) -> None:
         self.console = Console(stderr=True, highlight=False)
         self._reader = reader
         self._uid = uid
         self._begun_s = self.console.get_time()
-        self._settled_before: int | None = None
+        self._settled_before = progress(StepsFold.of(reader.load(uid)).views(), elapsed_s=0.0).settled if joined else 0
         self._shown = ""
         self._live: Live | None = None
         self.pause_s = _LOOK_TERMINAL_S if self.console.is_terminal else _LOOK_PIPE_S
@@ -50,8 +56,6 @@ class Watch:
         fold = StepsFold.of(self._reader.load(self._uid), trace := self._reader.trace(self._uid))
         views = list(fold.views())
         gated = sum(gated_steps(trace).values())
-        if self._settled_before is None:
-            self._settled_before = progress(views, elapsed_s=0.0).settled
         seen = progress(
             views,
             elapsed_s=begun_s - self._begun_s,
@@ -80,11 +84,17 @@ class Watch:
     def last_line(self, status: str) -> str:
         """Return what to say of the whole Run once it has ended."""
         seen = self.look()
-        done = f", {count_of(seen.settled, 'Step')}, {seen.rate:,.0f}/s" if seen.settled else ""
-        moved = f", {size(seen.value_bytes)} of values" if seen.value_bytes else ""
+        if seen.total and seen.settled == self._settled_before:
+            return f"{status} before: nothing had to run."
+        by = {"done": seen.done, "failed": seen.failed, "cancelled": seen.cancelled}
+        counted = ", ".join(f"{count:,} {name}" for name, count in by.items() if count)
+        parts = [f"{status} in {duration(seen.elapsed_s)}"]
+        if counted:
+            parts.append(f"Steps: {counted} ({_rate(seen)})")
+        if seen.value_bytes:
+            parts.append(f"{size(seen.value_bytes)} of values")
         sentence = disk_sentence(seen.gated)
-        line = f"{status} in {duration(seen.elapsed_s)}{done}{moved}."
-        return f"{line}\n{sentence}" if sentence else line
+        return "; ".join(parts) + (f".\n{sentence}" if sentence else ".")
 
 
 def plain_line(seen: Progress, waiting_for: str | None) -> str:
@@ -92,7 +102,11 @@ def plain_line(seen: Progress, waiting_for: str | None) -> str:
     parts = [f"{count.function} {_counted(count)}" for count in seen.functions]
     eta = f", {duration(seen.eta_s)} to go" if seen.eta_s is not None and seen.settled < seen.total else ""
     waiting = f", waiting for the {waiting_for}" if waiting_for else ""
-    return f"{'; '.join(parts) or 'no Step has settled yet'} ({seen.rate:,.1f}/s{eta}{waiting})"
+    return f"{'; '.join(parts) or 'no Step has settled yet'} ({_rate(seen)}{eta}{waiting})"
+
+
+def _rate(seen: Progress) -> str:
+    return f"{seen.rate:,.0f}/s" if seen.rate >= 10 else f"{seen.rate:.2g}/s"
 
 
 def _counted(count: FunctionCount) -> str:
@@ -108,7 +122,7 @@ def frame(seen: Progress, waiting_for: str | None) -> Table:
         state = Text(_counted(count), "red" if count.failed else "")
         running = f"{count.running:,} running" if count.running else ""
         table.add_row(count.function, bar, state, running)
-    parts = [duration(seen.elapsed_s), f"{seen.rate:,.1f}/s"]
+    parts = [duration(seen.elapsed_s), _rate(seen)]
     if seen.eta_s is not None and seen.settled < seen.total:
         parts.append(f"{duration(seen.eta_s)} to go")
     if seen.value_bytes:
