@@ -31,6 +31,7 @@ TEXTS = sorted(
     for path in ([root] if root.is_file() else root.rglob("*"))
     if path.is_file()
     and "cache" not in name(path)
+    and not path.name.startswith(".coverage")
     and path.suffix in {"", ".py", ".md", ".toml", ".txt", ".sql", ".sh", ".typed", ".yml", ".json"}
 )
 
@@ -40,7 +41,12 @@ PUBLIC_NAMES = {
     "Engine",
     "EngineClosed",
     "Function",
+    "InternalError",
+    "JournalBusy",
+    "JournalCorrupt",
     "JournalError",
+    "JournalFull",
+    "JournalNewer",
     "LimitExceeded",
     "Mapped",
     "NotSerializable",
@@ -56,8 +62,10 @@ PUBLIC_NAMES = {
     "RunError",
     "RunNotFound",
     "StepFailed",
+    "Unsupported",
     "UsageError",
     "WeftrunError",
+    "__version__",
     "current",
     "function",
     "now",

@@ -101,8 +101,8 @@ class Book:
     def end(self, at: float, status: Status = "succeeded", failure: Failure | None = None, ran: Ran = NOT_RUN) -> None:
         self.add(at, Ended(status, payload() if status == "succeeded" else None, failure, 1, ran))
 
-    def batch(self, at: float, step: str, text: str = "", **facts: str | int | float) -> None:
-        self.trace.append(TraceRow(RunUid("u" * 32), "batch", T0 + at, StepId(step), 1, text, facts))
+    def batch(self, at: float, step: str, text: str = "", *, attempt: int = 1, **facts: str | int | float) -> None:
+        self.trace.append(TraceRow(RunUid("u" * 32), "batch", T0 + at, StepId(step), attempt, text, facts))
 
     def printed(self, at: float, step: str, text: str) -> None:
         self.trace.append(TraceRow(RunUid("u" * 32), "text", T0 + at, StepId(step), 1, text))

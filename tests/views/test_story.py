@@ -41,13 +41,15 @@ def test_one_step_alone_with_its_items(wordcount):
 
 
 def test_the_trace_gives_batches_sandboxes_and_notes(wordcount):
-    wordcount.batch(0.011, "count[0]", "a Sandbox could take it", sandbox=1, size=6, function="count", gated=2)
+    wordcount.batch(0.011, "load[0]", "a Sandbox could take it", sandbox=1, size=6, function="load", gated=2)
+    wordcount.batch(0.012, "count[0]", "a Sandbox could take it", attempt=0, sandbox=2, size=1)
     wordcount.note(0.02, "Sandboxes are exec'ed, because threads live after the import of app.")
     said = texts(wordcount)
     assert (
-        "6 Invocations of count went to Sandbox 1 as one Batch: a Sandbox could take it; "
+        "6 Invocations of load went to Sandbox 1 as one Batch: a Sandbox could take it; "
         "2 Attempts had waited for the disk (gate G-a)." in said
     )
+    assert "1 item of count[0] went to Sandbox 2: a Sandbox could take it." in said
     assert "Sandboxes are exec'ed, because threads live after the import of app." in said
     assert any(sentence.startswith("2 Steps waited for the disk before starting") for sentence in said)
 
@@ -125,6 +127,13 @@ def test_many_batches_of_a_map_become_one_sentence(book, words):
         "inc[0] has 1,000 items; its input is complete.",
         "inc[0] settled 1,000 items in 100 Batches, with 1 s in bodies.",
     ]
+
+
+def test_many_traced_batches_of_a_map_become_one_sentence(wordcount):
+    for n in range(50):
+        wordcount.batch(0.011 + n / 1_000, "count[0]", attempt=0, sandbox=1 + n % 3, size=4)
+    assert "count[0]: from here on 200 items went in 50 Batches to 3 Sandboxes." in texts(wordcount, "count[0]")
+    assert not any("one Batch:" in sentence for sentence in texts(wordcount))
 
 
 def test_sync_says_that_nobody_got_the_value_before(book, words):

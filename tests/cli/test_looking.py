@@ -1,0 +1,139 @@
+"""Commands that look at a Run: they show previews and never decode a value."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+
+@pytest.fixture
+def books(cli, words):
+    """A Run that has succeeded."""
+    assert cli("run", words("wordcount"), "texts=hello", "texts=world", "--id", "books").code == 0
+
+
+@pytest.fixture
+def broken(cli, words):
+    """A Run that has failed."""
+    assert cli("run", words("broken"), "text=no luck", "--id", "broken").code == 1
+
+
+def test_list(cli, books, broken):
+    assert [line.split("\t")[:3] for line in cli("list").out.splitlines()] == [
+        ["id", "status", "function"],
+        ["broken", "failed", "words:broken"],
+        ["books", "succeeded", "words:wordcount"],
+    ]
+    only = json.loads(cli("list", "--status", "failed", "--json").out)
+    assert [info["id"] for info in only] == ["broken"]
+    assert len(json.loads(cli("list", "--limit", "1", "--json").out)) == 1
+    assert cli("list", "--status", "odd").code == 2
+
+
+def test_get(cli, books, broken):
+    shown = cli("get", "books").out
+    assert "Run books of words:wordcount: succeeded" in shown
+    assert 'answer, from merge[0]: [["l", 3], ["o", 2], ["h", 1]]' in shown
+    got = json.loads(cli("get", "broken", "--json").out)
+    assert (got["status"], got["error"]) == ("failed", "ValueError: no luck")
+    assert got["steps"] == {"failed": 1, "cancelled": 1}
+    assert "words.py" in cli("get", "broken").out
+
+
+def test_steps(cli, books):
+    views = {view["id"]: view for view in json.loads(cli("steps", "books", "--json").out)}
+    assert list(views) == ["wordcount", "count[0]", "merge[0]"]
+    assert (views["count[0]"]["items"], views["count[0]"]["items_done"]) == (2, 2)
+    table = cli("steps", "books", "count[0]").out.splitlines()
+    assert len(table) == 2
+    assert table[1].split("\t")[:4] == ["count[0]", "succeeded", "1", "2/2"]
+    limited = cli("steps", "books", "--limit", "1")
+    assert "2 more" in limited.err
+
+
+def test_logs(cli, books):
+    assert "counting hello" in cli("logs", "books").out
+    told = json.loads(cli("logs", "books", "count[0]", "--json").out)
+    assert "".join(text["text"] for text in told) == "counting hello\ncounting world\n"
+    assert cli("logs", "books", "merge[0]").out == ""
+
+
+def test_story(cli, books):
+    told = cli("story", "books").out.splitlines()
+    assert told[0].lstrip().startswith("+0.000000 s  Run books of words:wordcount was started")
+    assert told[-1].endswith("its answer and every Step it created have settled.")
+    one = json.loads(cli("story", "books", "merge[0]", "--json").out)
+    assert {sentence["step"] for sentence in one} == {"merge[0]"}
+    said = cli("story", "books", "nope[0]")
+    assert said.code == 2
+    assert "tells nothing of a Step 'nope[0]'" in said.err
+
+
+def test_graph(cli, books):
+    text = cli("graph", "books").out
+    assert text.startswith("flowchart TD\n")
+    assert 's1["count[0] × 2"]:::succeeded' in text
+    assert json.loads(cli("graph", "books", "--json").out)["mermaid"] == text
+
+
+def test_timeline(cli, books, tmp_path):
+    assert "│" in cli("timeline", "books").out
+    said = cli("timeline", "books", "--html", "line.html")
+    assert (said.code, said.out) == (0, "")
+    assert "<!doctype html>" in (tmp_path / "line.html").read_text()
+    assert json.loads(cli("timeline", "books", "--json").out)["where"]["sandboxes"] >= 1
+    assert cli("timeline", "books", "--html", "nowhere/line.html").code == 2
+
+
+@pytest.mark.parametrize(
+    "command", ["get", "steps", "logs", "story", "graph", "timeline", "cancel", "resume", "delete"]
+)
+def test_what_is_not_there(cli, books, command, journal):
+    said = cli(command, "nope")
+    assert (said.code, said.out) == (3, "")
+    assert "No Run has the id 'nope'" in said.err
+    nowhere = cli(command, "nope", "--db", f"sqlite:///{journal}.other")
+    assert nowhere.code == 4
+    assert "There is no Journal at" in nowhere.err
+
+
+def test_cancel_of_a_run_that_has_ended(cli, books):
+    said = cli("cancel", "books")
+    assert (said.code, said.out) == (0, "Run books has ended already: succeeded.\n")
+
+
+def test_delete_leaves_the_id_taken_and_forget_frees_it(cli, words, books):
+    assert cli("delete", "books").code == 0
+    said = cli("get", "books")
+    assert said.code == 3
+    assert "was deleted" in said.err
+    assert cli("run", words("wordcount"), "texts=hello", "--id", "books").code == 5
+    assert json.loads(cli("delete", "books", "--forget", "--json").out)["forgotten"] is True
+    assert cli("run", words("wordcount"), "texts=a", "--id", "books").code == 0
+    assert cli("list").out.count("books") == 1
+
+
+def test_resume_of_an_ended_run_gives_its_answer_again(cli, books):
+    said = cli("resume", "books")
+    assert (said.code, json.loads(said.out)[0]) == (0, ["l", 3])
+    assert said.err.splitlines()[0] == "books"
+
+
+def test_nothing_is_decoded(cli, words, tmp_path):
+    mark = tmp_path / "mark"
+    assert cli("run", words("loud"), f"mark={mark}", "--id", "loud").code == 0
+    assert mark.read_text() == "decoded"
+    mark.unlink()
+    for command in ("get", "steps", "logs", "story", "graph", "timeline"):
+        assert cli(command, "loud").code == 0
+        assert cli(command, "loud", "--json").code == 0
+    assert "<loud>" in cli("get", "loud").out
+    cli("list")
+    assert not mark.exists()
+
+
+def test_nobody_writes_to_the_terminal_through_a_preview(cli, words):
+    cli("run", words("fail"), "text=\x1b[2Jgone", "--id", "odd")
+    for command in ("get", "steps", "story"):
+        assert "\x1b" not in cli(command, "odd").out

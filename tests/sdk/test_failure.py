@@ -1,0 +1,139 @@
+"""Errors become Failures and come back as the author's type, with a note on where."""
+
+from __future__ import annotations
+
+import threading
+
+from typing import Any
+
+import pytest
+
+from tests.sdk.authors import fail
+from weftrun.model.errors import (
+    LimitExceeded,
+    NotSerializable,
+    RefUsedAsValue,
+    ReplayDiverged,
+    RunCancelled,
+    StepFailed,
+    UsageError,
+)
+from weftrun.model.ids import RunId, StepId
+from weftrun.model.outcomes import Failure, Reason
+from weftrun.sdk.failure import error_of, failure_of
+
+RUN = RunId("books-1")
+
+
+class Own(Exception):
+    def __init__(self, path: str, code: int) -> None:
+        super().__init__(path, code)
+        self.path = path
+
+
+class Stubborn(Exception):
+    def __init__(self, one: str, two: str) -> None:
+        super().__init__(f"{one} and {two}")
+
+
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+def made(error: BaseException, bytes_max: int = 10_000, reason: Reason | None = None) -> Failure:
+    try:
+        raise error
+    except BaseException as caught:  # noqa: BLE001
+        return failure_of(caught, origin=StepId("count[3]"), attempt=2, attempts=3, bytes_max=bytes_max, reason=reason)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ValueError("x"), Reason.RAISED),
+        (MemoryError(), Reason.MEMORY),
+        (NotSerializable("x"), Reason.UNREADABLE),
+        (RefUsedAsValue("x"), Reason.MISUSE),
+        (UsageError("x"), Reason.MISUSE),
+        (LimitExceeded("x"), Reason.MISUSE),
+        (SystemExit(1), Reason.RAISED),
+    ],
+)
+def test_reasons(error: BaseException, reason: Reason) -> None:
+    assert made(error).reason is reason
+    assert made(error, reason=Reason.LOST).reason is Reason.LOST
+
+
+def test_an_error_keeps_its_type_its_fields_and_its_notes() -> None:
+    error = Own("a.txt", 5)
+    error.add_note("the author's note")
+    failure = made(error)
+    assert failure.type == f"{__name__}.Own"
+    back = error_of(failure, run=RUN)
+    assert isinstance(back, Own)
+    assert back.path == "a.txt"
+    notes = back.__notes__
+    assert notes[:2] == ["the author's note", "in count[3] of run books-1, attempt 2 of 3"]
+    assert notes[2].startswith("In the Sandbox:\nTraceback (most recent call last):")
+    assert "attempt" not in error_of(Failure(Reason.RAISED, "E", "x", origin=StepId("a[0]")), run=RUN).__notes__[0]
+
+
+@pytest.mark.parametrize("error", [Stubborn("a", "b"), Own(threading.Lock(), 1), SystemExit(3), KeyboardInterrupt()])  # type: ignore[arg-type]
+def test_what_can_not_be_rebuilt_is_told(error: BaseException) -> None:
+    back = error_of(made(error), run=RUN)
+    assert type(back) is StepFailed
+    assert type(error).__qualname__ in str(back)
+    assert "Traceback" in str(back)
+
+
+def test_an_error_made_in_a_function_is_rebuilt_by_value() -> None:
+    class Local(Exception): ...
+
+    back = error_of(made(Local("x")), run=None)
+    assert type(back).__name__ == "Local"
+    assert back.__notes__[0] == "in count[3], attempt 2 of 3"
+
+
+def test_bounds() -> None:
+    failure = made(ValueError("é" * 100_000), bytes_max=2_000)
+    assert failure.error is None
+    assert len(failure.message.encode()) <= 2_000
+    assert "… (cut) …" in failure.message
+    assert len(failure.traceback.encode()) <= 2_000
+    assert type(error_of(failure, run=RUN)) is StepFailed
+    assert made(Mute()).message == "<Mute whose text can't be made>"
+
+
+def test_the_traceback_has_the_author_s_frames_only() -> None:
+    def inner() -> Any:
+        return fail("x")
+
+    try:
+        try:
+            inner()
+        except ValueError as cause:
+            raise RuntimeError("outer") from cause
+    except RuntimeError as error:
+        text = failure_of(error, origin=StepId("a"), attempt=1, attempts=1, bytes_max=10_000).traceback
+    assert "weftrun/sdk/" not in text
+    assert "in inner" in text
+    assert "raise ValueError(text)" in text
+    assert "The above exception was the direct cause" in text
+
+
+def test_a_cause_that_leads_back_to_itself() -> None:
+    one, two = ValueError("1"), ValueError("2")
+    one.__cause__, two.__cause__ = two, one
+    assert "ValueError: 1" in made(one).traceback
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind"),
+    [(Reason.CANCELLED, RunCancelled), (Reason.DIVERGED, ReplayDiverged), (Reason.MISUSE, UsageError), (Reason.LOST, StepFailed)],
+)
+def test_failures_of_the_engine(reason: Reason, kind: type[Exception]) -> None:
+    back = error_of(Failure(reason, "X", "the text"), run=RUN)
+    assert type(back) is kind
+    assert str(back) == "the text"
+    assert back.__notes__ == ["in a Step of run books-1"]

@@ -1,0 +1,246 @@
+"""A workflow called outside an engine runs here, and fails where the engine would."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Any
+
+import numpy
+import pytest
+
+import weftrun
+from tests.sdk.authors import add, child, countdown, diamond, fail, later, locked, pair, total, where
+from weftrun import NotSerializable, RefUsedAsValue, UsageError, function, workflow
+
+entered: list[Any] = []
+
+
+@function
+def note(what: Any) -> Any:
+    entered.append(what)
+    return what
+
+
+@pytest.fixture(autouse=True)
+def nothing_entered() -> None:
+    entered.clear()
+
+
+def test_def_bodies() -> None:
+    assert diamond(1) == (1 + 10) + (1 + 20)
+
+
+def test_async_bodies_async_functions_and_running_loops() -> None:
+    @workflow
+    async def mixed(n: int) -> Any:
+        return [await later.step(n), await countdown.step(2), await add.map([1, 2])]
+
+    async def outside() -> Any:
+        return await mixed(3)
+
+    assert asyncio.run(outside()) == [30, [1, 0], [2, 3]]
+    coroutine = mixed(1)
+    with pytest.raises(StopIteration) as stop:
+        coroutine.send(None)
+    assert stop.value.value[0] == 10
+
+
+def test_children_maps_tails_parts_and_order() -> None:
+    @workflow
+    def wiring(x: int) -> Any:
+        a, b = pair(x)
+        mapped = add.map([1, 2], y=x)
+        return {"child": child(x), "a": a, "b": b, "again": add.map(mapped), "sum": total(mapped), "item": mapped[1]}
+
+    @workflow
+    def tail(x: int) -> Any:
+        return wiring(x)
+
+    assert tail(5) == {"child": 105, "a": 5, "b": "5", "again": [7, 8], "sum": 13, "item": 7}
+
+
+def test_calls_nobody_reads_run_too_and_after_keeps_the_order() -> None:
+    @workflow
+    def wiring() -> None:
+        note.options(after=[note("a")])("b")
+        note("c")
+
+    assert wiring() is None
+    assert entered == ["a", "b", "c"]
+
+
+def test_current_names_run_step_and_item() -> None:
+    @workflow
+    def inner() -> Any:
+        return where()
+
+    @workflow
+    def outer() -> Any:
+        return [where(), where(), where.map([1, 2]), inner(), weftrun.current().step_id]
+
+    assert outer() == ["where[0]", "where[1]", ["where[2].0", "where[2].1"], "inner[0]/where[0]", "outer"]
+    with pytest.raises(UsageError, match=r"weftrun\.current\(\) was called outside"):
+        weftrun.current()
+
+
+def test_values_go_through_the_serialiser() -> None:
+    @function(name="zeroed")
+    def zeroed(array: Any) -> Any:
+        array[0] = 0
+        return array
+
+    @workflow
+    def wiring() -> Any:
+        return zeroed(numpy.ones(3))
+
+    with pytest.raises(ValueError, match="read-only"):
+        wiring()
+
+    @workflow
+    def unpicklable() -> Any:
+        return locked()
+
+    with pytest.raises(NotSerializable, match=r"The result of locked holds a lock at result\['conn'\]"):
+        unpicklable()
+
+    @workflow
+    def with_argument(value: Any) -> Any:
+        return value
+
+    with pytest.raises(NotSerializable, match=r"Argument value of with_argument is a generator"):
+        with_argument(i for i in ())
+
+
+def test_misuse_is_told_as_in_the_engine() -> None:
+    @workflow
+    def wiring() -> Any:
+        return 1 if add(1) else 2
+
+    with pytest.raises(RefUsedAsValue):
+        wiring()
+
+
+def test_errors_keep_their_type_and_say_where() -> None:
+    @workflow
+    def wiring() -> Any:
+        return total([add(1), fail("no")])
+
+    with pytest.raises(ValueError, match="no") as caught:
+        wiring()
+    assert caught.value.__notes__ == ["in fail[0] of a local run"]
+
+
+def test_a_step_whose_argument_failed_is_not_entered() -> None:
+    @workflow
+    def wiring() -> Any:
+        return note([fail("no")])
+
+    with pytest.raises(ValueError, match="no"):
+        wiring()
+    assert entered == []
+
+
+def run(workflow: weftrun.Function[..., Any]) -> Any:
+    return asyncio.run(workflow())
+
+
+def test_failures_that_a_body_catches() -> None:
+    @workflow
+    async def catching() -> Any:
+        ref = fail.step("no")
+        for awaited in (ref, ref, note.step(ref)):
+            with pytest.raises(ValueError, match="no"):
+                await awaited
+        return await note.step("on")
+
+    assert run(catching) == "on"
+    assert entered == ["on"]
+
+
+def test_failures_that_a_body_was_never_told_of_fail_it() -> None:
+    @workflow
+    async def forgetting() -> Any:
+        fail("forgotten")
+        return await note.step("fine")
+
+    with pytest.raises(ValueError, match="forgotten"):
+        run(forgetting)
+    assert entered == ["fine"], "an outcome that is not awaited does not stop the body"
+
+
+def test_a_map_fails_with_its_lowest_item_after_all_ran() -> None:
+    @function(name="odd_fails")
+    def odd_fails(x: int) -> int:
+        entered.append(x)
+        if x % 2:
+            raise ValueError(f"item {x}")
+        return x
+
+    @workflow
+    def wiring() -> Any:
+        return odd_fails.map(range(5))
+
+    with pytest.raises(ValueError, match="item 1"):
+        wiring()
+    assert entered == [0, 1, 2, 3, 4]
+
+
+def test_functions_made_by_a_factory_stay_apart() -> None:
+    def times(k: int) -> weftrun.Function[[int], int]:
+        @function
+        def product(x: int) -> int:
+            return x * k
+
+        return product
+
+    two, three = times(2), times(3)
+
+    @workflow
+    def wiring(x: int) -> Any:
+        return [two(x), three(x)]
+
+    assert wiring(5) == [10, 15]
+
+
+def test_long_chains_need_no_stack() -> None:
+    @workflow
+    def chain() -> int:
+        value = 0
+        for _ in range(3_000):
+            value = add(value)
+        return value
+
+    assert chain() == 3_000
+
+
+def test_time_and_chance() -> None:
+    @workflow
+    async def timed() -> Any:
+        before = weftrun.now()
+        await note.step(1)
+        return [before, weftrun.now(), weftrun.random().random() == weftrun.random().random()]
+
+    before, after, same = run(timed)
+    assert 0 < before <= after <= weftrun.now()
+    assert not same, "one generator, drawn twice"
+
+
+def test_the_log_writes_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    @function(name="logging")
+    def logging() -> str:
+        current = weftrun.current()
+        for write in (current.log.debug, current.log.info, current.log.warning, current.log.error):
+            write("at %d %%", 5)
+        current.log.info("100%")
+        return current.key
+
+    @workflow
+    def wiring() -> str:
+        return logging()
+
+    assert wiring() == "0" * 32 + "/logging[0]"
+    lines = capsys.readouterr().err.splitlines()
+    levels = ["DEBUG  ", "INFO   ", "WARNING", "ERROR  "]
+    assert all(re.fullmatch(rf"\d\d:\d\d:\d\d {level} at 5 %", line) for level, line in zip(levels, lines, strict=False))
+    assert lines[4].endswith("INFO    100%")

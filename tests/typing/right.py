@@ -1,0 +1,99 @@
+"""Right programs: every line passes both checkers in strict mode."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any, assert_type
+
+import weftrun
+from weftrun import Mapped, Ref, Retry, Run, function, workflow
+
+
+@function(effects="none")
+def count(path: str, *, encoding: str = "utf-8") -> Counter[str]:
+    return Counter(open(path, encoding=encoding).read().split())
+
+
+@function(deterministic=True, effects="none", retries=Retry(3, delay_s=1.0), timeout_s=60)
+def merge(parts: list[Counter[str]], top: int = 10) -> list[tuple[str, int]]:
+    return sum(parts, Counter[str]()).most_common(top)
+
+
+@function
+async def fetch(url: str) -> bytes:
+    return url.encode()
+
+
+@function
+def load(n: int) -> tuple[list[float], list[int]]:
+    return [0.5] * n, [1] * n
+
+
+@function
+def fit(ridge: float, x: list[float], y: list[int]) -> float:
+    return ridge + len(x) + len(y)
+
+
+@function
+def best(scores: list[float]) -> float:
+    return max(scores)
+
+
+@workflow
+def wordcount(paths: list[str]) -> list[tuple[str, int]]:
+    return merge(count.map(paths, encoding="utf-8"), top=5)
+
+
+@workflow
+def search(ridges: list[float], n: int = 1000) -> float:
+    x, y = load(n)
+    return best(fit.map(ridges, x=x, y=y))
+
+
+@workflow
+async def watching(urls: list[str]) -> int:
+    first = await fetch.step(urls[0])
+    assert_type(first, bytes)
+    ref = count.step("a")
+    assert_type(ref, Ref[Counter[str]])
+    assert_type(ref.out, Counter[str])
+    pages = await fetch.map(urls)
+    assert_type(pages, list[bytes])
+    assert_type(fetch.map(urls), Mapped[bytes])
+    words = merge([ref.out, count("b")])
+    assert_type(words, list[tuple[str, int]])
+    after = merge.options(after=[ref, count.map(urls)], retries=2).step([])
+    assert_type(await after, list[tuple[str, int]])
+    if weftrun.now() > 0 and weftrun.random().random() < 2:
+        await watching.step(urls[1:])
+    return len(first)
+
+
+dumps = function(json.dumps, name="dumps")
+text: str = dumps({"a": 1}, indent=2)
+assert_type(count("a"), Counter[str])
+
+
+def outside(engine: weftrun.Engine) -> None:
+    run = engine.start(wordcount.options(id="books-1"), ["a"])
+    assert_type(run, Run[list[tuple[str, int]]])
+    assert_type(run.result(timeout_s=60), list[tuple[str, int]])
+    assert_type(engine.run(watching, ["u"]), int)
+    assert_type(weftrun.run(count, "a", encoding="ascii"), Counter[str])
+    assert_type(engine.get("x"), Run[Any])
+    run.cancel()
+    with weftrun.open("sqlite:///app.db", workers=2) as other:
+        other.run(fetch, "u")
+
+
+async def in_async_code(engine: weftrun.Engine) -> None:
+    assert_type(await engine.start(fetch, "u"), bytes)
+    assert_type(await watching(["u"]), int)
+
+
+@function
+def keyed() -> str:
+    current = weftrun.current()
+    current.log.info("step %s attempt %d", current.step_id, current.attempt)
+    return current.key

@@ -1,0 +1,57 @@
+"""What authors write is checked as they would check it: under mypy strict and pyright strict."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+ENV = {**os.environ, "MYPYPATH": str(ROOT / "src"), "PYTHONPATH": str(ROOT / "src")}
+
+
+def mypy(file: Path, cache: Path) -> set[int]:
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--config-file", os.devnull, "--cache-dir", cache, "--output=json", file],
+        cwd=HERE,
+        env=ENV,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert not done.stderr, done.stderr
+    found = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    return {error["line"] for error in found if error["severity"] == "error" and error["file"].endswith(file.name)}
+
+
+def pyright(file: Path, folder: Path) -> set[int]:
+    settings = {"typeCheckingMode": "strict", "extraPaths": [str(ROOT / "src")], "include": [str(file)]}
+    (folder / "pyrightconfig.json").write_text(json.dumps(settings))
+    done = subprocess.run(
+        [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable, "-p", folder],
+        env=ENV,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = json.loads(done.stdout)["generalDiagnostics"]
+    return {error["range"]["start"]["line"] + 1 for error in found if error["severity"] == "error"}
+
+
+def marked(file: Path) -> set[int]:
+    lines = file.read_text(encoding="utf-8").splitlines()
+    return {number for number, line in enumerate(lines, 1) if line.endswith("# wrong")}
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("checker", [mypy, pyright])
+@pytest.mark.parametrize("name", ["right.py", "wrong.py"])
+def test_both_checkers_refuse_what_is_wrong_and_nothing_else(checker: object, name: str, tmp_path: Path) -> None:
+    assert callable(checker)
+    file = HERE / name
+    assert checker(file, tmp_path) == marked(file)

@@ -1,0 +1,61 @@
+"""Wrong programs: each line that ends in `# wrong` is refused by both checkers, and no other line is."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import weftrun
+from weftrun import function, workflow
+
+
+@function
+def count(path: str) -> Counter[str]:
+    return Counter(path)
+
+
+@function
+def merge(parts: list[Counter[str]], top: int = 10) -> list[str]:
+    return [str(part) for part in parts][:top]
+
+
+@function
+async def fetch(url: str) -> bytes:
+    return url.encode()
+
+
+@function(retires=3)  # wrong
+def misspelt() -> None: ...
+
+
+@function(effects="some")  # wrong
+def unknown_effect() -> None: ...
+
+
+@workflow
+def wiring(paths: list[str]) -> list[str]:
+    merge(count("a"))  # wrong
+    merge([count(5)])  # wrong
+    count("a", "b")  # wrong
+    merge(parts=[], tops=3)  # wrong
+    merge(count.map(paths), top="5")  # wrong
+    merge(fetch.map(paths))  # wrong
+    merge([count.step("a")])  # wrong
+    return merge(count.map(paths))
+
+
+@workflow
+async def watching() -> int:
+    forgotten = fetch.step("u")
+    size: int = len(forgotten)  # wrong
+    awaited: str = await fetch.step("u")  # wrong
+    fetch.step(1)  # wrong
+    return size + len(awaited)
+
+
+def outside(engine: weftrun.Engine) -> None:
+    engine.start(wiring, "a")  # wrong
+    engine.start(wiring.options(ids="x"), [])  # wrong
+    number: int = engine.run(count, "a")  # wrong
+    engine.run(watching, 1)  # wrong
+    count.options(timeout_s="5")  # wrong
+    print(number)
