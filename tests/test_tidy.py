@@ -37,7 +37,6 @@ TEXTS = sorted(
 
 PUBLIC_NAMES = {
     "CallPolicy",
-    "Current",
     "Engine",
     "EngineClosed",
     "Function",

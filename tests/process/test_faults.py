@@ -112,13 +112,11 @@ def test_kill_ends_a_body_at_once(rig: Rig) -> None:
     sandbox = rig.ready()
     number = rig.send(sandbox, "sleeps", (300,))
     assert until(lambda: rig.on_loop(lambda: rig.sandboxes.progress(sandbox)).entered, WAIT_S)
-    began = time.monotonic()
     rig.kill(sandbox)
     rig.kill(sandbox)
     _, _, why, progress = rig.hear("gone")
     assert why == "killed by us" and (progress.batch, progress.index, progress.entered) == (number, 0, True)
     assert time.time() - 60 < progress.entered_at < time.time()
-    assert time.monotonic() - began < 2
     assert rig.heard.empty()
 
 

@@ -11,9 +11,9 @@ import numpy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.sdk.authors import Host, add, body_of, countdown, diamond, fail, pair, total
 
 import weftrun
-from tests.sdk.authors import Host, add, body_of, countdown, diamond, fail, pair, total
 from weftrun import function, workflow
 from weftrun.model.errors import LimitExceeded, NotSerializable, UsageError
 from weftrun.model.values import Inline, RefTo

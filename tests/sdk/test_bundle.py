@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from tests.sdk.authors import add
+
 from weftrun.sdk.bundle import bundle_of
 
 SCRIPT = """
@@ -107,12 +107,19 @@ def env() -> dict[str, str]:
 def converse(client: list[str], guest: str, cwd: Path) -> str:
     """Run a client that writes, a guest that answers in a process of its own, and the client's check of the answer."""
     with subprocess.Popen(
-        [sys.executable, *client], cwd=cwd, env=env(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, *client],
+        cwd=cwd,
+        env=env(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         told = os.read(process.stdout.fileno(), 1 << 20)
-        done = subprocess.run([sys.executable, "-c", guest], cwd=cwd, env=env(), input=told, capture_output=True, check=False)
+        done = subprocess.run(
+            [sys.executable, "-c", guest], cwd=cwd, env=env(), input=told, capture_output=True, check=False
+        )
         assert done.returncode == 0, done.stderr.decode()
         _, errors = process.communicate(done.stdout, timeout=30)
         assert process.returncode == 0, errors.decode()
@@ -166,7 +173,9 @@ def test_what_an_import_raises_comes_out(tmp_path: Path, text: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], env=env(), capture_output=True, text=True, check=True)
     if "open" in text:
-        assert f"UsageError weftrun.open(...) was reached while a Sandbox imported {tmp_path / 'bad.py'}." in done.stdout
+        assert (
+            f"UsageError weftrun.open(...) was reached while a Sandbox imported {tmp_path / 'bad.py'}." in done.stdout
+        )
     else:
         assert done.stdout == "OSError no such disk\n"
 
@@ -176,5 +185,7 @@ def test_a_file_that_is_not_python(tmp_path: Path) -> None:
         "from weftrun.sdk.bundle import load_file\n"
         "try: load_file('notes.txt', 'notes')\nexcept Exception as error: print(error)"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env(), capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=env(), capture_output=True, text=True, check=True
+    )
     assert done.stdout == "notes.txt can't be loaded as Python code: its name must end in .py.\n"

@@ -15,8 +15,8 @@ import pyarrow
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from tests.sdk.authors import add, body_of
+
 from weftrun import workflow
 from weftrun.model.errors import NotSerializable, UsageError
 from weftrun.model.ids import ObjectId
@@ -70,7 +70,11 @@ def test_layout_of_format_1() -> None:
     count, head = struct.unpack_from("<IQ", data, 4)
     lengths = struct.unpack_from(f"<{count}Q", data, 16)
     assert lengths == (24, 100, 0)
-    assert len(data) == encoded.nbytes == sum(len(piece) if isinstance(piece, bytes) else piece.nbytes for piece in encoded.pieces)
+    assert (
+        len(data)
+        == encoded.nbytes
+        == sum(len(piece) if isinstance(piece, bytes) else piece.nbytes for piece in encoded.pieces)
+    )
     first = -(-(16 + 8 * count + head) // 64) * 64
     assert data[first : first + 24] == arrays[0].tobytes()
     assert data[first + 64 : first + 164] == arrays[1].tobytes()
@@ -152,7 +156,10 @@ def test_the_author_s_own_reducers_count_beside_numpy_s() -> None:
     ("value", "text"),
     [
         ({"conn": socket.socket}, None),
-        ({"a": [1, {"b": threading.Lock()}]}, "The result of load holds a lock at result['a'][1]['b'] and can't be pickled."),
+        (
+            {"a": [1, {"b": threading.Lock()}]},
+            "The result of load holds a lock at result['a'][1]['b'] and can't be pickled.",
+        ),
         ([Inner()], "The result of load holds a lock at result[0].lock and can't be pickled."),
         (threading.Lock(), "The result of load is a lock and can't be pickled: cannot pickle '_thread.lock' object."),
         ((i for i in ()), "The result of load is a generator and can't be pickled: cannot pickle 'generator' object."),

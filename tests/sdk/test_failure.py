@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import threading
-
 from typing import Any
 
 import pytest
-
 from tests.sdk.authors import fail
+
 from weftrun.model.errors import (
     LimitExceeded,
     NotSerializable,
@@ -130,7 +129,12 @@ def test_a_cause_that_leads_back_to_itself() -> None:
 
 @pytest.mark.parametrize(
     ("reason", "kind"),
-    [(Reason.CANCELLED, RunCancelled), (Reason.DIVERGED, ReplayDiverged), (Reason.MISUSE, UsageError), (Reason.LOST, StepFailed)],
+    [
+        (Reason.CANCELLED, RunCancelled),
+        (Reason.DIVERGED, ReplayDiverged),
+        (Reason.MISUSE, UsageError),
+        (Reason.LOST, StepFailed),
+    ],
 )
 def test_failures_of_the_engine(reason: Reason, kind: type[Exception]) -> None:
     back = error_of(Failure(reason, "X", "the text"), run=RUN)

@@ -11,9 +11,9 @@ import sys
 from typing import Any
 
 import pytest
+from tests.sdk.authors import add, body_of, diamond, later, pair
 
 import weftrun
-from tests.sdk.authors import add, body_of, diamond, later, pair
 from weftrun import PolicyError, Retry, UsageError, function, workflow
 from weftrun.model.policy import Kind
 from weftrun.sdk.function import code_version, find
@@ -51,7 +51,13 @@ def test_bare_and_with_keywords_and_around_others_callables() -> None:
 
     spec = policed.spec
     assert spec.retry == Retry(2)
-    assert (spec.timeout_s, spec.effects, spec.checkpoint, spec.deterministic, spec.network) == (3.0, "none", "sync", True, False)
+    assert (spec.timeout_s, spec.effects, spec.checkpoint, spec.deterministic, spec.network) == (
+        3.0,
+        "none",
+        "sync",
+        True,
+        False,
+    )
     dumps = function(json.dumps, name="as_json")
     assert dumps({"a": 1}) == '{"a": 1}'
     assert (dumps.spec.name, dumps.spec.label, dumps.home) == ("as_json", "as_json", HERE)
@@ -72,7 +78,9 @@ def test_find() -> None:
 def test_two_functions_of_one_name_are_refused() -> None:
     function(plain, name="taken")
     function(plain, name="taken")
-    with pytest.raises(PolicyError, match=r"Two Functions are called 'taken': .*test_function\.py:\d+ and .*test_function\.py:\d+"):
+    with pytest.raises(
+        PolicyError, match=r"Two Functions are called 'taken': .*test_function\.py:\d+ and .*test_function\.py:\d+"
+    ):
         function(lambda: 1, name="taken")
 
 
@@ -156,7 +164,9 @@ def test_policies_refused_at_decoration(policy: dict[str, Any], text: str) -> No
     assert text in str(caught.value)
 
 
-@pytest.mark.parametrize("key", ["retries", "timeout_s", "effects", "checkpoint", "deterministic", "memory_bytes_max", "network"])
+@pytest.mark.parametrize(
+    "key", ["retries", "timeout_s", "effects", "checkpoint", "deterministic", "memory_bytes_max", "network"]
+)
 def test_what_can_not_hold_for_a_workflow(key: str) -> None:
     with pytest.raises(PolicyError, match=rf"plain \(.*test_function\.py:\d+\): `{key}` can't hold for a workflow"):
         workflow(plain, **{key: 1})

@@ -10,9 +10,9 @@ from typing import Any
 import numpy
 import pytest
 from msgspec import Struct
+from tests.sdk.authors import add, body_of, countdown, diamond, fail
 
 import weftrun
-from tests.sdk.authors import add, body_of, countdown, diamond, fail
 from weftrun import Engine, UsageError, workflow
 from weftrun.model.ids import ObjectId, RunId, RunUid, StepId
 from weftrun.model.outcomes import Failure, Reason, Status
@@ -62,7 +62,9 @@ class Core:
             value = find(function.name).callable(*positional, **named)
             ticket.end = Ended("succeeded", Tree(self.publish(encode(value, what="it").pieces)))
         except ValueError as error:
-            ticket.end = Ended("failed", None, failure_of(error, origin=StepId("root"), attempt=1, attempts=1, bytes_max=9_999))
+            ticket.end = Ended(
+                "failed", None, failure_of(error, origin=StepId("root"), attempt=1, attempts=1, bytes_max=9_999)
+            )
         self.tickets[ticket.id] = ticket
         return ticket
 

@@ -18,7 +18,18 @@ def python(code: str) -> str:
 
 
 def test_it_loads_neither_a_loop_nor_a_driver() -> None:
-    heavy = {"asyncio", "apsw", "uvloop", "cloudpickle", "click", "rich", "numpy", "pyarrow", "weftrun.assembly", "weftrun.runtime"}
+    heavy = {
+        "asyncio",
+        "apsw",
+        "uvloop",
+        "cloudpickle",
+        "click",
+        "rich",
+        "numpy",
+        "pyarrow",
+        "weftrun.assembly",
+        "weftrun.runtime",
+    }
     loaded = python("import sys, weftrun; print(*sys.modules)").split()
     assert not heavy & set(loaded)
     layers = {name.split(".")[1] for name in loaded if name.startswith("weftrun.")}

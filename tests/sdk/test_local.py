@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy
 import pytest
+from tests.sdk.authors import add, child, countdown, diamond, fail, later, locked, pair, total, where
 
 import weftrun
-from tests.sdk.authors import add, child, countdown, diamond, fail, later, locked, pair, total, where
 from weftrun import NotSerializable, RefUsedAsValue, UsageError, function, workflow
 
 entered: list[Any] = []
@@ -242,5 +242,7 @@ def test_the_log_writes_lines(capsys: pytest.CaptureFixture[str]) -> None:
     assert wiring() == "0" * 32 + "/logging[0]"
     lines = capsys.readouterr().err.splitlines()
     levels = ["DEBUG  ", "INFO   ", "WARNING", "ERROR  "]
-    assert all(re.fullmatch(rf"\d\d:\d\d:\d\d {level} at 5 %", line) for level, line in zip(levels, lines, strict=False))
+    assert all(
+        re.fullmatch(rf"\d\d:\d\d:\d\d {level} at 5 %", line) for level, line in zip(levels, lines, strict=False)
+    )
     assert lines[4].endswith("INFO    100%")

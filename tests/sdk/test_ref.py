@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy
 import pytest
+from tests.sdk.authors import add, body_of, pair, total
 
 import weftrun
-from tests.sdk.authors import add, body_of, pair, total
 from weftrun.model.errors import RefUsedAsValue, UsageError
 from weftrun.sdk.body import Raised, Returned
 
@@ -45,7 +45,7 @@ USES: dict[str, Callable[[Any], Any]] = {
     "`<=`": lambda r: r <= 1,
     "`>`": lambda r: r > 1,
     "`>=`": lambda r: r >= 1,
-    "`>` needs": lambda r: 1 < r,
+    "`>` needs": lambda r: r > 1,
     "`<` needs": lambda r: sorted([r, r]),
     "`next()`": next,
     "iterating": list,
@@ -141,7 +141,7 @@ def in_body(use: Callable[[Any], Any], function: weftrun.Function[..., Any] = ad
 def test_what_a_ref_can_do() -> None:
     assert in_body(repr) == "<Ref add[0]>"
     assert in_body(lambda r: repr(r[0]["a"])) == "<Ref add[0][0]['a']>"
-    assert in_body(lambda r: r == r and r != 1 and r in {r} and hash(r) == hash(r)) is True  # noqa: PLR0124
+    assert in_body(lambda r: r == r and r != 1 and r in {r} and hash(r) == hash(r)) is True
     assert in_body(lambda r: r.out is r) is True
     assert in_body(lambda r: hasattr(r, "__len__") and not hasattr(r, "__array_interface__")) is True
     assert in_body(lambda r: isinstance(r, weftrun.Ref)) is True

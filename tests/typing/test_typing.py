@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ ENV = {**os.environ, "MYPYPATH": str(ROOT / "src"), "PYTHONPATH": str(ROOT / "sr
 
 def mypy(file: Path, cache: Path) -> set[int]:
     done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--config-file", os.devnull, "--cache-dir", cache, "--output=json", file],
+        [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--cache-dir", cache, "--output=json", file],
         cwd=HERE,
         env=ENV,
         capture_output=True,
@@ -30,7 +31,8 @@ def mypy(file: Path, cache: Path) -> set[int]:
 
 
 def pyright(file: Path, folder: Path) -> set[int]:
-    settings = {"typeCheckingMode": "strict", "extraPaths": [str(ROOT / "src")], "include": [str(file)]}
+    shutil.copy(file, folder)
+    settings = {"typeCheckingMode": "strict", "extraPaths": [str(ROOT / "src")], "include": [file.name]}
     (folder / "pyrightconfig.json").write_text(json.dumps(settings))
     done = subprocess.run(
         [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable, "-p", folder],
@@ -39,7 +41,10 @@ def pyright(file: Path, folder: Path) -> set[int]:
         text=True,
         check=False,
     )
-    found = json.loads(done.stdout)["generalDiagnostics"]
+    told = json.loads(done.stdout)
+    assert told["summary"]["filesAnalyzed"] == 1, done.stdout
+    found = told["generalDiagnostics"]
+    assert all(error["file"].endswith(file.name) for error in found), done.stdout
     return {error["range"]["start"]["line"] + 1 for error in found if error["severity"] == "error"}
 
 

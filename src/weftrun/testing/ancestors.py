@@ -198,7 +198,11 @@ class Ancestors:
         told = {i for lo, hi, _ in record.values for i in range(lo, hi)} | {f.index for f in record.failures}
         for _, chunked in self._chunks[record.step]:
             chunk = chunked.chunk
-            if chunk.items.refs and chunked.attempt == last[1].attempt and told & {*range(chunk.lo, chunk.lo + chunk.count)}:
+            if (
+                chunk.items.refs
+                and chunked.attempt == last[1].attempt
+                and told & {*range(chunk.lo, chunk.lo + chunk.count)}
+            ):
                 for ref in chunk.items.refs:
                     yield from self._missing_producer(chunked.body, ref.call, seq)
 

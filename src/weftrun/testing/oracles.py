@@ -151,9 +151,7 @@ def late_entries(entries: Iterable[Entry], fixed: Mapping[RunUid, Fixed]) -> Ite
             yield f"{_of(entry)} came after the Run's end was durable"
 
 
-def torn_values(
-    entries: Iterable[Entry], fixed: Mapping[RunUid, Fixed], clients: Iterable[Client]
-) -> Iterator[str]:
+def torn_values(entries: Iterable[Entry], fixed: Mapping[RunUid, Fixed], clients: Iterable[Client]) -> Iterator[str]:
     """Yield Steps of which two values were read, by visible entries, by records or by answers."""
     readers: list[tuple[RunUid, str, Lineage]] = [(e.uid, _of(e), e.reads) for e in entries if e.visible]
     for uid, known in fixed.items():

@@ -179,6 +179,6 @@ def _by_annotation(name: str, text: str, annotation: Any) -> Any:
 
 def _hook(kind: type, value: Any) -> Any:
     """Make what msgspec does not know: paths."""
-    if issubclass(kind, PurePath) and isinstance(value, str):
+    if issubclass(kind, PurePath) and isinstance(value, str | PurePath):
         return kind(value)
     raise NotImplementedError(f"a {kind.__name__} is not made from JSON; let a Function make it")

@@ -22,7 +22,12 @@ class EnteredBody:
     """One entry of a body: it tells what the body calls and awaits, and how it ends."""
 
     def __init__(
-        self, start: BodyStart, outside: Outside, voice: Voice, sandbox: int, args: tuple[tuple[Any, ...], dict[str, Any]]
+        self,
+        start: BodyStart,
+        outside: Outside,
+        voice: Voice,
+        sandbox: int,
+        args: tuple[tuple[Any, ...], dict[str, Any]],
     ) -> None:
         """Make the body; `enter` begins it."""
         limits = outside.limits
@@ -73,9 +78,7 @@ class EnteredBody:
         """Return what a message names for a value of the body."""
         return self._voice.data(encoded)
 
-    def made(
-        self, functions: tuple[FunctionSpec, ...], calls: tuple[Call, ...], chunks: tuple[Chunk, ...]
-    ) -> None:
+    def made(self, functions: tuple[FunctionSpec, ...], calls: tuple[Call, ...], chunks: tuple[Chunk, ...]) -> None:
         """Keep what the body made until it is known whether the body waits now."""
         objects = self._voice.cut()
         self._flush(())

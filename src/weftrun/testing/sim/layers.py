@@ -19,7 +19,9 @@ from weftrun.testing.sim.faults import Faults
 class FaultyJournal:
     """A Journal whose calls are points. It also keeps what is committed, for oracles that look during the Run."""
 
-    def __init__(self, inner: Journal, faults: Faults, committed: Callable[[Sequence[Row], frozenset[RunUid]], None]) -> None:
+    def __init__(
+        self, inner: Journal, faults: Faults, committed: Callable[[Sequence[Row], frozenset[RunUid]], None]
+    ) -> None:
         """Wrap `inner`; `committed` is told of every append that really happened."""
         self._inner = inner
         self._faults = faults

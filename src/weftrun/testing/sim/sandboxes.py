@@ -75,7 +75,9 @@ class ScriptedSandboxes:
 
     def kill(self, sandbox: SandboxId) -> None:
         """End a Sandbox a little later: what it says until then is still told."""
-        self._loop.after(self._outside.pace.hop_s, f"kill sandbox {sandbox}", lambda: self._die(sandbox, "killed by us"))
+        self._loop.after(
+            self._outside.pace.hop_s, f"kill sandbox {sandbox}", lambda: self._die(sandbox, "killed by us")
+        )
 
     def held(self, sandbox: SandboxId) -> frozenset[ObjectId]:
         """Return the Objects that a Sandbox holds."""

@@ -103,7 +103,9 @@ def long(*inputs: object) -> Value:
 def clock(n: int) -> Value:
     """Return, as something that can be torn, what the running async body sees of time and chance."""
     step = current().step_id
-    return Value(step, frozenset({(f"{step}@now{n}", round(now() * 1e6)), (f"{step}@chance{n}", random().getrandbits(32))}))
+    return Value(
+        step, frozenset({(f"{step}@now{n}", round(now() * 1e6)), (f"{step}@chance{n}", random().getrandbits(32))})
+    )
 
 
 @workflow(name=_NAME + "diamond")

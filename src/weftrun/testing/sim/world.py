@@ -170,9 +170,7 @@ class World:
         """Open an engine on what the disk has, and let clients that wait start again."""
         settings = self.settings
         self.ledger.engine += 1
-        self._inner = SqliteJournal(
-            self.path, entropy=self._entropy, pause=lambda _: None, allow_tmpfs=True
-        )
+        self._inner = SqliteJournal(self.path, entropy=self._entropy, pause=lambda _: None, allow_tmpfs=True)
         self._objects = MemoryObjects(self.blobs)
         outside = Outside(
             self.loop,
@@ -277,8 +275,7 @@ class World:
     def _is_broken(self) -> bool:
         """Whether the engine has told somebody that its Journal can't be used any more."""
         return any(
-            client.ticket is not None and not client.done and client.ticket.error is not None
-            for client in self.clients
+            client.ticket is not None and not client.done and client.ticket.error is not None for client in self.clients
         )
 
     # ------------------------------------------------------------------ the end
@@ -289,9 +286,7 @@ class World:
             for client in self.clients:
                 if client.refused is None and len(client.answers) == 1:
                     self._start(client)
-            self.loop.run(
-                lambda: all(len(c.answers) > 1 for c in self.clients if c.refused is None), within_s=within_s
-            )
+            self.loop.run(lambda: all(len(c.answers) > 1 for c in self.clients if c.refused is None), within_s=within_s)
         for client in self.clients:
             client.ticket = None
         limit = self.loop.now() + 4 * self.settings.limits.sandbox_idle_s

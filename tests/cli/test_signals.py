@@ -1,0 +1,198 @@
+"""Real processes: Ctrl-C, SIGTERM, kill -9, a second engine, a background Run, a word from another process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+
+def lines(ledger: Path) -> list[str]:
+    return ledger.read_text().splitlines() if ledger.exists() else []
+
+
+def wait_for(what, seconds: float = 20.0) -> None:
+    """Wait until `what()` is true; the deadline is far beyond what it takes."""
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.01)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def ledger(tmp_path) -> Path:
+    return tmp_path / "ledger"
+
+
+@pytest.fixture
+def naps(words, ledger):
+    """Words that run 40 naps of so many seconds, on two Sandboxes, as Run `naps`."""
+
+    def command(seconds: float) -> tuple[str, ...]:
+        return (
+            "run",
+            words("naps"),
+            "n=40",
+            f"ledger={ledger}",
+            f"seconds={seconds}",
+            "--id",
+            "naps",
+            "--workers",
+            "2",
+        )
+
+    return command
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_lets_what_runs_end_and_names_the_way_on(cli, spawn, naps, ledger, number):
+    process = spawn(*naps(0.1))
+    wait_for(lambda: len(lines(ledger)) >= 4)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out) == (130, "")
+    assert err.splitlines()[0] == "naps"
+    assert err.splitlines()[-1] == "weftrun resume naps"
+    entered = len(lines(ledger))
+    assert entered < 40
+    assert cli("get", "naps").out.splitlines()[0].endswith("running")
+    said = cli("resume", "naps")
+    assert (said.code, said.out) == (0, f"{sum(range(40))}\n")
+    # Nobody was killed in the middle: what had run was recorded, and nothing ran twice.
+    assert len(lines(ledger)) == 40
+
+
+def test_the_second_signal_ends_it_at_once(spawn, naps, ledger):
+    process = spawn(*naps(60))
+    wait_for(lambda: len(lines(ledger)) >= 2)
+    sandboxes = {int(line.split()[1]) for line in lines(ledger)}
+    process.send_signal(signal.SIGINT)
+    assert process.stderr is not None
+    wait_for(lambda: "Once more ends it" in process.stderr.readline())
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=4)
+    assert process.returncode == 130
+    assert err.splitlines()[-1] == "weftrun resume naps"
+    wait_for(lambda: not children_of(process.pid))
+    assert sandboxes
+
+
+def children_of(pid: int) -> list[int]:
+    """Return living processes whose parent is `pid`, zombies apart."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and is_alive(int(entry.name)):
+            try:
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            except OSError:
+                continue
+            if parent == pid:
+                found.append(int(entry.name))
+    return found
+
+
+def test_kill_9_then_the_same_command_finishes_and_repeats_nothing_recorded(cli, spawn, naps, ledger):
+    process = spawn(*naps(0.05))
+    wait_for(lambda: len(lines(ledger)) >= 8)
+    process.kill()
+    process.communicate()
+    said = cli(*naps(0.05))
+    assert (said.code, said.out) == (0, f"{sum(range(40))}\n")
+    # Two Sandboxes: what each ran and what it had sent but was not durable may run again, no more.
+    assert 40 <= len(lines(ledger)) <= 50
+    again = cli(*naps(0.05))
+    assert (again.code, again.out) == (0, said.out)
+
+
+def test_while_one_engine_runs_a_second_is_refused_and_readers_are_not(cli, spawn, naps, words, ledger):
+    process = spawn(*naps(0.1))
+    wait_for(lambda: len(lines(ledger)) >= 2)
+    refused = cli("run", words("raw"))
+    assert refused.code == 4
+    assert str(process.pid) in refused.err
+    wait_for(lambda: "running" in cli("steps", "naps").out)
+    assert cli("timeline", "naps").code == 0
+    assert cli("cancel", "naps").out == "Run naps was asked to cancel.\n"
+    process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert cli("get", "naps").out.splitlines()[0].endswith("cancelled")
+    assert len(lines(ledger)) < 40
+
+
+def test_a_cancel_without_an_engine_is_heard_by_the_next_one(cli, spawn, naps, ledger):
+    process = spawn(*naps(0.1))
+    wait_for(lambda: len(lines(ledger)) >= 2)
+    process.kill()
+    process.communicate()
+    assert cli("cancel", "naps").code == 0
+    assert cli("resume", "naps").code == 1
+    assert cli("get", "naps").out.splitlines()[0].endswith("cancelled")
+
+
+def test_a_detached_run_goes_on_by_itself_and_its_engine_ends_with_it(cli, spawn, naps, ledger, words):
+    process = spawn(*naps(0.02), "--detach")
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out, err) == (0, "", "naps\n")
+    wait_for(lambda: "succeeded" in cli("get", "naps").out)
+    assert len(lines(ledger)) == 40
+    wait_for(lambda: cli("run", words("raw")).code == 0)
+
+
+def test_a_detached_run_that_can_not_start_says_why(spawn, words, tmp_path):
+    (tmp_path / "none.txt").write_text("no database" * 1_000)
+    process = spawn("run", words("raw"), "--detach", "--db", f"sqlite:///{tmp_path}/none.txt")
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 4
+    assert "none.txt" in err
+
+
+def test_a_pipe_gets_plain_lines_and_a_terminal_a_live_view(spawn, naps, tmp_path):
+    master, slave = os.openpty()
+    process = spawn(*naps(0.1), stderr=slave)
+    os.close(slave)
+    seen = b""
+    while True:
+        try:
+            part = os.read(master, 65_536)
+        except OSError:  # how a terminal says that its other end was closed
+            break
+        if not part:
+            break
+        seen += part
+    os.close(master)
+    assert process.wait(timeout=20) == 0
+    text = seen.decode()
+    assert text.splitlines()[0] == "naps"
+    assert "words:nap" in text
+    assert "━" in text
+    assert "/40" in text
+
+
+def test_a_closed_pipe_is_no_error(spawn, cli, words):
+    cli("run", words("raw"), "--id", "r")
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = spawn("list", stdout=writing)
+    os.close(writing)
+    _, err = process.communicate(timeout=20)
+    assert (process.returncode, err) == (0, "")
+
+
+def test_doctor(spawn, journal):
+    process = spawn("doctor", "--json")
+    out, _ = process.communicate(timeout=20)
+    assert process.returncode == 0
+    found = {check["name"]: check for check in __import__("json").loads(out)}
+    assert {"Python", "SQLite", "namespaces", "memfd with seals", "descriptors", "file system", "Journal"} <= set(found)
+    assert found["Journal"]["value"] == f"none yet at {journal}"
+    assert all(check["meaning"] for check in found.values())
