@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -72,33 +75,31 @@ def test_the_first_signal_lets_what_runs_end_and_names_the_way_on(cli, spawn, na
     assert len(lines(ledger)) == 40
 
 
-def test_the_second_signal_ends_it_at_once(spawn, naps, ledger):
+def below(pid: int) -> set[int]:
+    """Return all processes below `pid`."""
+    found: set[int] = set()
+    try:
+        threads = [task / "children" for task in Path(f"/proc/{pid}/task").iterdir()]
+        children = [int(child) for thread in threads for child in thread.read_text().split()]
+    except OSError:
+        return found
+    for child in children:
+        found |= {child} | below(child)
+    return found
+
+
+def test_the_second_signal_ends_it_at_once_and_leaves_nothing(spawn, naps, ledger):
     process = spawn(*naps(60))
     wait_for(lambda: len(lines(ledger)) >= 2)
-    sandboxes = {int(line.split()[1]) for line in lines(ledger)}
+    others = below(process.pid)
+    assert len(others) >= 3  # a zygote and two Sandboxes
     process.send_signal(signal.SIGINT)
-    assert process.stderr is not None
-    wait_for(lambda: "Once more ends it" in process.stderr.readline())
+    wait_for(lambda: "Once more ends it" in (process.stderr.readline() if process.stderr else ""))
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=4)
     assert process.returncode == 130
     assert err.splitlines()[-1] == "weftrun resume naps"
-    wait_for(lambda: not children_of(process.pid))
-    assert sandboxes
-
-
-def children_of(pid: int) -> list[int]:
-    """Return living processes whose parent is `pid`, zombies apart."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and is_alive(int(entry.name)):
-            try:
-                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            except OSError:
-                continue
-            if parent == pid:
-                found.append(int(entry.name))
-    return found
+    wait_for(lambda: not any(map(is_alive, others)))
 
 
 def test_kill_9_then_the_same_command_finishes_and_repeats_nothing_recorded(cli, spawn, naps, ledger):
@@ -192,7 +193,23 @@ def test_doctor(spawn, journal):
     process = spawn("doctor", "--json")
     out, _ = process.communicate(timeout=20)
     assert process.returncode == 0
-    found = {check["name"]: check for check in __import__("json").loads(out)}
+    found = {check["name"]: check for check in json.loads(out)}
     assert {"Python", "SQLite", "namespaces", "memfd with seals", "descriptors", "file system", "Journal"} <= set(found)
     assert found["Journal"]["value"] == f"none yet at {journal}"
     assert all(check["meaning"] for check in found.values())
+
+
+def test_a_run_whose_script_is_gone_or_came_from_a_notebook(cli, spawn, tmp_path, words):
+    script = tmp_path / "gone.py"
+    script.write_text("import weftrun\n@weftrun.function\ndef f() -> int: return 1\n")
+    process = spawn("run", script, "--id", "gone")
+    process.communicate(timeout=20)
+    script.unlink()
+    said = cli("resume", "gone")
+    assert (said.code, said.out) == (2, "")
+    assert said.err == f"weftrun: There is no file {script}.\n"
+    code = "import weftrun\n@weftrun.function\ndef f(): return 1\nwith weftrun.open() as e: e.run(f.options(id='book'))"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    said = cli("resume", "book")
+    assert said.code == 2
+    assert "came from a notebook or a REPL" in said.err

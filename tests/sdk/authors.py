@@ -11,8 +11,8 @@ from weftrun.model.graph import Call, Chunk
 from weftrun.model.ids import RunId, RunUid, StepId
 from weftrun.model.policy import FunctionSpec
 from weftrun.model.values import Data, Inline
-from weftrun.sdk.body import Body, BodyLimits
-from weftrun.sdk.codec import Encoded
+from weftrun.sdk.body import Body, BodyLimits, Raised
+from weftrun.sdk.codec import Encoded, decode
 
 
 @dataclass
@@ -32,6 +32,19 @@ class Host:
         self.calls.extend(calls)
         self.chunks.extend(chunks)
         self.turns.append(len(calls))
+
+    def args(self, number: int, holes: Any = ()) -> Any:
+        data = self.calls[number].args.data
+        assert isinstance(data, Inline)
+        return decode(data.data, holes)
+
+    def items(self) -> list[Any]:
+        """Return the items of all chunks; a Ref among them as text."""
+        found = []
+        for chunk in self.chunks:
+            assert isinstance(chunk.items.data, Inline)
+            found += decode(chunk.items.data.data, [f"<{ref.call}{list(ref.path)}>" for ref in chunk.items.refs])
+        return found
 
     def labels(self) -> list[str]:
         return [f"{self.functions[call.function].label}[{call.n}]" for call in self.calls]
@@ -60,6 +73,12 @@ def body_of(
         limits=limits or BodyLimits(),
     )
     return body, host
+
+
+def raised(function: weftrun.Function[..., Any], limits: BodyLimits | None = None) -> BaseException:
+    turn = body_of(function, limits=limits)[0].enter()
+    assert isinstance(turn, Raised)
+    return turn.error
 
 
 @weftrun.function

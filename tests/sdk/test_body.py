@@ -7,39 +7,17 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-import numpy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.sdk.authors import Host, add, body_of, countdown, diamond, fail, pair, total
+from tests.sdk.authors import add, body_of, countdown, diamond, fail, pair, raised, total
 
 import weftrun
 from weftrun import function, workflow
-from weftrun.model.errors import LimitExceeded, NotSerializable, UsageError
-from weftrun.model.values import Inline, RefTo
-from weftrun.sdk.body import Body, BodyLimits, Raised, Returned, Waiting
+from weftrun.model.errors import NotSerializable, UsageError
+from weftrun.model.values import RefTo
+from weftrun.sdk.body import Body, Raised, Returned, Waiting
 from weftrun.sdk.codec import decode
-
-
-def args_of(host: Host, number: int, holes: Any = ()) -> Any:
-    data = host.calls[number].args.data
-    assert isinstance(data, Inline)
-    return decode(data.data, holes)
-
-
-def items_of(host: Host, holes: Any = ()) -> list[Any]:
-    found = []
-    for chunk in host.chunks:
-        assert isinstance(chunk.items.data, Inline)
-        found += decode(chunk.items.data.data, holes or [f"<{ref.call}{list(ref.path)}>" for ref in chunk.items.refs])
-    return found
-
-
-def raised(function: weftrun.Function[..., Any], *args: Any, limits: BodyLimits | None = None) -> BaseException:
-    turn = body_of(function, *args, limits=limits)[0].enter()
-    assert isinstance(turn, Raised)
-    return turn.error
-
 
 # ---------------------------------------------------------------------- def bodies
 
@@ -51,8 +29,8 @@ def test_a_def_body_tells_its_graph_and_its_answer() -> None:
     assert host.labels() == ["add[0]", "add[1]", "add[2]"]
     assert [len(call.args.refs) for call in host.calls] == [0, 0, 2]
     assert host.calls[2].args.refs == (RefTo(0), RefTo(1))
-    assert args_of(host, 0) == ((1, 10), {})
-    assert args_of(host, 1) == ((1,), {"y": 20})
+    assert host.args(0) == ((1, 10), {})
+    assert host.args(1) == ((1,), {"y": 20})
     assert [ref._number for ref in turn.answer.refs] == [2]
     assert not any(call.digest for call in host.calls)
 
@@ -121,147 +99,6 @@ def test_a_function_called_by_another_thread_of_a_body_is_a_plain_call() -> None
     assert not host.calls
 
 
-# ---------------------------------------------------------------------- maps
-
-
-@given(st.integers(0, 400), st.integers(1, 100), st.integers(16, 4_000))
-def test_chunks_hold_all_items_in_order(count: int, items_max: int, bytes_max: int) -> None:
-    @workflow
-    def wiring() -> Any:
-        return add.map(range(count), y=5)
-
-    limits = BodyLimits(map_chunk_items_max=items_max, map_chunk_bytes_max=bytes_max)
-    body, host = body_of(wiring, limits=limits)
-    assert isinstance(body.enter(), Returned)
-    assert host.calls[0].is_map
-    assert args_of(host, 0) == ((), {"y": 5})
-    assert items_of(host) == [(i,) for i in range(count)]
-    lo = 0
-    for chunk in host.chunks:
-        assert (chunk.call, chunk.lo) == (0, lo)
-        lo += chunk.count
-    assert [chunk.last for chunk in host.chunks] == [False] * (len(host.chunks) - 1) + [True]
-    assert all(chunk.count <= max(64, items_max) for chunk in host.chunks)
-    assert all(chunk.count for chunk in host.chunks[:-1])
-
-
-def test_chunks_near_their_size() -> None:
-    @workflow
-    def wiring() -> Any:
-        return total.map(["x" * 1_000 for _ in range(1_000)])  # type: ignore[arg-type]
-
-    body, host = body_of(wiring, limits=BodyLimits(map_chunk_bytes_max=50_000))
-    body.enter()
-    sizes = [len(chunk.items.data.data) for chunk in host.chunks if isinstance(chunk.items.data, Inline)]
-    assert all(40_000 < size < 70_000 for size in sizes[1:-1])
-
-
-def test_columns_are_zipped_and_constants_kept_apart() -> None:
-    @workflow
-    def wiring() -> Any:
-        shared = add(1)
-        return add.map(iter([1, 2]), [shared, 4])
-
-    body, host = body_of(wiring)
-    body.enter()
-    assert items_of(host) == [(1, "<0[]>"), (2, 4)]
-    assert [chunk.count for chunk in host.chunks] == [1, 1], "a chunk with Refs holds one item"
-    assert [len(chunk.items.refs) for chunk in host.chunks] == [1, 0]
-
-    @workflow
-    def short() -> Any:
-        return add.map([1, 2], [1])
-
-    assert isinstance(raised(short), ValueError)
-
-
-def test_a_map_over_a_map_goes_item_by_item() -> None:
-    @workflow
-    def wiring() -> Any:
-        first = add.map([1, 2, 3])
-        return add.map(first, y=2)
-
-    body, host = body_of(wiring)
-    turn = body.enter()
-    assert isinstance(turn, Returned)
-    second = [chunk for chunk in host.chunks if chunk.call == 1]
-    assert [chunk.items.refs for chunk in second] == [(RefTo(0, (i,)),) for i in range(3)]
-    assert [chunk.last for chunk in second] == [False, False, True]
-
-
-def test_the_parts_of_a_fixed_tuple_are_items() -> None:
-    @workflow
-    def wiring() -> Any:
-        return add.map(pair(1))
-
-    body, host = body_of(wiring)
-    body.enter()
-    assert items_of(host) == [("<0[0]>",), ("<0[1]>",)]
-
-
-def test_a_ref_of_unknown_length_is_refused() -> None:
-    @workflow
-    def wiring() -> Any:
-        return add.map(add(1))  # type: ignore[arg-type]
-
-    line = wiring.callable.__code__.co_firstlineno + 2
-    assert str(raised(wiring)) == (
-        f"add.map: argument 1 is the Ref <Ref add[0]> (tests/sdk/test_body.py:{line}), whose length is not known before "
-        "its Step has run. Map over it in an `async def` workflow, after `await`."
-    )
-
-
-def test_arrays_are_mapped_row_by_row() -> None:
-    @workflow
-    def wiring() -> Any:
-        return total.map(numpy.arange(6).reshape(3, 2))
-
-    body, host = body_of(wiring)
-    body.enter()
-    assert [row[0].tolist() for row in items_of(host)] == [[0, 1], [2, 3], [4, 5]]
-
-
-def test_a_map_has_a_limit() -> None:
-    @workflow
-    def wiring() -> Any:
-        return add.map(iter(int, 1))
-
-    error = raised(wiring, limits=BodyLimits(map_items_max=1_000))
-    assert isinstance(error, LimitExceeded)
-    assert str(error) == "add.map: there are more items than one map may have (1,000). Make several maps."
-
-
-def test_items_that_can_not_be_pickled_are_named() -> None:
-    @workflow
-    def wiring() -> Any:
-        return add.map([*range(200), [threading.Lock()]])
-
-    assert str(raised(wiring)) == "Item 200 of add.map holds a lock at item[0] and can't be pickled."
-
-
-def test_half_a_map_fails_the_body_even_if_it_goes_on() -> None:
-    def items() -> Any:
-        yield from range(1_000)
-        raise OSError("disk on fire")
-
-    @workflow
-    def wiring() -> Any:
-        try:
-            add.map(items())
-        except OSError:
-            return 1
-
-    assert isinstance(raised(wiring), OSError)
-
-
-def test_items_must_fit_the_signature() -> None:
-    @workflow
-    def wiring() -> Any:
-        return add.map([1], [2], [3])
-
-    assert str(raised(wiring)) == "add(): too many positional arguments."
-
-
 # ---------------------------------------------------------------------- async bodies
 
 
@@ -295,8 +132,7 @@ async def everything(n: int) -> Any:
     stand_in = add(n, 1)
     early = add.step(n, 2)
     mapped = add.map([n, n + 1])
-    for i in range(n):
-        seen.append(await add.step(i, i))
+    seen += [await add.step(i, i) for i in range(n)]
     try:
         await fail.step("x")
     except ValueError as error:

@@ -32,7 +32,8 @@ if __name__ == "__main__":
     import msgspec, sys
     from weftrun.sdk.bundle import bundle_of
     from weftrun.sdk.codec import encode, decode
-    sys.stdout.buffer.write(msgspec.msgpack.encode((bundle_of(twice), move.spec.name, encode(Point(1), what="it").tobytes())))
+    point = encode(Point(1), what="it").tobytes()
+    sys.stdout.buffer.write(msgspec.msgpack.encode((bundle_of(twice), move.spec.name, point)))
     sys.stdout.flush()
     again = sys.stdin.buffer.read()
     if again:

@@ -10,8 +10,8 @@ import sys
 import threading
 from typing import Any
 
-import numpy
-import pyarrow
+import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -63,7 +63,7 @@ def test_small_values_are_format_0() -> None:
 
 
 def test_layout_of_format_1() -> None:
-    arrays = [numpy.arange(3.0), numpy.arange(100, dtype="u1"), numpy.empty(0)]
+    arrays = [np.arange(3.0), np.arange(100, dtype="u1"), np.empty(0)]
     encoded = encode(arrays, what="it")
     data = encoded.tobytes()
     assert data[:4] == b"\1\0\0\0"
@@ -78,31 +78,31 @@ def test_layout_of_format_1() -> None:
     first = -(-(16 + 8 * count + head) // 64) * 64
     assert data[first : first + 24] == arrays[0].tobytes()
     assert data[first + 64 : first + 164] == arrays[1].tobytes()
-    assert all(numpy.array_equal(a, b) for a, b in zip(decode(data), arrays, strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(decode(data), arrays, strict=True))
 
 
 def test_buffers_are_not_copied_on_the_way_out() -> None:
-    array = numpy.arange(1_000)
+    array = np.arange(1_000)
     pieces = encode(array, what="it").pieces
-    assert numpy.shares_memory(numpy.frombuffer(pieces[-1], dtype=array.dtype), array)
+    assert np.shares_memory(np.frombuffer(pieces[-1], dtype=array.dtype), array)
 
 
 @pytest.mark.parametrize(
     "array",
     [
-        numpy.arange(4),
-        numpy.arange(1_000_000),
-        numpy.asfortranarray(numpy.ones((30, 20))),
-        numpy.arange(100)[::3],
-        numpy.ones((50, 60))[5:40, 3:9],
-        numpy.array(7.0),
+        np.arange(4),
+        np.arange(1_000_000),
+        np.asfortranarray(np.ones((30, 20))),
+        np.arange(100)[::3],
+        np.ones((50, 60))[5:40, 3:9],
+        np.array(7.0),
     ],
     ids=["small", "large", "fortran", "strided", "window", "scalar"],
 )
 def test_arrays_arrive_equal_and_read_only(array: Any) -> None:
     for data in (encode(array, what="it").tobytes(), memoryview(bytearray(encode(array, what="it").tobytes()))):
         got = decode(data)
-        assert numpy.array_equal(got, array)
+        assert np.array_equal(got, array)
         assert got.dtype == array.dtype
         assert not got.flags.writeable
     with pytest.raises(ValueError, match="read-only"):
@@ -110,18 +110,18 @@ def test_arrays_arrive_equal_and_read_only(array: Any) -> None:
 
 
 def test_a_view_of_a_large_array_brings_only_its_own_elements() -> None:
-    large = numpy.zeros((1_000, 1_000))
+    large = np.zeros((1_000, 1_000))
     assert encode(large[:10, :10], what="it").nbytes < 2_000
 
 
 def test_an_array_arrives_without_a_copy() -> None:
-    data = bytearray(encode(numpy.arange(1_000), what="it").tobytes())
+    data = bytearray(encode(np.arange(1_000), what="it").tobytes())
     got = decode(memoryview(data))
-    assert numpy.shares_memory(got, numpy.frombuffer(data, dtype="u1"))
+    assert np.shares_memory(got, np.frombuffer(data, dtype="u1"))
 
 
 def test_arrow_slices_bring_only_their_own_rows() -> None:
-    table = pyarrow.table({"n": numpy.arange(1_000_000), "m": numpy.arange(1_000_000)})
+    table = pa.table({"n": np.arange(1_000_000), "m": np.arange(1_000_000)})
     encoded = encode({"rows": table.slice(500_000, 1_000)}, what="it")
     assert encoded.nbytes < 20_000
     assert decode(encoded.tobytes())["rows"].equals(table.slice(500_000, 1_000))
@@ -133,10 +133,10 @@ def test_arrow_slices_bring_only_their_own_rows() -> None:
 
 def test_lambdas_go_by_value_with_arrays_beside_them() -> None:
     factor = 3
-    array = numpy.arange(50_000)[::2]
+    array = np.arange(50_000)[::2]
     function, got = through((lambda x: x * factor, array))
     assert function(4) == 12
-    assert numpy.array_equal(got, array)
+    assert np.array_equal(got, array)
     assert not got.flags.writeable
 
 
@@ -222,9 +222,9 @@ def test_a_nested_encode_keeps_the_holes_of_the_outer_one() -> None:
 
 class Nesting:
     def __reduce__(self) -> Any:
+        ref = add(1)
         with pytest.raises(UsageError):
-            body_ref = add(1)
-            encode(body_ref, what="it")
+            encode(ref, what="it")
         return decode, (encode(5, what="it").tobytes(),)
 
 
@@ -242,6 +242,6 @@ def test_trees_are_filled_joined_and_followed() -> None:
 
 
 def test_objects_are_read_through_the_reader() -> None:
-    data = memoryview(encode(numpy.arange(9), what="it").tobytes())
+    data = memoryview(encode(np.arange(9), what="it").tobytes())
     got = decode_tree(Tree(Object(ObjectId(4), len(data))), lambda _: data)
-    assert numpy.array_equal(got, numpy.arange(9))
+    assert np.array_equal(got, np.arange(9))

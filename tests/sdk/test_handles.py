@@ -7,7 +7,7 @@ import threading
 from collections.abc import Awaitable
 from typing import Any
 
-import numpy
+import numpy as np
 import pytest
 from msgspec import Struct
 from tests.sdk.authors import add, body_of, countdown, diamond, fail
@@ -146,7 +146,7 @@ def test_what_a_start_tells(core: Core) -> None:
 
 def test_large_arguments_become_objects(core: Core) -> None:
     engine = Engine(core)
-    assert engine.run(add, numpy.zeros(1_000), 1).shape == (1_000,)  # type: ignore[arg-type,attr-defined]
+    assert engine.run(add, np.zeros(1_000), 1).shape == (1_000,)  # type: ignore[arg-type,attr-defined]
     assert isinstance(core.starts[0][2].data, Object)
 
 

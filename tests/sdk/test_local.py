@@ -6,7 +6,7 @@ import asyncio
 import re
 from typing import Any
 
-import numpy
+import numpy as np
 import pytest
 from tests.sdk.authors import add, child, countdown, diamond, fail, later, locked, pair, total, where
 
@@ -92,7 +92,7 @@ def test_values_go_through_the_serialiser() -> None:
 
     @workflow
     def wiring() -> Any:
-        return zeroed(numpy.ones(3))
+        return zeroed(np.ones(3))
 
     with pytest.raises(ValueError, match="read-only"):
         wiring()

@@ -32,11 +32,13 @@ T = TypeVar("T")
 
 
 class _Entry:
-    __slots__ = ("conflict", "done", "has_objects", "missing", "row")
+    """A row on its way. `blobs` are kept here: the Run may let an Object go before its row is durable."""
+
+    __slots__ = ("blobs", "conflict", "done", "missing", "row")
 
     def __init__(self, row: Row, done: Done, conflict: Callable[[], None]) -> None:
         self.row = row
-        self.has_objects = False
+        self.blobs: dict[ObjectId, Blob] = {}
         self.done = done
         self.conflict = conflict
         self.missing: set[ObjectId] = set()
@@ -70,6 +72,7 @@ class Committer:
         self._held_back: dict[RunUid, deque[_Entry]] = {}
         self._stored: dict[ObjectId, Blob] = {}
         self._storing: set[ObjectId] = set()
+        self._let_go: set[ObjectId] = set()
         self._in_lane = 0
         self._committing = False
         self._flush_asked = False
@@ -93,8 +96,10 @@ class Committer:
         """Append a row; `done` gets its seq when it is durable, `conflict` is called if its Run's id was taken."""
         entry = _Entry(row, done, conflict)
         for obj in objects_of_records(row.records):
-            entry.has_objects = True
-            if obj.oid not in self._stored:
+            blob = self._stored.get(obj.oid)
+            if blob is not None:
+                entry.blobs[obj.oid] = blob
+            else:
                 entry.missing.add(obj.oid)
                 self._store(obj)
         queue = self._held_back.get(row.uid)
@@ -117,8 +122,9 @@ class Committer:
         self._stored[oid] = blob
 
     def forget(self, oid: ObjectId) -> None:
-        """An Object is gone; its number comes never again."""
-        self._stored.pop(oid, None)
+        """The Run holds an Object no more; its number comes never again."""
+        if self._stored.pop(oid, None) is None and oid in self._storing:
+            self._let_go.add(oid)
 
     def _store(self, obj: Object) -> None:
         """Write an Object's bytes beside the Journal, outside the loop."""
@@ -138,10 +144,13 @@ class Committer:
             self._storing.discard(obj.oid)
             outcome = result[0]
             if isinstance(outcome, Blob):
-                self._stored[obj.oid] = outcome
+                if obj.oid in self._let_go:
+                    self._let_go.discard(obj.oid)
+                else:
+                    self._stored[obj.oid] = outcome
                 self._objects.release(obj.oid)
                 self.stuck = ""
-                self._unblock(obj.oid)
+                self._unblock(obj.oid, outcome)
             elif isinstance(outcome, JournalFull | CommitUnknown):
                 self.stuck = "disk"
                 self._objects.release(obj.oid)
@@ -151,10 +160,12 @@ class Committer:
 
         self._loop.offload(work, done, lane="blobs")
 
-    def _unblock(self, oid: ObjectId) -> None:
+    def _unblock(self, oid: ObjectId, blob: Blob) -> None:
         for uid, queue in list(self._held_back.items()):
             for entry in queue:
-                entry.missing.discard(oid)
+                if oid in entry.missing:
+                    entry.missing.discard(oid)
+                    entry.blobs[oid] = blob
             while queue and not queue[0].missing:
                 self._ready.append(queue.popleft())
             if not queue:
@@ -187,7 +198,7 @@ class Committer:
 
     def _commit(self, entries: list[_Entry]) -> None:
         self._committing = True
-        rows = [self._durable(entry.row) if entry.has_objects else entry.row for entry in entries]
+        rows = [_durable(entry) if entry.blobs else entry.row for entry in entries]
         result: list[frozenset[RunUid] | WeftrunError] = []
         begun = self._loop.now()
 
@@ -206,13 +217,6 @@ class Committer:
             done()
         else:
             self._loop.offload(work, done, lane="journal")
-
-    def _durable(self, row: Row) -> Row:
-        """Return the row with blobs for Objects: their bytes are durable, or the row would be held back."""
-        return Row(row.uid, row.seq, row.at, row.epoch, tuple(change_record(r, self._blob_for) for r in row.records))
-
-    def _blob_for(self, data: Data) -> Data:
-        return self._stored[data.oid] if type(data) is Object else data
 
     def _committed(self, entries: list[_Entry], result: frozenset[RunUid] | WeftrunError) -> None:
         if isinstance(result, JournalFull | CommitUnknown):
@@ -268,3 +272,13 @@ class Committer:
                 done(result[0])
 
         self._loop.offload(run, finished, lane="journal")
+
+
+def _durable(entry: _Entry) -> Row:
+    """Return the row with blobs for Objects: their bytes are durable, or the row would be held back."""
+
+    def change(data: Data) -> Data:
+        return entry.blobs[data.oid] if type(data) is Object else data
+
+    row = entry.row
+    return Row(row.uid, row.seq, row.at, row.epoch, tuple(change_record(record, change) for record in row.records))

@@ -164,17 +164,16 @@ def _json_or_text(text: str) -> Any:
 
 def _by_annotation(name: str, text: str, annotation: Any) -> Any:
     """Decode JSON; a text that is no JSON may still be a date, an enum's value, a path."""
-    shown = text if len(text) <= 60 else text[:57] + "…"
     try:
+        return msgspec.json.decode(text, type=annotation, dec_hook=_hook)
+    except (msgspec.DecodeError, NotImplementedError, TypeError, ValueError) as error:
         try:
-            return msgspec.json.decode(text, type=annotation, dec_hook=_hook)
-        except msgspec.ValidationError:
-            raise
-        except msgspec.DecodeError:
             return msgspec.convert(text, annotation, strict=False, dec_hook=_hook)
-    except (msgspec.ValidationError, NotImplementedError, TypeError, ValueError) as error:
-        wanted = getattr(annotation, "__name__", str(annotation)) if isinstance(annotation, type) else str(annotation)
-        raise UsageError(f"{name}={shown} is no {wanted}: {error}.") from error
+        except (msgspec.ValidationError, NotImplementedError, TypeError, ValueError) as second:
+            why = error if isinstance(error, msgspec.ValidationError) else second
+    shown = text if len(text) <= 60 else text[:57] + "…"
+    wanted = annotation.__name__ if isinstance(annotation, type) else str(annotation)
+    raise UsageError(f"{name}={shown} is no {wanted}: {why}.") from why
 
 
 def _hook(kind: type, value: Any) -> Any:

@@ -14,7 +14,7 @@ from weftrun.entrypoints.cli.exits import Exit
 from weftrun.entrypoints.cli.interrupts import Interrupted, Interrupts
 from weftrun.entrypoints.cli.live import Watch
 from weftrun.entrypoints.cli.options import reading
-from weftrun.entrypoints.cli.output import print_json, value_as_json
+from weftrun.entrypoints.cli.output import print_json, shown_text, value_as_json
 from weftrun.model.errors import InternalError
 from weftrun.sdk.failure import authors_traceback
 from weftrun.sdk.handles import Engine, Run
@@ -36,23 +36,24 @@ def attend(
     The first Ctrl-C or SIGTERM starts nothing more and gives what runs five seconds; the second ends at once.
     """
     engine: Engine | None = None
-    run: Run[Any] | None = None
     with Interrupts() as interrupts:
         try:
             engine = open_engine()
             run = start(engine)
             interrupts.last_words = _resume_line(run.id, db)
             announce(run.id)
-            return _wait(run, db=db, as_json=as_json)
+            code = _wait(run, db=db, as_json=as_json)
+            interrupts.over(code)
         except Interrupted:
             print(f"Stopping: what runs has {_DRAIN_S:.0f} s to end. Once more ends it at once.", file=sys.stderr)
             if engine is not None:
                 engine.close(_DRAIN_S)
             print(interrupts.last_words, end="", file=sys.stderr)
-            return Exit.INTERRUPTED
+            code = Exit.INTERRUPTED
         finally:
             if engine is not None:
                 engine.close()
+    return code
 
 
 def announce_on_stderr(id: str) -> None:
@@ -131,6 +132,11 @@ def show_value(id: str | None, value: object, *, as_json: bool) -> None:
 def _show_error(id: str, status: str, error: BaseException, *, as_json: bool) -> Exit:
     if as_json:
         print_json({"id": id, "status": status, "error": {"type": type(error).__qualname__, "message": str(error)}})
-    print(authors_traceback(error).rstrip(), file=sys.stderr)
+    print(shown_text(authors_traceback(error).rstrip()), file=sys.stderr)
+    if status == "succeeded":
+        print(
+            f"Run {id} has succeeded, but its value can't be read here; `weftrun get {id}` shows it.", file=sys.stderr
+        )
+        return Exit.FAILED
     print(f"Run {id} {'was' if status == 'cancelled' else 'has'} {status}.", file=sys.stderr)
     return Exit.FAILED

@@ -61,13 +61,16 @@ def main(args: list[str] | None = None) -> int:
         print(f"weftrun runs on Linux; this is {sys.platform}. In a container or WSL 2 it works.", file=sys.stderr)
         return Exit.USAGE
     try:
-        code = commands.main(args=args, prog_name="weftrun", standalone_mode=False)
+        with commands.make_context("weftrun", list(sys.argv[1:] if args is None else args)) as context:
+            code = commands.invoke(context)
         sys.stdout.flush()
         return code if isinstance(code, int) else Exit.SUCCEEDED
+    except click.exceptions.Exit as done:
+        return done.exit_code
     except click.ClickException as error:
         error.show()
         return Exit.USAGE
-    except click.Abort:
+    except (KeyboardInterrupt, click.Abort):
         return Exit.INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has seen enough. Nothing may be flushed into the closed pipe at exit.

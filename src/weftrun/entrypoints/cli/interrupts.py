@@ -20,11 +20,12 @@ class Interrupts:
     Sandboxes end with the process that made them, so nothing is left behind. To be entered in the main thread.
 
     Attributes:
-        last_words: printed before the second signal ends the process.
+        last_words: printed before a signal ends the process.
     """
 
     def __init__(self) -> None:
         self.last_words = ""
+        self._code = int(Exit.INTERRUPTED)
         self._came = False
         self._before: dict[int, object] = {}
 
@@ -39,9 +40,15 @@ class Interrupts:
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]  # it is what signal.signal gave
 
+    def over(self, code: int) -> None:
+        """Say that all is done but tidying up: from now on a signal ends the process at once, with this exit code."""
+        self._came = True
+        self._code = code
+        self.last_words = ""
+
     def _handle(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002  # the signature of handlers
         if not self._came:
             self._came = True
             raise Interrupted
         os.write(sys.stderr.fileno(), self.last_words.encode())
-        os._exit(Exit.INTERRUPTED)
+        os._exit(self._code)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import TracebackType
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -114,7 +114,7 @@ def _counted(count: FunctionCount) -> str:
     return f"{count.settled:,}/{count.total:,}{'+' if count.open_input else ''}{failed}"
 
 
-def frame(seen: Progress, waiting_for: str | None) -> Table:
+def frame(seen: Progress, waiting_for: str | None) -> Group:
     """Return the live view: a line per Function and one below for all."""
     table = Table.grid(padding=(0, 2))
     for count in seen.functions:
@@ -131,5 +131,4 @@ def frame(seen: Progress, waiting_for: str | None) -> Table:
         parts.append(f"{count_of(seen.gated, 'Step')} waited for the disk")
     if waiting_for:
         parts.append(f"waiting for the {waiting_for}")
-    table.add_row(Text(" · ".join(parts), "dim"))
-    return table
+    return Group(table, Text(" · ".join(parts), "dim"))

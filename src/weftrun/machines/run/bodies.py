@@ -22,7 +22,7 @@ def start_body(run: RunState, step: Step) -> None:
     """Enter a Workflow's body, or take its graph from the Journal if it has ended before."""
     body = step.body = Body(step)
     takes = [step.inside.calls[ref.call].at for ref in step.args.refs] if step.inside is not None else []
-    body.since = max([step.at, *takes])
+    body.began = body.since = max([step.at, *takes])
     if step.id not in run.recorded.graphs:
         _enter(run, body)
         return
@@ -248,6 +248,7 @@ def _forget_attempt(body: Body) -> None:
     """Take back what only the lost Attempt knew; the calls that stand in the graph stay."""
     body.functions = []
     body.made = 0
+    body.since = body.began
     body.observed = 0
     body.observed_need = 0
     body.awaits = ()

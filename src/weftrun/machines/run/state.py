@@ -117,12 +117,14 @@ class Body:
         answer: what it returned; its Refs are calls of this body.
         wiring: calls that a `def` body has told so far, for the record of its graph.
         waiting_start: Steps that may start when the `def` body has ended; None when nothing is kept back.
+        began: what `weftrun.now()` says in the body before anything was delivered to it: the same in every Attempt.
         since: what `weftrun.now()` says in the body: the time of the last outcome delivered to it.
     """
 
     __slots__ = (
         "answer",
         "awaits",
+        "began",
         "calls",
         "entered",
         "functions",
@@ -151,6 +153,7 @@ class Body:
         self.answer: Payload | None = None
         self.wiring: list[Call] = []
         self.waiting_start: list[Step] | None = None
+        self.began = 0.0
         self.since = 0.0
 
 

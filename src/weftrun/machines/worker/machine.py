@@ -233,6 +233,8 @@ def _steps_in(box: Box) -> set[tuple[int, int]]:
 
 def _due(box: Box, now: float, limits: Limits) -> float:
     """Return when a Sandbox should be looked at next."""
+    if box.state is BoxState.DOOMED or box.doom is not None:
+        return now + limits.sandbox_idle_s
     if box.state is BoxState.STARTING:
         return box.idle_since + limits.sandbox_start_s
     if box.revoked:

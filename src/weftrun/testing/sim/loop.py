@@ -22,6 +22,7 @@ Delays = tuple[float, float]
 
 _LANE_DELAYS: Delays = (0.0002, 0.002)
 _TURNS_MAX = 500_000
+_TURNS_AT_ONE_TIME_MAX = 20_000
 
 
 class Stuck(AssertionError):
@@ -65,6 +66,7 @@ class SimLoop:
         self._fifo = fifo
         self._hash = hashlib.sha256()
         self._counter = 0
+        self._spinning = 0
         self.clear()
 
     def clear(self) -> None:
@@ -141,6 +143,9 @@ class SimLoop:
             del self._ready[strand]
         if turn.call is not None:
             self.turns += 1
+            self._spinning += 1
+            if self._spinning > _TURNS_AT_ONE_TIME_MAX:
+                raise Stuck(f"{_TURNS_AT_ONE_TIME_MAX:,} turns at one time: something asks for a time that has passed")
             turn.call()
         return True
 
@@ -157,7 +162,9 @@ class SimLoop:
 
     def _advance(self) -> None:
         """Go to the time of the next timer and make ready all that is due then."""
-        self._now = max(self._now, self._timers[0][0])
+        if self._timers[0][0] > self._now:
+            self._now = self._timers[0][0]
+            self._spinning = 0
         while self._timers and self._timers[0][0] <= self._now:
             _, _, strand, turn = heapq.heappop(self._timers)
             if turn.call is not None:

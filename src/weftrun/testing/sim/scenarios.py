@@ -65,5 +65,5 @@ SCENARIOS: tuple[Scenario, ...] = (
 )
 """Small enough for every single fault, and for pairs."""
 
-LONG: tuple[Scenario, ...] = (_one(scripted.long_map, 70), _one(scripted.long_map_watched, 3))
+LONG: tuple[Scenario, ...] = (_one(scripted.long_map, 70), _one(scripted.long_map_watched, 70))
 """With many items; only faults of the Journal and of bodies are worth the time."""

@@ -74,12 +74,12 @@ def singles(points: Sequence[str], *, after: int = -1, only: str = "") -> Iterat
                 yield {number: fault}
 
 
-def sweep(scenario: Scenario, folder: Path, *, seed: int = 1) -> Iterator[Broken]:
+def sweep(scenario: Scenario, folder: Path, *, seed: int = 1, only: str = "") -> Iterator[Broken]:
     """Break each point of a scenario in turn; yield the histories that broke a promise."""
     world, broken = play(scenario, seed, {}, folder)
     if broken is not None:
         yield broken
-    for plan in singles(world.faults.points):
+    for plan in singles(world.faults.points, only=only):
         _, broken = play(scenario, seed, plan, folder)
         if broken is not None:
             yield broken
