@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+WORDS = Path(__file__).with_name("words.py")
+
 
 def lines(ledger: Path) -> list[str]:
     return ledger.read_text().splitlines() if ledger.exists() else []
@@ -199,17 +201,37 @@ def test_doctor(spawn, journal):
     assert all(check["meaning"] for check in found.values())
 
 
-def test_a_run_whose_script_is_gone_or_came_from_a_notebook(cli, spawn, tmp_path, words):
+def test_a_run_whose_script_is_gone_is_refused_and_not_failed(cli, spawn, tmp_path, ledger):
     script = tmp_path / "gone.py"
-    script.write_text("import weftrun\n@weftrun.function\ndef f() -> int: return 1\n")
-    process = spawn("run", script, "--id", "gone")
-    process.communicate(timeout=20)
-    script.unlink()
+    script.write_text(WORDS.read_text())
+    process = spawn("run", f"{script}:naps", "n=4", f"ledger={ledger}", "seconds=0.2", "--id", "gone", "--workers", 1)
+    wait_for(lambda: len(lines(ledger)) >= 2)
+    process.kill()
+    process.communicate()
+    script.rename(tmp_path / "elsewhere.py")
     said = cli("resume", "gone")
     assert (said.code, said.out) == (2, "")
-    assert said.err == f"weftrun: There is no file {script}.\n"
-    code = "import weftrun\n@weftrun.function\ndef f(): return 1\nwith weftrun.open() as e: e.run(f.options(id='book'))"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    assert "gone" in said.err
+    assert "There is n" in said.err
+    (tmp_path / "elsewhere.py").rename(script)
+    assert cli("resume", "gone").out == "6\n"
+    script.unlink()
+    assert cli("resume", "gone").out == "6\n"  # it has ended, and a number needs no code
+
+
+def test_a_run_of_a_notebook_is_resumed_only_there(cli, tmp_path, ledger):
+    code = f"""
+import os, weftrun
+@weftrun.function(retries=0)
+def leave():
+    with open({str(ledger)!r}, "a") as file: file.write("x\\n")
+    import time; time.sleep(60)
+engine = weftrun.open()
+engine.start(leave.options(id="book"))
+while not os.path.exists({str(ledger)!r}): pass
+os._exit(0)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
     said = cli("resume", "book")
     assert said.code == 2
     assert "came from a notebook or a REPL" in said.err

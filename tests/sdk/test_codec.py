@@ -195,6 +195,19 @@ def test_a_buffer_with_gaps_is_a_sentence() -> None:
         encode(pickle.PickleBuffer(memoryview(b"abcdef")[::2]), what="it")
 
 
+def test_a_ref_where_none_may_stand() -> None:
+    @workflow
+    def wiring() -> Any:
+        ref = add(1)
+        with pytest.raises(UsageError, match=r"<Ref add\[0\]> can't be stored or sent away"):
+            encode({"x": ref}, what="it")
+        with pytest.raises(UsageError, match="can't be stored or sent away"):
+            encode({"x": ref, "f": lambda: ref}, what="it")
+
+    turn = body_of(wiring)[0].enter()
+    assert isinstance(turn, Returned), turn
+
+
 def test_refs_become_holes_in_order() -> None:
     @workflow
     def wiring() -> Any:
@@ -213,11 +226,23 @@ def test_a_nested_encode_keeps_the_holes_of_the_outer_one() -> None:
     @workflow
     def wiring() -> Any:
         ref = add(1)
-        return [ref, Nesting(), ref, add(2)]
+        return (ref, Nesting(), ref, add(2))
 
     turn = body_of(wiring)[0].enter()
     assert isinstance(turn, Returned)
-    assert decode(turn.answer.tobytes(), ["A", "B"]) == ["A", 5, "A", "B"]
+    assert decode(turn.answer.tobytes(), ["A", "B"]) == ("A", 5, "A", "B")
+
+
+def test_pairs_are_looked_at_without_being_asked_their_truth() -> None:
+    @workflow
+    def wiring() -> Any:
+        return (1,), add(1)
+
+    turn = body_of(wiring)[0].enter()
+    assert isinstance(turn, Returned)
+    assert decode(turn.answer.tobytes(), ["A"]) == ((1,), "A")
+    array = through(((1,), np.arange(3)))[1]
+    assert array.tolist() == [0, 1, 2]
 
 
 class Nesting:

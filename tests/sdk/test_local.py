@@ -40,6 +40,20 @@ def test_async_bodies_async_functions_and_running_loops() -> None:
         return await mixed(3)
 
     assert asyncio.run(outside()) == [30, [1, 0], [2, 3]]
+
+    @function(name="fails_later")
+    async def fails_later() -> None:
+        raise ValueError(weftrun.current().step_id)
+
+    @workflow
+    async def failing() -> Any:
+        return await fails_later.step()
+
+    async def outside_again() -> Any:
+        with pytest.raises(ValueError, match=r"fails_later\[0\]"):
+            await failing()
+
+    asyncio.run(outside_again())
     coroutine = mixed(1)
     with pytest.raises(StopIteration) as stop:
         coroutine.send(None)

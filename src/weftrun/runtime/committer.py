@@ -127,11 +127,13 @@ class Committer:
             self._let_go.add(oid)
 
     def _store(self, obj: Object) -> None:
-        """Write an Object's bytes beside the Journal, outside the loop."""
-        if obj.oid in self._storing:
-            return
-        self._storing.add(obj.oid)
-        self._objects.hold(obj.oid)
+        """Write an Object's bytes beside the Journal, outside the loop; hold it until they are durable."""
+        if obj.oid not in self._storing:
+            self._storing.add(obj.oid)
+            self._objects.hold(obj.oid)
+            self._put(obj)
+
+    def _put(self, obj: Object) -> None:
         result: list[Blob | WeftrunError] = []
 
         def work() -> None:
@@ -140,25 +142,24 @@ class Committer:
             except WeftrunError as error:
                 result.append(error)
 
-        def done() -> None:
-            self._storing.discard(obj.oid)
-            outcome = result[0]
-            if isinstance(outcome, Blob):
-                if obj.oid in self._let_go:
-                    self._let_go.discard(obj.oid)
-                else:
-                    self._stored[obj.oid] = outcome
-                self._objects.release(obj.oid)
-                self.stuck = ""
-                self._unblock(obj.oid, outcome)
-            elif isinstance(outcome, JournalFull | CommitUnknown):
-                self.stuck = "disk"
-                self._objects.release(obj.oid)
-                self._loop.call_at(self._loop.now() + _AGAIN_S[-1], lambda: self._store(obj))
-            else:
-                self._die(outcome)
+        self._loop.offload(work, lambda: self._was_put(obj, result[0]), lane="blobs")
 
-        self._loop.offload(work, done, lane="blobs")
+    def _was_put(self, obj: Object, outcome: Blob | WeftrunError) -> None:
+        if isinstance(outcome, JournalFull | CommitUnknown):
+            self.stuck = "disk"
+            self._loop.call_at(self._loop.now() + _AGAIN_S[-1], lambda: self._put(obj))
+            return
+        self._storing.discard(obj.oid)
+        self._objects.release(obj.oid)
+        if isinstance(outcome, WeftrunError):
+            self._die(outcome)
+            return
+        if obj.oid in self._let_go:
+            self._let_go.discard(obj.oid)
+        else:
+            self._stored[obj.oid] = outcome
+        self.stuck = ""
+        self._unblock(obj.oid, outcome)
 
     def _unblock(self, oid: ObjectId, blob: Blob) -> None:
         for uid, queue in list(self._held_back.items()):

@@ -31,6 +31,7 @@ __all__ = ["Encoded", "decode", "decode_tree", "digest", "encode", "hole", "note
 _ALIGN = 64
 _HEAD = struct.Struct("<B3xIQ")
 _PADDING = bytes(_ALIGN)
+_SCALARS = frozenset({int, float, bool, str, bytes, type(None)})
 
 
 class _Local(threading.local):
@@ -92,7 +93,7 @@ def encode(value: object, *, what: str, refs: bool = False) -> Encoded:
 def _dumps(value: object, buffers: list[pickle.PickleBuffer], found: list[Ref[Any]] | None, what: str) -> bytes:
     table = reducers_in_use()
     try:
-        if table is None:
+        if table is None or _is_plain_call(value):
             return pickle.dumps(value, 5, buffer_callback=buffers.append)
         return _dumps_with(pickle.Pickler, table, value, buffers)
     except UsageError:
@@ -109,6 +110,18 @@ def _dumps(value: object, buffers: list[pickle.PickleBuffer], found: list[Ref[An
             raise
         except Exception as error:  # noqa: BLE001  # the author's code again
             raise NotSerializable(first_unpicklable(value, what, error)) from plain
+
+
+def _is_plain_call(value: Any) -> bool:
+    """Say whether this is `(args, kwargs)` of scalars only: no reducer can apply, and the plain pickler is quicker."""
+    return (
+        type(value) is tuple
+        and len(value) == 2
+        and type(value[1]) is dict
+        and not value[1]
+        and type(value[0]) is tuple
+        and _SCALARS.issuperset(map(type, value[0]))
+    )
 
 
 def _dumps_by_value(table: Table, value: object, buffers: list[pickle.PickleBuffer]) -> bytes:

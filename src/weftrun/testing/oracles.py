@@ -31,6 +31,7 @@ class Fixed:
         settled: row of each Step or item.
         graphs: row of each body's graph.
         seen: lineage of every recorded value, by Step.
+        failed: Steps and items that are recorded as failed for good.
         ended: row of the last record; 0 where it is not there.
     """
 
@@ -38,6 +39,7 @@ class Fixed:
     settled: dict[str, int] = field(default_factory=dict)
     graphs: dict[str, int] = field(default_factory=dict)
     seen: dict[str, Lineage] = field(default_factory=dict)
+    failed: set[str] = field(default_factory=set)
     ended: int = 0
 
 
@@ -63,6 +65,8 @@ def fixed_by(rows: Sequence[Row], blobs: MemoryBlobs) -> Fixed:
             match record:
                 case Settled():
                     for outcome in record.outcomes:
+                        if isinstance(outcome.outcome, Failure):
+                            fixed.failed.add(outcome.step)
                         _fix(fixed, outcome.step, row.seq, _outcome(outcome.outcome, blobs))
                 case ItemsSettled():
                     for lo, hi, payload in record.values:
@@ -70,6 +74,7 @@ def fixed_by(rows: Sequence[Row], blobs: MemoryBlobs) -> Fixed:
                         for index, value in zip(range(lo, hi), values, strict=True):
                             _fix(fixed, item_step(record.step, index), row.seq, value)
                     for failed in record.failures:
+                        fixed.failed.add(item_step(record.step, failed.index))
                         _fix(fixed, item_step(record.step, failed.index), row.seq, _outcome(failed.failure, blobs))
                 case Graphed():
                     fixed.graphs[record.step] = row.seq

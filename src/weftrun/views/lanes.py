@@ -18,7 +18,7 @@ def lanes(line: Timeline, width: int = 100) -> list[str]:
     columns = max(40, width) - name_width - 2
     shown = [f"{f'Sandbox {lane.sandbox}':<{name_width}} │{_cells(line, lane, columns)}" for lane in line.lanes]
     if line.gated:
-        shown.append(f"{'disk':<{name_width}} │{_shaded(line, line.gated, columns)}")
+        shown.append(f"{'disk':<{name_width}} │{_shaded(line, line.gated, columns)}".rstrip())
     length = duration(line.over_at - line.began_at)
     axis = f"{'':<{name_width}} └0{'─' * max(0, columns - len(length) - 1)}{length}"
     return [*shown, axis, *where_lines(line.where)]

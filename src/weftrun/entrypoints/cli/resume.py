@@ -10,7 +10,7 @@ import click
 from weftrun.assembly import open_engine
 from weftrun.entrypoints.cli.attend import announce_on_stderr, attend
 from weftrun.entrypoints.cli.options import found, journal_options, reading
-from weftrun.entrypoints.cli.target import script
+from weftrun.entrypoints.cli.target import importable, script
 from weftrun.model.errors import UsageError
 from weftrun.model.policy import Bundle
 from weftrun.sdk.handles import Engine, Run
@@ -24,8 +24,11 @@ from weftrun.views.calls import start_of
 def command(run: str, db: str | None, as_json: bool, workers: int | None) -> int:
     """Go on with a Run that was interrupted, and print its result. One that has ended gives its answer at once."""
     with reading(db) as reader:
-        bundle = start_of(reader.load(found(reader, run).uid)).bundle
-    _load(bundle, run)
+        info = found(reader, run)
+        bundle = start_of(reader.load(info.uid)).bundle
+    sys.path[:0] = [entry for entry in bundle.path if entry not in sys.path]
+    if info.ended_at is None:
+        _load(bundle, run)
 
     def find(engine: Engine) -> Run[Any]:
         return engine.get(run)
@@ -36,11 +39,12 @@ def command(run: str, db: str | None, as_json: bool, workers: int | None) -> int
 
 
 def _load(bundle: Bundle, run: str) -> None:
-    """Make the classes of the author importable, as values of the answer may need them."""
+    """Import the author's code here first, so that a Run whose code is gone is refused and not failed."""
     if bundle.blob:
         raise UsageError(
             f"Run {run} came from a notebook or a REPL, and its code with it: it can be resumed only there."
         )
-    sys.path.extend(entry for entry in bundle.path if entry not in sys.path)
     if bundle.file:
         script(bundle.file, bundle.module)
+    else:
+        importable(bundle.module)

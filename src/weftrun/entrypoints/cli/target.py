@@ -23,7 +23,11 @@ def load(target: str) -> Function[..., Any]:
         UsageError: there is no such file, module or Function, or its import fails.
     """
     where, name = _split(target)
-    module = script(os.path.abspath(where)) if _is_file(where) else _module(where)
+    if _is_file(where):
+        module = script(os.path.abspath(where))
+    else:
+        _first_on_path(os.getcwd())
+        module = importable(where)
     return _named(module, name, where) if name else _only(module, where)
 
 
@@ -48,8 +52,12 @@ def script(file: str, module: str = "") -> ModuleType:
         raise _import_failed(file, error) from error
 
 
-def _module(name: str) -> ModuleType:
-    _first_on_path(os.getcwd())
+def importable(name: str) -> ModuleType:
+    """Import a module by name.
+
+    Raises:
+        UsageError: it is not there, or its import fails.
+    """
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:

@@ -13,69 +13,69 @@ _NAME = "weftrun.testing.sim.scripted:"
 
 
 @function(name=_NAME + "draw")
-def draw(*inputs: object) -> Value:
+def draw(*inputs: object, because: object = None) -> Value:
     """Visible and nondeterministic: the safe default."""
-    return weave(*inputs)
+    return weave(*inputs, because)
 
 
 @function(name=_NAME + "quiet", effects="none")
-def quiet(*inputs: object) -> Value:
+def quiet(*inputs: object, because: object = None) -> Value:
     """Nondeterministic, and nobody outside sees it run."""
-    return weave(*inputs)
+    return weave(*inputs, because)
 
 
 @function(name=_NAME + "fixed", effects="none", deterministic=True)
-def fixed(*inputs: object) -> Value:
+def fixed(*inputs: object, because: object = None) -> Value:
     """Deterministic."""
-    return plait(*inputs)
+    return plait(*inputs, because)
 
 
 @function(name=_NAME + "shown", deterministic=True)
-def shown(*inputs: object) -> Value:
+def shown(*inputs: object, because: object = None) -> Value:
     """Deterministic, but somebody outside sees it run."""
-    return plait(*inputs)
+    return plait(*inputs, because)
 
 
 @function(name=_NAME + "strict", effects="none", checkpoint="sync")
-def strict(*inputs: object) -> Value:
+def strict(*inputs: object, because: object = None) -> Value:
     """Nobody reads its value before the record commits."""
-    return weave(*inputs)
+    return weave(*inputs, because)
 
 
 @function(name=_NAME + "large", effects="none")
-def large(*inputs: object) -> Value:
+def large(*inputs: object, because: object = None) -> Value:
     """Nondeterministic and too large to travel inline."""
-    return weave(*inputs, filler_bytes=20_000)
+    return weave(*inputs, because, filler_bytes=20_000)
 
 
 @function(name=_NAME + "stumbles", effects="none", retries=Retry(4, delay_s=0.2))
-def stumbles(*inputs: object) -> Value:
+def stumbles(*inputs: object, because: object = None) -> Value:
     """Fails on its first Attempt, and half the time on its second."""
     if stage().attempt == 1 or (stage().attempt == 2 and stage().nonces.bits() % 2):
-        raise fail(*inputs)
-    return weave(*inputs)
+        raise fail(*inputs, because)
+    return weave(*inputs, because)
 
 
 @function(name=_NAME + "stumbles_seen", retries=Retry(4, delay_s=0.2))
-def stumbles_seen(*inputs: object) -> Value:
+def stumbles_seen(*inputs: object, because: object = None) -> Value:
     """Like `stumbles`, and visible."""
     if stage().attempt == 1 or (stage().attempt == 2 and stage().nonces.bits() % 2):
-        raise fail(*inputs)
-    return weave(*inputs)
+        raise fail(*inputs, because)
+    return weave(*inputs, because)
 
 
 @function(name=_NAME + "gamble", effects="none")
-def gamble(*inputs: object) -> Value:
+def gamble(*inputs: object, because: object = None) -> Value:
     """Fails for good on every second entry: whether it fails is as nondeterministic as its value."""
     if stage().nonces.bits() % 2:
-        raise fail(*inputs)
-    return weave(*inputs)
+        raise fail(*inputs, because)
+    return weave(*inputs, because)
 
 
 @function(name=_NAME + "broken", effects="none")
-def broken(*inputs: object) -> Value:
+def broken(*inputs: object, because: object = None) -> Value:
     """Always fails."""
-    raise fail(*inputs)
+    raise fail(*inputs, because)
 
 
 @function(name=_NAME + "breaks_at", effects="none")
@@ -87,17 +87,17 @@ def breaks_at(item: int, bad: int) -> Value:
 
 
 @function(name=_NAME + "sleepy", timeout_s=0.5, retries=Retry(2, delay_s=0.1))
-def sleepy(*inputs: object) -> Value:
+def sleepy(*inputs: object, because: object = None) -> Value:
     """Overruns its time on the first Attempt."""
     stage().takes_s = 5.0 if stage().attempt == 1 else 0.01
-    return weave(*inputs)
+    return weave(*inputs, because)
 
 
 @function(name=_NAME + "long", effects="none")
-def long(*inputs: object) -> Value:
+def long(*inputs: object, because: object = None) -> Value:
     """Runs for a minute."""
     stage().takes_s = 60.0
-    return weave(*inputs)
+    return weave(*inputs, because)
 
 
 def clock(n: int) -> Value:

@@ -1,0 +1,145 @@
+"""Random workflows: a plan says what a body calls, awaits and skips; two Workflows carry plans out.
+
+A plan travels as an argument, so that one pair of Workflows stands for every graph that a seed can draw.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from weftrun.sdk.function import Function, workflow
+from weftrun.testing.sim import scripted
+from weftrun.testing.sim.chance import Chance
+from weftrun.testing.sim.values import NOTHING, Planned, Value, lineage
+
+TABLE: dict[str, Function[..., Any]] = {
+    function.spec.label: function
+    for function in (
+        scripted.draw,
+        scripted.quiet,
+        scripted.fixed,
+        scripted.shown,
+        scripted.strict,
+        scripted.large,
+        scripted.stumbles,
+        scripted.stumbles_seen,
+        scripted.gamble,
+        scripted.sleepy,
+    )
+}
+_SAFE = ("draw", "draw", "quiet", "quiet", "fixed", "shown", "strict", "large", "stumbles", "stumbles_seen")
+_RISKY = (*_SAFE, "gamble", "sleepy")
+
+
+@dataclass(frozen=True)
+class Op:
+    """One thing that a body does.
+
+    Attributes:
+        kind: `call`, `map`, `wired` or `watched` (a child); in an async body also `await` and `skip`.
+        name: of the Function, where one is called.
+        takes: numbers of earlier calls of this body: whose values are read, awaited, or mapped over.
+        count: how many ops `skip` passes over if the coin falls so; how many constants a map has beside `takes`.
+        plan: of a child.
+    """
+
+    kind: str
+    name: str = ""
+    takes: tuple[int, ...] = ()
+    count: int = 0
+    plan: Plan | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a body does, and which calls its answer is made of."""
+
+    ops: tuple[Op, ...]
+    answer: tuple[int, ...]
+    bare: bool = False
+
+
+@workflow(name="weftrun.testing.sim.plans:wired")
+def wired(plan: Plan, *inputs: Any) -> Any:
+    """Carry out a plan that only wires."""
+    refs: list[Any] = []
+    for op in plan.ops:
+        refs.append(_call(op, refs, inputs, NOTHING))
+    return _answer(plan, refs, NOTHING)
+
+
+@workflow(name="weftrun.testing.sim.plans:watched")
+async def watched(plan: Plan, *inputs: Any) -> Any:
+    """Carry out a plan that looks at values, and let everything later rest on what was seen."""
+    refs: list[Any] = []
+    seen = lineage(inputs)
+    skip = 0
+    for op in plan.ops:
+        if skip:
+            skip -= 1
+            if op.kind not in ("await", "skip"):
+                refs.append(None)
+        elif op.kind == "await":
+            ref = refs[op.takes[0]]
+            try:
+                seen |= lineage(await ref) if ref is not None else NOTHING
+            except Planned as error:
+                seen |= lineage(error)
+        elif op.kind == "skip":
+            skip = op.count if Value("", seen).coin % 2 else 0
+        else:
+            refs.append(_call(op, refs, inputs, seen))
+    return _answer(plan, refs, seen)
+
+
+def _call(op: Op, refs: list[Any], inputs: tuple[Any, ...], seen: Any) -> Any:
+    taken = [refs[number] for number in op.takes if refs[number] is not None]
+    if op.kind == "map":
+        return TABLE[op.name].map([*taken, *range(op.count)], because=Value("", seen))
+    if op.kind == "call":
+        return TABLE[op.name].step(*taken, *inputs, Value("", seen))
+    child: Function[..., Any] = wired if op.kind == "wired" else watched
+    return child.step(op.plan, *taken, Value("", seen))
+
+
+def _answer(plan: Plan, refs: list[Any], seen: Any) -> Any:
+    chosen = [refs[number] for number in plan.answer if refs[number] is not None]
+    if plan.bare and chosen:
+        return chosen[0]
+    return [*chosen, Value("", seen)]
+
+
+def draw_plan(chance: Chance, *, watches: bool, depth: int = 2, ops: int = 7) -> Plan:
+    """Draw a plan."""
+    names = _RISKY if chance.happens(0.4) else _SAFE
+    made = 0
+    drawn: list[Op] = []
+    for _ in range(1 + chance.below(ops)):
+        op = _draw_op(chance, names, made, watches=watches, depth=depth)
+        drawn.append(op)
+        made += op.kind not in ("await", "skip")
+    if not made:
+        drawn.append(Op("call", chance.one_of(names)))
+        made = 1
+    answer = tuple(sorted({chance.below(made) for _ in range(1 + chance.below(3))}))
+    return Plan(tuple(drawn), answer, chance.happens(0.2))
+
+
+def _draw_op(chance: Chance, names: tuple[str, ...], made: int, *, watches: bool, depth: int) -> Op:
+    takes = tuple(chance.below(made) for _ in range(chance.below(3))) if made else ()
+    roll = chance.share()
+    if watches and made and roll < 0.35:
+        return Op("await", takes=(chance.below(made),))
+    if watches and made and roll < 0.42:
+        return Op("skip", count=1 + chance.below(2))
+    if depth and roll < 0.55:
+        kind = chance.one_of(("wired", "watched"))
+        return Op(kind, takes=takes, plan=draw_plan(chance, watches=kind == "watched", depth=depth - 1, ops=4))
+    if roll < 0.65:
+        return Op("map", chance.one_of(names), takes, chance.below(4))
+    return Op("call", chance.one_of(names), takes)
+
+
+FUNCTIONS: tuple[Function[..., Any], ...] = (*scripted.FUNCTIONS, wired, watched)
+"""Everything that Sandboxes must know to carry plans out."""

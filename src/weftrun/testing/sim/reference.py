@@ -1,0 +1,115 @@
+"""What a drawn plan must answer, worked out without an engine: one call after the other, with the recorded nonces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from weftrun.model.ids import StepId, child_step, item_step
+from weftrun.testing.oracles import Fixed, fixed_by
+from weftrun.testing.sim.plans import TABLE, Op, Plan
+from weftrun.testing.sim.values import NOTHING, Lineage, Value, lineage
+from weftrun.testing.sim.world import World
+
+
+class _Unclear(Exception):
+    """A child failed, and which of its failures its caller saw is the engine's to say."""
+
+
+class _Failed(Exception):
+    """A Step failed; its only argument is the lineage of the failure."""
+
+
+class _Sequential:
+    """One body of a plan, carried out by looking outcomes up."""
+
+    def __init__(self, fixed: Fixed, root: StepId, body: StepId) -> None:
+        self._fixed = fixed
+        self._root = root
+        self._body = body
+        self._counts: dict[str, int] = {}
+        self._values: list[Lineage | _Failed | None] = []
+
+    def answer(self, plan: Plan, inputs: Lineage, *, watches: bool) -> Lineage:
+        """Return the lineage of the plan's answer."""
+        seen = inputs if watches else NOTHING
+        skip = 0
+        for op in plan.ops:
+            if skip:
+                skip -= 1
+                if op.kind not in ("await", "skip"):
+                    self._values.append(None)
+            elif op.kind == "await":
+                seen |= self._see(op.takes[0])
+            elif op.kind == "skip":
+                skip = op.count if Value("", seen).coin % 2 else 0
+            else:
+                self._values.append(self._make(op, inputs, seen))
+        chosen = [self._value(number) for number in plan.answer if self._values[number] is not None]
+        if plan.bare and chosen:
+            return chosen[0]
+        return frozenset().union(*chosen, seen)
+
+    def _see(self, number: int) -> Lineage:
+        value = self._values[number]
+        if isinstance(value, _Failed):
+            seen: Lineage = value.args[0]
+            return seen
+        return value if value is not None else NOTHING
+
+    def _value(self, number: int) -> Lineage:
+        value = self._values[number]
+        if isinstance(value, _Failed):
+            raise value
+        return value if value is not None else NOTHING
+
+    def _make(self, op: Op, inputs: Lineage, seen: Lineage) -> Lineage | _Failed:
+        label = op.name if op.name else op.kind
+        count = self._counts.get(label, 0)
+        self._counts[label] = count + 1
+        step = child_step(self._body, self._root, label, count)
+        try:
+            taken = [self._value(number) for number in op.takes if self._values[number] is not None]
+            if op.kind == "call":
+                return self._outcome(op, step, frozenset().union(*taken, inputs, seen))
+            if op.kind == "map":
+                items = [*taken, *[NOTHING] * op.count]
+                values = [self._outcome(op, item_step(step, i), item | seen) for i, item in enumerate(items)]
+                return frozenset().union(*values)
+            assert op.plan is not None
+            child = _Sequential(self._fixed, self._root, step)
+            return child.answer(op.plan, frozenset().union(*taken, seen), watches=op.kind == "watched")
+        except _Failed as failed:
+            if op.plan is not None:
+                raise _Unclear from failed
+            return failed
+
+    def _outcome(self, op: Op, step: StepId, reads: Lineage) -> Lineage:
+        """Return what a Step gave, by the record of its nonce."""
+        if TABLE[op.name].spec.deterministic:
+            return reads
+        nonce = self._fixed.nonces.get(step)
+        if nonce is None:
+            raise _Unclear
+        gave = reads | {(step, nonce[0])}
+        if step in self._fixed.failed:
+            raise _Failed(gave)
+        return gave
+
+
+def differences(world: World) -> Iterator[str]:
+    """Yield succeeded Runs whose answer is not what its plan gives with the outcomes on record."""
+    for client in world.clients:
+        if client.uid is None or not client.answers or client.answers[0][0] != "succeeded":
+            continue
+        status, value, _ = client.answers[0]
+        fixed = fixed_by(world.rows[client.uid], world.blobs)
+        root = StepId(client.function.spec.label)
+        try:
+            expected = _Sequential(fixed, root, root).answer(client.args[0], NOTHING, watches=str(root) == "watched")
+        except _Unclear:
+            continue
+        except _Failed as failed:
+            yield f"reference: {client.id} {status}, though its plan fails with {sorted(failed.args[0])}"
+            continue
+        if lineage(value) != expected:
+            yield f"reference: {client.id} rests on {sorted(lineage(value))}, its plan gives {sorted(expected)}"
