@@ -223,7 +223,7 @@ def empty_map() -> list[int]:
 
 @workflow
 def broken_items(n: int) -> list[int]:
-    def items():  # noqa: ANN202
+    def items():
         yield from range(n)
         raise KeyError("the source ended badly")
 

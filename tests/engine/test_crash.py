@@ -11,10 +11,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-
-import weftrun
 from tests.engine import programs as p
 from tests.engine.conftest import assert_closed
+
+import weftrun
 from weftrun.assembly import open_reader
 from weftrun.model.records import ItemsSettled, Settled
 
@@ -130,9 +130,9 @@ def test_a_run_whose_code_is_gone_stays_as_it_is(url: str, tmp_path: Path) -> No
     process.wait()
     process.stdout.close()
     moved = script.rename(tmp_path / "elsewhere.py")
-    with weftrun.open(url, workers=1) as engine:
-        with pytest.raises(weftrun.JournalError, match=r"stays as it is.*passing\.py"):
-            engine.get("passing").result(30)
+    stays = pytest.raises(weftrun.JournalError, match=r"stays as it is.*passing\.py")
+    with weftrun.open(url, workers=1) as engine, stays:
+        engine.get("passing").result(30)
     moved.rename(script)
     with weftrun.open(url, workers=1) as engine:
         assert engine.get("passing").result(30) == 3

@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 
 import pytest
+from tests.engine import programs as p
 
 import weftrun
-from tests.engine import programs as p
 
 
 def test_an_error_keeps_its_type_and_says_where(engine: weftrun.Engine) -> None:
-    with pytest.raises(ValueError, match="^broken") as caught:
+    with pytest.raises(ValueError, match=r"^broken") as caught:
         engine.start(p.fail.options(id="f-1"), "broken").result(10)
     notes = "\n".join(caught.value.__notes__)
     assert "in fail of run f-1" in notes
@@ -20,7 +20,7 @@ def test_an_error_keeps_its_type_and_says_where(engine: weftrun.Engine) -> None:
 
 
 def test_a_map_fails_with_its_lowest_failing_item(engine: weftrun.Engine) -> None:
-    with pytest.raises(ValueError, match="^odd 1") as caught:
+    with pytest.raises(ValueError, match=r"^odd 1") as caught:
         engine.run(p.mapped_fails, 50)
     assert any("fail_odd[0].1" in note for note in caught.value.__notes__)
 

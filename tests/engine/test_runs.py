@@ -7,9 +7,9 @@ import threading
 
 import numpy as np
 import pytest
+from tests.engine import programs as p
 
 import weftrun
-from tests.engine import programs as p
 
 
 @pytest.mark.parametrize(

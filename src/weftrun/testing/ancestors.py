@@ -84,6 +84,7 @@ class Ancestors:
                 self._read_kinds(record)
             case Chunked():
                 self._chunks.setdefault(record.step, []).append((seq, record))
+                self._numbers.setdefault((record.body, record.chunk.call), record.step)
                 self._ordinals.setdefault(record.ordinal, seq)
             case Settled():
                 for outcome in record.outcomes:

@@ -16,7 +16,6 @@ from weftrun.model.records import (
     AttemptFailed,
     Chunked,
     Ended,
-    Graphed,
     ItemsSettled,
     Row,
     Settled,

@@ -21,6 +21,9 @@ from weftrun.testing.sim.memory import MemoryBlobs
 from weftrun.testing.sim.values import Lineage, lineage
 from weftrun.testing.sim.world import Client, World
 
+_GRACE_S = 1.0
+"""What a Sandbox has when its Run ends may still be entered for this long, until the Sandbox is told or killed."""
+
 
 @dataclass
 class Fixed:
@@ -33,6 +36,7 @@ class Fixed:
         seen: lineage of every recorded value, by Step.
         failed: Steps and items that are recorded as failed for good.
         ended: row of the last record; 0 where it is not there.
+        ended_at: when the machine decided it, in seconds since the epoch.
     """
 
     nonces: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -41,6 +45,7 @@ class Fixed:
     seen: dict[str, Lineage] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)
     ended: int = 0
+    ended_at: float = 0.0
 
 
 def findings(world: World) -> list[str]:
@@ -79,7 +84,7 @@ def fixed_by(rows: Sequence[Row], blobs: MemoryBlobs) -> Fixed:
                 case Graphed():
                     fixed.graphs[record.step] = row.seq
                 case Ended():
-                    fixed.ended = row.seq
+                    fixed.ended, fixed.ended_at = row.seq, row.at
                 case _:
                     pass
     return fixed
@@ -152,8 +157,8 @@ def late_entries(entries: Iterable[Entry], fixed: Mapping[RunUid, Fixed]) -> Ite
             settled = known.graphs.get(entry.step, settled)
         if settled is not None and settled <= entry.row:
             yield f"{_of(entry)} came though row {settled} had fixed it"
-        if known.ended and known.ended <= entry.row:
-            yield f"{_of(entry)} came after the Run's end was durable"
+        if known.ended and known.ended <= entry.row and entry.at > known.ended_at + _GRACE_S:
+            yield f"{_of(entry)} came {entry.at - known.ended_at:.3f} s after the Run's end"
 
 
 def torn_values(entries: Iterable[Entry], fixed: Mapping[RunUid, Fixed], clients: Iterable[Client]) -> Iterator[str]:

@@ -11,7 +11,7 @@ from weftrun.model.records import Row
 from weftrun.model.values import Blob
 from weftrun.ports.blobs import Blobs
 from weftrun.ports.journal import Journal, JournalMeta, Message, RunInfo
-from weftrun.ports.sandboxes import Profile, Progress, SandboxEvents, Sandboxes
+from weftrun.ports.sandboxes import Profile, Progress, Sandboxes, SandboxEvents
 from weftrun.ports.trace import Trace, TraceRow
 from weftrun.testing.sim.faults import Faults
 

@@ -63,7 +63,7 @@ class _Sequential:
         return value if value is not None else NOTHING
 
     def _make(self, op: Op, inputs: Lineage, seen: Lineage) -> Lineage | _Failed:
-        label = op.name if op.name else op.kind
+        label = op.name or op.kind
         count = self._counts.get(label, 0)
         self._counts[label] = count + 1
         step = child_step(self._body, self._root, label, count)

@@ -80,12 +80,16 @@ def draw_world(seed: int, folder: Path) -> World:
 def play_seed(seed: int, folder: Path) -> tuple[World, Broken | None]:
     """Play one history and judge it."""
     world = draw_world(seed, folder)
+    return world, judged(world)
+
+
+def judged(world: World) -> Broken | None:
+    """Play a drawn world and return what is wrong with its history, if anything is."""
     try:
         world.run()
         found = [*findings(world), *differences(world)]
     except Exception as error:  # a bug of the engine may be any error, and the next seed must still be played
         found = [f"{type(error).__name__}: {error}"]
-    plan = {number: fault for number, _, fault in world.faults.happened}
-    broken = Broken("swarm", seed, plan, tuple(found), world.story()) if found else None
     world.path.unlink(missing_ok=True)
-    return world, broken
+    plan = {number: fault for number, _, fault in world.faults.happened}
+    return Broken("swarm", world.seed, plan, tuple(found), world.story()) if found else None
