@@ -131,6 +131,11 @@ class _EmbeddedCore:
         """Encoded values up to this size travel inline."""
         return self._engine.inline_bytes_max
 
+    @property
+    def commits(self) -> int:
+        """How many transactions this engine has committed."""
+        return self._engine.commits
+
     def start(
         self, id: RunId | None, function: FunctionSpec, bundle: Bundle, args: Payload, digest: str, *, wait_start: bool
     ) -> Ticket:

@@ -88,6 +88,11 @@ class Engine:
         """Encoded values up to this size travel inline; larger ones are to be published."""
         return self.limits.inline_bytes_max
 
+    @property
+    def commits(self) -> int:
+        """How many transactions were committed."""
+        return self._committer.commits
+
     def start(
         self,
         id: RunId | None,
