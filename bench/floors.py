@@ -33,8 +33,12 @@ class Commit:
         self._connection = apsw.Connection(str(folder / "floor.db"))
         self._connection.pragma("journal_mode", "wal")
         self._connection.pragma("synchronous", "full")
-        self._connection.execute("CREATE TABLE IF NOT EXISTS record (run INTEGER, seq INTEGER, body BLOB, PRIMARY KEY (run, seq))")
-        self._seq = self._connection.execute("SELECT ifnull(max(seq), 0) FROM record").fetchall()[0][0]
+        columns = "run INTEGER, seq INTEGER, body BLOB, PRIMARY KEY (run, seq)"
+        self._connection.execute(f"CREATE TABLE IF NOT EXISTS record ({columns})")
+        self._seq = self._last()
+
+    def _last(self) -> int:
+        return int(self._connection.execute("SELECT ifnull(max(seq), 0) FROM record").fetchall()[0][0])
 
     def __call__(self) -> None:
         self._seq += 1

@@ -85,8 +85,18 @@ SOUND = {
     "a chain": ([started()], [CHAIN], [settled(outcome("f[0]", 1))], [settled(outcome("f[1]", 2)), END]),
     "one row": ([started(), CHAIN, settled(outcome("f[0]", 1), outcome("f[1]", 2)), END],),
     "the end leaves ancestors out": ([started()], [CHAIN], [settled(outcome("f[0]", 1)), END]),
-    "a deterministic producer": ([started()], [graphed(Call(1, 0, DATA), Call(0, 0, taking(0)))], [settled(outcome("f[0]", 1))]),
-    "a map": ([started()], [chunked(0, 2)], [chunked(2, 1, last=True, ordinal=1), MAP], [items(0, 2, 2)], [items(2, 3, 3)]),
+    "a deterministic producer": (
+        [started()],
+        [graphed(Call(1, 0, DATA), Call(0, 0, taking(0)))],
+        [settled(outcome("f[0]", 1))],
+    ),
+    "a map": (
+        [started()],
+        [chunked(0, 2)],
+        [chunked(2, 1, last=True, ordinal=1), MAP],
+        [items(0, 2, 2)],
+        [items(2, 3, 3)],
+    ),
     "a map of a lost Attempt": (
         [started()],
         [chunked(0, 2)],

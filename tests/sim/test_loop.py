@@ -100,7 +100,7 @@ def test_equal_seeds_decide_alike_and_others_do_not():
 
 def test_a_seed_means_the_same_everywhere():
     chance = Chance(7, "purpose")
-    assert [chance.below(1000) for _ in range(5)] == [505, 519, 892, 616, 645]
+    assert [chance.below(1000) for _ in range(5)] == [674, 705, 851, 272, 434]
     assert Chance(7, "other").bits() != Chance(7, "purpose").bits()
     entropy = SeededEntropy(7)
     assert len(entropy.uid()) == 32
