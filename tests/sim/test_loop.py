@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from weftrun.testing.sim.chance import Chance, SeededEntropy
@@ -20,7 +22,7 @@ def run_dry(loop):
 def test_call_soon_keeps_its_order():
     loop, seen = make(), []
     for n in range(20):
-        loop.call_soon(lambda n=n: seen.append(n))
+        loop.call_soon(lambda n=n, seen=seen: seen.append(n))
     run_dry(loop)
     assert seen == list(range(20))
 
@@ -30,8 +32,8 @@ def test_strands_keep_their_order_and_mix_with_others():
     for seed in range(20):
         loop, seen = make(seed), []
         for n in range(3):
-            loop.after((0.0, 0.0), "a", lambda n=n: seen.append(f"a{n}"))
-            loop.after((0.0, 0.0), "b", lambda n=n: seen.append(f"b{n}"))
+            loop.after((0.0, 0.0), "a", lambda n=n, seen=seen: seen.append(f"a{n}"))
+            loop.after((0.0, 0.0), "b", lambda n=n, seen=seen: seen.append(f"b{n}"))
         run_dry(loop)
         assert [s for s in seen if s[0] == "a"] == ["a0", "a1", "a2"]
         orders.add(tuple(seen))
@@ -41,8 +43,8 @@ def test_strands_keep_their_order_and_mix_with_others():
 def test_a_later_message_of_a_channel_never_overtakes():
     for seed in range(50):
         loop, seen = make(seed), []
-        loop.after((0.5, 1.0), "channel", lambda: seen.append("first"))
-        loop.after((0.0, 0.1), "channel", lambda: seen.append("second"))
+        loop.after((0.5, 1.0), "channel", partial(seen.append, "first"))
+        loop.after((0.0, 0.1), "channel", partial(seen.append, "second"))
         run_dry(loop)
         assert seen == ["first", "second"]
 
@@ -67,7 +69,11 @@ def test_a_cancelled_call_is_not_made():
 def test_works_of_a_lane_run_one_after_the_other_beside_other_calls():
     loop, seen = make(lanes={"slow": (1.0, 1.0)}), []
     for n in range(2):
-        loop.offload(lambda n=n: seen.append(f"work {n}"), lambda n=n: seen.append(f"done {n}"), lane="slow")
+        loop.offload(
+            lambda n=n, seen=seen: seen.append(f"work {n}"),
+            lambda n=n, seen=seen: seen.append(f"done {n}"),
+            lane="slow",
+        )
     loop.call_at(START + 1.5, lambda: seen.append("between"))
     run_dry(loop)
     assert seen == ["work 0", "done 0", "between", "work 1", "done 1"]

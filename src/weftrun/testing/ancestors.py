@@ -176,9 +176,9 @@ class Ancestors:
 
     def _missing_of_outcome(self, outcome: StepOutcome, seq: int) -> Iterator[str]:
         failure = outcome.outcome
-        if isinstance(failure, Failure) and failure.origin not in ("", outcome.step):
-            if self._origin(failure.origin) > seq:
-                yield f"it failed because of {failure.origin}, whose failure is not recorded"
+        inherited = isinstance(failure, Failure) and failure.origin not in ("", outcome.step)
+        if isinstance(failure, Failure) and inherited and self._origin(failure.origin) > seq:
+            yield f"it failed because of {failure.origin}, whose failure is not recorded"
         if outcome.cause:
             return
         yield from self._missing_of_step(outcome.step, seq)

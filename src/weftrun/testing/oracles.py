@@ -120,7 +120,7 @@ def _read(data: Data, blobs: MemoryBlobs) -> bytes:
 
 
 def early_entries(entries: Iterable[Entry], fixed: Mapping[RunUid, Fixed]) -> Iterator[str]:
-    """Yield visible entries that came before what they rest on was committed (G-a), and early readers of `sync` (G-b)."""
+    """Yield visible entries before what they rest on was committed (G-a), and early readers of `sync` (G-b)."""
     entries = list(entries)  # what a body saw of time and chance (`@`) has no record of its own
     kinds = {(e.uid, str(e.step)): e.function.kind for e in entries}
     sync = {(e.uid, str(e.step)) for e in entries if e.function.checkpoint == "sync"}
@@ -135,8 +135,8 @@ def early_entries(entries: Iterable[Entry], fixed: Mapping[RunUid, Fixed]) -> It
         if entry.visible:
             if entry.row == 0:
                 yield f"{_of(entry)} came before the Run's start record"
-            for body in _bodies_around(entry.step):
-                body = body or next((s for (u, s), _ in kinds.items() if u == entry.uid), "")
+            for around in _bodies_around(entry.step):
+                body = around or next((s for (u, s), _ in kinds.items() if u == entry.uid), "")
                 wired = kinds.get((entry.uid, body)) is Kind.WIRING and body != entry.step
                 if wired and known.graphs.get(body, entry.row + 1) > entry.row:
                     yield f"{_of(entry)} came before the graph of {body} was recorded"
@@ -212,7 +212,8 @@ def lost_rows(rows: Mapping[RunUid, Sequence[Row]], loaded: Mapping[RunUid, Sequ
     """Yield Runs of which the Journal gives back other rows than it had committed."""
     for uid, kept in rows.items():
         if list(loaded.get(uid, ())) != list(kept):
-            yield f"run {uid[:8]}: {len(kept)} rows were committed, the Journal has {len(loaded.get(uid, ()))} or others"
+            there = len(loaded.get(uid, ()))
+            yield f"run {uid[:8]}: {len(kept)} rows were committed, the Journal has {there} or others"
 
 
 def _of(entry: Entry) -> str:

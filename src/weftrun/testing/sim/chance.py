@@ -65,6 +65,6 @@ class SeededEntropy:
         """Return 32 hexadecimal digits that nobody drew before."""
         return f"{self._uids.bits():016x}{self._uids.bits():016x}"
 
-    def jitter(self, name: str) -> float:
+    def jitter(self, name: str) -> float:  # noqa: ARG002  # one stream serves all purposes
         """Return a number from 0 to 1."""
         return self._jitter.share()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator
+from functools import partial
 from typing import Any
 
 from weftrun.model.ids import ObjectId, RunUid, StepId, item_step
@@ -90,7 +91,7 @@ class ScriptedGuest:
                 uid,
                 item.id,
                 item.attempt,
-                lambda tree=item.args: decode_tree(tree, reader(objects)),
+                partial(decode_tree, item.args, reader(objects)),
                 in_list=False,
             )
             data = self._voice.data(value) if value is not None else None
@@ -107,7 +108,7 @@ class ScriptedGuest:
                 batch.run[1],
                 item_step(batch.id, index),
                 batch.attempt,
-                lambda args=items[index - batch.base]: (args, named),
+                partial(_together, items[index - batch.base], named),
                 in_list=True,
             )
             values: tuple[tuple[int, int, Data], ...] = ()
@@ -133,7 +134,7 @@ class ScriptedGuest:
         try:
             result = self._call(function, uid, stage, args)
             value = encode([result] if in_list else result, what=f"the result of {step}")
-        except Exception as error:  # the author's code runs here
+        except Exception as error:  # noqa: BLE001  # the author's code runs here
             failure = failure_of(
                 error, origin=step, attempt=attempt, attempts=1, bytes_max=outside.limits.error_text_bytes_max
             )
@@ -194,3 +195,7 @@ class ScriptedGuest:
     def _drop_objects(self, objects: Mappings) -> None:
         if objects:
             self._voice.say(Dropped(tuple(sorted(objects))))
+
+
+def _together(args: tuple[Any, ...], named: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    return args, named

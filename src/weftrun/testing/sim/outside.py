@@ -80,7 +80,8 @@ class Letter:
         if not self.objects:
             return self.message
         numbers = {ObjectId(-(k + 1)): publish(pieces).oid for k, pieces in enumerate(self.objects)}
-        return renumbered(self.message, numbers)
+        message: FromSandbox = renumbered(self.message, numbers)
+        return message
 
 
 class Voice:

@@ -50,7 +50,7 @@ class ScriptedSandboxes:
         """Say whom to tell."""
         self._events = events
 
-    def create(self, sandbox: SandboxId, profile: Profile) -> None:
+    def create(self, sandbox: SandboxId, profile: Profile) -> None:  # noqa: ARG002  # all are alike here
         """Begin to make a Sandbox."""
         guest = ScriptedGuest(sandbox, self._outside, lambda letter: self._post(sandbox, letter))
         self._boxes[sandbox] = _Box(guest, self._loop.now())

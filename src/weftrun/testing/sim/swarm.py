@@ -88,7 +88,7 @@ def judged(world: World) -> Broken | None:
     try:
         world.run()
         found = [*findings(world), *differences(world)]
-    except Exception as error:  # a bug of the engine may be any error, and the next seed must still be played
+    except Exception as error:  # noqa: BLE001  # a bug of the engine may be any error, and the next seed must still be played
         found = [f"{type(error).__name__}: {error}"]
     world.path.unlink(missing_ok=True)
     plan = {number: fault for number, _, fault in world.faults.happened}

@@ -6,7 +6,7 @@ Complete where random search is only likely: a scenario has some dozens of point
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +32,8 @@ class Scenario:
     name: str
     starts: Callable[[World], object]
     functions: tuple[Function[..., Any], ...]
-    settings: Settings = Settings()
-    judge: Callable[[World], list[str]] = lambda world: []
+    settings: Settings = field(default_factory=Settings)
+    judge: Callable[[World], list[str]] = lambda _: []
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def play(scenario: Scenario, seed: int, plan: Plan, folder: Path) -> tuple[World
     try:
         world.run()
         found = [*findings(world), *scenario.judge(world)]
-    except Exception as error:  # a bug of the engine may be any error, and the next history must still be played
+    except Exception as error:  # noqa: BLE001  # a bug of the engine may be any error; the next one must be played
         found = [f"{type(error).__name__}: {error}"]
     broken = Broken(scenario.name, seed, dict(plan), tuple(found), world.story()) if found else None
     world.path.unlink(missing_ok=True)
@@ -88,7 +88,7 @@ def sweep(scenario: Scenario, folder: Path, *, seed: int = 1, only: str = "") ->
 def sweep_pairs(
     scenario: Scenario, folder: Path, *, seed: int = 1, share: float = 1.0, only: str = ""
 ) -> Iterator[Broken]:
-    """Break two points, the second one of the history that the first one made; `share` of all pairs, drawn by `seed`."""
+    """Break two points, the second of the history that the first one made; `share` of all pairs, drawn by `seed`."""
     chance = Chance(seed, f"pairs of {scenario.name}")
     world, _ = play(scenario, seed, {}, folder)
     for first in singles(world.faults.points, only=only):

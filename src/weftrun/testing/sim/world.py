@@ -18,7 +18,7 @@ from weftrun.model.limits import Limits
 from weftrun.model.outcomes import Failure, Status
 from weftrun.model.policy import Bundle
 from weftrun.model.records import Row
-from weftrun.model.values import Inline, Payload
+from weftrun.model.values import Data, Inline, Payload
 from weftrun.ports.journal import Message
 from weftrun.runtime.engine import Engine
 from weftrun.runtime.tickets import Latch, Ticket
@@ -51,7 +51,7 @@ class Settings:
     sandboxes_max: int = 2
     busy: float = 1.0
     lanes: Mapping[str, Delays] = field(default_factory=dict)
-    pace: Pace = Pace()
+    pace: Pace = field(default_factory=Pace)
     lingers: float = 0.0
     recover: str = "all"
 
@@ -234,7 +234,7 @@ class World:
 
     def _start(self, client: Client) -> None:
         encoded = encode((client.args, {}), what="the arguments")
-        data = Inline(encoded.tobytes())
+        data: Data = Inline(encoded.tobytes())
         if encoded.nbytes > self.engine.inline_bytes_max:
             data = self.engine.publish(encoded.pieces)
         ticket = self.engine.start(
