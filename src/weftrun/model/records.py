@@ -41,6 +41,7 @@ class Graphed(Struct, frozen=True, array_like=True, tag=1):
         attempt: which Attempt of the body made the graph; chunks of other Attempts are void.
         answer: encoded answer, its Refs by call number.
         observed: highest ordinal delivered to the body before it ended; 0 for a `def` body.
+        seen: for each of an async body's `calls`, the highest ordinal delivered to the body before it made the call.
     """
 
     step: StepId
@@ -50,10 +51,13 @@ class Graphed(Struct, frozen=True, array_like=True, tag=1):
     numbers: tuple[int, ...]
     answer: Payload
     observed: int = 0
+    seen: tuple[int, ...] = ()
 
 
 class Chunked(Struct, frozen=True, array_like=True, tag=2):
-    """A chunk of a map's input is kept. The last one fixes the map's items.
+    """A chunk of a map's input is kept. The last one fixes the map's items; one at item 0 begins them afresh.
+
+    An Attempt of a body that was lost with its engine begins again under the same number, and its map with it.
 
     Attributes:
         body: the Step whose body made the map.

@@ -31,8 +31,12 @@ class KillSandbox(Struct, frozen=True):
     sandbox: SandboxId
 
 
+NOBODY = 0
+"""Number of no Run: what is told to it was said by a body that was left, and only its Objects are to be let go."""
+
+
 class Tell(Struct, frozen=True):
-    """Hand an event to the machine of Run number `run`."""
+    """Hand an event to the machine of Run number `run`, or to `NOBODY`."""
 
     run: int
     event: AttemptsEnded | ItemsEnded | BodyMade | BodyReturned | BodyLost

@@ -67,14 +67,19 @@ class Opening:
     def start(
         self, ticket: Ticket, named: bool, function: FunctionSpec, bundle: Bundle, args: Payload, digest: str
     ) -> None:
-        """Start a Run, or join the one that has its id; `named` says whether the author chose the id."""
+        """Start a Run, or join the one that has its id; `named` says whether the author chose the id.
+
+        Takes over the one holder of an Object in `args`: a new Run keeps it, any other end lets it go.
+        """
         if self._refused(ticket):
+            self._let_go(args)
             return
         if not named:
             self._create(ticket, function, bundle, args, digest)
             return
         run = self.by_id.get(ticket.id)
         if run is not None:
+            self._let_go(args)
             self._join(ticket, self._info_of(run), function.name, digest)
             return
         waiting = self._starting.get(ticket.id)
@@ -87,10 +92,12 @@ class Opening:
             if info is None:
                 self._create(ticket, function, bundle, args, digest)
             else:
+                self._let_go(args)
                 self._join(ticket, info, function.name, digest)
             go_on()
 
         def failed(error: WeftrunError) -> None:
+            self._let_go(args)
             ticket.fail(error)
             go_on()
 
@@ -111,6 +118,10 @@ class Opening:
             )
             return True
         return False
+
+    def _let_go(self, args: Payload) -> None:
+        if isinstance(args.data, Object):
+            self._objects.release(args.data.oid)
 
     def _create(self, ticket: Ticket, function: FunctionSpec, bundle: Bundle, args: Payload, digest: str) -> None:
         started = Started(ticket.id, function, bundle, args, digest, self._hash_seed)

@@ -83,7 +83,10 @@ class Ancestors:
                 self._graphs[record.step] = (seq, record)
                 self._read_kinds(record)
             case Chunked():
-                self._chunks.setdefault(record.step, []).append((seq, record))
+                told = self._chunks.setdefault(record.step, [])
+                if record.chunk.lo == 0:
+                    told[:] = [(row, chunk) for row, chunk in told if chunk.attempt != record.attempt]
+                told.append((seq, record))
                 self._numbers.setdefault((record.body, record.chunk.call), record.step)
                 self._ordinals.setdefault(record.ordinal, seq)
             case Settled():

@@ -16,6 +16,7 @@ from weftrun.model.records import (
     AttemptFailed,
     Chunked,
     Ended,
+    Graphed,
     ItemsSettled,
     Row,
     Settled,
@@ -76,6 +77,7 @@ class _Fold:
         self._items: dict[StepId, set[int]] = {}
         self._attempts: dict[tuple[StepId, int], int] = {}
         self._chunks: dict[tuple[StepId, int], tuple[int, bool]] = {}
+        self._graphs: set[StepId] = set()
 
     def judge(self, rows: Sequence[Row]) -> list[Violation]:
         """Return what is wrong with the rows of the Run."""
@@ -116,6 +118,8 @@ class _Fold:
                 self._check_items(record)
             case Chunked():
                 self._check_chunk(record)
+            case Graphed():
+                self._graphs.add(record.step)
             case AttemptFailed():
                 self._check_attempt(record)
             case _:
@@ -151,6 +155,8 @@ class _Fold:
             self._check_ordinal(record.ordinal, record.step)
         key = (record.step, record.attempt)
         expected, closed = self._chunks.get(key, (0, False))
+        if record.chunk.lo == 0 and record.step not in self._items and record.body not in self._graphs:
+            expected, closed = 0, False
         if closed or record.chunk.lo != expected:
             self._add("order", f"a chunk begins at item {record.chunk.lo}, not at {expected}", record.step)
         self._chunks[key] = (record.chunk.lo + record.chunk.count, record.chunk.last)

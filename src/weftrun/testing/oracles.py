@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from weftrun.model.ids import RunUid, StepId, item_step
-from weftrun.model.outcomes import Failure, Success
+from weftrun.model.outcomes import Failure, Reason, Success
 from weftrun.model.policy import Kind
 from weftrun.model.records import Ended, Graphed, ItemsSettled, Row, Settled
 from weftrun.model.values import Blob, Data, Inline, Payload
@@ -192,13 +192,15 @@ def changed_inputs(entries: Iterable[Entry]) -> Iterator[str]:
 
 
 def open_ends(fixed: Mapping[RunUid, Fixed], clients: Iterable[Client]) -> Iterator[str]:
-    """Yield Runs without an end, and clients whose answers differ or came before the end was durable (G-c)."""
+    """Yield Runs without an end, or that diverged, and clients whose answers differ or came too early (G-c)."""
     for client in clients:
         if client.refused is not None:
             continue
         if client.uid is None or not fixed.get(client.uid, Fixed()).ended:
             yield f"{client.id} has an answer, but no end on record"
         first = client.answers[0]
+        if first[2] is not None and first[2].reason is Reason.DIVERGED:
+            yield f"{client.id} diverged, though no code changed: {first[2].message}"
         for answer in client.answers[1:]:
             if answer[:2] != first[:2]:
                 yield f"{client.id} was answered {first[:2]} and then {answer[:2]}"

@@ -182,7 +182,10 @@ class Calls:
             self.by_step[step] = CallView(step, body, record.chunk.call, label, label, at, is_map=True)
             self._by_number[body, record.chunk.call] = step
             self._untold.add(step)
-        items = self._maps.setdefault(record.step, {}).setdefault(record.attempt, _Items())
+        told = self._maps.setdefault(record.step, {})
+        if record.chunk.lo == 0:
+            told[record.attempt] = _Items()
+        items = told[record.attempt]
         items.takes.update(ref.call for ref in record.chunk.items.refs)
         if record.chunk.last:
             items.total = record.chunk.lo + record.chunk.count

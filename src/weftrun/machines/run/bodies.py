@@ -5,7 +5,7 @@ from __future__ import annotations
 from weftrun.machines.retry import retry_delay_s
 from weftrun.machines.run.grow import Refused, add_call, give_items, grow_recorded, make_ready, open_calls
 from weftrun.machines.run.maps import take_chunk
-from weftrun.machines.run.settle import add_record, let_go_of_call, unhandled
+from weftrun.machines.run.settle import add_record, hand_on, unhandled
 from weftrun.machines.run.state import OVER, Body, Map, RunState, State, Step
 from weftrun.machines.run.trees import tree_of, value_of
 from weftrun.model.commands import Deliver, EnterBody, LeaveBody
@@ -21,8 +21,9 @@ from weftrun.model.values import Payload
 def start_body(run: RunState, step: Step) -> None:
     """Enter a Workflow's body, or take its graph from the Journal if it has ended before."""
     body = step.body = Body(step)
-    takes = [step.inside.calls[ref.call].at for ref in step.args.refs] if step.inside is not None else []
-    body.began = body.since = max([step.at, *takes])
+    takes = [step.inside.calls[ref.call] for ref in step.args.refs] if step.inside is not None else []
+    body.began = body.since = max([step.at, *(taken.at for taken in takes)])
+    body.began_row = body.observed_row = max([0, *(taken.row for taken in takes)])
     if step.id not in run.recorded.graphs:
         _enter(run, body)
         return
@@ -87,7 +88,7 @@ def _take_calls(run: RunState, body: Body, event: BodyMade) -> None:
         body.made += 1
         known = body.calls.get(number)
         if known is None:
-            add_call(run, body, number, call, need=body.observed_need, map=None)
+            add_call(run, body, number, call, need=body.observed_row, map=None)
         else:
             _compare_replay(run, body, known, call)
     for chunk in event.chunks:
@@ -142,7 +143,7 @@ def deliver(run: RunState, body: Body) -> None:
         return
     body.awaits = ()
     body.observed = max(body.observed, step.ordinal)
-    body.observed_need = max(body.observed_need, step.need)
+    body.observed_row = max(body.observed_row, step.row)
     body.since = max(body.since, step.at)
     value = failure = None
     if isinstance(step.outcome, Failure):
@@ -184,12 +185,15 @@ def _rest_of_graph(body: Body, answer: Payload) -> Graphed:
         if step.map is not None and not step.map.ordinal:
             raise Refused(f"{body.step.id} ended within the items of {step.id}")
     calls = []
+    seen = []
     for position, step in enumerate(steps):
+        assert step.call is not None
         n = int(step.id.rsplit("[", 1)[1][:-1])
-        digest = step.call.digest if step.call is not None else ""
-        calls.append(Call(position, n, step.args, step.after, step.map is not None, digest))
+        calls.append(Call(position, n, step.args, step.after, step.map is not None, step.call.digest))
+        seen.append(step.call.observed)
     functions = tuple(step.function for step in steps)
-    return Graphed(body.step.id, body.step.attempt, functions, tuple(calls), tuple(numbers), answer, body.observed)
+    owner = body.step
+    return Graphed(owner.id, owner.attempt, functions, tuple(calls), tuple(numbers), answer, body.observed, tuple(seen))
 
 
 def _close_graph(run: RunState, body: Body, answer: Payload) -> None:
@@ -212,14 +216,9 @@ def _ended(run: RunState, body: Body, answer: Payload) -> None:
     step = body.step
     step.state = State.ENDING
     body.answer = answer
-    for ref in answer.refs:
-        producer = body.calls.get(ref.call)
-        if producer is None:
-            raise Refused(f"the answer of {step.id} holds a Ref of a call that it had not made")
-        producer.uses += 1
-    if step.function.kind is Kind.WATCHING:
-        for call in body.calls.values():
-            let_go_of_call(run, call)
+    if any(ref.call not in body.calls for ref in answer.refs):
+        raise Refused(f"the answer of {step.id} holds a Ref of a call that it had not made")
+    hand_on(run, body, answer)
     failure = unhandled(body)
     if failure is not None:
         run.falling.append((body, failure))
@@ -250,7 +249,7 @@ def _forget_attempt(body: Body) -> None:
     body.made = 0
     body.since = body.began
     body.observed = 0
-    body.observed_need = 0
+    body.observed_row = body.began_row
     body.awaits = ()
     body.handled.clear()
     if body.waiting_start is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from weftrun.machines.run.maps import recall_items, recorded_map
-from weftrun.machines.run.settle import mark
+from weftrun.machines.run.settle import hand_on, mark
 from weftrun.machines.run.state import OVER, Body, Map, MapChunk, RunState, State, Step
 from weftrun.model.graph import Call
 from weftrun.model.ids import StepId, child_step
@@ -40,7 +40,6 @@ def add_call(run: RunState, body: Body, number: int, call: Call, *, need: int, m
     step.gate = max(owner.gate, need)
     step.at = body.since
     if owner.function.kind is Kind.WATCHING:
-        step.uses += 1
         step.call = Observed(
             owner.id, number, function.name, function.kind, function.version, call.args.refs, call.digest, body.observed
         )
@@ -71,6 +70,7 @@ def make_ready(run: RunState, body: Body, step: Step) -> None:
 
 def _new_step(run: RunState, body: Body, number: int, id: StepId, function: FunctionSpec, args: Payload) -> Step:
     step = Step(len(run.steps), id, function, args, body, number)
+    step.uses = 1
     run.steps.append(step)
     body.calls[number] = step
     body.open += 1
@@ -134,9 +134,9 @@ def _recall(run: RunState, step: Step) -> None:
         outcome, seq, at = known
         _compare(step, outcome.call)
         if not isinstance(outcome.outcome, Failure) and outcome.outcome.value.refs:
-            revive(run, step)
+            revive(run, step, outcome.outcome.value)
         step.attempt = outcome.attempt
-        mark(run, step, outcome.outcome, outcome.ran, ordinal=outcome.ordinal, need=seq, at=at)
+        mark(run, step, outcome.outcome, outcome.ran, ordinal=outcome.ordinal, row=seq, at=at)
         return
     settled = run.recorded.items.get(step.id)
     if settled:
@@ -160,7 +160,7 @@ def _compare(step: Step, recorded: Observed | None) -> None:
         raise Refused(f"{step.id} was recorded with other arguments than it is called with now", Reason.DIVERGED)
 
 
-def revive(run: RunState, step: Step) -> None:
+def revive(run: RunState, step: Step, answer: Payload) -> None:
     """Make the inside of a body whose answer the Journal has, so that Refs in the answer find their values."""
     body = step.body = Body(step)
     graph = run.recorded.graphs.get(step.id)
@@ -168,6 +168,7 @@ def revive(run: RunState, step: Step) -> None:
         grow_recorded(run, body)
     else:
         revive_calls(run, body, ())
+    hand_on(run, body, answer)
 
 
 def grow_recorded(run: RunState, body: Body) -> None:
@@ -178,8 +179,10 @@ def grow_recorded(run: RunState, body: Body) -> None:
     revive_calls(run, body, numbers)
     body.handled.update(s.outcome.origin for s in body.calls.values() if isinstance(s.outcome, Failure))
     body.functions = list(graph.functions)
-    body.observed = graph.observed
-    for number, call in zip(numbers, graph.calls, strict=True):
+    times = {step.ordinal: step.at for step in body.calls.values()}
+    for number, call, seen in zip(numbers, graph.calls, graph.seen or (0,) * len(graph.calls), strict=True):
+        body.observed = seen
+        body.since = max(body.began, times.get(seen, 0.0))
         map = None
         if call.is_map:
             id = child_step(body.step.id, run.root.id, body.functions[call.function].label, call.n)
@@ -196,7 +199,6 @@ def revive_calls(run: RunState, body: Body, but: Sequence[int]) -> None:
         observed = run.recorded.call_of(id)
         function = FunctionSpec(observed.function, observed.function, observed.kind, observed.version)
         step = _new_step(run, body, number, id, function, _NO_ARGS)
-        step.uses = 1
         step.call = observed
         if id in run.recorded.outcomes:
             _recall(run, step)

@@ -197,7 +197,7 @@ class RunMachine:
         run = machine.state
         run.ending = ending
         if ending.answer is not None and ending.answer.refs:
-            revive(run, run.root)
+            revive(run, run.root, ending.answer)
         machine._answer()
         end = run.commands[-1]
         assert isinstance(end, End)

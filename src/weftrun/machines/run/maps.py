@@ -53,7 +53,7 @@ def recall_items(run: RunState, step: Step) -> None:
         settled = run.recorded.items.get(step.id)
         if settled:
             record, seq, at = settled[-1]
-            _over(run, step, record.ran, ordinal=record.ordinal, need=seq, at=at)
+            _over(run, step, record.ran, ordinal=record.ordinal, row=seq, at=at)
         return
     for failed in run.recorded.failed.get(step.id, ()):
         if not _is_done(map, failed.item):
@@ -68,9 +68,22 @@ def start_map(run: RunState, step: Step) -> None:
     assert map is not None
     step.state = State.RUNNING
     if map.total == 0:
-        mark(run, step, None, NOT_RUN, ordinal=map.ordinal, need=step.gate, at=run.now)
+        _start_empty(run, step, map)
         return
     run.ready_chunks.extend((step, chunk) for chunk in map.chunks if chunk.waiting == 0)
+
+
+def _start_empty(run: RunState, step: Step, map: Map) -> None:
+    """Settle a map without items, at the time of its call: no record tells of another.
+
+    Called by an async body it is a record all the same: the body may hand its list on and end.
+    """
+    if step.call is None:
+        mark(run, step, None, NOT_RUN, ordinal=map.ordinal, row=step.gate, at=step.at, sure=True)
+        return
+    run.ordinal += 1
+    add_record(run, ItemsSettled(step.id, run.ordinal, (), (), NOT_RUN, step.call))
+    mark(run, step, None, NOT_RUN, ordinal=run.ordinal, row=run.row, at=run.now)
 
 
 def start_chunk(run: RunState, step: Step, chunk: MapChunk) -> None:
@@ -128,7 +141,7 @@ def items_ended(run: RunState, event: ItemsEnded) -> None:
     add_record(run, ItemsSettled(step.id, run.ordinal, values, tuple(final), event.ran, step.call))
     _apply(run, step, map, values, final)
     if map.left == 0:
-        _over(run, step, event.ran, ordinal=run.ordinal, need=run.row, at=run.now)
+        _over(run, step, event.ran, ordinal=run.ordinal, row=run.row, at=run.now)
 
 
 def _apply(
@@ -164,13 +177,13 @@ def _failed(
     return None
 
 
-def _over(run: RunState, step: Step, ran: Ran, *, ordinal: int, need: int, at: float) -> None:
+def _over(run: RunState, step: Step, ran: Ran, *, ordinal: int, row: int, at: float) -> None:
     """All items are settled: the map has its list, or fails with its lowest failing index (N1)."""
     map = step.map
     assert map is not None
     map.parts.sort(key=_lo)
     failure = map.failures[min(map.failures)] if map.failures else None
-    mark(run, step, failure, ran, ordinal=ordinal, need=need, at=at)
+    mark(run, step, failure, ran, ordinal=ordinal, row=row, at=at)
 
 
 def _lo(part: Part) -> int:

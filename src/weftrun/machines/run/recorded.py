@@ -92,7 +92,10 @@ class Recorded:
                 case Graphed():
                     self.graphs[record.step] = record
                 case Chunked():
-                    self.chunks.setdefault(record.step, {}).setdefault(record.attempt, []).append(record)
+                    told = self.chunks.setdefault(record.step, {}).setdefault(record.attempt, [])
+                    if record.chunk.lo == 0:
+                        told.clear()
+                    told.append(record)
                     self.ordinal = max(self.ordinal, record.ordinal)
                 case AttemptFailed():
                     self.failed.setdefault(record.step, []).append(record)

@@ -26,28 +26,37 @@ def settle(run: RunState, step: Step, outcome: Success | Failure, ran: Ran, caus
         return
     run.ordinal += 1
     run.outcomes.append(StepOutcome(step.id, step.attempt, run.ordinal, outcome, ran, step.call, cause))
-    fixed_by_inputs = (
+    sure = (
         step.function.deterministic
         and step.function.checkpoint == "auto"
         and type(outcome) is Success
         and step.body is None
     )
-    mark(run, step, outcome, ran, ordinal=run.ordinal, need=step.gate if fixed_by_inputs else run.row, at=run.now)
+    mark(run, step, outcome, ran, ordinal=run.ordinal, row=run.row, at=run.now, sure=sure)
 
 
 def mark(
-    run: RunState, step: Step, outcome: Success | Failure | None, ran: Ran, *, ordinal: int, need: int, at: float
+    run: RunState,
+    step: Step,
+    outcome: Success | Failure | None,
+    ran: Ran,
+    *,
+    ordinal: int,
+    row: int,
+    at: float,
+    sure: bool = False,
 ) -> None:
     """Note that a Step is settled, by an outcome that is in a record, old or new, and spread the news.
 
-    `outcome` is None for a map that succeeded.
+    `outcome` is None for a map that succeeded. It is `sure` where it would come out the same if `row` were lost.
     """
     failed = type(outcome) is Failure
     step.outcome = outcome
     step.state = State.FAILED if failed else State.SUCCEEDED
     step.ran = ran
     step.ordinal = ordinal
-    step.need = need
+    step.row = row
+    step.need = step.gate if sure else row
     step.at = at
     body = step.inside
     if body is None:
@@ -55,8 +64,8 @@ def mark(
     _let_go_of_arguments(run, step)
     if not failed and step.uses == 0:
         let_go(run, step)
-    if step.function.checkpoint == "sync" and need > run.committed:
-        run.held.setdefault(need, []).append(step)
+    if step.function.checkpoint == "sync" and step.need > run.committed:
+        run.held.setdefault(step.need, []).append(step)
         if _ends_with_the_run(run, step):
             _closed(run, body)
     else:
@@ -151,8 +160,13 @@ def body_over(run: RunState, body: Body) -> None:
 
 
 def unhandled(body: Body) -> Failure | None:
-    """Return the first failure inside an ended body that the body was never told of."""
-    failed = [c for c in body.calls.values() if type(c.outcome) is Failure and c.outcome.origin not in body.handled]
+    """Return the first failure inside an ended body that it was never told of, or that its answer is made of."""
+    asked = {ref.call for ref in body.answer.refs} if body.answer is not None else ()
+    failed = [
+        call
+        for call in body.calls.values()
+        if type(call.outcome) is Failure and (call.outcome.origin not in body.handled or call.number in asked)
+    ]
     first = min(failed, key=lambda c: c.ordinal, default=None)
     return first.outcome if first is not None and type(first.outcome) is Failure else None
 
@@ -239,8 +253,16 @@ def let_go_of_items(run: RunState, step: Step, chunk: MapChunk) -> None:
         _let_go_of_refs(run, chunk.items, step.inside)
 
 
-def let_go_of_call(run: RunState, step: Step) -> None:
-    """The body that made a call can hand its value on no more."""
+def hand_on(run: RunState, body: Body, answer: Payload) -> None:
+    """A body has ended: its answer holds the values of calls from here on, the body itself none."""
+    for ref in answer.refs:
+        body.calls[ref.call].uses += 1
+    for call in body.calls.values():
+        _let_go_of_one(run, call)
+
+
+def _let_go_of_one(run: RunState, step: Step) -> None:
+    """One holder less of a Step's value."""
     step.uses -= 1
     if step.uses == 0 and step.state >= OVER:
         let_go(run, step)
@@ -258,9 +280,7 @@ def _let_go_of_refs(run: RunState, payload: Payload, body: Body | None) -> None:
     for ref in payload.refs:
         producer = body.calls.get(ref.call)
         if producer is not None:
-            producer.uses -= 1
-            if producer.uses == 0 and producer.state >= OVER:
-                let_go(run, producer)
+            _let_go_of_one(run, producer)
 
 
 def let_go(run: RunState, step: Step) -> None:

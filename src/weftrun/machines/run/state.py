@@ -45,8 +45,10 @@ class Step:
 
     Attributes:
         need: the Run's row that must be durable before a reader of this value may do something visible.
+        row: the Run's row that holds the outcome. Whoever looks at a value sees its place in time and order too, which
+            only the row fixes: an async body that was shown a value rests on `row`, a reader of it on `need`.
         gate: the highest `need` among what this Step depends on; a visible Attempt waits for it.
-        uses: how many may still read the value: open readers, the body that made the call, an answer.
+        uses: how many may still read the value: open readers, the body that made the call until it ends, an answer.
         outcome: how it ended; None before, and for a map that succeeded (its parts stand in `map`).
         call: what the record of its outcome tells of its call; None but for calls of async bodies.
     """
@@ -70,6 +72,7 @@ class Step:
         "outcome",
         "ran",
         "readers",
+        "row",
         "state",
         "uses",
         "waiting",
@@ -89,6 +92,7 @@ class Step:
         self.waiting = 0
         self.attempt = 1
         self.need = 0
+        self.row = 0
         self.gate = 0
         self.uses = 0
         self.ordinal = 0
@@ -110,7 +114,7 @@ class Body:
         calls: Steps by call number. A `def` body has them only when it ended (B1).
         made: how many calls the current Attempt has made; below `len(calls)` it repeats known ones.
         open: calls not settled.
-        observed: highest ordinal delivered to the current Attempt; `observed_need` the row it stands in.
+        observed: highest ordinal delivered to the current Attempt; `observed_row` the last row that tells of what was.
         handled: origins of failures that the body was told of.
         awaits: calls that the body waits for now.
         entered: the body is in a Sandbox now.
@@ -118,6 +122,7 @@ class Body:
         wiring: calls that a `def` body has told so far, for the record of its graph.
         waiting_start: Steps that may start when the `def` body has ended; None when nothing is kept back.
         began: what `weftrun.now()` says in the body before anything was delivered to it: the same in every Attempt.
+            `began_row` is the last row that this time rests on.
         since: what `weftrun.now()` says in the body: the time of the last outcome delivered to it.
     """
 
@@ -125,13 +130,14 @@ class Body:
         "answer",
         "awaits",
         "began",
+        "began_row",
         "calls",
         "entered",
         "functions",
         "handled",
         "made",
         "observed",
-        "observed_need",
+        "observed_row",
         "open",
         "since",
         "step",
@@ -146,7 +152,7 @@ class Body:
         self.made = 0
         self.open = 0
         self.observed = 0
-        self.observed_need = 0
+        self.observed_row = 0
         self.handled: set[StepId] = set()
         self.awaits: tuple[int, ...] = ()
         self.entered = False
@@ -154,6 +160,7 @@ class Body:
         self.wiring: list[Call] = []
         self.waiting_start: list[Step] | None = None
         self.began = 0.0
+        self.began_row = 0
         self.since = 0.0
 
 

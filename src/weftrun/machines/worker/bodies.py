@@ -8,7 +8,7 @@ from weftrun.model.commands import Deliver, EnterBody
 from weftrun.model.events import BodyLost, BodyMade, BodyReturned
 from weftrun.model.messages import BodyCalled, BodyDeliver, BodyDrop, BodyEnded, BodyStart
 from weftrun.model.outcomes import NOT_RUN, Failure, Reason
-from weftrun.model.work import Said, Send, Tell
+from weftrun.model.work import NOBODY, Said, Send, Tell
 
 
 def enter(state: WorkerState, run: int, profile: int, command: EnterBody, now: float) -> None:
@@ -88,9 +88,9 @@ def called(state: WorkerState, box: Box, message: BodyCalled, now: float) -> Non
     if message.awaits:
         box.turns = max(0, box.turns - 1)
     held = state.bodies.get(message.body)
-    if held is not None:
-        event = BodyMade(now, held.step, held.attempt, message.functions, message.calls, message.chunks, message.awaits)
-        state.commands.append(Tell(held.run, event))
+    run, step, attempt = (held.run, held.step, held.attempt) if held is not None else (NOBODY, 0, 0)
+    event = BodyMade(now, step, attempt, message.functions, message.calls, message.chunks, message.awaits)
+    state.commands.append(Tell(run, event))
 
 
 def ended(state: WorkerState, box: Box, message: BodyEnded, now: float) -> None:
@@ -98,6 +98,7 @@ def ended(state: WorkerState, box: Box, message: BodyEnded, now: float) -> None:
     box.turns = max(0, box.turns - 1)
     held = state.bodies.get(message.body)
     if held is None:
+        state.commands.append(Tell(NOBODY, BodyReturned(now, 0, 0, message.answer, message.failure, message.ran)))
         return
     _forget(state, held)
     if not box.bodies:

@@ -37,7 +37,11 @@ ROOT = StepId("wordcount[0]")
 CALL = Observed(ROOT, 0, "app:count", Kind.FUNCTION, "v1", (RefTo(1, (0, "k")),), "d2", 4)
 
 ONE_OF_EACH: tuple[Record, ...] = (
-    Graphed(ROOT, 1, (COUNT,), (Call(0, 0, VALUE, (1,), True, "d3"),), (0,), Payload(Inline(b"\x00"), (RefTo(0),))),
+    Graphed(
+        *(ROOT, 1, (COUNT,), (Call(0, 0, VALUE, (1,), True, "d3"),), (0,), Payload(Inline(b"\x00"), (RefTo(0),))),
+        observed=4,
+        seen=(2,),
+    ),
     Chunked(ROOT, StepId("count[0]"), 1, Chunk(0, 0, 2, Payload(BLOB), True), 5),
     Settled((StepOutcome(StepId("count[0]"), 1, 1, Success(VALUE), RAN, CALL),)),
     Settled((StepOutcome(StepId("count[1]"), 3, 2, FAILURE, RAN, None, "argument"),)),

@@ -64,6 +64,7 @@ class MemoryObjects:
         self._descriptors: dict[ObjectId, int] = {}
         self._last = 0
         self._published = 0
+        self._closed = False
 
     def publish(self, pieces: Sequence[bytes | memoryview]) -> Object:
         """Make an Object of these pieces."""
@@ -99,7 +100,9 @@ class MemoryObjects:
         self._holders[oid] += 1
 
     def release(self, oid: ObjectId) -> None:
-        """Remove a holder."""
+        """Remove a holder; after the end of the process nobody holds anything any more."""
+        if self._closed:
+            return
         self._check(oid)
         self._holders[oid] -= 1
         if not self._holders[oid]:
@@ -120,6 +123,7 @@ class MemoryObjects:
 
     def close(self) -> None:
         """Let go of everything."""
+        self._closed = True
         for descriptor in self._descriptors.values():
             os.close(descriptor)
         self._descriptors.clear()

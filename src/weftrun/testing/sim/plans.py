@@ -25,6 +25,7 @@ TABLE: dict[str, Function[..., Any]] = {
         scripted.stumbles,
         scripted.stumbles_seen,
         scripted.gamble,
+        scripted.broken,
         scripted.sleepy,
     )
 }
@@ -71,11 +72,11 @@ def wired(plan: Plan, *inputs: Any) -> Any:
 
 @workflow(name="weftrun.testing.sim.plans:watched")
 async def watched(plan: Plan, *inputs: Any) -> Any:
-    """Carry out a plan that looks at values, and let everything later rest on what was seen."""
+    """Carry out a plan that looks at values, and let everything later rest on what was seen and when."""
     refs: list[Any] = []
-    seen = lineage(inputs)
+    seen = lineage(inputs) | scripted.clock(0).seen
     skip = 0
-    for op in plan.ops:
+    for number, op in enumerate(plan.ops, start=1):
         if skip:
             skip -= 1
             if op.kind not in ("await", "skip"):
@@ -86,6 +87,7 @@ async def watched(plan: Plan, *inputs: Any) -> Any:
                 seen |= lineage(await ref) if ref is not None else NOTHING
             except Planned as error:
                 seen |= lineage(error)
+            seen |= scripted.clock(number).seen
         elif op.kind == "skip":
             skip = op.count if Value("", seen).coin % 2 else 0
         else:

@@ -8,7 +8,7 @@ from typing import Any
 from weftrun.sdk.function import Function
 from weftrun.testing.sim import scripted
 from weftrun.testing.sim.sweep import Scenario
-from weftrun.testing.sim.world import World
+from weftrun.testing.sim.world import Settings, World
 
 
 def _ends(*expected: str) -> Callable[[World], list[str]]:
@@ -51,6 +51,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     _one(scripted.diamond, 1),
     _one(scripted.chain, 1),
     _one(scripted.branching, 1),
+    _one(scripted.timed, 1),
     _one(scripted.by_control, 1),
     _one(scripted.mapping, 3),
     _one(scripted.failing_map, 3),
@@ -61,6 +62,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     _one(scripted.heavy, 1),
     _one(scripted.ruined, 1, status="failed"),
     Scenario("two", _start_two, scripted.FUNCTIONS, judge=_ends("succeeded")),
+    Scenario("two taken over", _start_two, scripted.FUNCTIONS, Settings(recover="none"), _ends("succeeded")),
     Scenario("cancelled", _start_cancelled, scripted.FUNCTIONS, judge=_ends("succeeded", "failed", "cancelled")),
 )
 """Small enough for every single fault, and for pairs."""

@@ -133,6 +133,15 @@ async def branching(x: int) -> Any:
     return await quiet.step(shown(Value("", seen)))
 
 
+@workflow(name=_NAME + "timed")
+async def timed(x: int) -> Any:
+    """Shows when it saw a deterministic value: the value comes again after a crash, the time does not."""
+    sure = await fixed.step(x)
+    first = await draw.step(sure, clock(1))
+    again = await fixed.step(first)
+    return await draw.step(again, clock(2))
+
+
 @workflow(name=_NAME + "by_control")
 async def by_control(x: int) -> Any:
     """Makes a visible call that takes no value, but would not be made without one (a control ancestor)."""
@@ -242,7 +251,7 @@ def ruined(x: int) -> Any:
 
 FUNCTIONS: tuple[Function[..., Any], ...] = (
     draw, quiet, fixed, shown, strict, large, stumbles, stumbles_seen, gamble, broken, breaks_at, sleepy, long,
-    diamond, chain, branching, by_control, mapping, failing_map, long_map, long_map_watched, parent, nested, tail,
-    watching_parent, retrying, catching, heavy, ruined,
+    diamond, chain, branching, timed, by_control, mapping, failing_map, long_map, long_map_watched, parent, nested,
+    tail, watching_parent, retrying, catching, heavy, ruined,
 )  # fmt: skip
 """Everything above, as Sandboxes know it."""

@@ -90,6 +90,6 @@ def judged(world: World) -> Broken | None:
         found = [*findings(world), *differences(world)]
     except Exception as error:  # noqa: BLE001  # a bug of the engine may be any error, and the next seed must still be played
         found = [f"{type(error).__name__}: {error}"]
-    world.path.unlink(missing_ok=True)
+    world.close()
     plan = {number: fault for number, _, fault in world.faults.happened}
     return Broken("swarm", world.seed, plan, tuple(found), world.story()) if found else None

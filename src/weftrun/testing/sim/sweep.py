@@ -62,7 +62,7 @@ def play(scenario: Scenario, seed: int, plan: Plan, folder: Path) -> tuple[World
     except Exception as error:  # noqa: BLE001  # a bug of the engine may be any error; the next one must be played
         found = [f"{type(error).__name__}: {error}"]
     broken = Broken(scenario.name, seed, dict(plan), tuple(found), world.story()) if found else None
-    world.path.unlink(missing_ok=True)
+    world.close()
     return world, broken
 
 

@@ -35,8 +35,8 @@ class Value:
 
     @property
     def coin(self) -> int:
-        """Something to branch on: it changes with every nonce that was read."""
-        return sum(nonce for _, nonce in self.seen) % 1_000_003
+        """Something to branch on: it changes with every nonce that was read, but not with the time (`@`)."""
+        return sum(nonce for step, nonce in self.seen if "@" not in step) % 1_000_003
 
 
 class Planned(Exception):

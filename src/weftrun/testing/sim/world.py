@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -294,16 +295,26 @@ class World:
             pass
 
     def _let_go(self) -> None:
-        gc.collect()
+        if self._objects.stats()["objects"]:
+            gc.collect()  # a ticket in a reference cycle still holds its answer; slow, so only where it matters
         self.left = {
             "objects": self._objects.stats()["objects"],
             "sandboxes": self._sandboxes.alive,
             "timers": int(self.loop.turn()),
         }
         self.loaded = {uid: self._inner.load(uid) for uid in self.rows}
-        self._sandboxes.close()
-        self._inner.close()
-        self._objects.close()
+
+    def close(self) -> None:
+        """Let go of everything and remove the Journal. Idempotent."""
+        if self.ledger.engine:
+            self._sandboxes.close()
+            self._inner.close()
+            self._objects.close()
+        for path in self.path.parent.glob(f"{self.path.name}*"):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
 
 def _named(record: object) -> str:

@@ -1,0 +1,195 @@
+"""Bugs planted in the machines at run time: each is found, or the simulator is the bug.
+
+A plant says where it is found: by which scenario's single faults, or within how many seeds of the swarm. Without one
+nothing is found; that is what the other tests of this folder show.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from weftrun.machines.run import attempts, bodies, machine, settle
+from weftrun.machines.run.machine import RunMachine
+from weftrun.machines.run.state import RunState
+from weftrun.model.commands import Append, Deliver
+from weftrun.model.outcomes import Failure
+from weftrun.model.policy import Kind
+from weftrun.model.records import Settled
+from weftrun.model.values import Blob
+from weftrun.runtime import committer
+from weftrun.testing.sim.scenarios import SCENARIOS
+from weftrun.testing.sim.swarm import play_seed
+from weftrun.testing.sim.sweep import Scenario, sweep
+
+Patch = Callable[[pytest.MonkeyPatch], None]
+BY_NAME: dict[str, Scenario] = {scenario.name: scenario for scenario in SCENARIOS}
+
+
+def a_descendants_record_overtakes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Run's first outcome is recorded after the next one, which may be that of its reader."""
+    hand_out = RunMachine._hand_out
+
+    def overtaken(self):
+        run = self.state
+        settle.flush_outcomes(run)
+        first = not hasattr(run, "late") and len(run.records) == 1 and isinstance(run.records[0], Settled)
+        if first:
+            run.late = [run.records.pop()]
+        commands = hand_out(self)
+        if any(type(command) is Append for command in commands) and getattr(run, "late", []) and run.ending is None:
+            run.records, run.late = run.late, []
+            commands += hand_out(self)
+        return commands
+
+    monkeypatch.setattr(RunMachine, "_hand_out", overtaken)
+
+
+def only_data_ancestors_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an async body had observed before a call does not hold the call back."""
+    add_call = bodies.add_call
+
+    def blind(run, body, number, call, *, need, **rest):
+        return add_call(run, body, number, call, need=0 if body.step.function.kind is Kind.WATCHING else need, **rest)
+
+    monkeypatch.setattr(bodies, "add_call", blind)
+
+
+def a_failure_is_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failure that an async body may catch leaves no record."""
+    original = settle.settle
+
+    def forgetful(run, step, outcome, ran, cause=""):
+        inside = step.inside
+        if type(outcome) is Failure and inside is not None and inside.step.function.kind is Kind.WATCHING:
+            run.ordinal += 1
+            settle.mark(run, step, outcome, ran, ordinal=run.ordinal, row=step.gate, at=run.now)
+        else:
+            original(run, step, outcome, ran, cause)
+
+    for module in (settle, attempts):
+        monkeypatch.setattr(module, "settle", forgetful)
+
+
+def a_gated_command_goes_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A visible Step goes as soon as its values are there, durable or not."""
+    start_ready = attempts.start_ready
+
+    def hasty(run):
+        for step in run.ready:
+            step.gate = 0
+        start_ready(run)
+
+    monkeypatch.setattr(machine, "start_ready", hasty)
+
+
+def the_order_of_observation_is_not_replayed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A replay tells the body that outcomes came now, not when they came."""
+    deliver = bodies.deliver
+
+    def fresh(run: RunState, body):
+        before = len(run.commands)
+        deliver(run, body)
+        run.commands[before:] = [
+            msgspec.structs.replace(command, at=run.now) if type(command) is Deliver else command
+            for command in run.commands[before:]
+        ]
+
+    monkeypatch.setattr(machine, "deliver", fresh)
+
+
+def a_sync_value_is_shown_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`checkpoint="sync"` is taken for `auto` (G-b)."""
+    mark = settle.mark
+
+    def early(run, step, outcome, *rest, **named):
+        function = step.function
+        step.function = msgspec.structs.replace(function, checkpoint="auto")
+        mark(run, step, outcome, *rest, **named)
+        step.function = function
+
+    monkeypatch.setattr(settle, "mark", early)
+
+
+def an_answer_leaves_before_its_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client hears of the end when it is decided, not when it is durable (G-c)."""
+    handle = RunMachine.handle
+
+    def eager(self, event):
+        commands = handle(self, event)
+        if self.state.ending is not None and any(type(command) is Append for command in commands):
+            self._answer()
+            commands += self.state.commands
+            self.state.commands = []
+        return commands
+
+    monkeypatch.setattr(RunMachine, "handle", eager)
+
+
+def a_record_names_bytes_that_are_not_durable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row goes to the Journal while its blob is still being written (C2)."""
+    append = committer.Committer.append
+
+    def early(self, row, done, conflict):
+        for obj in committer.objects_of_records(row.records):
+            if obj.oid not in self._stored:
+                data = bytes(self._objects.view(obj.oid))
+                self.known(obj.oid, Blob(hashlib.sha256(data).hexdigest(), obj.nbytes))
+                self._objects.hold(obj.oid)
+                self._loop.offload(
+                    lambda obj=obj: self._blobs.put(self._objects.descriptor(obj.oid), obj.nbytes),
+                    lambda obj=obj: self._objects.release(obj.oid),
+                    lane="blobs",
+                )
+        append(self, row, done, conflict)
+
+    monkeypatch.setattr(committer.Committer, "append", early)
+
+
+@dataclass(frozen=True)
+class Plant:
+    """A bug, where it is found, and what the finding must say."""
+
+    patch: Patch
+    says: str
+    scenario: str = ""
+    seeds: int = 0
+
+
+PLANTS = (
+    Plant(a_descendants_record_overtakes, "C1", scenario="chain"),
+    Plant(a_descendants_record_overtakes, "C1", seeds=20),
+    Plant(only_data_ancestors_count, "inputs", scenario="by_control"),
+    Plant(only_data_ancestors_count, "G-a", seeds=60),
+    Plant(a_failure_is_not_recorded, "C1", scenario="catching"),
+    Plant(a_failure_is_not_recorded, "single value", scenario="catching"),
+    Plant(a_gated_command_goes_early, "G-a", scenario="diamond"),
+    Plant(a_gated_command_goes_early, "inputs", scenario="diamond"),
+    Plant(a_gated_command_goes_early, "G-a", seeds=20),
+    Plant(the_order_of_observation_is_not_replayed, "diverged", scenario="branching"),
+    Plant(the_order_of_observation_is_not_replayed, "single value", scenario="timed"),
+    Plant(a_sync_value_is_shown_early, "G-a", scenario="chain"),
+    Plant(an_answer_leaves_before_its_record, "end", scenario="draw"),
+    Plant(a_record_names_bytes_that_are_not_durable, "C2", scenario="heavy"),
+)
+
+
+def title(plant: Plant) -> str:
+    where = plant.scenario or f"{plant.seeds} seeds"
+    return f"{plant.patch.__name__} by {where}"
+
+
+@pytest.mark.parametrize("plant", PLANTS, ids=title)
+def test_a_planted_bug_is_found(plant: Plant, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant.patch(monkeypatch)
+    if plant.scenario:
+        found = list(sweep(BY_NAME[plant.scenario], folder))
+    else:
+        found = [broken for seed in range(plant.seeds) if (broken := play_seed(seed, folder)[1]) is not None]
+    texts = {text for broken in found for text in broken.findings}
+    assert any(plant.says in text for text in texts), sorted(texts)[:10]

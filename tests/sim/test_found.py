@@ -1,0 +1,122 @@
+"""Bugs of the engine that the simulator has found, each with the shortest history that shows it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from weftrun.model.limits import Limits
+from weftrun.testing.oracles import findings
+from weftrun.testing.sim.faults import Fault, Faults
+from weftrun.testing.sim.plans import FUNCTIONS, Op, Plan, watched, wired
+from weftrun.testing.sim.reference import differences
+from weftrun.testing.sim.scenarios import SCENARIOS
+from weftrun.testing.sim.sweep import play
+from weftrun.testing.sim.world import Settings, World
+
+NARROW = Settings(limits=Limits(inline_bytes_max=64))
+
+
+def played(folder: Path, workflow, plan: Plan, *, settings: Settings | None = None, plan_of_faults=None) -> World:
+    world = World(1, folder, FUNCTIONS, settings=settings, faults=Faults(plan_of_faults))
+    world.start("one", workflow, plan)
+    try:
+        world.run()
+    finally:
+        world.close()
+    assert [*findings(world), *differences(world)] == [], world.story()
+    return world
+
+
+def test_an_answer_holds_an_empty_map_of_an_async_body(folder: Path) -> None:
+    world = played(folder, watched, Plan((Op("map", "quiet"),), (0,)))
+    assert world.clients[0].answers[0][1][0] == []
+
+
+def test_items_of_a_map_are_an_empty_map_of_an_async_body(folder: Path) -> None:
+    plan = Plan((Op("map", "quiet"), Op("map", "quiet", (0,))), (1,), bare=True)
+    played(folder, wired, Plan((Op("watched", plan=plan),), (0,), bare=True))
+
+
+def test_a_value_that_was_awaited_is_taken_by_an_open_call(folder: Path) -> None:
+    played(folder, watched, Plan((Op("call", "quiet"), Op("await", takes=(0,)), Op("call", "quiet", (0,))), (1,)))
+
+
+def test_an_answer_holds_a_failed_step_whose_failure_was_caught(folder: Path) -> None:
+    plan = Plan((Op("call", "broken"), Op("await", takes=(0,))), (0,))
+    world = World(1, folder, FUNCTIONS)
+    world.start("one", watched, plan)
+    try:
+        world.run()
+    finally:
+        world.close()
+    assert world.clients[0].answers[0][0] == "failed"
+    assert findings(world) == []
+
+
+def test_a_child_answers_with_a_failed_step_that_nobody_takes(folder: Path) -> None:
+    child = Plan((Op("call", "broken"), Op("await", takes=(0,))), (0,))
+    world = World(1, folder, FUNCTIONS)
+    world.start("one", watched, Plan((Op("watched", plan=child), Op("await", takes=(0,))), ()))
+    try:
+        world.run()
+    finally:
+        world.close()
+    assert findings(world) == []
+
+
+def test_joining_a_run_holds_no_object_for_ever(folder: Path) -> None:
+    world = played(folder, wired, Plan((Op("call", "quiet"),) * 20, (0,)), settings=NARROW)
+    assert world.left["objects"] == 0
+
+
+def test_time_seen_with_a_deterministic_value_is_on_record_before_it_is_shown(folder: Path) -> None:
+    timed = next(scenario for scenario in SCENARIOS if scenario.name == "timed")
+    for point in range(30):
+        _, broken = play(timed, 1, {point: Fault.CRASH_BEFORE}, folder)
+        assert broken is None, str(broken)
+
+
+@pytest.mark.parametrize("point", range(0, 120, 3))
+def test_a_value_behind_an_answer_is_kept_for_its_last_reader(point: int, folder: Path) -> None:
+    inner = Plan((Op("call", "large"), Op("call", "large")), (1,))
+    reader = Plan((Op("map", "large", (), 1), Op("await", takes=(0,)), Op("map", "large", (), 3)), ())
+    plan = Plan((Op("wired", plan=inner), Op("watched", takes=(0,), plan=reader)), (1,))
+    played(folder, wired, plan, plan_of_faults={point: Fault.CRASH_BEFORE})
+
+
+@pytest.mark.parametrize("point", range(40))
+def test_an_open_call_rests_on_what_was_seen_before_it(point: int, folder: Path) -> None:
+    ops = (Op("map", "sleepy", (), 1), Op("call", "quiet"), Op("await", takes=(1,)), Op("call", "quiet", (0,)))
+    played(folder, watched, Plan(ops, (0, 2)), plan_of_faults={point: Fault.CRASH_BEFORE})
+
+
+@pytest.mark.parametrize("point", range(40))
+def test_the_time_a_child_begins_at_rests_on_what_it_takes(point: int, folder: Path) -> None:
+    child = Plan((Op("call", "draw"),), (0,))
+    plan = Plan((Op("call", "fixed"), Op("watched", takes=(0,), plan=child)), (1,))
+    played(folder, wired, plan, plan_of_faults={point: Fault.CRASH_BEFORE})
+
+
+@pytest.mark.parametrize("point", range(40))
+def test_a_body_lost_with_its_engine_tells_its_map_afresh(point: int, folder: Path) -> None:
+    plan = Plan((Op("call", "quiet"), Op("map", "large", (0,), 3), Op("map", "quiet", (), 3)), (1, 2))
+    settings = Settings(limits=Limits(batch_items_max=1))
+    for workflow in (wired, watched):
+        for later in (2, 5, 9):
+            crashes = dict.fromkeys((point, point + later), Fault.CRASH_BEFORE)
+            played(folder, workflow, plan, settings=settings, plan_of_faults=crashes)
+
+
+@pytest.mark.parametrize("point", range(0, 60, 2))
+def test_what_a_body_says_after_it_was_left_is_let_go(point: int, folder: Path) -> None:
+    child = Plan((Op("call", "quiet"),) * 4, (0,))
+    plan = Plan((Op("watched", plan=child), Op("call", "broken"), Op("watched", plan=child)), (0, 2))
+    world = World(1, folder, FUNCTIONS, settings=NARROW, faults=Faults({point: Fault.DIE}))
+    world.start("one", wired, plan)
+    try:
+        world.run()
+    finally:
+        world.close()
+    assert findings(world) == []

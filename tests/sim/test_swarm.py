@@ -1,0 +1,59 @@
+"""Random workflows, faults and limits, a seed each; and that shrinking a finding keeps it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from weftrun.testing.sim.plans import Plan
+from weftrun.testing.sim.swarm import DrawnFaults, draw_world, play_seed
+
+SEEDS = int(os.environ.get("WEFTRUN_SEEDS", "400"))
+FIRST = int(os.environ.get("WEFTRUN_FIRST_SEED", "0"))
+"""A red seed says how to see it again: WEFTRUN_FIRST_SEED=n WEFTRUN_SEEDS=1."""
+PART = 50
+
+
+@pytest.mark.parametrize("first", range(FIRST, FIRST + SEEDS, PART))
+def test_seeds(first: int, folder: Path) -> None:
+    for seed in range(first, min(first + PART, FIRST + SEEDS)):
+        _, broken = play_seed(seed, folder)
+        assert broken is None, f"WEFTRUN_FIRST_SEED={seed} WEFTRUN_SEEDS=1\n{broken}"
+
+
+def test_a_seed_is_one_history(folder: Path) -> None:
+    for seed in range(5):
+        first, _ = play_seed(seed, folder)
+        again, _ = play_seed(seed, folder)
+        assert first.loop.digest == again.loop.digest
+        assert first.faults.happened == again.faults.happened
+
+
+def test_the_swarm_draws_what_it_should(folder: Path) -> None:
+    """Random worlds are worth something only if they differ: in plans, in faults, in limits, in how Runs end."""
+    kinds: set[str] = set()
+    endings: set[str] = set()
+    faults = set()
+    depth = 0
+
+    def walk(plan: Plan, level: int) -> None:
+        nonlocal depth
+        depth = max(depth, level)
+        for op in plan.ops:
+            kinds.add(op.kind)
+            if op.plan is not None:
+                walk(op.plan, level + 1)
+
+    for seed in range(60):
+        world, _ = play_seed(seed, folder)
+        for client in world.clients:
+            walk(client.args[0], 1)
+            endings |= {status for status, _, _ in client.answers}
+        faults |= {fault for _, _, fault in world.faults.happened}
+    assert kinds == {"call", "map", "wired", "watched", "await", "skip"}
+    assert endings == {"succeeded", "failed", "cancelled"}
+    assert len(faults) == 6
+    assert depth == 3
+    assert isinstance(draw_world(0, folder).faults, DrawnFaults)
