@@ -120,3 +120,16 @@ def test_what_a_body_says_after_it_was_left_is_let_go(point: int, folder: Path) 
     finally:
         world.close()
     assert findings(world) == []
+
+
+def test_a_map_that_fails_by_an_argument_takes_its_other_items_back(folder: Path) -> None:
+    failing = Plan((Op("call", "broken"), Op("map", "stumbles", (0,), 3), Op("await", takes=(0,))), (), bare=True)
+    settings = Settings(limits=Limits(batch_items_max=1, batch_size_max=1, inline_bytes_max=64), sandboxes_max=1)
+    world = World(1, folder, FUNCTIONS, settings=settings)
+    for number in range(3):
+        world.start(f"run-{number}", watched, failing)
+    try:
+        world.run()
+    finally:
+        world.close()
+    assert findings(world) == []

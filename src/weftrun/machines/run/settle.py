@@ -142,6 +142,8 @@ def follow(run: RunState) -> None:
             reader, failure, need = run.doomed.pop()
             if reader.state < OVER and reader.inside is not None and reader.inside.step.state < OVER:
                 reader.gate = max(reader.gate, need)
+                if reader.state is State.RUNNING:
+                    run.revoked.append(reader.index)  # other items of the map are under way
                 settle(run, reader, failure, NOT_RUN, cause="argument")
         else:
             body_over(run, run.closing.pop())
