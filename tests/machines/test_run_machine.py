@@ -120,16 +120,11 @@ class RunAgainstModel(RuleBasedStateMachine):
                     assert command.seq == len(self.rows) + 1
                     self.rows.append(Row(UID, command.seq, command.at, 1, command.records))
                     self.read(self.rows[-1])
-                case Invoke():
-                    for invocation in command.invocations:
-                        self.invoked(command.function, invocation)
-                case InvokeItems():
-                    self.may_go(command.function, command.id)
-                    for lo, hi in command.ranges:
-                        for item in range(lo, hi):
-                            assert (command.step, item) not in {(s, i) for s, i, _ in self.life.items}
-                            assert f"{command.id}.{item}" not in self.recorded, "an item that is settled runs again"
-                            self.life.items[command.step, item, command.attempt] = None
+                case WakeAt():
+                    self.life.wake_at = command.at
+                case End():
+                    assert self.committed == len(self.rows), "the answer left before the last record was durable (G-c)"
+                    self.end = command
                 case EnterBody():
                     self.life.entered, self.life.turn, self.life.waits = command, 0, False
                     self.life.delivered = []
@@ -137,15 +132,26 @@ class RunAgainstModel(RuleBasedStateMachine):
                     self.delivered(command)
                 case LeaveBody():
                     self.life.entered = None
-                case Revoke():
-                    gone = set(command.steps)
-                    self.life.attempts = {k: v for k, v in self.life.attempts.items() if k[0] not in gone}
-                    self.life.items = {k: v for k, v in self.life.items.items() if k[0] not in gone}
-                case WakeAt():
-                    self.life.wake_at = command.at
-                case End():
-                    assert self.committed == len(self.rows), "the answer left before the last record was durable (G-c)"
-                    self.end = command
+                case _:
+                    self.work(command)
+
+    def work(self, command: object) -> None:
+        """Note what is sent to Sandboxes, and what is taken back from them."""
+        match command:
+            case Invoke():
+                for invocation in command.invocations:
+                    self.invoked(command.function, invocation)
+            case InvokeItems():
+                self.may_go(command.function, command.id)
+                for lo, hi in command.ranges:
+                    for item in range(lo, hi):
+                        assert (command.step, item) not in {(s, i) for s, i, _ in self.life.items}
+                        assert f"{command.id}.{item}" not in self.recorded, "an item that is settled runs again"
+                        self.life.items[command.step, item, command.attempt] = None
+            case Revoke():
+                gone = set(command.steps)
+                self.life.attempts = {k: v for k, v in self.life.attempts.items() if k[0] not in gone}
+                self.life.items = {k: v for k, v in self.life.items.items() if k[0] not in gone}
 
     def read(self, row: Row) -> None:
         for record in row.records:

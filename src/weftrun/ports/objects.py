@@ -39,7 +39,7 @@ class Objects(Protocol):
         """Add a holder."""
 
     def release(self, oid: ObjectId) -> None:
-        """Remove a holder."""
+        """Remove a holder. Does nothing after `close`: the handle of a Run may outlive its engine."""
 
     def stats(self) -> dict[str, int]:
         """Return `objects`, `object_bytes`, `descriptors`, `spilled`, `spilled_bytes`, `published_bytes` (ever)."""

@@ -68,6 +68,7 @@ class MemfdObjects:
         self._memory_bytes = 0
         self._descriptors = 0
         self._published_bytes = 0
+        self._closed = False
 
     def publish(self, pieces: Sequence[bytes | memoryview]) -> Object:
         """Make an Object of these pieces, one after the other, with one holder."""
@@ -126,8 +127,10 @@ class MemfdObjects:
             self._of(oid).holders += 1
 
     def release(self, oid: ObjectId) -> None:
-        """Remove a holder; the last one frees the memory or the file."""
+        """Remove a holder; the last one frees the memory or the file. Nothing is left to do once all is closed."""
         with self._lock:
+            if self._closed:
+                return
             kept = self._of(oid)
             kept.holders -= 1
             if not kept.holders:
@@ -150,6 +153,7 @@ class MemfdObjects:
     def close(self) -> None:
         """Let go of everything and remove spilled files. Idempotent."""
         with self._lock:
+            self._closed = True
             for kept in self._kept.values():
                 self._free(kept)
             self._kept.clear()

@@ -109,6 +109,12 @@ class ObjectsContract:
 
     # ------------------------------------------------------------------ holders
 
+    def test_a_holder_may_outlive_the_store(self, objects: Objects) -> None:
+        """Whoever lets go after `close` has nothing left to let go of."""
+        made = objects.publish([NOISE])
+        objects.close()
+        objects.release(made.oid)
+
     def test_the_last_holder_frees_it(self, objects: Objects) -> None:
         """Not the one before; a view lives on by itself."""
         before = len(open_descriptors())
