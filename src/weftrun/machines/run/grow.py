@@ -15,6 +15,7 @@ from weftrun.model.records import Observed
 from weftrun.model.values import Inline, Payload
 
 _NO_ARGS = Payload(Inline(b""))
+_NONE: dict[int, StepId] = {}
 
 
 class Refused(Exception):
@@ -36,6 +37,9 @@ def add_call(run: RunState, body: Body, number: int, call: Call, *, need: int, m
         raise Refused(f"{owner.id} made more calls than one Run may have Steps ({run.limits.steps_max:,})")
     function = body.functions[call.function]
     id = child_step(owner.id, run.root.id, function.label, call.n)
+    known = run.recorded.numbers.get(owner.id, _NONE).get(number, id)
+    if known != id:
+        raise Refused(f"{owner.id} calls {id} now, where the record of this Run has {known}", Reason.DIVERGED)
     step = _new_step(run, body, number, id, function, call.args)
     step.gate = max(owner.gate, need)
     step.at = body.since
@@ -152,11 +156,17 @@ def _compare(step: Step, recorded: Observed | None) -> None:
     made = step.call
     if recorded is None or made is None:
         return
+    if recorded.number != made.number:
+        raise Refused(
+            f"{step.id} is call {made.number} of {made.body} now, where the record of this Run has it as call "
+            f"{recorded.number}",
+            Reason.DIVERGED,
+        )
     if recorded.function != made.function:
         raise Refused(
             f"{step.id} calls {made.function} now, but the record of this Run has {recorded.function}", Reason.DIVERGED
         )
-    if recorded.digest and made.digest and recorded.digest != made.digest:
+    if recorded.refs != made.refs or (recorded.digest and made.digest and recorded.digest != made.digest):
         raise Refused(f"{step.id} was recorded with other arguments than it is called with now", Reason.DIVERGED)
 
 
