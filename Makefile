@@ -1,6 +1,7 @@
 # Each target sets up what it needs by itself and is quick the second time.
 PYTHON ?= python3
 VENV   ?= .venv
+JOBS   ?= auto
 BIN    := $(VENV)/bin
 INSTALL := scripts/install $(PYTHON) $(VENV)
 
@@ -10,7 +11,7 @@ demo: $(VENV)/.stamp-base
 	$(BIN)/python examples/wordcount.py
 
 test: $(VENV)/.stamp-dev
-	$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
+	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=worksteal --cov --cov-report=term $(ARGS)
 
 check: $(VENV)/.stamp-dev
 	$(BIN)/ruff format --check .

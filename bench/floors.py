@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import mmap
+import multiprocessing
 import os
 import socket
+import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import apsw
@@ -16,14 +16,23 @@ import apsw
 MESSAGE = b"x" * 64
 
 
-def each(action: Callable[[], object], times: int) -> list[float]:
-    """Return how long each of `times` calls took, in seconds."""
+_BURSTS = 10
+
+
+def per_call_us(action: Callable[[], object], times: int) -> float:
+    """Return what one of so many calls took, in microseconds: the median of ten bursts, each timed as a whole.
+
+    As a whole, since that is how a chain of Steps is timed; the median, since a floor is what the machine can do, not
+    what it did while somebody else had the processor.
+    """
+    burst = range(max(times // _BURSTS, 1))
     took = []
-    for _ in range(times):
+    for _ in range(_BURSTS + 1):
         begin = time.perf_counter()
-        action()
-        took.append(time.perf_counter() - begin)
-    return took
+        for _ in burst:
+            action()
+        took.append((time.perf_counter() - begin) / len(burst))
+    return statistics.median(took[1:]) * 1e6  # the first one woke both processors
 
 
 class Commit:
@@ -34,11 +43,8 @@ class Commit:
         self._connection.pragma("journal_mode", "wal")
         self._connection.pragma("synchronous", "full")
         columns = "run INTEGER, seq INTEGER, body BLOB, PRIMARY KEY (run, seq)"
-        self._connection.execute(f"CREATE TABLE IF NOT EXISTS record ({columns})")
-        self._seq = self._last()
-
-    def _last(self) -> int:
-        return int(self._connection.execute("SELECT ifnull(max(seq), 0) FROM record").fetchall()[0][0])
+        self._connection.execute(f"CREATE TABLE record ({columns})")
+        self._seq = 0
 
     def __call__(self) -> None:
         self._seq += 1
@@ -46,37 +52,49 @@ class Commit:
         self._connection.execute("INSERT INTO record VALUES (1, ?, ?)", (self._seq, bytes(200)))
         self._connection.execute("COMMIT")
 
-    def close(self) -> None:
+    def __enter__(self) -> Commit:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._connection.close()
 
 
-@contextmanager
-def round_trip(pinned: bool) -> Iterator[Callable[[], object]]:
-    """Give a round trip over a socket pair to a forked process, on two processors of their own if `pinned`."""
-    here, there = socket.socketpair()
-    cpus = sorted(os.sched_getaffinity(0))
-    child = os.fork()
-    if child == 0:
-        here.close()
-        if pinned and len(cpus) > 1:
-            os.sched_setaffinity(0, {cpus[1]})
-        while there.recv(4096):
-            there.send(MESSAGE)
-        os._exit(0)
-    there.close()
-    if pinned and len(cpus) > 1:
-        os.sched_setaffinity(0, {cpus[0]})
+class RoundTrip:
+    """A round trip over a socket pair to another process, which was forked before any engine was opened here."""
 
-    def trip() -> None:
-        here.send(MESSAGE)
-        here.recv(4096)
+    def __init__(self) -> None:
+        self._here, there = socket.socketpair()
+        self._cpus = sorted(os.sched_getaffinity(0))
+        self._child = os.fork()
+        if self._child == 0:
+            self._here.close()
+            while there.recv(4096):
+                there.send(MESSAGE)
+            os._exit(0)
+        there.close()
 
-    try:
-        yield trip
-    finally:
-        here.close()
-        os.waitpid(child, 0)
-        os.sched_setaffinity(0, set(cpus))
+    def __call__(self) -> None:
+        self._here.send(MESSAGE)
+        self._here.recv(4096)
+
+    def pinned_us(self, times: int) -> float:
+        """Return what one of so many round trips took, both ends pinned to a processor each, in microseconds."""
+        try:
+            self._pin(self._cpus[:1], self._cpus[1:2] or self._cpus)
+            return per_call_us(self, times)
+        finally:
+            self._pin(self._cpus, self._cpus)
+
+    def _pin(self, here: Sequence[int], there: Sequence[int]) -> None:
+        os.sched_setaffinity(0, here)
+        os.sched_setaffinity(self._child, there)
+
+    def __enter__(self) -> RoundTrip:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._here.close()
+        os.waitpid(self._child, 0)
 
 
 def plus_one(x: int) -> int:
@@ -84,39 +102,33 @@ def plus_one(x: int) -> int:
     return x + 1
 
 
-def pool_submits(processes: int, count: int) -> float:
-    """Return how many trivial calls a second a ProcessPoolExecutor does, submitted one by one; not durable."""
-    with ProcessPoolExecutor(processes) as pool:
-        list(pool.map(plus_one, range(processes * 4)))
+class Pool:
+    """ProcessPoolExecutor with all its processes there; it keeps nothing durable."""
+
+    def __init__(self, processes: int) -> None:
+        # By fork on every Python, before this process has threads: no server stays behind.
+        self._pool = ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("fork"))
+        list(self._pool.map(plus_one, range(processes * 4)))
+
+    def submits(self, count: int) -> float:
+        """Return how many trivial calls a second it does, submitted one by one and all waited for."""
         begin = time.perf_counter()
-        futures = [pool.submit(plus_one, i) for i in range(count)]
+        futures = [self._pool.submit(plus_one, i) for i in range(count)]
         total = sum(future.result() for future in futures)
         took = time.perf_counter() - begin
-    assert total == count * (count + 1) // 2
-    return count / took
+        assert total == count * (count + 1) // 2
+        return count / took
 
-
-def pool_map(processes: int, count: int) -> float:
-    """Return how many items a second `ProcessPoolExecutor.map(chunksize=64)` does; not durable."""
-    with ProcessPoolExecutor(processes) as pool:
-        list(pool.map(plus_one, range(processes * 4)))
+    def map(self, count: int) -> float:
+        """Return how many items a second its `map(chunksize=64)` does."""
         begin = time.perf_counter()
-        total = sum(pool.map(plus_one, range(count), chunksize=64))
+        total = sum(self._pool.map(plus_one, range(count), chunksize=64))
         took = time.perf_counter() - begin
-    assert total == count * (count + 1) // 2
-    return count / took
+        assert total == count * (count + 1) // 2
+        return count / took
 
+    def __enter__(self) -> Pool:
+        return self
 
-def write_memfd(data: memoryview) -> int:
-    """Write bytes to a fresh memfd, and return its descriptor."""
-    descriptor = os.memfd_create("floor", os.MFD_CLOEXEC)
-    done = 0
-    while done < len(data):
-        done += os.write(descriptor, data[done:])
-    return descriptor
-
-
-def map_and_touch(descriptor: int, nbytes: int) -> int:
-    """Map a file read-only and read one byte of every page."""
-    with mmap.mmap(descriptor, nbytes, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ) as mapping:
-        return sum(mapping[:: mmap.PAGESIZE])
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown()

@@ -68,3 +68,11 @@ def fan_out(n: int) -> int:
 @workflow
 def big_map(n: int) -> int:
     return total(pure.map(range(n)))
+
+
+@workflow
+def plain_fan_out(n: int) -> int:
+    last = 0
+    for i in range(n):
+        last = plain(i)
+    return last

@@ -10,10 +10,17 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from weftrun.assembly import open_reader
+from weftrun.model.errors import JournalError
+from weftrun.testing.closure import closure_violations
+
 # The same examples every time: a red test must be red for everybody. `HYPOTHESIS_PROFILE=search` looks further.
 settings.register_profile("same", derandomize=True, deadline=None, database=None)
 settings.register_profile("search", max_examples=2_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
+
+ROWS_ARE_MADE_UP = {"contracts", "journal", "views"}
+"""Folders of tests whose Journals were written without a machine."""
 
 
 def children() -> list[str]:
@@ -41,6 +48,15 @@ def memfds() -> list[str]:
     return found
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """End with what was not run, and why."""
+    skipped = terminalreporter.getreports("skipped")
+    terminalreporter.section(f"{len(skipped)} skipped")
+    for report in skipped:
+        terminalreporter.line(f"{report.nodeid}: {report.longrepr[2] if isinstance(report.longrepr, tuple) else ''}")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def nothing_left() -> Iterator[None]:
     """At the end no process and no Object of ours is alive."""
@@ -51,3 +67,27 @@ def nothing_left() -> Iterator[None]:
         time.sleep(0.02)
     assert not left, f"processes left behind: {sorted(left)}"
     assert not memfds(), f"memfds left behind: {memfds()}"
+
+
+@pytest.fixture(autouse=True)
+def closed(request: pytest.FixtureRequest) -> Iterator[None]:
+    """After each test every Journal that an engine left must hold the rule of closure (C1)."""
+    wanted = "tmp_path" in request.fixturenames and request.path.parent.name not in ROWS_ARE_MADE_UP
+    folder = request.getfixturevalue("tmp_path") if wanted else None
+    yield
+    for path in sorted(folder.rglob("*.db")) if folder is not None else ():
+        assert violations(path) == [], path
+
+
+def violations(path: Path) -> list[str]:
+    """Return what breaks the rule of closure in a Journal; what some test has damaged on purpose is passed over."""
+    try:
+        reader = open_reader(f"sqlite:///{path}")
+    except JournalError:
+        return []
+    try:
+        return closure_violations({info.uid: reader.load(info.uid) for info in reader.runs(limit=10_000)})
+    except JournalError:
+        return []
+    finally:
+        reader.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -178,7 +179,7 @@ except WeftrunError as error:
 def as_nobody(path: Path) -> list[str]:
     """Read, then write, as a user who owns nothing. Everything above the Journal's folder is open to all."""
     for parent in path.parent.parents:
-        if parent.owner() == "root" and "pytest" in parent.name:
+        if Path(tempfile.gettempdir()) in parent.parents:
             parent.chmod(0o755)
     command = [sys.executable, "-c", AS_NOBODY, str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
