@@ -24,9 +24,15 @@ def attempts_allowed(function: FunctionSpec, reason: Reason, limits: Limits) -> 
     asked = 1 + function.retry.times if function.retry is not None else 1
     if reason is not Reason.LOST:
         return asked
-    if function.retry is not None and function.retry.times == 0 and function.effects == "visible":
-        return 1
-    return max(asked, limits.losses_max)
+    return max(asked, limits.losses_max) if may_repeat(function) else 1
+
+
+def may_repeat(function: FunctionSpec) -> bool:
+    """Say whether a body that was entered, and whose outcome is lost, may be entered again without being asked to.
+
+    A visible Function whose author said `retries=0` may not.
+    """
+    return function.effects == "none" or function.retry is None or function.retry.times > 0
 
 
 def retry_delay_s(function: FunctionSpec, failure: Failure, step: StepId, attempt: int, limits: Limits) -> float | None:

@@ -76,9 +76,8 @@ def leave(state: WorkerState, run: int, step: int) -> None:
 
 
 def _forget(state: WorkerState, held: Held) -> None:
-    state.bodies.pop(held.number, None)
-    if state.by_step.get((held.run, held.step)) is held:
-        del state.by_step[held.run, held.step]
+    del state.bodies[held.number]
+    del state.by_step[held.run, held.step]
     if held.box is not None:
         held.box.bodies.discard(held.number)
 
@@ -112,10 +111,7 @@ def ended(state: WorkerState, box: Box, message: BodyEnded, now: float) -> None:
 def lose(state: WorkerState, box: Box, why: str, now: float) -> None:
     """Tell the Runs of all bodies that were in a Sandbox that it is gone."""
     for number in sorted(box.bodies):
-        held = state.bodies.get(number)
-        if held is None:
-            continue
-        held.box = None
+        held = state.bodies[number]
         _forget(state, held)
         failure = Failure(
             Reason.LOST,
@@ -125,7 +121,6 @@ def lose(state: WorkerState, box: Box, why: str, now: float) -> None:
             attempt=held.attempt,
         )
         state.commands.append(Tell(held.run, BodyLost(now, held.step, held.attempt, failure)))
-    box.bodies.clear()
 
 
 def fail_parked(state: WorkerState, profile: int, failure: Failure, now: float) -> None:

@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from weftrun.machines.worker import bodies
-from weftrun.machines.worker.outcomes import fail_lane, give_back, is_free, item_outcomes_came, outcomes_came
+from weftrun.machines.worker.outcomes import (
+    fail_lane,
+    give_back,
+    is_free,
+    item_outcomes_came,
+    outcomes_came,
+    steps_in,
+)
 from weftrun.machines.worker.place import place, start_box
-from weftrun.machines.worker.state import Box, BoxState, Items, Lane, Names, WorkerState
+from weftrun.machines.worker.state import Box, BoxState, Given, Items, Lane, Names, Running, WorkerState
 from weftrun.model.commands import Deliver, EnterBody, Invoke, InvokeItems, LeaveBody, Revoke
 from weftrun.model.ids import SandboxId
 from weftrun.model.limits import Limits
@@ -22,8 +29,6 @@ _REVOKED_S = 0.05
 """How long a Sandbox whose Attempt was revoked may take to end it by itself before it is killed."""
 
 WorkCommand = Invoke | InvokeItems | EnterBody | Deliver | LeaveBody | Revoke
-Running = tuple[int, int, bool, float]
-"""Batch, index, entered, entered_at: what the page of a Sandbox says."""
 
 
 class WorkerMachine:
@@ -37,7 +42,12 @@ class WorkerMachine:
 
     def take_commands(self) -> list[WorkerCommand]:
         """Return what is to be done, in order, and forget it."""
-        commands, self.state.commands = self.state.commands, []
+        state = self.state
+        if state.look_at:
+            self._tick_later()
+        commands = state.commands
+        if commands:
+            state.commands = []
         return commands
 
     @property
@@ -52,6 +62,17 @@ class WorkerMachine:
     def run_closed(self, run: int) -> None:
         """A Run is over: nothing of it waits or runs any more but what was revoked."""
         self.state.names.pop(run, None)
+
+    def run_left(self, now: float, run: int) -> None:
+        """A Run is given up before its end: what waits of it is dropped, what runs of it is revoked."""
+        state = self.state
+        steps = {i.step for lane in state.active for r, i in lane.singles if r == run}
+        steps.update(work.step for lane in state.active for work in lane.ranges if work.run == run)
+        steps.update(step for box in state.boxes.values() for r, step in steps_in(box) if r == run)
+        self._revoke(now, run, frozenset(steps))
+        for step in [held.step for held in state.bodies.values() if held.run == run]:
+            bodies.leave(state, run, step)
+        self.run_closed(run)
 
     def work(self, now: float, run: int, command: WorkCommand, profile_of: Callable[[FunctionSpec], int]) -> None:
         """Take a command of a Run's machine. `profile_of` numbers the profile that a Function of the Run needs."""
@@ -80,14 +101,13 @@ class WorkerMachine:
                 bodies.deliver(state, run, command)
             case LeaveBody():
                 bodies.leave(state, run, command.step)
-            case Revoke():
+            case _:
                 self._revoke(now, run, frozenset(command.steps))
 
     def place(self, now: float) -> None:
         """Give what waits to Sandboxes. Asked once after a burst of events, not after each."""
         if self.state.active:
             place(self.state, now)
-        self._tick_later()
 
     def _lane(self, profile: int, function: FunctionSpec) -> Lane:
         state = self.state
@@ -101,7 +121,7 @@ class WorkerMachine:
         """A Sandbox takes work."""
         box = self.state.boxes.get(sandbox)
         if box is None or box.state is not BoxState.STARTING:
-            return
+            return  # killed, for it had not started in time
         box.state = BoxState.READY
         box.idle_since = now
         self.state.failed_starts.pop(box.profile, None)
@@ -130,14 +150,11 @@ class WorkerMachine:
         box = state.boxes.pop(sandbox, None)
         if box is None:
             return
-        batch, index, entered, _ = running
-        never_ready = box.state is BoxState.STARTING
-        give_back(state, box, why, batch, index, entered, text, now)
+        if box.state is BoxState.STARTING or box.late:
+            self._start_failed(box, "it did not start in time" if box.late else why, now)
+            return
+        give_back(state, box, why, running, text, now)
         bodies.lose(state, box, why, now)
-        if never_ready:
-            self._start_failed(box, why, now)
-        elif box.for_bodies and state.parked.get(box.profile):
-            start_box(state, box.profile, now, for_bodies=True)
 
     def _start_failed(self, box: Box, why: str, now: float) -> None:
         state = self.state
@@ -168,18 +185,18 @@ class WorkerMachine:
             if not lane.waiting:
                 del state.active[lane]
         for box in state.boxes.values():
-            hit = {(run, step) for step in steps} & _steps_in(box)
+            hit = {(run, step) for step in steps} & steps_in(box)
             if hit:
+                box.revoked_at = box.revoked_at if box.revoked else now
                 box.revoked |= hit
-                box.revoked_at = now
                 state.look_by(now + _REVOKED_S)
 
-    def timed_sandboxes(self) -> list[SandboxId]:
-        """Return the Sandboxes whose page `tick` wants to see: those that run something with a `timeout_s`."""
+    def watched_sandboxes(self) -> list[SandboxId]:
+        """Return the Sandboxes whose page `tick` wants to see: those that may have to be ended for what they run."""
         return [
             box.id
             for box in self.state.boxes.values()
-            if box.given and box.given[0].lane.function.timeout_s is not None and box.state is BoxState.READY
+            if box.state is BoxState.READY and box.given and (box.revoked or _timeout_s(box.given[0]) is not None)
         ]
 
     def tick(self, now: float, pages: dict[SandboxId, Running]) -> None:
@@ -188,30 +205,37 @@ class WorkerMachine:
         state.tick_at = state.look_at = 0.0
         for box in list(state.boxes.values()):
             if box.state is BoxState.STARTING and now >= box.idle_since + state.limits.sandbox_start_s:
-                self._kill(box, Failure(Reason.LOST, "SandboxLost", "the Sandbox did not start in time"))
-            elif box.state is not BoxState.READY:
-                continue
-            elif box.revoked and now >= box.revoked_at + _REVOKED_S:
-                self._kill(box, Failure(Reason.CANCELLED, "RunCancelled", "its Run was cancelled or has failed"))
-            elif box.given and box.id in pages:
-                self._check_timeout(box, pages[box.id], now)
+                box.late = True
+                self._kill(box)
+            elif box.state is BoxState.READY and box.id in pages:
+                self._check_running(box, pages[box.id], now)
             elif is_free(box) and now >= box.idle_since + state.limits.sandbox_idle_s:
-                self._kill(box, None)
+                self._kill(box)
         for box in state.boxes.values():
             state.look_by(_due(box, now, state.limits))
 
-    def _check_timeout(self, box: Box, running: Running, now: float) -> None:
-        batch, _, entered, entered_at = running
+    def _check_running(self, box: Box, running: Running, now: float) -> None:
+        """End a Sandbox for what it runs now. What runs in front of something revoked is not ended for that."""
+        batch, index, entered, entered_at = running
         given = box.given[0]
-        timeout_s = given.lane.function.timeout_s
-        if timeout_s is not None and entered and given.no == batch and now >= entered_at + timeout_s:
+        runs = entered and given.no == batch
+        timeout_s = _timeout_s(given)
+        failure: Failure | None = None
+        if (
+            box.revoked
+            and now >= box.revoked_at + _REVOKED_S
+            and (steps_in(box) <= box.revoked or (runs and _step_at(given, index) in box.revoked))
+        ):
+            failure = Failure(Reason.CANCELLED, "RunCancelled", "its Run was cancelled or has failed")
+        elif runs and timeout_s is not None and now >= entered_at + timeout_s:
             message = f"{given.lane.function.label} ran longer than timeout_s={timeout_s:g}"
-            self._kill(box, Failure(Reason.TIMEOUT, "TimeoutError", message))
+            failure = Failure(Reason.TIMEOUT, "TimeoutError", message)
+        if failure is not None:
+            box.doom = (failure, batch, index)
+            self._kill(box)
 
-    def _kill(self, box: Box, doom: Failure | None) -> None:
-        if box.state is not BoxState.STARTING:
-            box.state = BoxState.DOOMED
-        box.doom = doom
+    def _kill(self, box: Box) -> None:
+        box.state = BoxState.DOOMED
         self.state.commands.append(KillSandbox(box.id))
 
     def _tick_later(self) -> None:
@@ -222,24 +246,30 @@ class WorkerMachine:
             state.commands.append(TickAt(state.look_at))
 
 
-def _steps_in(box: Box) -> set[tuple[int, int]]:
-    found = set()
-    for given in box.given:
-        if given.items is not None:
-            found.add((given.items.run, given.items.step))
-        found.update((run, invocation.step) for run, invocation in filter(None, given.singles))
-    return found
+def _step_at(given: Given, index: int) -> tuple[int, int] | None:
+    """Return the (Run, Step) at `index` of a Batch; None where a page says what can't be."""
+    if given.items is not None:
+        return given.items.run, given.items.step
+    entry = given.singles[index] if 0 <= index < len(given.singles) else None
+    return (entry[0], entry[1].step) if entry is not None else None
+
+
+def _timeout_s(given: Given) -> float | None:
+    return given.lane.function.timeout_s
 
 
 def _due(box: Box, now: float, limits: Limits) -> float:
     """Return when a Sandbox should be looked at next."""
-    if box.state is BoxState.DOOMED or box.doom is not None:
-        return now + limits.sandbox_idle_s
     if box.state is BoxState.STARTING:
         return box.idle_since + limits.sandbox_start_s
-    if box.revoked:
-        return box.revoked_at + _REVOKED_S
-    if box.given and box.given[0].lane.function.timeout_s is not None:
-        timeout_s = box.given[0].lane.function.timeout_s
-        return max(box.given[0].at + timeout_s, now + min(timeout_s, 1.0) / 4)
-    return box.idle_since + limits.sandbox_idle_s if is_free(box) else now + limits.sandbox_idle_s
+    if is_free(box):
+        return box.idle_since + limits.sandbox_idle_s
+    due = now + limits.sandbox_idle_s
+    if box.state is BoxState.READY:
+        for given in box.given:
+            timeout_s = _timeout_s(given)
+            if timeout_s is not None:
+                due = min(due, max(given.at + timeout_s, now + min(timeout_s, 1.0) / 4))
+        if box.revoked:
+            due = min(due, max(box.revoked_at, now) + _REVOKED_S)
+    return due

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from weftrun.machines.worker.state import Box, BoxState, Given, Items, Lane, WorkerState
+from weftrun.machines.retry import may_repeat
+from weftrun.machines.worker.state import Box, BoxState, Given, Items, Lane, Running, WorkerState
 from weftrun.model.events import AttemptEnded, AttemptsEnded, ItemsEnded
 from weftrun.model.messages import Invocation, ItemOutcomes, Outcomes
 from weftrun.model.outcomes import Failure, Ran, Reason
@@ -69,9 +70,20 @@ def _given(box: Box, no: int) -> Given | None:
 def _close(box: Box, given: Given, now: float) -> None:
     if given.left == 0:
         box.given.remove(given)
+        if box.revoked:
+            box.revoked &= steps_in(box)
         if not box.given:
             box.idle_since = now
-            box.revoked.clear()
+
+
+def steps_in(box: Box) -> set[tuple[int, int]]:
+    """Return what a Sandbox was given and has not told of, as (Run, Step)."""
+    found = set()
+    for given in box.given:
+        if given.items is not None:
+            found.add((given.items.run, given.items.step))
+        found.update((run, invocation.step) for run, invocation in filter(None, given.singles))
+    return found
 
 
 def _learn(lane: Lane, busy_s: float, count: int) -> None:
@@ -96,49 +108,50 @@ def _without(ranges: list[tuple[int, int]], told: list[tuple[int, int]]) -> list
     return left
 
 
-def give_back(
-    state: WorkerState, box: Box, why: str, batch: int, index: int, entered: bool, text: str, now: float
-) -> None:
+def give_back(state: WorkerState, box: Box, why: str, running: Running, text: str, now: float) -> None:
     """Sort what a Sandbox had when it ended: the body it ran has failed, the others go back to the queue.
 
-    Attributes of its page say how far it had got: `index` of Batch `batch` was entered last, and is running if
-    `entered`. What it had left again without telling is run again under the same Attempt: its value is lost, but it
-    did not fail.
+    What it had left again without telling is run again under the same Attempt: its value is lost, but it did not
+    fail. So is a body that was entered after we had decided to end the Sandbox for the one before it. Where such a
+    body must not be entered again, it fails as lost.
     """
-    if not box.given:
-        return
     for given in reversed(box.given):
-        culprit = index if given.no == batch and entered else -1
         if given.items is not None:
-            _give_back_items(state, box, given, given.items, culprit, why, text, now)
+            _give_back_items(state, box, given, given.items, running, why, text, now)
         else:
-            _give_back_singles(state, box, given, culprit, why, text, now)
+            _give_back_singles(state, box, given, running, why, text, now)
     box.given.clear()
 
 
-def _failure(box: Box, why: str, lane: Lane) -> Failure:
-    if box.doom is not None:
-        return box.doom
-    return Failure(Reason.LOST, "SandboxLost", f"the Sandbox that ran {lane.function.label} ended: {why}")
+def _failure_of(box: Box, given: Given, index: int, running: Running, why: str) -> Failure | None:
+    """Return how the body at `index` of a Batch has failed, or None if it may run as if it had not been sent."""
+    batch, last, entered, _ = running
+    function = given.lane.function
+    ran = given.no == batch and index == last and entered
+    if ran and box.doom is not None and box.doom[1:] == (batch, index):
+        return box.doom[0]
+    was_entered = given.no < batch or (given.no == batch and index <= last)
+    if (ran and box.doom is None) or (was_entered and not may_repeat(function)):
+        return Failure(Reason.LOST, "SandboxLost", f"the Sandbox that ran {function.label} ended: {why}")
+    return None
 
 
 def _give_back_singles(
-    state: WorkerState, box: Box, given: Given, culprit: int, why: str, text: str, now: float
+    state: WorkerState, box: Box, given: Given, running: Running, why: str, text: str, now: float
 ) -> None:
     again: list[tuple[int, Invocation]] = []
-    for position, entry in enumerate(given.singles):
+    for index, entry in enumerate(given.singles):
         if entry is None:
             continue
         run, invocation = entry
-        if position != culprit:
-            if (run, invocation.step) not in box.revoked:
-                again.append(entry)
-            continue
-        ended = AttemptEnded(
-            invocation.step, invocation.attempt, None, _failure(box, why, given.lane), Ran(box.id, given.at, now)
-        )
-        state.commands.append(Tell(run, AttemptsEnded(now, (ended,))))
-        if text:
+        failure = _failure_of(box, given, index, running, why)
+        if failure is not None:
+            ran = Ran(box.id, given.at, now)
+            ended = AttemptEnded(invocation.step, invocation.attempt, None, failure, ran)
+            state.commands.append(Tell(run, AttemptsEnded(now, (ended,))))
+        elif (run, invocation.step) not in box.revoked:
+            again.append(entry)
+        if text and given.no == running[0] and index == running[1]:
             state.commands.append(Said(run, invocation.id, invocation.attempt, box.id, text))
     if again:
         given.lane.singles.extendleft(reversed(again))
@@ -146,17 +159,19 @@ def _give_back_singles(
 
 
 def _give_back_items(
-    state: WorkerState, box: Box, given: Given, work: Items, culprit: int, why: str, text: str, now: float
+    state: WorkerState, box: Box, given: Given, work: Items, running: Running, why: str, text: str, now: float
 ) -> None:
-    if any(lo <= culprit < hi for lo, hi in given.open_items):
-        given.open_items = _without(given.open_items, [(culprit, culprit + 1)])
-        failures = ((culprit, _failure(box, why, given.lane)),)
+    open_items = [index for lo, hi in given.open_items for index in range(lo, hi)]
+    found = ((index, _failure_of(box, given, index, running, why)) for index in open_items)
+    failures = tuple((index, failure) for index, failure in found if failure is not None)
+    if failures:
         event = ItemsEnded(now, work.step, work.attempt, (), failures, Ran(box.id, given.at, now))
         state.commands.append(Tell(work.run, event))
-        if text:
-            state.commands.append(Said(work.run, work.id, work.attempt, box.id, text))
-    if given.open_items and (work.run, work.step) not in box.revoked:
-        again = work.with_ranges(tuple(given.open_items))
+    if text and given.no == running[0]:
+        state.commands.append(Said(work.run, work.id, work.attempt, box.id, text))
+    left = _without(given.open_items, [(index, index + 1) for index, _ in failures])
+    if left and (work.run, work.step) not in box.revoked:
+        again = work.with_ranges(tuple(left))
         given.lane.ranges.appendleft(again)
         given.lane.ranges_left += again.left
         state.active[given.lane] = None

@@ -6,6 +6,8 @@ a Sandbox is free; under load windows fill by themselves, and one message carrie
 
 from __future__ import annotations
 
+from collections import deque
+
 import msgspec
 
 from weftrun.machines.worker.state import Box, BoxState, Given, Lane, Names, WorkerState
@@ -20,15 +22,21 @@ _WORTH_S = 0.0002
 
 
 def place(state: WorkerState, now: float) -> None:
-    """Give waiting Invocations to Sandboxes that can take them, and make more Sandboxes where that helps."""
-    for lane in list(state.active):
-        while lane.waiting:
-            box = _free_box(state, lane)
-            if box is None:
-                break
-            _give(state, lane, box, now)
-        if not lane.waiting:
-            del state.active[lane]
+    """Give waiting Invocations to Sandboxes that can take them, and make more Sandboxes where that helps.
+
+    Lanes take turns, a Batch each: one Invocation does not wait for the last item of somebody's long map.
+    """
+    lanes = deque(state.active)
+    while lanes:
+        lane = lanes.popleft()
+        box = _free_box(state, lane)
+        if box is None:
+            continue
+        _give(state, lane, box, now)
+        del state.active[lane]
+        if lane.waiting:
+            state.active[lane] = None
+            lanes.append(lane)
     if state.active:
         _start_more(state, now)
 
@@ -80,8 +88,8 @@ def batch_size(state: WorkerState, lane: Lane, most: int) -> int:
     """
     if lane.each_s is None:
         return 1
-    by_time = int(state.limits.batch_s / lane.each_s) if lane.each_s > 0 else most
-    share = max(-(-lane.waiting // (2 * state.sandboxes_max)), int(_WORTH_S / max(lane.each_s, 1e-7)))
+    by_time = int(state.limits.batch_s / lane.each_s)
+    share = max(-(-lane.waiting // (2 * state.sandboxes_max)), int(_WORTH_S / lane.each_s))
     return max(1, min(by_time, share, most))
 
 
@@ -100,6 +108,8 @@ def _with_runs(
 ) -> tuple[tuple[Names, ...], tuple[Invocation, ...]]:
     """Return the table of Runs and the Invocations that point into it."""
     first = taken[0][0]
+    if len(taken) == 1:
+        return (state.names[first],), (taken[0][1],)
     if all(run == first for run, _ in taken):
         return (state.names[first],), tuple(invocation for _, invocation in taken)
     positions: dict[int, int] = {}

@@ -14,6 +14,8 @@ from weftrun.model.values import Tree
 from weftrun.model.work import WorkerCommand
 
 Names = tuple[RunId, RunUid]
+Running = tuple[int, int, bool, float]
+"""Batch, index, entered, entered_at: what the page of a Sandbox says."""
 
 
 class Items:
@@ -122,7 +124,8 @@ class Box:
         bodies: Workflow bodies it holds, by their number; empty for a Sandbox that runs Functions.
         for_bodies: whether it holds bodies.
         turns: messages about bodies that it has not answered.
-        doom: why the body it runs was ended by us; None where it was not.
+        late: whether it was ended because it did not start in time.
+        doom: why we ended it, with what it ran then as (Batch, index); None where we did not, or it ran nothing.
         revoked: Steps that must not run on in it, as (Run, Step).
     """
 
@@ -133,6 +136,7 @@ class Box:
         "given",
         "id",
         "idle_since",
+        "late",
         "profile",
         "revoked",
         "revoked_at",
@@ -149,7 +153,8 @@ class Box:
         self.bodies: set[int] = set()
         self.turns = 0
         self.idle_since = now
-        self.doom: Failure | None = None
+        self.late = False
+        self.doom: tuple[Failure, int, int] | None = None
         self.revoked: set[tuple[int, int]] = set()
         self.revoked_at = 0.0
 

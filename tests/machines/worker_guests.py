@@ -1,0 +1,110 @@
+"""What the machine of a Worker is tried with: Functions, and Sandboxes that do what they are told."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from weftrun.model.limits import Limits
+from weftrun.model.messages import ItemOutcomes, Outcome, Outcomes
+from weftrun.model.outcomes import Failure, Ran, Reason
+from weftrun.model.policy import FunctionSpec, Kind, Retry
+from weftrun.model.values import Inline, Tree
+
+LIMITS = Limits()
+FUNCTIONS = (
+    FunctionSpec("m:quiet", "quiet", effects="none"),
+    FunctionSpec("m:seen", "seen"),
+    FunctionSpec("m:once", "once", retry=Retry(0)),
+    FunctionSpec("m:timed", "timed", effects="none", timeout_s=1.0),
+    FunctionSpec("m:alone", "alone", effects="none", network=False),
+)
+FLOW = FunctionSpec("m:flow", "flow", Kind.WATCHING)
+TREE = Tree(Inline(b"args"))
+VALUE = Inline(b"value")
+RAISED = Failure(Reason.RAISED, "ValueError", "no")
+EPSILON_S = 1e-6
+
+Key = tuple[int, int, int, int]
+"""Run, Step, item (-1 for a single Invocation), Attempt."""
+
+
+def profile_of(function: FunctionSpec) -> int:
+    return 1 if function.network else 2
+
+
+@dataclass
+class Sent:
+    """A Batch in a Sandbox: what it is to run, how far it got, and what it has not told."""
+
+    no: int
+    function: FunctionSpec
+    at: float
+    keys: list[tuple[int, Key]]
+    at_position: int = 0
+    untold: list[tuple[int, Key, bool]] = field(default_factory=list)
+
+    @property
+    def done(self) -> bool:
+        return self.at_position == len(self.keys)
+
+    @property
+    def open(self) -> list[Key]:
+        """What it has not told of."""
+        return [key for _, key in self.keys[self.at_position :]] + [key for _, key, _ in self.untold]
+
+
+def message_of(no: int, untold: list[tuple[int, Key, bool]], ran: Ran) -> Outcomes | ItemOutcomes:
+    """Return what a Sandbox says of bodies that it has left: position, key, and whether it failed."""
+    if untold[0][1][2] < 0:
+        outcomes = [Outcome(i, None if f else VALUE, RAISED if f else None, ran, "text") for i, _, f in untold]
+        return Outcomes(no, tuple(outcomes))
+    values = tuple((i, i + 1, VALUE) for i, _, failed in untold if not failed)
+    failures = tuple((i, RAISED) for i, _, failed in untold if failed)
+    return ItemOutcomes(no, values, failures, ran, "text")
+
+
+@dataclass
+class Guest:
+    """A Sandbox: `page` is the (Batch, index, entered, entered_at) that the engine may read."""
+
+    profile: int
+    for_bodies: bool
+    since: float
+    ready: bool = False
+    killed: bool = False
+    sent: deque[Sent] = field(default_factory=deque)
+    bodies: set[int] = field(default_factory=set)
+    page: tuple[int, int, bool, float] = (0, -1, False, 0.0)
+
+
+@dataclass
+class Entered:
+    """A body: in Sandbox `box` (None while it waits for one), in a turn, or awaiting what `child` will be."""
+
+    run: int
+    step: int
+    attempt: int
+    box: int | None = None
+    turn: bool = False
+    child: object = None
+
+
+def due_of(guest: Guest, now: float, revoked: set[tuple[int, int]]) -> float | None:
+    """Return until when somebody must look at a Sandbox."""
+    no, index, entered, at = guest.page
+    if guest.killed:
+        return None
+    if not guest.ready:
+        return max(now, guest.since + LIMITS.sandbox_start_s)
+    if not guest.sent:
+        return now + LIMITS.sandbox_idle_s
+    due = now + LIMITS.sandbox_idle_s
+    sent = guest.sent[0]
+    if entered and sent.no == no:
+        key = next(key for i, key in sent.keys if i == index)
+        if sent.function.timeout_s is not None:
+            due = max(at, now) + sent.function.timeout_s
+        if key[:2] in revoked:
+            due = min(due, now + 0.05)
+    return due
