@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.sdk.authors import fail
 
@@ -15,6 +16,7 @@ from weftrun.model.errors import (
     ReplayDiverged,
     RunCancelled,
     StepFailed,
+    StepTimedOut,
     UsageError,
 )
 from weftrun.model.ids import RunId, StepId
@@ -134,6 +136,7 @@ def test_a_cause_that_leads_back_to_itself() -> None:
         (Reason.DIVERGED, ReplayDiverged),
         (Reason.MISUSE, UsageError),
         (Reason.LOST, StepFailed),
+        (Reason.TIMEOUT, StepTimedOut),
     ],
 )
 def test_failures_of_the_engine(reason: Reason, kind: type[Exception]) -> None:
@@ -141,3 +144,77 @@ def test_failures_of_the_engine(reason: Reason, kind: type[Exception]) -> None:
     assert type(back) is kind
     assert str(back) == "the text"
     assert back.__notes__ == ["in a Step of run books-1"]
+
+
+def writes_to(values: Any) -> None:
+    values[0] = 1
+
+
+def test_who_writes_to_a_shared_value_is_told_of_copy() -> None:
+    array = np.arange(3)
+    array.flags.writeable = False
+    for values in (array, memoryview(b"123")):
+        try:
+            writes_to(values)
+        except (ValueError, TypeError) as error:
+            failure_of(error, origin=StepId("a"), attempt=1, attempts=1, bytes_max=10_000)
+            failure = failure_of(error, origin=StepId("a"), attempt=1, attempts=1, bytes_max=10_000)
+        assert failure.traceback.count("write to a copy, `x.copy()`") == 1
+        assert "write to a copy, `x.copy()`" in error_of(failure, run=RUN).__notes__[0]
+    assert "`x.copy()`" not in made(ValueError("a file is read-only here")).traceback
+
+
+def test_a_step_that_ran_too_long_is_caught_as_the_timeout_that_it_is() -> None:
+    back = error_of(Failure(Reason.TIMEOUT, "TimeoutError", "slow ran longer than timeout_s=0.1"), run=RUN)
+    assert isinstance(back, TimeoutError)
+    assert isinstance(back, StepFailed)
+    assert str(back) == "slow ran longer than timeout_s=0.1"
+
+
+def test_a_limit_of_the_engine_s_is_a_limit_for_the_author() -> None:
+    assert type(error_of(Failure(Reason.MISUSE, "LimitExceeded", "too many"), run=RUN)) is LimitExceeded
+
+
+def test_the_traceback_of_what_can_not_be_rebuilt_is_told_once() -> None:
+    back = error_of(made(SystemExit(3)), run=RUN)
+    assert str(back).count("Traceback") == 1
+    assert back.__notes__ == ["in count[3] of run books-1, attempt 2 of 3"]
+
+
+def passed_on(failure: Failure, by: str, *, run: RunId = RUN) -> Failure:
+    """Raise the error of a Failure in a body, which lets it through."""
+    try:
+        raise error_of(failure, run=RUN)
+    except BaseException as caught:  # noqa: BLE001
+        return failure_of(caught, origin=StepId(by), attempt=1, attempts=1, bytes_max=32_768, run=run)
+
+
+def test_an_error_that_passes_through_bodies_stays_the_failure_of_its_step() -> None:
+    first = failure = made(Own("a.txt", 5), bytes_max=32_768)
+    for depth in range(200):
+        failure = passed_on(failure, f"level[{depth}]")
+    back = error_of(failure, run=RUN)
+    assert isinstance(back, Own)
+    assert back.__notes__[0] == "in count[3] of run books-1, attempt 2 of 3"
+    assert (failure.origin, failure.attempt, failure.message) == (first.origin, first.attempt, first.message)
+    assert failure.error == passed_on(first, "level[0]").error
+    added = failure.traceback.removeprefix(first.traceback).splitlines()
+    assert len(added) == 200
+    assert added[7].startswith(f'passed on by level[7], File "{__file__}", line ')
+
+
+def test_what_an_author_puts_on_an_error_that_passes_through_is_kept() -> None:
+    error = error_of(made(Own("a.txt", 5)), run=RUN)
+    error.add_note("seen by the workflow")
+    failure = failure_of(error, origin=StepId("level"), attempt=1, attempts=1, bytes_max=10_000, run=RUN)
+    assert error_of(failure, run=RUN).__notes__[:2] == [
+        "seen by the workflow",
+        "in count[3] of run books-1, attempt 2 of 3",
+    ]
+
+
+def test_what_passes_through_unbuilt_or_from_another_run() -> None:
+    lost = Failure(Reason.LOST, "SandboxLost", "it ended", origin=StepId("a[0]"))
+    assert passed_on(lost, "level").reason is Reason.LOST
+    other = passed_on(made(Own("a.txt", 5)), "level", run=RunId("other"))
+    assert (other.origin, other.reason) == (StepId("level"), Reason.RAISED)

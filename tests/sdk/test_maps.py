@@ -6,14 +6,16 @@ import threading
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.sdk.authors import add, body_of, pair, raised, total
 
 from weftrun import workflow
-from weftrun.model.errors import LimitExceeded
+from weftrun.model.errors import LimitExceeded, UsageError
 from weftrun.model.values import Inline, RefTo
 from weftrun.sdk.body import BodyLimits, Returned
+from weftrun.sdk.codec import decode
 
 
 @given(st.integers(0, 400), st.integers(1, 100), st.integers(16, 4_000))
@@ -35,6 +37,35 @@ def test_chunks_hold_all_items_in_order(count: int, items_max: int, bytes_max: i
     assert [chunk.last for chunk in host.chunks] == [False] * (len(host.chunks) - 1) + [True]
     assert all(chunk.count <= max(64, items_max) for chunk in host.chunks)
     assert all(chunk.count for chunk in host.chunks[:-1])
+
+
+@workflow
+def wired(x: int) -> int:
+    return add(x)
+
+
+@workflow
+async def watched(x: int) -> int:
+    return await add.step(x)
+
+
+@pytest.mark.parametrize("child", [wired, watched])
+def test_a_map_of_a_workflow_is_refused_wherever_it_is_called(child: Any) -> None:
+    @workflow
+    def wiring() -> Any:
+        return child.map([1, 2])
+
+    name = child.spec.label
+    text = (
+        f"{name}.map: {name} is a workflow, and an item of a map is one plain call, which has no Steps inside. "
+        f"Call it once for each item: [{name}(x) for x in items]."
+    )
+    refusal = raised(wiring)
+    assert (type(refusal), str(refusal)) == (UsageError, text)
+    for call in (lambda: child.map([1, 2]), wiring):
+        with pytest.raises(UsageError) as caught:
+            call()
+        assert str(caught.value) == text
 
 
 def test_chunks_near_their_size() -> None:
@@ -67,17 +98,42 @@ def test_columns_are_zipped_and_constants_kept_apart() -> None:
     assert isinstance(raised(short), ValueError)
 
 
-def test_a_map_over_a_map_goes_item_by_item() -> None:
+def test_a_map_over_maps_takes_slices_of_them() -> None:
+    """A Ref an item would be a message and a record an item."""
+
     @workflow
     def wiring() -> Any:
-        first = add.map([1, 2, 3])
-        return add.map(first, y=2)
+        first, second = add.map(range(150)), add.map(range(150))
+        return add.map(first, second), add.map(range(150), second)
 
     body, host = body_of(wiring)
-    turn = body.enter()
-    assert isinstance(turn, Returned)
-    second = [chunk for chunk in host.chunks if chunk.call == 1]
-    assert [chunk.items.refs for chunk in second] == [(RefTo(0, (i,)),) for i in range(3)]
+    assert isinstance(body.enter(), Returned)
+    chunks = [chunk for chunk in host.chunks if chunk.call == 2]
+    assert [(chunk.lo, chunk.count) for chunk in chunks] == [(0, 64), (64, 64), (128, 22)]
+    assert [chunk.items.refs for chunk in chunks] == [
+        (RefTo(0, ((lo, hi),)), RefTo(1, ((lo, hi),))) for lo, hi in ((0, 64), (64, 128), (128, 150))
+    ]
+    mixed = [chunk for chunk in host.chunks if chunk.call == 3][2]
+    assert isinstance(mixed.items.data, Inline)
+    values = list(range(1_000, 1_022))
+    assert decode(mixed.items.data.data, [values]) == [(v - 1_000 + 128, v) for v in values]
+
+
+def test_a_map_over_a_map_and_other_refs_goes_item_by_item() -> None:
+    @workflow
+    def wiring() -> Any:
+        one = add(1)
+        first = add.map([1, 2, 3])
+        return add.map(first, [one, one, 5])
+
+    body, host = body_of(wiring)
+    assert isinstance(body.enter(), Returned)
+    second = [chunk for chunk in host.chunks if chunk.call == 2]
+    assert [chunk.items.refs for chunk in second] == [
+        (RefTo(1, (0,)), RefTo(0)),
+        (RefTo(1, (1,)), RefTo(0)),
+        (RefTo(1, (2,)),),
+    ]
     assert [chunk.last for chunk in second] == [False, False, True]
 
 

@@ -52,7 +52,7 @@ def test_the_swarm_draws_what_it_should(folder: Path) -> None:
             walk(client.args[0], 1)
             endings |= {status for status, _, _ in client.answers}
         faults |= {fault for _, _, fault in world.faults.happened}
-    assert kinds == {"call", "map", "wired", "watched", "await", "skip"}
+    assert kinds == {"call", "map", "over", "wired", "watched", "await", "skip"}
     assert endings == {"succeeded", "failed", "cancelled"}
     assert len(faults) == 6
     assert depth == 3

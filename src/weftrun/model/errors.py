@@ -8,6 +8,7 @@ WeftrunError
 │   └── LimitExceeded           something is larger than the table of limits allows
 ├── RunError                    a Run did not give its value
 │   ├── StepFailed              it failed, and the author's error can't be rebuilt
+│   │   └── StepTimedOut        (also a TimeoutError) a Step ran longer than its `timeout_s`
 │   ├── RunCancelled            it was cancelled
 │   └── ReplayDiverged          changed code made other calls than the recorded ones
 ├── RunNotFound                 (also a LookupError) no Run has this id
@@ -56,6 +57,10 @@ class RunError(WeftrunError):
 
 class StepFailed(RunError):
     """A Step failed with an error that can't be rebuilt here; its text is the message."""
+
+
+class StepTimedOut(StepFailed, TimeoutError):
+    """A Step ran longer than its `timeout_s`. Caught as the TimeoutError that its story tells of."""
 
 
 class RunCancelled(RunError):

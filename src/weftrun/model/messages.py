@@ -22,6 +22,7 @@ class Load(Struct, frozen=True, array_like=True, tag=100):
     """Import the bundle, once. Answered by `Loaded`."""
 
     bundle: Bundle
+    error_text_bytes_max: int
 
 
 class Fork(Struct, frozen=True, array_like=True, tag=101):
@@ -38,6 +39,8 @@ class Fork(Struct, frozen=True, array_like=True, tag=101):
     error_text_bytes_max: int
     map_chunk_items_max: int
     map_chunk_bytes_max: int
+    map_items_max: int
+    frame_bytes_max: int
 
 
 # ---------------------------------------------------------------------- zygote -> engine
@@ -90,13 +93,18 @@ class Invocation(Struct, frozen=True, array_like=True):
 
 
 class Batch(Struct, frozen=True, array_like=True, tag=0):
-    """Invocations of one Function, to be run one after the other; each outcome is sent when it ends."""
+    """Invocations of one Function, to be run one after the other; each outcome is sent when it ends.
+
+    One that is too large for a frame comes in several messages of the same number, `base` being the position in the
+    Batch of the first of `items`.
+    """
 
     no: int
     function: FunctionSpec
     runs: tuple[tuple[RunId, RunUid], ...]
     items: tuple[Invocation, ...]
     objects: tuple[ObjectId, ...] = ()
+    base: int = 0
 
 
 class ItemBatch(Struct, frozen=True, array_like=True, tag=1):
@@ -107,6 +115,7 @@ class ItemBatch(Struct, frozen=True, array_like=True, tag=1):
         items: encoded list of argument tuples, whose first one is item `base`.
         ranges: half-open ranges of item indices to run, ascending.
         attempt: the Attempt that this is, for all these items.
+        again: whether `items` are left out, since the Sandbox got the same ones with its last ItemBatch.
     """
 
     no: int
@@ -119,6 +128,7 @@ class ItemBatch(Struct, frozen=True, array_like=True, tag=1):
     base: int
     ranges: tuple[tuple[int, int], ...]
     objects: tuple[ObjectId, ...] = ()
+    again: bool = False
 
 
 class BodyStart(Struct, frozen=True, array_like=True, tag=2):
@@ -160,7 +170,13 @@ class Stop(Struct, frozen=True, array_like=True, tag=5):
     """End, once what is running has ended."""
 
 
-ToSandbox = Batch | ItemBatch | BodyStart | BodyDeliver | BodyDrop | Stop
+class Room(Struct, frozen=True, array_like=True, tag=6):
+    """So many Objects come with the next message that the guest must make room for their descriptors first."""
+
+    descriptors: int
+
+
+ToSandbox = Batch | ItemBatch | BodyStart | BodyDeliver | BodyDrop | Stop | Room
 
 # ---------------------------------------------------------------------- Sandbox -> engine
 

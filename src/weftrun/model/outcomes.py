@@ -67,6 +67,10 @@ class Success(Struct, frozen=True, array_like=True, tag_field="is", tag=0):
     value: Payload
 
 
+ITEMS_SHOWN = 8
+"""The preview of a Batch of a map's items has the results of so many at most."""
+
+
 class Ran(Struct, frozen=True, array_like=True):
     """Where and when an Attempt (or one Batch of a map's items) ran.
 

@@ -35,16 +35,20 @@ class Blob(Struct, frozen=True, gc=False, array_like=True, tag=2):
 Data = Inline | Object | Blob
 
 
+Key = int | str | tuple[int, int]
+"""A subscript that is followed inside a value; a pair is the slice of a list."""
+
+
 class RefTo(Struct, frozen=True, array_like=True):
     """A hole: the value, or a part of it, of the `call`-th call that the same body made.
 
     Attributes:
         call: number of the call in its body, from 0, over all Functions.
-        path: subscripts to follow inside the value; the first one of a map's Ref is the item.
+        path: subscripts to follow inside the value; the first one of a map's Ref is the item, or the items.
     """
 
     call: int
-    path: tuple[int | str, ...] = ()
+    path: tuple[Key, ...] = ()
 
 
 class Payload(Struct, frozen=True, array_like=True):
@@ -75,7 +79,7 @@ class Tree(Struct, frozen=True, array_like=True):
     data: Data | None
     holes: tuple[Tree, ...] = ()
     parts: tuple[Part, ...] = ()
-    path: tuple[int | str, ...] = ()
+    path: tuple[Key, ...] = ()
 
 
 NONE_BYTES = b"\x00\x80\x05N."

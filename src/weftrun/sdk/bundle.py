@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _MAIN = "__main__"
 _bundles: dict[str, Bundle] = {}
+_scripts: set[str] = set()
+"""Modules that were loaded by path."""
 _notebooks: dict[tuple[tuple[str, int], ...], tuple[Bundle, list[object]]] = {}
 
 
@@ -63,7 +65,7 @@ def _of_module(module: str, loaded_as: str) -> Bundle:
     if loaded is not None and loaded_as == _MAIN:
         # What a Sandbox pickled under the import name is found in the running script.
         sys.modules.setdefault(module, loaded)
-    by_path = bool(file) and _importable_file(module, loaded_as) != os.path.abspath(file)
+    by_path = bool(file) and (module in _scripts or _importable_file(module, loaded_as) != os.path.abspath(file))
     digest = ""
     if file and os.path.isfile(file):
         with open(file, "rb") as source:
@@ -173,10 +175,12 @@ def load_file(file: str, module: str) -> ModuleType:
         raise UsageError(f"{file} can't be loaded as Python code: its name must end in .py.")
     loaded = importlib.util.module_from_spec(spec)
     sys.modules[module] = loaded
+    _scripts.add(module)
     try:
         spec.loader.exec_module(loaded)
     except BaseException:
         sys.modules.pop(module, None)
+        _scripts.discard(module)
         raise
     return loaded
 

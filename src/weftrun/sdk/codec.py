@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from weftrun.model.errors import NotSerializable, UsageError
-from weftrun.model.values import Data, Tree
+from weftrun.model.values import Data, Key, Tree
 from weftrun.sdk.inspection import digest, first_unpicklable, preview
 from weftrun.sdk.reducers import Table, reducers_in_use
 
@@ -196,9 +196,32 @@ def decode_tree(tree: Tree, read: Callable[[Data], bytes | memoryview]) -> Any:
         value = decode(read(tree.data), [decode_tree(hole, read) for hole in tree.holes])
     else:
         value = decode(read(tree.data))
-    for key in tree.path:
-        value = value[key]
+    return follow(value, tree.path)
+
+
+def follow(value: Any, path: tuple[Key, ...]) -> Any:
+    """Return the part of a value that `path` leads to."""
+    for key in path:
+        value = value[slice(*key)] if type(key) is tuple else value[key]
     return value
+
+
+class Columns:
+    """Items of a map, told column by column: decoded, they are the list of rows."""
+
+    __slots__ = ("columns",)
+
+    def __init__(self, columns: Sequence[object]) -> None:
+        """Take a list, or the Ref of one, for each argument."""
+        self.columns = columns
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return rows_of, tuple(self.columns)
+
+
+def rows_of(*columns: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """Return the rows of columns of one length. Called by pickle."""
+    return list(zip(*columns, strict=True))
 
 
 def hole(index: int) -> object:

@@ -127,7 +127,16 @@ class Function(Generic[P, R_co]):
             items: values of the first parameter, one for each item.
             more: values of the next parameters; all of one length.
             same: keyword arguments that are the same for all items.
+
+        Raises:
+            UsageError: this is a workflow, or a column is no sequence of items.
         """
+        if self.spec.kind is not Kind.FUNCTION:
+            name = self.spec.label
+            raise UsageError(
+                f"{name}.map: {name} is a workflow, and an item of a map is one plain call, which has no Steps inside. "
+                f"Call it once for each item: [{name}(x) for x in items]."
+            )
         recorder = here.recorder
         if recorder is not None:
             return recorder.map(self, (items, *more), same, self.after)
@@ -340,6 +349,12 @@ def refer(spec: FunctionSpec, is_async: bool) -> Function[..., Any]:
 def registered(home: str) -> dict[str, Function[..., Any]]:
     """Return the Functions that the module `home` has made, by name."""
     return {name: found for name, found in _registry.items() if found.home == home}
+
+
+def version_here(name: str) -> str:
+    """Return the version of a Function as this process has it; empty where it has none of this name."""
+    found = _registry.get(name)
+    return found.spec.version if found is not None else ""
 
 
 def adopt(name: str, callable: Callable[..., Any], spec: FunctionSpec) -> Function[..., Any]:

@@ -191,7 +191,11 @@ class Run(Generic[T_co]):
 
     @property
     def joined(self) -> bool:
-        """Whether a Run with this id was there before it was started here."""
+        """Whether a Run with this id was there before it was started here.
+
+        Its arguments were the same, or could not be compared (objects of a class of one's own that is no dataclass);
+        then the story says so.
+        """
         return bool(self._ticket.joined)
 
     def steps(self) -> list[StepView]:

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from weftrun.model.graph import Call, Chunk
 from weftrun.model.ids import RunId, RunUid, StepId, child_step, item_step
 from weftrun.model.policy import FunctionSpec, Kind
-from weftrun.model.values import Data, Inline, Payload
+from weftrun.model.values import Data, Inline, Key, Payload
 from weftrun.sdk import clock
 from weftrun.sdk.body import Body, BodyLimits, Raised, Waiting
-from weftrun.sdk.codec import Encoded, decode, encode
+from weftrun.sdk.codec import Encoded, decode, encode, follow
 from weftrun.sdk.place import Current, enter, here, leave
 
 if TYPE_CHECKING:
@@ -145,11 +145,8 @@ class _LocalBody:
         assert isinstance(payload.data, Inline), "data() keeps everything inline"
         return decode(payload.data.data, [self._part(ref.call, ref.path) for ref in payload.refs])
 
-    def _part(self, number: int, path: tuple[int | str, ...]) -> Any:
-        value = self._value(number)
-        for key in path:
-            value = value[key]
-        return value
+    def _part(self, number: int, path: tuple[Key, ...]) -> Any:
+        return follow(self._value(number), path)
 
 
 def _attempt(function: Function[..., Any], step: StepId, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -115,17 +115,20 @@ here = Here()
 
 
 class Importing(Protocol):
-    """Which file this process is importing for a Sandbox.
+    """Which file of an author this process is importing.
 
     Attributes:
         file: its path or its module's name; empty when nothing is being imported.
+        by: who imports it.
     """
 
     file: str
+    by: str
 
 
 class _Importing:
     file = ""
+    by = "a Sandbox"
 
 
 importing: Importing = _Importing()

@@ -24,6 +24,7 @@ class _Shared(TypedDict, total=False):
     timeout_s: float | None
     memory_bytes_max: int | None
     network: bool
+    concurrency: int
 
 
 class Policy(_Shared, total=False):
@@ -39,6 +40,7 @@ class Policy(_Shared, total=False):
         timeout_s: longest time for one Attempt, in seconds.
         memory_bytes_max: private memory that one Attempt may take.
         network: False enters an empty network namespace, or is refused where the host can't.
+        concurrency: Attempts that one Sandbox runs at once; 1, since more is not built yet.
     """
 
     name: str
@@ -109,7 +111,7 @@ def _applied(
                 "put it on the Functions that it calls."
             )
         checked = _checked(spec, key, value, where)
-        if key not in ("id", "after"):
+        if key not in ("id", "after", "concurrency"):
             changes["retry" if key == "retries" else key] = checked
     return replace(spec, **changes) if changes else spec
 
@@ -136,6 +138,8 @@ def _checked(spec: FunctionSpec, key: str, value: Any, where: str) -> Any:
         return float(value)
     if key == "memory_bytes_max" and value is not None and (type(value) is not int or value < 1 << 20):
         raise refuse("a number of bytes, at least 1 MiB")
+    if key == "concurrency" and (type(value) is not int or value != 1):
+        raise refuse("1: several Attempts at once in one Sandbox are not built yet")
     if key == "retries":
         return _retry(value, refuse)
     return value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast
 
@@ -15,7 +15,7 @@ from weftrun.model.ids import RunId, RunUid, StepId
 from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.policy import FunctionSpec, Kind
 from weftrun.model.values import Data, Payload, RefTo
-from weftrun.sdk.codec import Encoded, encode
+from weftrun.sdk.codec import Columns, Encoded, encode
 from weftrun.sdk.inspection import digest, with_article
 from weftrun.sdk.place import seeded
 from weftrun.sdk.ref import Mapped, Ref, own
@@ -189,19 +189,20 @@ class Recorder:
         """Record a map: its items are read here and now, chunk by chunk."""
         label = function.spec.label
         read = [self._column(label, position, column) for position, column in enumerate(columns, 1)]
+        mapped = {position: column for position, column in enumerate(columns) if isinstance(column, Mapped)}
         rows = zip(*read, strict=True)
         first = list(islice(rows, _FIRST_ITEMS))
         if first:
             function.signature.check(first[0], same)
         payload = self._payload(encode(((), same), what=f"the arguments of {label}.map", refs=True))
         number = self._made
-        mapped = self._add(function, payload, after, "", Mapped)
+        ref = self._add(function, payload, after, "", Mapped)
         try:
-            count = self._read(label, number, first, rows)
+            count = self._read(label, number, first, rows, mapped)
         except BaseException as error:
             self._broken = error  # half a map can't be run, even by a body that goes on after the error
             raise
-        return cast("Any", Mapped)(self, number, mapped._made, count)
+        return cast("Any", Mapped)(self, number, ref._made, count)
 
     def _column(self, label: str, position: int, column: Any) -> Iterable[Any]:
         if isinstance(column, Mapped):
@@ -213,8 +214,13 @@ class Recorder:
             )
         return check_column(label, position, column)
 
-    def _read(self, label: str, number: int, rows: list[Args], rest: Iterator[Args]) -> int:
-        """Read a map's items into chunks and return how many there are."""
+    def _read(
+        self, label: str, number: int, rows: list[Args], rest: Iterator[Args], mapped: Mapping[int, Any]
+    ) -> int:
+        """Read a map's items into chunks and return how many there are.
+
+        Chunks of items that other maps yield stay small: each is sent with the values that it takes.
+        """
         limits, lo, size = self._limits, 0, _FIRST_ITEMS
         while True:
             last = len(rows) < size
@@ -224,13 +230,35 @@ class Recorder:
                     f"{label}.map: there are more items than one map may have ({limits.map_items_max:,}). "
                     "Make several maps."
                 )
-            nbytes = self._chunk(label, number, lo, rows, last=last)
+            told = bool(mapped and rows) and self._slices(number, lo, rows, mapped, last=last)
+            nbytes = 0 if told else self._chunk(label, number, lo, rows, last=last)
             if last:
                 return hi
             lo = hi
-            fitting = limits.map_chunk_bytes_max * size // max(1, nbytes)
-            size = max(1, min(fitting, limits.map_chunk_items_max, 16 * size))
+            if not mapped:
+                fitting = limits.map_chunk_bytes_max * size // max(1, nbytes)
+                size = max(1, min(fitting, limits.map_chunk_items_max, 16 * size))
             rows = list(islice(rest, size))
+
+    def _slices(self, number: int, lo: int, rows: list[Args], mapped: Mapping[int, Any], *, last: bool) -> bool:
+        """Tell a chunk as slices of the `mapped` columns beside lists of the others.
+
+        False where these hold Refs of their own, or what can't be encoded: then item by item is the way to tell.
+        """
+        hi = lo + len(rows)
+        columns = [
+            mapped[position]._part((lo, hi)) if position in mapped else list(values)
+            for position, values in enumerate(zip(*rows, strict=True))
+        ]
+        try:
+            encoded = encode(Columns(columns), what="items", refs=True)
+        except NotSerializable:
+            return False
+        if len(encoded.refs) > len(mapped):
+            return False
+        self._chunks.append(Chunk(number, lo, len(rows), self._payload(encoded), last))
+        self.flush()
+        return True
 
     def _chunk(self, label: str, number: int, lo: int, rows: list[Args], *, last: bool) -> int:
         """Tell a chunk and return the size of its encoding. One that holds Refs is told item by item."""

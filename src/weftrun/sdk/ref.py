@@ -8,6 +8,7 @@ from types import CodeType
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
 
 from weftrun.model.errors import RefUsedAsValue, UsageError
+from weftrun.model.values import Key
 from weftrun.sdk.codec import hole, note_ref
 
 if TYPE_CHECKING:
@@ -32,10 +33,10 @@ class Ref(Generic[T_co]):
     _number: int
     _made: Made
     _count: int
-    _path: tuple[int | str, ...]
+    _path: tuple[Key, ...]
 
     def __init__(
-        self, recorder: Recorder, number: int, made: Made, count: int, path: tuple[int | str, ...] = ()
+        self, recorder: Recorder, number: int, made: Made, count: int, path: tuple[Key, ...] = ()
     ) -> None:
         """Stand for call `number` of a body, or for what `path` leads to in its value.
 
@@ -89,7 +90,7 @@ class Ref(Generic[T_co]):
     def __await__(self) -> Generator[Ref[T_co], Any, T_co]:
         return cast("T_co", (yield self))
 
-    def _part(self, key: int | str) -> Ref[Any]:
+    def _part(self, key: Key) -> Ref[Any]:
         return Ref(self._recorder, self._number, self._made, 0, (*self._path, key))
 
     def _refuse(self, doing: str) -> RefUsedAsValue:

@@ -2,5 +2,6 @@
 
 from weftrun.machines.run.machine import RunMachine
 from weftrun.machines.run.recorded import Recorded
+from weftrun.machines.run.versions import changed_code
 
-__all__ = ["Recorded", "RunMachine"]
+__all__ = ["Recorded", "RunMachine", "changed_code"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from weftrun.machines.retry import retry_delay_s
-from weftrun.machines.run.grow import Refused, add_call, give_items, grow_recorded, make_ready, open_calls
+from weftrun.machines.run.grow import OverLimit, Refused, add_call, give_items, grow_recorded, make_ready, open_calls
 from weftrun.machines.run.maps import take_chunk
 from weftrun.machines.run.settle import add_record, hand_on, unhandled
 from weftrun.machines.run.state import OVER, Body, Map, RunState, State, Step
@@ -61,6 +61,8 @@ def made(run: RunState, event: BodyMade) -> None:
     body.functions.extend(event.functions)
     try:
         _take_calls(run, body, event)
+        if any(number not in body.calls for number in event.awaits):
+            raise Refused(f"{body.step.id} awaits a call that it had not made")
     except Refused as refused:
         _refuse(run, body, refused)
         return
@@ -73,7 +75,7 @@ def _check_items(run: RunState, map: Map, chunk: Chunk, body: Body) -> None:
     if map.ordinal or chunk.lo != map.total:
         raise Refused(f"{body.step.id} told of items of a map out of order")
     if chunk.lo + chunk.count > run.limits.map_items_max:
-        raise Refused(f"a map of {body.step.id} has more items than a map may have ({run.limits.map_items_max:,})")
+        raise OverLimit(f"a map of {body.step.id} has more items than a map may have ({run.limits.map_items_max:,})")
 
 
 def _take_calls(run: RunState, body: Body, event: BodyMade) -> None:
@@ -120,7 +122,7 @@ def _refuse(run: RunState, body: Body, refused: Refused) -> None:
     if body.entered:
         body.entered = False
         run.commands.append(LeaveBody(body.step.index, body.step.attempt))
-    type_name = "ReplayDiverged" if refused.reason is Reason.DIVERGED else "UsageError"
+    type_name = "ReplayDiverged" if refused.reason is Reason.DIVERGED else refused.type_name
     failure = Failure(refused.reason, type_name, str(refused), origin=body.step.id, attempt=body.step.attempt)
     if refused.reason is Reason.DIVERGED and run.root.body is not None:
         body = run.root.body

@@ -21,9 +21,17 @@ _NONE: dict[int, StepId] = {}
 class Refused(Exception):
     """A body asked for what it must not have; the sentence becomes its failure."""
 
+    type_name = "UsageError"
+
     def __init__(self, sentence: str, reason: Reason = Reason.MISUSE) -> None:
         super().__init__(sentence)
         self.reason = reason
+
+
+class OverLimit(Refused):
+    """A body made more than the table of limits allows."""
+
+    type_name = "LimitExceeded"
 
 
 def add_call(run: RunState, body: Body, number: int, call: Call, *, need: int, map: Map | None) -> Step:
@@ -34,7 +42,10 @@ def add_call(run: RunState, body: Body, number: int, call: Call, *, need: int, m
     """
     owner = body.step
     if len(run.steps) >= run.limits.steps_max:
-        raise Refused(f"{owner.id} made more calls than one Run may have Steps ({run.limits.steps_max:,})")
+        raise OverLimit(
+            f"{owner.id} made more calls than one Run may have Steps (steps_max, {run.limits.steps_max:,}). "
+            "A map counts as one: use `.map`, or start several Runs."
+        )
     function = body.functions[call.function]
     id = child_step(owner.id, run.root.id, function.label, call.n)
     known = run.recorded.numbers.get(owner.id, _NONE).get(number, id)
@@ -48,7 +59,10 @@ def add_call(run: RunState, body: Body, number: int, call: Call, *, need: int, m
             owner.id, number, function.name, function.kind, function.version, call.args.refs, call.digest, body.observed
         )
     if function.kind is not Kind.FUNCTION and id.count("/") >= run.limits.depth_max:
-        raise Refused(f"{id[:80]}… is nested deeper than child workflows may be ({run.limits.depth_max})")
+        raise OverLimit(
+            f"{id[:80]}… is nested deeper than child workflows may be (depth_max, {run.limits.depth_max}). "
+            "Use a loop instead."
+        )
     if call.args.refs or call.after:
         step.after = call.after
         _tie(run, body, step, call)

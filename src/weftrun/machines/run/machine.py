@@ -10,7 +10,7 @@ from weftrun.machines.run.grow import revive
 from weftrun.machines.run.maps import items_ended
 from weftrun.machines.run.recorded import Recorded
 from weftrun.machines.run.settle import add_record, finish, flush_outcomes, follow, spread_held
-from weftrun.machines.run.state import OVER, RunState, State
+from weftrun.machines.run.state import RunState, State
 from weftrun.machines.run.trees import tree_of
 from weftrun.model.commands import Append, End, Hurry, Release, Revoke, RunCommand
 from weftrun.model.events import (
@@ -85,8 +85,6 @@ class RunMachine:
                 finish(run, "failed", event.failure)
             case Resumed():
                 self._begin()
-            case Committed():
-                raise TypeError("Committed is taken by `handle`")
 
     def _begin(self) -> None:
         run = self.state
@@ -145,7 +143,7 @@ class RunMachine:
                 bodies, run.deliverable = run.deliverable, []
                 for body in bodies:
                     deliver(run, body)
-            elif not (run.falling or run.doomed or run.closing):
+            else:
                 break
         if run.due:
             wake_for_due(run)
@@ -175,16 +173,6 @@ class RunMachine:
         """Whether a gate, a reader, the starter or the answer waits for a row."""
         run = self.state
         return bool(run.gated or run.held) or run.ending is not None or run.committed == 0
-
-    @property
-    def over(self) -> bool:
-        """Whether the last record has been handed out."""
-        return self.state.ending is not None
-
-    @property
-    def open_steps(self) -> int:
-        """How many Steps are not settled."""
-        return sum(step.state < OVER for step in self.state.steps)
 
     @staticmethod
     def answer_of(uid: RunUid, rows: Sequence[Row], limits: Limits) -> End:

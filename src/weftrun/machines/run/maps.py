@@ -92,7 +92,7 @@ def start_chunk(run: RunState, step: Step, chunk: MapChunk) -> None:
         return
     gate = max(step.gate, chunk.gate)
     if step.function.effects == "visible" and gate > run.committed:
-        run.waits += 1
+        run.waits += chunk.count
         run.gated.setdefault(gate, []).append((step, chunk))
         return
     ranges = _open_ranges(step, chunk)
@@ -107,8 +107,8 @@ def retry_item(run: RunState, step: Step, item: int) -> None:
     if step.state is not State.RUNNING or item not in map.attempts:
         return
     chunk = _chunk_of(map, item)
-    if chunk is not None:
-        _invoke(run, step, chunk, ((item, item + 1),), map.attempts[item])
+    assert chunk is not None
+    _invoke(run, step, chunk, ((item, item + 1),), map.attempts[item])
 
 
 def _invoke(run: RunState, step: Step, chunk: MapChunk, ranges: tuple[tuple[int, int], ...], attempt: int) -> None:

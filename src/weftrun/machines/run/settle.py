@@ -10,11 +10,6 @@ from weftrun.model.records import Ended, Record, Settled, StepOutcome
 from weftrun.model.values import Object, Payload
 
 
-def succeed(run: RunState, step: Step, value: Payload, ran: Ran) -> None:
-    """Settle a Step with its value."""
-    settle(run, step, Success(value), ran)
-
-
 def settle(run: RunState, step: Step, outcome: Success | Failure, ran: Ran, cause: str = "") -> None:
     """Settle a Step, record it, and let its readers and its body know.
 
@@ -59,8 +54,7 @@ def mark(
     step.need = step.gate if sure else row
     step.at = at
     body = step.inside
-    if body is None:
-        raise ValueError("the root Step is settled by the Run's end")
+    assert body is not None, "the root Step is settled by the Run's end"
     _let_go_of_arguments(run, step)
     if not failed and step.uses == 0:
         let_go(run, step)

@@ -224,7 +224,7 @@ class RunState:
         held: settled `sync` Steps whose readers wait for a row, by row (G-b).
         due: due times of next Attempts.
         hurried: last row that somebody was told to wait for.
-        waits: how many Attempts waited for the disk.
+        waits: how many Attempts, those of a map's items among them, waited for the disk.
         ending: the last record, once it was handed out in row `ended_row`.
     """
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Sequence
+from operator import attrgetter
+
 from weftrun.machines.run.state import Body, Step
 from weftrun.model.outcomes import Success
-from weftrun.model.values import Payload, Tree
+from weftrun.model.values import Key, Part, Payload, Tree
 
 
 def tree_of(payload: Payload, body: Body | None) -> Tree:
@@ -17,7 +21,7 @@ def tree_of(payload: Payload, body: Body | None) -> Tree:
     return Tree(payload.data, holes)
 
 
-def value_of(step: Step, path: tuple[int | str, ...] = ()) -> Tree:
+def value_of(step: Step, path: tuple[Key, ...] = ()) -> Tree:
     """Return the value of a Step that succeeded, or the part of it that `path` names."""
     if step.map is not None:
         return _items_of(step, path)
@@ -27,16 +31,26 @@ def value_of(step: Step, path: tuple[int | str, ...] = ()) -> Tree:
     return Tree(tree.data, tree.holes, path=path) if path else tree
 
 
-def _items_of(step: Step, path: tuple[int | str, ...]) -> Tree:
-    """Return a map's list, or one item of it without the rest.
+def _items_of(step: Step, path: tuple[Key, ...]) -> Tree:
+    """Return a map's list, or an item or a slice of it without the rest.
 
     An index that a list would refuse is left to the reader, whose error names it.
     """
     assert step.map is not None
-    parts = step.map.parts
-    if path and isinstance(path[0], int):
-        index = path[0] if path[0] >= 0 else step.map.total + path[0]
-        for part in parts:
-            if part.lo <= index < part.hi:
-                return Tree(part.data, path=(index - part.lo, *path[1:]))
+    parts, total = step.map.parts, step.map.total
+    first = path[0] if path else None
+    if isinstance(first, int) and -total <= first < total:
+        index = first % total
+        part = _parts_over(parts, index, index + 1)[0]
+        return Tree(part.data, path=(index - part.lo, *path[1:]))
+    if isinstance(first, tuple):
+        lo, hi = first
+        over = _parts_over(parts, lo, hi)
+        return Tree(None, parts=over, path=((lo - over[0].lo, hi - over[0].lo), *path[1:]))
     return Tree(None, parts=tuple(parts), path=path)
+
+
+def _parts_over(parts: Sequence[Part], lo: int, hi: int) -> tuple[Part, ...]:
+    """Return the parts that hold the items `[lo, hi)`."""
+    begin = bisect_left(parts, lo + 1, key=attrgetter("hi"))
+    return tuple(parts[begin : bisect_left(parts, hi, begin, key=attrgetter("lo"))])

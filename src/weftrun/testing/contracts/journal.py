@@ -213,6 +213,14 @@ class JournalContract:
         assert found is not None
         assert found.takeovers == 0
 
+    def test_a_run_that_was_put_back_was_not_taken_over(self, journal: Journal) -> None:
+        """An engine that is closed in good order, or can't load the code, says nothing against the Run."""
+        journal.append([start(1), start(2)])
+        for _ in range(3):
+            assert journal.claim(uid(1)).takeovers == 1
+            journal.put_back([uid(1), uid(2), uid(3)])
+        assert [info.takeovers for info in journal.open_runs()] == [0, 0]
+
     def test_an_ended_or_unknown_run_can_not_be_claimed(self, journal: Journal) -> None:
         """There is nothing to own."""
         journal.append([start(1), end(1, 2)])

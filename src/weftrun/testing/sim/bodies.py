@@ -113,6 +113,7 @@ class EnteredBody:
                 attempt=start.attempt,
                 attempts=1,
                 bytes_max=outside.limits.error_text_bytes_max,
+                run=start.run[0],
             )
         self._voice.say(BodyEnded(self._start.body, answer, failure, ran))
         return True

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from weftrun.sdk.function import Function, workflow
+from weftrun.sdk.ref import Mapped
 from weftrun.testing.sim import scripted
 from weftrun.testing.sim.chance import Chance
 from weftrun.testing.sim.values import NOTHING, Planned, Value, lineage
@@ -38,7 +39,8 @@ class Op:
     """One thing that a body does.
 
     Attributes:
-        kind: `call`, `map`, `wired` or `watched` (a child); in an async body also `await` and `skip`.
+        kind: `call`, `map`, `over` (a map over the one call in `takes`), `wired` or `watched` (a child); in an async
+            body also `await` and `skip`.
         name: of the Function, where one is called.
         takes: numbers of earlier calls of this body: whose values are read, awaited, or mapped over.
         count: how many ops `skip` passes over if the coin falls so; how many constants a map has beside `takes`.
@@ -99,6 +101,9 @@ def _call(op: Op, refs: list[Any], inputs: tuple[Any, ...], seen: Any) -> Any:
     taken = [refs[number] for number in op.takes if refs[number] is not None]
     if op.kind == "map":
         return TABLE[op.name].map([*taken, *range(op.count)], because=Value("", seen))
+    if op.kind == "over":
+        items = taken[0] if taken and isinstance(taken[0], Mapped) else taken
+        return TABLE[op.name].map(items, because=Value("", seen))
     if op.kind == "call":
         return TABLE[op.name].step(*taken, *inputs, Value("", seen))
     child: Function[..., Any] = wired if op.kind == "wired" else watched
@@ -138,7 +143,9 @@ def _draw_op(chance: Chance, names: tuple[str, ...], made: int, *, watches: bool
     if depth and roll < 0.55:
         kind = chance.one_of(("wired", "watched"))
         return Op(kind, takes=takes, plan=draw_plan(chance, watches=kind == "watched", depth=depth - 1, ops=4))
-    if roll < 0.65:
+    if made and roll < 0.59:
+        return Op("over", chance.one_of(names), (chance.below(made),))
+    if roll < 0.66:
         return Op("map", chance.one_of(names), takes, chance.below(4))
     return Op("call", chance.one_of(names), takes)
 

@@ -28,6 +28,7 @@ class _Sequential:
         self._body = body
         self._counts: dict[str, int] = {}
         self._values: list[Lineage | _Failed | None] = []
+        self._items: dict[int, list[Lineage]] = {}
         self._seen_failures: list[_Failed] = []
 
     def answer(self, plan: Plan, inputs: Lineage, *, watches: bool) -> Lineage:
@@ -76,9 +77,12 @@ class _Sequential:
             taken = [self._value(number) for number in op.takes if self._values[number] is not None]
             if op.kind == "call":
                 return self._outcome(op, step, frozenset().union(*taken, inputs, seen))
-            if op.kind == "map":
+            if op.kind in ("map", "over"):
                 items = [*taken, *[NOTHING] * op.count]
+                if op.kind == "over":
+                    items = self._items.get(op.takes[0], items)
                 values = [self._outcome(op, item_step(step, i), item | seen) for i, item in enumerate(items)]
+                self._items[len(self._values)] = values
                 return frozenset().union(*values)
             assert op.plan is not None
             child = _Sequential(self._fixed, self._root, step)
