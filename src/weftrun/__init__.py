@@ -4,6 +4,7 @@ Embedded by default: one install, no server, a SQLite Journal. See `function`, `
 """
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 from weftrun.model.errors import (
@@ -24,6 +25,7 @@ from weftrun.model.errors import (
     RunError,
     RunNotFound,
     StepFailed,
+    StepTimedOut,
     Unsupported,
     UsageError,
     WeftrunError,
@@ -66,6 +68,7 @@ __all__ = [
     "LimitExceeded",
     "RunError",
     "StepFailed",
+    "StepTimedOut",
     "RunCancelled",
     "ReplayDiverged",
     "RunNotFound",
@@ -89,15 +92,19 @@ def open(url: str | None = None, *, recover: str = "all", workers: int | None = 
     Args:
         url: `sqlite:///path/to/file.db`; default is `$WEFTRUN_DATABASE_URL`, else `sqlite:///.weftrun/journal.db`.
         recover: which Runs that a dead engine left are taken over: `all`, `none`, or the id of one.
-        workers: Sandboxes that run Functions at once; default is the number of processors.
+        workers: Sandboxes that run Functions at once; default is how many processors this process may use.
 
     Raises:
         JournalError: the Journal can't be used: another engine has it, it is newer, damaged, read-only.
-        UsageError: a Sandbox reached this call while it imported the author's module.
+        UsageError: a Sandbox, or the command line, reached this call while it imported the author's module.
+        Unsupported: this is not Linux.
     """
+    if not sys.platform.startswith("linux"):
+        # Before the engine is imported, which elsewhere fails at the first module that only Linux has.
+        raise Unsupported(f"weftrun runs on Linux; this is {sys.platform}. In a container or WSL 2 it works.")
     if importing.file:
         raise UsageError(
-            f"weftrun.open(...) was reached while a Sandbox imported {importing.file}. "
+            f"weftrun.open(...) was reached while {importing.by} imported {importing.file}. "
             "Put it under `if __name__ == '__main__':`."
         )
     # Late: a guest that imports the author's module must never load the engine.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import os
-import sys
 from collections.abc import Awaitable, Sequence
 from pathlib import Path
 
@@ -17,10 +17,12 @@ from weftrun.adapters.sqlite.journal import SqliteJournal
 from weftrun.adapters.sqlite.reading import SqliteReader
 from weftrun.adapters.sqlite.trace import SqliteTrace
 from weftrun.adapters.system.clock import pause
+from weftrun.adapters.system.descriptors import DESCRIPTOR_LIMIT, descriptors_needed
 from weftrun.adapters.system.entropy import SystemEntropy
 from weftrun.adapters.system.loop import UvLoop
+from weftrun.machines.run import changed_code
 from weftrun.model.commands import End
-from weftrun.model.errors import InternalError, JournalError, Unsupported, UsageError
+from weftrun.model.errors import InternalError, JournalError, UsageError
 from weftrun.model.ids import RunId, RunUid
 from weftrun.model.limits import DEFAULT_LIMITS, Limits
 from weftrun.model.outcomes import Status
@@ -31,6 +33,7 @@ from weftrun.ports.journal import Message, RunInfo
 from weftrun.ports.trace import TraceRow
 from weftrun.runtime.engine import Engine as RuntimeEngine
 from weftrun.runtime.tickets import Latch, Ticket
+from weftrun.sdk.function import version_here
 from weftrun.sdk.handles import Engine
 from weftrun.views.steps import StepView, steps
 from weftrun.views.trace import TextView, texts
@@ -68,14 +71,16 @@ def open_engine(
     """Open an engine on a Journal. See `weftrun.open`.
 
     Raises:
-        Unsupported: this is not Linux.
         JournalError: the Journal can't be used.
     """
-    if not sys.platform.startswith("linux"):
-        raise Unsupported(f"weftrun runs on Linux; this is {sys.platform}. In a container or WSL 2 it works.")
     if workers is not None and workers < 1:
         raise UsageError(f"workers={workers} is not a number of Sandboxes: it takes 1 or more.")
-    return Engine(_EmbeddedCore(journal_path(url), recover, workers or os.cpu_count() or 1, limits))
+    return Engine(_EmbeddedCore(journal_path(url), recover, workers or workers_by_default(), limits))
+
+
+def workers_by_default() -> int:
+    """Return how many processors this process may use: an affinity or a `taskset` counts, not what the host has."""
+    return len(os.sched_getaffinity(0))
 
 
 class _EmbeddedCore:
@@ -85,22 +90,36 @@ class _EmbeddedCore:
         folder = _folder(path)
         self._closed = False
         self._pid = os.getpid()
-        self._lock = EngineLock(folder, path)
-        try:
+        with contextlib.ExitStack() as undo:
+            self._lock = EngineLock(folder, path)
+            undo.callback(self._lock.close)
             self._entropy = SystemEntropy()
             self._journal = SqliteJournal(path, self._entropy, pause)
+            undo.callback(self._journal.close)
+            self._blobs = FileBlobs(folder / "blobs")
+            self._trace = SqliteTrace(folder / "trace.db")
+            undo.callback(self._trace.close)
+            self._wire(folder, workers, limits)
+            undo.pop_all()
+        self._loop.start()
+        atexit.register(self._at_exit)
+        try:
+            self._recover(path, recover)
         except BaseException:
-            self._lock.close()
+            self.close(drain_s=0.0)
             raise
-        self._blobs = FileBlobs(folder / "blobs")
-        self._trace = SqliteTrace(folder / "trace.db")
+
+    def _wire(self, folder: Path, workers: int, limits: Limits) -> None:
+        """Make what holds nothing of the host's before the loop is started."""
         quota_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
+        hash_seed = self._journal.meta().hash_seed
         self._objects = MemfdObjects(
             folder, quota_bytes=quota_bytes, descriptors_max=limits.descriptors_max, open_blob=self._blobs.open
         )
         self._loop = UvLoop(self._failed)
+        open_files_max = DESCRIPTOR_LIMIT.raise_to(descriptors_needed(limits))
         self._sandboxes = ProcessSandboxes(
-            self._loop, self._objects, limits=limits, hash_seed=self._journal.meta().hash_seed
+            self._loop, self._objects, limits=limits, hash_seed=hash_seed, open_files_max=open_files_max
         )
         self._engine = RuntimeEngine(
             loop=self._loop,
@@ -112,13 +131,16 @@ class _EmbeddedCore:
             entropy=self._entropy,
             limits=limits,
             sandboxes_max=workers,
+            version_here=version_here,
         )
-        self._loop.start()
-        atexit.register(self._at_exit)
+
+    def _recover(self, path: Path, recover: str) -> None:
+        """Take over what a dead engine left."""
         ready = Latch()
         self._engine.open(recover, ready)
         if not ready.wait(_RECOVER_S):
             raise JournalError(f"The Runs in {path} could not be taken over within {_RECOVER_S:.0f} s.")
+        self._engine.check()
 
     def _failed(self, error: BaseException) -> None:
         """Say that weftrun has a bug, and stop rather than go on with half a decision."""
@@ -231,6 +253,8 @@ class _EmbeddedCore:
 class Reader:
     """A Journal as those see it who only look on, beside a running engine or without one.
 
+    Where it lies is not judged here: an engine has done that when it was made.
+
     Args:
         path: of the Journal's file.
 
@@ -254,6 +278,10 @@ class Reader:
     def load(self, uid: RunUid) -> list[Row]:
         """Return all rows of a Run in order."""
         return self._journal.load(uid)
+
+    def changed_code(self, uid: RunUid) -> str:
+        """Return a sentence that names the Functions whose code is another one in this process; empty for none."""
+        return changed_code(self.load(uid), version_here)
 
     def trace(self, uid: RunUid) -> list[TraceRow]:
         """Return the trace of a Run; what was not written before a crash is missing."""
@@ -279,7 +307,7 @@ class Reader:
         if info is None:
             raise UsageError(f"No Run has the id {id!r}.")
         entropy = SystemEntropy()
-        journal = SqliteJournal(self._path, entropy, pause, create=False)
+        journal = SqliteJournal(self._path, entropy, pause, create=False, allow_tmpfs=True)
         try:
             journal.post(Message(entropy.uid(), info.uid, "cancel"))
         finally:
@@ -287,7 +315,7 @@ class Reader:
 
     def delete(self, id: str, *, forget: bool) -> RunInfo | None:
         """Delete an ended Run's records and the blobs that nobody else names (G1)."""
-        journal = SqliteJournal(self._path, SystemEntropy(), pause, create=False)
+        journal = SqliteJournal(self._path, SystemEntropy(), pause, create=False, allow_tmpfs=True)
         try:
             info = journal.delete(RunId(id), forget=forget)
             if info is not None:

@@ -109,6 +109,12 @@ def sleepy(seconds: float) -> str:
     return "woke"
 
 
+@function
+def nap(seconds: float) -> str:
+    time.sleep(seconds)
+    return "woke"
+
+
 @function(memory_bytes_max=64 << 20)
 def greedy() -> int:
     return len(bytearray(512 << 20))
@@ -253,6 +259,11 @@ async def leaves_failure(x: int) -> int:
 
 
 @workflow
+async def sunk(depth: int) -> int:
+    return await (sunk.step(depth - 1) if depth else fail.step("deep"))
+
+
+@workflow
 async def children(n: int) -> int:
     out = 0
     for i in range(n):
@@ -316,3 +327,10 @@ async def mixed(n: int, ledger: str) -> list[int]:
         except ValueError:
             out.append(-1)
     return [value, *out]
+
+
+@function
+def waits(gate: str) -> str:
+    while not Path(gate).exists():
+        time.sleep(0.01)
+    return "open"

@@ -17,6 +17,7 @@ from tests.engine.conftest import assert_closed
 import weftrun
 from weftrun.assembly import open_reader
 from weftrun.model.records import ItemsSettled, Settled
+from weftrun.views.story import story
 
 STARTER = """
 import sys
@@ -87,6 +88,25 @@ def test_kill_and_resume(url: str, tmp_path: Path, undisturbed: list[int], delay
         assert engine.start(p.mixed.options(id="crash"), 12, str(ledger)).result(60) == undisturbed
     assert entries(ledger) == after
     assert_closed(url)
+
+
+def test_a_take_over_is_told_before_what_the_new_engine_did(url: str, tmp_path: Path) -> None:
+    process = start(url, tmp_path / "ledger")
+    process.kill()
+    process.communicate()
+    with weftrun.open(url, workers=2) as engine:
+        engine.get("crash").result(60)
+    reader = open_reader(url)
+    try:
+        info = reader.find("crash")
+        assert info is not None
+        rows, trace = reader.load(info.uid), reader.trace(info.uid)
+    finally:
+        reader.close()
+    (over,) = [told.at for told in story(rows, trace) if told.text.startswith("Another engine took the Run over")]
+    begins = next(n for n, row in enumerate(trace) if "epoch" in row.facts)
+    assert over < min(row.at for row in trace[begins:] if row.kind == "batch")
+    assert over <= min(row.at for row in rows if row.epoch > 1)
 
 
 def test_a_killed_engine_leaves_no_process(url: str, tmp_path: Path) -> None:

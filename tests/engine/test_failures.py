@@ -55,6 +55,21 @@ def test_a_sandbox_that_dies_fails_its_attempt(engine: weftrun.Engine, function,
     assert engine.run(p.inc, 1) == 2
 
 
+def test_a_timeout_is_caught_as_what_its_story_says(engine: weftrun.Engine) -> None:
+    with pytest.raises(TimeoutError, match=r"^sleepy ran longer than timeout_s=0\.2"):
+        engine.run(p.sleepy, 60)
+
+
+def test_an_error_keeps_its_type_through_as_many_workflows_as_may_nest(engine: weftrun.Engine) -> None:
+    with pytest.raises(ValueError, match=r"^deep") as caught:
+        engine.start(p.sunk.options(id="f-2"), 199).result(60)
+    where, text = caught.value.__notes__
+    assert where.endswith("/sunk[0]/fail[0] of run f-2")
+    assert text.count("passed on by sunk") < 201
+    with pytest.raises(weftrun.LimitExceeded, match="nested deeper"):
+        engine.run(p.sunk, 300)
+
+
 def test_a_lost_attempt_is_not_repeated_where_the_author_forbade_it(engine: weftrun.Engine, tmp_path) -> None:
     ledger = tmp_path / "ledger"
     with pytest.raises(weftrun.StepFailed, match="signal 11"):

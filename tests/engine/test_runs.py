@@ -10,6 +10,9 @@ import pytest
 from tests.engine import programs as p
 
 import weftrun
+from weftrun.assembly import open_reader
+from weftrun.runtime import dispatch
+from weftrun.views.progress import attempts_gated
 
 
 @pytest.mark.parametrize(
@@ -24,6 +27,7 @@ import weftrun
         (p.mapped, (1000,), 500_500),
         (p.mapped_item, (20_000,), 20_000),
         (p.two_maps, (10,), list(range(2, 12))),
+        (p.two_maps, (1000,), list(range(2, 1002))),
         (p.empty_map, (), []),
         (p.countdown, (20,), 0),
         (p.catches, ("x",), "caught x"),
@@ -64,6 +68,23 @@ def test_the_same_id_with_other_arguments_is_refused(engine: weftrun.Engine) -> 
         engine.start(p.inc.options(id="one"), 2)
     with pytest.raises(weftrun.RunConflict, match=r"belongs to a Run of .*inc, not of .*pure"):
         engine.start(p.pure.options(id="one"), 1)
+
+
+def test_what_waited_for_the_disk_is_told_in_full_however_few_batches_are_traced(
+    engine: weftrun.Engine, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "_BATCHES_NOTED_MAX", 2)
+    engine.start(p.chain.options(id="one"), 6).result(10)
+    assert engine.get("one").logs() == []  # what the trace has gathered is written by then
+    reader = open_reader(url)
+    try:
+        info = reader.find("one")
+        assert info is not None
+        trace = reader.trace(info.uid)
+    finally:
+        reader.close()
+    assert sum(row.kind == "batch" for row in trace) == 2
+    assert attempts_gated(trace) == 6
 
 
 def test_an_unknown_id_is_not_found(engine: weftrun.Engine) -> None:

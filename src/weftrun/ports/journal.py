@@ -87,6 +87,9 @@ class Journal(Protocol):
     def claim(self, uid: RunUid) -> RunInfo:
         """Take a Run over: raise its epoch and its take-over counter in one transaction, and return it."""
 
+    def put_back(self, uids: Sequence[RunUid]) -> None:
+        """Say that these Runs were given up in good order: that they were taken over last does not count."""
+
     def post(self, message: Message) -> None:
         """Put a message into the inbox; the same message id again changes nothing."""
 

@@ -7,7 +7,7 @@ of one Run keep their order; a row whose bytes are not durable holds back the la
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from weftrun.model.errors import CommitUnknown, InternalError, JournalError, JournalFull, WeftrunError
@@ -50,6 +50,7 @@ class Committer:
     Args:
         quiet: says whether nothing runs that could go on during a commit.
         broken: called once with an error after which nothing can be committed any more.
+        rested: called whenever nothing is left to be done.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Committer:
         *,
         quiet: Callable[[], bool],
         broken: Callable[[WeftrunError], None],
+        rested: Callable[[], None],
     ) -> None:
         self._loop = loop
         self._journal = journal
@@ -68,6 +70,7 @@ class Committer:
         self._objects = objects
         self._quiet = quiet
         self._broken = broken
+        self._rested = rested
         self._ready: list[_Entry] = []
         self._held_back: dict[RunUid, deque[_Entry]] = {}
         self._stored: dict[ObjectId, Blob] = {}
@@ -93,7 +96,10 @@ class Committer:
     # ------------------------------------------------------------------ rows
 
     def append(self, row: Row, done: Done, conflict: Callable[[], None]) -> None:
-        """Append a row; `done` gets its seq when it is durable, `conflict` is called if its Run's id was taken."""
+        """Append a row; when it is durable `done` of it, or of a later row of its Run, gets the seq of that row.
+
+        `conflict` is called instead if the Run's id was taken.
+        """
         entry = _Entry(row, done, conflict)
         for obj in objects_of_records(row.records):
             blob = self._stored.get(obj.oid)
@@ -235,7 +241,8 @@ class Committer:
         self.stuck = ""
         self.commits += 1
         self.rows += len(entries)
-        for entry in entries:
+        # Of each Run the last row: what is durable before it is told by it.
+        for entry in {entry.row.uid: entry for entry in entries}.values():
             if entry.row.uid in result:
                 entry.conflict()
             else:
@@ -245,13 +252,20 @@ class Committer:
                 self._ask_flush()
             else:
                 self._flush_later()
+        elif self.idle:
+            self._rested()
 
     def _die(self, error: WeftrunError) -> None:
         if not self._dead:
             self._dead = True
             self._broken(error if isinstance(error, JournalError) else InternalError(str(error)))
 
-    # ------------------------------------------------------------------ reading
+    # ------------------------------------------------------------------ the Journal between two commits
+
+    def put_back(self, uids: Sequence[RunUid]) -> None:
+        """Say, as far as the disk allows, that these Runs were given up in good order."""
+        if uids:
+            self.ask(lambda: self._journal.put_back(uids), lambda _: None, lambda _: None)
 
     def ask(self, work: Callable[[], T], done: Callable[[T], None], failed: Callable[[WeftrunError], None]) -> None:
         """Use the Journal between two commits, outside the loop; then `done` or `failed` on the loop."""
@@ -271,6 +285,8 @@ class Committer:
                 failed(errors[0])
             else:
                 done(result[0])
+            if self.idle:
+                self._rested()
 
         self._loop.offload(run, finished, lane="journal")
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from weftrun.machines.worker import WorkerMachine
 from weftrun.model.commands import Append, End, Hurry, Release, RunCommand, WakeAt
 from weftrun.model.errors import JournalError, RunConflict
 from weftrun.model.events import Committed, RunEvent, TimeCame
 from weftrun.model.ids import RunUid, SandboxId, StepId
 from weftrun.model.limits import Limits
-from weftrun.model.messages import Batch, FromSandbox, ItemBatch
+from weftrun.model.messages import Batch, BodyEnded, FromSandbox, ItemBatch, ItemOutcomes, Outcomes
 from weftrun.model.outcomes import Failure
 from weftrun.model.records import Row
 from weftrun.model.work import KillSandbox, Said, Send, StartSandbox, Tell, TickAt, WorkerCommand
@@ -56,7 +58,7 @@ class Dispatch:
         self._place_asked = False
         self._timer: Handle | None = None
         self._trace_rows: list[TraceRow] = []
-        self._fresh: dict[SandboxId, tuple[float, str]] = {}
+        self._fresh: dict[SandboxId, dict[str, str | int | float]] = {}
         self._printed: dict[SandboxId, list[str]] = {}
         self._drained: Latch | None = None
         self._stopped = False
@@ -125,15 +127,22 @@ class Dispatch:
         """The id was taken by a Run of another engine: this one never was."""
         for ticket in list(run.tickets):
             ticket.fail(RunConflict(f"The id {run.id!r} was taken by another Run at the same time; start it again."))
+        self._worker.run_left(self._loop.now(), run.number)
         self._close(run)
+        self._pump()
 
     def _set_aside(self, run: OpenRun, failure: Failure) -> None:
         """Leave a Run that was taken over open in the Journal: here its code can't be loaded, elsewhere it may be."""
         for ticket in list(run.tickets):
             ticket.fail(JournalError(f"Run {run.id} can't go on here and stays as it is: {failure.message}"))
+        self._committer.put_back([run.uid])
+        self._worker.run_left(self._loop.now(), run.number)
         self._close(run)
 
     def _end(self, run: OpenRun, end: End) -> None:
+        if rest := run.new_waits():
+            # With what the Batches told, the trace has all of them, however many Batches it has left out.
+            self.note(run.uid, "", gated=rest)
         run.give_answer(end, self._objects)
         self._close(run)
 
@@ -158,6 +167,10 @@ class Dispatch:
         if self._drained is None:
             self._worker.place(self._loop.now())
         self._pump()
+        self.rested()
+
+    def rested(self) -> None:
+        """Everything known may be durable: see whether somebody waits for that."""
         if self._drained is not None and self._worker.quiet and self._committer.idle:
             self._drained.open()
 
@@ -200,20 +213,27 @@ class Dispatch:
     def _tick(self) -> None:
         self._timer = None
         now = self._loop.now()
-        pages = {id: _running(self._sandboxes.progress(id)) for id in self._worker.timed_sandboxes()}
+        pages = {id: _running(self._sandboxes.progress(id)) for id in self._worker.watched_sandboxes()}
         self._worker.tick(now, pages)
         self._place()
 
     # ------------------------------------------------------------------ port SandboxEvents
 
-    def sandbox_ready(self, sandbox: SandboxId, start_s: float, isolation: tuple[str, ...]) -> None:
+    def sandbox_ready(
+        self, sandbox: SandboxId, start_s: float, isolation: tuple[str, ...], threads: tuple[str, ...] = ()
+    ) -> None:
         """The Sandbox takes work."""
-        self._fresh[sandbox] = (start_s, " ".join(isolation))
+        self._fresh[sandbox] = {"start_s": start_s, "isolation": " ".join(isolation), "threads": ", ".join(threads)}
         self._worker.ready(self._loop.now(), sandbox)
         self._place()
 
     def sandbox_spoke(self, sandbox: SandboxId, messages: list[FromSandbox]) -> None:
         """Messages came, in order."""
+        printed = self._printed.pop(sandbox, None)
+        if printed is not None:
+            messages = self._with_text(sandbox, messages, "".join(printed))
+        # Placed below, once for all: no turn of the loop's is needed for it.
+        self._place_asked = True
         self._worker.spoke(self._loop.now(), sandbox, messages)
         self._pump()
         self._place()
@@ -224,19 +244,37 @@ class Dispatch:
 
     def sandbox_gone(self, sandbox: SandboxId, why: str, progress: Progress) -> None:
         """The Sandbox ended."""
-        self._printed.pop(sandbox, None)
+        text = progress.text + "".join(self._printed.pop(sandbox, ()))
         self._fresh.pop(sandbox, None)
-        self._worker.gone(self._loop.now(), sandbox, why, _running(progress), progress.text)
+        self._worker.gone(self._loop.now(), sandbox, why, _running(progress), text)
         self._place()
 
+    def _with_text(self, sandbox: SandboxId, messages: list[FromSandbox], text: str) -> list[FromSandbox]:
+        """Return the messages with what came over descriptors 1 and 2, as said by the first that ended."""
+        for index, message in enumerate(messages):
+            match message:
+                case Outcomes(outcomes=(first, *rest)):
+                    told: FromSandbox = replace(message, outcomes=(replace(first, text=first.text + text), *rest))
+                case ItemOutcomes() | BodyEnded():
+                    told = replace(message, text=message.text + text)
+                case _:
+                    continue
+            return [*messages[:index], told, *messages[index + 1 :]]
+        self._printed[sandbox] = [text]
+        return messages
+
     # ------------------------------------------------------------------ the trace
+
+    def note(self, run: RunUid, sentence: str, **facts: str | int | float) -> None:
+        """Let the story of a Run tell this, if it is anything."""
+        if sentence or facts:
+            self._keep(TraceRow(run, "note", self._loop.now(), StepId(""), 0, sentence, facts))
 
     def _note(self, said: Said) -> None:
         """Keep what an Attempt printed."""
         run = self._runs.get(said.run)
         if run is not None:
-            text = said.text + "".join(self._printed.pop(said.sandbox, ()))
-            self._keep(TraceRow(run.uid, "text", self._loop.now(), said.step, said.attempt, text))
+            self._keep(TraceRow(run.uid, "text", self._loop.now(), said.step, said.attempt, said.text))
 
     def _note_batch(self, sandbox: SandboxId, message: Batch | ItemBatch) -> None:
         """Keep that a Batch went, for the first thousands of each Run."""
@@ -252,9 +290,13 @@ class Dispatch:
         now = self._loop.now()
         fresh = self._fresh.pop(sandbox, None)
         if fresh is not None:
-            facts: dict[str, str | int | float] = {"sandbox": sandbox, "start_s": fresh[0], "isolation": fresh[1]}
-            self._keep(TraceRow(uid, "sandbox", now, StepId(""), 0, "it began", facts))
-        facts = {"sandbox": sandbox, "function": message.function.label, "size": size, "gated": run.new_waits()}
+            self._keep(TraceRow(uid, "sandbox", now, StepId(""), 0, "it began", {"sandbox": sandbox, **fresh}))
+        facts: dict[str, str | int | float] = {
+            "sandbox": sandbox,
+            "function": message.function.label,
+            "size": size,
+            "gated": run.new_waits(),
+        }
         self._keep(TraceRow(uid, "batch", now, step, attempt, "a Sandbox could take it", facts))
 
     def _keep(self, row: TraceRow) -> None:
@@ -273,6 +315,8 @@ class Dispatch:
         """Start nothing more; open `done` when what runs has ended and is durable."""
         self._drained = done
         self.write_trace()
+        if self._stopped:
+            done.open()
         self._place()
 
     def stop(self) -> None:

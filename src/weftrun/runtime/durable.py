@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
+from weftrun.model.commands import End
 from weftrun.model.graph import Call, Chunk
 from weftrun.model.ids import ObjectId
 from weftrun.model.messages import Batch, BodyDeliver, BodyStart, ItemBatch, ToSandbox
@@ -18,11 +19,12 @@ from weftrun.model.records import (
     ItemFailure,
     ItemsSettled,
     Record,
+    Row,
     Settled,
     Started,
     StepOutcome,
 )
-from weftrun.model.values import Data, Object, Payload, Tree
+from weftrun.model.values import Blob, Data, Object, Part, Payload, Tree
 
 Change = Callable[[Data], Data]
 
@@ -80,6 +82,47 @@ def change_record(record: Record, change: Change) -> Record:
             return replace(record, answer=answer, failure=failure)
         case _:
             return record
+
+
+def change_row(row: Row, change: Change) -> Row:
+    """Return the row with every value's data changed."""
+    return Row(row.uid, row.seq, row.at, row.epoch, tuple(change_record(record, change) for record in row.records))
+
+
+def change_end(end: End, change: Change) -> End:
+    """Return the end of a Run with every value's data changed."""
+    answer = _change_tree(end.answer, change) if end.answer is not None else None
+    failure = _change_failure(end.failure, change) if end.failure is not None else None
+    return End(end.status, answer, failure)
+
+
+def blobs_of_rows(rows: Iterable[Row]) -> list[Blob]:
+    """Return the blobs that rows name, one for each time that one is named, in order."""
+    return _noted(lambda note: [change_row(row, note) for row in rows])
+
+
+def blobs_of_end(end: End) -> list[Blob]:
+    """Return the blobs that the end of a Run names."""
+    return _noted(lambda note: change_end(end, note))
+
+
+def _noted(walk: Callable[[Change], object]) -> list[Blob]:
+    found: list[Blob] = []
+
+    def note(data: Data) -> Data:
+        if type(data) is Blob:
+            found.append(data)
+        return data
+
+    walk(note)
+    return found
+
+
+def _change_tree(tree: Tree, change: Change) -> Tree:
+    data = change(tree.data) if tree.data is not None else None
+    holes = tuple(_change_tree(hole, change) for hole in tree.holes)
+    parts = tuple(Part(part.lo, part.hi, change(part.data)) for part in tree.parts)
+    return Tree(data, holes, parts, tree.path)
 
 
 def _change_payload(payload: Payload, change: Change) -> Payload:

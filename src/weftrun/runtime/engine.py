@@ -41,6 +41,7 @@ class Engine:
 
     Args:
         sandboxes_max: Sandboxes that run Functions at once.
+        version_here: returns the version of a Function as this process has it, by name; empty where it has none.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Engine:
         entropy: Entropy,
         limits: Limits = DEFAULT_LIMITS,
         sandboxes_max: int = 4,
+        version_here: Callable[[str], str] = lambda _: "",
     ) -> None:
         self.limits = limits
         self._loop = loop
@@ -63,12 +65,19 @@ class Engine:
         self._entropy = entropy
         self._pid = os.getpid()
         self._committer = Committer(
-            loop, journal, blobs, objects, quiet=lambda: self._dispatch.quiet, broken=self._broke
+            loop,
+            journal,
+            blobs,
+            objects,
+            quiet=lambda: self._dispatch.quiet,
+            broken=self._broke,
+            rested=self._rested,
         )
         self._dispatch = Dispatch(loop, trace, objects, sandboxes, self._committer, limits, sandboxes_max, self._ended)
         self._opening = Opening(
             loop,
             journal,
+            blobs,
             objects,
             self._committer,
             self._dispatch,
@@ -76,6 +85,7 @@ class Engine:
             refusal=self._refusal,
             broke=self._broke,
             watch=self._watch_inbox,
+            version_here=version_here,
         )
         self._inbox_asked = False
         self._closed = False
@@ -108,7 +118,7 @@ class Engine:
         Returns once the start record is durable, or at once if not `wait_start`; errors of the start are then raised
         by `wait`. Raises `RunConflict` where the id is taken by another Function, other arguments or a tombstone.
         """
-        self._check()
+        self.check()
         uid = RunUid(self._entropy.uid())
         ticket = Ticket(id if id is not None else RunId(f"{function.label}-{uid[:12]}"), uid)
         self._loop.call_from_thread(lambda: self._opening.start(ticket, id is not None, function, bundle, args, digest))
@@ -120,7 +130,7 @@ class Engine:
 
     def find(self, id: RunId) -> Ticket:
         """Return a ticket of a Run that exists; `RunNotFound` where there is none."""
-        self._check()
+        self.check()
         ticket = Ticket(id, RunUid(""))
         self._loop.call_from_thread(lambda: self._opening.find(ticket))
         ticket.started.wait(None)
@@ -130,7 +140,7 @@ class Engine:
 
     def wait(self, ticket: Ticket, timeout_s: float | None) -> End:
         """Return the end of a Run; `TimeoutError` if it has not ended in `timeout_s` seconds."""
-        self._check()
+        self.check()
         if not ticket.ended.wait(timeout_s):
             raise TimeoutError(f"Run {ticket.id} has not ended within {timeout_s:g} s; it goes on.")
         if ticket.error is not None:
@@ -140,12 +150,12 @@ class Engine:
 
     def when_ended(self, ticket: Ticket, callback: Callable[[], None]) -> None:
         """Call back, on the loop, when a Run has ended."""
-        self._check()
+        self.check()
         self._loop.call_from_thread(lambda: ticket.ended.on_open(callback))
 
     def cancel(self, ticket: Ticket) -> None:
         """Ask for a Run to be cancelled; one that has ended is left as it is."""
-        self._check()
+        self.check()
         message = self._entropy.uid()
         self._loop.call_from_thread(lambda: self._cancel(ticket.id, message))
 
@@ -163,7 +173,7 @@ class Engine:
 
     def publish(self, pieces: Sequence[bytes | memoryview]) -> Data:
         """Make an Object of an encoded value. It belongs to the Run that is started with it."""
-        self._check()
+        self.check()
         return self._objects.publish(pieces)
 
     def read(self, data: Data) -> bytes | memoryview:
@@ -176,7 +186,7 @@ class Engine:
 
     def flush_trace(self) -> None:
         """Return when what Attempts have printed so far is in the trace."""
-        self._check()
+        self.check()
         written = Latch()
         self._loop.call_from_thread(lambda: self._dispatch.write_trace(written.open))
         written.wait(None)
@@ -200,7 +210,8 @@ class Engine:
         self._loop.call_from_thread(lambda: self._close(closed))
         closed.wait(None)
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Raise why this engine can't be used: it is closed, broken, or of another process."""
         if self._pid != os.getpid():
             raise EngineClosed("This engine was opened in another process; open one of its own after a fork.")
         if self._broken is not None:
@@ -213,7 +224,7 @@ class Engine:
         return self._broken or (_closed() if self._closed else None)
 
     def _read(self, work: Callable[[], T]) -> T:
-        self._check()
+        self.check()
         latch = Latch()
         results: list[T] = []
         errors: list[WeftrunError] = []
@@ -264,6 +275,9 @@ class Engine:
         if self._opening.by_id.get(run.id) is run:
             del self._opening.by_id[run.id]
 
+    def _rested(self) -> None:
+        self._dispatch.rested()
+
     def _drain(self, done: Latch) -> None:
         self._closed = True
         self._dispatch.drain(done)
@@ -272,6 +286,8 @@ class Engine:
         self._closed = True
         error = EngineClosed("The engine was closed before the Run ended; `weftrun resume` or the next engine goes on.")
         self._let_go(self._broken or error)
+        if self._broken is None:
+            self._committer.put_back([run.uid for run in self._opening.by_id.values()])
         self._dispatch.write_trace()
         closed.open()
 
@@ -282,8 +298,8 @@ class Engine:
         self._let_go(error)
 
     def _let_go(self, error: WeftrunError) -> None:
-        for run in list(self._opening.by_id.values()):
-            for ticket in list(run.tickets):
+        for ticket in list(self._opening.asked):
+            if not ticket.ended.is_open:
                 ticket.fail(error)
 
 

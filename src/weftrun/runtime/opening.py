@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Sequence
 
-from weftrun.machines.run import RunMachine
-from weftrun.model.errors import RunConflict, RunNotFound, WeftrunError
+from weftrun.machines.run import RunMachine, changed_code
+from weftrun.model.errors import JournalCorrupt, LimitExceeded, RunConflict, RunNotFound, WeftrunError
 from weftrun.model.events import Parked, Resumed
-from weftrun.model.ids import RunId
+from weftrun.model.ids import RunId, RunUid
 from weftrun.model.limits import Limits
 from weftrun.model.outcomes import Failure, Reason
 from weftrun.model.policy import Bundle, FunctionSpec
 from weftrun.model.records import Row, Started
 from weftrun.model.values import Blob, Data, Object, Payload
+from weftrun.ports.blobs import Blobs
 from weftrun.ports.journal import Journal, RunInfo
 from weftrun.ports.loop import Loop
 from weftrun.ports.objects import Objects
 from weftrun.runtime.committer import Committer
 from weftrun.runtime.dispatch import Dispatch
-from weftrun.runtime.durable import change_record
+from weftrun.runtime.durable import blobs_of_end, blobs_of_rows, change_end, change_row
 from weftrun.runtime.runs import OpenRun, answer_objects, hold_answer, joins
 from weftrun.runtime.tickets import Latch, Ticket
+
+_NOT_COMPARED = (
+    "A start with this id joined the Run; arguments not compared, because something in them has no canonical encoding."
+)
 
 
 class Opening:
@@ -30,15 +36,18 @@ class Opening:
         refusal: returns why no Run can be opened now, or None.
         broke: called with an error after which the engine can't go on.
         watch: called when a Run was opened.
+        version_here: returns the version of a Function as this process has it, or nothing.
 
     Attributes:
         by_id: the Runs that this engine owns.
+        asked: everybody who waits for a Run, or has waited; held weakly, and told when the engine breaks.
     """
 
     def __init__(
         self,
         loop: Loop,
         journal: Journal,
+        blobs: Blobs,
         objects: Objects,
         committer: Committer,
         dispatch: Dispatch,
@@ -47,10 +56,13 @@ class Opening:
         refusal: Callable[[], WeftrunError | None],
         broke: Callable[[WeftrunError], None],
         watch: Callable[[], None],
+        version_here: Callable[[str], str],
     ) -> None:
         self.by_id: dict[RunId, OpenRun] = {}
+        self.asked: weakref.WeakSet[Ticket] = weakref.WeakSet()
         self._loop = loop
         self._journal = journal
+        self._blobs = blobs
         self._objects = objects
         self._committer = committer
         self._dispatch = dispatch
@@ -58,8 +70,10 @@ class Opening:
         self._refusal = refusal
         self._broke = broke
         self._watch = watch
+        self._version_here = version_here
         self._hash_seed = journal.meta().hash_seed
         self._starting: dict[RunId, list[Callable[[], None]]] = {}
+        self._taking: dict[RunUid, list[Ticket]] = {}
         self._numbers = 0
 
     # ------------------------------------------------------------------ starting
@@ -71,6 +85,7 @@ class Opening:
 
         Takes over the one holder of an Object in `args`: a new Run keeps it, any other end lets it go.
         """
+        self.asked.add(ticket)
         if self._refused(ticket):
             self._let_go(args)
             return
@@ -114,7 +129,10 @@ class Opening:
             return True
         if len(self.by_id) >= self._limits.runs_open_max:
             ticket.fail(
-                RunConflict(f"This engine has {self._limits.runs_open_max:,} open Runs, its limit (runs_open_max).")
+                LimitExceeded(
+                    f"This engine has {self._limits.runs_open_max:,} open Runs, as many as it may (runs_open_max). "
+                    "Wait until some have ended."
+                )
             )
             return True
         return False
@@ -149,6 +167,8 @@ class Opening:
         if why:
             ticket.fail(RunConflict(why))
             return
+        if function and not (digest and info.digest):
+            self._dispatch.note(info.uid, _NOT_COMPARED)
         ticket.uid = info.uid
         ticket.joined = True
         run = self.by_id.get(ticket.id)
@@ -164,6 +184,7 @@ class Opening:
 
     def find(self, ticket: Ticket) -> None:
         """Make a ticket one of the Run that has its id, if there is one."""
+        self.asked.add(ticket)
         if self._refused(ticket):
             return
         run = self.by_id.get(ticket.id)
@@ -181,25 +202,42 @@ class Opening:
 
     def _reopen(self, ticket: Ticket, rows: list[Row]) -> None:
         """Give the answer of a Run that ended before, from its records alone."""
-        held: list[Object] = []
-        end = RunMachine.answer_of(ticket.uid, [self._attach(row, held) for row in rows], self._limits)
-        hold_answer(ticket, answer_objects(end.answer), self._objects)
-        for obj in held:
-            self._objects.release(obj.oid)
-        ticket.succeed(end)
+        end = RunMachine.answer_of(ticket.uid, rows, self._limits)
 
-    def _attach(self, row: Row, held: list[Object]) -> Row:
-        """Return a row with Objects for blobs."""
+        def give() -> None:
+            held: list[Object] = []
+            given = change_end(end, lambda data: self._attached(data, held))
+            hold_answer(ticket, answer_objects(given.answer), self._objects)
+            for obj in held:
+                self._objects.release(obj.oid)
+            ticket.succeed(given)
 
-        def change(data: Data) -> Data:
-            if not isinstance(data, Blob):
-                return data
-            obj = self._objects.attach(data)
-            self._committer.known(obj.oid, data)
-            held.append(obj)
-            return obj
+        self._verify(blobs_of_end(end), give, ticket.fail)
 
-        return Row(row.uid, row.seq, row.at, row.epoch, tuple(change_record(record, change) for record in row.records))
+    def _attached(self, data: Data, held: list[Object]) -> Data:
+        """Return an Object for a blob, and other data as it is."""
+        if not isinstance(data, Blob):
+            return data
+        obj = self._objects.attach(data)
+        held.append(obj)
+        return obj
+
+    def _verify(self, blobs: Sequence[Blob], then: Callable[[], None], failed: Callable[[WeftrunError], None]) -> None:
+        """Read blobs once, outside the loop, before anybody is given what is in them."""
+        errors: list[WeftrunError] = []
+
+        def work() -> None:
+            try:
+                for blob in blobs:
+                    if not self._blobs.verify(blob):
+                        raise JournalCorrupt(f"The blob {blob.sha256} is damaged. Restore it from a backup.")
+            except WeftrunError as error:
+                errors.append(error)
+
+        if blobs:
+            self._loop.offload(work, lambda: failed(errors[0]) if errors else then(), lane="blobs")
+        else:
+            then()
 
     # ------------------------------------------------------------------ taking over
 
@@ -222,30 +260,37 @@ class Opening:
             self._committer.ask(self._journal.open_runs, found, failed)
 
     def _take_over(self, info: RunInfo, ticket: Ticket | None) -> None:
-        """Go on with a Run that no engine owns."""
+        """Go on with a Run that no engine owns. Whoever asks for it meanwhile gets it too."""
+        tickets = [ticket] if ticket is not None else []
+        taking = self._taking.get(info.uid)
+        if taking is not None:
+            taking.extend(tickets)
+            return
+        self._taking[info.uid] = tickets
 
         def work() -> tuple[RunInfo, list[Row]]:
             return self._journal.claim(info.uid), self._journal.load(info.uid)
 
         def done(result: tuple[RunInfo, list[Row]]) -> None:
             claimed, rows = result
-            if claimed.id in self.by_id:
-                if ticket is not None:
-                    self._join(ticket, claimed, "", "")
-                return
-            self._resume(claimed, rows, ticket)
+            blobs = blobs_of_rows(rows)
+            self._verify(blobs, lambda: self._resume(claimed, rows, blobs, self._taking.pop(info.uid)), failed)
 
         def failed(error: WeftrunError) -> None:
-            if ticket is not None:
-                ticket.fail(error)
-            else:
+            del self._taking[info.uid]
+            for waiting in tickets:
+                waiting.fail(error)
+            if isinstance(error, JournalCorrupt):
+                # This Run can't go on; it stays as it is, and the others do go on.
+                self._committer.put_back([info.uid])
+            elif not tickets:
                 self._broke(error)
 
         self._committer.ask(work, done, failed)
 
-    def _resume(self, info: RunInfo, rows: list[Row], ticket: Ticket | None) -> None:
+    def _resume(self, info: RunInfo, rows: list[Row], blobs: Sequence[Blob], tickets: list[Ticket]) -> None:
         held: list[Object] = []
-        rows = [self._attach(row, held) for row in rows]
+        rows = [change_row(row, lambda data: self._attached(data, held)) for row in rows]
         started = rows[0].records[0]
         assert isinstance(started, Started)
         self._numbers += 1
@@ -253,10 +298,14 @@ class Opening:
         run = OpenRun(self._numbers, info.id, info.uid, machine, info.function, started.bundle, info.digest)
         run.epoch = info.epoch
         run.held.update(obj.oid for obj in held)
-        if ticket is not None:
+        for obj, blob in zip(held, blobs, strict=True):
+            self._committer.known(obj.oid, blob)
+        for ticket in tickets:
             run.tickets.add(ticket)
             ticket.started.open()
         self._open(run)
+        self._dispatch.note(run.uid, "", epoch=run.epoch)
+        self._dispatch.note(run.uid, changed_code(rows, self._version_here))
         now = self._loop.now()
         if info.takeovers > self._limits.takeovers_max:
             times = info.takeovers - 1

@@ -79,7 +79,9 @@ class OpenRun:
 
     def take(self, event: RunEvent) -> None:
         """Hold the Objects that an event brings: the message that told of them had one holder for each."""
-        self.held.update(objects_of_event(event))
+        objects = objects_of_event(event)
+        if objects:
+            self.held.update(objects)
 
     def give_answer(self, end: End, objects: Objects) -> None:
         """Tell all tickets; each holds the answer's Objects as long as it lives. Lets go of everything else."""

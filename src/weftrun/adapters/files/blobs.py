@@ -6,6 +6,7 @@ whole blob. The folder is synced too: a name that a crash forgets would lose the
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import itertools
@@ -29,16 +30,22 @@ class FileBlobs:
     Args:
         folder: made if it is not there.
         writable: False for those who only read; then nothing is made and nothing is tidied.
+
+    Raises:
+        JournalError: the folder can't be made or tidied.
     """
 
     def __init__(self, folder: Path, *, writable: bool = True) -> None:
         self._folder = folder
         self._numbers = itertools.count()
         if writable:
-            folder.mkdir(parents=True, exist_ok=True)
-            # Left by an engine that died while it wrote; there is one engine a folder, and it is us.
-            for left in folder.glob(PASSING + "*"):
-                left.unlink(missing_ok=True)
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                # Left by an engine that died while it wrote; there is one engine a folder, and it is us.
+                for left in folder.glob(PASSING + "*"):
+                    left.unlink(missing_ok=True)
+            except OSError as error:
+                raise JournalError(f"Values can't be stored in {folder}: {error.strerror}. Make it a folder.") from None
 
     def put(self, descriptor: int, nbytes: int) -> Blob:
         """Store `nbytes` bytes of an open file, from its start, and return once they are durable (C2)."""
@@ -51,7 +58,8 @@ class FileBlobs:
         except OSError as error:
             raise self._not_stored(error, nbytes) from None
         finally:
-            passing.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # a disk that can't store it may not let go of it either
+                passing.unlink(missing_ok=True)
         return Blob(sha256, nbytes)
 
     def _not_stored(self, error: OSError, nbytes: int) -> JournalError:

@@ -5,6 +5,7 @@ It is an flock, so the kernel frees it in the very moment in which the process e
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import weakref
@@ -51,8 +52,10 @@ class EngineLock:
             raise _busy(folder, journal) from None
         self._descriptor: int | None = descriptor
         own = Holder(os.getpid(), _started(os.getpid()) or 0)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, msgspec.json.encode(own), 0)
+        # Who it is, is a courtesy to others: a full disk, which has no room for it, is the Journal's to tell of.
+        with contextlib.suppress(OSError):
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, msgspec.json.encode(own), 0)
         _held.add(self)
 
     def close(self) -> None:
@@ -60,6 +63,8 @@ class EngineLock:
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.ftruncate(descriptor, 0)
+            # Not by closing alone: a process that is just being forked still has a copy of the descriptor.
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
             os.close(descriptor)
 
     def let_go(self) -> None:

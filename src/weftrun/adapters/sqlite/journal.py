@@ -253,6 +253,14 @@ class SqliteJournal(JournalReading):
 
         return self._transact("taking over a Run", work)
 
+    def put_back(self, uids: Sequence[RunUid]) -> None:
+        """Count one take-over less of each of these Runs."""
+
+        def work(connection: apsw.Connection) -> None:
+            connection.executemany(SQL["put_back"], [(bytes.fromhex(uid),) for uid in uids])
+
+        self._transact("putting Runs back", work)
+
     def post(self, message: Message) -> None:
         """Put a message into the inbox; the same message id again, or one to an ended Run, changes nothing."""
 

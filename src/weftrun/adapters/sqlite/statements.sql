@@ -66,6 +66,9 @@ FROM run WHERE ended_at IS NULL ORDER BY key;
 UPDATE run SET epoch = epoch + 1, takeovers = takeovers + 1 WHERE uid = ? AND ended_at IS NULL
 RETURNING id, uid, function, status, started_at, ended_at, epoch, takeovers, digest, version, file, start IS NULL;
 
+-- name: put_back
+UPDATE run SET takeovers = takeovers - 1 WHERE uid = ? AND takeovers > 0;
+
 -- name: load_start
 SELECT key, id, started_at, born, start FROM run WHERE uid = ?;
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from time import CLOCK_BOOTTIME, clock_gettime
 
 
 class WallClock:
@@ -16,11 +17,11 @@ class WallClock:
     __slots__ = ("_offset_s",)
 
     def __init__(self) -> None:
-        self._offset_s = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+        self._offset_s = time.time() - clock_gettime(CLOCK_BOOTTIME)
 
     def now(self) -> float:
         """Return seconds since the epoch."""
-        return self._offset_s + time.clock_gettime(time.CLOCK_BOOTTIME)
+        return self._offset_s + clock_gettime(CLOCK_BOOTTIME)
 
 
 def pause(seconds: float) -> None:

@@ -59,7 +59,8 @@ class UvLoop:
     """
 
     def __init__(self, failed: Callable[[BaseException], None] | None = None, *, name: str = "weftrun-loop") -> None:
-        self._clock = WallClock()
+        # Asked several times a Step, so without a call in between.
+        self.now: Callable[[], float] = WallClock().now
         self._failed = failed
         self._ready: deque[Callback] = deque()
         self._turning = False
@@ -103,10 +104,6 @@ class UvLoop:
         return threading.get_ident() == self._thread.ident
 
     # ------------------------------------------------------------------ the port
-
-    def now(self) -> float:
-        """Return the time, in seconds since the epoch, never less than it returned before."""
-        return self._clock.now()
 
     def call_soon(self, callback: Callback) -> None:
         """Call back after what is running and what was scheduled before."""
