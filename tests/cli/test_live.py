@@ -43,5 +43,5 @@ def test_the_live_view_has_a_bar_per_function_and_a_line_for_all():
     assert "402/1,000, 2 failed" in text
     assert "━" in text
     assert "5.0 MiB of values" in text
-    assert "3 Steps waited for the disk" in text
+    assert "3 Attempts waited for the disk" in text
     assert "waiting for the disk" in text

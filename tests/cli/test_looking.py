@@ -27,6 +27,7 @@ def test_list(cli, books, broken):
     ]
     only = json.loads(cli("list", "--status", "failed", "--json").out)
     assert [info["id"] for info in only] == ["broken"]
+    assert only[0]["file"].endswith("/words.py")
     assert len(json.loads(cli("list", "--limit", "1", "--json").out)) == 1
     assert cli("list", "--status", "odd").code == 2
 
@@ -35,6 +36,7 @@ def test_get(cli, books, broken):
     shown = cli("get", "books").out
     assert "Run books of words:wordcount: succeeded" in shown
     assert 'answer, from merge[0]: [["l", 3], ["o", 2], ["h", 1]]' in shown
+    assert "  Steps and items: 3 succeeded\n" in shown, "a map counts as its items, as in the last line of `run`"
     got = json.loads(cli("get", "broken", "--json").out)
     assert (got["status"], got["error"]) == ("failed", "ValueError: no luck")
     assert got["steps"] == {"failed": 1, "cancelled": 1}
@@ -50,6 +52,17 @@ def test_steps(cli, books):
     assert table[1].split("\t")[:4] == ["count[0]", "succeeded", "1", "2/2"]
     limited = cli("steps", "books", "--limit", "1")
     assert "2 more" in limited.err
+    assert [view["preview"] for view in views.values()][1].startswith('[{"h": 1, "e": 1')
+
+
+@pytest.mark.parametrize("command", ["steps", "logs", "story"])
+def test_a_step_that_is_not_there(cli, books, command):
+    said = cli(command, "books", "nope[0]")
+    assert (said.code, said.out) == (2, "")
+    assert "Run books has no Step 'nope[0]'; `weftrun steps books` shows its Steps." in said.err
+    item = cli(command, "books", "count[0].1")
+    assert (item.code, item.out) == (2, "")
+    assert "count[0].1 is an item of a map; what is known of items is told with the map, count[0]." in item.err
 
 
 def test_logs(cli, books):
@@ -65,9 +78,6 @@ def test_story(cli, books):
     assert told[-1].endswith("its answer and every Step it created have settled.")
     one = json.loads(cli("story", "books", "merge[0]", "--json").out)
     assert {sentence["step"] for sentence in one} == {"merge[0]"}
-    said = cli("story", "books", "nope[0]")
-    assert said.code == 2
-    assert "tells nothing of a Step 'nope[0]'" in said.err
 
 
 def test_graph(cli, books):

@@ -14,7 +14,7 @@ def test_the_result_is_json_on_stdout_and_the_id_the_first_line_of_stderr(cli, w
     first, *rest = said.err.splitlines()
     assert first == "books-1"
     assert rest[-1].startswith("succeeded in ")
-    assert "Steps: 3 done" in rest[-1]
+    assert "Steps and items: 3 done" in rest[-1]
 
 
 def test_the_same_id_is_the_same_run_and_other_arguments_are_refused(cli, words):
@@ -25,6 +25,19 @@ def test_the_same_id_is_the_same_run_and_other_arguments_are_refused(cli, words)
     other = cli("run", words("wordcount"), "texts=else", "--id", "books-1")
     assert (other.code, other.out) == (5, "")
     assert "books-1" in other.err
+
+
+def test_a_start_whose_arguments_can_not_be_compared_joins_and_says_so(cli, words):
+    first = cli("run", words("suffix"), "path=a.txt", "--id", "s")
+    assert "not compared" not in first.err
+    again = cli("run", words("suffix"), "path=b.md", "--id", "s")
+    assert (again.code, again.out) == (0, '".txt"\n')
+    assert again.err.splitlines()[:2] == [
+        "s",
+        "Joined Run s; arguments not compared: they have no canonical encoding.",
+    ]
+    assert cli("story", "s").out.count("arguments not compared") == 1
+    assert "not compared" not in cli("resume", "s").err
 
 
 def test_without_an_id_each_run_is_a_new_one(cli, words):

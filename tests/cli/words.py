@@ -58,6 +58,11 @@ def move(point: Point, by: int = 1) -> Point:
 
 
 @function
+def suffix(path: Path) -> str:
+    return path.suffix
+
+
+@function
 def raw() -> bytes:
     return b"\x00\x01"
 

@@ -107,8 +107,8 @@ class Book:
     def printed(self, at: float, step: str, text: str) -> None:
         self.trace.append(TraceRow(RunUid("u" * 32), "text", T0 + at, StepId(step), 1, text))
 
-    def note(self, at: float, text: str, step: str = "") -> None:
-        self.trace.append(TraceRow(RunUid("u" * 32), "note", T0 + at, StepId(step), 0, text))
+    def note(self, at: float, text: str, step: str = "", **facts: str | int | float) -> None:
+        self.trace.append(TraceRow(RunUid("u" * 32), "note", T0 + at, StepId(step), 0, text, facts))
 
 
 def ran(sandbox: int, entered: float, left: float, preview: str = "") -> Ran:

@@ -11,7 +11,7 @@ from weftrun.model.graph import Call
 from weftrun.model.outcomes import Reason
 from weftrun.model.policy import Kind
 from weftrun.views.calls import start_of
-from weftrun.views.progress import disk_sentence, gated_steps, progress
+from weftrun.views.progress import attempts_gated, by_status, disk_sentence, progress
 from weftrun.views.steps import steps
 from weftrun.views.trace import texts
 
@@ -35,6 +35,38 @@ def test_a_finished_run(wordcount, words):
     assert merge.waited_s == pytest.approx(0.01)  # entered at 0.21, the map settled at 0.2
     assert seen["load[0]"].waited_s == pytest.approx(0.002)
     assert seen["wordcount"].settled_at == words.T0 + 0.261
+
+
+def test_a_map_shows_its_first_items_whichever_batch_came_last(book, words):
+    book.start()
+    book.chunk(0.0, "flow", "work[0]", 0, 0, 50, last=True)
+    book.graph(0.01, "flow", [(words.spec("work"), Call(0, 0, words.payload(), is_map=True))], words.payload(0))
+    book.items(0.1, "work[0]", 40, 50, words.ran(2, 0.02, 0.1, "[80, 82]"))
+    assert by_id(book)["work[0]"].preview == ""
+    book.items(0.2, "work[0]", 0, 40, words.ran(1, 0.02, 0.05, "[0, 2]"))
+    assert by_id(book)["work[0]"].preview == "[0, 2, …]"
+
+
+@pytest.mark.parametrize(("count", "preview"), [(2, "[1, 2]"), (8, "[1, 2]"), (9, "[1, 2, …]")])
+def test_a_map_of_few_items_shows_them_all(book, words, count, preview):
+    book.start()
+    book.chunk(0.0, "flow", "work[0]", 0, 0, count, last=True)
+    book.items(0.1, "work[0]", 0, count, words.ran(1, 0.02, 0.1, "[1, 2]"))
+    assert by_id(book)["work[0]"].preview == preview
+
+
+def test_steps_and_items_are_counted_alike_everywhere(wordcount, words):
+    assert by_status(steps(wordcount.rows)) == {"succeeded": 12}
+    wordcount.rows = wordcount.rows[:6]
+    assert by_status(steps(wordcount.rows)) == {"succeeded": 7, "pending": 5}
+
+
+def test_the_items_of_a_map_whose_argument_failed_have_failed(book, words):
+    book.start()
+    book.chunk(0.0, "flow", "work[0]", 1, 0, 3, last=True)
+    failure = words.raised("load[0]")
+    book.settle(0.1, book.outcome("work[0]", failure=failure, cause="argument"))
+    assert by_status(steps(book.rows)) == {"failed": 3}
 
 
 def test_in_the_middle_what_has_no_record_is_pending_and_a_map_with_some_items_runs(wordcount):
@@ -178,8 +210,14 @@ def test_no_eta_while_a_map_is_still_being_read(book, words):
 def test_steps_that_waited_for_the_disk_come_with_advice(wordcount):
     wordcount.batch(0.21, "merge[0]", sandbox=1, size=1, gated=1)
     wordcount.batch(0.22, "merge[0]", sandbox=1, size=8, gated=8)
-    assert gated_steps(wordcount.trace) == {"merge[0]": 9}
-    assert disk_sentence(9).startswith("9 Steps waited for the disk")
+    wordcount.note(0.3, "", gated=3)
+    assert attempts_gated(wordcount.trace) == 12
+    assert disk_sentence(12).startswith(
+        "12 Attempts waited for the disk before they started, because what they depend on had to be durable first; "
+    )
+    assert disk_sentence(1).startswith(
+        "1 Attempt waited for the disk before it started, because what it depends on had to be durable first; "
+    )
     assert 'effects="none"' in disk_sentence(1)
     assert disk_sentence(0) == ""
 

@@ -51,7 +51,7 @@ def test_the_trace_gives_batches_sandboxes_and_notes(wordcount):
     )
     assert "1 item of count[0] went to Sandbox 2: a Sandbox could take it." in said
     assert "Sandboxes are exec'ed, because threads live after the import of app." in said
-    assert any(sentence.startswith("2 Steps waited for the disk before starting") for sentence in said)
+    assert any(sentence.startswith("2 Attempts waited for the disk before they started") for sentence in said)
 
 
 def test_a_missing_trace_is_said(wordcount):
@@ -104,6 +104,12 @@ def test_a_take_over_and_a_cancel(book, words):
     book.end(5.1, "cancelled", words.raised("flow", reason=Reason.CANCELLED))
     said = texts(book)
     assert said[1].startswith("Another engine took the Run over (epoch 2)")
+    book.batch(4.0, "flow", sandbox=1, size=1)
+    book.note(3.9, "", epoch=2)
+    began, over, batch, asked, ended = texts(book)
+    assert over.startswith("Another engine took the Run over (epoch 2)"), "told when it did, not with its first record"
+    assert batch.startswith("flow went to Sandbox 1")
+    said = [began, over, asked, ended]
     assert said[2] == "Somebody asked for the Run to be cancelled."
     assert said[3] == "The Run ended cancelled; what was still open was dropped."
 

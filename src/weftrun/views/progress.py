@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import islice
 
 from msgspec import Struct
 
-from weftrun.model.ids import StepId
 from weftrun.views.steps import StepView
 from weftrun.views.trace import Traced, number
+from weftrun.views.units import count_of
 
 
 class FunctionCount(Struct, frozen=True):
@@ -40,7 +41,7 @@ class Progress(Struct, frozen=True):
         elapsed_s: since somebody began to look, in seconds.
         rate: Steps and items that settled per second.
         eta_s: seconds until what is known now has settled at this rate; None where that can't be said.
-        gated: Steps that waited for the disk before they could start.
+        gated: Attempts that waited for the disk before they could start.
         value_bytes: encoded size of all recorded values, in bytes: what was handed from Step to Step.
     """
 
@@ -77,6 +78,14 @@ class Progress(Struct, frozen=True):
         return sum(count.total for count in self.functions)
 
 
+def by_status(steps: Iterable[StepView]) -> dict[str, int]:
+    """Return how many Steps, and items in place of their maps, stand how; the root, which comes first, is left out."""
+    count = _Count()
+    for step in islice(steps, 1, None):
+        count.add(step)
+    return {status: n for status, n in count.by_status.items() if n}
+
+
 def progress(
     steps: Iterable[StepView], *, elapsed_s: float, settled_before: int = 0, gated: int = 0, value_bytes: int = 0
 ) -> Progress:
@@ -86,7 +95,7 @@ def progress(
         steps: the root first, as `views.steps` gives them.
         elapsed_s: since somebody began to look, in seconds.
         settled_before: Steps and items that had settled then; they don't count for the rate.
-        gated: Steps that waited for the disk.
+        gated: Attempts that waited for the disk.
         value_bytes: encoded size of all recorded values, in bytes.
     """
     counts: dict[str, _Count] = {}
@@ -119,7 +128,8 @@ class _Count:
             self.open_input = step.status in ("pending", "running")
         else:
             left = step.items - step.items_done - step.items_failed
-            by_status["cancelled" if step.status == "cancelled" else "pending"] += left
+            # A map that failed with items left was never entered: an argument of it had failed.
+            by_status[step.status if step.status in ("cancelled", "failed") else "pending"] += left
 
     def frozen(self, function: str) -> FunctionCount:
         by = self.by_status
@@ -134,21 +144,17 @@ class _Count:
         )
 
 
-def gated_steps(trace: Sequence[Traced]) -> dict[StepId, int]:
-    """Return how many Attempts waited for the disk, by the Step that their Batch is filed under."""
-    gated: dict[StepId, int] = {}
-    for row in trace:
-        if row.kind == "batch" and (count := int(number(row, "gated"))):
-            gated[row.step] = gated.get(row.step, 0) + count
-    return gated
+def attempts_gated(trace: Sequence[Traced]) -> int:
+    """Return how many Attempts, those of a map's items among them, waited for the disk."""
+    return sum(int(number(row, "gated")) for row in trace)
 
 
 def disk_sentence(gated: int) -> str:
-    """Return what to tell of Steps that waited for the disk, and what would let them go on; empty for none."""
+    """Return what to tell of Attempts that waited for the disk, and what would let them go on; empty for none."""
     if not gated:
         return ""
-    what = "1 Step" if gated == 1 else f"{gated:,} Steps"
+    who, depends = ("it", "it depends") if gated == 1 else ("they", "they depend")
     return (
-        f"{what} waited for the disk before starting, because what they depend on had to be durable first; "
-        'effects="none" on a Function that does nothing outside lets its Steps go on.'
+        f"{count_of(gated, 'Attempt')} waited for the disk before {who} started, because what {depends} on had to be "
+        'durable first; effects="none" on a Function that does nothing outside lets its Steps go on.'
     )

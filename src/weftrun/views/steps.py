@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from msgspec import Struct
 
 from weftrun.model.ids import StepId
-from weftrun.model.outcomes import Failure, Ran, Reason, Status
+from weftrun.model.outcomes import ITEMS_SHOWN, Failure, Ran, Reason, Status
 from weftrun.model.records import AttemptFailed, Ended, ItemsSettled, Row, Settled, StepOutcome
 from weftrun.model.values import Data, Inline
 from weftrun.views.calls import Calls, CallView
@@ -31,7 +31,7 @@ class StepView(Struct, frozen=True, gc=False):
         waited_s: from when everything it needs had settled until it was entered, in seconds.
         body_s: time spent in its bodies, all Attempts and items together, in seconds.
         sandbox: number of the Sandbox of its last Attempt; 0 where there was none.
-        preview: of its value, as the guest wrote it.
+        preview: of its value, as the guest wrote it; of a map, of the results of its first items.
         error: type and message of its failure, or of that of its last Attempt.
         cause: why it settled without running: `argument`, `limit`, `cancelled`; else empty.
         due_at: when its next Attempt is due, in seconds since the epoch, or None.
@@ -203,6 +203,7 @@ class _Seen:
         "due_at",
         "entered_at",
         "failure",
+        "first",
         "given_at",
         "items_failed",
         "outcome",
@@ -218,6 +219,7 @@ class _Seen:
         self.entered_at = 0.0
         self.failure: Failure | None = None
         self.given_at = 0.0
+        self.first: tuple[int, str] | None = None
         self.items_failed = 0
         self.outcome: StepOutcome | None = None
         self.ran = Ran()
@@ -239,6 +241,8 @@ class _Seen:
         self.attempts = max(self.attempts, 1, *(item.failure.attempt for item in record.failures))
         if record.failures and self.failure is None:
             self.failure = record.failures[0].failure
+        if record.values and record.values[0][0] == 0:
+            self.first = record.values[0][1], record.ran.preview
         self._add(record.ran)
 
     def fail_attempt(self, record: AttemptFailed) -> None:
@@ -268,7 +272,7 @@ class _Seen:
             waited_s,
             self.body_s,
             self.ran.sandbox,
-            self.ran.preview,
+            self._first_items(items) if call.is_map else self.ran.preview,
             "" if status == "succeeded" else error_line(self.failure),
             self.outcome.cause if self.outcome is not None else "",
             None if over else self.due_at,
@@ -277,6 +281,14 @@ class _Seen:
             self.settled - self.items_failed,
             self.items_failed,
         )
+
+    def _first_items(self, items: int | None) -> str:
+        """Return the preview of a map's first items, and that more follow where they do."""
+        if self.first is None:
+            return ""
+        count, preview = self.first
+        whole = items is not None and items <= min(count, ITEMS_SHOWN)
+        return preview if whole or not preview.endswith("]") else f"{preview[:-1]}, …]"
 
 
 _NOTHING = _Seen()

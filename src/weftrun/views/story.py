@@ -5,11 +5,12 @@ Facts come from the records, which are durable, and from the trace, which is not
 | kind | text | facts |
 |---|---|---|
 | `batch` | why it went then, in one clause | `sandbox`, `function`, `size` (Invocations or items), `gated` |
-| `sandbox` | what happened to it, in one clause | `sandbox`; where it began, `start_s` in seconds and `isolation` |
-| `note` | a whole sentence: a decision and its reason | whatever serves machines |
+| `sandbox` | what happened to it, in one clause | `sandbox`; where it began, `start_s`, `isolation`, `threads` |
+| `note` | a whole sentence, or nothing where the facts are all | `gated`; `epoch`, where an engine took the Run over |
 | `text` | what an Attempt printed | none |
 
-`gated` counts the Attempts that waited for the disk since the Batch before. Only the first Batches of a Run are traced.
+`gated` counts the Attempts that waited for the disk since it was told last. Only the first Batches of a Run are traced;
+what waited after them is told by a note when the Run ends.
 A `batch` of a map's items has Attempt 0, since items of several Attempts may share one.
 """
 
@@ -36,7 +37,7 @@ from weftrun.model.records import (
     StepOutcome,
 )
 from weftrun.views.calls import Calls
-from weftrun.views.progress import disk_sentence, gated_steps
+from weftrun.views.progress import attempts_gated, disk_sentence
 from weftrun.views.steps import StepsFold, error_line
 from weftrun.views.trace import Traced, is_part, number
 from weftrun.views.units import count_of, duration
@@ -58,8 +59,7 @@ def story(rows: Sequence[Row], trace: Sequence[Traced] = (), step: str | None = 
 
     `step` keeps what concerns one Step: its own facts, and those of its items or of the calls its body made.
     """
-    teller = _Teller(rows)
-    sentences = [*teller.told(), *_traced(trace), *_closing(rows, trace)]
+    sentences = [*_takeovers(rows, trace), *_Teller(rows).told(), *_traced(trace), *_closing(rows, trace)]
     if step is not None:
         sentences = [told for told in sentences if is_part(told.step, step)]
     return sorted(sentences, key=lambda told: told.at)
@@ -79,12 +79,8 @@ class _Teller:
                     self._batches[record.step] = self._batches.get(record.step, 0) + 1
 
     def told(self) -> Iterator[Told]:
-        """Yield a sentence for each record, and for each engine that took the Run over."""
-        epoch = self._rows[0].epoch if self._rows else 0
+        """Yield a sentence for each record."""
         for row in self._rows:
-            if row.epoch != epoch:
-                epoch = row.epoch
-                yield Told(row.at, StepId(""), _TAKEN_OVER.format(epoch=epoch))
             for record in row.records:
                 yield from self._record(row.at, record)
         yield from self._summed_maps()
@@ -155,7 +151,7 @@ class _Teller:
             return f"{step} was never entered: it takes the value of {failure.origin}, which had failed."
         if done.cause == "cancelled" or failure.reason is Reason.CANCELLED:
             return f"{step} was cancelled: {error_line(failure)}."
-        if not done.ran.entered_at and failure.origin not in ("", step):
+        if failure.origin not in ("", step):
             return f"{step} failed, because {failure.origin} inside it had failed with {error_line(failure)}."
         what = f"{step} failed in Attempt {failure.attempt}{_ran(done.ran)} with {error_line(failure)}"
         return f"{what}; {_why_final(failure)}."
@@ -225,6 +221,7 @@ _WHY_FINAL = {
     Reason.UNREADABLE: "the same value would be as unreadable the next time, so it is not tried again",
     Reason.MISUSE: "a rule of Workflows was broken, and would be again",
     Reason.DIVERGED: "the replayed body called something else than the records hold, so it can't go on",
+    Reason.UNLOADABLE: "its code can't be loaded, and could not the next time",
     Reason.CANCELLED: "a cancelled Step is not tried again",
 }
 
@@ -240,6 +237,16 @@ _TAKEN_OVER = (
 )
 
 
+def _takeovers(rows: Sequence[Row], trace: Sequence[Traced]) -> Iterator[Told]:
+    """Yield a sentence for each engine that took the Run over: when it did, or else with its first record."""
+    at = {row.epoch: row.at for row in reversed(rows)}
+    first = min(at, default=0)
+    at |= {int(number(row, "epoch")): row.at for row in trace if row.kind == "note" and "epoch" in row.facts}
+    for epoch in sorted(at):
+        if epoch > first:
+            yield Told(at[epoch], StepId(""), _TAKEN_OVER.format(epoch=epoch))
+
+
 def _traced(trace: Sequence[Traced]) -> Iterator[Told]:
     """Yield a sentence for each row of the trace, printed text apart; many Batches of one map are told as one."""
     batches = Counter(row.step for row in trace if row.kind == "batch")
@@ -253,7 +260,7 @@ def _traced(trace: Sequence[Traced]) -> Iterator[Told]:
             yield Told(row.at, row.step, _batch(row))
         elif row.kind == "sandbox":
             yield Told(row.at, row.step, _sandbox(row))
-        elif row.kind == "note":
+        elif row.kind == "note" and row.text:
             yield Told(row.at, row.step, row.text)
 
 
@@ -271,7 +278,9 @@ def _sandbox(row: Traced) -> str:
     took = f", {duration(number(row, 'start_s'))} after it was asked for" if "start_s" in row.facts else ""
     isolation = row.facts.get("isolation")
     inside = f", in namespaces of its own: {isolation}" if isolation else ""
-    return f"Sandbox {int(number(row, 'sandbox'))}: {row.text}{took}{inside}."
+    threads = row.facts.get("threads")
+    again = f"; it is a fresh interpreter, since threads live after its import, which no fork keeps: {threads}"
+    return f"Sandbox {int(number(row, 'sandbox'))}: {row.text}{took}{inside}{again if threads else ''}."
 
 
 def _batch(row: Traced) -> str:
@@ -292,7 +301,7 @@ def _closing(rows: Sequence[Row], trace: Sequence[Traced]) -> Iterator[Told]:
     """Yield what is to be said about the whole: what waited for the disk, and whether the trace is missing."""
     if not rows:
         return
-    if sentence := disk_sentence(sum(gated_steps(trace).values())):
+    if sentence := disk_sentence(attempts_gated(trace)):
         yield Told(rows[-1].at, StepId(""), sentence)
     if not trace and any(isinstance(record, (Settled, ItemsSettled, Ended)) for row in rows for record in row.records):
         yield Told(rows[-1].at, StepId(""), _NO_TRACE)

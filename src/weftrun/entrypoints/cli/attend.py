@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -30,19 +31,26 @@ def attend(
     db: str | None,
     as_json: bool,
     announce: Callable[[str], None],
+    digest: str | None = None,
 ) -> Exit:
     """Open an engine, start or find a Run, tell its id, and wait for its end.
+
+    `digest` is of the arguments that the Run is started with, where it is started and not only found.
 
     The first Ctrl-C or SIGTERM starts nothing more and gives what runs five seconds; the second ends at once.
     """
     engine: Engine | None = None
     with Interrupts() as interrupts:
         try:
-            engine = open_engine()
+            with warnings.catch_warnings(record=True) as warned:
+                warnings.simplefilter("always")
+                engine = open_engine()
             run = start(engine)
             interrupts.last_words = _resume_line(run.id, db)
             announce(run.id)
-            code = _wait(run, db=db, as_json=as_json)
+            for warning in warned:  # only now: the first line is the id's
+                print(f"weftrun: {warning.message}", file=sys.stderr)
+            code = _wait(run, db=db, as_json=as_json, digest=digest)
             interrupts.over(code)
         except Interrupted:
             print(f"Stopping: what runs has {_DRAIN_S:.0f} s to end. Once more ends it at once.", file=sys.stderr)
@@ -80,12 +88,16 @@ def _resume_line(id: str, db: str | None) -> str:
     return f"weftrun resume {shlex.quote(id)}{where}\n"
 
 
-def _wait(run: Run[Any], *, db: str | None, as_json: bool) -> Exit:
+def _wait(run: Run[Any], *, db: str | None, as_json: bool, digest: str | None) -> Exit:
     """Wait for the end of a Run, show how it goes, and print its result or its error."""
     with reading(db) as reader:
         info = reader.find(run.id)
         if info is None:
             raise InternalError(f"Run {run.id} was started and is not in the Journal.")
+        if run.joined and info.ended_at is None and (sentence := reader.changed_code(info.uid)):
+            print(sentence, file=sys.stderr)
+        if run.joined and digest is not None and not (digest and info.digest):
+            print(f"Joined Run {run.id}; arguments not compared: they have no canonical encoding.", file=sys.stderr)
         with Watch(reader, info.uid, joined=run.joined) as watch:
             error, value = _outcome(run, watch)
         status = run.status

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import click
 from msgspec import Struct
 
@@ -11,6 +9,7 @@ from weftrun.entrypoints.cli.options import journal_options, rows_and_trace
 from weftrun.entrypoints.cli.output import clock, print_json, shown_text
 from weftrun.model.outcomes import Status
 from weftrun.model.records import Ended
+from weftrun.views.progress import by_status
 from weftrun.views.steps import StepsFold, StepView
 from weftrun.views.units import duration
 
@@ -24,7 +23,7 @@ class RunShown(Struct, frozen=True):
         started_at, ended_at: seconds since the epoch.
         preview: of the answer, as the guest wrote it.
         answer_of: Steps whose values stand in the answer of a Workflow, with their previews.
-        steps: how many Steps stand how, a map counting once.
+        steps: how many Steps and items of maps stand how.
     """
 
     id: str
@@ -62,7 +61,7 @@ def command(run: str, db: str | None, as_json: bool) -> None:
         {view.id: view.preview for view in views if view.id in answer},
         views[0].error,
         failure.traceback if failure is not None else "",
-        dict(Counter(view.status for view in views[1:])),
+        by_status(views),
         info.takeovers,
     )
     if as_json:
@@ -76,7 +75,7 @@ def _print(shown: RunShown, views: list[StepView]) -> None:
     print(f"Run {shown.id} of {shown.function}: {shown.status}")
     print(f"  started {clock(shown.started_at)}{took}")
     if len(views) > 1:
-        print("  Steps: " + ", ".join(f"{count:,} {status}" for status, count in shown.steps.items()))
+        print("  Steps and items: " + ", ".join(f"{count:,} {status}" for status, count in shown.steps.items()))
     if shown.preview:
         print(f"  answer: {shown_text(shown.preview)}")
     for step, preview in list(shown.answer_of.items())[:_ANSWERS_SHOWN_MAX]:

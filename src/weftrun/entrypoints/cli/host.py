@@ -17,7 +17,8 @@ import apsw
 from msgspec import Struct
 
 from weftrun.adapters.sqlite.filesystem import IN_MEMORY, OVER_NETWORK, kind_of
-from weftrun.assembly import Reader
+from weftrun.adapters.system.descriptors import descriptors_needed
+from weftrun.assembly import Reader, workers_by_default
 from weftrun.model.errors import JournalError
 from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.views.units import size
@@ -27,7 +28,6 @@ State = Literal["ok", "warn", "fail"]
 _NAMESPACES = {"user": 0x10000000, "pid": 0x20000000, "ipc": 0x08000000, "mount": 0x00020000, "uts": 0x04000000}
 _NETWORK = 0x40000000
 _SQLITE_SOUND = (3, 51, 3)
-_DESCRIPTORS_SPARE = 512
 _FREE_BYTES = 1 << 30
 
 
@@ -124,16 +124,19 @@ def _seals() -> Check:
 
 def _descriptors() -> Check:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = DEFAULT_LIMITS.descriptors_max + _DESCRIPTORS_SPARE
-    enough = soft >= needed or soft == resource.RLIM_INFINITY
-    meaning = (
-        "room for live Objects" if enough else f"under {needed:,}, many large values at once fail: ulimit -n {needed}"
-    )
+    needed = descriptors_needed(DEFAULT_LIMITS)
+    enough = hard >= needed or hard == resource.RLIM_INFINITY
+    if soft >= needed or soft == resource.RLIM_INFINITY:
+        meaning = "room for live Objects"
+    elif enough:
+        meaning = f"an engine raises it to {needed:,} for live Objects; Functions keep {soft:,}"
+    else:
+        meaning = f"a hard limit under {needed:,}: many large values at once fail"
     return Check("descriptors", "ok" if enough else "warn", f"{soft:,} (hard limit {hard:,})", meaning)
 
 
 def _processors() -> Check:
-    usable = len(os.sched_getaffinity(0))
+    usable = workers_by_default()
     return Check("processors", "ok", str(usable), f"{usable} Sandboxes run Functions at once by default")
 
 

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from weftrun.assembly import Reader
 from weftrun.model.ids import RunUid
-from weftrun.views.progress import FunctionCount, Progress, disk_sentence, gated_steps, progress
+from weftrun.views.progress import FunctionCount, Progress, attempts_gated, disk_sentence, progress
 from weftrun.views.steps import StepsFold
 from weftrun.views.units import count_of, duration, size
 
@@ -55,12 +55,11 @@ class Watch:
         begun_s = self.console.get_time()
         fold = StepsFold.of(self._reader.load(self._uid), trace := self._reader.trace(self._uid))
         views = list(fold.views())
-        gated = sum(gated_steps(trace).values())
         seen = progress(
             views,
             elapsed_s=begun_s - self._begun_s,
             settled_before=self._settled_before,
-            gated=gated,
+            gated=attempts_gated(trace),
             value_bytes=fold.value_bytes,
         )
         least_s = _LOOK_TERMINAL_S if self.console.is_terminal else _LOOK_PIPE_S
@@ -90,7 +89,7 @@ class Watch:
         counted = ", ".join(f"{count:,} {name}" for name, count in by.items() if count)
         parts = [f"{status} in {duration(seen.elapsed_s)}"]
         if counted:
-            parts.append(f"Steps: {counted} ({_rate(seen)})")
+            parts.append(f"Steps and items: {counted} ({_rate(seen)})")
         if seen.value_bytes:
             parts.append(f"{size(seen.value_bytes)} of values")
         sentence = disk_sentence(seen.gated)
@@ -128,7 +127,7 @@ def frame(seen: Progress, waiting_for: str | None) -> Group:
     if seen.value_bytes:
         parts.append(f"{size(seen.value_bytes)} of values")
     if seen.gated:
-        parts.append(f"{count_of(seen.gated, 'Step')} waited for the disk")
+        parts.append(f"{count_of(seen.gated, 'Attempt')} waited for the disk")
     if waiting_for:
         parts.append(f"waiting for the {waiting_for}")
     return Group(table, Text(" · ".join(parts), "dim"))

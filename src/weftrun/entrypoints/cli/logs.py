@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
-from weftrun.entrypoints.cli.options import journal_options, rows_and_trace
+from weftrun.entrypoints.cli.options import check_step, journal_options, rows_and_trace
 from weftrun.entrypoints.cli.output import clock, print_json, shown_text
+from weftrun.views.steps import steps
 from weftrun.views.trace import texts
 
 
@@ -14,9 +15,14 @@ from weftrun.views.trace import texts
 @click.argument("step", metavar="[STEP]", required=False)
 @journal_options
 def command(run: str, step: str | None, db: str | None, as_json: bool) -> None:
-    """Show what the Attempts of a Run printed. STEP keeps one Step with its items or the calls of its body."""
-    _, _, trace = rows_and_trace(db, run)
+    """Show what the Attempts of a Run printed.
+
+    STEP keeps one Step, a workflow's with the calls of its body. What a map printed is told by Batch, not by item.
+    """
+    _, rows, trace = rows_and_trace(db, run)
     told = texts(trace, step)
+    if step is not None and not told:
+        check_step(steps(rows), run, step)
     if as_json:
         print_json(told)
         return

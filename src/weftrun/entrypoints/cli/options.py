@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import shlex
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
 
 from weftrun.assembly import Reader, open_reader
-from weftrun.model.errors import RunNotFound
+from weftrun.model.errors import RunNotFound, UsageError
 from weftrun.model.records import Row
 from weftrun.ports.journal import RunInfo
 from weftrun.ports.trace import TraceRow
+from weftrun.views.steps import StepView
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -49,6 +51,21 @@ def found(reader: Reader, run: str) -> RunInfo:
     if info.deleted:
         raise RunNotFound(f"Run {run} was deleted; only its id and its status ({info.status}) are kept.")
     return info
+
+
+def check_step(views: Sequence[StepView], run: str, step: str) -> None:
+    """Refuse a Step that a Run does not have.
+
+    Raises:
+        UsageError: there is no such Step, or it is an item of a map.
+    """
+    if any(view.id == step for view in views):
+        return
+    shows = f"`weftrun steps {shlex.quote(run)}` shows its Steps."
+    whole = step.rpartition(".")[0]
+    if any(view.id == whole and view.is_map for view in views):
+        raise UsageError(f"{step} is an item of a map; what is known of items is told with the map, {whole}. {shows}")
+    raise UsageError(f"Run {run} has no Step {step!r}; {shows}")
 
 
 def rows_and_trace(db: str | None, run: str) -> tuple[RunInfo, list[Row], list[TraceRow]]:

@@ -22,6 +22,7 @@ from weftrun.model.errors import UsageError
 from weftrun.sdk.failure import authors_traceback
 from weftrun.sdk.function import Function
 from weftrun.sdk.handles import Engine, Run
+from weftrun.sdk.inspection import digest
 
 
 @click.command("run")
@@ -68,6 +69,7 @@ def command(
         db=db,
         as_json=as_json,
         announce=announce_on_stderr if announce is None else announce_to(announce),
+        digest=digest((args, kwargs)) if run_id is not None else None,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from weftrun.entrypoints.cli.options import journal_options, rows_and_trace
+from weftrun.entrypoints.cli.options import check_step, journal_options, rows_and_trace
 from weftrun.entrypoints.cli.output import print_json, print_table
 from weftrun.views.steps import StepView, steps
 from weftrun.views.trace import is_part
@@ -19,7 +19,10 @@ from weftrun.views.units import duration
 def command(run: str, step: str | None, db: str | None, as_json: bool, limit: int) -> None:
     """Show the Steps of a Run: a map is one line. STEP keeps one, with the calls of its body."""
     _, rows, trace = rows_and_trace(db, run)
-    views = [view for view in steps(rows, trace) if step is None or is_part(view.id, step)]
+    views = steps(rows, trace)
+    if step is not None:
+        check_step(views, run, step)
+        views = [view for view in views if is_part(view.id, step)]
     if as_json:
         print_json(views)
         return

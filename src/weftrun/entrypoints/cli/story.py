@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from weftrun.entrypoints.cli.options import journal_options, rows_and_trace
+from weftrun.entrypoints.cli.options import check_step, journal_options, rows_and_trace
 from weftrun.entrypoints.cli.output import print_json, shown_text
-from weftrun.model.errors import UsageError
+from weftrun.views.steps import steps
 from weftrun.views.story import story
 
 
@@ -19,7 +19,7 @@ def command(run: str, step: str | None, db: str | None, as_json: bool) -> None:
     info, rows, trace = rows_and_trace(db, run)
     told = story(rows, trace, step)
     if step is not None and not told:
-        raise UsageError(f"Run {run} tells nothing of a Step {step!r}; `weftrun steps {run}` shows its Steps.")
+        check_step(steps(rows, trace), run, step)
     if as_json:
         print_json(told)
         return

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
 import os
 import sys
+from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
@@ -14,6 +16,7 @@ from weftrun.model.policy import Kind
 from weftrun.sdk.bundle import load_file
 from weftrun.sdk.failure import authors_traceback
 from weftrun.sdk.function import Function
+from weftrun.sdk.place import importing
 
 
 def load(target: str) -> Function[..., Any]:
@@ -45,7 +48,8 @@ def script(file: str, module: str = "") -> ModuleType:
         raise UsageError(f"{file} has the name of a module that is loaded already ({name}): give it another name.")
     _first_on_path(os.path.dirname(file))
     try:
-        return load_file(file, name)
+        with _marked(file):
+            return load_file(file, name)
     except UsageError:
         raise
     except (Exception, SystemExit) as error:  # importing runs the author's code, which may raise anything
@@ -59,13 +63,26 @@ def importable(name: str) -> ModuleType:
         UsageError: it is not there, or its import fails.
     """
     try:
-        return importlib.import_module(name)
+        with _marked(name):
+            return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
             raise UsageError(f"There is neither a file nor a module {name!r}.") from error
         raise _import_failed(name, error) from error
+    except UsageError:
+        raise
     except (Exception, SystemExit) as error:  # importing runs the author's code, which may raise anything
         raise _import_failed(name, error) from error
+
+
+@contextlib.contextmanager
+def _marked(what: str) -> Iterator[None]:
+    """Let `weftrun.open` know that it is not the author's program that runs, but its import."""
+    importing.file, importing.by = what, "the command line"
+    try:
+        yield
+    finally:
+        importing.file, importing.by = "", "a Sandbox"
 
 
 def _import_failed(what: str, error: BaseException) -> UsageError:
