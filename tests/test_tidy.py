@@ -61,6 +61,7 @@ PUBLIC_NAMES = {
     "RunError",
     "RunNotFound",
     "StepFailed",
+    "StepTimedOut",
     "Unsupported",
     "UsageError",
     "WeftrunError",

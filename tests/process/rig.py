@@ -6,6 +6,7 @@ import os
 import queue
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -65,8 +66,10 @@ class Rig:
         self.batches = 0
 
     # what Sandboxes tell
-    def sandbox_ready(self, sandbox: SandboxId, start_s: float, isolation: tuple[str, ...]) -> None:
-        self.heard.put(("ready", sandbox, start_s, isolation))
+    def sandbox_ready(
+        self, sandbox: SandboxId, start_s: float, isolation: tuple[str, ...], threads: tuple[str, ...] = ()
+    ) -> None:
+        self.heard.put(("ready", sandbox, start_s, isolation, threads))
 
     def sandbox_spoke(self, sandbox: SandboxId, messages: list[FromSandbox]) -> None:
         for message in messages:
@@ -129,11 +132,17 @@ class Rig:
 
     def send_items(self, sandbox: SandboxId, name: str, items: list[Any], *ranges: tuple[int, int], **same: Any) -> int:
         """Send an ItemBatch of `sandboxed:name` over these items, each the only argument."""
+        return self.send_range(
+            sandbox, name, inline([(item,) for item in items]), *(ranges or ((0, len(items)),)), **same
+        )
+
+    def send_range(self, sandbox: SandboxId, name: str, items: Tree, *ranges: tuple[int, int], **same: Any) -> int:
+        """Send an ItemBatch of `sandboxed:name` over encoded items."""
         self.batches += 1
         spec = FunctionSpec(full_name(name), name)
         batch = ItemBatch(
             self.batches, spec, (RunId("r"), RunUid("u")), StepId(f"{name}[0]"), 1,
-            inline(((), same)), inline([(item,) for item in items]), 0, ranges or ((0, len(items)),),
+            inline(((), same)), items, 0, ranges,
         )  # fmt: skip
         self.on_loop(lambda: self.sandboxes.send(sandbox, batch))
         return self.batches
@@ -199,6 +208,16 @@ class Rig:
         self.on_loop(self.sandboxes.close)
         self.objects.close()
         self.loop.stop()
+
+
+def until(holds: Callable[[], bool], seconds: float) -> bool:
+    """Poll something outside our control, and say whether it came true in time."""
+    end = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.01)
+    return True
 
 
 def open_descriptors() -> list[str]:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 from typing import Any
 
 from weftrun.model.ids import ObjectId
@@ -42,6 +43,12 @@ def fails_if_odd(x: int) -> int:
 @function
 def echo(value: Any) -> Any:
     return value
+
+
+@function
+def appends(values: list[int]) -> list[int]:
+    values.append(0)
+    return values
 
 
 @function
@@ -92,6 +99,19 @@ def runs_program(nbytes: int) -> int:
 
 
 @function
+def leaves_a_talker(fifo: str, told: str) -> None:
+    """Leave a program that prints when somebody writes to `fifo`, and then makes the file `told`."""
+    subprocess.Popen(["sh", "-c", 'read _ < "$0"; echo late; : > "$1"', fifo, told])
+
+
+@function
+def closes_its_streams() -> int:
+    for descriptor in (1, 2):
+        os.close(descriptor)
+    return 1
+
+
+@function
 def prints_and_dies() -> None:
     print("last words")
     os.kill(os.getpid(), signal.SIGKILL)
@@ -130,6 +150,34 @@ def allocates(nbytes: int) -> int:
 @function
 def namespaces() -> dict[str, str]:
     return {name: os.readlink(f"/proc/self/ns/{name}") for name in ("pid", "user", "ipc", "mnt", "uts", "net")}
+
+
+@function
+def own_pid() -> int:
+    return os.getpid()
+
+
+@function
+def belongings() -> dict[str, Any]:
+    """What this process has of its own: kinds of descriptors, streams, the Attempt that runs."""
+    links = [Path(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd")]
+    kinds = sorted(str(link.readlink()).split(":")[0] for link in links if link.is_symlink())
+    return {
+        "descriptors": kinds,
+        "streams": [sys.stdout.fileno(), sys.stderr.fileno(), sys.stdin.fileno()],
+        "step": current().step_id,
+        "threads": len(os.listdir("/proc/self/task")),
+        "signals": [str(signal.getsignal(number)) for number in (signal.SIGTERM, signal.SIGCHLD)],
+    }
+
+
+@function
+def can_read_memory_of(pid: int) -> bool:
+    try:
+        Path(f"/proc/{pid}/mem").open("rb").close()
+    except PermissionError:
+        return False
+    return True
 
 
 @function
@@ -234,3 +282,10 @@ async def watches(x: int) -> int:
 @workflow
 def maps(count: int) -> list[int]:
     return inc.map(range(count))
+
+
+@workflow
+async def calls_with(count: int, word: str) -> int:
+    for i in range(count):
+        echo.step(f"{i}{word}")
+    return count

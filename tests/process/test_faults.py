@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
-import subprocess
-import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-from tests.process.rig import ARRAYS, HERE, WAIT_S, Rig, bundle, processes_named
+from tests.process.rig import HERE, WAIT_S, Rig, processes_named, until
 
 from weftrun.model.messages import Stop
 from weftrun.model.outcomes import Reason
-
-
-def until(holds: Callable[[], bool], seconds: float) -> bool:
-    """Poll something outside our control, and say whether it came true in time."""
-    end = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 @pytest.mark.parametrize(
@@ -81,6 +66,51 @@ def test_programs_print_to_the_engine_bounded(rig: Rig) -> None:
     text = rig.hear("printed")[2]
     assert "bytes left out" in text and text.endswith("the end") and len(text) < 70_000
     assert rig.outcomes(1)[0].failure is None
+
+
+def test_an_idle_pipe_is_not_read(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    sandbox = rig.ready()
+    pipe = rig.sandboxes._ends[sandbox]._pipe
+    reads: list[int] = []
+    read = os.read
+
+    def counted(descriptor: int, nbytes: int) -> bytes:
+        if descriptor == pipe:
+            reads.append(descriptor)
+        return read(descriptor, nbytes)
+
+    monkeypatch.setattr(os, "read", counted)
+    for i in range(20):
+        assert rig.call(sandbox, "inc", i) == i + 1
+    assert reads == []
+
+
+def test_the_pipe_is_read_before_the_outcome_that_follows_it(rig: Rig) -> None:
+    """Also where the loop would hear of the pipe only afterwards, which no order of readiness excludes."""
+    sandbox = rig.ready()
+    pipe = rig.sandboxes._ends[sandbox]._pipe
+    rig.on_loop(lambda: rig.loop.remove_reader(pipe))
+    rig.send(sandbox, "runs_program", (10,))
+    assert rig.hear("printed")[2].endswith("the end")
+    assert rig.outcomes(1)[0].failure is None
+
+
+def test_what_is_printed_later_is_told_with_the_next_message(rig: Rig, tmp_path: Path) -> None:
+    sandbox = rig.ready()
+    fifo, told = tmp_path / "fifo", tmp_path / "told"
+    os.mkfifo(fifo)
+    rig.call(sandbox, "leaves_a_talker", str(fifo), str(told))
+    fifo.write_text("now\n")
+    assert until(told.exists, WAIT_S)
+    rig.send(sandbox, "inc", (1,))
+    assert rig.hear("printed")[2] == "late\n"
+    assert rig.outcomes(1)[0].failure is None
+
+
+def test_code_that_closes_its_streams_is_served_on(rig: Rig) -> None:
+    sandbox = rig.ready()
+    assert rig.call(sandbox, "closes_its_streams") == 1
+    assert rig.call(sandbox, "inc", 1) == 2
 
 
 def test_a_forked_child_does_not_speak(rig: Rig) -> None:
@@ -202,143 +232,3 @@ def test_no_network(rig: Rig) -> None:
             assert "network" in told[1] and rig.call(shut, "can_connect", port) is False
         else:
             assert "network=False can't be held" in told[0]
-
-
-def test_an_import_that_raises(rig: Rig, tmp_path: Path) -> None:
-    (tmp_path / "broken_module.py").write_text("x = 1 / 0\n")
-    rig.create(bundle("broken_module", tmp_path))
-    why = rig.hear("gone")[2]
-    assert why.startswith("its code could not be imported") and "ZeroDivisionError" in why
-    assert rig.call(rig.ready(), "inc", 1) == 2
-
-
-def test_an_import_that_dies(rig: Rig, tmp_path: Path) -> None:
-    (tmp_path / "dying_module.py").write_text("import os\nprint('hello', flush=True)\nos._exit(5)\n")
-    rig.create(bundle("dying_module", tmp_path))
-    why = rig.hear("gone")[2]
-    assert "exit code 5" in why and "hello" in why
-
-
-def test_an_import_that_hangs_can_be_killed(rig: Rig, tmp_path: Path) -> None:
-    (tmp_path / "hanging_module.py").write_text("import time\ntime.sleep(300)\n")
-    sandbox = rig.create(bundle("hanging_module", tmp_path))
-    rig.kill(sandbox)
-    assert rig.hear("gone")[1:3] == (sandbox, "killed by us")
-
-
-def test_a_folder_that_is_gone(rig: Rig, tmp_path: Path) -> None:
-    rig.create(bundle("sandboxed", tmp_path / "nowhere"))
-    assert "it could not be made" in rig.hear("gone")[2]
-
-
-def test_threads_after_import_mean_exec(rig: Rig, tmp_path: Path) -> None:
-    (tmp_path / "threaded_module.py").write_text(
-        "import os, threading, time\n"
-        "from weftrun.sdk.function import function\n"
-        "lock = threading.Lock()\n"
-        "def hold():\n"
-        "    with lock:\n"
-        "        time.sleep(600)\n"
-        "threading.Thread(target=hold, daemon=True).start()\n"
-        "@function\n"
-        "def parent_is_one() -> bool:\n"
-        "    return os.getppid() == 1\n"
-    )
-    code = bundle("threaded_module", tmp_path)
-    sandbox = rig.ready(code)
-    rig.kill(sandbox)
-    assert rig.hear("gone")[2] == "killed by us"
-
-
-def test_a_new_zygote_follows_a_dead_one(rig: Rig) -> None:
-    sandbox = rig.ready()
-    (zygote,) = rig.sandboxes._zygotes.values()
-    os.kill(zygote._process.pid, signal.SIGKILL)
-    assert rig.hear("gone")[1:3] == (sandbox, "its zygote ended")
-    assert rig.call(rig.ready(), "inc", 1) == 2
-
-
-_ENGINE = """
-import sys, time
-sys.path[:0] = {path!r}
-from pathlib import Path
-from tests.process.rig import Rig
-rig = Rig(Path({folder!r}))
-a, b = rig.ready(), rig.ready()
-rig.call(a, "starts_daemon", {sign!r})
-rig.send(b, "sleeps", (300,))
-print("up", flush=True)
-time.sleep(300)
-"""
-
-
-def test_nothing_outlives_a_killed_engine(tmp_path: Path) -> None:
-    sign = f"engine-{os.getpid()}"
-    program = _ENGINE.format(path=[str(HERE), *sys.path], folder=str(tmp_path), sign=sign)
-    engine = subprocess.Popen(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, env={**os.environ, "ENGINE": sign}, text=True
-    )
-    assert engine.stdout is not None
-    with engine.stdout:
-        assert engine.stdout.readline() == "up\n"
-    assert len(processes_named(sign)) >= 4
-    engine.kill()
-    engine.wait()
-    assert until(lambda: not processes_named(sign), 2.0)
-
-
-def test_close_leaves_no_process(tmp_path: Path) -> None:
-    os.environ["RIG"] = sign = f"rig-{os.getpid()}-close"
-    try:
-        rig = Rig(tmp_path)
-        rig.call(rig.ready(), "inc", 1)
-        rig.send(rig.ready(), "sleeps", (300,))
-        assert processes_named(sign)
-        rig.close()
-    finally:
-        del os.environ["RIG"]
-    assert not processes_named(sign)
-
-
-def test_descriptors_do_not_pile_up(rig: Rig) -> None:
-    def cycle() -> int:
-        sandbox = rig.ready(ARRAYS)
-        rig.send(sandbox, "arrays:zeros", (200_000,))
-        value = rig.outcomes(1)[0].value
-        assert value is not None and isinstance(rig.read(value), np.ndarray)
-        rig.kill(sandbox)
-        rig.hear("gone")
-        return len(os.listdir("/proc/self/fd"))
-
-    first = cycle()
-    assert [cycle() for _ in range(5)] == [first] * 5
-
-
-_NO_NAMESPACES = """
-import sys
-sys.path[:0] = {path!r}
-for name in ("user", "pid", "ipc", "uts", "mnt", "net"):
-    open(f"/proc/sys/user/max_{{name}}_namespaces", "w").write("0")
-from pathlib import Path
-from tests.process.rig import Rig, processes_named
-rig = Rig(Path({folder!r}))
-sandbox = rig.create()
-assert rig.hear("ready")[3] == ()
-assert rig.call(sandbox, "inc", 1) == 2
-rig.create(network=False)
-assert "network=False can't be held" in rig.hear("gone")[2]
-rig.call(sandbox, "starts_daemon", "{sign}-daemon")
-rig.send(sandbox, "sleeps", (300,))
-rig.close()
-print(processes_named("{sign}-daemon"))
-"""
-
-
-def test_a_host_without_namespaces(tmp_path: Path) -> None:
-    sign = f"plain-{os.getpid()}"
-    program = _NO_NAMESPACES.format(path=[str(HERE), *sys.path], folder=str(tmp_path), sign=sign)
-    command = ["unshare", "--user", "--map-root-user", sys.executable, "-c", program]
-    if subprocess.run([*command[:3], "true"], check=False, capture_output=True).returncode:
-        pytest.skip("this host lets us make no user namespace to forbid others in")
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 
+import msgspec
 import numpy as np
 import pytest
-from tests.process.rig import ARRAYS, Rig
+from tests.process.rig import ARRAYS, Rig, inline
 
+from weftrun.model.messages import ItemBatch
 from weftrun.model.outcomes import Reason
 from weftrun.model.values import Inline, Object, Tree
 from weftrun.sdk.codec import decode, encode
+from weftrun.wire.channel import Channel
 
 
 def test_outcomes_of_a_batch_come_in_order(rig: Rig) -> None:
@@ -131,6 +134,26 @@ def test_items_of_a_map_come_in_ranges(rig: Rig) -> None:
     assert values == {i: i + 1 for i in (*range(400), *range(600, 1_000))}
 
 
+def test_items_are_sent_once_and_read_anew(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ranges of the same items follow one another without them; what the author's code did to them is not seen."""
+    sandbox = rig.ready()
+    items = inline([([i],) for i in range(20_000)])
+    sent: list[int] = []
+    queue = Channel.queue
+
+    def measured(channel: Channel[object], message: ItemBatch, descriptors: tuple[int, ...] = ()) -> None:
+        sent.append(len(msgspec.msgpack.encode(message)))
+        queue(channel, message, descriptors)
+
+    monkeypatch.setattr(Channel, "queue", measured)
+    other = inline([([7],)])
+    for chunk, bounds in ((items, (0, 3)), (items, (1, 4)), (other, (0, 1)), (items, (2, 4))):
+        rig.send_range(sandbox, "appends", chunk, bounds)
+    values = [rig.read(data) for message in rig.item_outcomes(9) for _, _, data in message.values]
+    assert values == [[[0, 0], [1, 0], [2, 0]], [[1, 0], [2, 0], [3, 0]], [[7, 0]], [[2, 0], [3, 0]]]
+    assert [nbytes > 20_000 for nbytes in sent] == [True, False, False, True]
+
+
 def test_failed_items_leave_the_others(rig: Rig) -> None:
     sandbox = rig.ready()
     rig.send_items(sandbox, "fails_if_odd", list(range(10)))
@@ -151,7 +174,9 @@ def test_items_that_cannot_be_encoded_fail_alone(rig: Rig) -> None:
     rig.send_items(sandbox, "call_it", ["inc", "unpicklable"])
     (message,) = rig.item_outcomes(2)
     assert [(lo, hi) for lo, hi, _ in message.values] == [(0, 1)]
-    assert [(index, failure.reason) for index, failure in message.failures] == [(1, Reason.UNREADABLE)]
+    ((index, failure),) = message.failures
+    assert (index, failure.reason) == (1, Reason.UNREADABLE)
+    assert failure.message == "The result of call_it[0].1 holds a socket at result['conn'] and can't be pickled."
 
 
 def test_one_sandbox_gives_nothing_to_another(rig: Rig) -> None:

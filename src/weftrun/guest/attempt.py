@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from weftrun.guest.objects import Received, Speaker
 from weftrun.guest.text import PageText
-from weftrun.model.ids import StepId
+from weftrun.model.ids import RunId, StepId
 from weftrun.model.messages import Fork
 from weftrun.model.outcomes import Failure, Reason
 from weftrun.model.policy import FunctionSpec
@@ -55,9 +55,12 @@ class Forks:
     """Knows whether this process is one that the author's code has forked, which must not speak for the Sandbox."""
 
     def __init__(self, leave_behind: Callable[[], None]) -> None:
-        """Call `leave_behind` in every forked child, at once."""
+        """Call `leave_behind` in every forked child, at once, from `watch` on."""
         self.forked = False
         self._leave_behind = leave_behind
+
+    def watch(self) -> None:
+        """Look out for forks from now on, which can't be undone."""
         os.register_at_fork(after_in_child=self._after_fork)
 
     def _after_fork(self) -> None:
@@ -106,9 +109,21 @@ class Equipment(NamedTuple):
 
 
 def failure_from(
-    error: BaseException, *, spec: FunctionSpec, step: StepId, attempt: int, fork: Fork, reading: bool = False
+    error: BaseException,
+    *,
+    spec: FunctionSpec,
+    step: StepId,
+    attempt: int,
+    fork: Fork,
+    reading: bool = False,
+    run: RunId | None = None,
 ) -> Failure:
-    """Turn what came out of a body into a Failure. `reading`: it came while the arguments were being decoded."""
+    """Turn what came out of a body into a Failure.
+
+    Args:
+        reading: it came while the arguments were being decoded.
+        run: of a Workflow's body; see `failure_of`.
+    """
     return failure_of(
         error,
         origin=step,
@@ -116,4 +131,5 @@ def failure_from(
         attempts=1 + (spec.retry.times if spec.retry is not None else 0),
         bytes_max=fork.error_text_bytes_max,
         reason=Reason.UNREADABLE if reading and not isinstance(error, MemoryError) else None,
+        run=run,
     )

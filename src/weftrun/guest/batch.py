@@ -39,11 +39,11 @@ class BatchRunner:
 
     def run(self, batch: Batch) -> None:
         """Run all Invocations of a Batch and tell their outcomes."""
-        self._words[Page.INDEX] = -1
+        self._words[Page.INDEX] = batch.base - 1
         self._words[Page.BATCH] = batch.no
         may_hold = batch.function.effects == "none"
         told_at = time.time()
-        for index, invocation in enumerate(batch.items):
+        for index, invocation in enumerate(batch.items, batch.base):
             run_id, run_uid = batch.runs[invocation.run]
             outcome = self._attempt(index, invocation, batch.function, run_id, run_uid)
             self._held.append(outcome)

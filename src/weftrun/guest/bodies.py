@@ -8,7 +8,6 @@ from typing import Any
 from weftrun.guest.attempt import Equipment, failure_from
 from weftrun.model.graph import Call, Chunk
 from weftrun.model.ids import RunId
-from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.messages import BodyCalled, BodyDeliver, BodyEnded, BodyStart
 from weftrun.model.outcomes import Failure, Ran
 from weftrun.model.policy import FunctionSpec
@@ -68,7 +67,7 @@ class Bodies:
         self._limits = BodyLimits(
             map_chunk_items_max=equipment.fork.map_chunk_items_max,
             map_chunk_bytes_max=equipment.fork.map_chunk_bytes_max,
-            map_items_max=DEFAULT_LIMITS.map_items_max,
+            map_items_max=equipment.fork.map_items_max,
         )
 
     def start(self, message: BodyStart) -> None:
@@ -150,7 +149,12 @@ class Bodies:
         if isinstance(step, Raised):
             start = told.start
             failure = failure_from(
-                step.error, spec=start.function, step=start.id, attempt=start.attempt, fork=self._with.fork
+                step.error,
+                spec=start.function,
+                step=start.id,
+                attempt=start.attempt,
+                fork=self._with.fork,
+                run=told.run_id,
             )
         self._end(told, answer if failure is None else None, failure, shown)
 

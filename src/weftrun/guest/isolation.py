@@ -54,19 +54,28 @@ def _try_pid_namespace() -> int:
         return 1
 
 
-def enter_namespaces(*, user: bool, network: bool) -> int:
+def enter_namespaces(*, user: bool) -> int:
     """Enter as many namespaces as the host allows and return their flags.
 
-    `user` asks for a user namespace, whose ids the parent must map; `network=False` asks for an empty network.
+    `user` asks for a user namespace, whose ids the parent must map.
     """
-    flags = _QUIET | (0 if network else kernel.CLONE_NEWNET)
-    for wanted in (flags | kernel.CLONE_NEWUSER, flags) if user else (flags,):
-        try:
-            kernel.unshare(wanted)
-        except OSError:
-            continue
-        return wanted
+    for wanted in (_QUIET | kernel.CLONE_NEWUSER, _QUIET) if user else (_QUIET,):
+        if _entered(wanted):
+            return wanted
     return 0
+
+
+def leave_network() -> int:
+    """Enter an empty network and return its flag, or 0 where the host allows none."""
+    return kernel.CLONE_NEWNET if _entered(kernel.CLONE_NEWNET) else 0
+
+
+def _entered(flags: int) -> bool:
+    try:
+        kernel.unshare(flags)
+    except OSError:
+        return False
+    return True
 
 
 def names(flags: int) -> tuple[str, ...]:

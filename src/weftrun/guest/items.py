@@ -10,11 +10,11 @@ from msgspec.structs import replace
 
 from weftrun.guest.attempt import Equipment, failure_from
 from weftrun.guest.memory import memory_limit
-from weftrun.model.errors import NotSerializable
+from weftrun.model.errors import InternalError, NotSerializable
 from weftrun.model.ids import RunId, RunUid, StepId, item_step
 from weftrun.model.messages import ItemBatch, ItemOutcomes
-from weftrun.model.outcomes import Failure, Ran
-from weftrun.model.values import Data
+from weftrun.model.outcomes import ITEMS_SHOWN, Failure, Ran
+from weftrun.model.values import Data, Tree
 from weftrun.sdk import place
 from weftrun.sdk.codec import decode_tree, encode, preview
 from weftrun.wire.page import Page
@@ -22,7 +22,6 @@ from weftrun.wire.page import Page
 _TELL_S: Final = 0.020
 _TELL_BYTES: Final = 64 * 1024
 _TELL_FAILURES: Final = 256
-_SHOWN_ITEMS: Final = 8
 
 
 class ItemRunner:
@@ -37,6 +36,7 @@ class ItemRunner:
         self._with = equipment
         self._ranges: list[tuple[int, list[Any]]] = []
         self._failures: list[tuple[int, Failure]] = []
+        self._last_items: Tree | None = None
         self._began_at = 0.0
 
     def run(self, batch: ItemBatch) -> None:
@@ -51,12 +51,24 @@ class ItemRunner:
             with memory_limit(batch.function.memory_bytes_max):
                 call = self._with.callables.of(batch.function.name)
                 _, same = decode_tree(batch.same, self._with.received.read)
-                items = decode_tree(batch.items, self._with.received.read)
+                items = decode_tree(self._items_of(batch), self._with.received.read)
                 self._run_ranges(batch, call, items, same)
         except BaseException as error:  # noqa: BLE001 - the author's code is imported and their values read here
             self._with.forks.end_if_forked(error)
             self._fail_all(batch, error)
         self._tell(batch)
+
+    def _items_of(self, batch: ItemBatch) -> Tree:
+        """Return the encoded items, kept from the last ItemBatch where they are not sent again.
+
+        They are decoded anew each time, since the author's code may have changed what it was given.
+        """
+        if not batch.again:
+            self._last_items = None if batch.objects else batch.items
+            return batch.items
+        if self._last_items is None:
+            raise InternalError("The engine sent a range of items, but not the items.")
+        return self._last_items
 
     def _run_ranges(self, batch: ItemBatch, call: Any, items: list[tuple[Any, ...]], same: dict[str, Any]) -> None:
         forks, words, times = self._with.forks, self._with.page.words, self._with.page.times
@@ -130,7 +142,7 @@ class ItemRunner:
         shown = ""
         for lo, results in self._ranges:
             if results:
-                shown = shown or preview(results[:_SHOWN_ITEMS], self._with.fork.preview_bytes_max)
+                shown = shown or preview(results[:ITEMS_SHOWN], self._with.fork.preview_bytes_max)
                 values += self._encoded(batch, lo, results)
         self._ranges.clear()
         failures = tuple(sorted(self._failures, key=lambda entry: entry[0]))
@@ -148,9 +160,19 @@ class ItemRunner:
             return [(lo, lo + len(results), self._with.speaker.data(encode(results, what=what)))]
         except (NotSerializable, OSError, MemoryError) as error:
             if len(results) == 1:
-                self._item_failed(batch, lo, error)
+                own = _of_itself(results[0], batch.id, lo) if isinstance(error, NotSerializable) else None
+                self._item_failed(batch, lo, own or error)
                 return []
         return [one for i, result in enumerate(results) for one in self._encoded(batch, lo + i, [result])]
+
+
+def _of_itself(result: object, step: StepId, index: int) -> NotSerializable | None:
+    """Return why a result can't be encoded with the path inside of it, not inside of the list it is told in."""
+    try:
+        encode(result, what=f"the result of {item_step(step, index)}")
+    except NotSerializable as error:
+        return error
+    return None
 
 
 class ItemCurrent(place.Current):

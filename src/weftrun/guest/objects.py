@@ -7,15 +7,48 @@ from __future__ import annotations
 
 import mmap
 import os
+import resource
 import weakref
 from collections.abc import Sequence
 
+from weftrun.guest.halves import halves
+from weftrun.guest.text import TextPipe
 from weftrun.model.ids import ObjectId
 from weftrun.model.messages import Dropped, FromSandbox, ToSandbox
 from weftrun.model.values import Data, Inline, Object
 from weftrun.sdk.codec import Encoded
 from weftrun.wire.channel import Channel
+from weftrun.wire.frames import FrameTooLarge
 from weftrun.wire.memfd import map_private, sealed
+from weftrun.wire.page import Page
+
+
+class DescriptorRoom:
+    """The soft limit of open descriptors, raised while a message with many Objects is served.
+
+    Each Object that is mapped takes a descriptor, so that the author's code has as many left as ever.
+    """
+
+    def __init__(self) -> None:
+        """Leave the limit as it is."""
+        self._before = 0
+        self._raised = 0
+
+    def make(self, descriptors: int) -> None:
+        """Allow so many descriptors more, as far as the hard limit goes."""
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = soft + descriptors
+        self._before, self._raised = soft, wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (self._raised, hard))
+
+    def give_back(self) -> None:
+        """Set the limit to what it was, unless the author's code has set it meanwhile."""
+        if not self._raised:
+            return
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft == self._raised:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (self._before, hard))
+        self._raised = 0
 
 
 class Received:
@@ -96,10 +129,17 @@ class Received:
 class Speaker:
     """Says things to the engine, with the Objects that were made for them and the news of dropped ones."""
 
-    def __init__(self, channel: Channel[ToSandbox], received: Received, *, inline_bytes_max: int) -> None:
-        """Speak over `channel`; values of more than `inline_bytes_max` encoded bytes become Objects."""
+    def __init__(
+        self, channel: Channel[ToSandbox], received: Received, page: Page, pipe: TextPipe, *, inline_bytes_max: int
+    ) -> None:
+        """Speak over `channel`; values of more than `inline_bytes_max` encoded bytes become Objects.
+
+        With each message `page` says whether `pipe` holds text that belongs before it.
+        """
         self._channel = channel
         self._received = received
+        self._words = page.words
+        self._pipe = pipe
         self._inline_bytes_max = inline_bytes_max
         self._made: list[int] = []
 
@@ -114,10 +154,22 @@ class Speaker:
     def say(self, message: FromSandbox) -> None:
         """Send a message, and with it every Object made since the last one."""
         self.tell_dropped()
-        self._channel.send(message, self._made)
+        self._words[Page.PIPED] = self._pipe.has_unread()
+        self._send(message)
         for descriptor in self._made:
             os.close(descriptor)
         self._made.clear()
+
+    def _send(self, message: FromSandbox) -> None:
+        """Send a message, in halves where it is too large; each comes with all Objects, so that numbers hold."""
+        try:
+            self._channel.send(message, self._made)
+        except FrameTooLarge:
+            parts = halves(message)
+            if not parts:
+                raise
+            for part in parts:
+                self._send(part)
 
     def tell_dropped(self) -> None:
         """Say which Objects are read no more, if there is news."""

@@ -1,6 +1,7 @@
-"""A process becomes a Sandbox: its own session and namespaces, its streams and signals, then the serve loop.
+"""A process becomes a Sandbox: its own session and namespaces, then, once it is wanted, its streams and the serve loop.
 
-Entered by a fresh fork of the zygote, or by `main` in a fresh interpreter where the zygote must not fork.
+Entered by a fresh fork of the zygote, or by `main` in a fresh interpreter where the zygote must not fork. All that
+needs no request is done before there is one, for a zygote keeps one such process in reserve.
 """
 
 from __future__ import annotations
@@ -9,100 +10,102 @@ import os
 import signal
 import socket
 import sys
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import Final, NamedTuple, NoReturn
 
 from weftrun.guest import isolation, kernel
 from weftrun.guest.code import load_code
+from weftrun.guest.rehearsal import rehearse
 from weftrun.guest.serve import Server
-from weftrun.guest.text import PageText, route_streams
-from weftrun.model.limits import DEFAULT_LIMITS
+from weftrun.guest.text import TextPipe, route_streams
 from weftrun.model.messages import Fork, Load, Ready, ToSandbox, ToZygote
-from weftrun.wire.channel import Channel
+from weftrun.wire.channel import Channel, unix_socket
 from weftrun.wire.page import Page
 
 REFUSED: Final = 71
 """Exit code of a Sandbox that was refused; its parent has been told why."""
 
+_NO_NETWORK: Final = (
+    b"network=False can't be held: this host lets us make no network namespace; "
+    b"leave network=False away, or run where user namespaces are allowed"
+)
 
-class Inherited(NamedTuple):
-    """What a Sandbox gets from outside: its channel, its page, the pipe for descriptors 1 and 2, and its parent."""
 
+class Wanted(NamedTuple):
+    """The request for a Sandbox, with its channel, page and pipe; `load` is code that is still to be imported."""
+
+    fork: Fork
     channel: int
     page: int
-    text: int
-    parent: socket.socket
-
-    def descriptors(self) -> tuple[int, ...]:
-        """Return all of them as descriptors."""
-        return self.channel, self.page, self.text, self.parent.fileno()
-
-    def arguments(self) -> tuple[str, ...]:
-        """Return them as arguments for `main`."""
-        return tuple(str(descriptor) for descriptor in self.descriptors())
+    pipe: int
+    load: Load | None
 
 
 def main() -> NoReturn:
-    """Become a Sandbox in a fresh interpreter: the parent tells bundle and settings, and the import comes last."""
-    channel, page, text, parent, own_pids = (int(argument) for argument in sys.argv[1:6])
-    inherited = Inherited(channel, page, text, socket.socket(fileno=parent))
-    limit = DEFAULT_LIMITS.frame_bytes_max
-    told: Channel[ToZygote] = Channel(inherited.parent, ToZygote, frame_bytes_max=limit)
-    messages: list[Any] = []
-    while len(messages) < 2:
-        messages += [message for message, _ in told.receive() or os._exit(0)]
-    load, fork = messages
-    become_sandbox(fork, inherited, own_pids=bool(own_pids), map_ids=True, load=load)
+    """Become a Sandbox in a fresh interpreter, whose author's code is imported last."""
+    parent, own_pids, map_ids, frame_bytes_max = (int(argument) for argument in sys.argv[1:5])
+    become_sandbox(unix_socket(parent), own_pids=bool(own_pids), map_ids=bool(map_ids), frame_bytes_max=frame_bytes_max)
 
 
 def become_sandbox(
-    fork: Fork, inherited: Inherited, *, own_pids: bool, map_ids: bool, load: Load | None = None
+    parent: socket.socket, *, own_pids: bool, map_ids: bool, frame_bytes_max: int, ahead: bool = False
 ) -> NoReturn:
-    """Isolate this process and serve until told to stop. `load` is the code that is still to be imported."""
+    """Isolate this process, wait until a Sandbox is wanted, and serve until told to stop.
+
+    The zygote at the other end of `parent` maps the ids of the new user namespace before it says anything: no file
+    may be opened before. `ahead` says that nobody wants the Sandbox yet.
+    """
     zygote = os.getppid()
     kernel.die_with_parent(signal.SIGKILL)
     if os.getppid() != zygote:
         os._exit(0)
     os.setsid()
-    flags = _isolate(fork, inherited.parent, map_ids=map_ids)
-    # The parent maps the ids of the new user namespace meanwhile: no file may be opened before it is done.
+    flags = isolation.enter_namespaces(user=map_ids)
     kernel.no_new_privileges()
-    page = Page(inherited.page, fork.text_bytes_max, writable=True)
-    os.close(inherited.page)
-    channel: Channel[ToSandbox] = Channel(
-        socket.socket(fileno=inherited.channel), ToSandbox, frame_bytes_max=DEFAULT_LIMITS.frame_bytes_max
-    )
-    server = Server(fork, channel, page, _take_streams(inherited.text, page))
-    with inherited.parent:
-        if not inherited.parent.recv(16):
-            os._exit(REFUSED)
-    if load is not None:
-        load_code(load.bundle)
-    channel.send(Ready((("pid",) if own_pids else ()) + isolation.names(flags)))
-    _draw_other_numbers()
-    server.run()
-
-
-def _isolate(fork: Fork, parent: socket.socket, *, map_ids: bool) -> int:
-    """Enter namespaces and ask the parent for their ids, or tell it why this Sandbox is refused and end."""
-    flags = isolation.enter_namespaces(user=map_ids, network=fork.network)
-    if not fork.network and not flags & kernel.CLONE_NEWNET:
-        parent.send(
-            b"network=False can't be held: this host lets us make no network namespace; "
-            b"leave network=False away, or run where user namespaces are allowed"
-        )
-        os._exit(REFUSED)
     parent.send(b"map" if flags & kernel.CLONE_NEWUSER else b"go")
-    return flags
-
-
-def _take_streams(text: int, page: Page) -> PageText:
-    """Let descriptors 1 and 2 be the engine's pipe, and Python's streams the page."""
-    os.dup2(text, 1)
-    os.dup2(text, 2)
-    os.close(text)
     isolation.stay_alive_on_interrupt()
     sys.breakpointhook = _no_breakpoint
-    return route_streams(page)
+    _draw_other_numbers()
+    if ahead:
+        rehearse()
+    with parent:
+        wanted = _wait(Channel(parent, ToZygote, frame_bytes_max=frame_bytes_max))
+        if not wanted.fork.network:
+            flags |= _without_network(parent)
+    _serve(wanted, (("pid",) if own_pids else ()) + isolation.names(flags))
+
+
+def _wait(told: Channel[ToZygote]) -> Wanted:
+    """Wait for the request; end with the zygote."""
+    load: Load | None = None
+    while True:
+        for message, descriptors in told.receive() or os._exit(0):
+            if isinstance(message, Fork):
+                channel, page, pipe = descriptors
+                return Wanted(message, channel, page, pipe, load)
+            load = message
+
+
+def _without_network(parent: socket.socket) -> int:
+    """Enter an empty network, or tell the parent why this Sandbox is refused and end."""
+    flag = isolation.leave_network()
+    parent.send(b"go" if flag else _NO_NETWORK)
+    if not flag:
+        os._exit(REFUSED)
+    return flag
+
+
+def _serve(wanted: Wanted, names: tuple[str, ...]) -> NoReturn:
+    fork = wanted.fork
+    page = Page(wanted.page, fork.text_bytes_max, writable=True)
+    os.close(wanted.page)
+    channel: Channel[ToSandbox] = Channel(unix_socket(wanted.channel), ToSandbox, frame_bytes_max=fork.frame_bytes_max)
+    pipe = TextPipe(wanted.pipe)
+    pipe.take_streams()
+    server = Server(fork, channel, page, route_streams(page), pipe)
+    if wanted.load is not None:
+        load_code(wanted.load.bundle)
+    channel.send(Ready(names))
+    server.run()
 
 
 def _no_breakpoint(*_arguments: object, **_keywords: object) -> None:

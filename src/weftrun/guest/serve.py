@@ -10,9 +10,9 @@ from weftrun.guest.attempt import Callables, Equipment, Forks
 from weftrun.guest.batch import BatchRunner
 from weftrun.guest.bodies import Bodies
 from weftrun.guest.items import ItemRunner
-from weftrun.guest.objects import Received, Speaker
-from weftrun.guest.text import PageText, unroute_streams
-from weftrun.model.messages import Batch, BodyDeliver, BodyDrop, BodyStart, Fork, ItemBatch, Stop, ToSandbox
+from weftrun.guest.objects import DescriptorRoom, Received, Speaker
+from weftrun.guest.text import PageText, TextPipe, unroute_streams
+from weftrun.model.messages import Batch, BodyDeliver, BodyDrop, BodyStart, Fork, ItemBatch, Room, Stop, ToSandbox
 from weftrun.wire.channel import Channel
 from weftrun.wire.page import Page
 
@@ -20,12 +20,15 @@ from weftrun.wire.page import Page
 class Server:
     """Serves one channel, one message after the other."""
 
-    def __init__(self, fork: Fork, channel: Channel[ToSandbox], page: Page, text: PageText) -> None:
+    def __init__(self, fork: Fork, channel: Channel[ToSandbox], page: Page, text: PageText, pipe: TextPipe) -> None:
         """Serve as the Sandbox that `fork` asked for."""
         self._channel = channel
         self._received = Received()
-        self._speaker = Speaker(channel, self._received, inline_bytes_max=fork.inline_bytes_max)
-        equipment = Equipment(fork, Callables(), Forks(self._leave), page, text, self._received, self._speaker)
+        self._room = DescriptorRoom()
+        self._pipe = pipe
+        self._speaker = Speaker(channel, self._received, page, pipe, inline_bytes_max=fork.inline_bytes_max)
+        self._forks = Forks(self._leave)
+        equipment = Equipment(fork, Callables(), self._forks, page, text, self._received, self._speaker)
         self._batches = BatchRunner(equipment)
         self._items = ItemRunner(equipment)
         self._bodies = Bodies(equipment)
@@ -34,22 +37,30 @@ class Server:
         """Serve until told to stop, or until the engine is gone."""
         # Sleeping in `recv` would be woken by every message that the engine takes out of the same socket pair, which
         # costs the engine more than the message; sleeping in `poll` is woken by what there is to read only.
+        self._forks.watch()
         poll = select.poll()
         poll.register(self._channel.socket, select.POLLIN)
         while True:
             poll.poll()
-            received = self._channel.receive()
-            if received is None:
-                os._exit(0)
-            for message, descriptors in received:
-                self._serve(message, descriptors)
-            self._speaker.tell_dropped()
+            self.serve_once()
+
+    def serve_once(self) -> None:
+        """Receive once and serve what came."""
+        received = self._channel.receive()
+        if received is None:
+            os._exit(0)
+        for message, descriptors in received:
+            self._serve(message, descriptors)
+        self._speaker.tell_dropped()
 
     def _serve(self, message: ToSandbox, descriptors: tuple[int, ...]) -> None:
         if isinstance(message, Stop):
             os._exit(0)
         if isinstance(message, BodyDrop):
             self._bodies.drop(message.body)
+            return
+        if isinstance(message, Room):
+            self._room.make(message.descriptors)
             return
         if message.objects:
             self._received.add(message.objects, descriptors)
@@ -63,8 +74,10 @@ class Server:
             self._bodies.deliver(message)
         if message.objects:
             self._received.settle()
+            self._room.give_back()
 
     def _leave(self) -> None:
         """Become a process that is no Sandbox: a child that the author's code has forked."""
         self._channel.close()
+        self._pipe.close()
         unroute_streams()

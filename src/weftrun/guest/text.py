@@ -1,13 +1,17 @@
 """What an Attempt prints: `sys.stdout` and `sys.stderr` of a Sandbox write into its page, bounded.
 
-What programs and C code write to descriptors 1 and 2 goes to a pipe of the engine instead, and is not seen here.
+What programs and C code write to descriptors 1 and 2 goes to a pipe of the engine instead, and is not seen here; all
+that is known is whether the engine has read it.
 """
 
 from __future__ import annotations
 
+import array
+import fcntl
 import io
 import os
 import sys
+import termios
 from typing import TYPE_CHECKING, Any, TextIO
 
 from weftrun.wire.page import Page
@@ -50,6 +54,33 @@ class PageText:
         text = self._page.text()
         self._page.words[Page.PRINTED] = 0
         return text
+
+
+class TextPipe:
+    """The pipe behind descriptors 1 and 2, by a descriptor of its own, since the author's code may close those."""
+
+    def __init__(self, descriptor: int) -> None:
+        """Own the descriptor of the pipe's writing end."""
+        os.set_inheritable(descriptor, False)
+        self._descriptor = descriptor
+        self._unread = array.array("i", [0])
+
+    def take_streams(self) -> None:
+        """Let descriptors 1 and 2 be this pipe."""
+        os.dup2(self._descriptor, 1)
+        os.dup2(self._descriptor, 2)
+
+    def has_unread(self) -> bool:
+        """Say whether the pipe holds what the engine has not read, whoever wrote it."""
+        try:
+            fcntl.ioctl(self._descriptor, termios.FIONREAD, self._unread)
+        except OSError:  # the author's code has closed what it did not open; the engine had better look
+            return True
+        return self._unread[0] != 0
+
+    def close(self) -> None:
+        """Close the descriptor of its own; 1 and 2 stay."""
+        os.close(self._descriptor)
 
 
 def route_streams(page: Page) -> PageText:

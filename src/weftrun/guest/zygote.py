@@ -1,6 +1,7 @@
 """The zygote: imports the author's code once and forks Sandboxes from that.
 
 It runs no Invocation and never speaks with a Sandbox after it is made. `main` is executed by name, by the engine.
+When nothing else is to be done it makes the next child ahead, which waits, isolated, until a Sandbox is wanted.
 """
 
 from __future__ import annotations
@@ -8,41 +9,44 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import resource
 import select
 import signal
 import socket
-import subprocess
 import sys
 import threading
-import traceback
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from weftrun.guest import isolation, kernel
+from weftrun.guest.children import Births, Child
 from weftrun.guest.code import load_code
-from weftrun.guest.sandbox import Inherited, become_sandbox
 from weftrun.guest.strays import kill_descendants, kill_strays, namespace_of
 from weftrun.model.ids import StepId
-from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.messages import Exited, Fork, Forked, Load, Loaded, ToSandbox, ToZygote
-from weftrun.model.policy import Bundle
 from weftrun.sdk.failure import failure_of
-from weftrun.wire.channel import Channel, decoder_of
-from weftrun.wire.program import guest_command
+from weftrun.wire.channel import Channel, decoder_of, unix_socket
+
+_RESERVE_MS: Final = 1
+"""A child is made ahead after a quiet time of this length: once all that were asked for together are there."""
 
 
 def main() -> NoReturn:
-    """Run a zygote on the channel and under the parent named by the two arguments."""
-    channel_fd, parent = int(sys.argv[1]), int(sys.argv[2])
+    """Run a zygote on the channel, under the parent and with the limits named by the arguments.
+
+    The limits are the size of messages, and how many descriptors the author's code may have open.
+    """
+    channel_fd, parent, frame_bytes_max, open_files_max = (int(argument) for argument in sys.argv[1:5])
     kernel.die_with_parent(signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(0)
     isolation.stay_alive_on_interrupt()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (open_files_max, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     own_pids = isolation.pid_namespace_allowed()
     if own_pids:
         isolation.enter_pid_namespace()
         _become_first_process(channel_fd)
-    zygote = Zygote(socket.socket(fileno=channel_fd), own_pids=own_pids)
+    zygote = Zygote(unix_socket(channel_fd), own_pids=own_pids, frame_bytes_max=frame_bytes_max)
     if not own_pids:
         kernel.become_subreaper()
     zygote.run()
@@ -65,29 +69,20 @@ def _kill(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-class _Child:
-    """A Sandbox as its zygote knows it."""
-
-    __slots__ = ("namespace", "sandbox")
-
-    def __init__(self, sandbox: int, namespace: int) -> None:
-        self.sandbox = sandbox
-        self.namespace = namespace
-
-
 class Zygote:
     """Answers `Load` and `Fork`, and tells when a Sandbox has ended with all that it had started."""
 
-    def __init__(self, sock: socket.socket, *, own_pids: bool) -> None:
+    def __init__(self, sock: socket.socket, *, own_pids: bool, frame_bytes_max: int) -> None:
         """Speak with the engine over `sock`; `own_pids` says whether this is PID 1 of a pid namespace."""
-        self._channel: Channel[ToZygote] = Channel(sock, ToZygote, frame_bytes_max=DEFAULT_LIMITS.frame_bytes_max)
+        self._channel: Channel[ToZygote] = Channel(sock, ToZygote, frame_bytes_max=frame_bytes_max)
         self._own_pids = own_pids
         self._own_ipc = namespace_of(os.getpid())
-        self._map_ids = True
-        self._id_maps = kernel.id_maps()
-        self._bundle = Bundle("")
+        self._births = Births(self._leave, own_pids=own_pids, frame_bytes_max=frame_bytes_max)
+        self._loaded: Load | None = None
         self._threads: tuple[str, ...] = ()
-        self._children: dict[int, _Child] = {}
+        self._children: dict[int, Child] = {}
+        self._reserve: Child | None = None
+        self._reserve_due = False
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._child_signal: Any = signal.SIG_DFL
 
@@ -97,7 +92,10 @@ class Zygote:
         poll.register(self._channel.socket, select.POLLIN)
         poll.register(self._wake_reader, select.POLLIN)
         while True:
-            for descriptor, _ in poll.poll():
+            ready = poll.poll(_RESERVE_MS if self._reserve_due else None)
+            if not ready:
+                self._make_reserve()
+            for descriptor, _ in ready:
                 if descriptor == self._wake_reader.fileno():
                     self._wake_reader.recv(4096)
                 elif not self._serve():
@@ -111,7 +109,7 @@ class Zygote:
         for message, descriptors in received:
             match message:
                 case Load():
-                    self._load(message.bundle)
+                    self._load(message)
                 case Fork():
                     self._fork(message, descriptors)
                     for descriptor in descriptors:
@@ -120,15 +118,13 @@ class Zygote:
 
     # ------------------------------------------------------------------ the author's code
 
-    def _load(self, bundle: Bundle) -> None:
-        self._bundle = bundle
+    def _load(self, load: Load) -> None:
+        self._loaded = load
         failure = None
         try:
-            load_code(bundle)
+            load_code(load.bundle)
         except BaseException as error:  # noqa: BLE001 - the author's module runs here, and may raise anything
-            failure = failure_of(
-                error, origin=StepId(""), attempt=1, attempts=1, bytes_max=DEFAULT_LIMITS.error_text_bytes_max
-            )
+            failure = failure_of(error, origin=StepId(""), attempt=1, attempts=1, bytes_max=load.error_text_bytes_max)
         self._threads = tuple(t.name for t in threading.enumerate() if t is not threading.main_thread())
         self._watch_children()
         decoder_of(ToSandbox)
@@ -151,67 +147,33 @@ class Zygote:
     # ------------------------------------------------------------------ Sandboxes
 
     def _fork(self, fork: Fork, descriptors: Sequence[int]) -> None:
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
-            channel, page, text = descriptors
-            inherited = Inherited(channel, page, text, theirs)
-            try:
-                pid = self._spawn(fork, inherited, ours) if self._threads else self._fork_child(fork, inherited, ours)
-                theirs.close()
-                refusal = self._greet(pid, ours)
-                pidfd = os.pidfd_open(pid)
-            except OSError as error:
-                self._channel.send(Forked(fork.sandbox, 0, f"it could not be made: {error}"))
-                return
-        namespace = namespace_of(pid)
-        self._children[pid] = _Child(fork.sandbox, namespace if namespace != self._own_ipc else 0)
-        self._channel.send(Forked(fork.sandbox, pid, refusal), [pidfd])
-        os.close(pidfd)
-
-    def _fork_child(self, fork: Fork, inherited: Inherited, ours: socket.socket) -> int:
-        pid = os.fork()
-        if pid:
-            return pid
+        execs = bool(self._threads)
+        child, self._reserve = self._reserve, None
         try:
-            signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGCHLD, self._child_signal)
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            for mine in (ours, self._wake_reader, self._wake_writer, self._channel):
-                mine.close()
-            become_sandbox(fork, inherited, own_pids=self._own_pids, map_ids=self._map_ids)
-        except BaseException:  # noqa: BLE001 - whatever it is, this copy of the zygote must not go on as one
-            traceback.print_exc()
-        finally:
-            os._exit(70)
+            if child is None:
+                child = self._births.child(execs=execs, closing=descriptors)
+            refusal = child.want(fork, descriptors, self._loaded if execs else None)
+            pidfd = os.pidfd_open(child.pid)
+        except OSError as error:
+            self._channel.send(Forked(fork.sandbox, 0, f"it could not be made: {error}"))
+            return
+        self._children[child.pid] = child
+        self._channel.send(Forked(fork.sandbox, child.pid, refusal), [pidfd])
+        os.close(pidfd)
+        self._reserve_due = not execs  # a fresh interpreter is too large to be kept for nothing
 
-    def _spawn(self, fork: Fork, inherited: Inherited, ours: socket.socket) -> int:
-        """Exec a fresh interpreter, since a fork would copy locks that the threads here may hold."""
-        child = subprocess.Popen(
-            guest_command("weftrun.guest.sandbox", *inherited.arguments(), str(int(self._own_pids))),
-            pass_fds=inherited.descriptors(),
-            stdin=subprocess.DEVNULL,
-        )
-        child.returncode = 0  # it is reaped in `_reap`, not by this object
-        loading: Channel[ToZygote] = Channel(ours, ToZygote, frame_bytes_max=DEFAULT_LIMITS.frame_bytes_max)
-        loading.queue(Load(self._bundle))
-        loading.send(fork)
-        return child.pid
+    def _make_reserve(self) -> None:
+        self._reserve_due = False
+        with contextlib.suppress(OSError):  # whoever wants a Sandbox will be told why there is none
+            self._reserve = self._births.child(ahead=True)
 
-    def _greet(self, pid: int, ours: socket.socket) -> str:
-        """Map the ids of the child's user namespace and let it go on; return why it refuses to, or nothing."""
-        word = ours.recv(4096)
-        if word == b"map":
-            try:
-                kernel.map_ids(pid, self._id_maps)
-            except OSError:
-                self._map_ids = False
-                os.kill(pid, signal.SIGKILL)
-                return "its user namespace got no ids, so it was given up; the next one goes without"
-        elif word != b"go":
-            return word.decode("utf-8", "replace") or "it ended before it was isolated"
-        with contextlib.suppress(BrokenPipeError):
-            ours.send(b"go")
-        return ""
+    def _leave(self) -> None:
+        """Be no zygote any more: in a child that was just forked."""
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, self._child_signal)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for mine in (self._wake_reader, self._wake_writer, self._channel):
+            mine.close()
 
     def _reap(self) -> None:
         while True:
@@ -223,8 +185,11 @@ class Zygote:
                 return
             child = self._children.pop(pid, None)
             if child is not None:
-                kill_strays(pid, child.namespace)
+                kill_strays(pid, child.namespace if child.namespace != self._own_ipc else 0)
                 self._channel.send(Exited(child.sandbox, os.waitstatus_to_exitcode(status)))
+            elif self._reserve is not None and self._reserve.pid == pid:
+                self._reserve.forget()
+                self._reserve = None
 
     def end(self) -> NoReturn:
         """End with all Sandboxes and what they have started."""

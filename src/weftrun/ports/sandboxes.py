@@ -39,8 +39,14 @@ class Progress(Struct, frozen=True):
 class SandboxEvents(Protocol):
     """Whom Sandboxes tell. All calls come on the loop, never from inside a call into `Sandboxes`."""
 
-    def sandbox_ready(self, sandbox: SandboxId, start_s: float, isolation: tuple[str, ...]) -> None:
-        """The Sandbox takes work, `start_s` seconds after it was asked for."""
+    def sandbox_ready(
+        self, sandbox: SandboxId, start_s: float, isolation: tuple[str, ...], threads: tuple[str, ...] = ()
+    ) -> None:
+        """The Sandbox takes work, `start_s` seconds after it was asked for.
+
+        `threads` names threads that the author's import left running, for which it could not be forked but had to
+        import everything again.
+        """
 
     def sandbox_spoke(self, sandbox: SandboxId, messages: list[FromSandbox]) -> None:
         """Messages came, in order. Objects in them have engine numbers already and one holder: the receiver."""

@@ -16,7 +16,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
-from weftrun.wire.frames import DESCRIPTORS_MAX, HEADER, ChannelBroken, FrameInbox
+from weftrun.wire.frames import DESCRIPTORS_MAX, HEADER, ChannelBroken, FrameInbox, FrameTooLarge
 
 _In = TypeVar("_In")
 _ANCILLARY_BYTES: Final = socket.CMSG_SPACE(DESCRIPTORS_MAX * array.array("i").itemsize)
@@ -30,6 +30,11 @@ _GONE: Final = (BrokenPipeError, ConnectionResetError)
 def decoder_of(receives: Any) -> Any:
     """Return the decoder of a type; making one takes milliseconds, so that a zygote makes it before it forks."""
     return msgspec.msgpack.Decoder(receives)
+
+
+def unix_socket(descriptor: int) -> socket.socket:
+    """Return the socket behind a descriptor of ours, without asking the kernel what it is."""
+    return socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, descriptor)
 
 
 class Channel(Generic[_In]):
@@ -53,8 +58,9 @@ class Channel(Generic[_In]):
         self._marks: deque[tuple[int, tuple[int, ...]]] = deque()
 
     def queue(self, message: msgspec.Struct, descriptors: Sequence[int] = ()) -> None:
-        """Add a message to what is to be sent. Raises `ChannelBroken` for one over `frame_bytes_max`."""
+        """Add a message to what is to be sent. Raises `FrameTooLarge` for one over `frame_bytes_max`."""
         out = self._out
+        before, marks = len(out), len(self._marks)
         first = 0
         while len(descriptors) - first > DESCRIPTORS_MAX:
             self._marks.append((len(out), tuple(descriptors[first : first + DESCRIPTORS_MAX])))
@@ -65,10 +71,13 @@ class Channel(Generic[_In]):
         self._encoder.encode_into(message, out, -1)
         body_bytes = len(out) - start - HEADER.size
         if body_bytes > self._frame_bytes_max:
-            del out[start:]
-            raise ChannelBroken(
+            del out[before:]
+            while len(self._marks) > marks:
+                self._marks.pop()
+            raise FrameTooLarge(
                 f"A {type(message).__name__} of {body_bytes} bytes can't be sent; "
-                f"the limit frame_bytes_max is {self._frame_bytes_max}."
+                f"the limit frame_bytes_max is {self._frame_bytes_max}.",
+                body_bytes,
             )
         HEADER.pack_into(out, start, body_bytes, len(descriptors) - first)
         if descriptors:

@@ -6,6 +6,7 @@ body only carries descriptors for the next frame that has one. Decoding bodies m
 
 from __future__ import annotations
 
+import mmap
 import struct
 from collections import deque
 from typing import Final
@@ -23,6 +24,19 @@ class ChannelBroken(InternalError):
     """The other end sent what no frame can be, or descriptors were lost on the way: the channel is unusable."""
 
 
+class FrameTooLarge(ChannelBroken):
+    """A message is over `frame_bytes_max`. Nothing of it was sent, and the channel goes on.
+
+    Attributes:
+        frame_bytes: how large its frame would be.
+    """
+
+    def __init__(self, text: str, frame_bytes: int) -> None:
+        """Say it in `text`."""
+        super().__init__(text)
+        self.frame_bytes = frame_bytes
+
+
 class FrameInbox:
     """Collects arriving bytes in one buffer and hands out whole frames.
 
@@ -30,13 +44,12 @@ class FrameInbox:
     again afterwards, so that a receive never allocates.
     """
 
-    __slots__ = ("_buffer", "_descriptors", "_end", "_frame_bytes_max", "_owed", "_start", "_view")
+    __slots__ = ("_descriptors", "_end", "_frame_bytes_max", "_owed", "_start", "_view")
 
     def __init__(self, *, frame_bytes_max: int) -> None:
         """Make an empty inbox that refuses frames with a body of more than `frame_bytes_max` bytes."""
         self._frame_bytes_max = frame_bytes_max
-        self._buffer = bytearray(_BUFFER_BYTES)
-        self._view = memoryview(self._buffer)
+        self._view = _memory(_BUFFER_BYTES)
         self._start = 0
         self._end = 0
         self._descriptors: deque[int] = deque()
@@ -80,13 +93,13 @@ class FrameInbox:
         rest = self._end - self._start
         if rest == 0:
             self._start = self._end = 0
-            if len(self._buffer) > _BUFFER_BYTES:
+            if len(self._view) > _BUFFER_BYTES:
                 self._move(_BUFFER_BYTES)
             return
         wanted = HEADER.size
         if rest >= HEADER.size:
             wanted += HEADER.unpack_from(self._view, self._start)[0]
-        if self._start + max(wanted, rest + 1) > len(self._buffer):
+        if self._start + max(wanted, rest + 1) > len(self._view):
             self._move(max(wanted, _BUFFER_BYTES))
 
     def close(self) -> list[int]:
@@ -104,10 +117,15 @@ class FrameInbox:
 
     def _move(self, capacity: int) -> None:
         rest = self._end - self._start
-        if capacity == len(self._buffer):
+        if capacity == len(self._view):
             self._view[:rest] = bytes(self._view[self._start : self._end])
         else:
-            buffer = bytearray(capacity)
-            buffer[:rest] = self._view[self._start : self._end]
-            self._buffer, self._view = buffer, memoryview(buffer)
+            view = _memory(capacity)
+            view[:rest] = self._view[self._start : self._end]
+            self._view = view
         self._start, self._end = 0, rest
+
+
+def _memory(nbytes: int) -> memoryview:
+    """Return zeroed memory whose pages cost nothing until they are touched; most frames need few of them."""
+    return memoryview(mmap.mmap(-1, nbytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))

@@ -13,7 +13,7 @@ import struct
 from typing import Final
 
 _WORDS: Final = struct.Struct("<qqqd")
-_BATCH, _INDEX, _ENTERED, _ENTERED_AT, _PRINTED = range(5)
+_BATCH, _INDEX, _ENTERED, _ENTERED_AT, _PRINTED, _PIPED = range(6)
 _TEXT_AT: Final = 64
 _READS_MAX: Final = 16
 
@@ -38,11 +38,12 @@ class Page:
     """A mapped page. The guest's serve loop writes its words through `words` and `times` for speed.
 
     Attributes:
-        words: 64-bit integers: batch, index, entered (0 or 1), unused, bytes printed so far.
+        words: 64-bit integers: batch, index, entered (0 or 1), unused, bytes printed so far, and whether the pipe of
+            descriptors 1 and 2 held anything when the last message was sent (0 or 1).
         times: the same memory as floats; place 3 is the time of entry.
     """
 
-    BATCH, INDEX, ENTERED, ENTERED_AT, PRINTED = _BATCH, _INDEX, _ENTERED, _ENTERED_AT, _PRINTED
+    BATCH, INDEX, ENTERED, ENTERED_AT, PRINTED, PIPED = _BATCH, _INDEX, _ENTERED, _ENTERED_AT, _PRINTED, _PIPED
 
     __slots__ = ("_head_bytes", "_memory", "_tail_bytes", "times", "words")
 

@@ -7,22 +7,41 @@ import os
 import signal
 import socket
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
+
+from msgspec.structs import replace
 
 from weftrun.adapters.process.adoption import adopted
 from weftrun.adapters.process.readiness import FdLoop, LoopChannel
 from weftrun.model.ids import ObjectId, SandboxId
 from weftrun.model.limits import Limits
-from weftrun.model.messages import Dropped, Fork, FromSandbox, Stop, ToSandbox
+from weftrun.model.messages import (
+    BodyDeliver,
+    BodyDrop,
+    BodyEnded,
+    BodyStart,
+    Dropped,
+    Fork,
+    FromSandbox,
+    ItemBatch,
+    Room,
+    Stop,
+    ToSandbox,
+)
+from weftrun.model.values import Inline, Tree
 from weftrun.ports.objects import Objects
 from weftrun.ports.sandboxes import Profile, Progress
 from weftrun.wire.channel import Channel
+from weftrun.wire.frames import FrameTooLarge
 from weftrun.wire.page import Page, make_page
 from weftrun.wire.text import BoundedText
 
 _PIPE_BYTES: Final = 64 * 1024
 _DRAINS_MAX: Final = 64
+_LEFT_OUT: Final = Tree(Inline(b""))
+_ROOM_UNASKED: Final = 256
+"""So many descriptors go without asking for room: every host lets a process have a few hundred more."""
 NO_PROGRESS: Final = Progress(0, -1, False, 0.0)
 
 
@@ -36,6 +55,7 @@ class SandboxEnd:
         broken: what it did that no Sandbox may do; empty as long as it behaves.
         refused: why its zygote would not make it; empty where it did.
         asked_at: when it was asked for, in seconds since the epoch.
+        threads: the threads of its zygote, for which it is not forked but imports everything again.
     """
 
     def __init__(
@@ -51,11 +71,14 @@ class SandboxEnd:
         self.broken = ""
         self.refused = ""
         self.asked_at = loop.now()
+        self.threads: tuple[str, ...] = ()
         self._loop = loop
         self._objects = objects
         self._limits = limits
         self._sent: Counter[ObjectId] = Counter()
         self._printed = BoundedText(limits.text_bytes_max)
+        self._bodies: dict[int, BodyStart] = {}
+        self._items_there: Tree | None = None
         self._pidfd = -1
         with contextlib.ExitStack() as undo:
             ours, theirs = socket.socketpair()
@@ -69,7 +92,6 @@ class SandboxEnd:
             os.set_blocking(pipe_far, True)
             undo.pop_all()
         self._far: tuple[int, ...] = (far, page_fd, pipe_far)
-        self._pipe_buffer = bytearray(_PIPE_BYTES)
         channel: Channel[FromSandbox] = Channel(ours, FromSandbox, frame_bytes_max=limits.frame_bytes_max)
         self._channel = LoopChannel(loop, channel, lambda: readable(self))
         loop.add_reader(self._pipe, self.drain_pipe)
@@ -88,6 +110,8 @@ class SandboxEnd:
             error_text_bytes_max=limits.error_text_bytes_max,
             map_chunk_items_max=limits.map_chunk_items_max,
             map_chunk_bytes_max=limits.map_chunk_bytes_max,
+            map_items_max=limits.map_items_max,
+            frame_bytes_max=limits.frame_bytes_max,
         )
         far = self._far
         self._far = ()
@@ -123,9 +147,33 @@ class SandboxEnd:
     # ------------------------------------------------------------------ talk
 
     def send(self, message: ToSandbox) -> None:
-        """Send a message with its Objects, each held until the Sandbox has dropped it."""
+        """Send a message with its Objects, each held until the Sandbox has dropped it. Raises `FrameTooLarge`."""
         if isinstance(message, Stop):
             self.stopped = True
+        elif isinstance(message, BodyStart):
+            self._bodies[message.body] = message
+        elif isinstance(message, BodyDrop):
+            self._bodies.pop(message.body, None)
+        if isinstance(message, ItemBatch):
+            self._send_items(message)
+        else:
+            self._send(message)
+
+    def body_of(self, message: ToSandbox) -> BodyStart | None:
+        """Return how the body that a message is about was entered, while it is here."""
+        return self._bodies.get(message.body) if isinstance(message, BodyDeliver | BodyStart) else None
+
+    def _send_items(self, message: ItemBatch) -> None:
+        """Send the items of a map only once where range after range of them goes to the same Sandbox."""
+        if message.items is self._items_there:
+            self._send(replace(message, items=_LEFT_OUT, again=True))
+            return
+        self._items_there = None
+        self._send(message)
+        if not message.objects:
+            self._items_there = message.items
+
+    def _send(self, message: ToSandbox) -> None:
         objects = getattr(message, "objects", ())
         if not objects:
             self._channel.send(message)
@@ -134,7 +182,13 @@ class SandboxEnd:
             if not self._sent[oid]:
                 self._objects.hold(oid)
             self._sent[oid] += 1
-        self._channel.send(message, [self._objects.descriptor(oid) for oid in objects])
+        if len(objects) > _ROOM_UNASKED:
+            self._channel.send(Room(len(objects)))
+        try:
+            self._channel.send(message, [self._objects.descriptor(oid) for oid in objects])
+        except FrameTooLarge:
+            self._dropped(objects)
+            raise
 
     def receive(self) -> list[FromSandbox] | None:
         """Receive once: messages with engine numbers, `Ready` among them; None at the end.
@@ -142,17 +196,21 @@ class SandboxEnd:
         BlockingIOError where nothing is there. Raises `ChannelBroken` or `UsageError` for what no Sandbox may say;
         what came before it in the same receive is lost with it.
         """
-        self._read_pipe()
         received = self._channel.receive()
         if received is None:
             return None
+        if self._page.words[Page.PIPED]:
+            # Printed before these messages. Otherwise the pipe's own readiness is soon enough, and costs nothing.
+            self._read_pipe()
         messages: list[FromSandbox] = []
         rest = iter(received)
         try:
             for message, descriptors in rest:
                 if isinstance(message, Dropped):
-                    self._dropped(message)
+                    self._dropped(message.objects)
                 else:
+                    if isinstance(message, BodyEnded):
+                        self._bodies.pop(message.body, None)
                     messages.append(adopted(message, descriptors, self._objects))
         finally:
             for _, descriptors in rest:
@@ -164,8 +222,8 @@ class SandboxEnd:
         """Listen no more; the zygote will tell of its end."""
         self._channel.deaf()
 
-    def _dropped(self, message: Dropped) -> None:
-        for oid in message.objects:
+    def _dropped(self, objects: Sequence[ObjectId]) -> None:
+        for oid in objects:
             if self._sent[oid] > 1:
                 self._sent[oid] -= 1
             elif self._sent.pop(oid, 0):
@@ -180,14 +238,13 @@ class SandboxEnd:
     def _read_pipe(self) -> bool:
         """Read what programs printed, as much as the pipe can hold; False where there was nothing."""
         try:
-            nbytes = os.readv(self._pipe, [self._pipe_buffer])
+            data = os.read(self._pipe, _PIPE_BYTES)
         except BlockingIOError:
             return False
-        if not nbytes:
+        if not data:
             self._loop.remove_reader(self._pipe)
             return False
-        with memoryview(self._pipe_buffer) as view:
-            self._printed.add(view[:nbytes])
+        self._printed.add(data)
         return True
 
     def drain_pipe(self) -> None:

@@ -6,17 +6,18 @@ import contextlib
 from functools import partial
 from typing import Final
 
+from weftrun.adapters.process.outsize import check_frame_limit, halves, refusal
 from weftrun.adapters.process.readiness import FdLoop
 from weftrun.adapters.process.sandbox import NO_PROGRESS, SandboxEnd
-from weftrun.adapters.process.zygote import Zygote
+from weftrun.adapters.process.zygote import Surroundings, Zygote
 from weftrun.model.errors import InternalError, UsageError
 from weftrun.model.ids import ObjectId, SandboxId
 from weftrun.model.limits import Limits
-from weftrun.model.messages import FromSandbox, Ready, ToSandbox
+from weftrun.model.messages import BodyDeliver, BodyDrop, BodyStart, FromSandbox, Ready, ToSandbox
 from weftrun.model.policy import Bundle
 from weftrun.ports.objects import Objects
 from weftrun.ports.sandboxes import Profile, Progress, SandboxEvents
-from weftrun.wire.frames import ChannelBroken
+from weftrun.wire.frames import ChannelBroken, FrameTooLarge
 
 _IDLE_ZYGOTES_MAX: Final = 4
 """Zygotes without a Sandbox that are kept, in case their code is wanted again."""
@@ -29,12 +30,20 @@ class ProcessSandboxes:
     end here. Everything is called on the loop, whose thread must outlive the Sandboxes.
     """
 
-    def __init__(self, loop: FdLoop, objects: Objects, *, limits: Limits, hash_seed: int) -> None:
-        """Start nothing yet. `hash_seed` is the Journal's, for every interpreter (B4)."""
+    def __init__(
+        self, loop: FdLoop, objects: Objects, *, limits: Limits, hash_seed: int, open_files_max: int | None = None
+    ) -> None:
+        """Start nothing yet. Raises UsageError for limits under which an outcome might be too large to be told.
+
+        Args:
+            hash_seed: the Journal's, for every interpreter (B4).
+            open_files_max: soft limit of open descriptors for the author's code; None leaves this process's.
+        """
+        check_frame_limit(limits)
         self._loop = loop
         self._objects = objects
         self._limits = limits
-        self._hash_seed = hash_seed
+        self._surroundings = Surroundings(hash_seed, open_files_max)
         self._zygotes: dict[Bundle, Zygote] = {}
         self._ends: dict[SandboxId, SandboxEnd] = {}
         self._events: SandboxEvents | None = None
@@ -60,8 +69,27 @@ class ProcessSandboxes:
     def send(self, sandbox: SandboxId, message: ToSandbox) -> None:
         """Send a message and the descriptors of its `objects`. A Sandbox that is gone swallows it."""
         end = self._ends.get(sandbox)
-        if end is not None and not end.killed:
+        if end is None or end.killed:
+            return
+        try:
             end.send(message)
+        except FrameTooLarge as error:
+            self._too_large(end, message, error.frame_bytes)
+
+    def _too_large(self, end: SandboxEnd, message: ToSandbox, frame_bytes: int) -> None:
+        """Send a message in halves, or answer in the Sandbox's place, which never gets to know of it."""
+        for half in halves(message):
+            self.send(end.id, half)
+        answer = refusal(message, end.body_of(message), frame_bytes, self._limits)
+        if answer is None:
+            return
+        if isinstance(message, BodyStart | BodyDeliver):
+            end.send(BodyDrop(message.body))
+        self._loop.call_soon(partial(self._answer, end, answer))
+
+    def _answer(self, end: SandboxEnd, answer: FromSandbox) -> None:
+        if end.id in self._ends:
+            self._told.sandbox_spoke(end.id, [answer])
 
     def progress(self, sandbox: SandboxId) -> Progress:
         """Read the page of a living Sandbox."""
@@ -108,7 +136,7 @@ class ProcessSandboxes:
             for zygote in idle[: max(0, len(idle) - _IDLE_ZYGOTES_MAX + 1)]:
                 del self._zygotes[zygote.bundle]
                 zygote.end()
-            found = Zygote(bundle, self._loop, self._limits, self, hash_seed=self._hash_seed)
+            found = Zygote(bundle, self._loop, self._limits, self, self._surroundings)
         self._zygotes[bundle] = found
         return found
 
@@ -148,7 +176,8 @@ class ProcessSandboxes:
             end.ready = True
             del messages[0]
             if not end.killed:
-                self._told.sandbox_ready(end.id, self._loop.now() - end.asked_at, ready.isolation)
+                took_s = self._loop.now() - end.asked_at
+                self._told.sandbox_ready(end.id, took_s, ready.isolation, end.threads)
         if messages:
             self._told.sandbox_spoke(end.id, messages)
 

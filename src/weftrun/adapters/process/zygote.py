@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import subprocess
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from weftrun.adapters.process.readiness import FdLoop, LoopChannel
 from weftrun.adapters.process.sandbox import SandboxEnd, clause, exit_clause
@@ -32,6 +33,13 @@ class ZygoteOwner(Protocol):
         """No Sandbox will come of it any more; the ones it had were told before."""
 
 
+class Surroundings(NamedTuple):
+    """What the author's code finds in its process: the hash seed, and how many descriptors it may have open."""
+
+    hash_seed: int
+    open_files_max: int | None
+
+
 class Zygote:
     """A process that forks Sandboxes of one bundle.
 
@@ -40,7 +48,9 @@ class Zygote:
         sandboxes: what was asked of it and has not ended.
     """
 
-    def __init__(self, bundle: Bundle, loop: FdLoop, limits: Limits, owner: ZygoteOwner, *, hash_seed: int) -> None:
+    def __init__(
+        self, bundle: Bundle, loop: FdLoop, limits: Limits, owner: ZygoteOwner, surroundings: Surroundings
+    ) -> None:
         """Start the process and let it import the bundle. Raises OSError where it can't be started.
 
         To be called in a thread that lives as long as the zygote shall: the kernel kills it with that thread.
@@ -50,12 +60,13 @@ class Zygote:
         self._owner = owner
         self._loop = loop
         self._loaded = False
+        self._threads: tuple[str, ...] = ()
         self._waiting: dict[SandboxId, SandboxEnd] = {}
         self._output = BoundedText(_OUTPUT_BYTES)
         ours, theirs = socket.socketpair()
         self._pipe, pipe_far = os.pipe2(os.O_CLOEXEC)
         try:
-            self._process = _start(bundle, theirs.fileno(), pipe_far, hash_seed)
+            self._process = _start(bundle, theirs.fileno(), pipe_far, surroundings, limits.frame_bytes_max)
         except BaseException:
             ours.close()
             os.close(self._pipe)
@@ -68,7 +79,7 @@ class Zygote:
         self._channel = LoopChannel(loop, channel, self._readable)
         loop.add_reader(self._pipe, self._read_output)
         try:
-            self._channel.send(Load(bundle))
+            self._channel.send(Load(bundle, limits.error_text_bytes_max))
         except ChannelBroken:
             self.end()
             raise
@@ -94,6 +105,7 @@ class Zygote:
         return not self._loaded and not self._waiting
 
     def _ask(self, end: SandboxEnd) -> None:
+        end.threads = self._threads
         request, far = end.fork_request()
         self._channel.send(request, far, close=far)
 
@@ -126,6 +138,7 @@ class Zygote:
             )
             return
         self._loaded = True
+        self._threads = message.threads
         waiting, self._waiting = self._waiting, {}
         for end in waiting.values():
             self._ask(end)
@@ -203,11 +216,17 @@ class Zygote:
         return 128 - code if code > 128 else code
 
 
-def _start(bundle: Bundle, channel_fd: int, output_fd: int, hash_seed: int) -> subprocess.Popen[bytes]:
+def _start(
+    bundle: Bundle, channel_fd: int, output_fd: int, surroundings: Surroundings, frame_bytes_max: int
+) -> subprocess.Popen[bytes]:
+    open_files_max = surroundings.open_files_max
+    if open_files_max is None:
+        open_files_max = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    settings = (channel_fd, os.getpid(), frame_bytes_max, open_files_max)
     return subprocess.Popen(
-        guest_command("weftrun.guest.zygote", str(channel_fd), str(os.getpid())),
+        guest_command("weftrun.guest.zygote", *map(str, settings)),
         cwd=bundle.cwd or None,
-        env={**os.environ, "PYTHONHASHSEED": str(hash_seed)},
+        env={**os.environ, "PYTHONHASHSEED": str(surroundings.hash_seed)},
         pass_fds=(channel_fd,),
         stdin=subprocess.DEVNULL,
         stdout=output_fd,

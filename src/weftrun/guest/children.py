@@ -1,0 +1,131 @@
+"""Children of a zygote: how a process is made that is isolated already and waits to become a Sandbox."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import traceback
+from collections.abc import Callable, Sequence
+
+from weftrun.guest import kernel
+from weftrun.guest.sandbox import become_sandbox
+from weftrun.guest.strays import namespace_of
+from weftrun.model.messages import Fork, Load, ToZygote
+from weftrun.wire.channel import Channel
+from weftrun.wire.program import guest_command
+
+
+class Child:
+    """A process that is a Sandbox, or waits to be one.
+
+    Attributes:
+        pid: its number, as this zygote sees it.
+        namespace: number of its ipc namespace.
+        sandbox: the Sandbox that it is; 0 while it waits.
+    """
+
+    __slots__ = ("_frame_bytes_max", "_socket", "namespace", "pid", "sandbox")
+
+    def __init__(self, pid: int, sock: socket.socket, frame_bytes_max: int) -> None:
+        """Own the socket to an isolated child."""
+        self.pid = pid
+        self.namespace = namespace_of(pid)
+        self.sandbox = 0
+        self._socket = sock
+        self._frame_bytes_max = frame_bytes_max
+
+    def want(self, fork: Fork, descriptors: Sequence[int], load: Load | None) -> str:
+        """Let it become a Sandbox; return why it refuses to, or nothing."""
+        self.sandbox = fork.sandbox
+        with self._socket:
+            told: Channel[ToZygote] = Channel(self._socket, ToZygote, frame_bytes_max=self._frame_bytes_max)
+            if load is not None:
+                told.queue(load)
+            told.send(fork, descriptors)
+            word = b"go" if fork.network else self._socket.recv(4096)
+        return "" if word == b"go" else word.decode("utf-8", "replace")
+
+    def forget(self) -> None:
+        """Want it no more: it ends by itself, or has ended."""
+        self._socket.close()
+
+
+class Births:
+    """Makes children, by fork or, where threads live here, by exec of a fresh interpreter.
+
+    A fork would copy locks that those threads may hold, and not the threads.
+    """
+
+    def __init__(self, leave: Callable[[], None], *, own_pids: bool, frame_bytes_max: int) -> None:
+        """`leave` undoes in a forked child what makes this process the zygote."""
+        self._leave = leave
+        self._own_pids = own_pids
+        self._frame_bytes_max = frame_bytes_max
+        self._map_ids = True
+        self._id_maps = kernel.id_maps()
+
+    def child(self, *, execs: bool = False, ahead: bool = False, closing: Sequence[int] = ()) -> Child:
+        """Return a new child, isolated. Raises OSError.
+
+        Args:
+            execs: whether it needs an interpreter of its own.
+            ahead: whether it is made before it is wanted.
+            closing: descriptors that a fork must not keep.
+        """
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                pid = self._exec(theirs) if execs else self._fork(ours, theirs, closing, ahead=ahead)
+            word = ours.recv(16)
+            if word == b"map" and not self._mapped(pid):
+                ours.close()
+                return self.child(execs=execs, ahead=ahead, closing=closing)
+            if not word:
+                raise OSError("it ended before it was isolated")
+            return Child(pid, ours, self._frame_bytes_max)
+        except BaseException:
+            ours.close()
+            raise
+
+    def _mapped(self, pid: int) -> bool:
+        """Give a child's user namespace its ids; where that is forbidden, give up the child and such namespaces."""
+        try:
+            kernel.map_ids(pid, self._id_maps)
+        except OSError:
+            self._map_ids = False
+            os.kill(pid, signal.SIGKILL)
+            return False
+        return True
+
+    def _fork(self, ours: socket.socket, theirs: socket.socket, closing: Sequence[int], *, ahead: bool) -> int:
+        pid = os.fork()
+        if pid:
+            return pid
+        try:
+            ours.close()
+            for descriptor in closing:
+                os.close(descriptor)
+            self._leave()
+            become_sandbox(
+                theirs,
+                own_pids=self._own_pids,
+                map_ids=self._map_ids,
+                frame_bytes_max=self._frame_bytes_max,
+                ahead=ahead,
+            )
+        except BaseException:  # noqa: BLE001 - whatever it is, this copy of the zygote must not go on as one
+            traceback.print_exc()
+        finally:
+            os._exit(70)
+
+    def _exec(self, theirs: socket.socket) -> int:
+        settings = (theirs.fileno(), int(self._own_pids), int(self._map_ids), self._frame_bytes_max)
+        child = subprocess.Popen(
+            guest_command("weftrun.guest.sandbox", *map(str, settings)),
+            pass_fds=(theirs.fileno(),),
+            stdin=subprocess.DEVNULL,
+        )
+        child.returncode = 0  # it is reaped by the zygote, not by this object
+        return child.pid
