@@ -214,9 +214,7 @@ class Recorder:
             )
         return check_column(label, position, column)
 
-    def _read(
-        self, label: str, number: int, rows: list[Args], rest: Iterator[Args], mapped: Mapping[int, Any]
-    ) -> int:
+    def _read(self, label: str, number: int, rows: list[Args], rest: Iterator[Args], mapped: Mapping[int, Any]) -> int:
         """Read a map's items into chunks and return how many there are.
 
         Chunks of items that other maps yield stay small: each is sent with the values that it takes.

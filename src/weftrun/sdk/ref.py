@@ -35,9 +35,7 @@ class Ref(Generic[T_co]):
     _count: int
     _path: tuple[Key, ...]
 
-    def __init__(
-        self, recorder: Recorder, number: int, made: Made, count: int, path: tuple[Key, ...] = ()
-    ) -> None:
+    def __init__(self, recorder: Recorder, number: int, made: Made, count: int, path: tuple[Key, ...] = ()) -> None:
         """Stand for call `number` of a body, or for what `path` leads to in its value.
 
         `count` is how many parts the value has, by annotation or as the items of a map; 0 where that is not known.
