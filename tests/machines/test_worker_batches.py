@@ -276,6 +276,27 @@ def test_items_that_must_not_repeat_fail_as_lost_if_they_were_entered() -> None:
     assert send.ranges == ((3, 4),)
 
 
+@pytest.mark.parametrize("items", [False, True])
+def test_sandboxes_that_end_outside_of_bodies_are_not_made_for_ever(items: bool) -> None:
+    """What was sent ends them before it is entered; no Attempt is used up by that."""
+    desk = Desk()
+    desk.warm_up(QUIET)
+    if items:
+        desk.invoke_items(QUIET, 1, (0, 2))
+    else:
+        desk.invoke(QUIET, 1, 2)
+    desk.then()
+    for number in (2, 3):
+        desk.machine.gone(100.0, SandboxId(number - 1), "exit code 1", (0, -1, False, 0.0), "")
+        assert failures(desk.then()) == {}
+        desk.machine.ready(100.0, SandboxId(number))
+        assert [c for c in desk.then() if isinstance(c, Send)]
+    desk.machine.gone(100.0, SandboxId(3), "exit code 1", (0, -1, False, 0.0), "")
+    assert failures(desk.then()) == {0 if items else 1: Reason.LOST}
+    desk.machine.ready(100.0, SandboxId(4))
+    assert [c for c in desk.then() if isinstance(c, Send)], "the others go on"
+
+
 # ---------------------------------------------------------------------- whose turn it is
 
 

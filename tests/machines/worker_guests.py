@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 
 from weftrun.model.limits import Limits
@@ -88,6 +88,22 @@ class Entered:
     box: int | None = None
     turn: bool = False
     child: object = None
+
+
+class IdleEnds:
+    """Sandboxes in a row that ended while they ran nothing, by profile and Function."""
+
+    def __init__(self) -> None:
+        self.count: Counter[tuple[int, FunctionSpec]] = Counter()
+
+    def whom_to_blame(self, guest: Guest) -> Key | None:
+        """Count the end of a Sandbox; return what fails because it is the third in a row."""
+        if not guest.sent or guest.killed or (guest.page[2] and guest.page[0] >= guest.sent[0].no):
+            return None
+        sent = guest.sent[0]
+        lane = guest.profile, sent.function
+        self.count[lane] = (self.count[lane] + 1) % 3
+        return None if self.count[lane] else sent.keys[sent.at_position - len(sent.untold)][1]
 
 
 def due_of(guest: Guest, now: float, revoked: set[tuple[int, int]]) -> float | None:

@@ -9,6 +9,8 @@ from weftrun.model.messages import Invocation, ItemOutcomes, Outcomes
 from weftrun.model.outcomes import Failure, Ran, Reason
 from weftrun.model.work import Said, Tell
 
+_IDLE_ENDS_MAX = 3
+"""Sandboxes of one Function that may end in a row while no body runs in them, without having told anything."""
 _WEIGHT = 0.3
 """Share of the newest Batch in the moving average of a Function's time."""
 
@@ -88,6 +90,7 @@ def steps_in(box: Box) -> set[tuple[int, int]]:
 
 def _learn(lane: Lane, busy_s: float, count: int) -> None:
     if count:
+        lane.idle_ends = 0
         each_s = max(busy_s / count, 1e-7)
         lane.each_s = each_s if lane.each_s is None else (1 - _WEIGHT) * lane.each_s + _WEIGHT * each_s
 
@@ -115,12 +118,26 @@ def give_back(state: WorkerState, box: Box, why: str, running: Running, text: st
     fail. So is a body that was entered after we had decided to end the Sandbox for the one before it. Where such a
     body must not be entered again, it fails as lost.
     """
+    if box.given:
+        _count_idle_end(box, box.given[0], running)
     for given in reversed(box.given):
         if given.items is not None:
             _give_back_items(state, box, given, given.items, running, why, text, now)
         else:
             _give_back_singles(state, box, given, running, why, text, now)
     box.given.clear()
+
+
+def _count_idle_end(box: Box, given: Given, running: Running) -> None:
+    """Let a body fail whose Sandboxes end, one after the other, outside of any body: they would do so for ever."""
+    batch, _, entered, _ = running
+    if box.doom is not None or (entered and batch >= given.no):
+        return
+    given.lane.idle_ends += 1
+    if given.lane.idle_ends == _IDLE_ENDS_MAX:
+        given.lane.idle_ends = 0
+        first = next((i for i, entry in enumerate(given.singles) if entry is not None), -1)
+        box.blamed = (given.no, first if given.items is None else given.open_items[0][0])
 
 
 def _failure_of(box: Box, given: Given, index: int, running: Running, why: str) -> Failure | None:
@@ -130,6 +147,9 @@ def _failure_of(box: Box, given: Given, index: int, running: Running, why: str) 
     ran = given.no == batch and index == last and entered
     if ran and box.doom is not None and box.doom[1:] == (batch, index):
         return box.doom[0]
+    if box.blamed == (given.no, index):
+        text = f"{_IDLE_ENDS_MAX} Sandboxes one after the other ended without an outcome of {function.label}: {why}"
+        return Failure(Reason.LOST, "SandboxLost", text)
     was_entered = given.no < batch or (given.no == batch and index <= last)
     if (ran and box.doom is None) or (was_entered and not may_repeat(function)):
         return Failure(Reason.LOST, "SandboxLost", f"the Sandbox that ran {function.label} ended: {why}")

@@ -69,9 +69,10 @@ class Lane:
         singles: Invocations with the number of their Run.
         ranges: items of maps.
         each_s: moving average of the time one body takes; None before the first outcome.
+        idle_ends: Sandboxes in a row that ended outside of any body, without having told of one.
     """
 
-    __slots__ = ("each_s", "function", "profile", "ranges", "ranges_left", "singles")
+    __slots__ = ("each_s", "function", "idle_ends", "profile", "ranges", "ranges_left", "singles")
 
     def __init__(self, function: FunctionSpec, profile: int) -> None:
         self.function = function
@@ -80,6 +81,7 @@ class Lane:
         self.ranges: deque[Items] = deque()
         self.ranges_left = 0
         self.each_s: float | None = None
+        self.idle_ends = 0
 
     @property
     def waiting(self) -> int:
@@ -127,9 +129,11 @@ class Box:
         late: whether it was ended because it did not start in time.
         doom: why we ended it, with what it ran then as (Batch, index); None where we did not, or it ran nothing.
         revoked: Steps that must not run on in it, as (Run, Step).
+        blamed: what fails because no Sandbox lives long enough to tell of it, as (Batch, index).
     """
 
     __slots__ = (
+        "blamed",
         "bodies",
         "doom",
         "for_bodies",
@@ -157,6 +161,7 @@ class Box:
         self.doom: tuple[Failure, int, int] | None = None
         self.revoked: set[tuple[int, int]] = set()
         self.revoked_at = 0.0
+        self.blamed: tuple[int, int] | None = None
 
 
 class Held:
