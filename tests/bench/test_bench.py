@@ -32,7 +32,7 @@ NAMES = {
     ],
     "cold-start": [
         "cold start with first answer", "cold start, 90th percentile", "cold start, loaded floor",
-        "start after 0.1 s of quiet",
+        "the one made ahead",
     ],
     "at-rest": [
         "import weftrun", "weftrun.open, first", "weftrun.open, second", "idle engine, processor",
