@@ -12,7 +12,7 @@ from weftrun.model.records import Record
 from weftrun.model.values import Tree
 
 
-class Append(Struct, frozen=True):
+class Append(Struct, frozen=True, gc=False):
     """Append these records as the Run's row `seq`; answered by `Committed`."""
 
     seq: int
@@ -20,18 +20,18 @@ class Append(Struct, frozen=True):
     records: tuple[Record, ...]
 
 
-class Hurry(Struct, frozen=True):
+class Hurry(Struct, frozen=True, gc=False):
     """Something waits for the rows handed out so far to be durable; without it they may gather for a moment."""
 
 
-class Invoke(Struct, frozen=True):
+class Invoke(Struct, frozen=True, gc=False):
     """Run these Invocations of one Function; answered by `AttemptsEnded`."""
 
     function: FunctionSpec
     invocations: tuple[Invocation, ...]
 
 
-class InvokeItems(Struct, frozen=True):
+class InvokeItems(Struct, frozen=True, gc=False):
     """Run items `ranges` of one chunk of a map; answered by `ItemsEnded`, in any partition."""
 
     function: FunctionSpec
@@ -45,7 +45,7 @@ class InvokeItems(Struct, frozen=True):
     ranges: tuple[tuple[int, int], ...]
 
 
-class EnterBody(Struct, frozen=True):
+class EnterBody(Struct, frozen=True, gc=False):
     """Enter (or replay) the body of a Step; answered by `BodyMade`, `BodyReturned` or `BodyLost`."""
 
     step: int
@@ -56,7 +56,7 @@ class EnterBody(Struct, frozen=True):
     started_at: float
 
 
-class Deliver(Struct, frozen=True):
+class Deliver(Struct, frozen=True, gc=False):
     """Hand an awaited outcome to a body."""
 
     step: int
@@ -67,32 +67,32 @@ class Deliver(Struct, frozen=True):
     at: float
 
 
-class LeaveBody(Struct, frozen=True):
+class LeaveBody(Struct, frozen=True, gc=False):
     """Forget the body of a Step: its answer is no longer wanted."""
 
     step: int
     attempt: int
 
 
-class Revoke(Struct, frozen=True):
+class Revoke(Struct, frozen=True, gc=False):
     """Drop what is queued and kill what runs of these Steps."""
 
     steps: tuple[int, ...]
 
 
-class WakeAt(Struct, frozen=True):
+class WakeAt(Struct, frozen=True, gc=False):
     """Send `TimeCame` at this time (seconds since the epoch), or a little later. A later command replaces it."""
 
     at: float
 
 
-class Release(Struct, frozen=True):
+class Release(Struct, frozen=True, gc=False):
     """No reader of these Objects is left in the Run."""
 
     objects: tuple[ObjectId, ...]
 
 
-class End(Struct, frozen=True):
+class End(Struct, frozen=True, gc=False):
     """The Run's last record is durable: answer and status may leave the engine (G-c)."""
 
     status: Status

@@ -11,7 +11,7 @@ from weftrun.model.policy import FunctionSpec
 from weftrun.model.values import Data, Payload
 
 
-class AttemptEnded(Struct, frozen=True, array_like=True):
+class AttemptEnded(Struct, frozen=True, gc=False, array_like=True):
     """One Invocation ended, with a value or a failure. `step` is the machine's index of the Step."""
 
     step: int
@@ -21,14 +21,14 @@ class AttemptEnded(Struct, frozen=True, array_like=True):
     ran: Ran
 
 
-class AttemptsEnded(Struct, frozen=True):
+class AttemptsEnded(Struct, frozen=True, gc=False):
     """Invocations of this Run ended (one message of a Sandbox may tell of many)."""
 
     now: float
     ended: tuple[AttemptEnded, ...]
 
 
-class ItemsEnded(Struct, frozen=True):
+class ItemsEnded(Struct, frozen=True, gc=False):
     """Items of a map ended: ranges `(lo, hi, encoded list)` and single failures of Attempt `attempt`."""
 
     now: float
@@ -39,7 +39,7 @@ class ItemsEnded(Struct, frozen=True):
     ran: Ran
 
 
-class BodyMade(Struct, frozen=True):
+class BodyMade(Struct, frozen=True, gc=False):
     """The body of Step `step` made calls and chunks, and waits for `awaits`."""
 
     now: float
@@ -51,7 +51,7 @@ class BodyMade(Struct, frozen=True):
     awaits: tuple[int, ...]
 
 
-class BodyReturned(Struct, frozen=True):
+class BodyReturned(Struct, frozen=True, gc=False):
     """The body of Step `step` ended with an answer or a failure."""
 
     now: float
@@ -62,7 +62,7 @@ class BodyReturned(Struct, frozen=True):
     ran: Ran
 
 
-class BodyLost(Struct, frozen=True):
+class BodyLost(Struct, frozen=True, gc=False):
     """The Sandbox that held the body of Step `step` is gone."""
 
     now: float
@@ -71,34 +71,34 @@ class BodyLost(Struct, frozen=True):
     failure: Failure
 
 
-class Committed(Struct, frozen=True):
+class Committed(Struct, frozen=True, gc=False):
     """All rows of this Run up to `seq` are durable."""
 
     now: float
     seq: int
 
 
-class TimeCame(Struct, frozen=True):
+class TimeCame(Struct, frozen=True, gc=False):
     """A time that the machine asked for by `WakeAt` has come."""
 
     now: float
 
 
-class CancelCame(Struct, frozen=True):
+class CancelCame(Struct, frozen=True, gc=False):
     """Somebody asked for the Run to be cancelled, with this message id (folded once)."""
 
     now: float
     message: str
 
 
-class Parked(Struct, frozen=True):
+class Parked(Struct, frozen=True, gc=False):
     """The Run can't go on for a reason outside it (taken over too often, its code can't be loaded)."""
 
     now: float
     failure: Failure
 
 
-class Resumed(Struct, frozen=True):
+class Resumed(Struct, frozen=True, gc=False):
     """The machine was made from a start record or from loaded records, and may now give commands."""
 
     now: float

@@ -10,7 +10,7 @@ from msgspec import Struct
 from weftrun.model.values import Payload
 
 
-class Call(Struct, frozen=True, array_like=True):
+class Call(Struct, frozen=True, gc=False, array_like=True):
     """One call of a Function by a body.
 
     Attributes:
@@ -30,7 +30,7 @@ class Call(Struct, frozen=True, array_like=True):
     digest: str = ""
 
 
-class Chunk(Struct, frozen=True, array_like=True):
+class Chunk(Struct, frozen=True, gc=False, array_like=True):
     """Consecutive items of a map's input, encoded together as one list of argument tuples.
 
     Attributes:

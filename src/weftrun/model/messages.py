@@ -18,14 +18,14 @@ from weftrun.model.values import Data, Payload, Tree
 # ---------------------------------------------------------------------- engine -> zygote
 
 
-class Load(Struct, frozen=True, array_like=True, tag=100):
+class Load(Struct, frozen=True, gc=False, array_like=True, tag=100):
     """Import the bundle, once. Answered by `Loaded`."""
 
     bundle: Bundle
     error_text_bytes_max: int
 
 
-class Fork(Struct, frozen=True, array_like=True, tag=101):
+class Fork(Struct, frozen=True, gc=False, array_like=True, tag=101):
     """Make a Sandbox from the descriptors of this frame: its channel, its page, the pipe of its descriptors 1 and 2.
 
     Answered by `Forked`. Where threads live after the import, the child execs a fresh interpreter that imports again.
@@ -46,14 +46,14 @@ class Fork(Struct, frozen=True, array_like=True, tag=101):
 # ---------------------------------------------------------------------- zygote -> engine
 
 
-class Loaded(Struct, frozen=True, array_like=True, tag=110):
+class Loaded(Struct, frozen=True, gc=False, array_like=True, tag=110):
     """The import ended; `failure` where it raised. `threads` names threads that live after it (no fork then)."""
 
     failure: Failure | None
     threads: tuple[str, ...] = ()
 
 
-class Forked(Struct, frozen=True, array_like=True, tag=111):
+class Forked(Struct, frozen=True, gc=False, array_like=True, tag=111):
     """A Sandbox exists, with this pid as seen by the zygote; `error` where it could not be made.
 
     Comes with a pidfd, by which the engine can end the Sandbox whatever pid namespace it is in.
@@ -64,7 +64,7 @@ class Forked(Struct, frozen=True, array_like=True, tag=111):
     error: str = ""
 
 
-class Exited(Struct, frozen=True, array_like=True, tag=112):
+class Exited(Struct, frozen=True, gc=False, array_like=True, tag=112):
     """A Sandbox ended: `code` is its exit code, or minus the signal's number."""
 
     sandbox: int
@@ -74,7 +74,7 @@ class Exited(Struct, frozen=True, array_like=True, tag=112):
 # ---------------------------------------------------------------------- engine -> Sandbox
 
 
-class Invocation(Struct, frozen=True, array_like=True):
+class Invocation(Struct, frozen=True, gc=False, array_like=True):
     """The request to execute one Step.
 
     Attributes:
@@ -92,7 +92,7 @@ class Invocation(Struct, frozen=True, array_like=True):
     args: Tree
 
 
-class Batch(Struct, frozen=True, array_like=True, tag=0):
+class Batch(Struct, frozen=True, gc=False, array_like=True, tag=0):
     """Invocations of one Function, to be run one after the other; each outcome is sent when it ends.
 
     One that is too large for a frame comes in several messages of the same number, `base` being the position in the
@@ -107,7 +107,7 @@ class Batch(Struct, frozen=True, array_like=True, tag=0):
     base: int = 0
 
 
-class ItemBatch(Struct, frozen=True, array_like=True, tag=1):
+class ItemBatch(Struct, frozen=True, gc=False, array_like=True, tag=1):
     """Items of a map, to be run one after the other; outcomes are sent in ranges.
 
     Attributes:
@@ -131,7 +131,7 @@ class ItemBatch(Struct, frozen=True, array_like=True, tag=1):
     again: bool = False
 
 
-class BodyStart(Struct, frozen=True, array_like=True, tag=2):
+class BodyStart(Struct, frozen=True, gc=False, array_like=True, tag=2):
     """Enter a Workflow's body.
 
     Attributes:
@@ -149,7 +149,7 @@ class BodyStart(Struct, frozen=True, array_like=True, tag=2):
     objects: tuple[ObjectId, ...] = ()
 
 
-class BodyDeliver(Struct, frozen=True, array_like=True, tag=3):
+class BodyDeliver(Struct, frozen=True, gc=False, array_like=True, tag=3):
     """An awaited call settled: its value or its failure, and when (seconds since the epoch)."""
 
     body: int
@@ -160,17 +160,17 @@ class BodyDeliver(Struct, frozen=True, array_like=True, tag=3):
     objects: tuple[ObjectId, ...] = ()
 
 
-class BodyDrop(Struct, frozen=True, array_like=True, tag=4):
+class BodyDrop(Struct, frozen=True, gc=False, array_like=True, tag=4):
     """Forget a body: it was cancelled, or it is let go and will be replayed."""
 
     body: int
 
 
-class Stop(Struct, frozen=True, array_like=True, tag=5):
+class Stop(Struct, frozen=True, gc=False, array_like=True, tag=5):
     """End, once what is running has ended."""
 
 
-class Room(Struct, frozen=True, array_like=True, tag=6):
+class Room(Struct, frozen=True, gc=False, array_like=True, tag=6):
     """So many Objects come with the next message that the guest must make room for their descriptors first."""
 
     descriptors: int
@@ -181,13 +181,13 @@ ToSandbox = Batch | ItemBatch | BodyStart | BodyDeliver | BodyDrop | Stop | Room
 # ---------------------------------------------------------------------- Sandbox -> engine
 
 
-class Ready(Struct, frozen=True, array_like=True, tag=50):
+class Ready(Struct, frozen=True, gc=False, array_like=True, tag=50):
     """The Sandbox can take work. `isolation` names the namespaces it is in."""
 
     isolation: tuple[str, ...] = ()
 
 
-class Outcome(Struct, frozen=True, array_like=True):
+class Outcome(Struct, frozen=True, gc=False, array_like=True):
     """How one Invocation of a Batch ended: `index` is its position there; `value` or `failure` is set."""
 
     index: int
@@ -197,14 +197,14 @@ class Outcome(Struct, frozen=True, array_like=True):
     text: str = ""
 
 
-class Outcomes(Struct, frozen=True, array_like=True, tag=51):
+class Outcomes(Struct, frozen=True, gc=False, array_like=True, tag=51):
     """Invocations of Batch `no` ended."""
 
     no: int
     outcomes: tuple[Outcome, ...]
 
 
-class ItemOutcomes(Struct, frozen=True, array_like=True, tag=52):
+class ItemOutcomes(Struct, frozen=True, gc=False, array_like=True, tag=52):
     """Items of ItemBatch `no` ended: ranges `(lo, hi, encoded list)` that succeeded, and single failures."""
 
     no: int
@@ -214,7 +214,7 @@ class ItemOutcomes(Struct, frozen=True, array_like=True, tag=52):
     text: str = ""
 
 
-class BodyCalled(Struct, frozen=True, array_like=True, tag=53):
+class BodyCalled(Struct, frozen=True, gc=False, array_like=True, tag=53):
     """A body made calls (numbered on from the last), chunks of maps, and awaits these calls now.
 
     Attributes:
@@ -230,7 +230,7 @@ class BodyCalled(Struct, frozen=True, array_like=True, tag=53):
     awaits: tuple[int, ...]
 
 
-class BodyEnded(Struct, frozen=True, array_like=True, tag=54):
+class BodyEnded(Struct, frozen=True, gc=False, array_like=True, tag=54):
     """A body returned an answer (its Refs by call number), or raised."""
 
     body: int
@@ -240,7 +240,7 @@ class BodyEnded(Struct, frozen=True, array_like=True, tag=54):
     text: str = ""
 
 
-class Dropped(Struct, frozen=True, array_like=True, tag=55):
+class Dropped(Struct, frozen=True, gc=False, array_like=True, tag=55):
     """The guest holds no mapping of these Objects any more."""
 
     objects: tuple[ObjectId, ...]

@@ -37,7 +37,7 @@ class Reason(enum.StrEnum):
     """Its Run or its body was cancelled or has failed."""
 
 
-class Failure(Struct, frozen=True, array_like=True, tag_field="is", tag=1):
+class Failure(Struct, frozen=True, gc=False, array_like=True, tag_field="is", tag=1):
     """A final or a retried failure.
 
     Attributes:
@@ -61,7 +61,7 @@ class Failure(Struct, frozen=True, array_like=True, tag_field="is", tag=1):
     error: Data | None = None
 
 
-class Success(Struct, frozen=True, array_like=True, tag_field="is", tag=0):
+class Success(Struct, frozen=True, gc=False, array_like=True, tag_field="is", tag=0):
     """The value a Step yielded. Only the answers of bodies have Refs in them."""
 
     value: Payload
@@ -71,7 +71,7 @@ ITEMS_SHOWN = 8
 """The preview of a Batch of a map's items has the results of so many at most."""
 
 
-class Ran(Struct, frozen=True, array_like=True):
+class Ran(Struct, frozen=True, gc=False, array_like=True):
     """Where and when an Attempt (or one Batch of a map's items) ran.
 
     Attributes:

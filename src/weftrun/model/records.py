@@ -15,7 +15,7 @@ from weftrun.model.policy import Bundle, FunctionSpec, Kind
 from weftrun.model.values import Payload, RefTo
 
 
-class Started(Struct, frozen=True, array_like=True, tag=0):
+class Started(Struct, frozen=True, gc=False, array_like=True, tag=0):
     """The Run exists (N2). Always the first record.
 
     Attributes:
@@ -31,7 +31,7 @@ class Started(Struct, frozen=True, array_like=True, tag=0):
     hash_seed: int = 0
 
 
-class Graphed(Struct, frozen=True, array_like=True, tag=1):
+class Graphed(Struct, frozen=True, gc=False, array_like=True, tag=1):
     """A body ended, with these calls open and this answer; it is never entered again (B1, B3).
 
     For a `def` body `calls` are all its calls. For an async body they are those that had not settled, by `numbers`.
@@ -54,7 +54,7 @@ class Graphed(Struct, frozen=True, array_like=True, tag=1):
     seen: tuple[int, ...] = ()
 
 
-class Chunked(Struct, frozen=True, array_like=True, tag=2):
+class Chunked(Struct, frozen=True, gc=False, array_like=True, tag=2):
     """A chunk of a map's input is kept. The last one fixes the map's items; one at item 0 begins them afresh.
 
     An Attempt of a body that was lost with its engine begins again under the same number, and its map with it.
@@ -73,7 +73,7 @@ class Chunked(Struct, frozen=True, array_like=True, tag=2):
     ordinal: int = 0
 
 
-class Observed(Struct, frozen=True, array_like=True):
+class Observed(Struct, frozen=True, gc=False, array_like=True):
     """The call of an async body, carried by the record of its outcome (B2), so that a replay can be compared.
 
     Attributes:
@@ -97,7 +97,7 @@ class Observed(Struct, frozen=True, array_like=True):
     observed: int
 
 
-class StepOutcome(Struct, frozen=True, array_like=True):
+class StepOutcome(Struct, frozen=True, gc=False, array_like=True):
     """The outcome of one Step.
 
     Attributes:
@@ -114,20 +114,20 @@ class StepOutcome(Struct, frozen=True, array_like=True):
     cause: str = ""
 
 
-class Settled(Struct, frozen=True, array_like=True, tag=3):
+class Settled(Struct, frozen=True, gc=False, array_like=True, tag=3):
     """Steps settled: these are their values, for every reader, for ever."""
 
     outcomes: tuple[StepOutcome, ...]
 
 
-class ItemFailure(Struct, frozen=True, array_like=True):
+class ItemFailure(Struct, frozen=True, gc=False, array_like=True):
     """Item `index` of a map failed for good."""
 
     index: int
     failure: Failure
 
 
-class ItemsSettled(Struct, frozen=True, array_like=True, tag=4):
+class ItemsSettled(Struct, frozen=True, gc=False, array_like=True, tag=4):
     """Items `[lo, hi)` of a map settled in one Batch: `values` for all that are not in `failures`.
 
     Attributes:
@@ -143,7 +143,7 @@ class ItemsSettled(Struct, frozen=True, array_like=True, tag=4):
     call: Observed | None = None
 
 
-class AttemptFailed(Struct, frozen=True, array_like=True, tag=5):
+class AttemptFailed(Struct, frozen=True, gc=False, array_like=True, tag=5):
     """An Attempt failed and another will follow at `due_at` (seconds since the epoch).
 
     Attributes:
@@ -158,13 +158,13 @@ class AttemptFailed(Struct, frozen=True, array_like=True, tag=5):
     ran: Ran
 
 
-class CancelAsked(Struct, frozen=True, array_like=True, tag=6):
+class CancelAsked(Struct, frozen=True, gc=False, array_like=True, tag=6):
     """Somebody asked for the Run to be cancelled; folded from the inbox with the sender's message id."""
 
     message: str
 
 
-class Ended(Struct, frozen=True, array_like=True, tag=7):
+class Ended(Struct, frozen=True, gc=False, array_like=True, tag=7):
     """The Run is over. Always the last record; it may leave Steps unrecorded (C1).
 
     It is also the outcome record of the root Step, so that a Run of one Step ends with one record.
@@ -186,7 +186,7 @@ class Ended(Struct, frozen=True, array_like=True, tag=7):
 Record = Started | Graphed | Chunked | Settled | ItemsSettled | AttemptFailed | CancelAsked | Ended
 
 
-class Row(Struct, frozen=True, array_like=True):
+class Row(Struct, frozen=True, gc=False, array_like=True):
     """Records of one Run that commit together under one seq.
 
     Attributes:

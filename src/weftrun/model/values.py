@@ -39,7 +39,7 @@ Key = int | str | tuple[int, int]
 """A subscript that is followed inside a value; a pair is the slice of a list."""
 
 
-class RefTo(Struct, frozen=True, array_like=True):
+class RefTo(Struct, frozen=True, gc=False, array_like=True):
     """A hole: the value, or a part of it, of the `call`-th call that the same body made.
 
     Attributes:
@@ -51,14 +51,14 @@ class RefTo(Struct, frozen=True, array_like=True):
     path: tuple[Key, ...] = ()
 
 
-class Payload(Struct, frozen=True, array_like=True):
+class Payload(Struct, frozen=True, gc=False, array_like=True):
     """Encoded bytes and the Refs that stand in them, by position."""
 
     data: Data
     refs: tuple[RefTo, ...] = ()
 
 
-class Part(Struct, frozen=True, array_like=True):
+class Part(Struct, frozen=True, gc=False, array_like=True):
     """Results of a contiguous range `[lo, hi)` of a map's items, encoded together as one list."""
 
     lo: int
@@ -66,7 +66,7 @@ class Part(Struct, frozen=True, array_like=True):
     data: Data
 
 
-class Tree(Struct, frozen=True, array_like=True):
+class Tree(Struct, frozen=True, gc=False, array_like=True):
     """A value ready to be read: either `data` with `holes` filled, or a list made of `parts` one after the other.
 
     Attributes:

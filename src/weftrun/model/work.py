@@ -11,21 +11,21 @@ from weftrun.model.messages import Batch, BodyDeliver, BodyDrop, BodyStart, Item
 BodyMessage = BodyStart | BodyDeliver | BodyDrop
 
 
-class StartSandbox(Struct, frozen=True):
+class StartSandbox(Struct, frozen=True, gc=False):
     """Make a Sandbox of profile number `profile`."""
 
     sandbox: SandboxId
     profile: int
 
 
-class Send(Struct, frozen=True):
+class Send(Struct, frozen=True, gc=False):
     """Send a message to a Sandbox. `run` numbers in it are the engine's; the runtime puts ids beside them."""
 
     sandbox: SandboxId
     message: Batch | ItemBatch | BodyMessage
 
 
-class KillSandbox(Struct, frozen=True):
+class KillSandbox(Struct, frozen=True, gc=False):
     """End a Sandbox at once."""
 
     sandbox: SandboxId
@@ -35,14 +35,14 @@ NOBODY = 0
 """Number of no Run: what is told to it was said by a body that was left, and only its Objects are to be let go."""
 
 
-class Tell(Struct, frozen=True):
+class Tell(Struct, frozen=True, gc=False):
     """Hand an event to the machine of Run number `run`, or to `NOBODY`."""
 
     run: int
     event: AttemptsEnded | ItemsEnded | BodyMade | BodyReturned | BodyLost
 
 
-class Said(Struct, frozen=True):
+class Said(Struct, frozen=True, gc=False):
     """An Attempt printed this."""
 
     run: int
@@ -52,7 +52,7 @@ class Said(Struct, frozen=True):
     text: str
 
 
-class TickAt(Struct, frozen=True):
+class TickAt(Struct, frozen=True, gc=False):
     """Tick the machine at this time (seconds since the epoch), or a little later; a later command replaces it."""
 
     at: float

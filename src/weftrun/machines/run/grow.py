@@ -48,8 +48,7 @@ def add_call(run: RunState, body: Body, number: int, call: Call, *, need: int, m
         )
     function = body.functions[call.function]
     id = child_step(owner.id, run.root.id, function.label, call.n)
-    known = run.recorded.numbers.get(owner.id, _NONE).get(number, id)
-    if known != id:
+    if run.recorded.numbers and (known := run.recorded.numbers.get(owner.id, _NONE).get(number, id)) != id:
         raise Refused(f"{owner.id} calls {id} now, where the record of this Run has {known}", Reason.DIVERGED)
     step = _new_step(run, body, number, id, function, call.args)
     step.gate = max(owner.gate, need)

@@ -254,7 +254,9 @@ def hand_on(run: RunState, body: Body, answer: Payload) -> None:
     for ref in answer.refs:
         body.calls[ref.call].uses += 1
     for call in body.calls.values():
-        _let_go_of_one(run, call)
+        call.uses -= 1
+        if call.uses == 0 and call.state >= OVER:
+            let_go(run, call)
 
 
 def _let_go_of_one(run: RunState, step: Step) -> None:
