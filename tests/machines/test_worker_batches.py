@@ -107,11 +107,38 @@ def test_messages_about_nothing_are_passed_by() -> None:
     desk.machine.ready(100.0, BOX)
     (batch,) = desk.batches()
     desk.tell(batch.no + 1, Outcome(0, VALUE, None, FAST))
-    item_outcomes = ItemOutcomes(batch.no, ((0, 1, VALUE),), (), FAST)
+    item_outcomes = ItemOutcomes(batch.no + 1, ((0, 1, VALUE),), (), FAST)
     desk.machine.spoke(100.0, BOX, [Dropped(()), Outcomes(batch.no, ()), item_outcomes])
     desk.machine.gone(100.0, SandboxId(7), "exit code 1", (0, -1, False, 0.0), "")
     assert desk.then() == []
     assert not desk.machine.quiet
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Outcomes(2, (Outcome(3, VALUE, None, FAST),)),
+        Outcomes(2, (Outcome(-1, VALUE, None, FAST),)),
+        ItemOutcomes(2, ((0, 1, VALUE),), (), FAST),
+    ],
+)
+def test_a_sandbox_that_tells_of_what_it_was_not_given_is_ended(message: Outcomes | ItemOutcomes) -> None:
+    desk = Desk()
+    desk.warm_up(QUIET)
+    desk.invoke(QUIET, 1, 2, 3)
+    assert [batch.no for batch in desk.batches()] == [2]
+    desk.machine.spoke(100.0, BOX, [message])
+    assert desk.then() == [KillSandbox(BOX)]
+
+
+@pytest.mark.parametrize(("lo", "hi"), [(1, 2), (0, 31), (30, 31), (5, 5), (7, 6)])
+def test_a_sandbox_that_tells_of_other_items_is_ended(lo: int, hi: int) -> None:
+    desk = Desk()
+    desk.warm_up(QUIET)
+    desk.invoke_items(QUIET, 5, (0, 1), (2, 30))
+    desk.then()
+    desk.machine.spoke(100.0, BOX, [ItemOutcomes(2, ((lo, hi, VALUE),), (), FAST)])
+    assert desk.then() == [KillSandbox(BOX)]
 
 
 def test_items_are_told_in_ranges_and_only_the_rest_goes_back() -> None:

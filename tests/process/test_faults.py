@@ -130,7 +130,7 @@ def test_a_daemon_ends_with_its_sandbox(rig: Rig) -> None:
     sign = f"daemon-of-{os.getpid()}"
     rig.call(sandbox, "starts_daemon", sign)
     rig.call(other, "starts_daemon", f"other-{sign}")
-    assert len(processes_named(sign)) == 2
+    assert until(lambda: len(processes_named(sign)) == 2, WAIT_S)  # an exec shows its environment a moment later
     rig.kill(sandbox)
     assert rig.hear("gone")[2] == "killed by us"
     assert len(processes_named(sign)) == (1 if "ipc" in isolation else 2)

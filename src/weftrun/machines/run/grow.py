@@ -46,6 +46,8 @@ def add_call(run: RunState, body: Body, number: int, call: Call, *, need: int, m
             f"{owner.id} made more calls than one Run may have Steps (steps_max, {run.limits.steps_max:,}). "
             "A map counts as one: use `.map`, or start several Runs."
         )
+    if not 0 <= call.function < len(body.functions):
+        raise Refused(f"{owner.id} called a Function that it had not named")
     function = body.functions[call.function]
     id = child_step(owner.id, run.root.id, function.label, call.n)
     if run.recorded.numbers and (known := run.recorded.numbers.get(owner.id, _NONE).get(number, id)) != id:

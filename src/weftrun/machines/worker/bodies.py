@@ -82,11 +82,17 @@ def _forget(state: WorkerState, held: Held) -> None:
         held.box.bodies.discard(held.number)
 
 
+def _held(state: WorkerState, box: Box, number: int) -> Held | None:
+    """Return the body of this number, if it is wanted and in this Sandbox, which may speak for no other."""
+    held = state.bodies.get(number)
+    return held if held is not None and held.box is box else None
+
+
 def called(state: WorkerState, box: Box, message: BodyCalled, now: float) -> None:
     """Pass a body's calls on to its Run. A message with `awaits` ends the turn."""
     if message.awaits:
         box.turns = max(0, box.turns - 1)
-    held = state.bodies.get(message.body)
+    held = _held(state, box, message.body)
     run, step, attempt = (held.run, held.step, held.attempt) if held is not None else (NOBODY, 0, 0)
     event = BodyMade(now, step, attempt, message.functions, message.calls, message.chunks, message.awaits)
     state.commands.append(Tell(run, event))
@@ -95,7 +101,7 @@ def called(state: WorkerState, box: Box, message: BodyCalled, now: float) -> Non
 def ended(state: WorkerState, box: Box, message: BodyEnded, now: float) -> None:
     """Pass a body's end on to its Run."""
     box.turns = max(0, box.turns - 1)
-    held = state.bodies.get(message.body)
+    held = _held(state, box, message.body)
     if held is None:
         state.commands.append(Tell(NOBODY, BodyReturned(now, 0, 0, message.answer, message.failure, message.ran)))
         return

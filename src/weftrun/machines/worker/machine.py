@@ -136,10 +136,15 @@ class WorkerMachine:
             return
         for message in messages:
             if type(message) is Outcomes:
-                outcomes_came(state, box, message, now)
+                can_be = outcomes_came(state, box, message, now)
             elif type(message) is ItemOutcomes:
-                item_outcomes_came(state, box, message, now)
-            elif type(message) is BodyCalled:
+                can_be = item_outcomes_came(state, box, message, now)
+            else:
+                can_be = True
+            if not can_be:
+                self._kill(box)
+                return
+            if type(message) is BodyCalled:
                 bodies.called(state, box, message, now)
             elif type(message) is BodyEnded:
                 bodies.ended(state, box, message, now)

@@ -15,11 +15,13 @@ _WEIGHT = 0.3
 """Share of the newest Batch in the moving average of a Function's time."""
 
 
-def outcomes_came(state: WorkerState, box: Box, message: Outcomes, now: float) -> None:
-    """Take outcomes of separate Invocations."""
+def outcomes_came(state: WorkerState, box: Box, message: Outcomes, now: float) -> bool:
+    """Take outcomes of separate Invocations; False where it tells of what the Sandbox was not given."""
     given = _given(box, message.no)
     if given is None:
-        return
+        return True
+    if not all(0 <= outcome.index < len(given.singles) for outcome in message.outcomes):
+        return False
     by_run: dict[int, list[AttemptEnded]] = {}
     busy_s = 0.0
     for outcome in message.outcomes:
@@ -42,17 +44,21 @@ def outcomes_came(state: WorkerState, box: Box, message: Outcomes, now: float) -
     for run, ended_list in by_run.items():
         state.commands.append(Tell(run, AttemptsEnded(now, tuple(ended_list))))
     _close(box, given, now)
+    return True
 
 
-def item_outcomes_came(state: WorkerState, box: Box, message: ItemOutcomes, now: float) -> None:
-    """Take outcomes of items of a map."""
+def item_outcomes_came(state: WorkerState, box: Box, message: ItemOutcomes, now: float) -> bool:
+    """Take outcomes of items of a map; False where it tells of what the Sandbox was not given, or twice."""
     given = _given(box, message.no)
-    if given is None or given.items is None:
-        return
+    if given is None:
+        return True
     work = given.items
     told = [(lo, hi) for lo, hi, _ in message.values] + [(i, i + 1) for i, _ in message.failures]
-    given.open_items = _without(given.open_items, told)
+    left = _without(given.open_items, told)
     count = sum(hi - lo for lo, hi in told)
+    if work is None or any(lo >= hi for lo, hi in told) or _count(given.open_items) - _count(left) != count:
+        return False
+    given.open_items = left
     given.left -= count
     _learn(given.lane, message.ran.left_at - message.ran.entered_at, count)
     if message.text:
@@ -60,6 +66,11 @@ def item_outcomes_came(state: WorkerState, box: Box, message: ItemOutcomes, now:
     event = ItemsEnded(now, work.step, work.attempt, message.values, message.failures, message.ran)
     state.commands.append(Tell(work.run, event))
     _close(box, given, now)
+    return True
+
+
+def _count(ranges: list[tuple[int, int]]) -> int:
+    return sum(hi - lo for lo, hi in ranges)
 
 
 def _given(box: Box, no: int) -> Given | None:
