@@ -131,6 +131,27 @@ def test_arrow_slices_bring_only_their_own_rows() -> None:
     assert decode(encoded.tobytes()).equals(batch)
 
 
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array(range(100_000)),
+        pa.array(["word"] * 100_000),
+        pa.array([[1, 2], [3]] * 50_000),
+        pa.array([{"a": 1}] * 100_000),
+        pa.array(["a", "b"] * 50_000).dictionary_encode(),
+    ],
+)
+def test_slices_of_an_arrow_column_bring_only_their_own_rows(column: Any) -> None:
+    slice = column.slice(50_000, 20)
+    for value in (slice, pa.chunked_array([slice, slice])):
+        encoded = encode(value, what="it")
+        assert encoded.nbytes < 3_000
+        again = decode(encoded.tobytes())
+        assert again.equals(value)
+        assert type(again) is type(value)
+    assert decode(encode(column, what="it").tobytes()).equals(column)
+
+
 def test_lambdas_go_by_value_with_arrays_beside_them() -> None:
     factor = 3
     array = np.arange(50_000)[::2]

@@ -46,6 +46,9 @@ def _made(numpy: ModuleType | None, arrow: ModuleType | None) -> Table | None:
             return None
         table[arrow.Table] = _reduce_table
         table[arrow.RecordBatch] = _reduce_batch
+        table[arrow.ChunkedArray] = _reduce_chunked
+        kinds = [kind for kind in vars(arrow.lib).values() if isinstance(kind, type) and issubclass(kind, arrow.Array)]
+        table.update(dict.fromkeys(kinds, _reduce_column))
     return table
 
 
@@ -64,6 +67,20 @@ def _reduce_batch(batch: Any) -> Any:
     return _read_batch, (_stream(batch.schema, [batch]),)
 
 
+def _reduce_column(array: Any) -> Any:
+    if array.get_total_buffer_size() <= array.nbytes:
+        return array.__reduce__()
+    batch = sys.modules["pyarrow"].record_batch([array], names=[""])
+    return _read_column, (_stream(batch.schema, [batch]),)
+
+
+def _reduce_chunked(chunked: Any) -> Any:
+    if chunked.get_total_buffer_size() <= chunked.nbytes:
+        return chunked.__reduce__()
+    table = sys.modules["pyarrow"].table([chunked], names=[""])
+    return _read_chunked, (_stream(table.schema, table.to_batches()),)
+
+
 def _stream(schema: Any, batches: list[Any]) -> Any:
     """Write batches in Arrow's own format."""
     arrow = sys.modules["pyarrow"]
@@ -80,6 +97,14 @@ def _read_table(buffer: Any) -> Any:
 
 def _read_batch(buffer: Any) -> Any:
     return _reader(buffer).read_next_batch()
+
+
+def _read_column(buffer: Any) -> Any:
+    return _read_batch(buffer).column(0)
+
+
+def _read_chunked(buffer: Any) -> Any:
+    return _read_table(buffer).column(0)
 
 
 def _reader(buffer: Any) -> Any:
