@@ -142,8 +142,8 @@ def test_arrow_slices_bring_only_their_own_rows() -> None:
     ],
 )
 def test_slices_of_an_arrow_column_bring_only_their_own_rows(column: Any) -> None:
-    slice = column.slice(50_000, 20)
-    for value in (slice, pa.chunked_array([slice, slice])):
+    part = column.slice(50_000, 20)
+    for value in (part, pa.chunked_array([part, part])):
         encoded = encode(value, what="it")
         assert encoded.nbytes < 3_000
         again = decode(encoded.tobytes())
