@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
 import os
-import traceback
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -23,6 +23,7 @@ from weftrun.model.values import Data, Inline
 from weftrun.sdk.codec import decode, encode
 
 if TYPE_CHECKING:
+    from traceback import TracebackException
     from types import TracebackType
 
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
@@ -158,8 +159,11 @@ def _pickled(error: BaseException, bytes_max: int) -> Inline | None:
 
 def authors_traceback(error: BaseException) -> str:
     """Return the traceback with the author's frames only, causes and contexts included."""
-    shown = traceback.TracebackException(type(error), error, _skip_ours(error.__traceback__), compact=True)
-    link: traceback.TracebackException | None = shown
+    traceback = importlib.import_module("traceback")  # late: only errors need it, and it brings the tokenizer
+    shown: TracebackException = traceback.TracebackException(
+        type(error), error, _skip_ours(error.__traceback__), compact=True
+    )
+    link: TracebackException | None = shown
     seen: set[int] = set()
     while link is not None and id(link) not in seen:
         seen.add(id(link))
