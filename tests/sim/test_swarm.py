@@ -1,4 +1,4 @@
-"""Random workflows, faults and limits, a seed each; and that shrinking a finding keeps it."""
+"""Random workflows, faults and limits, a seed each."""
 
 from __future__ import annotations
 

@@ -102,10 +102,6 @@ class Calls:
                 case _:
                     pass
 
-    def step_of(self, body: StepId, number: int) -> StepId | None:
-        """Return the Step that call `number` of `body` became."""
-        return self._by_number.get((body, number))
-
     def producers(self, call: CallView) -> list[StepId]:
         """Return the Steps whose values a call takes, in its own arguments or in those of its items."""
         items = self._items.get(call.id)

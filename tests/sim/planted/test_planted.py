@@ -24,6 +24,7 @@ from weftrun.model.records import Settled
 from weftrun.model.values import Blob
 from weftrun.runtime import committer
 from weftrun.testing.sim.scenarios import SCENARIOS
+from weftrun.testing.sim.shrink import shrink, told
 from weftrun.testing.sim.swarm import play_seed
 from weftrun.testing.sim.sweep import Scenario, sweep
 
@@ -193,3 +194,12 @@ def test_a_planted_bug_is_found(plant: Plant, folder: Path, monkeypatch: pytest.
         found = [broken for seed in range(plant.seeds) if (broken := play_seed(seed, folder)[1]) is not None]
     texts = {text for broken in found for text in broken.findings}
     assert any(plant.says in text for text in texts), sorted(texts)[:10]
+
+
+def test_a_finding_is_shrunk_to_what_it_needs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left still shows the bug, in few enough calls to be read."""
+    a_gated_command_goes_early(monkeypatch)
+    seed = next(seed for seed in range(20) if "G-a" in str(play_seed(seed, folder)[1]))
+    plans, broken = shrink(seed, folder, "G-a")
+    assert any("G-a" in text for text in broken.findings)
+    assert sum(told(plan).count("call ") for plan in plans.values()) <= 4, "\n".join(map(told, plans.values()))

@@ -99,10 +99,6 @@ class UvLoop:
         self._closed = True
         self._uv.close()
 
-    def in_loop(self) -> bool:
-        """Say whether the caller is in the loop's thread."""
-        return threading.get_ident() == self._thread.ident
-
     # ------------------------------------------------------------------ the port
 
     def call_soon(self, callback: Callback) -> None:

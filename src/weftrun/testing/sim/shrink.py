@@ -13,6 +13,9 @@ from weftrun.testing.sim.sweep import Broken
 
 Plans = Mapping[RunId, Plan]
 
+_TAKERS = ("await", "over")
+"""Ops that are nothing without the call that they take."""
+
 
 def shrink(seed: int, folder: Path, finding: str) -> tuple[Plans, Broken]:
     """Return the smallest workflows found under which the seed still has a finding that contains a text.
@@ -71,7 +74,7 @@ def _lesser(op: Op) -> Iterator[Op]:
     if op.plan is not None:
         for plan in _variants(op.plan):
             yield replace(op, plan=plan)
-    if op.kind != "await":
+    if op.kind not in _TAKERS:
         for position in range(len(op.takes)):
             yield replace(op, takes=op.takes[:position] + op.takes[position + 1 :])
     if op.kind == "map" and op.count:
@@ -84,12 +87,12 @@ def _without(plan: Plan, position: int) -> Plan:
     ops: list[Op] = []
     before = after = 0
     for index, op in enumerate(plan.ops):
-        if index != position:
-            takes = tuple(numbers[number] for number in op.takes if number in numbers)
-            if op.kind != "await" or takes:
-                ops.append(replace(op, takes=takes))
+        takes = tuple(numbers[number] for number in op.takes if number in numbers)
+        stays = index != position and (op.kind not in _TAKERS or bool(takes))
+        if stays:
+            ops.append(replace(op, takes=takes))
         if op.kind not in ("await", "skip"):
-            if index != position:
+            if stays:
                 numbers[before] = after
                 after += 1
             before += 1

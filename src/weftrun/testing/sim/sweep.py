@@ -6,7 +6,7 @@ Complete where random search is only likely: a scenario has some dozens of point
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -101,8 +101,3 @@ def sweep_pairs(
                 _, broken = play(scenario, seed, {**first, **second}, folder)
                 if broken is not None:
                     yield broken
-
-
-def with_settings(scenario: Scenario, settings: Settings) -> Scenario:
-    """Return the scenario under other settings."""
-    return replace(scenario, settings=settings)
