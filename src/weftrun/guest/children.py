@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from weftrun.guest import kernel
 from weftrun.guest.sandbox import become_sandbox
-from weftrun.guest.strays import namespace_of
+from weftrun.guest.strays import held_namespace
 from weftrun.model.messages import Fork, Load, ToZygote
 from weftrun.wire.channel import Channel
 from weftrun.wire.program import guest_command
@@ -22,16 +22,18 @@ class Child:
 
     Attributes:
         pid: its number, as this zygote sees it.
-        namespace: number of its ipc namespace.
+        namespace: number of its ipc namespace, 0 where that is unknown. It is held open until `forget`: the kernel
+            gives a number again once nobody is in the namespace, and what is then in it is no stray of this child.
         sandbox: the Sandbox that it is; 0 while it waits.
     """
 
-    __slots__ = ("_frame_bytes_max", "_socket", "namespace", "pid", "sandbox")
+    __slots__ = ("_frame_bytes_max", "_held", "_socket", "namespace", "pid", "sandbox")
 
     def __init__(self, pid: int, sock: socket.socket, frame_bytes_max: int) -> None:
         """Own the socket to an isolated child."""
         self.pid = pid
-        self.namespace = namespace_of(pid)
+        self._held = held_namespace(pid)
+        self.namespace = os.fstat(self._held).st_ino if self._held >= 0 else 0
         self.sandbox = 0
         self._socket = sock
         self._frame_bytes_max = frame_bytes_max
@@ -48,8 +50,11 @@ class Child:
         return "" if word == b"go" else word.decode("utf-8", "replace")
 
     def forget(self) -> None:
-        """Want it no more: it ends by itself, or has ended."""
+        """Let go of everything: it has ended and is looked after, or this process is no zygote any more. Idempotent."""
         self._socket.close()
+        if self._held >= 0:
+            os.close(self._held)
+            self._held = -1
 
 
 class Births:

@@ -24,6 +24,14 @@ def namespace_of(pid: int) -> int:
         return 0
 
 
+def held_namespace(pid: int) -> int:
+    """Return a descriptor of a process's ipc namespace, or -1 where it can't be had."""
+    try:
+        return os.open(f"/proc/{pid}/ns/ipc", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return -1
+
+
 def kill_strays(leader: int, namespace: int) -> None:
     """Kill all that belongs to the ended Sandbox `leader`, again and again until nothing is found.
 

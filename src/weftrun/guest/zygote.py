@@ -174,6 +174,8 @@ class Zygote:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         for mine in (self._wake_reader, self._wake_writer, self._channel):
             mine.close()
+        for child in self._children.values():
+            child.forget()
 
     def _reap(self) -> None:
         while True:
@@ -186,6 +188,7 @@ class Zygote:
             child = self._children.pop(pid, None)
             if child is not None:
                 kill_strays(pid, child.namespace if child.namespace != self._own_ipc else 0)
+                child.forget()
                 self._channel.send(Exited(child.sandbox, os.waitstatus_to_exitcode(status)))
             elif self._reserve is not None and self._reserve.pid == pid:
                 self._reserve.forget()
