@@ -144,6 +144,7 @@ def test_versions_are_the_same_in_every_process() -> None:
         ({"timeout_s": "5"}, "`timeout_s='5'` is not a positive number of seconds."),
         ({"timeout_s": float("nan")}, "is not a positive number of seconds."),
         ({"concurrency": 2}, "`concurrency=2` is not 1: several Attempts at once in one Sandbox are not built yet."),
+        ({"runtime": "wasm"}, "`runtime='wasm'` is not 'process': other runtimes are not built yet."),
         ({"memory_bytes_max": 10}, "`memory_bytes_max=10` is not a number of bytes, at least 1 MiB."),
         ({"effects": "some"}, "`effects='some'` is not one of 'visible', 'none'."),
         ({"effects": ["none"]}, "is not one of 'visible', 'none'."),
@@ -167,7 +168,10 @@ def test_policies_refused_at_decoration(policy: dict[str, Any], text: str) -> No
 
 @pytest.mark.parametrize(
     "key",
-    ["retries", "timeout_s", "effects", "checkpoint", "deterministic", "memory_bytes_max", "network", "concurrency"],
+    [
+        *("retries", "timeout_s", "effects", "checkpoint", "deterministic"),
+        *("memory_bytes_max", "network", "concurrency", "runtime"),
+    ],
 )
 def test_what_can_not_hold_for_a_workflow(key: str) -> None:
     with pytest.raises(PolicyError, match=rf"plain \(.*test_function\.py:\d+\): `{key}` can't hold for a workflow"):
@@ -182,7 +186,7 @@ def test_what_belongs_to_the_decorator(policy: dict[str, Any]) -> None:
 
 
 def test_one_attempt_at_a_time_may_be_asked_for() -> None:
-    assert add.options(concurrency=1).spec == add.spec
+    assert add.options(concurrency=1, runtime="process").spec == add.spec
 
 
 def test_options_are_a_copy_and_add_up() -> None:

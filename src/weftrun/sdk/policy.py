@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from msgspec.structs import replace
 
@@ -25,6 +25,7 @@ class _Shared(TypedDict, total=False):
     memory_bytes_max: int | None
     network: bool
     concurrency: int
+    runtime: Literal["process"]
 
 
 class Policy(_Shared, total=False):
@@ -41,6 +42,7 @@ class Policy(_Shared, total=False):
         memory_bytes_max: private memory that one Attempt may take.
         network: False enters an empty network namespace, or is refused where the host can't.
         concurrency: Attempts that one Sandbox runs at once; 1, since more is not built yet.
+        runtime: what a Sandbox is; `process`, since nothing else is built yet.
     """
 
     name: str
@@ -111,7 +113,7 @@ def _applied(
                 "put it on the Functions that it calls."
             )
         checked = _checked(spec, key, value, where)
-        if key not in ("id", "after", "concurrency"):
+        if key not in ("id", "after", "concurrency", "runtime"):
             changes["retry" if key == "retries" else key] = checked
     return replace(spec, **changes) if changes else spec
 
@@ -140,6 +142,8 @@ def _checked(spec: FunctionSpec, key: str, value: Any, where: str) -> Any:
         raise refuse("a number of bytes, at least 1 MiB")
     if key == "concurrency" and (type(value) is not int or value != 1):
         raise refuse("1: several Attempts at once in one Sandbox are not built yet")
+    if key == "runtime" and value != "process":
+        raise refuse("'process': other runtimes are not built yet")
     if key == "retries":
         return _retry(value, refuse)
     return value
