@@ -84,7 +84,7 @@ class JournalError(WeftrunError):
 
 
 class JournalBusy(JournalError):
-    """Another engine has the Journal open."""
+    """Another engine has the Journal open, or another program has locked its file."""
 
 
 class JournalNewer(JournalError):
