@@ -86,9 +86,9 @@ def breaks_at(item: int, bad: int) -> Value:
     return weave(item)
 
 
-@function(name=_NAME + "sleepy", timeout_s=0.5, retries=Retry(2, delay_s=0.1))
+@function(name=_NAME + "sleepy", timeout_s=0.5, retries=Retry(3, delay_s=0.1))
 def sleepy(*inputs: object, because: object = None) -> Value:
-    """Overruns its time on the first Attempt."""
+    """Overruns its time on the first Attempt; may lose two more to a pair of faults."""
     stage().takes_s = 5.0 if stage().attempt == 1 else 0.01
     return weave(*inputs, because)
 
