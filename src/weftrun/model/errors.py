@@ -84,7 +84,7 @@ class JournalError(WeftrunError):
 
 
 class JournalBusy(JournalError):
-    """Another engine has the Journal open, or another program has locked its file."""
+    """Another engine has the Journal open."""
 
 
 class JournalNewer(JournalError):

@@ -10,14 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from weftrun.model.errors import (
-    CommitUnknown,
-    InternalError,
-    JournalBusy,
-    JournalError,
-    JournalFull,
-    WeftrunError,
-)
+from weftrun.model.errors import CommitUnknown, InternalError, JournalError, JournalFull, WeftrunError
 from weftrun.model.ids import ObjectId, RunUid
 from weftrun.model.records import Row
 from weftrun.model.values import Blob, Data, Object
@@ -233,9 +226,9 @@ class Committer:
             self._loop.offload(work, done, lane="journal")
 
     def _committed(self, entries: list[_Entry], result: frozenset[RunUid] | WeftrunError) -> None:
-        if isinstance(result, JournalFull | JournalBusy | CommitUnknown):
+        if isinstance(result, JournalFull | CommitUnknown):
             # Nothing is known to be durable; the same rows again are insert-if-absent.
-            self.stuck = "lock" if isinstance(result, JournalBusy) else "disk"
+            self.stuck = "disk"
             wait_s = _AGAIN_S[min(self._tries, len(_AGAIN_S) - 1)]
             self._tries += 1
             self._loop.call_at(self._loop.now() + wait_s, lambda: self._commit(entries))

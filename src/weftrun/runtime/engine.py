@@ -160,7 +160,7 @@ class Engine:
         self._loop.call_from_thread(lambda: self._cancel(ticket.id, message))
 
     def waiting_for(self, ticket: Ticket) -> str | None:
-        """Return what an open Run stands still for: `disk`, `lock`, or None."""
+        """Return what an open Run stands still for: `disk`, or None."""
         return self._committer.stuck or None if not ticket.ended.is_open else None
 
     def rows(self, ticket: Ticket) -> list[Row]:

@@ -186,7 +186,7 @@ class Run(Generic[T_co]):
 
     @property
     def waiting_for(self) -> str | None:
-        """What the Run stands still for: `disk`, or `lock` of another program on the Journal; None where it goes on."""
+        """What the Run stands still for, e.g. `disk`; None where it goes on."""
         return self._core.status(self._ticket)[1]
 
     @property
