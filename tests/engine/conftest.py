@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.conftest import assert_closed
 
 import weftrun
-from weftrun.assembly import open_reader
-from weftrun.testing.closure import closure_violations
 
 
 @pytest.fixture
@@ -24,13 +23,3 @@ def engine(url: str) -> Iterator[weftrun.Engine]:
     with weftrun.open(url, workers=2) as opened:
         yield opened
     assert_closed(url)
-
-
-def assert_closed(url: str) -> None:
-    """Check every Run of a Journal against the rule of closure (C1)."""
-    reader = open_reader(url)
-    try:
-        rows = {info.uid: reader.load(info.uid) for info in reader.runs(limit=1000)}
-    finally:
-        reader.close()
-    assert closure_violations(rows) == []

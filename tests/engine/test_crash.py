@@ -11,8 +11,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from tests.conftest import assert_closed
 from tests.engine import programs as p
-from tests.engine.conftest import assert_closed
+from tests.engine.leftovers import descendants, lives
 
 import weftrun
 from weftrun.assembly import open_reader
@@ -112,31 +113,16 @@ def test_a_take_over_is_told_before_what_the_new_engine_did(url: str, tmp_path: 
 def test_a_killed_engine_leaves_no_process(url: str, tmp_path: Path) -> None:
     process = start(url, tmp_path / "ledger")
     time.sleep(0.1)
-    descendants = _descendants(process.pid)
-    assert descendants
+    started = descendants(process.pid)
+    assert started
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert process.stdout is not None
     process.stdout.close()
     deadline = time.monotonic() + 5
-    while any(map(_lives, descendants)) and time.monotonic() < deadline:
+    while any(map(lives, started)) and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert not [pid for pid in descendants if _lives(pid)]
-
-
-def _descendants(pid: int) -> list[int]:
-    found = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            found += [int(child), *_descendants(int(child))]
-    return found
-
-
-def _lives(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
+    assert not [pid for pid in started if lives(pid)]
 
 
 def test_a_run_whose_code_is_gone_stays_as_it_is(url: str, tmp_path: Path) -> None:

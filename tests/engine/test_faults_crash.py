@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.conftest import assert_closed
 from tests.engine import faulty as f
-from tests.engine.conftest import assert_closed
 from tests.engine.leftovers import descendants, lives, nothing_left, wait_until, warm  # noqa: F401
 
 import weftrun

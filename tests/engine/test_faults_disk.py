@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.conftest import assert_closed
 from tests.engine import faulty as f
-from tests.engine.conftest import assert_closed
 from tests.engine.leftovers import in_namespaces, nothing_left, wait_until, warm  # noqa: F401
 
 import weftrun
@@ -49,7 +49,7 @@ import json, os, signal, subprocess, sys, warnings, weftrun
 from collections import Counter
 from pathlib import Path
 from tests.engine import faulty as f
-from tests.engine.conftest import assert_closed
+from tests.conftest import assert_closed
 from tests.engine.leftovers import wait_until
 warnings.simplefilter("ignore")
 folder, outside, role = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.engine.conftest import assert_closed
+from tests.conftest import assert_closed
 from tests.engine.leftovers import descendants, lives, nothing_left, wait_until, warm  # noqa: F401
 
 import weftrun

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import apsw
 import pytest
+from tests.conftest import assert_closed
 from tests.engine import faulty as f
-from tests.engine.conftest import assert_closed
 from tests.engine.leftovers import in_namespaces, nothing_left, warm  # noqa: F401
 
 import weftrun

@@ -18,7 +18,7 @@ from weftrun.ports.blobs import Blobs
 from weftrun.ports.journal import Journal
 from weftrun.ports.loop import Handle, Loop
 from weftrun.ports.objects import Objects
-from weftrun.runtime.durable import change_record, objects_of_records
+from weftrun.runtime.durable import change_row, objects_of_records
 
 _AGAIN_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 """Waits before a transaction that found no room, or whose end is unknown, is tried again."""
@@ -297,5 +297,4 @@ def _durable(entry: _Entry) -> Row:
     def change(data: Data) -> Data:
         return entry.blobs[data.oid] if type(data) is Object else data
 
-    row = entry.row
-    return Row(row.uid, row.seq, row.at, row.epoch, tuple(change_record(record, change) for record in row.records))
+    return change_row(entry.row, change)

@@ -223,12 +223,12 @@ class Opening:
         return obj
 
     def _verify(self, blobs: Sequence[Blob], then: Callable[[], None], failed: Callable[[WeftrunError], None]) -> None:
-        """Read blobs once, outside the loop, before anybody is given what is in them."""
+        """Read each blob once, outside the loop, before anybody is given what is in them."""
         errors: list[WeftrunError] = []
 
         def work() -> None:
             try:
-                for blob in blobs:
+                for blob in dict.fromkeys(blobs):
                     if not self._blobs.verify(blob):
                         raise JournalCorrupt(f"The blob {blob.sha256} is damaged. Restore it from a backup.")
             except WeftrunError as error:
@@ -290,7 +290,8 @@ class Opening:
 
     def _resume(self, info: RunInfo, rows: list[Row], blobs: Sequence[Blob], tickets: list[Ticket]) -> None:
         held: list[Object] = []
-        rows = [change_row(row, lambda data: self._attached(data, held)) for row in rows]
+        if blobs:
+            rows = [change_row(row, lambda data: self._attached(data, held)) for row in rows]
         started = rows[0].records[0]
         assert isinstance(started, Started)
         self._numbers += 1

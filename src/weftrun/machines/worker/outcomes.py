@@ -55,7 +55,7 @@ def item_outcomes_came(state: WorkerState, box: Box, message: ItemOutcomes, now:
     work = given.items
     told = [(lo, hi) for lo, hi, _ in message.values] + [(i, i + 1) for i, _ in message.failures]
     left = _without(given.open_items, told)
-    count = sum(hi - lo for lo, hi in told)
+    count = _count(told)
     if work is None or any(lo >= hi for lo, hi in told) or _count(given.open_items) - _count(left) != count:
         return False
     given.open_items = left
