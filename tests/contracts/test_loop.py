@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -40,6 +41,28 @@ class TestUvLoop(LoopContract):
         assert got == [b"x"]
         os.close(read)
         os.close(write)
+
+    def test_a_loop_that_stays_awake_sees_what_comes_and_sleeps_when_that_is_taken_back(self, loop: UvLoop) -> None:
+        read, write = os.pipe()
+        meeting = Meeting()
+        self.inside(loop, lambda: loop.add_reader(read, lambda: (loop.remove_reader(read), meeting.come())))
+        began = self.used_s(loop)
+        self.inside(loop, lambda: loop.stay_awake(60.0))
+        while self.used_s(loop) - began < 0.05:
+            time.sleep(0.01)  # it does not: its thread uses the processor
+        os.write(write, b"x")
+        meeting.wait()
+        self.inside(loop, lambda: loop.stay_awake(0.0))
+        began = self.used_s(loop)
+        time.sleep(0.5)
+        assert self.used_s(loop) - began < 0.1
+        os.close(read)
+        os.close(write)
+
+    def used_s(self, loop: UvLoop) -> float:
+        used: list[float] = []
+        self.inside(loop, lambda: used.append(time.thread_time()))
+        return used[0]
 
 
 def test_an_error_of_a_callback_is_told_and_the_next_one_still_called() -> None:

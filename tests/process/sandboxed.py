@@ -41,6 +41,11 @@ def fails_if_odd(x: int) -> int:
 
 
 @function
+def used_s() -> float:
+    return time.process_time()
+
+
+@function
 def echo(value: Any) -> Any:
     return value
 

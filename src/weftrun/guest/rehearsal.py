@@ -33,7 +33,7 @@ def rehearse() -> None:
     here, there = socket.socketpair()
     page_fd, (reader, writer) = make_page(_BYTES_MAX), os.pipe()
     streams = sys.stdout, sys.stderr
-    fork = Fork(0, True, _BYTES_MAX, _BYTES_MAX, _BYTES_MAX, _BYTES_MAX, 1, _BYTES_MAX, 1, _BYTES_MAX)
+    fork = Fork(0, True, _BYTES_MAX, _BYTES_MAX, _BYTES_MAX, _BYTES_MAX, 1, _BYTES_MAX, 1, _BYTES_MAX, 0.0)
     page = Page(page_fd, _BYTES_MAX, writable=True)
     engine: Channel[ToSandbox] = Channel(here, ToSandbox, frame_bytes_max=_BYTES_MAX)
     channel: Channel[ToSandbox] = Channel(there, ToSandbox, frame_bytes_max=_BYTES_MAX)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import time
 from typing import NoReturn
 
 from weftrun.guest.attempt import Callables, Equipment, Forks
@@ -13,6 +14,7 @@ from weftrun.guest.items import ItemRunner
 from weftrun.guest.objects import DescriptorRoom, Received, Speaker
 from weftrun.guest.text import PageText, TextPipe, unroute_streams
 from weftrun.model.messages import Batch, BodyDeliver, BodyDrop, BodyStart, Fork, ItemBatch, Room, Stop, ToSandbox
+from weftrun.wire.awake import Awake
 from weftrun.wire.channel import Channel
 from weftrun.wire.page import Page
 
@@ -23,6 +25,7 @@ class Server:
     def __init__(self, fork: Fork, channel: Channel[ToSandbox], page: Page, text: PageText, pipe: TextPipe) -> None:
         """Serve as the Sandbox that `fork` asked for."""
         self._channel = channel
+        self._awake = Awake(fork.awake_s)
         self._received = Received()
         self._room = DescriptorRoom()
         self._pipe = pipe
@@ -41,8 +44,16 @@ class Server:
         poll = select.poll()
         poll.register(self._channel.socket, select.POLLIN)
         while True:
-            poll.poll()
+            self._wait(poll)
             self.serve_once()
+
+    def _wait(self, poll: select.poll) -> None:
+        """Return when there is something to receive."""
+        began = now = time.perf_counter()
+        until = began + self._awake.seconds
+        while not poll.poll(0 if now < until else None):
+            now = time.perf_counter()
+        self._awake.waited(time.perf_counter() - began)
 
     def serve_once(self) -> None:
         """Receive once and serve what came."""

@@ -41,6 +41,7 @@ class Fork(Struct, frozen=True, gc=False, array_like=True, tag=101):
     map_chunk_bytes_max: int
     map_items_max: int
     frame_bytes_max: int
+    awake_s: float
 
 
 # ---------------------------------------------------------------------- zygote -> engine

@@ -54,6 +54,10 @@ def _is_plain(record: Record) -> bool:
         return True
     if type(record) is Graphed:
         return type(record.answer.data) is not Object and not any(type(c.args.data) is Object for c in record.calls)
+    if type(record) is Started:
+        return type(record.args.data) is not Object
+    if type(record) is Ended:
+        return record.failure is None and (record.answer is None or type(record.answer.data) is not Object)
     return False
 
 

@@ -22,6 +22,9 @@ class FdLoop(Protocol):
     def call_soon(self, callback: Callable[[], None], /) -> object:
         """Call back after what is running."""
 
+    def stay_awake(self, seconds: float, /) -> object:
+        """Look for what comes during the next seconds without sleeping; 0 takes it back."""
+
     def add_reader(self, fd: int, callback: Callable[[], None], /) -> object:
         """Call back whenever the descriptor can be read."""
 

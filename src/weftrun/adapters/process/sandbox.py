@@ -112,6 +112,7 @@ class SandboxEnd:
             map_chunk_bytes_max=limits.map_chunk_bytes_max,
             map_items_max=limits.map_items_max,
             frame_bytes_max=limits.frame_bytes_max,
+            awake_s=limits.awake_s,
         )
         far = self._far
         self._far = ()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from functools import partial
 from typing import Final
+
+from msgspec.structs import replace
 
 from weftrun.adapters.process.outsize import check_frame_limit, halves, refusal
 from weftrun.adapters.process.readiness import FdLoop
@@ -17,6 +20,7 @@ from weftrun.model.messages import BodyDeliver, BodyDrop, BodyStart, FromSandbox
 from weftrun.model.policy import Bundle
 from weftrun.ports.objects import Objects
 from weftrun.ports.sandboxes import Profile, Progress, SandboxEvents
+from weftrun.wire.awake import Awake
 from weftrun.wire.frames import ChannelBroken, FrameTooLarge
 
 _IDLE_ZYGOTES_MAX: Final = 4
@@ -47,6 +51,11 @@ class ProcessSandboxes:
         self._zygotes: dict[Bundle, Zygote] = {}
         self._ends: dict[SandboxId, SandboxEnd] = {}
         self._events: SandboxEvents | None = None
+        if len(os.sched_getaffinity(0)) == 1:
+            # Whoever looked would keep from running what it looks for.
+            self._limits = replace(limits, awake_s=0.0)
+        self._awake = Awake(self._limits.awake_s)
+        self._sent_at = 0.0
 
     def listen(self, events: SandboxEvents) -> None:
         """Say whom to tell."""
@@ -75,6 +84,9 @@ class ProcessSandboxes:
             end.send(message)
         except FrameTooLarge as error:
             self._too_large(end, message, error.frame_bytes)
+        self._sent_at = self._loop.now()
+        if self._awake.seconds:
+            self._loop.stay_awake(self._awake.seconds)
 
     def _too_large(self, end: SandboxEnd, message: ToSandbox, frame_bytes: int) -> None:
         """Send a message in halves, or answer in the Sandbox's place, which never gets to know of it."""
@@ -154,6 +166,8 @@ class ProcessSandboxes:
         return self._events
 
     def _readable(self, end: SandboxEnd) -> None:
+        self._awake.waited(self._loop.now() - self._sent_at)
+        self._loop.stay_awake(0.0)
         try:
             messages = end.receive()
         except BlockingIOError:

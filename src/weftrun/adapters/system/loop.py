@@ -11,6 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from functools import partial
+from time import perf_counter
 from typing import Any
 
 import uvloop
@@ -50,7 +51,7 @@ class UvLoop:
     """Calls back in one thread, from `start` to `stop`.
 
     Besides the port it gives what channels need of an event loop: `add_reader`, `remove_reader`, `add_writer`,
-    `remove_writer`, to be called in the loop's thread.
+    `remove_writer`, `stay_awake`, to be called in the loop's thread.
 
     Args:
         failed: called in the loop's thread with an error that a callback or a work let out; that is a bug of ours.
@@ -66,6 +67,8 @@ class UvLoop:
         self._turning = False
         self._posted: deque[Callback] = deque()
         self._woken = False
+        self._awake = False
+        self._awake_until = 0.0
         self._lanes: dict[str, Lane] = {}
         self._closed = False
         self._uv: asyncio.AbstractEventLoop = uvloop.new_event_loop()
@@ -133,6 +136,20 @@ class UvLoop:
             thread = Lane(f"weftrun-{lane}", self.call_from_thread, self._work_failed)
             self._lanes[lane] = thread
         thread.put(work, done)
+
+    def stay_awake(self, seconds: float) -> None:
+        """Look for what comes during the next seconds without sleeping; 0 takes it back. In the loop's thread."""
+        self._awake_until = perf_counter() + seconds if seconds else 0.0
+        if seconds and not self._awake:
+            self._awake = True
+            self._uv.call_soon(self._look)
+
+    def _look(self) -> None:
+        # As long as a callback waits, uvloop looks at descriptors and timers without sleeping.
+        if perf_counter() < self._awake_until:
+            self._uv.call_soon(self._look)
+        else:
+            self._awake = False
 
     def idle(self) -> bool:
         """Say whether no other callback waits to be called now (descriptors that just became ready are not seen)."""
