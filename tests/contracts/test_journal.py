@@ -12,6 +12,7 @@ from weftrun.adapters.system.clock import pause
 from weftrun.adapters.system.entropy import SystemEntropy
 from weftrun.testing.contracts.journal import JournalContract
 from weftrun.testing.contracts.reopening import Reopening
+from weftrun.testing.contracts.sessions import SessionContract
 
 
 class TestSqliteJournal(JournalContract):
@@ -21,3 +22,9 @@ class TestSqliteJournal(JournalContract):
             return SqliteJournal(tmp_path / "app.db", SystemEntropy(), pause, allow_tmpfs=True)
 
         return lambda: reopening(make)
+
+
+class TestSqliteSessions(SessionContract):
+    @pytest.fixture
+    def connect(self, tmp_path: Path) -> Callable[[], SqliteJournal]:
+        return lambda: SqliteJournal(tmp_path / "app.db", SystemEntropy(), pause, allow_tmpfs=True)

@@ -17,6 +17,7 @@ WeftrunError
 │   ├── JournalBusy             another engine has it open
 │   ├── JournalNewer            written by a newer weftrun
 │   ├── JournalCorrupt          its content is damaged
+│   ├── LeaseLost               other engines have taken this one for dead
 │   ├── JournalFull             transient: no room on the disk; tried again
 │   └── CommitUnknown           it is not known whether a commit happened; reopen and look
 ├── EngineClosed                the engine was closed, or belongs to another process
@@ -93,6 +94,10 @@ class JournalNewer(JournalError):
 
 class JournalCorrupt(JournalError):
     """The Journal's content is damaged."""
+
+
+class LeaseLost(JournalError):
+    """Other engines have taken this one for dead: its session is gone, and its Runs may be theirs."""
 
 
 class JournalFull(JournalError):

@@ -14,6 +14,9 @@ RunId = NewType("RunId", str)
 RunUid = NewType("RunUid", str)
 """32 hexadecimal digits, drawn when the Run is created."""
 
+SessionUid = NewType("SessionUid", str)
+"""32 hexadecimal digits, drawn when an engine begins a session in a Journal."""
+
 StepId = NewType("StepId", str)
 """Path of a Step inside its Run, e.g. `count[3]`, `resize[0]/load[1]`, and `count[0].17` for an item of a map."""
 

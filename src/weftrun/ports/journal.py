@@ -7,7 +7,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from weftrun.model.ids import RunId, RunUid
+from weftrun.model.ids import RunId, RunUid, SessionUid
 from weftrun.model.outcomes import Status
 from weftrun.model.records import Row
 
@@ -28,6 +28,7 @@ class RunInfo(Struct, frozen=True):
         takeovers: since the last new record; see `Limits.takeovers_max`.
         digest: of the start arguments, or empty where no canonical encoding exists (N2).
         deleted: a tombstone: the records are gone, the id stays taken (G1).
+        owner: the session that owns the open Run; empty where none that is in the Journal does.
     """
 
     id: RunId
@@ -42,6 +43,40 @@ class RunInfo(Struct, frozen=True):
     version: str
     file: str
     deleted: bool = False
+    owner: SessionUid = SessionUid("")
+
+
+class Session(Struct, frozen=True):
+    """An engine as others know it through the Journal (O1).
+
+    Attributes:
+        host: names the running kernel it lives on: only there can `lock` tell anything.
+        lock: path of the file that it holds locked while it lives.
+        beat: raised by its renewals. Whoever sees the same beat for `ttl_s`, while the session owns Runs, may take
+            it for dead.
+        ttl_s: how long a renewal holds, in seconds.
+        runs: how many open Runs it owns.
+    """
+
+    uid: SessionUid
+    host: str
+    pid: int
+    lock: str
+    ttl_s: float
+    beat: int = 0
+    runs: int = 0
+
+
+class Appended(Struct, frozen=True):
+    """What became of an append, but for the rows that were committed.
+
+    Attributes:
+        taken: Runs that could not be started, since their id belongs to another uid.
+        lost: Runs that another engine owns now, or that are gone: nothing of them was committed.
+    """
+
+    taken: frozenset[RunUid] = frozenset()
+    lost: frozenset[RunUid] = frozenset()
 
 
 class Message(Struct, frozen=True):
@@ -62,14 +97,22 @@ class Journal(Protocol):
     def meta(self) -> JournalMeta:
         """Return the facts of the Journal."""
 
-    def append(self, rows: Sequence[Row]) -> frozenset[RunUid]:
-        """Commit all rows in one transaction and return once it is durable.
+    def begin(self, session: Session) -> None:
+        """Make a session. What is started or claimed through this Journal from now on is the session's.
+
+        Without one, rows are appended for nobody: their Runs are free.
+        """
+
+    def append(self, rows: Sequence[Row], *, renew: bool = False) -> Appended:
+        """Commit all rows in one transaction and return once it is durable; `renew` raises the session's beat in it.
 
         A row with seq 1 creates its Run from the `Started` record; where the id is taken by another uid, that row
-        and later rows of this uid are left out and the uid is returned. A row whose last record is `Ended` closes
-        its Run. Every other row must name the next seq of its Run and its current epoch; a row that is stored
-        already with the same seq and the same bytes is passed over (an append that is repeated after
-        `CommitUnknown`), and anything else raises `InternalError` with nothing committed.
+        and later rows of this uid are left out. A row whose last record is `Ended` closes its Run. Every other row
+        must name the next seq of its Run and its epoch. Rows under an epoch that was raised since, or of a Run that
+        is gone, are left out too, and the others go on (O2). A row that is stored already with the same seq and the
+        same bytes is passed over (an append that is repeated after `CommitUnknown`), and anything else raises
+        `InternalError` with nothing committed. Raises `LeaseLost`, with nothing committed, where the session is not
+        there any more.
         """
 
     def find(self, run: RunId) -> RunInfo | None:
@@ -81,20 +124,41 @@ class Journal(Protocol):
     def open_runs(self) -> list[RunInfo]:
         """Return all Runs that have not ended, oldest first."""
 
+    def free_runs(self, limit: int) -> list[RunInfo]:
+        """Return Runs that have not ended and that no session owns, oldest first."""
+
+    def infos(self, uids: Sequence[RunUid]) -> list[RunInfo]:
+        """Return what is known of these Runs, in any order; unknown ones are left out."""
+
+    def sessions(self) -> list[Session]:
+        """Return all sessions, oldest first."""
+
     def load(self, uid: RunUid) -> list[Row]:
         """Return all rows of a Run in order; `JournalCorrupt` names a gap or unreadable bytes."""
 
-    def claim(self, uid: RunUid) -> RunInfo:
-        """Take a Run over: raise its epoch and its take-over counter in one transaction, and return it."""
+    def claim(self, uids: Sequence[RunUid]) -> list[RunInfo]:
+        """Take over those of these Runs that are free, and return them as they are now.
+
+        Raises epoch and take-over counter of each, in one transaction. `LeaseLost` as in `append`.
+        """
 
     def put_back(self, uids: Sequence[RunUid]) -> None:
-        """Say that these Runs were given up in good order: that they were taken over last does not count."""
+        """Free Runs of this session in good order: that they were taken over last does not count."""
+
+    def bury(self, session: Session) -> bool:
+        """Remove a dead session, which frees its Runs; False where it has renewed since, or is gone already."""
+
+    def leave(self) -> None:
+        """Remove this Journal's own session, which frees its Runs. Idempotent."""
 
     def post(self, message: Message) -> None:
         """Put a message into the inbox; the same message id again changes nothing."""
 
     def inbox(self) -> list[Message]:
-        """Return messages to Runs that have not ended, oldest first. The machine drops what it has folded."""
+        """Return messages to Runs that this session owns, or to all open ones without a session, oldest first.
+
+        A message stays until its Run has ended; the machine passes by what it has folded.
+        """
 
     def delete(self, run: RunId, *, forget: bool) -> RunInfo | None:
         """Delete an ended Run's records, leaving a tombstone, or nothing at all if `forget` (G1).

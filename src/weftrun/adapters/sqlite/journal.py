@@ -19,11 +19,11 @@ from weftrun.adapters.sqlite.connection import Turn, transact, translated
 from weftrun.adapters.sqlite.reading import JournalReading, info_of
 from weftrun.adapters.sqlite.rows import body_of
 from weftrun.adapters.sqlite.statements import SCHEMA, SQL
-from weftrun.model.errors import CommitUnknown, InternalError, JournalError, JournalFull, UsageError
+from weftrun.model.errors import CommitUnknown, InternalError, JournalError, JournalFull, LeaseLost, UsageError
 from weftrun.model.ids import RunId, RunUid
 from weftrun.model.records import Ended, Row, Started
 from weftrun.ports.entropy import Entropy
-from weftrun.ports.journal import Message, RunInfo
+from weftrun.ports.journal import Appended, Message, RunInfo, Session
 
 T = TypeVar("T")
 Binding = tuple[str | bytes | int | float | None, ...]
@@ -135,21 +135,35 @@ class SqliteJournal(JournalReading):
 
     # ------------------------------------------------------------------ append
 
-    def append(self, rows: Sequence[Row]) -> frozenset[RunUid]:
+    def append(self, rows: Sequence[Row], *, renew: bool = False) -> Appended:
         """Commit all rows in one transaction; see the port."""
         bodies = [body_of(row.records) for row in rows]
-        refused: frozenset[RunUid] = frozenset()
         ended: list[RunUid] = []
 
-        def work(connection: apsw.Connection) -> None:
-            nonlocal refused, ended
-            refused = self._start(connection, rows, bodies)
-            ended = self._extend(connection, rows, bodies, refused)
+        def work(connection: apsw.Connection) -> Appended:
+            nonlocal ended
+            if self._session is None:
+                self._heads.clear()  # anybody may have claimed a Run that is nobody's
+            self._check_session(connection, renew=renew)
+            taken = self._start(connection, rows, bodies)
+            ended, lost = self._extend(connection, rows, bodies, taken)
+            return Appended(taken, lost)
 
-        self._transact("recording", work)
-        for uid in ended:
-            del self._heads[uid]
-        return refused
+        appended = self._transact("recording", work)
+        for uid in (*ended, *appended.lost):
+            self._heads.pop(uid, None)
+        return appended
+
+    def _check_session(self, connection: apsw.Connection, *, renew: bool = False) -> None:
+        if self._session is None:
+            return
+        if renew:
+            connection.execute(SQL["renew_session"], (self._session,))
+            alive = connection.changes() == 1
+        else:
+            alive = connection.execute(SQL["has_session"], (self._session,)).fetchone() is not None
+        if not alive:
+            raise LeaseLost(f"Another engine has taken this one for dead in {self._path}, and its Runs with it.")
 
     def _start(self, connection: apsw.Connection, rows: Sequence[Row], bodies: Sequence[bytes]) -> frozenset[RunUid]:
         """Make the Runs whose first row is among `rows`, and return those whose id is taken."""
@@ -157,7 +171,7 @@ class SqliteJournal(JournalReading):
         if not new:
             return frozenset()
         before = connection.total_changes()
-        connection.executemany(SQL["start_run"], [_start_binding(row, body) for row, body in new])
+        connection.executemany(SQL["start_run"], [(*_start_binding(row, body), self._session) for row, body in new])
         if connection.total_changes() - before == len(new):
             # Under the write lock keys are given one after the other.
             first = connection.last_insert_rowid() - len(new) + 1
@@ -181,19 +195,18 @@ class SqliteJournal(JournalReading):
         connection: apsw.Connection,
         rows: Sequence[Row],
         bodies: Sequence[bytes],
-        refused: frozenset[RunUid],
-    ) -> list[RunUid]:
-        """Add the rows that are new, and return the Runs that ended by them."""
+        taken: frozenset[RunUid],
+    ) -> tuple[list[RunUid], frozenset[RunUid]]:
+        """Add the rows that are new; return the Runs that ended by them, and those that are another engine's."""
+        lost = self._lost(connection, rows, taken)
         records: list[Binding] = []
         ends: list[Binding] = []
         progressed: list[Binding] = []
         ended: list[RunUid] = []
         for row, body in zip(rows, bodies, strict=True):
-            if row.uid in refused:
+            if row.uid in taken or row.uid in lost:
                 continue
-            head = self._heads.get(row.uid) or self._head(connection, row.uid)
-            if head is None:
-                raise InternalError(f"Run {row.uid} is not in {self._path}, but record {row.seq} of it was appended.")
+            head = self._heads[row.uid]
             if row.seq > 1:
                 if row.seq <= head.seq:
                     self._check_stored(connection, head, row, body)
@@ -214,7 +227,22 @@ class SqliteJournal(JournalReading):
         self._write(connection, "add_record", records)
         self._write(connection, "end_run", ends)
         self._write(connection, "made_progress", progressed)
-        return ended
+        return ended, lost
+
+    def _lost(
+        self, connection: apsw.Connection, rows: Sequence[Row], taken: frozenset[RunUid]
+    ) -> frozenset[RunUid]:
+        """Return the Runs of rows that may not be added: their epoch was raised by another engine, or they are gone.
+
+        Only those that this connection has not begun or extended itself are looked up: nobody claims a Run whose
+        session is there, and that it is was checked in this transaction.
+        """
+        lost = set()
+        for row in rows:
+            head = self._heads.get(row.uid) or self._head(connection, row.uid)
+            if row.seq > 1 and (head is None or row.epoch < head.epoch):
+                lost.add(row.uid)
+        return frozenset(lost - taken)
 
     def _head(self, connection: apsw.Connection, uid: RunUid) -> Head | None:
         found = connection.execute(SQL["head"], (bytes.fromhex(uid),)).fetchone()
@@ -235,31 +263,63 @@ class SqliteJournal(JournalReading):
         before = connection.total_changes()
         connection.executemany(SQL[statement], bindings)
         if connection.total_changes() - before != len(bindings):
-            raise InternalError(
-                f"A Run in {self._path} was taken over, or ended, by another engine while it was recorded."
-            )
+            raise InternalError(f"Not every row could be recorded in {self._path}.")
 
     # ------------------------------------------------------------------ Runs as a whole
 
-    def claim(self, uid: RunUid) -> RunInfo:
-        """Take a Run over: raise its epoch and its take-over counter in one transaction, and return it."""
+    def claim(self, uids: Sequence[RunUid]) -> list[RunInfo]:
+        """Take over those of these Runs that are free; see the port."""
 
-        def work(connection: apsw.Connection) -> RunInfo:
-            self._heads.pop(uid, None)
-            found = connection.execute(SQL["claim_run"], (bytes.fromhex(uid),)).fetchall()
-            if not found:
-                raise InternalError(f"No Run with uid {uid} is open in {self._path}.")
-            return info_of(found[0])
+        def work(connection: apsw.Connection) -> list[RunInfo]:
+            self._check_session(connection)
+            claimed = []
+            for uid in uids:
+                self._heads.pop(uid, None)
+                key = bytes.fromhex(uid)
+                connection.execute(SQL["claim_run"], (key, self._session))
+                if connection.changes():
+                    claimed += connection.execute(SQL["info"], (key,)).fetchall()
+            return [info_of(columns) for columns in claimed]
 
-        return self._transact("taking over a Run", work)
+        return self._transact("taking over Runs", work)
 
     def put_back(self, uids: Sequence[RunUid]) -> None:
-        """Count one take-over less of each of these Runs."""
+        """Free Runs of this session, and count one take-over less of each."""
 
         def work(connection: apsw.Connection) -> None:
-            connection.executemany(SQL["put_back"], [(bytes.fromhex(uid),) for uid in uids])
+            for uid in uids:
+                self._heads.pop(uid, None)
+            connection.executemany(SQL["put_back"], [(bytes.fromhex(uid), self._session) for uid in uids])
 
         self._transact("putting Runs back", work)
+
+    # ------------------------------------------------------------------ sessions
+
+    def begin(self, session: Session) -> None:
+        """Make a session; what is started or claimed from now on is its."""
+        facts = (bytes.fromhex(session.uid), session.host, session.pid, session.lock, session.ttl_s)
+
+        def work(connection: apsw.Connection) -> int:
+            connection.execute(SQL["begin_session"], facts)
+            return connection.last_insert_rowid()
+
+        self._heads.clear()
+        self._session = self._transact("beginning a session", work)
+
+    def bury(self, session: Session) -> bool:
+        """Remove a dead session; False where it has renewed since, or is gone already."""
+
+        def work(connection: apsw.Connection) -> bool:
+            connection.execute(SQL["bury_session"], (bytes.fromhex(session.uid), session.beat))
+            return connection.changes() == 1
+
+        return self._transact("removing a session", work)
+
+    def leave(self) -> None:
+        """Remove this Journal's own session. Idempotent."""
+        session, self._session = self._session, None
+        if session is not None:
+            self._transact("leaving", lambda connection: connection.execute(SQL["leave_session"], (session,)))
 
     def post(self, message: Message) -> None:
         """Put a message into the inbox; the same message id again, or one to an ended Run, changes nothing."""

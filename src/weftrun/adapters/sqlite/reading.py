@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
@@ -13,17 +14,17 @@ from weftrun.adapters.sqlite.connection import translated
 from weftrun.adapters.sqlite.rows import blobs_in, records_of
 from weftrun.adapters.sqlite.statements import SCHEMA, SQL
 from weftrun.model.errors import JournalCorrupt, JournalError
-from weftrun.model.ids import RunId, RunUid
+from weftrun.model.ids import RunId, RunUid, SessionUid
 from weftrun.model.outcomes import Status
 from weftrun.model.records import Row
-from weftrun.ports.journal import JournalMeta, Message, RunInfo
+from weftrun.ports.journal import JournalMeta, Message, RunInfo, Session
 
-InfoColumns = tuple[str, bytes, str, str, float, float | None, int, int, str, str, str, int]
+InfoColumns = tuple[str, bytes, str, str, float, float | None, int, int, str, str, str, int, bytes | None, int]
 
 
 def info_of(columns: apsw.SQLiteValues) -> RunInfo:
     """Make a RunInfo from the columns that all statements on Runs select."""
-    id, uid, function, status, started_at, ended_at, epoch, takeovers, digest, version, file, deleted = cast(
+    id, uid, function, status, started_at, ended_at, epoch, takeovers, digest, version, file, deleted, owner, _ = cast(
         InfoColumns, columns
     )
     return RunInfo(
@@ -39,6 +40,7 @@ def info_of(columns: apsw.SQLiteValues) -> RunInfo:
         version=version,
         file=file,
         deleted=bool(deleted),
+        owner=SessionUid(owner.hex() if owner is not None else ""),
     )
 
 
@@ -47,6 +49,7 @@ class JournalReading:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._session: int | None = None
 
     def _connected(self) -> apsw.Connection:
         raise NotImplementedError
@@ -76,6 +79,19 @@ class JournalReading:
         """Return all Runs that have not ended, oldest first."""
         return [info_of(row) for row in self._rows("open_runs")]
 
+    def free_runs(self, limit: int) -> list[RunInfo]:
+        """Return Runs that have not ended and that no session owns, oldest first."""
+        return [info_of(row) for row in self._rows("free_runs", (limit,))]
+
+    def infos(self, uids: Sequence[RunUid]) -> list[RunInfo]:
+        """Return what is known of these Runs; unknown ones are left out."""
+        return [info_of(row) for uid in uids for row in self._rows("info", (bytes.fromhex(uid),))]
+
+    def sessions(self) -> list[Session]:
+        """Return all sessions, oldest first."""
+        found = cast(list[tuple[bytes, str, int, str, float, int, int]], self._rows("sessions"))
+        return [Session(SessionUid(uid.hex()), *rest) for uid, *rest in found]
+
     def load(self, uid: RunUid) -> list[Row]:
         """Return all rows of a Run in order, none of a deleted one; `JournalCorrupt` names what can't be read."""
         starts = self._rows("load_start", (bytes.fromhex(uid),))
@@ -97,8 +113,8 @@ class JournalReading:
         return rows
 
     def inbox(self) -> list[Message]:
-        """Return messages to Runs that have not ended, oldest first. The machine drops what it has folded."""
-        found = cast(list[tuple[str, bytes, str]], self._rows("inbox"))
+        """Return messages to Runs that have not ended, of one session's if there is one, oldest first."""
+        found = cast(list[tuple[str, bytes, str]], self._rows("inbox", (self._session,)))
         return [Message(id, RunUid(run.hex()), kind) for id, run, kind in found]
 
     def blobs_named(self) -> set[str]:

@@ -19,8 +19,8 @@ INSERT INTO meta (one, hash_seed) VALUES (1, ?);
 
 -- name: start_run
 -- Make a Run; says nothing where its id or uid is taken.
-INSERT INTO run (id, uid, status, started_at, epoch, born, function, version, file, digest, start)
-VALUES (?1, ?2, 'running', ?3, ?4, ?4, ?5, ?6, ?7, ?8, ?9)
+INSERT INTO run (id, uid, status, started_at, epoch, born, function, version, file, digest, start, owner)
+VALUES (?1, ?2, 'running', ?3, ?4, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
 ON CONFLICT DO NOTHING;
 
 -- name: add_record
@@ -47,27 +47,51 @@ SELECT started_at, start FROM run WHERE key = ?;
 SELECT at, body FROM record WHERE run = ? AND seq = ?;
 
 -- name: find_run
-SELECT id, uid, function, status, started_at, ended_at, epoch, takeovers, digest, version, file, start IS NULL
-FROM run WHERE id = ?;
+SELECT * FROM info WHERE id = ?;
 
 -- name: list_runs
-SELECT id, uid, function, status, started_at, ended_at, epoch, takeovers, digest, version, file, start IS NULL
-FROM run WHERE start IS NOT NULL ORDER BY key DESC LIMIT ?;
+SELECT * FROM info WHERE NOT deleted ORDER BY key DESC LIMIT ?;
 
 -- name: list_runs_by_status
-SELECT id, uid, function, status, started_at, ended_at, epoch, takeovers, digest, version, file, start IS NULL
-FROM run WHERE start IS NOT NULL AND status = ? ORDER BY key DESC LIMIT ?;
+SELECT * FROM info WHERE NOT deleted AND status = ? ORDER BY key DESC LIMIT ?;
 
 -- name: open_runs
-SELECT id, uid, function, status, started_at, ended_at, epoch, takeovers, digest, version, file, start IS NULL
-FROM run WHERE ended_at IS NULL ORDER BY key;
+SELECT * FROM info WHERE ended_at IS NULL ORDER BY key;
+
+-- name: free_runs
+SELECT * FROM info WHERE ended_at IS NULL AND owner IS NULL ORDER BY key LIMIT ?;
+
+-- name: info
+SELECT * FROM info WHERE uid = ?;
 
 -- name: claim_run
-UPDATE run SET epoch = epoch + 1, takeovers = takeovers + 1 WHERE uid = ? AND ended_at IS NULL
-RETURNING id, uid, function, status, started_at, ended_at, epoch, takeovers, digest, version, file, start IS NULL;
+-- Take a free Run over (O1).
+UPDATE run SET epoch = epoch + 1, takeovers = takeovers + 1, owner = ?2
+WHERE uid = ?1 AND ended_at IS NULL AND (owner IS NULL OR owner NOT IN (SELECT key FROM session));
 
 -- name: put_back
-UPDATE run SET takeovers = takeovers - 1 WHERE uid = ? AND takeovers > 0;
+-- Free a Run, and don't count that it was taken over.
+UPDATE run SET takeovers = max(takeovers - 1, 0), owner = NULL WHERE uid = ?1 AND owner IS ?2;
+
+-- name: begin_session
+INSERT INTO session (uid, host, pid, lock, ttl_s) VALUES (?, ?, ?, ?, ?);
+
+-- name: renew_session
+UPDATE session SET beat = beat + 1 WHERE key = ?;
+
+-- name: has_session
+SELECT 1 FROM session WHERE key = ?;
+
+-- name: sessions
+SELECT uid, host, pid, lock, ttl_s, beat,
+       (SELECT count(*) FROM run WHERE run.ended_at IS NULL AND run.owner = session.key)
+FROM session ORDER BY key;
+
+-- name: bury_session
+DELETE FROM session WHERE uid = ? AND beat = ?;
+
+-- name: leave_session
+DELETE FROM session WHERE key = ?;
 
 -- name: load_start
 SELECT key, id, started_at, born, start FROM run WHERE uid = ?;
@@ -84,8 +108,9 @@ INSERT OR IGNORE INTO inbox (id, run, kind) SELECT ?1, key, ?3 FROM run WHERE ui
 DELETE FROM inbox WHERE run NOT IN (SELECT key FROM run WHERE ended_at IS NULL);
 
 -- name: inbox
+-- Messages to the open Runs of one session, or to all of them.
 SELECT inbox.id, run.uid, inbox.kind FROM inbox JOIN run ON run.key = inbox.run
-WHERE run.ended_at IS NULL ORDER BY inbox.place;
+WHERE run.ended_at IS NULL AND (?1 IS NULL OR run.owner = ?1) ORDER BY inbox.place;
 
 -- name: delete_records
 DELETE FROM record WHERE run = (SELECT key FROM run WHERE id = ?);

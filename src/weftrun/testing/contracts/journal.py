@@ -11,7 +11,7 @@ from weftrun.model.errors import InternalError, UsageError
 from weftrun.model.ids import RunId
 from weftrun.model.records import Ended, Row
 from weftrun.model.values import Blob, Payload
-from weftrun.ports.journal import Journal, Message
+from weftrun.ports.journal import Appended, Journal, Message
 from weftrun.testing.contracts.samples import (
     AT,
     BLOB,
@@ -53,7 +53,8 @@ class JournalContract:
         assert (journal.runs(), journal.open_runs(), journal.inbox(), journal.load(uid(1))) == ([], [], [], [])
         assert journal.find(RunId("run-1")) is None
         assert journal.blobs_named() == set()
-        assert journal.append([]) == frozenset()
+        assert journal.append([]) == Appended()
+        assert (journal.sessions(), journal.free_runs(9), journal.infos([uid(1)])) == ([], [], [])
 
     def test_close_is_idempotent(self, journal: Journal) -> None:
         """A closed Journal can be closed."""
@@ -68,7 +69,7 @@ class JournalContract:
         rows += [more(1, len(rows) + 1, ONE_OF_EACH), end(1, len(rows) + 2)]
         journal = reopen()
         for row in rows:
-            assert journal.append([row]) == frozenset()
+            assert journal.append([row]) == Appended()
         assert journal.load(uid(1)) == rows
         assert reopen().load(uid(1)) == rows
 
@@ -77,7 +78,7 @@ class JournalContract:
         rows = [start(1), more(1, 2), end(1, 3)]
         ended = end(3, 2).records[0]
         whole = Row(uid(3), 1, AT, 1, (*start(3).records, *ONE_OF_EACH, ended))
-        assert journal.append([*rows, start(2), whole]) == frozenset()
+        assert journal.append([*rows, start(2), whole]) == Appended()
         assert journal.load(uid(1)) == rows
         assert journal.load(uid(3)) == [whole]
         assert [info.id for info in journal.open_runs()] == ["run-2"]
@@ -87,17 +88,17 @@ class JournalContract:
         journal = reopen()
         journal.append([start(1, id="mine")])
         rows = [start(2), start(3, id="mine"), more(3, 2), end(3, 3), more(2, 2)]
-        assert journal.append(rows) == {uid(3)}
+        assert journal.append(rows) == Appended(taken=frozenset({uid(3)}))
         assert journal.load(uid(3)) == []
         assert journal.load(uid(2)) == [start(2), more(2, 2)]
-        assert reopen().append([start(3, id="mine")]) == {uid(3)}
+        assert reopen().append([start(3, id="mine")]) == Appended(taken=frozenset({uid(3)}))
         found = reopen().find(RunId("mine"))
         assert found is not None
         assert found.uid == uid(1)
 
     def test_two_starts_of_one_id_in_one_transaction(self, journal: Journal) -> None:
         """The first of them has it."""
-        assert journal.append([start(1, id="mine"), start(2, id="mine"), end(2, 2), end(1, 2)]) == {uid(2)}
+        assert journal.append([start(1, id="mine"), start(2, id="mine"), end(2, 2), end(1, 2)]) == Appended(taken=frozenset({uid(2)}))
         assert journal.load(uid(1)) == [start(1, id="mine"), end(1, 2)]
 
     def test_a_repeated_append_changes_nothing(self, reopen: OpenJournal) -> None:
@@ -105,9 +106,9 @@ class JournalContract:
         rows = [start(1), more(1, 2), more(1, 3), start(2), end(2, 2)]
         journal = reopen()
         journal.append(rows)
-        assert journal.append(rows) == frozenset()
+        assert journal.append(rows) == Appended()
         journal = reopen()
-        assert journal.append([*rows, more(1, 4), end(1, 5)]) == frozenset()
+        assert journal.append([*rows, more(1, 4), end(1, 5)]) == Appended()
         assert journal.load(uid(1)) == [*rows[:3], more(1, 4), end(1, 5)]
         assert journal.load(uid(2)) == rows[3:]
         assert journal.open_runs() == []
@@ -116,10 +117,9 @@ class JournalContract:
         "wrong",
         [
             pytest.param([more(1, 4)], id="a gap"),
-            pytest.param([more(1, 3, epoch=2)], id="an epoch that is not its own"),
+            pytest.param([more(1, 3, epoch=2)], id="an epoch that was never given"),
             pytest.param([more(1, 2, ONE_OF_EACH)], id="another row under a seq that is taken"),
             pytest.param([start(1, id="other")], id="another start of the same Run"),
-            pytest.param([more(3, 2)], id="a Run that was never started"),
             pytest.param([Row(uid(3), 1, AT, 1, ONE_OF_EACH)], id="a first record that is no start"),
             pytest.param([more(2, 3)], id="a Run that has ended"),
             pytest.param([end(1, 3), more(1, 4)], id="a Run that ends before"),
@@ -137,7 +137,7 @@ class JournalContract:
             assert journal.load(uid(2)) == before[2:]
             assert journal.find(RunId("run-9")) is None
             journal = reopen()
-        assert journal.append([start(9), more(1, 3)]) == frozenset()
+        assert journal.append([start(9), more(1, 3)]) == Appended()
 
     def test_any_grouping_gives_the_same_journal(self, reopen: OpenJournal) -> None:
         """However rows of several Runs are cut into transactions, and some repeated, each Run loads as it was."""
@@ -187,27 +187,33 @@ class JournalContract:
     # ------------------------------------------------------------------ claim
 
     def test_a_claim_raises_the_epoch(self, reopen: OpenJournal) -> None:
-        """Whoever owned the Run before can't append to it any more (O1, O2)."""
+        """Whoever owned the Run before can't append to it any more, and the others of its group go on (O1, O2)."""
         journal = reopen()
-        journal.append([start(1), more(1, 2)])
-        info = reopen().claim(uid(1))
+        journal.append([start(1), more(1, 2), start(2)])
+        (info,) = reopen().claim([uid(1)])
         assert (info.id, info.epoch, info.takeovers) == ("run-1", 2, 1)
         journal = reopen()
-        with pytest.raises(InternalError):
-            journal.append([more(1, 3, epoch=1)])
-        journal.append([more(1, 3, epoch=2)])
+        assert journal.append([more(1, 3), more(2, 2), end(1, 4)]) == Appended(lost=frozenset({uid(1)}))
+        assert journal.append([more(1, 3, epoch=2)]) == Appended()
         assert [row.epoch for row in journal.load(uid(1))] == [1, 1, 2]
+        assert journal.load(uid(2)) == [start(2), more(2, 2)]
+
+    def test_rows_of_a_run_that_is_gone_are_left_out(self, journal: Journal) -> None:
+        """It was taken over, ended and deleted while its former owner slept."""
+        journal.append([start(1), start(2)])
+        assert journal.append([more(3, 2), more(2, 2)]) == Appended(lost=frozenset({uid(3)}))
+        assert journal.load(uid(2)) == [start(2), more(2, 2)]
 
     def test_takeovers_are_counted_until_the_next_record(self, reopen: OpenJournal) -> None:
         """A Run that kills its engine shows by its counter."""
         journal = reopen()
         journal.append([start(1)])
-        assert [journal.claim(uid(1)).takeovers for _ in range(3)] == [1, 2, 3]
-        assert reopen().claim(uid(1)).takeovers == 4
+        assert [journal.claim([uid(1)])[0].takeovers for _ in range(3)] == [1, 2, 3]
+        assert reopen().claim([uid(1)])[0].takeovers == 4
         journal = reopen()
         journal.append([more(1, 2, epoch=5)])
         assert journal.open_runs()[0].takeovers == 0
-        assert journal.claim(uid(1)).takeovers == 1
+        assert journal.claim([uid(1)])[0].takeovers == 1
         journal.append([end(1, 3, epoch=6)])
         found = journal.find(RunId("run-1"))
         assert found is not None
@@ -217,16 +223,14 @@ class JournalContract:
         """An engine that is closed in good order, or can't load the code, says nothing against the Run."""
         journal.append([start(1), start(2)])
         for _ in range(3):
-            assert journal.claim(uid(1)).takeovers == 1
+            assert journal.claim([uid(1)])[0].takeovers == 1
             journal.put_back([uid(1), uid(2), uid(3)])
         assert [info.takeovers for info in journal.open_runs()] == [0, 0]
 
-    def test_an_ended_or_unknown_run_can_not_be_claimed(self, journal: Journal) -> None:
-        """There is nothing to own."""
-        journal.append([start(1), end(1, 2)])
-        for number in (1, 2):
-            with pytest.raises(InternalError):
-                journal.claim(uid(number))
+    def test_only_what_is_open_is_claimed(self, journal: Journal) -> None:
+        """Of an ended or unknown Run there is nothing to own."""
+        journal.append([start(1), end(1, 2), start(3)])
+        assert [info.id for info in journal.claim([uid(1), uid(2), uid(3)])] == ["run-3"]
 
     # ------------------------------------------------------------------ inbox
 
@@ -259,7 +263,7 @@ class JournalContract:
         assert (info.deleted, info.uid, info.status, info.digest) == (True, uid(1), "succeeded", "d0")
         assert journal.load(uid(1)) == []
         assert [run.id for run in journal.runs()] == ["run-2"]
-        assert journal.append([start(3, id="run-1")]) == {uid(3)}
+        assert journal.append([start(3, id="run-1")]) == Appended(taken=frozenset({uid(3)}))
 
     def test_forget_frees_the_id(self, journal: Journal) -> None:
         """Also that of a tombstone."""
@@ -268,7 +272,7 @@ class JournalContract:
         for name in ("run-1", "run-2"):
             journal.delete(RunId(name), forget=True)
             assert journal.find(RunId(name)) is None
-        assert journal.append([start(3, id="run-1"), start(4, id="run-2")]) == frozenset()
+        assert journal.append([start(3, id="run-1"), start(4, id="run-2")]) == Appended()
 
     def test_delete_of_what_is_not_there_or_goes_on(self, journal: Journal) -> None:
         """None, and a sentence."""

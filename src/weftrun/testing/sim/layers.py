@@ -10,7 +10,7 @@ from weftrun.model.outcomes import Status
 from weftrun.model.records import Row
 from weftrun.model.values import Blob
 from weftrun.ports.blobs import Blobs
-from weftrun.ports.journal import Journal, JournalMeta, Message, RunInfo
+from weftrun.ports.journal import Appended, Journal, JournalMeta, Message, RunInfo, Session
 from weftrun.ports.sandboxes import Profile, Progress, Sandboxes, SandboxEvents
 from weftrun.ports.trace import Trace, TraceRow
 from weftrun.testing.sim.faults import Faults
@@ -20,7 +20,7 @@ class FaultyJournal:
     """A Journal whose calls are points. It also keeps what is committed, for oracles that look during the Run."""
 
     def __init__(
-        self, inner: Journal, faults: Faults, committed: Callable[[Sequence[Row], frozenset[RunUid]], None]
+        self, inner: Journal, faults: Faults, committed: Callable[[Sequence[Row], Appended], None]
     ) -> None:
         """Wrap `inner`; `committed` is told of every append that really happened."""
         self._inner = inner
@@ -31,16 +31,20 @@ class FaultyJournal:
         """Return the facts of the Journal."""
         return self._inner.meta()
 
-    def append(self, rows: Sequence[Row]) -> frozenset[RunUid]:
+    def begin(self, session: Session) -> None:
+        """Make a session, with what is planned for this call."""
+        self._faults.around("journal.begin", lambda: self._inner.begin(session))
+
+    def append(self, rows: Sequence[Row], *, renew: bool = False) -> Appended:
         """Append, with what is planned for this call."""
-        refused: list[frozenset[RunUid]] = []
+        appended: list[Appended] = []
 
         def append() -> None:
-            refused.append(self._inner.append(rows))
-            self._committed(rows, refused[0])
+            appended.append(self._inner.append(rows, renew=renew))
+            self._committed(rows, appended[0])
 
         self._faults.around("journal.append", append)
-        return refused[0]
+        return appended[0]
 
     def find(self, run: RunId) -> RunInfo | None:
         """Return what is known of a Run."""
@@ -59,15 +63,37 @@ class FaultyJournal:
         self._faults.around("journal.load", lambda: None)
         return self._inner.load(uid)
 
-    def claim(self, uid: RunUid) -> RunInfo:
-        """Take a Run over, with what is planned for this call."""
-        claimed: list[RunInfo] = []
-        self._faults.around("journal.claim", lambda: claimed.append(self._inner.claim(uid)))
+    def free_runs(self, limit: int) -> list[RunInfo]:
+        """Return Runs that no session owns."""
+        return self._inner.free_runs(limit)
+
+    def infos(self, uids: Sequence[RunUid]) -> list[RunInfo]:
+        """Return what is known of these Runs."""
+        return self._inner.infos(uids)
+
+    def sessions(self) -> list[Session]:
+        """Return all sessions."""
+        return self._inner.sessions()
+
+    def claim(self, uids: Sequence[RunUid]) -> list[RunInfo]:
+        """Take Runs over, with what is planned for this call."""
+        claimed: list[list[RunInfo]] = []
+        self._faults.around("journal.claim", lambda: claimed.append(self._inner.claim(uids)))
         return claimed[0]
 
     def put_back(self, uids: Sequence[RunUid]) -> None:
-        """Count one take-over less."""
+        """Free Runs in good order."""
         self._inner.put_back(uids)
+
+    def bury(self, session: Session) -> bool:
+        """Remove a dead session, with what is planned for this call."""
+        buried: list[bool] = []
+        self._faults.around("journal.bury", lambda: buried.append(self._inner.bury(session)))
+        return buried[0]
+
+    def leave(self) -> None:
+        """Remove the own session."""
+        self._inner.leave()
 
     def post(self, message: Message) -> None:
         """Put a message into the inbox."""

@@ -1,0 +1,148 @@
+"""The contract of the port Journal where several engines share one: sessions, ownership, claims (O1, O2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from weftrun.model.errors import LeaseLost
+from weftrun.model.ids import RunId, RunUid, SessionUid
+from weftrun.ports.journal import Appended, Journal, Message, Session
+from weftrun.testing.contracts.samples import end, more, start, uid
+
+Connect = Callable[[], Journal]
+
+
+def session(number: int) -> Session:
+    """Return the session of engine `number`, as it begins."""
+    return Session(SessionUid(f"{number:032x}"), f"kernel-{number}", number, f"/run/{number}", 10.0)
+
+
+class SessionContract:
+    """Subclasses give the fixture `connect`: each call opens the same storage once more, beside the others."""
+
+    @pytest.fixture
+    def connect(self) -> Connect:
+        """Return what opens the Journal under test."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def engines(self, connect: Connect) -> Iterator[tuple[Journal, Journal]]:
+        """Return two Journals, each with a session of its own."""
+        first, second = connect(), connect()
+        first.begin(session(1))
+        second.begin(session(2))
+        yield first, second
+        for journal in (first, second):
+            journal.close()
+
+    def test_sessions_are_listed_with_what_they_own(self, engines: tuple[Journal, Journal]) -> None:
+        """Whoever looks sees them all, oldest first."""
+        first, second = engines
+        first.append([start(1), start(2), start(3), end(2, 2)])
+        listed = second.sessions()
+        assert [(s.uid, s.host, s.pid, s.lock, s.ttl_s, s.runs) for s in listed] == [
+            (session(1).uid, "kernel-1", 1, "/run/1", 10.0, 2),
+            (session(2).uid, "kernel-2", 2, "/run/2", 10.0, 0),
+        ]
+        assert [info.owner for info in second.open_runs()] == [session(1).uid] * 2
+        assert second.free_runs(9) == []
+
+    def test_a_renewal_raises_the_beat_alone(self, engines: tuple[Journal, Journal]) -> None:
+        """An append without one leaves it, and one without rows may be nothing but a renewal."""
+        first, second = engines
+        before = [s.beat for s in second.sessions()]
+        first.append([start(1)])
+        assert [s.beat for s in second.sessions()] == before
+        first.append([more(1, 2)], renew=True)
+        first.append([], renew=True)
+        assert [s.beat for s in second.sessions()] == [before[0] + 2, before[1]]
+
+    def test_what_a_living_session_owns_is_not_claimed(self, engines: tuple[Journal, Journal]) -> None:
+        """Nor put back by another."""
+        first, second = engines
+        first.append([start(1)])
+        assert second.claim([uid(1)]) == []
+        second.put_back([uid(1)])
+        assert second.free_runs(9) == []
+        assert first.append([more(1, 2)]) == Appended()
+
+    def test_a_buried_session_is_fenced(self, engines: tuple[Journal, Journal]) -> None:
+        """Nothing of its own lands any more, whatever it appends, and its Runs are free for one taker."""
+        first, second = engines
+        first.append([start(1), start(2)])
+        (seen, _) = second.sessions()
+        assert second.bury(seen)
+        assert not second.bury(seen)
+        assert [s.uid for s in second.sessions()] == [session(2).uid]
+        assert [info.id for info in second.free_runs(9)] == ["run-1", "run-2"]
+        assert [info.id for info in second.free_runs(1)] == ["run-1"]
+        for rows, renew in (([more(1, 2)], False), ([start(3)], False), ([], True)):
+            with pytest.raises(LeaseLost):
+                first.append(rows, renew=renew)
+        with pytest.raises(LeaseLost):
+            first.claim([uid(1)])
+        (taken,) = second.claim([uid(1)])
+        assert (taken.epoch, taken.takeovers, taken.owner) == (2, 1, session(2).uid)
+        assert second.append([more(1, 2, epoch=2)]) == Appended()
+        assert second.load(uid(1)) == [start(1), more(1, 2, epoch=2)]
+        assert second.find(RunId("run-3")) is None
+
+    def test_a_session_that_renewed_is_not_buried(self, engines: tuple[Journal, Journal]) -> None:
+        """Whoever took it for dead was slower than its beat."""
+        first, second = engines
+        (seen, _) = second.sessions()
+        first.append([], renew=True)
+        assert not second.bury(seen)
+        assert first.append([start(1)]) == Appended()
+
+    def test_a_fenced_engine_may_begin_again(self, engines: tuple[Journal, Journal]) -> None:
+        """Under a new session; what the old one owned stays lost."""
+        first, second = engines
+        first.append([start(1)])
+        second.bury(second.sessions()[0])
+        second.claim([uid(1)])
+        first.begin(session(3))
+        assert first.append([more(1, 2), start(4)]) == Appended(lost=frozenset({uid(1)}))
+        assert [info.owner for info in second.infos([uid(4)])] == [session(3).uid]
+
+    def test_leaving_frees_everything(self, engines: tuple[Journal, Journal]) -> None:
+        """A clean end hands over at once."""
+        first, second = engines
+        first.append([start(1), start(2)])
+        first.put_back([uid(1), uid(2)])
+        first.leave()
+        first.leave()
+        assert [info.takeovers for info in second.claim([uid(1), uid(2), uid(9)])] == [1, 1]
+
+    def test_infos_are_of_those_asked_for(self, engines: tuple[Journal, Journal]) -> None:
+        """Whoever waits for Runs of another engine asks by their uids."""
+        first, second = engines
+        first.append([start(1), start(2), end(2, 2)])
+        found: dict[RunUid, str] = {info.uid: info.status for info in second.infos([uid(1), uid(2), uid(3)])}
+        assert found == {uid(1): "running", uid(2): "succeeded"}
+
+    def test_messages_are_their_owners(self, engines: tuple[Journal, Journal]) -> None:
+        """Each session sees those to its own Runs; whoever takes a Run over sees them too."""
+        first, second = engines
+        first.append([start(1)])
+        second.append([start(2)])
+        messages = [Message("m1", uid(1), "cancel"), Message("m2", uid(2), "cancel")]
+        for message in messages:
+            second.post(message)
+        assert (first.inbox(), second.inbox()) == (messages[:1], messages[1:])
+        second.bury(second.sessions()[0])
+        second.claim([uid(1)])
+        assert second.inbox() == messages
+
+    def test_two_that_claim_get_different_runs(self, engines: tuple[Journal, Journal]) -> None:
+        """Of everything free, each Run goes to one of them."""
+        first, second = engines
+        uids = [uid(number) for number in range(1, 9)]
+        first.append([start(number) for number in range(1, 9)])
+        first.put_back(uids)
+        taken = [info.uid for info in first.claim(uids[:5])]
+        taken += [info.uid for info in second.claim(uids)]
+        taken += [info.uid for info in first.claim(uids)]
+        assert sorted(taken) == uids
