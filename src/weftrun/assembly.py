@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Sequence
 from pathlib import Path
 
 from weftrun.adapters.files.blobs import FileBlobs
-from weftrun.adapters.files.lock import EngineLock
+from weftrun.adapters.files.lock import EngineLocks, alone
 from weftrun.adapters.memfd import MemfdObjects
 from weftrun.adapters.process import ProcessSandboxes
 from weftrun.adapters.sqlite.journal import SqliteJournal
@@ -91,8 +91,8 @@ class _EmbeddedCore:
         self._closed = False
         self._pid = os.getpid()
         with contextlib.ExitStack() as undo:
-            self._lock = EngineLock(folder, path)
-            undo.callback(self._lock.close)
+            self._locks = EngineLocks(folder)
+            undo.callback(self._locks.close)
             self._entropy = SystemEntropy()
             self._journal = SqliteJournal(path, self._entropy, pause)
             undo.callback(self._journal.close)
@@ -126,6 +126,7 @@ class _EmbeddedCore:
             journal=self._journal,
             blobs=self._blobs,
             trace=self._trace,
+            liveness=self._locks,
             objects=self._objects,
             sandboxes=self._sandboxes,
             entropy=self._entropy,
@@ -231,7 +232,9 @@ class _EmbeddedCore:
         drained = Latch()
         self._engine.drain(drained)
         drained.wait(drain_s)
-        self._engine.close()
+        closed = Latch()
+        self._engine.close(closed)
+        closed.wait(None)
         gone = Latch()
 
         def end_sandboxes() -> None:
@@ -244,7 +247,7 @@ class _EmbeddedCore:
         self._objects.close()
         self._trace.close()
         self._journal.close()
-        self._lock.close()
+        self._locks.close()
 
     def _at_exit(self) -> None:
         self.close(drain_s=0.0)
@@ -329,17 +332,13 @@ class Reader:
 
     def _remove_blobs(self, journal: SqliteJournal) -> None:
         """Remove blobs that no record names. Only without an engine: it may have written one that comes to be named."""
-        try:
-            lock = EngineLock(_folder(self._path), self._path)
-        except JournalError:
-            return
-        try:
+        with alone(_folder(self._path)) as is_alone:
+            if not is_alone:
+                return
             named = journal.blobs_named()
             for name in list(self._blobs.names()):
                 if name not in named:
                     self._blobs.remove(name)
-        finally:
-            lock.close()
 
     def close(self) -> None:
         """Let go of the file."""

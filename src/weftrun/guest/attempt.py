@@ -7,7 +7,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Coroutine
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from weftrun.guest.objects import Received, Speaker
 from weftrun.guest.text import PageText
@@ -17,7 +17,11 @@ from weftrun.model.outcomes import Failure, Reason
 from weftrun.model.policy import FunctionSpec
 from weftrun.sdk.failure import failure_of
 from weftrun.sdk.function import find
+from weftrun.wire.hold import Hold
 from weftrun.wire.page import Page
+
+LAPSED: Final = 72
+"""Exit code of a Sandbox that was to enter a body after its engine's Lease was over."""
 
 
 class AsyncCalls:
@@ -106,6 +110,12 @@ class Equipment(NamedTuple):
     text: PageText
     received: Received
     speaker: Speaker
+    hold: Hold
+
+    def check_lease(self) -> None:
+        """End this Sandbox where no body may be entered any more: the Run may be another engine's by now (O3)."""
+        if not self.hold.may_enter():
+            os._exit(LAPSED)
 
 
 def failure_from(

@@ -67,6 +67,7 @@ class BatchRunner:
         failure: Failure | None = None
         shown = ""
         token = place.enter(place.Current(run_id, run_uid, step, attempt))
+        self._with.check_lease()
         entered_at = time.time()
         words[_INDEX] = index
         self._times[_ENTERED_AT] = entered_at

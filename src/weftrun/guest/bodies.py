@@ -115,6 +115,7 @@ class Bodies:
 
     def _turn(self, told: _Told, drive: Any) -> None:
         """Let a body run until it waits or ends, and tell what came of it."""
+        self._with.check_lease()
         page = self._with.page
         page.words[Page.BATCH] = told.number
         page.words[Page.INDEX] = 0

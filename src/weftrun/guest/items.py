@@ -72,7 +72,7 @@ class ItemRunner:
 
     def _run_ranges(self, batch: ItemBatch, call: Any, items: list[tuple[Any, ...]], same: dict[str, Any]) -> None:
         forks, words, times = self._with.forks, self._with.page.words, self._with.page.times
-        clock, size_of, base = time.time, getsizeof, batch.base
+        clock, size_of, base, check_lease = time.time, getsizeof, batch.base, self._with.check_lease
         at_index, at_time = Page.INDEX, Page.ENTERED_AT
         current = ItemCurrent(*batch.run, batch.id, batch.attempt)
         token = place.enter(current)
@@ -83,6 +83,7 @@ class ItemRunner:
                 results = self._open_range(lo)
                 for index in range(lo, hi):
                     current.index = index
+                    check_lease()
                     words[at_index] = index
                     times[at_time] = now
                     try:

@@ -18,6 +18,7 @@ from weftrun.model.values import Inline, Tree
 from weftrun.sdk.codec import encode
 from weftrun.sdk.function import function
 from weftrun.wire.channel import Channel
+from weftrun.wire.hold import Hold
 from weftrun.wire.page import Page, make_page
 
 _BYTES_MAX = 4096
@@ -35,11 +36,12 @@ def rehearse() -> None:
     streams = sys.stdout, sys.stderr
     fork = Fork(0, True, _BYTES_MAX, _BYTES_MAX, _BYTES_MAX, _BYTES_MAX, 1, _BYTES_MAX, 1, _BYTES_MAX, 0.0)
     page = Page(page_fd, _BYTES_MAX, writable=True)
+    hold = Hold.made()
     engine: Channel[ToSandbox] = Channel(here, ToSandbox, frame_bytes_max=_BYTES_MAX)
     channel: Channel[ToSandbox] = Channel(there, ToSandbox, frame_bytes_max=_BYTES_MAX)
     pipe = TextPipe(writer)
     try:
-        server = Server(fork, channel, page, route_streams(page), pipe)
+        server = Server(fork, channel, page, route_streams(page), pipe, hold)
         channel.send(Ready(("none",)))
         call = Invocation(0, 0, StepId("part[0]"), 1, Tree(Inline(encode(((1,), {}), what="a part").tobytes())))
         engine.send(Batch(1, _part.spec, ((RunId("rehearsal"), RunUid("rehearsal")),), (call,)))
@@ -47,6 +49,7 @@ def rehearse() -> None:
     finally:
         sys.stdout, sys.stderr = streams
         page.close()
+        hold.close()
         pipe.close()
         for end in (engine, channel):
             end.close()

@@ -19,6 +19,7 @@ from weftrun.guest.serve import Server
 from weftrun.guest.text import TextPipe, route_streams
 from weftrun.model.messages import Fork, Load, Ready, ToSandbox, ToZygote
 from weftrun.wire.channel import Channel, unix_socket
+from weftrun.wire.hold import Hold
 from weftrun.wire.page import Page
 
 REFUSED: Final = 71
@@ -31,12 +32,13 @@ _NO_NETWORK: Final = (
 
 
 class Wanted(NamedTuple):
-    """The request for a Sandbox, with its channel, page and pipe; `load` is code that is still to be imported."""
+    """The request for a Sandbox, with its channel, page, pipe and hold; `load` is code that is still to be imported."""
 
     fork: Fork
     channel: int
     page: int
     pipe: int
+    hold: int
     load: Load | None
 
 
@@ -80,8 +82,8 @@ def _wait(told: Channel[ToZygote]) -> Wanted:
     while True:
         for message, descriptors in told.receive() or os._exit(0):
             if isinstance(message, Fork):
-                channel, page, pipe = descriptors
-                return Wanted(message, channel, page, pipe, load)
+                channel, page, pipe, hold = descriptors
+                return Wanted(message, channel, page, pipe, hold, load)
             load = message
 
 
@@ -101,7 +103,7 @@ def _serve(wanted: Wanted, names: tuple[str, ...]) -> NoReturn:
     channel: Channel[ToSandbox] = Channel(unix_socket(wanted.channel), ToSandbox, frame_bytes_max=fork.frame_bytes_max)
     pipe = TextPipe(wanted.pipe)
     pipe.take_streams()
-    server = Server(fork, channel, page, route_streams(page), pipe)
+    server = Server(fork, channel, page, route_streams(page), pipe, Hold(wanted.hold))
     if wanted.load is not None:
         load_code(wanted.load.bundle)
     channel.send(Ready(names))

@@ -16,13 +16,16 @@ from weftrun.guest.text import PageText, TextPipe, unroute_streams
 from weftrun.model.messages import Batch, BodyDeliver, BodyDrop, BodyStart, Fork, ItemBatch, Room, Stop, ToSandbox
 from weftrun.wire.awake import Awake
 from weftrun.wire.channel import Channel
+from weftrun.wire.hold import Hold
 from weftrun.wire.page import Page
 
 
 class Server:
     """Serves one channel, one message after the other."""
 
-    def __init__(self, fork: Fork, channel: Channel[ToSandbox], page: Page, text: PageText, pipe: TextPipe) -> None:
+    def __init__(
+        self, fork: Fork, channel: Channel[ToSandbox], page: Page, text: PageText, pipe: TextPipe, hold: Hold
+    ) -> None:
         """Serve as the Sandbox that `fork` asked for."""
         self._channel = channel
         self._awake = Awake(fork.awake_s)
@@ -31,7 +34,7 @@ class Server:
         self._pipe = pipe
         self._speaker = Speaker(channel, self._received, page, pipe, inline_bytes_max=fork.inline_bytes_max)
         self._forks = Forks(self._leave)
-        equipment = Equipment(fork, Callables(), self._forks, page, text, self._received, self._speaker)
+        equipment = Equipment(fork, Callables(), self._forks, page, text, self._received, self._speaker, hold)
         self._batches = BatchRunner(equipment)
         self._items = ItemRunner(equipment)
         self._bodies = Bodies(equipment)

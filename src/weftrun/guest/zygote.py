@@ -26,6 +26,7 @@ from weftrun.model.ids import StepId
 from weftrun.model.messages import Exited, Fork, Forked, Load, Loaded, ToSandbox, ToZygote
 from weftrun.sdk.failure import failure_of
 from weftrun.wire.channel import Channel, decoder_of, unix_socket
+from weftrun.wire.hold import Hold
 
 _RESERVE_MS: Final = 1
 """A child is made ahead after a quiet time of this length: once all that were asked for together are there."""
@@ -83,6 +84,7 @@ class Zygote:
         self._children: dict[int, Child] = {}
         self._reserve: Child | None = None
         self._reserve_due = False
+        self._hold: Hold | None = None
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._child_signal: Any = signal.SIG_DFL
 
@@ -92,8 +94,8 @@ class Zygote:
         poll.register(self._channel.socket, select.POLLIN)
         poll.register(self._wake_reader, select.POLLIN)
         while True:
-            ready = poll.poll(_RESERVE_MS if self._reserve_due else None)
-            if not ready:
+            ready = poll.poll(_RESERVE_MS if self._reserve_due else self._life_left_ms())
+            if not ready and self._reserve_due:
                 self._make_reserve()
             for descriptor, _ in ready:
                 if descriptor == self._wake_reader.fileno():
@@ -101,6 +103,20 @@ class Zygote:
                 elif not self._serve():
                     self.end()
             self._reap()
+
+    def _life_left_ms(self) -> float | None:
+        """Return how long to wait before looking whether the engine still lives; end its Sandboxes where it does not.
+
+        Others may have taken its Runs over by then, and a frozen engine can't end what it runs of them (O3).
+        """
+        if self._hold is None or not self._children:
+            return None
+        left_s = self._hold.life_left_s()
+        if left_s > 0:
+            return left_s * 1_000 + 1
+        for pid in self._children:
+            _kill(pid)
+        return None
 
     def _serve(self) -> bool:
         received = self._channel.receive()
@@ -147,6 +163,8 @@ class Zygote:
     # ------------------------------------------------------------------ Sandboxes
 
     def _fork(self, fork: Fork, descriptors: Sequence[int]) -> None:
+        if self._hold is None:
+            self._hold = Hold(os.dup(descriptors[-1]))
         execs = bool(self._threads)
         child, self._reserve = self._reserve, None
         try:

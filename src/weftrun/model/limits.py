@@ -30,6 +30,7 @@ class Limits(Struct, frozen=True, kw_only=True):
         frame_bytes_max: one message between engine and guest.
         sandbox_idle_s: an idle Sandbox is let go after this long.
         sandbox_start_s: a Sandbox that does not report in this time has failed to start.
+        lease_ttl_s: an engine that gives no sign for so long is taken for dead by the others on its Journal.
         awake_s: engine and Sandboxes look for the next message at most this long before they sleep; 0 never.
     """
 
@@ -54,6 +55,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     frame_bytes_max: int = 256 * 1024 * 1024
     sandbox_idle_s: float = 60.0
     sandbox_start_s: float = 60.0
+    lease_ttl_s: float = 10.0
     awake_s: float = 0.000_4
 
 

@@ -8,6 +8,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from weftrun.model.ids import RunId, RunUid, SessionUid
+from weftrun.model.lease import Session
 from weftrun.model.outcomes import Status
 from weftrun.model.records import Row
 
@@ -44,27 +45,6 @@ class RunInfo(Struct, frozen=True):
     file: str
     deleted: bool = False
     owner: SessionUid = SessionUid("")
-
-
-class Session(Struct, frozen=True):
-    """An engine as others know it through the Journal (O1).
-
-    Attributes:
-        host: names the running kernel it lives on: only there can `lock` tell anything.
-        lock: path of the file that it holds locked while it lives.
-        beat: raised by its renewals. Whoever sees the same beat for `ttl_s`, while the session owns Runs, may take
-            it for dead.
-        ttl_s: how long a renewal holds, in seconds.
-        runs: how many open Runs it owns.
-    """
-
-    uid: SessionUid
-    host: str
-    pid: int
-    lock: str
-    ttl_s: float
-    beat: int = 0
-    runs: int = 0
 
 
 class Appended(Struct, frozen=True):
@@ -139,7 +119,8 @@ class Journal(Protocol):
     def claim(self, uids: Sequence[RunUid]) -> list[RunInfo]:
         """Take over those of these Runs that are free, and return them as they are now.
 
-        Raises epoch and take-over counter of each, in one transaction. `LeaseLost` as in `append`.
+        Raises epoch and take-over counter of each and the session's beat, in one transaction. `LeaseLost` as in
+        `append`.
         """
 
     def put_back(self, uids: Sequence[RunUid]) -> None:

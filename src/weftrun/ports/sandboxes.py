@@ -74,6 +74,12 @@ class Sandboxes(Protocol):
     def send(self, sandbox: SandboxId, message: ToSandbox) -> None:
         """Send a message and the descriptors of its `objects`. A Sandbox that is gone swallows it."""
 
+    def hold_until(self, at: float) -> None:
+        """Let bodies be entered until then (seconds since the epoch), in all Sandboxes, and not after (O3).
+
+        A Sandbox that is to enter a body later ends instead. Until it is called first there is no bound.
+        """
+
     def progress(self, sandbox: SandboxId) -> Progress:
         """Read the page of a living Sandbox."""
 

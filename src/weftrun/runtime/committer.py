@@ -10,12 +10,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from weftrun.model.errors import CommitUnknown, InternalError, JournalError, JournalFull, WeftrunError
+from weftrun.model.errors import CommitUnknown, InternalError, JournalError, JournalFull, LeaseLost, WeftrunError
 from weftrun.model.ids import ObjectId, RunUid
 from weftrun.model.records import Row
 from weftrun.model.values import Blob, Data, Object
 from weftrun.ports.blobs import Blobs
-from weftrun.ports.journal import Journal
+from weftrun.ports.journal import Appended, Journal
 from weftrun.ports.loop import Handle, Loop
 from weftrun.ports.objects import Objects
 from weftrun.runtime.durable import change_row, objects_of_records
@@ -34,13 +34,14 @@ T = TypeVar("T")
 class _Entry:
     """A row on its way. `blobs` are kept here: the Run may let an Object go before its row is durable."""
 
-    __slots__ = ("blobs", "conflict", "done", "missing", "row")
+    __slots__ = ("blobs", "done", "lost", "missing", "row", "taken")
 
-    def __init__(self, row: Row, done: Done, conflict: Callable[[], None]) -> None:
+    def __init__(self, row: Row, done: Done, taken: Callable[[], None], lost: Callable[[], None]) -> None:
         self.row = row
         self.blobs: dict[ObjectId, Blob] = {}
         self.done = done
-        self.conflict = conflict
+        self.taken = taken
+        self.lost = lost
         self.missing: set[ObjectId] = set()
 
 
@@ -50,6 +51,8 @@ class Committer:
     Args:
         quiet: says whether nothing runs that could go on during a commit.
         broken: called once with an error after which nothing can be committed any more.
+        renewed: called with the time at which a transaction was begun that renewed the Lease.
+        fenced: called when other engines have taken this one for dead: nothing that waited is committed any more.
         rested: called whenever nothing is left to be done.
     """
 
@@ -62,6 +65,8 @@ class Committer:
         *,
         quiet: Callable[[], bool],
         broken: Callable[[WeftrunError], None],
+        renewed: Callable[[float], None],
+        fenced: Callable[[], None],
         rested: Callable[[], None],
     ) -> None:
         self._loop = loop
@@ -70,6 +75,8 @@ class Committer:
         self._objects = objects
         self._quiet = quiet
         self._broken = broken
+        self._renewed = renewed
+        self._fenced = fenced
         self._rested = rested
         self._ready: list[_Entry] = []
         self._held_back: dict[RunUid, deque[_Entry]] = {}
@@ -80,6 +87,7 @@ class Committer:
         self._committing = False
         self._flush_asked = False
         self._hurried = False
+        self._renewing = False
         self._gathering: Handle | None = None
         self._tries = 0
         self._commit_s = 0.0
@@ -95,12 +103,12 @@ class Committer:
 
     # ------------------------------------------------------------------ rows
 
-    def append(self, row: Row, done: Done, conflict: Callable[[], None]) -> None:
+    def append(self, row: Row, done: Done, taken: Callable[[], None], lost: Callable[[], None]) -> None:
         """Append a row; when it is durable `done` of it, or of a later row of its Run, gets the seq of that row.
 
-        `conflict` is called instead if the Run's id was taken.
+        Instead `taken` is called if the Run's id belongs to another Run, and `lost` if another engine owns the Run.
         """
-        entry = _Entry(row, done, conflict)
+        entry = _Entry(row, done, taken, lost)
         for obj in objects_of_records(row.records):
             blob = self._stored.get(obj.oid)
             if blob is not None:
@@ -122,6 +130,11 @@ class Committer:
         self._hurried = True
         if self._ready:
             self._ask_flush()
+
+    def renew(self) -> None:
+        """Raise the session's beat with the next transaction, and make one now."""
+        self._renewing = True
+        self._ask_flush()
 
     def known(self, oid: ObjectId, blob: Blob) -> None:
         """Say that an Object's bytes are durable already, as this blob."""
@@ -198,7 +211,7 @@ class Committer:
         if self._gathering is not None:
             self._gathering.cancel()
             self._gathering = None
-        if self._committing or self._dead or not self._ready:
+        if self._committing or self._dead or not (self._ready or self._renewing):
             return
         entries, self._ready = self._ready, []
         self._commit(entries)
@@ -206,53 +219,74 @@ class Committer:
     def _commit(self, entries: list[_Entry]) -> None:
         self._committing = True
         rows = [_durable(entry) if entry.blobs else entry.row for entry in entries]
-        result: list[frozenset[RunUid] | WeftrunError] = []
+        result: list[Appended | WeftrunError] = []
         begun = self._loop.now()
+        renew, self._renewing = self._renewing, False
 
         def work() -> None:
             try:
-                result.append(self._journal.append(rows))
+                result.append(self._journal.append(rows, renew=renew))
             except WeftrunError as error:
                 result.append(error)
 
         def done() -> None:
             self._commit_s = 0.8 * self._commit_s + 0.2 * (self._loop.now() - begun)
-            self._committed(entries, result[0])
+            self._committed(entries, result[0], begun if renew else None)
 
-        if self._in_lane == 0 and self._commit_s < _INLINE_S and self._quiet() and self._loop.idle():
+        if self._may_stand_still():
             work()
             done()
         else:
             self._loop.offload(work, done, lane="journal")
 
-    def _committed(self, entries: list[_Entry], result: frozenset[RunUid] | WeftrunError) -> None:
+    def _may_stand_still(self) -> bool:
+        """Say whether the loop may do the Journal's work itself: nothing else could go on meanwhile."""
+        return self._in_lane == 0 and self._commit_s < _INLINE_S and self._quiet() and self._loop.idle()
+
+    def _committed(self, entries: list[_Entry], result: Appended | WeftrunError, renewed_at: float | None) -> None:
         if isinstance(result, JournalFull | CommitUnknown):
             # Nothing is known to be durable; the same rows again are insert-if-absent.
             self.stuck = "disk"
+            self._renewing = self._renewing or renewed_at is not None
             wait_s = _AGAIN_S[min(self._tries, len(_AGAIN_S) - 1)]
             self._tries += 1
             self._loop.call_at(self._loop.now() + wait_s, lambda: self._commit(entries))
             return
         self._committing = False
+        if isinstance(result, LeaseLost):
+            self._give_up()
+            return
         if isinstance(result, WeftrunError):
             self._die(result)
             return
+        if renewed_at is not None:
+            self._renewed(renewed_at)
         self._tries = 0
         self.stuck = ""
         self.commits += 1
         self.rows += len(entries)
         # Of each Run the last row: what is durable before it is told by it.
         for entry in {entry.row.uid: entry for entry in entries}.values():
-            if entry.row.uid in result:
-                entry.conflict()
+            if entry.row.uid in result.taken:
+                entry.taken()
+            elif entry.row.uid in result.lost:
+                entry.lost()
             else:
                 entry.done(entry.row.seq)
-        if self._ready:
-            if self._hurried:
+        if self._ready or self._renewing:
+            if self._hurried or self._renewing:
                 self._ask_flush()
             else:
                 self._flush_later()
         elif self.idle:
+            self._rested()
+
+    def _give_up(self) -> None:
+        """Commit nothing of what waited: it belongs to Runs that are another engine's now."""
+        self._ready.clear()
+        self._held_back.clear()
+        self._fenced()
+        if self.idle:
             self._rested()
 
     def _die(self, error: WeftrunError) -> None:
@@ -263,12 +297,13 @@ class Committer:
     # ------------------------------------------------------------------ the Journal between two commits
 
     def put_back(self, uids: Sequence[RunUid]) -> None:
-        """Say, as far as the disk allows, that these Runs were given up in good order."""
+        """Free these Runs, as far as the disk allows: they were given up in good order."""
         if uids:
             self.ask(lambda: self._journal.put_back(uids), lambda _: None, lambda _: None)
 
     def ask(self, work: Callable[[], T], done: Callable[[T], None], failed: Callable[[WeftrunError], None]) -> None:
-        """Use the Journal between two commits, outside the loop; then `done` or `failed` on the loop."""
+        """Use the Journal between two commits; then `done` or `failed` on the loop."""
+        here = not self._committing and self._may_stand_still()
         self._in_lane += 1
         result: list[T] = []
         errors: list[WeftrunError] = []
@@ -288,7 +323,11 @@ class Committer:
             if self.idle:
                 self._rested()
 
-        self._loop.offload(run, finished, lane="journal")
+        if here:
+            run()
+            self._loop.call_soon(finished)
+        else:
+            self._loop.offload(run, finished, lane="journal")
 
 
 def _durable(entry: _Entry) -> Row:

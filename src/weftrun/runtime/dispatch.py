@@ -43,14 +43,21 @@ class Dispatch:
         committer: Committer,
         limits: Limits,
         sandboxes_max: int,
+        *,
+        may_enter: Callable[[], bool],
         ended: Callable[[OpenRun], None],
+        lost: Callable[[OpenRun], None],
+        set_aside: Callable[[RunUid], None],
     ) -> None:
         self._loop = loop
         self._trace = trace
         self._objects = objects
         self._sandboxes = sandboxes
         self._committer = committer
+        self._may_enter = may_enter
         self._ended = ended
+        self._lost = lost
+        self._set_aside_here = set_aside
         self._worker = WorkerMachine(limits, sandboxes_max)
         self._profiles = Profiles()
         self._runs: dict[int, OpenRun] = {}
@@ -92,7 +99,9 @@ class Dispatch:
         match command:
             case Append():
                 row = Row(run.uid, command.seq, command.at, run.epoch, command.records)
-                self._committer.append(row, lambda seq: self._durable(run, seq), lambda: self._taken(run))
+                self._committer.append(
+                    row, lambda seq: self._durable(run, seq), lambda: self._taken(run), lambda: self._lost(run)
+                )
             case Hurry():
                 self._committer.hurry()
             case End():
@@ -135,9 +144,20 @@ class Dispatch:
         """Leave a Run that was taken over open in the Journal: here its code can't be loaded, elsewhere it may be."""
         for ticket in list(run.tickets):
             ticket.fail(JournalError(f"Run {run.id} can't go on here and stays as it is: {failure.message}"))
-        self._committer.put_back([run.uid])
+        self._set_aside_here(run.uid)
         self._worker.run_left(self._loop.now(), run.number)
         self._close(run)
+
+    def forsake(self, run: OpenRun) -> None:
+        """Do nothing more for a Run, which is another engine's now; its tickets are told nothing."""
+        if run.number in self._runs:
+            self._worker.run_left(self._loop.now(), run.number)
+            self._close(run)
+            self._pump()
+
+    def place_again(self) -> None:
+        """Bodies may be entered again."""
+        self._place()
 
     def _end(self, run: OpenRun, end: End) -> None:
         if rest := run.new_waits():
@@ -164,7 +184,7 @@ class Dispatch:
         self._place_asked = False
         if self._stopped:
             return
-        if self._drained is None:
+        if self._drained is None and self._may_enter():
             self._worker.place(self._loop.now())
         self._pump()
         self.rested()

@@ -20,6 +20,7 @@ from weftrun.model.values import Data, Inline, Object, Payload
 from weftrun.ports.blobs import Blobs
 from weftrun.ports.entropy import Entropy
 from weftrun.ports.journal import Journal, Message, RunInfo
+from weftrun.ports.liveness import Liveness
 from weftrun.ports.loop import Loop
 from weftrun.ports.objects import Objects
 from weftrun.ports.sandboxes import Sandboxes
@@ -27,13 +28,11 @@ from weftrun.ports.trace import Trace
 from weftrun.runtime.committer import Committer
 from weftrun.runtime.dispatch import Dispatch
 from weftrun.runtime.opening import Opening
+from weftrun.runtime.ownership import CLAIMS_MAX, Ownership, Seen
 from weftrun.runtime.runs import OpenRun
 from weftrun.runtime.tickets import Latch, Ticket
 
 T = TypeVar("T")
-
-_INBOX_S = 1.0
-"""The inbox is looked at this often while a Run is open, and never otherwise."""
 
 
 class Engine:
@@ -51,6 +50,7 @@ class Engine:
         journal: Journal,
         blobs: Blobs,
         trace: Trace,
+        liveness: Liveness,
         objects: Objects,
         sandboxes: Sandboxes,
         entropy: Entropy,
@@ -70,10 +70,27 @@ class Engine:
             blobs,
             objects,
             quiet=lambda: self._dispatch.quiet,
-            broken=self._broke,
+            broken=self.broke,
+            renewed=self._renewed,
+            fenced=self._fenced,
             rested=self._rested,
         )
-        self._dispatch = Dispatch(loop, trace, objects, sandboxes, self._committer, limits, sandboxes_max, self._ended)
+        self._own = Ownership(
+            loop, journal, liveness, entropy, self._committer, sandboxes, self, ttl_s=limits.lease_ttl_s
+        )
+        self._dispatch = Dispatch(
+            loop,
+            trace,
+            objects,
+            sandboxes,
+            self._committer,
+            limits,
+            sandboxes_max,
+            may_enter=self._own.may_enter,
+            ended=self._ended,
+            lost=self._lose,
+            set_aside=self._set_aside,
+        )
         self._opening = Opening(
             loop,
             journal,
@@ -82,12 +99,11 @@ class Engine:
             self._committer,
             self._dispatch,
             limits,
+            self._own,
             refusal=self._refusal,
-            broke=self._broke,
-            watch=self._watch_inbox,
+            broke=self.broke,
             version_here=version_here,
         )
-        self._inbox_asked = False
         self._closed = False
         self._broken: WeftrunError | None = None
 
@@ -157,7 +173,7 @@ class Engine:
         """Ask for a Run to be cancelled; one that has ended is left as it is."""
         self.check()
         message = self._entropy.uid()
-        self._loop.call_from_thread(lambda: self._cancel(ticket.id, message))
+        self._loop.call_from_thread(lambda: self._cancel(ticket, message))
 
     def waiting_for(self, ticket: Ticket) -> str | None:
         """Return what an open Run stands still for: `disk`, or None."""
@@ -192,23 +208,32 @@ class Engine:
         written.wait(None)
 
     def broke(self, error: WeftrunError, cause: BaseException | None = None) -> None:
-        """Stop for good, on the loop: `error` is what everybody gets from now on."""
-        error.__cause__ = cause
-        self._broke(error)
+        """Stop for good, on the loop: `error` is what everybody gets from now on. What is durable stays."""
+        if cause is not None:
+            error.__cause__ = cause
+        self._broken = error
+        self._own.end()
+        self._dispatch.stop()
+        self._let_go(error)
 
     def open(self, recover: str, ready: Latch) -> None:
-        """Begin: take over what a dead engine left (`all`, `none`, or the id of one Run); opens `ready` when done."""
-        self._loop.call_from_thread(lambda: self._opening.recover(recover, ready))
+        """Begin: take over what dead engines left (`all`, `none`, or the id of one Run); opens `ready` when done."""
+
+        def begin() -> None:
+            self._own.begin(lambda: self._opening.recover(recover, ready), failed=ready.open)
+
+        self._loop.call_from_thread(begin)
 
     def drain(self, done: Latch) -> None:
         """Start nothing more; opens `done` when what runs has ended and everything known is durable."""
         self._loop.call_from_thread(lambda: self._drain(done))
 
-    def close(self) -> None:
-        """Refuse everything from now on and let waiting threads go with `EngineClosed`."""
-        closed = Latch()
+    def close(self, closed: Latch) -> None:
+        """Refuse everything from now on and let waiting threads go with `EngineClosed`; opens `closed` when done.
+
+        The Journal is told as far as the disk allows: all Runs of this engine are free.
+        """
         self._loop.call_from_thread(lambda: self._close(closed))
-        closed.wait(None)
 
     def check(self) -> None:
         """Raise why this engine can't be used: it is closed, broken, or of another process."""
@@ -245,35 +270,61 @@ class Engine:
 
     # ------------------------------------------------------------------ cancelling and ending
 
-    def _cancel(self, id: RunId, message: str) -> None:
-        run = self._opening.by_id.get(id)
+    def _cancel(self, ticket: Ticket, message: str) -> None:
+        run = self._opening.by_id.get(ticket.id)
         if run is not None:
             self._dispatch.tell(run, CancelCame(self._loop.now(), message))
+        elif ticket.uid in self._opening.waited_for:
+            posted = Message(message, ticket.uid, "cancel")
+            self._committer.ask(lambda: self._journal.post(posted), lambda _: None, lambda _: None)
 
-    def _watch_inbox(self) -> None:
-        if not self._inbox_asked:
-            self._inbox_asked = True
-            self._loop.call_at(self._loop.now() + _INBOX_S, self._look_into_inbox)
+    # ------------------------------------------------------------------ among other engines (ownership.Reaction)
 
-    def _look_into_inbox(self) -> None:
-        self._inbox_asked = False
-        if not self._opening.by_id or self._closed or self._broken is not None:
-            return
+    def seen(self, seen: Seen) -> None:
+        """Take messages, free Runs, and what became of Runs of other engines."""
         by_uid = {run.uid: run for run in self._opening.by_id.values()}
+        for message in seen.messages:
+            run = by_uid.get(message.run)
+            if run is not None and self._opening.by_id.get(run.id) is run:
+                self._dispatch.tell(run, CancelCame(self._loop.now(), message.id))
+        self._opening.adopt(seen.free)
+        self._opening.told_of(seen.asked_for, seen.waited_for)
+        if len(seen.free) == CLAIMS_MAX:
+            self._own.look_soon()
 
-        def came(messages: list[Message]) -> None:
-            for message in messages:
-                run = by_uid.get(message.run)
-                if run is not None and self._opening.by_id.get(run.id) is run:
-                    self._dispatch.tell(run, CancelCame(self._loop.now(), message.id))
-            self._watch_inbox()
+    def waited_for(self) -> Sequence[RunUid]:
+        """Return Runs of other engines that somebody waits for here."""
+        return list(self._opening.waited_for)
 
-        self._committer.ask(self._journal.inbox, came, lambda _: self._watch_inbox())
+    def owned(self) -> int:
+        """Return how many open Runs this engine owns."""
+        return len(self._opening.by_id)
+
+    def lost(self) -> None:
+        """All Runs of this engine are another one's now, or free."""
+        for run in list(self._opening.by_id.values()):
+            self._opening.lose(run)
+
+    def _fenced(self) -> None:
+        self._own.fenced()
+
+    def _lose(self, run: OpenRun) -> None:
+        self._opening.lose(run)
+
+    def _set_aside(self, uid: RunUid) -> None:
+        self._opening.leave_alone(uid)
+
+    def _renewed(self, begun_at: float) -> None:
+        could = self._own.may_enter()
+        self._own.renewed(begun_at)
+        if not could:
+            self._dispatch.place_again()
 
     def _ended(self, run: OpenRun) -> None:
         """A Run is over: the dispatch has told its tickets."""
         if self._opening.by_id.get(run.id) is run:
             del self._opening.by_id[run.id]
+            self._own.counted(len(self._opening.by_id))
 
     def _rested(self) -> None:
         self._dispatch.rested()
@@ -286,16 +337,12 @@ class Engine:
         self._closed = True
         error = EngineClosed("The engine was closed before the Run ended; `weftrun resume` or the next engine goes on.")
         self._let_go(self._broken or error)
+        self._own.end()
         if self._broken is None:
             self._committer.put_back([run.uid for run in self._opening.by_id.values()])
+            self._committer.ask(self._journal.leave, lambda _: None, lambda _: None)
         self._dispatch.write_trace()
         closed.open()
-
-    def _broke(self, error: WeftrunError) -> None:
-        """Nothing can be made durable any more: say so to everybody; what is durable stays."""
-        self._broken = error
-        self._dispatch.stop()
-        self._let_go(error)
 
     def _let_go(self, error: WeftrunError) -> None:
         for ticket in list(self._opening.asked):

@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Callable, Sequence
 
 from weftrun.machines.run import RunMachine, changed_code
-from weftrun.model.errors import JournalCorrupt, LimitExceeded, RunConflict, RunNotFound, WeftrunError
+from weftrun.model.errors import JournalCorrupt, LeaseLost, LimitExceeded, RunConflict, RunNotFound, WeftrunError
 from weftrun.model.events import Parked, Resumed
 from weftrun.model.ids import RunId, RunUid
 from weftrun.model.limits import Limits
@@ -21,6 +21,7 @@ from weftrun.ports.objects import Objects
 from weftrun.runtime.committer import Committer
 from weftrun.runtime.dispatch import Dispatch
 from weftrun.runtime.durable import blobs_of_end, blobs_of_rows, change_end, change_row
+from weftrun.runtime.ownership import Ownership
 from weftrun.runtime.runs import OpenRun, answer_objects, hold_answer, joins
 from weftrun.runtime.tickets import Latch, Ticket
 
@@ -35,11 +36,12 @@ class Opening:
     Args:
         refusal: returns why no Run can be opened now, or None.
         broke: called with an error after which the engine can't go on.
-        watch: called when a Run was opened.
+        own: the engine's session and Lease.
         version_here: returns the version of a Function as this process has it, or nothing.
 
     Attributes:
         by_id: the Runs that this engine owns.
+        waited_for: tickets of Runs that other engines own.
         asked: everybody who waits for a Run, or has waited; held weakly, and told when the engine breaks.
     """
 
@@ -52,13 +54,14 @@ class Opening:
         committer: Committer,
         dispatch: Dispatch,
         limits: Limits,
+        own: Ownership,
         *,
         refusal: Callable[[], WeftrunError | None],
         broke: Callable[[WeftrunError], None],
-        watch: Callable[[], None],
         version_here: Callable[[str], str],
     ) -> None:
         self.by_id: dict[RunId, OpenRun] = {}
+        self.waited_for: dict[RunUid, weakref.WeakSet[Ticket]] = {}
         self.asked: weakref.WeakSet[Ticket] = weakref.WeakSet()
         self._loop = loop
         self._journal = journal
@@ -67,13 +70,14 @@ class Opening:
         self._committer = committer
         self._dispatch = dispatch
         self._limits = limits
+        self._own = own
         self._refusal = refusal
         self._broke = broke
-        self._watch = watch
         self._version_here = version_here
         self._hash_seed = journal.meta().hash_seed
         self._starting: dict[RunId, list[Callable[[], None]]] = {}
         self._taking: dict[RunUid, list[Ticket]] = {}
+        self._left_alone: set[RunUid] = set()
         self._numbers = 0
 
     # ------------------------------------------------------------------ starting
@@ -156,7 +160,7 @@ class Opening:
     def _open(self, run: OpenRun) -> None:
         self.by_id[run.id] = run
         self._dispatch.opened(run)
-        self._watch()
+        self._own.counted(len(self.by_id))
 
     def _info_of(self, run: OpenRun) -> RunInfo:
         return RunInfo(run.id, run.uid, run.function, "running", 0.0, None, run.epoch, 0, run.digest, "", "")
@@ -179,8 +183,16 @@ class Opening:
             self._committer.ask(
                 lambda: self._journal.load(info.uid), lambda rows: self._reopen(ticket, rows), ticket.fail
             )
+        elif info.owner:
+            self.wait_for(info.uid, ticket)
         else:
             self._take_over(info, ticket)
+
+    def wait_for(self, uid: RunUid, ticket: Ticket) -> None:
+        """Let a ticket wait for a Run that another engine owns."""
+        self.waited_for.setdefault(uid, weakref.WeakSet()).add(ticket)
+        ticket.started.open()
+        self._own.look_later()
 
     def find(self, ticket: Ticket) -> None:
         """Make a ticket one of the Run that has its id, if there is one."""
@@ -239,54 +251,127 @@ class Opening:
         else:
             then()
 
+    # ------------------------------------------------------------------ Runs of other engines
+
+    def told_of(self, uids: Sequence[RunUid], infos: Sequence[RunInfo]) -> None:
+        """Take what was seen of the Runs that tickets wait for: they ended, became free, or are gone."""
+        known = {info.uid: info for info in infos}
+        for uid in uids:
+            tickets = list(self.waited_for.get(uid, ()))
+            info = known.get(uid)
+            if info is not None and info.ended_at is None and info.owner and tickets:
+                continue
+            self.waited_for.pop(uid, None)
+            for ticket in tickets:
+                if info is None or info.deleted:
+                    ticket.fail(RunNotFound(f"Run {ticket.id!r} was deleted by another process."))
+                else:
+                    self._join(ticket, info, "", "")
+
+    def lose(self, run: OpenRun) -> None:
+        """Another engine owns the Run now: who waits for it here waits for that one."""
+        self._dispatch.forsake(run)
+        for ticket in list(run.tickets):
+            if ticket is run.first:
+                ticket.fail(
+                    LeaseLost(
+                        "Another engine took this one for dead before the Run's start was durable. Start it again."
+                    )
+                )
+            else:
+                self.wait_for(run.uid, ticket)
+
     # ------------------------------------------------------------------ taking over
 
     def recover(self, recover: str, ready: Latch) -> None:
-        """Take over what a dead engine left: `all`, `none`, or the Run with this id; then open `ready`."""
+        """Take over what dead engines left: `all`, `none`, or the Run with this id; then open `ready`."""
 
-        def found(infos: list[RunInfo]) -> None:
-            for info in infos:
-                if recover in ("all", info.id) and info.id not in self.by_id:
-                    self._take_over(info, None)
+        def looked() -> None:
+            if recover not in ("all", "none"):
+                self._committer.ask(lambda: self._journal.find(RunId(recover)), found, failed)
             self._committer.ask(lambda: None, lambda _: ready.open(), lambda _: ready.open())
+
+        def found(info: RunInfo | None) -> None:
+            if info is not None and info.ended_at is None and not info.owner and info.id not in self.by_id:
+                self._take_over(info, None)
 
         def failed(error: WeftrunError) -> None:
             self._broke(error)
             ready.open()
 
+        self._own.adopts = recover == "all"
         if recover == "none":
             ready.open()
         else:
-            self._committer.ask(self._journal.open_runs, found, failed)
+            self._own.look(looked)
+
+    def adopt(self, infos: Sequence[RunInfo]) -> None:
+        """Take over free Runs, but those that were found to be none for this engine."""
+        room = self._limits.runs_open_max - len(self.by_id)
+        free = [info for info in infos if info.uid not in self._left_alone and info.uid not in self._taking][:room]
+        if free and self._refusal() is None:
+            for info in free:
+                self._taking[info.uid] = []
+            self._claim([info.uid for info in free])
+
+    def leave_alone(self, uid: RunUid) -> None:
+        """Never take this Run over again by ourselves: its code can't be loaded here, or its bytes are damaged."""
+        self._left_alone.add(uid)
+        self._committer.put_back([uid])
 
     def _take_over(self, info: RunInfo, ticket: Ticket | None) -> None:
-        """Go on with a Run that no engine owns. Whoever asks for it meanwhile gets it too."""
+        """Go on with a free Run. Whoever asks for it meanwhile gets it too."""
         tickets = [ticket] if ticket is not None else []
         taking = self._taking.get(info.uid)
         if taking is not None:
             taking.extend(tickets)
             return
         self._taking[info.uid] = tickets
+        self._claim([info.uid])
 
-        def work() -> tuple[RunInfo, list[Row]]:
-            return self._journal.claim(info.uid), self._journal.load(info.uid)
+    def _claim(self, uids: Sequence[RunUid]) -> None:
+        begun = self._loop.now()
 
-        def done(result: tuple[RunInfo, list[Row]]) -> None:
-            claimed, rows = result
-            blobs = blobs_of_rows(rows)
-            self._verify(blobs, lambda: self._resume(claimed, rows, blobs, self._taking.pop(info.uid)), failed)
+        def done(claimed: list[RunInfo]) -> None:
+            if claimed:
+                self._own.renewed(begun)
+            for info in claimed:
+                self._load(info)
+            mine = {info.uid for info in claimed}
+            for uid in uids:
+                if uid not in mine:
+                    for ticket in self._taking.pop(uid):
+                        self.wait_for(uid, ticket)
 
         def failed(error: WeftrunError) -> None:
-            del self._taking[info.uid]
-            for waiting in tickets:
-                waiting.fail(error)
-            if isinstance(error, JournalCorrupt):
-                # This Run can't go on; it stays as it is, and the others do go on.
-                self._committer.put_back([info.uid])
+            tickets = [ticket for uid in uids for ticket in self._taking.pop(uid)]
+            for ticket in tickets:
+                ticket.fail(error)
+            if isinstance(error, LeaseLost):
+                self._own.fenced()
             elif not tickets:
                 self._broke(error)
 
-        self._committer.ask(work, done, failed)
+        self._committer.ask(lambda: self._journal.claim(uids), done, failed)
+
+    def _load(self, info: RunInfo) -> None:
+        """Read a Run that was claimed, and every blob it names; then go on with it."""
+
+        def done(rows: list[Row]) -> None:
+            blobs = blobs_of_rows(rows)
+            self._verify(blobs, lambda: self._resume(info, rows, blobs, self._taking.pop(info.uid)), failed)
+
+        def failed(error: WeftrunError) -> None:
+            tickets = self._taking.pop(info.uid)
+            for ticket in tickets:
+                ticket.fail(error)
+            if isinstance(error, JournalCorrupt):
+                # This Run can't go on; it stays as it is, and the others do go on.
+                self.leave_alone(info.uid)
+            elif not tickets:
+                self._broke(error)
+
+        self._committer.ask(lambda: self._journal.load(info.uid), done, failed)
 
     def _resume(self, info: RunInfo, rows: list[Row], blobs: Sequence[Blob], tickets: list[Ticket]) -> None:
         held: list[Object] = []

@@ -136,7 +136,7 @@ def a_record_names_bytes_that_are_not_durable(monkeypatch: pytest.MonkeyPatch) -
     """A row goes to the Journal while its blob is still being written (C2)."""
     append = committer.Committer.append
 
-    def early(self, row, done, conflict):
+    def early(self, row, *callbacks):
         for obj in committer.objects_of_records(row.records):
             if obj.oid not in self._stored:
                 data = bytes(self._objects.view(obj.oid))
@@ -147,7 +147,7 @@ def a_record_names_bytes_that_are_not_durable(monkeypatch: pytest.MonkeyPatch) -
                     lambda obj=obj: self._objects.release(obj.oid),
                     lane="blobs",
                 )
-        append(self, row, done, conflict)
+        append(self, row, *callbacks)
 
     monkeypatch.setattr(committer.Committer, "append", early)
 

@@ -1,6 +1,6 @@
-"""The lock that an engine holds on its Journal while it lives: it tells liveness, and guards nothing else (O1).
+"""Files that engines hold locked while they live: they tell liveness, and guard nothing else (O1).
 
-It is an flock, so the kernel frees it in the very moment in which the process ends, however it ends.
+They are flocks, so the kernel frees them in the very moment in which a process ends, however it ends.
 """
 
 from __future__ import annotations
@@ -9,102 +9,135 @@ import contextlib
 import fcntl
 import os
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
+from weftrun.model.errors import JournalError
+from weftrun.model.ids import SessionUid
+from weftrun.model.lease import Session
 
-from weftrun.model.errors import JournalBusy, JournalError
-
-
-class Holder(msgspec.Struct, frozen=True):
-    """The process that has a Journal open.
-
-    Attributes:
-        pid: its number.
-        started: when it was started, in clock ticks after boot: tells it from a later process of the same number.
-    """
-
-    pid: int
-    started: int
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
-class EngineLock:
-    """Held from construction to `close`.
+class EngineLocks:
+    """The locks of one engine, and a look at those of others (port Liveness).
+
+    Besides a file of its own each engine shares `folder/lock`: whoever has that one alone knows that no engine is here.
 
     Args:
-        folder: the folder beside the Journal (`X.db.d`), made if it is not there.
-        journal: path of the Journal, for the error.
+        folder: on a file system of this host, made if it is not there; all engines of the Journal use the same.
     """
 
-    def __init__(self, folder: Path, journal: Path) -> None:
-        path = folder / "lock"
+    def __init__(self, folder: Path) -> None:
+        self._engines = folder / "engines"
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self._engines.mkdir(parents=True, exist_ok=True)
+            self._shared: int | None = _opened(folder / "lock")
         except OSError as error:
-            raise JournalError(
-                f"{path} can't be made: {error.strerror}. An engine must be able to write there."
-            ) from None
+            raise _not_made(folder / "lock", error) from None
+        fcntl.flock(self._shared, fcntl.LOCK_SH)
+        self._own: tuple[Path, int] | None = None
+        _held.add(self)
+
+    def begin(self, uid: SessionUid, ttl_s: float) -> Session:
+        """Return a new session of this process, whose file is locked from now on."""
+        self._end_own()
+        path = self._engines / uid
+        try:
+            descriptor = _opened(path)
+        except OSError as error:
+            raise _not_made(path, error) from None
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        self._own = (path, descriptor)
+        return Session(uid, _host(), os.getpid(), str(path), ttl_s)
+
+    def ended(self, session: Session) -> bool:
+        """Say whether the process of a session of this host has ended: its file is there, and free."""
+        if session.host != _host():
+            return False
+        try:
+            descriptor = os.open(session.lock, os.O_RDWR | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        finally:
+            os.close(descriptor)
+        return True
+
+    def forget(self, session: Session) -> None:
+        """Remove the file of a session that is gone."""
+        if session.host == _host():
+            with contextlib.suppress(OSError):
+                os.unlink(session.lock)
+
+    def close(self) -> None:
+        """Free both locks. Idempotent."""
+        self._end_own()
+        shared, self._shared = self._shared, None
+        if shared is not None:
+            _free(shared)
+
+    def _end_own(self) -> None:
+        own, self._own = self._own, None
+        if own is not None:
+            path, descriptor = own
+            path.unlink(missing_ok=True)
+            _free(descriptor)
+
+    def let_go(self) -> None:
+        """Forget the locks in a child of a fork; they stay with the parent."""
+        own, self._own = self._own, None
+        shared, self._shared = self._shared, None
+        for descriptor in (own[1] if own is not None else None, shared):
+            if descriptor is not None:
+                os.close(descriptor)
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[bool]:
+    """Keep engines from coming for as long as the block lasts; gives False, and keeps nobody, where one is here."""
+    folder.mkdir(exist_ok=True)
+    descriptor = _opened(folder / "lock")
+    try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            os.close(descriptor)
-            raise _busy(folder, journal) from None
-        self._descriptor: int | None = descriptor
-        own = Holder(os.getpid(), _started(os.getpid()) or 0)
-        # Who it is, is a courtesy to others: a full disk, which has no room for it, is the Journal's to tell of.
-        with contextlib.suppress(OSError):
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, msgspec.json.encode(own), 0)
-        _held.add(self)
-
-    def close(self) -> None:
-        """Free the lock. Idempotent."""
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            os.ftruncate(descriptor, 0)
-            # Not by closing alone: a process that is just being forked still has a copy of the descriptor.
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
-            os.close(descriptor)
-
-    def let_go(self) -> None:
-        """Forget the lock in a child of a fork; it stays with the parent."""
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            os.close(descriptor)
+            yield False
+        else:
+            yield True
+    finally:
+        _free(descriptor)
 
 
-def holder(folder: Path) -> Holder | None:
-    """Return the living process that holds the lock of a folder, or None. Doesn't touch the lock."""
-    try:
-        found = msgspec.json.decode((folder / "lock").read_bytes(), type=Holder)
-    except (OSError, msgspec.MsgspecError):
-        return None
-    return found if _started(found.pid) == found.started else None
+def _opened(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
 
 
-def _busy(folder: Path, journal: Path) -> JournalBusy:
-    found = holder(folder)
-    who = f"process {found.pid}" if found else "another process"
-    return JournalBusy(f"{journal} is open in an engine of {who}. Close that one first, or use another Journal.")
+def _free(descriptor: int) -> None:
+    # Not by closing alone: a process that is just being forked still has a copy of the descriptor.
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    os.close(descriptor)
 
 
-def _started(pid: int) -> int | None:
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
-    # After the name, which may itself hold spaces and parentheses, field 22 is the start time: see proc(5).
-    return int(stat.rpartition(")")[2].split()[19])
+def _not_made(path: Path, error: OSError) -> JournalError:
+    return JournalError(f"{path} can't be made: {error.strerror}. An engine must be able to write there.")
 
 
-_held: weakref.WeakSet[EngineLock] = weakref.WeakSet()
+def _host() -> str:
+    """Return the name of the running kernel."""
+    return _BOOT_ID.read_text(encoding="ascii").strip()
+
+
+_held: weakref.WeakSet[EngineLocks] = weakref.WeakSet()
 
 
 def _let_go_in_child() -> None:
-    """A fork shares the lock; a child that outlives its engine would keep the Journal shut."""
-    for lock in list(_held):
-        lock.let_go()
+    """A fork shares the locks; in a child that outlives its engine they would say that it lives."""
+    for locks in list(_held):
+        locks.let_go()
 
 
 os.register_at_fork(after_in_child=_let_go_in_child)

@@ -22,6 +22,9 @@ class FdLoop(Protocol):
     def call_soon(self, callback: Callable[[], None], /) -> object:
         """Call back after what is running."""
 
+    def call_at(self, at: float, callback: Callable[[], None], /) -> object:
+        """Call back at a time (seconds since the epoch) or a little later."""
+
     def stay_awake(self, seconds: float, /) -> object:
         """Look for what comes during the next seconds without sleeping; 0 takes it back."""
 

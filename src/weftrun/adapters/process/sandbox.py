@@ -60,7 +60,7 @@ class SandboxEnd:
 
     def __init__(
         self, number: SandboxId, profile: Profile, loop: FdLoop, objects: Objects, limits: Limits,
-        readable: Callable[[SandboxEnd], None],
+        readable: Callable[[SandboxEnd], None], hold: int,
     ) -> None:  # fmt: skip
         """Make channel, page and pipe, both ends of each. Raises OSError where descriptors have run out."""
         self.id = number
@@ -91,7 +91,7 @@ class SandboxEnd:
             self._pipe, pipe_far = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
             os.set_blocking(pipe_far, True)
             undo.pop_all()
-        self._far: tuple[int, ...] = (far, page_fd, pipe_far)
+        self._far: tuple[int, ...] = (far, page_fd, pipe_far, os.dup(hold))
         channel: Channel[FromSandbox] = Channel(ours, FromSandbox, frame_bytes_max=limits.frame_bytes_max)
         self._channel = LoopChannel(loop, channel, lambda: readable(self))
         loop.add_reader(self._pipe, self.drain_pipe)

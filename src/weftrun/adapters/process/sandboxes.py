@@ -22,6 +22,7 @@ from weftrun.ports.objects import Objects
 from weftrun.ports.sandboxes import Profile, Progress, SandboxEvents
 from weftrun.wire.awake import Awake
 from weftrun.wire.frames import ChannelBroken, FrameTooLarge
+from weftrun.wire.hold import Hold
 
 _IDLE_ZYGOTES_MAX: Final = 4
 """Zygotes without a Sandbox that are kept, in case their code is wanted again."""
@@ -54,6 +55,9 @@ class ProcessSandboxes:
         if len(os.sched_getaffinity(0)) == 1:
             # Whoever looked would keep from running what it looks for.
             self._limits = replace(limits, awake_s=0.0)
+        self._closed = False
+        self._hold = Hold.made()
+        self._beating = False
         self._awake = Awake(self._limits.awake_s)
         self._sent_at = 0.0
 
@@ -67,13 +71,29 @@ class ProcessSandboxes:
         """Begin to make a Sandbox; answered by `sandbox_ready` or `sandbox_gone`."""
         try:
             zygote = self._zygote(profile.bundle)
-            end = SandboxEnd(sandbox, profile, self._loop, self._objects, self._limits, self._readable)
+            end = SandboxEnd(
+                sandbox, profile, self._loop, self._objects, self._limits, self._readable, self._hold.descriptor
+            )
         except (OSError, ChannelBroken) as error:
             why = f"it could not be made: {error}"
             self._loop.call_soon(partial(self._tell_gone, sandbox, why, NO_PROGRESS))
             return
         self._ends[sandbox] = end
+        if not self._beating:
+            self._beating = True
+            self._beat()
         zygote.make(end)
+
+    def _beat(self) -> None:
+        """Say, while there are Sandboxes, that this engine lives: zygotes end what a frozen one runs (O3)."""
+        self._beating = bool(self._ends) and self._events is not None
+        if self._beating:
+            self._hold.live_for(self._limits.lease_ttl_s)
+            self._loop.call_at(self._loop.now() + self._limits.lease_ttl_s / 3, self._beat)
+
+    def hold_until(self, at: float) -> None:
+        """Let bodies be entered until then, in all Sandboxes."""
+        self._hold.enter_for(at - self._loop.now())
 
     def send(self, sandbox: SandboxId, message: ToSandbox) -> None:
         """Send a message and the descriptors of its `objects`. A Sandbox that is gone swallows it."""
@@ -138,6 +158,9 @@ class ProcessSandboxes:
             end.close()
         self._zygotes.clear()
         self._ends.clear()
+        if not self._closed:
+            self._closed = True
+            self._hold.close()
 
     # ------------------------------------------------------------------ zygotes
 

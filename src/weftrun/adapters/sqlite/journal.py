@@ -21,9 +21,10 @@ from weftrun.adapters.sqlite.rows import body_of
 from weftrun.adapters.sqlite.statements import SCHEMA, SQL
 from weftrun.model.errors import CommitUnknown, InternalError, JournalError, JournalFull, LeaseLost, UsageError
 from weftrun.model.ids import RunId, RunUid
+from weftrun.model.lease import Session
 from weftrun.model.records import Ended, Row, Started
 from weftrun.ports.entropy import Entropy
-from weftrun.ports.journal import Appended, Message, RunInfo, Session
+from weftrun.ports.journal import Appended, Message, RunInfo
 
 T = TypeVar("T")
 Binding = tuple[str | bytes | int | float | None, ...]
@@ -229,9 +230,7 @@ class SqliteJournal(JournalReading):
         self._write(connection, "made_progress", progressed)
         return ended, lost
 
-    def _lost(
-        self, connection: apsw.Connection, rows: Sequence[Row], taken: frozenset[RunUid]
-    ) -> frozenset[RunUid]:
+    def _lost(self, connection: apsw.Connection, rows: Sequence[Row], taken: frozenset[RunUid]) -> frozenset[RunUid]:
         """Return the Runs of rows that may not be added: their epoch was raised by another engine, or they are gone.
 
         Only those that this connection has not begun or extended itself are looked up: nobody claims a Run whose
@@ -271,7 +270,7 @@ class SqliteJournal(JournalReading):
         """Take over those of these Runs that are free; see the port."""
 
         def work(connection: apsw.Connection) -> list[RunInfo]:
-            self._check_session(connection)
+            self._check_session(connection, renew=True)
             claimed = []
             for uid in uids:
                 self._heads.pop(uid, None)
@@ -308,18 +307,23 @@ class SqliteJournal(JournalReading):
 
     def bury(self, session: Session) -> bool:
         """Remove a dead session; False where it has renewed since, or is gone already."""
-
-        def work(connection: apsw.Connection) -> bool:
-            connection.execute(SQL["bury_session"], (bytes.fromhex(session.uid), session.beat))
-            return connection.changes() == 1
-
-        return self._transact("removing a session", work)
+        return self._remove("bury_session", (bytes.fromhex(session.uid), session.beat))
 
     def leave(self) -> None:
         """Remove this Journal's own session. Idempotent."""
         session, self._session = self._session, None
         if session is not None:
-            self._transact("leaving", lambda connection: connection.execute(SQL["leave_session"], (session,)))
+            self._remove("leave_session", (session,))
+
+    def _remove(self, statement: str, which: Binding) -> bool:
+        """Remove a session and free its Runs, if it is there."""
+
+        def work(connection: apsw.Connection) -> bool:
+            found = connection.execute(SQL[statement], which).fetchall()
+            connection.executemany(SQL["free_all"], found)
+            return bool(found)
+
+        return self._transact("removing a session", work)
 
     def post(self, message: Message) -> None:
         """Put a message into the inbox; the same message id again, or one to an ended Run, changes nothing."""

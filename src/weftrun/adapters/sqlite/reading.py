@@ -15,9 +15,10 @@ from weftrun.adapters.sqlite.rows import blobs_in, records_of
 from weftrun.adapters.sqlite.statements import SCHEMA, SQL
 from weftrun.model.errors import JournalCorrupt, JournalError
 from weftrun.model.ids import RunId, RunUid, SessionUid
+from weftrun.model.lease import Session
 from weftrun.model.outcomes import Status
 from weftrun.model.records import Row
-from weftrun.ports.journal import JournalMeta, Message, RunInfo, Session
+from weftrun.ports.journal import JournalMeta, Message, RunInfo
 
 InfoColumns = tuple[str, bytes, str, str, float, float | None, int, int, str, str, str, int, bytes | None, int]
 
@@ -90,7 +91,10 @@ class JournalReading:
     def sessions(self) -> list[Session]:
         """Return all sessions, oldest first."""
         found = cast(list[tuple[bytes, str, int, str, float, int, int]], self._rows("sessions"))
-        return [Session(SessionUid(uid.hex()), *rest) for uid, *rest in found]
+        return [
+            Session(SessionUid(uid.hex()), host, pid, lock, ttl_s, beat, runs)
+            for uid, host, pid, lock, ttl_s, beat, runs in found
+        ]
 
     def load(self, uid: RunUid) -> list[Row]:
         """Return all rows of a Run in order, none of a deleted one; `JournalCorrupt` names what can't be read."""

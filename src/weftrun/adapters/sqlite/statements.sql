@@ -59,7 +59,7 @@ SELECT * FROM info WHERE NOT deleted AND status = ? ORDER BY key DESC LIMIT ?;
 SELECT * FROM info WHERE ended_at IS NULL ORDER BY key;
 
 -- name: free_runs
-SELECT * FROM info WHERE ended_at IS NULL AND owner IS NULL ORDER BY key LIMIT ?;
+SELECT * FROM info WHERE key IN (SELECT key FROM run WHERE ended_at IS NULL AND owner IS NULL ORDER BY key LIMIT ?);
 
 -- name: info
 SELECT * FROM info WHERE uid = ?;
@@ -67,7 +67,7 @@ SELECT * FROM info WHERE uid = ?;
 -- name: claim_run
 -- Take a free Run over (O1).
 UPDATE run SET epoch = epoch + 1, takeovers = takeovers + 1, owner = ?2
-WHERE uid = ?1 AND ended_at IS NULL AND (owner IS NULL OR owner NOT IN (SELECT key FROM session));
+WHERE uid = ?1 AND ended_at IS NULL AND owner IS NULL;
 
 -- name: put_back
 -- Free a Run, and don't count that it was taken over.
@@ -88,10 +88,13 @@ SELECT uid, host, pid, lock, ttl_s, beat,
 FROM session ORDER BY key;
 
 -- name: bury_session
-DELETE FROM session WHERE uid = ? AND beat = ?;
+DELETE FROM session WHERE uid = ? AND beat = ? RETURNING key;
 
 -- name: leave_session
-DELETE FROM session WHERE key = ?;
+DELETE FROM session WHERE key = ? RETURNING key;
+
+-- name: free_all
+UPDATE run SET owner = NULL WHERE ended_at IS NULL AND owner = ?;
 
 -- name: load_start
 SELECT key, id, started_at, born, start FROM run WHERE uid = ?;

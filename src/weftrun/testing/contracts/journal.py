@@ -98,7 +98,9 @@ class JournalContract:
 
     def test_two_starts_of_one_id_in_one_transaction(self, journal: Journal) -> None:
         """The first of them has it."""
-        assert journal.append([start(1, id="mine"), start(2, id="mine"), end(2, 2), end(1, 2)]) == Appended(taken=frozenset({uid(2)}))
+        assert journal.append([start(1, id="mine"), start(2, id="mine"), end(2, 2), end(1, 2)]) == Appended(
+            taken=frozenset({uid(2)})
+        )
         assert journal.load(uid(1)) == [start(1, id="mine"), end(1, 2)]
 
     def test_a_repeated_append_changes_nothing(self, reopen: OpenJournal) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from weftrun.model.errors import LeaseLost
 from weftrun.model.ids import RunId, RunUid, SessionUid
-from weftrun.ports.journal import Appended, Journal, Message, Session
+from weftrun.model.lease import Session
+from weftrun.ports.journal import Appended, Journal, Message
 from weftrun.testing.contracts.samples import end, more, start, uid
 
 Connect = Callable[[], Journal]

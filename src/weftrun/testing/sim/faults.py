@@ -31,6 +31,8 @@ KINDS: Mapping[str, tuple[Fault, ...]] = {
     "journal.append": (
         Fault.UNKNOWN_BEFORE, Fault.UNKNOWN_AFTER, Fault.FULL, Fault.CRASH_BEFORE, Fault.CRASH_AFTER,
     ),
+    "journal.begin": (Fault.CRASH_BEFORE, Fault.CRASH_AFTER),
+    "journal.bury": (Fault.CRASH_BEFORE, Fault.CRASH_AFTER),
     "journal.claim": (Fault.CRASH_BEFORE, Fault.CRASH_AFTER),
     "journal.load": (Fault.CRASH_BEFORE,),
     "blobs.put": (Fault.FULL, Fault.CRASH_BEFORE, Fault.CRASH_AFTER),

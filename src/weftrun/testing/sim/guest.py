@@ -121,6 +121,7 @@ class ScriptedGuest:
     def _enter(self, batch: int, index: int) -> None:
         self.page = Progress(batch, index - 1, False, 0.0) if self.page.batch != batch else self.page
         self._outside.point("guest.enter")
+        self._outside.check_lease()
         self.page = Progress(batch, index, True, self._outside.loop.now())
 
     def _attempt(
@@ -160,6 +161,7 @@ class ScriptedGuest:
     def _start_body(self, start: BodyStart, objects: Mappings) -> Running:
         outside = self._outside
         outside.point("guest.enter")
+        outside.check_lease()
         args = decode_tree(start.args, reader(objects))
         outside.ledger.enter(
             outside.loop.now(), start.run[1], start.id, start.attempt, start.function, lineage(args), digest(args)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from weftrun.model.ids import ObjectId, RunId, RunUid, SandboxId
+from weftrun.model.lease import Session
 from weftrun.model.messages import ToSandbox
 from weftrun.model.outcomes import Status
 from weftrun.model.records import Row
 from weftrun.model.values import Blob
 from weftrun.ports.blobs import Blobs
-from weftrun.ports.journal import Appended, Journal, JournalMeta, Message, RunInfo, Session
+from weftrun.ports.journal import Appended, Journal, JournalMeta, Message, RunInfo
 from weftrun.ports.sandboxes import Profile, Progress, Sandboxes, SandboxEvents
 from weftrun.ports.trace import Trace, TraceRow
 from weftrun.testing.sim.faults import Faults
@@ -19,9 +20,7 @@ from weftrun.testing.sim.faults import Faults
 class FaultyJournal:
     """A Journal whose calls are points. It also keeps what is committed, for oracles that look during the Run."""
 
-    def __init__(
-        self, inner: Journal, faults: Faults, committed: Callable[[Sequence[Row], Appended], None]
-    ) -> None:
+    def __init__(self, inner: Journal, faults: Faults, committed: Callable[[Sequence[Row], Appended], None]) -> None:
         """Wrap `inner`; `committed` is told of every append that really happened."""
         self._inner = inner
         self._faults = faults
@@ -170,6 +169,10 @@ class FaultySandboxes:
     def send(self, sandbox: SandboxId, message: ToSandbox) -> None:
         """Send a message, with what is planned for this call."""
         self._faults.around("sandboxes.send", lambda: self._inner.send(sandbox, message))
+
+    def hold_until(self, at: float) -> None:
+        """Let bodies be entered until then."""
+        self._inner.hold_until(at)
 
     def progress(self, sandbox: SandboxId) -> Progress:
         """Read the page of a Sandbox."""

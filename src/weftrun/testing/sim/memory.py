@@ -7,7 +7,8 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 
 from weftrun.model.errors import InternalError, JournalCorrupt, UsageError
-from weftrun.model.ids import ObjectId, RunUid
+from weftrun.model.ids import ObjectId, RunUid, SessionUid
+from weftrun.model.lease import Session
 from weftrun.model.values import Blob, Object
 from weftrun.ports.blobs import Blobs
 from weftrun.ports.trace import TraceRow
@@ -141,6 +142,37 @@ class MemoryObjects:
     def _check(self, oid: ObjectId) -> None:
         if oid not in self._holders:
             raise InternalError(f"Object {oid} was let go, or never made, before this use of it")
+
+
+class MemoryLiveness:
+    """The port Liveness for engines of one simulated host.
+
+    Args:
+        living: sessions of processes that live, shared by all engines.
+    """
+
+    def __init__(self, living: set[SessionUid]) -> None:
+        self._living = living
+        self._own: SessionUid | None = None
+
+    def begin(self, uid: SessionUid, ttl_s: float) -> Session:
+        """Return a new session of this process."""
+        self.close()
+        self._own = uid
+        self._living.add(uid)
+        return Session(uid, "sim", 1, "", ttl_s)
+
+    def ended(self, session: Session) -> bool:
+        """Say whether the process of a session has ended."""
+        return session.uid not in self._living
+
+    def forget(self, session: Session) -> None:
+        """Nothing is left of it here."""
+
+    def close(self) -> None:
+        """End this process's own session."""
+        if self._own is not None:
+            self._living.discard(self._own)
 
 
 class MemoryTrace:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -35,6 +36,13 @@ class Pace:
     body_s: Delays = (0.00002, 0.002)
 
 
+@dataclass
+class Hold:
+    """Until when bodies may be entered in the Sandboxes of one engine."""
+
+    until: float = math.inf
+
+
 @dataclass(frozen=True)
 class Outside:
     """The world as Sandboxes see it.
@@ -52,6 +60,12 @@ class Outside:
     nonces: Chance
     pace: Pace
     limits: Limits
+    hold: Hold = field(default_factory=Hold)
+
+    def check_lease(self) -> None:
+        """End the Sandbox that is to enter a body after the Lease of its engine."""
+        if self.loop.now() >= self.hold.until:
+            raise Died("the Lease of its engine is over")
 
     def point(self, name: str) -> None:
         """Pass a point at which a Sandbox, or the engine under it, may be planned to end."""

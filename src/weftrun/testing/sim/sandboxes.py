@@ -68,6 +68,10 @@ class ScriptedSandboxes:
             self._outside.pace.hop_s, f"to sandbox {sandbox}", lambda: self._arrived(sandbox, again, objects)
         )
 
+    def hold_until(self, at: float) -> None:
+        """Let bodies be entered until then."""
+        self._outside.hold.until = at
+
     def progress(self, sandbox: SandboxId) -> Progress:
         """Read the page of a Sandbox."""
         box = self._boxes.get(sandbox)

@@ -54,6 +54,8 @@ def draw_settings(chance: Chance) -> Settings:
             batch_size_max=chance.one_of((1, 2, 256)),
             batch_items_max=chance.one_of((1, 3, 8_192)),
             losses_max=20,
+            sandbox_idle_s=10.0,
+            sandbox_start_s=10.0,
             takeovers_max=50,
         ),
         sandboxes_max=1 + chance.below(4),

@@ -14,13 +14,13 @@ import msgspec
 from weftrun.adapters.sqlite.journal import SqliteJournal
 from weftrun.model.commands import End
 from weftrun.model.errors import JournalError, WeftrunError
-from weftrun.model.ids import RunId, RunUid
+from weftrun.model.ids import RunId, RunUid, SessionUid
 from weftrun.model.limits import Limits
 from weftrun.model.outcomes import Failure, Status
 from weftrun.model.policy import Bundle
 from weftrun.model.records import Row
 from weftrun.model.values import Data, Inline, Payload
-from weftrun.ports.journal import Message
+from weftrun.ports.journal import Appended, Message
 from weftrun.runtime.engine import Engine
 from weftrun.runtime.tickets import Latch, Ticket
 from weftrun.sdk.codec import decode_tree, digest, encode
@@ -30,7 +30,7 @@ from weftrun.testing.sim.faults import Crash, Faults
 from weftrun.testing.sim.layers import FaultyBlobs, FaultyJournal, FaultySandboxes, FaultyTrace
 from weftrun.testing.sim.ledger import Ledger
 from weftrun.testing.sim.loop import Delays, SimLoop
-from weftrun.testing.sim.memory import MemoryBlobs, MemoryObjects, MemoryTrace
+from weftrun.testing.sim.memory import MemoryBlobs, MemoryLiveness, MemoryObjects, MemoryTrace
 from weftrun.testing.sim.outside import Outside, Pace
 from weftrun.testing.sim.sandboxes import ScriptedSandboxes
 
@@ -48,7 +48,7 @@ class Settings:
         recover: which Runs a new engine takes over by itself: `all` or `none`; clients start theirs again anyway.
     """
 
-    limits: Limits = Limits(inline_bytes_max=4096)
+    limits: Limits = Limits(inline_bytes_max=4096, sandbox_idle_s=10.0, sandbox_start_s=10.0)
     sandboxes_max: int = 2
     busy: float = 1.0
     lanes: Mapping[str, Delays] = field(default_factory=dict)
@@ -120,6 +120,7 @@ class World:
         self._chance = Chance(seed, "world")
         self.path = folder / f"journal-{seed}.db"
         self._entropy = SeededEntropy(seed)
+        self._living: set[SessionUid] = set()
         self._trace = MemoryTrace(lambda: self._chance.happens(0.5))
         self._functions = {function.spec.name: function for function in functions}
         self._nonces = Chance(seed, "nonces")
@@ -189,6 +190,7 @@ class World:
             journal=FaultyJournal(self._inner, self.faults, self._committed),
             blobs=FaultyBlobs(self.blobs, self.faults),
             trace=FaultyTrace(self._trace, self.faults),
+            liveness=MemoryLiveness(self._living),
             objects=self._objects,
             sandboxes=FaultySandboxes(self._sandboxes, self.faults),
             entropy=self._entropy,
@@ -205,17 +207,18 @@ class World:
             client.ticket = None
         self._sandboxes.linger(self._chance.happens(self.settings.lingers))
         self._sandboxes.close()
+        self._living.clear()
         self.loop.clear()
         self._inner.close()
         self._objects.close()
         self._trace.crash()
         self._open()
 
-    def _committed(self, rows: Sequence[Row], refused: frozenset[RunUid]) -> None:
+    def _committed(self, rows: Sequence[Row], appended: Appended) -> None:
         durable = frozenset(self.blobs.names())
         for row in rows:
             kept = self.rows.setdefault(row.uid, [])
-            if row.uid not in refused and row.seq == len(kept) + 1:
+            if row.uid not in appended.taken | appended.lost and row.seq == len(kept) + 1:
                 kept.append(row)
                 self.blobs_at.setdefault(row.uid, []).append(durable)
                 self.ledger.committed[row.uid] = row.seq
@@ -291,6 +294,11 @@ class World:
         for client in self.clients:
             client.ticket = None
         limit = self.loop.now() + 4 * self.settings.limits.sandbox_idle_s
+        while self.loop.turn() and self.loop.now() < limit:
+            pass
+        # An engine looks around as long as it is open: closed, it has nothing to wait for.
+        self.engine.close(Latch())
+        limit += 4 * self.settings.limits.sandbox_start_s
         while self.loop.turn() and self.loop.now() < limit:
             pass
 

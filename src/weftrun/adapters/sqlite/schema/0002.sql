@@ -11,8 +11,12 @@ CREATE TABLE session (
     beat  INTEGER NOT NULL DEFAULT 0        -- raised by every renewal
 ) STRICT;
 
--- The session that owns the Run. Free: NULL, or one that is not in the table any more.
+-- The session that owns the Run while it is open; NULL: it is free.
 ALTER TABLE run ADD COLUMN owner INTEGER;
+
+-- What recovery reads: open Runs by owner. In the place of the index on open Runs alone.
+DROP INDEX run_open;
+CREATE INDEX run_owner ON run (owner, key) WHERE ended_at IS NULL;
 
 -- What is told of a Run.
 CREATE VIEW info AS

@@ -1,0 +1,106 @@
+"""The machine of Leases: when this engine renews its own, and which other engines are dead (O1).
+
+Nobody's clock is compared with another's. A holder counts from when it began a renewal, an observer from when it first
+saw the beat that this made: so the holder's Lease is always over before an observer takes it for dead.
+"""
+
+from __future__ import annotations
+
+import math
+
+from weftrun.model.ids import SessionUid
+from weftrun.model.lease import (
+    Bury,
+    HoldUntil,
+    LeaseCommand,
+    LeaseEvent,
+    Looked,
+    Owning,
+    Renew,
+    Renewed,
+    Session,
+    TickLeaseAt,
+)
+
+_RENEWALS = 3
+"""Renewals that are tried in the time that one of them holds."""
+
+
+class LeaseMachine:
+    """Decides about the Lease of one engine, and watches those of others.
+
+    Args:
+        ttl_s: how long a renewal holds, in seconds.
+    """
+
+    def __init__(self, ttl_s: float) -> None:
+        self._ttl_s = ttl_s
+        self._renew_s = ttl_s / _RENEWALS
+        self._own = SessionUid("")
+        self._runs = 0
+        self._renewed_at = -math.inf
+        self._tick_at = 0.0
+        self._seen: dict[SessionUid, tuple[int, float]] = {}
+
+    @property
+    def expires_at(self) -> float:
+        """When the Lease is over; never while the engine owns nothing."""
+        return self._renewed_at + self._ttl_s if self._runs else math.inf
+
+    def began(self, own: SessionUid) -> None:
+        """The engine has a session, its first one or one after another was lost. It owns nothing yet."""
+        self._own = own
+        self._runs = 0
+        self._renewed_at = -math.inf
+
+    def handle(self, event: LeaseEvent) -> list[LeaseCommand]:
+        """Take one event and return what is to be done because of it."""
+        match event:
+            case Owning():
+                return self._owning(event)
+            case Renewed():
+                self._renewed_at = max(self._renewed_at, event.begun_at)
+                return [HoldUntil(self.expires_at)] if self._runs else []
+            case Looked():
+                return self._looked(event)
+            case _:
+                self._tick_at = 0.0
+                return self._renewal(event.now) if self._runs else []
+
+    def _owning(self, event: Owning) -> list[LeaseCommand]:
+        before, self._runs = self._runs, event.runs
+        if bool(before) == bool(event.runs):
+            return []
+        if not event.runs:
+            return [HoldUntil(self.expires_at)]
+        commands = self._renewal(event.now)
+        if commands and isinstance(commands[0], Renew):
+            # Nobody else can know of the first Run before the transaction that renews the Lease with it.
+            self._renewed_at = event.now
+        return [*commands, HoldUntil(self.expires_at)]
+
+    def _renewal(self, now: float) -> list[LeaseCommand]:
+        """Renew if it is time to, and ask to be told when it is the next time."""
+        due_at = self._renewed_at + self._renew_s
+        commands: list[LeaseCommand] = []
+        if now >= due_at:
+            commands.append(Renew())
+            due_at = now + self._renew_s
+        if not self._tick_at:
+            self._tick_at = due_at
+            commands.append(TickLeaseAt(due_at))
+        return commands
+
+    def _looked(self, event: Looked) -> list[LeaseCommand]:
+        others = [session for session in event.sessions if session.uid != self._own]
+        self._seen = {session.uid: self._since(session, event.now) for session in others}
+        return [
+            Bury(session)
+            for session in others
+            if session.uid in event.ended or event.now - self._seen[session.uid][1] >= session.ttl_s
+        ]
+
+    def _since(self, session: Session, now: float) -> tuple[int, float]:
+        """Return the beat of a session, and since when it has been seen to stand still while it owned Runs."""
+        beat, since = self._seen.get(session.uid, (session.beat, now))
+        return (beat, since) if session.runs and beat == session.beat else (session.beat, now)

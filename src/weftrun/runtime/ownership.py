@@ -1,0 +1,247 @@
+"""This engine among others: its session and Lease, what it sees of them, and what falls to it (O1).
+
+Everything runs on the loop; the Journal is asked between two commits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from weftrun.machines.lease import LeaseMachine
+from weftrun.model.errors import LeaseLost, WeftrunError
+from weftrun.model.ids import RunUid, SessionUid
+from weftrun.model.lease import Bury, HoldUntil, LeaseEvent, Looked, Owning, Renew, Renewed, Session, Ticked
+from weftrun.ports.entropy import Entropy
+from weftrun.ports.journal import Journal, Message, RunInfo
+from weftrun.ports.liveness import Liveness
+from weftrun.ports.loop import Handle, Loop
+from weftrun.ports.sandboxes import Sandboxes
+from weftrun.runtime.committer import Committer
+
+_LOOK_S = 1.0
+"""The Journal is looked at this often, for messages, free Runs, and engines that died."""
+CLAIMS_MAX = 100
+"""Runs that are taken over in one transaction, so that other engines get their share."""
+
+
+class Seen(Struct, frozen=True):
+    """What one look at the Journal has shown; `waited_for` is what is known of the Runs that were asked for."""
+
+    sessions: tuple[Session, ...] = ()
+    ended: frozenset[SessionUid] = frozenset()
+    messages: tuple[Message, ...] = ()
+    free: tuple[RunInfo, ...] = ()
+    asked_for: tuple[RunUid, ...] = ()
+    waited_for: tuple[RunInfo, ...] = ()
+
+
+class Reaction(Protocol):
+    """What becomes of what was seen."""
+
+    def seen(self, seen: Seen) -> None:
+        """Take messages, free Runs, and what became of Runs of other engines."""
+
+    def waited_for(self) -> Sequence[RunUid]:
+        """Return Runs of other engines that somebody waits for here."""
+
+    def owned(self) -> int:
+        """Return how many open Runs this engine owns."""
+
+    def lost(self) -> None:
+        """All Runs of this engine are another one's now, or free."""
+
+    def broke(self, error: WeftrunError) -> None:
+        """Nothing can be owned any more."""
+
+
+class Ownership:
+    """Holds the session and looks at the others.
+
+    Args:
+        adopts: whether free Runs are taken over as they are found.
+        ttl_s: how long a renewal of the Lease holds, in seconds.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        journal: Journal,
+        liveness: Liveness,
+        entropy: Entropy,
+        committer: Committer,
+        sandboxes: Sandboxes,
+        reaction: Reaction,
+        *,
+        ttl_s: float,
+    ) -> None:
+        self._loop = loop
+        self._journal = journal
+        self._liveness = liveness
+        self._entropy = entropy
+        self._committer = committer
+        self._sandboxes = sandboxes
+        self._reaction = reaction
+        self._ttl_s = ttl_s
+        self._machine = LeaseMachine(ttl_s)
+        self._tick: Handle | None = None
+        self._look_asked: Handle | None = None
+        self._looking = False
+        self._burying = 0
+        self._thens: list[Callable[[], None]] = []
+        self._ended = False
+        self.adopts = False
+
+    def begin(self, then: Callable[[], None], *, failed: Callable[[], None] = lambda: None) -> None:
+        """Begin a session, and then go on; `failed` is called instead where the engine broke over it."""
+        uid = SessionUid(self._entropy.uid())
+
+        def work() -> None:
+            self._journal.begin(self._liveness.begin(uid, self._ttl_s))
+
+        def begun(_: None) -> None:
+            self._machine.began(uid)
+            then()
+
+        def broke(error: WeftrunError) -> None:
+            self._reaction.broke(error)
+            failed()
+
+        self._committer.ask(work, begun, broke)
+
+    def counted(self, runs: int, at: float | None = None) -> None:
+        """Say how many Runs this engine owns; `at` is when the transaction was begun that made them its, if one was."""
+        self._handle(Owning(self._loop.now() if at is None else at, runs))
+
+    def renewed(self, begun_at: float) -> None:
+        """A transaction that renewed the Lease is durable."""
+        self._handle(Renewed(self._loop.now(), begun_at))
+
+    def may_enter(self) -> bool:
+        """Say whether bodies may be entered now."""
+        return self._loop.now() < self._machine.expires_at
+
+    def fenced(self) -> None:
+        """The session is gone: begin again, with nothing."""
+        self._reaction.lost()
+        self.begin(self.look)
+
+    def end(self) -> None:
+        """Look no more."""
+        self._ended = True
+        for handle in (self._tick, self._look_asked):
+            if handle is not None:
+                handle.cancel()
+
+    # ------------------------------------------------------------------ the machine
+
+    def _handle(self, event: LeaseEvent) -> None:
+        for command in self._machine.handle(event):
+            match command:
+                case Renew():
+                    self._committer.renew()
+                case HoldUntil():
+                    self._sandboxes.hold_until(command.at)
+                case Bury():
+                    self._bury(command.session)
+                case _:
+                    if self._tick is not None:
+                        self._tick.cancel()
+                    self._tick = self._loop.call_at(command.at, self._ticked)
+
+    def _ticked(self) -> None:
+        self._tick = None
+        self._handle(Ticked(self._loop.now()))
+
+    def _bury(self, session: Session) -> None:
+        def work() -> None:
+            if self._journal.bury(session):
+                self._liveness.forget(session)
+
+        def done() -> None:
+            self._burying -= 1
+            if not self._burying:
+                self.look(self._go_on)
+
+        def failed(error: WeftrunError) -> None:
+            # What could not be buried now is looked at again in a second.
+            self._burying -= 1
+            self._failed(error)
+            if not self._burying:
+                self._go_on()
+
+        self._burying += 1
+        self._committer.ask(work, lambda _: done(), failed)
+
+    def _go_on(self) -> None:
+        thens, self._thens = self._thens, []
+        for then in thens:
+            then()
+
+    # ------------------------------------------------------------------ looking
+
+    def look(self, then: Callable[[], None] = lambda: None) -> None:
+        """Look at the Journal now, and from now on every second while there is a reason to; then go on."""
+        if self._ended or self._looking:
+            then()
+            return
+        self._looking = True
+        if self._look_asked is not None:
+            self._look_asked.cancel()
+            self._look_asked = None
+        waited_for = tuple(self._reaction.waited_for())
+        owned = self._reaction.owned()
+        now = self._loop.now()
+
+        def work() -> Seen:
+            sessions = tuple(self._journal.sessions())
+            return Seen(
+                sessions,
+                frozenset(session.uid for session in sessions if self._liveness.ended(session)),
+                tuple(self._journal.inbox()) if owned else (),
+                tuple(self._journal.free_runs(CLAIMS_MAX)) if self.adopts else (),
+                waited_for,
+                tuple(self._journal.infos(waited_for)) if waited_for else (),
+            )
+
+        def done(seen: Seen) -> None:
+            self._looking = False
+            self._look_later()
+            self._reaction.seen(seen)
+            self._handle(Looked(now, seen.sessions, seen.ended))
+            if self._burying:
+                self._thens.append(then)
+            else:
+                then()
+
+        def failed(error: WeftrunError) -> None:
+            self._looking = False
+            self._look_later()
+            self._failed(error)
+            then()
+
+        self._committer.ask(work, done, failed)
+
+    def look_soon(self) -> None:
+        """Look again when what was asked of the Journal before is done."""
+        self._committer.ask(lambda: None, lambda _: self.look(), lambda _: None)
+
+    def look_later(self) -> None:
+        """There is a reason to look now and then."""
+        if self._look_asked is None and not self._looking and not self._ended:
+            self._look_asked = self._loop.call_at(self._loop.now() + _LOOK_S, self._look_again)
+
+    def _look_later(self) -> None:
+        if self.adopts or self._reaction.owned() or self._reaction.waited_for():
+            self.look_later()
+
+    def _look_again(self) -> None:
+        self._look_asked = None
+        self.look()
+
+    def _failed(self, error: WeftrunError) -> None:
+        """What can't be read now may be read the next time; what can't be owned is lost."""
+        if isinstance(error, LeaseLost):
+            self.fenced()

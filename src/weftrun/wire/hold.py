@@ -1,0 +1,63 @@
+"""What an engine says to all its guests at once, without a message: till when bodies may be entered, and that it lives.
+
+One page of memory that only the engine can write. A frozen engine says nothing more, and what it said runs out.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+from time import CLOCK_BOOTTIME, CLOCK_MONOTONIC, clock_gettime
+from typing import Final
+
+_BYTES: Final = mmap.PAGESIZE
+_ENTER_UNTIL, _ALIVE_UNTIL = range(2)
+_SEAL_FUTURE_WRITE: Final = 0x10
+
+
+class Hold:
+    """The mapped page; both times are clocks of this host, which mean the same in all processes on it."""
+
+    __slots__ = ("_memory", "_times", "descriptor")
+
+    def __init__(self, descriptor: int, *, writable: bool = False) -> None:
+        """Map the page behind `descriptor`."""
+        prot = mmap.PROT_READ | mmap.PROT_WRITE if writable else mmap.PROT_READ
+        self.descriptor = descriptor
+        self._memory = mmap.mmap(descriptor, _BYTES, flags=mmap.MAP_SHARED, prot=prot)
+        self._times = memoryview(self._memory).cast("d")
+
+    @classmethod
+    def made(cls) -> Hold:
+        """Make a page that is the caller's to write, and nobody else's; nothing is bounded yet."""
+        descriptor = os.memfd_create("weftrun-hold", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        os.ftruncate(descriptor, _BYTES)
+        hold = cls(descriptor, writable=True)
+        seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL | _SEAL_FUTURE_WRITE
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
+        hold.enter_for(float("inf"))
+        hold.live_for(float("inf"))
+        return hold
+
+    def enter_for(self, seconds: float) -> None:
+        """Let bodies be entered during the next seconds, the sleep of the host counted."""
+        self._times[_ENTER_UNTIL] = clock_gettime(CLOCK_BOOTTIME) + seconds
+
+    def may_enter(self) -> bool:
+        """Say whether a body may be entered now."""
+        return clock_gettime(CLOCK_BOOTTIME) < self._times[_ENTER_UNTIL]
+
+    def live_for(self, seconds: float) -> None:
+        """Say that the engine lives, and will say so again within these seconds, the sleep of the host not counted."""
+        self._times[_ALIVE_UNTIL] = clock_gettime(CLOCK_MONOTONIC) + seconds
+
+    def life_left_s(self) -> float:
+        """Return in how many seconds the engine counts as frozen; not above 0 where it does already."""
+        return self._times[_ALIVE_UNTIL] - clock_gettime(CLOCK_MONOTONIC)
+
+    def close(self) -> None:
+        """Unmap the page and close its descriptor."""
+        self._times.release()
+        self._memory.close()
+        os.close(self.descriptor)
