@@ -147,12 +147,6 @@ def test_a_writer_that_holds_the_file(url: str, used: Path, monkeypatch: pytest.
     assert_closed(url)
 
 
-def test_two_engines(engine: weftrun.Engine, url: str) -> None:
-    with pytest.raises(weftrun.JournalBusy, match=rf"open in an engine of process {os.getpid()}"):
-        weftrun.open(url)
-    assert engine.run(f.inc, 1) == 2
-
-
 READ_ONLY = """
 import subprocess, sys, weftrun
 from pathlib import Path

@@ -181,11 +181,6 @@ def test_closing_lets_waiters_go_and_refuses_more(url: str) -> None:
     engine.close()
 
 
-def test_a_second_engine_on_the_journal_is_refused(engine: weftrun.Engine, url: str) -> None:
-    with pytest.raises(weftrun.JournalError, match=r"journal\.db"):
-        weftrun.open(url)
-
-
 @pytest.mark.parametrize("url", ["postgres://x", "sqlite:///", "journal.db"])
 def test_an_unusable_url_is_refused(url: str) -> None:
     with pytest.raises(weftrun.UsageError, match="is not the URL of a Journal"):

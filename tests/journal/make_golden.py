@@ -17,6 +17,7 @@ from weftrun.model.ids import RunId
 from weftrun.model.records import Row
 from weftrun.ports.journal import Message
 from weftrun.testing.contracts.samples import ONE_OF_EACH, end, more, start, uid
+from weftrun.testing.contracts.sessions import session
 
 
 class FixedEntropy:
@@ -41,10 +42,12 @@ ROWS: dict[int, list[Row]] = {
 def write(path: Path) -> None:
     """Write the golden Journal."""
     journal = SqliteJournal(path, FixedEntropy(), pause, allow_tmpfs=True)
+    journal.begin(session(1))
     for number, rows in ROWS.items():
         for row in rows:
             if (number, row.seq) == (4, 3):
-                journal.claim(uid(4))
+                journal.put_back([uid(4)])
+                journal.claim([uid(4)])
             journal.append([row])
     journal.delete(RunId("run-3"), forget=False)
     journal.post(Message("message-2", uid(4), "cancel"))
@@ -56,7 +59,7 @@ def dump(path: Path) -> str:
     connection = apsw.Connection(str(path))
     lines = [f"PRAGMA {name} = {connection.pragma(name)};" for name in ("application_id", "user_version")]
     for name, sql in connection.execute(
-        "SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid"
+        "SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite!_%' ESCAPE '!' ORDER BY rowid"
     ).fetchall():
         lines.append(f"{sql};")
         if str(sql).startswith("CREATE TABLE"):

@@ -12,6 +12,7 @@ import pytest
 from weftrun.adapters.sqlite.journal import SqliteJournal
 from weftrun.model.errors import CommitUnknown, JournalError, JournalFull
 from weftrun.model.records import Row
+from weftrun.ports.journal import Appended
 from weftrun.testing.contracts.disk import Disk, Operation, broken, no_room
 from weftrun.testing.contracts.samples import ONE_OF_EACH, end, more, start, uid
 
@@ -36,7 +37,7 @@ def test_a_full_disk_is_told_and_the_same_append_succeeds_later(opened: OpenJour
         assert content(journal) == [ROWS[:1], []]
     assert fault.met >= 3
     disk.heal()
-    assert journal.append(ROWS) == frozenset()
+    assert journal.append(ROWS) == Appended()
     assert content(journal) == WHOLE
     assert content(opened()) == WHOLE
 
@@ -72,7 +73,7 @@ def test_every_write_and_sync_of_an_append_may_fail(
         except (JournalFull, CommitUnknown):
             assert fault.met == 1
             assert content(opened(at=at)) in (WHOLE, [ROWS[:1], []])
-            assert journal.append(ROWS) == frozenset()
+            assert journal.append(ROWS) == Appended()
         assert content(journal) == WHOLE
         assert content(opened(at=at)) == WHOLE
         disk.heal()
@@ -88,7 +89,7 @@ def test_an_error_in_the_commits_sync_leaves_it_unknown_until_it_is_looked_up(op
     with pytest.raises(CommitUnknown, match=r"app\.db.*not known whether it was committed"):
         journal.append(ROWS)
     assert fault.met == 1
-    assert journal.append(ROWS) == frozenset()
+    assert journal.append(ROWS) == Appended()
     assert content(journal) == WHOLE
 
 
@@ -124,7 +125,7 @@ def test_while_the_disk_stays_broken_it_stays_unknown(opened: OpenJournal, disk:
             journal.append(ROWS)
     assert fault.met >= 3
     disk.heal()
-    assert journal.append(ROWS) == frozenset()
+    assert journal.append(ROWS) == Appended()
     assert content(opened()) == WHOLE
 
 

@@ -11,12 +11,15 @@ import sys
 import warnings
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from weftrun.adapters.files.blobs import FileBlobs
-from weftrun.adapters.files.lock import EngineLock, holder
+from weftrun.adapters.files.lock import EngineLocks, alone
 from weftrun.adapters.sqlite.trace import SqliteTrace
-from weftrun.model.errors import JournalBusy, JournalError, JournalFull
+from weftrun.model.errors import JournalError, JournalFull
+from weftrun.model.ids import SessionUid
+from weftrun.model.lease import Session
 from weftrun.model.values import Blob
 from weftrun.testing.contracts.blobs import a_file_with, named, read_all
 from weftrun.testing.contracts.samples import uid
@@ -27,70 +30,112 @@ from weftrun.testing.contracts.trace import entry
 HOLD = """
 import sys
 from pathlib import Path
-from weftrun.adapters.files.lock import EngineLock
-lock = EngineLock(Path(sys.argv[1]), Path(sys.argv[2]))
-print("held", flush=True)
+from weftrun.adapters.files.lock import EngineLocks
+locks = EngineLocks(Path(sys.argv[1]))
+print(locks.begin("a" * 32, 10.0).lock, flush=True)
 sys.stdin.read()
 """
 
 
-def test_a_second_engine_is_refused_at_once_and_a_dead_one_holds_nothing(tmp_path: Path) -> None:
-    folder, path = tmp_path / "app.db.d", tmp_path / "app.db"
+def held_by(locks: EngineLocks, path: str) -> Session:
+    """Return a session of this host that holds this file."""
+    return msgspec.structs.replace(locks.begin(SessionUid("b" * 32), 10.0), lock=path)
+
+
+def test_a_killed_engine_has_ended_at_once(tmp_path: Path) -> None:
     other = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(folder), str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert other.stdout is not None
     assert other.stdin is not None
-    assert other.stdout.readline() == b"held\n"
-    found = holder(folder)
-    assert found is not None
-    assert found.pid == other.pid
-    with pytest.raises(JournalBusy, match=rf"app\.db is open in an engine of process {other.pid}\."):
-        EngineLock(folder, path)
+    path = other.stdout.readline().strip()
+    locks = EngineLocks(tmp_path)
+    session = held_by(locks, path)
+    assert not locks.ended(session)
+    other.send_signal(signal.SIGSTOP)
+    assert not locks.ended(session)
     other.send_signal(signal.SIGKILL)
     other.wait()
     other.stdout.close()
     other.stdin.close()
-    assert holder(folder) is None
-    EngineLock(folder, path).close()
+    assert locks.ended(session)
+    locks.forget(session)
+    assert not Path(path).exists()
+    assert not locks.ended(session)
+    locks.close()
 
 
-def test_two_engines_of_one_process(tmp_path: Path) -> None:
-    lock = EngineLock(tmp_path, tmp_path / "app.db")
-    with pytest.raises(JournalBusy, match=f"process {os.getpid()}"):
-        EngineLock(tmp_path, tmp_path / "app.db")
-    lock.close()
-    lock.close()
-    assert holder(tmp_path) is None
-    EngineLock(tmp_path, tmp_path / "app.db").close()
+def test_two_engines_of_one_process_know_of_each_other(tmp_path: Path) -> None:
+    one, two = EngineLocks(tmp_path), EngineLocks(tmp_path)
+    first = one.begin(SessionUid("a" * 32), 10.0)
+    assert not two.ended(first)
+    second = one.begin(SessionUid("c" * 32), 10.0)
+    assert not Path(first.lock).exists()
+    assert not two.ended(second)
+    one.close()
+    one.close()
+    assert not Path(second.lock).exists()
+    two.close()
 
 
-def test_a_fork_neither_frees_nor_keeps_the_lock(tmp_path: Path) -> None:
-    lock = EngineLock(tmp_path, tmp_path / "app.db")
+def test_of_another_host_nothing_is_known(tmp_path: Path) -> None:
+    locks = EngineLocks(tmp_path)
+    (tmp_path / "free").touch()
+    session = held_by(locks, str(tmp_path / "free"))
+    assert locks.ended(session)
+    elsewhere = msgspec.structs.replace(session, host="another kernel")
+    assert not locks.ended(elsewhere)
+    locks.forget(elsewhere)
+    assert (tmp_path / "free").exists()
+    locks.close()
+
+
+def test_who_is_alone_keeps_engines_out(tmp_path: Path) -> None:
+    with alone(tmp_path / "app.db.d") as is_alone:
+        assert is_alone
+    one, two = EngineLocks(tmp_path), EngineLocks(tmp_path)
+    for locks in (one, two):
+        with alone(tmp_path) as is_alone:
+            assert not is_alone
+        locks.close()
+    with alone(tmp_path) as is_alone:
+        assert is_alone
+
+
+def test_a_fork_neither_frees_nor_keeps_the_locks(tmp_path: Path) -> None:
+    locks, other = EngineLocks(tmp_path), EngineLocks(tmp_path)
+    session = locks.begin(SessionUid("a" * 32), 10.0)
+    os.link(session.lock, tmp_path / "kept")
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(write)
-        lock.close()
+        locks.close()
         os.read(read, 1)
         os._exit(0)
     os.close(read)
     try:
-        with pytest.raises(JournalBusy):
-            EngineLock(tmp_path, tmp_path / "app.db")
-        assert holder(tmp_path) is not None
-        lock.close()
-        EngineLock(tmp_path, tmp_path / "app.db").close()
+        assert Path(session.lock).exists()
+        assert not other.ended(session)
+        locks.close()
+        assert other.ended(msgspec.structs.replace(session, lock=str(tmp_path / "kept")))
+        other.close()
+        with alone(tmp_path) as is_alone:
+            assert is_alone
     finally:
         os.close(write)
         os.waitpid(child, 0)
 
 
-def test_a_lock_that_can_not_be_made(tmp_path: Path) -> None:
+def test_locks_that_can_not_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(JournalError, match="can't be made"):
-        EngineLock(tmp_path / "file" / "app.db.d", tmp_path / "app.db")
-    assert holder(tmp_path / "nowhere") is None
+        EngineLocks(tmp_path / "file" / "app.db.d")
+    locks = EngineLocks(tmp_path)
+    (tmp_path / "engines").rmdir()
+    with pytest.raises(JournalError, match="can't be made"):
+        locks.begin(SessionUid("a" * 32), 10.0)
+    locks.close()
 
 
 # ---------------------------------------------------------------------- blobs

@@ -15,6 +15,7 @@ from weftrun.adapters.sqlite.statements import SCHEMA
 from weftrun.model.ids import RunId
 from weftrun.ports.journal import Message
 from weftrun.testing.contracts.samples import BLOB, end, uid
+from weftrun.testing.contracts.sessions import session
 
 OpenJournal = Callable[..., SqliteJournal]
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.sql"))
@@ -46,8 +47,12 @@ def test_it_is_read_and_written_on(opened: OpenJournal, path: Path, golden: Path
     assert tombstone.deleted
     assert journal.inbox() == [Message("message-2", uid(4), "cancel")]
     assert journal.blobs_named() == {BLOB.sha256}
-    journal.append([end(4, 4, epoch=2)])
-    assert SqliteReader(path).load(uid(4))[-1] == end(4, 4, epoch=2)
+    for other in journal.sessions():
+        assert (other.uid, other.runs, open_run.owner) == (session(1).uid, 1, session(1).uid)
+        assert journal.bury(other)
+    assert [info.id for info in journal.claim([uid(4)])] == ["run-4"]
+    journal.append([end(4, 4, epoch=3)])
+    assert SqliteReader(path).load(uid(4))[-1] == end(4, 4, epoch=3)
 
 
 def test_the_newest_is_what_is_written_today(tmp_path: Path) -> None:

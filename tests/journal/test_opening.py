@@ -169,7 +169,7 @@ try:
 except WeftrunError as error:
     print(type(error).__name__, error)
 try:
-    SqliteJournal(path, SystemEntropy(), pause, allow_tmpfs=True).claim("0" * 31 + "1")
+    SqliteJournal(path, SystemEntropy(), pause, allow_tmpfs=True).claim(["0" * 31 + "1"])
     print("written")
 except WeftrunError as error:
     print(type(error).__name__, error)

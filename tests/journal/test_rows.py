@@ -17,9 +17,10 @@ from weftrun.adapters.sqlite.journal import SqliteJournal
 from weftrun.adapters.sqlite.reading import SqliteReader
 from weftrun.adapters.sqlite.rows import blobs_in, body_of, records_of
 from weftrun.adapters.sqlite.statements import SQL
-from weftrun.model.errors import InternalError, JournalCorrupt
+from weftrun.model.errors import JournalCorrupt
 from weftrun.model.values import Blob, Inline, Payload
 from weftrun.testing.contracts.samples import ONE_OF_EACH, end, more, start, uid
+from weftrun.testing.contracts.sessions import session
 
 OpenJournal = Callable[..., SqliteJournal]
 
@@ -92,36 +93,40 @@ def said_in(journal: SqliteJournal) -> list[str]:
     return said
 
 
-def test_a_one_step_run_costs_three_statements(opened: OpenJournal) -> None:
+def test_a_one_step_run_costs_three_statements_and_two_looks(opened: OpenJournal) -> None:
     journal = opened()
+    journal.begin(session(1))
     said = said_in(journal)
     journal.append([start(1)])
     journal.append([end(1, 2)])
-    assert said == [SQL["start_run"], SQL["add_record"], SQL["end_run"]]
+    look = SQL["has_session"]
+    assert said == [look, SQL["start_run"], look, SQL["add_record"], SQL["end_run"]]
 
 
 def test_a_take_over_is_counted_back_once(opened: OpenJournal) -> None:
     """Not again with every later record."""
     journal = opened()
+    journal.begin(session(1))
     journal.append([start(1)])
-    journal.claim(uid(1))
+    journal.put_back([uid(1)])
+    journal.claim([uid(1)])
     said = said_in(journal)
     journal.append([more(1, 2, epoch=2), more(1, 3, epoch=2)])
     journal.append([more(1, 4, epoch=2)])
-    assert said == [SQL["head"], SQL["add_record"], SQL["add_record"], SQL["made_progress"], SQL["add_record"]]
+    look = SQL["has_session"]
+    written = [SQL["add_record"], SQL["add_record"], SQL["made_progress"]]
+    assert said == [look, SQL["head"], *written, look, SQL["add_record"]]
 
 
 def test_another_engine_is_noticed_inside_the_transaction(opened: OpenJournal) -> None:
     """Whatever this one remembers of the Run (O2)."""
     old, new = opened(), opened()
     old.append([start(1), start(2), more(2, 2)])
-    new.claim(uid(1))
-    new.claim(uid(2))
+    new.claim([uid(1), uid(2)])
     new.append([end(2, 3, epoch=2)])
     for stale in ([more(1, 2)], [end(1, 2)], [more(2, 3)], [start(3), more(1, 2)]):
-        with pytest.raises(InternalError):
-            old.append(stale)
-    assert [run.id for run in new.runs()] == ["run-2", "run-1"]
+        assert old.append(stale).lost == {stale[-1].uid}
+    assert [run.id for run in new.runs()] == ["run-3", "run-2", "run-1"]
     assert new.load(uid(1)) == [start(1)]
     new.append([more(1, 2, epoch=2)])
 

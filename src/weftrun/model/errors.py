@@ -14,7 +14,7 @@ WeftrunError
 ├── RunNotFound                 (also a LookupError) no Run has this id
 ├── RunConflict                 the id is taken by a Run with other arguments, or was deleted
 ├── JournalError                the Journal can't be used as it is
-│   ├── JournalBusy             another engine has it open
+│   ├── JournalBusy             another process holds it
 │   ├── JournalNewer            written by a newer weftrun
 │   ├── JournalCorrupt          its content is damaged
 │   ├── LeaseLost               other engines have taken this one for dead
@@ -85,7 +85,7 @@ class JournalError(WeftrunError):
 
 
 class JournalBusy(JournalError):
-    """Another engine has the Journal open."""
+    """Another process holds the Journal, so that it can't be used now."""
 
 
 class JournalNewer(JournalError):

@@ -219,10 +219,7 @@ class Engine:
     def open(self, recover: str, ready: Latch) -> None:
         """Begin: take over what dead engines left (`all`, `none`, or the id of one Run); opens `ready` when done."""
 
-        def begin() -> None:
-            self._own.begin(lambda: self._opening.recover(recover, ready), failed=ready.open)
-
-        self._loop.call_from_thread(begin)
+        self._loop.call_from_thread(lambda: self._opening.recover(recover, ready))
 
     def drain(self, done: Latch) -> None:
         """Start nothing more; opens `done` when what runs has ended and everything known is durable."""

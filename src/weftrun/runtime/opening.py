@@ -331,6 +331,7 @@ class Opening:
 
     def _claim(self, uids: Sequence[RunUid]) -> None:
         begun = self._loop.now()
+        self._own.need()
 
         def done(claimed: list[RunInfo]) -> None:
             if claimed:

@@ -89,31 +89,30 @@ class Ownership:
         self._tick: Handle | None = None
         self._look_asked: Handle | None = None
         self._looking = False
+        self._begun = False
         self._burying = 0
         self._thens: list[Callable[[], None]] = []
         self._ended = False
         self.adopts = False
 
-    def begin(self, then: Callable[[], None], *, failed: Callable[[], None] = lambda: None) -> None:
-        """Begin a session, and then go on; `failed` is called instead where the engine broke over it."""
+    def need(self) -> None:
+        """See that there is a session before anything is owned. An engine that only reads needs none."""
+        if self._begun:
+            return
+        self._begun = True
         uid = SessionUid(self._entropy.uid())
+        self._machine.began(uid)
 
         def work() -> None:
             self._journal.begin(self._liveness.begin(uid, self._ttl_s))
 
-        def begun(_: None) -> None:
-            self._machine.began(uid)
-            then()
+        self._committer.ask(work, lambda _: None, self._reaction.broke)
 
-        def broke(error: WeftrunError) -> None:
-            self._reaction.broke(error)
-            failed()
-
-        self._committer.ask(work, begun, broke)
-
-    def counted(self, runs: int, at: float | None = None) -> None:
-        """Say how many Runs this engine owns; `at` is when the transaction was begun that made them its, if one was."""
-        self._handle(Owning(self._loop.now() if at is None else at, runs))
+    def counted(self, runs: int) -> None:
+        """Say how many Runs this engine owns."""
+        if runs:
+            self.need()
+        self._handle(Owning(self._loop.now(), runs))
 
     def renewed(self, begun_at: float) -> None:
         """A transaction that renewed the Lease is durable."""
@@ -124,9 +123,10 @@ class Ownership:
         return self._loop.now() < self._machine.expires_at
 
     def fenced(self) -> None:
-        """The session is gone: begin again, with nothing."""
+        """The session is gone: go on with nothing, and with another session when one is needed."""
+        self._begun = False
         self._reaction.lost()
-        self.begin(self.look)
+        self.look()
 
     def end(self) -> None:
         """Look no more."""

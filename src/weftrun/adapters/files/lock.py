@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
-from weftrun.model.errors import JournalError
+from weftrun.model.errors import JournalBusy, JournalError
 from weftrun.model.ids import SessionUid
 from weftrun.model.lease import Session
 
@@ -29,6 +29,12 @@ class EngineLocks:
     """
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder.absolute()
+        if self._folder in _left_behind:
+            raise JournalBusy(
+                f"The Journal of {folder} is open in the process that this one was forked from, and SQLite can't open a "
+                "file again after a fork. Open it in a process of its own (subprocess, or multiprocessing's `spawn`)."
+            )
         self._engines = folder / "engines"
         try:
             self._engines.mkdir(parents=True, exist_ok=True)
@@ -89,6 +95,8 @@ class EngineLocks:
 
     def let_go(self) -> None:
         """Forget the locks in a child of a fork; they stay with the parent."""
+        if self._shared is not None:
+            _left_behind.add(self._folder)
         own, self._own = self._own, None
         shared, self._shared = self._shared, None
         for descriptor in (own[1] if own is not None else None, shared):
@@ -132,6 +140,8 @@ def _host() -> str:
 
 
 _held: weakref.WeakSet[EngineLocks] = weakref.WeakSet()
+_left_behind: set[Path] = set()
+"""Folders of engines that were open here before this process was forked."""
 
 
 def _let_go_in_child() -> None:
