@@ -86,16 +86,21 @@ __all__ = [
 __version__ = "0.1.0"
 
 
-def open(url: str | None = None, *, recover: str = "all", workers: int | None = None) -> Engine:
+def open(
+    url: str | None = None, *, recover: str = "all", workers: int | None = None, lease_ttl_s: float = 10.0
+) -> Engine:
     """Open an engine on a Journal; close it, or use it with `with`.
 
     Args:
         url: `sqlite:///path/to/file.db`; default is `$WEFTRUN_DATABASE_URL`, else `sqlite:///.weftrun/journal.db`.
-        recover: which Runs that a dead engine left are taken over: `all`, `none`, or the id of one.
+        recover: which Runs that no engine owns are taken over, now and as long as this one is open: `all`, `none`, or
+            the id of one.
         workers: Sandboxes that run Functions at once; default is how many processors this process may use.
+        lease_ttl_s: when this engine gives no sign for so many seconds while it owns Runs, others on the Journal take
+            it for dead. One that was killed on the same host is known to be dead at once.
 
     Raises:
-        JournalError: the Journal can't be used: another engine has it, it is newer, damaged, read-only.
+        JournalError: the Journal can't be used: it is newer, damaged, read-only, locked.
         UsageError: a Sandbox, or the command line, reached this call while it imported the author's module.
         Unsupported: this is not Linux.
     """
@@ -109,7 +114,7 @@ def open(url: str | None = None, *, recover: str = "all", workers: int | None = 
         )
     # Late: a guest that imports the author's module must never load the engine.
     assembly = importlib.import_module("weftrun.assembly")
-    engine: Engine = assembly.open_engine(url, recover=recover, workers=workers)
+    engine: Engine = assembly.open_engine(url, recover=recover, workers=workers, lease_ttl_s=lease_ttl_s)
     return engine
 
 

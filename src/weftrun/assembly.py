@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import math
 import os
 from collections.abc import Awaitable, Sequence
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from weftrun.adapters.files.blobs import FileBlobs
 from weftrun.adapters.files.lock import EngineLocks, alone
@@ -40,6 +43,8 @@ from weftrun.views.trace import TextView, texts
 
 _DEFAULT_URL = "sqlite:///.weftrun/journal.db"
 _RECOVER_S = 60.0
+_TTL_MIN_S = 0.5
+"""A Lease that is renewed three times in this time must outlast a slow disk."""
 
 
 def journal_path(url: str | None) -> Path:
@@ -66,8 +71,9 @@ def _folder(path: Path) -> Path:
 
 
 def open_engine(
-    url: str | None = None, *, recover: str = "all", workers: int | None = None, limits: Limits = DEFAULT_LIMITS
-) -> Engine:
+    url: str | None = None, *, recover: str = "all", workers: int | None = None, lease_ttl_s: float | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Engine:  # fmt: skip
     """Open an engine on a Journal. See `weftrun.open`.
 
     Raises:
@@ -75,6 +81,10 @@ def open_engine(
     """
     if workers is not None and workers < 1:
         raise UsageError(f"workers={workers} is not a number of Sandboxes: it takes 1 or more.")
+    if lease_ttl_s is not None:
+        if not _TTL_MIN_S <= lease_ttl_s < math.inf:
+            raise UsageError(f"lease_ttl_s={lease_ttl_s} can't be held: it takes {_TTL_MIN_S:g} seconds or more.")
+        limits = replace(limits, lease_ttl_s=lease_ttl_s)
     return Engine(_EmbeddedCore(journal_path(url), recover, workers or workers_by_default(), limits))
 
 

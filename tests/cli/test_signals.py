@@ -117,12 +117,10 @@ def test_kill_9_then_the_same_command_finishes_and_repeats_nothing_recorded(cli,
     assert (again.code, again.out) == (0, said.out)
 
 
-def test_while_one_engine_runs_a_second_is_refused_and_readers_are_not(cli, spawn, naps, words, ledger):
+def test_beside_a_running_engine_others_run_and_read(cli, spawn, naps, words, ledger):
     process = spawn(*naps(0.1))
     wait_for(lambda: len(lines(ledger)) >= 2)
-    refused = cli("run", words("raw"))
-    assert refused.code == 4
-    assert str(process.pid) in refused.err
+    assert cli("run", words("raw")).code == 0
     wait_for(lambda: "running" in cli("steps", "naps").out)
     assert cli("timeline", "naps").code == 0
     assert cli("cancel", "naps").out == "Run naps was asked to cancel.\n"

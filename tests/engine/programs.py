@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import subprocess
 import sys
@@ -334,3 +335,20 @@ def waits(gate: str) -> str:
     while not Path(gate).exists():
         time.sleep(0.01)
     return "open"
+
+
+@function
+def counted(x: int, lasts_s: float, ledger: str) -> int:
+    here = weftrun.current()
+    with Path(ledger).open("a") as file:
+        file.write(f"{here.key} {here.attempt}\n")
+        file.flush()
+        fcntl.flock(file, fcntl.LOCK_SH)
+        time.sleep(lasts_s)
+    return x
+
+
+@workflow
+async def counts(n: int, lasts_s: float, ledger: str) -> int:
+    """One Step after the other, each in the ledger when it is entered, and sharing a lock of it while it runs."""
+    return sum([await counted.step(x, lasts_s, ledger) for x in range(n)])

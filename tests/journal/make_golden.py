@@ -59,7 +59,7 @@ def dump(path: Path) -> str:
     connection = apsw.Connection(str(path))
     lines = [f"PRAGMA {name} = {connection.pragma(name)};" for name in ("application_id", "user_version")]
     for name, sql in connection.execute(
-        "SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite!_%' ESCAPE '!' ORDER BY rowid"
+        "SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT GLOB 'sqlite_*' ORDER BY rowid"
     ).fetchall():
         lines.append(f"{sql};")
         if str(sql).startswith("CREATE TABLE"):

@@ -92,18 +92,9 @@ class Engine:
             set_aside=self._set_aside,
         )
         self._opening = Opening(
-            loop,
-            journal,
-            blobs,
-            objects,
-            self._committer,
-            self._dispatch,
-            limits,
-            self._own,
-            refusal=self._refusal,
-            broke=self.broke,
-            version_here=version_here,
-        )
+            loop, journal, blobs, objects, self._committer, self._dispatch, limits, self._own,
+            refusal=self._refusal, broke=self.broke, version_here=version_here,
+        )  # fmt: skip
         self._closed = False
         self._broken: WeftrunError | None = None
 
@@ -218,8 +209,7 @@ class Engine:
 
     def open(self, recover: str, ready: Latch) -> None:
         """Begin: take over what dead engines left (`all`, `none`, or the id of one Run); opens `ready` when done."""
-
-        self._loop.call_from_thread(lambda: self._opening.recover(recover, ready))
+        self._loop.call_from_thread(lambda: self._opening.take_over.recover(recover, ready))
 
     def drain(self, done: Latch) -> None:
         """Start nothing more; opens `done` when what runs has ended and everything known is durable."""
@@ -268,7 +258,7 @@ class Engine:
     # ------------------------------------------------------------------ cancelling and ending
 
     def _cancel(self, ticket: Ticket, message: str) -> None:
-        run = self._opening.by_id.get(ticket.id)
+        run = self._opening.runs.by_id.get(ticket.id)
         if run is not None:
             self._dispatch.tell(run, CancelCame(self._loop.now(), message))
         elif ticket.uid in self._opening.waited_for:
@@ -279,12 +269,12 @@ class Engine:
 
     def seen(self, seen: Seen) -> None:
         """Take messages, free Runs, and what became of Runs of other engines."""
-        by_uid = {run.uid: run for run in self._opening.by_id.values()}
+        by_uid = {run.uid: run for run in self._opening.runs.by_id.values()}
         for message in seen.messages:
             run = by_uid.get(message.run)
-            if run is not None and self._opening.by_id.get(run.id) is run:
+            if run is not None and self._opening.runs.by_id.get(run.id) is run:
                 self._dispatch.tell(run, CancelCame(self._loop.now(), message.id))
-        self._opening.adopt(seen.free)
+        self._opening.take_over.adopt(seen.free)
         self._opening.told_of(seen.asked_for, seen.waited_for)
         if len(seen.free) == CLAIMS_MAX:
             self._own.look_soon()
@@ -295,11 +285,11 @@ class Engine:
 
     def owned(self) -> int:
         """Return how many open Runs this engine owns."""
-        return len(self._opening.by_id)
+        return len(self._opening.runs.by_id)
 
     def lost(self) -> None:
         """All Runs of this engine are another one's now, or free."""
-        for run in list(self._opening.by_id.values()):
+        for run in list(self._opening.runs.by_id.values()):
             self._opening.lose(run)
 
     def _fenced(self) -> None:
@@ -309,7 +299,7 @@ class Engine:
         self._opening.lose(run)
 
     def _set_aside(self, uid: RunUid) -> None:
-        self._opening.leave_alone(uid)
+        self._opening.take_over.leave_alone(uid)
 
     def _renewed(self, begun_at: float) -> None:
         could = self._own.may_enter()
@@ -319,9 +309,7 @@ class Engine:
 
     def _ended(self, run: OpenRun) -> None:
         """A Run is over: the dispatch has told its tickets."""
-        if self._opening.by_id.get(run.id) is run:
-            del self._opening.by_id[run.id]
-            self._own.counted(len(self._opening.by_id))
+        self._opening.runs.remove(run)
 
     def _rested(self) -> None:
         self._dispatch.rested()
@@ -336,7 +324,7 @@ class Engine:
         self._let_go(self._broken or error)
         self._own.end()
         if self._broken is None:
-            self._committer.put_back([run.uid for run in self._opening.by_id.values()])
+            self._committer.put_back([run.uid for run in self._opening.runs.by_id.values()])
             self._committer.ask(self._journal.leave, lambda _: None, lambda _: None)
         self._dispatch.write_trace()
         closed.open()

@@ -5,25 +5,26 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Sequence
 
-from weftrun.machines.run import RunMachine, changed_code
-from weftrun.model.errors import JournalCorrupt, LeaseLost, LimitExceeded, RunConflict, RunNotFound, WeftrunError
-from weftrun.model.events import Parked, Resumed
+from weftrun.machines.run import RunMachine
+from weftrun.model.errors import LeaseLost, LimitExceeded, RunConflict, RunNotFound, WeftrunError
+from weftrun.model.events import Resumed
 from weftrun.model.ids import RunId, RunUid
 from weftrun.model.limits import Limits
-from weftrun.model.outcomes import Failure, Reason
 from weftrun.model.policy import Bundle, FunctionSpec
 from weftrun.model.records import Row, Started
-from weftrun.model.values import Blob, Data, Object, Payload
+from weftrun.model.values import Object, Payload
 from weftrun.ports.blobs import Blobs
 from weftrun.ports.journal import Journal, RunInfo
 from weftrun.ports.loop import Loop
 from weftrun.ports.objects import Objects
 from weftrun.runtime.committer import Committer
 from weftrun.runtime.dispatch import Dispatch
-from weftrun.runtime.durable import blobs_of_end, blobs_of_rows, change_end, change_row
+from weftrun.runtime.durable import blobs_of_end, change_end
 from weftrun.runtime.ownership import Ownership
-from weftrun.runtime.runs import OpenRun, answer_objects, hold_answer, joins
-from weftrun.runtime.tickets import Latch, Ticket
+from weftrun.runtime.runs import OpenRun, OpenRuns, answer_objects, hold_answer, joins
+from weftrun.runtime.stored import StoredBytes
+from weftrun.runtime.takeover import TakeOver
+from weftrun.runtime.tickets import Ticket
 
 _NOT_COMPARED = (
     "A start with this id joined the Run; arguments not compared, because something in them has no canonical encoding."
@@ -36,11 +37,11 @@ class Opening:
     Args:
         refusal: returns why no Run can be opened now, or None.
         broke: called with an error after which the engine can't go on.
-        own: the engine's session and Lease.
         version_here: returns the version of a Function as this process has it, or nothing.
 
     Attributes:
-        by_id: the Runs that this engine owns.
+        runs: those that this engine owns.
+        take_over: what brings in those that nobody owns.
         waited_for: tickets of Runs that other engines own.
         asked: everybody who waits for a Run, or has waited; held weakly, and told when the engine breaks.
     """
@@ -60,25 +61,34 @@ class Opening:
         broke: Callable[[WeftrunError], None],
         version_here: Callable[[str], str],
     ) -> None:
-        self.by_id: dict[RunId, OpenRun] = {}
         self.waited_for: dict[RunUid, weakref.WeakSet[Ticket]] = {}
         self.asked: weakref.WeakSet[Ticket] = weakref.WeakSet()
         self._loop = loop
         self._journal = journal
-        self._blobs = blobs
         self._objects = objects
         self._committer = committer
         self._dispatch = dispatch
         self._limits = limits
         self._own = own
         self._refusal = refusal
-        self._broke = broke
-        self._version_here = version_here
         self._hash_seed = journal.meta().hash_seed
         self._starting: dict[RunId, list[Callable[[], None]]] = {}
-        self._taking: dict[RunUid, list[Ticket]] = {}
-        self._left_alone: set[RunUid] = set()
-        self._numbers = 0
+        self._stored = StoredBytes(loop, blobs, objects)
+        self.runs = OpenRuns(dispatch, own)
+        self.take_over = TakeOver(
+            loop,
+            journal,
+            committer,
+            dispatch,
+            limits,
+            own,
+            self._stored,
+            self.runs,
+            refusal=refusal,
+            broke=broke,
+            wait_for=self.wait_for,
+            version_here=version_here,
+        )
 
     # ------------------------------------------------------------------ starting
 
@@ -96,7 +106,7 @@ class Opening:
         if not named:
             self._create(ticket, function, bundle, args, digest)
             return
-        run = self.by_id.get(ticket.id)
+        run = self.runs.by_id.get(ticket.id)
         if run is not None:
             self._let_go(args)
             self._join(ticket, self._info_of(run), function.name, digest)
@@ -131,7 +141,7 @@ class Opening:
         if refusal is not None:
             ticket.fail(refusal)
             return True
-        if len(self.by_id) >= self._limits.runs_open_max:
+        if len(self.runs.by_id) >= self._limits.runs_open_max:
             ticket.fail(
                 LimitExceeded(
                     f"This engine has {self._limits.runs_open_max:,} open Runs, as many as it may (runs_open_max). "
@@ -147,20 +157,15 @@ class Opening:
 
     def _create(self, ticket: Ticket, function: FunctionSpec, bundle: Bundle, args: Payload, digest: str) -> None:
         started = Started(ticket.id, function, bundle, args, digest, self._hash_seed)
-        self._numbers += 1
-        machine = RunMachine.new(self._numbers, ticket.uid, started, self._limits)
-        run = OpenRun(self._numbers, ticket.id, ticket.uid, machine, function.name, bundle, digest)
+        number = self.runs.next_number()
+        machine = RunMachine.new(number, ticket.uid, started, self._limits)
+        run = OpenRun(number, ticket.id, ticket.uid, machine, function.name, bundle, digest)
         if isinstance(args.data, Object):
             run.held.add(args.data.oid)
         run.tickets.add(ticket)
         run.first = ticket
-        self._open(run)
+        self.runs.add(run)
         self._dispatch.tell(run, Resumed(self._loop.now()))
-
-    def _open(self, run: OpenRun) -> None:
-        self.by_id[run.id] = run
-        self._dispatch.opened(run)
-        self._own.counted(len(self.by_id))
 
     def _info_of(self, run: OpenRun) -> RunInfo:
         return RunInfo(run.id, run.uid, run.function, "running", 0.0, None, run.epoch, 0, run.digest, "", "")
@@ -175,7 +180,7 @@ class Opening:
             self._dispatch.note(info.uid, _NOT_COMPARED)
         ticket.uid = info.uid
         ticket.joined = True
-        run = self.by_id.get(ticket.id)
+        run = self.runs.by_id.get(ticket.id)
         if run is not None:
             run.tickets.add(ticket)
             ticket.started.open()
@@ -186,7 +191,7 @@ class Opening:
         elif info.owner:
             self.wait_for(info.uid, ticket)
         else:
-            self._take_over(info, ticket)
+            self.take_over.take_over(info, ticket)
 
     def wait_for(self, uid: RunUid, ticket: Ticket) -> None:
         """Let a ticket wait for a Run that another engine owns."""
@@ -199,7 +204,7 @@ class Opening:
         self.asked.add(ticket)
         if self._refused(ticket):
             return
-        run = self.by_id.get(ticket.id)
+        run = self.runs.by_id.get(ticket.id)
         if run is not None:
             self._join(ticket, self._info_of(run), "", "")
             return
@@ -218,38 +223,13 @@ class Opening:
 
         def give() -> None:
             held: list[Object] = []
-            given = change_end(end, lambda data: self._attached(data, held))
+            given = change_end(end, lambda data: self._stored.attached(data, held))
             hold_answer(ticket, answer_objects(given.answer), self._objects)
             for obj in held:
                 self._objects.release(obj.oid)
             ticket.succeed(given)
 
-        self._verify(blobs_of_end(end), give, ticket.fail)
-
-    def _attached(self, data: Data, held: list[Object]) -> Data:
-        """Return an Object for a blob, and other data as it is."""
-        if not isinstance(data, Blob):
-            return data
-        obj = self._objects.attach(data)
-        held.append(obj)
-        return obj
-
-    def _verify(self, blobs: Sequence[Blob], then: Callable[[], None], failed: Callable[[WeftrunError], None]) -> None:
-        """Read each blob once, outside the loop, before anybody is given what is in them."""
-        errors: list[WeftrunError] = []
-
-        def work() -> None:
-            try:
-                for blob in dict.fromkeys(blobs):
-                    if not self._blobs.verify(blob):
-                        raise JournalCorrupt(f"The blob {blob.sha256} is damaged. Restore it from a backup.")
-            except WeftrunError as error:
-                errors.append(error)
-
-        if blobs:
-            self._loop.offload(work, lambda: failed(errors[0]) if errors else then(), lane="blobs")
-        else:
-            then()
+        self._stored.verify(blobs_of_end(end), give, ticket.fail)
 
     # ------------------------------------------------------------------ Runs of other engines
 
@@ -280,123 +260,3 @@ class Opening:
                 )
             else:
                 self.wait_for(run.uid, ticket)
-
-    # ------------------------------------------------------------------ taking over
-
-    def recover(self, recover: str, ready: Latch) -> None:
-        """Take over what dead engines left: `all`, `none`, or the Run with this id; then open `ready`."""
-
-        def looked() -> None:
-            if recover not in ("all", "none"):
-                self._committer.ask(lambda: self._journal.find(RunId(recover)), found, failed)
-            self._committer.ask(lambda: None, lambda _: ready.open(), lambda _: ready.open())
-
-        def found(info: RunInfo | None) -> None:
-            if info is not None and info.ended_at is None and not info.owner and info.id not in self.by_id:
-                self._take_over(info, None)
-
-        def failed(error: WeftrunError) -> None:
-            self._broke(error)
-            ready.open()
-
-        self._own.adopts = recover == "all"
-        if recover == "none":
-            ready.open()
-        else:
-            self._own.look(looked)
-
-    def adopt(self, infos: Sequence[RunInfo]) -> None:
-        """Take over free Runs, but those that were found to be none for this engine."""
-        room = self._limits.runs_open_max - len(self.by_id)
-        free = [info for info in infos if info.uid not in self._left_alone and info.uid not in self._taking][:room]
-        if free and self._refusal() is None:
-            for info in free:
-                self._taking[info.uid] = []
-            self._claim([info.uid for info in free])
-
-    def leave_alone(self, uid: RunUid) -> None:
-        """Never take this Run over again by ourselves: its code can't be loaded here, or its bytes are damaged."""
-        self._left_alone.add(uid)
-        self._committer.put_back([uid])
-
-    def _take_over(self, info: RunInfo, ticket: Ticket | None) -> None:
-        """Go on with a free Run. Whoever asks for it meanwhile gets it too."""
-        tickets = [ticket] if ticket is not None else []
-        taking = self._taking.get(info.uid)
-        if taking is not None:
-            taking.extend(tickets)
-            return
-        self._taking[info.uid] = tickets
-        self._claim([info.uid])
-
-    def _claim(self, uids: Sequence[RunUid]) -> None:
-        begun = self._loop.now()
-        self._own.need()
-
-        def done(claimed: list[RunInfo]) -> None:
-            if claimed:
-                self._own.renewed(begun)
-            for info in claimed:
-                self._load(info)
-            mine = {info.uid for info in claimed}
-            for uid in uids:
-                if uid not in mine:
-                    for ticket in self._taking.pop(uid):
-                        self.wait_for(uid, ticket)
-
-        def failed(error: WeftrunError) -> None:
-            tickets = [ticket for uid in uids for ticket in self._taking.pop(uid)]
-            for ticket in tickets:
-                ticket.fail(error)
-            if isinstance(error, LeaseLost):
-                self._own.fenced()
-            elif not tickets:
-                self._broke(error)
-
-        self._committer.ask(lambda: self._journal.claim(uids), done, failed)
-
-    def _load(self, info: RunInfo) -> None:
-        """Read a Run that was claimed, and every blob it names; then go on with it."""
-
-        def done(rows: list[Row]) -> None:
-            blobs = blobs_of_rows(rows)
-            self._verify(blobs, lambda: self._resume(info, rows, blobs, self._taking.pop(info.uid)), failed)
-
-        def failed(error: WeftrunError) -> None:
-            tickets = self._taking.pop(info.uid)
-            for ticket in tickets:
-                ticket.fail(error)
-            if isinstance(error, JournalCorrupt):
-                # This Run can't go on; it stays as it is, and the others do go on.
-                self.leave_alone(info.uid)
-            elif not tickets:
-                self._broke(error)
-
-        self._committer.ask(lambda: self._journal.load(info.uid), done, failed)
-
-    def _resume(self, info: RunInfo, rows: list[Row], blobs: Sequence[Blob], tickets: list[Ticket]) -> None:
-        held: list[Object] = []
-        if blobs:
-            rows = [change_row(row, lambda data: self._attached(data, held)) for row in rows]
-        started = rows[0].records[0]
-        assert isinstance(started, Started)
-        self._numbers += 1
-        machine = RunMachine.resume(self._numbers, info.uid, rows, self._limits)
-        run = OpenRun(self._numbers, info.id, info.uid, machine, info.function, started.bundle, info.digest)
-        run.epoch = info.epoch
-        run.held.update(obj.oid for obj in held)
-        for obj, blob in zip(held, blobs, strict=True):
-            self._committer.known(obj.oid, blob)
-        for ticket in tickets:
-            run.tickets.add(ticket)
-            ticket.started.open()
-        self._open(run)
-        self._dispatch.note(run.uid, "", epoch=run.epoch)
-        self._dispatch.note(run.uid, changed_code(rows, self._version_here))
-        now = self._loop.now()
-        if info.takeovers > self._limits.takeovers_max:
-            times = info.takeovers - 1
-            text = f"the Run was taken over {times} times without a new record; something in it ends its engine"
-            self._dispatch.tell(run, Parked(now, Failure(Reason.LOST, "RunParked", text)))
-        else:
-            self._dispatch.tell(run, Resumed(now))

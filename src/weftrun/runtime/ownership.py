@@ -112,6 +112,7 @@ class Ownership:
         """Say how many Runs this engine owns."""
         if runs:
             self.need()
+            self.look_later()
         self._handle(Owning(self._loop.now(), runs))
 
     def renewed(self, begun_at: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from typing import Protocol
 
 from weftrun.machines.run import RunMachine
 from weftrun.model.commands import End
@@ -91,6 +92,47 @@ class OpenRun:
         for ticket in list(self.tickets):
             hold_answer(ticket, tuple(answer), objects)
             ticket.succeed(end)
+
+
+class Owner(Protocol):
+    """What must know how many Runs are open."""
+
+    def counted(self, runs: int) -> None:
+        """Say how many Runs this engine owns."""
+
+
+class Driver(Protocol):
+    """What runs the machines of open Runs."""
+
+    def opened(self, run: OpenRun) -> None:
+        """A Run may be told events from now on."""
+
+
+class OpenRuns:
+    """The Runs that this engine owns, by id."""
+
+    def __init__(self, driver: Driver, owner: Owner) -> None:
+        self.by_id: dict[RunId, OpenRun] = {}
+        self._driver = driver
+        self._owner = owner
+        self._numbers = 0
+
+    def next_number(self) -> int:
+        """Return the number of the next Run."""
+        self._numbers += 1
+        return self._numbers
+
+    def add(self, run: OpenRun) -> None:
+        """This engine owns a Run."""
+        self.by_id[run.id] = run
+        self._driver.opened(run)
+        self._owner.counted(len(self.by_id))
+
+    def remove(self, run: OpenRun) -> None:
+        """It owns it no more."""
+        if self.by_id.get(run.id) is run:
+            del self.by_id[run.id]
+            self._owner.counted(len(self.by_id))
 
 
 def objects_of_event(event: RunEvent) -> list[ObjectId]:

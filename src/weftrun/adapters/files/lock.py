@@ -32,8 +32,8 @@ class EngineLocks:
         self._folder = folder.absolute()
         if self._folder in _left_behind:
             raise JournalBusy(
-                f"The Journal of {folder} is open in the process that this one was forked from, and SQLite can't open a "
-                "file again after a fork. Open it in a process of its own (subprocess, or multiprocessing's `spawn`)."
+                f"The Journal of {folder} is open in the process that this one was forked from, and SQLite can't open "
+                "a file again after a fork. Open it in a process of its own (subprocess, or multiprocessing's `spawn`)."
             )
         self._engines = folder / "engines"
         try:

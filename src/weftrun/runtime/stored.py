@@ -1,0 +1,45 @@
+"""Bytes that the Journal names and that lie beside it: held against their names, and brought back as Objects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from weftrun.model.errors import JournalCorrupt, WeftrunError
+from weftrun.model.values import Blob, Data, Object
+from weftrun.ports.blobs import Blobs
+from weftrun.ports.loop import Loop
+from weftrun.ports.objects import Objects
+
+
+class StoredBytes:
+    """Blobs as an engine needs them when a Run comes back."""
+
+    def __init__(self, loop: Loop, blobs: Blobs, objects: Objects) -> None:
+        self._loop = loop
+        self._blobs = blobs
+        self._objects = objects
+
+    def attached(self, data: Data, held: list[Object]) -> Data:
+        """Return an Object for a blob, and other data as it is."""
+        if not isinstance(data, Blob):
+            return data
+        obj = self._objects.attach(data)
+        held.append(obj)
+        return obj
+
+    def verify(self, blobs: Sequence[Blob], then: Callable[[], None], failed: Callable[[WeftrunError], None]) -> None:
+        """Read each blob once, outside the loop, before anybody is given what is in them."""
+        errors: list[WeftrunError] = []
+
+        def work() -> None:
+            try:
+                for blob in dict.fromkeys(blobs):
+                    if not self._blobs.verify(blob):
+                        raise JournalCorrupt(f"The blob {blob.sha256} is damaged. Restore it from a backup.")
+            except WeftrunError as error:
+                errors.append(error)
+
+        if blobs:
+            self._loop.offload(work, lambda: failed(errors[0]) if errors else then(), lane="blobs")
+        else:
+            then()

@@ -1,0 +1,184 @@
+"""Taking over Runs that nobody owns: what a dead engine left, and what one that was closed has handed over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from weftrun.machines.run import RunMachine, changed_code
+from weftrun.model.errors import JournalCorrupt, LeaseLost, WeftrunError
+from weftrun.model.events import Parked, Resumed
+from weftrun.model.ids import RunId, RunUid
+from weftrun.model.limits import Limits
+from weftrun.model.outcomes import Failure, Reason
+from weftrun.model.records import Row, Started
+from weftrun.model.values import Blob, Object
+from weftrun.ports.journal import Journal, RunInfo
+from weftrun.ports.loop import Loop
+from weftrun.runtime.committer import Committer
+from weftrun.runtime.dispatch import Dispatch
+from weftrun.runtime.durable import blobs_of_rows, change_row
+from weftrun.runtime.ownership import Ownership
+from weftrun.runtime.runs import OpenRun, OpenRuns
+from weftrun.runtime.stored import StoredBytes
+from weftrun.runtime.tickets import Latch, Ticket
+
+
+class TakeOver:
+    """Claims free Runs and goes on with them. Everything here runs on the loop.
+
+    Args:
+        refusal: returns why no Run can be opened now, or None.
+        broke: called with an error after which the engine can't go on.
+        wait_for: called for each ticket of a Run that another engine was quicker to claim.
+        version_here: returns the version of a Function as this process has it, or nothing.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        journal: Journal,
+        committer: Committer,
+        dispatch: Dispatch,
+        limits: Limits,
+        own: Ownership,
+        stored: StoredBytes,
+        runs: OpenRuns,
+        *,
+        refusal: Callable[[], WeftrunError | None],
+        broke: Callable[[WeftrunError], None],
+        wait_for: Callable[[RunUid, Ticket], None],
+        version_here: Callable[[str], str],
+    ) -> None:
+        self._loop = loop
+        self._journal = journal
+        self._committer = committer
+        self._dispatch = dispatch
+        self._limits = limits
+        self._own = own
+        self._stored = stored
+        self._runs = runs
+        self._refusal = refusal
+        self._broke = broke
+        self._wait_for = wait_for
+        self._version_here = version_here
+        self._taking: dict[RunUid, list[Ticket]] = {}
+        self._left_alone: set[RunUid] = set()
+
+    def recover(self, recover: str, ready: Latch) -> None:
+        """Take over what dead engines left: `all`, `none`, or the Run with this id; then open `ready`."""
+
+        def looked() -> None:
+            if recover not in ("all", "none"):
+                self._committer.ask(lambda: self._journal.find(RunId(recover)), found, failed)
+            self._committer.ask(lambda: None, lambda _: ready.open(), lambda _: ready.open())
+
+        def found(info: RunInfo | None) -> None:
+            if info is not None and info.ended_at is None and not info.owner and info.id not in self._runs.by_id:
+                self.take_over(info, None)
+
+        def failed(error: WeftrunError) -> None:
+            self._broke(error)
+            ready.open()
+
+        self._own.adopts = recover == "all"
+        if recover == "none":
+            ready.open()
+        else:
+            self._own.look(looked)
+
+    def adopt(self, infos: Sequence[RunInfo]) -> None:
+        """Take over free Runs, but those that were found to be none for this engine."""
+        room = self._limits.runs_open_max - len(self._runs.by_id)
+        free = [info for info in infos if info.uid not in self._left_alone and info.uid not in self._taking][:room]
+        if free and self._refusal() is None:
+            for info in free:
+                self._taking[info.uid] = []
+            self._claim([info.uid for info in free])
+
+    def leave_alone(self, uid: RunUid) -> None:
+        """Never take this Run over again by ourselves: its code can't be loaded here, or its bytes are damaged."""
+        self._left_alone.add(uid)
+        self._committer.put_back([uid])
+
+    def take_over(self, info: RunInfo, ticket: Ticket | None) -> None:
+        """Go on with a free Run. Whoever asks for it meanwhile gets it too."""
+        tickets = [ticket] if ticket is not None else []
+        taking = self._taking.get(info.uid)
+        if taking is not None:
+            taking.extend(tickets)
+            return
+        self._taking[info.uid] = tickets
+        self._claim([info.uid])
+
+    def _claim(self, uids: Sequence[RunUid]) -> None:
+        begun = self._loop.now()
+        self._own.need()
+
+        def done(claimed: list[RunInfo]) -> None:
+            if claimed:
+                self._own.renewed(begun)
+                self._own.look_soon()  # somebody may have asked for a cancel while nobody owned it
+            for info in claimed:
+                self._load(info)
+            mine = {info.uid for info in claimed}
+            for uid in uids:
+                if uid not in mine:
+                    for ticket in self._taking.pop(uid):
+                        self._wait_for(uid, ticket)
+
+        def failed(error: WeftrunError) -> None:
+            tickets = [ticket for uid in uids for ticket in self._taking.pop(uid)]
+            for ticket in tickets:
+                ticket.fail(error)
+            if isinstance(error, LeaseLost):
+                self._own.fenced()
+            elif not tickets:
+                self._broke(error)
+
+        self._committer.ask(lambda: self._journal.claim(uids), done, failed)
+
+    def _load(self, info: RunInfo) -> None:
+        """Read a Run that was claimed, and every blob it names; then go on with it."""
+
+        def done(rows: list[Row]) -> None:
+            blobs = blobs_of_rows(rows)
+            self._stored.verify(blobs, lambda: self._resume(info, rows, blobs, self._taking.pop(info.uid)), failed)
+
+        def failed(error: WeftrunError) -> None:
+            tickets = self._taking.pop(info.uid)
+            for ticket in tickets:
+                ticket.fail(error)
+            if isinstance(error, JournalCorrupt):
+                # This Run can't go on; it stays as it is, and the others do go on.
+                self.leave_alone(info.uid)
+            elif not tickets:
+                self._broke(error)
+
+        self._committer.ask(lambda: self._journal.load(info.uid), done, failed)
+
+    def _resume(self, info: RunInfo, rows: list[Row], blobs: Sequence[Blob], tickets: list[Ticket]) -> None:
+        held: list[Object] = []
+        if blobs:
+            rows = [change_row(row, lambda data: self._stored.attached(data, held)) for row in rows]
+        started = rows[0].records[0]
+        assert isinstance(started, Started)
+        number = self._runs.next_number()
+        machine = RunMachine.resume(number, info.uid, rows, self._limits)
+        run = OpenRun(number, info.id, info.uid, machine, info.function, started.bundle, info.digest)
+        run.epoch = info.epoch
+        run.held.update(obj.oid for obj in held)
+        for obj, blob in zip(held, blobs, strict=True):
+            self._committer.known(obj.oid, blob)
+        for ticket in tickets:
+            run.tickets.add(ticket)
+            ticket.started.open()
+        self._runs.add(run)
+        self._dispatch.note(run.uid, "", epoch=run.epoch)
+        self._dispatch.note(run.uid, changed_code(rows, self._version_here))
+        now = self._loop.now()
+        if info.takeovers > self._limits.takeovers_max:
+            times = info.takeovers - 1
+            text = f"the Run was taken over {times} times without a new record; something in it ends its engine"
+            self._dispatch.tell(run, Parked(now, Failure(Reason.LOST, "RunParked", text)))
+        else:
+            self._dispatch.tell(run, Resumed(now))
