@@ -13,11 +13,11 @@ from typing import TypeVar, cast
 
 import apsw
 
+from weftrun.adapters.sql.rows import body_of
 from weftrun.adapters.sqlite import connection as connections
 from weftrun.adapters.sqlite import filesystem, schema
 from weftrun.adapters.sqlite.connection import Turn, transact, translated
 from weftrun.adapters.sqlite.reading import JournalReading, info_of
-from weftrun.adapters.sqlite.rows import body_of
 from weftrun.adapters.sqlite.statements import SCHEMA, SQL
 from weftrun.model.errors import CommitUnknown, InternalError, JournalError, JournalFull, LeaseLost, UsageError
 from weftrun.model.ids import RunId, RunUid
@@ -229,9 +229,7 @@ class SqliteJournal(JournalReading):
         self._write(connection, "made_progress", progressed)
         return ended, lost
 
-    def _lost(
-        self, connection: apsw.Connection, rows: Sequence[Row], taken: frozenset[RunUid]
-    ) -> frozenset[RunUid]:
+    def _lost(self, connection: apsw.Connection, rows: Sequence[Row], taken: frozenset[RunUid]) -> frozenset[RunUid]:
         """Return the Runs of rows that may not be added: their epoch was raised by another engine, or they are gone.
 
         Only those that this connection has not begun or extended itself are looked up: nobody claims a Run whose
