@@ -95,6 +95,18 @@ class Server:
             )
         self.wait()
 
+    def start_again(self) -> None:
+        """Start after the postmaster was killed: its backends may need a moment until they see that, and end."""
+        deadline = time.monotonic() + START_S
+        while True:
+            try:
+                return self.start()
+            except OSError:
+                self.stop(signal.SIGQUIT)
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+
     def wait(self) -> None:
         """Wait until the server answers."""
         deadline = time.monotonic() + START_S
