@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import psycopg
 import pytest
@@ -17,7 +18,7 @@ from tests.postgres.server import Server
 
 from weftrun.adapters.postgres.journal import PostgresJournal
 from weftrun.model.errors import InternalError, JournalBusy
-from weftrun.ports.journal import Appended
+from weftrun.ports.journal import Appended, RunInfo
 from weftrun.testing.contracts.samples import ONE_OF_EACH, end, more, start, uid
 from weftrun.testing.contracts.sessions import session
 
@@ -67,7 +68,7 @@ def pid(journal: PostgresJournal) -> int:
     return journal._connection.info.backend_pid
 
 
-def until(happened: Callable[[], bool], futures: tuple[Future[object], ...] = ()) -> None:
+def until(happened: Callable[[], bool], futures: tuple[Future[Any], ...] = ()) -> None:
     deadline = time.monotonic() + SOON_S
     while not happened():
         assert not any(future.done() for future in futures), "it went on without waiting"
@@ -179,7 +180,12 @@ def test_two_claims_at_once_give_a_run_to_one(pair: Pair, gate: Gate, threads: T
     first.append([start(1), start(2)])
     second.begin(session(2))
     gate.shut("UPDATE ON weftrun.run", f"NEW.uid = '{uid(2)}' AND OLD.owner IS NULL")
-    winning = threads.submit(lambda: (first.begin(session(1)), first.claim([uid(2)]))[1])
+
+    def begin_and_claim() -> list[RunInfo]:
+        first.begin(session(1))
+        return first.claim([uid(2)])
+
+    winning = threads.submit(begin_and_claim)
     until(lambda: gate.holds(first), (winning,))
     losing = threads.submit(second.claim, [uid(2), uid(1)])
     until(lambda: gate.blocked(second, first), (losing,))

@@ -96,13 +96,14 @@ def test_all_else_can_be_said_again(cutting: Cutting, cut: str) -> None:
     journal, proxy, beside = cutting
     message = Message("m1", uid(1), "cancel")
     journal.append([start(1), start(2), end(2, 2)])
-    for say in (
+    all_else: list[Callable[[], object]] = [
         lambda: journal.post(message),
         lambda: journal.put_back([uid(1)]),
         lambda: journal.delete(RunId("run-2"), forget=False),
         lambda: journal.begin(session(2)),
         journal.leave,
-    ):
+    ]
+    for say in all_else:
         _lose(proxy, cut, say)
         say()
     assert beside.inbox() == [message]

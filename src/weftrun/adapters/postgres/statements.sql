@@ -71,7 +71,7 @@ SELECT * FROM weftrun.claim(%s, %s::uuid[], %s::uuid[]);
 -- name: put_back
 -- Free Runs, and don't count that they were taken over.
 UPDATE weftrun.run SET takeovers = greatest(takeovers - 1, 0), owner = NULL
-WHERE key IN (SELECT key FROM weftrun.run WHERE uid = ANY (%s::uuid[]) ORDER BY key FOR UPDATE)
+WHERE key = ANY (ARRAY(SELECT key FROM weftrun.run WHERE uid = ANY (%s::uuid[]) ORDER BY key FOR UPDATE))
   AND owner IS NOT DISTINCT FROM %s;
 
 -- name: begin_session
@@ -104,17 +104,20 @@ ORDER BY seq;
 WITH dropped AS (
     DELETE FROM weftrun.inbox WHERE place IN (
         SELECT inbox.place FROM weftrun.inbox
-        WHERE NOT EXISTS (SELECT FROM weftrun.run WHERE run.key = inbox.run AND run.ended_at IS NULL)
+        WHERE NOT EXISTS (SELECT FROM weftrun.run WHERE run.key = inbox.run AND run.status = 'running')
         FOR UPDATE SKIP LOCKED)
 )
 INSERT INTO weftrun.inbox (id, run, kind)
-SELECT %(id)s, run.key, %(kind)s FROM weftrun.run WHERE run.uid = %(run)s::uuid AND run.ended_at IS NULL
+SELECT %(id)s, run.key, %(kind)s FROM weftrun.run WHERE run.uid = %(run)s::uuid AND run.status = 'running'
 ON CONFLICT (id) DO NOTHING;
 
 -- name: inbox
--- Messages to the open Runs of one session, or to all of them.
-SELECT inbox.id, run.uid, inbox.kind FROM weftrun.inbox JOIN weftrun.run ON run.key = inbox.run
-WHERE run.ended_at IS NULL AND (%(session)s::bigint IS NULL OR run.owner = %(session)s) ORDER BY inbox.place;
+-- Messages to the open Runs of one session, or to all of them. (OFFSET 0: each Run is looked up for its message; a plan
+-- that begins with the Runs would read them all.)
+SELECT inbox.id, run.uid, inbox.kind
+FROM weftrun.inbox CROSS JOIN LATERAL (SELECT * FROM weftrun.run WHERE run.key = inbox.run OFFSET 0) AS run
+WHERE run.ended_at IS NULL AND (%(session)s::bigint IS NULL OR run.owner = %(session)s)
+ORDER BY inbox.place;
 
 -- name: bury_run
 -- Leave a tombstone of an ended Run: id, uid, status and digest stay (G1).

@@ -61,7 +61,8 @@ CREATE TABLE weftrun.inbox (
     kind  text   NOT NULL
 );
 
--- What is told of a Run.
+-- What is told of a Run. (To ask whether one known Run is open, ask for its status: a plan for `ended_at IS NULL` may
+-- read all Runs that are.)
 CREATE VIEW weftrun.info AS
 SELECT id, uid, function, status, started_at, ended_at, epoch, takeovers, digest, version, file,
        start IS NULL AS deleted,
@@ -211,21 +212,27 @@ $$;
 CREATE FUNCTION weftrun.claim(the_session bigint, uids uuid[], unsure uuid[]) RETURNS SETOF weftrun.info
 LANGUAGE plpgsql AS $$
 DECLARE
+    keys    bigint[];
+    owners  bigint[];
     claimed bigint[];
+    before  bigint[];
 BEGIN
     PERFORM weftrun.hold(the_session, false);
-    PERFORM FROM weftrun.run WHERE run.uid = ANY (uids) ORDER BY run.key FOR UPDATE;
+    SELECT array_agg(held.key) FILTER (WHERE held.ended_at IS NULL),
+           array_agg(held.owner) FILTER (WHERE held.ended_at IS NULL),
+           array_agg(held.key) FILTER (WHERE held.ended_at IS NULL AND held.owner = the_session
+                                             AND held.uid = ANY (unsure))
+    INTO keys, owners, before
+    FROM (SELECT key, uid, ended_at, owner FROM weftrun.run WHERE run.uid = ANY (uids) ORDER BY run.key FOR UPDATE)
+         AS held;
+    -- Only now: a session that is older than the lock may be younger than what the statement above saw.
     WITH changed AS (
         UPDATE weftrun.run SET epoch = epoch + 1, takeovers = takeovers + 1, owner = the_session
-        WHERE run.uid = ANY (uids) AND run.ended_at IS NULL
-          AND NOT EXISTS (SELECT FROM weftrun.session WHERE session.key = run.owner)
-        RETURNING key
+        FROM unnest(keys, owners) AS held(key, owner)
+        WHERE run.key = held.key AND NOT EXISTS (SELECT FROM weftrun.session WHERE session.key = held.owner)
+        RETURNING run.key
     )
     SELECT array_agg(key) INTO claimed FROM changed;
-    RETURN QUERY SELECT * FROM weftrun.info
-    WHERE info.key = ANY (claimed)
-       OR info.key = ANY (ARRAY(SELECT run.key FROM weftrun.run
-                                WHERE run.uid = ANY (unsure) AND run.owner = the_session AND run.ended_at IS NULL))
-    ORDER BY info.key;
+    RETURN QUERY SELECT * FROM weftrun.info WHERE info.key = ANY (claimed || before) ORDER BY info.key;
 END
 $$;
