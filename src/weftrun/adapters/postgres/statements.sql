@@ -45,7 +45,7 @@ INSERT INTO weftrun.meta (one, version, hash_seed) VALUES (1, %(version)s, %(has
 ON CONFLICT (one) DO UPDATE SET version = excluded.version;
 
 -- name: append
-SELECT weftrun.append(%s, %s, %s::json, %b, %s::json, %b, %s);
+SELECT weftrun.append(%s, %s, %s::json, %b, %s::uuid[], %s::integer[], %s::float8[], %s::integer[], %s::text[], %b);
 
 -- name: find_run
 SELECT * FROM weftrun.info WHERE id = %s;
@@ -71,7 +71,7 @@ SELECT * FROM weftrun.claim(%s, %s::uuid[], %s::uuid[]);
 -- name: put_back
 -- Free Runs, and don't count that they were taken over.
 UPDATE weftrun.run SET takeovers = greatest(takeovers - 1, 0), owner = NULL
-WHERE key = ANY (ARRAY(SELECT key FROM weftrun.run WHERE uid = ANY (%s::uuid[]) ORDER BY key FOR UPDATE))
+WHERE key = ANY (ARRAY(SELECT key FROM weftrun.run WHERE uid = ANY (%s::uuid[]) ORDER BY uid FOR UPDATE))
   AND owner IS NOT DISTINCT FROM %s;
 
 -- name: begin_session

@@ -72,7 +72,8 @@ FROM weftrun.run;
 
 -- What follows is one transaction a call, and one statement for the client: an engine that stops in the middle of what
 -- it does holds no lock. At READ COMMITTED every statement of a function sees what was committed before it began, so
--- what is asked after a lock was taken is true for as long as the lock is held.
+-- what is asked after a lock was taken is true for as long as the lock is held. Runs are locked in the order of their
+-- uids.
 
 -- Hold a session until the transaction ends, or say that it is gone. Who removes it waits, and sees the new beat (O1).
 CREATE FUNCTION weftrun.hold(the_session bigint, renew boolean) RETURNS void
@@ -92,26 +93,29 @@ END
 $$;
 
 -- Commit rows of any number of Runs, and return those Runs that were left out: `taken`, since their id is another
--- Run's, or `lost`, since another engine has taken them over. `starts` and `rows` are arrays of JSON objects, each with
--- its body at the same place in an array beside it. A status that is not 'running' closes the Run. The caller has seen
--- to it that the rows of a Run follow each other without a gap, from `first`, and that none follows its end; `lowest`
--- is the lowest of their epochs.
+-- Run's, or `lost`, since another engine has taken them over. `starts` is an array of JSON objects, and `start_bodies`
+-- has their bodies at the same places; a status that is not 'running' closes the Run. Later rows come as columns, in
+-- the order of their Runs' uids, each Run's in its own order; a status that is not NULL closes the Run.
 CREATE FUNCTION weftrun.append(
     the_session bigint, renew boolean,
     starts json, start_bodies bytea[],
-    rows json, row_bodies bytea[], some_end boolean
+    row_uids uuid[], row_seqs integer[], row_ats float8[], row_epochs integer[], row_statuses text[],
+    row_bodies bytea[]
 ) RETURNS json
 LANGUAGE plpgsql AS $$
 DECLARE
-    taken  uuid[] := '{}';
-    lost   uuid[] := '{}';
-    keys   bigint[];
-    uids   uuid[];
-    epochs integer[];
-    closed boolean[];
-    behind boolean;
-    added  bigint;
-    wrong  record;
+    taken      uuid[] := '{}';
+    lost       uuid[] := '{}';
+    added      bigint;
+    wrong      uuid;
+    row_seq    integer;
+    run_uid    uuid;        -- of the Run whose rows are looked at
+    run_key    bigint;
+    run_epoch  integer;
+    run_ended  boolean;
+    run_behind boolean;     -- its take-over counter is not 0
+    run_head   integer;     -- its last seq
+    left_out   boolean;
 BEGIN
     PERFORM weftrun.hold(the_session, renew);
 
@@ -119,86 +123,79 @@ BEGIN
         -- In the order of ids: of two engines that start the same Runs, neither waits for the other in a circle.
         INSERT INTO weftrun.run (key, id, uid, status, started_at, ended_at, epoch, born, owner,
                                  function, version, file, digest, start)
-        SELECT new.key, new.id, new.uid, new.status, new.at, CASE WHEN new.status <> 'running' THEN new.at END,
-               new.epoch, new.epoch, the_session, new.function, new.version, new.file, new.digest, new.body
+        SELECT fresh.key, fresh.id, fresh.uid, fresh.status, fresh.at, CASE WHEN fresh.status <> 'running' THEN fresh.at END,
+               fresh.epoch, fresh.epoch, the_session, fresh.function, fresh.version, fresh.file, fresh.digest, fresh.body
         FROM (SELECT nextval('weftrun.run_key') AS key, *
               FROM ROWS FROM (
                   json_to_recordset(starts) AS (uid uuid, at float8, epoch integer, status text,
                                                 id text, function text, version text, file text, digest text),
                   unnest(start_bodies)
-              ) AS given(uid, at, epoch, status, id, function, version, file, digest, body)) AS new
-        ORDER BY new.id, new.key
+              ) AS given(uid, at, epoch, status, id, function, version, file, digest, body)) AS fresh
+        ORDER BY fresh.id, fresh.key
         ON CONFLICT DO NOTHING;
         GET DIAGNOSTICS added = ROW_COUNT;
 
         IF added < cardinality(start_bodies) THEN
-            SELECT new.uid INTO wrong
+            SELECT given.uid INTO wrong
             FROM ROWS FROM (json_to_recordset(starts) AS (uid uuid, at float8), unnest(start_bodies))
-                 AS new(uid, at, body) JOIN weftrun.run ON run.uid = new.uid
-            WHERE (run.started_at, run.start) IS DISTINCT FROM (new.at, new.body) LIMIT 1;
+                 AS given(uid, at, body) JOIN weftrun.run ON run.uid = given.uid
+            WHERE (run.started_at, run.start) IS DISTINCT FROM (given.at, given.body) LIMIT 1;
             IF FOUND THEN
-                RAISE EXCEPTION 'Run % was started before, in another way', wrong.uid USING ERRCODE = 'WF002';
+                RAISE EXCEPTION 'Run % was started before, in another way', wrong USING ERRCODE = 'WF002';
             END IF;
-            taken := ARRAY(SELECT new.uid FROM json_to_recordset(starts) AS new(uid uuid)
-                           WHERE NOT EXISTS (SELECT FROM weftrun.run WHERE run.uid = new.uid));
+            taken := ARRAY(SELECT given.uid FROM json_to_recordset(starts) AS given(uid uuid)
+                           WHERE NOT EXISTS (SELECT FROM weftrun.run WHERE run.uid = given.uid));
         END IF;
     END IF;
 
-    IF cardinality(row_bodies) > 0 THEN
-        -- From here on nobody takes one of these Runs over (O2).
-        SELECT array_agg(held.key), array_agg(held.uid), array_agg(held.epoch),
-               array_agg(held.ended_at IS NOT NULL), bool_or(held.takeovers > 0)
-        INTO keys, uids, epochs, closed, behind
-        FROM (SELECT key, uid, epoch, ended_at, takeovers FROM weftrun.run
-              WHERE run.uid = ANY (ARRAY(SELECT new.uid FROM json_to_recordset(rows) AS new(uid uuid)))
-              ORDER BY run.key FOR UPDATE) AS held;
+    -- (By place: to loop over what a statement finds takes longer than all the rest of one row.)
+    FOR i IN 1 .. cardinality(row_uids) LOOP
+        IF row_uids[i] IS DISTINCT FROM run_uid THEN
+            run_uid := row_uids[i];
+            -- From here on nobody takes this Run over (O2).
+            SELECT key, epoch, ended_at IS NOT NULL, takeovers > 0 INTO run_key, run_epoch, run_ended, run_behind
+            FROM weftrun.run WHERE run.uid = run_uid FOR UPDATE;
+            left_out := run_uid = ANY (taken);
+            IF NOT left_out AND (run_key IS NULL OR run_epoch > row_epochs[i]) THEN
+                lost := lost || run_uid;
+                left_out := true;
+            END IF;
+            IF NOT left_out THEN
+                SELECT coalesce(max(seq), 1) INTO run_head FROM weftrun.record WHERE run = run_key;
+            END IF;
+        END IF;
+        CONTINUE WHEN left_out;
 
-        -- Those that are the next of their Run under its epoch.
+        row_seq := row_seqs[i];
+        IF row_seq <= run_head THEN
+            -- The same append again, perhaps with later rows.
+            PERFORM FROM weftrun.record
+            WHERE run = run_key AND seq = row_seq AND at = row_ats[i] AND body = row_bodies[i];
+            IF NOT FOUND THEN
+                RAISE EXCEPTION 'record % of Run % is another one already', row_seq, run_uid USING ERRCODE = 'WF002';
+            END IF;
+            CONTINUE;
+        ELSIF run_ended THEN
+            RAISE EXCEPTION 'Run % has ended, but record % of it was appended', run_uid, row_seq
+                USING ERRCODE = 'WF002';
+        ELSIF row_epochs[i] <> run_epoch THEN
+            RAISE EXCEPTION 'record % of Run % is of epoch %, and the Run of %',
+                row_seq, run_uid, row_epochs[i], run_epoch USING ERRCODE = 'WF002';
+        ELSIF row_seq <> run_head + 1 THEN
+            RAISE EXCEPTION 'Run % has % records, but record % was appended', run_uid, run_head, row_seq
+                USING ERRCODE = 'WF002';
+        END IF;
         INSERT INTO weftrun.record (run, seq, at, epoch, body)
-        SELECT held.key, new.seq, new.at, new.epoch, new.body
-        FROM ROWS FROM (
-                 json_to_recordset(rows) AS (uid uuid, seq integer, at float8, epoch integer,
-                                             first integer, lowest integer),
-                 unnest(row_bodies)
-             ) AS new(uid, seq, at, epoch, first, lowest, body)
-        JOIN unnest(keys, uids, epochs, closed) AS held(key, uid, epoch, closed)
-          ON held.uid = new.uid AND held.epoch = new.epoch AND held.epoch = new.lowest AND NOT held.closed
-        CROSS JOIN LATERAL (SELECT coalesce(max(record.seq), 1) AS seq
-                            FROM weftrun.record WHERE record.run = held.key) AS head
-        WHERE new.seq > head.seq AND new.first <= head.seq + 1;
-        GET DIAGNOSTICS added = ROW_COUNT;
-
-        IF added < cardinality(row_bodies) THEN
-            lost := ARRAY(SELECT DISTINCT new.uid
-                          FROM json_to_recordset(rows) AS new(uid uuid, lowest integer)
-                          LEFT JOIN unnest(uids, epochs) AS held(uid, epoch) ON held.uid = new.uid
-                          WHERE (held.uid IS NULL OR held.epoch > new.lowest) AND new.uid <> ALL (taken));
-            -- All others must be there now: added just now, or by the same append before.
-            SELECT new.uid, new.seq, new.epoch, run.epoch AS now, run.status INTO wrong
-            FROM ROWS FROM (json_to_recordset(rows) AS (uid uuid, seq integer, at float8, epoch integer),
-                            unnest(row_bodies)) AS new(uid, seq, at, epoch, body)
-            LEFT JOIN weftrun.run ON run.uid = new.uid
-            LEFT JOIN weftrun.record ON record.run = run.key AND record.seq = new.seq
-            WHERE new.uid <> ALL (taken) AND new.uid <> ALL (lost)
-              AND (record.at, record.body) IS DISTINCT FROM (new.at, new.body) LIMIT 1;
-            IF FOUND THEN
-                RAISE EXCEPTION 'record % of Run %, of epoch %, is not the next one of this Run, which is % in epoch %',
-                    wrong.seq, wrong.uid, wrong.epoch, wrong.status, wrong.now USING ERRCODE = 'WF002';
-            END IF;
+        VALUES (run_key, row_seq, row_ats[i], row_epochs[i], row_bodies[i]);
+        run_head := row_seq;
+        IF row_statuses[i] IS NOT NULL THEN
+            UPDATE weftrun.run SET status = row_statuses[i], ended_at = row_ats[i], takeovers = 0 WHERE key = run_key;
+            run_ended := true;
+        ELSIF run_behind THEN
+            UPDATE weftrun.run SET takeovers = 0 WHERE key = run_key;
+            run_behind := false;
         END IF;
-
-        IF some_end OR behind THEN
-            UPDATE weftrun.run
-            SET takeovers = 0, status = coalesce(new.status, run.status), ended_at = new.ended_at
-            FROM (SELECT uid, max(lowest) AS epoch, max(status) AS status,
-                         max(at) FILTER (WHERE status IS NOT NULL) AS ended_at
-                  FROM json_to_recordset(rows) AS given(uid uuid, lowest integer, at float8, status text)
-                  GROUP BY uid) AS new
-            JOIN unnest(keys, uids, epochs, closed) AS held(key, uid, epoch, closed)
-              ON held.uid = new.uid AND held.epoch = new.epoch AND NOT held.closed
-            WHERE run.key = held.key AND (new.status IS NOT NULL OR run.takeovers > 0);
-        END IF;
-    END IF;
+    END LOOP;
 
     IF cardinality(taken) + cardinality(lost) > 0 THEN
         RETURN json_build_object('taken', taken, 'lost', lost);
@@ -223,7 +220,7 @@ BEGIN
            array_agg(held.key) FILTER (WHERE held.ended_at IS NULL AND held.owner = the_session
                                              AND held.uid = ANY (unsure))
     INTO keys, owners, before
-    FROM (SELECT key, uid, ended_at, owner FROM weftrun.run WHERE run.uid = ANY (uids) ORDER BY run.key FOR UPDATE)
+    FROM (SELECT key, uid, ended_at, owner FROM weftrun.run WHERE run.uid = ANY (uids) ORDER BY run.uid FOR UPDATE)
          AS held;
     -- Only now: a session that is older than the lock may be younger than what the statement above saw.
     WITH changed AS (
