@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from weftrun.adapters.sql.rows import blobs_in, body_of, records_of
 from weftrun.adapters.sqlite import journal as journal_module
 from weftrun.adapters.sqlite.journal import SqliteJournal
 from weftrun.adapters.sqlite.reading import SqliteReader
-from weftrun.adapters.sqlite.rows import blobs_in, body_of, records_of
 from weftrun.adapters.sqlite.statements import SQL
 from weftrun.model.errors import JournalCorrupt
 from weftrun.model.values import Blob, Inline, Payload

@@ -13,11 +13,11 @@ from typing import TypeVar, cast
 
 import apsw
 
+from weftrun.adapters.sql.rows import body_of
 from weftrun.adapters.sqlite import connection as connections
 from weftrun.adapters.sqlite import filesystem, schema
 from weftrun.adapters.sqlite.connection import Turn, transact, translated
 from weftrun.adapters.sqlite.reading import JournalReading, info_of
-from weftrun.adapters.sqlite.rows import body_of
 from weftrun.adapters.sqlite.statements import SCHEMA, SQL
 from weftrun.model.errors import CommitUnknown, InternalError, JournalError, JournalFull, LeaseLost, UsageError
 from weftrun.model.ids import RunId, RunUid

@@ -8,10 +8,10 @@ from typing import cast
 
 import apsw
 
+from weftrun.adapters.sql.rows import blobs_in, records_of
 from weftrun.adapters.sqlite import connection as connections
 from weftrun.adapters.sqlite import filesystem, schema
 from weftrun.adapters.sqlite.connection import translated
-from weftrun.adapters.sqlite.rows import blobs_in, records_of
 from weftrun.adapters.sqlite.statements import SCHEMA, SQL
 from weftrun.model.errors import JournalCorrupt, JournalError
 from weftrun.model.ids import RunId, RunUid, SessionUid

@@ -13,11 +13,11 @@ from typing import cast
 import apsw
 import msgspec
 
-from weftrun.adapters.sqlite.statements import read_statements
+from weftrun.adapters.sql.statements import read_statements
 from weftrun.model.ids import RunUid
 from weftrun.ports.trace import TraceRow
 
-TRACE = read_statements("trace.sql")
+TRACE = read_statements(__package__, "trace.sql")
 PAGE_BYTES = 4096
 # Beside the writer's short transactions a reader in another process is the only one who ever locks the file.
 BUSY_MS = 200

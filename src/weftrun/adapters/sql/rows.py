@@ -1,4 +1,4 @@
-"""The bytes of a row: records as msgpack, and their CRC-32, since SQLite doesn't check what lies in its file."""
+"""The bytes of a row: records as msgpack, and their CRC-32, since databases don't check what lies in their files."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def records_of(body: bytes, where: str) -> tuple[Record, ...]:
     """Return the records in a stored body; `JournalCorrupt` says `where` it can't be read."""
     data = body[:-4]
     if len(body) < 4 or zlib.crc32(data).to_bytes(4, "big") != body[-4:]:
-        raise JournalCorrupt(f"{where} is damaged: its checksum does not match. Restore the file from a backup.")
+        raise JournalCorrupt(f"{where} is damaged: its checksum does not match. Restore it from a backup.")
     try:
         return _decode(data)
     except msgspec.MsgspecError as error:
-        raise JournalCorrupt(f"{where} can't be read: {error}. Restore the file from a backup.") from None
+        raise JournalCorrupt(f"{where} can't be read: {error}. Restore it from a backup.") from None
 
 
 def blobs_in(body: bytes) -> list[str]:

@@ -1,0 +1,223 @@
+"""The Journal on PostgreSQL (port Journal): one connection, one round trip and one commit for everything that waits.
+
+Each call is one statement, which is a transaction of its own, so that an engine that is stopped in the middle of what
+it does holds no lock. What must be decided between lock and commit is decided in the database, by the functions of
+`schema/`; nothing of a Run is remembered here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from operator import attrgetter
+from typing import Any
+
+import msgspec
+import psycopg
+from msgspec import Struct
+from psycopg import errors
+
+from weftrun.adapters.postgres import connection as connections
+from weftrun.adapters.postgres import schema
+from weftrun.adapters.postgres.connection import Connection
+from weftrun.adapters.postgres.reading import Bindings, Columns, JournalReading, info_of
+from weftrun.adapters.postgres.statements import SQL
+from weftrun.adapters.sql.rows import body_of
+from weftrun.model.errors import CommitUnknown, InternalError, JournalError, JournalNewer, UsageError
+from weftrun.model.ids import RunId, RunUid
+from weftrun.model.outcomes import Status
+from weftrun.model.records import Ended, Row, Started
+from weftrun.ports.entropy import Entropy
+from weftrun.ports.journal import Appended, Message, RunInfo, Session
+
+DEADLOCKS_MAX = 3
+"""Times in a row that a transaction is said again because the server chose it to end a deadlock."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+class First(Struct, frozen=True, gc=False):
+    """The first row of a Run, as the function `append` takes it; its body goes beside it."""
+
+    uid: RunUid
+    at: float
+    epoch: int
+    status: str
+    id: RunId
+    function: str
+    version: str
+    file: str
+    digest: str
+
+
+class PostgresJournal(JournalReading):
+    """A Journal in a PostgreSQL database, in a schema of its own named `weftrun`.
+
+    Args:
+        url: `postgresql://user:password@host:port/database`, and what libpq takes more.
+        entropy: draws the hash seed of a new Journal.
+        create: whether tables are made in a database that has none.
+        patience_s: how long to wait for a lock that another engine holds before `JournalBusy`, in seconds.
+    """
+
+    def __init__(self, url: str, entropy: Entropy, *, create: bool = True, patience_s: float = 5.0) -> None:
+        super().__init__(url)
+        self._patience_s = patience_s
+        self._closed = False
+        self._unsure: set[RunUid] = set()
+        # 1 to 2**32 - 1: what PYTHONHASHSEED takes, without 0, which would turn randomisation off.
+        self._hash_seed = int(entropy.uid()[:8], 16) % (2**32 - 1) + 1
+        self._connection = self._open(create=create)
+
+    # ------------------------------------------------------------------ the connection
+
+    def _open(self, *, create: bool) -> Connection:
+        connection = connections.connect(self._url, patience_s=self._patience_s, writes=True)
+        try:
+            schema.bring_up_to_date(connection, self._where, self._hash_seed, create=create)
+        except BaseException:
+            connections.let_go(connection)
+            raise
+        return connection
+
+    def _connected(self) -> Connection:
+        """Return the connection, a new one after one was lost."""
+        if self._closed:
+            raise JournalError(f"The Journal {self._where} was closed.")
+        if self._connection is None:
+            try:
+                self._connection = self._open(create=False)
+            except JournalNewer:
+                raise
+            except JournalError as error:
+                raise CommitUnknown(f"{error} It is not known yet whether the last append happened.") from None
+        return self._connection
+
+    def close(self) -> None:
+        """Let go of the connection. Idempotent."""
+        self._closed = True
+        self._drop()
+
+    def _said(self, doing: str, statement: str, bindings: Bindings) -> psycopg.Cursor[Columns]:
+        """Say a statement that changes something, which is committed when this returns.
+
+        A connection that is lost at any moment leaves open whether it was: `CommitUnknown`. Every other error means
+        that it was not.
+        """
+        with self._translated(doing):
+            for _ in range(DEADLOCKS_MAX):
+                try:
+                    return self._connected().execute(SQL[statement], bindings, binary=True)
+                except errors.DeadlockDetected:
+                    continue
+            return self._connected().execute(SQL[statement], bindings, binary=True)
+
+    # ------------------------------------------------------------------ append
+
+    def append(self, rows: Sequence[Row], *, renew: bool = False) -> Appended:
+        """Commit all rows in one transaction; see the port."""
+        bound = _append_binding(self._session, rows, renew=renew)
+        (left_out,) = self._said("recording", "append", bound).fetchall()[0]
+        if left_out is None:
+            return Appended()
+        return Appended(_uids(left_out["taken"]), _uids(left_out["lost"]))
+
+    # ------------------------------------------------------------------ Runs as a whole
+
+    def claim(self, uids: Sequence[RunUid]) -> list[RunInfo]:
+        """Take over those of these Runs that are free; see the port.
+
+        Where a claim before this one is `CommitUnknown`, it may have happened: those Runs are returned, too.
+        """
+        unsure = self._unsure.intersection(uids)
+        try:
+            claimed = self._said("taking over Runs", "claim", (self._session, list(uids), list(unsure))).fetchall()
+        except CommitUnknown:
+            self._unsure.update(uids)
+            raise
+        self._unsure.difference_update(uids)
+        return [info_of(columns) for columns in claimed]
+
+    def put_back(self, uids: Sequence[RunUid]) -> None:
+        """Free Runs of this session, and count one take-over less of each."""
+        self._said("putting Runs back", "put_back", (list(uids), self._session))
+        self._unsure.difference_update(uids)
+
+    # ------------------------------------------------------------------ sessions
+
+    def begin(self, session: Session) -> None:
+        """Make a session; what is started or claimed from now on is its."""
+        facts = (session.uid, session.host, session.pid, session.lock, session.ttl_s)
+        ((key,),) = self._said("beginning a session", "begin_session", facts).fetchall()
+        self._session = key
+        self._unsure.clear()
+
+    def bury(self, session: Session) -> bool:
+        """Remove a dead session; False where it has renewed since, or is gone already."""
+        return self._said("removing a session", "bury_session", (session.uid, session.beat)).rowcount == 1
+
+    def leave(self) -> None:
+        """Remove this Journal's own session. Idempotent."""
+        if self._session is not None:
+            self._said("leaving", "leave_session", (self._session,))
+            self._session = None
+
+    def post(self, message: Message) -> None:
+        """Put a message into the inbox; the same message id again, or one to an ended Run, changes nothing."""
+        facts = {"id": message.id, "run": message.run, "kind": message.kind}
+        self._said("leaving a message", "post_message", facts)
+
+    def delete(self, run: RunId, *, forget: bool) -> RunInfo | None:
+        """Delete an ended Run's records, leaving a tombstone, or nothing at all if `forget` (G1)."""
+        info = self.find(run)
+        if info is None:
+            return None
+        if info.ended_at is None:
+            raise UsageError(f"Run {run} has not ended. Cancel it first, then delete it.")
+        # By its uid, and only if it has ended: what has ended stays so, and another Run may have the id by now.
+        self._said("deleting a Run", "forget_run" if forget else "bury_run", {"uid": info.uid})
+        return info
+
+
+def _append_binding(session: int | None, rows: Sequence[Row], *, renew: bool) -> tuple[Any, ...]:
+    """Return what the function `append` takes."""
+    firsts = [row for row in rows if row.seq == 1]
+    # Sorting leaves the rows of a Run in their order.
+    laters = sorted((row for row in rows if row.seq > 1), key=_uid_of)
+    return (
+        session,
+        renew,
+        _encode([_first_of(row) for row in firsts]).decode(),
+        [body_of(row.records) for row in firsts],
+        _array(row.uid for row in laters),
+        _array(row.seq for row in laters),
+        _array(row.at for row in laters),
+        _array(row.epoch for row in laters),
+        _array(_end_of(row) or "NULL" for row in laters),
+        [body_of(row.records) for row in laters],
+    )
+
+
+_uid_of = attrgetter("uid")
+
+
+def _array(items: Iterable[str | float]) -> str:
+    """Return words and numbers as PostgreSQL reads an array; quicker than the driver, which must look at each."""
+    return "{" + ",".join(map(str, items)) + "}"
+
+
+def _end_of(row: Row) -> Status | None:
+    last = row.records[-1]
+    return last.status if isinstance(last, Ended) else None
+
+
+def _first_of(row: Row) -> First:
+    started = row.records[0]
+    if not isinstance(started, Started):
+        raise InternalError(f"The first record of Run {row.uid} is no start record.")
+    function = started.function
+    facts = (started.id, function.name, function.version, started.bundle.file, started.digest)
+    return First(row.uid, row.at, row.epoch, _end_of(row) or "running", *facts)
+
+
+def _uids(found: Sequence[str]) -> frozenset[RunUid]:
+    return frozenset(RunUid(uid.replace("-", "")) for uid in found)

@@ -1,0 +1,139 @@
+-- All that is said to a Journal. Each statement has a name; but for migration, each is a transaction of its own.
+
+-- name: settle
+-- What this connection needs, whatever the server, the database or the role have as their defaults. Plans are made
+-- once, perhaps while the tables are empty: what is asked for by a key must be looked up by it when they have grown.
+SELECT set_config('default_transaction_isolation', 'read committed', false),
+       set_config('lock_timeout', %(lock_timeout)s, false),
+       set_config('statement_timeout', %(statement_timeout)s, false),
+       set_config('idle_in_transaction_session_timeout', %(statement_timeout)s, false),
+       set_config('plan_cache_mode', 'force_generic_plan', false),
+       set_config('enable_seqscan', 'off', false),
+       set_config('enable_mergejoin', 'off', false),
+       set_config('jit', 'off', false);
+
+-- name: only_look
+SELECT set_config('default_transaction_read_only', 'on', false);
+
+-- name: be_durable
+-- A COMMIT returns once it is on the disk. Every setting but 'off' waits for that.
+SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';
+
+-- name: look
+-- What a Journal needs to know of its server and database.
+SELECT current_setting('server_version_num')::integer AS release,
+       current_setting('server_encoding') AS encoding,
+       current_setting('fsync') AS fsync,
+       pg_is_in_recovery() AS standby,
+       to_regnamespace('weftrun') IS NOT NULL AS has_schema,
+       EXISTS (SELECT FROM pg_class WHERE relnamespace = to_regnamespace('weftrun')) AS has_relations,
+       EXISTS (SELECT FROM pg_attribute
+               WHERE attrelid = to_regclass('weftrun.meta') AND attname = 'hash_seed') AS has_meta;
+
+-- name: meta
+SELECT version, hash_seed FROM weftrun.meta;
+
+-- name: lock_migration
+-- One engine at a time makes or migrates the tables; until its transaction ends.
+SELECT pg_advisory_xact_lock(%(number)s);
+
+-- name: make_schema
+CREATE SCHEMA weftrun;
+
+-- name: set_meta
+INSERT INTO weftrun.meta (one, version, hash_seed) VALUES (1, %(version)s, %(hash_seed)s)
+ON CONFLICT (one) DO UPDATE SET version = excluded.version;
+
+-- name: append
+SELECT weftrun.append(%s, %s, %s::json, %b, %s::uuid[], %s::integer[], %s::float8[], %s::integer[], %s::text[], %b);
+
+-- name: find_run
+SELECT * FROM weftrun.info WHERE id = %s;
+
+-- name: list_runs
+SELECT * FROM weftrun.info WHERE NOT deleted ORDER BY key DESC LIMIT %s;
+
+-- name: list_runs_by_status
+SELECT * FROM weftrun.info WHERE NOT deleted AND status = %s ORDER BY key DESC LIMIT %s;
+
+-- name: open_runs
+SELECT * FROM weftrun.info WHERE ended_at IS NULL ORDER BY key;
+
+-- name: free_runs
+SELECT * FROM weftrun.info WHERE ended_at IS NULL AND owner IS NULL ORDER BY key LIMIT %s;
+
+-- name: infos
+SELECT * FROM weftrun.info WHERE uid = ANY (%s::uuid[]);
+
+-- name: claim
+SELECT * FROM weftrun.claim(%s, %s::uuid[], %s::uuid[]);
+
+-- name: put_back
+-- Free Runs, and don't count that they were taken over.
+UPDATE weftrun.run SET takeovers = greatest(takeovers - 1, 0), owner = NULL
+WHERE key = ANY (ARRAY(SELECT key FROM weftrun.run WHERE uid = ANY (%s::uuid[]) ORDER BY uid FOR UPDATE))
+  AND owner IS NOT DISTINCT FROM %s;
+
+-- name: begin_session
+-- Make a session; one that is there already is this one, made by a try of which nothing was known.
+INSERT INTO weftrun.session (uid, host, pid, lock, ttl_s) VALUES (%s::uuid, %s, %s, %s, %s)
+ON CONFLICT (uid) DO UPDATE SET uid = excluded.uid RETURNING key;
+
+-- name: sessions
+SELECT uid, host, pid, lock, ttl_s, beat,
+       (SELECT count(*) FROM weftrun.run WHERE run.ended_at IS NULL AND run.owner = session.key)
+FROM weftrun.session ORDER BY key;
+
+-- name: bury_session
+DELETE FROM weftrun.session WHERE uid = %s::uuid AND beat = %s;
+
+-- name: leave_session
+DELETE FROM weftrun.session WHERE key = %s;
+
+-- name: load
+-- All rows of a Run, as they were at one moment. The first lies with the Run.
+SELECT run.id, 1 AS seq, run.started_at AS at, run.born AS epoch, run.start AS body
+FROM weftrun.run WHERE run.uid = %(uid)s::uuid
+UNION ALL
+SELECT run.id, record.seq, record.at, record.epoch, record.body
+FROM weftrun.run JOIN weftrun.record ON record.run = run.key WHERE run.uid = %(uid)s::uuid
+ORDER BY seq;
+
+-- name: post_message
+-- Keep a message to a Run that has not ended, once. Messages to Runs that have ended since concern nobody any more.
+WITH dropped AS (
+    DELETE FROM weftrun.inbox WHERE place IN (
+        SELECT inbox.place FROM weftrun.inbox
+        WHERE NOT EXISTS (SELECT FROM weftrun.run WHERE run.key = inbox.run AND run.status = 'running')
+        FOR UPDATE SKIP LOCKED)
+)
+INSERT INTO weftrun.inbox (id, run, kind)
+SELECT %(id)s, run.key, %(kind)s FROM weftrun.run WHERE run.uid = %(run)s::uuid AND run.status = 'running'
+ON CONFLICT (id) DO NOTHING;
+
+-- name: inbox
+-- Messages to the open Runs of one session, or to all of them. (OFFSET 0: each Run is looked up for its message; a plan
+-- that begins with the Runs would read them all.)
+SELECT inbox.id, run.uid, inbox.kind
+FROM weftrun.inbox CROSS JOIN LATERAL (SELECT * FROM weftrun.run WHERE run.key = inbox.run OFFSET 0) AS run
+WHERE run.ended_at IS NULL AND (%(session)s::bigint IS NULL OR run.owner = %(session)s)
+ORDER BY inbox.place;
+
+-- name: bury_run
+-- Leave a tombstone of an ended Run: id, uid, status and digest stay (G1).
+WITH gone AS (
+    DELETE FROM weftrun.record
+    WHERE run = (SELECT key FROM weftrun.run WHERE uid = %(uid)s::uuid AND ended_at IS NOT NULL)
+)
+UPDATE weftrun.run SET start = NULL WHERE uid = %(uid)s::uuid AND ended_at IS NOT NULL;
+
+-- name: forget_run
+WITH gone AS (
+    DELETE FROM weftrun.record
+    WHERE run = (SELECT key FROM weftrun.run WHERE uid = %(uid)s::uuid AND ended_at IS NOT NULL)
+)
+DELETE FROM weftrun.run WHERE uid = %(uid)s::uuid AND ended_at IS NOT NULL;
+
+-- name: bodies
+-- Every body there is, to look for the blobs it names.
+SELECT start FROM weftrun.run WHERE start IS NOT NULL UNION ALL SELECT body FROM weftrun.record;

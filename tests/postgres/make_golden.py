@@ -1,0 +1,81 @@
+"""Makes the golden Journal of the current schema: `python -m tests.postgres.make_golden > tests/postgres/golden/N.sql`.
+
+It is made once for each schema, when that is released, and kept for ever: what somebody's engine wrote then must be
+read by every later one. It holds the scripts as they were, and one of each record, so it pins the encoding, too.
+"""
+
+from __future__ import annotations
+
+import psycopg
+from tests.postgres.server import Server
+
+from weftrun.adapters.postgres.journal import PostgresJournal
+from weftrun.adapters.postgres.statements import SCHEMA
+from weftrun.model.ids import RunId
+from weftrun.model.records import Row
+from weftrun.ports.journal import Message
+from weftrun.testing.contracts.samples import ONE_OF_EACH, end, more, start, uid
+from weftrun.testing.contracts.sessions import session
+
+TABLES = {"meta": "one", "session": "key", "run": "key", "record": "run, seq", "inbox": "place"}
+"""Each table, and the order in which its rows are dumped."""
+COUNTED = {"session_key_seq": 1, "run_key": 4, "inbox_place_seq": 1}
+"""Each sequence, and the number that it gave last."""
+
+
+class FixedEntropy:
+    """Gives the golden Journal the same hash seed every time."""
+
+    def uid(self) -> str:
+        return "0badcafe" * 4
+
+    def jitter(self, name: str) -> float:
+        return 0.0
+
+
+ROWS: dict[int, list[Row]] = {
+    1: [start(1), *(more(1, seq, [record]) for seq, record in enumerate(ONE_OF_EACH, 2)), end(1, 9)],
+    2: [start(2), more(2, 2, ONE_OF_EACH), end(2, 3, "failed")],
+    3: [start(3), end(3, 2)],
+    4: [start(4), more(4, 2), more(4, 3, epoch=2)],
+}
+"""Run 1 has a row for each record, 2 failed, 3 was deleted, 4 is owned, was taken over and is asked to be cancelled."""
+
+
+def write(url: str) -> None:
+    """Write the golden Journal."""
+    journal = PostgresJournal(url, FixedEntropy())
+    for number, rows in ROWS.items():
+        for row in rows:
+            if (number, row.seq) == (4, 3):
+                journal.begin(session(1))
+                journal.claim([uid(4)])
+            journal.append([row], renew=number == 4)
+    journal.delete(RunId("run-3"), forget=False)
+    journal.post(Message("message-2", uid(4), "cancel"))
+    journal.close()
+
+
+def dump(url: str) -> str:
+    """Return the SQL that makes a Journal again in an empty database."""
+    lines = ["CREATE SCHEMA weftrun;", *SCHEMA]
+    with psycopg.connect(url, autocommit=True) as connection:
+        for table, order in TABLES.items():
+            names = [column.name for column in connection.execute(f"TABLE weftrun.{table}".encode()).description or ()]
+            values = " || ', ' || ".join(f"quote_nullable({column})" for column in names)
+            question = f"SELECT {values} FROM weftrun.{table} ORDER BY {order}"
+            for (row,) in connection.execute(question.encode()).fetchall():
+                lines.append(
+                    f"INSERT INTO weftrun.{table} ({', '.join(names)}) OVERRIDING SYSTEM VALUE VALUES ({row});"
+                )
+    lines += [f"SELECT setval('weftrun.{sequence}', {last});" for sequence, last in COUNTED.items()]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    server = Server()
+    try:
+        write(server.url("postgres"))
+        print(dump(server.url("postgres")), end="")
+    finally:
+        server.remove()

@@ -1,0 +1,25 @@
+"""The Journal on PostgreSQL keeps the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from tests.postgres.conftest import OpenJournal
+
+from weftrun.adapters.postgres.journal import PostgresJournal
+from weftrun.testing.contracts.journal import JournalContract
+from weftrun.testing.contracts.reopening import Reopening
+from weftrun.testing.contracts.sessions import SessionContract
+
+
+class TestPostgresJournal(JournalContract):
+    @pytest.fixture
+    def reopen(self, opened: OpenJournal, reopening: Reopening) -> Callable[[], PostgresJournal]:
+        return lambda: reopening(opened)
+
+
+class TestPostgresSessions(SessionContract):
+    @pytest.fixture
+    def connect(self, opened: OpenJournal) -> Callable[[], PostgresJournal]:
+        return opened

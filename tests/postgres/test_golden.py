@@ -1,0 +1,57 @@
+"""Journals of every released schema are read for ever."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psycopg
+import pytest
+from tests.postgres import make_golden
+from tests.postgres.conftest import OpenJournal
+
+from weftrun.adapters.postgres.statements import SCHEMA
+from weftrun.model.ids import RunId
+from weftrun.ports.journal import Appended, Message
+from weftrun.testing.contracts.samples import BLOB, end, start, uid
+from weftrun.testing.contracts.sessions import session
+
+GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.sql"))
+
+
+def test_there_is_one_of_every_schema() -> None:
+    assert [file.stem for file in GOLDEN] == [f"{number:04}" for number in range(1, len(SCHEMA) + 1)]
+
+
+@pytest.mark.parametrize("golden", GOLDEN, ids=lambda file: file.stem)
+def test_it_is_read_and_written_on(opened: OpenJournal, url: str, golden: Path) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(golden.read_bytes())
+    journal = opened()
+    for number in (1, 2, 4):
+        assert journal.load(uid(number)) == make_golden.ROWS[number]
+    assert journal.load(uid(3)) == []
+    assert journal.meta().hash_seed == 0x0BADCAFE + 1
+    assert [(info.id, info.status) for info in journal.runs()] == [
+        ("run-4", "running"),
+        ("run-2", "failed"),
+        ("run-1", "succeeded"),
+    ]
+    (open_run,) = journal.open_runs()
+    assert (open_run.id, open_run.epoch, open_run.takeovers) == ("run-4", 2, 0)
+    assert open_run.owner == session(1).uid
+    assert [(found.uid, found.beat) for found in journal.sessions()] == [(session(1).uid, 1)]
+    tombstone = journal.find(RunId("run-3"))
+    assert tombstone is not None
+    assert tombstone.deleted
+    assert journal.inbox() == [Message("message-2", uid(4), "cancel")]
+    assert journal.blobs_named() == {BLOB.sha256}
+    journal.begin(session(2))
+    assert journal.append([end(4, 4, epoch=2), start(5)]) == Appended()
+    assert journal.load(uid(4))[-1] == end(4, 4, epoch=2)
+    assert [(info.id, info.owner) for info in journal.open_runs()] == [("run-5", session(2).uid)]
+
+
+def test_the_newest_is_what_is_written_today(url: str) -> None:
+    """A changed encoding needs a new schema: this goes red before somebody's Journal does."""
+    make_golden.write(url)
+    assert make_golden.dump(url) == GOLDEN[-1].read_text()
