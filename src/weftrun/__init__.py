@@ -92,7 +92,8 @@ def open(
     """Open an engine on a Journal; close it, or use it with `with`.
 
     Args:
-        url: `sqlite:///path/to/file.db`; default is `$WEFTRUN_DATABASE_URL`, else `sqlite:///.weftrun/journal.db`.
+        url: `sqlite:///path/to/file.db`, or `postgresql://user@host/database` with the extra `postgres`; default is
+            `$WEFTRUN_DATABASE_URL`, else `sqlite:///.weftrun/journal.db`.
         recover: which Runs that no engine owns are taken over, now and as long as this one is open: `all`, `none`, or
             the id of one.
         workers: Sandboxes that run Functions at once; default is how many processors this process may use.

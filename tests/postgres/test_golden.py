@@ -39,7 +39,7 @@ def test_it_is_read_and_written_on(opened: OpenJournal, url: str, golden: Path) 
     (open_run,) = journal.open_runs()
     assert (open_run.id, open_run.epoch, open_run.takeovers) == ("run-4", 2, 0)
     assert open_run.owner == session(1).uid
-    assert [(found.uid, found.beat) for found in journal.sessions()] == [(session(1).uid, 1)]
+    assert [(found.uid, found.beat) for found in journal.sessions()] == [(session(1).uid, 2)]
     tombstone = journal.find(RunId("run-3"))
     assert tombstone is not None
     assert tombstone.deleted

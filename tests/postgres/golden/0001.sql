@@ -215,7 +215,7 @@ DECLARE
     claimed bigint[];
     before  bigint[];
 BEGIN
-    PERFORM weftrun.hold(the_session, false);
+    PERFORM weftrun.hold(the_session, true);
     SELECT array_agg(held.key) FILTER (WHERE held.ended_at IS NULL),
            array_agg(held.owner) FILTER (WHERE held.ended_at IS NULL),
            array_agg(held.key) FILTER (WHERE held.ended_at IS NULL AND held.owner = the_session
@@ -236,7 +236,7 @@ END
 $$;
 
 INSERT INTO weftrun.meta (one, version, hash_seed) OVERRIDING SYSTEM VALUE VALUES ('1', '1', '195939071');
-INSERT INTO weftrun.session (key, uid, host, pid, lock, ttl_s, beat) OVERRIDING SYSTEM VALUE VALUES ('1', '00000000-0000-0000-0000-000000000001', 'kernel-1', '1', '/run/1', '10', '1');
+INSERT INTO weftrun.session (key, uid, host, pid, lock, ttl_s, beat) OVERRIDING SYSTEM VALUE VALUES ('1', '00000000-0000-0000-0000-000000000001', 'kernel-1', '1', '/run/1', '10', '2');
 INSERT INTO weftrun.run (key, id, uid, status, started_at, ended_at, epoch, born, takeovers, owner, function, version, file, digest, start) OVERRIDING SYSTEM VALUE VALUES ('1', 'run-1', '00000000-0000-0000-0000-000000000001', 'succeeded', '1700000001.25', '1700000010.25', '1', '1', '0', NULL, 'app:wordcount', 'v2', '/srv/app.py', 'd0', E'\\x919700a572756e2d319bad6170703a776f7264636f756e74a9776f7264636f756e7401a27632a46175746fa776697369626c65c2c0c0c0c396a3617070ab2f7372762f6170702e7079c40091a42f737276a42f737276a26431929200c4060080054b012e90a2643007e1c8053f');
 INSERT INTO weftrun.run (key, id, uid, status, started_at, ended_at, epoch, born, takeovers, owner, function, version, file, digest, start) OVERRIDING SYSTEM VALUE VALUES ('2', 'run-2', '00000000-0000-0000-0000-000000000002', 'failed', '1700000002.25', '1700000005.25', '1', '1', '0', NULL, 'app:wordcount', 'v2', '/srv/app.py', 'd0', E'\\x919700a572756e2d329bad6170703a776f7264636f756e74a9776f7264636f756e7401a27632a46175746fa776697369626c65c2c0c0c0c396a3617070ab2f7372762f6170702e7079c40091a42f737276a42f737276a26431929200c4060080054b012e90a26430077f16ea0c');
 INSERT INTO weftrun.run (key, id, uid, status, started_at, ended_at, epoch, born, takeovers, owner, function, version, file, digest, start) OVERRIDING SYSTEM VALUE VALUES ('3', 'run-3', '00000000-0000-0000-0000-000000000003', 'succeeded', '1700000003.25', '1700000005.25', '1', '1', '0', NULL, 'app:wordcount', 'v2', '/srv/app.py', 'd0', NULL);

@@ -24,10 +24,11 @@ from weftrun.adapters.postgres.statements import SQL
 from weftrun.adapters.sql.rows import body_of
 from weftrun.model.errors import CommitUnknown, InternalError, JournalError, JournalNewer, UsageError
 from weftrun.model.ids import RunId, RunUid
+from weftrun.model.lease import Session
 from weftrun.model.outcomes import Status
 from weftrun.model.records import Ended, Row, Started
 from weftrun.ports.entropy import Entropy
-from weftrun.ports.journal import Appended, Message, RunInfo, Session
+from weftrun.ports.journal import Appended, Message, RunInfo
 
 DEADLOCKS_MAX = 3
 """Times in a row that a transaction is said again because the server chose it to end a deadlock."""

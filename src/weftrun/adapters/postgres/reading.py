@@ -15,9 +15,10 @@ from weftrun.adapters.postgres.statements import SCHEMA, SQL
 from weftrun.adapters.sql.rows import blobs_in, records_of
 from weftrun.model.errors import JournalCorrupt, JournalError
 from weftrun.model.ids import RunId, RunUid, SessionUid
+from weftrun.model.lease import Session
 from weftrun.model.outcomes import Status
 from weftrun.model.records import Row
-from weftrun.ports.journal import JournalMeta, Message, RunInfo, Session
+from weftrun.ports.journal import JournalMeta, Message, RunInfo
 
 Columns = tuple[Any, ...]
 Bindings = Sequence[object] | Mapping[str, object]

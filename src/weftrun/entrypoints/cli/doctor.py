@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from weftrun.assembly import journal_path
+from weftrun.assembly import place_of
 from weftrun.entrypoints.cli.exits import Exit
 from weftrun.entrypoints.cli.host import Check, checks
 from weftrun.entrypoints.cli.options import journal_options
@@ -23,7 +23,7 @@ _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 @journal_options
 def command(db: str | None, as_json: bool) -> int:
     """Check what this host offers, and say what each thing means. Exit code 1 where weftrun can't work."""
-    found = list(checks(journal_path(db)))
+    found = list(checks(place_of(db)))
     if as_json:
         print_json(found)
     elif sys.stdout.isatty():

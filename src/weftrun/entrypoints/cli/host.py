@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from weftrun.adapters.sqlite.filesystem import IN_MEMORY, OVER_NETWORK, kind_of
 from weftrun.adapters.system.descriptors import descriptors_needed
-from weftrun.assembly import Reader, workers_by_default
+from weftrun.assembly import Place, Reader, workers_by_default
 from weftrun.model.errors import JournalError
 from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.views.units import size
@@ -40,7 +40,7 @@ class Check(Struct, frozen=True):
     meaning: str
 
 
-def checks(journal: Path) -> Iterator[Check]:
+def checks(place: Place) -> Iterator[Check]:
     """Yield the findings, for a Journal at this path."""
     yield _python()
     yield _sqlite()
@@ -49,9 +49,9 @@ def checks(journal: Path) -> Iterator[Check]:
     yield _descriptors()
     yield _processors()
     yield _memory()
-    yield _filesystem(journal)
-    yield _free_space(journal)
-    yield _journal(journal)
+    yield _filesystem(place.path or place.folder)
+    yield _free_space(place.path or place.folder)
+    yield _journal(place)
 
 
 def _python() -> Check:
@@ -169,15 +169,16 @@ def _free_space(journal: Path) -> Check:
     return Check("free space", "ok" if free >= _FREE_BYTES else "warn", size(free), meaning)
 
 
-def _journal(journal: Path) -> Check:
-    if not journal.exists():
-        return Check("Journal", "ok", f"none yet at {journal}", "it is made by the first Run")
+def _journal(place: Place) -> Check:
+    where = str(place.path or "PostgreSQL")
+    if place.path is not None and not place.path.exists():
+        return Check("Journal", "ok", f"none yet at {where}", "it is made by the first Run")
     try:
-        reader = Reader(journal)
+        reader = Reader(place)
         try:
             open_runs = len(reader.runs(status="running", limit=1_000))
         finally:
             reader.close()
     except JournalError as error:
-        return Check("Journal", "fail", str(journal), str(error))
-    return Check("Journal", "ok", str(journal), f"can be read; {open_runs} open Runs")
+        return Check("Journal", "fail", where, str(error))
+    return Check("Journal", "ok", where, f"can be read; {open_runs} open Runs")

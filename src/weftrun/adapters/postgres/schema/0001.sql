@@ -214,7 +214,7 @@ DECLARE
     claimed bigint[];
     before  bigint[];
 BEGIN
-    PERFORM weftrun.hold(the_session, false);
+    PERFORM weftrun.hold(the_session, true);
     SELECT array_agg(held.key) FILTER (WHERE held.ended_at IS NULL),
            array_agg(held.owner) FILTER (WHERE held.ended_at IS NULL),
            array_agg(held.key) FILTER (WHERE held.ended_at IS NULL AND held.owner = the_session

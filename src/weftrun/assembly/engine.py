@@ -1,4 +1,4 @@
-"""The one place that chooses adapters from options and wires an engine."""
+"""An engine in this process, wired."""
 
 from __future__ import annotations
 
@@ -13,27 +13,23 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from weftrun.adapters.files.blobs import FileBlobs
-from weftrun.adapters.files.lock import EngineLocks, alone
+from weftrun.adapters.files.lock import EngineLocks
 from weftrun.adapters.memfd import MemfdObjects
 from weftrun.adapters.process import ProcessSandboxes
-from weftrun.adapters.sqlite.journal import SqliteJournal
-from weftrun.adapters.sqlite.reading import SqliteReader
 from weftrun.adapters.sqlite.trace import SqliteTrace
-from weftrun.adapters.system.clock import pause
 from weftrun.adapters.system.descriptors import DESCRIPTOR_LIMIT, descriptors_needed
 from weftrun.adapters.system.entropy import SystemEntropy
 from weftrun.adapters.system.loop import UvLoop
-from weftrun.machines.run import changed_code
+from weftrun.assembly.places import Place, place_of
 from weftrun.model.commands import End
 from weftrun.model.errors import InternalError, JournalError, UsageError
-from weftrun.model.ids import RunId, RunUid
+from weftrun.model.ids import RunId
 from weftrun.model.limits import DEFAULT_LIMITS, Limits
 from weftrun.model.outcomes import Status
 from weftrun.model.policy import Bundle, FunctionSpec
 from weftrun.model.records import Row
-from weftrun.model.values import Blob, Data, Inline, Payload
-from weftrun.ports.journal import Message, RunInfo
-from weftrun.ports.trace import TraceRow
+from weftrun.model.values import Data, Payload
+from weftrun.ports.journal import RunInfo
 from weftrun.runtime.engine import Engine as RuntimeEngine
 from weftrun.runtime.tickets import Latch, Ticket
 from weftrun.sdk.function import version_here
@@ -41,33 +37,9 @@ from weftrun.sdk.handles import Engine
 from weftrun.views.steps import StepView, steps
 from weftrun.views.trace import TextView, texts
 
-_DEFAULT_URL = "sqlite:///.weftrun/journal.db"
 _RECOVER_S = 60.0
 _TTL_MIN_S = 0.5
 """A Lease that is renewed three times in this time must outlast a slow disk."""
-
-
-def journal_path(url: str | None) -> Path:
-    """Return the file of a Journal's URL.
-
-    Args:
-        url: `sqlite:///relative/or/absolute.db`; None takes `$WEFTRUN_DATABASE_URL`, else `.weftrun/journal.db`.
-
-    Raises:
-        UsageError: the URL is of another kind, or names no file.
-    """
-    given = url if url is not None else os.environ.get("WEFTRUN_DATABASE_URL") or _DEFAULT_URL
-    prefix = "sqlite:///"
-    if not given.startswith(prefix) or len(given) == len(prefix) or "\0" in given:
-        raise UsageError(
-            f"{given!r} is not the URL of a Journal: write sqlite:///path/to/file.db "
-            "(four slashes before an absolute path)."
-        )
-    return Path(given[len(prefix) :]).absolute()
-
-
-def _folder(path: Path) -> Path:
-    return path.with_name(path.name + ".d")
 
 
 def open_engine(
@@ -85,7 +57,7 @@ def open_engine(
         if not _TTL_MIN_S <= lease_ttl_s < math.inf:
             raise UsageError(f"lease_ttl_s={lease_ttl_s} can't be held: it takes {_TTL_MIN_S:g} seconds or more.")
         limits = replace(limits, lease_ttl_s=lease_ttl_s)
-    return Engine(_EmbeddedCore(journal_path(url), recover, workers or workers_by_default(), limits))
+    return Engine(_EmbeddedCore(place_of(url), recover, workers or workers_by_default(), limits))
 
 
 def workers_by_default() -> int:
@@ -96,15 +68,15 @@ def workers_by_default() -> int:
 class _EmbeddedCore:
     """An engine in this process, with everything it owns (`sdk.handles.Core`)."""
 
-    def __init__(self, path: Path, recover: str, workers: int, limits: Limits) -> None:
-        folder = _folder(path)
+    def __init__(self, place: Place, recover: str, workers: int, limits: Limits) -> None:
+        folder = place.folder
         self._closed = False
         self._pid = os.getpid()
         with contextlib.ExitStack() as undo:
             self._locks = EngineLocks(folder)
             undo.callback(self._locks.close)
             self._entropy = SystemEntropy()
-            self._journal = SqliteJournal(path, self._entropy, pause)
+            self._journal = place.open(self._entropy)
             undo.callback(self._journal.close)
             self._blobs = FileBlobs(folder / "blobs")
             self._trace = SqliteTrace(folder / "trace.db")
@@ -114,7 +86,7 @@ class _EmbeddedCore:
         self._loop.start()
         atexit.register(self._at_exit)
         try:
-            self._recover(path, recover)
+            self._recover(recover)
         except BaseException:
             self.close(drain_s=0.0)
             raise
@@ -145,12 +117,12 @@ class _EmbeddedCore:
             version_here=version_here,
         )
 
-    def _recover(self, path: Path, recover: str) -> None:
+    def _recover(self, recover: str) -> None:
         """Take over what a dead engine left."""
         ready = Latch()
         self._engine.open(recover, ready)
         if not ready.wait(_RECOVER_S):
-            raise JournalError(f"The Runs in {path} could not be taken over within {_RECOVER_S:.0f} s.")
+            raise JournalError(f"The open Runs could not be taken over within {_RECOVER_S:.0f} s.")
         self._engine.check()
 
     def _failed(self, error: BaseException) -> None:
@@ -261,100 +233,3 @@ class _EmbeddedCore:
 
     def _at_exit(self) -> None:
         self.close(drain_s=0.0)
-
-
-class Reader:
-    """A Journal as those see it who only look on, beside a running engine or without one.
-
-    Where it lies is not judged here: an engine has done that when it was made.
-
-    Args:
-        path: of the Journal's file.
-
-    Raises:
-        JournalError: there is no Journal, or it can't be read.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._journal = SqliteReader(path)
-        self._blobs = FileBlobs(_folder(path) / "blobs", writable=False)
-
-    def find(self, id: str) -> RunInfo | None:
-        """Return what is known of a Run, tombstones included."""
-        return self._journal.find(RunId(id))
-
-    def runs(self, *, status: Status | None = None, limit: int = 100) -> list[RunInfo]:
-        """Return Runs, newest first."""
-        return self._journal.runs(status=status, limit=limit)
-
-    def load(self, uid: RunUid) -> list[Row]:
-        """Return all rows of a Run in order."""
-        return self._journal.load(uid)
-
-    def changed_code(self, uid: RunUid) -> str:
-        """Return a sentence that names the Functions whose code is another one in this process; empty for none."""
-        return changed_code(self.load(uid), version_here)
-
-    def trace(self, uid: RunUid) -> list[TraceRow]:
-        """Return the trace of a Run; what was not written before a crash is missing."""
-        trace = SqliteTrace(_folder(self._path) / "trace.db", writable=False)
-        try:
-            return trace.read(uid)
-        finally:
-            trace.close()
-
-    def read(self, data: Data) -> bytes:
-        """Return the bytes of a recorded value."""
-        if isinstance(data, Inline):
-            return data.data
-        if not isinstance(data, Blob):
-            raise TypeError("a recorded value is inline or a blob")
-        descriptor = self._blobs.open(data)
-        with os.fdopen(descriptor, "rb") as file:
-            return file.read()
-
-    def post_cancel(self, id: str) -> None:
-        """Ask the engine that owns a Run, now or later, to cancel it."""
-        info = self._journal.find(RunId(id))
-        if info is None:
-            raise UsageError(f"No Run has the id {id!r}.")
-        entropy = SystemEntropy()
-        journal = SqliteJournal(self._path, entropy, pause, create=False, allow_tmpfs=True)
-        try:
-            journal.post(Message(entropy.uid(), info.uid, "cancel"))
-        finally:
-            journal.close()
-
-    def delete(self, id: str, *, forget: bool) -> RunInfo | None:
-        """Delete an ended Run's records and the blobs that nobody else names (G1)."""
-        journal = SqliteJournal(self._path, SystemEntropy(), pause, create=False, allow_tmpfs=True)
-        try:
-            info = journal.delete(RunId(id), forget=forget)
-            if info is not None:
-                self._remove_blobs(journal)
-                trace = SqliteTrace(_folder(self._path) / "trace.db")
-                trace.delete(info.uid)
-                trace.close()
-            return info
-        finally:
-            journal.close()
-
-    def _remove_blobs(self, journal: SqliteJournal) -> None:
-        """Remove blobs that no record names. Only without an engine: it may have written one that comes to be named."""
-        with alone(_folder(self._path)) as is_alone:
-            if not is_alone:
-                return
-            named = journal.blobs_named()
-            for name in list(self._blobs.names()):
-                if name not in named:
-                    self._blobs.remove(name)
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._journal.close()
-
-
-def open_reader(url: str | None = None) -> Reader:
-    """Open a Journal read-only. See `Reader`."""
-    return Reader(journal_path(url))

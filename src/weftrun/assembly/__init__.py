@@ -1,0 +1,7 @@
+"""The one place that chooses adapters from options and wires an engine."""
+
+from weftrun.assembly.engine import open_engine, workers_by_default
+from weftrun.assembly.places import Place, place_of
+from weftrun.assembly.reader import Reader, open_reader
+
+__all__ = ["Place", "Reader", "open_engine", "open_reader", "place_of", "workers_by_default"]

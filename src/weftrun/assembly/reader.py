@@ -1,0 +1,117 @@
+"""A Journal as those see it who only look on, wired."""
+
+from __future__ import annotations
+
+import os
+
+from weftrun.adapters.files.blobs import FileBlobs
+from weftrun.adapters.files.lock import alone
+from weftrun.adapters.sqlite.trace import SqliteTrace
+from weftrun.adapters.system.entropy import SystemEntropy
+from weftrun.assembly.places import Place, place_of
+from weftrun.machines.run import changed_code
+from weftrun.model.errors import UsageError
+from weftrun.model.ids import RunId, RunUid
+from weftrun.model.outcomes import Status
+from weftrun.model.records import Row
+from weftrun.model.values import Blob, Data, Inline
+from weftrun.ports.journal import Journal, Message, RunInfo
+from weftrun.ports.trace import TraceRow
+from weftrun.sdk.function import version_here
+
+
+class Reader:
+    """A Journal as those see it who only look on, beside a running engine or without one.
+
+    Where it lies is not judged here: an engine has done that when it was made.
+
+    Args:
+        place: of the Journal.
+
+    Raises:
+        JournalError: there is no Journal, or it can't be read.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._journal = place.open_to_read()
+        self._blobs = FileBlobs(place.folder / "blobs", writable=False)
+
+    def find(self, id: str) -> RunInfo | None:
+        """Return what is known of a Run, tombstones included."""
+        return self._journal.find(RunId(id))
+
+    def runs(self, *, status: Status | None = None, limit: int = 100) -> list[RunInfo]:
+        """Return Runs, newest first."""
+        return self._journal.runs(status=status, limit=limit)
+
+    def load(self, uid: RunUid) -> list[Row]:
+        """Return all rows of a Run in order."""
+        return self._journal.load(uid)
+
+    def changed_code(self, uid: RunUid) -> str:
+        """Return a sentence that names the Functions whose code is another one in this process; empty for none."""
+        return changed_code(self.load(uid), version_here)
+
+    def trace(self, uid: RunUid) -> list[TraceRow]:
+        """Return the trace of a Run; what was not written before a crash is missing."""
+        trace = SqliteTrace(self._place.folder / "trace.db", writable=False)
+        try:
+            return trace.read(uid)
+        finally:
+            trace.close()
+
+    def read(self, data: Data) -> bytes:
+        """Return the bytes of a recorded value."""
+        if isinstance(data, Inline):
+            return data.data
+        if not isinstance(data, Blob):
+            raise TypeError("a recorded value is inline or a blob")
+        descriptor = self._blobs.open(data)
+        with os.fdopen(descriptor, "rb") as file:
+            return file.read()
+
+    def post_cancel(self, id: str) -> None:
+        """Ask the engine that owns a Run, now or later, to cancel it."""
+        info = self._journal.find(RunId(id))
+        if info is None:
+            raise UsageError(f"No Run has the id {id!r}.")
+        entropy = SystemEntropy()
+        journal = self._place.open_to_mend(entropy)
+        try:
+            journal.post(Message(entropy.uid(), info.uid, "cancel"))
+        finally:
+            journal.close()
+
+    def delete(self, id: str, *, forget: bool) -> RunInfo | None:
+        """Delete an ended Run's records and the blobs that nobody else names (G1)."""
+        journal = self._place.open_to_mend(SystemEntropy())
+        try:
+            info = journal.delete(RunId(id), forget=forget)
+            if info is not None:
+                self._remove_blobs(journal)
+                trace = SqliteTrace(self._place.folder / "trace.db")
+                trace.delete(info.uid)
+                trace.close()
+            return info
+        finally:
+            journal.close()
+
+    def _remove_blobs(self, journal: Journal) -> None:
+        """Remove blobs that no record names. Only without an engine: it may have written one that comes to be named."""
+        with alone(self._place.folder) as is_alone:
+            if not is_alone:
+                return
+            named = journal.blobs_named()
+            for name in list(self._blobs.names()):
+                if name not in named:
+                    self._blobs.remove(name)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._journal.close()
+
+
+def open_reader(url: str | None = None) -> Reader:
+    """Open a Journal read-only. See `Reader`."""
+    return Reader(place_of(url))

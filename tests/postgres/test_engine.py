@@ -1,0 +1,83 @@
+"""Engines on a Journal in PostgreSQL: Runs, take-overs, a server that goes away, and the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.conftest import assert_closed
+from tests.engine import programs as p
+from tests.engine.test_many_engines import WAIT_S, Process, entries, rows_of, until
+
+import weftrun
+
+
+@pytest.fixture
+def journal(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Name an empty database; the files beside the Journal lie in this test's folder."""
+    monkeypatch.setenv("WEFTRUN_FOLDER", str(tmp_path / "beside"))
+    return url
+
+
+@pytest.fixture
+def engine(journal: str) -> Iterator[weftrun.Engine]:
+    with weftrun.open(journal, workers=2) as opened:
+        yield opened
+    assert_closed(journal)
+
+
+def test_runs_of_all_kinds(engine: weftrun.Engine, tmp_path: Path) -> None:
+    assert engine.run(p.inc, 1) == 2
+    assert engine.run(p.chain, 20) == 20
+    assert engine.run(p.mixed, 12, str(tmp_path / "ledger")) == engine.run(p.mixed, 12, str(tmp_path / "other"))
+    with pytest.raises(ValueError, match="odd"):
+        engine.run(p.fail_odd, 3)
+
+
+def test_a_large_value_is_kept_beside_the_journal(journal: str) -> None:
+    with weftrun.open(journal, workers=1) as engine:
+        first = engine.run(p.array.options(id="large"), 100_000)
+    with weftrun.open(journal, workers=1) as engine:
+        assert (engine.get("large").result(WAIT_S) == first).all()
+
+
+def test_what_a_killed_engine_owned_goes_on_in_another(journal: str, tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger"
+    first = Process(journal, 10.0, "one", 20, 0.05, ledger)
+    try:
+        until(lambda: len(entries(ledger)) >= 5)
+        with weftrun.open(journal, workers=1) as engine:
+            run = engine.get("one")
+            first.signal(signal.SIGKILL)
+            assert run.result(WAIT_S) == sum(range(20))
+    finally:
+        first.close()
+    epochs = [row.epoch for row in rows_of(journal, "one")]
+    assert epochs == sorted(epochs) and set(epochs) == {1, 2}
+    assert_closed(journal)
+
+
+def test_the_command_line(journal: str, tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(
+        "from weftrun import function\n@function\ndef twice(x: int) -> int:\n    return 2 * x\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "WEFTRUN_DATABASE_URL": journal}
+
+    def weft(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "weftrun.entrypoints.cli", *words]
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+
+    assert weft("run", "app.py:twice", "x=21", "--id", "one").stdout == "42\n"
+    assert [run["status"] for run in json.loads(weft("list", "--json").stdout)] == ["succeeded"]
+    assert "succeeded" in weft("story", "one").stdout
+    assert weft("doctor").returncode in (0, 1)
+    assert weft("delete", "one").returncode == 0
+    wrong = weft("list", "--db", "postgresql://nobody:secret@/nowhere?host=/nowhere")
+    assert wrong.returncode == 4
+    assert "secret" not in wrong.stderr and len(wrong.stderr.splitlines()) == 1
