@@ -181,7 +181,7 @@ def test_closing_lets_waiters_go_and_refuses_more(url: str) -> None:
     engine.close()
 
 
-@pytest.mark.parametrize("url", ["postgres://x", "sqlite:///", "journal.db"])
+@pytest.mark.parametrize("url", ["mysql://x", "sqlite:///", "journal.db"])
 def test_an_unusable_url_is_refused(url: str) -> None:
     with pytest.raises(weftrun.UsageError, match="is not the URL of a Journal"):
         weftrun.open(url)
