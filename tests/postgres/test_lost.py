@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.postgres.conftest import OpenJournal
+from tests.postgres.fixtures import OpenJournal
 from tests.postgres.proxy import Proxy
 from tests.postgres.server import Server
 

@@ -26,7 +26,7 @@ from weftrun.model.errors import (
 
 Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
 
-RELEASE_MIN = 14
+RELEASE_MIN = 15
 """Major release of PostgreSQL from which on a Journal may lie in it."""
 
 STATEMENT_TIMEOUT_S = 600
