@@ -41,11 +41,13 @@ class Proxy:
         syncs: how many times a client ended what it said and asked for the answer: round trips.
         cut: `before`: the next statement that a client executes does not reach the server; `after`: it does, and the
             server has done it, but its answer is lost. Both end the connection, and are over then.
+        times: how many statements are cut like that, one after the other.
     """
 
     def __init__(self, folder: Path, server: Path) -> None:
         self.syncs = 0
         self.cut = ""
+        self.times = 1
         self._server = server
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(folder / server.name))
@@ -82,8 +84,10 @@ class Proxy:
                 data = client.recv(1 << 16)
                 kinds = list(said.types(data))
                 self.syncs += kinds.count(SYNC)
-                if EXECUTE in kinds:
-                    cut, self.cut = self.cut, ""
+                if EXECUTE in kinds and self.cut:
+                    cut, self.times = self.cut, self.times - 1
+                    if self.times == 0:
+                        self.cut, self.times = "", 1
                 if not data or cut == "before":
                     return True
                 server.sendall(data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from tests.postgres.conftest import OpenJournal
+from tests.postgres.fixtures import OpenJournal
 
 from weftrun.adapters.postgres.journal import PostgresJournal
 from weftrun.testing.contracts.journal import JournalContract

@@ -7,7 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from tests.postgres import make_golden
-from tests.postgres.conftest import OpenJournal
+from tests.postgres.fixtures import OpenJournal
 
 from weftrun.adapters.postgres.statements import SCHEMA
 from weftrun.model.ids import RunId

@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from tests.postgres.conftest import OpenJournal
+from tests.postgres.fixtures import OpenJournal
 from tests.postgres.server import Server
 
 from weftrun.adapters.postgres.journal import PostgresJournal
@@ -208,6 +208,25 @@ def test_two_that_start_the_same_runs_end_in_no_circle(
     gate.open()
     assert starting.result(SOON_S) == Appended()
     assert other.result(SOON_S) == Appended(taken=frozenset({uid(3), uid(4)}))
+    assert "deadlock" not in (server.folder / "log").read_text()[len(log) :]
+
+
+def test_an_append_and_a_claim_of_the_same_runs_end_in_no_circle(
+    pair: Pair, gate: Gate, threads: ThreadPoolExecutor, server: Server
+) -> None:
+    """In whatever order the rows came: one waits for the other's first Run, and not each for one of the other's."""
+    first, second = pair
+    first.append([start(1), start(2)])
+    second.begin(session(2))
+    log = (server.folder / "log").read_text()
+    gate.shut("INSERT ON weftrun.record", f"NEW.at = {more(2, 2).at}")
+    appending = threads.submit(first.append, [more(2, 2), more(1, 2)])
+    until(lambda: gate.holds(first), (appending,))
+    claiming = threads.submit(second.claim, [uid(1), uid(2)])
+    until(lambda: gate.blocked(second, first), (appending, claiming))
+    gate.open()
+    assert appending.result(SOON_S) == Appended()
+    assert [info.epoch for info in claiming.result(SOON_S)] == [2, 2]
     assert "deadlock" not in (server.folder / "log").read_text()[len(log) :]
 
 

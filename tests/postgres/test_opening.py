@@ -9,7 +9,7 @@ from contextlib import closing
 
 import psycopg
 import pytest
-from tests.postgres.conftest import OpenJournal
+from tests.postgres.fixtures import OpenJournal
 from tests.postgres.server import Server
 from tests.postgres.test_locks import SOON_S, until
 

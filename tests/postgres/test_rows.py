@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from tests.postgres.conftest import OpenJournal
+from tests.postgres.fixtures import OpenJournal
 from tests.postgres.server import Server
 
 from weftrun.adapters.postgres import journal as journal_module

@@ -26,7 +26,7 @@ from weftrun.model.errors import (
 
 Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
 
-RELEASE_MIN = 14
+RELEASE_MIN = 15
 """Major release of PostgreSQL from which on a Journal may lie in it."""
 
 STATEMENT_TIMEOUT_S = 600
@@ -168,8 +168,13 @@ def _cannot_connect(error: psycopg.Error, where: str) -> JournalError:
     return JournalError(f"{where} can't be reached: {said.rstrip('.')}. {advice}.")
 
 
-def told(error: psycopg.Error, where: str, doing: str) -> WeftrunError:
-    """Return the error of this project for one of the driver's. `doing` completes "while …"."""
+def told(error: psycopg.Error, where: str, doing: str, lost: type[JournalError] = JournalError) -> WeftrunError:
+    """Return the error of this project for one of the driver's.
+
+    Args:
+        doing: completes "while …".
+        lost: what is raised where the connection was lost: an engine's errors are `CommitUnknown`, and tried again.
+    """
     said = " ".join((error.diag.message_primary or str(error)).split()).rstrip(".")
     match error:
         case errors.LockNotAvailable() | errors.DeadlockDetected() | errors.QueryCanceled():
@@ -191,10 +196,8 @@ def told(error: psycopg.Error, where: str, doing: str) -> WeftrunError:
     if error.sqlstate == SESSION_GONE:
         return LeaseLost(f"Another engine has taken this one for dead in {where}, and its Runs with it.")
     if isinstance(error, psycopg.OperationalError):
-        return CommitUnknown(
-            f"The connection to {where} was lost while {doing} ({said}): it is not known whether that was committed."
-            " It is looked up when the Journal is used next."
-        )
+        unknown = " What became of that is not known." if lost is CommitUnknown else ""
+        return lost(f"The connection to {where} was lost while {doing}: {said}.{unknown} The next call connects again.")
     return InternalError(f"PostgreSQL refused a statement while {doing} in {where}: {said}. Please report this.")
 
 

@@ -57,6 +57,8 @@ def info_of(columns: Columns) -> RunInfo:
 class JournalReading:
     """What can be asked of a Journal. Subclasses own the connection."""
 
+    _lost: type[JournalError] = JournalError
+
     def __init__(self, url: str) -> None:
         self._url = url
         self._where = connect_text(url)
@@ -79,7 +81,7 @@ class JournalReading:
         except psycopg.Error as error:
             if self._connection is not None and is_lost(self._connection):
                 self._drop()
-            raise told(error, self._where, doing) from None
+            raise told(error, self._where, doing, self._lost) from None
 
     def _asked(self, statement: str, bindings: Bindings = ()) -> list[Columns]:
         """Return what a statement that changes nothing finds; where the connection was lost, over a new one."""
