@@ -148,7 +148,7 @@ def test_versions_are_the_same_in_every_process() -> None:
         ({"memory_bytes_max": 10}, "`memory_bytes_max=10` is not a number of bytes, at least 1 MiB."),
         ({"effects": "some"}, "`effects='some'` is not one of 'visible', 'none'."),
         ({"effects": ["none"]}, "is not one of 'visible', 'none'."),
-        ({"checkpoint": "never"}, "`checkpoint='never'` is not one of 'auto', 'sync'."),
+        ({"checkpoint": "never"}, "`checkpoint='never'` is not one of 'auto', 'sync', 'async', 'none'."),
         ({"deterministic": 1}, "`deterministic=1` is not True or False."),
         ({"network": None}, "`network=None` is not True or False."),
         ({"name": ""}, "`name=''` is not a text of 1 to 256 printable characters"),

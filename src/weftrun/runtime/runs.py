@@ -26,7 +26,7 @@ class OpenRun:
         number: how the machines and Invocations call it.
         epoch: under which its rows are appended.
         held: Objects that the Run holds: each one once.
-        noted: how many Batches of it the trace has.
+        noted, left_out: how many Batches of it, and Steps without a record, the trace has.
         first: the ticket that waits for the start record.
         tickets: whom to tell of the end; held weakly, since a Run goes on when nobody waits.
     """
@@ -40,6 +40,7 @@ class OpenRun:
         "function",
         "held",
         "id",
+        "left_out",
         "machine",
         "noted",
         "number",
@@ -64,6 +65,7 @@ class OpenRun:
         self.timer: Handle | None = None
         self.first: Ticket | None = None
         self.noted = 0
+        self.left_out = 0
         self._waits = 0
 
     @property

@@ -34,7 +34,8 @@ class Policy(_Shared, total=False):
     Keys:
         name: instead of `module:qualname`; keep it when code moves, so that open Runs find it.
         version: instead of the digest of the code.
-        checkpoint: `auto` or `sync`.
+        checkpoint: when the record of a success is written: `auto` (the engine chooses), `sync` (no reader before it),
+            `async` (always, written behind) or `none` (only when something rests on it; takes `effects="none"`).
         effects: `visible` (default) or `none`: with `none` a Step need not wait until what it depends on is durable.
         deterministic: the same arguments always give the same value.
         retries: Attempts after the first, or a `Retry`.
@@ -62,7 +63,7 @@ class CallPolicy(_Shared, total=False):
 
 
 _SHARED = frozenset(_Shared.__annotations__)
-_CHOICES = {"checkpoint": ("auto", "sync"), "effects": ("visible", "none")}
+_CHOICES = {"checkpoint": ("auto", "sync", "async", "none"), "effects": ("visible", "none")}
 _AT_DECORATION = {
     "id": "it names one Run: write `.options(id=...)` where the Run is started",
     "after": "it orders one call: write `.options(after=[...])` at the call",
@@ -115,7 +116,15 @@ def _applied(
         checked = _checked(spec, key, value, where)
         if key not in ("id", "after", "concurrency", "runtime"):
             changes["retry" if key == "retries" else key] = checked
-    return replace(spec, **changes) if changes else spec
+    if not changes:
+        return spec
+    spec = replace(spec, **changes)
+    if spec.checkpoint == "none" and spec.effects != "none":
+        raise PolicyError(
+            f'{spec.label} ({where}): `checkpoint="none"` lets a crash run it again, and with it what it does outside: '
+            'say `effects="none"` if it does nothing there, else take `checkpoint="async"`.'
+        )
+    return spec
 
 
 def _did_you_mean(key: str, known: frozenset[str]) -> str:

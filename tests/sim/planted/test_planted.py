@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from weftrun.machines.run import attempts, bodies, machine, settle
+from weftrun.machines.run import attempts, bodies, closure, machine, settle
 from weftrun.machines.run.machine import RunMachine
 from weftrun.machines.run.state import RunState
 from weftrun.model.commands import Append, Deliver
@@ -38,7 +38,7 @@ def a_descendants_record_overtakes(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def overtaken(self):
         run = self.state
-        settle.flush_outcomes(run)
+        closure.flush_outcomes(run)
         first = not hasattr(run, "late") and len(run.records) == 1 and isinstance(run.records[0], Settled)
         if first:
             run.late = [run.records.pop()]

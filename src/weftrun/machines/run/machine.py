@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from weftrun.machines.run.attempts import attempts_ended, open_gates, start_ready, time_came, wake_for_due
 from weftrun.machines.run.bodies import deliver, lost, made, returned
+from weftrun.machines.run.closure import add_record, flush_outcomes
 from weftrun.machines.run.grow import revive
 from weftrun.machines.run.maps import items_ended
 from weftrun.machines.run.recorded import Recorded
-from weftrun.machines.run.settle import add_record, finish, flush_outcomes, follow, spread_held
+from weftrun.machines.run.settle import finish, follow, spread_held
 from weftrun.machines.run.state import RunState, State
 from weftrun.machines.run.trees import tree_of
 from weftrun.model.commands import Append, End, Hurry, Release, Revoke, RunCommand
