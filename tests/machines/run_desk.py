@@ -44,7 +44,13 @@ QUIET = FunctionSpec("m:quiet", "quiet", effects="none")
 SEEN = FunctionSpec("m:seen", "seen")
 STRICT = FunctionSpec("m:strict", "strict", effects="none", checkpoint="sync")
 TRIED = FunctionSpec("m:tried", "tried", effects="none", retry=Retry(3, delay_s=10.0, jitter=0.0))
-FUNCTIONS = (QUIET, SEEN, STRICT, TRIED, WIRES, WATCHES)
+LOOSE = FunctionSpec("m:loose", "loose", effects="none", checkpoint="none")
+SURE = FunctionSpec("m:sure", "sure", effects="none", checkpoint="none", deterministic=True)
+AUTO = FunctionSpec("m:auto", "auto", effects="none", deterministic=True)
+AGAIN = FunctionSpec(
+    "m:again", "again", effects="none", checkpoint="none", deterministic=True, retry=Retry(3, delay_s=10.0, jitter=0.0)
+)
+FUNCTIONS = (QUIET, SEEN, STRICT, TRIED, WIRES, WATCHES, LOOSE, SURE, AUTO, AGAIN)
 VALUE = Inline(b"value")
 
 

@@ -31,6 +31,10 @@ def misspelt() -> None: ...
 def unknown_effect() -> None: ...
 
 
+@function(checkpoint="never")  # wrong
+def unknown_checkpoint() -> None: ...
+
+
 @workflow
 def wiring(paths: list[str]) -> list[str]:
     merge(count("a"))  # wrong
@@ -58,4 +62,5 @@ def outside(engine: weftrun.Engine) -> None:
     number: int = engine.run(count, "a")  # wrong
     engine.run(watching, 1)  # wrong
     count.options(timeout_s="5")  # wrong
+    count.options(checkpoint=None)  # wrong
     print(number)

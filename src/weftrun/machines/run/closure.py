@@ -95,7 +95,7 @@ def forgive(run: RunState, body: Body) -> None:
 
 def _in_rows(run: RunState, steps: tuple[Step, ...]) -> int:
     """Write what is owed of these Steps and of all that they rest on; return the last row that they need."""
-    stack = [step for step in steps if step.lack in (Lack.SURE, Lack.OWED)]
+    stack = [step for step in reversed(steps) if step.lack in (Lack.SURE, Lack.OWED)]
     while stack:
         step = stack[-1]
         if step.lack in (Lack.NOTHING, Lack.CLEAR):
@@ -104,7 +104,7 @@ def _in_rows(run: RunState, steps: tuple[Step, ...]) -> int:
         producers = tuple(_producers(step))
         waiting = [producer for producer in producers if producer.lack in (Lack.SURE, Lack.OWED)]
         if waiting:
-            stack.extend(waiting)
+            stack.extend(reversed(waiting))
             continue
         stack.pop()
         step.gate = max([step.gate, *(producer.need for producer in producers)])
