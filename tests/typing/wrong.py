@@ -59,6 +59,7 @@ async def watching() -> int:
 def outside(engine: weftrun.Engine) -> None:
     engine.start(wiring, "a")  # wrong
     engine.start(wiring.options(ids="x"), [])  # wrong
+    engine.start(wiring.options(durable="no"), [])  # wrong
     number: int = engine.run(count, "a")  # wrong
     engine.run(watching, 1)  # wrong
     count.options(timeout_s="5")  # wrong

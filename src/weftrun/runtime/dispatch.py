@@ -275,7 +275,7 @@ class Dispatch:
     def _note(self, said: Said) -> None:
         """Keep what an Attempt printed."""
         run = self._runs.get(said.run)
-        if run is not None:
+        if run is not None and run.durable:
             self._keep(TraceRow(run.uid, "text", self._loop.now(), said.step, said.attempt, said.text))
 
     def _note_batch(self, sandbox: SandboxId, message: Batch | ItemBatch) -> None:
@@ -286,7 +286,7 @@ class Dispatch:
             first = message.items[0]
             uid, size, step, attempt = message.runs[0][1], len(message.items), first.id, first.attempt
         run = self._by_uid.get(uid)
-        if run is None or run.noted >= _BATCHES_NOTED_MAX:
+        if run is None or not run.durable or run.noted >= _BATCHES_NOTED_MAX:
             return
         run.noted += 1
         now = self._loop.now()

@@ -112,15 +112,16 @@ class Engine:
         digest: str,
         *,
         wait_start: bool = True,
+        durable: bool = True,
     ) -> Ticket:
-        """Start a Run, or join the one that has this id (N2).
+        """Start a Run, or join the one that has this id (N2). One that is not `durable` keeps no record (N3).
 
         Returns once the start record is durable, or at once if not `wait_start`; errors of the start are then raised
         by `wait`. Raises `RunConflict` where the id is taken by another Function, other arguments or a tombstone.
         """
         self.check()
         uid = RunUid(self._entropy.uid())
-        ticket = Ticket(id if id is not None else RunId(f"{function.label}-{uid[:12]}"), uid)
+        ticket = Ticket(id if id is not None else RunId(f"{function.label}-{uid[:12]}"), uid, durable=durable)
         self._loop.call_from_thread(lambda: self._opening.start(ticket, id is not None, function, bundle, args, digest))
         if wait_start:
             ticket.started.wait(None)
@@ -161,7 +162,7 @@ class Engine:
 
     def waiting_for(self, ticket: Ticket) -> str | None:
         """Return what an open Run stands still for: `disk`, or None."""
-        return self._committer.stuck or None if not ticket.ended.is_open else None
+        return self._committer.stuck or None if ticket.durable and not ticket.ended.is_open else None
 
     def rows(self, ticket: Ticket) -> list[Row]:
         """Return the durable rows of a Run, in order."""
@@ -246,7 +247,7 @@ class Engine:
     # ------------------------------------------------------------------ cancelling and ending
 
     def _cancel(self, id: RunId, message: str) -> None:
-        run = self._opening.by_id.get(id)
+        run = self._opening.by_id.get(id) or self._opening.unkept.get(id)
         if run is not None:
             self._dispatch.tell(run, CancelCame(self._loop.now(), message))
 
@@ -272,8 +273,9 @@ class Engine:
 
     def _ended(self, run: OpenRun) -> None:
         """A Run is over: the dispatch has told its tickets."""
-        if self._opening.by_id.get(run.id) is run:
-            del self._opening.by_id[run.id]
+        for runs in (self._opening.by_id, self._opening.unkept):
+            if runs.get(run.id) is run:
+                del runs[run.id]
 
     def _rested(self) -> None:
         self._dispatch.rested()
@@ -284,6 +286,11 @@ class Engine:
 
     def _close(self, closed: Latch) -> None:
         self._closed = True
+        for run in self._opening.unkept.values():
+            gone = EngineClosed(f"The engine was closed before {run.id} ended; with durable=False it is gone.")
+            for ticket in list(run.tickets):
+                if not ticket.ended.is_open:
+                    ticket.fail(gone)
         error = EngineClosed("The engine was closed before the Run ended; `weftrun resume` or the next engine goes on.")
         self._let_go(self._broken or error)
         if self._broken is None:

@@ -40,6 +40,7 @@ class Opening:
 
     Attributes:
         by_id: the Runs that this engine owns.
+        unkept: Runs that keep no record (N3), by the name that errors give them.
         asked: everybody who waits for a Run, or has waited; held weakly, and told when the engine breaks.
     """
 
@@ -59,6 +60,7 @@ class Opening:
         version_here: Callable[[str], str],
     ) -> None:
         self.by_id: dict[RunId, OpenRun] = {}
+        self.unkept: dict[RunId, OpenRun] = {}
         self.asked: weakref.WeakSet[Ticket] = weakref.WeakSet()
         self._loop = loop
         self._journal = journal
@@ -127,7 +129,7 @@ class Opening:
         if refusal is not None:
             ticket.fail(refusal)
             return True
-        if len(self.by_id) >= self._limits.runs_open_max:
+        if len(self.by_id) + len(self.unkept) >= self._limits.runs_open_max:
             ticket.fail(
                 LimitExceeded(
                     f"This engine has {self._limits.runs_open_max:,} open Runs, as many as it may (runs_open_max). "
@@ -144,13 +146,19 @@ class Opening:
     def _create(self, ticket: Ticket, function: FunctionSpec, bundle: Bundle, args: Payload, digest: str) -> None:
         started = Started(ticket.id, function, bundle, args, digest, self._hash_seed)
         self._numbers += 1
-        machine = RunMachine.new(self._numbers, ticket.uid, started, self._limits)
+        machine = RunMachine.new(self._numbers, ticket.uid, started, self._limits, durable=ticket.durable)
         run = OpenRun(self._numbers, ticket.id, ticket.uid, machine, function.name, bundle, digest)
         if isinstance(args.data, Object):
             run.held.add(args.data.oid)
         run.tickets.add(ticket)
-        run.first = ticket
-        self._open(run)
+        if ticket.durable:
+            run.first = ticket
+            self._open(run)
+        else:
+            run.durable = False
+            ticket.started.open()
+            self.unkept[run.id] = run
+            self._dispatch.opened(run)
         self._dispatch.tell(run, Resumed(self._loop.now()))
 
     def _open(self, run: OpenRun) -> None:

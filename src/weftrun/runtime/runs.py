@@ -25,6 +25,7 @@ class OpenRun:
     Attributes:
         number: how the machines and Invocations call it.
         epoch: under which its rows are appended.
+        durable: whether it keeps records, and a trace.
         held: Objects that the Run holds: each one once.
         noted, left_out: how many Batches of it, and Steps without a record, the trace has.
         first: the ticket that waits for the start record.
@@ -35,6 +36,7 @@ class OpenRun:
         "_waits",
         "bundle",
         "digest",
+        "durable",
         "epoch",
         "first",
         "function",
@@ -60,6 +62,7 @@ class OpenRun:
         self.bundle = bundle
         self.digest = digest
         self.epoch = 1
+        self.durable = True
         self.held: set[ObjectId] = set()
         self.tickets: weakref.WeakSet[Ticket] = weakref.WeakSet()
         self.timer: Handle | None = None

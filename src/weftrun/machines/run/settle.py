@@ -41,7 +41,7 @@ def settle(run: RunState, step: Step, outcome: Success | Failure, ran: Ran, caus
 def leaves_out(run: RunState, step: Step, values: tuple[Data, ...], ran: Ran, items: int = 0) -> bool:
     """Say whether a success, or `items` of a map, gets no record now; the story is told of it."""
     function = step.function
-    if function.checkpoint != "none" and not function.deterministic:
+    if not run.durable or (function.checkpoint != "none" and not function.deterministic):
         return False
     chosen = choice(function, values, ran)
     if chosen.when < When.LATER:

@@ -229,11 +229,15 @@ class Map:
             self.left += chunk.count
 
 
+_ALL_ROWS = 1 << 62
+
+
 class RunState:
     """All that the machine of one Run remembers.
 
     Attributes:
         number: the engine's number of the Run, carried by Invocations.
+        durable: whether the Run keeps records. If it does not, `committed` is past all rows: gates are open.
         seq: last row handed out; `committed`: last row known to be durable.
         ordinal: last place given in the order of settling.
         records, outcomes: what the event in hand adds to the next row, in order.
@@ -250,7 +254,7 @@ class RunState:
         ending: the last record, once it was handed out in row `ended_row`.
     """
 
-    def __init__(self, number: int, uid: RunUid, recorded: Recorded, limits: Limits) -> None:
+    def __init__(self, number: int, uid: RunUid, recorded: Recorded, limits: Limits, *, durable: bool = True) -> None:
         started = recorded.started
         self.recorded = recorded
         self.number = number
@@ -258,7 +262,8 @@ class RunState:
         self.started = started
         self.limits = limits
         self.seq = recorded.seq
-        self.committed = recorded.seq
+        self.committed = recorded.seq if durable else _ALL_ROWS
+        self.durable = durable
         self.ordinal = recorded.ordinal
         self.now = recorded.at
         self.steps: list[Step] = []

@@ -118,7 +118,7 @@ def _nonces(fixed: Fixed, answer: Lineage) -> dict[str, int]:
 def differences(world: World) -> Iterator[str]:
     """Yield succeeded Runs whose answer is not what its plan gives with the outcomes on record."""
     for client in world.clients:
-        if client.uid is None or not client.answers or client.answers[0][0] != "succeeded":
+        if client.uid not in world.rows or not client.answers or client.answers[0][0] != "succeeded":
             continue
         status, value, _ = client.answers[0]
         fixed = fixed_by(world.rows[client.uid], world.blobs)
