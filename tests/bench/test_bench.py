@@ -25,7 +25,7 @@ TINY = Sizes(
 NAMES = {
     "chains": ["chain, sync", "chain, defaults", "chain, auto, effects none", "awaiting body, auto, effects none"],
     "fan-out": ["fan-out of 20 calls"],
-    "runs": ["one-step Runs, 16 threads"],
+    "runs": ["one-step Runs, 16 threads", "one-step Runs, durable=False, 16 threads"],
     "map": ["map over 2,000 items", "the same map, by itself", "map, peak memory"],
     "handover": [
         "1 MB to the next Step", "1 MB touched there", "1 MB added up there", "1 MB, the whole Run",

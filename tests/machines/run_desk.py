@@ -87,14 +87,19 @@ class RunDesk:
     """One Run. `lives` again from its committed rows with `dies`."""
 
     def __init__(
-        self, function: FunctionSpec = WATCHES, limits: Limits | None = None, args: Payload | None = None
+        self,
+        function: FunctionSpec = WATCHES,
+        limits: Limits | None = None,
+        args: Payload | None = None,
+        *,
+        durable: bool = True,
     ) -> None:
         self.rows: list[Row] = []
         self.now = 1000.0
         self.committed = 0
         self.limits = limits or Limits()
         started = Started(RunId("r"), function, Bundle("m"), args or Payload(Inline(b"args")))
-        self.live(RunMachine.new(1, UID, started, self.limits))
+        self.live(RunMachine.new(1, UID, started, self.limits, durable=durable))
 
     def live(self, machine: RunMachine) -> None:
         self.machine = machine

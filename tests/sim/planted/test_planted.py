@@ -184,6 +184,11 @@ def too_much_is_spared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(grow, "spared_calls", all_of_them)
 
 
+def what_is_not_to_be_kept_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Run with `durable=False` has records (N3)."""
+    monkeypatch.setattr(RunMachine, "_drop_records", lambda _: None)
+
+
 @dataclass(frozen=True)
 class Plant:
     """A bug, where it is found, and what the finding must say."""
@@ -213,6 +218,7 @@ PLANTS = (
     Plant(a_gate_forgets_what_is_owed, "G-a", scenario="light"),
     Plant(a_gate_forgets_what_is_owed, "G-a", seeds=60),
     Plant(too_much_is_spared, "has no value", scenario="light"),
+    Plant(what_is_not_to_be_kept_is_kept, "N3", seeds=40),
     Plant(an_answer_leaves_before_its_record, "end", scenario="draw"),
     Plant(a_record_names_bytes_that_are_not_durable, "C2", scenario="heavy"),
 )
