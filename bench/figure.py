@@ -31,6 +31,8 @@ class Sizes(msgspec.Struct, frozen=True):
     map_items: int = 1_000_000
     array_bytes: int = 100_000_000
     handovers: int = 3
+    dag_depth: int = 12
+    dag_bytes: int = 1_000_000
     cold_starts: int = 30
     imports: int = 5
     idle_s: float = 5.0
@@ -41,8 +43,8 @@ class Sizes(msgspec.Struct, frozen=True):
 
 
 QUICK = Sizes(
-    chain_steps=200, fan_out_calls=2_000, runs_per_thread=30, map_items=200_000, handovers=1, cold_starts=10,
-    imports=3, idle_s=2.0, dbos_chain_steps=50, dbos_runs_per_thread=3, dbos_calls=100,
+    chain_steps=200, fan_out_calls=2_000, runs_per_thread=30, map_items=200_000, handovers=1, dag_depth=6,
+    cold_starts=10, imports=3, idle_s=2.0, dbos_chain_steps=50, dbos_runs_per_thread=3, dbos_calls=100,
     dbos_calls_once=500,
 )  # fmt: skip
 

@@ -17,6 +17,7 @@ GROUPS = {
     "runs": "bench.small_steps:runs",
     "map": "bench.small_steps:maps",
     "handover": "bench.handover:handover",
+    "checkpoints": "bench.checkpoints:checkpoints",
     "cold-start": "bench.cold_start:cold_start",
     "at-rest": "bench.at_rest:at_rest",
     "dbos": "bench.dbos_beside:beside_dbos",

@@ -15,6 +15,9 @@ def plain(x: int) -> int:
     return x + 1
 
 
+unkept = plain.options(durable=False)
+
+
 @function(effects="none")
 def pure(x: int) -> int:
     return x + 1

@@ -34,12 +34,14 @@ def calls_a_second(opened: weftrun.Engine, program: Function[[int], object], cal
     return calls / took
 
 
-def run_us(opened: weftrun.Engine, each: int, figure: Figure) -> float:
+def run_us(
+    opened: weftrun.Engine, each: int, figure: Figure, program: Function[[int], object] = programs.plain
+) -> float:
     """Run so many one-step Runs from each of 16 threads; return the wall time per Run, in microseconds."""
 
     def client() -> None:
         for i in range(each):
-            opened.run(programs.plain, i)
+            opened.run(program, i)
 
     def all_clients() -> None:
         threads = [threading.Thread(target=client) for _ in range(THREADS)]
@@ -117,7 +119,7 @@ def fan_out(setting: Setting) -> list[Figure]:
 
 
 def runs(setting: Setting) -> list[Figure]:
-    """Runs of one Step from 16 threads, with the default policy: two durable points each."""
+    """Runs of one Step from 16 threads: with the default policy, two durable points each; and with none at all."""
     each = setting.sizes.runs_per_thread
     figure = Figure(
         f"one-step Runs, {THREADS} threads", "µs/Run", "max(0.4 commit, 5 pinned round trips)", must=1.0,
@@ -125,14 +127,24 @@ def runs(setting: Setting) -> list[Figure]:
         "Floor: 0.4 of a FULL commit of one row, or 5 round trips with each end pinned, whichever is longer; "
         "the lower of right before and right after.",
     )  # fmt: skip
+    unkept = Figure(
+        f"one-step Runs, durable=False, {THREADS} threads", "µs/Run", "5 pinned round trips",
+        inside="the same with Runs that keep no record. Floor: 5 round trips with each end pinned; the lower of right "
+        "before and right after.",
+    )  # fmt: skip
     with floors.RoundTrip() as trip, floors.Commit(setting.folder) as commit, engine(setting) as opened:
+
+        def trips_us() -> float:
+            return 5 * trip.pinned_us(_TRIPS)
 
         def bound_us() -> float:
             return max(0.4 * floors.per_call_us(commit, _COMMITS), 5 * trip.pinned_us(_TRIPS))
 
         for _ in range(setting.rounds):
             figure.add(*between(bound_us, partial(run_us, opened, each, figure), lower=True))
-    return [figure]
+            alone = partial(run_us, opened, each, unkept, programs.unkept)
+            unkept.add(*between(trips_us, alone, lower=True))
+    return [figure, unkept]
 
 
 def maps(setting: Setting) -> list[Figure]:

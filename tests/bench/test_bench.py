@@ -18,18 +18,20 @@ from bench.memory import family, pss_bytes, used
 
 TINY = Sizes(
     chain_steps=5, fan_out_calls=20, runs_per_thread=2, map_items=2_000, array_bytes=1_000_000, handovers=1,
+    dag_depth=1, dag_bytes=100_000,
     cold_starts=2, imports=1, idle_s=0.2, dbos_chain_steps=2, dbos_runs_per_thread=1, dbos_calls=5, dbos_calls_once=6,
 )  # fmt: skip
 
 NAMES = {
     "chains": ["chain, sync", "chain, defaults", "chain, auto, effects none", "awaiting body, auto, effects none"],
     "fan-out": ["fan-out of 20 calls"],
-    "runs": ["one-step Runs, 16 threads"],
+    "runs": ["one-step Runs, 16 threads", "one-step Runs, durable=False, 16 threads"],
     "map": ["map over 2,000 items", "the same map, by itself", "map, peak memory"],
     "handover": [
         "1 MB to the next Step", "1 MB touched there", "1 MB added up there", "1 MB, the whole Run",
         "1 MB published, adapter", "1 MB received, adapter",
     ],
+    "checkpoints": ["0.1 MB a Step, auto", "0.1 MB a Step, async", "0.1 MB a Step, written by auto"],
     "cold-start": [
         "cold start with first answer", "cold start, 90th percentile", "cold start, loaded floor",
         "the one made ahead",

@@ -44,7 +44,13 @@ QUIET = FunctionSpec("m:quiet", "quiet", effects="none")
 SEEN = FunctionSpec("m:seen", "seen")
 STRICT = FunctionSpec("m:strict", "strict", effects="none", checkpoint="sync")
 TRIED = FunctionSpec("m:tried", "tried", effects="none", retry=Retry(3, delay_s=10.0, jitter=0.0))
-FUNCTIONS = (QUIET, SEEN, STRICT, TRIED, WIRES, WATCHES)
+LOOSE = FunctionSpec("m:loose", "loose", effects="none", checkpoint="none")
+SURE = FunctionSpec("m:sure", "sure", effects="none", checkpoint="none", deterministic=True)
+AUTO = FunctionSpec("m:auto", "auto", effects="none", deterministic=True)
+AGAIN = FunctionSpec(
+    "m:again", "again", effects="none", checkpoint="none", deterministic=True, retry=Retry(3, delay_s=10.0, jitter=0.0)
+)
+FUNCTIONS = (QUIET, SEEN, STRICT, TRIED, WIRES, WATCHES, LOOSE, SURE, AUTO, AGAIN)
 VALUE = Inline(b"value")
 
 
@@ -81,14 +87,19 @@ class RunDesk:
     """One Run. `lives` again from its committed rows with `dies`."""
 
     def __init__(
-        self, function: FunctionSpec = WATCHES, limits: Limits | None = None, args: Payload | None = None
+        self,
+        function: FunctionSpec = WATCHES,
+        limits: Limits | None = None,
+        args: Payload | None = None,
+        *,
+        durable: bool = True,
     ) -> None:
         self.rows: list[Row] = []
         self.now = 1000.0
         self.committed = 0
         self.limits = limits or Limits()
         started = Started(RunId("r"), function, Bundle("m"), args or Payload(Inline(b"args")))
-        self.live(RunMachine.new(1, UID, started, self.limits))
+        self.live(RunMachine.new(1, UID, started, self.limits, durable=durable))
 
     def live(self, machine: RunMachine) -> None:
         self.machine = machine

@@ -148,7 +148,7 @@ def test_versions_are_the_same_in_every_process() -> None:
         ({"memory_bytes_max": 10}, "`memory_bytes_max=10` is not a number of bytes, at least 1 MiB."),
         ({"effects": "some"}, "`effects='some'` is not one of 'visible', 'none'."),
         ({"effects": ["none"]}, "is not one of 'visible', 'none'."),
-        ({"checkpoint": "never"}, "`checkpoint='never'` is not one of 'auto', 'sync'."),
+        ({"checkpoint": "never"}, "`checkpoint='never'` is not one of 'auto', 'sync', 'async', 'none'."),
         ({"deterministic": 1}, "`deterministic=1` is not True or False."),
         ({"network": None}, "`network=None` is not True or False."),
         ({"name": ""}, "`name=''` is not a text of 1 to 256 printable characters"),
@@ -316,3 +316,17 @@ def test_callables_of_every_signature_can_be_called() -> None:
 
 def test_version_is_public() -> None:
     assert weftrun.__version__.count(".") == 2
+
+
+def test_no_checkpoint_needs_no_effects() -> None:
+    """A crash has a Step without a record run again: it must do nothing outside (C3)."""
+    with pytest.raises(PolicyError, match=r'say `effects="none"` if it does nothing there, else take `checkpoint='):
+        function(plain, checkpoint="none")
+    quiet = function(plain, name="quiet_plain", checkpoint="none", effects="none")
+    assert quiet.options(deterministic=True).spec.checkpoint == "none"
+    with pytest.raises(PolicyError, match='`checkpoint="none"` lets a crash run it again'):
+        quiet.options(effects="visible")
+    seen = function(plain, name="seen_plain")
+    with pytest.raises(PolicyError, match='`checkpoint="none"` lets a crash run it again'):
+        seen.options(checkpoint="none")
+    assert seen.options(checkpoint="none", effects="none").spec.effects == "none"

@@ -50,8 +50,17 @@ class Core:
         self.closed: list[float] = []
 
     def start(
-        self, id: RunId | None, function: FunctionSpec, bundle: Bundle, args: Payload, digest: str, *, wait_start: bool
+        self,
+        id: RunId | None,
+        function: FunctionSpec,
+        bundle: Bundle,
+        args: Payload,
+        digest: str,
+        *,
+        wait_start: bool,
+        durable: bool,
     ) -> Ticket:
+        assert durable or (id is None and not wait_start), "a Run without records is not waited for, nor named"
         self.starts.append((function, bundle, args, digest, wait_start))
         ticket = Ticket(id or RunId(f"drawn-{len(self.starts)}"))
         if ticket.id in self.tickets:

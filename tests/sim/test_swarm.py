@@ -37,6 +37,8 @@ def test_the_swarm_draws_what_it_should(folder: Path) -> None:
     endings: set[str] = set()
     faults = set()
     depth = 0
+    unkept = 0
+    left_out: set[str] = set()
 
     def walk(plan: Plan, level: int) -> None:
         nonlocal depth
@@ -51,9 +53,13 @@ def test_the_swarm_draws_what_it_should(folder: Path) -> None:
         for client in world.clients:
             walk(client.args[0], 1)
             endings |= {status for status, _, _ in client.answers}
+        unkept += len(world.unkept)
+        left_out |= {row.text for uid in world.rows for row in world._trace.read(uid) if row.kind == "unrecorded"}
         faults |= {fault for _, _, fault in world.faults.happened}
     assert kinds == {"call", "map", "over", "wired", "watched", "await", "skip"}
     assert endings == {"succeeded", "failed", "cancelled"}
     assert len(faults) == 6
+    assert unkept > 5
+    assert len(left_out) == 3, "by `none`, deterministic or not, and by the choice of `auto`"
     assert depth == 3
     assert isinstance(draw_world(0, folder).faults, DrawnFaults)

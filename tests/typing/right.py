@@ -70,6 +70,21 @@ async def watching(urls: list[str]) -> int:
     return len(first)
 
 
+@function(effects="none", checkpoint="none")
+def guess(n: int) -> float:
+    return n / 2
+
+
+@function(effects="none", deterministic=True, checkpoint="async")
+def halve(x: float) -> float:
+    return x / 2
+
+
+@workflow
+def light(n: int) -> float:
+    return halve.options(checkpoint="none")(guess.options(checkpoint="auto")(n))
+
+
 dumps = function(json.dumps, name="dumps")
 text: str = dumps({"a": 1}, indent=2)
 assert_type(count("a"), Counter[str])
@@ -83,6 +98,7 @@ def outside(engine: weftrun.Engine) -> None:
     assert_type(weftrun.run(count, "a", encoding="ascii"), Counter[str])
     assert_type(engine.get("x"), Run[Any])
     run.cancel()
+    assert_type(engine.run(count.options(durable=False), "a"), Counter[str])
     with weftrun.open("sqlite:///app.db", workers=2) as other:
         other.run(fetch, "u")
 

@@ -31,6 +31,10 @@ def misspelt() -> None: ...
 def unknown_effect() -> None: ...
 
 
+@function(checkpoint="never")  # wrong
+def unknown_checkpoint() -> None: ...
+
+
 @workflow
 def wiring(paths: list[str]) -> list[str]:
     merge(count("a"))  # wrong
@@ -55,7 +59,9 @@ async def watching() -> int:
 def outside(engine: weftrun.Engine) -> None:
     engine.start(wiring, "a")  # wrong
     engine.start(wiring.options(ids="x"), [])  # wrong
+    engine.start(wiring.options(durable="no"), [])  # wrong
     number: int = engine.run(count, "a")  # wrong
     engine.run(watching, 1)  # wrong
     count.options(timeout_s="5")  # wrong
+    count.options(checkpoint=None)  # wrong
     print(number)

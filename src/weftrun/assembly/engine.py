@@ -142,10 +142,18 @@ class _EmbeddedCore:
         return self._engine.commits
 
     def start(
-        self, id: RunId | None, function: FunctionSpec, bundle: Bundle, args: Payload, digest: str, *, wait_start: bool
+        self,
+        id: RunId | None,
+        function: FunctionSpec,
+        bundle: Bundle,
+        args: Payload,
+        digest: str,
+        *,
+        wait_start: bool,
+        durable: bool = True,
     ) -> Ticket:
         """Start a Run or join the one with this id."""
-        return self._engine.start(id, function, bundle, args, digest, wait_start=wait_start)
+        return self._engine.start(id, function, bundle, args, digest, wait_start=wait_start, durable=durable)
 
     def find(self, id: RunId) -> Ticket:
         """Return the ticket of a Run that exists."""
@@ -181,11 +189,13 @@ class _EmbeddedCore:
         return steps(self.rows(ticket), self._trace.read(ticket.uid))
 
     def rows(self, ticket: Ticket) -> list[Row]:
-        """Return the durable rows of a Run."""
+        """Return the durable rows of a Run; `UsageError` where it keeps none."""
+        _check_kept(ticket)
         return self._engine.rows(ticket)
 
     def logs(self, ticket: Ticket) -> list[TextView]:
         """Return what the Attempts of a Run printed."""
+        _check_kept(ticket)
         self._engine.flush_trace()
         return texts(self._trace.read(ticket.uid))
 
@@ -233,3 +243,10 @@ class _EmbeddedCore:
 
     def _at_exit(self) -> None:
         self.close(drain_s=0.0)
+
+
+def _check_kept(ticket: Ticket) -> None:
+    if not ticket.durable:
+        raise UsageError(
+            f"{ticket.id} was started with durable=False: of its Steps and what they printed nothing is kept."
+        )

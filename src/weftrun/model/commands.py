@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from weftrun.model.ids import ObjectId, StepId
 from weftrun.model.messages import Invocation
-from weftrun.model.outcomes import Failure, Status
+from weftrun.model.outcomes import Failure, Ran, Status
 from weftrun.model.policy import FunctionSpec
 from weftrun.model.records import Record
 from weftrun.model.values import Tree
@@ -92,6 +92,23 @@ class Release(Struct, frozen=True, gc=False):
     objects: tuple[ObjectId, ...]
 
 
+class LeftOut(Struct, frozen=True, gc=False):
+    """A Step, or `items` of a map, succeeded without a record (C3). For people only: nothing rests on it.
+
+    Attributes:
+        nbytes: encoded size of what is not written, in bytes.
+        items: how many items of a map; 0 for a Step.
+        why: clause for the story.
+    """
+
+    step: StepId
+    attempt: int
+    ran: Ran
+    nbytes: int
+    items: int
+    why: str
+
+
 class End(Struct, frozen=True, gc=False):
     """The Run's last record is durable: answer and status may leave the engine (G-c)."""
 
@@ -100,4 +117,6 @@ class End(Struct, frozen=True, gc=False):
     failure: Failure | None
 
 
-RunCommand = Append | Hurry | Invoke | InvokeItems | EnterBody | Deliver | LeaveBody | Revoke | WakeAt | Release | End
+RunCommand = (
+    Append | Hurry | Invoke | InvokeItems | EnterBody | Deliver | LeaveBody | Revoke | WakeAt | Release | LeftOut | End
+)

@@ -7,8 +7,12 @@ from typing import Literal
 
 from msgspec import Struct
 
-Checkpoint = Literal["auto", "sync"]
-"""`auto`: recorded, written behind where rules C1 and G-a allow; `sync`: no reader before the record commits (G-b)."""
+Checkpoint = Literal["auto", "sync", "async", "none"]
+"""When the record of a success is written (C3). A final failure is always recorded.
+
+`sync`: no reader before the record commits (G-b); `async`: always, written behind; `none`: only when something that is
+recorded, shown or observed rests on it; `auto`: the engine chooses (`machines.checkpoint`).
+"""
 
 Effects = Literal["visible", "none"]
 """What a Function does to the outside world: something (`visible`, the safe default), or nothing at all."""

@@ -15,7 +15,7 @@ class TraceRow(Struct, frozen=True, array_like=True):
 
     Attributes:
         kind: `text` (what an Attempt printed), `batch` (Invocations given to a Sandbox), `sandbox` (one began or
-            ended), `note` (a decision and its reason).
+            ended), `unrecorded` (a success without a record, C3), `note` (a decision and its reason).
         at: seconds since the epoch.
         step: empty where it concerns the Run.
         facts: for machines and views; keys are documented at `views.story`.

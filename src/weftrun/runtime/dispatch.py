@@ -7,7 +7,7 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from weftrun.machines.worker import WorkerMachine
-from weftrun.model.commands import Append, End, Hurry, Release, RunCommand, WakeAt
+from weftrun.model.commands import Append, End, Hurry, LeftOut, Release, RunCommand, WakeAt
 from weftrun.model.errors import JournalError, RunConflict
 from weftrun.model.events import Committed, RunEvent, TimeCame
 from weftrun.model.ids import RunUid, SandboxId, StepId
@@ -26,7 +26,7 @@ from weftrun.runtime.runs import OpenRun, Profiles, objects_of_event, unloadable
 from weftrun.runtime.tickets import Latch
 
 _BATCHES_NOTED_MAX = 2_000
-"""Batches of one Run that the trace tells of."""
+"""Batches of one Run, and Steps of it without a record, that the trace tells of."""
 _TRACE_S = 0.2
 """Trace rows are written this often."""
 
@@ -112,6 +112,8 @@ class Dispatch:
                         run.held.discard(oid)
                         self._committer.forget(oid)
                         self._objects.release(oid)
+            case LeftOut():
+                self._note_left_out(run, command)
             case WakeAt():
                 if run.timer is not None:
                     run.timer.cancel()
@@ -293,7 +295,7 @@ class Dispatch:
     def _note(self, said: Said) -> None:
         """Keep what an Attempt printed."""
         run = self._runs.get(said.run)
-        if run is not None:
+        if run is not None and run.durable:
             self._keep(TraceRow(run.uid, "text", self._loop.now(), said.step, said.attempt, said.text))
 
     def _note_batch(self, sandbox: SandboxId, message: Batch | ItemBatch) -> None:
@@ -304,7 +306,7 @@ class Dispatch:
             first = message.items[0]
             uid, size, step, attempt = message.runs[0][1], len(message.items), first.id, first.attempt
         run = self._by_uid.get(uid)
-        if run is None or run.noted >= _BATCHES_NOTED_MAX:
+        if run is None or not run.durable or run.noted >= _BATCHES_NOTED_MAX:
             return
         run.noted += 1
         now = self._loop.now()
@@ -318,6 +320,15 @@ class Dispatch:
             "gated": run.new_waits(),
         }
         self._keep(TraceRow(uid, "batch", now, step, attempt, "a Sandbox could take it", facts))
+
+    def _note_left_out(self, run: OpenRun, left: LeftOut) -> None:
+        """Keep what ran and has no record, for the first thousands of each Run."""
+        if run.left_out < _BATCHES_NOTED_MAX:
+            run.left_out += 1
+            ran = left.ran
+            facts: dict[str, str | int | float] = {"sandbox": ran.sandbox, "entered": ran.entered_at}
+            facts |= {"left": ran.left_at, "bytes": left.nbytes, "items": left.items, "preview": ran.preview}
+            self._keep(TraceRow(run.uid, "unrecorded", self._loop.now(), left.step, left.attempt, left.why, facts))
 
     def _keep(self, row: TraceRow) -> None:
         self._trace_rows.append(row)

@@ -119,15 +119,16 @@ class Engine:
         digest: str,
         *,
         wait_start: bool = True,
+        durable: bool = True,
     ) -> Ticket:
-        """Start a Run, or join the one that has this id (N2).
+        """Start a Run, or join the one that has this id (N2). One that is not `durable` keeps no record (N3).
 
         Returns once the start record is durable, or at once if not `wait_start`; errors of the start are then raised
         by `wait`. Raises `RunConflict` where the id is taken by another Function, other arguments or a tombstone.
         """
         self.check()
         uid = RunUid(self._entropy.uid())
-        ticket = Ticket(id if id is not None else RunId(f"{function.label}-{uid[:12]}"), uid)
+        ticket = Ticket(id if id is not None else RunId(f"{function.label}-{uid[:12]}"), uid, durable=durable)
         self._loop.call_from_thread(lambda: self._opening.start(ticket, id is not None, function, bundle, args, digest))
         if wait_start:
             ticket.started.wait(None)
@@ -168,7 +169,7 @@ class Engine:
 
     def waiting_for(self, ticket: Ticket) -> str | None:
         """Return what an open Run stands still for: `disk`, or None."""
-        return self._committer.stuck or None if not ticket.ended.is_open else None
+        return self._committer.stuck or None if ticket.durable and not ticket.ended.is_open else None
 
     def rows(self, ticket: Ticket) -> list[Row]:
         """Return the durable rows of a Run, in order."""
@@ -258,7 +259,7 @@ class Engine:
     # ------------------------------------------------------------------ cancelling and ending
 
     def _cancel(self, ticket: Ticket, message: str) -> None:
-        run = self._opening.runs.by_id.get(ticket.id)
+        run = self._opening.runs.by_id.get(ticket.id) or self._opening.runs.unkept.get(ticket.id)
         if run is not None:
             self._dispatch.tell(run, CancelCame(self._loop.now(), message))
         elif ticket.uid in self._opening.waited_for:
@@ -320,6 +321,11 @@ class Engine:
 
     def _close(self, closed: Latch) -> None:
         self._closed = True
+        for run in self._opening.runs.unkept.values():
+            gone = EngineClosed(f"The engine was closed before {run.id} ended; with durable=False it is gone.")
+            for ticket in list(run.tickets):
+                if not ticket.ended.is_open:
+                    ticket.fail(gone)
         error = EngineClosed("The engine was closed before the Run ended; `weftrun resume` or the next engine goes on.")
         self._let_go(self._broken or error)
         self._own.end()

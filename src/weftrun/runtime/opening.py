@@ -141,7 +141,7 @@ class Opening:
         if refusal is not None:
             ticket.fail(refusal)
             return True
-        if len(self.runs.by_id) >= self._limits.runs_open_max:
+        if len(self.runs.by_id) + len(self.runs.unkept) >= self._limits.runs_open_max:
             ticket.fail(
                 LimitExceeded(
                     f"This engine has {self._limits.runs_open_max:,} open Runs, as many as it may (runs_open_max). "
@@ -158,12 +158,15 @@ class Opening:
     def _create(self, ticket: Ticket, function: FunctionSpec, bundle: Bundle, args: Payload, digest: str) -> None:
         started = Started(ticket.id, function, bundle, args, digest, self._hash_seed)
         number = self.runs.next_number()
-        machine = RunMachine.new(number, ticket.uid, started, self._limits)
-        run = OpenRun(number, ticket.id, ticket.uid, machine, function.name, bundle, digest)
+        machine = RunMachine.new(number, ticket.uid, started, self._limits, durable=ticket.durable)
+        run = OpenRun(number, ticket.id, ticket.uid, machine, function.name, bundle, digest, durable=ticket.durable)
         if isinstance(args.data, Object):
             run.held.add(args.data.oid)
         run.tickets.add(ticket)
-        run.first = ticket
+        if ticket.durable:
+            run.first = ticket
+        else:
+            ticket.started.open()
         self.runs.add(run)
         self._dispatch.tell(run, Resumed(self._loop.now()))
 

@@ -26,8 +26,9 @@ class OpenRun:
     Attributes:
         number: how the machines and Invocations call it.
         epoch: under which its rows are appended.
+        durable: whether it keeps records, and a trace.
         held: Objects that the Run holds: each one once.
-        noted: how many Batches of it the trace has.
+        noted, left_out: how many Batches of it, and Steps without a record, the trace has.
         first: the ticket that waits for the start record.
         tickets: whom to tell of the end; held weakly, since a Run goes on when nobody waits.
     """
@@ -36,11 +37,13 @@ class OpenRun:
         "_waits",
         "bundle",
         "digest",
+        "durable",
         "epoch",
         "first",
         "function",
         "held",
         "id",
+        "left_out",
         "machine",
         "noted",
         "number",
@@ -50,8 +53,9 @@ class OpenRun:
     )
 
     def __init__(
-        self, number: int, id: RunId, uid: RunUid, machine: RunMachine, function: str, bundle: Bundle, digest: str
-    ) -> None:
+        self, number: int, id: RunId, uid: RunUid, machine: RunMachine, function: str, bundle: Bundle, digest: str,
+        *, durable: bool = True,
+    ) -> None:  # fmt: skip
         self.number = number
         self.id = id
         self.uid = uid
@@ -60,11 +64,13 @@ class OpenRun:
         self.bundle = bundle
         self.digest = digest
         self.epoch = 1
+        self.durable = durable
         self.held: set[ObjectId] = set()
         self.tickets: weakref.WeakSet[Ticket] = weakref.WeakSet()
         self.timer: Handle | None = None
         self.first: Ticket | None = None
         self.noted = 0
+        self.left_out = 0
         self._waits = 0
 
     @property
@@ -109,10 +115,16 @@ class Driver(Protocol):
 
 
 class OpenRuns:
-    """The Runs that this engine owns, by id."""
+    """The open Runs of this engine.
+
+    Attributes:
+        by_id: those that it owns.
+        unkept: those that keep no record (N3), by the name that errors give them. Nobody owns them: nobody else knows.
+    """
 
     def __init__(self, driver: Driver, owner: Owner) -> None:
         self.by_id: dict[RunId, OpenRun] = {}
+        self.unkept: dict[RunId, OpenRun] = {}
         self._driver = driver
         self._owner = owner
         self._numbers = 0
@@ -123,13 +135,15 @@ class OpenRuns:
         return self._numbers
 
     def add(self, run: OpenRun) -> None:
-        """This engine owns a Run."""
-        self.by_id[run.id] = run
+        """A Run is open here, and this engine's if it keeps records."""
+        (self.by_id if run.durable else self.unkept)[run.id] = run
         self._driver.opened(run)
-        self._owner.counted(len(self.by_id))
+        if run.durable:
+            self._owner.counted(len(self.by_id))
 
     def remove(self, run: OpenRun) -> None:
-        """It owns it no more."""
+        """It is open here no more."""
+        self.unkept.pop(run.id, None)
         if self.by_id.get(run.id) is run:
             del self.by_id[run.id]
             self._owner.counted(len(self.by_id))

@@ -55,12 +55,14 @@ class Ticket:
         started: opens when the start record is durable; `joined` tells that the Run was there before.
         ended: opens when the Run's answer may leave the engine.
         error: what went wrong with the start itself.
+        durable: whether the Run keeps records.
     """
 
-    __slots__ = ("__weakref__", "end", "ended", "error", "id", "joined", "started", "uid")
+    __slots__ = ("__weakref__", "durable", "end", "ended", "error", "id", "joined", "started", "uid")
 
-    def __init__(self, id: RunId, uid: RunUid) -> None:
+    def __init__(self, id: RunId, uid: RunUid, *, durable: bool = True) -> None:
         self.id = id
+        self.durable = durable
         self.uid = uid
         self.started = Latch()
         self.ended = Latch()

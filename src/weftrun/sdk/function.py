@@ -59,6 +59,7 @@ class Function(Generic[P, R_co]):
         parts: how many parts the value unpacks into, by the return annotation; 0 where that is not said.
         run_id: id for the Run that is started with it; None draws one.
         after: Refs of calls that must have succeeded before a call of this.
+        durable: whether the Run that is started with it keeps records.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Function(Generic[P, R_co]):
         home: str = "",
         run_id: str | None = None,
         after: tuple[Ref[Any], ...] = (),
+        durable: bool = True,
     ) -> None:
         """Wrap `callable`. Authors write `@function` or `@workflow` instead."""
         self.spec = spec
@@ -76,6 +78,7 @@ class Function(Generic[P, R_co]):
         self.home = home
         self.run_id = run_id
         self.after = after
+        self.durable = durable
         self.signature = Signature(callable, spec.label)
         self.is_async = is_coroutine_function(callable)
         self.parts = _parts(callable)
@@ -155,7 +158,14 @@ class Function(Generic[P, R_co]):
         if not all(isinstance(ref, Ref) for ref in after):
             raise PolicyError(f"{spec.label} ({where}): `after` takes Refs, as calls in a workflow give them.")
         run_id = policy.get("id", self.run_id)
-        return Function(self.callable, spec, home=self.home, run_id=run_id, after=cast("tuple[Ref[Any], ...]", after))
+        durable = policy.get("durable", self.durable)
+        if not durable and run_id is not None:
+            raise PolicyError(
+                f"{spec.label} ({where}): `id` and `durable=False` exclude each other: a Run without records can't be "
+                "found by an id. Leave one of them out."
+            )
+        refs = cast("tuple[Ref[Any], ...]", after)
+        return Function(self.callable, spec, home=self.home, run_id=run_id, after=refs, durable=durable)
 
     def __repr__(self) -> str:
         kind = "function" if self.spec.kind is Kind.FUNCTION else "workflow"

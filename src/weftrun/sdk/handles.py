@@ -101,9 +101,17 @@ class Core(Protocol):
         """Encoded values up to this size travel inline."""
 
     def start(
-        self, id: RunId | None, function: FunctionSpec, bundle: Bundle, args: Payload, digest: str, *, wait_start: bool
+        self,
+        id: RunId | None,
+        function: FunctionSpec,
+        bundle: Bundle,
+        args: Payload,
+        digest: str,
+        *,
+        wait_start: bool,
+        durable: bool,
     ) -> Any:
-        """Start a Run or join the one with this id; return its ticket."""
+        """Start a Run or join the one with this id; return its ticket. One that is not `durable` keeps no record."""
 
     def find(self, id: RunId) -> Any:
         """Return the ticket of a Run that exists."""
@@ -199,11 +207,15 @@ class Run(Generic[T_co]):
         return bool(self._ticket.joined)
 
     def steps(self) -> list[StepView]:
-        """Return the Run's Steps as far as they are recorded."""
+        """Return the Run's Steps as far as they are recorded.
+
+        Raises:
+            UsageError: the Run keeps no records (`durable=False`).
+        """
         return self._core.steps(self._ticket)
 
     def logs(self) -> list[TextView]:
-        """Return what the Run's Attempts printed, in order."""
+        """Return what the Run's Attempts printed, in order; raises as `steps` does."""
         return self._core.logs(self._ticket)
 
     def cancel(self) -> None:
@@ -232,7 +244,8 @@ class Engine:
         """Start a Run and return once its start is durable; the same id again joins the Run that has it.
 
         Args:
-            fn: a Workflow or a Function; give the Run an id by `fn.options(id=...)`.
+            fn: a Workflow or a Function; give the Run an id by `fn.options(id=...)`. With `fn.options(durable=False)`
+                it keeps no record: nothing to wait for, to find again, or to be resumed.
 
         Raises:
             TypeError: the arguments don't fit the signature.
@@ -261,7 +274,8 @@ class Engine:
         id, text = None, ""
         if fn.run_id is not None:
             id, text = RunId(check_id(fn.run_id)), digest((args, kwargs))
-        ticket = core.start(id, fn.spec, bundle_of(fn), Payload(data), text, wait_start=wait_start)
+        bundle, wait = bundle_of(fn), wait_start and fn.durable
+        ticket = core.start(id, fn.spec, bundle, Payload(data), text, wait_start=wait, durable=fn.durable)
         return Run(core, ticket)
 
     def get(self, id: str) -> Run[Any]:

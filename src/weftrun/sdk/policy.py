@@ -34,7 +34,8 @@ class Policy(_Shared, total=False):
     Keys:
         name: instead of `module:qualname`; keep it when code moves, so that open Runs find it.
         version: instead of the digest of the code.
-        checkpoint: `auto` or `sync`.
+        checkpoint: when the record of a success is written: `auto` (the engine chooses), `sync` (no reader before it),
+            `async` (always, written behind) or `none` (only when something rests on it; takes `effects="none"`).
         effects: `visible` (default) or `none`: with `none` a Step need not wait until what it depends on is durable.
         deterministic: the same arguments always give the same value.
         retries: Attempts after the first, or a `Retry`.
@@ -55,17 +56,21 @@ class CallPolicy(_Shared, total=False):
     Keys:
         id: of the Run that is started; its idempotency key.
         after: Refs of calls that must have succeeded first, though no value of theirs is read.
+        durable: False starts a Run that keeps no record and has no id that could be asked for: nothing is promised, and
+            nothing waits for the disk. Closing the engine ends it.
     """
 
     id: str
+    durable: bool
     after: Sequence[Ref[Any] | Mapped[Any]]
 
 
 _SHARED = frozenset(_Shared.__annotations__)
-_CHOICES = {"checkpoint": ("auto", "sync"), "effects": ("visible", "none")}
+_CHOICES = {"checkpoint": ("auto", "sync", "async", "none"), "effects": ("visible", "none")}
 _AT_DECORATION = {
     "id": "it names one Run: write `.options(id=...)` where the Run is started",
     "after": "it orders one call: write `.options(after=[...])` at the call",
+    "durable": "it is of one Run: write `.options(durable=False)` where the Run is started",
 }
 _AT_CALL = {
     "name": "it is how a Sandbox finds the code: put it on the decorator",
@@ -91,7 +96,7 @@ def decorated(spec: FunctionSpec, keywords: dict[str, Any], where: str) -> Funct
 
 def called(spec: FunctionSpec, keywords: dict[str, Any], where: str) -> FunctionSpec:
     """Return `spec` with the keywords of `.options(...)`; raises as `decorated` does."""
-    return _applied(spec, keywords, where, known=_SHARED | {"id", "after"}, elsewhere=_AT_CALL)
+    return _applied(spec, keywords, where, known=_SHARED | {"id", "after", "durable"}, elsewhere=_AT_CALL)
 
 
 def _label(name: str) -> str:
@@ -113,9 +118,17 @@ def _applied(
                 "put it on the Functions that it calls."
             )
         checked = _checked(spec, key, value, where)
-        if key not in ("id", "after", "concurrency", "runtime"):
+        if key not in ("id", "after", "durable", "concurrency", "runtime"):
             changes["retry" if key == "retries" else key] = checked
-    return replace(spec, **changes) if changes else spec
+    if not changes:
+        return spec
+    spec = replace(spec, **changes)
+    if spec.checkpoint == "none" and spec.effects != "none":
+        raise PolicyError(
+            f'{spec.label} ({where}): `checkpoint="none"` lets a crash run it again, and with it what it does outside: '
+            'say `effects="none"` if it does nothing there, else take `checkpoint="async"`.'
+        )
+    return spec
 
 
 def _did_you_mean(key: str, known: frozenset[str]) -> str:
@@ -130,7 +143,7 @@ def _checked(spec: FunctionSpec, key: str, value: Any, where: str) -> Any:
 
     if key in _CHOICES and (type(value) is not str or value not in _CHOICES[key]):
         raise refuse("one of " + ", ".join(map(repr, _CHOICES[key])))
-    if key in ("deterministic", "network") and type(value) is not bool:
+    if key in ("deterministic", "network", "durable") and type(value) is not bool:
         raise refuse("True or False")
     if key in ("name", "version") and not _is_name(value):
         raise refuse("a text of 1 to 256 printable characters without `[`, `]` and `/`")

@@ -135,6 +135,11 @@ class Recorder:
                 f"{function.spec.label}.options(id={function.run_id!r}) in the workflow {self.function.spec.label}: "
                 "an id names a Run, and a call in a workflow makes a Step of the Run that is there. Leave it away."
             )
+        if not function.durable:
+            raise UsageError(
+                f"{function.spec.label}.options(durable=False) in the workflow {self.function.spec.label}: it is of a "
+                'whole Run. Leave it away, or say `checkpoint="none"` and `effects="none"` of this Step.'
+            )
         spec, counts = function.spec, self._counts
         label = spec.label
         n = counts.get(label, 0)

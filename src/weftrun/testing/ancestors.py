@@ -16,6 +16,7 @@ from weftrun.model.policy import FunctionSpec, Kind
 from weftrun.model.records import (
     AttemptFailed,
     Chunked,
+    Ended,
     Graphed,
     ItemsSettled,
     Observed,
@@ -52,6 +53,8 @@ class Ancestors:
         self._calls: dict[StepId, list[StepId]] = {}
         self._kinds: dict[StepId, Kind] = {}
         self._deterministic: set[StepId] = set()
+        self._left_out: set[StepId] = set()
+        self._last: tuple[int, frozenset[StepId]] = (_NEVER, frozenset())
         self._ordinals: dict[int, int] = {}
         self._settled: dict[StepId, int] = {}
         self._failed_items: dict[StepId, int] = {}
@@ -64,6 +67,7 @@ class Ancestors:
         for _, graph in self._graphs.values():
             self._read_graph(graph)
         self._read_maps()
+        self._read_end(rows)
 
     def missing(self) -> Iterator[Missing]:
         """Yield every ancestor that is not recorded where a record rests on it."""
@@ -114,6 +118,9 @@ class Ancestors:
             self._kinds[step] = function.kind
             if function.deterministic and function.kind is Kind.FUNCTION:
                 self._deterministic.add(step)
+            chosen = function.checkpoint == "none" or (function.checkpoint == "auto" and function.deterministic)
+            if chosen and function.effects == "none":
+                self._left_out.add(step)
 
     def _read_graph(self, graph: Graphed) -> None:
         """Learn the calls of a body that ended; those of an async body tell elsewhere what they rest on."""
@@ -145,6 +152,13 @@ class Ancestors:
                     self._settled.setdefault(step, max(seq, settled_in))
                     break
 
+    def _read_end(self, rows: Sequence[Row]) -> None:
+        """Note which outcomes stand in the Run's answer and in its last row: they are part of its last record."""
+        end = rows[-1].records[-1] if rows else None
+        if isinstance(end, Ended) and end.answer is not None:
+            named = (self._numbers.get((self._root, ref.call)) for ref in end.answer.refs)
+            self._last = rows[-1].seq, frozenset(step for step in named if step is not None)
+
     def _last_chunk(self, step: StepId) -> tuple[int, Chunked] | None:
         """Return the record that fixed a map's items: of the Attempt that made the graph, where a `def` body did."""
         for seq, chunked in self._chunks.get(step, ()):
@@ -163,8 +177,9 @@ class Ancestors:
                     for text in self._missing_of_outcome(outcome, seq):
                         yield outcome.step, text
             case ItemsSettled():
-                for text in (*self._missing_of_step(record.step, seq), *self._missing_of_items(record, seq)):
-                    yield record.step, text
+                last = seq == self._last[0] and record.step in self._last[1]
+                missing = (*self._missing_of_step(record.step, seq), *self._missing_of_items(record, seq))
+                yield from ((record.step, text) for text in missing if not last)
             case AttemptFailed():
                 for text in self._missing_of_step(record.step, seq):
                     yield record.step, text
@@ -187,8 +202,11 @@ class Ancestors:
         yield from self._missing_of_step(outcome.step, seq)
         if isinstance(failure, Failure):
             return
+        graph = self._graphs.get(outcome.step)
+        asked = {ref.call for ref in graph[1].answer.refs} if graph is not None else set()
+        named = {self._numbers.get((outcome.step, number)) for number in asked}
         for inner in self._calls.get(outcome.step, ()):
-            if self._settled.get(inner, _NEVER) > seq:
+            if self._settled.get(inner, _NEVER) > seq and (inner not in self._left_out or inner in named):
                 yield f"its body called {inner}, which is not recorded"
 
     def _origin(self, origin: StepId) -> int:
@@ -212,6 +230,8 @@ class Ancestors:
 
     def _missing_of_step(self, step: StepId, seq: int) -> Iterator[str]:
         """Yield what the entry of a Step rested on and is not recorded at `seq`, through all bodies around it."""
+        if seq == self._last[0] and step in self._last[1]:
+            return  # only the last record may leave ancestors out
         made = self._made.get(step)
         while made is not None:
             if made.observed is None:
@@ -230,6 +250,9 @@ class Ancestors:
         elif self._settled.get(producer, _NEVER) > seq:
             if producer in self._deterministic:
                 yield from self._missing_of_step(producer, seq)
+                for _, chunked in self._chunks.get(producer, ()):
+                    for ref in chunked.chunk.items.refs:
+                        yield from self._missing_producer(body, ref.call, seq)
             else:
                 yield f"it takes the value of {producer}, which is not recorded"
 

@@ -52,11 +52,14 @@ def findings(world: World) -> list[str]:
     """Return every broken promise of a history that has come to its end."""
     fixed = {uid: fixed_by(rows, world.blobs) for uid, rows in world.rows.items()}
     found = [str(violation) for violation in closure_violations(world.rows, world.blobs_at)]
-    found += [f"G-a: {text}" for text in early_entries(world.ledger.entries, fixed)]
+    recorded = [entry for entry in world.ledger.entries if entry.uid not in world.unkept]
+    kept = [client for client in world.clients if client.durable]
+    found += [f"N3: run {uid[:8]} has records" for uid in world.unkept & world.rows.keys()]
+    found += [f"G-a: {text}" for text in early_entries(recorded, fixed)]
     found += [f"once: {text}" for text in late_entries(world.ledger.entries, fixed)]
     found += [f"single value: {text}" for text in torn_values(world.ledger.entries, fixed, world.clients)]
     found += [f"inputs: {text}" for text in changed_inputs(world.ledger.entries)]
-    found += [f"end: {text}" for text in open_ends(fixed, world.clients)]
+    found += [f"end: {text}" for text in open_ends(fixed, kept)]
     found += [f"durable: {text}" for text in lost_rows(world.rows, world.loaded)]
     found += [f"left over: {count} {what}" for what, count in world.left.items() if count]
     return found

@@ -9,12 +9,14 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
+from weftrun.machines.checkpoint import may_lack_record
 from weftrun.model.ids import StepId
 from weftrun.model.outcomes import ITEMS_SHOWN, Failure, Ran, Reason, Status
 from weftrun.model.records import AttemptFailed, Ended, ItemsSettled, Row, Settled, StepOutcome
 from weftrun.model.values import Data, Inline
 from weftrun.views.calls import Calls, CallView
 from weftrun.views.trace import Traced
+from weftrun.views.unrecorded import Unrecorded, reason, unrecorded
 
 
 class StepView(Struct, frozen=True, gc=False):
@@ -39,6 +41,8 @@ class StepView(Struct, frozen=True, gc=False):
         items: how many items; None while the map's input is not complete.
         items_done: items that succeeded.
         items_failed: items that failed for good.
+        unrecorded: why it succeeded without a record, in a word or two; empty where it has one or has not succeeded.
+            Where only the trace tells that it has, a crash would have it run again.
     """
 
     id: StepId
@@ -59,6 +63,7 @@ class StepView(Struct, frozen=True, gc=False):
     items: int | None = None
     items_done: int = 0
     items_failed: int = 0
+    unrecorded: str = ""
 
 
 def steps(rows: Sequence[Row], trace: Sequence[Traced] = ()) -> list[StepView]:
@@ -80,6 +85,8 @@ class StepsFold:
         self.ended: Ended | None = None
         self.value_bytes = 0
         self._ended_at = 0.0
+        self._owned_since = 0.0
+        self._spared: set[StepId] = set()
         self._seen: dict[StepId, _Seen] = {}
 
     @classmethod
@@ -90,6 +97,8 @@ class StepsFold:
             fold.add(row)
         for entry in trace:
             fold.told(entry)
+        for left in unrecorded(rows, trace):
+            fold.left_out(left)
         return fold
 
     def add(self, row: Row) -> None:
@@ -114,11 +123,20 @@ class StepsFold:
 
     def told(self, entry: Traced) -> None:
         """Take in a row of the trace: a Batch given to a Sandbox tells that its Step is running."""
+        if entry.kind == "note" and "epoch" in entry.facts:
+            self._owned_since = max(self._owned_since, entry.at)
         if entry.kind == "batch" and entry.step and entry.step in self.calls.by_step:
             self._of(entry.step).given_at = entry.at
 
+    def left_out(self, left: Unrecorded) -> None:
+        """Take in a success without a record, unless the engine that knew of it is gone."""
+        call = self.calls.by_step.get(left.step)
+        if call is not None and left.at >= self._owned_since:
+            self._of(left.step).leave_out(left)
+
     def views(self) -> Iterator[StepView]:
         """Return all Steps as they stand now."""
+        self._spared = self._without_records()
         for call in self.calls.by_step.values():
             yield self._root(call) if call.number < 0 else self._view(call)
 
@@ -178,11 +196,51 @@ class StepsFold:
             return "cancelled" if outcome.outcome.reason is Reason.CANCELLED else "failed"
         if items is not None and seen.settled >= items:
             return "failed" if seen.items_failed else "succeeded"
+        if self._is_left_out(call, seen, items):
+            return "succeeded"
         if self._is_over(call.body):
             return "cancelled"
         if seen.settled or call.id in self.calls.ended or seen.given_at > seen.ran.left_at:
             return "running"
         return "pending"
+
+    def _is_left_out(self, call: CallView, seen: _Seen, items: int | None) -> bool:
+        """Say whether a Step without a whole record has succeeded all the same."""
+        told = seen.left_out_at is not None and seen.settled + seen.items_left_out >= (items or 0)
+        return told or call.id in self._spared
+
+    def _without_records(self) -> set[StepId]:
+        """Return the Steps without records that have succeeded, since their body did, or a Step that took them began.
+
+        The trace may not tell of them: it is bounded, and a crash may lose it.
+        """
+        calls = self.calls
+        open_ = {
+            call.id: call
+            for call in calls.by_step.values()
+            if call.spec is not None and call.number >= 0 and may_lack_record(call.spec) and self._is_open(call)
+        }
+        if not open_:
+            return set()
+        found = {step for step, call in open_.items() if self._has_succeeded(call.body)}
+        for call in reversed(calls.by_step.values()):  # a call takes values of earlier ones
+            seen = self._seen.get(call.id)
+            began = call.id in found or call.id in calls.ended or (seen is not None and seen.was_entered)
+            if began:
+                found.update(step for step in (*calls.producers(call), *calls.predecessors(call)) if step in open_)
+        return found
+
+    def _is_open(self, call: CallView) -> bool:
+        seen = self._seen.get(call.id)
+        if seen is None:
+            return True
+        return seen.outcome is None and not (call.is_map and seen.settled >= self.calls.items.get(call.id, 1))
+
+    def _has_succeeded(self, body: StepId) -> bool:
+        if body == self.calls.root:
+            return self.ended is not None and self.ended.status == "succeeded"
+        seen = self._seen.get(body)
+        return seen is not None and seen.outcome is not None and not isinstance(seen.outcome.outcome, Failure)
 
     def _is_over(self, body: StepId) -> bool:
         """Say whether a body, or one around it, has settled: what is open inside was cancelled then."""
@@ -206,6 +264,8 @@ class _Seen:
         "first",
         "given_at",
         "items_failed",
+        "items_left_out",
+        "left_out_at",
         "outcome",
         "ran",
         "settled",
@@ -221,6 +281,8 @@ class _Seen:
         self.given_at = 0.0
         self.first: tuple[int, str] | None = None
         self.items_failed = 0
+        self.items_left_out = 0
+        self.left_out_at: float | None = None
         self.outcome: StepOutcome | None = None
         self.ran = Ran()
         self.settled = 0
@@ -245,6 +307,18 @@ class _Seen:
             self.first = record.values[0][1], record.ran.preview
         self._add(record.ran)
 
+    @property
+    def was_entered(self) -> bool:
+        """Whether a record tells that it had all it takes."""
+        return bool(self.settled or self.attempts) and (self.outcome is None or not self.outcome.cause)
+
+    def leave_out(self, left: Unrecorded) -> None:
+        self.left_out_at = left.at
+        self.items_left_out += left.items
+        if not left.items:
+            self.attempts = max(self.attempts, left.attempt)
+        self._add(left.ran)
+
     def fail_attempt(self, record: AttemptFailed) -> None:
         self.attempts = max(self.attempts, record.attempt)
         self.due_at = record.due_at
@@ -261,6 +335,8 @@ class _Seen:
     def view(self, call: CallView, status: Status, *, waited_s: float, items: int | None = None) -> StepView:
         entered_at = self.entered_at if call.is_map else self.ran.entered_at
         over = status in ("succeeded", "failed", "cancelled")
+        left_out = status == "succeeded" and self.outcome is None and self.settled < (items or 1) and call.number >= 0
+        done = items if left_out and items is not None else self.settled - self.items_failed
         return StepView(
             call.id,
             call.function,
@@ -268,7 +344,7 @@ class _Seen:
             self.attempts,
             entered_at or None,
             self.ran.left_at or None,
-            self.settled_at if over else None,
+            (self.left_out_at if left_out else self.settled_at) if over else None,
             waited_s,
             self.body_s,
             self.ran.sandbox,
@@ -278,8 +354,9 @@ class _Seen:
             None if over else self.due_at,
             call.is_map,
             items,
-            self.settled - self.items_failed,
+            done,
             self.items_failed,
+            reason(call.spec) if left_out and call.spec is not None else "",
         )
 
     def _first_items(self, items: int | None) -> str:

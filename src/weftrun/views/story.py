@@ -6,11 +6,13 @@ Facts come from the records, which are durable, and from the trace, which is not
 |---|---|---|
 | `batch` | why it went then, in one clause | `sandbox`, `function`, `size` (Invocations or items), `gated` |
 | `sandbox` | what happened to it, in one clause | `sandbox`; where it began, `start_s`, `isolation`, `threads` |
+| `unrecorded` | why a success has no record, a clause | `sandbox`, `entered`, `left`, `bytes`, `items`, `preview` |
 | `note` | a whole sentence, or nothing where the facts are all | `gated`; `epoch`, where an engine took the Run over |
 | `text` | what an Attempt printed | none |
 
 `gated` counts the Attempts that waited for the disk since it was told last. Only the first Batches of a Run are traced;
 what waited after them is told by a note when the Run ends.
+Of `unrecorded`, `entered` and `left` are seconds since the epoch, `bytes` were not written, and `items` are of a map.
 A `batch` of a map's items has Attempt 0, since items of several Attempts may share one.
 """
 
@@ -21,6 +23,7 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
+from weftrun.machines.checkpoint import When, choice
 from weftrun.model.ids import StepId, item_step
 from weftrun.model.outcomes import Failure, Ran, Reason
 from weftrun.model.policy import FunctionSpec, Kind
@@ -36,11 +39,13 @@ from weftrun.model.records import (
     Started,
     StepOutcome,
 )
+from weftrun.model.values import Data, Inline
 from weftrun.views.calls import Calls
 from weftrun.views.progress import attempts_gated, disk_sentence
 from weftrun.views.steps import StepsFold, error_line
 from weftrun.views.trace import Traced, is_part, number
-from weftrun.views.units import count_of, duration
+from weftrun.views.units import count_of, duration, size
+from weftrun.views.unrecorded import unrecorded
 
 _BATCHES_TOLD_MAX = 20
 """Batches of one map that are told one by one; of more, the story tells their sum."""
@@ -59,7 +64,8 @@ def story(rows: Sequence[Row], trace: Sequence[Traced] = (), step: str | None = 
 
     `step` keeps what concerns one Step: its own facts, and those of its items or of the calls its body made.
     """
-    sentences = [*_takeovers(rows, trace), *_Teller(rows).told(), *_traced(trace), *_closing(rows, trace)]
+    sentences = [*_takeovers(rows, trace), *_Teller(rows).told(), *_traced(trace)]
+    sentences += [*_left_out(rows, trace), *_checkpoints(rows, trace), *_closing(rows, trace)]
     if step is not None:
         sentences = [told for told in sentences if is_part(told.step, step)]
     return sorted(sentences, key=lambda told: told.at)
@@ -141,8 +147,12 @@ class _Teller:
 
     def _policy(self, done: StepOutcome) -> str:
         spec = self._spec(done.step)
-        if spec is not None and spec.checkpoint == "sync":
+        if spec is None or isinstance(done.outcome, Failure):
+            return ""
+        if spec.checkpoint == "sync":
             return ' Nobody got the value before this record was durable (checkpoint="sync").'
+        if choice(spec, (done.outcome.value.data,), done.ran).when >= When.LATER:
+            return f' Its record was put off until something rested on it (checkpoint="{spec.checkpoint}").'
         return ""
 
     def _final_failure(self, done: StepOutcome, failure: Failure) -> str:
@@ -295,6 +305,58 @@ def _batch(row: Traced) -> str:
     waited = int(number(row, "gated"))
     gated = f"; {count_of(waited, 'Attempt')} had waited for the disk (gate G-a)" if waited else ""
     return f"{what} went to Sandbox {int(number(row, 'sandbox'))}{' as one Batch' if size > 1 else ''}{why}{gated}."
+
+
+def _left_out(rows: Sequence[Row], trace: Sequence[Traced]) -> Iterator[Told]:
+    """Yield a sentence for each success without a record."""
+    for left in unrecorded(rows, trace):
+        what = f"{count_of(left.items, 'item')} of {left.step}" if left.items else str(left.step)
+        text = f"{what} succeeded{_ran(left.ran)}, not recorded: {left.why} ({size(left.nbytes)} not written)."
+        yield Told(left.at, left.step, text)
+
+
+def _checkpoints(rows: Sequence[Row], trace: Sequence[Traced]) -> Iterator[Told]:
+    """Yield for each Function what `auto` chose for the record of its values, and why, once the Run is over."""
+    if not rows or not isinstance(rows[-1].records[-1], Ended):
+        return
+    calls = Calls.of(rows)
+    sums: dict[tuple[str, str, str], list[int]] = {}
+
+    def count(step: StepId, was: str, why: str, values: int, nbytes: int) -> None:
+        call = calls.by_step.get(step)
+        if call is not None and call.spec is not None and call.spec.checkpoint == "auto":
+            so_far = sums.setdefault((call.label, was, why), [0, 0])
+            so_far[0] += values
+            so_far[1] += nbytes
+
+    for row in rows:
+        for record in row.records:
+            for step, data, ran in _values(record):
+                spec = calls.by_step[step].spec if step in calls.by_step else None
+                if spec is not None and spec.kind is Kind.FUNCTION:
+                    chosen = choice(spec, data, ran)
+                    why = "something rested on it" if chosen.when >= When.LATER else chosen.why
+                    nbytes = sum(len(d.data) if isinstance(d, Inline) else d.nbytes for d in data)
+                    count(step, "written behind", why, len(data), nbytes)
+    for left in unrecorded(rows, trace):
+        count(left.step, "not written", left.why, 1, left.nbytes)
+    for (label, was, why), (values, nbytes) in sums.items():
+        what = f"{count_of(values, 'value')} ({size(nbytes)}) {'was' if values == 1 else 'were'} {was}"
+        text = f'checkpoint="auto" of {label}: {what}, because {why}.'
+        yield Told(rows[-1].at, StepId(""), text)
+
+
+def _values(record: object) -> Iterator[tuple[StepId, tuple[Data, ...], Ran]]:
+    """Yield the values that a record holds: of a Step each, or of some items of a map together."""
+    match record:
+        case Settled():
+            for done in record.outcomes:
+                if not isinstance(done.outcome, Failure):
+                    yield done.step, (done.outcome.value.data,), done.ran
+        case ItemsSettled() if record.values:
+            yield record.step, tuple(payload.data for _, _, payload in record.values), record.ran
+        case _:
+            pass
 
 
 def _closing(rows: Sequence[Row], trace: Sequence[Traced]) -> Iterator[Told]:

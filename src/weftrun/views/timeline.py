@@ -12,6 +12,7 @@ from weftrun.model.records import AttemptFailed, Ended, ItemsSettled, Row, Settl
 from weftrun.views.calls import Calls, label_of, start_of
 from weftrun.views.steps import StepsFold, error_line
 from weftrun.views.trace import Traced
+from weftrun.views.unrecorded import Unrecorded, unrecorded
 from weftrun.views.where import Interval, Where, merge, waits_for_disk, where
 
 
@@ -71,8 +72,9 @@ class Timeline(Struct, frozen=True):
 def timeline(rows: Sequence[Row], trace: Sequence[Traced] = (), *, spans_max: int = 20_000) -> Timeline:
     """Return a Run in time. Over `spans_max` spans, short neighbours of one Function become one span."""
     began = start_of(rows)
-    fold = StepsFold.of(rows)
-    spans = sorted(spans_of(rows, fold.calls), key=lambda span: (span.sandbox, span.entered_at))
+    fold = StepsFold.of(rows, trace)
+    left_out = (_left_out_span(left) for left in unrecorded(rows, trace))
+    spans = sorted([*spans_of(rows, fold.calls), *left_out], key=lambda span: (span.sandbox, span.entered_at))
     over_at = max(rows[-1].at, max((span.left_at for span in spans), default=0.0))
     last = rows[-1].records[-1]
     gated = tuple(merge(waits_for_disk(fold, trace)))
@@ -138,6 +140,15 @@ def _batch_span(record: ItemsSettled) -> Span:
         count=sum(hi - lo for lo, hi in settled),
         failed=len(record.failures),
         text=error_line(record.failures[0].failure) if record.failures else ran.preview,
+    )
+
+
+def _left_out_span(left: Unrecorded) -> Span:
+    step = left.step
+    ran = left.ran
+    text = f"{ran.preview} (not recorded: {left.why})" if ran.preview else f"not recorded: {left.why}"
+    return Span(
+        ran.sandbox, ran.entered_at, ran.left_at, label_of(step), step, left.attempt, max(1, left.items), text=text
     )
 
 

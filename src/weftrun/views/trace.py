@@ -15,7 +15,7 @@ class Traced(Protocol):
 
     @property
     def kind(self) -> str:
-        """Return `text`, `batch`, `sandbox` or `note`."""
+        """Return `text`, `batch`, `sandbox`, `unrecorded` or `note`."""
 
     @property
     def at(self) -> float:

@@ -12,6 +12,7 @@ from weftrun.model.records import AttemptFailed, Ended, ItemsSettled, Row, Settl
 from weftrun.views.calls import Calls, CallView
 from weftrun.views.steps import StepsFold
 from weftrun.views.trace import Traced, number
+from weftrun.views.unrecorded import unrecorded
 
 Interval = tuple[float, float]
 """From and to, in seconds since the epoch."""
@@ -49,6 +50,7 @@ def where(rows: Sequence[Row], fold: StepsFold, trace: Sequence[Traced] = ()) ->
     """Return where the time of a Run went; `fold` has seen all its rows."""
     calls = fold.calls
     ran = [(step, ran) for step, ran in attempts(rows, calls) if step not in calls.bodies]
+    ran += [(left.step, left.ran) for left in unrecorded(rows, trace)]
     running = merge((r.entered_at, r.left_at) for _, r in ran)
     committing = length_s(merge([*running, *waits_for_disk(fold, trace)])) - length_s(running)
     body_s = sum(max(0.0, r.left_at - r.entered_at) for _, r in ran)
@@ -140,6 +142,18 @@ class _Chains:
         self._inside: dict[StepId, StepId] = {}
 
     def add(self, call: CallView) -> None:
+        """Add a Step, and before it what it needs and no record tells of."""
+        stack = [call]
+        while stack:
+            by_step = self._calls.by_step
+            needs = self._calls.needs(stack[-1])
+            missing = [by_step[need] for need in needs if need in self._spans and need not in self._best]
+            if missing:
+                stack.extend(missing)
+            else:
+                self._add(stack.pop())
+
+    def _add(self, call: CallView) -> None:
         begin, end = self._spans.get(call.id, (0.0, 0.0))
         before = self._longer([*self._needs(call), *self._insides(call.id)])
         self._best[call.id] = (self._length_s(before) + end - begin, before)

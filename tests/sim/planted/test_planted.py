@@ -14,8 +14,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from weftrun.machines.run import attempts, bodies, machine, settle
+from weftrun.machines.checkpoint import may_lack_record
+from weftrun.machines.run import attempts, bodies, closure, grow, machine, settle
 from weftrun.machines.run.machine import RunMachine
+from weftrun.machines.run.sparing import call_id
 from weftrun.machines.run.state import RunState
 from weftrun.model.commands import Append, Deliver
 from weftrun.model.outcomes import Failure
@@ -38,7 +40,7 @@ def a_descendants_record_overtakes(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def overtaken(self):
         run = self.state
-        settle.flush_outcomes(run)
+        closure.flush_outcomes(run)
         first = not hasattr(run, "late") and len(run.records) == 1 and isinstance(run.records[0], Settled)
         if first:
             run.late = [run.records.pop()]
@@ -152,6 +154,41 @@ def a_record_names_bytes_that_are_not_durable(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(committer.Committer, "append", early)
 
 
+def an_owed_record_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a record rests on is not recorded before it (C3)."""
+    monkeypatch.setattr(settle, "rest_on_rows", lambda *_: None)
+
+
+def a_body_is_shown_what_has_no_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An async body is told of outcomes that a crash takes back (B2)."""
+    monkeypatch.setattr(bodies, "observe", lambda *_: None)
+
+
+def a_gate_forgets_what_is_owed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A visible Step goes though what it takes has no record (G-a)."""
+    monkeypatch.setattr(attempts, "rest_on_rows", lambda *_: None)
+
+
+def too_much_is_spared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a crash no Step is run that may lack a record, whether or not its value is needed."""
+
+    def all_of_them(run, body, calls, *_, **__):
+        return {
+            number
+            for number, call in calls.items()
+            if may_lack_record(body.functions[call.function])
+            and not call.is_map
+            and call_id(run, body, call) not in run.recorded.outcomes
+        }
+
+    monkeypatch.setattr(grow, "spared_calls", all_of_them)
+
+
+def what_is_not_to_be_kept_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Run with `durable=False` has records (N3)."""
+    monkeypatch.setattr(RunMachine, "_drop_records", lambda _: None)
+
+
 @dataclass(frozen=True)
 class Plant:
     """A bug, where it is found, and what the finding must say."""
@@ -175,6 +212,13 @@ PLANTS = (
     Plant(the_order_of_observation_is_not_replayed, "diverged", scenario="branching"),
     Plant(the_order_of_observation_is_not_replayed, "single value", scenario="timed"),
     Plant(a_sync_value_is_shown_early, "G-a", scenario="chain"),
+    Plant(an_owed_record_is_left_out, "C1", scenario="light"),
+    Plant(an_owed_record_is_left_out, "C1", seeds=60),
+    Plant(a_body_is_shown_what_has_no_record, "G-a", scenario="light_watched"),
+    Plant(a_gate_forgets_what_is_owed, "G-a", scenario="light"),
+    Plant(a_gate_forgets_what_is_owed, "G-a", seeds=60),
+    Plant(too_much_is_spared, "has no value", scenario="light"),
+    Plant(what_is_not_to_be_kept_is_kept, "N3", seeds=40),
     Plant(an_answer_leaves_before_its_record, "end", scenario="draw"),
     Plant(a_record_names_bytes_that_are_not_durable, "C2", scenario="heavy"),
 )

@@ -45,5 +45,5 @@ def _row(view: StepView) -> tuple[str, ...]:
         duration(view.waited_s) if view.entered_at is not None else "",
         duration(view.body_s) if view.entered_at is not None else "",
         str(view.sandbox or ""),
-        view.error or view.preview,
+        view.error or " ".join(filter(None, (view.preview, view.unrecorded and f"(not recorded: {view.unrecorded})"))),
     )

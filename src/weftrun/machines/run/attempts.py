@@ -8,8 +8,9 @@ import msgspec
 
 from weftrun.machines.retry import attempts_allowed, retry_delay_s
 from weftrun.machines.run.bodies import start_body
+from weftrun.machines.run.closure import add_record, rest_on_rows
 from weftrun.machines.run.maps import retry_item, start_chunk, start_map
-from weftrun.machines.run.settle import add_record, settle
+from weftrun.machines.run.settle import settle
 from weftrun.machines.run.state import MapChunk, RunState, State, Step
 from weftrun.machines.run.trees import tree_of
 from weftrun.model.commands import Invoke, WakeAt
@@ -28,13 +29,13 @@ def start_ready(run: RunState) -> None:
     sent: list[Invocation] = []
     function: FunctionSpec | None = None
     for step in ready:
-        if step.state is not State.WAITING:
+        if step.state is not State.WAITING or (run.recorded.failed and _backs_off(run, step)):
             continue
         if step.map is not None:
             start_map(run, step)
         elif step.function.kind is not Kind.FUNCTION:
             start_body(run, step)
-        elif step.function.effects == "visible" and step.gate > run.committed:
+        elif step.function.effects == "visible" and _is_gated(run, step):
             step.state = State.GATED
             run.waits += 1
             run.gated.setdefault(step.gate, []).append((step, None))
@@ -47,6 +48,21 @@ def start_ready(run: RunState) -> None:
     _invoke(run, function, sent)
     for step, chunk in chunks:
         start_chunk(run, step, chunk)
+
+
+def _backs_off(run: RunState, step: Step) -> bool:
+    """Wait for the next Attempt that the Journal knows of; what the Step takes was made again meanwhile."""
+    attempt, due, _ = run.recorded.attempts(step.id, -1)
+    if due <= run.now or attempt != step.attempt:
+        return False
+    step.state = State.BACKING_OFF
+    heapq.heappush(run.due, (due, step.index, -1))
+    return True
+
+
+def _is_gated(run: RunState, step: Step) -> bool:
+    rest_on_rows(run, step)
+    return step.gate > run.committed
 
 
 def _invoke(run: RunState, function: FunctionSpec | None, sent: list[Invocation]) -> None:
@@ -90,6 +106,7 @@ def _failed(run: RunState, step: Step, ended: AttemptEnded) -> None:
     if delay_s is None:
         settle(run, step, failure, ended.ran)
         return
+    rest_on_rows(run, step)
     add_record(run, AttemptFailed(step.id, -1, step.attempt, failure, run.now + delay_s, ended.ran))
     step.attempt += 1
     step.state = State.BACKING_OFF

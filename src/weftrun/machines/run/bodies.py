@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from weftrun.machines.retry import retry_delay_s
+from weftrun.machines.run.closure import add_record, observe, observe_calls, rest_on_rows
 from weftrun.machines.run.grow import OverLimit, Refused, add_call, give_items, grow_recorded, make_ready, open_calls
+from weftrun.machines.run.holding import hand_on
 from weftrun.machines.run.maps import take_chunk
-from weftrun.machines.run.settle import add_record, hand_on, unhandled
+from weftrun.machines.run.settle import unhandled
 from weftrun.machines.run.state import OVER, Body, Map, RunState, State, Step
 from weftrun.machines.run.trees import tree_of, value_of
 from weftrun.model.commands import Deliver, EnterBody, LeaveBody
@@ -21,6 +23,9 @@ from weftrun.model.values import Payload
 def start_body(run: RunState, step: Step) -> None:
     """Enter a Workflow's body, or take its graph from the Journal if it has ended before."""
     body = step.body = Body(step)
+    if step.inside is not None:
+        observe_calls(run, step.inside, step.args)
+        rest_on_rows(run, step)
     takes = [step.inside.calls[ref.call] for ref in step.args.refs] if step.inside is not None else []
     body.began = body.since = max([step.at, *(taken.at for taken in takes)])
     body.began_row = body.observed_row = max([0, *(taken.row for taken in takes)])
@@ -133,14 +138,15 @@ def deliver(run: RunState, body: Body) -> None:
     """Hand the awaited outcome that settled first to a body that waits (B2).
 
     The lowest ordinal goes first even if a higher one could be shown earlier: so a replay, where all of them are
-    known, delivers in the same order.
+    known, delivers in the same order. An outcome without a record gets it now, and its place in the order with it.
     """
     if not body.entered or not body.awaits:
         return
     settled = [body.calls[n] for n in body.awaits if n in body.calls and body.calls[n].state >= OVER]
     if not settled:
         return
-    step = min(settled, key=lambda s: s.ordinal)
+    step = min(settled, key=lambda s: (s.lack, s.ordinal))
+    observe(run, step)
     if step.function.checkpoint == "sync" and step.need > run.committed:
         return
     body.awaits = ()
@@ -173,10 +179,23 @@ def returned(run: RunState, event: BodyReturned) -> None:
         if step.function.kind is Kind.WIRING:
             _close_graph(run, body, event.answer)
         elif open_calls(body) and unhandled(body) is None:
+            _observe_rest(run, body, event.answer)
             add_record(run, _rest_of_graph(body, event.answer))
         _ended(run, body, event.answer)
     except Refused as refused:
         _refuse(run, body, refused)
+
+
+def _observe_rest(run: RunState, body: Body, answer: Payload) -> None:
+    """Write what open calls, or the answer, take of calls that have settled: no replay will make these again."""
+    observe_calls(run, body, answer)
+    for number in open_calls(body):
+        step = body.calls[number]
+        observe_calls(run, body, step.args)
+        for before in step.after:
+            observe(run, body.calls[before])
+        for chunk in step.map.chunks if step.map is not None else ():
+            observe_calls(run, body, chunk.items)
 
 
 def _rest_of_graph(body: Body, answer: Payload) -> Graphed:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from weftrun.machines.run.holding import hand_on
 from weftrun.machines.run.maps import recall_items, recorded_map
-from weftrun.machines.run.settle import hand_on, mark
+from weftrun.machines.run.settle import mark
+from weftrun.machines.run.sparing import call_id, spared_calls
 from weftrun.machines.run.state import OVER, Body, Map, MapChunk, RunState, State, Step
 from weftrun.model.graph import Call
 from weftrun.model.ids import StepId, child_step
-from weftrun.model.outcomes import Failure, Reason
+from weftrun.model.outcomes import NOT_RUN, Failure, Reason
 from weftrun.model.policy import FunctionSpec, Kind
 from weftrun.model.records import Observed
 from weftrun.model.values import Inline, Payload
@@ -34,21 +36,16 @@ class OverLimit(Refused):
     type_name = "LimitExceeded"
 
 
-def add_call(run: RunState, body: Body, number: int, call: Call, *, need: int, map: Map | None) -> Step:
+def add_call(
+    run: RunState, body: Body, number: int, call: Call, *, need: int, map: Map | None, spared: bool = False
+) -> Step:
     """Make the Step of a body's call, tie it to what it takes, and take what the Journal knows of it.
 
     `need` is the row that holds the call or, for an async body, what the body had observed (G-a). `map` has the items
-    where the call is a map whose items are fixed already.
+    where the call is a map whose items are fixed already. A `spared` Step has no record and is not run again.
     """
     owner = body.step
-    if len(run.steps) >= run.limits.steps_max:
-        raise OverLimit(
-            f"{owner.id} made more calls than one Run may have Steps (steps_max, {run.limits.steps_max:,}). "
-            "A map counts as one: use `.map`, or start several Runs."
-        )
-    if not 0 <= call.function < len(body.functions):
-        raise Refused(f"{owner.id} called a Function that it had not named")
-    function = body.functions[call.function]
+    function = _function_of(run, body, call)
     id = child_step(owner.id, run.root.id, function.label, call.n)
     if run.recorded.numbers and (known := run.recorded.numbers.get(owner.id, _NONE).get(number, id)) != id:
         raise Refused(f"{owner.id} calls {id} now, where the record of this Run has {known}", Reason.DIVERGED)
@@ -64,6 +61,9 @@ def add_call(run: RunState, body: Body, number: int, call: Call, *, need: int, m
             f"{id[:80]}… is nested deeper than child workflows may be (depth_max, {run.limits.depth_max}). "
             "Use a loop instead."
         )
+    if spared:
+        _spare(run, body, step, call, map)
+        return step
     if call.args.refs or call.after:
         step.after = call.after
         _tie(run, body, step, call)
@@ -80,6 +80,18 @@ def add_call(run: RunState, body: Body, number: int, call: Call, *, need: int, m
     if step.state is State.WAITING and step.waiting == 0:
         make_ready(run, body, step)
     return step
+
+
+def _function_of(run: RunState, body: Body, call: Call) -> FunctionSpec:
+    """Return the Function of a call that a body may make."""
+    if len(run.steps) >= run.limits.steps_max:
+        raise OverLimit(
+            f"{body.step.id} made more calls than one Run may have Steps (steps_max, {run.limits.steps_max:,}). "
+            "A map counts as one: use `.map`, or start several Runs."
+        )
+    if not 0 <= call.function < len(body.functions):
+        raise Refused(f"{body.step.id} called a Function that it had not named")
+    return body.functions[call.function]
 
 
 def make_ready(run: RunState, body: Body, step: Step) -> None:
@@ -106,6 +118,16 @@ def _tie(run: RunState, body: Body, step: Step, call: Call) -> None:
     for number in call.after:
         if _must_wait(run, _producer(body, step, number), step, None):
             step.waiting += 1
+
+
+def _spare(run: RunState, body: Body, step: Step, call: Call, map: Map | None) -> None:
+    """Note that a Step has succeeded, and that nobody will read its value any more."""
+    items = [chunk.items for chunk in map.chunks] if map is not None else []
+    for payload in (call.args, *items):
+        for ref in payload.refs:
+            _producer(body, step, ref.call).uses += 1
+    step.map = map
+    mark(run, step, None, NOT_RUN, ordinal=0, row=0, at=run.now, sure=True)
 
 
 def give_items(run: RunState, body: Body, step: Step, map: Map) -> None:
@@ -190,14 +212,14 @@ def revive(run: RunState, step: Step, answer: Payload) -> None:
     body = step.body = Body(step)
     graph = run.recorded.graphs.get(step.id)
     if graph is not None:
-        grow_recorded(run, body)
+        grow_recorded(run, body, settled=True)
     else:
         revive_calls(run, body, ())
     hand_on(run, body, answer)
 
 
-def grow_recorded(run: RunState, body: Body) -> None:
-    """Grow the graph that the Journal has of a body that ended (B1, B3)."""
+def grow_recorded(run: RunState, body: Body, *, settled: bool = False) -> None:
+    """Grow the graph that the Journal has of a body that ended (B1, B3); `settled` where its outcome is known too."""
     graph = run.recorded.graphs[body.step.id]
     wiring = body.step.function.kind is Kind.WIRING
     numbers = range(len(graph.calls)) if wiring else graph.numbers
@@ -205,14 +227,16 @@ def grow_recorded(run: RunState, body: Body) -> None:
     body.handled.update(s.outcome.origin for s in body.calls.values() if isinstance(s.outcome, Failure))
     body.functions = list(graph.functions)
     times = {step.ordinal: step.at for step in body.calls.values()}
+    maps: dict[int, Map | None] = {}
+    attempt = graph.attempt if wiring else None
+    for number, call in zip(numbers, graph.calls, strict=True):
+        if call.is_map:
+            maps[number] = recorded_map(run, call_id(run, body, call), attempt)
+    spared = spared_calls(run, body, dict(zip(numbers, graph.calls, strict=True)), maps, graph.answer, settled=settled)
     for number, call, seen in zip(numbers, graph.calls, graph.seen or (0,) * len(graph.calls), strict=True):
         body.observed = seen
         body.since = max(body.began, times.get(seen, 0.0))
-        map = None
-        if call.is_map:
-            id = child_step(body.step.id, run.root.id, body.functions[call.function].label, call.n)
-            map = recorded_map(run, id, graph.attempt if wiring else None)
-        add_call(run, body, number, call, need=0, map=map)
+        add_call(run, body, number, call, need=0, map=maps.get(number), spared=number in spared)
 
 
 def revive_calls(run: RunState, body: Body, but: Sequence[int]) -> None:

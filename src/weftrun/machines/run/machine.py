@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from weftrun.machines.run.attempts import attempts_ended, open_gates, start_ready, time_came, wake_for_due
 from weftrun.machines.run.bodies import deliver, lost, made, returned
+from weftrun.machines.run.closure import add_record, flush_outcomes
 from weftrun.machines.run.grow import revive
 from weftrun.machines.run.maps import items_ended
 from weftrun.machines.run.recorded import Recorded
-from weftrun.machines.run.settle import add_record, finish, flush_outcomes, follow, spread_held
+from weftrun.machines.run.settle import finish, follow, spread_held
 from weftrun.machines.run.state import RunState, State
 from weftrun.machines.run.trees import tree_of
 from weftrun.model.commands import Append, End, Hurry, Release, Revoke, RunCommand
@@ -39,13 +40,13 @@ class RunMachine:
     are passed by, so that an outcome may be told twice. Commands are idempotent by (Run, Step, Attempt).
     """
 
-    def __init__(self, number: int, uid: RunUid, recorded: Recorded, limits: Limits) -> None:
-        self.state = RunState(number, uid, recorded, limits)
+    def __init__(self, number: int, uid: RunUid, recorded: Recorded, limits: Limits, *, durable: bool = True) -> None:
+        self.state = RunState(number, uid, recorded, limits, durable=durable)
 
     @classmethod
-    def new(cls, number: int, uid: RunUid, started: Started, limits: Limits) -> RunMachine:
-        """Make the machine of a Run that has no record yet."""
-        return cls(number, uid, Recorded(started), limits)
+    def new(cls, number: int, uid: RunUid, started: Started, limits: Limits, *, durable: bool = True) -> RunMachine:
+        """Make the machine of a Run that has no record yet; one that is not `durable` never has any (N3)."""
+        return cls(number, uid, Recorded(started), limits, durable=durable)
 
     @classmethod
     def resume(cls, number: int, uid: RunUid, rows: Sequence[Row], limits: Limits) -> RunMachine:
@@ -151,6 +152,8 @@ class RunMachine:
     def _hand_out(self) -> list[RunCommand]:
         """Return the commands, the row first, so that what follows from it can't go before it."""
         run = self.state
+        if not run.durable:
+            self._drop_records()
         flush_outcomes(run)
         commands = run.commands
         run.commands = []
@@ -168,6 +171,15 @@ class RunMachine:
             commands.append(Release(tuple(run.released)))
             run.released.clear()
         return commands
+
+    def _drop_records(self) -> None:
+        """Keep nothing (N3): what nobody will read again can't break closure, and the answer waits for no row."""
+        run = self.state
+        run.outcomes.clear()
+        run.records.clear()
+        if run.ending is not None and run.ended_row:
+            run.ended_row = 0
+            self._answer()
 
     def _is_waited_for(self) -> bool:
         """Whether a gate, a reader, the starter or the answer waits for a row."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from weftrun.machines.retry import attempts_allowed, retry_delay_s
-from weftrun.machines.run.settle import add_record, let_go_of_items, mark
-from weftrun.machines.run.state import OVER, Map, MapChunk, RunState, State, Step
+from weftrun.machines.run.closure import add_items, add_record, observe, rest_on_rows
+from weftrun.machines.run.holding import let_go_of_items
+from weftrun.machines.run.settle import leaves_out, mark, mark_lacking
+from weftrun.machines.run.state import OVER, Lack, Map, MapChunk, RunState, State, Step
 from weftrun.machines.run.trees import tree_of
 from weftrun.model.commands import InvokeItems
 from weftrun.model.events import ItemsEnded
@@ -53,7 +55,7 @@ def recall_items(run: RunState, step: Step) -> None:
         settled = run.recorded.items.get(step.id)
         if settled:
             record, seq, at = settled[-1]
-            _over(run, step, record.ran, ordinal=record.ordinal, row=seq, at=at)
+            mark(run, step, _ended(map), record.ran, ordinal=record.ordinal, row=seq, at=at)
         return
     for failed in run.recorded.failed.get(step.id, ()):
         if not _is_done(map, failed.item):
@@ -78,6 +80,7 @@ def _start_empty(run: RunState, step: Step, map: Map) -> None:
 
     Called by an async body it is a record all the same: the body may hand its list on and end.
     """
+    rest_on_rows(run, step)
     if step.call is None:
         mark(run, step, None, NOT_RUN, ordinal=map.ordinal, row=step.gate, at=step.at, sure=True)
         return
@@ -90,24 +93,36 @@ def start_chunk(run: RunState, step: Step, chunk: MapChunk) -> None:
     """Send the open items of a chunk, or leave them until what they depend on is durable (G-a)."""
     if step.state >= OVER:
         return
+    visible = step.function.effects == "visible"
+    if visible:
+        rest_on_rows(run, step, chunk)
     gate = max(step.gate, chunk.gate)
-    if step.function.effects == "visible" and gate > run.committed:
+    if visible and gate > run.committed:
         run.waits += chunk.count
         run.gated.setdefault(gate, []).append((step, chunk))
         return
     ranges = _open_ranges(step, chunk)
     if ranges:
         _invoke(run, step, chunk, ranges, 1)
+    map = step.map
+    if map is not None and map.overdue:
+        items = sorted(item for item in map.overdue if chunk.lo <= item < chunk.lo + chunk.count)
+        map.overdue.difference_update(items)
+        for item in items:
+            retry_item(run, step, item)
 
 
 def retry_item(run: RunState, step: Step, item: int) -> None:
     """Send one item again."""
     map = step.map
     assert map is not None
-    if step.state is not State.RUNNING or item not in map.attempts:
+    if step.state >= OVER or item not in map.attempts:
         return
     chunk = _chunk_of(map, item)
     assert chunk is not None
+    if step.state is not State.RUNNING or chunk.waiting:
+        map.overdue.add(item)
+        return
     _invoke(run, step, chunk, ((item, item + 1),), map.attempts[item])
 
 
@@ -137,11 +152,17 @@ def items_ended(run: RunState, event: ItemsEnded) -> None:
                 final.append(ItemFailure(index, failed))
     if not values and not final:
         return
-    run.ordinal += 1
-    add_record(run, ItemsSettled(step.id, run.ordinal, values, tuple(final), event.ran, step.call))
+    record = ItemsSettled(step.id, 0, values, tuple(final), event.ran, step.call)
+    count = sum(hi - lo for lo, hi, _ in values)
+    if not final and leaves_out(run, step, tuple(payload.data for _, _, payload in values), event.ran, count):
+        map.unrecorded.append(record)
+    else:
+        for item in (*(lo for lo, _, _ in values), *(failed.index for failed in final)):
+            rest_on_rows(run, step, _chunk_of(map, item))
+        add_items(run, record)
     _apply(run, step, map, values, final)
     if map.left == 0:
-        _over(run, step, event.ran, ordinal=run.ordinal, row=run.row, at=run.now)
+        _over(run, step, map, event.ran)
 
 
 def _apply(
@@ -172,18 +193,29 @@ def _failed(
     if delay_s is None:
         return failure
     map.attempts[index] = attempt + 1
+    rest_on_rows(run, step, _chunk_of(map, index))
     add_record(run, AttemptFailed(step.id, index, attempt, failure, run.now + delay_s, ran))
     run.due.append((run.now + delay_s, step.index, index))
     return None
 
 
-def _over(run: RunState, step: Step, ran: Ran, *, ordinal: int, row: int, at: float) -> None:
-    """All items are settled: the map has its list, or fails with its lowest failing index (N1)."""
-    map = step.map
-    assert map is not None
+def _over(run: RunState, step: Step, map: Map, ran: Ran) -> None:
+    """All items are settled. A map that fails leaves none of them out: run again, others might fail."""
+    failure = _ended(map)
+    if map.unrecorded and failure is None:
+        mark_lacking(run, step, None, ran)
+        return
+    if map.unrecorded:
+        step.lack = Lack.SURE
+        run.has_lacked = True
+        observe(run, step)
+    mark(run, step, failure, ran, ordinal=run.ordinal, row=run.row, at=run.now)
+
+
+def _ended(map: Map) -> Failure | None:
+    """Put the list of a map together whose items are all settled, or return its lowest failing index's (N1)."""
     map.parts.sort(key=_lo)
-    failure = map.failures[min(map.failures)] if map.failures else None
-    mark(run, step, failure, ran, ordinal=ordinal, row=row, at=at)
+    return map.failures[min(map.failures)] if map.failures else None
 
 
 def _lo(part: Part) -> int:

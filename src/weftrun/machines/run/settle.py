@@ -2,32 +2,63 @@
 
 from __future__ import annotations
 
-from weftrun.machines.run.state import OVER, Body, MapChunk, RunState, State, Step
-from weftrun.model.commands import LeaveBody
+from weftrun.machines.checkpoint import When, choice
+from weftrun.machines.run.closure import add_record, forgive, observe_calls, rest_on_rows, write
+from weftrun.machines.run.holding import let_go, let_go_of_arguments
+from weftrun.machines.run.state import OVER, Body, Lack, MapChunk, RunState, State, Step
+from weftrun.model.commands import LeaveBody, LeftOut
 from weftrun.model.outcomes import NOT_RUN, Failure, Ran, Reason, Status, Success
 from weftrun.model.policy import Kind
-from weftrun.model.records import Ended, Record, Settled, StepOutcome
-from weftrun.model.values import Object, Payload
+from weftrun.model.records import Ended, StepOutcome
+from weftrun.model.values import Data, Inline
 
 
 def settle(run: RunState, step: Step, outcome: Success | Failure, ran: Ran, cause: str = "") -> None:
     """Settle a Step, record it, and let its readers and its body know.
 
     Ordinals are given in the order of settling, and records are appended in that order: with one row after the other
-    this is what keeps closure (C1).
+    this is what keeps closure (C1). A success may be left without a record for now, or for good (C3).
     """
     if step.inside is None:
         _settle_root(run, step, outcome, ran)
         return
+    sure = False
+    if isinstance(outcome, Success) and step.body is None:
+        if leaves_out(run, step, (outcome.value.data,), ran):
+            mark_lacking(run, step, outcome, ran)
+            return
+        sure = step.function.deterministic and step.function.checkpoint != "sync"
+    if cause != "argument":
+        rest_on_rows(run, step)
+    if step.body is not None and isinstance(outcome, Success):
+        observe_calls(run, step.body, outcome.value)
+        forgive(run, step.body)
     run.ordinal += 1
     run.outcomes.append(StepOutcome(step.id, step.attempt, run.ordinal, outcome, ran, step.call, cause))
-    sure = (
-        step.function.deterministic
-        and step.function.checkpoint == "auto"
-        and type(outcome) is Success
-        and step.body is None
-    )
     mark(run, step, outcome, ran, ordinal=run.ordinal, row=run.row, at=run.now, sure=sure)
+
+
+def leaves_out(run: RunState, step: Step, values: tuple[Data, ...], ran: Ran, items: int = 0) -> bool:
+    """Say whether a success, or `items` of a map, gets no record now; the story is told of it."""
+    function = step.function
+    if not run.durable or (function.checkpoint != "none" and not function.deterministic):
+        return False
+    chosen = choice(function, values, ran)
+    if chosen.when < When.LATER:
+        return False
+    nbytes = sum(len(data.data) if isinstance(data, Inline) else data.nbytes for data in values)
+    run.commands.append(LeftOut(step.id, step.attempt, ran, nbytes, items, chosen.why))
+    return True
+
+
+def mark_lacking(run: RunState, step: Step, outcome: Success | None, ran: Ran) -> None:
+    """Note that a Step is settled by a success that has no record yet; bytes that are owed are kept until then."""
+    # Of an async body's call nothing but the record of its outcome tells (B2): what rests on it must find that.
+    step.lack = Lack.SURE if step.function.deterministic and step.call is None else Lack.OWED
+    run.has_lacked = True
+    if step.lack is Lack.OWED:
+        step.uses += 1
+    mark(run, step, outcome, ran, ordinal=0, row=0, at=run.now, sure=True)
 
 
 def mark(
@@ -55,7 +86,7 @@ def mark(
     step.at = at
     body = step.inside
     assert body is not None, "the root Step is settled by the Run's end"
-    _let_go_of_arguments(run, step)
+    let_go_of_arguments(run, step)
     if not failed and step.uses == 0:
         let_go(run, step)
     if step.function.checkpoint == "sync" and step.need > run.committed:
@@ -192,7 +223,7 @@ def cancel_inside(run: RunState, body: Body) -> None:
                 run.revoked.append(step.index)
             step.state = State.CANCELLED
             step.readers = None
-            _let_go_of_arguments(run, step)
+            let_go_of_arguments(run, step)
         inner.open = 0
 
 
@@ -216,80 +247,9 @@ def finish(run: RunState, status: Status, failure: Failure | None) -> None:
         run.revoked.append(root.index)
     root.state = State.SUCCEEDED if failure is None else State.FAILED
     answer = root.outcome.value if type(root.outcome) is Success else None
+    if answer is not None and root.body is not None:
+        for ref in answer.refs:  # the last record may leave out what these rest on (C1), not the values themselves
+            write(run, root.body.calls[ref.call])
     run.ending = Ended(status, answer, failure, root.attempt, root.ran)
     add_record(run, run.ending)
     run.ended_row = run.row
-
-
-def flush_outcomes(run: RunState) -> None:
-    """Close the list of outcomes into one record, so that what follows stands after it."""
-    if run.outcomes:
-        run.records.append(Settled(tuple(run.outcomes)))
-        run.outcomes.clear()
-
-
-def _let_go_of_arguments(run: RunState, step: Step) -> None:
-    """A settled Step reads its arguments no more."""
-    args = step.args
-    if type(args.data) is Object:
-        run.released.append(args.data.oid)
-    if step.map is not None:
-        for chunk in step.map.chunks:
-            if chunk.done != (1 << chunk.count) - 1:
-                let_go_of_items(run, step, chunk)
-    if args.refs:
-        _let_go_of_refs(run, args, step.inside)
-
-
-def let_go_of_items(run: RunState, step: Step, chunk: MapChunk) -> None:
-    """A chunk of a map's input will be read no more."""
-    if type(chunk.items.data) is Object:
-        run.released.append(chunk.items.data.oid)
-    if chunk.items.refs:
-        _let_go_of_refs(run, chunk.items, step.inside)
-
-
-def hand_on(run: RunState, body: Body, answer: Payload) -> None:
-    """A body has ended: its answer holds the values of calls from here on, the body itself none."""
-    for ref in answer.refs:
-        body.calls[ref.call].uses += 1
-    for call in body.calls.values():
-        call.uses -= 1
-        if call.uses == 0 and call.state >= OVER:
-            let_go(run, call)
-
-
-def _let_go_of_one(run: RunState, step: Step) -> None:
-    """One holder less of a Step's value."""
-    step.uses -= 1
-    if step.uses == 0 and step.state >= OVER:
-        let_go(run, step)
-
-
-def add_record(run: RunState, record: Record) -> None:
-    """Add a record to the row of the event in hand, after what has settled so far."""
-    flush_outcomes(run)
-    run.records.append(record)
-
-
-def _let_go_of_refs(run: RunState, payload: Payload, body: Body | None) -> None:
-    if body is None:
-        return
-    for ref in payload.refs:
-        producer = body.calls.get(ref.call)
-        if producer is not None:
-            _let_go_of_one(run, producer)
-
-
-def let_go(run: RunState, step: Step) -> None:
-    """Nobody will read this Step's value any more: release the Objects behind it."""
-    if step.map is not None:
-        run.released.extend(part.data.oid for part in step.map.parts if type(part.data) is Object)
-        return
-    if type(step.outcome) is not Success:
-        return
-    value = step.outcome.value
-    if type(value.data) is Object:
-        run.released.append(value.data.oid)
-    if value.refs:
-        _let_go_of_refs(run, value, step.body)

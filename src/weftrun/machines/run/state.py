@@ -15,7 +15,7 @@ from weftrun.model.ids import ObjectId, RunUid, StepId
 from weftrun.model.limits import Limits
 from weftrun.model.outcomes import NOT_RUN, Failure, Ran, Success
 from weftrun.model.policy import FunctionSpec
-from weftrun.model.records import Ended, Observed, Record, StepOutcome
+from weftrun.model.records import Ended, ItemsSettled, Observed, Record, StepOutcome
 from weftrun.model.values import Part, Payload
 
 
@@ -40,6 +40,19 @@ class State(enum.IntEnum):
 OVER = State.SUCCEEDED
 
 
+class Lack(enum.IntEnum):
+    """What the Journal lacks of a settled Step (C3)."""
+
+    NOTHING = 0
+    """Its outcome is in a row; or it has none, or none that anybody will ask for."""
+    CLEAR = 1
+    """Its success is in no row and would come out the same; what it rests on owes nothing."""
+    SURE = 2
+    """Its success is in no row and would come out the same; what it rests on may be owed."""
+    OWED = 3
+    """Its success is in no row, and must be before anything that rests on it is (C1); its bytes are kept until then."""
+
+
 class Step:
     """One node of the graph.
 
@@ -50,6 +63,8 @@ class Step:
         gate: the highest `need` among what this Step depends on; a visible Attempt waits for it.
         uses: how many may still read the value: open readers, the body that made the call until it ends, an answer.
         outcome: how it ended; None before, and for a map that succeeded (its parts stand in `map`).
+        lack: what the Journal lacks of its outcome. While that is something, `row`, `ordinal` and, where the outcome is
+            owed, `need` say nothing.
         call: what the record of its outcome tells of its call; None but for calls of async bodies.
     """
 
@@ -65,6 +80,7 @@ class Step:
         "id",
         "index",
         "inside",
+        "lack",
         "map",
         "need",
         "number",
@@ -95,6 +111,7 @@ class Step:
         self.row = 0
         self.gate = 0
         self.uses = 0
+        self.lack = Lack.NOTHING
         self.ordinal = 0
         self.at = 0.0
         self.readers: list[tuple[Step, MapChunk | None]] | None = None
@@ -187,9 +204,11 @@ class Map:
         failures: final failures by item.
         attempts: number of the next Attempt, for items that had a failed one and are not settled.
         left: items not settled.
+        overdue: items whose next Attempt was due before the values that it takes were there again.
+        unrecorded: records of items that were left out so far; their ordinals are not given yet.
     """
 
-    __slots__ = ("attempts", "chunks", "failures", "left", "ordinal", "parts", "total")
+    __slots__ = ("attempts", "chunks", "failures", "left", "ordinal", "overdue", "parts", "total", "unrecorded")
 
     def __init__(self) -> None:
         self.chunks: list[MapChunk] = []
@@ -199,6 +218,8 @@ class Map:
         self.parts: list[Part] = []
         self.failures: dict[int, Failure] = {}
         self.attempts: dict[int, int] = {}
+        self.overdue: set[int] = set()
+        self.unrecorded: list[ItemsSettled] = []
 
     def add(self, chunk: Chunk) -> None:
         """Take the next chunk of items."""
@@ -208,11 +229,15 @@ class Map:
             self.left += chunk.count
 
 
+_ALL_ROWS = 1 << 62
+
+
 class RunState:
     """All that the machine of one Run remembers.
 
     Attributes:
         number: the engine's number of the Run, carried by Invocations.
+        durable: whether the Run keeps records. If it does not, `committed` is past all rows: gates are open.
         seq: last row handed out; `committed`: last row known to be durable.
         ordinal: last place given in the order of settling.
         records, outcomes: what the event in hand adds to the next row, in order.
@@ -223,12 +248,13 @@ class RunState:
         gated: what waits for a row to be durable, by row.
         held: settled `sync` Steps whose readers wait for a row, by row (G-b).
         due: due times of next Attempts.
+        has_lacked: whether any Step has settled without a record.
         hurried: last row that somebody was told to wait for.
         waits: how many Attempts, those of a map's items among them, waited for the disk.
         ending: the last record, once it was handed out in row `ended_row`.
     """
 
-    def __init__(self, number: int, uid: RunUid, recorded: Recorded, limits: Limits) -> None:
+    def __init__(self, number: int, uid: RunUid, recorded: Recorded, limits: Limits, *, durable: bool = True) -> None:
         started = recorded.started
         self.recorded = recorded
         self.number = number
@@ -236,7 +262,8 @@ class RunState:
         self.started = started
         self.limits = limits
         self.seq = recorded.seq
-        self.committed = recorded.seq
+        self.committed = recorded.seq if durable else _ALL_ROWS
+        self.durable = durable
         self.ordinal = recorded.ordinal
         self.now = recorded.at
         self.steps: list[Step] = []
@@ -257,6 +284,7 @@ class RunState:
         self.wake_at = 0.0
         self.waits = 0
         self.hurried = 0
+        self.has_lacked = False
         self.messages = set(recorded.messages)
         self.root = Step(0, StepId(started.function.label), started.function, started.args, None, 0)
         self.steps.append(self.root)

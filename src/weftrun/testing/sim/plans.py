@@ -23,6 +23,12 @@ TABLE: dict[str, Function[..., Any]] = {
         scripted.shown,
         scripted.strict,
         scripted.large,
+        scripted.behind,
+        scripted.loose,
+        scripted.loose_large,
+        scripted.loose_stumbles,
+        scripted.sure,
+        scripted.sure_large,
         scripted.stumbles,
         scripted.stumbles_seen,
         scripted.gamble,
@@ -31,7 +37,8 @@ TABLE: dict[str, Function[..., Any]] = {
     )
 }
 _SAFE = ("draw", "draw", "quiet", "quiet", "fixed", "shown", "strict", "large", "stumbles", "stumbles_seen")
-_RISKY = (*_SAFE, "gamble", "sleepy")
+_LIGHT = ("loose", "loose", "loose_large", "loose_stumbles", "sure", "sure", "sure_large", "behind")
+_RISKY = (*_SAFE, *_LIGHT, "gamble", "sleepy")
 
 
 @dataclass(frozen=True)
@@ -119,7 +126,7 @@ def _answer(plan: Plan, refs: list[Any], seen: Any) -> Any:
 
 def draw_plan(chance: Chance, *, watches: bool, depth: int = 2, ops: int = 7) -> Plan:
     """Draw a plan."""
-    names = _RISKY if chance.happens(0.4) else _SAFE
+    names = chance.one_of((_RISKY, _RISKY, _SAFE, (*_SAFE, *_LIGHT), (*_LIGHT, "draw", "quiet")))
     made = 0
     drawn: list[Op] = []
     for _ in range(1 + chance.below(ops)):

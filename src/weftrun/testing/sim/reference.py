@@ -15,6 +15,10 @@ class _Unclear(Exception):
     """A child failed, and which of its failures its caller saw is the engine's to say."""
 
 
+_UNSEEN = -1
+"""Stands for the nonce of a value that nobody has seen."""
+
+
 class _Failed(Exception):
     """A Step failed; its only argument is the lineage of the failure."""
 
@@ -22,8 +26,9 @@ class _Failed(Exception):
 class _Sequential:
     """One body of a plan, carried out by looking outcomes up."""
 
-    def __init__(self, fixed: Fixed, root: StepId, body: StepId) -> None:
+    def __init__(self, fixed: Fixed, nonces: dict[str, int], root: StepId, body: StepId) -> None:
         self._fixed = fixed
+        self._nonces = nonces
         self._root = root
         self._body = body
         self._counts: dict[str, int] = {}
@@ -85,7 +90,7 @@ class _Sequential:
                 self._items[len(self._values)] = values
                 return frozenset().union(*values)
             assert op.plan is not None
-            child = _Sequential(self._fixed, self._root, step)
+            child = _Sequential(self._fixed, self._nonces, self._root, step)
             return child.answer(op.plan, frozenset().union(*taken, seen), watches=op.kind == "watched")
         except _Failed as failed:
             if op.plan is not None:
@@ -96,25 +101,31 @@ class _Sequential:
         """Return what a Step gave, by the record of its nonce."""
         if TABLE[op.name].spec.deterministic:
             return reads
-        nonce = self._fixed.nonces.get(step)
-        if nonce is None:
-            raise _Unclear
-        gave = reads | {(step, nonce[0])}
+        # A Step without a record shows in what rests on it; where it shows in nothing, nothing may rest on it.
+        nonce = self._nonces.get(step, _UNSEEN)
+        gave = reads | {(step, nonce)}
         if step in self._fixed.failed:
             raise _Failed(gave)
         return gave
 
 
+def _nonces(fixed: Fixed, answer: Lineage) -> dict[str, int]:
+    """Return the nonce of each Step: of its record, or as what rests on it tells."""
+    seen = dict(pair for reads in (answer, *fixed.seen.values()) for pair in reads)
+    return seen | {step: nonce for step, (nonce, _) in fixed.nonces.items()}
+
+
 def differences(world: World) -> Iterator[str]:
     """Yield succeeded Runs whose answer is not what its plan gives with the outcomes on record."""
     for client in world.clients:
-        if client.uid is None or not client.answers or client.answers[0][0] != "succeeded":
+        if client.uid not in world.rows or not client.answers or client.answers[0][0] != "succeeded":
             continue
         status, value, _ = client.answers[0]
         fixed = fixed_by(world.rows[client.uid], world.blobs)
         root = StepId(client.function.spec.label)
         try:
-            expected = _Sequential(fixed, root, root).answer(client.args[0], NOTHING, watches=str(root) == "watched")
+            body = _Sequential(fixed, _nonces(fixed, lineage(value)), root, root)
+            expected = body.answer(client.args[0], NOTHING, watches=str(root) == "watched")
         except _Unclear:
             continue
         except _Failed as failed:

@@ -60,6 +60,8 @@ SCENARIOS: tuple[Scenario, ...] = (
     _one(scripted.retrying, 1),
     _one(scripted.catching, 1),
     _one(scripted.heavy, 1),
+    _one(scripted.light, 1),
+    _one(scripted.light_watched, 1),
     _one(scripted.ruined, 1, status="failed"),
     Scenario("two", _start_two, scripted.FUNCTIONS, judge=_ends("succeeded")),
     Scenario("two taken over", _start_two, scripted.FUNCTIONS, Settings(recover="none"), _ends("succeeded")),

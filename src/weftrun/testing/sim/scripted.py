@@ -48,6 +48,44 @@ def large(*inputs: object, because: object = None) -> Value:
     return weave(*inputs, because, filler_bytes=20_000)
 
 
+@function(name=_NAME + "behind", effects="none", checkpoint="async")
+def behind(*inputs: object, because: object = None) -> Value:
+    """Always recorded, and nobody waits for it."""
+    return weave(*inputs, because)
+
+
+@function(name=_NAME + "loose", effects="none", checkpoint="none")
+def loose(*inputs: object, because: object = None) -> Value:
+    """Nondeterministic, and recorded with the first record that rests on it."""
+    return weave(*inputs, because)
+
+
+@function(name=_NAME + "loose_large", effects="none", checkpoint="none")
+def loose_large(*inputs: object, because: object = None) -> Value:
+    """Like `loose`, and too large to travel inline."""
+    return weave(*inputs, because, filler_bytes=20_000)
+
+
+@function(name=_NAME + "loose_stumbles", effects="none", checkpoint="none", retries=Retry(4, delay_s=0.2))
+def loose_stumbles(*inputs: object, because: object = None) -> Value:
+    """Like `loose`, but its first Attempt fails."""
+    if stage().attempt == 1:
+        raise fail(*inputs, because)
+    return weave(*inputs, because)
+
+
+@function(name=_NAME + "sure", effects="none", deterministic=True, checkpoint="none")
+def sure(*inputs: object, because: object = None) -> Value:
+    """Deterministic, and not recorded unless its value must be."""
+    return plait(*inputs, because)
+
+
+@function(name=_NAME + "sure_large", effects="none", deterministic=True)
+def sure_large(*inputs: object, because: object = None) -> Value:
+    """Deterministic and too large to be worth writing."""
+    return plait(*inputs, because, filler_bytes=20_000)
+
+
 @function(name=_NAME + "stumbles", effects="none", retries=Retry(4, delay_s=0.2))
 def stumbles(*inputs: object, because: object = None) -> Value:
     """Fails on its first Attempt, and half the time on its second."""
@@ -243,6 +281,36 @@ async def heavy(x: int) -> Any:
     return large(draw(Value("", both.seen)), second)
 
 
+@workflow(name=_NAME + "light")
+def light(x: int) -> Any:
+    """Steps that are recorded only because something visible, a child, or the answer rests on them."""
+    first = loose(x)
+    second = sure_large(sure(first), loose_large(first))
+    spread = loose.map([first, sure(second), x])
+    inner = lighter(second, spread)
+    return [draw(second), inner, sure_large(loose(inner))]
+
+
+@workflow(name=_NAME + "lighter")
+def lighter(value: Value, more: list[Value]) -> Any:
+    """A child whose calls may lack records, but for what its answer holds."""
+    loose(value)
+    return {"a": sure_large(loose_large(value)), "b": quiet(sure(loose(more)))}
+
+
+@workflow(name=_NAME + "light_watched")
+async def light_watched(x: int) -> Any:
+    """What is awaited gets a record; what is handed on, when something rests on it."""
+    first = loose(x)
+    second = sure_large(first)
+    seen = lineage(await sure.step(second))
+    third = await loose.step(Value("", seen))
+    items = await loose_large.map([third, 1])
+    await draw.step(sure(loose(items)), clock(1))
+    kept = sure_large(loose(third))
+    return [quiet(kept), lighter(kept, [third])]
+
+
 @workflow(name=_NAME + "ruined")
 def ruined(x: int) -> Any:
     """Fails because of a Step while another one runs."""
@@ -250,7 +318,8 @@ def ruined(x: int) -> Any:
 
 
 FUNCTIONS: tuple[Function[..., Any], ...] = (
-    draw, quiet, fixed, shown, strict, large, stumbles, stumbles_seen, gamble, broken, breaks_at, sleepy, long,
+    draw, quiet, fixed, shown, strict, large, behind, loose, loose_large, loose_stumbles, sure, sure_large,
+    light, lighter, light_watched, stumbles, stumbles_seen, gamble, broken, breaks_at, sleepy, long,
     diamond, chain, branching, timed, by_control, mapping, failing_map, long_map, long_map_watched, parent, nested,
     tail, watching_parent, retrying, catching, heavy, ruined,
 )  # fmt: skip

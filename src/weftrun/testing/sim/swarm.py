@@ -76,6 +76,7 @@ def draw_world(seed: int, folder: Path) -> World:
         client = world.start(f"run-{number}", watched if watches else wired, plan, at_s=chance.between(0.0, 0.02))
         if chance.happens(0.1):
             client.cancel_at_s = chance.between(0.0, 0.05)
+        client.durable = not chance.happens(0.1)
     return world
 
 

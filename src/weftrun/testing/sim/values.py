@@ -84,9 +84,9 @@ def weave(*inputs: object, filler_bytes: int = 0) -> Value:
     return Value(now.step, lineage(inputs) | {(now.step, now.nonces.bits())}, bytes(filler_bytes))
 
 
-def plait(*inputs: object) -> Value:
+def plait(*inputs: object, filler_bytes: int = 0) -> Value:
     """Return a deterministic value that rests on `inputs`."""
-    return Value(stage().step, lineage(inputs))
+    return Value(stage().step, lineage(inputs), bytes(filler_bytes))
 
 
 def fail(*inputs: object) -> Planned:

@@ -65,6 +65,7 @@ class Client:
         answers: every answer that was given: status, value, failure; they must all be equal.
         at_s: seconds of virtual time after the world began.
         cancel_at_s: when the client asks for a cancel, in seconds after the start; None for never.
+        durable: whether the Run keeps records; if not, each start is another Run.
     """
 
     id: RunId
@@ -72,6 +73,7 @@ class Client:
     args: tuple[Any, ...]
     at_s: float = 0.0
     cancel_at_s: float | None = None
+    durable: bool = True
     ticket: Ticket | None = None
     uid: RunUid | None = None
     answers: list[tuple[Status, Any, Failure | None]] = field(default_factory=list)
@@ -90,6 +92,7 @@ class World:
         ledger: what was entered.
         rows: committed rows by Run, kept by the layer over the Journal.
         blobs_at: the blobs that were durable when each of them committed.
+        unkept: Runs that keep no records.
         fresh: the Objects and living Sandboxes that were left when all was over.
     """
 
@@ -116,6 +119,7 @@ class World:
         self.rows: dict[RunUid, list[Row]] = {}
         self.blobs_at: dict[RunUid, list[frozenset[str]]] = {}
         self.clients: list[Client] = []
+        self.unkept: set[RunUid] = set()
         self.left: dict[str, int] = {}
         self._chance = Chance(seed, "world")
         self.path = folder / f"journal-{seed}.db"
@@ -242,14 +246,17 @@ class World:
         if encoded.nbytes > self.engine.inline_bytes_max:
             data = self.engine.publish(encoded.pieces)
         ticket = self.engine.start(
-            client.id,
+            client.id if client.durable else None,
             client.function.spec,
             Bundle("sim"),
             Payload(data),
             digest((client.args, {})),
             wait_start=False,
+            durable=client.durable,
         )
         client.ticket = ticket
+        if not client.durable:
+            self.unkept.add(ticket.uid)
         engine = self.engine
         self.loop.call_from_thread(lambda: ticket.ended.on_open(lambda: self._answered(client, ticket, engine)))
         if client.cancel_at_s is not None:
@@ -268,7 +275,7 @@ class World:
 
     def _cancel(self, client: Client, ticket: Ticket, engine: Engine) -> None:
         """Ask through the inbox, as another process would, or directly."""
-        if self._chance.happens(0.5):
+        if self._chance.happens(0.5) or not client.durable:
             engine.cancel(ticket)
         elif ticket.uid:
             self._inner.post(Message(f"cancel-{client.id}", ticket.uid, "cancel"))
@@ -286,11 +293,11 @@ class World:
 
     def _wind_up(self, within_s: float) -> None:
         """Ask for every answer once more, then let the engine come to rest."""
-        if not all(len(client.answers) > 1 for client in self.clients if client.refused is None):
-            for client in self.clients:
-                if client.refused is None and len(client.answers) == 1:
-                    self._start(client)
-            self.loop.run(lambda: all(len(c.answers) > 1 for c in self.clients if c.refused is None), within_s=within_s)
+        asked = [client for client in self.clients if client.refused is None and client.durable]
+        for client in asked:
+            if len(client.answers) == 1:
+                self._start(client)
+        self.loop.run(lambda: all(len(client.answers) > 1 for client in asked), within_s=within_s)
         for client in self.clients:
             client.ticket = None
         limit = self.loop.now() + 4 * self.settings.limits.sandbox_idle_s

@@ -1,0 +1,91 @@
+"""Steps with large values that come again: what it costs to write them, and not to."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from bench.figure import Figure, Setting, engine, timed
+
+import weftrun
+from weftrun import function, workflow
+from weftrun.model.policy import Checkpoint
+
+_WIDTH = 8
+
+
+@function(effects="none", deterministic=True)
+def grow(seed: int, nbytes: int) -> Any:
+    return np.full(nbytes // 8, seed, np.int64)
+
+
+@function(effects="none", deterministic=True)
+def turn(array: Any) -> Any:
+    return array + 1
+
+
+@function(effects="none", deterministic=True)
+def join(arrays: list[Any]) -> Any:
+    return sum(arrays[1:], arrays[0])
+
+
+@function(effects="none", deterministic=True)
+def total(array: Any) -> int:
+    return int(array.sum())
+
+
+@workflow
+def dag(checkpoint: Checkpoint, depth: int, nbytes: int) -> int:
+    ends = []
+    for chain in range(_WIDTH):
+        array = grow.options(checkpoint=checkpoint)(chain, nbytes)
+        for _ in range(depth):
+            array = turn.options(checkpoint=checkpoint)(array)
+        ends.append(array)
+    return total.options(checkpoint=checkpoint)(join.options(checkpoint=checkpoint)(ends))
+
+
+def _once(opened: weftrun.Engine, checkpoint: Checkpoint, setting: Setting) -> float:
+    """Run the graph once; return what a Step of it took, in milliseconds."""
+    depth, nbytes = setting.sizes.dag_depth, setting.sizes.dag_bytes
+    took = timed(lambda: opened.run(dag, checkpoint, depth, nbytes))
+    return took / (_WIDTH * (depth + 1) + 2) * 1e3
+
+
+def _written(folder: Path) -> float:
+    """Return how many megabytes a Journal takes, with all that lies beside it."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
+
+
+def checkpoints(setting: Setting) -> list[Figure]:
+    """Run a graph of deterministic Steps with large values under each policy."""
+    depth, nbytes = setting.sizes.dag_depth, setting.sizes.dag_bytes
+    size = f"{nbytes / 1e6:g} MB"
+    steps = _WIDTH * (depth + 1) + 2
+    inside = (
+        f"one Run of {steps} deterministic Steps, {_WIDTH} chains that are joined, each with a value of {size}, from "
+        "engine.run to its value, divided by the Steps. Floor: the same with checkpoint=none, in the same round."
+    )
+    bytes_are = (
+        f"the Journal and all files beside it, after one such Run. Floor: the bytes of all {steps - 1} large values."
+    )
+    auto = Figure(f"{size} a Step, auto", "ms/Step", "none", inside, must=1.1)
+    behind = Figure(f"{size} a Step, async", "ms/Step", "none", inside)
+    written = Figure(f"{size} a Step, written by auto", "MB", "all of them", bytes_are, must=0.1, per="Run")
+    for _ in range(setting.rounds):
+        values: dict[Checkpoint, float] = {}
+        policies: tuple[Checkpoint, ...] = ("none", "auto", "async")
+        for checkpoint in policies:
+            with tempfile.TemporaryDirectory(dir=setting.folder) as name:
+                folder = Path(name)
+                with engine(msgspec.structs.replace(setting, folder=folder)) as opened:
+                    opened.run(dag, "none", 1, 800_000)  # numpy is imported now, and the pages are there
+                    values[checkpoint] = _once(opened, checkpoint, setting)
+                    if checkpoint == "auto":
+                        written.add(_written(folder), (steps - 1) * nbytes / 1e6)
+        auto.add(values["auto"], values["none"])
+        behind.add(values["async"], values["none"])
+    return [auto, behind, written]

@@ -1,0 +1,83 @@
+"""When the record of a success is written (C3): what the author asked for, or what `auto` chooses, and why."""
+
+from __future__ import annotations
+
+import enum
+
+from msgspec import Struct
+
+from weftrun.model.outcomes import Ran
+from weftrun.model.policy import FunctionSpec
+from weftrun.model.values import Data, Inline
+
+_FILE_S = 0.005
+_BYTES_PER_S = 200e6
+"""What a blob is reckoned to take until it is durable, on a plain disk: so long for the file, and for its bytes."""
+_WORTH = 20
+"""A large deterministic value is written if making it took so many times as long as writing it is reckoned to take.
+
+`auto` then costs at most a twentieth more than writing nothing, and what is not written is soon made again.
+"""
+
+
+class When(enum.IntEnum):
+    """When the record is written."""
+
+    FIRST = 0
+    """Before any reader gets the value."""
+    BEHIND = 1
+    """At once, but nobody waits for it unless a gate does."""
+    LATER = 2
+    """With the first record that rests on it."""
+    NEVER = 3
+    """Not at all, unless somebody needs the value itself on record."""
+
+
+class Choice(Struct, frozen=True):
+    """What was chosen and why, as the end of a sentence."""
+
+    when: When
+    why: str
+
+
+_SYNC = Choice(When.FIRST, 'checkpoint="sync"')
+_ASYNC = Choice(When.BEHIND, 'checkpoint="async"')
+_LATER = Choice(When.LATER, 'checkpoint="none"')
+_NEVER = Choice(When.NEVER, 'it is deterministic, and checkpoint="none"')
+_MAY_DIFFER = Choice(When.BEHIND, "another Attempt could give another value")
+_VISIBLE = Choice(When.BEHIND, "it does something outside, which is not to be repeated without need")
+_SMALL = Choice(When.BEHIND, "so small a value costs little to keep")
+_WORTH_IT = Choice(When.BEHIND, f"making it took over {_WORTH} times as long as writing it is reckoned to take")
+_CHEAP = Choice(When.NEVER, "it is deterministic, and made again about as fast as it would be written")
+
+
+def choice(function: FunctionSpec, values: tuple[Data, ...], ran: Ran) -> Choice:
+    """Return when the record of a success is written.
+
+    Args:
+        values: what the Step, or some items of a map, gave.
+        ran: the Attempt, or the Batch, that made them.
+    """
+    asked = function.checkpoint
+    if asked == "sync":
+        return _SYNC
+    if asked == "async":
+        return _ASYNC
+    if asked == "none":
+        return _NEVER if function.deterministic else _LATER
+    if not function.deterministic:
+        return _MAY_DIFFER
+    if function.effects != "none":
+        return _VISIBLE
+    large = [value.nbytes for value in values if not isinstance(value, Inline)]
+    if not large:
+        return _SMALL
+    reckoned_s = _FILE_S * len(large) + sum(large) / _BYTES_PER_S
+    return _WORTH_IT if ran.left_at - ran.entered_at > _WORTH * reckoned_s else _CHEAP
+
+
+def may_lack_record(function: FunctionSpec) -> bool:
+    """Say whether a success of this Function may be left without a record."""
+    if function.effects != "none":
+        return False
+    return function.checkpoint == "none" or (function.checkpoint == "auto" and function.deterministic)
