@@ -233,7 +233,7 @@ class Committer:
             self._commit_s = 0.8 * self._commit_s + 0.2 * (self._loop.now() - begun)
             self._committed(entries, result[0], begun if renew else None)
 
-        if self._may_stand_still():
+        if self._commit_s < _INLINE_S and self._may_stand_still():
             work()
             done()
         else:
@@ -241,7 +241,7 @@ class Committer:
 
     def _may_stand_still(self) -> bool:
         """Say whether the loop may do the Journal's work itself: nothing else could go on meanwhile."""
-        return self._in_lane == 0 and self._commit_s < _INLINE_S and self._quiet() and self._loop.idle()
+        return self._in_lane == 0 and self._quiet() and self._loop.idle()
 
     def _committed(self, entries: list[_Entry], result: Appended | WeftrunError, renewed_at: float | None) -> None:
         if isinstance(result, JournalFull | CommitUnknown):
@@ -301,9 +301,19 @@ class Committer:
         if uids:
             self.ask(lambda: self._journal.put_back(uids), lambda _: None, lambda _: None)
 
-    def ask(self, work: Callable[[], T], done: Callable[[T], None], failed: Callable[[WeftrunError], None]) -> None:
-        """Use the Journal between two commits; then `done` or `failed` on the loop."""
-        here = not self._committing and self._may_stand_still()
+    def ask(
+        self,
+        work: Callable[[], T],
+        done: Callable[[T], None],
+        failed: Callable[[WeftrunError], None],
+        *,
+        is_quick: bool = False,
+    ) -> None:
+        """Use the Journal between two commits, outside the loop; then `done` or `failed` on the loop.
+
+        What `is_quick`, waiting for no lock, is done in the loop where nothing else could go on meanwhile.
+        """
+        here = is_quick and not self._committing and self._may_stand_still()
         self._in_lane += 1
         result: list[T] = []
         errors: list[WeftrunError] = []

@@ -330,7 +330,8 @@ class Engine:
         self._let_go(self._broken or error)
         self._own.end()
         if self._broken is None:
-            self._committer.put_back([run.uid for run in self._opening.runs.by_id.values()])
+            owned = [run.uid for run in self._opening.runs.by_id.values()]
+            self._committer.put_back([*owned, *self._opening.take_over.under_way()])
             self._committer.ask(self._journal.leave, lambda _: None, lambda _: None)
         self._dispatch.write_trace()
         closed.open()

@@ -23,6 +23,8 @@ from weftrun.runtime.committer import Committer
 
 _LOOK_S = 1.0
 """The Journal is looked at this often, for messages, free Runs, and engines that died."""
+_LOOK_ALONE_S = 2.0
+"""So often, where nothing is owned or waited for, and no other engine was there the last time."""
 CLAIMS_MAX = 100
 """Runs that are taken over in one transaction, so that other engines get their share."""
 
@@ -89,6 +91,8 @@ class Ownership:
         self._tick: Handle | None = None
         self._look_asked: Handle | None = None
         self._looking = False
+        self._uid = SessionUid("")
+        self._alone = False
         self._begun = False
         self._burying = 0
         self._thens: list[Callable[[], None]] = []
@@ -100,7 +104,7 @@ class Ownership:
         if self._begun:
             return
         self._begun = True
-        uid = SessionUid(self._entropy.uid())
+        uid = self._uid = SessionUid(self._entropy.uid())
         self._machine.began(uid)
 
         def work() -> None:
@@ -112,6 +116,9 @@ class Ownership:
         """Say how many Runs this engine owns."""
         if runs:
             self.need()
+            if self._alone:
+                self._alone = False
+                self._cancel_look()
             self.look_later()
         self._handle(Owning(self._loop.now(), runs))
 
@@ -189,9 +196,7 @@ class Ownership:
             then()
             return
         self._looking = True
-        if self._look_asked is not None:
-            self._look_asked.cancel()
-            self._look_asked = None
+        self._cancel_look()
         waited_for = tuple(self._reaction.waited_for())
         owned = self._reaction.owned()
         now = self._loop.now()
@@ -209,6 +214,8 @@ class Ownership:
 
         def done(seen: Seen) -> None:
             self._looking = False
+            others = any(session.uid != self._uid for session in seen.sessions)
+            self._alone = not (others or owned or waited_for)
             self._look_later()
             self._reaction.seen(seen)
             self._handle(Looked(now, seen.sessions, seen.ended))
@@ -223,7 +230,12 @@ class Ownership:
             self._failed(error)
             then()
 
-        self._committer.ask(work, done, failed)
+        self._committer.ask(work, done, failed, is_quick=True)
+
+    def _cancel_look(self) -> None:
+        if self._look_asked is not None:
+            self._look_asked.cancel()
+            self._look_asked = None
 
     def look_soon(self) -> None:
         """Look again when what was asked of the Journal before is done."""
@@ -232,7 +244,8 @@ class Ownership:
     def look_later(self) -> None:
         """There is a reason to look now and then."""
         if self._look_asked is None and not self._looking and not self._ended:
-            self._look_asked = self._loop.call_at(self._loop.now() + _LOOK_S, self._look_again)
+            every_s = _LOOK_ALONE_S if self._alone else _LOOK_S
+            self._look_asked = self._loop.call_at(self._loop.now() + every_s, self._look_again)
 
     def _look_later(self) -> None:
         if self.adopts or self._reaction.owned() or self._reaction.waited_for():

@@ -95,6 +95,10 @@ class TakeOver:
                 self._taking[info.uid] = []
             self._claim([info.uid for info in free])
 
+    def under_way(self) -> list[RunUid]:
+        """Return the Runs that are being claimed or read."""
+        return list(self._taking)
+
     def leave_alone(self, uid: RunUid) -> None:
         """Never take this Run over again by ourselves: its code can't be loaded here, or its bytes are damaged."""
         self._left_alone.add(uid)
@@ -157,6 +161,11 @@ class TakeOver:
         self._committer.ask(lambda: self._journal.load(info.uid), done, failed)
 
     def _resume(self, info: RunInfo, rows: list[Row], blobs: Sequence[Blob], tickets: list[Ticket]) -> None:
+        refusal = self._refusal()
+        if refusal is not None:  # closed meanwhile: it was put back
+            for ticket in tickets:
+                ticket.fail(refusal)
+            return
         held: list[Object] = []
         if blobs:
             rows = [change_row(row, lambda data: self._stored.attached(data, held)) for row in rows]

@@ -22,6 +22,8 @@ from weftrun.model.errors import EngineClosed
 
 Callback = Callable[[], None]
 
+_LONG_S = 0.25
+
 
 class Timer:
     """A callback at a time. libuv counts whole milliseconds from when it last looked, so it may wake early."""
@@ -32,7 +34,9 @@ class Timer:
         self._loop = loop
         self._at = at
         self._callback: Callback | None = callback
-        self._handle = loop.wake_later(at - loop.now(), self._came)
+        delay_s = at - loop.now()
+        # One wake-up, a little late, instead of two where nobody would see the difference.
+        self._handle = loop.wake_later(delay_s + (0.002 if delay_s > _LONG_S else 0.0), self._came)
 
     def cancel(self) -> None:
         """Do not call it. Idempotent."""
