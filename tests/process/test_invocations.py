@@ -149,18 +149,21 @@ def test_items_are_sent_once_and_read_anew(rig: Rig, monkeypatch: pytest.MonkeyP
     other = inline([([7],)])
     for chunk, bounds in ((items, (0, 3)), (items, (1, 4)), (other, (0, 1)), (items, (2, 4))):
         rig.send_range(sandbox, "appends", chunk, bounds)
-    values = [rig.read(data) for message in rig.item_outcomes(9) for _, _, data in message.values]
-    assert values == [[[0, 0], [1, 0], [2, 0]], [[1, 0], [2, 0], [3, 0]], [[7, 0]], [[2, 0], [3, 0]]]
+    # A slow moment lets a range be told in parts.
+    values = [item for message in rig.item_outcomes(9) for _, _, data in message.values for item in rig.read(data)]
+    assert values == [[n, 0] for n in (0, 1, 2, 1, 2, 3, 7, 2, 3)]
     assert [nbytes > 20_000 for nbytes in sent] == [True, False, False, True]
 
 
 def test_failed_items_leave_the_others(rig: Rig) -> None:
     sandbox = rig.ready()
     rig.send_items(sandbox, "fails_if_odd", list(range(10)))
-    (message,) = rig.item_outcomes(10)
-    assert [(lo, hi) for lo, hi, _ in message.values] == [(0, 1), (2, 3), (4, 5), (6, 7), (8, 9)]
-    assert [index for index, _ in message.failures] == [1, 3, 5, 7, 9]
-    assert message.failures[0][1].origin == "fails_if_odd[0].1"
+    messages = rig.item_outcomes(10)
+    told = [(lo, hi) for message in messages for lo, hi, _ in message.values]
+    assert told == [(0, 1), (2, 3), (4, 5), (6, 7), (8, 9)]
+    failures = [failure for message in messages for failure in message.failures]
+    assert [index for index, _ in failures] == [1, 3, 5, 7, 9]
+    assert failures[0][1].origin == "fails_if_odd[0].1"
 
 
 def test_slow_items_are_told_between_two(rig: Rig) -> None:
