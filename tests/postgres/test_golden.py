@@ -46,8 +46,11 @@ def test_it_is_read_and_written_on(opened: OpenJournal, url: str, golden: Path) 
     assert journal.inbox() == [Message("message-2", uid(4), "cancel")]
     assert journal.blobs_named() == {BLOB.sha256}
     journal.begin(session(2))
-    assert journal.append([end(4, 4, epoch=2), start(5)]) == Appended()
-    assert journal.load(uid(4))[-1] == end(4, 4, epoch=2)
+    assert journal.append([end(4, 4, epoch=2), start(5)]) == Appended(lost=frozenset({uid(4)}))
+    assert journal.bury(journal.sessions()[0])
+    assert [info.id for info in journal.claim([uid(4)])] == ["run-4"]
+    assert journal.append([end(4, 4, epoch=3)]) == Appended()
+    assert journal.load(uid(4))[-1] == end(4, 4, epoch=3)
     assert [(info.id, info.owner) for info in journal.open_runs()] == [("run-5", session(2).uid)]
 
 

@@ -282,11 +282,11 @@ class Committer:
             self._rested()
 
     def _give_up(self) -> None:
-        """Commit nothing of what waited: it belongs to Runs that are another engine's now."""
-        self._ready.clear()
-        self._held_back.clear()
+        """The session is gone. What waits of its Runs is left out by the Journal when it is appended."""
         self._fenced()
-        if self.idle:
+        if self._ready:
+            self._ask_flush()
+        elif self.idle:
             self._rested()
 
     def _die(self, error: WeftrunError) -> None:

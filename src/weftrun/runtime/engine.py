@@ -28,7 +28,7 @@ from weftrun.ports.trace import Trace
 from weftrun.runtime.committer import Committer
 from weftrun.runtime.dispatch import Dispatch
 from weftrun.runtime.opening import Opening
-from weftrun.runtime.ownership import CLAIMS_MAX, Ownership, Seen
+from weftrun.runtime.ownership import Ownership, Seen
 from weftrun.runtime.runs import OpenRun
 from weftrun.runtime.tickets import Latch, Ticket
 
@@ -277,12 +277,14 @@ class Engine:
                 self._dispatch.tell(run, CancelCame(self._loop.now(), message.id))
         self._opening.take_over.adopt(seen.free)
         self._opening.told_of(seen.asked_for, seen.waited_for)
-        if len(seen.free) == CLAIMS_MAX:
-            self._own.look_soon()
 
     def waited_for(self) -> Sequence[RunUid]:
         """Return Runs of other engines that somebody waits for here."""
         return list(self._opening.waited_for)
+
+    def wanted(self) -> int:
+        """Return how many free Runs to look for; 0 for none."""
+        return self._opening.take_over.wanted()
 
     def owned(self) -> int:
         """Return how many open Runs this engine owns."""

@@ -25,8 +25,6 @@ _LOOK_S = 1.0
 """The Journal is looked at this often, for messages, free Runs, and engines that died."""
 _LOOK_ALONE_S = 2.0
 """So often, where nothing is owned or waited for, and no other engine was there the last time."""
-CLAIMS_MAX = 100
-"""Runs that are taken over in one transaction, so that other engines get their share."""
 
 
 class Seen(Struct, frozen=True):
@@ -49,6 +47,9 @@ class Reaction(Protocol):
     def waited_for(self) -> Sequence[RunUid]:
         """Return Runs of other engines that somebody waits for here."""
 
+    def wanted(self) -> int:
+        """Return how many free Runs to look for; 0 for none."""
+
     def owned(self) -> int:
         """Return how many open Runs this engine owns."""
 
@@ -63,7 +64,6 @@ class Ownership:
     """Holds the session and looks at the others.
 
     Args:
-        adopts: whether free Runs are taken over as they are found.
         ttl_s: how long a renewal of the Lease holds, in seconds.
     """
 
@@ -94,10 +94,10 @@ class Ownership:
         self._uid = SessionUid("")
         self._alone = False
         self._begun = False
+        self._is_there = False
         self._burying = 0
         self._thens: list[Callable[[], None]] = []
         self._ended = False
-        self.adopts = False
 
     def need(self) -> None:
         """See that there is a session before anything is owned. An engine that only reads needs none."""
@@ -110,7 +110,10 @@ class Ownership:
         def work() -> None:
             self._journal.begin(self._liveness.begin(uid, self._ttl_s))
 
-        self._committer.ask(work, lambda _: None, self._reaction.broke)
+        def done(_: None) -> None:
+            self._is_there = True
+
+        self._committer.ask(work, done, self._reaction.broke)
 
     def counted(self, runs: int) -> None:
         """Say how many Runs this engine owns."""
@@ -132,7 +135,9 @@ class Ownership:
 
     def fenced(self) -> None:
         """The session is gone: go on with nothing, and with another session when one is needed."""
-        self._begun = False
+        if not self._is_there:
+            return  # it was told before; the next one is being made
+        self._begun = self._is_there = False
         self._reaction.lost()
         self.look()
 
@@ -198,7 +203,7 @@ class Ownership:
         self._looking = True
         self._cancel_look()
         waited_for = tuple(self._reaction.waited_for())
-        owned = self._reaction.owned()
+        owned, wanted = self._reaction.owned(), self._reaction.wanted()
         now = self._loop.now()
 
         def work() -> Seen:
@@ -207,7 +212,7 @@ class Ownership:
                 sessions,
                 frozenset(session.uid for session in sessions if self._liveness.ended(session)),
                 tuple(self._journal.inbox()) if owned else (),
-                tuple(self._journal.free_runs(CLAIMS_MAX)) if self.adopts else (),
+                tuple(self._journal.free_runs(wanted)) if wanted else (),
                 waited_for,
                 tuple(self._journal.infos(waited_for)) if waited_for else (),
             )
@@ -248,7 +253,7 @@ class Ownership:
             self._look_asked = self._loop.call_at(self._loop.now() + every_s, self._look_again)
 
     def _look_later(self) -> None:
-        if self.adopts or self._reaction.owned() or self._reaction.waited_for():
+        if self._reaction.wanted() or self._reaction.owned() or self._reaction.waited_for():
             self.look_later()
 
     def _look_again(self) -> None:

@@ -22,6 +22,9 @@ from weftrun.runtime.runs import OpenRun, OpenRuns
 from weftrun.runtime.stored import StoredBytes
 from weftrun.runtime.tickets import Latch, Ticket
 
+_CLAIMS_MAX = 100
+"""Runs that are taken over in one transaction, so that other engines get their share."""
+
 
 class TakeOver:
     """Claims free Runs and goes on with them. Everything here runs on the loop.
@@ -63,6 +66,7 @@ class TakeOver:
         self._version_here = version_here
         self._taking: dict[RunUid, list[Ticket]] = {}
         self._left_alone: set[RunUid] = set()
+        self._adopts = False
 
     def recover(self, recover: str, ready: Latch) -> None:
         """Take over what dead engines left: `all`, `none`, or the Run with this id; then open `ready`."""
@@ -80,20 +84,29 @@ class TakeOver:
             self._broke(error)
             ready.open()
 
-        self._own.adopts = recover == "all"
+        self._adopts = recover == "all"
         if recover == "none":
             ready.open()
         else:
             self._own.look(looked)
 
+    def wanted(self) -> int:
+        """Return how many free Runs to look for: what may be claimed now, behind those that are left alone."""
+        room = self._room()
+        return room + len(self._left_alone) if room else 0
+
+    def _room(self) -> int:
+        if not self._adopts:
+            return 0
+        return max(0, min(_CLAIMS_MAX, self._limits.runs_open_max - len(self._runs.by_id) - len(self._taking)))
+
     def adopt(self, infos: Sequence[RunInfo]) -> None:
         """Take over free Runs, but those that were found to be none for this engine."""
-        room = self._limits.runs_open_max - len(self._runs.by_id)
-        free = [info for info in infos if info.uid not in self._left_alone and info.uid not in self._taking][:room]
+        free = [info.uid for info in infos if info.uid not in self._left_alone and info.uid not in self._taking]
+        free = free[: self._room()]
         if free and self._refusal() is None:
-            for info in free:
-                self._taking[info.uid] = []
-            self._claim([info.uid for info in free])
+            self._taking.update({uid: [] for uid in free})
+            self._claim(free)
 
     def under_way(self) -> list[RunUid]:
         """Return the Runs that are being claimed or read."""
@@ -121,7 +134,8 @@ class TakeOver:
         def done(claimed: list[RunInfo]) -> None:
             if claimed:
                 self._own.renewed(begun)
-                self._own.look_soon()  # somebody may have asked for a cancel while nobody owned it
+                # There may be more, and somebody may have asked for a cancel while nobody owned it.
+                self._own.look_soon()
             for info in claimed:
                 self._load(info)
             mine = {info.uid for info in claimed}

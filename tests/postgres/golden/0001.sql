@@ -114,6 +114,7 @@ DECLARE
     run_key    bigint;
     run_epoch  integer;
     run_ended  boolean;
+    run_owner  bigint;
     run_behind boolean;     -- its take-over counter is not 0
     run_head   integer;     -- its last seq
     left_out   boolean;
@@ -154,10 +155,12 @@ BEGIN
         IF row_uids[i] IS DISTINCT FROM run_uid THEN
             run_uid := row_uids[i];
             -- From here on nobody takes this Run over (O2).
-            SELECT key, epoch, ended_at IS NOT NULL, takeovers > 0 INTO run_key, run_epoch, run_ended, run_behind
+            SELECT key, epoch, ended_at IS NOT NULL, takeovers > 0, owner
+            INTO run_key, run_epoch, run_ended, run_behind, run_owner
             FROM weftrun.run WHERE run.uid = run_uid FOR UPDATE;
             left_out := run_uid = ANY (taken);
-            IF NOT left_out AND (run_key IS NULL OR run_epoch > row_epochs[i]) THEN
+            IF NOT left_out AND (run_key IS NULL OR run_epoch > row_epochs[i]
+                                 OR (the_session IS NOT NULL AND NOT run_ended AND run_owner IS DISTINCT FROM the_session)) THEN
                 lost := lost || run_uid;
                 left_out := true;
             END IF;

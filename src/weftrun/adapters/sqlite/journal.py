@@ -33,13 +33,14 @@ Binding = tuple[str | bytes | int | float | None, ...]
 class Head:
     """What an append must know of a Run. `progressed`: its take-over counter stands at 0."""
 
-    __slots__ = ("ended", "epoch", "key", "progressed", "seq")
+    __slots__ = ("ended", "epoch", "key", "owner", "progressed", "seq")
 
-    def __init__(self, key: int, epoch: int, takeovers: int, ended: int, seq: int) -> None:
+    def __init__(self, key: int, epoch: int, takeovers: int, ended: int, owner: int | None, seq: int) -> None:
         self.key = key
         self.epoch = epoch
         self.progressed = takeovers == 0
         self.ended = bool(ended)
+        self.owner = owner
         self.seq = seq
 
 
@@ -177,7 +178,7 @@ class SqliteJournal(JournalReading):
             # Under the write lock keys are given one after the other.
             first = connection.last_insert_rowid() - len(new) + 1
             for key, (row, _) in enumerate(new, first):
-                self._heads[row.uid] = Head(key, row.epoch, 0, 0, 1)
+                self._heads[row.uid] = Head(key, row.epoch, 0, 0, self._session, 1)
             return frozenset()
         return frozenset(row.uid for row, body in new if not self._is_started(connection, row, body))
 
@@ -231,7 +232,7 @@ class SqliteJournal(JournalReading):
         return ended, lost
 
     def _lost(self, connection: apsw.Connection, rows: Sequence[Row], taken: frozenset[RunUid]) -> frozenset[RunUid]:
-        """Return the Runs of rows that may not be added: their epoch was raised by another engine, or they are gone.
+        """Return the Runs of rows that may not be added: this session does not own them, or they are gone.
 
         Only those that this connection has not begun or extended itself are looked up: nobody claims a Run whose
         session is there, and that it is was checked in this transaction.
@@ -239,15 +240,18 @@ class SqliteJournal(JournalReading):
         lost = set()
         for row in rows:
             head = self._heads.get(row.uid) or self._head(connection, row.uid)
-            if row.seq > 1 and (head is None or row.epoch < head.epoch):
+            if row.seq > 1 and (head is None or row.epoch < head.epoch or not self._owns(head)):
                 lost.add(row.uid)
         return frozenset(lost - taken)
+
+    def _owns(self, head: Head) -> bool:
+        return self._session is None or head.ended or head.owner == self._session
 
     def _head(self, connection: apsw.Connection, uid: RunUid) -> Head | None:
         found = connection.execute(SQL["head"], (bytes.fromhex(uid),)).fetchone()
         if found is None:
             return None
-        head = self._heads[uid] = Head(*cast(tuple[int, int, int, int, int], found))
+        head = self._heads[uid] = Head(*cast(tuple[int, int, int, int, int | None, int], found))
         return head
 
     def _check_stored(self, connection: apsw.Connection, head: Head, row: Row, body: bytes) -> None:

@@ -36,7 +36,7 @@ UPDATE run SET takeovers = 0 WHERE key = ?;
 
 -- name: head
 -- What an append must know of a Run that this connection has not seen yet.
-SELECT key, epoch, takeovers, ended_at IS NOT NULL,
+SELECT key, epoch, takeovers, ended_at IS NOT NULL, owner,
        coalesce((SELECT max(seq) FROM record WHERE record.run = run.key), 1)
 FROM run WHERE uid = ?;
 

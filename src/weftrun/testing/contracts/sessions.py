@@ -108,6 +108,17 @@ class SessionContract:
         assert first.append([more(1, 2), start(4)]) == Appended(lost=frozenset({uid(1)}))
         assert [info.owner for info in second.infos([uid(4)])] == [session(3).uid]
 
+    def test_rows_of_a_run_that_was_freed_are_left_out_before_anybody_claims_it(
+        self, engines: tuple[Journal, Journal]
+    ) -> None:
+        """Its epoch is still the old one; what its former owner knows of it may be out of date all the same."""
+        first, second = engines
+        first.append([start(1)])
+        second.bury(second.sessions()[0])
+        first.begin(session(3))
+        assert first.append([more(1, 2), start(2)]) == Appended(lost=frozenset({uid(1)}))
+        assert second.load(uid(1)) == [start(1)]
+
     def test_leaving_frees_everything(self, engines: tuple[Journal, Journal]) -> None:
         """A clean end hands over at once."""
         first, second = engines
