@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,6 +13,8 @@ import pytest
 from tests.engine import programs as p
 
 import weftrun
+from weftrun.assembly import open_reader
+from weftrun.ports.journal import RunInfo
 
 TIMES = 7
 """More than the take-overs after which a Run that ends its engine is parked (`takeovers_max`)."""
@@ -44,10 +48,12 @@ STARTED = """
 import sys, weftrun
 from theirs import flow
 engine = weftrun.open(sys.argv[1], workers=1)
-engine.start(flow.options(id="theirs"), sys.argv[2])
+for id in sys.argv[3:]:
+    engine.start(flow.options(id=id), sys.argv[2])
 engine.close(drain_s=0)
 """
 THEIRS = """
+import time
 from pathlib import Path
 from weftrun import function
 @function
@@ -58,20 +64,61 @@ def flow(gate):
 """
 
 
-def test_engines_that_have_not_the_code(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The Run stays as it is for the program that has it."""
-    module, gate = tmp_path / "theirs.py", tmp_path / "gate"
+@pytest.fixture
+def theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A module of another program: this one has it only while it lies there."""
+    module = tmp_path / "theirs.py"
     module.write_text(THEIRS)
     source = str(Path(weftrun.__file__).parents[1])
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{source}")
-    subprocess.run([sys.executable, "-c", STARTED, url, str(gate)], check=True, timeout=60, cwd=tmp_path)
+    return module
+
+
+def start_theirs(url: str, module: Path, *ids: str) -> None:
+    """Start Runs of the module in the other program and close that; then take the module away."""
+    gate = module.with_name("gate")
+    command = [sys.executable, "-c", STARTED, url, str(gate), *ids]
+    subprocess.run(command, check=True, timeout=60, cwd=module.parent)
     gate.touch()
-    module.rename(tmp_path / "away.py")
+    module.rename(module.with_name("away.py"))
+
+
+def test_engines_that_have_not_the_code(url: str, theirs: Path) -> None:
+    """The Run stays as it is for the program that has it."""
+    start_theirs(url, theirs, "theirs")
     for _ in range(TIMES):
         with weftrun.open(url, workers=1) as engine:
             run = engine.get("theirs")
             with pytest.raises(weftrun.WeftrunError, match="stays as it is"):
                 run.result(30)
-    (tmp_path / "away.py").rename(module)
+    theirs.with_name("away.py").rename(theirs)
     with weftrun.open(url, workers=1) as engine:
         assert engine.get("theirs").result(30) == "theirs"
+
+
+def test_runs_that_are_left_alone_stand_in_nobodys_way(url: str, theirs: Path) -> None:
+    """More than are taken over at once (100): what is handed over behind them is taken over all the same."""
+    start_theirs(url, theirs, *(f"theirs-{n}" for n in range(101)))
+    gate = theirs.with_name("other-gate")
+    with weftrun.open(url, workers=1):
+        until(lambda: [(run.epoch, run.owner) for run in open_runs(url)] == [(2, "")] * 101)
+        with weftrun.open(url, workers=1, recover="none") as other:
+            other.start(p.waits.options(id="one"), str(gate))
+            other.close(drain_s=0)
+        gate.touch()
+        until(lambda: "one" not in [run.id for run in open_runs(url)])
+
+
+def open_runs(url: str) -> list[RunInfo]:
+    reader = open_reader(url)
+    try:
+        return reader.runs(status="running", limit=200)
+    finally:
+        reader.close()
+
+
+def until(is_true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not is_true():
+        assert time.monotonic() < end
+        time.sleep(0.05)
