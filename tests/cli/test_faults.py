@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -70,19 +71,21 @@ def test_an_unusable_journal_ends_every_command_with_4(cli, words, used, spoil, 
     assert cli("run", words("raw")).code == 0
 
 
-def test_a_file_that_another_program_holds(cli, words, used, monkeypatch) -> None:
-    from weftrun.adapters.sqlite.journal import SqliteJournal  # noqa: PLC0415  # only here
-
-    monkeypatch.setitem(SqliteJournal.__init__.__kwdefaults__, "patience_s", 0.2)
+def test_a_file_that_another_program_holds(cli, spawn, words, used) -> None:
+    """Looking goes on; a Run says what it waits for, can be interrupted, and goes on when the file is free."""
     foreign = apsw.Connection(str(used))
     foreign.execute("BEGIN IMMEDIATE")
-    said = cli("run", words("raw"), "--id", "held")
-    assert (said.code, said.out) == (4, "")
-    assert "is locked by another process" in said.err and "Traceback" not in said.err
+    waits, ends = (spawn("run", words("raw"), "--id", id) for id in ("held", "interrupted"))
+    for process in (waits, ends):
+        assert "is locked by another process" in process.stderr.readline()
     assert all(cli(*command).code == 0 for command in LOOKING)
+    ends.send_signal(signal.SIGINT)
+    time.sleep(0.1)
+    ends.send_signal(signal.SIGINT)
+    assert ends.wait(30) == 130
     foreign.execute("ROLLBACK")
     foreign.close()
-    assert cli("run", words("raw"), "--id", "held").code == 0
+    assert (waits.wait(30), cli("get", "held").code) == (0, 0)
 
 
 COMMANDS = """

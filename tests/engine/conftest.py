@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,3 +24,11 @@ def engine(url: str) -> Iterator[weftrun.Engine]:
     with weftrun.open(url, workers=2) as opened:
         yield opened
     assert_closed(url)
+
+
+def until(is_true: Callable[[], bool]) -> None:
+    """Return when it is true; fail if it is not within a minute."""
+    end = time.monotonic() + 60
+    while not is_true():
+        assert time.monotonic() < end
+        time.sleep(0.01)

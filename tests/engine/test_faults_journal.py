@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import apsw
 import pytest
 from tests.conftest import assert_closed
 from tests.engine import faulty as f
+from tests.engine import programs as p
+from tests.engine.conftest import until
 from tests.engine.leftovers import in_namespaces, nothing_left, warm  # noqa: F401
 
 import weftrun
@@ -128,21 +132,48 @@ def test_a_file_where_the_folder_of_values_belongs(url: str, used: Path) -> None
         assert engine.get("run-7").result(10) == 8
 
 
-def test_a_writer_that_holds_the_file(url: str, used: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The lock is waited for, but not for ever; then the engine says so, and the next one goes on."""
+def test_a_writer_that_holds_the_file(
+    url: str, used: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The lock is waited for, with a word about it, and Runs go on when it is free: nobody is lost for it."""
     assert SqliteJournal.__init__.__kwdefaults__ is not None
-    monkeypatch.setitem(SqliteJournal.__init__.__kwdefaults__, "patience_s", 0.2)
+    monkeypatch.setitem(SqliteJournal.__init__.__kwdefaults__, "patience_s", 0.1)
+    gate = used.with_name("gate")
+    with weftrun.open(url, workers=1) as engine, ThreadPoolExecutor(1) as thread:
+        run = engine.start(p.waits.options(id="stands still"), str(gate))
+        foreign = apsw.Connection(str(used))
+        foreign.execute("BEGIN IMMEDIATE")
+        gate.touch()
+        started = thread.submit(engine.start, f.inc.options(id="held"), 1)
+        until(lambda: run.waiting_for == "lock")
+        assert engine.get("run-1").result(10) == 2
+        assert not started.done()
+        foreign.execute("ROLLBACK")
+        foreign.close()
+        assert (run.result(10), started.result(10).result(10)) == ("open", 2)
+        assert run.waiting_for is None
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert re.fullmatch(r".*journal\.db is locked by another process while recording\. .* Runs stand still.*", said)
+    assert_closed(url)
+
+
+def test_an_engine_that_closes_does_not_wait_for_a_writer(
+    url: str, used: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it could not put back is found by the next one."""
+    assert SqliteJournal.__init__.__kwdefaults__ is not None
+    monkeypatch.setitem(SqliteJournal.__init__.__kwdefaults__, "patience_s", 0.1)
+    gate = used.with_name("gate")
+    engine = weftrun.open(url, workers=1)
+    engine.start(p.waits.options(id="left"), str(gate))
     foreign = apsw.Connection(str(used))
     foreign.execute("BEGIN IMMEDIATE")
-    with weftrun.open(url, workers=1) as engine:
-        assert engine.get("run-1").result(10) == 2
-        with pytest.raises(weftrun.JournalBusy, match=r"journal\.db is locked by another process") as caught:
-            engine.start(f.inc.options(id="held"), 1)
-        assert "\n" not in str(caught.value)
+    gate.touch()
+    engine.close(drain_s=0)
     foreign.execute("ROLLBACK")
     foreign.close()
     with weftrun.open(url, workers=1) as engine:
-        assert engine.start(f.inc.options(id="held"), 1).result(10) == 2
+        assert engine.get("left").result(10) == "open"
     assert_closed(url)
 
 

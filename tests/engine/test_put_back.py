@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from tests.engine import programs as p
+from tests.engine.conftest import until
 
 import weftrun
 from weftrun.assembly import open_reader
@@ -115,10 +114,3 @@ def open_runs(url: str) -> list[RunInfo]:
         return reader.runs(status="running", limit=200)
     finally:
         reader.close()
-
-
-def until(is_true: Callable[[], bool]) -> None:
-    end = time.monotonic() + 30
-    while not is_true():
-        assert time.monotonic() < end
-        time.sleep(0.05)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import logging
 import math
 import os
 from collections.abc import Awaitable, Sequence
@@ -115,6 +116,7 @@ class _EmbeddedCore:
             limits=limits,
             sandboxes_max=workers,
             version_here=version_here,
+            stands_still=_say_still,
         )
 
     def _recover(self, recover: str) -> None:
@@ -243,6 +245,10 @@ class _EmbeddedCore:
 
     def _at_exit(self) -> None:
         self.close(drain_s=0.0)
+
+
+def _say_still(why: str) -> None:
+    logging.getLogger("weftrun").warning("%s Runs stand still until then.", why)
 
 
 def _check_kept(ticket: Ticket) -> None:

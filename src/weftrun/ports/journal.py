@@ -70,8 +70,9 @@ class Message(Struct, frozen=True):
 class Journal(Protocol):
     """Append-only, all-or-nothing, in the order of seq.
 
-    All methods block and are called from one thread at a time. Errors: `JournalFull` (nothing was committed; try the
-    same again), `CommitUnknown` (reopen, reload, append again), `JournalCorrupt`, and no driver's own.
+    All methods block and are called from one thread at a time. Errors: `JournalFull` and `JournalBusy` (nothing was
+    committed), `CommitUnknown` (nobody knows), after each of which the same may be said again; `JournalCorrupt`; and
+    no driver's own.
     """
 
     def meta(self) -> JournalMeta:
@@ -80,10 +81,10 @@ class Journal(Protocol):
     def begin(self, session: Session) -> None:
         """Make a session. What is started or claimed through this Journal from now on is the session's.
 
-        Without one, rows are appended for nobody: their Runs are free.
+        Without one, rows are appended for nobody: their Runs are free. The same session again is one session.
         """
 
-    def append(self, rows: Sequence[Row], *, renew: bool = False) -> Appended:
+    def append(self, rows: Sequence[Row], *, renew: bool = False, waits: bool = True) -> Appended:
         """Commit all rows in one transaction and return once it is durable; `renew` raises the session's beat in it.
 
         A row with seq 1 creates its Run from the `Started` record; where the id is taken by another uid, that row
@@ -92,7 +93,7 @@ class Journal(Protocol):
         is gone, are left out too, and the others go on (O2). A row that is stored already with the same seq and the
         same bytes is passed over (an append that is repeated after `CommitUnknown`), and anything else raises
         `InternalError` with nothing committed. Raises `LeaseLost`, with nothing committed, where the session is not
-        there any more.
+        there any more; and `JournalBusy` at once, if not `waits`, where another process holds the whole Journal.
         """
 
     def find(self, run: RunId) -> RunInfo | None:
@@ -120,7 +121,8 @@ class Journal(Protocol):
         """Take over those of these Runs that are free, and return them as they are now.
 
         Raises epoch and take-over counter of each and the session's beat, in one transaction. `LeaseLost` as in
-        `append`.
+        `append`. Those that are this session's already are returned as they are: said again after `CommitUnknown`,
+        it must tell what happened then.
         """
 
     def put_back(self, uids: Sequence[RunUid]) -> None:

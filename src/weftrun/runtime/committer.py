@@ -10,7 +10,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from weftrun.model.errors import CommitUnknown, InternalError, JournalError, JournalFull, LeaseLost, WeftrunError
+from weftrun.model.errors import (
+    CommitUnknown,
+    InternalError,
+    JournalError,
+    JournalFull,
+    LeaseLost,
+    WeftrunError,
+)
 from weftrun.model.ids import ObjectId, RunUid
 from weftrun.model.records import Row
 from weftrun.model.values import Blob, Data, Object
@@ -19,9 +26,10 @@ from weftrun.ports.journal import Appended, Journal
 from weftrun.ports.loop import Handle, Loop
 from weftrun.ports.objects import Objects
 from weftrun.runtime.durable import change_row, objects_of_records
+from weftrun.runtime.writes import AGAIN, Writes
 
-_AGAIN_S = (0.05, 0.1, 0.2, 0.5, 1.0)
-"""Waits before a transaction that found no room, or whose end is unknown, is tried again."""
+_PUT_AGAIN_S = 1.0
+"""Bytes that found no room are written again after this."""
 _GATHER_S = 0.005
 """Rows that nobody waits for are committed at the latest after this."""
 _INLINE_S = 0.001
@@ -54,6 +62,7 @@ class Committer:
         renewed: called with the time at which a transaction was begun that renewed the Lease.
         fenced: called when other engines have taken this one for dead: nothing that waited is committed any more.
         rested: called whenever nothing is left to be done.
+        stands_still: told once what is wrong when a commit has to be tried again, until it has happened.
     """
 
     def __init__(
@@ -68,8 +77,11 @@ class Committer:
         renewed: Callable[[float], None],
         fenced: Callable[[], None],
         rested: Callable[[], None],
+        stands_still: Callable[[str], None],
     ) -> None:
         self._loop = loop
+        self._stands_still = stands_still
+        self._writes = Writes(loop, stands_still)
         self._journal = journal
         self._blobs = blobs
         self._objects = objects
@@ -83,23 +95,27 @@ class Committer:
         self._stored: dict[ObjectId, Blob] = {}
         self._storing: set[ObjectId] = set()
         self._let_go: set[ObjectId] = set()
-        self._in_lane = 0
+        self._reads = 0
         self._committing = False
         self._flush_asked = False
         self._hurried = False
         self._renewing = False
         self._gathering: Handle | None = None
-        self._tries = 0
         self._commit_s = 0.0
         self._dead = False
         self.commits = 0
         self.rows = 0
-        self.stuck = ""
+        self._no_room = False
+
+    @property
+    def stuck(self) -> str:
+        """What commits stand still for: `disk`, `lock`, or nothing."""
+        return "disk" if self._no_room else self._writes.stuck
 
     @property
     def idle(self) -> bool:
         """Whether nothing waits to be durable."""
-        return not (self._ready or self._held_back or self._committing or self._in_lane)
+        return not (self._ready or self._held_back or self._committing or self._reads) and self._writes.idle
 
     # ------------------------------------------------------------------ rows
 
@@ -165,8 +181,10 @@ class Committer:
 
     def _was_put(self, obj: Object, outcome: Blob | WeftrunError) -> None:
         if isinstance(outcome, JournalFull | CommitUnknown):
-            self.stuck = "disk"
-            self._loop.call_at(self._loop.now() + _AGAIN_S[-1], lambda: self._put(obj))
+            if not self.stuck:
+                self._stands_still(str(outcome))
+            self._no_room = True
+            self._loop.call_at(self._loop.now() + _PUT_AGAIN_S, lambda: self._put(obj))
             return
         self._storing.discard(obj.oid)
         self._objects.release(obj.oid)
@@ -177,7 +195,7 @@ class Committer:
             self._let_go.discard(obj.oid)
         else:
             self._stored[obj.oid] = outcome
-        self.stuck = ""
+        self._no_room = False
         self._unblock(obj.oid, outcome)
 
     def _unblock(self, oid: ObjectId, blob: Blob) -> None:
@@ -219,57 +237,48 @@ class Committer:
     def _commit(self, entries: list[_Entry]) -> None:
         self._committing = True
         rows = [_durable(entry) if entry.blobs else entry.row for entry in entries]
-        result: list[Appended | WeftrunError] = []
-        begun = self._loop.now()
         renew, self._renewing = self._renewing, False
 
-        def work() -> None:
-            try:
-                result.append(self._journal.append(rows, renew=renew))
-            except WeftrunError as error:
-                result.append(error)
-
-        def done() -> None:
-            self._commit_s = 0.8 * self._commit_s + 0.2 * (self._loop.now() - begun)
-            self._committed(entries, result[0], begun if renew else None)
+        def done(appended: Appended, begun_at: float) -> None:
+            self._commit_s = 0.8 * self._commit_s + 0.2 * (self._loop.now() - begun_at)
+            self._committed(entries, appended, begun_at if renew else None)
 
         if self._commit_s < _INLINE_S and self._may_stand_still():
-            work()
-            done()
-        else:
-            self._loop.offload(work, done, lane="journal")
+            begun_at = self._loop.now()
+            try:
+                appended = self._journal.append(rows, renew=renew, waits=False)
+            except AGAIN:
+                pass  # outside the loop there is time to wait for what it lacks
+            except WeftrunError as error:
+                self._refused(error)
+                return
+            else:
+                done(appended, begun_at)
+                return
+        self._writes.put(lambda: self._journal.append(rows, renew=renew), done, self._refused)
 
     def _may_stand_still(self) -> bool:
         """Say whether the loop may do the Journal's work itself: nothing else could go on meanwhile."""
-        return self._in_lane == 0 and self._quiet() and self._loop.idle()
+        return self._reads == 0 and self._writes.idle and self._quiet() and self._loop.idle()
 
-    def _committed(self, entries: list[_Entry], result: Appended | WeftrunError, renewed_at: float | None) -> None:
-        if isinstance(result, JournalFull | CommitUnknown):
-            # Nothing is known to be durable; the same rows again are insert-if-absent.
-            self.stuck = "disk"
-            self._renewing = self._renewing or renewed_at is not None
-            wait_s = _AGAIN_S[min(self._tries, len(_AGAIN_S) - 1)]
-            self._tries += 1
-            self._loop.call_at(self._loop.now() + wait_s, lambda: self._commit(entries))
-            return
+    def _refused(self, error: WeftrunError) -> None:
         self._committing = False
-        if isinstance(result, LeaseLost):
+        if isinstance(error, LeaseLost):
             self._give_up()
-            return
-        if isinstance(result, WeftrunError):
-            self._die(result)
-            return
+        elif not isinstance(error, AGAIN):  # these come only while the engine closes
+            self._die(error)
+
+    def _committed(self, entries: list[_Entry], appended: Appended, renewed_at: float | None) -> None:
+        self._committing = False
         if renewed_at is not None:
             self._renewed(renewed_at)
-        self._tries = 0
-        self.stuck = ""
         self.commits += 1
         self.rows += len(entries)
         # Of each Run the last row: what is durable before it is told by it.
         for entry in {entry.row.uid: entry for entry in entries}.values():
-            if entry.row.uid in result.taken:
+            if entry.row.uid in appended.taken:
                 entry.taken()
-            elif entry.row.uid in result.lost:
+            elif entry.row.uid in appended.lost:
                 entry.lost()
             else:
                 entry.done(entry.row.seq)
@@ -278,16 +287,16 @@ class Committer:
                 self._ask_flush()
             else:
                 self._flush_later()
-        elif self.idle:
-            self._rested()
+        else:
+            self._rest()
 
     def _give_up(self) -> None:
         """The session is gone. What waits of its Runs is left out by the Journal when it is appended."""
         self._fenced()
         if self._ready:
             self._ask_flush()
-        elif self.idle:
-            self._rested()
+        else:
+            self._rest()
 
     def _die(self, error: WeftrunError) -> None:
         if not self._dead:
@@ -299,9 +308,29 @@ class Committer:
     def put_back(self, uids: Sequence[RunUid]) -> None:
         """Free these Runs, as far as the disk allows: they were given up in good order."""
         if uids:
-            self.ask(lambda: self._journal.put_back(uids), lambda _: None, lambda _: None)
+            self.write(lambda: self._journal.put_back(uids), lambda _: None, lambda _: None)
 
-    def ask(
+    def give_up(self) -> None:
+        """The engine closes: nothing waits any longer for the disk, or for another process."""
+        self._writes.give_up()
+
+    def write(self, work: Callable[[], T], done: Callable[[T], None], failed: Callable[[WeftrunError], None]) -> None:
+        """Change something in the Journal after all writes before, outside the loop; then `done` or `failed` on it.
+
+        What a full disk or another process forbids now is done again; `work` must allow that.
+        """
+
+        def worked(result: T, _: float) -> None:
+            done(result)
+            self._rest()
+
+        def refused(error: WeftrunError) -> None:
+            failed(error)
+            self._rest()
+
+        self._writes.put(work, worked, refused)
+
+    def read(
         self,
         work: Callable[[], T],
         done: Callable[[T], None],
@@ -309,12 +338,12 @@ class Committer:
         *,
         is_quick: bool = False,
     ) -> None:
-        """Use the Journal between two commits, outside the loop; then `done` or `failed` on the loop.
+        """Read something of the Journal between two commits, outside the loop; then `done` or `failed` on the loop.
 
-        What `is_quick`, waiting for no lock, is done in the loop where nothing else could go on meanwhile.
+        What `is_quick` is done in the loop where nothing else could go on meanwhile.
         """
-        here = is_quick and not self._committing and self._may_stand_still()
-        self._in_lane += 1
+        here = is_quick and self._may_stand_still()
+        self._reads += 1
         result: list[T] = []
         errors: list[WeftrunError] = []
 
@@ -325,19 +354,22 @@ class Committer:
                 errors.append(error)
 
         def finished() -> None:
-            self._in_lane -= 1
+            self._reads -= 1
             if errors:
                 failed(errors[0])
             else:
                 done(result[0])
-            if self.idle:
-                self._rested()
+            self._rest()
 
         if here:
             run()
             self._loop.call_soon(finished)
         else:
             self._loop.offload(run, finished, lane="journal")
+
+    def _rest(self) -> None:
+        if self.idle:
+            self._rested()
 
 
 def _durable(entry: _Entry) -> Row:

@@ -41,6 +41,7 @@ class Engine:
     Args:
         sandboxes_max: Sandboxes that run Functions at once.
         version_here: returns the version of a Function as this process has it, by name; empty where it has none.
+        stands_still: told what is wrong when the Journal can't be written for now; once, until it can be.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Engine:
         limits: Limits = DEFAULT_LIMITS,
         sandboxes_max: int = 4,
         version_here: Callable[[str], str] = lambda _: "",
+        stands_still: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.limits = limits
         self._loop = loop
@@ -74,6 +76,7 @@ class Engine:
             renewed=self._renewed,
             fenced=self._fenced,
             rested=self._rested,
+            stands_still=stands_still,
         )
         self._own = Ownership(
             loop, journal, liveness, entropy, self._committer, sandboxes, self, ttl_s=limits.lease_ttl_s
@@ -168,7 +171,7 @@ class Engine:
         self._loop.call_from_thread(lambda: self._cancel(ticket, message))
 
     def waiting_for(self, ticket: Ticket) -> str | None:
-        """Return what an open Run stands still for: `disk`, or None."""
+        """Return what an open Run stands still for: `disk` or `lock` (another process holds the Journal), or None."""
         return self._committer.stuck or None if ticket.durable and not ticket.ended.is_open else None
 
     def rows(self, ticket: Ticket) -> list[Row]:
@@ -250,7 +253,7 @@ class Engine:
             errors.append(error)
             latch.open()
 
-        self._loop.call_from_thread(lambda: self._committer.ask(work, done, failed))
+        self._loop.call_from_thread(lambda: self._committer.read(work, done, failed))
         latch.wait(None)
         if errors:
             raise errors[0]
@@ -264,7 +267,7 @@ class Engine:
             self._dispatch.tell(run, CancelCame(self._loop.now(), message))
         elif ticket.uid in self._opening.waited_for:
             posted = Message(message, ticket.uid, "cancel")
-            self._committer.ask(lambda: self._journal.post(posted), lambda _: None, lambda _: None)
+            self._committer.write(lambda: self._journal.post(posted), lambda _: None, lambda _: None)
 
     # ------------------------------------------------------------------ among other engines (ownership.Reaction)
 
@@ -333,10 +336,12 @@ class Engine:
         self._own.end()
         if self._broken is None:
             owned = [run.uid for run in self._opening.runs.by_id.values()]
+            self._committer.give_up()
             self._committer.put_back([*owned, *self._opening.take_over.under_way()])
-            self._committer.ask(self._journal.leave, lambda _: None, lambda _: None)
+            self._own.leave(closed.open)
+        else:
+            closed.open()
         self._dispatch.write_trace()
-        closed.open()
 
     def _let_go(self, error: WeftrunError) -> None:
         for ticket in list(self._opening.asked):

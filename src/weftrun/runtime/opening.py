@@ -134,7 +134,7 @@ class Opening:
             for again in self._starting.pop(ticket.id):
                 again()
 
-        self._committer.ask(lambda: self._journal.find(ticket.id), found, failed)
+        self._committer.read(lambda: self._journal.find(ticket.id), found, failed)
 
     def _refused(self, ticket: Ticket) -> bool:
         refusal = self._refusal()
@@ -188,7 +188,7 @@ class Opening:
             run.tickets.add(ticket)
             ticket.started.open()
         elif info.ended_at is not None:
-            self._committer.ask(
+            self._committer.read(
                 lambda: self._journal.load(info.uid), lambda rows: self._reopen(ticket, rows), ticket.fail
             )
         elif info.owner:
@@ -218,7 +218,7 @@ class Opening:
             else:
                 self._join(ticket, info, "", "")
 
-        self._committer.ask(lambda: self._journal.find(ticket.id), found, ticket.fail)
+        self._committer.read(lambda: self._journal.find(ticket.id), found, ticket.fail)
 
     def _reopen(self, ticket: Ticket, rows: list[Row]) -> None:
         """Give the answer of a Run that ended before, from its records alone."""

@@ -91,7 +91,9 @@ class Ownership:
         self._tick: Handle | None = None
         self._look_asked: Handle | None = None
         self._looking = False
+        self._looks_soon = False
         self._uid = SessionUid("")
+        self._session: Session | None = None
         self._alone = False
         self._begun = False
         self._is_there = False
@@ -108,12 +110,13 @@ class Ownership:
         self._machine.began(uid)
 
         def work() -> None:
-            self._journal.begin(self._liveness.begin(uid, self._ttl_s))
+            self._session = self._liveness.begin(uid, self._ttl_s)
+            self._journal.begin(self._session)
 
         def done(_: None) -> None:
             self._is_there = True
 
-        self._committer.ask(work, done, self._reaction.broke)
+        self._committer.write(work, done, self._reaction.broke)
 
     def counted(self, runs: int) -> None:
         """Say how many Runs this engine owns."""
@@ -147,6 +150,16 @@ class Ownership:
         for handle in (self._tick, self._look_asked):
             if handle is not None:
                 handle.cancel()
+
+    def leave(self, left: Callable[[], None]) -> None:
+        """Remove the session, as far as the disk allows, and then say `left`; others find what remains of it."""
+
+        def work() -> None:
+            self._journal.leave()
+            if self._session is not None:
+                self._liveness.forget(self._session)
+
+        self._committer.write(work, lambda _: left(), lambda _: left())
 
     # ------------------------------------------------------------------ the machine
 
@@ -186,7 +199,7 @@ class Ownership:
                 self._go_on()
 
         self._burying += 1
-        self._committer.ask(work, lambda _: done(), failed)
+        self._committer.write(work, lambda _: done(), failed)
 
     def _go_on(self) -> None:
         thens, self._thens = self._thens, []
@@ -235,7 +248,7 @@ class Ownership:
             self._failed(error)
             then()
 
-        self._committer.ask(work, done, failed, is_quick=True)
+        self._committer.read(work, done, failed, is_quick=True)
 
     def _cancel_look(self) -> None:
         if self._look_asked is not None:
@@ -243,8 +256,15 @@ class Ownership:
             self._look_asked = None
 
     def look_soon(self) -> None:
-        """Look again when what was asked of the Journal before is done."""
-        self._committer.ask(lambda: None, lambda _: self.look(), lambda _: None)
+        """Look again when what is being read of the Journal has been read."""
+
+        def look(_: None) -> None:
+            self._looks_soon = False
+            self.look()
+
+        if not self._looks_soon:
+            self._looks_soon = True
+            self._committer.read(lambda: None, look, lambda _: None)
 
     def look_later(self) -> None:
         """There is a reason to look now and then."""

@@ -73,8 +73,8 @@ class TakeOver:
 
         def looked() -> None:
             if recover not in ("all", "none"):
-                self._committer.ask(lambda: self._journal.find(RunId(recover)), found, failed)
-            self._committer.ask(lambda: None, lambda _: ready.open(), lambda _: ready.open())
+                self._committer.read(lambda: self._journal.find(RunId(recover)), found, failed)
+            self._committer.read(lambda: None, lambda _: ready.open(), lambda _: ready.open())
 
         def found(info: RunInfo | None) -> None:
             if info is not None and info.ended_at is None and not info.owner and info.id not in self._runs.by_id:
@@ -102,7 +102,8 @@ class TakeOver:
 
     def adopt(self, infos: Sequence[RunInfo]) -> None:
         """Take over free Runs, but those that were found to be none for this engine."""
-        free = [info.uid for info in infos if info.uid not in self._left_alone and info.uid not in self._taking]
+        known = self._left_alone | self._taking.keys()
+        free = [info.uid for info in infos if info.uid not in known and info.id not in self._runs.by_id]
         free = free[: self._room()]
         if free and self._refusal() is None:
             self._taking.update({uid: [] for uid in free})
@@ -134,8 +135,6 @@ class TakeOver:
         def done(claimed: list[RunInfo]) -> None:
             if claimed:
                 self._own.renewed(begun)
-                # There may be more, and somebody may have asked for a cancel while nobody owned it.
-                self._own.look_soon()
             for info in claimed:
                 self._load(info)
             mine = {info.uid for info in claimed}
@@ -153,7 +152,7 @@ class TakeOver:
             elif not tickets:
                 self._broke(error)
 
-        self._committer.ask(lambda: self._journal.claim(uids), done, failed)
+        self._committer.write(lambda: self._journal.claim(uids), done, failed)
 
     def _load(self, info: RunInfo) -> None:
         """Read a Run that was claimed, and every blob it names; then go on with it."""
@@ -172,7 +171,7 @@ class TakeOver:
             elif not tickets:
                 self._broke(error)
 
-        self._committer.ask(lambda: self._journal.load(info.uid), done, failed)
+        self._committer.read(lambda: self._journal.load(info.uid), done, failed)
 
     def _resume(self, info: RunInfo, rows: list[Row], blobs: Sequence[Blob], tickets: list[Ticket]) -> None:
         refusal = self._refusal()
@@ -205,3 +204,5 @@ class TakeOver:
             self._dispatch.tell(run, Parked(now, Failure(Reason.LOST, "RunParked", text)))
         else:
             self._dispatch.tell(run, Resumed(now))
+        # There may be more, and somebody may have asked for a cancel while nobody owned it.
+        self._own.look_soon()

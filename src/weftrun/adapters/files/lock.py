@@ -42,7 +42,7 @@ class EngineLocks:
         except OSError as error:
             raise _not_made(folder / "lock", error) from None
         fcntl.flock(self._shared, fcntl.LOCK_SH)
-        self._own: tuple[Path, int] | None = None
+        self._own: int | None = None
         _held.add(self)
 
     def begin(self, uid: SessionUid, ttl_s: float) -> Session:
@@ -54,7 +54,7 @@ class EngineLocks:
         except OSError as error:
             raise _not_made(path, error) from None
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        self._own = (path, descriptor)
+        self._own = descriptor
         return Session(uid, _host(), os.getpid(), str(path), ttl_s)
 
     def ended(self, session: Session) -> bool:
@@ -80,7 +80,7 @@ class EngineLocks:
                 os.unlink(session.lock)
 
     def close(self) -> None:
-        """Free both locks. Idempotent."""
+        """Free both locks. Idempotent. The own file stays where it was not forgotten: others see that it is free."""
         self._end_own()
         shared, self._shared = self._shared, None
         if shared is not None:
@@ -89,9 +89,7 @@ class EngineLocks:
     def _end_own(self) -> None:
         own, self._own = self._own, None
         if own is not None:
-            path, descriptor = own
-            path.unlink(missing_ok=True)
-            _free(descriptor)
+            _free(own)
 
     def let_go(self) -> None:
         """Forget the locks in a child of a fork; they stay with the parent."""
@@ -99,7 +97,7 @@ class EngineLocks:
             _left_behind.add(self._folder)
         own, self._own = self._own, None
         shared, self._shared = self._shared, None
-        for descriptor in (own[1] if own is not None else None, shared):
+        for descriptor in (own, shared):
             if descriptor is not None:
                 os.close(descriptor)
 

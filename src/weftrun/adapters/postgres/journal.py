@@ -66,7 +66,6 @@ class PostgresJournal(JournalReading):
         super().__init__(url)
         self._patience_s = patience_s
         self._closed = False
-        self._unsure: set[RunUid] = set()
         # 1 to 2**32 - 1: what PYTHONHASHSEED takes, without 0, which would turn randomisation off.
         self._hash_seed = int(entropy.uid()[:8], 16) % (2**32 - 1) + 1
         self._connection = self._open(create=create)
@@ -116,8 +115,8 @@ class PostgresJournal(JournalReading):
 
     # ------------------------------------------------------------------ append
 
-    def append(self, rows: Sequence[Row], *, renew: bool = False) -> Appended:
-        """Commit all rows in one transaction; see the port."""
+    def append(self, rows: Sequence[Row], *, renew: bool = False, waits: bool = True) -> Appended:  # noqa: ARG002
+        """Commit all rows in one transaction; see the port. Nobody can hold the whole Journal here."""
         bound = _append_binding(self._session, rows, renew=renew)
         (left_out,) = self._said("recording", "append", bound).fetchall()[0]
         if left_out is None:
@@ -127,23 +126,14 @@ class PostgresJournal(JournalReading):
     # ------------------------------------------------------------------ Runs as a whole
 
     def claim(self, uids: Sequence[RunUid]) -> list[RunInfo]:
-        """Take over those of these Runs that are free; see the port.
-
-        Where a claim before this one is `CommitUnknown`, it may have happened: those Runs are returned, too.
-        """
-        unsure = self._unsure.intersection(uids)
-        try:
-            claimed = self._said("taking over Runs", "claim", (self._session, list(uids), list(unsure))).fetchall()
-        except CommitUnknown:
-            self._unsure.update(uids)
-            raise
-        self._unsure.difference_update(uids)
+        """Take over those of these Runs that are free; see the port."""
+        # The Runs of which a claim by this session may have happened before: all of them may be.
+        claimed = self._said("taking over Runs", "claim", (self._session, list(uids), list(uids))).fetchall()
         return [info_of(columns) for columns in claimed]
 
     def put_back(self, uids: Sequence[RunUid]) -> None:
         """Free Runs of this session, and count one take-over less of each."""
         self._said("putting Runs back", "put_back", (list(uids), self._session))
-        self._unsure.difference_update(uids)
 
     # ------------------------------------------------------------------ sessions
 
@@ -152,7 +142,6 @@ class PostgresJournal(JournalReading):
         facts = (session.uid, session.host, session.pid, session.lock, session.ttl_s)
         ((key,),) = self._said("beginning a session", "begin_session", facts).fetchall()
         self._session = key
-        self._unsure.clear()
 
     def bury(self, session: Session) -> bool:
         """Remove a dead session; False where it has renewed since, or is gone already."""

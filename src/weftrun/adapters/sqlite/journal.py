@@ -70,6 +70,7 @@ class SqliteJournal(JournalReading):
     ) -> None:
         super().__init__(path)
         self._turn = Turn(entropy, pause, patience_s)
+        self._no_turn = Turn(entropy, pause, 0.0)
         self._vfs = vfs
         self._heads: dict[RunUid, Head] = {}
         self._closed = False
@@ -124,9 +125,9 @@ class SqliteJournal(JournalReading):
         if connection is not None:
             connections.let_go(connection)
 
-    def _transact(self, doing: str, work: Callable[[apsw.Connection], T]) -> T:
+    def _transact(self, doing: str, work: Callable[[apsw.Connection], T], turn: Turn | None = None) -> T:
         try:
-            return transact(self._connected(), self._turn, self._path, doing, work)
+            return transact(self._connected(), turn or self._turn, self._path, doing, work)
         except CommitUnknown:
             self._drop()
             raise
@@ -137,7 +138,7 @@ class SqliteJournal(JournalReading):
 
     # ------------------------------------------------------------------ append
 
-    def append(self, rows: Sequence[Row], *, renew: bool = False) -> Appended:
+    def append(self, rows: Sequence[Row], *, renew: bool = False, waits: bool = True) -> Appended:
         """Commit all rows in one transaction; see the port."""
         bodies = [body_of(row.records) for row in rows]
         ended: list[RunUid] = []
@@ -151,7 +152,7 @@ class SqliteJournal(JournalReading):
             ended, lost = self._extend(connection, rows, bodies, taken)
             return Appended(taken, lost)
 
-        appended = self._transact("recording", work)
+        appended = self._transact("recording", work, None if waits else self._no_turn)
         for uid in (*ended, *appended.lost):
             self._heads.pop(uid, None)
         return appended
@@ -303,8 +304,8 @@ class SqliteJournal(JournalReading):
         facts = (bytes.fromhex(session.uid), session.host, session.pid, session.lock, session.ttl_s)
 
         def work(connection: apsw.Connection) -> int:
-            connection.execute(SQL["begin_session"], facts)
-            return connection.last_insert_rowid()
+            ((key,),) = connection.execute(SQL["begin_session"], facts).fetchall()
+            return cast(int, key)
 
         self._heads.clear()
         self._session = self._transact("beginning a session", work)

@@ -65,16 +65,18 @@ SELECT * FROM info WHERE key IN (SELECT key FROM run WHERE ended_at IS NULL AND 
 SELECT * FROM info WHERE uid = ?;
 
 -- name: claim_run
--- Take a free Run over (O1).
-UPDATE run SET epoch = epoch + 1, takeovers = takeovers + 1, owner = ?2
-WHERE uid = ?1 AND ended_at IS NULL AND owner IS NULL;
+-- Take a free Run over (O1). One that is this session's is taken already, by a try of which nothing was known.
+UPDATE run SET epoch = epoch + (owner IS NULL), takeovers = takeovers + (owner IS NULL), owner = ?2
+WHERE uid = ?1 AND ended_at IS NULL AND (owner IS NULL OR owner = ?2);
 
 -- name: put_back
 -- Free a Run, and don't count that it was taken over.
 UPDATE run SET takeovers = max(takeovers - 1, 0), owner = NULL WHERE uid = ?1 AND owner IS ?2;
 
 -- name: begin_session
-INSERT INTO session (uid, host, pid, lock, ttl_s) VALUES (?, ?, ?, ?, ?);
+-- Make a session; one that is there already was made by a try of which nothing was known.
+INSERT INTO session (uid, host, pid, lock, ttl_s) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (uid) DO UPDATE SET beat = beat RETURNING key;
 
 -- name: renew_session
 UPDATE session SET beat = beat + 1 WHERE key = ?;

@@ -156,5 +156,17 @@ class SessionContract:
         first.put_back(uids)
         taken = [info.uid for info in first.claim(uids[:5])]
         taken += [info.uid for info in second.claim(uids)]
-        taken += [info.uid for info in first.claim(uids)]
         assert sorted(taken) == uids
+        # Said again, since nobody may know what became of the first time, it takes nothing more.
+        again = first.claim(uids)
+        assert [(info.uid, info.epoch, info.takeovers) for info in again] == [(uid, 2, 1) for uid in uids[:5]]
+
+    def test_a_session_that_begins_again_is_one(self, connect: Connect) -> None:
+        """Nothing may be known of the first time; what it owns is its own."""
+        journal = connect()
+        journal.begin(session(1))
+        journal.append([start(1)])
+        journal.begin(session(1))
+        assert journal.append([more(1, 2)]) == Appended()
+        assert [(s.uid, s.runs) for s in journal.sessions()] == [(session(1).uid, 1)]
+        journal.close()

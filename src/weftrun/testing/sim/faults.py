@@ -27,13 +27,13 @@ class Crash(BaseException):
     """The simulated process dies here: nothing of it may run on, so it is no `Exception`."""
 
 
+_WRITES = (Fault.UNKNOWN_BEFORE, Fault.UNKNOWN_AFTER, Fault.FULL, Fault.CRASH_BEFORE, Fault.CRASH_AFTER)
+
 KINDS: Mapping[str, tuple[Fault, ...]] = {
-    "journal.append": (
-        Fault.UNKNOWN_BEFORE, Fault.UNKNOWN_AFTER, Fault.FULL, Fault.CRASH_BEFORE, Fault.CRASH_AFTER,
-    ),
-    "journal.begin": (Fault.CRASH_BEFORE, Fault.CRASH_AFTER),
-    "journal.bury": (Fault.CRASH_BEFORE, Fault.CRASH_AFTER),
-    "journal.claim": (Fault.CRASH_BEFORE, Fault.CRASH_AFTER),
+    "journal.append": _WRITES,
+    "journal.begin": _WRITES,
+    "journal.bury": _WRITES,
+    "journal.claim": _WRITES,
     "journal.load": (Fault.CRASH_BEFORE,),
     "blobs.put": (Fault.FULL, Fault.CRASH_BEFORE, Fault.CRASH_AFTER),
     "trace.write": (Fault.CRASH_BEFORE,),
@@ -93,6 +93,6 @@ class Faults:
             raise CommitUnknown(f"{name}: nothing was done, and the caller can't know (planned)")
         if fault is Fault.FULL:
             self._full_left = self._full_calls
-        if self._full_left and not self.off and name in ("journal.append", "blobs.put"):
+        if self._full_left and not self.off and Fault.FULL in KINDS[name]:
             self._full_left -= 1
             raise JournalFull(f"{name}: no room on the disk (planned)")

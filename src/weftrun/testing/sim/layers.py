@@ -34,12 +34,12 @@ class FaultyJournal:
         """Make a session, with what is planned for this call."""
         self._faults.around("journal.begin", lambda: self._inner.begin(session))
 
-    def append(self, rows: Sequence[Row], *, renew: bool = False) -> Appended:
+    def append(self, rows: Sequence[Row], *, renew: bool = False, waits: bool = True) -> Appended:
         """Append, with what is planned for this call."""
         appended: list[Appended] = []
 
         def append() -> None:
-            appended.append(self._inner.append(rows, renew=renew))
+            appended.append(self._inner.append(rows, renew=renew, waits=waits))
             self._committed(rows, appended[0])
 
         self._faults.around("journal.append", append)

@@ -1,0 +1,109 @@
+"""What changes the Journal, one thing after the other, and again what could not be done yet.
+
+A full disk, a lock that another process keeps and a commit whose reply was lost are nobody's end: the same is done
+again until it is known to have happened, and what comes later waits behind it. So whatever is put here must be
+idempotent, as all of the port Journal is.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from weftrun.model.errors import CommitUnknown, JournalBusy, JournalFull, WeftrunError
+from weftrun.ports.loop import Loop
+
+_AGAIN_S = (0.05, 0.1, 0.2, 0.5, 1.0)
+"""Waits before the next try, in seconds; the last one from then on."""
+
+AGAIN = (JournalFull, JournalBusy, CommitUnknown)
+"""Errors after which the same is done again."""
+
+T = TypeVar("T")
+
+
+class _Write:
+    __slots__ = ("done", "failed", "work")
+
+    def __init__(
+        self, work: Callable[[], Any], done: Callable[[Any, float], None], failed: Callable[[WeftrunError], None]
+    ) -> None:
+        self.work = work
+        self.done = done
+        self.failed = failed
+
+
+class Writes:
+    """The Journal's writes, done in its lane in the order in which they were put.
+
+    Args:
+        stands_still: told once what is wrong when something has to be done again, until it has been done.
+
+    Attributes:
+        stuck: what they stand still for: `disk`, `lock` (another process keeps it), or nothing.
+    """
+
+    def __init__(self, loop: Loop, stands_still: Callable[[str], None]) -> None:
+        self.stuck = ""
+        self._loop = loop
+        self._stands_still = stands_still
+        self._queue: deque[_Write] = deque()
+        self._tries = 0
+        self._gives_up = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is being done or waits to be."""
+        return not self._queue
+
+    def put(
+        self, work: Callable[[], T], done: Callable[[T, float], None], failed: Callable[[WeftrunError], None]
+    ) -> None:
+        """Do `work` outside the loop after all that was put before; then `done` or `failed` on the loop.
+
+        `done` also gets when the try that worked was begun, in seconds since the epoch.
+        """
+        self._queue.append(_Write(work, done, failed))
+        if len(self._queue) == 1:
+            self._begin()
+
+    def give_up(self) -> None:
+        """The engine closes: from now on everything is tried once more, and then it has failed."""
+        self._gives_up = True
+
+    def _begin(self) -> None:
+        write = self._queue[0]
+        begun_at = self._loop.now()
+        results: list[Any] = []
+        errors: list[WeftrunError] = []
+
+        def work() -> None:
+            try:
+                results.append(write.work())
+            except WeftrunError as error:
+                errors.append(error)
+
+        self._loop.offload(work, lambda: self._ended(write, results, errors, begun_at), lane="journal")
+
+    def _ended(self, write: _Write, results: list[Any], errors: list[WeftrunError], begun_at: float) -> None:
+        if errors and isinstance(errors[0], AGAIN) and not self._gives_up:
+            self._wait(errors[0])
+            return
+        self._tries = 0
+        self.stuck = ""
+        self._queue.popleft()
+        if self._queue:
+            self._begin()
+        if errors:
+            write.failed(errors[0])
+        else:
+            write.done(results[0], begun_at)
+
+    def _wait(self, error: WeftrunError) -> None:
+        if not self.stuck:
+            self._stands_still(str(error))
+        self.stuck = "lock" if isinstance(error, JournalBusy) else "disk"
+        wait_s = _AGAIN_S[min(self._tries, len(_AGAIN_S) - 1)]
+        self._tries += 1
+        self._loop.call_at(self._loop.now() + wait_s, self._begin)
