@@ -5,7 +5,7 @@ JOBS   ?= auto
 BIN    := $(VENV)/bin
 INSTALL := scripts/install $(PYTHON) $(VENV)
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check bench soak clean
 
 demo: $(VENV)/.stamp-base
 	$(BIN)/python examples/wordcount.py
@@ -22,6 +22,10 @@ check: $(VENV)/.stamp-dev
 
 bench: $(VENV)/.stamp-bench
 	$(BIN)/python -m bench $(ARGS)
+
+# Many seeds of the simulator, bounded by time; the next call goes on. ARGS="--minutes 10 --seeds 50000".
+soak: $(VENV)/.stamp-dev
+	$(BIN)/python -m weftrun.testing.soak $(ARGS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage dist
