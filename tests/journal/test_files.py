@@ -70,11 +70,15 @@ def test_two_engines_of_one_process_know_of_each_other(tmp_path: Path) -> None:
     first = one.begin(SessionUid("a" * 32), 10.0)
     assert not two.ended(first)
     second = one.begin(SessionUid("c" * 32), 10.0)
-    assert not Path(first.lock).exists()
+    assert two.ended(first)
     assert not two.ended(second)
     one.close()
     one.close()
+    assert two.ended(second)
+    # Whoever removed the session removes its file; without a file nothing is known.
+    two.forget(second)
     assert not Path(second.lock).exists()
+    assert not two.ended(second)
     two.close()
 
 
