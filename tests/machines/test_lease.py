@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from msgspec.structs import replace
 
 from weftrun.machines.lease import LeaseMachine
 from weftrun.model.ids import SessionUid
@@ -69,18 +70,26 @@ def test_a_fresh_lease_is_taken_up_again_without_a_renewal() -> None:
 
 def test_a_beat_that_stands_still_for_its_time_is_dead() -> None:
     machine = owning()
-    assert machine.handle(Looked(200.0, others(5))) == []
-    assert machine.handle(Looked(208.9, others(5))) == []
-    assert machine.handle(Looked(209.0, others(5))) == [Bury(*others(5))]
-    assert machine.handle(Looked(210.0, others(6))) == []
-    assert machine.handle(Looked(218.0, others(6, runs=0))) == []
-    assert machine.handle(Looked(219.0, others(6))) == []
+    assert machine.handle(Looked(200.0, 200.0, others(5))) == []
+    assert machine.handle(Looked(208.9, 208.9, others(5))) == []
+    assert machine.handle(Looked(209.0, 209.0, others(5))) == [Bury(*others(5))]
+    assert machine.handle(Looked(210.0, 210.0, others(6))) == []
+    assert machine.handle(Looked(218.0, 218.0, others(6, runs=0))) == []
+    assert machine.handle(Looked(219.0, 219.0, others(6))) == []
+
+
+def test_a_look_that_was_slow_makes_nobody_older() -> None:
+    machine = owning()
+    assert machine.handle(Looked(200.0, 208.0, others(5))) == []  # the beat may have been raised at 207.9
+    assert machine.handle(Looked(209.0, 209.0, others(5))) == []
+    assert machine.handle(Looked(216.9, 240.0, others(5))) == []  # and again at 217
+    assert machine.handle(Looked(217.0, 240.0, others(5))) == [Bury(*others(5))]
 
 
 def test_an_ended_process_is_dead_at_once_and_oneself_never() -> None:
     machine = owning()
-    assert machine.handle(Looked(200.0, others(5, runs=0), frozenset({others(5)[0].uid}))) == [Bury(*others(5, runs=0))]
-    assert machine.handle(Looked(200.0, others(5, uid=OWN), frozenset({OWN}))) == []
+    assert machine.handle(Looked(200.0, 200.0, others(5, runs=0), frozenset({others(5)[0].uid}))) == [Bury(*others(5, runs=0))]
+    assert machine.handle(Looked(200.0, 200.0, others(5, uid=OWN), frozenset({OWN}))) == []
 
 
 @dataclass
@@ -92,6 +101,7 @@ class Engine:
     runs: int = 0
     renewals: list[float] = field(default_factory=list)
     replies: list[float] = field(default_factory=list)
+    asked_at: float | None = None
     look: Looked | None = None
     burials: list[Session] = field(default_factory=list)
     tick_at: float = math.inf
@@ -200,12 +210,20 @@ class SharedJournal(RuleBasedStateMachine):
             self.do(engine, engine.machine.handle(Ticked(self.now)))
             assert not engine.runs or engine.tick_at < math.inf
 
+    @rule(which=st.integers(0, 1))
+    def asks_to_look(self, which: int) -> None:
+        engine = self.of(which)
+        if engine is not None and engine.asked_at is None:
+            engine.asked_at = self.now
+
     @rule(which=st.integers(0, 1), at_once=st.sampled_from((True, True, False)))
     def looks(self, which: int, at_once: bool) -> None:
         engine = self.of(which)
         if engine is not None:
             ended = frozenset(uid for uid in self.sessions if not self.owners[uid].is_alive)
-            engine.look = Looked(self.now, tuple(self.sessions.values()), ended)
+            begun_at = self.now if engine.asked_at is None else engine.asked_at
+            engine.asked_at = None
+            engine.look = Looked(begun_at, self.now, tuple(self.sessions.values()), ended)
             if at_once:
                 self.take_look(engine)
                 while engine.burials:
@@ -220,7 +238,7 @@ class SharedJournal(RuleBasedStateMachine):
     def take_look(self, engine: Engine) -> None:
         look, engine.look = engine.look, None
         assert look is not None
-        self.do(engine, engine.machine.handle(look))
+        self.do(engine, engine.machine.handle(replace(look, done_at=self.now)))
 
     @rule(which=st.integers(0, 1))
     def a_burial_commits(self, which: int) -> None:
@@ -255,7 +273,8 @@ TestSharedJournal.settings = settings(max_examples=100, stateful_step_count=30, 
 
 
 STEPS = (
-    "time_passes", "gets_a_run", "a_run_ends", "a_renewal_commits", "a_reply_comes", "a_tick_comes", "looks", "looks",
+    "time_passes", "gets_a_run", "a_run_ends", "a_renewal_commits", "a_reply_comes", "a_tick_comes", "asks_to_look",
+    "looks", "looks",
     "a_look_is_taken", "a_burial_commits", "dies",
 )  # fmt: skip
 

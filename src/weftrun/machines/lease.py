@@ -1,7 +1,8 @@
 """The machine of Leases: when this engine renews its own, and which other engines are dead (O1).
 
-Nobody's clock is compared with another's. A holder counts from when it began a renewal, an observer from when it first
-saw the beat that this made: so the holder's Lease is always over before an observer takes it for dead.
+Nobody's clock is compared with another's. A holder counts from when it began a renewal, an observer from when the look
+was done that first showed the beat that this made, until a look begins that shows it still: so the holder's Lease is
+always over before an observer takes it for dead.
 """
 
 from __future__ import annotations
@@ -93,14 +94,14 @@ class LeaseMachine:
 
     def _looked(self, event: Looked) -> list[LeaseCommand]:
         others = [session for session in event.sessions if session.uid != self._own]
-        self._seen = {session.uid: self._since(session, event.now) for session in others}
+        self._seen = {session.uid: self._since(session, event.done_at) for session in others}
         return [
             Bury(session)
             for session in others
             if session.uid in event.ended or event.now - self._seen[session.uid][1] >= session.ttl_s
         ]
 
-    def _since(self, session: Session, now: float) -> tuple[int, float]:
+    def _since(self, session: Session, seen_at: float) -> tuple[int, float]:
         """Return the beat of a session, and since when it has been seen to stand still while it owned Runs."""
-        beat, since = self._seen.get(session.uid, (session.beat, now))
-        return (beat, since) if session.runs and beat == session.beat else (session.beat, now)
+        beat, since = self._seen.get(session.uid, (session.beat, seen_at))
+        return (beat, since) if session.runs and beat == session.beat else (session.beat, seen_at)

@@ -50,13 +50,16 @@ class Renewed(Struct, frozen=True):
 
 
 class Looked(Struct, frozen=True):
-    """The other sessions as they stood in the Journal, read not before `now`.
+    """The other sessions as they stood in the Journal at some time between `now` and `done_at`.
 
     Attributes:
+        now: when the reading began.
+        done_at: when it was done; a beat that it shows may have been raised just before.
         ended: sessions whose process has ended for certain, since the file it held locked is free.
     """
 
     now: float
+    done_at: float
     sessions: tuple[Session, ...]
     ended: frozenset[SessionUid] = frozenset()
 

@@ -236,7 +236,7 @@ class Ownership:
             self._alone = not (others or owned or waited_for)
             self._look_later()
             self._reaction.seen(seen)
-            self._handle(Looked(now, seen.sessions, seen.ended))
+            self._handle(Looked(now, self._loop.now(), seen.sessions, seen.ended))
             if self._burying:
                 self._thens.append(then)
             else:
