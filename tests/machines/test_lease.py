@@ -53,6 +53,13 @@ def test_a_renewal_holds_from_when_it_was_begun() -> None:
     assert machine.handle(Renewed(108.5, begun_at=103.0)) == [HoldUntil(112.5)]
 
 
+def test_a_run_that_was_claimed_is_held_from_when_its_claim_was_begun() -> None:
+    machine = LeaseMachine(TTL_S)
+    machine.began(OWN)
+    assert machine.handle(Renewed(108.0, begun_at=100.0)) == []
+    assert machine.handle(Owning(108.0, 1, is_new=False)) == [Renew(), TickLeaseAt(111.0), HoldUntil(109.0)]
+
+
 def test_an_engine_without_runs_renews_nothing() -> None:
     machine = owning()
     assert machine.handle(Owning(101.0, 2)) == []
@@ -88,7 +95,9 @@ def test_a_look_that_was_slow_makes_nobody_older() -> None:
 
 def test_an_ended_process_is_dead_at_once_and_oneself_never() -> None:
     machine = owning()
-    assert machine.handle(Looked(200.0, 200.0, others(5, runs=0), frozenset({others(5)[0].uid}))) == [Bury(*others(5, runs=0))]
+    assert machine.handle(Looked(200.0, 200.0, others(5, runs=0), frozenset({others(5)[0].uid}))) == [
+        Bury(*others(5, runs=0))
+    ]
     assert machine.handle(Looked(200.0, 200.0, others(5, uid=OWN), frozenset({OWN}))) == []
 
 
@@ -102,6 +111,9 @@ class Engine:
     renewals: list[float] = field(default_factory=list)
     replies: list[float] = field(default_factory=list)
     asked_at: float | None = None
+    claims: list[float] = field(default_factory=list)
+    committed: bool = False
+    told: bool = True
     look: Looked | None = None
     burials: list[Session] = field(default_factory=list)
     tick_at: float = math.inf
@@ -125,6 +137,9 @@ class SharedJournal(RuleBasedStateMachine):
         engine.runs = 0
         engine.renewals.clear()
         engine.replies.clear()
+        engine.claims.clear()
+        engine.committed = False
+        engine.told = True
         engine.machine.began(engine.uid)
         self.owners[engine.uid] = engine
         self.sessions[engine.uid] = Session(engine.uid, "host", 1, "", TTL_S)
@@ -156,16 +171,39 @@ class SharedJournal(RuleBasedStateMachine):
         engine = self.of(which)
         if engine is not None and not engine.runs:
             engine.runs = 1
-            self.do(engine, engine.machine.handle(Owning(self.now, 1)))
+            self.do(engine, engine.machine.handle(Owning(self.now, 1, is_new=not engine.claims)))
             if not engine.renewals:
                 self.commit(engine, renews=False)
             elif at_once:
                 self.renew(engine, replies=True)
 
     @rule(which=st.integers(0, 1))
+    def claims_a_run(self, which: int) -> None:
+        engine = self.of(which)
+        if engine is not None and not engine.claims:
+            engine.claims.append(self.now)
+
+    @rule(which=st.integers(0, 1))
+    def a_claim_commits(self, which: int) -> None:
+        engine = self.of(which)
+        if engine is not None and engine.claims and not engine.committed:
+            before, engine.runs = engine.runs, 1
+            engine.told = bool(before)
+            engine.committed = self.commit(engine, renews=True)
+
+    @rule(which=st.integers(0, 1))
+    def a_claim_is_told(self, which: int) -> None:
+        engine = self.of(which)
+        if engine is not None and engine.committed:
+            engine.told = True
+            engine.committed = False
+            self.do(engine, engine.machine.handle(Renewed(self.now, engine.claims.pop())))
+            self.do(engine, engine.machine.handle(Owning(self.now, 1, is_new=False)))
+
+    @rule(which=st.integers(0, 1))
     def a_run_ends(self, which: int) -> None:
         engine = self.of(which)
-        if engine is not None and engine.runs and not engine.renewals:
+        if engine is not None and engine.runs and not engine.renewals and not engine.claims:
             engine.runs = 0
             if self.commit(engine, renews=False):
                 self.do(engine, engine.machine.handle(Owning(self.now, 0)))
@@ -208,7 +246,7 @@ class SharedJournal(RuleBasedStateMachine):
         if engine is not None and self.now >= engine.tick_at:
             engine.tick_at = math.inf
             self.do(engine, engine.machine.handle(Ticked(self.now)))
-            assert not engine.runs or engine.tick_at < math.inf
+            assert not engine.runs or not engine.told or engine.tick_at < math.inf
 
     @rule(which=st.integers(0, 1))
     def asks_to_look(self, which: int) -> None:
@@ -253,7 +291,7 @@ class SharedJournal(RuleBasedStateMachine):
             return
         del self.sessions[seen.uid]
         owner = self.owners[seen.uid]
-        if owner.is_alive and owner.uid == seen.uid and session.runs:
+        if owner.is_alive and owner.uid == seen.uid and session.runs and owner.told:
             assert owner.machine.expires_at <= self.now, "an engine was buried while it might still enter bodies"
 
     @rule(which=st.integers(0, 1), really=st.sampled_from((False, False, False, True)))
@@ -264,7 +302,7 @@ class SharedJournal(RuleBasedStateMachine):
     @invariant()
     def whoever_owns_something_will_renew(self) -> None:
         for engine in getattr(self, "engines", ()):
-            if engine.is_alive and engine.runs:
+            if engine.is_alive and engine.runs and engine.told:
                 assert engine.tick_at < math.inf
 
 
@@ -274,7 +312,7 @@ TestSharedJournal.settings = settings(max_examples=100, stateful_step_count=30, 
 
 STEPS = (
     "time_passes", "gets_a_run", "a_run_ends", "a_renewal_commits", "a_reply_comes", "a_tick_comes", "asks_to_look",
-    "looks", "looks",
+    "claims_a_run", "a_claim_commits", "a_claim_is_told", "looks", "looks",
     "a_look_is_taken", "a_burial_commits", "dies",
 )  # fmt: skip
 

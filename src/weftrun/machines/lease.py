@@ -75,7 +75,7 @@ class LeaseMachine:
         if not event.runs:
             return [HoldUntil(self.expires_at)]
         commands = self._renewal(event.now)
-        if commands and isinstance(commands[0], Renew):
+        if event.is_new and commands and isinstance(commands[0], Renew):
             # Nobody else can know of the first Run before the transaction that renews the Lease with it.
             self._renewed_at = event.now
         return [*commands, HoldUntil(self.expires_at)]

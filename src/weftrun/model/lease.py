@@ -33,13 +33,16 @@ class Session(Struct, frozen=True):
 
 
 class Owning(Struct, frozen=True):
-    """The engine owns so many open Runs now.
+    """The engine owns so many open Runs now, those counted that it has claimed and is still reading.
 
-    If a renewal is asked for, it goes with the transaction that records the first of them, or before it.
+    Attributes:
+        is_new: the first of them was begun here: nobody else can know of it before the transaction that records it,
+            with which a renewal goes, if one is asked for. One that was claimed others may know of already.
     """
 
     now: float
     runs: int
+    is_new: bool = True
 
 
 class Renewed(Struct, frozen=True):

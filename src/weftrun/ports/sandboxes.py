@@ -80,6 +80,12 @@ class Sandboxes(Protocol):
         A Sandbox that is to enter a body later ends instead. Until it is called first there is no bound.
         """
 
+    def fence(self) -> None:
+        """Let no body be entered any more in the Sandboxes that were made so far, whatever `hold_until` says later.
+
+        What they were given may belong to other engines by now (O3). One that is to enter a body ends instead.
+        """
+
     def progress(self, sandbox: SandboxId) -> Progress:
         """Read the page of a living Sandbox."""
 

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from weftrun.machines.worker import WorkerMachine
 from weftrun.model.commands import Append, End, Hurry, LeftOut, Release, RunCommand, WakeAt
-from weftrun.model.errors import JournalError, RunConflict
+from weftrun.model.errors import JournalError
 from weftrun.model.events import Committed, RunEvent, TimeCame
 from weftrun.model.ids import RunUid, SandboxId, StepId
 from weftrun.model.limits import Limits
@@ -46,6 +46,7 @@ class Dispatch:
         *,
         may_enter: Callable[[], bool],
         ended: Callable[[OpenRun], None],
+        taken: Callable[[OpenRun], None],
         lost: Callable[[OpenRun], None],
         set_aside: Callable[[RunUid], None],
     ) -> None:
@@ -56,6 +57,7 @@ class Dispatch:
         self._committer = committer
         self._may_enter = may_enter
         self._ended = ended
+        self._taken = taken
         self._lost = lost
         self._set_aside_here = set_aside
         self._worker = WorkerMachine(limits, sandboxes_max)
@@ -133,14 +135,6 @@ class Dispatch:
             run.first.started.open()
             run.first = None
         self.tell(run, Committed(self._loop.now(), seq))
-
-    def _taken(self, run: OpenRun) -> None:
-        """The id was taken by a Run of another engine: this one never was."""
-        for ticket in list(run.tickets):
-            ticket.fail(RunConflict(f"The id {run.id!r} was taken by another Run at the same time; start it again."))
-        self._worker.run_left(self._loop.now(), run.number)
-        self._close(run)
-        self._pump()
 
     def _set_aside(self, run: OpenRun, failure: Failure) -> None:
         """Leave a Run that was taken over open in the Journal: here its code can't be loaded, elsewhere it may be."""

@@ -91,6 +91,7 @@ class Engine:
             sandboxes_max,
             may_enter=self._own.may_enter,
             ended=self._ended,
+            taken=self._taken,
             lost=self._lose,
             set_aside=self._set_aside,
         )
@@ -295,11 +296,15 @@ class Engine:
 
     def lost(self) -> None:
         """All Runs of this engine are another one's now, or free."""
+        self._opening.take_over.lost()
         for run in list(self._opening.runs.by_id.values()):
             self._opening.lose(run)
 
     def _fenced(self) -> None:
         self._own.fenced()
+
+    def _taken(self, run: OpenRun) -> None:
+        self._opening.taken(run)
 
     def _lose(self, run: OpenRun) -> None:
         self._opening.lose(run)

@@ -170,6 +170,24 @@ class Opening:
         self.runs.add(run)
         self._dispatch.tell(run, Resumed(self._loop.now()))
 
+    def taken(self, run: OpenRun) -> None:
+        """Another engine was quicker to start a Run with this id: whoever waits here joins it, if it fits (N2)."""
+        tickets = list(run.tickets)
+        self._dispatch.forsake(run)
+
+        def found(info: RunInfo | None) -> None:
+            for ticket in tickets:
+                if info is None:
+                    ticket.fail(RunConflict(f"The id {run.id!r} was taken and freed at the same time; start it again."))
+                else:
+                    self._join(ticket, info, run.function, run.digest)
+
+        def failed(error: WeftrunError) -> None:
+            for ticket in tickets:
+                ticket.fail(error)
+
+        self._committer.read(lambda: self._journal.find(run.id), found, failed)
+
     def _info_of(self, run: OpenRun) -> RunInfo:
         return RunInfo(run.id, run.uid, run.function, "running", 0.0, None, run.epoch, 0, run.digest, "", "")
 

@@ -97,6 +97,10 @@ class Ownership:
         self._alone = False
         self._begun = False
         self._is_there = False
+        self._losing = False
+        self._open = 0
+        self._claiming = 0
+        self._reading = 0
         self._burying = 0
         self._thens: list[Callable[[], None]] = []
         self._ended = False
@@ -119,14 +123,44 @@ class Ownership:
         self._committer.write(work, done, self._reaction.broke)
 
     def counted(self, runs: int) -> None:
-        """Say how many Runs this engine owns."""
+        """Say how many Runs are open here."""
+        self._open = runs
+        if not self._losing:  # what is left now is lost in a moment, and no reason for another session
+            self._count(is_new=not self._claiming)
+
+    def claims(self) -> None:
+        """A claim is asked for; `claimed` or `claim_failed` says what became of it.
+
+        Until then it is not known whether others can see that this engine owns something.
+        """
+        self.need()
+        self._claiming += 1
+
+    def claimed(self, runs: int, begun_at: float) -> None:
+        """So many Runs were claimed, which renewed the Lease; each is counted until `read` says that it was read."""
+        self._claiming -= 1
+        self._reading += runs
+        self.renewed(begun_at)
+        self._count(is_new=False)
+
+    def claim_failed(self) -> None:
+        """Nothing was claimed."""
+        self._claiming -= 1
+
+    def read(self) -> None:
+        """A Run that was claimed has been read: it is open here by now, or put back."""
+        self._reading -= 1
+        self._count(is_new=False)
+
+    def _count(self, *, is_new: bool) -> None:
+        runs = self._open + self._reading
         if runs:
             self.need()
             if self._alone:
                 self._alone = False
                 self._cancel_look()
             self.look_later()
-        self._handle(Owning(self._loop.now(), runs))
+        self._handle(Owning(self._loop.now(), runs, is_new))
 
     def renewed(self, begun_at: float) -> None:
         """A transaction that renewed the Lease is durable."""
@@ -141,7 +175,12 @@ class Ownership:
         if not self._is_there:
             return  # it was told before; the next one is being made
         self._begun = self._is_there = False
+        self._sandboxes.fence()
+        self._losing = True
         self._reaction.lost()
+        self._losing = False
+        self._reading = 0
+        self._handle(Owning(self._loop.now(), 0))
         self.look()
 
     def end(self) -> None:

@@ -67,6 +67,7 @@ class TakeOver:
         self._taking: dict[RunUid, list[Ticket]] = {}
         self._left_alone: set[RunUid] = set()
         self._adopts = False
+        self._fences = 0
 
     def recover(self, recover: str, ready: Latch) -> None:
         """Take over what dead engines left: `all`, `none`, or the Run with this id; then open `ready`."""
@@ -113,6 +114,10 @@ class TakeOver:
         """Return the Runs that are being claimed or read."""
         return list(self._taking)
 
+    def lost(self) -> None:
+        """What was claimed so far is another engine's, or free: go on with nothing that is still being read."""
+        self._fences += 1
+
     def leave_alone(self, uid: RunUid) -> None:
         """Never take this Run over again by ourselves: its code can't be loaded here, or its bytes are damaged."""
         self._left_alone.add(uid)
@@ -130,11 +135,10 @@ class TakeOver:
 
     def _claim(self, uids: Sequence[RunUid]) -> None:
         begun = self._loop.now()
-        self._own.need()
+        self._own.claims()
 
         def done(claimed: list[RunInfo]) -> None:
-            if claimed:
-                self._own.renewed(begun)
+            self._own.claimed(len(claimed), begun)
             for info in claimed:
                 self._load(info)
             mine = {info.uid for info in claimed}
@@ -144,6 +148,7 @@ class TakeOver:
                         self._wait_for(uid, ticket)
 
         def failed(error: WeftrunError) -> None:
+            self._own.claim_failed()
             tickets = [ticket for uid in uids for ticket in self._taking.pop(uid)]
             for ticket in tickets:
                 ticket.fail(error)
@@ -156,13 +161,30 @@ class TakeOver:
 
     def _load(self, info: RunInfo) -> None:
         """Read a Run that was claimed, and every blob it names; then go on with it."""
+        fences = self._fences
 
         def done(rows: list[Row]) -> None:
             blobs = blobs_of_rows(rows)
-            self._stored.verify(blobs, lambda: self._resume(info, rows, blobs, self._taking.pop(info.uid)), failed)
+            self._stored.verify(blobs, lambda: verified(rows, blobs), failed)
+
+        def verified(rows: list[Row], blobs: Sequence[Blob]) -> None:
+            tickets = self._taking.pop(info.uid)
+            if fences != self._fences:
+                given_up(tickets)
+                return
+            self._resume(info, rows, blobs, tickets)
+            self._own.read()
+
+        def given_up(tickets: list[Ticket]) -> None:
+            for ticket in tickets:
+                self._wait_for(info.uid, ticket)
 
         def failed(error: WeftrunError) -> None:
             tickets = self._taking.pop(info.uid)
+            if fences != self._fences:
+                given_up(tickets)
+                return
+            self._own.read()
             for ticket in tickets:
                 ticket.fail(error)
             if isinstance(error, JournalCorrupt):

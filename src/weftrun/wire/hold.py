@@ -12,14 +12,17 @@ from time import CLOCK_BOOTTIME, CLOCK_MONOTONIC, clock_gettime
 from typing import Final
 
 _BYTES: Final = mmap.PAGESIZE
-_ENTER_UNTIL, _ALIVE_UNTIL = range(2)
+_ENTER_UNTIL, _ALIVE_UNTIL, _FENCES = range(3)
 _SEAL_FUTURE_WRITE: Final = 0x10
 
 
 class Hold:
-    """The mapped page; both times are clocks of this host, which mean the same in all processes on it."""
+    """The mapped page; both times are clocks of this host, which mean the same in all processes on it.
 
-    __slots__ = ("_memory", "_times", "descriptor")
+    A guest maps it before it takes work; of a fence that comes later it knows by the number of fences.
+    """
+
+    __slots__ = ("_fences", "_memory", "_times", "descriptor")
 
     def __init__(self, descriptor: int, *, writable: bool = False) -> None:
         """Map the page behind `descriptor`."""
@@ -27,6 +30,7 @@ class Hold:
         self.descriptor = descriptor
         self._memory = mmap.mmap(descriptor, _BYTES, flags=mmap.MAP_SHARED, prot=prot)
         self._times = memoryview(self._memory).cast("d")
+        self._fences = self._times[_FENCES]
 
     @classmethod
     def made(cls) -> Hold:
@@ -45,8 +49,12 @@ class Hold:
         self._times[_ENTER_UNTIL] = clock_gettime(CLOCK_BOOTTIME) + seconds
 
     def may_enter(self) -> bool:
-        """Say whether a body may be entered now."""
-        return clock_gettime(CLOCK_BOOTTIME) < self._times[_ENTER_UNTIL]
+        """Say whether a body may be entered now by whoever mapped the page here."""
+        return self._fences == self._times[_FENCES] and clock_gettime(CLOCK_BOOTTIME) < self._times[_ENTER_UNTIL]
+
+    def fence(self) -> None:
+        """Let nobody enter a body any more who has mapped the page so far."""
+        self._times[_FENCES] += 1
 
     def live_for(self, seconds: float) -> None:
         """Say that the engine lives, and will say so again within these seconds, the sleep of the host not counted."""
