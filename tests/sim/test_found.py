@@ -133,3 +133,26 @@ def test_a_map_that_fails_by_an_argument_takes_its_other_items_back(folder: Path
     finally:
         world.close()
     assert findings(world) == []
+
+
+TWO = Settings(engines=2, hosts=2, limits=Limits(lease_ttl_s=2.0, inline_bytes_max=64, sandbox_idle_s=10.0))
+
+
+def two_engines(folder: Path, plan: Plan, seed: int, faults: dict[int, Fault], settings: Settings = TWO) -> World:
+    """Play a Run that two clients start at two engines; a pause lasts longer than the Lease."""
+    world = World(seed, folder, FUNCTIONS, settings=settings, faults=Faults(faults, pause_s=7.0))
+    world.start("one", wired, plan)
+    world.start("one", wired, plan, slot=1)
+    try:
+        world.run()
+    finally:
+        world.close()
+    assert [*findings(world), *differences(world)] == [], world.story()
+    return world
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_one_id_is_started_at_two_engines_at_once(seed: int, folder: Path) -> None:
+    world = two_engines(folder, Plan((Op("call", "draw"),), (0,)), seed, {})
+    assert [client.refused for client in world.clients] == [None, None]
+    assert len(world.rows) - sum(not rows for rows in world.rows.values()) == 1

@@ -146,6 +146,6 @@ def test_a_crash_forgets_what_was_scheduled_and_keeps_the_time():
     run_dry(loop)
     loop.call_soon(lambda: pytest.fail("was forgotten"))
     loop.offload(lambda: pytest.fail("was forgotten"), lambda: None, lane="x")
-    loop.clear()
+    loop.end()
     run_dry(loop)
     assert loop.now() == START + 5.0

@@ -38,6 +38,7 @@ def test_the_swarm_draws_what_it_should(folder: Path) -> None:
     faults = set()
     depth = 0
     unkept = 0
+    engines: set[int] = set()
     left_out: set[str] = set()
 
     def walk(plan: Plan, level: int) -> None:
@@ -48,17 +49,19 @@ def test_the_swarm_draws_what_it_should(folder: Path) -> None:
             if op.plan is not None:
                 walk(op.plan, level + 1)
 
-    for seed in range(60):
+    for seed in range(100):
         world, _ = play_seed(seed, folder)
         for client in world.clients:
             walk(client.args[0], 1)
             endings |= {status for status, _, _ in client.answers}
         unkept += len(world.unkept)
-        left_out |= {row.text for uid in world.rows for row in world._trace.read(uid) if row.kind == "unrecorded"}
+        engines.add(world.settings.engines)
+        left_out |= {row.text for uid in world.rows for row in world.trace.read(uid) if row.kind == "unrecorded"}
         faults |= {fault for _, _, fault in world.faults.happened}
     assert kinds == {"call", "map", "over", "wired", "watched", "await", "skip"}
     assert endings == {"succeeded", "failed", "cancelled"}
-    assert len(faults) == 6
+    assert len(faults) == 8
+    assert engines == {1, 2, 3}
     assert unkept > 5
     assert len(left_out) == 3, "by `none`, deterministic or not, and by the choice of `auto`"
     assert depth == 3

@@ -184,8 +184,9 @@ class Ownership:
         self.look()
 
     def end(self) -> None:
-        """Look no more."""
+        """Look no more, and let nothing more be entered: what is put back may be another engine's in a moment."""
         self._ended = True
+        self._sandboxes.fence()
         for handle in (self._tick, self._look_asked):
             if handle is not None:
                 handle.cancel()

@@ -51,7 +51,7 @@ class Fixed:
 def findings(world: World) -> list[str]:
     """Return every broken promise of a history that has come to its end."""
     fixed = {uid: fixed_by(rows, world.blobs) for uid, rows in world.rows.items()}
-    found = [str(violation) for violation in closure_violations(world.rows, world.blobs_at)]
+    found = [str(violation) for violation in closure_violations(world.rows, world.register.blobs_at)]
     recorded = [entry for entry in world.ledger.entries if entry.uid not in world.unkept]
     kept = [client for client in world.clients if client.durable]
     found += [f"N3: run {uid[:8]} has records" for uid in world.unkept & world.rows.keys()]
@@ -60,6 +60,8 @@ def findings(world: World) -> list[str]:
     found += [f"single value: {text}" for text in torn_values(world.ledger.entries, fixed, world.clients)]
     found += [f"inputs: {text}" for text in changed_inputs(world.ledger.entries)]
     found += [f"end: {text}" for text in open_ends(fixed, kept)]
+    found += [f"O3: {text}" for text in foreign_entries(world.ledger.entries)]
+    found += world.register.broken
     found += [f"durable: {text}" for text in lost_rows(world.rows, world.loaded)]
     found += [f"left over: {count} {what}" for what, count in world.left.items() if count]
     return found
@@ -211,6 +213,13 @@ def open_ends(fixed: Mapping[RunUid, Fixed], clients: Iterable[Client]) -> Itera
     for uid, known in fixed.items():
         if not known.ended and uid in answered:
             yield f"run {uid[:8]} has not ended"
+
+
+def foreign_entries(entries: Iterable[Entry]) -> Iterator[str]:
+    """Yield entries in Sandboxes of an engine that did not own the Run any more, or not yet."""
+    for entry in entries:
+        if entry.owner is not None and entry.owner != entry.engine:
+            yield f"{_of(entry)} came while engine {entry.owner or 'nobody'} owned the Run"
 
 
 def lost_rows(rows: Mapping[RunUid, Sequence[Row]], loaded: Mapping[RunUid, Sequence[Row]]) -> Iterator[str]:

@@ -93,11 +93,13 @@ class ProcessSandboxes:
 
     def hold_until(self, at: float) -> None:
         """Let bodies be entered until then, in all Sandboxes."""
-        self._hold.enter_for(at - self._loop.now())
+        if not self._closed:
+            self._hold.enter_for(at - self._loop.now())
 
     def fence(self) -> None:
         """Let no body be entered any more in the Sandboxes that were made so far."""
-        self._hold.fence()
+        if not self._closed:
+            self._hold.fence()
 
     def send(self, sandbox: SandboxId, message: ToSandbox) -> None:
         """Send a message and the descriptors of its `objects`. A Sandbox that is gone swallows it."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
-from weftrun.model.errors import CommitUnknown, JournalFull
+from weftrun.model.errors import CommitUnknown, JournalBusy, JournalFull
 
 
 class Fault(enum.StrEnum):
@@ -21,31 +22,52 @@ class Fault(enum.StrEnum):
     CRASH_BEFORE = "kills the process before it is done"
     CRASH_AFTER = "kills the process after it is done"
     DIE = "is the end of the Sandbox"
+    PAUSE_BEFORE = "is reached, and then the process stands still for a while"
+    PAUSE_INSIDE = "is half done when the process stands still, and keeps the Journal's write lock"
+    PAUSE_AFTER = "is done, and then the process stands still for a while"
 
 
 class Crash(BaseException):
     """The simulated process dies here: nothing of it may run on, so it is no `Exception`."""
 
 
-_WRITES = (Fault.UNKNOWN_BEFORE, Fault.UNKNOWN_AFTER, Fault.FULL, Fault.CRASH_BEFORE, Fault.CRASH_AFTER)
+PAUSES = (Fault.PAUSE_BEFORE, Fault.PAUSE_INSIDE, Fault.PAUSE_AFTER)
+"""What is worth trying only where another engine goes on meanwhile."""
+
+_WRITES = (
+    Fault.UNKNOWN_BEFORE, Fault.UNKNOWN_AFTER, Fault.FULL, Fault.CRASH_BEFORE, Fault.CRASH_AFTER, *PAUSES,
+)  # fmt: skip
 
 KINDS: Mapping[str, tuple[Fault, ...]] = {
     "journal.append": _WRITES,
     "journal.begin": _WRITES,
     "journal.bury": _WRITES,
     "journal.claim": _WRITES,
-    "journal.load": (Fault.CRASH_BEFORE,),
-    "blobs.put": (Fault.FULL, Fault.CRASH_BEFORE, Fault.CRASH_AFTER),
+    "journal.find": (Fault.PAUSE_AFTER,),
+    "journal.load": (Fault.CRASH_BEFORE, Fault.PAUSE_BEFORE),
+    "journal.look": (Fault.PAUSE_AFTER,),
+    "blobs.put": (Fault.FULL, Fault.CRASH_BEFORE, Fault.CRASH_AFTER, Fault.PAUSE_AFTER),
     "trace.write": (Fault.CRASH_BEFORE,),
-    "sandboxes.create": (Fault.CRASH_BEFORE, Fault.CRASH_AFTER),
-    "sandboxes.send": (Fault.CRASH_BEFORE, Fault.CRASH_AFTER),
-    "sandboxes.kill": (Fault.CRASH_BEFORE, Fault.CRASH_AFTER),
+    "sandboxes.create": (Fault.CRASH_BEFORE, Fault.CRASH_AFTER, Fault.PAUSE_BEFORE),
+    "sandboxes.hold": (Fault.PAUSE_BEFORE,),
+    "sandboxes.send": (Fault.CRASH_BEFORE, Fault.CRASH_AFTER, Fault.PAUSE_BEFORE, Fault.PAUSE_AFTER),
+    "sandboxes.kill": (Fault.CRASH_BEFORE, Fault.CRASH_AFTER, Fault.PAUSE_BEFORE),
     "guest.start": (Fault.DIE,),
     "guest.enter": (Fault.DIE, Fault.CRASH_BEFORE),
     "guest.leave": (Fault.DIE,),
     "guest.tell": (Fault.DIE,),
 }  # fmt: skip
 """Which faults can happen at which call."""
+
+
+_LOCKING = frozenset(name for name, faults in KINDS.items() if Fault.PAUSE_INSIDE in faults)
+
+
+class Standing(Protocol):
+    """A process that can be made to stand still."""
+
+    def stand_still(self, seconds: float) -> None:
+        """Stop in the middle of a turn, while everybody else goes on."""
 
 
 class Faults:
@@ -57,14 +79,21 @@ class Faults:
         off: nothing goes wrong any more (the liveness phase of a swarm).
     """
 
-    def __init__(self, plan: Mapping[int, Fault] | None = None, *, full_calls: int = 3) -> None:
-        """Break the points of `plan`; a full disk stays so for `full_calls` calls that write."""
+    def __init__(self, plan: Mapping[int, Fault] | None = None, *, full_calls: int = 3, pause_s: float = 25.0) -> None:
+        """Break the points of `plan`.
+
+        Args:
+            full_calls: a full disk stays so for so many calls that write.
+            pause_s: how long a process stands still, in seconds of virtual time.
+        """
         self.points: list[str] = []
         self.happened: list[tuple[int, str, Fault]] = []
         self.off = False
         self._plan = dict(plan or {})
         self._full_calls = full_calls
         self._full_left = 0
+        self._pause_s = pause_s
+        self._locked = False
 
     def at(self, name: str) -> Fault | None:
         """Count a point and return what goes wrong there."""
@@ -76,21 +105,37 @@ class Faults:
         self.happened.append((number, name, fault))
         return fault
 
-    def around(self, name: str, call: Callable[[], None]) -> None:
+    def pause_s(self) -> float:
+        """Return how long the process stands still that was chosen to, in seconds."""
+        return self._pause_s
+
+    def around(self, name: str, call: Callable[[], None], process: Standing) -> None:
         """Make a call of a port with what is planned for it."""
         fault = self.at(name)
-        self._fail_before(name, fault)
+        self._fail_before(name, fault, process)
         call()
         if fault is Fault.UNKNOWN_AFTER:
             raise CommitUnknown(f"{name}: the reply was lost (planned)")
         if fault is Fault.CRASH_AFTER:
             raise Crash(name)
+        if fault is Fault.PAUSE_AFTER:
+            process.stand_still(self.pause_s())
 
-    def _fail_before(self, name: str, fault: Fault | None) -> None:
+    def _fail_before(self, name: str, fault: Fault | None, process: Standing) -> None:
         if fault is Fault.CRASH_BEFORE:
             raise Crash(name)
+        if fault is Fault.PAUSE_BEFORE:
+            process.stand_still(self.pause_s())
         if fault is Fault.UNKNOWN_BEFORE:
             raise CommitUnknown(f"{name}: nothing was done, and the caller can't know (planned)")
+        if self._locked and name in _LOCKING:
+            raise JournalBusy(f"{name}: another process keeps the write lock (planned)")
+        if fault is Fault.PAUSE_INSIDE:
+            self._locked = True
+            try:
+                process.stand_still(self.pause_s())
+            finally:
+                self._locked = False
         if fault is Fault.FULL:
             self._full_left = self._full_calls
         if self._full_left and not self.off and Fault.FULL in KINDS[name]:

@@ -53,10 +53,15 @@ class ScriptedGuest:
         self.page = Progress(0, -1, False, 0.0)
         self._number = number
         self._outside = outside
+        self._fences = 0
         self._voice = Voice(outside.limits, tell)
         self._inbox: deque[tuple[ToSandbox, Mappings]] = deque()
         self._bodies: dict[int, EnteredBody] = {}
         self._body_objects: dict[int, set[ObjectId]] = {}
+
+    def maps_hold(self) -> None:
+        """Map the page that says until when bodies may be entered."""
+        self._fences = self._outside.hold.fences
 
     def take(self, message: ToSandbox, objects: Mappings) -> None:
         """Put a message into the inbox; `objects` are the mappings that came with it."""
@@ -121,7 +126,7 @@ class ScriptedGuest:
     def _enter(self, batch: int, index: int) -> None:
         self.page = Progress(batch, index - 1, False, 0.0) if self.page.batch != batch else self.page
         self._outside.point("guest.enter")
-        self._outside.check_lease()
+        self._outside.check_lease(self._fences)
         self.page = Progress(batch, index, True, self._outside.loop.now())
 
     def _attempt(
@@ -151,7 +156,14 @@ class ScriptedGuest:
         positional, named = args()
         inputs = (positional, named)
         outside.ledger.enter(
-            outside.loop.now(), uid, StepId(stage.step), stage.attempt, function, lineage(inputs), digest(inputs)
+            outside.loop.now(),
+            uid,
+            StepId(stage.step),
+            stage.attempt,
+            function,
+            lineage(inputs),
+            digest(inputs),
+            engine=outside.engine,
         )
         with entered(stage):
             return outside.functions[function.name].callable(*positional, **named)
@@ -161,10 +173,17 @@ class ScriptedGuest:
     def _start_body(self, start: BodyStart, objects: Mappings) -> Running:
         outside = self._outside
         outside.point("guest.enter")
-        outside.check_lease()
+        outside.check_lease(self._fences)
         args = decode_tree(start.args, reader(objects))
         outside.ledger.enter(
-            outside.loop.now(), start.run[1], start.id, start.attempt, start.function, lineage(args), digest(args)
+            outside.loop.now(),
+            start.run[1],
+            start.id,
+            start.attempt,
+            start.function,
+            lineage(args),
+            digest(args),
+            engine=outside.engine,
         )
         self._body_objects[start.body] = set(objects)
         body = self._bodies[start.body] = EnteredBody(start, outside, self._voice, self._number, args)

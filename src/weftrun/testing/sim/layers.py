@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from weftrun.model.ids import ObjectId, RunId, RunUid, SandboxId
 from weftrun.model.lease import Session
@@ -14,17 +14,19 @@ from weftrun.ports.blobs import Blobs
 from weftrun.ports.journal import Appended, Journal, JournalMeta, Message, RunInfo
 from weftrun.ports.sandboxes import Profile, Progress, Sandboxes, SandboxEvents
 from weftrun.ports.trace import Trace, TraceRow
-from weftrun.testing.sim.faults import Faults
+from weftrun.testing.sim.faults import Faults, Standing
+from weftrun.testing.sim.register import View
 
 
 class FaultyJournal:
-    """A Journal whose calls are points. It also keeps what is committed, for oracles that look during the Run."""
+    """A Journal whose calls are points. It also tells what is committed, for oracles that look during the Run."""
 
-    def __init__(self, inner: Journal, faults: Faults, committed: Callable[[Sequence[Row], Appended], None]) -> None:
-        """Wrap `inner`; `committed` is told of every append that really happened."""
+    def __init__(self, inner: Journal, faults: Faults, process: Standing, view: View) -> None:
+        """Wrap `inner`, which `process` uses; `view` is told of everything that really happened."""
         self._inner = inner
         self._faults = faults
-        self._committed = committed
+        self._process = process
+        self._view = view
 
     def meta(self) -> JournalMeta:
         """Return the facts of the Journal."""
@@ -32,7 +34,12 @@ class FaultyJournal:
 
     def begin(self, session: Session) -> None:
         """Make a session, with what is planned for this call."""
-        self._faults.around("journal.begin", lambda: self._inner.begin(session))
+
+        def begin() -> None:
+            self._inner.begin(session)
+            self._view.began(session)
+
+        self._faults.around("journal.begin", begin, self._process)
 
     def append(self, rows: Sequence[Row], *, renew: bool = False, waits: bool = True) -> Appended:
         """Append, with what is planned for this call."""
@@ -40,14 +47,16 @@ class FaultyJournal:
 
         def append() -> None:
             appended.append(self._inner.append(rows, renew=renew, waits=waits))
-            self._committed(rows, appended[0])
+            self._view.appended(rows, appended[0], renew=renew)
 
-        self._faults.around("journal.append", append)
+        self._faults.around("journal.append", append, self._process)
         return appended[0]
 
     def find(self, run: RunId) -> RunInfo | None:
-        """Return what is known of a Run."""
-        return self._inner.find(run)
+        """Return what is known of a Run, with what is planned for this call."""
+        found: list[RunInfo | None] = []
+        self._faults.around("journal.find", lambda: found.append(self._inner.find(run)), self._process)
+        return found[0]
 
     def runs(self, *, status: Status | None = None, limit: int = 100) -> list[RunInfo]:
         """Return Runs, newest first."""
@@ -59,7 +68,7 @@ class FaultyJournal:
 
     def load(self, uid: RunUid) -> list[Row]:
         """Load a Run, with what is planned for this call."""
-        self._faults.around("journal.load", lambda: None)
+        self._faults.around("journal.load", lambda: None, self._process)
         return self._inner.load(uid)
 
     def free_runs(self, limit: int) -> list[RunInfo]:
@@ -71,28 +80,43 @@ class FaultyJournal:
         return self._inner.infos(uids)
 
     def sessions(self) -> list[Session]:
-        """Return all sessions."""
-        return self._inner.sessions()
+        """Return all sessions, with what is planned for this call."""
+        listed: list[Session] = []
+        self._faults.around("journal.look", lambda: listed.extend(self._inner.sessions()), self._process)
+        return listed
 
     def claim(self, uids: Sequence[RunUid]) -> list[RunInfo]:
         """Take Runs over, with what is planned for this call."""
         claimed: list[list[RunInfo]] = []
-        self._faults.around("journal.claim", lambda: claimed.append(self._inner.claim(uids)))
+
+        def claim() -> None:
+            claimed.append(self._inner.claim(uids))
+            self._view.claimed(claimed[0])
+
+        self._faults.around("journal.claim", claim, self._process)
         return claimed[0]
 
     def put_back(self, uids: Sequence[RunUid]) -> None:
         """Free Runs in good order."""
         self._inner.put_back(uids)
+        self._view.put_back(uids)
 
     def bury(self, session: Session) -> bool:
         """Remove a dead session, with what is planned for this call."""
         buried: list[bool] = []
-        self._faults.around("journal.bury", lambda: buried.append(self._inner.bury(session)))
+
+        def bury() -> None:
+            buried.append(self._inner.bury(session))
+            if buried[0]:
+                self._view.buried(session)
+
+        self._faults.around("journal.bury", bury, self._process)
         return buried[0]
 
     def leave(self) -> None:
         """Remove the own session."""
         self._inner.leave()
+        self._view.left()
 
     def post(self, message: Message) -> None:
         """Put a message into the inbox."""
@@ -118,10 +142,11 @@ class FaultyJournal:
 class FaultyBlobs:
     """Blobs whose `put` is a point."""
 
-    def __init__(self, inner: Blobs, faults: Faults) -> None:
-        """Wrap `inner`."""
+    def __init__(self, inner: Blobs, faults: Faults, process: Standing) -> None:
+        """Wrap `inner`, which `process` uses."""
         self._inner = inner
         self._faults = faults
+        self._process = process
         self.open = inner.open
         self.verify = inner.verify
         self.names = inner.names
@@ -130,33 +155,35 @@ class FaultyBlobs:
     def put(self, descriptor: int, nbytes: int) -> Blob:
         """Store bytes, with what is planned for this call."""
         stored: list[Blob] = []
-        self._faults.around("blobs.put", lambda: stored.append(self._inner.put(descriptor, nbytes)))
+        self._faults.around("blobs.put", lambda: stored.append(self._inner.put(descriptor, nbytes)), self._process)
         return stored[0]
 
 
 class FaultyTrace:
     """A Trace whose `write` is a point."""
 
-    def __init__(self, inner: Trace, faults: Faults) -> None:
-        """Wrap `inner`."""
+    def __init__(self, inner: Trace, faults: Faults, process: Standing) -> None:
+        """Wrap `inner`, which `process` uses."""
         self._inner = inner
         self._faults = faults
+        self._process = process
         self.read = inner.read
         self.delete = inner.delete
         self.close = inner.close
 
     def write(self, rows: Sequence[TraceRow]) -> None:
         """Keep rows, with what is planned for this call."""
-        self._faults.around("trace.write", lambda: self._inner.write(rows))
+        self._faults.around("trace.write", lambda: self._inner.write(rows), self._process)
 
 
 class FaultySandboxes:
     """Sandboxes whose calls are points."""
 
-    def __init__(self, inner: Sandboxes, faults: Faults) -> None:
-        """Wrap `inner`."""
+    def __init__(self, inner: Sandboxes, faults: Faults, process: Standing) -> None:
+        """Wrap `inner`, which `process` uses."""
         self._inner = inner
         self._faults = faults
+        self._process = process
 
     def listen(self, events: SandboxEvents) -> None:
         """Say whom to tell."""
@@ -164,15 +191,19 @@ class FaultySandboxes:
 
     def create(self, sandbox: SandboxId, profile: Profile) -> None:
         """Begin to make a Sandbox, with what is planned for this call."""
-        self._faults.around("sandboxes.create", lambda: self._inner.create(sandbox, profile))
+        self._faults.around("sandboxes.create", lambda: self._inner.create(sandbox, profile), self._process)
 
     def send(self, sandbox: SandboxId, message: ToSandbox) -> None:
         """Send a message, with what is planned for this call."""
-        self._faults.around("sandboxes.send", lambda: self._inner.send(sandbox, message))
+        self._faults.around("sandboxes.send", lambda: self._inner.send(sandbox, message), self._process)
 
     def hold_until(self, at: float) -> None:
-        """Let bodies be entered until then."""
-        self._inner.hold_until(at)
+        """Let bodies be entered until then, with what is planned for this call."""
+        self._faults.around("sandboxes.hold", lambda: self._inner.hold_until(at), self._process)
+
+    def fence(self) -> None:
+        """Let no body be entered any more in the Sandboxes that were made so far."""
+        self._inner.fence()
 
     def progress(self, sandbox: SandboxId) -> Progress:
         """Read the page of a Sandbox."""
@@ -180,7 +211,7 @@ class FaultySandboxes:
 
     def kill(self, sandbox: SandboxId) -> None:
         """End a Sandbox, with what is planned for this call."""
-        self._faults.around("sandboxes.kill", lambda: self._inner.kill(sandbox))
+        self._faults.around("sandboxes.kill", lambda: self._inner.kill(sandbox), self._process)
 
     def held(self, sandbox: SandboxId) -> frozenset[ObjectId]:
         """Return the Objects that a Sandbox holds."""

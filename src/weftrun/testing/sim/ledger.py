@@ -22,7 +22,8 @@ class Entry:
         reads: lineage of the arguments.
         inputs: digest of the arguments; equal arguments have equal digests.
         row: last row of the Run that was committed at the entry; 0 for none.
-        engine: number of the simulated process, from 1; it grows with every crash.
+        engine: number of the simulated process that the Sandbox belongs to, from 1; each process has its own.
+        owner: number of the process that owned the Run then, by the Journal; 0 for nobody, None before its first row.
     """
 
     at: float
@@ -34,6 +35,7 @@ class Entry:
     inputs: str
     row: int
     engine: int
+    owner: int | None
 
     @property
     def visible(self) -> bool:
@@ -47,19 +49,29 @@ class Ledger:
 
     Attributes:
         committed: last committed row of each Run, kept by the Journal's layer.
-        engine: number of the simulated process that runs now.
+        owners: which process owns each Run that has a row, kept by the Journal's layer; 0 for nobody.
     """
 
     entries: list[Entry] = field(default_factory=list)
     committed: dict[RunUid, int] = field(default_factory=dict)
-    engine: int = 0
+    owners: dict[RunUid, int] = field(default_factory=dict)
 
     def enter(
-        self, at: float, uid: RunUid, step: StepId, attempt: int, function: FunctionSpec, reads: Lineage, inputs: str
+        self,
+        at: float,
+        uid: RunUid,
+        step: StepId,
+        attempt: int,
+        function: FunctionSpec,
+        reads: Lineage,
+        inputs: str,
+        *,
+        engine: int,
     ) -> None:
         """Note an entry that happens now."""
         row = self.committed.get(uid, 0)
-        self.entries.append(Entry(at, uid, step, attempt, function, reads, inputs, row, self.engine))
+        owner = self.owners.get(uid)
+        self.entries.append(Entry(at, uid, step, attempt, function, reads, inputs, row, engine, owner))
 
     def of(self, step: str) -> list[Entry]:
         """Return the entries of one Step, in order."""

@@ -145,14 +145,16 @@ class MemoryObjects:
 
 
 class MemoryLiveness:
-    """The port Liveness for engines of one simulated host.
+    """The port Liveness for engines of simulated hosts.
 
     Args:
         living: sessions of processes that live, shared by all engines.
+        host: only of processes of the same host it can be told that they ended.
     """
 
-    def __init__(self, living: set[SessionUid]) -> None:
+    def __init__(self, living: set[SessionUid], host: str) -> None:
         self._living = living
+        self._host = host
         self._own: SessionUid | None = None
 
     def begin(self, uid: SessionUid, ttl_s: float) -> Session:
@@ -160,11 +162,11 @@ class MemoryLiveness:
         self.close()
         self._own = uid
         self._living.add(uid)
-        return Session(uid, "sim", 1, "", ttl_s)
+        return Session(uid, self._host, 1, "", ttl_s)
 
     def ended(self, session: Session) -> bool:
         """Say whether the process of a session has ended."""
-        return session.uid not in self._living
+        return session.host == self._host and session.uid not in self._living
 
     def forget(self, session: Session) -> None:
         """Nothing is left of it here."""

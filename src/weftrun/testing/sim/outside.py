@@ -38,9 +38,10 @@ class Pace:
 
 @dataclass
 class Hold:
-    """Until when bodies may be entered in the Sandboxes of one engine."""
+    """Until when bodies may be entered in the Sandboxes of one engine, and how often it was fenced."""
 
     until: float = math.inf
+    fences: int = 0
 
 
 @dataclass(frozen=True)
@@ -48,10 +49,12 @@ class Outside:
     """The world as Sandboxes see it.
 
     Attributes:
+        engine: number of the process that these Sandboxes belong to.
         functions: what can be entered, by name.
         chance: draws delays; `nonces` draws what tells two entries apart.
     """
 
+    engine: int
     loop: SimLoop
     functions: Mapping[str, Function[..., Any]]
     ledger: Ledger
@@ -62,9 +65,9 @@ class Outside:
     limits: Limits
     hold: Hold = field(default_factory=Hold)
 
-    def check_lease(self) -> None:
-        """End the Sandbox that is to enter a body after the Lease of its engine."""
-        if self.loop.now() >= self.hold.until:
+    def check_lease(self, fences: int) -> None:
+        """End the Sandbox that is to enter a body after the Lease of its engine, or after a fence it did not know."""
+        if self.loop.now() >= self.hold.until or fences != self.hold.fences:
             raise Died("the Lease of its engine is over")
 
     def point(self, name: str) -> None:

@@ -12,6 +12,7 @@ from weftrun.ports.objects import Objects
 from weftrun.ports.sandboxes import Profile, Progress, SandboxEvents
 from weftrun.testing.sim.faults import Crash
 from weftrun.testing.sim.guest import ScriptedGuest
+from weftrun.testing.sim.loop import SimLoop
 from weftrun.testing.sim.outside import Died, Letter, Outside
 
 _NOWHERE = Progress(0, -1, False, 0.0)
@@ -32,10 +33,11 @@ class _Box:
 class ScriptedSandboxes:
     """Makes, feeds and ends scripted Sandboxes."""
 
-    def __init__(self, outside: Outside, objects: Objects) -> None:
-        """Make Sandboxes that live in the world `outside` and hand their Objects to `objects`."""
+    def __init__(self, loop: SimLoop, outside: Outside, objects: Objects) -> None:
+        """Make Sandboxes that live in the world `outside`, hand their Objects to `objects` and speak on `loop`."""
+        self._loop = loop
         self._outside = outside
-        self._loop = outside.loop
+        self._beside = outside.loop
         self._objects = objects
         self._boxes: dict[SandboxId, _Box] = {}
         self._events: SandboxEvents | None = None
@@ -54,7 +56,7 @@ class ScriptedSandboxes:
         """Begin to make a Sandbox."""
         guest = ScriptedGuest(sandbox, self._outside, lambda letter: self._post(sandbox, letter))
         self._boxes[sandbox] = _Box(guest, self._loop.now())
-        self._loop.after(self._outside.pace.start_s, _inside(sandbox), lambda: self._started(sandbox))
+        self._beside.after(self._outside.pace.start_s, _inside(sandbox), lambda: self._started(sandbox))
 
     def send(self, sandbox: SandboxId, message: ToSandbox) -> None:
         """Send a message and the mappings of its Objects, which the Sandbox then holds by itself."""
@@ -64,13 +66,17 @@ class ScriptedSandboxes:
         again: ToSandbox = msgspec.msgpack.decode(msgspec.msgpack.encode(message), type=ToSandbox)
         objects = {oid: self._objects.view(oid) for oid in getattr(again, "objects", ())}
         box.held |= set(objects)
-        self._loop.after(
+        self._beside.after(
             self._outside.pace.hop_s, f"to sandbox {sandbox}", lambda: self._arrived(sandbox, again, objects)
         )
 
     def hold_until(self, at: float) -> None:
         """Let bodies be entered until then."""
         self._outside.hold.until = at
+
+    def fence(self) -> None:
+        """Let no body be entered any more in the Sandboxes that were made so far."""
+        self._outside.hold.fences += 1
 
     def progress(self, sandbox: SandboxId) -> Progress:
         """Read the page of a Sandbox."""
@@ -79,7 +85,7 @@ class ScriptedSandboxes:
 
     def kill(self, sandbox: SandboxId) -> None:
         """End a Sandbox a little later: what it says until then is still told."""
-        self._loop.after(
+        self._beside.after(
             self._outside.pace.hop_s, f"kill sandbox {sandbox}", lambda: self._die(sandbox, "killed by us")
         )
 
@@ -93,6 +99,11 @@ class ScriptedSandboxes:
         self._closed = True
         for box in self._boxes.values():
             box.alive = False
+
+    def end_all(self, why: str) -> None:
+        """End all Sandboxes, as a zygote does that hears no beat."""
+        for sandbox in list(self._boxes):
+            self._die(sandbox, why)
 
     def linger(self, until_told: bool) -> None:
         """Let what runs go on after the engine died, to its end, though nobody hears of it (an abandoned Attempt)."""
@@ -115,6 +126,7 @@ class ScriptedSandboxes:
             self._die(sandbox, str(died))
             return
         if box.alive:
+            box.guest.maps_hold()
             took_s = self._loop.now() - box.asked_at
             box.ready = True
             self._loop.after(self._outside.pace.hop_s, _said(sandbox), lambda: self._tell_ready(sandbox, took_s))
@@ -145,7 +157,7 @@ class ScriptedSandboxes:
         except Died as died:
             self._die(sandbox, str(died))
         else:
-            self._loop.after((pause, pause), _inside(sandbox), lambda: self._go_on(sandbox))
+            self._beside.after((pause, pause), _inside(sandbox), lambda: self._go_on(sandbox))
 
     def _die(self, sandbox: SandboxId, why: str) -> None:
         box = self._boxes.get(sandbox)

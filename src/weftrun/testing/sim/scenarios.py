@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from weftrun.model.limits import Limits
 from weftrun.sdk.function import Function
 from weftrun.testing.sim import scripted
 from weftrun.testing.sim.sweep import Scenario
@@ -46,6 +47,20 @@ def _start_cancelled(world: World) -> None:
     world.start("two", scripted.parent, 1).cancel_at_s = 0.01
 
 
+def _start_at_two(world: World) -> None:
+    """A Run that two clients start at two engines, and one that another engine may have to take over."""
+    world.start("both", scripted.by_control, 1)
+    world.start("both", scripted.by_control, 1, at_s=0.003, slot=1)
+    world.start("other", scripted.spread, 2, at_s=0.002, slot=1)
+
+
+_TWO_ENGINES = Settings(
+    limits=Limits(inline_bytes_max=4096, sandbox_idle_s=10.0, sandbox_start_s=10.0, lease_ttl_s=3.0, batch_size_max=2),
+    engines=2,
+    hosts=2,
+    sleeps=0.0,
+)
+
 SCENARIOS: tuple[Scenario, ...] = (
     _one(scripted.draw, 1),
     _one(scripted.diamond, 1),
@@ -65,6 +80,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     _one(scripted.ruined, 1, status="failed"),
     Scenario("two", _start_two, scripted.FUNCTIONS, judge=_ends("succeeded")),
     Scenario("two taken over", _start_two, scripted.FUNCTIONS, Settings(recover="none"), _ends("succeeded")),
+    Scenario("two engines", _start_at_two, scripted.FUNCTIONS, _TWO_ENGINES, _ends("succeeded")),
     Scenario("cancelled", _start_cancelled, scripted.FUNCTIONS, judge=_ends("succeeded", "failed", "cancelled")),
 )
 """Small enough for every single fault, and for pairs."""

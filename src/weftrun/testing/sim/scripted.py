@@ -223,6 +223,12 @@ async def long_map_watched(n: int) -> Any:
     return await draw.step(values[0], values[-1])
 
 
+@workflow(name=_NAME + "spread")
+def spread(x: int) -> Any:
+    """A map whose items wait for one another in a Sandbox, and something visible that rests on them."""
+    return draw(quiet.map([quiet(x), x, x]))
+
+
 @workflow(name=_NAME + "parent")
 def parent(x: int) -> Any:
     """Child workflows of both kinds, and Refs in their answers."""
@@ -320,7 +326,7 @@ def ruined(x: int) -> Any:
 FUNCTIONS: tuple[Function[..., Any], ...] = (
     draw, quiet, fixed, shown, strict, large, behind, loose, loose_large, loose_stumbles, sure, sure_large,
     light, lighter, light_watched, stumbles, stumbles_seen, gamble, broken, breaks_at, sleepy, long,
-    diamond, chain, branching, timed, by_control, mapping, failing_map, long_map, long_map_watched, parent, nested,
-    tail, watching_parent, retrying, catching, heavy, ruined,
+    diamond, chain, branching, timed, by_control, mapping, spread, failing_map, long_map, long_map_watched, parent,
+    nested, tail, watching_parent, retrying, catching, heavy, ruined,
 )  # fmt: skip
 """Everything above, as Sandboxes know it."""

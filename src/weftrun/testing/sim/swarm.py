@@ -6,42 +6,59 @@ one has proved little.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+
+import msgspec
 
 from weftrun.model.limits import Limits
 from weftrun.testing.oracles import findings
 from weftrun.testing.sim.chance import Chance
-from weftrun.testing.sim.faults import KINDS, Fault, Faults
+from weftrun.testing.sim.faults import KINDS, PAUSES, Fault, Faults
 from weftrun.testing.sim.outside import Pace
 from weftrun.testing.sim.plans import FUNCTIONS, draw_plan, watched, wired
 from weftrun.testing.sim.reference import differences
 from weftrun.testing.sim.sweep import Broken
-from weftrun.testing.sim.world import Settings, World
+from weftrun.testing.sim.world import Outage, Settings, World
 
-_CRASHES = (Fault.CRASH_BEFORE, Fault.CRASH_AFTER)
+_PAUSES = ((0.1, 0.6), (0.9, 1.1), (1.2, 2.0), (1.2, 2.0), (3.0, 6.0))
+"""How long an engine stands still, in times of the Lease."""
 
 
 class DrawnFaults(Faults):
     """Faults that a seed draws: some kinds do not exist in its world, the others are rare or not so rare."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, settings: Settings) -> None:
         """Draw which kinds there are, and how many faults happen at most."""
         super().__init__()
         chance = self._chance = Chance(seed, "faults")
-        self._kinds = [fault for fault in Fault if chance.happens(0.6)]
+        kinds = [fault for fault in Fault if chance.happens(0.6)]
+        if settings.engines == 1 and chance.happens(0.7):
+            kinds = [fault for fault in kinds if fault not in PAUSES]
+        self._possible = {name: [fault for fault in faults if fault in kinds] for name, faults in KINDS.items()}
         self._rate = chance.one_of((0.0, 0.01, 0.05, 0.15))
         self._most = chance.below(9)
+        self._ttl_s = settings.limits.lease_ttl_s
 
     def at(self, name: str) -> Fault | None:
         """Count a point and draw whether it goes wrong."""
         number = len(self.points)
         self.points.append(name)
-        possible = [fault for fault in KINDS[name] if fault in self._kinds]
+        possible = self._possible[name]
         if self.off or not possible or len(self.happened) >= self._most or not self._chance.happens(self._rate):
             return None
         fault = self._chance.one_of(possible)
         self.happened.append((number, name, fault))
         return fault
+
+    def pause_s(self) -> float:
+        """Draw how long the process stands still, in seconds."""
+        return draw_pause(self._chance, self._ttl_s)
+
+
+def draw_pause(chance: Chance, ttl_s: float) -> float:
+    """Draw how long a process stands still: much shorter than its Lease, about as long, or longer."""
+    return ttl_s * chance.between(*chance.one_of(_PAUSES))
 
 
 def draw_settings(chance: Chance) -> Settings:
@@ -66,10 +83,37 @@ def draw_settings(chance: Chance) -> Settings:
     )
 
 
+def with_engines(settings: Settings, chance: Chance) -> Settings:
+    """Draw how many engines there are, on how many hosts, and what happens to them beside faults."""
+    engines = chance.one_of((1, 1, 1, 2, 2, 3))
+    if engines == 1:
+        return settings
+    ttl_s = chance.one_of((0.5, 2.0, 10.0))
+    outages = []
+    for _ in range(chance.below(4)):
+        kind = chance.one_of(("close", "kill", "pause", "pause"))
+        for_s = chance.one_of((0.0, 0.1, 5.0)) if kind == "close" else draw_pause(chance, ttl_s)
+        outages.append(Outage(chance.between(0.0, chance.one_of((0.05, 1.0, 3.0))), chance.below(engines), kind, for_s))
+    stalling = {**settings.lanes, "journal": (0.001, 0.3 * ttl_s)}
+    return replace(
+        settings,
+        engines=engines,
+        hosts=chance.one_of((1, engines)),
+        limits=msgspec.structs.replace(settings.limits, lease_ttl_s=ttl_s),
+        sleeps=chance.one_of((0.0, 0.3)),
+        downtime_s=chance.one_of(((0.0, 0.0), (0.0, 1.0), (0.0, 3 * ttl_s))),
+        outages=tuple(outages),
+        lanes=stalling if chance.happens(0.1) else settings.lanes,
+        pace=replace(settings.pace, hop_s=chance.one_of(((0.00001, 0.0001), (0.00001, 0.0001), (0.00001, 0.3)))),
+    )
+
+
 def draw_world(seed: int, folder: Path) -> World:
     """Draw a world with its clients; nothing has happened in it yet."""
     chance = Chance(seed, "swarm")
-    world = World(seed, folder, FUNCTIONS, faults=DrawnFaults(seed), settings=draw_settings(chance))
+    engines = Chance(seed, "engines")
+    settings = with_engines(draw_settings(chance), engines)
+    world = World(seed, folder, FUNCTIONS, faults=DrawnFaults(seed, settings), settings=settings)
     for number in range(1 + chance.below(3)):
         watches = chance.happens(0.6)
         plan = draw_plan(chance, watches=watches)
@@ -77,6 +121,12 @@ def draw_world(seed: int, folder: Path) -> World:
         if chance.happens(0.1):
             client.cancel_at_s = chance.between(0.0, 0.05)
         client.durable = not chance.happens(0.1)
+        client.slot = engines.below(settings.engines)
+        for _ in range(1, settings.engines):
+            # Others start the same Run at the same time, or later, somewhere else.
+            if client.durable and engines.happens(0.3):
+                at_s = client.at_s if engines.happens(0.5) else engines.between(0.0, 0.5)
+                world.start(client.id, client.function, plan, at_s=at_s, slot=engines.below(settings.engines))
     return world
 
 

@@ -5,7 +5,7 @@ Complete where random search is only likely: a scenario has some dozens of point
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from weftrun.sdk.function import Function
 from weftrun.testing.oracles import findings
 from weftrun.testing.sim.chance import Chance
-from weftrun.testing.sim.faults import KINDS, Fault, Faults
+from weftrun.testing.sim.faults import KINDS, PAUSES, Fault, Faults
 from weftrun.testing.sim.world import Settings, World
 
 Plan = Mapping[int, Fault]
@@ -66,12 +66,16 @@ def play(scenario: Scenario, seed: int, plan: Plan, folder: Path) -> tuple[World
     return world, broken
 
 
-def singles(points: Sequence[str], *, after: int = -1, only: str = "") -> Iterator[Plan]:
-    """Yield a plan for each fault of each point past number `after`, of calls whose name begins with `only`."""
-    for number, name in enumerate(points):
+def singles(world: World, *, after: int = -1, only: str = "") -> Iterator[Plan]:
+    """Yield a plan for each fault of each point past number `after`, of calls whose name begins with `only`.
+
+    Pauses are tried where there is another engine that goes on meanwhile.
+    """
+    for number, name in enumerate(world.faults.points):
         if number > after and name.startswith(only):
             for fault in KINDS[name]:
-                yield {number: fault}
+                if world.settings.engines > 1 or fault not in PAUSES:
+                    yield {number: fault}
 
 
 def sweep(scenario: Scenario, folder: Path, *, seed: int = 1, only: str = "") -> Iterator[Broken]:
@@ -79,7 +83,7 @@ def sweep(scenario: Scenario, folder: Path, *, seed: int = 1, only: str = "") ->
     world, broken = play(scenario, seed, {}, folder)
     if broken is not None:
         yield broken
-    for plan in singles(world.faults.points, only=only):
+    for plan in singles(world, only=only):
         _, broken = play(scenario, seed, plan, folder)
         if broken is not None:
             yield broken
@@ -91,12 +95,12 @@ def sweep_pairs(
     """Break two points, the second of the history that the first one made; `share` of all pairs, drawn by `seed`."""
     chance = Chance(seed, f"pairs of {scenario.name}")
     world, _ = play(scenario, seed, {}, folder)
-    for first in singles(world.faults.points, only=only):
+    for first in singles(world, only=only):
         bent, broken = play(scenario, seed, first, folder)
         if broken is not None:
             yield broken
             continue
-        for second in singles(bent.faults.points, after=max(first), only=only):
+        for second in singles(bent, after=max(first), only=only):
             if chance.happens(share):
                 _, broken = play(scenario, seed, {**first, **second}, folder)
                 if broken is not None:

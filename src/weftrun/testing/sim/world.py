@@ -1,88 +1,41 @@
-"""A simulated world: one engine on simulated ports, its clients, its crashes, and what the outside saw of it."""
+"""A simulated world: engines on simulated ports, their clients, their crashes, and what the outside saw of it."""
 
 from __future__ import annotations
 
 import gc
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from weftrun.adapters.sqlite.journal import SqliteJournal
+from weftrun.adapters.sqlite.reading import SqliteReader
 from weftrun.model.commands import End
-from weftrun.model.errors import JournalError, WeftrunError
-from weftrun.model.ids import RunId, RunUid, SessionUid
-from weftrun.model.limits import Limits
-from weftrun.model.outcomes import Failure, Status
+from weftrun.model.errors import EngineClosed, JournalError, LeaseLost
+from weftrun.model.ids import RunId, RunUid
 from weftrun.model.policy import Bundle
-from weftrun.model.records import Row
 from weftrun.model.values import Data, Inline, Payload
-from weftrun.ports.journal import Appended, Message
-from weftrun.runtime.engine import Engine
+from weftrun.ports.journal import Message
 from weftrun.runtime.tickets import Latch, Ticket
 from weftrun.sdk.codec import decode_tree, digest, encode
 from weftrun.sdk.function import Function
 from weftrun.testing.sim.chance import Chance, SeededEntropy
+from weftrun.testing.sim.client import Client
 from weftrun.testing.sim.faults import Crash, Faults
-from weftrun.testing.sim.layers import FaultyBlobs, FaultyJournal, FaultySandboxes, FaultyTrace
 from weftrun.testing.sim.ledger import Ledger
-from weftrun.testing.sim.loop import Delays, SimLoop
-from weftrun.testing.sim.memory import MemoryBlobs, MemoryLiveness, MemoryObjects, MemoryTrace
-from weftrun.testing.sim.outside import Outside, Pace
-from weftrun.testing.sim.sandboxes import ScriptedSandboxes
+from weftrun.testing.sim.loop import SimLoop
+from weftrun.testing.sim.memory import MemoryBlobs, MemoryTrace
+from weftrun.testing.sim.process import Ground, Process
+from weftrun.testing.sim.register import Register
+from weftrun.testing.sim.settings import Outage, Settings
+
+__all__ = ["Client", "Outage", "Settings", "World"]
 
 _REOPENINGS_MAX = 50
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How a world is made.
-
-    Attributes:
-        busy: how often the loop says that something waits though nothing does, so that commits go to their lane.
-        lanes: how long works of a lane take, in seconds of virtual time.
-        lingers: how often a Sandbox goes on to the end of what it has after its engine died.
-        recover: which Runs a new engine takes over by itself: `all` or `none`; clients start theirs again anyway.
-    """
-
-    limits: Limits = Limits(inline_bytes_max=4096, sandbox_idle_s=10.0, sandbox_start_s=10.0)
-    sandboxes_max: int = 2
-    busy: float = 1.0
-    lanes: Mapping[str, Delays] = field(default_factory=dict)
-    pace: Pace = field(default_factory=Pace)
-    lingers: float = 0.0
-    recover: str = "all"
-
-
-@dataclass
-class Client:
-    """Somebody outside who starts a Run, and starts it again whenever the engine is gone before the answer came.
-
-    Attributes:
-        answers: every answer that was given: status, value, failure; they must all be equal.
-        at_s: seconds of virtual time after the world began.
-        cancel_at_s: when the client asks for a cancel, in seconds after the start; None for never.
-        durable: whether the Run keeps records; if not, each start is another Run.
-    """
-
-    id: RunId
-    function: Function[..., Any]
-    args: tuple[Any, ...]
-    at_s: float = 0.0
-    cancel_at_s: float | None = None
-    durable: bool = True
-    ticket: Ticket | None = None
-    uid: RunUid | None = None
-    answers: list[tuple[Status, Any, Failure | None]] = field(default_factory=list)
-    refused: WeftrunError | None = None
-
-    @property
-    def done(self) -> bool:
-        """Whether the client has what it wanted."""
-        return bool(self.answers) or self.refused is not None
+_AGAIN_S = (0.0, 0.1)
+"""How long a client waits before it asks another engine."""
 
 
 class World:
@@ -90,10 +43,10 @@ class World:
 
     Attributes:
         ledger: what was entered.
-        rows: committed rows by Run, kept by the layer over the Journal.
-        blobs_at: the blobs that were durable when each of them committed.
+        register: what the Journal really did; `rows` are its committed rows by Run.
         unkept: Runs that keep no records.
-        fresh: the Objects and living Sandboxes that were left when all was over.
+        left: the Objects, living Sandboxes, timers and sessions that were there when all was over.
+        loaded: the rows of each Run as the Journal gives them back in the end.
     """
 
     def __init__(
@@ -105,7 +58,7 @@ class World:
         faults: Faults | None = None,
         settings: Settings | None = None,
     ) -> None:
-        """Make a world without an engine; `run` opens one.
+        """Make a world without an engine; `run` opens them.
 
         Args:
             functions: what Sandboxes can enter.
@@ -113,139 +66,146 @@ class World:
         self.seed = seed
         self.settings = settings or Settings()
         self.faults = faults or Faults()
-        self.loop = SimLoop(Chance(seed, "loop"), lanes=self.settings.lanes, busy=self.settings.busy)
+        self.loop = SimLoop(Chance(seed, "loop"))
         self.ledger = Ledger()
         self.blobs = MemoryBlobs()
-        self.rows: dict[RunUid, list[Row]] = {}
-        self.blobs_at: dict[RunUid, list[frozenset[str]]] = {}
+        self.register = Register(self.ledger, self.blobs, self.loop.now)
+        self.register.slow_s = 3 * max(
+            bound for bounds in (*self.settings.lanes.values(), (0.0, 0.0)) for bound in bounds
+        )
+        self.rows = self.register.rows
         self.clients: list[Client] = []
         self.unkept: set[RunUid] = set()
         self.left: dict[str, int] = {}
-        self._chance = Chance(seed, "world")
         self.path = folder / f"journal-{seed}.db"
-        self._entropy = SeededEntropy(seed)
-        self._living: set[SessionUid] = set()
-        self._trace = MemoryTrace(lambda: self._chance.happens(0.5))
-        self._functions = {function.spec.name: function for function in functions}
-        self._nonces = Chance(seed, "nonces")
+        self._chance = Chance(seed, "world")
+        self.trace = MemoryTrace(lambda: self._chance.happens(0.5))
+        self._processes: dict[int, Process] = {}
+        self._opened = 0
+        self._closing = False
+        self._ground = Ground(
+            seed,
+            self.path,
+            self.settings,
+            {function.spec.name: function for function in functions},
+            self.loop,
+            self.ledger,
+            self.register,
+            self.faults,
+            SeededEntropy(seed),
+            self.blobs,
+            self.trace,
+            set(),
+            Chance(seed, "nonces"),
+            self._chance,
+        )
 
     # ------------------------------------------------------------------ what happens in it
 
-    def start(self, id: str, function: Function[..., Any], *args: Any, at_s: float = 0.0) -> Client:
-        """Let a client start a Run."""
-        client = Client(RunId(id), function, args, at_s)
+    def start(self, id: str, function: Function[..., Any], *args: Any, at_s: float = 0.0, slot: int = 0) -> Client:
+        """Let a client start a Run, first at the engine of this slot."""
+        client = Client(RunId(id), function, args, at_s, slot)
         self.clients.append(client)
         return client
 
     def run(self, within_s: float = 600.0) -> None:
         """Run until every client has its answer, through all crashes, and then until nothing is left to do."""
-        self._open()
-        for _ in range(_REOPENINGS_MAX):
-            try:
-                self.loop.run(self._is_over, within_s=within_s)
-                if self._is_broken():
-                    self._end_process()
-                    continue
-                self._wind_up(within_s)
-            except Crash:
-                self._end_process()
-                continue
-            break
-        else:
-            raise AssertionError(f"the engine was reopened {_REOPENINGS_MAX} times and still is not done")
+        for slot in range(self.settings.engines):
+            self._open(slot)
+        for outage in self.settings.outages:
+            self.loop.call_at(self.loop.now() + outage.at_s, partial(self._suffer, outage))
+        for client in self.clients:
+            if client.at_s:
+                self.loop.call_at(self.loop.now() + client.at_s, partial(self._come, client))
+        self.loop.run(self._is_over, within_s=within_s)
+        self._ask_again(within_s)
+        self._wind_up()
         self._let_go()
-
-    def reopen(self) -> None:
-        """End the process as a crash does, and open an engine again."""
-        self._end_process()
 
     def story(self) -> str:
         """Return what happened, for people: faults, entries and rows."""
         lines = [f"seed {self.seed}; faults: {[str(f) for f in self.faults.happened]}"]
+        lines += [str(outage) for outage in self.settings.outages]
         lines += [
             f"  entered {e.step} attempt {e.attempt} engine {e.engine} after row {e.row} reads {sorted(e.reads)}"
             for e in self.ledger.entries
         ]
         for uid, rows in self.rows.items():
-            lines += [f"  row {row.seq} of {uid[:6]}: {[_named(r) for r in row.records]}" for row in rows]
+            lines += [
+                f"  row {row.seq} of {uid[:6]} epoch {row.epoch}: {[_named(r) for r in row.records]}" for row in rows
+            ]
         return "\n".join(lines)
 
-    # ------------------------------------------------------------------ the process
+    # ------------------------------------------------------------------ the processes
 
-    def _open(self) -> None:
-        """Open an engine on what the disk has, and let clients that wait start again."""
-        settings = self.settings
-        self.ledger.engine += 1
-        self._inner = SqliteJournal(self.path, entropy=self._entropy, pause=lambda _: None, allow_tmpfs=True)
-        self._objects = MemoryObjects(self.blobs)
-        outside = Outside(
-            self.loop,
-            self._functions,
-            self.ledger,
-            self.faults,
-            Chance(self.seed, f"guests {self.ledger.engine}"),
-            self._nonces,
-            settings.pace,
-            settings.limits,
-        )
-        self._sandboxes = ScriptedSandboxes(outside, self._objects)
-        self.engine = Engine(
-            loop=self.loop,
-            journal=FaultyJournal(self._inner, self.faults, self._committed),
-            blobs=FaultyBlobs(self.blobs, self.faults),
-            trace=FaultyTrace(self._trace, self.faults),
-            liveness=MemoryLiveness(self._living),
-            objects=self._objects,
-            sandboxes=FaultySandboxes(self._sandboxes, self.faults),
-            entropy=self._entropy,
-            limits=settings.limits,
-            sandboxes_max=settings.sandboxes_max,
-        )
-        opened = Latch()
-        self.engine.open(settings.recover, opened)
-        self.loop.call_from_thread(lambda: opened.on_open(self._send_all))
+    def _open(self, slot: int) -> None:
+        """Open an engine on what the disk has."""
+        if self._closing:
+            return
+        self._opened += 1
+        if self._opened > _REOPENINGS_MAX * self.settings.engines:
+            raise AssertionError(f"an engine was opened {self._opened} times and still is not done")
+        self.register.disturbed()
+        self._processes[slot] = Process(self._ground, self._opened, slot, opened=self._is_open, died=self._has_died)
 
-    def _end_process(self) -> None:
-        """The process is gone: memory, descriptors, connections; the disk and what was committed stay."""
+    def _is_open(self) -> None:
+        """Let clients that wait come; at the beginning only those that have no time of their own."""
+        self.register.disturbed()
         for client in self.clients:
-            client.ticket = None
-        self._sandboxes.linger(self._chance.happens(self.settings.lingers))
-        self._sandboxes.close()
-        self._living.clear()
-        self.loop.clear()
-        self._inner.close()
-        self._objects.close()
-        self._trace.crash()
-        self._open()
+            if client.has_come or not client.at_s:
+                self.loop.call_soon(partial(self._come, client))
 
-    def _committed(self, rows: Sequence[Row], appended: Appended) -> None:
-        durable = frozenset(self.blobs.names())
-        for row in rows:
-            kept = self.rows.setdefault(row.uid, [])
-            if row.uid not in appended.taken | appended.lost and row.seq == len(kept) + 1:
-                kept.append(row)
-                self.blobs_at.setdefault(row.uid, []).append(durable)
-                self.ledger.committed[row.uid] = row.seq
+    def _has_died(self, process: Process) -> None:
+        for client in self.clients:
+            if client.process is process:
+                self._leave(client)
+        if not self._closing:
+            again_s = self._chance.between(*self.settings.downtime_s)
+            self.loop.call_at(self.loop.now() + again_s, lambda: self._open(process.slot))
+
+    def _suffer(self, outage: Outage) -> None:
+        process = self._processes[outage.slot]
+        if self._closing or process.ended:
+            return
+        match outage.kind:
+            case "kill":
+                process.kill()
+            case "close":
+                process.close(outage.for_s)
+            case _:
+                if not process.loop.stands_still:
+                    try:
+                        process.stand_still(outage.for_s)
+                    except Crash:
+                        pass  # it was killed meanwhile
 
     # ------------------------------------------------------------------ clients
 
-    def _send_all(self) -> None:
-        for client in self.clients:
-            if not client.done:
-                self._send(client)
+    def _come(self, client: Client) -> None:
+        """Let a client ask an engine, if it waits for none; one that is broken is ended first, as its host would."""
+        client.has_come = True
+        if client.done or client.process is not None:
+            return
+        for process in list(self._processes.values()):
+            if process.is_open and process.is_broken:
+                process.kill()
+        usable = [process for process in self._processes.values() if process.is_open]
+        if usable:
+            own = [process for process in usable if process.slot == client.slot]
+            self._start(client, own[0] if own and self._chance.happens(0.7) else self._chance.one_of(usable))
 
-    def _send(self, client: Client) -> None:
-        if self.ledger.engine > 1 or not client.at_s:
-            self._start(client)
-        else:
-            self.loop.call_at(self.loop.now() + client.at_s, lambda: self._start(client))
+    def _leave(self, client: Client) -> None:
+        """Let a client forget the engine that it asked, and ask one again a little later."""
+        client.process = client.ticket = None
+        self.loop.call_at(self.loop.now() + self._chance.between(*_AGAIN_S), lambda: self._come(client))
 
-    def _start(self, client: Client) -> None:
+    def _start(self, client: Client, process: Process) -> None:
+        engine = process.engine
         encoded = encode((client.args, {}), what="the arguments")
         data: Data = Inline(encoded.tobytes())
-        if encoded.nbytes > self.engine.inline_bytes_max:
-            data = self.engine.publish(encoded.pieces)
-        ticket = self.engine.start(
+        if encoded.nbytes > engine.inline_bytes_max:
+            data = engine.publish(encoded.pieces)
+        ticket = engine.start(
             client.id if client.durable else None,
             client.function.spec,
             Bundle("sim"),
@@ -255,76 +215,89 @@ class World:
             durable=client.durable,
         )
         client.ticket = ticket
+        client.process = process
         if not client.durable:
             self.unkept.add(ticket.uid)
-        engine = self.engine
-        self.loop.call_from_thread(lambda: ticket.ended.on_open(lambda: self._answered(client, ticket, engine)))
+        process.loop.call_from_thread(
+            lambda: ticket.ended.on_open(lambda: self._answered(client, ticket, process)),
+        )
         if client.cancel_at_s is not None:
-            self.loop.call_at(self.loop.now() + client.cancel_at_s, lambda: self._cancel(client, ticket, engine))
+            at = self.loop.now() + client.cancel_at_s
+            process.loop.call_at(at, lambda: self._cancel(client, ticket, process))
 
-    def _answered(self, client: Client, ticket: Ticket, engine: Engine) -> None:
-        client.uid = ticket.uid
-        if ticket.error is not None:
-            if not isinstance(ticket.error, JournalError):
-                client.refused = ticket.error
+    def _answered(self, client: Client, ticket: Ticket, process: Process) -> None:
+        if client.ticket is not ticket:
             return
-        end = ticket.end
-        assert isinstance(end, End)
-        value = decode_tree(end.answer, engine.read) if end.answer is not None else None
-        client.answers.append((end.status, value, end.failure))
+        client.uid = ticket.uid
+        if ticket.error is None:
+            end = ticket.end
+            assert isinstance(end, End)
+            value = decode_tree(end.answer, process.engine.read) if end.answer is not None else None
+            client.answers.append((end.status, value, end.failure))
+            client.process = client.ticket = None
+        elif isinstance(ticket.error, LeaseLost | EngineClosed):
+            self._leave(client)
+        elif isinstance(ticket.error, JournalError):
+            self.loop.call_soon(process.kill)
+        else:
+            client.refused = ticket.error
 
-    def _cancel(self, client: Client, ticket: Ticket, engine: Engine) -> None:
-        """Ask through the inbox, as another process would, or directly."""
-        if self._chance.happens(0.5) or not client.durable:
-            engine.cancel(ticket)
+    def _cancel(self, client: Client, ticket: Ticket, process: Process) -> None:
+        """Ask through the inbox, as another process would, perhaps twice, or directly."""
+        if process.is_open and (self._chance.happens(0.5) or not client.durable):
+            process.engine.cancel(ticket)
         elif ticket.uid:
-            self._inner.post(Message(f"cancel-{client.id}", ticket.uid, "cancel"))
+            for _ in range(1 + self._chance.below(2)):
+                poster = self._chance.one_of([process, *self._processes.values()])
+                (process if poster.ended else poster).inner.post(Message(f"cancel-{client.id}", ticket.uid, "cancel"))
 
     def _is_over(self) -> bool:
-        return all(client.done for client in self.clients) or self._is_broken()
-
-    def _is_broken(self) -> bool:
-        """Whether the engine has told somebody that its Journal can't be used any more."""
-        return any(
-            client.ticket is not None and not client.done and client.ticket.error is not None for client in self.clients
-        )
+        return all(client.done for client in self.clients)
 
     # ------------------------------------------------------------------ the end
 
-    def _wind_up(self, within_s: float) -> None:
-        """Ask for every answer once more, then let the engine come to rest."""
-        asked = [client for client in self.clients if client.refused is None and client.durable]
-        for client in asked:
-            if len(client.answers) == 1:
-                self._start(client)
-        self.loop.run(lambda: all(len(client.answers) > 1 for client in asked), within_s=within_s)
+    def _ask_again(self, within_s: float) -> None:
+        """Let each client ask once more, here or there: the answer is the same."""
         for client in self.clients:
-            client.ticket = None
-        limit = self.loop.now() + 4 * self.settings.limits.sandbox_idle_s
-        while self.loop.turn() and self.loop.now() < limit:
+            if client.refused is None and client.durable:
+                client.wanted = len(client.answers) + 1
+                self._come(client)
+        self.loop.run(self._is_over, within_s=within_s)
+
+    def _wind_up(self) -> None:
+        """Let the engines come to rest; what died is buried meanwhile. Then close them."""
+        limits = self.settings.limits
+        rest_s = 2 * max(limits.sandbox_idle_s, limits.lease_ttl_s) + 5.0
+        since = self.loop.now()
+        while self.loop.now() < max(since, self.register.calm_since) + rest_s and self.loop.turn():
             pass
         # An engine looks around as long as it is open: closed, it has nothing to wait for.
-        self.engine.close(Latch())
-        limit += 4 * self.settings.limits.sandbox_start_s
+        self._closing = self.faults.off = True
+        for process in self._processes.values():
+            process.engine.close(Latch())
+        limit = self.loop.now() + 4 * limits.sandbox_start_s
         while self.loop.turn() and self.loop.now() < limit:
             pass
 
     def _let_go(self) -> None:
-        if self._objects.stats()["objects"]:
+        processes = list(self._processes.values())
+        if any(process.objects.stats()["objects"] for process in processes):
             gc.collect()  # a ticket in a reference cycle still holds its answer; slow, so only where it matters
+        reader = SqliteReader(self.path)
         self.left = {
-            "objects": self._objects.stats()["objects"],
-            "sandboxes": self._sandboxes.alive,
+            "objects": sum(process.objects.stats()["objects"] for process in processes),
+            "sandboxes": sum(process.sandboxes.alive for process in processes),
             "timers": int(self.loop.turn()),
+            "sessions": len(reader.sessions()) if self.settings.recover == "all" else 0,
         }
-        self.loaded = {uid: self._inner.load(uid) for uid in self.rows}
+        self.loaded = {uid: reader.load(uid) for uid in self.rows}
+        reader.close()
 
     def close(self) -> None:
         """Let go of everything and remove the Journal. Idempotent."""
-        if self.ledger.engine:
-            self._sandboxes.close()
-            self._inner.close()
-            self._objects.close()
+        self._closing = True
+        for process in self._processes.values():
+            process.let_go()
         for path in self.path.parent.glob(f"{self.path.name}*"):
             if path.is_dir():
                 shutil.rmtree(path)

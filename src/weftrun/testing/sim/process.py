@@ -1,0 +1,206 @@
+"""One engine process of a simulated world: it is opened on what the disk has, stands still, crashes, or is closed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from weftrun.adapters.sqlite.journal import SqliteJournal
+from weftrun.model.errors import WeftrunError
+from weftrun.model.ids import SessionUid
+from weftrun.runtime.engine import Engine
+from weftrun.runtime.tickets import Latch
+from weftrun.sdk.function import Function
+from weftrun.testing.sim.chance import Chance, SeededEntropy
+from weftrun.testing.sim.faults import Crash, Faults
+from weftrun.testing.sim.layers import FaultyBlobs, FaultyJournal, FaultySandboxes, FaultyTrace
+from weftrun.testing.sim.ledger import Ledger
+from weftrun.testing.sim.loop import SimLoop
+from weftrun.testing.sim.memory import MemoryBlobs, MemoryLiveness, MemoryObjects, MemoryTrace
+from weftrun.testing.sim.outside import Outside
+from weftrun.testing.sim.register import Register, View
+from weftrun.testing.sim.sandboxes import ScriptedSandboxes
+from weftrun.testing.sim.settings import Settings
+
+_AGAIN_S = 0.05
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What all processes of a world stand on: it outlives them.
+
+    Attributes:
+        loop: of nobody: what happens whatever the processes do.
+        living: sessions of processes that live.
+        nonces: draws what tells two entries apart.
+        chance: draws what happens to processes.
+    """
+
+    seed: int
+    path: Path
+    settings: Settings
+    functions: Mapping[str, Function[..., Any]]
+    loop: SimLoop
+    ledger: Ledger
+    register: Register
+    faults: Faults
+    entropy: SeededEntropy
+    blobs: MemoryBlobs
+    trace: MemoryTrace
+    living: set[SessionUid]
+    nonces: Chance
+    chance: Chance
+
+
+class Process:
+    """An engine with its ports.
+
+    Attributes:
+        number: counted from 1, through all slots and reopenings.
+        slot: its place among the engines of the world.
+        is_open: whether clients may come.
+        ended: whether nothing of it is left.
+        inner: its connection to the Journal, under the faults.
+    """
+
+    def __init__(
+        self,
+        ground: Ground,
+        number: int,
+        slot: int,
+        *,
+        opened: Callable[[], None],
+        died: Callable[[Process], None],
+    ) -> None:
+        """Open an engine; `opened` is called when it is ready, `died` when it has ended, whichever way."""
+        settings, faults = ground.settings, ground.faults
+        self.number = number
+        self.slot = slot
+        self.is_open = False
+        self.ended = False
+        self._ground = ground
+        self._died = died
+        self._pauses = 0
+        self.loop = ground.loop.beside(str(number), self._crashed, lanes=settings.lanes, busy=settings.busy)
+        self.guests = ground.loop.beside(f"{number} guests", self._crashed)
+        self.inner = SqliteJournal(ground.path, entropy=ground.entropy, pause=lambda _: None, allow_tmpfs=True)
+        self.objects = MemoryObjects(ground.blobs)
+        outside = Outside(
+            number,
+            self.guests,
+            ground.functions,
+            ground.ledger,
+            faults,
+            Chance(ground.seed, f"guests {number}"),
+            ground.nonces,
+            settings.pace,
+            settings.limits,
+        )
+        self.sandboxes = ScriptedSandboxes(self.loop, outside, self.objects)
+        self._liveness = MemoryLiveness(ground.living, f"host-{slot % settings.hosts}")
+        self.engine = Engine(
+            loop=self.loop,
+            journal=FaultyJournal(
+                self.inner, faults, self, View(ground.register, number, adopts=settings.recover == "all")
+            ),
+            blobs=FaultyBlobs(ground.blobs, faults, self),
+            trace=FaultyTrace(ground.trace, faults, self),
+            liveness=self._liveness,
+            objects=self.objects,
+            sandboxes=FaultySandboxes(self.sandboxes, faults, self),
+            entropy=ground.entropy,
+            limits=settings.limits,
+            sandboxes_max=settings.sandboxes_max,
+        )
+        ready = Latch()
+        self.engine.open(settings.recover, ready)
+        self.loop.call_from_thread(lambda: ready.on_open(lambda: self._opened(opened)))
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether the engine says that it can't be used any more."""
+        try:
+            self.engine.check()
+        except WeftrunError:
+            return True
+        return False
+
+    def _opened(self, opened: Callable[[], None]) -> None:
+        self.is_open = True
+        opened()
+
+    # ------------------------------------------------------------------ what happens to it
+
+    def stand_still(self, seconds: float) -> None:
+        """Stop in the middle of a turn while everybody else goes on; perhaps with its whole host."""
+        ground = self._ground
+        self._pauses += 1
+        pause = self._pauses
+        with_guests = ground.chance.happens(ground.settings.sleeps)
+        if not with_guests:
+            ttl_s = ground.settings.limits.lease_ttl_s
+            # The last beat was told at most a third of the Lease ago; a zygote that hears no other ends what runs.
+            silent_s = ttl_s * ground.chance.between(2 / 3, 1)
+            self.guests.call_at(self.guests.now() + silent_s, lambda: self._heard_no_beat(pause))
+        ground.register.disturbed()
+        try:
+            self.loop.stand_still(seconds, *([self.guests] if with_guests else []))
+        finally:
+            self._pauses += 1
+            ground.register.disturbed()
+
+    def _heard_no_beat(self, pause: int) -> None:
+        if self._pauses == pause:
+            self.sandboxes.end_all("its engine gave no sign of life")
+
+    def _crashed(self, _: Crash) -> None:
+        self.kill()
+
+    def kill(self) -> None:
+        """The process is gone: memory, descriptors, connections; the disk and what was committed stay. Idempotent."""
+        if not self.ended:
+            self.sandboxes.linger(self._ground.chance.happens(self._ground.settings.lingers))
+            self._ground.trace.crash()
+            self._end()
+
+    def close(self, drain_s: float) -> None:
+        """Close the engine in good order, as its assembly does, when what runs has ended or after so many seconds."""
+        if self.ended or not self.is_open:
+            return
+        self.is_open = False
+        drained = Latch()
+        self.engine.drain(drained)
+        self.loop.call_at(self.loop.now() + drain_s, drained.open)
+        self.loop.call_from_thread(lambda: drained.on_open(self._close))
+
+    def _close(self) -> None:
+        closed = Latch()
+        self.engine.close(closed)
+        self.loop.call_from_thread(lambda: closed.on_open(self._finish))
+
+    def _finish(self) -> None:
+        """Let the lanes work off what they have, and let go of everything."""
+        self.sandboxes.close()
+        if self.loop.lanes_busy:
+            self.loop.call_at(self.loop.now() + _AGAIN_S, self._finish)
+        else:
+            self._end()
+
+    def _end(self) -> None:
+        self.ended = True
+        self.is_open = False
+        self.let_go()
+        self._ground.register.dead.add(self.number)
+        self._ground.register.disturbed()
+        self._died(self)
+
+    def let_go(self) -> None:
+        """Let go of everything that is not on the disk. Idempotent."""
+        self.sandboxes.close()
+        self._liveness.close()
+        self.loop.end()
+        self.guests.end()
+        self.inner.close()
+        self.objects.close()

@@ -1,0 +1,193 @@
+"""The register: what really became of Runs and sessions in the Journal, kept by the layer over each engine's Journal.
+
+No engine is asked: what breaks a rule of ownership is written down where it happens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from weftrun.model.ids import RunUid, SessionUid
+from weftrun.model.lease import Session
+from weftrun.model.records import Ended, Row
+from weftrun.ports.journal import Appended, RunInfo
+from weftrun.testing.sim.ledger import Ledger
+from weftrun.testing.sim.memory import MemoryBlobs
+
+_FREE_S = 5.0
+"""A Run that is free is claimed within this time where nothing goes wrong meanwhile, if its engines are quick."""
+
+
+@dataclass
+class Known:
+    """A session.
+
+    Attributes:
+        engine: number of the process.
+        beat_at: when it raised its beat last.
+        buried: whether it is gone from the Journal.
+    """
+
+    engine: int
+    ttl_s: float
+    beat_at: float
+    buried: bool = False
+
+
+class Register:
+    """Facts of a whole world.
+
+    Attributes:
+        rows: committed rows by Run.
+        blobs_at: the blobs that were durable when each of them committed.
+        broken: rules of ownership that were broken, as sentences.
+        slow_s: how much longer a claim may take since the Journal is slow.
+        calm_since: when the last thing happened that may keep a Run from being claimed.
+        dead: numbers of processes that have ended.
+    """
+
+    def __init__(self, ledger: Ledger, blobs: MemoryBlobs, now: Callable[[], float]) -> None:
+        """Begin with an empty Journal; owners and numbers of rows are told to the ledger too."""
+        self.rows: dict[RunUid, list[Row]] = {}
+        self.blobs_at: dict[RunUid, list[frozenset[str]]] = {}
+        self.broken: list[str] = []
+        self.slow_s = 0.0
+        self.calm_since = now()
+        self.dead: set[int] = set()
+        self._ledger = ledger
+        self._blobs = blobs
+        self._now = now
+        self._sessions: dict[SessionUid, Known] = {}
+        self._owners: dict[RunUid, SessionUid] = {}
+        self._epochs: dict[RunUid, int] = {}
+        self._free_since: dict[RunUid, float] = {}
+
+    def disturbed(self) -> None:
+        """Something happened that may keep engines from looking around."""
+        self.calm_since = self._now()
+
+    # ------------------------------------------------------------------ told by views
+
+    def began(self, engine: int, session: Session) -> None:
+        """A session is in the Journal."""
+        self._sessions[session.uid] = Known(engine, session.ttl_s, self._now())
+
+    def appended(self, session: SessionUid, rows: Sequence[Row], appended: Appended, *, renew: bool) -> None:
+        """Rows were committed, but those of some Runs; the caller may have appended some of them before."""
+        durable = frozenset(self._blobs.names())
+        known = self._sessions.get(session)
+        if known is not None:
+            if known.buried:
+                self.broken.append(f"O2: engine {known.engine} appended under a session that was buried")
+            if renew:
+                known.beat_at = self._now()
+        for row in rows:
+            kept = self.rows.setdefault(row.uid, [])
+            if row.uid in appended.taken | appended.lost or row.seq != len(kept) + 1:
+                continue
+            self._check_row(session, row)
+            kept.append(row)
+            self.blobs_at.setdefault(row.uid, []).append(durable)
+            self._ledger.committed[row.uid] = row.seq
+            if isinstance(row.records[-1], Ended):
+                del self._ledger.owners[row.uid], self._owners[row.uid]
+
+    def _check_row(self, session: SessionUid, row: Row) -> None:
+        if row.seq == 1:
+            self._own(session, row.uid)
+            if not session:
+                self._free_since[row.uid] = self._now()
+        epoch = self._epochs.setdefault(row.uid, row.epoch)
+        # An engine that left has no session; what it still had to say may land before anybody claims the Run.
+        if self._owners[row.uid] != session:
+            engine, owner = self._engine(session), self._ledger.owners[row.uid]
+            self.broken.append(f"O2: row {row.seq} of {row.uid[:6]} is engine {engine}'s, the Run engine {owner}'s")
+        if row.epoch != epoch:
+            self.broken.append(f"O2: row {row.seq} of {row.uid[:6]} has epoch {row.epoch}, the Run {epoch}")
+
+    def _own(self, session: SessionUid, uid: RunUid) -> None:
+        self._owners[uid] = session
+        self._ledger.owners[uid] = self._engine(session)
+
+    def _engine(self, session: SessionUid) -> int:
+        known = self._sessions.get(session)
+        return known.engine if known is not None else 0
+
+    def claimed(self, session: SessionUid, infos: Sequence[RunInfo], *, adopts: bool) -> None:
+        """Free Runs were taken over, and the session has raised its beat."""
+        engine, now = self._engine(session), self._now()
+        self._sessions[session].beat_at = now
+        for info in infos:
+            if self._owners.get(info.uid) == session and self._epochs[info.uid] == info.epoch:
+                continue  # said again, since the reply was lost
+            since = self._free_since.pop(info.uid, None)
+            if since is None:
+                owner = self._ledger.owners.get(info.uid)
+                self.broken.append(f"O1: engine {engine} claimed {info.id}, which engine {owner} owned")
+            elif adopts and now - max(since, self.calm_since) > _FREE_S + self.slow_s:
+                self.broken.append(f"O1: {info.id} was free for {now - since:.1f} s, though engines looked for Runs")
+            if info.epoch <= self._epochs.get(info.uid, 0):
+                self.broken.append(f"O1: the epoch of {info.id} was {self._epochs[info.uid]}, and then {info.epoch}")
+            self._epochs[info.uid] = info.epoch
+            self._own(session, info.uid)
+
+    def buried(self, engine: int, session: Session) -> None:
+        """A session was taken for dead."""
+        known = self._sessions[session.uid]
+        known.buried = True
+        silent_s = self._now() - known.beat_at
+        if known.engine not in self.dead and silent_s < known.ttl_s:
+            self.broken.append(
+                f"O1: engine {engine} buried engine {known.engine}, which renewed {silent_s:.3f} s before"
+            )
+        self.left(session.uid)
+
+    def left(self, session: SessionUid) -> None:
+        """All Runs of a session are free."""
+        self.freed(session, [uid for uid, owner in self._owners.items() if owner == session])
+
+    def freed(self, session: SessionUid, uids: Sequence[RunUid]) -> None:
+        """Those of these Runs that a session owned are free."""
+        for uid in uids:
+            if self._owners.get(uid) == session:
+                self._owners[uid] = SessionUid("")
+                self._ledger.owners[uid] = 0
+                self._free_since[uid] = self._now()
+
+
+class View:
+    """What one engine did to the Journal."""
+
+    def __init__(self, register: Register, engine: int, *, adopts: bool) -> None:
+        """Tell the register of an engine, by its number; `adopts` says whether it claims free Runs by itself."""
+        self._register = register
+        self._engine = engine
+        self._adopts = adopts
+        self._session = SessionUid("")
+
+    def began(self, session: Session) -> None:
+        """It has a session."""
+        self._session = session.uid
+        self._register.began(self._engine, session)
+
+    def appended(self, rows: Sequence[Row], appended: Appended, *, renew: bool) -> None:
+        """It appended rows."""
+        self._register.appended(self._session, rows, appended, renew=renew)
+
+    def claimed(self, infos: Sequence[RunInfo]) -> None:
+        """It took Runs over."""
+        self._register.claimed(self._session, infos, adopts=self._adopts)
+
+    def buried(self, session: Session) -> None:
+        """It buried another."""
+        self._register.buried(self._engine, session)
+
+    def put_back(self, uids: Sequence[RunUid]) -> None:
+        """It freed Runs of its own."""
+        self._register.freed(self._session, uids)
+
+    def left(self) -> None:
+        """It is gone in good order."""
+        self._register.left(self._session)
+        self._session = SessionUid("")

@@ -1,0 +1,57 @@
+"""How a simulated world is made: its engines, its limits, how slow things are, and what happens to its processes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from weftrun.model.limits import Limits
+from weftrun.testing.sim.loop import Delays
+from weftrun.testing.sim.outside import Pace
+
+
+@dataclass(frozen=True)
+class Outage:
+    """Something that happens to an engine at a time, whatever it is doing.
+
+    Attributes:
+        at_s: seconds of virtual time after the world began.
+        slot: which engine, counted from 0.
+        kind: `close` (in good order), `kill`, or `pause`.
+        for_s: how long a pause lasts, or how long a close waits for what runs, in seconds.
+    """
+
+    at_s: float
+    slot: int
+    kind: str
+    for_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a world is made.
+
+    Attributes:
+        engines: how many processes there are on the one Journal; each is opened again when it has ended.
+        hosts: on how many hosts they live, one after the other; only on the same host is a death known at once.
+        sleeps: how often a process that stands still does so because its host sleeps: its Sandboxes do so too.
+        downtime_s: how long it takes until an engine that ended is opened again, in seconds of virtual time.
+        outages: what happens to engines beside faults.
+        busy: how often the loop says that something waits though nothing does, so that commits go to their lane.
+        lanes: how long works of a lane take, in seconds of virtual time.
+        lingers: how often a Sandbox goes on to the end of what it has after its engine died.
+        recover: which Runs a new engine takes over by itself: `all` or `none`; clients start theirs again anyway.
+    """
+
+    limits: Limits = Limits(inline_bytes_max=4096, sandbox_idle_s=10.0, sandbox_start_s=10.0)
+    sandboxes_max: int = 2
+    engines: int = 1
+    hosts: int = 1
+    sleeps: float = 0.3
+    downtime_s: Delays = (0.0, 0.0)
+    outages: tuple[Outage, ...] = ()
+    busy: float = 1.0
+    lanes: Mapping[str, Delays] = field(default_factory=dict)
+    pace: Pace = field(default_factory=Pace)
+    lingers: float = 0.0
+    recover: str = "all"
