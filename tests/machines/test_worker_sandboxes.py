@@ -198,6 +198,23 @@ def test_outcomes_for_bodies_that_are_gone_are_passed_by() -> None:
     assert lost.event.failure.message == "the Sandbox that held the body of flow-1 ended: exit code 1"
 
 
+def test_bodies_wait_while_nothing_may_be_entered() -> None:
+    machine = machine_of(1)
+    enter(machine, 1)
+    machine.bar()
+    machine.ready(100.0, FIRST)
+    enter(machine, 2)
+    assert [c for c in machine.take_commands() if isinstance(c, Send)] == []
+    assert [c.message.id for c in then(machine) if isinstance(c, Send)] == ["flow-1", "flow-2"]
+    machine.bar()
+    enter(machine, 3)
+    machine.gone(100.0, FIRST, "exit code 1", NEVER, "")
+    assert [c for c in machine.take_commands() if isinstance(c, Send | StartSandbox)] == []
+    assert work_of(then(machine)) == [StartSandbox(SECOND, 1)]
+    machine.ready(100.0, SECOND)
+    assert [c.message.id for c in then(machine) if isinstance(c, Send)] == ["flow-3"]
+
+
 def test_what_a_left_body_says_is_told_to_nobody() -> None:
     machine = machine_of(1)
     enter(machine, 1)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from weftrun.machines.worker import WorkerMachine
-from weftrun.model.commands import Append, End, Hurry, LeftOut, Release, RunCommand, WakeAt
+from weftrun.model.commands import Append, End, EnterBody, Hurry, LeftOut, Release, RunCommand, WakeAt
 from weftrun.model.errors import JournalError
 from weftrun.model.events import Committed, RunEvent, TimeCame
 from weftrun.model.ids import RunUid, SandboxId, StepId
@@ -121,6 +121,8 @@ class Dispatch:
                     run.timer.cancel()
                 run.timer = self._loop.call_at(command.at, lambda: self._time_came(run))
             case _:
+                if type(command) is EnterBody and not self._may_enter():
+                    self._worker.bar()
                 self._worker.work(self._loop.now(), run.number, command, lambda f: self._profiles.number(run.bundle, f))
 
     def _time_came(self, run: OpenRun) -> None:
@@ -240,6 +242,8 @@ class Dispatch:
     ) -> None:
         """The Sandbox takes work."""
         self._fresh[sandbox] = {"start_s": start_s, "isolation": " ".join(isolation), "threads": ", ".join(threads)}
+        if not self._may_enter():
+            self._worker.bar()
         self._worker.ready(self._loop.now(), sandbox)
         self._place()
 

@@ -339,6 +339,7 @@ class Engine:
         error = EngineClosed("The engine was closed before the Run ended; `weftrun resume` or the next engine goes on.")
         self._let_go(self._broken or error)
         self._own.end()
+        self._dispatch.stop()
         if self._broken is None:
             owned = [run.uid for run in self._opening.runs.by_id.values()]
             self._committer.give_up()

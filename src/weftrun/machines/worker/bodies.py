@@ -12,7 +12,10 @@ from weftrun.model.work import NOBODY, Said, Send, Tell
 
 
 def enter(state: WorkerState, run: int, profile: int, command: EnterBody, now: float) -> None:
-    """Bring a body into a Sandbox: the one of its profile with the fewest open turns, or a new one."""
+    """Bring a body into a Sandbox: the one of its profile with the fewest open turns, or a new one.
+
+    Where nothing may be entered for now, it waits until something is placed again.
+    """
     state.last_body += 1
     start = BodyStart(
         state.last_body,
@@ -31,7 +34,7 @@ def enter(state: WorkerState, run: int, profile: int, command: EnterBody, now: f
     wanted = box is None or (box.turns > 0 and len(boxes) < state.sandboxes_max)
     if wanted and not any(b.state is BoxState.STARTING for b in boxes):
         start_box(state, profile, now, for_bodies=True)
-    if box is None:
+    if box is None or state.barred:
         state.parked.setdefault(profile, []).append(held)
     else:
         _send(state, box, held)
@@ -46,6 +49,17 @@ def _send(state: WorkerState, box: Box, held: Held) -> None:
     box.bodies.add(held.number)
     box.turns += 1
     state.commands.append(Send(box.id, held.start))
+
+
+def place(state: WorkerState, now: float) -> None:
+    """Bring in the bodies that wait though there may be a Sandbox for them: nothing could be entered before."""
+    for profile in list(state.parked):
+        boxes = [b for b in state.boxes.values() if b.for_bodies and b.profile == profile]
+        box = min((b for b in boxes if b.state is BoxState.READY), key=_turns, default=None)
+        if box is not None:
+            unpark(state, box)
+        elif not boxes:
+            start_box(state, profile, now, for_bodies=True)
 
 
 def unpark(state: WorkerState, box: Box) -> None:

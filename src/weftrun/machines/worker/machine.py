@@ -106,8 +106,15 @@ class WorkerMachine:
 
     def place(self, now: float) -> None:
         """Give what waits to Sandboxes. Asked once after a burst of events, not after each."""
+        self.state.barred = False
+        if self.state.parked:
+            bodies.place(self.state, now)
         if self.state.active:
             place(self.state, now)
+
+    def bar(self) -> None:
+        """No body may be entered until something is placed again: the Lease is over."""
+        self.state.barred = True
 
     def _lane(self, profile: int, function: FunctionSpec) -> Lane:
         state = self.state
@@ -125,7 +132,7 @@ class WorkerMachine:
         box.state = BoxState.READY
         box.idle_since = now
         self.state.failed_starts.pop(box.profile, None)
-        if box.for_bodies:
+        if box.for_bodies and not self.state.barred:
             bodies.unpark(self.state, box)
 
     def spoke(self, now: float, sandbox: SandboxId, messages: Sequence[FromSandbox]) -> None:

@@ -188,6 +188,7 @@ class WorkerState:
         failed_starts: starts in a row that failed, by profile.
         tick_at: when the next tick was asked for; 0 for never. `look_at`: when one is wanted, at the latest.
         parked: bodies that wait for a Sandbox, by profile.
+        barred: nothing may be entered for now, so that bodies are parked.
     """
 
     def __init__(self, limits: Limits, sandboxes_max: int) -> None:
@@ -199,6 +200,7 @@ class WorkerState:
         self.bodies: dict[int, Held] = {}
         self.by_step: dict[tuple[int, int], Held] = {}
         self.parked: dict[int, list[Held]] = {}
+        self.barred = False
         self.names: dict[int, Names] = {}
         self.failed_starts: dict[int, int] = {}
         self.last_box = 0

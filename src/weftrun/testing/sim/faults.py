@@ -76,7 +76,7 @@ class Faults:
     Attributes:
         points: name of every point so far, in order; the number of a point is its position.
         happened: which planned faults came to pass, as (point, name, fault).
-        off: nothing goes wrong any more (the liveness phase of a swarm).
+        off: nothing goes wrong any more, and points are not counted.
     """
 
     def __init__(self, plan: Mapping[int, Fault] | None = None, *, full_calls: int = 3, pause_s: float = 25.0) -> None:
@@ -97,9 +97,11 @@ class Faults:
 
     def at(self, name: str) -> Fault | None:
         """Count a point and return what goes wrong there."""
+        if self.off:
+            return None
         number = len(self.points)
         self.points.append(name)
-        fault = None if self.off else self._plan.get(number)
+        fault = self._plan.get(number)
         if fault is None or fault not in KINDS[name]:
             return None
         self.happened.append((number, name, fault))

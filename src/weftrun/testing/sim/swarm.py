@@ -42,10 +42,12 @@ class DrawnFaults(Faults):
 
     def at(self, name: str) -> Fault | None:
         """Count a point and draw whether it goes wrong."""
+        if self.off:
+            return None
         number = len(self.points)
         self.points.append(name)
         possible = self._possible[name]
-        if self.off or not possible or len(self.happened) >= self._most or not self._chance.happens(self._rate):
+        if not possible or len(self.happened) >= self._most or not self._chance.happens(self._rate):
             return None
         fault = self._chance.one_of(possible)
         self.happened.append((number, name, fault))

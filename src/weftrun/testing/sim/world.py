@@ -265,14 +265,15 @@ class World:
         self.loop.run(self._is_over, within_s=within_s)
 
     def _wind_up(self) -> None:
-        """Let the engines come to rest; what died is buried meanwhile. Then close them."""
+        """Let the engines come to rest; what died is buried meanwhile. Then close them. Nothing goes wrong here."""
+        self.faults.off = True
         limits = self.settings.limits
-        rest_s = 2 * max(limits.sandbox_idle_s, limits.lease_ttl_s) + 5.0
+        rest_s = max(2 * limits.sandbox_idle_s, limits.lease_ttl_s) + 5.0
         since = self.loop.now()
         while self.loop.now() < max(since, self.register.calm_since) + rest_s and self.loop.turn():
             pass
         # An engine looks around as long as it is open: closed, it has nothing to wait for.
-        self._closing = self.faults.off = True
+        self._closing = True
         for process in self._processes.values():
             process.engine.close(Latch())
         limit = self.loop.now() + 4 * limits.sandbox_start_s
