@@ -272,8 +272,9 @@ class Opening:
     def lose(self, run: OpenRun) -> None:
         """Another engine owns the Run now: who waits for it here waits for that one."""
         self._dispatch.forsake(run)
+        started = run.first is None
         for ticket in list(run.tickets):
-            if ticket is run.first:
+            if not started:
                 ticket.fail(
                     LeaseLost(
                         "Another engine took this one for dead before the Run's start was durable. Start it again."

@@ -30,15 +30,17 @@ class Turns:
     """The turns of one process, or of a part of one.
 
     Attributes:
+        computes: its timers tell how long it is at something, and wait for it to go on when it stands still.
         parked: what became ready while it stands still, by strand; None while it goes.
         ended: whether none of its turns will ever come.
         crashed: called with a crash that one of its turns came to; without it the crash goes to whoever runs the world.
     """
 
-    __slots__ = ("crashed", "ended", "parked", "prefix")
+    __slots__ = ("computes", "crashed", "ended", "parked", "prefix")
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
+        self.computes = False
         self.parked: dict[str, deque[Turn]] | None = None
         self.ended = False
         self.crashed: Callable[[Crash], None] | None = None
@@ -160,6 +162,10 @@ class Clockwork:
         """
         until = self.now + seconds
         self.schedule(until, "waking", Turn(self._own, lambda: None))
+        since = self.now
+        put_off = [timer for timer in self._timers if timer[3].turns in still and timer[3].turns.computes]
+        self._timers = [timer for timer in self._timers if not (timer[3].turns in still and timer[3].turns.computes)]
+        heapq.heapify(self._timers)
         for turns in still:
             turns.parked = {}
             for strand in self._strands_of(turns):
@@ -170,6 +176,9 @@ class Clockwork:
             parked, turns.parked = turns.parked, None
             if parked and not turns.ended:
                 self.ready.update(parked)
+        for at, counter, strand, turn in put_off:
+            if not turn.turns.ended:
+                heapq.heappush(self._timers, (at + self.now - since, counter, strand, turn))
         if any(turns.ended for turns in still):
             raise Crash("it was killed while it stood still")
 

@@ -45,7 +45,7 @@ KINDS: Mapping[str, tuple[Fault, ...]] = {
     "journal.claim": _WRITES,
     "journal.find": (Fault.PAUSE_AFTER,),
     "journal.load": (Fault.CRASH_BEFORE, Fault.PAUSE_BEFORE),
-    "journal.look": (Fault.PAUSE_AFTER,),
+    "journal.look": (Fault.PAUSE_BEFORE, Fault.PAUSE_AFTER),
     "blobs.put": (Fault.FULL, Fault.CRASH_BEFORE, Fault.CRASH_AFTER, Fault.PAUSE_AFTER),
     "trace.write": (Fault.CRASH_BEFORE,),
     "sandboxes.create": (Fault.CRASH_BEFORE, Fault.CRASH_AFTER, Fault.PAUSE_BEFORE),

@@ -60,10 +60,17 @@ class SimLoop:
         *,
         lanes: Mapping[str, Delays] | None = None,
         busy: float = 0.0,
+        computes: bool = False,
     ) -> SimLoop:
-        """Return the loop of another process of this world; `crashed` is called when one of its turns crashes."""
+        """Return the loop of another process of this world.
+
+        Args:
+            crashed: called when one of its turns crashes.
+            computes: when it stands still, what it is at takes as long again as was left.
+        """
         loop = SimLoop(self._chance, lanes=lanes, busy=busy, clockwork=self.clockwork, name=name)
         loop._turns.crashed = crashed
+        loop._turns.computes = computes
         return loop
 
     @property

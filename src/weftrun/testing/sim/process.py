@@ -84,7 +84,7 @@ class Process:
         self._died = died
         self._pauses = 0
         self.loop = ground.loop.beside(str(number), self._crashed, lanes=settings.lanes, busy=settings.busy)
-        self.guests = ground.loop.beside(f"{number} guests", self._crashed)
+        self.guests = ground.loop.beside(f"{number} guests", self._crashed, computes=True)
         self.inner = SqliteJournal(ground.path, entropy=ground.entropy, pause=lambda _: None, allow_tmpfs=True)
         self.objects = MemoryObjects(ground.blobs)
         outside = Outside(

@@ -91,7 +91,8 @@ class Register:
             self.blobs_at.setdefault(row.uid, []).append(durable)
             self._ledger.committed[row.uid] = row.seq
             if isinstance(row.records[-1], Ended):
-                del self._ledger.owners[row.uid], self._owners[row.uid]
+                self._ledger.owners.pop(row.uid, None)
+                self._owners.pop(row.uid, None)
 
     def _check_row(self, session: SessionUid, row: Row) -> None:
         if row.seq == 1:
@@ -100,8 +101,8 @@ class Register:
                 self._free_since[row.uid] = self._now()
         epoch = self._epochs.setdefault(row.uid, row.epoch)
         # An engine that left has no session; what it still had to say may land before anybody claims the Run.
-        if self._owners[row.uid] != session:
-            engine, owner = self._engine(session), self._ledger.owners[row.uid]
+        if self._owners.get(row.uid) != session:
+            engine, owner = self._engine(session), self._ledger.owners.get(row.uid)
             self.broken.append(f"O2: row {row.seq} of {row.uid[:6]} is engine {engine}'s, the Run engine {owner}'s")
         if row.epoch != epoch:
             self.broken.append(f"O2: row {row.seq} of {row.uid[:6]} has epoch {row.epoch}, the Run {epoch}")

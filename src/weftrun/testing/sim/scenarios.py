@@ -8,6 +8,8 @@ from typing import Any
 from weftrun.model.limits import Limits
 from weftrun.sdk.function import Function
 from weftrun.testing.sim import scripted
+from weftrun.testing.sim.faults import PAUSES, Fault
+from weftrun.testing.sim.outside import Pace
 from weftrun.testing.sim.sweep import Scenario
 from weftrun.testing.sim.world import Settings, World
 
@@ -84,6 +86,34 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario("cancelled", _start_cancelled, scripted.FUNCTIONS, judge=_ends("succeeded", "failed", "cancelled")),
 )
 """Small enough for every single fault, and for pairs."""
+
+
+def _held(name: str, *, sleeps: float = 0.0, downtime_s: float = 0.0) -> Scenario:
+    """Return a Run that outlasts the Lease of its engine, between two hosts; pauses and deaths are all that happens."""
+    settings = Settings(
+        limits=Limits(sandbox_idle_s=10.0, sandbox_start_s=10.0, lease_ttl_s=2.0, batch_items_max=4, batch_s=5.0),
+        sandboxes_max=1,
+        engines=2,
+        hosts=2,
+        sleeps=sleeps,
+        downtime_s=(downtime_s, downtime_s),
+        lanes={"journal": (0.02, 0.08)},
+        pace=Pace(body_s=(0.1, 0.4)),
+    )
+    faults = (*PAUSES, Fault.CRASH_BEFORE) if downtime_s else PAUSES
+    return Scenario(name, _start_spread, scripted.FUNCTIONS, settings, _ends("succeeded"), 3.8, faults)
+
+
+def _start_spread(world: World) -> None:
+    world.start("one", scripted.spread, 5)
+
+
+HELD: tuple[Scenario, ...] = (
+    _held("paused"),
+    _held("asleep", sleeps=1.0),
+    _held("killed", sleeps=1.0, downtime_s=4.0),
+)
+"""Whoever owns the Run stands still for longer than its Lease, alone or with its whole host, or dies and comes back."""
 
 LONG: tuple[Scenario, ...] = (_one(scripted.long_map, 70), _one(scripted.long_map_watched, 70))
 """With many items; only faults of the Journal and of bodies are worth the time."""

@@ -225,8 +225,8 @@ async def long_map_watched(n: int) -> Any:
 
 @workflow(name=_NAME + "spread")
 def spread(x: int) -> Any:
-    """A map whose items wait for one another in a Sandbox, and something visible that rests on them."""
-    return draw(quiet.map([quiet(x), x, x]))
+    """Maps whose items wait for one another in a Sandbox, and something visible that rests on them."""
+    return draw(quiet.map([quiet(x), *range(x)]), draw.map(range(x)))
 
 
 @workflow(name=_NAME + "parent")

@@ -25,6 +25,11 @@ _PAUSES = ((0.1, 0.6), (0.9, 1.1), (1.2, 2.0), (1.2, 2.0), (3.0, 6.0))
 """How long an engine stands still, in times of the Lease."""
 
 
+_OWNING = ("journal.begin", "journal.bury", "journal.claim", "journal.load", "journal.look", "sandboxes.hold")
+_OWNING_RATE = 0.2
+"""Calls that decide who owns what are few; where several engines are, they go wrong often."""
+
+
 class DrawnFaults(Faults):
     """Faults that a seed draws: some kinds do not exist in its world, the others are rare or not so rare."""
 
@@ -38,6 +43,7 @@ class DrawnFaults(Faults):
         self._possible = {name: [fault for fault in faults if fault in kinds] for name, faults in KINDS.items()}
         self._rate = chance.one_of((0.0, 0.01, 0.05, 0.15))
         self._most = chance.below(9)
+        self._owns = settings.engines > 1 and chance.happens(0.7)
         self._ttl_s = settings.limits.lease_ttl_s
 
     def at(self, name: str) -> Fault | None:
@@ -47,7 +53,8 @@ class DrawnFaults(Faults):
         number = len(self.points)
         self.points.append(name)
         possible = self._possible[name]
-        if not possible or len(self.happened) >= self._most or not self._chance.happens(self._rate):
+        rate = _OWNING_RATE if self._owns and name in _OWNING else self._rate
+        if not possible or len(self.happened) >= self._most or not self._chance.happens(rate):
             return None
         fault = self._chance.one_of(possible)
         self.happened.append((number, name, fault))
@@ -106,7 +113,12 @@ def with_engines(settings: Settings, chance: Chance) -> Settings:
         downtime_s=chance.one_of(((0.0, 0.0), (0.0, 1.0), (0.0, 3 * ttl_s))),
         outages=tuple(outages),
         lanes=stalling if chance.happens(0.1) else settings.lanes,
-        pace=replace(settings.pace, hop_s=chance.one_of(((0.00001, 0.0001), (0.00001, 0.0001), (0.00001, 0.3)))),
+        # Leases matter only to Runs that take their time.
+        pace=replace(
+            settings.pace,
+            body_s=chance.one_of((settings.pace.body_s, (0.01, 0.2 * ttl_s), (0.05, ttl_s))),
+            hop_s=chance.one_of(((0.00001, 0.0001), (0.00001, 0.0001), (0.00001, 0.3))),
+        ),
     )
 
 

@@ -5,7 +5,7 @@ Complete where random search is only likely: a scenario has some dozens of point
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ class Scenario:
         starts: lets clients start their Runs.
         functions: what Sandboxes can enter.
         judge: returns what is wrong with the answers, beyond what every history must keep.
+        pause_s: how long an engine stands still that is made to, in seconds of virtual time.
+        faults: which ones are tried.
     """
 
     name: str
@@ -34,6 +36,8 @@ class Scenario:
     functions: tuple[Function[..., Any], ...]
     settings: Settings = field(default_factory=Settings)
     judge: Callable[[World], list[str]] = lambda _: []
+    pause_s: float = 25.0
+    faults: Collection[Fault] = tuple(Fault)
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,9 @@ class Broken:
 
 def play(scenario: Scenario, seed: int, plan: Plan, folder: Path) -> tuple[World, Broken | None]:
     """Play one history of a scenario and judge it."""
-    world = World(seed, folder, scenario.functions, faults=Faults(plan), settings=scenario.settings)
+    world = World(
+        seed, folder, scenario.functions, faults=Faults(plan, pause_s=scenario.pause_s), settings=scenario.settings
+    )
     scenario.starts(world)
     try:
         world.run()
@@ -66,7 +72,7 @@ def play(scenario: Scenario, seed: int, plan: Plan, folder: Path) -> tuple[World
     return world, broken
 
 
-def singles(world: World, *, after: int = -1, only: str = "") -> Iterator[Plan]:
+def singles(scenario: Scenario, world: World, *, after: int = -1, only: str = "") -> Iterator[Plan]:
     """Yield a plan for each fault of each point past number `after`, of calls whose name begins with `only`.
 
     Pauses are tried where there is another engine that goes on meanwhile.
@@ -74,17 +80,20 @@ def singles(world: World, *, after: int = -1, only: str = "") -> Iterator[Plan]:
     for number, name in enumerate(world.faults.points):
         if number > after and name.startswith(only):
             for fault in KINDS[name]:
-                if world.settings.engines > 1 or fault not in PAUSES:
+                if fault in scenario.faults and (world.settings.engines > 1 or fault not in PAUSES):
                     yield {number: fault}
 
 
-def sweep(scenario: Scenario, folder: Path, *, seed: int = 1, only: str = "") -> Iterator[Broken]:
-    """Break each point of a scenario in turn; yield the histories that broke a promise."""
-    world, broken = play(scenario, seed, {}, folder)
+def sweep(
+    scenario: Scenario, folder: Path, *, seed: int = 1, only: str = "", given: Plan | None = None
+) -> Iterator[Broken]:
+    """Break each point of a scenario in turn, those after the faults that are given; yield what broke a promise."""
+    given = given or {}
+    world, broken = play(scenario, seed, given, folder)
     if broken is not None:
         yield broken
-    for plan in singles(world, only=only):
-        _, broken = play(scenario, seed, plan, folder)
+    for plan in singles(scenario, world, after=max(given, default=-1), only=only):
+        _, broken = play(scenario, seed, {**given, **plan}, folder)
         if broken is not None:
             yield broken
 
@@ -95,12 +104,12 @@ def sweep_pairs(
     """Break two points, the second of the history that the first one made; `share` of all pairs, drawn by `seed`."""
     chance = Chance(seed, f"pairs of {scenario.name}")
     world, _ = play(scenario, seed, {}, folder)
-    for first in singles(world, only=only):
+    for first in singles(scenario, world, only=only):
         bent, broken = play(scenario, seed, first, folder)
         if broken is not None:
             yield broken
             continue
-        for second in singles(bent, after=max(first), only=only):
+        for second in singles(scenario, bent, after=max(first), only=only):
             if chance.happens(share):
                 _, broken = play(scenario, seed, {**first, **second}, folder)
                 if broken is not None:
