@@ -131,6 +131,7 @@ class WorkerMachine:
             return  # killed, for it had not started in time
         box.state = BoxState.READY
         box.idle_since = now
+        self.state.look_by(now + self.state.limits.sandbox_idle_s)  # may be sooner than what its start was given
         self.state.failed_starts.pop(box.profile, None)
         if box.for_bodies and not self.state.barred:
             bodies.unpark(self.state, box)
