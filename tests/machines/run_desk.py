@@ -50,7 +50,9 @@ AUTO = FunctionSpec("m:auto", "auto", effects="none", deterministic=True)
 AGAIN = FunctionSpec(
     "m:again", "again", effects="none", checkpoint="none", deterministic=True, retry=Retry(3, delay_s=10.0, jitter=0.0)
 )
-FUNCTIONS = (QUIET, SEEN, STRICT, TRIED, WIRES, WATCHES, LOOSE, SURE, AUTO, AGAIN)
+UNDO = FunctionSpec("m:undo", "undo", retry=Retry(2, delay_s=10.0, jitter=0.0))
+CHARGE = FunctionSpec("m:charge", "charge", retry=Retry(2, delay_s=10.0, jitter=0.0), rollback=UNDO)
+FUNCTIONS = (QUIET, SEEN, STRICT, TRIED, WIRES, WATCHES, LOOSE, SURE, AUTO, AGAIN, CHARGE)
 VALUE = Inline(b"value")
 
 
@@ -172,7 +174,7 @@ class RunDesk:
 
     def outcome(self, step: str, value: Data | None, fails: Failure | None) -> AttemptEnded:
         sent = self.sent.pop(step)
-        return AttemptEnded(sent.step, sent.attempt, value, fails, NOT_RUN)
+        return AttemptEnded(sent.step, sent.attempt, value, fails, NOT_RUN, sent.undoes)
 
     def items_end(
         self,

@@ -330,3 +330,41 @@ def test_no_checkpoint_needs_no_effects() -> None:
     with pytest.raises(PolicyError, match='`checkpoint="none"` lets a crash run it again'):
         seen.options(checkpoint="none")
     assert seen.options(checkpoint="none", effects="none").spec.effects == "none"
+
+
+@function
+def put(x: int, *, y: int = 1) -> None:
+    """Nothing."""
+
+
+@function
+def put_back(x: int, *, y: int = 1) -> None:
+    """Nothing."""
+
+
+@function
+def put_elsewhere(x: int) -> None:
+    """Nothing."""
+
+
+@pytest.mark.parametrize(
+    ("policy", "text"),
+    [
+        ({"rollback": put_elsewhere}, r"its rollback put_elsewhere\(x\).*same parameters: \(x, \*, y=1\)"),
+        ({"rollback": print}, "is not a Function: decorate it with @function"),
+        ({"rollback": put_back, "effects": "none"}, "there is nothing to undo"),
+        ({"rollback": function(rollback=put_back)(put.callable)}, "is not a Function without a rollback of its own"),
+    ],
+)
+def test_rollbacks_are_checked_at_decoration(policy: dict[str, Any], text: str) -> None:
+    with pytest.raises(PolicyError, match=text):
+        function(**policy)(put.callable)
+
+
+def test_a_rollback_is_part_of_the_policy() -> None:
+    undone = function(rollback=put_back, name="undone")(put.callable)
+    assert undone.spec.rollback == put_back.spec
+    with pytest.raises(UsageError, match=r"undone.map: undone has a rollback.*\[undone\(x\) for x in items\]"):
+        undone.map([1])
+    with pytest.raises(PolicyError, match="`rollback` can't stand here"):
+        put.options(rollback=put_back)  # type: ignore[call-arg]

@@ -62,7 +62,7 @@ class BatchRunner:
     def _attempt(
         self, index: int, invocation: Invocation, spec: FunctionSpec, run_id: RunId, run_uid: RunUid
     ) -> Outcome:
-        words, step, attempt = self._words, invocation.id, invocation.attempt
+        words, step, attempt = self._words, invocation.id, invocation.undoes or invocation.attempt
         value: Data | None = None
         failure: Failure | None = None
         shown = ""

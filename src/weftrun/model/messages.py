@@ -84,6 +84,7 @@ class Invocation(Struct, frozen=True, gc=False, array_like=True):
         id: the Step's id.
         attempt: from 1.
         args: encoded `(args, kwargs)` with its holes filled.
+        undoes: number of the Attempt that this rollback undoes, `attempt` being its own try; 0 for no rollback.
     """
 
     run: int
@@ -91,6 +92,7 @@ class Invocation(Struct, frozen=True, gc=False, array_like=True):
     id: StepId
     attempt: int
     args: Tree
+    undoes: int = 0
 
 
 class Batch(Struct, frozen=True, gc=False, array_like=True, tag=0):

@@ -59,6 +59,7 @@ class FunctionSpec(Struct, frozen=True, array_like=True):
         timeout_s: longest time for one Attempt, from entry.
         memory_bytes_max: private memory one Attempt may take.
         network: False enters an empty network namespace.
+        rollback: undoes an abandoned Attempt, with the same arguments, before the next one is entered (R1).
     """
 
     name: str
@@ -72,6 +73,7 @@ class FunctionSpec(Struct, frozen=True, array_like=True):
     timeout_s: float | None = None
     memory_bytes_max: int | None = None
     network: bool = True
+    rollback: FunctionSpec | None = None
 
 
 class Bundle(Struct, frozen=True, array_like=True):
