@@ -5,6 +5,7 @@ WeftrunError
 │   ├── RefUsedAsValue          (also a TypeError) a Ref stood where a value is needed
 │   ├── NotSerializable         (also a TypeError) a value that can't be pickled, with its path
 │   ├── PolicyError             (also a ValueError) a policy refused at decoration
+│   ├── StatementRefused        a statement of a transaction was refused, by the database or by its rules
 │   └── LimitExceeded           something is larger than the table of limits allows
 ├── RunError                    a Run did not give its value
 │   ├── StepFailed              it failed, and the author's error can't be rebuilt
@@ -46,6 +47,19 @@ class NotSerializable(UsageError, TypeError):
 
 class PolicyError(UsageError, ValueError):
     """A policy is misspelt, has a wrong value, or can't hold for this Function."""
+
+
+class StatementRefused(UsageError):
+    """A statement of a transaction was refused; the transaction is as it was before it.
+
+    Attributes:
+        code: the database's own: an SQLSTATE (`23505`), or SQLite's name (`SQLITE_CONSTRAINT_UNIQUE`); empty where
+            weftrun itself refused it.
+    """
+
+    def __init__(self, sentence: str, code: str = "") -> None:
+        super().__init__(sentence)
+        self.code = code
 
 
 class LimitExceeded(UsageError):

@@ -14,8 +14,11 @@ Checkpoint = Literal["auto", "sync", "async", "none"]
 recorded, shown or observed rests on it; `auto`: the engine chooses (`machines.checkpoint`).
 """
 
-Effects = Literal["visible", "none"]
-"""What a Function does to the outside world: something (`visible`, the safe default), or nothing at all."""
+Effects = Literal["visible", "none", "transaction"]
+"""What a Function does to the outside world: something (`visible`, the safe default), or nothing at all (`none`).
+
+`transaction`: what it does to tables beside the Journal's commits with its record, by `current().transaction()` (T1).
+"""
 
 
 class Kind(enum.IntEnum):

@@ -140,11 +140,12 @@ class Function(Generic[P, R_co]):
                 f"{name}.map: {name} is a workflow, and an item of a map is one plain call, which has no Steps inside. "
                 f"Call it once for each item: [{name}(x) for x in items]."
             )
-        if self.spec.rollback is not None:
+        if self.spec.rollback is not None or self.spec.effects == "transaction":
             name = self.spec.label
+            what = "has a rollback" if self.spec.rollback is not None else "has a transaction"
             raise UsageError(
-                f"{name}.map: {name} has a rollback, so each Attempt is a record of its own before it is entered, and "
-                f"items of a map share records. Call it once for each item: [{name}(x) for x in items]."
+                f"{name}.map: {name} {what}, so each call needs records of its own, and items of a map share them. "
+                f"Call it once for each item: [{name}(x) for x in items]."
             )
         recorder = here.recorder
         if recorder is not None:

@@ -37,7 +37,8 @@ class Policy(_Shared, total=False):
         version: instead of the digest of the code.
         checkpoint: when the record of a success is written: `auto` (the engine chooses), `sync` (no reader before it),
             `async` (always, written behind) or `none` (only when something rests on it; takes `effects="none"`).
-        effects: `visible` (default) or `none`: with `none` a Step need not wait until what it depends on is durable.
+        effects: `visible` (default), `none` (a Step need not wait until what it depends on is durable), or
+            `transaction` (what it does by `current().transaction()` commits with its record).
         deterministic: the same arguments always give the same value.
         retries: Attempts after the first, or a `Retry`.
         timeout_s: longest time for one Attempt, in seconds.
@@ -70,7 +71,7 @@ class CallPolicy(_Shared, total=False):
 
 
 _SHARED = frozenset(_Shared.__annotations__)
-_CHOICES = {"checkpoint": ("auto", "sync", "async", "none"), "effects": ("visible", "none")}
+_CHOICES = {"checkpoint": ("auto", "sync", "async", "none"), "effects": ("visible", "none", "transaction")}
 _AT_DECORATION = {
     "id": "it names one Run: write `.options(id=...)` where the Run is started",
     "after": "it orders one call: write `.options(after=[...])` at the call",
@@ -133,6 +134,13 @@ def _applied(
             f"{spec.label} ({where}): `rollback` undoes what a Function does outside, and `effects={spec.effects!r}` "
             "says that there is nothing to undo: leave one of them out."
         )
+    if spec.effects == "transaction":
+        if spec.checkpoint not in ("auto", "sync"):
+            raise PolicyError(
+                f'{spec.label} ({where}): with `effects="transaction"` its record commits with what it did, before '
+                f"anybody gets its value: leave `checkpoint={spec.checkpoint!r}` out."
+            )
+        return replace(spec, checkpoint="sync")
     if spec.checkpoint == "none" and spec.effects != "none":
         raise PolicyError(
             f'{spec.label} ({where}): `checkpoint="none"` lets a crash run it again, and with it what it does outside: '

@@ -38,10 +38,10 @@ def start_ready(run: RunState) -> None:
             start_body(run, step)
         elif step.function.rollback is not None and not is_begun(run, step):
             continue
-        elif step.function.effects == "visible" and _is_gated(run, step):
+        elif step.function.effects != "none" and (row := _gate(run, step)) > run.committed:
             step.state = State.GATED
             run.waits += 1
-            run.gated.setdefault(step.gate, []).append((step, None))
+            run.gated.setdefault(row, []).append((step, None))
         else:
             if step.function is not function:
                 _invoke(run, function, sent)
@@ -67,9 +67,15 @@ def _backs_off(run: RunState, step: Step) -> bool:
     return True
 
 
-def _is_gated(run: RunState, step: Step) -> bool:
+def _gate(run: RunState, step: Step) -> int:
+    """Return the row that must be durable before a Step is entered.
+
+    A transaction needs the Run itself to be there; what it rests on commits before it or with it (T1).
+    """
+    if step.function.effects == "transaction":
+        return 1
     rest_on_rows(run, step)
-    return step.gate > run.committed
+    return step.gate
 
 
 def _invoke(run: RunState, function: FunctionSpec | None, sent: list[Invocation]) -> None:
