@@ -5,7 +5,6 @@ WeftrunError
 │   ├── RefUsedAsValue          (also a TypeError) a Ref stood where a value is needed
 │   ├── NotSerializable         (also a TypeError) a value that can't be pickled, with its path
 │   ├── PolicyError             (also a ValueError) a policy refused at decoration
-│   ├── StatementRefused        a statement of a transaction was refused, by the database or by its rules
 │   └── LimitExceeded           something is larger than the table of limits allows
 ├── RunError                    a Run did not give its value
 │   ├── StepFailed              it failed, and the author's error can't be rebuilt
@@ -14,6 +13,7 @@ WeftrunError
 │   └── ReplayDiverged          changed code made other calls than the recorded ones
 ├── RunNotFound                 (also a LookupError) no Run has this id
 ├── RunConflict                 the id is taken by a Run with other arguments, or was deleted
+├── StatementRefused            a statement of a transaction was refused; its `code` tells why
 ├── JournalError                the Journal can't be used as it is
 │   ├── JournalBusy             another process holds it
 │   ├── JournalNewer            written by a newer weftrun
@@ -49,19 +49,6 @@ class PolicyError(UsageError, ValueError):
     """A policy is misspelt, has a wrong value, or can't hold for this Function."""
 
 
-class StatementRefused(UsageError):
-    """A statement of a transaction was refused; the transaction is as it was before it.
-
-    Attributes:
-        code: the database's own: an SQLSTATE (`23505`), or SQLite's name (`SQLITE_CONSTRAINT_UNIQUE`); empty where
-            weftrun itself refused it.
-    """
-
-    def __init__(self, sentence: str, code: str = "") -> None:
-        super().__init__(sentence)
-        self.code = code
-
-
 class LimitExceeded(UsageError):
     """Something is larger than the table of limits allows."""
 
@@ -92,6 +79,19 @@ class RunNotFound(WeftrunError, LookupError):
 
 class RunConflict(WeftrunError):
     """The id belongs to a Run with other arguments, or to one that was deleted."""
+
+
+class StatementRefused(WeftrunError):
+    """A statement of a transaction was refused; the transaction is as it was before it.
+
+    Attributes:
+        code: the database's own: an SQLSTATE (`23505`), or SQLite's name (`SQLITE_CONSTRAINT_UNIQUE`); empty where
+            weftrun itself refused it.
+    """
+
+    def __init__(self, sentence: str, code: str = "") -> None:
+        super().__init__(sentence)
+        self.code = code
 
 
 class JournalError(WeftrunError):

@@ -141,13 +141,16 @@ def a_record_names_bytes_that_are_not_durable(monkeypatch: pytest.MonkeyPatch) -
 
     def early(self, row, *callbacks):
         for obj in committer.objects_of_records(row.records):
-            if obj.oid not in self._stored:
-                data = bytes(self._objects.view(obj.oid))
+            storing = self._storing
+            if obj.oid not in storing._stored:
+                data = bytes(storing._objects.view(obj.oid))
                 self.known(obj.oid, Blob(hashlib.sha256(data).hexdigest(), obj.nbytes))
-                self._objects.hold(obj.oid)
+                storing._objects.hold(obj.oid)
                 self._loop.offload(
-                    lambda obj=obj: self._blobs.put(self._objects.descriptor(obj.oid), obj.nbytes),
-                    lambda obj=obj: self._objects.release(obj.oid),
+                    lambda storing=storing, obj=obj: storing._blobs.put(
+                        storing._objects.descriptor(obj.oid), obj.nbytes
+                    ),
+                    lambda storing=storing, obj=obj: storing._objects.release(obj.oid),
                     lane="blobs",
                 )
         append(self, row, *callbacks)
