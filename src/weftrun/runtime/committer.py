@@ -74,9 +74,7 @@ class Committer:
         self._rested = rested
         self._ready: list[Entry] = []
         self._held_back: dict[RunUid, deque[Entry]] = {}
-        self._storing = Storing(
-            loop, blobs, objects, stored=self._was_stored, no_room=self._found_no_room, failed=self._die
-        )
+        self._storing = Storing(loop, blobs, objects, self._was_stored, self._found_no_room, self._die)
         self._reads = 0
         self._committing = False
         self._flush_asked = False
@@ -111,8 +109,8 @@ class Committer:
     ) -> None:
         """Append a row; when it is durable `done` of it, or of a later row of its Run, gets the seq of that row.
 
-        Instead `taken` is called if the Run's id belongs to another Run, and `lost` if another engine owns the Run.
-        A row that goes `through` a transaction commits in it, with the rows of its Run before it (T1).
+        Instead `taken` is called if the Run's id belongs to another Run, and `lost` if another engine owns the Run. One
+        that goes `through` a transaction commits in it, with the rows of its Run before it (T1).
         """
         entry = Entry(row, done, taken, lost, through)
         for obj in objects_of_records(row.records):
@@ -128,10 +126,7 @@ class Committer:
             self._held_back[row.uid] = deque([entry])
         else:
             self._ready.append(entry)
-            if through is not None:
-                self._ask_flush()
-            else:
-                self._flush_later()
+            self._flush_later() if through is None else self._ask_flush()
 
     def hurry(self) -> None:
         """Somebody waits for the rows appended so far."""

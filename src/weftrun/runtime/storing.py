@@ -30,7 +30,6 @@ class Storing:
         loop: Loop,
         blobs: Blobs,
         objects: Objects,
-        *,
         stored: Callable[[ObjectId, Blob], None],
         no_room: Callable[[str], None],
         failed: Callable[[WeftrunError], None],
