@@ -193,6 +193,22 @@ def what_is_not_to_be_kept_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(RunMachine, "_drop_records", lambda _: None)
 
 
+def an_abandoned_attempt_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a crash a Step is entered again over what was half done (R1)."""
+    for module in (grow, machine):
+        monkeypatch.setattr(module, "recall_begun", lambda *_: None)
+
+
+def a_failed_attempt_is_not_undone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next Attempt is entered over the one that failed (R1)."""
+    monkeypatch.setattr(attempts, "abandon", lambda *_: None)
+
+
+def an_attempt_is_entered_before_its_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A crash forgets that there is something to undo (R1)."""
+    monkeypatch.setattr(attempts, "is_begun", lambda *_: True)
+
+
 @dataclass(frozen=True)
 class Plant:
     """A bug, where it is found, and what the finding must say.
@@ -229,6 +245,9 @@ PLANTS = (
     Plant(what_is_not_to_be_kept_is_kept, "N3", seeds=40),
     Plant(an_answer_leaves_before_its_record, "end", scenario="draw"),
     Plant(a_record_names_bytes_that_are_not_durable, "C2", scenario="heavy"),
+    Plant(an_abandoned_attempt_is_forgotten, "never undone", scenario="done"),
+    Plant(a_failed_attempt_is_not_undone, "never undone", scenario="done"),
+    Plant(an_attempt_is_entered_before_its_record, "before the record of its beginning", scenario="done"),
 )
 
 

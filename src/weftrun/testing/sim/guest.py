@@ -95,7 +95,7 @@ class ScriptedGuest:
                 batch.function,
                 uid,
                 item.id,
-                item.attempt,
+                item.undoes or item.attempt,
                 partial(decode_tree, item.args, reader(objects)),
                 in_list=False,
             )
