@@ -26,7 +26,7 @@ def order(item: str, amount: int) -> int:
         assert added.changed == 1
         rows = db.execute("SELECT sum(amount) AS total FROM app_orders")
         assert rows.columns == ("total",)
-    return int(str(rows[0][0]))
+    return int(rows[0][0])
 
 
 @function(effects="none")
@@ -174,3 +174,9 @@ def many(n: int) -> int:
 @function(effects="none", deterministic=True)
 def largest(*totals: int) -> int:
     return max(totals)
+
+
+@workflow
+def shelf(name: str, n: int) -> int:
+    """Many transactions under one name."""
+    return largest(*[order(f"{name}-{i:03}", 1) for i in range(n)])

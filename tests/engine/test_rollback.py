@@ -11,6 +11,7 @@ import pytest
 from tests.conftest import assert_closed
 from tests.engine import undone as u
 from tests.engine.leftovers import wait_until
+from tests.engine.test_budget import ENDS, counted
 
 import weftrun
 from weftrun.assembly import open_reader
@@ -20,6 +21,7 @@ STARTER = """
 import sys
 import weftrun
 from tests.engine import undone as u
+from tests.engine.test_budget import ENDS, counted
 with weftrun.open(sys.argv[1], workers=2) as engine:
     engine.start(getattr(u, sys.argv[2]).options(id="r"), sys.argv[3], sys.argv[4]).result(60)
 """
@@ -79,3 +81,12 @@ def test_a_rollback_that_fails_fails_the_run(url: str, tmp_path: Path) -> None:
     assert done(ledger) == ["charge 1", "refund 1"]
     assert any("is not entered again over what could not be undone" in text for text in told(url))
     assert_closed(url)
+
+
+def test_what_a_step_with_a_rollback_costs(url: str, tmp_path: Path) -> None:
+    """A record more for each Attempt."""
+    with weftrun.open(url, workers=1) as engine:
+        engine.run(u.wired.options(id="one"), "fine", str(tmp_path / "ledger"))
+        engine.run(u.wired.options(id="two"), "raises", str(tmp_path / "again"))
+    assert counted(url, "one") == ENDS | {"Graphed": 1, "Settled": 3, "AttemptStarted": 1}
+    assert counted(url, "two") == ENDS | {"Graphed": 1, "Settled": 3, "AttemptStarted": 2, "AttemptFailed": 1}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -11,14 +14,16 @@ import pytest
 from tests.conftest import assert_closed
 from tests.engine import ordering as o
 from tests.engine.killing import killed_at
+from tests.engine.test_budget import ENDS, counted
 
 import weftrun
 from weftrun.adapters.sqlite.transactions import SqliteTransaction
-from weftrun.assembly import open_engine
+from weftrun.assembly import open_engine, open_reader
 from weftrun.model.errors import CommitUnknown, JournalFull, WeftrunError
 from weftrun.model.limits import Limits
 from weftrun.model.records import Row
 from weftrun.ports.journal import Appended
+from weftrun.views.story import story
 
 
 def orders(url: str) -> list[tuple[object, ...]]:
@@ -243,3 +248,41 @@ def test_killed_at_every_point(first: int, tmp_path: Path) -> None:
         assert_closed(url)
     assert found <= {0, 1}
     assert at > 12, "there are many points"
+
+
+SHELF = """
+import sys
+import weftrun
+from tests.engine import ordering as o
+with weftrun.open(sys.argv[1], workers=2) as engine:
+    runs = [engine.start(o.shelf.options(id=f"{sys.argv[2]}-{n}"), f"{sys.argv[2]}-{n}", 10) for n in range(3)]
+    for run in runs:
+        run.result(60)
+"""
+
+
+def test_several_engines_take_turns(shop: str) -> None:
+    """Three processes want the write lock of one file all the time; each gets it."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    processes = [
+        subprocess.Popen([sys.executable, "-c", SHELF, shop, name], env=environment, stderr=subprocess.PIPE, text=True)
+        for name in "abc"
+    ]
+    for process in processes:
+        _, said = process.communicate(timeout=90)
+        assert process.returncode == 0, said
+    assert len(orders(shop)) == 3 * 3 * 10
+    assert_closed(shop)
+
+
+def test_what_a_step_with_a_transaction_costs(shop: str) -> None:
+    """Its outcome, as any other."""
+    with weftrun.open(shop, workers=1) as engine:
+        engine.run(o.one_of.options(id="one"), "a")
+    reader = open_reader(shop)
+    info = reader.find("one")
+    assert info is not None
+    told = [one.text for one in story(reader.load(info.uid)) if one.step == "order[0]"]
+    reader.close()
+    assert told[-1].endswith(" What its transaction did committed with this record.")
+    assert counted(shop, "one") == ENDS | {"Graphed": 1, "Settled": 3}

@@ -52,7 +52,8 @@ AGAIN = FunctionSpec(
 )
 UNDO = FunctionSpec("m:undo", "undo", retry=Retry(2, delay_s=10.0, jitter=0.0))
 CHARGE = FunctionSpec("m:charge", "charge", retry=Retry(2, delay_s=10.0, jitter=0.0), rollback=UNDO)
-FUNCTIONS = (QUIET, SEEN, STRICT, TRIED, WIRES, WATCHES, LOOSE, SURE, AUTO, AGAIN, CHARGE)
+WRITES = FunctionSpec("m:writes", "writes", effects="transaction", checkpoint="sync")
+FUNCTIONS = (QUIET, SEEN, STRICT, TRIED, WIRES, WATCHES, LOOSE, SURE, AUTO, AGAIN, CHARGE, WRITES)
 VALUE = Inline(b"value")
 
 
@@ -153,6 +154,10 @@ class RunDesk:
     def commits(self) -> None:
         self.committed = len(self.rows)
         self.tell(Committed(self.now, self.committed))
+
+    def tell_committed(self, seq: int) -> None:
+        """The first rows are durable, later ones are not."""
+        self.tell(Committed(self.now, seq))
 
     def makes(self, body: str, *calls: Call, chunks: Sequence[Chunk] = (), awaits: tuple[int, ...] = ()) -> None:
         entered = self.bodies[body]

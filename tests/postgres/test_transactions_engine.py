@@ -13,6 +13,8 @@ from tests.engine.killing import killed_at
 
 import weftrun
 from weftrun.adapters.postgres.transactions import PostgresTransaction
+from weftrun.assembly import open_engine
+from weftrun.model.limits import Limits
 from weftrun.model.records import Row
 from weftrun.ports.journal import Appended
 
@@ -41,8 +43,9 @@ def test_statements_commit_with_the_record(flow: weftrun.Function[..., list[int]
     assert_closed(shop)
 
 
-def test_many_at_once(shop: str) -> None:
-    with weftrun.open(shop, workers=4) as engine:
+@pytest.mark.parametrize("most", [1, 8])
+def test_many_at_once(most: int, shop: str) -> None:
+    with open_engine(shop, workers=4, limits=Limits(transactions_max=most)) as engine:
         runs = [engine.start(o.many, 20), *(engine.start(o.after, n) for n in range(20))]
         done = [run.result(60) for run in runs]
     assert done[1:] == list(range(20))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from weftrun.model import errors
 from weftrun.model.messages import (
@@ -55,7 +55,7 @@ class Statements:
     def execute(self, sql: str, parameters: tuple[Scalar, ...]) -> Rows:
         """Say one statement."""
         answer = self._asked(TransactionStatement(self._no, self._index, sql, parameters))
-        return Rows(cast("tuple[tuple[Scalar, ...], ...]", answer.rows), answer.columns, answer.changed)
+        return Rows(cast("tuple[tuple[Any, ...], ...]", answer.rows), answer.columns, answer.changed)
 
     def leave(self, *, keep: bool) -> None:
         """Say no more."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 
 from weftrun.model.errors import LimitExceeded, StatementRefused, UsageError
 from weftrun.model.values import Scalar
@@ -17,17 +17,15 @@ _SCALARS = frozenset({"bool", "int", "float", "str", "bytes", "NoneType"})
 _INT_MAX = 2**63
 
 
-class Rows(list[tuple[Scalar, ...]]):
-    """The rows that a statement gave, as tuples.
+class Rows(list[tuple[Any, ...]]):
+    """The rows that a statement gave, as tuples of `None`, `bool`, `int`, `float`, `str` and `bytes`.
 
     Attributes:
         columns: their names; empty where the statement gives no rows.
         changed: how many rows it added, changed or removed.
     """
 
-    def __init__(
-        self, rows: Sequence[tuple[Scalar, ...]] = (), columns: tuple[str, ...] = (), changed: int = 0
-    ) -> None:
+    def __init__(self, rows: Sequence[tuple[Any, ...]] = (), columns: tuple[str, ...] = (), changed: int = 0) -> None:
         super().__init__(rows)
         self.columns = columns
         self.changed = changed

@@ -166,6 +166,8 @@ class _Teller:
         spec = self._spec(done.step)
         if spec is None or isinstance(done.outcome, Failure):
             return ""
+        if spec.effects == "transaction":
+            return " What its transaction did committed with this record."
         if spec.checkpoint == "sync":
             return ' Nobody got the value before this record was durable (checkpoint="sync").'
         if choice(spec, (done.outcome.value.data,), done.ran).when >= When.LATER:
