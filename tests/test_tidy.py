@@ -60,6 +60,7 @@ PUBLIC_NAMES = {
     "RunConflict",
     "RunError",
     "RunNotFound",
+    "StatementRefused",
     "StepFailed",
     "StepTimedOut",
     "Unsupported",

@@ -18,8 +18,10 @@ from weftrun.adapters.sqlite.journal import SqliteJournal
 from weftrun.adapters.sqlite.reading import SqliteReader
 from weftrun.adapters.sqlite.statements import SQL
 from weftrun.model.errors import JournalCorrupt
+from weftrun.model.ids import StepId
+from weftrun.model.records import AttemptStarted, RollbackFailed
 from weftrun.model.values import Blob, Inline, Payload
-from weftrun.testing.contracts.samples import ONE_OF_EACH, end, more, start, uid
+from weftrun.testing.contracts.samples import AT, CALL, FAILURE, ONE_OF_EACH, RAN, VALUE, end, more, start, uid
 from weftrun.testing.contracts.sessions import session
 
 OpenJournal = Callable[..., SqliteJournal]
@@ -32,6 +34,15 @@ def test_no_damaged_byte_goes_unnoticed(record: object, place: int, change: int)
     body[place % len(body)] ^= change
     with pytest.raises(JournalCorrupt, match=r"^here is damaged: its checksum does not match"):
         records_of(bytes(body), "here")
+
+
+def test_how_the_records_of_a_rollback_are_stored() -> None:
+    step = StepId("count[0]")
+    records = (AttemptStarted(step, 2, VALUE, CALL), RollbackFailed(step, 2, 1, FAILURE, AT, RAN))
+    body = body_of(records)
+    assert records_of(body, "it") == records
+    assert body.startswith(b"\x92\x95\x10\xa8count[0]\x02")
+    assert b"\x97\x11\xa8count[0]\x02\x01" in body
 
 
 def test_bytes_of_another_kind_are_told() -> None:

@@ -50,7 +50,10 @@ AUTO = FunctionSpec("m:auto", "auto", effects="none", deterministic=True)
 AGAIN = FunctionSpec(
     "m:again", "again", effects="none", checkpoint="none", deterministic=True, retry=Retry(3, delay_s=10.0, jitter=0.0)
 )
-FUNCTIONS = (QUIET, SEEN, STRICT, TRIED, WIRES, WATCHES, LOOSE, SURE, AUTO, AGAIN)
+UNDO = FunctionSpec("m:undo", "undo", retry=Retry(2, delay_s=10.0, jitter=0.0))
+CHARGE = FunctionSpec("m:charge", "charge", retry=Retry(2, delay_s=10.0, jitter=0.0), rollback=UNDO)
+WRITES = FunctionSpec("m:writes", "writes", effects="transaction", checkpoint="sync")
+FUNCTIONS = (QUIET, SEEN, STRICT, TRIED, WIRES, WATCHES, LOOSE, SURE, AUTO, AGAIN, CHARGE, WRITES)
 VALUE = Inline(b"value")
 
 
@@ -152,6 +155,10 @@ class RunDesk:
         self.committed = len(self.rows)
         self.tell(Committed(self.now, self.committed))
 
+    def tell_committed(self, seq: int) -> None:
+        """The first rows are durable, later ones are not."""
+        self.tell(Committed(self.now, seq))
+
     def makes(self, body: str, *calls: Call, chunks: Sequence[Chunk] = (), awaits: tuple[int, ...] = ()) -> None:
         entered = self.bodies[body]
         self.tell(BodyMade(self.now, entered.step, entered.attempt, FUNCTIONS, calls, tuple(chunks), awaits))
@@ -172,7 +179,7 @@ class RunDesk:
 
     def outcome(self, step: str, value: Data | None, fails: Failure | None) -> AttemptEnded:
         sent = self.sent.pop(step)
-        return AttemptEnded(sent.step, sent.attempt, value, fails, NOT_RUN)
+        return AttemptEnded(sent.step, sent.attempt, value, fails, NOT_RUN, sent.undoes)
 
     def items_end(
         self,

@@ -19,7 +19,8 @@ GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.sql"))
 
 
 def test_there_is_one_of_every_schema() -> None:
-    assert [file.stem for file in GOLDEN] == [f"{number:04}" for number in range(1, len(SCHEMA) + 1)]
+    """A letter after the number: the tables are the same, and records have grown."""
+    assert sorted({file.stem[:4] for file in GOLDEN}) == [f"{number:04}" for number in range(1, len(SCHEMA) + 1)]
 
 
 @pytest.mark.parametrize("golden", GOLDEN, ids=lambda file: file.stem)

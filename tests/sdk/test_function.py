@@ -146,8 +146,8 @@ def test_versions_are_the_same_in_every_process() -> None:
         ({"concurrency": 2}, "`concurrency=2` is not 1: several Attempts at once in one Sandbox are not built yet."),
         ({"runtime": "wasm"}, "`runtime='wasm'` is not 'process': other runtimes are not built yet."),
         ({"memory_bytes_max": 10}, "`memory_bytes_max=10` is not a number of bytes, at least 1 MiB."),
-        ({"effects": "some"}, "`effects='some'` is not one of 'visible', 'none'."),
-        ({"effects": ["none"]}, "is not one of 'visible', 'none'."),
+        ({"effects": "some"}, "`effects='some'` is not one of 'visible', 'none', 'transaction'."),
+        ({"effects": ["none"]}, "is not one of 'visible', 'none', 'transaction'."),
         ({"checkpoint": "never"}, "`checkpoint='never'` is not one of 'auto', 'sync', 'async', 'none'."),
         ({"deterministic": 1}, "`deterministic=1` is not True or False."),
         ({"network": None}, "`network=None` is not True or False."),
@@ -330,3 +330,41 @@ def test_no_checkpoint_needs_no_effects() -> None:
     with pytest.raises(PolicyError, match='`checkpoint="none"` lets a crash run it again'):
         seen.options(checkpoint="none")
     assert seen.options(checkpoint="none", effects="none").spec.effects == "none"
+
+
+@function
+def put(x: int, *, y: int = 1) -> None:
+    """Nothing."""
+
+
+@function
+def put_back(x: int, *, y: int = 1) -> None:
+    """Nothing."""
+
+
+@function
+def put_elsewhere(x: int) -> None:
+    """Nothing."""
+
+
+@pytest.mark.parametrize(
+    ("policy", "text"),
+    [
+        ({"rollback": put_elsewhere}, r"its rollback put_elsewhere\(x\).*same parameters: \(x, \*, y=1\)"),
+        ({"rollback": print}, "is not a Function: decorate it with @function"),
+        ({"rollback": put_back, "effects": "none"}, "there is nothing to undo"),
+        ({"rollback": function(rollback=put_back)(put.callable)}, "is not a Function without a rollback of its own"),
+    ],
+)
+def test_rollbacks_are_checked_at_decoration(policy: dict[str, Any], text: str) -> None:
+    with pytest.raises(PolicyError, match=text):
+        function(**policy)(put.callable)
+
+
+def test_a_rollback_is_part_of_the_policy() -> None:
+    undone = function(rollback=put_back, name="undone")(put.callable)
+    assert undone.spec.rollback == put_back.spec
+    with pytest.raises(UsageError, match=r"undone.map: undone has a rollback.*\[undone\(x\) for x in items\]"):
+        undone.map([1])
+    with pytest.raises(PolicyError, match="`rollback` can't stand here"):
+        put.options(rollback=put_back)  # type: ignore[call-arg]

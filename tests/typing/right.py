@@ -26,6 +26,29 @@ async def fetch(url: str) -> bytes:
 
 
 @function
+def release(room: str) -> None:
+    print(room, weftrun.current().key)
+
+
+@function(rollback=release)
+def reserve(room: str) -> str:
+    return room
+
+
+@function(effects="transaction")
+def book(id: str, cents: int) -> int:
+    with weftrun.current().transaction() as db:
+        try:
+            added = db.execute("INSERT INTO app_orders VALUES (?, ?)", (id, cents))
+        except weftrun.StatementRefused as refused:
+            print(refused.code)
+            return 0
+        rows = db.execute("SELECT sum(cents) FROM app_orders")
+        print(added.changed, rows.columns)
+    return int(rows[0][0])
+
+
+@function
 def load(n: int) -> tuple[list[float], list[int]]:
     return [0.5] * n, [1] * n
 

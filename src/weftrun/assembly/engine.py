@@ -21,7 +21,7 @@ from weftrun.adapters.sqlite.trace import SqliteTrace
 from weftrun.adapters.system.descriptors import DESCRIPTOR_LIMIT, descriptors_needed
 from weftrun.adapters.system.entropy import SystemEntropy
 from weftrun.adapters.system.loop import UvLoop
-from weftrun.assembly.places import Place, place_of
+from weftrun.assembly.places import Place, place_of, transactions_of
 from weftrun.model.commands import End
 from weftrun.model.errors import InternalError, JournalError, UsageError
 from weftrun.model.ids import RunId
@@ -79,6 +79,7 @@ class _EmbeddedCore:
             self._entropy = SystemEntropy()
             self._journal = place.open(self._entropy)
             undo.callback(self._journal.close)
+            self._transactions = transactions_of(self._journal)
             self._blobs = FileBlobs(folder / "blobs")
             self._trace = SqliteTrace(folder / "trace.db")
             undo.callback(self._trace.close)
@@ -113,6 +114,7 @@ class _EmbeddedCore:
             objects=self._objects,
             sandboxes=self._sandboxes,
             entropy=self._entropy,
+            transactions=self._transactions,
             limits=limits,
             sandboxes_max=workers,
             version_here=version_here,
@@ -240,6 +242,7 @@ class _EmbeddedCore:
         self._loop.stop()
         self._objects.close()
         self._trace.close()
+        self._transactions.close()
         self._journal.close()
         self._locks.close()
 

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from weftrun.adapters.sqlite.journal import SqliteJournal
 from weftrun.adapters.sqlite.reading import SqliteReader
+from weftrun.adapters.sqlite.transactions import SqliteTransactions
 from weftrun.adapters.system.clock import pause
 from weftrun.model.errors import UsageError
 from weftrun.model.ids import RunId, RunUid
@@ -19,6 +20,7 @@ from weftrun.model.outcomes import Status
 from weftrun.model.records import Row
 from weftrun.ports.entropy import Entropy
 from weftrun.ports.journal import Journal, RunInfo
+from weftrun.ports.transactions import Transactions
 
 _DEFAULT_URL = "sqlite:///.weftrun/journal.db"
 _SQLITE = "sqlite:///"
@@ -97,6 +99,14 @@ def place_of(url: str | None) -> Place:
         f"{_without_password(given)!r} is not the URL of a Journal: write sqlite:///path/to/file.db "
         "(four slashes before an absolute path) or postgresql://user@host/database."
     )
+
+
+def transactions_of(journal: Journal) -> Transactions:
+    """Return what opens transactions of authors in the database of a Journal."""
+    if isinstance(journal, SqliteJournal):
+        return SqliteTransactions(journal)
+    made: Transactions = _postgres("transactions").PostgresTransactions(journal)
+    return made
 
 
 def _folder_of(url: str) -> Path:

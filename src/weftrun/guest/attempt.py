@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from weftrun.guest.objects import Received, Speaker
 from weftrun.guest.text import PageText
+from weftrun.guest.transaction import Ask
 from weftrun.model.ids import RunId, StepId
 from weftrun.model.messages import Fork
 from weftrun.model.outcomes import Failure, Reason
@@ -111,6 +112,7 @@ class Equipment(NamedTuple):
     received: Received
     speaker: Speaker
     hold: Hold
+    ask: Ask
 
     def check_lease(self) -> None:
         """End this Sandbox where no body may be entered any more: the Run may be another engine's by now (O3)."""

@@ -7,6 +7,7 @@ from typing import Final
 
 from weftrun.guest.attempt import Equipment, failure_from
 from weftrun.guest.memory import memory_limit
+from weftrun.guest.transaction import Statements
 from weftrun.model.ids import RunId, RunUid
 from weftrun.model.messages import Batch, Invocation, Outcome, Outcomes
 from weftrun.model.outcomes import Failure, Ran
@@ -36,6 +37,7 @@ class BatchRunner:
         self._times = equipment.page.times
         self._reading = False
         self._held: list[Outcome] = []
+        self._said: Statements | None = None
 
     def run(self, batch: Batch) -> None:
         """Run all Invocations of a Batch and tell their outcomes."""
@@ -62,11 +64,16 @@ class BatchRunner:
     def _attempt(
         self, index: int, invocation: Invocation, spec: FunctionSpec, run_id: RunId, run_uid: RunUid
     ) -> Outcome:
-        words, step, attempt = self._words, invocation.id, invocation.attempt
+        words, step, attempt = self._words, invocation.id, invocation.undoes or invocation.attempt
         value: Data | None = None
         failure: Failure | None = None
         shown = ""
-        token = place.enter(place.Current(run_id, run_uid, step, attempt))
+        if spec.effects == "transaction":
+            gear = self._with
+            self._said = Statements(gear.ask, words[Page.BATCH], index, gear.fork.transaction_bytes_max)
+            token = place.enter(place.Current(run_id, run_uid, step, attempt, self._said.open))
+        else:
+            token = place.enter(place.Current(run_id, run_uid, step, attempt))
         self._with.check_lease()
         entered_at = time.time()
         words[_INDEX] = index
@@ -99,5 +106,7 @@ class BatchRunner:
         result = call(*args, **kwargs)
         if gear.forks.forked:
             gear.forks.end_if_forked()
+        if spec.effects == "transaction" and self._said is not None:
+            self._said.check_left()
         value = gear.speaker.data(encode(result, what=f"the result of {spec.label}"))
         return value, preview(result, gear.fork.preview_bytes_max)

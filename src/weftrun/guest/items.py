@@ -17,6 +17,7 @@ from weftrun.model.outcomes import ITEMS_SHOWN, Failure, Ran
 from weftrun.model.values import Data, Tree
 from weftrun.sdk import place
 from weftrun.sdk.codec import decode_tree, encode, preview
+from weftrun.sdk.transaction import NOT_SAID
 from weftrun.wire.page import Page
 
 _TELL_S: Final = 0.020
@@ -186,6 +187,7 @@ class ItemCurrent(place.Current):
         self.run_id = run_id
         self.run_uid = run_uid
         self.attempt = attempt
+        self._open = NOT_SAID
         self._map = step
         self.index = 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import time
+from collections import deque
 from typing import NoReturn
 
 from weftrun.guest.attempt import Callables, Equipment, Forks
@@ -13,7 +14,19 @@ from weftrun.guest.bodies import Bodies
 from weftrun.guest.items import ItemRunner
 from weftrun.guest.objects import DescriptorRoom, Received, Speaker
 from weftrun.guest.text import PageText, TextPipe, unroute_streams
-from weftrun.model.messages import Batch, BodyDeliver, BodyDrop, BodyStart, Fork, ItemBatch, Room, Stop, ToSandbox
+from weftrun.model.messages import (
+    Batch,
+    BodyDeliver,
+    BodyDrop,
+    BodyStart,
+    Fork,
+    FromSandbox,
+    ItemBatch,
+    Room,
+    Stop,
+    ToSandbox,
+    TransactionAnswer,
+)
 from weftrun.wire.awake import Awake
 from weftrun.wire.channel import Channel
 from weftrun.wire.hold import Hold
@@ -34,7 +47,11 @@ class Server:
         self._pipe = pipe
         self._speaker = Speaker(channel, self._received, page, pipe, inline_bytes_max=fork.inline_bytes_max)
         self._forks = Forks(self._leave)
-        equipment = Equipment(fork, Callables(), self._forks, page, text, self._received, self._speaker, hold)
+        equipment = Equipment(
+            fork, Callables(), self._forks, page, text, self._received, self._speaker, hold, self._ask
+        )
+        self._inbox: deque[tuple[ToSandbox, tuple[int, ...]]] = deque()
+        self._poll = select.poll()
         self._batches = BatchRunner(equipment)
         self._items = ItemRunner(equipment)
         self._bodies = Bodies(equipment)
@@ -44,28 +61,45 @@ class Server:
         # Sleeping in `recv` would be woken by every message that the engine takes out of the same socket pair, which
         # costs the engine more than the message; sleeping in `poll` is woken by what there is to read only.
         self._forks.watch()
-        poll = select.poll()
-        poll.register(self._channel.socket, select.POLLIN)
+        self._poll.register(self._channel.socket, select.POLLIN)
         while True:
-            self._wait(poll)
+            self._wait()
             self.serve_once()
 
-    def _wait(self, poll: select.poll) -> None:
+    def _wait(self) -> None:
         """Return when there is something to receive."""
         began = now = time.perf_counter()
         until = began + self._awake.seconds
-        while not poll.poll(0 if now < until else None):
+        while not self._poll.poll(0 if now < until else None):
             now = time.perf_counter()
         self._awake.waited(time.perf_counter() - began)
 
     def serve_once(self) -> None:
         """Receive once and serve what came."""
+        self._inbox.extend(self._received_now())
+        while self._inbox:
+            self._serve(*self._inbox.popleft())
+        self._speaker.tell_dropped()
+
+    def _received_now(self) -> list[tuple[ToSandbox, tuple[int, ...]]]:
         received = self._channel.receive()
         if received is None:
             os._exit(0)
-        for message, descriptors in received:
-            self._serve(message, descriptors)
-        self._speaker.tell_dropped()
+        return received
+
+    def _ask(self, message: FromSandbox) -> TransactionAnswer:
+        """Say something for the body that runs, and wait for the answer; what else comes meanwhile is served later."""
+        self._speaker.say(message)
+        while True:
+            self._wait()
+            answers = []
+            for received in self._received_now():
+                if isinstance(received[0], TransactionAnswer):
+                    answers.append(received[0])
+                else:
+                    self._inbox.append(received)
+            if answers:
+                return answers[0]
 
     def _serve(self, message: ToSandbox, descriptors: tuple[int, ...]) -> None:
         if isinstance(message, Stop):
@@ -76,6 +110,8 @@ class Server:
         if isinstance(message, Room):
             self._room.make(message.descriptors)
             return
+        if isinstance(message, TransactionAnswer):
+            return  # to a body that is gone
         if message.objects:
             self._received.add(message.objects, descriptors)
         if isinstance(message, Batch):

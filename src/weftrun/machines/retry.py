@@ -30,9 +30,9 @@ def attempts_allowed(function: FunctionSpec, reason: Reason, limits: Limits) -> 
 def may_repeat(function: FunctionSpec) -> bool:
     """Say whether a body that was entered, and whose outcome is lost, may be entered again without being asked to.
 
-    A visible Function whose author said `retries=0` may not.
+    A visible Function whose author said `retries=0` may not. A transaction whose outcome is lost is undone.
     """
-    return function.effects == "none" or function.retry is None or function.retry.times > 0
+    return function.effects != "visible" or function.retry is None or function.retry.times > 0
 
 
 def retry_delay_s(function: FunctionSpec, failure: Failure, step: StepId, attempt: int, limits: Limits) -> float | None:

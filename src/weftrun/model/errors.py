@@ -13,6 +13,7 @@ WeftrunError
 │   └── ReplayDiverged          changed code made other calls than the recorded ones
 ├── RunNotFound                 (also a LookupError) no Run has this id
 ├── RunConflict                 the id is taken by a Run with other arguments, or was deleted
+├── StatementRefused            a statement of a transaction was refused; its `code` tells why
 ├── JournalError                the Journal can't be used as it is
 │   ├── JournalBusy             another process holds it
 │   ├── JournalNewer            written by a newer weftrun
@@ -78,6 +79,19 @@ class RunNotFound(WeftrunError, LookupError):
 
 class RunConflict(WeftrunError):
     """The id belongs to a Run with other arguments, or to one that was deleted."""
+
+
+class StatementRefused(WeftrunError):
+    """A statement of a transaction was refused; the transaction is as it was before it.
+
+    Attributes:
+        code: the database's own: an SQLSTATE (`23505`), or SQLite's name (`SQLITE_CONSTRAINT_UNIQUE`); empty where
+            weftrun itself refused it.
+    """
+
+    def __init__(self, sentence: str, code: str = "") -> None:
+        super().__init__(sentence)
+        self.code = code
 
 
 class JournalError(WeftrunError):

@@ -12,13 +12,18 @@ from weftrun.model.values import Data, Payload
 
 
 class AttemptEnded(Struct, frozen=True, gc=False, array_like=True):
-    """One Invocation ended, with a value or a failure. `step` is the machine's index of the Step."""
+    """One Invocation ended, with a value or a failure. `step` is the machine's index of the Step.
+
+    Attributes:
+        undoes: the Attempt that it undid, where it was a rollback, whose own try `attempt` is then; else 0.
+    """
 
     step: int
     attempt: int
     value: Data | None
     failure: Failure | None
     ran: Ran
+    undoes: int = 0
 
 
 class AttemptsEnded(Struct, frozen=True, gc=False):

@@ -30,6 +30,10 @@ class Limits(Struct, frozen=True, kw_only=True):
         frame_bytes_max: one message between engine and guest.
         sandbox_idle_s: an idle Sandbox is let go after this long.
         sandbox_start_s: a Sandbox that does not report in this time has failed to start.
+        transaction_hold_s: a body may keep SQLite's write lock by its transaction for so long, in seconds.
+        transaction_rows_max: rows that one statement of a transaction may give.
+        transaction_bytes_max: texts and bytes that one statement may take as parameters, or give in its rows.
+        transactions_max: transactions that one engine has open at once, where they don't exclude one another.
         lease_ttl_s: an engine that gives no sign for so long is taken for dead by the others on its Journal.
         awake_s: engine and Sandboxes look for the next message at most this long before they sleep; 0 never.
     """
@@ -56,6 +60,10 @@ class Limits(Struct, frozen=True, kw_only=True):
     sandbox_idle_s: float = 60.0
     sandbox_start_s: float = 60.0
     lease_ttl_s: float = 10.0
+    transaction_hold_s: float = 2.0
+    transaction_rows_max: int = 10_000
+    transaction_bytes_max: int = 16 * 1024 * 1024
+    transactions_max: int = 8
     awake_s: float = 0.000_4
 
 

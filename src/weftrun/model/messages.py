@@ -42,6 +42,7 @@ class Fork(Struct, frozen=True, gc=False, array_like=True, tag=101):
     map_items_max: int
     frame_bytes_max: int
     awake_s: float
+    transaction_bytes_max: int = 16 * 1024 * 1024
 
 
 # ---------------------------------------------------------------------- zygote -> engine
@@ -84,6 +85,7 @@ class Invocation(Struct, frozen=True, gc=False, array_like=True):
         id: the Step's id.
         attempt: from 1.
         args: encoded `(args, kwargs)` with its holes filled.
+        undoes: number of the Attempt that this rollback undoes, `attempt` being its own try; 0 for no rollback.
     """
 
     run: int
@@ -91,6 +93,7 @@ class Invocation(Struct, frozen=True, gc=False, array_like=True):
     id: StepId
     attempt: int
     args: Tree
+    undoes: int = 0
 
 
 class Batch(Struct, frozen=True, gc=False, array_like=True, tag=0):
@@ -177,7 +180,28 @@ class Room(Struct, frozen=True, gc=False, array_like=True, tag=6):
     descriptors: int
 
 
-ToSandbox = Batch | ItemBatch | BodyStart | BodyDeliver | BodyDrop | Stop | Room
+class TransactionAnswer(Struct, frozen=True, gc=False, array_like=True, tag=7):
+    """What became of the one thing that a body asked of its transaction.
+
+    Attributes:
+        no, index: the Batch, and the place in it of the body that asked.
+        rows: what a statement gave; `columns` are their names.
+        changed: rows that a statement added, changed or removed.
+        error: why it was refused, or nothing; `kind` is the name of the class of ours that is to be raised.
+        code: the database's own code of the error.
+    """
+
+    no: int
+    index: int
+    rows: tuple[tuple[object, ...], ...] = ()
+    columns: tuple[str, ...] = ()
+    changed: int = 0
+    error: str = ""
+    kind: str = ""
+    code: str = ""
+
+
+ToSandbox = Batch | ItemBatch | BodyStart | BodyDeliver | BodyDrop | Stop | Room | TransactionAnswer
 
 # ---------------------------------------------------------------------- Sandbox -> engine
 
@@ -247,6 +271,31 @@ class Dropped(Struct, frozen=True, gc=False, array_like=True, tag=55):
     objects: tuple[ObjectId, ...]
 
 
-FromSandbox = Ready | Outcomes | ItemOutcomes | BodyCalled | BodyEnded | Dropped
+class TransactionBegin(Struct, frozen=True, gc=False, array_like=True, tag=56):
+    """The body at `index` of Batch `no` begins its transaction, and waits for the answer."""
+
+    no: int
+    index: int
+
+
+class TransactionStatement(Struct, frozen=True, gc=False, array_like=True, tag=57):
+    """It says a statement, and waits for the rows. Parameters are `Scalar`s, as rows are."""
+
+    no: int
+    index: int
+    sql: str
+    parameters: tuple[object, ...]
+
+
+class TransactionLeft(Struct, frozen=True, gc=False, array_like=True, tag=58):
+    """It says no more, and waits for the answer: what it said is to commit with its outcome, or is to be undone."""
+
+    no: int
+    index: int
+    keep: bool
+
+
+OfTransaction = TransactionBegin | TransactionStatement | TransactionLeft
+FromSandbox = Ready | Outcomes | ItemOutcomes | BodyCalled | BodyEnded | Dropped | OfTransaction
 FromZygote = Loaded | Forked | Exited
 ToZygote = Load | Fork

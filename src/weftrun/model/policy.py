@@ -14,8 +14,11 @@ Checkpoint = Literal["auto", "sync", "async", "none"]
 recorded, shown or observed rests on it; `auto`: the engine chooses (`machines.checkpoint`).
 """
 
-Effects = Literal["visible", "none"]
-"""What a Function does to the outside world: something (`visible`, the safe default), or nothing at all."""
+Effects = Literal["visible", "none", "transaction"]
+"""What a Function does to the outside world: something (`visible`, the safe default), or nothing at all (`none`).
+
+`transaction`: what it does to tables beside the Journal's commits with its record, by `current().transaction()` (T1).
+"""
 
 
 class Kind(enum.IntEnum):
@@ -59,6 +62,7 @@ class FunctionSpec(Struct, frozen=True, array_like=True):
         timeout_s: longest time for one Attempt, from entry.
         memory_bytes_max: private memory one Attempt may take.
         network: False enters an empty network namespace.
+        rollback: undoes an abandoned Attempt, with the same arguments, before the next one is entered (R1).
     """
 
     name: str
@@ -72,6 +76,7 @@ class FunctionSpec(Struct, frozen=True, array_like=True):
     timeout_s: float | None = None
     memory_bytes_max: int | None = None
     network: bool = True
+    rollback: FunctionSpec | None = None
 
 
 class Bundle(Struct, frozen=True, array_like=True):

@@ -183,7 +183,45 @@ class Ended(Struct, frozen=True, gc=False, array_like=True, tag=7):
     ran: Ran = NOT_RUN
 
 
-Record = Started | Graphed | Chunked | Settled | ItemsSettled | AttemptFailed | CancelAsked | Ended
+class AttemptStarted(Struct, frozen=True, gc=False, array_like=True, tag=16):
+    """An Attempt of a Function with a rollback may be entered once this is durable (R1); its key is the Step's.
+
+    As long as the Step has not settled, whoever would enter it again runs the rollback first.
+
+    Attributes:
+        args: encoded arguments, where no earlier record holds them: of a call that an async body made.
+        call: that call, as the record of its outcome will tell it.
+    """
+
+    step: StepId
+    attempt: int
+    args: Payload | None = None
+    call: Observed | None = None
+
+
+class RollbackFailed(Struct, frozen=True, gc=False, array_like=True, tag=17):
+    """The rollback of Attempt `attempt` failed in its try `tried`; the next follows at `due_at` (s since the epoch)."""
+
+    step: StepId
+    attempt: int
+    tried: int
+    failure: Failure
+    due_at: float
+    ran: Ran
+
+
+Record = (
+    Started
+    | Graphed
+    | Chunked
+    | Settled
+    | ItemsSettled
+    | AttemptFailed
+    | CancelAsked
+    | Ended
+    | AttemptStarted
+    | RollbackFailed
+)
 
 
 class Row(Struct, frozen=True, gc=False, array_like=True):

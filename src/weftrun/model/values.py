@@ -11,6 +11,9 @@ from msgspec import Struct
 
 from weftrun.model.ids import ObjectId
 
+Scalar = bool | int | float | str | bytes | None
+"""What a transaction hands to a database and gets from it. Integers have 64 bits and a sign."""
+
 
 class Inline(Struct, frozen=True, gc=False, array_like=True, tag=0):
     """Encoded bytes that ride along."""

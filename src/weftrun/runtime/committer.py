@@ -11,46 +11,30 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from weftrun.model.errors import (
-    CommitUnknown,
     InternalError,
+    JournalCorrupt,
     JournalError,
-    JournalFull,
     LeaseLost,
     WeftrunError,
 )
 from weftrun.model.ids import ObjectId, RunUid
 from weftrun.model.records import Row
-from weftrun.model.values import Blob, Data, Object
+from weftrun.model.values import Blob
 from weftrun.ports.blobs import Blobs
 from weftrun.ports.journal import Appended, Journal
 from weftrun.ports.loop import Handle, Loop
 from weftrun.ports.objects import Objects
-from weftrun.runtime.durable import change_row, objects_of_records
+from weftrun.runtime.durable import objects_of_records
+from weftrun.runtime.entries import Done, Entry, Through, durable
+from weftrun.runtime.storing import Storing
 from weftrun.runtime.writes import AGAIN, Writes
 
-_PUT_AGAIN_S = 1.0
-"""Bytes that found no room are written again after this."""
 _GATHER_S = 0.005
 """Rows that nobody waits for are committed at the latest after this."""
 _INLINE_S = 0.001
 """A commit that usually takes longer than this never runs in the loop's thread."""
 
-Done = Callable[[int], None]
 T = TypeVar("T")
-
-
-class _Entry:
-    """A row on its way. `blobs` are kept here: the Run may let an Object go before its row is durable."""
-
-    __slots__ = ("blobs", "done", "lost", "missing", "row", "taken")
-
-    def __init__(self, row: Row, done: Done, taken: Callable[[], None], lost: Callable[[], None]) -> None:
-        self.row = row
-        self.blobs: dict[ObjectId, Blob] = {}
-        self.done = done
-        self.taken = taken
-        self.lost = lost
-        self.missing: set[ObjectId] = set()
 
 
 class Committer:
@@ -83,18 +67,14 @@ class Committer:
         self._stands_still = stands_still
         self._writes = Writes(loop, stands_still)
         self._journal = journal
-        self._blobs = blobs
-        self._objects = objects
         self._quiet = quiet
         self._broken = broken
         self._renewed = renewed
         self._fenced = fenced
         self._rested = rested
-        self._ready: list[_Entry] = []
-        self._held_back: dict[RunUid, deque[_Entry]] = {}
-        self._stored: dict[ObjectId, Blob] = {}
-        self._storing: set[ObjectId] = set()
-        self._let_go: set[ObjectId] = set()
+        self._ready: list[Entry] = []
+        self._held_back: dict[RunUid, deque[Entry]] = {}
+        self._storing = Storing(loop, blobs, objects, self._was_stored, self._found_no_room, self._die)
         self._reads = 0
         self._committing = False
         self._flush_asked = False
@@ -119,19 +99,26 @@ class Committer:
 
     # ------------------------------------------------------------------ rows
 
-    def append(self, row: Row, done: Done, taken: Callable[[], None], lost: Callable[[], None]) -> None:
+    def append(
+        self,
+        row: Row,
+        done: Done,
+        taken: Callable[[], None],
+        lost: Callable[[], None],
+        through: Through | None = None,
+    ) -> None:
         """Append a row; when it is durable `done` of it, or of a later row of its Run, gets the seq of that row.
 
-        Instead `taken` is called if the Run's id belongs to another Run, and `lost` if another engine owns the Run.
+        Instead `taken` is called if the Run's id belongs to another Run, and `lost` if another engine owns the Run. One
+        that goes `through` a transaction commits in it, with the rows of its Run before it (T1).
         """
-        entry = _Entry(row, done, taken, lost)
+        entry = Entry(row, done, taken, lost, through)
         for obj in objects_of_records(row.records):
-            blob = self._stored.get(obj.oid)
+            blob = self._storing.blob_of(obj)
             if blob is not None:
                 entry.blobs[obj.oid] = blob
             else:
                 entry.missing.add(obj.oid)
-                self._store(obj)
         queue = self._held_back.get(row.uid)
         if queue is not None:
             queue.append(entry)
@@ -139,7 +126,7 @@ class Committer:
             self._held_back[row.uid] = deque([entry])
         else:
             self._ready.append(entry)
-            self._flush_later()
+            self._flush_later() if through is None else self._ask_flush()
 
     def hurry(self) -> None:
         """Somebody waits for the rows appended so far."""
@@ -154,49 +141,20 @@ class Committer:
 
     def known(self, oid: ObjectId, blob: Blob) -> None:
         """Say that an Object's bytes are durable already, as this blob."""
-        self._stored[oid] = blob
+        self._storing.known(oid, blob)
 
     def forget(self, oid: ObjectId) -> None:
         """The Run holds an Object no more; its number comes never again."""
-        if self._stored.pop(oid, None) is None and oid in self._storing:
-            self._let_go.add(oid)
+        self._storing.forget(oid)
 
-    def _store(self, obj: Object) -> None:
-        """Write an Object's bytes beside the Journal, outside the loop; hold it until they are durable."""
-        if obj.oid not in self._storing:
-            self._storing.add(obj.oid)
-            self._objects.hold(obj.oid)
-            self._put(obj)
-
-    def _put(self, obj: Object) -> None:
-        result: list[Blob | WeftrunError] = []
-
-        def work() -> None:
-            try:
-                result.append(self._blobs.put(self._objects.descriptor(obj.oid), obj.nbytes))
-            except WeftrunError as error:
-                result.append(error)
-
-        self._loop.offload(work, lambda: self._was_put(obj, result[0]), lane="blobs")
-
-    def _was_put(self, obj: Object, outcome: Blob | WeftrunError) -> None:
-        if isinstance(outcome, JournalFull | CommitUnknown):
-            if not self.stuck:
-                self._stands_still(str(outcome))
-            self._no_room = True
-            self._loop.call_at(self._loop.now() + _PUT_AGAIN_S, lambda: self._put(obj))
-            return
-        self._storing.discard(obj.oid)
-        self._objects.release(obj.oid)
-        if isinstance(outcome, WeftrunError):
-            self._die(outcome)
-            return
-        if obj.oid in self._let_go:
-            self._let_go.discard(obj.oid)
-        else:
-            self._stored[obj.oid] = outcome
+    def _was_stored(self, oid: ObjectId, blob: Blob) -> None:
         self._no_room = False
-        self._unblock(obj.oid, outcome)
+        self._unblock(oid, blob)
+
+    def _found_no_room(self, why: str) -> None:
+        if not self.stuck:
+            self._stands_still(why)
+        self._no_room = True
 
     def _unblock(self, oid: ObjectId, blob: Blob) -> None:
         for uid, queue in list(self._held_back.items()):
@@ -231,12 +189,16 @@ class Committer:
             self._gathering = None
         if self._committing or self._dead or not (self._ready or self._renewing):
             return
-        entries, self._ready = self._ready, []
-        self._commit(entries)
+        last = next((entry for entry in self._ready if entry.through is not None), None)
+        if last is not None and last.through is not None:
+            self._commit_through(self._up_to(last), last.through)
+        elif not self._writes.has_hold:  # what stood behind it could not go with it
+            entries, self._ready = self._ready, []
+            self._commit(entries)
 
-    def _commit(self, entries: list[_Entry]) -> None:
+    def _commit(self, entries: list[Entry]) -> None:
         self._committing = True
-        rows = [_durable(entry) if entry.blobs else entry.row for entry in entries]
+        rows = [durable(entry) if entry.blobs else entry.row for entry in entries]
         renew, self._renewing = self._renewing, False
 
         def done(appended: Appended, begun_at: float) -> None:
@@ -257,6 +219,68 @@ class Committer:
                 return
         self._writes.put(lambda: self._journal.append(rows, renew=renew), done, self._refused)
 
+    # ------------------------------------------------------------------ through a transaction
+
+    def hold(self, work: Callable[[], T], granted: Callable[[T], None], failed: Callable[[WeftrunError], None]) -> None:
+        """Do `work` in the Journal's lane between two commits, and let nothing change it from then on until `let_go`.
+
+        What is ready now is committed before, so that no row waits for two of these.
+        """
+        if self._ready and not self._committing:
+            self._flush()
+        self._writes.put(work, lambda result, _: granted(result), failed, holds=True)
+
+    def let_go(self) -> None:
+        """Go on with what waits for the end of a hold."""
+        self._writes.let_go()
+        if self._ready or self._renewing:
+            self._ask_flush()
+        self._rest()
+
+    def drop(self, uid: RunUid) -> None:
+        """Forget all rows of a Run that are not durable: it is begun again from what is."""
+        self._ready = [entry for entry in self._ready if entry.row.uid != uid]
+        self._held_back.pop(uid, None)
+
+    def _up_to(self, last: Entry) -> list[Entry]:
+        """Take the rows of a Run up to this one; whatever else is ready waits for the next commit."""
+        uid, end = last.row.uid, self._ready.index(last)
+        mine = [entry for entry in self._ready[: end + 1] if entry.row.uid == uid]
+        self._ready = [entry for entry in self._ready[:end] if entry.row.uid != uid] + self._ready[end + 1 :]
+        return mine
+
+    def _commit_through(self, entries: list[Entry], through: Through) -> None:
+        """Commit rows of one Run with what an author's transaction said; it is never done again."""
+        self._committing = True
+        rows = [durable(entry) if entry.blobs else entry.row for entry in entries]
+        renew, self._renewing = self._renewing, False
+        begun_at = self._loop.now()
+        results: list[Appended | WeftrunError] = []
+
+        def work() -> None:
+            try:
+                results.append(through.commit(rows, renew=renew))
+            except WeftrunError as error:
+                results.append(error)
+
+        def done() -> None:
+            result = results[0]
+            if not isinstance(result, WeftrunError):
+                self._committed(entries, result, begun_at if renew else None)
+                through.over(None)
+                return
+            self._renewing = self._renewing or renew
+            if isinstance(result, JournalError) and not isinstance(result, LeaseLost | JournalCorrupt):
+                self._committing = False
+                self.drop(entries[0].row.uid)
+                through.over(result)
+                self._go_on()
+            else:
+                through.over(result)
+                self._refused(result)
+
+        self._loop.offload(work, done, lane=through.lane)
+
     def _may_stand_still(self) -> bool:
         """Say whether the loop may do the Journal's work itself: nothing else could go on meanwhile."""
         return self._reads == 0 and self._writes.idle and self._quiet() and self._loop.idle()
@@ -268,7 +292,7 @@ class Committer:
         elif not isinstance(error, AGAIN):  # these come only while the engine closes
             self._die(error)
 
-    def _committed(self, entries: list[_Entry], appended: Appended, renewed_at: float | None) -> None:
+    def _committed(self, entries: list[Entry], appended: Appended, renewed_at: float | None) -> None:
         self._committing = False
         if renewed_at is not None:
             self._renewed(renewed_at)
@@ -282,6 +306,9 @@ class Committer:
                 entry.lost()
             else:
                 entry.done(entry.row.seq)
+        self._go_on()
+
+    def _go_on(self) -> None:
         if self._ready or self._renewing:
             if self._hurried or self._renewing:
                 self._ask_flush()
@@ -370,12 +397,3 @@ class Committer:
     def _rest(self) -> None:
         if self.idle:
             self._rested()
-
-
-def _durable(entry: _Entry) -> Row:
-    """Return the row with blobs for Objects: their bytes are durable, or the row would be held back."""
-
-    def change(data: Data) -> Data:
-        return entry.blobs[data.oid] if type(data) is Object else data
-
-    return change_row(entry.row, change)

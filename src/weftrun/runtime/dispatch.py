@@ -8,11 +8,11 @@ from msgspec.structs import replace
 
 from weftrun.machines.worker import WorkerMachine
 from weftrun.model.commands import Append, End, EnterBody, Hurry, LeftOut, Release, RunCommand, WakeAt
-from weftrun.model.errors import JournalError
+from weftrun.model.errors import JournalError, WeftrunError
 from weftrun.model.events import Committed, RunEvent, TimeCame
 from weftrun.model.ids import RunUid, SandboxId, StepId
 from weftrun.model.limits import Limits
-from weftrun.model.messages import Batch, BodyEnded, FromSandbox, ItemBatch, ItemOutcomes, Outcomes
+from weftrun.model.messages import Batch, BodyEnded, FromSandbox, ItemBatch, ItemOutcomes, OfTransaction, Outcomes
 from weftrun.model.outcomes import Failure
 from weftrun.model.records import Row
 from weftrun.model.work import KillSandbox, Said, Send, StartSandbox, Tell, TickAt, WorkerCommand
@@ -20,10 +20,12 @@ from weftrun.ports.loop import Handle, Loop
 from weftrun.ports.objects import Objects
 from weftrun.ports.sandboxes import Progress, Sandboxes
 from weftrun.ports.trace import Trace, TraceRow
+from weftrun.ports.transactions import Transactions
 from weftrun.runtime.committer import Committer
 from weftrun.runtime.durable import with_objects
 from weftrun.runtime.runs import OpenRun, Profiles, objects_of_event, unloadable
 from weftrun.runtime.tickets import Latch
+from weftrun.runtime.transactions import RunTransactions
 
 _BATCHES_NOTED_MAX = 2_000
 """Batches of one Run, and Steps of it without a record, that the trace tells of."""
@@ -45,10 +47,12 @@ class Dispatch:
         sandboxes_max: int,
         *,
         may_enter: Callable[[], bool],
+        transactions: Transactions | None,
         ended: Callable[[OpenRun], None],
         taken: Callable[[OpenRun], None],
         lost: Callable[[OpenRun], None],
         set_aside: Callable[[RunUid], None],
+        lost_track: Callable[[OpenRun, WeftrunError], None],
     ) -> None:
         self._loop = loop
         self._trace = trace
@@ -71,6 +75,10 @@ class Dispatch:
         self._printed: dict[SandboxId, list[str]] = {}
         self._drained: Latch | None = None
         self._stopped = False
+        self.lost_track = lost_track
+        self._transactions: RunTransactions | None = None
+        if transactions is not None:
+            self._transactions = RunTransactions(loop, transactions, committer, sandboxes, self, limits)
         sandboxes.listen(self)
 
     @property
@@ -101,8 +109,9 @@ class Dispatch:
         match command:
             case Append():
                 row = Row(run.uid, command.seq, command.at, run.epoch, command.records)
+                through = self._transactions.through(run, row.records) if self._transactions is not None else None
                 self._committer.append(
-                    row, lambda seq: self._durable(run, seq), lambda: self._taken(run), lambda: self._lost(run)
+                    row, lambda seq: self._durable(run, seq), lambda: self._taken(run), lambda: self._lost(run), through
                 )
             case Hurry():
                 self._committer.hurry()
@@ -252,11 +261,29 @@ class Dispatch:
         printed = self._printed.pop(sandbox, None)
         if printed is not None:
             messages = self._with_text(sandbox, messages, "".join(printed))
+        words = [message for message in messages if isinstance(message, OfTransaction)]
+        if self._transactions is not None:
+            messages = self._transactions.judged(sandbox, messages)
         # Placed below, once for all: no turn of the loop's is needed for it.
         self._place_asked = True
         self._worker.spoke(self._loop.now(), sandbox, messages)
         self._pump()
+        if self._transactions is not None:
+            self._transactions.settle()
+            for word in words:
+                self._transactions.said(sandbox, word)
         self._place()
+
+    def run_of(self, sandbox: SandboxId, no: int, index: int) -> tuple[OpenRun, StepId] | None:
+        """Return the open Run and the Step of a body that a Sandbox was given and has not told of."""
+        found = self._worker.invocation_at(sandbox, no, index)
+        run = self._runs.get(found[0]) if found is not None else None
+        return (run, found[1].id) if run is not None and found is not None else None
+
+    def overstayed(self, sandbox: SandboxId, no: int, index: int, failure: Failure) -> None:
+        """End a Sandbox for what the body at this place of a Batch did."""
+        self._worker.overstayed(sandbox, no, index, failure)
+        self._pump()
 
     def sandbox_printed(self, sandbox: SandboxId, text: str) -> None:
         """Text came over descriptor 1 or 2; it belongs to what the Sandbox runs."""
@@ -264,6 +291,8 @@ class Dispatch:
 
     def sandbox_gone(self, sandbox: SandboxId, why: str, progress: Progress) -> None:
         """The Sandbox ended."""
+        if self._transactions is not None:
+            self._transactions.gone(sandbox)
         text = progress.text + "".join(self._printed.pop(sandbox, ()))
         self._fresh.pop(sandbox, None)
         self._worker.gone(self._loop.now(), sandbox, why, _running(progress), text)
@@ -351,6 +380,12 @@ class Dispatch:
     def stop(self) -> None:
         """Do nothing more at all."""
         self._stopped = True
+        self.end_transactions()
+
+    def end_transactions(self) -> None:
+        """Undo what bodies have under way: the engine ends."""
+        if self._transactions is not None:
+            self._transactions.close()
 
 
 def _running(progress: Progress) -> tuple[int, int, bool, float]:

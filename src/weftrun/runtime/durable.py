@@ -13,12 +13,14 @@ from weftrun.model.messages import Batch, BodyDeliver, BodyStart, ItemBatch, ToS
 from weftrun.model.outcomes import Failure, Success
 from weftrun.model.records import (
     AttemptFailed,
+    AttemptStarted,
     Chunked,
     Ended,
     Graphed,
     ItemFailure,
     ItemsSettled,
     Record,
+    RollbackFailed,
     Row,
     Settled,
     Started,
@@ -76,8 +78,10 @@ def change_record(record: Record, change: Change) -> Record:
             return replace(record, calls=calls, answer=_change_payload(record.answer, change))
         case Chunked():
             return replace(record, chunk=_change_chunk(record.chunk, change))
-        case AttemptFailed():
+        case AttemptFailed() | RollbackFailed():
             return replace(record, failure=_change_failure(record.failure, change))
+        case AttemptStarted() if record.args is not None:
+            return replace(record, args=_change_payload(record.args, change))
         case Started():
             return replace(record, args=_change_payload(record.args, change))
         case Ended():

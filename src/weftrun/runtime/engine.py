@@ -25,6 +25,7 @@ from weftrun.ports.loop import Loop
 from weftrun.ports.objects import Objects
 from weftrun.ports.sandboxes import Sandboxes
 from weftrun.ports.trace import Trace
+from weftrun.ports.transactions import Transactions
 from weftrun.runtime.committer import Committer
 from weftrun.runtime.dispatch import Dispatch
 from weftrun.runtime.opening import Opening
@@ -55,6 +56,7 @@ class Engine:
         objects: Objects,
         sandboxes: Sandboxes,
         entropy: Entropy,
+        transactions: Transactions | None = None,
         limits: Limits = DEFAULT_LIMITS,
         sandboxes_max: int = 4,
         version_here: Callable[[str], str] = lambda _: "",
@@ -90,13 +92,16 @@ class Engine:
             limits,
             sandboxes_max,
             may_enter=self._own.may_enter,
+            transactions=transactions,
             ended=self._ended,
             taken=self._taken,
             lost=self._lose,
             set_aside=self._set_aside,
+            lost_track=self._lost_track,
         )
         self._opening = Opening(
             loop, journal, blobs, objects, self._committer, self._dispatch, limits, self._own,
+            wait_over=transactions.wait_over if transactions is not None else _nothing_to_wait_for,
             refusal=self._refusal, broke=self.broke, version_here=version_here,
         )  # fmt: skip
         self._closed = False
@@ -266,7 +271,7 @@ class Engine:
         run = self._opening.runs.by_id.get(ticket.id) or self._opening.runs.unkept.get(ticket.id)
         if run is not None:
             self._dispatch.tell(run, CancelCame(self._loop.now(), message))
-        elif ticket.uid in self._opening.waited_for:
+        elif ticket.uid in self._opening.waited_for or ticket.uid in self._opening.take_over.under_way():
             posted = Message(message, ticket.uid, "cancel")
             self._committer.write(lambda: self._journal.post(posted), lambda _: None, lambda _: None)
 
@@ -308,6 +313,11 @@ class Engine:
 
     def _lose(self, run: OpenRun) -> None:
         self._opening.lose(run)
+
+    def _lost_track(self, run: OpenRun, error: WeftrunError) -> None:
+        """What became of a Run's last rows is not known: it goes on from what the Journal holds."""
+        self._dispatch.note(run.uid, f"A transaction of it was not committed, as far as is known: {error}")
+        self._opening.take_over.begin_again(run)
 
     def _set_aside(self, uid: RunUid) -> None:
         self._opening.take_over.leave_alone(uid)
@@ -353,6 +363,10 @@ class Engine:
         for ticket in list(self._opening.asked):
             if not ticket.ended.is_open:
                 ticket.fail(error)
+
+
+def _nothing_to_wait_for(_: RunUid) -> None:
+    pass
 
 
 def _closed() -> EngineClosed:

@@ -35,6 +35,7 @@ class Opening:
     """Opens Runs. Everything here runs on the loop.
 
     Args:
+        wait_over: see `TakeOver`.
         refusal: returns why no Run can be opened now, or None.
         broke: called with an error after which the engine can't go on.
         version_here: returns the version of a Function as this process has it, or nothing.
@@ -57,6 +58,7 @@ class Opening:
         limits: Limits,
         own: Ownership,
         *,
+        wait_over: Callable[[RunUid], None],
         refusal: Callable[[], WeftrunError | None],
         broke: Callable[[WeftrunError], None],
         version_here: Callable[[str], str],
@@ -84,6 +86,7 @@ class Opening:
             own,
             self._stored,
             self.runs,
+            wait_over=wait_over,
             refusal=refusal,
             broke=broke,
             wait_for=self.wait_for,

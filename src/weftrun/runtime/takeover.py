@@ -22,6 +22,8 @@ from weftrun.runtime.runs import OpenRun, OpenRuns
 from weftrun.runtime.stored import StoredBytes
 from weftrun.runtime.tickets import Latch, Ticket
 
+_AGAIN_S = 0.2
+"""A Run whose last rows may have been committed, or not, is read again after this."""
 _CLAIMS_MAX = 100
 """Runs that are taken over in one transaction, so that other engines get their share."""
 
@@ -30,6 +32,7 @@ class TakeOver:
     """Claims free Runs and goes on with them. Everything here runs on the loop.
 
     Args:
+        wait_over: returns, outside the loop, when no transaction of a Run can be committed behind it any more.
         refusal: returns why no Run can be opened now, or None.
         broke: called with an error after which the engine can't go on.
         wait_for: called for each ticket of a Run that another engine was quicker to claim.
@@ -47,6 +50,7 @@ class TakeOver:
         stored: StoredBytes,
         runs: OpenRuns,
         *,
+        wait_over: Callable[[RunUid], None],
         refusal: Callable[[], WeftrunError | None],
         broke: Callable[[WeftrunError], None],
         wait_for: Callable[[RunUid, Ticket], None],
@@ -60,6 +64,7 @@ class TakeOver:
         self._own = own
         self._stored = stored
         self._runs = runs
+        self._wait_over = wait_over
         self._refusal = refusal
         self._broke = broke
         self._wait_for = wait_for
@@ -132,6 +137,33 @@ class TakeOver:
             return
         self._taking[info.uid] = tickets
         self._claim([info.uid])
+
+    def begin_again(self, run: OpenRun) -> None:
+        """Go on with an own Run from what the Journal holds: its last rows may be lost."""
+        tickets = list(run.tickets)
+        self._dispatch.forsake(run)
+        self._taking[run.uid] = tickets
+        self._loop.call_at(self._loop.now() + _AGAIN_S, lambda: self._read_again(run.uid))
+
+    def _read_again(self, uid: RunUid) -> None:
+        def work() -> list[RunInfo]:
+            self._wait_over(uid)
+            return self._journal.infos([uid])
+
+        def done(infos: list[RunInfo]) -> None:
+            tickets = self._taking[uid]
+            if not infos or infos[0].ended_at is not None:
+                del self._taking[uid]
+                for ticket in tickets:
+                    self._wait_for(uid, ticket)
+            else:
+                self._load(infos[0])
+
+        def failed(_error: WeftrunError) -> None:
+            if self._refusal() is None:
+                self._loop.call_at(self._loop.now() + _AGAIN_S, lambda: self._read_again(uid))
+
+        self._committer.read(work, done, failed)
 
     def _claim(self, uids: Sequence[RunUid]) -> None:
         begun = self._loop.now()

@@ -24,14 +24,20 @@ T = TypeVar("T")
 
 
 class _Write:
-    __slots__ = ("done", "failed", "work")
+    __slots__ = ("done", "failed", "holds", "work")
 
     def __init__(
-        self, work: Callable[[], Any], done: Callable[[Any, float], None], failed: Callable[[WeftrunError], None]
+        self,
+        work: Callable[[], Any],
+        done: Callable[[Any, float], None],
+        failed: Callable[[WeftrunError], None],
+        *,
+        holds: bool,
     ) -> None:
         self.work = work
         self.done = done
         self.failed = failed
+        self.holds = holds
 
 
 class Writes:
@@ -57,14 +63,25 @@ class Writes:
         """Whether nothing is being done or waits to be."""
         return not self._queue
 
+    @property
+    def has_hold(self) -> bool:
+        """Whether something holds the Journal, or is about to."""
+        return any(write.holds for write in self._queue)
+
     def put(
-        self, work: Callable[[], T], done: Callable[[T, float], None], failed: Callable[[WeftrunError], None]
+        self,
+        work: Callable[[], T],
+        done: Callable[[T, float], None],
+        failed: Callable[[WeftrunError], None],
+        *,
+        holds: bool = False,
     ) -> None:
         """Do `work` outside the loop after all that was put before; then `done` or `failed` on the loop.
 
-        `done` also gets when the try that worked was begun, in seconds since the epoch.
+        `done` also gets when the try that worked was begun, in seconds since the epoch. What `holds` keeps all that is
+        put later waiting from then on, until `let_go`.
         """
-        self._queue.append(_Write(work, done, failed))
+        self._queue.append(_Write(work, done, failed, holds=holds))
         if len(self._queue) == 1:
             self._begin()
 
@@ -92,13 +109,18 @@ class Writes:
             return
         self._tries = 0
         self.stuck = ""
-        self._queue.popleft()
-        if self._queue:
-            self._begin()
+        if errors or not write.holds:
+            self.let_go()
         if errors:
             write.failed(errors[0])
         else:
             write.done(results[0], begun_at)
+
+    def let_go(self) -> None:
+        """What was in front is over: go on with the next."""
+        self._queue.popleft()
+        if self._queue:
+            self._begin()
 
     def _wait(self, error: WeftrunError) -> None:
         if not self.stuck:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import CodeType
 from typing import Any
 
-from weftrun.model.errors import NotSerializable
+from weftrun.model.errors import NotSerializable, PolicyError
 from weftrun.sdk.codec import Encoded, encode
 
 _VARIADIC = 0x04 | 0x08
@@ -55,6 +55,23 @@ class Signature:
                 return False
         return used == len(kwargs)
 
+    def check_same(self, rollback: Signature, where: str) -> None:
+        """Check that a rollback takes what this takes: the same names, order and defaults.
+
+        Raises:
+            PolicyError: it does not; names `where`.
+        """
+        inspect = importlib.import_module("inspect")  # late: it costs more than the rest of this package
+        try:
+            mine, other = (_shape(inspect.signature(taker._callable)) for taker in (self, rollback))
+        except (TypeError, ValueError):
+            return  # written in C, with no signature to compare: the call will tell
+        if mine != other:
+            raise PolicyError(
+                f"{self._label} ({where}): its rollback {rollback._label}{other} is called with the same "
+                f"arguments, so it must take the same parameters: {mine}."
+            )
+
     def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """Return arguments by the names of their parameters; by position where Python knows no signature."""
         if self._bound is None:
@@ -83,3 +100,9 @@ class Signature:
             for name, value in self._bind(args, kwargs).items():
                 encode(value, what=f"argument {name} of {self._label}", refs=refs)
             raise
+
+
+def _shape(signature: Any) -> str:
+    """Return what a signature takes as text, without annotations."""
+    bare = [parameter.replace(annotation=parameter.empty) for parameter in signature.parameters.values()]
+    return str(signature.replace(parameters=bare, return_annotation=signature.empty))

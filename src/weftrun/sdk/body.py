@@ -18,6 +18,7 @@ from weftrun.sdk.codec import Encoded
 from weftrun.sdk.place import Current, enter, here, leave
 from weftrun.sdk.recorder import BodyHost, BodyLimits, Closed, Recorder
 from weftrun.sdk.ref import Ref, own
+from weftrun.sdk.transaction import IN_A_BODY
 
 if TYPE_CHECKING:
     from weftrun.sdk.function import Function
@@ -75,7 +76,7 @@ class Body:
         self._function = function
         self._args = args
         self._kwargs = kwargs
-        self._current = Current(run_id, run_uid, step_id, attempt)
+        self._current = Current(run_id, run_uid, step_id, attempt, IN_A_BODY)
         self._recorder = Recorder(function, run_id, run_uid, step_id, started_at, host, limits)
         self._coroutine: Coroutine[Any, Any, Any] | None = None
         self._awaited: Ref[Any] | None = None

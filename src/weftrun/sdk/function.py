@@ -132,12 +132,19 @@ class Function(Generic[P, R_co]):
             same: keyword arguments that are the same for all items.
 
         Raises:
-            UsageError: this is a workflow, or a column is no sequence of items.
+            UsageError: this is a workflow, or it has a rollback, or a column is no sequence of items.
         """
         if self.spec.kind is not Kind.FUNCTION:
             name = self.spec.label
             raise UsageError(
                 f"{name}.map: {name} is a workflow, and an item of a map is one plain call, which has no Steps inside. "
+                f"Call it once for each item: [{name}(x) for x in items]."
+            )
+        if self.spec.rollback is not None or self.spec.effects == "transaction":
+            name = self.spec.label
+            what = "has a rollback" if self.spec.rollback is not None else "has a transaction"
+            raise UsageError(
+                f"{name}.map: {name} {what}, so each call needs records of its own, and items of a map share them. "
                 f"Call it once for each item: [{name}(x) for x in items]."
             )
         recorder = here.recorder
@@ -247,7 +254,10 @@ def _decorate(callable: Any, keywords: dict[str, Any], home: str, *, workflow: b
     module = import_name(getattr(callable, "__module__", None) or home)
     label = name.rsplit(".", 1)[-1] if name else word
     spec = decorated(FunctionSpec(f"{module}:{name}", label, kind, code_version(callable)), keywords, where)
-    return _register(Function(callable, spec, home=home))
+    made = Function(callable, spec, home=home)
+    if "rollback" in keywords:
+        made.signature.check_same(keywords["rollback"].signature, where)
+    return _register(made)
 
 
 def _register(made: Function[..., Any]) -> Function[..., Any]:

@@ -19,6 +19,7 @@ from weftrun.sdk import clock
 from weftrun.sdk.body import Body, BodyLimits, Raised, Waiting
 from weftrun.sdk.codec import Encoded, decode, encode, follow
 from weftrun.sdk.place import Current, enter, here, leave
+from weftrun.sdk.transaction import NO_JOURNAL
 
 if TYPE_CHECKING:
     from weftrun.sdk.function import Function
@@ -152,7 +153,7 @@ class _LocalBody:
 def _attempt(function: Function[..., Any], step: StepId, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Run a Function's body as a Sandbox would, its result encoded and decoded."""
     before, here.recorder = here.recorder, None
-    token = enter(Current(_RUN, _UID, step, 1))
+    token = enter(Current(_RUN, _UID, step, 1, NO_JOURNAL))
     try:
         value = function.callable(*args, **kwargs)
         if function.is_async:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from weftrun.model.errors import UsageError
 from weftrun.model.ids import RunId, RunUid, StepId, effect_key
 from weftrun.sdk import clock
+from weftrun.sdk.transaction import NOT_SAID, Opener, Transaction
 
 if TYPE_CHECKING:
     from random import Random
@@ -57,13 +58,14 @@ class Current:
         attempt: number of the Attempt, from 1.
     """
 
-    __slots__ = ("attempt", "run_id", "run_uid", "step_id")
+    __slots__ = ("_open", "attempt", "run_id", "run_uid", "step_id")
 
-    def __init__(self, run_id: RunId, run_uid: RunUid, step_id: StepId, attempt: int) -> None:
+    def __init__(self, run_id: RunId, run_uid: RunUid, step_id: StepId, attempt: int, open: Opener = NOT_SAID) -> None:
         self.run_id = run_id
         self.run_uid = run_uid
         self.step_id = step_id
         self.attempt = attempt
+        self._open = open
 
     @property
     def key(self) -> str:
@@ -74,6 +76,14 @@ class Current:
     def log(self) -> Log:
         """Writes to what is kept of the Attempt's output."""
         return _LOG
+
+    def transaction(self) -> Transaction:
+        """Return the transaction of this Step, to be entered by `with`: what it does commits with the Step's record.
+
+        Raises:
+            UsageError: this is no Function with `effects="transaction"`, or a run without a Journal.
+        """
+        return self._open()
 
 
 _current: ContextVar[Current | None] = ContextVar("weftrun_current", default=None)

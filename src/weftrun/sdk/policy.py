@@ -13,6 +13,7 @@ from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.policy import Checkpoint, Effects, FunctionSpec, Kind, Retry
 
 if TYPE_CHECKING:
+    from weftrun.sdk.function import Function
     from weftrun.sdk.ref import Mapped, Ref
 
 
@@ -36,7 +37,8 @@ class Policy(_Shared, total=False):
         version: instead of the digest of the code.
         checkpoint: when the record of a success is written: `auto` (the engine chooses), `sync` (no reader before it),
             `async` (always, written behind) or `none` (only when something rests on it; takes `effects="none"`).
-        effects: `visible` (default) or `none`: with `none` a Step need not wait until what it depends on is durable.
+        effects: `visible` (default), `none` (a Step need not wait until what it depends on is durable), or
+            `transaction` (what it does by `current().transaction()` commits with its record).
         deterministic: the same arguments always give the same value.
         retries: Attempts after the first, or a `Retry`.
         timeout_s: longest time for one Attempt, in seconds.
@@ -44,10 +46,13 @@ class Policy(_Shared, total=False):
         network: False enters an empty network namespace, or is refused where the host can't.
         concurrency: Attempts that one Sandbox runs at once; 1, since more is not built yet.
         runtime: what a Sandbox is; `process`, since nothing else is built yet.
+        rollback: a Function with the same parameters that undoes an abandoned Attempt before the next is entered. It is
+            called at least once for each, also for one that had done nothing yet, and so must be idempotent.
     """
 
     name: str
     version: str
+    rollback: Function[..., Any]
 
 
 class CallPolicy(_Shared, total=False):
@@ -66,7 +71,7 @@ class CallPolicy(_Shared, total=False):
 
 
 _SHARED = frozenset(_Shared.__annotations__)
-_CHOICES = {"checkpoint": ("auto", "sync", "async", "none"), "effects": ("visible", "none")}
+_CHOICES = {"checkpoint": ("auto", "sync", "async", "none"), "effects": ("visible", "none", "transaction")}
 _AT_DECORATION = {
     "id": "it names one Run: write `.options(id=...)` where the Run is started",
     "after": "it orders one call: write `.options(after=[...])` at the call",
@@ -75,6 +80,7 @@ _AT_DECORATION = {
 _AT_CALL = {
     "name": "it is how a Sandbox finds the code: put it on the decorator",
     "version": "it tells one state of the code from another: put it on the decorator",
+    "rollback": "it undoes what the code does: put it on the decorator",
 }
 
 
@@ -90,7 +96,7 @@ def decorated(spec: FunctionSpec, keywords: dict[str, Any], where: str) -> Funct
     Raises:
         PolicyError: a key is unknown, a value is wrong, or the key can't hold here; names `where`.
     """
-    spec = _applied(spec, keywords, where, known=_SHARED | {"name", "version"}, elsewhere=_AT_DECORATION)
+    spec = _applied(spec, keywords, where, known=_SHARED | {"name", "version", "rollback"}, elsewhere=_AT_DECORATION)
     return replace(spec, label=_label(spec.name)) if "name" in keywords else spec
 
 
@@ -112,7 +118,7 @@ def _applied(
             raise PolicyError(f"{spec.label} ({where}): `{key}` can't stand here: {elsewhere[key]}.")
         if key not in known:
             raise PolicyError(f"{spec.label} ({where}): there is no policy `{key}`{_did_you_mean(key, known)}")
-        if spec.kind is not Kind.FUNCTION and key in _SHARED:
+        if spec.kind is not Kind.FUNCTION and (key in _SHARED or key == "rollback"):
             raise PolicyError(
                 f"{spec.label} ({where}): `{key}` can't hold for a workflow, whose body only calls Functions; "
                 "put it on the Functions that it calls."
@@ -123,6 +129,18 @@ def _applied(
     if not changes:
         return spec
     spec = replace(spec, **changes)
+    if spec.rollback is not None and spec.effects != "visible":
+        raise PolicyError(
+            f"{spec.label} ({where}): `rollback` undoes what a Function does outside, and `effects={spec.effects!r}` "
+            "says that there is nothing to undo: leave one of them out."
+        )
+    if spec.effects == "transaction":
+        if spec.checkpoint not in ("auto", "sync"):
+            raise PolicyError(
+                f'{spec.label} ({where}): with `effects="transaction"` its record commits with what it did, before '
+                f"anybody gets its value: leave `checkpoint={spec.checkpoint!r}` out."
+            )
+        return replace(spec, checkpoint="sync")
     if spec.checkpoint == "none" and spec.effects != "none":
         raise PolicyError(
             f'{spec.label} ({where}): `checkpoint="none"` lets a crash run it again, and with it what it does outside: '
@@ -157,9 +175,20 @@ def _checked(spec: FunctionSpec, key: str, value: Any, where: str) -> Any:
         raise refuse("1: several Attempts at once in one Sandbox are not built yet")
     if key == "runtime" and value != "process":
         raise refuse("'process': other runtimes are not built yet")
+    if key == "rollback":
+        return _rollback(value, refuse)
     if key == "retries":
         return _retry(value, refuse)
     return value
+
+
+def _rollback(value: Any, refuse: Callable[[str], PolicyError]) -> FunctionSpec:
+    spec = getattr(value, "spec", None)
+    if not isinstance(spec, FunctionSpec) or spec.kind is not Kind.FUNCTION:
+        raise refuse("a Function: decorate it with @function")
+    if spec.rollback is not None:
+        raise refuse("a Function without a rollback of its own")
+    return spec
 
 
 def _is_name(value: Any) -> bool:

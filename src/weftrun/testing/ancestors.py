@@ -15,11 +15,13 @@ from weftrun.model.outcomes import Failure
 from weftrun.model.policy import FunctionSpec, Kind
 from weftrun.model.records import (
     AttemptFailed,
+    AttemptStarted,
     Chunked,
     Ended,
     Graphed,
     ItemsSettled,
     Observed,
+    RollbackFailed,
     Row,
     Settled,
     Started,
@@ -105,6 +107,8 @@ class Ancestors:
                 for failed in record.failures:
                     self._failed_items.setdefault(item_step(record.step, failed.index), seq)
                 self._read_call(record.step, record.call)
+            case AttemptStarted() if record.step not in self._made:
+                self._read_call(record.step, record.call)
             case _:
                 pass
 
@@ -180,7 +184,7 @@ class Ancestors:
                 last = seq == self._last[0] and record.step in self._last[1]
                 missing = (*self._missing_of_step(record.step, seq), *self._missing_of_items(record, seq))
                 yield from ((record.step, text) for text in missing if not last)
-            case AttemptFailed():
+            case AttemptFailed() | AttemptStarted() | RollbackFailed():
                 for text in self._missing_of_step(record.step, seq):
                     yield record.step, text
             case Graphed():

@@ -14,10 +14,12 @@ from weftrun.model.ids import RunUid, StepId
 from weftrun.model.outcomes import Failure
 from weftrun.model.records import (
     AttemptFailed,
+    AttemptStarted,
     Chunked,
     Ended,
     Graphed,
     ItemsSettled,
+    RollbackFailed,
     Row,
     Settled,
     Started,
@@ -31,7 +33,7 @@ class Violation(Struct, frozen=True):
     """A rule that the rows of a Run break.
 
     Attributes:
-        rule: `C1`, `C2`, `order` (of rows, ordinals, first and last records) or `single` (one outcome per Step).
+        rule: `C1`, `C2`, `order` (of rows, ordinals, first and last records), `single` (one outcome per Step) or `R1`.
         seq: the row.
         step: the Step it is about; empty where it is about the row.
     """
@@ -122,6 +124,8 @@ class _Fold:
                 self._graphs.add(record.step)
             case AttemptFailed():
                 self._check_attempt(record)
+            case AttemptStarted() | RollbackFailed() if record.step in self._settled:
+                self._add("R1", "an Attempt began, or was undone in vain, after the Step was settled", record.step)
             case _:
                 pass
 

@@ -18,6 +18,8 @@ from weftrun.sdk.codec import decode
 from weftrun.testing.closure import closure_violations
 from weftrun.testing.sim.ledger import Entry
 from weftrun.testing.sim.memory import MemoryBlobs
+from weftrun.testing.sim.transacting import not_once
+from weftrun.testing.sim.undone import not_undone
 from weftrun.testing.sim.values import Lineage, lineage
 from weftrun.testing.sim.world import Client, World
 
@@ -59,6 +61,8 @@ def findings(world: World) -> list[str]:
     found += [f"once: {text}" for text in late_entries(world.ledger.entries, fixed)]
     found += [f"single value: {text}" for text in torn_values(world.ledger.entries, fixed, world.clients)]
     found += [f"inputs: {text}" for text in changed_inputs(world.ledger.entries)]
+    found += [f"R1: {text}" for text in not_undone(recorded, world.rows)]
+    found += [f"T1: {text}" for text in not_once(world.rows, world.written)]
     found += [f"end: {text}" for text in open_ends(fixed, kept)]
     found += [f"refused: {c.id}: {c.refused}" for c in world.clients if c.refused is not None]
     found += [f"O3: {text}" for text in foreign_entries(world.ledger.entries)]

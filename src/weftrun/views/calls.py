@@ -14,7 +14,7 @@ from weftrun.model.errors import JournalCorrupt
 from weftrun.model.graph import Call
 from weftrun.model.ids import RunId, StepId, child_step
 from weftrun.model.policy import FunctionSpec, Kind
-from weftrun.model.records import Chunked, Graphed, ItemsSettled, Observed, Row, Settled, Started
+from weftrun.model.records import AttemptStarted, Chunked, Graphed, ItemsSettled, Observed, Row, Settled, Started
 from weftrun.model.values import RefTo
 
 
@@ -93,6 +93,8 @@ class Calls:
                 case ItemsSettled():
                     self.by_ordinal[record.ordinal] = record.step
                     self._observe(record.step, record.call, row.at, is_map=True)
+                case AttemptStarted():
+                    self._observe(record.step, record.call, row.at, is_map=False)
                 case Chunked():
                     self._chunk(record, row.at)
                 case Graphed():

@@ -12,7 +12,7 @@ from msgspec import Struct
 from weftrun.machines.checkpoint import may_lack_record
 from weftrun.model.ids import StepId
 from weftrun.model.outcomes import ITEMS_SHOWN, Failure, Ran, Reason, Status
-from weftrun.model.records import AttemptFailed, Ended, ItemsSettled, Row, Settled, StepOutcome
+from weftrun.model.records import AttemptFailed, AttemptStarted, Ended, ItemsSettled, Row, Settled, StepOutcome
 from weftrun.model.values import Data, Inline
 from weftrun.views.calls import Calls, CallView
 from weftrun.views.trace import Traced
@@ -116,6 +116,9 @@ class StepsFold:
                     self._of(record.step).settle_items(record, row.at)
                 case AttemptFailed():
                     self._of(record.step).fail_attempt(record)
+                case AttemptStarted():
+                    seen = self._of(record.step)
+                    seen.attempts = max(seen.attempts, record.attempt)
                 case Ended():
                     self.ended, self._ended_at = record, row.at
                 case _:

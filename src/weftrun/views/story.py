@@ -29,11 +29,13 @@ from weftrun.model.outcomes import Failure, Ran, Reason
 from weftrun.model.policy import FunctionSpec, Kind
 from weftrun.model.records import (
     AttemptFailed,
+    AttemptStarted,
     CancelAsked,
     Chunked,
     Ended,
     Graphed,
     ItemsSettled,
+    RollbackFailed,
     Row,
     Settled,
     Started,
@@ -79,6 +81,7 @@ class _Teller:
         self._fold = StepsFold.of(rows)
         self._calls: Calls = self._fold.calls
         self._batches: dict[StepId, int] = {}
+        self._begun: dict[StepId, int] = {}
         for row in rows:
             for record in row.records:
                 if isinstance(record, ItemsSettled):
@@ -107,6 +110,14 @@ class _Teller:
                 yield Told(at, record.step, _items(record))
             case AttemptFailed():
                 yield Told(at, record.step, self._failed(at, record))
+            case AttemptStarted():
+                yield Told(at, record.step, self._attempt_began(record))
+            case RollbackFailed():
+                why = error_line(record.failure)
+                text = (
+                    f"The rollback of Attempt {record.attempt} of {record.step} failed with {why}; it is tried again."
+                )
+                yield Told(at, record.step, text)
             case CancelAsked():
                 yield Told(at, StepId(""), "Somebody asked for the Run to be cancelled.")
             case Ended():
@@ -120,6 +131,12 @@ class _Teller:
         if record.observed or (spec is not None and spec.kind is Kind.WATCHING):
             return f"The body of {record.step} ended with {made} still open; it is not entered again."
         return f"The body of {record.step} ended and wired {made}; the graph is recorded, so it is not entered again."
+
+    def _attempt_began(self, record: AttemptStarted) -> str:
+        before = self._begun.get(record.step)
+        self._begun[record.step] = record.attempt
+        undone = f"What Attempt {before} of {record.step} had done was undone by its rollback. " if before else ""
+        return f"{undone}Attempt {record.attempt} of {record.step} was recorded before it was entered."
 
     def _spec(self, step: StepId) -> FunctionSpec | None:
         call = self._calls.by_step.get(step)
@@ -149,6 +166,8 @@ class _Teller:
         spec = self._spec(done.step)
         if spec is None or isinstance(done.outcome, Failure):
             return ""
+        if spec.effects == "transaction":
+            return " What its transaction did committed with this record."
         if spec.checkpoint == "sync":
             return ' Nobody got the value before this record was durable (checkpoint="sync").'
         if choice(spec, (done.outcome.value.data,), done.ran).when >= When.LATER:
@@ -237,6 +256,8 @@ _WHY_FINAL = {
 
 
 def _why_final(failure: Failure) -> str:
+    if failure.type == "RollbackFailed":
+        return "it is not entered again over what could not be undone"
     if failure.attempts > 1 and failure.attempt >= failure.attempts:
         return f"that was the last of {failure.attempts} Attempts"
     return _WHY_FINAL[failure.reason]

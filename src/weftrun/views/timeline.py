@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from weftrun.model.ids import RunId, StepId, item_step
 from weftrun.model.outcomes import Failure, Ran, Status
-from weftrun.model.records import AttemptFailed, Ended, ItemsSettled, Row, Settled
+from weftrun.model.records import AttemptFailed, Ended, ItemsSettled, RollbackFailed, Row, Settled
 from weftrun.views.calls import Calls, label_of, start_of
 from weftrun.views.steps import StepsFold, error_line
 from weftrun.views.trace import Traced
@@ -107,6 +107,8 @@ def spans_of(rows: Sequence[Row], calls: Calls) -> Iterator[Span]:
                 case AttemptFailed() if record.ran.entered_at:
                     step = record.step if record.item < 0 else item_step(record.step, record.item)
                     yield _span(calls, step, record.ran, record.attempt, record.failure)
+                case RollbackFailed() if record.ran.entered_at:
+                    yield _span(calls, record.step, record.ran, record.attempt, record.failure)
                 case Ended() if record.ran.entered_at and calls.root is not None:
                     yield _span(calls, calls.root, record.ran, record.attempt, record.failure)
                 case _:

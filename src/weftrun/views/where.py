@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from weftrun.model.ids import StepId
 from weftrun.model.outcomes import Ran
-from weftrun.model.records import AttemptFailed, Ended, ItemsSettled, Row, Settled
+from weftrun.model.records import AttemptFailed, Ended, ItemsSettled, RollbackFailed, Row, Settled
 from weftrun.views.calls import Calls, CallView
 from weftrun.views.steps import StepsFold
 from weftrun.views.trace import Traced, number
@@ -78,7 +78,7 @@ def attempts(rows: Sequence[Row], calls: Calls) -> Iterator[tuple[StepId, Ran]]:
             match record:
                 case Settled():
                     yield from ((done.step, done.ran) for done in record.outcomes if done.ran.entered_at)
-                case ItemsSettled() | AttemptFailed() if record.ran.entered_at:
+                case ItemsSettled() | AttemptFailed() | RollbackFailed() if record.ran.entered_at:
                     yield record.step, record.ran
                 case Ended() if record.ran.entered_at and calls.root is not None:
                     yield calls.root, record.ran

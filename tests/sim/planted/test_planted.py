@@ -6,6 +6,7 @@ nothing is found; that is what the other tests of this folder show.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,11 +21,14 @@ from weftrun.machines.run.machine import RunMachine
 from weftrun.machines.run.sparing import call_id
 from weftrun.machines.run.state import RunState
 from weftrun.model.commands import Append, Deliver
+from weftrun.model.errors import CommitUnknown, JournalFull
 from weftrun.model.outcomes import Failure
 from weftrun.model.policy import Kind
 from weftrun.model.records import Settled
 from weftrun.model.values import Blob
 from weftrun.runtime import committer
+from weftrun.runtime.entries import durable
+from weftrun.runtime.transactions import RunTransactions
 from weftrun.testing.sim.faults import Fault
 from weftrun.testing.sim.scenarios import HELD, SCENARIOS
 from weftrun.testing.sim.shrink import shrink, told
@@ -141,13 +145,16 @@ def a_record_names_bytes_that_are_not_durable(monkeypatch: pytest.MonkeyPatch) -
 
     def early(self, row, *callbacks):
         for obj in committer.objects_of_records(row.records):
-            if obj.oid not in self._stored:
-                data = bytes(self._objects.view(obj.oid))
+            storing = self._storing
+            if obj.oid not in storing._stored:
+                data = bytes(storing._objects.view(obj.oid))
                 self.known(obj.oid, Blob(hashlib.sha256(data).hexdigest(), obj.nbytes))
-                self._objects.hold(obj.oid)
+                storing._objects.hold(obj.oid)
                 self._loop.offload(
-                    lambda obj=obj: self._blobs.put(self._objects.descriptor(obj.oid), obj.nbytes),
-                    lambda obj=obj: self._objects.release(obj.oid),
+                    lambda storing=storing, obj=obj: storing._blobs.put(
+                        storing._objects.descriptor(obj.oid), obj.nbytes
+                    ),
+                    lambda storing=storing, obj=obj: storing._objects.release(obj.oid),
                     lane="blobs",
                 )
         append(self, row, *callbacks)
@@ -190,6 +197,56 @@ def what_is_not_to_be_kept_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(RunMachine, "_drop_records", lambda _: None)
 
 
+def an_abandoned_attempt_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a crash a Step is entered again over what was half done (R1)."""
+    for module in (grow, machine):
+        monkeypatch.setattr(module, "recall_begun", lambda *_: None)
+
+
+def a_failed_attempt_is_not_undone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next Attempt is entered over the one that failed (R1)."""
+    monkeypatch.setattr(attempts, "abandon", lambda *_: None)
+
+
+def an_attempt_is_entered_before_its_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A crash forgets that there is something to undo (R1)."""
+    monkeypatch.setattr(attempts, "is_begun", lambda *_: True)
+
+
+def a_commit_is_split_in_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a transaction said commits, and then its record does (T1)."""
+    through = RunTransactions.through
+
+    def split(self, run, records):
+        held = through(self, run, records)
+        if held is not None:
+            with contextlib.suppress(JournalFull, CommitUnknown):
+                held.inner.commit((), renew=False)
+            self.committed(held, None)
+
+    monkeypatch.setattr(RunTransactions, "through", split)
+
+
+def what_is_unknown_is_appended_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a commit of which nothing is known its rows are appended without what was said (T1)."""
+
+    def blind(self, entries, through):
+        rows = [durable(entry) if entry.blobs else entry.row for entry in entries]
+        try:
+            appended = through.commit(rows, renew=False)
+        except (JournalFull, CommitUnknown):
+            for entry in entries:
+                entry.through = None
+            self._ready = entries + self._ready
+            through.over(None)
+            self._ask_flush()
+        else:
+            self._committed(entries, appended, None)
+            through.over(None)
+
+    monkeypatch.setattr(committer.Committer, "_commit_through", blind)
+
+
 @dataclass(frozen=True)
 class Plant:
     """A bug, where it is found, and what the finding must say.
@@ -226,6 +283,11 @@ PLANTS = (
     Plant(what_is_not_to_be_kept_is_kept, "N3", seeds=40),
     Plant(an_answer_leaves_before_its_record, "end", scenario="draw"),
     Plant(a_record_names_bytes_that_are_not_durable, "C2", scenario="heavy"),
+    Plant(a_commit_is_split_in_two, "that no record tells of", scenario="writes"),
+    Plant(what_is_unknown_is_appended_again, "but its row is not there", scenario="writes"),
+    Plant(an_abandoned_attempt_is_forgotten, "never undone", scenario="done"),
+    Plant(a_failed_attempt_is_not_undone, "never undone", scenario="done"),
+    Plant(an_attempt_is_entered_before_its_record, "before the record of its beginning", scenario="done"),
 )
 
 

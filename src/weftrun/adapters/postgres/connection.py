@@ -95,12 +95,16 @@ def _parts(url: str) -> dict[str, Any]:
     return cast(dict[str, Any], given)
 
 
-def connect(url: str, *, patience_s: float, writes: bool) -> Connection:
+def connect(
+    url: str, *, patience_s: float, writes: bool, plans_for_all: bool = False, idle_s: int = STATEMENT_TIMEOUT_S
+) -> Connection:
     """Open a connection, set it up, and see that a Journal may lie behind it; nothing is changed there.
 
     Args:
         patience_s: how long a statement waits for a lock before `JournalBusy`, in seconds.
         writes: False to look on only: then a standby is as good.
+        plans_for_all: leave the plans of statements to the server: they are not the Journal's.
+        idle_s: the server ends a transaction in which nothing was said for so long, in seconds.
     """
     given = _parts(url)
     where = connect_text(url)
@@ -112,7 +116,7 @@ def connect(url: str, *, patience_s: float, writes: bool) -> Connection:
     except psycopg.Error as error:
         raise _cannot_connect(error, where) from None
     try:
-        _set_up(connection, patience_s, writes=writes)
+        set_up(connection, patience_s, writes=writes, plans_for_all=plans_for_all, idle_s=idle_s)
         _check(look(connection), where, writes=writes)
     except psycopg.Error as error:
         connection.close()
@@ -123,14 +127,18 @@ def connect(url: str, *, patience_s: float, writes: bool) -> Connection:
     return connection
 
 
-def _set_up(connection: Connection, patience_s: float, *, writes: bool) -> None:
+def set_up(connection: Connection, patience_s: float, *, writes: bool, plans_for_all: bool, idle_s: int) -> None:
+    """Set a connection up; see `connect`."""
     timeouts = {
         "lock_timeout": f"{max(int(patience_s * 1000), 1)}ms",
         "statement_timeout": f"{STATEMENT_TIMEOUT_S}s",
+        "idle_timeout": f"{idle_s}s",
     }
     # Every statement is prepared when it is said first: there are few, and they never change.
-    connection.prepare_threshold = 0
+    connection.prepare_threshold = None if plans_for_all else 0
     connection.execute(SQL["settle"], timeouts)
+    if not plans_for_all:
+        connection.execute(SQL["plan_by_key"], {"local": False})
     connection.execute(SQL["be_durable" if writes else "only_look"])
 
 

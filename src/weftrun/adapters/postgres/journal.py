@@ -94,6 +94,26 @@ class PostgresJournal(JournalReading):
                 raise CommitUnknown(f"{error} It is not known yet whether the last append happened.") from None
         return self._connection
 
+    @property
+    def url(self) -> str:
+        """The URL that it was opened with."""
+        return self._url
+
+    @property
+    def where(self) -> str:
+        """What may be shown of the URL."""
+        return self._where
+
+    @property
+    def session(self) -> int | None:
+        """Key of its session."""
+        return self._session
+
+    @property
+    def patience_s(self) -> float:
+        """How long a statement waits for a lock, in seconds."""
+        return self._patience_s
+
     def close(self) -> None:
         """Let go of the connection. Idempotent."""
         self._closed = True
@@ -117,11 +137,8 @@ class PostgresJournal(JournalReading):
 
     def append(self, rows: Sequence[Row], *, renew: bool = False, waits: bool = True) -> Appended:  # noqa: ARG002
         """Commit all rows in one transaction; see the port. Nobody can hold the whole Journal here."""
-        bound = _append_binding(self._session, rows, renew=renew)
-        (left_out,) = self._said("recording", "append", bound).fetchall()[0]
-        if left_out is None:
-            return Appended()
-        return Appended(_uids(left_out["taken"]), _uids(left_out["lost"]))
+        bound = append_binding(self._session, rows, renew=renew)
+        return left_out(self._said("recording", "append", bound).fetchall())
 
     # ------------------------------------------------------------------ Runs as a whole
 
@@ -170,7 +187,13 @@ class PostgresJournal(JournalReading):
         return info
 
 
-def _append_binding(session: int | None, rows: Sequence[Row], *, renew: bool) -> tuple[Any, ...]:
+def left_out(found: Sequence[Columns]) -> Appended:
+    """Return what the function `append` told."""
+    ((told,),) = found
+    return Appended(_uids(told["taken"]), _uids(told["lost"])) if told is not None else Appended()
+
+
+def append_binding(session: int | None, rows: Sequence[Row], *, renew: bool) -> tuple[Any, ...]:
     """Return what the function `append` takes."""
     firsts = [row for row in rows if row.seq == 1]
     # Sorting leaves the rows of a Run in their order.

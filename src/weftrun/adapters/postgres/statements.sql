@@ -1,16 +1,19 @@
 -- All that is said to a Journal. Each statement has a name; but for migration, each is a transaction of its own.
 
 -- name: settle
--- What this connection needs, whatever the server, the database or the role have as their defaults. Plans are made
--- once, perhaps while the tables are empty: what is asked for by a key must be looked up by it when they have grown.
+-- What a connection needs, whatever the server, the database or the role have as their defaults.
 SELECT set_config('default_transaction_isolation', 'read committed', false),
        set_config('lock_timeout', %(lock_timeout)s, false),
        set_config('statement_timeout', %(statement_timeout)s, false),
-       set_config('idle_in_transaction_session_timeout', %(statement_timeout)s, false),
-       set_config('plan_cache_mode', 'force_generic_plan', false),
-       set_config('enable_seqscan', 'off', false),
-       set_config('enable_mergejoin', 'off', false),
-       set_config('jit', 'off', false);
+       set_config('idle_in_transaction_session_timeout', %(idle_timeout)s, false);
+
+-- name: plan_by_key
+-- Plans are made once, perhaps while the tables are empty: what is asked for by a key must be looked up by it when they
+-- have grown. For this connection, or (true) until the transaction ends.
+SELECT set_config('plan_cache_mode', 'force_generic_plan', %(local)s),
+       set_config('enable_seqscan', 'off', %(local)s),
+       set_config('enable_mergejoin', 'off', %(local)s),
+       set_config('jit', 'off', %(local)s);
 
 -- name: only_look
 SELECT set_config('default_transaction_read_only', 'on', false);
@@ -137,3 +140,43 @@ DELETE FROM weftrun.run WHERE uid = %(uid)s::uuid AND ended_at IS NOT NULL;
 -- name: bodies
 -- Every body there is, to look for the blobs it names.
 SELECT start FROM weftrun.run WHERE start IS NOT NULL UNION ALL SELECT body FROM weftrun.record;
+
+-- What follows is for transactions of authors, over connections of their own.
+
+-- name: begin
+BEGIN;
+
+-- name: save_point
+SAVEPOINT weftrun_statement;
+
+-- name: back_to_save_point
+ROLLBACK TO SAVEPOINT weftrun_statement;
+
+-- name: release_save_point
+RELEASE SAVEPOINT weftrun_statement;
+
+-- name: relations
+-- What is the Journal's, by number: a table that was dropped has no name any more.
+SELECT oid::bigint, 'weftrun.' || relname FROM pg_class WHERE relnamespace = to_regnamespace('weftrun');
+
+-- name: touched
+-- Whatever the transaction read or changed it has a lock on until it ends: here on what is the Journal's.
+SELECT relation::bigint FROM pg_locks
+WHERE pid = pg_backend_pid() AND locktype = 'relation' AND relation = ANY (%s::bigint[]::oid[]) LIMIT 1;
+
+-- name: check_constraints
+SET CONSTRAINTS ALL IMMEDIATE;
+
+-- name: commit
+COMMIT;
+
+-- name: roll_back
+ROLLBACK;
+
+-- name: forget_all
+-- Temporary tables and settings of the transaction before.
+DISCARD ALL;
+
+-- name: lock_run
+-- Wait until nobody who has appended to a Run is about to commit.
+SELECT FROM weftrun.run WHERE uid = %s FOR UPDATE;

@@ -13,10 +13,22 @@ import msgspec
 from msgspec.structs import replace
 
 from weftrun.model.ids import ObjectId
-from weftrun.model.messages import BodyCalled, Dropped, FromSandbox, ItemOutcomes, Outcomes, Ready
+from weftrun.model.messages import (
+    BodyCalled,
+    Dropped,
+    FromSandbox,
+    ItemOutcomes,
+    Outcomes,
+    Ready,
+    TransactionBegin,
+    TransactionLeft,
+    TransactionStatement,
+)
 from weftrun.model.values import Blob, Inline, Object
 from weftrun.ports.objects import Objects
 from weftrun.wire.frames import ChannelBroken
+
+_WITHOUT_VALUES = frozenset({Ready, Dropped, TransactionBegin, TransactionStatement, TransactionLeft})
 
 
 def adopted(message: FromSandbox, descriptors: tuple[int, ...], objects: Objects) -> FromSandbox:
@@ -49,7 +61,7 @@ def _is_plain(message: FromSandbox) -> bool:
             type(chunk.items.data) is Inline
             for chunk in message.chunks  # type: ignore[union-attr]
         )
-    return kind is Ready or kind is Dropped
+    return kind in _WITHOUT_VALUES
 
 
 class _Adoption:

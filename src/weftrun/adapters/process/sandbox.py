@@ -113,6 +113,7 @@ class SandboxEnd:
             map_items_max=limits.map_items_max,
             frame_bytes_max=limits.frame_bytes_max,
             awake_s=limits.awake_s,
+            transaction_bytes_max=limits.transaction_bytes_max,
         )
         far = self._far
         self._far = ()

@@ -169,10 +169,18 @@ def transact(
 
     An I/O error leaves open whether it happened: `CommitUnknown`. Every other error means that it did not.
     """
-    try:
+    with all_or_nothing(connection, path, doing):
         begin(connection, turn)
         result = work(connection)
         connection.execute(SQL["commit"])
+    return result
+
+
+@contextmanager
+def all_or_nothing(connection: apsw.Connection, path: Path, doing: str) -> Iterator[None]:
+    """Undo the open transaction at any error but one of the disk, which leaves it unknown: `CommitUnknown`."""
+    try:
+        yield
     except apsw.IOError as error:
         raise CommitUnknown(
             f"The disk gave an error at {path} in a transaction ({error}): it is not known whether it was committed."
@@ -184,7 +192,6 @@ def transact(
     except BaseException:
         roll_back(connection)
         raise
-    return result
 
 
 def roll_back(connection: apsw.Connection) -> None:

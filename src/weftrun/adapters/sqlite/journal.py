@@ -7,7 +7,8 @@ Run is open; the statements check epoch and end again inside the transaction.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -17,31 +18,17 @@ from weftrun.adapters.sql.rows import body_of
 from weftrun.adapters.sqlite import connection as connections
 from weftrun.adapters.sqlite import filesystem, schema
 from weftrun.adapters.sqlite.connection import Turn, transact, translated
+from weftrun.adapters.sqlite.heads import Binding, Head, check_next, start_binding
 from weftrun.adapters.sqlite.reading import JournalReading, info_of
 from weftrun.adapters.sqlite.statements import SCHEMA, SQL
 from weftrun.model.errors import CommitUnknown, InternalError, JournalError, JournalFull, LeaseLost, UsageError
 from weftrun.model.ids import RunId, RunUid
 from weftrun.model.lease import Session
-from weftrun.model.records import Ended, Row, Started
+from weftrun.model.records import Ended, Row
 from weftrun.ports.entropy import Entropy
 from weftrun.ports.journal import Appended, Message, RunInfo
 
 T = TypeVar("T")
-Binding = tuple[str | bytes | int | float | None, ...]
-
-
-class Head:
-    """What an append must know of a Run. `progressed`: its take-over counter stands at 0."""
-
-    __slots__ = ("ended", "epoch", "key", "owner", "progressed", "seq")
-
-    def __init__(self, key: int, epoch: int, takeovers: int, ended: int, owner: int | None, seq: int) -> None:
-        self.key = key
-        self.epoch = epoch
-        self.progressed = takeovers == 0
-        self.ended = bool(ended)
-        self.owner = owner
-        self.seq = seq
 
 
 class SqliteJournal(JournalReading):
@@ -140,22 +127,52 @@ class SqliteJournal(JournalReading):
 
     def append(self, rows: Sequence[Row], *, renew: bool = False, waits: bool = True) -> Appended:
         """Commit all rows in one transaction; see the port."""
-        bodies = [body_of(row.records) for row in rows]
-        ended: list[RunUid] = []
-
-        def work(connection: apsw.Connection) -> Appended:
-            nonlocal ended
-            if self._session is None:
-                self._heads.clear()  # anybody may have claimed a Run that is nobody's
-            self._check_session(connection, renew=renew)
-            taken = self._start(connection, rows, bodies)
-            ended, lost = self._extend(connection, rows, bodies, taken)
-            return Appended(taken, lost)
-
-        appended = self._transact("recording", work, None if waits else self._no_turn)
-        for uid in (*ended, *appended.lost):
-            self._heads.pop(uid, None)
+        turn = None if waits else self._no_turn
+        appended = self._transact("recording", lambda connection: self.add(connection, rows, renew=renew), turn)
+        self.added(rows, appended)
         return appended
+
+    def add(self, connection: apsw.Connection, rows: Sequence[Row], *, renew: bool) -> Appended:
+        """Add rows in the open transaction of this Journal's connection, which the caller ends."""
+        bodies = [body_of(row.records) for row in rows]
+        if self._session is None:
+            self._heads.clear()  # anybody may have claimed a Run that is nobody's
+        self._check_session(connection, renew=renew)
+        taken = self._start(connection, rows, bodies)
+        return Appended(taken, self._extend(connection, rows, bodies, taken))
+
+    def added(self, rows: Sequence[Row], appended: Appended) -> None:
+        """Forget what is not needed any more of Runs that have ended or were lost; their rows are committed."""
+        for uid in (*appended.lost, *(row.uid for row in rows if isinstance(row.records[-1], Ended))):
+            self._heads.pop(uid, None)
+
+    @contextmanager
+    def held(self, doing: str) -> Iterator[apsw.Connection]:
+        """Give the connection for a part of a transaction that goes on; an error ends it, as in `append`."""
+        connection = self._connected()
+        try:
+            with connections.all_or_nothing(connection, self._path, doing):
+                yield connection
+        except CommitUnknown:
+            self._drop()
+            raise
+        except BaseException:
+            self._heads.clear()
+            raise
+
+    def forget_heads(self) -> None:
+        """What was added was undone: what is known of Runs is read again when it is needed."""
+        self._heads.clear()
+
+    def reopen(self) -> None:
+        """Use another connection from now on."""
+        self._drop()
+
+    def take_lock(self) -> None:
+        """Begin a transaction, seeing that the session is there."""
+        with self.held("beginning a transaction") as connection:
+            connections.begin(connection, self._turn)
+            self._check_session(connection)
 
     def _check_session(self, connection: apsw.Connection, *, renew: bool = False) -> None:
         if self._session is None:
@@ -174,7 +191,7 @@ class SqliteJournal(JournalReading):
         if not new:
             return frozenset()
         before = connection.total_changes()
-        connection.executemany(SQL["start_run"], [(*_start_binding(row, body), self._session) for row, body in new])
+        connection.executemany(SQL["start_run"], [(*start_binding(row, body), self._session) for row, body in new])
         if connection.total_changes() - before == len(new):
             # Under the write lock keys are given one after the other.
             first = connection.last_insert_rowid() - len(new) + 1
@@ -199,13 +216,12 @@ class SqliteJournal(JournalReading):
         rows: Sequence[Row],
         bodies: Sequence[bytes],
         taken: frozenset[RunUid],
-    ) -> tuple[list[RunUid], frozenset[RunUid]]:
-        """Add the rows that are new; return the Runs that ended by them, and those that are another engine's."""
+    ) -> frozenset[RunUid]:
+        """Add the rows that are new; return the Runs that are another engine's."""
         lost = self._lost(connection, rows, taken)
         records: list[Binding] = []
         ends: list[Binding] = []
         progressed: list[Binding] = []
-        ended: list[RunUid] = []
         for row, body in zip(rows, bodies, strict=True):
             if row.uid in taken or row.uid in lost:
                 continue
@@ -214,7 +230,7 @@ class SqliteJournal(JournalReading):
                 if row.seq <= head.seq:
                     self._check_stored(connection, head, row, body)
                     continue
-                _check_next(head, row)
+                check_next(head, row)
                 records.append((head.key, row.seq, row.at, row.epoch, body))
                 head.seq = row.seq
             elif head.seq > 1 or head.ended:
@@ -222,7 +238,6 @@ class SqliteJournal(JournalReading):
             last = row.records[-1]
             if isinstance(last, Ended):
                 ends.append((head.key, row.epoch, last.status, row.at))
-                ended.append(row.uid)
                 head.ended = True
             elif not head.progressed and row.seq > 1:
                 progressed.append((head.key,))
@@ -230,7 +245,7 @@ class SqliteJournal(JournalReading):
         self._write(connection, "add_record", records)
         self._write(connection, "end_run", ends)
         self._write(connection, "made_progress", progressed)
-        return ended, lost
+        return lost
 
     def _lost(self, connection: apsw.Connection, rows: Sequence[Row], taken: frozenset[RunUid]) -> frozenset[RunUid]:
         """Return the Runs of rows that may not be added: this session does not own them, or they are gone.
@@ -355,34 +370,6 @@ class SqliteJournal(JournalReading):
             return info
 
         return self._transact("deleting a Run", work)
-
-
-def _start_binding(row: Row, body: bytes) -> Binding:
-    started = row.records[0]
-    if not isinstance(started, Started):
-        raise InternalError(f"The first record of Run {row.uid} is no start record.")
-    function = started.function
-    uid = bytes.fromhex(row.uid)
-    return (
-        started.id,
-        uid,
-        row.at,
-        row.epoch,
-        function.name,
-        function.version,
-        started.bundle.file,
-        started.digest,
-        body,
-    )
-
-
-def _check_next(head: Head, row: Row) -> None:
-    if head.ended:
-        raise InternalError(f"Run {row.uid} has ended, but record {row.seq} of it was appended.")
-    if row.epoch != head.epoch:
-        raise InternalError(f"Record {row.seq} of Run {row.uid} is of epoch {row.epoch}, and the Run of {head.epoch}.")
-    if row.seq != head.seq + 1:
-        raise InternalError(f"Run {row.uid} has {head.seq} records, but record {row.seq} was appended.")
 
 
 def _make_folder(path: Path) -> None:

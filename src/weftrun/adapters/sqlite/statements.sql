@@ -130,3 +130,18 @@ DELETE FROM run WHERE id = ?;
 -- name: bodies
 -- Every body there is, to look for the blobs it names.
 SELECT start FROM run WHERE start IS NOT NULL UNION ALL SELECT body FROM record;
+
+-- name: save_point
+-- Before each statement of an author's transaction.
+SAVEPOINT weftrun_statement;
+
+-- name: back_to_save_point
+-- Undo the statement; the transaction goes on.
+ROLLBACK TO weftrun_statement;
+
+-- name: release_save_point
+RELEASE weftrun_statement;
+
+-- name: tables
+-- Of a file in which only a Journal lies: what authors' statements may not touch.
+SELECT name FROM sqlite_schema WHERE type IN ('table', 'view');

@@ -10,6 +10,7 @@ from weftrun.machines.retry import attempts_allowed, retry_delay_s
 from weftrun.machines.run.bodies import start_body
 from weftrun.machines.run.closure import add_record, rest_on_rows
 from weftrun.machines.run.maps import retry_item, start_chunk, start_map
+from weftrun.machines.run.rollback import abandon, is_begun, undone
 from weftrun.machines.run.settle import settle
 from weftrun.machines.run.state import MapChunk, RunState, State, Step
 from weftrun.machines.run.trees import tree_of
@@ -29,16 +30,18 @@ def start_ready(run: RunState) -> None:
     sent: list[Invocation] = []
     function: FunctionSpec | None = None
     for step in ready:
-        if step.state is not State.WAITING or (run.recorded.failed and _backs_off(run, step)):
+        if step.state is not State.WAITING or (_knows_failures(run) and _backs_off(run, step)):
             continue
         if step.map is not None:
             start_map(run, step)
         elif step.function.kind is not Kind.FUNCTION:
             start_body(run, step)
-        elif step.function.effects == "visible" and _is_gated(run, step):
+        elif step.function.rollback is not None and not is_begun(run, step):
+            continue
+        elif step.function.effects != "none" and (row := _gate(run, step)) > run.committed:
             step.state = State.GATED
             run.waits += 1
-            run.gated.setdefault(step.gate, []).append((step, None))
+            run.gated.setdefault(row, []).append((step, None))
         else:
             if step.function is not function:
                 _invoke(run, function, sent)
@@ -48,6 +51,10 @@ def start_ready(run: RunState) -> None:
     _invoke(run, function, sent)
     for step, chunk in chunks:
         start_chunk(run, step, chunk)
+
+
+def _knows_failures(run: RunState) -> bool:
+    return bool(run.recorded.failed or run.recorded.undone_in_vain)
 
 
 def _backs_off(run: RunState, step: Step) -> bool:
@@ -60,9 +67,15 @@ def _backs_off(run: RunState, step: Step) -> bool:
     return True
 
 
-def _is_gated(run: RunState, step: Step) -> bool:
+def _gate(run: RunState, step: Step) -> int:
+    """Return the row that must be durable before a Step is entered.
+
+    A transaction needs the Run itself to be there; what it rests on commits before it or with it (T1).
+    """
+    if step.function.effects == "transaction":
+        return 1
     rest_on_rows(run, step)
-    return step.gate > run.committed
+    return step.gate
 
 
 def _invoke(run: RunState, function: FunctionSpec | None, sent: list[Invocation]) -> None:
@@ -90,6 +103,9 @@ def attempts_ended(run: RunState, event: AttemptsEnded) -> None:
     steps = run.steps
     for ended in event.ended:
         step = steps[ended.step]
+        if ended.undoes:
+            undone(run, step, ended)
+            continue
         if step.state is not State.RUNNING or step.attempt != ended.attempt:
             continue
         if ended.failure is None and ended.value is not None:
@@ -108,6 +124,7 @@ def _failed(run: RunState, step: Step, ended: AttemptEnded) -> None:
         return
     rest_on_rows(run, step)
     add_record(run, AttemptFailed(step.id, -1, step.attempt, failure, run.now + delay_s, ended.ran))
+    abandon(run, step)
     step.attempt += 1
     step.state = State.BACKING_OFF
     step.gate = max(step.gate, run.row)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from weftrun.machines.run.holding import hand_on
 from weftrun.machines.run.maps import recall_items, recorded_map
+from weftrun.machines.run.rollback import recall_begun
 from weftrun.machines.run.settle import mark
 from weftrun.machines.run.sparing import call_id, spared_calls
 from weftrun.machines.run.state import OVER, Body, Map, MapChunk, RunState, State, Step
@@ -182,6 +183,9 @@ def _recall(run: RunState, step: Step) -> None:
     settled = run.recorded.items.get(step.id)
     if settled:
         _compare(step, settled[0][0].call)
+    if step.id in run.recorded.begun:
+        _compare(step, run.recorded.begun[step.id][0].call)
+        recall_begun(run, step)
     step.attempt, due, _ = run.recorded.attempts(step.id, -1)
     if due > run.now and step.waiting == 0:
         step.state = State.BACKING_OFF
@@ -243,7 +247,7 @@ def revive_calls(run: RunState, body: Body, but: Sequence[int]) -> None:
     """Make Steps of the settled calls of an async body from the records of their outcomes alone."""
     skip = frozenset(but)
     for number, id in run.recorded.numbers.get(body.step.id, {}).items():
-        if number in skip:
+        if number in skip or (id not in run.recorded.outcomes and id not in run.recorded.items):
             continue
         observed = run.recorded.call_of(id)
         function = FunctionSpec(observed.function, observed.function, observed.kind, observed.version)

@@ -10,6 +10,7 @@ from weftrun.machines.run.closure import add_record, flush_outcomes
 from weftrun.machines.run.grow import revive
 from weftrun.machines.run.maps import items_ended
 from weftrun.machines.run.recorded import Recorded
+from weftrun.machines.run.rollback import recall_begun
 from weftrun.machines.run.settle import finish, follow, spread_held
 from weftrun.machines.run.state import RunState, State
 from weftrun.machines.run.trees import tree_of
@@ -94,6 +95,7 @@ class RunMachine:
             add_record(run, recorded.started)
             run.root.gate = run.row
         else:
+            recall_begun(run, run.root)
             run.root.attempt, due, _ = recorded.attempts(run.root.id, -1)
             if due > run.now:
                 run.root.state = State.BACKING_OFF

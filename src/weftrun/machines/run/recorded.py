@@ -9,12 +9,14 @@ from weftrun.model.ids import StepId
 from weftrun.model.outcomes import Failure
 from weftrun.model.records import (
     AttemptFailed,
+    AttemptStarted,
     CancelAsked,
     Chunked,
     Ended,
     Graphed,
     ItemsSettled,
     Observed,
+    RollbackFailed,
     Row,
     Settled,
     Started,
@@ -31,10 +33,13 @@ class Recorded:
         chunks: of maps, by Step and Attempt of the body.
         items: of maps, by Step, with the row and the time.
         failed: Attempts that were followed by another, by Step.
+        begun: the Attempt that was begun last, by Step with a rollback, and how often it was.
+        undone_in_vain: how the rollback of that Attempt failed last, by Step.
     """
 
     __slots__ = (
         "at",
+        "begun",
         "chunks",
         "ended",
         "failed",
@@ -47,6 +52,7 @@ class Recorded:
         "seq",
         "started",
         "started_at",
+        "undone_in_vain",
     )
 
     def __init__(self, started: Started, at: float = 0.0) -> None:
@@ -61,6 +67,8 @@ class Recorded:
         self.chunks: dict[StepId, dict[int, list[Chunked]]] = {}
         self.items: dict[StepId, list[tuple[ItemsSettled, int, float]]] = {}
         self.failed: dict[StepId, list[AttemptFailed]] = {}
+        self.begun: dict[StepId, tuple[AttemptStarted, int]] = {}
+        self.undone_in_vain: dict[StepId, RollbackFailed] = {}
         self.messages: set[str] = set()
         self.ended: Ended | None = None
 
@@ -97,14 +105,26 @@ class Recorded:
                         told.clear()
                     told.append(record)
                     self.ordinal = max(self.ordinal, record.ordinal)
-                case AttemptFailed():
-                    self.failed.setdefault(record.step, []).append(record)
+                case AttemptFailed() | AttemptStarted() | RollbackFailed():
+                    self._fold_attempt(record)
                 case CancelAsked():
                     self.messages.add(record.message)
                 case Ended():
                     self.ended = record
                 case Started():
                     pass
+
+    def _fold_attempt(self, record: AttemptFailed | AttemptStarted | RollbackFailed) -> None:
+        if isinstance(record, AttemptFailed):
+            self.failed.setdefault(record.step, []).append(record)
+            return
+        if isinstance(record, RollbackFailed):
+            self.undone_in_vain[record.step] = record
+            return
+        last, times = self.begun.get(record.step, (record, 0))
+        self.begun[record.step] = record, times + 1 if last.attempt == record.attempt else 1
+        self.undone_in_vain.pop(record.step, None)
+        self._number(record.step, record.call)
 
     def _number(self, step: StepId, call: Observed | None) -> None:
         if call is not None:
@@ -138,4 +158,6 @@ class Recorded:
         for failed in self.failed.get(step, ()):
             if failed.item == item:
                 number, due, failure = failed.attempt + 1, failed.due_at, failed.failure
+        if item < 0 and step in self.undone_in_vain:
+            due = max(due, self.undone_in_vain[step].due_at)
         return number, due, failure

@@ -12,6 +12,8 @@ from weftrun.model.policy import Kind
 from weftrun.model.records import Ended, StepOutcome
 from weftrun.model.values import Data, Inline
 
+_UNDER_WAY = (State.RUNNING, State.UNDOING)
+
 
 def settle(run: RunState, step: Step, outcome: Success | Failure, ran: Ran, cause: str = "") -> None:
     """Settle a Step, record it, and let its readers and its body know.
@@ -219,7 +221,7 @@ def cancel_inside(run: RunState, body: Body) -> None:
                 continue
             if step.body is not None:
                 stack.append(step.body)
-            elif step.state is State.RUNNING:
+            elif step.state in _UNDER_WAY:
                 run.revoked.append(step.index)
             step.state = State.CANCELLED
             step.readers = None
@@ -243,7 +245,7 @@ def finish(run: RunState, status: Status, failure: Failure | None) -> None:
         return
     if root.body is not None:
         cancel_inside(run, root.body)
-    if root.state is State.RUNNING and root.body is None and failure is not None:
+    if root.state in _UNDER_WAY and root.body is None and failure is not None:
         run.revoked.append(root.index)
     root.state = State.SUCCEEDED if failure is None else State.FAILED
     answer = root.outcome.value if type(root.outcome) is Success else None

@@ -32,9 +32,11 @@ class State(enum.IntEnum):
     """An Attempt failed; the next one has a due time."""
     ENDING = 4
     """Its body ended; calls that the body made are still open (N1)."""
-    SUCCEEDED = 5
-    FAILED = 6
-    CANCELLED = 7
+    UNDOING = 5
+    """The rollback of an abandoned Attempt runs."""
+    SUCCEEDED = 6
+    FAILED = 7
+    CANCELLED = 8
 
 
 OVER = State.SUCCEEDED
@@ -120,6 +122,27 @@ class Step:
         self.call: Observed | None = None
         self.body: Body | None = None
         self.map: Map | None = None
+
+
+class Rollback:
+    """What the machine knows of undoing a Step's Attempts (R1).
+
+    Attributes:
+        begun: the Attempt whose record of its beginning was handed out last; 0 for none.
+        pending: whether that Attempt was abandoned and is not undone yet.
+        tried: how often its rollback has failed.
+        args: its arguments, where its record holds them.
+        times: how often it was begun, according to the Journal.
+    """
+
+    __slots__ = ("args", "begun", "pending", "times", "tried")
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self.pending = False
+        self.tried = 0
+        self.args: Payload | None = None
+        self.times = 0
 
 
 class Body:
@@ -249,6 +272,7 @@ class RunState:
         held: settled `sync` Steps whose readers wait for a row, by row (G-b).
         due: due times of next Attempts.
         has_lacked: whether any Step has settled without a record.
+        rollbacks: of Steps whose Function has one, by index.
         hurried: last row that somebody was told to wait for.
         waits: how many Attempts, those of a map's items among them, waited for the disk.
         ending: the last record, once it was handed out in row `ended_row`.
@@ -284,6 +308,7 @@ class RunState:
         self.wake_at = 0.0
         self.waits = 0
         self.hurried = 0
+        self.rollbacks: dict[int, Rollback] = {}
         self.has_lacked = False
         self.messages = set(recorded.messages)
         self.root = Step(0, StepId(started.function.label), started.function, started.args, None, 0)

@@ -18,7 +18,7 @@ from weftrun.machines.worker.state import Box, BoxState, Given, Items, Lane, Nam
 from weftrun.model.commands import Deliver, EnterBody, Invoke, InvokeItems, LeaveBody, Revoke
 from weftrun.model.ids import SandboxId
 from weftrun.model.limits import Limits
-from weftrun.model.messages import BodyCalled, BodyEnded, FromSandbox, ItemOutcomes, Outcomes
+from weftrun.model.messages import BodyCalled, BodyEnded, FromSandbox, Invocation, ItemOutcomes, Outcomes
 from weftrun.model.outcomes import Failure, Reason
 from weftrun.model.policy import FunctionSpec
 from weftrun.model.work import KillSandbox, TickAt, WorkerCommand
@@ -203,6 +203,21 @@ class WorkerMachine:
                 box.revoked_at = box.revoked_at if box.revoked else now
                 box.revoked |= hit
                 state.look_by(now + _REVOKED_S)
+
+    def invocation_at(self, sandbox: SandboxId, no: int, index: int) -> tuple[int, Invocation] | None:
+        """Return the Run's number and the Invocation at a place of a Batch that a Sandbox has not told of yet."""
+        box = self.state.boxes.get(sandbox)
+        for given in box.given if box is not None else ():
+            if given.no == no and 0 <= index < len(given.singles):
+                return given.singles[index]
+        return None
+
+    def overstayed(self, sandbox: SandboxId, no: int, index: int, failure: Failure) -> None:
+        """End a Sandbox for the body at a place of a Batch, which fails so, if it is in it still."""
+        box = self.state.boxes.get(sandbox)
+        if box is not None and box.state is BoxState.READY:
+            box.doom = (failure, no, index)
+            self._kill(box)
 
     def watched_sandboxes(self) -> list[SandboxId]:
         """Return the Sandboxes whose page `tick` wants to see: those that may have to be ended for what they run."""

@@ -7,6 +7,7 @@ from weftrun.machines.worker.state import Box, BoxState, Given, Items, Lane, Run
 from weftrun.model.events import AttemptEnded, AttemptsEnded, ItemsEnded
 from weftrun.model.messages import Invocation, ItemOutcomes, Outcomes
 from weftrun.model.outcomes import Failure, Ran, Reason
+from weftrun.model.values import Data
 from weftrun.model.work import Said, Tell
 
 _IDLE_ENDS_MAX = 3
@@ -33,7 +34,7 @@ def outcomes_came(state: WorkerState, box: Box, message: Outcomes, now: float) -
         run, invocation = entry
         ran = outcome.ran
         busy_s += ran.left_at - ran.entered_at
-        ended = AttemptEnded(invocation.step, invocation.attempt, outcome.value, outcome.failure, ran)
+        ended = _ended(invocation, outcome.value, outcome.failure, ran)
         if run in by_run:
             by_run[run].append(ended)
         else:
@@ -45,6 +46,10 @@ def outcomes_came(state: WorkerState, box: Box, message: Outcomes, now: float) -
         state.commands.append(Tell(run, AttemptsEnded(now, tuple(ended_list))))
     _close(box, given, now)
     return True
+
+
+def _ended(invocation: Invocation, value: Data | None, failure: Failure | None, ran: Ran) -> AttemptEnded:
+    return AttemptEnded(invocation.step, invocation.attempt, value, failure, ran, invocation.undoes)
 
 
 def item_outcomes_came(state: WorkerState, box: Box, message: ItemOutcomes, now: float) -> bool:
@@ -162,7 +167,7 @@ def _failure_of(box: Box, given: Given, index: int, running: Running, why: str) 
         text = f"{_IDLE_ENDS_MAX} Sandboxes one after the other ended without an outcome of {function.label}: {why}"
         return Failure(Reason.LOST, "SandboxLost", text)
     was_entered = given.no < batch or (given.no == batch and index <= last)
-    if (ran and box.doom is None) or (was_entered and not may_repeat(function)):
+    if (ran and box.doom is None) or (was_entered and (not may_repeat(function) or function.rollback)):
         return Failure(Reason.LOST, "SandboxLost", f"the Sandbox that ran {function.label} ended: {why}")
     return None
 
@@ -178,7 +183,7 @@ def _give_back_singles(
         failure = _failure_of(box, given, index, running, why)
         if failure is not None:
             ran = Ran(box.id, given.at, now)
-            ended = AttemptEnded(invocation.step, invocation.attempt, None, failure, ran)
+            ended = _ended(invocation, None, failure, ran)
             state.commands.append(Tell(run, AttemptsEnded(now, (ended,))))
         elif (run, invocation.step) not in box.revoked:
             again.append(entry)
@@ -212,7 +217,7 @@ def fail_lane(state: WorkerState, lane: Lane, failure: Failure, now: float) -> N
     """Fail all that waits in a lane: no Sandbox can be made for it."""
     by_run: dict[int, list[AttemptEnded]] = {}
     for run, invocation in lane.singles:
-        ended = AttemptEnded(invocation.step, invocation.attempt, None, failure, Ran(0, now, now))
+        ended = _ended(invocation, None, failure, Ran(0, now, now))
         by_run.setdefault(run, []).append(ended)
     lane.singles.clear()
     for run, ended_list in by_run.items():

@@ -23,6 +23,10 @@ from weftrun.model.messages import (
     Outcomes,
     Stop,
     ToSandbox,
+    TransactionAnswer,
+    TransactionBegin,
+    TransactionLeft,
+    TransactionStatement,
 )
 from weftrun.model.outcomes import Failure, Ran
 from weftrun.model.policy import FunctionSpec
@@ -32,11 +36,15 @@ from weftrun.sdk.codec import Encoded, decode_tree, digest, encode
 from weftrun.sdk.failure import failure_of
 from weftrun.testing.sim.bodies import EnteredBody
 from weftrun.testing.sim.outside import Died, Letter, Outside, Voice, reader
+from weftrun.testing.sim.transacting import ADD, MAKE
 from weftrun.testing.sim.values import Stage, entered, lineage
 
 Mappings = dict[ObjectId, memoryview]
 Running = Generator[float, None, None]
 """A Sandbox's work: each yield is a pause in seconds of virtual time."""
+
+_PATIENCE = 20_000
+"""Pauses of a millisecond until a body stops waiting for the word of an engine that is gone."""
 
 Args = Callable[[], tuple[tuple[Any, ...], dict[str, Any]]]
 
@@ -91,11 +99,13 @@ class ScriptedGuest:
         for index, item in enumerate(batch.items):
             uid = batch.runs[item.run][1]
             self._enter(batch.no, index)
+            if batch.function.effects == "transaction":
+                yield from self._transact(batch.no, index, (uid, item.id, item.attempt))
             value, failure, ran = yield from self._attempt(
                 batch.function,
                 uid,
                 item.id,
-                item.attempt,
+                item.undoes or item.attempt,
                 partial(decode_tree, item.args, reader(objects)),
                 in_list=False,
             )
@@ -122,6 +132,26 @@ class ScriptedGuest:
             failures = ((index, failure),) if failure is not None else ()
             self._voice.say(ItemOutcomes(batch.no, values, failures, ran))
         self._drop_objects(objects)
+
+    def _transact(self, no: int, index: int, row: tuple[str, str, int]) -> Running:
+        """Say the statements of a body that has a transaction."""
+        yield from self._ask(TransactionBegin(no, index))
+        yield from self._ask(TransactionStatement(no, index, MAKE, ()))
+        yield from self._ask(TransactionStatement(no, index, ADD, row))
+        yield from self._ask(TransactionLeft(no, index, keep=True))
+
+    def _ask(self, message: TransactionBegin | TransactionStatement | TransactionLeft) -> Running:
+        """Say something and wait for the answer; a Sandbox that gets none ends with its engine."""
+        self._voice.say(message)
+        for _ in range(_PATIENCE):
+            yield 0.001
+            for place, (received, _objects) in enumerate(self._inbox):
+                if isinstance(received, TransactionAnswer):
+                    del self._inbox[place]
+                    if received.error:
+                        raise Died(received.error)
+                    return
+        raise Died("no answer came")
 
     def _enter(self, batch: int, index: int) -> None:
         self.page = Progress(batch, index - 1, False, 0.0) if self.page.batch != batch else self.page

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from weftrun.adapters.sqlite.journal import SqliteJournal
+from weftrun.adapters.sqlite.transactions import SqliteTransactions
 from weftrun.model.errors import WeftrunError
 from weftrun.model.ids import SessionUid
 from weftrun.runtime.engine import Engine
@@ -23,6 +24,7 @@ from weftrun.testing.sim.outside import Outside
 from weftrun.testing.sim.register import Register, View
 from weftrun.testing.sim.sandboxes import ScriptedSandboxes
 from weftrun.testing.sim.settings import Settings
+from weftrun.testing.sim.transacting import FaultyTransactions
 
 _AGAIN_S = 0.05
 
@@ -100,11 +102,11 @@ class Process:
         )
         self.sandboxes = ScriptedSandboxes(self.loop, outside, self.objects)
         self._liveness = MemoryLiveness(ground.living, f"host-{slot % settings.hosts}")
+        view = View(ground.register, number, adopts=settings.recover == "all")
         self.engine = Engine(
             loop=self.loop,
-            journal=FaultyJournal(
-                self.inner, faults, self, View(ground.register, number, adopts=settings.recover == "all")
-            ),
+            journal=FaultyJournal(self.inner, faults, self, view),
+            transactions=FaultyTransactions(SqliteTransactions(self.inner), faults, self, view),
             blobs=FaultyBlobs(ground.blobs, faults, self),
             trace=FaultyTrace(ground.trace, faults, self),
             liveness=self._liveness,

@@ -7,7 +7,7 @@ from typing import Any
 
 from weftrun.model.limits import Limits
 from weftrun.sdk.function import Function
-from weftrun.testing.sim import scripted
+from weftrun.testing.sim import scripted, transacting, undone
 from weftrun.testing.sim.faults import PAUSES, Fault
 from weftrun.testing.sim.outside import Pace
 from weftrun.testing.sim.sweep import Scenario
@@ -31,7 +31,7 @@ def _one(function: Function[..., Any], *args: Any, status: str = "succeeded") ->
     return Scenario(
         function.spec.label,
         lambda world: world.start("one", function, *args),
-        scripted.FUNCTIONS,
+        (*scripted.FUNCTIONS, *undone.FUNCTIONS, *transacting.FUNCTIONS),
         judge=_ends(status),
     )
 
@@ -79,6 +79,12 @@ SCENARIOS: tuple[Scenario, ...] = (
     _one(scripted.heavy, 1),
     _one(scripted.light, 1),
     _one(scripted.light_watched, 1),
+    _one(transacting.writes, 1),
+    _one(transacting.writing, 1),
+    _one(transacting.writing_watched, 1),
+    _one(undone.done, 1),
+    _one(undone.undoing, 1),
+    _one(undone.undoing_watched, 1),
     _one(scripted.ruined, 1, status="failed"),
     Scenario("two", _start_two, scripted.FUNCTIONS, judge=_ends("succeeded")),
     Scenario("two taken over", _start_two, scripted.FUNCTIONS, Settings(recover="none"), _ends("succeeded")),

@@ -30,6 +30,7 @@ from weftrun.testing.sim.memory import MemoryBlobs, MemoryTrace
 from weftrun.testing.sim.process import Ground, Process
 from weftrun.testing.sim.register import Register
 from weftrun.testing.sim.settings import Outage, Settings
+from weftrun.testing.sim.transacting import Written, table_of
 
 __all__ = ["Client", "Outage", "Settings", "World"]
 
@@ -77,6 +78,7 @@ class World:
         self.clients: list[Client] = []
         self.unkept: set[RunUid] = set()
         self.left: dict[str, int] = {}
+        self.written: Written = Written()
         self.path = folder / f"journal-{seed}.db"
         self._chance = Chance(seed, "world")
         self.trace = MemoryTrace(lambda: self._chance.happens(0.5))
@@ -292,6 +294,7 @@ class World:
             "sessions": len(reader.sessions()) if self.settings.recover == "all" else 0,
         }
         self.loaded = {uid: reader.load(uid) for uid in self.rows}
+        self.written = table_of(self.path)
         reader.close()
 
     def close(self) -> None:

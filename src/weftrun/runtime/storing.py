@@ -1,0 +1,90 @@
+"""Bytes of Objects that records name: written beside the Journal before the records are (C2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from weftrun.model.errors import CommitUnknown, JournalFull, WeftrunError
+from weftrun.model.ids import ObjectId
+from weftrun.model.values import Blob, Object
+from weftrun.ports.blobs import Blobs
+from weftrun.ports.loop import Loop
+from weftrun.ports.objects import Objects
+
+_AGAIN_S: Final = 1.0
+"""Bytes that found no room are written again after this."""
+
+
+class Storing:
+    """Writes Objects, outside the loop, and remembers as which blobs.
+
+    Args:
+        stored: called with an Object and its blob when its bytes are durable.
+        no_room: called with the reason when they could not be written for now; they are tried again.
+        failed: called with an error after which they never will be.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        blobs: Blobs,
+        objects: Objects,
+        stored: Callable[[ObjectId, Blob], None],
+        no_room: Callable[[str], None],
+        failed: Callable[[WeftrunError], None],
+    ) -> None:
+        self._loop = loop
+        self._blobs = blobs
+        self._objects = objects
+        self._tell_stored = stored
+        self._no_room = no_room
+        self._failed = failed
+        self._stored: dict[ObjectId, Blob] = {}
+        self._storing: set[ObjectId] = set()
+        self._let_go: set[ObjectId] = set()
+
+    def known(self, oid: ObjectId, blob: Blob) -> None:
+        """Say that an Object's bytes are durable already, as this blob."""
+        self._stored[oid] = blob
+
+    def forget(self, oid: ObjectId) -> None:
+        """The Run holds an Object no more; its number comes never again."""
+        if self._stored.pop(oid, None) is None and oid in self._storing:
+            self._let_go.add(oid)
+
+    def blob_of(self, obj: Object) -> Blob | None:
+        """Return the blob of an Object; where there is none yet it is made, and the Object held until then."""
+        blob = self._stored.get(obj.oid)
+        if blob is None and obj.oid not in self._storing:
+            self._storing.add(obj.oid)
+            self._objects.hold(obj.oid)
+            self._put(obj)
+        return blob
+
+    def _put(self, obj: Object) -> None:
+        result: list[Blob | WeftrunError] = []
+
+        def work() -> None:
+            try:
+                result.append(self._blobs.put(self._objects.descriptor(obj.oid), obj.nbytes))
+            except WeftrunError as error:
+                result.append(error)
+
+        self._loop.offload(work, lambda: self._was_put(obj, result[0]), lane="blobs")
+
+    def _was_put(self, obj: Object, outcome: Blob | WeftrunError) -> None:
+        if isinstance(outcome, JournalFull | CommitUnknown):
+            self._no_room(str(outcome))
+            self._loop.call_at(self._loop.now() + _AGAIN_S, lambda: self._put(obj))
+            return
+        self._storing.discard(obj.oid)
+        self._objects.release(obj.oid)
+        if isinstance(outcome, WeftrunError):
+            self._failed(outcome)
+            return
+        if obj.oid in self._let_go:
+            self._let_go.discard(obj.oid)
+        else:
+            self._stored[obj.oid] = outcome
+        self._tell_stored(obj.oid, outcome)

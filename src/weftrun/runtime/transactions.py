@@ -1,0 +1,378 @@
+"""Transactions of bodies that run in Sandboxes: who has one, whose turn it is, and how each ends (T1).
+
+A body's words come as messages and are carried out in the lane of its transaction. When the outcome of its Attempt
+comes, the row that records it is committed through the transaction; any other end undoes it.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from msgspec.structs import replace
+
+from weftrun.model.errors import (
+    JournalError,
+    LeaseLost,
+    UsageError,
+    WeftrunError,
+)
+from weftrun.model.ids import SandboxId, StepId
+from weftrun.model.limits import Limits
+from weftrun.model.messages import (
+    FromSandbox,
+    OfTransaction,
+    Outcome,
+    Outcomes,
+    TransactionAnswer,
+    TransactionBegin,
+    TransactionStatement,
+)
+from weftrun.model.outcomes import Failure, Reason
+from weftrun.model.records import Ended, Record, Row, Settled
+from weftrun.ports.journal import Appended
+from weftrun.ports.loop import Handle, Loop
+from weftrun.ports.sandboxes import Sandboxes
+from weftrun.ports.transactions import Given, Transaction, Transactions
+from weftrun.runtime.committer import Committer
+from weftrun.runtime.runs import OpenRun
+from weftrun.runtime.writes import AGAIN
+
+_AGAIN_S = 0.2
+"""A transaction that could not begin for now is tried again after this."""
+_INTERRUPTS = "interrupts"
+"""The lane of what may take as long as a server takes to answer, and must not wait behind what it is to end."""
+
+
+class Place(Protocol):
+    """What knows which body a message is about."""
+
+    def run_of(self, sandbox: SandboxId, no: int, index: int) -> tuple[OpenRun, StepId] | None:
+        """Return the open Run and the Step of a body that a Sandbox was given and has not told of."""
+
+    def overstayed(self, sandbox: SandboxId, no: int, index: int, failure: Failure) -> None:
+        """End a Sandbox for what the body at this place did."""
+
+    def lost_track(self, run: OpenRun, error: WeftrunError) -> None:
+        """What became of a Run's last rows is not known here: it goes on from what the Journal holds."""
+
+
+class Turn(enum.IntEnum):
+    """Where a body's transaction stands."""
+
+    WAITING = 0
+    """For its turn."""
+    OPEN = 1
+    """It has begun, or is about to."""
+    LEFT = 2
+    """The body says no more, and all that it said is to commit with its outcome."""
+    COMMITTING = 3
+    """Its outcome came; the row that records it is on its way."""
+    UNDONE = 4
+    """The body itself has undone it: an error left its `with` block."""
+    VOID = 5
+    """It was ended for it: its outcome, if one comes, must not count."""
+
+
+class Held:
+    """One body's transaction (`committer.Through`)."""
+
+    def __init__(self, owner: RunTransactions, body: tuple[SandboxId, int, int], run: OpenRun, step: StepId) -> None:
+        self.body = body
+        self.run = run
+        self.step = step
+        self.turn = Turn.WAITING
+        self.why = ""
+        self.reason = Reason.RAISED
+        self.slot = 0
+        self.speaks = False
+        self.inner: Transaction | None = None
+        self.timer: Handle | None = None
+        self._owner = owner
+
+    @property
+    def lane(self) -> str:
+        """The lane in which it is used."""
+        return self._owner.lane(self.slot)
+
+    def commit(self, rows: Sequence[Row], *, renew: bool) -> Appended:
+        """Append rows and commit them with what was said."""
+        if self.inner is None:
+            raise JournalError("The transaction is over.")
+        return self.inner.commit(rows, renew=renew)
+
+    def over(self, error: WeftrunError | None) -> None:
+        """It has ended with its commit, or with an error."""
+        self._owner.committed(self, error)
+
+
+class RunTransactions:
+    """All transactions of one engine. Everything here runs on the loop, but for what goes to a lane."""
+
+    def __init__(
+        self, loop: Loop, transactions: Transactions, committer: Committer, sandboxes: Sandboxes, place: Place,
+        limits: Limits,
+    ) -> None:  # fmt: skip
+        self._loop = loop
+        self._transactions = transactions
+        self._committer = committer
+        self._sandboxes = sandboxes
+        self._place = place
+        self._limits = limits
+        self._by_body: dict[tuple[SandboxId, int, int], Held] = {}
+        self._waiting: deque[Held] = deque()
+        most = 1 if transactions.exclusive else limits.transactions_max
+        self._free = list(range(most, 0, -1))
+        # A Lease is renewed by a transaction of the Journal's: nobody may keep it for as long as a Lease holds.
+        self._hold_s = min(limits.transaction_hold_s, limits.lease_ttl_s / 3)
+
+    def lane(self, slot: int) -> str:
+        """Return the lane of a transaction."""
+        return "journal" if self._transactions.exclusive else f"transaction-{slot}"
+
+    # ------------------------------------------------------------------ what bodies say
+
+    def said(self, sandbox: SandboxId, message: OfTransaction) -> None:
+        """Take a body's word and see that it is answered."""
+        body = (sandbox, message.no, message.index)
+        held = self._by_body.get(body)
+        if isinstance(message, TransactionBegin):
+            self._begin(body)
+        elif held is None or held.turn is not Turn.OPEN:
+            error = UsageError(held.why if held is not None and held.why else "The transaction is over.")
+            self._answer(body, error)
+        elif isinstance(message, TransactionStatement):
+            self._use(held, lambda inner: inner.execute(message.sql, message.parameters))
+        elif message.keep:
+            self._use(held, lambda inner: inner.check(), then=Turn.LEFT)
+        else:
+            self._end(held, Turn.UNDONE)
+            self._answer(body, None)
+
+    def _begin(self, body: tuple[SandboxId, int, int]) -> None:
+        found = self._place.run_of(*body)
+        if found is None:
+            return  # of a body that is over
+        run, step = found
+        if not run.durable:
+            self._answer(
+                body,
+                UsageError(
+                    "current().transaction() commits with the Step's record, and this Run was started with "
+                    "durable=False, which keeps none. Leave durable=False away."
+                ),
+            )
+            return
+        held = self._by_body[body] = Held(self, body, run, step)
+        self._wait(held)
+
+    def _wait(self, held: Held) -> None:
+        self._waiting.append(held)
+        self._next()
+
+    def _next(self) -> None:
+        while self._waiting and self._free:
+            held = self._waiting.popleft()
+            if held.turn is not Turn.WAITING:
+                continue
+            held.slot = self._free.pop()
+            held.turn = Turn.OPEN
+            self._open(held)
+
+    def _open(self, held: Held) -> None:
+        limits = self._limits
+
+        def work() -> Transaction:
+            return self._transactions.open(rows_max=limits.transaction_rows_max, bytes_max=limits.transaction_bytes_max)
+
+        if self._transactions.exclusive:
+            self._committer.hold(work, lambda made: self._opened(held, made), lambda error: self._refused(held, error))
+            return
+        results: list[Transaction | WeftrunError] = []
+
+        def try_it() -> None:
+            try:
+                results.append(work())
+            except WeftrunError as error:
+                results.append(error)
+
+        def done() -> None:
+            result = results[0]
+            if isinstance(result, WeftrunError):
+                self._refused(held, result)
+            else:
+                self._opened(held, result)
+
+        self._loop.offload(try_it, done, lane=held.lane)
+
+    def _opened(self, held: Held, made: Transaction) -> None:
+        held.inner = made
+        if held.turn is not Turn.OPEN:
+            self._undo(held)
+            return
+        if self._transactions.exclusive:
+            held.timer = self._loop.call_at(self._loop.now() + self._hold_s, lambda: self._overstayed(held))
+        self._answer(held.body, None)
+
+    def _refused(self, held: Held, error: WeftrunError) -> None:
+        """It could not begin: for now, which the body waits for, or for good."""
+        self._free.append(held.slot)
+        if held.turn is Turn.OPEN and isinstance(error, AGAIN):
+            held.turn = Turn.WAITING
+            self._loop.call_at(self._loop.now() + _AGAIN_S, lambda: self._wait(held))
+        elif held.turn is Turn.OPEN:
+            held.turn, held.why = Turn.VOID, str(error)
+            self._answer(held.body, error)
+        self._next()
+
+    def _use(self, held: Held, work: Callable[[Transaction], Given | None], then: Turn = Turn.OPEN) -> None:
+        """Carry out one word of a body in the lane of its transaction, and answer."""
+        inner = held.inner
+        assert inner is not None, "it has begun when its body speaks"
+        results: list[Given | WeftrunError | None] = []
+
+        def use() -> None:
+            try:
+                results.append(work(inner))
+            except WeftrunError as error:
+                results.append(error)
+
+        def done() -> None:
+            result = results[0]
+            held.speaks = False
+            if held.turn is not Turn.OPEN:
+                return
+            if isinstance(result, JournalError):
+                held.why = str(result)
+                self._end(held, Turn.VOID)
+            elif not isinstance(result, WeftrunError):
+                held.turn = then
+            self._answer(held.body, result)
+
+        held.speaks = True
+        self._loop.offload(use, done, lane=held.lane)
+
+    def _answer(self, body: tuple[SandboxId, int, int], result: Given | WeftrunError | None) -> None:
+        sandbox, no, index = body
+        if isinstance(result, WeftrunError):
+            kind = "JournalError" if isinstance(result, JournalError) else type(result).__name__
+            answer = TransactionAnswer(no, index, (), (), 0, str(result), kind, getattr(result, "code", ""))
+        elif result is None:
+            answer = TransactionAnswer(no, index)
+        else:
+            answer = TransactionAnswer(no, index, result.rows, result.columns, result.changed)
+        self._sandboxes.send(sandbox, answer)
+
+    def _overstayed(self, held: Held) -> None:
+        if held.turn is not Turn.OPEN and held.turn is not Turn.LEFT:
+            return
+        held.timer = None
+        held.reason = Reason.TIMEOUT
+        held.why = (
+            f"{held.step} kept the write lock of SQLite for longer than {self._hold_s:g} s (transaction_hold_s), while "
+            "nobody else could record anything. Do what takes long before its transaction."
+        )
+        self._place.overstayed(*held.body, Failure(Reason.TIMEOUT, "TimeoutError", held.why))
+        self._end(held, Turn.VOID)
+
+    # ------------------------------------------------------------------ how they end
+
+    def judged(self, sandbox: SandboxId, messages: list[FromSandbox]) -> list[FromSandbox]:
+        """Return what a Sandbox said, where no success counts whose transaction was ended for it."""
+        if not self._by_body:
+            return messages
+        return [self._judged(sandbox, m) if isinstance(m, Outcomes) else m for m in messages]
+
+    def _judged(self, sandbox: SandboxId, message: Outcomes) -> Outcomes:
+        outcomes = tuple(self._outcome(sandbox, message.no, outcome) for outcome in message.outcomes)
+        return replace(message, outcomes=outcomes)
+
+    def _outcome(self, sandbox: SandboxId, no: int, outcome: Outcome) -> Outcome:
+        held = self._by_body.pop((sandbox, no, outcome.index), None)
+        if held is None or held.turn is Turn.UNDONE:
+            return outcome
+        if held.turn is Turn.LEFT and outcome.failure is None:
+            held.turn = Turn.COMMITTING
+            self._cancel_timer(held)
+            self._by_body[held.body] = held
+            return outcome
+        if held.turn is not Turn.VOID:
+            self._end(held, Turn.UNDONE)
+            return outcome
+        if outcome.failure is not None:
+            return outcome
+        return replace(outcome, value=None, failure=Failure(held.reason, "TransactionLost", held.why))
+
+    def through(self, run: OpenRun, records: Sequence[Record]) -> Held | None:
+        """Return the transaction through which a row is to be committed: of the Step whose success it records."""
+        for held in self._by_body.values() if self._by_body else ():
+            if held.turn is Turn.COMMITTING and held.run is run and _records_success(records, held.step):
+                del self._by_body[held.body]
+                return held
+        return None
+
+    def settle(self) -> None:
+        """Undo what was about to commit, and whose outcome nobody wanted to record: its Attempt was over."""
+        for held in [held for held in self._by_body.values() if held.turn is Turn.COMMITTING]:
+            del self._by_body[held.body]
+            self._end(held, Turn.UNDONE)
+
+    def gone(self, sandbox: SandboxId) -> None:
+        """A Sandbox has ended: what its bodies had under way is undone."""
+        for body in [body for body in self._by_body if body[0] == sandbox]:
+            held = self._by_body.pop(body)
+            if held.turn < Turn.COMMITTING:
+                self._end(held, Turn.UNDONE)
+
+    def committed(self, held: Held, error: WeftrunError | None) -> None:
+        """A commit through a transaction has ended; where it did not happen, or may not have, its Run begins again."""
+        held.inner = None
+        self._give_back(held)
+        if isinstance(error, JournalError) and not isinstance(error, LeaseLost):
+            self._place.lost_track(held.run, error)
+
+    def close(self) -> None:
+        """Undo all that is not about to commit: the engine ends."""
+        for held in list(self._by_body.values()):
+            if held.turn < Turn.COMMITTING:
+                self._end(held, Turn.VOID)
+        self._waiting.clear()
+        self._by_body.clear()
+
+    def _end(self, held: Held, turn: Turn) -> None:
+        before, held.turn = held.turn, turn
+        self._cancel_timer(held)
+        if before in (Turn.OPEN, Turn.LEFT, Turn.COMMITTING) and held.inner is not None:
+            self._undo(held)
+
+    def _undo(self, held: Held) -> None:
+        """Undo a transaction in its lane; then others have their turn."""
+        inner, held.inner = held.inner, None
+        assert inner is not None, "it has begun"
+        if held.speaks and self._transactions.exclusive:
+            inner.interrupt()  # at once: nobody else's statement can be meant
+        elif held.speaks:
+            self._loop.offload(inner.interrupt, lambda: None, lane=_INTERRUPTS)
+        self._loop.offload(inner.roll_back, lambda: self._give_back(held), lane=held.lane)
+
+    def _give_back(self, held: Held) -> None:
+        self._free.append(held.slot)
+        if self._transactions.exclusive:
+            self._committer.let_go()
+        self._next()
+
+    def _cancel_timer(self, held: Held) -> None:
+        if held.timer is not None:
+            held.timer.cancel()
+            held.timer = None
+
+
+def _records_success(records: Sequence[Record], step: StepId) -> bool:
+    """Say whether a row records the success of a Step, perhaps as the end of its Run."""
+    for record in records:
+        if isinstance(record, Settled) and any(done.step == step for done in record.outcomes):
+            return True
+    last = records[-1]
+    return isinstance(last, Ended) and last.status == "succeeded"

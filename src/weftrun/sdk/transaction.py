@@ -1,0 +1,149 @@
+"""`current().transaction()`: statements to the Journal's database that commit with the Step's record (T1).
+
+The engine owns the connection. What stands here hands each statement to whoever speaks for the Sandbox, and waits.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, NoReturn, Protocol
+
+from weftrun.model.errors import LimitExceeded, StatementRefused, UsageError
+from weftrun.model.values import Scalar
+
+_SCALARS = frozenset({"bool", "int", "float", "str", "bytes", "NoneType"})
+_INT_MAX = 2**63
+
+
+class Rows(list[tuple[Any, ...]]):
+    """The rows that a statement gave, as tuples of `None`, `bool`, `int`, `float`, `str` and `bytes`.
+
+    Attributes:
+        columns: their names; empty where the statement gives no rows.
+        changed: how many rows it added, changed or removed.
+    """
+
+    def __init__(self, rows: Sequence[tuple[Any, ...]] = (), columns: tuple[str, ...] = (), changed: int = 0) -> None:
+        super().__init__(rows)
+        self.columns = columns
+        self.changed = changed
+
+
+class Asked(Protocol):
+    """Who carries a transaction's words to the engine and returns with its answers, raising what it refuses."""
+
+    def begin(self) -> None:
+        """Begin; returns when the transaction has the lock that it needs."""
+
+    def execute(self, sql: str, parameters: tuple[Scalar, ...]) -> Rows:
+        """Say one statement."""
+
+    def leave(self, *, keep: bool) -> None:
+        """Say no more: what was said is to commit with the Step, or is to be undone."""
+
+
+class Transaction:
+    """The one transaction of a Step, as `with weftrun.current().transaction() as db:` gives it.
+
+    What its statements do commits together with the record of the Step's outcome, once the body has returned: each is
+    there exactly if the other is. An error that leaves the `with` block, or the body, undoes it.
+    """
+
+    def __init__(self, asked: Asked, bytes_max: int) -> None:
+        """Speak through `asked`, with at most `bytes_max` bytes in one statement."""
+        self._asked = asked
+        self._bytes_max = bytes_max
+        self._state = "new"
+        self._thread = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its `with` block has been entered and not left."""
+        return self._state == "open"
+
+    def __enter__(self) -> Transaction:
+        """Take the lock that it needs; waits for its turn."""
+        if self._state != "new":
+            raise UsageError(
+                "A Step has one transaction, and this one has begun before. Put all statements into one `with` block."
+            )
+        self._state = "over"
+        self._asked.begin()
+        self._state, self._thread = "open", threading.get_ident()
+        return self
+
+    def execute(self, sql: str, parameters: Sequence[Scalar] = ()) -> Rows:
+        """Say one statement and return the rows it gives.
+
+        A statement that is refused leaves the transaction as it was before it; the body may catch the error and go on.
+
+        Args:
+            sql: with a `?` for each parameter.
+            parameters: None, bool, int (of 64 bits), float, str or bytes each.
+
+        Raises:
+            StatementRefused: the database's own sentence, or why weftrun does not let it through.
+            LimitExceeded: the parameters, or the rows, are more than `Limits` allow.
+            UsageError: the `with` block was left, or this is another thread.
+        """
+        if self._state != "open":
+            raise UsageError("The transaction is over: its `with` block was left. Put all statements into it.")
+        if self._thread != threading.get_ident():
+            raise UsageError("A transaction is of the thread that began it. Say its statements there.")
+        if isinstance(parameters, str | bytes):
+            _refuse_parameters("a text, not a sequence of values: write (value,)")
+        given = tuple(parameters)
+        size = len(sql)
+        for place, value in enumerate(given, 1):
+            kind = type(value).__name__
+            if kind not in _SCALARS:
+                _refuse_parameters(f"number {place} is of type {kind}; hand over None, bool, int, float, str or bytes")
+            if isinstance(value, int) and not -_INT_MAX <= value < _INT_MAX:
+                _refuse_parameters(f"number {place} does not fit into 64 bits; hand it over as a text")
+            size += len(value) if isinstance(value, str | bytes) else 8
+        if size > self._bytes_max:
+            raise LimitExceeded(
+                f"A statement with its parameters has {size:,} bytes; the limit transaction_bytes_max is "
+                f"{self._bytes_max:,}. Say it in parts."
+            )
+        return self._asked.execute(sql, given)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Keep what was said until the body's end, or undo it where an error leaves the block."""
+        self._state = "over"
+        self._asked.leave(keep=kind is None)
+
+
+def _refuse_parameters(why: str) -> NoReturn:
+    raise StatementRefused(f"The parameters of a statement are {why}." if why[0] == "a" else f"Parameter {why}.")
+
+
+Opener = Callable[[], Transaction]
+"""Makes the transaction of what runs now, or raises why it can have none."""
+
+
+def none_for(sentence: str) -> Opener:
+    """Return what refuses a transaction with a sentence."""
+
+    def refuse() -> Transaction:
+        raise UsageError(sentence)
+
+    return refuse
+
+
+NOT_SAID = none_for(
+    'current().transaction() was called in a Function without effects="transaction". Say so on its decorator: '
+    '@function(effects="transaction").'
+)
+IN_A_BODY = none_for(
+    "current().transaction() was called in the body of a workflow, which is replayed after a crash. Put it into a "
+    'Function with effects="transaction" and call that.'
+)
+NO_JOURNAL = none_for(
+    "current().transaction() was called in a local run, which has no Journal to commit to. In a test, open an engine "
+    "on a Journal of its own, weftrun.open(f\"sqlite:///{tmp_path / 'journal.db'}\"), and run it there."
+)

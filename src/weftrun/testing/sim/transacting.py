@@ -1,0 +1,148 @@
+"""Scripted Functions with a transaction, the faults of their commit, and the oracle that holds T1 against the table."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from weftrun.model.errors import WeftrunError
+from weftrun.model.ids import RunUid
+from weftrun.model.outcomes import Success
+from weftrun.model.policy import Retry
+from weftrun.model.records import Ended, Row, Settled, Started
+from weftrun.ports.journal import Appended
+from weftrun.ports.transactions import Given, Transaction, Transactions
+from weftrun.sdk.function import Function, function, workflow
+from weftrun.testing.sim.faults import Faults, Standing
+from weftrun.testing.sim.register import View
+from weftrun.testing.sim.scripted import draw, quiet
+from weftrun.testing.sim.values import Value, fail, stage, weave
+
+_NAME = "weftrun.testing.sim.transacting:"
+MAKE = "CREATE TABLE IF NOT EXISTS app_done (run TEXT, step TEXT, attempt INTEGER)"
+ADD = "INSERT INTO app_done VALUES (?, ?, ?)"
+
+Written = Counter[tuple[str, str, int]]
+"""Rows of the table: Run, Step and Attempt that wrote each."""
+
+
+@function(name=_NAME + "writes", effects="transaction", retries=Retry(4, delay_s=0.2))
+def writes(*inputs: object) -> Value:
+    """Writes a row (the guest says so); its first Attempt fails half the time, when that is said."""
+    if stage().attempt == 1 and stage().nonces.bits() % 2:
+        raise fail(*inputs)
+    return weave(*inputs)
+
+
+@workflow(name=_NAME + "writing")
+def writing(x: int) -> Any:
+    """Transactions that rest on values without a record yet, one after the other and side by side."""
+    first = writes(quiet(x))
+    return draw(writes(quiet(first)), writes(x))
+
+
+@workflow(name=_NAME + "writing_watched")
+async def writing_watched(x: int) -> Any:
+    """The same, made one by one."""
+    first = await writes.step(await quiet.step(x))
+    return writes(Value("", first.seen))
+
+
+FUNCTIONS: tuple[Function[..., Any], ...] = (writes, writing, writing_watched)
+
+
+class FaultyTransactions:
+    """Transactions whose commits are points, like every append."""
+
+    exclusive = True
+
+    def __init__(self, inner: Transactions, faults: Faults, process: Standing, view: View) -> None:
+        """Wrap `inner`, which `process` uses; `view` is told of every append that really happened."""
+        self._inner = inner
+        self._faults = faults
+        self._process = process
+        self._view = view
+
+    def open(self, *, rows_max: int, bytes_max: int) -> Transaction:
+        """Begin one."""
+        opened = self._inner.open(rows_max=rows_max, bytes_max=bytes_max)
+        return _FaultyTransaction(opened, self._faults, self._process, self._view)
+
+    def wait_over(self, run: RunUid) -> None:
+        """Nothing goes on behind a call."""
+        self._inner.wait_over(run)
+
+    def close(self) -> None:
+        """Let go."""
+        self._inner.close()
+
+
+class _FaultyTransaction:
+    def __init__(self, inner: Transaction, faults: Faults, process: Standing, view: View) -> None:
+        self._inner = inner
+        self._faults = faults
+        self._process = process
+        self._view = view
+        self.execute: Callable[[str, Sequence[object]], Given] = inner.execute
+        self.check = inner.check
+        self.roll_back = inner.roll_back
+        self.interrupt = inner.interrupt
+
+    def commit(self, rows: Sequence[Row], *, renew: bool) -> Appended:
+        """Commit, with what is planned for this append; what was not done is undone."""
+        appended: list[Appended] = []
+
+        def commit() -> None:
+            appended.append(self._inner.commit(rows, renew=renew))
+            self._view.appended(rows, appended[0], renew=renew)
+
+        try:
+            self._faults.around("journal.append", commit, self._process)
+        except WeftrunError:
+            if not appended:
+                self._inner.roll_back()
+            raise
+        return appended[0]
+
+
+def table_of(path: Path) -> Written:
+    """Return what the table beside a Journal holds."""
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+    try:
+        if not connection.table_exists("main", "app_done"):
+            return Counter()
+        return Counter((str(run), str(step), int(str(attempt))) for run, step, attempt in connection.execute(_READ))
+    finally:
+        connection.close()
+
+
+_READ = "SELECT run, step, attempt FROM app_done"
+
+
+def not_once(rows: Mapping[RunUid, Sequence[Row]], written: Written) -> Iterator[str]:
+    """Yield rows of the table without a record, and records without their row (T1)."""
+    recorded: Written = Counter()
+    for uid, kept in rows.items():
+        recorded.update((str(uid), step, attempt) for step, attempt in _successes(kept))
+    for (run, step, attempt), count in sorted((written - recorded).items()):
+        yield f"run {run[:8]}: {step} wrote {count} rows in Attempt {attempt} that no record tells of"
+    for (run, step, attempt), _ in sorted((recorded - written).items()):
+        yield f"run {run[:8]}: {step} succeeded in Attempt {attempt}, but its row is not there"
+
+
+def _successes(rows: Sequence[Row]) -> Iterator[tuple[str, int]]:
+    """Yield Step and Attempt of every recorded success of `writes`."""
+    started = rows[0].records[0] if rows else None
+    root = started.function.name if isinstance(started, Started) else ""
+    for row in rows:
+        for record in row.records:
+            if isinstance(record, Settled):
+                for done in record.outcomes:
+                    if isinstance(done.outcome, Success) and done.step.rsplit("/", 1)[-1].startswith("writes["):
+                        yield str(done.step), done.attempt
+            elif isinstance(record, Ended) and record.status == "succeeded" and root == writes.spec.name:
+                yield writes.spec.label, record.attempt
