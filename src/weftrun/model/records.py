@@ -9,7 +9,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from weftrun.model.graph import Call, Chunk
-from weftrun.model.ids import RunId, RunUid, StepId
+from weftrun.model.ids import RunId, RunUid, StepId, WorkerId
 from weftrun.model.outcomes import NOT_RUN, Failure, Ran, Status, Success
 from weftrun.model.policy import Bundle, FunctionSpec, Kind
 from weftrun.model.values import Payload, RefTo
@@ -103,6 +103,9 @@ class StepOutcome(Struct, frozen=True, gc=False, array_like=True):
     Attributes:
         ordinal: place in the order in which the Run's Steps settled, from 1.
         cause: why it settled, where it was not by running: `argument`, `limit`, `cancelled`; else empty.
+        epoch: under which it settled, in a Run that several Workers share; else 0. There it is the outcome's stamp,
+            with the Step and the Attempt (O2), and `ordinal` is 0: only the home of a body knows it, and tells it by
+            `Shown`.
     """
 
     step: StepId
@@ -112,6 +115,7 @@ class StepOutcome(Struct, frozen=True, gc=False, array_like=True):
     ran: Ran
     call: Observed | None = None
     cause: str = ""
+    epoch: int = 0
 
 
 class Settled(Struct, frozen=True, gc=False, array_like=True, tag=3):
@@ -183,7 +187,43 @@ class Ended(Struct, frozen=True, gc=False, array_like=True, tag=7):
     ran: Ran = NOT_RUN
 
 
-Record = Started | Graphed | Chunked | Settled | ItemsSettled | AttemptFailed | CancelAsked | Ended
+class Member(Struct, frozen=True, gc=False, array_like=True):
+    """A Worker of a plan, and the epoch since which every plan had it."""
+
+    worker: WorkerId
+    since: int
+
+
+class Planned(Struct, frozen=True, gc=False, array_like=True, tag=16):
+    """From this row on, under its epoch, these Workers share the Run (M3).
+
+    Attributes:
+        workers: those that are taken to be alive, ascending.
+        homes: home of Steps, as (Step, Worker); of all others by the rule of `machines.share.plan`.
+    """
+
+    workers: tuple[Member, ...]
+    homes: tuple[tuple[StepId, WorkerId], ...] = ()
+
+
+class Shown(Struct, frozen=True, gc=False, array_like=True, tag=17):
+    """The async body of Step `body` was shown the outcome of `step`, as its `ordinal`-th, from 1 (B2).
+
+    Written by the body's home in a Run that several Workers share; elsewhere outcomes have ordinals of their own.
+
+    Attributes:
+        epoch: under which it was shown.
+        attempt: of the body.
+    """
+
+    body: StepId
+    ordinal: int
+    step: StepId
+    epoch: int
+    attempt: int
+
+
+Record = Started | Graphed | Chunked | Settled | ItemsSettled | AttemptFailed | CancelAsked | Ended | Planned | Shown
 
 
 class Row(Struct, frozen=True, gc=False, array_like=True):

@@ -20,6 +20,7 @@ from weftrun.model.records import (
     ItemsSettled,
     Row,
     Settled,
+    Shown,
     Started,
     StepOutcome,
 )
@@ -78,6 +79,7 @@ class _Fold:
         self._attempts: dict[tuple[StepId, int], int] = {}
         self._chunks: dict[tuple[StepId, int], tuple[int, bool]] = {}
         self._graphs: set[StepId] = set()
+        self._shown: dict[StepId, int] = {}
 
     def judge(self, rows: Sequence[Row]) -> list[Violation]:
         """Return what is wrong with the rows of the Run."""
@@ -122,8 +124,17 @@ class _Fold:
                 self._graphs.add(record.step)
             case AttemptFailed():
                 self._check_attempt(record)
+            case Shown():
+                self._check_shown(record)
             case _:
                 pass
+
+    def _check_shown(self, record: Shown) -> None:
+        """The places in which a body was shown outcomes follow on one another, whoever wrote them."""
+        expected = self._shown.get(record.body, 0) + 1
+        if record.ordinal != expected:
+            self._add("order", f"its body was shown outcome {record.ordinal} where {expected} follows", record.step)
+        self._shown[record.body] = record.ordinal
 
     def _check_ordinal(self, ordinal: int, step: StepId) -> None:
         if ordinal <= self._ordinal:
@@ -131,7 +142,8 @@ class _Fold:
         self._ordinal = max(self._ordinal, ordinal)
 
     def _check_outcome(self, outcome: StepOutcome) -> None:
-        self._check_ordinal(outcome.ordinal, outcome.step)
+        if not outcome.epoch:  # of several Workers none knows the place
+            self._check_ordinal(outcome.ordinal, outcome.step)
         if outcome.step in self._settled:
             self._add("single", "the Step has a second outcome", outcome.step)
         self._settled.add(outcome.step)

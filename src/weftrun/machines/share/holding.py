@@ -1,0 +1,49 @@
+"""Holding records, and whether they are written on their own account (C3)."""
+
+from __future__ import annotations
+
+from weftrun.machines.checkpoint import When, choice
+from weftrun.machines.share.state import At, PartState
+from weftrun.model.ids import StepId
+from weftrun.model.outcomes import Success
+from weftrun.model.policy import Kind
+from weftrun.model.records import AttemptFailed, Shown, StepOutcome
+from weftrun.model.share import Abandon, Held
+
+
+def put(part: PartState, held: Held) -> None:
+    """Hold a record from now on. A Step that has an outcome is not run any more, though nobody may read it yet."""
+    step, ordinal = held.name
+    part.held[held.name] = held
+    if ordinal == 0:
+        part.order.setdefault(held.name, len(part.order))
+        here = part.here.pop(step, None)
+        part.inside.pop(step, None)
+        if here is not None and here.at is At.RUNNING:
+            part.commands.append(Abandon(((step, here.attempt),)))
+    elif ordinal < 0 and (here := part.here.get(step)) is not None and here.at is not At.RUNNING:
+        here.attempt, here.due = next_attempt(part, step)
+
+
+def next_attempt(part: PartState, step: StepId) -> tuple[int, float]:
+    """Return the number of a Step's next Attempt and when it is due, as far as failed ones are known."""
+    attempt, due = 1, 0.0
+    while (held := part.held.get((step, -attempt))) is not None and isinstance(held.record, AttemptFailed):
+        attempt, due = attempt + 1, held.record.due_at
+    return attempt, due
+
+
+def keep(part: PartState, held: Held) -> None:
+    """Have a record written if this is its Step's home, and its policy does not leave it to what rests on it."""
+    record = held.record
+    if held.name in part.fixed or isinstance(record, Shown) or not part.is_home(held.name[0]):
+        return
+    if isinstance(record, StepOutcome) and isinstance(record.outcome, Success):
+        node = part.nodes.get(record.step)
+        if node is None:
+            return
+        if node.function.kind is Kind.FUNCTION:
+            chosen = choice(node.function, (record.outcome.value.data,), record.ran)
+            if chosen.when >= When.LATER:
+                return
+    part.wanted.add(held.name)
