@@ -187,22 +187,16 @@ class Ended(Struct, frozen=True, gc=False, array_like=True, tag=7):
     ran: Ran = NOT_RUN
 
 
-class Member(Struct, frozen=True, gc=False, array_like=True):
-    """A Worker of a plan, and the epoch since which every plan had it."""
-
-    worker: WorkerId
-    since: int
-
-
 class Planned(Struct, frozen=True, gc=False, array_like=True, tag=16):
     """From this row on, under its epoch, these Workers share the Run (M3).
 
     Attributes:
-        workers: those that are taken to be alive, ascending.
+        workers: those that are taken to be alive, ascending. One that is left out never comes back (its session is
+            dead: O1), so whoever was in two plans was in all between.
         homes: home of Steps, as (Step, Worker); of all others by the rule of `machines.share.plan`.
     """
 
-    workers: tuple[Member, ...]
+    workers: tuple[WorkerId, ...]
     homes: tuple[tuple[StepId, WorkerId], ...] = ()
 
 

@@ -278,14 +278,14 @@ class OwnerBegan(Struct, frozen=True):
 
 
 class WorkerCame(Struct, frozen=True):
-    """A Worker is alive that was not, or was taken for dead."""
+    """A Worker is there that was not."""
 
     now: float
     worker: WorkerId
 
 
 class WorkerGone(Struct, frozen=True):
-    """A Worker's Lease is over, or its process has ended."""
+    """A Worker's session is buried (O1): it can neither renew its Lease nor append."""
 
     now: float
     worker: WorkerId

@@ -188,7 +188,10 @@ class Ancestors:
                 for text in self._missing_of_step(record.step, seq):
                     yield record.step, text
             case Graphed():
-                for text in (*self._missing_of_step(record.step, seq), *self._unseen(record.step, record.observed, seq)):
+                for text in (
+                    *self._missing_of_step(record.step, seq),
+                    *self._unseen(record.step, record.observed, seq),
+                ):
                     yield record.step, text
             case Chunked():
                 for text in self._missing_of_step(record.body, seq):

@@ -34,22 +34,20 @@ def loaded(part: PartState, event: Loaded) -> None:
 
 
 def _adopt(part: PartState, plan: Plan, rows: Sequence[Row]) -> None:
-    """Go over to a plan: what is held stays, unless this Worker was left out in between.
+    """Go over to a plan. A Worker that it leaves out forgets all: its session is dead, and it is in no later one.
 
     From here on no message of the old plan counts. So what others are told now is all that they will ever learn of it.
     """
-    since = plan.since(part.me)
-    kept = since is not None and part.epoch >= since
-    previous = part.plan if kept else None
-    if not kept:
+    previous = part.plan
+    part.epoch = plan.epoch
+    part.stale = False
+    if part.me not in plan.workers:
         for step in list(part.here):
             leave(part, step)
         part.forget()
-    part.epoch = plan.epoch
-    part.stale = False
-    part.plan = plan if since is not None else None
-    if since is None:
+        part.plan = None
         return
+    part.plan = plan
     founding = first_epoch(rows) == plan.epoch
     part.asked = [plan] if founding else _asked(part, previous)
     part.answered = set(part.others) if founding else set()
@@ -134,9 +132,7 @@ def _id(part: PartState, graph: Graphed, call: Call) -> StepId:
     return child_step(graph.step, part.root.id, graph.functions[call.function].label, call.n)
 
 
-def _recorded(
-    part: PartState, row: Row, name: Name, epoch: int, record: StepOutcome | Shown | AttemptFailed
-) -> None:
+def _recorded(part: PartState, row: Row, name: Name, epoch: int, record: StepOutcome | Shown | AttemptFailed) -> None:
     """Take in a durable record; another version of it that is held here has lost (O2)."""
     held = Held(name, epoch, record, ())
     known = part.held.get(name)

@@ -38,8 +38,8 @@ def append(part: PartState) -> None:
                 break  # with it the Run is over: what its answer does not rest on need not be written any more
     if batch:
         part.number += 1
-        part.appending = part.number, tuple(batch.values())
-        part.commands.append(AppendRecords(part.number, part.plan.epoch, part.appending[1]))
+        part.appending = part.number, part.epoch, tuple(batch.values())
+        part.commands.append(AppendRecords(*part.appending))
 
 
 def _blobs(held: Held) -> Iterator[str]:
@@ -58,14 +58,15 @@ def append_came(part: PartState, event: AppendCame) -> None:
     """Take in what became of the append that was under way."""
     if part.appending is None or part.appending[0] != event.number:
         return
-    _, batch = part.appending
+    _, epoch, batch = part.appending
     part.appending = None
     match event.outcome:
         case Outcome.COMMITTED:
             fix(part, [held.name for held in batch])
         case Outcome.STALE:
-            part.stale = True
-            load(part)
+            if epoch == part.epoch:
+                part.stale = True
+                load(part)
         case Outcome.REFUSED:
             load(part)
         case Outcome.UNKNOWN:

@@ -27,12 +27,17 @@ from weftrun.model.share import (
 class OwnerMachine:
     """Makes the plans of one Run while this engine owns it.
 
+    A Worker that is gone never comes back: its session is dead, which keeps its Sandboxes from entering anything (O3).
+
     A plan is told only when it is durable, and told again until each Worker in it goes by it. While no Worker is
     alive there is none.
 
     Args:
         homes: where Steps are to be at home in the first plan; all others by the plan's rule.
         resend_s: after so long a plan is told again, in seconds.
+
+    Attributes:
+        over: the Run has ended, or another engine owns it; the rows tell.
     """
 
     def __init__(self, homes: Mapping[StepId, WorkerId], resend_s: float = 0.2) -> None:
@@ -42,6 +47,7 @@ class OwnerMachine:
         self._planned: Planned | None = None
         self._asked: Planned | None = None
         self._alive: set[WorkerId] = set()
+        self._gone: set[WorkerId] = set()
         self._untold: dict[WorkerId, float] = {}
         self._due = True
         self._again = False
@@ -55,11 +61,13 @@ class OwnerMachine:
             case OwnerBegan():
                 self._began(event)
             case WorkerCame():
-                self._due |= event.worker not in self._alive
-                self._alive.add(event.worker)
+                if event.worker not in self._gone:
+                    self._due |= event.worker not in self._alive
+                    self._alive.add(event.worker)
             case WorkerGone():
                 self._due |= event.worker in self._alive
                 self._alive.discard(event.worker)
+                self._gone.add(event.worker)
             case EpochRaised():
                 self._raised(event)
             case Heard():
@@ -83,7 +91,7 @@ class OwnerMachine:
                 assert asked is not None
                 self._epoch += 1
                 self._planned = asked
-                self._untold = {member.worker: 0.0 for member in asked.workers}
+                self._untold = dict.fromkeys(asked.workers, 0.0)
             case Outcome.STALE:
                 self.over = True
             case _:
@@ -98,7 +106,7 @@ class OwnerMachine:
             commands.append(RaiseEpoch(self._epoch + 1, self._asked))
         elif self._asked is None and self._due and self._alive:
             self._due = False
-            self._asked = next_planned(self._planned, self._alive, self._epoch + 1, self._homes)
+            self._asked = next_planned(self._planned, self._alive, self._homes)
             commands.append(RaiseEpoch(self._epoch + 1, self._asked))
         self._again = False
         for worker in [worker for worker, at in self._untold.items() if at <= now]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from weftrun.model.ids import StepId, WorkerId
 from weftrun.model.policy import Kind
-from weftrun.model.records import Graphed, Member, Planned, Row, Started
+from weftrun.model.records import Graphed, Planned, Row, Started
 
 
 class Plan:
@@ -18,17 +18,12 @@ class Plan:
         workers: all Workers of the plan, ascending.
     """
 
-    __slots__ = ("_homes", "_since", "epoch", "workers")
+    __slots__ = ("_homes", "epoch", "workers")
 
     def __init__(self, epoch: int, planned: Planned) -> None:
         self.epoch = epoch
-        self.workers = tuple(member.worker for member in planned.workers)
-        self._since = {member.worker: member.since for member in planned.workers}
+        self.workers = planned.workers
         self._homes = dict(planned.homes)
-
-    def since(self, worker: WorkerId) -> int | None:
-        """Return the epoch since which every plan had this Worker; None if this one has it not."""
-        return self._since.get(worker)
 
     def home(self, step: StepId) -> WorkerId:
         """Return the Worker where a Step is at home: it alone enters it, and what joins there is counted there.
@@ -58,18 +53,14 @@ def first_epoch(rows: Sequence[Row]) -> int:
     return next((row.epoch for row in rows for record in row.records if isinstance(record, Planned)), 0)
 
 
-def next_planned(
-    before: Planned | None, alive: Iterable[WorkerId], epoch: int, homes: Mapping[StepId, WorkerId]
-) -> Planned:
+def next_planned(before: Planned | None, alive: Iterable[WorkerId], homes: Mapping[StepId, WorkerId]) -> Planned:
     """Return the plan that follows on `before` with the Workers that are alive.
 
-    Who was in it already is in since then; what was at home at a Worker that is gone moves by the rule.
+    What was at home at a Worker that is gone moves by the rule; all else stays.
     """
-    since = {member.worker: member.since for member in before.workers} if before is not None else {}
-    members = tuple(Member(worker, since.get(worker, epoch)) for worker in sorted(set(alive)))
-    present = {member.worker for member in members}
+    workers = tuple(sorted(set(alive)))
     named = before.homes if before is not None else tuple(homes.items())
-    return Planned(members, tuple((step, worker) for step, worker in named if worker in present))
+    return Planned(workers, tuple((step, worker) for step, worker in named if worker in workers))
 
 
 def unshareable(rows: Sequence[Row]) -> str:

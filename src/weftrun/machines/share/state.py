@@ -92,7 +92,7 @@ class PartState:
         answered: Workers that have told under the current plan.
         owed, owed_nodes, owed_answers: what other Workers must be told, with the time when it is said (again).
         wanted: names to be made durable as soon as their bytes are.
-        appending: number and records of the append that is under way.
+        appending: number, epoch and records of the append that is under way.
         storing, stored: blobs on their way to be durable, and there.
         loading: rows are being read.
         load_at: when to read them again; 0 for never.
@@ -139,7 +139,7 @@ class PartState:
         self.owed_nodes: dict[WorkerId, dict[StepId, float]] = {}
         self.owed_answers: dict[WorkerId, float] = {}
         self.wanted: set[Name] = set()
-        self.appending: tuple[int, tuple[Held, ...]] | None = None
+        self.appending: tuple[int, int, tuple[Held, ...]] | None = None
         self.ended: Ended | None = None
 
     @property

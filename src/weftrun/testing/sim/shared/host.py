@@ -19,7 +19,8 @@ from weftrun.testing.sim.values import Lineage
 if TYPE_CHECKING:
     from weftrun.testing.sim.shared.world import SharedWorld
 
-_TTL_S = 1.0
+TTL_S = 1.0
+"""How long a Lease holds, in seconds."""
 
 
 class Host:
@@ -54,18 +55,23 @@ class Host:
     # ------------------------------------------------------------------ its Lease
 
     def beat(self) -> None:
-        """Renew the Lease, three times in a ttl, while awake."""
+        """Renew the Lease, three times in a ttl, while awake. Whose session was buried has lost all that it held (O1)."""
         if not self.alive:
             return
+        if self.worker in self.world.buried and not self.is_frozen:
+            self.world.count("lost leases")
+            self.world.lose(self)
+            return
         if self.is_frozen:
-            self.world.at(self.wakes_at - self.world.now, self.beat)
+            # Frozen threads do not wake in the order of their timers: something else may be done first.
+            self.world.at(self.wakes_at - self.world.now + self.world.fate.between(0.0, TTL_S / 3), self.beat)
             return
         self.beat_at = self.world.now
-        self.world.at(_TTL_S / 3, self.beat)
+        self.world.at(TTL_S / 3, self.beat)
 
     def may_enter(self) -> bool:
         """Whether a Sandbox of this host may enter a body now (O3)."""
-        return self.world.now < self.beat_at + _TTL_S
+        return self.world.now < self.beat_at + TTL_S
 
     def look(self) -> None:
         """See which hosts' beats have moved."""
@@ -74,16 +80,16 @@ class Host:
             moved = beat != other.beat_at
             self._beats[other.worker] = (other.beat_at, self.world.now if moved else since)
 
-    def is_seen(self, other: Host) -> bool | None:
-        """Whether a host is alive as far as this one knows; None where its beat stands still, but not for long."""
-        if other is self:
-            return True
-        if other.worker not in self._beats:
-            return None
-        beat, since = self._beats[other.worker]
-        if self.world.now - since >= _TTL_S:
-            return False
-        return True if self.world.now == since or other.beat_at != beat else None
+    def buries(self, other: Host) -> bool:
+        """Bury a host whose beat this one has seen to stand still for a ttl; say whether it is buried (O1)."""
+        beat, since = self._beats.get(other.worker, (other.beat_at, self.world.now))
+        if self.world.now - since >= TTL_S and beat == other.beat_at and other is not self:
+            self.world.buried.add(other.worker)
+        return other.worker in self.world.buried
+
+    def sees(self, other: Host) -> bool:
+        """Whether this host knows of the other one."""
+        return other.worker in self._beats
 
     # ------------------------------------------------------------------ its part
 
@@ -101,7 +107,7 @@ class Host:
     def act(self, command: PartCommand) -> None:
         """Carry out what concerns Sandboxes. They hear of it a little later, whatever the host does meanwhile."""
         world = self.world
-        delay_s = world.pace.between(0.0, 0.02)
+        delay_s = world.pace.between(0.0, world.weather.start_s)
         match command:
             case Enter():
                 reads = read_tree(command.args, world.blobs)
@@ -133,9 +139,6 @@ class Host:
     def over(self, attempt: _Attempt, event: Callable[[], PartEvent]) -> None:
         """Tell how an Attempt ended, and nothing more of it."""
         del self._running[attempt.step, attempt.number]
-        self._tell(attempt, event)
-
-    def _tell(self, attempt: _Attempt, event: Callable[[], PartEvent]) -> None:
         self.give(event)
 
 
@@ -158,7 +161,7 @@ class _Attempt:
             return
         if not host.may_enter():
             world.count("held back")
-            world.at(_TTL_S / 3, self.enter)
+            world.at(TTL_S / 3, self.enter)
             return
         self._entered_at = world.now
         row = len(world.journal.rows)
@@ -200,7 +203,7 @@ class _Attempt:
 
     def go_on(self, sent: tuple[int, Lineage] | None) -> None:
         """Let the body run until it awaits or ends."""
-        host, world = self.host, self.host.world
+        host = self.host
         if not host.runs(self) or self._body is None:
             return
         functions: list[FunctionSpec] = []

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from weftrun.machines.run import RunMachine
-from weftrun.model.outcomes import Failure, Success
-from weftrun.model.records import Ended, Graphed, Settled, StepOutcome
+from weftrun.model.outcomes import Failure
+from weftrun.model.records import Graphed, Settled, StepOutcome
 from weftrun.model.values import Data
 from weftrun.testing.closure import closure_violations
 from weftrun.testing.oracles import Fixed, early_entries, late_entries, torn_values
@@ -69,19 +69,19 @@ def _fix(world: SharedWorld, fixed: Fixed, outcome: StepOutcome, row: int) -> No
 def _torn_answers(world: SharedWorld, fixed: Fixed) -> Iterator[str]:
     """Yield answers that differ, or rest on other values than the records have."""
     known: dict[str, int] = {}
-    for seen in fixed.seen.values():
-        known.update(seen)
+    for recorded in fixed.seen.values():
+        known.update(recorded)
     for status, seen, failure in world.answers:
         if (status, seen) != world.answers[0][:2]:
             yield f"one Worker answered {world.answers[0][:2]}, another {status, seen}"
-        if failure is not None and failure.error is not None:
-            seen = read(failure.error, world.blobs)
-        for step, nonce in sorted(seen or ()):
+        error = failure.error if failure is not None else None
+        shown = read(error, world.blobs) if error is not None else seen
+        for step, nonce in sorted(shown or ()):
             if known.setdefault(step, nonce) != nonce:
                 yield f"the answer rests on another value of {step} than the records"
 
 
-def _told(world: SharedWorld, fixed: Fixed, answer: Lineage) -> Mapping[str, int]:
+def _told(fixed: Fixed, answer: Lineage) -> Mapping[str, int]:
     """Return the nonce of each Step: of its record, or as the answer tells."""
     told: dict[str, int] = {}
     for seen in (answer, *fixed.seen.values()):
@@ -98,12 +98,9 @@ def _differences(world: SharedWorld, fixed: Fixed) -> Iterator[str]:
     if status != "succeeded" or seen is None:
         return
     try:
-        expected = Reference(world.scripts, _told(world, fixed, seen)).answer()
+        expected = Reference(world.scripts, _told(fixed, seen)).answer()
     except Fails as failed:
         yield f"reference: the Run succeeded, though one process fails with {sorted(failed.args[0])}"
         return
     if expected != seen:
         yield f"reference: the answer rests on {sorted(seen)}, that of one process on {sorted(expected)}"
-
-
-__all__ = ["Ended", "Success", "findings"]

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from weftrun.model.graph import Call
 from weftrun.model.ids import StepId, child_step
-from weftrun.model.policy import Kind
-from weftrun.testing.sim.shared.scripts import FUNCTIONS, Awaits, Script, Scripts, doing, fails, unpack
+from weftrun.model.policy import FunctionSpec, Kind
+from weftrun.testing.sim.shared.scripts import FUNCTIONS, Awaits, Doing, Script, Scripts, doing, fails, read
 from weftrun.testing.sim.values import NOTHING, Lineage
 
 _ROOT = StepId("root")
@@ -59,12 +59,7 @@ class Reference:
         at_work = doing(script, body, inputs)
         handled: list[Lineage] = []
         sent: tuple[int, Lineage] | None = None
-        while True:
-            try:
-                told = at_work.send(sent)
-            except StopIteration as stopped:
-                end: Lineage = stopped.value
-                break
+        while not isinstance(told := _next(at_work, sent), frozenset):
             sent = None
             if isinstance(told, Awaits):
                 number = self.told.get(f"{body}@{told.place}", told.numbers[0])
@@ -77,15 +72,24 @@ class Reference:
         for came in outcomes:
             if isinstance(came, Fails) and came.args[0] not in handled:
                 raise came
-        return end
+        return told
 
     def _called(self, label: str, call: Call, body: StepId, outcomes: list[Lineage | Fails]) -> Lineage | Fails:
         taken = [outcomes[ref.call] for ref in call.args.refs]
-        failed = next((came for came in taken if isinstance(came, Fails)), None)
-        if failed is not None:
-            return failed
-        reads = unpack(call.args.data.data).union(*(came for came in taken if not isinstance(came, Fails)))  # type: ignore[union-attr]
+        for came in taken:
+            if isinstance(came, Fails):
+                return came
+        reads = read(call.args.data, {}).union(*(came for came in taken if not isinstance(came, Fails)))
         try:
             return self._outcome(label, child_step(body, _ROOT, label, call.n), reads)
         except Fails as failed:
             return failed
+
+
+def _next(at_work: Doing, sent: tuple[int, Lineage] | None) -> tuple[FunctionSpec, Call] | Awaits | Lineage:
+    """Let a body run until it calls, awaits, or gives its value."""
+    try:
+        return at_work.send(sent)
+    except StopIteration as stopped:
+        value: Lineage = stopped.value
+        return value

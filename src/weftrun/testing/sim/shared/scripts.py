@@ -1,7 +1,7 @@
 """Random graphs for several Workers: what a root calls, what an async body awaits and skips, what each Function gives.
 
-A value is its lineage: which nonce of which Step it rests on. What an async body saw first of two is in there too, under
-a name with `@`, so that an order that is not kept shows like a value that is torn.
+A value is its lineage: which nonce of which Step it rests on. What an async body saw first of two is in there too,
+under a name with `@`, so that an order that is not kept shows like a value that is torn.
 """
 
 from __future__ import annotations

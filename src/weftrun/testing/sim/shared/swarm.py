@@ -15,13 +15,14 @@ def draw_weather(chance: Chance) -> Weather:
         doubled=chance.one_of((0.0, 0.1, 0.5)),
         late=chance.one_of((0.0, 0.05, 0.3)),
         unknown=chance.one_of((0.0, 0.1, 0.3)),
-        dead_s=chance.one_of((0.0, 2.0, 6.0)),
-        frozen_s=chance.one_of((0.0, 1.5, 5.0)),
+        dead_s=chance.one_of((0.0, 0.8, 2.0, 5.0)),
+        frozen_s=chance.one_of((0.0, 0.8, 2.0)),
         sandbox=chance.one_of((0.0, 0.05)),
-        chaos_s=chance.between(0.5, 8.0),
+        chaos_s=chance.between(1.0, 8.0),
         net_s=chance.one_of((0.001, 0.05)),
         disk_s=chance.one_of((0.0005, 0.02, 0.2)),
-        body_s=chance.one_of((0.001, 0.1, 0.6)),
+        start_s=chance.one_of((0.001, 0.02, 1.0)),
+        body_s=chance.one_of((0.001, 0.2, 0.6, 1.2)),
     )
 
 

@@ -1,7 +1,8 @@
 """Hosts that share one Run: each with its part, its Lease and its Sandboxes; a network and a Journal between them.
 
 One virtual clock, one queue of callbacks; everything that is drawn comes from the seed. A host that is frozen hears
-nothing until it wakes, and then hears it all; its Sandboxes go on meanwhile. A host that dies takes its Sandboxes along.
+nothing until it wakes, and then hears it all; its Sandboxes go on meanwhile. A host that dies takes its Sandboxes
+along.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import heapq
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from weftrun.machines.run import RunMachine
 from weftrun.machines.share import OwnerMachine
 from weftrun.model.commands import End, WakeAt
 from weftrun.model.events import TimeCame
@@ -29,7 +31,6 @@ from weftrun.model.share import (
     OwnerCommand,
     OwnerEvent,
     PartCommand,
-    PartEvent,
     RaiseEpoch,
     Say,
     ShareMessage,
@@ -41,12 +42,11 @@ from weftrun.model.share import (
 )
 from weftrun.testing.sim.chance import Chance
 from weftrun.testing.sim.ledger import Entry
-from weftrun.testing.sim.shared.host import Host
+from weftrun.testing.sim.shared.host import TTL_S, Host
 from weftrun.testing.sim.shared.journal import SharedJournal
 from weftrun.testing.sim.shared.scripts import Scripts, first_records, read_tree
 from weftrun.testing.sim.values import Lineage
 
-TTL_S = 1.0
 LIMITS = Limits(losses_max=20)
 
 
@@ -55,12 +55,13 @@ class Weather:
     """What goes wrong while there is chaos, as probabilities, and how slow things are.
 
     Attributes:
-        lost, doubled, late: of a message.
+        lost, doubled, late: of a message; `late` also of what is asked of the Journal.
         unknown: of an append of which nothing is known afterwards.
         dead_s, frozen_s: a host dies, or freezes, about this often, in seconds; 0 for never.
         sandbox: of an Attempt whose Sandbox dies.
         chaos_s: how long there is chaos, in seconds.
-        net_s, disk_s, body_s: how long a message, a commit and a body take at most, in seconds.
+        net_s, disk_s, start_s, body_s: how long a message, a commit, entering a body and the body take at most, in
+            seconds.
     """
 
     lost: float
@@ -73,6 +74,7 @@ class Weather:
     chaos_s: float
     net_s: float
     disk_s: float
+    start_s: float
     body_s: float
 
 
@@ -91,7 +93,8 @@ class SharedWorld:
     Attributes:
         entries: what was really entered, told by Sandboxes only.
         answers: status and lineage of the answer, each time that a Worker let it out.
-        used: which nonce of which Step each Worker used, since it was last taken into a plan (M2).
+        used: which nonce of which Step each Worker used (M2).
+        buried: Workers whose session is dead, though they may not know it.
         clashes: uses of two.
         happened: faults by kind, and `offers`, `plans` and the like, for people and for tests of the simulator.
         chaos: faults happen.
@@ -109,7 +112,7 @@ class SharedWorld:
         self.blobs: dict[str, bytes] = {}
         self.entries: list[Entry] = []
         self.answers: list[tuple[Status, Lineage | None, Failure | None]] = []
-        self.used: dict[tuple[WorkerId, int], dict[str, int]] = {}
+        self.used: dict[WorkerId, dict[str, int]] = {}
         self.clashes: list[str] = []
         self.happened: dict[str, int] = {}
         self.hosts: dict[WorkerId, Host] = {}
@@ -123,6 +126,7 @@ class SharedWorld:
         self._count = 0
         self.owner: Owner | None = None
         self.claiming = False
+        self.buried: set[WorkerId] = set()
         for _ in range(workers):
             self.add_host()
 
@@ -162,8 +166,8 @@ class SharedWorld:
 
     # ------------------------------------------------------------------ hosts
 
-    def add_host(self) -> None:
-        """Start another host."""
+    def add_host(self) -> WorkerId:
+        """Start another host, and return its number."""
         worker = WorkerId(len(self.hosts) + 1)
         host = self.hosts[worker] = Host(self, worker, LIMITS)
         host.beat()
@@ -173,14 +177,22 @@ class SharedWorld:
             self.at(-weather.dead_s * _log(self.fate), lambda: self._die(host))
         if weather.frozen_s:
             self.at(-weather.frozen_s * _log(self.fate), lambda: self._freeze(host))
+        return worker
+
+    def _come(self) -> None:
+        self.add_host()
 
     def _die(self, host: Host) -> None:
         if not self.chaos or not host.alive:
             return
         self.count("dead")
+        self.lose(host)
+
+    def lose(self, host: Host) -> None:
+        """End a host; mostly another one comes in its place."""
         host.die()
         if self.fate.happens(0.7) or not any(other.alive for other in self.hosts.values()):
-            self.at(self.fate.between(0.0, 2.0), self.add_host)
+            self.at(self.fate.between(0.0, 2.0), self._come)
 
     def _freeze(self, host: Host) -> None:
         if not self.chaos or not host.alive:
@@ -200,11 +212,11 @@ class SharedWorld:
         owner = self.owner
         if owner is not None and owner.host is host:
             for other in self.hosts.values():
-                seen = host.is_seen(other)
-                if seen is not None:
-                    event = WorkerCame(self.now, other.worker) if seen else WorkerGone(self.now, other.worker)
-                    self._tell_owner(owner, event)
-        elif not self.claiming and (owner is None or host.is_seen(owner.host) is False):
+                if host.buries(other):
+                    self._tell_owner(owner, WorkerGone(self.now, other.worker))
+                elif host.sees(other):
+                    self._tell_owner(owner, WorkerCame(self.now, other.worker))
+        elif not self.claiming and (owner is None or host.buries(owner.host)):
             self.claim(host)
         self.at(TTL_S / 4, lambda: self._look(host))
 
@@ -217,19 +229,22 @@ class SharedWorld:
 
         def claimed() -> None:
             self.claiming = False
-            if not host.alive or host.is_frozen:
+            if not host.alive or host.is_frozen or host.worker in self.buried:
                 return
             epoch = self.journal.claim()
             machine = OwnerMachine({})
             self.owner = Owner(host, machine, {})
-            alive = tuple(other.worker for other in self.hosts.values() if host.is_seen(other) is not False)
+            alive = tuple(other.worker for other in self.hosts.values() if other.worker not in self.buried)
             self._tell_owner(self.owner, OwnerBegan(self.now, epoch, tuple(self.journal.rows), alive))
 
         self.at(self.pace.between(0.0, self.weather.disk_s), claimed)
 
     def _tell_owner(self, owner: Owner, event: OwnerEvent) -> None:
+        was_over = owner.machine.over
         for command in owner.machine.handle(event):
             self._do_for_owner(owner, command)
+        if owner.machine.over and not was_over and self.journal.ended:
+            self._answer(RunMachine.answer_of(self.uid, self.journal.rows, LIMITS))
 
     def later_to_owner(self, owner: Owner, delay_s: float, make: Callable[[], OwnerEvent]) -> None:
         """Tell an owner something once its host is awake."""
@@ -289,7 +304,8 @@ class SharedWorld:
             told = Outcome.UNKNOWN if unknown else outcome
             self.at(self.disk.between(0.0, disk_s), lambda: reply(told))
 
-        self.at(self.disk.between(0.0, disk_s), done)
+        late = self.chaos and self.disk.happens(self.weather.late / 3)
+        self.at(self.disk.between(0.0, 3.0 if late else disk_s), done)
 
     # ------------------------------------------------------------------ what parts want done
 
@@ -312,10 +328,13 @@ class SharedWorld:
             case WakeAt(at=at):
                 self.at(max(0.0, at - self.now), lambda: host.give(lambda: TimeCame(self.now)))
             case End():
-                seen = read_tree(command.answer, self.blobs) if command.answer is not None else None
-                self.answers.append((command.status, seen, command.failure))
+                self._answer(command)
             case _:
                 host.act(command)
+
+    def _answer(self, end: End) -> None:
+        seen = read_tree(end.answer, self.blobs) if end.answer is not None else None
+        self.answers.append((end.status, seen, end.failure))
 
     def _load(self, host: Host) -> None:
         rows = tuple(self.journal.rows)
@@ -336,9 +355,7 @@ class SharedWorld:
 
     def use(self, host: Host, seen: Lineage) -> None:
         """Note what a Worker uses."""
-        plan = host.part.state.plan
-        since = plan.since(host.worker) if plan is not None else None
-        used = self.used.setdefault((host.worker, since or 0), {})
+        used = self.used.setdefault(host.worker, {})
         for step, nonce in sorted(seen):
             if used.setdefault(step, nonce) != nonce:
                 self.clashes.append(f"Worker {host.worker} used two versions of {step}")
@@ -352,6 +369,3 @@ def _log(chance: Chance) -> float:
         power = ratio if n == 0 else power * ratio * ratio
         total += power / (2 * n + 1)
     return 2 * total
-
-
-Give = Callable[[], PartEvent]
