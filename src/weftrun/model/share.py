@@ -54,6 +54,7 @@ class Held(Struct, frozen=True, gc=False, array_like=True):
         epoch: under which it was made; with the Attempt in the record it is the stamp of this version.
         rests: records that must be durable before it, or in the same transaction (C1); only those it names directly.
         sure: it would come out the same. What rests on it then rests on `rests` instead.
+        sync: nobody reads it before it is durable (G-b).
     """
 
     name: Name
@@ -61,6 +62,7 @@ class Held(Struct, frozen=True, gc=False, array_like=True):
     record: StepOutcome | Shown | AttemptFailed | Ended
     rests: tuple[Name, ...]
     sure: bool = False
+    sync: bool = False
 
     @property
     def stamp(self) -> tuple[int, int]:

@@ -39,10 +39,8 @@ def keep(part: PartState, held: Held) -> None:
     if held.name in part.fixed or isinstance(record, Shown) or not part.is_home(held.name[0]):
         return
     if isinstance(record, StepOutcome) and isinstance(record.outcome, Success):
-        node = part.nodes.get(record.step)
-        if node is None:
-            return
-        if node.function.kind is Kind.FUNCTION:
+        node = part.nodes.get(record.step)  # unknown where another Worker's home it was: written, to be sure
+        if node is not None and node.function.kind is Kind.FUNCTION:
             chosen = choice(node.function, (record.outcome.value.data,), record.ran)
             if chosen.when >= When.LATER:
                 return

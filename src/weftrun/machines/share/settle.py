@@ -24,7 +24,8 @@ def settle(part: PartState, node: Node, here: Here, outcome: Success | Failure, 
     record = StepOutcome(node.id, here.attempt, 0, outcome, ran, node.call, cause, epoch)
     # Of an async body's call nothing but the record of its outcome tells (B2): what rests on it must find that.
     sure = isinstance(outcome, Success) and node.function.deterministic and node.function.kind is Kind.FUNCTION
-    held = Held((node.id, 0), epoch, record, here.rests, sure and node.call is None)
+    sync = node.function.checkpoint == "sync"
+    held = Held((node.id, 0), epoch, record, here.rests, sure and node.call is None and not sync, sync)
     part.here.pop(node.id, None)
     part.inside.pop(node.id, None)
     put(part, held)

@@ -157,10 +157,7 @@ class PartState:
         held = self.held.get(name)
         if held is None or not isinstance(held.record, StepOutcome):
             return None
-        node = self.nodes.get(step)
-        if name not in self.fixed and node is not None and node.function.checkpoint == "sync":
-            return None
-        return held.record
+        return held.record if name in self.fixed or not held.sync else None
 
     def tree(self, payload: Payload, steps: Sequence[StepId]) -> Tree:
         """Return a payload with the values of `steps` where its Refs stand, one for each."""

@@ -41,7 +41,7 @@ def _owe_node(part: PartState, node: Node) -> None:
     home = part.plan.home(node.id)
     if home == part.me:
         return
-    if (node.id, 0) not in part.held:
+    if part.outcome(node.id) is None:  # it may be here, `sync` and not durable: its home tells when it is
         part.owed_nodes.setdefault(home, {})[node.id] = 0.0
     for step in (*node.takes, *node.after):
         if part.outcome(step) is not None and part.plan.home(step) != home:
@@ -52,7 +52,7 @@ def owe_open_nodes(part: PartState) -> None:
     """Tell the homes of all open calls of the bodies that are entered here."""
     for inside in part.inside.values():
         for step in inside.calls.values():
-            if (node := part.nodes.get(step)) is not None and node.call is not None and (step, 0) not in part.held:
+            if (node := part.nodes.get(step)) is not None and node.call is not None and part.outcome(step) is None:
                 _owe_node(part, node)
 
 

@@ -19,7 +19,7 @@ from weftrun.testing.sim.values import Lineage
 if TYPE_CHECKING:
     from weftrun.testing.sim.shared.world import SharedWorld
 
-TTL_S = 1.0
+TTL_S = 0.5
 """How long a Lease holds, in seconds."""
 
 

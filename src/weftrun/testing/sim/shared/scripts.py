@@ -207,9 +207,9 @@ def draw_scripts(chance: Chance) -> Scripts:
     children = [f"child{n}" for n in range(chance.below(3))]
     scripts: Scripts = {}
     for name in children:
-        ops = _draw_ops(chance, labels, 1 + chance.below(5), watching=True)
+        ops = _draw_ops(chance, labels, 2 + chance.below(5), watching=True)
         scripts[name] = Script(callee(name), ops)
-    ops = _draw_ops(chance, (*labels, *children, *children), 2 + chance.below(9), watching=watching)
+    ops = _draw_ops(chance, (*labels, *children, *children), 4 + chance.below(10), watching=watching)
     kind = Kind.WATCHING if watching else Kind.WIRING
     calls = sum(op.kind == "call" for op in ops)
     answer = tuple(sorted({calls - 1, *(chance.below(calls) for _ in range(chance.below(3)))}))

@@ -11,17 +11,17 @@ from weftrun.testing.sim.shared.world import SharedWorld, Weather
 def draw_weather(chance: Chance) -> Weather:
     """Draw what goes wrong, and how often."""
     return Weather(
-        lost=chance.one_of((0.0, 0.1, 0.4)),
+        lost=chance.one_of((0.0, 0.0, 0.1, 0.4)),
         doubled=chance.one_of((0.0, 0.1, 0.5)),
-        late=chance.one_of((0.0, 0.05, 0.3)),
+        late=chance.one_of((0.0, 0.0, 0.05, 0.3)),
         unknown=chance.one_of((0.0, 0.1, 0.3)),
-        dead_s=chance.one_of((0.0, 0.8, 2.0, 5.0)),
-        frozen_s=chance.one_of((0.0, 0.8, 2.0)),
+        dead_s=chance.one_of((0.0, 1.0, 2.0, 4.0)),
+        frozen_s=chance.one_of((0.0, 0.7, 2.0)),
         sandbox=chance.one_of((0.0, 0.05)),
         chaos_s=chance.between(1.0, 8.0),
         net_s=chance.one_of((0.001, 0.05)),
-        disk_s=chance.one_of((0.0005, 0.02, 0.2)),
-        start_s=chance.one_of((0.001, 0.02, 1.0)),
+        disk_s=chance.one_of((0.0005, 0.03, 0.4)),
+        start_s=chance.one_of((0.001, 0.02, 1.5)),
         body_s=chance.one_of((0.001, 0.2, 0.6, 1.2)),
     )
 
