@@ -197,8 +197,7 @@ class Ancestors:
                 for text in self._missing_of_step(record.body, seq):
                     yield record.step, text
             case Shown():
-                for text in (*self._missing_of_step(record.body, seq), *self._not_settled(record.step, seq)):
-                    yield record.body, text
+                yield from ((record.body, text) for text in self._missing_of_shown(record, seq))
             case _:
                 return
 
@@ -266,9 +265,10 @@ class Ancestors:
             else:
                 yield f"it takes the value of {producer}, which is not recorded"
 
-    def _not_settled(self, step: StepId, seq: int) -> Iterator[str]:
-        if self._settled.get(step, _NEVER) > seq:
-            yield f"it was shown {step}, which is not recorded"
+    def _missing_of_shown(self, record: Shown, seq: int) -> Iterator[str]:
+        yield from self._missing_of_step(record.body, seq)
+        if self._settled.get(record.step, _NEVER) > seq:
+            yield f"it was shown {record.step}, which is not recorded"
 
     def _unseen(self, body: StepId, observed: int, seq: int) -> Iterator[str]:
         """Yield what a body had been shown; in a Run of several Workers `Shown` tells of it, else the ordinal."""

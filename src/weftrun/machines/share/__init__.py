@@ -1,4 +1,4 @@
-"""The machines of a Run that several Workers share (M1 to M3): a part for each Worker, and the owner's (decision 19)."""
+"""The machines of a Run that several Workers share (M1 to M3): each Worker's part, and the owner's (decision 19)."""
 
 from weftrun.machines.share.owner import OwnerMachine
 from weftrun.machines.share.part import PartMachine

@@ -86,7 +86,7 @@ def fix(part: PartState, names: list[Name]) -> None:
             end(part, held.record)
         elif isinstance(held.record, StepOutcome) and not was_readable and part.outcome(name[0]) is not None:
             spread(part, name[0])
-    part.change([step for step, here in part.here.items() if here.at is At.GATED])
+    part.change_gated()
 
 
 def load(part: PartState) -> None:

@@ -175,6 +175,10 @@ class PartState:
         """Whether all others of the plan have told what they hold."""
         return self.answered.issuperset(self.others)
 
+    def change_gated(self) -> None:
+        """Look again at what waits for records to be durable."""
+        self.change([step for step, here in self.here.items() if here.at is At.GATED])
+
     def change(self, steps: Iterable[StepId]) -> None:
         """Look at these Steps again."""
         self.changed.update(step for step in steps if step in self.here)

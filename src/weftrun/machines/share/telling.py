@@ -102,6 +102,7 @@ def take(part: PartState, held: Held, *, fixed: bool) -> bool:
         put(part, held)
     if fixed:
         part.fixed.add(name)
+        part.change_gated()
     else:
         keep(part, held)
     if isinstance(held.record, StepOutcome) and not was_readable and part.outcome(name[0]) is not None:

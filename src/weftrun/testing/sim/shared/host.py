@@ -55,7 +55,7 @@ class Host:
     # ------------------------------------------------------------------ its Lease
 
     def beat(self) -> None:
-        """Renew the Lease, three times in a ttl, while awake. Whose session was buried has lost all that it held (O1)."""
+        """Renew the Lease, three times in a ttl, while awake. Whose session was buried has lost what it held (O1)."""
         if not self.alive:
             return
         if self.worker in self.world.buried and not self.is_frozen:

@@ -17,6 +17,7 @@ def draw_weather(chance: Chance) -> Weather:
         unknown=chance.one_of((0.0, 0.1, 0.3)),
         dead_s=chance.one_of((0.0, 1.0, 2.0, 4.0)),
         frozen_s=chance.one_of((0.0, 0.7, 2.0)),
+        joins_s=chance.one_of((0.0, 0.4, 1.5)),
         sandbox=chance.one_of((0.0, 0.05)),
         chaos_s=chance.between(1.0, 8.0),
         net_s=chance.one_of((0.001, 0.05)),

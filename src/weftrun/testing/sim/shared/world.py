@@ -48,6 +48,7 @@ from weftrun.testing.sim.shared.scripts import Scripts, first_records, read_tree
 from weftrun.testing.sim.values import Lineage
 
 LIMITS = Limits(losses_max=20)
+_HOSTS_MAX = 6
 
 
 @dataclass
@@ -58,6 +59,7 @@ class Weather:
         lost, doubled, late: of a message; `late` also of what is asked of the Journal.
         unknown: of an append of which nothing is known afterwards.
         dead_s, frozen_s: a host dies, or freezes, about this often, in seconds; 0 for never.
+        joins_s: another host comes about this often, in seconds; 0 for never.
         sandbox: of an Attempt whose Sandbox dies.
         chaos_s: how long there is chaos, in seconds.
         net_s, disk_s, start_s, body_s: how long a message, a commit, entering a body and the body take at most, in
@@ -70,6 +72,7 @@ class Weather:
     unknown: float
     dead_s: float
     frozen_s: float
+    joins_s: float
     sandbox: float
     chaos_s: float
     net_s: float
@@ -121,6 +124,7 @@ class SharedWorld:
         self.net = Chance(seed, "network")
         self.fate = Chance(seed, "hosts")
         self.disk = Chance(seed, "journal")
+        self.started_at = self.now
         self.calm_at = self.now + weather.chaos_s
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
@@ -141,6 +145,7 @@ class SharedWorld:
         """Play until the Run has ended and its answer was given in calm weather, or time is up."""
         self.claim(self.hosts[WorkerId(1)])
         self.at(self.weather.chaos_s, self._calm)
+        self._join()
         end, steps = self.now + self.weather.chaos_s + until_s, 0
         while self._queue and self.now < end and steps < steps_max and not (self.is_over and not self.chaos):
             steps += 1
@@ -193,6 +198,13 @@ class SharedWorld:
         host.die()
         if self.fate.happens(0.7) or not any(other.alive for other in self.hosts.values()):
             self.at(self.fate.between(0.0, 2.0), self._come)
+
+    def _join(self) -> None:
+        """More hosts come, so that what was at home at a living one moves."""
+        if self.weather.joins_s and self.chaos:
+            if self.now > self.started_at and sum(host.alive for host in self.hosts.values()) < _HOSTS_MAX:
+                self.add_host()
+            self.at(-self.weather.joins_s * _log(self.fate), self._join)
 
     def _freeze(self, host: Host) -> None:
         if not self.chaos or not host.alive:
