@@ -79,14 +79,12 @@ class Ran(Struct, frozen=True, gc=False, array_like=True):
         entered_at: seconds since the epoch when the body was entered.
         left_at: seconds since the epoch when it was left.
         preview: JSON or `repr` of the result, bounded, for people.
-        worker: the Worker that ran it, in a Run that several share; else 0.
     """
 
     sandbox: int = 0
     entered_at: float = 0.0
     left_at: float = 0.0
     preview: str = ""
-    worker: int = 0
 
 
 NOT_RUN = Ran()

@@ -101,11 +101,9 @@ class StepOutcome(Struct, frozen=True, gc=False, array_like=True):
     """The outcome of one Step.
 
     Attributes:
-        ordinal: place in the order in which the Run's Steps settled, from 1.
+        ordinal: place in the order in which the Run's Steps settled, from 1; 0 in a Run that several Workers share,
+            where only the home of a body knows it, and tells it by `Shown`.
         cause: why it settled, where it was not by running: `argument`, `limit`, `cancelled`; else empty.
-        epoch: under which it settled, in a Run that several Workers share; else 0. There it is the outcome's stamp,
-            with the Step and the Attempt (O2), and `ordinal` is 0: only the home of a body knows it, and tells it by
-            `Shown`.
     """
 
     step: StepId
@@ -115,7 +113,6 @@ class StepOutcome(Struct, frozen=True, gc=False, array_like=True):
     ran: Ran
     call: Observed | None = None
     cause: str = ""
-    epoch: int = 0
 
 
 class Settled(Struct, frozen=True, gc=False, array_like=True, tag=3):
@@ -206,18 +203,39 @@ class Shown(Struct, frozen=True, gc=False, array_like=True, tag=17):
     Written by the body's home in a Run that several Workers share; elsewhere outcomes have ordinals of their own.
 
     Attributes:
-        epoch: under which it was shown.
         attempt: of the body.
     """
 
     body: StepId
     ordinal: int
     step: StepId
-    epoch: int
     attempt: int
 
 
-Record = Started | Graphed | Chunked | Settled | ItemsSettled | AttemptFailed | CancelAsked | Ended | Planned | Shown
+class Stamped(Struct, frozen=True, gc=False, array_like=True, tag=18):
+    """The record beside this one was made by a Worker under an epoch, perhaps an older one than the row's (O2).
+
+    With the Step and the Attempt this is its stamp: another record of the same name and stamp is the same. First in
+    each row that a Worker of a shared Run appends, before the one record that the row is about.
+    """
+
+    epoch: int
+    worker: WorkerId
+
+
+Record = (
+    Started
+    | Graphed
+    | Chunked
+    | Settled
+    | ItemsSettled
+    | AttemptFailed
+    | CancelAsked
+    | Ended
+    | Planned
+    | Shown
+    | Stamped
+)
 
 
 class Row(Struct, frozen=True, gc=False, array_like=True):

@@ -51,7 +51,7 @@ class Held(Struct, frozen=True, gc=False, array_like=True):
     """A record that a part has made or was told, durable or not.
 
     Attributes:
-        epoch: under which it was made; with the Attempt in the record it is the stamp of this version.
+        epoch, worker: under which, and by whom, it was made; with the Attempt in the record that is its stamp.
         rests: records that must be durable before it, or in the same transaction (C1); only those it names directly.
         sure: it would come out the same. What rests on it then rests on `rests` instead.
         sync: nobody reads it before it is durable (G-b).
@@ -59,15 +59,16 @@ class Held(Struct, frozen=True, gc=False, array_like=True):
 
     name: Name
     epoch: int
+    worker: WorkerId
     record: StepOutcome | Shown | AttemptFailed | Ended
     rests: tuple[Name, ...]
     sure: bool = False
     sync: bool = False
 
     @property
-    def stamp(self) -> tuple[int, int]:
-        """Epoch and Attempt: two records of one name with the same stamp are the same."""
-        return self.epoch, self.record.attempt
+    def stamp(self) -> tuple[int, WorkerId, int]:
+        """Epoch, Worker and Attempt: two records of one name with the same stamp are the same."""
+        return self.epoch, self.worker, self.record.attempt
 
 
 # ---------------------------------------------------------------------- messages

@@ -142,7 +142,7 @@ class _Fold:
         self._ordinal = max(self._ordinal, ordinal)
 
     def _check_outcome(self, outcome: StepOutcome) -> None:
-        if not outcome.epoch:  # of several Workers none knows the place
+        if outcome.ordinal:  # of several Workers none knows the place
             self._check_ordinal(outcome.ordinal, outcome.step)
         if outcome.step in self._settled:
             self._add("single", "the Step has a second outcome", outcome.step)

@@ -12,8 +12,8 @@ from weftrun.machines.share.state import PartState
 from weftrun.machines.share.tails import descendants
 from weftrun.machines.share.telling import learn, owe, owe_open_nodes, spread
 from weftrun.model.graph import Call
-from weftrun.model.ids import StepId, child_step
-from weftrun.model.records import AttemptFailed, Ended, Graphed, Row, Settled, Shown, Started, StepOutcome
+from weftrun.model.ids import StepId, WorkerId, child_step
+from weftrun.model.records import AttemptFailed, Ended, Graphed, Row, Settled, Shown, Stamped, Started, StepOutcome
 from weftrun.model.share import Adopted, Held, Loaded, Name, Node, TellOwner
 
 
@@ -86,6 +86,8 @@ def _asked(part: PartState, previous: Plan | None) -> list[Plan]:
 def _fold(part: PartState, rows: Sequence[Row]) -> None:
     """Take in what is durable."""
     for row in rows:
+        first = row.records[0]
+        stamp = first if isinstance(first, Stamped) else Stamped(row.epoch, WorkerId(0))
         for record in row.records:
             match record:
                 case Started():
@@ -96,11 +98,11 @@ def _fold(part: PartState, rows: Sequence[Row]) -> None:
                     for outcome in record.outcomes:
                         if outcome.call is not None:
                             part.numbers[outcome.call.body, outcome.call.number] = outcome.step
-                        _recorded(part, row, (outcome.step, 0), outcome.epoch, outcome)
+                        _recorded(part, row, stamp, (outcome.step, 0), outcome)
                 case Shown():
-                    _recorded(part, row, (record.body, record.ordinal), record.epoch, record)
+                    _recorded(part, row, stamp, (record.body, record.ordinal), record)
                 case AttemptFailed() if record.item < 0:
-                    _recorded(part, row, (record.step, -record.attempt), row.epoch, record)
+                    _recorded(part, row, stamp, (record.step, -record.attempt), record)
                 case Ended():
                     end(part, record)
                 case _:
@@ -132,11 +134,13 @@ def _id(part: PartState, graph: Graphed, call: Call) -> StepId:
     return child_step(graph.step, part.root.id, graph.functions[call.function].label, call.n)
 
 
-def _recorded(part: PartState, row: Row, name: Name, epoch: int, record: StepOutcome | Shown | AttemptFailed) -> None:
+def _recorded(
+    part: PartState, row: Row, stamp: Stamped, name: Name, record: StepOutcome | Shown | AttemptFailed
+) -> None:
     """Take in a durable record; another version of it that is held here has lost (O2)."""
-    held = Held(name, epoch, record, ())
+    held = Held(name, stamp.epoch, stamp.worker, record, ())
     known = part.held.get(name)
-    if known is not None and name[1] >= 0 and known.stamp != held.stamp:
+    if known is not None and known.stamp != held.stamp:
         discard(part, name)
         known = None
     was_readable = part.outcome(name[0]) is not None

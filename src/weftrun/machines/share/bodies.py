@@ -126,7 +126,7 @@ def _show(part: PartState, node: Node, here: Here, inside: Inside) -> None:
             return
         step = min(ready, key=lambda one: part.order[one, 0])
         rests = (*_seen(node, here, inside), (step, 0))
-        put(part, Held(name, part.plan.epoch, Shown(*name, step, part.plan.epoch, here.attempt), rests))
+        put(part, Held(name, part.plan.epoch, part.me, Shown(*name, step, here.attempt), rests))
     outcome = part.outcome(step)
     if outcome is None:
         return

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from msgspec.structs import replace
-
 from weftrun.machines.share.holding import keep, put
 from weftrun.machines.share.state import Here, PartState
 from weftrun.machines.share.telling import spread
@@ -19,13 +17,13 @@ def settle(part: PartState, node: Node, here: Here, outcome: Success | Failure, 
     if not node.body:
         _end(part, node, here, outcome, ran)
         return
-    ran = replace(ran, worker=part.me)
-    epoch = part.plan.epoch
-    record = StepOutcome(node.id, here.attempt, 0, outcome, ran, node.call, cause, epoch)
+    record = StepOutcome(node.id, here.attempt, 0, outcome, ran, node.call, cause)
     # Of an async body's call nothing but the record of its outcome tells (B2): what rests on it must find that.
     sure = isinstance(outcome, Success) and node.function.deterministic and node.function.kind is Kind.FUNCTION
     sync = node.function.checkpoint == "sync"
-    held = Held((node.id, 0), epoch, record, here.rests, sure and node.call is None and not sync, sync)
+    held = Held(
+        (node.id, 0), part.plan.epoch, part.me, record, here.rests, sure and node.call is None and not sync, sync
+    )
     part.here.pop(node.id, None)
     part.inside.pop(node.id, None)
     put(part, held)
@@ -43,8 +41,8 @@ def _end(part: PartState, node: Node, here: Here, outcome: Success | Failure, ra
     if failure is not None:
         status = "cancelled" if failure.reason is Reason.CANCELLED else "failed"
     calls = [part.numbers[node.id, ref.call] for ref in answer.refs] if answer is not None else []
-    ended = Ended(status, answer, failure, here.attempt, replace(ran, worker=part.me))
-    held = Held((node.id, 0), part.plan.epoch, ended, tuple((call, 0) for call in dict.fromkeys(calls)))
+    ended = Ended(status, answer, failure, here.attempt, ran)
+    held = Held((node.id, 0), part.plan.epoch, part.me, ended, tuple((call, 0) for call in dict.fromkeys(calls)))
     part.here.pop(node.id, None)
     part.inside.pop(node.id, None)
     put(part, held)

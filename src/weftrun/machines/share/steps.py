@@ -101,7 +101,7 @@ def step_ended(part: PartState, event: StepEnded) -> None:
 
 def _try_again(part: PartState, node: Node, here: Here, record: AttemptFailed) -> None:
     assert part.plan is not None
-    held = Held((node.id, -here.attempt), part.plan.epoch, record, here.rests)
+    held = Held((node.id, -here.attempt), part.plan.epoch, part.me, record, here.rests)
     part.inside.pop(node.id, None)
     here.at = At.WAITING
     put(part, held)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from weftrun.model.ids import RunUid
-from weftrun.model.records import AttemptFailed, Ended, Planned, Record, Row, Settled, Shown, StepOutcome
+from weftrun.model.records import AttemptFailed, Ended, Planned, Record, Row, Settled, Shown, Stamped, StepOutcome
 from weftrun.model.share import Held, Name, Outcome
 
 
@@ -29,7 +29,7 @@ class SharedJournal:
         self.rows: list[Row] = []
         self.blobs: set[str] = set()
         self.blobs_at: list[frozenset[str]] = []
-        self.names: dict[Name, tuple[int, int]] = {}
+        self.names: dict[Name, tuple[int, int, int]] = {}
         self.refused = 0
         self.ended = False
         for records in first:
@@ -45,7 +45,7 @@ class SharedJournal:
         for one in held:
             if one.name not in self.names:
                 self.names[one.name] = one.stamp
-                self._write(at, (_record(one.record),))
+                self._write(at, (Stamped(one.epoch, one.worker), _record(one.record)))
         return Outcome.COMMITTED
 
     def raise_epoch(self, at: float, epoch: int, planned: Planned) -> Outcome:

@@ -49,6 +49,8 @@ from weftrun.testing.sim.values import Lineage
 
 LIMITS = Limits(losses_max=20)
 _HOSTS_MAX = 6
+_AFTER_S = 0.5
+"""How long the hosts go on after the Run's end, in seconds: what they do then is judged too."""
 
 
 @dataclass
@@ -142,13 +144,16 @@ class SharedWorld:
         heapq.heappush(self._queue, (self.now + delay_s, self._count, callback))
 
     def run(self, until_s: float = 120.0, steps_max: int = 400_000) -> None:
-        """Play until the Run has ended and its answer was given in calm weather, or time is up."""
+        """Play until a while after the Run has ended and its answer was given, or until time is up."""
         self.claim(self.hosts[WorkerId(1)])
         self.at(self.weather.chaos_s, self._calm)
         self._join()
         end, steps = self.now + self.weather.chaos_s + until_s, 0
-        while self._queue and self.now < end and steps < steps_max and not (self.is_over and not self.chaos):
+        over = False
+        while self._queue and self.now < end and steps < steps_max:
             steps += 1
+            if self.is_over and not over:
+                over, end = True, self.now + _AFTER_S
             at, _, callback = heapq.heappop(self._queue)
             self.now = max(self.now, at)
             callback()
