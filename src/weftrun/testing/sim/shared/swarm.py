@@ -8,6 +8,9 @@ from weftrun.testing.sim.shared.scripts import draw_scripts
 from weftrun.testing.sim.shared.world import SharedWorld, Weather
 
 
+_LINE_MAX = 300
+
+
 def draw_weather(chance: Chance) -> Weather:
     """Draw what goes wrong, and how often."""
     return Weather(
@@ -31,6 +34,18 @@ def draw_world(seed: int) -> SharedWorld:
     """Draw a world; nothing has happened in it yet."""
     chance = Chance(seed, "shared")
     return SharedWorld(seed, draw_scripts(chance), draw_weather(chance), 2 + chance.below(4))
+
+
+def story(world: SharedWorld, found: list[str]) -> str:
+    """Return what is wrong with a history, and the history: rows and entries, in the order of time."""
+    lines = [(row.at, f"row {row.seq}, epoch {row.epoch}: {row.records[-1]}"[:_LINE_MAX]) for row in world.journal.rows]
+    lines += [
+        (entry.at, f"Worker {entry.engine} enters {entry.step}, Attempt {entry.attempt}, after row {entry.row}")
+        for entry in world.entries
+    ]
+    scripts = [f"{name}: {script}" for name, script in world.scripts.items()]
+    events = [f"{at:.4f} {text}" for at, text in sorted(lines)]
+    return "\n".join([f"seed {world.seed}, {world.weather}", *found, *scripts, *events])
 
 
 def play_seed(seed: int) -> tuple[SharedWorld, list[str]]:
