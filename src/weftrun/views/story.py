@@ -34,6 +34,7 @@ from weftrun.model.records import (
     Ended,
     Graphed,
     ItemsSettled,
+    Planned,
     Row,
     Settled,
     Started,
@@ -107,6 +108,8 @@ class _Teller:
                 yield Told(at, record.step, _items(record))
             case AttemptFailed():
                 yield Told(at, record.step, self._failed(at, record))
+            case Planned():
+                yield Told(at, StepId(""), _shared(record))
             case CancelAsked():
                 yield Told(at, StepId(""), "Somebody asked for the Run to be cancelled.")
             case Ended():
@@ -247,10 +250,18 @@ _TAKEN_OVER = (
 )
 
 
+def _shared(record: Planned) -> str:
+    workers = ", ".join(map(str, record.workers))
+    return f"From here on {count_of(len(record.workers), 'Worker')} shared the Run: {workers}."
+
+
 def _takeovers(rows: Sequence[Row], trace: Sequence[Traced]) -> Iterator[Told]:
     """Yield a sentence for each engine that took the Run over: when it did, or else with its first record."""
     at = {row.epoch: row.at for row in reversed(rows)}
     first = min(at, default=0)
+    for row in rows:
+        if isinstance(row.records[0], Planned):
+            del at[row.epoch]  # its owner raised it, for a plan that is told by itself
     at |= {int(number(row, "epoch")): row.at for row in trace if row.kind == "note" and "epoch" in row.facts}
     for epoch in sorted(at):
         if epoch > first:

@@ -7,7 +7,6 @@ from weftrun.testing.sim.shared.judge import findings
 from weftrun.testing.sim.shared.scripts import draw_scripts
 from weftrun.testing.sim.shared.world import SharedWorld, Weather
 
-
 _LINE_MAX = 300
 
 
