@@ -118,9 +118,8 @@ class Desk:
         if outcome is Outcome.COMMITTED:
             known = {record for row in self.rows for record in row.records}
             for held in append.held:
-                record = Settled((held.record,)) if isinstance(held.record, StepOutcome) else held.record
-                if record not in known:
-                    self.write(append.epoch, Stamped(held.epoch, held.worker), record)
+                if held.record not in known:
+                    self.write(append.epoch, Stamped(held.epoch, held.worker), held.record)
         return self.tell(n, AppendCame(self.now, append.number, outcome))
 
     def entered(self, n: int) -> list[str]:
@@ -145,5 +144,5 @@ def _count(calls: list[tuple[FunctionSpec, tuple[int, ...]]], n: int) -> int:
 
 def told(step: str, epoch: int, by: int, value: bytes = b"value", rests: tuple[tuple[str, int], ...] = ()) -> Held:
     """Return an outcome as another Worker tells it."""
-    record = StepOutcome(StepId(step), 1, 0, Success(Payload(Inline(value))), RAN)
+    record = Settled((StepOutcome(StepId(step), 1, 0, Success(Payload(Inline(value))), RAN),))
     return Held((StepId(step), 0), epoch, worker(by), record, tuple((StepId(name), n) for name, n in rests))

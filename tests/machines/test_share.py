@@ -11,7 +11,7 @@ from weftrun.model.graph import Call
 from weftrun.model.ids import RunId, StepId, WorkerId
 from weftrun.model.outcomes import Failure
 from weftrun.model.policy import Bundle, FunctionSpec, Kind
-from weftrun.model.records import Ended, Graphed, Planned, Row, Settled, Shown, Stamped, Started
+from weftrun.model.records import Ended, Graphed, Planned, Row, Shown, Stamped, Started
 from weftrun.model.share import (
     Abandon,
     Adopted,
@@ -245,7 +245,7 @@ def test_a_version_that_has_lost_falls_with_all_that_rests_on_it() -> None:
     assert desk.entered(1)[-1] == "quiet[0]"
     desk.ends(1, "quiet[1]")
     other = told("loose[0]", 2, 2, b"yours").record
-    desk.write(2, Stamped(2, worker(2)), Settled((other,)))
+    desk.write(2, Stamped(2, worker(2)), other)
     desk.hear(1, Offer(2, worker(2), (told("loose[0]", 2, 2, b"yours"),)))
     desk.commit(1, Outcome.UNKNOWN)
     desk.commit(1, Outcome.REFUSED)
@@ -266,7 +266,7 @@ def test_a_body_that_was_shown_what_fell_is_entered_again() -> None:
     desk.calls(1, "flow", (LOOSE, 0, ()), awaits=(0,))
     desk.ends(1, "loose[0]", b"mine")
     desk.calls(1, "flow", (QUIET, 0, (0,)), awaits=(1,))
-    desk.write(2, Stamped(2, worker(2)), Settled((told("loose[0]", 2, 2, b"yours").record,)))
+    desk.write(2, Stamped(2, worker(2)), told("loose[0]", 2, 2, b"yours").record)
     desk.commands[1].clear()
     desk.load(1)
     state = desk.parts[1].state
@@ -300,7 +300,7 @@ def test_a_body_is_shown_the_same_again_in_the_same_order() -> None:
 def test_a_replay_that_does_not_await_what_it_was_shown_fails() -> None:
     desk = Desk(1, [], {})
     desk.plan(2, 1)
-    desk.write(2, Stamped(2, worker(1)), Settled((told("loose[0]", 2, 1).record,)))
+    desk.write(2, Stamped(2, worker(1)), told("loose[0]", 2, 1).record)
     desk.write(2, Stamped(2, worker(1)), Shown(StepId("flow"), 1, StepId("loose[0]"), 1))
     desk.plan(3, 1)
     desk.calls(1, "flow", (LOOSE, 0, ()), (LOOSE, 1, ()), awaits=(1,))

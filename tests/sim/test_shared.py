@@ -5,10 +5,14 @@ from __future__ import annotations
 import collections
 import os
 
+import msgspec
 import pytest
 
+from weftrun.model.ids import WorkerId
 from weftrun.model.records import Planned, Settled, Shown
+from weftrun.model.share import ShareMessage
 from weftrun.testing.sim.shared.swarm import play_seed, story
+from weftrun.testing.sim.shared.world import SharedWorld
 
 SEEDS = int(os.environ.get("WEFTRUN_SHARED_SEEDS", "300"))
 FIRST = int(os.environ.get("WEFTRUN_FIRST_SEED", "0"))
@@ -31,6 +35,25 @@ def test_a_seed_is_one_history() -> None:
         assert first.journal.rows == again.journal.rows
         assert first.entries == again.entries
         assert (first.happened, first.answers) == (again.happened, again.answers)
+
+
+def test_messages_can_be_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the simulator hands over in memory comes back the same from bytes, as hosts will send it."""
+    send = SharedWorld.send
+    encode, decode = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder(ShareMessage).decode
+    kinds = collections.Counter[str]()
+
+    def by_bytes(world: SharedWorld, to: WorkerId, message: ShareMessage) -> None:
+        kinds[type(message).__name__] += 1
+        received = decode(encode(message))
+        assert received == message
+        send(world, to, received)
+
+    monkeypatch.setattr(SharedWorld, "send", by_bytes)
+    for seed in range(10):
+        _, found = play_seed(seed)
+        assert not found
+    assert kinds.keys() == {"Offer", "Took", "Answered", "PlanTold", "Over"}
 
 
 def test_the_swarm_draws_what_it_should() -> None:

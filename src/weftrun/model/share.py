@@ -16,7 +16,7 @@ from weftrun.model.graph import Call
 from weftrun.model.ids import StepId, WorkerId
 from weftrun.model.outcomes import Failure, Ran
 from weftrun.model.policy import FunctionSpec
-from weftrun.model.records import AttemptFailed, Ended, Observed, Planned, Row, Shown, StepOutcome
+from weftrun.model.records import AttemptFailed, Ended, Observed, Planned, Row, Settled, Shown, StepOutcome
 from weftrun.model.values import Data, Payload, Tree
 
 Name = tuple[StepId, int]
@@ -51,6 +51,7 @@ class Held(Struct, frozen=True, gc=False, array_like=True):
     """A record that a part has made or was told, durable or not.
 
     Attributes:
+        record: as the Journal keeps it; a `Settled` has one outcome.
         epoch, worker: under which, and by whom, it was made; with the Attempt in the record that is its stamp.
         rests: records that must be durable before it, or in the same transaction (C1); only those it names directly.
         sure: it would come out the same. What rests on it then rests on `rests` instead.
@@ -60,7 +61,7 @@ class Held(Struct, frozen=True, gc=False, array_like=True):
     name: Name
     epoch: int
     worker: WorkerId
-    record: StepOutcome | Shown | AttemptFailed | Ended
+    record: Settled | Shown | AttemptFailed | Ended
     rests: tuple[Name, ...]
     sure: bool = False
     sync: bool = False
@@ -68,7 +69,13 @@ class Held(Struct, frozen=True, gc=False, array_like=True):
     @property
     def stamp(self) -> tuple[int, WorkerId, int]:
         """Epoch, Worker and Attempt: two records of one name with the same stamp are the same."""
-        return self.epoch, self.worker, self.record.attempt
+        record = self.record
+        return self.epoch, self.worker, record.outcomes[0].attempt if isinstance(record, Settled) else record.attempt
+
+    @property
+    def outcome(self) -> StepOutcome | None:
+        """The outcome of a Step, if it is that."""
+        return self.record.outcomes[0] if isinstance(self.record, Settled) else None
 
 
 # ---------------------------------------------------------------------- messages

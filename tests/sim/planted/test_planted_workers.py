@@ -15,7 +15,6 @@ from msgspec.structs import replace
 from weftrun.machines.checkpoint import may_lack_record
 from weftrun.machines.share import bodies, holding, keeping, steps, telling
 from weftrun.machines.share.part import PartMachine
-from weftrun.model.records import StepOutcome
 from weftrun.model.share import Answered, AppendCame, Heard, Offer, Outcome
 from weftrun.testing.sim.shared.host import Host
 from weftrun.testing.sim.shared.journal import SharedJournal
@@ -86,7 +85,7 @@ def a_record_left_out_is_promoted_late(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _may_lack(part, held):
     node = part.nodes.get(held.name[0])
-    return isinstance(held.record, StepOutcome) and node is not None and may_lack_record(node.function)
+    return held.outcome is not None and node is not None and may_lack_record(node.function)
 
 
 def a_lost_worker_keeps_what_it_held(monkeypatch: pytest.MonkeyPatch) -> None:

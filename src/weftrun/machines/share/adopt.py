@@ -13,7 +13,7 @@ from weftrun.machines.share.tails import descendants
 from weftrun.machines.share.telling import learn, owe, owe_open_nodes, spread
 from weftrun.model.graph import Call
 from weftrun.model.ids import StepId, WorkerId, child_step
-from weftrun.model.records import AttemptFailed, Ended, Graphed, Row, Settled, Shown, Stamped, Started, StepOutcome
+from weftrun.model.records import AttemptFailed, Ended, Graphed, Row, Settled, Shown, Stamped, Started
 from weftrun.model.share import Adopted, Held, Loaded, Name, Node, TellOwner
 
 
@@ -98,7 +98,7 @@ def _fold(part: PartState, rows: Sequence[Row]) -> None:
                     for outcome in record.outcomes:
                         if outcome.call is not None:
                             part.numbers[outcome.call.body, outcome.call.number] = outcome.step
-                        _recorded(part, row, stamp, (outcome.step, 0), outcome)
+                        _recorded(part, row, stamp, (outcome.step, 0), Settled((outcome,)))
                 case Shown():
                     _recorded(part, row, stamp, (record.body, record.ordinal), record)
                 case AttemptFailed() if record.item < 0:
@@ -134,9 +134,7 @@ def _id(part: PartState, graph: Graphed, call: Call) -> StepId:
     return child_step(graph.step, part.root.id, graph.functions[call.function].label, call.n)
 
 
-def _recorded(
-    part: PartState, row: Row, stamp: Stamped, name: Name, record: StepOutcome | Shown | AttemptFailed
-) -> None:
+def _recorded(part: PartState, row: Row, stamp: Stamped, name: Name, record: Settled | Shown | AttemptFailed) -> None:
     """Take in a durable record; another version of it that is held here has lost (O2)."""
     held = Held(name, stamp.epoch, stamp.worker, record, ())
     known = part.held.get(name)

@@ -7,7 +7,7 @@ from weftrun.machines.share.state import At, PartState
 from weftrun.model.ids import StepId
 from weftrun.model.outcomes import Success
 from weftrun.model.policy import Kind
-from weftrun.model.records import AttemptFailed, Shown, StepOutcome
+from weftrun.model.records import AttemptFailed, Shown
 from weftrun.model.share import Abandon, Held
 
 
@@ -35,13 +35,13 @@ def next_attempt(part: PartState, step: StepId) -> tuple[int, float]:
 
 def keep(part: PartState, held: Held) -> None:
     """Have a record written if this is its Step's home, and its policy does not leave it to what rests on it."""
-    record = held.record
-    if held.name in part.fixed or isinstance(record, Shown) or not part.is_home(held.name[0]):
+    if held.name in part.fixed or isinstance(held.record, Shown) or not part.is_home(held.name[0]):
         return
-    if isinstance(record, StepOutcome) and isinstance(record.outcome, Success):
-        node = part.nodes.get(record.step)  # unknown where another Worker's home it was: written, to be sure
+    outcome = held.outcome
+    if outcome is not None and isinstance(outcome.outcome, Success):
+        node = part.nodes.get(outcome.step)  # unknown where another Worker's home it was: written, to be sure
         if node is not None and node.function.kind is Kind.FUNCTION:
-            chosen = choice(node.function, (record.outcome.value.data,), record.ran)
+            chosen = choice(node.function, (outcome.outcome.value.data,), outcome.ran)
             if chosen.when >= When.LATER:
                 return
     part.wanted.add(held.name)

@@ -9,9 +9,9 @@ from weftrun.machines.share.tails import tail
 from weftrun.machines.share.telling import spread
 from weftrun.model.commands import End
 from weftrun.model.outcomes import Failure
-from weftrun.model.records import Ended, StepOutcome
+from weftrun.model.records import Ended
 from weftrun.model.share import Abandon, AppendCame, AppendRecords, Held, LoadRows, Name, Outcome, Over, Say, StoreBlob
-from weftrun.model.values import Blob
+from weftrun.model.values import Blob, Data
 
 
 def append(part: PartState) -> None:
@@ -43,13 +43,12 @@ def append(part: PartState) -> None:
 
 
 def _blobs(held: Held) -> Iterator[str]:
-    record = held.record
-    if isinstance(record, StepOutcome):
-        data = record.outcome.error if isinstance(record.outcome, Failure) else record.outcome.value.data
-    elif isinstance(record, Ended):
-        data = record.answer.data if record.answer is not None else None
-    else:
-        data = None
+    data: Data | None = None
+    if held.outcome is not None:
+        outcome = held.outcome.outcome
+        data = outcome.error if isinstance(outcome, Failure) else outcome.value.data
+    elif isinstance(held.record, Ended) and held.record.answer is not None:
+        data = held.record.answer.data
     if isinstance(data, Blob):
         yield data.sha256
 
@@ -84,7 +83,7 @@ def fix(part: PartState, names: list[Name]) -> None:
             continue
         if isinstance(held.record, Ended):
             end(part, held.record)
-        elif isinstance(held.record, StepOutcome) and not was_readable and part.outcome(name[0]) is not None:
+        elif held.outcome is not None and not was_readable and part.outcome(name[0]) is not None:
             spread(part, name[0])
     part.change_gated()
 

@@ -7,7 +7,7 @@ from weftrun.machines.share.state import Here, PartState
 from weftrun.machines.share.telling import spread
 from weftrun.model.outcomes import Failure, Ran, Reason, Status, Success
 from weftrun.model.policy import Kind
-from weftrun.model.records import Ended, StepOutcome
+from weftrun.model.records import Ended, Settled, StepOutcome
 from weftrun.model.share import Held, Node
 
 
@@ -17,7 +17,7 @@ def settle(part: PartState, node: Node, here: Here, outcome: Success | Failure, 
     if not node.body:
         _end(part, node, here, outcome, ran)
         return
-    record = StepOutcome(node.id, here.attempt, 0, outcome, ran, node.call, cause)
+    record = Settled((StepOutcome(node.id, here.attempt, 0, outcome, ran, node.call, cause),))
     # Of an async body's call nothing but the record of its outcome tells (B2): what rests on it must find that.
     sure = isinstance(outcome, Success) and node.function.deterministic and node.function.kind is Kind.FUNCTION
     sync = node.function.checkpoint == "sync"

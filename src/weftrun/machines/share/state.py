@@ -155,9 +155,7 @@ class PartState:
         """Return the outcome of a Step if it may be read here: of a `sync` one, once it is durable (G-b)."""
         name = (step, 0)
         held = self.held.get(name)
-        if held is None or not isinstance(held.record, StepOutcome):
-            return None
-        return held.record if name in self.fixed or not held.sync else None
+        return held.outcome if held is not None and (name in self.fixed or not held.sync) else None
 
     def tree(self, payload: Payload, steps: Sequence[StepId]) -> Tree:
         """Return a payload with the values of `steps` where its Refs stand, one for each."""

@@ -10,7 +10,6 @@ from weftrun.machines.share.state import At, Here, PartState
 from weftrun.machines.share.tails import tail
 from weftrun.model.commands import WakeAt
 from weftrun.model.ids import StepId, WorkerId
-from weftrun.model.records import StepOutcome
 from weftrun.model.share import Answered, Held, Name, Node, Offer, Say, Took
 
 _Key = TypeVar("_Key")
@@ -105,7 +104,7 @@ def take(part: PartState, held: Held, *, fixed: bool) -> bool:
         part.change_gated()
     else:
         keep(part, held)
-    if isinstance(held.record, StepOutcome) and not was_readable and part.outcome(name[0]) is not None:
+    if held.outcome is not None and not was_readable and part.outcome(name[0]) is not None:
         spread(part, name[0])
     return True
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from weftrun.model.ids import RunUid
-from weftrun.model.records import AttemptFailed, Ended, Planned, Record, Row, Settled, Shown, Stamped, StepOutcome
+from weftrun.model.records import Ended, Planned, Record, Row, Stamped
 from weftrun.model.share import Held, Name, Outcome
 
 
@@ -45,7 +45,7 @@ class SharedJournal:
         for one in held:
             if one.name not in self.names:
                 self.names[one.name] = one.stamp
-                self._write(at, (Stamped(one.epoch, one.worker), _record(one.record)))
+                self._write(at, (Stamped(one.epoch, one.worker), one.record))
         return Outcome.COMMITTED
 
     def raise_epoch(self, at: float, epoch: int, planned: Planned) -> Outcome:
@@ -70,7 +70,3 @@ class SharedJournal:
         self.rows.append(Row(self._uid, len(self.rows) + 1, at, self.epoch, records))
         self.blobs_at.append(frozenset(self.blobs))
         self.ended |= isinstance(records[-1], Ended)
-
-
-def _record(record: StepOutcome | Shown | AttemptFailed | Ended) -> Record:
-    return Settled((record,)) if isinstance(record, StepOutcome) else record
