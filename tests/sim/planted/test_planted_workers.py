@@ -28,8 +28,8 @@ def a_message_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lost wake-up: what was said is taken to have come."""
 
     def due(part, owed, again):
-        due = [key for key, at in owed.items() if at <= part.now]
-        owed.update(dict.fromkeys(due, math.inf))
+        due = [key for key, at in (owed or {}).items() if at <= part.now]
+        (owed or {}).update(dict.fromkeys(due, math.inf))
         return due
 
     monkeypatch.setattr(telling, "_due", due)

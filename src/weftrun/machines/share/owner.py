@@ -51,6 +51,7 @@ class OwnerMachine:
         self._untold: dict[WorkerId, float] = {}
         self._due = True
         self._again = False
+        self._wake_at = 0.0
         self.over = False
 
     def handle(self, event: OwnerEvent) -> list[OwnerCommand]:
@@ -112,6 +113,8 @@ class OwnerMachine:
         for worker in [worker for worker, at in self._untold.items() if at <= now]:
             self._untold[worker] = now + self._resend_s
             commands.append(Say(worker, PlanTold(self._epoch)))
-        if self._untold:
-            commands.append(WakeAt(min(self._untold.values())))
+        due = min(self._untold.values(), default=0.0)
+        if due and due != self._wake_at:
+            commands.append(WakeAt(due))
+        self._wake_at = due
         return commands

@@ -31,8 +31,10 @@ class Plan:
         A Step that the plan does not name belongs to the Worker with the highest checksum for it: so it moves only
         when that Worker goes, or one comes that is higher.
         """
-        named = self._homes.get(step)
-        return named if named is not None else max(self.workers, key=lambda worker: _weight(step, worker))
+        home = self._homes.get(step)
+        if home is None:
+            home = self._homes[step] = max(self.workers, key=lambda worker: _weight(step, worker))
+        return home
 
 
 def _weight(step: StepId, worker: WorkerId) -> tuple[int, WorkerId]:

@@ -131,13 +131,15 @@ def say(part: PartState) -> None:
             fixed = [part.held[name] for name in sorted(part.fresh) if name in part.held]
             held = (*fixed, *tail(part, sorted(part.held)))
             part.commands.append(Say(worker, Answered(epoch, part.me, held, tuple(one.name for one in fixed))))
-        names = _due(part, part.owed.get(worker, {}), again)
-        steps = _due(part, part.owed_nodes.get(worker, {}), again)
+        names = _due(part, part.owed.get(worker), again)
+        steps = _due(part, part.owed_nodes.get(worker), again)
         if names or steps:
             part.commands.append(Say(worker, _offer(part, epoch, names, [part.nodes[step] for step in steps])))
 
 
-def _due(part: PartState, owed: dict[_Key, float], again: float) -> list[_Key]:
+def _due(part: PartState, owed: dict[_Key, float] | None, again: float) -> list[_Key]:
+    if not owed:
+        return []
     due = [key for key, at in owed.items() if at <= part.now]
     for key in due:
         owed[key] = again

@@ -89,7 +89,8 @@ class Owner:
 
     host: Host
     machine: OwnerMachine
-    beats: dict[WorkerId, tuple[float, float]]
+    seen: set[WorkerId]
+    gone: set[WorkerId]
 
 
 class SharedWorld:
@@ -230,8 +231,12 @@ class SharedWorld:
         if owner is not None and owner.host is host:
             for other in self.hosts.values():
                 if host.buries(other):
+                    if other.worker in owner.gone:
+                        continue
+                    owner.gone.add(other.worker)
                     self._tell_owner(owner, WorkerGone(self.now, other.worker))
-                elif host.sees(other):
+                elif host.sees(other) and other.worker not in owner.seen:
+                    owner.seen.add(other.worker)
                     self._tell_owner(owner, WorkerCame(self.now, other.worker))
         elif not self.claiming and (owner is None or host.buries(owner.host)):
             self.claim(host)
@@ -250,7 +255,7 @@ class SharedWorld:
                 return
             epoch = self.journal.claim()
             machine = OwnerMachine({})
-            self.owner = Owner(host, machine, {})
+            self.owner = Owner(host, machine, set(), set())
             alive = tuple(other.worker for other in self.hosts.values() if other.worker not in self.buried)
             self._tell_owner(self.owner, OwnerBegan(self.now, epoch, tuple(self.journal.rows), alive))
 
