@@ -1,4 +1,4 @@
-"""The machines of shared Runs, event by event: tails, gates, plans, versions that lose (M1 to M3, O2)."""
+"""The machines of shared Runs, event by event: tails, gates, plans, homes, the owner (M1, M3)."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from weftrun.model.commands import End
 from weftrun.model.events import TimeCame
 from weftrun.model.graph import Call
 from weftrun.model.ids import RunId, StepId, WorkerId
-from weftrun.model.outcomes import Failure
 from weftrun.model.policy import Bundle, FunctionSpec, Kind
-from weftrun.model.records import Ended, Graphed, Planned, Row, Shown, Stamped, Started
+from weftrun.model.records import Ended, Graphed, Planned, Row, Started
 from weftrun.model.share import (
     Abandon,
     Adopted,
@@ -25,8 +24,6 @@ from weftrun.model.share import (
     PlanTold,
     RaiseEpoch,
     Say,
-    Show,
-    Took,
     WorkerCame,
     WorkerGone,
 )
@@ -221,101 +218,6 @@ def test_an_append_under_an_old_epoch_asks_for_the_plan() -> None:
     desk.tell(1, TimeCame(desk.now))
     desk.load(1)
     assert desk.appended(1) == [("quiet[0]", 0), ("flow", 0)]
-
-
-# ---------------------------------------------------------------------- versions
-
-
-def test_another_version_is_not_used_and_ones_own_is_written_first() -> None:
-    desk = Desk(2, [(LOOSE, ()), (QUIET, (0,))], {"loose[0]": 1, "quiet[0]": 1})
-    desk.plan(2, 1, 2)
-    desk.ends(1, "loose[0]", b"mine")
-    commands = desk.hear(1, Offer(2, worker(2), (told("loose[0]", 2, 2, b"yours"),)))
-    assert Say(worker(2), Took(2, worker(1), ())) in commands
-    assert desk.appended(1) == [("loose[0]", 0)]
-    assert desk.parts[1].state.held[StepId("loose[0]"), 0].worker == 1
-
-
-def test_a_version_that_has_lost_falls_with_all_that_rests_on_it() -> None:
-    desk = Desk(2, [(LOOSE, ()), (LOOSE, (0,)), (QUIET, (1,)), (QUIET, ())], {f"loose[{n}]": 1 for n in (0, 1)})
-    desk.homes |= {"quiet[0]": 1, "quiet[1]": 1}
-    desk.plan(2, 1, 2)
-    desk.ends(1, "loose[0]", b"mine")
-    desk.ends(1, "loose[1]")
-    assert desk.entered(1)[-1] == "quiet[0]"
-    desk.ends(1, "quiet[1]")
-    other = told("loose[0]", 2, 2, b"yours").record
-    desk.write(2, Stamped(2, worker(2)), other)
-    desk.hear(1, Offer(2, worker(2), (told("loose[0]", 2, 2, b"yours"),)))
-    desk.commit(1, Outcome.UNKNOWN)
-    desk.commit(1, Outcome.REFUSED)
-    assert desk.asked_to_load(1)
-    desk.commands[1].clear()
-    desk.load(1)
-    state = desk.parts[1].state
-    assert state.held[StepId("loose[0]"), 0].worker == 2
-    assert (StepId("loose[1]"), 0) not in state.held
-    assert (StepId("quiet[1]"), 0) in state.held, "it rests on nothing that fell"
-    assert Abandon(((StepId("quiet[0]"), 1),)) in desk.commands[1]
-    assert desk.entered(1) == ["loose[1]"]
-
-
-def test_a_body_that_was_shown_what_fell_is_entered_again() -> None:
-    desk = Desk(2, [], {"loose[0]": 1, "quiet[0]": 1})
-    desk.plan(2, 1, 2)
-    desk.calls(1, "flow", (LOOSE, 0, ()), awaits=(0,))
-    desk.ends(1, "loose[0]", b"mine")
-    desk.calls(1, "flow", (QUIET, 0, (0,)), awaits=(1,))
-    desk.write(2, Stamped(2, worker(2)), told("loose[0]", 2, 2, b"yours").record)
-    desk.commands[1].clear()
-    desk.load(1)
-    state = desk.parts[1].state
-    assert set(state.nodes) == {"flow", "loose[0]"}, "the call that rested on it is forgotten"
-    assert desk.entered(1) == ["flow"]
-    assert (StepId("flow"), 1) not in state.held
-
-
-# ---------------------------------------------------------------------- bodies
-
-
-def test_a_body_is_shown_the_same_again_in_the_same_order() -> None:
-    desk = Desk(2, [], {"loose[0]": 2, "loose[1]": 2, "seen[0]": 2})
-    desk.plan(2, 1, 2)
-    desk.calls(1, "flow", (LOOSE, 0, ()), (LOOSE, 1, ()), awaits=(0, 1))
-    desk.carry()
-    desk.ends(2, "loose[1]", b"first")
-    desk.carry()
-    assert [command.call for command in desk.commands[1] if isinstance(command, Show)] == [1]
-    desk.calls(1, "flow", (SEEN, 0, ()), awaits=(0, 2))
-    desk.carry()
-    assert desk.appended(2) == [("loose[1]", 0), ("flow", 1)], "the visible call rests on what its body had been shown"
-    desk.ends(2, "loose[0]", b"second")
-    desk.homes["flow"] = 2
-    desk.plan(3, 2)
-    assert desk.entered(2)[-1] == "flow"
-    desk.calls(2, "flow", (LOOSE, 0, ()), (LOOSE, 1, ()), awaits=(0, 1))
-    assert [command.call for command in desk.commands[2] if isinstance(command, Show)] == [1]
-
-
-def test_a_replay_that_does_not_await_what_it_was_shown_fails() -> None:
-    desk = Desk(1, [], {})
-    desk.plan(2, 1)
-    desk.write(2, Stamped(2, worker(1)), told("loose[0]", 2, 1).record)
-    desk.write(2, Stamped(2, worker(1)), Shown(StepId("flow"), 1, StepId("loose[0]"), 1))
-    desk.plan(3, 1)
-    desk.calls(1, "flow", (LOOSE, 0, ()), (LOOSE, 1, ()), awaits=(1,))
-    ended = [held.record for held in desk.parts[1].state.held.values() if isinstance(held.record, Ended)]
-    assert isinstance(ended[0].failure, Failure)
-    assert ended[0].failure.type == "ReplayDiverged"
-
-
-def test_a_body_is_refused_what_is_not_split_among_workers() -> None:
-    desk = Desk(1, [], {})
-    desk.plan(2, 1)
-    desk.calls(1, "flow", (FunctionSpec("app:wired", "wired", Kind.WIRING), 0, ()))
-    ended = [held.record for held in desk.parts[1].state.held.values() if isinstance(held.record, Ended)]
-    assert ended[0].failure is not None
-    assert "can't be shared by several Workers yet" in ended[0].failure.message
 
 
 # ---------------------------------------------------------------------- homes, and the owner

@@ -37,11 +37,16 @@ def keep(part: PartState, held: Held) -> None:
     """Have a record written if this is its Step's home, and its policy does not leave it to what rests on it."""
     if held.name in part.fixed or isinstance(held.record, Shown) or not part.is_home(held.name[0]):
         return
+    if is_written(part, held):
+        part.wanted.add(held.name)
+
+
+def is_written(part: PartState, held: Held) -> bool:
+    """Say whether a record is written though nothing rests on it: a success is by its policy, all else always."""
     outcome = held.outcome
-    if outcome is not None and isinstance(outcome.outcome, Success):
-        node = part.nodes.get(outcome.step)  # unknown where another Worker's home it was: written, to be sure
-        if node is not None and node.function.kind is Kind.FUNCTION:
-            chosen = choice(node.function, (outcome.outcome.value.data,), outcome.ran)
-            if chosen.when >= When.LATER:
-                return
-    part.wanted.add(held.name)
+    if outcome is None or not isinstance(outcome.outcome, Success):
+        return True
+    node = part.nodes.get(outcome.step)  # unknown where another Worker's home it was: written, to be sure
+    if node is None or node.function.kind is not Kind.FUNCTION:
+        return True
+    return choice(node.function, (outcome.outcome.value.data,), outcome.ran).when < When.LATER

@@ -35,7 +35,7 @@ def append(part: PartState) -> None:
         if not waits:
             batch.update((held.name, held) for held in closure)
             if name == last:
-                break  # with it the Run is over: what its answer does not rest on need not be written any more
+                break  # with it the Run is over
     if batch:
         part.number += 1
         part.appending = part.number, part.epoch, tuple(batch.values())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from weftrun.machines.share.holding import keep, put
+from weftrun.machines.share.holding import is_written, keep, put
 from weftrun.machines.share.state import Here, PartState
 from weftrun.machines.share.telling import spread
 from weftrun.model.outcomes import Failure, Ran, Reason, Status, Success
@@ -33,16 +33,23 @@ def settle(part: PartState, node: Node, here: Here, outcome: Success | Failure, 
 
 
 def _end(part: PartState, node: Node, here: Here, outcome: Success | Failure, ran: Ran) -> None:
-    """Have the Run's last record written; it may leave out what its answer does not hold (C1)."""
+    """Have the Run's last record written, with all that has settled and is written anyway.
+
+    It may leave out what policy leaves out, but for what its answer holds (C1).
+    """
     assert part.plan is not None
     status: Status = "succeeded"
     failure = outcome if isinstance(outcome, Failure) else None
     answer = outcome.value if isinstance(outcome, Success) else None
     if failure is not None:
         status = "cancelled" if failure.reason is Reason.CANCELLED else "failed"
-    calls = [part.numbers[node.id, ref.call] for ref in answer.refs] if answer is not None else []
+    rests = [(part.numbers[node.id, ref.call], 0) for ref in answer.refs] if answer is not None else []
+    for (body, _), step in part.numbers.items():
+        known = part.held.get((step, 0)) if body == node.id else None
+        if known is not None and is_written(part, known):
+            rests.append(known.name)
     ended = Ended(status, answer, failure, here.attempt, ran)
-    held = Held((node.id, 0), part.plan.epoch, part.me, ended, tuple((call, 0) for call in dict.fromkeys(calls)))
+    held = Held((node.id, 0), part.plan.epoch, part.me, ended, tuple(dict.fromkeys(rests)))
     part.here.pop(node.id, None)
     part.inside.pop(node.id, None)
     put(part, held)
