@@ -165,9 +165,9 @@ class _Attempt:
             return
         self._entered_at = world.now
         row = len(world.journal.rows)
-        world.entries.append(
-            Entry(world.now, world.uid, self.step, self.number, self._function, self._reads, "", row, host.worker)
-        )
+        owner = world.owner.host.worker if world.owner is not None else 0
+        about = self.step, self.number, self._function, self._reads, ""
+        world.entries.append(Entry(world.now, world.uid, *about, row, host.worker, owner))
         if world.chaos and world.pace.happens(world.weather.sandbox):
             world.count("sandboxes")
             world.at(world.pace.between(0.0, world.weather.body_s), self._lost)
