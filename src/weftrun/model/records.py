@@ -9,7 +9,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from weftrun.model.graph import Call, Chunk
-from weftrun.model.ids import RunId, RunUid, StepId
+from weftrun.model.ids import RunId, RunUid, StepId, WorkerId
 from weftrun.model.outcomes import NOT_RUN, Failure, Ran, Status, Success
 from weftrun.model.policy import Bundle, FunctionSpec, Kind
 from weftrun.model.values import Payload, RefTo
@@ -101,7 +101,8 @@ class StepOutcome(Struct, frozen=True, gc=False, array_like=True):
     """The outcome of one Step.
 
     Attributes:
-        ordinal: place in the order in which the Run's Steps settled, from 1.
+        ordinal: place in the order in which the Run's Steps settled, from 1; 0 in a Run that several Workers share,
+            where only the home of a body knows it, and tells it by `Shown`.
         cause: why it settled, where it was not by running: `argument`, `limit`, `cancelled`; else empty.
     """
 
@@ -210,6 +211,45 @@ class RollbackFailed(Struct, frozen=True, gc=False, array_like=True, tag=17):
     ran: Ran
 
 
+class Planned(Struct, frozen=True, gc=False, array_like=True, tag=18):
+    """From this row on, under its epoch, these Workers share the Run (M3).
+
+    Attributes:
+        workers: those that are taken to be alive, ascending. One that is left out never comes back (its session is
+            dead: O1), so whoever was in two plans was in all between.
+        homes: home of Steps, as (Step, Worker); of all others by the rule of `machines.share.plan`.
+    """
+
+    workers: tuple[WorkerId, ...]
+    homes: tuple[tuple[StepId, WorkerId], ...] = ()
+
+
+class Shown(Struct, frozen=True, gc=False, array_like=True, tag=19):
+    """The async body of Step `body` was shown the outcome of `step`, as its `ordinal`-th, from 1 (B2).
+
+    Written by the body's home in a Run that several Workers share; elsewhere outcomes have ordinals of their own.
+
+    Attributes:
+        attempt: of the body.
+    """
+
+    body: StepId
+    ordinal: int
+    step: StepId
+    attempt: int
+
+
+class Stamped(Struct, frozen=True, gc=False, array_like=True, tag=20):
+    """The record beside this one was made by a Worker under an epoch, perhaps an older one than the row's (O2).
+
+    With the Step and the Attempt this is its stamp: another record of the same name and stamp is the same. First in
+    each row that a Worker of a shared Run appends, before the one record that the row is about.
+    """
+
+    epoch: int
+    worker: WorkerId
+
+
 Record = (
     Started
     | Graphed
@@ -221,6 +261,9 @@ Record = (
     | Ended
     | AttemptStarted
     | RollbackFailed
+    | Planned
+    | Shown
+    | Stamped
 )
 
 

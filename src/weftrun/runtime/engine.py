@@ -69,17 +69,14 @@ class Engine:
         self._entropy = entropy
         self._pid = os.getpid()
         self._committer = Committer(
-            loop,
-            journal,
-            blobs,
-            objects,
+            loop, journal, blobs, objects,
             quiet=lambda: self._dispatch.quiet,
             broken=self.broke,
             renewed=self._renewed,
             fenced=self._fenced,
             rested=self._rested,
             stands_still=stands_still,
-        )
+        )  # fmt: skip
         self._own = Ownership(
             loop, journal, liveness, entropy, self._committer, sandboxes, self, ttl_s=limits.lease_ttl_s
         )

@@ -21,6 +21,7 @@ from msgspec import json as encoding
 
 import weftrun
 from weftrun.adapters.system.clock import WallClock
+from weftrun.testing.sim.shared import swarm as shared
 from weftrun.testing.sim.swarm import play_seed
 
 _PART = 20
@@ -34,7 +35,12 @@ def _engines(seed: int, folder: Path) -> str:
     return str(broken) if broken is not None else ""
 
 
-SWARMS: Mapping[str, Callable[[int, Path], str]] = {"engines": _engines}
+def _workers(seed: int, folder: Path) -> str:  # noqa: ARG001  # it has no files
+    world, found = shared.play_seed(seed)
+    return shared.story(world, found) if found else ""
+
+
+SWARMS: Mapping[str, Callable[[int, Path], str]] = {"engines": _engines, "workers": _workers}
 """What can be played: from a seed and a folder for files comes a violation with its history, or nothing."""
 
 

@@ -21,8 +21,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from msgspec import Struct
-
 from weftrun.machines.checkpoint import When, choice
 from weftrun.model.ids import StepId, item_step
 from weftrun.model.outcomes import Failure, Ran, Reason
@@ -35,16 +33,18 @@ from weftrun.model.records import (
     Ended,
     Graphed,
     ItemsSettled,
+    Planned,
     RollbackFailed,
     Row,
     Settled,
     Started,
     StepOutcome,
 )
-from weftrun.model.values import Data, Inline
 from weftrun.views.calls import Calls
+from weftrun.views.chosen import checkpoints
 from weftrun.views.progress import attempts_gated, disk_sentence
 from weftrun.views.steps import StepsFold, error_line
+from weftrun.views.told import Told
 from weftrun.views.trace import Traced, is_part, number
 from weftrun.views.units import count_of, duration, size
 from weftrun.views.unrecorded import unrecorded
@@ -53,21 +53,13 @@ _BATCHES_TOLD_MAX = 20
 """Batches of one map that are told one by one; of more, the story tells their sum."""
 
 
-class Told(Struct, frozen=True):
-    """One sentence. `at` is in seconds since the epoch; `step` is empty where it concerns the whole Run."""
-
-    at: float
-    step: StepId
-    text: str
-
-
 def story(rows: Sequence[Row], trace: Sequence[Traced] = (), step: str | None = None) -> list[Told]:
     """Return what happened in a Run and why, a sentence per fact, in the order of time.
 
     `step` keeps what concerns one Step: its own facts, and those of its items or of the calls its body made.
     """
     sentences = [*_takeovers(rows, trace), *_Teller(rows).told(), *_traced(trace)]
-    sentences += [*_left_out(rows, trace), *_checkpoints(rows, trace), *_closing(rows, trace)]
+    sentences += [*_left_out(rows, trace), *checkpoints(rows, trace), *_closing(rows, trace)]
     if step is not None:
         sentences = [told for told in sentences if is_part(told.step, step)]
     return sorted(sentences, key=lambda told: told.at)
@@ -96,8 +88,8 @@ class _Teller:
 
     def _record(self, at: float, record: object) -> Iterator[Told]:
         match record:
-            case Started():
-                yield Told(at, StepId(""), _began(record))
+            case Started() | Planned() | CancelAsked() | Ended():
+                yield Told(at, StepId(""), self._of_the_run(record))
             case Graphed():
                 yield Told(at, record.step, self._graphed(record))
             case Chunked() if record.chunk.last:
@@ -118,12 +110,19 @@ class _Teller:
                     f"The rollback of Attempt {record.attempt} of {record.step} failed with {why}; it is tried again."
                 )
                 yield Told(at, record.step, text)
-            case CancelAsked():
-                yield Told(at, StepId(""), "Somebody asked for the Run to be cancelled.")
-            case Ended():
-                yield Told(at, StepId(""), self._ended(record))
             case _:
                 pass
+
+    def _of_the_run(self, record: Started | Planned | CancelAsked | Ended) -> str:
+        match record:
+            case Started():
+                return _began(record)
+            case Planned():
+                return _shared(record)
+            case CancelAsked():
+                return "Somebody asked for the Run to be cancelled."
+            case _:
+                return self._ended(record)
 
     def _graphed(self, record: Graphed) -> str:
         made = count_of(len(record.calls), "call")
@@ -268,10 +267,18 @@ _TAKEN_OVER = (
 )
 
 
+def _shared(record: Planned) -> str:
+    workers = ", ".join(map(str, record.workers))
+    return f"From here on {count_of(len(record.workers), 'Worker')} shared the Run: {workers}."
+
+
 def _takeovers(rows: Sequence[Row], trace: Sequence[Traced]) -> Iterator[Told]:
     """Yield a sentence for each engine that took the Run over: when it did, or else with its first record."""
     at = {row.epoch: row.at for row in reversed(rows)}
     first = min(at, default=0)
+    for row in rows:
+        if isinstance(row.records[0], Planned):
+            del at[row.epoch]  # its owner raised it, for a plan that is told by itself
     at |= {int(number(row, "epoch")): row.at for row in trace if row.kind == "note" and "epoch" in row.facts}
     for epoch in sorted(at):
         if epoch > first:
@@ -334,50 +341,6 @@ def _left_out(rows: Sequence[Row], trace: Sequence[Traced]) -> Iterator[Told]:
         what = f"{count_of(left.items, 'item')} of {left.step}" if left.items else str(left.step)
         text = f"{what} succeeded{_ran(left.ran)}, not recorded: {left.why} ({size(left.nbytes)} not written)."
         yield Told(left.at, left.step, text)
-
-
-def _checkpoints(rows: Sequence[Row], trace: Sequence[Traced]) -> Iterator[Told]:
-    """Yield for each Function what `auto` chose for the record of its values, and why, once the Run is over."""
-    if not rows or not isinstance(rows[-1].records[-1], Ended):
-        return
-    calls = Calls.of(rows)
-    sums: dict[tuple[str, str, str], list[int]] = {}
-
-    def count(step: StepId, was: str, why: str, values: int, nbytes: int) -> None:
-        call = calls.by_step.get(step)
-        if call is not None and call.spec is not None and call.spec.checkpoint == "auto":
-            so_far = sums.setdefault((call.label, was, why), [0, 0])
-            so_far[0] += values
-            so_far[1] += nbytes
-
-    for row in rows:
-        for record in row.records:
-            for step, data, ran in _values(record):
-                spec = calls.by_step[step].spec if step in calls.by_step else None
-                if spec is not None and spec.kind is Kind.FUNCTION:
-                    chosen = choice(spec, data, ran)
-                    why = "something rested on it" if chosen.when >= When.LATER else chosen.why
-                    nbytes = sum(len(d.data) if isinstance(d, Inline) else d.nbytes for d in data)
-                    count(step, "written behind", why, len(data), nbytes)
-    for left in unrecorded(rows, trace):
-        count(left.step, "not written", left.why, 1, left.nbytes)
-    for (label, was, why), (values, nbytes) in sums.items():
-        what = f"{count_of(values, 'value')} ({size(nbytes)}) {'was' if values == 1 else 'were'} {was}"
-        text = f'checkpoint="auto" of {label}: {what}, because {why}.'
-        yield Told(rows[-1].at, StepId(""), text)
-
-
-def _values(record: object) -> Iterator[tuple[StepId, tuple[Data, ...], Ran]]:
-    """Yield the values that a record holds: of a Step each, or of some items of a map together."""
-    match record:
-        case Settled():
-            for done in record.outcomes:
-                if not isinstance(done.outcome, Failure):
-                    yield done.step, (done.outcome.value.data,), done.ran
-        case ItemsSettled() if record.values:
-            yield record.step, tuple(payload.data for _, _, payload in record.values), record.ran
-        case _:
-            pass
 
 
 def _closing(rows: Sequence[Row], trace: Sequence[Traced]) -> Iterator[Told]:
