@@ -12,6 +12,7 @@ from weftrun.testing.sim.faults import Fault, Faults
 from weftrun.testing.sim.plans import FUNCTIONS, Op, Plan, watched, wired
 from weftrun.testing.sim.reference import differences
 from weftrun.testing.sim.scenarios import SCENARIOS
+from weftrun.testing.sim.swarm import play_seed
 from weftrun.testing.sim.sweep import play
 from weftrun.testing.sim.world import Settings, World
 
@@ -156,3 +157,9 @@ def test_one_id_is_started_at_two_engines_at_once(seed: int, folder: Path) -> No
     world = two_engines(folder, Plan((Op("call", "draw"),), (0,)), seed, {})
     assert [client.refused for client in world.clients] == [None, None]
     assert len(world.rows) - sum(not rows for rows in world.rows.values()) == 1
+
+
+def test_a_run_that_keeps_nothing_goes_on_when_its_engine_has_lost_all_others(folder: Path) -> None:
+    """Nothing is owned any more, so nothing bounds what is entered: whoever waited for the Lease is told."""
+    _, broken = play_seed(3767, folder)
+    assert broken is None, str(broken)
