@@ -136,7 +136,9 @@ def test_a_map_that_fails_by_an_argument_takes_its_other_items_back(folder: Path
     assert findings(world) == []
 
 
-TWO = Settings(engines=2, hosts=2, limits=Limits(lease_ttl_s=2.0, inline_bytes_max=64, sandbox_idle_s=10.0))
+TWO = Settings(
+    engines=2, hosts=2, limits=Limits(lease_ttl_s=2.0, inline_bytes_max=64, sandbox_idle_s=10.0, sandbox_start_s=10.0)
+)
 
 
 def two_engines(folder: Path, plan: Plan, seed: int, faults: dict[int, Fault], settings: Settings = TWO) -> World:
