@@ -12,6 +12,7 @@ from weftrun.testing.sim.faults import Fault, Faults
 from weftrun.testing.sim.plans import FUNCTIONS, Op, Plan, watched, wired
 from weftrun.testing.sim.reference import differences
 from weftrun.testing.sim.scenarios import SCENARIOS
+from weftrun.testing.sim.swarm import play_seed
 from weftrun.testing.sim.sweep import play
 from weftrun.testing.sim.world import Settings, World
 
@@ -135,7 +136,9 @@ def test_a_map_that_fails_by_an_argument_takes_its_other_items_back(folder: Path
     assert findings(world) == []
 
 
-TWO = Settings(engines=2, hosts=2, limits=Limits(lease_ttl_s=2.0, inline_bytes_max=64, sandbox_idle_s=10.0))
+TWO = Settings(
+    engines=2, hosts=2, limits=Limits(lease_ttl_s=2.0, inline_bytes_max=64, sandbox_idle_s=10.0, sandbox_start_s=10.0)
+)
 
 
 def two_engines(folder: Path, plan: Plan, seed: int, faults: dict[int, Fault], settings: Settings = TWO) -> World:
@@ -156,3 +159,9 @@ def test_one_id_is_started_at_two_engines_at_once(seed: int, folder: Path) -> No
     world = two_engines(folder, Plan((Op("call", "draw"),), (0,)), seed, {})
     assert [client.refused for client in world.clients] == [None, None]
     assert len(world.rows) - sum(not rows for rows in world.rows.values()) == 1
+
+
+def test_a_run_that_keeps_nothing_goes_on_when_its_engine_has_lost_all_others(folder: Path) -> None:
+    """Nothing is owned any more, so nothing bounds what is entered: whoever waited for the Lease is told."""
+    _, broken = play_seed(3767, folder)
+    assert broken is None, str(broken)

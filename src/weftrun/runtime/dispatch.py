@@ -164,7 +164,9 @@ class Dispatch:
 
     def place_again(self) -> None:
         """Bodies may be entered again."""
-        self._place()
+        if not self._place_asked:
+            self._place_asked = True
+            self._loop.call_soon(self._place)
 
     def _end(self, run: OpenRun, end: End) -> None:
         if rest := run.new_waits():

@@ -302,6 +302,10 @@ class Engine:
         for run in list(self._opening.runs.by_id.values()):
             self._opening.lose(run)
 
+    def may_enter_again(self) -> None:
+        """Bodies that waited for the Lease may be entered."""
+        self._dispatch.place_again()
+
     def _fenced(self) -> None:
         self._own.fenced()
 
@@ -320,10 +324,7 @@ class Engine:
         self._opening.take_over.leave_alone(uid)
 
     def _renewed(self, begun_at: float) -> None:
-        could = self._own.may_enter()
         self._own.renewed(begun_at)
-        if not could:
-            self._dispatch.place_again()
 
     def _ended(self, run: OpenRun) -> None:
         """A Run is over: the dispatch has told its tickets."""

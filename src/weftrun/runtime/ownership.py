@@ -56,6 +56,9 @@ class Reaction(Protocol):
     def lost(self) -> None:
         """All Runs of this engine are another one's now, or free."""
 
+    def may_enter_again(self) -> None:
+        """The Lease was over, and bodies may be entered again: it was renewed, or nothing is owned any more."""
+
     def broke(self, error: WeftrunError) -> None:
         """Nothing can be owned any more."""
 
@@ -204,6 +207,7 @@ class Ownership:
     # ------------------------------------------------------------------ the machine
 
     def _handle(self, event: LeaseEvent) -> None:
+        could = self.may_enter()
         for command in self._machine.handle(event):
             match command:
                 case Renew():
@@ -216,6 +220,8 @@ class Ownership:
                     if self._tick is not None:
                         self._tick.cancel()
                     self._tick = self._loop.call_at(command.at, self._ticked)
+        if not could and self.may_enter():
+            self._reaction.may_enter_again()
 
     def _ticked(self) -> None:
         self._tick = None

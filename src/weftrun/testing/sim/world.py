@@ -291,7 +291,8 @@ class World:
             "objects": sum(process.objects.stats()["objects"] for process in processes),
             "sandboxes": sum(process.sandboxes.alive for process in processes),
             "timers": int(self.loop.turn()),
-            "sessions": len(reader.sessions()) if self.settings.recover == "all" else 0,
+            # One that owned nothing when it died on another host can't be told from one that has nothing to say.
+            "sessions": sum(s.runs > 0 for s in reader.sessions()) if self.settings.recover == "all" else 0,
         }
         self.loaded = {uid: reader.load(uid) for uid in self.rows}
         self.written = table_of(self.path)
