@@ -34,8 +34,9 @@ $(VENV)/.stamp-base: pyproject.toml constraints.txt scripts/install
 	$(INSTALL) .
 	touch $@
 
-$(VENV)/.stamp-dev: pyproject.toml constraints.txt scripts/install
+$(VENV)/.stamp-dev: pyproject.toml constraints.txt scripts/install scripts/servers
 	$(INSTALL) .[dev,examples]
+	scripts/servers $(VENV)
 	touch $@ $(VENV)/.stamp-base
 
 $(VENV)/.stamp-bench: pyproject.toml constraints.txt scripts/install

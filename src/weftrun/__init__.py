@@ -39,8 +39,10 @@ from weftrun.sdk.policy import CallPolicy, Policy
 from weftrun.sdk.ref import Mapped, Ref
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Mapping
     from typing import ParamSpec, TypeVar, overload
+
+    from weftrun.ports.sinks import Sink
 
     _P = ParamSpec("_P")
     _T = TypeVar("_T")
@@ -89,7 +91,12 @@ __version__ = "0.1.0"
 
 
 def open(
-    url: str | None = None, *, recover: str = "all", workers: int | None = None, lease_ttl_s: float = 10.0
+    url: str | None = None,
+    *,
+    recover: str = "all",
+    workers: int | None = None,
+    lease_ttl_s: float = 10.0,
+    sinks: "Mapping[str, Sink] | None" = None,
 ) -> Engine:
     """Open an engine on a Journal; close it, or use it with `with`.
 
@@ -101,6 +108,8 @@ def open(
         workers: Sandboxes that run Functions at once; default is how many processors this process may use.
         lease_ttl_s: when this engine gives no sign for so many seconds while it owns Runs, others on the Journal take
             it for dead. One that was killed on the same host is known to be dead at once.
+        sinks: where `current().emit(name, ...)` goes, by name; see `weftrun.sinks`. What waits for them in the Journal
+            is delivered by this engine, whichever engine has run what emitted it.
 
     Raises:
         JournalError: the Journal can't be used: it is newer, damaged, read-only, locked.
@@ -117,7 +126,7 @@ def open(
         )
     # Late: a guest that imports the author's module must never load the engine.
     assembly = importlib.import_module("weftrun.assembly")
-    engine: Engine = assembly.open_engine(url, recover=recover, workers=workers, lease_ttl_s=lease_ttl_s)
+    engine: Engine = assembly.open_engine(url, recover=recover, workers=workers, lease_ttl_s=lease_ttl_s, sinks=sinks)
     return engine
 
 

@@ -11,6 +11,7 @@ from weftrun.adapters.sqlite.journal import SqliteJournal
 from weftrun.adapters.system.clock import pause
 from weftrun.adapters.system.entropy import SystemEntropy
 from weftrun.testing.contracts.journal import JournalContract
+from weftrun.testing.contracts.outbox import OutboxContract
 from weftrun.testing.contracts.reopening import Reopening
 from weftrun.testing.contracts.sessions import SessionContract
 
@@ -25,6 +26,12 @@ class TestSqliteJournal(JournalContract):
 
 
 class TestSqliteSessions(SessionContract):
+    @pytest.fixture
+    def connect(self, tmp_path: Path) -> Callable[[], SqliteJournal]:
+        return lambda: SqliteJournal(tmp_path / "app.db", SystemEntropy(), pause, allow_tmpfs=True)
+
+
+class TestSqliteOutbox(OutboxContract):
     @pytest.fixture
     def connect(self, tmp_path: Path) -> Callable[[], SqliteJournal]:
         return lambda: SqliteJournal(tmp_path / "app.db", SystemEntropy(), pause, allow_tmpfs=True)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.engine import programs as p
+from tests.engine.conftest import until
+from tests.engine.emitting import Watched, order
 
 import weftrun
 from weftrun.assembly import open_reader
@@ -67,6 +70,15 @@ def test_what_a_failed_attempt_costs(engine: weftrun.Engine, url: str, tmp_path:
     """One record for each that is tried again; the last one is the outcome."""
     assert engine.run(p.flaky.options(id="one"), str(tmp_path / "ledger"), 3) == 3
     assert counted(url, "one") == ENDS | {"AttemptFailed": 2}
+
+
+def test_what_emits_cost(url: str) -> None:
+    """No record of their own: they ride in the one that causes them."""
+    sink = Watched(math.inf)
+    with weftrun.open(url, workers=1, sinks={"orders": sink}) as engine:
+        engine.run(order.options(id="one"), 1)
+        until(lambda: len(sink.handed) == 1)
+    assert counted(url, "one") == ENDS
 
 
 def test_what_a_map_costs(engine: weftrun.Engine, url: str) -> None:

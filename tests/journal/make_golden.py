@@ -13,10 +13,12 @@ import apsw
 
 from weftrun.adapters.sqlite.journal import SqliteJournal
 from weftrun.adapters.system.clock import pause
+from weftrun.model.emits import Standing, Verdict
 from weftrun.model.ids import RunId
 from weftrun.model.records import Row
 from weftrun.ports.journal import Message
-from weftrun.testing.contracts.samples import ONE_OF_EACH, end, more, start, uid
+from weftrun.testing.contracts.outbox import ALL, emit, emitting
+from weftrun.testing.contracts.samples import AT, ONE_OF_EACH, end, more, start, uid
 from weftrun.testing.contracts.sessions import session
 
 
@@ -35,8 +37,11 @@ ROWS: dict[int, list[Row]] = {
     2: [start(2), more(2, 2, ONE_OF_EACH), end(2, 3, "failed")],
     3: [start(3), end(3, 2)],
     4: [start(4), more(4, 2), more(4, 3, epoch=2)],
+    5: [start(5), emitting(5, 2, emit(0, order_by="a key"), emit(1), emit(2)), end(5, 3)],
 }
-"""Run 1 has a row for each record, 2 failed, 3 was deleted, 4 is open, was taken over and is asked to be cancelled."""
+"""Run 1 has a row for each record, 2 failed, 3 was deleted, 4 is open, was taken over and is asked to be cancelled.
+
+Run 5, from the format with an outbox on, has emitted thrice: one is delivered, one unknown, one waits."""
 
 
 def write(path: Path) -> None:
@@ -49,6 +54,9 @@ def write(path: Path) -> None:
                 journal.put_back([uid(4)])
                 journal.claim([uid(4)])
             journal.append([row])
+    first, second, _ = journal.take_emits(ALL).parcels
+    verdicts = [Verdict(first.place, Standing.DELIVERED), Verdict(second.place, Standing.UNKNOWN, "lost")]
+    journal.settle_emits("orders", verdicts, AT + 9)
     journal.delete(RunId("run-3"), forget=False)
     journal.post(Message("message-2", uid(4), "cancel"))
     journal.close()

@@ -11,15 +11,25 @@ from tests.postgres.server import Server
 
 from weftrun.adapters.postgres.journal import PostgresJournal
 from weftrun.adapters.postgres.statements import SCHEMA
+from weftrun.model.emits import Standing, Verdict
 from weftrun.model.ids import RunId
 from weftrun.model.records import Row
 from weftrun.ports.journal import Message
-from weftrun.testing.contracts.samples import ONE_OF_EACH, end, more, start, uid
+from weftrun.testing.contracts.outbox import ALL, emit, emitting
+from weftrun.testing.contracts.samples import AT, ONE_OF_EACH, end, more, start, uid
 from weftrun.testing.contracts.sessions import session
 
-TABLES = {"meta": "one", "session": "key", "run": "key", "record": "run, seq", "inbox": "place"}
+TABLES = {
+    "meta": "one",
+    "session": "key",
+    "run": "key",
+    "record": "run, seq",
+    "inbox": "place",
+    "outbox": "place",
+    "sink": "name",
+}
 """Each table, and the order in which its rows are dumped."""
-COUNTED = {"session_key_seq": 1, "run_key": 4, "inbox_place_seq": 1}
+COUNTED = {"session_key_seq": 1, "run_key": 5, "inbox_place_seq": 1, "outbox_place_seq": 3}
 """Each sequence, and the number that it gave last."""
 
 
@@ -38,8 +48,11 @@ ROWS: dict[int, list[Row]] = {
     2: [start(2), more(2, 2, ONE_OF_EACH), end(2, 3, "failed")],
     3: [start(3), end(3, 2)],
     4: [start(4), more(4, 2), more(4, 3, epoch=2)],
+    5: [start(5), emitting(5, 2, emit(0, order_by="a key"), emit(1), emit(2)), end(5, 3)],
 }
-"""Run 1 has a row for each record, 2 failed, 3 was deleted, 4 is owned, was taken over and is asked to be cancelled."""
+"""Run 1 has a row for each record, 2 failed, 3 was deleted, 4 is owned, was taken over and is asked to be cancelled.
+
+Run 5, from the format with an outbox on, has emitted thrice: one is delivered, one unknown, one waits."""
 
 
 def write(url: str) -> None:
@@ -51,6 +64,9 @@ def write(url: str) -> None:
                 journal.begin(session(1))
                 journal.claim([uid(4)])
             journal.append([row], renew=number == 4)
+    first, second, _ = journal.take_emits(ALL).parcels
+    verdicts = [Verdict(first.place, Standing.DELIVERED), Verdict(second.place, Standing.UNKNOWN, "lost")]
+    journal.settle_emits("orders", verdicts, AT + 9)
     journal.delete(RunId("run-3"), forget=False)
     journal.post(Message("message-2", uid(4), "cancel"))
     journal.close()

@@ -9,6 +9,7 @@ from tests.postgres.fixtures import OpenJournal
 
 from weftrun.adapters.postgres.journal import PostgresJournal
 from weftrun.testing.contracts.journal import JournalContract
+from weftrun.testing.contracts.outbox import OutboxContract
 from weftrun.testing.contracts.reopening import Reopening
 from weftrun.testing.contracts.sessions import SessionContract
 
@@ -20,6 +21,12 @@ class TestPostgresJournal(JournalContract):
 
 
 class TestPostgresSessions(SessionContract):
+    @pytest.fixture
+    def connect(self, opened: OpenJournal) -> Callable[[], PostgresJournal]:
+        return opened
+
+
+class TestPostgresOutbox(OutboxContract):
     @pytest.fixture
     def connect(self, opened: OpenJournal) -> Callable[[], PostgresJournal]:
         return opened

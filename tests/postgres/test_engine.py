@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from tests.conftest import assert_closed
 from tests.engine import programs as p
+from tests.engine.emitting import Watched, order, spread
 from tests.engine.test_many_engines import WAIT_S, Process, entries, rows_of, until
 
 import weftrun
@@ -61,6 +62,20 @@ def test_what_a_killed_engine_owned_goes_on_in_another(journal: str, tmp_path: P
     epochs = [row.epoch for row in rows_of(journal, "one")]
     assert epochs == sorted(epochs) and set(epochs) == {1, 2}
     assert_closed(journal)
+
+
+def test_what_is_emitted_is_delivered_by_whoever_has_the_sink(journal: str) -> None:
+    with weftrun.open(journal, workers=2) as engine:
+        keys = engine.run(spread, 9)
+    sink = Watched(60.0)
+    with weftrun.open(journal, workers=1, sinks={"orders": sink}) as engine:
+        until(lambda: len(sink.handed) == 9)
+        engine.run(order, 9, "key 1")
+        until(lambda: len(sink.handed) == 10)
+    assert sorted(message.key for message in sink.handed[:9]) == sorted(keys)
+    for key in range(3):
+        places = [keys.index(message.key) for message in sink.handed[:9] if message.order_by == f"key {key}"]
+        assert sorted(places) == [key, key + 3, key + 6]
 
 
 def test_the_command_line(journal: str, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import contextlib
 import logging
 import math
 import os
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -31,6 +31,7 @@ from weftrun.model.policy import Bundle, FunctionSpec
 from weftrun.model.records import Row
 from weftrun.model.values import Data, Payload
 from weftrun.ports.journal import RunInfo
+from weftrun.ports.sinks import Sink
 from weftrun.runtime.engine import Engine as RuntimeEngine
 from weftrun.runtime.tickets import Latch, Ticket
 from weftrun.sdk.function import version_here
@@ -45,7 +46,7 @@ _TTL_MIN_S = 0.5
 
 def open_engine(
     url: str | None = None, *, recover: str = "all", workers: int | None = None, lease_ttl_s: float | None = None,
-    limits: Limits = DEFAULT_LIMITS,
+    sinks: Mapping[str, Sink] | None = None, limits: Limits = DEFAULT_LIMITS,
 ) -> Engine:  # fmt: skip
     """Open an engine on a Journal. See `weftrun.open`.
 
@@ -58,7 +59,7 @@ def open_engine(
         if not _TTL_MIN_S <= lease_ttl_s < math.inf:
             raise UsageError(f"lease_ttl_s={lease_ttl_s} can't be held: it takes {_TTL_MIN_S:g} seconds or more.")
         limits = replace(limits, lease_ttl_s=lease_ttl_s)
-    return Engine(_EmbeddedCore(place_of(url), recover, workers or workers_by_default(), limits))
+    return Engine(_EmbeddedCore(place_of(url), recover, workers or workers_by_default(), limits, sinks or {}))
 
 
 def workers_by_default() -> int:
@@ -69,10 +70,11 @@ def workers_by_default() -> int:
 class _EmbeddedCore:
     """An engine in this process, with everything it owns (`sdk.handles.Core`)."""
 
-    def __init__(self, place: Place, recover: str, workers: int, limits: Limits) -> None:
+    def __init__(self, place: Place, recover: str, workers: int, limits: Limits, sinks: Mapping[str, Sink]) -> None:
         folder = place.folder
         self._closed = False
         self._pid = os.getpid()
+        self._sinks = dict(sinks)
         with contextlib.ExitStack() as undo:
             self._locks = EngineLocks(folder)
             undo.callback(self._locks.close)
@@ -119,6 +121,7 @@ class _EmbeddedCore:
             sandboxes_max=workers,
             version_here=version_here,
             stands_still=_say_still,
+            sinks=self._sinks,
         )
 
     def _recover(self, recover: str) -> None:
@@ -240,6 +243,9 @@ class _EmbeddedCore:
         self._loop.call_from_thread(end_sandboxes)
         gone.wait(None)
         self._loop.stop()
+        for sink in self._sinks.values():
+            with contextlib.suppress(Exception):  # anybody's sink, and nothing hangs on how it ends
+                sink.close()
         self._objects.close()
         self._trace.close()
         self._transactions.close()

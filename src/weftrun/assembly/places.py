@@ -14,6 +14,7 @@ from weftrun.adapters.sqlite.journal import SqliteJournal
 from weftrun.adapters.sqlite.reading import SqliteReader
 from weftrun.adapters.sqlite.transactions import SqliteTransactions
 from weftrun.adapters.system.clock import pause
+from weftrun.model.emits import Emitted
 from weftrun.model.errors import UsageError
 from weftrun.model.ids import RunId, RunUid
 from weftrun.model.outcomes import Status
@@ -38,6 +39,12 @@ class JournalReader(Protocol):
 
     def load(self, uid: RunUid) -> list[Row]:
         """Return all rows of a Run in order."""
+
+    def emitted(self, run: RunUid) -> list[Emitted]:
+        """Return what a Run has emitted, in the order of commits."""
+
+    def undelivered(self, limit: int) -> list[Emitted]:
+        """Return emits that wait, are unknown or were refused, of all Runs, oldest first."""
 
     def close(self) -> None:
         """Let go of the file or the connection. Idempotent."""

@@ -7,9 +7,11 @@ import os
 from weftrun.adapters.files.blobs import FileBlobs
 from weftrun.adapters.files.lock import alone
 from weftrun.adapters.sqlite.trace import SqliteTrace
+from weftrun.adapters.system.clock import WallClock
 from weftrun.adapters.system.entropy import SystemEntropy
 from weftrun.assembly.places import Place, place_of
 from weftrun.machines.run import changed_code
+from weftrun.model.emits import Emitted
 from weftrun.model.errors import UsageError
 from weftrun.model.ids import RunId, RunUid
 from weftrun.model.outcomes import Status
@@ -48,6 +50,14 @@ class Reader:
     def load(self, uid: RunUid) -> list[Row]:
         """Return all rows of a Run in order."""
         return self._journal.load(uid)
+
+    def emitted(self, uid: RunUid) -> list[Emitted]:
+        """Return what a Run has emitted, in the order of commits."""
+        return self._journal.emitted(uid)
+
+    def undelivered(self, limit: int) -> list[Emitted]:
+        """Return emits that wait, are unknown or were refused, of all Runs, oldest first."""
+        return self._journal.undelivered(limit)
 
     def changed_code(self, uid: RunUid) -> str:
         """Return a sentence that names the Functions whose code is another one in this process; empty for none."""
@@ -115,3 +125,12 @@ class Reader:
 def open_reader(url: str | None = None) -> Reader:
     """Open a Journal read-only. See `Reader`."""
     return Reader(place_of(url))
+
+
+def decide_emit(url: str | None, key: str, *, send: bool) -> bool:
+    """Let an emit that is not delivered be sent as if it never was, or drop it; False if there is none such."""
+    journal = place_of(url).open_to_mend(SystemEntropy())
+    try:
+        return journal.decide_emit(key, send=send, at=WallClock().now())
+    finally:
+        journal.close()

@@ -16,6 +16,7 @@ from weftrun.model.ids import RunId, StepId
 from weftrun.model.messages import Fork
 from weftrun.model.outcomes import Failure, Reason
 from weftrun.model.policy import FunctionSpec
+from weftrun.sdk.emits import EmitBounds
 from weftrun.sdk.failure import failure_of
 from weftrun.sdk.function import find
 from weftrun.wire.hold import Hold
@@ -113,6 +114,11 @@ class Equipment(NamedTuple):
     speaker: Speaker
     hold: Hold
     ask: Ask
+
+    @property
+    def bounds(self) -> EmitBounds:
+        """How much an Attempt may emit."""
+        return EmitBounds(self.fork.emit_bytes_max, self.fork.emits_max, self.fork.emit_name_bytes_max)
 
     def check_lease(self) -> None:
         """End this Sandbox where no body may be entered any more: the Run may be another engine's by now (O3)."""

@@ -15,6 +15,7 @@ from weftrun.model.policy import FunctionSpec
 from weftrun.model.values import Data
 from weftrun.sdk import place
 from weftrun.sdk.codec import decode_tree, encode, preview
+from weftrun.sdk.transaction import NOT_SAID
 from weftrun.wire.page import Page
 
 _HOLD_S: Final = 0.000_2
@@ -38,6 +39,7 @@ class BatchRunner:
         self._reading = False
         self._held: list[Outcome] = []
         self._said: Statements | None = None
+        self._bounds = equipment.bounds
 
     def run(self, batch: Batch) -> None:
         """Run all Invocations of a Batch and tell their outcomes."""
@@ -68,12 +70,13 @@ class BatchRunner:
         value: Data | None = None
         failure: Failure | None = None
         shown = ""
+        opener = NOT_SAID
         if spec.effects == "transaction":
             gear = self._with
             self._said = Statements(gear.ask, words[Page.BATCH], index, gear.fork.transaction_bytes_max)
-            token = place.enter(place.Current(run_id, run_uid, step, attempt, self._said.open))
-        else:
-            token = place.enter(place.Current(run_id, run_uid, step, attempt))
+            opener = self._said.open
+        current = place.Current(run_id, run_uid, step, attempt, opener, self._bounds)
+        token = place.enter(current)
         self._with.check_lease()
         entered_at = time.time()
         words[_INDEX] = index
@@ -93,8 +96,11 @@ class BatchRunner:
         words[_ENTERED] = 0
         left_at = time.time()
         place.leave(token)
+        emits = place.emitted(current)
         ran = Ran(self._with.fork.sandbox, entered_at, left_at, shown)
-        return Outcome(index, value, failure, ran, self._with.text.take() if words[_PRINTED] else "")
+        text = self._with.text.take() if words[_PRINTED] else ""
+        # What a failed Attempt has emitted vanishes (E1).
+        return Outcome(index, value, failure, ran, text, emits if failure is None else ())
 
     def _execute(self, spec: FunctionSpec, invocation: Invocation) -> tuple[Data, str]:
         """Read the arguments, call the Function, and return its encoded result and a preview of it."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from weftrun.model.emits import Emit
 from weftrun.model.messages import BodyCalled, FromSandbox, ItemOutcomes, Outcomes
+from weftrun.model.values import Data
 
 
 def halves(message: FromSandbox) -> tuple[FromSandbox, ...]:
@@ -29,10 +31,15 @@ def _items(message: ItemOutcomes) -> tuple[FromSandbox, ...]:
         middles = 1, 0
     else:
         return ()
+    first, second = values[: middles[0]], values[middles[0] :]
     return (
-        replace(message, values=values[: middles[0]], failures=failures[: middles[1]], text=""),
-        replace(message, values=values[middles[0] :], failures=failures[middles[1] :]),
+        replace(message, values=first, failures=failures[: middles[1]], text="", emits=_emits(message, first)),
+        replace(message, values=second, failures=failures[middles[1] :], emits=_emits(message, second)),
     )
+
+
+def _emits(message: ItemOutcomes, values: tuple[tuple[int, int, Data], ...]) -> tuple[Emit, ...]:
+    return tuple(emit for emit in message.emits if any(lo <= emit.item < hi for lo, hi, _ in values))
 
 
 def _called(message: BodyCalled) -> tuple[FromSandbox, ...]:

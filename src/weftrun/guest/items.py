@@ -17,6 +17,7 @@ from weftrun.model.outcomes import ITEMS_SHOWN, Failure, Ran
 from weftrun.model.values import Data, Tree
 from weftrun.sdk import place
 from weftrun.sdk.codec import decode_tree, encode, preview
+from weftrun.sdk.emits import Emits
 from weftrun.sdk.transaction import NOT_SAID
 from weftrun.wire.page import Page
 
@@ -39,6 +40,7 @@ class ItemRunner:
         self._failures: list[tuple[int, Failure]] = []
         self._last_items: Tree | None = None
         self._began_at = 0.0
+        self._emits = Emits(equipment.bounds)
 
     def run(self, batch: ItemBatch) -> None:
         """Run all ranges of an ItemBatch and tell what became of them."""
@@ -75,7 +77,8 @@ class ItemRunner:
         forks, words, times = self._with.forks, self._with.page.words, self._with.page.times
         clock, size_of, base, check_lease = time.time, getsizeof, batch.base, self._with.check_lease
         at_index, at_time = Page.INDEX, Page.ENTERED_AT
-        current = ItemCurrent(*batch.run, batch.id, batch.attempt)
+        emits = self._emits = Emits(self._with.bounds)
+        current = ItemCurrent(*batch.run, batch.id, batch.attempt, emits)
         token = place.enter(current)
         tell_at, size = self._began_at + _TELL_S, 0
         now = self._began_at
@@ -99,7 +102,12 @@ class ItemRunner:
                     if forks.forked:
                         forks.end_if_forked()
                     now = clock()
-                    if now > tell_at or size > _TELL_BYTES or len(self._failures) >= _TELL_FAILURES:
+                    if (
+                        now > tell_at
+                        or size > _TELL_BYTES
+                        or len(self._failures) >= _TELL_FAILURES
+                        or emits.nbytes > _TELL_BYTES
+                    ):
                         self._tell(batch)
                         results = self._open_range(index + 1)
                         words[Page.ENTERED] = 1
@@ -107,6 +115,7 @@ class ItemRunner:
                         tell_at, size = now + _TELL_S, 0
         finally:
             place.leave(token)
+            emits.end()
 
     def _open_range(self, lo: int) -> list[Any]:
         results: list[Any] = []
@@ -123,10 +132,12 @@ class ItemRunner:
             reading=reading,
         )
         self._failures.append((index, failure))
+        self._emits.drop(index)
 
     def _fail_all(self, batch: ItemBatch, error: BaseException) -> None:
         """Nothing could be entered, for one reason: the first failure tells it in full, the others briefly."""
         self._ranges.clear()
+        self._emits.take()
         first = batch.ranges[0][0]
         self._item_failed(batch, first, error, reading=True)
         brief = replace(self._failures[-1][1], traceback="")
@@ -151,9 +162,10 @@ class ItemRunner:
         self._failures.clear()
         self._with.page.words[Page.ENTERED] = 0
         text = self._with.text.take()
+        emits = self._emits.take()
         if values or failures or text:
             ran = Ran(self._with.fork.sandbox, self._began_at, time.time(), shown)
-            self._with.speaker.say(ItemOutcomes(batch.no, tuple(values), failures, ran, text))
+            self._with.speaker.say(ItemOutcomes(batch.no, tuple(values), failures, ran, text, emits))
 
     def _encoded(self, batch: ItemBatch, lo: int, results: list[Any]) -> list[tuple[int, int, Data]]:
         """Encode a range as one list; where that fails, item by item, so that only the guilty ones fail."""
@@ -182,12 +194,13 @@ class ItemCurrent(place.Current):
 
     __slots__ = ("_map", "index")
 
-    def __init__(self, run_id: RunId, run_uid: RunUid, step: StepId, attempt: int) -> None:
+    def __init__(self, run_id: RunId, run_uid: RunUid, step: StepId, attempt: int, emits: Emits) -> None:
         """Stand for items of the map Step `step`."""
         self.run_id = run_id
         self.run_uid = run_uid
         self.attempt = attempt
         self._open = NOT_SAID
+        self._emits = emits
         self._map = step
         self.index = 0
 
@@ -195,3 +208,6 @@ class ItemCurrent(place.Current):
     def step_id(self) -> StepId:  # type: ignore[override]  # an attribute there; nobody sets it after the beginning
         """The id of the item that runs."""
         return item_step(self._map, self.index)
+
+    def _item(self) -> int:
+        return self.index

@@ -44,6 +44,7 @@ _SYNC = Choice(When.FIRST, 'checkpoint="sync"')
 _ASYNC = Choice(When.BEHIND, 'checkpoint="async"')
 _LATER = Choice(When.LATER, 'checkpoint="none"')
 _NEVER = Choice(When.NEVER, 'it is deterministic, and checkpoint="none"')
+_EMITTED = Choice(When.BEHIND, "it has emitted, and its emits stand in its record")
 _MAY_DIFFER = Choice(When.BEHIND, "another Attempt could give another value")
 _VISIBLE = Choice(When.BEHIND, "it does something outside, which is not to be repeated without need")
 _SMALL = Choice(When.BEHIND, "so small a value costs little to keep")
@@ -51,18 +52,21 @@ _WORTH_IT = Choice(When.BEHIND, f"making it took over {_WORTH} times as long as 
 _CHEAP = Choice(When.NEVER, "it is deterministic, and made again about as fast as it would be written")
 
 
-def choice(function: FunctionSpec, values: tuple[Data, ...], ran: Ran) -> Choice:
+def choice(function: FunctionSpec, values: tuple[Data, ...], ran: Ran, *, emitted: bool = False) -> Choice:
     """Return when the record of a success is written.
 
     Args:
         values: what the Step, or some items of a map, gave.
         ran: the Attempt, or the Batch, that made them.
+        emitted: whether it has emitted anything: then there is always a record, whatever was asked for (E1).
     """
     asked = function.checkpoint
     if asked == "sync":
         return _SYNC
     if asked == "async":
         return _ASYNC
+    if emitted:
+        return _EMITTED
     if asked == "none":
         return _NEVER if function.deterministic else _LATER
     if not function.deterministic:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from weftrun.model.emits import Emit
 from weftrun.model.graph import Call, Chunk
 from weftrun.model.ids import StepId
 from weftrun.model.outcomes import Failure, Ran
@@ -24,6 +25,7 @@ class AttemptEnded(Struct, frozen=True, gc=False, array_like=True):
     failure: Failure | None
     ran: Ran
     undoes: int = 0
+    emits: tuple[Emit, ...] = ()
 
 
 class AttemptsEnded(Struct, frozen=True, gc=False):
@@ -42,6 +44,7 @@ class ItemsEnded(Struct, frozen=True, gc=False):
     values: tuple[tuple[int, int, Data], ...]
     failures: tuple[tuple[int, Failure], ...]
     ran: Ran
+    emits: tuple[Emit, ...] = ()
 
 
 class BodyMade(Struct, frozen=True, gc=False):

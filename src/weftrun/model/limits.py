@@ -26,6 +26,12 @@ class Limits(Struct, frozen=True, kw_only=True):
         losses_max: Attempts of one Step that may end with a lost Sandbox before the Step fails.
         takeovers_max: take-overs of a Run with no new record before it is parked as failed.
         runs_open_max: Runs that one engine holds open.
+        emit_bytes_max: payload of one emit.
+        emits_max: emits of one Attempt, or of one item of a map.
+        emit_name_bytes_max: name of a sink, and `order_by`, each in UTF-8.
+        outbox_batch_max: emits that a sink is handed together.
+        outbox_bytes_max: payloads that a sink is handed together, unless one alone is larger.
+        outbox_wait_s: the longest pause before a sink that fails is tried again.
         descriptors_max: live descriptors for Objects; over it they spill to files.
         frame_bytes_max: one message between engine and guest.
         sandbox_idle_s: an idle Sandbox is let go after this long.
@@ -55,6 +61,12 @@ class Limits(Struct, frozen=True, kw_only=True):
     losses_max: int = 3
     takeovers_max: int = 5
     runs_open_max: int = 100_000
+    emit_bytes_max: int = 256 * 1024
+    emits_max: int = 256
+    emit_name_bytes_max: int = 256
+    outbox_batch_max: int = 256
+    outbox_bytes_max: int = 4 * 1024 * 1024
+    outbox_wait_s: float = 60.0
     descriptors_max: int = 4_096
     frame_bytes_max: int = 256 * 1024 * 1024
     sandbox_idle_s: float = 60.0

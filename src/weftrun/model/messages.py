@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from weftrun.model.emits import Emit
 from weftrun.model.graph import Call, Chunk
 from weftrun.model.ids import ObjectId, RunId, RunUid, StepId
+from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.outcomes import Failure, Ran
 from weftrun.model.policy import Bundle, FunctionSpec
 from weftrun.model.values import Data, Payload, Tree
@@ -43,6 +45,9 @@ class Fork(Struct, frozen=True, gc=False, array_like=True, tag=101):
     frame_bytes_max: int
     awake_s: float
     transaction_bytes_max: int = 16 * 1024 * 1024
+    emit_bytes_max: int = DEFAULT_LIMITS.emit_bytes_max
+    emits_max: int = DEFAULT_LIMITS.emits_max
+    emit_name_bytes_max: int = DEFAULT_LIMITS.emit_name_bytes_max
 
 
 # ---------------------------------------------------------------------- zygote -> engine
@@ -220,6 +225,7 @@ class Outcome(Struct, frozen=True, gc=False, array_like=True):
     failure: Failure | None
     ran: Ran
     text: str = ""
+    emits: tuple[Emit, ...] = ()
 
 
 class Outcomes(Struct, frozen=True, gc=False, array_like=True, tag=51):
@@ -237,6 +243,7 @@ class ItemOutcomes(Struct, frozen=True, gc=False, array_like=True, tag=52):
     failures: tuple[tuple[int, Failure], ...]
     ran: Ran
     text: str = ""
+    emits: tuple[Emit, ...] = ()
 
 
 class BodyCalled(Struct, frozen=True, gc=False, array_like=True, tag=53):

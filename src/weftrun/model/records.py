@@ -6,8 +6,11 @@ A `Row` is what is appended: one or more logical records of one Run under one se
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from msgspec import Struct
 
+from weftrun.model.emits import Emit, emitter
 from weftrun.model.graph import Call, Chunk
 from weftrun.model.ids import RunId, RunUid, StepId, WorkerId
 from weftrun.model.outcomes import NOT_RUN, Failure, Ran, Status, Success
@@ -104,6 +107,7 @@ class StepOutcome(Struct, frozen=True, gc=False, array_like=True):
         ordinal: place in the order in which the Run's Steps settled, from 1; 0 in a Run that several Workers share,
             where only the home of a body knows it, and tells it by `Shown`.
         cause: why it settled, where it was not by running: `argument`, `limit`, `cancelled`; else empty.
+        emits: what the Attempt that succeeded has emitted (E1).
     """
 
     step: StepId
@@ -113,6 +117,7 @@ class StepOutcome(Struct, frozen=True, gc=False, array_like=True):
     ran: Ran
     call: Observed | None = None
     cause: str = ""
+    emits: tuple[Emit, ...] = ()
 
 
 class Settled(Struct, frozen=True, gc=False, array_like=True, tag=3):
@@ -134,6 +139,7 @@ class ItemsSettled(Struct, frozen=True, gc=False, array_like=True, tag=4):
     Attributes:
         values: encoded lists with the results of contiguous ranges, ascending, as `(lo, hi, payload)`.
         ordinal: place in the order of settling that the map takes if this was its last open item.
+        emits: what the items of `values` have emitted (E1).
     """
 
     step: StepId
@@ -142,6 +148,7 @@ class ItemsSettled(Struct, frozen=True, gc=False, array_like=True, tag=4):
     failures: tuple[ItemFailure, ...]
     ran: Ran
     call: Observed | None = None
+    emits: tuple[Emit, ...] = ()
 
 
 class AttemptFailed(Struct, frozen=True, gc=False, array_like=True, tag=5):
@@ -175,6 +182,7 @@ class Ended(Struct, frozen=True, gc=False, array_like=True, tag=7):
         failure: why it did not.
         attempt: last Attempt of the root Step.
         ran: of the root Step's last Attempt, where it is a Function.
+        emits: what it has emitted, where it is a Function that succeeded (E1); `step` is its id then, else empty.
     """
 
     status: Status
@@ -182,6 +190,8 @@ class Ended(Struct, frozen=True, gc=False, array_like=True, tag=7):
     failure: Failure | None
     attempt: int = 1
     ran: Ran = NOT_RUN
+    emits: tuple[Emit, ...] = ()
+    step: StepId = StepId("")
 
 
 class AttemptStarted(Struct, frozen=True, gc=False, array_like=True, tag=16):
@@ -282,3 +292,17 @@ class Row(Struct, frozen=True, gc=False, array_like=True):
     at: float
     epoch: int
     records: tuple[Record, ...]
+
+
+def emits_in(records: Sequence[Record]) -> Iterator[tuple[StepId, Emit]]:
+    """Yield what was emitted, with the Step or the item that did, in the order of the records."""
+    for record in records:
+        if type(record) is Settled:
+            for outcome in record.outcomes:
+                if outcome.emits:
+                    yield from ((outcome.step, emit) for emit in outcome.emits)
+        elif type(record) is ItemsSettled:
+            if record.emits:
+                yield from ((emitter(record.step, emit), emit) for emit in record.emits)
+        elif type(record) is Ended and record.emits:
+            yield from ((record.step, emit) for emit in record.emits)

@@ -11,6 +11,7 @@ from weftrun.model.ids import RunId, RunUid, SessionUid
 from weftrun.model.lease import Session
 from weftrun.model.outcomes import Status
 from weftrun.model.records import Row
+from weftrun.ports.outbox import Outbox
 
 
 class JournalMeta(Struct, frozen=True):
@@ -67,8 +68,8 @@ class Message(Struct, frozen=True):
     kind: str
 
 
-class Journal(Protocol):
-    """Append-only, all-or-nothing, in the order of seq.
+class Journal(Outbox, Protocol):
+    """Append-only, all-or-nothing, in the order of seq; with the outbox of what its records have emitted.
 
     All methods block and are called from one thread at a time. Errors: `JournalFull` and `JournalBusy` (nothing was
     committed), `CommitUnknown` (nobody knows), after each of which the same may be said again; `JournalCorrupt`; and
@@ -92,8 +93,9 @@ class Journal(Protocol):
         must name the next seq of its Run and its epoch. Rows under an epoch that was raised since, or of a Run that
         is gone, are left out too, and the others go on (O2). A row that is stored already with the same seq and the
         same bytes is passed over (an append that is repeated after `CommitUnknown`), and anything else raises
-        `InternalError` with nothing committed. Raises `LeaseLost`, with nothing committed, where the session is not
-        there any more; and `JournalBusy` at once, if not `waits`, where another process holds the whole Journal.
+        `InternalError` with nothing committed. What the records of later rows than the first have emitted is in the
+        outbox from then on. Raises `LeaseLost`, with nothing committed, where the session is not there any more; and
+        `JournalBusy` at once, if not `waits`, where another process holds the whole Journal.
         """
 
     def find(self, run: RunId) -> RunInfo | None:
@@ -146,7 +148,8 @@ class Journal(Protocol):
     def delete(self, run: RunId, *, forget: bool) -> RunInfo | None:
         """Delete an ended Run's records, leaving a tombstone, or nothing at all if `forget` (G1).
 
-        Returns the Run as it was, or None if there is none. A Run that has not ended raises `UsageError`.
+        Returns the Run as it was, or None if there is none. `UsageError` for a Run that has not ended, or whose emits
+        are not all delivered or dropped.
         """
 
     def blobs_named(self) -> set[str]:

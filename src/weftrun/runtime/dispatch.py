@@ -14,7 +14,7 @@ from weftrun.model.ids import RunUid, SandboxId, StepId
 from weftrun.model.limits import Limits
 from weftrun.model.messages import Batch, BodyEnded, FromSandbox, ItemBatch, ItemOutcomes, OfTransaction, Outcomes
 from weftrun.model.outcomes import Failure
-from weftrun.model.records import Row
+from weftrun.model.records import Row, emits_in
 from weftrun.model.work import KillSandbox, Said, Send, StartSandbox, Tell, TickAt, WorkerCommand
 from weftrun.ports.loop import Handle, Loop
 from weftrun.ports.objects import Objects
@@ -53,6 +53,8 @@ class Dispatch:
         lost: Callable[[OpenRun], None],
         set_aside: Callable[[RunUid], None],
         lost_track: Callable[[OpenRun, WeftrunError], None],
+        emitted: Callable[[OpenRun, frozenset[str]], None],
+        delivered: Callable[[], bool],
     ) -> None:
         self._loop = loop
         self._trace = trace
@@ -64,6 +66,8 @@ class Dispatch:
         self._taken = taken
         self._lost = lost
         self._set_aside_here = set_aside
+        self._emitted = emitted
+        self._delivered = delivered
         self._worker = WorkerMachine(limits, sandboxes_max)
         self._profiles = Profiles()
         self._runs: dict[int, OpenRun] = {}
@@ -101,14 +105,13 @@ class Dispatch:
         run.take(event)
         for command in run.machine.handle(event):
             self._carry_out(run, command)
-        if not self._place_asked:
-            self._place_asked = True
-            self._loop.call_soon(self._place)
+        self.place_soon()
 
     def _carry_out(self, run: OpenRun, command: RunCommand) -> None:
         match command:
             case Append():
                 row = Row(run.uid, command.seq, command.at, run.epoch, command.records)
+                run.emitted.extend((command.seq, emit.sink) for _, emit in emits_in(command.records))
                 through = self._transactions.through(run, row.records) if self._transactions is not None else None
                 self._committer.append(
                     row, lambda seq: self._durable(run, seq), lambda: self._taken(run), lambda: self._lost(run), through
@@ -140,6 +143,8 @@ class Dispatch:
             self.tell(run, TimeCame(self._loop.now()))
 
     def _durable(self, run: OpenRun, seq: int) -> None:
+        if run.emitted:
+            self._emitted(run, run.emitted_until(seq))
         if run.number not in self._runs:
             return
         if run.first is not None:
@@ -162,8 +167,8 @@ class Dispatch:
             self._close(run)
             self._pump()
 
-    def place_again(self) -> None:
-        """Bodies may be entered again."""
+    def place_soon(self) -> None:
+        """Place what waits, once in this turn."""
         if not self._place_asked:
             self._place_asked = True
             self._loop.call_soon(self._place)
@@ -200,7 +205,7 @@ class Dispatch:
 
     def rested(self) -> None:
         """Everything known may be durable: see whether somebody waits for that."""
-        if self._drained is not None and self._worker.quiet and self._committer.idle:
+        if self._drained is not None and self._worker.quiet and self._committer.idle and self._delivered():
             self._drained.open()
 
     def _pump(self) -> None:

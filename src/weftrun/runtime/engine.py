@@ -6,7 +6,7 @@ Methods that begin with `_` run on the loop, but for those in the first section,
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from weftrun.model.commands import End
@@ -24,16 +24,22 @@ from weftrun.ports.liveness import Liveness
 from weftrun.ports.loop import Loop
 from weftrun.ports.objects import Objects
 from weftrun.ports.sandboxes import Sandboxes
+from weftrun.ports.sinks import Sink
 from weftrun.ports.trace import Trace
 from weftrun.ports.transactions import Transactions
 from weftrun.runtime.committer import Committer
 from weftrun.runtime.dispatch import Dispatch
 from weftrun.runtime.opening import Opening
+from weftrun.runtime.outbox import Delivery
 from weftrun.runtime.ownership import Ownership, Seen
 from weftrun.runtime.runs import OpenRun
 from weftrun.runtime.tickets import Latch, Ticket
 
 T = TypeVar("T")
+_NO_SINK = (
+    "It emitted to {name!r}, but this engine has no sink of that name ({has}): that waits in the outbox for an engine "
+    "that has one."
+)
 
 
 class Engine:
@@ -41,6 +47,7 @@ class Engine:
 
     Args:
         sandboxes_max: Sandboxes that run Functions at once.
+        sinks: where what is emitted goes, by the names that authors use.
         version_here: returns the version of a Function as this process has it, by name; empty where it has none.
         stands_still: told what is wrong when the Journal can't be written for now; once, until it can be.
     """
@@ -61,6 +68,7 @@ class Engine:
         sandboxes_max: int = 4,
         version_here: Callable[[str], str] = lambda _: "",
         stands_still: Callable[[str], None] = lambda _: None,
+        sinks: Mapping[str, Sink] | None = None,
     ) -> None:
         self.limits = limits
         self._loop = loop
@@ -81,13 +89,7 @@ class Engine:
             loop, journal, liveness, entropy, self._committer, sandboxes, self, ttl_s=limits.lease_ttl_s
         )
         self._dispatch = Dispatch(
-            loop,
-            trace,
-            objects,
-            sandboxes,
-            self._committer,
-            limits,
-            sandboxes_max,
+            loop, trace, objects, sandboxes, self._committer, limits, sandboxes_max,
             may_enter=self._own.may_enter,
             transactions=transactions,
             ended=self._ended,
@@ -95,6 +97,11 @@ class Engine:
             lost=self._lose,
             set_aside=self._set_aside,
             lost_track=self._lost_track,
+            emitted=self._emitted,
+            delivered=lambda: self._delivery.at_rest,
+        )  # fmt: skip
+        self._delivery = Delivery(
+            loop, journal, self._committer, entropy, self._own, limits, sinks or {}, rested=self._rested
         )
         self._opening = Opening(
             loop, journal, blobs, objects, self._committer, self._dispatch, limits, self._own,
@@ -211,12 +218,15 @@ class Engine:
             error.__cause__ = cause
         self._broken = error
         self._own.end()
+        self._delivery.stop()
         self._dispatch.stop()
         self._let_go(error)
 
     def open(self, recover: str, ready: Latch) -> None:
         """Begin: take over what dead engines left (`all`, `none`, or the id of one Run); opens `ready` when done."""
         self._loop.call_from_thread(lambda: self._opening.take_over.recover(recover, ready))
+        if self._delivery.names:
+            self._loop.call_from_thread(self._own.look)
 
     def drain(self, done: Latch) -> None:
         """Start nothing more; opens `done` when what runs has ended and everything known is durable."""
@@ -282,6 +292,7 @@ class Engine:
             if run is not None and self._opening.runs.by_id.get(run.id) is run:
                 self._dispatch.tell(run, CancelCame(self._loop.now(), message.id))
         self._opening.take_over.adopt(seen.free)
+        self._delivery.wake(seen.sinks)
         self._opening.told_of(seen.asked_for, seen.waited_for)
 
     def waited_for(self) -> Sequence[RunUid]:
@@ -296,15 +307,20 @@ class Engine:
         """Return how many open Runs this engine owns."""
         return len(self._opening.runs.by_id)
 
+    def sinks(self) -> Sequence[str]:
+        """Return the sinks that this engine has."""
+        return () if self._closed else self._delivery.names
+
     def lost(self) -> None:
-        """All Runs of this engine are another one's now, or free."""
+        """All Runs and sinks of this engine are another one's now, or free."""
         self._opening.take_over.lost()
         for run in list(self._opening.runs.by_id.values()):
             self._opening.lose(run)
+        self._delivery.fenced()
 
     def may_enter_again(self) -> None:
         """Bodies that waited for the Lease may be entered."""
-        self._dispatch.place_again()
+        self._dispatch.place_soon()
 
     def _fenced(self) -> None:
         self._own.fenced()
@@ -326,6 +342,14 @@ class Engine:
     def _renewed(self, begun_at: float) -> None:
         self._own.renewed(begun_at)
 
+    def _emitted(self, run: OpenRun, sinks: frozenset[str]) -> None:
+        """What a Run has emitted is in the outbox."""
+        self._delivery.wake(sinks)
+        here = self._delivery.names
+        for name in sorted(sinks.difference(here)):
+            has = f"it has {', '.join(here)}" if here else "it has none"
+            self._dispatch.note(run.uid, _NO_SINK.format(name=name, has=has))
+
     def _ended(self, run: OpenRun) -> None:
         """A Run is over: the dispatch has told its tickets."""
         self._opening.runs.remove(run)
@@ -346,6 +370,7 @@ class Engine:
                     ticket.fail(gone)
         error = EngineClosed("The engine was closed before the Run ended; `weftrun resume` or the next engine goes on.")
         self._let_go(self._broken or error)
+        self._delivery.stop()
         self._own.end()
         self._dispatch.stop()
         if self._broken is None:

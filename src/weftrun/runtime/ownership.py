@@ -28,7 +28,10 @@ _LOOK_ALONE_S = 2.0
 
 
 class Seen(Struct, frozen=True):
-    """What one look at the Journal has shown; `waited_for` is what is known of the Runs that were asked for."""
+    """What one look at the Journal has shown.
+
+    `waited_for` is what is known of the Runs that were asked for, `sinks` are those for which nobody delivers.
+    """
 
     sessions: tuple[Session, ...] = ()
     ended: frozenset[SessionUid] = frozenset()
@@ -36,6 +39,7 @@ class Seen(Struct, frozen=True):
     free: tuple[RunInfo, ...] = ()
     asked_for: tuple[RunUid, ...] = ()
     waited_for: tuple[RunInfo, ...] = ()
+    sinks: tuple[str, ...] = ()
 
 
 class Reaction(Protocol):
@@ -52,6 +56,9 @@ class Reaction(Protocol):
 
     def owned(self) -> int:
         """Return how many open Runs this engine owns."""
+
+    def sinks(self) -> Sequence[str]:
+        """Return the sinks that this engine has."""
 
     def lost(self) -> None:
         """All Runs of this engine are another one's now, or free."""
@@ -107,6 +114,8 @@ class Ownership:
         self._burying = 0
         self._thens: list[Callable[[], None]] = []
         self._ended = False
+        self._runs = 0
+        self._delivering = 0
 
     def need(self) -> None:
         """See that there is a session before anything is owned. An engine that only reads needs none."""
@@ -146,6 +155,11 @@ class Ownership:
         self.renewed(begun_at)
         self._count(is_new=False)
 
+    def took(self, begun_at: float) -> None:
+        """A sink was looked after, which renewed the Lease; `delivering` says whether it is owned."""
+        self._claiming -= 1
+        self.renewed(begun_at)
+
     def claim_failed(self) -> None:
         """Nothing was claimed."""
         self._claiming -= 1
@@ -155,8 +169,15 @@ class Ownership:
         self._reading -= 1
         self._count(is_new=False)
 
+    def delivering(self, sinks: int) -> None:
+        """Say to how many sinks this engine delivers."""
+        if sinks != self._delivering:
+            self._delivering = sinks
+            if not self._losing:
+                self._count(is_new=False)
+
     def _count(self, *, is_new: bool) -> None:
-        runs = self._open + self._reading
+        runs = self._open + self._reading + self._delivering
         if runs:
             self.need()
             if self._alone:
@@ -263,6 +284,7 @@ class Ownership:
         self._cancel_look()
         waited_for = tuple(self._reaction.waited_for())
         owned, wanted = self._reaction.owned(), self._reaction.wanted()
+        sinks = tuple(self._reaction.sinks())
         now = self._loop.now()
 
         def work() -> Seen:
@@ -274,6 +296,7 @@ class Ownership:
                 tuple(self._journal.free_runs(wanted)) if wanted else (),
                 waited_for,
                 tuple(self._journal.infos(waited_for)) if waited_for else (),
+                tuple(self._journal.sinks_left(sinks)) if sinks else (),
             )
 
         def done(seen: Seen) -> None:
@@ -319,7 +342,8 @@ class Ownership:
             self._look_asked = self._loop.call_at(self._loop.now() + every_s, self._look_again)
 
     def _look_later(self) -> None:
-        if self._reaction.wanted() or self._reaction.owned() or self._reaction.waited_for():
+        reaction = self._reaction
+        if reaction.wanted() or reaction.owned() or reaction.waited_for() or reaction.sinks():
             self.look_later()
 
     def _look_again(self) -> None:

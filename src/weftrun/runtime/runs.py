@@ -28,6 +28,7 @@ class OpenRun:
         epoch: under which its rows are appended.
         durable: whether it keeps records, and a trace.
         held: Objects that the Run holds: each one once.
+        emitted: sinks that rows on their way to the Journal emit to, with the seq of each row.
         noted, left_out: how many Batches of it, and Steps without a record, the trace has.
         first: the ticket that waits for the start record.
         tickets: whom to tell of the end; held weakly, since a Run goes on when nobody waits.
@@ -38,6 +39,7 @@ class OpenRun:
         "bundle",
         "digest",
         "durable",
+        "emitted",
         "epoch",
         "first",
         "function",
@@ -66,6 +68,7 @@ class OpenRun:
         self.epoch = 1
         self.durable = durable
         self.held: set[ObjectId] = set()
+        self.emitted: list[tuple[int, str]] = []
         self.tickets: weakref.WeakSet[Ticket] = weakref.WeakSet()
         self.timer: Handle | None = None
         self.first: Ticket | None = None
@@ -83,6 +86,12 @@ class OpenRun:
         waits = self.machine.state.waits
         new, self._waits = waits - self._waits, waits
         return new
+
+    def emitted_until(self, seq: int) -> frozenset[str]:
+        """Return the sinks that rows up to `seq` emit to, each row once."""
+        sinks = frozenset(sink for at, sink in self.emitted if at <= seq)
+        self.emitted = [(at, sink) for at, sink in self.emitted if at > seq]
+        return sinks
 
     def take(self, event: RunEvent) -> None:
         """Hold the Objects that an event brings: the message that told of them had one holder for each."""

@@ -12,20 +12,18 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 from weftrun.model.graph import Call, Chunk
-from weftrun.model.ids import RunId, RunUid, StepId, child_step, item_step
+from weftrun.model.ids import StepId, child_step, item_step
 from weftrun.model.policy import FunctionSpec, Kind
 from weftrun.model.values import Data, Inline, Key, Payload
 from weftrun.sdk import clock
 from weftrun.sdk.body import Body, BodyLimits, Raised, Waiting
 from weftrun.sdk.codec import Encoded, decode, encode, follow
-from weftrun.sdk.place import Current, enter, here, leave
+from weftrun.sdk.emits import watched
+from weftrun.sdk.place import LOCAL_RUN, LOCAL_UID, Current, emitted, enter, here, leave
 from weftrun.sdk.transaction import NO_JOURNAL
 
 if TYPE_CHECKING:
     from weftrun.sdk.function import Function
-
-_RUN = RunId("local")
-_UID = RunUid("0" * 32)
 
 
 class _LocalBody:
@@ -47,8 +45,8 @@ class _LocalBody:
         self._told: set[int] = set()
         self._body = Body(
             function,
-            run_id=_RUN,
-            run_uid=_UID,
+            run_id=LOCAL_RUN,
+            run_uid=LOCAL_UID,
             step_id=step,
             attempt=1,
             started_at=clock.seconds(),
@@ -153,7 +151,8 @@ class _LocalBody:
 def _attempt(function: Function[..., Any], step: StepId, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Run a Function's body as a Sandbox would, its result encoded and decoded."""
     before, here.recorder = here.recorder, None
-    token = enter(Current(_RUN, _UID, step, 1, NO_JOURNAL))
+    current = Current(LOCAL_RUN, LOCAL_UID, step, 1, NO_JOURNAL)
+    token = enter(current)
     try:
         value = function.callable(*args, **kwargs)
         if function.is_async:
@@ -161,6 +160,8 @@ def _attempt(function: Function[..., Any], step: StepId, args: tuple[Any, ...], 
     finally:
         leave(token)
         here.recorder = before
+        emits = emitted(current)
+    watched(emits)
     return decode(encode(value, what=f"the result of {function.spec.label}").tobytes())
 
 

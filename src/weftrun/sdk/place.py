@@ -8,9 +8,11 @@ import threading
 from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Protocol
 
+from weftrun.model.emits import Emit, emit_key
 from weftrun.model.errors import UsageError
 from weftrun.model.ids import RunId, RunUid, StepId, effect_key
 from weftrun.sdk import clock
+from weftrun.sdk.emits import EmitBounds, Emits
 from weftrun.sdk.transaction import NOT_SAID, Opener, Transaction
 
 if TYPE_CHECKING:
@@ -46,6 +48,10 @@ class Log:
 
 
 _LOG = Log()
+LOCAL_RUN = RunId("local")
+LOCAL_UID = RunUid("0" * 32)
+"""Names of a Run outside of an engine."""
+_BOUNDS = EmitBounds()
 
 
 class Current:
@@ -58,9 +64,14 @@ class Current:
         attempt: number of the Attempt, from 1.
     """
 
-    __slots__ = ("_open", "attempt", "run_id", "run_uid", "step_id")
+    __slots__ = ("_bounds", "_emits", "_open", "attempt", "run_id", "run_uid", "step_id")
 
-    def __init__(self, run_id: RunId, run_uid: RunUid, step_id: StepId, attempt: int, open: Opener = NOT_SAID) -> None:
+    def __init__(
+        self, run_id: RunId, run_uid: RunUid, step_id: StepId, attempt: int, open: Opener = NOT_SAID,
+        bounds: EmitBounds = _BOUNDS,
+    ) -> None:  # fmt: skip
+        self._bounds = bounds
+        self._emits: Emits | None = None
         self.run_id = run_id
         self.run_uid = run_uid
         self.step_id = step_id
@@ -84,6 +95,56 @@ class Current:
             UsageError: this is no Function with `effects="transaction"`, or a run without a Journal.
         """
         return self._open()
+
+    def emit(self, sink: str, payload: object, order_by: str | None = None) -> str:
+        """Let a sink be told once, if and only if this Attempt's outcome becomes the Step's (E1).
+
+        It is written into the record of the outcome, and delivered after that is durable. If the Attempt fails, nothing
+        was emitted. The engine that delivers it knows the sink by its name: `weftrun.open(sinks={name: ...})`.
+
+        Args:
+            sink: its name.
+            payload: bytes, text, or what JSON can say.
+            order_by: messages with the same text are delivered to the sink one after the other, in the order in which
+                their records were committed; without it, in any order.
+
+        Returns:
+            The key by which the sink knows the message again, however often it is sent.
+
+        Raises:
+            NotSerializable: the payload is no JSON.
+            LimitExceeded: it is too large, or one of too many.
+            UsageError: this is the body of a workflow, which may be replayed.
+        """
+        if here.recorder is not None:
+            raise UsageError(
+                f"current().emit(...) in the body of {self.step_id}: the body of a workflow may be entered again, and "
+                "what it did outside of Steps with it. Emit from a Function that it calls."
+            )
+        if self._emits is None:
+            self._emits = Emits(self._bounds)
+        emit = self._emits.add(sink, payload, order_by, self._item())
+        return emit_key(self.run_uid, self.step_id, emit.n)
+
+    def _item(self) -> int:
+        return -1
+
+
+_OVER = Emits(_BOUNDS)
+_OVER.close()
+
+
+def emitted(current: Current) -> tuple[Emit, ...]:
+    """Return what an Attempt has emitted, now that it has ended, and refuse what comes later."""
+    emits, current._emits = current._emits, _OVER
+    return emits.close() if emits is not None else ()
+
+
+def outside(kept: list[Emit]) -> Current:
+    """Return what runs in a test that calls Functions without an engine; what they emit goes into `kept`."""
+    current = Current(LOCAL_RUN, LOCAL_UID, StepId("local"), 1)
+    current._emits = Emits(_BOUNDS, kept)
+    return current
 
 
 _current: ContextVar[Current | None] = ContextVar("weftrun_current", default=None)

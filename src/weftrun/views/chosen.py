@@ -33,10 +33,10 @@ def checkpoints(rows: Sequence[Row], trace: Sequence[Traced]) -> Iterator[Told]:
 
     for row in rows:
         for record in row.records:
-            for step, data, ran in _values(record):
+            for step, data, ran, emitted in _values(record):
                 spec = calls.by_step[step].spec if step in calls.by_step else None
                 if spec is not None and spec.kind is Kind.FUNCTION:
-                    chosen = choice(spec, data, ran)
+                    chosen = choice(spec, data, ran, emitted=emitted)
                     why = "something rested on it" if chosen.when >= When.LATER else chosen.why
                     nbytes = sum(len(d.data) if isinstance(d, Inline) else d.nbytes for d in data)
                     count(step, "written behind", why, len(data), nbytes)
@@ -48,14 +48,14 @@ def checkpoints(rows: Sequence[Row], trace: Sequence[Traced]) -> Iterator[Told]:
         yield Told(rows[-1].at, StepId(""), text)
 
 
-def _values(record: object) -> Iterator[tuple[StepId, tuple[Data, ...], Ran]]:
-    """Yield the values that a record holds: of a Step each, or of some items of a map together."""
+def _values(record: object) -> Iterator[tuple[StepId, tuple[Data, ...], Ran, bool]]:
+    """Yield the values that a record holds, of a Step each or of items of a map together, and whether it emitted."""
     match record:
         case Settled():
             for done in record.outcomes:
                 if not isinstance(done.outcome, Failure):
-                    yield done.step, (done.outcome.value.data,), done.ran
+                    yield done.step, (done.outcome.value.data,), done.ran, bool(done.emits)
         case ItemsSettled() if record.values:
-            yield record.step, tuple(payload.data for _, _, payload in record.values), record.ran
+            yield record.step, tuple(payload.data for _, _, payload in record.values), record.ran, bool(record.emits)
         case _:
             pass

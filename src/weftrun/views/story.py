@@ -22,6 +22,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from weftrun.machines.checkpoint import When, choice
+from weftrun.model.emits import Emitted
 from weftrun.model.ids import StepId, item_step
 from weftrun.model.outcomes import Failure, Ran, Reason
 from weftrun.model.policy import FunctionSpec, Kind
@@ -42,6 +43,8 @@ from weftrun.model.records import (
 )
 from weftrun.views.calls import Calls
 from weftrun.views.chosen import checkpoints
+from weftrun.views.emits import told_emits
+from weftrun.views.final import why_final
 from weftrun.views.progress import attempts_gated, disk_sentence
 from weftrun.views.steps import StepsFold, error_line
 from weftrun.views.told import Told
@@ -53,13 +56,17 @@ _BATCHES_TOLD_MAX = 20
 """Batches of one map that are told one by one; of more, the story tells their sum."""
 
 
-def story(rows: Sequence[Row], trace: Sequence[Traced] = (), step: str | None = None) -> list[Told]:
+def story(
+    rows: Sequence[Row], trace: Sequence[Traced] = (), step: str | None = None, emitted: Sequence[Emitted] = ()
+) -> list[Told]:
     """Return what happened in a Run and why, a sentence per fact, in the order of time.
 
-    `step` keeps what concerns one Step: its own facts, and those of its items or of the calls its body made.
+    `step` keeps what concerns one Step: its own facts, and those of its items or of the calls its body made. `emitted`
+    is what the outbox knows of the Run.
     """
     sentences = [*_takeovers(rows, trace), *_Teller(rows).told(), *_traced(trace)]
     sentences += [*_left_out(rows, trace), *checkpoints(rows, trace), *_closing(rows, trace)]
+    sentences += [Told(at, id, text) for at, id, text in told_emits(emitted)]
     if step is not None:
         sentences = [told for told in sentences if is_part(told.step, step)]
     return sorted(sentences, key=lambda told: told.at)
@@ -167,9 +174,11 @@ class _Teller:
             return ""
         if spec.effects == "transaction":
             return " What its transaction did committed with this record."
+        if done.emits and spec.checkpoint == "none":
+            return ' It has a record although checkpoint="none": what it has emitted stands in it.'
         if spec.checkpoint == "sync":
             return ' Nobody got the value before this record was durable (checkpoint="sync").'
-        if choice(spec, (done.outcome.value.data,), done.ran).when >= When.LATER:
+        if choice(spec, (done.outcome.value.data,), done.ran, emitted=bool(done.emits)).when >= When.LATER:
             return f' Its record was put off until something rested on it (checkpoint="{spec.checkpoint}").'
         return ""
 
@@ -182,7 +191,7 @@ class _Teller:
         if failure.origin not in ("", step):
             return f"{step} failed, because {failure.origin} inside it had failed with {error_line(failure)}."
         what = f"{step} failed in Attempt {failure.attempt}{_ran(done.ran)} with {error_line(failure)}"
-        return f"{what}; {_why_final(failure)}."
+        return f"{what}; {why_final(failure)}."
 
     def _failed(self, at: float, record: AttemptFailed) -> str:
         step = record.step if record.item < 0 else item_step(record.step, record.item)
@@ -204,7 +213,7 @@ class _Teller:
         if record.status == "cancelled" or failure is None:
             return f"The Run ended {record.status}; what was still open was dropped."
         if failure.origin in ("", self._calls.root):
-            return f"The Run failed with {error_line(failure)}; {_why_final(failure)}."
+            return f"The Run failed with {error_line(failure)}; {why_final(failure)}."
         why = f"{failure.origin} had failed with {error_line(failure)}"
         return f"The Run failed because {why}; what was open was cancelled."
 
@@ -239,27 +248,6 @@ def _ran(ran: Ran) -> str:
     if not ran.entered_at:
         return ""
     return f" in Sandbox {ran.sandbox} after {duration(max(0.0, ran.left_at - ran.entered_at))}"
-
-
-_WHY_FINAL = {
-    Reason.RAISED: "an error that a body raises is final unless the Function asks for retries",
-    Reason.TIMEOUT: "it ran longer than its timeout_s, and its Function asks for no retries",
-    Reason.MEMORY: "it went over its memory_bytes_max, and its Function asks for no retries",
-    Reason.LOST: "its Sandbox was lost, and no further Attempt was allowed",
-    Reason.UNREADABLE: "the same value would be as unreadable the next time, so it is not tried again",
-    Reason.MISUSE: "a rule of Workflows was broken, and would be again",
-    Reason.DIVERGED: "the replayed body called something else than the records hold, so it can't go on",
-    Reason.UNLOADABLE: "its code can't be loaded, and could not the next time",
-    Reason.CANCELLED: "a cancelled Step is not tried again",
-}
-
-
-def _why_final(failure: Failure) -> str:
-    if failure.type == "RollbackFailed":
-        return "it is not entered again over what could not be undone"
-    if failure.attempts > 1 and failure.attempt >= failure.attempts:
-        return f"that was the last of {failure.attempts} Attempts"
-    return _WHY_FINAL[failure.reason]
 
 
 _TAKEN_OVER = (

@@ -72,13 +72,13 @@ def a_failure_is_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     """A failure that an async body may catch leaves no record."""
     original = settle.settle
 
-    def forgetful(run, step, outcome, ran, cause=""):
+    def forgetful(run, step, outcome, ran, cause="", emits=()):
         inside = step.inside
         if type(outcome) is Failure and inside is not None and inside.step.function.kind is Kind.WATCHING:
             run.ordinal += 1
             settle.mark(run, step, outcome, ran, ordinal=run.ordinal, row=step.gate, at=run.now)
         else:
-            original(run, step, outcome, ran, cause)
+            original(run, step, outcome, ran, cause, emits)
 
     for module in (settle, attempts):
         monkeypatch.setattr(module, "settle", forgetful)

@@ -19,8 +19,10 @@ from psycopg import errors
 from weftrun.adapters.postgres import connection as connections
 from weftrun.adapters.postgres import schema
 from weftrun.adapters.postgres.connection import Connection
-from weftrun.adapters.postgres.reading import Bindings, Columns, JournalReading, info_of
+from weftrun.adapters.postgres.outbox import OutboxTables, emits_binding
+from weftrun.adapters.postgres.reading import Bindings, Columns, info_of
 from weftrun.adapters.postgres.statements import SQL
+from weftrun.adapters.sql.outbox import refuse_delete
 from weftrun.adapters.sql.rows import body_of
 from weftrun.model.errors import CommitUnknown, InternalError, JournalError, JournalNewer, UsageError
 from weftrun.model.ids import RunId, RunUid
@@ -50,7 +52,7 @@ class First(Struct, frozen=True, gc=False):
     digest: str
 
 
-class PostgresJournal(JournalReading):
+class PostgresJournal(OutboxTables):
     """A Journal in a PostgreSQL database, in a schema of its own named `weftrun`.
 
     Args:
@@ -137,8 +139,8 @@ class PostgresJournal(JournalReading):
 
     def append(self, rows: Sequence[Row], *, renew: bool = False, waits: bool = True) -> Appended:  # noqa: ARG002
         """Commit all rows in one transaction; see the port. Nobody can hold the whole Journal here."""
-        bound = append_binding(self._session, rows, renew=renew)
-        return left_out(self._said("recording", "append", bound).fetchall())
+        statement, bound = append_statement(self._session, rows, renew=renew)
+        return left_out(self._said("recording", statement, bound).fetchall())
 
     # ------------------------------------------------------------------ Runs as a whole
 
@@ -182,6 +184,7 @@ class PostgresJournal(JournalReading):
             return None
         if info.ended_at is None:
             raise UsageError(f"Run {run} has not ended. Cancel it first, then delete it.")
+        refuse_delete(run, self._rows("open_emits", (info.uid,))[0][0])
         # By its uid, and only if it has ended: what has ended stays so, and another Run may have the id by now.
         self._said("deleting a Run", "forget_run" if forget else "bury_run", {"uid": info.uid})
         return info
@@ -193,8 +196,13 @@ def left_out(found: Sequence[Columns]) -> Appended:
     return Appended(_uids(told["taken"]), _uids(told["lost"])) if told is not None else Appended()
 
 
-def append_binding(session: int | None, rows: Sequence[Row], *, renew: bool) -> tuple[Any, ...]:
-    """Return what the function `append` takes."""
+def append_statement(session: int | None, rows: Sequence[Row], *, renew: bool) -> tuple[str, tuple[Any, ...]]:
+    """Return the name of the statement that appends these rows, and what it takes."""
+    emits = emits_binding(rows)
+    return "append_emitting" if emits else "append", (*_append_binding(session, rows, renew=renew), *emits)
+
+
+def _append_binding(session: int | None, rows: Sequence[Row], *, renew: bool) -> tuple[Any, ...]:
     firsts = [row for row in rows if row.seq == 1]
     # Sorting leaves the rows of a Run in their order.
     laters = sorted((row for row in rows if row.seq > 1), key=_uid_of)

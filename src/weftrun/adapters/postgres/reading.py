@@ -13,8 +13,9 @@ from weftrun.adapters.postgres import schema
 from weftrun.adapters.postgres.connection import Connection, connect_text, is_lost, told
 from weftrun.adapters.postgres.statements import SCHEMA, SQL
 from weftrun.adapters.sql.rows import blobs_in, records_of
+from weftrun.model.emits import Emitted, Standing, emit_key
 from weftrun.model.errors import JournalCorrupt, JournalError
-from weftrun.model.ids import RunId, RunUid, SessionUid
+from weftrun.model.ids import RunId, RunUid, SessionUid, StepId
 from weftrun.model.lease import Session
 from weftrun.model.outcomes import Status
 from weftrun.model.records import Row
@@ -52,6 +53,13 @@ def info_of(columns: Columns) -> RunInfo:
         deleted=deleted,
         owner=SessionUid("" if owner is None else cast(Uuid, owner).hex),
     )
+
+
+def emitted_of(columns: Columns) -> Emitted:
+    """Make an Emitted from the columns that all statements on the outbox select."""
+    id, uid, step, n, sink, order_by, standing, at, standing_at, why = columns
+    key = emit_key(RunUid(cast(Uuid, uid).hex), StepId(step), n)
+    return Emitted(RunId(id), key, StepId(step), sink, order_by, Standing(standing), at, standing_at, why)
 
 
 class JournalReading:
@@ -153,6 +161,14 @@ class JournalReading:
         """Return messages to Runs that have not ended, of one session's if there is one, oldest first."""
         found = self._rows("inbox", {"session": self._session})
         return [Message(id, RunUid(cast(Uuid, run).hex), kind) for id, run, kind in found]
+
+    def emitted(self, run: RunUid) -> list[Emitted]:
+        """Return what a Run has emitted, in the order of commits."""
+        return [emitted_of(columns) for columns in self._rows("emitted", (run,))]
+
+    def undelivered(self, limit: int) -> list[Emitted]:
+        """Return emits that wait, are unknown or were refused, of all Runs, oldest first."""
+        return [emitted_of(columns) for columns in self._rows("undelivered", (limit,))]
 
     def blobs_named(self) -> set[str]:
         """Return the SHA-256 of every blob that some record names, so that others can be removed."""

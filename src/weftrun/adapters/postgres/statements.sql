@@ -50,6 +50,10 @@ ON CONFLICT (one) DO UPDATE SET version = excluded.version;
 -- name: append
 SELECT weftrun.append(%s, %s, %s::json, %b, %s::uuid[], %s::integer[], %s::float8[], %s::integer[], %s::text[], %b);
 
+-- name: append_emitting
+SELECT weftrun.append_emitting(%s, %s, %s::json, %b, %s::uuid[], %s::integer[], %s::float8[], %s::integer[], %s::text[], %b,
+                               %s::uuid[], %s::float8[], %s::text[], %s::integer[], %s::text[], %s::text[], %s::text[], %b);
+
 -- name: find_run
 SELECT * FROM weftrun.info WHERE id = %s;
 
@@ -85,6 +89,7 @@ ON CONFLICT (uid) DO UPDATE SET uid = excluded.uid RETURNING key;
 -- name: sessions
 SELECT uid, host, pid, lock, ttl_s, beat,
        (SELECT count(*) FROM weftrun.run WHERE run.ended_at IS NULL AND run.owner = session.key)
+       + (SELECT count(*) FROM weftrun.sink WHERE sink.owner = session.key)
 FROM weftrun.session ORDER BY key;
 
 -- name: bury_session
@@ -124,14 +129,20 @@ ORDER BY inbox.place;
 
 -- name: bury_run
 -- Leave a tombstone of an ended Run: id, uid, status and digest stay (G1).
-WITH gone AS (
+WITH emits AS (
+    DELETE FROM weftrun.outbox
+    WHERE run = (SELECT key FROM weftrun.run WHERE uid = %(uid)s::uuid AND ended_at IS NOT NULL)
+), gone AS (
     DELETE FROM weftrun.record
     WHERE run = (SELECT key FROM weftrun.run WHERE uid = %(uid)s::uuid AND ended_at IS NOT NULL)
 )
 UPDATE weftrun.run SET start = NULL WHERE uid = %(uid)s::uuid AND ended_at IS NOT NULL;
 
 -- name: forget_run
-WITH gone AS (
+WITH emits AS (
+    DELETE FROM weftrun.outbox
+    WHERE run = (SELECT key FROM weftrun.run WHERE uid = %(uid)s::uuid AND ended_at IS NOT NULL)
+), gone AS (
     DELETE FROM weftrun.record
     WHERE run = (SELECT key FROM weftrun.run WHERE uid = %(uid)s::uuid AND ended_at IS NOT NULL)
 )
@@ -180,3 +191,42 @@ DISCARD ALL;
 -- name: lock_run
 -- Wait until nobody who has appended to a Run is about to commit.
 SELECT FROM weftrun.run WHERE uid = %s FOR UPDATE;
+-- name: take_emits
+SELECT * FROM weftrun.take_emits(%s, %s, %s, %s, %s, %s::text[], %s::bigint[]);
+
+-- name: settle_emits
+SELECT weftrun.settle_emits(%s, %s, %s, %s::bigint[], %s::integer[], %s::text[], %s::boolean[]);
+
+-- name: sinks_left
+-- Sinks to which something may be sent, and for which nobody delivers.
+SELECT name FROM unnest(%s::text[]) AS given(name)
+WHERE EXISTS (SELECT FROM weftrun.sendable WHERE sendable.sink = given.name)
+  AND NOT EXISTS (SELECT FROM weftrun.sink JOIN weftrun.session ON session.key = sink.owner WHERE sink.name = given.name);
+
+-- name: emitted
+-- What is told of the emits of one Run.
+SELECT run.id, run.uid, step, n, sink, order_by, standing, at, standing_at, why
+FROM weftrun.outbox JOIN weftrun.run ON run.key = outbox.run WHERE run.uid = %s::uuid ORDER BY place;
+
+-- name: undelivered
+-- What is told of emits that wait or were parked, oldest first.
+SELECT run.id, run.uid, step, n, sink, order_by, standing, at, standing_at, why
+FROM (SELECT * FROM weftrun.outbox WHERE standing IN (0, 2, 3) ORDER BY place LIMIT %s) AS open
+     JOIN weftrun.run ON run.key = open.run
+ORDER BY place;
+
+-- name: send_emit
+-- Let an emit that was parked, or may have been sent, be sent as if it never was.
+UPDATE weftrun.outbox SET standing = 0, standing_at = NULL, tried_at = NULL, why = ''
+WHERE run = (SELECT key FROM weftrun.run WHERE uid = %(uid)s::uuid) AND step = %(step)s AND n = %(n)s
+  AND standing IN (0, 2, 3);
+
+-- name: drop_emit
+UPDATE weftrun.outbox SET standing = 4, standing_at = %(at)s, payload = NULL
+WHERE run = (SELECT key FROM weftrun.run WHERE uid = %(uid)s::uuid) AND step = %(step)s AND n = %(n)s
+  AND standing IN (0, 2, 3);
+
+-- name: open_emits
+-- How many emits of a Run are neither delivered nor dropped.
+SELECT count(*) FROM weftrun.outbox
+WHERE run = (SELECT key FROM weftrun.run WHERE uid = %s::uuid) AND standing IN (0, 2, 3);

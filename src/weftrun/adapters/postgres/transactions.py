@@ -19,7 +19,7 @@ from psycopg.types.string import TextLoader
 
 from weftrun.adapters.postgres import connection as connections
 from weftrun.adapters.postgres.connection import Connection
-from weftrun.adapters.postgres.journal import PostgresJournal, append_binding, left_out
+from weftrun.adapters.postgres.journal import PostgresJournal, append_statement, left_out
 from weftrun.adapters.postgres.statements import SQL
 from weftrun.adapters.sql.statement import check_bounds, check_kind, is_query, numbered, size_of
 from weftrun.model.errors import (
@@ -223,9 +223,8 @@ class PostgresTransaction:
         connection = self._connection
         try:
             connection.execute(SQL["plan_by_key"], {"local": True})
-            found = connection.execute(
-                SQL["append"], append_binding(self._owner.journal.session, rows, renew=renew), binary=True
-            ).fetchall()
+            statement, bound = append_statement(self._owner.journal.session, rows, renew=renew)
+            found = connection.execute(SQL[statement], bound, binary=True).fetchall()
         except psycopg.Error as error:
             self.roll_back()
             raise connections.told(error, self._owner.journal.where, "recording with a transaction") from None

@@ -114,6 +114,9 @@ class SandboxEnd:
             frame_bytes_max=limits.frame_bytes_max,
             awake_s=limits.awake_s,
             transaction_bytes_max=limits.transaction_bytes_max,
+            emit_bytes_max=limits.emit_bytes_max,
+            emits_max=limits.emits_max,
+            emit_name_bytes_max=limits.emit_name_bytes_max,
         )
         far = self._far
         self._far = ()

@@ -19,7 +19,8 @@ from weftrun.adapters.sqlite import connection as connections
 from weftrun.adapters.sqlite import filesystem, schema
 from weftrun.adapters.sqlite.connection import Turn, transact, translated
 from weftrun.adapters.sqlite.heads import Binding, Head, check_next, start_binding
-from weftrun.adapters.sqlite.reading import JournalReading, info_of
+from weftrun.adapters.sqlite.outbox import OutboxTables, add_emits, delete_emits
+from weftrun.adapters.sqlite.reading import info_of
 from weftrun.adapters.sqlite.statements import SCHEMA, SQL
 from weftrun.model.errors import CommitUnknown, InternalError, JournalError, JournalFull, LeaseLost, UsageError
 from weftrun.model.ids import RunId, RunUid
@@ -31,7 +32,7 @@ from weftrun.ports.journal import Appended, Message, RunInfo
 T = TypeVar("T")
 
 
-class SqliteJournal(JournalReading):
+class SqliteJournal(OutboxTables):
     """A Journal in a SQLite file.
 
     Args:
@@ -233,6 +234,7 @@ class SqliteJournal(JournalReading):
                 check_next(head, row)
                 records.append((head.key, row.seq, row.at, row.epoch, body))
                 head.seq = row.seq
+                add_emits(connection, head.key, row.records, row.at)
             elif head.seq > 1 or head.ended:
                 continue
             last = row.records[-1]
@@ -364,6 +366,7 @@ class SqliteJournal(JournalReading):
             info = info_of(found[0])
             if info.ended_at is None:
                 raise UsageError(f"Run {run} has not ended. Cancel it first, then delete it.")
+            delete_emits(connection, run)
             connection.execute(SQL["drop_messages"])
             connection.execute(SQL["delete_records"], (run,))
             connection.execute(SQL["forget_run" if forget else "bury_run"], (run,))

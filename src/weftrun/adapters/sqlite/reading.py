@@ -13,8 +13,9 @@ from weftrun.adapters.sqlite import connection as connections
 from weftrun.adapters.sqlite import filesystem, schema
 from weftrun.adapters.sqlite.connection import translated
 from weftrun.adapters.sqlite.statements import SCHEMA, SQL
+from weftrun.model.emits import Emitted, Standing, emit_key
 from weftrun.model.errors import JournalCorrupt, JournalError
-from weftrun.model.ids import RunId, RunUid, SessionUid
+from weftrun.model.ids import RunId, RunUid, SessionUid, StepId
 from weftrun.model.lease import Session
 from weftrun.model.outcomes import Status
 from weftrun.model.records import Row
@@ -43,6 +44,16 @@ def info_of(columns: apsw.SQLiteValues) -> RunInfo:
         deleted=bool(deleted),
         owner=SessionUid(owner.hex() if owner is not None else ""),
     )
+
+
+EmittedColumns = tuple[str, bytes, str, int, str, str | None, int, float, float | None, str]
+
+
+def emitted_of(columns: apsw.SQLiteValues) -> Emitted:
+    """Make an Emitted from the columns that all statements on the outbox select."""
+    id, uid, step, n, sink, order_by, standing, at, standing_at, why = cast(EmittedColumns, columns)
+    key = emit_key(RunUid(uid.hex()), StepId(step), n)
+    return Emitted(RunId(id), key, StepId(step), sink, order_by, Standing(standing), at, standing_at, why)
 
 
 class JournalReading:
@@ -120,6 +131,14 @@ class JournalReading:
         """Return messages to Runs that have not ended, of one session's if there is one, oldest first."""
         found = cast(list[tuple[str, bytes, str]], self._rows("inbox", (self._session,)))
         return [Message(id, RunUid(run.hex()), kind) for id, run, kind in found]
+
+    def emitted(self, run: RunUid) -> list[Emitted]:
+        """Return what a Run has emitted, in the order of commits."""
+        return [emitted_of(row) for row in self._rows("emitted", (bytes.fromhex(run),))]
+
+    def undelivered(self, limit: int) -> list[Emitted]:
+        """Return emits that wait, are unknown or were refused, of all Runs, oldest first."""
+        return [emitted_of(row) for row in self._rows("undelivered", (limit,))]
 
     def blobs_named(self) -> set[str]:
         """Return the SHA-256 of every blob that some record names, so that others can be removed."""

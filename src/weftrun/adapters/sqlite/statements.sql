@@ -87,6 +87,7 @@ SELECT 1 FROM session WHERE key = ?;
 -- name: sessions
 SELECT uid, host, pid, lock, ttl_s, beat,
        (SELECT count(*) FROM run WHERE run.ended_at IS NULL AND run.owner = session.key)
+       + (SELECT count(*) FROM sink WHERE sink.owner = session.key)
 FROM session ORDER BY key;
 
 -- name: bury_session
@@ -145,3 +146,82 @@ RELEASE weftrun_statement;
 -- name: tables
 -- Of a file in which only a Journal lies: what authors' statements may not touch.
 SELECT name FROM sqlite_schema WHERE type IN ('table', 'view');
+-- name: add_emit
+-- Put an emit into the outbox, once.
+INSERT OR IGNORE INTO outbox (run, step, n, sink, order_by, type, payload, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8);
+
+-- name: own_sink
+-- Deliver for a sink from now on, if nobody else does (E2).
+INSERT INTO sink (name, owner) VALUES (?1, ?2)
+ON CONFLICT (name) DO UPDATE SET owner = excluded.owner
+WHERE owner = excluded.owner OR NOT EXISTS (SELECT 1 FROM session WHERE session.key = sink.owner);
+
+-- name: owns_sink
+SELECT 1 FROM sink WHERE name = ?1 AND owner = ?2;
+
+-- name: leave_sink
+DELETE FROM sink WHERE name = ?1 AND owner = ?2;
+
+-- name: next_emits
+-- The next that may be sent, in the order of commits, without keys and places that are to wait; as many as fit. A take
+-- that is said again finds its own mark: nothing was sent under it.
+SELECT place, id, uid, step, n, payload, type, order_by, at, tried_at FROM (
+    SELECT next.*, sum(length(next.payload)) OVER (ORDER BY place) - length(next.payload) AS before FROM (
+        SELECT sendable.place, run.id, run.uid, sendable.step, sendable.n, sendable.payload, sendable.type,
+               sendable.order_by, sendable.at,
+               CASE WHEN sendable.tried_by IS NOT ?6 OR sendable.tried_at IS NOT ?7 THEN sendable.tried_at END AS tried_at
+        FROM sendable JOIN run ON run.key = sendable.run
+        WHERE sendable.sink = ?1
+          AND (sendable.order_by IS NULL OR sendable.order_by NOT IN (SELECT value FROM json_each(?2)))
+          AND sendable.place NOT IN (SELECT value FROM json_each(?3))
+        ORDER BY sendable.place LIMIT ?4
+    ) AS next
+) WHERE before < ?5 ORDER BY place;
+
+-- name: mark_emit
+-- From now on it may have reached the sink.
+UPDATE outbox SET tried_at = ?2, tried_by = ?3 WHERE place = ?1 AND tried_at IS NULL;
+
+-- name: settle_emit
+-- Say how it stands with an emit that waited.
+UPDATE outbox SET standing = ?2, why = ?3, standing_at = CASE WHEN ?2 THEN ?4 END,
+       payload = CASE WHEN ?2 IN (1, 4) THEN NULL ELSE payload END, tried_at = CASE WHEN ?5 THEN NULL ELSE tried_at END
+WHERE place = ?1 AND standing = 0;
+
+-- name: has_sendable
+SELECT EXISTS (SELECT 1 FROM sendable WHERE sink = ?1);
+
+-- name: is_left
+-- Whether something may be sent to a sink for which nobody delivers.
+SELECT EXISTS (SELECT 1 FROM sendable WHERE sink = ?1)
+   AND NOT EXISTS (SELECT 1 FROM sink JOIN session ON session.key = sink.owner WHERE sink.name = ?1);
+
+-- name: emitted
+-- What is told of the emits of one Run.
+SELECT run.id, run.uid, step, n, sink, order_by, standing, at, standing_at, why
+FROM outbox JOIN run ON run.key = outbox.run WHERE run.uid = ?1 ORDER BY place;
+
+-- name: undelivered
+-- What is told of emits that wait or were parked, oldest first.
+SELECT run.id, run.uid, step, n, sink, order_by, standing, at, standing_at, why
+FROM outbox JOIN run ON run.key = outbox.run
+WHERE place IN (SELECT place FROM outbox WHERE standing = 0 UNION ALL SELECT place FROM outbox WHERE standing IN (2, 3)
+                ORDER BY place LIMIT ?1)
+ORDER BY place;
+
+-- name: find_emit
+SELECT place, standing FROM outbox WHERE run = (SELECT key FROM run WHERE uid = ?1) AND step = ?2 AND n = ?3;
+
+-- name: send_emit
+-- Let an emit that was parked, or may have been sent, be sent as if it never was.
+UPDATE outbox SET standing = 0, standing_at = NULL, tried_at = NULL, why = '' WHERE place = ?1 AND standing IN (0, 2, 3);
+
+-- name: drop_emit
+UPDATE outbox SET standing = 4, standing_at = ?2, payload = NULL WHERE place = ?1 AND standing IN (0, 2, 3);
+
+-- name: open_emits
+-- How many emits of a Run are neither delivered nor dropped.
+SELECT count(*) FROM outbox WHERE run = (SELECT key FROM run WHERE id = ?1) AND standing IN (0, 2, 3);
+
+-- name: delete_emits
+DELETE FROM outbox WHERE run = (SELECT key FROM run WHERE id = ?1);

@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 
+from weftrun.model.errors import EngineClosed
+
 Work = Callable[[], None]
 
 
@@ -29,10 +31,10 @@ class Lane:
         """Do `work` after all that was put before, then `done` on the loop."""
         self._works.put((work, done))
 
-    def stop(self) -> None:
-        """Return when everything that was put is done and the thread has ended."""
+    def stop(self, patience_s: float | None = None) -> None:
+        """Return when everything that was put is done and the thread has ended, or after `patience_s` seconds."""
         self._works.put(None)
-        self._thread.join()
+        self._thread.join(patience_s)
 
     def _serve(self) -> None:
         while (item := self._works.get()) is not None:
@@ -42,6 +44,9 @@ class Lane:
             except BaseException as error:  # noqa: BLE001 - our bug: it must stop the engine, not only this thread
                 self._failed(error)
             else:
-                self._tell(done)
+                try:
+                    self._tell(done)
+                except EngineClosed:
+                    return  # the loop has ended; nobody waits for this any more
             # Not to be kept alive while this thread waits for the next one.
             del item, work, done

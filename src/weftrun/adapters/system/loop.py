@@ -23,6 +23,9 @@ from weftrun.model.errors import EngineClosed
 Callback = Callable[[], None]
 
 _LONG_S = 0.25
+FOREIGN = "sink "
+"""How the names of lanes begin that run code of others, which may hang: they are not waited for."""
+_FOREIGN_S = 1.0
 
 
 class Timer:
@@ -93,12 +96,13 @@ class UvLoop:
     def stop(self) -> None:
         """Finish the work of all lanes, call what is ready, and return when the thread has ended. Idempotent.
 
-        Timers that are not due are dropped. Not to be called in the loop's thread.
+        Of foreign lanes only what ends soon is waited for. Timers that are not due are dropped. Not to be called in
+        the loop's thread.
         """
         if self._closed:
             return
-        for lane in list(self._lanes.values()):
-            lane.stop()
+        for name, lane in list(self._lanes.items()):
+            lane.stop(_FOREIGN_S if name.startswith(FOREIGN) else None)
         if self._thread.ident is not None:
             self.call_from_thread(self._uv.stop)
             self._closed = True

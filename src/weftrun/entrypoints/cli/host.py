@@ -19,9 +19,10 @@ from msgspec import Struct
 from weftrun.adapters.sqlite.filesystem import IN_MEMORY, OVER_NETWORK, kind_of
 from weftrun.adapters.system.descriptors import descriptors_needed
 from weftrun.assembly import Place, Reader, workers_by_default
+from weftrun.model.emits import Standing
 from weftrun.model.errors import JournalError
 from weftrun.model.limits import DEFAULT_LIMITS
-from weftrun.views.units import size
+from weftrun.views.units import count_of, size
 
 State = Literal["ok", "warn", "fail"]
 
@@ -29,6 +30,7 @@ _NAMESPACES = {"user": 0x10000000, "pid": 0x20000000, "ipc": 0x08000000, "mount"
 _NETWORK = 0x40000000
 _SQLITE_SOUND = (3, 51, 3)
 _FREE_BYTES = 1 << 30
+_EMITS_COUNTED = 1_000
 
 
 class Check(Struct, frozen=True):
@@ -177,8 +179,17 @@ def _journal(place: Place) -> Check:
         reader = Reader(place)
         try:
             open_runs = len(reader.runs(status="running", limit=1_000))
+            emits = reader.undelivered(_EMITS_COUNTED)
         finally:
             reader.close()
     except JournalError as error:
         return Check("Journal", "fail", where, str(error))
-    return Check("Journal", "ok", where, f"can be read; {open_runs} open Runs")
+    parked = sum(emit.standing is not Standing.WAITING for emit in emits)
+    told = f"can be read; {open_runs} open Runs, {_counted(len(emits))} not delivered"
+    if parked:
+        return Check("Journal", "warn", where, f"{told}, {parked} of them unknown or refused: see `weftrun outbox`")
+    return Check("Journal", "ok", where, told)
+
+
+def _counted(emits: int) -> str:
+    return f"{emits:,} or more emits" if emits == _EMITS_COUNTED else count_of(emits, "emit")

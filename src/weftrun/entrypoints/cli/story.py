@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from weftrun.entrypoints.cli.options import check_step, journal_options, rows_and_trace
+from weftrun.entrypoints.cli.options import check_step, journal_options, reading, rows_and_trace
 from weftrun.entrypoints.cli.output import print_json, shown_text
 from weftrun.views.steps import steps
 from weftrun.views.story import story
@@ -17,7 +17,9 @@ from weftrun.views.story import story
 def command(run: str, step: str | None, db: str | None, as_json: bool) -> None:
     """Tell why each thing in a Run happened, a sentence per fact; times are since the Run was started."""
     info, rows, trace = rows_and_trace(db, run)
-    told = story(rows, trace, step)
+    with reading(db) as reader:
+        emitted = reader.emitted(info.uid)
+    told = story(rows, trace, step, emitted)
     if step is not None and not told:
         check_step(steps(rows, trace), run, step)
     if as_json:

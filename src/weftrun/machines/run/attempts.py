@@ -9,6 +9,7 @@ import msgspec
 from weftrun.machines.retry import attempts_allowed, retry_delay_s
 from weftrun.machines.run.bodies import start_body
 from weftrun.machines.run.closure import add_record, rest_on_rows
+from weftrun.machines.run.emits import cannot_emit
 from weftrun.machines.run.maps import retry_item, start_chunk, start_map
 from weftrun.machines.run.rollback import abandon, is_begun, undone
 from weftrun.machines.run.settle import settle
@@ -108,8 +109,10 @@ def attempts_ended(run: RunState, event: AttemptsEnded) -> None:
             continue
         if step.state is not State.RUNNING or step.attempt != ended.attempt:
             continue
-        if ended.failure is None and ended.value is not None:
-            settle(run, step, Success(Payload(ended.value)), ended.ran)
+        if ended.emits and not run.durable:
+            settle(run, step, cannot_emit(run, step.id, step.attempt), ended.ran)
+        elif ended.failure is None and ended.value is not None:
+            settle(run, step, Success(Payload(ended.value)), ended.ran, emits=ended.emits)
         else:
             _failed(run, step, ended)
 

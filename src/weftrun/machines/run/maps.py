@@ -6,6 +6,7 @@ import msgspec
 
 from weftrun.machines.retry import attempts_allowed, retry_delay_s
 from weftrun.machines.run.closure import add_items, add_record, observe, rest_on_rows
+from weftrun.machines.run.emits import emits_of, refuse_items
 from weftrun.machines.run.holding import let_go_of_items
 from weftrun.machines.run.settle import leaves_out, mark, mark_lacking
 from weftrun.machines.run.state import OVER, Lack, Map, MapChunk, RunState, State, Step
@@ -141,6 +142,8 @@ def items_ended(run: RunState, event: ItemsEnded) -> None:
     map = step.map
     if map is None or step.state is not State.RUNNING:
         return
+    if event.emits and not run.durable:
+        event = refuse_items(run, step.id, event)
     values = tuple(
         (lo, hi, Payload(data)) for lo, hi, data in event.values if not any(_is_done(map, i) for i in (lo, hi - 1))
     )
@@ -152,9 +155,14 @@ def items_ended(run: RunState, event: ItemsEnded) -> None:
                 final.append(ItemFailure(index, failed))
     if not values and not final:
         return
-    record = ItemsSettled(step.id, 0, values, tuple(final), event.ran, step.call)
+    emits = emits_of(values, event.emits) if event.emits else ()
+    record = ItemsSettled(step.id, 0, values, tuple(final), event.ran, step.call, emits)
     count = sum(hi - lo for lo, hi, _ in values)
-    if not final and leaves_out(run, step, tuple(payload.data for _, _, payload in values), event.ran, count):
+    if (
+        not final
+        and not emits
+        and leaves_out(run, step, tuple(payload.data for _, _, payload in values), event.ran, count)
+    ):
         map.unrecorded.append(record)
     else:
         for item in (*(lo for lo, _, _ in values), *(failed.index for failed in final)):

@@ -7,6 +7,8 @@ from weftrun.machines.run.closure import add_record, forgive, observe_calls, res
 from weftrun.machines.run.holding import let_go, let_go_of_arguments
 from weftrun.machines.run.state import OVER, Body, Lack, MapChunk, RunState, State, Step
 from weftrun.model.commands import LeaveBody, LeftOut
+from weftrun.model.emits import Emit
+from weftrun.model.ids import StepId
 from weftrun.model.outcomes import NOT_RUN, Failure, Ran, Reason, Status, Success
 from weftrun.model.policy import Kind
 from weftrun.model.records import Ended, StepOutcome
@@ -15,18 +17,20 @@ from weftrun.model.values import Data, Inline
 _UNDER_WAY = (State.RUNNING, State.UNDOING)
 
 
-def settle(run: RunState, step: Step, outcome: Success | Failure, ran: Ran, cause: str = "") -> None:
+def settle(
+    run: RunState, step: Step, outcome: Success | Failure, ran: Ran, cause: str = "", emits: tuple[Emit, ...] = ()
+) -> None:
     """Settle a Step, record it, and let its readers and its body know.
 
     Ordinals are given in the order of settling, and records are appended in that order: with one row after the other
     this is what keeps closure (C1). A success may be left without a record for now, or for good (C3).
     """
     if step.inside is None:
-        _settle_root(run, step, outcome, ran)
+        _settle_root(run, step, outcome, ran, emits)
         return
     sure = False
     if isinstance(outcome, Success) and step.body is None:
-        if leaves_out(run, step, (outcome.value.data,), ran):
+        if not emits and leaves_out(run, step, (outcome.value.data,), ran):
             mark_lacking(run, step, outcome, ran)
             return
         sure = step.function.deterministic and step.function.checkpoint != "sync"
@@ -36,7 +40,7 @@ def settle(run: RunState, step: Step, outcome: Success | Failure, ran: Ran, caus
         observe_calls(run, step.body, outcome.value)
         forgive(run, step.body)
     run.ordinal += 1
-    run.outcomes.append(StepOutcome(step.id, step.attempt, run.ordinal, outcome, ran, step.call, cause))
+    run.outcomes.append(StepOutcome(step.id, step.attempt, run.ordinal, outcome, ran, step.call, cause, emits))
     mark(run, step, outcome, ran, ordinal=run.ordinal, row=run.row, at=run.now, sure=sure)
 
 
@@ -229,16 +233,16 @@ def cancel_inside(run: RunState, body: Body) -> None:
         inner.open = 0
 
 
-def _settle_root(run: RunState, step: Step, outcome: Success | Failure, ran: Ran) -> None:
+def _settle_root(run: RunState, step: Step, outcome: Success | Failure, ran: Ran, emits: tuple[Emit, ...]) -> None:
     step.outcome = outcome
     step.ran = ran
     if type(outcome) is Failure:
         finish(run, "cancelled" if outcome.reason is Reason.CANCELLED else "failed", outcome)
     else:
-        finish(run, "succeeded", None)
+        finish(run, "succeeded", None, emits)
 
 
-def finish(run: RunState, status: Status, failure: Failure | None) -> None:
+def finish(run: RunState, status: Status, failure: Failure | None, emits: tuple[Emit, ...] = ()) -> None:
     """Add the Run's last record."""
     root = run.root
     if run.ending is not None:
@@ -252,6 +256,6 @@ def finish(run: RunState, status: Status, failure: Failure | None) -> None:
     if answer is not None and root.body is not None:
         for ref in answer.refs:  # the last record may leave out what these rest on (C1), not the values themselves
             write(run, root.body.calls[ref.call])
-    run.ending = Ended(status, answer, failure, root.attempt, root.ran)
+    run.ending = Ended(status, answer, failure, root.attempt, root.ran, emits, root.id if emits else StepId(""))
     add_record(run, run.ending)
     run.ended_row = run.row

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from weftrun.machines.retry import may_repeat
 from weftrun.machines.worker.state import Box, BoxState, Given, Items, Lane, Running, WorkerState
+from weftrun.model.emits import Emit
 from weftrun.model.events import AttemptEnded, AttemptsEnded, ItemsEnded
 from weftrun.model.messages import Invocation, ItemOutcomes, Outcomes
 from weftrun.model.outcomes import Failure, Ran, Reason
@@ -34,7 +35,7 @@ def outcomes_came(state: WorkerState, box: Box, message: Outcomes, now: float) -
         run, invocation = entry
         ran = outcome.ran
         busy_s += ran.left_at - ran.entered_at
-        ended = _ended(invocation, outcome.value, outcome.failure, ran)
+        ended = _ended(invocation, outcome.value, outcome.failure, ran, outcome.emits)
         if run in by_run:
             by_run[run].append(ended)
         else:
@@ -48,8 +49,10 @@ def outcomes_came(state: WorkerState, box: Box, message: Outcomes, now: float) -
     return True
 
 
-def _ended(invocation: Invocation, value: Data | None, failure: Failure | None, ran: Ran) -> AttemptEnded:
-    return AttemptEnded(invocation.step, invocation.attempt, value, failure, ran, invocation.undoes)
+def _ended(
+    invocation: Invocation, value: Data | None, failure: Failure | None, ran: Ran, emits: tuple[Emit, ...] = ()
+) -> AttemptEnded:
+    return AttemptEnded(invocation.step, invocation.attempt, value, failure, ran, invocation.undoes, emits)
 
 
 def item_outcomes_came(state: WorkerState, box: Box, message: ItemOutcomes, now: float) -> bool:
@@ -68,7 +71,7 @@ def item_outcomes_came(state: WorkerState, box: Box, message: ItemOutcomes, now:
     _learn(given.lane, message.ran.left_at - message.ran.entered_at, count)
     if message.text:
         state.commands.append(Said(work.run, work.id, work.attempt, box.id, message.text))
-    event = ItemsEnded(now, work.step, work.attempt, message.values, message.failures, message.ran)
+    event = ItemsEnded(now, work.step, work.attempt, message.values, message.failures, message.ran, message.emits)
     state.commands.append(Tell(work.run, event))
     _close(box, given, now)
     return True

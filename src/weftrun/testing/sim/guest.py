@@ -10,7 +10,10 @@ from collections.abc import Callable, Generator
 from functools import partial
 from typing import Any
 
-from weftrun.model.ids import ObjectId, RunUid, StepId, item_step
+from msgspec.structs import replace
+
+from weftrun.model.emits import Emit
+from weftrun.model.ids import ObjectId, RunId, RunUid, StepId, item_step
 from weftrun.model.messages import (
     Batch,
     BodyDeliver,
@@ -32,6 +35,7 @@ from weftrun.model.outcomes import Failure, Ran
 from weftrun.model.policy import FunctionSpec
 from weftrun.model.values import Data
 from weftrun.ports.sandboxes import Progress
+from weftrun.sdk import place
 from weftrun.sdk.codec import Encoded, decode_tree, digest, encode
 from weftrun.sdk.failure import failure_of
 from weftrun.testing.sim.bodies import EnteredBody
@@ -66,6 +70,7 @@ class ScriptedGuest:
         self._inbox: deque[tuple[ToSandbox, Mappings]] = deque()
         self._bodies: dict[int, EnteredBody] = {}
         self._body_objects: dict[int, set[ObjectId]] = {}
+        self._emits: tuple[Emit, ...] = ()
 
     def maps_hold(self) -> None:
         """Map the page that says until when bodies may be entered."""
@@ -110,7 +115,8 @@ class ScriptedGuest:
                 in_list=False,
             )
             data = self._voice.data(value) if value is not None else None
-            self._voice.say(Outcomes(batch.no, (Outcome(index, data, failure, ran),)))
+            emits = self._emits if failure is None else ()
+            self._voice.say(Outcomes(batch.no, (Outcome(index, data, failure, ran, emits=emits),)))
         self._drop_objects(objects)
 
     def _item_batch(self, batch: ItemBatch, objects: Mappings) -> Running:
@@ -130,7 +136,8 @@ class ScriptedGuest:
             if value is not None:
                 values = ((index, index + 1, self._voice.data(value)),)
             failures = ((index, failure),) if failure is not None else ()
-            self._voice.say(ItemOutcomes(batch.no, values, failures, ran))
+            emits = tuple(replace(emit, item=index) for emit in self._emits) if failure is None else ()
+            self._voice.say(ItemOutcomes(batch.no, values, failures, ran, emits=emits))
         self._drop_objects(objects)
 
     def _transact(self, no: int, index: int, row: tuple[str, str, int]) -> Running:
@@ -145,9 +152,9 @@ class ScriptedGuest:
         self._voice.say(message)
         for _ in range(_PATIENCE):
             yield 0.001
-            for place, (received, _objects) in enumerate(self._inbox):
+            for position, (received, _objects) in enumerate(self._inbox):
                 if isinstance(received, TransactionAnswer):
-                    del self._inbox[place]
+                    del self._inbox[position]
                     if received.error:
                         raise Died(received.error)
                     return
@@ -195,8 +202,14 @@ class ScriptedGuest:
             digest(inputs),
             engine=outside.engine,
         )
-        with entered(stage):
-            return outside.functions[function.name].callable(*positional, **named)
+        current = place.Current(RunId("sim"), uid, StepId(stage.step), stage.attempt)
+        token = place.enter(current)
+        try:
+            with entered(stage):
+                return outside.functions[function.name].callable(*positional, **named)
+        finally:
+            place.leave(token)
+            self._emits = place.emitted(current)
 
     # ------------------------------------------------------------------ bodies
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from weftrun.model.emits import Emitted, Take, Verdict
 from weftrun.model.ids import ObjectId, RunId, RunUid, SandboxId
 from weftrun.model.lease import Session
 from weftrun.model.messages import ToSandbox
@@ -12,6 +13,7 @@ from weftrun.model.records import Row
 from weftrun.model.values import Blob
 from weftrun.ports.blobs import Blobs
 from weftrun.ports.journal import Appended, Journal, JournalMeta, Message, RunInfo
+from weftrun.ports.outbox import Taken
 from weftrun.ports.sandboxes import Profile, Progress, Sandboxes, SandboxEvents
 from weftrun.ports.trace import Trace, TraceRow
 from weftrun.testing.sim.faults import Faults, Standing
@@ -133,6 +135,36 @@ class FaultyJournal:
     def blobs_named(self) -> set[str]:
         """Return the name of every blob that a record names."""
         return self._inner.blobs_named()
+
+    def take_emits(self, take: Take) -> Taken:
+        """Take emits out, with what is planned for this call."""
+        taken: list[Taken] = []
+        self._faults.around("outbox.take", lambda: taken.append(self._inner.take_emits(take)), self._process)
+        return taken[0]
+
+    def settle_emits(self, sink: str, verdicts: Sequence[Verdict], at: float) -> bool:
+        """Say how it stands with emits, with what is planned for this call."""
+        settled: list[bool] = []
+        self._faults.around(
+            "outbox.settle", lambda: settled.append(self._inner.settle_emits(sink, verdicts, at)), self._process
+        )
+        return settled[0]
+
+    def sinks_left(self, names: Sequence[str]) -> list[str]:
+        """Return those of these sinks for which nobody delivers."""
+        return self._inner.sinks_left(names)
+
+    def emitted(self, run: RunUid) -> list[Emitted]:
+        """Return what a Run has emitted."""
+        return self._inner.emitted(run)
+
+    def undelivered(self, limit: int) -> list[Emitted]:
+        """Return emits that are not delivered."""
+        return self._inner.undelivered(limit)
+
+    def decide_emit(self, key: str, *, send: bool, at: float) -> bool:
+        """Let an emit be sent again, or drop it."""
+        return self._inner.decide_emit(key, send=send, at=at)
 
     def close(self) -> None:
         """Close the Journal."""

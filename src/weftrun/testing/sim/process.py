@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from weftrun.adapters.sqlite.journal import SqliteJournal
 from weftrun.adapters.sqlite.transactions import SqliteTransactions
 from weftrun.model.errors import WeftrunError
 from weftrun.model.ids import SessionUid
+from weftrun.ports.sinks import Sink
 from weftrun.runtime.engine import Engine
 from weftrun.runtime.tickets import Latch
 from weftrun.sdk.function import Function
@@ -38,6 +39,7 @@ class Ground:
         living: sessions of processes that live.
         nonces: draws what tells two entries apart.
         chance: draws what happens to processes.
+        sinks: where what is emitted goes, by name.
     """
 
     seed: int
@@ -54,6 +56,7 @@ class Ground:
     living: set[SessionUid]
     nonces: Chance
     chance: Chance
+    sinks: Mapping[str, Sink] = field(default_factory=dict)
 
 
 class Process:
@@ -115,6 +118,7 @@ class Process:
             entropy=ground.entropy,
             limits=settings.limits,
             sandboxes_max=settings.sandboxes_max,
+            sinks=ground.sinks,
         )
         ready = Latch()
         self.engine.open(settings.recover, ready)

@@ -55,6 +55,7 @@ class Register:
         self.slow_s = 0.0
         self.calm_since = now()
         self.dead: set[int] = set()
+        self.watchers: list[Callable[[Row], None]] = []
         self._ledger = ledger
         self._blobs = blobs
         self._now = now
@@ -90,6 +91,8 @@ class Register:
             kept.append(row)
             self.blobs_at.setdefault(row.uid, []).append(durable)
             self._ledger.committed[row.uid] = row.seq
+            for watch in self.watchers:
+                watch(row)
             if isinstance(row.records[-1], Ended):
                 self._ledger.owners.pop(row.uid, None)
                 self._owners.pop(row.uid, None)

@@ -7,9 +7,10 @@ from typing import Any
 
 from weftrun.model.limits import Limits
 from weftrun.sdk.function import Function
-from weftrun.testing.sim import scripted, transacting, undone
+from weftrun.testing.sim import scripted, sinks, transacting, undone
 from weftrun.testing.sim.faults import PAUSES, Fault
 from weftrun.testing.sim.outside import Pace
+from weftrun.testing.sim.sinks import SimSink, emit_findings
 from weftrun.testing.sim.sweep import Scenario
 from weftrun.testing.sim.world import Settings, World
 
@@ -63,6 +64,19 @@ _TWO_ENGINES = Settings(
     sleeps=0.0,
 )
 
+
+def _start_telling(world: World) -> None:
+    """Runs that emit, to one sink and in one order."""
+    sink = world.sinks["sim"] = SimSink(world.faults)
+    world.register.watchers.append(sink.commit)
+    world.start("one", sinks.telling, 1)
+    world.start("two", sinks.telling_watched, 1, at_s=0.002)
+
+
+def _told(world: World) -> list[str]:
+    return [*_ends("succeeded")(world), *emit_findings(world.sinks["sim"], world.rows)]
+
+
 SCENARIOS: tuple[Scenario, ...] = (
     _one(scripted.draw, 1),
     _one(scripted.diamond, 1),
@@ -89,6 +103,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario("two", _start_two, scripted.FUNCTIONS, judge=_ends("succeeded")),
     Scenario("two taken over", _start_two, scripted.FUNCTIONS, Settings(recover="none"), _ends("succeeded")),
     Scenario("two engines", _start_at_two, scripted.FUNCTIONS, _TWO_ENGINES, _ends("succeeded")),
+    Scenario("telling", _start_telling, sinks.FUNCTIONS, judge=_told),
     Scenario("cancelled", _start_cancelled, scripted.FUNCTIONS, judge=_ends("succeeded", "failed", "cancelled")),
 )
 """Small enough for every single fault, and for pairs."""

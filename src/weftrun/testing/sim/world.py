@@ -30,6 +30,7 @@ from weftrun.testing.sim.memory import MemoryBlobs, MemoryTrace
 from weftrun.testing.sim.process import Ground, Process
 from weftrun.testing.sim.register import Register
 from weftrun.testing.sim.settings import Outage, Settings
+from weftrun.testing.sim.sinks import SimSink
 from weftrun.testing.sim.transacting import Written, table_of
 
 __all__ = ["Client", "Outage", "Settings", "World"]
@@ -79,6 +80,7 @@ class World:
         self.unkept: set[RunUid] = set()
         self.left: dict[str, int] = {}
         self.written: Written = Written()
+        self.sinks: dict[str, SimSink] = {}
         self.path = folder / f"journal-{seed}.db"
         self._chance = Chance(seed, "world")
         self.trace = MemoryTrace(lambda: self._chance.happens(0.5))
@@ -100,6 +102,7 @@ class World:
             set(),
             Chance(seed, "nonces"),
             self._chance,
+            self.sinks,
         )
 
     # ------------------------------------------------------------------ what happens in it

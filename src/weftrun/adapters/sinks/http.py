@@ -1,0 +1,94 @@
+"""Requests to an HTTP server that drops doubles by an `Idempotency-Key`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+
+from weftrun.adapters.sinks.sending import DELIVERED, failed, plain_key, send_each, unsure
+from weftrun.model.outbox import Answer, Result
+from weftrun.ports.sinks import SinkMessage
+
+_TOO_MANY = 429
+_PASSING = frozenset({408, 409, 423, 425})
+"""Answers that say: not now. 409: the first request with this key is still being worked on."""
+_OURS = range(400, 500)
+_REDIRECTS = range(300, 400)
+
+
+class HttpSink:
+    """Sends each message as the body of a request, with its key in a header.
+
+    2xx means that it was delivered. 408, 409, 423, 425 and 5xx leave open whether it was: it is sent again with its
+    key. 429, and a connection that could not be made, mean that it was not. Other answers refuse the message.
+
+    Args:
+        url: where to.
+        dedupes_for_s: for how long the server knows a key again, in seconds; only who runs it can say. 0 where it
+            doesn't look at keys.
+        method: of the request.
+        headers: of every request, for instance a token.
+        key_header: name of the header with the key.
+        timeout_s: bound of each wait inside a request, in seconds.
+        at_once: requests under way at the same time.
+    """
+
+    keeps_order = True
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        dedupes_for_s: float,
+        method: str = "POST",
+        headers: Mapping[str, str] | None = None,
+        key_header: str = "Idempotency-Key",
+        timeout_s: float = 10.0,
+        at_once: int = 8,
+    ) -> None:
+        self.dedupes_for_s = dedupes_for_s
+        self._url = url
+        self._method = method
+        self._headers = dict(headers or {})
+        self._key_header = key_header
+        self._timeout_s = timeout_s
+        self._at_once = at_once
+        self._client: httpx.Client | None = None
+        self._pool: ThreadPoolExecutor | None = None
+
+    def deliver(self, messages: Sequence[SinkMessage], may_begin: Callable[[], bool]) -> list[Result]:
+        """Send a request for each message; see the port."""
+        if self._client is None or self._pool is None:
+            limits = httpx.Limits(max_connections=self._at_once)
+            self._client = httpx.Client(timeout=self._timeout_s, limits=limits)
+            self._pool = ThreadPoolExecutor(self._at_once, thread_name_prefix="weftrun-http")
+        client = self._client
+        return send_each(messages, may_begin, lambda message: self._send(client, message), self._pool)
+
+    def _send(self, client: httpx.Client, message: SinkMessage) -> Result:
+        headers = {"Content-Type": message.type, self._key_header: plain_key(message.key), **self._headers}
+        try:
+            response = client.request(self._method, self._url, content=message.payload, headers=headers)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol) as error:
+            return failed(error)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            return unsure(error)
+        status = response.status_code
+        why = f"the server answered {status} {response.reason_phrase}: {response.text}"
+        if response.is_success:
+            return DELIVERED
+        if status == _TOO_MANY:
+            return failed(why)
+        if (status in _OURS and status not in _PASSING) or status in _REDIRECTS:
+            return Result(Answer.REFUSED, failed(why).why)
+        return unsure(why)
+
+    def close(self) -> None:
+        """Let go of connections. Idempotent."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+        if self._client is not None:
+            self._client.close()
+        self._client = self._pool = None

@@ -1,0 +1,26 @@
+"""Why a failure is final."""
+
+from __future__ import annotations
+
+from weftrun.model.outcomes import Failure, Reason
+
+_WHY_FINAL = {
+    Reason.RAISED: "an error that a body raises is final unless the Function asks for retries",
+    Reason.TIMEOUT: "it ran longer than its timeout_s, and its Function asks for no retries",
+    Reason.MEMORY: "it went over its memory_bytes_max, and its Function asks for no retries",
+    Reason.LOST: "its Sandbox was lost, and no further Attempt was allowed",
+    Reason.UNREADABLE: "the same value would be as unreadable the next time, so it is not tried again",
+    Reason.MISUSE: "a rule of Workflows was broken, and would be again",
+    Reason.DIVERGED: "the replayed body called something else than the records hold, so it can't go on",
+    Reason.UNLOADABLE: "its code can't be loaded, and could not the next time",
+    Reason.CANCELLED: "a cancelled Step is not tried again",
+}
+
+
+def why_final(failure: Failure) -> str:
+    """Return why no Attempt follows, as the end of a sentence."""
+    if failure.type == "RollbackFailed":
+        return "it is not entered again over what could not be undone"
+    if failure.attempts > 1 and failure.attempt >= failure.attempts:
+        return f"that was the last of {failure.attempts} Attempts"
+    return _WHY_FINAL[failure.reason]
