@@ -105,8 +105,7 @@ class Engine:
         )
         self._opening = Opening(
             loop, journal, blobs, objects, self._committer, self._dispatch, limits, self._own,
-            wait_over=transactions.wait_over if transactions is not None else _nothing_to_wait_for,
-            refusal=self._refusal, broke=self.broke, version_here=version_here,
+            wait_over=_wait_over(transactions), refusal=self._refusal, broke=self.broke, version_here=version_here,
         )  # fmt: skip
         self._closed = False
         self._broken: WeftrunError | None = None
@@ -388,8 +387,8 @@ class Engine:
                 ticket.fail(error)
 
 
-def _nothing_to_wait_for(_: RunUid) -> None:
-    pass
+def _wait_over(transactions: Transactions | None) -> Callable[[RunUid], None]:
+    return transactions.wait_over if transactions is not None else lambda _: None
 
 
 def _closed() -> EngineClosed:
