@@ -14,7 +14,7 @@ from weftrun.model.outcomes import Failure, Reason, Success
 from weftrun.model.policy import Kind
 from weftrun.model.records import Ended, Graphed, ItemsSettled, Row, Settled
 from weftrun.model.values import Blob, Data, Inline, Payload
-from weftrun.sdk.codec import decode
+from weftrun.sdk.codec import decode, encode
 from weftrun.testing.closure import closure_violations
 from weftrun.testing.sim.ledger import Entry
 from weftrun.testing.sim.memory import MemoryBlobs
@@ -214,7 +214,7 @@ def open_ends(fixed: Mapping[RunUid, Fixed], clients: Iterable[Client]) -> Itera
         if first[2] is not None and first[2].reason is Reason.DIVERGED:
             yield f"{client.id} diverged, though no code changed: {first[2].message}"
         for answer in client.answers[1:]:
-            if answer[:2] != first[:2]:
+            if answer[0] != first[0] or not _equal(answer[1], first[1]):
                 yield f"{client.id} was answered {first[:2]} and then {answer[:2]}"
     answered = {client.uid for client in clients}
     for uid, known in fixed.items():
@@ -227,6 +227,13 @@ def foreign_entries(entries: Iterable[Entry]) -> Iterator[str]:
     for entry in entries:
         if entry.owner is not None and entry.owner != entry.engine:
             yield f"{_of(entry)} came while engine {entry.owner or 'nobody'} owned the Run"
+
+
+def _equal(one: object, other: object) -> bool:
+    try:
+        return bool(one == other)
+    except ValueError:  # arrays don't say it in one word; equal bytes were decoded to equal arrays
+        return encode(one, what="an answer").tobytes() == encode(other, what="an answer").tobytes()
 
 
 def lost_rows(rows: Mapping[RunUid, Sequence[Row]], loaded: Mapping[RunUid, Sequence[Row]]) -> Iterator[str]:

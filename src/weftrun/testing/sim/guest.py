@@ -5,6 +5,7 @@ It stands for a process, so it dies with everything it has not told. It runs aut
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Callable, Generator
 from functools import partial
@@ -49,6 +50,8 @@ Running = Generator[float, None, None]
 
 _PATIENCE = 20_000
 """Pauses of a millisecond until a body stops waiting for the word of an engine that is gone."""
+
+Named = tuple[RunId, RunUid]
 
 Args = Callable[[], tuple[tuple[Any, ...], dict[str, Any]]]
 
@@ -102,13 +105,12 @@ class ScriptedGuest:
 
     def _batch(self, batch: Batch, objects: Mappings) -> Running:
         for index, item in enumerate(batch.items):
-            uid = batch.runs[item.run][1]
             self._enter(batch.no, index)
             if batch.function.effects == "transaction":
-                yield from self._transact(batch.no, index, (uid, item.id, item.attempt))
+                yield from self._transact(batch.no, index, (batch.runs[item.run][1], item.id, item.attempt))
             value, failure, ran = yield from self._attempt(
                 batch.function,
-                uid,
+                batch.runs[item.run],
                 item.id,
                 item.undoes or item.attempt,
                 partial(decode_tree, item.args, reader(objects)),
@@ -126,7 +128,7 @@ class ScriptedGuest:
             self._enter(batch.no, index)
             value, failure, ran = yield from self._attempt(
                 batch.function,
-                batch.run[1],
+                batch.run,
                 item_step(batch.id, index),
                 batch.attempt,
                 partial(_together, items[index - batch.base], named),
@@ -167,7 +169,7 @@ class ScriptedGuest:
         self.page = Progress(batch, index, True, self._outside.loop.now())
 
     def _attempt(
-        self, function: FunctionSpec, uid: RunUid, step: StepId, attempt: int, args: Args, *, in_list: bool
+        self, function: FunctionSpec, run: Named, step: StepId, attempt: int, args: Args, *, in_list: bool
     ) -> Generator[float, None, tuple[Encoded | None, Failure | None, Ran]]:
         """Enter a Function, stay in it for a while, and return how it ended."""
         outside = self._outside
@@ -175,11 +177,12 @@ class ScriptedGuest:
         stage = Stage(step, attempt, outside.nonces, outside.body_s())
         value = failure = None
         try:
-            result = self._call(function, uid, stage, args)
+            result = self._call(function, run, stage, args)
             value = encode([result] if in_list else result, what=f"the result of {step}")
         except Exception as error:  # noqa: BLE001  # the author's code runs here
+            attempts = 1 + (function.retry.times if function.retry is not None else 0)
             failure = failure_of(
-                error, origin=step, attempt=attempt, attempts=1, bytes_max=outside.limits.error_text_bytes_max
+                error, origin=step, attempt=attempt, attempts=attempts, bytes_max=outside.limits.error_text_bytes_max
             )
         yield stage.takes_s
         outside.point("guest.leave")
@@ -188,13 +191,13 @@ class ScriptedGuest:
         outside.point("guest.tell")
         return value, failure, ran
 
-    def _call(self, function: FunctionSpec, uid: RunUid, stage: Stage, args: Args) -> object:
+    def _call(self, function: FunctionSpec, run: Named, stage: Stage, args: Args) -> object:
         outside = self._outside
         positional, named = args()
         inputs = (positional, named)
         outside.ledger.enter(
             outside.loop.now(),
-            uid,
+            run[1],
             StepId(stage.step),
             stage.attempt,
             function,
@@ -202,11 +205,13 @@ class ScriptedGuest:
             digest(inputs),
             engine=outside.engine,
         )
-        current = place.Current(RunId("sim"), uid, StepId(stage.step), stage.attempt)
+        author = outside.functions[function.name]
+        current = place.Current(*run, StepId(stage.step), stage.attempt)
         token = place.enter(current)
         try:
             with entered(stage):
-                return outside.functions[function.name].callable(*positional, **named)
+                result = author.callable(*positional, **named)
+                return asyncio.run(result) if author.is_async else result
         finally:
             place.leave(token)
             self._emits = place.emitted(current)

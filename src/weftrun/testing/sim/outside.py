@@ -14,13 +14,21 @@ from weftrun.model.limits import Limits
 from weftrun.model.messages import FromSandbox
 from weftrun.model.values import Data, Inline, Object
 from weftrun.sdk.codec import Encoded
-from weftrun.sdk.function import Function
+from weftrun.sdk.function import Function, find
 from weftrun.testing.sim.chance import Chance
 from weftrun.testing.sim.faults import Crash, Fault, Faults
 from weftrun.testing.sim.ledger import Ledger
 from weftrun.testing.sim.loop import Delays, SimLoop
 
 Pieces = list[bytes | memoryview]
+
+
+class ByName(dict[str, Function[..., Any]]):
+    """Functions by name; those that were not handed in are imported."""
+
+    def __missing__(self, name: str) -> Function[..., Any]:
+        """Find a Function of the author's."""
+        return find(name)
 
 
 class Died(BaseException):

@@ -72,15 +72,17 @@ def play(scenario: Scenario, seed: int, plan: Plan, folder: Path) -> tuple[World
     return world, broken
 
 
-def singles(scenario: Scenario, world: World, *, after: int = -1, only: str = "") -> Iterator[Plan]:
-    """Yield a plan for each fault of each point past number `after`, of calls whose name begins with `only`.
+def singles(
+    world: World, faults: Collection[Fault] = tuple(Fault), *, after: int = -1, only: str = ""
+) -> Iterator[Plan]:
+    """Yield a plan for each of these faults at each point past number `after`, of calls whose name begins with `only`.
 
     Pauses are tried where there is another engine that goes on meanwhile.
     """
     for number, name in enumerate(world.faults.points):
         if number > after and name.startswith(only):
             for fault in KINDS[name]:
-                if fault in scenario.faults and (world.settings.engines > 1 or fault not in PAUSES):
+                if fault in faults and (world.settings.engines > 1 or fault not in PAUSES):
                     yield {number: fault}
 
 
@@ -92,7 +94,7 @@ def sweep(
     world, broken = play(scenario, seed, given, folder)
     if broken is not None:
         yield broken
-    for plan in singles(scenario, world, after=max(given, default=-1), only=only):
+    for plan in singles(world, scenario.faults, after=max(given, default=-1), only=only):
         _, broken = play(scenario, seed, {**given, **plan}, folder)
         if broken is not None:
             yield broken
@@ -104,12 +106,12 @@ def sweep_pairs(
     """Break two points, the second of the history that the first one made; `share` of all pairs, drawn by `seed`."""
     chance = Chance(seed, f"pairs of {scenario.name}")
     world, _ = play(scenario, seed, {}, folder)
-    for first in singles(scenario, world, only=only):
+    for first in singles(world, scenario.faults, only=only):
         bent, broken = play(scenario, seed, first, folder)
         if broken is not None:
             yield broken
             continue
-        for second in singles(scenario, bent, after=max(first), only=only):
+        for second in singles(bent, scenario.faults, after=max(first), only=only):
             if chance.happens(share):
                 _, broken = play(scenario, seed, {**first, **second}, folder)
                 if broken is not None:

@@ -27,6 +27,7 @@ from weftrun.testing.sim.faults import Crash, Faults
 from weftrun.testing.sim.ledger import Ledger
 from weftrun.testing.sim.loop import SimLoop
 from weftrun.testing.sim.memory import MemoryBlobs, MemoryTrace
+from weftrun.testing.sim.outside import ByName
 from weftrun.testing.sim.process import Ground, Process
 from weftrun.testing.sim.register import Register
 from weftrun.testing.sim.settings import Outage, Settings
@@ -63,7 +64,7 @@ class World:
         """Make a world without an engine; `run` opens them.
 
         Args:
-            functions: what Sandboxes can enter.
+            functions: what Sandboxes can enter; others are found by their names.
         """
         self.seed = seed
         self.settings = settings or Settings()
@@ -91,7 +92,7 @@ class World:
             seed,
             self.path,
             self.settings,
-            {function.spec.name: function for function in functions},
+            ByName((function.spec.name, function) for function in functions),
             self.loop,
             self.ledger,
             self.register,
