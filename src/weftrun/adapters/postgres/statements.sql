@@ -50,6 +50,22 @@ ON CONFLICT (one) DO UPDATE SET version = excluded.version;
 -- name: append
 SELECT weftrun.append(%s, %s, %s::json, %b, %s::uuid[], %s::integer[], %s::float8[], %s::integer[], %s::text[], %b);
 
+-- name: append_one
+-- Add one row to a Run that goes on, where all is as it nearly always is; else nothing is added, and `append` is to say
+-- why. Session and Run are locked before they are believed: after a wait for a lock, the server asks again what the row
+-- is like now. A row of the same seq that was committed since this statement began is met by the key of `record`.
+WITH held AS MATERIALIZED (
+    SELECT key FROM weftrun.session WHERE key = $1 FOR KEY SHARE
+), extended AS (
+    SELECT run.key FROM weftrun.run JOIN held ON run.owner = held.key
+    WHERE run.uid = $2::uuid AND run.epoch = $5 AND run.ended_at IS NULL AND run.takeovers = 0
+    FOR UPDATE OF run
+)
+INSERT INTO weftrun.record (run, seq, at, epoch, body)
+SELECT key, $3::integer, $4::float8, $5, $6::bytea FROM extended
+WHERE $3 = 1 + coalesce((SELECT max(seq) FROM weftrun.record WHERE record.run = extended.key), 1)
+RETURNING seq;
+
 -- name: find_run
 SELECT * FROM weftrun.info WHERE id = %s;
 
