@@ -43,17 +43,12 @@ class Prepared:
             self._checked(pgconn.prepare(_NAMES[name], SQL[name].encode()))
             self._known.add(name)
         formats = [_BINARY if is_binary else _TEXT for is_binary in binary]
-        pgconn.send_query_prepared(_NAMES[name], cast(Sequence[bytes], parameters), formats)
-        # The first answer tells why a connection was ended; those after it only that it was.
-        first = pgconn.get_result()
-        while pgconn.get_result() is not None:
-            pass
-        result = self._checked(first)
+        result = self._checked(pgconn.exec_prepared(_NAMES[name], cast(Sequence[bytes], parameters), formats))
         return [result.get_value(row, 0) for row in range(result.ntuples)]
 
-    def _checked(self, result: PGresult | None) -> PGresult:
-        if result is not None and result.status in (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK):
+    def _checked(self, result: PGresult) -> PGresult:
+        if result.status in (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK):
             return result
-        if result is None or result.error_field(pq.DiagnosticField.SQLSTATE) is None:
+        if result.error_field(pq.DiagnosticField.SQLSTATE) is None:
             raise OperationalError(self._connection.pgconn.get_error_message())
         raise errors.error_from_result(result)
