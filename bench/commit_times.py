@@ -19,10 +19,10 @@ class CommitTimes:
     def __enter__(self) -> CommitTimes:
         append = self._journal.append
 
-        def timed(rows: Sequence[object], *, renew: bool = False) -> object:
+        def timed(rows: Sequence[object], **how: bool) -> object:
             begin = time.perf_counter()
             try:
-                return append(rows, renew=renew)
+                return append(rows, **how)
             finally:
                 self.seconds.append(time.perf_counter() - begin)
 

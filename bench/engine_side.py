@@ -1,7 +1,7 @@
 """One engine among others, in a process of its own: `python -m bench.engine_side URL SANDBOXES THREADS RUNS`.
 
-Says `ready` when its Sandboxes are warm; then, for each line that comes, runs so many one-step Runs from each thread and
-prints one JSON line: when they began and ended (CLOCK_MONOTONIC), and how long each commit took, all in seconds.
+Says `ready` when its Sandboxes are warm; then, for each line that comes, runs so many one-step Runs from each thread
+and prints one JSON line: when they began and ended (CLOCK_MONOTONIC), and how long each commit took, all in seconds.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ _P99 = 0.99
 
 
 def _at_once(setting: Setting, count: int) -> list[dict[str, Any]]:
-    """Let so many engines, each a process, share a new file, the Sandboxes and the 16 threads; return what each told."""
+    """Let so many engines, each a process, share a new file, Sandboxes and 16 threads; return what each told."""
     url = f"sqlite:///{tempfile.mkdtemp(dir=setting.folder)}/journal.db"
     sized = (max(setting.workers // count, 1), THREADS // count, setting.sizes.runs_per_thread)
     command = [sys.executable, "-m", "bench.engine_side", url, *map(str, sized)]
@@ -63,7 +63,9 @@ def engines(setting: Setting) -> list[Figure]:
     together = Figure(
         "two engines, one SQLite file, one-step Runs", "Runs/s", "one alone", shared, must=0.8, at_least=True
     )
-    p99 = Figure("two engines, p99 of a commit", "ms", "one alone", "appends of these Runs, from call to return; " + shared)
+    p99 = Figure(
+        "two engines, p99 of a commit", "ms", "one alone", "appends of these Runs, from call to return; " + shared
+    )
     worst = Figure("two engines, slowest commit", "ms", "one alone", "the same.")
     for _ in range(setting.rounds):
         alone = _at_once(setting, 1)

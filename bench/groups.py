@@ -24,6 +24,7 @@ GROUPS = {
     "postgres": "bench.postgres_beside:postgres",
     "engines": "bench.engines:engines",
     "takeover": "bench.takeover:takeover",
+    "waiting": "bench.waiting:waiting",
 }
 
 

@@ -19,7 +19,7 @@ def postgres(setting: Setting) -> list[Figure]:
     """Measure both sides in turn, each in a database of its own on one server."""
     require_dbos()
     sizes = setting.sizes
-    steps, each = sizes.dbos_chain_steps, sizes.dbos_runs_per_thread
+    steps, each = sizes.dbos_chain_steps, sizes.server_runs_per_thread
     both = f"{each} from each of {THREADS} threads, on both sides, each in a database of its own on one server."
     runs = Figure(
         f"PostgreSQL, one-step Runs, {THREADS} threads", "µs/Run", "", must=0.2, per="Run",
@@ -31,7 +31,9 @@ def postgres(setting: Setting) -> list[Figure]:
     )
     inside = f"one Run of {sizes.chain_steps} Steps, from engine.run to its value, divided by the Steps.{trips_are}"
     chain = Figure("PostgreSQL, chain, defaults", "µs/Step", "commit round trip", inside, must=1.5)
-    commit_is = "what appends of that chain took, from call to return, the median of each round; the floor of the chain."
+    commit_is = (
+        "what appends of that chain took, from call to return, the median of each round; the floor of the chain."
+    )
     append = Figure("PostgreSQL, one append", "µs", "commit round trip", commit_is)
     chain_beside = Figure(
         "PostgreSQL, chain, beside DBOS", "µs/Step", "",
@@ -49,7 +51,9 @@ def postgres(setting: Setting) -> list[Figure]:
             runs.add(run_us(opened, each, runs), told["run_us"])
             chain_beside.add(chain_us(opened, programs.default_chain, steps, chain_beside), told["step_us"])
             with CommitTimes(opened) as times:
-                chain.add(*between(commit_us, partial(chain_us, opened, programs.default_chain, sizes.chain_steps, chain)))
+                chain.add(
+                    *between(commit_us, partial(chain_us, opened, programs.default_chain, sizes.chain_steps, chain))
+                )
             append.add(statistics.median(times.seconds) * 1e6, chain.floors[-1])
             named = f"DBOS {told['version']}, the same server"
             runs.floor = chain_beside.floor = named

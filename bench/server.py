@@ -32,7 +32,7 @@ def require_dbos() -> None:
 
 
 class CommitRoundTrip:
-    """One row in a transaction of its own: a prepared INSERT with autocommit, said to libpq without a driver between."""
+    """One row in a transaction of its own: a prepared INSERT with autocommit, said to libpq without a driver."""
 
     def __init__(self, url: str) -> None:
         self._connection = psycopg.connect(url, autocommit=True)

@@ -12,19 +12,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import msgspec
 from bench import programs
+from bench.copies import copies_of
 from bench.figure import ROOT, Figure, Setting, limit
 
 import weftrun
 from weftrun.adapters.sqlite.journal import SqliteJournal
 from weftrun.adapters.system.clock import pause
 from weftrun.adapters.system.entropy import SystemEntropy
-from weftrun.model.ids import RunId, RunUid
-from weftrun.model.records import Row, Started
 
 _DEADLINE_S = 120.0
-_ROWS_AT_ONCE = 2_000
+_SEEN_S = 2.5
+"""By then each has seen the other."""
 
 
 def takeover(setting: Setting) -> list[Figure]:
@@ -32,10 +31,15 @@ def takeover(setting: Setting) -> list[Figure]:
     sizes = setting.sizes
     until = "until the Step that it ran is entered again by an engine that was open beside it, idle."
     killed = limit("take-over after kill -9, the same host", "s", 1.0, f"from the signal {until}")
+    soon = Figure(
+        "the same, killed when nobody had seen it", "s", "limit of 1 s",
+        f"from the signal, sent when its Run has begun, {until} That one looks every other second for whether others "
+        "are there.",
+    )  # fmt: skip
     frozen = limit(
         "take-over of a frozen engine", "s", sizes.ttl_s + 1,
-        f"from SIGSTOP, of an engine with a ttl of {sizes.ttl_s:g} s, {until} It is what another host sees: the lock of "
-        "the frozen one stays held.",
+        f"from SIGSTOP, of an engine with a ttl of {sizes.ttl_s:g} s, {until} It is what another host sees: the lock "
+        "of the frozen one stays held.",
     )  # fmt: skip
     many = limit(
         "first resumed Step", "s", 2.0,
@@ -43,10 +47,11 @@ def takeover(setting: Setting) -> list[Figure]:
         "left when it was killed, from the call until the first of their Steps is entered.",
     )  # fmt: skip
     for _ in range(setting.rounds):
-        killed.add(_from_signal(setting, signal.SIGKILL), 1.0)
-        frozen.add(_from_signal(setting, signal.SIGSTOP), sizes.ttl_s + 1)
+        killed.add(_from_signal(setting, signal.SIGKILL, _SEEN_S), 1.0)
+        soon.add(_from_signal(setting, signal.SIGKILL, 0.0), 1.0)
+        frozen.add(_from_signal(setting, signal.SIGSTOP, _SEEN_S), sizes.ttl_s + 1)
         many.add(_first_of_many(setting), 2.0)
-    return [killed, frozen, many]
+    return [killed, soon, frozen, many]
 
 
 @contextmanager
@@ -78,8 +83,12 @@ def _time_of_next_entry(folder: Path, before: int) -> float:
     return float((folder / "entered").read_bytes()[before:].split()[0])
 
 
-def _from_signal(setting: Setting, how: signal.Signals) -> float:
-    """Return how long after a signal to an engine its Step is entered again, in seconds."""
+def _from_signal(setting: Setting, how: signal.Signals, beside_s: float) -> float:
+    """Return how long after a signal to an engine its Step is entered again, in seconds.
+
+    Args:
+        beside_s: how long it has run beside the other one before that.
+    """
     with tempfile.TemporaryDirectory(dir=setting.folder) as name:
         folder = Path(name)
         # The Step is entered once in each engine: a Sandbox that was killed with its engine says nothing more.
@@ -88,6 +97,7 @@ def _from_signal(setting: Setting, how: signal.Signals) -> float:
             with _working(folder, 1, setting.sizes.ttl_s) as process:
                 _wait(lambda: _entered(folder) > 0)
                 before = _entered(folder)
+                time.sleep(beside_s)
                 (folder / "go").touch()  # whoever enters from now on does not stay
                 os.kill(process.pid, how)
                 sent = time.monotonic()
@@ -125,16 +135,7 @@ def _fill(folder: Path, runs: int) -> None:
         rows = opened._core.rows(run._ticket)  # type: ignore[attr-defined]
     journal = SqliteJournal(file, SystemEntropy(), pause)
     try:
-        for first in range(0, runs, _ROWS_AT_ONCE):
-            numbers = range(first, min(first + _ROWS_AT_ONCE, runs))
-            journal.append([_copy(row, number) for number in numbers for row in rows])
+        for copied in copies_of(rows, runs):
+            journal.append(copied)
     finally:
         journal.close()
-
-
-def _copy(row: Row, number: int) -> Row:
-    records = tuple(
-        msgspec.structs.replace(record, id=RunId(f"copy-{number}")) if isinstance(record, Started) else record
-        for record in row.records
-    )
-    return msgspec.structs.replace(row, uid=RunUid(f"{number:032x}"), records=records)

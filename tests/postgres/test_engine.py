@@ -13,9 +13,12 @@ from pathlib import Path
 import pytest
 from tests.conftest import assert_closed
 from tests.engine import programs as p
+from tests.engine import test_waiting as waiting
+from tests.engine import waits as w
 from tests.engine.test_many_engines import WAIT_S, Process, entries, rows_of, until
 
 import weftrun
+from weftrun.model.errors import RunCancelled
 
 
 @pytest.fixture
@@ -61,6 +64,17 @@ def test_what_a_killed_engine_owned_goes_on_in_another(journal: str, tmp_path: P
     epochs = [row.epoch for row in rows_of(journal, "one")]
     assert epochs == sorted(epochs) and set(epochs) == {1, 2}
     assert_closed(journal)
+
+
+def test_a_run_that_waits_is_let_go_and_a_cancel_wakes_it(journal: str, tmp_path: Path) -> None:
+    with waiting.opened(journal) as engine:
+        soon = engine.start(w.soon.options(id="soon"), str(tmp_path / "soon"), 2)
+        late = engine.start(w.later.options(id="late"), str(tmp_path / "late"), waiting.LONG_S)
+        assert soon.result(WAIT_S) == "done at 2"
+        until(lambda: waiting.owned(engine) == 0)
+        late.cancel()
+        with pytest.raises(RunCancelled):
+            late.result(WAIT_S)
 
 
 def test_the_command_line(journal: str, tmp_path: Path) -> None:

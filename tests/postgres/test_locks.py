@@ -20,7 +20,7 @@ from weftrun.adapters.postgres.journal import PostgresJournal
 from weftrun.adapters.postgres.statements import SQL
 from weftrun.model.errors import InternalError, JournalBusy, LeaseLost
 from weftrun.model.records import Row
-from weftrun.ports.journal import Appended, RunInfo
+from weftrun.ports.journal import Appended, Message, RunInfo
 from weftrun.testing.contracts.samples import ONE_OF_EACH, end, more, start, uid
 from weftrun.testing.contracts.sessions import session
 
@@ -285,3 +285,37 @@ def test_who_waits_too_long_is_told_and_nothing_was_committed(
     gate.open()
     assert appending.result(SOON_S) == Appended()
     assert [run.id for run in second.runs()] == ["run-1"]
+
+
+def test_a_message_waits_for_a_run_that_is_being_let_go_and_wakes_it(
+    pair: Pair, gate: Gate, threads: ThreadPoolExecutor
+) -> None:
+    first, second = pair
+    first.begin(session(1))
+    first.append([start(1)])
+    gate.shut("UPDATE ON weftrun.run")
+    letting_go = threads.submit(first.let_go, {uid(1): 1e9})
+    until(lambda: gate.holds(first), (letting_go,))
+    posting = threads.submit(second.post, Message("m", uid(1), "cancel"))
+    until(lambda: gate.blocked(second, first), (letting_go, posting))
+    gate.open()
+    letting_go.result(SOON_S)
+    posting.result(SOON_S)
+    assert [info.due_at for info in second.free_runs(9, due_by=1.0)] == [1.0]
+
+
+def test_a_run_is_not_let_go_to_its_time_beside_a_message_that_is_being_left(
+    pair: Pair, gate: Gate, threads: ThreadPoolExecutor
+) -> None:
+    first, second = pair
+    first.begin(session(1))
+    first.append([start(1)])
+    gate.shut("INSERT ON weftrun.inbox")
+    posting = threads.submit(second.post, Message("m", uid(1), "cancel"))
+    until(lambda: gate.holds(second), (posting,))
+    letting_go = threads.submit(first.let_go, {uid(1): 1e9})
+    until(lambda: gate.blocked(first, second), (letting_go, posting))
+    gate.open()
+    letting_go.result(SOON_S)
+    posting.result(SOON_S)
+    assert [info.due_at for info in second.free_runs(9, due_by=1.0)] == [1.0]

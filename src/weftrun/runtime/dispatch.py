@@ -7,7 +7,17 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from weftrun.machines.worker import WorkerMachine
-from weftrun.model.commands import Append, End, EnterBody, Hurry, LeftOut, Release, RunCommand, WakeAt
+from weftrun.model.commands import (
+    Append,
+    End,
+    EnterBody,
+    Hurry,
+    LeftOut,
+    Release,
+    RunCommand,
+    WaitsUntil,
+    WakeAt,
+)  # fmt: skip
 from weftrun.model.errors import JournalError, WeftrunError
 from weftrun.model.events import Committed, RunEvent, TimeCame
 from weftrun.model.ids import RunUid, SandboxId, StepId
@@ -53,6 +63,7 @@ class Dispatch:
         lost: Callable[[OpenRun], None],
         set_aside: Callable[[RunUid], None],
         lost_track: Callable[[OpenRun, WeftrunError], None],
+        waits: Callable[[OpenRun, float], None],
     ) -> None:
         self._loop = loop
         self._trace = trace
@@ -64,6 +75,7 @@ class Dispatch:
         self._taken = taken
         self._lost = lost
         self._set_aside_here = set_aside
+        self._waits = waits
         self._worker = WorkerMachine(limits, sandboxes_max)
         self._profiles = Profiles()
         self._runs: dict[int, OpenRun] = {}
@@ -129,6 +141,8 @@ class Dispatch:
                 if run.timer is not None:
                     run.timer.cancel()
                 run.timer = self._loop.call_at(command.at, lambda: self._time_came(run))
+            case WaitsUntil():
+                self._waits(run, command.at)
             case _:
                 if type(command) is EnterBody and not self._may_enter():
                     self._worker.bar()
@@ -155,12 +169,13 @@ class Dispatch:
         self._worker.run_left(self._loop.now(), run.number)
         self._close(run)
 
-    def forsake(self, run: OpenRun) -> None:
-        """Do nothing more for a Run, which is another engine's now; its tickets are told nothing."""
+    def forsake(self, run: OpenRun, *, pumps: bool = True) -> None:
+        """Do nothing more for a Run, which is not this engine's now; not `pumps` where a command of its is carried out."""
         if run.number in self._runs:
             self._worker.run_left(self._loop.now(), run.number)
             self._close(run)
-            self._pump()
+            if pumps:
+                self._pump()
 
     def place_again(self) -> None:
         """Bodies may be entered again."""

@@ -29,7 +29,7 @@ from weftrun.ports.transactions import Transactions
 from weftrun.runtime.committer import Committer
 from weftrun.runtime.dispatch import Dispatch
 from weftrun.runtime.opening import Opening
-from weftrun.runtime.ownership import Ownership, Seen
+from weftrun.runtime.ownership import Ownership, Seen, Watch
 from weftrun.runtime.runs import OpenRun
 from weftrun.runtime.tickets import Latch, Ticket
 
@@ -42,6 +42,8 @@ class Engine:
     Args:
         sandboxes_max: Sandboxes that run Functions at once.
         version_here: returns the version of a Function as this process has it, by name; empty where it has none.
+        watch: calls back on the loop soon after the process of one of these sessions has ended, where that can be seen;
+            a hint.
         stands_still: told what is wrong when the Journal can't be written for now; once, until it can be.
     """
 
@@ -61,6 +63,7 @@ class Engine:
         sandboxes_max: int = 4,
         version_here: Callable[[str], str] = lambda _: "",
         stands_still: Callable[[str], None] = lambda _: None,
+        watch: Watch = lambda _sessions, _ended: None,
     ) -> None:
         self.limits = limits
         self._loop = loop
@@ -78,7 +81,7 @@ class Engine:
             stands_still=stands_still,
         )  # fmt: skip
         self._own = Ownership(
-            loop, journal, liveness, entropy, self._committer, sandboxes, self, ttl_s=limits.lease_ttl_s
+            loop, journal, liveness, entropy, self._committer, sandboxes, self, ttl_s=limits.lease_ttl_s, watch=watch
         )
         self._dispatch = Dispatch(
             loop,
@@ -95,6 +98,7 @@ class Engine:
             lost=self._lose,
             set_aside=self._set_aside,
             lost_track=self._lost_track,
+            waits=self._waits,
         )
         self._opening = Opening(
             loop, journal, blobs, objects, self._committer, self._dispatch, limits, self._own,
@@ -270,7 +274,7 @@ class Engine:
             self._dispatch.tell(run, CancelCame(self._loop.now(), message))
         elif ticket.uid in self._opening.waited_for or ticket.uid in self._opening.take_over.under_way():
             posted = Message(message, ticket.uid, "cancel")
-            self._committer.write(lambda: self._journal.post(posted), lambda _: None, lambda _: None)
+            self._committer.write(lambda: self._journal.post(posted), lambda _: self._own.look_soon(), lambda _: None)
 
     # ------------------------------------------------------------------ among other engines (ownership.Reaction)
 
@@ -286,7 +290,7 @@ class Engine:
 
     def waited_for(self) -> Sequence[RunUid]:
         """Return Runs of other engines that somebody waits for here."""
-        return list(self._opening.waited_for)
+        return self._opening.some_waited_for()
 
     def wanted(self) -> int:
         """Return how many free Runs to look for; 0 for none."""
@@ -319,6 +323,9 @@ class Engine:
         """What became of a Run's last rows is not known: it goes on from what the Journal holds."""
         self._dispatch.note(run.uid, f"A transaction of it was not committed, as far as is known: {error}")
         self._opening.take_over.begin_again(run)
+
+    def _waits(self, run: OpenRun, until: float) -> None:
+        self._opening.let_go(run, until)
 
     def _set_aside(self, uid: RunUid) -> None:
         self._opening.take_over.leave_alone(uid)

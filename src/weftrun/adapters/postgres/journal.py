@@ -7,7 +7,7 @@ it does holds no lock. What must be decided between lock and commit is decided i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, TypeVar
 
@@ -188,6 +188,10 @@ class PostgresJournal(JournalReading):
     def put_back(self, uids: Sequence[RunUid]) -> None:
         """Free Runs of this session, and count one take-over less of each."""
         self._said("putting Runs back", "put_back", (list(uids), self._session))
+
+    def let_go(self, waiting: Mapping[RunUid, float]) -> None:
+        """Free Runs of this session until they are due, or at once where a message waits; see the port."""
+        self._said("letting Runs go", "let_go", (self._session, list(waiting), list(waiting.values())))
 
     # ------------------------------------------------------------------ sessions
 

@@ -1,4 +1,4 @@
-"""What is said for every commit of a chain, said through libpq itself: the driver's own way takes longer than the server does.
+"""What is said for every commit of a chain, through libpq itself: the driver's own way costs a fifth of it.
 
 Everything else is said through the driver. Both are under one roof here: what goes wrong is the driver's error.
 """
