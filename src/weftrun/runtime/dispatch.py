@@ -7,17 +7,8 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from weftrun.machines.worker import WorkerMachine
-from weftrun.model.commands import (
-    Append,
-    End,
-    EnterBody,
-    Hurry,
-    LeftOut,
-    Release,
-    RunCommand,
-    WaitsUntil,
-    WakeAt,
-)  # fmt: skip
+from weftrun.model import commands as c
+from weftrun.model.commands import Append, End, EnterBody, Hurry, LeftOut, Release, RunCommand, WakeAt
 from weftrun.model.errors import JournalError, WeftrunError
 from weftrun.model.events import Committed, RunEvent, TimeCame
 from weftrun.model.ids import RunUid, SandboxId, StepId
@@ -141,7 +132,7 @@ class Dispatch:
                 if run.timer is not None:
                     run.timer.cancel()
                 run.timer = self._loop.call_at(command.at, lambda: self._time_came(run))
-            case WaitsUntil():
+            case c.WaitsUntil():
                 self._waits(run, command.at)
             case _:
                 if type(command) is EnterBody and not self._may_enter():
@@ -170,7 +161,7 @@ class Dispatch:
         self._close(run)
 
     def forsake(self, run: OpenRun, *, pumps: bool = True) -> None:
-        """Do nothing more for a Run, which is not this engine's now; not `pumps` where a command of its is carried out."""
+        """Do nothing more for a Run, which is not this engine's now; not `pumps` while a command of it is done."""
         if run.number in self._runs:
             self._worker.run_left(self._loop.now(), run.number)
             self._close(run)
