@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from bench.figure import ROOT, Figure, Setting, limit, timed
 from bench.memory import family, pss_bytes, used
 
-_SETTLE_S = 1.5
+SETTLE_S = 1.5
 
 
 def _interpreter(code: str) -> float:
@@ -25,7 +25,7 @@ def _interpreter(code: str) -> float:
 
 
 @contextmanager
-def _waiting(*arguments: str) -> Iterator[tuple[int, str]]:
+def kept_open(*arguments: str) -> Iterator[tuple[int, str]]:
     """Give the pid and the first line of a process that waits until its standard input ends."""
     with subprocess.Popen(
         [sys.executable, *arguments], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -35,7 +35,7 @@ def _waiting(*arguments: str) -> Iterator[tuple[int, str]]:
 
 
 def _bare_pss_mb() -> float:
-    with _waiting("-c", "import sys; print(flush=True); sys.stdin.read()") as (pid, _):
+    with kept_open("-c", "import sys; print(flush=True); sys.stdin.read()") as (pid, _):
         return pss_bytes(pid) / 1e6
 
 
@@ -61,12 +61,12 @@ def at_rest(setting: Setting) -> list[Figure]:
         pairs = [(_interpreter("pass"), _interpreter("import weftrun")) for _ in range(setting.sizes.imports)]
         imported.add(statistics.median(late - bare for bare, late in pairs) * 1e3, 60)
         folder = tempfile.mkdtemp(dir=setting.folder)
-        with _waiting("-m", "bench.resting", folder, str(setting.workers)) as (pid, line):
+        with kept_open("-m", "bench.resting", folder, str(setting.workers)) as (pid, line):
             told = json.loads(line)
             first.add(told["first_s"] * 1e3, 300)
             second.add(told["second_s"] * 1e3, 300)
-            time.sleep(_SETTLE_S)
-            percent, rate = _looked_at(family(pid), setting.sizes.idle_s)
+            time.sleep(SETTLE_S)
+            percent, rate = looked_at(family(pid), setting.sizes.idle_s)
             idle.add(percent, 0.1)
             wakes.add(rate, 1)
             bare_mb = _bare_pss_mb()
@@ -75,7 +75,7 @@ def at_rest(setting: Setting) -> list[Figure]:
     return [imported, first, second, idle, wakes, *parts]
 
 
-def _looked_at(pids: list[int], seconds: float) -> tuple[float, float]:
+def looked_at(pids: list[int], seconds: float) -> tuple[float, float]:
     """Return the processor time in percent of one processor, and wake-ups a second."""
     cpu_before, sleeps_before = used(pids)
     time.sleep(seconds)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from bench.figure import Figure, Setting, engine, timed
 import weftrun
 from weftrun import function, workflow
 from weftrun.model.policy import Checkpoint
+from weftrun.sdk.function import Function
 
 _WIDTH = 8
 
@@ -37,6 +40,33 @@ def total(array: Any) -> int:
     return int(array.sum())
 
 
+@function(effects="none")
+def grow_anew(seed: int, nbytes: int) -> Any:
+    return np.full(nbytes // 8, seed, np.int64)
+
+
+@function(effects="none")
+def turn_anew(array: Any) -> Any:
+    return array + 1
+
+
+@function(effects="none")
+def join_anew(arrays: list[Any]) -> Any:
+    return sum(arrays[1:], arrays[0])
+
+
+@workflow
+def dag_anew(checkpoint: Checkpoint, depth: int, nbytes: int) -> int:
+    """The same graph, of Functions of which nobody has said that they are deterministic."""
+    ends = []
+    for chain in range(_WIDTH):
+        array = grow_anew.options(checkpoint=checkpoint)(chain, nbytes)
+        for _ in range(depth):
+            array = turn_anew.options(checkpoint=checkpoint)(array)
+        ends.append(array)
+    return total.options(checkpoint=checkpoint)(join_anew.options(checkpoint=checkpoint)(ends))
+
+
 @workflow
 def dag(checkpoint: Checkpoint, depth: int, nbytes: int) -> int:
     ends = []
@@ -48,10 +78,15 @@ def dag(checkpoint: Checkpoint, depth: int, nbytes: int) -> int:
     return total.options(checkpoint=checkpoint)(join.options(checkpoint=checkpoint)(ends))
 
 
-def _once(opened: weftrun.Engine, checkpoint: Checkpoint, setting: Setting) -> float:
+def _once(
+    opened: weftrun.Engine,
+    checkpoint: Checkpoint,
+    setting: Setting,
+    graph: Function[[Checkpoint, int, int], int] = dag,
+) -> float:
     """Run the graph once; return what a Step of it took, in milliseconds."""
     depth, nbytes = setting.sizes.dag_depth, setting.sizes.dag_bytes
-    took = timed(lambda: opened.run(dag, checkpoint, depth, nbytes))
+    took = timed(lambda: opened.run(graph, checkpoint, depth, nbytes))
     return took / (_WIDTH * (depth + 1) + 2) * 1e3
 
 
@@ -75,17 +110,35 @@ def checkpoints(setting: Setting) -> list[Figure]:
     auto = Figure(f"{size} a Step, auto", "ms/Step", "none", inside, must=1.1)
     behind = Figure(f"{size} a Step, async", "ms/Step", "none", inside)
     written = Figure(f"{size} a Step, written by auto", "MB", "all of them", bytes_are, must=0.1, per="Run")
+    anew_is = inside.replace("deterministic Steps", "Steps that are not said to be deterministic,")
+    anew = Figure(f"{size} a Step, not deterministic, auto", "ms/Step", "none", anew_is)
+    anew_written = Figure(
+        f"{size} a Step, not deterministic, written by auto", "MB", "all of them", bytes_are, per="Run"
+    )
+    nbytes_all = (steps - 1) * nbytes / 1e6
     for _ in range(setting.rounds):
         values: dict[Checkpoint, float] = {}
         policies: tuple[Checkpoint, ...] = ("none", "auto", "async")
         for checkpoint in policies:
-            with tempfile.TemporaryDirectory(dir=setting.folder) as name:
-                folder = Path(name)
-                with engine(msgspec.structs.replace(setting, folder=folder)) as opened:
-                    opened.run(dag, "none", 1, 800_000)  # numpy is imported now, and the pages are there
-                    values[checkpoint] = _once(opened, checkpoint, setting)
-                    if checkpoint == "auto":
-                        written.add(_written(folder), (steps - 1) * nbytes / 1e6)
+            with _fresh(setting) as (opened, folder):
+                values[checkpoint] = _once(opened, checkpoint, setting)
+                if checkpoint == "auto":
+                    written.add(_written(folder), nbytes_all)
         auto.add(values["auto"], values["none"])
         behind.add(values["async"], values["none"])
-    return [auto, behind, written]
+        with _fresh(setting) as (opened, _):
+            unwritten = _once(opened, "none", setting, dag_anew)
+        with _fresh(setting) as (opened, folder):
+            anew.add(_once(opened, "auto", setting, dag_anew), unwritten)
+            anew_written.add(_written(folder), nbytes_all)
+    return [auto, behind, written, anew, anew_written]
+
+
+@contextmanager
+def _fresh(setting: Setting) -> Iterator[tuple[weftrun.Engine, Path]]:
+    """Open an engine in a folder of its own, with numpy imported and the pages there."""
+    with tempfile.TemporaryDirectory(dir=setting.folder) as name:
+        folder = Path(name)
+        with engine(msgspec.structs.replace(setting, folder=folder)) as opened:
+            opened.run(dag, "none", 1, 800_000)
+            yield opened, folder

@@ -20,7 +20,7 @@ _SYNCHRONOUS = {0: "OFF", 1: "NORMAL", 2: "FULL", 3: "EXTRA"}
 
 
 def dbos_side(setting: Setting, mode: str, steps: int, each: int, calls: int) -> dict[str, Any]:
-    """Let DBOS do so much in a new process, on a new file; return what it told."""
+    """Let DBOS do so much in a new process, on a new file or at the URL that `mode` is; return what it told."""
     folder = tempfile.mkdtemp(dir=setting.folder)
     done = subprocess.run(
         [sys.executable, "-m", "bench.dbos_side", folder, mode, *map(str, (steps, each, calls))],

@@ -1,7 +1,8 @@
-"""DBOS on SQLite, in a process of its own: `python -m bench.dbos_side FOLDER JOURNAL_MODE STEPS RUNS CALLS`.
+"""DBOS, in a process of its own: `python -m bench.dbos_side FOLDER JOURNAL_MODE STEPS RUNS CALLS`.
 
 Prints one JSON object on standard output. DBOS runs Steps as threads of this process: no isolation is paid for.
-JOURNAL_MODE `wal` makes its file what a Journal of weftrun is, WAL with synchronous=FULL; `default` leaves it as it is.
+JOURNAL_MODE `wal` makes its file what a Journal of weftrun is, WAL with synchronous=FULL; `default` leaves it as it is;
+the URL of a PostgreSQL database stands for itself.
 """
 
 from __future__ import annotations
@@ -89,8 +90,11 @@ def main() -> None:
         connection = sqlite3.connect(file)
         connection.execute("PRAGMA journal_mode=wal")
         connection.close()
-    sqlalchemy.event.listen(sqlalchemy.Engine, "connect", lambda connection, _: _look(connection, mode))
-    DBOS(config={"name": "bench", "system_database_url": f"sqlite:///{file}", "log_level": "ERROR"})
+    on_server = mode.startswith("postgresql:")
+    if not on_server:
+        sqlalchemy.event.listen(sqlalchemy.Engine, "connect", lambda connection, _: _look(connection, mode))
+    url = mode if on_server else f"sqlite:///{file}"
+    DBOS(config={"name": "bench", "system_database_url": url, "log_level": "ERROR"})
     DBOS.launch()
     chain(5)
     told = {

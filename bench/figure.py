@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import tempfile
 import time
@@ -36,6 +37,11 @@ class Sizes(msgspec.Struct, frozen=True):
     cold_starts: int = 30
     imports: int = 5
     idle_s: float = 5.0
+    ended_runs: int = 100_000
+    left_runs: int = 1_000
+    waiting_runs: int = 100_000
+    ttl_s: float = 10.0
+    server_runs_per_thread: int = 40
     dbos_chain_steps: int = 200
     dbos_runs_per_thread: int = 10
     dbos_calls: int = 1_000
@@ -44,8 +50,8 @@ class Sizes(msgspec.Struct, frozen=True):
 
 QUICK = Sizes(
     chain_steps=200, fan_out_calls=2_000, runs_per_thread=30, map_items=200_000, handovers=1, dag_depth=6,
-    cold_starts=10, imports=3, idle_s=2.0, dbos_chain_steps=50, dbos_runs_per_thread=3, dbos_calls=100,
-    dbos_calls_once=500,
+    cold_starts=10, imports=3, idle_s=2.0, ended_runs=10_000, left_runs=100, waiting_runs=5_000, ttl_s=2.0,
+    server_runs_per_thread=10, dbos_chain_steps=50, dbos_runs_per_thread=3, dbos_calls=100, dbos_calls_once=500,
 )  # fmt: skip
 
 
@@ -126,11 +132,11 @@ def limit(name: str, unit: str, at_most: float, inside: str) -> Figure:
 
 
 @contextmanager
-def engine(setting: Setting) -> Iterator[weftrun.Engine]:
-    """Open an engine on a fresh Journal, with its Sandboxes warm."""
-    with weftrun.open(
-        f"sqlite:///{tempfile.mkdtemp(dir=setting.folder)}/journal.db", workers=setting.workers
-    ) as opened:
+def engine(setting: Setting, url: str = "") -> Iterator[weftrun.Engine]:
+    """Open an engine on a fresh Journal, a SQLite file unless a URL is given, with its Sandboxes warm."""
+    folder = Path(tempfile.mkdtemp(dir=setting.folder))
+    os.environ["WEFTRUN_FOLDER"] = str(folder)  # for what lies beside a Journal that is no file
+    with weftrun.open(url or f"sqlite:///{folder}/journal.db", workers=setting.workers) as opened:
         opened.run(programs.plain, 1)
         opened.run(programs.fan_out, 64)
         yield opened

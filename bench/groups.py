@@ -21,6 +21,10 @@ GROUPS = {
     "cold-start": "bench.cold_start:cold_start",
     "at-rest": "bench.at_rest:at_rest",
     "dbos": "bench.dbos_beside:beside_dbos",
+    "postgres": "bench.postgres_beside:postgres",
+    "engines": "bench.engines:engines",
+    "takeover": "bench.takeover:takeover",
+    "waiting": "bench.waiting:waiting",
 }
 
 

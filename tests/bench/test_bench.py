@@ -19,7 +19,8 @@ from bench.memory import family, pss_bytes, used
 TINY = Sizes(
     chain_steps=5, fan_out_calls=20, runs_per_thread=2, map_items=2_000, array_bytes=1_000_000, handovers=1,
     dag_depth=1, dag_bytes=100_000,
-    cold_starts=2, imports=1, idle_s=0.2, dbos_chain_steps=2, dbos_runs_per_thread=1, dbos_calls=5, dbos_calls_once=6,
+    cold_starts=2, imports=1, idle_s=0.2, ended_runs=20, left_runs=2, waiting_runs=20, ttl_s=1.0,
+    server_runs_per_thread=1, dbos_chain_steps=2, dbos_runs_per_thread=1, dbos_calls=5, dbos_calls_once=6,
 )  # fmt: skip
 
 NAMES = {
@@ -31,7 +32,10 @@ NAMES = {
         "1 MB to the next Step", "1 MB touched there", "1 MB added up there", "1 MB, the whole Run",
         "1 MB published, adapter", "1 MB received, adapter",
     ],
-    "checkpoints": ["0.1 MB a Step, auto", "0.1 MB a Step, async", "0.1 MB a Step, written by auto"],
+    "checkpoints": [
+        "0.1 MB a Step, auto", "0.1 MB a Step, async", "0.1 MB a Step, written by auto",
+        "0.1 MB a Step, not deterministic, auto", "0.1 MB a Step, not deterministic, written by auto",
+    ],
     "cold-start": [
         "cold start with first answer", "cold start, 90th percentile", "cold start, loaded floor",
         "the one made ahead",
@@ -46,6 +50,20 @@ NAMES = {
         "one-step Runs, 16 threads, beside DBOS on WAL", "fan-out of 5, beside DBOS on WAL",
         "fan-out of 6, beside DBOS on WAL, once",
     ],
+    "postgres": [
+        "PostgreSQL, one-step Runs, 16 threads", "PostgreSQL, chain, defaults", "PostgreSQL, one append",
+        "PostgreSQL, chain, beside DBOS",
+    ],
+    "engines": [
+        "two engines, one SQLite file, one-step Runs", "two engines, p99 of a commit", "two engines, slowest commit",
+    ],
+    "takeover": [
+        "take-over after kill -9, the same host", "the same, killed when nobody had seen it",
+        "take-over of a frozen engine", "first resumed Step",
+    ],
+    "waiting": [
+        "20 Runs wait, weftrun.open", "20 Runs wait, writes", "20 Runs wait, processor", "20 Runs wait, engine's PSS",
+    ],
 }  # fmt: skip
 
 
@@ -56,7 +74,7 @@ def figure(values: list[float], floors: list[float], must: float | None = 2.0, *
 @pytest.mark.parametrize("group", GROUPS)
 def test_every_group_gives_its_figures_with_their_floors(group: str, tmp_path: Path) -> None:
     setting = Setting(tmp_path, 2, 2, TINY)
-    if group == "dbos" and importlib.util.find_spec("dbos") is None:
+    if group in ("dbos", "postgres") and importlib.util.find_spec("dbos") is None:
         with pytest.raises(Absent, match=r"DBOS is not installed here: pip install 'weftrun\[bench\]'"):
             measure(group, setting)
         return
@@ -65,7 +83,7 @@ def test_every_group_gives_its_figures_with_their_floors(group: str, tmp_path: P
     for each in figures:
         assert len(each.values) == len(each.floors) == (1 if each.name.endswith("once") else 2)
         assert min(each.floors) > 0, each.name
-        assert min(each.values) > 0 or group == "at-rest", each.name
+        assert min(each.values) > 0 or group in ("at-rest", "waiting"), each.name
         assert each.floor
         assert each.inside
     assert not list(tmp_path.iterdir())

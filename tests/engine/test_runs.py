@@ -11,7 +11,7 @@ from tests.engine import programs as p
 
 import weftrun
 from weftrun.assembly import open_reader
-from weftrun.runtime import dispatch
+from weftrun.runtime import tracing
 from weftrun.views.progress import attempts_gated
 
 
@@ -73,7 +73,7 @@ def test_the_same_id_with_other_arguments_is_refused(engine: weftrun.Engine) -> 
 def test_what_waited_for_the_disk_is_told_in_full_however_few_batches_are_traced(
     engine: weftrun.Engine, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatch, "_BATCHES_NOTED_MAX", 2)
+    monkeypatch.setattr(tracing, "_BATCHES_NOTED_MAX", 2)
     engine.start(p.chain.options(id="one"), 6).result(10)
     assert engine.get("one").logs() == []  # what the trace has gathered is written by then
     reader = open_reader(url)

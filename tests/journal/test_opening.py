@@ -289,3 +289,37 @@ def test_a_reader_can_not_read_an_older_format(opened: OpenJournal, path: Path) 
     older.close()
     with pytest.raises(JournalError, match="older format -1"):
         SqliteReader(path)
+
+
+OPENS = """
+import sys
+from pathlib import Path
+from weftrun.adapters.sqlite.journal import SqliteJournal
+from weftrun.adapters.system.clock import pause
+from weftrun.adapters.system.entropy import SystemEntropy
+for line in sys.stdin:
+    SqliteJournal(Path(line.strip()), SystemEntropy(), pause).close()
+    print("opened", flush=True)
+"""
+
+
+def test_several_processes_make_the_same_file_at_once(tmp_path: Path) -> None:
+    """Whoever is later waits until it is made."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", OPENS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
+        for _ in range(3)
+    ]
+    try:
+        for number in range(30):
+            for process in processes:
+                assert process.stdin is not None
+                process.stdin.write(f"{tmp_path}/{number}.db\n")
+                process.stdin.flush()
+            assert [process.stdout.readline() for process in processes if process.stdout] == ["opened\n"] * 3
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()

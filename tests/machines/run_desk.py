@@ -15,6 +15,7 @@ from weftrun.model.commands import (
     LeaveBody,
     Release,
     Revoke,
+    WaitsUntil,
     WakeAt,
 )
 from weftrun.model.events import (
@@ -115,6 +116,7 @@ class RunDesk:
         self.revoked: list[int] = []
         self.released: list[int] = []
         self.wake_at = 0.0
+        self.waits_until = 0.0
         self.end: End | None = None
         self.tell(Resumed(self.now))
 
@@ -146,8 +148,15 @@ class RunDesk:
                     self.released += command.objects
                 case WakeAt():
                     self.wake_at = command.at
-                case End():
-                    self.end = command
+                case _:
+                    self._tell_more(command)
+
+    def _tell_more(self, command: object) -> None:
+        match command:
+            case WaitsUntil():
+                self.waits_until = command.at
+            case End():
+                self.end = command
 
     # ------------------------------------------------------------------ what happens
 

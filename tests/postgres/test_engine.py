@@ -13,10 +13,13 @@ from pathlib import Path
 import pytest
 from tests.conftest import assert_closed
 from tests.engine import programs as p
+from tests.engine import test_waiting as waiting
+from tests.engine import waits as w
 from tests.engine.emitting import Watched, order, spread
 from tests.engine.test_many_engines import WAIT_S, Process, entries, rows_of, until
 
 import weftrun
+from weftrun.model.errors import RunCancelled
 
 
 @pytest.fixture
@@ -76,6 +79,17 @@ def test_what_is_emitted_is_delivered_by_whoever_has_the_sink(journal: str) -> N
     for key in range(3):
         places = [keys.index(message.key) for message in sink.handed[:9] if message.order_by == f"key {key}"]
         assert sorted(places) == [key, key + 3, key + 6]
+
+
+def test_a_run_that_waits_is_let_go_and_a_cancel_wakes_it(journal: str, tmp_path: Path) -> None:
+    with waiting.opened(journal) as engine:
+        soon = engine.start(w.soon.options(id="soon"), str(tmp_path / "soon"), 2)
+        late = engine.start(w.later.options(id="late"), str(tmp_path / "late"), waiting.LONG_S)
+        assert soon.result(WAIT_S) == "done at 2"
+        until(lambda: waiting.owned(engine) == 0)
+        late.cancel()
+        with pytest.raises(RunCancelled):
+            late.result(WAIT_S)
 
 
 def test_the_command_line(journal: str, tmp_path: Path) -> None:

@@ -17,8 +17,10 @@ from tests.postgres.fixtures import OpenJournal
 from tests.postgres.server import Server
 
 from weftrun.adapters.postgres.journal import PostgresJournal
-from weftrun.model.errors import InternalError, JournalBusy
-from weftrun.ports.journal import Appended, RunInfo
+from weftrun.adapters.postgres.statements import SQL
+from weftrun.model.errors import InternalError, JournalBusy, LeaseLost
+from weftrun.model.records import Row
+from weftrun.ports.journal import Appended, Message, RunInfo
 from weftrun.testing.contracts.samples import ONE_OF_EACH, end, more, start, uid
 from weftrun.testing.contracts.sessions import session
 
@@ -28,7 +30,7 @@ HOLD_STILL = """
 CREATE FUNCTION weftrun.hold_still() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock_shared({gate});
-    RETURN NEW;
+    RETURN {returned};
 END
 $$;
 CREATE TRIGGER hold_still BEFORE {event} FOR EACH ROW WHEN ({when}) EXECUTE FUNCTION weftrun.hold_still();
@@ -41,9 +43,9 @@ class Gate:
     def __init__(self, connection: psycopg.Connection[tuple[object, ...]]) -> None:
         self._connection = connection
 
-    def shut(self, event: str, when: str = "true") -> None:
+    def shut(self, event: str, when: str = "true", *, returned: str = "NEW") -> None:
         """Hold still every transaction that is about to do `event` in a table."""
-        self._connection.execute(HOLD_STILL.format(gate=GATE, event=event, when=when))
+        self._connection.execute(HOLD_STILL.format(gate=GATE, event=event, when=when, returned=returned))
         self._connection.execute(f"SELECT pg_advisory_lock({GATE})")
 
     def open(self) -> None:
@@ -152,9 +154,49 @@ def test_an_append_waits_for_a_claim_and_drops_out(pair: Pair, gate: Gate, threa
     assert second.load(uid(2)) == [start(2), more(2, 2)]
 
 
-def test_without_the_locks_a_stale_append_would_land(pair: Pair, gate: Gate, threads: ThreadPoolExecutor) -> None:
+def test_one_row_waits_for_a_burial_and_is_refused(pair: Pair, gate: Gate, threads: ThreadPoolExecutor) -> None:
+    first, second = pair
+    first.begin(session(1))
+    first.append([start(1)])
+    gate.shut("DELETE ON weftrun.session", returned="OLD")
+    burying = threads.submit(second.bury, session(1))
+    until(lambda: gate.holds(second), (burying,))
+    appending = threads.submit(first.append, [more(1, 2)])
+    until(lambda: gate.blocked(first, second), (appending, burying))
+    gate.open()
+    assert burying.result(SOON_S)
+    with pytest.raises(LeaseLost):
+        appending.result(SOON_S)
+    assert second.load(uid(1)) == [start(1)]
+
+
+@pytest.mark.parametrize("repeated", [True, False], ids=["again", "the next"])
+def test_one_row_waits_for_an_append_of_which_nothing_was_known(
+    pair: Pair, gate: Gate, threads: ThreadPoolExecutor, repeated: bool
+) -> None:
+    """A connection was lost while the server was at it, and goes on with it: a new one sees what it has done."""
+    first, second = pair
+    first.begin(session(1))
+    first.append([start(1)])
+    second._session = first._session
+    gate.shut("INSERT ON weftrun.record", "NEW.seq = 2")
+    appending = threads.submit(first.append, [more(1, 2)])
+    until(lambda: gate.holds(first), (appending,))
+    again = threads.submit(second.append, [more(1, 2 if repeated else 3)])
+    until(lambda: gate.blocked(second, first), (appending, again))
+    gate.open()
+    assert appending.result(SOON_S) == again.result(SOON_S) == Appended()
+    assert second.load(uid(1)) == [start(1), more(1, 2), *[more(1, 3)] * (not repeated)]
+
+
+@pytest.mark.parametrize("rows", [[more(1, 2)], [more(1, 2), more(1, 3)]], ids=["one", "several"])
+def test_without_the_locks_a_stale_append_would_land(
+    pair: Pair, gate: Gate, threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch, rows: list[Row]
+) -> None:
     """What the tests above guard against: READ COMMITTED alone checks an epoch that may be raised before the commit."""
     first, second = pair
+    unlocked = SQL["append_one"].replace("FOR KEY SHARE", "").replace("FOR UPDATE OF run", "")
+    monkeypatch.setitem(SQL, "append_one", unlocked)
     gate.shut("INSERT ON weftrun.record")
     for name in ("append", "hold"):
         ((text,),) = gate._connection.execute(f"SELECT pg_get_functiondef('weftrun.{name}'::regproc)").fetchall()
@@ -162,14 +204,14 @@ def test_without_the_locks_a_stale_append_would_land(pair: Pair, gate: Gate, thr
     first.begin(session(1))
     second.begin(session(2))
     first.append([start(1)])
-    appending = threads.submit(first.append, [more(1, 2)])
+    appending = threads.submit(first.append, rows)
     until(lambda: gate.holds(first), (appending,))
     assert second.bury(session(1))
     assert [info.epoch for info in second.claim([uid(1)])] == [2]
     assert second.load(uid(1)) == [start(1)]  # what the new owner would go on from
     gate.open()
     assert appending.result(SOON_S) == Appended()
-    assert second.load(uid(1)) == [start(1), more(1, 2)]
+    assert second.load(uid(1)) == [start(1), *rows]
     with pytest.raises(InternalError):
         second.append([more(1, 2, ONE_OF_EACH, epoch=2)])
 
@@ -243,3 +285,37 @@ def test_who_waits_too_long_is_told_and_nothing_was_committed(
     gate.open()
     assert appending.result(SOON_S) == Appended()
     assert [run.id for run in second.runs()] == ["run-1"]
+
+
+def test_a_message_waits_for_a_run_that_is_being_let_go_and_wakes_it(
+    pair: Pair, gate: Gate, threads: ThreadPoolExecutor
+) -> None:
+    first, second = pair
+    first.begin(session(1))
+    first.append([start(1)])
+    gate.shut("UPDATE ON weftrun.run")
+    letting_go = threads.submit(first.let_go, {uid(1): 1e9})
+    until(lambda: gate.holds(first), (letting_go,))
+    posting = threads.submit(second.post, Message("m", uid(1), "cancel"))
+    until(lambda: gate.blocked(second, first), (letting_go, posting))
+    gate.open()
+    letting_go.result(SOON_S)
+    posting.result(SOON_S)
+    assert [info.due_at for info in second.free_runs(9, due_by=1.0)] == [1.0]
+
+
+def test_a_run_is_not_let_go_to_its_time_beside_a_message_that_is_being_left(
+    pair: Pair, gate: Gate, threads: ThreadPoolExecutor
+) -> None:
+    first, second = pair
+    first.begin(session(1))
+    first.append([start(1)])
+    gate.shut("INSERT ON weftrun.inbox")
+    posting = threads.submit(second.post, Message("m", uid(1), "cancel"))
+    until(lambda: gate.holds(second), (posting,))
+    letting_go = threads.submit(first.let_go, {uid(1): 1e9})
+    until(lambda: gate.blocked(first, second), (letting_go, posting))
+    gate.open()
+    letting_go.result(SOON_S)
+    posting.result(SOON_S)
+    assert [info.due_at for info in second.free_runs(9, due_by=1.0)] == [1.0]

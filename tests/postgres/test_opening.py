@@ -215,7 +215,7 @@ def test_a_newer_journal_is_refused(server: Server, opened: OpenJournal, url: st
     journal = opened()
     said(server, "UPDATE weftrun.meta SET version = 99")
     for opening in (opened, lambda: PostgresReader(url)):
-        with pytest.raises(JournalNewer, match=r"newer weftrun \(format 99; this one knows up to 2\). Nothing was"):
+        with pytest.raises(JournalNewer, match=r"newer weftrun \(format 99; this one knows up to \d+\). Nothing was"):
             opening()
     journal._drop()
     with pytest.raises(JournalNewer):
@@ -225,7 +225,7 @@ def test_a_newer_journal_is_refused(server: Server, opened: OpenJournal, url: st
 def test_an_older_journal_is_not_only_read(opened: OpenJournal, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     opened()
     monkeypatch.setattr(schema, "SCHEMA", (*SCHEMA, "SELECT 1"))
-    with pytest.raises(JournalError, match=r"is of the older format 2\. Open it once with an engine"):
+    with pytest.raises(JournalError, match=r"is of the older format \d+\. Open it once with an engine"):
         PostgresReader(url)
 
 

@@ -8,7 +8,7 @@ import contextlib
 import logging
 import math
 import os
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -21,10 +21,12 @@ from weftrun.adapters.sqlite.trace import SqliteTrace
 from weftrun.adapters.system.descriptors import DESCRIPTOR_LIMIT, descriptors_needed
 from weftrun.adapters.system.entropy import SystemEntropy
 from weftrun.adapters.system.loop import UvLoop
+from weftrun.adapters.system.processes import ProcessWatch
 from weftrun.assembly.places import Place, place_of, transactions_of
 from weftrun.model.commands import End
 from weftrun.model.errors import InternalError, JournalError, UsageError
 from weftrun.model.ids import RunId
+from weftrun.model.lease import Session
 from weftrun.model.limits import DEFAULT_LIMITS, Limits
 from weftrun.model.outcomes import Status
 from weftrun.model.policy import Bundle, FunctionSpec
@@ -103,6 +105,7 @@ class _EmbeddedCore:
             folder, quota_bytes=quota_bytes, descriptors_max=limits.descriptors_max, open_blob=self._blobs.open
         )
         self._loop = UvLoop(self._failed)
+        self._processes = ProcessWatch(self._loop)
         open_files_max = DESCRIPTOR_LIMIT.raise_to(descriptors_needed(limits))
         self._sandboxes = ProcessSandboxes(
             self._loop, self._objects, limits=limits, hash_seed=hash_seed, open_files_max=open_files_max
@@ -122,6 +125,7 @@ class _EmbeddedCore:
             version_here=version_here,
             stands_still=_say_still,
             sinks=self._sinks,
+            watch=self._watch,
         )
 
     def _recover(self, recover: str) -> None:
@@ -131,6 +135,9 @@ class _EmbeddedCore:
         if not ready.wait(_RECOVER_S):
             raise JournalError(f"The open Runs could not be taken over within {_RECOVER_S:.0f} s.")
         self._engine.check()
+
+    def _watch(self, sessions: Sequence[Session], ended: Callable[[], None]) -> None:
+        self._processes.watch([session.pid for session in sessions if self._locks.is_here(session)], ended)
 
     def _failed(self, error: BaseException) -> None:
         """Say that weftrun has a bug, and stop rather than go on with half a decision."""
@@ -246,6 +253,7 @@ class _EmbeddedCore:
         for sink in self._sinks.values():
             with contextlib.suppress(Exception):  # anybody's sink, and nothing hangs on how it ends
                 sink.close()
+        self._processes.close()
         self._objects.close()
         self._trace.close()
         self._transactions.close()

@@ -27,6 +27,14 @@ _RENEWALS = 3
 """Renewals that are tried in the time that one of them holds."""
 
 
+_LOOK_S = 1.0
+"""The Journal is looked at this often, for messages, free Runs, and engines that died."""
+_LOOK_ALONE_S = 2.0
+"""So often, where nothing is owned or waited for, and no other engine was there the last time."""
+_LOOK_DUE_S = 0.05
+"""Not more often than this for Runs that are due, or for an engine that may be dead."""
+
+
 class LeaseMachine:
     """Decides about the Lease of one engine, and watches those of others.
 
@@ -42,11 +50,22 @@ class LeaseMachine:
         self._renewed_at = -math.inf
         self._tick_at = 0.0
         self._seen: dict[SessionUid, tuple[int, float]] = {}
+        self._suspect_at = math.inf
 
     @property
     def expires_at(self) -> float:
         """When the Lease is over; never while the engine owns nothing."""
         return self._renewed_at + self._ttl_s if self._runs else math.inf
+
+    def look_at(self, now: float, *, alone: bool, due_at: float | None) -> float:
+        """Return when the Journal is to be looked at next.
+
+        Args:
+            alone: whether nothing is owned or waited for, and no other engine was there the last time.
+            due_at: when the next Run is due that was let go, or None.
+        """
+        at = now + (_LOOK_ALONE_S if alone else _LOOK_S)
+        return min(at, max(min(self._suspect_at, math.inf if due_at is None else due_at), now + _LOOK_DUE_S))
 
     def began(self, own: SessionUid) -> None:
         """The engine has a session, its first one or one after another was lost. It owns nothing yet."""
@@ -95,6 +114,8 @@ class LeaseMachine:
     def _looked(self, event: Looked) -> list[LeaseCommand]:
         others = [session for session in event.sessions if session.uid != self._own]
         self._seen = {session.uid: self._since(session, event.done_at) for session in others}
+        # When one of them is to be taken for dead, unless it gives a sign before.
+        self._suspect_at = min((self._seen[s.uid][1] + s.ttl_s for s in others if s.runs), default=math.inf)
         return [
             Bury(session)
             for session in others

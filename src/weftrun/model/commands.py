@@ -86,6 +86,15 @@ class WakeAt(Struct, frozen=True, gc=False):
     at: float
 
 
+class WaitsUntil(Struct, frozen=True, gc=False):
+    """The Run does nothing but wait until this time, for longer than a moment, and all it has is durable.
+
+    It may be let go, and made again from its rows. Told once for each time.
+    """
+
+    at: float
+
+
 class Release(Struct, frozen=True, gc=False):
     """No reader of these Objects is left in the Run."""
 
@@ -118,5 +127,17 @@ class End(Struct, frozen=True, gc=False):
 
 
 RunCommand = (
-    Append | Hurry | Invoke | InvokeItems | EnterBody | Deliver | LeaveBody | Revoke | WakeAt | Release | LeftOut | End
+    Append
+    | Hurry
+    | Invoke
+    | InvokeItems
+    | EnterBody
+    | Deliver
+    | LeaveBody
+    | Revoke
+    | WakeAt
+    | WaitsUntil
+    | Release
+    | LeftOut
+    | End
 )

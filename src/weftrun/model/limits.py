@@ -41,6 +41,7 @@ class Limits(Struct, frozen=True, kw_only=True):
         transaction_bytes_max: texts and bytes that one statement may take as parameters, or give in its rows.
         transactions_max: transactions that one engine has open at once, where they don't exclude one another.
         lease_ttl_s: an engine that gives no sign for so long is taken for dead by the others on its Journal.
+        wait_in_memory_s: a Run that waits longer than this, and does nothing else, is let go until its time comes.
         awake_s: engine and Sandboxes look for the next message at most this long before they sleep; 0 never.
     """
 
@@ -76,6 +77,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     transaction_rows_max: int = 10_000
     transaction_bytes_max: int = 16 * 1024 * 1024
     transactions_max: int = 8
+    wait_in_memory_s: float = 5.0
     awake_s: float = 0.000_4
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -31,6 +31,7 @@ class RunInfo(Struct, frozen=True):
         digest: of the start arguments, or empty where no canonical encoding exists (N2).
         deleted: a tombstone: the records are gone, the id stays taken (G1).
         owner: the session that owns the open Run; empty where none that is in the Journal does.
+        due_at: when a Run that was let go is to be taken, in seconds since the epoch; 0 for every other Run.
     """
 
     id: RunId
@@ -46,6 +47,7 @@ class RunInfo(Struct, frozen=True):
     file: str
     deleted: bool = False
     owner: SessionUid = SessionUid("")
+    due_at: float = 0.0
 
 
 class Appended(Struct, frozen=True):
@@ -107,8 +109,14 @@ class Journal(Outbox, Protocol):
     def open_runs(self) -> list[RunInfo]:
         """Return all Runs that have not ended, oldest first."""
 
-    def free_runs(self, limit: int) -> list[RunInfo]:
-        """Return Runs that have not ended and that no session owns, oldest first."""
+    def free_runs(self, limit: int, *, due_by: float) -> list[RunInfo]:
+        """Return open Runs that no session owns and that are due, if they were let go, by this time; oldest first.
+
+        Of more than `limit` those come first that were due first. What is not due costs nothing.
+        """
+
+    def next_due(self, *, after: float) -> float | None:
+        """Return the earliest time after this one at which a Run that was let go is due; None where there is none."""
 
     def infos(self, uids: Sequence[RunUid]) -> list[RunInfo]:
         """Return what is known of these Runs, in any order; unknown ones are left out."""
@@ -122,13 +130,20 @@ class Journal(Outbox, Protocol):
     def claim(self, uids: Sequence[RunUid]) -> list[RunInfo]:
         """Take over those of these Runs that are free, and return them as they are now.
 
-        Raises epoch and take-over counter of each and the session's beat, in one transaction. `LeaseLost` as in
-        `append`. Those that are this session's already are returned as they are: said again after `CommitUnknown`,
-        it must tell what happened then.
+        Raises epoch and take-over counter of each and the session's beat, in one transaction. A Run that had been let
+        go does not count as taken over, and may be claimed before it is due. `LeaseLost` as in `append`. Those that
+        are this session's already are returned as they are: said again after `CommitUnknown`, it must tell what
+        happened then.
         """
 
     def put_back(self, uids: Sequence[RunUid]) -> None:
         """Free Runs of this session in good order: that they were taken over last does not count."""
+
+    def let_go(self, waiting: Mapping[RunUid, float]) -> None:
+        """Free Runs of this session that do nothing but wait, each until a time; those of others stay as they are.
+
+        One with a message in the inbox is due at once: nobody has read it, or the Run would not wait.
+        """
 
     def bury(self, session: Session) -> bool:
         """Remove a dead session, which frees its Runs; False where it has renewed since, or is gone already."""
@@ -137,7 +152,10 @@ class Journal(Outbox, Protocol):
         """Remove this Journal's own session, which frees its Runs. Idempotent."""
 
     def post(self, message: Message) -> None:
-        """Put a message into the inbox; the same message id again changes nothing."""
+        """Put a message into the inbox; the same message id again changes nothing.
+
+        A Run that was let go is due now: whoever takes it reads the message.
+        """
 
     def inbox(self) -> list[Message]:
         """Return messages to Runs that this session owns, or to all open ones without a session, oldest first.

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from weftrun.machines.worker import WorkerMachine
+from weftrun.model import commands as c
 from weftrun.model.commands import Append, End, EnterBody, Hurry, LeftOut, Release, RunCommand, WakeAt
 from weftrun.model.errors import JournalError, WeftrunError
 from weftrun.model.events import Committed, RunEvent, TimeCame
@@ -19,18 +20,14 @@ from weftrun.model.work import KillSandbox, Said, Send, StartSandbox, Tell, Tick
 from weftrun.ports.loop import Handle, Loop
 from weftrun.ports.objects import Objects
 from weftrun.ports.sandboxes import Progress, Sandboxes
-from weftrun.ports.trace import Trace, TraceRow
+from weftrun.ports.trace import Trace
 from weftrun.ports.transactions import Transactions
 from weftrun.runtime.committer import Committer
 from weftrun.runtime.durable import with_objects
 from weftrun.runtime.runs import OpenRun, Profiles, objects_of_event, unloadable
 from weftrun.runtime.tickets import Latch
+from weftrun.runtime.tracing import Tracing
 from weftrun.runtime.transactions import RunTransactions
-
-_BATCHES_NOTED_MAX = 2_000
-"""Batches of one Run, and Steps of it without a record, that the trace tells of."""
-_TRACE_S = 0.2
-"""Trace rows are written this often."""
 
 
 class Dispatch:
@@ -55,9 +52,10 @@ class Dispatch:
         lost_track: Callable[[OpenRun, WeftrunError], None],
         emitted: Callable[[OpenRun, frozenset[str]], None],
         delivered: Callable[[], bool],
+        waits: Callable[[OpenRun, float], None],
     ) -> None:
         self._loop = loop
-        self._trace = trace
+        self.trace = Tracing(loop, trace)
         self._objects = objects
         self._sandboxes = sandboxes
         self._committer = committer
@@ -68,13 +66,13 @@ class Dispatch:
         self._set_aside_here = set_aside
         self._emitted = emitted
         self._delivered = delivered
+        self._waits = waits
         self._worker = WorkerMachine(limits, sandboxes_max)
         self._profiles = Profiles()
         self._runs: dict[int, OpenRun] = {}
         self._by_uid: dict[RunUid, OpenRun] = {}
         self._place_asked = False
         self._timer: Handle | None = None
-        self._trace_rows: list[TraceRow] = []
         self._fresh: dict[SandboxId, dict[str, str | int | float]] = {}
         self._printed: dict[SandboxId, list[str]] = {}
         self._drained: Latch | None = None
@@ -127,11 +125,13 @@ class Dispatch:
                         self._committer.forget(oid)
                         self._objects.release(oid)
             case LeftOut():
-                self._note_left_out(run, command)
+                self.trace.left_out(run, command)
             case WakeAt():
                 if run.timer is not None:
                     run.timer.cancel()
                 run.timer = self._loop.call_at(command.at, lambda: self._time_came(run))
+            case c.WaitsUntil():
+                self._waits(run, command.at)
             case _:
                 if type(command) is EnterBody and not self._may_enter():
                     self._worker.bar()
@@ -160,12 +160,13 @@ class Dispatch:
         self._worker.run_left(self._loop.now(), run.number)
         self._close(run)
 
-    def forsake(self, run: OpenRun) -> None:
-        """Do nothing more for a Run, which is another engine's now; its tickets are told nothing."""
+    def forsake(self, run: OpenRun, *, pumps: bool = True) -> None:
+        """Do nothing more for a Run, which is not this engine's now; not `pumps` while a command of it is done."""
         if run.number in self._runs:
             self._worker.run_left(self._loop.now(), run.number)
             self._close(run)
-            self._pump()
+            if pumps:
+                self._pump()
 
     def place_soon(self) -> None:
         """Place what waits, once in this turn."""
@@ -176,7 +177,7 @@ class Dispatch:
     def _end(self, run: OpenRun, end: End) -> None:
         if rest := run.new_waits():
             # With what the Batches told, the trace has all of them, however many Batches it has left out.
-            self.note(run.uid, "", gated=rest)
+            self.trace.note(run.uid, "", gated=rest)
         run.give_answer(end, self._objects)
         self._close(run)
 
@@ -227,17 +228,25 @@ class Dispatch:
             case Send():
                 self._sandboxes.send(command.sandbox, with_objects(command.message))
                 if isinstance(command.message, Batch | ItemBatch):
-                    self._note_batch(command.sandbox, command.message)
+                    self._went(command.sandbox, command.message)
             case StartSandbox():
                 self._sandboxes.create(command.sandbox, self._profiles.profile(command.profile))
             case KillSandbox():
                 self._sandboxes.kill(command.sandbox)
             case Said():
-                self._note(command)
+                run = self._runs.get(command.run)
+                if run is not None:
+                    self.trace.printed(run, command)
             case TickAt():
                 if self._timer is not None:
                     self._timer.cancel()
                 self._timer = self._loop.call_at(command.at, self._tick)
+
+    def _went(self, sandbox: SandboxId, message: Batch | ItemBatch) -> None:
+        uid = message.run[1] if isinstance(message, ItemBatch) else message.runs[0][1]
+        run = self._by_uid.get(uid)
+        if run is not None and self.trace.tells_batch(run):
+            self.trace.batch(run, sandbox, message, self._fresh.pop(sandbox, None))
 
     def _release_orphans(self, event: RunEvent) -> None:
         """Nobody is left for an outcome: let its Objects go."""
@@ -319,67 +328,12 @@ class Dispatch:
         self._printed[sandbox] = [text]
         return messages
 
-    # ------------------------------------------------------------------ the trace
-
-    def note(self, run: RunUid, sentence: str, **facts: str | int | float) -> None:
-        """Let the story of a Run tell this, if it is anything."""
-        if sentence or facts:
-            self._keep(TraceRow(run, "note", self._loop.now(), StepId(""), 0, sentence, facts))
-
-    def _note(self, said: Said) -> None:
-        """Keep what an Attempt printed."""
-        run = self._runs.get(said.run)
-        if run is not None and run.durable:
-            self._keep(TraceRow(run.uid, "text", self._loop.now(), said.step, said.attempt, said.text))
-
-    def _note_batch(self, sandbox: SandboxId, message: Batch | ItemBatch) -> None:
-        """Keep that a Batch went, for the first thousands of each Run."""
-        if isinstance(message, ItemBatch):
-            uid, size, step, attempt = message.run[1], sum(hi - lo for lo, hi in message.ranges), message.id, 0
-        else:
-            first = message.items[0]
-            uid, size, step, attempt = message.runs[0][1], len(message.items), first.id, first.attempt
-        run = self._by_uid.get(uid)
-        if run is None or not run.durable or run.noted >= _BATCHES_NOTED_MAX:
-            return
-        run.noted += 1
-        now = self._loop.now()
-        fresh = self._fresh.pop(sandbox, None)
-        if fresh is not None:
-            self._keep(TraceRow(uid, "sandbox", now, StepId(""), 0, "it began", {"sandbox": sandbox, **fresh}))
-        facts: dict[str, str | int | float] = {
-            "sandbox": sandbox,
-            "function": message.function.label,
-            "size": size,
-            "gated": run.new_waits(),
-        }
-        self._keep(TraceRow(uid, "batch", now, step, attempt, "a Sandbox could take it", facts))
-
-    def _note_left_out(self, run: OpenRun, left: LeftOut) -> None:
-        """Keep what ran and has no record, for the first thousands of each Run."""
-        if run.left_out < _BATCHES_NOTED_MAX:
-            run.left_out += 1
-            ran = left.ran
-            facts: dict[str, str | int | float] = {"sandbox": ran.sandbox, "entered": ran.entered_at}
-            facts |= {"left": ran.left_at, "bytes": left.nbytes, "items": left.items, "preview": ran.preview}
-            self._keep(TraceRow(run.uid, "unrecorded", self._loop.now(), left.step, left.attempt, left.why, facts))
-
-    def _keep(self, row: TraceRow) -> None:
-        self._trace_rows.append(row)
-        if len(self._trace_rows) == 1:
-            self._loop.call_at(self._loop.now() + _TRACE_S, self.write_trace)
-
-    def write_trace(self, written: Callable[[], None] = lambda: None) -> None:
-        """Write what the trace has gathered, outside the loop; then call `written`."""
-        rows, self._trace_rows = self._trace_rows, []
-        self._loop.offload(lambda: self._trace.write(rows), written, lane="trace")
-
     # ------------------------------------------------------------------ ending
 
     def drain(self, done: Latch) -> None:
         """Start nothing more; open `done` when what runs has ended and is durable."""
         self._drained = done
-        self.write_trace()
+        self.trace.write()
         if self._stopped:
             done.open()
         self._place()

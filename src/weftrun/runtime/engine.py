@@ -31,15 +31,11 @@ from weftrun.runtime.committer import Committer
 from weftrun.runtime.dispatch import Dispatch
 from weftrun.runtime.opening import Opening
 from weftrun.runtime.outbox import Delivery
-from weftrun.runtime.ownership import Ownership, Seen
+from weftrun.runtime.ownership import Ownership, Seen, Watch
 from weftrun.runtime.runs import OpenRun
 from weftrun.runtime.tickets import Latch, Ticket
 
 T = TypeVar("T")
-_NO_SINK = (
-    "It emitted to {name!r}, but this engine has no sink of that name ({has}): that waits in the outbox for an engine "
-    "that has one."
-)
 
 
 class Engine:
@@ -49,6 +45,8 @@ class Engine:
         sandboxes_max: Sandboxes that run Functions at once.
         sinks: where what is emitted goes, by the names that authors use.
         version_here: returns the version of a Function as this process has it, by name; empty where it has none.
+        watch: calls back on the loop soon after the process of one of these sessions has ended, where that can be seen;
+            a hint.
         stands_still: told what is wrong when the Journal can't be written for now; once, until it can be.
     """
 
@@ -69,6 +67,7 @@ class Engine:
         version_here: Callable[[str], str] = lambda _: "",
         stands_still: Callable[[str], None] = lambda _: None,
         sinks: Mapping[str, Sink] | None = None,
+        watch: Watch = lambda _sessions, _ended: None,
     ) -> None:
         self.limits = limits
         self._loop = loop
@@ -86,7 +85,7 @@ class Engine:
             stands_still=stands_still,
         )  # fmt: skip
         self._own = Ownership(
-            loop, journal, liveness, entropy, self._committer, sandboxes, self, ttl_s=limits.lease_ttl_s
+            loop, journal, liveness, entropy, self._committer, sandboxes, self, ttl_s=limits.lease_ttl_s, watch=watch
         )
         self._dispatch = Dispatch(
             loop, trace, objects, sandboxes, self._committer, limits, sandboxes_max,
@@ -99,6 +98,7 @@ class Engine:
             lost_track=self._lost_track,
             emitted=self._emitted,
             delivered=lambda: self._delivery.at_rest,
+            waits=self._waits,
         )  # fmt: skip
         self._delivery = Delivery(
             loop, journal, self._committer, entropy, self._own, limits, sinks or {}, rested=self._rested
@@ -208,7 +208,7 @@ class Engine:
         """Return when what Attempts have printed so far is in the trace."""
         self.check()
         written = Latch()
-        self._loop.call_from_thread(lambda: self._dispatch.write_trace(written.open))
+        self._loop.call_from_thread(lambda: self._dispatch.trace.write(written.open))
         written.wait(None)
 
     def broke(self, error: WeftrunError, cause: BaseException | None = None) -> None:
@@ -279,7 +279,7 @@ class Engine:
             self._dispatch.tell(run, CancelCame(self._loop.now(), message))
         elif ticket.uid in self._opening.waited_for or ticket.uid in self._opening.take_over.under_way():
             posted = Message(message, ticket.uid, "cancel")
-            self._committer.write(lambda: self._journal.post(posted), lambda _: None, lambda _: None)
+            self._committer.write(lambda: self._journal.post(posted), lambda _: self._own.look_soon(), lambda _: None)
 
     # ------------------------------------------------------------------ among other engines (ownership.Reaction)
 
@@ -296,7 +296,7 @@ class Engine:
 
     def waited_for(self) -> Sequence[RunUid]:
         """Return Runs of other engines that somebody waits for here."""
-        return list(self._opening.waited_for)
+        return self._opening.some_waited_for()
 
     def wanted(self) -> int:
         """Return how many free Runs to look for; 0 for none."""
@@ -332,8 +332,11 @@ class Engine:
 
     def _lost_track(self, run: OpenRun, error: WeftrunError) -> None:
         """What became of a Run's last rows is not known: it goes on from what the Journal holds."""
-        self._dispatch.note(run.uid, f"A transaction of it was not committed, as far as is known: {error}")
+        self._dispatch.trace.note(run.uid, f"A transaction of it was not committed, as far as is known: {error}")
         self._opening.take_over.begin_again(run)
+
+    def _waits(self, run: OpenRun, until: float) -> None:
+        self._opening.let_go(run, until)
 
     def _set_aside(self, uid: RunUid) -> None:
         self._opening.take_over.leave_alone(uid)
@@ -344,10 +347,8 @@ class Engine:
     def _emitted(self, run: OpenRun, sinks: frozenset[str]) -> None:
         """What a Run has emitted is in the outbox."""
         self._delivery.wake(sinks)
-        here = self._delivery.names
-        for name in sorted(sinks.difference(here)):
-            has = f"it has {', '.join(here)}" if here else "it has none"
-            self._dispatch.note(run.uid, _NO_SINK.format(name=name, has=has))
+        for sentence in self._delivery.missing(sinks):
+            self._dispatch.trace.note(run.uid, sentence)
 
     def _ended(self, run: OpenRun) -> None:
         """A Run is over: the dispatch has told its tickets."""
@@ -379,7 +380,7 @@ class Engine:
             self._own.leave(closed.open)
         else:
             closed.open()
-        self._dispatch.write_trace()
+        self._dispatch.trace.write()
 
     def _let_go(self, error: WeftrunError) -> None:
         for ticket in list(self._opening.asked):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Sequence
+from itertools import islice
 
 from weftrun.machines.run import RunMachine
 from weftrun.model.errors import LeaseLost, LimitExceeded, RunConflict, RunNotFound, WeftrunError
@@ -20,6 +21,7 @@ from weftrun.ports.objects import Objects
 from weftrun.runtime.committer import Committer
 from weftrun.runtime.dispatch import Dispatch
 from weftrun.runtime.durable import blobs_of_end, change_end
+from weftrun.runtime.letting_go import LettingGo
 from weftrun.runtime.ownership import Ownership
 from weftrun.runtime.runs import OpenRun, OpenRuns, answer_objects, hold_answer, joins
 from weftrun.runtime.stored import StoredBytes
@@ -29,6 +31,10 @@ from weftrun.runtime.tickets import Ticket
 _NOT_COMPARED = (
     "A start with this id joined the Run; arguments not compared, because something in them has no canonical encoding."
 )
+
+
+_ASKED_FOR_MAX = 1_000
+"""Runs of other engines that are asked for in one look."""
 
 
 class Opening:
@@ -76,6 +82,8 @@ class Opening:
         self._hash_seed = journal.meta().hash_seed
         self._starting: dict[RunId, list[Callable[[], None]]] = {}
         self._stored = StoredBytes(loop, blobs, objects)
+        self._letting_go = LettingGo(loop, journal, committer)
+        self._asked_last: tuple[RunUid, ...] = ()
         self.runs = OpenRuns(dispatch, own)
         self.take_over = TakeOver(
             loop,
@@ -90,6 +98,7 @@ class Opening:
             refusal=refusal,
             broke=broke,
             wait_for=self.wait_for,
+            came=self._came,
             version_here=version_here,
         )
 
@@ -201,7 +210,7 @@ class Opening:
             ticket.fail(RunConflict(why))
             return
         if function and not (digest and info.digest):
-            self._dispatch.note(info.uid, _NOT_COMPARED)
+            self._dispatch.trace.note(info.uid, _NOT_COMPARED)
         ticket.uid = info.uid
         ticket.joined = True
         run = self.runs.by_id.get(ticket.id)
@@ -212,7 +221,7 @@ class Opening:
             self._committer.read(
                 lambda: self._journal.load(info.uid), lambda rows: self._reopen(ticket, rows), ticket.fail
             )
-        elif info.owner:
+        elif info.owner or info.due_at > self._loop.now():
             self.wait_for(info.uid, ticket)
         else:
             self.take_over.take_over(info, ticket)
@@ -260,10 +269,11 @@ class Opening:
     def told_of(self, uids: Sequence[RunUid], infos: Sequence[RunInfo]) -> None:
         """Take what was seen of the Runs that tickets wait for: they ended, became free, or are gone."""
         known = {info.uid: info for info in infos}
+        now = self._loop.now()
         for uid in uids:
             tickets = list(self.waited_for.get(uid, ()))
             info = known.get(uid)
-            if info is not None and info.ended_at is None and info.owner and tickets:
+            if info is not None and info.ended_at is None and (info.owner or info.due_at > now) and tickets:
                 continue
             self.waited_for.pop(uid, None)
             for ticket in tickets:
@@ -271,6 +281,34 @@ class Opening:
                     ticket.fail(RunNotFound(f"Run {ticket.id!r} was deleted by another process."))
                 else:
                     self._join(ticket, info, "", "")
+
+    def some_waited_for(self) -> Sequence[RunUid]:
+        """Return Runs of other engines that somebody waits for here: of very many, a part that changes each time."""
+        uids = list(self.waited_for)
+        if len(uids) > _ASKED_FOR_MAX:
+            # Whoever was asked for goes to the end.
+            for uid in self._asked_last:
+                if uid in self.waited_for:
+                    self.waited_for[uid] = self.waited_for.pop(uid)
+            uids = list(islice(self.waited_for, _ASKED_FOR_MAX))
+        self._asked_last = tuple(uids)
+        return uids
+
+    def _came(self, uid: RunUid) -> list[Ticket]:
+        """Return the tickets that waited for a Run which is this engine's now."""
+        return list(self.waited_for.pop(uid, ()))
+
+    def let_go(self, run: OpenRun, until: float) -> None:
+        """Let a Run go that does nothing but wait; who waits for it here waits as for one of another engine.
+
+        Not where free Runs are not looked for: nobody would take it again when it is due.
+        """
+        if not self.take_over.adopts:
+            return
+        self._dispatch.forsake(run, pumps=False)
+        for ticket in list(run.tickets):
+            self.wait_for(run.uid, ticket)
+        self._letting_go.add(run.uid, until)
 
     def lose(self, run: OpenRun) -> None:
         """Another engine owns the Run now: who waits for it here waits for that one."""

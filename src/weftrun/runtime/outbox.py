@@ -5,7 +5,7 @@ Everything runs on the loop, but for `Sink.deliver`, which has a lane of its own
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from weftrun.machines.outbox import OutboxMachine
 from weftrun.model.emits import Parcel, Take
@@ -36,6 +36,10 @@ _AGAIN_S = 1.0
 """What became of messages, and could not be noted, is noted again after so many seconds."""
 SINK_LANE = "sink "
 """How the names of the lanes begin in which sinks deliver."""
+_NO_SINK = (
+    "It emitted to {name!r}, but this engine has no sink of that name ({has}): that waits in the outbox for an engine "
+    "that has one."
+)
 
 
 class Delivery:
@@ -78,6 +82,12 @@ class Delivery:
     def stopped(self) -> bool:
         """Whether nothing more is taken."""
         return self._stopped
+
+    def missing(self, sinks: frozenset[str]) -> Iterator[str]:
+        """Yield a sentence for each of these sinks that this engine does not have."""
+        for name in sorted(sinks.difference(self.names)):
+            has = f"it has {', '.join(self.names)}" if self.names else "it has none"
+            yield _NO_SINK.format(name=name, has=has)
 
     def wake(self, names: Iterable[str]) -> None:
         """There may be something for these sinks."""

@@ -21,16 +21,16 @@ from weftrun.ports.loop import Handle, Loop
 from weftrun.ports.sandboxes import Sandboxes
 from weftrun.runtime.committer import Committer
 
-_LOOK_S = 1.0
-"""The Journal is looked at this often, for messages, free Runs, and engines that died."""
-_LOOK_ALONE_S = 2.0
-"""So often, where nothing is owned or waited for, and no other engine was there the last time."""
+Watch = Callable[[Sequence[Session], Callable[[], None]], None]
 
 
 class Seen(Struct, frozen=True):
     """What one look at the Journal has shown.
 
-    `waited_for` is what is known of the Runs that were asked for, `sinks` are those for which nobody delivers.
+    Attributes:
+        waited_for: what is known of the Runs that were asked for.
+        sinks: those for which nobody delivers.
+        due_at: when the next Run is due that was let go; None where there is none, or it concerns nobody here.
     """
 
     sessions: tuple[Session, ...] = ()
@@ -40,6 +40,7 @@ class Seen(Struct, frozen=True):
     asked_for: tuple[RunUid, ...] = ()
     waited_for: tuple[RunInfo, ...] = ()
     sinks: tuple[str, ...] = ()
+    due_at: float | None = None
 
 
 class Reaction(Protocol):
@@ -75,6 +76,7 @@ class Ownership:
 
     Args:
         ttl_s: how long a renewal of the Lease holds, in seconds.
+        watch: calls back on the loop soon after the process of one of these sessions has ended, where that can be seen.
     """
 
     def __init__(
@@ -88,7 +90,9 @@ class Ownership:
         reaction: Reaction,
         *,
         ttl_s: float,
+        watch: Watch,
     ) -> None:
+        self._watch = watch
         self._loop = loop
         self._journal = journal
         self._liveness = liveness
@@ -105,6 +109,7 @@ class Ownership:
         self._uid = SessionUid("")
         self._session: Session | None = None
         self._alone = False
+        self._due_at: float | None = None
         self._begun = False
         self._is_there = False
         self._losing = False
@@ -293,19 +298,22 @@ class Ownership:
                 sessions,
                 frozenset(session.uid for session in sessions if self._liveness.ended(session)),
                 tuple(self._journal.inbox()) if owned else (),
-                tuple(self._journal.free_runs(wanted)) if wanted else (),
+                tuple(self._journal.free_runs(wanted, due_by=now)) if wanted else (),
                 waited_for,
                 tuple(self._journal.infos(waited_for)) if waited_for else (),
                 tuple(self._journal.sinks_left(sinks)) if sinks else (),
+                self._journal.next_due(after=now) if wanted else None,
             )
 
         def done(seen: Seen) -> None:
             self._looking = False
-            others = any(session.uid != self._uid for session in seen.sessions)
+            others = [session for session in seen.sessions if session.uid != self._uid]
+            self._watch(others, self.look_soon)
             self._alone = not (others or owned or waited_for)
+            self._due_at = seen.due_at
+            self._handle(Looked(now, self._loop.now(), seen.sessions, seen.ended))
             self._look_later()
             self._reaction.seen(seen)
-            self._handle(Looked(now, self._loop.now(), seen.sessions, seen.ended))
             if self._burying:
                 self._thens.append(then)
             else:
@@ -338,8 +346,8 @@ class Ownership:
     def look_later(self) -> None:
         """There is a reason to look now and then."""
         if self._look_asked is None and not self._looking and not self._ended:
-            every_s = _LOOK_ALONE_S if self._alone else _LOOK_S
-            self._look_asked = self._loop.call_at(self._loop.now() + every_s, self._look_again)
+            at = self._machine.look_at(self._loop.now(), alone=self._alone, due_at=self._due_at)
+            self._look_asked = self._loop.call_at(at, self._look_again)
 
     def _look_later(self) -> None:
         reaction = self._reaction

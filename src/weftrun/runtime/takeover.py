@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 
 from weftrun.machines.run import RunMachine, changed_code
 from weftrun.model.errors import JournalCorrupt, LeaseLost, WeftrunError
-from weftrun.model.events import Parked, Resumed
+from weftrun.model.events import CancelCame, Parked, Resumed
 from weftrun.model.ids import RunId, RunUid
 from weftrun.model.limits import Limits
 from weftrun.model.outcomes import Failure, Reason
 from weftrun.model.records import Row, Started
 from weftrun.model.values import Blob, Object
-from weftrun.ports.journal import Journal, RunInfo
+from weftrun.ports.journal import Journal, Message, RunInfo
 from weftrun.ports.loop import Loop
 from weftrun.runtime.committer import Committer
 from weftrun.runtime.dispatch import Dispatch
@@ -36,6 +36,7 @@ class TakeOver:
         refusal: returns why no Run can be opened now, or None.
         broke: called with an error after which the engine can't go on.
         wait_for: called for each ticket of a Run that another engine was quicker to claim.
+        came: returns the tickets that have waited for a Run that was another engine's, or nobody's.
         version_here: returns the version of a Function as this process has it, or nothing.
     """
 
@@ -54,6 +55,7 @@ class TakeOver:
         refusal: Callable[[], WeftrunError | None],
         broke: Callable[[WeftrunError], None],
         wait_for: Callable[[RunUid, Ticket], None],
+        came: Callable[[RunUid], list[Ticket]],
         version_here: Callable[[str], str],
     ) -> None:
         self._loop = loop
@@ -68,10 +70,12 @@ class TakeOver:
         self._refusal = refusal
         self._broke = broke
         self._wait_for = wait_for
+        self._came = came
         self._version_here = version_here
         self._taking: dict[RunUid, list[Ticket]] = {}
+        self._waited: set[RunUid] = set()
         self._left_alone: set[RunUid] = set()
-        self._adopts = False
+        self.adopts = False
         self._fences = 0
 
     def recover(self, recover: str, ready: Latch) -> None:
@@ -90,7 +94,7 @@ class TakeOver:
             self._broke(error)
             ready.open()
 
-        self._adopts = recover == "all"
+        self.adopts = recover == "all"
         if recover == "none":
             ready.open()
         else:
@@ -102,7 +106,7 @@ class TakeOver:
         return room + len(self._left_alone) if room else 0
 
     def _room(self) -> int:
-        if not self._adopts:
+        if not self.adopts:
             return 0
         return max(0, min(_CLAIMS_MAX, self._limits.runs_open_max - len(self._runs.by_id) - len(self._taking)))
 
@@ -113,6 +117,7 @@ class TakeOver:
         free = free[: self._room()]
         if free and self._refusal() is None:
             self._taking.update({uid: [] for uid in free})
+            self._waited.update(info.uid for info in infos if info.due_at and info.uid in self._taking)
             self._claim(free)
 
     def under_way(self) -> list[RunUid]:
@@ -157,7 +162,7 @@ class TakeOver:
                 for ticket in tickets:
                     self._wait_for(uid, ticket)
             else:
-                self._load(infos[0])
+                self._load(infos[0], ())
 
         def failed(_error: WeftrunError) -> None:
             if self._refusal() is None:
@@ -169,10 +174,16 @@ class TakeOver:
         begun = self._loop.now()
         self._own.claims()
 
-        def done(claimed: list[RunInfo]) -> None:
+        def work() -> tuple[list[RunInfo], list[Message]]:
+            # A Run that had waited may have been woken by a message. Without it, it would only wait again.
+            claimed = self._journal.claim(uids)
+            return claimed, self._journal.inbox() if claimed else []
+
+        def done(found: tuple[list[RunInfo], list[Message]]) -> None:
+            claimed, inbox = found
             self._own.claimed(len(claimed), begun)
             for info in claimed:
-                self._load(info)
+                self._load(info, [message.id for message in inbox if message.run == info.uid])
             mine = {info.uid for info in claimed}
             for uid in uids:
                 if uid not in mine:
@@ -189,9 +200,9 @@ class TakeOver:
             elif not tickets:
                 self._broke(error)
 
-        self._committer.write(lambda: self._journal.claim(uids), done, failed)
+        self._committer.write(work, done, failed)
 
-    def _load(self, info: RunInfo) -> None:
+    def _load(self, info: RunInfo, messages: Sequence[str]) -> None:
         """Read a Run that was claimed, and every blob it names; then go on with it."""
         fences = self._fences
 
@@ -204,7 +215,7 @@ class TakeOver:
             if fences != self._fences:
                 given_up(tickets)
                 return
-            self._resume(info, rows, blobs, tickets)
+            self._resume(info, rows, blobs, tickets, messages)
             self._own.read()
 
         def given_up(tickets: list[Ticket]) -> None:
@@ -227,7 +238,9 @@ class TakeOver:
 
         self._committer.read(lambda: self._journal.load(info.uid), done, failed)
 
-    def _resume(self, info: RunInfo, rows: list[Row], blobs: Sequence[Blob], tickets: list[Ticket]) -> None:
+    def _resume(
+        self, info: RunInfo, rows: list[Row], blobs: Sequence[Blob], tickets: list[Ticket], messages: Sequence[str]
+    ) -> None:
         refusal = self._refusal()
         if refusal is not None:  # closed meanwhile: it was put back
             for ticket in tickets:
@@ -245,17 +258,20 @@ class TakeOver:
         run.held.update(obj.oid for obj in held)
         for obj, blob in zip(held, blobs, strict=True):
             self._committer.known(obj.oid, blob)
-        for ticket in tickets:
+        for ticket in (*tickets, *self._came(run.uid)):
             run.tickets.add(ticket)
             ticket.started.open()
         self._runs.add(run)
-        self._dispatch.note(run.uid, "", epoch=run.epoch)
-        self._dispatch.note(run.uid, changed_code(rows, self._version_here))
+        self._dispatch.trace.note(run.uid, "", epoch=run.epoch, waited=int(info.uid in self._waited))
+        self._waited.discard(info.uid)
+        self._dispatch.trace.note(run.uid, changed_code(rows, self._version_here))
         now = self._loop.now()
         if info.takeovers > self._limits.takeovers_max:
             times = info.takeovers - 1
             text = f"the Run was taken over {times} times without a new record; something in it ends its engine"
             self._dispatch.tell(run, Parked(now, Failure(Reason.LOST, "RunParked", text)))
+        elif messages:
+            self._dispatch.tell(run, CancelCame(now, messages[0]))
         else:
             self._dispatch.tell(run, Resumed(now))
         # There may be more, and somebody may have asked for a cancel while nobody owned it.

@@ -7,7 +7,7 @@ Facts come from the records, which are durable, and from the trace, which is not
 | `batch` | why it went then, in one clause | `sandbox`, `function`, `size` (Invocations or items), `gated` |
 | `sandbox` | what happened to it, in one clause | `sandbox`; where it began, `start_s`, `isolation`, `threads` |
 | `unrecorded` | why a success has no record, a clause | `sandbox`, `entered`, `left`, `bytes`, `items`, `preview` |
-| `note` | a whole sentence, or nothing where the facts are all | `gated`; `epoch`, where an engine took the Run over |
+| `note` | a whole sentence, or nothing where the facts are all | `gated`; `epoch`, if taken over; `waited`, if let go |
 | `text` | what an Attempt printed | none |
 
 `gated` counts the Attempts that waited for the disk since it was told last. Only the first Batches of a Run are traced;
@@ -253,6 +253,7 @@ def _ran(ran: Ran) -> str:
 _TAKEN_OVER = (
     "Another engine took the Run over (epoch {epoch}): what had a record by then stands, what had none is run again."
 )
+_WOKEN = "The Run had been let go while it only waited; an engine has it again (epoch {epoch})."
 
 
 def _shared(record: Planned) -> str:
@@ -268,9 +269,10 @@ def _takeovers(rows: Sequence[Row], trace: Sequence[Traced]) -> Iterator[Told]:
         if isinstance(row.records[0], Planned):
             del at[row.epoch]  # its owner raised it, for a plan that is told by itself
     at |= {int(number(row, "epoch")): row.at for row in trace if row.kind == "note" and "epoch" in row.facts}
+    waited = {int(number(row, "epoch")) for row in trace if row.kind == "note" and row.facts.get("waited")}
     for epoch in sorted(at):
         if epoch > first:
-            yield Told(at[epoch], StepId(""), _TAKEN_OVER.format(epoch=epoch))
+            yield Told(at[epoch], StepId(""), (_WOKEN if epoch in waited else _TAKEN_OVER).format(epoch=epoch))
 
 
 def _traced(trace: Sequence[Traced]) -> Iterator[Told]:

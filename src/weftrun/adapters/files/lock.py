@@ -57,6 +57,10 @@ class EngineLocks:
         self._own = descriptor
         return Session(uid, _host(), os.getpid(), str(path), ttl_s)
 
+    def is_here(self, session: Session) -> bool:
+        """Say whether a session is of this host."""
+        return session.host == _host()
+
     def ended(self, session: Session) -> bool:
         """Say whether the process of a session of this host has ended: its file is there, and free."""
         if session.host != _host():

@@ -7,9 +7,9 @@ it does holds no lock. What must be decided between lock and commit is decided i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import psycopg
@@ -20,6 +20,7 @@ from weftrun.adapters.postgres import connection as connections
 from weftrun.adapters.postgres import schema
 from weftrun.adapters.postgres.connection import Connection
 from weftrun.adapters.postgres.outbox import OutboxTables, emits_binding
+from weftrun.adapters.postgres.prepared import Prepared
 from weftrun.adapters.postgres.reading import Bindings, Columns, info_of
 from weftrun.adapters.postgres.statements import SQL
 from weftrun.adapters.sql.outbox import refuse_delete
@@ -28,7 +29,7 @@ from weftrun.model.errors import CommitUnknown, InternalError, JournalError, Jou
 from weftrun.model.ids import RunId, RunUid
 from weftrun.model.lease import Session
 from weftrun.model.outcomes import Status
-from weftrun.model.records import Ended, Row, Started
+from weftrun.model.records import Ended, Row, Started, emits_in
 from weftrun.ports.entropy import Entropy
 from weftrun.ports.journal import Appended, Message, RunInfo
 
@@ -36,6 +37,8 @@ DEADLOCKS_MAX = 3
 """Times in a row that a transaction is said again because the server chose it to end a deadlock."""
 
 _encode = msgspec.json.Encoder().encode
+
+T = TypeVar("T")
 
 
 class First(Struct, frozen=True, gc=False):
@@ -68,6 +71,7 @@ class PostgresJournal(OutboxTables):
         super().__init__(url)
         self._patience_s = patience_s
         self._closed = False
+        self._statements: Prepared | None = None
         # 1 to 2**32 - 1: what PYTHONHASHSEED takes, without 0, which would turn randomisation off.
         self._hash_seed = int(entropy.uid()[:8], 16) % (2**32 - 1) + 1
         self._connection = self._open(create=create)
@@ -122,7 +126,11 @@ class PostgresJournal(OutboxTables):
         self._drop()
 
     def _said(self, doing: str, statement: str, bindings: Bindings) -> psycopg.Cursor[Columns]:
-        """Say a statement that changes something, which is committed when this returns.
+        """Say a statement that changes something, which is committed when this returns."""
+        return self._done(doing, lambda: self._connected().execute(SQL[statement], bindings, binary=True))
+
+    def _done(self, doing: str, say: Callable[[], T]) -> T:
+        """Return what was answered to a transaction, which is committed when this returns.
 
         A connection that is lost at any moment leaves open whether it was: `CommitUnknown`. Every other error means
         that it was not.
@@ -130,17 +138,46 @@ class PostgresJournal(OutboxTables):
         with self._translated(doing):
             for _ in range(DEADLOCKS_MAX):
                 try:
-                    return self._connected().execute(SQL[statement], bindings, binary=True)
+                    return say()
                 except errors.DeadlockDetected:
                     continue
-            return self._connected().execute(SQL[statement], bindings, binary=True)
+            return say()
 
     # ------------------------------------------------------------------ append
 
     def append(self, rows: Sequence[Row], *, renew: bool = False, waits: bool = True) -> Appended:  # noqa: ARG002
         """Commit all rows in one transaction; see the port. Nobody can hold the whole Journal here."""
+        if len(rows) == 1 and not renew and self._is_appended(rows[0]):
+            return Appended()
         statement, bound = append_statement(self._session, rows, renew=renew)
         return left_out(self._said("recording", statement, bound).fetchall())
+
+    def _is_appended(self, row: Row) -> bool:
+        """Append a row that is neither first nor last of a Run of this session, and emits nothing; else say False."""
+        if self._session is None or row.seq == 1 or _end_of(row) is not None or any(emits_in(row.records)):
+            return False
+        bound = (
+            b"%d" % self._session,
+            row.uid.encode(),
+            b"%d" % row.seq,
+            repr(row.at).encode(),
+            b"%d" % row.epoch,
+            body_of(row.records),
+        )
+
+        def say() -> bool:
+            try:
+                return bool(self._prepared().say("append_one", bound, _ONE_BINARY))
+            except errors.UniqueViolation:
+                return False
+
+        return self._done("recording", say)
+
+    def _prepared(self) -> Prepared:
+        connection = self._connected()
+        if self._statements is None or not self._statements.is_of(connection):
+            self._statements = Prepared(connection)
+        return self._statements
 
     # ------------------------------------------------------------------ Runs as a whole
 
@@ -153,6 +190,10 @@ class PostgresJournal(OutboxTables):
     def put_back(self, uids: Sequence[RunUid]) -> None:
         """Free Runs of this session, and count one take-over less of each."""
         self._said("putting Runs back", "put_back", (list(uids), self._session))
+
+    def let_go(self, waiting: Mapping[RunUid, float]) -> None:
+        """Free Runs of this session until they are due, or at once where a message waits; see the port."""
+        self._said("letting Runs go", "let_go", (self._session, list(waiting), list(waiting.values())))
 
     # ------------------------------------------------------------------ sessions
 
@@ -222,6 +263,10 @@ def _append_binding(session: int | None, rows: Sequence[Row], *, renew: bool) ->
 
 
 _uid_of = attrgetter("uid")
+
+
+_ONE_BINARY = tuple(place == 5 for place in range(6))
+"""Which parameters of `append_one` are in binary form: the body."""
 
 
 def _array(items: Iterable[str | float]) -> str:

@@ -35,9 +35,10 @@ class Uuid(Protocol):
 
 def info_of(columns: Columns) -> RunInfo:
     """Make a RunInfo from the columns of the view `info`."""
-    id, uid, function, status, started_at, ended_at, epoch, takeovers, digest, version, file, deleted, owner, _ = (
-        columns
-    )
+    (
+        id, uid, function, status, started_at, ended_at, epoch, takeovers, digest, version, file, deleted,
+        owner, _, due_at,
+    ) = columns  # fmt: skip
     return RunInfo(
         id=RunId(id),
         uid=RunUid(cast(Uuid, uid).hex),
@@ -52,6 +53,7 @@ def info_of(columns: Columns) -> RunInfo:
         file=file,
         deleted=deleted,
         owner=SessionUid("" if owner is None else cast(Uuid, owner).hex),
+        due_at=due_at,
     )
 
 
@@ -131,9 +133,14 @@ class JournalReading:
         """Return all Runs that have not ended, oldest first."""
         return [info_of(row) for row in self._rows("open_runs")]
 
-    def free_runs(self, limit: int) -> list[RunInfo]:
-        """Return Runs that have not ended and that no session owns, oldest first."""
-        return [info_of(row) for row in self._rows("free_runs", (limit,))]
+    def free_runs(self, limit: int, *, due_by: float) -> list[RunInfo]:
+        """Return open Runs that no session owns and that are due by this time, oldest first."""
+        return [info_of(row) for row in self._rows("free_runs", {"limit": limit, "due_by": due_by})]
+
+    def next_due(self, *, after: float) -> float | None:
+        """Return when the next Run that was let go is due, after this time; None where none is."""
+        found = self._rows("next_due", (after,))
+        return cast(float, found[0][0]) if found else None
 
     def infos(self, uids: Sequence[RunUid]) -> list[RunInfo]:
         """Return what is known of these Runs; unknown ones are left out."""

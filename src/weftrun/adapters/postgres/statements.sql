@@ -54,6 +54,22 @@ SELECT weftrun.append(%s, %s, %s::json, %b, %s::uuid[], %s::integer[], %s::float
 SELECT weftrun.append_emitting(%s, %s, %s::json, %b, %s::uuid[], %s::integer[], %s::float8[], %s::integer[], %s::text[], %b,
                                %s::uuid[], %s::float8[], %s::text[], %s::integer[], %s::text[], %s::text[], %s::text[], %b);
 
+-- name: append_one
+-- Add one row to a Run that goes on, where all is as it nearly always is; else nothing is added, and `append` is to say
+-- why. Session and Run are locked before they are believed: after a wait for a lock, the server asks again what the row
+-- is like now. A row of the same seq that was committed since this statement began is met by the key of `record`.
+WITH held AS MATERIALIZED (
+    SELECT key FROM weftrun.session WHERE key = $1 FOR KEY SHARE
+), extended AS (
+    SELECT run.key FROM weftrun.run JOIN held ON run.owner = held.key
+    WHERE run.uid = $2::uuid AND run.epoch = $5 AND run.ended_at IS NULL AND run.takeovers = 0
+    FOR UPDATE OF run
+)
+INSERT INTO weftrun.record (run, seq, at, epoch, body)
+SELECT key, $3::integer, $4::float8, $5, $6::bytea FROM extended
+WHERE $3 = 1 + coalesce((SELECT max(seq) FROM weftrun.record WHERE record.run = extended.key), 1)
+RETURNING seq;
+
 -- name: find_run
 SELECT * FROM weftrun.info WHERE id = %s;
 
@@ -67,7 +83,29 @@ SELECT * FROM weftrun.info WHERE NOT deleted AND status = %s ORDER BY key DESC L
 SELECT * FROM weftrun.info WHERE ended_at IS NULL ORDER BY key;
 
 -- name: free_runs
-SELECT * FROM weftrun.info WHERE ended_at IS NULL AND owner IS NULL ORDER BY key LIMIT %s;
+-- Those of nobody that are due, and those of sessions that are gone. Owners are looked up one after the other in the
+-- index, so that what live engines own, and what is not due, is not read.
+WITH RECURSIVE owners AS (
+    (SELECT owner FROM weftrun.run WHERE ended_at IS NULL AND owner IS NOT NULL ORDER BY owner LIMIT 1)
+    UNION ALL
+    SELECT (SELECT run.owner FROM weftrun.run WHERE run.ended_at IS NULL AND run.owner > owners.owner
+            ORDER BY run.owner LIMIT 1)
+    FROM owners WHERE owners.owner IS NOT NULL
+), free AS (
+    (SELECT key FROM weftrun.run WHERE ended_at IS NULL AND owner IS NULL AND due_at <= %(due_by)s
+     ORDER BY due_at, key LIMIT %(limit)s)
+    UNION ALL
+    SELECT abandoned.key
+    FROM owners CROSS JOIN LATERAL (
+        SELECT run.key FROM weftrun.run WHERE run.ended_at IS NULL AND run.owner = owners.owner
+        ORDER BY run.due_at, run.key LIMIT %(limit)s) AS abandoned
+    WHERE NOT EXISTS (SELECT FROM weftrun.session WHERE session.key = owners.owner)
+)
+SELECT info.* FROM free CROSS JOIN LATERAL (SELECT * FROM weftrun.info WHERE info.key = free.key OFFSET 0) AS info
+ORDER BY info.key LIMIT %(limit)s;
+
+-- name: next_due
+SELECT due_at FROM weftrun.run WHERE ended_at IS NULL AND owner IS NULL AND due_at > %s ORDER BY due_at LIMIT 1;
 
 -- name: infos
 SELECT * FROM weftrun.info WHERE uid = ANY (%s::uuid[]);
@@ -80,6 +118,9 @@ SELECT * FROM weftrun.claim(%s, %s::uuid[], %s::uuid[]);
 UPDATE weftrun.run SET takeovers = greatest(takeovers - 1, 0), owner = NULL
 WHERE key = ANY (ARRAY(SELECT key FROM weftrun.run WHERE uid = ANY (%s::uuid[]) ORDER BY uid FOR UPDATE))
   AND owner IS NOT DISTINCT FROM %s;
+
+-- name: let_go
+SELECT weftrun.let_go(%s, %s::uuid[], %s::float8[]);
 
 -- name: begin_session
 -- Make a session; one that is there already is this one, made by a try of which nothing was known.
@@ -108,15 +149,18 @@ FROM weftrun.run JOIN weftrun.record ON record.run = run.key WHERE run.uid = %(u
 ORDER BY seq;
 
 -- name: post_message
--- Keep a message to a Run that has not ended, once. Messages to Runs that have ended since concern nobody any more.
+-- Keep a message to a Run that has not ended, once, and wake the Run if it was let go; it is locked, so that it can't be
+-- let go meanwhile. Messages to Runs that have ended since concern nobody any more.
 WITH dropped AS (
     DELETE FROM weftrun.inbox WHERE place IN (
         SELECT inbox.place FROM weftrun.inbox
         WHERE NOT EXISTS (SELECT FROM weftrun.run WHERE run.key = inbox.run AND run.status = 'running')
         FOR UPDATE SKIP LOCKED)
+), woken AS (
+    UPDATE weftrun.run SET due_at = least(due_at, 1) WHERE run.uid = %(run)s::uuid AND run.status = 'running' RETURNING run.key
 )
 INSERT INTO weftrun.inbox (id, run, kind)
-SELECT %(id)s, run.key, %(kind)s FROM weftrun.run WHERE run.uid = %(run)s::uuid AND run.status = 'running'
+SELECT %(id)s, woken.key, %(kind)s FROM woken
 ON CONFLICT (id) DO NOTHING;
 
 -- name: inbox

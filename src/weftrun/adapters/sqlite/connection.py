@@ -137,6 +137,16 @@ def open_reader(path: Path) -> apsw.Connection:
     return connection
 
 
+def patiently(turn: Turn, work: Callable[[], T]) -> T:
+    """Do `work` until the file is not kept locked by another process that makes or migrates it."""
+    for _ in turn.tries():
+        try:
+            return work()
+        except apsw.BusyError:
+            continue
+    return work()
+
+
 def set_durable(connection: apsw.Connection, turn: Turn) -> None:
     """Make every COMMIT durable when it returns: WAL, with an fsync of it each time."""
     for _ in turn.tries():

@@ -43,3 +43,11 @@ def kind_of(folder: Path, mounts: Path = MOUNTS) -> str:
         if before.split(" ")[2] == number:
             return after.split(" ")[0]
     return ""
+
+
+def make_folder(path: Path) -> None:
+    """Make the folder of a file, if it is not there."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise JournalError(f"The folder of {path} can't be made: {error.strerror}. Give another path.") from None

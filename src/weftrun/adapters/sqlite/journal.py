@@ -7,7 +7,8 @@ Run is open; the statements check epoch and end again inside the transaction.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar, cast
@@ -17,7 +18,7 @@ import apsw
 from weftrun.adapters.sql.rows import body_of
 from weftrun.adapters.sqlite import connection as connections
 from weftrun.adapters.sqlite import filesystem, schema
-from weftrun.adapters.sqlite.connection import Turn, transact, translated
+from weftrun.adapters.sqlite.connection import Turn, patiently, transact, translated
 from weftrun.adapters.sqlite.heads import Binding, Head, check_next, start_binding
 from weftrun.adapters.sqlite.outbox import OutboxTables, add_emits, delete_emits
 from weftrun.adapters.sqlite.reading import info_of
@@ -65,7 +66,7 @@ class SqliteJournal(OutboxTables):
         self._connection: apsw.Connection | None = None
         if not create and not path.exists():
             raise JournalError(f"There is no Journal at {path}. Give another path, or run a workflow there first.")
-        _make_folder(path)
+        filesystem.make_folder(path)
         filesystem.check(path, allow_tmpfs=allow_tmpfs)
         # 1 to 2**32 - 1: what PYTHONHASHSEED takes, without 0, which would turn randomisation off.
         self._hash_seed = int(entropy.uid()[:8], 16) % (2**32 - 1) + 1
@@ -77,13 +78,14 @@ class SqliteJournal(OutboxTables):
         with translated(self._path, "opening it"):
             connection = connections.open_writer(self._path, create=create, vfs=self._vfs)
             try:
-                schema.version_of(connection, self._path, len(SCHEMA))
+                patiently(self._turn, lambda: schema.version_of(connection, self._path, len(SCHEMA)))
                 connections.set_durable(connection, self._turn)
                 schema.bring_up_to_date(connection, self._path, self._turn, self._hash_seed)
                 # A sync that failed once may succeed the next time without having written anything. So what an
                 # earlier process left in the log is not believed before it is copied and synced in the database.
                 # (Beside another open connection there is nothing to doubt: it shows what was committed and no more.)
-                connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+                with contextlib.suppress(apsw.BusyError):
+                    connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
             except BaseException:
                 connections.let_go(connection)
                 raise
@@ -314,6 +316,17 @@ class SqliteJournal(OutboxTables):
 
         self._transact("putting Runs back", work)
 
+    def let_go(self, waiting: Mapping[RunUid, float]) -> None:
+        """Free Runs of this session until they are due, or at once where a message waits; see the port."""
+
+        def work(connection: apsw.Connection) -> None:
+            for uid in waiting:
+                self._heads.pop(uid, None)
+            bindings = [(bytes.fromhex(uid), due_at, self._session) for uid, due_at in waiting.items()]
+            connection.executemany(SQL["let_go"], bindings)
+
+        self._transact("letting Runs go", work)
+
     # ------------------------------------------------------------------ sessions
 
     def begin(self, session: Session) -> None:
@@ -353,6 +366,7 @@ class SqliteJournal(OutboxTables):
         def work(connection: apsw.Connection) -> None:
             connection.execute(SQL["drop_messages"])
             connection.execute(SQL["post_message"], (message.id, bytes.fromhex(message.run), message.kind))
+            connection.execute(SQL["wake"], (bytes.fromhex(message.run),))
 
         self._transact("leaving a message", work)
 
@@ -373,10 +387,3 @@ class SqliteJournal(OutboxTables):
             return info
 
         return self._transact("deleting a Run", work)
-
-
-def _make_folder(path: Path) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise JournalError(f"The folder of {path} can't be made: {error.strerror}. Give another path.") from None

@@ -21,14 +21,15 @@ from weftrun.model.outcomes import Status
 from weftrun.model.records import Row
 from weftrun.ports.journal import JournalMeta, Message, RunInfo
 
-InfoColumns = tuple[str, bytes, str, str, float, float | None, int, int, str, str, str, int, bytes | None, int]
+InfoColumns = tuple[str, bytes, str, str, float, float | None, int, int, str, str, str, int, bytes | None, int, float]
 
 
 def info_of(columns: apsw.SQLiteValues) -> RunInfo:
     """Make a RunInfo from the columns that all statements on Runs select."""
-    id, uid, function, status, started_at, ended_at, epoch, takeovers, digest, version, file, deleted, owner, _ = cast(
-        InfoColumns, columns
-    )
+    (
+        id, uid, function, status, started_at, ended_at, epoch, takeovers, digest, version, file, deleted,
+        owner, _, due_at,
+    ) = cast(InfoColumns, columns)  # fmt: skip
     return RunInfo(
         id=RunId(id),
         uid=RunUid(uid.hex()),
@@ -43,6 +44,7 @@ def info_of(columns: apsw.SQLiteValues) -> RunInfo:
         file=file,
         deleted=bool(deleted),
         owner=SessionUid(owner.hex() if owner is not None else ""),
+        due_at=due_at,
     )
 
 
@@ -91,9 +93,14 @@ class JournalReading:
         """Return all Runs that have not ended, oldest first."""
         return [info_of(row) for row in self._rows("open_runs")]
 
-    def free_runs(self, limit: int) -> list[RunInfo]:
-        """Return Runs that have not ended and that no session owns, oldest first."""
-        return [info_of(row) for row in self._rows("free_runs", (limit,))]
+    def free_runs(self, limit: int, *, due_by: float) -> list[RunInfo]:
+        """Return open Runs that no session owns and that are due by this time, oldest first."""
+        return [info_of(row) for row in self._rows("free_runs", (due_by, limit))]
+
+    def next_due(self, *, after: float) -> float | None:
+        """Return when the next Run that was let go is due, after this time; None where none is."""
+        found = self._rows("next_due", (after,))
+        return cast(float, found[0][0]) if found else None
 
     def infos(self, uids: Sequence[RunUid]) -> list[RunInfo]:
         """Return what is known of these Runs; unknown ones are left out."""

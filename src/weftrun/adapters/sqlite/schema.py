@@ -7,7 +7,7 @@ from pathlib import Path
 
 import apsw
 
-from weftrun.adapters.sqlite.connection import Turn, transact
+from weftrun.adapters.sqlite.connection import Turn, patiently, transact
 from weftrun.adapters.sqlite.statements import SCHEMA, SQL
 from weftrun.model.errors import JournalCorrupt, JournalError, JournalNewer
 
@@ -17,9 +17,11 @@ APPLICATION_ID = 0x77656674
 
 def version_of(connection: apsw.Connection, path: Path, newest: int) -> int:
     """Return the schema of an open file, 0 for one that is empty; refuse what is no Journal, or a newer one."""
+    # This first: another process may be making the tables, and its one transaction sets all three.
+    tables = connection.pragma("schema_version")
     application = connection.pragma("application_id")
     version = connection.pragma("user_version")
-    if application == 0 and version == 0 and connection.pragma("schema_version") == 0:
+    if application == 0 and version == 0 and tables == 0:
         return 0
     if application != APPLICATION_ID:
         raise JournalError(f"{path} is a SQLite database, but not a Journal of weftrun. Give another path.")
@@ -40,7 +42,7 @@ def bring_up_to_date(
         hash_seed: kept in a new file; an existing one has its own (B4).
         scripts: script number k makes schema k from schema k - 1.
     """
-    if version_of(connection, path, len(scripts)) == len(scripts):
+    if patiently(turn, lambda: version_of(connection, path, len(scripts))) == len(scripts):
         return
 
     def migrate(connection: apsw.Connection) -> None:

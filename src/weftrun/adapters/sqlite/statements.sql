@@ -59,19 +59,35 @@ SELECT * FROM info WHERE NOT deleted AND status = ? ORDER BY key DESC LIMIT ?;
 SELECT * FROM info WHERE ended_at IS NULL ORDER BY key;
 
 -- name: free_runs
-SELECT * FROM info WHERE key IN (SELECT key FROM run WHERE ended_at IS NULL AND owner IS NULL ORDER BY key LIMIT ?);
+SELECT * FROM info WHERE key IN (
+    SELECT key FROM run WHERE ended_at IS NULL AND owner IS NULL AND due_at <= ? ORDER BY due_at, key LIMIT ?)
+ORDER BY key;
+
+-- name: next_due
+SELECT due_at FROM run WHERE ended_at IS NULL AND owner IS NULL AND due_at > ? ORDER BY due_at LIMIT 1;
 
 -- name: info
 SELECT * FROM info WHERE uid = ?;
 
 -- name: claim_run
--- Take a free Run over (O1). One that is this session's is taken already, by a try of which nothing was known.
-UPDATE run SET epoch = epoch + (owner IS NULL), takeovers = takeovers + (owner IS NULL), owner = ?2
+-- Take a free Run over (O1). One that is this session's is taken already, by a try of which nothing was known; one that
+-- had only waited was not left by anybody.
+UPDATE run SET epoch = epoch + (owner IS NULL), takeovers = takeovers + (owner IS NULL AND due_at = 0), due_at = 0,
+               owner = ?2
 WHERE uid = ?1 AND ended_at IS NULL AND (owner IS NULL OR owner = ?2);
 
 -- name: put_back
 -- Free a Run, and don't count that it was taken over.
 UPDATE run SET takeovers = max(takeovers - 1, 0), owner = NULL WHERE uid = ?1 AND owner IS ?2;
+
+-- name: let_go
+-- Free a Run until it is due; where a message waits for it, it is due since 1970.
+UPDATE run SET owner = NULL,
+               due_at = CASE WHEN EXISTS (SELECT 1 FROM inbox WHERE inbox.run = run.key) THEN 1 ELSE ?2 END
+WHERE uid = ?1 AND owner = ?3 AND ended_at IS NULL;
+
+-- name: wake
+UPDATE run SET due_at = 1 WHERE uid = ? AND due_at > 0 AND ended_at IS NULL;
 
 -- name: begin_session
 -- Make a session; one that is there already was made by a try of which nothing was known.

@@ -14,6 +14,7 @@ from weftrun.machines.run.rollback import recall_begun
 from weftrun.machines.run.settle import finish, follow, spread_held
 from weftrun.machines.run.state import RunState, State
 from weftrun.machines.run.trees import tree_of
+from weftrun.machines.run.waiting import tell_of_waiting
 from weftrun.model.commands import Append, End, Hurry, Release, Revoke, RunCommand
 from weftrun.model.events import (
     AttemptsEnded,
@@ -172,6 +173,7 @@ class RunMachine:
         if run.released:
             commands.append(Release(tuple(run.released)))
             run.released.clear()
+        tell_of_waiting(run, commands)
         return commands
 
     def _drop_records(self) -> None:

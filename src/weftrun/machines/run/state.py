@@ -274,6 +274,9 @@ class RunState:
         has_lacked: whether any Step has settled without a record.
         rollbacks: of Steps whose Function has one, by index.
         hurried: last row that somebody was told to wait for.
+        wake_at: the next due time, once it was asked for; `waits_until` the last one of which it was told that nothing
+            is done before it.
+        seen_at_work: index of the Step that was at work when it was asked last.
         waits: how many Attempts, those of a map's items among them, waited for the disk.
         ending: the last record, once it was handed out in row `ended_row`.
     """
@@ -306,6 +309,8 @@ class RunState:
         self.held: dict[int, list[Step]] = {}
         self.due: list[tuple[float, int, int]] = []
         self.wake_at = 0.0
+        self.waits_until = 0.0
+        self.seen_at_work = 0
         self.waits = 0
         self.hurried = 0
         self.rollbacks: dict[int, Rollback] = {}

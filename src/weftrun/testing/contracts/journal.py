@@ -54,7 +54,7 @@ class JournalContract:
         assert journal.find(RunId("run-1")) is None
         assert journal.blobs_named() == set()
         assert journal.append([]) == Appended()
-        assert (journal.sessions(), journal.free_runs(9), journal.infos([uid(1)])) == ([], [], [])
+        assert (journal.sessions(), journal.free_runs(9, due_by=0.0), journal.infos([uid(1)])) == ([], [], [])
 
     def test_close_is_idempotent(self, journal: Journal) -> None:
         """A closed Journal can be closed."""

@@ -48,7 +48,7 @@ class SessionContract:
             (session(2).uid, "kernel-2", 2, "/run/2", 10.0, 0),
         ]
         assert [info.owner for info in second.open_runs()] == [session(1).uid] * 2
-        assert second.free_runs(9) == []
+        assert second.free_runs(9, due_by=0.0) == []
 
     def test_a_renewal_raises_the_beat_alone(self, engines: tuple[Journal, Journal]) -> None:
         """An append without one leaves it, and one without rows may be nothing but a renewal."""
@@ -66,7 +66,7 @@ class SessionContract:
         first.append([start(1)])
         assert second.claim([uid(1)]) == []
         second.put_back([uid(1)])
-        assert second.free_runs(9) == []
+        assert second.free_runs(9, due_by=0.0) == []
         assert first.append([more(1, 2)]) == Appended()
 
     def test_a_buried_session_is_fenced(self, engines: tuple[Journal, Journal]) -> None:
@@ -77,8 +77,8 @@ class SessionContract:
         assert second.bury(seen)
         assert not second.bury(seen)
         assert [s.uid for s in second.sessions()] == [session(2).uid]
-        assert [info.id for info in second.free_runs(9)] == ["run-1", "run-2"]
-        assert [info.id for info in second.free_runs(1)] == ["run-1"]
+        assert [info.id for info in second.free_runs(9, due_by=0.0)] == ["run-1", "run-2"]
+        assert [info.id for info in second.free_runs(1, due_by=0.0)] == ["run-1"]
         for rows, renew in (([more(1, 2)], False), ([start(3)], False), ([], True)):
             with pytest.raises(LeaseLost):
                 first.append(rows, renew=renew)
@@ -170,3 +170,72 @@ class SessionContract:
         assert journal.append([more(1, 2)]) == Appended()
         assert [(s.uid, s.runs) for s in journal.sessions()] == [(session(1).uid, 1)]
         journal.close()
+
+    # ------------------------------------------------------------------ Runs that only wait
+
+    def test_a_run_that_was_let_go_is_free_when_it_is_due(self, engines: tuple[Journal, Journal]) -> None:
+        """Until then nobody finds it, and everybody can ask when the next one is."""
+        first, second = engines
+        first.append([start(1), start(2), start(3)])
+        first.let_go({uid(1): 200.0, uid(2): 100.0})
+        assert second.free_runs(9, due_by=99.0) == []
+        assert (second.next_due(after=0.0), second.next_due(after=100.0), second.next_due(after=200.0)) == (
+            100.0,
+            200.0,
+            None,
+        )
+        assert [(info.id, info.owner, info.due_at) for info in second.free_runs(9, due_by=100.0)] == [
+            ("run-2", "", 100.0)
+        ]
+        assert [info.id for info in second.free_runs(9, due_by=200.0)] == ["run-1", "run-2"]
+        assert [info.id for info in second.free_runs(1, due_by=200.0)] == ["run-2"], "the one that was due first"
+        assert [session.runs for session in second.sessions()] == [1, 0]
+
+    def test_one_that_had_only_waited_was_not_taken_over(self, engines: tuple[Journal, Journal]) -> None:
+        """Its epoch is raised, its counter is not; what comes after that counts as ever."""
+        first, second = engines
+        first.append([start(1)])
+        first.let_go({uid(1): 100.0})
+        (claimed,) = second.claim([uid(1)])
+        assert (claimed.epoch, claimed.takeovers, claimed.owner, claimed.due_at) == (2, 0, session(2).uid, 0.0)
+        assert first.append([more(1, 2)]) == Appended(lost=frozenset({uid(1)}))
+        assert second.append([more(1, 2, epoch=2)]) == Appended()
+        assert second.next_due(after=0.0) is None
+        second.bury(session(1))
+        second.leave()
+        first.begin(session(3))
+        (claimed,) = first.claim([uid(1)])
+        assert (claimed.epoch, claimed.takeovers) == (3, 1)
+
+    def test_only_ones_own_open_runs_are_let_go(self, engines: tuple[Journal, Journal]) -> None:
+        """Said again it changes nothing, whoever has the Run by then."""
+        first, second = engines
+        first.append([start(1), start(2), end(2, 2)])
+        second.append([start(3)])
+        waiting = {uid(number): 100.0 for number in (1, 2, 3, 4)}
+        first.let_go(waiting)
+        assert [info.id for info in second.free_runs(9, due_by=100.0)] == ["run-1"]
+        second.claim([uid(1)])
+        first.let_go(waiting)
+        assert second.free_runs(9, due_by=100.0) == []
+        assert second.append([more(1, 2, epoch=2), more(3, 2)]) == Appended()
+
+    def test_a_message_wakes_a_run_that_was_let_go(self, engines: tuple[Journal, Journal]) -> None:
+        """And one that nobody has read yet keeps it from waiting."""
+        first, second = engines
+        first.append([start(1), start(2), start(3)])
+        second.post(Message("early", uid(2), "cancel"))
+        first.let_go({uid(1): 100.0, uid(2): 100.0, uid(3): 100.0})
+        second.post(Message("late", uid(1), "cancel"))
+        assert [info.id for info in second.free_runs(9, due_by=1.0)] == ["run-1", "run-2"]
+        second.claim([uid(1), uid(2)])
+        assert [message.id for message in second.inbox()] == ["early", "late"]
+
+    def test_what_waits_is_left_alone_when_sessions_end(self, engines: tuple[Journal, Journal]) -> None:
+        """It was nobody's already."""
+        first, second = engines
+        first.append([start(1), start(2)])
+        first.let_go({uid(1): 100.0})
+        assert second.bury(second.sessions()[0])
+        assert [info.id for info in second.free_runs(9, due_by=1.0)] == ["run-2"]
+        assert [info.id for info in second.free_runs(9, due_by=100.0)] == ["run-1", "run-2"]

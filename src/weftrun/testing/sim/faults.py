@@ -44,6 +44,7 @@ KINDS: Mapping[str, tuple[Fault, ...]] = {
     "journal.bury": _WRITES,
     "journal.claim": _WRITES,
     "journal.find": (Fault.PAUSE_AFTER,),
+    "journal.let_go": _WRITES,
     "journal.load": (Fault.CRASH_BEFORE, Fault.PAUSE_BEFORE),
     "journal.look": (Fault.PAUSE_BEFORE, Fault.PAUSE_AFTER),
     "outbox.take": _WRITES,

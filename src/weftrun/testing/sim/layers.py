@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from weftrun.model.emits import Emitted, Take, Verdict
 from weftrun.model.ids import ObjectId, RunId, RunUid, SandboxId
@@ -73,9 +73,22 @@ class FaultyJournal:
         self._faults.around("journal.load", lambda: None, self._process)
         return self._inner.load(uid)
 
-    def free_runs(self, limit: int) -> list[RunInfo]:
+    def free_runs(self, limit: int, *, due_by: float) -> list[RunInfo]:
         """Return Runs that no session owns."""
-        return self._inner.free_runs(limit)
+        return self._inner.free_runs(limit, due_by=due_by)
+
+    def next_due(self, *, after: float) -> float | None:
+        """Return when the next Run that was let go is due."""
+        return self._inner.next_due(after=after)
+
+    def let_go(self, waiting: Mapping[RunUid, float]) -> None:
+        """Let Runs go, with what is planned for this call."""
+
+        def let_go() -> None:
+            self._inner.let_go(waiting)
+            self._view.let_go(waiting)
+
+        self._faults.around("journal.let_go", let_go, self._process)
 
     def infos(self, uids: Sequence[RunUid]) -> list[RunInfo]:
         """Return what is known of these Runs."""
@@ -123,6 +136,7 @@ class FaultyJournal:
     def post(self, message: Message) -> None:
         """Put a message into the inbox."""
         self._inner.post(message)
+        self._view.posted(message.run)
 
     def inbox(self) -> list[Message]:
         """Return messages to open Runs."""

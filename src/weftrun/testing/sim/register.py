@@ -5,7 +5,7 @@ No engine is asked: what breaks a rule of ownership is written down where it hap
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from weftrun.model.ids import RunUid, SessionUid
@@ -151,13 +151,18 @@ class Register:
         """All Runs of a session are free."""
         self.freed(session, [uid for uid, owner in self._owners.items() if owner == session])
 
-    def freed(self, session: SessionUid, uids: Sequence[RunUid]) -> None:
-        """Those of these Runs that a session owned are free."""
+    def freed(self, session: SessionUid, uids: Sequence[RunUid], due_at: float = 0.0) -> None:
+        """Those of these Runs that a session owned are free, or will be when they are due."""
         for uid in uids:
             if self._owners.get(uid) == session:
                 self._owners[uid] = SessionUid("")
                 self._ledger.owners[uid] = 0
-                self._free_since[uid] = self._now()
+                self._free_since[uid] = max(self._now(), due_at)
+
+    def woken(self, uid: RunUid) -> None:
+        """A Run that was let go until it is due is free now."""
+        if uid in self._free_since:
+            self._free_since[uid] = min(self._free_since[uid], self._now())
 
 
 class View:
@@ -190,6 +195,15 @@ class View:
     def put_back(self, uids: Sequence[RunUid]) -> None:
         """It freed Runs of its own."""
         self._register.freed(self._session, uids)
+
+    def let_go(self, waiting: Mapping[RunUid, float]) -> None:
+        """It let Runs of its own go until they are due."""
+        for uid, due_at in waiting.items():
+            self._register.freed(self._session, [uid], due_at)
+
+    def posted(self, run: RunUid) -> None:
+        """It left a message to a Run."""
+        self._register.woken(run)
 
     def left(self) -> None:
         """It is gone in good order."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from msgspec.structs import replace
+
 from weftrun.model.limits import Limits
 from weftrun.sdk.function import Function
 from weftrun.testing.sim import scripted, sinks, transacting, undone
@@ -77,6 +79,16 @@ def _told(world: World) -> list[str]:
     return [*_ends("succeeded")(world), *emit_findings(world.sinks["sim"], world.rows)]
 
 
+def _start_waiting(world: World) -> None:
+    """Runs that are let go between Attempts; one of them would wait for a day, and is cancelled."""
+    world.start("one", scripted.retrying, 1)
+    world.start("two", scripted.patient, 1).cancel_at_s = 0.5
+
+
+_LETS_GO = Settings(limits=replace(Settings().limits, wait_in_memory_s=0.05))
+"""What waits for another Attempt is let go."""
+
+
 SCENARIOS: tuple[Scenario, ...] = (
     _one(scripted.draw, 1),
     _one(scripted.diamond, 1),
@@ -104,6 +116,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario("two taken over", _start_two, scripted.FUNCTIONS, Settings(recover="none"), _ends("succeeded")),
     Scenario("two engines", _start_at_two, scripted.FUNCTIONS, _TWO_ENGINES, _ends("succeeded")),
     Scenario("telling", _start_telling, sinks.FUNCTIONS, judge=_told),
+    Scenario("let go", _start_waiting, scripted.FUNCTIONS, _LETS_GO, _ends("succeeded", "cancelled")),
     Scenario("cancelled", _start_cancelled, scripted.FUNCTIONS, judge=_ends("succeeded", "failed", "cancelled")),
 )
 """Small enough for every single fault, and for pairs."""

@@ -102,6 +102,12 @@ def stumbles_seen(*inputs: object, because: object = None) -> Value:
     return weave(*inputs, because)
 
 
+@function(name=_NAME + "patient", retries=Retry(3, delay_s=86_400.0, delay_max_s=86_400.0))
+def patient(*inputs: object, because: object = None) -> Value:
+    """Fails, and is tried again on the next day."""
+    raise fail(*inputs, because)
+
+
 @function(name=_NAME + "gamble", effects="none")
 def gamble(*inputs: object, because: object = None) -> Value:
     """Fails for good on every second entry: whether it fails is as nondeterministic as its value."""
@@ -325,7 +331,7 @@ def ruined(x: int) -> Any:
 
 FUNCTIONS: tuple[Function[..., Any], ...] = (
     draw, quiet, fixed, shown, strict, large, behind, loose, loose_large, loose_stumbles, sure, sure_large,
-    light, lighter, light_watched, stumbles, stumbles_seen, gamble, broken, breaks_at, sleepy, long,
+    light, lighter, light_watched, stumbles, stumbles_seen, patient, gamble, broken, breaks_at, sleepy, long,
     diamond, chain, branching, timed, by_control, mapping, spread, failing_map, long_map, long_map_watched, parent,
     nested, tail, watching_parent, retrying, catching, heavy, ruined,
 )  # fmt: skip

@@ -127,6 +127,9 @@ def draw_world(seed: int, folder: Path) -> World:
     chance = Chance(seed, "swarm")
     engines = Chance(seed, "engines")
     settings = with_engines(draw_settings(chance), engines)
+    # Drawn apart, so that what is drawn after it stays as it was.
+    wait_s = Chance(seed, "waiting").one_of((0.05, 0.15, 5.0))
+    settings = replace(settings, limits=msgspec.structs.replace(settings.limits, wait_in_memory_s=wait_s))
     world = World(seed, folder, FUNCTIONS, faults=DrawnFaults(seed, settings), settings=settings)
     for number in range(1 + chance.below(3)):
         watches = chance.happens(0.6)
