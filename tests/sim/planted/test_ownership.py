@@ -193,7 +193,7 @@ PLANTS = (
     Plant(the_epoch_is_looked_at_before_the_transaction, "O2", scenario="asleep"),
     Plant(a_claim_is_two_transactions, "O1", scenario="killed", given=Fault.CRASH_BEFORE),
     Plant(what_may_have_been_committed_is_committed_again, "durable", scenario="draw"),
-    Plant(a_lease_counts_from_when_its_owner_hears_of_it, "O3", scenario="asleep"),
+    Plant(a_lease_counts_from_when_its_owner_hears_of_it, "O3", scenario="paused"),
     Plant(sandboxes_are_told_no_deadline, "O3", scenario="asleep"),
     Plant(attempts_are_counted_afresh, "single", scenario="retrying"),
     Plant(nobody_is_woken_by_a_renewal, "Stuck", scenario="asleep", given=Fault.PAUSE_BEFORE),
