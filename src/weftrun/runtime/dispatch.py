@@ -168,6 +168,10 @@ class Dispatch:
             if pumps:
                 self._pump()
 
+    def place_again(self) -> None:
+        """Bodies may be entered again."""
+        self.place_soon()
+
     def place_soon(self) -> None:
         """Place what waits, once in this turn."""
         if not self._place_asked:

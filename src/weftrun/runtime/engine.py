@@ -319,7 +319,7 @@ class Engine:
 
     def may_enter_again(self) -> None:
         """Bodies that waited for the Lease may be entered."""
-        self._dispatch.place_soon()
+        self._dispatch.place_again()
 
     def _fenced(self) -> None:
         self._own.fenced()

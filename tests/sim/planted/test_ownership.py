@@ -127,7 +127,7 @@ def attempts_are_counted_afresh(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def nobody_is_woken_by_a_renewal(monkeypatch: pytest.MonkeyPatch) -> None:
     """What could not be placed while the Lease was over is not placed when it is renewed."""
-    monkeypatch.setattr(Dispatch, "place_soon", lambda _: None)
+    monkeypatch.setattr(Dispatch, "place_again", lambda _: None)
 
 
 def nobody_is_woken_by_a_run_that_became_free(monkeypatch: pytest.MonkeyPatch) -> None:
