@@ -57,6 +57,7 @@ def book(cents: int) -> int:
     with weftrun.current().transaction() as db:
         db.execute("CREATE TABLE IF NOT EXISTS app_books (cents INTEGER)")
         db.execute("INSERT INTO app_books VALUES (?)", (cents,))
+    weftrun.current().emit("out", {"booked": cents}, order_by="all")
     return cents
 
 
@@ -123,7 +124,7 @@ def main(url: str, folder: Path, at: int) -> None:
 def until_told(folder: Path) -> None:
     """Return when the sink has what was emitted; closing waits for it as well, but for a few seconds only."""
     for _ in range(3_000):
-        if (folder / "out.jsonl").exists() and (folder / "out.jsonl").read_bytes():
+        if (folder / "out.jsonl").exists() and (folder / "out.jsonl").read_bytes().count(b"\n") == 2:
             return
         time.sleep(0.01)
 

@@ -33,7 +33,8 @@ def swept(url: str, folder: Path, at: int, rows_of_books: Callable[[str], list[i
         paid.setdefault(key, set()).add(cents)
     assert sorted(key.split("/", 1)[1] for key in paid) == ["pay[0]", "shaky[0]"]
     assert set().union(*paid.values()) == {str(booked)}, "a visible effect was repeated with another amount"
-    assert [json.loads(line)["cents"] for line in (folder / "out.jsonl").read_text().splitlines()] == [booked]
+    told = [json.loads(line) for line in (folder / "out.jsonl").read_text().splitlines()]
+    assert told == [{"booked": booked}, {"cents": booked}]
     assert rows_of_books(url) == [booked]
     assert_closed(url)
     return killed

@@ -90,3 +90,9 @@ def test_what_a_step_with_a_rollback_costs(url: str, tmp_path: Path) -> None:
         engine.run(u.wired.options(id="two"), "raises", str(tmp_path / "again"))
     assert counted(url, "one") == ENDS | {"Graphed": 1, "Settled": 3, "AttemptStarted": 1}
     assert counted(url, "two") == ENDS | {"Graphed": 1, "Settled": 3, "AttemptStarted": 2, "AttemptFailed": 1}
+
+
+def test_a_rollback_can_not_emit(engine: weftrun.Engine) -> None:
+    """There is no record in which it could stand; so it is told, and nothing is lost in silence."""
+    with pytest.raises(weftrun.WeftrunError, match=r"current\(\).emit\(...\) in a rollback"):
+        engine.run(u.charge_by_mail, "half done")

@@ -58,3 +58,13 @@ def wired(how: str, ledger: str) -> str:
 @workflow
 async def watched(how: str, ledger: str) -> str:
     return await quiet.step(await charge.step(await quiet.step(how), ledger))
+
+
+@function
+def refund_by_mail(how: str) -> None:
+    weftrun.current().emit("mails", how)
+
+
+@function(rollback=refund_by_mail, retries=Retry(1, delay_s=0.0))
+def charge_by_mail(how: str) -> str:
+    raise OSError(how)

@@ -76,6 +76,8 @@ class BatchRunner:
             self._said = Statements(gear.ask, words[Page.BATCH], index, gear.fork.transaction_bytes_max)
             opener = self._said.open
         current = place.Current(run_id, run_uid, step, attempt, opener, self._bounds)
+        if invocation.undoes:
+            place.undoes(current)
         token = place.enter(current)
         self._with.check_lease()
         entered_at = time.time()

@@ -24,6 +24,9 @@ class EmitBounds(NamedTuple):
     emit_name_bytes_max: int = DEFAULT_LIMITS.emit_name_bytes_max
 
 
+_LATE = "current().emit(...) was called after the Attempt had ended: what is left running is late."
+
+
 class Emits:
     """What an Attempt, or the items of a Batch, have emitted so far.
 
@@ -38,15 +41,13 @@ class Emits:
         self._kept: list[Emit] = [] if kept is None else kept
         self._item = -1
         self._n = 0
-        self._over = False
+        self._over = ""
         self.nbytes = 0
 
     def add(self, sink: str, payload: object, order_by: str | None, item: int) -> Emit:
         """Keep one more and return it. Errors as of `Current.emit`."""
         if self._over:
-            raise UsageError(
-                "current().emit(...) was called after the Attempt had ended: what is left running is late."
-            )
+            raise UsageError(self._over)
         if item != self._item:
             self._item, self._n = item, 0
         if self._n >= self._bounds.emits_max:
@@ -86,9 +87,9 @@ class Emits:
         self.nbytes = 0
         return kept
 
-    def end(self) -> None:
-        """Refuse what comes later."""
-        self._over = True
+    def end(self, why: str = _LATE) -> None:
+        """Refuse what comes later, with this sentence; the first one stays."""
+        self._over = self._over or why
 
     def close(self) -> tuple[Emit, ...]:
         """Return what was emitted, and refuse what comes later."""

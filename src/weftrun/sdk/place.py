@@ -114,7 +114,7 @@ class Current:
         Raises:
             NotSerializable: the payload is no JSON.
             LimitExceeded: it is too large, or one of too many.
-            UsageError: this is the body of a workflow, which may be replayed.
+            UsageError: this is the body of a workflow, which may be replayed, or a rollback.
         """
         if here.recorder is not None:
             raise UsageError(
@@ -132,6 +132,17 @@ class Current:
 
 _OVER = Emits(_BOUNDS)
 _OVER.close()
+
+
+_UNDOING = Emits(_BOUNDS)
+_UNDOING.end(
+    "current().emit(...) in a rollback: it has no outcome in whose record a message could stand. Emit from a Step."
+)
+
+
+def undoes(current: Current) -> None:
+    """Say that what runs is a rollback."""
+    current._emits = _UNDOING
 
 
 def emitted(current: Current) -> tuple[Emit, ...]:
