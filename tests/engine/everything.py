@@ -1,11 +1,13 @@
-"""One workflow with everything in it, and an engine that kills itself at a chosen record of it.
+"""One workflow with everything in it, and an engine that kills or freezes itself at a chosen point of it.
 
-`python -m tests.engine.everything URL FOLDER POINT`: before and after each commit is a point; ends with 0 where it has
-fewer. A module of its own: Sandboxes import it by name.
+`python -m tests.engine.everything URL FOLDER POINT SIGNAL`: before and after each commit is a point, and for SIGSTOP
+also before and after each message to a Sandbox. Without such a point it prints the answer. A module of its own:
+Sandboxes import it by name.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -18,8 +20,10 @@ from typing import Any
 
 import weftrun
 from weftrun import Retry, function, sinks, workflow
+from weftrun.adapters.process.sandboxes import ProcessSandboxes
 
 ID = "all"
+TTL_S = 1.0
 
 
 @function(effects="none")
@@ -52,7 +56,7 @@ def shaky(cents: int, ledger: str) -> int:
     return pay(cents, ledger)
 
 
-@function(effects="transaction")
+@function(effects="transaction", retries=Retry(3, delay_s=0.0))  # on SQLite the time while it is frozen counts
 def book(cents: int) -> int:
     with weftrun.current().transaction() as db:
         db.execute("CREATE TABLE IF NOT EXISTS app_books (cents INTEGER)")
@@ -78,8 +82,8 @@ async def everything(ledger: str) -> dict[str, int]:
     return {"first": first, "rest": rest, "booked": booked}
 
 
-def opened(url: str, folder: Path) -> weftrun.Engine:
-    return weftrun.open(url, workers=2, sinks={"out": sinks.File(folder / "out.jsonl")})
+def opened(url: str, folder: Path, ttl_s: float = 10.0) -> weftrun.Engine:
+    return weftrun.open(url, workers=2, lease_ttl_s=ttl_s, sinks={"out": sinks.File(folder / "out.jsonl")})
 
 
 def committing(url: str) -> list[tuple[type, tuple[str, ...]]]:
@@ -95,14 +99,14 @@ def committing(url: str) -> list[tuple[type, tuple[str, ...]]]:
     return [(on_server.PostgresJournal, of_journal), (of_server.PostgresTransaction, ("commit",))]
 
 
-def main(url: str, folder: Path, at: int) -> None:
+def main(url: str, folder: Path, at: int, number: int) -> None:
     points = 0
 
     def point() -> None:
         nonlocal points
         points += 1
         if points == at:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), number)
 
     def around(real: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -113,11 +117,12 @@ def main(url: str, folder: Path, at: int) -> None:
 
         return call
 
-    for owner, names in committing(url):
+    sending = [(ProcessSandboxes, ("send",))] if number == signal.SIGSTOP else []
+    for owner, names in [*committing(url), *sending]:
         for name in names:
             setattr(owner, name, around(getattr(owner, name)))
-    with opened(url, folder) as engine:
-        engine.run(everything.options(id=ID), str(folder / "ledger"))
+    with opened(url, folder, TTL_S) as engine:
+        print(json.dumps(engine.run(everything.options(id=ID), str(folder / "ledger"))))
         until_told(folder)
 
 
@@ -129,14 +134,20 @@ def until_told(folder: Path) -> None:
         time.sleep(0.01)
 
 
+def started(url: str, folder: Path, at: int, number: int) -> subprocess.Popen[str]:
+    """Start the engine that sends itself this signal."""
+    command = [sys.executable, "-m", "tests.engine.everything", url, str(folder), str(at), str(int(number))]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
 def killed_at(url: str, folder: Path, at: int) -> bool:
     """Say whether there is such a point; if so the process is dead."""
-    command = [sys.executable, "-m", "tests.engine.everything", url, str(folder), str(at)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
-    assert ended.returncode in (0, -signal.SIGKILL), ended.stderr
-    return ended.returncode != 0
+    process = started(url, folder, at, signal.SIGKILL)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode in (0, -signal.SIGKILL), said
+    return process.returncode != 0
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))
+    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))

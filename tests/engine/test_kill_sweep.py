@@ -1,8 +1,9 @@
-"""A workflow with everything in it, killed with `kill -9` before and after every record that it writes."""
+"""A workflow with everything in it: `kill -9` before and after every record of it, and SIGSTOP past the Lease."""
 
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import apsw
 import pytest
 from tests.conftest import assert_closed
 from tests.engine import everything as e
+from tests.engine.conftest import until
+from tests.engine.test_many_engines import rows_of
 
 PARTS = 4
 """Tests that share the points, so that they run side by side."""
@@ -18,13 +21,65 @@ RECORDS = 12
 """Fewer than there are on any way through the workflow: each has a point before it and one after it."""
 
 
-def swept(url: str, folder: Path, at: int, rows_of_books: Callable[[str], list[int]]) -> bool:
+Books = Callable[[str], list[int]]
+
+
+def swept(url: str, folder: Path, at: int, books: Books) -> bool:
     """Kill an engine at a point and let another go on; say whether there was such a point."""
     killed = e.killed_at(url, folder, at)
     for _ in range(2):  # the second time everything is there already
         with e.opened(url, folder) as engine:
             answer = engine.run(e.everything.options(id=e.ID), str(folder / "ledger"))
             e.until_told(folder)
+    judged(url, folder, answer, books)
+    return killed
+
+
+def thawed(url: str, folder: Path, at: int, books: Books) -> bool:
+    """Freeze an engine at a point until another has finished its Run, and wake it; say whether there was such a point.
+
+    Where it holds the write lock of a SQLite file nobody can go on, and it is woken at once.
+    """
+    process = e.started(url, folder, at, signal.SIGSTOP)
+    try:
+        state = Path(f"/proc/{process.pid}/stat")
+        until(lambda: state.read_text().rpartition(")")[2].split()[0] in "TZ")
+        if process.poll() is not None:
+            return False
+        if keeps_lock(url):
+            process.send_signal(signal.SIGCONT)
+        with e.opened(url, folder) as engine:
+            answer = engine.run(e.everything.options(id=e.ID), str(folder / "ledger"))
+            e.until_told(folder)
+            process.send_signal(signal.SIGCONT)
+            out, said = process.communicate(timeout=120)
+        assert (process.returncode, json.loads(out)) == (0, answer), said
+    finally:
+        process.kill()
+        process.communicate()
+    judged(url, folder, answer, books)
+    epochs = [row.epoch for row in rows_of(url, e.ID)]
+    assert epochs == sorted(epochs)
+    return True
+
+
+def keeps_lock(url: str) -> bool:
+    """Say whether somebody keeps the write lock of a SQLite file."""
+    if not url.startswith("sqlite"):
+        return False
+    connection = apsw.Connection(url.removeprefix("sqlite:///"))
+    connection.set_busy_timeout(500)
+    try:
+        connection.execute("BEGIN IMMEDIATE; ROLLBACK")
+    except apsw.BusyError:
+        return True
+    finally:
+        connection.close()
+    return False
+
+
+def judged(url: str, folder: Path, answer: dict[str, int], books: Books) -> None:
+    """Look at everything that a Run has done outside: each effect once, or with one key and one amount."""
     booked = answer["first"] + answer["rest"]
     assert answer["booked"] == booked
     paid: dict[str, set[str]] = {}
@@ -35,24 +90,40 @@ def swept(url: str, folder: Path, at: int, rows_of_books: Callable[[str], list[i
     assert set().union(*paid.values()) == {str(booked)}, "a visible effect was repeated with another amount"
     told = [json.loads(line) for line in (folder / "out.jsonl").read_text().splitlines()]
     assert told == [{"booked": booked}, {"cents": booked}]
-    assert rows_of_books(url) == [booked]
+    assert books(url) == [booked]
     assert_closed(url)
-    return killed
+
+
+def books_of(url: str) -> list[int]:
+    """Return the rows of the transaction's table."""
+    connection = apsw.Connection(url.removeprefix("sqlite:///"), flags=apsw.SQLITE_OPEN_READONLY)
+    rows = [cents for (cents,) in connection.execute("SELECT cents FROM app_books")]
+    connection.close()
+    return rows
 
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_on_sqlite(tmp_path: Path, part: int) -> None:
-    def books(url: str) -> list[int]:
-        connection = apsw.Connection(url.removeprefix("sqlite:///"), flags=apsw.SQLITE_OPEN_READONLY)
-        rows = [cents for (cents,) in connection.execute("SELECT cents FROM app_books")]
-        connection.close()
-        return rows
-
     points = 0
     for at in range(1 + part, POINTS_MAX, PARTS):
         folder = tmp_path / str(at)
         folder.mkdir()
-        points += swept(f"sqlite:///{folder / 'journal.db'}", folder, at, books)
+        points += swept(f"sqlite:///{folder / 'journal.db'}", folder, at, books_of)
         if points < (at - part) // PARTS + 1:
             break
     assert points * PARTS > RECORDS
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_frozen_on_sqlite(tmp_path: Path, part: int) -> None:
+    points = 0
+    for at in frozen_points(part):
+        folder = tmp_path / str(at)
+        folder.mkdir()
+        points += thawed(f"sqlite:///{folder / 'journal.db'}", folder, at, books_of)
+    assert points >= 3
+
+
+def frozen_points(part: int) -> range:
+    """Return some points behind the start of the Run; there are about eighty."""
+    return range(6 + 3 * part, 70, 3 * PARTS)
