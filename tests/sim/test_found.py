@@ -165,3 +165,9 @@ def test_a_run_that_keeps_nothing_goes_on_when_its_engine_has_lost_all_others(fo
     """Nothing is owned any more, so nothing bounds what is entered: whoever waited for the Lease is told."""
     _, broken = play_seed(3767, folder)
     assert broken is None, str(broken)
+
+
+def test_an_engine_that_closed_while_it_looked_a_run_up_claims_it_no_more(folder: Path) -> None:
+    """Nobody would put it back, and the take-over would count."""
+    _, broken = play_seed(10_425, folder)
+    assert broken is None, broken

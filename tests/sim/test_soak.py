@@ -17,7 +17,7 @@ from weftrun.testing.soak import Played, State
 
 def run(*arguments: object) -> tuple[int, str]:
     result = CliRunner().invoke(soak.main, list(map(str, arguments)), catch_exceptions=False)
-    return result.exit_code, result.output
+    return result.exit_code, result.stdout if result.exit_code < 2 else result.output
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from weftrun.testing.sim.faults import Fault
 from weftrun.testing.sim.plans import Plan
 from weftrun.testing.sim.swarm import DrawnFaults, draw_world, play_seed
 
-SEEDS = int(os.environ.get("WEFTRUN_SEEDS", "1000"))
+SEEDS = int(os.environ.get("WEFTRUN_SEEDS", "500"))
 FIRST = int(os.environ.get("WEFTRUN_FIRST_SEED", "0"))
 """A red seed says how to see it again: WEFTRUN_FIRST_SEED=n WEFTRUN_SEEDS=1."""
 PART = 50

@@ -135,6 +135,11 @@ class TakeOver:
 
     def take_over(self, info: RunInfo, ticket: Ticket | None) -> None:
         """Go on with a free Run. Whoever asks for it meanwhile gets it too."""
+        refusal = self._refusal()
+        if refusal is not None:  # closed while it was looked up: nothing may be claimed that nobody puts back
+            if ticket is not None:
+                ticket.fail(refusal)
+            return
         tickets = [ticket] if ticket is not None else []
         taking = self._taking.get(info.uid)
         if taking is not None:
