@@ -168,7 +168,7 @@ def test_what_a_connection_needs_is_set_whatever_the_defaults(server: Server, op
         ("synchronous_commit", "remote_apply", "remote_apply"),
         ("default_transaction_isolation", "serializable", "read committed"),
         ("lock_timeout", "0", "5s"),
-        ("statement_timeout", "1ms", "10min"),
+        ("statement_timeout", "200ms", "10min"),
     ):
         said(server, f"ALTER DATABASE {name} SET {setting} = '{theirs}'")
         assert shown(setting) == ours
