@@ -14,7 +14,7 @@ from weftrun.model.share import ShareMessage
 from weftrun.testing.sim.shared.swarm import play_seed, story
 from weftrun.testing.sim.shared.world import SharedWorld
 
-SEEDS = int(os.environ.get("WEFTRUN_SHARED_SEEDS", "300"))
+SEEDS = int(os.environ.get("WEFTRUN_SHARED_SEEDS", "150"))
 FIRST = int(os.environ.get("WEFTRUN_FIRST_SEED", "0"))
 """A red seed says how to see it again: WEFTRUN_FIRST_SEED=n WEFTRUN_SHARED_SEEDS=1."""
 PART = 50
