@@ -190,6 +190,29 @@ def test_a_take_that_was_not_done_is_tried_again_with_another_mark() -> None:
     assert third.mark_at > second.mark_at, "though no time has passed"
 
 
+def test_a_note_that_was_not_done_is_said_again_as_it_was() -> None:
+    desk = Desk()
+    desk.wake()
+    desk.took(parcel(1), parcel(2))
+    note = desk.tell(Answered(NOW, (OK, REFUSED), 0.0))
+    tick = desk.tell(Missed(NOW))
+    assert isinstance(tick, TickAt)
+    assert tick.at > NOW
+    assert not desk.machine.at_rest, "what became of them is not in the Journal"
+    assert desk.tell(Woken(NOW)) is None
+    assert desk.tell(OutboxTick(tick.at)) == note
+    assert isinstance(desk.noted(), Take)
+
+
+def test_a_note_that_was_not_done_is_nobodys_once_the_sink_is_lost() -> None:
+    desk = Desk()
+    desk.wake()
+    desk.took(parcel(1))
+    desk.answered(OK)
+    desk.tell(Missed(NOW))
+    assert isinstance(desk.tell(Fenced(NOW)), Take)
+
+
 def test_what_was_refused_is_parked_and_what_was_not_begun_is_taken_again() -> None:
     desk = Desk(100.0)
     desk.wake()

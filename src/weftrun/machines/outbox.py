@@ -22,6 +22,7 @@ from weftrun.model.outbox import (
     Noted,
     OutboxCommand,
     OutboxEvent,
+    OutboxTick,
     Result,
     TickAt,
     Took,
@@ -31,7 +32,7 @@ from weftrun.model.outbox import (
 _FIRST_S = 0.2
 """A message, a key or a sink that failed once is left alone for up to so many seconds, and then for twice as many."""
 _AGAIN_S = 1.0
-"""A take that could not be done is tried again after so many seconds."""
+"""A take or a note that could not be done is tried again after so many seconds."""
 _BEGIN_S = 5.0
 """Messages that are taken together are begun within so many seconds; the rest is taken again."""
 _APART_S = 5.0
@@ -47,7 +48,9 @@ class _At(enum.Enum):
     TAKING = 1
     SENDING = 2
     NOTING = 3
-    LEFT = 4
+    UNNOTED = 4
+    """What became of it could not be noted, and soon will be."""
+    LEFT = 5
     """The sink was lost to another session while it was sending: what it answers is nothing to us."""
 
 
@@ -108,6 +111,11 @@ class OutboxMachine:
                 self._at = _At.REST
                 self._wanted = True
                 self._whole.until = max(self._whole.until, event.now + _AGAIN_S)
+            case Missed() if self._at is _At.NOTING:
+                self._at = _At.UNNOTED
+                return [TickAt(event.now + _AGAIN_S)]
+            case OutboxTick() if self._at is _At.UNNOTED:
+                return self._note()
             case Answered() if self._at is _At.SENDING:
                 return self._answered(event)
             case Answered() if self._at is _At.LEFT:

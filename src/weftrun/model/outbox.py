@@ -46,7 +46,7 @@ class Took(Struct, frozen=True):
 
 
 class Missed(Struct, frozen=True):
-    """A take was not done: the session is gone, or the engine closes."""
+    """A take or a note was not done: the session is gone, the engine closes, or the Journal refuses."""
 
     now: float
 
@@ -89,7 +89,7 @@ class Deliver(Struct, frozen=True):
 
 
 class Note(Struct, frozen=True):
-    """Say in the Journal how it stands with these; answered by `Noted`."""
+    """Say in the Journal how it stands with these; answered by `Noted` or `Missed`."""
 
     verdicts: tuple[Verdict, ...]
 

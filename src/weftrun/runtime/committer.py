@@ -26,6 +26,7 @@ from weftrun.ports.loop import Handle, Loop
 from weftrun.ports.objects import Objects
 from weftrun.runtime.durable import objects_of_records
 from weftrun.runtime.entries import Done, Entry, Through, durable
+from weftrun.runtime.outside import told
 from weftrun.runtime.storing import Storing
 from weftrun.runtime.writes import AGAIN, Writes
 
@@ -255,31 +256,23 @@ class Committer:
         rows = [durable(entry) if entry.blobs else entry.row for entry in entries]
         renew, self._renewing = self._renewing, False
         begun_at = self._loop.now()
-        results: list[Appended | WeftrunError] = []
 
-        def work() -> None:
-            try:
-                results.append(through.commit(rows, renew=renew))
-            except WeftrunError as error:
-                results.append(error)
+        def done(appended: Appended) -> None:
+            self._committed(entries, appended, begun_at if renew else None)
+            through.over(None)
 
-        def done() -> None:
-            result = results[0]
-            if not isinstance(result, WeftrunError):
-                self._committed(entries, result, begun_at if renew else None)
-                through.over(None)
-                return
+        def failed(error: WeftrunError) -> None:
             self._renewing = self._renewing or renew
-            if isinstance(result, JournalError) and not isinstance(result, LeaseLost | JournalCorrupt):
+            if isinstance(error, JournalError) and not isinstance(error, LeaseLost | JournalCorrupt):
                 self._committing = False
                 self.drop(entries[0].row.uid)
-                through.over(result)
+                through.over(error)
                 self._go_on()
             else:
-                through.over(result)
-                self._refused(result)
+                through.over(error)
+                self._refused(error)
 
-        self._loop.offload(work, done, lane=through.lane)
+        self._loop.offload(*told(lambda: through.commit(rows, renew=renew), done, failed), lane=through.lane)
 
     def _may_stand_still(self) -> bool:
         """Say whether the loop may do the Journal's work itself: nothing else could go on meanwhile."""
@@ -371,21 +364,11 @@ class Committer:
         """
         here = is_quick and self._may_stand_still()
         self._reads += 1
-        result: list[T] = []
-        errors: list[WeftrunError] = []
-
-        def run() -> None:
-            try:
-                result.append(work())
-            except WeftrunError as error:
-                errors.append(error)
+        run, tell = told(work, done, failed)
 
         def finished() -> None:
             self._reads -= 1
-            if errors:
-                failed(errors[0])
-            else:
-                done(result[0])
+            tell()
             self._rest()
 
         if here:

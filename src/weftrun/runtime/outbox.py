@@ -32,8 +32,6 @@ from weftrun.ports.sinks import Sink, SinkMessage
 from weftrun.runtime.committer import Committer
 from weftrun.runtime.ownership import Ownership
 
-_AGAIN_S = 1.0
-"""What became of messages, and could not be noted, is noted again after so many seconds."""
 SINK_LANE = "sink "
 """How the names of the lanes begin in which sinks deliver."""
 _NO_SINK = (
@@ -217,11 +215,7 @@ class _Sink:
             if isinstance(error, LeaseLost):
                 self._own.fenced()
             if lease == self._lease:
-                self._loop.call_at(self.now() + _AGAIN_S, again)
-
-        def again() -> None:
-            if lease == self._lease and not self._delivery.stopped:
-                self._note(note)
+                self.tell(Missed(self.now()))
 
         at = self.now()
         self._committer.write(lambda: self._outbox.settle_emits(self._name, note.verdicts, at), done, failed)

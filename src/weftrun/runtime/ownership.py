@@ -92,7 +92,6 @@ class Ownership:
         ttl_s: float,
         watch: Watch,
     ) -> None:
-        self._watch = watch
         self._loop = loop
         self._journal = journal
         self._liveness = liveness
@@ -101,6 +100,7 @@ class Ownership:
         self._sandboxes = sandboxes
         self._reaction = reaction
         self._ttl_s = ttl_s
+        self._watch = watch
         self._machine = LeaseMachine(ttl_s)
         self._tick: Handle | None = None
         self._look_asked: Handle | None = None
@@ -119,7 +119,6 @@ class Ownership:
         self._burying = 0
         self._thens: list[Callable[[], None]] = []
         self._ended = False
-        self._runs = 0
         self._delivering = 0
 
     def need(self) -> None:

@@ -9,6 +9,7 @@ from weftrun.model.values import Blob, Data, Object
 from weftrun.ports.blobs import Blobs
 from weftrun.ports.loop import Loop
 from weftrun.ports.objects import Objects
+from weftrun.runtime.outside import told
 
 
 class StoredBytes:
@@ -29,17 +30,13 @@ class StoredBytes:
 
     def verify(self, blobs: Sequence[Blob], then: Callable[[], None], failed: Callable[[WeftrunError], None]) -> None:
         """Read each blob once, outside the loop, before anybody is given what is in them."""
-        errors: list[WeftrunError] = []
 
         def work() -> None:
-            try:
-                for blob in dict.fromkeys(blobs):
-                    if not self._blobs.verify(blob):
-                        raise JournalCorrupt(f"The blob {blob.sha256} is damaged. Restore it from a backup.")
-            except WeftrunError as error:
-                errors.append(error)
+            for blob in dict.fromkeys(blobs):
+                if not self._blobs.verify(blob):
+                    raise JournalCorrupt(f"The blob {blob.sha256} is damaged. Restore it from a backup.")
 
         if blobs:
-            self._loop.offload(work, lambda: failed(errors[0]) if errors else then(), lane="blobs")
+            self._loop.offload(*told(work, lambda _: then(), failed), lane="blobs")
         else:
             then()

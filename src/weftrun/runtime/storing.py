@@ -11,6 +11,7 @@ from weftrun.model.values import Blob, Object
 from weftrun.ports.blobs import Blobs
 from weftrun.ports.loop import Loop
 from weftrun.ports.objects import Objects
+from weftrun.runtime.outside import told
 
 _AGAIN_S: Final = 1.0
 """Bytes that found no room are written again after this."""
@@ -63,28 +64,27 @@ class Storing:
         return blob
 
     def _put(self, obj: Object) -> None:
-        result: list[Blob | WeftrunError] = []
+        def work() -> Blob:
+            return self._blobs.put(self._objects.descriptor(obj.oid), obj.nbytes)
 
-        def work() -> None:
-            try:
-                result.append(self._blobs.put(self._objects.descriptor(obj.oid), obj.nbytes))
-            except WeftrunError as error:
-                result.append(error)
+        def done(blob: Blob) -> None:
+            self._over(obj)
+            if obj.oid in self._let_go:
+                self._let_go.discard(obj.oid)
+            else:
+                self._stored[obj.oid] = blob
+            self._tell_stored(obj.oid, blob)
 
-        self._loop.offload(work, lambda: self._was_put(obj, result[0]), lane="blobs")
+        def failed(error: WeftrunError) -> None:
+            if isinstance(error, JournalFull | CommitUnknown):
+                self._no_room(str(error))
+                self._loop.call_at(self._loop.now() + _AGAIN_S, lambda: self._put(obj))
+            else:
+                self._over(obj)
+                self._failed(error)
 
-    def _was_put(self, obj: Object, outcome: Blob | WeftrunError) -> None:
-        if isinstance(outcome, JournalFull | CommitUnknown):
-            self._no_room(str(outcome))
-            self._loop.call_at(self._loop.now() + _AGAIN_S, lambda: self._put(obj))
-            return
+        self._loop.offload(*told(work, done, failed), lane="blobs")
+
+    def _over(self, obj: Object) -> None:
         self._storing.discard(obj.oid)
         self._objects.release(obj.oid)
-        if isinstance(outcome, WeftrunError):
-            self._failed(outcome)
-            return
-        if obj.oid in self._let_go:
-            self._let_go.discard(obj.oid)
-        else:
-            self._stored[obj.oid] = outcome
-        self._tell_stored(obj.oid, outcome)

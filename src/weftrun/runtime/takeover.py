@@ -169,8 +169,12 @@ class TakeOver:
             else:
                 self._load(infos[0], ())
 
-        def failed(_error: WeftrunError) -> None:
-            if self._refusal() is None:
+        def failed(error: WeftrunError) -> None:
+            if isinstance(error, JournalCorrupt):
+                for ticket in self._taking.pop(uid):
+                    ticket.fail(error)
+                self.leave_alone(uid)
+            elif self._refusal() is None:
                 self._loop.call_at(self._loop.now() + _AGAIN_S, lambda: self._read_again(uid))
 
         self._committer.read(work, done, failed)

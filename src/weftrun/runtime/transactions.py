@@ -37,6 +37,7 @@ from weftrun.ports.loop import Handle, Loop
 from weftrun.ports.sandboxes import Sandboxes
 from weftrun.ports.transactions import Given, Transaction, Transactions
 from weftrun.runtime.committer import Committer
+from weftrun.runtime.outside import told
 from weftrun.runtime.runs import OpenRun
 from weftrun.runtime.writes import AGAIN
 
@@ -187,25 +188,16 @@ class RunTransactions:
         def work() -> Transaction:
             return self._transactions.open(rows_max=limits.transaction_rows_max, bytes_max=limits.transaction_bytes_max)
 
+        def done(made: Transaction) -> None:
+            self._opened(held, made)
+
+        def failed(error: WeftrunError) -> None:
+            self._refused(held, error)
+
         if self._transactions.exclusive:
-            self._committer.hold(work, lambda made: self._opened(held, made), lambda error: self._refused(held, error))
-            return
-        results: list[Transaction | WeftrunError] = []
-
-        def try_it() -> None:
-            try:
-                results.append(work())
-            except WeftrunError as error:
-                results.append(error)
-
-        def done() -> None:
-            result = results[0]
-            if isinstance(result, WeftrunError):
-                self._refused(held, result)
-            else:
-                self._opened(held, result)
-
-        self._loop.offload(try_it, done, lane=held.lane)
+            self._committer.hold(work, done, failed)
+        else:
+            self._loop.offload(*told(work, done, failed), lane=held.lane)
 
     def _opened(self, held: Held, made: Transaction) -> None:
         held.inner = made
@@ -231,28 +223,23 @@ class RunTransactions:
         """Carry out one word of a body in the lane of its transaction, and answer."""
         inner = held.inner
         assert inner is not None, "it has begun when its body speaks"
-        results: list[Given | WeftrunError | None] = []
 
-        def use() -> None:
-            try:
-                results.append(work(inner))
-            except WeftrunError as error:
-                results.append(error)
-
-        def done() -> None:
-            result = results[0]
+        def done(result: Given | None) -> None:
             held.speaks = False
-            if held.turn is not Turn.OPEN:
-                return
-            if isinstance(result, JournalError):
-                held.why = str(result)
-                self._end(held, Turn.VOID)
-            elif not isinstance(result, WeftrunError):
+            if held.turn is Turn.OPEN:
                 held.turn = then
-            self._answer(held.body, result)
+                self._answer(held.body, result)
+
+        def failed(error: WeftrunError) -> None:
+            held.speaks = False
+            if held.turn is Turn.OPEN:
+                if isinstance(error, JournalError):
+                    held.why = str(error)
+                    self._end(held, Turn.VOID)
+                self._answer(held.body, error)
 
         held.speaks = True
-        self._loop.offload(use, done, lane=held.lane)
+        self._loop.offload(*told(lambda: work(inner), done, failed), lane=held.lane)
 
     def _answer(self, body: tuple[SandboxId, int, int], result: Given | WeftrunError | None) -> None:
         sandbox, no, index = body

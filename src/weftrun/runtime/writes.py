@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from weftrun.model.errors import CommitUnknown, JournalBusy, JournalFull, WeftrunError
 from weftrun.ports.loop import Loop
+from weftrun.runtime.outside import told
 
 _AGAIN_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 """Waits before the next try, in seconds; the last one from then on."""
@@ -92,29 +93,25 @@ class Writes:
     def _begin(self) -> None:
         write = self._queue[0]
         begun_at = self._loop.now()
-        results: list[Any] = []
-        errors: list[WeftrunError] = []
 
-        def work() -> None:
-            try:
-                results.append(write.work())
-            except WeftrunError as error:
-                errors.append(error)
+        def done(result: Any) -> None:
+            self._over(goes_on=not write.holds)
+            write.done(result, begun_at)
 
-        self._loop.offload(work, lambda: self._ended(write, results, errors, begun_at), lane="journal")
+        def failed(error: WeftrunError) -> None:
+            if isinstance(error, AGAIN) and not self._gives_up:
+                self._wait(error)
+            else:
+                self._over(goes_on=True)
+                write.failed(error)
 
-    def _ended(self, write: _Write, results: list[Any], errors: list[WeftrunError], begun_at: float) -> None:
-        if errors and isinstance(errors[0], AGAIN) and not self._gives_up:
-            self._wait(errors[0])
-            return
+        self._loop.offload(*told(write.work, done, failed), lane="journal")
+
+    def _over(self, *, goes_on: bool) -> None:
         self._tries = 0
         self.stuck = ""
-        if errors or not write.holds:
+        if goes_on:
             self.let_go()
-        if errors:
-            write.failed(errors[0])
-        else:
-            write.done(results[0], begun_at)
 
     def let_go(self) -> None:
         """What was in front is over: go on with the next."""
