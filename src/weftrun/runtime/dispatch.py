@@ -147,9 +147,10 @@ class Dispatch:
             self._emitted(run, run.emitted_until(seq))
         if run.number not in self._runs:
             return
-        if run.first is not None:
-            run.first.started.open()
-            run.first = None
+        if run.asked is not None:
+            run.asked = None
+            for ticket in list(run.tickets):
+                ticket.started.open()
         self.tell(run, Committed(self._loop.now(), seq))
 
     def _set_aside(self, run: OpenRun, failure: Failure) -> None:

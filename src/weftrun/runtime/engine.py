@@ -32,7 +32,7 @@ from weftrun.runtime.dispatch import Dispatch
 from weftrun.runtime.opening import Opening
 from weftrun.runtime.outbox import Delivery
 from weftrun.runtime.ownership import Ownership, Seen, Watch
-from weftrun.runtime.runs import OpenRun
+from weftrun.runtime.runs import Asked, OpenRun
 from weftrun.runtime.tickets import Latch, Ticket
 
 T = TypeVar("T")
@@ -104,7 +104,7 @@ class Engine:
             loop, journal, self._committer, entropy, self._own, limits, sinks or {}, rested=self._rested
         )
         self._opening = Opening(
-            loop, journal, blobs, objects, self._committer, self._dispatch, limits, self._own,
+            loop, journal, blobs, objects, entropy, self._committer, self._dispatch, limits, self._own,
             wait_over=_wait_over(transactions), refusal=self._refusal, broke=self.broke, version_here=version_here,
         )  # fmt: skip
         self._closed = False
@@ -141,7 +141,8 @@ class Engine:
         self.check()
         uid = RunUid(self._entropy.uid())
         ticket = Ticket(id if id is not None else RunId(f"{function.label}-{uid[:12]}"), uid, durable=durable)
-        self._loop.call_from_thread(lambda: self._opening.start(ticket, id is not None, function, bundle, args, digest))
+        asked = Asked(ticket, function, bundle, args, digest)
+        self._loop.call_from_thread(lambda: self._opening.start(asked, is_named=id is not None))
         if wait_start:
             ticket.started.wait(None)
             if ticket.error is not None:

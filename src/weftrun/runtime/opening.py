@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import islice
 
+from msgspec.structs import replace
+
 from weftrun.machines.run import RunMachine
-from weftrun.model.errors import LeaseLost, LimitExceeded, RunConflict, RunNotFound, WeftrunError
+from weftrun.model.errors import LimitExceeded, RunConflict, RunNotFound, WeftrunError
 from weftrun.model.events import Resumed
 from weftrun.model.ids import RunId, RunUid
 from weftrun.model.limits import Limits
-from weftrun.model.policy import Bundle, FunctionSpec
 from weftrun.model.records import Row, Started
 from weftrun.model.values import Object, Payload
 from weftrun.ports.blobs import Blobs
+from weftrun.ports.entropy import Entropy
 from weftrun.ports.journal import Journal, RunInfo
 from weftrun.ports.loop import Loop
 from weftrun.ports.objects import Objects
@@ -23,7 +26,7 @@ from weftrun.runtime.dispatch import Dispatch
 from weftrun.runtime.durable import blobs_of_end, change_end
 from weftrun.runtime.letting_go import LettingGo
 from weftrun.runtime.ownership import Ownership
-from weftrun.runtime.runs import OpenRun, OpenRuns, answer_objects, hold_answer, joins
+from weftrun.runtime.runs import Asked, OpenRun, OpenRuns, answer_objects, hold_answer, joins
 from weftrun.runtime.stored import StoredBytes
 from weftrun.runtime.takeover import TakeOver
 from weftrun.runtime.tickets import Ticket
@@ -59,6 +62,7 @@ class Opening:
         journal: Journal,
         blobs: Blobs,
         objects: Objects,
+        entropy: Entropy,
         committer: Committer,
         dispatch: Dispatch,
         limits: Limits,
@@ -74,6 +78,7 @@ class Opening:
         self._loop = loop
         self._journal = journal
         self._objects = objects
+        self._entropy = entropy
         self._committer = committer
         self._dispatch = dispatch
         self._limits = limits
@@ -104,41 +109,40 @@ class Opening:
 
     # ------------------------------------------------------------------ starting
 
-    def start(
-        self, ticket: Ticket, named: bool, function: FunctionSpec, bundle: Bundle, args: Payload, digest: str
-    ) -> None:
-        """Start a Run, or join the one that has its id; `named` says whether the author chose the id.
+    def start(self, asked: Asked, *, is_named: bool) -> None:
+        """Start a Run, or join the one that has its id; `is_named` says whether there may be one.
 
-        Takes over the one holder of an Object in `args`: a new Run keeps it, any other end lets it go.
+        Takes over the one holder of an Object in the arguments: a new Run keeps it, any other end lets it go.
         """
+        ticket = asked.ticket
         self.asked.add(ticket)
         if self._refused(ticket):
-            self._let_go(args)
+            self._let_go(asked.args)
             return
-        if not named:
-            self._create(ticket, function, bundle, args, digest)
+        if not is_named:
+            self._create(asked)
             return
         run = self.runs.by_id.get(ticket.id)
         if run is not None:
-            self._let_go(args)
-            self._join(ticket, self._info_of(run), function.name, digest)
+            self._let_go(asked.args)
+            self._join(ticket, self._info_of(run), asked.function.name, asked.digest)
             return
         waiting = self._starting.get(ticket.id)
         if waiting is not None:
-            waiting.append(lambda: self.start(ticket, named, function, bundle, args, digest))
+            waiting.append(lambda: self.start(asked, is_named=True))
             return
         self._starting[ticket.id] = []
 
         def found(info: RunInfo | None) -> None:
             if info is None:
-                self._create(ticket, function, bundle, args, digest)
+                self._create(asked)
             else:
-                self._let_go(args)
-                self._join(ticket, info, function.name, digest)
+                self._let_go(asked.args)
+                self._join(ticket, info, asked.function.name, asked.digest)
             go_on()
 
         def failed(error: WeftrunError) -> None:
-            self._let_go(args)
+            self._let_go(asked.args)
             ticket.fail(error)
             go_on()
 
@@ -167,7 +171,8 @@ class Opening:
         if isinstance(args.data, Object):
             self._objects.release(args.data.oid)
 
-    def _create(self, ticket: Ticket, function: FunctionSpec, bundle: Bundle, args: Payload, digest: str) -> None:
+    def _create(self, asked: Asked) -> None:
+        ticket, function, bundle, args, digest = asked.ticket, asked.function, asked.bundle, asked.args, asked.digest
         started = Started(ticket.id, function, bundle, args, digest, self._hash_seed)
         number = self.runs.next_number()
         machine = RunMachine.new(number, ticket.uid, started, self._limits, durable=ticket.durable)
@@ -176,7 +181,7 @@ class Opening:
             run.held.add(args.data.oid)
         run.tickets.add(ticket)
         if ticket.durable:
-            run.first = ticket
+            run.asked = asked
         else:
             ticket.started.open()
         self.runs.add(run)
@@ -186,6 +191,7 @@ class Opening:
         """Another engine was quicker to start a Run with this id: whoever waits here joins it, if it fits (N2)."""
         tickets = list(run.tickets)
         self._dispatch.forsake(run)
+        self._committer.drop(run.uid)
 
         def found(info: RunInfo | None) -> None:
             for ticket in tickets:
@@ -216,7 +222,8 @@ class Opening:
         run = self.runs.by_id.get(ticket.id)
         if run is not None:
             run.tickets.add(ticket)
-            ticket.started.open()
+            if run.asked is None:
+                ticket.started.open()
         elif info.ended_at is not None:
             self._committer.read(
                 lambda: self._journal.load(info.uid), lambda rows: self._reopen(ticket, rows), ticket.fail
@@ -311,15 +318,24 @@ class Opening:
         self._letting_go.add(run.uid, until)
 
     def lose(self, run: OpenRun) -> None:
-        """Another engine owns the Run now: who waits for it here waits for that one."""
-        self._dispatch.forsake(run)
-        started = run.first is None
-        for ticket in list(run.tickets):
-            if not started:
-                ticket.fail(
-                    LeaseLost(
-                        "Another engine took this one for dead before the Run's start was durable. Start it again."
-                    )
-                )
-            else:
+        """Another engine owns the Run now: who waits for it here waits for that one.
+
+        Where the start was not known to be durable, it is asked for again, by the same id: it may be there, or not.
+        """
+        if self.runs.by_id.get(run.id) is not run:
+            return  # it was forsaken before
+        asked, tickets = run.asked, list(run.tickets)
+        if asked is None:
+            self._dispatch.forsake(run)
+            for ticket in tickets:
                 self.wait_for(run.uid, ticket)
+            return
+        for ticket in tickets:
+            if isinstance(asked.args.data, Object):
+                self._objects.hold(asked.args.data.oid)
+            # A Run of its own, should the row that was on its way still come to be.
+            ticket.uid = RunUid(self._entropy.uid())
+            again = replace(asked, ticket=ticket)
+            self._loop.call_soon(partial(self.start, again, is_named=True))
+        self._dispatch.forsake(run)
+        self._committer.drop(run.uid)

@@ -5,19 +5,31 @@ from __future__ import annotations
 import weakref
 from typing import Protocol
 
+from msgspec import Struct
+
 from weftrun.machines.run import RunMachine
 from weftrun.model.commands import End
 from weftrun.model.events import AttemptsEnded, BodyMade, BodyReturned, ItemsEnded, RunEvent
 from weftrun.model.ids import ObjectId, RunId, RunUid
 from weftrun.model.outcomes import Failure, Reason
 from weftrun.model.policy import Bundle, FunctionSpec
-from weftrun.model.values import Object, Tree
+from weftrun.model.values import Object, Payload, Tree
 from weftrun.ports.journal import RunInfo
 from weftrun.ports.loop import Handle
 from weftrun.ports.objects import Objects
 from weftrun.ports.sandboxes import Profile
 from weftrun.runtime.durable import objects_of_tree
 from weftrun.runtime.tickets import Ticket
+
+
+class Asked(Struct, frozen=True):
+    """A start as it was asked for. An Object in `args` has one holder, which whoever has this lets go of."""
+
+    ticket: Ticket
+    function: FunctionSpec
+    bundle: Bundle
+    args: Payload
+    digest: str
 
 
 class OpenRun:
@@ -30,18 +42,18 @@ class OpenRun:
         held: Objects that the Run holds: each one once.
         emitted: sinks that rows on their way to the Journal emit to, with the seq of each row.
         noted, left_out: how many Batches of it, and Steps without a record, the trace has.
-        first: the ticket that waits for the start record.
+        asked: how its start was asked for, until that is durable.
         tickets: whom to tell of the end; held weakly, since a Run goes on when nobody waits.
     """
 
     __slots__ = (
         "_waits",
+        "asked",
         "bundle",
         "digest",
         "durable",
         "emitted",
         "epoch",
-        "first",
         "function",
         "held",
         "id",
@@ -71,7 +83,7 @@ class OpenRun:
         self.emitted: list[tuple[int, str]] = []
         self.tickets: weakref.WeakSet[Ticket] = weakref.WeakSet()
         self.timer: Handle | None = None
-        self.first: Ticket | None = None
+        self.asked: Asked | None = None
         self.noted = 0
         self.left_out = 0
         self._waits = 0

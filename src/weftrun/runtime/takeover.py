@@ -201,9 +201,12 @@ class TakeOver:
 
         def failed(error: WeftrunError) -> None:
             self._own.claim_failed()
-            tickets = [ticket for uid in uids for ticket in self._taking.pop(uid)]
-            for ticket in tickets:
-                ticket.fail(error)
+            tickets = [(uid, ticket) for uid in uids for ticket in self._taking.pop(uid)]
+            for uid, ticket in tickets:
+                if isinstance(error, LeaseLost):
+                    self._wait_for(uid, ticket)
+                else:
+                    ticket.fail(error)
             if isinstance(error, LeaseLost):
                 self._own.fenced()
             elif not tickets:

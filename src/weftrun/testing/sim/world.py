@@ -241,9 +241,9 @@ class World:
             value = decode_tree(end.answer, process.engine.read) if end.answer is not None else None
             client.answers.append((end.status, value, end.failure))
             client.process = client.ticket = None
-        elif isinstance(ticket.error, LeaseLost | EngineClosed):
+        elif isinstance(ticket.error, EngineClosed):
             self._leave(client)
-        elif isinstance(ticket.error, JournalError):
+        elif isinstance(ticket.error, JournalError) and not isinstance(ticket.error, LeaseLost):
             self.loop.call_soon(process.kill)
         else:
             client.refused = ticket.error
