@@ -17,6 +17,9 @@ from tests.engine.leftovers import in_namespaces, nothing_left, warm  # noqa: F4
 import weftrun
 from weftrun.adapters.sqlite.journal import SqliteJournal
 from weftrun.adapters.sqlite.statements import SCHEMA
+from weftrun.model.errors import CommitUnknown
+from weftrun.model.ids import RunUid
+from weftrun.model.records import Row
 
 
 @pytest.fixture
@@ -112,6 +115,30 @@ def test_a_value_whose_file_is_gone(url: str, tmp_path: Path) -> None:
     blob.write_bytes(content)
     with weftrun.open(url, workers=1) as engine:
         assert engine.get("large").result(10) == large
+
+
+def test_a_journal_that_is_away_while_a_run_is_taken_over(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The Run is read when that is possible again; it is nobody's end."""
+    ledger, go = tmp_path / "ledger", tmp_path / "go"
+    with weftrun.open(url, workers=1, recover="none") as engine:
+        engine.start(f.noted_after_file.options(id="left"), str(ledger), str(go), 7)
+        engine.close(drain_s=0)
+    go.touch()
+    reads: list[RunUid] = []
+    real = SqliteJournal.load
+
+    def load(self: SqliteJournal, uid: RunUid) -> list[Row]:
+        reads.append(uid)
+        if len(reads) < 3:
+            raise CommitUnknown("It was away.")
+        return real(self, uid)
+
+    monkeypatch.setattr(SqliteJournal, "load", load)
+    with weftrun.open(url, workers=1) as engine:
+        assert engine.get("left").result(30) == 7
+    assert len(reads) >= 3
 
 
 def test_a_folder_is_no_journal(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from weftrun.runtime.ownership import Ownership
 from weftrun.runtime.runs import OpenRun, OpenRuns
 from weftrun.runtime.stored import StoredBytes
 from weftrun.runtime.tickets import Latch, Ticket
+from weftrun.runtime.writes import AGAIN
 
 _AGAIN_S = 0.2
 """A Run whose last rows may have been committed, or not, is read again after this."""
@@ -230,25 +231,38 @@ class TakeOver:
             self._resume(info, rows, blobs, tickets, messages)
             self._own.read()
 
+        def again() -> None:
+            if fences == self._fences:
+                self._load(info, messages)
+            else:
+                given_up(self._taking.pop(info.uid))
+
         def given_up(tickets: list[Ticket]) -> None:
             for ticket in tickets:
                 self._wait_for(info.uid, ticket)
 
         def failed(error: WeftrunError) -> None:
+            if isinstance(error, AGAIN) and self._refusal() is None:
+                self._loop.call_at(self._loop.now() + _AGAIN_S, again)
+                return
             tickets = self._taking.pop(info.uid)
             if fences != self._fences:
                 given_up(tickets)
-                return
-            self._own.read()
-            for ticket in tickets:
-                ticket.fail(error)
-            if isinstance(error, JournalCorrupt):
-                # This Run can't go on; it stays as it is, and the others do go on.
-                self.leave_alone(info.uid)
-            elif not tickets:
-                self._broke(error)
+            else:
+                self._unreadable(info.uid, tickets, error)
 
         self._committer.read(lambda: self._journal.load(info.uid), done, failed)
+
+    def _unreadable(self, uid: RunUid, tickets: list[Ticket], error: WeftrunError) -> None:
+        """A Run that was claimed can't be read."""
+        self._own.read()
+        for ticket in tickets:
+            ticket.fail(error)
+        if isinstance(error, JournalCorrupt):
+            # This Run can't go on; it stays as it is, and the others do go on.
+            self.leave_alone(uid)
+        elif not tickets:
+            self._broke(error)
 
     def _resume(
         self, info: RunInfo, rows: list[Row], blobs: Sequence[Blob], tickets: list[Ticket], messages: Sequence[str]
