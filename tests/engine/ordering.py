@@ -66,6 +66,17 @@ def stumbles(how: str, ledger: str) -> str:
 
 
 @function(effects="transaction")
+def is_interrupted(item: str, ledger: str, go: str) -> int:
+    """Waits in the middle of its transaction; nothing was said of retries."""
+    with weftrun.current().transaction() as db:
+        db.execute("INSERT INTO app_orders (item, amount) VALUES (?, 1)", (item,))
+        Path(ledger).touch()
+        while not Path(go).exists():
+            time.sleep(0.01)
+        return int(db.execute("SELECT sum(amount) FROM app_orders")[0][0])
+
+
+@function(effects="transaction")
 def thinks_better(item: str) -> str:
     """An error leaves its block, and the body goes on without the transaction."""
     try:

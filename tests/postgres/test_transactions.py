@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Callable
 
 import psycopg
 import pytest
 from tests.postgres.fixtures import OpenJournal
+from tests.postgres.server import Server
 
 from weftrun.adapters.postgres.journal import PostgresJournal
 from weftrun.adapters.postgres.transactions import PostgresTransactions
-from weftrun.model.errors import JournalError, StatementRefused
+from weftrun.model.errors import JournalBusy, JournalError, StatementRefused
 from weftrun.ports.journal import Journal
-from weftrun.ports.transactions import Transactions
+from weftrun.ports.transactions import TransactionLost, Transactions
 from weftrun.testing.contracts.samples import more, uid
 from weftrun.testing.contracts.transactions import TransactionContract
 
@@ -45,6 +47,19 @@ class TestPostgresTransactions(TransactionContract):
         other = connect()
         assert other.bury(other.sessions()[0])
         opened.roll_back()
+
+    def test_a_server_that_is_away_for_now(self, server: Server, transactions: Transactions) -> None:
+        opened = self.begun(transactions)
+        server.stop(signal.SIGKILL)
+        with pytest.raises(TransactionLost, match="Nothing of it was committed"):
+            opened.execute("SELECT 1", ())
+        opened.roll_back()
+        try:
+            with pytest.raises(JournalBusy, match="The transaction begins when that is mended"):
+                self.begun(transactions)
+        finally:
+            server.start_again()
+        assert self.items(transactions) == []
 
     def test_types_without_a_word_of_ours_come_as_text(self, transactions: Transactions) -> None:
         opened = self.begun(transactions)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import time
 from pathlib import Path
 
@@ -9,14 +11,17 @@ import psycopg
 import pytest
 from tests.conftest import assert_closed
 from tests.engine import ordering as o
+from tests.engine.conftest import until
 from tests.engine.killing import killed_at
+from tests.postgres.server import Server
 
 import weftrun
 from weftrun.adapters.postgres.transactions import PostgresTransaction
-from weftrun.assembly import open_engine
+from weftrun.assembly import open_engine, open_reader
 from weftrun.model.limits import Limits
 from weftrun.model.records import Row
 from weftrun.ports.journal import Appended
+from weftrun.views.story import story
 
 
 @pytest.fixture
@@ -118,6 +123,26 @@ def test_a_commit_without_an_answer(
         assert engine.run(o.order, "b", 1) == 8
     assert len(commits) == (2 if happened else 3)
     assert orders(shop) == [("a", 7), ("b", 1)]
+    assert_closed(shop)
+
+
+def test_a_server_that_dies_costs_no_retry(server: Server, shop: str, tmp_path: Path) -> None:
+    """Nothing was said of retries, and another Attempt follows."""
+    ledger, go = tmp_path / "ledger", tmp_path / "go"
+    with weftrun.open(shop, workers=1) as engine:
+        run = engine.start(o.is_interrupted.options(id="r"), "a", str(ledger), str(go))
+        until(ledger.exists)
+        server.stop(signal.SIGKILL)
+        go.touch()
+        server.start_again()
+        assert run.result(60) == 1
+        assert run.steps()[0].attempts == 2
+    assert orders(shop) == [("a", 1)]
+    with contextlib.closing(open_reader(shop)) as reader:
+        info = reader.find("r")
+        assert info is not None
+        told = [one.text for one in story(reader.load(info.uid))]
+    assert any("because a lost transaction is not the Function's fault" in text for text in told)
     assert_closed(shop)
 
 

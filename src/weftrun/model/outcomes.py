@@ -24,7 +24,7 @@ class Reason(enum.StrEnum):
     MEMORY = "memory"
     """The body went over its `memory_bytes_max`."""
     LOST = "lost"
-    """The Sandbox ended under it (signal, exit, host)."""
+    """The Sandbox ended under it (signal, exit, host), or the database under its transaction."""
     UNREADABLE = "unreadable"
     """A result that can't be pickled, or an argument that can't be read in the Sandbox."""
     MISUSE = "misuse"

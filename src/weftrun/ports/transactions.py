@@ -7,9 +7,14 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from weftrun.model.errors import JournalError
 from weftrun.model.ids import RunUid
 from weftrun.model.records import Row
 from weftrun.ports.journal import Appended
+
+
+class TransactionLost(JournalError):
+    """The database went away, and the transaction with it: nothing of it is there, and it may be tried again."""
 
 
 class Given(Struct, frozen=True):
@@ -64,7 +69,8 @@ class Transactions(Protocol):
     def open(self, *, rows_max: int, bytes_max: int) -> Transaction:
         """Begin one; blocks until it has the lock that it needs.
 
-        `LeaseLost` where the Journal's session is gone; `JournalBusy` where others kept the lock for too long.
+        `LeaseLost` where the Journal's session is gone; `JournalBusy` where others kept the lock for too long, or the
+        database can't be reached for now.
 
         Args:
             rows_max: rows that one statement may give.

@@ -35,7 +35,7 @@ from weftrun.model.records import Ended, Record, Row, Settled
 from weftrun.ports.journal import Appended
 from weftrun.ports.loop import Handle, Loop
 from weftrun.ports.sandboxes import Sandboxes
-from weftrun.ports.transactions import Given, Transaction, Transactions
+from weftrun.ports.transactions import Given, Transaction, TransactionLost, Transactions
 from weftrun.runtime.committer import Committer
 from weftrun.runtime.outside import told
 from weftrun.runtime.runs import OpenRun
@@ -235,6 +235,7 @@ class RunTransactions:
             if held.turn is Turn.OPEN:
                 if isinstance(error, JournalError):
                     held.why = str(error)
+                    held.reason = Reason.LOST if isinstance(error, TransactionLost) else Reason.RAISED
                     self._end(held, Turn.VOID)
                 self._answer(held.body, error)
 
@@ -288,7 +289,7 @@ class RunTransactions:
         if held.turn is not Turn.VOID:
             self._end(held, Turn.UNDONE)
             return outcome
-        if outcome.failure is not None:
+        if outcome.failure is not None and held.reason is not Reason.LOST:
             return outcome
         return replace(outcome, value=None, failure=Failure(held.reason, "TransactionLost", held.why))
 

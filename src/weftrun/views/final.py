@@ -23,4 +23,6 @@ def why_final(failure: Failure) -> str:
         return "it is not entered again over what could not be undone"
     if failure.attempts > 1 and failure.attempt >= failure.attempts:
         return f"that was the last of {failure.attempts} Attempts"
+    if failure.type == "TransactionLost":
+        return "its transaction was lost, and no further Attempt was allowed"
     return _WHY_FINAL[failure.reason]

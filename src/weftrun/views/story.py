@@ -198,8 +198,9 @@ class _Teller:
         failure = record.failure
         wait_s = max(0.0, record.due_at - at)
         when = "at once" if wait_s < 0.0005 else f"in {duration(wait_s)}"
+        what_was_lost = "transaction" if failure.type == "TransactionLost" else "Sandbox"
         why = (
-            "a lost Sandbox is not the Function's fault"
+            f"a lost {what_was_lost} is not the Function's fault"
             if failure.reason is Reason.LOST
             else f"its policy allows {count_of(failure.attempts, 'Attempt')}"
         )

@@ -46,13 +46,15 @@ DEFAULTS = {
 SESSION_GONE = "WF001"
 """SQLSTATE that our functions raise where the session is not there any more; `WF002`: rows that may not be added."""
 
+_TOO_MANY = "too many"
+
 # What a server says in English when it refuses a connection, and what to do. It gives no code.
 ADVICE = {
     "password authentication failed": "Correct user and password in the URL",
     "no password supplied": "Add the password to the URL, or to a password file",
     "no pg_hba.conf entry": "Allow this host and user in the server's pg_hba.conf",
     "does not exist": "Make it, or correct the URL",
-    "too many": "End other connections, or raise max_connections or the limit of the role",
+    _TOO_MANY: "End other connections, or raise max_connections or the limit of the role",
     "starting up": "Wait until the server is up",
     "shutting down": "Start the server again",
     "Connection refused": "Start the server, or correct host and port in the URL",
@@ -174,6 +176,11 @@ def _cannot_connect(error: psycopg.Error, where: str) -> JournalError:
         (advice for words, advice in ADVICE.items() if words in said), "Look whether server and URL are right"
     )
     return JournalError(f"{where} can't be reached: {said.rstrip('.')}. {advice}.")
+
+
+def is_full(error: JournalError) -> bool:
+    """Say whether `connect` failed because the server has as many connections as it, or the role, may have."""
+    return _TOO_MANY in str(error)
 
 
 def told(error: psycopg.Error, where: str, doing: str, lost: type[JournalError] = JournalError) -> WeftrunError:

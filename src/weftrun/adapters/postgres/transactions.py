@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import psycopg
-from psycopg import RawCursor
+from psycopg import RawCursor, errors
 from psycopg.pq import TransactionStatus
 from psycopg.types.string import TextLoader
 
@@ -24,6 +24,7 @@ from weftrun.adapters.postgres.statements import SQL
 from weftrun.adapters.sql.statement import check_bounds, check_kind, is_query, numbered, size_of
 from weftrun.model.errors import (
     CommitUnknown,
+    JournalBusy,
     JournalError,
     StatementRefused,
     WeftrunError,
@@ -31,7 +32,7 @@ from weftrun.model.errors import (
 from weftrun.model.ids import RunUid
 from weftrun.model.records import Row
 from weftrun.ports.journal import Appended
-from weftrun.ports.transactions import Given, Transaction
+from weftrun.ports.transactions import Given, Transaction, TransactionLost
 
 IDLE_S = 60
 """The server ends a transaction in which nothing was said for so long: its engine may be frozen, holding locks."""
@@ -80,12 +81,18 @@ class PostgresTransactions:
                 if not isinstance(error, psycopg.OperationalError):
                     raise self._told(error, "beginning a transaction") from None
                 # The server ended it while it was idle.
-        raise JournalError(f"No connection to {self.journal.where} holds. Look whether the server is up.")
+        raise JournalBusy(f"No connection to {self.journal.where} holds. Look whether the server is up.")
 
     def _connected(self) -> Connection:
-        connection = connections.connect(
-            self.journal.url, patience_s=self.journal.patience_s, writes=True, plans_for_all=True, idle_s=IDLE_S
-        )
+        try:
+            connection = connections.connect(
+                self.journal.url, patience_s=self.journal.patience_s, writes=True, plans_for_all=True, idle_s=IDLE_S
+            )
+        except JournalError as error:
+            if connections.is_full(error):
+                raise  # and may be so for ever
+            # The Journal itself waits for its server to come back.
+            raise JournalBusy(f"{error} The transaction begins when that is mended.") from None
         for known in psycopg.adapters.types:
             if known.name not in _AS_THEY_ARE:
                 connection.adapters.register_loader(known.oid, TextLoader)
@@ -203,7 +210,9 @@ class PostgresTransaction:
 
     def _gone(self, error: psycopg.Error) -> JournalError:
         said = " ".join((error.diag.message_primary or str(error)).split()).rstrip(".")
-        return JournalError(f"The transaction is lost: {said}. Nothing of it was committed.")
+        # Whose body says nothing for a minute would do so again.
+        kind = JournalError if isinstance(error, errors.IdleInTransactionSessionTimeout) else TransactionLost
+        return kind(f"The transaction is lost: {said}. Nothing of it was committed.")
 
     # ------------------------------------------------------------------ its end
 
