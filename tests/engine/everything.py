@@ -1,8 +1,8 @@
 """One workflow with everything in it, and an engine that kills or freezes itself at a chosen point of it.
 
 `python -m tests.engine.everything URL FOLDER POINT SIGNAL`: before and after each commit is a point, and for SIGSTOP
-also before and after each message to a Sandbox. Without such a point it prints the answer. A module of its own:
-Sandboxes import it by name.
+also before and after each message to a Sandbox. Without such a point it prints the answer. Sandboxes freeze where
+`stop_at` has asked for it. A module of its own: Sandboxes import it by name.
 """
 
 from __future__ import annotations
@@ -24,10 +24,31 @@ from weftrun.adapters.process.sandboxes import ProcessSandboxes
 
 ID = "all"
 TTL_S = 1.0
+FOLDER = "WEFTRUN_TESTS_EVERYTHING"
+"""Environment variable with the folder of the test, by which whatever it has started can be found."""
+PLACES = ("everything", "price", "before pay", "after pay", "in book", "after book", "tell")
+"""Where a Sandbox can be stopped, in bodies of workflows and of Functions."""
+
+
+def stop_at(folder: Path, name: str) -> None:
+    """Have the first Sandbox that comes to this place stand still."""
+    (folder / f"stop {name}").touch()
+
+
+def stand(name: str) -> None:
+    folder = os.environ.get(FOLDER)
+    if folder is None:
+        return
+    try:
+        (Path(folder) / f"stop {name}").unlink()
+    except FileNotFoundError:
+        return
+    os.kill(os.getpid(), signal.SIGSTOP)
 
 
 @function(effects="none")
 def price(item: int) -> int:
+    stand("price")
     return random.SystemRandom().randrange(1_000)
 
 
@@ -44,8 +65,10 @@ def pair(item: int) -> int:
 @function
 def pay(cents: int, ledger: str) -> int:
     """A visible effect; whoever receives it is told the key."""
+    stand("before pay")
     with Path(ledger).open("a") as file:
         file.write(f"{weftrun.current().key} {cents}\n")
+    stand("after pay")
     return cents
 
 
@@ -61,18 +84,22 @@ def book(cents: int) -> int:
     with weftrun.current().transaction() as db:
         db.execute("CREATE TABLE IF NOT EXISTS app_books (cents INTEGER)")
         db.execute("INSERT INTO app_books VALUES (?)", (cents,))
+        stand("in book")
+    stand("after book")
     weftrun.current().emit("out", {"booked": cents}, order_by="all")
     return cents
 
 
 @function(effects="none")
 def tell(cents: int) -> str:
+    stand("tell")
     return weftrun.current().emit("out", {"cents": cents}, order_by="all")
 
 
 @workflow
 async def everything(ledger: str) -> dict[str, int]:
     first = await price.step(0)
+    stand("everything")
     # Which way it goes hangs on a value that no second try would give again.
     rest = await pair.step(1) if first % 2 else sum(await price.map(range(3)))
     paid = await pay.step(first + rest, ledger)
@@ -137,7 +164,7 @@ def until_told(folder: Path) -> None:
 def started(url: str, folder: Path, at: int, number: int) -> subprocess.Popen[str]:
     """Start the engine that sends itself this signal."""
     command = [sys.executable, "-m", "tests.engine.everything", url, str(folder), str(at), str(int(number))]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), FOLDER: str(folder)}
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

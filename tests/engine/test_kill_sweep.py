@@ -1,8 +1,13 @@
-"""A workflow with everything in it: `kill -9` before and after every record of it, and SIGSTOP past the Lease."""
+"""A workflow with everything in it: `kill -9` before and after every record of it, and SIGSTOP past the Lease.
+
+Also what an engine has started is killed and frozen: its zygote, a Sandbox, all of it at once.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import json
+import random
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +17,17 @@ import pytest
 from tests.conftest import assert_closed
 from tests.engine import everything as e
 from tests.engine.conftest import until
+from tests.engine.striking import (
+    BLOWS,
+    Blow,
+    Stage,
+    all_frozen,
+    drawn,
+    sandbox_frozen,
+    sandbox_killed,
+    zygote_frozen,
+    zygote_killed,
+)
 from tests.engine.test_many_engines import rows_of
 
 PARTS = 4
@@ -50,7 +66,8 @@ def thawed(url: str, folder: Path, at: int, books: Books) -> bool:
             process.send_signal(signal.SIGCONT)
         with e.opened(url, folder) as engine:
             answer = engine.run(e.everything.options(id=e.ID), str(folder / "ledger"))
-            e.until_told(folder)
+            if not keeps_sink(folder):
+                e.until_told(folder)
             process.send_signal(signal.SIGCONT)
             out, said = process.communicate(timeout=120)
         assert (process.returncode, json.loads(out)) == (0, answer), said
@@ -75,6 +92,16 @@ def keeps_lock(url: str) -> bool:
         return True
     finally:
         connection.close()
+    return False
+
+
+def keeps_sink(folder: Path) -> bool:
+    """Say whether somebody keeps the lock of the sink's file: who is frozen while it writes lets nobody else write."""
+    with (folder / "out.jsonl.lock").open("ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
     return False
 
 
@@ -127,3 +154,27 @@ def test_frozen_on_sqlite(tmp_path: Path, part: int) -> None:
 def frozen_points(part: int) -> range:
     """Return some points behind the start of the Run; there are about eighty."""
     return range(6 + 3 * part, 70, 3 * PARTS)
+
+
+def struck(url: str, folder: Path, at: int | str, blow: Blow, books: Books) -> None:
+    """Strike at a point, and judge the Run when it has ended."""
+    stage = Stage(url, folder, at, random.Random(str(at)))
+    try:
+        assert stage.stands, f"there is no point {at}"
+        assert stage.below() <= stage.started(), "what is left behind would be found"
+        blow(stage)
+        answer = stage.ended()
+    finally:
+        stage.close()
+    with e.opened(url, folder) as engine:
+        assert engine.run(e.everything.options(id=e.ID), str(folder / "ledger")) == answer
+        e.until_told(folder)
+    judged(url, folder, answer, books)
+    epochs = [row.epoch for row in rows_of(url, e.ID)]
+    assert epochs == sorted(epochs)
+
+
+@pytest.mark.parametrize("n", range(BLOWS))
+@pytest.mark.parametrize("blow", [zygote_killed, zygote_frozen, sandbox_killed, sandbox_frozen, all_frozen])
+def test_struck_on_sqlite(tmp_path: Path, blow: Blow, n: int) -> None:
+    struck(f"sqlite:///{tmp_path / 'journal.db'}", tmp_path, drawn(blow.__name__, n), blow, books_of)

@@ -1,11 +1,16 @@
-"""The sweeps of `tests/engine/test_kill_sweep.py`, on PostgreSQL."""
+"""The sweeps of `tests/engine/test_kill_sweep.py`, on PostgreSQL, whose server is killed and frozen, too."""
 
 from __future__ import annotations
 
+import signal
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.engine.test_kill_sweep import PARTS, POINTS_MAX, RECORDS, Books, frozen_points, swept, thawed
+from tests.engine.leftovers import descendants
+from tests.engine.striking import BLOWS, FROZEN_S, Stage, drawn, send, thawed_by_another
+from tests.engine.test_kill_sweep import PARTS, POINTS_MAX, RECORDS, Books, frozen_points, struck, swept, thawed
 from tests.postgres.server import Server
 
 
@@ -53,3 +58,56 @@ def test_frozen_on_postgresql(
         afresh(server, tmp_path / str(at), monkeypatch)
         points += thawed(url, tmp_path / str(at), at, books)
     assert points >= 3
+
+
+def postmaster_killed(server: Server, stage: Stage) -> None:
+    server.stop(signal.SIGKILL)
+    server.start_again()
+    stage.go_on()
+
+
+def backend_killed(server: Server, stage: Stage) -> None:
+    """The server ends all the others as well, and recovers."""
+    send([backend(server, stage)], signal.SIGKILL)
+    stage.go_on()
+
+
+def server_frozen(server: Server, stage: Stage) -> None:
+    assert server.process is not None
+    processes = [server.process.pid, *descendants(server.process.pid)]
+    send(processes, signal.SIGSTOP)
+    stage.go_on()
+    time.sleep(FROZEN_S)
+    send(processes, signal.SIGCONT)
+
+
+def backend_frozen(server: Server, stage: Stage) -> None:
+    """One connection answers nothing, while another engine takes the Run over."""
+    frozen = backend(server, stage)
+    send([frozen], signal.SIGSTOP)
+    stage.go_on()
+    thawed_by_another(stage, [frozen])
+
+
+def backend(server: Server, stage: Stage) -> int:
+    """Draw one of the server's processes that speak with the engine."""
+    with server.connect() as connection:
+        found = connection.execute(
+            "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        ).fetchall()
+    return stage.chance.choice(sorted(int(str(pid)) for (pid,) in found))
+
+
+@pytest.mark.parametrize("n", range(BLOWS))
+@pytest.mark.parametrize("blow", [postmaster_killed, backend_killed, server_frozen, backend_frozen])
+def test_struck_on_postgresql(
+    server: Server,
+    url: str,
+    books: Books,
+    tmp_path: Path,
+    blow: Callable[[Server, Stage], None],
+    n: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    afresh(server, tmp_path / "all", monkeypatch)
+    struck(url, tmp_path / "all", drawn(blow.__name__, n), lambda stage: blow(server, stage), books)
