@@ -40,6 +40,7 @@ class Settings:
         busy: how often the loop says that something waits though nothing does, so that commits go to their lane.
         lanes: how long works of a lane take, in seconds of virtual time.
         lingers: how often a Sandbox goes on to the end of what it has after its engine died.
+        reopenings_max: how often each engine may be opened until the history counts as one that never ends.
         recover: which Runs a new engine takes over by itself: `all` or `none`; clients start theirs again anyway.
     """
 
@@ -54,4 +55,5 @@ class Settings:
     lanes: Mapping[str, Delays] = field(default_factory=dict)
     pace: Pace = field(default_factory=Pace)
     lingers: float = 0.0
+    reopenings_max: int = 50
     recover: str = "all"

@@ -36,7 +36,6 @@ from weftrun.testing.sim.transacting import Written, table_of
 
 __all__ = ["Client", "Outage", "Settings", "World"]
 
-_REOPENINGS_MAX = 50
 _AGAIN_S = (0.0, 0.1)
 """How long a client waits before it asks another engine."""
 
@@ -149,7 +148,7 @@ class World:
         if self._closing:
             return
         self._opened += 1
-        if self._opened > _REOPENINGS_MAX * self.settings.engines:
+        if self._opened > self.settings.reopenings_max * self.settings.engines:
             raise AssertionError(f"an engine was opened {self._opened} times and still is not done")
         self.register.disturbed()
         self._processes[slot] = Process(self._ground, self._opened, slot, opened=self._is_open, died=self._has_died)
