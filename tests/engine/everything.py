@@ -14,9 +14,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+
+from tests.engine.points import program, strike_at, was_killed
 
 import weftrun
 from weftrun import Retry, function, sinks, workflow
@@ -127,27 +127,8 @@ def committing(url: str) -> list[tuple[type, tuple[str, ...]]]:
 
 
 def main(url: str, folder: Path, at: int, number: int) -> None:
-    points = 0
-
-    def point() -> None:
-        nonlocal points
-        points += 1
-        if points == at:
-            os.kill(os.getpid(), number)
-
-    def around(real: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any, **kwargs: Any) -> Any:
-            point()
-            result = real(*args, **kwargs)
-            point()
-            return result
-
-        return call
-
     sending = [(ProcessSandboxes, ("send",))] if number == signal.SIGSTOP else []
-    for owner, names in [*committing(url), *sending]:
-        for name in names:
-            setattr(owner, name, around(getattr(owner, name)))
+    strike_at(at, number, [*committing(url), *sending])
     with opened(url, folder, TTL_S) as engine:
         print(json.dumps(engine.run(everything.options(id=ID), str(folder / "ledger"))))
         until_told(folder)
@@ -163,17 +144,13 @@ def until_told(folder: Path) -> None:
 
 def started(url: str, folder: Path, at: int, number: int) -> subprocess.Popen[str]:
     """Start the engine that sends itself this signal."""
-    command = [sys.executable, "-m", "tests.engine.everything", url, str(folder), str(at), str(int(number))]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), FOLDER: str(folder)}
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    words = (url, folder, at, int(number))
+    return program("tests.engine.everything", *words, **{FOLDER: str(folder)})
 
 
 def killed_at(url: str, folder: Path, at: int) -> bool:
     """Say whether there is such a point; if so the process is dead."""
-    process = started(url, folder, at, signal.SIGKILL)
-    _, said = process.communicate(timeout=120)
-    assert process.returncode in (0, -signal.SIGKILL), said
-    return process.returncode != 0
+    return was_killed(started(url, folder, at, signal.SIGKILL))
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ import apsw
 import pytest
 from tests.conftest import assert_closed
 from tests.engine import ordering as o
-from tests.engine.killing import killed_at
 from tests.engine.test_budget import ENDS, counted
+from tests.engine.transactions import TransactionsOfSteps, make_table
 
 import weftrun
 from weftrun.adapters.sqlite.transactions import SqliteTransaction
@@ -37,36 +37,29 @@ def orders(url: str) -> list[tuple[object, ...]]:
 @pytest.fixture
 def shop(url: str) -> str:
     """Return the URL of a Journal beside which there is a table."""
-    with weftrun.open(url, workers=1) as engine:
-        engine.run(o.make_table)
+    make_table(url)
     return url
 
 
-@pytest.mark.parametrize("flow", [o.buy, o.buy_watched], ids=lambda f: f.spec.label)
-def test_statements_commit_with_the_record(flow: weftrun.Function[..., list[int]], url: str) -> None:
-    with weftrun.open(url, workers=2) as engine:
-        totals = engine.run(flow.options(id="r"), ["a", "b", "c"])
-    assert max(totals) == 6
-    assert orders(url) == [("a", 1), ("b", 2), ("c", 3)]
-    assert_closed(url)
+class TestOnSqlite(TransactionsOfSteps):
+    takes_turns = True
+    doubled = (
+        r"SQLite refused a statement: UNIQUE constraint failed: app_orders\.item\.",
+        "SQLITE_CONSTRAINT_PRIMARYKEY",
+    )
+    unknown = ("no such table: nowhere", "SQLITE_ERROR")
 
+    @pytest.fixture
+    def fresh(self, url: str) -> str:
+        return url
 
-def test_many_at_once_and_other_work_beside_them(shop: str, tmp_path: Path) -> None:
-    with weftrun.open(shop, workers=4) as engine:
-        runs = [engine.start(o.many, 20), *(engine.start(o.after, n) for n in range(50))]
-        assert [run.result(60) for run in runs] == [20, *range(50)]
-    assert len(orders(shop)) == 20
-    assert_closed(shop)
+    def orders(self, url: str) -> list[tuple[object, ...]]:
+        return orders(url)
 
-
-@pytest.mark.parametrize("how", ["raises", "raises late", "dies"])
-def test_an_attempt_that_fails_leaves_nothing(how: str, shop: str, tmp_path: Path) -> None:
-    with weftrun.open(shop, workers=2) as engine:
-        run = engine.start(o.stumbles.options(id="r"), how, str(tmp_path / "ledger"))
-        assert run.result(60) == how
-        assert run.steps()[0].attempts == 2
-    assert orders(shop) == [(how, 1)]
-    assert_closed(shop)
+    def another(self, url: str, number: int) -> str:
+        made = url.replace("journal.db", f"{number}.db")
+        make_table(made)
+        return made
 
 
 def test_who_holds_the_lock_for_too_long_is_ended(shop: str, tmp_path: Path) -> None:
@@ -99,17 +92,6 @@ def test_an_error_that_leaves_the_block_undoes_it(shop: str) -> None:
         assert engine.run(o.order, "b", 2) == 2
     assert orders(shop) == [("b", 2)]
     assert_closed(shop)
-
-
-def test_a_statement_that_is_refused_may_be_caught(shop: str) -> None:
-    with weftrun.open(shop, workers=1) as engine:
-        sentence, code = engine.run(o.mends, "a")
-        assert sentence == "SQLite refused a statement: UNIQUE constraint failed: app_orders.item."
-        assert code == "SQLITE_CONSTRAINT_PRIMARYKEY"
-        with pytest.raises(weftrun.StatementRefused, match="no such table: nowhere") as refused:
-            engine.run(o.says, "SELECT * FROM nowhere")
-        assert refused.value.code == "SQLITE_ERROR"
-    assert orders(shop) == [("a", 2)]
 
 
 def test_values_and_async_functions(shop: str) -> None:
@@ -229,25 +211,6 @@ def test_a_commit_that_did_not_happen_or_may_have(
     assert len(commits) == (2 if happened else 3)
     assert orders(shop) == [("a", 7), ("b", 1)]
     assert_closed(shop)
-
-
-@pytest.mark.parametrize("first", [1, 2, 3])
-def test_killed_at_every_point(first: int, tmp_path: Path) -> None:
-    """Whatever an engine was about to say to the database: what the transaction did is there once (P10)."""
-    found = set()
-    for at in range(first, 100, 3):
-        url = f"sqlite:///{tmp_path / f'{at}.db'}"
-        with weftrun.open(url, workers=1) as engine:
-            engine.run(o.make_table)
-        if not killed_at(url, at):
-            break
-        found.add(len(orders(url)))
-        with weftrun.open(url, workers=2) as engine:
-            assert engine.start(o.one_of.options(id="r"), "a").result(60) == 7
-        assert orders(url) == [("a", 7)]
-        assert_closed(url)
-    assert found <= {0, 1}
-    assert at > 12, "there are many points"
 
 
 SHELF = """
