@@ -83,3 +83,37 @@ def grid(n: int) -> np.ndarray:
 @workflow
 def arrays(n: int) -> np.ndarray:
     return grid(n)
+
+
+TABLES = "CREATE TABLE app_stock (item TEXT PRIMARY KEY, left INTEGER); INSERT INTO app_stock VALUES ('cup', 5)"
+
+
+@function(effects="transaction", retries=Retry(3, delay_s=0.0))  # the time while its engine stands still counts
+def take(item: str, n: int) -> int:
+    """Take something out of stock; what it has begun when it fails is undone."""
+    with weftrun.current().transaction() as db:
+        ((left,),) = db.execute("SELECT left FROM app_stock WHERE item = ?", (item,))
+        db.execute("UPDATE app_stock SET left = ? WHERE item = ?", (left - n, item))
+    if weftrun.current().attempt == 1:
+        raise OSError("the scanner is busy")
+    return int(left) - n
+
+
+@function(effects="transaction")
+async def take_carelessly(item: str, n: int) -> str:
+    with weftrun.current().transaction() as db:
+        try:
+            db.execute("UPDATE app_stock SET left = left - ? WHERE unknown = ?", (n, item))
+        except weftrun.StatementRefused as refused:
+            return str(refused)
+    return ""
+
+
+@workflow
+def taken(item: str) -> int:
+    return take(item, 2)
+
+
+@workflow
+def taken_carelessly(item: str) -> str:
+    return take_carelessly(item, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from pathlib import Path
 
@@ -94,6 +95,26 @@ def test_arrays() -> None:
 def test_wrong_arguments_are_told_at_once() -> None:
     with pytest.raises(TypeError, match="positional"):
         next(every_crash(orders.order, 1, 2, 3, 4))
+
+
+def test_transactions() -> None:
+    """What they do to the author's tables is there once, whatever goes wrong, with several engines, too."""
+    every = every_crash(orders.taken, "cup", tables=orders.TABLES)
+    drawn = random_crashes(orders.taken, "cup", seeds=range(20), tables=orders.TABLES)
+    count = 0
+    for history in itertools.chain(every, drawn):
+        assert history.result() == 3, str(history)
+        assert history.query("SELECT left FROM app_stock WHERE item = ?", "cup") == [(3,)], str(history)
+        count += 1
+    assert count > 70
+    with pytest.raises(weftrun.UsageError, match=r"history \d+ is gone. Ask before the next"):
+        history.query("SELECT 1")
+
+
+def test_a_statement_is_refused_as_ever() -> None:
+    for history in every_crash(orders.taken_carelessly, "cup", tables=orders.TABLES):
+        assert history.result() == "SQLite refused a statement: no such column: unknown."
+        assert history.query("SELECT * FROM app_stock") == [("cup", 5)]
 
 
 def test_a_broken_promise_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from typing import Any, Final, NamedTuple
 
 from weftrun.guest.objects import Received, Speaker
 from weftrun.guest.text import PageText
-from weftrun.guest.transaction import Ask
 from weftrun.model.ids import RunId, StepId
 from weftrun.model.messages import Fork
 from weftrun.model.outcomes import Failure, Reason
@@ -19,6 +18,7 @@ from weftrun.model.policy import FunctionSpec
 from weftrun.sdk.emits import EmitBounds
 from weftrun.sdk.failure import failure_of
 from weftrun.sdk.function import find
+from weftrun.sdk.statements import Ask
 from weftrun.wire.hold import Hold
 from weftrun.wire.page import Page
 

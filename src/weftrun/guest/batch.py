@@ -7,7 +7,6 @@ from typing import Final
 
 from weftrun.guest.attempt import Equipment, failure_from
 from weftrun.guest.memory import memory_limit
-from weftrun.guest.transaction import Statements
 from weftrun.model.ids import RunId, RunUid
 from weftrun.model.messages import Batch, Invocation, Outcome, Outcomes
 from weftrun.model.outcomes import Failure, Ran
@@ -15,6 +14,7 @@ from weftrun.model.policy import FunctionSpec
 from weftrun.model.values import Data
 from weftrun.sdk import place
 from weftrun.sdk.codec import decode_tree, encode, preview
+from weftrun.sdk.statements import Statements
 from weftrun.sdk.transaction import NOT_SAID
 from weftrun.wire.page import Page
 

@@ -21,6 +21,7 @@ from weftrun.model.messages import (
     BodyDrop,
     BodyStart,
     Dropped,
+    FromSandbox,
     ItemBatch,
     ItemOutcomes,
     Outcome,
@@ -28,9 +29,6 @@ from weftrun.model.messages import (
     Stop,
     ToSandbox,
     TransactionAnswer,
-    TransactionBegin,
-    TransactionLeft,
-    TransactionStatement,
 )
 from weftrun.model.outcomes import Failure, Ran
 from weftrun.model.policy import FunctionSpec
@@ -39,9 +37,11 @@ from weftrun.ports.sandboxes import Progress
 from weftrun.sdk import place
 from weftrun.sdk.codec import Encoded, decode_tree, digest, encode
 from weftrun.sdk.failure import failure_of
+from weftrun.sdk.statements import Statements
+from weftrun.sdk.transaction import NOT_SAID, Opener
 from weftrun.testing.sim.bodies import EnteredBody
 from weftrun.testing.sim.outside import Died, Letter, Outside, Voice, reader
-from weftrun.testing.sim.transacting import ADD, MAKE
+from weftrun.testing.sim.talk import Talk
 from weftrun.testing.sim.values import Stage, entered, lineage
 
 Mappings = dict[ObjectId, memoryview]
@@ -106,8 +106,6 @@ class ScriptedGuest:
     def _batch(self, batch: Batch, objects: Mappings) -> Running:
         for index, item in enumerate(batch.items):
             self._enter(batch.no, index)
-            if batch.function.effects == "transaction":
-                yield from self._transact(batch.no, index, (batch.runs[item.run][1], item.id, item.attempt))
             value, failure, ran = yield from self._attempt(
                 batch.function,
                 batch.runs[item.run],
@@ -115,6 +113,7 @@ class ScriptedGuest:
                 item.undoes or item.attempt,
                 partial(decode_tree, item.args, reader(objects)),
                 in_list=False,
+                where=(batch.no, index),
             )
             data = self._voice.data(value) if value is not None else None
             emits = self._emits if failure is None else ()
@@ -133,6 +132,7 @@ class ScriptedGuest:
                 batch.attempt,
                 partial(_together, items[index - batch.base], named),
                 in_list=True,
+                where=(batch.no, index),
             )
             values: tuple[tuple[int, int, Data], ...] = ()
             if value is not None:
@@ -142,24 +142,15 @@ class ScriptedGuest:
             self._voice.say(ItemOutcomes(batch.no, values, failures, ran, emits=emits))
         self._drop_objects(objects)
 
-    def _transact(self, no: int, index: int, row: tuple[str, str, int]) -> Running:
-        """Say the statements of a body that has a transaction."""
-        yield from self._ask(TransactionBegin(no, index))
-        yield from self._ask(TransactionStatement(no, index, MAKE, ()))
-        yield from self._ask(TransactionStatement(no, index, ADD, row))
-        yield from self._ask(TransactionLeft(no, index, keep=True))
-
-    def _ask(self, message: TransactionBegin | TransactionStatement | TransactionLeft) -> Running:
-        """Say something and wait for the answer; a Sandbox that gets none ends with its engine."""
+    def _ask(self, message: FromSandbox) -> Generator[float, None, TransactionAnswer]:
+        """Say something and return the answer; a Sandbox that gets none ends with its engine."""
         self._voice.say(message)
         for _ in range(_PATIENCE):
             yield 0.001
             for position, (received, _objects) in enumerate(self._inbox):
                 if isinstance(received, TransactionAnswer):
                     del self._inbox[position]
-                    if received.error:
-                        raise Died(received.error)
-                    return
+                    return received
         raise Died("no answer came")
 
     def _enter(self, batch: int, index: int) -> None:
@@ -169,7 +160,15 @@ class ScriptedGuest:
         self.page = Progress(batch, index, True, self._outside.loop.now())
 
     def _attempt(
-        self, function: FunctionSpec, run: Named, step: StepId, attempt: int, args: Args, *, in_list: bool
+        self,
+        function: FunctionSpec,
+        run: Named,
+        step: StepId,
+        attempt: int,
+        args: Args,
+        *,
+        in_list: bool,
+        where: tuple[int, int],
     ) -> Generator[float, None, tuple[Encoded | None, Failure | None, Ran]]:
         """Enter a Function, stay in it for a while, and return how it ended."""
         outside = self._outside
@@ -177,7 +176,10 @@ class ScriptedGuest:
         stage = Stage(step, attempt, outside.nonces, outside.body_s())
         value = failure = None
         try:
-            result = self._call(function, run, stage, args)
+            if function.effects == "transaction":
+                result = yield from self._transact(function, run, stage, args, where)
+            else:
+                result = self._call(function, run, stage, args)
             value = encode([result] if in_list else result, what=f"the result of {step}")
         except Exception as error:  # noqa: BLE001  # the author's code runs here
             attempts = 1 + (function.retry.times if function.retry is not None else 0)
@@ -191,7 +193,23 @@ class ScriptedGuest:
         outside.point("guest.tell")
         return value, failure, ran
 
-    def _call(self, function: FunctionSpec, run: Named, stage: Stage, args: Args) -> object:
+    def _transact(
+        self, function: FunctionSpec, run: Named, stage: Stage, args: Args, where: tuple[int, int]
+    ) -> Generator[float, None, object]:
+        """Call a Function that may speak with the engine while it runs, in a thread that waits for the answers."""
+        talk = Talk()
+        statements = Statements(talk.ask, *where, self._outside.limits.transaction_bytes_max)
+        talk.begin(lambda: self._call(function, run, stage, args, statements.open))
+        try:
+            while (message := talk.listen()) is not None:
+                talk.answer((yield from self._ask(message)))
+            result = talk.result()
+            statements.check_left()
+            return result
+        finally:
+            talk.end()
+
+    def _call(self, function: FunctionSpec, run: Named, stage: Stage, args: Args, opener: Opener = NOT_SAID) -> object:
         outside = self._outside
         positional, named = args()
         inputs = (positional, named)
@@ -206,7 +224,7 @@ class ScriptedGuest:
             engine=outside.engine,
         )
         author = outside.functions[function.name]
-        current = place.Current(*run, StepId(stage.step), stage.attempt)
+        current = place.Current(*run, StepId(stage.step), stage.attempt, opener)
         token = place.enter(current)
         try:
             with entered(stage):

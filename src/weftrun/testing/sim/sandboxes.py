@@ -29,6 +29,13 @@ class _Box:
         self.running: Generator[float, None, None] | None = None
         self.held: set[ObjectId] = set()
 
+    def end(self) -> None:
+        """Let what it runs run no further."""
+        self.alive = False
+        running, self.running = self.running, None
+        if running is not None:
+            running.close()
+
 
 class ScriptedSandboxes:
     """Makes, feeds and ends scripted Sandboxes."""
@@ -98,7 +105,7 @@ class ScriptedSandboxes:
         """End all Sandboxes; nothing more is told."""
         self._closed = True
         for box in self._boxes.values():
-            box.alive = False
+            box.end()
 
     def end_all(self, why: str) -> None:
         """End all Sandboxes, as a zygote does that hears no beat."""
@@ -114,7 +121,7 @@ class ScriptedSandboxes:
                         pass
                 except (Died, Crash):
                     pass
-            box.alive = False
+            box.end()
 
     # ------------------------------------------------------------------ inside
 
@@ -163,7 +170,7 @@ class ScriptedSandboxes:
         box = self._boxes.get(sandbox)
         if box is None or not box.alive or self._closed:
             return
-        box.alive = False
+        box.end()
         page = box.guest.page
         self._loop.after(self._outside.pace.hop_s, _said(sandbox), lambda: self._tell_gone(sandbox, why, page))
 

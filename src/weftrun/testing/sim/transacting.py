@@ -17,14 +17,15 @@ from weftrun.model.records import Ended, Row, Settled, Started
 from weftrun.ports.journal import Appended
 from weftrun.ports.transactions import Given, Transaction, Transactions
 from weftrun.sdk.function import Function, function, workflow
+from weftrun.sdk.place import current
 from weftrun.testing.sim.faults import Faults, Standing
 from weftrun.testing.sim.register import View
 from weftrun.testing.sim.scripted import draw, quiet
 from weftrun.testing.sim.values import Value, fail, stage, weave
 
 _NAME = "weftrun.testing.sim.transacting:"
-MAKE = "CREATE TABLE IF NOT EXISTS app_done (run TEXT, step TEXT, attempt INTEGER)"
-ADD = "INSERT INTO app_done VALUES (?, ?, ?)"
+_MAKE = "CREATE TABLE IF NOT EXISTS app_done (run TEXT, step TEXT, attempt INTEGER)"
+_ADD = "INSERT INTO app_done VALUES (?, ?, ?)"
 
 Written = Counter[tuple[str, str, int]]
 """Rows of the table: Run, Step and Attempt that wrote each."""
@@ -32,7 +33,11 @@ Written = Counter[tuple[str, str, int]]
 
 @function(name=_NAME + "writes", effects="transaction", retries=Retry(4, delay_s=0.2))
 def writes(*inputs: object) -> Value:
-    """Writes a row (the guest says so); its first Attempt fails half the time, when that is said."""
+    """Writes a row; its first Attempt fails half the time, when that is said."""
+    here = current()
+    with here.transaction() as db:
+        db.execute(_MAKE)
+        db.execute(_ADD, (here.run_uid, here.step_id, here.attempt))
     if stage().attempt == 1 and stage().nonces.bits() % 2:
         raise fail(*inputs)
     return weave(*inputs)

@@ -9,8 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import apsw
 import msgspec
 
+from weftrun.adapters.sqlite.journal import SqliteJournal
 from weftrun.adapters.sqlite.reading import SqliteReader
 from weftrun.model.commands import End
 from weftrun.model.errors import EngineClosed, JournalError, LeaseLost
@@ -106,6 +108,15 @@ class World:
         )
 
     # ------------------------------------------------------------------ what happens in it
+
+    def prepare(self, script: str) -> None:
+        """Make the Journal and say statements of an author's to its database, before any engine opens it."""
+        SqliteJournal(self.path, self._ground.entropy, lambda _: None, allow_tmpfs=True).close()
+        connection = apsw.Connection(str(self.path))
+        try:
+            connection.execute(script)
+        finally:
+            connection.close()
 
     def start(self, id: str, function: Function[..., Any], *args: Any, at_s: float = 0.0, slot: int = 0) -> Client:
         """Let a client start a Run, first at the engine of this slot."""

@@ -1,4 +1,4 @@
-"""A body's transaction, on the guest's side: each word goes to the engine, and the body waits for the answer."""
+"""A body's transaction inside of a Sandbox: each word goes to the engine, and the body waits for the answer."""
 
 from __future__ import annotations
 
