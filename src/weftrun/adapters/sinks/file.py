@@ -10,8 +10,8 @@ from pathlib import Path
 
 import apsw
 
-from weftrun.adapters.sinks.sending import DELIVERED, UNSENT, failed, why_of
-from weftrun.model.outbox import Answer, Result
+from weftrun.adapters.sinks.sending import DELIVERED, UNSENT, failed, refused
+from weftrun.model.outbox import Result
 from weftrun.ports.sinks import SinkMessage
 
 _TABLES = """
@@ -61,14 +61,14 @@ class FileSink:
         assert isinstance(nbytes, int)
         results: list[Result] = []
         lines: dict[str, bytes] = {}
-        refused: set[str] = set()
+        held_up: set[str] = set()
         for message in messages:
             known = keys.execute("SELECT 1 FROM key WHERE key = ?", (message.key,)).fetchone() is not None
-            result = DELIVERED if known or message.key in lines else _judge(message, refused)
+            result = DELIVERED if known or message.key in lines else _judge(message, held_up)
             if result is DELIVERED and not known:
                 lines[message.key] = message.payload + b"\n"
             if result is not DELIVERED and message.order_by is not None:
-                refused.add(message.order_by)
+                held_up.add(message.order_by)
             results.append(result)
         if lines:
             self._write(nbytes, b"".join(lines.values()))
@@ -105,13 +105,13 @@ class FileSink:
             keys.close(force=True)
 
 
-def _judge(message: SinkMessage, refused: set[str]) -> Result:
-    if message.order_by in refused:
+def _judge(message: SinkMessage, held_up: set[str]) -> Result:
+    if message.order_by in held_up:
         return UNSENT
     if b"\n" in message.payload:
-        return Result(Answer.REFUSED, _BREAK)
+        return refused(_BREAK)
     try:
         message.payload.decode()
     except UnicodeDecodeError:
-        return Result(Answer.REFUSED, why_of(_BINARY))
+        return refused(_BINARY)
     return DELIVERED

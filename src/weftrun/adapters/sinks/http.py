@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 
-from weftrun.adapters.sinks.sending import DELIVERED, failed, plain_key, send_each, unsure
-from weftrun.model.outbox import Answer, Result
+from weftrun.adapters.sinks.sending import DELIVERED, AtOnce, failed, plain_key, refused, unsure
+from weftrun.model.outbox import Result
 from weftrun.ports.sinks import SinkMessage
 
 _TOO_MANY = 429
@@ -53,19 +52,12 @@ class HttpSink:
         self._method = method
         self._headers = dict(headers or {})
         self._key_header = key_header
-        self._timeout_s = timeout_s
-        self._at_once = at_once
-        self._client: httpx.Client | None = None
-        self._pool: ThreadPoolExecutor | None = None
+        limits = httpx.Limits(max_connections=at_once)
+        self._at_once = AtOnce(lambda: httpx.Client(timeout=timeout_s, limits=limits), at_once, "weftrun-http")
 
     def deliver(self, messages: Sequence[SinkMessage], may_begin: Callable[[], bool]) -> list[Result]:
         """Send a request for each message; see the port."""
-        if self._client is None or self._pool is None:
-            limits = httpx.Limits(max_connections=self._at_once)
-            self._client = httpx.Client(timeout=self._timeout_s, limits=limits)
-            self._pool = ThreadPoolExecutor(self._at_once, thread_name_prefix="weftrun-http")
-        client = self._client
-        return send_each(messages, may_begin, lambda message: self._send(client, message), self._pool)
+        return self._at_once.send_each(messages, may_begin, self._send)
 
     def _send(self, client: httpx.Client, message: SinkMessage) -> Result:
         headers = {"Content-Type": message.type, self._key_header: plain_key(message.key), **self._headers}
@@ -82,13 +74,9 @@ class HttpSink:
         if status == _TOO_MANY:
             return failed(why)
         if (status in _OURS and status not in _PASSING) or status in _REDIRECTS:
-            return Result(Answer.REFUSED, failed(why).why)
+            return refused(why)
         return unsure(why)
 
     def close(self) -> None:
         """Let go of connections. Idempotent."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
-        if self._client is not None:
-            self._client.close()
-        self._client = self._pool = None
+        self._at_once.close()

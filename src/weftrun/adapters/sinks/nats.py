@@ -11,7 +11,7 @@ import nats.js.errors
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 
-from weftrun.adapters.sinks.sending import DELIVERED, UNSENT, failed, plain_key, runs_of, unsure
+from weftrun.adapters.sinks.sending import DELIVERED, UNSENT, failed, plain_key, refused, runs_of, unsure
 from weftrun.model.outbox import Answer, Result
 from weftrun.ports.sinks import SinkMessage
 
@@ -94,7 +94,7 @@ class NatsSink:
         try:
             await stream.publish(self._subject, message.payload, timeout=self._timeout_s, headers=headers)
         except nats.errors.MaxPayloadError as error:
-            return Result(Answer.REFUSED, failed(error).why)
+            return refused(error)
         except (nats.js.errors.NoStreamResponseError, nats.js.errors.APIError) as error:
             return failed(error)
         except (nats.errors.Error, OSError, TimeoutError) as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import boto3
@@ -18,7 +17,7 @@ from botocore.exceptions import (
     ParamValidationError,
 )
 
-from weftrun.adapters.sinks.sending import DELIVERED, failed, plain_key, send_each, unsure
+from weftrun.adapters.sinks.sending import DELIVERED, AtOnce, failed, plain_key, unsure
 from weftrun.model.outbox import Result
 from weftrun.ports.sinks import SinkMessage
 
@@ -56,28 +55,27 @@ class S3Sink:
     ) -> None:
         self._bucket = bucket
         self._prefix = prefix
-        self._place = {"endpoint_url": endpoint_url, "region_name": region}
-        self._config = Config(
+        config = Config(
             connect_timeout=timeout_s,
             read_timeout=timeout_s,
             retries={"total_max_attempts": 1},
             max_pool_connections=at_once,
         )
-        self._at_once = at_once
-        self._client: Any = None
-        self._pool: ThreadPoolExecutor | None = None
+
+        def make() -> Any:
+            # A session of its own: the library's default one may not be shared by threads.
+            session = boto3.session.Session()
+            return session.client("s3", config=config, endpoint_url=endpoint_url, region_name=region)
+
+        self._at_once = AtOnce(make, at_once, "weftrun-s3")
 
     def deliver(self, messages: Sequence[SinkMessage], may_begin: Callable[[], bool]) -> list[Result]:
         """Put the objects that are not there yet; see the port."""
-        if self._client is None:
-            # A session of its own: the library's default one may not be shared by threads.
-            self._client = boto3.session.Session().client("s3", config=self._config, **self._place)
-            self._pool = ThreadPoolExecutor(self._at_once, thread_name_prefix="weftrun-s3")
-        return send_each(messages, may_begin, self._send, self._pool)
+        return self._at_once.send_each(messages, may_begin, self._send)
 
-    def _send(self, message: SinkMessage) -> Result:
+    def _send(self, client: Any, message: SinkMessage) -> Result:
         try:
-            self._client.put_object(
+            client.put_object(
                 Bucket=self._bucket,
                 Key=self._prefix + plain_key(message.key),
                 Body=message.payload,
@@ -97,8 +95,4 @@ class S3Sink:
 
     def close(self) -> None:
         """Let go of connections. Idempotent."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
-        if self._client is not None:
-            self._client.close()
-        self._client = self._pool = None
+        self._at_once.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Generic, Protocol, TypeVar
 from urllib.parse import quote
 
 from weftrun.model.outbox import Answer, Result
@@ -22,6 +23,11 @@ def failed(error: object) -> Result:
 def unsure(error: object) -> Result:
     """Say that a message may have arrived."""
     return Result(Answer.UNSURE, why_of(error))
+
+
+def refused(error: object) -> Result:
+    """Say that a message will never be taken."""
+    return Result(Answer.REFUSED, why_of(error))
 
 
 def why_of(error: object) -> str:
@@ -74,3 +80,46 @@ def send_each(
     else:
         list(pool.map(send_run, runs))
     return results
+
+
+class _Client(Protocol):
+    def close(self) -> None: ...
+
+
+C = TypeVar("C", bound=_Client)
+
+
+class AtOnce(Generic[C]):
+    """A client and the threads that use it at once: made when they are first needed, and again after `close`.
+
+    Args:
+        make: makes the client, which any thread may use.
+        threads: how many messages are under way at the same time.
+        name: what the names of the threads begin with.
+    """
+
+    def __init__(self, make: Callable[[], C], threads: int, name: str) -> None:
+        self._make = make
+        self._threads = threads
+        self._name = name
+        self._made: tuple[C, ThreadPoolExecutor] | None = None
+
+    def send_each(
+        self,
+        messages: Sequence[SinkMessage],
+        may_begin: Callable[[], bool],
+        send: Callable[[C, SinkMessage], Result],
+    ) -> list[Result]:
+        """Send each message by `send`, as the function of that name does."""
+        if self._made is None:
+            self._made = self._make(), ThreadPoolExecutor(self._threads, thread_name_prefix=self._name)
+        client, pool = self._made
+        return send_each(messages, may_begin, lambda message: send(client, message), pool)
+
+    def close(self) -> None:
+        """Let go of client and threads. Idempotent."""
+        made, self._made = self._made, None
+        if made is not None:
+            client, pool = made
+            pool.shutdown(wait=False, cancel_futures=True)
+            client.close()
