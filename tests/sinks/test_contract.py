@@ -17,6 +17,7 @@ from tests.sinks.servers import Missing, ShopServer, nats_server, redis_server
 
 from weftrun.adapters.sinks.file import FileSink
 from weftrun.adapters.sinks.postgres import PostgresSink
+from weftrun.model.errors import UsageError
 from weftrun.testing.contracts.sinks import Arrived, SinkContract
 
 SHORT_S = 0.5
@@ -258,6 +259,16 @@ class TestS3(SinkContract):
         return lambda host, port: S3(
             "orders", endpoint_url=f"http://{host}:{port}", region="us-east-1", timeout_s=SHORT_S
         )
+
+
+@pytest.mark.parametrize("window_s", [0.0, -1.0, math.inf, math.nan])
+def test_a_window_that_redis_cannot_keep(window_s: float) -> None:
+    """Each delivery would fail, and be tried again for ever."""
+    pytest.importorskip("redis")
+    from weftrun.sinks import Redis  # noqa: PLC0415
+
+    with pytest.raises(UsageError, match="can't expire after"):
+        Redis("redis://127.0.0.1/0", "orders", dedupes_for_s=window_s)
 
 
 def _nats(port: int, say):  # type: ignore[no-untyped-def]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import redis
 from redis.exceptions import AuthenticationError, BusyLoadingError, RedisError, ResponseError
 
 from weftrun.adapters.sinks.sending import DELIVERED, failed, send_each, unsure
+from weftrun.model.errors import UsageError
 from weftrun.model.outbox import Result
 from weftrun.ports.sinks import SinkMessage
 
@@ -19,6 +21,7 @@ if redis.call('EXISTS', KEYS[1]) == 0 then
 end
 """
 _DAY_S = 86_400.0
+_WINDOW_MIN_S = 0.001
 
 
 class RedisSink:
@@ -30,13 +33,17 @@ class RedisSink:
     Args:
         url: `redis://user:password@host:port/0`, `rediss://…`, or `unix://…`.
         stream: its name.
-        dedupes_for_s: for how long a message is known again, in seconds.
+        dedupes_for_s: for how long a message is known again, in seconds; at least a millisecond, and not for ever.
         timeout_s: bound of each connect and request, in seconds.
     """
 
     keeps_order = True
 
     def __init__(self, url: str, stream: str, *, dedupes_for_s: float = 7 * _DAY_S, timeout_s: float = 10.0) -> None:
+        if not _WINDOW_MIN_S <= dedupes_for_s < math.inf:
+            raise UsageError(
+                f"A key in Redis can't expire after dedupes_for_s={dedupes_for_s}: give a number of seconds."
+            )
         self.dedupes_for_s = dedupes_for_s
         self._stream = stream
         # Not tried again by the library: whether that is right depends on the window, which it doesn't know.
