@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from weftrun.adapters.sql import reading
 from weftrun.adapters.sql.rows import blobs_in, body_of, records_of
 from weftrun.adapters.sqlite import journal as journal_module
 from weftrun.adapters.sqlite.journal import SqliteJournal
@@ -143,7 +144,8 @@ def test_another_engine_is_noticed_inside_the_transaction(opened: OpenJournal) -
 
 
 def test_every_statement_is_used_and_stands_only_in_sql_files() -> None:
-    sources = {file: file.read_text() for file in Path(journal_module.__file__).parent.glob("*.py")}
+    folders = Path(journal_module.__file__).parent, Path(reading.__file__).parent
+    sources = {file: file.read_text() for folder in folders for file in folder.glob("*.py")}
     used = set(re.findall(r'(?:SQL|TRACE)\["(\w+)"\]|"(\w+)"', "\n".join(sources.values())))
     names = {name for pair in used for name in pair if name}
     assert set(SQL) <= names

@@ -13,6 +13,7 @@ from tests.postgres.server import Server
 from weftrun.adapters.postgres import journal as journal_module
 from weftrun.adapters.postgres.journal import PostgresJournal
 from weftrun.adapters.postgres.statements import SQL
+from weftrun.adapters.sql import reading
 from weftrun.model.ids import RunId
 from weftrun.model.values import Inline, Payload
 from weftrun.ports.journal import Appended, Message
@@ -21,7 +22,8 @@ from weftrun.testing.contracts.sessions import session
 
 
 def test_every_statement_is_used_and_stands_only_in_sql_files() -> None:
-    sources = {file: file.read_text() for file in Path(journal_module.__file__).parent.glob("*.py")}
+    folders = Path(journal_module.__file__).parent, Path(reading.__file__).parent
+    sources = {file: file.read_text() for folder in folders for file in folder.glob("*.py")}
     assert set(SQL) <= set(re.findall(r'"(\w+)"', "\n".join(sources.values())))
     for file, text in sources.items():
         assert not re.search(r'"(SELECT|INSERT|UPDATE|DELETE|CREATE|BEGIN|SET) ', text), file

@@ -21,11 +21,11 @@ from weftrun.adapters.postgres import schema
 from weftrun.adapters.postgres.connection import Connection
 from weftrun.adapters.postgres.outbox import OutboxTables, emits_binding
 from weftrun.adapters.postgres.prepared import Prepared
-from weftrun.adapters.postgres.reading import Bindings, Columns, info_of
 from weftrun.adapters.postgres.statements import SQL
-from weftrun.adapters.sql.outbox import refuse_delete
+from weftrun.adapters.sql.outbox import check_deletable
+from weftrun.adapters.sql.reading import Bindings, Columns, drawn_hash_seed
 from weftrun.adapters.sql.rows import body_of
-from weftrun.model.errors import CommitUnknown, InternalError, JournalError, JournalNewer, UsageError
+from weftrun.model.errors import CommitUnknown, InternalError, JournalError, JournalNewer
 from weftrun.model.ids import RunId, RunUid
 from weftrun.model.lease import Session
 from weftrun.model.outcomes import Status
@@ -72,8 +72,7 @@ class PostgresJournal(OutboxTables):
         self._patience_s = patience_s
         self._closed = False
         self._statements: Prepared | None = None
-        # 1 to 2**32 - 1: what PYTHONHASHSEED takes, without 0, which would turn randomisation off.
-        self._hash_seed = int(entropy.uid()[:8], 16) % (2**32 - 1) + 1
+        self._hash_seed = drawn_hash_seed(entropy)
         self._connection = self._open(create=create)
 
     # ------------------------------------------------------------------ the connection
@@ -184,8 +183,7 @@ class PostgresJournal(OutboxTables):
     def claim(self, uids: Sequence[RunUid]) -> list[RunInfo]:
         """Take over those of these Runs that are free; see the port."""
         # The Runs of which a claim by this session may have happened before: all of them may be.
-        claimed = self._said("taking over Runs", "claim", (self._session, list(uids), list(uids))).fetchall()
-        return [info_of(columns) for columns in claimed]
+        return self._infos(self._said("taking over Runs", "claim", (self._session, list(uids), list(uids))).fetchall())
 
     def put_back(self, uids: Sequence[RunUid]) -> None:
         """Free Runs of this session, and count one take-over less of each."""
@@ -223,9 +221,7 @@ class PostgresJournal(OutboxTables):
         info = self.find(run)
         if info is None:
             return None
-        if info.ended_at is None:
-            raise UsageError(f"Run {run} has not ended. Cancel it first, then delete it.")
-        refuse_delete(run, self._rows("open_emits", (info.uid,))[0][0])
+        check_deletable(info, self._rows("open_emits", (info.uid,))[0][0])
         # By its uid, and only if it has ended: what has ended stays so, and another Run may have the id by now.
         self._said("deleting a Run", "forget_run" if forget else "bury_run", {"uid": info.uid})
         return info

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import psycopg
 
-from weftrun.adapters.postgres.reading import Bindings, Columns, JournalReading, Uuid
-from weftrun.model.emits import Parcel, Take, Verdict, of_emit_key
-from weftrun.model.ids import RunId, RunUid, StepId
+from weftrun.adapters.postgres.reading import JournalReading
+from weftrun.adapters.sql.reading import Bindings, Columns
+from weftrun.model.emits import Take, Verdict, of_emit_key
 from weftrun.model.records import Row, emits_in
 from weftrun.ports.outbox import Taken
 
@@ -42,7 +42,7 @@ class OutboxTables(JournalReading):
         skip = (list(take.skip_keys), list(take.skip_places))
         bound = (self._session, take.sink, take.limit, take.nbytes, take.mark_at, *skip)
         found = self._said("looking into the outbox", "take_emits", bound).fetchall()
-        parcels = tuple(_parcel(take.sink, row) for row in found if row[1] is not None)
+        parcels = tuple(self._parcel(take.sink, row[1:]) for row in found if row[1] is not None)
         return Taken(parcels, owned=found[0][0] or (self._session is None and bool(parcels)))
 
     def settle_emits(self, sink: str, verdicts: Sequence[Verdict], at: float) -> bool:
@@ -71,9 +71,3 @@ class OutboxTables(JournalReading):
             return False
         facts = {"uid": uid, "step": step, "n": n, "at": at}
         return self._said("writing into the outbox", "send_emit" if send else "drop_emit", facts).rowcount == 1
-
-
-def _parcel(sink: str, row: Columns) -> Parcel:
-    _, place, id, uid, step, n, payload, type, order_by, at, tried_at = row
-    run = RunUid(cast(Uuid, uid).hex)
-    return Parcel(place, RunId(id), run, StepId(step), n, sink, bytes(payload), type, order_by, at, tried_at)

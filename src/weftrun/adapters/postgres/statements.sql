@@ -235,6 +235,7 @@ DISCARD ALL;
 -- name: lock_run
 -- Wait until nobody who has appended to a Run is about to commit.
 SELECT FROM weftrun.run WHERE uid = %s FOR UPDATE;
+
 -- name: take_emits
 SELECT * FROM weftrun.take_emits(%s, %s, %s, %s, %s, %s::text[], %s::bigint[]);
 

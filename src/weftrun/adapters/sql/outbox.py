@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from weftrun.model.errors import UsageError
-from weftrun.model.ids import RunId
+from weftrun.ports.journal import RunInfo
 
 
-def refuse_delete(run: RunId, count: int) -> None:
-    """Refuse to delete a Run of which not everything that it emitted is delivered."""
-    if count:
+def check_deletable(run: RunInfo, open_emits: int) -> None:
+    """Raise `UsageError` for a Run that has not ended, or of whose emits so many are neither delivered nor dropped."""
+    if run.ended_at is None:
+        raise UsageError(f"Run {run.id} has not ended. Cancel it first, then delete it.")
+    if open_emits:
         raise UsageError(
-            f"{count} of the emits of Run {run} {'is' if count == 1 else 'are'} not delivered. Open an engine with"
-            " their sinks, or drop them: `weftrun outbox` shows them."
+            f"{open_emits} of the emits of Run {run.id} {'is' if open_emits == 1 else 'are'} not delivered."
+            " Open an engine with their sinks, or drop them: `weftrun outbox` shows them."
         )

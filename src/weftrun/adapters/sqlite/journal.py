@@ -15,15 +15,15 @@ from typing import TypeVar, cast
 
 import apsw
 
+from weftrun.adapters.sql.reading import drawn_hash_seed
 from weftrun.adapters.sql.rows import body_of
 from weftrun.adapters.sqlite import connection as connections
 from weftrun.adapters.sqlite import filesystem, schema
 from weftrun.adapters.sqlite.connection import Turn, patiently, transact, translated
 from weftrun.adapters.sqlite.heads import Binding, Head, check_next, start_binding
 from weftrun.adapters.sqlite.outbox import OutboxTables, add_emits, delete_emits
-from weftrun.adapters.sqlite.reading import info_of
 from weftrun.adapters.sqlite.statements import SCHEMA, SQL
-from weftrun.model.errors import CommitUnknown, InternalError, JournalError, JournalFull, LeaseLost, UsageError
+from weftrun.model.errors import CommitUnknown, InternalError, JournalError, JournalFull, LeaseLost
 from weftrun.model.ids import RunId, RunUid
 from weftrun.model.lease import Session
 from weftrun.model.records import Ended, Row
@@ -68,8 +68,7 @@ class SqliteJournal(OutboxTables):
             raise JournalError(f"There is no Journal at {path}. Give another path, or run a workflow there first.")
         filesystem.make_folder(path)
         filesystem.check(path, allow_tmpfs=allow_tmpfs)
-        # 1 to 2**32 - 1: what PYTHONHASHSEED takes, without 0, which would turn randomisation off.
-        self._hash_seed = int(entropy.uid()[:8], 16) % (2**32 - 1) + 1
+        self._hash_seed = drawn_hash_seed(entropy)
         self._connection = self._open(create=create)
 
     # ------------------------------------------------------------------ the connection
@@ -302,7 +301,7 @@ class SqliteJournal(OutboxTables):
                 connection.execute(SQL["claim_run"], (key, self._session))
                 if connection.changes():
                     claimed += connection.execute(SQL["info"], (key,)).fetchall()
-            return [info_of(columns) for columns in claimed]
+            return self._infos(claimed)
 
         return self._transact("taking over Runs", work)
 
@@ -377,10 +376,8 @@ class SqliteJournal(OutboxTables):
             found = connection.execute(SQL["find_run"], (run,)).fetchall()
             if not found:
                 return None
-            info = info_of(found[0])
-            if info.ended_at is None:
-                raise UsageError(f"Run {run} has not ended. Cancel it first, then delete it.")
-            delete_emits(connection, run)
+            info = self._info(found[0])
+            delete_emits(connection, info)
             connection.execute(SQL["drop_messages"])
             connection.execute(SQL["delete_records"], (run,))
             connection.execute(SQL["forget_run" if forget else "bury_run"], (run,))

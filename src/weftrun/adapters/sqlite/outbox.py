@@ -8,17 +8,15 @@ from typing import TypeVar, cast
 import apsw
 import msgspec
 
-from weftrun.adapters.sql.outbox import refuse_delete
+from weftrun.adapters.sql.outbox import check_deletable
 from weftrun.adapters.sqlite.reading import JournalReading
 from weftrun.adapters.sqlite.statements import SQL
-from weftrun.model.emits import Parcel, Take, Verdict, of_emit_key
-from weftrun.model.ids import RunId, RunUid, StepId
+from weftrun.model.emits import Take, Verdict, of_emit_key
 from weftrun.model.records import Record, emits_in
+from weftrun.ports.journal import RunInfo
 from weftrun.ports.outbox import Taken
 
 T = TypeVar("T")
-Columns = tuple[int, str, bytes, str, int, bytes, str, str | None, float, float | None]
-
 _encode = msgspec.json.Encoder().encode
 
 
@@ -31,11 +29,11 @@ def add_emits(connection: apsw.Connection, run: int, records: Sequence[Record], 
         )
 
 
-def delete_emits(connection: apsw.Connection, run: RunId) -> None:
-    """Forget what a Run has emitted; `UsageError` where not all of it is delivered or dropped."""
-    ((count,),) = connection.execute(SQL["open_emits"], (run,)).fetchall()
-    refuse_delete(run, cast(int, count))
-    connection.execute(SQL["delete_emits"], (run,))
+def delete_emits(connection: apsw.Connection, run: RunInfo) -> None:
+    """Forget what a Run has emitted; `UsageError` where it can't be deleted."""
+    ((count,),) = connection.execute(SQL["open_emits"], (run.id,)).fetchall()
+    check_deletable(run, cast(int, count))
+    connection.execute(SQL["delete_emits"], (run.id,))
 
 
 class OutboxTables(JournalReading):
@@ -56,7 +54,9 @@ class OutboxTables(JournalReading):
             if not self._own_sink(connection, take.sink):
                 return Taken((), owned=False)
             bound = (take.sink, keys, places, take.limit, take.nbytes, self._session, take.mark_at)
-            parcels = tuple(_parcel(take.sink, row) for row in connection.execute(SQL["next_emits"], bound).fetchall())
+            parcels = tuple(
+                self._parcel(take.sink, row) for row in connection.execute(SQL["next_emits"], bound).fetchall()
+            )
             if take.mark_at is not None:
                 connection.executemany(SQL["mark_emit"], [(p.place, take.mark_at, self._session) for p in parcels])
             if not parcels and not _is(connection, "has_sendable", (take.sink,)):
@@ -114,8 +114,3 @@ class OutboxTables(JournalReading):
 
 def _is(connection: apsw.Connection, statement: str, bound: tuple[apsw.SQLiteValue, ...]) -> bool:
     return bool(connection.execute(SQL[statement], bound).fetchall()[0][0])
-
-
-def _parcel(sink: str, row: apsw.SQLiteValues) -> Parcel:
-    place, id, uid, step, n, payload, type, order_by, at, tried_at = cast(Columns, row)
-    return Parcel(place, RunId(id), RunUid(uid.hex()), StepId(step), n, sink, payload, type, order_by, at, tried_at)

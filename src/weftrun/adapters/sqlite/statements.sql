@@ -60,7 +60,7 @@ SELECT * FROM info WHERE ended_at IS NULL ORDER BY key;
 
 -- name: free_runs
 SELECT * FROM info WHERE key IN (
-    SELECT key FROM run WHERE ended_at IS NULL AND owner IS NULL AND due_at <= ? ORDER BY due_at, key LIMIT ?)
+    SELECT key FROM run WHERE ended_at IS NULL AND owner IS NULL AND due_at <= :due_by ORDER BY due_at, key LIMIT :limit)
 ORDER BY key;
 
 -- name: next_due
@@ -132,7 +132,7 @@ DELETE FROM inbox WHERE run NOT IN (SELECT key FROM run WHERE ended_at IS NULL);
 -- name: inbox
 -- Messages to the open Runs of one session, or to all of them.
 SELECT inbox.id, run.uid, inbox.kind FROM inbox JOIN run ON run.key = inbox.run
-WHERE run.ended_at IS NULL AND (?1 IS NULL OR run.owner = ?1) ORDER BY inbox.place;
+WHERE run.ended_at IS NULL AND (:session IS NULL OR run.owner = :session) ORDER BY inbox.place;
 
 -- name: delete_records
 DELETE FROM record WHERE run = (SELECT key FROM run WHERE id = ?);
@@ -162,6 +162,7 @@ RELEASE weftrun_statement;
 -- name: tables
 -- Of a file in which only a Journal lies: what authors' statements may not touch.
 SELECT name FROM sqlite_schema WHERE type IN ('table', 'view');
+
 -- name: add_emit
 -- Put an emit into the outbox, once.
 INSERT OR IGNORE INTO outbox (run, step, n, sink, order_by, type, payload, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8);

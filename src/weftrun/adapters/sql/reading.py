@@ -1,0 +1,144 @@
+"""What is asked of a Journal alike whatever the database: statements of the same names, with the same columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
+
+from weftrun.adapters.sql.rows import records_of
+from weftrun.model.emits import Emitted, Parcel, Standing, emit_key
+from weftrun.model.errors import JournalCorrupt
+from weftrun.model.ids import RunId, RunUid, SessionUid, StepId
+from weftrun.model.lease import Session
+from weftrun.model.outcomes import Status
+from weftrun.model.records import Row
+from weftrun.ports.entropy import Entropy
+from weftrun.ports.journal import Message, RunInfo
+
+Columns = tuple[Any, ...]
+Bindings = Sequence[Any] | Mapping[str, Any]
+
+
+class Reading:
+    """What can be asked of a Journal in a SQL database. Subclasses say statements, and how a uid is stored."""
+
+    _session: int | None = None
+
+    def _rows(self, statement: str, bindings: Bindings = ()) -> Sequence[Columns]:
+        """Return what a statement that changes nothing finds."""
+        raise NotImplementedError
+
+    @staticmethod
+    def _stored(uid: str) -> Any:
+        """Return a uid as the database takes it."""
+        raise NotImplementedError
+
+    @staticmethod
+    def _hex(stored: Any) -> str:
+        """Return a uid that the database gave, as 32 hexadecimal digits."""
+        raise NotImplementedError
+
+    def find(self, run: RunId) -> RunInfo | None:
+        """Return what is known of the Run with this id, tombstones included."""
+        found = self._rows("find_run", (run,))
+        return self._info(found[0]) if found else None
+
+    def runs(self, *, status: Status | None = None, limit: int = 100) -> list[RunInfo]:
+        """Return Runs, newest first; without tombstones."""
+        if status is None:
+            return self._infos(self._rows("list_runs", (limit,)))
+        return self._infos(self._rows("list_runs_by_status", (status, limit)))
+
+    def open_runs(self) -> list[RunInfo]:
+        """Return all Runs that have not ended, oldest first."""
+        return self._infos(self._rows("open_runs"))
+
+    def free_runs(self, limit: int, *, due_by: float) -> list[RunInfo]:
+        """Return open Runs that no session owns and that are due by this time, oldest first."""
+        return self._infos(self._rows("free_runs", {"limit": limit, "due_by": due_by}))
+
+    def next_due(self, *, after: float) -> float | None:
+        """Return when the next Run that was let go is due, after this time; None where none is."""
+        found = self._rows("next_due", (after,))
+        return cast(float, found[0][0]) if found else None
+
+    def sessions(self) -> list[Session]:
+        """Return all sessions, oldest first."""
+        return [Session(SessionUid(self._hex(uid)), *facts) for uid, *facts in self._rows("sessions")]
+
+    def inbox(self) -> list[Message]:
+        """Return messages to Runs that have not ended, of one session's if there is one, oldest first."""
+        found = self._rows("inbox", {"session": self._session})
+        return [Message(id, RunUid(self._hex(run)), kind) for id, run, kind in found]
+
+    def emitted(self, run: RunUid) -> list[Emitted]:
+        """Return what a Run has emitted, in the order of commits."""
+        return self._emits(self._rows("emitted", (self._stored(run),)))
+
+    def undelivered(self, limit: int) -> list[Emitted]:
+        """Return emits that wait, are unknown or were refused, of all Runs, oldest first."""
+        return self._emits(self._rows("undelivered", (limit,)))
+
+    def _infos(self, found: Iterable[Columns]) -> list[RunInfo]:
+        """Make RunInfos of the columns that all statements on Runs select."""
+        return [self._info(columns) for columns in found]
+
+    def _info(self, columns: Columns) -> RunInfo:
+        (
+            id, uid, function, status, started_at, ended_at, epoch, takeovers, digest, version, file, deleted,
+            owner, _, due_at,
+        ) = columns  # fmt: skip
+        return RunInfo(
+            id=RunId(id),
+            uid=RunUid(self._hex(uid)),
+            function=function,
+            status=cast(Status, status),
+            started_at=started_at,
+            ended_at=ended_at,
+            epoch=epoch,
+            takeovers=takeovers,
+            digest=digest,
+            version=version,
+            file=file,
+            deleted=bool(deleted),
+            owner=SessionUid("" if owner is None else self._hex(owner)),
+            due_at=due_at,
+        )
+
+    def _emits(self, found: Iterable[Columns]) -> list[Emitted]:
+        """Make Emitteds of the columns that all statements on the outbox select."""
+        return [
+            Emitted(
+                RunId(id),
+                emit_key(RunUid(self._hex(uid)), StepId(step), n),
+                StepId(step),
+                sink,
+                order_by,
+                Standing(standing),
+                at,
+                standing_at,
+                why,
+            )
+            for id, uid, step, n, sink, order_by, standing, at, standing_at, why in found
+        ]
+
+    def _parcel(self, sink: str, columns: Columns) -> Parcel:
+        """Make a Parcel of the columns that are taken out of the outbox."""
+        place, id, uid, step, n, payload, type, order_by, at, tried_at = columns
+        run = RunUid(self._hex(uid))
+        return Parcel(place, RunId(id), run, StepId(step), n, sink, payload, type, order_by, at, tried_at)
+
+
+def rows_of(uid: RunUid, id: str, stored: Iterable[tuple[int, float, int, bytes]], where: str) -> list[Row]:
+    """Return the rows of a Run from seq, time, epoch and body of each; `JournalCorrupt` names what can't be read."""
+    rows = []
+    for place, (seq, at, epoch, body) in enumerate(stored, 1):
+        if seq != place:
+            raise JournalCorrupt(f"{where} is damaged: Run {id} has no record {place}. Restore it from a backup.")
+        rows.append(Row(uid, seq, at, epoch, records_of(body, f"Record {seq} of Run {id} in {where}")))
+    return rows
+
+
+def drawn_hash_seed(entropy: Entropy) -> int:
+    """Draw the hash seed of a new Journal: what PYTHONHASHSEED takes, without 0, which turns randomisation off."""
+    return int(entropy.uid()[:8], 16) % (2**32 - 1) + 1
