@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
+
+PAGE = (Path(__file__).parents[2] / "docs/concepts/cli.md").read_text(encoding="utf-8")
+FIELDS = {
+    name: re.findall(r'"(\w+)"', told)
+    for name, told in re.findall(r"^\| `(\w+)[^|]*\|[^|]*\|[^{|]*`(\{[^}]*\})`", PAGE, re.MULTILINE)
+}
 
 
 @pytest.fixture
@@ -30,6 +38,14 @@ def test_list(cli, books, broken):
     assert only[0]["file"].endswith("/words.py")
     assert len(json.loads(cli("list", "--limit", "1", "--json").out)) == 1
     assert cli("list", "--status", "odd").code == 2
+
+
+@pytest.mark.parametrize("command", ["list", "get", "steps", "logs", "story", "graph", "timeline", "doctor"])
+def test_the_page_names_what_scripts_may_read(cli, books, command):
+    named = () if command in ("list", "doctor") else ("books",)
+    told = json.loads(cli(command, *named, "--json").out)
+    for one in told if isinstance(told, list) else [told]:
+        assert list(one) == FIELDS[command]
 
 
 def test_get(cli, books, broken):

@@ -3,5 +3,15 @@
 from weftrun.assembly.engine import open_engine, workers_by_default
 from weftrun.assembly.places import Place, place_of
 from weftrun.assembly.reader import Reader, decide_emit, open_reader
+from weftrun.assembly.sinks import checked_sinks
 
-__all__ = ["Place", "Reader", "decide_emit", "open_engine", "open_reader", "place_of", "workers_by_default"]
+__all__ = [
+    "Place",
+    "Reader",
+    "checked_sinks",
+    "decide_emit",
+    "open_engine",
+    "open_reader",
+    "place_of",
+    "workers_by_default",
+]

@@ -23,6 +23,7 @@ from weftrun.adapters.system.entropy import SystemEntropy
 from weftrun.adapters.system.loop import UvLoop
 from weftrun.adapters.system.processes import ProcessWatch
 from weftrun.assembly.places import Place, place_of, transactions_of
+from weftrun.assembly.sinks import checked_sinks
 from weftrun.model.commands import End
 from weftrun.model.errors import InternalError, JournalError, UsageError
 from weftrun.model.ids import RunId
@@ -61,7 +62,7 @@ def open_engine(
         if not _TTL_MIN_S <= lease_ttl_s < math.inf:
             raise UsageError(f"lease_ttl_s={lease_ttl_s} can't be held: it takes {_TTL_MIN_S:g} seconds or more.")
         limits = replace(limits, lease_ttl_s=lease_ttl_s)
-    return Engine(_EmbeddedCore(place_of(url), recover, workers or workers_by_default(), limits, sinks or {}))
+    return Engine(_EmbeddedCore(place_of(url), recover, workers or workers_by_default(), limits, checked_sinks(sinks)))
 
 
 def workers_by_default() -> int:
@@ -72,11 +73,11 @@ def workers_by_default() -> int:
 class _EmbeddedCore:
     """An engine in this process, with everything it owns (`sdk.handles.Core`)."""
 
-    def __init__(self, place: Place, recover: str, workers: int, limits: Limits, sinks: Mapping[str, Sink]) -> None:
+    def __init__(self, place: Place, recover: str, workers: int, limits: Limits, sinks: dict[str, Sink]) -> None:
         folder = place.folder
         self._closed = False
         self._pid = os.getpid()
-        self._sinks = dict(sinks)
+        self._sinks = sinks
         with contextlib.ExitStack() as undo:
             self._locks = EngineLocks(folder)
             undo.callback(self._locks.close)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -45,6 +46,9 @@ class JournalReader(Protocol):
 
     def undelivered(self, limit: int) -> list[Emitted]:
         """Return emits that wait, are unknown or were refused, of all Runs, oldest first."""
+
+    def emits_left(self, uids: Sequence[RunUid]) -> dict[RunUid, dict[str, int]]:
+        """Return how many emits of these Runs wait, are unknown or were refused, by Run and by sink."""
 
     def close(self) -> None:
         """Let go of the file or the connection. Idempotent."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from weftrun.adapters.files.blobs import FileBlobs
 from weftrun.adapters.files.lock import alone
@@ -58,6 +59,10 @@ class Reader:
     def undelivered(self, limit: int) -> list[Emitted]:
         """Return emits that wait, are unknown or were refused, of all Runs, oldest first."""
         return self._journal.undelivered(limit)
+
+    def emits_left(self, uids: Sequence[RunUid]) -> dict[RunUid, dict[str, int]]:
+        """Return how many emits of these Runs wait, are unknown or were refused, by Run and by sink."""
+        return self._journal.emits_left(uids)
 
     def changed_code(self, uid: RunUid) -> str:
         """Return a sentence that names the Functions whose code is another one in this process; empty for none."""

@@ -54,5 +54,8 @@ class Outbox(Protocol):
     def undelivered(self, limit: int) -> list[Emitted]:
         """Return emits that wait, are unknown or were refused, of all Runs, oldest first."""
 
+    def emits_left(self, uids: Sequence[RunUid]) -> dict[RunUid, dict[str, int]]:
+        """Return how many emits of these Runs wait, are unknown or were refused, by Run and by sink."""
+
     def decide_emit(self, key: str, *, send: bool, at: float) -> bool:
         """Let an emit that is not delivered be sent as if it never was, or drop it; False if there is none such."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from weftrun.model.emits import Emitted, Standing
 from weftrun.model.ids import StepId
@@ -28,6 +28,12 @@ _ADVICE = {
 def standing_of(emit: Emitted) -> str:
     """Return how it stands with an emit, in a word."""
     return emit.standing.name.lower()
+
+
+def left_sentence(left: Mapping[str, int]) -> str:
+    """Return what to say at the end of a Run of its emits that no sink has: how many, by sink."""
+    to = ", ".join(f"{count:,} to {sink!r}" for sink, count in sorted(left.items()))
+    return f"{count_of(sum(left.values()), 'emit')} not delivered ({to}): `weftrun outbox` shows how they stand."
 
 
 def told_emits(emitted: Sequence[Emitted]) -> Iterator[tuple[float, StepId, str]]:

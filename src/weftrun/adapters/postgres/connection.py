@@ -171,11 +171,12 @@ def _check(looks: Looks, where: str, *, writes: bool) -> None:
 
 
 def _cannot_connect(error: psycopg.Error, where: str) -> JournalError:
-    said = " ".join(str(error).split())
+    # Lines that begin with a tab are advice too, and of another kind for each system.
+    said = " ".join(" ".join(line.split()) for line in str(error).splitlines() if not line.startswith("\t"))
     advice = next(
         (advice for words, advice in ADVICE.items() if words in said), "Look whether server and URL are right"
     )
-    return JournalError(f"{where} can't be reached: {said.rstrip('.')}. {advice}.")
+    return JournalError(f"{where} can't be reached: {said.removeprefix('connection failed: ').rstrip('.')}. {advice}.")
 
 
 def is_full(error: JournalError) -> bool:

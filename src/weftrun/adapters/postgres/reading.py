@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -17,7 +17,7 @@ from weftrun.adapters.sql.rows import blobs_in
 from weftrun.model.errors import JournalError
 from weftrun.model.ids import RunUid
 from weftrun.model.records import Row
-from weftrun.ports.journal import JournalMeta, RunInfo
+from weftrun.ports.journal import JournalMeta
 
 
 class Uuid(Protocol):
@@ -75,6 +75,9 @@ class JournalReading(Reading):
         with self._translated("reading"):
             return self._asked(statement, bindings)
 
+    def _rows_of(self, statement: str, uids: Sequence[RunUid]) -> Iterable[Columns]:
+        return self._rows(statement, (list(uids),))
+
     @staticmethod
     def _stored(uid: str) -> str:
         return uid
@@ -88,10 +91,6 @@ class JournalReading(Reading):
         with self._translated("reading"):
             _, hash_seed = schema.meta_of(self._connected(), self._where)
         return JournalMeta(schema=len(SCHEMA), hash_seed=hash_seed)
-
-    def infos(self, uids: Sequence[RunUid]) -> list[RunInfo]:
-        """Return what is known of these Runs; unknown ones are left out."""
-        return self._infos(self._rows("infos", (list(uids),)))
 
     def load(self, uid: RunUid) -> list[Row]:
         """Return all rows of a Run in order, none of a deleted one; `JournalCorrupt` names what can't be read."""

@@ -260,6 +260,11 @@ FROM (SELECT * FROM weftrun.outbox WHERE standing IN (0, 2, 3) ORDER BY place LI
      JOIN weftrun.run ON run.key = open.run
 ORDER BY place;
 
+-- name: emits_left
+-- How many emits of these Runs are neither delivered nor dropped, by Run and sink.
+SELECT run.uid, outbox.sink, count(*) FROM weftrun.run JOIN weftrun.outbox ON outbox.run = run.key
+WHERE run.uid = ANY (%s::uuid[]) AND outbox.standing IN (0, 2, 3) GROUP BY run.uid, outbox.sink;
+
 -- name: send_emit
 -- Let an emit that was parked, or may have been sent, be sent as if it never was.
 UPDATE weftrun.outbox SET standing = 0, standing_at = NULL, tried_at = NULL, why = ''

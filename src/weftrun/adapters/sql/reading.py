@@ -28,6 +28,10 @@ class Reading:
         """Return what a statement that changes nothing finds."""
         raise NotImplementedError
 
+    def _rows_of(self, statement: str, uids: Sequence[RunUid]) -> Iterable[Columns]:
+        """Return what a statement finds of these Runs."""
+        raise NotImplementedError
+
     @staticmethod
     def _stored(uid: str) -> Any:
         """Return a uid as the database takes it."""
@@ -62,6 +66,10 @@ class Reading:
         found = self._rows("next_due", (after,))
         return cast(float, found[0][0]) if found else None
 
+    def infos(self, uids: Sequence[RunUid]) -> list[RunInfo]:
+        """Return what is known of these Runs; unknown ones are left out."""
+        return self._infos(self._rows_of("infos", uids))
+
     def sessions(self) -> list[Session]:
         """Return all sessions, oldest first."""
         return [Session(SessionUid(self._hex(uid)), *facts) for uid, *facts in self._rows("sessions")]
@@ -78,6 +86,13 @@ class Reading:
     def undelivered(self, limit: int) -> list[Emitted]:
         """Return emits that wait, are unknown or were refused, of all Runs, oldest first."""
         return self._emits(self._rows("undelivered", (limit,)))
+
+    def emits_left(self, uids: Sequence[RunUid]) -> dict[RunUid, dict[str, int]]:
+        """Return how many emits of these Runs wait, are unknown or were refused, by Run and by sink."""
+        left: dict[RunUid, dict[str, int]] = {}
+        for uid, sink, count in self._rows_of("emits_left", uids):
+            left.setdefault(RunUid(self._hex(uid)), {})[sink] = count
+        return left
 
     def _infos(self, found: Iterable[Columns]) -> list[RunInfo]:
         """Make RunInfos of the columns that all statements on Runs select."""

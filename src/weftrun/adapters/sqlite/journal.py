@@ -300,7 +300,7 @@ class SqliteJournal(OutboxTables):
                 key = bytes.fromhex(uid)
                 connection.execute(SQL["claim_run"], (key, self._session))
                 if connection.changes():
-                    claimed += connection.execute(SQL["info"], (key,)).fetchall()
+                    claimed += connection.execute(SQL["infos"], (key,)).fetchall()
             return self._infos(claimed)
 
         return self._transact("taking over Runs", work)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -17,7 +17,7 @@ from weftrun.adapters.sqlite.statements import SCHEMA, SQL
 from weftrun.model.errors import JournalError
 from weftrun.model.ids import RunUid
 from weftrun.model.records import Row
-from weftrun.ports.journal import JournalMeta, RunInfo
+from weftrun.ports.journal import JournalMeta
 
 
 class JournalReading(Reading):
@@ -33,6 +33,9 @@ class JournalReading(Reading):
         with translated(self._path, "reading"):
             return self._connected().execute(SQL[statement], bindings).fetchall()
 
+    def _rows_of(self, statement: str, uids: Sequence[RunUid]) -> Iterable[Columns]:
+        return (row for uid in uids for row in self._rows(statement, (self._stored(uid),)))
+
     @staticmethod
     def _stored(uid: str) -> bytes:
         return bytes.fromhex(uid)
@@ -46,10 +49,6 @@ class JournalReading(Reading):
         with translated(self._path, "reading"):
             hash_seed = schema.hash_seed_of(self._connected(), self._path)
         return JournalMeta(schema=len(SCHEMA), hash_seed=hash_seed, sqlite=apsw.sqlite_lib_version())
-
-    def infos(self, uids: Sequence[RunUid]) -> list[RunInfo]:
-        """Return what is known of these Runs; unknown ones are left out."""
-        return self._infos(row for uid in uids for row in self._rows("info", (self._stored(uid),)))
 
     def load(self, uid: RunUid) -> list[Row]:
         """Return all rows of a Run in order, none of a deleted one; `JournalCorrupt` names what can't be read."""

@@ -66,7 +66,7 @@ ORDER BY key;
 -- name: next_due
 SELECT due_at FROM run WHERE ended_at IS NULL AND owner IS NULL AND due_at > ? ORDER BY due_at LIMIT 1;
 
--- name: info
+-- name: infos
 SELECT * FROM info WHERE uid = ?;
 
 -- name: claim_run
@@ -225,6 +225,11 @@ FROM outbox JOIN run ON run.key = outbox.run
 WHERE place IN (SELECT place FROM outbox WHERE standing = 0 UNION ALL SELECT place FROM outbox WHERE standing IN (2, 3)
                 ORDER BY place LIMIT ?1)
 ORDER BY place;
+
+-- name: emits_left
+-- How many emits of a Run are neither delivered nor dropped, by sink.
+SELECT run.uid, outbox.sink, count(*) FROM run JOIN outbox ON outbox.run = run.key
+WHERE run.uid = ?1 AND outbox.standing IN (0, 2, 3) GROUP BY outbox.sink;
 
 -- name: find_emit
 SELECT place, standing FROM outbox WHERE run = (SELECT key FROM run WHERE uid = ?1) AND step = ?2 AND n = ?3;

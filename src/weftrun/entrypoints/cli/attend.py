@@ -19,6 +19,7 @@ from weftrun.entrypoints.cli.output import print_json, shown_text, value_as_json
 from weftrun.model.errors import InternalError
 from weftrun.sdk.failure import authors_traceback
 from weftrun.sdk.handles import Engine, Run
+from weftrun.views.emits import left_sentence
 
 _DRAIN_S = 5.0
 _OVER = ("succeeded", "failed", "cancelled")
@@ -31,11 +32,13 @@ def attend(
     db: str | None,
     as_json: bool,
     announce: Callable[[str], None],
+    sinks: str | None,
     digest: str | None = None,
 ) -> Exit:
     """Open an engine, start or find a Run, tell its id, and wait for its end.
 
-    `digest` is of the arguments that the Run is started with, where it is started and not only found.
+    `db` and `sinks` are what the command line named, to be named again by `resume`. `digest` is of the arguments that
+    the Run is started with, where it is started and not only found.
 
     The first Ctrl-C or SIGTERM starts nothing more and gives what runs five seconds; the second ends at once.
     """
@@ -46,7 +49,7 @@ def attend(
                 warnings.simplefilter("always")
                 engine = open_engine()
             run = start(engine)
-            interrupts.last_words = _resume_line(run.id, db)
+            interrupts.last_words = _resume_line(run.id, db, sinks)
             announce(run.id)
             for warning in warned:  # only now: the first line is the id's
                 print(f"weftrun: {warning.message}", file=sys.stderr)
@@ -58,10 +61,22 @@ def attend(
                 engine.close(_DRAIN_S)
             print(interrupts.last_words, end="", file=sys.stderr)
             code = Exit.INTERRUPTED
+        else:
+            engine.close()
+            _tell_undelivered(run.id, db)
         finally:
             if engine is not None:
                 engine.close()
     return code
+
+
+def _tell_undelivered(id: str, db: str | None) -> None:
+    """Say what of a Run's emits is left when its engine has delivered what it could."""
+    with reading(db) as reader:
+        info = reader.find(id)
+        left = reader.emits_left([info.uid]).get(info.uid) if info is not None else None
+    if left:
+        print(left_sentence(left), file=sys.stderr)
 
 
 def announce_on_stderr(id: str) -> None:
@@ -83,9 +98,11 @@ def announce_to(descriptor: int) -> Callable[[str], None]:
     return announce
 
 
-def _resume_line(id: str, db: str | None) -> str:
-    where = f" --db {shlex.quote(db)}" if db is not None else ""
-    return f"weftrun resume {shlex.quote(id)}{where}\n"
+def _resume_line(id: str, db: str | None, sinks: str | None) -> str:
+    options = [
+        f"{name} {shlex.quote(value)}" for name, value in (("--db", db), ("--sinks", sinks)) if value is not None
+    ]
+    return " ".join(["weftrun resume", shlex.quote(id), *options]) + "\n"
 
 
 def _wait(run: Run[Any], *, db: str | None, as_json: bool, digest: str | None) -> Exit:

@@ -16,7 +16,7 @@ class Exit(enum.IntEnum):
     USAGE = 2
     """The command, its arguments or the program must be mended."""
     NOT_FOUND = 3
-    """No Run has this id."""
+    """No Run has this id, or no emit this key."""
     JOURNAL = 4
     """The Journal can't be used as it is."""
     CONFLICT = 5

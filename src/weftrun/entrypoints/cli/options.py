@@ -29,6 +29,18 @@ def journal_options(command: _Command) -> _Command:
     )(command)
 
 
+def engine_options(command: _Command) -> _Command:
+    """Add `--workers` and `--sinks` to a command that opens an engine."""
+    command = click.option(
+        "--sinks",
+        metavar="FILE.py:NAME",
+        help="Where emits go: a dict of sinks by name, or a function that returns one; also module:NAME.",
+    )(command)
+    return click.option(
+        "--workers", type=click.IntRange(1), help="Sandboxes that run Functions at once; default: processors."
+    )(command)
+
+
 @contextmanager
 def reading(db: str | None) -> Iterator[Reader]:
     """Open a Journal read-only for as long as the block lasts."""

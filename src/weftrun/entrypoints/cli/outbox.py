@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
+from msgspec.structs import asdict
 
 from weftrun.assembly import decide_emit
+from weftrun.entrypoints.cli.exits import Exit
 from weftrun.entrypoints.cli.options import journal_options, reading
 from weftrun.entrypoints.cli.output import clock, print_json, print_table, shown_text
 from weftrun.model.emits import Emitted
@@ -17,25 +21,39 @@ from weftrun.views.emits import standing_of
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="Show at most so many.")
 @click.option("--send", metavar="KEY", help="Let this one be sent, as if it never had been.")
 @click.option("--drop", metavar="KEY", help="Never send this one.")
-def command(db: str | None, as_json: bool, limit: int, send: str | None, drop: str | None) -> None:
+def command(db: str | None, as_json: bool, limit: int, send: str | None, drop: str | None) -> int:
     """Show what Runs have emitted and no sink has yet, oldest first; or decide about one of them.
 
     `waiting`: an engine that has the sink delivers it. `unknown`: it may have arrived, and the sink would not know it
     again. `refused`: the sink won't have it. What stands so holds up later ones with the same `order_by`.
     """
-    if send and drop:
+    if send is not None and drop is not None:
         raise UsageError("An emit is either sent or dropped: give one of --send and --drop.")
-    if send or drop:
-        key = send or drop or ""
-        if not decide_emit(db, key, send=bool(send)):
-            raise UsageError(f"No emit {key!r} waits, is unknown or was refused; `weftrun outbox` shows those that do.")
-        return
+    key = send if send is not None else drop
+    if key is not None:
+        if not decide_emit(db, key, send=send is not None):
+            print(
+                f"weftrun: No emit {key!r} waits, is unknown or was refused; `weftrun outbox` shows those that do.",
+                file=sys.stderr,
+            )
+            return Exit.NOT_FOUND
+        if as_json:
+            print_json({"key": key, "standing": "waiting" if send is not None else "dropped"})
+        elif send is not None:
+            print(f"{key} waits: an engine that has its sink sends it.")
+        else:
+            print(f"{key} was dropped.")
+        return Exit.SUCCEEDED
     with reading(db) as reader:
-        emits = reader.undelivered(limit)
+        emits = reader.undelivered(limit + 1)
+    if len(emits) > limit:
+        print(f"More than {limit:,} are not delivered: --limit shows more.", file=sys.stderr)
+        emits = emits[:limit]
     if as_json:
-        print_json(emits)
-        return
+        print_json([asdict(emit) | {"standing": standing_of(emit)} for emit in emits])
+        return Exit.SUCCEEDED
     print_table(("key", "run", "sink", "stands", "order by", "emitted", "why"), [_row(emit) for emit in emits])
+    return Exit.SUCCEEDED
 
 
 def _row(emit: Emitted) -> tuple[str, ...]:

@@ -9,8 +9,8 @@ import click
 
 from weftrun.assembly import open_engine
 from weftrun.entrypoints.cli.attend import announce_on_stderr, attend
-from weftrun.entrypoints.cli.options import found, journal_options, reading
-from weftrun.entrypoints.cli.target import importable, script
+from weftrun.entrypoints.cli.options import engine_options, found, journal_options, reading
+from weftrun.entrypoints.cli.target import importable, load_sinks, script
 from weftrun.model.errors import UsageError
 from weftrun.model.policy import Bundle
 from weftrun.sdk.handles import Engine, Run
@@ -20,8 +20,8 @@ from weftrun.views.calls import start_of
 @click.command("resume")
 @click.argument("run", metavar="ID")
 @journal_options
-@click.option("--workers", type=click.IntRange(1), help="Sandboxes that run Functions at once; default: processors.")
-def command(run: str, db: str | None, as_json: bool, workers: int | None) -> int:
+@engine_options
+def command(run: str, db: str | None, as_json: bool, workers: int | None, sinks: str | None) -> int:
     """Go on with a Run that was interrupted, and print its result. One that has ended gives its answer at once."""
     with reading(db) as reader:
         info = found(reader, run)
@@ -29,12 +29,18 @@ def command(run: str, db: str | None, as_json: bool, workers: int | None) -> int
     sys.path[:0] = [entry for entry in bundle.path if entry not in sys.path]
     if info.ended_at is None:
         _load(bundle, run)
+    given = load_sinks(sinks) if sinks is not None else None
 
     def find(engine: Engine) -> Run[Any]:
         return engine.get(run)
 
     return attend(
-        lambda: open_engine(db, recover=run, workers=workers), find, db=db, as_json=as_json, announce=announce_on_stderr
+        lambda: open_engine(db, recover=run, workers=workers, sinks=given),
+        find,
+        db=db,
+        as_json=as_json,
+        sinks=sinks,
+        announce=announce_on_stderr,
     )
 
 

@@ -15,9 +15,9 @@ from weftrun.assembly import open_engine
 from weftrun.entrypoints.cli.arguments import bind
 from weftrun.entrypoints.cli.attend import announce_on_stderr, announce_to, attend, show_value
 from weftrun.entrypoints.cli.exits import Exit
-from weftrun.entrypoints.cli.options import journal_options
+from weftrun.entrypoints.cli.options import engine_options, journal_options
 from weftrun.entrypoints.cli.output import print_json
-from weftrun.entrypoints.cli.target import load
+from weftrun.entrypoints.cli.target import load, load_sinks
 from weftrun.model.errors import UsageError
 from weftrun.sdk.failure import authors_traceback
 from weftrun.sdk.function import Function
@@ -30,7 +30,7 @@ from weftrun.sdk.inspection import digest
 @click.argument("arguments", metavar="[NAME=VALUE]...", nargs=-1)
 @journal_options
 @click.option("--id", "run_id", metavar="ID", help="Id of the Run; the same id again is the same Run. Default: fresh.")
-@click.option("--workers", type=click.IntRange(1), help="Sandboxes that run Functions at once; default: processors.")
+@engine_options
 @click.option("--inline", is_flag=True, help="Run it in this process, unrecorded: for a debugger.")
 @click.option("--detach", is_flag=True, help="Start it in the background and print its id.")
 @click.option("--announce", type=int, hidden=True)
@@ -41,6 +41,7 @@ def command(
     as_json: bool,
     run_id: str | None,
     workers: int | None,
+    sinks: str | None,
     inline: bool,
     detach: bool,
     announce: int | None,
@@ -50,12 +51,13 @@ def command(
     TARGET is FILE.py, FILE.py:NAME or module:NAME. A str parameter takes VALUE as it is, any other takes JSON;
     NAME=@FILE takes what a file holds; a NAME that is given again appends to a list.
     """
-    if inline and (detach or run_id is not None):
-        raise UsageError("--inline records nothing: it takes neither --id nor --detach.")
+    if inline and (detach or run_id is not None or sinks is not None):
+        raise UsageError("--inline records nothing: it takes neither --id nor --detach nor --sinks.")
     function = load(target)
     args, kwargs = bind(function, arguments)
     if inline:
         return _inline(function, args, kwargs, as_json=as_json)
+    given = load_sinks(sinks) if sinks is not None else None
     if detach:
         return _detach(as_json=as_json)
     chosen = function if run_id is None else function.options(id=run_id)
@@ -64,10 +66,11 @@ def command(
         return engine.start(chosen, *args, **kwargs)
 
     return attend(
-        lambda: open_engine(db, recover="none", workers=workers),
+        lambda: open_engine(db, recover="none", workers=workers, sinks=given),
         start,
         db=db,
         as_json=as_json,
+        sinks=sinks,
         announce=announce_on_stderr if announce is None else announce_to(announce),
         digest=digest((args, kwargs)) if run_id is not None else None,
     )

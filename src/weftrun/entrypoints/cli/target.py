@@ -7,12 +7,14 @@ import difflib
 import importlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
+from weftrun.assembly import checked_sinks
 from weftrun.model.errors import UsageError
 from weftrun.model.policy import Kind
+from weftrun.ports.sinks import Sink
 from weftrun.sdk.bundle import load_file
 from weftrun.sdk.failure import authors_traceback
 from weftrun.sdk.function import Function
@@ -25,13 +27,39 @@ def load(target: str) -> Function[..., Any]:
     Raises:
         UsageError: there is no such file, module or Function, or its import fails.
     """
-    where, name = _split(target)
-    if _is_file(where):
-        module = script(os.path.abspath(where))
-    else:
-        _first_on_path(os.getcwd())
-        module = importable(where)
+    where, name = _split(target, "workflow")
+    module = _imported(where)
     return _named(module, name, where) if name else _only(module, where)
+
+
+def load_sinks(target: str) -> Mapping[str, Sink]:
+    """Import the author's code and return the sinks that `target` names: a dict, or a function that returns one.
+
+    Raises:
+        UsageError: there is no such file, module or name, it fails, or it gives something else.
+    """
+    where, name = _split(target, "sinks")
+    if not name:
+        raise _names_none(target, "sinks")
+    module = _imported(where)
+    found = vars(module).get(name)
+    if found is None:
+        raise UsageError(f"There is no {name} in {where}.")
+    if callable(found):
+        try:
+            found = found()
+        except UsageError:
+            raise
+        except Exception as error:  # the author's code, which may raise anything
+            raise UsageError(f"{name}() in {where} failed.\n{authors_traceback(error).rstrip()}") from error
+    return checked_sinks(found)
+
+
+def _imported(where: str) -> ModuleType:
+    if _is_file(where):
+        return script(os.path.abspath(where))
+    _first_on_path(os.getcwd())
+    return importable(where)
 
 
 def script(file: str, module: str = "") -> ModuleType:
@@ -89,7 +117,7 @@ def _import_failed(what: str, error: BaseException) -> UsageError:
     return UsageError(f"{what} can't be imported.\n{authors_traceback(error).rstrip()}")
 
 
-def _split(target: str) -> tuple[str, str]:
+def _split(target: str, what: str) -> tuple[str, str]:
     """Return file or module, and the name in it, which may be left out of a file."""
     if os.path.isfile(target):
         return target, ""
@@ -97,8 +125,12 @@ def _split(target: str) -> tuple[str, str]:
     if not colon:
         where, name = target, ""
     if not where or (colon and not name):
-        raise UsageError(f"{target!r} names no workflow: write FILE.py:WORKFLOW or module:WORKFLOW.")
+        raise _names_none(target, what)
     return where, name
+
+
+def _names_none(target: str, what: str) -> UsageError:
+    return UsageError(f"{target!r} names no {what}: write FILE.py:{what.upper()} or module:{what.upper()}.")
 
 
 def _is_file(where: str) -> bool:

@@ -78,6 +78,10 @@ class OutboxContract:
         assert [told.key for told in journal.emitted(uid(1))] == [
             emit_key(uid(1), StepId("f[2]"), 0), emit_key(uid(1), StepId("f[2]"), 1), first.key,
         ]  # fmt: skip
+        assert journal.emits_left([uid(1), uid(2), uid(3), uid(9)]) == {
+            uid(1): {"orders": 2, "mails": 1},
+            uid(2): {"orders": 2},
+        }
 
     def test_an_append_again_puts_nothing_in_again(self, journal: Journal) -> None:
         """Also where the first was delivered meanwhile."""
@@ -218,7 +222,9 @@ class OutboxContract:
         for forget in (False, True):
             with pytest.raises(UsageError, match="1 of the emits of Run run-1 is not delivered"):
                 journal.delete(RunId("run-1"), forget=forget)
+        assert journal.emits_left([uid(1)]) == {uid(1): {"orders": 1}}
         journal.decide_emit(second.key, send=False, at=AT)
+        assert journal.emits_left([uid(1)]) == {}
         assert journal.delete(RunId("run-1"), forget=False) is not None
         assert journal.emitted(uid(1)) == []
         assert journal.undelivered(9) == []

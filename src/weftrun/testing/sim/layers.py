@@ -176,6 +176,10 @@ class FaultyJournal:
         """Return emits that are not delivered."""
         return self._inner.undelivered(limit)
 
+    def emits_left(self, uids: Sequence[RunUid]) -> dict[RunUid, dict[str, int]]:
+        """Tell what is not delivered of some Runs."""
+        return self._inner.emits_left(uids)
+
     def decide_emit(self, key: str, *, send: bool, at: float) -> bool:
         """Let an emit be sent again, or drop it."""
         return self._inner.decide_emit(key, send=send, at=at)
