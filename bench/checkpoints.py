@@ -15,7 +15,6 @@ from bench.figure import Figure, Setting, engine, timed
 import weftrun
 from weftrun import function, workflow
 from weftrun.model.policy import Checkpoint
-from weftrun.sdk.function import Function
 
 _WIDTH = 8
 
@@ -40,53 +39,27 @@ def total(array: Any) -> int:
     return int(array.sum())
 
 
-@function(effects="none")
-def grow_anew(seed: int, nbytes: int) -> Any:
-    return np.full(nbytes // 8, seed, np.int64)
-
-
-@function(effects="none")
-def turn_anew(array: Any) -> Any:
-    return array + 1
-
-
-@function(effects="none")
-def join_anew(arrays: list[Any]) -> Any:
-    return sum(arrays[1:], arrays[0])
-
-
 @workflow
-def dag_anew(checkpoint: Checkpoint, depth: int, nbytes: int) -> int:
-    """The same graph, of Functions of which nobody has said that they are deterministic."""
+def dag(checkpoint: Checkpoint, depth: int, nbytes: int, deterministic: bool = True) -> int:
     ends = []
     for chain in range(_WIDTH):
-        array = grow_anew.options(checkpoint=checkpoint)(chain, nbytes)
+        array = grow.options(checkpoint=checkpoint, deterministic=deterministic)(chain, nbytes)
         for _ in range(depth):
-            array = turn_anew.options(checkpoint=checkpoint)(array)
+            array = turn.options(checkpoint=checkpoint, deterministic=deterministic)(array)
         ends.append(array)
-    return total.options(checkpoint=checkpoint)(join_anew.options(checkpoint=checkpoint)(ends))
-
-
-@workflow
-def dag(checkpoint: Checkpoint, depth: int, nbytes: int) -> int:
-    ends = []
-    for chain in range(_WIDTH):
-        array = grow.options(checkpoint=checkpoint)(chain, nbytes)
-        for _ in range(depth):
-            array = turn.options(checkpoint=checkpoint)(array)
-        ends.append(array)
-    return total.options(checkpoint=checkpoint)(join.options(checkpoint=checkpoint)(ends))
+    joined = join.options(checkpoint=checkpoint, deterministic=deterministic)(ends)
+    return total.options(checkpoint=checkpoint)(joined)
 
 
 def _once(
     opened: weftrun.Engine,
     checkpoint: Checkpoint,
     setting: Setting,
-    graph: Function[[Checkpoint, int, int], int] = dag,
+    deterministic: bool = True,
 ) -> float:
     """Run the graph once; return what a Step of it took, in milliseconds."""
     depth, nbytes = setting.sizes.dag_depth, setting.sizes.dag_bytes
-    took = timed(lambda: opened.run(graph, checkpoint, depth, nbytes))
+    took = timed(lambda: opened.run(dag, checkpoint, depth, nbytes, deterministic))
     return took / (_WIDTH * (depth + 1) + 2) * 1e3
 
 
@@ -110,7 +83,7 @@ def checkpoints(setting: Setting) -> list[Figure]:
     auto = Figure(f"{size} a Step, auto", "ms/Step", "none", inside, must=1.1)
     behind = Figure(f"{size} a Step, async", "ms/Step", "none", inside)
     written = Figure(f"{size} a Step, written by auto", "MB", "all of them", bytes_are, must=0.1, per="Run")
-    anew_is = inside.replace("deterministic Steps", "Steps that are not said to be deterministic,")
+    anew_is = inside.replace("deterministic Steps", "Steps that are not said to be deterministic")
     anew = Figure(f"{size} a Step, not deterministic, auto", "ms/Step", "none", anew_is)
     anew_written = Figure(
         f"{size} a Step, not deterministic, written by auto", "MB", "all of them", bytes_are, per="Run"
@@ -127,9 +100,9 @@ def checkpoints(setting: Setting) -> list[Figure]:
         auto.add(values["auto"], values["none"])
         behind.add(values["async"], values["none"])
         with _fresh(setting) as (opened, _):
-            unwritten = _once(opened, "none", setting, dag_anew)
+            unwritten = _once(opened, "none", setting, deterministic=False)
         with _fresh(setting) as (opened, folder):
-            anew.add(_once(opened, "auto", setting, dag_anew), unwritten)
+            anew.add(_once(opened, "auto", setting, deterministic=False), unwritten)
             anew_written.add(_written(folder), nbytes_all)
     return [auto, behind, written, anew, anew_written]
 
