@@ -16,7 +16,6 @@ from weftrun.model.outcomes import NOT_RUN, Failure, Reason, Success
 from weftrun.model.policy import FunctionSpec, Kind, Retry
 from weftrun.model.records import Ended, Observed, Record, Row, Settled, StepOutcome
 from weftrun.model.values import Blob, Data, Inline, Object, Payload, RefTo
-from weftrun.sdk.codec import encode
 
 MODULES = (commands, events, graph, limits, messages, outcomes, policy, records, values, work)
 UNIONS = {
@@ -70,7 +69,3 @@ def test_every_limit_limits() -> None:
     assert all(value > 0 for value in table.values())
     assert all(name.endswith(("_max", "_s")) for name in table)
     assert Limits().inline_bytes_max <= Limits().frame_bytes_max
-
-
-def test_the_encoding_of_none_is_what_the_codec_makes() -> None:
-    assert encode(None, what="nothing").tobytes() == values.NONE_BYTES

@@ -25,8 +25,6 @@ from weftrun.model.lease import (
 
 _RENEWALS = 3
 """Renewals that are tried in the time that one of them holds."""
-
-
 _LOOK_S = 1.0
 """The Journal is looked at this often, for messages, free Runs, and engines that died."""
 _LOOK_ALONE_S = 2.0

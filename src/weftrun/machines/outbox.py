@@ -186,7 +186,7 @@ class OutboxMachine:
             self._at = _At.REST
             return self._go_on(event.now)
         send: list[Parcel] = []
-        blocked: set[str] = set()
+        blocked: set[str | None] = set()
         left_s = _BEGIN_S
         for parcel in event.parcels:
             window_s = self._window_s(parcel, event.now)
@@ -197,11 +197,11 @@ class OutboxMachine:
                 if self._dedupes_for_s == 0:
                     why = "it may have been delivered before, and the sink would not know it again"
                 self._verdicts.append(Verdict(parcel.place, Standing.UNKNOWN, why))
-                blocked.add(parcel.order_by or "")
+                blocked.add(parcel.order_by)
             else:
                 left_s = min(left_s, window_s)
                 send.append(parcel)
-                if not self._keeps_order and parcel.order_by is not None:
+                if not self._keeps_order:
                     blocked.add(parcel.order_by)
         self._sent = tuple(send)
         if not send:

@@ -83,7 +83,3 @@ class Tree(Struct, frozen=True, gc=False, array_like=True):
     holes: tuple[Tree, ...] = ()
     parts: tuple[Part, ...] = ()
     path: tuple[Key, ...] = ()
-
-
-NONE_BYTES = b"\x00\x80\x05N."
-"""The encoding of None (see `sdk.codec`), for answers that the engine itself has to give."""

@@ -19,7 +19,6 @@ class JournalMeta(Struct, frozen=True):
 
     schema: int
     hash_seed: int
-    sqlite: str = ""
 
 
 class RunInfo(Struct, frozen=True):

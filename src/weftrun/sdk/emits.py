@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from contextvars import ContextVar, Token
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from weftrun.model.emits import Emit
 from weftrun.model.errors import LimitExceeded, NotSerializable, UsageError
@@ -61,15 +61,14 @@ class Emits:
                 f"A payload of {len(data):,} bytes was emitted to {sink!r}; the limit emit_bytes_max is "
                 f"{self._bounds.emit_bytes_max:,}. Store it elsewhere and emit where it lies."
             )
-        emit = Emit(self._n, self._name(sink, "sink"), data, kind, self._name(order_by, "order_by"), item)
+        by = self._name(order_by, "order_by") if order_by is not None else None
+        emit = Emit(self._n, self._name(sink, "sink"), data, kind, by, item)
         self._kept.append(emit)
         self._n += 1
         self.nbytes += len(data)
         return emit
 
-    def _name(self, text: Any, what: str) -> Any:
-        if text is None and what == "order_by":
-            return None
+    def _name(self, text: object, what: str) -> str:
         length_max = self._bounds.emit_name_bytes_max
         if not isinstance(text, str) or not text or not text.isprintable() or len(text.encode()) > length_max:
             raise UsageError(

@@ -8,6 +8,7 @@ from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
 
 from weftrun.model.errors import UsageError
 from weftrun.model.ids import RunId, RunUid
+from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.outcomes import Failure, Status
 from weftrun.model.policy import Bundle, FunctionSpec
 from weftrun.model.values import Data, Inline, Payload, Tree
@@ -312,6 +313,7 @@ def check_id(id: object) -> str:
     Raises:
         UsageError: it is empty, too long, or has unprintable characters.
     """
-    if not isinstance(id, str) or not id or len(id.encode("utf-8", "replace")) > 256 or not id.isprintable():
-        raise UsageError(f"{id!r} can't be the id of a Run: it takes 1 to 256 bytes of printable text.")
+    length_max = DEFAULT_LIMITS.id_bytes_max
+    if not isinstance(id, str) or not id or len(id.encode("utf-8", "replace")) > length_max or not id.isprintable():
+        raise UsageError(f"{id!r} can't be the id of a Run: it takes 1 to {length_max} bytes of printable text.")
     return id

@@ -48,7 +48,7 @@ class JournalReading(Reading):
         """Return the facts of the Journal."""
         with translated(self._path, "reading"):
             hash_seed = schema.hash_seed_of(self._connected(), self._path)
-        return JournalMeta(schema=len(SCHEMA), hash_seed=hash_seed, sqlite=apsw.sqlite_lib_version())
+        return JournalMeta(schema=len(SCHEMA), hash_seed=hash_seed)
 
     def load(self, uid: RunUid) -> list[Row]:
         """Return all rows of a Run in order, none of a deleted one; `JournalCorrupt` names what can't be read."""
