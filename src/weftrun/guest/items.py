@@ -192,7 +192,7 @@ def _of_itself(result: object, step: StepId, index: int) -> NotSerializable | No
 class ItemCurrent(place.Current):
     """What runs now, for whichever item of a map is running: its id is made only when somebody asks."""
 
-    __slots__ = ("_map", "index")
+    __slots__ = ("index",)
 
     def __init__(self, run_id: RunId, run_uid: RunUid, step: StepId, attempt: int, emits: Emits) -> None:
         """Stand for items of the map Step `step`."""
@@ -201,13 +201,13 @@ class ItemCurrent(place.Current):
         self.attempt = attempt
         self._open = NOT_SAID
         self._emits = emits
-        self._map = step
+        self._step = step
         self.index = 0
 
     @property
-    def step_id(self) -> StepId:  # type: ignore[override]  # an attribute there; nobody sets it after the beginning
+    def step_id(self) -> StepId:
         """The id of the item that runs."""
-        return item_step(self._map, self.index)
+        return item_step(self._step, self.index)
 
     def _item(self) -> int:
         return self.index

@@ -6,7 +6,6 @@ from msgspec import Struct
 
 from weftrun.model.emits import Emit
 from weftrun.model.graph import Call, Chunk
-from weftrun.model.ids import StepId
 from weftrun.model.outcomes import Failure, Ran
 from weftrun.model.policy import FunctionSpec
 from weftrun.model.values import Data, Payload
@@ -124,19 +123,3 @@ RunEvent = (
     | Parked
     | Resumed
 )
-
-__all__ = [
-    "AttemptEnded",
-    "AttemptsEnded",
-    "BodyLost",
-    "BodyMade",
-    "BodyReturned",
-    "CancelCame",
-    "Committed",
-    "ItemsEnded",
-    "Parked",
-    "Resumed",
-    "RunEvent",
-    "StepId",
-    "TimeCame",
-]

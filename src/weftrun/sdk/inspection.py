@@ -213,7 +213,7 @@ def preview(value: object, bytes_max: int) -> str:
     """Return a short text of a value: JSON where it is small and JSON, else a bounded `repr`."""
     kind = type(value)
     try:
-        if kind is float or (kind is int and -_PLAIN_INT < value < _PLAIN_INT):  # type: ignore[operator]
+        if type(value) is float or (type(value) is int and -_PLAIN_INT < value < _PLAIN_INT):
             return repr(value)
         if value is None or value is True or value is False:
             return _JSON_WORDS[value]

@@ -60,11 +60,10 @@ class Current:
     Attributes:
         run_id: id of its Run; `local` outside an engine.
         run_uid: uid of its Run.
-        step_id: id of its Step; in a map, of its item.
         attempt: number of the Attempt, from 1.
     """
 
-    __slots__ = ("_bounds", "_emits", "_open", "attempt", "run_id", "run_uid", "step_id")
+    __slots__ = ("_bounds", "_emits", "_open", "_step", "attempt", "run_id", "run_uid")
 
     def __init__(
         self, run_id: RunId, run_uid: RunUid, step_id: StepId, attempt: int, open: Opener = NOT_SAID,
@@ -74,9 +73,14 @@ class Current:
         self._emits: Emits | None = None
         self.run_id = run_id
         self.run_uid = run_uid
-        self.step_id = step_id
+        self._step = step_id
         self.attempt = attempt
         self._open = open
+
+    @property
+    def step_id(self) -> StepId:
+        """Id of its Step; in a map, of its item."""
+        return self._step
 
     @property
     def key(self) -> str:

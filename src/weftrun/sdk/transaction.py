@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, NoReturn, Protocol
+from typing import Any, Protocol
 
 from weftrun.model.errors import LimitExceeded, StatementRefused, UsageError
 from weftrun.model.values import Scalar
@@ -93,15 +93,19 @@ class Transaction:
         if self._thread != threading.get_ident():
             raise UsageError("A transaction is of the thread that began it. Say its statements there.")
         if isinstance(parameters, str | bytes):
-            _refuse_parameters("a text, not a sequence of values: write (value,)")
+            raise StatementRefused(
+                "The parameters of a statement are a text, not a sequence of values: write (value,)."
+            )
         given = tuple(parameters)
         size = len(sql)
         for place, value in enumerate(given, 1):
             kind = type(value).__name__
             if kind not in _SCALARS:
-                _refuse_parameters(f"number {place} is of type {kind}; hand over None, bool, int, float, str or bytes")
+                raise StatementRefused(
+                    f"Parameter number {place} is of type {kind}; hand over None, bool, int, float, str or bytes."
+                )
             if isinstance(value, int) and not -_INT_MAX <= value < _INT_MAX:
-                _refuse_parameters(f"number {place} does not fit into 64 bits; hand it over as a text")
+                raise StatementRefused(f"Parameter number {place} does not fit into 64 bits; hand it over as a text.")
             size += len(value) if isinstance(value, str | bytes) else 8
         if size > self._bytes_max:
             raise LimitExceeded(
@@ -116,10 +120,6 @@ class Transaction:
         """Keep what was said until the body's end, or undo it where an error leaves the block."""
         self._state = "over"
         self._asked.leave(keep=kind is None)
-
-
-def _refuse_parameters(why: str) -> NoReturn:
-    raise StatementRefused(f"The parameters of a statement are {why}." if why[0] == "a" else f"Parameter {why}.")
 
 
 Opener = Callable[[], Transaction]

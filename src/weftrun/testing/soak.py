@@ -81,7 +81,7 @@ def load(path: Path, code: str) -> State:
     """Return what was played on this code, by the file; nothing where there is none, or it is of other code.
 
     Raises:
-        ValueError: the file is not one of a soak.
+        DecodeError: the file is not one of a soak.
     """
     if not path.exists():
         return State(code)

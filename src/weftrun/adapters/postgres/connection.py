@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeAlias, cast
 
 import psycopg
 from psycopg import errors
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import class_row
 
 from weftrun.adapters.postgres.statements import SQL
@@ -114,7 +114,7 @@ def connect(
         raise JournalError(f"The URL of {where} has an @ in its password. Write it as %40.")
     options = {key: value for key, value in DEFAULTS.items() if key not in given}
     try:
-        connection: Connection = psycopg.connect(url, autocommit=True, client_encoding="utf8", **options)  # type: ignore[arg-type]
+        connection: Connection = psycopg.connect(make_conninfo(url, client_encoding="utf8", **options), autocommit=True)
     except psycopg.Error as error:
         raise _cannot_connect(error, where) from None
     try:

@@ -51,17 +51,16 @@ def adopted(message: FromSandbox, descriptors: tuple[int, ...], objects: Objects
 
 def _is_plain(message: FromSandbox) -> bool:
     """Say, fast, whether all values are inline; False where it takes a closer look."""
-    kind = type(message)
-    if kind is Outcomes:
-        return all(type(outcome.value) is Inline for outcome in message.outcomes)  # type: ignore[union-attr]
-    if kind is ItemOutcomes:
-        return not message.failures and all(type(data) is Inline for _, _, data in message.values)  # type: ignore[union-attr]
-    if kind is BodyCalled:
-        return all(type(call.args.data) is Inline for call in message.calls) and all(  # type: ignore[union-attr]
-            type(chunk.items.data) is Inline
-            for chunk in message.chunks  # type: ignore[union-attr]
+    if isinstance(message, Outcomes):
+        return all(type(outcome.value) is Inline for outcome in message.outcomes)
+    if isinstance(message, ItemOutcomes):
+        return not message.failures and all(type(data) is Inline for _, _, data in message.values)
+    if isinstance(message, BodyCalled):
+        calls, chunks = message.calls, message.chunks
+        return all(type(call.args.data) is Inline for call in calls) and all(
+            type(chunk.items.data) is Inline for chunk in chunks
         )
-    return kind in _WITHOUT_VALUES
+    return type(message) in _WITHOUT_VALUES
 
 
 class _Adoption:

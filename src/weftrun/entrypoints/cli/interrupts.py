@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from types import FrameType, TracebackType
+from typing import Any
 
 from weftrun.entrypoints.cli.exits import Exit
 
@@ -27,7 +28,7 @@ class Interrupts:
         self.last_words = ""
         self._code = int(Exit.INTERRUPTED)
         self._came = False
-        self._before: dict[int, object] = {}
+        self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interrupts:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -38,7 +39,7 @@ class Interrupts:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]  # it is what signal.signal gave
+            signal.signal(number, handler)
 
     def over(self, code: int) -> None:
         """Say that all is done but tidying up: from now on a signal ends the process at once, with this exit code."""

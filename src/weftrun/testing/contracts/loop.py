@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -97,11 +98,14 @@ class LoopContract:
         came: list[tuple[float, float]] = []
         meeting = Meeting()
 
+        def come(at: float) -> None:
+            came.append((at, loop.now()))
+
         def schedule() -> None:
             start = loop.now()
             for delay_s in (0.02, 0.0, 0.0105, 0.005, -1.0, 0.0004):
                 at = start + delay_s
-                loop.call_at(at, lambda at=at: came.append((at, loop.now())))  # type: ignore[misc]
+                loop.call_at(at, partial(come, at))
             loop.call_at(start + 0.03, meeting.come)
             times.extend(loop.now() for _ in range(100))
 
@@ -137,7 +141,7 @@ class LoopContract:
 
         def post(thread: int) -> None:
             for number in range(each):
-                loop.call_from_thread(lambda item=(thread, number): seen.append(item))  # type: ignore[misc]
+                loop.call_from_thread(partial(seen.append, (thread, number)))
 
         workers = [threading.Thread(target=post, args=(thread,)) for thread in range(threads)]
         for worker in workers:
