@@ -65,7 +65,7 @@ def spawn() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     def start(*words: object, **options: int) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "weftrun.entrypoints.cli", *map(str, words)]
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
-        process = subprocess.Popen(command, text=True, stdin=subprocess.DEVNULL, **streams)  # type: ignore[call-overload]
+        process = subprocess.Popen(command, text=True, stdin=subprocess.DEVNULL, **streams)
         started.append(process)
         return process
 

@@ -147,7 +147,7 @@ def test_a_type_that_json_can_not_make():
 
 def test_annotations_that_can_not_be_evaluated_say_nothing():
     @function
-    def odd(x: Nowhere) -> None: ...  # type: ignore[name-defined]  # noqa: F821
+    def odd(x: Nowhere) -> None: ...  # noqa: F821
 
     assert bind(odd, ["x=1"]) == ((), {"x": 1})
 

@@ -119,7 +119,7 @@ def told_in(folder: Path, mount: str, *commands: tuple[str, ...] | str) -> list[
     texts = [command if isinstance(command, str) else json.dumps(command) for command in commands]
     done = in_namespaces(COMMANDS, folder, mount, *texts, cwd=folder)
     assert done.returncode == 0, done.stderr
-    return [tuple(said) for said in json.loads(done.stdout)]  # type: ignore[misc]
+    return [tuple(said) for said in json.loads(done.stdout)]
 
 
 def test_a_read_only_journal_can_be_looked_at(cli, words, used, tmp_path, monkeypatch) -> None:

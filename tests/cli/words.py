@@ -79,7 +79,7 @@ def fail(text: str) -> int:
 
 @workflow
 def broken(text: str) -> int:
-    return move(fail(text))  # type: ignore[arg-type]
+    return move(fail(text))
 
 
 @function

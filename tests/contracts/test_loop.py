@@ -70,7 +70,7 @@ def test_an_error_of_a_callback_is_told_and_the_next_one_still_called() -> None:
     loop = UvLoop(told.append)
     loop.start()
     meeting = Meeting()
-    loop.call_from_thread(lambda: 1 / 0)  # type: ignore[arg-type]
+    loop.call_from_thread(lambda: 1 / 0)
     loop.call_from_thread(meeting.come)
     meeting.wait()
     loop.stop()
@@ -82,7 +82,7 @@ def test_an_error_of_offloaded_work_is_told_and_its_lane_goes_on() -> None:
     loop = UvLoop(told.append)
     loop.start()
     meeting = Meeting()
-    loop.offload(lambda: 1 / 0, lambda: None, lane="a")  # type: ignore[arg-type]
+    loop.offload(lambda: 1 / 0, lambda: None, lane="a")
     loop.offload(lambda: None, meeting.come, lane="a")
     meeting.wait()
     loop.stop()
@@ -95,7 +95,7 @@ def test_stop_finishes_lanes_and_what_is_ready_and_ends_every_thread() -> None:
     loop.start()
     seen: list[str] = []
     for number in range(100):
-        loop.offload(lambda: None, lambda number=number: seen.append(f"done {number}"), lane="a")  # type: ignore[misc]
+        loop.offload(lambda: None, lambda number=number: seen.append(f"done {number}"), lane="a")
     loop.stop()
     loop.stop()
     assert seen == [f"done {number}" for number in range(100)]

@@ -161,7 +161,7 @@ def unsealed(nbytes: int) -> bytes:
             return 0
         return plain(descriptor, command, value)
 
-    fcntl.fcntl = keep  # type: ignore[assignment]
+    fcntl.fcntl = keep
     return b"a" * nbytes
 
 

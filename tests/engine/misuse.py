@@ -73,7 +73,7 @@ def gives_socket() -> dict[str, list[object]]:
 
 @workflow
 def hands_on_a_lock() -> int:
-    return total([1, {"deep": threading.Lock()}])  # type: ignore[list-item]
+    return total([1, {"deep": threading.Lock()}])
 
 
 @workflow

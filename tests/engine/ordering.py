@@ -37,7 +37,7 @@ def pick(n: int) -> int:
 @workflow
 def buy(items: list[str]) -> list[int]:
     first = make_table()
-    return [order.options(after=[first])(item, pick(n)) for n, item in enumerate(items, 1)]  # type: ignore[list-item]
+    return [order.options(after=[first])(item, pick(n)) for n, item in enumerate(items, 1)]
 
 
 @workflow

@@ -218,7 +218,7 @@ def test_an_engine_that_is_frozen_past_its_lease_while_it_sends(url: str, tmp_pa
     with another(url, lines, "frozen", 0.6) as process:
         assert process.stdout is not None
         assert process.stdout.readline().strip() == "sending"
-        freeze(SimpleNamespace(signal=process.send_signal), url)  # type: ignore[arg-type]
+        freeze(SimpleNamespace(signal=process.send_signal), url)
         with weftrun.open(url, workers=2, sinks={"orders": sinks.File(lines)}, lease_ttl_s=0.6) as engine:
             assert len(engine.get("spread").result(60)) == 12
             until(lambda: [emit.standing for emit in of(url, "spread")] == [Standing.DELIVERED] * 12)

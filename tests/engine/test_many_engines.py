@@ -72,7 +72,7 @@ def process(url: str) -> Iterator[Start]:
     made: list[Process] = []
 
     def start(*args: object) -> Process:
-        made.append(Process(url, *args))  # type: ignore[arg-type]
+        made.append(Process(url, *args))
         return made[-1]
 
     yield start

@@ -50,7 +50,7 @@ def let_go(url: str, *ids: str) -> bool:
 
 
 def owned(engine: weftrun.Engine) -> int:
-    return len(engine._core._engine._opening.runs.by_id)  # type: ignore[attr-defined]
+    return len(engine._core._engine._opening.runs.by_id)
 
 
 def entered(ledger: Path) -> list[str]:
@@ -76,7 +76,7 @@ def test_a_workflow_is_let_go_with_its_body(url: str, tmp_path: Path, workflow: 
     """What it has done is on record and is not done again; an async body is replayed."""
     ledger = tmp_path / "ledger"
     with opened(url) as engine:
-        run = engine.start(workflow.options(id="a"), str(ledger))  # type: ignore[attr-defined]
+        run = engine.start(workflow.options(id="a"), str(ledger))
         until(lambda: let_go(url, "a"))
         assert run.result(60) == "before, done at 2, after"
     assert entered(ledger) == ["before", "1", "2", "after"]
@@ -172,12 +172,12 @@ class Looks:
     def __init__(self, engine: weftrun.Engine) -> None:
         self.count = 0
         self.free = 0
-        inner = engine._core._engine  # type: ignore[attr-defined]
+        inner = engine._core._engine
         seen = inner.seen
 
         def count(shown: object) -> None:
             self.count += 1
-            self.free += len(shown.free)  # type: ignore[attr-defined]
+            self.free += len(shown.free)
             seen(shown)
 
         inner.seen = count

@@ -34,7 +34,7 @@ def opened(path: Path) -> Iterator[OpenJournal]:
 
     def make(*, at: Path = path, **options: object) -> SqliteJournal:
         options.setdefault("allow_tmpfs", True)
-        journal = SqliteJournal(at, SystemEntropy(), pause, **options)  # type: ignore[arg-type]
+        journal = SqliteJournal(at, SystemEntropy(), pause, **options)
         made.append(journal)
         return journal
 

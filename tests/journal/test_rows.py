@@ -30,7 +30,7 @@ OpenJournal = Callable[..., SqliteJournal]
 
 @given(st.sampled_from(ONE_OF_EACH), st.integers(0, 10_000), st.integers(1, 255))
 def test_no_damaged_byte_goes_unnoticed(record: object, place: int, change: int) -> None:
-    body = bytearray(body_of((record,)))  # type: ignore[arg-type]
+    body = bytearray(body_of((record,)))
     assert records_of(bytes(body), "here") == (record,)
     body[place % len(body)] ^= change
     with pytest.raises(JournalCorrupt, match=r"^here is damaged: its checksum does not match"):

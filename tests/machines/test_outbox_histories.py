@@ -212,7 +212,7 @@ def test_delivered_once_in_order_and_none_lost(
         what = data.draw(st.sampled_from(["step", "step", "step", "crash", "fence", "wait"]))
         engine = data.draw(st.sampled_from(world.engines))
         if what == "step":
-            engine.step(draw)  # type: ignore[arg-type]
+            engine.step(draw)
         elif what == "crash":
             engine.crash()
         elif what == "fence":
@@ -223,7 +223,7 @@ def test_delivered_once_in_order_and_none_lost(
     for _ in range(400):
         world.now += 0.5
         for engine in world.engines:
-            engine.step(draw)  # type: ignore[arg-type]
+            engine.step(draw)
     standings = set(world.outbox.standing.values())
     assert Standing.WAITING not in {world.outbox.standing[p.place] for p in world.outbox.sendable()}
     assert standings <= {Standing.DELIVERED, Standing.UNKNOWN, Standing.WAITING}

@@ -60,14 +60,14 @@ def test_a_short_wait_is_no_reason() -> None:
 @pytest.mark.parametrize("function", [QUIET, SEEN], ids=["runs", "is gated"])
 def test_another_step_that_goes_on_keeps_it(function: object) -> None:
     desk = RunDesk(WIRES)
-    wires(desk, call(TRIED), call(QUIET), call(function, 0, 1), answer=(0, 2))  # type: ignore[arg-type]
+    wires(desk, call(TRIED), call(QUIET), call(function, 0, 1), answer=(0, 2))
     desk.ends(bad=["tried[0]"])
     desk.commits()
     assert desk.waits_until == 0.0
     desk.ends("quiet[0]")
     desk.commits()
     assert desk.waits_until == 0.0, "the next one goes on"
-    desk.ends(f"{function.label}[0]")  # type: ignore[attr-defined]
+    desk.ends(f"{function.label}[0]")
     desk.commits()
     assert desk.waits_until == DUE
 

@@ -45,7 +45,7 @@ def opened(url: str) -> Iterator[OpenJournal]:
     made: list[PostgresJournal] = []
 
     def make(*, at: str = url, **options: object) -> PostgresJournal:
-        journal = PostgresJournal(at, SystemEntropy(), **options)  # type: ignore[arg-type]
+        journal = PostgresJournal(at, SystemEntropy(), **options)
         made.append(journal)
         return journal
 

@@ -62,7 +62,7 @@ class Gate:
     def blocked(self, waiting: PostgresJournal, by: PostgresJournal) -> bool:
         """Say whether one Journal's transaction waits for another's."""
         ((pids,),) = self._connection.execute("SELECT pg_blocking_pids(%s)", (pid(waiting),)).fetchall()
-        return pid(by) in pids  # type: ignore[operator]
+        return pid(by) in pids
 
 
 def pid(journal: PostgresJournal) -> int:

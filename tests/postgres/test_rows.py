@@ -58,7 +58,7 @@ def touched(server: Server, journal: PostgresJournal, say: Callable[[], object])
                 "SELECT (SELECT sum(seq_tup_read) FROM pg_stat_user_tables WHERE schemaname = 'weftrun')"
                 " + (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE schemaname = 'weftrun')"
             ).fetchall()
-        return int(read)  # type: ignore[call-overload, no-any-return]
+        return int(read)
 
     before = total()
     say()

@@ -97,7 +97,7 @@ def test_a_commit_without_an_answer(
 
         def execute(self, sql: str, *args: object, **kwargs: object) -> object:
             if sql != "COMMIT":
-                return self._connection.execute(sql, *args, **kwargs)  # type: ignore[arg-type]
+                return self._connection.execute(sql, *args, **kwargs)
             if happened:
                 self._connection.execute(sql)
             return self._connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
@@ -105,7 +105,7 @@ def test_a_commit_without_an_answer(
     def commit(self: PostgresTransaction, rows: list[Row], *, renew: bool) -> Appended:
         commits.append(len(rows))
         if len(commits) == 1:
-            self._connection = Cut(self._connection)  # type: ignore[assignment]
+            self._connection = Cut(self._connection)
         return real(self, rows, renew=renew)
 
     monkeypatch.setattr(PostgresTransaction, "commit", commit)

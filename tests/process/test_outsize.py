@@ -57,7 +57,7 @@ def test_an_invocation_over_the_limit_fails_alone(small: Rig) -> None:
     small.send(sandbox, "inc", (1,), too_large(), (3,))
     outcomes = {outcome.index: outcome for outcome in small.outcomes(3)}
     check(outcomes[1].failure, names="The arguments of inc[1]")
-    assert [small.read(outcomes[i].value) for i in (0, 2)] == [2, 4]  # type: ignore[arg-type]
+    assert [small.read(outcomes[i].value) for i in (0, 2)] == [2, 4]
     assert small.call(sandbox, "inc", 1) == 2
 
 

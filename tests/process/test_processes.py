@@ -25,7 +25,7 @@ def loop() -> Iterator[UvLoop]:
 
 def on(loop: UvLoop, work: Callable[[], None]) -> None:
     done = threading.Event()
-    loop.call_from_thread(lambda: (work(), done.set())[0])  # type: ignore[func-returns-value]
+    loop.call_from_thread(lambda: (work(), done.set())[0])
     assert done.wait(WAIT_S)
 
 

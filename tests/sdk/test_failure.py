@@ -80,7 +80,7 @@ def test_an_error_keeps_its_type_its_fields_and_its_notes() -> None:
     assert "attempt" not in error_of(Failure(Reason.RAISED, "E", "x", origin=StepId("a[0]")), run=RUN).__notes__[0]
 
 
-@pytest.mark.parametrize("error", [Stubborn("a", "b"), Own(threading.Lock(), 1), SystemExit(3), KeyboardInterrupt()])  # type: ignore[arg-type]
+@pytest.mark.parametrize("error", [Stubborn("a", "b"), Own(threading.Lock(), 1), SystemExit(3), KeyboardInterrupt()])
 def test_what_can_not_be_rebuilt_is_told(error: BaseException) -> None:
     back = error_of(made(error), run=RUN)
     assert type(back) is StepFailed

@@ -194,7 +194,7 @@ def test_options_are_a_copy_and_add_up() -> None:
     assert (changed.spec.retry, changed.spec.timeout_s, changed.run_id) == (Retry(2), 1.0, "r-1")
     assert (add.spec.retry, add.run_id) == (None, None)
     with pytest.raises(PolicyError, match="`after` takes Refs"):
-        add.options(after=[1])  # type: ignore[list-item]
+        add.options(after=[1])
 
 
 def test_lambdas_need_a_name() -> None:
@@ -236,7 +236,7 @@ class Some:
 
 def test_other_things_are_refused() -> None:
     with pytest.raises(PolicyError, match="takes a callable, not 3"):
-        function(3)  # type: ignore[call-overload]
+        function(3)
     with pytest.raises(PolicyError, match="add is made by @function or @workflow already"):
         workflow(add)
 
@@ -367,4 +367,4 @@ def test_a_rollback_is_part_of_the_policy() -> None:
     with pytest.raises(UsageError, match=r"undone.map: undone has a rollback.*\[undone\(x\) for x in items\]"):
         undone.map([1])
     with pytest.raises(PolicyError, match="`rollback` can't stand here"):
-        put.options(rollback=put_back)  # type: ignore[call-arg]
+        put.options(rollback=put_back)

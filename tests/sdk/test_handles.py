@@ -155,7 +155,7 @@ def test_what_a_start_tells(core: Core) -> None:
 
 def test_large_arguments_become_objects(core: Core) -> None:
     engine = Engine(core)
-    assert engine.run(add, np.zeros(1_000), 1).shape == (1_000,)  # type: ignore[arg-type,attr-defined]
+    assert engine.run(add, np.zeros(1_000), 1).shape == (1_000,)
     assert isinstance(core.starts[0][2].data, Object)
 
 
@@ -194,17 +194,17 @@ def test_ids_that_can_not_be(core: Core, id: Any) -> None:
 def test_misuse_of_start(core: Core) -> None:
     engine = Engine(core)
     with pytest.raises(UsageError, match="is not a Function: decorate it with"):
-        engine.start(len, [])  # type: ignore[call-overload]
+        engine.start(len, [])
     with pytest.raises(TypeError, match=r"add\(\): missing a required argument: 'x'\."):
-        engine.start(add)  # type: ignore[call-overload]
+        engine.start(add)
     with pytest.raises(weftrun.NotSerializable, match=r"Argument x of add is a lock"):
-        engine.start(add, threading.Lock())  # type: ignore[arg-type]
+        engine.start(add, threading.Lock())
     assert not core.starts
 
     @workflow
     def wiring() -> Any:
         with pytest.raises(UsageError, match=r"add\.options\(after=\.\.\.\) orders a call in a workflow"):
-            engine.start(add.options(after=[add(1)]), 1)  # type: ignore[list-item]
+            engine.start(add.options(after=[add(1)]), 1)
         with pytest.raises(UsageError, match="can't be stored or sent away"):
             engine.start(add, add(1))
 

@@ -71,7 +71,7 @@ def test_a_map_of_a_workflow_is_refused_wherever_it_is_called(child: Any) -> Non
 def test_chunks_near_their_size() -> None:
     @workflow
     def wiring() -> Any:
-        return total.map(["x" * 1_000 for _ in range(1_000)])  # type: ignore[arg-type]
+        return total.map(["x" * 1_000 for _ in range(1_000)])
 
     body, host = body_of(wiring, limits=BodyLimits(map_chunk_bytes_max=50_000))
     body.enter()
@@ -150,7 +150,7 @@ def test_the_parts_of_a_fixed_tuple_are_items() -> None:
 def test_a_ref_of_unknown_length_is_refused() -> None:
     @workflow
     def wiring() -> Any:
-        return add.map(add(1))  # type: ignore[arg-type]
+        return add.map(add(1))
 
     line = wiring.callable.__code__.co_firstlineno + 2
     assert str(raised(wiring)) == (

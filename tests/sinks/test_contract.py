@@ -183,7 +183,7 @@ class TestNats(SinkContract):
 
     @pytest.fixture
     def arrived(self, port: int, subject: str) -> Callable[[], list[Arrived]]:
-        async def read(stream):  # type: ignore[no-untyped-def]
+        async def read(stream):
             state = (await stream.stream_info(subject)).state
             if not state.messages:
                 return []
@@ -227,7 +227,7 @@ class TestS3(SinkContract):
         return boto3.session.Session().client("s3", endpoint_url=endpoint, region_name="us-east-1")
 
     @pytest.fixture
-    def bucket(self, client):  # type: ignore[no-untyped-def]
+    def bucket(self, client):
         bucket = f"orders-{uuid.uuid4()}"
         client.create_bucket(Bucket=bucket)
         return bucket
@@ -240,7 +240,7 @@ class TestS3(SinkContract):
         return lambda: S3(bucket, "emits/", endpoint_url=endpoint, region="us-east-1")
 
     @pytest.fixture
-    def arrived(self, bucket: str, client):  # type: ignore[no-untyped-def]
+    def arrived(self, bucket: str, client):
         def arrived() -> list[Arrived]:
             found = client.list_objects_v2(Bucket=bucket).get("Contents", [])
             return [
@@ -271,10 +271,10 @@ def test_a_window_that_redis_cannot_keep(window_s: float) -> None:
         Redis("redis://127.0.0.1/0", "orders", dedupes_for_s=window_s)
 
 
-def _nats(port: int, say):  # type: ignore[no-untyped-def]
+def _nats(port: int, say):
     """Say something to the JetStream of a server."""
 
-    async def talk():  # type: ignore[no-untyped-def]
+    async def talk():
         import nats  # noqa: PLC0415
 
         client = await nats.connect(f"nats://127.0.0.1:{port}")
