@@ -7,6 +7,7 @@ import math
 import os
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import psycopg
@@ -23,24 +24,23 @@ from weftrun.testing.contracts.sinks import Arrived, SinkContract
 SHORT_S = 0.5
 
 
-@pytest.fixture(scope="session")
-def redis_port() -> Iterator[int]:
-    pytest.importorskip("redis")
+def _served(library: str, server: Callable[[], AbstractContextManager[int]]) -> Iterator[int]:
+    pytest.importorskip(library)
     try:
-        with redis_server() as port:
+        with server() as port:
             yield port
     except Missing as missing:
         pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def redis_port() -> Iterator[int]:
+    yield from _served("redis", redis_server)
 
 
 @pytest.fixture(scope="session")
 def nats_port() -> Iterator[int]:
-    pytest.importorskip("nats")
-    try:
-        with nats_server() as port:
-            yield port
-    except Missing as missing:
-        pytest.skip(str(missing))
+    yield from _served("nats", nats_server)
 
 
 @pytest.fixture(scope="session")

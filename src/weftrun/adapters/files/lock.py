@@ -63,7 +63,7 @@ class EngineLocks:
 
     def ended(self, session: Session) -> bool:
         """Say whether the process of a session of this host has ended: its file is there, and free."""
-        if session.host != _host():
+        if not self.is_here(session):
             return False
         try:
             descriptor = os.open(session.lock, os.O_RDWR | os.O_CLOEXEC)
@@ -79,7 +79,7 @@ class EngineLocks:
 
     def forget(self, session: Session) -> None:
         """Remove the file of a session that is gone."""
-        if session.host == _host():
+        if self.is_here(session):
             with contextlib.suppress(OSError):
                 os.unlink(session.lock)
 

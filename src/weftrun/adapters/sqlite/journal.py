@@ -115,13 +115,18 @@ class SqliteJournal(OutboxTables):
             connections.let_go(connection)
 
     def _transact(self, doing: str, work: Callable[[apsw.Connection], T], turn: Turn | None = None) -> T:
-        try:
+        with self._forgetting():
             return transact(self._connected(), turn or self._turn, self._path, doing, work)
+
+    @contextmanager
+    def _forgetting(self) -> Iterator[None]:
+        """Forget, where a transaction fails, what may not be so: heads may have run ahead of what was undone."""
+        try:
+            yield
         except CommitUnknown:
             self._drop()
             raise
         except BaseException:
-            # Heads may have run ahead of what was undone; they are read again when they are needed.
             self._heads.clear()
             raise
 
@@ -151,16 +156,10 @@ class SqliteJournal(OutboxTables):
     @contextmanager
     def held(self, doing: str) -> Iterator[apsw.Connection]:
         """Give the connection for a part of a transaction that goes on; an error ends it, as in `append`."""
-        connection = self._connected()
-        try:
+        with self._forgetting():
+            connection = self._connected()
             with connections.all_or_nothing(connection, self._path, doing):
                 yield connection
-        except CommitUnknown:
-            self._drop()
-            raise
-        except BaseException:
-            self._heads.clear()
-            raise
 
     def forget_heads(self) -> None:
         """What was added was undone: what is known of Runs is read again when it is needed."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -14,9 +14,8 @@ from weftrun.model.records import Ended, ItemsSettled, Row, Settled, StepOutcome
 from weftrun.ports.journal import Appended, Journal
 from weftrun.ports.outbox import Taken
 from weftrun.testing.contracts.samples import AT, RAN, VALUE, end, more, start, uid
-from weftrun.testing.contracts.sessions import session
+from weftrun.testing.contracts.sessions import Connect, session, two_engines
 
-Connect = Callable[[], Journal]
 ALL = Take("orders", 100, 1 << 20)
 BY = "customer 7"
 
@@ -48,13 +47,9 @@ class OutboxContract:
     @pytest.fixture
     def engines(self, connect: Connect) -> Iterator[tuple[Journal, Journal]]:
         """Return two Journals, each with a session of its own; the first has three Runs."""
-        first, second = connect(), connect()
-        first.begin(session(1))
-        second.begin(session(2))
-        first.append([start(1), start(2), start(3)])
-        yield first, second
-        for journal in (first, second):
-            journal.close()
+        with two_engines(connect) as engines:
+            engines[0].append([start(1), start(2), start(3)])
+            yield engines
 
     @pytest.fixture
     def journal(self, engines: tuple[Journal, Journal]) -> Journal:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -20,6 +21,17 @@ def session(number: int) -> Session:
     return Session(SessionUid(f"{number:032x}"), f"kernel-{number}", number, f"/run/{number}", 10.0)
 
 
+@contextmanager
+def two_engines(connect: Connect) -> Iterator[tuple[Journal, Journal]]:
+    """Give two Journals on one storage, each with a session of its own; they are closed after the block."""
+    first, second = connect(), connect()
+    first.begin(session(1))
+    second.begin(session(2))
+    yield first, second
+    for journal in (first, second):
+        journal.close()
+
+
 class SessionContract:
     """Subclasses give the fixture `connect`: each call opens the same storage once more, beside the others."""
 
@@ -31,12 +43,8 @@ class SessionContract:
     @pytest.fixture
     def engines(self, connect: Connect) -> Iterator[tuple[Journal, Journal]]:
         """Return two Journals, each with a session of its own."""
-        first, second = connect(), connect()
-        first.begin(session(1))
-        second.begin(session(2))
-        yield first, second
-        for journal in (first, second):
-            journal.close()
+        with two_engines(connect) as engines:
+            yield engines
 
     def test_sessions_are_listed_with_what_they_own(self, engines: tuple[Journal, Journal]) -> None:
         """Whoever looks sees them all, oldest first."""
