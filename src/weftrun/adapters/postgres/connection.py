@@ -184,6 +184,11 @@ def is_full(error: JournalError) -> bool:
     return _TOO_MANY in str(error)
 
 
+def said_by(error: psycopg.Error) -> str:
+    """Return what the server, or the driver, says of an error in one line, without a full stop."""
+    return " ".join((error.diag.message_primary or str(error)).split()).rstrip(".")
+
+
 def told(error: psycopg.Error, where: str, doing: str, lost: type[JournalError] = JournalError) -> WeftrunError:
     """Return the error of this project for one of the driver's.
 
@@ -191,7 +196,7 @@ def told(error: psycopg.Error, where: str, doing: str, lost: type[JournalError] 
         doing: completes "while …".
         lost: what is raised where the connection was lost: an engine's errors are `CommitUnknown`, and tried again.
     """
-    said = " ".join((error.diag.message_primary or str(error)).split()).rstrip(".")
+    said = said_by(error)
     match error:
         case errors.LockNotAvailable() | errors.DeadlockDetected() | errors.QueryCanceled():
             return JournalBusy(f"{where} was kept locked by others while {doing}: {said}. Try again, or end them.")

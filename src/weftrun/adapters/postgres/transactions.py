@@ -209,10 +209,9 @@ class PostgresTransaction:
             raise JournalError("The server has ended the transaction. The Attempt can't go on with it.")
 
     def _gone(self, error: psycopg.Error) -> JournalError:
-        said = " ".join((error.diag.message_primary or str(error)).split()).rstrip(".")
         # Whose body says nothing for a minute would do so again.
         kind = JournalError if isinstance(error, errors.IdleInTransactionSessionTimeout) else TransactionLost
-        return kind(f"The transaction is lost: {said}. Nothing of it was committed.")
+        return kind(f"The transaction is lost: {connections.said_by(error)}. Nothing of it was committed.")
 
     # ------------------------------------------------------------------ its end
 
@@ -291,8 +290,7 @@ def _refused(error: Exception) -> WeftrunError:
         return error
     assert isinstance(error, psycopg.Error)
     if error.sqlstate is None:
-        return StatementRefused(f"The statement can't be said: {' '.join(str(error).split()).rstrip('.')}.")
-    said = " ".join((error.diag.message_primary or str(error)).split()).rstrip(".")
+        return StatementRefused(f"The statement can't be said: {connections.said_by(error)}.")
     detail = " ".join((error.diag.message_detail or "").split())
-    sentence = f"PostgreSQL refused a statement: {said}.{' ' + detail if detail else ''}"
+    sentence = f"PostgreSQL refused a statement: {connections.said_by(error)}.{' ' + detail if detail else ''}"
     return StatementRefused(sentence, error.sqlstate)
