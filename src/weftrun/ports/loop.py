@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+FOREIGN_LANE = "foreign "
+"""How the names of lanes begin whose work is code of others, which may hang."""
+
 
 class Handle(Protocol):
     """Something that was scheduled."""
@@ -31,7 +34,8 @@ class Loop(Protocol):
     def offload(self, work: Callable[[], None], done: Callable[[], None], *, lane: str) -> None:
         """Run `work` outside the loop, then `done` on the loop. Works of one lane run in order, one at a time.
 
-        `work` must not raise: it keeps its result, or its error, for `done`.
+        `work` must not raise: it keeps its result, or its error, for `done`. A loop that ends finishes the work of all
+        lanes; of those whose names begin with `FOREIGN_LANE` it waits only for what ends soon.
         """
 
     def idle(self) -> bool:

@@ -26,14 +26,12 @@ from weftrun.model.outbox import (
     Woken,
 )
 from weftrun.ports.entropy import Entropy
-from weftrun.ports.loop import Handle, Loop
+from weftrun.ports.loop import FOREIGN_LANE, Handle, Loop
 from weftrun.ports.outbox import Outbox, Taken
 from weftrun.ports.sinks import Sink, SinkMessage
 from weftrun.runtime.committer import Committer
 from weftrun.runtime.ownership import Ownership
 
-SINK_LANE = "sink "
-"""How the names of the lanes begin in which sinks deliver."""
 _NO_SINK = (
     "It emitted to {name!r}, but this engine has no sink of that name ({has}): that waits in the outbox for an engine "
     "that has one."
@@ -199,7 +197,7 @@ class _Sink:
                 why = f"{type(error).__name__}: {error}"[:500]
                 results.append((Result(Answer.UNSURE, why),) * len(messages))
 
-        self._loop.offload(work, lambda: self._answered(results[0]), lane=SINK_LANE + self._name)
+        self._loop.offload(work, lambda: self._answered(results[0]), lane=f"{FOREIGN_LANE}sink {self._name}")
 
     def _answered(self, results: tuple[Result, ...]) -> None:
         self.tell(Answered(self.now(), results, self._entropy.jitter("outbox")))

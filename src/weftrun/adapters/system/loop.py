@@ -19,12 +19,11 @@ import uvloop
 from weftrun.adapters.system.clock import WallClock
 from weftrun.adapters.system.lanes import Lane
 from weftrun.model.errors import EngineClosed
+from weftrun.ports.loop import FOREIGN_LANE
 
 Callback = Callable[[], None]
 
 _LONG_S = 0.25
-FOREIGN = "sink "
-"""How the names of lanes begin that run code of others, which may hang: they are not waited for."""
 _FOREIGN_S = 1.0
 
 
@@ -102,7 +101,7 @@ class UvLoop:
         if self._closed:
             return
         for name, lane in list(self._lanes.items()):
-            lane.stop(_FOREIGN_S if name.startswith(FOREIGN) else None)
+            lane.stop(_FOREIGN_S if name.startswith(FOREIGN_LANE) else None)
         if self._thread.ident is not None:
             self.call_from_thread(self._uv.stop)
             self._closed = True
