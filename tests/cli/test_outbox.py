@@ -10,7 +10,10 @@ import pytest
 from tests.engine.emitting import Watched, order
 
 import weftrun
+from weftrun.assembly import Reader, place_of
+from weftrun.entrypoints.cli import options
 from weftrun.entrypoints.cli.attend import _resume_line
+from weftrun.model.errors import JournalError
 from weftrun.sinks import Answer, Result
 
 
@@ -115,6 +118,17 @@ def test_a_run_whose_sinks_are_named(cli, shop):
     assert "not delivered" not in done.err
     assert Path("orders.jsonl").read_text().splitlines() == ['{"number":1}', '{"number":2}']
     assert cli("outbox").out.splitlines()[1:] == []
+
+
+def test_a_journal_that_goes_away_before_the_last_look(cli, shop, monkeypatch):
+    class Gone(Reader):
+        def emits_left(self, uids):
+            raise JournalError("gone")
+
+    monkeypatch.setattr(options, "open_reader", lambda db: Gone(place_of(db)))
+    done = cli("run", shop, "number=1")
+    assert (done.code, done.out) == (0, "1\n")
+    assert "not delivered" not in done.err
 
 
 def test_sinks_of_a_run_that_is_resumed(cli, shop):

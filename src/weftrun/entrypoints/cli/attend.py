@@ -16,7 +16,7 @@ from weftrun.entrypoints.cli.interrupts import Interrupted, Interrupts
 from weftrun.entrypoints.cli.live import Watch
 from weftrun.entrypoints.cli.options import reading
 from weftrun.entrypoints.cli.output import print_json, shown_text, value_as_json
-from weftrun.model.errors import InternalError
+from weftrun.model.errors import InternalError, JournalError
 from weftrun.sdk.failure import authors_traceback
 from weftrun.sdk.handles import Engine, Run
 from weftrun.views.emits import left_sentence
@@ -72,9 +72,12 @@ def attend(
 
 def _tell_undelivered(id: str, db: str | None) -> None:
     """Say what of a Run's emits is left when its engine has delivered what it could."""
-    with reading(db) as reader:
-        info = reader.find(id)
-        left = reader.emits_left([info.uid]).get(info.uid) if info is not None else None
+    try:
+        with reading(db) as reader:
+            info = reader.find(id)
+            left = reader.emits_left([info.uid]).get(info.uid) if info is not None else None
+    except JournalError:
+        return  # the Run has ended, and its result is told: a Journal that went away since changes neither
     if left:
         print(left_sentence(left), file=sys.stderr)
 
