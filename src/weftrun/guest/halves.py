@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from weftrun.model.emits import Emit
+from weftrun.model.emits import emits_of
 from weftrun.model.messages import BodyCalled, FromSandbox, ItemOutcomes, Outcomes
-from weftrun.model.values import Data
 
 
 def halves(message: FromSandbox) -> tuple[FromSandbox, ...]:
@@ -32,14 +31,11 @@ def _items(message: ItemOutcomes) -> tuple[FromSandbox, ...]:
     else:
         return ()
     first, second = values[: middles[0]], values[middles[0] :]
+    emits = message.emits
     return (
-        replace(message, values=first, failures=failures[: middles[1]], text="", emits=_emits(message, first)),
-        replace(message, values=second, failures=failures[middles[1] :], emits=_emits(message, second)),
+        replace(message, values=first, failures=failures[: middles[1]], text="", emits=emits_of(first, emits)),
+        replace(message, values=second, failures=failures[middles[1] :], emits=emits_of(second, emits)),
     )
-
-
-def _emits(message: ItemOutcomes, values: tuple[tuple[int, int, Data], ...]) -> tuple[Emit, ...]:
-    return tuple(emit for emit in message.emits if any(lo <= emit.item < hi for lo, hi, _ in values))
 
 
 def _called(message: BodyCalled) -> tuple[FromSandbox, ...]:

@@ -7,6 +7,7 @@ transaction it becomes a row of the outbox, from which a dispatcher hands it to 
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 
 from msgspec import Struct
 
@@ -140,6 +141,11 @@ def of_emit_key(key: str) -> tuple[RunUid, StepId, int]:
 
 
 _UID_DIGITS = 32
+
+
+def emits_of(values: Sequence[tuple[int, int, object]], emits: Sequence[Emit]) -> tuple[Emit, ...]:
+    """Return the emits of those items of a map whose values are among these ranges `(lo, hi, …)`."""
+    return tuple(emit for emit in emits if any(lo <= emit.item < hi for lo, hi, _ in values))
 
 
 def emitter(step: StepId, emit: Emit) -> StepId:

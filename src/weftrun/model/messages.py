@@ -44,7 +44,7 @@ class Fork(Struct, frozen=True, gc=False, array_like=True, tag=101):
     map_items_max: int
     frame_bytes_max: int
     awake_s: float
-    transaction_bytes_max: int = 16 * 1024 * 1024
+    transaction_bytes_max: int = DEFAULT_LIMITS.transaction_bytes_max
     emit_bytes_max: int = DEFAULT_LIMITS.emit_bytes_max
     emits_max: int = DEFAULT_LIMITS.emits_max
     emit_name_bytes_max: int = DEFAULT_LIMITS.emit_name_bytes_max

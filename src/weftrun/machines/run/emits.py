@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from weftrun.machines.run.state import RunState
-from weftrun.model.emits import Emit
+from weftrun.model.emits import emits_of
 from weftrun.model.events import ItemsEnded
 from weftrun.model.ids import StepId, item_step
 from weftrun.model.outcomes import Failure, Reason
@@ -18,11 +18,6 @@ def cannot_emit(run: RunState, origin: StepId, attempt: int) -> Failure:
         "keeps no records, from which alone emits are delivered. Leave durable=False out."
     )
     return Failure(Reason.MISUSE, "weftrun.UsageError", text, origin=origin, attempt=attempt)
-
-
-def emits_of(values: tuple[tuple[int, int, object], ...], emits: tuple[Emit, ...]) -> tuple[Emit, ...]:
-    """Return the emits of those items whose values are among these ranges: the others vanish with their Attempts."""
-    return tuple(emit for emit in emits if any(lo <= emit.item < hi for lo, hi, _ in values))
 
 
 def refuse_items(run: RunState, map: StepId, event: ItemsEnded) -> ItemsEnded:

@@ -6,12 +6,13 @@ import msgspec
 
 from weftrun.machines.retry import attempts_allowed, retry_delay_s
 from weftrun.machines.run.closure import add_items, add_record, observe, rest_on_rows
-from weftrun.machines.run.emits import emits_of, refuse_items
+from weftrun.machines.run.emits import refuse_items
 from weftrun.machines.run.holding import let_go_of_items
 from weftrun.machines.run.settle import leaves_out, mark, mark_lacking
 from weftrun.machines.run.state import OVER, Lack, Map, MapChunk, RunState, State, Step
 from weftrun.machines.run.trees import tree_of
 from weftrun.model.commands import InvokeItems
+from weftrun.model.emits import emits_of
 from weftrun.model.events import ItemsEnded
 from weftrun.model.graph import Chunk
 from weftrun.model.ids import StepId, item_step
@@ -155,6 +156,7 @@ def items_ended(run: RunState, event: ItemsEnded) -> None:
                 final.append(ItemFailure(index, failed))
     if not values and not final:
         return
+    # The emits of other items vanish with their Attempts (E1).
     emits = emits_of(values, event.emits) if event.emits else ()
     record = ItemsSettled(step.id, 0, values, tuple(final), event.ran, step.call, emits)
     count = sum(hi - lo for lo, hi, _ in values)
