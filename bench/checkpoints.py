@@ -43,7 +43,9 @@ def total(array: Any) -> int:
 def dag(checkpoint: Checkpoint, depth: int, nbytes: int, deterministic: bool = True) -> int:
     ends = []
     for chain in range(_WIDTH):
-        array = grow.options(checkpoint=checkpoint, deterministic=deterministic)(chain, nbytes)
+        # No two values are equal: of equal ones one file is written.
+        seed = chain * (depth + 1)
+        array = grow.options(checkpoint=checkpoint, deterministic=deterministic)(seed, nbytes)
         for _ in range(depth):
             array = turn.options(checkpoint=checkpoint, deterministic=deterministic)(array)
         ends.append(array)
