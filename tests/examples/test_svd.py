@@ -35,7 +35,9 @@ def test_the_same_id_answers_without_a_body(example: Example) -> None:
     assert first.out == again.out
     other = example("svd.py", "--id", "small", "--blocks", 2, *SMALL)
     assert (other.code, other.zygotes, other.out) == (1, 0, "")
-    assert other.err.endswith("svd.py: The id 'small' belongs to a Run of svd:svd with other arguments.\n")
+    assert other.err.endswith(
+        "svd.py: The id 'small' belongs to a Run of svd:svd with other arguments: give those, or another id.\n"
+    )
 
 
 def broken(folder: Path, right: str, wrong: str) -> Path:

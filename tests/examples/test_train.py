@@ -25,7 +25,9 @@ def test_it_chooses_by_validation_and_answers_again(example: Example) -> None:
     assert float(chosen.split(" reads ")[1].split("%")[0]) > 70
     other = example("train.py", "--id", "few", "--digits", 151)
     assert (other.code, other.zygotes, other.out) == (1, 0, "")
-    assert other.err.endswith("The id 'few' belongs to a Run of train:choose_model with other arguments.\n")
+    assert other.err.endswith(
+        "The id 'few' belongs to a Run of train:choose_model with other arguments: give those, or another id.\n"
+    )
 
 
 @NEEDED

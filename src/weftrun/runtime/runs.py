@@ -245,9 +245,9 @@ def joins(info: RunInfo, function: str, digest: str) -> str:
     if info.deleted:
         return f"The id {info.id!r} belongs to a Run that was deleted; `weftrun delete {info.id} --forget` frees it."
     if info.function != function:
-        return f"The id {info.id!r} belongs to a Run of {info.function}, not of {function}."
+        return f"The id {info.id!r} belongs to a Run of {info.function}, not of {function}: give another id."
     if info.digest and digest and info.digest != digest:
-        return f"The id {info.id!r} belongs to a Run of {function} with other arguments."
+        return f"The id {info.id!r} belongs to a Run of {function} with other arguments: give those, or another id."
     return ""
 
 
