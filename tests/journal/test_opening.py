@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -134,6 +135,24 @@ def test_patience_is_measured_by_the_pauses(path: Path, opened: OpenJournal) -> 
     foreign.close()
     assert 1.0 <= sum(pauses) <= 1.001
     assert all(0.0001 <= pause_s <= 0.0005 for pause_s in pauses)
+
+
+def test_a_reader_waits_for_who_has_the_file_alone(opened: OpenJournal, path: Path) -> None:
+    """As an engine has that closes it as the last one."""
+    journal = opened()
+    journal.append([start(1)])
+    journal.close()
+    alone = apsw.Connection(str(path))
+    alone.pragma("locking_mode", "exclusive")
+    alone.execute("BEGIN EXCLUSIVE; COMMIT")
+    with pytest.raises(apsw.BusyError):
+        apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY).execute("SELECT 1 FROM sqlite_schema").fetchall()
+    leaving = threading.Timer(0.2, alone.close)
+    leaving.start()
+    reader = SqliteReader(path)
+    assert reader.load(uid(1)) == [start(1)]
+    reader.close()
+    leaving.join()
 
 
 def test_a_reader_beside_an_engine(opened: OpenJournal, path: Path) -> None:

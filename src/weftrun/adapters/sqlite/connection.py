@@ -28,6 +28,7 @@ T = TypeVar("T")
 
 PAUSE_MIN_S = 0.0001
 PAUSE_MAX_S = 0.0005
+READ_BUSY_MS = 5_000
 
 
 class Jitter(Protocol):
@@ -127,7 +128,8 @@ def open_reader(path: Path) -> apsw.Connection:
     _require_file(path)
     try:
         connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
-        connection.set_busy_timeout(0)
+        # Nobody writes for long enough to be in its way, but who closes the file last has it alone for a moment.
+        connection.set_busy_timeout(READ_BUSY_MS)
         connection.execute("SELECT 1 FROM sqlite_schema").fetchall()
     except (apsw.CantOpenError, apsw.ReadOnlyError):
         if not path.is_file() or not os.access(path, os.R_OK) or path.with_name(path.name + "-wal").exists():
