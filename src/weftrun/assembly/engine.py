@@ -22,7 +22,7 @@ from weftrun.adapters.system.descriptors import DESCRIPTOR_LIMIT, descriptors_ne
 from weftrun.adapters.system.entropy import SystemEntropy
 from weftrun.adapters.system.loop import UvLoop
 from weftrun.adapters.system.processes import ProcessWatch
-from weftrun.assembly.places import Place, place_of, transactions_of
+from weftrun.assembly.places import Place, hints_of, place_of, transactions_of
 from weftrun.assembly.sinks import checked_sinks
 from weftrun.model.commands import End
 from weftrun.model.errors import InternalError, JournalError, UsageError
@@ -85,6 +85,7 @@ class _EmbeddedCore:
             self._journal = place.open(self._entropy)
             undo.callback(self._journal.close)
             self._transactions = transactions_of(self._journal)
+            self._hints = hints_of(place)
             self._blobs = FileBlobs(folder / "blobs")
             self._trace = SqliteTrace(folder / "trace.db")
             undo.callback(self._trace.close)
@@ -127,6 +128,7 @@ class _EmbeddedCore:
             stands_still=_say_still,
             sinks=self._sinks,
             watch=self._watch,
+            hints=self._hints,
         )
 
     def _recover(self, recover: str) -> None:
@@ -250,6 +252,8 @@ class _EmbeddedCore:
 
         self._loop.call_from_thread(end_sandboxes)
         gone.wait(None)
+        if self._hints is not None:
+            self._hints.close()
         self._loop.stop()
         for sink in self._sinks.values():
             with contextlib.suppress(Exception):  # anybody's sink, and nothing hangs on how it ends

@@ -21,6 +21,7 @@ from weftrun.model.ids import RunId, RunUid
 from weftrun.model.outcomes import Status
 from weftrun.model.records import Row
 from weftrun.ports.entropy import Entropy
+from weftrun.ports.hints import Hints
 from weftrun.ports.journal import Journal, RunInfo
 from weftrun.ports.transactions import Transactions
 
@@ -110,6 +111,14 @@ def place_of(url: str | None) -> Place:
         f"{_without_password(given)!r} is not the URL of a Journal: write sqlite:///path/to/file.db "
         "(four slashes before an absolute path) or postgresql://user@host/database."
     )
+
+
+def hints_of(place: Place) -> Hints | None:
+    """Return what tells of changes in a Journal as they happen; None where one has to look."""
+    if place.path is not None:
+        return None
+    made: Hints = _postgres("hints").PostgresHints(place.url)
+    return made
 
 
 def transactions_of(journal: Journal) -> Transactions:

@@ -19,6 +19,7 @@ from weftrun.model.records import Row
 from weftrun.model.values import Data, Inline, Object, Payload
 from weftrun.ports.blobs import Blobs
 from weftrun.ports.entropy import Entropy
+from weftrun.ports.hints import Hints
 from weftrun.ports.journal import Journal, Message, RunInfo
 from weftrun.ports.liveness import Liveness
 from weftrun.ports.loop import Loop
@@ -47,6 +48,7 @@ class Engine:
         version_here: returns the version of a Function as this process has it, by name; empty where it has none.
         watch: calls back on the loop soon after the process of one of these sessions has ended, where that can be seen;
             a hint.
+        hints: says when it is worth to look at the Journal; without it, that is done now and then.
         stands_still: told what is wrong when the Journal can't be written for now; once, until it can be.
     """
 
@@ -68,6 +70,7 @@ class Engine:
         stands_still: Callable[[str], None] = lambda _: None,
         sinks: Mapping[str, Sink] | None = None,
         watch: Watch = lambda _sessions, _ended: None,
+        hints: Hints | None = None,
     ) -> None:
         self.limits = limits
         self._loop = loop
@@ -85,8 +88,8 @@ class Engine:
             stands_still=stands_still,
         )  # fmt: skip
         self._own = Ownership(
-            loop, journal, liveness, entropy, self._committer, sandboxes, self, ttl_s=limits.lease_ttl_s, watch=watch
-        )
+            loop, journal, liveness, entropy, self._committer, sandboxes, self,
+            ttl_s=limits.lease_ttl_s, watch=watch, hints=hints)  # fmt: skip
         self._dispatch = Dispatch(
             loop, trace, objects, sandboxes, self._committer, limits, sandboxes_max,
             may_enter=self._own.may_enter,
@@ -286,7 +289,7 @@ class Engine:
 
     def seen(self, seen: Seen) -> None:
         """Take messages, free Runs, and what became of Runs of other engines."""
-        by_uid = {run.uid: run for run in self._opening.runs.by_id.values()}
+        by_uid = {run.uid: run for run in self._opening.runs.by_id.values()} if seen.messages else {}
         for message in seen.messages:
             run = by_uid.get(message.run)
             if run is not None and self._opening.runs.by_id.get(run.id) is run:

@@ -230,6 +230,8 @@ class Opening:
             )
         elif info.owner or info.due_at > self._loop.now():
             self.wait_for(info.uid, ticket)
+            if info.owner:
+                self._own.hinted.watch(info.uid)
         else:
             self.take_over.take_over(info, ticket)
 
@@ -281,8 +283,10 @@ class Opening:
             tickets = list(self.waited_for.get(uid, ()))
             info = known.get(uid)
             if info is not None and info.ended_at is None and (info.owner or info.due_at > now) and tickets:
+                if info.owner:
+                    self._own.hinted.watch(uid)
                 continue
-            self.waited_for.pop(uid, None)
+            self._wait_no_more(uid)
             for ticket in tickets:
                 if info is None or info.deleted:
                     ticket.fail(RunNotFound(f"Run {ticket.id!r} was deleted by another process."))
@@ -303,6 +307,10 @@ class Opening:
 
     def _came(self, uid: RunUid) -> list[Ticket]:
         """Return the tickets that waited for a Run which is this engine's now."""
+        return self._wait_no_more(uid)
+
+    def _wait_no_more(self, uid: RunUid) -> list[Ticket]:
+        self._own.hinted.forget(uid)
         return list(self.waited_for.pop(uid, ()))
 
     def let_go(self, run: OpenRun, until: float) -> None:

@@ -15,11 +15,13 @@ from weftrun.model.errors import LeaseLost, WeftrunError
 from weftrun.model.ids import RunUid, SessionUid
 from weftrun.model.lease import Bury, HoldUntil, LeaseEvent, Looked, Owning, Renew, Renewed, Session, Ticked
 from weftrun.ports.entropy import Entropy
+from weftrun.ports.hints import Hints
 from weftrun.ports.journal import Journal, Message, RunInfo
 from weftrun.ports.liveness import Liveness
 from weftrun.ports.loop import Handle, Loop
 from weftrun.ports.sandboxes import Sandboxes
 from weftrun.runtime.committer import Committer
+from weftrun.runtime.hinted import Hinted
 
 Watch = Callable[[Sequence[Session], Callable[[], None]], None]
 
@@ -77,6 +79,10 @@ class Ownership:
     Args:
         ttl_s: how long a renewal of the Lease holds, in seconds.
         watch: calls back on the loop soon after the process of one of these sessions has ended, where that can be seen.
+        hints: says when to look, where somebody does.
+
+    Attributes:
+        hinted: makes looks of hints.
     """
 
     def __init__(
@@ -91,6 +97,7 @@ class Ownership:
         *,
         ttl_s: float,
         watch: Watch,
+        hints: Hints | None,
     ) -> None:
         self._loop = loop
         self._journal = journal
@@ -102,6 +109,7 @@ class Ownership:
         self._ttl_s = ttl_s
         self._watch = watch
         self._machine = LeaseMachine(ttl_s)
+        self.hinted = Hinted(loop, journal, committer, hints, told_of=self._told_of, look=self._look_hinted)
         self._tick: Handle | None = None
         self._look_asked: Handle | None = None
         self._looking = False
@@ -214,6 +222,7 @@ class Ownership:
     def end(self) -> None:
         """Look no more, and let nothing more be entered: what is put back may be another engine's in a moment."""
         self._ended = True
+        self.hinted.end()
         self._sandboxes.fence()
         for handle in (self._tick, self._look_asked):
             if handle is not None:
@@ -349,13 +358,24 @@ class Ownership:
             self._look_asked = self._loop.call_at(at, self._look_again)
 
     def _look_later(self) -> None:
-        reaction = self._reaction
-        if reaction.wanted() or reaction.owned() or reaction.waited_for() or reaction.sinks():
+        if self._has_reason():
             self.look_later()
+
+    def _has_reason(self) -> bool:
+        reaction = self._reaction
+        return bool(reaction.wanted() or reaction.owned() or reaction.waited_for() or reaction.sinks())
 
     def _look_again(self) -> None:
         self._look_asked = None
+        self.hinted.begin()
         self.look()
+
+    def _look_hinted(self) -> None:
+        if self._has_reason():
+            self.look_soon()
+
+    def _told_of(self, asked_for: Sequence[RunUid], found: Sequence[RunInfo]) -> None:
+        self._reaction.seen(Seen(asked_for=tuple(asked_for), waited_for=tuple(found)))
 
     def _failed(self, error: WeftrunError) -> None:
         """What can't be read now may be read the next time; what can't be owned is lost."""

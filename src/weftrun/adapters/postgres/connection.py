@@ -108,13 +108,11 @@ def connect(
         plans_for_all: leave the plans of statements to the server: they are not the Journal's.
         idle_s: the server ends a transaction in which nothing was said for so long, in seconds.
     """
-    given = _parts(url)
     where = connect_text(url)
-    if "@" in str(given.get("host") or ""):
+    if "@" in str(_parts(url).get("host") or ""):
         raise JournalError(f"The URL of {where} has an @ in its password. Write it as %40.")
-    options = {key: value for key, value in DEFAULTS.items() if key not in given}
     try:
-        connection: Connection = psycopg.connect(make_conninfo(url, client_encoding="utf8", **options), autocommit=True)
+        connection = reach(url)
     except psycopg.Error as error:
         raise _cannot_connect(error, where) from None
     try:
@@ -126,6 +124,14 @@ def connect(
     except BaseException:
         connection.close()
         raise
+    return connection
+
+
+def reach(url: str) -> Connection:
+    """Open a connection, not set up; errors are the driver's."""
+    given = _parts(url)
+    options = {key: value for key, value in DEFAULTS.items() if key not in given}
+    connection: Connection = psycopg.connect(make_conninfo(url, client_encoding="utf8", **options), autocommit=True)
     return connection
 
 

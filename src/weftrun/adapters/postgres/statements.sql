@@ -114,10 +114,14 @@ SELECT * FROM weftrun.info WHERE uid = ANY (%s::uuid[]);
 SELECT * FROM weftrun.claim(%s, %s::uuid[], %s::uuid[]);
 
 -- name: put_back
--- Free Runs, and don't count that they were taken over.
-UPDATE weftrun.run SET takeovers = greatest(takeovers - 1, 0), owner = NULL
-WHERE key = ANY (ARRAY(SELECT key FROM weftrun.run WHERE uid = ANY (%s::uuid[]) ORDER BY uid FOR UPDATE))
-  AND owner IS NOT DISTINCT FROM %s;
+-- Free Runs, and don't count that they were taken over. Others may take them at once.
+WITH freed AS (
+    UPDATE weftrun.run SET takeovers = greatest(takeovers - 1, 0), owner = NULL
+    WHERE key = ANY (ARRAY(SELECT key FROM weftrun.run WHERE uid = ANY (%s::uuid[]) ORDER BY uid FOR UPDATE))
+      AND owner IS NOT DISTINCT FROM %s
+    RETURNING ended_at
+)
+SELECT weftrun.tell('look') WHERE EXISTS (SELECT FROM freed WHERE ended_at IS NULL);
 
 -- name: let_go
 SELECT weftrun.let_go(%s, %s::uuid[], %s::float8[]);
@@ -137,7 +141,11 @@ FROM weftrun.session ORDER BY key;
 DELETE FROM weftrun.session WHERE uid = %s::uuid AND beat = %s;
 
 -- name: leave_session
-DELETE FROM weftrun.session WHERE key = %s;
+-- Remove a session, and say so if that frees anything.
+WITH gone AS (DELETE FROM weftrun.session WHERE key = %s RETURNING key)
+SELECT weftrun.tell('look') FROM gone
+WHERE EXISTS (SELECT FROM weftrun.run WHERE run.ended_at IS NULL AND run.owner = gone.key)
+   OR EXISTS (SELECT FROM weftrun.sink WHERE sink.owner = gone.key);
 
 -- name: load
 -- All rows of a Run, as they were at one moment. The first lies with the Run.
@@ -158,10 +166,13 @@ WITH dropped AS (
         FOR UPDATE SKIP LOCKED)
 ), woken AS (
     UPDATE weftrun.run SET due_at = least(due_at, 1) WHERE run.uid = %(run)s::uuid AND run.status = 'running' RETURNING run.key
+), posted AS (
+    INSERT INTO weftrun.inbox (id, run, kind)
+    SELECT %(id)s, woken.key, %(kind)s FROM woken
+    ON CONFLICT (id) DO NOTHING
+    RETURNING place
 )
-INSERT INTO weftrun.inbox (id, run, kind)
-SELECT %(id)s, woken.key, %(kind)s FROM woken
-ON CONFLICT (id) DO NOTHING;
+SELECT weftrun.tell('look') WHERE EXISTS (SELECT FROM posted);
 
 -- name: inbox
 -- Messages to the open Runs of one session, or to all of them. (OFFSET 0: each Run is looked up for its message; a plan
@@ -170,6 +181,26 @@ SELECT inbox.id, run.uid, inbox.kind
 FROM weftrun.inbox CROSS JOIN LATERAL (SELECT * FROM weftrun.run WHERE run.key = inbox.run OFFSET 0) AS run
 WHERE run.ended_at IS NULL AND (%(session)s::bigint IS NULL OR run.owner = %(session)s)
 ORDER BY inbox.place;
+
+-- name: listen
+LISTEN weftrun;
+
+-- name: hint_only
+-- Nothing that this connection changes is ever missed: it waits for no disk, and is never ended for saying nothing.
+SELECT set_config('synchronous_commit', 'off', false),
+       set_config('idle_session_timeout', '0', false),
+       set_config('application_name', current_setting('application_name') || ' hints', false);
+
+-- name: watch_runs
+-- Have the end of these Runs told, and return those that are told of, or have ended. Whoever has one locked is not
+-- waited for: it is asked for again.
+WITH held AS MATERIALIZED (
+    SELECT key, uid, watched OR ended_at IS NOT NULL AS is_done FROM weftrun.run
+    WHERE uid = ANY (%s::uuid[]) ORDER BY uid FOR NO KEY UPDATE SKIP LOCKED
+), marked AS (
+    UPDATE weftrun.run SET watched = true FROM held WHERE run.key = held.key AND NOT held.is_done
+)
+SELECT uid FROM held;
 
 -- name: bury_run
 -- Leave a tombstone of an ended Run: id, uid, status and digest stay (G1).
