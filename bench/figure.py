@@ -41,6 +41,7 @@ class Sizes(msgspec.Struct, frozen=True):
     left_runs: int = 1_000
     waiting_runs: int = 100_000
     ttl_s: float = 10.0
+    hinted: int = 7
     server_runs_per_thread: int = 40
     dbos_chain_steps: int = 200
     dbos_runs_per_thread: int = 10
@@ -52,6 +53,7 @@ QUICK = Sizes(
     chain_steps=200, fan_out_calls=2_000, runs_per_thread=30, map_items=200_000, handovers=1, dag_depth=6,
     cold_starts=10, imports=3, idle_s=2.0, ended_runs=10_000, left_runs=100, waiting_runs=5_000, ttl_s=2.0,
     server_runs_per_thread=10, dbos_chain_steps=50, dbos_runs_per_thread=3, dbos_calls=100, dbos_calls_once=500,
+    hinted=3,
 )  # fmt: skip
 
 

@@ -23,6 +23,7 @@ GROUPS = {
     "dbos": "bench.dbos_beside:beside_dbos",
     "postgres": "bench.postgres_beside:postgres",
     "engines": "bench.engines:engines",
+    "hints": "bench.hints:hints",
     "takeover": "bench.takeover:takeover",
     "waiting": "bench.waiting:waiting",
 }

@@ -21,6 +21,7 @@ TINY = Sizes(
     dag_depth=1, dag_bytes=100_000,
     cold_starts=2, imports=1, idle_s=0.2, ended_runs=20, left_runs=2, waiting_runs=20, ttl_s=1.0,
     server_runs_per_thread=1, dbos_chain_steps=2, dbos_runs_per_thread=1, dbos_calls=5, dbos_calls_once=6,
+    hinted=1,
 )  # fmt: skip
 
 NAMES = {
@@ -56,6 +57,9 @@ NAMES = {
     ],
     "engines": [
         "two engines, one SQLite file, one-step Runs", "two engines, p99 of a commit", "two engines, slowest commit",
+    ],
+    "hints": [
+        "another engine's Run, until its result is there", "a Run of an engine that closes, until it goes on",
     ],
     "takeover": [
         "take-over after kill -9, the same host", "the same, killed when nobody had seen it",
