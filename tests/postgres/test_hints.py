@@ -312,6 +312,27 @@ def test_only_what_somebody_waits_for_is_said(opened: OpenJournal, server: Serve
         assert heard() == []
 
 
+def test_nothing_is_said_where_too_much_was_not_heard(opened: OpenJournal, server: Server) -> None:
+    """The server would refuse the commit."""
+    journal = opened()
+    journal.append([start(1), start(2)])
+    with server.connect() as connection, hearing(server) as heard:
+        connection.execute("UPDATE weftrun.run SET watched = true")
+        journal.append([end(1, 2)])
+        assert heard() == [uuid_text(uid(1))]
+        connection.execute("CREATE SCHEMA nearly_full")
+        try:
+            connection.execute(
+                "CREATE FUNCTION nearly_full.pg_notification_queue_usage() RETURNS float8 LANGUAGE sql AS 'SELECT 0.6'"
+            )
+            connection.execute("ALTER FUNCTION weftrun.tell(text) SET search_path = nearly_full, pg_catalog")
+            journal.append([end(2, 2)])
+            assert heard() == []
+        finally:
+            connection.execute("DROP SCHEMA nearly_full CASCADE")
+        assert journal.load(uid(2)) == [start(2), end(2, 2)]
+
+
 def test_a_mark_stays_through_a_take_over(opened: OpenJournal, server: Server) -> None:
     journal, beside = opened(), opened()
     journal.begin(session(1))

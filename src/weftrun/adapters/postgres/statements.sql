@@ -141,11 +141,11 @@ FROM weftrun.session ORDER BY key;
 DELETE FROM weftrun.session WHERE uid = %s::uuid AND beat = %s;
 
 -- name: leave_session
--- Remove a session, and say so if that frees anything.
+-- Remove a session, and say so if that frees anything. (LIMIT 1, not EXISTS: a plan for that may read all open Runs.)
 WITH gone AS (DELETE FROM weftrun.session WHERE key = %s RETURNING key)
 SELECT weftrun.tell('look') FROM gone
-WHERE EXISTS (SELECT FROM weftrun.run WHERE run.ended_at IS NULL AND run.owner = gone.key)
-   OR EXISTS (SELECT FROM weftrun.sink WHERE sink.owner = gone.key);
+WHERE (SELECT true FROM weftrun.run WHERE run.ended_at IS NULL AND run.owner = gone.key LIMIT 1)
+   OR (SELECT true FROM weftrun.sink WHERE sink.owner = gone.key LIMIT 1);
 
 -- name: load
 -- All rows of a Run, as they were at one moment. The first lies with the Run.
