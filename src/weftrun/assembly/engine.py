@@ -252,8 +252,7 @@ class _EmbeddedCore:
 
         self._loop.call_from_thread(end_sandboxes)
         gone.wait(None)
-        if self._hints is not None:
-            self._hints.close()
+        self._hints.close()
         self._loop.stop()
         for sink in self._sinks.values():
             with contextlib.suppress(Exception):  # anybody's sink, and nothing hangs on how it ends

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
+from weftrun.adapters.files.hints import FileHints
 from weftrun.adapters.sqlite.journal import SqliteJournal
 from weftrun.adapters.sqlite.reading import SqliteReader
 from weftrun.adapters.sqlite.transactions import SqliteTransactions
@@ -113,10 +114,10 @@ def place_of(url: str | None) -> Place:
     )
 
 
-def hints_of(place: Place) -> Hints | None:
-    """Return what tells of changes in a Journal as they happen; None where one has to look."""
+def hints_of(place: Place) -> Hints:
+    """Return what tells of changes in a Journal as they happen."""
     if place.path is not None:
-        return None
+        return FileHints(place.path.with_name(place.path.name + "-wal"), place.folder / "engines")
     made: Hints = _postgres("hints").PostgresHints(place.url)
     return made
 
