@@ -1,4 +1,4 @@
-"""How soon an engine knows what another one on the same PostgreSQL has done: told of it, and by looking."""
+"""How soon an engine knows what another one on the same Journal has done: told of it, and by looking."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from unittest import mock
 from bench import owning_side
 from bench.figure import ROOT, Figure, Setting
 from bench.server import serving
+from tests.postgres.server import Server
 
 import weftrun
 
@@ -29,35 +30,40 @@ _PHASES = 7
 
 def hints(setting: Setting) -> list[Figure]:
     """Let an engine wait for the Runs of another one, and take over what one that closes hands over."""
+    with serving() as server:
+        return [*_on(setting, "SQLite", None), *_on(setting, "PostgreSQL", server)]
+
+
+def _on(setting: Setting, name: str, server: Server | None) -> list[Figure]:
     by_looking = "the same by looking once a second"
     ended = Figure(
-        "another engine's Run, until its result is there", "ms", by_looking,
-        "two processes with an engine each on one PostgreSQL; one waits in result() for a Run of the other: from when "
+        f"{name}, another engine's Run, until its result is there", "ms", by_looking,
+        "two processes with an engine each on one Journal; one waits in result() for a Run of the other: from when "
         f"its only Step may end until result() has returned; the median of {setting.sizes.hinted}, after waits of "
         "different lengths.",
     )  # fmt: skip
     handed = Figure(
-        "a Run of an engine that closes, until it goes on", "ms", by_looking,
-        "two processes with an engine each on one PostgreSQL; one closes in the middle of a Step, its process stays "
+        f"{name}, a Run of an engine that closes, until it goes on", "ms", by_looking,
+        "two processes with an engine each on one Journal; one closes in the middle of a Step, its process stays "
         f"there: from the call of close(drain_s=0) until the other has entered it; the median of "
         f"{setting.sizes.hinted}, likewise.",
     )  # fmt: skip
-    with serving() as server:
-        for _ in range(setting.rounds):
-            told, looked = (_taken(setting, server.new_database(), listens=listens) for listens in (True, False))
-            for figure, values, floors in zip((ended, handed), told, looked, strict=True):
-                figure.add(statistics.median(values) * 1e3, statistics.median(floors) * 1e3)
+    for _ in range(setting.rounds):
+        told, looked = (_taken(setting, server, listens=listens) for listens in (True, False))
+        for figure, values, floors in zip((ended, handed), told, looked, strict=True):
+            figure.add(statistics.median(values) * 1e3, statistics.median(floors) * 1e3)
     return [ended, handed]
 
 
-def _taken(setting: Setting, url: str, *, listens: bool) -> tuple[list[float], list[float]]:
+def _taken(setting: Setting, server: Server | None, *, listens: bool) -> tuple[list[float], list[float]]:
     """Return how long some results and hand-overs took, in seconds."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=setting.folder)))
         os.environ["WEFTRUN_FOLDER"] = str(folder)
+        url = server.new_database() if server is not None else f"sqlite:///{folder}/journal.db"
         owner = stack.enter_context(_owner(url, folder))
         if not listens:
-            stack.enter_context(mock.patch("weftrun.assembly.engine.hints_of", return_value=None))
+            stack.enter_context(mock.patch("weftrun.assembly.engine.hints_of", return_value=()))
         opened = stack.enter_context(weftrun.open(url, workers=1))
         opened.run(owning_side.until_told, str(folder), ".")
         ended = [_ended_s(opened, owner, folder, number) for number in range(setting.sizes.hinted)]

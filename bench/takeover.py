@@ -34,7 +34,7 @@ def takeover(setting: Setting) -> list[Figure]:
     soon = Figure(
         "the same, killed when nobody had seen it", "s", "limit of 1 s",
         f"from the signal, sent when its Run has begun, {until} That one looks every other second for whether others "
-        "are there.",
+        "are there, and the kernel tells it that one has come.",
     )  # fmt: skip
     frozen = limit(
         "take-over of a frozen engine", "s", sizes.ttl_s + 1,

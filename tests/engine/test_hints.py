@@ -37,7 +37,7 @@ def opened(url: str) -> weftrun.Engine:
     engine = weftrun.open(url, workers=2, lease_ttl_s=TTL_S)
     core = engine._core
     core._loop.call_from_thread(core._engine._own.hinted.begin)  # type: ignore[attr-defined]
-    until(lambda: core._hints._thread is not None)  # type: ignore[attr-defined]
+    until(lambda: core._hints[0]._thread is not None)  # type: ignore[attr-defined]
     return engine
 
 
@@ -98,7 +98,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_the_log_is_watched_only_while_somebody_waits(folder: Path) -> None:
-    hints, heard = FileHints(folder / "log", folder / "engines"), Heard()
+    hints, heard = FileHints(folder / "engines", folder / "log"), Heard()
     try:
         hints.listen(heard.ended.append, heard.change)
         (folder / "log").write_text("a")
@@ -124,7 +124,7 @@ def test_where_nothing_can_be_watched_nothing_is_heard(folder: Path, monkeypatch
             raise OSError(28, "No space left on device")  # what the kernel says where a user watches too much
 
     monkeypatch.setattr(adapter, "INotify", Full)
-    hints, heard = FileHints(folder / "log", folder / "engines"), Heard()
+    hints, heard = FileHints(folder / "engines", folder / "log"), Heard()
     hints.listen(heard.ended.append, heard.change)
     hints.watch(RunUid("one"))
     hints.forget(RunUid("one"))

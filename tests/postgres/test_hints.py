@@ -208,7 +208,7 @@ def _is_uid(run: RunUid) -> bool:
 def test_all_holds_without_true_hints(
     kind: Callable[[], Hints], journal: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(assembly, "hints_of", lambda _: kind())
+    monkeypatch.setattr(assembly, "hints_of", lambda _: (kind(),))
     ledger = tmp_path / "ledger"
     with opened(journal) as other:
         owner = opened(journal)

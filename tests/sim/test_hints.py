@@ -95,7 +95,7 @@ def play(seed: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Channel:
     channel = Channel(seed)
 
     def hinted(*, loop: Any, **ports: Any) -> Engine:
-        return Engine(loop=loop, hints=Lying(channel, loop), **ports)
+        return Engine(loop=loop, hints=(Lying(channel, loop),), **ports)
 
     with monkeypatch.context() as patch:
         patch.setattr(process, "Engine", hinted)

@@ -252,7 +252,8 @@ class _EmbeddedCore:
 
         self._loop.call_from_thread(end_sandboxes)
         gone.wait(None)
-        self._hints.close()
+        for hints in self._hints:
+            hints.close()
         self._loop.stop()
         for sink in self._sinks.values():
             with contextlib.suppress(Exception):  # anybody's sink, and nothing hangs on how it ends

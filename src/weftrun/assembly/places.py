@@ -114,12 +114,12 @@ def place_of(url: str | None) -> Place:
     )
 
 
-def hints_of(place: Place) -> Hints:
+def hints_of(place: Place) -> Sequence[Hints]:
     """Return what tells of changes in a Journal as they happen."""
+    engines = place.folder / "engines"
     if place.path is not None:
-        return FileHints(place.path.with_name(place.path.name + "-wal"), place.folder / "engines")
-    made: Hints = _postgres("hints").PostgresHints(place.url)
-    return made
+        return (FileHints(engines, place.path.with_name(place.path.name + "-wal")),)
+    return (FileHints(engines), _postgres("hints").PostgresHints(place.url))
 
 
 def transactions_of(journal: Journal) -> Transactions:

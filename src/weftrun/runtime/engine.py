@@ -70,7 +70,7 @@ class Engine:
         stands_still: Callable[[str], None] = lambda _: None,
         sinks: Mapping[str, Sink] | None = None,
         watch: Watch = lambda _sessions, _ended: None,
-        hints: Hints | None = None,
+        hints: Sequence[Hints] = (),
     ) -> None:
         self.limits = limits
         self._loop = loop

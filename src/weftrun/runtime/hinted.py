@@ -22,7 +22,7 @@ class Hinted:
     """Looks where hints say so: at single Runs, or at everything. On the loop.
 
     Args:
-        hints: what is listened to, or None.
+        hints: what is listened to.
         told_of: takes what is known of Runs that have ended, perhaps.
         look: looks at everything, when it comes to it.
     """
@@ -32,7 +32,7 @@ class Hinted:
         loop: Loop,
         journal: Journal,
         committer: Committer,
-        hints: Hints | None,
+        hints: Sequence[Hints],
         *,
         told_of: Callable[[Sequence[RunUid], Sequence[RunInfo]], None],
         look: Callable[[], None],
@@ -52,23 +52,26 @@ class Hinted:
 
     def begin(self) -> None:
         """Listen from now on: there is something to look for, and this engine is not gone in a moment. Idempotent."""
-        if self._hints is not None and not (self._begun or self._over):
-            self._begun = True
-            self._hints.listen(
+        if self._begun or self._over:
+            return
+        self._begun = True
+        for hints in self._hints:
+            hints.listen(
                 lambda uids: self._loop.call_from_thread(lambda: self._ended(uids)),
                 lambda: self._loop.call_from_thread(self._changed),
             )
 
     def watch(self, run: RunUid) -> None:
         """Somebody here waits for a Run of another engine. Idempotent."""
-        if self._hints is not None and not self._over:
+        if not self._over:
             self.begin()
-            self._hints.watch(run)
+            for hints in self._hints:
+                hints.watch(run)
 
     def forget(self, run: RunUid) -> None:
         """Nobody waits for it any more. Idempotent."""
-        if self._hints is not None:
-            self._hints.forget(run)
+        for hints in self._hints:
+            hints.forget(run)
 
     def end(self) -> None:
         """Look no more."""

@@ -97,7 +97,7 @@ class Ownership:
         *,
         ttl_s: float,
         watch: Watch,
-        hints: Hints | None,
+        hints: Sequence[Hints],
     ) -> None:
         self._loop = loop
         self._journal = journal

@@ -28,11 +28,11 @@ class FileHints:
     """Listens to what the files of a Journal tell.
 
     Args:
-        log: file that each append changes.
-        engines: folder in which each engine has a file.
+        engines: folder in which each engine of this host has a file.
+        log: file that each append changes; None where there is no such file, and ends are told by somebody else.
     """
 
-    def __init__(self, log: Path, engines: Path) -> None:
+    def __init__(self, engines: Path, log: Path | None = None) -> None:
         self._log = log
         self._engines = engines
         self._lock = threading.Lock()
@@ -65,7 +65,7 @@ class FileHints:
     def watch(self, run: RunUid) -> None:
         """Ask that the end of a Run be told."""
         with self._lock:
-            if run in self._watched or self._thread is None:
+            if run in self._watched or self._thread is None or self._log is None:
                 return
             self._watched.add(run)
             if self._on_log < 0 and self._inotify is not None:
