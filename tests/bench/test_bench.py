@@ -59,7 +59,10 @@ NAMES = {
         "two engines, one SQLite file, one-step Runs", "two engines, p99 of a commit", "two engines, slowest commit",
     ],
     "hints": [
-        "another engine's Run, until its result is there", "a Run of an engine that closes, until it goes on",
+        "SQLite, another engine's Run, until its result is there",
+        "SQLite, a Run of an engine that closes, until it goes on",
+        "PostgreSQL, another engine's Run, until its result is there",
+        "PostgreSQL, a Run of an engine that closes, until it goes on",
     ],
     "takeover": [
         "take-over after kill -9, the same host", "the same, killed when nobody had seen it",
