@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from tests.machines.run_desk import (
+    CHARGE,
     LOOSE,
     QUIET,
     SEEN,
@@ -70,6 +71,20 @@ def test_another_step_that_goes_on_keeps_it(function: object) -> None:
     desk.ends(f"{function.label}[0]")
     desk.commits()
     assert desk.waits_until == DUE
+
+
+def test_a_rollback_that_runs_keeps_it() -> None:
+    """Let go, it would be undone a second time while the first one still runs."""
+    desk = RunDesk(WIRES)
+    wires(desk, call(CHARGE), call(TRIED), answer=(0, 1))
+    desk.commits()
+    desk.ends(bad=["charge[0]"])
+    desk.time_comes()
+    desk.commits()
+    assert desk.sent["charge[0]"].undoes == 1
+    desk.ends(bad=["tried[0]"])
+    desk.commits()
+    assert desk.waits_until == 0.0
 
 
 def test_what_waits_for_it_does_not_keep_it() -> None:

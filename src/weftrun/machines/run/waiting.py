@@ -32,7 +32,7 @@ def _is_at_work(run: RunState, step: Step) -> bool:
     if step.state >= OVER:
         return step.lack is not Lack.NOTHING and step.uses > 0
     if step.state is not State.RUNNING:
-        return step.state is State.GATED
+        return step.state in (State.GATED, State.UNDOING)
     if step.map is not None:
         map = step.map
         # Of its items, all that are not settled must wait for another Attempt.
