@@ -134,6 +134,8 @@ class Ownership:
         if self._begun:
             return
         self._begun = True
+        # Where a session was just lost, nothing of it may bound what is entered: the machine forgets it now.
+        self._handle(Owning(self._loop.now(), 0))
         uid = self._uid = SessionUid(self._entropy.uid())
         self._machine.began(uid)
 
@@ -175,6 +177,10 @@ class Ownership:
     def claim_failed(self) -> None:
         """Nothing was claimed."""
         self._claiming -= 1
+
+    def reads_again(self) -> None:
+        """A Run of this engine is read once more, and is this engine's meanwhile; `read` says when it was."""
+        self._reading += 1
 
     def read(self) -> None:
         """A Run that was claimed has been read: it is open here by now, or put back."""

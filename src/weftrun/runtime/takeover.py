@@ -151,32 +151,39 @@ class TakeOver:
 
     def begin_again(self, run: OpenRun) -> None:
         """Go on with an own Run from what the Journal holds: its last rows may be lost."""
+        if self._runs.by_id.get(run.id) is not run:
+            return  # it was lost meanwhile
         tickets = list(run.tickets)
+        self._own.reads_again()
         self._dispatch.forsake(run)
         self._taking[run.uid] = tickets
-        self._loop.call_at(self._loop.now() + _AGAIN_S, lambda: self._read_again(run.uid))
+        fences = self._fences
+        self._loop.call_at(self._loop.now() + _AGAIN_S, lambda: self._read_again(run.uid, fences))
 
-    def _read_again(self, uid: RunUid) -> None:
+    def _read_again(self, uid: RunUid, fences: int) -> None:
         def work() -> list[RunInfo]:
             self._wait_over(uid)
             return self._journal.infos([uid])
 
         def done(infos: list[RunInfo]) -> None:
-            tickets = self._taking[uid]
-            if not infos or infos[0].ended_at is not None:
-                del self._taking[uid]
-                for ticket in tickets:
-                    self._wait_for(uid, ticket)
-            else:
+            is_lost = fences != self._fences
+            if infos and infos[0].ended_at is None and not is_lost:
                 self._load(infos[0], ())
+                return
+            for ticket in self._taking.pop(uid):
+                self._wait_for(uid, ticket)
+            if not is_lost:
+                self._own.read()
 
         def failed(error: WeftrunError) -> None:
             if isinstance(error, JournalCorrupt):
                 for ticket in self._taking.pop(uid):
                     ticket.fail(error)
                 self.leave_alone(uid)
+                if fences == self._fences:
+                    self._own.read()
             elif self._refusal() is None:
-                self._loop.call_at(self._loop.now() + _AGAIN_S, lambda: self._read_again(uid))
+                self._loop.call_at(self._loop.now() + _AGAIN_S, lambda: self._read_again(uid, fences))
 
         self._committer.read(work, done, failed)
 
