@@ -87,7 +87,7 @@ class Delivery:
 
     def wake(self, names: Iterable[str]) -> None:
         """There may be something for these sinks."""
-        for name in names:
+        for name in sorted(names):
             sink = self._sinks.get(name)
             if sink is not None:
                 sink.tell(Woken(sink.now()))
@@ -185,10 +185,13 @@ class _Sink:
         messages = [_message(parcel) for parcel in deliver.parcels]
         results: list[tuple[Result, ...]] = []
         until = self.now() + deliver.within_s
+        lease = self._lease
 
         def may_begin() -> bool:
-            # From the sink's threads: to read a clock and two numbers needs no lock.
-            return self.now() < until and self._own.may_enter() and not self._delivery.stopped
+            # From the sink's threads: to read a clock and three numbers needs no lock. What one session has taken is
+            # not the next one's to send.
+            is_own = lease == self._lease and self._own.may_enter()
+            return is_own and self.now() < until and not self._delivery.stopped
 
         def work() -> None:
             try:
