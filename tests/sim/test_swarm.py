@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from weftrun.testing.sim.faults import Fault
+from weftrun.testing.sim.faults import KINDS, Fault
 from weftrun.testing.sim.plans import Plan
 from weftrun.testing.sim.swarm import DrawnFaults, draw_world, play_seed
+from weftrun.testing.sim.telling import TELLERS
+from weftrun.testing.sim.transacting import WRITERS
+from weftrun.testing.sim.undone import done, done_slowly, undo
 
 SEEDS = int(os.environ.get("WEFTRUN_SEEDS", "500"))
 FIRST = int(os.environ.get("WEFTRUN_FIRST_SEED", "0"))
@@ -32,6 +35,14 @@ def test_a_seed_is_one_history(folder: Path) -> None:
         assert first.faults.happened == again.faults.happened
 
 
+def test_without_effects_nothing_is_done_outside(folder: Path) -> None:
+    for seed in range(10):
+        world, broken = play_seed(seed, folder, effects=False)
+        assert broken is None, str(broken)
+        assert not world.sinks and not world.written
+        assert not {entry.function.label for entry in world.ledger.entries} & {f.spec.label for f in (*WRITERS, undo)}
+
+
 def test_the_swarm_draws_what_it_should(folder: Path) -> None:
     """Random worlds are worth something only if they differ: in plans, in faults, in limits, in how Runs end."""
     kinds: set[str] = set()
@@ -41,6 +52,10 @@ def test_the_swarm_draws_what_it_should(folder: Path) -> None:
     unkept = 0
     engines: set[int] = set()
     left_out: set[str] = set()
+    entered: set[str] = set()
+    standings: set[str] = set()
+    points: set[str] = set()
+    sent_again = written = 0
 
     def walk(plan: Plan, level: int) -> None:
         nonlocal depth
@@ -57,12 +72,22 @@ def test_the_swarm_draws_what_it_should(folder: Path) -> None:
             endings |= {status for status, _, _ in client.answers}
         unkept += len(world.unkept)
         engines.add(world.settings.engines)
+        entered |= {entry.function.label for entry in world.ledger.entries}
+        standings |= {emitted.standing.name for emitted in world.standings.values()}
+        sent_again += sum(times > 1 for sink in world.sinks.values() for times in sink.sent.values())
+        written += sum(world.written.values())
+        points |= set(world.faults.points)
         left_out |= {row.text for uid in world.rows for row in world.trace.read(uid) if row.kind == "unrecorded"}
         faults |= {fault for _, _, fault in world.faults.happened}
     assert kinds == {"call", "map", "over", "wired", "watched", "await", "skip"}
     assert endings == {"succeeded", "failed", "cancelled"}
     assert faults == set(Fault)
     assert engines == {1, 2, 3}
+    effects = {function.spec.label for function in (*WRITERS, *TELLERS, done, done_slowly, undo)}
+    assert effects - entered <= {"writes_telling"}, "which only seeds have that both write and tell"
+    assert standings == {"WAITING", "DELIVERED", "UNKNOWN", "REFUSED"}
+    assert sent_again > 5 and written > 20
+    assert points == set(KINDS)
     assert unkept > 5
     assert len(left_out) == 3, "by `none`, deterministic or not, and by the choice of `auto`"
     assert depth == 3

@@ -18,7 +18,8 @@ from weftrun.sdk.codec import decode, encode
 from weftrun.testing.closure import closure_violations
 from weftrun.testing.sim.ledger import Entry
 from weftrun.testing.sim.memory import MemoryBlobs
-from weftrun.testing.sim.transacting import not_once
+from weftrun.testing.sim.telling import TELLERS, wrong_deliveries, wrong_records
+from weftrun.testing.sim.transacting import not_once, writes_telling
 from weftrun.testing.sim.undone import not_undone
 from weftrun.testing.sim.values import Lineage, lineage
 from weftrun.testing.sim.world import Client, World
@@ -61,8 +62,8 @@ def findings(world: World) -> list[str]:
     found += [f"once: {text}" for text in late_entries(world.ledger.entries, fixed)]
     found += [f"single value: {text}" for text in torn_values(world.ledger.entries, fixed, world.clients)]
     found += [f"inputs: {text}" for text in changed_inputs(world.ledger.entries)]
-    found += [f"R1: {text}" for text in not_undone(recorded, world.rows)]
-    found += [f"T1: {text}" for text in not_once(world.rows, world.written)]
+    found += [f"R1: {text}" for text in not_undone(world.ledger.entries, world.rows, world.ledger.returned)]
+    found += _wrong_effects(world, fixed)
     found += [f"end: {text}" for text in open_ends(fixed, kept)]
     found += [f"refused: {c.id}: {c.refused}" for c in world.clients if c.refused is not None]
     found += [f"O3: {text}" for text in foreign_entries(world.ledger.entries)]
@@ -70,6 +71,23 @@ def findings(world: World) -> list[str]:
     found += [f"durable: {text}" for text in lost_rows(world.rows, world.loaded)]
     found += [f"left over: {count} {what}" for what, count in world.left.items() if count]
     return found
+
+
+def _wrong_effects(world: World, fixed: Mapping[RunUid, Fixed]) -> Iterator[str]:
+    """Yield what is wrong with transactions (T1) and emits (E1, E2)."""
+    entered = {(entry.uid, str(entry.step)): entry.function.name for entry in world.ledger.entries}
+    yield from (f"T1: {text}" for text in not_once(world.rows, world.written, entered))
+    if not world.sinks:
+        return
+    tellers = {of for of, name in entered.items() if name in _TELLERS and of[0] not in world.unkept}
+    values = {(u, s): seen for u, f in fixed.items() for s, seen in f.seen.items() if s not in f.failed}
+    yield from (f"E1: {text}" for text in wrong_records(world.rows, values, tellers))
+    for sink in world.sinks.values():
+        for text in wrong_deliveries(sink, world.standings, world.register.taken_at):
+            yield f"E2: {text}"
+
+
+_TELLERS = frozenset(function.spec.name for function in (*TELLERS, writes_telling))
 
 
 def fixed_by(rows: Sequence[Row], blobs: MemoryBlobs) -> Fixed:

@@ -11,15 +11,16 @@ from msgspec.structs import replace
 from weftrun.machines.outbox import OutboxMachine
 from weftrun.machines.run import attempts
 from weftrun.model.commands import Append
-from weftrun.model.emits import Standing, Verdict
+from weftrun.model.emits import Standing, Verdict, emit_key
 from weftrun.model.records import emits_in
 from weftrun.ports.sinks import SinkMessage
 from weftrun.runtime.dispatch import Dispatch
 from weftrun.runtime.outbox import _Sink
 from weftrun.testing.sim.guest import ScriptedGuest
 from weftrun.testing.sim.scenarios import SCENARIOS
-from weftrun.testing.sim.sinks import SimSink
+from weftrun.testing.sim.sinks import Manner, SimSink
 from weftrun.testing.sim.sweep import sweep
+from weftrun.testing.sim.world import World
 
 (TELLING,) = (scenario for scenario in SCENARIOS if scenario.name == "telling")
 Patch = Callable[[pytest.MonkeyPatch], None]
@@ -28,23 +29,22 @@ Patch = Callable[[pytest.MonkeyPatch], None]
 def it_is_sent_before_the_commit(monkeypatch: pytest.MonkeyPatch) -> None:
     """An emit goes to its sink when the machine has decided its record."""
     carry_out = Dispatch._carry_out
-    made: list[SimSink] = []
-    init = SimSink.__init__
+    made: dict[str, SimSink] = {}
+    add_sink = World.add_sink
 
-    def keep(self, faults):
-        init(self, faults)
-        made[:] = [self]
+    def keep(self, name, kind=None):
+        add_sink(self, name, kind)
+        made.update(self.sinks)
 
     def early(self, run, command):
-        if isinstance(command, Append) and made:
-            messages = [
-                SinkMessage(f"{run.uid}/{step}/{emit.n}", emit.payload, emit.type, emit.order_by, run.id, step, 0.0)
-                for step, emit in emits_in(command.records)
-            ]
-            made[0].deliver(messages, lambda: True)
+        if isinstance(command, Append) and run.durable:
+            for step, emit in emits_in(command.records):
+                key = emit_key(run.uid, step, emit.n)
+                message = SinkMessage(key, emit.payload, emit.type, emit.order_by, run.id, step, 0.0)
+                made[emit.sink].take(message, Manner.TAKES, made[emit.sink].now())
         carry_out(self, run, command)
 
-    monkeypatch.setattr(SimSink, "__init__", keep)
+    monkeypatch.setattr(World, "add_sink", keep)
     monkeypatch.setattr(Dispatch, "_carry_out", early)
 
 
@@ -99,11 +99,11 @@ def an_outcome_has_the_emits_of_another(monkeypatch: pytest.MonkeyPatch) -> None
 
 PLANTS: list[tuple[Patch, str]] = [
     (it_is_sent_before_the_commit, "E2: "),
-    (what_a_failed_attempt_emits_is_kept, "of another Attempt"),
+    (what_a_failed_attempt_emits_is_kept, "its Attempt made"),
     (it_is_acknowledged_before_it_is_sent, "was lost"),
     (only_the_message_that_failed_waits, "and was committed as"),
     (emits_are_lost_with_the_row, "was lost"),
-    (an_outcome_has_the_emits_of_another, "of another Attempt"),
+    (an_outcome_has_the_emits_of_another, "its Attempt made"),
 ]
 
 

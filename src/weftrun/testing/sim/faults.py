@@ -49,7 +49,13 @@ KINDS: Mapping[str, tuple[Fault, ...]] = {
     "journal.look": (Fault.PAUSE_BEFORE, Fault.PAUSE_AFTER),
     "outbox.take": _WRITES,
     "outbox.settle": _WRITES,
-    "sink.send": (Fault.UNKNOWN_BEFORE, Fault.UNKNOWN_AFTER, Fault.CRASH_BEFORE, Fault.CRASH_AFTER),
+    "sink.send": (
+        Fault.UNKNOWN_BEFORE, Fault.UNKNOWN_AFTER, Fault.CRASH_BEFORE, Fault.CRASH_AFTER, Fault.PAUSE_BEFORE,
+        Fault.PAUSE_AFTER,
+    ),
+    "transaction.open": (Fault.CRASH_BEFORE, Fault.CRASH_AFTER, Fault.PAUSE_BEFORE, Fault.PAUSE_AFTER),
+    "transaction.commit": _WRITES,
+    "transaction.say": (Fault.CRASH_BEFORE, Fault.CRASH_AFTER, Fault.PAUSE_AFTER),
     "blobs.put": (Fault.FULL, Fault.CRASH_BEFORE, Fault.CRASH_AFTER, Fault.PAUSE_AFTER),
     "trace.write": (Fault.CRASH_BEFORE,),
     "sandboxes.create": (Fault.CRASH_BEFORE, Fault.CRASH_AFTER, Fault.PAUSE_BEFORE),
@@ -58,13 +64,14 @@ KINDS: Mapping[str, tuple[Fault, ...]] = {
     "sandboxes.kill": (Fault.CRASH_BEFORE, Fault.CRASH_AFTER, Fault.PAUSE_BEFORE),
     "guest.start": (Fault.DIE,),
     "guest.enter": (Fault.DIE, Fault.CRASH_BEFORE),
+    "guest.say": (Fault.DIE,),
     "guest.leave": (Fault.DIE,),
     "guest.tell": (Fault.DIE,),
 }  # fmt: skip
 """Which faults can happen at which call."""
 
 
-_LOCKING = frozenset(name for name, faults in KINDS.items() if Fault.PAUSE_INSIDE in faults)
+_LOCKING = frozenset(name for name, faults in KINDS.items() if Fault.PAUSE_INSIDE in faults) | {"transaction.open"}
 
 
 class Standing(Protocol):
@@ -81,6 +88,7 @@ class Faults:
         points: name of every point so far, in order; the number of a point is its position.
         happened: which planned faults came to pass, as (point, name, fault).
         off: nothing goes wrong any more, and points are not counted.
+        locked_by: the process that keeps the Journal's write lock beyond one call, if any does.
     """
 
     def __init__(self, plan: Mapping[int, Fault] | None = None, *, full_calls: int = 3, pause_s: float = 25.0) -> None:
@@ -97,7 +105,7 @@ class Faults:
         self._full_calls = full_calls
         self._full_left = 0
         self._pause_s = pause_s
-        self._locked = False
+        self.locked_by: Standing | None = None
 
     def at(self, name: str) -> Fault | None:
         """Count a point and return what goes wrong there."""
@@ -127,6 +135,16 @@ class Faults:
         if fault is Fault.PAUSE_AFTER:
             process.stand_still(self.pause_s())
 
+    def check_lock(self, name: str, process: Standing) -> None:
+        """Refuse a call that writes while another process keeps the write lock: in its place it would wait in vain."""
+        if self.locked_by is not None and self.locked_by is not process:
+            raise JournalBusy(f"{name}: another process keeps the write lock (planned)")
+
+    def unlock(self, process: Standing) -> None:
+        """Let others write, if it was this process that kept them from it."""
+        if self.locked_by is process:
+            self.locked_by = None
+
     def _fail_before(self, name: str, fault: Fault | None, process: Standing) -> None:
         if fault is Fault.CRASH_BEFORE:
             raise Crash(name)
@@ -134,14 +152,14 @@ class Faults:
             process.stand_still(self.pause_s())
         if fault is Fault.UNKNOWN_BEFORE:
             raise CommitUnknown(f"{name}: nothing was done, and the caller can't know (planned)")
-        if self._locked and name in _LOCKING:
-            raise JournalBusy(f"{name}: another process keeps the write lock (planned)")
+        if name in _LOCKING:
+            self.check_lock(name, process)
         if fault is Fault.PAUSE_INSIDE:
-            self._locked = True
+            before, self.locked_by = self.locked_by, process
             try:
                 process.stand_still(self.pause_s())
             finally:
-                self._locked = False
+                self.locked_by = before
         if fault is Fault.FULL:
             self._full_left = self._full_calls
         if self._full_left and not self.off and Fault.FULL in KINDS[name]:

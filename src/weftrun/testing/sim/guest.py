@@ -45,11 +45,8 @@ from weftrun.testing.sim.talk import Talk
 from weftrun.testing.sim.values import Stage, entered, lineage
 
 Mappings = dict[ObjectId, memoryview]
-Running = Generator[float, None, None]
-"""A Sandbox's work: each yield is a pause in seconds of virtual time."""
-
-_PATIENCE = 20_000
-"""Pauses of a millisecond until a body stops waiting for the word of an engine that is gone."""
+Running = Generator[float | None, None, None]
+"""A Sandbox's work: each yield is a pause in seconds of virtual time, or None until it gets what it `wants`."""
 
 Named = tuple[RunId, RunUid]
 
@@ -74,6 +71,8 @@ class ScriptedGuest:
         self._bodies: dict[int, EnteredBody] = {}
         self._body_objects: dict[int, set[ObjectId]] = {}
         self._emits: tuple[Emit, ...] = ()
+        self._asks = False
+        self._entry = -1
 
     def maps_hold(self) -> None:
         """Map the page that says until when bodies may be entered."""
@@ -142,16 +141,22 @@ class ScriptedGuest:
             self._voice.say(ItemOutcomes(batch.no, values, failures, ran, emits=emits))
         self._drop_objects(objects)
 
-    def _ask(self, message: FromSandbox) -> Generator[float, None, TransactionAnswer]:
-        """Say something and return the answer; a Sandbox that gets none ends with its engine."""
+    def _ask(self, message: FromSandbox) -> Generator[float | None, None, TransactionAnswer]:
+        """Say something, wait for the answer and return it; a Sandbox that gets none ends with its engine."""
+        self._outside.point("guest.say")
         self._voice.say(message)
-        for _ in range(_PATIENCE):
-            yield 0.001
+        self._asks = True
+        while True:
+            yield None
             for position, (received, _objects) in enumerate(self._inbox):
                 if isinstance(received, TransactionAnswer):
                     del self._inbox[position]
+                    self._asks = False
                     return received
-        raise Died("no answer came")
+
+    def wants(self, message: ToSandbox) -> bool:
+        """Say whether it goes on when it gets this message in the middle of its work."""
+        return self._asks and isinstance(message, TransactionAnswer)
 
     def _enter(self, batch: int, index: int) -> None:
         self.page = Progress(batch, index - 1, False, 0.0) if self.page.batch != batch else self.page
@@ -169,7 +174,7 @@ class ScriptedGuest:
         *,
         in_list: bool,
         where: tuple[int, int],
-    ) -> Generator[float, None, tuple[Encoded | None, Failure | None, Ran]]:
+    ) -> Generator[float | None, None, tuple[Encoded | None, Failure | None, Ran]]:
         """Enter a Function, stay in it for a while, and return how it ended."""
         outside = self._outside
         at = outside.loop.now()
@@ -188,6 +193,8 @@ class ScriptedGuest:
             )
         yield stage.takes_s
         outside.point("guest.leave")
+        if failure is None:
+            outside.ledger.returned.add(self._entry)
         ran = Ran(self._number, at, outside.loop.now())
         self.page = Progress(self.page.batch, self.page.index, False, self.page.entered_at)
         outside.point("guest.tell")
@@ -195,7 +202,7 @@ class ScriptedGuest:
 
     def _transact(
         self, function: FunctionSpec, run: Named, stage: Stage, args: Args, where: tuple[int, int]
-    ) -> Generator[float, None, object]:
+    ) -> Generator[float | None, None, object]:
         """Call a Function that may speak with the engine while it runs, in a thread that waits for the answers."""
         talk = Talk()
         statements = Statements(talk.ask, *where, self._outside.limits.transaction_bytes_max)
@@ -223,6 +230,7 @@ class ScriptedGuest:
             digest(inputs),
             engine=outside.engine,
         )
+        self._entry = len(outside.ledger.entries) - 1
         author = outside.functions[function.name]
         current = place.Current(*run, StepId(stage.step), stage.attempt, opener)
         token = place.enter(current)

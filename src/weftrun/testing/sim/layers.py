@@ -113,6 +113,7 @@ class FaultyJournal:
 
     def put_back(self, uids: Sequence[RunUid]) -> None:
         """Free Runs in good order."""
+        self._faults.check_lock("put_back", self._process)
         self._inner.put_back(uids)
         self._view.put_back(uids)
 
@@ -130,6 +131,7 @@ class FaultyJournal:
 
     def leave(self) -> None:
         """Remove the own session."""
+        self._faults.check_lock("leave", self._process)
         self._inner.leave()
         self._view.left()
 
@@ -153,15 +155,23 @@ class FaultyJournal:
     def take_emits(self, take: Take) -> Taken:
         """Take emits out, with what is planned for this call."""
         taken: list[Taken] = []
-        self._faults.around("outbox.take", lambda: taken.append(self._inner.take_emits(take)), self._process)
+
+        def take_out() -> None:
+            taken.append(self._inner.take_emits(take))
+            self._view.took(take, taken[0])
+
+        self._faults.around("outbox.take", take_out, self._process)
         return taken[0]
 
     def settle_emits(self, sink: str, verdicts: Sequence[Verdict], at: float) -> bool:
         """Say how it stands with emits, with what is planned for this call."""
         settled: list[bool] = []
-        self._faults.around(
-            "outbox.settle", lambda: settled.append(self._inner.settle_emits(sink, verdicts, at)), self._process
-        )
+
+        def settle() -> None:
+            settled.append(self._inner.settle_emits(sink, verdicts, at))
+            self._view.settled(sink, owned=settled[0])
+
+        self._faults.around("outbox.settle", settle, self._process)
         return settled[0]
 
     def sinks_left(self, names: Sequence[str]) -> list[str]:

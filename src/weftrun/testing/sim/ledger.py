@@ -48,11 +48,13 @@ class Ledger:
     """All entries, in order.
 
     Attributes:
+        returned: which of them came to their end without an error, by their places in `entries`.
         committed: last committed row of each Run, kept by the Journal's layer.
         owners: which process owns each Run that has a row, kept by the Journal's layer; 0 for nobody.
     """
 
     entries: list[Entry] = field(default_factory=list)
+    returned: set[int] = field(default_factory=set)
     committed: dict[RunUid, int] = field(default_factory=dict)
     owners: dict[RunUid, int] = field(default_factory=dict)
 

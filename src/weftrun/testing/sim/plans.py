@@ -10,32 +10,34 @@ from typing import Any
 
 from weftrun.sdk.function import Function, workflow
 from weftrun.sdk.ref import Mapped
-from weftrun.testing.sim import scripted
+from weftrun.testing.sim import scripted, telling, transacting, undone
 from weftrun.testing.sim.chance import Chance
 from weftrun.testing.sim.values import NOTHING, Planned, Value, lineage
 
-TABLE: dict[str, Function[..., Any]] = {
-    function.spec.label: function
-    for function in (
-        scripted.draw,
-        scripted.quiet,
-        scripted.fixed,
-        scripted.shown,
-        scripted.strict,
-        scripted.large,
-        scripted.behind,
-        scripted.loose,
-        scripted.loose_large,
-        scripted.loose_stumbles,
-        scripted.sure,
-        scripted.sure_large,
-        scripted.stumbles,
-        scripted.stumbles_seen,
-        scripted.gamble,
-        scripted.broken,
-        scripted.sleepy,
-    )
-}
+_CALLED: tuple[Function[..., Any], ...] = (
+    scripted.draw,
+    scripted.quiet,
+    scripted.fixed,
+    scripted.shown,
+    scripted.strict,
+    scripted.large,
+    scripted.behind,
+    scripted.loose,
+    scripted.loose_large,
+    scripted.loose_stumbles,
+    scripted.sure,
+    scripted.sure_large,
+    scripted.stumbles,
+    scripted.stumbles_seen,
+    scripted.gamble,
+    scripted.broken,
+    scripted.sleepy,
+    *transacting.WRITERS,
+    undone.done,
+    undone.done_slowly,
+    *telling.TELLERS,
+)
+TABLE: dict[str, Function[..., Any]] = {function.spec.label: function for function in _CALLED}
 _SAFE = ("draw", "draw", "quiet", "quiet", "fixed", "shown", "strict", "large", "stumbles", "stumbles_seen")
 _LIGHT = ("loose", "loose", "loose_large", "loose_stumbles", "sure", "sure", "sure_large", "behind")
 _RISKY = (*_SAFE, *_LIGHT, "gamble", "sleepy")
@@ -157,5 +159,7 @@ def _draw_op(chance: Chance, names: tuple[str, ...], made: int, *, watches: bool
     return Op("call", chance.one_of(names), takes)
 
 
-FUNCTIONS: tuple[Function[..., Any], ...] = (*scripted.FUNCTIONS, wired, watched)
+FUNCTIONS: tuple[Function[..., Any], ...] = (
+    *scripted.FUNCTIONS, *transacting.FUNCTIONS, *undone.FUNCTIONS, *telling.FUNCTIONS, wired, watched,
+)  # fmt: skip
 """Everything that Sandboxes must know to carry plans out."""

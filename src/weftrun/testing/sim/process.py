@@ -11,7 +11,6 @@ from weftrun.adapters.sqlite.journal import SqliteJournal
 from weftrun.adapters.sqlite.transactions import SqliteTransactions
 from weftrun.model.errors import WeftrunError
 from weftrun.model.ids import SessionUid
-from weftrun.ports.sinks import Sink
 from weftrun.runtime.engine import Engine
 from weftrun.runtime.tickets import Latch
 from weftrun.sdk.function import Function
@@ -25,6 +24,7 @@ from weftrun.testing.sim.outside import Outside
 from weftrun.testing.sim.register import Register, View
 from weftrun.testing.sim.sandboxes import ScriptedSandboxes
 from weftrun.testing.sim.settings import Settings
+from weftrun.testing.sim.sinks import FaultySink, SimSink
 from weftrun.testing.sim.transacting import FaultyTransactions
 
 _AGAIN_S = 0.05
@@ -56,7 +56,7 @@ class Ground:
     living: set[SessionUid]
     nonces: Chance
     chance: Chance
-    sinks: Mapping[str, Sink] = field(default_factory=dict)
+    sinks: Mapping[str, SimSink] = field(default_factory=dict)
 
 
 class Process:
@@ -105,6 +105,7 @@ class Process:
         )
         self.sandboxes = ScriptedSandboxes(self.loop, outside, self.objects)
         self._liveness = MemoryLiveness(ground.living, f"host-{slot % settings.hosts}")
+        sinks = {} if slot in settings.sinkless else ground.sinks
         view = View(ground.register, number, adopts=settings.recover == "all")
         self.engine = Engine(
             loop=self.loop,
@@ -118,7 +119,7 @@ class Process:
             entropy=ground.entropy,
             limits=settings.limits,
             sandboxes_max=settings.sandboxes_max,
-            sinks=ground.sinks,
+            sinks={name: FaultySink(sink, faults, self, view) for name, sink in sinks.items()},
         )
         ready = Latch()
         self.engine.open(settings.recover, ready)
@@ -206,6 +207,7 @@ class Process:
         """Let go of everything that is not on the disk. Idempotent."""
         self.sandboxes.close()
         self._liveness.close()
+        self._ground.faults.unlock(self)
         self.loop.end()
         self.guests.end()
         self.inner.close()

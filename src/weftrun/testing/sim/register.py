@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from weftrun.model.emits import Take
 from weftrun.model.ids import RunUid, SessionUid
 from weftrun.model.lease import Session
 from weftrun.model.records import Ended, Row
 from weftrun.ports.journal import Appended, RunInfo
+from weftrun.ports.outbox import Taken
 from weftrun.testing.sim.ledger import Ledger
 from weftrun.testing.sim.memory import MemoryBlobs
 
@@ -45,6 +47,7 @@ class Register:
         slow_s: how much longer a claim may take since the Journal is slow.
         calm_since: when the last thing happened that may keep a Run from being claimed.
         dead: numbers of processes that have ended.
+        taken_at: when each emit was first taken out of the outbox to be sent, or marked as if it was, by its key.
     """
 
     def __init__(self, ledger: Ledger, blobs: MemoryBlobs, now: Callable[[], float]) -> None:
@@ -55,6 +58,7 @@ class Register:
         self.slow_s = 0.0
         self.calm_since = now()
         self.dead: set[int] = set()
+        self.taken_at: dict[str, float] = {}
         self.watchers: list[Callable[[Row], None]] = []
         self._ledger = ledger
         self._blobs = blobs
@@ -63,6 +67,7 @@ class Register:
         self._owners: dict[RunUid, SessionUid] = {}
         self._epochs: dict[RunUid, int] = {}
         self._free_since: dict[RunUid, float] = {}
+        self._sinks: dict[str, SessionUid] = {}
 
     def disturbed(self) -> None:
         """Something happened that may keep engines from looking around."""
@@ -150,6 +155,7 @@ class Register:
     def left(self, session: SessionUid) -> None:
         """All Runs of a session are free."""
         self.freed(session, [uid for uid, owner in self._owners.items() if owner == session])
+        self._sinks = {sink: owner for sink, owner in self._sinks.items() if owner != session}
 
     def freed(self, session: SessionUid, uids: Sequence[RunUid], due_at: float = 0.0) -> None:
         """Those of these Runs that a session owned are free, or will be when they are due."""
@@ -163,6 +169,36 @@ class Register:
         """A Run that was let go until it is due is free now."""
         if uid in self._free_since:
             self._free_since[uid] = min(self._free_since[uid], self._now())
+
+    # ------------------------------------------------------------------ sinks
+
+    def took(self, session: SessionUid, take: Take, taken: Taken) -> None:
+        """An engine looked what is to be sent to a sink, which raised its beat, and may deliver to it from now on."""
+        sink = take.sink
+        self._sessions[session].beat_at = self._now()
+        for parcel in taken.parcels:
+            self.taken_at.setdefault(parcel.key, take.mark_at or self._now())
+        if not taken.owned:
+            self.settled(session, sink, owned=False)
+            return
+        owner = self._sinks.setdefault(sink, session)
+        if owner != session:
+            self.broken.append(
+                f"E2: engine {self._engine(session)} took over {sink!r}, which engine {self._engine(owner)} owned"
+            )
+            self._sinks[sink] = session
+
+    def settled(self, session: SessionUid, sink: str, *, owned: bool) -> None:
+        """An engine said what became of emits, and may have left the sink."""
+        if not owned and self._sinks.get(sink) == session:
+            del self._sinks[sink]
+
+    def sends(self, session: SessionUid, engine: int, sink: str, key: str) -> None:
+        """An engine begins to send a message, which nobody may but the live owner of the sink."""
+        owner = self._sinks.get(sink)
+        if owner != session:
+            other = f"engine {self._engine(owner)}" if owner is not None else "nobody"
+            self.broken.append(f"E2: engine {engine} began to send {key}, though {other} delivers to {sink!r}")
 
 
 class View:
@@ -191,6 +227,22 @@ class View:
     def buried(self, session: Session) -> None:
         """It buried another."""
         self._register.buried(self._engine, session)
+
+    def took(self, take: Take, taken: Taken) -> None:
+        """It looked what is to be sent to a sink."""
+        self._register.took(self._session, take, taken)
+
+    def settled(self, sink: str, *, owned: bool) -> None:
+        """It said what became of emits."""
+        self._register.settled(self._session, sink, owned=owned)
+
+    def sends(self, sink: str, key: str) -> None:
+        """It begins to send a message."""
+        self._register.sends(self._session, self._engine, sink, key)
+
+    def disturbed(self) -> None:
+        """It has just let others write again."""
+        self._register.disturbed()
 
     def put_back(self, uids: Sequence[RunUid]) -> None:
         """It freed Runs of its own."""

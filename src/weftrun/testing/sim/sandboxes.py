@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-
 import msgspec
 
 from weftrun.model.ids import ObjectId, SandboxId
@@ -11,7 +9,7 @@ from weftrun.model.messages import Dropped, FromSandbox, ToSandbox
 from weftrun.ports.objects import Objects
 from weftrun.ports.sandboxes import Profile, Progress, SandboxEvents
 from weftrun.testing.sim.faults import Crash
-from weftrun.testing.sim.guest import ScriptedGuest
+from weftrun.testing.sim.guest import Running, ScriptedGuest
 from weftrun.testing.sim.loop import SimLoop
 from weftrun.testing.sim.outside import Died, Letter, Outside
 
@@ -26,7 +24,7 @@ class _Box:
         self.asked_at = asked_at
         self.alive = True
         self.ready = False
-        self.running: Generator[float, None, None] | None = None
+        self.running: Running | None = None
         self.held: set[ObjectId] = set()
 
     def end(self) -> None:
@@ -117,8 +115,9 @@ class ScriptedSandboxes:
         for box in self._boxes.values():
             if box.alive and box.running is not None and until_told:
                 try:
-                    for _ in box.running:
-                        pass
+                    for pause in box.running:
+                        if pause is None:
+                            break  # nobody answers any more
                 except (Died, Crash):
                     pass
             box.end()
@@ -147,7 +146,7 @@ class ScriptedSandboxes:
         box = self._boxes[sandbox]
         if box.alive:
             box.guest.take(message, objects)
-            if box.ready and box.running is None:
+            if box.ready and (box.running is None or box.guest.wants(message)):
                 self._go_on(sandbox)
 
     def _go_on(self, sandbox: SandboxId) -> None:
@@ -164,7 +163,8 @@ class ScriptedSandboxes:
         except Died as died:
             self._die(sandbox, str(died))
         else:
-            self._beside.after((pause, pause), _inside(sandbox), lambda: self._go_on(sandbox))
+            if pause is not None:
+                self._beside.after((pause, pause), _inside(sandbox), lambda: self._go_on(sandbox))
 
     def _die(self, sandbox: SandboxId, why: str) -> None:
         box = self._boxes.get(sandbox)

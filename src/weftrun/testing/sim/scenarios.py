@@ -9,10 +9,9 @@ from msgspec.structs import replace
 
 from weftrun.model.limits import Limits
 from weftrun.sdk.function import Function
-from weftrun.testing.sim import scripted, sinks, transacting, undone
+from weftrun.testing.sim import scripted, telling, transacting, undone
 from weftrun.testing.sim.faults import PAUSES, Fault
 from weftrun.testing.sim.outside import Pace
-from weftrun.testing.sim.sinks import SimSink, emit_findings
 from weftrun.testing.sim.sweep import Scenario
 from weftrun.testing.sim.world import Settings, World
 
@@ -69,14 +68,10 @@ _TWO_ENGINES = Settings(
 
 def _start_telling(world: World) -> None:
     """Runs that emit, to one sink and in one order."""
-    sink = world.sinks["sim"] = SimSink(world.faults)
-    world.register.watchers.append(sink.commit)
-    world.start("one", sinks.telling, 1)
-    world.start("two", sinks.telling_watched, 1, at_s=0.002)
-
-
-def _told(world: World) -> list[str]:
-    return [*_ends("succeeded")(world), *emit_findings(world.sinks["sim"], world.rows)]
+    world.add_sink(telling.NEAR)
+    world.add_sink(telling.FAR)
+    world.start("one", telling.telling, 1)
+    world.start("two", telling.telling_watched, 1, at_s=0.002)
 
 
 def _start_waiting(world: World) -> None:
@@ -87,6 +82,10 @@ def _start_waiting(world: World) -> None:
 
 _LETS_GO = Settings(limits=replace(Settings().limits, wait_in_memory_s=0.05))
 """What waits for another Attempt is let go."""
+
+
+_TELLS = Settings(limits=replace(Settings().limits, outbox_wait_s=2.0))
+"""What could not be delivered is tried again soon: a history ends when nothing can be any more."""
 
 
 SCENARIOS: tuple[Scenario, ...] = (
@@ -115,7 +114,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario("two", _start_two, scripted.FUNCTIONS, judge=_ends("succeeded")),
     Scenario("two taken over", _start_two, scripted.FUNCTIONS, Settings(recover="none"), _ends("succeeded")),
     Scenario("two engines", _start_at_two, scripted.FUNCTIONS, _TWO_ENGINES, _ends("succeeded")),
-    Scenario("telling", _start_telling, sinks.FUNCTIONS, judge=_told),
+    Scenario("telling", _start_telling, telling.FUNCTIONS, _TELLS, judge=_ends("succeeded")),
     Scenario("let go", _start_waiting, scripted.FUNCTIONS, _LETS_GO, _ends("succeeded", "cancelled")),
     Scenario("cancelled", _start_cancelled, scripted.FUNCTIONS, judge=_ends("succeeded", "failed", "cancelled")),
 )

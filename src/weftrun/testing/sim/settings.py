@@ -42,6 +42,7 @@ class Settings:
         lingers: how often a Sandbox goes on to the end of what it has after its engine died.
         reopenings_max: how often each engine may be opened until the history counts as one that never ends.
         recover: which Runs a new engine takes over by itself: `all` or `none`; clients start theirs again anyway.
+        sinkless: slots of the engines that have none of the sinks.
     """
 
     limits: Limits = Limits(inline_bytes_max=4096, sandbox_idle_s=10.0, sandbox_start_s=10.0)
@@ -57,3 +58,4 @@ class Settings:
     lingers: float = 0.0
     reopenings_max: int = 50
     recover: str = "all"
+    sinkless: frozenset[int] = frozenset()

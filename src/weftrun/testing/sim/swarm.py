@@ -14,11 +14,13 @@ import msgspec
 from weftrun.model.limits import Limits
 from weftrun.testing.oracles import findings
 from weftrun.testing.sim.chance import Chance
+from weftrun.testing.sim.effects import Effects, draw_effects, settings_with, with_effects
 from weftrun.testing.sim.faults import KINDS, PAUSES, Fault, Faults
 from weftrun.testing.sim.outside import Pace
 from weftrun.testing.sim.plans import FUNCTIONS, draw_plan, watched, wired
 from weftrun.testing.sim.reference import differences
 from weftrun.testing.sim.sweep import Broken
+from weftrun.testing.sim.telling import FAR, NEAR
 from weftrun.testing.sim.world import Outage, Settings, World
 
 _PAUSES = ((0.1, 0.6), (0.9, 1.1), (1.2, 2.0), (1.2, 2.0), (3.0, 6.0))
@@ -28,6 +30,21 @@ _PAUSES = ((0.1, 0.6), (0.9, 1.1), (1.2, 2.0), (1.2, 2.0), (3.0, 6.0))
 _OWNING = ("journal.begin", "journal.bury", "journal.claim", "journal.load", "journal.look", "sandboxes.hold")
 _OWNING_RATE = 0.2
 """Calls that decide who owns what are few; where several engines are, they go wrong often."""
+
+
+_EFFECTING = {
+    "guest.say": 0.1,
+    "outbox.settle": 1.0,
+    "outbox.take": 1.0,
+    "sink.send": 1.0,
+    "transaction.commit": 1.0,
+    "transaction.open": 0.2,
+    "transaction.say": 0.1,
+}
+"""Calls that only effects make, and how likely each of them goes wrong beside the others: a commit comes after many.
+
+They are few, too, and drawn apart, so that without them all else stays as it was.
+"""
 
 
 class DrawnFaults(Faults):
@@ -43,8 +60,13 @@ class DrawnFaults(Faults):
         self._possible = {name: [fault for fault in faults if fault in kinds] for name, faults in KINDS.items()}
         self._rate = chance.one_of((0.0, 0.01, 0.05, 0.15))
         self._most = chance.below(9)
+        self._count = 0
         self._owns = settings.engines > 1 and chance.happens(0.7)
         self._ttl_s = settings.limits.lease_ttl_s
+        self._pauses = settings.engines > 1
+        self._effecting = Chance(seed, "faults of effects")
+        self._effecting_rate = self._effecting.one_of((0.0, 0.1, 0.4))
+        self._effecting_most = 1 + self._effecting.below(6)
 
     def at(self, name: str) -> Fault | None:
         """Count a point and draw whether it goes wrong."""
@@ -52,11 +74,23 @@ class DrawnFaults(Faults):
             return None
         number = len(self.points)
         self.points.append(name)
+        if name in _EFFECTING:
+            return self._at_effect(number, name)
         possible = self._possible[name]
         rate = _OWNING_RATE if self._owns and name in _OWNING else self._rate
-        if not possible or len(self.happened) >= self._most or not self._chance.happens(rate):
+        if not possible or self._count >= self._most or not self._chance.happens(rate):
             return None
         fault = self._chance.one_of(possible)
+        self._count += 1
+        self.happened.append((number, name, fault))
+        return fault
+
+    def _at_effect(self, number: int, name: str) -> Fault | None:
+        chance = self._effecting
+        if not self._effecting_most or not chance.happens(self._effecting_rate * _EFFECTING[name]):
+            return None
+        self._effecting_most -= 1
+        fault = chance.one_of([fault for fault in KINDS[name] if self._pauses or fault not in PAUSES])
         self.happened.append((number, name, fault))
         return fault
 
@@ -122,18 +156,27 @@ def with_engines(settings: Settings, chance: Chance) -> Settings:
     )
 
 
-def draw_world(seed: int, folder: Path) -> World:
-    """Draw a world with its clients; nothing has happened in it yet."""
+def draw_world(seed: int, folder: Path, *, effects: bool = True) -> World:
+    """Draw a world with its clients; nothing has happened in it yet.
+
+    Args:
+        effects: whether Steps may transact, be undone, and emit; without them the seed is the same in all else.
+    """
     chance = Chance(seed, "swarm")
     engines = Chance(seed, "engines")
     settings = with_engines(draw_settings(chance), engines)
     # Drawn apart, so that what is drawn after it stays as it was.
     wait_s = Chance(seed, "waiting").one_of((0.05, 0.15, 5.0))
     settings = replace(settings, limits=msgspec.structs.replace(settings.limits, wait_in_memory_s=wait_s))
+    outside = Chance(seed, "effects")
+    does = draw_effects(outside) if effects else Effects((), (), 0.0, ())
+    settings = settings_with(settings, does, outside)
     world = World(seed, folder, FUNCTIONS, faults=DrawnFaults(seed, settings), settings=settings)
+    for name, kind in zip((NEAR, FAR), does.sinks, strict=False):
+        world.add_sink(name, kind)
     for number in range(1 + chance.below(3)):
         watches = chance.happens(0.6)
-        plan = draw_plan(chance, watches=watches)
+        plan = with_effects(draw_plan(chance, watches=watches), does, outside)
         client = world.start(f"run-{number}", watched if watches else wired, plan, at_s=chance.between(0.0, 0.02))
         if chance.happens(0.1):
             client.cancel_at_s = chance.between(0.0, 0.05)
@@ -147,9 +190,9 @@ def draw_world(seed: int, folder: Path) -> World:
     return world
 
 
-def play_seed(seed: int, folder: Path) -> tuple[World, Broken | None]:
-    """Play one history and judge it."""
-    world = draw_world(seed, folder)
+def play_seed(seed: int, folder: Path, *, effects: bool = True) -> tuple[World, Broken | None]:
+    """Play one history and judge it; see `draw_world`."""
+    world = draw_world(seed, folder, effects=effects)
     return world, judged(world)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from weftrun.sdk.place import current
 from weftrun.testing.sim.faults import Faults, Standing
 from weftrun.testing.sim.register import View
 from weftrun.testing.sim.scripted import draw, quiet
+from weftrun.testing.sim.telling import tell
 from weftrun.testing.sim.values import Value, fail, stage, weave
 
 _NAME = "weftrun.testing.sim.transacting:"
@@ -31,16 +32,51 @@ Written = Counter[tuple[str, str, int]]
 """Rows of the table: Run, Step and Attempt that wrote each."""
 
 
-@function(name=_NAME + "writes", effects="transaction", retries=Retry(4, delay_s=0.2))
-def writes(*inputs: object) -> Value:
-    """Writes a row; its first Attempt fails half the time, when that is said."""
+def _write() -> None:
+    """Add a row that tells which Attempt this is."""
     here = current()
     with here.transaction() as db:
         db.execute(_MAKE)
         db.execute(_ADD, (here.run_uid, here.step_id, here.attempt))
+
+
+@function(name=_NAME + "writes", effects="transaction", retries=Retry(4, delay_s=0.2))
+def writes(*inputs: object) -> Value:
+    """Writes a row; its first Attempt fails half the time, when that is said."""
+    _write()
     if stage().attempt == 1 and stage().nonces.bits() % 2:
         raise fail(*inputs)
     return weave(*inputs)
+
+
+@function(name=_NAME + "writes_undone", effects="transaction", retries=Retry(4, delay_s=0.2))
+def writes_undone(*inputs: object) -> Value:
+    """Leaves its first transaction by an error."""
+    here = current()
+    with here.transaction() as db:
+        db.execute(_MAKE)
+        db.execute(_ADD, (here.run_uid, here.step_id, here.attempt))
+        if stage().attempt == 1:
+            raise fail(*inputs)
+    return weave(*inputs)
+
+
+@function(name=_NAME + "writes_slowly", effects="transaction", retries=Retry(4, delay_s=0.2))
+def writes_slowly(*inputs: object) -> Value:
+    """Keeps the Journal for longer than it may on its first Attempt."""
+    stage().takes_s = 5.0 if stage().attempt == 1 else 0.01
+    _write()
+    return weave(*inputs)
+
+
+@function(name=_NAME + "writes_telling", effects="transaction", retries=Retry(4, delay_s=0.2))
+def writes_telling(*inputs: object) -> Value:
+    """Emits beside its row; like `writes` in all else."""
+    value = tell(weave(*inputs))
+    _write()
+    if stage().attempt == 1 and stage().nonces.bits() % 2:
+        raise fail(*inputs)
+    return value
 
 
 @workflow(name=_NAME + "writing")
@@ -57,7 +93,8 @@ async def writing_watched(x: int) -> Any:
     return writes(Value("", first.seen))
 
 
-FUNCTIONS: tuple[Function[..., Any], ...] = (writes, writing, writing_watched)
+WRITERS: tuple[Function[..., Any], ...] = (writes, writes_undone, writes_slowly, writes_telling)
+FUNCTIONS: tuple[Function[..., Any], ...] = (*WRITERS, writing, writing_watched)
 
 
 class FaultyTransactions:
@@ -73,9 +110,15 @@ class FaultyTransactions:
         self._view = view
 
     def open(self, *, rows_max: int, bytes_max: int) -> Transaction:
-        """Begin one."""
-        opened = self._inner.open(rows_max=rows_max, bytes_max=bytes_max)
-        return _FaultyTransaction(opened, self._faults, self._process, self._view)
+        """Begin one, with what is planned for this call; from then on no other process can write."""
+        opened: list[Transaction] = []
+
+        def begin() -> None:
+            opened.append(self._inner.open(rows_max=rows_max, bytes_max=bytes_max))
+            self._faults.locked_by = self._process
+
+        self._faults.around("transaction.open", begin, self._process)
+        return _FaultyTransaction(opened[0], self._faults, self._process, self._view)
 
     def wait_over(self, run: RunUid) -> None:
         """Nothing goes on behind a call."""
@@ -92,10 +135,25 @@ class _FaultyTransaction:
         self._faults = faults
         self._process = process
         self._view = view
-        self.execute: Callable[[str, Sequence[object]], Given] = inner.execute
         self.check = inner.check
-        self.roll_back = inner.roll_back
         self.interrupt = inner.interrupt
+
+    def execute(self, sql: str, parameters: Sequence[object]) -> Given:
+        """Say a statement, with what is planned for this call."""
+        given: list[Given] = []
+        self._faults.around(
+            "transaction.say", lambda: given.append(self._inner.execute(sql, parameters)), self._process
+        )
+        return given[0]
+
+    def roll_back(self) -> None:
+        """Undo everything; others can write again."""
+        self._inner.roll_back()
+        self._over()
+
+    def _over(self) -> None:
+        self._faults.unlock(self._process)
+        self._view.disturbed()
 
     def commit(self, rows: Sequence[Row], *, renew: bool) -> Appended:
         """Commit, with what is planned for this append; what was not done is undone."""
@@ -103,13 +161,14 @@ class _FaultyTransaction:
 
         def commit() -> None:
             appended.append(self._inner.commit(rows, renew=renew))
+            self._over()
             self._view.appended(rows, appended[0], renew=renew)
 
         try:
-            self._faults.around("journal.append", commit, self._process)
+            self._faults.around("transaction.commit", commit, self._process)
         except WeftrunError:
             if not appended:
-                self._inner.roll_back()
+                self.roll_back()
             raise
         return appended[0]
 
@@ -128,26 +187,36 @@ def table_of(path: Path) -> Written:
 _READ = "SELECT run, step, attempt FROM app_done"
 
 
-def not_once(rows: Mapping[RunUid, Sequence[Row]], written: Written) -> Iterator[str]:
-    """Yield rows of the table without a record, and records without their row (T1)."""
+def not_once(
+    rows: Mapping[RunUid, Sequence[Row]], written: Written, entered: Mapping[tuple[RunUid, str], str]
+) -> Iterator[str]:
+    """Yield rows of the table without a record, and records without their row (T1).
+
+    Args:
+        entered: name of the Function that was entered for each Step.
+    """
     recorded: Written = Counter()
     for uid, kept in rows.items():
-        recorded.update((str(uid), step, attempt) for step, attempt in _successes(kept))
+        recorded.update(
+            (str(uid), step, attempt) for step, attempt in _successes(kept) if entered.get((uid, step)) in _WRITER_NAMES
+        )
     for (run, step, attempt), count in sorted((written - recorded).items()):
         yield f"run {run[:8]}: {step} wrote {count} rows in Attempt {attempt} that no record tells of"
     for (run, step, attempt), _ in sorted((recorded - written).items()):
         yield f"run {run[:8]}: {step} succeeded in Attempt {attempt}, but its row is not there"
 
 
+_WRITER_NAMES = frozenset(function.spec.name for function in WRITERS)
+
+
 def _successes(rows: Sequence[Row]) -> Iterator[tuple[str, int]]:
-    """Yield Step and Attempt of every recorded success of `writes`."""
+    """Yield Step and Attempt of every recorded success, but for maps."""
     started = rows[0].records[0] if rows else None
-    root = started.function.name if isinstance(started, Started) else ""
     for row in rows:
         for record in row.records:
             if isinstance(record, Settled):
                 for done in record.outcomes:
-                    if isinstance(done.outcome, Success) and done.step.rsplit("/", 1)[-1].startswith("writes["):
+                    if isinstance(done.outcome, Success):
                         yield str(done.step), done.attempt
-            elif isinstance(record, Ended) and record.status == "succeeded" and root == writes.spec.name:
-                yield writes.spec.label, record.attempt
+            elif isinstance(record, Ended) and record.status == "succeeded" and isinstance(started, Started):
+                yield started.function.label, record.attempt

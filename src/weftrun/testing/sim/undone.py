@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from weftrun.model.ids import RunUid
@@ -57,13 +57,23 @@ async def undoing_watched(x: int) -> Any:
 FUNCTIONS: tuple[Function[..., Any], ...] = (undo, done, done_slowly, undoing, undoing_watched)
 
 
-def not_undone(entries: Iterable[Entry], rows: Mapping[RunUid, Sequence[Row]]) -> Iterator[str]:
-    """Yield Attempts that were entered before their record, or over one that was not undone (R1)."""
+def not_undone(
+    entries: Iterable[Entry], rows: Mapping[RunUid, Sequence[Row]], returned: Collection[int]
+) -> Iterator[str]:
+    """Yield Attempts that were entered before their record, or over one that was not undone (R1).
+
+    Args:
+        entries: all of a ledger, of Runs that keep records or not.
+        returned: as in the ledger.
+    """
     standing: dict[tuple[RunUid, str], Entry] = {}
-    for entry in entries:
+    for place, entry in enumerate(entries):
         key = entry.uid, str(entry.step)
+        if entry.uid not in rows:
+            continue
         if entry.function.rollback is None:
-            standing.pop(key, None)  # the rollback itself, or of no interest
+            if place in returned:
+                standing.pop(key, None)  # the rollback itself, or of no interest
             continue
         begun = _begun(rows.get(entry.uid, ())[: entry.row], entry)
         if entry.attempt not in begun:

@@ -15,6 +15,7 @@ import msgspec
 from weftrun.adapters.sqlite.journal import SqliteJournal
 from weftrun.adapters.sqlite.reading import SqliteReader
 from weftrun.model.commands import End
+from weftrun.model.emits import Emitted
 from weftrun.model.errors import EngineClosed, JournalError, LeaseLost
 from weftrun.model.ids import RunId, RunUid
 from weftrun.model.policy import Bundle
@@ -33,7 +34,7 @@ from weftrun.testing.sim.outside import ByName
 from weftrun.testing.sim.process import Ground, Process
 from weftrun.testing.sim.register import Register
 from weftrun.testing.sim.settings import Outage, Settings
-from weftrun.testing.sim.sinks import SimSink
+from weftrun.testing.sim.sinks import SimSink, SinkKind
 from weftrun.testing.sim.transacting import Written, table_of
 
 __all__ = ["Client", "Outage", "Settings", "World"]
@@ -51,6 +52,8 @@ class World:
         unkept: Runs that keep no records.
         left: the Objects, living Sandboxes, timers and sessions that were there when all was over.
         loaded: the rows of each Run as the Journal gives them back in the end.
+        written: what transactions have left in their table.
+        sinks: where what is emitted goes, by name; `standings` says how it stands with each emit then, by its key.
     """
 
     def __init__(
@@ -83,6 +86,7 @@ class World:
         self.left: dict[str, int] = {}
         self.written: Written = Written()
         self.sinks: dict[str, SimSink] = {}
+        self.standings: dict[str, Emitted] = {}
         self.path = folder / f"journal-{seed}.db"
         self._chance = Chance(seed, "world")
         self.trace = MemoryTrace(lambda: self._chance.happens(0.5))
@@ -117,6 +121,12 @@ class World:
             connection.execute(script)
         finally:
             connection.close()
+
+    def add_sink(self, name: str, kind: SinkKind | None = None) -> None:
+        """Let engines have a sink of this name."""
+        sink = SimSink(name, self.loop, self.faults, seed=self.seed, kind=kind or SinkKind())
+        self.sinks[name] = sink
+        self.register.watchers.append(sink.commit)
 
     def start(self, id: str, function: Function[..., Any], *args: Any, at_s: float = 0.0, slot: int = 0) -> Client:
         """Let a client start a Run, first at the engine of this slot."""
@@ -265,7 +275,16 @@ class World:
         elif ticket.uid:
             for _ in range(1 + self._chance.below(2)):
                 poster = self._chance.one_of([process, *self._processes.values()])
-                (process if poster.ended else poster).inner.post(Message(f"cancel-{client.id}", ticket.uid, "cancel"))
+                self._post(poster, Message(f"cancel-{client.id}", ticket.uid, "cancel"))
+
+    def _post(self, poster: Process, message: Message) -> None:
+        """Post as soon as the Journal can be written: whoever posts is a process of his own, and waits for the lock."""
+        if self.faults.locked_by is not None:
+            self.loop.call_at(self.loop.now() + _AGAIN_S[1], lambda: self._post(poster, message))
+            return
+        if poster.ended:
+            poster = next(process for process in self._processes.values() if not process.ended)
+        poster.inner.post(message)
 
     def _is_over(self) -> bool:
         return all(client.done for client in self.clients)
@@ -284,9 +303,14 @@ class World:
         """Let the engines come to rest; what died is buried meanwhile. Then close them. Nothing goes wrong here."""
         self.faults.off = True
         limits = self.settings.limits
-        rest_s = max(2 * limits.sandbox_idle_s, limits.lease_ttl_s) + 5.0
+        while self.sinks and any(process.ended for process in self._processes.values()):
+            self.loop.turn()  # only it may have the sink for which something waits
+        rest_s = max(2 * limits.sandbox_idle_s, limits.lease_ttl_s, limits.outbox_wait_s if self.sinks else 0.0) + 5.0
         since = self.loop.now()
         while self.loop.now() < max(since, self.register.calm_since) + rest_s and self.loop.turn():
+            pass
+        waits_s = limits.outbox_wait_s + 3 * self.register.slow_s + 5.0
+        while any(self.loop.now() < sink.sent_at + waits_s for sink in self.sinks.values()) and self.loop.turn():
             pass
         # An engine looks around as long as it is open: closed, it has nothing to wait for.
         self._closing = True
@@ -310,6 +334,7 @@ class World:
         }
         self.loaded = {uid: reader.load(uid) for uid in self.rows}
         self.written = table_of(self.path)
+        self.standings = {emitted.key: emitted for uid in self.rows for emitted in reader.emitted(uid)}
         reader.close()
 
     def close(self) -> None:
