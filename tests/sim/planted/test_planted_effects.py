@@ -97,18 +97,6 @@ def once_a_run_that_is_read_again_was_not_owned(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(Ownership, "reads_again", lambda _: None)
 
 
-def once_a_lost_session_bound_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An engine that begins a session while it loses one is bound by the old Lease for ever."""
-    need = Ownership.need
-
-    def silent(self):
-        with monkeypatch.context() as patch:
-            patch.setattr(Ownership, "_handle", lambda *_: None)
-            need(self)
-
-    monkeypatch.setattr(Ownership, "need", silent)
-
-
 PLANTS = (
     Plant(emits.it_is_sent_before_the_commit, "before its record was durable", seeds=20),
     Plant(a_key_is_new_with_each_sending, "no record carries it", seeds=20),
@@ -126,7 +114,6 @@ PLANTS = (
     Plant(a_rollback_that_failed_has_undone, "never undone", seeds=60),
     Plant(once_a_delivery_went_on_in_the_next_session, "began to send", seeds=20, first=920),
     Plant(once_a_run_that_is_read_again_was_not_owned, "O3", seeds=20, first=590),
-    Plant(once_a_lost_session_bound_the_next_one, "Stuck", seeds=20, first=300),
 )
 
 
