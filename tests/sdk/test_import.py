@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -36,17 +35,10 @@ def test_it_loads_neither_a_loop_nor_a_driver() -> None:
     assert layers == {"model", "sdk"}
 
 
-def seconds(code: str) -> float:
-    began = time.perf_counter()
-    python(code)
-    return time.perf_counter() - began
-
-
-def test_it_is_quick() -> None:
-    bare = min(seconds("pass") for _ in range(5))
-    with_it = min(seconds("import weftrun") for _ in range(7))
-    # 60 ms is the promise on a quiet machine, which `bare` (10 ms there) tells apart from a busy one.
-    assert with_it - bare < 0.060 * max(1.0, bare / 0.010)
+def test_it_loads_little() -> None:
+    """What it takes is mostly how many modules there are; the benchmark `at-rest` takes the time."""
+    own = int(python("import sys; before = set(sys.modules); import weftrun; print(len(set(sys.modules) - before))"))
+    assert own <= 150
 
 
 @pytest.mark.parametrize("code", ["weftrun.open()", "weftrun.run(weftrun.function(print, name='p'))"])
