@@ -80,7 +80,7 @@ class Dispatch:
         self.lost_track = lost_track
         self._transactions: RunTransactions | None = None
         if transactions is not None:
-            self._transactions = RunTransactions(loop, transactions, committer, sandboxes, self, limits)
+            self._transactions = RunTransactions(loop, transactions, objects, committer, sandboxes, self, limits)
         sandboxes.listen(self)
 
     @property

@@ -32,8 +32,10 @@ from weftrun.model.messages import (
 )
 from weftrun.model.outcomes import Failure, Reason
 from weftrun.model.records import Ended, Record, Row, Settled
+from weftrun.model.values import Object
 from weftrun.ports.journal import Appended
 from weftrun.ports.loop import Handle, Loop
+from weftrun.ports.objects import Objects
 from weftrun.ports.sandboxes import Sandboxes
 from weftrun.ports.transactions import Given, Transaction, TransactionLost, Transactions
 from weftrun.runtime.committer import Committer
@@ -113,11 +115,12 @@ class RunTransactions:
     """All transactions of one engine. Everything here runs on the loop, but for what goes to a lane."""
 
     def __init__(
-        self, loop: Loop, transactions: Transactions, committer: Committer, sandboxes: Sandboxes, place: Place,
-        limits: Limits,
+        self, loop: Loop, transactions: Transactions, objects: Objects, committer: Committer, sandboxes: Sandboxes,
+        place: Place, limits: Limits,
     ) -> None:  # fmt: skip
         self._loop = loop
         self._transactions = transactions
+        self._objects = objects
         self._committer = committer
         self._sandboxes = sandboxes
         self._place = place
@@ -291,7 +294,10 @@ class RunTransactions:
             return outcome
         if outcome.failure is not None and held.reason is not Reason.LOST:
             return outcome
-        return replace(outcome, value=None, failure=Failure(held.reason, "TransactionLost", held.why))
+        if isinstance(outcome.value, Object):
+            self._objects.release(outcome.value.oid)
+        lost = Failure(held.reason, "TransactionLost", held.why)
+        return replace(outcome, value=None, failure=lost, emits=())
 
     def through(self, run: OpenRun, records: Sequence[Record]) -> Held | None:
         """Return the transaction through which a row is to be committed: of the Step whose success it records."""
