@@ -35,6 +35,14 @@ def test_it_goes_on_where_it_stopped(path: Path) -> None:
     assert (code, json.loads(told)["swarms"]["engines"]) == (0, {"next": 60, "left": [], "broken": {}})
 
 
+def runs(pid: str) -> bool:
+    """Say whether a process runs: neither gone, nor waiting for somebody who asks how it ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
 def test_a_part_under_way_is_not_lost(path: Path) -> None:
     """Killed in the middle, it plays again what it had not finished."""
     command = [sys.executable, "-m", "weftrun.testing.soak", "--processes", "2", "--state", str(path)]
@@ -42,8 +50,12 @@ def test_a_part_under_way_is_not_lost(path: Path) -> None:
     end = time.monotonic() + 60
     while not path.exists() and time.monotonic() < end:
         time.sleep(0.01)
+    played = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     process.kill()
     process.wait()
+    while any(runs(pid) for pid in played):
+        assert time.monotonic() < end, "its processes end with it"
+        time.sleep(0.01)
     state = soak.load(path, soak.code_digest())
     assert 1 <= len(state.swarms["engines"].left) <= 2
 

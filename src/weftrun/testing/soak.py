@@ -12,8 +12,9 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 
 import click
 from msgspec import DecodeError, Struct, field
@@ -103,6 +104,18 @@ def _play(swarm: str, first: int) -> dict[int, str]:
     return {seed: violation for seed, violation in told.items() if violation}
 
 
+def _end_with_parent() -> None:
+    """A soak that is killed takes its processes with it; they would wait for more for ever."""
+    parent = parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
+
+
 def _parts(state: State, seeds: int) -> Iterator[tuple[str, int]]:
     """Yield what is to be played: what was left when it stopped, then on from there, of all swarms in turn."""
     for name, played in state.swarms.items():
@@ -128,7 +141,7 @@ def soak(
         state.swarms.setdefault(name, Played())
     parts = _parts(state, seeds)
     under_way: dict[Future[dict[int, str]], tuple[str, int]] = {}
-    with ProcessPoolExecutor(processes, mp_context=get_context("fork")) as pool:
+    with ProcessPoolExecutor(processes, get_context("fork"), _end_with_parent) as pool:
         while True:
             while len(under_way) < processes and clock.now() < until and (part := next(parts, None)):
                 under_way[pool.submit(_play, *part)] = part
