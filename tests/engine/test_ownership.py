@@ -34,7 +34,7 @@ class Desk:
         )  # fmt: skip
         self.own = Ownership(
             loop, SimpleNamespace(begin=nothing), SimpleNamespace(begin=nothing), SimpleNamespace(uid=lambda: "uid"),
-            committer, sandboxes, reaction, ttl_s=TTL_S, watch=nothing,
+            committer, sandboxes, reaction, ttl_s=TTL_S, watch=nothing, hints=(),
         )  # fmt: skip
 
     def _write(self, work, done, _failed) -> None:
