@@ -5,13 +5,17 @@ JOBS   ?= auto
 BIN    := $(VENV)/bin
 INSTALL := scripts/install $(PYTHON) $(VENV)
 
-.PHONY: demo test check bench soak clean
+.PHONY: demo test cover check bench soak clean
 
 demo: $(VENV)/.stamp-base
 	$(BIN)/python examples/wordcount.py
 
 test: $(VENV)/.stamp-dev
-	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=worksteal --cov --cov-report=term $(ARGS)
+	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=worksteal $(ARGS)
+
+# The same, and which lines of what decides they reach; it takes a fifth longer.
+cover:
+	$(MAKE) test ARGS="--cov --cov-report=term $(ARGS)"
 
 check: $(VENV)/.stamp-dev
 	$(BIN)/ruff format --check .

@@ -53,7 +53,7 @@ QUICK = Sizes(
     chain_steps=200, fan_out_calls=2_000, runs_per_thread=30, map_items=200_000, handovers=1, dag_depth=6,
     cold_starts=10, imports=3, idle_s=2.0, ended_runs=10_000, left_runs=100, waiting_runs=5_000, ttl_s=2.0,
     server_runs_per_thread=10, dbos_chain_steps=50, dbos_runs_per_thread=3, dbos_calls=100, dbos_calls_once=500,
-    hinted=3,
+    hinted=1,
 )  # fmt: skip
 
 
