@@ -144,6 +144,8 @@ def test_a_sandbox_that_is_late_gets_nothing_and_counts_as_not_started() -> None
     invoke(machine, QUIET, 1)
     for box in (1, 2, 3):
         then(machine, 100.0 * box)
+        machine.tick(100.0 * box, {})  # as it was asked for, for the one before
+        then(machine, 100.0 * box)
         machine.tick(100.0 * box + 59.0, {})
         assert KillSandbox(SandboxId(box)) not in then(machine, 100.0 * box + 59.0)
         machine.tick(100.0 * box + 60.0, {})
@@ -156,6 +158,18 @@ def test_a_sandbox_that_is_late_gets_nothing_and_counts_as_not_started() -> None
     failure = tell.event.ended[0].failure
     assert failure is not None
     assert failure.message == "no Sandbox can be made: it did not start in time"
+
+
+def test_a_sandbox_is_not_late_because_its_engine_stood_still() -> None:
+    machine = machine_of(1)
+    invoke(machine, QUIET, 1)
+    then(machine, 100.0)
+    machine.tick(1_000.0, {})
+    assert KillSandbox(FIRST) not in then(machine, 1_000.0)
+    machine.tick(1_000.0 + 59.0, {})
+    assert KillSandbox(FIRST) not in then(machine, 1_059.0)
+    machine.tick(1_000.0 + 60.0, {})
+    assert KillSandbox(FIRST) in then(machine, 1_060.0)
 
 
 # ---------------------------------------------------------------------- bodies

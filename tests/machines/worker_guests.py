@@ -24,6 +24,8 @@ TREE = Tree(Inline(b"args"))
 VALUE = Inline(b"value")
 RAISED = Failure(Reason.RAISED, "ValueError", "no")
 EPSILON_S = 1e-6
+SLEPT_S = 1.0
+"""An engine whose tick is later than this stood still."""
 
 Key = tuple[int, int, int, int]
 """Run, Step, item (-1 for a single Invocation), Attempt."""

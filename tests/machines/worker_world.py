@@ -7,6 +7,7 @@ from tests.machines.worker_guests import (
     FLOW,
     LIMITS,
     RAISED,
+    SLEPT_S,
     TREE,
     Entered,
     Guest,
@@ -373,6 +374,10 @@ class World:
     def time_goes_on(self, seconds: float) -> None:
         self.now += seconds
         if self.tick_at and self.tick_at <= self.now:
+            if self.now > self.tick_at + SLEPT_S:
+                for guest in self.guests.values():
+                    if not guest.ready:
+                        guest.since = self.now  # what it said while the engine stood still is not heard yet
             self.tick_at = 0.0
             self.machine.tick(self.now, {box: self.guests[box].page for box in self.machine.watched_sandboxes()})
 

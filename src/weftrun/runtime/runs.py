@@ -187,7 +187,10 @@ def objects_of_event(event: RunEvent) -> list[ObjectId]:
 
 
 def unloadable(event: RunEvent) -> Failure | None:
-    """Return the failure of an event that tells that no Sandbox can be made for a Run's code."""
+    """Return the failure of an event that tells that no Sandbox can be made for a Run's code here.
+
+    One that has an origin is on record, and passed on by a body that has a Sandbox.
+    """
     failures: list[Failure | None] = []
     match event:
         case AttemptsEnded():
@@ -198,7 +201,7 @@ def unloadable(event: RunEvent) -> Failure | None:
             failures = [event.failure]
         case _:
             pass
-    return next((f for f in failures if f is not None and f.reason is Reason.UNLOADABLE), None)
+    return next((f for f in failures if f is not None and f.reason is Reason.UNLOADABLE and not f.origin), None)
 
 
 def hold_answer(ticket: Ticket, answer: tuple[ObjectId, ...], objects: Objects) -> None:

@@ -25,6 +25,8 @@ from weftrun.model.work import KillSandbox, TickAt, WorkerCommand
 
 _STARTS_MAX = 3
 """Starts of a profile that may fail in a row before all that waits for it fails."""
+_SLEPT_S = 1.0
+"""A tick that is later than this finds that its engine stood still: what Sandboxes said meanwhile is not heard yet."""
 _REVOKED_S = 0.05
 """How long a Sandbox whose Attempt was revoked may take to end it by itself before it is killed."""
 
@@ -230,8 +232,11 @@ class WorkerMachine:
     def tick(self, now: float, pages: dict[SandboxId, Running]) -> None:
         """Let time pass: end what ran too long, what was revoked, and what has been idle for long."""
         state = self.state
+        slept = state.tick_at and now > state.tick_at + _SLEPT_S
         state.tick_at = state.look_at = 0.0
         for box in list(state.boxes.values()):
+            if box.state is BoxState.STARTING and slept:
+                box.idle_since = now
             if box.state is BoxState.STARTING and now >= box.idle_since + state.limits.sandbox_start_s:
                 box.late = True
                 self._kill(box)

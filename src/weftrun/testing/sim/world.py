@@ -278,13 +278,12 @@ class World:
                 self._post(poster, Message(f"cancel-{client.id}", ticket.uid, "cancel"))
 
     def _post(self, poster: Process, message: Message) -> None:
-        """Post as soon as the Journal can be written: whoever posts is a process of his own, and waits for the lock."""
-        if self.faults.locked_by is not None:
+        """Post as soon as the Journal can be written, by some process: whoever posts has one of his own, and waits."""
+        there = [process for process in (poster, *self._processes.values()) if not process.ended]
+        if there and self.faults.locked_by is None:
+            there[0].inner.post(message)
+        else:
             self.loop.call_at(self.loop.now() + _AGAIN_S[1], lambda: self._post(poster, message))
-            return
-        if poster.ended:
-            poster = next(process for process in self._processes.values() if not process.ended)
-        poster.inner.post(message)
 
     def _is_over(self) -> bool:
         return all(client.done for client in self.clients)
