@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from weftrun.model.limits import Limits
@@ -25,7 +26,7 @@ VALUE = Inline(b"value")
 RAISED = Failure(Reason.RAISED, "ValueError", "no")
 EPSILON_S = 1e-6
 SLEPT_S = 1.0
-"""An engine whose tick is later than this stood still."""
+"""An engine whose tick is later than this stood still: what Sandboxes said meanwhile is not heard yet."""
 
 Key = tuple[int, int, int, int]
 """Run, Step, item (-1 for a single Invocation), Attempt."""
@@ -126,3 +127,10 @@ def due_of(guest: Guest, now: float, revoked: set[tuple[int, int]]) -> float | N
         if key[:2] in revoked:
             due = min(due, now + 0.05)
     return due
+
+
+def stand_still(guests: Iterable[Guest], late_s: float, now: float) -> None:
+    """Let a tick come so late: those that are starting then have all their time again."""
+    for guest in guests:
+        if not guest.ready and late_s > SLEPT_S:
+            guest.since = now

@@ -7,7 +7,6 @@ from tests.machines.worker_guests import (
     FLOW,
     LIMITS,
     RAISED,
-    SLEPT_S,
     TREE,
     Entered,
     Guest,
@@ -17,21 +16,14 @@ from tests.machines.worker_guests import (
     due_of,
     message_of,
     profile_of,
+    stand_still,
 )
 
 from weftrun.machines.worker import WorkerMachine
 from weftrun.model.commands import Deliver, EnterBody, Invoke, InvokeItems, LeaveBody, Revoke
 from weftrun.model.events import AttemptsEnded, BodyLost, BodyMade, BodyReturned, ItemsEnded
 from weftrun.model.ids import RunId, RunUid, StepId
-from weftrun.model.messages import (
-    Batch,
-    BodyDeliver,
-    BodyDrop,
-    BodyEnded,
-    BodyStart,
-    Invocation,
-    ItemBatch,
-)
+from weftrun.model.messages import Batch, BodyDeliver, BodyDrop, BodyEnded, BodyStart, Invocation, ItemBatch
 from weftrun.model.outcomes import Failure, Ran, Reason
 from weftrun.model.policy import FunctionSpec
 from weftrun.model.work import NOBODY, KillSandbox, Said, Send, StartSandbox, Tell, TickAt
@@ -374,10 +366,7 @@ class World:
     def time_goes_on(self, seconds: float) -> None:
         self.now += seconds
         if self.tick_at and self.tick_at <= self.now:
-            if self.now > self.tick_at + SLEPT_S:
-                for guest in self.guests.values():
-                    if not guest.ready:
-                        guest.since = self.now  # what it said while the engine stood still is not heard yet
+            stand_still(self.guests.values(), self.now - self.tick_at, self.now)
             self.tick_at = 0.0
             self.machine.tick(self.now, {box: self.guests[box].page for box in self.machine.watched_sandboxes()})
 
