@@ -31,8 +31,8 @@ def takeover(setting: Setting) -> list[Figure]:
     sizes = setting.sizes
     until = "until the Step that it ran is entered again by an engine that was open beside it, idle."
     killed = limit("take-over after kill -9, the same host", "s", 1.0, f"from the signal {until}")
-    soon = Figure(
-        "the same, killed when nobody had seen it", "s", "limit of 1 s",
+    soon = limit(
+        "the same, killed when nobody had seen it", "s", 1.0,
         f"from the signal, sent when its Run has begun, {until} That one looks every other second for whether others "
         "are there, and the kernel tells it that one has come.",
     )  # fmt: skip
