@@ -98,6 +98,13 @@ class Silly(sinks.File):
     dedupes_for_s = float("nan")
 
 silly = {"orders": Silly("orders.jsonl")}
+
+
+class Vague(sinks.File):
+    dedupes_for_s = None
+
+
+vague = {"orders": Vague("orders.jsonl")}
 """
 
 
@@ -153,6 +160,7 @@ def test_a_resume_is_told_with_the_sinks_of_the_run(cli):
         (":made_of_a_class", "sinks['orders'] is the class FileSink: make one of it"),
         (":three", "sinks is of type int: give a dict"),
         (":silly", "declares dedupes_for_s=nan: it takes seconds"),
+        (":vague", "declares dedupes_for_s=None: it takes seconds"),
     ],
 )
 def test_what_is_no_sink_is_refused_before_anything_runs(cli, shop, journal, name, why):

@@ -28,8 +28,7 @@ def checked_sinks(sinks: object) -> dict[str, Sink]:
                 f"sinks[{name!r}] is no sink: {type(sink).__qualname__} has no {missing[0]}. weftrun.sinks.Sink says "
                 "what one has."
             )
-        if not sink.dedupes_for_s >= 0:
-            raise UsageError(
-                f"sinks[{name!r}] declares dedupes_for_s={sink.dedupes_for_s}: it takes seconds, 0 or more."
-            )
+        window_s = sink.dedupes_for_s
+        if not isinstance(window_s, int | float) or not window_s >= 0:
+            raise UsageError(f"sinks[{name!r}] declares dedupes_for_s={window_s!r}: it takes seconds, 0 or more.")
     return found

@@ -26,7 +26,7 @@ from weftrun.ports.loop import Handle, Loop
 from weftrun.ports.objects import Objects
 from weftrun.runtime.durable import objects_of_records
 from weftrun.runtime.entries import Done, Entry, Through, durable
-from weftrun.runtime.outside import told
+from weftrun.runtime.outside import do_and_tell
 from weftrun.runtime.storing import Storing
 from weftrun.runtime.writes import AGAIN, Writes
 
@@ -272,7 +272,7 @@ class Committer:
                 through.over(error)
                 self._refused(error)
 
-        self._loop.offload(*told(lambda: through.commit(rows, renew=renew), done, failed), lane=through.lane)
+        self._loop.offload(*do_and_tell(lambda: through.commit(rows, renew=renew), done, failed), lane=through.lane)
 
     def _may_stand_still(self) -> bool:
         """Say whether the loop may do the Journal's work itself: nothing else could go on meanwhile."""
@@ -364,7 +364,7 @@ class Committer:
         """
         here = is_quick and self._may_stand_still()
         self._reads += 1
-        run, tell = told(work, done, failed)
+        run, tell = do_and_tell(work, done, failed)
 
         def finished() -> None:
             self._reads -= 1

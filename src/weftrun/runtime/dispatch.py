@@ -147,8 +147,8 @@ class Dispatch:
             self._emitted(run, run.emitted_until(seq))
         if run.number not in self._runs:
             return
-        if run.asked is not None:
-            run.asked = None
+        if run.start is not None:
+            run.start = None
             for ticket in list(run.tickets):
                 ticket.started.open()
         self.tell(run, Committed(self._loop.now(), seq))

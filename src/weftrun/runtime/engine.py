@@ -33,7 +33,7 @@ from weftrun.runtime.dispatch import Dispatch
 from weftrun.runtime.opening import Opening
 from weftrun.runtime.outbox import Delivery
 from weftrun.runtime.ownership import Ownership, Seen, Watch
-from weftrun.runtime.runs import Asked, OpenRun
+from weftrun.runtime.runs import OpenRun, Start
 from weftrun.runtime.tickets import Latch, Ticket
 
 T = TypeVar("T")
@@ -144,8 +144,8 @@ class Engine:
         self.check()
         uid = RunUid(self._entropy.uid())
         ticket = Ticket(id if id is not None else RunId(f"{function.label}-{uid[:12]}"), uid, durable=durable)
-        asked = Asked(ticket, function, bundle, args, digest)
-        self._loop.call_from_thread(lambda: self._opening.start(asked, is_named=id is not None))
+        start = Start(ticket, function, bundle, args, digest)
+        self._loop.call_from_thread(lambda: self._opening.start(start, is_named=id is not None))
         if wait_start:
             ticket.started.wait(None)
             if ticket.error is not None:

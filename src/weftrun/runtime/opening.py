@@ -26,7 +26,7 @@ from weftrun.runtime.dispatch import Dispatch
 from weftrun.runtime.durable import blobs_of_end, change_end
 from weftrun.runtime.letting_go import LettingGo
 from weftrun.runtime.ownership import Ownership
-from weftrun.runtime.runs import Asked, OpenRun, OpenRuns, answer_objects, hold_answer, joins
+from weftrun.runtime.runs import OpenRun, OpenRuns, Start, answer_objects, hold_answer, joins
 from weftrun.runtime.stored import StoredBytes
 from weftrun.runtime.takeover import TakeOver
 from weftrun.runtime.tickets import Ticket
@@ -109,40 +109,40 @@ class Opening:
 
     # ------------------------------------------------------------------ starting
 
-    def start(self, asked: Asked, *, is_named: bool) -> None:
+    def start(self, start: Start, *, is_named: bool) -> None:
         """Start a Run, or join the one that has its id; `is_named` says whether there may be one.
 
         Takes over the one holder of an Object in the arguments: a new Run keeps it, any other end lets it go.
         """
-        ticket = asked.ticket
+        ticket = start.ticket
         self.asked.add(ticket)
         if self._refused(ticket):
-            self._let_go(asked.args)
+            self._let_go(start.args)
             return
         if not is_named:
-            self._create(asked)
+            self._create(start)
             return
         run = self.runs.by_id.get(ticket.id)
         if run is not None:
-            self._let_go(asked.args)
-            self._join(ticket, self._info_of(run), asked.function.name, asked.digest)
+            self._let_go(start.args)
+            self._join(ticket, self._info_of(run), start.function.name, start.digest)
             return
         waiting = self._starting.get(ticket.id)
         if waiting is not None:
-            waiting.append(lambda: self.start(asked, is_named=True))
+            waiting.append(lambda: self.start(start, is_named=True))
             return
         self._starting[ticket.id] = []
 
         def found(info: RunInfo | None) -> None:
             if info is None:
-                self._create(asked)
+                self._create(start)
             else:
-                self._let_go(asked.args)
-                self._join(ticket, info, asked.function.name, asked.digest)
+                self._let_go(start.args)
+                self._join(ticket, info, start.function.name, start.digest)
             go_on()
 
         def failed(error: WeftrunError) -> None:
-            self._let_go(asked.args)
+            self._let_go(start.args)
             ticket.fail(error)
             go_on()
 
@@ -171,8 +171,8 @@ class Opening:
         if isinstance(args.data, Object):
             self._objects.release(args.data.oid)
 
-    def _create(self, asked: Asked) -> None:
-        ticket, function, bundle, args, digest = asked.ticket, asked.function, asked.bundle, asked.args, asked.digest
+    def _create(self, start: Start) -> None:
+        ticket, function, bundle, args, digest = start.ticket, start.function, start.bundle, start.args, start.digest
         started = Started(ticket.id, function, bundle, args, digest, self._hash_seed)
         number = self.runs.next_number()
         machine = RunMachine.new(number, ticket.uid, started, self._limits, durable=ticket.durable)
@@ -181,7 +181,7 @@ class Opening:
             run.held.add(args.data.oid)
         run.tickets.add(ticket)
         if ticket.durable:
-            run.asked = asked
+            run.start = start
         else:
             ticket.started.open()
         self.runs.add(run)
@@ -222,7 +222,7 @@ class Opening:
         run = self.runs.by_id.get(ticket.id)
         if run is not None:
             run.tickets.add(ticket)
-            if run.asked is None:
+            if run.start is None:
                 ticket.started.open()
         elif info.ended_at is not None:
             self._committer.read(
@@ -332,18 +332,18 @@ class Opening:
         """
         if self.runs.by_id.get(run.id) is not run:
             return  # it was forsaken before
-        asked, tickets = run.asked, list(run.tickets)
-        if asked is None:
+        start, tickets = run.start, list(run.tickets)
+        if start is None:
             self._dispatch.forsake(run)
             for ticket in tickets:
                 self.wait_for(run.uid, ticket)
             return
         for ticket in tickets:
-            if isinstance(asked.args.data, Object):
-                self._objects.hold(asked.args.data.oid)
+            if isinstance(start.args.data, Object):
+                self._objects.hold(start.args.data.oid)
             # A Run of its own, should the row that was on its way still come to be.
             ticket.uid = RunUid(self._entropy.uid())
-            again = replace(asked, ticket=ticket)
+            again = replace(start, ticket=ticket)
             self._loop.call_soon(partial(self.start, again, is_named=True))
         self._dispatch.forsake(run)
         self._committer.drop(run.uid)

@@ -22,7 +22,7 @@ from weftrun.runtime.durable import objects_of_tree
 from weftrun.runtime.tickets import Ticket
 
 
-class Asked(Struct, frozen=True):
+class Start(Struct, frozen=True):
     """A start as it was asked for. An Object in `args` has one holder, which whoever has this lets go of."""
 
     ticket: Ticket
@@ -42,13 +42,12 @@ class OpenRun:
         held: Objects that the Run holds: each one once.
         emitted: sinks that rows on their way to the Journal emit to, with the seq of each row.
         noted, left_out: how many Batches of it, and Steps without a record, the trace has.
-        asked: how its start was asked for, until that is durable.
+        start: what was asked for, until its record is durable.
         tickets: whom to tell of the end; held weakly, since a Run goes on when nobody waits.
     """
 
     __slots__ = (
         "_waits",
-        "asked",
         "bundle",
         "digest",
         "durable",
@@ -61,6 +60,7 @@ class OpenRun:
         "machine",
         "noted",
         "number",
+        "start",
         "tickets",
         "timer",
         "uid",
@@ -83,7 +83,7 @@ class OpenRun:
         self.emitted: list[tuple[int, str]] = []
         self.tickets: weakref.WeakSet[Ticket] = weakref.WeakSet()
         self.timer: Handle | None = None
-        self.asked: Asked | None = None
+        self.start: Start | None = None
         self.noted = 0
         self.left_out = 0
         self._waits = 0

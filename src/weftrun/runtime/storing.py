@@ -11,7 +11,7 @@ from weftrun.model.values import Blob, Object
 from weftrun.ports.blobs import Blobs
 from weftrun.ports.loop import Loop
 from weftrun.ports.objects import Objects
-from weftrun.runtime.outside import told
+from weftrun.runtime.outside import do_and_tell
 
 _AGAIN_S: Final = 1.0
 """Bytes that found no room are written again after this."""
@@ -83,7 +83,7 @@ class Storing:
                 self._over(obj)
                 self._failed(error)
 
-        self._loop.offload(*told(work, done, failed), lane="blobs")
+        self._loop.offload(*do_and_tell(work, done, failed), lane="blobs")
 
     def _over(self, obj: Object) -> None:
         self._storing.discard(obj.oid)

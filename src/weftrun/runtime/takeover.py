@@ -170,18 +170,13 @@ class TakeOver:
             if infos and infos[0].ended_at is None and not is_lost:
                 self._load(infos[0], ())
                 return
-            for ticket in self._taking.pop(uid):
-                self._wait_for(uid, ticket)
+            self._wait_instead(uid)
             if not is_lost:
                 self._own.read()
 
         def failed(error: WeftrunError) -> None:
             if isinstance(error, JournalCorrupt):
-                for ticket in self._taking.pop(uid):
-                    ticket.fail(error)
-                self.leave_alone(uid)
-                if fences == self._fences:
-                    self._own.read()
+                self._unreadable(uid, error, fences)
             elif self._refusal() is None:
                 self._loop.call_at(self._loop.now() + _AGAIN_S, lambda: self._read_again(uid, fences))
 
@@ -204,20 +199,19 @@ class TakeOver:
             mine = {info.uid for info in claimed}
             for uid in uids:
                 if uid not in mine:
-                    for ticket in self._taking.pop(uid):
-                        self._wait_for(uid, ticket)
+                    self._wait_instead(uid)
 
         def failed(error: WeftrunError) -> None:
             self._own.claim_failed()
-            tickets = [(uid, ticket) for uid in uids for ticket in self._taking.pop(uid)]
-            for uid, ticket in tickets:
-                if isinstance(error, LeaseLost):
-                    self._wait_for(uid, ticket)
-                else:
-                    ticket.fail(error)
             if isinstance(error, LeaseLost):
+                for uid in uids:
+                    self._wait_instead(uid)
                 self._own.fenced()
-            elif not tickets:
+                return
+            tickets = [ticket for uid in uids for ticket in self._taking.pop(uid)]
+            for ticket in tickets:
+                ticket.fail(error)
+            if not tickets:
                 self._broke(error)
 
         self._committer.write(work, done, failed)
@@ -231,38 +225,38 @@ class TakeOver:
             self._stored.verify(blobs, lambda: verified(rows, blobs), failed)
 
         def verified(rows: list[Row], blobs: Sequence[Blob]) -> None:
-            tickets = self._taking.pop(info.uid)
             if fences != self._fences:
-                given_up(tickets)
+                self._wait_instead(info.uid)
                 return
-            self._resume(info, rows, blobs, tickets, messages)
+            self._resume(info, rows, blobs, self._taking.pop(info.uid), messages)
             self._own.read()
 
         def again() -> None:
             if fences == self._fences:
                 self._load(info, messages)
             else:
-                given_up(self._taking.pop(info.uid))
-
-        def given_up(tickets: list[Ticket]) -> None:
-            for ticket in tickets:
-                self._wait_for(info.uid, ticket)
+                self._wait_instead(info.uid)
 
         def failed(error: WeftrunError) -> None:
             if isinstance(error, AGAIN) and self._refusal() is None:
                 self._loop.call_at(self._loop.now() + _AGAIN_S, again)
-                return
-            tickets = self._taking.pop(info.uid)
-            if fences != self._fences:
-                given_up(tickets)
             else:
-                self._unreadable(info.uid, tickets, error)
+                self._unreadable(info.uid, error, fences)
 
         self._committer.read(lambda: self._journal.load(info.uid), done, failed)
 
-    def _unreadable(self, uid: RunUid, tickets: list[Ticket], error: WeftrunError) -> None:
-        """A Run that was claimed can't be read."""
+    def _wait_instead(self, uid: RunUid) -> None:
+        """Another engine has the Run, or it has ended: who waits for it here waits for that."""
+        for ticket in self._taking.pop(uid):
+            self._wait_for(uid, ticket)
+
+    def _unreadable(self, uid: RunUid, error: WeftrunError, fences: int) -> None:
+        """A Run that is this engine's, unless it was fenced since then, can't be read."""
+        if fences != self._fences:
+            self._wait_instead(uid)
+            return
         self._own.read()
+        tickets = self._taking.pop(uid)
         for ticket in tickets:
             ticket.fail(error)
         if isinstance(error, JournalCorrupt):

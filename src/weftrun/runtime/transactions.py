@@ -39,7 +39,7 @@ from weftrun.ports.objects import Objects
 from weftrun.ports.sandboxes import Sandboxes
 from weftrun.ports.transactions import Given, Transaction, TransactionLost, Transactions
 from weftrun.runtime.committer import Committer
-from weftrun.runtime.outside import told
+from weftrun.runtime.outside import do_and_tell
 from weftrun.runtime.runs import OpenRun
 from weftrun.runtime.writes import AGAIN
 
@@ -200,7 +200,7 @@ class RunTransactions:
         if self._transactions.exclusive:
             self._committer.hold(work, done, failed)
         else:
-            self._loop.offload(*told(work, done, failed), lane=held.lane)
+            self._loop.offload(*do_and_tell(work, done, failed), lane=held.lane)
 
     def _opened(self, held: Held, made: Transaction) -> None:
         held.inner = made
@@ -243,7 +243,7 @@ class RunTransactions:
                 self._answer(held.body, error)
 
         held.speaks = True
-        self._loop.offload(*told(lambda: work(inner), done, failed), lane=held.lane)
+        self._loop.offload(*do_and_tell(lambda: work(inner), done, failed), lane=held.lane)
 
     def _answer(self, body: tuple[SandboxId, int, int], result: Given | WeftrunError | None) -> None:
         sandbox, no, index = body

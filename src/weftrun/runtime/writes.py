@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from weftrun.model.errors import CommitUnknown, JournalBusy, JournalFull, WeftrunError
 from weftrun.ports.loop import Loop
-from weftrun.runtime.outside import told
+from weftrun.runtime.outside import do_and_tell
 
 _AGAIN_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 """Waits before the next try, in seconds; the last one from then on."""
@@ -105,7 +105,7 @@ class Writes:
                 self._over(goes_on=True)
                 write.failed(error)
 
-        self._loop.offload(*told(write.work, done, failed), lane="journal")
+        self._loop.offload(*do_and_tell(write.work, done, failed), lane="journal")
 
     def _over(self, *, goes_on: bool) -> None:
         self._tries = 0

@@ -51,15 +51,18 @@ class FileHints:
             if self._thread is not None or self._closed:
                 return
             try:
-                self._inotify = INotify()
-                self._inotify.add_watch(self._engines, flags.CREATE | flags.DELETE)
+                inotify = INotify()
             except OSError:
                 return
+            try:
+                inotify.add_watch(self._engines, flags.CREATE | flags.DELETE)
+            except OSError:
+                inotify.close()
+                return
+            self._inotify = inotify
             self._tell_ended, self._tell_changed = ended, changed
             self._woken = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-            self._thread = threading.Thread(
-                target=self._serve, args=(self._inotify,), name="weftrun-hints", daemon=True
-            )
+            self._thread = threading.Thread(target=self._serve, args=(inotify,), name="weftrun-hints", daemon=True)
             self._thread.start()
 
     def watch(self, run: RunUid) -> None:
@@ -108,11 +111,9 @@ class FileHints:
             while True:
                 if something.poll(_SETTLES_MS if settles else None):
                     events = inotify.read(timeout=0)
-                    with self._lock:
-                        of_log = of_log or any(event.wd == self._on_log for event in events)
-                        watched = list(self._watched)
+                    of_log = of_log or any(event.mask & flags.MODIFY for event in events)
                     of_engines = of_engines or any(event.mask & (flags.CREATE | flags.DELETE) for event in events)
-                    if end.poll(_APART_MS + len(watched)):
+                    if end.poll(_APART_MS + len(self._watched)):
                         return
                     settles = True
                 else:

@@ -232,7 +232,7 @@ class WorkerMachine:
     def tick(self, now: float, pages: dict[SandboxId, Running]) -> None:
         """Let time pass: end what ran too long, what was revoked, and what has been idle for long."""
         state = self.state
-        slept = state.tick_at and now > state.tick_at + _SLEPT_S
+        slept = 0.0 < state.tick_at < now - _SLEPT_S
         state.tick_at = state.look_at = 0.0
         for box in list(state.boxes.values()):
             if box.state is BoxState.STARTING and slept:
