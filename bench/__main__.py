@@ -6,6 +6,7 @@ Every figure is taken in rounds, each beside its floor, and printed as median an
 from __future__ import annotations
 
 import argparse
+import compileall
 import contextlib
 import os
 import platform
@@ -17,7 +18,7 @@ from pathlib import Path
 import apsw
 import msgspec
 from bench import chart
-from bench.figure import QUICK, Absent, Figure, Setting, Sizes, table
+from bench.figure import QUICK, ROOT, Absent, Figure, Setting, Sizes, table
 from bench.groups import GROUPS, in_fresh_process
 
 import weftrun
@@ -93,6 +94,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rounds = options.rounds or (_QUICK_ROUNDS if options.quick else 5)
     figures: list[Figure] = []
     absent: dict[str, str] = {}
+    # What is installed has its bytecode beside it, whatever this environment says of a source tree.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    compileall.compile_dir(ROOT / "src", quiet=2)
     with tempfile.TemporaryDirectory(dir=".", prefix=".bench-") as name:  # on this disk, not on a tmpfs
         folder = Path(name).resolve()
         machine = describe(folder)

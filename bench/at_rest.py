@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -19,9 +18,7 @@ SETTLE_S = 1.5
 
 
 def _interpreter(code: str) -> float:
-    # What is installed has its bytecode beside it, whatever this environment says of a source tree.
-    keeping = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    return timed(lambda: subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=keeping, check=True))
+    return timed(lambda: subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True))
 
 
 @contextmanager
@@ -46,7 +43,7 @@ def at_rest(setting: Setting) -> list[Figure]:
         f"bytecode; the median of {setting.sizes.imports} pairs a round. msgspec imports typing_extensions where it is "
         "installed, as DBOS has it here: 16 ms of it.",
     )  # fmt: skip
-    first = limit("weftrun.open, first", "ms", 300, "first call in a process, which makes the Journal.")
+    first = limit("weftrun.open, first", "ms", 300, "first call in a process, which makes the Journal; from bytecode.")
     second = limit("weftrun.open, second", "ms", 300, "second call in a process, on the Journal of the first.")
     rests = f"an engine that has run 64 Steps, {setting.workers} Sandboxes open, over {setting.sizes.idle_s:g} s: "
     idle = limit("idle engine, processor", "%", 0.1, rests + "time of all threads of all its processes.")
@@ -56,7 +53,6 @@ def at_rest(setting: Setting) -> list[Figure]:
                "Floor: an interpreter that has imported nothing.")
         for name in ("engine", "zygote", "Sandbox")
     ]  # fmt: skip
-    _interpreter("import weftrun")  # compiles it
     for _ in range(setting.rounds):
         pairs = [(_interpreter("pass"), _interpreter("import weftrun")) for _ in range(setting.sizes.imports)]
         imported.add(statistics.median(late - bare for bare, late in pairs) * 1e3, 60)

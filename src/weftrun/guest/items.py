@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import time
 from sys import getsizeof
+from time import CLOCK_BOOTTIME, clock_gettime
 from typing import Any, Final
 
 from msgspec.structs import replace
 
-from weftrun.guest.attempt import Equipment, failure_from
+from weftrun.guest.attempt import LAPSED, Equipment, failure_from
 from weftrun.guest.memory import memory_limit
 from weftrun.model.errors import InternalError, NotSerializable
 from weftrun.model.ids import RunId, RunUid, StepId, item_step
@@ -75,21 +77,34 @@ class ItemRunner:
 
     def _run_ranges(self, batch: ItemBatch, call: Any, items: list[tuple[Any, ...]], same: dict[str, Any]) -> None:
         forks, words, times = self._with.forks, self._with.page.words, self._with.page.times
-        clock, size_of, base, check_lease = time.time, getsizeof, batch.base, self._with.check_lease
-        at_index, at_time = Page.INDEX, Page.ENTERED_AT
+        clock, boot, size_of, base = clock_gettime, CLOCK_BOOTTIME, getsizeof, batch.base
+        at_index, at_time, may_enter = Page.INDEX, Page.ENTERED_AT, self._with.hold.may_enter_at
         emits = self._emits = Emits(self._with.bounds)
         current = ItemCurrent(*batch.run, batch.id, batch.attempt, emits)
         token = place.enter(current)
-        tell_at, size = self._began_at + _TELL_S, 0
-        now = self._began_at
+        # The Lease is checked at each item (O3), so its clock is the one that is read; the page has the time of day.
+        ahead = time.time() - clock(boot)
+        began_at, size = self._began_at - ahead, 0
         try:
             for lo, hi in batch.ranges:
                 results = self._open_range(lo)
                 for index in range(lo, hi):
-                    current.index = index
-                    check_lease()
-                    words[at_index] = index
-                    times[at_time] = now
+                    now = clock(boot)
+                    if (
+                        now > began_at + _TELL_S
+                        or size > _TELL_BYTES
+                        or len(self._failures) >= _TELL_FAILURES
+                        or emits.nbytes > _TELL_BYTES
+                    ):
+                        self._tell(batch)
+                        results = self._open_range(index)
+                        words[Page.ENTERED] = 1
+                        self._began_at, now = time.time(), clock(boot)
+                        began_at, ahead, size = now, self._began_at - now, 0
+                    if not may_enter(now):
+                        os._exit(LAPSED)
+                    current.index = words[at_index] = index
+                    times[at_time] = now + ahead
                     try:
                         result = call(*items[index - base], **same)
                         size += size_of(result)
@@ -101,18 +116,6 @@ class ItemRunner:
                         results.append(result)
                     if forks.forked:
                         forks.end_if_forked()
-                    now = clock()
-                    if (
-                        now > tell_at
-                        or size > _TELL_BYTES
-                        or len(self._failures) >= _TELL_FAILURES
-                        or emits.nbytes > _TELL_BYTES
-                    ):
-                        self._tell(batch)
-                        results = self._open_range(index + 1)
-                        words[Page.ENTERED] = 1
-                        now = self._began_at = clock()
-                        tell_at, size = now + _TELL_S, 0
         finally:
             place.leave(token)
             emits.end()

@@ -50,7 +50,12 @@ class Hold:
 
     def may_enter(self) -> bool:
         """Say whether a body may be entered now by whoever mapped the page here."""
-        return self._fences == self._times[_FENCES] and clock_gettime(CLOCK_BOOTTIME) < self._times[_ENTER_UNTIL]
+        return self.may_enter_at(clock_gettime(CLOCK_BOOTTIME))
+
+    def may_enter_at(self, now: float) -> bool:
+        """Say the same for who has just read the clock, `CLOCK_BOOTTIME`, in seconds."""
+        times = self._times
+        return now < times[_ENTER_UNTIL] and self._fences == times[_FENCES]
 
     def fence(self) -> None:
         """Let nobody enter a body any more who has mapped the page so far."""
