@@ -179,5 +179,5 @@ def test_what_steps_do_outside_under_every_fault(seed: int, folder: Path) -> Non
     returned whose transaction was lost was held for ever; a failure on record that a body passes on was taken for one
     of this engine's, which let the Run alone for ever.
     """
-    _, broken = play_seed(seed, folder)
+    _, broken = play_seed(seed, folder, server=False)
     assert broken is None, str(broken)

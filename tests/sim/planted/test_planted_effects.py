@@ -20,6 +20,7 @@ from weftrun.adapters.sqlite.transactions import SqliteTransaction
 from weftrun.machines.run import rollback
 from weftrun.runtime import outbox
 from weftrun.runtime.ownership import Ownership
+from weftrun.runtime.transactions import RunTransactions
 
 
 def a_key_is_new_with_each_sending(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,6 +48,11 @@ def a_sink_has_two_owners(monkeypatch: pytest.MonkeyPatch) -> None:
 def nothing_is_marked_before_it_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     """After a crash a message is sent once more to a sink that may not know it."""
     monkeypatch.setitem(SQL, "mark_emit", "SELECT ?1, ?2, ?3")
+
+
+def a_dead_bodys_transaction_keeps_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a server, where nothing ends it for having lasted too long, the bodies that come later wait for ever."""
+    monkeypatch.setattr(RunTransactions, "gone", lambda *_: None)
 
 
 def what_a_body_has_undone_is_committed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,6 +113,7 @@ PLANTS = (
     Plant(nothing_is_marked_before_it_is_sent, "was applied twice", seeds=20, first=340),
     Plant(planted.a_commit_is_split_in_two, "that no record tells of", seeds=60),
     Plant(planted.what_is_unknown_is_appended_again, "but its row is not there", seeds=20, first=20),
+    Plant(a_dead_bodys_transaction_keeps_its_place, "is not done after", seeds=20, first=1_220),
     Plant(what_a_body_has_undone_is_committed, "that no record tells of", seeds=20),
     Plant(planted.an_abandoned_attempt_is_forgotten, "never undone", seeds=60),
     Plant(planted.a_failed_attempt_is_not_undone, "never undone", seeds=20),

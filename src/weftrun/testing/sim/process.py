@@ -11,6 +11,7 @@ from weftrun.adapters.sqlite.journal import SqliteJournal
 from weftrun.adapters.sqlite.transactions import SqliteTransactions
 from weftrun.model.errors import WeftrunError
 from weftrun.model.ids import SessionUid
+from weftrun.ports.transactions import Transactions
 from weftrun.runtime.engine import Engine
 from weftrun.runtime.tickets import Latch
 from weftrun.sdk.function import Function
@@ -24,6 +25,7 @@ from weftrun.testing.sim.outside import Outside
 from weftrun.testing.sim.register import Register, View
 from weftrun.testing.sim.sandboxes import ScriptedSandboxes
 from weftrun.testing.sim.settings import Settings
+from weftrun.testing.sim.side_by_side import SideBySide
 from weftrun.testing.sim.sinks import FaultySink, SimSink
 from weftrun.testing.sim.transacting import FaultyTransactions
 
@@ -110,7 +112,7 @@ class Process:
         self.engine = Engine(
             loop=self.loop,
             journal=FaultyJournal(self.inner, faults, self, view),
-            transactions=FaultyTransactions(SqliteTransactions(self.inner), faults, self, view),
+            transactions=FaultyTransactions(self._transactions(), faults, self, view),
             blobs=FaultyBlobs(ground.blobs, faults, self),
             trace=FaultyTrace(ground.trace, faults, self),
             liveness=self._liveness,
@@ -124,6 +126,13 @@ class Process:
         ready = Latch()
         self.engine.open(settings.recover, ready)
         self.loop.call_from_thread(lambda: ready.on_open(lambda: self._opened(opened)))
+
+    def _transactions(self) -> Transactions:
+        alone = SqliteTransactions(self.inner)
+        loses = self._ground.settings.transactions_lost
+        if loses is None:
+            return alone
+        return SideBySide(alone, Chance(self._ground.seed, f"server {self.number}"), loses)
 
     @property
     def is_broken(self) -> bool:

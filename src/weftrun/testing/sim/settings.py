@@ -43,6 +43,8 @@ class Settings:
         reopenings_max: how often each engine may be opened until the history counts as one that never ends.
         recover: which Runs a new engine takes over by itself: `all` or `none`; clients start theirs again anyway.
         sinkless: slots of the engines that have none of the sinks.
+        transactions_lost: how often a statement finds its transaction ended by the server, where authors' transactions
+            are a server's: many at once. None where they are those of a file: one at a time.
     """
 
     limits: Limits = Limits(inline_bytes_max=4096, sandbox_idle_s=10.0, sandbox_start_s=10.0)
@@ -59,3 +61,4 @@ class Settings:
     reopenings_max: int = 50
     recover: str = "all"
     sinkless: frozenset[int] = frozenset()
+    transactions_lost: float | None = None

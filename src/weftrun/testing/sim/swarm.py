@@ -156,11 +156,23 @@ def with_engines(settings: Settings, chance: Chance) -> Settings:
     )
 
 
-def draw_world(seed: int, folder: Path, *, effects: bool = True) -> World:
+def on_server(settings: Settings, chance: Chance) -> Settings:
+    """Draw whether authors' transactions are a server's, and how often it ends one by itself."""
+    if chance.happens(0.6):
+        return settings
+    return replace(
+        settings,
+        limits=msgspec.structs.replace(settings.limits, transactions_max=chance.one_of((1, 2, 8))),
+        transactions_lost=chance.one_of((0.0, 0.0, 0.1)),
+    )
+
+
+def draw_world(seed: int, folder: Path, *, effects: bool = True, server: bool = True) -> World:
     """Draw a world with its clients; nothing has happened in it yet.
 
     Args:
         effects: whether Steps may transact, be undone, and emit; without them the seed is the same in all else.
+        server: whether their transactions may be a server's, of which many are open at once; likewise.
     """
     chance = Chance(seed, "swarm")
     engines = Chance(seed, "engines")
@@ -171,6 +183,8 @@ def draw_world(seed: int, folder: Path, *, effects: bool = True) -> World:
     outside = Chance(seed, "effects")
     does = draw_effects(outside) if effects else Effects((), (), 0.0, ())
     settings = settings_with(settings, does, outside)
+    if server:
+        settings = on_server(settings, Chance(seed, "server"))
     world = World(seed, folder, FUNCTIONS, faults=DrawnFaults(seed, settings), settings=settings)
     for name, kind in zip((NEAR, FAR), does.sinks, strict=False):
         world.add_sink(name, kind)
@@ -190,9 +204,9 @@ def draw_world(seed: int, folder: Path, *, effects: bool = True) -> World:
     return world
 
 
-def play_seed(seed: int, folder: Path, *, effects: bool = True) -> tuple[World, Broken | None]:
+def play_seed(seed: int, folder: Path, *, effects: bool = True, server: bool = True) -> tuple[World, Broken | None]:
     """Play one history and judge it; see `draw_world`."""
-    world = draw_world(seed, folder, effects=effects)
+    world = draw_world(seed, folder, effects=effects, server=server)
     return world, judged(world)
 
 

@@ -100,22 +100,22 @@ FUNCTIONS: tuple[Function[..., Any], ...] = (*WRITERS, writing, writing_watched)
 class FaultyTransactions:
     """Transactions whose commits are points, like every append."""
 
-    exclusive = True
-
     def __init__(self, inner: Transactions, faults: Faults, process: Standing, view: View) -> None:
         """Wrap `inner`, which `process` uses; `view` is told of every append that really happened."""
+        self.exclusive = inner.exclusive
         self._inner = inner
         self._faults = faults
         self._process = process
         self._view = view
 
     def open(self, *, rows_max: int, bytes_max: int) -> Transaction:
-        """Begin one, with what is planned for this call; from then on no other process can write."""
+        """Begin one, with what is planned for this call; from then on no other process can write, if it excludes."""
         opened: list[Transaction] = []
 
         def begin() -> None:
             opened.append(self._inner.open(rows_max=rows_max, bytes_max=bytes_max))
-            self._faults.locked_by = self._process
+            if self.exclusive:
+                self._faults.locked_by = self._process
 
         self._faults.around("transaction.open", begin, self._process)
         return _FaultyTransaction(opened[0], self._faults, self._process, self._view)
