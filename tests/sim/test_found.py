@@ -181,3 +181,9 @@ def test_what_steps_do_outside_under_every_fault(seed: int, folder: Path) -> Non
     """
     _, broken = play_seed(seed, folder, server=False)
     assert broken is None, str(broken)
+
+
+def test_a_full_disk_may_keep_a_run_from_being_claimed(folder: Path) -> None:
+    """Nine claims in a row found no room, and that the Run was free for six seconds was held against the engine."""
+    _, broken = play_seed(35_003, folder, server=False)
+    assert broken is None, str(broken)

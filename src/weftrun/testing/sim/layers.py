@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from weftrun.model.emits import Emitted, Take, Verdict
 from weftrun.model.ids import ObjectId, RunId, RunUid, SandboxId
@@ -16,6 +16,7 @@ from weftrun.ports.journal import Appended, Journal, JournalMeta, Message, RunIn
 from weftrun.ports.outbox import Taken
 from weftrun.ports.sandboxes import Profile, Progress, Sandboxes, SandboxEvents
 from weftrun.ports.trace import Trace, TraceRow
+from weftrun.runtime.writes import AGAIN
 from weftrun.testing.sim.faults import Faults, Standing
 from weftrun.testing.sim.register import View
 
@@ -30,6 +31,13 @@ class FaultyJournal:
         self._process = process
         self._view = view
 
+    def _write(self, name: str, call: Callable[[], None]) -> None:
+        try:
+            self._faults.around(name, call, self._process)
+        except AGAIN:
+            self._view.disturbed()  # what it was to do, and all that is written behind it, comes later
+            raise
+
     def meta(self) -> JournalMeta:
         """Return the facts of the Journal."""
         return self._inner.meta()
@@ -41,7 +49,7 @@ class FaultyJournal:
             self._inner.begin(session)
             self._view.began(session)
 
-        self._faults.around("journal.begin", begin, self._process)
+        self._write("journal.begin", begin)
 
     def append(self, rows: Sequence[Row], *, renew: bool = False, waits: bool = True) -> Appended:
         """Append, with what is planned for this call."""
@@ -51,7 +59,7 @@ class FaultyJournal:
             appended.append(self._inner.append(rows, renew=renew, waits=waits))
             self._view.appended(rows, appended[0], renew=renew)
 
-        self._faults.around("journal.append", append, self._process)
+        self._write("journal.append", append)
         return appended[0]
 
     def find(self, run: RunId) -> RunInfo | None:
@@ -88,7 +96,7 @@ class FaultyJournal:
             self._inner.let_go(waiting)
             self._view.let_go(waiting)
 
-        self._faults.around("journal.let_go", let_go, self._process)
+        self._write("journal.let_go", let_go)
 
     def infos(self, uids: Sequence[RunUid]) -> list[RunInfo]:
         """Return what is known of these Runs."""
@@ -108,7 +116,7 @@ class FaultyJournal:
             claimed.append(self._inner.claim(uids))
             self._view.claimed(claimed[0])
 
-        self._faults.around("journal.claim", claim, self._process)
+        self._write("journal.claim", claim)
         return claimed[0]
 
     def put_back(self, uids: Sequence[RunUid]) -> None:
@@ -126,7 +134,7 @@ class FaultyJournal:
             if buried[0]:
                 self._view.buried(session)
 
-        self._faults.around("journal.bury", bury, self._process)
+        self._write("journal.bury", bury)
         return buried[0]
 
     def leave(self) -> None:
@@ -160,7 +168,7 @@ class FaultyJournal:
             taken.append(self._inner.take_emits(take))
             self._view.took(take, taken[0])
 
-        self._faults.around("outbox.take", take_out, self._process)
+        self._write("outbox.take", take_out)
         return taken[0]
 
     def settle_emits(self, sink: str, verdicts: Sequence[Verdict], at: float) -> bool:
@@ -171,7 +179,7 @@ class FaultyJournal:
             settled.append(self._inner.settle_emits(sink, verdicts, at))
             self._view.settled(sink, owned=settled[0])
 
-        self._faults.around("outbox.settle", settle, self._process)
+        self._write("outbox.settle", settle)
         return settled[0]
 
     def sinks_left(self, names: Sequence[str]) -> list[str]:

@@ -241,7 +241,7 @@ class View:
         self._register.sends(self._session, self._engine, sink, key)
 
     def disturbed(self) -> None:
-        """It has just let others write again."""
+        """It has just let others write again, or could not write itself."""
         self._register.disturbed()
 
     def put_back(self, uids: Sequence[RunUid]) -> None:
