@@ -92,6 +92,24 @@ def test_a_sync_outcome_is_told_when_it_is_durable() -> None:
     assert [message.fixed for message in said(desk, 1, 2) if isinstance(message, Offer)] == [(("sync[0]", 0),)]
 
 
+def test_a_sync_outcome_has_not_come_before_it_is_durable() -> None:
+    """An answer tells it before that; what says that the answer has come is late, and the offer is lost."""
+    desk = Desk(2, [(SYNC, ()), (QUIET, (0,))], {"sync[0]": 1, "quiet[0]": 2})
+    desk.plan(2, 1, 2)
+    desk.ends(1, "sync[0]")
+    desk.plan(3, 1, 2)
+    (answer,) = [message for message in said(desk, 1, 2) if isinstance(message, Answered)]
+    assert answer.fixed == ()
+    (late,) = [command for command in desk.hear(2, answer) if isinstance(command, Say) and command.to == 1]
+    desk.commit(1, Outcome.STALE)
+    desk.commands[1] = [command for command in desk.commit(1) if not isinstance(command, Say)]
+    desk.hear(1, late.message)
+    desk.now += 1.5
+    desk.tell(1, TimeCame(desk.now))
+    desk.carry()
+    assert desk.entered(2) == ["quiet[0]"]
+
+
 def test_what_was_said_is_said_again_until_it_has_come() -> None:
     desk = Desk(2, [(QUIET, ()), (QUIET, (0,))], {"quiet[0]": 1, "quiet[1]": 2})
     desk.plan(2, 1, 2)

@@ -28,6 +28,12 @@ def test_seeds(first: int) -> None:
         assert world.journal.refused == 0, "by M1 to M3 nobody ever has two versions to offer"
 
 
+def test_a_sync_outcome_that_was_told_before_it_was_durable() -> None:
+    """A late `Took` for the answer that told it before cancelled what was owed: that it is durable now."""
+    world, found = play_seed(35_634)
+    assert not found, story(world, found)
+
+
 def test_a_seed_is_one_history() -> None:
     for seed in range(5):
         first, _ = play_seed(seed)

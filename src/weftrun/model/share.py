@@ -97,7 +97,11 @@ class Offer(Struct, frozen=True, gc=False, array_like=True, tag=0):
 
 
 class Took(Struct, frozen=True, gc=False, array_like=True, tag=1):
-    """These records and calls have come; `answer` where they came in an `Answered`."""
+    """These records and calls have come; `answer` where they came in an `Answered`.
+
+    An outcome that its sender may not read yet (G-b) has not come: else this, if it is late, would keep the receiver
+    from telling that the outcome is durable now.
+    """
 
     epoch: int
     sender: WorkerId

@@ -86,9 +86,10 @@ def spread(part: PartState, step: StepId) -> None:
 
 
 def take(part: PartState, held: Held, *, fixed: bool) -> bool:
-    """Take in a record that another Worker told; False if another version is held here (M2).
+    """Take in a record that another Worker told, and say whether it has come.
 
-    Then what is held here stays, and is written before anything else: the Journal decides (O2).
+    It has not if another version is held here (M2). Then that stays, and is written before anything else: the Journal
+    decides (O2). Nor has an outcome that may not be read yet (G-b): that it is durable is still to be told.
     """
     name = held.name
     known = part.held.get(name)
@@ -104,9 +105,12 @@ def take(part: PartState, held: Held, *, fixed: bool) -> bool:
         part.change_gated()
     else:
         keep(part, held)
-    if held.outcome is not None and not was_readable and part.outcome(name[0]) is not None:
+    if held.outcome is None:
+        return True
+    is_readable = part.outcome(name[0]) is not None
+    if is_readable and not was_readable:
         spread(part, name[0])
-    return True
+    return is_readable
 
 
 def came(part: PartState, message: Took) -> None:
