@@ -42,6 +42,11 @@ __all__ = ["Client", "Outage", "Settings", "World"]
 _AGAIN_S = (0.0, 0.1)
 """How long a client waits before it asks another engine."""
 
+_CALLS_BEFORE = 6
+"""A claim may have to wait for so many other calls of the Journal."""
+_SLOW_WAITS = 200
+"""A history may wait so often for a slow Journal: where transactions outlast Leases engines lose Runs to each other."""
+
 
 class World:
     """One history.
@@ -77,7 +82,7 @@ class World:
         self.ledger = Ledger()
         self.blobs = MemoryBlobs()
         self.register = Register(self.ledger, self.blobs, self.loop.now)
-        self.register.slow_s = 3 * max(
+        self.register.slow_s = _CALLS_BEFORE * max(
             bound for bounds in (*self.settings.lanes.values(), (0.0, 0.0)) for bound in bounds
         )
         self.rows = self.register.rows
@@ -135,7 +140,12 @@ class World:
         return client
 
     def run(self, within_s: float = 600.0) -> None:
-        """Run until every client has its answer, through all crashes, and then until nothing is left to do."""
+        """Run until every client has its answer, through all crashes, and then until nothing is left to do.
+
+        Args:
+            within_s: how long that may take where calls take no time, in seconds of virtual time.
+        """
+        within_s += _SLOW_WAITS * self.register.slow_s
         for slot in range(self.settings.engines):
             self._open(slot)
         for outage in self.settings.outages:
