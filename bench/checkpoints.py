@@ -61,10 +61,14 @@ def dag(checkpoint: Checkpoint, depth: int, nbytes: int, first: int, determinist
     return total.options(checkpoint=checkpoint)(joined)
 
 
+def _steps(setting: Setting) -> int:
+    return _WIDTH * (setting.sizes.dag_depth + 1) + 2
+
+
 def _pair(setting: Setting, checkpoint: Checkpoint, *, runs: int, deterministic: bool = True) -> tuple[float, float]:
     """Run the graph in turn with this policy and with none; return what a Step took with either, in milliseconds."""
     depth, nbytes = setting.sizes.dag_depth, setting.sizes.dag_bytes
-    steps = _WIDTH * (depth + 1) + 2
+    steps = _steps(setting)
     took: dict[Checkpoint, list[float]] = {"none": [], checkpoint: []}
     with _fresh(setting) as (opened, _):
         for number in range(2 * runs):
@@ -90,11 +94,11 @@ def _written(folder: Path) -> float:
 def checkpoints(setting: Setting) -> list[Figure]:
     """Run a graph of deterministic Steps with large values under each policy."""
     size = f"{setting.sizes.dag_bytes / 1e6:g} MB"
-    steps = _WIDTH * (setting.sizes.dag_depth + 1) + 2
+    steps = _steps(setting)
     inside = (
         f"Runs of {steps} deterministic Steps, {_WIDTH} chains that are joined, each with a value of {size}, from "
         f"engine.run to its value, divided by the Steps. Floor: checkpoint=none, in turn with it in the same engine; "
-        f"the median of {_RUNS} Runs of each for auto with deterministic Steps, of {_RUNS_WRITTEN} for the others."
+        f"the median of {_RUNS} Runs of each where auto writes next to nothing, of {_RUNS_WRITTEN} for the others."
     )
     bytes_are = (
         f"the Journal and all files beside it, after one such Run. Floor: the bytes of all {steps - 1} large values."
@@ -102,7 +106,7 @@ def checkpoints(setting: Setting) -> list[Figure]:
     auto = Figure(f"{size} a Step, auto", "ms/Step", "none", inside, must=1.1)
     behind = Figure(f"{size} a Step, async", "ms/Step", "none", inside)
     written = Figure(f"{size} a Step, written by auto", "MB", "all of them", bytes_are, must=0.1, per="Run")
-    anew_is = inside.replace("deterministic Steps, ", "Steps that are not said to be deterministic, ")
+    anew_is = inside.replace("deterministic Steps, ", "Steps that are not said to be deterministic, ", 1)
     anew = Figure(f"{size} a Step, not deterministic, auto", "ms/Step", "none", anew_is)
     anew_written = Figure(
         f"{size} a Step, not deterministic, written by auto", "MB", "all of them", bytes_are, per="Run"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from weftrun.testing.sim.side_by_side import SideBySide
-from weftrun.testing.sim.swarm import draw_world, judged, play_seed
+from weftrun.testing.sim.swarm import draw_world, judged
 
 
 def test_several_are_open_at_once_and_some_are_lost(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,6 +41,5 @@ def test_several_are_open_at_once_and_some_are_lost(folder: Path, monkeypatch: p
 
 
 def test_without_a_server_there_is_one_at_a_time(folder: Path) -> None:
-    for seed in range(10):
-        world, _ = play_seed(seed, folder, server=False)
-        assert world.settings.transactions_lost is None
+    for seed in range(20):
+        assert draw_world(seed, folder, server=False).settings.transactions_lost is None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from sys import getsizeof
 from time import CLOCK_BOOTTIME, clock_gettime
@@ -10,7 +9,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from weftrun.guest.attempt import LAPSED, Equipment, failure_from
+from weftrun.guest.attempt import Equipment, failure_from
 from weftrun.guest.memory import memory_limit
 from weftrun.model.errors import InternalError, NotSerializable
 from weftrun.model.ids import RunId, RunUid, StepId, item_step
@@ -102,7 +101,7 @@ class ItemRunner:
                         self._began_at, now = time.time(), clock(boot)
                         began_at, ahead, size = now, self._began_at - now, 0
                     if not may_enter(now):
-                        os._exit(LAPSED)
+                        self._with.check_lease()
                     current.index = words[at_index] = index
                     times[at_time] = now + ahead
                     try:
