@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from weftrun.model.errors import JournalFull, LeaseLost
 from weftrun.runtime.ownership import Ownership
 
 TTL_S = 10.0
@@ -17,11 +18,13 @@ class Desk:
 
     Attributes:
         holds: until when bodies may be entered, as the Sandboxes were told.
+        fails: whether nothing can be written.
         losing: what the engine does when all its Runs are lost.
     """
 
     def __init__(self) -> None:
         self.holds: list[float] = []
+        self.fails = False
         self.losing = lambda: None
         nothing = lambda *_, **__: None  # noqa: E731
         loop = SimpleNamespace(now=lambda: 100.0, call_at=lambda *_: SimpleNamespace(cancel=nothing))
@@ -37,8 +40,11 @@ class Desk:
             committer, sandboxes, reaction, ttl_s=TTL_S, watch=nothing, hints=(),
         )  # fmt: skip
 
-    def _write(self, work, done, _failed) -> None:
-        done(work())
+    def _write(self, work, done, failed) -> None:
+        if self.fails:
+            failed(JournalFull("there is no room"))
+        else:
+            done(work())
 
 
 @pytest.fixture
@@ -54,7 +60,7 @@ def test_a_session_that_was_lost_bounds_nothing_in_the_next_one(desk: Desk) -> N
 
     def losing() -> None:
         desk.own.counted(0)
-        desk.own.claims()
+        desk.own.claims(list)
 
     desk.losing = losing
     desk.own.fenced()
@@ -70,3 +76,17 @@ def test_a_run_that_is_read_again_is_owned_meanwhile(desk: Desk) -> None:
     assert desk.holds == [100.0 + TTL_S]
     desk.own.counted(0)
     assert desk.holds[-1] == math.inf
+
+
+def test_without_a_session_nothing_is_claimed() -> None:
+    """An engine that closes tries to make one once."""
+    desk = Desk()
+    desk.fails = True
+    claim = desk.own.claims(lambda: pytest.fail("it was claimed for nobody"))
+    with pytest.raises(LeaseLost):
+        claim()
+
+
+def test_what_is_claimed_is_the_sessions(desk: Desk) -> None:
+    claim = desk.own.claims(lambda: "claimed")
+    assert claim() == "claimed"

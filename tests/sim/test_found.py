@@ -196,3 +196,9 @@ def test_a_slow_journal_is_given_time(seed: int, folder: Path) -> None:
     """
     _, broken = play_seed(seed, folder, server=False)
     assert broken is None, str(broken)
+
+
+def test_an_engine_that_closes_without_a_session_claims_nothing(folder: Path) -> None:
+    """It found no room for its session, once more when it was closed, and then room for a claim that nobody owned."""
+    _, broken = play_seed(53_374, folder, server=False)
+    assert broken is None, str(broken)

@@ -165,7 +165,6 @@ class _Sink:
 
     def _take(self, take: Take) -> None:
         lease, begun = self._lease, self.now()
-        self._own.claims()
 
         def done(taken: Taken) -> None:
             self._own.took(begun)
@@ -179,7 +178,8 @@ class _Sink:
             if lease == self._lease:
                 self.tell(Missed(self.now()))
 
-        self._committer.write(lambda: self._outbox.take_emits(take), done, failed)
+        take_emits = self._own.claims(lambda: self._outbox.take_emits(take))
+        self._committer.write(take_emits, done, failed)
 
     def _deliver(self, deliver: Deliver) -> None:
         messages = [_message(parcel) for parcel in deliver.parcels]

@@ -6,7 +6,7 @@ Everything runs on the loop; the Journal is asked between two commits.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from msgspec import Struct
 
@@ -23,6 +23,7 @@ from weftrun.ports.sandboxes import Sandboxes
 from weftrun.runtime.committer import Committer
 from weftrun.runtime.hinted import Hinted
 
+T = TypeVar("T")
 Watch = Callable[[Sequence[Session], Callable[[], None]], None]
 
 
@@ -115,6 +116,7 @@ class Ownership:
         self._looking = False
         self._looks_soon = False
         self._uid = SessionUid("")
+        self._made = SessionUid("")
         self._session: Session | None = None
         self._alone = False
         self._due_at: float | None = None
@@ -142,6 +144,7 @@ class Ownership:
         def work() -> None:
             self._session = self._liveness.begin(uid, self._ttl_s)
             self._journal.begin(self._session)
+            self._made = uid
 
         def done(_: None) -> None:
             self._is_there = True
@@ -154,13 +157,21 @@ class Ownership:
         if not self._losing:  # what is left now is lost in a moment, and no reason for another session
             self._count(is_new=not self._claiming)
 
-    def claims(self) -> None:
-        """A claim is asked for; `claimed` or `claim_failed` says what became of it.
+    def claims(self, work: Callable[[], T]) -> Callable[[], T]:
+        """A claim is asked for, and what this returns does it; `claimed` or `claim_failed` says what became of it.
 
-        Until then it is not known whether others can see that this engine owns something.
+        Until then others may see that this engine owns something, or not. `LeaseLost` where no session could be made.
         """
         self.need()
         self._claiming += 1
+        uid = self._uid
+
+        def claim() -> T:
+            if self._made != uid:  # in the Journal's lane, as the making was
+                raise LeaseLost("This engine is being closed, and found no room for a session that could own anything.")
+            return work()
+
+        return claim
 
     def claimed(self, runs: int, begun_at: float) -> None:
         """So many Runs were claimed, which renewed the Lease; each is counted until `read` says that it was read."""

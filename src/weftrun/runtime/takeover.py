@@ -184,7 +184,6 @@ class TakeOver:
 
     def _claim(self, uids: Sequence[RunUid]) -> None:
         begun = self._loop.now()
-        self._own.claims()
 
         def work() -> tuple[list[RunInfo], list[Message]]:
             # A Run that had waited may have been woken by a message. Without it, it would only wait again.
@@ -214,7 +213,7 @@ class TakeOver:
             if not tickets:
                 self._broke(error)
 
-        self._committer.write(work, done, failed)
+        self._committer.write(self._own.claims(work), done, failed)
 
     def _load(self, info: RunInfo, messages: Sequence[str]) -> None:
         """Read a Run that was claimed, and every blob it names; then go on with it."""

@@ -165,9 +165,14 @@ def once_a_slow_look_made_sessions_older(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def once_a_claim_was_held_from_when_it_was_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """A Run that was claimed counts as owned when it has been read."""
+
+    def claims(self, work):
+        self.need()
+        return work
+
     monkeypatch.setattr(Ownership, "claimed", lambda self, _, begun_at: self.renewed(begun_at))
     monkeypatch.setattr(Ownership, "read", lambda _: None)
-    monkeypatch.setattr(Ownership, "claims", lambda self: self.need())
+    monkeypatch.setattr(Ownership, "claims", claims)
     monkeypatch.setattr(Ownership, "claim_failed", lambda _: None)
 
 
