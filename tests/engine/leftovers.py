@@ -100,10 +100,13 @@ def warm(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture(autouse=True)
-def nothing_left(warm: None, tmp_path: Path) -> Iterator[None]:
-    """After the test this process has the children, threads and descriptors that it had before."""
+def nothing_left(warm: None, tmp_path: Path) -> Iterator[set[int]]:
+    """After the test this process has the children, threads and descriptors that it had before.
+
+    Gives the pids that are below this process already: servers of other tests.
+    """
     children, open_before, threads = descendants(), descriptors(), threading.active_count()
-    yield
+    yield children
     wait_until(lambda: not descendants() - children, "no process is left behind")
     wait_until(lambda: threading.active_count() <= threads, "no thread is left behind")
     if memfds() or descriptors() != open_before:
