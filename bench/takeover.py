@@ -98,9 +98,10 @@ def _from_signal(setting: Setting, how: signal.Signals, beside_s: float) -> floa
                 _wait(lambda: _entered(folder) > 0)
                 before = _entered(folder)
                 time.sleep(beside_s)
-                (folder / "go").touch()  # whoever enters from now on does not stay
                 os.kill(process.pid, how)
                 sent = time.monotonic()
+                # Whoever enters from now on does not stay. Earlier the Step would end in the engine the signal is for.
+                (folder / "go").touch()
                 return _time_of_next_entry(folder, before) - sent
 
 
