@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import apsw
 from bench import programs
 from bench.copies import copies_of
 from bench.figure import ROOT, Figure, Setting, limit
@@ -38,8 +39,8 @@ def takeover(setting: Setting) -> list[Figure]:
     )  # fmt: skip
     frozen = limit(
         "take-over of a frozen engine", "s", sizes.ttl_s + 1,
-        f"from SIGSTOP, of an engine with a ttl of {sizes.ttl_s:g} s, {until} It is what another host sees: the lock "
-        "of the frozen one stays held.",
+        f"from SIGSTOP outside of a transaction, of an engine with a ttl of {sizes.ttl_s:g} s, {until} It is what "
+        "another host sees: the lock of the frozen one's session stays held.",
     )  # fmt: skip
     many = limit(
         "first resumed Step", "s", 2.0,
@@ -98,11 +99,39 @@ def _from_signal(setting: Setting, how: signal.Signals, beside_s: float) -> floa
                 _wait(lambda: _entered(folder) > 0)
                 before = _entered(folder)
                 time.sleep(beside_s)
-                os.kill(process.pid, how)
-                sent = time.monotonic()
+                sent = _send(process, how, folder / "journal.db")
                 # Whoever enters from now on does not stay. Earlier the Step would end in the engine the signal is for.
                 (folder / "go").touch()
                 return _time_of_next_entry(folder, before) - sent
+
+
+def _send(process: subprocess.Popen[str], how: signal.Signals, journal: Path) -> float:
+    """Send a signal to an engine; return when.
+
+    One that is frozen in a transaction would keep the write lock of the Journal, and with it everybody out.
+    """
+    while True:
+        sent = time.monotonic()
+        process.send_signal(how)
+        if how != signal.SIGSTOP:
+            return sent
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED)  # until every thread of it stands
+        if _can_write(journal):
+            return sent
+        process.send_signal(signal.SIGCONT)
+        time.sleep(0.02)
+
+
+def _can_write(journal: Path) -> bool:
+    connection = apsw.Connection(str(journal))
+    connection.set_busy_timeout(500)
+    try:
+        connection.execute("BEGIN IMMEDIATE; ROLLBACK")
+    except apsw.BusyError:
+        return False
+    finally:
+        connection.close()
+    return True
 
 
 def _wait(happened: Callable[[], bool]) -> None:

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import apsw
 from tests.engine import everything as e
 from tests.engine.conftest import until
 from tests.engine.leftovers import descendants, processes_with
@@ -172,6 +173,32 @@ def thawed_by_another(stage: Stage, frozen: list[int]) -> None:
         timer.cancel()
         timer.join()
     wake()
+
+
+def keeps_lock(url: str) -> bool:
+    """Say whether somebody keeps the write lock of a SQLite file."""
+    if not url.startswith("sqlite"):
+        return False
+    connection = apsw.Connection(url.removeprefix("sqlite:///"))
+    connection.set_busy_timeout(500)
+    try:
+        connection.execute("BEGIN IMMEDIATE; ROLLBACK")
+    except apsw.BusyError:
+        return True
+    finally:
+        connection.close()
+    return False
+
+
+def freeze(process: subprocess.Popen[str], url: str) -> None:
+    """Stop an engine at a moment at which it does not keep the write lock of its Journal: nobody could go on then."""
+    while True:
+        process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED)  # a thread of it may be in the middle of a commit still
+        if not keeps_lock(url):
+            return
+        process.send_signal(signal.SIGCONT)
+        time.sleep(0.02)
 
 
 def drawn(blow: str, n: int) -> int | str:

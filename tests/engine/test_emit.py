@@ -13,13 +13,12 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from tests.conftest import assert_closed
 from tests.engine import emitting as e
 from tests.engine.conftest import until
-from tests.engine.test_many_engines import freeze
+from tests.engine.striking import freeze
 
 import weftrun
 from weftrun import sinks
@@ -218,7 +217,7 @@ def test_an_engine_that_is_frozen_past_its_lease_while_it_sends(url: str, tmp_pa
     with another(url, lines, "frozen", 0.6) as process:
         assert process.stdout is not None
         assert process.stdout.readline().strip() == "sending"
-        freeze(SimpleNamespace(signal=process.send_signal), url)
+        freeze(process, url)
         with weftrun.open(url, workers=2, sinks={"orders": sinks.File(lines)}, lease_ttl_s=0.6) as engine:
             assert len(engine.get("spread").result(60)) == 12
             until(lambda: [emit.standing for emit in of(url, "spread")] == [Standing.DELIVERED] * 12)

@@ -23,6 +23,7 @@ from tests.engine.striking import (
     Stage,
     all_frozen,
     drawn,
+    keeps_lock,
     sandbox_frozen,
     sandbox_killed,
     zygote_frozen,
@@ -78,21 +79,6 @@ def thawed(url: str, folder: Path, at: int, books: Books) -> bool:
     epochs = [row.epoch for row in rows_of(url, e.ID)]
     assert epochs == sorted(epochs)
     return True
-
-
-def keeps_lock(url: str) -> bool:
-    """Say whether somebody keeps the write lock of a SQLite file."""
-    if not url.startswith("sqlite"):
-        return False
-    connection = apsw.Connection(url.removeprefix("sqlite:///"))
-    connection.set_busy_timeout(500)
-    try:
-        connection.execute("BEGIN IMMEDIATE; ROLLBACK")
-    except apsw.BusyError:
-        return True
-    finally:
-        connection.close()
-    return False
 
 
 def keeps_sink(folder: Path) -> bool:

@@ -12,11 +12,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import apsw
 import pytest
 from tests.conftest import assert_closed
 from tests.engine import programs as p
 from tests.engine.conftest import until
+from tests.engine.striking import freeze
 
 import weftrun
 from weftrun.assembly import open_reader
@@ -101,22 +101,6 @@ def is_free(ledger: Path) -> bool:
     return True
 
 
-def freeze(process: Process, url: str) -> None:
-    """Stop a process at a moment at which it does not hold the write lock of the Journal: nobody could go on then."""
-    writer = apsw.Connection(url.removeprefix("sqlite:///"))
-    writer.set_busy_timeout(500)
-    while True:
-        process.signal(signal.SIGSTOP)
-        try:
-            writer.execute("BEGIN IMMEDIATE; ROLLBACK")
-        except apsw.BusyError:
-            process.signal(signal.SIGCONT)
-            time.sleep(0.02)
-        else:
-            writer.close()
-            return
-
-
 def rows_of(url: str, id: str) -> list[Row]:
     reader = open_reader(url)
     try:
@@ -178,7 +162,7 @@ def test_a_frozen_engine_loses_its_runs_and_nothing_of_its_own_lands_when_it_wak
     until(lambda: len(entries(ledger)) >= 5)
     with weftrun.open(url, workers=1) as other:
         run = other.get("one")
-        freeze(frozen, url)
+        freeze(frozen.process, url)
         until(lambda: rows_of(url, "one")[-1].epoch == 2)
         frozen.signal(signal.SIGCONT)
         assert run.result(WAIT_S) == sum(range(30))
