@@ -187,9 +187,15 @@ def test_a_writer_that_holds_the_file(
 def test_an_engine_that_closes_does_not_wait_for_a_writer(
     url: str, used: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What it could not put back is found by the next one."""
+    """What it could not put back is found by the next one. What comes after is not tried: it would wait as long."""
     assert SqliteJournal.__init__.__kwdefaults__ is not None
     monkeypatch.setitem(SqliteJournal.__init__.__kwdefaults__, "patience_s", 0.1)
+    left = []
+
+    def leave(self: SqliteJournal) -> None:
+        left.append(self)
+
+    monkeypatch.setattr(SqliteJournal, "leave", leave)
     gate = used.with_name("gate")
     engine = weftrun.open(url, workers=1)
     engine.start(p.waits.options(id="left"), str(gate))
@@ -199,6 +205,8 @@ def test_an_engine_that_closes_does_not_wait_for_a_writer(
     engine.close(drain_s=0)
     foreign.execute("ROLLBACK")
     foreign.close()
+    assert not left
+    monkeypatch.undo()
     with weftrun.open(url, workers=1) as engine:
         assert engine.get("left").result(10) == "open"
     assert_closed(url)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
 
 from weftrun.model.errors import JournalFull, LeaseLost
+from weftrun.model.ids import SessionUid
+from weftrun.model.lease import Session
 from weftrun.runtime.ownership import Ownership
 
 TTL_S = 10.0
@@ -19,32 +22,50 @@ class Desk:
     Attributes:
         holds: until when bodies may be entered, as the Sandboxes were told.
         fails: whether nothing can be written.
+        stuck: whether writes wait, and what waits then.
         losing: what the engine does when all its Runs are lost.
+        dead: sessions whose processes have ended.
+        buried: those that were buried.
     """
 
     def __init__(self) -> None:
         self.holds: list[float] = []
         self.fails = False
+        self.stuck: list[Callable[[], None]] | None = None
+        self.dead: list[Session] = []
+        self.buried: list[Session] = []
         self.losing = lambda: None
         nothing = lambda *_, **__: None  # noqa: E731
         loop = SimpleNamespace(now=lambda: 100.0, call_at=lambda *_: SimpleNamespace(cancel=nothing))
-        committer = SimpleNamespace(write=self._write, read=nothing, renew=nothing)
+        committer = SimpleNamespace(write=self._write, read=self._read, renew=nothing)
         sandboxes = SimpleNamespace(hold_until=self.holds.append, fence=nothing)
         reaction = SimpleNamespace(
             lost=lambda: self.losing(),  # noqa: PLW0108 - it is set later
             may_enter_again=nothing, waited_for=list, asked_for=list, owned=lambda: 0,
-            wanted=lambda: 0, sinks=list, broke=nothing,
+            wanted=lambda: 0, sinks=list, broke=nothing, seen=nothing,
         )  # fmt: skip
+        journal = SimpleNamespace(begin=nothing, sessions=lambda: self.dead, bury=self._bury)
+        liveness = SimpleNamespace(begin=nothing, ended=lambda _: True, forget=nothing)
         self.own = Ownership(
-            loop, SimpleNamespace(begin=nothing), SimpleNamespace(begin=nothing), SimpleNamespace(uid=lambda: "uid"),
-            committer, sandboxes, reaction, ttl_s=TTL_S, watch=nothing, hints=(),
+            loop, journal, liveness, SimpleNamespace(uid=lambda: "uid"), committer,
+            sandboxes, reaction, ttl_s=TTL_S, watch=nothing, hints=(),
         )  # fmt: skip
 
     def _write(self, work, done, failed) -> None:
         if self.fails:
             failed(JournalFull("there is no room"))
+        elif self.stuck is not None:
+            self.stuck.append(lambda: done(work()))
         else:
             done(work())
+
+    def _read(self, work, done, _failed, *, is_quick=False) -> None:
+        done(work())
+
+    def _bury(self, session: Session) -> bool:
+        self.dead.remove(session)
+        self.buried.append(session)
+        return True
 
 
 @pytest.fixture
@@ -90,3 +111,16 @@ def test_without_a_session_nothing_is_claimed() -> None:
 def test_what_is_claimed_is_the_sessions(desk: Desk) -> None:
     claim = desk.own.claims(lambda: "claimed")
     assert claim() == "claimed"
+
+
+def test_a_session_is_buried_once_however_often_it_is_seen(desk: Desk) -> None:
+    """While something stands in the Journal's way each look finds it, and a closing engine tries all that waits."""
+    dead = [Session(SessionUid(uid), "host", 1, "lock", TTL_S) for uid in ("one", "other")]
+    desk.dead = [*dead]
+    desk.stuck = []
+    for _ in range(3):
+        desk.own.look()
+    assert len(desk.stuck) == 2
+    for bury in desk.stuck:
+        bury()
+    assert desk.buried == dead

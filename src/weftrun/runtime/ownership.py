@@ -126,7 +126,7 @@ class Ownership:
         self._open = 0
         self._claiming = 0
         self._reading = 0
-        self._burying = 0
+        self._burying: set[SessionUid] = set()
         self._thens: list[Callable[[], None]] = []
         self._ended = False
         self._delivering = 0
@@ -279,24 +279,24 @@ class Ownership:
         self._handle(Ticked(self._loop.now()))
 
     def _bury(self, session: Session) -> None:
+        if session.uid in self._burying:
+            return  # what stands in the Journal's way outlasts looks
+        self._burying.add(session.uid)
+
         def work() -> None:
             if self._journal.bury(session):
                 self._liveness.forget(session)
 
-        def done() -> None:
-            self._burying -= 1
+        def over(then: Callable[[], None]) -> None:
+            self._burying.remove(session.uid)
             if not self._burying:
-                self.look(self._go_on)
+                then()
 
         def failed(error: WeftrunError) -> None:
-            # What could not be buried now is looked at again in a second.
-            self._burying -= 1
             self._failed(error)
-            if not self._burying:
-                self._go_on()
+            over(self._go_on)  # what could not be buried now is looked at again in a second
 
-        self._burying += 1
-        self._committer.write(work, lambda _: done(), failed)
+        self._committer.write(work, lambda _: over(lambda: self.look(self._go_on)), failed)
 
     def _go_on(self) -> None:
         thens, self._thens = self._thens, []

@@ -58,6 +58,7 @@ class Writes:
         self._queue: deque[_Write] = deque()
         self._tries = 0
         self._gives_up = False
+        self._locked_out: JournalBusy | None = None
 
     @property
     def idle(self) -> bool:
@@ -87,7 +88,10 @@ class Writes:
             self._begin()
 
     def give_up(self) -> None:
-        """The engine closes: from now on everything is tried once more, and then it has failed."""
+        """The engine closes: from now on everything is tried once more, and then it has failed.
+
+        What comes after something that another process's lock has kept out is not tried: it would wait as long.
+        """
         self._gives_up = True
 
     def _begin(self) -> None:
@@ -102,9 +106,15 @@ class Writes:
             if isinstance(error, AGAIN) and not self._gives_up:
                 self._wait(error)
             else:
+                if isinstance(error, JournalBusy):
+                    self._locked_out = error
                 self._over(goes_on=True)
                 write.failed(error)
 
+        if self._locked_out is not None:
+            refusal = self._locked_out
+            self._loop.call_soon(lambda: failed(refusal))
+            return
         self._loop.offload(*do_and_tell(write.work, done, failed), lane="journal")
 
     def _over(self, *, goes_on: bool) -> None:
