@@ -44,6 +44,9 @@ _AGAIN_S = (0.0, 0.1)
 
 _CALLS_BEFORE = 6
 """A claim may have to wait for so many other calls of the Journal."""
+_REST_WAITS = 6
+"""After the last disturbance a message may wait for: what is under way, a session that was lost, the next one, a take,
+a renewal, a take that comes in time to send."""
 _SLOW_WAITS = 200
 """A history may wait so often for a slow Journal: where transactions outlast Leases engines lose Runs to each other."""
 
@@ -315,6 +318,7 @@ class World:
         while self.sinks and any(process.ended for process in self._processes.values()):
             self.loop.turn()  # only it may have the sink for which something waits
         rest_s = max(2 * limits.sandbox_idle_s, limits.lease_ttl_s, limits.outbox_wait_s if self.sinks else 0.0) + 5.0
+        rest_s += _REST_WAITS * self.register.slow_s if self.sinks else 0.0
         since = self.loop.now()
         while self.loop.now() < max(since, self.register.calm_since) + rest_s and self.loop.turn():
             pass
