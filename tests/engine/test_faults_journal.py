@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -210,6 +211,49 @@ def test_an_engine_that_closes_does_not_wait_for_a_writer(
     with weftrun.open(url, workers=1) as engine:
         assert engine.get("left").result(10) == "open"
     assert_closed(url)
+
+
+@pytest.mark.parametrize(
+    ("call", "use"),
+    [
+        ("runs", lambda engine, _: engine.list()),
+        ("load", lambda _, run: run.steps()),
+        ("find", lambda engine, _: engine.get("nobody")),
+        ("append", lambda engine, _: engine.run(f.inc, 3)),
+    ],
+)
+def test_a_bug_is_told_and_not_waited_for(
+    url: str, monkeypatch: pytest.MonkeyPatch, call: str, use: Callable[[weftrun.Engine, weftrun.Run[int]], object]
+) -> None:
+    def has_a_bug(*_: object, **__: object) -> None:
+        raise TypeError("planted")
+
+    with weftrun.open(url, workers=1) as engine:
+        run = engine.start(f.inc, 1)
+        assert run.result(10) == 2
+        monkeypatch.setattr(SqliteJournal, call, has_a_bug)
+        for _ in range(2):
+            with pytest.raises(weftrun.InternalError, match="weftrun has a bug: TypeError: planted"):
+                use(engine, run)
+    monkeypatch.undo()
+    with weftrun.open(url, workers=1) as engine:
+        assert engine.run(f.inc, 2) == 3
+    assert_closed(url)
+
+
+def test_a_bug_does_not_keep_an_engine_from_being_closed(
+    url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def has_a_bug(_: SqliteJournal) -> None:
+        raise TypeError("planted")
+
+    with weftrun.open(url, workers=1) as engine:
+        assert engine.run(f.inc, 1) == 2
+        monkeypatch.setattr(SqliteJournal, "leave", has_a_bug)
+    assert [record.getMessage() for record in caplog.records] == ["weftrun has a bug: TypeError: planted"]
+    monkeypatch.undo()
+    with weftrun.open(url, workers=1) as engine:
+        assert engine.run(f.inc, 2) == 3
 
 
 READ_ONLY = """

@@ -76,6 +76,7 @@ class _EmbeddedCore:
     def __init__(self, place: Place, recover: str, workers: int, limits: Limits, sinks: dict[str, Sink]) -> None:
         folder = place.folder
         self._closed = False
+        self._left = Latch()
         self._pid = os.getpid()
         self._sinks = sinks
         with contextlib.ExitStack() as undo:
@@ -144,7 +145,10 @@ class _EmbeddedCore:
 
     def _failed(self, error: BaseException) -> None:
         """Say that weftrun has a bug, and stop rather than go on with half a decision."""
-        self._engine.broke(InternalError(f"weftrun has a bug: {type(error).__name__}: {error}"), error)
+        bug = InternalError(f"weftrun has a bug: {type(error).__name__}: {error}")
+        logging.getLogger("weftrun").error("%s", bug, exc_info=error)
+        self._engine.broke(bug, error)
+        self._left.open()  # what closing waits for may never come
 
     # ------------------------------------------------------------------ sdk.handles.Core
 
@@ -241,9 +245,8 @@ class _EmbeddedCore:
         drained = Latch()
         self._engine.drain(drained)
         drained.wait(drain_s)
-        closed = Latch()
-        self._engine.close(closed)
-        closed.wait(None)
+        self._engine.close(self._left)
+        self._left.wait(None)
         gone = Latch()
 
         def end_sandboxes() -> None:

@@ -34,7 +34,7 @@ from weftrun.runtime.opening import Opening
 from weftrun.runtime.outbox import Delivery
 from weftrun.runtime.ownership import Ownership, Seen, Watch
 from weftrun.runtime.runs import OpenRun, Start
-from weftrun.runtime.tickets import Latch, Ticket
+from weftrun.runtime.tickets import Latch, Reply, Ticket
 
 T = TypeVar("T")
 
@@ -211,9 +211,9 @@ class Engine:
     def flush_trace(self) -> None:
         """Return when what Attempts have printed so far is in the trace."""
         self.check()
-        written = Latch()
-        self._loop.call_from_thread(lambda: self._dispatch.trace.write(written.open))
-        written.wait(None)
+        written: Reply[None] = Reply()
+        self._loop.call_from_thread(lambda: self._dispatch.trace.write(lambda: written.done(None)))
+        written.wait(self.check)
 
     def broke(self, error: WeftrunError, cause: BaseException | None = None) -> None:
         """Stop for good, on the loop: `error` is what everybody gets from now on. What is durable stays."""
@@ -257,23 +257,9 @@ class Engine:
 
     def _read(self, work: Callable[[], T]) -> T:
         self.check()
-        latch = Latch()
-        results: list[T] = []
-        errors: list[WeftrunError] = []
-
-        def done(result: T) -> None:
-            results.append(result)
-            latch.open()
-
-        def failed(error: WeftrunError) -> None:
-            errors.append(error)
-            latch.open()
-
-        self._loop.call_from_thread(lambda: self._committer.read(work, done, failed))
-        latch.wait(None)
-        if errors:
-            raise errors[0]
-        return results[0]
+        reply: Reply[T] = Reply()
+        self._loop.call_from_thread(lambda: self._committer.read(work, reply.done, reply.failed))
+        return reply.wait(self.check)
 
     # ------------------------------------------------------------------ cancelling and ending
 

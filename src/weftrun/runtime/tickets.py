@@ -1,13 +1,19 @@
-"""Tickets: what threads of the author hold of a Run, and wait on."""
+"""Tickets: what threads of the author hold of a Run, and wait on; and what else they wait for."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Generic, TypeVar
 
 from weftrun.model.commands import End
 from weftrun.model.errors import WeftrunError
 from weftrun.model.ids import RunId, RunUid
+
+_CHECK_S = 1.0
+"""A thread that waits for the loop looks this often whether it still may, in seconds."""
+
+T = TypeVar("T")
 
 
 class Latch:
@@ -45,6 +51,39 @@ class Latch:
             callback()
         else:
             self._callbacks.append(callback)
+
+
+class Reply(Generic[T]):
+    """What a thread waits for and the loop brings."""
+
+    __slots__ = ("_came", "_errors", "_results")
+
+    def __init__(self) -> None:
+        self._came = Latch()
+        self._results: list[T] = []
+        self._errors: list[WeftrunError] = []
+
+    def done(self, result: T) -> None:
+        """Bring what was asked for. Called on the loop."""
+        self._results.append(result)
+        self._came.open()
+
+    def failed(self, error: WeftrunError) -> None:
+        """Bring why it can't be had. Called on the loop."""
+        self._errors.append(error)
+        self._came.open()
+
+    def wait(self, check: Callable[[], None]) -> T:
+        """Return it, or raise why it can't be had. From any thread but the loop's.
+
+        Args:
+            check: called now and then meanwhile; raises what keeps it from ever coming.
+        """
+        while not self._came.wait(_CHECK_S):
+            check()
+        if self._errors:
+            raise self._errors[0]
+        return self._results[0]
 
 
 class Ticket:
