@@ -29,12 +29,14 @@ try:
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import train_test_split
     from sklearn.neighbors import KNeighborsClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import MinMaxScaler
     from sklearn.svm import SVC
 except ModuleNotFoundError as missing:
     sys.exit(f"train.py needs scikit-learn ({missing}): pip install scikit-learn")
 
 MODELS = {
-    "logistic, C=0.01": LogisticRegression(C=0.01, max_iter=2_000),
+    "logistic": make_pipeline(MinMaxScaler(), LogisticRegression(max_iter=2_000)),
     "3 neighbours": KNeighborsClassifier(3),
     "forest of 50": RandomForestClassifier(50, random_state=0),
     "forest of 200": RandomForestClassifier(200, random_state=0),
