@@ -34,8 +34,8 @@ def takeover(setting: Setting) -> list[Figure]:
     killed = limit("take-over after kill -9, the same host", "s", 1.0, f"from the signal {until}")
     soon = limit(
         "the same, killed when nobody had seen it", "s", 1.0,
-        f"from the signal, sent when its Run has begun, {until} That one looks every other second for whether others "
-        "are there, and the kernel tells it that one has come.",
+        f"from the signal, sent when its Run has begun, {until} That one looks again for others half a second after it "
+        "was opened, and from then on the kernel tells it that one has come.",
     )  # fmt: skip
     frozen = limit(
         "take-over of a frozen engine", "s", sizes.ttl_s + 1,

@@ -27,7 +27,7 @@ TTL_S = 3600.0
 
 @pytest.fixture
 def nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("_LOOK_S", "_LOOK_ALONE_S"):
+    for name in ("_LOOK_S", "_LOOK_ALONE_S", "_LOOK_FIRST_S"):
         assert hasattr(lease, name)
         monkeypatch.setattr(lease, name, 3600.0)
 

@@ -93,6 +93,16 @@ def test_a_look_that_was_slow_makes_nobody_older() -> None:
     assert machine.handle(Looked(217.0, 240.0, others(5))) == [Bury(*others(5))]
 
 
+def test_it_looks_soon_while_nothing_tells_of_others() -> None:
+    """One that comes and is killed before would be found a second or two later."""
+    machine = LeaseMachine(TTL_S)
+    assert machine.look_at(100.0, alone=True, listens=False, due_at=None) == 100.5
+    assert machine.look_at(100.0, alone=True, listens=True, due_at=None) == 102.0
+    assert machine.look_at(100.0, alone=False, listens=True, due_at=None) == 101.0
+    assert machine.look_at(100.0, alone=True, listens=False, due_at=100.2) == 100.2
+    assert machine.look_at(100.0, alone=True, listens=True, due_at=100.0) == 100.05
+
+
 def test_an_ended_process_is_dead_at_once_and_oneself_never() -> None:
     machine = owning()
     assert machine.handle(Looked(200.0, 200.0, others(5, runs=0), frozenset({others(5)[0].uid}))) == [

@@ -42,7 +42,7 @@ def journal(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
 @pytest.fixture
 def nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("_LOOK_S", "_LOOK_ALONE_S"):
+    for name in ("_LOOK_S", "_LOOK_ALONE_S", "_LOOK_FIRST_S"):
         assert hasattr(lease, name)
         monkeypatch.setattr(lease, name, NEVER_S)
     monkeypatch.setattr(adapter, "AGAIN_S", 0.05)

@@ -29,6 +29,8 @@ _LOOK_S = 1.0
 """The Journal is looked at this often, for messages, free Runs, and engines that died."""
 _LOOK_ALONE_S = 2.0
 """So often, where nothing is owned or waited for, and no other engine was there the last time."""
+_LOOK_FIRST_S = 0.5
+"""So soon, where nothing tells yet that another engine has come: one that was killed meanwhile is found then."""
 _LOOK_DUE_S = 0.05
 """Not more often than this for Runs that are due, or for an engine that may be dead."""
 
@@ -55,14 +57,15 @@ class LeaseMachine:
         """When the Lease is over; never while the engine owns nothing."""
         return self._renewed_at + self._ttl_s if self._runs else math.inf
 
-    def look_at(self, now: float, *, alone: bool, due_at: float | None) -> float:
+    def look_at(self, now: float, *, alone: bool, listens: bool, due_at: float | None) -> float:
         """Return when the Journal is to be looked at next.
 
         Args:
             alone: whether nothing is owned or waited for, and no other engine was there the last time.
+            listens: whether there are hints already.
             due_at: when the next Run is due that was let go, or None.
         """
-        at = now + (_LOOK_ALONE_S if alone else _LOOK_S)
+        at = now + (_LOOK_FIRST_S if not listens else _LOOK_ALONE_S if alone else _LOOK_S)
         return min(at, max(min(self._suspect_at, math.inf if due_at is None else due_at), now + _LOOK_DUE_S))
 
     def began(self, own: SessionUid) -> None:

@@ -25,6 +25,9 @@ class Hinted:
         hints: what is listened to.
         told_of: takes what is known of Runs that have ended, perhaps.
         look: looks at everything, when it comes to it.
+
+    Attributes:
+        begun: whether it listens.
     """
 
     def __init__(
@@ -43,7 +46,7 @@ class Hinted:
         self._hints = hints
         self._told_of = told_of
         self._look = look
-        self._begun = False
+        self.begun = False
         self._over = False
         self._hinted: dict[RunUid, None] = {}
         self._asking = False
@@ -52,9 +55,9 @@ class Hinted:
 
     def begin(self) -> None:
         """Listen from now on: there is something to look for, and this engine is not gone in a moment. Idempotent."""
-        if self._begun or self._over:
+        if self.begun or self._over:
             return
-        self._begun = True
+        self.begun = True
         for hints in self._hints:
             hints.listen(
                 lambda uids: self._loop.call_from_thread(lambda: self._ended(uids)),

@@ -113,8 +113,7 @@ class Ownership:
         self.hinted = Hinted(loop, journal, committer, hints, told_of=self._told_of, look=self._look_hinted)
         self._tick: Handle | None = None
         self._look_asked: Handle | None = None
-        self._looking = False
-        self._looks_soon = False
+        self._looking = self._looks_soon = False
         self._uid = SessionUid("")
         self._made = SessionUid("")
         self._session: Session | None = None
@@ -371,7 +370,8 @@ class Ownership:
     def look_later(self) -> None:
         """There is a reason to look now and then."""
         if self._look_asked is None and not self._looking and not self._ended:
-            at = self._machine.look_at(self._loop.now(), alone=self._alone, due_at=self._due_at)
+            alone, listens = self._alone, self.hinted.begun
+            at = self._machine.look_at(self._loop.now(), alone=alone, listens=listens, due_at=self._due_at)
             self._look_asked = self._loop.call_at(at, self._look_again)
 
     def _look_later(self) -> None:

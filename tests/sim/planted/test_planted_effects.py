@@ -120,7 +120,7 @@ PLANTS = (
     Plant(planted.an_attempt_is_entered_before_its_record, "before the record of its beginning", seeds=20),
     Plant(a_rollback_that_failed_has_undone, "never undone", seeds=60),
     Plant(once_a_delivery_went_on_in_the_next_session, "began to send", seeds=20, first=920),
-    Plant(once_a_run_that_is_read_again_was_not_owned, "O3", seeds=20, first=420),
+    Plant(once_a_run_that_is_read_again_was_not_owned, "O3", seeds=20, first=260),
 )
 
 
