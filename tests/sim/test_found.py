@@ -198,6 +198,14 @@ def test_a_slow_journal_is_given_time(seed: int, folder: Path) -> None:
     assert broken is None, str(broken)
 
 
+def test_rows_of_a_lost_session_are_given_up_with_it(folder: Path) -> None:
+    """Their bytes were not stored when it was lost. They came between rows of the same Run, which the next session had
+    claimed again, and what became of them was told of that Run.
+    """
+    _, broken = play_seed(28_191, folder, server=False)
+    assert broken is None, str(broken)
+
+
 def test_an_engine_that_closes_without_a_session_claims_nothing(folder: Path) -> None:
     """It found no room for its session, once more when it was closed, and then room for a claim that nobody owned."""
     _, broken = play_seed(53_374, folder, server=False)

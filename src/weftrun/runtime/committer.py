@@ -10,13 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from weftrun.model.errors import (
-    InternalError,
-    JournalCorrupt,
-    JournalError,
-    LeaseLost,
-    WeftrunError,
-)
+from weftrun.model.errors import InternalError, JournalCorrupt, JournalError, LeaseLost, WeftrunError
 from weftrun.model.ids import ObjectId, RunUid
 from weftrun.model.records import Row
 from weftrun.model.values import Blob
@@ -239,9 +233,26 @@ class Committer:
         self._rest()
 
     def drop(self, uid: RunUid) -> None:
-        """Forget all rows of a Run that are not durable: it is begun again from what is."""
+        """Forget all rows of a Run that are not on their way: it goes on from what is durable, here or elsewhere."""
+        dropped = [entry for entry in self._ready if entry.row.uid == uid]
         self._ready = [entry for entry in self._ready if entry.row.uid != uid]
-        self._held_back.pop(uid, None)
+        self._undo([*dropped, *self._held_back.pop(uid, ())])
+
+    def drop_all(self) -> None:
+        """Forget all rows that are not on their way: the session that they are of is gone.
+
+        Its Runs may be this engine's again before the next transaction, and what became of an old row there would be
+        told of the Run as it is open then.
+        """
+        dropped, self._ready = self._ready, []
+        held_back, self._held_back = self._held_back, {}
+        self._undo([*dropped, *(entry for queue in held_back.values() for entry in queue)])
+
+    @staticmethod
+    def _undo(dropped: Sequence[Entry]) -> None:
+        for entry in dropped:
+            if entry.through is not None:
+                entry.through.undo()
 
     def _up_to(self, last: Entry) -> list[Entry]:
         """Take the rows of a Run up to this one; whatever else is ready waits for the next commit."""
@@ -265,14 +276,19 @@ class Committer:
             self._renewing = self._renewing or renew
             if isinstance(error, JournalError) and not isinstance(error, LeaseLost | JournalCorrupt):
                 self._committing = False
-                self.drop(entries[0].row.uid)
                 through.over(error)
                 self._go_on()
             else:
                 through.over(error)
                 self._refused(error)
 
-        self._loop.offload(*do_and_tell(lambda: through.commit(rows, renew=renew), done, failed), lane=through.lane)
+        def commit() -> Appended:
+            return through.commit(rows, renew=renew)
+
+        if self._writes.has_hold:  # it is what holds the Journal
+            self._loop.offload(*do_and_tell(commit, done, failed), lane=through.lane)
+        else:
+            self._writes.put_once(commit, done, failed, lane=through.lane)
 
     def _may_stand_still(self) -> bool:
         """Say whether the loop may do the Journal's work itself: nothing else could go on meanwhile."""
@@ -311,12 +327,9 @@ class Committer:
             self._rest()
 
     def _give_up(self) -> None:
-        """The session is gone. What waits of its Runs is left out by the Journal when it is appended."""
+        """The session is gone, and all rows with it."""
         self._fenced()
-        if self._ready:
-            self._ask_flush()
-        else:
-            self._rest()
+        self._go_on()
 
     def _die(self, error: WeftrunError) -> None:
         if not self._dead:

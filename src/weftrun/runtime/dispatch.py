@@ -158,12 +158,13 @@ class Dispatch:
         for ticket in list(run.tickets):
             ticket.fail(JournalError(f"Run {run.id} can't go on here and stays as it is: {failure.message}"))
         self._set_aside_here(run.uid)
-        self._worker.run_left(self._loop.now(), run.number)
-        self._close(run)
+        self.forsake(run, pumps=False)
 
     def forsake(self, run: OpenRun, *, pumps: bool = True) -> None:
         """Do nothing more for a Run, which is not this engine's now; not `pumps` while a command of it is done."""
         if run.number in self._runs:
+            if not run.machine.is_durable:
+                self._committer.drop(run.uid)
             self._worker.run_left(self._loop.now(), run.number)
             self._close(run)
             if pumps:

@@ -302,9 +302,7 @@ class Engine:
 
     def lost(self) -> None:
         """All Runs and sinks of this engine are another one's now, or free."""
-        self._opening.take_over.lost()
-        for run in list(self._opening.runs.by_id.values()):
-            self._opening.lose(run)
+        self._opening.fenced()
         self._delivery.fenced()
 
     def may_enter_again(self) -> None:

@@ -25,6 +25,9 @@ class Through(Protocol):
     def lane(self) -> str:
         """The lane in which it is used."""
 
+    def undo(self) -> None:
+        """Its row is not to be committed any more."""
+
     def over(self, error: WeftrunError | None) -> None:
         """It has ended: with its commit, or, where that is not known or did not happen, with an error."""
 

@@ -30,6 +30,10 @@ class LettingGo:
         self._waiting[run] = until
         self._ask()
 
+    def forget(self) -> None:
+        """Let nothing go that was to be: the session is gone, and a Run may be claimed again by the next one."""
+        self._waiting.clear()
+
     def _ask(self) -> None:
         if self._waiting and not self._asked:
             self._asked = True

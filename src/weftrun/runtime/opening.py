@@ -191,7 +191,6 @@ class Opening:
         """Another engine was quicker to start a Run with this id: whoever waits here joins it, if it fits (N2)."""
         tickets = list(run.tickets)
         self._dispatch.forsake(run)
-        self._committer.drop(run.uid)
 
         def found(info: RunInfo | None) -> None:
             for ticket in tickets:
@@ -325,6 +324,14 @@ class Opening:
             self.wait_for(run.uid, ticket)
         self._letting_go.add(run.uid, until)
 
+    def fenced(self) -> None:
+        """Other engines have taken this one for dead: all its Runs are another one's now, or free."""
+        self._committer.drop_all()
+        self._letting_go.forget()
+        self.take_over.fenced()
+        for run in list(self.runs.by_id.values()):
+            self.lose(run)
+
     def lose(self, run: OpenRun) -> None:
         """Another engine owns the Run now: who waits for it here waits for that one.
 
@@ -346,4 +353,3 @@ class Opening:
             again = replace(start, ticket=ticket)
             self._loop.call_soon(partial(self.start, again, is_named=True))
         self._dispatch.forsake(run)
-        self._committer.drop(run.uid)

@@ -125,7 +125,7 @@ class TakeOver:
         """Return the Runs that are being claimed or read."""
         return list(self._taking)
 
-    def lost(self) -> None:
+    def fenced(self) -> None:
         """What was claimed so far is another engine's, or free: go on with nothing that is still being read."""
         self._fences += 1
 

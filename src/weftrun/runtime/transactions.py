@@ -106,6 +106,10 @@ class Held:
             raise JournalError("The transaction is over.")
         return self.inner.commit(rows, renew=renew)
 
+    def undo(self) -> None:
+        """Its Run was lost, or is begun again, before it could commit."""
+        self._owner.undo(self)
+
     def over(self, error: WeftrunError | None) -> None:
         """It has ended with its commit, or with an error."""
         self._owner.committed(self, error)
@@ -311,7 +315,7 @@ class RunTransactions:
         """Undo what was about to commit, and whose outcome nobody wanted to record: its Attempt was over."""
         for held in [held for held in self._by_body.values() if held.turn is Turn.COMMITTING]:
             del self._by_body[held.body]
-            self._end(held, Turn.UNDONE)
+            self.undo(held)
 
     def gone(self, sandbox: SandboxId) -> None:
         """A Sandbox has ended: what its bodies had under way is undone."""
@@ -320,12 +324,16 @@ class RunTransactions:
             if held.turn < Turn.COMMITTING:
                 self._end(held, Turn.UNDONE)
 
+    def undo(self, held: Held) -> None:
+        """Undo what was about to commit; others have their turn then."""
+        self._end(held, Turn.UNDONE)
+
     def committed(self, held: Held, error: WeftrunError | None) -> None:
         """A commit through a transaction has ended; where it did not happen, or may not have, its Run begins again."""
         held.inner = None
-        self._give_back(held)
         if isinstance(error, JournalError) and not isinstance(error, LeaseLost):
-            self._place.lost_track(held.run, error)
+            self._place.lost_track(held.run, error)  # before anybody's turn, which commits what is ready
+        self._give_back(held)
 
     def close(self) -> None:
         """Undo all that is not about to commit: the engine ends."""

@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 class _Write:
-    __slots__ = ("done", "failed", "holds", "work")
+    __slots__ = ("again", "done", "failed", "holds", "lane", "work")
 
     def __init__(
         self,
@@ -33,12 +33,16 @@ class _Write:
         done: Callable[[Any, float], None],
         failed: Callable[[WeftrunError], None],
         *,
-        holds: bool,
+        holds: bool = False,
+        again: bool = True,
+        lane: str = "journal",
     ) -> None:
         self.work = work
         self.done = done
         self.failed = failed
         self.holds = holds
+        self.again = again
+        self.lane = lane
 
 
 class Writes:
@@ -83,7 +87,19 @@ class Writes:
         `done` also gets when the try that worked was begun, in seconds since the epoch. What `holds` keeps all that is
         put later waiting from then on, until `let_go`.
         """
-        self._queue.append(_Write(work, done, failed, holds=holds))
+        self._add(_Write(work, done, failed, holds=holds))
+
+    def put_once(
+        self, work: Callable[[], T], done: Callable[[T], None], failed: Callable[[WeftrunError], None], *, lane: str
+    ) -> None:
+        """Do `work` in its turn in a lane of its own, and never again: `failed` is told of every error.
+
+        What is put before and after, a new session above all, is done before and after it all the same.
+        """
+        self._add(_Write(work, lambda result, _: done(result), failed, again=False, lane=lane))
+
+    def _add(self, write: _Write) -> None:
+        self._queue.append(write)
         if len(self._queue) == 1:
             self._begin()
 
@@ -103,19 +119,19 @@ class Writes:
             write.done(result, begun_at)
 
         def failed(error: WeftrunError) -> None:
-            if isinstance(error, AGAIN) and not self._gives_up:
+            if isinstance(error, AGAIN) and write.again and not self._gives_up:
                 self._wait(error)
             else:
-                if isinstance(error, JournalBusy):
+                if isinstance(error, JournalBusy) and self._gives_up:
                     self._locked_out = error
                 self._over(goes_on=True)
                 write.failed(error)
 
-        if self._locked_out is not None:
+        if self._locked_out is not None and write.again:
             refusal = self._locked_out
             self._loop.call_soon(lambda: failed(refusal))
             return
-        self._loop.offload(*do_and_tell(write.work, done, failed), lane="journal")
+        self._loop.offload(*do_and_tell(write.work, done, failed), lane=write.lane)
 
     def _over(self, *, goes_on: bool) -> None:
         self._tries = 0

@@ -19,8 +19,9 @@ from weftrun.adapters.sqlite.statements import SQL
 from weftrun.adapters.sqlite.transactions import SqliteTransaction
 from weftrun.machines.run import rollback
 from weftrun.runtime import outbox
+from weftrun.runtime.committer import Committer
 from weftrun.runtime.ownership import Ownership
-from weftrun.runtime.transactions import RunTransactions
+from weftrun.runtime.transactions import Held, RunTransactions
 
 
 def a_key_is_new_with_each_sending(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,6 +104,17 @@ def once_a_run_that_is_read_again_was_not_owned(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(Ownership, "reads_again", lambda _: None)
 
 
+def once_rows_outlived_their_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits to be committed of a Run that was given up is committed beside what it does when it is begun again."""
+    monkeypatch.setattr(Committer, "drop", lambda *_: None)
+    monkeypatch.setattr(Committer, "drop_all", lambda _: None)
+
+
+def once_a_row_was_given_up_without_its_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a server it stays open, and its place is nobody's any more."""
+    monkeypatch.setattr(Held, "undo", lambda _: None)
+
+
 PLANTS = (
     Plant(emits.it_is_sent_before_the_commit, "before its record was durable", seeds=20),
     Plant(a_key_is_new_with_each_sending, "no record carries it", seeds=20),
@@ -121,6 +133,8 @@ PLANTS = (
     Plant(a_rollback_that_failed_has_undone, "never undone", seeds=60),
     Plant(once_a_delivery_went_on_in_the_next_session, "began to send", seeds=20, first=920),
     Plant(once_a_run_that_is_read_again_was_not_owned, "O3", seeds=20, first=260),
+    Plant(once_rows_outlived_their_run, "but record 11 was appended", seeds=20, first=1_220),
+    Plant(once_a_row_was_given_up_without_its_transaction, "left over: 1 transactions", seeds=20, first=1_220),
 )
 
 

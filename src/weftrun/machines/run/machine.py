@@ -55,6 +55,11 @@ class RunMachine:
         """Make the machine of a Run from its rows."""
         return cls(number, uid, Recorded.of(rows), limits)
 
+    @property
+    def is_durable(self) -> bool:
+        """Whether all rows that it has asked for are durable, or it never asks for any."""
+        return self.state.committed >= self.state.seq
+
     def handle(self, event: RunEvent) -> list[RunCommand]:
         """Take one event and return what is to be done because of it, in order."""
         run = self.state

@@ -70,6 +70,7 @@ class Process:
         is_open: whether clients may come.
         ended: whether nothing of it is left.
         inner: its connection to the Journal, under the faults.
+        transactions: those of its bodies.
     """
 
     def __init__(
@@ -109,10 +110,11 @@ class Process:
         self._liveness = MemoryLiveness(ground.living, f"host-{slot % settings.hosts}")
         sinks = {} if slot in settings.sinkless else ground.sinks
         view = View(ground.register, number, adopts=settings.recover == "all")
+        self.transactions = FaultyTransactions(self._transactions(), faults, self, view)
         self.engine = Engine(
             loop=self.loop,
             journal=FaultyJournal(self.inner, faults, self, view),
-            transactions=FaultyTransactions(self._transactions(), faults, self, view),
+            transactions=self.transactions,
             blobs=FaultyBlobs(ground.blobs, faults, self),
             trace=FaultyTrace(ground.trace, faults, self),
             liveness=self._liveness,

@@ -107,6 +107,12 @@ class FaultyTransactions:
         self._faults = faults
         self._process = process
         self._view = view
+        self._open: set[_FaultyTransaction] = set()
+
+    @property
+    def left(self) -> int:
+        """How many have begun and not ended."""
+        return len(self._open)
 
     def open(self, *, rows_max: int, bytes_max: int) -> Transaction:
         """Begin one, with what is planned for this call; from then on no other process can write, if it excludes."""
@@ -118,7 +124,9 @@ class FaultyTransactions:
                 self._faults.locked_by = self._process
 
         self._faults.around("transaction.open", begin, self._process)
-        return _FaultyTransaction(opened[0], self._faults, self._process, self._view)
+        begun = _FaultyTransaction(opened[0], self._faults, self._process, self._view, self._open)
+        self._open.add(begun)
+        return begun
 
     def wait_over(self, run: RunUid) -> None:
         """Nothing goes on behind a call."""
@@ -130,11 +138,14 @@ class FaultyTransactions:
 
 
 class _FaultyTransaction:
-    def __init__(self, inner: Transaction, faults: Faults, process: Standing, view: View) -> None:
+    def __init__(
+        self, inner: Transaction, faults: Faults, process: Standing, view: View, still_open: set[_FaultyTransaction]
+    ) -> None:
         self._inner = inner
         self._faults = faults
         self._process = process
         self._view = view
+        self._still_open = still_open
         self.check = inner.check
         self.interrupt = inner.interrupt
 
@@ -152,6 +163,7 @@ class _FaultyTransaction:
         self._over()
 
     def _over(self) -> None:
+        self._still_open.discard(self)
         self._faults.unlock(self._process)
         self._view.disturbed()
 

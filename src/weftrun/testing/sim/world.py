@@ -58,7 +58,7 @@ class World:
         ledger: what was entered.
         register: what the Journal really did; `rows` are its committed rows by Run.
         unkept: Runs that keep no records.
-        left: the Objects, living Sandboxes, timers and sessions that were there when all was over.
+        left: the Objects, living Sandboxes, open transactions, timers and sessions that were there when all was over.
         loaded: the rows of each Run as the Journal gives them back in the end.
         written: what transactions have left in their table.
         sinks: where what is emitted goes, by name; `standings` says how it stands with each emit then, by its key.
@@ -341,6 +341,7 @@ class World:
         self.left = {
             "objects": sum(process.objects.stats()["objects"] for process in processes),
             "sandboxes": sum(process.sandboxes.alive for process in processes),
+            "transactions": sum(process.transactions.left for process in processes if not process.ended),
             "timers": int(self.loop.turn()),
             # One that owned nothing when it died on another host can't be told from one that has nothing to say.
             "sessions": sum(s.runs > 0 for s in reader.sessions()) if self.settings.recover == "all" else 0,
