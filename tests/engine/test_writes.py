@@ -54,7 +54,7 @@ def busy() -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_what_has_a_lane_of_its_own_waits_its_turn_all_the_same(seed: int) -> None:
-    """Else a row could be committed through a transaction before the session is there that it is to be of."""
+    """Else a row of one session could be committed through a transaction, or refused, as if it was of the next one."""
     told = Told(seed)
     told.put("session")
     told.put_once("commit")
