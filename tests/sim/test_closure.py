@@ -27,7 +27,8 @@ UID = RunUid("u")
 FLOW = FunctionSpec("m:flow", "flow", Kind.WIRING)
 WATCH = FunctionSpec("m:flow", "flow", Kind.WATCHING)
 STEP = FunctionSpec("m:f", "f")
-SURE = FunctionSpec("m:s", "s", deterministic=True)
+SURE = FunctionSpec("m:s", "s", effects="none", deterministic=True)
+STEP_LEFT = FunctionSpec("m:f", "f", effects="none", checkpoint="none")
 DATA = Payload(Inline(b"x"))
 
 
@@ -211,6 +212,36 @@ BROKEN = {
         ("C2", 2, ""),
     ),
 }  # fmt: skip
+
+
+def left_out(*, answer=DATA):
+    """Rows of an async body that ended beside a map: one of its two items has a record, and no graph tells of it."""
+    body, step = StepId("flow[0]"), StepId("flow[0]/f[0]")
+    call = Observed(StepId("flow"), 0, "m:flow", Kind.WATCHING, "", (), "", 0)
+    graph = [Graphed(body, 1, (), (), (), answer)] if answer.refs else []
+    return rows(
+        [started(WATCH)],
+        [Chunked(body, step, 1, Chunk(0, 0, 2, DATA, True), 1)],
+        [ItemsSettled(step, 2, ((0, 1, DATA),), (), NOT_RUN, observed(0, body="flow[0]"))],
+        [*graph, settled(outcome("flow[0]", 3, call=call))],
+        [END],
+    )
+
+
+@pytest.mark.parametrize("known", [{}, {"m:f": STEP_LEFT}, {"m:f": SURE}], ids=["unknown", "none", "deterministic"])
+def test_items_may_be_left_out_of_a_map_that_no_graph_holds(known):
+    assert closure_violations({UID: left_out()}, functions=known) == []
+
+
+@pytest.mark.parametrize("known", [STEP, FunctionSpec("m:f", "f", effects="none")], ids=["visible", "may differ"])
+def test_items_may_not_be_left_out_that_must_have_a_record(known):
+    violations = closure_violations({UID: left_out()}, functions={"m:f": known})
+    assert [(v.rule, v.seq, v.step) for v in violations] == [("C1", 4, "flow[0]")]
+
+
+def test_an_answer_that_names_a_map_needs_all_its_items():
+    violations = closure_violations({UID: left_out(answer=taking(0))})
+    assert [(v.rule, v.seq, v.step) for v in violations] == [("C1", 4, "flow[0]")]
 
 
 @pytest.mark.parametrize("name", SOUND)

@@ -206,6 +206,14 @@ def test_rows_of_a_lost_session_are_given_up_with_it(folder: Path) -> None:
     assert broken is None, str(broken)
 
 
+def test_items_without_a_record_that_no_graph_tells_of(folder: Path) -> None:
+    """A map of an async body, which did not wait for it, was recorded in part: its last item was made quickly. That no
+    record tells that it may be left out was held against the engine.
+    """
+    _, broken = play_seed(35_430, folder)
+    assert broken is None, str(broken)
+
+
 def test_an_engine_that_closes_without_a_session_claims_nothing(folder: Path) -> None:
     """It found no room for its session, once more when it was closed, and then room for a claim that nobody owned."""
     _, broken = play_seed(53_374, folder, server=False)

@@ -81,7 +81,14 @@ class Book:
         self.add(at, Settled(outcomes))
 
     def items(
-        self, at: float, step: str, lo: int, hi: int, ran: Ran, failures: dict[int, Failure] | None = None
+        self,
+        at: float,
+        step: str,
+        lo: int,
+        hi: int,
+        ran: Ran,
+        failures: dict[int, Failure] | None = None,
+        call: Observed | None = None,
     ) -> None:
         self.ordinal += 1
         failed = failures or {}
@@ -91,7 +98,7 @@ class Book:
                 values.append((begin, index, payload()))
             begin = index + 1
         told = tuple(ItemFailure(index, failed[index]) for index in sorted(failed))
-        self.add(at, ItemsSettled(StepId(step), self.ordinal, tuple(values), told, ran))
+        self.add(at, ItemsSettled(StepId(step), self.ordinal, tuple(values), told, ran, call))
 
     def fail_attempt(
         self, at: float, step: str, attempt: int, failure: Failure, due: float, ran: Ran, item: int = -1

@@ -146,3 +146,21 @@ def test_the_story_says_why_and_how_much(light, words):
     assert f'checkpoint="auto" of grow: 2 values (3.8 MiB) were not written, because {WHY}.' in told
     written = 'checkpoint="auto" of load: 1 value (1 B) was written behind, because another Attempt could give'
     assert any(text.startswith(written) for text in told)
+
+
+def test_a_map_that_an_async_body_did_not_wait_for(book, words):
+    """No graph holds it, and of its items one has a record."""
+    book.start(kind=Kind.WATCHING)
+    book.chunk(0.01, "child[0]", "child[0]/grow[0]", 0, 0, 2, last=True)
+    book.items(0.05, "child[0]/grow[0]", 0, 1, words.ran(1, 0.01, 0.05), call=words.observed("child[0]", 0, "grow"))
+    leave_out(book, words, "child[0]/grow[0]", 0.01, 0.02, items=1)
+    told = by_id(book)["child[0]/grow[0]"]
+    assert (told.status, told.items_done) == ("succeeded", 2)
+    assert told.settled_at == pytest.approx(words.T0 + 0.05), "the last item is the recorded one"
+
+    book.trace.clear()
+    assert by_id(book)["child[0]/grow[0]"].status == "running"
+    child = book.outcome("child[0]", call=words.observed("flow", 0, "child"))
+    book.settle(0.06, child)
+    told = by_id(book)["child[0]/grow[0]"]
+    assert (told.status, told.items_done) == ("succeeded", 2)

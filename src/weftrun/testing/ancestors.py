@@ -6,9 +6,10 @@ Attempt of it, or a chunk of its items, can be judged only once that record is k
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from weftrun.machines.checkpoint import may_lack_record
 from weftrun.model.graph import Call
 from weftrun.model.ids import StepId, child_step, item_step
 from weftrun.model.outcomes import Failure
@@ -47,14 +48,16 @@ class _Made:
 class Ancestors:
     """The graph of one Run and the rows in which its parts were recorded."""
 
-    def __init__(self, rows: Sequence[Row]) -> None:
-        """Read the rows."""
+    def __init__(self, rows: Sequence[Row], functions: Mapping[str, FunctionSpec]) -> None:
+        """Read the rows; `functions` are those that are known beside them, by name."""
         self._rows = rows
+        self._functions = functions
         self._root = StepId("")
         self._made: dict[StepId, _Made] = {}
         self._numbers: dict[tuple[StepId, int], StepId] = {}
         self._calls: dict[StepId, list[StepId]] = {}
         self._kinds: dict[StepId, Kind] = {}
+        self._names: dict[StepId, str] = {}
         self._deterministic: set[StepId] = set()
         self._left_out: set[StepId] = set()
         self._last: tuple[int, frozenset[StepId]] = (_NEVER, frozenset())
@@ -126,8 +129,7 @@ class Ancestors:
             self._kinds[step] = function.kind
             if function.deterministic and function.kind is Kind.FUNCTION:
                 self._deterministic.add(step)
-            chosen = function.checkpoint == "none" or (function.checkpoint == "auto" and function.deterministic)
-            if chosen and function.effects == "none":
+            if may_lack_record(function):
                 self._left_out.add(step)
 
     def _read_graph(self, graph: Graphed) -> None:
@@ -142,6 +144,7 @@ class Ancestors:
         if call is None:
             return
         self._kinds[step] = call.kind
+        self._names[step] = call.function
         self._numbers[call.body, call.number] = step
         self._calls.setdefault(call.body, []).append(step)
         self._made[step] = _Made(call.body, tuple(ref.call for ref in call.refs), call.observed)
@@ -218,9 +221,19 @@ class Ancestors:
         graph = self._graphs.get(outcome.step)
         asked = {ref.call for ref in graph[1].answer.refs} if graph is not None else set()
         named = {self._numbers.get((outcome.step, number)) for number in asked}
-        for inner in self._calls.get(outcome.step, ()):
-            if self._settled.get(inner, _NEVER) > seq and (inner not in self._left_out or inner in named):
+        for inner in dict.fromkeys(self._calls.get(outcome.step, ())):
+            if self._settled.get(inner, _NEVER) > seq and (inner in named or not self._may_lack(inner)):
                 yield f"its body called {inner}, which is not recorded"
+
+    def _may_lack(self, step: StepId) -> bool:
+        """Say whether a call may be left without a record; where no graph holds it, some items of a map."""
+        if step in self._left_out:
+            return True
+        name = self._names.get(step)
+        if name is None or step not in self._items or step in self._settled:
+            return False
+        function = self._functions.get(name)
+        return function is None or may_lack_record(function)
 
     def _origin(self, origin: StepId) -> int:
         return min(self._settled.get(origin, _NEVER), self._failed_items.get(origin, _NEVER))

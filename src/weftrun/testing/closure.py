@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from weftrun.model.ids import RunUid, StepId
 from weftrun.model.outcomes import Failure
+from weftrun.model.policy import FunctionSpec
 from weftrun.model.records import (
     AttemptFailed,
     AttemptStarted,
@@ -51,7 +52,9 @@ class Violation(Struct, frozen=True):
 
 
 def closure_violations(
-    rows_by_run: Mapping[RunUid, Sequence[Row]], blobs_at: Mapping[RunUid, Sequence[Collection[str]]] | None = None
+    rows_by_run: Mapping[RunUid, Sequence[Row]],
+    blobs_at: Mapping[RunUid, Sequence[Collection[str]]] | None = None,
+    functions: Mapping[str, FunctionSpec] | None = None,
 ) -> list[Violation]:
     """Return every rule of closure that these rows break.
 
@@ -59,10 +62,12 @@ def closure_violations(
         rows_by_run: all rows of each Run, in the order of the Journal.
         blobs_at: for each row of each Run, the SHA-256 of the blobs that were durable when it committed (C2); without
             it only Objects in records are looked for.
+        functions: those that are known, by name. No record tells the policy of an `async` body's call that has ended:
+            of a map that is recorded in part, whose Function is not known, the rest counts as left out.
     """
     found: list[Violation] = []
     for uid, rows in rows_by_run.items():
-        found += _Fold(uid).judge(rows)
+        found += _Fold(uid).judge(rows, functions or {})
         found += _bytes_violations(uid, rows, blobs_at.get(uid) if blobs_at is not None else None)
     return found
 
@@ -83,9 +88,9 @@ class _Fold:
         self._graphs: set[StepId] = set()
         self._shown: dict[StepId, int] = {}
 
-    def judge(self, rows: Sequence[Row]) -> list[Violation]:
+    def judge(self, rows: Sequence[Row], functions: Mapping[str, FunctionSpec]) -> list[Violation]:
         """Return what is wrong with the rows of the Run."""
-        ancestors = Ancestors(rows)
+        ancestors = Ancestors(rows, functions)
         for position, row in enumerate(rows):
             self._check_row(position, row, last=position == len(rows) - 1)
             for record in row.records:

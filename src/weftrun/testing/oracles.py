@@ -54,7 +54,8 @@ class Fixed:
 def findings(world: World) -> list[str]:
     """Return every broken promise of a history that has come to its end."""
     fixed = {uid: fixed_by(rows, world.blobs) for uid, rows in world.rows.items()}
-    found = [str(violation) for violation in closure_violations(world.rows, world.register.blobs_at)]
+    functions = {entry.function.name: entry.function for entry in world.ledger.entries}
+    found = [str(violation) for violation in closure_violations(world.rows, world.register.blobs_at, functions)]
     recorded = [entry for entry in world.ledger.entries if entry.uid not in world.unkept]
     kept = [client for client in world.clients if client.durable]
     found += [f"N3: run {uid[:8]} has records" for uid in world.unkept & world.rows.keys()]

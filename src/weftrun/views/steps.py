@@ -215,13 +215,14 @@ class StepsFold:
     def _without_records(self) -> set[StepId]:
         """Return the Steps without records that have succeeded, since their body did, or a Step that took them began.
 
-        The trace may not tell of them: it is bounded, and a crash may lose it.
+        Of an async body's calls no graph holds a map whose items have records in part, or none. The trace may not tell
+        of them: it is bounded, and a crash may lose it.
         """
         calls = self.calls
         open_ = {
             call.id: call
             for call in calls.by_step.values()
-            if call.spec is not None and call.number >= 0 and may_lack_record(call.spec) and self._is_open(call)
+            if call.number >= 0 and (call.spec is None or may_lack_record(call.spec)) and self._is_open(call)
         }
         if not open_:
             return set()
@@ -316,7 +317,7 @@ class _Seen:
         return bool(self.settled or self.attempts) and (self.outcome is None or not self.outcome.cause)
 
     def leave_out(self, left: Unrecorded) -> None:
-        self.left_out_at = left.at
+        self.left_out_at = max(left.at, self.left_out_at or 0.0, self.settled_at or 0.0)
         self.items_left_out += left.items
         if not left.items:
             self.attempts = max(self.attempts, left.attempt)
