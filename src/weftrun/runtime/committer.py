@@ -239,10 +239,10 @@ class Committer:
         self._undo([*dropped, *self._held_back.pop(uid, ())])
 
     def drop_all(self) -> None:
-        """Forget all rows that are not on their way: the session that they are of is gone.
+        """Forget all rows that are not on their way, at once: the session that they are of is gone.
 
-        Its Runs may be this engine's again before the next transaction, and what became of an old row there would be
-        told of the Run as it is open then.
+        No row may outlive the opening of its Run: what becomes of rows is told by uid, and would be told of the Run as
+        it is open then.
         """
         dropped, self._ready = self._ready, []
         held_back, self._held_back = self._held_back, {}

@@ -161,7 +161,10 @@ class Dispatch:
         self.forsake(run, pumps=False)
 
     def forsake(self, run: OpenRun, *, pumps: bool = True) -> None:
-        """Do nothing more for a Run, which is not this engine's now; not `pumps` while a command of it is done."""
+        """Do nothing more for a Run, which is not this engine's now, nor commit what waits of it.
+
+        Not `pumps` while a command of it is done.
+        """
         if run.number in self._runs:
             if not run.machine.is_durable:
                 self._committer.drop(run.uid)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from weftrun.machines.checkpoint import may_lack_record
 from weftrun.model.graph import Call
 from weftrun.model.ids import StepId, child_step, item_step
 from weftrun.model.outcomes import Failure
@@ -34,6 +33,12 @@ Missing = tuple[int, StepId, str]
 """Row, Step, and what is not recorded at that row."""
 
 _NEVER = 1 << 62
+
+
+def _needs_no_record(function: FunctionSpec) -> bool:
+    """Say whether a success may be left without a record (C3): judged here anew, as the machines are what is judged."""
+    chosen = function.checkpoint == "none" or (function.checkpoint == "auto" and function.deterministic)
+    return chosen and function.effects == "none"
 
 
 @dataclass(frozen=True)
@@ -129,7 +134,7 @@ class Ancestors:
             self._kinds[step] = function.kind
             if function.deterministic and function.kind is Kind.FUNCTION:
                 self._deterministic.add(step)
-            if may_lack_record(function):
+            if _needs_no_record(function):
                 self._left_out.add(step)
 
     def _read_graph(self, graph: Graphed) -> None:
@@ -233,7 +238,7 @@ class Ancestors:
         if name is None or step not in self._items or step in self._settled:
             return False
         function = self._functions.get(name)
-        return function is None or may_lack_record(function)
+        return function is None or _needs_no_record(function)
 
     def _origin(self, origin: StepId) -> int:
         return min(self._settled.get(origin, _NEVER), self._failed_items.get(origin, _NEVER))

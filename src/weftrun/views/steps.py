@@ -215,8 +215,8 @@ class StepsFold:
     def _without_records(self) -> set[StepId]:
         """Return the Steps without records that have succeeded, since their body did, or a Step that took them began.
 
-        Of an async body's calls no graph holds a map whose items have records in part, or none. The trace may not tell
-        of them: it is bounded, and a crash may lose it.
+        The policy of a call that no graph holds stands nowhere; in a body that succeeded it has settled all the same
+        (N1). The trace may not tell of them: it is bounded, and a crash may lose it.
         """
         calls = self.calls
         open_ = {
