@@ -31,6 +31,7 @@ TEXTS = sorted(
     for path in ([root] if root.is_file() else root.rglob("*"))
     if path.is_file()
     and "cache" not in name(path)
+    and path.name != ".git"  # a file in a checkout that shares its repository
     and not path.name.startswith(".coverage")
     and path.suffix in {"", ".py", ".md", ".toml", ".txt", ".sql", ".sh", ".typed", ".yml", ".json"}
 )

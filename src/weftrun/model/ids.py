@@ -23,10 +23,6 @@ StepId = NewType("StepId", str)
 SandboxId = NewType("SandboxId", int)
 """Number of a Sandbox, unique within one engine."""
 
-WorkerId = NewType("WorkerId", int)
-"""Number of a Worker among those that share Runs, from 1. A process that is started again, or has lost its
-session, is another Worker."""
-
 ObjectId = NewType("ObjectId", int)
 """Number of an Object, unique within one engine; negative in a message from a guest (see `messages`)."""
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from weftrun.model.emits import Emit, emitter
 from weftrun.model.graph import Call, Chunk
-from weftrun.model.ids import RunId, RunUid, StepId, WorkerId
+from weftrun.model.ids import RunId, RunUid, StepId
 from weftrun.model.outcomes import NOT_RUN, Failure, Ran, Status, Success
 from weftrun.model.policy import Bundle, FunctionSpec, Kind
 from weftrun.model.values import Payload, RefTo
@@ -104,8 +104,7 @@ class StepOutcome(Struct, frozen=True, gc=False, array_like=True):
     """The outcome of one Step.
 
     Attributes:
-        ordinal: place in the order in which the Run's Steps settled, from 1; 0 in a Run that several Workers share,
-            where only the home of a body knows it, and tells it by `Shown`.
+        ordinal: place in the order in which the Run's Steps settled, from 1.
         cause: why it settled, where it was not by running: `argument`, `limit`, `cancelled`; else empty.
         emits: what the Attempt that succeeded has emitted (E1).
     """
@@ -221,44 +220,7 @@ class RollbackFailed(Struct, frozen=True, gc=False, array_like=True, tag=17):
     ran: Ran
 
 
-class Planned(Struct, frozen=True, gc=False, array_like=True, tag=18):
-    """From this row on, under its epoch, these Workers share the Run (M3).
-
-    Attributes:
-        workers: those that are taken to be alive, ascending. One that is left out never comes back (its session is
-            dead: O1), so whoever was in two plans was in all between.
-        homes: home of Steps, as (Step, Worker); of all others by the rule of `machines.share.plan`.
-    """
-
-    workers: tuple[WorkerId, ...]
-    homes: tuple[tuple[StepId, WorkerId], ...] = ()
-
-
-class Shown(Struct, frozen=True, gc=False, array_like=True, tag=19):
-    """The async body of Step `body` was shown the outcome of `step`, as its `ordinal`-th, from 1 (B2).
-
-    Written by the body's home in a Run that several Workers share; elsewhere outcomes have ordinals of their own.
-
-    Attributes:
-        attempt: of the body.
-    """
-
-    body: StepId
-    ordinal: int
-    step: StepId
-    attempt: int
-
-
-class Stamped(Struct, frozen=True, gc=False, array_like=True, tag=20):
-    """The record beside this one was made by a Worker under an epoch, perhaps an older one than the row's (O2).
-
-    With the Step and the Attempt this is its stamp: another record of the same name and stamp is the same. First in
-    each row that a Worker of a shared Run appends, before the one record that the row is about.
-    """
-
-    epoch: int
-    worker: WorkerId
-
+# Tags 18 to 20 stay reserved: records of several Workers, which no engine ever wrote, once had them (decision 42).
 
 Record = (
     Started
@@ -271,9 +233,6 @@ Record = (
     | Ended
     | AttemptStarted
     | RollbackFailed
-    | Planned
-    | Shown
-    | Stamped
 )
 
 

@@ -24,7 +24,6 @@ from weftrun.model.records import (
     RollbackFailed,
     Row,
     Settled,
-    Shown,
     Started,
     StepOutcome,
 )
@@ -67,7 +66,6 @@ class Ancestors:
         self._left_out: set[StepId] = set()
         self._last: tuple[int, frozenset[StepId]] = (_NEVER, frozenset())
         self._ordinals: dict[int, int] = {}
-        self._shown: dict[tuple[StepId, int], tuple[int, StepId]] = {}
         self._settled: dict[StepId, int] = {}
         self._failed_items: dict[StepId, int] = {}
         self._graphs: dict[StepId, tuple[int, Graphed]] = {}
@@ -119,8 +117,6 @@ class Ancestors:
                 self._read_call(record.step, record.call)
             case AttemptStarted() if record.step not in self._made:
                 self._read_call(record.step, record.call)
-            case Shown():
-                self._shown[record.body, record.ordinal] = seq, record.step
             case _:
                 pass
 
@@ -202,14 +198,12 @@ class Ancestors:
             case Graphed():
                 for text in (
                     *self._missing_of_step(record.step, seq),
-                    *self._unseen(record.step, record.observed, seq),
+                    *self._unseen(record.observed, seq),
                 ):
                     yield record.step, text
             case Chunked():
                 for text in self._missing_of_step(record.body, seq):
                     yield record.step, text
-            case Shown():
-                yield from ((record.body, text) for text in self._missing_of_shown(record, seq))
             case _:
                 return
 
@@ -269,7 +263,7 @@ class Ancestors:
                 if self._graphs[made.body][0] > seq:
                     yield f"the graph of {made.body}, which holds its call, is not recorded"
             else:
-                yield from self._unseen(made.body, made.observed, seq)
+                yield from self._unseen(made.observed, seq)
             for number in made.takes:
                 yield from self._missing_producer(made.body, number, seq)
             made = self._made.get(made.body)
@@ -287,14 +281,7 @@ class Ancestors:
             else:
                 yield f"it takes the value of {producer}, which is not recorded"
 
-    def _missing_of_shown(self, record: Shown, seq: int) -> Iterator[str]:
-        yield from self._missing_of_step(record.body, seq)
-        if self._settled.get(record.step, _NEVER) > seq:
-            yield f"it was shown {record.step}, which is not recorded"
-
-    def _unseen(self, body: StepId, observed: int, seq: int) -> Iterator[str]:
-        """Yield what a body had been shown; in a Run of several Workers `Shown` tells of it, else the ordinal."""
-        shared = any(shown == body for shown, _ in self._shown)
-        recorded = self._shown.get((body, observed), (_NEVER,))[0] if shared else self._ordinals.get(observed, _NEVER)
-        if observed and recorded > seq:
+    def _unseen(self, observed: int, seq: int) -> Iterator[str]:
+        """Yield what a body had been shown and is not recorded at `seq`."""
+        if observed and self._ordinals.get(observed, _NEVER) > seq:
             yield f"its body had observed outcome {observed}, which is not recorded"

@@ -23,7 +23,6 @@ from weftrun.model.records import (
     RollbackFailed,
     Row,
     Settled,
-    Shown,
     Started,
     StepOutcome,
 )
@@ -86,7 +85,6 @@ class _Fold:
         self._attempts: dict[tuple[StepId, int], int] = {}
         self._chunks: dict[tuple[StepId, int], tuple[int, bool]] = {}
         self._graphs: set[StepId] = set()
-        self._shown: dict[StepId, int] = {}
 
     def judge(self, rows: Sequence[Row], functions: Mapping[str, FunctionSpec]) -> list[Violation]:
         """Return what is wrong with the rows of the Run."""
@@ -133,17 +131,8 @@ class _Fold:
                 self._check_attempt(record)
             case AttemptStarted() | RollbackFailed() if record.step in self._settled:
                 self._add("R1", "an Attempt began, or was undone in vain, after the Step was settled", record.step)
-            case Shown():
-                self._check_shown(record)
             case _:
                 pass
-
-    def _check_shown(self, record: Shown) -> None:
-        """The places in which a body was shown outcomes follow on one another, whoever wrote them."""
-        expected = self._shown.get(record.body, 0) + 1
-        if record.ordinal != expected:
-            self._add("order", f"its body was shown outcome {record.ordinal} where {expected} follows", record.step)
-        self._shown[record.body] = record.ordinal
 
     def _check_ordinal(self, ordinal: int, step: StepId) -> None:
         if ordinal <= self._ordinal:
@@ -151,8 +140,7 @@ class _Fold:
         self._ordinal = max(self._ordinal, ordinal)
 
     def _check_outcome(self, outcome: StepOutcome) -> None:
-        if outcome.ordinal:  # of several Workers none knows the place
-            self._check_ordinal(outcome.ordinal, outcome.step)
+        self._check_ordinal(outcome.ordinal, outcome.step)
         if outcome.step in self._settled:
             self._add("single", "the Step has a second outcome", outcome.step)
         self._settled.add(outcome.step)

@@ -22,7 +22,6 @@ from msgspec import json as encoding
 
 import weftrun
 from weftrun.adapters.system.clock import WallClock
-from weftrun.testing.sim.shared import swarm as shared
 from weftrun.testing.sim.swarm import play_seed
 
 _PART = 20
@@ -39,12 +38,7 @@ def _engines(seed: int, folder: Path) -> str:
     return str(broken) if broken is not None else ""
 
 
-def _workers(seed: int, folder: Path) -> str:  # noqa: ARG001  # it has no files
-    world, found = shared.play_seed(seed)
-    return shared.story(world, found) if found else ""
-
-
-SWARMS: Mapping[str, Callable[[int, Path], str]] = {"engines": _engines, "workers": _workers}
+SWARMS: Mapping[str, Callable[[int, Path], str]] = {"engines": _engines}
 """What can be played: from a seed and a folder for files comes a violation with its history, or nothing."""
 
 

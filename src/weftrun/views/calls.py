@@ -14,7 +14,7 @@ from weftrun.model.errors import JournalCorrupt
 from weftrun.model.graph import Call
 from weftrun.model.ids import RunId, StepId, child_step
 from weftrun.model.policy import FunctionSpec, Kind
-from weftrun.model.records import AttemptStarted, Chunked, Graphed, ItemsSettled, Observed, Row, Settled, Shown, Started
+from weftrun.model.records import AttemptStarted, Chunked, Graphed, ItemsSettled, Observed, Row, Settled, Started
 from weftrun.model.values import RefTo
 
 
@@ -59,7 +59,6 @@ class Calls:
         ended: answers of bodies that ended: the numbers of the calls that stand in them.
         items: of maps whose last chunk is recorded.
         by_ordinal: Steps by their place in the order of settling.
-        shown: Steps whose outcomes an async body was shown, by body and place, in a Run that several Workers share.
     """
 
     def __init__(self) -> None:
@@ -70,7 +69,6 @@ class Calls:
         self.ended: dict[StepId, tuple[int, ...]] = {}
         self.items: dict[StepId, int] = {}
         self.by_ordinal: dict[int, StepId] = {}
-        self.shown: dict[tuple[StepId, int], StepId] = {}
         self._by_number: dict[tuple[StepId, int], StepId] = {}
         self._maps: dict[StepId, dict[int, _Items]] = {}
         self._items: dict[StepId, _Items] = {}
@@ -90,8 +88,7 @@ class Calls:
             match record:
                 case Settled():
                     for outcome in record.outcomes:
-                        if outcome.ordinal:
-                            self.by_ordinal[outcome.ordinal] = outcome.step
+                        self.by_ordinal[outcome.ordinal] = outcome.step
                         self._observe(outcome.step, outcome.call, row.at, is_map=False)
                 case ItemsSettled():
                     self.by_ordinal[record.ordinal] = record.step
@@ -102,8 +99,6 @@ class Calls:
                     self._chunk(record, row.at)
                 case Graphed():
                     self._graph(record, row.at)
-                case Shown():
-                    self.shown[record.body, record.ordinal] = record.step
                 case Started():
                     self._start(record, row.at)
                 case _:
@@ -124,7 +119,7 @@ class Calls:
         """Return the Step whose outcome an async body was told last before it made this call."""
         if not call.observed:
             return None
-        return self.shown.get((call.body, call.observed)) or self.by_ordinal.get(call.observed)
+        return self.by_ordinal.get(call.observed)
 
     def needs(self, call: CallView) -> list[StepId]:
         """Return all that had to settle before this call could start, as far as it lies in the same body."""

@@ -34,7 +34,6 @@ from weftrun.model.records import (
     Ended,
     Graphed,
     ItemsSettled,
-    Planned,
     RollbackFailed,
     Row,
     Settled,
@@ -95,7 +94,7 @@ class _Teller:
 
     def _record(self, at: float, record: object) -> Iterator[Told]:
         match record:
-            case Started() | Planned() | CancelAsked() | Ended():
+            case Started() | CancelAsked() | Ended():
                 yield Told(at, StepId(""), self._of_the_run(record))
             case Graphed():
                 yield Told(at, record.step, self._graphed(record))
@@ -120,12 +119,10 @@ class _Teller:
             case _:
                 pass
 
-    def _of_the_run(self, record: Started | Planned | CancelAsked | Ended) -> str:
+    def _of_the_run(self, record: Started | CancelAsked | Ended) -> str:
         match record:
             case Started():
                 return _began(record)
-            case Planned():
-                return _shared(record)
             case CancelAsked():
                 return "Somebody asked for the Run to be cancelled."
             case _:
@@ -257,18 +254,10 @@ _TAKEN_OVER = (
 _WOKEN = "The Run had been let go while it only waited; an engine has it again (epoch {epoch})."
 
 
-def _shared(record: Planned) -> str:
-    workers = ", ".join(map(str, record.workers))
-    return f"From here on {count_of(len(record.workers), 'Worker')} shared the Run: {workers}."
-
-
 def _takeovers(rows: Sequence[Row], trace: Sequence[Traced]) -> Iterator[Told]:
     """Yield a sentence for each engine that took the Run over: when it did, or else with its first record."""
     at = {row.epoch: row.at for row in reversed(rows)}
     first = min(at, default=0)
-    for row in rows:
-        if isinstance(row.records[0], Planned):
-            del at[row.epoch]  # its owner raised it, for a plan that is told by itself
     at |= {int(number(row, "epoch")): row.at for row in trace if row.kind == "note" and "epoch" in row.facts}
     waited = {int(number(row, "epoch")) for row in trace if row.kind == "note" and row.facts.get("waited")}
     for epoch in sorted(at):
