@@ -38,17 +38,17 @@ class Desk:
         nothing = lambda *_, **__: None  # noqa: E731
         loop = SimpleNamespace(now=lambda: 100.0, call_at=lambda *_: SimpleNamespace(cancel=nothing))
         committer = SimpleNamespace(write=self._write, read=self._read, renew=nothing)
-        sandboxes = SimpleNamespace(hold_until=self.holds.append, fence=nothing)
+        worker = SimpleNamespace(hold_until=self.holds.append, fence=nothing)
         reaction = SimpleNamespace(
             lost=lambda: self.losing(),  # noqa: PLW0108 - it is set later
-            may_enter_again=nothing, waited_for=list, asked_for=list, owned=lambda: 0,
+            waited_for=list, asked_for=list, owned=lambda: 0,
             wanted=lambda: 0, sinks=list, broke=nothing, seen=nothing,
         )  # fmt: skip
         journal = SimpleNamespace(begin=nothing, sessions=lambda: self.dead, bury=self._bury)
         liveness = SimpleNamespace(begin=nothing, ended=lambda _: True, forget=nothing)
         self.own = Ownership(
             loop, journal, liveness, SimpleNamespace(uid=lambda: "uid"), committer,
-            sandboxes, reaction, ttl_s=TTL_S, watch=nothing, hints=(),
+            worker, reaction, ttl_s=TTL_S, watch=nothing, hints=(),
         )  # fmt: skip
 
     def _write(self, work, done, failed) -> None:

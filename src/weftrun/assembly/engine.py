@@ -37,6 +37,7 @@ from weftrun.ports.journal import RunInfo
 from weftrun.ports.sinks import Sink
 from weftrun.runtime.engine import Engine as RuntimeEngine
 from weftrun.runtime.tickets import Latch, Ticket
+from weftrun.runtime.worker_driver import WorkerDriver
 from weftrun.sdk.function import version_here
 from weftrun.sdk.handles import Engine
 from weftrun.views.steps import StepView, steps
@@ -120,11 +121,10 @@ class _EmbeddedCore:
             trace=self._trace,
             liveness=self._locks,
             objects=self._objects,
-            sandboxes=self._sandboxes,
+            worker=WorkerDriver(self._loop, self._sandboxes, limits, workers),
             entropy=self._entropy,
             transactions=self._transactions,
             limits=limits,
-            sandboxes_max=workers,
             version_here=version_here,
             stands_still=_say_still,
             sinks=self._sinks,

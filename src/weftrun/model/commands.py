@@ -126,18 +126,7 @@ class End(Struct, frozen=True, gc=False):
     failure: Failure | None
 
 
-RunCommand = (
-    Append
-    | Hurry
-    | Invoke
-    | InvokeItems
-    | EnterBody
-    | Deliver
-    | LeaveBody
-    | Revoke
-    | WakeAt
-    | WaitsUntil
-    | Release
-    | LeftOut
-    | End
-)
+WorkCommand = Invoke | InvokeItems | EnterBody | Deliver | LeaveBody | Revoke
+"""What a Worker does for a Run."""
+
+RunCommand = Append | Hurry | WorkCommand | WakeAt | WaitsUntil | Release | LeftOut | End

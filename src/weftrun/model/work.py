@@ -31,6 +31,9 @@ class KillSandbox(Struct, frozen=True, gc=False):
     sandbox: SandboxId
 
 
+WorkEvent = AttemptsEnded | ItemsEnded | BodyMade | BodyReturned | BodyLost
+"""What became of what a Run wanted done."""
+
 NOBODY = 0
 """Number of no Run: what is told to it was said by a body that was left, and only its Objects are to be let go."""
 
@@ -39,7 +42,7 @@ class Tell(Struct, frozen=True, gc=False):
     """Hand an event to the machine of Run number `run`, or to `NOBODY`."""
 
     run: int
-    event: AttemptsEnded | ItemsEnded | BodyMade | BodyReturned | BodyLost
+    event: WorkEvent
 
 
 class Said(Struct, frozen=True, gc=False):

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from weftrun.model.errors import InternalError, JournalCorrupt, JournalError, LeaseLost, WeftrunError
 from weftrun.model.ids import ObjectId, RunUid
 from weftrun.model.records import Row
 from weftrun.model.values import Blob
+from weftrun.model.visiting import objects_in
 from weftrun.ports.blobs import Blobs
 from weftrun.ports.journal import Appended, Journal
 from weftrun.ports.loop import Handle, Loop
 from weftrun.ports.objects import Objects
-from weftrun.runtime.durable import objects_of_records
-from weftrun.runtime.entries import Done, Entry, Through, durable
+from weftrun.ports.worker import Worker
+from weftrun.runtime.entries import Entry, Through, durable
 from weftrun.runtime.outside import do_and_tell
+from weftrun.runtime.runs import OpenRun
 from weftrun.runtime.storing import Storing
 from weftrun.runtime.writes import AGAIN, Writes
 
@@ -32,16 +34,43 @@ _INLINE_S = 0.001
 T = TypeVar("T")
 
 
+class RowListener(Protocol):
+    """Whom the committer tells what became of rows. All calls come on the loop."""
+
+    def durable(self, run: OpenRun, seq: int) -> None:
+        """All rows of the Run up to `seq` are durable."""
+
+    def id_taken(self, run: OpenRun) -> None:
+        """The row was not appended: the id of the Run belongs to another Run."""
+
+    def run_lost(self, run: OpenRun) -> None:
+        """The row was not appended: another engine owns the Run."""
+
+
+class CommitListener(Protocol):
+    """Whom the committer tells what concerns the engine as a whole. All calls come on the loop."""
+
+    def broke(self, error: WeftrunError) -> None:
+        """Nothing can be committed any more; told once."""
+
+    def renewed(self, begun_at: float) -> None:
+        """A transaction that was begun at `begun_at` (seconds since the epoch) has renewed the Lease."""
+
+    def fenced(self) -> None:
+        """Other engines have declared this one dead: nothing that waited is committed any more."""
+
+    def rested(self) -> None:
+        """Nothing is left to be done."""
+
+    def stands_still(self, why: str) -> None:
+        """A commit has to be tried again, for this reason; told once until it has happened."""
+
+
 class Committer:
     """Appends rows and tells when they are durable.
 
     Args:
-        quiet: says whether nothing runs that could go on during a commit.
-        broken: called once with an error after which nothing can be committed any more.
-        renewed: called with the time at which a transaction was begun that renewed the Lease.
-        fenced: called when other engines have taken this one for dead: nothing that waited is committed any more.
-        rested: called whenever nothing is left to be done.
-        stands_still: told once what is wrong when a commit has to be tried again, until it has happened.
+        worker: a commit may take the loop's time while nothing runs there.
     """
 
     def __init__(
@@ -50,23 +79,15 @@ class Committer:
         journal: Journal,
         blobs: Blobs,
         objects: Objects,
-        *,
-        quiet: Callable[[], bool],
-        broken: Callable[[WeftrunError], None],
-        renewed: Callable[[float], None],
-        fenced: Callable[[], None],
-        rested: Callable[[], None],
-        stands_still: Callable[[str], None],
+        worker: Worker,
+        listener: CommitListener,
     ) -> None:
         self._loop = loop
-        self._stands_still = stands_still
-        self._writes = Writes(loop, stands_still)
+        self._writes = Writes(loop, listener.stands_still)
         self._journal = journal
-        self._quiet = quiet
-        self._broken = broken
-        self._renewed = renewed
-        self._fenced = fenced
-        self._rested = rested
+        self._worker = worker
+        self._listener = listener
+        self._rows: RowListener
         self._ready: list[Entry] = []
         self._held_back: dict[RunUid, deque[Entry]] = {}
         self._storing = Storing(loop, blobs, objects, self._was_stored, self._found_no_room, self._die)
@@ -94,21 +115,17 @@ class Committer:
 
     # ------------------------------------------------------------------ rows
 
-    def append(
-        self,
-        row: Row,
-        done: Done,
-        taken: Callable[[], None],
-        lost: Callable[[], None],
-        through: Through | None = None,
-    ) -> None:
-        """Append a row; when it is durable `done` of it, or of a later row of its Run, gets the seq of that row.
+    def listen(self, rows: RowListener) -> None:
+        """Say whom to tell what became of rows. Called once, before anything else."""
+        self._rows = rows
 
-        Instead `taken` is called if the Run's id belongs to another Run, and `lost` if another engine owns the Run. One
-        that goes `through` a transaction commits in it, with the rows of its Run before it (T1).
+    def append(self, row: Row, run: OpenRun, through: Through | None = None) -> None:
+        """Append a row of an open Run; the listener is told what became of it, or of a later row of the Run.
+
+        One that goes `through` a transaction commits in it, with the rows of its Run before it (T1).
         """
-        entry = Entry(row, done, taken, lost, through)
-        for obj in objects_of_records(row.records):
+        entry = Entry(row, run, through)
+        for obj in objects_in(row.records):
             blob = self._storing.blob_of(obj)
             if blob is not None:
                 entry.blobs[obj.oid] = blob
@@ -148,7 +165,7 @@ class Committer:
 
     def _found_no_room(self, why: str) -> None:
         if not self.stuck:
-            self._stands_still(why)
+            self._listener.stands_still(why)
         self._no_room = True
 
     def _unblock(self, oid: ObjectId, blob: Blob) -> None:
@@ -292,7 +309,7 @@ class Committer:
 
     def _may_stand_still(self) -> bool:
         """Say whether the loop may do the Journal's work itself: nothing else could go on meanwhile."""
-        return self._reads == 0 and self._writes.idle and self._quiet() and self._loop.idle()
+        return self._reads == 0 and self._writes.idle and self._worker.quiet and self._loop.idle()
 
     def _refused(self, error: WeftrunError) -> None:
         self._committing = False
@@ -304,17 +321,17 @@ class Committer:
     def _committed(self, entries: list[Entry], appended: Appended, renewed_at: float | None) -> None:
         self._committing = False
         if renewed_at is not None:
-            self._renewed(renewed_at)
+            self._listener.renewed(renewed_at)
         self.commits += 1
         self.rows += len(entries)
         # Of each Run the last row: what is durable before it is told by it.
         for entry in {entry.row.uid: entry for entry in entries}.values():
             if entry.row.uid in appended.taken:
-                entry.taken()
+                self._rows.id_taken(entry.run)
             elif entry.row.uid in appended.lost:
-                entry.lost()
+                self._rows.run_lost(entry.run)
             else:
-                entry.done(entry.row.seq)
+                self._rows.durable(entry.run, entry.row.seq)
         self._go_on()
 
     def _go_on(self) -> None:
@@ -328,13 +345,13 @@ class Committer:
 
     def _give_up(self) -> None:
         """The session is gone, and all rows with it."""
-        self._fenced()
+        self._listener.fenced()
         self._go_on()
 
     def _die(self, error: WeftrunError) -> None:
         if not self._dead:
             self._dead = True
-            self._broken(error if isinstance(error, JournalError) else InternalError(str(error)))
+            self._listener.broke(error if isinstance(error, JournalError) else InternalError(str(error)))
 
     # ------------------------------------------------------------------ the Journal between two commits
 
@@ -392,4 +409,4 @@ class Committer:
 
     def _rest(self) -> None:
         if self.idle:
-            self._rested()
+            self._listener.rested()

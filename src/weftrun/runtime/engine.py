@@ -24,15 +24,15 @@ from weftrun.ports.journal import Journal, Message, RunInfo
 from weftrun.ports.liveness import Liveness
 from weftrun.ports.loop import Loop
 from weftrun.ports.objects import Objects
-from weftrun.ports.sandboxes import Sandboxes
 from weftrun.ports.sinks import Sink
 from weftrun.ports.trace import Trace
 from weftrun.ports.transactions import Transactions
+from weftrun.ports.worker import Worker
 from weftrun.runtime.committer import Committer
-from weftrun.runtime.dispatch import Dispatch
 from weftrun.runtime.opening import Opening
 from weftrun.runtime.outbox import Delivery
 from weftrun.runtime.ownership import Ownership, Seen, Watch
+from weftrun.runtime.run_driver import RunDriver
 from weftrun.runtime.runs import OpenRun, Start
 from weftrun.runtime.tickets import Latch, Reply, Ticket
 
@@ -43,7 +43,7 @@ class Engine:
     """Runs workflows against one Journal.
 
     Args:
-        sandboxes_max: Sandboxes that run Functions at once.
+        worker: what executes; it serves this engine alone.
         sinks: where what is emitted goes, by the names that authors use.
         version_here: returns the version of a Function as this process has it, by name; empty where it has none.
         watch: calls back on the loop soon after the process of one of these sessions has ended, where that can be seen;
@@ -61,11 +61,10 @@ class Engine:
         trace: Trace,
         liveness: Liveness,
         objects: Objects,
-        sandboxes: Sandboxes,
+        worker: Worker,
         entropy: Entropy,
         transactions: Transactions | None = None,
         limits: Limits = DEFAULT_LIMITS,
-        sandboxes_max: int = 4,
         version_here: Callable[[str], str] = lambda _: "",
         stands_still: Callable[[str], None] = lambda _: None,
         sinks: Mapping[str, Sink] | None = None,
@@ -78,37 +77,18 @@ class Engine:
         self._objects = objects
         self._entropy = entropy
         self._pid = os.getpid()
-        self._committer = Committer(
-            loop, journal, blobs, objects,
-            quiet=lambda: self._dispatch.quiet,
-            broken=self.broke,
-            renewed=self._renewed,
-            fenced=self._fenced,
-            rested=self._rested,
-            stands_still=stands_still,
-        )  # fmt: skip
+        self.stands_still = stands_still
+        self._committer = Committer(loop, journal, blobs, objects, worker, self)
         self._own = Ownership(
-            loop, journal, liveness, entropy, self._committer, sandboxes, self,
+            loop, journal, liveness, entropy, self._committer, worker, self,
             ttl_s=limits.lease_ttl_s, watch=watch, hints=hints)  # fmt: skip
-        self._dispatch = Dispatch(
-            loop, trace, objects, sandboxes, self._committer, limits, sandboxes_max,
-            may_enter=self._own.may_enter,
-            transactions=transactions,
-            ended=self._ended,
-            taken=self._taken,
-            lost=self._lose,
-            set_aside=self._set_aside,
-            lost_track=self._lost_track,
-            emitted=self._emitted,
-            delivered=lambda: self._delivery.at_rest,
-            waits=self._waits,
-        )  # fmt: skip
+        self._driver = RunDriver(loop, trace, objects, worker, self._committer, limits, transactions, self)
         self._delivery = Delivery(
-            loop, journal, self._committer, entropy, self._own, limits, sinks or {}, rested=self._rested
+            loop, journal, self._committer, entropy, self._own, limits, sinks or {}, rested=self.rested
         )
         self._opening = Opening(
-            loop, journal, blobs, objects, entropy, self._committer, self._dispatch, limits, self._own,
-            wait_over=_wait_over(transactions), refusal=self._refusal, broke=self.broke, version_here=version_here,
+            loop, journal, blobs, objects, entropy, self._committer, self._driver, limits, self._own,
+            transactions, self, version_here,
         )  # fmt: skip
         self._closed = False
         self._broken: WeftrunError | None = None
@@ -212,7 +192,7 @@ class Engine:
         """Return when what Attempts have printed so far is in the trace."""
         self.check()
         written: Reply[None] = Reply()
-        self._loop.call_from_thread(lambda: self._dispatch.trace.write(lambda: written.done(None)))
+        self._loop.call_from_thread(lambda: self._driver.trace.write(lambda: written.done(None)))
         written.wait(self.check)
 
     def broke(self, error: WeftrunError, cause: BaseException | None = None) -> None:
@@ -222,7 +202,7 @@ class Engine:
         self._broken = error
         self._own.end()
         self._delivery.stop()
-        self._dispatch.stop()
+        self._driver.stop()
         self._let_go(error)
 
     def open(self, recover: str, ready: Latch) -> None:
@@ -251,7 +231,7 @@ class Engine:
         if self._closed:
             raise _closed()
 
-    def _refusal(self) -> WeftrunError | None:
+    def refusal(self) -> WeftrunError | None:
         """Return why no Run can be opened now."""
         return self._broken or (_closed() if self._closed else None)
 
@@ -266,7 +246,7 @@ class Engine:
     def _cancel(self, ticket: Ticket, message: str) -> None:
         run = self._opening.runs.by_id.get(ticket.id) or self._opening.runs.unkept.get(ticket.id)
         if run is not None:
-            self._dispatch.tell(run, CancelCame(self._loop.now(), message))
+            self._driver.tell(run, CancelCame(self._loop.now(), message))
         elif ticket.uid in self._opening.waited_for or ticket.uid in self._opening.take_over.under_way():
             posted = Message(message, ticket.uid, "cancel")
             self._committer.write(lambda: self._journal.post(posted), lambda _: self._own.look_soon(), lambda _: None)
@@ -279,7 +259,7 @@ class Engine:
         for message in seen.messages:
             run = by_uid.get(message.run)
             if run is not None and self._opening.runs.by_id.get(run.id) is run:
-                self._dispatch.tell(run, CancelCame(self._loop.now(), message.id))
+                self._driver.tell(run, CancelCame(self._loop.now(), message.id))
         self._opening.take_over.adopt(seen.free)
         self._delivery.wake(seen.sinks)
         self._opening.told_of(seen.asked_for, seen.waited_for)
@@ -305,49 +285,62 @@ class Engine:
         self._opening.fenced()
         self._delivery.fenced()
 
-    def may_enter_again(self) -> None:
-        """Bodies that waited for the Lease may be entered."""
-        self._dispatch.place_again()
+    # ------------------------------------------------------------------ what is committed (committer.CommitListener)
 
-    def _fenced(self) -> None:
-        self._own.fenced()
-
-    def _taken(self, run: OpenRun) -> None:
-        self._opening.taken(run)
-
-    def _lose(self, run: OpenRun) -> None:
-        self._opening.lose(run)
-
-    def _lost_track(self, run: OpenRun, error: WeftrunError) -> None:
-        """What became of a Run's last rows is not known: it goes on from what the Journal holds."""
-        self._dispatch.trace.note(run.uid, f"A transaction of it was not committed, as far as is known: {error}")
-        self._opening.take_over.begin_again(run)
-
-    def _waits(self, run: OpenRun, until: float) -> None:
-        self._opening.let_go(run, until)
-
-    def _set_aside(self, uid: RunUid) -> None:
-        self._opening.take_over.leave_alone(uid)
-
-    def _renewed(self, begun_at: float) -> None:
+    def renewed(self, begun_at: float) -> None:
+        """A transaction has renewed the Lease."""
         self._own.renewed(begun_at)
 
-    def _emitted(self, run: OpenRun, sinks: frozenset[str]) -> None:
+    def fenced(self) -> None:
+        """Other engines have declared this one dead."""
+        self._own.fenced()
+
+    def rested(self) -> None:
+        """Nothing is left to be done for now."""
+        self._driver.rested()
+
+    # ------------------------------------------------------------------ what happens to Runs (run_driver.RunListener)
+
+    def id_taken(self, run: OpenRun) -> None:
+        """Another engine was quicker to start a Run with this id."""
+        self._opening.taken(run)
+
+    def run_lost(self, run: OpenRun) -> None:
+        """Another engine owns the Run now."""
+        self._opening.lose(run)
+
+    def lost_track(self, run: OpenRun, error: WeftrunError) -> None:
+        """What became of a Run's last rows is not known: it goes on from what the Journal holds."""
+        self._driver.trace.note(run.uid, f"A transaction of it was not committed, as far as is known: {error}")
+        self._opening.take_over.begin_again(run)
+
+    def waits_until(self, run: OpenRun, at: float) -> None:
+        """A Run does nothing but wait."""
+        self._opening.let_go(run, at)
+
+    def unloadable_here(self, uid: RunUid) -> None:
+        """A Run can't go on in this engine."""
+        self._opening.take_over.leave_alone(uid)
+
+    def has_delivered(self) -> bool:
+        """Return whether nothing that was emitted is being delivered."""
+        return self._delivery.at_rest
+
+    def emitted(self, run: OpenRun, sinks: frozenset[str]) -> None:
         """What a Run has emitted is in the outbox."""
         self._delivery.wake(sinks)
         for sentence in self._delivery.missing(sinks):
-            self._dispatch.trace.note(run.uid, sentence)
+            self._driver.trace.note(run.uid, sentence)
 
-    def _ended(self, run: OpenRun) -> None:
-        """A Run is over: the dispatch has told its tickets."""
+    def run_ended(self, run: OpenRun) -> None:
+        """A Run is open here no more."""
         self._opening.runs.remove(run)
 
-    def _rested(self) -> None:
-        self._dispatch.rested()
+    # ------------------------------------------------------------------ ending
 
     def _drain(self, done: Latch) -> None:
         self._closed = True
-        self._dispatch.drain(done)
+        self._driver.drain(done)
 
     def _close(self, closed: Latch) -> None:
         self._closed = True
@@ -360,7 +353,7 @@ class Engine:
         self._let_go(self._broken or error)
         self._delivery.stop()
         self._own.end()
-        self._dispatch.stop()
+        self._driver.stop()
         if self._broken is None:
             owned = [run.uid for run in self._opening.runs.by_id.values()]
             self._committer.give_up()
@@ -368,16 +361,12 @@ class Engine:
             self._own.leave(closed.open)
         else:
             closed.open()
-        self._dispatch.trace.write()
+        self._driver.trace.write()
 
     def _let_go(self, error: WeftrunError) -> None:
         for ticket in list(self._opening.asked):
             if not ticket.ended.is_open:
                 ticket.fail(error)
-
-
-def _wait_over(transactions: Transactions | None) -> Callable[[RunUid], None]:
-    return transactions.wait_over if transactions is not None else lambda _: None
 
 
 def _closed() -> EngineClosed:

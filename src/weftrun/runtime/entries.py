@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from weftrun.model.errors import WeftrunError
 from weftrun.model.ids import ObjectId
 from weftrun.model.records import Row
 from weftrun.model.values import Blob, Data, Object
+from weftrun.model.visiting import change_data
 from weftrun.ports.journal import Appended
-from weftrun.runtime.durable import change_row
-
-Done = Callable[[int], None]
+from weftrun.runtime.runs import OpenRun
 
 
 class Through(Protocol):
@@ -33,23 +32,14 @@ class Through(Protocol):
 
 
 class Entry:
-    """A row on its way. `blobs` are kept here: the Run may let an Object go before its row is durable."""
+    """A row on its way. `blobs` are kept here: the Run may release an Object before its row is durable."""
 
-    __slots__ = ("blobs", "done", "lost", "missing", "row", "taken", "through")
+    __slots__ = ("blobs", "missing", "row", "run", "through")
 
-    def __init__(
-        self,
-        row: Row,
-        done: Done,
-        taken: Callable[[], None],
-        lost: Callable[[], None],
-        through: Through | None,
-    ) -> None:
+    def __init__(self, row: Row, run: OpenRun, through: Through | None) -> None:
         self.row = row
+        self.run = run
         self.blobs: dict[ObjectId, Blob] = {}
-        self.done = done
-        self.taken = taken
-        self.lost = lost
         self.missing: set[ObjectId] = set()
         self.through = through
 
@@ -60,4 +50,4 @@ def durable(entry: Entry) -> Row:
     def change(data: Data) -> Data:
         return entry.blobs[data.oid] if type(data) is Object else data
 
-    return change_row(entry.row, change)
+    return change_data(entry.row, change)

@@ -16,19 +16,20 @@ from weftrun.model.ids import RunId, RunUid
 from weftrun.model.limits import Limits
 from weftrun.model.records import Row, Started
 from weftrun.model.values import Object, Payload
+from weftrun.model.visiting import blobs_in, change_data, distinct_objects
 from weftrun.ports.blobs import Blobs
 from weftrun.ports.entropy import Entropy
 from weftrun.ports.journal import Journal, RunInfo
 from weftrun.ports.loop import Loop
 from weftrun.ports.objects import Objects
+from weftrun.ports.transactions import Transactions
 from weftrun.runtime.committer import Committer
-from weftrun.runtime.dispatch import Dispatch
-from weftrun.runtime.durable import blobs_of_end, change_end
 from weftrun.runtime.letting_go import LettingGo
 from weftrun.runtime.ownership import Ownership
-from weftrun.runtime.runs import OpenRun, OpenRuns, Start, answer_objects, hold_answer, joins
+from weftrun.runtime.run_driver import RunDriver
+from weftrun.runtime.runs import OpenRun, OpenRuns, Start, hold_answer, joins
 from weftrun.runtime.stored import StoredBytes
-from weftrun.runtime.takeover import TakeOver
+from weftrun.runtime.takeover import EngineState, TakeOver
 from weftrun.runtime.tickets import Ticket
 
 _NOT_COMPARED = (
@@ -44,10 +45,7 @@ class Opening:
     """Opens Runs. Everything here runs on the loop.
 
     Args:
-        wait_over: see `TakeOver`.
-        refusal: returns why no Run can be opened now, or None.
-        broke: called with an error after which the engine can't go on.
-        version_here: returns the version of a Function as this process has it, or nothing.
+        transactions, version_here: see `TakeOver`.
 
     Attributes:
         runs: those that this engine owns.
@@ -64,13 +62,11 @@ class Opening:
         objects: Objects,
         entropy: Entropy,
         committer: Committer,
-        dispatch: Dispatch,
+        driver: RunDriver,
         limits: Limits,
         own: Ownership,
-        *,
-        wait_over: Callable[[RunUid], None],
-        refusal: Callable[[], WeftrunError | None],
-        broke: Callable[[WeftrunError], None],
+        transactions: Transactions | None,
+        engine: EngineState,
         version_here: Callable[[str], str],
     ) -> None:
         self.waited_for: dict[RunUid, weakref.WeakSet[Ticket]] = {}
@@ -80,31 +76,29 @@ class Opening:
         self._objects = objects
         self._entropy = entropy
         self._committer = committer
-        self._dispatch = dispatch
+        self._driver = driver
         self._limits = limits
         self._own = own
-        self._refusal = refusal
+        self._engine = engine
         self._hash_seed = journal.meta().hash_seed
         self._starting: dict[RunId, list[Callable[[], None]]] = {}
         self._stored = StoredBytes(loop, blobs, objects)
         self._letting_go = LettingGo(loop, journal, committer)
         self._asked_last: tuple[RunUid, ...] = ()
-        self.runs = OpenRuns(dispatch, own)
+        self.runs = OpenRuns(driver, own)
         self.take_over = TakeOver(
             loop,
             journal,
             committer,
-            dispatch,
+            driver,
             limits,
             own,
             self._stored,
             self.runs,
-            wait_over=wait_over,
-            refusal=refusal,
-            broke=broke,
-            wait_for=self.wait_for,
-            came=self._came,
-            version_here=version_here,
+            transactions,
+            engine,
+            self,
+            version_here,
         )
 
     # ------------------------------------------------------------------ starting
@@ -153,7 +147,7 @@ class Opening:
         self._committer.read(lambda: self._journal.find(ticket.id), found, failed)
 
     def _refused(self, ticket: Ticket) -> bool:
-        refusal = self._refusal()
+        refusal = self._engine.refusal()
         if refusal is not None:
             ticket.fail(refusal)
             return True
@@ -185,12 +179,12 @@ class Opening:
         else:
             ticket.started.open()
         self.runs.add(run)
-        self._dispatch.tell(run, Resumed(self._loop.now()))
+        self._driver.tell(run, Resumed(self._loop.now()))
 
     def taken(self, run: OpenRun) -> None:
         """Another engine was quicker to start a Run with this id: whoever waits here joins it, if it fits (N2)."""
         tickets = list(run.tickets)
-        self._dispatch.forsake(run)
+        self._driver.forsake(run)
 
         def found(info: RunInfo | None) -> None:
             for ticket in tickets:
@@ -215,7 +209,7 @@ class Opening:
             ticket.fail(RunConflict(why))
             return
         if function and not (digest and info.digest):
-            self._dispatch.trace.note(info.uid, _NOT_COMPARED)
+            self._driver.trace.note(info.uid, _NOT_COMPARED)
         ticket.uid = info.uid
         ticket.joined = True
         run = self.runs.by_id.get(ticket.id)
@@ -264,13 +258,13 @@ class Opening:
 
         def give() -> None:
             held: list[Object] = []
-            given = change_end(end, lambda data: self._stored.attached(data, held))
-            hold_answer(ticket, answer_objects(given.answer), self._objects)
+            given = change_data(end, lambda data: self._stored.attached(data, held))
+            hold_answer(ticket, distinct_objects((given.answer,)), self._objects)
             for obj in held:
                 self._objects.release(obj.oid)
             ticket.succeed(given)
 
-        self._stored.verify(blobs_of_end(end), give, ticket.fail)
+        self._stored.verify(blobs_in(end), give, ticket.fail)
 
     # ------------------------------------------------------------------ Runs of other engines
 
@@ -304,7 +298,7 @@ class Opening:
         self._asked_last = tuple(uids)
         return uids
 
-    def _came(self, uid: RunUid) -> list[Ticket]:
+    def came(self, uid: RunUid) -> list[Ticket]:
         """Return the tickets that waited for a Run which is this engine's now."""
         return self._wait_no_more(uid)
 
@@ -319,7 +313,7 @@ class Opening:
         """
         if not self.take_over.adopts:
             return
-        self._dispatch.forsake(run, pumps=False)
+        self._driver.forsake(run)
         for ticket in list(run.tickets):
             self.wait_for(run.uid, ticket)
         self._letting_go.add(run.uid, until)
@@ -341,7 +335,7 @@ class Opening:
             return  # it was forsaken before
         start, tickets = run.start, list(run.tickets)
         if start is None:
-            self._dispatch.forsake(run)
+            self._driver.forsake(run)
             for ticket in tickets:
                 self.wait_for(run.uid, ticket)
             return
@@ -352,4 +346,4 @@ class Opening:
             ticket.uid = RunUid(self._entropy.uid())
             again = replace(start, ticket=ticket)
             self._loop.call_soon(partial(self.start, again, is_named=True))
-        self._dispatch.forsake(run)
+        self._driver.forsake(run)

@@ -19,7 +19,7 @@ from weftrun.ports.hints import Hints
 from weftrun.ports.journal import Journal, Message, RunInfo
 from weftrun.ports.liveness import Liveness
 from weftrun.ports.loop import Handle, Loop
-from weftrun.ports.sandboxes import Sandboxes
+from weftrun.ports.worker import Worker
 from weftrun.runtime.committer import Committer
 from weftrun.runtime.hinted import Hinted
 
@@ -67,9 +67,6 @@ class Reaction(Protocol):
     def lost(self) -> None:
         """All Runs of this engine are another one's now, or free."""
 
-    def may_enter_again(self) -> None:
-        """The Lease was over, and bodies may be entered again: it was renewed, or nothing is owned any more."""
-
     def broke(self, error: WeftrunError) -> None:
         """Nothing can be owned any more."""
 
@@ -93,7 +90,7 @@ class Ownership:
         liveness: Liveness,
         entropy: Entropy,
         committer: Committer,
-        sandboxes: Sandboxes,
+        worker: Worker,
         reaction: Reaction,
         *,
         ttl_s: float,
@@ -105,7 +102,7 @@ class Ownership:
         self._liveness = liveness
         self._entropy = entropy
         self._committer = committer
-        self._sandboxes = sandboxes
+        self._worker = worker
         self._reaction = reaction
         self._ttl_s = ttl_s
         self._watch = watch
@@ -227,7 +224,7 @@ class Ownership:
         if not self._is_there:
             return  # it was told before; the next one is being made
         self._begun = self._is_there = False
-        self._sandboxes.fence()
+        self._worker.fence()
         self._losing = True
         self._reaction.lost()
         self._losing = False
@@ -239,7 +236,7 @@ class Ownership:
         """Look no more, and let nothing more be entered: what is put back may be another engine's in a moment."""
         self._ended = True
         self.hinted.end()
-        self._sandboxes.fence()
+        self._worker.fence()
         for handle in (self._tick, self._look_asked):
             if handle is not None:
                 handle.cancel()
@@ -257,21 +254,18 @@ class Ownership:
     # ------------------------------------------------------------------ the machine
 
     def _handle(self, event: LeaseEvent) -> None:
-        could = self.may_enter()
         for command in self._machine.handle(event):
             match command:
                 case Renew():
                     self._committer.renew()
                 case HoldUntil():
-                    self._sandboxes.hold_until(command.at)
+                    self._worker.hold_until(command.at)
                 case Bury():
                     self._bury(command.session)
                 case _:
                     if self._tick is not None:
                         self._tick.cancel()
                     self._tick = self._loop.call_at(command.at, self._ticked)
-        if not could and self.may_enter():
-            self._reaction.may_enter_again()
 
     def _ticked(self) -> None:
         self._tick = None

@@ -9,16 +9,15 @@ from msgspec import Struct
 
 from weftrun.machines.run import RunMachine
 from weftrun.model.commands import End
-from weftrun.model.events import AttemptsEnded, BodyMade, BodyReturned, ItemsEnded, RunEvent
+from weftrun.model.events import AttemptsEnded, BodyReturned, ItemsEnded, RunEvent
 from weftrun.model.ids import ObjectId, RunId, RunUid
 from weftrun.model.outcomes import Failure, Reason
 from weftrun.model.policy import Bundle, FunctionSpec
-from weftrun.model.values import Object, Payload, Tree
+from weftrun.model.values import Inline, Payload
+from weftrun.model.visiting import distinct_objects, objects_in
 from weftrun.ports.journal import RunInfo
 from weftrun.ports.loop import Handle
 from weftrun.ports.objects import Objects
-from weftrun.ports.sandboxes import Profile
-from weftrun.runtime.durable import objects_of_tree
 from weftrun.runtime.tickets import Ticket
 
 
@@ -113,11 +112,9 @@ class OpenRun:
 
     def give_answer(self, end: End, objects: Objects) -> None:
         """Tell all tickets; each holds the answer's Objects as long as it lives. Lets go of everything else."""
-        answer: dict[ObjectId, None] = {}
-        if end.answer is not None:
-            objects_of_tree(end.answer, answer)
+        answer = distinct_objects((end.answer,))
         for ticket in list(self.tickets):
-            hold_answer(ticket, tuple(answer), objects)
+            hold_answer(ticket, answer, objects)
             ticket.succeed(end)
 
 
@@ -172,18 +169,9 @@ class OpenRuns:
 
 def objects_of_event(event: RunEvent) -> list[ObjectId]:
     """Return the Objects that a guest told of with an event."""
-    match event:
-        case AttemptsEnded():
-            return [e.value.oid for e in event.ended if type(e.value) is Object]
-        case ItemsEnded():
-            return [data.oid for _, _, data in event.values if type(data) is Object]
-        case BodyMade():
-            calls = [c.args.data.oid for c in event.calls if type(c.args.data) is Object]
-            return calls + [c.items.data.oid for c in event.chunks if type(c.items.data) is Object]
-        case BodyReturned() if event.answer is not None and type(event.answer.data) is Object:
-            return [event.answer.data.oid]
-        case _:
-            return []
+    if type(event) is AttemptsEnded and all(type(ended.value) is Inline for ended in event.ended):
+        return []
+    return [obj.oid for obj in objects_in(event)]
 
 
 def unloadable(event: RunEvent) -> Failure | None:
@@ -217,32 +205,6 @@ def _let_go(objects: Objects, answer: tuple[ObjectId, ...]) -> None:
         objects.release(oid)
 
 
-class Profiles:
-    """Numbers what Sandboxes are made for."""
-
-    def __init__(self) -> None:
-        self._numbers: dict[Profile, int] = {}
-        self._profiles: list[Profile] = []
-        self._last: tuple[Bundle, bool, int] | None = None
-
-    def number(self, bundle: Bundle, function: FunctionSpec) -> int:
-        """Return the number of the profile that a Function of a bundle needs."""
-        last = self._last
-        if last is not None and last[0] is bundle and last[1] is function.network:
-            return last[2]
-        profile = Profile(bundle, function.network)
-        number = self._numbers.get(profile)
-        if number is None:
-            number = self._numbers[profile] = len(self._profiles)
-            self._profiles.append(profile)
-        self._last = (bundle, function.network, number)
-        return number
-
-    def profile(self, number: int) -> Profile:
-        """Return a profile by its number."""
-        return self._profiles[number]
-
-
 def joins(info: RunInfo, function: str, digest: str) -> str:
     """Return why a start does not fit the Run that has its id, or nothing if it does (N2)."""
     if info.deleted:
@@ -252,11 +214,3 @@ def joins(info: RunInfo, function: str, digest: str) -> str:
     if info.digest and digest and info.digest != digest:
         return f"The id {info.id!r} belongs to a Run of {function} with other arguments: give those, or another id."
     return ""
-
-
-def answer_objects(answer: Tree | None) -> tuple[ObjectId, ...]:
-    """Return the Objects of an answer."""
-    found: dict[ObjectId, None] = {}
-    if answer is not None:
-        objects_of_tree(answer, found)
-    return tuple(found)

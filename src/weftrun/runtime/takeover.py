@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from weftrun.machines.run import RunMachine, changed_code
 from weftrun.model.errors import JournalCorrupt, LeaseLost, WeftrunError
@@ -12,12 +13,13 @@ from weftrun.model.limits import Limits
 from weftrun.model.outcomes import Failure, Reason
 from weftrun.model.records import Row, Started
 from weftrun.model.values import Blob, Object
+from weftrun.model.visiting import blobs_in, change_data
 from weftrun.ports.journal import Journal, Message, RunInfo
 from weftrun.ports.loop import Loop
+from weftrun.ports.transactions import Transactions
 from weftrun.runtime.committer import Committer
-from weftrun.runtime.dispatch import Dispatch
-from weftrun.runtime.durable import blobs_of_rows, change_row
 from weftrun.runtime.ownership import Ownership
+from weftrun.runtime.run_driver import RunDriver
 from weftrun.runtime.runs import OpenRun, OpenRuns
 from weftrun.runtime.stored import StoredBytes
 from weftrun.runtime.tickets import Latch, Ticket
@@ -29,15 +31,31 @@ _CLAIMS_MAX = 100
 """Runs that are taken over in one transaction, so that other engines get their share."""
 
 
+class EngineState(Protocol):
+    """The engine, for those who bring Runs into it."""
+
+    def refusal(self) -> WeftrunError | None:
+        """Return why no Run can be opened now, or None."""
+
+    def broke(self, error: WeftrunError) -> None:
+        """The engine can't go on."""
+
+
+class Waiting(Protocol):
+    """Tickets of Runs that are not this engine's."""
+
+    def wait_for(self, uid: RunUid, ticket: Ticket) -> None:
+        """Let a ticket wait for a Run that another engine was quicker to claim."""
+
+    def came(self, uid: RunUid) -> list[Ticket]:
+        """Return the tickets that have waited for a Run that is this engine's now."""
+
+
 class TakeOver:
     """Claims free Runs and goes on with them. Everything here runs on the loop.
 
     Args:
-        wait_over: returns, outside the loop, when no transaction of a Run can be committed behind it any more.
-        refusal: returns why no Run can be opened now, or None.
-        broke: called with an error after which the engine can't go on.
-        wait_for: called for each ticket of a Run that another engine was quicker to claim.
-        came: returns the tickets that have waited for a Run that was another engine's, or nobody's.
+        transactions: none of a Run may be committed behind it once it is taken over; None where there are none.
         version_here: returns the version of a Function as this process has it, or nothing.
     """
 
@@ -46,32 +64,27 @@ class TakeOver:
         loop: Loop,
         journal: Journal,
         committer: Committer,
-        dispatch: Dispatch,
+        driver: RunDriver,
         limits: Limits,
         own: Ownership,
         stored: StoredBytes,
         runs: OpenRuns,
-        *,
-        wait_over: Callable[[RunUid], None],
-        refusal: Callable[[], WeftrunError | None],
-        broke: Callable[[WeftrunError], None],
-        wait_for: Callable[[RunUid, Ticket], None],
-        came: Callable[[RunUid], list[Ticket]],
+        transactions: Transactions | None,
+        engine: EngineState,
+        waiting: Waiting,
         version_here: Callable[[str], str],
     ) -> None:
         self._loop = loop
         self._journal = journal
         self._committer = committer
-        self._dispatch = dispatch
+        self._driver = driver
         self._limits = limits
         self._own = own
         self._stored = stored
         self._runs = runs
-        self._wait_over = wait_over
-        self._refusal = refusal
-        self._broke = broke
-        self._wait_for = wait_for
-        self._came = came
+        self._transactions = transactions
+        self._engine = engine
+        self._waiting = waiting
         self._version_here = version_here
         self._taking: dict[RunUid, list[Ticket]] = {}
         self._waited: set[RunUid] = set()
@@ -92,7 +105,7 @@ class TakeOver:
                 self.take_over(info, None)
 
         def failed(error: WeftrunError) -> None:
-            self._broke(error)
+            self._engine.broke(error)
             ready.open()
 
         self.adopts = recover == "all"
@@ -116,7 +129,7 @@ class TakeOver:
         known = self._left_alone | self._taking.keys()
         free = [info.uid for info in infos if info.uid not in known and info.id not in self._runs.by_id]
         free = free[: self._room()]
-        if free and self._refusal() is None:
+        if free and self._engine.refusal() is None:
             self._taking.update({uid: [] for uid in free})
             self._waited.update(info.uid for info in infos if info.due_at and info.uid in self._taking)
             self._claim(free)
@@ -136,7 +149,7 @@ class TakeOver:
 
     def take_over(self, info: RunInfo, ticket: Ticket | None) -> None:
         """Go on with a free Run. Whoever asks for it meanwhile gets it too."""
-        refusal = self._refusal()
+        refusal = self._engine.refusal()
         if refusal is not None:  # closed while it was looked up: nothing may be claimed that nobody puts back
             if ticket is not None:
                 ticket.fail(refusal)
@@ -155,14 +168,15 @@ class TakeOver:
             return  # it was lost meanwhile
         tickets = list(run.tickets)
         self._own.reads_again()
-        self._dispatch.forsake(run)
+        self._driver.forsake(run)
         self._taking[run.uid] = tickets
         fences = self._fences
         self._loop.call_at(self._loop.now() + _AGAIN_S, lambda: self._read_again(run.uid, fences))
 
     def _read_again(self, uid: RunUid, fences: int) -> None:
         def work() -> list[RunInfo]:
-            self._wait_over(uid)
+            if self._transactions is not None:
+                self._transactions.wait_over(uid)  # none can be committed behind it after this
             return self._journal.infos([uid])
 
         def done(infos: list[RunInfo]) -> None:
@@ -177,7 +191,7 @@ class TakeOver:
         def failed(error: WeftrunError) -> None:
             if isinstance(error, JournalCorrupt):
                 self._unreadable(uid, error, fences)
-            elif self._refusal() is None:
+            elif self._engine.refusal() is None:
                 self._loop.call_at(self._loop.now() + _AGAIN_S, lambda: self._read_again(uid, fences))
 
         self._committer.read(work, done, failed)
@@ -211,7 +225,7 @@ class TakeOver:
             for ticket in tickets:
                 ticket.fail(error)
             if not tickets:
-                self._broke(error)
+                self._engine.broke(error)
 
         self._committer.write(self._own.claims(work), done, failed)
 
@@ -220,7 +234,7 @@ class TakeOver:
         fences = self._fences
 
         def done(rows: list[Row]) -> None:
-            blobs = blobs_of_rows(rows)
+            blobs = blobs_in(rows)
             self._stored.verify(blobs, lambda: verified(rows, blobs), failed)
 
         def verified(rows: list[Row], blobs: Sequence[Blob]) -> None:
@@ -237,7 +251,7 @@ class TakeOver:
                 self._wait_instead(info.uid)
 
         def failed(error: WeftrunError) -> None:
-            if isinstance(error, AGAIN) and self._refusal() is None:
+            if isinstance(error, AGAIN) and self._engine.refusal() is None:
                 self._loop.call_at(self._loop.now() + _AGAIN_S, again)
             else:
                 self._unreadable(info.uid, error, fences)
@@ -247,7 +261,7 @@ class TakeOver:
     def _wait_instead(self, uid: RunUid) -> None:
         """Another engine has the Run, or it has ended: who waits for it here waits for that."""
         for ticket in self._taking.pop(uid):
-            self._wait_for(uid, ticket)
+            self._waiting.wait_for(uid, ticket)
 
     def _unreadable(self, uid: RunUid, error: WeftrunError, fences: int) -> None:
         """A Run that is this engine's, unless it was fenced since then, can't be read."""
@@ -262,19 +276,19 @@ class TakeOver:
             # This Run can't go on; it stays as it is, and the others do go on.
             self.leave_alone(uid)
         elif not tickets:
-            self._broke(error)
+            self._engine.broke(error)
 
     def _resume(
         self, info: RunInfo, rows: list[Row], blobs: Sequence[Blob], tickets: list[Ticket], messages: Sequence[str]
     ) -> None:
-        refusal = self._refusal()
+        refusal = self._engine.refusal()
         if refusal is not None:  # closed meanwhile: it was put back
             for ticket in tickets:
                 ticket.fail(refusal)
             return
         held: list[Object] = []
         if blobs:
-            rows = [change_row(row, lambda data: self._stored.attached(data, held)) for row in rows]
+            rows = [change_data(row, lambda data: self._stored.attached(data, held)) for row in rows]
         started = rows[0].records[0]
         assert isinstance(started, Started)
         number = self._runs.next_number()
@@ -284,21 +298,21 @@ class TakeOver:
         run.held.update(obj.oid for obj in held)
         for obj, blob in zip(held, blobs, strict=True):
             self._committer.known(obj.oid, blob)
-        for ticket in (*tickets, *self._came(run.uid)):
+        for ticket in (*tickets, *self._waiting.came(run.uid)):
             run.tickets.add(ticket)
             ticket.started.open()
         self._runs.add(run)
-        self._dispatch.trace.note(run.uid, "", epoch=run.epoch, waited=int(info.uid in self._waited))
+        self._driver.trace.note(run.uid, "", epoch=run.epoch, waited=int(info.uid in self._waited))
         self._waited.discard(info.uid)
-        self._dispatch.trace.note(run.uid, changed_code(rows, self._version_here))
+        self._driver.trace.note(run.uid, changed_code(rows, self._version_here))
         now = self._loop.now()
         if info.takeovers > self._limits.takeovers_max:
             times = info.takeovers - 1
             text = f"the Run was taken over {times} times without a new record; something in it ends its engine"
-            self._dispatch.tell(run, Parked(now, Failure(Reason.LOST, "RunParked", text)))
+            self._driver.tell(run, Parked(now, Failure(Reason.LOST, "RunParked", text)))
         elif messages:
-            self._dispatch.tell(run, CancelCame(now, messages[0]))
+            self._driver.tell(run, CancelCame(now, messages[0]))
         else:
-            self._dispatch.tell(run, Resumed(now))
+            self._driver.tell(run, Resumed(now))
         # There may be more, and somebody may have asked for a cancel while nobody owned it.
         self._own.look_soon()

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from weftrun.model.commands import LeftOut
-from weftrun.model.ids import RunUid, SandboxId, StepId
-from weftrun.model.messages import Batch, ItemBatch
+from weftrun.model.ids import RunUid, StepId
 from weftrun.model.work import Said
 from weftrun.ports.loop import Loop
 from weftrun.ports.trace import Trace, TraceRow
+from weftrun.ports.worker import BatchSent, Fact
 from weftrun.runtime.runs import OpenRun
 
 _BATCHES_NOTED_MAX = 2_000
 """Batches of one Run, and Steps of it without a record, that the trace tells of."""
 _TRACE_S = 0.2
 """Rows are written this often."""
-
-Fact = str | int | float
 
 
 class Tracing:
@@ -38,29 +36,22 @@ class Tracing:
         if run.durable:
             self._keep(TraceRow(run.uid, "text", self._loop.now(), said.step, said.attempt, said.text))
 
-    def tells_batch(self, run: OpenRun) -> bool:
-        """Say whether Batches of a Run are still told one by one: the first thousands of each."""
-        return run.durable and run.noted < _BATCHES_NOTED_MAX
-
-    def batch(
-        self, run: OpenRun, sandbox: SandboxId, message: Batch | ItemBatch, fresh: Mapping[str, Fact] | None
-    ) -> None:
-        """Keep that a Batch went; `fresh` is what is to be told of its Sandbox, where that has just begun."""
-        if isinstance(message, ItemBatch):
-            size, step, attempt = sum(hi - lo for lo, hi in message.ranges), message.id, 0
-        else:
-            size, step, attempt = len(message.items), message.items[0].id, message.items[0].attempt
+    def batch(self, run: OpenRun, sent: BatchSent) -> None:
+        """Keep that a Batch went, for the first thousands of each Run, and its Sandbox where that has just begun."""
+        if not run.durable or run.noted >= _BATCHES_NOTED_MAX:
+            return
         run.noted += 1
         now = self._loop.now()
-        if fresh is not None:
-            self._keep(TraceRow(run.uid, "sandbox", now, StepId(""), 0, "it began", {"sandbox": sandbox, **fresh}))
+        if sent.fresh is not None:
+            began = {"sandbox": sent.sandbox, **sent.fresh}
+            self._keep(TraceRow(run.uid, "sandbox", now, StepId(""), 0, "it began", began))
         facts: dict[str, Fact] = {
-            "sandbox": sandbox,
-            "function": message.function.label,
-            "size": size,
+            "sandbox": sent.sandbox,
+            "function": sent.function,
+            "size": sent.size,
             "gated": run.new_waits(),
         }
-        self._keep(TraceRow(run.uid, "batch", now, step, attempt, "a Sandbox could take it", facts))
+        self._keep(TraceRow(run.uid, "batch", now, sent.step, sent.attempt, "a Sandbox could take it", facts))
 
     def left_out(self, run: OpenRun, left: LeftOut) -> None:
         """Keep what ran and has no record, for the first thousands of each Run."""

@@ -19,13 +19,11 @@ from weftrun.model.errors import (
     UsageError,
     WeftrunError,
 )
+from weftrun.model.events import AttemptEnded, AttemptsEnded
 from weftrun.model.ids import SandboxId, StepId
 from weftrun.model.limits import Limits
 from weftrun.model.messages import (
-    FromSandbox,
     OfTransaction,
-    Outcome,
-    Outcomes,
     TransactionAnswer,
     TransactionBegin,
     TransactionStatement,
@@ -36,8 +34,8 @@ from weftrun.model.values import Object
 from weftrun.ports.journal import Appended
 from weftrun.ports.loop import Handle, Loop
 from weftrun.ports.objects import Objects
-from weftrun.ports.sandboxes import Sandboxes
 from weftrun.ports.transactions import Given, Transaction, TransactionLost, Transactions
+from weftrun.ports.worker import AttemptAt, Worker
 from weftrun.runtime.committer import Committer
 from weftrun.runtime.outside import do_and_tell
 from weftrun.runtime.runs import OpenRun
@@ -49,17 +47,18 @@ _INTERRUPTS = "interrupts"
 """The lane of what may take as long as a server takes to answer, and must not wait behind what it is to end."""
 
 
-class Place(Protocol):
-    """What knows which body a message is about."""
+class Runs(Protocol):
+    """What knows the open Runs."""
 
-    def run_of(self, sandbox: SandboxId, no: int, index: int) -> tuple[OpenRun, StepId] | None:
-        """Return the open Run and the Step of a body that a Sandbox was given and has not told of."""
-
-    def overstayed(self, sandbox: SandboxId, no: int, index: int, failure: Failure) -> None:
-        """End a Sandbox for what the body at this place did."""
+    def open_run(self, number: int) -> OpenRun | None:
+        """Return the open Run of this number."""
 
     def lost_track(self, run: OpenRun, error: WeftrunError) -> None:
         """What became of a Run's last rows is not known here: it goes on from what the Journal holds."""
+
+
+Key = tuple[int, int, int, int]
+"""Names an Attempt: number of the Run, index of the Step, the Attempt, and what it undoes."""
 
 
 class Turn(enum.IntEnum):
@@ -82,10 +81,10 @@ class Turn(enum.IntEnum):
 class Held:
     """One body's transaction (`committer.Through`)."""
 
-    def __init__(self, owner: RunTransactions, body: tuple[SandboxId, int, int], run: OpenRun, step: StepId) -> None:
-        self.body = body
+    def __init__(self, owner: RunTransactions, at: AttemptAt, run: OpenRun) -> None:
+        self.at = at
         self.run = run
-        self.step = step
+        self.step = at.id
         self.turn = Turn.WAITING
         self.why = ""
         self.reason = Reason.RAISED
@@ -119,17 +118,17 @@ class RunTransactions:
     """All transactions of one engine. Everything here runs on the loop, but for what goes to a lane."""
 
     def __init__(
-        self, loop: Loop, transactions: Transactions, objects: Objects, committer: Committer, sandboxes: Sandboxes,
-        place: Place, limits: Limits,
+        self, loop: Loop, transactions: Transactions, objects: Objects, committer: Committer, worker: Worker,
+        runs: Runs, limits: Limits,
     ) -> None:  # fmt: skip
         self._loop = loop
         self._transactions = transactions
         self._objects = objects
         self._committer = committer
-        self._sandboxes = sandboxes
-        self._place = place
+        self._worker = worker
+        self._runs = runs
         self._limits = limits
-        self._by_body: dict[tuple[SandboxId, int, int], Held] = {}
+        self._by_attempt: dict[Key, Held] = {}
         self._waiting: deque[Held] = deque()
         most = 1 if transactions.exclusive else limits.transactions_max
         self._free = list(range(most, 0, -1))
@@ -142,38 +141,36 @@ class RunTransactions:
 
     # ------------------------------------------------------------------ what bodies say
 
-    def said(self, sandbox: SandboxId, message: OfTransaction) -> None:
-        """Take a body's word and see that it is answered."""
-        body = (sandbox, message.no, message.index)
-        held = self._by_body.get(body)
+    def asked(self, at: AttemptAt, message: OfTransaction) -> None:
+        """Take what an Attempt says and see that it is answered."""
+        held = self._by_attempt.get(_key(at))
         if isinstance(message, TransactionBegin):
-            self._begin(body)
+            self._begin(at)
         elif held is None or held.turn is not Turn.OPEN:
             error = UsageError(held.why if held is not None and held.why else "The transaction is over.")
-            self._answer(body, error)
+            self._answer(at, error)
         elif isinstance(message, TransactionStatement):
             self._use(held, lambda inner: inner.execute(message.sql, message.parameters))
         elif message.keep:
             self._use(held, lambda inner: inner.check(), then=Turn.LEFT)
         else:
             self._end(held, Turn.UNDONE)
-            self._answer(body, None)
+            self._answer(at, None)
 
-    def _begin(self, body: tuple[SandboxId, int, int]) -> None:
-        found = self._place.run_of(*body)
-        if found is None:
-            return  # of a body that is over
-        run, step = found
+    def _begin(self, at: AttemptAt) -> None:
+        run = self._runs.open_run(at.run)
+        if run is None:
+            return  # of an Attempt that nobody waits for: its Sandbox is about to be ended
         if not run.durable:
             self._answer(
-                body,
+                at,
                 UsageError(
                     "current().transaction() commits with the Step's record, and this Run was started with "
                     "durable=False, which keeps none. Leave durable=False away."
                 ),
             )
             return
-        held = self._by_body[body] = Held(self, body, run, step)
+        held = self._by_attempt[_key(at)] = Held(self, at, run)
         self._wait(held)
 
     def _wait(self, held: Held) -> None:
@@ -213,7 +210,7 @@ class RunTransactions:
             return
         if self._transactions.exclusive:
             held.timer = self._loop.call_at(self._loop.now() + self._hold_s, lambda: self._overstayed(held))
-        self._answer(held.body, None)
+        self._answer(held.at, None)
 
     def _refused(self, held: Held, error: WeftrunError) -> None:
         """It could not begin: for now, which the body waits for, or for good."""
@@ -223,7 +220,7 @@ class RunTransactions:
             self._loop.call_at(self._loop.now() + _AGAIN_S, lambda: self._wait(held))
         elif held.turn is Turn.OPEN:
             held.turn, held.why = Turn.VOID, str(error)
-            self._answer(held.body, error)
+            self._answer(held.at, error)
         self._next()
 
     def _use(self, held: Held, work: Callable[[Transaction], Given | None], then: Turn = Turn.OPEN) -> None:
@@ -235,7 +232,7 @@ class RunTransactions:
             held.speaks = False
             if held.turn is Turn.OPEN:
                 held.turn = then
-                self._answer(held.body, result)
+                self._answer(held.at, result)
 
         def failed(error: WeftrunError) -> None:
             held.speaks = False
@@ -244,13 +241,13 @@ class RunTransactions:
                     held.why = str(error)
                     held.reason = Reason.LOST if isinstance(error, TransactionLost) else Reason.RAISED
                     self._end(held, Turn.VOID)
-                self._answer(held.body, error)
+                self._answer(held.at, error)
 
         held.speaks = True
         self._loop.offload(*do_and_tell(lambda: work(inner), done, failed), lane=held.lane)
 
-    def _answer(self, body: tuple[SandboxId, int, int], result: Given | WeftrunError | None) -> None:
-        sandbox, no, index = body
+    def _answer(self, at: AttemptAt, result: Given | WeftrunError | None) -> None:
+        no, index = at.no, at.index
         if isinstance(result, WeftrunError):
             kind = "JournalError" if isinstance(result, JournalError) else type(result).__name__
             answer = TransactionAnswer(no, index, (), (), 0, str(result), kind, getattr(result, "code", ""))
@@ -258,7 +255,7 @@ class RunTransactions:
             answer = TransactionAnswer(no, index)
         else:
             answer = TransactionAnswer(no, index, result.rows, result.columns, result.changed)
-        self._sandboxes.send(sandbox, answer)
+        self._worker.answer(at, answer)
 
     def _overstayed(self, held: Held) -> None:
         if held.turn is not Turn.OPEN and held.turn is not Turn.LEFT:
@@ -269,58 +266,54 @@ class RunTransactions:
             f"{held.step} kept the write lock of SQLite for longer than {self._hold_s:g} s (transaction_hold_s), while "
             "nobody else could record anything. Do what takes long before its transaction."
         )
-        self._place.overstayed(*held.body, Failure(Reason.TIMEOUT, "TimeoutError", held.why))
+        self._worker.overstayed(held.at, Failure(Reason.TIMEOUT, "TimeoutError", held.why))
         self._end(held, Turn.VOID)
 
     # ------------------------------------------------------------------ how they end
 
-    def judged(self, sandbox: SandboxId, messages: list[FromSandbox]) -> list[FromSandbox]:
-        """Return what a Sandbox said, where no success counts whose transaction was ended for it."""
-        if not self._by_body:
-            return messages
-        return [self._judged(sandbox, m) if isinstance(m, Outcomes) else m for m in messages]
+    def judged(self, run: int, event: AttemptsEnded) -> AttemptsEnded:
+        """Return what became of Attempts, where no success counts whose transaction was ended for it."""
+        if not self._by_attempt:
+            return event
+        return replace(event, ended=tuple(self._judged(run, ended) for ended in event.ended))
 
-    def _judged(self, sandbox: SandboxId, message: Outcomes) -> Outcomes:
-        outcomes = tuple(self._outcome(sandbox, message.no, outcome) for outcome in message.outcomes)
-        return replace(message, outcomes=outcomes)
-
-    def _outcome(self, sandbox: SandboxId, no: int, outcome: Outcome) -> Outcome:
-        held = self._by_body.pop((sandbox, no, outcome.index), None)
+    def _judged(self, run: int, ended: AttemptEnded) -> AttemptEnded:
+        key = (run, ended.step, ended.attempt, ended.undoes)
+        held = self._by_attempt.pop(key, None)
         if held is None or held.turn is Turn.UNDONE:
-            return outcome
-        if held.turn is Turn.LEFT and outcome.failure is None:
+            return ended
+        if held.turn is Turn.LEFT and ended.failure is None:
             held.turn = Turn.COMMITTING
             self._cancel_timer(held)
-            self._by_body[held.body] = held
-            return outcome
+            self._by_attempt[key] = held
+            return ended
         if held.turn is not Turn.VOID:
             self._end(held, Turn.UNDONE)
-            return outcome
-        if outcome.failure is not None and held.reason is not Reason.LOST:
-            return outcome
-        if isinstance(outcome.value, Object):
-            self._objects.release(outcome.value.oid)
+            return ended
+        if ended.failure is not None and held.reason is not Reason.LOST:
+            return ended
+        if isinstance(ended.value, Object):
+            self._objects.release(ended.value.oid)
         lost = Failure(held.reason, "TransactionLost", held.why)
-        return replace(outcome, value=None, failure=lost, emits=())
+        return replace(ended, value=None, failure=lost, emits=())
 
     def through(self, run: OpenRun, records: Sequence[Record]) -> Held | None:
         """Return the transaction through which a row is to be committed: of the Step whose success it records."""
-        for held in self._by_body.values() if self._by_body else ():
+        for key, held in self._by_attempt.items() if self._by_attempt else ():
             if held.turn is Turn.COMMITTING and held.run is run and _records_success(records, held.step):
-                del self._by_body[held.body]
+                del self._by_attempt[key]
                 return held
         return None
 
     def settle(self) -> None:
         """Undo what was about to commit, and whose outcome nobody wanted to record: its Attempt was over."""
-        for held in [held for held in self._by_body.values() if held.turn is Turn.COMMITTING]:
-            del self._by_body[held.body]
-            self.undo(held)
+        for key in [key for key, held in self._by_attempt.items() if held.turn is Turn.COMMITTING]:
+            self.undo(self._by_attempt.pop(key))
 
-    def gone(self, sandbox: SandboxId) -> None:
+    def sandbox_ended(self, sandbox: SandboxId) -> None:
         """A Sandbox has ended: what its bodies had under way is undone."""
-        for body in [body for body in self._by_body if body[0] == sandbox]:
-            held = self._by_body.pop(body)
+        for key in [key for key, held in self._by_attempt.items() if held.at.sandbox == sandbox]:
+            held = self._by_attempt.pop(key)
             if held.turn < Turn.COMMITTING:
                 self._end(held, Turn.UNDONE)
 
@@ -332,16 +325,16 @@ class RunTransactions:
         """A commit through a transaction has ended; where it did not happen, or may not have, its Run begins again."""
         held.inner = None
         if isinstance(error, JournalError) and not isinstance(error, LeaseLost):
-            self._place.lost_track(held.run, error)  # before anybody's turn, which commits what is ready
+            self._runs.lost_track(held.run, error)  # before anybody's turn, which commits what is ready
         self._give_back(held)
 
     def close(self) -> None:
         """Undo all that is not about to commit: the engine ends."""
-        for held in list(self._by_body.values()):
+        for held in list(self._by_attempt.values()):
             if held.turn < Turn.COMMITTING:
                 self._end(held, Turn.VOID)
         self._waiting.clear()
-        self._by_body.clear()
+        self._by_attempt.clear()
 
     def _end(self, held: Held, turn: Turn) -> None:
         before, held.turn = held.turn, turn
@@ -369,6 +362,10 @@ class RunTransactions:
         if held.timer is not None:
             held.timer.cancel()
             held.timer = None
+
+
+def _key(at: AttemptAt) -> Key:
+    return (at.run, at.step, at.attempt, at.undoes)
 
 
 def _records_success(records: Sequence[Record], step: StepId) -> bool:

@@ -14,8 +14,8 @@ from weftrun.model.commands import Append
 from weftrun.model.emits import Standing, Verdict, emit_key
 from weftrun.model.records import emits_in
 from weftrun.ports.sinks import SinkMessage
-from weftrun.runtime.dispatch import Dispatch
 from weftrun.runtime.outbox import _Sink
+from weftrun.runtime.run_driver import RunDriver
 from weftrun.testing.sim.guest import ScriptedGuest
 from weftrun.testing.sim.scenarios import SCENARIOS
 from weftrun.testing.sim.sinks import Manner, SimSink
@@ -28,7 +28,7 @@ Patch = Callable[[pytest.MonkeyPatch], None]
 
 def it_is_sent_before_the_commit(monkeypatch: pytest.MonkeyPatch) -> None:
     """An emit goes to its sink when the machine has decided its record."""
-    carry_out = Dispatch._carry_out
+    carry_out = RunDriver._carry_out
     made: dict[str, SimSink] = {}
     add_sink = World.add_sink
 
@@ -45,7 +45,7 @@ def it_is_sent_before_the_commit(monkeypatch: pytest.MonkeyPatch) -> None:
         carry_out(self, run, command)
 
     monkeypatch.setattr(World, "add_sink", keep)
-    monkeypatch.setattr(Dispatch, "_carry_out", early)
+    monkeypatch.setattr(RunDriver, "_carry_out", early)
 
 
 def what_a_failed_attempt_emits_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,10 +19,10 @@ from weftrun.model.errors import RunConflict
 from weftrun.model.lease import HoldUntil, Looked, Renewed
 from weftrun.model.records import AttemptFailed
 from weftrun.ports.journal import Appended
-from weftrun.runtime.dispatch import Dispatch
 from weftrun.runtime.opening import Opening
 from weftrun.runtime.ownership import Ownership
 from weftrun.runtime.takeover import TakeOver
+from weftrun.runtime.worker_driver import WorkerDriver
 from weftrun.testing.sim.faults import Fault
 from weftrun.testing.sim.layers import FaultyJournal
 from weftrun.testing.sim.plans import FUNCTIONS, Op, Plan, wired
@@ -127,7 +127,12 @@ def attempts_are_counted_afresh(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def nobody_is_woken_by_a_renewal(monkeypatch: pytest.MonkeyPatch) -> None:
     """What could not be placed while the Lease was over is not placed when it is renewed."""
-    monkeypatch.setattr(Dispatch, "place_again", lambda _: None)
+
+    def deaf(self, at):
+        self._enter_until = at
+        self._sandboxes.hold_until(at)
+
+    monkeypatch.setattr(WorkerDriver, "hold_until", deaf)
 
 
 def nobody_is_woken_by_a_run_that_became_free(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,7 +190,7 @@ def once_two_starts_were_a_conflict(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of two engines that start one id at once, the slower one refuses (N2)."""
 
     def taken(self, run):
-        self._dispatch.forsake(run)
+        self._driver.forsake(run)
         for ticket in list(run.tickets):
             ticket.fail(RunConflict("the id was taken at the same time"))
 

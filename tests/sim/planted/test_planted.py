@@ -143,8 +143,8 @@ def a_record_names_bytes_that_are_not_durable(monkeypatch: pytest.MonkeyPatch) -
     """A row goes to the Journal while its blob is still being written (C2)."""
     append = committer.Committer.append
 
-    def early(self, row, *callbacks):
-        for obj in committer.objects_of_records(row.records):
+    def early(self, row, *rest):
+        for obj in committer.objects_in(row.records):
             storing = self._storing
             if obj.oid not in storing._stored:
                 data = bytes(storing._objects.view(obj.oid))
@@ -157,7 +157,7 @@ def a_record_names_bytes_that_are_not_durable(monkeypatch: pytest.MonkeyPatch) -
                     lambda storing=storing, obj=obj: storing._objects.release(obj.oid),
                     lane="blobs",
                 )
-        append(self, row, *callbacks)
+        append(self, row, *rest)
 
     monkeypatch.setattr(committer.Committer, "append", early)
 

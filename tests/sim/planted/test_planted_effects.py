@@ -53,7 +53,7 @@ def nothing_is_marked_before_it_is_sent(monkeypatch: pytest.MonkeyPatch) -> None
 
 def a_dead_bodys_transaction_keeps_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a server, where nothing ends it for having lasted too long, the bodies that come later wait for ever."""
-    monkeypatch.setattr(RunTransactions, "gone", lambda *_: None)
+    monkeypatch.setattr(RunTransactions, "sandbox_ended", lambda *_: None)
 
 
 def what_a_body_has_undone_is_committed(monkeypatch: pytest.MonkeyPatch) -> None:

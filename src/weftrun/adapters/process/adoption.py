@@ -7,10 +7,6 @@ could read what it was not handed.
 from __future__ import annotations
 
 import os
-from typing import Any
-
-import msgspec
-from msgspec.structs import replace
 
 from weftrun.model.ids import ObjectId
 from weftrun.model.messages import (
@@ -24,7 +20,8 @@ from weftrun.model.messages import (
     TransactionLeft,
     TransactionStatement,
 )
-from weftrun.model.values import Blob, Inline, Object
+from weftrun.model.values import Blob, Data, Inline, Object
+from weftrun.model.visiting import change_data
 from weftrun.ports.objects import Objects
 from weftrun.wire.frames import ChannelBroken
 
@@ -40,7 +37,7 @@ def adopted(message: FromSandbox, descriptors: tuple[int, ...], objects: Objects
         return message
     adoption = _Adoption(descriptors, objects)
     try:
-        changed: FromSandbox = adoption.walk(message)
+        changed = change_data(message, adoption.take)
     except BaseException:
         adoption.undo()
         raise
@@ -71,23 +68,13 @@ class _Adoption:
         self._left = dict(enumerate(descriptors))
         self._made: list[ObjectId] = []
 
-    def walk(self, value: Any) -> Any:
-        """Return the value with every Object in it replaced, or the value itself where there is none."""
-        if isinstance(value, Inline):
-            return value
-        if isinstance(value, Object):
-            return self._adopt(value)
-        if isinstance(value, Blob):
+    def take(self, data: Data) -> Data:
+        """Return what stands for data of a guest's in this engine."""
+        if isinstance(data, Object):
+            return self._adopt(data)
+        if isinstance(data, Blob):
             raise ChannelBroken("It named a blob, which no Sandbox can know.")
-        if isinstance(value, tuple):
-            items = tuple(self.walk(item) for item in value)
-            return items if any(new is not old for new, old in zip(items, value, strict=True)) else value
-        if isinstance(value, msgspec.Struct):
-            fields = {name: getattr(value, name) for name in value.__struct_fields__}
-            new = {name: self.walk(field) for name, field in fields.items()}
-            changed = {name: field for name, field in new.items() if field is not fields[name]}
-            return replace(value, **changed) if changed else value
-        return value
+        return data
 
     def _adopt(self, value: Object) -> Object:
         descriptor = self._left.pop(-value.oid - 1, None)

@@ -15,7 +15,7 @@ from weftrun.machines.worker.outcomes import (
 )
 from weftrun.machines.worker.place import place, start_box
 from weftrun.machines.worker.state import Box, BoxState, Given, Items, Lane, Names, Running, WorkerState
-from weftrun.model.commands import Deliver, EnterBody, Invoke, InvokeItems, LeaveBody, Revoke
+from weftrun.model.commands import Deliver, EnterBody, Invoke, InvokeItems, LeaveBody, WorkCommand
 from weftrun.model.ids import SandboxId
 from weftrun.model.limits import Limits
 from weftrun.model.messages import BodyCalled, BodyEnded, FromSandbox, Invocation, ItemOutcomes, Outcomes
@@ -29,8 +29,6 @@ _SLEPT_S = 1.0
 """A tick that is later than this finds that its engine stood still: what Sandboxes said meanwhile is not heard yet."""
 _REVOKED_S = 0.05
 """How long a Sandbox whose Attempt was revoked may take to end it by itself before it is killed."""
-
-WorkCommand = Invoke | InvokeItems | EnterBody | Deliver | LeaveBody | Revoke
 
 
 class WorkerMachine:

@@ -14,6 +14,7 @@ from weftrun.model.ids import SessionUid
 from weftrun.ports.transactions import Transactions
 from weftrun.runtime.engine import Engine
 from weftrun.runtime.tickets import Latch
+from weftrun.runtime.worker_driver import WorkerDriver
 from weftrun.sdk.function import Function
 from weftrun.testing.sim.chance import Chance, SeededEntropy
 from weftrun.testing.sim.faults import Crash, Faults
@@ -119,10 +120,11 @@ class Process:
             trace=FaultyTrace(ground.trace, faults, self),
             liveness=self._liveness,
             objects=self.objects,
-            sandboxes=FaultySandboxes(self.sandboxes, faults, self),
+            worker=WorkerDriver(
+                self.loop, FaultySandboxes(self.sandboxes, faults, self), settings.limits, settings.sandboxes_max
+            ),
             entropy=ground.entropy,
             limits=settings.limits,
-            sandboxes_max=settings.sandboxes_max,
             sinks={name: FaultySink(sink, faults, self, view) for name, sink in sinks.items()},
         )
         ready = Latch()

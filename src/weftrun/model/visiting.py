@@ -1,0 +1,103 @@
+"""One visitor of values: finds, or changes, the data inside any message, event, command or record.
+
+Which fields of a class can hold data is read off its annotations once, so that a visit touches only those.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from weftrun.model.ids import ObjectId
+from weftrun.model.values import Blob, Data, Inline, Object
+
+_DATA = (Inline, Object, Blob)
+
+T = TypeVar("T")
+
+
+def change_data(value: T, change: Callable[[Data], Data]) -> T:
+    """Return the value with all data in it changed, or the value itself where nothing changes.
+
+    Args:
+        value: a Struct of `model`, a tuple of such, or anything that holds no data.
+        change: returns what is to stand in the place of the data it is given.
+    """
+    return typing.cast(T, _changed(value, change))
+
+
+def _changed(value: object, change: Callable[[Data], Data]) -> object:
+    if isinstance(value, Inline | Object | Blob):
+        return change(value)
+    if isinstance(value, tuple):
+        items = [_changed(item, change) for item in value]
+        return tuple(items) if any(new is not old for new, old in zip(items, value, strict=True)) else value
+    if not isinstance(value, Struct):
+        return value
+    old = {name: getattr(value, name) for name in data_fields(type(value))}
+    new = {name: _changed(field, change) for name, field in old.items()}
+    changed = {name: field for name, field in new.items() if field is not old[name]}
+    return replace(value, **changed) if changed else value
+
+
+def data_in(value: object) -> list[Data]:
+    """Return all data in a Struct of `model`, or in a tuple or list of such, in the order of its fields."""
+    found: list[Data] = []
+    _collect(value, found)
+    return found
+
+
+def _collect(value: object, found: list[Data]) -> None:
+    kind = type(value)
+    if kind in _DATA:
+        found.append(typing.cast(Data, value))
+    elif kind is tuple or kind is list:
+        for item in typing.cast(tuple[object, ...], value):
+            _collect(item, found)
+    elif isinstance(value, Struct):
+        for name in data_fields(kind):
+            _collect(getattr(value, name), found)
+
+
+def objects_in(value: object) -> list[Object]:
+    """Return the Objects in a value, one for each time that one is named, in order."""
+    return [data for data in data_in(value) if type(data) is Object]
+
+
+def blobs_in(value: object) -> list[Blob]:
+    """Return the blobs in a value, one for each time that one is named, in order."""
+    return [data for data in data_in(value) if type(data) is Blob]
+
+
+def distinct_objects(values: Iterable[object]) -> tuple[ObjectId, ...]:
+    """Return the Objects that these values name, each once, in order."""
+    return tuple(dict.fromkeys(obj.oid for value in values for obj in objects_in(value)))
+
+
+_fields: dict[type[object], tuple[str, ...]] = {}
+"""Of each class seen so far."""
+
+
+def data_fields(kind: type[object]) -> tuple[str, ...]:
+    """Return the names of those fields of a Struct in which data can stand."""
+    found = _fields.get(kind)
+    if found is None:
+        hints = typing.get_type_hints(kind)
+        found = _fields[kind] = tuple(name for name, hint in hints.items() if _reaches_data(hint, set()))
+    return found
+
+
+def _reaches_data(hint: object, seen: set[object]) -> bool:
+    if hint in _DATA:
+        return True
+    if typing.get_origin(hint) is not None or isinstance(hint, types.UnionType):
+        return any(_reaches_data(inner, seen) for inner in typing.get_args(hint))
+    if not isinstance(hint, type) or not issubclass(hint, Struct) or hint in seen:
+        return False
+    seen.add(hint)
+    return any(_reaches_data(inner, seen) for inner in typing.get_type_hints(hint).values())

@@ -1,0 +1,130 @@
+"""The Worker: what executes on one host, as the driver of Runs sees it.
+
+The driver of Runs decides what is to be done and records what became of it; a Worker owns queues, Batches and
+Sandboxes. They meet in values only, so that the same driver works with a Worker in its own process and with one
+elsewhere.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from msgspec import Struct
+
+from weftrun.model.commands import WorkCommand
+from weftrun.model.ids import RunId, RunUid, SandboxId, StepId
+from weftrun.model.messages import OfTransaction, TransactionAnswer
+from weftrun.model.outcomes import Failure
+from weftrun.model.policy import Bundle
+from weftrun.model.work import Said, WorkEvent
+
+Fact = str | int | float
+
+
+class AttemptAt(Struct, frozen=True, gc=False):
+    """An Attempt that a Sandbox was given and has not reported.
+
+    Attributes:
+        sandbox, no, index: the Sandbox, the Batch and the position in it.
+        run: number of the Run.
+        step: index of the Step inside its Run's machine; `id` is its path.
+        attempt: from 1.
+        undoes: number of the Attempt that it undoes, where it is a rollback; else 0.
+    """
+
+    sandbox: SandboxId
+    no: int
+    index: int
+    run: int
+    step: int
+    id: StepId
+    attempt: int
+    undoes: int
+
+
+class BatchSent(Struct, frozen=True, gc=False):
+    """A Batch was given to a Sandbox; for people only.
+
+    Attributes:
+        run: uid of the Run of its first Invocation.
+        step, attempt: of that Invocation; Attempt 0 for items of a map.
+        size: how many bodies.
+        fresh: facts of the Sandbox (`start_s`, `isolation`, `threads`) where this is its first Batch.
+    """
+
+    run: RunUid
+    sandbox: SandboxId
+    function: str
+    step: StepId
+    attempt: int
+    size: int
+    fresh: dict[str, Fact] | None = None
+
+
+class WorkerEvents(Protocol):
+    """Whom a Worker tells. All calls come on the loop."""
+
+    def told(self, run: int, event: WorkEvent) -> None:
+        """Something became of what Run number `run` wanted done; Objects in it have one holder: the receiver.
+
+        `run` may be over, or `NOBODY`: then only the Objects are to be released.
+        """
+
+    def printed(self, said: Said) -> None:
+        """An Attempt printed text."""
+
+    def batch_sent(self, sent: BatchSent) -> None:
+        """A Batch went to a Sandbox."""
+
+    def asked(self, attempt: AttemptAt, message: OfTransaction) -> None:
+        """An Attempt says something to its transaction, which is answered by `Worker.answer`.
+
+        What the same message of the Sandbox told of outcomes was told before.
+        """
+
+    def sandbox_ended(self, sandbox: SandboxId) -> None:
+        """A Sandbox is gone. What becomes of its Attempts is told after this."""
+
+    def rested(self) -> None:
+        """What there was to be done has been handed on; perhaps nothing runs now."""
+
+
+class Worker(Protocol):
+    """Executes what Runs want done. Called on the loop only; nothing here blocks."""
+
+    @property
+    def quiet(self) -> bool:
+        """Whether no Sandbox has anything to do that would go on by itself."""
+
+    def listen(self, events: WorkerEvents) -> None:
+        """Say whom to tell. Called once, before anything else."""
+
+    def open_run(self, run: int, id: RunId, uid: RunUid, bundle: Bundle) -> None:
+        """Run number `run` may send work from now on; its Functions are those of `bundle`."""
+
+    def close_run(self, run: int) -> None:
+        """The Run is over: it has nothing under way but what it revoked."""
+
+    def leave_run(self, run: int) -> None:
+        """The Run is given up before its end: drop what waits of it, end what runs, and forget it."""
+
+    def work(self, run: int, command: WorkCommand) -> None:
+        """Take a command of a Run's machine; answered by `told`. It is placed soon, together with what else comes."""
+
+    def answer(self, attempt: AttemptAt, answer: TransactionAnswer) -> None:
+        """Answer what an Attempt said to its transaction. One that is over swallows it."""
+
+    def overstayed(self, attempt: AttemptAt, failure: Failure) -> None:
+        """End the Sandbox for what this Attempt does, which fails so, if it is still in it."""
+
+    def hold_until(self, at: float) -> None:
+        """Enter bodies until then (seconds since the epoch) and not after (O3). Without a call there is no bound."""
+
+    def fence(self) -> None:
+        """Enter nothing more of what was given so far, whatever `hold_until` says later (O3)."""
+
+    def drain(self) -> None:
+        """Start nothing more; what runs may end."""
+
+    def stop(self) -> None:
+        """Do nothing more at all, and tell nothing."""

@@ -1,0 +1,264 @@
+"""Runs the machines of open Runs: work to the Worker, rows to the committer, texts to the trace."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from weftrun.model import commands as c
+from weftrun.model.commands import Append, End, Hurry, LeftOut, Release, RunCommand, WakeAt
+from weftrun.model.errors import JournalError, WeftrunError
+from weftrun.model.events import AttemptsEnded, Committed, RunEvent, TimeCame
+from weftrun.model.ids import RunUid, SandboxId
+from weftrun.model.limits import Limits
+from weftrun.model.messages import OfTransaction
+from weftrun.model.outcomes import Failure
+from weftrun.model.records import Row, emits_in
+from weftrun.model.work import Said, WorkEvent
+from weftrun.ports.loop import Loop
+from weftrun.ports.objects import Objects
+from weftrun.ports.trace import Trace
+from weftrun.ports.transactions import Transactions
+from weftrun.ports.worker import AttemptAt, BatchSent, Worker
+from weftrun.runtime.committer import Committer
+from weftrun.runtime.runs import OpenRun, objects_of_event, unloadable
+from weftrun.runtime.tickets import Latch
+from weftrun.runtime.tracing import Tracing
+from weftrun.runtime.transactions import RunTransactions
+
+
+class RunListener(Protocol):
+    """Whom the driver tells what happens to Runs. All calls come on the loop."""
+
+    def run_ended(self, run: OpenRun) -> None:
+        """A Run is open here no more: it ended, or was given up. Its tickets were told."""
+
+    def id_taken(self, run: OpenRun) -> None:
+        """The id of a Run that was started here belongs to another Run."""
+
+    def run_lost(self, run: OpenRun) -> None:
+        """Another engine owns the Run."""
+
+    def unloadable_here(self, uid: RunUid) -> None:
+        """A Run that was taken over can't go on in this engine, and stays open in the Journal."""
+
+    def lost_track(self, run: OpenRun, error: WeftrunError) -> None:
+        """What became of the Run's last rows is not known: it must go on from what the Journal holds."""
+
+    def emitted(self, run: OpenRun, sinks: frozenset[str]) -> None:
+        """Rows are durable that emit to these sinks."""
+
+    def waits_until(self, run: OpenRun, at: float) -> None:
+        """The Run does nothing but wait until this time, and all that it has is durable."""
+
+    def has_delivered(self) -> bool:
+        """Return whether nothing that was emitted is being delivered."""
+
+
+class RunDriver:
+    """Runs the machines of open Runs (port WorkerEvents)."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        trace: Trace,
+        objects: Objects,
+        worker: Worker,
+        committer: Committer,
+        limits: Limits,
+        transactions: Transactions | None,
+        listener: RunListener,
+    ) -> None:
+        self._loop = loop
+        self.trace = Tracing(loop, trace)
+        self._objects = objects
+        self._worker = worker
+        self._committer = committer
+        self._listener = listener
+        self._runs: dict[int, OpenRun] = {}
+        self._by_uid: dict[RunUid, OpenRun] = {}
+        self._drained: Latch | None = None
+        self._stopped = False
+        self._transactions: RunTransactions | None = None
+        if transactions is not None:
+            self._transactions = RunTransactions(loop, transactions, objects, committer, worker, self, limits)
+        committer.listen(self)
+        worker.listen(self)
+
+    # ------------------------------------------------------------------ Runs
+
+    def opened(self, run: OpenRun) -> None:
+        """A Run may be told events from now on."""
+        self._runs[run.number] = run
+        self._by_uid[run.uid] = run
+        self._worker.open_run(run.number, run.id, run.uid, run.bundle)
+
+    def open_run(self, number: int) -> OpenRun | None:
+        """Return the open Run of this number."""
+        return self._runs.get(number)
+
+    def tell(self, run: OpenRun, event: RunEvent) -> None:
+        """Hand an event to the machine of a Run and carry out what it wants."""
+        if self._stopped:
+            return
+        run.take(event)
+        for command in run.machine.handle(event):
+            self._carry_out(run, command)
+
+    def _carry_out(self, run: OpenRun, command: RunCommand) -> None:
+        match command:
+            case Append():
+                row = Row(run.uid, command.seq, command.at, run.epoch, command.records)
+                run.emitted.extend((command.seq, emit.sink) for _, emit in emits_in(command.records))
+                through = self._transactions.through(run, row.records) if self._transactions is not None else None
+                self._committer.append(row, run, through)
+            case Hurry():
+                self._committer.hurry()
+            case End():
+                self._end(run, command)
+            case Release():
+                for oid in command.objects:
+                    if oid in run.held:
+                        run.held.discard(oid)
+                        self._committer.forget(oid)
+                        self._objects.release(oid)
+            case LeftOut():
+                self.trace.left_out(run, command)
+            case WakeAt():
+                if run.timer is not None:
+                    run.timer.cancel()
+                run.timer = self._loop.call_at(command.at, lambda: self._time_came(run))
+            case c.WaitsUntil():
+                self._listener.waits_until(run, command.at)
+            case _:
+                self._worker.work(run.number, command)
+
+    def _time_came(self, run: OpenRun) -> None:
+        run.timer = None
+        if run.number in self._runs:
+            self.tell(run, TimeCame(self._loop.now()))
+
+    def forsake(self, run: OpenRun) -> None:
+        """Do nothing more for a Run, which is not this engine's now, nor commit what waits of it."""
+        if run.number in self._runs:
+            if not run.machine.is_durable:
+                self._committer.drop(run.uid)
+            self._worker.leave_run(run.number)
+            self._close(run)
+
+    def _end(self, run: OpenRun, end: End) -> None:
+        if rest := run.new_waits():
+            # With what the Batches told, the trace has all of them, however many Batches it has left out.
+            self.trace.note(run.uid, "", gated=rest)
+        run.give_answer(end, self._objects)
+        self._worker.close_run(run.number)
+        self._close(run)
+
+    def _close(self, run: OpenRun) -> None:
+        del self._runs[run.number]
+        del self._by_uid[run.uid]
+        if run.timer is not None:
+            run.timer.cancel()
+        for oid in run.held:
+            self._committer.forget(oid)
+            self._objects.release(oid)
+        run.held.clear()
+        self._listener.run_ended(run)
+
+    # ------------------------------------------------------------------ what became of rows (committer.RowListener)
+
+    def durable(self, run: OpenRun, seq: int) -> None:
+        """All rows of a Run up to `seq` are durable."""
+        if run.emitted:
+            self._listener.emitted(run, run.emitted_until(seq))
+        if run.number not in self._runs:
+            return
+        if run.start is not None:
+            run.start = None
+            for ticket in list(run.tickets):
+                ticket.started.open()
+        self.tell(run, Committed(self._loop.now(), seq))
+
+    def id_taken(self, run: OpenRun) -> None:
+        """The id of a Run that was started here belongs to another Run."""
+        self._listener.id_taken(run)
+
+    def run_lost(self, run: OpenRun) -> None:
+        """Another engine owns the Run."""
+        self._listener.run_lost(run)
+
+    def lost_track(self, run: OpenRun, error: WeftrunError) -> None:
+        """A transaction through which rows were to be committed was not, or nobody knows."""
+        self._listener.lost_track(run, error)
+
+    # ------------------------------------------------------------------ port WorkerEvents
+
+    def told(self, run: int, event: WorkEvent) -> None:
+        """Something became of what a Run wanted done."""
+        found = self._runs.get(run)
+        if found is None:
+            for oid in objects_of_event(event):
+                self._objects.release(oid)  # nobody is left for it
+            return
+        if self._transactions is not None and type(event) is AttemptsEnded:
+            event = self._transactions.judged(run, event)
+        if found.taken_over and (failure := unloadable(event)) is not None:
+            self._leave_open(found, failure)
+        else:
+            self.tell(found, event)
+        if self._transactions is not None:
+            self._transactions.settle()
+
+    def _leave_open(self, run: OpenRun, failure: Failure) -> None:
+        """Leave a Run that was taken over open in the Journal: here its code can't be loaded, elsewhere it may be."""
+        for ticket in list(run.tickets):
+            ticket.fail(JournalError(f"Run {run.id} can't go on here and stays as it is: {failure.message}"))
+        self._listener.unloadable_here(run.uid)
+        self.forsake(run)
+
+    def printed(self, said: Said) -> None:
+        """An Attempt printed text."""
+        run = self._runs.get(said.run)
+        if run is not None:
+            self.trace.printed(run, said)
+
+    def batch_sent(self, sent: BatchSent) -> None:
+        """A Batch went to a Sandbox."""
+        run = self._by_uid.get(sent.run)
+        if run is not None:
+            self.trace.batch(run, sent)
+
+    def asked(self, attempt: AttemptAt, message: OfTransaction) -> None:
+        """An Attempt says something to its transaction."""
+        if self._transactions is not None:
+            self._transactions.asked(attempt, message)
+
+    def sandbox_ended(self, sandbox: SandboxId) -> None:
+        """A Sandbox is gone: what its Attempts said to the Journal's database is undone."""
+        if self._transactions is not None:
+            self._transactions.sandbox_ended(sandbox)
+
+    def rested(self) -> None:
+        """Everything known may be durable: see whether somebody waits for that."""
+        if self._drained is not None and self._worker.quiet and self._committer.idle and self._listener.has_delivered():
+            self._drained.open()
+
+    # ------------------------------------------------------------------ ending
+
+    def drain(self, done: Latch) -> None:
+        """Start nothing more; open `done` when what runs has ended and is durable."""
+        self._drained = done
+        self.trace.write()
+        if self._stopped:
+            done.open()
+        self._worker.drain()
+
+    def stop(self) -> None:
+        """Do nothing more at all."""
+        self._stopped = True
+        self._worker.stop()
+        self.end_transactions()
+
+    def end_transactions(self) -> None:
+        """Undo what bodies have under way: the engine ends."""
+        if self._transactions is not None:
+            self._transactions.close()

@@ -1,0 +1,282 @@
+"""Runs the machine of the Worker on this host against its Sandboxes (port Worker, in the same process)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from weftrun.machines.worker import WorkerMachine
+from weftrun.model.commands import EnterBody, WorkCommand
+from weftrun.model.ids import RunId, RunUid, SandboxId
+from weftrun.model.limits import Limits
+from weftrun.model.messages import (
+    Batch,
+    BodyEnded,
+    FromSandbox,
+    ItemBatch,
+    ItemOutcomes,
+    OfTransaction,
+    Outcomes,
+    ToSandbox,
+    TransactionAnswer,
+)
+from weftrun.model.outcomes import Failure
+from weftrun.model.policy import Bundle, FunctionSpec
+from weftrun.model.values import Object
+from weftrun.model.visiting import distinct_objects
+from weftrun.model.work import BodyMessage, KillSandbox, Said, Send, StartSandbox, Tell, TickAt, WorkerCommand
+from weftrun.ports.loop import Handle, Loop
+from weftrun.ports.sandboxes import Profile, Progress, Sandboxes
+from weftrun.ports.worker import AttemptAt, BatchSent, Fact, WorkerEvents
+
+
+class WorkerDriver:
+    """The Worker of this process (ports Worker and SandboxEvents).
+
+    Args:
+        sandboxes_max: Sandboxes that run Functions at once.
+    """
+
+    def __init__(self, loop: Loop, sandboxes: Sandboxes, limits: Limits, sandboxes_max: int) -> None:
+        self._loop = loop
+        self._sandboxes = sandboxes
+        self._machine = WorkerMachine(limits, sandboxes_max)
+        self._profiles = Profiles()
+        self._bundles: dict[int, Bundle] = {}
+        self._enter_until: float | None = None
+        self._place_asked = False
+        self._timer: Handle | None = None
+        self._fresh: dict[SandboxId, dict[str, Fact]] = {}
+        self._printed: dict[SandboxId, list[str]] = {}
+        self._drains = self._stopped = False
+        self._events: WorkerEvents
+        sandboxes.listen(self)
+
+    # ------------------------------------------------------------------ port Worker
+
+    @property
+    def quiet(self) -> bool:
+        """Whether no Sandbox has anything to do that would go on by itself."""
+        return self._machine.quiet
+
+    def listen(self, events: WorkerEvents) -> None:
+        """Say whom to tell."""
+        self._events = events
+
+    def open_run(self, run: int, id: RunId, uid: RunUid, bundle: Bundle) -> None:
+        """A Run may send work from now on."""
+        self._bundles[run] = bundle
+        self._machine.run_opened(run, (id, uid))
+
+    def close_run(self, run: int) -> None:
+        """A Run is over."""
+        self._machine.run_closed(run)
+        del self._bundles[run]
+
+    def leave_run(self, run: int) -> None:
+        """A Run is given up before its end."""
+        self._machine.run_left(self._loop.now(), run)
+        del self._bundles[run]
+        self._place_soon()
+
+    def work(self, run: int, command: WorkCommand) -> None:
+        """Take a command of a Run's machine."""
+        if type(command) is EnterBody and not self._may_enter():
+            self._machine.bar()
+        # A Run that is over may still revoke what it has under way, for which no profile is asked.
+        self._machine.work(
+            self._loop.now(), run, command, lambda function: self._profiles.number(self._bundles[run], function)
+        )
+        self._place_soon()
+
+    def answer(self, attempt: AttemptAt, answer: TransactionAnswer) -> None:
+        """Answer what an Attempt said to its transaction."""
+        self._sandboxes.send(attempt.sandbox, answer)
+
+    def overstayed(self, attempt: AttemptAt, failure: Failure) -> None:
+        """End a Sandbox for what an Attempt does."""
+        self._machine.overstayed(attempt.sandbox, attempt.no, attempt.index, failure)
+        self._pump()
+
+    def hold_until(self, at: float) -> None:
+        """Enter bodies until then, and not after."""
+        could = self._may_enter()
+        self._enter_until = at
+        self._sandboxes.hold_until(at)
+        if not could and self._may_enter():
+            self._place_soon()
+
+    def fence(self) -> None:
+        """Enter nothing more of what was given so far."""
+        self._sandboxes.fence()
+
+    def drain(self) -> None:
+        """Start nothing more."""
+        self._drains = True
+        self._place()
+
+    def stop(self) -> None:
+        """Do nothing more at all."""
+        self._stopped = True
+
+    # ------------------------------------------------------------------ placing, and what the machine wants
+
+    def _may_enter(self) -> bool:
+        return self._enter_until is None or self._loop.now() < self._enter_until
+
+    def _place_soon(self) -> None:
+        """Place what waits, once in this turn of the loop."""
+        if not self._place_asked:
+            self._place_asked = True
+            self._loop.call_soon(self._place)
+
+    def _place(self) -> None:
+        self._place_asked = False
+        if self._stopped:
+            return
+        if not self._drains and self._may_enter():
+            self._machine.place(self._loop.now())
+        self._pump()
+        self._events.rested()
+
+    def _pump(self) -> None:
+        """Carry out what the machine wants, until it wants nothing more."""
+        while commands := self._machine.take_commands():
+            for command in commands:
+                self._carry_out(command)
+
+    def _carry_out(self, command: WorkerCommand) -> None:
+        match command:
+            case Tell():
+                self._events.told(command.run, command.event)
+            case Send():
+                self._sandboxes.send(command.sandbox, _with_objects(command.message))
+                if isinstance(command.message, Batch | ItemBatch):
+                    self._events.batch_sent(self._sent(command.sandbox, command.message))
+            case StartSandbox():
+                self._sandboxes.create(command.sandbox, self._profiles.profile(command.profile))
+            case KillSandbox():
+                self._sandboxes.kill(command.sandbox)
+            case Said():
+                self._events.printed(command)
+            case TickAt():
+                if self._timer is not None:
+                    self._timer.cancel()
+                self._timer = self._loop.call_at(command.at, self._tick)
+
+    def _sent(self, sandbox: SandboxId, message: Batch | ItemBatch) -> BatchSent:
+        fresh = self._fresh.pop(sandbox, None)
+        label = message.function.label
+        if isinstance(message, ItemBatch):
+            size = sum(hi - lo for lo, hi in message.ranges)
+            return BatchSent(message.run[1], sandbox, label, message.id, 0, size, fresh)
+        first = message.items[0]
+        return BatchSent(message.runs[0][1], sandbox, label, first.id, first.attempt, len(message.items), fresh)
+
+    def _tick(self) -> None:
+        self._timer = None
+        now = self._loop.now()
+        pages = {id: _running(self._sandboxes.progress(id)) for id in self._machine.watched_sandboxes()}
+        self._machine.tick(now, pages)
+        self._place()
+
+    # ------------------------------------------------------------------ port SandboxEvents
+
+    def sandbox_ready(
+        self, sandbox: SandboxId, start_s: float, isolation: tuple[str, ...], threads: tuple[str, ...] = ()
+    ) -> None:
+        """The Sandbox takes work."""
+        self._fresh[sandbox] = {"start_s": start_s, "isolation": " ".join(isolation), "threads": ", ".join(threads)}
+        if not self._may_enter():
+            self._machine.bar()
+        self._machine.ready(self._loop.now(), sandbox)
+        self._place()
+
+    def sandbox_spoke(self, sandbox: SandboxId, messages: list[FromSandbox]) -> None:
+        """Messages came, in order."""
+        printed = self._printed.pop(sandbox, None)
+        if printed is not None:
+            messages = self._with_text(sandbox, messages, "".join(printed))
+        self._place_asked = True  # placed below, once for all: no turn of the loop is needed for it
+        self._machine.spoke(self._loop.now(), sandbox, messages)
+        self._pump()
+        for message in messages:
+            if isinstance(message, OfTransaction):
+                self._asked(sandbox, message)
+        self._place()
+
+    def _asked(self, sandbox: SandboxId, message: OfTransaction) -> None:
+        no, index = message.no, message.index
+        found = self._machine.invocation_at(sandbox, no, index)
+        if found is None:
+            over = TransactionAnswer(no, index, error="The Attempt has ended.", kind="UsageError")
+            self._sandboxes.send(sandbox, over)
+            return
+        run, i = found
+        self._events.asked(AttemptAt(sandbox, no, index, run, i.step, i.id, i.attempt, i.undoes), message)
+
+    def sandbox_printed(self, sandbox: SandboxId, text: str) -> None:
+        """Text came over descriptor 1 or 2; it belongs to what the Sandbox runs."""
+        self._printed.setdefault(sandbox, []).append(text)
+
+    def sandbox_gone(self, sandbox: SandboxId, why: str, progress: Progress) -> None:
+        """The Sandbox ended."""
+        self._events.sandbox_ended(sandbox)
+        text = progress.text + "".join(self._printed.pop(sandbox, ()))
+        self._fresh.pop(sandbox, None)
+        self._machine.gone(self._loop.now(), sandbox, why, _running(progress), text)
+        self._place()
+
+    def _with_text(self, sandbox: SandboxId, messages: list[FromSandbox], text: str) -> list[FromSandbox]:
+        """Return the messages with what came over descriptors 1 and 2, as printed by the first that ended."""
+        for index, message in enumerate(messages):
+            match message:
+                case Outcomes(outcomes=(first, *rest)):
+                    told: FromSandbox = replace(message, outcomes=(replace(first, text=first.text + text), *rest))
+                case ItemOutcomes() | BodyEnded():
+                    told = replace(message, text=message.text + text)
+                case _:
+                    continue
+            return [*messages[:index], told, *messages[index + 1 :]]
+        self._printed[sandbox] = [text]
+        return messages
+
+
+class Profiles:
+    """Numbers what Sandboxes are made for."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[Profile, int] = {}
+        self._profiles: list[Profile] = []
+        self._last: tuple[Bundle, bool, int] | None = None
+
+    def number(self, bundle: Bundle, function: FunctionSpec) -> int:
+        """Return the number of the profile that a Function of a bundle needs."""
+        last = self._last
+        if last is not None and last[0] is bundle and last[1] is function.network:
+            return last[2]
+        profile = Profile(bundle, function.network)
+        number = self._numbers.get(profile)
+        if number is None:
+            number = self._numbers[profile] = len(self._profiles)
+            self._profiles.append(profile)
+        self._last = (bundle, function.network, number)
+        return number
+
+    def profile(self, number: int) -> Profile:
+        """Return a profile by its number."""
+        return self._profiles[number]
+
+
+def _with_objects(message: Batch | ItemBatch | BodyMessage) -> ToSandbox:
+    """Return a message to a guest with the list of Objects that it names, whose descriptors travel with it."""
+    values: Sequence[object] = (message,)
+    if type(message) is Batch:
+        values = [item.args for item in message.items if item.args.holes or type(item.args.data) is Object]
+    found = distinct_objects(values) if values else ()
+    return replace(message, objects=found) if found else message
+
+
+def _running(progress: Progress) -> tuple[int, int, bool, float]:
+    return (progress.batch, progress.index, progress.entered, progress.entered_at)
