@@ -95,6 +95,7 @@ def open(
     *,
     recover: str = "all",
     workers: int | None = None,
+    cluster: str | None = None,
     lease_ttl_s: float = 10.0,
     sinks: "Mapping[str, Sink] | None" = None,
 ) -> Engine:
@@ -106,6 +107,8 @@ def open(
         recover: which Runs that no engine owns are taken over, now and as long as this one is open: `all`, `none`, or
             the id of one.
         workers: Sandboxes that run Functions at once; default is how many processors this process may use.
+        cluster: where Functions run; default is this process's own Sandboxes. `local:N` starts N Worker processes on
+            this host, with `workers` Sandboxes each.
         lease_ttl_s: when this engine gives no sign for so many seconds while it owns Runs, others on the Journal take
             it for dead. One that was killed on the same host is known to be dead at once.
         sinks: where `current().emit(name, ...)` goes, by name; see `weftrun.sinks`. What waits for them in the Journal
@@ -126,7 +129,9 @@ def open(
         )
     # Late: a guest that imports the author's module must never load the engine.
     assembly = importlib.import_module("weftrun.assembly")
-    engine: Engine = assembly.open_engine(url, recover=recover, workers=workers, lease_ttl_s=lease_ttl_s, sinks=sinks)
+    engine: Engine = assembly.open_engine(
+        url, recover=recover, workers=workers, cluster=cluster, lease_ttl_s=lease_ttl_s, sinks=sinks
+    )
     return engine
 
 

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from weftrun.adapters.files.blobs import FileBlobs
 from weftrun.adapters.files.lock import EngineLocks
+from weftrun.adapters.hosts.local import LocalWorkers
 from weftrun.adapters.memfd import MemfdObjects
 from weftrun.adapters.process import ProcessSandboxes
 from weftrun.adapters.sqlite.trace import SqliteTrace
@@ -26,7 +27,8 @@ from weftrun.assembly.places import Place, hints_of, place_of, transactions_of
 from weftrun.assembly.sinks import checked_sinks
 from weftrun.model.commands import End
 from weftrun.model.errors import InternalError, JournalError, UsageError
-from weftrun.model.ids import RunId
+from weftrun.model.hosts import Begin
+from weftrun.model.ids import RunId, WorkerId
 from weftrun.model.lease import Session
 from weftrun.model.limits import DEFAULT_LIMITS, Limits
 from weftrun.model.outcomes import Status
@@ -35,22 +37,25 @@ from weftrun.model.records import Row
 from weftrun.model.values import Data, Payload
 from weftrun.ports.journal import RunInfo
 from weftrun.ports.sinks import Sink
+from weftrun.ports.worker import Worker
 from weftrun.runtime.engine import Engine as RuntimeEngine
 from weftrun.runtime.tickets import Latch, Ticket
 from weftrun.runtime.worker_driver import WorkerDriver
+from weftrun.runtime.worker_group import WorkerGroup
 from weftrun.sdk.function import version_here
 from weftrun.sdk.handles import Engine
 from weftrun.views.steps import StepView, steps
 from weftrun.views.trace import TextView, texts
 
 _RECOVER_S = 60.0
+_LOCAL_MAX = 64
 _TTL_MIN_S = 0.5
 """A Lease that is renewed three times in this time must outlast a slow disk."""
 
 
 def open_engine(
-    url: str | None = None, *, recover: str = "all", workers: int | None = None, lease_ttl_s: float | None = None,
-    sinks: Mapping[str, Sink] | None = None, limits: Limits = DEFAULT_LIMITS,
+    url: str | None = None, *, recover: str = "all", workers: int | None = None, cluster: str | None = None,
+    lease_ttl_s: float | None = None, sinks: Mapping[str, Sink] | None = None, limits: Limits = DEFAULT_LIMITS,
 ) -> Engine:  # fmt: skip
     """Open an engine on a Journal. See `weftrun.open`.
 
@@ -63,7 +68,26 @@ def open_engine(
         if not _TTL_MIN_S <= lease_ttl_s < math.inf:
             raise UsageError(f"lease_ttl_s={lease_ttl_s} can't be held: it takes {_TTL_MIN_S:g} seconds or more.")
         limits = replace(limits, lease_ttl_s=lease_ttl_s)
-    return Engine(_EmbeddedCore(place_of(url), recover, workers or workers_by_default(), limits, checked_sinks(sinks)))
+    hosts = local_workers(cluster)
+    sandboxes = workers or max(1, workers_by_default() // max(1, hosts))
+    return Engine(_EmbeddedCore(place_of(url), recover, sandboxes, hosts, limits, checked_sinks(sinks)))
+
+
+def local_workers(cluster: str | None) -> int:
+    """Return how many Worker processes `cluster` asks for; 0 for none.
+
+    Raises:
+        UsageError: it is no cluster that this engine knows.
+    """
+    if cluster is None:
+        return 0
+    kind, _, count = cluster.partition(":")
+    if kind != "local" or not count.isdecimal() or not 1 <= int(count) <= _LOCAL_MAX:
+        raise UsageError(
+            f"cluster={cluster!r} is not known: it takes `local:N`, N Worker processes on this host, from 1 to "
+            f"{_LOCAL_MAX}."
+        )
+    return int(count)
 
 
 def workers_by_default() -> int:
@@ -74,9 +98,12 @@ def workers_by_default() -> int:
 class _EmbeddedCore:
     """An engine in this process, with everything it owns (`sdk.handles.Core`)."""
 
-    def __init__(self, place: Place, recover: str, workers: int, limits: Limits, sinks: dict[str, Sink]) -> None:
+    def __init__(
+        self, place: Place, recover: str, workers: int, hosts: int, limits: Limits, sinks: dict[str, Sink]
+    ) -> None:
         folder = place.folder
         self._closed = False
+        self._workers: LocalWorkers | None = None
         self._left = Latch()
         self._pid = os.getpid()
         self._sinks = sinks
@@ -91,7 +118,7 @@ class _EmbeddedCore:
             self._blobs = FileBlobs(folder / "blobs")
             self._trace = SqliteTrace(folder / "trace.db")
             undo.callback(self._trace.close)
-            self._wire(folder, workers, limits)
+            self._wire(folder, workers, hosts, limits)
             undo.pop_all()
         self._loop.start()
         atexit.register(self._at_exit)
@@ -101,7 +128,7 @@ class _EmbeddedCore:
             self.close(drain_s=0.0)
             raise
 
-    def _wire(self, folder: Path, workers: int, limits: Limits) -> None:
+    def _wire(self, folder: Path, workers: int, hosts: int, limits: Limits) -> None:
         """Make what holds nothing of the host's before the loop is started."""
         quota_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
         hash_seed = self._journal.meta().hash_seed
@@ -114,6 +141,9 @@ class _EmbeddedCore:
         self._sandboxes = ProcessSandboxes(
             self._loop, self._objects, limits=limits, hash_seed=hash_seed, open_files_max=open_files_max
         )
+        worker: Worker = WorkerDriver(self._loop, self._sandboxes, limits, workers)
+        if hosts:
+            worker = self._group(worker, folder, workers, hosts, limits, quota_bytes // hosts, open_files_max)
         self._engine = RuntimeEngine(
             loop=self._loop,
             journal=self._journal,
@@ -121,7 +151,7 @@ class _EmbeddedCore:
             trace=self._trace,
             liveness=self._locks,
             objects=self._objects,
-            worker=WorkerDriver(self._loop, self._sandboxes, limits, workers),
+            worker=worker,
             entropy=self._entropy,
             transactions=self._transactions,
             limits=limits,
@@ -131,6 +161,28 @@ class _EmbeddedCore:
             watch=self._watch,
             hints=self._hints,
         )
+
+    def _group(
+        self, engine: Worker, folder: Path, workers: int, hosts: int, limits: Limits, quota_bytes: int, open_files: int
+    ) -> WorkerGroup:
+        """Return the Workers of this engine: the one in this process for bodies, and `hosts` others for Functions."""
+        group = WorkerGroup(self._loop, engine)
+        hash_seed = self._journal.meta().hash_seed
+
+        def begin(worker: WorkerId) -> Begin:
+            return Begin(worker, workers, limits, hash_seed, open_files, str(folder), quota_bytes)
+
+        self._workers = LocalWorkers(
+            self._loop,
+            self._objects,
+            hosts,
+            "weftrun.assembly.worker_process",
+            limits.lease_ttl_s,
+            begin,
+            group.joined,
+        )
+        self._loop.call_soon(self._workers.start)
+        return group
 
     def _recover(self, recover: str) -> None:
         """Take over what a dead engine left."""
@@ -250,6 +302,8 @@ class _EmbeddedCore:
         gone = Latch()
 
         def end_sandboxes() -> None:
+            if self._workers is not None:
+                self._workers.close()
             self._sandboxes.close()
             gone.open()
 

@@ -1,4 +1,7 @@
-"""What a Run's machine wants done. Commands are re-derived after a crash and never stored."""
+"""What a Run's machine wants done. Commands are re-derived after a crash and never stored.
+
+Those of `WorkCommand` travel to Workers in other processes.
+"""
 
 from __future__ import annotations
 
@@ -24,14 +27,14 @@ class Hurry(Struct, frozen=True, gc=False):
     """Something waits for the rows handed out so far to be durable; without it they may gather for a moment."""
 
 
-class Invoke(Struct, frozen=True, gc=False):
+class Invoke(Struct, frozen=True, gc=False, array_like=True, tag=0):
     """Run these Invocations of one Function; answered by `AttemptsEnded`."""
 
     function: FunctionSpec
     invocations: tuple[Invocation, ...]
 
 
-class InvokeItems(Struct, frozen=True, gc=False):
+class InvokeItems(Struct, frozen=True, gc=False, array_like=True, tag=1):
     """Run items `ranges` of one chunk of a map; answered by `ItemsEnded`, in any partition."""
 
     function: FunctionSpec
@@ -45,7 +48,7 @@ class InvokeItems(Struct, frozen=True, gc=False):
     ranges: tuple[tuple[int, int], ...]
 
 
-class EnterBody(Struct, frozen=True, gc=False):
+class EnterBody(Struct, frozen=True, gc=False, array_like=True, tag=2):
     """Enter (or replay) the body of a Step; answered by `BodyMade`, `BodyReturned` or `BodyLost`."""
 
     step: int
@@ -56,7 +59,7 @@ class EnterBody(Struct, frozen=True, gc=False):
     started_at: float
 
 
-class Deliver(Struct, frozen=True, gc=False):
+class Deliver(Struct, frozen=True, gc=False, array_like=True, tag=3):
     """Hand an awaited outcome to a body."""
 
     step: int
@@ -67,14 +70,14 @@ class Deliver(Struct, frozen=True, gc=False):
     at: float
 
 
-class LeaveBody(Struct, frozen=True, gc=False):
+class LeaveBody(Struct, frozen=True, gc=False, array_like=True, tag=4):
     """Forget the body of a Step: its answer is no longer wanted."""
 
     step: int
     attempt: int
 
 
-class Revoke(Struct, frozen=True, gc=False):
+class Revoke(Struct, frozen=True, gc=False, array_like=True, tag=5):
     """Drop what is queued and kill what runs of these Steps."""
 
     steps: tuple[int, ...]

@@ -27,14 +27,14 @@ class AttemptEnded(Struct, frozen=True, gc=False, array_like=True):
     emits: tuple[Emit, ...] = ()
 
 
-class AttemptsEnded(Struct, frozen=True, gc=False):
+class AttemptsEnded(Struct, frozen=True, gc=False, array_like=True, tag=0):
     """Invocations of this Run ended (one message of a Sandbox may tell of many)."""
 
     now: float
     ended: tuple[AttemptEnded, ...]
 
 
-class ItemsEnded(Struct, frozen=True, gc=False):
+class ItemsEnded(Struct, frozen=True, gc=False, array_like=True, tag=1):
     """Items of a map ended: ranges `(lo, hi, encoded list)` and single failures of Attempt `attempt`."""
 
     now: float
@@ -46,7 +46,7 @@ class ItemsEnded(Struct, frozen=True, gc=False):
     emits: tuple[Emit, ...] = ()
 
 
-class BodyMade(Struct, frozen=True, gc=False):
+class BodyMade(Struct, frozen=True, gc=False, array_like=True, tag=2):
     """The body of Step `step` made calls and chunks, and waits for `awaits`."""
 
     now: float
@@ -58,7 +58,7 @@ class BodyMade(Struct, frozen=True, gc=False):
     awaits: tuple[int, ...]
 
 
-class BodyReturned(Struct, frozen=True, gc=False):
+class BodyReturned(Struct, frozen=True, gc=False, array_like=True, tag=3):
     """The body of Step `step` ended with an answer or a failure."""
 
     now: float
@@ -69,7 +69,7 @@ class BodyReturned(Struct, frozen=True, gc=False):
     ran: Ran
 
 
-class BodyLost(Struct, frozen=True, gc=False):
+class BodyLost(Struct, frozen=True, gc=False, array_like=True, tag=4):
     """The Sandbox that held the body of Step `step` is gone."""
 
     now: float

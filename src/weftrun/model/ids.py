@@ -23,6 +23,10 @@ StepId = NewType("StepId", str)
 SandboxId = NewType("SandboxId", int)
 """Number of a Sandbox, unique within one engine."""
 
+WorkerId = NewType("WorkerId", int)
+"""Number of a Worker of one engine, from 1; 0 is the one in the engine's own process. A process that is started again
+is another Worker."""
+
 ObjectId = NewType("ObjectId", int)
 """Number of an Object, unique within one engine; negative in a message from a guest (see `messages`)."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from weftrun.model.events import AttemptsEnded, BodyLost, BodyMade, BodyReturned, ItemsEnded
-from weftrun.model.ids import SandboxId, StepId
+from weftrun.model.ids import RunUid, SandboxId, StepId
 from weftrun.model.messages import Batch, BodyDeliver, BodyDrop, BodyStart, ItemBatch
 
 BodyMessage = BodyStart | BodyDeliver | BodyDrop
@@ -31,6 +31,8 @@ class KillSandbox(Struct, frozen=True, gc=False):
     sandbox: SandboxId
 
 
+Fact = str | int | float
+
 WorkEvent = AttemptsEnded | ItemsEnded | BodyMade | BodyReturned | BodyLost
 """What became of what a Run wanted done."""
 
@@ -45,7 +47,7 @@ class Tell(Struct, frozen=True, gc=False):
     event: WorkEvent
 
 
-class Said(Struct, frozen=True, gc=False):
+class Said(Struct, frozen=True, gc=False, array_like=True):
     """An Attempt printed this."""
 
     run: int
@@ -53,6 +55,46 @@ class Said(Struct, frozen=True, gc=False):
     attempt: int
     sandbox: SandboxId
     text: str
+
+
+class AttemptAt(Struct, frozen=True, gc=False, array_like=True):
+    """An Attempt that a Sandbox was given and has not reported.
+
+    Attributes:
+        sandbox, no, index: the Sandbox, the Batch and the position in it.
+        run: number of the Run.
+        step: index of the Step inside its Run's machine; `id` is its path.
+        attempt: from 1.
+        undoes: number of the Attempt that it undoes, where it is a rollback; else 0.
+    """
+
+    sandbox: SandboxId
+    no: int
+    index: int
+    run: int
+    step: int
+    id: StepId
+    attempt: int
+    undoes: int
+
+
+class BatchSent(Struct, frozen=True, gc=False, array_like=True):
+    """A Batch was given to a Sandbox; for people only.
+
+    Attributes:
+        run: uid of the Run of its first Invocation.
+        step, attempt: of that Invocation; Attempt 0 for items of a map.
+        size: how many bodies.
+        fresh: facts of the Sandbox (`start_s`, `isolation`, `threads`) where this is its first Batch.
+    """
+
+    run: RunUid
+    sandbox: SandboxId
+    function: str
+    step: StepId
+    attempt: int
+    size: int
+    fresh: dict[str, Fact] | None = None
 
 
 class TickAt(Struct, frozen=True, gc=False):

@@ -7,58 +7,15 @@ elsewhere.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
-from msgspec import Struct
-
 from weftrun.model.commands import WorkCommand
-from weftrun.model.ids import RunId, RunUid, SandboxId, StepId
+from weftrun.model.ids import ObjectId, RunId, RunUid, SandboxId
 from weftrun.model.messages import OfTransaction, TransactionAnswer
 from weftrun.model.outcomes import Failure
 from weftrun.model.policy import Bundle
-from weftrun.model.work import Said, WorkEvent
-
-Fact = str | int | float
-
-
-class AttemptAt(Struct, frozen=True, gc=False):
-    """An Attempt that a Sandbox was given and has not reported.
-
-    Attributes:
-        sandbox, no, index: the Sandbox, the Batch and the position in it.
-        run: number of the Run.
-        step: index of the Step inside its Run's machine; `id` is its path.
-        attempt: from 1.
-        undoes: number of the Attempt that it undoes, where it is a rollback; else 0.
-    """
-
-    sandbox: SandboxId
-    no: int
-    index: int
-    run: int
-    step: int
-    id: StepId
-    attempt: int
-    undoes: int
-
-
-class BatchSent(Struct, frozen=True, gc=False):
-    """A Batch was given to a Sandbox; for people only.
-
-    Attributes:
-        run: uid of the Run of its first Invocation.
-        step, attempt: of that Invocation; Attempt 0 for items of a map.
-        size: how many bodies.
-        fresh: facts of the Sandbox (`start_s`, `isolation`, `threads`) where this is its first Batch.
-    """
-
-    run: RunUid
-    sandbox: SandboxId
-    function: str
-    step: StepId
-    attempt: int
-    size: int
-    fresh: dict[str, Fact] | None = None
+from weftrun.model.work import AttemptAt, BatchSent, Said, WorkEvent
 
 
 class WorkerEvents(Protocol):
@@ -88,6 +45,12 @@ class WorkerEvents(Protocol):
     def rested(self) -> None:
         """What there was to be done has been handed on; perhaps nothing runs now."""
 
+    def gone(self, why: str) -> None:
+        """The Worker is gone, for the reason in one clause: it tells nothing more, and enters nothing more (O3).
+
+        A Worker in the engine's own process is never gone.
+        """
+
 
 class Worker(Protocol):
     """Executes what Runs want done. Called on the loop only; nothing here blocks."""
@@ -110,6 +73,9 @@ class Worker(Protocol):
 
     def work(self, run: int, command: WorkCommand) -> None:
         """Take a command of a Run's machine; answered by `told`. It is placed soon, together with what else comes."""
+
+    def release(self, objects: Sequence[ObjectId]) -> None:
+        """Forget these Objects: the Run that held them needs them no more."""
 
     def answer(self, attempt: AttemptAt, answer: TransactionAnswer) -> None:
         """Answer what an Attempt said to its transaction. One that is over swallows it."""

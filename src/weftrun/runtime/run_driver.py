@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from weftrun.model import commands as c
 from weftrun.model.commands import Append, End, Hurry, LeftOut, Release, RunCommand, WakeAt
-from weftrun.model.errors import JournalError, WeftrunError
+from weftrun.model.errors import InternalError, JournalError, WeftrunError
 from weftrun.model.events import AttemptsEnded, Committed, RunEvent, TimeCame
-from weftrun.model.ids import RunUid, SandboxId
+from weftrun.model.ids import ObjectId, RunUid, SandboxId
 from weftrun.model.limits import Limits
 from weftrun.model.messages import OfTransaction
 from weftrun.model.outcomes import Failure
 from weftrun.model.records import Row, emits_in
-from weftrun.model.work import Said, WorkEvent
+from weftrun.model.work import AttemptAt, BatchSent, Said, WorkEvent
 from weftrun.ports.loop import Loop
 from weftrun.ports.objects import Objects
 from weftrun.ports.trace import Trace
 from weftrun.ports.transactions import Transactions
-from weftrun.ports.worker import AttemptAt, BatchSent, Worker
+from weftrun.ports.worker import Worker
 from weftrun.runtime.committer import Committer
 from weftrun.runtime.runs import OpenRun, objects_of_event, unloadable
 from weftrun.runtime.tickets import Latch
@@ -116,11 +117,7 @@ class RunDriver:
             case End():
                 self._end(run, command)
             case Release():
-                for oid in command.objects:
-                    if oid in run.held:
-                        run.held.discard(oid)
-                        self._committer.forget(oid)
-                        self._objects.release(oid)
+                self._release(run, [oid for oid in command.objects if oid in run.held])
             case LeftOut():
                 self.trace.left_out(run, command)
             case WakeAt():
@@ -158,11 +155,16 @@ class RunDriver:
         del self._by_uid[run.uid]
         if run.timer is not None:
             run.timer.cancel()
-        for oid in run.held:
-            self._committer.forget(oid)
-            self._objects.release(oid)
-        run.held.clear()
+        self._release(run, list(run.held))
         self._listener.run_ended(run)
+
+    def _release(self, run: OpenRun, objects: Sequence[ObjectId]) -> None:
+        if objects:
+            self._worker.release(objects)
+            run.held.difference_update(objects)
+            for oid in objects:
+                self._committer.forget(oid)
+                self._objects.release(oid)
 
     # ------------------------------------------------------------------ what became of rows (committer.RowListener)
 
@@ -236,6 +238,10 @@ class RunDriver:
         """A Sandbox is gone: what its Attempts said to the Journal's database is undone."""
         if self._transactions is not None:
             self._transactions.sandbox_ended(sandbox)
+
+    def gone(self, why: str) -> None:
+        """The Worker is gone; one that is an engine's only one ends with it."""
+        raise InternalError(f"The only Worker is gone: {why}")
 
     def rested(self) -> None:
         """Everything known may be durable: see whether somebody waits for that."""

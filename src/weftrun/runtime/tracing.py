@@ -6,10 +6,9 @@ from collections.abc import Callable
 
 from weftrun.model.commands import LeftOut
 from weftrun.model.ids import RunUid, StepId
-from weftrun.model.work import Said
+from weftrun.model.work import BatchSent, Fact, Said
 from weftrun.ports.loop import Loop
 from weftrun.ports.trace import Trace, TraceRow
-from weftrun.ports.worker import BatchSent, Fact
 from weftrun.runtime.runs import OpenRun
 
 _BATCHES_NOTED_MAX = 2_000

@@ -31,11 +31,12 @@ from weftrun.model.messages import (
 from weftrun.model.outcomes import Failure, Reason
 from weftrun.model.records import Ended, Record, Row, Settled
 from weftrun.model.values import Object
+from weftrun.model.work import AttemptAt
 from weftrun.ports.journal import Appended
 from weftrun.ports.loop import Handle, Loop
 from weftrun.ports.objects import Objects
 from weftrun.ports.transactions import Given, Transaction, TransactionLost, Transactions
-from weftrun.ports.worker import AttemptAt, Worker
+from weftrun.ports.worker import Worker
 from weftrun.runtime.committer import Committer
 from weftrun.runtime.outside import do_and_tell
 from weftrun.runtime.runs import OpenRun

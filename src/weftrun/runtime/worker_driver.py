@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from weftrun.machines.worker import WorkerMachine
 from weftrun.model.commands import EnterBody, WorkCommand
-from weftrun.model.ids import RunId, RunUid, SandboxId
+from weftrun.model.ids import ObjectId, RunId, RunUid, SandboxId
 from weftrun.model.limits import Limits
 from weftrun.model.messages import (
     Batch,
@@ -25,10 +25,22 @@ from weftrun.model.outcomes import Failure
 from weftrun.model.policy import Bundle, FunctionSpec
 from weftrun.model.values import Object
 from weftrun.model.visiting import distinct_objects
-from weftrun.model.work import BodyMessage, KillSandbox, Said, Send, StartSandbox, Tell, TickAt, WorkerCommand
+from weftrun.model.work import (
+    AttemptAt,
+    BatchSent,
+    BodyMessage,
+    Fact,
+    KillSandbox,
+    Said,
+    Send,
+    StartSandbox,
+    Tell,
+    TickAt,
+    WorkerCommand,
+)
 from weftrun.ports.loop import Handle, Loop
 from weftrun.ports.sandboxes import Profile, Progress, Sandboxes
-from weftrun.ports.worker import AttemptAt, BatchSent, Fact, WorkerEvents
+from weftrun.ports.worker import WorkerEvents
 
 
 class WorkerDriver:
@@ -36,12 +48,15 @@ class WorkerDriver:
 
     Args:
         sandboxes_max: Sandboxes that run Functions at once.
+        first_sandbox: number before that of its first Sandbox, so that numbers are unique within one engine.
     """
 
-    def __init__(self, loop: Loop, sandboxes: Sandboxes, limits: Limits, sandboxes_max: int) -> None:
+    def __init__(
+        self, loop: Loop, sandboxes: Sandboxes, limits: Limits, sandboxes_max: int, *, first_sandbox: int = 0
+    ) -> None:
         self._loop = loop
         self._sandboxes = sandboxes
-        self._machine = WorkerMachine(limits, sandboxes_max)
+        self._machine = WorkerMachine(limits, sandboxes_max, first_sandbox)
         self._profiles = Profiles()
         self._bundles: dict[int, Bundle] = {}
         self._enter_until: float | None = None
@@ -89,6 +104,9 @@ class WorkerDriver:
             self._loop.now(), run, command, lambda function: self._profiles.number(self._bundles[run], function)
         )
         self._place_soon()
+
+    def release(self, objects: Sequence[ObjectId]) -> None:
+        """Forget Objects: here they are the engine's own."""
 
     def answer(self, attempt: AttemptAt, answer: TransactionAnswer) -> None:
         """Answer what an Attempt said to its transaction."""

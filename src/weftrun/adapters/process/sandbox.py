@@ -12,8 +12,8 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from weftrun.adapters.process.adoption import adopted
-from weftrun.adapters.process.readiness import FdLoop, LoopChannel
+from weftrun.adapters.passing.adoption import adopted
+from weftrun.adapters.passing.readiness import FdLoop, LoopChannel
 from weftrun.model.ids import ObjectId, SandboxId
 from weftrun.model.limits import Limits
 from weftrun.model.messages import (

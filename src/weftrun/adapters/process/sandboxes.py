@@ -9,8 +9,8 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from weftrun.adapters.passing.readiness import FdLoop
 from weftrun.adapters.process.outsize import check_frame_limit, halves, refusal
-from weftrun.adapters.process.readiness import FdLoop
 from weftrun.adapters.process.sandbox import NO_PROGRESS, SandboxEnd
 from weftrun.adapters.process.zygote import Surroundings, Zygote
 from weftrun.model.errors import InternalError, UsageError

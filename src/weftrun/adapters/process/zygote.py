@@ -8,7 +8,7 @@ import socket
 import subprocess
 from typing import Final, NamedTuple, Protocol
 
-from weftrun.adapters.process.readiness import FdLoop, LoopChannel
+from weftrun.adapters.passing.readiness import FdLoop, LoopChannel
 from weftrun.adapters.process.sandbox import SandboxEnd, clause, exit_clause
 from weftrun.model.ids import SandboxId
 from weftrun.model.limits import Limits

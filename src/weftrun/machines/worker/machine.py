@@ -37,8 +37,9 @@ class WorkerMachine:
     Profiles are numbers that the runtime gives to what a Sandbox is made for; this machine only compares them.
     """
 
-    def __init__(self, limits: Limits, sandboxes_max: int) -> None:
+    def __init__(self, limits: Limits, sandboxes_max: int, first_sandbox: int = 0) -> None:
         self.state = WorkerState(limits, sandboxes_max)
+        self.state.last_box = first_sandbox
 
     def take_commands(self) -> list[WorkerCommand]:
         """Return what is to be done, in order, and forget it."""

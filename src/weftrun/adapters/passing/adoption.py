@@ -7,6 +7,7 @@ could read what it was not handed.
 from __future__ import annotations
 
 import os
+from typing import TypeVar
 
 from weftrun.model.ids import ObjectId
 from weftrun.model.messages import (
@@ -25,25 +26,32 @@ from weftrun.model.visiting import change_data
 from weftrun.ports.objects import Objects
 from weftrun.wire.frames import ChannelBroken
 
+T = TypeVar("T")
+
 _WITHOUT_VALUES = frozenset({Ready, Dropped, TransactionBegin, TransactionStatement, TransactionLeft})
 
 
 def adopted(message: FromSandbox, descriptors: tuple[int, ...], objects: Objects) -> FromSandbox:
-    """Return the message with engine numbers, each new Object with one holder. All descriptors are used up.
+    """Return the message of a guest with engine numbers, each new Object with one holder.
 
-    Raises `ChannelBroken` for a message that names what did not come with it, and the store's `UsageError`.
+    All descriptors are used up. Raises `ChannelBroken` for a message that names what did not come with it, and the
+    store's `UsageError`.
     """
     if not descriptors and _is_plain(message):
         return message
+    return adopted_value(message, descriptors, objects)
+
+
+def adopted_value(value: T, descriptors: tuple[int, ...], objects: Objects) -> T:
+    """Do the same for any value with data in it."""
     adoption = _Adoption(descriptors, objects)
     try:
-        changed = change_data(message, adoption.take)
+        return change_data(value, adoption.take)
     except BaseException:
         adoption.undo()
         raise
     finally:
         adoption.close_rest()
-    return changed
 
 
 def _is_plain(message: FromSandbox) -> bool:

@@ -1,0 +1,1 @@
+"""Workers in other processes of this host, over Unix sockets; Objects are handed over by descriptor."""

@@ -1,0 +1,144 @@
+"""Worker processes on this host: started, watched, and started again when one has ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Protocol
+
+from weftrun.adapters.hosts.engine_end import RemoteWorker
+from weftrun.adapters.passing.readiness import FdLoop
+from weftrun.model.hosts import Begin, FromWorker
+from weftrun.model.ids import WorkerId
+from weftrun.ports.objects import Objects
+from weftrun.ports.worker import Worker
+from weftrun.wire.channel import Channel
+
+_AGAIN_S: Final = 0.5
+"""A Worker that ended is started again after this, as another Worker."""
+_END_S: Final = 5.0
+
+Joined = Callable[[WorkerId, Worker, int], None]
+
+
+class MakeBegin(Protocol):
+    """Says who a new Worker is."""
+
+    def __call__(self, worker: WorkerId) -> Begin:
+        """Return the first message to it."""
+
+
+class LocalWorkers:
+    """Keeps a number of Worker processes on this host.
+
+    Args:
+        count: how many.
+        ttl_s: a Worker that gives no sign of life for so long, in seconds, is ended.
+        module: what is run as `python -m MODULE DESCRIPTOR`, with the socket to the engine behind the descriptor.
+        joined: called with each Worker that is there.
+    """
+
+    def __init__(
+        self,
+        loop: FdLoop,
+        objects: Objects,
+        count: int,
+        module: str,
+        ttl_s: float,
+        begin: MakeBegin,
+        joined: Joined,
+    ) -> None:
+        self._loop = loop
+        self._objects = objects
+        self._count = count
+        self._module = module
+        self._begin = begin
+        self._joined = joined
+        self._ttl_s = ttl_s
+        self._beat_at = loop.now()
+        self._last = 0
+        self._there: dict[WorkerId, tuple[subprocess.Popen[bytes], RemoteWorker]] = {}
+        self._closed = False
+
+    def start(self) -> None:
+        """Start all, in the loop's thread: the kernel ends them with it."""
+        for _ in range(self._count):
+            self._start()
+        self._beat()
+
+    def _beat(self) -> None:
+        """Say that the engine lives, and end a Worker that has given no sign of life for as long as a Lease holds."""
+        if self._closed:
+            return
+        now = self._loop.now()
+        slept = now > self._beat_at + self._ttl_s
+        self._beat_at = now + self._ttl_s / 3
+        for process, remote in self._there.values():
+            if not slept and now - remote.heard_at > self._ttl_s:
+                process.kill()
+            remote.ping()
+        self._loop.call_at(self._beat_at, self._beat)
+
+    @property
+    def pids(self) -> dict[WorkerId, int]:
+        """The processes of the Workers that are there."""
+        return {worker: process.pid for worker, (process, _) in self._there.items()}
+
+    def _start(self) -> None:
+        if self._closed:
+            return
+        self._last += 1
+        worker = WorkerId(self._last)
+        begin = self._begin(worker)
+        ours, theirs = socket.socketpair()
+        with theirs:
+            command = [sys.executable, "-P", "-c", _PROGRAM.format(module=self._module), _ROOT, str(theirs.fileno())]
+            process = subprocess.Popen(
+                command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, start_new_session=True
+            )
+        channel: Channel[FromWorker] = Channel(ours, FromWorker, frame_bytes_max=begin.limits.frame_bytes_max)
+        remote = RemoteWorker(self._loop, channel, self._objects, begin)
+        self._there[worker] = process, remote
+        watch = os.pidfd_open(process.pid)
+
+        def ended() -> None:
+            self._loop.remove_reader(watch)
+            os.close(watch)
+            self._ended(worker)
+
+        self._loop.add_reader(watch, ended)
+        self._joined(worker, remote, begin.sandboxes_max)
+
+    def _ended(self, worker: WorkerId) -> None:
+        """A process is gone: hear what it had still said, then count it as gone."""
+        found = self._there.pop(worker, None)
+        if found is None:
+            return
+        process, remote = found
+        code = process.wait()
+        remote.finish(f"its process ended with {code}")
+        self._loop.call_at(self._loop.now() + _AGAIN_S, self._start)
+
+    def close(self) -> None:
+        """End all, and return when they have ended. Idempotent."""
+        self._closed = True
+        there, self._there = self._there, {}
+        for _, remote in there.values():
+            remote.close()
+        for process, _ in there.values():
+            try:
+                process.wait(_END_S)
+            except subprocess.TimeoutExpired:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+_ROOT: Final = str(Path(__file__).resolve().parents[3])
+_PROGRAM: Final = "import sys; sys.path.append(sys.argv.pop(1)); from {module} import main; main()"

@@ -1,0 +1,1 @@
+"""What adapters share that pass messages and Objects over sockets."""

@@ -1,0 +1,240 @@
+"""Which Worker executes what: each Invocation has one home, which alone enters it (W3).
+
+The owner of a Run sends work to its home when it is ready (`control="master"`). What a Worker was given and has not
+told of has failed as lost when the Worker is gone.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from weftrun.model.commands import Deliver, EnterBody, Invoke, InvokeItems, LeaveBody, Revoke, WorkCommand
+from weftrun.model.events import AttemptEnded, AttemptsEnded, ItemsEnded
+from weftrun.model.ids import WorkerId
+from weftrun.model.messages import Invocation
+from weftrun.model.outcomes import Failure, Ran, Reason
+from weftrun.model.work import WorkEvent
+
+ENGINE = WorkerId(0)
+"""The Worker in the engine's own process, where Workflows' bodies run (W8)."""
+
+Attempt = tuple[int, int, int]
+"""Index of the Step, number of the Attempt, and the Attempt that it undoes (0 for none)."""
+Ranges = list[tuple[int, int]]
+
+
+class Assigned(Struct, frozen=True, gc=False):
+    """Work for one Worker."""
+
+    worker: WorkerId
+    run: int
+    command: WorkCommand
+
+
+class _Load:
+    """A Worker: how many Functions it runs at once, and how many Invocations and items it has."""
+
+    __slots__ = ("capacity", "given")
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.given = 0
+
+
+class _Given:
+    """What Workers were given of one Run and have not told of: Invocations, and items by map and Attempt."""
+
+    __slots__ = ("items", "singles")
+
+    def __init__(self) -> None:
+        self.singles: dict[Attempt, WorkerId] = {}
+        self.items: dict[tuple[int, int], dict[WorkerId, Ranges]] = {}
+
+
+class HomesMachine:
+    """Divides the work of Runs among the Workers of one engine."""
+
+    def __init__(self) -> None:
+        self._workers: dict[WorkerId, _Load] = {}
+        self._runs: dict[int, _Given] = {}
+        self._waiting: deque[tuple[int, Invoke | InvokeItems]] = deque()
+
+    # ------------------------------------------------------------------ Workers
+
+    def joined(self, worker: WorkerId, capacity: int) -> list[Assigned]:
+        """A Worker is there, which runs `capacity` Functions at once; return what has waited for one."""
+        self._workers[worker] = _Load(capacity)
+        waiting, self._waiting = self._waiting, deque()
+        return [assigned for run, command in waiting for assigned in self.assign(run, command)]
+
+    def left(self, worker: WorkerId, why: str, now: float) -> list[tuple[int, WorkEvent]]:
+        """A Worker is gone; return what has failed with it, by Run."""
+        self._workers.pop(worker, None)
+        failure = Failure(Reason.LOST, "WorkerLost", f"Worker {worker} is gone: {why}")
+        events: list[tuple[int, WorkEvent]] = []
+        for run, given in self._runs.items():
+            lost = [attempt for attempt, home in given.singles.items() if home == worker]
+            for attempt in lost:
+                del given.singles[attempt]
+            if lost:
+                ran = Ran(0, now, now)
+                ended = tuple(AttemptEnded(step, no, None, failure, ran, undoes) for step, no, undoes in lost)
+                events.append((run, AttemptsEnded(now, ended)))
+            for (step, attempt_no), homes in list(given.items.items()):
+                failures = tuple((i, failure) for lo, hi in homes.pop(worker, ()) for i in range(lo, hi))
+                if failures:
+                    events.append((run, ItemsEnded(now, step, attempt_no, (), failures, Ran(0, now, now))))
+                if not homes:
+                    del given.items[step, attempt_no]
+        return events
+
+    # ------------------------------------------------------------------ work
+
+    def assign(self, run: int, command: WorkCommand) -> list[Assigned]:
+        """Return who does what of a command; what nobody can do now waits for a Worker."""
+        match command:
+            case EnterBody() | Deliver() | LeaveBody():
+                return [Assigned(ENGINE, run, command)]
+            case Revoke():
+                return self._revoke(run, command)
+            case _ if not self._workers:
+                self._waiting.append((run, command))
+                return []
+            case Invoke():
+                return self._invoke(run, command)
+            case _:
+                return self._invoke_items(run, command)
+
+    def _given_of(self, run: int) -> _Given:
+        given = self._runs.get(run)
+        if given is None:
+            given = self._runs[run] = _Given()
+        return given
+
+    def _invoke(self, run: int, command: Invoke) -> list[Assigned]:
+        given = self._given_of(run)
+        shares: dict[WorkerId, list[Invocation]] = {}
+        for invocation in command.invocations:
+            home = self._least_loaded()
+            self._workers[home].given += 1
+            given.singles[invocation.step, invocation.attempt, invocation.undoes] = home
+            shares.setdefault(home, []).append(invocation)
+        return [Assigned(home, run, Invoke(command.function, tuple(share))) for home, share in shares.items()]
+
+    def _invoke_items(self, run: int, command: InvokeItems) -> list[Assigned]:
+        """Cut the items of a chunk into a share for each Worker, by how many Functions it runs at once."""
+        homes = self._given_of(run).items.setdefault((command.step, command.attempt), {})
+        left: deque[tuple[int, int]] = deque(command.ranges)
+        items, places = sum(hi - lo for lo, hi in left), sum(load.capacity for load in self._workers.values())
+        assigned = []
+        for worker, load in sorted(self._workers.items(), key=lambda each: each[1].given / each[1].capacity):
+            share = _take(left, -(-items * load.capacity // places))
+            if share:
+                load.given += sum(hi - lo for lo, hi in share)
+                homes.setdefault(worker, []).extend(share)
+                assigned.append(Assigned(worker, run, replace(command, ranges=tuple(share))))
+        return assigned
+
+    def _least_loaded(self) -> WorkerId:
+        return min(self._workers, key=lambda worker: self._workers[worker].given / self._workers[worker].capacity)
+
+    def _revoke(self, run: int, command: Revoke) -> list[Assigned]:
+        """Tell each Worker that has something of these Steps; nobody waits for an answer."""
+        steps = set(command.steps)
+        self._waiting = deque(kept for each in self._waiting if (kept := _without(each, run, steps)) is not None)
+        given = self._runs.get(run)
+        if given is None:
+            return []
+        homes: set[WorkerId] = set()
+        for attempt in [attempt for attempt in given.singles if attempt[0] in steps]:
+            homes.add(self._return(given.singles.pop(attempt), 1))
+        for key in [key for key in given.items if key[0] in steps]:
+            for worker, ranges in given.items.pop(key).items():
+                homes.add(self._return(worker, sum(hi - lo for lo, hi in ranges)))
+        return [Assigned(home, run, command) for home in sorted(homes)]
+
+    def _return(self, worker: WorkerId, count: int) -> WorkerId:
+        if worker in self._workers:
+            self._workers[worker].given -= count
+        return worker
+
+    def ended(self, worker: WorkerId, run: int, event: WorkEvent) -> None:
+        """Something became of what a Worker was given."""
+        given = self._runs.get(run)
+        if given is None:
+            return
+        if isinstance(event, AttemptsEnded):
+            for ended in event.ended:
+                key = (ended.step, ended.attempt, ended.undoes)
+                if given.singles.get(key) == worker:
+                    del given.singles[key]
+                    self._return(worker, 1)
+        elif isinstance(event, ItemsEnded):
+            homes = given.items.get((event.step, event.attempt), {})
+            if worker in homes:
+                told = [(lo, hi) for lo, hi, _ in event.values] + [(i, i + 1) for i, _ in event.failures]
+                before = homes[worker]
+                homes[worker] = _less(before, told)
+                self._return(worker, _count(before) - _count(homes[worker]))
+                if not homes[worker]:
+                    del homes[worker]
+
+    def run_closed(self, run: int) -> None:
+        """A Run is over, or given up: nothing of it is under way any more."""
+        self._waiting = deque(each for each in self._waiting if each[0] != run)
+        given = self._runs.pop(run, None)
+        if given is None:
+            return
+        for worker in given.singles.values():
+            self._return(worker, 1)
+        for homes in given.items.values():
+            for worker, ranges in homes.items():
+                self._return(worker, _count(ranges))
+
+
+def _count(ranges: Ranges) -> int:
+    return sum(hi - lo for lo, hi in ranges)
+
+
+def _take(left: deque[tuple[int, int]], most: int) -> Ranges:
+    """Take up to `most` items from the front of ascending ranges."""
+    taken: Ranges = []
+    while left and most > 0:
+        lo, hi = left.popleft()
+        cut = min(hi, lo + most)
+        if cut < hi:
+            left.appendleft((cut, hi))
+        taken.append((lo, cut))
+        most -= cut - lo
+    return taken
+
+
+def _less(ranges: Ranges, told: Ranges) -> Ranges:
+    """Return `ranges` without what was told; both are half-open."""
+    left: Ranges = []
+    for lo, hi in ranges:
+        at = lo
+        for cut_lo, cut_hi in sorted(told):
+            if cut_hi > at and cut_lo < hi:
+                if cut_lo > at:
+                    left.append((at, cut_lo))
+                at = max(at, cut_hi)
+        if at < hi:
+            left.append((at, hi))
+    return left
+
+
+def _without(
+    waiting: tuple[int, Invoke | InvokeItems], run: int, steps: set[int]
+) -> tuple[int, Invoke | InvokeItems] | None:
+    """Return waiting work less that of some Steps of a Run, or None where nothing is left."""
+    owner, command = waiting
+    if owner != run:
+        return waiting
+    if isinstance(command, InvokeItems):
+        return None if command.step in steps else waiting
+    kept = tuple(invocation for invocation in command.invocations if invocation.step not in steps)
+    return (owner, Invoke(command.function, kept)) if kept else None

@@ -1,0 +1,185 @@
+"""What an engine and a Worker in another process say to one another.
+
+Objects: a `Work` message travels with the descriptors of its `objects`, in their order; from then on the Worker knows
+them by the engine's numbers, until `Forget`. From a Worker, the k-th descriptor of a frame (from 0) is the Object
+numbered `-(k + 1)` in it.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from weftrun.model.commands import WorkCommand
+from weftrun.model.ids import ObjectId, RunId, RunUid, SandboxId, WorkerId
+from weftrun.model.limits import Limits
+from weftrun.model.messages import OfTransaction, TransactionAnswer
+from weftrun.model.outcomes import Failure
+from weftrun.model.policy import Bundle
+from weftrun.model.values import Object
+from weftrun.model.work import AttemptAt, BatchSent, Said, WorkEvent
+
+SANDBOXES_EACH = 1_000_000
+"""Numbers of Sandboxes that one Worker may use up: those of Worker n begin behind n times this."""
+
+# ---------------------------------------------------------------------- engine -> Worker
+
+
+class Begin(Struct, frozen=True, gc=False, array_like=True, tag=0):
+    """The first message: who the Worker is.
+
+    Attributes:
+        hash_seed: the Journal's, for every interpreter (B4).
+        open_files_max: soft limit of open descriptors for the author's code.
+        folder: where Objects spill to.
+        quota_bytes: Objects in memory, before they spill.
+    """
+
+    worker: WorkerId
+    sandboxes_max: int
+    limits: Limits
+    hash_seed: int
+    open_files_max: int
+    folder: str
+    quota_bytes: int
+
+
+class OpenRun(Struct, frozen=True, gc=False, array_like=True, tag=1):
+    """A Run may send work from now on."""
+
+    run: int
+    id: RunId
+    uid: RunUid
+    bundle: Bundle
+
+
+class CloseRun(Struct, frozen=True, gc=False, array_like=True, tag=2):
+    """The Run is over."""
+
+    run: int
+
+
+class LeaveRun(Struct, frozen=True, gc=False, array_like=True, tag=3):
+    """The Run is given up before its end: drop what waits of it, and end what runs."""
+
+    run: int
+
+
+class Work(Struct, frozen=True, gc=False, array_like=True, tag=4):
+    """Do this for a Run.
+
+    Attributes:
+        number: counted from 1; `Rested` says up to which one the Worker has heard.
+        objects: those in `command` whose descriptors come along, each once.
+    """
+
+    number: int
+    run: int
+    command: WorkCommand
+    objects: tuple[Object, ...] = ()
+
+
+class Forget(Struct, frozen=True, gc=False, array_like=True, tag=5):
+    """No Run needs these Objects any more; engine's numbers."""
+
+    objects: tuple[ObjectId, ...]
+
+
+class AnswerAttempt(Struct, frozen=True, gc=False, array_like=True, tag=6):
+    """Answer what an Attempt said to its transaction."""
+
+    attempt: AttemptAt
+    answer: TransactionAnswer
+
+
+class EndAttempt(Struct, frozen=True, gc=False, array_like=True, tag=7):
+    """End the Sandbox for what this Attempt does, which fails so."""
+
+    attempt: AttemptAt
+    failure: Failure
+
+
+class HoldFor(Struct, frozen=True, gc=False, array_like=True, tag=8):
+    """Enter bodies for so many seconds from now, and not after, unless told again (O3)."""
+
+    seconds: float
+
+
+class FenceWork(Struct, frozen=True, gc=False, array_like=True, tag=9):
+    """Enter nothing more of what was given so far."""
+
+
+class Drain(Struct, frozen=True, gc=False, array_like=True, tag=10):
+    """Start nothing more."""
+
+
+class Ping(Struct, frozen=True, gc=False, array_like=True, tag=11):
+    """The engine lives; answered by `Pong`."""
+
+
+ToWorker = (
+    Begin
+    | OpenRun
+    | CloseRun
+    | LeaveRun
+    | Work
+    | Forget
+    | AnswerAttempt
+    | EndAttempt
+    | HoldFor
+    | FenceWork
+    | Drain
+    | Ping
+)
+
+# ---------------------------------------------------------------------- Worker -> engine
+
+
+class Told(Struct, frozen=True, gc=False, array_like=True, tag=20):
+    """Something became of what a Run wanted done."""
+
+    run: int
+    event: WorkEvent
+
+
+class Printed(Struct, frozen=True, gc=False, array_like=True, tag=21):
+    """An Attempt printed text."""
+
+    said: Said
+
+
+class Sent(Struct, frozen=True, gc=False, array_like=True, tag=22):
+    """A Batch went to a Sandbox."""
+
+    batch: BatchSent
+
+
+class Asked(Struct, frozen=True, gc=False, array_like=True, tag=23):
+    """An Attempt says something to its transaction."""
+
+    attempt: AttemptAt
+    message: OfTransaction
+
+
+class SandboxEnded(Struct, frozen=True, gc=False, array_like=True, tag=24):
+    """A Sandbox is gone."""
+
+    sandbox: SandboxId
+
+
+class Rested(Struct, frozen=True, gc=False, array_like=True, tag=25):
+    """What there was to be done has been handed on.
+
+    Attributes:
+        quiet: whether no Sandbox has anything to do.
+        number: of the last `Work` that was heard.
+    """
+
+    quiet: bool
+    number: int
+
+
+class Pong(Struct, frozen=True, gc=False, array_like=True, tag=26):
+    """The Worker lives."""
+
+
+FromWorker = Pong | Told | Printed | Sent | Asked | SandboxEnded | Rested

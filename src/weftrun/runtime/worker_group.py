@@ -1,0 +1,201 @@
+"""The Workers of one engine behind the port of one: in its own process for bodies, and in others for Functions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from weftrun.machines.homes import ENGINE, Assigned, HomesMachine
+from weftrun.model.commands import WorkCommand
+from weftrun.model.hosts import SANDBOXES_EACH
+from weftrun.model.ids import ObjectId, RunId, RunUid, SandboxId, WorkerId
+from weftrun.model.messages import OfTransaction, TransactionAnswer
+from weftrun.model.outcomes import Failure
+from weftrun.model.policy import Bundle
+from weftrun.model.work import AttemptAt, BatchSent, Said, WorkEvent
+from weftrun.ports.loop import Loop
+from weftrun.ports.worker import Worker, WorkerEvents
+
+
+class WorkerGroup:
+    """All Workers of an engine (port Worker).
+
+    Args:
+        engine: the Worker in this process, which has the bodies of Workflows (W8).
+    """
+
+    def __init__(self, loop: Loop, engine: Worker) -> None:
+        self._loop = loop
+        self._machine = HomesMachine()
+        self._members: dict[WorkerId, _Member] = {ENGINE: _Member(self, ENGINE, engine)}
+        self._runs: dict[int, tuple[RunId, RunUid, Bundle]] = {}
+        self._hold_until: float | None = None
+        self._drains = self._stopped = False
+        self._events: WorkerEvents
+
+    def joined(self, worker: WorkerId, there: Worker, capacity: int) -> None:
+        """A Worker that runs `capacity` Functions at once is there."""
+        member = self._members[worker] = _Member(self, worker, there)
+        there.listen(member)
+        if self._hold_until is not None:
+            there.hold_until(self._hold_until)
+        if self._drains:
+            there.drain()
+        self._hand_out(self._machine.joined(worker, capacity))
+
+    # ------------------------------------------------------------------ port Worker
+
+    @property
+    def quiet(self) -> bool:
+        """Whether no Sandbox has anything to do that would go on by itself."""
+        return all(member.worker.quiet for member in self._members.values())
+
+    def listen(self, events: WorkerEvents) -> None:
+        """Say whom to tell."""
+        self._events = events
+        self._members[ENGINE].worker.listen(self._members[ENGINE])
+
+    def open_run(self, run: int, id: RunId, uid: RunUid, bundle: Bundle) -> None:
+        """A Run may send work from now on; a Worker hears of it with the first of it."""
+        self._runs[run] = (id, uid, bundle)
+
+    def close_run(self, run: int) -> None:
+        """A Run is over."""
+        for member in self._forget(run):
+            member.worker.close_run(run)
+
+    def leave_run(self, run: int) -> None:
+        """A Run is given up before its end."""
+        for member in self._forget(run):
+            member.worker.leave_run(run)
+
+    def _forget(self, run: int) -> list[_Member]:
+        del self._runs[run]
+        self._machine.run_closed(run)
+        told = [member for member in self._members.values() if run in member.runs]
+        for member in told:
+            member.runs.discard(run)
+        return told
+
+    def work(self, run: int, command: WorkCommand) -> None:
+        """Take a command of a Run's machine."""
+        self._hand_out(self._machine.assign(run, command))
+
+    def _hand_out(self, assigned: Sequence[Assigned]) -> None:
+        for each in assigned:
+            member = self._members.get(each.worker)
+            if member is None:
+                continue  # it is gone, and nothing of this is wanted of it
+            if each.run not in member.runs and each.run in self._runs:
+                member.runs.add(each.run)
+                member.worker.open_run(each.run, *self._runs[each.run])
+            member.worker.work(each.run, each.command)
+
+    def release(self, objects: Sequence[ObjectId]) -> None:
+        """Forget Objects."""
+        for member in self._members.values():
+            member.worker.release(objects)
+
+    def answer(self, attempt: AttemptAt, answer: TransactionAnswer) -> None:
+        """Answer what an Attempt said to its transaction."""
+        if (member := self._member_of(attempt.sandbox)) is not None:
+            member.worker.answer(attempt, answer)
+
+    def overstayed(self, attempt: AttemptAt, failure: Failure) -> None:
+        """End a Sandbox for what an Attempt does."""
+        if (member := self._member_of(attempt.sandbox)) is not None:
+            member.worker.overstayed(attempt, failure)
+
+    def _member_of(self, sandbox: SandboxId) -> _Member | None:
+        return self._members.get(WorkerId(sandbox // SANDBOXES_EACH))
+
+    def hold_until(self, at: float) -> None:
+        """Enter bodies until then, and not after."""
+        self._hold_until = at
+        for member in list(self._members.values()):
+            member.worker.hold_until(at)
+
+    def fence(self) -> None:
+        """Enter nothing more of what was given so far."""
+        for member in list(self._members.values()):
+            member.worker.fence()
+
+    def drain(self) -> None:
+        """Start nothing more."""
+        self._drains = True
+        for member in list(self._members.values()):
+            member.worker.drain()
+
+    def stop(self) -> None:
+        """Do nothing more at all."""
+        self._stopped = True
+        for member in list(self._members.values()):
+            member.worker.stop()
+
+    # ------------------------------------------------------------------ what Workers tell
+
+    def told(self, worker: WorkerId, run: int, event: WorkEvent) -> None:
+        """Something became of what a Run wanted done."""
+        self._machine.ended(worker, run, event)
+        self._events.told(run, event)
+
+    def gone(self, worker: WorkerId, why: str) -> None:
+        """A Worker is gone: what it had has failed as lost."""
+        member = self._members.pop(worker, None)
+        if member is None or self._stopped:
+            return
+        for sandbox in member.sandboxes:
+            self._events.sandbox_ended(sandbox)
+        for run, event in self._machine.left(worker, why, self._loop.now()):
+            self._events.told(run, event)
+        self._events.rested()
+
+    @property
+    def events(self) -> WorkerEvents:
+        """Whom to tell what needs no decision."""
+        return self._events
+
+
+class _Member:
+    """One Worker of the group (port WorkerEvents).
+
+    Attributes:
+        runs: those that it was told of.
+        sandboxes: those that were given a Batch and have not ended.
+    """
+
+    def __init__(self, group: WorkerGroup, id: WorkerId, worker: Worker) -> None:
+        self.worker = worker
+        self.runs: set[int] = set()
+        self.sandboxes: set[SandboxId] = set()
+        self._group = group
+        self._id = id
+
+    def told(self, run: int, event: WorkEvent) -> None:
+        """Something became of what a Run wanted done."""
+        self._group.told(self._id, run, event)
+
+    def printed(self, said: Said) -> None:
+        """An Attempt printed text."""
+        self._group.events.printed(said)
+
+    def batch_sent(self, sent: BatchSent) -> None:
+        """A Batch went to a Sandbox."""
+        self.sandboxes.add(sent.sandbox)
+        self._group.events.batch_sent(sent)
+
+    def asked(self, attempt: AttemptAt, message: OfTransaction) -> None:
+        """An Attempt says something to its transaction."""
+        self._group.events.asked(attempt, message)
+
+    def sandbox_ended(self, sandbox: SandboxId) -> None:
+        """A Sandbox is gone."""
+        self.sandboxes.discard(sandbox)
+        self._group.events.sandbox_ended(sandbox)
+
+    def rested(self) -> None:
+        """What there was to be done has been handed on."""
+        self._group.events.rested()
+
+    def gone(self, why: str) -> None:
+        """The Worker is gone."""
+        self._group.gone(self._id, why)
