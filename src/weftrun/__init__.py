@@ -96,6 +96,7 @@ def open(
     recover: str = "all",
     workers: int | None = None,
     cluster: str | None = None,
+    control: str = "worker",
     lease_ttl_s: float = 10.0,
     sinks: "Mapping[str, Sink] | None" = None,
 ) -> Engine:
@@ -109,6 +110,8 @@ def open(
         workers: Sandboxes that run Functions at once; default is how many processors this process may use.
         cluster: where Functions run; default is this process's own Sandboxes. `local:N` starts N Worker processes on
             this host, with `workers` Sandboxes each.
+        control: with a cluster, who starts the next Step: `worker`, the Worker where the one before it ended, or
+            `master`, this engine.
         lease_ttl_s: when this engine gives no sign for so many seconds while it owns Runs, others on the Journal take
             it for dead. One that was killed on the same host is known to be dead at once.
         sinks: where `current().emit(name, ...)` goes, by name; see `weftrun.sinks`. What waits for them in the Journal
@@ -130,7 +133,7 @@ def open(
     # Late: a guest that imports the author's module must never load the engine.
     assembly = importlib.import_module("weftrun.assembly")
     engine: Engine = assembly.open_engine(
-        url, recover=recover, workers=workers, cluster=cluster, lease_ttl_s=lease_ttl_s, sinks=sinks
+        url, recover=recover, workers=workers, cluster=cluster, control=control, lease_ttl_s=lease_ttl_s, sinks=sinks
     )
     return engine
 

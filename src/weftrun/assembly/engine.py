@@ -49,13 +49,15 @@ from weftrun.views.trace import TextView, texts
 
 _RECOVER_S = 60.0
 _LOCAL_MAX = 64
+_CONTROLS = ("worker", "master")
 _TTL_MIN_S = 0.5
 """A Lease that is renewed three times in this time must outlast a slow disk."""
 
 
 def open_engine(
     url: str | None = None, *, recover: str = "all", workers: int | None = None, cluster: str | None = None,
-    lease_ttl_s: float | None = None, sinks: Mapping[str, Sink] | None = None, limits: Limits = DEFAULT_LIMITS,
+    control: str = "worker", lease_ttl_s: float | None = None, sinks: Mapping[str, Sink] | None = None,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> Engine:  # fmt: skip
     """Open an engine on a Journal. See `weftrun.open`.
 
@@ -69,8 +71,10 @@ def open_engine(
             raise UsageError(f"lease_ttl_s={lease_ttl_s} can't be held: it takes {_TTL_MIN_S:g} seconds or more.")
         limits = replace(limits, lease_ttl_s=lease_ttl_s)
     hosts = local_workers(cluster)
+    if control not in _CONTROLS:
+        raise UsageError(f"control={control!r} is not known: it takes {' or '.join(map(repr, _CONTROLS))}.")
     sandboxes = workers or max(1, workers_by_default() // max(1, hosts))
-    return Engine(_EmbeddedCore(place_of(url), recover, sandboxes, hosts, limits, checked_sinks(sinks)))
+    return Engine(_EmbeddedCore(place_of(url), recover, sandboxes, hosts, control, limits, checked_sinks(sinks)))
 
 
 def local_workers(cluster: str | None) -> int:
@@ -99,8 +103,9 @@ class _EmbeddedCore:
     """An engine in this process, with everything it owns (`sdk.handles.Core`)."""
 
     def __init__(
-        self, place: Place, recover: str, workers: int, hosts: int, limits: Limits, sinks: dict[str, Sink]
+        self, place: Place, recover: str, workers: int, hosts: int, control: str, limits: Limits, sinks: dict[str, Sink]
     ) -> None:
+        self._arms = bool(hosts) and control == "worker"
         folder = place.folder
         self._closed = False
         self._workers: LocalWorkers | None = None
@@ -141,7 +146,7 @@ class _EmbeddedCore:
         self._sandboxes = ProcessSandboxes(
             self._loop, self._objects, limits=limits, hash_seed=hash_seed, open_files_max=open_files_max
         )
-        worker: Worker = WorkerDriver(self._loop, self._sandboxes, limits, workers)
+        worker: Worker = WorkerDriver(self._loop, self._sandboxes, self._objects, limits, workers)
         if hosts:
             worker = self._group(worker, folder, workers, hosts, limits, quota_bytes // hosts, open_files_max)
         self._engine = RuntimeEngine(
@@ -160,6 +165,7 @@ class _EmbeddedCore:
             sinks=self._sinks,
             watch=self._watch,
             hints=self._hints,
+            arms=self._arms,
         )
 
     def _group(

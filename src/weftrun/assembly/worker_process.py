@@ -72,7 +72,9 @@ class WorkerProcess:
     def _start(self) -> None:
         begin = self._begin
         first = begin.worker * SANDBOXES_EACH
-        worker = WorkerDriver(self._loop, self._sandboxes, begin.limits, begin.sandboxes_max, first_sandbox=first)
+        worker = WorkerDriver(
+            self._loop, self._sandboxes, self._objects, begin.limits, begin.sandboxes_max, first_sandbox=first
+        )
         end = WorkerEnd(self._loop, self._channel, self._objects, worker, begin.limits.lease_ttl_s, self._ended.set)
         end.take(self._heard)
 

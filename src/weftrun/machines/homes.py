@@ -1,7 +1,8 @@
 """Which Worker executes what: each Invocation has one home, which alone enters it (W3).
 
-The owner of a Run sends work to its home when it is ready (`control="master"`). What a Worker was given and has not
-told of has failed as lost when the Worker is gone.
+The owner of a Run sends work to its home when it is ready (`control="master"`), or arms it there ahead of time where
+all that it waits for is at home there too (`control="worker"`). What a Worker was given and has not told of has failed
+as lost when the Worker is gone.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections import deque
 from msgspec import Struct
 from msgspec.structs import replace
 
-from weftrun.model.commands import Deliver, EnterBody, Invoke, InvokeItems, LeaveBody, Revoke, WorkCommand
+from weftrun.model.commands import Arm, Armed, Deliver, EnterBody, Invoke, InvokeItems, LeaveBody, Revoke, WorkCommand
 from weftrun.model.events import AttemptEnded, AttemptsEnded, ItemsEnded
 from weftrun.model.ids import WorkerId
 from weftrun.model.messages import Invocation
@@ -20,6 +21,9 @@ from weftrun.model.work import WorkEvent
 
 ENGINE = WorkerId(0)
 """The Worker in the engine's own process, where Workflows' bodies run (W8)."""
+
+_AHEAD = 4
+"""Steps for each place that a Worker may have armed beyond its share."""
 
 Attempt = tuple[int, int, int]
 """Index of the Step, number of the Attempt, and the Attempt that it undoes (0 for none)."""
@@ -45,11 +49,18 @@ class _Load:
 
 
 class _Given:
-    """What Workers were given of one Run and have not told of: Invocations, and items by map and Attempt."""
+    """What Workers were given of one Run and have not told of: Invocations, and items by map and Attempt.
 
-    __slots__ = ("items", "singles")
+    Attributes:
+        planned: homes that were chosen before the Invocation came, by Step; each counts as given from then on.
+        armed: those of them that are armed, and start by themselves.
+    """
+
+    __slots__ = ("armed", "items", "planned", "singles")
 
     def __init__(self) -> None:
+        self.planned: dict[int, WorkerId] = {}
+        self.armed: set[int] = set()
         self.singles: dict[Attempt, WorkerId] = {}
         self.items: dict[tuple[int, int], dict[WorkerId, Ranges]] = {}
 
@@ -79,6 +90,9 @@ class HomesMachine:
             lost = [attempt for attempt, home in given.singles.items() if home == worker]
             for attempt in lost:
                 del given.singles[attempt]
+            for step in [step for step, home in given.planned.items() if home == worker]:
+                del given.planned[step]
+                given.armed.discard(step)
             if lost:
                 ran = Ran(0, now, now)
                 ended = tuple(AttemptEnded(step, no, None, failure, ran, undoes) for step, no, undoes in lost)
@@ -100,6 +114,8 @@ class HomesMachine:
                 return [Assigned(ENGINE, run, command)]
             case Revoke():
                 return self._revoke(run, command)
+            case Arm():
+                return self._arm(run, command)
             case _ if not self._workers:
                 self._waiting.append((run, command))
                 return []
@@ -118,11 +134,47 @@ class HomesMachine:
         given = self._given_of(run)
         shares: dict[WorkerId, list[Invocation]] = {}
         for invocation in command.invocations:
-            home = self._least_loaded()
-            self._workers[home].given += 1
+            planned = given.planned.get(invocation.step) if not invocation.undoes else None
+            home = planned if planned is not None else self._least_loaded()
             given.singles[invocation.step, invocation.attempt, invocation.undoes] = home
+            if invocation.step in given.armed:
+                given.armed.discard(invocation.step)  # its home starts it by itself
+                continue
+            if planned is None:
+                self._workers[home].given += 1
             shares.setdefault(home, []).append(invocation)
         return [Assigned(home, run, Invoke(command.function, tuple(share))) for home, share in shares.items()]
+
+    def _arm(self, run: int, command: Arm) -> list[Assigned]:
+        """Arm a Step at the Worker that runs all that it waits for, unless that has more than its share already."""
+        if not self._workers:
+            return []
+        given = self._given_of(run)
+        shares: dict[WorkerId, list[Armed]] = {}
+        for armed in command.armed:
+            homes = {given.planned.get(taken.step) for taken in armed.takes}
+            known = homes - {None}
+            if len(known) > 1:
+                continue
+            home = known.pop() if known else self._least_loaded()
+            assert home is not None
+            if not self._has_room(home):
+                continue
+            for step in {taken.step for taken in armed.takes} - given.planned.keys():
+                given.planned[step] = home
+                self._workers[home].given += 1
+            given.planned[armed.invocation.step] = home
+            given.armed.add(armed.invocation.step)
+            self._workers[home].given += 1
+            shares.setdefault(home, []).append(armed)
+        return [Assigned(home, run, Arm(command.function, tuple(share))) for home, share in shares.items()]
+
+    def _has_room(self, home: WorkerId) -> bool:
+        """Say whether a Worker has no more than its share of all that was given: a fan-out must spread."""
+        given = sum(load.given for load in self._workers.values())
+        places = sum(load.capacity for load in self._workers.values())
+        load = self._workers[home]
+        return load.given <= load.capacity * (given / places + _AHEAD)
 
     def _invoke_items(self, run: int, command: InvokeItems) -> list[Assigned]:
         """Cut the items of a chunk into a share for each Worker, by how many Functions it runs at once."""
@@ -149,7 +201,11 @@ class HomesMachine:
         if given is None:
             return []
         homes: set[WorkerId] = set()
+        for step in given.armed & steps:
+            given.armed.discard(step)
+            homes.add(self._return(given.planned.pop(step), 1))
         for attempt in [attempt for attempt in given.singles if attempt[0] in steps]:
+            given.planned.pop(attempt[0], None)
             homes.add(self._return(given.singles.pop(attempt), 1))
         for key in [key for key in given.items if key[0] in steps]:
             for worker, ranges in given.items.pop(key).items():
@@ -171,6 +227,7 @@ class HomesMachine:
                 key = (ended.step, ended.attempt, ended.undoes)
                 if given.singles.get(key) == worker:
                     del given.singles[key]
+                    given.planned.pop(ended.step, None)
                     self._return(worker, 1)
         elif isinstance(event, ItemsEnded):
             homes = given.items.get((event.step, event.attempt), {})
@@ -188,7 +245,8 @@ class HomesMachine:
         given = self._runs.pop(run, None)
         if given is None:
             return
-        for worker in given.singles.values():
+        waits = {step: home for step, home in given.planned.items() if step not in {key[0] for key in given.singles}}
+        for worker in (*given.singles.values(), *waits.values()):
             self._return(worker, 1)
         for homes in given.items.values():
             for worker, ranges in homes.items():

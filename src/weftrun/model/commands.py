@@ -12,7 +12,7 @@ from weftrun.model.messages import Invocation
 from weftrun.model.outcomes import Failure, Ran, Status
 from weftrun.model.policy import FunctionSpec
 from weftrun.model.records import Record
-from weftrun.model.values import Tree
+from weftrun.model.values import Key, Tree
 
 
 class Append(Struct, frozen=True, gc=False):
@@ -129,7 +129,32 @@ class End(Struct, frozen=True, gc=False):
     failure: Failure | None
 
 
-WorkCommand = Invoke | InvokeItems | EnterBody | Deliver | LeaveBody | Revoke
+class Taken(Struct, frozen=True, gc=False, array_like=True):
+    """The value of Step `step`, or the part of it that `path` names, belongs into hole number `hole`."""
+
+    hole: int
+    step: int
+    path: tuple[Key, ...]
+
+
+class Armed(Struct, frozen=True, gc=False, array_like=True):
+    """An Invocation that is complete when the values are there that it takes; until then those holes are empty."""
+
+    invocation: Invocation
+    takes: tuple[Taken, ...]
+
+
+class Arm(Struct, frozen=True, gc=False, array_like=True, tag=6):
+    """Run these as soon as what they take has succeeded on the same Worker (`control="worker"`).
+
+    It is an offer: when an Invocation is ready the machine sends an `Invoke` of it all the same.
+    """
+
+    function: FunctionSpec
+    armed: tuple[Armed, ...]
+
+
+WorkCommand = Arm | Invoke | InvokeItems | EnterBody | Deliver | LeaveBody | Revoke
 """What a Worker does for a Run."""
 
 RunCommand = Append | Hurry | WorkCommand | WakeAt | WaitsUntil | Release | LeftOut | End

@@ -48,6 +48,7 @@ class Engine:
         version_here: returns the version of a Function as this process has it, by name; empty where it has none.
         watch: calls back on the loop soon after the process of one of these sessions has ended, where that can be seen;
             a hint.
+        arms: whether Steps are armed at their Workers before they are ready (`control="worker"`).
         hints: says when it is worth to look at the Journal; without it, that is done now and then.
         stands_still: told what is wrong when the Journal can't be written for now; once, until it can be.
     """
@@ -70,6 +71,7 @@ class Engine:
         sinks: Mapping[str, Sink] | None = None,
         watch: Watch = lambda _sessions, _ended: None,
         hints: Sequence[Hints] = (),
+        arms: bool = False,
     ) -> None:
         self.limits = limits
         self._loop = loop
@@ -88,7 +90,7 @@ class Engine:
         )
         self._opening = Opening(
             loop, journal, blobs, objects, entropy, self._committer, self._driver, limits, self._own,
-            transactions, self, version_here,
+            transactions, self, version_here, arms=arms,
         )  # fmt: skip
         self._closed = False
         self._broken: WeftrunError | None = None

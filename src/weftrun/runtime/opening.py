@@ -68,6 +68,8 @@ class Opening:
         transactions: Transactions | None,
         engine: EngineState,
         version_here: Callable[[str], str],
+        *,
+        arms: bool,
     ) -> None:
         self.waited_for: dict[RunUid, weakref.WeakSet[Ticket]] = {}
         self.asked: weakref.WeakSet[Ticket] = weakref.WeakSet()
@@ -80,6 +82,7 @@ class Opening:
         self._limits = limits
         self._own = own
         self._engine = engine
+        self._arms = arms
         self._hash_seed = journal.meta().hash_seed
         self._starting: dict[RunId, list[Callable[[], None]]] = {}
         self._stored = StoredBytes(loop, blobs, objects)
@@ -99,6 +102,7 @@ class Opening:
             engine,
             self,
             version_here,
+            arms=arms,
         )
 
     # ------------------------------------------------------------------ starting
@@ -169,7 +173,7 @@ class Opening:
         ticket, function, bundle, args, digest = start.ticket, start.function, start.bundle, start.args, start.digest
         started = Started(ticket.id, function, bundle, args, digest, self._hash_seed)
         number = self.runs.next_number()
-        machine = RunMachine.new(number, ticket.uid, started, self._limits, durable=ticket.durable)
+        machine = RunMachine.new(number, ticket.uid, started, self._limits, durable=ticket.durable, arms=self._arms)
         run = OpenRun(number, ticket.id, ticket.uid, machine, function.name, bundle, digest, durable=ticket.durable)
         if isinstance(args.data, Object):
             run.held.add(args.data.oid)

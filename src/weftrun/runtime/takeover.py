@@ -73,6 +73,8 @@ class TakeOver:
         engine: EngineState,
         waiting: Waiting,
         version_here: Callable[[str], str],
+        *,
+        arms: bool,
     ) -> None:
         self._loop = loop
         self._journal = journal
@@ -84,6 +86,7 @@ class TakeOver:
         self._runs = runs
         self._transactions = transactions
         self._engine = engine
+        self._arms = arms
         self._waiting = waiting
         self._version_here = version_here
         self._taking: dict[RunUid, list[Ticket]] = {}
@@ -292,7 +295,7 @@ class TakeOver:
         started = rows[0].records[0]
         assert isinstance(started, Started)
         number = self._runs.next_number()
-        machine = RunMachine.resume(number, info.uid, rows, self._limits)
+        machine = RunMachine.resume(number, info.uid, rows, self._limits, arms=self._arms)
         run = OpenRun(number, info.id, info.uid, machine, info.function, started.bundle, info.digest)
         run.epoch = info.epoch
         run.held.update(obj.oid for obj in held)

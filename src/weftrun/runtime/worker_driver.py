@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
+from weftrun.machines.armed import ArmedMachine
 from weftrun.machines.worker import WorkerMachine
-from weftrun.model.commands import EnterBody, WorkCommand
+from weftrun.model.commands import Arm, EnterBody, Invoke, Revoke, WorkCommand
+from weftrun.model.events import AttemptsEnded
 from weftrun.model.ids import ObjectId, RunId, RunUid, SandboxId
 from weftrun.model.limits import Limits
 from weftrun.model.messages import (
@@ -24,7 +26,7 @@ from weftrun.model.messages import (
 from weftrun.model.outcomes import Failure
 from weftrun.model.policy import Bundle, FunctionSpec
 from weftrun.model.values import Object
-from weftrun.model.visiting import distinct_objects
+from weftrun.model.visiting import distinct_objects, objects_in
 from weftrun.model.work import (
     AttemptAt,
     BatchSent,
@@ -37,8 +39,10 @@ from weftrun.model.work import (
     Tell,
     TickAt,
     WorkerCommand,
+    WorkEvent,
 )
 from weftrun.ports.loop import Handle, Loop
+from weftrun.ports.objects import Objects
 from weftrun.ports.sandboxes import Profile, Progress, Sandboxes
 from weftrun.ports.worker import WorkerEvents
 
@@ -52,12 +56,22 @@ class WorkerDriver:
     """
 
     def __init__(
-        self, loop: Loop, sandboxes: Sandboxes, limits: Limits, sandboxes_max: int, *, first_sandbox: int = 0
+        self,
+        loop: Loop,
+        sandboxes: Sandboxes,
+        objects: Objects,
+        limits: Limits,
+        sandboxes_max: int,
+        *,
+        first_sandbox: int = 0,
     ) -> None:
         self._loop = loop
         self._sandboxes = sandboxes
         self._machine = WorkerMachine(limits, sandboxes_max, first_sandbox)
         self._profiles = Profiles()
+        self._objects = objects
+        self._armed = ArmedMachine()
+        self._held: dict[int, list[ObjectId]] = {}
         self._bundles: dict[int, Bundle] = {}
         self._enter_until: float | None = None
         self._place_asked = False
@@ -87,23 +101,63 @@ class WorkerDriver:
     def close_run(self, run: int) -> None:
         """A Run is over."""
         self._machine.run_closed(run)
-        del self._bundles[run]
+        self._forget(run)
 
     def leave_run(self, run: int) -> None:
         """A Run is given up before its end."""
         self._machine.run_left(self._loop.now(), run)
-        del self._bundles[run]
+        self._forget(run)
         self._place_soon()
 
     def work(self, run: int, command: WorkCommand) -> None:
         """Take a command of a Run's machine."""
         if type(command) is EnterBody and not self._may_enter():
             self._machine.bar()
+        elif type(command) is Arm:
+            self._arm(run, command)
+            return
+        elif type(command) is Invoke:
+            fresh = self._armed.invoked(run, command)
+            if fresh is None:
+                return
+            command = fresh
+        elif type(command) is Revoke:
+            self._armed.dropped(run, command.steps)
+        self._work(run, command)
+
+    def _work(self, run: int, command: WorkCommand) -> None:
         # A Run that is over may still revoke what it has under way, for which no profile is asked.
         self._machine.work(
             self._loop.now(), run, command, lambda function: self._profiles.number(self._bundles[run], function)
         )
         self._place_soon()
+
+    def _arm(self, run: int, command: Arm) -> None:
+        """Keep what an armed Step has been given, and will be, until its Run is over."""
+        self._armed.arm(run, command)
+        self._hold(run, objects_in(command))
+
+    def _hold(self, run: int, objects: Sequence[Object]) -> None:
+        for obj in objects:
+            self._objects.hold(obj.oid)
+            self._held.setdefault(run, []).append(obj.oid)
+
+    def _told(self, run: int, event: WorkEvent) -> None:
+        """Tell what became of something; then start what has only waited for that."""
+        started: list[Invoke] = []
+        if type(event) is AttemptsEnded:
+            taken = [e.value for e in event.ended if self._armed.takes_value_of(run, e.step)]
+            self._hold(run, objects_in(taken))
+            started = self._armed.ended(run, event)
+        self._events.told(run, event)
+        for invoke in started:
+            self._work(run, invoke)
+
+    def _forget(self, run: int) -> None:
+        del self._bundles[run]
+        self._armed.closed(run)
+        for oid in self._held.pop(run, ()):
+            self._objects.release(oid)
 
     def release(self, objects: Sequence[ObjectId]) -> None:
         """Forget Objects: here they are the engine's own."""
@@ -167,7 +221,7 @@ class WorkerDriver:
     def _carry_out(self, command: WorkerCommand) -> None:
         match command:
             case Tell():
-                self._events.told(command.run, command.event)
+                self._told(command.run, command.event)
             case Send():
                 self._sandboxes.send(command.sandbox, _with_objects(command.message))
                 if isinstance(command.message, Batch | ItemBatch):

@@ -7,6 +7,7 @@ import heapq
 import msgspec
 
 from weftrun.machines.retry import attempts_allowed, retry_delay_s
+from weftrun.machines.run.arming import arm
 from weftrun.machines.run.bodies import start_body
 from weftrun.machines.run.closure import add_record, rest_on_rows
 from weftrun.machines.run.emits import cannot_emit
@@ -26,6 +27,8 @@ from weftrun.model.values import Payload
 
 def start_ready(run: RunState) -> None:
     """Start every Step and every chunk of a map that waits for no value any more."""
+    if run.armable:
+        arm(run)
     ready, run.ready = run.ready, []
     chunks, run.ready_chunks = run.ready_chunks, []
     sent: list[Invocation] = []

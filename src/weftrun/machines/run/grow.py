@@ -80,6 +80,8 @@ def add_call(
         _recall(run, step)
     if step.state is State.WAITING and step.waiting == 0:
         make_ready(run, body, step)
+    elif run.arms:
+        run.armable.append(step)
     return step
 
 

@@ -42,18 +42,32 @@ class RunMachine:
     are passed by, so that an outcome may be told twice. Commands are idempotent by (Run, Step, Attempt).
     """
 
-    def __init__(self, number: int, uid: RunUid, recorded: Recorded, limits: Limits, *, durable: bool = True) -> None:
-        self.state = RunState(number, uid, recorded, limits, durable=durable)
+    def __init__(
+        self,
+        number: int,
+        uid: RunUid,
+        recorded: Recorded,
+        limits: Limits,
+        *,
+        durable: bool = True,
+        arms: bool = False,
+    ) -> None:
+        self.state = RunState(number, uid, recorded, limits, durable=durable, arms=arms)
 
     @classmethod
-    def new(cls, number: int, uid: RunUid, started: Started, limits: Limits, *, durable: bool = True) -> RunMachine:
-        """Make the machine of a Run that has no record yet; one that is not `durable` never has any (N3)."""
-        return cls(number, uid, Recorded(started), limits, durable=durable)
+    def new(
+        cls, number: int, uid: RunUid, started: Started, limits: Limits, *, durable: bool = True, arms: bool = False
+    ) -> RunMachine:
+        """Make the machine of a Run that has no record yet; one that is not `durable` never has any (N3).
+
+        With `arms` Steps are armed at their Workers before they are ready.
+        """
+        return cls(number, uid, Recorded(started), limits, durable=durable, arms=arms)
 
     @classmethod
-    def resume(cls, number: int, uid: RunUid, rows: Sequence[Row], limits: Limits) -> RunMachine:
+    def resume(cls, number: int, uid: RunUid, rows: Sequence[Row], limits: Limits, *, arms: bool = False) -> RunMachine:
         """Make the machine of a Run from its rows."""
-        return cls(number, uid, Recorded.of(rows), limits)
+        return cls(number, uid, Recorded.of(rows), limits, arms=arms)
 
     @property
     def is_durable(self) -> bool:

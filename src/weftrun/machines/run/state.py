@@ -264,6 +264,7 @@ class RunState:
         seq: last row handed out; `committed`: last row known to be durable.
         ordinal: last place given in the order of settling.
         records, outcomes: what the event in hand adds to the next row, in order.
+        arms: whether Steps are armed at their Workers before they are ready; `armable` are those that may be next.
         ready: Steps (and chunks of maps) to be started when the event in hand is done with.
         deliverable: bodies to which an awaited outcome may be delivered.
         falling, doomed, closing: consequences not drawn yet: bodies that fail, Steps whose argument failed, bodies
@@ -281,7 +282,16 @@ class RunState:
         ending: the last record, once it was handed out in row `ended_row`.
     """
 
-    def __init__(self, number: int, uid: RunUid, recorded: Recorded, limits: Limits, *, durable: bool = True) -> None:
+    def __init__(
+        self,
+        number: int,
+        uid: RunUid,
+        recorded: Recorded,
+        limits: Limits,
+        *,
+        durable: bool = True,
+        arms: bool = False,
+    ) -> None:
         started = recorded.started
         self.recorded = recorded
         self.number = number
@@ -297,6 +307,8 @@ class RunState:
         self.records: list[Record] = []
         self.outcomes: list[StepOutcome] = []
         self.commands: list[RunCommand] = []
+        self.arms = arms
+        self.armable: list[Step] = []
         self.ready: list[Step] = []
         self.ready_chunks: list[tuple[Step, MapChunk]] = []
         self.revoked: list[int] = []

@@ -15,7 +15,7 @@ from weftrun.machines.worker.outcomes import (
 )
 from weftrun.machines.worker.place import place, start_box
 from weftrun.machines.worker.state import Box, BoxState, Given, Items, Lane, Names, Running, WorkerState
-from weftrun.model.commands import Deliver, EnterBody, Invoke, InvokeItems, LeaveBody, WorkCommand
+from weftrun.model.commands import Deliver, EnterBody, Invoke, InvokeItems, LeaveBody, Revoke, WorkCommand
 from weftrun.model.ids import SandboxId
 from weftrun.model.limits import Limits
 from weftrun.model.messages import BodyCalled, BodyEnded, FromSandbox, Invocation, ItemOutcomes, Outcomes
@@ -102,8 +102,10 @@ class WorkerMachine:
                 bodies.deliver(state, run, command)
             case LeaveBody():
                 bodies.leave(state, run, command.step)
-            case _:
+            case Revoke():
                 self._revoke(now, run, frozenset(command.steps))
+            case _:
+                raise TypeError("what is armed is not for Sandboxes yet")
 
     def place(self, now: float) -> None:
         """Give what waits to Sandboxes. Asked once after a burst of events, not after each."""

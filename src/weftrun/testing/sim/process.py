@@ -121,7 +121,11 @@ class Process:
             liveness=self._liveness,
             objects=self.objects,
             worker=WorkerDriver(
-                self.loop, FaultySandboxes(self.sandboxes, faults, self), settings.limits, settings.sandboxes_max
+                self.loop,
+                FaultySandboxes(self.sandboxes, faults, self),
+                self.objects,
+                settings.limits,
+                settings.sandboxes_max,
             ),
             entropy=ground.entropy,
             limits=settings.limits,
