@@ -184,6 +184,7 @@ class _EmbeddedCore:
             hosts,
             "weftrun.assembly.worker_process",
             limits.lease_ttl_s,
+            limits.sandbox_start_s,
             begin,
             group.joined,
         )

@@ -52,15 +52,22 @@ class _Given:
     """What Workers were given of one Run and have not told of: Invocations, and items by map and Attempt.
 
     Attributes:
-        planned: homes that were chosen before the Invocation came, by Step; each counts as given from then on.
-        armed: those of them that are armed, and start by themselves.
+        planned: homes that were chosen before the Invocation came, by Step, until it has succeeded.
+        pending: Steps with such a home that count as given, and of which the Invocation has not come.
+        armed: those of them that are armed, with what they take: where all that has succeeded at their home, they have
+            started by themselves.
+        succeeded: where Steps succeeded that armed ones take.
+        sent: Steps of which an Invocation is out: what it gives may be there before anything else is armed for it.
     """
 
-    __slots__ = ("armed", "items", "planned", "singles")
+    __slots__ = ("armed", "items", "pending", "planned", "sent", "singles", "succeeded")
 
     def __init__(self) -> None:
         self.planned: dict[int, WorkerId] = {}
-        self.armed: set[int] = set()
+        self.pending: set[int] = set()
+        self.armed: dict[int, frozenset[int]] = {}
+        self.succeeded: dict[int, WorkerId | None] = {}
+        self.sent: set[int] = set()
         self.singles: dict[Attempt, WorkerId] = {}
         self.items: dict[tuple[int, int], dict[WorkerId, Ranges]] = {}
 
@@ -90,9 +97,11 @@ class HomesMachine:
             lost = [attempt for attempt, home in given.singles.items() if home == worker]
             for attempt in lost:
                 del given.singles[attempt]
+                given.sent.discard(attempt[0])
             for step in [step for step, home in given.planned.items() if home == worker]:
                 del given.planned[step]
-                given.armed.discard(step)
+                given.pending.discard(step)
+                given.armed.pop(step, None)
             if lost:
                 ran = Ran(0, now, now)
                 ended = tuple(AttemptEnded(step, no, None, failure, ran, undoes) for step, no, undoes in lost)
@@ -134,15 +143,16 @@ class HomesMachine:
         given = self._given_of(run)
         shares: dict[WorkerId, list[Invocation]] = {}
         for invocation in command.invocations:
-            planned = given.planned.get(invocation.step) if not invocation.undoes else None
-            home = planned if planned is not None else self._least_loaded()
-            given.singles[invocation.step, invocation.attempt, invocation.undoes] = home
-            if invocation.step in given.armed:
-                given.armed.discard(invocation.step)  # its home starts it by itself
-                continue
-            if planned is None:
+            step = invocation.step
+            home = given.planned.get(step) or self._least_loaded()
+            given.singles[step, invocation.attempt, invocation.undoes] = home
+            given.sent.add(step)
+            if step not in given.pending:
                 self._workers[home].given += 1
-            shares.setdefault(home, []).append(invocation)
+            given.pending.discard(step)
+            takes = given.armed.pop(step, None)
+            if takes is None or any(given.succeeded.get(taken) != home for taken in takes):
+                shares.setdefault(home, []).append(invocation)
         return [Assigned(home, run, Invoke(command.function, tuple(share))) for home, share in shares.items()]
 
     def _arm(self, run: int, command: Arm) -> list[Assigned]:
@@ -152,20 +162,17 @@ class HomesMachine:
         given = self._given_of(run)
         shares: dict[WorkerId, list[Armed]] = {}
         for armed in command.armed:
-            homes = {given.planned.get(taken.step) for taken in armed.takes}
-            known = homes - {None}
-            if len(known) > 1:
+            takes = frozenset(taken.step for taken in armed.takes)
+            homes = {given.planned[step] for step in takes if step in given.planned}
+            home = next(iter(homes)) if homes else self._least_loaded()
+            if len(homes) > 1 or takes & given.sent or not self._has_room(home):
                 continue
-            home = known.pop() if known else self._least_loaded()
-            assert home is not None
-            if not self._has_room(home):
-                continue
-            for step in {taken.step for taken in armed.takes} - given.planned.keys():
+            for step in (*(takes - given.planned.keys()), armed.invocation.step):
                 given.planned[step] = home
+                given.pending.add(step)
                 self._workers[home].given += 1
-            given.planned[armed.invocation.step] = home
-            given.armed.add(armed.invocation.step)
-            self._workers[home].given += 1
+            given.armed[armed.invocation.step] = takes
+            given.succeeded.update(dict.fromkeys(takes))
             shares.setdefault(home, []).append(armed)
         return [Assigned(home, run, Arm(command.function, tuple(share))) for home, share in shares.items()]
 
@@ -201,11 +208,13 @@ class HomesMachine:
         if given is None:
             return []
         homes: set[WorkerId] = set()
-        for step in given.armed & steps:
-            given.armed.discard(step)
+        for step in given.pending & steps:
+            given.pending.discard(step)
+            given.armed.pop(step, None)
             homes.add(self._return(given.planned.pop(step), 1))
         for attempt in [attempt for attempt in given.singles if attempt[0] in steps]:
             given.planned.pop(attempt[0], None)
+            given.sent.discard(attempt[0])
             homes.add(self._return(given.singles.pop(attempt), 1))
         for key in [key for key in given.items if key[0] in steps]:
             for worker, ranges in given.items.pop(key).items():
@@ -227,7 +236,11 @@ class HomesMachine:
                 key = (ended.step, ended.attempt, ended.undoes)
                 if given.singles.get(key) == worker:
                     del given.singles[key]
-                    given.planned.pop(ended.step, None)
+                    given.sent.discard(ended.step)
+                    if ended.failure is None and not ended.undoes:
+                        given.planned.pop(ended.step, None)
+                        if ended.step in given.succeeded:
+                            given.succeeded[ended.step] = worker
                     self._return(worker, 1)
         elif isinstance(event, ItemsEnded):
             homes = given.items.get((event.step, event.attempt), {})
@@ -239,18 +252,19 @@ class HomesMachine:
                 if not homes[worker]:
                     del homes[worker]
 
-    def run_closed(self, run: int) -> None:
-        """A Run is over, or given up: nothing of it is under way any more."""
+    def run_closed(self, run: int) -> set[WorkerId]:
+        """A Run is over, or given up; return the Workers that had something of it, which nobody waits for."""
         self._waiting = deque(each for each in self._waiting if each[0] != run)
         given = self._runs.pop(run, None)
         if given is None:
-            return
-        waits = {step: home for step, home in given.planned.items() if step not in {key[0] for key in given.singles}}
-        for worker in (*given.singles.values(), *waits.values()):
+            return set()
+        busy = [*given.singles.values(), *(given.planned[step] for step in given.pending)]
+        for worker in busy:
             self._return(worker, 1)
         for homes in given.items.values():
             for worker, ranges in homes.items():
-                self._return(worker, _count(ranges))
+                busy.append(self._return(worker, _count(ranges)))
+        return set(busy)
 
 
 def _count(ranges: Ranges) -> int:

@@ -98,10 +98,14 @@ class EndAttempt(Struct, frozen=True, gc=False, array_like=True, tag=7):
     failure: Failure
 
 
-class HoldFor(Struct, frozen=True, gc=False, array_like=True, tag=8):
-    """Enter bodies for so many seconds from now, and not after, unless told again (O3)."""
+class HoldUntil(Struct, frozen=True, gc=False, array_like=True, tag=8):
+    """Enter bodies until then, and not after, unless told again (O3).
 
-    seconds: float
+    Attributes:
+        at: `CLOCK_BOOTTIME` of this host, in seconds: a Worker that was frozen may hear of it long after it was said.
+    """
+
+    at: float
 
 
 class FenceWork(Struct, frozen=True, gc=False, array_like=True, tag=9):
@@ -125,7 +129,7 @@ ToWorker = (
     | Forget
     | AnswerAttempt
     | EndAttempt
-    | HoldFor
+    | HoldUntil
     | FenceWork
     | Drain
     | Ping

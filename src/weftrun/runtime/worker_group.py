@@ -59,20 +59,24 @@ class WorkerGroup:
         self._runs[run] = (id, uid, bundle)
 
     def close_run(self, run: int) -> None:
-        """A Run is over."""
-        for member in self._forget(run):
-            member.worker.close_run(run)
+        """A Run is over; what was not revoked of it is dropped where it is."""
+        busy = self._machine.run_closed(run)
+        for worker, member in self._forget(run):
+            if worker in busy:
+                member.worker.leave_run(run)
+            else:
+                member.worker.close_run(run)
 
     def leave_run(self, run: int) -> None:
         """A Run is given up before its end."""
-        for member in self._forget(run):
+        self._machine.run_closed(run)
+        for _, member in self._forget(run):
             member.worker.leave_run(run)
 
-    def _forget(self, run: int) -> list[_Member]:
+    def _forget(self, run: int) -> list[tuple[WorkerId, _Member]]:
         del self._runs[run]
-        self._machine.run_closed(run)
-        told = [member for member in self._members.values() if run in member.runs]
-        for member in told:
+        told = [(worker, member) for worker, member in self._members.items() if run in member.runs]
+        for _, member in told:
             member.runs.discard(run)
         return told
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
+from time import CLOCK_BOOTTIME, clock_gettime
 
 import msgspec
 
@@ -33,7 +34,8 @@ class RemoteWorker:
     An Object is sent once, with its descriptor; the Worker knows it until it is released.
 
     Attributes:
-        heard_at: when it last gave a sign of life, in seconds since the epoch.
+        heard_at: when it last gave a sign of life, in seconds since the epoch; or when it was started.
+        has_spoken: whether it has given one.
     """
 
     def __init__(self, loop: FdLoop, channel: Channel[FromWorker], objects: Objects, begin: m.Begin) -> None:
@@ -46,6 +48,7 @@ class RemoteWorker:
         self._heard = 0
         self._over = False
         self.heard_at = loop.now()
+        self.has_spoken = False
         self._events: WorkerEvents | None = None
         self._channel = LoopChannel(loop, channel, self._readable)
         self._channel.send(begin)
@@ -96,7 +99,7 @@ class RemoteWorker:
 
     def hold_until(self, at: float) -> None:
         """Enter bodies until then, and not after."""
-        self._send(m.HoldFor(at - self._loop.now() if at < math.inf else math.inf))
+        self._send(m.HoldUntil(clock_gettime(CLOCK_BOOTTIME) + (at - self._loop.now()) if at < math.inf else at))
 
     def fence(self) -> None:
         """Enter nothing more of what was given so far."""
@@ -159,6 +162,7 @@ class RemoteWorker:
             self.lost("its process ended")
             return False
         self.heard_at = self._loop.now()
+        self.has_spoken = True
         rest = iter(received)
         try:
             for message, descriptors in rest:

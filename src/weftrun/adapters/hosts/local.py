@@ -39,7 +39,7 @@ class LocalWorkers:
 
     Args:
         count: how many.
-        ttl_s: a Worker that gives no sign of life for so long, in seconds, is ended.
+        ttl_s: a Worker that gives no sign of life for so long, in seconds, is ended; `start_s` for its first one.
         module: what is run as `python -m MODULE DESCRIPTOR`, with the socket to the engine behind the descriptor.
         joined: called with each Worker that is there.
     """
@@ -51,6 +51,7 @@ class LocalWorkers:
         count: int,
         module: str,
         ttl_s: float,
+        start_s: float,
         begin: MakeBegin,
         joined: Joined,
     ) -> None:
@@ -61,6 +62,7 @@ class LocalWorkers:
         self._begin = begin
         self._joined = joined
         self._ttl_s = ttl_s
+        self._start_s = start_s
         self._beat_at = loop.now()
         self._last = 0
         self._there: dict[WorkerId, tuple[subprocess.Popen[bytes], RemoteWorker]] = {}
@@ -80,7 +82,8 @@ class LocalWorkers:
         slept = now > self._beat_at + self._ttl_s
         self._beat_at = now + self._ttl_s / 3
         for process, remote in self._there.values():
-            if not slept and now - remote.heard_at > self._ttl_s:
+            silent_s = self._ttl_s if remote.has_spoken else self._start_s
+            if not slept and now - remote.heard_at > silent_s:
                 process.kill()
             remote.ping()
         self._loop.call_at(self._beat_at, self._beat)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Sequence
+from time import CLOCK_BOOTTIME, clock_gettime
 
 import msgspec
 
@@ -98,9 +99,9 @@ class WorkerEnd:
             case m.Forget():
                 for oid in message.objects:
                     self._objects.release(self._known.pop(oid))
-            case m.HoldFor():
-                seconds = message.seconds
-                worker.hold_until(self._loop.now() + seconds if seconds < math.inf else math.inf)
+            case m.HoldUntil():
+                left_s = message.at - clock_gettime(CLOCK_BOOTTIME)
+                worker.hold_until(self._loop.now() + left_s if left_s < math.inf else math.inf)
             case m.Ping():
                 self._send(m.Pong())
             case m.Begin():

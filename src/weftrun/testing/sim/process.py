@@ -12,12 +12,15 @@ from weftrun.adapters.sqlite.transactions import SqliteTransactions
 from weftrun.model.errors import WeftrunError
 from weftrun.model.ids import SessionUid
 from weftrun.ports.transactions import Transactions
+from weftrun.ports.worker import Worker
 from weftrun.runtime.engine import Engine
 from weftrun.runtime.tickets import Latch
 from weftrun.runtime.worker_driver import WorkerDriver
+from weftrun.runtime.worker_group import WorkerGroup
 from weftrun.sdk.function import Function
 from weftrun.testing.sim.chance import Chance, SeededEntropy
 from weftrun.testing.sim.faults import Crash, Faults
+from weftrun.testing.sim.hosts import SimWorkers
 from weftrun.testing.sim.layers import FaultyBlobs, FaultyJournal, FaultySandboxes, FaultyTrace
 from weftrun.testing.sim.ledger import Ledger
 from weftrun.testing.sim.loop import SimLoop
@@ -96,22 +99,26 @@ class Process:
         self.guests = ground.loop.beside(f"{number} guests", self._crashed, computes=True)
         self.inner = SqliteJournal(ground.path, entropy=ground.entropy, pause=lambda _: None, allow_tmpfs=True)
         self.objects = MemoryObjects(ground.blobs)
-        outside = Outside(
-            number,
-            self.guests,
-            ground.functions,
-            ground.ledger,
-            faults,
-            Chance(ground.seed, f"guests {number}"),
-            ground.nonces,
-            settings.pace,
-            settings.limits,
-        )
-        self.sandboxes = ScriptedSandboxes(self.loop, outside, self.objects)
+        self.sandboxes = ScriptedSandboxes(self.loop, self._outside("guests", self.guests), self.objects)
         self._liveness = MemoryLiveness(ground.living, f"host-{slot % settings.hosts}")
         sinks = {} if slot in settings.sinkless else ground.sinks
         view = View(ground.register, number, adopts=settings.recover == "all")
         self.transactions = FaultyTransactions(self._transactions(), faults, self, view)
+        worker: Worker = WorkerDriver(
+            self.loop,
+            FaultySandboxes(self.sandboxes, faults, self),
+            self.objects,
+            settings.limits,
+            settings.sandboxes_max,
+        )
+        self.workers: SimWorkers | None = None
+        if settings.workers.count:
+            group = WorkerGroup(self.loop, worker)
+            chance = Chance(ground.seed, f"workers {number}")
+            self.workers = SimWorkers(
+                settings.workers, settings.limits, self.loop, self.objects, self._outside, group.joined, chance
+            )
+            worker = group
         self.engine = Engine(
             loop=self.loop,
             journal=FaultyJournal(self.inner, faults, self, view),
@@ -120,20 +127,30 @@ class Process:
             trace=FaultyTrace(ground.trace, faults, self),
             liveness=self._liveness,
             objects=self.objects,
-            worker=WorkerDriver(
-                self.loop,
-                FaultySandboxes(self.sandboxes, faults, self),
-                self.objects,
-                settings.limits,
-                settings.sandboxes_max,
-            ),
+            worker=worker,
             entropy=ground.entropy,
             limits=settings.limits,
             sinks={name: FaultySink(sink, faults, self, view) for name, sink in sinks.items()},
+            arms=settings.workers.arms,
         )
         ready = Latch()
         self.engine.open(settings.recover, ready)
         self.loop.call_from_thread(lambda: ready.on_open(lambda: self._opened(opened)))
+
+    def _outside(self, name: str, loop: SimLoop | None = None) -> Outside:
+        """Return the world as some Sandboxes of this engine see it, whose time is that of `loop`."""
+        ground = self._ground
+        return Outside(
+            self.number,
+            loop or ground.loop.beside(f"{self.number} {name} guests", self._crashed, computes=True),
+            ground.functions,
+            ground.ledger,
+            ground.faults,
+            Chance(ground.seed, f"{name} {self.number}"),
+            ground.nonces,
+            ground.settings.pace,
+            ground.settings.limits,
+        )
 
     def _transactions(self) -> Transactions:
         alone = SqliteTransactions(self.inner)
@@ -141,6 +158,11 @@ class Process:
         if loses is None:
             return alone
         return SideBySide(alone, Chance(self._ground.seed, f"server {self.number}"), loses)
+
+    @property
+    def sandboxes_alive(self) -> int:
+        """How many Sandboxes live, those of its Workers among them."""
+        return self.sandboxes.alive + (self.workers.alive if self.workers is not None else 0)
 
     @property
     def is_broken(self) -> bool:
@@ -185,7 +207,10 @@ class Process:
     def kill(self) -> None:
         """The process is gone: memory, descriptors, connections; the disk and what was committed stay. Idempotent."""
         if not self.ended:
-            self.sandboxes.linger(self._ground.chance.happens(self._ground.settings.lingers))
+            lingers = self._ground.chance.happens(self._ground.settings.lingers)
+            self.sandboxes.linger(lingers)
+            if self.workers is not None:
+                self.workers.linger(lingers)
             self._ground.trace.crash()
             self._end()
 
@@ -206,11 +231,17 @@ class Process:
 
     def _finish(self) -> None:
         """Let the lanes work off what they have, and let go of everything."""
+        self.end_workers()
         self.sandboxes.close()
         if self.loop.lanes_busy:
             self.loop.call_at(self.loop.now() + _AGAIN_S, self._finish)
         else:
             self._end()
+
+    def end_workers(self) -> None:
+        """End its Worker processes. Idempotent."""
+        if self.workers is not None:
+            self.workers.close()
 
     def _end(self) -> None:
         self.ended = True
@@ -222,6 +253,7 @@ class Process:
 
     def let_go(self) -> None:
         """Let go of everything that is not on the disk. Idempotent."""
+        self.end_workers()
         self.sandboxes.close()
         self._liveness.close()
         self._ground.faults.unlock(self)

@@ -28,6 +28,25 @@ class Outage:
 
 
 @dataclass(frozen=True)
+class Workers:
+    """How many Worker processes each engine has, and what becomes of them.
+
+    Attributes:
+        count: 0 for none: then Functions run in the engine's own process.
+        sandboxes: Functions that each runs at once.
+        arms: whether Steps are armed at them (`control="worker"`).
+        dies: how likely each one dies.
+        freezes: how likely each one stands still for a while.
+    """
+
+    count: int = 0
+    sandboxes: int = 1
+    arms: bool = False
+    dies: float = 0.0
+    freezes: float = 0.0
+
+
+@dataclass(frozen=True)
 class Settings:
     """How a world is made.
 
@@ -45,6 +64,7 @@ class Settings:
         sinkless: slots of the engines that have none of the sinks.
         transactions_lost: how often a statement finds its transaction ended by the server, where authors' transactions
             are a server's: many at once. None where they are those of a file: one at a time.
+        workers: Worker processes of each engine.
     """
 
     limits: Limits = Limits(inline_bytes_max=4096, sandbox_idle_s=10.0, sandbox_start_s=10.0)
@@ -62,3 +82,4 @@ class Settings:
     recover: str = "all"
     sinkless: frozenset[int] = frozenset()
     transactions_lost: float | None = None
+    workers: Workers = Workers()

@@ -19,6 +19,7 @@ from weftrun.testing.sim.faults import KINDS, PAUSES, Fault, Faults
 from weftrun.testing.sim.outside import Pace
 from weftrun.testing.sim.plans import FUNCTIONS, draw_plan, watched, wired
 from weftrun.testing.sim.reference import differences
+from weftrun.testing.sim.settings import Workers
 from weftrun.testing.sim.sweep import Broken
 from weftrun.testing.sim.telling import FAR, NEAR
 from weftrun.testing.sim.world import Outage, Settings, World
@@ -167,12 +168,25 @@ def on_server(settings: Settings, chance: Chance) -> Settings:
     )
 
 
-def draw_world(seed: int, folder: Path, *, effects: bool = True, server: bool = True) -> World:
+def with_workers(settings: Settings, chance: Chance) -> Settings:
+    """Draw how many Worker processes each engine has, who starts the next Step, and what becomes of them."""
+    workers = Workers(
+        count=1 + chance.below(3),
+        sandboxes=1 + chance.below(2),
+        arms=chance.happens(0.6),
+        dies=chance.one_of((0.0, 0.3, 0.8)),
+        freezes=chance.one_of((0.0, 0.3)),
+    )
+    return replace(settings, workers=workers)
+
+
+def draw_world(seed: int, folder: Path, *, effects: bool = True, server: bool = True, workers: bool = False) -> World:
     """Draw a world with its clients; nothing has happened in it yet.
 
     Args:
         effects: whether Steps may transact, be undone, and emit; without them the seed is the same in all else.
         server: whether their transactions may be a server's, of which many are open at once; likewise.
+        workers: whether each engine has Workers in other processes.
     """
     chance = Chance(seed, "swarm")
     engines = Chance(seed, "engines")
@@ -185,6 +199,8 @@ def draw_world(seed: int, folder: Path, *, effects: bool = True, server: bool = 
     settings = settings_with(settings, does, outside)
     if server:
         settings = on_server(settings, Chance(seed, "server"))
+    if workers:
+        settings = with_workers(settings, Chance(seed, "workers"))
     world = World(seed, folder, FUNCTIONS, faults=DrawnFaults(seed, settings), settings=settings)
     for name, kind in zip((NEAR, FAR), does.sinks, strict=False):
         world.add_sink(name, kind)
@@ -204,9 +220,11 @@ def draw_world(seed: int, folder: Path, *, effects: bool = True, server: bool = 
     return world
 
 
-def play_seed(seed: int, folder: Path, *, effects: bool = True, server: bool = True) -> tuple[World, Broken | None]:
+def play_seed(
+    seed: int, folder: Path, *, effects: bool = True, server: bool = True, workers: bool = False
+) -> tuple[World, Broken | None]:
     """Play one history and judge it; see `draw_world`."""
-    world = draw_world(seed, folder, effects=effects, server=server)
+    world = draw_world(seed, folder, effects=effects, server=server, workers=workers)
     return world, judged(world)
 
 

@@ -329,6 +329,7 @@ class World:
         self._closing = True
         for process in self._processes.values():
             process.engine.close(Latch())
+            process.end_workers()
         limit = self.loop.now() + 4 * limits.sandbox_start_s
         while self.loop.turn() and self.loop.now() < limit:
             pass
@@ -340,7 +341,7 @@ class World:
         reader = SqliteReader(self.path)
         self.left = {
             "objects": sum(process.objects.stats()["objects"] for process in processes),
-            "sandboxes": sum(process.sandboxes.alive for process in processes),
+            "sandboxes": sum(process.sandboxes_alive for process in processes),
             "transactions": sum(process.transactions.left for process in processes if not process.ended),
             "timers": int(self.loop.turn()),
             # One that owned nothing when it died on another host can't be told from one that has nothing to say.

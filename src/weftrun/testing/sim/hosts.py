@@ -1,0 +1,379 @@
+"""Workers of a simulated engine in processes of their own: they start, freeze, die and are started again.
+
+What engine and Worker say to one another takes time and keeps its order; what was said before a death still arrives.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from weftrun.machines.homes import ENGINE
+from weftrun.model.commands import WorkCommand
+from weftrun.model.hosts import SANDBOXES_EACH
+from weftrun.model.ids import ObjectId, RunId, RunUid, SandboxId, WorkerId
+from weftrun.model.limits import Limits
+from weftrun.model.messages import OfTransaction, TransactionAnswer
+from weftrun.model.outcomes import Failure
+from weftrun.model.policy import Bundle
+from weftrun.model.values import Blob, Object
+from weftrun.model.visiting import objects_in
+from weftrun.model.work import AttemptAt, BatchSent, Said, WorkEvent
+from weftrun.ports.objects import Objects
+from weftrun.ports.worker import WorkerEvents
+from weftrun.runtime.worker_driver import WorkerDriver
+from weftrun.testing.sim.chance import Chance
+from weftrun.testing.sim.loop import SimLoop
+from weftrun.testing.sim.outside import Outside
+from weftrun.testing.sim.sandboxes import ScriptedSandboxes
+from weftrun.testing.sim.settings import Workers
+
+_AGAIN_S = (0.0, 0.5)
+_LIVES_S = (0.05, 1.0, 5.0)
+
+
+class SimWorkers:
+    """The Worker processes of one engine."""
+
+    def __init__(
+        self,
+        settings: Workers,
+        limits: Limits,
+        loop: SimLoop,
+        objects: Objects,
+        outside: Callable[[str], Outside],
+        joined: Callable[[WorkerId, Link, int], None],
+        chance: Chance,
+    ) -> None:
+        """Start them; `outside` makes the world that the Sandboxes of a Worker live in, by its name."""
+        self._settings = settings
+        self._limits = limits
+        self._loop = loop
+        self._objects = objects
+        self._outside = outside
+        self._joined = joined
+        self._chance = chance
+        self._last = ENGINE
+        self._there: dict[WorkerId, SimWorker] = {}
+        self._closed = False
+        for _ in range(settings.count):
+            loop.call_soon(self._start)
+        if settings.count:
+            loop.call_soon(self._beat)
+
+    @property
+    def alive(self) -> int:
+        """How many Sandboxes live in all of them."""
+        return sum(worker.sandboxes.alive for worker in self._there.values())
+
+    def _start(self) -> None:
+        if self._closed:
+            return
+        self._last = WorkerId(self._last + 1)
+        outside = self._outside(f"worker {self._last}")
+        worker = SimWorker(self._last, self._loop, outside, self._objects, self._limits, self._settings, self._gone)
+        self._there[self._last] = worker
+        self._joined(self._last, worker.link, self._settings.sandboxes)
+        chance, ttl_s = self._chance, self._limits.lease_ttl_s
+        if chance.happens(self._settings.dies):
+            at = self._loop.now() + chance.between(0.0, chance.one_of(_LIVES_S))
+            worker.loop.call_at(at, lambda: worker.die("its process ended"))
+        elif chance.happens(self._settings.freezes):
+            at = self._loop.now() + chance.between(0.0, chance.one_of(_LIVES_S))
+            worker.loop.call_at(at, lambda: worker.freeze(ttl_s * chance.one_of((0.1, 0.9, 2.0))))
+
+    def _beat(self) -> None:
+        """Say that the engine lives, and end who gives no sign of life for as long as a Lease holds."""
+        if self._closed:
+            return
+        for worker in list(self._there.values()):
+            if self._loop.now() - worker.link.heard_at > self._limits.lease_ttl_s:
+                worker.die("it gave no sign of life")
+            else:
+                worker.link.ping()
+        self._loop.call_at(self._loop.now() + self._limits.lease_ttl_s / 3, self._beat)
+
+    def _gone(self, worker: SimWorker) -> None:
+        if self._there.pop(worker.id, None) is not None and not self._closed:
+            self._loop.call_at(self._loop.now() + self._chance.between(*_AGAIN_S), self._start)
+
+    def linger(self, until_told: bool) -> None:
+        """Let what runs go on to its end though nobody hears of it: the engine died."""
+        for worker in self._there.values():
+            worker.sandboxes.linger(until_told)
+
+    def close(self) -> None:
+        """End all. Idempotent."""
+        self._closed = True
+        there, self._there = self._there, {}
+        for worker in there.values():
+            worker.end()
+
+
+class SimWorker:
+    """One Worker process."""
+
+    def __init__(
+        self,
+        id: WorkerId,
+        engine: SimLoop,
+        outside: Outside,
+        objects: Objects,
+        limits: Limits,
+        settings: Workers,
+        gone: Callable[[SimWorker], None],
+    ) -> None:
+        self.id = id
+        self.loop = engine.beside(f"{outside.engine} worker {id}", lambda _: self.die("its process ended"))
+        self._objects = CountedObjects(objects)
+        self.sandboxes = ScriptedSandboxes(self.loop, outside, self._objects)
+        self._ttl_s = limits.lease_ttl_s
+        self._gone = gone
+        self._over = False
+        self._engine = engine
+        driver = WorkerDriver(
+            self.loop, self.sandboxes, self._objects, limits, settings.sandboxes, first_sandbox=id * SANDBOXES_EACH
+        )
+        self.link = Link(self, engine, driver, outside, self._objects)
+        self.loop.call_soon(self._watch)
+
+    def _watch(self) -> None:
+        """End with an engine that gives no sign of life."""
+        if self.loop.now() - self.link.pinged_at > self._ttl_s:
+            self.die("its engine gave no sign of life")
+        else:
+            self.loop.call_at(self.loop.now() + self._ttl_s / 3, self._watch)
+
+    def freeze(self, seconds: float) -> None:
+        """Stand still in the middle of a turn, together with its Sandboxes."""
+        if not self._over:
+            self.loop.stand_still(seconds)
+
+    def die(self, why: str) -> None:
+        """The process is gone; its engine hears of it after what was said before."""
+        if not self._over:
+            self.end()
+            self.link.tell(lambda events: events.gone(why))
+            self._gone(self)
+
+    def end(self) -> None:
+        """Let go of everything. Idempotent."""
+        if not self._over:
+            self._over = True
+            self.sandboxes.close()
+            self.loop.end()
+            self._objects.close()
+
+
+class Link:
+    """What lies between an engine and one of its Workers (port Worker).
+
+    Attributes:
+        heard_at: when the Worker last gave a sign of life; `pinged_at` when the engine last did, as the Worker knows.
+        taken: number of the last piece of work that has arrived.
+    """
+
+    def __init__(
+        self, worker: SimWorker, engine: SimLoop, driver: WorkerDriver, outside: Outside, objects: CountedObjects
+    ) -> None:
+        self._worker = worker
+        self._engine = engine
+        self._driver = driver
+        self._outside = outside
+        self._objects = objects
+        self._known: set[ObjectId] = set()
+        self._sent = self._heard = self.taken = 0
+        self._quiet = True
+        self._events: WorkerEvents | None = None
+        self.heard_at = self.pinged_at = engine.now()
+        driver.listen(_Told(self, driver))
+
+    def _give(self, call: Callable[[WorkerDriver], None]) -> None:
+        """Let the Worker take something a little later."""
+        strand = f"to worker {self._worker.id}"
+        self._worker.loop.after(self._outside.pace.hop_s, strand, lambda: call(self._driver))
+
+    def tell(self, call: Callable[[WorkerEvents], None]) -> None:
+        """Let the engine hear something a little later."""
+
+        def arrive() -> None:
+            self.heard_at = self._engine.now()
+            if self._events is not None:
+                call(self._events)
+
+        self._engine.after(self._outside.pace.hop_s, f"from worker {self._worker.id}", arrive)
+
+    def rested(self, quiet: bool, heard: int) -> None:
+        """Hear that the Worker has handed on what there was to be done."""
+        self._quiet, self._heard = quiet, heard
+
+    # ------------------------------------------------------------------ the port
+
+    @property
+    def quiet(self) -> bool:
+        """Whether no Sandbox has anything to do, as far as it has told, and has heard of all that was sent."""
+        return self._quiet and self._heard == self._sent
+
+    def listen(self, events: WorkerEvents) -> None:
+        """Say whom to tell."""
+        self._events = events
+
+    def ping(self) -> None:
+        """Say that the engine lives, and hear that the Worker does."""
+
+        def pong() -> None:
+            self.pinged_at = self._worker.loop.now()
+            self.tell(lambda _: None)
+
+        self._give(lambda _: pong())
+
+    def open_run(self, run: int, id: RunId, uid: RunUid, bundle: Bundle) -> None:
+        """A Run may send work from now on."""
+        self._give(lambda driver: driver.open_run(run, id, uid, bundle))
+
+    def close_run(self, run: int) -> None:
+        """A Run is over."""
+        self._give(lambda driver: driver.close_run(run))
+
+    def leave_run(self, run: int) -> None:
+        """A Run is given up before its end."""
+        self._give(lambda driver: driver.leave_run(run))
+
+    def work(self, run: int, command: WorkCommand) -> None:
+        """Take a command of a Run's machine; the Worker has its own hold on the Objects in it."""
+        for obj in objects_in(command):
+            if obj.oid not in self._known:
+                self._known.add(obj.oid)
+                self._objects.hold(obj.oid)
+        self._sent += 1
+        number = self._sent
+
+        def work(driver: WorkerDriver) -> None:
+            self.taken = number
+            driver.work(run, command)
+
+        self._give(work)
+
+    def release(self, objects: Sequence[ObjectId]) -> None:
+        """Forget Objects."""
+        for oid in self._known.intersection(objects):
+            self._known.discard(oid)
+            self._give(lambda _, oid=oid: self._objects.release(oid))  # type: ignore[misc]
+
+    def answer(self, attempt: AttemptAt, answer: TransactionAnswer) -> None:
+        """Answer what an Attempt said to its transaction."""
+        self._give(lambda driver: driver.answer(attempt, answer))
+
+    def overstayed(self, attempt: AttemptAt, failure: Failure) -> None:
+        """End the Sandbox for what an Attempt does."""
+        self._give(lambda driver: driver.overstayed(attempt, failure))
+
+    def hold_until(self, at: float) -> None:
+        """Enter bodies until then, and not after."""
+        self._give(lambda driver: driver.hold_until(at))
+
+    def fence(self) -> None:
+        """Enter nothing more of what was given so far."""
+        self._give(lambda driver: driver.fence())
+
+    def drain(self) -> None:
+        """Start nothing more."""
+        self._give(lambda driver: driver.drain())
+
+    def stop(self) -> None:
+        """Tell nothing more."""
+        self._events = None
+
+
+class _Told:
+    """What a Worker tells, on its way (port WorkerEvents)."""
+
+    def __init__(self, link: Link, driver: WorkerDriver) -> None:
+        self._link = link
+        self._driver = driver
+
+    def told(self, run: int, event: WorkEvent) -> None:
+        """Something became of what a Run wanted done."""
+        self._link.tell(lambda events: events.told(run, event))
+
+    def printed(self, said: Said) -> None:
+        """An Attempt printed text."""
+        self._link.tell(lambda events: events.printed(said))
+
+    def batch_sent(self, sent: BatchSent) -> None:
+        """A Batch went to a Sandbox."""
+        self._link.tell(lambda events: events.batch_sent(sent))
+
+    def asked(self, attempt: AttemptAt, message: OfTransaction) -> None:
+        """An Attempt says something to its transaction."""
+        self._link.tell(lambda events: events.asked(attempt, message))
+
+    def sandbox_ended(self, sandbox: SandboxId) -> None:
+        """A Sandbox is gone."""
+        self._link.tell(lambda events: events.sandbox_ended(sandbox))
+
+    def rested(self) -> None:
+        """What there was to be done has been handed on."""
+        quiet, heard = self._driver.quiet, self._link.taken
+
+        def hear(events: WorkerEvents) -> None:
+            self._link.rested(quiet, heard)
+            events.rested()
+
+        self._link.tell(hear)
+
+    def gone(self, why: str) -> None:
+        """The driver itself is never gone."""
+
+
+class CountedObjects:
+    """The store of an engine as one Worker uses it: what the Worker holds goes with it (port Objects)."""
+
+    def __init__(self, inner: Objects) -> None:
+        self._inner = inner
+        self._holds: Counter[ObjectId] = Counter()
+        self._closed = False
+
+    def publish(self, pieces: Sequence[bytes | memoryview]) -> Object:
+        """Make an Object, whose one holder is the message that tells of it."""
+        return self._inner.publish(pieces)
+
+    def adopt(self, descriptor: int, nbytes: int) -> Object:
+        """Take over a descriptor."""
+        return self._inner.adopt(descriptor, nbytes)
+
+    def attach(self, blob: Blob) -> Object:
+        """Make an Object of a blob."""
+        return self._inner.attach(blob)
+
+    def descriptor(self, oid: ObjectId) -> int:
+        """Return a descriptor."""
+        return self._inner.descriptor(oid)
+
+    def view(self, oid: ObjectId) -> memoryview:
+        """Return the bytes."""
+        return self._inner.view(oid)
+
+    def hold(self, oid: ObjectId) -> None:
+        """Add a holder."""
+        if not self._closed:
+            self._holds[oid] += 1
+            self._inner.hold(oid)
+
+    def release(self, oid: ObjectId) -> None:
+        """Remove a holder."""
+        if not self._closed:
+            self._holds[oid] -= 1
+            self._inner.release(oid)
+
+    def stats(self) -> dict[str, int]:
+        """Return what the engine's store says."""
+        return self._inner.stats()
+
+    def close(self) -> None:
+        """Let go of all that is held here."""
+        if not self._closed:
+            self._closed = True
+            for oid, count in self._holds.items():
+                for _ in range(count):
+                    self._inner.release(oid)

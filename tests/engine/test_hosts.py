@@ -1,0 +1,70 @@
+"""Functions in Worker processes of this host: the same answers, whoever starts the next Step and whoever dies."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from tests.engine import hosts as h
+from tests.engine.leftovers import descendants, lives, wait_until
+
+import weftrun
+from weftrun.model.errors import UsageError
+
+CONTROLS = ("worker", "master")
+
+
+def workers() -> list[int]:
+    """Return the Worker processes of this process."""
+    found = []
+    for pid in descendants(os.getpid()):
+        with contextlib.suppress(OSError):
+            if b"worker_process" in Path(f"/proc/{pid}/cmdline").read_bytes() and lives(pid):
+                found.append(pid)
+    return sorted(found)
+
+
+@pytest.mark.parametrize("control", CONTROLS)
+def test_answers_are_those_of_one_process(url: str, control: str, tmp_path: Path) -> None:
+    """A chain, a join of arrays, a map, a body that looks at values, text, and a failure that is caught."""
+    with weftrun.open(url, cluster="local:2", control=control) as engine:
+        assert engine.run(h.chain, 30) == 30
+        assert engine.run(h.joined, 200_000) == 800_000.0
+        assert engine.run(h.mapped, 500) == [2 * i for i in range(500)]
+        assert engine.run(h.watching, 5) == 10
+        assert engine.run(h.caught) == "no 3"
+        run = engine.start(h.talking)
+        assert run.result(60) is None
+        assert [line.text for line in run.logs()] == ["hello\n"]
+    assert not workers()
+
+
+@pytest.mark.parametrize("control", CONTROLS)
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_worker_that_dies_or_freezes_costs_time_only(
+    url: str, control: str, number: signal.Signals, tmp_path: Path
+) -> None:
+    with weftrun.open(url, cluster="local:2", control=control, lease_ttl_s=3.0) as engine:
+        run = engine.start(h.waits_then_adds, 12, str(tmp_path))
+        wait_until(lambda: len(list(tmp_path.glob("entered-*"))) >= 2, "Steps run on both Workers")
+        os.kill(workers()[0], number)
+        (tmp_path / "go").touch()
+        assert run.result(60) == sum(range(12)) + 12
+        wait_until(lambda: len(workers()) == 2, "another Worker is started")
+    assert not workers()
+
+
+def test_what_a_worker_has_written_commits_with_its_step(url: str) -> None:
+    with weftrun.open(url, cluster="local:2") as engine:
+        assert engine.run(h.writes_three) == 3
+
+
+def test_a_cluster_that_is_not_known_is_refused(url: str) -> None:
+    for cluster in ("local", "local:0", "local:many", "remote:3", "local:1000"):
+        with pytest.raises(UsageError, match=r"it takes `local:N`, N Worker processes on this host, from 1 to 64"):
+            weftrun.open(url, cluster=cluster)
+    with pytest.raises(UsageError, match="it takes 'worker' or 'master'"):
+        weftrun.open(url, cluster="local:2", control="both")
