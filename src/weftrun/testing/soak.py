@@ -38,7 +38,12 @@ def _engines(seed: int, folder: Path) -> str:
     return str(broken) if broken is not None else ""
 
 
-SWARMS: Mapping[str, Callable[[int, Path], str]] = {"engines": _engines}
+def _workers(seed: int, folder: Path) -> str:
+    _, broken = play_seed(seed, folder, workers=True)
+    return str(broken) if broken is not None else ""
+
+
+SWARMS: Mapping[str, Callable[[int, Path], str]] = {"engines": _engines, "workers": _workers}
 """What can be played: from a seed and a folder for files comes a violation with its history, or nothing."""
 
 

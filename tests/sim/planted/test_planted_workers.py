@@ -1,0 +1,106 @@
+"""Bugs planted in what engines and their Workers agree on: the swarm finds each (W3, O3)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.sim.planted.test_planted import Plant, title
+
+from weftrun.machines import homes
+from weftrun.machines.homes import HomesMachine
+from weftrun.machines.run import arming
+from weftrun.model.policy import Kind
+from weftrun.runtime.worker_group import WorkerGroup
+from weftrun.testing.sim import hosts
+from weftrun.testing.sim.swarm import play_seed
+
+
+def a_gated_step_is_armed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Worker enters a visible Step as soon as its inputs are there, whatever is durable (G-a)."""
+
+    def careless(step):
+        return step.map is None and not step.after and step.function.kind is Kind.FUNCTION and step.waiting > 0
+
+    monkeypatch.setattr(arming, "_may_be_armed", lambda step: careless(step) and _all_give(step))
+
+
+def _all_give(step):
+    return all(arming._gives_in_time(producer) for producer in arming._producers(step))
+
+
+def a_sync_value_is_handed_on_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Worker starts the reader of a `sync` value that it has made, before that is durable (G-b)."""
+    monkeypatch.setattr(
+        arming, "_gives_in_time", lambda producer: producer.map is None and producer.function.kind is Kind.FUNCTION
+    )
+
+
+def what_a_dead_worker_had_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody hears that its Attempts are lost."""
+    left = HomesMachine.left
+    monkeypatch.setattr(HomesMachine, "left", lambda self, *rest: left(self, *rest)[:0])
+
+
+def a_step_is_armed_behind_what_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it takes may have been told before it was armed, and is not told again; the owner takes it for started."""
+    arm, invoke = HomesMachine._arm, HomesMachine._invoke
+
+    def late(self, run, command):
+        given = self._given_of(run)
+        sent, given.sent = given.sent, set()
+        given.planned.update({step: home for (step, _, _), home in given.singles.items() if step in sent})
+        try:
+            return arm(self, run, command)
+        finally:
+            given.sent = sent
+
+    def trusting(self, run, command):
+        given = self._given_of(run)
+        given.armed = dict.fromkeys(given.armed, frozenset())
+        return invoke(self, run, command)
+
+    monkeypatch.setattr(HomesMachine, "_arm", late)
+    monkeypatch.setattr(HomesMachine, "_invoke", trusting)
+    monkeypatch.setattr(homes, "_AHEAD", 1_000)
+
+
+def a_frozen_worker_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is never declared dead, and stands still for longer than anybody waits."""
+    monkeypatch.setattr(hosts.SimWorkers, "_beat", lambda _: None)
+    monkeypatch.setattr(hosts.SimWorker, "_watch", lambda _: None)
+    freeze = hosts.SimWorker.freeze
+    monkeypatch.setattr(hosts.SimWorker, "freeze", lambda self, _: freeze(self, 2_000))
+
+
+def an_ended_run_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers go on with what is left of a Run that is over."""
+    forget = WorkerGroup._forget
+
+    def partly(self, run):
+        forget(self, run)
+        return []
+
+    monkeypatch.setattr(WorkerGroup, "_forget", partly)
+
+
+PLANTS = (
+    Plant(a_gated_step_is_armed, "G-a", seeds=60),
+    Plant(a_sync_value_is_handed_on_at_once, "G-a", seeds=60),
+    Plant(what_a_dead_worker_had_is_forgotten, "is not done after", seeds=40),
+    Plant(a_step_is_armed_behind_what_has_ended, "is not done after", seeds=60),
+    Plant(a_frozen_worker_is_waited_for, "is not done after", seeds=60),
+    Plant(an_ended_run_is_not_told, "O3", seeds=20),
+)
+
+
+@pytest.mark.parametrize("plant", PLANTS, ids=title)
+def test_a_planted_bug_is_found(plant: Plant, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant.patch(monkeypatch)
+    played = (play_seed(seed, folder, workers=True)[1] for seed in range(plant.first, plant.first + plant.seeds))
+    texts: set[str] = set()
+    for broken in played:
+        texts.update(broken.findings if broken is not None else ())
+        if any(plant.says in text for text in texts):
+            return
+    pytest.fail(f"nothing says {plant.says!r}: {sorted(texts)[:10]}")
