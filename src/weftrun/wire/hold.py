@@ -16,6 +16,11 @@ _ENTER_UNTIL, _ALIVE_UNTIL, _FENCES = range(3)
 _SEAL_FUTURE_WRITE: Final = 0x10
 
 
+def host_clock_s() -> float:
+    """Return the time of this host in seconds, its sleep counted: the same in all its processes."""
+    return clock_gettime(CLOCK_BOOTTIME)
+
+
 class Hold:
     """The mapped page; both times are clocks of this host, which mean the same in all processes on it.
 
@@ -46,11 +51,11 @@ class Hold:
 
     def enter_for(self, seconds: float) -> None:
         """Let bodies be entered during the next seconds, the sleep of the host counted."""
-        self._times[_ENTER_UNTIL] = clock_gettime(CLOCK_BOOTTIME) + seconds
+        self._times[_ENTER_UNTIL] = host_clock_s() + seconds
 
     def may_enter(self) -> bool:
         """Say whether a body may be entered now by whoever mapped the page here."""
-        return self.may_enter_at(clock_gettime(CLOCK_BOOTTIME))
+        return self.may_enter_at(host_clock_s())
 
     def may_enter_at(self, now: float) -> bool:
         """Say the same for who has just read the clock, `CLOCK_BOOTTIME`, in seconds."""

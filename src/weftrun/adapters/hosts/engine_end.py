@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from time import CLOCK_BOOTTIME, clock_gettime
 
 import msgspec
 
@@ -26,6 +25,7 @@ from weftrun.ports.objects import Objects
 from weftrun.ports.worker import WorkerEvents
 from weftrun.wire.channel import Channel
 from weftrun.wire.frames import ChannelBroken
+from weftrun.wire.hold import host_clock_s
 
 
 class RemoteWorker:
@@ -99,7 +99,7 @@ class RemoteWorker:
 
     def hold_until(self, at: float) -> None:
         """Enter bodies until then, and not after."""
-        self._send(m.HoldUntil(clock_gettime(CLOCK_BOOTTIME) + (at - self._loop.now()) if at < math.inf else at))
+        self._send(m.HoldUntil(host_clock_s() + (at - self._loop.now()) if at < math.inf else at))
 
     def fence(self) -> None:
         """Enter nothing more of what was given so far."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Sequence
-from time import CLOCK_BOOTTIME, clock_gettime
 
 import msgspec
 
@@ -21,6 +20,7 @@ from weftrun.ports.objects import Objects
 from weftrun.ports.worker import Worker
 from weftrun.wire.channel import Channel
 from weftrun.wire.frames import ChannelBroken
+from weftrun.wire.hold import host_clock_s
 
 PlainMessage = m.OpenRun | m.CloseRun | m.LeaveRun | m.AnswerAttempt | m.EndAttempt | m.FenceWork | m.Drain
 
@@ -100,7 +100,7 @@ class WorkerEnd:
                 for oid in message.objects:
                     self._objects.release(self._known.pop(oid))
             case m.HoldUntil():
-                left_s = message.at - clock_gettime(CLOCK_BOOTTIME)
+                left_s = message.at - host_clock_s()
                 worker.hold_until(self._loop.now() + left_s if left_s < math.inf else math.inf)
             case m.Ping():
                 self._send(m.Pong())
