@@ -67,9 +67,9 @@ class Rig:
 
     # what Sandboxes tell
     def sandbox_ready(
-        self, sandbox: SandboxId, start_s: float, isolation: tuple[str, ...], threads: tuple[str, ...] = ()
+        self, sandbox: SandboxId, start_s: float, isolation: tuple[str, ...], unforkable: tuple[str, ...] = ()
     ) -> None:
-        self.heard.put(("ready", sandbox, start_s, isolation, threads))
+        self.heard.put(("ready", sandbox, start_s, isolation, unforkable))
 
     def sandbox_spoke(self, sandbox: SandboxId, messages: list[FromSandbox]) -> None:
         for message in messages:

@@ -58,10 +58,7 @@ class Child:
 
 
 class Births:
-    """Makes children, by fork or, where threads live here, by exec of a fresh interpreter.
-
-    A fork would copy locks that those threads may hold, and not the threads.
-    """
+    """Makes children, by fork or, where no fork may have what the import left, by exec of a fresh interpreter."""
 
     def __init__(self, leave: Callable[[], None], *, own_pids: bool, frame_bytes_max: int) -> None:
         """`leave` undoes in a forked child what makes this process the zygote."""

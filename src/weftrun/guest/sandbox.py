@@ -17,7 +17,10 @@ from weftrun.guest.code import load_code
 from weftrun.guest.rehearsal import rehearse
 from weftrun.guest.serve import Server
 from weftrun.guest.text import TextPipe, route_streams
+from weftrun.model.ids import StepId
 from weftrun.model.messages import Fork, Load, Ready, ToSandbox, ToZygote
+from weftrun.model.outcomes import Failure
+from weftrun.sdk.failure import failure_of
 from weftrun.wire.channel import Channel, unix_socket
 from weftrun.wire.hold import Hold
 from weftrun.wire.page import Page
@@ -64,9 +67,7 @@ def become_sandbox(
     flags = isolation.enter_namespaces(user=map_ids)
     kernel.no_new_privileges()
     parent.send(b"map" if flags & kernel.CLONE_NEWUSER else b"go")
-    isolation.stay_alive_on_interrupt()
-    sys.breakpointhook = _no_breakpoint
-    _draw_other_numbers()
+    _settle()
     if ahead:
         rehearse()
     with parent:
@@ -98,16 +99,34 @@ def _without_network(parent: socket.socket) -> int:
 
 def _serve(wanted: Wanted, names: tuple[str, ...]) -> NoReturn:
     fork = wanted.fork
+    failure = _import(wanted.load) if wanted.load is not None else None
     page = Page(wanted.page, fork.text_bytes_max, writable=True)
     os.close(wanted.page)
     channel: Channel[ToSandbox] = Channel(unix_socket(wanted.channel), ToSandbox, frame_bytes_max=fork.frame_bytes_max)
     pipe = TextPipe(wanted.pipe)
     pipe.take_streams()
     server = Server(fork, channel, page, route_streams(page), pipe, Hold(wanted.hold))
-    if wanted.load is not None:
-        load_code(wanted.load.bundle)
-    channel.send(Ready(names))
+    channel.send(Ready(names, failure))
+    if failure is not None:
+        os._exit(REFUSED)
     server.run()
+
+
+def _import(load: Load) -> Failure | None:
+    """Import the author's code here; what it prints is nobody's, as in a zygote. Return what it raised."""
+    try:
+        load_code(load.bundle).draw_afresh()
+    except BaseException as error:  # noqa: BLE001 - the author's module runs here, and may raise anything
+        return failure_of(error, origin=StepId(""), attempt=1, attempts=1, bytes_max=load.error_text_bytes_max)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _settle()
+    return None
+
+
+def _settle() -> None:
+    """Be what every Sandbox is, whatever the author's import has set."""
+    isolation.stay_alive_on_interrupt()
+    sys.breakpointhook = _no_breakpoint
 
 
 def _no_breakpoint(*_arguments: object, **_keywords: object) -> None:
@@ -115,10 +134,3 @@ def _no_breakpoint(*_arguments: object, **_keywords: object) -> None:
         "breakpoint() has no terminal inside a Sandbox. Run the workflow with --inline: "
         "its Functions then run in your own process, where the debugger works."
     )
-
-
-def _draw_other_numbers() -> None:
-    """Seed numpy's global generator afresh, which a fork copies (Python's own does this by itself)."""
-    numpy_random = sys.modules.get("numpy.random")
-    if numpy_random is not None:
-        numpy_random.seed()

@@ -2,6 +2,7 @@
 
 It runs no Invocation and never speaks with a Sandbox after it is made. `main` is executed by name, by the engine.
 When nothing else is to be done it makes the next child ahead, which waits, isolated, until a Sandbox is wanted.
+Where the import left what no fork may have, it begins again without it (`afresh`), and every Sandbox imports by itself.
 """
 
 from __future__ import annotations
@@ -14,19 +15,24 @@ import select
 import signal
 import socket
 import sys
-import threading
 from collections.abc import Sequence
 from typing import Any, Final, NoReturn
+
+import msgspec
 
 from weftrun.guest import isolation, kernel
 from weftrun.guest.children import Births, Child
 from weftrun.guest.code import load_code
+from weftrun.guest.generators import Generators
+from weftrun.guest.remains import Remains, after_import, before_import
 from weftrun.guest.strays import kill_descendants, kill_strays, namespace_of
 from weftrun.model.ids import StepId
 from weftrun.model.messages import Exited, Fork, Forked, Load, Loaded, ToSandbox, ToZygote
+from weftrun.model.outcomes import Failure
 from weftrun.sdk.failure import failure_of
 from weftrun.wire.channel import Channel, decoder_of, unix_socket
 from weftrun.wire.hold import Hold
+from weftrun.wire.program import guest_command
 
 _RESERVE_MS: Final = 1
 """A child is made ahead after a quiet time of this length: once all that were asked for together are there."""
@@ -70,6 +76,28 @@ def _kill(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
+class _BeginAgain:
+    """How this process began, kept so that it can begin again as if the author's code had never been imported."""
+
+    def __init__(self, load: Load) -> None:
+        """Look at the surroundings before the import, which may change them."""
+        self._load = load
+        self._environment = os.environ.copy()
+        self._folder = os.getcwd()
+        self._command = guest_command("weftrun.guest.afresh")
+
+    def now(self, channel: socket.socket, unforkable: tuple[str, ...], *, own_pids: bool, bytes_max: int) -> NoReturn:
+        """Execute `weftrun.guest.afresh` in this process, which keeps its pid, its namespaces and its channel."""
+        told = os.memfd_create("weftrun-load")
+        with open(told, "wb", closefd=False) as file:
+            file.write(msgspec.msgpack.encode((self._load, unforkable)))
+        for descriptor in (channel.fileno(), told):
+            os.set_inheritable(descriptor, True)
+        os.chdir(self._folder)
+        settings = (channel.fileno(), told, int(own_pids), bytes_max)
+        os.execve(self._command[0], [*self._command, *map(str, settings)], self._environment)
+
+
 class Zygote:
     """Answers `Load` and `Fork`, and tells when a Sandbox has ended with all that it had started."""
 
@@ -78,9 +106,11 @@ class Zygote:
         self._channel: Channel[ToZygote] = Channel(sock, ToZygote, frame_bytes_max=frame_bytes_max)
         self._own_pids = own_pids
         self._own_ipc = namespace_of(os.getpid())
+        self._frame_bytes_max = frame_bytes_max
         self._births = Births(self._leave, own_pids=own_pids, frame_bytes_max=frame_bytes_max)
-        self._loaded: Load | None = None
-        self._threads: tuple[str, ...] = ()
+        self._importing: Load | None = None
+        self._remains = Remains()
+        self._generators = Generators()
         self._children: dict[int, Child] = {}
         self._reserve: Child | None = None
         self._reserve_due = False
@@ -135,18 +165,34 @@ class Zygote:
     # ------------------------------------------------------------------ the author's code
 
     def _load(self, load: Load) -> None:
-        self._loaded = load
+        begin_again = _BeginAgain(load)
         failure = None
+        before = before_import()
         try:
-            load_code(load.bundle)
+            self._generators = load_code(load.bundle)
         except BaseException as error:  # noqa: BLE001 - the author's module runs here, and may raise anything
             failure = failure_of(error, origin=StepId(""), attempt=1, attempts=1, bytes_max=load.error_text_bytes_max)
-        self._threads = tuple(t.name for t in threading.enumerate() if t is not threading.main_thread())
+        gc.collect()
+        if failure is None:
+            self._remains = after_import(before)
+        if self._remains.unforkable:
+            begin_again.now(
+                self._channel.socket, self._remains.unforkable, own_pids=self._own_pids, bytes_max=self._frame_bytes_max
+            )
+        self._stand_ready(failure)
+
+    def stand_for(self, load: Load, unforkable: tuple[str, ...]) -> None:
+        """Make Sandboxes that import by themselves, in place of a zygote that must not fork."""
+        self._importing = load
+        self._remains = Remains(unforkable)
+        self._stand_ready(None)
+
+    def _stand_ready(self, failure: Failure | None) -> None:
         self._watch_children()
         decoder_of(ToSandbox)
         gc.collect()
         gc.freeze()
-        self._channel.send(Loaded(failure, self._threads))
+        self._channel.send(Loaded(failure, self._remains.unforkable))
 
     def _watch_children(self) -> None:
         """Be woken when a child ends. Set up after the import, which may have set handlers of its own."""
@@ -165,12 +211,12 @@ class Zygote:
     def _fork(self, fork: Fork, descriptors: Sequence[int]) -> None:
         if self._hold is None:
             self._hold = Hold(os.dup(descriptors[-1]))
-        execs = bool(self._threads)
+        execs = self._importing is not None
         child, self._reserve = self._reserve, None
         try:
             if child is None:
                 child = self._births.child(execs=execs, closing=descriptors)
-            refusal = child.want(fork, descriptors, self._loaded if execs else None)
+            refusal = child.want(fork, descriptors, self._importing)
             pidfd = os.pidfd_open(child.pid)
         except OSError as error:
             self._channel.send(Forked(fork.sandbox, 0, f"it could not be made: {error}"))
@@ -194,6 +240,8 @@ class Zygote:
             mine.close()
         for child in self._children.values():
             child.forget()
+        self._remains.open_again()
+        self._generators.draw_afresh()
 
     def _reap(self) -> None:
         while True:

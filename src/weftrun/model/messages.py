@@ -30,7 +30,7 @@ class Load(Struct, frozen=True, gc=False, array_like=True, tag=100):
 class Fork(Struct, frozen=True, gc=False, array_like=True, tag=101):
     """Make a Sandbox from the descriptors of this frame: its channel, its page, the pipe of its descriptors 1 and 2.
 
-    Answered by `Forked`. Where threads live after the import, the child execs a fresh interpreter that imports again.
+    Answered by `Forked`. Where the import left what no fork may have, the Sandbox is a fresh interpreter.
     """
 
     sandbox: int
@@ -54,10 +54,10 @@ class Fork(Struct, frozen=True, gc=False, array_like=True, tag=101):
 
 
 class Loaded(Struct, frozen=True, gc=False, array_like=True, tag=110):
-    """The import ended; `failure` where it raised. `threads` names threads that live after it (no fork then)."""
+    """The import ended; `failure` where it raised. `unforkable` is what it left that no fork may have."""
 
     failure: Failure | None
-    threads: tuple[str, ...] = ()
+    unforkable: tuple[str, ...] = ()
 
 
 class Forked(Struct, frozen=True, gc=False, array_like=True, tag=111):
@@ -212,9 +212,13 @@ ToSandbox = Batch | ItemBatch | BodyStart | BodyDeliver | BodyDrop | Stop | Room
 
 
 class Ready(Struct, frozen=True, gc=False, array_like=True, tag=50):
-    """The Sandbox can take work. `isolation` names the namespaces it is in."""
+    """The Sandbox can take work. `isolation` names the namespaces it is in.
+
+    `failure`: it can't and ends, since it had to import the author's code by itself, and that raised.
+    """
 
     isolation: tuple[str, ...] = ()
+    failure: Failure | None = None
 
 
 class Outcome(Struct, frozen=True, gc=False, array_like=True):

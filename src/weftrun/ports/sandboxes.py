@@ -40,12 +40,12 @@ class SandboxEvents(Protocol):
     """Whom Sandboxes tell. All calls come on the loop, never from inside a call into `Sandboxes`."""
 
     def sandbox_ready(
-        self, sandbox: SandboxId, start_s: float, isolation: tuple[str, ...], threads: tuple[str, ...] = ()
+        self, sandbox: SandboxId, start_s: float, isolation: tuple[str, ...], unforkable: tuple[str, ...] = ()
     ) -> None:
         """The Sandbox takes work, `start_s` seconds after it was asked for.
 
-        `threads` names threads that the author's import left running, for which it could not be forked but had to
-        import everything again.
+        `unforkable` is what the author's import left that no fork may have (threads, connections, …), each in a few
+        words: for that it was not forked but had to import everything again.
         """
 
     def sandbox_spoke(self, sandbox: SandboxId, messages: list[FromSandbox]) -> None:

@@ -272,10 +272,14 @@ class Dispatch:
     # ------------------------------------------------------------------ port SandboxEvents
 
     def sandbox_ready(
-        self, sandbox: SandboxId, start_s: float, isolation: tuple[str, ...], threads: tuple[str, ...] = ()
+        self, sandbox: SandboxId, start_s: float, isolation: tuple[str, ...], unforkable: tuple[str, ...] = ()
     ) -> None:
         """The Sandbox takes work."""
-        self._fresh[sandbox] = {"start_s": start_s, "isolation": " ".join(isolation), "threads": ", ".join(threads)}
+        self._fresh[sandbox] = {
+            "start_s": start_s,
+            "isolation": " ".join(isolation),
+            "unforkable": ", ".join(unforkable),
+        }
         if not self._may_enter():
             self._worker.bar()
         self._worker.ready(self._loop.now(), sandbox)

@@ -5,7 +5,7 @@ Facts come from the records, which are durable, and from the trace, which is not
 | kind | text | facts |
 |---|---|---|
 | `batch` | why it went then, in one clause | `sandbox`, `function`, `size` (Invocations or items), `gated` |
-| `sandbox` | what happened to it, in one clause | `sandbox`; where it began, `start_s`, `isolation`, `threads` |
+| `sandbox` | what happened to it, in one clause | `sandbox`; where it began, `start_s`, `isolation`, `unforkable` |
 | `unrecorded` | why a success has no record, a clause | `sandbox`, `entered`, `left`, `bytes`, `items`, `preview` |
 | `note` | a whole sentence, or nothing where the facts are all | `gated`; `epoch`, if taken over; `waited`, if let go |
 | `text` | what an Attempt printed | none |
@@ -296,9 +296,9 @@ def _sandbox(row: Traced) -> str:
     took = f", {duration(number(row, 'start_s'))} after it was asked for" if "start_s" in row.facts else ""
     isolation = row.facts.get("isolation")
     inside = f", in namespaces of its own: {isolation}" if isolation else ""
-    threads = row.facts.get("threads")
-    again = f"; it is a fresh interpreter, since threads live after its import, which no fork keeps: {threads}"
-    return f"Sandbox {int(number(row, 'sandbox'))}: {row.text}{took}{inside}{again if threads else ''}."
+    left = row.facts.get("unforkable")
+    again = f"; it is a fresh interpreter, which imported by itself, since no fork may have what that leaves: {left}"
+    return f"Sandbox {int(number(row, 'sandbox'))}: {row.text}{took}{inside}{again if left else ''}."
 
 
 def _batch(row: Traced) -> str:

@@ -29,6 +29,7 @@ from weftrun.model.messages import (
     Stop,
     ToSandbox,
 )
+from weftrun.model.outcomes import Failure
 from weftrun.model.values import Inline, Tree
 from weftrun.ports.objects import Objects
 from weftrun.ports.sandboxes import Profile, Progress
@@ -55,7 +56,7 @@ class SandboxEnd:
         broken: what it did that no Sandbox may do; empty as long as it behaves.
         refused: why its zygote would not make it; empty where it did.
         asked_at: when it was asked for, in seconds since the epoch.
-        threads: the threads of its zygote, for which it is not forked but imports everything again.
+        unforkable: what the import left that no fork may have, for which it imports everything again.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class SandboxEnd:
         self.broken = ""
         self.refused = ""
         self.asked_at = loop.now()
-        self.threads: tuple[str, ...] = ()
+        self.unforkable: tuple[str, ...] = ()
         self._loop = loop
         self._objects = objects
         self._limits = limits
@@ -277,6 +278,11 @@ def clause(end: SandboxEnd, code: int | None) -> str:
         return "stopped"
     how = exit_clause(code)
     return how if end.ready else f"it ended before it was ready: {how}"
+
+
+def import_clause(failure: Failure) -> str:
+    """Say in a clause, with the traceback after it, why the author's code could not be imported."""
+    return f"its code could not be imported: {failure.type}: {failure.message}\n{failure.traceback}".strip()
 
 
 def exit_clause(code: int | None) -> str:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from weftrun.adapters.process.outsize import check_frame_limit, halves, refusal
 from weftrun.adapters.process.readiness import FdLoop
-from weftrun.adapters.process.sandbox import NO_PROGRESS, SandboxEnd
+from weftrun.adapters.process.sandbox import NO_PROGRESS, SandboxEnd, import_clause
 from weftrun.adapters.process.zygote import Surroundings, Zygote
 from weftrun.model.errors import InternalError, UsageError
 from weftrun.model.ids import ObjectId, SandboxId
@@ -216,11 +216,13 @@ class ProcessSandboxes:
         if printed:
             self._told.sandbox_printed(end.id, printed)
         if messages and not end.ready and isinstance(ready := messages[0], Ready):
-            end.ready = True
+            end.ready = ready.failure is None
             del messages[0]
-            if not end.killed:
+            if ready.failure is not None:
+                end.refused = import_clause(ready.failure)
+            elif not end.killed:
                 took_s = self._loop.now() - end.asked_at
-                self._told.sandbox_ready(end.id, took_s, ready.isolation, end.threads)
+                self._told.sandbox_ready(end.id, took_s, ready.isolation, end.unforkable)
         if messages:
             self._told.sandbox_spoke(end.id, messages)
 
@@ -235,7 +237,7 @@ class ProcessSandboxes:
         self._pass_on(end, [])
         progress = end.progress()
         end.close()
-        self._tell_gone(end.id, why, progress)
+        self._tell_gone(end.id, end.refused or why, progress)
 
     def _tell_gone(self, sandbox: SandboxId, why: str, progress: Progress) -> None:
         if self._events is not None:

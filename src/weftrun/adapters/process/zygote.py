@@ -9,7 +9,7 @@ import subprocess
 from typing import Final, NamedTuple, Protocol
 
 from weftrun.adapters.process.readiness import FdLoop, LoopChannel
-from weftrun.adapters.process.sandbox import SandboxEnd, clause, exit_clause
+from weftrun.adapters.process.sandbox import SandboxEnd, clause, exit_clause, import_clause
 from weftrun.model.ids import SandboxId
 from weftrun.model.limits import Limits
 from weftrun.model.messages import Exited, Forked, FromZygote, Load, Loaded
@@ -60,7 +60,7 @@ class Zygote:
         self._owner = owner
         self._loop = loop
         self._loaded = False
-        self._threads: tuple[str, ...] = ()
+        self._unforkable: tuple[str, ...] = ()
         self._waiting: dict[SandboxId, SandboxEnd] = {}
         self._output = BoundedText(_OUTPUT_BYTES)
         ours, theirs = socket.socketpair()
@@ -105,7 +105,7 @@ class Zygote:
         return not self._loaded and not self._waiting
 
     def _ask(self, end: SandboxEnd) -> None:
-        end.threads = self._threads
+        end.unforkable = self._unforkable
         request, far = end.fork_request()
         self._channel.send(request, far, close=far)
 
@@ -132,13 +132,10 @@ class Zygote:
 
     def _on_loaded(self, message: Loaded) -> None:
         if message.failure is not None:
-            failure = message.failure
-            self._fail(
-                f"its code could not be imported: {failure.type}: {failure.message}\n{failure.traceback}".strip()
-            )
+            self._fail(import_clause(message.failure))
             return
         self._loaded = True
-        self._threads = message.threads
+        self._unforkable = message.unforkable
         waiting, self._waiting = self._waiting, {}
         for end in waiting.values():
             self._ask(end)

@@ -1,0 +1,37 @@
+"""A zygote that begins again, by exec, after an import that left what no fork may have.
+
+It has imported nothing of the author's, so that nothing of theirs lives or stays open in it: no thread, no connection,
+no lock, no process. The Sandboxes that it makes import by themselves.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import NoReturn
+
+import msgspec
+
+from weftrun.guest import isolation, kernel
+from weftrun.guest.remains import close_all_but
+from weftrun.guest.strays import kill_descendants
+from weftrun.guest.zygote import Zygote
+from weftrun.model.messages import Load
+from weftrun.wire.channel import unix_socket
+
+
+def main() -> NoReturn:
+    """Go on as the zygote that this process was, on the same channel."""
+    channel, told, own_pids, frame_bytes_max = (int(argument) for argument in sys.argv[1:5])
+    kernel.die_with_parent(signal.SIGKILL)
+    isolation.stay_alive_on_interrupt()
+    close_all_but(frozenset({channel, told}))
+    kill_descendants()
+    os.lseek(told, 0, os.SEEK_SET)
+    with open(told, "rb") as file:
+        load, unforkable = msgspec.msgpack.decode(file.read(), type=tuple[Load, tuple[str, ...]])
+    os.set_inheritable(channel, False)
+    zygote = Zygote(unix_socket(channel), own_pids=bool(own_pids), frame_bytes_max=frame_bytes_max)
+    zygote.stand_for(load, unforkable)
+    zygote.run()
