@@ -23,15 +23,20 @@ from weftrun.wire.channel import unix_socket
 
 def main() -> NoReturn:
     """Go on as the zygote that this process was, on the same channel."""
-    channel, told, own_pids, frame_bytes_max = (int(argument) for argument in sys.argv[1:5])
+    channel, memory, own_pids, keeps_privileges, frame_bytes_max = (int(argument) for argument in sys.argv[1:6])
     kernel.die_with_parent(signal.SIGKILL)
     isolation.stay_alive_on_interrupt()
-    close_all_but(frozenset({channel, told}))
+    close_all_but(frozenset({channel, memory}))
     kill_descendants()
-    os.lseek(told, 0, os.SEEK_SET)
-    with open(told, "rb") as file:
-        load, unforkable = msgspec.msgpack.decode(file.read(), type=tuple[Load, tuple[str, ...]])
+    os.lseek(memory, 0, os.SEEK_SET)
+    with open(memory, "rb") as file:
+        told = msgspec.msgpack.decode(file.read(), type=tuple[Load, tuple[str, ...], float])
     os.set_inheritable(channel, False)
-    zygote = Zygote(unix_socket(channel), own_pids=bool(own_pids), frame_bytes_max=frame_bytes_max)
-    zygote.stand_for(load, unforkable)
+    zygote = Zygote(
+        unix_socket(channel),
+        own_pids=bool(own_pids),
+        keeps_privileges=bool(keeps_privileges),
+        frame_bytes_max=frame_bytes_max,
+    )
+    zygote.stand_for(*told)
     zygote.run()

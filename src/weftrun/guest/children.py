@@ -60,12 +60,15 @@ class Child:
 class Births:
     """Makes children, by fork or, where no fork may have what the import left, by exec of a fresh interpreter."""
 
-    def __init__(self, leave: Callable[[], None], *, own_pids: bool, frame_bytes_max: int) -> None:
+    def __init__(
+        self, leave: Callable[[], None], *, own_pids: bool, keeps_privileges: bool, frame_bytes_max: int
+    ) -> None:
         """`leave` undoes in a forked child what makes this process the zygote."""
         self._leave = leave
         self._own_pids = own_pids
         self._frame_bytes_max = frame_bytes_max
-        self._map_ids = True
+        self._keeps_privileges = keeps_privileges
+        self._map_ids = not keeps_privileges
         self._id_maps = kernel.id_maps()
 
     def child(self, *, execs: bool = False, ahead: bool = False, closing: Sequence[int] = ()) -> Child:
@@ -114,6 +117,7 @@ class Births:
                 theirs,
                 own_pids=self._own_pids,
                 map_ids=self._map_ids,
+                keeps_privileges=self._keeps_privileges,
                 frame_bytes_max=self._frame_bytes_max,
                 ahead=ahead,
             )
@@ -123,7 +127,8 @@ class Births:
             os._exit(70)
 
     def _exec(self, theirs: socket.socket) -> int:
-        settings = (theirs.fileno(), int(self._own_pids), int(self._map_ids), self._frame_bytes_max)
+        flags = (self._own_pids, self._map_ids, self._keeps_privileges)
+        settings = (theirs.fileno(), *map(int, flags), self._frame_bytes_max)
         child = subprocess.Popen(
             guest_command("weftrun.guest.sandbox", *map(str, settings)),
             pass_fds=(theirs.fileno(),),

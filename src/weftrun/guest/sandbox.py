@@ -32,6 +32,10 @@ _NO_NETWORK: Final = (
     b"network=False can't be held: this host lets us make no network namespace; "
     b"leave network=False away, or run where user namespaces are allowed"
 )
+_NO_NETWORK_KEPT: Final = (
+    b'network=False and privileges="keep" can\'t both be held for an ordinary user: a network of its own takes a user '
+    b"namespace, in which no program has the privileges it should keep; leave one of them away, or run as root"
+)
 
 
 class Wanted(NamedTuple):
@@ -47,12 +51,24 @@ class Wanted(NamedTuple):
 
 def main() -> NoReturn:
     """Become a Sandbox in a fresh interpreter, whose author's code is imported last."""
-    parent, own_pids, map_ids, frame_bytes_max = (int(argument) for argument in sys.argv[1:5])
-    become_sandbox(unix_socket(parent), own_pids=bool(own_pids), map_ids=bool(map_ids), frame_bytes_max=frame_bytes_max)
+    parent, own_pids, map_ids, keeps_privileges, frame_bytes_max = (int(argument) for argument in sys.argv[1:6])
+    become_sandbox(
+        unix_socket(parent),
+        own_pids=bool(own_pids),
+        map_ids=bool(map_ids),
+        keeps_privileges=bool(keeps_privileges),
+        frame_bytes_max=frame_bytes_max,
+    )
 
 
 def become_sandbox(
-    parent: socket.socket, *, own_pids: bool, map_ids: bool, frame_bytes_max: int, ahead: bool = False
+    parent: socket.socket,
+    *,
+    own_pids: bool,
+    map_ids: bool,
+    keeps_privileges: bool,
+    frame_bytes_max: int,
+    ahead: bool = False,
 ) -> NoReturn:
     """Isolate this process, wait until a Sandbox is wanted, and serve until told to stop.
 
@@ -65,7 +81,8 @@ def become_sandbox(
         os._exit(0)
     os.setsid()
     flags = isolation.enter_namespaces(user=map_ids)
-    kernel.no_new_privileges()
+    if not keeps_privileges:
+        kernel.no_new_privileges()
     parent.send(b"map" if flags & kernel.CLONE_NEWUSER else b"go")
     _settle()
     if ahead:
@@ -73,7 +90,7 @@ def become_sandbox(
     with parent:
         wanted = _wait(Channel(parent, ToZygote, frame_bytes_max=frame_bytes_max))
         if not wanted.fork.network:
-            flags |= _without_network(parent)
+            flags |= _without_network(parent, _NO_NETWORK_KEPT if keeps_privileges else _NO_NETWORK)
     _serve(wanted, (("pid",) if own_pids else ()) + isolation.names(flags))
 
 
@@ -88,10 +105,10 @@ def _wait(told: Channel[ToZygote]) -> Wanted:
             load = message
 
 
-def _without_network(parent: socket.socket) -> int:
+def _without_network(parent: socket.socket, refusal: bytes) -> int:
     """Enter an empty network, or tell the parent why this Sandbox is refused and end."""
     flag = isolation.leave_network()
-    parent.send(b"go" if flag else _NO_NETWORK)
+    parent.send(b"go" if flag else refusal)
     if not flag:
         os._exit(REFUSED)
     return flag

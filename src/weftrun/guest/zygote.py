@@ -15,6 +15,7 @@ import select
 import signal
 import socket
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any, Final, NoReturn
 
@@ -41,19 +42,23 @@ _RESERVE_MS: Final = 1
 def main() -> NoReturn:
     """Run a zygote on the channel, under the parent and with the limits named by the arguments.
 
-    The limits are the size of messages, and how many descriptors the author's code may have open.
+    The limits are the size of messages, and how many descriptors the author's code may have open; then comes whether
+    programs keep their privileges.
     """
-    channel_fd, parent, frame_bytes_max, open_files_max = (int(argument) for argument in sys.argv[1:5])
+    channel_fd, parent, frame_bytes_max, open_files_max, keeps = (int(argument) for argument in sys.argv[1:6])
     kernel.die_with_parent(signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(0)
     isolation.stay_alive_on_interrupt()
     resource.setrlimit(resource.RLIMIT_NOFILE, (open_files_max, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
-    own_pids = isolation.pid_namespace_allowed()
+    # For an ordinary user it takes a user namespace, in which no program has the privileges that it should keep.
+    own_pids = (not keeps or os.geteuid() == 0) and isolation.pid_namespace_allowed()
     if own_pids:
         isolation.enter_pid_namespace()
         _become_first_process(channel_fd)
-    zygote = Zygote(unix_socket(channel_fd), own_pids=own_pids, frame_bytes_max=frame_bytes_max)
+    zygote = Zygote(
+        unix_socket(channel_fd), own_pids=own_pids, keeps_privileges=bool(keeps), frame_bytes_max=frame_bytes_max
+    )
     if not own_pids:
         kernel.become_subreaper()
     zygote.run()
@@ -86,29 +91,35 @@ class _BeginAgain:
         self._folder = os.getcwd()
         self._command = guest_command("weftrun.guest.afresh")
 
-    def now(self, channel: socket.socket, unforkable: tuple[str, ...], *, own_pids: bool, bytes_max: int) -> NoReturn:
+    def now(
+        self, channel: socket.socket, unforkable: tuple[str, ...], import_s: float, settings: tuple[int, ...]
+    ) -> NoReturn:
         """Execute `weftrun.guest.afresh` in this process, which keeps its pid, its namespaces and its channel."""
         told = os.memfd_create("weftrun-load")
         with open(told, "wb", closefd=False) as file:
-            file.write(msgspec.msgpack.encode((self._load, unforkable)))
+            file.write(msgspec.msgpack.encode((self._load, unforkable, import_s)))
         for descriptor in (channel.fileno(), told):
             os.set_inheritable(descriptor, True)
         os.chdir(self._folder)
-        settings = (channel.fileno(), told, int(own_pids), bytes_max)
-        os.execve(self._command[0], [*self._command, *map(str, settings)], self._environment)
+        arguments = map(str, (channel.fileno(), told, *settings))
+        os.execve(self._command[0], [*self._command, *arguments], self._environment)
 
 
 class Zygote:
     """Answers `Load` and `Fork`, and tells when a Sandbox has ended with all that it had started."""
 
-    def __init__(self, sock: socket.socket, *, own_pids: bool, frame_bytes_max: int) -> None:
+    def __init__(self, sock: socket.socket, *, own_pids: bool, keeps_privileges: bool, frame_bytes_max: int) -> None:
         """Speak with the engine over `sock`; `own_pids` says whether this is PID 1 of a pid namespace."""
         self._channel: Channel[ToZygote] = Channel(sock, ToZygote, frame_bytes_max=frame_bytes_max)
         self._own_pids = own_pids
         self._own_ipc = namespace_of(os.getpid())
         self._frame_bytes_max = frame_bytes_max
-        self._births = Births(self._leave, own_pids=own_pids, frame_bytes_max=frame_bytes_max)
+        self._keeps_privileges = keeps_privileges
+        self._births = Births(
+            self._leave, own_pids=own_pids, keeps_privileges=keeps_privileges, frame_bytes_max=frame_bytes_max
+        )
         self._importing: Load | None = None
+        self._import_s = 0.0
         self._remains = Remains()
         self._generators = Generators()
         self._children: dict[int, Child] = {}
@@ -167,23 +178,23 @@ class Zygote:
     def _load(self, load: Load) -> None:
         begin_again = _BeginAgain(load)
         failure = None
-        before = before_import()
+        before, began = before_import(), time.perf_counter()
         try:
             self._generators = load_code(load.bundle)
         except BaseException as error:  # noqa: BLE001 - the author's module runs here, and may raise anything
             failure = failure_of(error, origin=StepId(""), attempt=1, attempts=1, bytes_max=load.error_text_bytes_max)
+        self._import_s = time.perf_counter() - began
         gc.collect()
         if failure is None:
             self._remains = after_import(before)
         if self._remains.unforkable:
-            begin_again.now(
-                self._channel.socket, self._remains.unforkable, own_pids=self._own_pids, bytes_max=self._frame_bytes_max
-            )
+            settings = (int(self._own_pids), int(self._keeps_privileges), self._frame_bytes_max)
+            begin_again.now(self._channel.socket, self._remains.unforkable, self._import_s, settings)
         self._stand_ready(failure)
 
-    def stand_for(self, load: Load, unforkable: tuple[str, ...]) -> None:
+    def stand_for(self, load: Load, unforkable: tuple[str, ...], import_s: float) -> None:
         """Make Sandboxes that import by themselves, in place of a zygote that must not fork."""
-        self._importing = load
+        self._importing, self._import_s = load, import_s
         self._remains = Remains(unforkable)
         self._stand_ready(None)
 
@@ -192,7 +203,7 @@ class Zygote:
         decoder_of(ToSandbox)
         gc.collect()
         gc.freeze()
-        self._channel.send(Loaded(failure, self._remains.unforkable))
+        self._channel.send(Loaded(failure, self._remains.unforkable, self._import_s))
 
     def _watch_children(self) -> None:
         """Be woken when a child ends. Set up after the import, which may have set handlers of its own."""

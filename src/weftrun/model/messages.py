@@ -54,10 +54,14 @@ class Fork(Struct, frozen=True, gc=False, array_like=True, tag=101):
 
 
 class Loaded(Struct, frozen=True, gc=False, array_like=True, tag=110):
-    """The import ended; `failure` where it raised. `unforkable` is what it left that no fork may have."""
+    """The import ended after `import_s` seconds; `failure` where it raised.
+
+    `unforkable` is what it left that no fork may have, each in a few words.
+    """
 
     failure: Failure | None
     unforkable: tuple[str, ...] = ()
+    import_s: float = 0.0
 
 
 class Forked(Struct, frozen=True, gc=False, array_like=True, tag=111):

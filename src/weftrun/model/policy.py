@@ -21,6 +21,13 @@ Effects = Literal["visible", "none", "transaction"]
 """
 
 
+Privileges = Literal["drop", "keep"]
+"""Whether programs that a Function starts may gain privileges: never (`drop`), or as outside of a Sandbox (`keep`).
+
+`keep` also means that an ordinary user's Sandbox enters no user namespace, and so no other one.
+"""
+
+
 class Kind(enum.IntEnum):
     """How a Function's body is run."""
 
@@ -63,6 +70,7 @@ class FunctionSpec(Struct, frozen=True, array_like=True):
         memory_bytes_max: private memory one Attempt may take.
         network: False enters an empty network namespace.
         rollback: undoes an abandoned Attempt, with the same arguments, before the next one is entered (R1).
+        privileges: whether set-user-ID programs and the user's groups are as they are outside.
     """
 
     name: str
@@ -77,6 +85,7 @@ class FunctionSpec(Struct, frozen=True, array_like=True):
     memory_bytes_max: int | None = None
     network: bool = True
     rollback: FunctionSpec | None = None
+    privileges: Privileges = "drop"
 
 
 class Bundle(Struct, frozen=True, array_like=True):

@@ -8,14 +8,15 @@ from msgspec import Struct
 
 from weftrun.model.ids import ObjectId, SandboxId
 from weftrun.model.messages import FromSandbox, ToSandbox
-from weftrun.model.policy import Bundle
+from weftrun.model.policy import Bundle, Privileges
 
 
 class Profile(Struct, frozen=True):
-    """What a Sandbox is made for: it serves any Function of its bundle."""
+    """What a Sandbox is made for: it serves any Function of its bundle that has these policies."""
 
     bundle: Bundle
     network: bool = True
+    privileges: Privileges = "drop"
 
 
 class Progress(Struct, frozen=True):

@@ -70,10 +70,11 @@ def _of_module(module: str, loaded_as: str) -> Bundle:
     if file and os.path.isfile(file):
         with open(file, "rb") as source:
             digest = hashlib.sha256(source.read()).hexdigest()[:16]
-    return Bundle(module, os.path.abspath(file) if by_path else "", b"", _search_path(), os.getcwd(), digest)
+    return Bundle(module, os.path.abspath(file) if by_path else "", b"", search_path(), os.getcwd(), digest)
 
 
-def _search_path() -> tuple[str, ...]:
+def search_path() -> tuple[str, ...]:
+    """Return this process's `sys.path`, as another one finds it from whatever folder."""
     return tuple(os.path.abspath(entry) for entry in sys.path)
 
 
@@ -103,7 +104,7 @@ def _notebook() -> Bundle:
     state = tuple((name, id(value)) for name, value in [*own.items(), *((n, f.callable) for n, f in made.items())])
     known = _notebooks.get(state)
     if known is None:
-        bundle = Bundle(_MAIN, "", _blob(own, wrapped), _search_path(), os.getcwd(), _digest(own, wrapped))
+        bundle = Bundle(_MAIN, "", _blob(own, wrapped), search_path(), os.getcwd(), _digest(own, wrapped))
         # What it was made of is kept alive, so that no id in `state` can come to mean something else.
         known = _notebooks[state] = (bundle, [own, wrapped])
     return known[0]

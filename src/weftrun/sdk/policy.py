@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from weftrun.model.errors import PolicyError
 from weftrun.model.limits import DEFAULT_LIMITS
-from weftrun.model.policy import Checkpoint, Effects, FunctionSpec, Kind, Retry
+from weftrun.model.policy import Checkpoint, Effects, FunctionSpec, Kind, Privileges, Retry
 
 if TYPE_CHECKING:
     from weftrun.sdk.function import Function
@@ -25,6 +25,7 @@ class _Shared(TypedDict, total=False):
     timeout_s: float | None
     memory_bytes_max: int | None
     network: bool
+    privileges: Privileges
     concurrency: int
     runtime: Literal["process"]
 
@@ -44,6 +45,9 @@ class Policy(_Shared, total=False):
         timeout_s: longest time for one Attempt, in seconds.
         memory_bytes_max: private memory that one Attempt may take.
         network: False enters an empty network namespace, or is refused where the host can't.
+        privileges: `drop` (default): set-user-ID programs run without their privileges, and an ordinary user's Sandbox
+            is in a user namespace. `keep`: neither; so an ordinary user's Sandbox has no namespaces of its own, and
+            can't have `network=False` at the same time.
         concurrency: Attempts that one Sandbox runs at once; 1, since more is not built yet.
         runtime: what a Sandbox is; `process`, since nothing else is built yet.
         rollback: a Function with the same parameters that undoes an abandoned Attempt before the next is entered. It is
@@ -71,7 +75,11 @@ class CallPolicy(_Shared, total=False):
 
 
 _SHARED = frozenset(_Shared.__annotations__)
-_CHOICES = {"checkpoint": ("auto", "sync", "async", "none"), "effects": ("visible", "none", "transaction")}
+_CHOICES = {
+    "checkpoint": ("auto", "sync", "async", "none"),
+    "effects": ("visible", "none", "transaction"),
+    "privileges": ("drop", "keep"),
+}
 _AT_DECORATION = {
     "id": "it names one Run: write `.options(id=...)` where the Run is started",
     "after": "it orders one call: write `.options(after=[...])` at the call",

@@ -17,7 +17,7 @@ from weftrun.model.errors import InternalError, UsageError
 from weftrun.model.ids import ObjectId, SandboxId
 from weftrun.model.limits import Limits
 from weftrun.model.messages import BodyDeliver, BodyDrop, BodyStart, FromSandbox, Ready, ToSandbox
-from weftrun.model.policy import Bundle
+from weftrun.model.policy import Bundle, Privileges
 from weftrun.ports.objects import Objects
 from weftrun.ports.sandboxes import Profile, Progress, SandboxEvents
 from weftrun.wire.awake import Awake
@@ -29,7 +29,7 @@ _IDLE_ZYGOTES_MAX: Final = 4
 
 
 class ProcessSandboxes:
-    """Makes Sandboxes as processes forked from a zygote per bundle.
+    """Makes Sandboxes as processes forked from a zygote per bundle, and one more where privileges are kept.
 
     Objects that a Sandbox is sent have it as a holder until it has dropped them or is gone; its `Dropped` messages
     end here. Everything is called on the loop, whose thread must outlive the Sandboxes.
@@ -49,7 +49,7 @@ class ProcessSandboxes:
         self._objects = objects
         self._limits = limits
         self._surroundings = Surroundings(hash_seed, open_files_max)
-        self._zygotes: dict[Bundle, Zygote] = {}
+        self._zygotes: dict[tuple[Bundle, Privileges], Zygote] = {}
         self._ends: dict[SandboxId, SandboxEnd] = {}
         self._events: SandboxEvents | None = None
         if len(os.sched_getaffinity(0)) == 1:
@@ -70,7 +70,7 @@ class ProcessSandboxes:
     def create(self, sandbox: SandboxId, profile: Profile) -> None:
         """Begin to make a Sandbox; answered by `sandbox_ready` or `sandbox_gone`."""
         try:
-            zygote = self._zygote(profile.bundle)
+            zygote = self._zygote(profile.bundle, profile.privileges)
             end = SandboxEnd(
                 sandbox, profile, self._loop, self._objects, self._limits, self._readable, self._hold.descriptor
             )
@@ -140,12 +140,12 @@ class ProcessSandboxes:
         if end is None or end.killed:
             return
         end.kill()
-        zygote = self._zygotes.get(end.profile.bundle)
+        zygote = self._zygotes.get((end.profile.bundle, end.profile.privileges))
         if zygote is None or not zygote.give_up(end):
             return
         self._loop.call_soon(partial(self.sandbox_ended, end, "killed by us"))
         if zygote.is_stuck:
-            del self._zygotes[zygote.bundle]
+            self.zygote_ended(zygote)
             zygote.end()
 
     def held(self, sandbox: SandboxId) -> frozenset[ObjectId]:
@@ -170,21 +170,22 @@ class ProcessSandboxes:
 
     # ------------------------------------------------------------------ zygotes
 
-    def _zygote(self, bundle: Bundle) -> Zygote:
-        found = self._zygotes.pop(bundle, None)
+    def _zygote(self, bundle: Bundle, privileges: Privileges) -> Zygote:
+        found = self._zygotes.pop((bundle, privileges), None)
         if found is None:
             idle = [zygote for zygote in self._zygotes.values() if not zygote.sandboxes]
             for zygote in idle[: max(0, len(idle) - _IDLE_ZYGOTES_MAX + 1)]:
-                del self._zygotes[zygote.bundle]
+                self.zygote_ended(zygote)
                 zygote.end()
-            found = Zygote(bundle, self._loop, self._limits, self, self._surroundings)
-        self._zygotes[bundle] = found
+            found = Zygote(bundle, self._loop, self._limits, self, self._surroundings, privileges)
+        self._zygotes[bundle, privileges] = found
         return found
 
     def zygote_ended(self, zygote: Zygote) -> None:
         """Forget a zygote; the next Sandbox of its bundle gets a new one."""
-        if self._zygotes.get(zygote.bundle) is zygote:
-            del self._zygotes[zygote.bundle]
+        key = zygote.bundle, zygote.privileges
+        if self._zygotes.get(key) is zygote:
+            del self._zygotes[key]
 
     # ------------------------------------------------------------------ what Sandboxes say
 

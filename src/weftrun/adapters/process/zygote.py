@@ -13,7 +13,7 @@ from weftrun.adapters.process.sandbox import SandboxEnd, clause, exit_clause, im
 from weftrun.model.ids import SandboxId
 from weftrun.model.limits import Limits
 from weftrun.model.messages import Exited, Forked, FromZygote, Load, Loaded
-from weftrun.model.policy import Bundle
+from weftrun.model.policy import Bundle, Privileges
 from weftrun.wire.channel import Channel
 from weftrun.wire.frames import ChannelBroken
 from weftrun.wire.program import guest_command
@@ -45,17 +45,25 @@ class Zygote:
 
     Attributes:
         bundle: the code it has imported.
+        privileges: what its Sandboxes do with them.
         sandboxes: what was asked of it and has not ended.
     """
 
     def __init__(
-        self, bundle: Bundle, loop: FdLoop, limits: Limits, owner: ZygoteOwner, surroundings: Surroundings
+        self,
+        bundle: Bundle,
+        loop: FdLoop,
+        limits: Limits,
+        owner: ZygoteOwner,
+        surroundings: Surroundings,
+        privileges: Privileges,
     ) -> None:
         """Start the process and let it import the bundle. Raises OSError where it can't be started.
 
         To be called in a thread that lives as long as the zygote shall: the kernel kills it with that thread.
         """
         self.bundle = bundle
+        self.privileges = privileges
         self.sandboxes: dict[SandboxId, SandboxEnd] = {}
         self._owner = owner
         self._loop = loop
@@ -66,7 +74,9 @@ class Zygote:
         ours, theirs = socket.socketpair()
         self._pipe, pipe_far = os.pipe2(os.O_CLOEXEC)
         try:
-            self._process = _start(bundle, theirs.fileno(), pipe_far, surroundings, limits.frame_bytes_max)
+            self._process = start_zygote(
+                bundle, theirs.fileno(), pipe_far, surroundings, limits.frame_bytes_max, privileges
+            )
         except BaseException:
             ours.close()
             os.close(self._pipe)
@@ -213,13 +223,19 @@ class Zygote:
         return 128 - code if code > 128 else code
 
 
-def _start(
-    bundle: Bundle, channel_fd: int, output_fd: int, surroundings: Surroundings, frame_bytes_max: int
+def start_zygote(
+    bundle: Bundle,
+    channel_fd: int,
+    output_fd: int,
+    surroundings: Surroundings,
+    frame_bytes_max: int,
+    privileges: Privileges = "drop",
 ) -> subprocess.Popen[bytes]:
+    """Start a zygote on the far ends of its channel and of the pipe of what it prints. Raises OSError."""
     open_files_max = surroundings.open_files_max
     if open_files_max is None:
         open_files_max = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    settings = (channel_fd, os.getpid(), frame_bytes_max, open_files_max)
+    settings = (channel_fd, os.getpid(), frame_bytes_max, open_files_max, int(privileges == "keep"))
     return subprocess.Popen(
         guest_command("weftrun.guest.zygote", *map(str, settings)),
         cwd=bundle.cwd or None,

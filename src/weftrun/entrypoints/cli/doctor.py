@@ -12,7 +12,7 @@ from rich.table import Table
 
 from weftrun.assembly import place_of
 from weftrun.entrypoints.cli.exits import Exit
-from weftrun.entrypoints.cli.host import Check, checks
+from weftrun.entrypoints.cli.host import Check, check_import, checks
 from weftrun.entrypoints.cli.options import journal_options
 from weftrun.entrypoints.cli.output import print_json, print_table
 
@@ -20,10 +20,17 @@ _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
 @click.command("doctor")
+@click.argument("app", required=False, metavar="[APP]")
 @journal_options
-def command(db: str | None, as_json: bool) -> int:
-    """Check what this host offers, and say what each thing means. Exit code 1 where weftrun can't work."""
+def command(app: str | None, db: str | None, as_json: bool) -> int:
+    """Check what this host offers, and say what each thing means. Exit code 1 where weftrun can't work.
+
+    APP is FILE.py or a module: it is imported as for Sandboxes, and what its import leaves behind is told, with what
+    follows from it.
+    """
     found = list(checks(place_of(db)))
+    if app is not None:
+        found.append(check_import(app))
     if as_json:
         print_json(found)
     elif sys.stdout.isatty():

@@ -16,9 +16,11 @@ from typing import Literal
 import apsw
 from msgspec import Struct
 
+from weftrun.adapters.process import examine
 from weftrun.adapters.sqlite.filesystem import IN_MEMORY, OVER_NETWORK, kind_of
 from weftrun.adapters.system.descriptors import descriptors_needed
 from weftrun.assembly import Place, Reader, workers_by_default
+from weftrun.entrypoints.cli.target import bundle_at
 from weftrun.model.emits import Standing
 from weftrun.model.errors import JournalError
 from weftrun.model.limits import DEFAULT_LIMITS
@@ -189,6 +191,27 @@ def _journal(place: Place) -> Check:
     if parked:
         return Check("Journal", "warn", where, f"{told}, {parked} of them unknown or refused: see `weftrun outbox`")
     return Check("Journal", "ok", where, told)
+
+
+def check_import(app: str) -> Check:
+    """Import an app as a zygote does, and say what that leaves and what follows.
+
+    Raises:
+        UsageError: there is no such file.
+    """
+    found = examine(bundle_at(app))
+    name, took = f"import of {app}", f"{found.import_s:.1f} s"
+    if found.failure:
+        return Check(name, "fail", found.failure, "no Sandbox can be made of it")
+    if not found.unforkable:
+        return Check(
+            name, "ok", f"{took}; leaves nothing that no fork may have", "Sandboxes are forked in milliseconds"
+        )
+    meaning = (
+        f"each Sandbox is a fresh interpreter that imports again, in about {took}, instead of a fork in milliseconds: "
+        "make these when they are first needed, inside of Functions"
+    )
+    return Check(name, "warn", f"leaves {', '.join(found.unforkable)}", meaning)
 
 
 def _counted(emits: int) -> str:

@@ -13,9 +13,9 @@ from typing import Any
 
 from weftrun.assembly import checked_sinks
 from weftrun.model.errors import UsageError
-from weftrun.model.policy import Kind
+from weftrun.model.policy import Bundle, Kind
 from weftrun.ports.sinks import Sink
-from weftrun.sdk.bundle import load_file
+from weftrun.sdk.bundle import load_file, search_path
 from weftrun.sdk.failure import authors_traceback
 from weftrun.sdk.function import Function
 from weftrun.sdk.place import importing
@@ -53,6 +53,24 @@ def load_sinks(target: str) -> Mapping[str, Sink]:
         except Exception as error:  # the author's code, which may raise anything
             raise UsageError(f"{name}() in {where} failed.\n{authors_traceback(error).rstrip()}") from error
     return checked_sinks(found)
+
+
+def bundle_at(target: str) -> Bundle:
+    """Return where Sandboxes find the code of `FILE.py[:WORKFLOW]` or `module[:WORKFLOW]`, importing nothing here.
+
+    Raises:
+        UsageError: there is no such file.
+    """
+    where = target if os.path.isfile(target) else target.rpartition(":")[0] or target
+    if not _is_file(where):
+        _first_on_path(os.getcwd())
+        return Bundle(where, path=search_path(), cwd=os.getcwd())
+    file = os.path.abspath(where)
+    if not os.path.isfile(file):
+        raise UsageError(f"There is no file {file}.")
+    _first_on_path(os.path.dirname(file))
+    module = os.path.splitext(os.path.basename(file))[0]
+    return Bundle(module, file, path=search_path(), cwd=os.getcwd())
 
 
 def _imported(where: str) -> ModuleType:
