@@ -15,7 +15,7 @@ from weftrun.model.work import NOBODY, KillSandbox, Send, StartSandbox, Tell, Ti
 
 LIMITS = Limits()
 QUIET = FunctionSpec("m:quiet", "quiet", effects="none")
-ALONE = FunctionSpec("m:alone", "alone", effects="none", network=False)
+ALONE = FunctionSpec("m:alone", "alone", effects="none", reach=False)
 FLOW = FunctionSpec("m:flow", "flow", Kind.WATCHING)
 TREE = Tree(Inline(b"args"))
 NEVER = (0, -1, False, 0.0)

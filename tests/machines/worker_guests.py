@@ -18,7 +18,7 @@ FUNCTIONS = (
     FunctionSpec("m:seen", "seen"),
     FunctionSpec("m:once", "once", retry=Retry(0)),
     FunctionSpec("m:timed", "timed", effects="none", timeout_s=1.0),
-    FunctionSpec("m:alone", "alone", effects="none", network=False),
+    FunctionSpec("m:alone", "alone", effects="none", reach=False),
 )
 FLOW = FunctionSpec("m:flow", "flow", Kind.WATCHING)
 TREE = Tree(Inline(b"args"))

@@ -53,6 +53,12 @@ for privileges in ("drop", "keep"):
     isolation = rig.hear("ready")[3]
     called = rig.call(sandbox, "privileged:found", str(folder / "id"), "/etc/passwd")
     found[privileges] = {{**called, "isolation": isolation}}
+    fresh = rig.create(bundle("fresh", folder), privileges=privileges)
+    event = rig.hear("ready")
+    assert (event[3], event[4]) == (isolation, ("a pipe",))
+    assert rig.call(fresh, "fresh:found", str(folder / "id"), "/etc/passwd") == called
+    rig.kill(fresh)
+    assert rig.hear("gone")[2] == "killed by us"
     if privileges == "keep":
         found["left"] = rig.call(sandbox, "privileged:leaves_behind", str(folder / "sleep"))
     rig.kill(sandbox)
@@ -84,6 +90,7 @@ def folder() -> Iterator[Path]:
     made = Path(tempfile.mkdtemp())
     made.chmod(0o755)
     (made / "privileged.py").write_text(_MODULE)
+    (made / "fresh.py").write_text(f"{_MODULE}\npipe = os.pipe()\n")
     for program in ("id", "sleep"):
         shutil.copy(shutil.which(program) or program, made / program)
         (made / program).chmod(0o4755)
@@ -146,3 +153,26 @@ def test_root_keeps_all_but_the_user_namespace(rig: Rig, folder: Path) -> None:
     assert dropped - isolation <= {"user"}
     rig.create(code, privileges="keep", network=False)
     assert "network" in rig.hear("ready")[3]
+
+
+def test_functions_of_one_program_that_differ(tmp_path: Path) -> None:
+    program = f"""
+import weftrun
+
+@weftrun.function
+def may_gain() -> bool:
+    return "NoNewPrivs:\\t0" in open("/proc/self/status").read()
+
+@weftrun.workflow
+def both() -> list[bool]:
+    return [may_gain(), may_gain.options(privileges="keep")()]
+
+if __name__ == "__main__":
+    with weftrun.open("sqlite:///{tmp_path}/journal.db", workers=2) as engine:
+        print(engine.run(both))
+"""
+    (tmp_path / "app.py").write_text(program)
+    done = subprocess.run(
+        [sys.executable, "app.py"], check=False, capture_output=True, text=True, timeout=60, cwd=tmp_path
+    )
+    assert (done.stdout, done.stderr) == ("[False, True]\n", "")

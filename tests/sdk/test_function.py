@@ -49,6 +49,9 @@ def test_bare_and_with_keywords_and_around_others_callables() -> None:
     @function(retries=2, timeout_s=3, effects="none", checkpoint="sync", deterministic=True, network=False)
     def policed() -> None: ...
 
+    @function(privileges="keep", network=False)
+    def kept() -> None: ...
+
     spec = policed.spec
     assert spec.retry == Retry(2)
     assert (spec.timeout_s, spec.effects, spec.checkpoint, spec.deterministic, spec.network) == (
@@ -58,6 +61,10 @@ def test_bare_and_with_keywords_and_around_others_callables() -> None:
         True,
         False,
     )
+    assert policed.spec.privileges == "drop"
+    assert (kept.spec.network, kept.spec.privileges) == (False, "keep")
+    assert (add.options(privileges="keep").spec.network, kept.options(privileges="drop").spec.reach) == (True, False)
+    assert kept.options(network=True).spec.privileges == "keep"
     dumps = function(json.dumps, name="as_json")
     assert dumps({"a": 1}) == '{"a": 1}'
     assert (dumps.spec.name, dumps.spec.label, dumps.home) == ("as_json", "as_json", HERE)
@@ -151,6 +158,8 @@ def test_versions_are_the_same_in_every_process() -> None:
         ({"checkpoint": "never"}, "`checkpoint='never'` is not one of 'auto', 'sync', 'async', 'none'."),
         ({"deterministic": 1}, "`deterministic=1` is not True or False."),
         ({"network": None}, "`network=None` is not True or False."),
+        ({"privileges": "all"}, "`privileges='all'` is not one of 'drop', 'keep'."),
+        ({"privileges": True}, "`privileges=True` is not one of 'drop', 'keep'."),
         ({"name": ""}, "`name=''` is not a text of 1 to 256 printable characters"),
         ({"name": "a[1]"}, "`name='a[1]'` is not a text"),
         ({"version": 3}, "`version=3` is not a text"),
@@ -170,7 +179,7 @@ def test_policies_refused_at_decoration(policy: dict[str, Any], text: str) -> No
     "key",
     [
         *("retries", "timeout_s", "effects", "checkpoint", "deterministic"),
-        *("memory_bytes_max", "network", "concurrency", "runtime"),
+        *("memory_bytes_max", "network", "privileges", "concurrency", "runtime"),
     ],
 )
 def test_what_can_not_hold_for_a_workflow(key: str) -> None:

@@ -25,6 +25,7 @@ def main() -> NoReturn:
     """Go on as the zygote that this process was, on the same channel."""
     channel, memory, own_pids, keeps_privileges, frame_bytes_max = (int(argument) for argument in sys.argv[1:6])
     kernel.die_with_parent(signal.SIGKILL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     isolation.stay_alive_on_interrupt()
     close_all_but(frozenset({channel, memory}))
     kill_descendants()

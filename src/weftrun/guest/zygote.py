@@ -89,6 +89,8 @@ class _BeginAgain:
         self._load = load
         self._environment = os.environ.copy()
         self._folder = os.getcwd()
+        self._umask = os.umask(0)
+        os.umask(self._umask)
         self._command = guest_command("weftrun.guest.afresh")
 
     def now(
@@ -101,6 +103,7 @@ class _BeginAgain:
         for descriptor in (channel.fileno(), told):
             os.set_inheritable(descriptor, True)
         os.chdir(self._folder)
+        os.umask(self._umask)
         arguments = map(str, (channel.fileno(), told, *settings))
         os.execve(self._command[0], [*self._command, *arguments], self._environment)
 
@@ -251,6 +254,8 @@ class Zygote:
             mine.close()
         for child in self._children.values():
             child.forget()
+        if self._hold is not None:
+            self._hold.close()
         self._remains.open_again()
         self._generators.draw_afresh()
 

@@ -28,6 +28,13 @@ Privileges = Literal["drop", "keep"]
 """
 
 
+class Reach(Struct, frozen=True, array_like=True):
+    """What a Function reaches beyond its Sandbox: the network, and the privileges of other users' programs."""
+
+    network: bool
+    privileges: Privileges
+
+
 class Kind(enum.IntEnum):
     """How a Function's body is run."""
 
@@ -68,9 +75,9 @@ class FunctionSpec(Struct, frozen=True, array_like=True):
         retry: None where nothing was asked for: errors are final, a lost Sandbox is tried again twice.
         timeout_s: longest time for one Attempt, from entry.
         memory_bytes_max: private memory one Attempt may take.
-        network: False enters an empty network namespace.
+        reach: whether it has the network (else it enters an empty network namespace); where it keeps privileges, a
+            `Reach`, so that the policies of older Journals keep their form.
         rollback: undoes an abandoned Attempt, with the same arguments, before the next one is entered (R1).
-        privileges: whether set-user-ID programs and the user's groups are as they are outside.
     """
 
     name: str
@@ -83,9 +90,18 @@ class FunctionSpec(Struct, frozen=True, array_like=True):
     retry: Retry | None = None
     timeout_s: float | None = None
     memory_bytes_max: int | None = None
-    network: bool = True
+    reach: bool | Reach = True
     rollback: FunctionSpec | None = None
-    privileges: Privileges = "drop"
+
+    @property
+    def network(self) -> bool:
+        """Whether it has the network."""
+        return self.reach.network if isinstance(self.reach, Reach) else self.reach
+
+    @property
+    def privileges(self) -> Privileges:
+        """Whether set-user-ID programs and the user's groups are as they are outside."""
+        return self.reach.privileges if isinstance(self.reach, Reach) else "drop"
 
 
 class Bundle(Struct, frozen=True, array_like=True):

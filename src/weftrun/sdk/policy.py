@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from weftrun.model.errors import PolicyError
 from weftrun.model.limits import DEFAULT_LIMITS
-from weftrun.model.policy import Checkpoint, Effects, FunctionSpec, Kind, Privileges, Retry
+from weftrun.model.policy import Checkpoint, Effects, FunctionSpec, Kind, Privileges, Reach, Retry
 
 if TYPE_CHECKING:
     from weftrun.sdk.function import Function
@@ -136,7 +136,8 @@ def _applied(
             changes["retry" if key == "retries" else key] = checked
     if not changes:
         return spec
-    spec = replace(spec, **changes)
+    network, privileges = changes.pop("network", spec.network), changes.pop("privileges", spec.privileges)
+    spec = replace(spec, **changes, reach=network if privileges == "drop" else Reach(network, privileges))
     if spec.rollback is not None and spec.effects != "visible":
         raise PolicyError(
             f"{spec.label} ({where}): `rollback` undoes what a Function does outside, and `effects={spec.effects!r}` "
