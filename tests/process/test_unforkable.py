@@ -227,6 +227,42 @@ def test_a_zygote_of_fresh_interpreters_holds_nothing_of_the_import(rig: Rig, tm
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+_ENGINE = """
+import sys, time
+sys.path[:0] = {path!r}
+from pathlib import Path
+from tests.process.rig import Rig
+from weftrun.model.policy import Bundle
+rig = Rig(Path({folder!r}))
+sandbox = rig.ready(Bundle("piped", path=({folder!r}, *sys.path), cwd={folder!r}))
+rig.call(sandbox, "sandboxed:starts_daemon", {sign!r})
+rig.send(sandbox, "sandboxed:sleeps", (300,))
+print("up", flush=True)
+time.sleep(300)
+"""
+
+
+@pytest.mark.parametrize("wrapper", [(), ("unshare", "--user", "--map-root-user")], ids=["namespaces", "none"])
+def test_nothing_outlives_an_engine_of_fresh_interpreters(tmp_path: Path, wrapper: tuple[str, ...]) -> None:
+    module(tmp_path, "piped", "import os\npipe = os.pipe()\n")
+    sign = f"piped-{len(wrapper)}-{os.getpid()}"
+    program = _ENGINE.format(path=[str(HERE), str(HERE.parents[1]), *sys.path], folder=str(tmp_path), sign=sign)
+    if wrapper:
+        if subprocess.run([*wrapper, "true"], check=False, capture_output=True).returncode:
+            pytest.skip("this host lets us make no user namespace to forbid others in")
+        names = ("user", "pid", "ipc", "uts", "mnt", "net")
+        program = f"for name in {names}: open(f'/proc/sys/user/max_{{name}}_namespaces', 'w').write('0')\n{program}"
+    command = [*wrapper, sys.executable, "-c", program]
+    engine = subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "ENGINE": sign}, text=True)
+    assert engine.stdout is not None
+    with engine.stdout:
+        assert engine.stdout.readline() == "up\n"
+    assert len(processes_named(sign)) >= 3
+    engine.kill()
+    engine.wait()
+    assert until(lambda: not processes_named(sign), WAIT_S)
+
+
 def test_numpy_that_has_computed_keeps_its_forks(rig: Rig, tmp_path: Path) -> None:
     code = module(
         tmp_path,

@@ -95,7 +95,8 @@ class Generators:
         for found in self._python:
             random.Random.seed(found)
         for generator in self._numpy:
-            generator.__init__()  # in place: it takes a new seed from the system
+            with contextlib.suppress(Exception):  # another library's kind of generator stays as it is
+                generator.__init__()  # in place: it takes a new seed from the system
         numpy_random: Any = sys.modules.get("numpy.random")
         if numpy_random is not None:
             numpy_random.seed()

@@ -156,7 +156,8 @@ def _fork_ends() -> bool:
         os.close(pidfd)
     if not ended:
         os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
+    with contextlib.suppress(ChildProcessError):  # a handler of the author's has waited for it
+        os.waitpid(pid, 0)
     return ended
 
 
