@@ -24,7 +24,7 @@ from weftrun.entrypoints.cli.target import bundle_at
 from weftrun.model.emits import Standing
 from weftrun.model.errors import JournalError
 from weftrun.model.limits import DEFAULT_LIMITS
-from weftrun.views.units import count_of, size
+from weftrun.views.units import count_of, duration, size
 
 State = Literal["ok", "warn", "fail"]
 
@@ -200,7 +200,7 @@ def check_import(app: str) -> Check:
         UsageError: there is no such file.
     """
     found = examine(bundle_at(app))
-    name, took = f"import of {app}", f"{found.import_s:.1f} s"
+    name, took = f"import of {app}", duration(found.import_s)
     if found.failure:
         return Check(name, "fail", found.failure, "no Sandbox can be made of it")
     if not found.unforkable:
@@ -208,7 +208,7 @@ def check_import(app: str) -> Check:
             name, "ok", f"{took}; leaves nothing that no fork may have", "Sandboxes are forked in milliseconds"
         )
     meaning = (
-        f"each Sandbox is a fresh interpreter that imports again, in about {took}, instead of a fork in milliseconds: "
+        f"each Sandbox is a fresh interpreter that imports again, {took} each, instead of a fork in milliseconds: "
         "make these when they are first needed, inside of Functions"
     )
     return Check(name, "warn", f"leaves {', '.join(found.unforkable)}", meaning)
