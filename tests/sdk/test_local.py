@@ -202,7 +202,7 @@ def test_a_map_fails_with_its_lowest_item_after_all_ran() -> None:
 
 def test_functions_made_by_a_factory_stay_apart() -> None:
     def times(k: int) -> weftrun.Function[[int], int]:
-        @function
+        @function(name=f"times_{k}")
         def product(x: int) -> int:
             return x * k
 

@@ -37,8 +37,8 @@ from weftrun.ports.journal import RunInfo
 from weftrun.ports.sinks import Sink
 from weftrun.runtime.engine import Engine as RuntimeEngine
 from weftrun.runtime.tickets import Latch, Ticket
-from weftrun.sdk.function import version_here
 from weftrun.sdk.handles import Engine
+from weftrun.sdk.registry import version_here
 from weftrun.views.steps import StepView, steps
 from weftrun.views.trace import TextView, texts
 

@@ -20,7 +20,7 @@ from weftrun.model.records import Row
 from weftrun.model.values import Blob, Data, Inline
 from weftrun.ports.journal import Journal, Message, RunInfo
 from weftrun.ports.trace import TraceRow
-from weftrun.sdk.function import version_here
+from weftrun.sdk.registry import version_here
 
 
 class Reader:

@@ -97,8 +97,8 @@ def _importable_file(module: str, loaded_as: str) -> str:
 
 def _notebook() -> Bundle:
     """Pickle what the author has defined in `__main__`, all of it together, once for each state of it."""
-    functions = importlib.import_module("weftrun.sdk.function")  # late: it imports this module
-    made = functions.registered(_MAIN)
+    registry = importlib.import_module("weftrun.sdk.registry")  # late: it imports this module
+    made = registry.registered(_MAIN)
     own = {name: value for name, value in vars(sys.modules[_MAIN]).items() if _is_own(name, value)}
     wrapped = {name: (found.callable, found.spec) for name, found in made.items()}
     state = tuple((name, id(value)) for name, value in [*own.items(), *((n, f.callable) for n, f in made.items())])
@@ -123,6 +123,8 @@ def _blob(own: dict[str, Any], wrapped: dict[str, Any]) -> bytes:
     cloudpickle = importlib.import_module("cloudpickle")  # late: only notebooks need it
     try:
         blob: bytes = cloudpickle.dumps((own, wrapped))
+    except UsageError:
+        raise
     except Exception as error:  # pickling runs the author's code, which may raise anything
         raise NotSerializable(
             f"What was defined in this session can't be sent to a Sandbox ({error}): a function or a class of it uses "

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import sys
 from collections.abc import Callable, Coroutine, Iterable
-from types import CodeType, MethodType
+from types import FrameType, MethodType
 from typing import (
     Any,
     Generic,
-    NoReturn,
     ParamSpec,
     TypeVar,
     Unpack,
@@ -27,22 +25,21 @@ from weftrun.model.errors import PolicyError, UsageError
 from weftrun.model.policy import FunctionSpec, Kind
 from weftrun.sdk.arguments import Signature
 from weftrun.sdk.bundle import import_name
+from weftrun.sdk.code import code_version, is_coroutine_function, stands_in_a_module
 from weftrun.sdk.local import run_here
+from weftrun.sdk.origin import NOWHERE, Origin
 from weftrun.sdk.place import here
 from weftrun.sdk.policy import CallPolicy, Policy, called, decorated, place_of
 from weftrun.sdk.recorder import check_column
 from weftrun.sdk.ref import Mapped, Ref
+from weftrun.sdk.registry import check_in_force, keep, known, missing, register
 
 P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
 R = TypeVar("R")
 
-_COROUTINE = 0x80 | 0x100
-"""Code flags of `async def`, and of generators that `types.coroutine` made awaitable."""
-
 _is_callable = callable
-_registry: dict[str, Function[..., Any]] = {}
 
 
 class Function(Generic[P, R_co]):
@@ -60,6 +57,8 @@ class Function(Generic[P, R_co]):
         run_id: id for the Run that is started with it; None draws one.
         after: Refs of calls that must have succeeded before a call of this.
         durable: whether the Run that is started with it keeps records.
+        origin: where it was made; of one whose code came from another process, nowhere.
+        lasts: whether its name leads to it for good, or as long as somebody holds it.
     """
 
     def __init__(
@@ -71,6 +70,8 @@ class Function(Generic[P, R_co]):
         run_id: str | None = None,
         after: tuple[Ref[Any], ...] = (),
         durable: bool = True,
+        origin: Origin = NOWHERE,
+        holds: tuple[Function[..., Any], ...] = (),
     ) -> None:
         """Wrap `callable`. Authors write `@function` or `@workflow` instead."""
         self.spec = spec
@@ -79,6 +80,10 @@ class Function(Generic[P, R_co]):
         self.run_id = run_id
         self.after = after
         self.durable = durable
+        self.origin = origin
+        self._holds = (
+            holds  # what is found by name as long as this is there: its rollback; what `options` was called on
+        )
         self.signature = Signature(callable, spec.label)
         self.is_async = is_coroutine_function(callable)
         self.parts = _parts(callable)
@@ -87,6 +92,8 @@ class Function(Generic[P, R_co]):
         self.__module__ = getattr(callable, "__module__", None) or home
         self.__doc__ = callable.__doc__
         self.__wrapped__ = callable
+        # What stands in its module stays; what a function makes while it runs (`make.<locals>.step`) comes and goes.
+        self.lasts = origin is NOWHERE or stands_in_a_module(callable)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Make a Step inside a workflow's body; a plain call elsewhere."""
@@ -172,13 +179,17 @@ class Function(Generic[P, R_co]):
                 "found by an id. Leave one of them out."
             )
         refs = cast("tuple[Ref[Any], ...]", after)
-        return Function(self.callable, spec, home=self.home, run_id=run_id, after=refs, durable=durable)
+        return Function(
+            self.callable, spec, home=self.home, run_id=run_id, after=refs, durable=durable, origin=self.origin,
+            holds=(self,),
+        )  # fmt: skip
 
     def __repr__(self) -> str:
         kind = "function" if self.spec.kind is Kind.FUNCTION else "workflow"
         return f"<weftrun {kind} {self.spec.name}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
+        check_in_force(self)
         return refer, (self.spec, self.is_async)
 
 
@@ -187,14 +198,6 @@ def _method_error(word: str, method: str, where: str) -> PolicyError:
         f"@{word} on the method {method} ({where}): its `self` would be copied to every Step. "
         "Write a module-level function that takes the object."
     )
-
-
-def is_coroutine_function(callable: Any) -> bool:
-    """Say whether calling it gives a coroutine, also through `functools.partial`."""
-    while hasattr(callable, "func"):
-        callable = callable.func
-    code = getattr(callable, "__code__", None)
-    return isinstance(code, CodeType) and bool(code.co_flags & _COROUTINE)
 
 
 def _parts(callable: Callable[..., Any]) -> int:
@@ -211,32 +214,9 @@ def _parts(callable: Callable[..., Any]) -> int:
     return len(args) if get_origin(annotation) is tuple and Ellipsis not in args else 0
 
 
-def code_version(callable: Any) -> str:
-    """Return a digest of a callable's code: of its instructions, constants and names, not of its file or its lines.
-
-    It is the same in every process of one Python version; empty for a callable written in C.
-    """
-    while hasattr(callable, "func"):
-        callable = callable.func
-    code = getattr(callable, "__code__", None)
-    return hashlib.sha256(_code_text(code).encode()).hexdigest()[:16] if isinstance(code, CodeType) else ""
-
-
-def _code_text(const: object) -> str:
-    """Return a text of a constant that has no address in it, and no order that a hash seed decides."""
-    if isinstance(const, CodeType):
-        names = (const.co_names, const.co_varnames, const.co_freevars, const.co_flags)
-        consts = ",".join(map(_code_text, const.co_consts))
-        return f"<{const.co_name} {const.co_code.hex()} {names!r} {consts}>"
-    if isinstance(const, tuple):
-        return f"({','.join(map(_code_text, const))})"
-    if isinstance(const, frozenset):
-        return f"{{{','.join(sorted(map(_code_text, const)))}}}"
-    return repr(const)
-
-
-def _decorate(callable: Any, keywords: dict[str, Any], home: str, *, workflow: bool) -> Any:
+def _decorate(callable: Any, keywords: dict[str, Any], made_by: FrameType, *, workflow: bool) -> Any:
     word = "workflow" if workflow else "function"
+    home = str(made_by.f_globals.get("__name__", "__main__"))
     if isinstance(callable, Function):
         raise PolicyError(f"{callable.spec.label} is made by @function or @workflow already; use .options(...).")
     if not _is_callable(callable):
@@ -254,32 +234,17 @@ def _decorate(callable: Any, keywords: dict[str, Any], home: str, *, workflow: b
     module = import_name(getattr(callable, "__module__", None) or home)
     label = name.rsplit(".", 1)[-1] if name else word
     spec = decorated(FunctionSpec(f"{module}:{name}", label, kind, code_version(callable)), keywords, where)
-    made = Function(callable, spec, home=home)
-    if "rollback" in keywords:
-        made.signature.check_same(keywords["rollback"].signature, where)
-    return _register(made)
-
-
-def _register(made: Function[..., Any]) -> Function[..., Any]:
-    """Make a Function known by its name.
-
-    Raises:
-        PolicyError: the name belongs to another one; the same code may be made again (a reload, a notebook's cell).
-    """
-    known = _registry.get(made.spec.name)
-    if known is not None and known.callable is not _missing:
-        mine, other = (getattr(one.callable, "__qualname__", "") for one in (made, known))
-        if mine != other or import_name(made.home) != import_name(known.home):
-            raise PolicyError(
-                f"Two Functions are called {made.spec.name!r}: {place_of(made.callable)} and "
-                f"{place_of(known.callable)}. Give one of them another `name=`."
-            )
-    _registry[made.spec.name] = made
+    rollback = keywords.get("rollback")
+    held = () if rollback is None else (rollback,)
+    made = Function(callable, spec, home=home, origin=Origin(made_by), holds=held)
+    if rollback is not None:
+        made.signature.check_same(rollback.signature, where)
+    register(made)
     return made
 
 
-def _caller(word: str, callable: Any) -> str:
-    """Return the name of the module that calls our caller.
+def _caller(word: str, callable: Any) -> FrameType:
+    """Return the frame that calls our caller.
 
     Raises:
         PolicyError: it is called in the body of a class: it would make a Function of a method.
@@ -290,7 +255,7 @@ def _caller(word: str, callable: Any) -> str:
         named = getattr(callable, "__func__", callable)
         method = f"{owner}.{named.__name__}" if hasattr(named, "__name__") else f"of class {owner}"
         raise _method_error(word, method, f"{frame.f_code.co_filename}:{frame.f_lineno}")
-    return str(frame.f_globals.get("__name__", "__main__"))
+    return frame
 
 
 @overload
@@ -306,8 +271,7 @@ def function(callable: Any = None, /, **policy: Any) -> Any:
         PolicyError: a policy is misspelt or can't hold, or the callable has no name to find it by.
     """
     if callable is None:
-        home = _caller("function", None)
-        return lambda wrapped: _decorate(wrapped, policy, home, workflow=False)
+        return lambda wrapped: _decorate(wrapped, policy, _caller("function", wrapped), workflow=False)
     return _decorate(callable, policy, _caller("function", callable), workflow=False)
 
 
@@ -325,8 +289,7 @@ def workflow(callable: Any = None, /, **policy: Any) -> Any:
         PolicyError: a policy is misspelt or can't hold for a workflow.
     """
     if callable is None:
-        home = _caller("workflow", None)
-        return lambda wrapped: _decorate(wrapped, policy, home, workflow=True)
+        return lambda wrapped: _decorate(wrapped, policy, _caller("workflow", wrapped), workflow=True)
     return _decorate(callable, policy, _caller("workflow", callable), workflow=True)
 
 
@@ -336,52 +299,39 @@ def find(name: str) -> Function[..., Any]:
     Raises:
         UsageError: there is none.
     """
-    found = _registry.get(name)
+    found = known(name)
     if found is None and ":" in name:
         importlib.import_module(name.split(":", 1)[0])
-        found = _registry.get(name)
-    if found is None or found.callable is _missing:
+        found = known(name)
+    if found is None or found.callable is missing:
         raise UsageError(f"No Function is called {name!r} here: was it renamed, or is it made inside another function?")
     return found
 
 
-def _missing(*args: object, **kwargs: object) -> NoReturn:  # noqa: ARG001  # takes whatever a call may hand over
-    """Stand for a Function that is referred to before its code has come."""
-    raise UsageError("This Function's code has not been loaded yet.")
-
-
 def refer(spec: FunctionSpec, is_async: bool) -> Function[..., Any]:
     """Return a Function by name, where need be as a shell to be filled when its code comes. Called by pickle."""
-    found = _registry.get(spec.name)
+    found = known(spec.name)
     if found is None and spec.name.startswith("__main__:"):
-        found = Function(_missing, spec, home="__main__")
+        found = Function(missing, spec, home="__main__")
         found.is_async = is_async
-        _registry[spec.name] = found
+        keep(found)
     if found is None:
         found = find(spec.name)
-    if found.callable is _missing:
+    if found.callable is missing:
         return found
     # The policy that it was given by `.options` travels along; the code is what is here.
     here_now = replace(spec, version=found.spec.version)
-    return found if here_now == found.spec else Function(found.callable, here_now, home=found.home)
-
-
-def registered(home: str) -> dict[str, Function[..., Any]]:
-    """Return the Functions that the module `home` has made, by name."""
-    return {name: found for name, found in _registry.items() if found.home == home}
-
-
-def version_here(name: str) -> str:
-    """Return the version of a Function as this process has it; empty where it has none of this name."""
-    found = _registry.get(name)
-    return found.spec.version if found is not None else ""
+    if here_now == found.spec:
+        return found
+    return Function(found.callable, here_now, home=found.home, origin=found.origin, holds=(found,))
 
 
 def adopt(name: str, callable: Callable[..., Any], spec: FunctionSpec) -> Function[..., Any]:
     """Register a Function whose code came by value, filling the shell that others may refer to already."""
-    found = _registry.get(name)
+    found = known(name)
     if found is None:
-        found = _registry[name] = Function(callable, spec, home="__main__")
+        found = Function(callable, spec, home="__main__")
+        keep(found)
     elif found.callable is not callable:
         Function.__init__(found, callable, spec, home="__main__")
     return found

@@ -16,6 +16,7 @@ from weftrun.sdk.bundle import bundle_of
 from weftrun.sdk.codec import decode_tree, digest
 from weftrun.sdk.failure import error_of
 from weftrun.sdk.function import Function
+from weftrun.sdk.registry import check_in_force
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -268,6 +269,7 @@ class Engine:
             raise UsageError(f"{fn!r} is not a Function: decorate it with @weftrun.function or @weftrun.workflow.")
         if fn.after:
             raise UsageError(f"{fn.spec.label}.options(after=...) orders a call in a workflow; a Run waits for no Ref.")
+        check_in_force(fn)
         fn.signature.check(args, kwargs)
         core = self._core
         encoded = fn.signature.encode(args, kwargs, refs=False)
