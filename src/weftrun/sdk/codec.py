@@ -38,10 +38,12 @@ class _Local(threading.local):
     """What the thread is encoding or decoding now.
 
     Attributes:
+        encoding: whether it is encoding.
         found: Refs met so far; None where a Ref would be an error.
         holes: what stands at each position, while decoding.
     """
 
+    encoding = False
     found: list[Ref[Any]] | None = None
     holes: Sequence[object] = ()
 
@@ -77,13 +79,13 @@ def encode(value: object, *, what: str, refs: bool = False) -> Encoded:
         NotSerializable: it can't be pickled; the message names the part that can't.
     """
     buffers: list[pickle.PickleBuffer] = []
-    before = _local.found
+    before = _local.encoding, _local.found
     found: list[Ref[Any]] | None = [] if refs else None
-    _local.found = found
+    _local.encoding, _local.found = True, found
     try:
         head = _dumps(value, buffers, found, what)
     finally:
-        _local.found = before
+        _local.encoding, _local.found = before
     if not buffers:
         data = b"\0" + head
         return Encoded([data], len(data), tuple(found) if found else ())
@@ -222,6 +224,11 @@ class Columns:
 def rows_of(*columns: Sequence[Any]) -> list[tuple[Any, ...]]:
     """Return the rows of columns of one length. Called by pickle."""
     return list(zip(*columns, strict=True))
+
+
+def is_encoding() -> bool:
+    """Say whether this thread is encoding a value: then it is not the author who looks at what stands in it."""
+    return _local.encoding
 
 
 def hole(index: int) -> object:

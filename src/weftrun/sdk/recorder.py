@@ -329,7 +329,8 @@ def check_column(label: str, position: int, column: Any) -> Iterable[Any]:
     Raises:
         UsageError: it is a text, or not iterable at all.
     """
-    if isinstance(column, str | bytes | bytearray) or not hasattr(column, "__iter__"):
+    kind = type(column)  # a Ref is not asked for the class of its value
+    if issubclass(kind, str | bytes | bytearray) or not hasattr(kind, "__iter__"):
         raise UsageError(
             f"{label}.map: argument {position} is {with_article(column)}, not a sequence of items. "
             f"Hand a constant by keyword: {label}.map(items, name=...)."

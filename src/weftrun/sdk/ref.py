@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from types import CodeType
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
 
 from weftrun.model.errors import RefUsedAsValue, UsageError
 from weftrun.model.values import Key
-from weftrun.sdk.codec import hole, note_ref
+from weftrun.sdk.codec import hole, is_encoding, note_ref
 
 if TYPE_CHECKING:
     from weftrun.sdk.recorder import Recorder
@@ -21,11 +21,18 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
-class Ref(Generic[T_co]):
+class _Handles(type):
+    """The class of Ref: whether something is a Ref can be asked without its value."""
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        return issubclass(type(instance), cls)
+
+
+class Ref(Generic[T_co], metaclass=_Handles):
     """Handle of a value that a Step will yield, or of a part of it.
 
     It can be handed to other calls, at any depth of their arguments; returned; subscripted; and awaited in an async
-    body. Everything else that needs the value raises `RefUsedAsValue`. `==` is identity.
+    body. Everything else that needs the value raises `RefUsedAsValue`. `==` says of two Refs whether they are the same.
     """
 
     __slots__ = ("_count", "_made", "_number", "_path", "_recorder")
@@ -67,10 +74,29 @@ class Ref(Generic[T_co]):
         return f"<Ref {self._step}{''.join(f'[{key!r}]' for key in self._path)}>"
 
     def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Ref):
+            raise self._refuse("`==`")
         return self is other
 
+    def __ne__(self, other: object) -> bool:
+        if not isinstance(other, Ref):
+            raise self._refuse("`!=`")
+        return self is not other
+
     def __hash__(self) -> int:
-        return id(self)
+        raise self._refuse("`hash()` (a set, or a key of a dict)")
+
+    def __dir__(self) -> list[str]:
+        return ["out"]
+
+    if not TYPE_CHECKING:  # a checker must go on believing that a Ref has the class that it has
+
+        @property
+        def __class__(self) -> type:
+            """What `isinstance` asks for: the class of the value, but for whoever pickles the Ref."""
+            if is_encoding():
+                return type(self)
+            raise self._refuse("`isinstance()` (or a class in a `case`)")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return hole, (note_ref(self),)
@@ -213,6 +239,8 @@ def _delete(self: Ref[Any], name: str) -> NoReturn:
 
 
 _arm()
+# So that `case [a, b]:` asks for the length, which is refused, where it would pass by in silence.
+Sequence.register(Ref)
 
 
 def own(ref: Ref[Any], recorder: Recorder) -> None:
