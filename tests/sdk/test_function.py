@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import json
 import os
@@ -305,6 +306,35 @@ def test_arguments_are_checked_at_the_call(args: Any, kwargs: Any, text: str) ->
     with pytest.raises(TypeError) as caught:
         wiring()
     assert str(caught.value) == text
+
+
+def test_parameters_may_have_any_name() -> None:
+    """Also those of our own methods: `self`, `items`, `fn`, and of what stands behind them."""
+
+    @function(name="odd_names")
+    def odd(self: Any, items: Any, fn: Any = 0, *, function: Any = 0, args: Any = 0, kwargs: Any = 0) -> list[Any]:
+        return [self, items, fn, function, args, kwargs]
+
+    @workflow
+    def wiring(self: Any, items: Any) -> Any:
+        mapped = odd.map([1, 2], items=items, fn=self, function=4, args=5, kwargs=6)
+        return [odd(self=self, items=items, function=3), mapped]
+
+    @workflow
+    async def watching(self: Any, fn: Any) -> Any:
+        return await odd.step(self=self, items=2, fn=fn)
+
+    assert odd(self=1, items=2) == [1, 2, 0, 0, 0, 0]
+    assert odd.map([1], items=2, fn=3) == [[1, 2, 3, 0, 0, 0]]
+    assert wiring(self=1, items=2) == [[1, 2, 0, 3, 0, 0], [[1, 2, 1, 4, 5, 6], [2, 2, 1, 4, 5, 6]]]
+    assert asyncio.run(watching(self=1, fn=3)) == [1, 2, 3, 0, 0, 0]
+
+    @function(name="rest_of_odd_names")
+    def rest(**named: Any) -> dict[str, Any]:
+        return named
+
+    names = dict.fromkeys(("self", "callable", "fn", "items", "name", "id", "after", "timeout_s"), 1)
+    assert rest(**names) == workflow(lambda: rest(**names), name="calls_odd_names")() == names
 
 
 def test_callables_of_every_signature_can_be_called() -> None:

@@ -159,25 +159,6 @@ def test_a_fixed_tuple_unpacks_and_nothing_else() -> None:
         in_body(only_one, pair)
 
 
-def test_what_a_fixed_tuple_is() -> None:
-    def parts(annotation: Any) -> int:
-        def made() -> None: ...
-
-        made.__annotations__["return"] = annotation
-        return weftrun.function(made).parts
-
-    hints = [
-        "tuple[int, str]",
-        tuple[int, str, int],
-        "Tuple[int]",
-        tuple[int, ...],
-        tuple,
-        "tuple[Gone, int]",
-        "list[int]",
-    ]
-    assert [parts(hint) for hint in hints] == [2, 3, 0, 0, 0, 0, 0]
-
-
 def only_one(ref: Any) -> Any:
     (only,) = ref
     return only

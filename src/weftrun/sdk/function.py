@@ -7,15 +7,14 @@ import sys
 from collections.abc import Callable, Coroutine, Iterable
 from types import FrameType, MethodType
 from typing import (
+    TYPE_CHECKING,
     Any,
+    Concatenate,
     Generic,
     ParamSpec,
     TypeVar,
     Unpack,
     cast,
-    get_args,
-    get_origin,
-    get_type_hints,
     overload,
 )
 
@@ -23,6 +22,7 @@ from msgspec.structs import replace
 
 from weftrun.model.errors import PolicyError, UsageError
 from weftrun.model.policy import FunctionSpec, Kind
+from weftrun.sdk.annotation import parts_of
 from weftrun.sdk.arguments import Signature
 from weftrun.sdk.bundle import import_name
 from weftrun.sdk.code import code_version, is_coroutine_function, stands_in_a_module
@@ -38,8 +38,33 @@ P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
 R = TypeVar("R")
+A = TypeVar("A")
 
 _is_callable = callable
+
+
+if TYPE_CHECKING:
+    # What `f.map` takes and gives is worked out from `f` as a callable, which a type parameter of `f` itself survives:
+    # `same.map([1])` is a list of int where `same` returns what it is given. As an argument `self` it would not.
+    _ItemsOf = Callable[Concatenate[Iterable[A], ...], Mapped[R]]
+    _Async = type["Function[..., Coroutine[Any, Any, Any]]"]
+
+    class _Map:
+        @overload
+        def __get__(self, of: Callable[[A], Coroutine[Any, Any, T]], owner: _Async, /) -> _ItemsOf[A, T]: ...
+        @overload
+        def __get__(
+            self, of: Callable[Concatenate[A, ...], Coroutine[Any, Any, T]], owner: _Async, /
+        ) -> _ItemsOf[A, T]: ...
+        @overload
+        def __get__(self, of: Function[..., Coroutine[Any, Any, T]], owner: _Async, /) -> _ItemsOf[Any, T]: ...
+        @overload
+        def __get__(self, of: Callable[[A], R], owner: Any, /) -> _ItemsOf[A, R]: ...
+        @overload
+        def __get__(self, of: Callable[Concatenate[A, ...], R], owner: Any, /) -> _ItemsOf[A, R]: ...
+        @overload
+        def __get__(self, of: Function[..., R], owner: Any, /) -> _ItemsOf[Any, R]: ...
+        def __get__(self, of: Any, owner: Any, /) -> Any: ...
 
 
 class Function(Generic[P, R_co]):
@@ -86,7 +111,7 @@ class Function(Generic[P, R_co]):
         )
         self.signature = Signature(callable, spec.label)
         self.is_async = is_coroutine_function(callable)
-        self.parts = _parts(callable)
+        self.parts = parts_of(callable)
         self.__name__ = spec.label
         self.__qualname__ = getattr(callable, "__qualname__", spec.label)
         self.__module__ = getattr(callable, "__module__", None) or home
@@ -95,7 +120,7 @@ class Function(Generic[P, R_co]):
         # What stands in its module stays; what a function makes while it runs (`make.<locals>.step`) comes and goes.
         self.lasts = origin is NOWHERE or stands_in_a_module(callable)
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Make a Step inside a workflow's body; a plain call elsewhere."""
         recorder = here.recorder
         if recorder is not None:
@@ -106,10 +131,10 @@ class Function(Generic[P, R_co]):
         return cast("R_co", run_here(self, args, kwargs))
 
     @overload
-    def step(self: Function[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> Ref[T]: ...
+    def step(self: Function[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs) -> Ref[T]: ...
     @overload
-    def step(self: Function[P, R], *args: P.args, **kwargs: P.kwargs) -> Ref[R]: ...
-    def step(self, *args: Any, **kwargs: Any) -> Ref[Any]:
+    def step(self: Function[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Ref[R]: ...
+    def step(self, /, *args: Any, **kwargs: Any) -> Ref[Any]:
         """Make a Step in an async workflow and return its Ref, to be awaited.
 
         Raises:
@@ -124,41 +149,27 @@ class Function(Generic[P, R_co]):
             )
         return recorder.call(self, args, kwargs, self.after)
 
-    @overload
-    def map(
-        self: Function[..., Coroutine[Any, Any, T]], items: Iterable[Any], /, *more: Iterable[Any], **same: Any
-    ) -> Mapped[T]: ...
-    @overload
-    def map(self: Function[..., R], items: Iterable[Any], /, *more: Iterable[Any], **same: Any) -> Mapped[R]: ...
-    def map(self, items: Any, /, *more: Any, **same: Any) -> Any:
-        """Make a Step for each item; the value is the list of their values.
+    if TYPE_CHECKING:
+        map = _Map()
+    else:
 
-        Args:
-            items: values of the first parameter, one for each item.
-            more: values of the next parameters; all of one length.
-            same: keyword arguments that are the same for all items.
+        def map(self, items: Any, /, *more: Any, **same: Any) -> Any:
+            """Make a Step for each item; the value is the list of their values.
 
-        Raises:
-            UsageError: this is a workflow, or it has a rollback, or a column is no sequence of items.
-        """
-        if self.spec.kind is not Kind.FUNCTION:
-            name = self.spec.label
-            raise UsageError(
-                f"{name}.map: {name} is a workflow, and an item of a map is one plain call, which has no Steps inside. "
-                f"Call it once for each item: [{name}(x) for x in items]."
-            )
-        if self.spec.rollback is not None or self.spec.effects == "transaction":
-            name = self.spec.label
-            what = "has a rollback" if self.spec.rollback is not None else "has a transaction"
-            raise UsageError(
-                f"{name}.map: {name} {what}, so each call needs records of its own, and items of a map share them. "
-                f"Call it once for each item: [{name}(x) for x in items]."
-            )
-        recorder = here.recorder
-        if recorder is not None:
-            return recorder.map(self, (items, *more), same, self.after)
-        columns = [check_column(self.spec.label, n, column) for n, column in enumerate((items, *more), 1)]
-        return [self(*row, **same) for row in zip(*columns, strict=True)]
+            Args:
+                items: values of the first parameter, one for each item.
+                more: values of the next parameters; all of one length.
+                same: keyword arguments that are the same for all items.
+
+            Raises:
+                UsageError: this is a workflow, or it has a rollback, or a column is no sequence of items.
+            """
+            _check_mapped(self.spec)
+            recorder = here.recorder
+            if recorder is not None:
+                return recorder.map(self, (items, *more), same, self.after)
+            columns = [check_column(self.spec.label, n, column) for n, column in enumerate((items, *more), 1)]
+            return [self(*row, **same) for row in zip(*columns, strict=True)]
 
     def options(self, **policy: Unpack[CallPolicy]) -> Function[P, R_co]:
         """Return this Function with another policy, for one call or one Run.
@@ -193,25 +204,27 @@ class Function(Generic[P, R_co]):
         return refer, (self.spec, self.is_async)
 
 
+def _check_mapped(spec: FunctionSpec) -> None:
+    """Refuse a map of what is no plain Function."""
+    name = spec.label
+    once = f"Call it once for each item: [{name}(x) for x in items]."
+    if spec.kind is not Kind.FUNCTION:
+        raise UsageError(
+            f"{name}.map: {name} is a workflow, and an item of a map is one plain call, which has no Steps inside. "
+            f"{once}"
+        )
+    if spec.rollback is not None or spec.effects == "transaction":
+        what = "has a rollback" if spec.rollback is not None else "has a transaction"
+        raise UsageError(
+            f"{name}.map: {name} {what}, so each call needs records of its own, and items of a map share them. {once}"
+        )
+
+
 def _method_error(word: str, method: str, where: str) -> PolicyError:
     return PolicyError(
         f"@{word} on the method {method} ({where}): its `self` would be copied to every Step. "
         "Write a module-level function that takes the object."
     )
-
-
-def _parts(callable: Callable[..., Any]) -> int:
-    """Return how many parts a fixed tuple has that the annotation promises, else 0."""
-    annotation = getattr(callable, "__annotations__", {}).get("return")
-    if isinstance(annotation, str):
-        if "tuple[" not in annotation.lower():
-            return 0
-        try:
-            annotation = get_type_hints(callable).get("return")
-        except Exception:  # noqa: BLE001  # an annotation is the author's code; one that can't be evaluated promises nothing
-            return 0
-    args = get_args(annotation)
-    return len(args) if get_origin(annotation) is tuple and Ellipsis not in args else 0
 
 
 def _decorate(callable: Any, keywords: dict[str, Any], made_by: FrameType, *, workflow: bool) -> Any:
