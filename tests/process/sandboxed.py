@@ -10,10 +10,12 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
+from weftrun.model.errors import UsageError
 from weftrun.model.ids import ObjectId
 from weftrun.model.messages import Outcome, Outcomes, ToSandbox
 from weftrun.model.outcomes import Ran
@@ -60,6 +62,23 @@ def appends(values: list[int]) -> list[int]:
 def where() -> tuple[str, int, str]:
     now = current()
     return now.step_id, now.attempt, now.key
+
+
+@function
+def where_in_a_thread() -> list[str]:
+    """A thread knows nothing of the Attempt, and is no run of its own: its key would be that of all others."""
+    told = []
+
+    def ask() -> None:
+        try:
+            told.append(str(where()))
+        except UsageError as error:
+            told.append(str(error))
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join()
+    return [str(where()), *told]
 
 
 @function

@@ -27,6 +27,7 @@ from weftrun.model.messages import (
     ToSandbox,
     TransactionAnswer,
 )
+from weftrun.sdk import place
 from weftrun.wire.awake import Awake
 from weftrun.wire.channel import Channel
 from weftrun.wire.hold import Hold
@@ -61,6 +62,7 @@ class Server:
         # Sleeping in `recv` would be woken by every message that the engine takes out of the same socket pair, which
         # costs the engine more than the message; sleeping in `poll` is woken by what there is to read only.
         self._forks.watch()
+        place.sandboxed.serves = True
         self._poll.register(self._channel.socket, select.POLLIN)
         while True:
             self._wait()

@@ -21,14 +21,15 @@ from typing import (
 from msgspec.structs import replace
 
 from weftrun.model.errors import PolicyError, UsageError
+from weftrun.model.ids import StepId, item_step
 from weftrun.model.policy import FunctionSpec, Kind
 from weftrun.sdk.annotation import parts_of
 from weftrun.sdk.arguments import Signature
 from weftrun.sdk.bundle import import_name
 from weftrun.sdk.code import code_version, is_coroutine_function, stands_in_a_module
-from weftrun.sdk.local import run_here
+from weftrun.sdk.local import call_here, run_here
 from weftrun.sdk.origin import NOWHERE, Origin
-from weftrun.sdk.place import here
+from weftrun.sdk.place import here, nothing_runs
 from weftrun.sdk.policy import CallPolicy, Policy, called, decorated, place_of
 from weftrun.sdk.recorder import check_column
 from weftrun.sdk.ref import Mapped, Ref
@@ -126,6 +127,8 @@ class Function(Generic[P, R_co]):
         if recorder is not None:
             return cast("R_co", recorder.call(self, args, kwargs, self.after))
         if self.spec.kind is Kind.FUNCTION:
+            if nothing_runs():
+                return cast("R_co", call_here(self, StepId(self.spec.label), args, kwargs))
             return self.callable(*args, **kwargs)
         self.signature.check(args, kwargs)
         return cast("R_co", run_here(self, args, kwargs))
@@ -169,7 +172,11 @@ class Function(Generic[P, R_co]):
             if recorder is not None:
                 return recorder.map(self, (items, *more), same, self.after)
             columns = [check_column(self.spec.label, n, column) for n, column in enumerate((items, *more), 1)]
-            return [self(*row, **same) for row in zip(*columns, strict=True)]
+            rows = zip(*columns, strict=True)
+            if not nothing_runs():
+                return [self.callable(*row, **same) for row in rows]
+            step = StepId(self.spec.label)
+            return [call_here(self, item_step(step, index), row, same) for index, row in enumerate(rows)]
 
     def options(self, **policy: Unpack[CallPolicy]) -> Function[P, R_co]:
         """Return this Function with another policy, for one call or one Run.

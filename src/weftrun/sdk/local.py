@@ -5,6 +5,7 @@ So a unit test of a workflow fails where the engine would, and a debugger stops 
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import importlib
 import threading
@@ -163,6 +164,46 @@ def _attempt(function: Function[..., Any], step: StepId, args: tuple[Any, ...], 
         emits = emitted(current)
     watched(emits)
     return decode(encode(value, what=f"the result of {function.spec.label}").tobytes())
+
+
+def call_here(function: Function[..., Any], step: StepId, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call a Function that is called by itself, outside of every run: nothing is encoded, and `current()` is there.
+
+    Returns:
+        The value; for an `async def` Function a coroutine that gives it.
+    """
+    if function.is_async:
+        function.signature.check(args, kwargs)
+        return _named(_call_later(function, step, args, kwargs), function)
+    current = Current(LOCAL_RUN, LOCAL_UID, step, 1, NO_JOURNAL)
+    token = enter(current)
+    try:
+        value = function.callable(*args, **kwargs)
+    finally:
+        leave(token)
+        emits = emitted(current)
+    watched(emits)
+    return value
+
+
+async def _call_later(function: Function[..., Any], step: StepId, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    current = Current(LOCAL_RUN, LOCAL_UID, step, 1, NO_JOURNAL)
+    token = enter(current)
+    try:
+        value = await function.callable(*args, **kwargs)
+    finally:
+        with contextlib.suppress(ValueError):  # a coroutine that is dropped half-way may be closed in another context
+            leave(token)
+        emits = emitted(current)
+    watched(emits)
+    return value
+
+
+def _named(coroutine: Coroutine[Any, Any, Any], function: Function[..., Any]) -> Coroutine[Any, Any, Any]:
+    """Give a coroutine the name that the author knows, for the warning that nobody has awaited it."""
+    named: Any = coroutine
+    named.__name__, named.__qualname__ = function.__name__, function.__qualname__
+    return coroutine
 
 
 def _to_its_end(coroutine: Coroutine[Any, Any, Any]) -> Any:
