@@ -75,6 +75,7 @@ class _EmbeddedCore:
 
     def __init__(self, place: Place, recover: str, workers: int, limits: Limits, sinks: dict[str, Sink]) -> None:
         folder = place.folder
+        self.journal = place.shown
         self._closed = False
         self._left = Latch()
         self._pid = os.getpid()
@@ -162,6 +163,13 @@ class _EmbeddedCore:
         """How many transactions this engine has committed."""
         return self._engine.commits
 
+    @property
+    def state(self) -> str:
+        """What can be had of it: `open`, `closed` or `broken`."""
+        if self._closed:
+            return "closed"
+        return "broken" if self._engine.is_broken else "open"
+
     def start(
         self,
         id: RunId | None,
@@ -184,20 +192,15 @@ class _EmbeddedCore:
         """Wait for a Run's end."""
         return self._engine.wait(ticket, timeout_s)
 
+    async def started(self, ticket: Ticket) -> None:
+        """Wait in the running asyncio loop until a Run's start is durable."""
+        await _future(lambda callback: self._engine.when_started(ticket, callback))
+        if ticket.error is not None:
+            raise ticket.error
+
     def future(self, ticket: Ticket) -> Awaitable[None]:
         """Return what to await for a Run's end in the running asyncio loop."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[None] = loop.create_future()
-
-        def arrive() -> None:
-            if not future.done():
-                future.set_result(None)
-
-        def ended() -> None:
-            loop.call_soon_threadsafe(arrive)
-
-        self._engine.when_ended(ticket, ended)
-        return future
+        return _future(lambda callback: self._engine.when_ended(ticket, callback))
 
     def status(self, ticket: Ticket) -> tuple[Status, str | None]:
         """Return the status of a Run and what it stands still for."""
@@ -270,6 +273,23 @@ class _EmbeddedCore:
 
     def _at_exit(self) -> None:
         self.close(drain_s=0.0)
+
+
+def _future(call_back: Callable[[Callable[[], None]], None]) -> asyncio.Future[None]:
+    """Return a future of the running asyncio loop that is done when, in another thread, somebody is called back."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[None] = loop.create_future()
+
+    def arrive() -> None:
+        if not future.done():  # whoever waited may have been cancelled
+            future.set_result(None)
+
+    def came() -> None:
+        with contextlib.suppress(RuntimeError):  # the author's loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(arrive)
+
+    call_back(came)
+    return future
 
 
 def _say_still(why: str) -> None:

@@ -69,6 +69,15 @@ class Place(Struct, frozen=True):
     path: Path | None
     folder: Path
 
+    @property
+    def shown(self) -> str:
+        """The URL for people, also for those who look at a log: absolute, without a password or parameters."""
+        if self.path is not None:
+            return f"{_SQLITE}{self.path}"
+        scheme, _, rest = self.url.partition("?")[0].partition("://")
+        user, at, host = rest.rpartition("@")
+        return f"{scheme}://{user.partition(':')[0]}{at}{host}"
+
     def open(self, entropy: Entropy) -> Journal:
         """Open the Journal for an engine; make it if it is not there."""
         if self.path is not None:

@@ -172,6 +172,11 @@ class Engine:
         assert ticket.end is not None
         return ticket.end
 
+    def when_started(self, ticket: Ticket, callback: Callable[[], None]) -> None:
+        """Call back, on the loop, when a Run's start is durable, or can't be."""
+        self.check()
+        self._loop.call_from_thread(lambda: ticket.started.on_open(callback))
+
     def when_ended(self, ticket: Ticket, callback: Callable[[], None]) -> None:
         """Call back, on the loop, when a Run has ended."""
         self.check()
@@ -241,6 +246,11 @@ class Engine:
         The Journal is told as far as the disk allows: all Runs of this engine are free.
         """
         self._loop.call_from_thread(lambda: self._close(closed))
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether it has stopped for good, by an error."""
+        return self._broken is not None
 
     def check(self) -> None:
         """Raise why this engine can't be used: it is closed, broken, or of another process."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Coroutine, Generator
 from types import TracebackType
-from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, Final, Generic, ParamSpec, Protocol, TypeVar, overload
 
 from weftrun.model.errors import UsageError
 from weftrun.model.ids import RunId, RunUid
@@ -21,6 +21,8 @@ from weftrun.sdk.registry import check_in_force
 P = ParamSpec("P")
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
+ENDED: Final = frozenset({"succeeded", "failed", "cancelled"})
+"""Status of a Run that changes no more."""
 
 
 class StepView(Protocol):
@@ -115,6 +117,20 @@ class Core(Protocol):
     ) -> Any:
         """Start a Run or join the one with this id; return its ticket. One that is not `durable` keeps no record."""
 
+    @property
+    def journal(self) -> str:
+        """URL of its Journal for people: absolute, and without a password."""
+
+    @property
+    def state(self) -> str:
+        """What can be had of it: `open`, `closed` or `broken`."""
+
+    def started(self, ticket: Any) -> Awaitable[None]:
+        """Return what to await, in the running asyncio loop, until a Run's start is durable; raises what `start` does.
+
+        Giving up on it changes nothing for the Run.
+        """
+
     def find(self, id: RunId) -> Any:
         """Return the ticket of a Run that exists."""
 
@@ -179,6 +195,10 @@ class Run(Generic[T_co]):
         return value
 
     def __await__(self) -> Generator[Any, Any, T_co]:
+        """Wait for the Run's end in a running asyncio loop, and give its value; raises as `result` does.
+
+        Giving up on it, as `asyncio.timeout` does, leaves the Run alone.
+        """
         yield from self._core.future(self._ticket).__await__()
         return self.result(0)
 
@@ -225,13 +245,17 @@ class Run(Generic[T_co]):
         self._core.cancel(self._ticket)
 
     def __repr__(self) -> str:
-        return f"<Run {self.id}>"
+        core, ticket = self._core, self._ticket
+        status, waits = core.status(ticket)
+        if status not in ENDED and core.state != "open":
+            return f"<Run {self.id}: {status} when its engine was {core.state}, in {core.journal}>"
+        return f"<Run {self.id}: {status}{f', waiting for {waits}' if waits else ''}, in {core.journal}>"
 
 
 class Engine:
     """Runs workflows against one Journal. Made by `weftrun.open`; close it, or use it with `with`.
 
-    Usable from any thread and from async code.
+    Usable from any thread, and from async code by `await engine.astart(...)` and `await run`.
     """
 
     def __init__(self, core: Core) -> None:
@@ -255,6 +279,24 @@ class Engine:
             RunConflict: the id belongs to a Run of other code or with other arguments, or was deleted.
         """
         return self._start(fn, args, kwargs, wait_start=True)
+
+    @overload
+    async def astart(self, fn: Function[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs) -> Run[T]: ...
+    @overload
+    async def astart(self, fn: Function[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Run[T]: ...
+    async def astart(self, fn: Function[..., Any], /, *args: Any, **kwargs: Any) -> Run[Any]:
+        """Do what `start` does without keeping the running asyncio loop waiting for the disk.
+
+        The arguments are encoded before anything is awaited, in the thread of the loop. If the task that awaits it is
+        cancelled, the Run has been started or not, as if the program had ended in `start`; an id makes it certain.
+
+        Raises:
+            Exception: as `start`.
+        """
+        run = self._start(fn, args, kwargs, wait_start=False)
+        if fn.durable:
+            await self._core.started(run._ticket)
+        return run
 
     @overload
     def run(self, fn: Function[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
@@ -299,6 +341,9 @@ class Engine:
         Runs that have not ended are resumed by the next engine on this Journal. Idempotent.
         """
         self._core.close(drain_s=drain_s)
+
+    def __repr__(self) -> str:
+        return f"<Engine on {self._core.journal}, {self._core.state}>"
 
     def __enter__(self) -> Engine:
         return self
