@@ -84,7 +84,6 @@ LOOKED_AT: list[tuple[str, Callable[[Any], Any]]] = [
     ("`hash()`", lambda r: {2: "two"}[r]),
     ("`hash()`", lambda r: {r: 1}),
     ("`hash()`", lambda r: functools.cache(str)(r)),
-    ("`==`", Colour),
     ("`isinstance()`", lambda r: isinstance(r, int)),
     ("`isinstance()`", lambda r: isinstance(r, str | list)),
     ("`isinstance()`", lambda r: isinstance(r, abc.Mapping)),
