@@ -365,7 +365,12 @@ told(lambda: bundle_of(wf))
 told(lambda: wf(1))
 cell("a = b = make(5)")
 told(lambda: wf(1))
-for k in range(3): assert make(k + 10)(1) == k + 10
+cell("del a, b, wf")
+for k in range(3):
+    one = make(k + 10)
+    bundle_of(one)
+    assert one(1) == k + 10
+    del one
 """
 
 

@@ -110,6 +110,11 @@ def _notebook() -> Bundle:
     return known[0]
 
 
+def forget_notebooks() -> None:
+    """Let go of what bundles of a notebook were made of; the next one is made anew."""
+    _notebooks.clear()
+
+
 def _is_own(name: str, value: object) -> bool:
     """Say whether a name of `__main__` is a function or a class that was written there."""
     return (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from weakref import WeakValueDictionary
 
 from weftrun.model.errors import PolicyError, UsageError
-from weftrun.sdk.bundle import import_name
+from weftrun.sdk.bundle import forget_notebooks, import_name
 from weftrun.sdk.code import difference
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def register(made: Function[..., Any]) -> None:
     name = made.spec.name
     text = _conflict(made)
     if text and name in _passing:
+        forget_notebooks()
         for generation in (1, 2):  # one that nobody holds may still be part of a cycle
             gc.collect(generation)
             text = _conflict(made)
