@@ -16,6 +16,7 @@ from weftrun.sdk.body import Body, BodyLimits, Raised, Returned, Waiting
 from weftrun.sdk.codec import Encoded, decode, decode_tree, preview
 from weftrun.sdk.failure import error_of
 from weftrun.sdk.function import find
+from weftrun.sdk.telling import asked
 from weftrun.wire.page import Page
 from weftrun.wire.text import BoundedText
 
@@ -110,8 +111,12 @@ class Bodies:
         if message.failure is not None:
             error = error_of(message.failure, run=told.run_id)
             return body.deliver(message.call, error=error, at=message.at)
-        value = decode_tree(message.value, self._with.received.read) if message.value is not None else None
-        return body.deliver(message.call, value=value, at=message.at)
+        value, wrong = None, None
+        try:
+            value = decode_tree(message.value, self._with.received.read) if message.value is not None else None
+        except BaseException as raised:  # noqa: BLE001 - the author's types are rebuilt here, and may refuse
+            wrong = raised
+        return body.deliver(message.call, value=value, error=wrong, at=message.at)
 
     def _turn(self, told: _Told, drive: Any) -> None:
         """Let a body run until it waits or ends, and tell what came of it."""
@@ -126,7 +131,10 @@ class Bodies:
         except BaseException as error:  # noqa: BLE001 - the author's values are read and their code found here
             step = Raised(error)
         self._with.forks.end_if_forked(step.error if isinstance(step, Raised) else None)
-        self._tell(told, step)
+        try:
+            self._tell(told, step)
+        except Exception as error:  # noqa: BLE001 - a call that can't be told is the author's, and fails their body
+            self._tell(told, Raised(error))
         page.words[Page.ENTERED] = 0
 
     def _tell(self, told: _Told, step: Waiting | Returned | Raised) -> None:
@@ -145,7 +153,7 @@ class Bodies:
             try:
                 answer = _payload(told, step.answer)
                 shown = self._preview(step.answer)
-            except (OSError, MemoryError) as error:
+            except BaseException as error:  # noqa: BLE001 - buffers of the author's values are read here
                 step = Raised(error)
         if isinstance(step, Raised):
             start = told.start
@@ -163,10 +171,7 @@ class Bodies:
         """Show an answer that is a small plain value; one made of Refs is shown by the Steps it refers to."""
         if answer.refs or answer.nbytes > self._with.fork.inline_bytes_max:
             return ""
-        try:
-            return preview(decode(answer.tobytes()), self._with.fork.preview_bytes_max)
-        except Exception:  # noqa: BLE001 - the author's types are rebuilt here, and may refuse
-            return ""
+        return asked(lambda: preview(decode(answer.tobytes()), self._with.fork.preview_bytes_max), "")
 
     def _end(self, told: _Told, answer: Payload | None, failure: Failure | None, shown: str) -> None:
         del self._open[told.number]

@@ -174,7 +174,7 @@ class ItemRunner:
         what = f"the result of {batch.function.label}"
         try:
             return [(lo, lo + len(results), self._with.speaker.data(encode(results, what=what)))]
-        except (NotSerializable, OSError, MemoryError) as error:
+        except BaseException as error:  # noqa: BLE001 - pickling runs the author's code
             if len(results) == 1:
                 own = _of_itself(results[0], batch.id, lo) if isinstance(error, NotSerializable) else None
                 self._item_failed(batch, lo, own or error)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from weftrun.model.errors import NotSerializable, UsageError
 from weftrun.model.policy import Bundle
 from weftrun.sdk.place import importing
+from weftrun.sdk.telling import writable
 
 if TYPE_CHECKING:
     from weftrun.sdk.function import Function
@@ -55,8 +56,23 @@ def bundle_of(function: Function[..., Any]) -> Bundle:
         module = import_name(home)
         if module == _MAIN:
             return _notebook()
-        found = _bundles[home] = _of_module(module, home)
+        found = _bundles[home] = _writable(_of_module(module, home))
     return found
+
+
+def _writable(bundle: Bundle) -> Bundle:
+    """Return a bundle that a record can hold.
+
+    Raises:
+        UsageError: one of its names is no Unicode text.
+    """
+    for name in (bundle.module, bundle.file, bundle.cwd, *bundle.path):
+        if writable(name) != name:
+            raise UsageError(
+                f"The name {name!r}, by which a Sandbox is to find the program, is no UTF-8: rename that file or "
+                "folder, or take it out of sys.path."
+            )
+    return bundle
 
 
 def _of_module(module: str, loaded_as: str) -> Bundle:

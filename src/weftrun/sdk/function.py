@@ -253,6 +253,8 @@ def _decorate(callable: Any, keywords: dict[str, Any], made_by: FrameType, *, wo
         kind = Kind.WATCHING if is_coroutine_function(callable) else Kind.WIRING
     module = import_name(getattr(callable, "__module__", None) or home)
     label = name.rsplit(".", 1)[-1] if name else word
+    if "name" not in keywords and (not f"{module}{label}".isprintable() or set("[]/") & set(label)):
+        raise PolicyError(f"{label!r} ({where}) can't be the name of a Step: give it another one by `name=`.")
     spec = decorated(FunctionSpec(f"{module}:{name}", label, kind, code_version(callable)), keywords, where)
     rollback = keywords.get("rollback")
     held = () if rollback is None else (rollback,)

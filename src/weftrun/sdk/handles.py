@@ -329,7 +329,7 @@ class Engine:
         Raises:
             RunNotFound: there is none.
         """
-        return Run(self._core, self._core.find(RunId(id)))
+        return Run(self._core, self._core.find(RunId(str(id))))
 
     def list(self, limit: int = 100) -> list[RunView]:
         """Return Runs, newest first."""

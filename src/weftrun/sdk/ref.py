@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
 from weftrun.model.errors import RefUsedAsValue, UsageError
 from weftrun.model.values import Key
 from weftrun.sdk.codec import hole, is_encoding, note_ref
+from weftrun.sdk.inspection import preview
+from weftrun.sdk.telling import writable
 
 if TYPE_CHECKING:
     from weftrun.sdk.recorder import Recorder
 
 Made = tuple[str, int, CodeType, int]
 """Label and `n` of a call, and the instruction of the author's code that made it: its line is asked for in errors."""
+
+_INT_MAX = 2**63
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -104,6 +108,8 @@ class Ref(Generic[T_co], metaclass=_Handles):
     def __getitem__(self, key: int | str) -> Ref[Any]:
         if type(key) is not int and type(key) is not str:
             raise self._refuse(f"`ref[{key!r}]` (only whole numbers and texts are followed without the value)")
+        if not _travels(key):
+            raise self._refuse(f"`ref[...]` with {preview(key, 80)}, which no record can hold,")
         return self._part(key)
 
     def __iter__(self) -> Iterator[Ref[Any]]:
@@ -161,6 +167,13 @@ else:
         def _items(self) -> list[Ref[Any]]:
             """Return a Ref for each item, for another map to go through."""
             return [self._part(index) for index in range(self._count)]
+
+
+def _travels(key: Key) -> bool:
+    """Say whether a subscript can stand in a record: a number of 64 bits, or a text without lone surrogates."""
+    if isinstance(key, str):
+        return key.isascii() or writable(key) == key
+    return isinstance(key, int) and -_INT_MAX <= key < _INT_MAX
 
 
 _REFUSED = {

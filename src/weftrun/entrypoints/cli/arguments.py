@@ -159,7 +159,7 @@ def _decoded(name: str, text: str | bytes, annotation: Any) -> Any:
 def _json_or_text(text: str) -> Any:
     try:
         return msgspec.json.decode(text)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeError):
         return text
 
 

@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from weftrun.sdk.telling import writable
+
 COLOURS = {"succeeded": "green", "failed": "red", "cancelled": "yellow", "running": "blue", "pending": "dim"}
 
 
@@ -26,7 +28,8 @@ def value_as_json(value: object) -> str | None:
     """Return an author's value as JSON, or None where that would lose or change something."""
     try:
         plain = msgspec.to_builtins(value, builtin_types=(bytes, bytearray, memoryview))
-        return json.dumps(plain, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(plain, ensure_ascii=False, allow_nan=False)
+        return text if writable(text) == text else json.dumps(plain, allow_nan=False)
     except (TypeError, ValueError, RecursionError, OverflowError, NotImplementedError):
         return None
 

@@ -19,10 +19,10 @@ from weftrun.entrypoints.cli.options import engine_options, journal_options
 from weftrun.entrypoints.cli.output import print_json
 from weftrun.entrypoints.cli.target import load, load_sinks
 from weftrun.model.errors import UsageError
-from weftrun.sdk.failure import authors_traceback
 from weftrun.sdk.function import Function
 from weftrun.sdk.handles import Engine, Run
 from weftrun.sdk.inspection import digest
+from weftrun.sdk.tracebacks import authors_traceback
 
 
 @click.command("run")
@@ -83,7 +83,9 @@ def _inline(function: Function[..., Any], args: tuple[Any, ...], kwargs: dict[st
         value = function(*args, **kwargs)
         if inspect.iscoroutine(value):
             value = asyncio.run(value)
-    except Exception as error:  # noqa: BLE001  # the author's, of whatever type
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001  # the author's, of whatever type, as an engine would tell it
         print(authors_traceback(error).rstrip(), file=sys.stderr)
         return Exit.FAILED
     show_value(None, value, as_json=as_json)

@@ -16,9 +16,9 @@ from weftrun.model.errors import UsageError
 from weftrun.model.policy import Bundle, Kind
 from weftrun.ports.sinks import Sink
 from weftrun.sdk.bundle import load_file, search_path
-from weftrun.sdk.failure import authors_traceback
 from weftrun.sdk.function import Function
 from weftrun.sdk.place import importing
+from weftrun.sdk.tracebacks import authors_traceback
 
 
 def load(target: str) -> Function[..., Any]:
