@@ -14,14 +14,14 @@ from typing import Any
 
 @contextmanager
 def apart_from_loops() -> Iterator[None]:
-    """Let no asyncio loop run, by what asyncio and its like know, for the time of the block."""
+    """Let no asyncio loop run or be set, by what asyncio and its like know, for the time of the block."""
     asyncio: Any = sys.modules.get("asyncio")
-    loop = asyncio._get_running_loop() if asyncio is not None else None
-    if loop is None:
+    if asyncio is None:
         yield
         return
+    loop, kept = asyncio._get_running_loop(), _exchange_set_loop(asyncio, (None, False))
+    task = asyncio.current_task(loop) if loop is not None else None
     # The way of loops' authors ("Extending" in asyncio's documentation): the task is left before its loop.
-    task, current = asyncio.current_task(loop), _set_loop(asyncio)
     if task is not None:
         asyncio.tasks._leave_task(loop, task)
     asyncio._set_running_loop(None)
@@ -29,17 +29,25 @@ def apart_from_loops() -> Iterator[None]:
         with _unknown_to_sniffio():
             yield
     finally:
-        if _set_loop(asyncio) is not current:
-            asyncio.set_event_loop(current)  # `asyncio.run` leaves none behind
+        made, _ = _exchange_set_loop(asyncio, kept)
         asyncio._set_running_loop(loop)
         if task is not None:
             asyncio.tasks._enter_task(loop, task)
+        if made is not None and not made.is_running():
+            made.close()
 
 
-def _set_loop(asyncio: Any) -> Any:
-    """Return the loop of `set_event_loop`, or None; asking by `get_event_loop` might make one."""
+def _exchange_set_loop(asyncio: Any, new: tuple[Any, bool]) -> tuple[Any, bool]:
+    """Set the loop that `get_event_loop` gives, and whether one was ever set, and return what it was.
+
+    By asyncio's own functions neither can be asked for without making a loop, nor be taken back.
+    """
     local = getattr(asyncio.events._event_loop_policy, "_local", None)
-    return getattr(local, "_loop", None)
+    if local is None:
+        return None, False
+    before = local._loop, getattr(local, "_set_called", False)
+    local._loop, local._set_called = new
+    return before
 
 
 @contextmanager

@@ -26,9 +26,8 @@ LINKS_MAX: Final = 32
 
 _LINK_BYTES_MIN: Final = 256
 _STAND_IN_BYTES_MAX: Final = 1_000
-_SHORTER: Final = (4, 16, 64, 256)
-"""What a part of an error may have of the room for it, in turn, until the error fits."""
-_PARTS_MAX: Final = 32
+_SHORTER: Final = ((4, 32), (16, 16), (64, 8), (256, 4))
+"""What share of the room a part of an error may have, and how many parts a container, in turn until the error fits."""
 _GROUPS: Final = ("ExceptionGroup", "BaseExceptionGroup")
 _DEPTH_MAX: Final = 4
 
@@ -40,6 +39,7 @@ trace_of: Callable[[BaseException], TracebackType | None] = BaseException.__dict
 _members_of: Callable[[BaseException], Sequence[BaseException]] = BaseExceptionGroup.__dict__["exceptions"].__get__
 _set_cause: Callable[[BaseException, BaseException | None], None] = BaseException.__dict__["__cause__"].__set__
 _set_context: Callable[[BaseException, BaseException | None], None] = BaseException.__dict__["__context__"].__set__
+_set_trace: Callable[[BaseException, TracebackType | None], None] = BaseException.__dict__["__traceback__"].__set__
 _set_suppressed: Callable[[BaseException, bool], None] = BaseException.__dict__["__suppress_context__"].__set__
 
 
@@ -108,9 +108,11 @@ def cut_short(error: BaseException) -> Iterator[None]:
         _set_suppressed(last, suppressed)
 
 
-def errors_in(error: BaseException) -> list[BaseException]:
-    """Return an error and what hangs on it, in the order of the chain."""
-    return [found.error for found in _found(error)]
+def take_traces(error: BaseException, original: BaseException) -> None:
+    """Give a rebuilt error, and what hangs on it, the tracebacks of the original."""
+    for ours, theirs in zip(_found(error), _found(original), strict=False):
+        if type(ours.error) is type(theirs.error) or ours.error is error:
+            _set_trace(ours.error, trace_of(theirs.error))
 
 
 # ---------------------------------------------------------------------- packing
@@ -171,8 +173,8 @@ def _packed(error: BaseException, bytes_max: int) -> bytes | None:
         encoded = encode(error, what="the error")
         if encoded.nbytes <= bytes_max:
             return _checked(encoded.tobytes(), error)
-        for part in _SHORTER:
-            shorter = encode(_Shortened(error, bytes_max // part), what="the error")
+        for share, parts_max in _SHORTER:
+            shorter = encode(_Shortened(error, bytes_max // share, parts_max), what="the error")
             if shorter.nbytes <= bytes_max:
                 return _checked(shorter.tobytes(), error)
     except BaseException:  # noqa: BLE001  # pickling runs the author's code, which may raise anything
@@ -187,18 +189,19 @@ def _checked(data: bytes, error: BaseException) -> bytes | None:
 class _Shortened:
     """Pickles as an error of the same type whose texts are cut, and whose large parts are told by their previews."""
 
-    def __init__(self, error: BaseException, bytes_max: int) -> None:
+    def __init__(self, error: BaseException, bytes_max: int, parts_max: int) -> None:
         reduced: Any = error.__reduce_ex__(5)
         make, args, *rest = reduced
         if len(rest) > 1:
             raise NotSerializable("The error is pickled in a way of its own.")
-        self._reduced = (make, _shorter(args, bytes_max, 0), *(_shorter(state, bytes_max, 0) for state in rest))
+        shorter = [_shorter(part, bytes_max, parts_max, 0) for part in (args, *rest)]
+        self._reduced = (make, *shorter)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return self._reduced
 
 
-def _shorter(value: Any, bytes_max: int, depth: int) -> Any:
+def _shorter(value: Any, bytes_max: int, parts_max: int, depth: int) -> Any:
     kind = type(value)
     if kind is str:
         return bounded(value, bytes_max)
@@ -206,10 +209,10 @@ def _shorter(value: Any, bytes_max: int, depth: int) -> Any:
         return value if len(value) <= bytes_max else value[: bytes_max // 2] + value[-bytes_max // 2 :]
     if depth < _DEPTH_MAX:
         if kind is list or kind is tuple:
-            return kind(_shorter(part, bytes_max, depth + 1) for part in value[:_PARTS_MAX])
+            return kind(_shorter(part, bytes_max, parts_max, depth + 1) for part in value[:parts_max])
         if kind is dict:
-            first = list(value.items())[:_PARTS_MAX]
-            return {_shorter(key, bytes_max, depth + 1): _shorter(part, bytes_max, depth + 1) for key, part in first}
+            pairs = list(value.items())[:parts_max]
+            return {key: _shorter(part, bytes_max, parts_max, depth + 1) for key, part in pairs}
     return value if encode(value, what="a part of the error").nbytes <= bytes_max else preview(value, bytes_max)
 
 

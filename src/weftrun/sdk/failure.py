@@ -17,7 +17,7 @@ from weftrun.model.ids import RunId, StepId
 from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.outcomes import Failure, Reason
 from weftrun.model.values import Data, Inline
-from weftrun.sdk.chain import errors_in, is_of, pack, trace_of, unpack
+from weftrun.sdk.chain import is_of, pack, take_traces, trace_of, unpack
 from weftrun.sdk.telling import add_note, asked, bounded, name_of, notes_of, text_of
 from weftrun.sdk.tracebacks import authors_traceback, skip_ours
 
@@ -145,9 +145,7 @@ def local_error(error: BaseException, step: StepId) -> BaseException:
     failure = failure_of(error, origin=step, attempt=1, attempts=1, bytes_max=DEFAULT_LIMITS.error_text_bytes_max)
     told = _rebuilt(failure, _made(failure))
     _tell(told, f"in {step} of a local run", failure, None)
-    for ours, theirs in zip(errors_in(told), errors_in(error), strict=False):
-        if type(ours) is type(theirs) or ours is told:
-            ours.__traceback__ = trace_of(theirs)
+    take_traces(told, error)
     return told
 
 

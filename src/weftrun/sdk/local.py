@@ -205,18 +205,31 @@ def _named(coroutine: Coroutine[Any, Any, Any], function: Function[..., Any]) ->
 
 def _to_its_end(coroutine: Coroutine[Any, Any, Any]) -> Any:
     """Run an `async def` Function on a loop of its own, where no loop runs."""
-    return importlib.import_module("asyncio").run(coroutine)  # late: only async Functions pay for it
+    values: list[Any] = []
+    errors: list[Exception] = []
+
+    async def run() -> None:
+        # Kept beside the task: asyncio asks for the `repr` of what a task gives or raises, which is the author's code.
+        try:
+            values.append(await coroutine)
+        except Exception as error:  # noqa: BLE001  # raised again below
+            errors.append(error)
+
+    importlib.import_module("asyncio").run(run())  # late: only async Functions pay for it
+    if errors:
+        raise errors[0]
+    return values[0]
 
 
 def _run(function: Function[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     encoded = function.signature.encode(args, kwargs, refs=False)
     args, kwargs = decode(encoded.tobytes())
     root = StepId(function.spec.label)
-    try:
-        with apart_from_loops():
+    with apart_from_loops():
+        try:
             return _LocalBody(function, root, root, args, kwargs).run()
-    except BaseException as raised:  # noqa: BLE001  # the author's workflow raised it
-        error = local_error(raised, root)
+        except BaseException as raised:  # noqa: BLE001  # the author's workflow raised it
+            error = local_error(raised, root)
     raise error
 
 
