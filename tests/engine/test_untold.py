@@ -110,6 +110,17 @@ def test_a_value_that_cannot_be_read_can_be_caught_where_it_is_awaited(engine: w
     assert "invalid literal" in engine.run(u.catches_what_cannot_be_read, "ValueError: read fails", ledger)
 
 
+def test_what_cannot_be_read_says_where(engine: weftrun.Engine, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="invalid literal") as mine:
+        engine.start(u.gives.options(id="mine"), "ValueError: read fails", str(tmp_path / "mine")).result(WAIT_S)
+    assert mine.value.__notes__ == ["raised while the value of run mine was read, which has succeeded"]
+    with pytest.raises(ValueError, match="invalid literal") as step:
+        engine.run(u.hands_on, "ValueError: read fails", str(tmp_path / "step"))
+    assert step.value.__notes__[0].startswith("raised before reads[0] was entered")
+    with pytest.raises(weftrun.NotSerializable, match="can be pickled, but not read again: that raises SystemExit"):
+        engine.run(u.hands_on, "NotSerializable: read exits", str(tmp_path / "exits"))
+
+
 def test_payloads_that_are_no_text(engine: weftrun.Engine) -> None:
     for payload in (u.NO_TEXT, {u.NO_TEXT: 1}, [u.HUGE]):
         with pytest.raises(weftrun.NotSerializable, match="The payload emitted to 'nowhere' is no"):

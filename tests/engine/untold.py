@@ -409,6 +409,11 @@ def reads(value: object) -> str:
 
 
 @workflow
+def hands_on(case: str, ledger: str) -> str:
+    return reads(gives(case, ledger))
+
+
+@workflow
 async def catches_what_cannot_be_read(case: str, ledger: str) -> str:
     try:
         await gives.step(case, ledger)

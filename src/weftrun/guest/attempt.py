@@ -19,6 +19,7 @@ from weftrun.sdk.emits import EmitBounds
 from weftrun.sdk.failure import failure_of
 from weftrun.sdk.function import find
 from weftrun.sdk.statements import Ask
+from weftrun.sdk.telling import add_note
 from weftrun.wire.hold import Hold
 from weftrun.wire.page import Page
 
@@ -142,6 +143,8 @@ def failure_from(
         reading: it came while the arguments were being decoded.
         run: of a Workflow's body; see `failure_of`.
     """
+    if reading:
+        add_note(error, f"raised before {step} was entered, while its code was found and its arguments were read")
     return failure_of(
         error,
         origin=step,

@@ -17,6 +17,7 @@ from weftrun.sdk.codec import decode_tree, digest
 from weftrun.sdk.failure import error_of
 from weftrun.sdk.function import Function
 from weftrun.sdk.registry import check_in_force
+from weftrun.sdk.telling import add_note
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -207,7 +208,11 @@ class Run(Generic[T_co]):
             raise error_of(ended.failure, run=self.id)
         if ended.answer is None:
             return None
-        return decode_tree(ended.answer, self._core.read)
+        try:
+            return decode_tree(ended.answer, self._core.read)
+        except Exception as error:
+            add_note(error, f"raised while the value of run {self.id} was read, which has succeeded")
+            raise
 
     @property
     def status(self) -> Status:
