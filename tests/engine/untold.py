@@ -271,6 +271,11 @@ class ReprInterrupts:
         raise KeyboardInterrupt
 
 
+class SizeExits:
+    def __sizeof__(self) -> NoReturn:
+        raise SystemExit(1)
+
+
 class PickleExits:
     def __reduce__(self) -> NoReturn:
         raise SystemExit(1)
@@ -319,6 +324,7 @@ RESULTS: dict[str, Callable[[], Any]] = {
     "fine: repr exits": ReprExits,
     "fine: repr interrupts": ReprInterrupts,
     "fine: odd name": OddName,
+    "fine: size exits": SizeExits,
     "NotSerializable: pickle exits": PickleExits,
     "NotSerializable: read exits": ReadExits,
     "NotSerializable: deep": _deep,

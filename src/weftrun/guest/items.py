@@ -25,6 +25,7 @@ from weftrun.wire.page import Page
 _TELL_S: Final = 0.020
 _TELL_BYTES: Final = 64 * 1024
 _TELL_FAILURES: Final = 256
+_UNKNOWN_BYTES: Final = 1_024
 
 
 class ItemRunner:
@@ -106,13 +107,16 @@ class ItemRunner:
                     times[at_time] = now + ahead
                     try:
                         result = call(*items[index - base], **same)
-                        size += size_of(result)
                     except BaseException as error:  # noqa: BLE001 - the author's code runs here
                         forks.end_if_forked(error)
                         self._item_failed(batch, index, error)
                         results = self._open_range(index + 1)
                     else:
                         results.append(result)
+                        try:
+                            size += size_of(result)
+                        except BaseException:  # noqa: BLE001 - `__sizeof__` may be the author's
+                            size += _UNKNOWN_BYTES
                     if forks.forked:
                         forks.end_if_forked()
         finally:
