@@ -133,6 +133,13 @@ def test_statements_that_are_no_text(engine: weftrun.Engine) -> None:
             engine.run(u.says, sql, parameters)
 
 
+def test_a_sink_that_says_what_no_record_can_hold(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'journal.db'}"
+    sink = u.deliver_oddly(url)
+    with pytest.raises(weftrun.UsageError, match="a sink's name is printable text"):
+        weftrun.open(url, sinks={u.NO_TEXT: sink})
+
+
 @pytest.mark.parametrize("id", [u.NO_TEXT, "a\0b", "", "x" * 10_000, "\n"])
 def test_an_id_that_no_run_can_have_is_not_found(engine: weftrun.Engine, id: str) -> None:
     with pytest.raises(weftrun.RunNotFound):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import subprocess
 import sys
@@ -12,9 +13,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
+from tests.engine.conftest import until
+from tests.engine.emitting import Watched
 
 import weftrun
 from weftrun import function, workflow
+from weftrun.model.outbox import Answer, Result
 
 NO_TEXT = "caf\udce9"
 """What `os.listdir` gives for a name in Latin-1."""
@@ -450,3 +454,19 @@ def emits(payload: Any) -> None:
 def says(sql: str, parameters: tuple[Any, ...]) -> Any:
     with weftrun.current().transaction() as db:
         return list(db.execute(sql, parameters))
+
+
+def deliver_oddly(url: str) -> Watched:
+    """Emit to a sink that raises, and says, what no record can hold, and then takes the message."""
+
+    def leave() -> Result:
+        raise SystemExit(NO_TEXT)
+
+    fates = iter((leave, lambda: Result(Answer.FAILED, f"{NO_TEXT}\0"), lambda: Result(Answer.DELIVERED)))
+    sink = Watched(math.inf, lambda _: next(fates)())
+    with weftrun.open(url, workers=1, sinks={"nowhere": sink}) as engine:
+        engine.run(emits, "x")
+        until(lambda: len(sink.handed) == 3)
+        assert engine.run(pid) > 0
+    assert sink.payloads == [b"x"] * 3
+    return sink

@@ -69,6 +69,10 @@ def test_text_that_the_database_takes_not(engine: weftrun.Engine) -> None:
     assert engine.run(p.inc, 1) == 2
 
 
+def test_a_sink_that_says_what_no_record_can_hold(journal: str) -> None:
+    u.deliver_oddly(journal)
+
+
 def test_a_large_value_is_kept_beside_the_journal(journal: str) -> None:
     with weftrun.open(journal, workers=1) as engine:
         first = engine.run(p.array.options(id="large"), 100_000)

@@ -15,11 +15,11 @@ from weftrun.model.ids import RunId, StepId
 from weftrun.model.messages import Fork
 from weftrun.model.outcomes import Failure, Reason
 from weftrun.model.policy import FunctionSpec
+from weftrun.model.telling import add_note
 from weftrun.sdk.emits import EmitBounds
 from weftrun.sdk.failure import failure_of
 from weftrun.sdk.function import find
 from weftrun.sdk.statements import Ask
-from weftrun.sdk.telling import add_note
 from weftrun.wire.hold import Hold
 from weftrun.wire.page import Page
 

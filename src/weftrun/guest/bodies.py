@@ -11,12 +11,12 @@ from weftrun.model.ids import RunId
 from weftrun.model.messages import BodyCalled, BodyDeliver, BodyEnded, BodyStart
 from weftrun.model.outcomes import Failure, Ran
 from weftrun.model.policy import FunctionSpec
+from weftrun.model.telling import asked
 from weftrun.model.values import Data, Payload, RefTo
 from weftrun.sdk.body import Body, BodyLimits, Raised, Returned, Waiting
 from weftrun.sdk.codec import Encoded, decode, decode_tree, preview
 from weftrun.sdk.failure import error_of
 from weftrun.sdk.function import find
-from weftrun.sdk.telling import asked
 from weftrun.wire.page import Page
 from weftrun.wire.text import BoundedText
 

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from weftrun.model.emits import emits_of
 from weftrun.model.messages import BodyCalled, BodyEnded, FromSandbox, ItemOutcomes, Outcomes
 from weftrun.model.outcomes import Failure, Ran, Reason
-from weftrun.sdk.telling import name_of, text_of, writable
+from weftrun.model.telling import name_of, text_of, writable
 
 
 def halves(message: FromSandbox) -> tuple[FromSandbox, ...]:

@@ -21,6 +21,8 @@ import warnings
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
+from weftrun.model.telling import writable
+
 _FORK_SAFE: Final = frozenset({"jemalloc_bg_thd"})
 """Threads that their library starts again in a forked child (jemalloc, by `pthread_atfork`)."""
 _EXITING: Final = 0x4
@@ -98,7 +100,7 @@ def after_import(before: Before) -> Remains:
     found = list(dict.fromkeys([*_threads(), *found]))
     if len(found) > _NAMES_MAX:
         found[_NAMES_MAX:] = [f"{len(found) - _NAMES_MAX} more"]
-    return Remains(tuple(found), tuple(readers))
+    return Remains(tuple(map(writable, found)), tuple(readers))
 
 
 # ---------------------------------------------------------------------- threads

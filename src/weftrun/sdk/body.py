@@ -14,13 +14,13 @@ from msgspec import Struct
 from weftrun.model.errors import UsageError
 from weftrun.model.ids import RunId, RunUid, StepId
 from weftrun.model.policy import Kind
+from weftrun.model.telling import text_of
 from weftrun.sdk.chain import is_of, trace_of
 from weftrun.sdk.codec import Encoded
 from weftrun.sdk.inspection import preview
 from weftrun.sdk.place import Current, enter, here, leave
 from weftrun.sdk.recorder import BodyHost, BodyLimits, Closed, Recorder
 from weftrun.sdk.ref import Ref, own
-from weftrun.sdk.telling import text_of
 from weftrun.sdk.transaction import IN_A_BODY
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from weftrun.model.errors import NotSerializable, UsageError
 from weftrun.model.policy import Bundle
+from weftrun.model.telling import writable
 from weftrun.sdk.place import importing
-from weftrun.sdk.telling import writable
 
 if TYPE_CHECKING:
     from weftrun.sdk.function import Function

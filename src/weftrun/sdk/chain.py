@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeGuard, TypeVar
 
 from weftrun.model.errors import NotSerializable, StepFailed
+from weftrun.model.telling import asked, bounded, name_of, text_of
 from weftrun.sdk.codec import decode, encode
 from weftrun.sdk.inspection import preview
-from weftrun.sdk.telling import asked, bounded, name_of, text_of
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -19,10 +19,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from weftrun.model.errors import NotSerializable, UsageError
+from weftrun.model.telling import short_name_of
 from weftrun.model.values import Data, Key, Tree
 from weftrun.sdk.inspection import digest, first_unpicklable, preview
 from weftrun.sdk.reducers import Table, reducers_in_use
-from weftrun.sdk.telling import short_name_of
 
 if TYPE_CHECKING:
     from weftrun.sdk.ref import Ref

@@ -16,9 +16,9 @@ from weftrun.model.errors import (
 from weftrun.model.ids import RunId, StepId
 from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.outcomes import Failure, Reason
+from weftrun.model.telling import add_note, asked, bounded, name_of, notes_of, text_of
 from weftrun.model.values import Data, Inline
 from weftrun.sdk.chain import is_of, pack, take_traces, trace_of, unpack
-from weftrun.sdk.telling import add_note, asked, bounded, name_of, notes_of, text_of
 from weftrun.sdk.tracebacks import authors_traceback, skip_ours
 
 _READ_ONLY = "Values reach a Step read-only, because others may read the same memory: write to a copy, `x.copy()`."

@@ -11,6 +11,7 @@ from weftrun.model.ids import RunId, RunUid
 from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.outcomes import Failure, Status
 from weftrun.model.policy import Bundle, FunctionSpec
+from weftrun.model.telling import add_note
 from weftrun.model.values import Data, Inline, Payload, Tree
 from weftrun.sdk.bundle import bundle_of
 from weftrun.sdk.codec import decode_tree, digest

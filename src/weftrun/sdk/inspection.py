@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from msgspec import json
 
-from weftrun.sdk.telling import asked, short_name_of, text_of, writable
+from weftrun.model.telling import asked, short_name_of, text_of, writable
 
 _DEPTH = 12
 _PARTS = 2_000

@@ -8,10 +8,10 @@ from types import CodeType
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
 
 from weftrun.model.errors import RefUsedAsValue, UsageError
+from weftrun.model.telling import writable
 from weftrun.model.values import Key
 from weftrun.sdk.codec import hole, is_encoding, note_ref
 from weftrun.sdk.inspection import preview
-from weftrun.sdk.telling import writable
 
 if TYPE_CHECKING:
     from weftrun.sdk.recorder import Recorder

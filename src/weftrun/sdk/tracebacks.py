@@ -6,8 +6,8 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
+from weftrun.model.telling import name_of, text_of, writable
 from weftrun.sdk.chain import cut_short, trace_of
-from weftrun.sdk.telling import name_of, text_of, writable
 
 if TYPE_CHECKING:
     from traceback import TracebackException

@@ -11,8 +11,8 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from weftrun.model.errors import LimitExceeded, StatementRefused, UsageError
+from weftrun.model.telling import writable
 from weftrun.model.values import Scalar
-from weftrun.sdk.telling import writable
 
 _SCALARS = frozenset({"bool", "int", "float", "str", "bytes", "NoneType"})
 _INT_MAX = 2**63

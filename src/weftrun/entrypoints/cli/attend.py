@@ -17,8 +17,8 @@ from weftrun.entrypoints.cli.live import Watch
 from weftrun.entrypoints.cli.options import reading
 from weftrun.entrypoints.cli.output import print_json, shown_text, value_as_json
 from weftrun.model.errors import InternalError, JournalError
+from weftrun.model.telling import asked, short_name_of, text_of, writable
 from weftrun.sdk.handles import Engine, Run
-from weftrun.sdk.telling import asked, short_name_of, text_of, writable
 from weftrun.sdk.tracebacks import authors_traceback
 from weftrun.views.emits import left_sentence
 

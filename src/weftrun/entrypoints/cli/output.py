@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from weftrun.sdk.telling import writable
+from weftrun.model.telling import writable
 
 COLOURS = {"succeeded": "green", "failed": "red", "cancelled": "yellow", "running": "blue", "pending": "dim"}
 

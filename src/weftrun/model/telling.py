@@ -1,4 +1,4 @@
-"""What is told of an author's objects: names, texts and notes, whatever their code does when it is asked.
+"""What is told of the objects of others: names, texts and notes, whatever their code does when it is asked.
 
 All that an author's object says for people passes through here, so that a record, a message and a terminal can hold it:
 an object that raises, lies or answers with what is no text is told by the name of its type, a lone surrogate (a byte of
@@ -8,14 +8,14 @@ a file name that is no UTF-8) by its escape, and much text by its beginning and 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 T = TypeVar("T")
 
 _CUT = "\n… (cut) …\n"
 _BUILT_IN = ("builtins", "__main__")
-_qualname_of: Any = type.__dict__["__qualname__"].__get__
-_module_of: Any = type.__dict__["__module__"].__get__
+_qualname_of: Callable[[type], str] = type.__dict__["__qualname__"].__get__
+_module_of: Callable[[type], object] = type.__dict__["__module__"].__get__
 
 
 def asked(ask: Callable[[], T], otherwise: T) -> T:
@@ -47,7 +47,7 @@ def bounded(text: str, bytes_max: int) -> str:
 
 def name_of(kind: type) -> str:
     """Return the name of a class as an error's first line has it: `ValueError`, `app.Refused`."""
-    module: object = asked(lambda: _module_of(kind), "")
+    module = asked(lambda: _module_of(kind), None)
     name = short_name_of(kind)
     return f"{writable(module)}.{name}" if type(module) is str and module not in (*_BUILT_IN, "") else name
 
@@ -64,7 +64,7 @@ def text_of(error: BaseException) -> str:
     return text if text is not None else f"<{short_name_of(type(error))} whose text can't be made>"
 
 
-def notes_of(error: BaseException) -> list[Any]:
+def notes_of(error: BaseException) -> list[object]:
     """Return the notes of an error as they are; none where the author put there what is no list."""
     notes = asked(lambda: getattr(error, "__notes__", None), None)
     return notes if type(notes) is list else []
