@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -147,3 +148,31 @@ def test_an_id_that_no_run_can_have_is_not_found(engine: weftrun.Engine, id: str
     if id:
         with pytest.raises(weftrun.UsageError, match="can't be the id of a Run"):
             engine.start(u.pid.options(id=id))
+
+
+def check_chain(error: Any) -> None:
+    assert type(error.__cause__) is KeyError and error.__suppress_context__
+    assert [type(member) for member in error.exceptions] == [ValueError, TypeError]
+    assert type(error.exceptions[0].__cause__) is FileNotFoundError
+
+
+def test_what_an_error_was_raised_from_is_kept_for_good(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'journal.db'}"
+    with weftrun.open(url, workers=1) as engine:
+        with pytest.raises(ExceptionGroup) as first:
+            engine.run(u.chained.options(id="one"))
+        check_chain(first.value)
+        with pytest.raises(ExceptionGroup) as second:
+            engine.run(u.translates.options(id="two"))
+        assert second.value.subgroup(OSError) is None
+    with weftrun.open(url, workers=1) as engine:
+        with pytest.raises(ExceptionGroup) as again:
+            engine.get("one").result(WAIT_S)
+        check_chain(again.value)
+        with pytest.raises(ExceptionGroup) as twice:
+            engine.get("two").result(WAIT_S)
+    translated = next(one for one in twice.value.exceptions if isinstance(one.__cause__, ExceptionGroup))
+    assert str(translated) == "translated" and type(translated.__cause__.exceptions[0]) is TypeError
+    with pytest.raises(ExceptionGroup) as local:
+        asyncio.run(u.translates())
+    assert [type(one) for one in local.value.exceptions] == [type(one) for one in twice.value.exceptions]

@@ -470,3 +470,19 @@ def deliver_oddly(url: str) -> Watched:
         assert engine.run(pid) > 0
     assert sink.payloads == [b"x"] * 3
     return sink
+
+
+@function
+def chained() -> NoReturn:
+    try:
+        raise KeyError("a")
+    except KeyError as error:
+        raise ExceptionGroup("several", [_hung(cause=OSError(2, "no")), TypeError("t")]) from error
+
+
+@workflow
+async def translates() -> NoReturn:
+    try:
+        await chained.step()
+    except* TypeError as group:
+        raise ValueError("translated") from group

@@ -144,6 +144,7 @@ def test_long_chains_and_circles() -> None:
     assert failure(error).traceback.count("ValueError: ") == LINKS_MAX + 1
     first, second = ValueError("1"), ValueError("2")
     first.__cause__, second.__cause__ = second, first
+    assert "ValueError: 2" in failure(first).traceback
     two = back(first)
     assert two.__cause__.args == ("2",) and two.__cause__.__cause__ is two
 

@@ -24,9 +24,10 @@ E = TypeVar("E", bound=BaseException)
 LINKS_MAX: Final = 32
 """Causes, contexts and members of groups that are kept of one error, nearest first."""
 
+_LINK_BYTES: Final = 1_024
 _LINK_BYTES_MIN: Final = 256
 _STAND_IN_BYTES_MAX: Final = 1_000
-_SHORTER: Final = ((4, 32), (16, 16), (64, 8), (256, 4))
+_SHORTER: Final = ((2, 64), (4, 32), (16, 16), (64, 8), (256, 4))
 """What share of the room a part of an error may have, and how many parts a container, in turn until the error fits."""
 _GROUPS: Final = ("ExceptionGroup", "BaseExceptionGroup")
 _DEPTH_MAX: Final = 4
@@ -91,10 +92,11 @@ def _found(error: BaseException) -> list[_Found]:
 @contextmanager
 def cut_short(error: BaseException) -> Iterator[None]:
     """Cut a long chain behind its first links for the time of the block: whoever prints it would walk it all."""
-    last: BaseException | None = error
-    for _ in range(LINKS_MAX):
-        last = last and (cause_of(last) or context_of(last))
-    if last is None:
+    last, seen = error, {id(error)}
+    while (after := _shown_after(last)) is not None and id(after) not in seen and len(seen) <= LINKS_MAX:
+        seen.add(id(after))
+        last = after
+    if len(seen) <= LINKS_MAX:
         yield
         return
     cause, context, suppressed = cause_of(last), context_of(last), is_suppressed(last)
@@ -106,6 +108,12 @@ def cut_short(error: BaseException) -> Iterator[None]:
         _set_cause(last, cause)
         _set_context(last, context)
         _set_suppressed(last, suppressed)
+
+
+def _shown_after(error: BaseException) -> BaseException | None:
+    """Return what a traceback tells of after an error."""
+    cause = cause_of(error)
+    return cause if cause is not None else context_of(error)
 
 
 def take_traces(error: BaseException, original: BaseException) -> None:
@@ -145,7 +153,7 @@ def _links(found: list[_Found], bytes_max: int) -> list[Link]:
             break
         data, name, text = None, "", ""
         if place not in inside:
-            allowed = left * 3 // 4 if place + 1 < len(found) else left
+            allowed = left - min(left // 4, _LINK_BYTES * (len(found) - place - 1))
             data = _packed(error, allowed) if place or is_of(error, Exception) else None
             if data is None:
                 name, text = name_of(type(error)), bounded(_message(error), min(_STAND_IN_BYTES_MAX, allowed))
