@@ -70,6 +70,12 @@ def test_threads_after_import_mean_exec(rig: Rig, tmp_path: Path) -> None:
     assert rig.hear("gone")[2] == "killed by us"
 
 
+def test_a_thread_whose_name_is_no_text(rig: Rig, tmp_path: Path) -> None:
+    (tmp_path / "oddly_threaded.py").write_text(_THREADED.replace("the holder", r"caf\udce9"))
+    rig.create(bundle("oddly_threaded", tmp_path))
+    assert rig.hear("ready")[4] == (r"a thread (caf\udce9)",)
+
+
 def test_the_story_tells_of_threads_after_import(tmp_path: Path) -> None:
     (tmp_path / "threaded_story.py").write_text(
         _THREADED

@@ -27,6 +27,16 @@ def plain(x: int) -> int:
     return x
 
 
+@pytest.mark.parametrize("name", ["caf\udce9", "a\0b", "a[b", "a/b", "a\nb"])
+def test_a_callable_whose_name_can_not_stand_in_a_step_id(name: str) -> None:
+    def odd() -> None: ...
+
+    odd.__qualname__ = name
+    with pytest.raises(PolicyError, match="can't be the name of a Step: give it another one by `name=`"):
+        function(odd)
+    assert function(odd, name=f"odd_{len(name)}_{ord(name[1])}").spec.label.startswith("odd_")
+
+
 def test_a_function_keeps_what_it_wraps() -> None:
     made = function(plain)
     assert made(3) == 3
