@@ -108,6 +108,7 @@ async def gathered() -> None:
     await asyncio.gather(slow(1), slow(2))
 
 
+@workflow
 async def gathered_refs() -> None:
     await asyncio.gather(slower.step(1), slower.step(2))
 
@@ -137,7 +138,6 @@ WAITS: dict[str, Callable[[], Awaitable[Any]]] = {
     "group": group,
     "wait_for": bounded,
     "gather": gathered,
-    "gather of Refs": gathered_refs,
     "as_completed": completed,
     "thread": lambda: asyncio.to_thread(int),
     "process": lambda: asyncio.create_subprocess_exec("true"),

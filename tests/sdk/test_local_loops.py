@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import pytest
 import uvloop
-from tests.sdk.loops import WAITS, WAYS, level, nests, slow, waits, watches, wires
+from tests.sdk.loops import WAITS, WAYS, gathered_refs, level, nests, slow, waits, watches, wires
 
 import weftrun
 from weftrun import UsageError, function, workflow
@@ -81,6 +81,11 @@ def test_waiting_for_a_loop_is_refused_in_words(what: str, run: Any) -> None:
     with pytest.raises(UsageError, match=SENTENCE):
         run(waits(what))
     gc.collect()  # what nobody awaited says so here
+
+
+def test_refs_are_not_gathered_on_a_loop() -> None:
+    with pytest.raises(UsageError, match=r"`asyncio` \(a body awaits one Ref after the other, and runs on no loop\)"):
+        asyncio.run(gathered_refs())
 
 
 def test_what_an_author_s_own_code_raises_is_not_explained_away() -> None:

@@ -18,7 +18,6 @@ from weftrun.sdk.codec import decode_tree, digest
 from weftrun.sdk.failure import error_of
 from weftrun.sdk.function import Function
 from weftrun.sdk.registry import check_in_force
-from weftrun.sdk.telling import add_note
 
 P = ParamSpec("P")
 T = TypeVar("T")

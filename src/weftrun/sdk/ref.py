@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Generator, Iterator, Sequence
 from types import CodeType
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
@@ -88,6 +89,8 @@ class Ref(Generic[T_co], metaclass=_Handles):
         return self is not other
 
     def __hash__(self) -> int:
+        if sys._getframe(1).f_globals.get("__name__", "").startswith("asyncio."):
+            raise self._refuse("`asyncio` (a body awaits one Ref after the other, and runs on no loop)")
         raise self._refuse("`hash()` (a set, or a key of a dict)")
 
     def __dir__(self) -> list[str]:
