@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from weftrun.guest.attempt import Equipment, failure_from
@@ -65,6 +67,7 @@ class Bodies:
         """Run with this equipment."""
         self._with = equipment
         self._open: dict[int, _Told] = {}
+        self._turns = 0
         self._limits = BodyLimits(
             map_chunk_items_max=equipment.fork.map_chunk_items_max,
             map_chunk_bytes_max=equipment.fork.map_chunk_bytes_max,
@@ -73,19 +76,47 @@ class Bodies:
 
     def start(self, message: BodyStart) -> None:
         """Enter a body and drive it until it waits or ends."""
-        told = _Told(self._with, message)
-        self._open[message.body] = told
-        self._turn(told, lambda: self._enter(told))
+        self._with.check_lease()
+        with self._on_the_page(message.body):
+            self._start(message)
 
     def deliver(self, message: BodyDeliver) -> None:
         """Hand an outcome to a body and drive it on; a body that is not here any more wants nothing."""
+        if message.body in self._open:
+            self._with.check_lease()
+        with self._on_the_page(message.body):
+            self._resume(message)
+
+    def drop(self, number: int) -> None:
+        """Forget a body."""
+        with self._on_the_page(number):
+            self._drop(number)
+
+    @contextlib.contextmanager
+    def _on_the_page(self, number: int) -> Iterator[None]:
+        """Say that a body runs, until nothing of its turn is left: what is let go of may run the author's code too."""
+        page = self._with.page
+        self._turns += 1
+        page.words[Page.BATCH] = number
+        page.words[Page.INDEX] = self._turns
+        page.times[Page.ENTERED_AT] = time.time()
+        page.words[Page.ENTERED] = 1
+        try:
+            yield
+        finally:
+            page.words[Page.ENTERED] = 0
+
+    def _start(self, message: BodyStart) -> None:
+        told = self._open[message.body] = _Told(self._with, message)
+        self._turn(told, lambda: self._enter(told))
+
+    def _resume(self, message: BodyDeliver) -> None:
         told = self._open.get(message.body)
         if told is not None and told.body is not None:
             body = told.body
             self._turn(told, lambda: self._deliver(body, told, message))
 
-    def drop(self, number: int) -> None:
-        """Forget a body."""
+    def _drop(self, number: int) -> None:
         told = self._open.pop(number, None)
         if told is not None and told.body is not None:
             told.body.drop()
@@ -120,12 +151,6 @@ class Bodies:
 
     def _turn(self, told: _Told, drive: Any) -> None:
         """Let a body run until it waits or ends, and tell what came of it."""
-        self._with.check_lease()
-        page = self._with.page
-        page.words[Page.BATCH] = told.number
-        page.words[Page.INDEX] = 0
-        page.times[Page.ENTERED_AT] = time.time()
-        page.words[Page.ENTERED] = 1
         try:
             step = drive()
         except BaseException as error:  # noqa: BLE001 - the author's values are read and their code found here
@@ -135,7 +160,6 @@ class Bodies:
             self._tell(told, step)
         except Exception as error:  # noqa: BLE001 - a call that can't be told is the author's, and fails their body
             self._tell(told, Raised(error))
-        page.words[Page.ENTERED] = 0
 
     def _tell(self, told: _Told, step: Waiting | Returned | Raised) -> None:
         text = self._with.text.take()

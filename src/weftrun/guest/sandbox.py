@@ -6,6 +6,7 @@ needs no request is done before there is one, for a zygote keeps one such proces
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import socket
@@ -23,7 +24,7 @@ from weftrun.model.outcomes import Failure
 from weftrun.sdk.failure import failure_of
 from weftrun.wire.channel import Channel, unix_socket
 from weftrun.wire.hold import Hold
-from weftrun.wire.page import Page
+from weftrun.wire.page import STACK_SIGNAL, Page, stack_at
 
 REFUSED: Final = 71
 """Exit code of a Sandbox that was refused; its parent has been told why."""
@@ -118,7 +119,7 @@ def _serve(wanted: Wanted, names: tuple[str, ...]) -> NoReturn:
     fork = wanted.fork
     failure = _import(wanted.load) if wanted.load is not None else None
     page = Page(wanted.page, fork.text_bytes_max, writable=True)
-    os.close(wanted.page)
+    _say_where_when_asked(wanted.page, fork.text_bytes_max)
     channel: Channel[ToSandbox] = Channel(unix_socket(wanted.channel), ToSandbox, frame_bytes_max=fork.frame_bytes_max)
     pipe = TextPipe(wanted.pipe)
     pipe.take_streams()
@@ -144,6 +145,12 @@ def _settle() -> None:
     """Be what every Sandbox is, whatever the author's import has set."""
     isolation.stay_alive_on_interrupt()
     sys.breakpointhook = _no_breakpoint
+
+
+def _say_where_when_asked(page: int, text_bytes_max: int) -> None:
+    """Let the stack be written into the page, whose descriptor is kept, when the engine asks before it ends us."""
+    os.lseek(page, stack_at(text_bytes_max), os.SEEK_SET)
+    faulthandler.register(STACK_SIGNAL, file=page, all_threads=False)
 
 
 def _no_breakpoint(*_arguments: object, **_keywords: object) -> None:

@@ -73,7 +73,8 @@ class FunctionSpec(Struct, frozen=True, array_like=True):
         kind: how its body is run.
         version: digest of the code, or the author's `version=`.
         retry: None where nothing was asked for: errors are final, a lost Sandbox is tried again twice.
-        timeout_s: longest time for one Attempt, from entry.
+        timeout_s: longest time for one Attempt, from entry; of a Workflow, for its body without an await (authors call
+            it `body_timeout_s`), where None is what the limits say.
         memory_bytes_max: private memory one Attempt may take.
         reach: whether it has the network (else it enters an empty network namespace); where it keeps privileges, a
             `Reach`, so that the policies of older Journals keep their form.

@@ -26,9 +26,10 @@ class Send(Struct, frozen=True, gc=False):
 
 
 class KillSandbox(Struct, frozen=True, gc=False):
-    """End a Sandbox at once."""
+    """End a Sandbox at once, or where it `says_where` it is, a moment later."""
 
     sandbox: SandboxId
+    says_where: bool = False
 
 
 NOBODY = 0

@@ -28,6 +28,8 @@ class Progress(Struct, frozen=True):
         entered: whether the body at `index` is running now; False between two.
         entered_at: seconds since the epoch when it was entered.
         text: what that body has printed so far, bounded.
+        starved_s: how long the Sandbox has waited for a processor in all; 0 where that is not known.
+        where: the author's line that it was at when it was asked at its end; empty where it was not, or gave no answer.
     """
 
     batch: int
@@ -35,6 +37,8 @@ class Progress(Struct, frozen=True):
     entered: bool
     entered_at: float
     text: str = ""
+    starved_s: float = 0.0
+    where: str = ""
 
 
 class SandboxEvents(Protocol):
@@ -90,8 +94,11 @@ class Sandboxes(Protocol):
     def progress(self, sandbox: SandboxId) -> Progress:
         """Read the page of a living Sandbox."""
 
-    def kill(self, sandbox: SandboxId) -> None:
-        """End a Sandbox and all it has started, at once; answered by `sandbox_gone`. Idempotent."""
+    def kill(self, sandbox: SandboxId, *, says_where: bool = False) -> None:
+        """End a Sandbox and all it has started, at once; answered by `sandbox_gone`. Idempotent.
+
+        One that `says_where` it is gets a moment to answer first, whatever it is doing.
+        """
 
     def held(self, sandbox: SandboxId) -> frozenset[ObjectId]:
         """Return the Objects that a Sandbox was sent and has not reported as dropped."""

@@ -241,7 +241,7 @@ class Dispatch:
             case StartSandbox():
                 self._sandboxes.create(command.sandbox, self._profiles.profile(command.profile))
             case KillSandbox():
-                self._sandboxes.kill(command.sandbox)
+                self._sandboxes.kill(command.sandbox, says_where=command.says_where)
             case Said():
                 run = self._runs.get(command.run)
                 if run is not None:
@@ -265,8 +265,9 @@ class Dispatch:
     def _tick(self) -> None:
         self._timer = None
         now = self._loop.now()
-        pages = {id: _running(self._sandboxes.progress(id)) for id in self._worker.watched_sandboxes()}
-        self._worker.tick(now, pages)
+        read = {id: self._sandboxes.progress(id) for id in self._worker.watched_sandboxes()}
+        pages = {id: _running(progress) for id, progress in read.items()}
+        self._worker.tick(now, pages, {id: progress.starved_s for id, progress in read.items()})
         self._place()
 
     # ------------------------------------------------------------------ port SandboxEvents
@@ -324,7 +325,7 @@ class Dispatch:
             self._transactions.gone(sandbox)
         text = progress.text + "".join(self._printed.pop(sandbox, ()))
         self._fresh.pop(sandbox, None)
-        self._worker.gone(self._loop.now(), sandbox, why, _running(progress), text)
+        self._worker.gone(self._loop.now(), sandbox, why, _running(progress), text, progress.where)
         self._place()
 
     def _with_text(self, sandbox: SandboxId, messages: list[FromSandbox], text: str) -> list[FromSandbox]:

@@ -23,6 +23,7 @@ class _Shared(TypedDict, total=False):
     deterministic: bool
     retries: int | Retry
     timeout_s: float | None
+    body_timeout_s: float
     memory_bytes_max: int | None
     network: bool
     privileges: Privileges
@@ -31,7 +32,7 @@ class _Shared(TypedDict, total=False):
 
 
 class Policy(_Shared, total=False):
-    """Keywords of `@function` and `@workflow`; a workflow takes `name` and `version` only.
+    """Keywords of `@function` and `@workflow`; a workflow takes `name`, `version` and `body_timeout_s` only.
 
     Keys:
         name: instead of `module:qualname`; keep it when code moves, so that open Runs find it.
@@ -43,6 +44,7 @@ class Policy(_Shared, total=False):
         deterministic: the same arguments always give the same value.
         retries: Attempts after the first, or a `Retry`.
         timeout_s: longest time for one Attempt, in seconds.
+        body_timeout_s: of a workflow: its body may go on for so long without an await, in seconds; 10 if not said.
         memory_bytes_max: private memory that one Attempt may take.
         network: False enters an empty network namespace, or is refused where the host can't.
         privileges: `drop` (default): set-user-ID programs run without their privileges, and an ordinary user's Sandbox
@@ -80,6 +82,8 @@ _CHOICES = {
     "effects": ("visible", "none", "transaction"),
     "privileges": ("drop", "keep"),
 }
+_FIELDS = {"retries": "retry", "body_timeout_s": "timeout_s"}
+"""Names of policies in a FunctionSpec, where they differ: of a workflow `timeout_s` is the time of its body."""
 _AT_DECORATION = {
     "id": "it names one Run: write `.options(id=...)` where the Run is started",
     "after": "it orders one call: write `.options(after=[...])` at the call",
@@ -126,14 +130,10 @@ def _applied(
             raise PolicyError(f"{spec.label} ({where}): `{key}` can't stand here: {elsewhere[key]}.")
         if key not in known:
             raise PolicyError(f"{spec.label} ({where}): there is no policy `{key}`{_did_you_mean(key, known)}")
-        if spec.kind is not Kind.FUNCTION and (key in _SHARED or key == "rollback"):
-            raise PolicyError(
-                f"{spec.label} ({where}): `{key}` can't hold for a workflow, whose body only calls Functions; "
-                "put it on the Functions that it calls."
-            )
+        _check_kind(spec, key, where)
         checked = _checked(spec, key, value, where)
         if key not in ("id", "after", "durable", "concurrency", "runtime"):
-            changes["retry" if key == "retries" else key] = checked
+            changes[_FIELDS.get(key, key)] = checked
     if not changes:
         return spec
     network, privileges = changes.pop("network", spec.network), changes.pop("privileges", spec.privileges)
@@ -158,6 +158,21 @@ def _applied(
     return spec
 
 
+def _check_kind(spec: FunctionSpec, key: str, where: str) -> None:
+    if key == "body_timeout_s":
+        if spec.kind is Kind.FUNCTION:
+            raise PolicyError(
+                f"{spec.label} ({where}): `body_timeout_s` bounds the body of a workflow; "
+                "the time of a Function is bounded by `timeout_s`."
+            )
+    elif spec.kind is not Kind.FUNCTION and (key in _SHARED or key == "rollback"):
+        instead = " Its own body is bounded by `body_timeout_s`." if key == "timeout_s" else ""
+        raise PolicyError(
+            f"{spec.label} ({where}): `{key}` can't hold for a workflow, whose body only calls Functions; "
+            f"put it on the Functions that it calls.{instead}"
+        )
+
+
 def _did_you_mean(key: str, known: frozenset[str]) -> str:
     difflib = importlib.import_module("difflib")  # late: only this error needs it
     close = difflib.get_close_matches(key, sorted(known), 1)
@@ -174,7 +189,7 @@ def _checked(spec: FunctionSpec, key: str, value: Any, where: str) -> Any:
         raise refuse("True or False")
     if key in ("name", "version") and not _is_name(value):
         raise refuse("a text of 1 to 256 printable characters without `[`, `]` and `/`")
-    if key == "timeout_s" and value is not None:
+    if key == "body_timeout_s" or (key == "timeout_s" and value is not None):
         if type(value) not in (int, float) or not 0 < value < 1e9:
             raise refuse("a positive number of seconds")
         return float(value)

@@ -134,12 +134,15 @@ class ProcessSandboxes:
         end = self._ends.get(sandbox)
         return end.progress() if end is not None else NO_PROGRESS
 
-    def kill(self, sandbox: SandboxId) -> None:
-        """End a Sandbox and all it has started, at once; answered by `sandbox_gone`. Idempotent."""
+    def kill(self, sandbox: SandboxId, *, says_where: bool = False) -> None:
+        """End a Sandbox and all it has started, at once; answered by `sandbox_gone`. Idempotent.
+
+        One that `says_where` it is gets a moment to answer first.
+        """
         end = self._ends.get(sandbox)
         if end is None or end.killed:
             return
-        end.kill()
+        end.kill(says_where=says_where)
         zygote = self._zygotes.get((end.profile.bundle, end.profile.privileges))
         if zygote is None or not zygote.give_up(end):
             return

@@ -277,9 +277,9 @@ class FaultySandboxes:
         """Read the page of a Sandbox."""
         return self._inner.progress(sandbox)
 
-    def kill(self, sandbox: SandboxId) -> None:
+    def kill(self, sandbox: SandboxId, *, says_where: bool = False) -> None:
         """End a Sandbox, with what is planned for this call."""
-        self._faults.around("sandboxes.kill", lambda: self._inner.kill(sandbox), self._process)
+        self._faults.around("sandboxes.kill", lambda: self._inner.kill(sandbox, says_where=says_where), self._process)
 
     def held(self, sandbox: SandboxId) -> frozenset[ObjectId]:
         """Return the Objects that a Sandbox holds."""

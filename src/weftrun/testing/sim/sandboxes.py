@@ -88,7 +88,7 @@ class ScriptedSandboxes:
         box = self._boxes.get(sandbox)
         return box.guest.page if box is not None else _NOWHERE
 
-    def kill(self, sandbox: SandboxId) -> None:
+    def kill(self, sandbox: SandboxId, *, says_where: bool = False) -> None:  # noqa: ARG002  # nobody asks scripts
         """End a Sandbox a little later: what it says until then is still told."""
         self._beside.after(
             self._outside.pace.hop_s, f"kill sandbox {sandbox}", lambda: self._die(sandbox, "killed by us")
