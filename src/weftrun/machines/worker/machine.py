@@ -176,7 +176,7 @@ class WorkerMachine:
         state = self.state
         count = state.failed_starts[box.profile] = state.failed_starts.get(box.profile, 0) + 1
         if count < _STARTS_MAX:
-            if box.for_bodies:
+            if box.for_bodies and turns.usable(state, box.profile)[1]:
                 start_box(state, box.profile, now, for_bodies=True)
             return
         state.failed_starts.pop(box.profile)

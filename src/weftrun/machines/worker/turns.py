@@ -85,7 +85,7 @@ def due(state: WorkerState, box: Box, now: float) -> float | None:
 def usable(state: WorkerState, profile: int) -> tuple[Box | None, bool]:
     """Return the Sandbox that a body should go to, if there is one, and whether another one may be made.
 
-    It is that with the fewest open turns of those that no turn holds up. While one is held up, there may be more of them.
+    It is that with the fewest open turns of those that no turn holds up. While one is held up, there may be more.
     """
     boxes = [
         b for b in state.boxes.values() if b.for_bodies and b.profile == profile and b.state is not BoxState.DOOMED

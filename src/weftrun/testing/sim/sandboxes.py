@@ -71,6 +71,7 @@ class ScriptedSandboxes:
         again: ToSandbox = msgspec.msgpack.decode(msgspec.msgpack.encode(message), type=ToSandbox)
         objects = {oid: self._objects.view(oid) for oid in getattr(again, "objects", ())}
         box.held |= set(objects)
+        box.guest.hears(again)
         self._beside.after(
             self._outside.pace.hop_s, f"to sandbox {sandbox}", lambda: self._arrived(sandbox, again, objects)
         )
@@ -117,7 +118,7 @@ class ScriptedSandboxes:
                 try:
                     for pause in box.running:
                         if pause is None:
-                            break  # nobody answers any more
+                            break  # nobody answers any more, or it never ends
                 except (Died, Crash):
                     pass
             box.end()
