@@ -157,7 +157,9 @@ def test_a_sandbox_that_is_late_gets_nothing_and_counts_as_not_started() -> None
     assert isinstance(tell.event, AttemptsEnded)
     failure = tell.event.ended[0].failure
     assert failure is not None
-    assert failure.message == "no Sandbox can be made: it did not start in time"
+    assert failure.message == (
+        "no Sandbox can be made: it did not start within sandbox_start_s=60: does the import of its module come to an end?"
+    )
 
 
 def test_a_sandbox_is_not_late_because_its_engine_stood_still() -> None:

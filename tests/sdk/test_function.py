@@ -199,6 +199,24 @@ def test_what_can_not_hold_for_a_workflow(key: str) -> None:
     assert workflow(plain, name="w", version="1").spec.version == "1"
 
 
+def test_the_time_of_a_body_is_a_workflows() -> None:
+    assert workflow(plain, name="w", version="1", body_timeout_s=2).spec.timeout_s == 2.0
+    assert workflow(plain, name="w", version="1").options(body_timeout_s=0.5, id="w-1").spec.timeout_s == 0.5
+    with pytest.raises(PolicyError, match=r"`body_timeout_s` bounds the body of a workflow; the time of a Function is"):
+        function(plain, body_timeout_s=2)
+    with pytest.raises(PolicyError, match=r"`body_timeout_s` bounds the body of a workflow"):
+        add.options(body_timeout_s=2)
+    with pytest.raises(PolicyError, match=r"Its own body is bounded by `body_timeout_s`\."):
+        workflow(plain, timeout_s=2)
+    for wrong in (0, -1, "5", None, True, float("nan"), float("inf")):
+        with pytest.raises(PolicyError, match=r"`body_timeout_s=.*` is not a positive number of seconds\."):
+            workflow(plain, body_timeout_s=wrong)
+    with pytest.raises(PolicyError, match=r"no policy `body_timeout`; did you mean `body_timeout_s`\?"):
+        workflow(plain, body_timeout=1)
+    with pytest.raises(PolicyError, match=r"no policy `zzz`; there are body_timeout_s, name, version\."):
+        workflow(plain, zzz=1)
+
+
 @pytest.mark.parametrize("policy", [{"name": "x"}, {"version": "x"}])
 def test_what_belongs_to_the_decorator(policy: dict[str, Any]) -> None:
     with pytest.raises(PolicyError, match=r"can't stand here: .* put it on the decorator"):

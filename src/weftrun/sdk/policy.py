@@ -77,6 +77,8 @@ class CallPolicy(_Shared, total=False):
 
 
 _SHARED = frozenset(_Shared.__annotations__)
+_OF_A_BODY = frozenset({"body_timeout_s"})
+_OF_A_FUNCTION = (_SHARED | {"rollback"}) - _OF_A_BODY
 _CHOICES = {
     "checkpoint": ("auto", "sync", "async", "none"),
     "effects": ("visible", "none", "transaction"),
@@ -129,7 +131,8 @@ def _applied(
         if key in elsewhere:
             raise PolicyError(f"{spec.label} ({where}): `{key}` can't stand here: {elsewhere[key]}.")
         if key not in known:
-            raise PolicyError(f"{spec.label} ({where}): there is no policy `{key}`{_did_you_mean(key, known)}")
+            can_hold = known - (_OF_A_BODY if spec.kind is Kind.FUNCTION else _OF_A_FUNCTION)
+            raise PolicyError(f"{spec.label} ({where}): there is no policy `{key}`{_did_you_mean(key, can_hold)}")
         _check_kind(spec, key, where)
         checked = _checked(spec, key, value, where)
         if key not in ("id", "after", "durable", "concurrency", "runtime"):
@@ -159,13 +162,12 @@ def _applied(
 
 
 def _check_kind(spec: FunctionSpec, key: str, where: str) -> None:
-    if key == "body_timeout_s":
-        if spec.kind is Kind.FUNCTION:
-            raise PolicyError(
-                f"{spec.label} ({where}): `body_timeout_s` bounds the body of a workflow; "
-                "the time of a Function is bounded by `timeout_s`."
-            )
-    elif spec.kind is not Kind.FUNCTION and (key in _SHARED or key == "rollback"):
+    if spec.kind is Kind.FUNCTION and key in _OF_A_BODY:
+        raise PolicyError(
+            f"{spec.label} ({where}): `{key}` bounds the body of a workflow; the time of a Function is bounded by "
+            "`timeout_s`."
+        )
+    if spec.kind is not Kind.FUNCTION and key in _OF_A_FUNCTION:
         instead = " Its own body is bounded by `body_timeout_s`." if key == "timeout_s" else ""
         raise PolicyError(
             f"{spec.label} ({where}): `{key}` can't hold for a workflow, whose body only calls Functions; "

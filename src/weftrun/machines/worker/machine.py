@@ -167,7 +167,11 @@ class WorkerMachine:
         if box is None:
             return
         if box.state is BoxState.STARTING or box.late:
-            self._start_failed(box, "it did not start in time" if box.late else why, now)
+            late = (
+                f"it did not start within sandbox_start_s={state.limits.sandbox_start_s:g}: "
+                "does the import of its module come to an end?"
+            )
+            self._start_failed(box, late if box.late else why, now)
             return
         give_back(state, box, why, running, text, now)
         bodies.lose(state, box, why, running, text, where, now)
