@@ -158,7 +158,8 @@ def test_a_sandbox_that_is_late_gets_nothing_and_counts_as_not_started() -> None
     failure = tell.event.ended[0].failure
     assert failure is not None
     assert failure.message == (
-        "no Sandbox can be made: it did not start within sandbox_start_s=60: does the import of its module come to an end?"
+        "no Sandbox can be made: it did not start within sandbox_start_s=60: "
+        "does the import of its module come to an end?"
     )
 
 

@@ -62,7 +62,10 @@ class StepFailed(RunError):
 
 
 class StepTimedOut(StepFailed, TimeoutError):
-    """A Step ran longer than its `timeout_s`. Caught as the TimeoutError that its story tells of."""
+    """A Step ran longer than its `timeout_s`, or a workflow's body than its `body_timeout_s`.
+
+    Caught as the TimeoutError that its story tells of.
+    """
 
 
 class RunCancelled(RunError):

@@ -133,8 +133,8 @@ def overran(held: Held, turn: Turn, where: str, limits: Limits) -> Failure:
     at = f"; the last line that it reached is {where}" if where else ""
     text = (
         f"the body of {held.start.id} ({function.name}) has run since {since} UTC "
-        f"{'without coming to its end' if wires else 'without an await'}, longer than body_timeout_s="
-        f"{timeout_s(held, limits):g}, and held up other workflows{at}. Move what computes or waits into a Function, "
-        "or raise body_timeout_s on its @workflow."
+        f"{'without coming to its end' if wires else 'without an await'}, longer than "
+        f"body_timeout_s={timeout_s(held, limits):g}{at}: move what computes or waits into a Function, or raise "
+        "body_timeout_s on its @workflow"
     )
-    return Failure(Reason.TIMEOUT, "TimeoutError", text, origin=held.start.id, attempt=held.attempt)
+    return Failure(Reason.TIMEOUT, "BodyTimedOut", text, origin=held.start.id, attempt=held.attempt)
