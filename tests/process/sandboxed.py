@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -313,3 +314,31 @@ async def calls_with(count: int, word: str) -> int:
     for i in range(count):
         echo.step(f"{i}{word}")
     return count
+
+
+def sign(path: str) -> None:
+    with open(f"{path}.in", "w"):
+        pass
+
+
+@workflow
+def wires_after(path: str) -> int:
+    sign(path)
+    while not os.path.exists(path):
+        time.sleep(0.001)
+    return inc(1)
+
+
+@workflow
+def holds_the_interpreter(path: str) -> int:
+    sign(path)
+    re.match(r"(a+)+$", "a" * 60 + "b")
+    return inc(1)
+
+
+@workflow
+def hears_no_signal(path: str) -> int:
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    sign(path)
+    while True:
+        time.sleep(1)
