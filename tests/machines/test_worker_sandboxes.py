@@ -237,6 +237,7 @@ def test_what_a_left_body_says_is_told_to_nobody() -> None:
     enter(machine, 1)
     then(machine)
     machine.ready(100.0, FIRST)
+    then(machine)
     machine.work(100.0, 1, LeaveBody(1, 1), lambda _: 1)
     assert Send(FIRST, BodyDrop(1)) in then(machine)
     assert not machine.quiet

@@ -246,3 +246,16 @@ def test_a_sandbox_that_enters_nothing_is_ended() -> None:
     assert kills(commands) == [KillSandbox(FIRST, says_where=True)]
     told = desk.gone(0, entered=False)
     assert all(isinstance(event, BodyLost) and event.failure is not None for event in told.values())
+
+
+def test_what_is_left_before_it_was_sent_is_not_sent() -> None:
+    """Its Run has let go of the Objects that it takes."""
+    desk = Desk()
+    desk.in_first(1)
+    desk.enter(2)
+    desk.machine.work(desk.now, 1, LeaveBody(2, 1), lambda _: 1)
+    desk.machine.spoke(desk.now, FIRST, [BodyCalled(1, (), (), (), (0,))])
+    desk.machine.work(desk.now, 1, Deliver(1, 1, 0, TREE, None, desk.now), lambda _: 1)
+    desk.machine.work(desk.now, 1, LeaveBody(1, 1), lambda _: 1)
+    assert [c.message for c in desk.then() if isinstance(c, Send)] == [BodyDrop(1)]
+    assert desk.machine.quiet

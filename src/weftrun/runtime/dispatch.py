@@ -326,6 +326,7 @@ class Dispatch:
         text = progress.text + "".join(self._printed.pop(sandbox, ()))
         self._fresh.pop(sandbox, None)
         self._worker.gone(self._loop.now(), sandbox, why, _running(progress), text, progress.where)
+        self._pump()  # first, for a Run that fails by this must have nothing placed any more
         self._place()
 
     def _with_text(self, sandbox: SandboxId, messages: list[FromSandbox], text: str) -> list[FromSandbox]:

@@ -95,9 +95,26 @@ def leave(state: WorkerState, run: int, step: int, now: float) -> None:
         return
     _forget(state, held)
     if held.box is not None:
-        held.box.left_at = now
-        state.look_by(now + REVOKED_S)
-        state.commands.append(Send(held.box.id, BodyDrop(held.number)))
+        is_there = _take_back(state, held.box, held.number)
+        if is_there:
+            held.box.left_at = now
+            state.look_by(now + REVOKED_S)
+            state.commands.append(Send(held.box.id, BodyDrop(held.number)))
+
+
+def _take_back(state: WorkerState, box: Box, number: int) -> bool:
+    """Take back what was not sent yet to a body, whose Objects may be gone by then; say whether the body was sent."""
+    begun = True
+    kept = []
+    for command in state.commands:
+        message = command.message if isinstance(command, Send) else None
+        if isinstance(message, BodyStart | BodyDeliver) and message.body == number:
+            box.turns -= 1
+            begun = begun and not isinstance(message, BodyStart)
+        else:
+            kept.append(command)
+    state.commands = kept
+    return begun
 
 
 def _forget(state: WorkerState, held: Held) -> None:
