@@ -15,7 +15,8 @@ from weftrun.entrypoints.cli.exits import Exit
 from weftrun.entrypoints.cli.interrupts import Interrupted, Interrupts
 from weftrun.entrypoints.cli.live import Watch
 from weftrun.entrypoints.cli.options import reading
-from weftrun.entrypoints.cli.output import print_json, shown_text, value_as_json
+from weftrun.entrypoints.cli.output import print_json, print_json_text, value_as_json
+from weftrun.entrypoints.cli.terminal import shown_text
 from weftrun.model.errors import InternalError, JournalError
 from weftrun.model.telling import asked, short_name_of, text_of, writable
 from weftrun.sdk.handles import Engine, Run
@@ -159,8 +160,10 @@ def show_value(id: str | None, value: object, *, as_json: bool) -> None:
     if as_json:
         result = {"result": msgspec.Raw(text.encode())} if text is not None else {"repr": shown}
         print_json({"id": id, "status": "succeeded", **result})
+    elif text is not None:
+        print_json_text(text)
     else:
-        print(text if text is not None else shown)
+        print(shown_text(shown))
 
 
 def _show_error(id: str, status: str, error: BaseException, *, as_json: bool) -> Exit:

@@ -6,7 +6,8 @@ import click
 from msgspec import Struct
 
 from weftrun.entrypoints.cli.options import journal_options, rows_and_trace
-from weftrun.entrypoints.cli.output import clock, print_json, shown_text
+from weftrun.entrypoints.cli.output import clock, print_json
+from weftrun.entrypoints.cli.terminal import shown_text
 from weftrun.model.outcomes import Status
 from weftrun.model.records import Ended
 from weftrun.views.progress import by_status

@@ -10,6 +10,7 @@ import click
 
 from weftrun import __version__
 from weftrun.entrypoints.cli.exits import Exit, exit_of
+from weftrun.entrypoints.cli.terminal import let_everything_be_printed, shown_text
 from weftrun.model.errors import WeftrunError
 
 _COMMANDS = {
@@ -61,6 +62,7 @@ def main(args: list[str] | None = None) -> int:
     if not sys.platform.startswith("linux"):
         print(f"weftrun runs on Linux; this is {sys.platform}. In a container or WSL 2 it works.", file=sys.stderr)
         return Exit.USAGE
+    let_everything_be_printed()
     try:
         with commands.make_context("weftrun", list(sys.argv[1:] if args is None else args)) as context:
             code = commands.invoke(context)
@@ -78,5 +80,5 @@ def main(args: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.SUCCEEDED
     except WeftrunError as error:
-        print(f"weftrun: {error}", file=sys.stderr)
+        print(f"weftrun: {shown_text(str(error))}", file=sys.stderr)
         return exit_of(error)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from weftrun.entrypoints.cli.options import check_step, journal_options, rows_and_trace
-from weftrun.entrypoints.cli.output import clock, print_json, shown_text
+from weftrun.entrypoints.cli.output import clock, print_json
+from weftrun.entrypoints.cli.terminal import shown_text
 from weftrun.views.steps import steps
 from weftrun.views.trace import texts
 

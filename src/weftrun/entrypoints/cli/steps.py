@@ -5,10 +5,22 @@ from __future__ import annotations
 import click
 
 from weftrun.entrypoints.cli.options import check_step, journal_options, rows_and_trace
-from weftrun.entrypoints.cli.output import print_json, print_table
+from weftrun.entrypoints.cli.output import print_json
+from weftrun.entrypoints.cli.table import Column, print_table
 from weftrun.views.steps import StepView, steps
 from weftrun.views.trace import is_part
 from weftrun.views.units import duration
+
+_COLUMNS = (
+    Column("step", folds=True),
+    Column("status", coloured=True),
+    Column("attempts", rank=3, right=True),
+    Column("items", rank=1, if_any=True),
+    Column("waited", rank=4),
+    Column("in body", rank=2),
+    Column("sandbox", rank=5, right=True),
+    Column("value or error", gives=True, if_any=True),
+)
 
 
 @click.command("steps")
@@ -26,8 +38,7 @@ def command(run: str, step: str | None, db: str | None, as_json: bool, limit: in
     if as_json:
         print_json(views)
         return
-    columns = ("step", "status", "attempts", "items", "waited", "in body", "sandbox", "value or error")
-    print_table(columns, [_row(view) for view in views[:limit]], status_column=1)
+    print_table(_COLUMNS, [_row(view) for view in views[:limit]])
     if len(views) > limit:
         click.echo(f"{len(views) - limit:,} more: --limit {len(views)} shows all.", err=True)
 
