@@ -22,7 +22,7 @@ from weftrun.adapters.system.descriptors import descriptors_needed
 from weftrun.assembly import Place, Reader, workers_by_default
 from weftrun.entrypoints.cli.target import bundle_at
 from weftrun.model.emits import Standing
-from weftrun.model.errors import JournalError
+from weftrun.model.errors import JournalError, JournalMissing
 from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.views.units import count_of, duration, size
 
@@ -32,7 +32,7 @@ _NAMESPACES = {"user": 0x10000000, "pid": 0x20000000, "ipc": 0x08000000, "mount"
 _NETWORK = 0x40000000
 _SQLITE_SOUND = (3, 51, 3)
 _FREE_BYTES = 1 << 30
-_EMITS_COUNTED = 1_000
+_COUNTED = 1_000
 
 
 class Check(Struct, frozen=True):
@@ -174,20 +174,22 @@ def _free_space(journal: Path) -> Check:
 
 
 def _journal(place: Place) -> Check:
-    where = str(place.path or "PostgreSQL")
+    where = str(place.path or place.shown)
     if place.path is not None and not place.path.exists():
         return Check("Journal", "ok", f"none yet at {where}", "it is made by the first Run")
     try:
         reader = Reader(place)
         try:
-            open_runs = len(reader.runs(status="running", limit=1_000))
-            emits = reader.undelivered(_EMITS_COUNTED)
+            open_runs = len(reader.runs(status="running", limit=_COUNTED))
+            emits = reader.undelivered(_COUNTED)
         finally:
             reader.close()
+    except JournalMissing:
+        return Check("Journal", "ok", f"none yet at {where}", "it is made by the first Run")
     except JournalError as error:
         return Check("Journal", "fail", where, str(error))
     parked = sum(emit.standing is not Standing.WAITING for emit in emits)
-    told = f"can be read; {open_runs} open Runs, {_counted(len(emits))} not delivered"
+    told = f"can be read; {_counted(open_runs, 'open Run')}, {_counted(len(emits), 'emit')} not delivered"
     if parked:
         return Check("Journal", "warn", where, f"{told}, {parked} of them unknown or refused: see `weftrun outbox`")
     return Check("Journal", "ok", where, told)
@@ -214,5 +216,5 @@ def check_import(app: str) -> Check:
     return Check(name, "warn", f"leaves {', '.join(found.unforkable)}", meaning)
 
 
-def _counted(emits: int) -> str:
-    return f"{emits:,} or more emits" if emits == _EMITS_COUNTED else count_of(emits, "emit")
+def _counted(n: int, noun: str) -> str:
+    return f"{n:,} or more {noun}s" if n == _COUNTED else count_of(n, noun)
