@@ -27,9 +27,10 @@ class Progress(Struct, frozen=True):
         index: position in the Batch (for a map: the item's index) of what was entered last; -1 for none yet.
         entered: whether the body at `index` is running now; False between two.
         entered_at: seconds since the epoch when it was entered.
-        text: what that body has printed so far, bounded.
+        text: what that body has printed so far through `sys.stdout` and `sys.stderr`, bounded.
         starved_s: how long the Sandbox has waited for a processor in all; 0 where that is not known.
         where: the author's line that it was at when it was asked at its end; empty where it was not, or gave no answer.
+        piped: what has come over descriptors 1 and 2 and was not told yet, bounded.
     """
 
     batch: int
@@ -39,6 +40,7 @@ class Progress(Struct, frozen=True):
     text: str = ""
     starved_s: float = 0.0
     where: str = ""
+    piped: str = ""
 
 
 class SandboxEvents(Protocol):

@@ -24,6 +24,7 @@ from weftrun.ports.trace import Trace
 from weftrun.ports.transactions import Transactions
 from weftrun.runtime.committer import Committer
 from weftrun.runtime.durable import with_objects
+from weftrun.runtime.lookout import Lookout
 from weftrun.runtime.runs import OpenRun, Profiles, objects_of_event, unloadable
 from weftrun.runtime.tickets import Latch
 from weftrun.runtime.tracing import Tracing
@@ -70,6 +71,7 @@ class Dispatch:
         self._worker = WorkerMachine(limits, sandboxes_max)
         self._profiles = Profiles()
         self._runs: dict[int, OpenRun] = {}
+        self._lookout = Lookout(loop, trace, sandboxes, self._worker, self._runs.get, self._piped)
         self._by_uid: dict[RunUid, OpenRun] = {}
         self._place_asked = False
         self._timer: Handle | None = None
@@ -238,6 +240,7 @@ class Dispatch:
                 self._sandboxes.send(command.sandbox, with_objects(command.message))
                 if isinstance(command.message, Batch | ItemBatch):
                     self._went(command.sandbox, command.message)
+                self._lookout.gave()
             case StartSandbox():
                 self._sandboxes.create(command.sandbox, self._profiles.profile(command.profile))
             case KillSandbox():
@@ -319,6 +322,10 @@ class Dispatch:
         """Text came over descriptor 1 or 2; it belongs to what the Sandbox runs."""
         self._printed.setdefault(sandbox, []).append(text)
 
+    def _piped(self, sandbox: SandboxId) -> str:
+        """Return what came over descriptors 1 and 2 and is not told yet."""
+        return "".join(self._printed.get(sandbox, ()))
+
     def sandbox_gone(self, sandbox: SandboxId, why: str, progress: Progress) -> None:
         """The Sandbox ended."""
         if self._transactions is not None:
@@ -356,6 +363,7 @@ class Dispatch:
     def stop(self) -> None:
         """Do nothing more at all."""
         self._stopped = True
+        self._lookout.stop()
         self.end_transactions()
 
     def end_transactions(self) -> None:

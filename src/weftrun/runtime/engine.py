@@ -372,6 +372,8 @@ class Engine:
         self._own.end()
         self._dispatch.stop()
         if self._broken is None:
+            for run in self._opening.runs.by_id.values():
+                self._dispatch.trace.leaves(run)
             owned = [run.uid for run in self._opening.runs.by_id.values()]
             self._committer.give_up()
             self._committer.put_back([*owned, *self._opening.take_over.under_way()])

@@ -288,7 +288,7 @@ class TakeOver:
             run.tickets.add(ticket)
             ticket.started.open()
         self._runs.add(run)
-        self._dispatch.trace.note(run.uid, "", epoch=run.epoch, waited=int(info.uid in self._waited))
+        self._dispatch.trace.has(run, waited=info.uid in self._waited)
         self._waited.discard(info.uid)
         self._dispatch.trace.note(run.uid, changed_code(rows, self._version_here))
         now = self._loop.now()

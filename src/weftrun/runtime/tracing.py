@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 
 from weftrun.model.commands import LeftOut
@@ -26,6 +27,7 @@ class Tracing:
     def __init__(self, loop: Loop, trace: Trace) -> None:
         self._loop = loop
         self._trace = trace
+        self._engine = f"engine {os.getpid()} on {os.uname().nodename}"
         self._rows: list[TraceRow] = []
 
     def note(self, run: RunUid, sentence: str, **facts: Fact) -> None:
@@ -33,10 +35,21 @@ class Tracing:
         if sentence or facts:
             self._keep(TraceRow(run, "note", self._loop.now(), StepId(""), 0, sentence, facts))
 
+    def has(self, run: OpenRun, *, waited: bool) -> None:
+        """Keep that this engine has a Run which another one began, and whether nobody had it since it only waited."""
+        self.note(run.uid, "", epoch=run.epoch, waited=int(waited), engine=self._engine)
+
+    def leaves(self, run: OpenRun) -> None:
+        """Keep that this engine is closed in good order before the end of a Run."""
+        self.note(run.uid, "", left=self._engine)
+
     def printed(self, run: OpenRun, said: Said) -> None:
         """Keep what an Attempt printed."""
         if run.durable:
-            self._keep(TraceRow(run.uid, "text", self._loop.now(), said.step, said.attempt, said.text))
+            facts: dict[str, Fact] = {}
+            if said.printed:
+                facts["items"] = " ".join(f"{index}:{length}" for index, length in said.printed)
+            self._keep(TraceRow(run.uid, "text", self._loop.now(), said.step, said.attempt, said.text, facts))
 
     def tells_batch(self, run: OpenRun) -> bool:
         """Say whether Batches of a Run are still told one by one: the first thousands of each."""
@@ -60,6 +73,8 @@ class Tracing:
             "size": size,
             "gated": run.new_waits(),
         }
+        if run.noted == 1:
+            facts["engine"] = self._engine
         self._keep(TraceRow(run.uid, "batch", now, step, attempt, "a Sandbox could take it", facts))
 
     def left_out(self, run: OpenRun, left: LeftOut) -> None:

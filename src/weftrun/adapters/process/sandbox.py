@@ -293,9 +293,9 @@ class SandboxEnd:
         return self._printed.take() if self._printed else ""
 
     def progress(self) -> Progress:
-        """Read the page."""
+        """Read the page, and what programs have printed since the last message."""
         where = authors_line(self._page.stack()) if self._asked else ""
-        return Progress(*self._page.snapshot(), self._page.text(), starved_s(self._pid), where)
+        return Progress(*self._page.snapshot(), self._page.text(), starved_s(self._pid), where, self._printed.shown())
 
 
 def clause(end: SandboxEnd, code: int | None) -> str:

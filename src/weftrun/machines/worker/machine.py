@@ -14,10 +14,10 @@ from weftrun.machines.worker.outcomes import (
     steps_in,
 )
 from weftrun.machines.worker.place import place, start_box
-from weftrun.machines.worker.state import Box, BoxState, Given, Items, Lane, Names, Running, WorkerState
+from weftrun.machines.worker.state import Box, BoxState, Entered, Given, Items, Lane, Names, Running, WorkerState
 from weftrun.machines.worker.turns import REVOKED_S
 from weftrun.model.commands import Deliver, EnterBody, Invoke, InvokeItems, LeaveBody, Revoke
-from weftrun.model.ids import SandboxId
+from weftrun.model.ids import SandboxId, item_step
 from weftrun.model.limits import Limits
 from weftrun.model.messages import BodyCalled, BodyEnded, FromSandbox, Invocation, ItemOutcomes, Outcomes
 from weftrun.model.outcomes import Failure, Reason
@@ -218,6 +218,30 @@ class WorkerMachine:
             if given.no == no and 0 <= index < len(given.singles):
                 return given.singles[index]
         return None
+
+    def busy_since(self, at: float) -> list[SandboxId]:
+        """Return the Sandboxes that may be in a body since before `at`: what they were given first is older."""
+        return [
+            box.id
+            for box in self.state.boxes.values()
+            if box.state is BoxState.READY and (box.turns if box.for_bodies else box.given and box.given[0].at <= at)
+        ]
+
+    def attempt_at(self, sandbox: SandboxId, no: int, index: int) -> Entered | None:
+        """Return what a Sandbox is in by its page: a place of a Batch, or the body of a Workflow by its number."""
+        box = self.state.boxes.get(sandbox)
+        if box is None:
+            return None
+        if box.for_bodies:
+            held = self.state.bodies.get(no)
+            return Entered(held.run, held.start.id, held.attempt) if held is not None and held.box is box else None
+        given = next((given for given in box.given if given.no == no), None)
+        if given is None:
+            return None
+        if given.items is not None:
+            return Entered(given.items.run, item_step(given.items.id, index), given.items.attempt)
+        entry = given.singles[index] if 0 <= index < len(given.singles) else None
+        return Entered(entry[0], entry[1].id, entry[1].attempt) if entry is not None else None
 
     def overstayed(self, sandbox: SandboxId, no: int, index: int, failure: Failure) -> None:
         """End a Sandbox for the body at a place of a Batch, which fails so, if it is in it still."""

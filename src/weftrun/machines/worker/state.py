@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections import deque
+from typing import NamedTuple
 
 from weftrun.model.ids import RunId, RunUid, SandboxId, StepId
 from weftrun.model.limits import Limits
@@ -16,6 +17,14 @@ from weftrun.model.work import WorkerCommand
 Names = tuple[RunId, RunUid]
 Running = tuple[int, int, bool, float]
 """Batch, index, entered, entered_at: what the page of a Sandbox says."""
+
+
+class Entered(NamedTuple):
+    """What a Sandbox is in: an Attempt of a Step, or of an item of a map, of the Run with this number."""
+
+    run: int
+    step: StepId
+    attempt: int
 
 
 class Items:

@@ -236,6 +236,8 @@ class FaultyTrace:
         self._faults = faults
         self._process = process
         self.read = inner.read
+        self.show_running = inner.show_running
+        self.running = inner.running
         self.delete = inner.delete
         self.close = inner.close
 
