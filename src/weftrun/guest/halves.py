@@ -35,7 +35,9 @@ def _items(message: ItemOutcomes) -> tuple[FromSandbox, ...]:
     first, second = values[: middles[0]], values[middles[0] :]
     emits = message.emits
     return (
-        replace(message, values=first, failures=failures[: middles[1]], text="", emits=emits_of(first, emits)),
+        replace(
+            message, values=first, failures=failures[: middles[1]], text="", printed=(), emits=emits_of(first, emits)
+        ),
         replace(message, values=second, failures=failures[middles[1] :], emits=emits_of(second, emits)),
     )
 

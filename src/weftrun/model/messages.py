@@ -244,7 +244,11 @@ class Outcomes(Struct, frozen=True, gc=False, array_like=True, tag=51):
 
 
 class ItemOutcomes(Struct, frozen=True, gc=False, array_like=True, tag=52):
-    """Items of ItemBatch `no` ended: ranges `(lo, hi, encoded list)` that succeeded, and single failures."""
+    """Items of ItemBatch `no` ended: ranges `(lo, hi, encoded list)` that succeeded, and single failures.
+
+    `printed` tells how many characters of `text`, from its beginning on, each item printed; whose the rest is, nobody
+    knows.
+    """
 
     no: int
     values: tuple[tuple[int, int, Data], ...]
@@ -252,6 +256,7 @@ class ItemOutcomes(Struct, frozen=True, gc=False, array_like=True, tag=52):
     ran: Ran
     text: str = ""
     emits: tuple[Emit, ...] = ()
+    printed: tuple[tuple[int, int], ...] = ()
 
 
 class BodyCalled(Struct, frozen=True, gc=False, array_like=True, tag=53):

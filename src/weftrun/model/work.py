@@ -44,13 +44,14 @@ class Tell(Struct, frozen=True, gc=False):
 
 
 class Said(Struct, frozen=True, gc=False):
-    """An Attempt printed this."""
+    """An Attempt printed this; of a map's items, `printed` tells how many characters each, as in `ItemOutcomes`."""
 
     run: int
     step: StepId
     attempt: int
     sandbox: SandboxId
     text: str
+    printed: tuple[tuple[int, int], ...] = ()
 
 
 class TickAt(Struct, frozen=True, gc=False):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from msgspec import Struct
 
-from weftrun.model.ids import StepId
+from weftrun.model.ids import StepId, item_step
 
 
 class Traced(Protocol):
@@ -48,15 +48,29 @@ class TextView(Struct, frozen=True):
 
 
 def texts(trace: Sequence[Traced], step: str | None = None) -> list[TextView]:
-    """Return what the Attempts of a Run printed, in the order in which it was told.
+    """Return what the Attempts of a Run printed, in the order in which it was told, by item where it is known.
 
-    `step` keeps one Step with its items, or the calls of one Workflow's Step.
+    `step` keeps one Step with its items, one item, or the calls of one Workflow's Step.
     """
     return [
-        TextView(row.at, row.step, row.attempt, row.text)
+        text
         for row in trace
-        if row.kind == "text" and row.text and (step is None or is_part(row.step, step))
+        if row.kind == "text" and row.text
+        for text in _by_item(row)
+        if step is None or is_part(text.step, step)
     ]
+
+
+def _by_item(row: Traced) -> Iterator[TextView]:
+    at = 0
+    for told in str(row.facts.get("items", "")).split():
+        index, _, length = told.partition(":")
+        text = row.text[at : at + int(length)]
+        at += int(length)
+        if text:
+            yield TextView(row.at, item_step(row.step, int(index)), row.attempt, text)
+    if at < len(row.text):
+        yield TextView(row.at, row.step, row.attempt, row.text[at:])
 
 
 def is_part(step: str, whole: str) -> bool:
