@@ -14,6 +14,7 @@ import click
 from weftrun.assembly import open_engine
 from weftrun.entrypoints.cli.arguments import bind
 from weftrun.entrypoints.cli.attend import announce_on_stderr, announce_to, attend, show_value
+from weftrun.entrypoints.cli.candidates import parameters, targets
 from weftrun.entrypoints.cli.exits import Exit
 from weftrun.entrypoints.cli.options import engine_options, journal_options
 from weftrun.entrypoints.cli.output import print_json
@@ -26,8 +27,8 @@ from weftrun.sdk.tracebacks import authors_traceback
 
 
 @click.command("run")
-@click.argument("target", metavar="TARGET")
-@click.argument("arguments", metavar="[NAME=VALUE]...", nargs=-1)
+@click.argument("target", metavar="TARGET", shell_complete=targets)
+@click.argument("arguments", metavar="[NAME=VALUE]...", nargs=-1, shell_complete=parameters)
 @journal_options
 @click.option("--id", "run_id", metavar="ID", help="Id of the Run; the same id again is the same Run. Default: fresh.")
 @engine_options
