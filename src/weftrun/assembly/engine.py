@@ -39,7 +39,8 @@ from weftrun.runtime.engine import Engine as RuntimeEngine
 from weftrun.runtime.tickets import Latch, Ticket
 from weftrun.sdk.handles import Engine
 from weftrun.sdk.registry import version_here
-from weftrun.views.steps import StepView, steps
+from weftrun.views.step import StepView
+from weftrun.views.steps import steps
 from weftrun.views.trace import TextView, texts
 
 _RECOVER_S = 60.0

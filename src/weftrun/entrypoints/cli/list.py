@@ -34,9 +34,11 @@ def command(db: str | None, as_json: bool, status: Status | None, limit: int) ->
     with reading(db) as reader:
         infos = reader.runs(status=status, limit=limit)
         left = reader.emits_left([info.uid for info in infos])
+        takeovers = [reader.takeovers(info) for info in infos] if as_json else []
     undelivered = [sum(left.get(info.uid, {}).values()) for info in infos]
     if as_json:
-        print_json([asdict(info) | {"undelivered": count} for info, count in zip(infos, undelivered, strict=True)])
+        told = zip(infos, undelivered, takeovers, strict=True)
+        print_json([asdict(info) | {"takeovers": over, "undelivered": count} for info, count, over in told])
         return
     print_table(_COLUMNS, [_row(*one) for one in zip(infos, undelivered, strict=True)])
     if not infos:
