@@ -80,6 +80,8 @@ def test_what_runs_is_seen_and_what_a_dead_engine_ran_is_told_as_such(cli, words
     assert [mark["kind"] for mark in line["marks"]] == ["engine", "crash", "takeover"]
     assert line["where"]["chain_s"] <= line["where"]["running_s"] <= line["where"]["wall_s"]
     assert "↻" in cli("timeline", "one").out
+    printed = [text["text"] for text in json.loads(cli("logs", "one", "wait_for[0]", "--json").out)]
+    assert printed == ["waiting 0\nhalf a line", "waiting 0\nhalf a line, whole\n"], "of both engines"
 
 
 def test_a_run_that_is_due_later_says_when(cli, words, spawn):

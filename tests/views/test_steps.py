@@ -128,6 +128,16 @@ def test_what_was_seen_running_runs_and_a_later_attempt_only(book, words):
     assert now_text(dead, words.T0 + 11).endswith("when that was last seen, 2 s ago")
 
 
+def test_what_an_engine_that_is_gone_had_given_to_a_sandbox_runs_no_more(wordcount):
+    wordcount.rows = wordcount.rows[:4]
+    wordcount.batch(0.011, "load[0]", sandbox=2, size=1)
+    assert by_id(wordcount)["load[0]"].status == "running"
+    wordcount.note(1.0, "", epoch=2, waited=0)
+    assert by_id(wordcount)["load[0]"].status == "pending"
+    wordcount.batch(1.1, "load[0]", sandbox=1, size=1)
+    assert by_id(wordcount)["load[0]"].status == "running"
+
+
 def test_a_map_with_a_failed_item_fails_and_readers_fail_with_it(book, words):
     book.start()
     book.chunk(0.0, "flow", "work[0]", 0, 0, 3, last=True)

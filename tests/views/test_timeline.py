@@ -164,14 +164,14 @@ def test_what_runs_is_a_span_that_is_open(wordcount, words):
     assert line.where.running_s == pytest.approx(0.038 + 5.0)
     shown = lanes(line, 80)
     assert any(row.endswith(">") for row in shown)
-    assert any("> runs still" in row for row in shown)
+    assert any("> ran still when it was seen last" in row for row in shown)
     assert ("busy" in dict(map(reversed, parts_of(shown[1])))) is True
 
 
 def test_the_legend_names_only_what_is_there(wordcount):
     shown = lanes(timeline(wordcount.rows), 80)
     assert "░▒▓█ bodies of Functions, darker where busier; ! a failed Attempt" in shown
-    assert not any("runs still" in row or "disk:" in row for row in shown)
+    assert not any("ran still" in row or "disk:" in row for row in shown)
 
 
 def test_a_run_that_has_done_nothing_yet(book):

@@ -23,6 +23,7 @@ from weftrun.adapters.system.entropy import SystemEntropy
 from weftrun.adapters.system.loop import UvLoop
 from weftrun.adapters.system.processes import ProcessWatch
 from weftrun.assembly.places import Place, hints_of, place_of, transactions_of
+from weftrun.assembly.reader import running_views
 from weftrun.assembly.sinks import checked_sinks
 from weftrun.model.commands import End
 from weftrun.model.errors import InternalError, JournalError, UsageError
@@ -210,8 +211,10 @@ class _EmbeddedCore:
         return ("running" if ticket.started.is_open else "pending"), self._engine.waiting_for(ticket)
 
     def steps(self, ticket: Ticket) -> list[StepView]:
-        """Return the Steps of a Run as far as they are recorded."""
-        return steps(self.rows(ticket), self._trace.read(ticket.uid))
+        """Return the Steps of a Run as far as they are recorded, and what runs of it here."""
+        seen = [row for row in self._trace.running(ticket.uid) if row.pid == self._pid]
+        trace = self._trace.read(ticket.uid)
+        return steps(self.rows(ticket), trace, running_views(seen, lives=True))
 
     def rows(self, ticket: Ticket) -> list[Row]:
         """Return the durable rows of a Run; `UsageError` where it keeps none."""

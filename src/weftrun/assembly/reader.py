@@ -19,7 +19,7 @@ from weftrun.model.outcomes import Status
 from weftrun.model.records import Row
 from weftrun.model.values import Blob, Data, Inline
 from weftrun.ports.journal import Journal, Message, RunInfo
-from weftrun.ports.trace import TraceRow
+from weftrun.ports.trace import RunningRow, TraceRow
 from weftrun.sdk.registry import version_here
 from weftrun.views.handovers import takeovers
 from weftrun.views.running import OwnerView, RunningView
@@ -109,14 +109,7 @@ class Reader:
             trace.close()
         owner = self.owner(info) if rows else None
         lives = owner is not None and owner.lives
-        return [
-            RunningView(
-                row.step, row.attempt, row.entered_at, row.seen_at, row.sandbox, row.pid, row.host, lives,
-                row.text, row.piped,
-            )
-            for row in rows
-            if owner is None or row.pid == owner.pid
-        ]  # fmt: skip
+        return running_views([row for row in rows if owner is None or row.pid == owner.pid], lives=lives)
 
     def read(self, data: Data) -> bytes:
         """Return the bytes of a recorded value."""
@@ -167,6 +160,17 @@ class Reader:
     def close(self) -> None:
         """Let go of the file."""
         self._journal.close()
+
+
+def running_views(rows: Sequence[RunningRow], *, lives: bool) -> list[RunningView]:
+    """Return what an engine saw running as views take it; `lives` says whether that engine does."""
+    return [
+        RunningView(
+            row.step, row.attempt, row.entered_at, row.seen_at, row.sandbox, row.pid, row.host, lives,
+            row.text, row.piped,
+        )
+        for row in rows
+    ]  # fmt: skip
 
 
 def open_reader(url: str | None = None) -> Reader:

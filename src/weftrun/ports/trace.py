@@ -56,11 +56,16 @@ class RunningRow(Struct, frozen=True, array_like=True):
     piped: str = ""
 
 
+def text_of(row: RunningRow) -> TraceRow:
+    """Return the row that keeps what a body had printed when its engine was seen last."""
+    return TraceRow(row.run, "text", row.seen_at, row.step, row.attempt, row.text + row.piped)
+
+
 class Trace(Protocol):
     """Keeps rows in order of writing. Blocking; a failure to write is swallowed after one warning.
 
     Beside them it keeps what each engine saw running last. That is no history: it takes the place of what the engine
-    had said before, and stays as it is where the engine dies, until another one says what runs of the same Run.
+    had said before, and stays as it is where the engine dies, until another one has the Run.
     """
 
     def write(self, rows: Sequence[TraceRow]) -> None:
@@ -70,9 +75,15 @@ class Trace(Protocol):
         """Return the rows of a Run in order of writing."""
 
     def show_running(self, engine: str, rows: Sequence[RunningRow]) -> None:
-        """Say what an engine sees running, in the place of what it said before, and of what others said of these Runs.
+        """Say what an engine sees running of all its Runs, in the place of what it said before.
 
         `engine` names it among all that use this trace.
+        """
+
+    def end_running(self, run: RunUid) -> None:
+        """Say that what was seen running of a Run runs no more, since its engine is gone.
+
+        What had been printed is kept: of each body a row `text`, with the time when it was seen last.
         """
 
     def running(self, run: RunUid) -> list[RunningRow]:

@@ -37,7 +37,9 @@ class Tracing:
 
     def has(self, run: OpenRun, *, waited: bool) -> None:
         """Keep that this engine has a Run which another one began, and whether nobody had it since it only waited."""
-        self.note(run.uid, "", epoch=run.epoch, waited=int(waited), engine=self._engine)
+        uid = run.uid
+        self._loop.offload(lambda: self._trace.end_running(uid), lambda: None, lane="trace")
+        self.note(uid, "", epoch=run.epoch, waited=int(waited), engine=self._engine)
 
     def leaves(self, run: OpenRun) -> None:
         """Keep that this engine is closed in good order before the end of a Run."""

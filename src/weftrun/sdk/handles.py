@@ -234,7 +234,9 @@ class Run(Generic[T_co]):
         return bool(self._ticket.joined)
 
     def steps(self) -> list[StepView]:
-        """Return the Run's Steps as far as they are recorded.
+        """Return the Run's Steps in the order of its graph, as far as they are recorded.
+
+        What has been running in this engine for a second or more stands in `running` of its Step.
 
         Raises:
             UsageError: the Run keeps no records (`durable=False`).

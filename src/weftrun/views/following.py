@@ -36,17 +36,25 @@ class Following:
             rest = seen.rest(text.text) if seen is not None else text.text
             if rest:
                 news.append(TextView(text.at, text.step, text.attempt, rest))
-        ended = {(text.step, text.attempt) for text in told}
         self._told = len(told)
-        for view in running:
-            if (view.step, view.attempt) in ended:
-                continue
+        for view in still(told, running):
             seen = self._seen.get((view.step, view.attempt))
             if seen is None or seen.entered_at != view.entered_at:  # an engine that took the Run over enters it again
                 seen = self._seen[view.step, view.attempt] = _Seen(view.entered_at)
             if more := seen.more(view):
                 news.append(TextView(view.seen_at, view.step, view.attempt, more))
         return news
+
+
+def still(told: Sequence[TextView], running: Sequence[RunningView]) -> list[RunningView]:
+    """Return what had not ended when the trace was read, after it was seen running.
+
+    A body that ran in an engine that was gone may be entered again under the same Attempt.
+    """
+    ended_at: dict[tuple[StepId, int], float] = {}
+    for text in told:
+        ended_at[text.step, text.attempt] = text.at
+    return [view for view in running if ended_at.get((view.step, view.attempt), 0.0) < view.entered_at]
 
 
 class _Seen:

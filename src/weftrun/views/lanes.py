@@ -59,7 +59,7 @@ def _legend(line: Timeline, width: int) -> list[str]:
         ("░▒▓█ bodies of Functions, darker where busier", any(not span.is_body for span in spans)),
         ("· a Workflow's body", any(span.is_body for span in spans)),
         ("! a failed Attempt", any(span.failed for span in spans)),
-        ("> runs still", any(span.is_running for span in spans)),
+        ("> ran still when it was seen last", any(span.is_running for span in spans)),
         ("disk: Steps stood still for it", bool(line.gated)),
         ("× an engine was gone", "crash" in kinds),
         ("↻ another one took the Run over", "takeover" in kinds),

@@ -171,7 +171,7 @@ class StepsFold:
             return "succeeded"
         if self._is_over(call.body):
             return "cancelled"
-        if seen.settled or call.id in self.calls.ended or seen.given_at > seen.ran.left_at:
+        if seen.settled or call.id in self.calls.ended or seen.given_at > max(seen.ran.left_at, self._owned_since):
             return "running"
         return "pending"
 

@@ -15,7 +15,7 @@ import msgspec
 
 from weftrun.adapters.sql.statements import read_statements
 from weftrun.model.ids import RunUid
-from weftrun.ports.trace import RunningRow, TraceRow
+from weftrun.ports.trace import RunningRow, TraceRow, text_of
 
 TRACE = read_statements(__package__, "trace.sql")
 PAGE_BYTES = 4096
@@ -86,13 +86,19 @@ class SqliteTrace:
             self._write([("write", [(bytes.fromhex(row.run), _encode(row)) for row in rows])])
 
     def show_running(self, engine: str, rows: Sequence[RunningRow]) -> None:
-        """Say what an engine sees running, in the place of what it said before, and of what others said of these Runs.
+        """Say what an engine sees running of all its Runs, in the place of what it said before.
 
         `engine` names it among all that use this trace.
         """
-        runs = [bytes.fromhex(run) for run in dict.fromkeys(row.run for row in rows)]
         shown = [(engine, bytes.fromhex(row.run), _encode(row)) for row in rows]
-        self._write([("forget_engine", [(engine,)]), ("forget_run", [(run,) for run in runs]), ("show", shown)])
+        self._write([("forget_engine", [(engine,)]), ("show", shown)])
+
+    def end_running(self, run: RunUid) -> None:
+        """Say that what was seen running of a Run runs no more; what had been printed is kept in rows `text`."""
+        uid = bytes.fromhex(run)
+        if ended := self.running(run):
+            kept = [(uid, _encode(text_of(row))) for row in ended]
+            self._write([("forget_run", [(uid,)]), ("write", kept)])
 
     def _write(self, said: Sequence[_Said]) -> None:
         """Say all in one transaction; on a full file once more without the oldest rows."""

@@ -109,9 +109,9 @@ def _print(shown: RunShown, views: list[StepView], seen: Look) -> None:
         print(f"  taken over {count_of(shown.takeovers, 'time')} (epoch {shown.epoch})")
     if len(views) > 1:
         print(f"  {counted(shown.whole_steps, shown.items)}")
-    at_work = [view for view in views if view.status in ("pending", "running") and doing(view, seen.at)]
+    at_work = [view for view in views if view.status in ("pending", "running") and doing(view, seen.at, seen.owner)]
     for view in at_work[:_AT_WORK_SHOWN_MAX]:
-        print(f"  {view.id}: {one_line(doing(view, seen.at))}")
+        print(f"  {view.id}: {one_line(doing(view, seen.at, seen.owner))}")
     if len(at_work) > _AT_WORK_SHOWN_MAX:
         print(f"  and {count_of(len(at_work) - _AT_WORK_SHOWN_MAX, 'more Step')} at work: see `weftrun steps`")
     if shown.preview:

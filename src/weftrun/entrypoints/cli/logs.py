@@ -15,7 +15,7 @@ from weftrun.entrypoints.cli.now import owner_sentence
 from weftrun.entrypoints.cli.options import Look, check_step, journal_options, look, reading
 from weftrun.entrypoints.cli.output import clock, print_json, print_json_text
 from weftrun.entrypoints.cli.terminal import shown_text
-from weftrun.views.following import Following
+from weftrun.views.following import Following, still
 from weftrun.views.running import RunningView
 from weftrun.views.steps import steps
 from weftrun.views.trace import TextView, is_part, texts
@@ -62,9 +62,8 @@ def command(run: str, step: str | None, db: str | None, as_json: bool, follow: b
 def _told(seen: Look, step: str | None) -> list[TextView]:
     """Return what was printed by what has ended, then what has been printed by what runs."""
     told = texts(seen.trace, step)
-    ended = {(text.step, text.attempt) for text in told}
-    now = [view for view in _kept(seen.running, step) if (view.step, view.attempt) not in ended and view.printed]
-    return told + [TextView(view.seen_at, view.step, view.attempt, view.printed) for view in now]
+    now = still(told, _kept(seen.running, step))
+    return told + [TextView(view.seen_at, view.step, view.attempt, view.printed) for view in now if view.printed]
 
 
 def _kept(running: list[RunningView], step: str | None) -> list[RunningView]:

@@ -32,8 +32,11 @@ def due_text(at: float, now: float) -> str:
     return f"{clock(at)} (in {duration(at - now)})" if at > now else f"{clock(at)} (now)"
 
 
-def doing(view: StepView, now: float) -> str:
-    """Return what a Step does now or waits for: since when, where, and what it has printed; empty for neither."""
+def doing(view: StepView, now: float, owner: OwnerView | None) -> str:
+    """Return what a Step does now or waits for: since when, where, and what it has printed; empty for neither.
+
+    `owner` is the engine that has its Run.
+    """
     running = view.running
     if view.is_map and running:
         oldest = running[0]
@@ -44,7 +47,10 @@ def doing(view: StepView, now: float) -> str:
     if view.due_at is not None and view.status in ("pending", "running"):
         return f"Attempt {view.attempts + 1} is due {due_text(view.due_at, now)}"
     if view.given_at is not None:
-        return f"in Sandbox {view.sandbox} for {duration(max(0.0, now - view.given_at))}"
+        ago = duration(max(0.0, now - view.given_at))
+        if owner is not None and owner.lives:
+            return f"in Sandbox {view.sandbox} for {ago}"
+        return f"had gone to Sandbox {view.sandbox} {ago} ago, when its engine was last heard of"
     return ""
 
 

@@ -6,7 +6,7 @@ import click
 
 from weftrun.entrypoints.cli.candidates import run_ids
 from weftrun.entrypoints.cli.now import doing, owner_sentence
-from weftrun.entrypoints.cli.options import check_step, journal_options, look, reading
+from weftrun.entrypoints.cli.options import Look, check_step, journal_options, look, reading
 from weftrun.entrypoints.cli.output import print_json
 from weftrun.entrypoints.cli.table import Column, print_table
 from weftrun.views.step import StepView
@@ -45,14 +45,14 @@ def command(run: str, step: str | None, db: str | None, as_json: bool, limit: in
     if as_json:
         print_json(views)
         return
-    print_table(_COLUMNS, [_row(view, seen.at) for view in views[:limit]])
+    print_table(_COLUMNS, [_row(view, seen) for view in views[:limit]])
     if len(views) > limit:
         click.echo(f"{len(views) - limit:,} more: --limit {len(views)} shows all.", err=True)
     if seen.info.ended_at is None and (seen.owner is None or not seen.owner.lives):
         click.echo(f"Run {run}: {owner_sentence(seen.info, seen.owner, seen.at)}.", err=True)
 
 
-def _row(view: StepView, now: float) -> tuple[str, ...]:
+def _row(view: StepView, seen: Look) -> tuple[str, ...]:
     items = ""
     if view.is_map:
         failed = f", {view.items_failed:,} failed" if view.items_failed else ""
@@ -65,13 +65,13 @@ def _row(view: StepView, now: float) -> tuple[str, ...]:
         duration(view.waited_s) if view.entered_at is not None else "",
         duration(view.body_s) if view.entered_at is not None else "",
         str(view.sandbox or ""),
-        _value(view, now),
+        _value(view, seen),
     )
 
 
-def _value(view: StepView, now: float) -> str:
+def _value(view: StepView, seen: Look) -> str:
     """Return what there is to tell of a Step: what it does now, why it failed, its value."""
-    told = [doing(view, now), view.error, view.preview if not view.error else ""]
+    told = [doing(view, seen.at, seen.owner), view.error, view.preview if not view.error else ""]
     if view.unrecorded:
         told.append(f"(not recorded: {view.unrecorded})")
     return " ".join(filter(None, told))

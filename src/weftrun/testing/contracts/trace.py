@@ -66,16 +66,18 @@ class TraceContract:
         assert trace.running(uid(1)) == []
         assert trace.read(uid(1)) == []
 
-    def test_another_engine_says_what_runs_of_its_own_runs(self, reopen: Callable[[], Trace]) -> None:
-        """What a dead engine said stays, until somebody knows better."""
+    def test_what_a_dead_engine_saw_stays_until_another_one_has_the_run(self, reopen: Callable[[], Trace]) -> None:
+        """Then its text becomes rows, with the time when it was seen last."""
         trace = reopen()
-        trace.show_running("dead", [seen(1, 1), seen(2, 1)])
-        trace.show_running("b", [seen(1, 4, pid=2)])
-        assert trace.running(uid(1)) == [seen(1, 4, pid=2)]
-        assert trace.running(uid(2)) == [seen(2, 1)]
-        trace.show_running("b", [])
+        trace.show_running("dead", [seen(1, 1, "half a line"), seen(2, 1)])
+        trace.show_running("b", [seen(3, 1, pid=2)])
+        assert trace.running(uid(1)) == [seen(1, 1, "half a line")]
+        trace.end_running(uid(1))
+        trace.end_running(uid(4))
         assert trace.running(uid(1)) == []
+        assert trace.read(uid(1)) == [TraceRow(uid(1), "text", AT + 10, StepId("count[1]"), 1, "half a line")]
         assert trace.running(uid(2)) == [seen(2, 1)]
+        assert trace.running(uid(3)) == [seen(3, 1, pid=2)]
 
     def test_delete_forgets_what_was_seen_running(self, reopen: Callable[[], Trace]) -> None:
         """And of no other Run."""

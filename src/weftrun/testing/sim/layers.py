@@ -237,6 +237,7 @@ class FaultyTrace:
         self._process = process
         self.read = inner.read
         self.show_running = inner.show_running
+        self.end_running = inner.end_running
         self.running = inner.running
         self.delete = inner.delete
         self.close = inner.close

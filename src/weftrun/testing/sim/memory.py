@@ -11,7 +11,7 @@ from weftrun.model.ids import ObjectId, RunUid, SessionUid
 from weftrun.model.lease import Session
 from weftrun.model.values import Blob, Object
 from weftrun.ports.blobs import Blobs
-from weftrun.ports.trace import RunningRow, TraceRow
+from weftrun.ports.trace import RunningRow, TraceRow, text_of
 
 
 class MemoryBlobs:
@@ -197,9 +197,12 @@ class MemoryTrace:
 
     def show_running(self, engine: str, rows: Sequence[RunningRow]) -> None:
         """Say what an engine sees running, in the place of what it said before."""
-        for run in {row.run for row in rows}:
-            self._forget(run)
         self._running[engine] = list(rows)
+
+    def end_running(self, run: RunUid) -> None:
+        """Say that what was seen running of a Run runs no more; what had been printed is kept."""
+        self._unsynced.extend(map(text_of, self.running(run)))
+        self._forget(run)
 
     def running(self, run: RunUid) -> list[RunningRow]:
         """Return what was seen running of a Run."""
