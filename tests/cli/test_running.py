@@ -96,3 +96,17 @@ def test_a_run_that_is_due_later_says_when(cli, words, spawn):
     said = cli("get", "later").out
     assert "no engine has it" in said
     assert "weftrun resume later" in said
+
+
+def test_what_an_async_body_has_printed_is_told_while_it_waits_and_once_though_it_is_replayed(
+    cli, words, spawn, tmp_path
+):
+    engine = spawn("run", words("rounds"), f"name={tmp_path}/go", "--id", "rounds")
+    until(lambda: cli("logs", "rounds", "rounds").out.count("round ") == 2)
+    assert json.loads(cli("get", "rounds", "--json").out)["status"] == "running"
+    os.kill(engine.pid, signal.SIGKILL)
+    engine.wait()
+    (tmp_path / "go").touch()
+    assert cli("resume", "rounds").code == 0
+    told = [text for text in json.loads(cli("logs", "rounds", "--json").out) if text["step"] == "rounds"]
+    assert "".join(text["text"] for text in told) == "round 0\nround 1\nround 2\n"

@@ -158,3 +158,14 @@ def not_today() -> int:
 @workflow
 def tomorrow() -> int:
     return not_today()
+
+
+@workflow
+async def rounds(name: str) -> int:
+    """Print in each turn."""
+    print("round 0")
+    await raw.step()
+    print("round 1")
+    done = await wait_for.step(name, 1)
+    print("round", done + 1)
+    return done

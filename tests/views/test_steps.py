@@ -291,6 +291,12 @@ def test_texts_of_a_map_name_the_item(book):
     assert [text.text for text in texts(book.trace, "work[0].5")] == ["two\n"]
 
 
+def test_what_a_replayed_body_prints_again_is_left_out(book):
+    for text, begins in (("one\n", 0), ("two\n", 4), ("one\ntwo\n", 0), ("three\n", 8), ("two\nthree\nfour\n", 4)):
+        book.printed(0.1, "flow", text, **{"from": begins})
+    assert [text.text for text in texts(book.trace)] == ["one\n", "two\n", "three\n", "four\n"]
+
+
 def test_steps_and_items_are_told_apart(wordcount):
     assert counted(*apart(steps(wordcount.rows))) == "3 Steps succeeded; 10 items succeeded"
     wordcount.rows = wordcount.rows[:6]

@@ -29,7 +29,9 @@ _STREAM_CALLS = 256
 class _Told:
     """One body and what is known of it here; the host that it tells its calls to (`sdk.body.BodyHost`)."""
 
-    __slots__ = ("_equipment", "body", "calls", "entered_at", "functions", "number", "printed", "run_id", "start")
+    __slots__ = (
+        "_equipment", "body", "calls", "entered_at", "functions", "number", "printed", "run_id", "said", "start"
+    )  # fmt: skip
 
     def __init__(self, equipment: Equipment, start: BodyStart) -> None:
         self._equipment = equipment
@@ -41,6 +43,7 @@ class _Told:
         self.calls: tuple[Call, ...] = ()
         self.entered_at = time.time()
         self.printed = BoundedText(equipment.fork.text_bytes_max)
+        self.said = 0
 
     def data(self, encoded: Encoded) -> Data:
         """Turn an encoded value into what the next message can carry."""
@@ -53,11 +56,20 @@ class _Told:
         if chunks or len(self.calls) >= _STREAM_CALLS:
             self.tell((), chunks)
 
-    def tell(self, awaits: tuple[int, ...], chunks: tuple[Chunk, ...] = ()) -> None:
-        """Say what the body made since the last time, and what it waits for."""
-        functions, calls = self.functions, self.calls
+    def tell(self, awaits: tuple[int, ...], chunks: tuple[Chunk, ...] = (), text: str = "") -> None:
+        """Say what the body made since the last time, what it has printed, and what it waits for."""
+        functions, calls, said = self.functions, self.calls, self.said
         self.functions, self.calls = (), ()
-        self._equipment.speaker.say(BodyCalled(self.number, functions, calls, chunks, awaits))
+        self.said += len(text)
+        self._equipment.speaker.say(BodyCalled(self.number, functions, calls, chunks, awaits, text, said))
+
+    def bounded(self, text: str) -> str:
+        """Return what may be told now of what was printed; beyond its bound it is kept, bounded, for the end."""
+        if not self.printed and self.said + len(text) <= self._equipment.fork.text_bytes_max // 4:
+            return text
+        if text:
+            self.printed.add(text.encode())
+        return ""
 
 
 class Bodies:
@@ -163,11 +175,11 @@ class Bodies:
 
     def _tell(self, told: _Told, step: Waiting | Returned | Raised) -> None:
         text = self._with.text.take()
+        if isinstance(step, Waiting):
+            told.tell(step.awaits, text=told.bounded(text))
+            return
         if text:
             told.printed.add(text.encode())
-        if isinstance(step, Waiting):
-            told.tell(step.awaits)
-            return
         answer: Payload | None = None
         failure: Failure | None = None
         shown = ""
@@ -200,7 +212,7 @@ class Bodies:
     def _end(self, told: _Told, answer: Payload | None, failure: Failure | None, shown: str) -> None:
         del self._open[told.number]
         ran = Ran(self._with.fork.sandbox, told.entered_at, time.time(), shown)
-        self._with.speaker.say(BodyEnded(told.number, answer, failure, ran, told.printed.take()))
+        self._with.speaker.say(BodyEnded(told.number, answer, failure, ran, told.printed.take(), told.said))
 
 
 def _payload(told: _Told, answer: Encoded) -> Payload:

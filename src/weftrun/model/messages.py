@@ -266,6 +266,8 @@ class BodyCalled(Struct, frozen=True, gc=False, array_like=True, tag=53):
         functions: Functions not told before in this entry of the body; calls name them by position.
         made: calls and chunks in the order of making.
         awaits: numbers of calls that the body waits for; empty when it goes on by itself.
+        text: what it printed in this turn.
+        said: how many characters it had told before in this entry.
     """
 
     body: int
@@ -273,16 +275,19 @@ class BodyCalled(Struct, frozen=True, gc=False, array_like=True, tag=53):
     calls: tuple[Call, ...]
     chunks: tuple[Chunk, ...]
     awaits: tuple[int, ...]
+    text: str = ""
+    said: int = 0
 
 
 class BodyEnded(Struct, frozen=True, gc=False, array_like=True, tag=54):
-    """A body returned an answer (its Refs by call number), or raised."""
+    """A body returned an answer (its Refs by call number), or raised; `text` and `said` as in `BodyCalled`."""
 
     body: int
     answer: Payload | None
     failure: Failure | None
     ran: Ran
     text: str = ""
+    said: int = 0
 
 
 class Dropped(Struct, frozen=True, gc=False, array_like=True, tag=55):

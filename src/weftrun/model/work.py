@@ -44,7 +44,13 @@ class Tell(Struct, frozen=True, gc=False):
 
 
 class Said(Struct, frozen=True, gc=False):
-    """An Attempt printed this; of a map's items, `printed` tells how many characters each, as in `ItemOutcomes`."""
+    """An Attempt printed this.
+
+    Attributes:
+        printed: of a map's items how many characters each, as in `ItemOutcomes`.
+        said: of a Workflow's body, which prints the same again when it is replayed, how many characters had been told
+            before in this entry of it; -1 for others.
+    """
 
     run: int
     step: StepId
@@ -52,6 +58,7 @@ class Said(Struct, frozen=True, gc=False):
     sandbox: SandboxId
     text: str
     printed: tuple[tuple[int, int], ...] = ()
+    said: int = -1
 
 
 class TickAt(Struct, frozen=True, gc=False):

@@ -49,6 +49,8 @@ class Tracing:
         """Keep what an Attempt printed."""
         if run.durable:
             facts: dict[str, Fact] = {}
+            if said.said >= 0:
+                facts["from"] = said.said
             if said.printed:
                 facts["items"] = " ".join(f"{index}:{length}" for index, length in said.printed)
             self._keep(TraceRow(run.uid, "text", self._loop.now(), said.step, said.attempt, said.text, facts))

@@ -8,7 +8,7 @@ Facts come from the records, which are durable, and from the trace, which is not
 | `sandbox` | what happened to it, in one clause | `sandbox`; where it began, `start_s`, `isolation`, `unforkable` |
 | `unrecorded` | why a success has no record, a clause | `sandbox`, `entered`, `left`, `bytes`, `items`, `preview` |
 | `note` | a whole sentence, or nothing | `gated`; `epoch`, `waited` (let go), `engine`; `left` by a closing engine |
-| `text` | what an Attempt printed | of a map, `items`: which item printed how many characters of it |
+| `text` | what an Attempt printed | of a map, `items`: how many characters each; of a body, `from`: those told before |
 
 `engine` names one, with the first Batch that it gives of a Run and where it takes one over.
 `gated` counts the Attempts that waited for the disk since it was told last. Only the first Batches of a Run are traced;

@@ -50,21 +50,26 @@ class TextView(Struct, frozen=True):
 def texts(trace: Sequence[Traced], step: str | None = None) -> list[TextView]:
     """Return what the Attempts of a Run printed, in the order in which it was told, by item where it is known.
 
-    `step` keeps one Step with its items, one item, or the calls of one Workflow's Step.
+    What a replayed body printed again is left out. `step` keeps one Step with its items, one item, or the calls of one
+    Workflow's Step.
     """
-    return [
-        text
-        for row in trace
-        if row.kind == "text" and row.text
-        for text in _by_item(row)
-        if step is None or is_part(text.step, step)
-    ]
+    told: dict[tuple[StepId, int], int] = {}
+    found = []
+    for row in trace:
+        if row.kind == "text" and row.text:
+            found += [text for text in _pieces(row, told) if step is None or is_part(text.step, step)]
+    return found
 
 
-def _by_item(row: Traced) -> Iterator[TextView]:
+def _pieces(row: Traced, told: dict[tuple[StepId, int], int]) -> Iterator[TextView]:
+    """Yield what a row tells: of a body what is new, of a map what each item printed, then what nobody knows whose."""
     at = 0
-    for told in str(row.facts.get("items", "")).split():
-        index, _, length = told.partition(":")
+    if "from" in row.facts:
+        begins, known = int(number(row, "from")), told.get((row.step, row.attempt), 0)
+        told[row.step, row.attempt] = max(known, begins + len(row.text))
+        at = max(0, known - begins)
+    for item in str(row.facts.get("items", "")).split():
+        index, _, length = item.partition(":")
         text = row.text[at : at + int(length)]
         at += int(length)
         if text:

@@ -145,6 +145,9 @@ def called(state: WorkerState, box: Box, message: BodyCalled, now: float) -> Non
         if held is not None:
             held.has_turn = False
     run, step, attempt = (held.run, held.step, held.attempt) if held is not None else (NOBODY, 0, 0)
+    if message.text and held is not None:
+        text, said = message.text, message.said
+        state.commands.append(Said(run, held.start.id, attempt, box.id, text, said=said))
     event = BodyMade(now, step, attempt, message.functions, message.calls, message.chunks, message.awaits)
     state.commands.append(Tell(run, event))
 
@@ -160,7 +163,8 @@ def ended(state: WorkerState, box: Box, message: BodyEnded, now: float) -> None:
     if not box.bodies:
         box.idle_since = now
     if message.text:
-        state.commands.append(Said(held.run, held.start.id, held.attempt, box.id, message.text))
+        text, said = message.text, message.said
+        state.commands.append(Said(held.run, held.start.id, held.attempt, box.id, text, said=said))
     event = BodyReturned(now, held.step, held.attempt, message.answer, message.failure, message.ran)
     state.commands.append(Tell(held.run, event))
 
