@@ -171,7 +171,8 @@ class World:
                     case TickAt():
                         self.tick_at = command.at
                     case Said():
-                        assert self.ids[command.step][0] == command.run, "a text of another Run"
+                        step = StepId(command.step.partition(".")[0])  # of an item, its map's
+                        assert self.ids[step][0] == command.run, "a text of another Run"
                     case Tell():
                         self.told(command)
 
