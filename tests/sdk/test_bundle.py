@@ -157,7 +157,7 @@ def test_an_importable_module_is_named_not_filed() -> None:
     bundle = bundle_of(add)
     assert (bundle.module, bundle.blob) == ("tests.sdk.authors", b"")
     assert len(bundle.digest) == 16
-    assert bundle.cwd == os.getcwd()
+    assert bundle.program.cwd == os.getcwd()
     assert all(os.path.isabs(entry) for entry in bundle.path)
     assert bundle_of(add) is bundle
 

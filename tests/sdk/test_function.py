@@ -78,7 +78,7 @@ def test_bare_and_with_keywords_and_around_others_callables() -> None:
     assert kept.options(network=True).spec.privileges == "keep"
     dumps = function(json.dumps, name="as_json")
     assert dumps({"a": 1}) == '{"a": 1}'
-    assert (dumps.spec.name, dumps.spec.label, dumps.home) == ("as_json", "as_json", HERE)
+    assert (dumps.spec.name, dumps.spec.label, dumps.home.module) == ("as_json", "as_json", HERE)
     assert function(functools.partial(int, base=2), name="binary")("101") == 5
     assert function(len).spec.name == "builtins:len"
     assert function(name=f"{HERE}:other.thing")(lambda: 1).spec.label == "thing"

@@ -19,11 +19,13 @@ from weftrun.guest.strays import kill_descendants
 from weftrun.guest.zygote import Zygote
 from weftrun.model.messages import Load
 from weftrun.wire.channel import unix_socket
+from weftrun.wire.program import uncover
 
 
 def main() -> NoReturn:
     """Go on as the zygote that this process was, on the same channel."""
     channel, memory, own_pids, keeps_privileges, frame_bytes_max = (int(argument) for argument in sys.argv[1:6])
+    uncover()
     kernel.die_with_parent(signal.SIGKILL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     isolation.stay_alive_on_interrupt()

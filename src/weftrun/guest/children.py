@@ -13,8 +13,9 @@ from weftrun.guest import kernel
 from weftrun.guest.sandbox import become_sandbox
 from weftrun.guest.strays import held_namespace
 from weftrun.model.messages import Fork, Load, ToZygote
+from weftrun.sdk.program import interpreter_options
 from weftrun.wire.channel import Channel
-from weftrun.wire.program import guest_command
+from weftrun.wire.program import guest_command, guest_environment
 
 
 class Child:
@@ -130,7 +131,8 @@ class Births:
         flags = (self._own_pids, self._map_ids, self._keeps_privileges)
         settings = (theirs.fileno(), *map(int, flags), self._frame_bytes_max)
         child = subprocess.Popen(
-            guest_command("weftrun.guest.sandbox", *map(str, settings)),
+            guest_command("weftrun.guest.sandbox", *map(str, settings), options=interpreter_options()),
+            env=guest_environment(()),
             pass_fds=(theirs.fileno(),),
             stdin=subprocess.DEVNULL,
         )

@@ -19,7 +19,7 @@ def load_code(bundle: Bundle) -> Generators:
     """
     ours = [entry for entry in sys.path if entry not in bundle.path]
     sys.path[:] = [*bundle.path, *ours]
-    sys.argv[:] = [bundle.file or bundle.module]
+    sys.argv[:] = bundle.program.argv or [bundle.file or bundle.module]
     generators = Generators()
     with generators.watched(copies=bool(bundle.blob)):
         install(bundle)

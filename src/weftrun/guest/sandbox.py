@@ -25,6 +25,7 @@ from weftrun.sdk.failure import failure_of
 from weftrun.wire.channel import Channel, unix_socket
 from weftrun.wire.hold import Hold
 from weftrun.wire.page import STACK_SIGNAL, Page, stack_at
+from weftrun.wire.program import uncover
 
 REFUSED: Final = 71
 """Exit code of a Sandbox that was refused; its parent has been told why."""
@@ -53,6 +54,7 @@ class Wanted(NamedTuple):
 def main() -> NoReturn:
     """Become a Sandbox in a fresh interpreter, whose author's code is imported last."""
     parent, own_pids, map_ids, keeps_privileges, frame_bytes_max = (int(argument) for argument in sys.argv[1:6])
+    uncover()
     become_sandbox(
         unix_socket(parent),
         own_pids=bool(own_pids),

@@ -31,9 +31,10 @@ from weftrun.model.ids import StepId
 from weftrun.model.messages import Exited, Fork, Forked, Load, Loaded, ToSandbox, ToZygote
 from weftrun.model.outcomes import Failure
 from weftrun.sdk.failure import failure_of
+from weftrun.sdk.program import interpreter_options
 from weftrun.wire.channel import Channel, decoder_of, unix_socket
 from weftrun.wire.hold import Hold
-from weftrun.wire.program import guest_command
+from weftrun.wire.program import guest_command, guest_environment, uncover
 
 _RESERVE_MS: Final = 1
 """A child is made ahead after a quiet time of this length: once all that were asked for together are there."""
@@ -46,6 +47,7 @@ def main() -> NoReturn:
     programs keep their privileges.
     """
     channel_fd, parent, frame_bytes_max, open_files_max, keeps = (int(argument) for argument in sys.argv[1:6])
+    uncover()
     kernel.die_with_parent(signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(0)
@@ -87,11 +89,11 @@ class _BeginAgain:
     def __init__(self, load: Load) -> None:
         """Look at the surroundings before the import, which may change them."""
         self._load = load
-        self._environment = os.environ.copy()
+        self._environment = guest_environment(())
         self._folder = os.getcwd()
         self._umask = os.umask(0)
         os.umask(self._umask)
-        self._command = guest_command("weftrun.guest.afresh")
+        self._command = guest_command("weftrun.guest.afresh", options=interpreter_options())
 
     def now(
         self, channel: socket.socket, unforkable: tuple[str, ...], import_s: float, settings: tuple[int, ...]

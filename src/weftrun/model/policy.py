@@ -105,6 +105,21 @@ class FunctionSpec(Struct, frozen=True, array_like=True):
         return self.reach.privileges if isinstance(self.reach, Reach) else "drop"
 
 
+class Program(Struct, frozen=True, array_like=True):
+    """What the author's program was started with, and its Sandboxes are too.
+
+    Attributes:
+        cwd: working directory.
+        argv: `sys.argv`, as it was before the program changed it; empty where that is not known. It may hold secrets:
+            it is handed on and compared, never shown.
+        options: of the interpreter, as a command line has them (`-O`, `-W…`, `-X…`).
+    """
+
+    cwd: str = ""
+    argv: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+
+
 class Bundle(Struct, frozen=True, array_like=True):
     """Where a Sandbox finds the author's code. A zygote serves one bundle.
 
@@ -113,7 +128,7 @@ class Bundle(Struct, frozen=True, array_like=True):
         file: path of the entry module where it is a script; empty where `module` is importable by name.
         blob: pickled definitions of a notebook or REPL; empty for code that has a file.
         path: `sys.path` of the author's process.
-        cwd: working directory of the author's process.
+        started: what the author's program was started with; in older Journals only its working directory.
         digest: of the code, so that changed code gets a new zygote.
     """
 
@@ -121,5 +136,10 @@ class Bundle(Struct, frozen=True, array_like=True):
     file: str = ""
     blob: bytes = b""
     path: tuple[str, ...] = ()
-    cwd: str = ""
+    started: str | Program = ""
     digest: str = ""
+
+    @property
+    def program(self) -> Program:
+        """What the author's program was started with, as far as it is known."""
+        return self.started if isinstance(self.started, Program) else Program(self.started)

@@ -25,8 +25,8 @@ from weftrun.model.ids import StepId, item_step
 from weftrun.model.policy import FunctionSpec, Kind
 from weftrun.sdk.annotation import parts_of
 from weftrun.sdk.arguments import Signature
-from weftrun.sdk.bundle import import_name
 from weftrun.sdk.code import code_version, is_coroutine_function, stands_in_a_module
+from weftrun.sdk.home import MAIN, Home, home_of, notebook
 from weftrun.sdk.local import call_here, run_here
 from weftrun.sdk.origin import NOWHERE, Origin
 from weftrun.sdk.place import here, nothing_runs
@@ -76,7 +76,7 @@ class Function(Generic[P, R_co]):
     Attributes:
         spec: name and policy, as the engine keeps them.
         callable: the author's function.
-        home: name of the module that made the Function, whose import makes it again in a Sandbox.
+        home: the module that made the Function, whose import makes it again in a Sandbox.
         signature: what the callable takes.
         is_async: whether the callable is `async def`.
         parts: how many parts the value unpacks into, by the return annotation; 0 where that is not said.
@@ -92,7 +92,7 @@ class Function(Generic[P, R_co]):
         callable: Callable[P, R_co],
         spec: FunctionSpec,
         *,
-        home: str = "",
+        home: Home,
         run_id: str | None = None,
         after: tuple[Ref[Any], ...] = (),
         durable: bool = True,
@@ -115,7 +115,7 @@ class Function(Generic[P, R_co]):
         self.parts = parts_of(callable)
         self.__name__ = spec.label
         self.__qualname__ = getattr(callable, "__qualname__", spec.label)
-        self.__module__ = getattr(callable, "__module__", None) or home
+        self.__module__ = getattr(callable, "__module__", None) or home.module
         self.__doc__ = callable.__doc__
         self.__wrapped__ = callable
         # What stands in its module stays; what a function makes while it runs (`make.<locals>.step`) comes and goes.
@@ -236,7 +236,6 @@ def _method_error(word: str, method: str, where: str) -> PolicyError:
 
 def _decorate(callable: Any, keywords: dict[str, Any], made_by: FrameType, *, workflow: bool) -> Any:
     word = "workflow" if workflow else "function"
-    home = str(made_by.f_globals.get("__name__", "__main__"))
     if isinstance(callable, Function):
         raise PolicyError(f"{callable.spec.label} is made by @function or @workflow already; use .options(...).")
     if not _is_callable(callable):
@@ -251,7 +250,7 @@ def _decorate(callable: Any, keywords: dict[str, Any], made_by: FrameType, *, wo
     kind = Kind.FUNCTION
     if workflow:
         kind = Kind.WATCHING if is_coroutine_function(callable) else Kind.WIRING
-    module = import_name(getattr(callable, "__module__", None) or home)
+    module, home = _module_and_home(callable, home_of(made_by.f_globals))
     label = name.rsplit(".", 1)[-1] if name else word
     if "name" not in keywords and (not f"{module}{label}".isprintable() or set("[]/") & set(label)):
         raise PolicyError(f"{label!r} ({where}) can't be the name of a Step: give it another one by `name=`.")
@@ -263,6 +262,22 @@ def _decorate(callable: Any, keywords: dict[str, Any], made_by: FrameType, *, wo
         made.signature.check_same(rollback.signature, where)
     register(made)
     return made
+
+
+def _module_and_home(callable: Any, home: Home) -> tuple[str, Home]:
+    """Return the import name of the module that has the callable, and the module whose import makes its Function.
+
+    They differ where somebody else's callable is wrapped. What a program hands to a module that decorates for it
+    is the program's: only its own import makes that again.
+    """
+    name = getattr(callable, "__module__", None)
+    if name is None or name == home.names.get("__name__"):
+        return home.module, home
+    own = getattr(callable, "__globals__", None)
+    if name == MAIN and own is not None:
+        home = home_of(own)
+        return home.module, home
+    return name, home
 
 
 def _caller(word: str, callable: Any) -> FrameType:
@@ -334,7 +349,7 @@ def refer(spec: FunctionSpec, is_async: bool) -> Function[..., Any]:
     """Return a Function by name, where need be as a shell to be filled when its code comes. Called by pickle."""
     found = known(spec.name)
     if found is None and spec.name.startswith("__main__:"):
-        found = Function(missing, spec, home="__main__")
+        found = Function(missing, spec, home=notebook())
         found.is_async = is_async
         keep(found)
     if found is None:
@@ -352,8 +367,8 @@ def adopt(name: str, callable: Callable[..., Any], spec: FunctionSpec) -> Functi
     """Register a Function whose code came by value, filling the shell that others may refer to already."""
     found = known(name)
     if found is None:
-        found = Function(callable, spec, home="__main__")
+        found = Function(callable, spec, home=notebook())
         keep(found)
     elif found.callable is not callable:
-        Function.__init__(found, callable, spec, home="__main__")
+        Function.__init__(found, callable, spec, home=notebook())
     return found

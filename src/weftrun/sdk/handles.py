@@ -320,13 +320,13 @@ class Engine:
             raise UsageError(f"{fn.spec.label}.options(after=...) orders a call in a workflow; a Run waits for no Ref.")
         check_in_force(fn)
         fn.signature.check(args, kwargs)
-        core = self._core
+        core, bundle = self._core, bundle_of(fn)  # first of all: it lets pickle find the author's classes
         encoded = fn.signature.encode(args, kwargs, refs=False)
         data = Inline(encoded.tobytes()) if encoded.nbytes <= core.inline_bytes_max else core.publish(encoded.pieces)
         id, text = None, ""
         if fn.run_id is not None:
             id, text = RunId(check_id(fn.run_id)), digest((args, kwargs))
-        bundle, wait = bundle_of(fn), wait_start and fn.durable
+        wait = wait_start and fn.durable
         ticket = core.start(id, fn.spec, bundle, Payload(data), text, wait_start=wait, durable=fn.durable)
         return Run(core, ticket)
 

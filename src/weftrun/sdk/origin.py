@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import CodeType, FrameType
 from typing import Any
 
-from weftrun.sdk.bundle import import_name
+from weftrun.sdk.home import module_of
 
 _OPTIMIZED = 0x01
 """Code flag of functions: what lacks it, and has its globals for its locals, is the code of a module or of a cell."""
@@ -16,7 +16,7 @@ class Origin:
 
     Attributes:
         lines: `file:line` of each, the innermost first.
-        module: name of the module; empty in a thread that executes none.
+        module: import name of the module; empty in a thread that executes none.
     """
 
     __slots__ = ("_code", "_globals", "lines", "module")
@@ -33,7 +33,7 @@ class Origin:
             lines.append(f"{code.co_filename}:{frame.f_lineno}")
             if not code.co_flags & _OPTIMIZED and frame.f_locals is frame.f_globals:
                 self._code, self._globals = code, frame.f_globals
-                self.module = str(frame.f_globals.get("__name__", ""))
+                self.module = module_of(frame.f_globals)
                 break
             frame = frame.f_back
         self.lines = tuple(lines)
@@ -41,7 +41,7 @@ class Origin:
     def is_again(self, earlier: Origin) -> bool:
         """Say whether the module that made the earlier one is executed again: loaded anew, or the cell run again."""
         same = self._code is earlier._code and self._globals is earlier._globals
-        return not same and bool(self.module) and import_name(self.module) == import_name(earlier.module)
+        return not same and bool(self.module) and self.module == earlier.module
 
     def places(self, earlier: Origin) -> str:
         """Return where both were made, for an error text: the innermost lines in which they differ."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from weakref import WeakValueDictionary
 
 from weftrun.model.errors import PolicyError, UsageError
-from weftrun.sdk.bundle import forget_notebooks, import_name
 from weftrun.sdk.code import difference
+from weftrun.sdk.home import MAIN, Home, forget_notebook
 
 if TYPE_CHECKING:
     from weftrun.sdk.function import Function
@@ -49,7 +49,7 @@ def register(made: Function[..., Any]) -> None:
     name = made.spec.name
     text = _conflict(made)
     if text and name in _passing:
-        forget_notebooks()
+        forget_notebook()
         for generation in (1, 2):  # one that nobody holds may still be part of a cycle
             gc.collect(generation)
             text = _conflict(made)
@@ -65,7 +65,7 @@ def _conflict(made: Function[..., Any]) -> str:
     name, other = made.spec.name, known(made.spec.name)
     if other is None or other.callable is missing:
         return ""
-    alike = import_name(made.home) == import_name(other.home) and made.__qualname__ == other.__qualname__
+    alike = made.home.module == other.home.module and made.__qualname__ == other.__qualname__
     if made.origin.is_again(other.origin) and (alike or not _in_session(made)):
         return ""
     what = ""
@@ -80,7 +80,7 @@ def _conflict(made: Function[..., Any]) -> str:
 
 def _in_session(function: Function[..., Any]) -> bool:
     """Say whether it was made in a notebook, a REPL or `python -c`, whose Functions all travel together, by name."""
-    return import_name(function.home) == "__main__"
+    return function.home.module == MAIN
 
 
 def check_in_force(function: Function[..., Any]) -> None:
@@ -101,9 +101,9 @@ def check_in_force(function: Function[..., Any]) -> None:
     )
 
 
-def registered(home: str) -> dict[str, Function[..., Any]]:
-    """Return the Functions that the module `home` has made, by name."""
-    return {name: found for name, found in [*_lasting.items(), *_passing.items()] if found.home == home}
+def registered(home: Home) -> dict[str, Function[..., Any]]:
+    """Return the Functions that a module has made, by name."""
+    return {name: found for name, found in [*_lasting.items(), *_passing.items()] if found.home is home}
 
 
 def version_here(name: str) -> str:

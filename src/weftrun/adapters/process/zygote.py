@@ -16,7 +16,7 @@ from weftrun.model.messages import Exited, Forked, FromZygote, Load, Loaded
 from weftrun.model.policy import Bundle, Privileges
 from weftrun.wire.channel import Channel
 from weftrun.wire.frames import ChannelBroken
-from weftrun.wire.program import guest_command
+from weftrun.wire.program import guest_command, guest_environment
 from weftrun.wire.text import BoundedText
 
 _OUTPUT_BYTES: Final = 16 * 1024
@@ -236,10 +236,11 @@ def start_zygote(
     if open_files_max is None:
         open_files_max = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     settings = (channel_fd, os.getpid(), frame_bytes_max, open_files_max, int(privileges == "keep"))
+    program = bundle.program
     return subprocess.Popen(
-        guest_command("weftrun.guest.zygote", *map(str, settings)),
-        cwd=bundle.cwd or None,
-        env={**os.environ, "PYTHONHASHSEED": str(surroundings.hash_seed)},
+        guest_command("weftrun.guest.zygote", *map(str, settings), options=program.options),
+        cwd=program.cwd or None,
+        env=guest_environment(program.options, surroundings.hash_seed),
         pass_fds=(channel_fd,),
         stdin=subprocess.DEVNULL,
         stdout=output_fd,

@@ -52,6 +52,6 @@ def _load(bundle: Bundle, run: str) -> None:
             f"Run {run} came from a notebook or a REPL, and its code with it: it can be resumed only there."
         )
     if bundle.file:
-        script(bundle.file, bundle.module)
+        script(bundle.file, bundle.module, bundle.program.argv)
     else:
-        importable(bundle.module)
+        importable(bundle.module, bundle.program.argv)

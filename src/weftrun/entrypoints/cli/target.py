@@ -7,17 +7,20 @@ import difflib
 import importlib
 import os
 import sys
-from collections.abc import Iterator, Mapping
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
 from weftrun.assembly import checked_sinks
 from weftrun.model.errors import UsageError
-from weftrun.model.policy import Bundle, Kind
+from weftrun.model.policy import Bundle, Kind, Program
 from weftrun.ports.sinks import Sink
 from weftrun.sdk.bundle import load_file, search_path
 from weftrun.sdk.function import Function
+from weftrun.sdk.home import container_of, script_name
 from weftrun.sdk.place import importing
+from weftrun.sdk.program import arguments, cwd_here, interpreter_options
 from weftrun.sdk.tracebacks import authors_traceback
 
 
@@ -64,13 +67,25 @@ def bundle_at(target: str) -> Bundle:
     where = target if os.path.isfile(target) else target.rpartition(":")[0] or target
     if not _is_file(where):
         _first_on_path(os.getcwd())
-        return Bundle(where, path=search_path(), cwd=os.getcwd())
-    file = os.path.abspath(where)
-    if not os.path.isfile(file):
+        return Bundle(where, path=search_path(), started=Program(cwd_here(), (where,), interpreter_options()))
+    file, folder = _found(os.path.abspath(where))
+    _first_on_path(folder)
+    started = Program(cwd_here(), (file,), interpreter_options())
+    return Bundle(script_name(file), file, path=search_path(), started=started)
+
+
+def _found(file: str) -> tuple[str, str]:
+    """Return the path of a script, of a zipapp that of its main module, and the folder that is first on its path.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if zipfile.is_zipfile(file):
+        file = os.path.join(file, "__main__.py")
+    held = container_of(file)
+    if not held:
         raise UsageError(f"There is no file {file}.")
-    _first_on_path(os.path.dirname(file))
-    module = os.path.splitext(os.path.basename(file))[0]
-    return Bundle(module, file, path=search_path(), cwd=os.getcwd())
+    return file, os.path.dirname(os.path.realpath(file)) if held == file else held
 
 
 def _imported(where: str) -> ModuleType:
@@ -80,21 +95,22 @@ def _imported(where: str) -> ModuleType:
     return importable(where)
 
 
-def script(file: str, module: str = "") -> ModuleType:
+def script(file: str, module: str = "", argv: Sequence[str] = ()) -> ModuleType:
     """Import a script as `python FILE` would, but under its own name, with its folder first on the path.
+
+    It finds the arguments `argv` in `sys.argv`, those of a Run that is gone on with; by default none.
 
     Raises:
         UsageError: it is not there, has the name of another loaded module, or its import fails.
     """
-    name = module or os.path.splitext(os.path.basename(file))[0]
-    if not os.path.isfile(file):
-        raise UsageError(f"There is no file {file}.")
+    file, folder = _found(file)
+    name = module or script_name(file)
     loaded = sys.modules.get(name)
     if loaded is not None and os.path.abspath(getattr(loaded, "__file__", None) or "") != file:
         raise UsageError(f"{file} has the name of a module that is loaded already ({name}): give it another name.")
-    _first_on_path(os.path.dirname(file))
+    _first_on_path(folder)
     try:
-        with _marked(file):
+        with _marked(file), arguments(argv or [file]):
             return load_file(file, name)
     except UsageError:
         raise
@@ -102,14 +118,14 @@ def script(file: str, module: str = "") -> ModuleType:
         raise _import_failed(file, error) from error
 
 
-def importable(name: str) -> ModuleType:
-    """Import a module by name.
+def importable(name: str, argv: Sequence[str] = ()) -> ModuleType:
+    """Import a module by name, with the arguments `argv` in `sys.argv`; by default none.
 
     Raises:
         UsageError: it is not there, or its import fails.
     """
     try:
-        with _marked(name):
+        with _marked(name), arguments(argv or [name]):
             return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
