@@ -30,7 +30,7 @@ _T = TypeVar("_T")
 
 def bundle(module: str = "sandboxed", folder: Path = HERE) -> Bundle:
     """Return the bundle of a module in a folder."""
-    return Bundle(module, path=(str(folder), *sys.path), cwd=str(folder))
+    return Bundle(module, path=(str(folder), *sys.path), started=str(folder))
 
 
 ARRAYS = bundle("arrays")

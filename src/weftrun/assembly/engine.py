@@ -39,6 +39,7 @@ from weftrun.ports.sinks import Sink
 from weftrun.runtime.engine import Engine as RuntimeEngine
 from weftrun.runtime.tickets import Latch, Ticket
 from weftrun.sdk.handles import Engine
+from weftrun.sdk.program import BEGAN_AT, program_here
 from weftrun.sdk.registry import version_here
 from weftrun.views.step import StepView
 from weftrun.views.steps import steps
@@ -114,8 +115,9 @@ class _EmbeddedCore:
         self._processes = ProcessWatch(self._loop)
         open_files_max = DESCRIPTOR_LIMIT.raise_to(descriptors_needed(limits))
         self._sandboxes = ProcessSandboxes(
-            self._loop, self._objects, limits=limits, hash_seed=hash_seed, open_files_max=open_files_max
-        )
+            self._loop, self._objects, limits=limits, hash_seed=hash_seed, open_files_max=open_files_max,
+            since=BEGAN_AT,
+        )  # fmt: skip
         self._engine = RuntimeEngine(
             loop=self._loop,
             journal=self._journal,
@@ -129,6 +131,7 @@ class _EmbeddedCore:
             limits=limits,
             sandboxes_max=workers,
             version_here=version_here,
+            program=program_here(),
             stands_still=_say_still,
             sinks=self._sinks,
             watch=self._watch,

@@ -33,7 +33,7 @@ def main() -> NoReturn:
     kill_descendants()
     os.lseek(memory, 0, os.SEEK_SET)
     with open(memory, "rb") as file:
-        told = msgspec.msgpack.decode(file.read(), type=tuple[Load, tuple[str, ...], float])
+        told = msgspec.msgpack.decode(file.read(), type=tuple[Load, tuple[str, ...], float, tuple[str, ...]])
     os.set_inheritable(channel, False)
     zygote = Zygote(
         unix_socket(channel),

@@ -31,6 +31,7 @@ from weftrun.model.ids import StepId
 from weftrun.model.messages import Exited, Fork, Forked, Load, Loaded, ToSandbox, ToZygote
 from weftrun.model.outcomes import Failure
 from weftrun.sdk.failure import failure_of
+from weftrun.sdk.modules import written_since
 from weftrun.sdk.program import interpreter_options
 from weftrun.wire.channel import Channel, decoder_of, unix_socket
 from weftrun.wire.hold import Hold
@@ -96,12 +97,17 @@ class _BeginAgain:
         self._command = guest_command("weftrun.guest.afresh", options=interpreter_options())
 
     def now(
-        self, channel: socket.socket, unforkable: tuple[str, ...], import_s: float, settings: tuple[int, ...]
+        self,
+        channel: socket.socket,
+        unforkable: tuple[str, ...],
+        import_s: float,
+        written: tuple[str, ...],
+        settings: tuple[int, ...],
     ) -> NoReturn:
         """Execute `weftrun.guest.afresh` in this process, which keeps its pid, its namespaces and its channel."""
         told = os.memfd_create("weftrun-load")
         with open(told, "wb", closefd=False) as file:
-            file.write(msgspec.msgpack.encode((self._load, unforkable, import_s)))
+            file.write(msgspec.msgpack.encode((self._load, unforkable, import_s, written)))
         for descriptor in (channel.fileno(), told):
             os.set_inheritable(descriptor, True)
         os.chdir(self._folder)
@@ -125,6 +131,7 @@ class Zygote:
         )
         self._importing: Load | None = None
         self._import_s = 0.0
+        self._written: tuple[str, ...] = ()
         self._remains = Remains()
         self._generators = Generators()
         self._children: dict[int, Child] = {}
@@ -189,17 +196,18 @@ class Zygote:
         except BaseException as error:  # noqa: BLE001 - the author's module runs here, and may raise anything
             failure = failure_of(error, origin=StepId(""), attempt=1, attempts=1, bytes_max=load.error_text_bytes_max)
         self._import_s = time.perf_counter() - began
+        self._written = written_since(load.since)
         gc.collect()
         if failure is None:
             self._remains = after_import(before)
         if self._remains.unforkable:
             settings = (int(self._own_pids), int(self._keeps_privileges), self._frame_bytes_max)
-            begin_again.now(self._channel.socket, self._remains.unforkable, self._import_s, settings)
+            begin_again.now(self._channel.socket, self._remains.unforkable, self._import_s, self._written, settings)
         self._stand_ready(failure)
 
-    def stand_for(self, load: Load, unforkable: tuple[str, ...], import_s: float) -> None:
+    def stand_for(self, load: Load, unforkable: tuple[str, ...], import_s: float, written: tuple[str, ...]) -> None:
         """Make Sandboxes that import by themselves, in place of a zygote that must not fork."""
-        self._importing, self._import_s = load, import_s
+        self._importing, self._import_s, self._written = load, import_s, written
         self._remains = Remains(unforkable)
         self._stand_ready(None)
 
@@ -208,7 +216,7 @@ class Zygote:
         decoder_of(ToSandbox)
         gc.collect()
         gc.freeze()
-        self._channel.send(Loaded(failure, self._remains.unforkable, self._import_s))
+        self._channel.send(Loaded(failure, self._remains.unforkable, self._import_s, self._written))
 
     def _watch_children(self) -> None:
         """Be woken when a child ends. Set up after the import, which may have set handlers of its own."""

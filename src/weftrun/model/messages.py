@@ -21,10 +21,15 @@ from weftrun.model.values import Data, Payload, Tree
 
 
 class Load(Struct, frozen=True, gc=False, array_like=True, tag=100):
-    """Import the bundle, once. Answered by `Loaded`."""
+    """Import the bundle, once. Answered by `Loaded`.
+
+    Attributes:
+        since: when the author's program began, in seconds since the epoch; 0 where that is not known.
+    """
 
     bundle: Bundle
     error_text_bytes_max: int
+    since: float = 0.0
 
 
 class Fork(Struct, frozen=True, gc=False, array_like=True, tag=101):
@@ -56,12 +61,14 @@ class Fork(Struct, frozen=True, gc=False, array_like=True, tag=101):
 class Loaded(Struct, frozen=True, gc=False, array_like=True, tag=110):
     """The import ended after `import_s` seconds; `failure` where it raised.
 
-    `unforkable` is what it left that no fork may have, each in a few words.
+    `unforkable` is what it left that no fork may have, each in a few words. `written` names files of the author's that
+    it imported and that were written to after their program had begun.
     """
 
     failure: Failure | None
     unforkable: tuple[str, ...] = ()
     import_s: float = 0.0
+    written: tuple[str, ...] = ()
 
 
 class Forked(Struct, frozen=True, gc=False, array_like=True, tag=111):

@@ -47,12 +47,14 @@ class SandboxEvents(Protocol):
     """Whom Sandboxes tell. All calls come on the loop, never from inside a call into `Sandboxes`."""
 
     def sandbox_ready(
-        self, sandbox: SandboxId, start_s: float, isolation: tuple[str, ...], unforkable: tuple[str, ...] = ()
-    ) -> None:
+        self, sandbox: SandboxId, start_s: float, isolation: tuple[str, ...], unforkable: tuple[str, ...] = (),
+        written: tuple[str, ...] = (),
+    ) -> None:  # fmt: skip
         """The Sandbox takes work, `start_s` seconds after it was asked for.
 
         `unforkable` is what the author's import left that no fork may have (threads, connections, …), each in a few
-        words: for that it was not forked but had to import everything again.
+        words: for that it was not forked but had to import everything again. `written` names files of its code that were
+        written to after the program had begun.
         """
 
     def sandbox_spoke(self, sandbox: SandboxId, messages: list[FromSandbox]) -> None:

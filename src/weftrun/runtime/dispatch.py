@@ -276,13 +276,15 @@ class Dispatch:
     # ------------------------------------------------------------------ port SandboxEvents
 
     def sandbox_ready(
-        self, sandbox: SandboxId, start_s: float, isolation: tuple[str, ...], unforkable: tuple[str, ...] = ()
-    ) -> None:
+        self, sandbox: SandboxId, start_s: float, isolation: tuple[str, ...], unforkable: tuple[str, ...] = (),
+        written: tuple[str, ...] = (),
+    ) -> None:  # fmt: skip
         """The Sandbox takes work."""
         self._fresh[sandbox] = {
             "start_s": start_s,
             "isolation": " ".join(isolation),
             "unforkable": ", ".join(unforkable),
+            "written": ", ".join(written),
         }
         if not self._may_enter():
             self._worker.bar()

@@ -14,7 +14,7 @@ from weftrun.model.errors import EngineClosed, WeftrunError
 from weftrun.model.events import CancelCame
 from weftrun.model.ids import RunId, RunUid
 from weftrun.model.limits import DEFAULT_LIMITS, Limits
-from weftrun.model.policy import Bundle, FunctionSpec
+from weftrun.model.policy import Bundle, FunctionSpec, Program
 from weftrun.model.records import Row
 from weftrun.model.values import Data, Inline, Object, Payload
 from weftrun.ports.blobs import Blobs
@@ -46,6 +46,7 @@ class Engine:
         sandboxes_max: Sandboxes that run Functions at once.
         sinks: where what is emitted goes, by the names that authors use.
         version_here: returns the version of a Function as this process has it, by name; empty where it has none.
+        program: what the author's program in this process was started with, where that is known.
         watch: calls back on the loop soon after the process of one of these sessions has ended, where that can be seen;
             a hint.
         hints: says when it is worth to look at the Journal; without it, that is done now and then.
@@ -67,6 +68,7 @@ class Engine:
         limits: Limits = DEFAULT_LIMITS,
         sandboxes_max: int = 4,
         version_here: Callable[[str], str] = lambda _: "",
+        program: Program | None = None,
         stands_still: Callable[[str], None] = lambda _: None,
         sinks: Mapping[str, Sink] | None = None,
         watch: Watch = lambda _sessions, _ended: None,
@@ -109,6 +111,7 @@ class Engine:
         self._opening = Opening(
             loop, journal, blobs, objects, entropy, self._committer, self._dispatch, limits, self._own,
             wait_over=_wait_over(transactions), refusal=self._refusal, broke=self.broke, version_here=version_here,
+            program=program,
         )  # fmt: skip
         self._closed = False
         self._broken: WeftrunError | None = None

@@ -14,6 +14,7 @@ from weftrun.model.errors import LimitExceeded, RunConflict, RunNotFound, Weftru
 from weftrun.model.events import Resumed
 from weftrun.model.ids import RunId, RunUid
 from weftrun.model.limits import Limits
+from weftrun.model.policy import Program
 from weftrun.model.records import Row, Started
 from weftrun.model.values import Object, Payload
 from weftrun.ports.blobs import Blobs
@@ -48,6 +49,7 @@ class Opening:
         refusal: returns why no Run can be opened now, or None.
         broke: called with an error after which the engine can't go on.
         version_here: returns the version of a Function as this process has it, or nothing.
+        program: what the author's program in this process was started with, where that is known.
 
     Attributes:
         runs: those that this engine owns.
@@ -72,6 +74,7 @@ class Opening:
         refusal: Callable[[], WeftrunError | None],
         broke: Callable[[WeftrunError], None],
         version_here: Callable[[str], str],
+        program: Program | None,
     ) -> None:
         self.waited_for: dict[RunUid, weakref.WeakSet[Ticket]] = {}
         self.asked: weakref.WeakSet[Ticket] = weakref.WeakSet()
@@ -105,6 +108,7 @@ class Opening:
             wait_for=self.wait_for,
             came=self._came,
             version_here=version_here,
+            program=program,
         )
 
     # ------------------------------------------------------------------ starting

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from weftrun.machines.run import RunMachine, changed_code
+from weftrun.machines.run import RunMachine, changed_code, changed_program
 from weftrun.model.errors import JournalCorrupt, LeaseLost, WeftrunError
 from weftrun.model.events import CancelCame, Parked, Resumed
 from weftrun.model.ids import RunId, RunUid
 from weftrun.model.limits import Limits
 from weftrun.model.outcomes import Failure, Reason
+from weftrun.model.policy import Program
 from weftrun.model.records import Row, Started
 from weftrun.model.values import Blob, Object
 from weftrun.ports.journal import Journal, Message, RunInfo
@@ -39,6 +40,7 @@ class TakeOver:
         wait_for: called for each ticket of a Run that another engine was quicker to claim.
         came: returns the tickets that have waited for a Run that was another engine's, or nobody's.
         version_here: returns the version of a Function as this process has it, or nothing.
+        program: what the author's program in this process was started with, where that is known.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class TakeOver:
         wait_for: Callable[[RunUid, Ticket], None],
         came: Callable[[RunUid], list[Ticket]],
         version_here: Callable[[str], str],
+        program: Program | None,
     ) -> None:
         self._loop = loop
         self._journal = journal
@@ -73,6 +76,7 @@ class TakeOver:
         self._wait_for = wait_for
         self._came = came
         self._version_here = version_here
+        self._program = program
         self._taking: dict[RunUid, list[Ticket]] = {}
         self._waited: set[RunUid] = set()
         self._left_alone: set[RunUid] = set()
@@ -291,6 +295,8 @@ class TakeOver:
         self._dispatch.trace.has(run, waited=info.uid in self._waited)
         self._waited.discard(info.uid)
         self._dispatch.trace.note(run.uid, changed_code(rows, self._version_here))
+        if self._program is not None:
+            self._dispatch.trace.note(run.uid, changed_program(started.bundle.program, self._program))
         now = self._loop.now()
         if info.takeovers > self._limits.takeovers_max:
             times = info.takeovers - 1

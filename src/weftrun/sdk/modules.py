@@ -31,13 +31,14 @@ class Reloads:
         self._there: list[ModuleType | None] = []
         self._modules: list[ModuleType] = []
         self._specs: list[Any] = []
+        self._ids: list[int] = []
         self._contents: dict[str, bytes] = {}
 
     def count(self) -> int:
         """Return how often one was reloaded so far, by what is seen now."""
         loaded = sys.modules
         there = len(loaded) == self._known and list(map(loaded.get, self._names)) == self._there
-        if not there or list(map(_spec_of, self._modules)) != self._specs:
+        if not there or list(map(id, map(_spec_of, self._modules))) != self._ids:
             self._look()
         return self._count
 
@@ -62,6 +63,7 @@ class Reloads:
         self._names, self._modules = list(found), list(found.values())
         self._there = list(map(sys.modules.get, self._names))
         self._specs = list(map(_spec_of, self._modules))
+        self._ids = list(map(id, self._specs))  # two specs of one file are equal
 
 
 def is_own(name: str, module: Any) -> bool:
@@ -74,6 +76,17 @@ def is_own(name: str, module: Any) -> bool:
         and not any(part in file for part in _NOT_OWN)
         and name.partition(".")[0] != "weftrun"
     )
+
+
+def written_since(at: float) -> tuple[str, ...]:
+    """Return the names of the author's own files that are imported here and were written to after this time.
+
+    Args:
+        at: in seconds since the epoch; with 0 nothing is looked for.
+    """
+    own = [module for name, module in list(sys.modules.items()) if at and is_own(name, module)]
+    files = {container_of(os.path.abspath(module.__file__ or "")) for module in own}
+    return tuple(sorted(os.path.basename(file) for file in files if file and os.stat(file).st_mtime > at))
 
 
 def _content(module: ModuleType) -> bytes:

@@ -7,6 +7,9 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 
+from weftrun.model.policy import Program
+from weftrun.sdk.clock import seconds
+
 _LETTERS = (
     ("debug", "d"),
     ("optimize", "O"),
@@ -30,6 +33,8 @@ def cwd_here() -> str:
         return ""
 
 
+BEGAN_AT = seconds()
+"""When weftrun was imported, in seconds since the epoch: the author's modules were read around then or later."""
 STARTED_IN = cwd_here()
 """The working directory when weftrun was imported: names of files that the program was given are relative to it."""
 _argv = tuple(getattr(sys, "argv", ()))
@@ -46,6 +51,11 @@ def argv_here() -> tuple[str, ...]:
     if now[:1] != _argv[:1]:
         _argv = now
     return _argv
+
+
+def program_here() -> Program:
+    """Return what the author's program in this process was started with."""
+    return Program(cwd_here(), _argv, interpreter_options())
 
 
 @contextlib.contextmanager

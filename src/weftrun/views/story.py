@@ -5,7 +5,7 @@ Facts come from the records, which are durable, and from the trace, which is not
 | kind | text | facts |
 |---|---|---|
 | `batch` | why it went then, in one clause | `sandbox`, `function`, `size` (Invocations, items), `gated`, `engine` |
-| `sandbox` | what happened to it, in one clause | `sandbox`; where it began, `start_s`, `isolation`, `unforkable` |
+| `sandbox` | what happened to it, a clause | `sandbox`; as it began `start_s`, `isolation`, `unforkable`, `written` |
 | `unrecorded` | why a success has no record, a clause | `sandbox`, `entered`, `left`, `bytes`, `items`, `preview` |
 | `note` | a whole sentence, or nothing | `gated`; `epoch`, `waited` (let go), `engine`; `left` by a closing engine |
 | `text` | what an Attempt printed | of a map, `items`: how many characters each; of a body, `from`: those told before |
@@ -302,7 +302,10 @@ def _sandbox(row: Traced) -> str:
     inside = f", in namespaces of its own: {isolation}" if isolation else ""
     left = row.facts.get("unforkable")
     again = f"; it is a fresh interpreter, which imported by itself, since no fork may have what that leaves: {left}"
-    return f"Sandbox {int(number(row, 'sandbox'))}: {row.text}{took}{inside}{again if left else ''}."
+    told = again if left else ""
+    if written := row.facts.get("written"):
+        told += f"; it has the code as it is now in what was written to after the program had begun: {written}"
+    return f"Sandbox {int(number(row, 'sandbox'))}: {row.text}{took}{inside}{told}."
 
 
 def _batch(row: Traced) -> str:

@@ -61,6 +61,7 @@ class SandboxEnd:
         refused: why its zygote would not make it; empty where it did.
         asked_at: when it was asked for, in seconds since the epoch.
         unforkable: what the import left that no fork may have, for which it imports everything again.
+        written: files of its code that were written to after the author's program had begun.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class SandboxEnd:
         self.refused = ""
         self.asked_at = loop.now()
         self.unforkable: tuple[str, ...] = ()
+        self.written: tuple[str, ...] = ()
         self._loop = loop
         self._objects = objects
         self._limits = limits

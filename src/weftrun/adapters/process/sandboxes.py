@@ -36,19 +36,21 @@ class ProcessSandboxes:
     """
 
     def __init__(
-        self, loop: FdLoop, objects: Objects, *, limits: Limits, hash_seed: int, open_files_max: int | None = None
-    ) -> None:
+        self, loop: FdLoop, objects: Objects, *, limits: Limits, hash_seed: int, open_files_max: int | None = None,
+        since: float = 0.0,
+    ) -> None:  # fmt: skip
         """Start nothing yet. Raises UsageError for limits under which an outcome might be too large to be told.
 
         Args:
             hash_seed: the Journal's, for every interpreter (B4).
             open_files_max: soft limit of open descriptors for the author's code; None leaves this process's.
+            since: when the author's program began, in seconds since the epoch; 0 where nobody asks.
         """
         check_frame_limit(limits)
         self._loop = loop
         self._objects = objects
         self._limits = limits
-        self._surroundings = Surroundings(hash_seed, open_files_max)
+        self._surroundings = Surroundings(hash_seed, open_files_max, since)
         self._zygotes: dict[tuple[Bundle, Privileges], Zygote] = {}
         self._ends: dict[SandboxId, SandboxEnd] = {}
         self._events: SandboxEvents | None = None
@@ -226,7 +228,7 @@ class ProcessSandboxes:
                 end.refused = import_clause(ready.failure)
             elif not end.killed:
                 took_s = self._loop.now() - end.asked_at
-                self._told.sandbox_ready(end.id, took_s, ready.isolation, end.unforkable)
+                self._told.sandbox_ready(end.id, took_s, ready.isolation, end.unforkable, end.written)
         if messages:
             self._told.sandbox_spoke(end.id, messages)
 

@@ -34,10 +34,11 @@ class ZygoteOwner(Protocol):
 
 
 class Surroundings(NamedTuple):
-    """What the author's code finds in its process: the hash seed, and how many descriptors it may have open."""
+    """What the author's code finds in its process, and when their program began (in seconds since the epoch, or 0)."""
 
     hash_seed: int
     open_files_max: int | None
+    since: float = 0.0
 
 
 class Zygote:
@@ -69,6 +70,7 @@ class Zygote:
         self._loop = loop
         self._loaded = False
         self._unforkable: tuple[str, ...] = ()
+        self._written: tuple[str, ...] = ()
         self._waiting: dict[SandboxId, SandboxEnd] = {}
         self._output = BoundedText(_OUTPUT_BYTES)
         ours, theirs = socket.socketpair()
@@ -89,7 +91,7 @@ class Zygote:
         self._channel = LoopChannel(loop, channel, self._readable)
         loop.add_reader(self._pipe, self._read_output)
         try:
-            self._channel.send(Load(bundle, limits.error_text_bytes_max))
+            self._channel.send(Load(bundle, limits.error_text_bytes_max, surroundings.since))
         except ChannelBroken:
             self.end()
             raise
@@ -116,6 +118,7 @@ class Zygote:
 
     def _ask(self, end: SandboxEnd) -> None:
         end.unforkable = self._unforkable
+        end.written = self._written
         request, far = end.fork_request()
         self._channel.send(request, far, close=far)
 
@@ -146,6 +149,7 @@ class Zygote:
             return
         self._loaded = True
         self._unforkable = message.unforkable
+        self._written = message.written
         waiting, self._waiting = self._waiting, {}
         for end in waiting.values():
             self._ask(end)
