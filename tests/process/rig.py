@@ -67,7 +67,12 @@ class Rig:
 
     # what Sandboxes tell
     def sandbox_ready(
-        self, sandbox: SandboxId, start_s: float, isolation: tuple[str, ...], unforkable: tuple[str, ...] = ()
+        self,
+        sandbox: SandboxId,
+        start_s: float,
+        isolation: tuple[str, ...],
+        unforkable: tuple[str, ...] = (),
+        written: tuple[str, ...] = (),  # noqa: ARG002
     ) -> None:
         self.heard.put(("ready", sandbox, start_s, isolation, unforkable))
 

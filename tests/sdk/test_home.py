@@ -115,7 +115,7 @@ def test_a_script_at_whose_end_python_asks_on(folder: Path) -> None:
         "from weftrun.sdk.bundle import bundle_of; b = bundle_of(twice)\nprint((b.module, len(b.blob), b.file[-6:]))\n"
     )
     done = subprocess.run(
-        [sys.executable, "-i", "-c", f"import runpy; globals().update(runpy.run_path('app.py'))"],
+        [sys.executable, "-i", "-c", "import runpy; globals().update(runpy.run_path('app.py'))"],
         cwd=folder, env=env(), input=asked, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert "('app', 0, 'app.py')" in done.stdout, done.stderr
