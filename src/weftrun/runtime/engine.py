@@ -110,8 +110,8 @@ class Engine:
         )
         self._opening = Opening(
             loop, journal, blobs, objects, entropy, self._committer, self._dispatch, limits, self._own,
-            wait_over=_wait_over(transactions), refusal=self._refusal, broke=self.broke, version_here=version_here,
-            program=program,
+            wait_over=_wait_over(transactions), refusal=self._refusal, broke=self.broke,
+            version_here=version_here, program=program,
         )  # fmt: skip
         self._closed = False
         self._broken: WeftrunError | None = None
