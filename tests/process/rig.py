@@ -72,7 +72,7 @@ class Rig:
         start_s: float,
         isolation: tuple[str, ...],
         unforkable: tuple[str, ...] = (),
-        written: tuple[str, ...] = (),  # noqa: ARG002
+        written: tuple[str, ...] = (),
     ) -> None:
         self.heard.put(("ready", sandbox, start_s, isolation, unforkable))
 

@@ -84,10 +84,8 @@ class Engine:
             loop, journal, blobs, objects,
             quiet=lambda: self._dispatch.quiet,
             broken=self.broke,
-            renewed=self._renewed,
-            fenced=self._fenced,
-            rested=self._rested,
-            stands_still=stands_still,
+            renewed=self._renewed, fenced=self._fenced,
+            rested=self._rested, stands_still=stands_still,
         )  # fmt: skip
         self._own = Ownership(
             loop, journal, liveness, entropy, self._committer, sandboxes, self,
