@@ -29,7 +29,7 @@ AFTER_CHDIR = "import os, weftrun\nos.chdir('/')\n" + SCRIPT
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one program in all the places where it may lie."""
     folder = tmp_path_factory.mktemp("programs")
-    for name in ("app.py", "time.py", "package/mod.py", "folder/__main__.py", "beside/beside.py"):
+    for name in ("app.py", "time.py", "v1.2-final.py", "package/mod.py", "folder/__main__.py", "beside/beside.py"):
         path = folder / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(SCRIPT)
@@ -54,6 +54,7 @@ WAYS = {
     "folder__main__": "folder",
     "zipped__main__": "zipped.pyz",
     "time__main__": "time.py",
+    "v1_2-final": "v1.2-final.py",
     "beside__main__": "beside/beside.py",
     "app cProfile": "-m cProfile -o {out} app.py",
     "package.mod cProfile": "-m cProfile -o {out} -m package.mod",

@@ -113,7 +113,8 @@ def container_of(file: str) -> str:
 def script_name(file: str) -> str:
     """Return the import name of a script: the stem of its file, unless that is the name of another module.
 
-    That is so for a `__main__.py`, where a package of the name lies beside it, and for modules of the interpreter.
+    It is that for a `__main__.py`, for a script beside a package of its name, and for one that is called as a module of
+    the interpreter is. A dot would make a package of what is before it.
     """
     folder, stem = os.path.dirname(file), os.path.splitext(os.path.basename(file))[0]
     if stem == MAIN:
@@ -123,8 +124,8 @@ def script_name(file: str) -> str:
         or os.path.isfile(os.path.join(folder, stem, "__init__.py"))
         or FrozenImporter.find_spec(stem) is not None
     ):
-        return stem
-    return stem + MAIN
+        return stem.replace(".", "_")
+    return stem.replace(".", "_") + MAIN
 
 
 class _Running(ModuleType):
