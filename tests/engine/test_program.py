@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import subprocess
 import sys
@@ -129,7 +130,13 @@ def test_a_run_that_is_gone_on_with_has_what_its_start_had(tmp_path: Path) -> No
         "The program that goes on with this Run was started with other arguments and other options of the interpreter "
         "than the one that began it: Sandboxes of this Run have what that one had."
     ) in told
-    for words in (["story", "priced"], ["steps", "priced"], ["get", "priced"], ["logs", "priced"], ["list"]):
+    for words in (
+        ["story", "priced"],
+        ["steps", "priced"],
+        ["get", "priced", "--json"],
+        ["logs", "priced"],
+        ["list", "--json"],
+    ):
         said = python(tmp_path, "-m", "weftrun.entrypoints.cli", *words, "--db", url)
         assert "tell-nobody" not in said
         assert "--rate" not in said
@@ -145,10 +152,18 @@ def test_the_command_line_goes_on_with_it_too(tmp_path: Path) -> None:
     assert python(tmp_path, "-m", "weftrun.entrypoints.cli", "resume", "priced", "--db", url) == "20.0"
     words = ["run", "rated.py:wf", "price=100.0", "go=go", "--id", "priced", "--db", url]
     assert python(tmp_path, "-m", "weftrun.entrypoints.cli", *words) == "20.0"
-    words = ["run", "rated.py:arguments", "--db", url]
-    assert python(tmp_path, "-m", "weftrun.entrypoints.cli", *words).replace(" ", "") == (
-        f'[1.0,["{program}"]]'.replace(" ", "")
+    for more in (["--db", url], ["--inline"]):  # it hands on no arguments of a program
+        said = python(tmp_path, "-m", "weftrun.entrypoints.cli", "run", "rated.py:arguments", *more)
+        assert json.loads(said) == [1.0, [str(program)]]
+
+
+def test_an_argument_that_is_no_text(tmp_path: Path) -> None:
+    code = "@weftrun.function\ndef f(): return sys.argv[1:]\n"
+    (tmp_path / "app.py").write_text(
+        f"import sys, weftrun\n{code}if __name__ == '__main__':\n"
+        "    with weftrun.open('sqlite:///j.db', workers=1) as e: print(e.run(f) == sys.argv[1:] == ['caf\\udce9', '1'])\n"
     )
+    assert python(tmp_path, "app.py", "caf\udce9", "1") == "True"
 
 
 # ---------------------------------------------------------------------- the code that it has now

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from weftrun.guest.generators import Generators
@@ -19,7 +20,8 @@ def load_code(bundle: Bundle) -> Generators:
     """
     ours = [entry for entry in sys.path if entry not in bundle.path]
     sys.path[:] = [*bundle.path, *ours]
-    sys.argv[:] = bundle.program.argv or [bundle.file or bundle.module]
+    argv = bundle.program.argv or (os.fsencode(bundle.file or bundle.module),)
+    sys.argv[:] = [os.fsdecode(argument) for argument in argv]
     generators = Generators()
     with generators.watched(copies=bool(bundle.blob)):
         install(bundle)

@@ -110,13 +110,13 @@ class Program(Struct, frozen=True, array_like=True):
 
     Attributes:
         cwd: working directory.
-        argv: `sys.argv`, as it was before the program changed it; empty where that is not known. It may hold secrets:
-            it is handed on and compared, never shown.
+        argv: `sys.argv`, as it was before the program changed it, in the system's bytes, since an argument may be no
+            text; empty where it is not known. It may hold secrets: it is handed on and compared, never shown.
         options: of the interpreter, as a command line has them (`-O`, `-W…`, `-X…`).
     """
 
     cwd: str = ""
-    argv: tuple[str, ...] = ()
+    argv: tuple[bytes, ...] = ()
     options: tuple[str, ...] = ()
 
 

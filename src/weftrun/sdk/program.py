@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from weftrun.model.policy import Program
+from weftrun.model.telling import writable
 from weftrun.sdk.clock import seconds
 
 _LETTERS = (
@@ -37,17 +38,23 @@ BEGAN_AT = seconds()
 """When weftrun was imported, in seconds since the epoch: the author's modules were read around then or later."""
 STARTED_IN = cwd_here()
 """The working directory when weftrun was imported: names of files that the program was given are relative to it."""
-_argv = tuple(getattr(sys, "argv", ()))
 
 
-def argv_here() -> tuple[str, ...]:
+def _given() -> tuple[bytes, ...]:
+    return tuple(os.fsencode(argument) for argument in getattr(sys, "argv", ()))
+
+
+_argv = _given()
+
+
+def argv_here() -> tuple[bytes, ...]:
     """Return `sys.argv` as it was before the program took arguments out of it.
 
     Another first argument is another program: whoever runs a script inside this process (`cProfile`, `runpy`, the
     command line) has said what it is called with.
     """
     global _argv
-    now = tuple(map(str, getattr(sys, "argv", ())))
+    now = _given()
     if now[:1] != _argv[:1]:
         _argv = now
     return _argv
@@ -59,10 +66,10 @@ def program_here() -> Program:
 
 
 @contextlib.contextmanager
-def arguments(argv: Sequence[str]) -> Iterator[None]:
+def arguments(argv: Sequence[bytes]) -> Iterator[None]:
     """Let a program find these arguments while it is imported here."""
     before = sys.argv
-    sys.argv = list(argv)
+    sys.argv = [os.fsdecode(argument) for argument in argv]
     try:
         yield
     finally:
@@ -82,4 +89,4 @@ def interpreter_options() -> tuple[str, ...]:
         if is_on:
             extra.setdefault(name, True)
     found += [f"-X{name}" if value is True else f"-X{name}={value}" for name, value in extra.items()]
-    return tuple(option for option in found if option != "-")
+    return tuple(writable(option) for option in found if option != "-")

@@ -23,6 +23,7 @@ from weftrun.model.errors import UsageError
 from weftrun.sdk.function import Function
 from weftrun.sdk.handles import Engine, Run
 from weftrun.sdk.inspection import digest
+from weftrun.sdk.program import arguments
 from weftrun.sdk.tracebacks import authors_traceback
 
 
@@ -81,9 +82,10 @@ def _inline(function: Function[..., Any], args: tuple[Any, ...], kwargs: dict[st
     """Call a Function here, as plain Python would."""
     print("inline: nothing is recorded", file=sys.stderr)
     try:
-        value = function(*args, **kwargs)
-        if inspect.iscoroutine(value):
-            value = asyncio.run(value)
+        with arguments(function.home.argv):
+            value = function(*args, **kwargs)
+            if inspect.iscoroutine(value):
+                value = asyncio.run(value)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001  # the author's, of whatever type, as an engine would tell it

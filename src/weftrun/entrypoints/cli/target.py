@@ -67,10 +67,12 @@ def bundle_at(target: str) -> Bundle:
     where = target if os.path.isfile(target) else target.rpartition(":")[0] or target
     if not _is_file(where):
         _first_on_path(os.getcwd())
-        return Bundle(where, path=search_path(), started=Program(cwd_here(), (where,), interpreter_options()))
+        return Bundle(
+            where, path=search_path(), started=Program(cwd_here(), (os.fsencode(where),), interpreter_options())
+        )
     file, folder = _found(os.path.abspath(where))
     _first_on_path(folder)
-    started = Program(cwd_here(), (file,), interpreter_options())
+    started = Program(cwd_here(), (os.fsencode(file),), interpreter_options())
     return Bundle(script_name(file), file, path=search_path(), started=started)
 
 
@@ -95,7 +97,7 @@ def _imported(where: str) -> ModuleType:
     return importable(where)
 
 
-def script(file: str, module: str = "", argv: Sequence[str] = ()) -> ModuleType:
+def script(file: str, module: str = "", argv: Sequence[bytes] = ()) -> ModuleType:
     """Import a script as `python FILE` would, but under its own name, with its folder first on the path.
 
     It finds the arguments `argv` in `sys.argv`, those of a Run that is gone on with; by default none.
@@ -110,7 +112,7 @@ def script(file: str, module: str = "", argv: Sequence[str] = ()) -> ModuleType:
         raise UsageError(f"{file} has the name of a module that is loaded already ({name}): give it another name.")
     _first_on_path(folder)
     try:
-        with _marked(file), arguments(argv or [file]):
+        with _marked(file), arguments(argv or [os.fsencode(file)]):
             return load_file(file, name)
     except UsageError:
         raise
@@ -118,14 +120,14 @@ def script(file: str, module: str = "", argv: Sequence[str] = ()) -> ModuleType:
         raise _import_failed(file, error) from error
 
 
-def importable(name: str, argv: Sequence[str] = ()) -> ModuleType:
+def importable(name: str, argv: Sequence[bytes] = ()) -> ModuleType:
     """Import a module by name, with the arguments `argv` in `sys.argv`; by default none.
 
     Raises:
         UsageError: it is not there, or its import fails.
     """
     try:
-        with _marked(name), arguments(argv or [name]):
+        with _marked(name), arguments(argv or [os.fsencode(name)]):
             return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
