@@ -53,8 +53,8 @@ class SandboxEvents(Protocol):
         """The Sandbox takes work, `start_s` seconds after it was asked for.
 
         `unforkable` is what the author's import left that no fork may have (threads, connections, …), each in a few
-        words: for that it was not forked but had to import everything again. `written` names files of its code that were
-        written to after the program had begun.
+        words: for that it was not forked but had to import everything again. `written` names files of its code
+        that were written to after the program had begun.
         """
 
     def sandbox_spoke(self, sandbox: SandboxId, messages: list[FromSandbox]) -> None:
