@@ -172,8 +172,7 @@ by_default.__defaults__[0].append(2); changed("a default")
 K2 = 7; changed("a global of a lambda in a dict")
 def deep(): return [0, 0]
 changed("a function that was defined anew")
-@weftrun.function
-def f(x): return x
+exec("@weftrun.function\\ndef f(x): return x")  # another cell
 changed("a Function that was defined anew")
 print("all")
 """
