@@ -23,7 +23,7 @@ from weftrun.model.policy import Bundle
 def module(folder: Path, name: str, code: str) -> Bundle:
     """Return the bundle of a module with this code, in which `function` and `sandboxed` can be used."""
     (folder / f"{name}.py").write_text(f"import sandboxed\nfrom weftrun import function\n{code}")
-    return Bundle(name, path=(str(folder), str(HERE), *sys.path), cwd=str(folder))
+    return Bundle(name, path=(str(folder), str(HERE), *sys.path), started=str(folder))
 
 
 @pytest.fixture(scope="module")
@@ -234,7 +234,7 @@ from pathlib import Path
 from tests.process.rig import Rig
 from weftrun.model.policy import Bundle
 rig = Rig(Path({folder!r}))
-sandbox = rig.ready(Bundle("piped", path=({folder!r}, *sys.path), cwd={folder!r}))
+sandbox = rig.ready(Bundle("piped", path=({folder!r}, *sys.path), started={folder!r}))
 rig.call(sandbox, "sandboxed:starts_daemon", {sign!r})
 rig.send(sandbox, "sandboxed:sleeps", (300,))
 print("up", flush=True)
