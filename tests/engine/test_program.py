@@ -161,7 +161,8 @@ def test_an_argument_that_is_no_text(tmp_path: Path) -> None:
     code = "@weftrun.function\ndef f(): return sys.argv[1:]\n"
     (tmp_path / "app.py").write_text(
         f"import sys, weftrun\n{code}if __name__ == '__main__':\n"
-        "    with weftrun.open('sqlite:///j.db', workers=1) as e: print(e.run(f) == sys.argv[1:] == ['caf\\udce9', '1'])\n"
+        "    with weftrun.open('sqlite:///j.db', workers=1) as engine:\n"
+        "        print(engine.run(f) == sys.argv[1:] == ['caf\\udce9', '1'])\n"
     )
     assert python(tmp_path, "app.py", "caf\udce9", "1") == "True"
 
