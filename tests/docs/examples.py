@@ -1,11 +1,13 @@
 """The examples of a page: programs, what they print, and what is typed at a shell after them.
 
 A block ``python`` is a program. What it prints is compared with the block ``output`` that follows it, if there is one.
-A block ``python NAME`` is only written to the file NAME: the block ``console tested`` after it uses it. The commands of
-such a block (its lines that begin with ``$ ``) run one after the other in the folder of the last program, and what they
-print is compared with the lines below each. Stdout is compared, not stderr. ``…`` stands for anything in a line, and as
-a line of its own for any number of lines. How many blanks there are between words, and how long something took, does
-not count.
+
+A block ``python NAME`` is only written to the file NAME, and used by a block ``console tested`` further down. The
+commands of such a block (its lines that begin with ``$ ``) run one after the other, in one folder with the program or
+the files that stand right before it, and what they print is compared with the lines below each.
+
+Stdout is compared, not stderr. ``…`` stands for anything in a line, and as a line of its own for any number of lines.
+How many blanks there are between words, and how long something took, does not count.
 """
 
 from __future__ import annotations
@@ -30,18 +32,17 @@ class Misplaced(Exception):
 
 @dataclass
 class Example:
-    """One program of a page and what follows it.
+    """A program of a page, or several files that are used together, and what follows.
 
     Attributes:
-        name: the file to which it is written.
-        runs: whether it is run by itself.
-        output: what it prints; None where the page does not say.
+        program: what is run; empty where there are only files.
+        files: what is written beside it, by name.
+        output: what the program prints; None where the page does not say.
         consoles: what is typed after it, and what is printed then.
     """
 
-    code: str
-    name: str = "example.py"
-    runs: bool = True
+    program: str = ""
+    files: dict[str, str] = field(default_factory=dict)
     output: str | None = None
     consoles: list[str] = field(default_factory=list)
 
@@ -55,19 +56,27 @@ def examples_of(text: str) -> list[Example]:
     found: list[Example] = []
     for info, body in BLOCK.findall(text):
         kind, _, name = info.partition(" ")
-        if kind == "python":
-            found.append(Example(body, name, runs=False) if name else Example(body))
+        last = found[-1] if found else None
+        if kind == "python" and not name:
+            found.append(Example(body))
+        elif kind == "python":
+            if last is None or last.program or last.consoles:
+                last = Example()
+                found.append(last)
+            last.files[name] = body
         elif info == "output":
-            if not found or not found[-1].runs or found[-1].output is not None or found[-1].consoles:
+            if last is None or not last.program or last.output is not None or last.consoles:
                 raise Misplaced(f"No program prints this: {body}")
-            found[-1].output = body
+            last.output = body
         elif info == TESTED:
-            if not found:
+            if last is None:
                 raise Misplaced(f"There is no program before {body}")
-            found[-1].consoles.append(body)
+            last.consoles.append(body)
     for example in found:
-        if not example.runs and not any(example.name in console for console in example.consoles):
-            raise Misplaced(f"No `{TESTED}` uses {example.name}.")
+        typed = "".join(example.consoles)
+        unused = [name for name in example.files if name not in typed]
+        if unused:
+            raise Misplaced(f"No `{TESTED}` uses {unused}.")
     return found
 
 
@@ -85,8 +94,10 @@ def _lines(text: str) -> list[str]:
 
 def check(example: Example, folder: Path) -> None:
     """Run an example and what follows it in a folder, and compare what they print."""
-    script = folder / example.name
-    script.write_text(example.code, encoding="utf-8")
+    script = folder / "example.py"
+    for name, code in [(script.name, example.program), *example.files.items()]:
+        if code:
+            (folder / name).write_text(code, encoding="utf-8")
     words = folder / "words.txt"
     words.write_text(WORDS)
     commands = Path(sys.executable).parent
@@ -105,7 +116,7 @@ def check(example: Example, folder: Path) -> None:
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
         return done.stdout
 
-    if example.runs:
+    if example.program:
         text = printed([sys.executable, str(script), str(words)])
         assert example.output is None or agrees(example.output, text), text
     for console in example.consoles:

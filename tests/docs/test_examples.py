@@ -54,8 +54,12 @@ def test_a_page_that_is_right_is_green(tmp_path: Path) -> None:
     text = page(
         ("python", "print(6)"),
         ("output", "6"),
-        ("python app.py", "import sys\nprint(sys.argv[1:])"),
-        ("console tested", "$ python app.py 'a b'\n['a b']\n$ false || echo \"exit code $?\"\nexit code 1"),
+        ("python first.py", "said = 5"),
+        ("python app.py", "import sys, first\nprint(first.said, sys.argv[1:])"),
+        (
+            "console tested",
+            "$ cat first.py\nsaid = 5\n$ python app.py 'a b'\n5 ['a b']\n$ false || echo \"exit code $?\"\nexit code 1",
+        ),
     )
     first, second = examples_of(text)
     check(first, tmp_path)

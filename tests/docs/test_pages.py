@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import click
 import pytest
-from tests.docs.examples import ROOT, Example, check, examples_of
+from tests.docs.examples import BLOCK, ROOT, Example, check, examples_of
+
+from weftrun.entrypoints.cli.group import commands
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
+LINK = re.compile(r"\]\(([^)#:]*)(#[^)]*)?\)")
 EXAMPLES = [
     (page, n, example) for page in PAGES for n, example in enumerate(examples_of(page.read_text(encoding="utf-8")))
 ]
@@ -24,7 +27,25 @@ def test_an_example_runs(page: Path, n: int, example: Example, tmp_path: Path) -
     check(example, tmp_path)
 
 
+def anchors(page: Path) -> set[str]:
+    """Return the names that GitHub gives to the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", BLOCK.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
+    return {"#" + re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_links_lead_somewhere(page: Path) -> None:
-    links = LINK.findall(page.read_text(encoding="utf-8"))
-    assert [link for link in links if not (page.parent / link).exists()] == []
+    missing = []
+    for path, anchor in LINK.findall(page.read_text(encoding="utf-8")):
+        target = page.parent / path if path else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            missing.append(path + anchor)
+    assert not missing
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/concepts/cli.md"])
+def test_all_commands_are_named(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    with click.Context(commands) as context:
+        names = commands.list_commands(context)
+    assert [name for name in names if not re.search(rf"`(?:weftrun )?{name}\b", text)] == []
