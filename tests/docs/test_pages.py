@@ -48,4 +48,11 @@ def test_all_commands_are_named(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     with click.Context(commands) as context:
         names = commands.list_commands(context)
-    assert [name for name in names if not re.search(rf"`(?:weftrun )?{name}\b", text)] == []
+    assert [name for name in names if not re.search(rf"(?:`|weftrun ){name}\b", text)] == []
+
+
+def test_every_page_is_linked_from_the_first_one() -> None:
+    first = ROOT / "docs/README.md"
+    linked = {(first.parent / path).resolve() for path, _ in LINK.findall(first.read_text(encoding="utf-8")) if path}
+    pages = {page for page in PAGES if page.is_relative_to(first.parent) and page != first}
+    assert {name(page) for page in pages - linked} == set()
