@@ -76,6 +76,7 @@ class ColdStarts:
         start_s: float,  # noqa: ARG002
         isolation: tuple[str, ...],
         threads: tuple[str, ...] = (),  # noqa: ARG002
+        written: tuple[str, ...] = (),  # noqa: ARG002
     ) -> None:
         """Give it its first Invocation."""
         self.isolation = isolation

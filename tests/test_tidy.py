@@ -164,6 +164,7 @@ def test_no_path_of_somebodys_machine() -> None:
 def test_the_front_door_has_these_names_and_no_other() -> None:
     assert set(weftrun.__all__) == PUBLIC_NAMES
     assert all(hasattr(weftrun, public) for public in weftrun.__all__)
+    assert set(dir(weftrun)) == PUBLIC_NAMES
 
 
 def test_generated_files_are_not_committed() -> None:

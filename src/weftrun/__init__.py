@@ -90,6 +90,11 @@ __all__ = [
 __version__ = "0.1.0"
 
 
+def __dir__() -> list[str]:
+    """Show the public names only, and not what this module needs itself."""
+    return sorted(__all__)
+
+
 def open(
     url: str | None = None,
     *,

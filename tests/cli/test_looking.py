@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+import apsw
 import pytest
 
 PAGE = (Path(__file__).parents[2] / "docs/concepts/cli.md").read_text(encoding="utf-8")
@@ -52,7 +53,7 @@ def test_get(cli, books, broken):
     shown = cli("get", "books").out
     assert "Run books of words:wordcount: succeeded" in shown
     assert 'answer, from merge[0]: [["l", 3], ["o", 2], ["h", 1]]' in shown
-    assert "  Steps and items: 3 succeeded\n" in shown, "a map counts as its items, as in the last line of `run`"
+    assert "  2 Steps succeeded; 2 items succeeded\n" in shown, "as in the last line of `run`"
     got = json.loads(cli("get", "broken", "--json").out)
     assert (got["status"], got["error"]) == ("failed", "ValueError: no luck")
     assert got["steps"] == {"failed": 1, "cancelled": 1}
@@ -76,6 +77,8 @@ def test_a_step_that_is_not_there(cli, books, command):
     said = cli(command, "books", "nope[0]")
     assert (said.code, said.out) == (2, "")
     assert "Run books has no Step 'nope[0]'; `weftrun steps books` shows its Steps." in said.err
+    if command == "logs":
+        return
     item = cli(command, "books", "count[0].1")
     assert (item.code, item.out) == (2, "")
     assert "count[0].1 is an item of a map; what is known of items is told with the map, count[0]." in item.err
@@ -87,6 +90,44 @@ def test_logs(cli, books):
     lines = "".join(text["text"] for text in told).splitlines()
     assert sorted(lines) == ["counting hello", "counting world"], "items run beside each other"
     assert cli("logs", "books", "merge[0]").out == ""
+
+
+def test_logs_of_a_map_name_the_item(cli, books):
+    told = json.loads(cli("logs", "books", "--json").out)
+    assert [(text["step"], text["text"]) for text in sorted(told, key=lambda text: text["step"])] == [
+        ("count[0].0", "counting hello\n"),
+        ("count[0].1", "counting world\n"),
+    ]
+    assert "── count[0].1, " in cli("logs", "books", "count[0].1").out
+    beyond = cli("logs", "books", "count[0].2")
+    assert (beyond.code, beyond.out) == (2, "")
+    assert "Run books has no Step 'count[0].2'" in beyond.err
+
+
+def test_following_a_run_that_has_ended(cli, books, broken):
+    said = cli("logs", "books", "--follow")
+    assert sorted(said.out.splitlines()) == ["count[0].0 │ counting hello", "count[0].1 │ counting world"]
+    assert (said.code, said.err) == (0, "Run books has succeeded.\n")
+    failed = cli("logs", "broken", "-f", "--json")
+    assert (failed.code, failed.out, failed.err) == (1, "", "Run broken has failed.\n")
+    assert cli("logs", "nope", "-f").code == 3
+
+
+def test_steps_come_in_the_order_of_the_graph(cli, words):
+    assert cli("run", words("nested"), "--id", "nested").code == 0
+    ids = [view["id"] for view in json.loads(cli("steps", "nested", "--json").out)]
+    assert ids == ["nested", "inner[0]", "inner[0]/raw[0]", "inner[0]/late[0]", "late[0]", "raw[0]"]
+
+
+def test_what_is_empty_says_so(cli, books):
+    outbox = cli("outbox")
+    assert (outbox.code, outbox.out.count("\n")) == (0, 1)
+    assert "Nothing waits in the outbox" in outbox.err
+    assert json.loads(cli("outbox", "--json").out) == []
+    assert cli("list", "--status", "failed").err == "No Run in this Journal is failed.\n"
+    cli("delete", "books", "--forget")
+    assert cli("list").err == "No Run is in this Journal.\n"
+    assert json.loads(cli("list", "--json").out) == []
 
 
 def test_story(cli, books):
@@ -118,6 +159,10 @@ def test_timeline(cli, books, tmp_path):
     "command", ["get", "steps", "logs", "story", "graph", "timeline", "cancel", "resume", "delete"]
 )
 def test_what_is_not_there(cli, books, command, journal):
+    odd = cli(command, "caf\udce9\x1b[2J")
+    assert (odd.code, odd.out) == (3, "")
+    assert "No Run has the id" in odd.err
+    assert "\x1b" not in odd.err
     said = cli(command, "nope")
     assert (said.code, said.out) == (3, "")
     assert "No Run has the id 'nope'" in said.err
@@ -165,3 +210,33 @@ def test_nobody_writes_to_the_terminal_through_a_preview(cli, words):
     cli("run", words("fail"), "text=\x1b[2Jgone", "--id", "odd")
     for command in ("get", "steps", "story"):
         assert "\x1b" not in cli(command, "odd").out
+
+
+@pytest.mark.parametrize(
+    ("content", "state", "told"),
+    [
+        (None, "ok", "none yet at"),
+        (b"", "ok", "none yet at"),
+        (b"junk" * 99, "fail", "no SQLite database"),
+    ],
+)
+def test_the_doctor_of_what_is_no_journal_yet(cli, tmp_path, content, state, told):
+    path = tmp_path / "other.db"
+    if content is not None:
+        path.write_bytes(content)
+    said = cli("doctor", "--db", f"sqlite:///{path}", "--json")
+    (check,) = [check for check in json.loads(said.out) if check["name"] == "Journal"]
+    assert check["state"] == state
+    assert told in check["value"] + check["meaning"]
+    assert path.exists() is (content is not None)
+
+
+def test_a_journal_of_a_newer_schema_is_refused_in_words(cli, books, journal):
+    connection = apsw.Connection(str(journal))
+    connection.pragma("user_version", 99)
+    connection.close()
+    for command in (["list"], ["get", "books"], ["logs", "books", "-f"], ["timeline", "books"], ["outbox"]):
+        said = cli(*command)
+        assert (said.code, said.out) == (4, "")
+        assert "was written by a newer weftrun (format 99" in said.err
+    assert cli("doctor").code == 1

@@ -14,7 +14,7 @@ def test_the_result_is_json_on_stdout_and_the_id_the_first_line_of_stderr(cli, w
     first, *rest = said.err.splitlines()
     assert first == "books-1"
     assert rest[-1].startswith("succeeded in ")
-    assert "Steps and items: 3 done" in rest[-1]
+    assert "; 2 Steps done; 2 items done (" in rest[-1]
 
 
 def test_the_same_id_is_the_same_run_and_other_arguments_are_refused(cli, words):

@@ -200,6 +200,38 @@ def test_doctor(spawn, journal):
     assert all(check["meaning"] for check in found.values())
 
 
+def doctor_of(spawn, app):
+    """Return what the doctor says of an app's import, and its exit code."""
+    process = spawn("doctor", str(app), "--json")
+    out, err = process.communicate(timeout=60)
+    assert not err
+    (found,) = (check for check in json.loads(out) if check["name"] == f"import of {app}")
+    return found, process.returncode
+
+
+def test_doctor_tells_what_an_import_leaves(spawn, tmp_path):
+    app = tmp_path / "app.py"
+    app.write_text(WORDS.read_text())
+    found, code = doctor_of(spawn, app)
+    assert (found["state"], code) == ("ok", 0)
+    assert "leaves nothing that no fork may have" in found["value"]
+    (tmp_path / "named.py").write_text("import os, weftrun\npipe = os.pipe()\n")
+    found, code = doctor_of(spawn, "named")
+    assert (found["state"], code, found["value"]) == ("warn", 0, "leaves a pipe")
+    assert "each Sandbox is a fresh interpreter that imports again" in found["meaning"]
+    app.write_text("print('hello')\n1 / 0\n")
+    found, code = doctor_of(spawn, app)
+    assert (found["state"], code) == ("fail", 1)
+    assert "ZeroDivisionError" in found["value"]
+
+
+def test_doctor_of_an_app_that_is_not_there(spawn):
+    process = spawn("doctor", "nowhere.py")
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 2
+    assert "There is no file" in err and "nowhere.py" in err
+
+
 def test_a_run_whose_script_is_gone_is_refused_and_not_failed(cli, spawn, tmp_path, ledger):
     script = tmp_path / "gone.py"
     script.write_text(WORDS.read_text())

@@ -1,41 +1,58 @@
-"""Every example in the README and the docs runs; every link between pages leads somewhere."""
+"""Every example in the README and the docs runs and prints what is shown; every link between pages leads somewhere."""
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
+import click
 import pytest
+from tests.docs.examples import BLOCK, ROOT, Example, check, examples_of
 
-ROOT = Path(__file__).parents[2]
+from weftrun.entrypoints.cli.group import commands
+
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
-LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
-EXAMPLES = [(page, n, code) for page in PAGES for n, code in enumerate(BLOCK.findall(page.read_text(encoding="utf-8")))]
+LINK = re.compile(r"\]\(([^)#:]*)(#[^)]*)?\)")
+EXAMPLES = [
+    (page, n, example) for page in PAGES for n, example in enumerate(examples_of(page.read_text(encoding="utf-8")))
+]
 
 
 def name(value: object) -> str:
     return str(value.relative_to(ROOT)) if isinstance(value, Path) else str(value) if isinstance(value, int) else ""
 
 
-@pytest.mark.parametrize(("page", "n", "code"), EXAMPLES, ids=name)
-def test_an_example_runs(page: Path, n: int, code: str, tmp_path: Path) -> None:
-    script = tmp_path / "example.py"
-    script.write_text(code)
-    words = tmp_path / "words.txt"
-    words.write_text("to be or not to be")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "WEFTRUN_DATABASE_URL": f"sqlite:///{tmp_path}/j.db"}
-    command = [sys.executable, "-W", "error", str(script), str(words)]
-    done = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100, check=False
-    )
-    assert done.returncode == 0, done.stderr
+@pytest.mark.parametrize(("page", "n", "example"), EXAMPLES, ids=name)
+def test_an_example_runs(page: Path, n: int, example: Example, tmp_path: Path) -> None:
+    check(example, tmp_path)
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the names that GitHub gives to the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", BLOCK.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
+    return {"#" + re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_links_lead_somewhere(page: Path) -> None:
-    links = LINK.findall(page.read_text(encoding="utf-8"))
-    assert [link for link in links if not (page.parent / link).exists()] == []
+    missing = []
+    for path, anchor in LINK.findall(page.read_text(encoding="utf-8")):
+        target = page.parent / path if path else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            missing.append(path + anchor)
+    assert not missing
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/concepts/cli.md"])
+def test_all_commands_are_named(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    with click.Context(commands) as context:
+        names = commands.list_commands(context)
+    assert [name for name in names if not re.search(rf"(?:`|weftrun ){name}\b", text)] == []
+
+
+def test_every_page_is_linked_from_the_first_one() -> None:
+    first = ROOT / "docs/README.md"
+    linked = {(first.parent / path).resolve() for path, _ in LINK.findall(first.read_text(encoding="utf-8")) if path}
+    pages = {page for page in PAGES if page.is_relative_to(first.parent) and page != first}
+    assert {name(page) for page in pages - linked} == set()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import os
+import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -120,6 +122,24 @@ def leaves_grandchild(sign: str) -> str:
 def sleeps_with_grandchild(sign: str) -> None:
     start_grandchild(sign)
     time.sleep(300)
+
+
+@function(timeout_s=0.3)
+def hears_no_signal_with_grandchild(sign: str) -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    threading.Thread(target=time.sleep, args=(300,)).start()
+    start_grandchild(sign)
+    while True:
+        try:
+            time.sleep(300)
+        except BaseException:  # noqa: BLE001  # that is the point
+            continue
+
+
+@function(timeout_s=0.3)
+def holds_the_interpreter_with_grandchild(sign: str) -> None:
+    start_grandchild(sign)
+    re.match(r"(a+)+$", "a" * 60 + "b")
 
 
 @function(timeout_s=0.3)

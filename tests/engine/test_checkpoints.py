@@ -16,7 +16,8 @@ from tests.engine import checkpointed as c
 import weftrun
 from weftrun.assembly import open_reader
 from weftrun.model.records import Settled
-from weftrun.views.steps import StepView, steps
+from weftrun.views.step import StepView
+from weftrun.views.steps import steps
 from weftrun.views.story import story
 
 POLICIES: tuple[c.Checkpoint, ...] = ("auto", "sync", "async", "none")

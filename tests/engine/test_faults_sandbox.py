@@ -46,11 +46,16 @@ def test_a_grandchild_ends_with_the_engine(url: str) -> None:
     assert not processes_with(sign)
 
 
-def test_a_timeout_ends_what_the_attempt_has_started(url: str) -> None:
-    sign = f"grandchild-{os.getpid()}-of-timeout"
+@pytest.mark.parametrize(
+    "function",
+    [f.sleeps_with_grandchild, f.hears_no_signal_with_grandchild, f.holds_the_interpreter_with_grandchild],
+    ids=lambda function: function.__name__,
+)
+def test_a_timeout_ends_what_the_attempt_has_started(url: str, function: weftrun.Function) -> None:
+    sign = f"grandchild-{os.getpid()}-of-{function.__name__}"
     with weftrun.open(url, workers=1) as engine:
         with pytest.raises(weftrun.StepFailed, match=r"longer than timeout_s=0\.3"):
-            engine.run(f.sleeps_with_grandchild, sign)
+            engine.run(function, sign)
         run = engine.start(f.inc, 1)
         assert run.result(30) == 2
     assert not processes_with(sign)

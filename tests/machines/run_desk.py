@@ -177,9 +177,9 @@ class RunDesk:
         answer = Payload(data, tuple(ref if isinstance(ref, RefTo) else RefTo(ref) for ref in refs))
         self.tell(BodyReturned(self.now, entered.step, entered.attempt, None if fails else answer, fails, NOT_RUN))
 
-    def loses(self, body: str) -> None:
+    def loses(self, body: str, *, innocent: bool = False) -> None:
         entered = self.bodies[body]
-        self.tell(BodyLost(self.now, entered.step, entered.attempt, failure(Reason.LOST)))
+        self.tell(BodyLost(self.now, entered.step, entered.attempt, None if innocent else failure(Reason.LOST)))
 
     def ends(self, *good: str, bad: Sequence[str] = (), value: Data = VALUE) -> None:
         """These Invocations end, in one message: first those that succeed."""

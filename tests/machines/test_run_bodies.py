@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 from tests.machines.run_desk import QUIET, SEEN, STRICT, TRIED, WATCHES, WIRES, RunDesk, call, chunk, failure
 
+from weftrun.machines.run.recorded import Recorded
 from weftrun.model.events import BodyReturned, CancelCame, Parked
 from weftrun.model.graph import Call, Chunk
+from weftrun.model.ids import StepId
 from weftrun.model.limits import Limits
 from weftrun.model.outcomes import NOT_RUN, Reason
 from weftrun.model.policy import FunctionSpec
-from weftrun.model.records import CancelAsked, Graphed
+from weftrun.model.records import AttemptFailed, CancelAsked, Graphed
 from weftrun.model.values import Inline, Payload, RefTo
 
 # ---------------------------------------------------------------------- what a body must not ask for
@@ -220,6 +222,32 @@ def test_a_body_that_is_lost_too_often_fails() -> None:
     desk.commits()
     assert desk.end is not None
     assert desk.end.status == "failed"
+
+
+def test_a_body_that_had_no_part_in_it_is_entered_again_as_the_same_attempt() -> None:
+    """As often as that happens, and without a record; a map that it was telling of begins afresh."""
+    desk = RunDesk()
+    calls = (call(QUIET, digest="d"), call(QUIET, 1, is_map=True))
+    for _ in range(5):
+        desk.makes("watches", *calls, chunks=[chunk(1, 0, 2, last=False)])
+        desk.loses("watches", innocent=True)
+    assert desk.bodies["watches"].attempt == 1
+    desk.makes("watches", *calls, chunks=[chunk(1, 0, 3)], awaits=(1,))
+    assert desk.ranges == [(0, 3)]
+    desk.commits()
+    assert not [record for row in desk.rows for record in row.records if isinstance(record, AttemptFailed)]
+    assert Recorded.of(desk.rows).map_chunks(StepId("quiet[1]"), None)[0].count == 3
+
+
+def test_a_wiring_body_that_had_no_part_in_it_begins_anew() -> None:
+    desk = RunDesk(WIRES)
+    desk.makes("wires", call(QUIET))
+    desk.loses("wires", innocent=True)
+    assert desk.bodies["wires"].attempt == 1
+    desk.makes("wires", call(QUIET), call(QUIET, 1))
+    desk.returns("wires", 1)
+    desk.commits()
+    assert sorted(desk.sent) == ["quiet[0]", "quiet[1]"]
 
 
 # ---------------------------------------------------------------------- the Run as a whole

@@ -302,14 +302,13 @@ class RunAgainstModel(RuleBasedStateMachine):
         self.tell(TimeCame(self.now))
 
     @precondition(lambda self: self.end is None and self.life.entered and not self.calm)
-    @rule()
-    def the_body_is_lost(self) -> None:
+    @rule(innocent=st.booleans())
+    def the_body_is_lost(self, innocent: bool) -> None:
         entered = self.life.entered
         self.seen = list(self.life.delivered)
         self.life.entered, self.life.told = None, False
-        self.tell(
-            BodyLost(self.later(), entered.step, entered.attempt, self.fail("flow", entered.attempt, Reason.LOST))
-        )
+        failure = None if innocent else self.fail("flow", entered.attempt, Reason.LOST)
+        self.tell(BodyLost(self.later(), entered.step, entered.attempt, failure))
 
     @precondition(lambda self: self.end is None and self.committed and not self.calm)
     @rule()

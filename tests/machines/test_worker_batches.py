@@ -362,3 +362,22 @@ def test_time_is_asked_for_even_while_nothing_is_placed() -> None:
     (tick,) = desk.machine.take_commands()
     assert isinstance(tick, TickAt)
     assert tick.at <= 101.25
+
+
+def test_what_an_item_prints_has_its_name_where_that_is_known() -> None:
+    desk = Desk()
+    desk.invoke_items(QUIET, 5, (0, 1), (2, 30))
+    desk.then()
+    desk.machine.ready(100.0, BOX)
+    desk.then()
+    desk.machine.spoke(100.0, BOX, [ItemOutcomes(1, ((0, 1, VALUE),), (), FAST, "one", (), ((0, 3),))])
+    commands = desk.then()
+    assert [(c.step, c.printed) for c in commands if isinstance(c, Said)] == [("step-5.0", ())]
+    (send, *_) = [c.message for c in commands if isinstance(c, Send)]
+    assert isinstance(send, ItemBatch)
+    lo = send.ranges[0][0]
+    both = ItemOutcomes(send.no, ((lo, lo + 2, VALUE),), (), FAST, "abc", (), ((lo + 1, 2),))
+    desk.machine.spoke(100.0, BOX, [both])
+    desk.die((send.no, lo + 2, True, 100.0), text="its last words")
+    said = [(c.step, c.text, c.printed) for c in desk.then() if isinstance(c, Said)]
+    assert said == [("step-5", "abc", ((lo + 1, 2),)), (f"step-5.{lo + 2}", "its last words", ())]

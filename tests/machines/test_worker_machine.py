@@ -177,18 +177,23 @@ class WorkerAgainstBook(RuleBasedStateMachine):
 
     # ------------------------------------------------------------------ bodies
 
-    def in_turn(self) -> list[int]:
-        return [number for number, body in self.world.bodies.items() if body.turn]
-
     def says(self, number: int, message: BodyCalled | BodyEnded) -> None:
         box = self.world.bodies[number].box
         assert box is not None
-        self.world.machine.spoke(self.world.now, box, [message])
+        self.world.body_speaks(box, message)
 
-    @precondition(lambda self: self.in_turn())
+    @precondition(lambda self: self.world.in_turn())
+    @rule()
+    def a_turn_takes_long(self) -> None:
+        """Somebody looks all the while."""
+        for _ in range(8):
+            self.world.time_goes_on(max(0.0, self.world.tick_at - self.world.now))
+            self.then()
+
+    @precondition(lambda self: self.world.in_turn())
     @rule(data=st.data(), nests=st.booleans())
     def a_body_awaits(self, data: st.DataObject, nests: bool) -> None:
-        number = data.draw(st.sampled_from(self.in_turn()))
+        number = data.draw(st.sampled_from(self.world.in_turn()))
         body = self.world.bodies[number]
         self.says(number, BodyCalled(number, (), (), (), ()))
         self.says(number, BodyCalled(number, (), (), (), (0,)))
@@ -200,10 +205,10 @@ class WorkerAgainstBook(RuleBasedStateMachine):
             (body.child,) = self.world.invoke(body.run, FUNCTIONS[0], 1)
         self.then()
 
-    @precondition(lambda self: self.in_turn())
+    @precondition(lambda self: self.world.in_turn())
     @rule(data=st.data(), fails=st.booleans())
     def a_body_ends(self, data: st.DataObject, fails: bool) -> None:
-        self.end_body(data.draw(st.sampled_from(self.in_turn())), fails)
+        self.end_body(data.draw(st.sampled_from(self.world.in_turn())), fails)
         self.then()
 
     def end_body(self, number: int, fails: bool) -> None:
@@ -218,7 +223,7 @@ class WorkerAgainstBook(RuleBasedStateMachine):
         self.world.leave_body(bodies[data.draw(st.integers(0, len(bodies) - 1))])
         self.then()
 
-    @precondition(lambda self: self.world.strays)
+    @precondition(lambda self: self.world.strays())
     @rule()
     def a_body_that_was_left_speaks(self) -> None:
         self.world.stray_speaks()
@@ -256,9 +261,9 @@ class WorkerAgainstBook(RuleBasedStateMachine):
             world.starts(starting[0])
         elif busy:
             world.goes_on(busy[0], 0.0, False, True)
-        elif world.strays:
+        elif world.strays():
             world.stray_speaks()
-        elif numbers := self.in_turn():
+        elif numbers := self.world.in_turn():
             self.end_body(numbers[0], False)
         elif orphans:
             world.leave_body(orphans[0])

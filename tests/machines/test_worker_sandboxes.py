@@ -15,7 +15,7 @@ from weftrun.model.work import NOBODY, KillSandbox, Send, StartSandbox, Tell, Ti
 
 LIMITS = Limits()
 QUIET = FunctionSpec("m:quiet", "quiet", effects="none")
-ALONE = FunctionSpec("m:alone", "alone", effects="none", network=False)
+ALONE = FunctionSpec("m:alone", "alone", effects="none", reach=False)
 FLOW = FunctionSpec("m:flow", "flow", Kind.WATCHING)
 TREE = Tree(Inline(b"args"))
 NEVER = (0, -1, False, 0.0)
@@ -157,7 +157,10 @@ def test_a_sandbox_that_is_late_gets_nothing_and_counts_as_not_started() -> None
     assert isinstance(tell.event, AttemptsEnded)
     failure = tell.event.ended[0].failure
     assert failure is not None
-    assert failure.message == "no Sandbox can be made: it did not start in time"
+    assert failure.message == (
+        "no Sandbox can be made: it did not start within sandbox_start_s=60: "
+        "does the import of its module come to an end?"
+    )
 
 
 def test_a_sandbox_is_not_late_because_its_engine_stood_still() -> None:
@@ -234,6 +237,7 @@ def test_what_a_left_body_says_is_told_to_nobody() -> None:
     enter(machine, 1)
     then(machine)
     machine.ready(100.0, FIRST)
+    then(machine)
     machine.work(100.0, 1, LeaveBody(1, 1), lambda _: 1)
     assert Send(FIRST, BodyDrop(1)) in then(machine)
     assert not machine.quiet

@@ -12,19 +12,23 @@ from weftrun.model.outcomes import Failure, Ran, Reason
 from weftrun.model.policy import FunctionSpec, Kind, Retry
 from weftrun.model.values import Inline, Tree
 
-LIMITS = Limits()
+LIMITS = Limits(body_timeout_s=1.0)
 FUNCTIONS = (
     FunctionSpec("m:quiet", "quiet", effects="none"),
     FunctionSpec("m:seen", "seen"),
     FunctionSpec("m:once", "once", retry=Retry(0)),
     FunctionSpec("m:timed", "timed", effects="none", timeout_s=1.0),
-    FunctionSpec("m:alone", "alone", effects="none", network=False),
+    FunctionSpec("m:alone", "alone", effects="none", reach=False),
 )
 FLOW = FunctionSpec("m:flow", "flow", Kind.WATCHING)
 TREE = Tree(Inline(b"args"))
 VALUE = Inline(b"value")
 RAISED = Failure(Reason.RAISED, "ValueError", "no")
 EPSILON_S = 1e-6
+HELD_UP_S = 0.1
+LOOK_S = 0.25
+REVOKED_S = 0.05
+SPARE = 2
 SLEPT_S = 1.0
 """An engine whose tick is later than this stood still: what Sandboxes said meanwhile is not heard yet."""
 
@@ -69,7 +73,10 @@ def message_of(no: int, untold: list[tuple[int, Key, bool]], ran: Ran) -> Outcom
 
 @dataclass
 class Guest:
-    """A Sandbox: `page` is the (Batch, index, entered, entered_at) that the engine may read."""
+    """A Sandbox: `page` is the (Batch, index, entered, entered_at) that the engine may read.
+
+    One that holds bodies runs their `turns`, one after the other, as they came.
+    """
 
     profile: int
     for_bodies: bool
@@ -79,6 +86,27 @@ class Guest:
     sent: deque[Sent] = field(default_factory=deque)
     bodies: set[int] = field(default_factory=set)
     page: tuple[int, int, bool, float] = (0, -1, False, 0.0)
+    turns: deque[int] = field(default_factory=deque)
+
+    @property
+    def front(self) -> int:
+        """The body that runs; 0 for none."""
+        return self.turns[0] if self.turns else 0
+
+    def gets_turn(self, body: int, now: float) -> None:
+        """Let a body run, after those before it."""
+        self.turns.append(body)
+        if len(self.turns) == 1:
+            self.page = (body, self.page[1] + 1, True, now)
+
+    def turn_ends(self, now: float) -> None:
+        """The body that runs awaits or has ended: the next one runs."""
+        self.turns.popleft()
+        self.page = (self.turns[0], self.page[1] + 1, True, now) if self.turns else (*self.page[:2], False, 0.0)
+
+    def runs_s(self, now: float) -> float:
+        """How long the body that runs has gone on."""
+        return now - self.page[3] if self.turns else 0.0
 
 
 @dataclass
@@ -116,6 +144,8 @@ def due_of(guest: Guest, now: float, revoked: set[tuple[int, int]]) -> float | N
         return None
     if not guest.ready:
         return max(now, guest.since + LIMITS.sandbox_start_s)
+    if guest.turns:
+        return now + LOOK_S
     if not guest.sent:
         return now + LIMITS.sandbox_idle_s
     due = now + LIMITS.sandbox_idle_s

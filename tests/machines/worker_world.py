@@ -5,8 +5,11 @@ from __future__ import annotations
 from tests.machines.worker_guests import (
     EPSILON_S,
     FLOW,
+    HELD_UP_S,
     LIMITS,
     RAISED,
+    REVOKED_S,
+    SPARE,
     TREE,
     Entered,
     Guest,
@@ -23,7 +26,16 @@ from weftrun.machines.worker import WorkerMachine
 from weftrun.model.commands import Deliver, EnterBody, Invoke, InvokeItems, LeaveBody, Revoke
 from weftrun.model.events import AttemptsEnded, BodyLost, BodyMade, BodyReturned, ItemsEnded
 from weftrun.model.ids import RunId, RunUid, StepId
-from weftrun.model.messages import Batch, BodyDeliver, BodyDrop, BodyEnded, BodyStart, Invocation, ItemBatch
+from weftrun.model.messages import (
+    Batch,
+    BodyCalled,
+    BodyDeliver,
+    BodyDrop,
+    BodyEnded,
+    BodyStart,
+    Invocation,
+    ItemBatch,
+)
 from weftrun.model.outcomes import Failure, Ran, Reason
 from weftrun.model.policy import FunctionSpec
 from weftrun.model.work import NOBODY, KillSandbox, Said, Send, StartSandbox, Tell, TickAt
@@ -47,7 +59,7 @@ class World:
         self.parked: list[Entered] = []
         self.bodies: dict[int, Entered] = {}
         self.dropped: dict[int, int] = {}
-        self.strays: list[tuple[int, int]] = []
+        self.brought_out: set[int] = set()
         self.ending: tuple[int, Guest] | None = None
         self.runs: set[int] = set()
         self.runs_seen = 0
@@ -132,8 +144,6 @@ class World:
         del self.bodies[number]
         assert body.box is not None
         self.dropped[number] = body.box
-        if body.turn:
-            self.strays.append((body.box, number))
 
     def work(self, run: int, command: object) -> None:
         self.machine.work(self.now, run, command, profile_of)
@@ -142,18 +152,18 @@ class World:
 
     def pump(self) -> None:
         """Do what the runtime does after an event: carry out, place, carry out."""
-        self.carry_out(for_bodies=True)
+        self.carry_out(places=False)
         self.machine.place(self.now)
-        self.carry_out(for_bodies=False)
-        self.carry_out(for_bodies=True)
+        self.carry_out(places=True)
+        self.carry_out(places=False)
 
-    def carry_out(self, *, for_bodies: bool) -> None:
-        """Only placing starts Sandboxes for Functions; all others are for bodies."""
+    def carry_out(self, *, places: bool) -> None:
+        """Only placing starts Sandboxes for Functions."""
         while commands := self.machine.take_commands():
             for command in commands:
                 match command:
                     case StartSandbox():
-                        self.started(command, for_bodies)
+                        self.started(command, places)
                     case Send():
                         self.sent(command)
                     case KillSandbox():
@@ -161,16 +171,21 @@ class World:
                     case TickAt():
                         self.tick_at = command.at
                     case Said():
-                        assert self.ids[command.step][0] == command.run, "a text of another Run"
+                        step = StepId(command.step.partition(".")[0])  # of an item, its map's
+                        assert self.ids[step][0] == command.run, "a text of another Run"
                     case Tell():
                         self.told(command)
 
-    def started(self, command: StartSandbox, for_bodies: bool) -> None:
+    def started(self, command: StartSandbox, places: bool) -> None:
         assert command.sandbox not in self.boxes_seen, "a Sandbox is made twice"
         self.boxes_seen.add(command.sandbox)
+        for_bodies = self.machine.state.boxes[command.sandbox].for_bodies
+        assert for_bodies or places
         self.guests[command.sandbox] = Guest(command.profile, for_bodies, self.now)
-        pool = [g for g in self.guests.values() if not g.for_bodies and not g.killed]
-        assert len(pool) <= self.sandboxes_max, "more Sandboxes than the pool may have"
+        alike = [g for g in self.guests.values() if g.for_bodies == for_bodies and not g.killed]
+        held_up = [g for g in alike if g.runs_s(self.now) >= HELD_UP_S - EPSILON_S]
+        most = self.sandboxes_max + (SPARE if for_bodies and held_up else 0)
+        assert len(alike) <= most, "more Sandboxes than there may be"
 
     def sent(self, command: Send) -> None:
         guest = self.guests[command.sandbox]
@@ -192,12 +207,17 @@ class World:
                 assert message.body not in self.bodies
                 self.bodies[message.body] = body
                 guest.bodies.add(message.body)
+                guest.gets_turn(message.body, self.now)
             case BodyDeliver():
                 body = self.bodies[message.body]
                 assert body.box == command.sandbox and not body.turn and body.child is None
                 body.turn = True
+                guest.gets_turn(message.body, self.now)
             case BodyDrop():
-                assert self.dropped.pop(message.body) == command.sandbox
+                if message.body in self.bodies:
+                    self.brought_out.add(message.body)
+                else:
+                    assert self.dropped.pop(message.body) == command.sandbox
                 guest.bodies.discard(message.body)
 
     def keys_of(self, message: Batch | ItemBatch) -> list[tuple[int, Key]]:
@@ -219,6 +239,10 @@ class World:
         guest.killed = True
         if not guest.ready:
             assert self.now >= guest.since + LIMITS.sandbox_start_s - EPSILON_S
+            return
+        if guest.turns:
+            least_s = LIMITS.body_timeout_s if guest.front in self.bodies else REVOKED_S
+            assert guest.runs_s(self.now) >= least_s - EPSILON_S, "a Sandbox is ended for a turn that may go on"
             return
         assert not self.bodies_in(command.sandbox), "a Sandbox that holds bodies is ended"
         open_keys = [key for sent in guest.sent for key in sent.open]
@@ -255,15 +279,27 @@ class World:
                 for item, failure in event.failures:
                     self.answer((tell.run, event.step, item, event.attempt), failure)
             case BodyLost():
-                body = next(b for b in self.bodies.values() if (b.run, b.step) == (tell.run, tell.event.step))
-                number = next(n for n, b in self.bodies.items() if b is body)
-                assert self.ending is not None and body.box == self.ending[0], "a body is lost that is alive"
-                del self.bodies[number]
-                self.enter_body(body.run, body.step, body.attempt + 1)
+                self.body_lost(tell.run, tell.event)
             case BodyReturned() if tell.run != NOBODY:
                 self.body_answered(tell.run, tell.event)
             case BodyMade():
                 assert tell.run == NOBODY or tell.run in self.runs
+
+    def body_lost(self, run: int, event: BodyLost) -> None:
+        """A body counts a loss only if it may be at fault; else it is entered again as the same Attempt."""
+        number, body = next((n, b) for n, b in self.bodies.items() if (b.run, b.step) == (run, event.step))
+        del self.bodies[number]
+        if number in self.brought_out:
+            self.brought_out.discard(number)
+            guest = self.guests[body.box or 0]
+            assert event.failure is None and body.turn and guest.front != number, "it was brought out of its turn"
+            assert guest.runs_s(self.now) >= HELD_UP_S - EPSILON_S, "it was brought out though nothing held it up"
+        else:
+            assert self.ending is not None and body.box == self.ending[0], "a body is lost that is alive"
+            guest = self.ending[1]
+            is_innocent = guest.killed or guest.front not in (0, number)
+            assert (event.failure is None) is is_innocent
+        self.enter_body(body.run, body.step, body.attempt + (event.failure is not None))
 
     def answer(self, key: Key, failure: Failure | None) -> None:
         if key[:2] in self.revoked:
@@ -308,6 +344,11 @@ class World:
             assert max(self.failed_starts.values()) >= 3
         else:
             number, body = next((n, b) for n, b in self.bodies.items() if (b.run, b.step) == (run, event.step))
+            if event.failure is not None and event.failure.reason is Reason.TIMEOUT:
+                assert self.ending is not None and body.box == self.ending[0]
+                guest = self.ending[1]
+                assert guest.killed and guest.front == number, "a body has failed for the turn of another"
+                assert guest.runs_s(self.now) >= LIMITS.body_timeout_s - EPSILON_S
             del self.bodies[number]
         self.settled((run, event.step))
 
@@ -352,7 +393,7 @@ class World:
         self.ending = (box, guest)
         self.blamed = self.idle_ends.whom_to_blame(guest)
         self.machine.gone(self.now, box, why, guest.page, "text")
-        self.carry_out(for_bodies=True)
+        self.carry_out(places=False)
         self.ending = self.blamed = None
         no, index, _, _ = guest.page
         for sent in guest.sent:
@@ -370,11 +411,26 @@ class World:
             self.tick_at = 0.0
             self.machine.tick(self.now, {box: self.guests[box].page for box in self.machine.watched_sandboxes()})
 
+    def in_turn(self) -> list[int]:
+        """Return the bodies that run now."""
+        fronts = [guest.front for guest in self.guests.values() if not guest.killed]
+        return [number for number in fronts if number in self.bodies]
+
+    def strays(self) -> list[int]:
+        """Return the Sandboxes in which a body runs that was left, or brought elsewhere."""
+        return [b for b, g in self.guests.items() if g.front and not g.killed and g.front not in self.bodies]
+
     def stray_speaks(self) -> None:
         """The turn of a body that was left ends all the same."""
-        box, number = self.strays.pop()
-        if box in self.guests:
-            self.machine.spoke(self.now, box, [BodyEnded(number, None, RAISED, Ran(box, self.now, self.now))])
+        box = self.strays()[0]
+        number = self.guests[box].front
+        self.body_speaks(box, BodyEnded(number, None, RAISED, Ran(box, self.now, self.now)))
+
+    def body_speaks(self, box: int, message: BodyCalled | BodyEnded) -> None:
+        if isinstance(message, BodyEnded) or message.awaits:
+            assert self.guests[box].front == message.body
+            self.guests[box].turn_ends(self.now)
+        self.machine.spoke(self.now, box, [message])
 
     # ------------------------------------------------------------------ what must hold after each burst
 
@@ -390,5 +446,9 @@ class World:
             assert not late, f"{late} wait though a Sandbox is free"
         assert not self.dropped, "a body that was left stays in its Sandbox"
         assert all(body.box in self.guests for body in self.bodies.values()), "nobody was told of a lost body"
-        for body in self.parked:
-            assert [g for g in self.guests.values() if g.for_bodies and not g.ready], f"{body} waits for nothing"
+        if self.parked:
+            alike = [g for g in self.guests.values() if g.for_bodies and not g.killed]
+            starts = any(not g.ready for g in alike)
+            held_up = all(g.runs_s(self.now) >= HELD_UP_S - EPSILON_S for g in alike)
+            full = held_up and len(alike) >= self.sandboxes_max + SPARE
+            assert starts or full, f"{self.parked} wait for nothing"

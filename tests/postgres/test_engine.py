@@ -14,6 +14,7 @@ import pytest
 from tests.conftest import assert_closed
 from tests.engine import programs as p
 from tests.engine import test_waiting as waiting
+from tests.engine import untold as u
 from tests.engine import waits as w
 from tests.engine.emitting import Watched, order, spread
 from tests.engine.test_many_engines import WAIT_S, Process, entries, rows_of, until
@@ -42,6 +43,34 @@ def test_runs_of_all_kinds(engine: weftrun.Engine, tmp_path: Path) -> None:
     assert engine.run(p.mixed, 12, str(tmp_path / "ledger")) == engine.run(p.mixed, 12, str(tmp_path / "other"))
     with pytest.raises(ValueError, match="odd"):
         engine.run(p.fail_odd, 3)
+
+
+def test_what_can_hardly_be_told_is_one_outcome(engine: weftrun.Engine, tmp_path: Path) -> None:
+    cases = ("ValueError: surrogate", "ValueError: nul", "TextExits: ", "NotesExit: ", "OddlyNamed: ")
+    for case in cases:
+        for function in (u.raises, u.watching_raises, u.maps_raises):
+            ledger = tmp_path / f"{case} {function.spec.label}"
+            with pytest.raises(Exception) as caught:  # noqa: PT011
+                engine.run(function, case, str(ledger))
+            assert type(caught.value).__name__ == case.partition(":")[0]
+            assert ledger.read_bytes() == b"x"
+    for case in ("fine: surrogate key", "fine: nul", "fine: repr with a surrogate", "fine: odd name"):
+        assert engine.run(u.gives, case, str(tmp_path / case)) is not None
+    assert [engine.run(u.prints) for _ in range(2)] == [None, None]
+
+
+def test_text_that_the_database_takes_not(engine: weftrun.Engine) -> None:
+    for parameters, sentence in (((u.NO_TEXT,), "holds a lone surrogate"), (("a\0b",), "NUL")):
+        with pytest.raises(weftrun.StatementRefused, match=sentence):
+            engine.run(u.says, "SELECT ?::text", parameters)
+    for id in (u.NO_TEXT, "a\0b"):
+        with pytest.raises(weftrun.RunNotFound):
+            engine.get(id)
+    assert engine.run(p.inc, 1) == 2
+
+
+def test_a_sink_that_says_what_no_record_can_hold(journal: str) -> None:
+    u.deliver_oddly(journal)
 
 
 def test_a_large_value_is_kept_beside_the_journal(journal: str) -> None:

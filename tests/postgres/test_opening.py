@@ -19,6 +19,8 @@ from weftrun.adapters.postgres.journal import PostgresJournal
 from weftrun.adapters.postgres.reading import PostgresReader
 from weftrun.adapters.postgres.statements import SCHEMA
 from weftrun.adapters.system.entropy import SystemEntropy
+from weftrun.assembly import place_of
+from weftrun.entrypoints.cli.host import Check, checks
 from weftrun.model.errors import InternalError, JournalCorrupt, JournalError, JournalFull, JournalNewer
 from weftrun.ports.journal import Appended
 from weftrun.testing.contracts.samples import end, more, start, uid
@@ -301,3 +303,26 @@ def test_a_reader_changes_nothing(opened: OpenJournal, url: str) -> None:
         assert reader._connection is not None
         with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
             reader._connection.execute("UPDATE weftrun.run SET epoch = 9")
+
+
+# ------------------------------------------------------------------ what the doctor says
+
+
+def found_by_the_doctor(url: str) -> Check:
+    return next(check for check in checks(place_of(url)) if check.name == "Journal")
+
+
+def test_the_doctor_finds_a_database_without_a_journal_well(url: str, role: str, opened: OpenJournal) -> None:
+    fresh = found_by_the_doctor(url)
+    assert (fresh.state, fresh.meaning) == ("ok", "it is made by the first Run")
+    assert fresh.value == f"none yet at {place_of(url).shown}"
+    opened()
+    made = found_by_the_doctor(url)
+    assert (made.state, made.value) == ("ok", place_of(url).shown)
+    assert made.meaning == "can be read; 0 open Runs, 0 emits not delivered"
+    wrong = found_by_the_doctor(role.replace(PASSWORD, "falsch"))
+    assert (wrong.state, "falsch" in wrong.meaning) == ("fail", False)
+    assert "password" in wrong.meaning
+    nobody = found_by_the_doctor("postgresql://me@127.0.0.1:1/runs?connect_timeout=2")
+    assert nobody.state == "fail"
+    assert "Start the server" in nobody.meaning

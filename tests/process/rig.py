@@ -18,7 +18,7 @@ from weftrun.model.errors import JournalCorrupt
 from weftrun.model.ids import ObjectId, RunId, RunUid, SandboxId, StepId
 from weftrun.model.limits import DEFAULT_LIMITS, Limits
 from weftrun.model.messages import Batch, FromSandbox, Invocation, ItemBatch, ItemOutcomes, Outcome, Outcomes
-from weftrun.model.policy import Bundle, FunctionSpec
+from weftrun.model.policy import Bundle, FunctionSpec, Privileges
 from weftrun.model.values import Blob, Data, Inline, Object, Tree
 from weftrun.ports.sandboxes import Profile, Progress
 from weftrun.sdk.codec import decode, encode
@@ -30,7 +30,7 @@ _T = TypeVar("_T")
 
 def bundle(module: str = "sandboxed", folder: Path = HERE) -> Bundle:
     """Return the bundle of a module in a folder."""
-    return Bundle(module, path=(str(folder), *sys.path), cwd=str(folder))
+    return Bundle(module, path=(str(folder), *sys.path), started=str(folder))
 
 
 ARRAYS = bundle("arrays")
@@ -67,9 +67,14 @@ class Rig:
 
     # what Sandboxes tell
     def sandbox_ready(
-        self, sandbox: SandboxId, start_s: float, isolation: tuple[str, ...], threads: tuple[str, ...] = ()
+        self,
+        sandbox: SandboxId,
+        start_s: float,
+        isolation: tuple[str, ...],
+        unforkable: tuple[str, ...] = (),
+        written: tuple[str, ...] = (),
     ) -> None:
-        self.heard.put(("ready", sandbox, start_s, isolation, threads))
+        self.heard.put(("ready", sandbox, start_s, isolation, unforkable))
 
     def sandbox_spoke(self, sandbox: SandboxId, messages: list[FromSandbox]) -> None:
         for message in messages:
@@ -97,17 +102,17 @@ class Rig:
         assert done.wait(WAIT_S)
         return box[0]
 
-    def create(self, code: Bundle | None = None, *, network: bool = True) -> SandboxId:
+    def create(self, code: Bundle | None = None, *, network: bool = True, privileges: Privileges = "drop") -> SandboxId:
         """Ask for a Sandbox."""
         self.last += 1
         sandbox = SandboxId(self.last)
-        profile = Profile(code or bundle(), network)
+        profile = Profile(code or bundle(), network, privileges)
         self.on_loop(lambda: self.sandboxes.create(sandbox, profile))
         return sandbox
 
-    def ready(self, code: Bundle | None = None, *, network: bool = True) -> SandboxId:
+    def ready(self, code: Bundle | None = None, *, network: bool = True, privileges: Privileges = "drop") -> SandboxId:
         """Return a Sandbox that takes work."""
-        sandbox = self.create(code, network=network)
+        sandbox = self.create(code, network=network, privileges=privileges)
         assert self.hear("ready")[1] == sandbox
         return sandbox
 

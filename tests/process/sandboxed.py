@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
+from weftrun.model.errors import UsageError
 from weftrun.model.ids import ObjectId
 from weftrun.model.messages import Outcome, Outcomes, ToSandbox
 from weftrun.model.outcomes import Ran
@@ -60,6 +63,23 @@ def appends(values: list[int]) -> list[int]:
 def where() -> tuple[str, int, str]:
     now = current()
     return now.step_id, now.attempt, now.key
+
+
+@function
+def where_in_a_thread() -> list[str]:
+    """A thread knows nothing of the Attempt, and is no run of its own: its key would be that of all others."""
+    told = []
+
+    def ask() -> None:
+        try:
+            told.append(str(where()))
+        except UsageError as error:
+            told.append(str(error))
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join()
+    return [str(where()), *told]
 
 
 @function
@@ -294,3 +314,31 @@ async def calls_with(count: int, word: str) -> int:
     for i in range(count):
         echo.step(f"{i}{word}")
     return count
+
+
+def sign(path: str) -> None:
+    with open(f"{path}.in", "w"):
+        pass
+
+
+@workflow
+def wires_after(path: str) -> int:
+    sign(path)
+    while not os.path.exists(path):
+        time.sleep(0.001)
+    return inc(1)
+
+
+@workflow
+def holds_the_interpreter(path: str) -> int:
+    sign(path)
+    re.match(r"(a+)+$", "a" * 60 + "b")
+    return inc(1)
+
+
+@workflow
+def hears_no_signal(path: str) -> int:
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    sign(path)
+    while True:
+        time.sleep(1)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from tests.process.rig import ARRAYS, Rig, full_name, inline
+import pytest
+from tests.process.rig import ARRAYS, HERE, WAIT_S, Rig, full_name, inline, until
 
+from weftrun.adapters.process.whereabouts import authors_line
 from weftrun.model.ids import RunId, RunUid, SandboxId, StepId
 from weftrun.model.messages import BodyCalled, BodyDeliver, BodyDrop, BodyEnded, BodyStart
 from weftrun.model.outcomes import Failure, Reason
@@ -97,3 +100,69 @@ def test_a_map_is_told_in_chunks(rig: Rig) -> None:
         last = [chunk.last for chunk in message.chunks]
     assert (calls, sum(counts), last[-1]) == (1, 100_000, True)
     assert message.failure is None
+
+
+def enter_and_wait(rig: Rig, sandbox: SandboxId, name: str, path: Path) -> None:
+    """Enter body 1, which does not come to an end by itself, and return when it runs."""
+    start(rig, sandbox, 1, name, Kind.WIRING, str(path))
+    assert until(path.with_suffix(".in").exists, WAIT_S)
+    progress = rig.on_loop(lambda: rig.sandboxes.progress(sandbox))
+    assert (progress.batch, progress.index, progress.entered) == (1, 1, True)
+
+
+def test_a_body_that_was_taken_back_before_its_turn_is_not_entered(rig: Rig, tmp_path: Path) -> None:
+    """What was said while another one ran is looked at first; its end is told all the same, for it was given a turn."""
+    sandbox = rig.ready()
+    go = tmp_path / "go"
+    enter_and_wait(rig, sandbox, "wires_after", go)
+    start(rig, sandbox, 2, "wires", Kind.WIRING, 1)
+    start(rig, sandbox, 3, "wires", Kind.WIRING, 1)
+    rig.on_loop(lambda: rig.sandboxes.send(sandbox, BodyDrop(2)))
+    go.touch()
+    told = []
+    while len(told) < 3:
+        message = rig.hear("spoke")[2]
+        told += [message] if isinstance(message, BodyEnded) else []
+    assert [(ended.body, ended.answer is None, ended.failure) for ended in told] == [
+        (1, False, None),
+        (2, True, None),
+        (3, False, None),
+    ]
+
+
+@pytest.mark.parametrize("name", ["holds_the_interpreter", "wires_after"])
+def test_a_sandbox_says_where_it_is_before_it_is_ended(rig: Rig, tmp_path: Path, name: str) -> None:
+    sandbox = rig.ready()
+    enter_and_wait(rig, sandbox, name, tmp_path / "never")
+    rig.on_loop(lambda: rig.sandboxes.kill(sandbox, says_where=True))
+    _, _, why, progress = rig.hear("gone")
+    assert why == "killed by us"
+    assert progress.where.startswith(f"{HERE / 'sandboxed.py'}:")
+    assert progress.where.endswith((f" in {name}", " in sign")), "it has just told that it is there"
+
+
+def test_a_sandbox_that_does_not_say_where_it_is_is_ended_all_the_same(rig: Rig, tmp_path: Path) -> None:
+    sandbox = rig.ready()
+    enter_and_wait(rig, sandbox, "hears_no_signal", tmp_path / "never")
+    rig.on_loop(lambda: rig.sandboxes.kill(sandbox, says_where=True))
+    _, _, why, progress = rig.hear("gone")
+    assert (why, progress.where) == ("killed by us", "")
+
+
+def test_the_host_says_how_long_a_sandbox_waited_for_a_processor(rig: Rig) -> None:
+    """It has waited at least once since it was made, where the host says it at all."""
+    sandbox = rig.ready()
+    told = Path("/proc/self/schedstat").exists()
+    assert not told or until(lambda: rig.on_loop(lambda: rig.sandboxes.progress(sandbox)).starved_s > 0, WAIT_S)
+
+
+def test_the_line_is_the_authors() -> None:
+    stack = """Stack (most recent call first):
+  File "/usr/lib/python3.11/site-packages/pandas/core.py", line 3 in read
+  File "<frozen importlib._bootstrap>", line 1 in _find
+  File "/home of/app (1).py", line 31 in <lambda>
+  File "/home of/app (1).py", line 7 in flow
+"""
+    assert authors_line(stack) == "/home of/app (1).py:31 in <lambda>"
+    assert authors_line(stack.replace("/home of/app (1).py", "<frozen x>")).endswith("pandas/core.py:3 in read")
+    assert authors_line("") == ""

@@ -51,6 +51,12 @@ def test_current_names_the_attempt(rig: Rig) -> None:
     assert rig.call(sandbox, "where") == ("where[0]", 1, "u/where[0]")
 
 
+def test_a_thread_of_an_attempt_is_no_run_of_its_own(rig: Rig) -> None:
+    inside, thread = rig.call(rig.ready(), "where_in_a_thread")
+    assert inside == "('where_in_a_thread[0]', 1, 'u/where_in_a_thread[0]')"
+    assert thread.startswith("weftrun.current() was called outside")
+
+
 def test_async_functions_run_on_one_loop(rig: Rig) -> None:
     sandbox = rig.ready()
     rig.send(sandbox, "sleeps_async", (0.01,), (0.01,))

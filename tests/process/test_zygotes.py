@@ -64,10 +64,16 @@ def test_threads_after_import_mean_exec(rig: Rig, tmp_path: Path) -> None:
     """A fork would have neither the pid that imported nor the thread, and a lock that nobody ever opens."""
     (tmp_path / "threaded_module.py").write_text(_THREADED)
     sandbox = rig.create(bundle("threaded_module", tmp_path))
-    assert rig.hear("ready")[4] == ("the holder",)
+    assert rig.hear("ready")[4] == ("a thread (the holder)",)
     assert rig.call(sandbox, "threaded_module:imported_here") is True
     rig.kill(sandbox)
     assert rig.hear("gone")[2] == "killed by us"
+
+
+def test_a_thread_whose_name_is_no_text(rig: Rig, tmp_path: Path) -> None:
+    (tmp_path / "oddly_threaded.py").write_text(_THREADED.replace("the holder", r"caf\udce9"))
+    rig.create(bundle("oddly_threaded", tmp_path))
+    assert rig.hear("ready")[4] == (r"a thread (caf\udce9)",)
 
 
 def test_the_story_tells_of_threads_after_import(tmp_path: Path) -> None:

@@ -300,8 +300,10 @@ def test_an_answer_that_can_not_be_pickled() -> None:
     assert str(raised(answering)) == "The result of answering holds a lock at result['lock'] and can't be pickled."
 
 
-@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()])
-def test_whatever_a_body_raises_is_told(error: BaseException) -> None:
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
+def test_whatever_a_body_raises_is_told(kind: type[BaseException]) -> None:
+    error = kind(3)
+
     @workflow
     def ending() -> Any:
         raise error

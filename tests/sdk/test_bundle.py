@@ -7,9 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.sdk.authors import add
 
+from weftrun.model.policy import Bundle, Program
 from weftrun.sdk.bundle import bundle_of
 
 SCRIPT = """
@@ -157,9 +159,19 @@ def test_an_importable_module_is_named_not_filed() -> None:
     bundle = bundle_of(add)
     assert (bundle.module, bundle.blob) == ("tests.sdk.authors", b"")
     assert len(bundle.digest) == 16
-    assert bundle.cwd == os.getcwd()
+    assert bundle.program.cwd == os.getcwd()
     assert all(os.path.isabs(entry) for entry in bundle.path)
     assert bundle_of(add) is bundle
+
+
+def test_an_older_journal_tells_the_working_directory_only() -> None:
+    encode, decode = msgspec.msgpack.encode, msgspec.msgpack.Decoder(Bundle).decode
+    old = decode(encode(["app", "/srv/app.py", b"", ["/srv"], "/srv", "d1"]))
+    assert old.program == Program("/srv")
+    assert encode(old) == encode(["app", "/srv/app.py", b"", ["/srv"], "/srv", "d1"])
+    new = Bundle("app", started=Program("/srv", (b"app.py", b"--rate", b"\xff"), ("-O",)))
+    assert decode(encode(new)) == new
+    assert new.program is new.started
 
 
 @pytest.mark.parametrize("text", ["raise OSError('no such disk')", "import weftrun; weftrun.open()"])

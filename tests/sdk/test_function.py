@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import json
 import os
@@ -24,6 +25,16 @@ HERE = __name__
 def plain(x: int) -> int:
     """Return x."""
     return x
+
+
+@pytest.mark.parametrize("name", ["caf\udce9", "a\0b", "a[b", "a/b", "a\nb"])
+def test_a_callable_whose_name_can_not_stand_in_a_step_id(name: str) -> None:
+    def odd() -> None: ...
+
+    odd.__qualname__ = name
+    with pytest.raises(PolicyError, match="can't be the name of a Step: give it another one by `name=`"):
+        function(odd)
+    assert function(odd, name=f"odd_{len(name)}_{ord(name[1])}").spec.label.startswith("odd_")
 
 
 def test_a_function_keeps_what_it_wraps() -> None:
@@ -49,6 +60,9 @@ def test_bare_and_with_keywords_and_around_others_callables() -> None:
     @function(retries=2, timeout_s=3, effects="none", checkpoint="sync", deterministic=True, network=False)
     def policed() -> None: ...
 
+    @function(privileges="keep", network=False)
+    def kept() -> None: ...
+
     spec = policed.spec
     assert spec.retry == Retry(2)
     assert (spec.timeout_s, spec.effects, spec.checkpoint, spec.deterministic, spec.network) == (
@@ -58,9 +72,13 @@ def test_bare_and_with_keywords_and_around_others_callables() -> None:
         True,
         False,
     )
+    assert policed.spec.privileges == "drop"
+    assert (kept.spec.network, kept.spec.privileges) == (False, "keep")
+    assert (add.options(privileges="keep").spec.network, kept.options(privileges="drop").spec.reach) == (True, False)
+    assert kept.options(network=True).spec.privileges == "keep"
     dumps = function(json.dumps, name="as_json")
     assert dumps({"a": 1}) == '{"a": 1}'
-    assert (dumps.spec.name, dumps.spec.label, dumps.home) == ("as_json", "as_json", HERE)
+    assert (dumps.spec.name, dumps.spec.label, dumps.home.module) == ("as_json", "as_json", HERE)
     assert function(functools.partial(int, base=2), name="binary")("101") == 5
     assert function(len).spec.name == "builtins:len"
     assert function(name=f"{HERE}:other.thing")(lambda: 1).spec.label == "thing"
@@ -151,6 +169,8 @@ def test_versions_are_the_same_in_every_process() -> None:
         ({"checkpoint": "never"}, "`checkpoint='never'` is not one of 'auto', 'sync', 'async', 'none'."),
         ({"deterministic": 1}, "`deterministic=1` is not True or False."),
         ({"network": None}, "`network=None` is not True or False."),
+        ({"privileges": "all"}, "`privileges='all'` is not one of 'drop', 'keep'."),
+        ({"privileges": True}, "`privileges=True` is not one of 'drop', 'keep'."),
         ({"name": ""}, "`name=''` is not a text of 1 to 256 printable characters"),
         ({"name": "a[1]"}, "`name='a[1]'` is not a text"),
         ({"version": 3}, "`version=3` is not a text"),
@@ -170,13 +190,31 @@ def test_policies_refused_at_decoration(policy: dict[str, Any], text: str) -> No
     "key",
     [
         *("retries", "timeout_s", "effects", "checkpoint", "deterministic"),
-        *("memory_bytes_max", "network", "concurrency", "runtime"),
+        *("memory_bytes_max", "network", "privileges", "concurrency", "runtime"),
     ],
 )
 def test_what_can_not_hold_for_a_workflow(key: str) -> None:
     with pytest.raises(PolicyError, match=rf"plain \(.*test_function\.py:\d+\): `{key}` can't hold for a workflow"):
         workflow(plain, **{key: 1})
     assert workflow(plain, name="w", version="1").spec.version == "1"
+
+
+def test_the_time_of_a_body_is_a_workflows() -> None:
+    assert workflow(plain, name="w", version="1", body_timeout_s=2).spec.timeout_s == 2.0
+    assert workflow(plain, name="w", version="1").options(body_timeout_s=0.5, id="w-1").spec.timeout_s == 0.5
+    with pytest.raises(PolicyError, match=r"`body_timeout_s` bounds the body of a workflow; the time of a Function is"):
+        function(plain, body_timeout_s=2)
+    with pytest.raises(PolicyError, match=r"`body_timeout_s` bounds the body of a workflow"):
+        add.options(body_timeout_s=2)
+    with pytest.raises(PolicyError, match=r"Its own body is bounded by `body_timeout_s`\."):
+        workflow(plain, timeout_s=2)
+    for wrong in (0, -1, "5", None, True, float("nan"), float("inf")):
+        with pytest.raises(PolicyError, match=r"`body_timeout_s=.*` is not a positive number of seconds\."):
+            workflow(plain, body_timeout_s=wrong)
+    with pytest.raises(PolicyError, match=r"no policy `body_timeout`; did you mean `body_timeout_s`\?"):
+        workflow(plain, body_timeout=1)
+    with pytest.raises(PolicyError, match=r"no policy `zzz`; there are body_timeout_s, name, version\."):
+        workflow(plain, zzz=1)
 
 
 @pytest.mark.parametrize("policy", [{"name": "x"}, {"version": "x"}])
@@ -296,6 +334,35 @@ def test_arguments_are_checked_at_the_call(args: Any, kwargs: Any, text: str) ->
     with pytest.raises(TypeError) as caught:
         wiring()
     assert str(caught.value) == text
+
+
+def test_parameters_may_have_any_name() -> None:
+    """Also those of our own methods: `self`, `items`, `fn`, and of what stands behind them."""
+
+    @function(name="odd_names")
+    def odd(self: Any, items: Any, fn: Any = 0, *, function: Any = 0, args: Any = 0, kwargs: Any = 0) -> list[Any]:
+        return [self, items, fn, function, args, kwargs]
+
+    @workflow
+    def wiring(self: Any, items: Any) -> Any:
+        mapped = odd.map([1, 2], items=items, fn=self, function=4, args=5, kwargs=6)
+        return [odd(self=self, items=items, function=3), mapped]
+
+    @workflow
+    async def watching(self: Any, fn: Any) -> Any:
+        return await odd.step(self=self, items=2, fn=fn)
+
+    assert odd(self=1, items=2) == [1, 2, 0, 0, 0, 0]
+    assert odd.map([1], items=2, fn=3) == [[1, 2, 3, 0, 0, 0]]
+    assert wiring(self=1, items=2) == [[1, 2, 0, 3, 0, 0], [[1, 2, 1, 4, 5, 6], [2, 2, 1, 4, 5, 6]]]
+    assert asyncio.run(watching(self=1, fn=3)) == [1, 2, 3, 0, 0, 0]
+
+    @function(name="rest_of_odd_names")
+    def rest(**named: Any) -> dict[str, Any]:
+        return named
+
+    names = dict.fromkeys(("self", "callable", "fn", "items", "name", "id", "after", "timeout_s"), 1)
+    assert rest(**names) == workflow(lambda: rest(**names), name="calls_odd_names")() == names
 
 
 def test_callables_of_every_signature_can_be_called() -> None:

@@ -41,6 +41,8 @@ class Core:
     """Runs at once, in the caller's thread."""
 
     inline_bytes_max = 1_000
+    journal = "sqlite:////j.db"
+    state = "open"
 
     def __init__(self) -> None:
         self.tickets: dict[RunId, Ticket] = {}
@@ -48,6 +50,7 @@ class Core:
         self.objects: list[bytes] = []
         self.cancelled: list[RunId] = []
         self.closed: list[float] = []
+        self.awaited: list[RunId] = []
 
     def start(
         self,
@@ -96,6 +99,9 @@ class Core:
     def future(self, ticket: Ticket) -> Awaitable[None]:
         return asyncio.sleep(0)
 
+    async def started(self, ticket: Ticket) -> None:
+        self.awaited.append(ticket.id)
+
     def find(self, id: RunId) -> Ticket:
         return self.tickets[id]
 
@@ -131,7 +137,7 @@ def test_start_run_and_result(core: Core) -> None:
         assert not run.joined
         assert engine.start(add.options(id="r-1"), 1, y=5).joined
         assert [start[4] for start in core.starts] == [True, False, True]
-        assert repr(engine.get("r-1")) == "<Run r-1>"
+        assert repr(engine.get("r-1")) == "<Run r-1: succeeded, in sqlite:////j.db>"
         assert engine.list(limit=1) == ["r-1"]
         assert run.steps() == run.logs() == ["r-1"]
         run.cancel()
@@ -176,6 +182,29 @@ def test_awaiting_a_run(core: Core) -> None:
         return await run
 
     assert asyncio.run(outside()) == 4
+
+
+def test_starting_without_blocking(core: Core) -> None:
+    engine = Engine(core)
+
+    async def outside() -> list[int]:
+        first = await engine.astart(add.options(id="r-1"), 3)
+        second = await engine.astart(add.options(durable=False), 4)
+        return [await first, await second]
+
+    assert asyncio.run(outside()) == [4, 5]
+    assert core.awaited == ["r-1"], "a Run without records has no start to wait for"
+    assert [start[4] for start in core.starts] == [False, False]
+
+
+def test_what_is_shown_of_a_run_that_has_not_ended(core: Core) -> None:
+    engine = Engine(core)
+    run = engine.start(add.options(id="r-1"), 3)
+    core.tickets[run.id].end = None
+    assert repr(run) == "<Run r-1: running, waiting for disk, in sqlite:////j.db>"
+    core.state = "closed"
+    assert repr(run) == "<Run r-1: running when its engine was closed, in sqlite:////j.db>"
+    assert repr(engine) == "<Engine on sqlite:////j.db, closed>"
 
 
 def test_a_run_without_an_answer(core: Core) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
+import gc
 import re
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from tests.sdk.authors import add, child, countdown, diamond, fail, later, locke
 
 import weftrun
 from weftrun import NotSerializable, RefUsedAsValue, UsageError, function, workflow
+from weftrun.sdk.emits import unwatch, watch
 
 entered: list[Any] = []
 
@@ -96,6 +99,82 @@ def test_current_names_run_step_and_item() -> None:
     assert outer() == ["where[0]", "where[1]", ["where[2].0", "where[2].1"], "inner[0]/where[0]", "outer"]
     with pytest.raises(UsageError, match=r"weftrun\.current\(\) was called outside"):
         weftrun.current()
+
+
+@function(name="context")
+def context() -> tuple[str, str, int, str]:
+    current = weftrun.current()
+    return current.run_id, current.step_id, current.attempt, current.key
+
+
+@function(name="late_context")
+async def late_context() -> tuple[str, str, int, str]:
+    await asyncio.sleep(0)
+    return await asyncio.to_thread(context.callable)
+
+
+@function(name="late_item")
+async def late_item(_: int) -> tuple[str, str, int, str]:
+    await asyncio.sleep(0)
+    return context()
+
+
+@function(name="outer_context")
+def outer_context() -> list[Any]:
+    return [context(), context.map([]), weftrun.current().step_id]
+
+
+def expected(step: str) -> tuple[str, str, int, str]:
+    return "local", step, 1, f"{'0' * 32}/{step}"
+
+
+def test_a_function_that_is_called_by_itself_has_a_context() -> None:
+    assert context() == expected("context")
+    assert outer_context() == [expected("outer_context"), [], "outer_context"]
+    assert where.map([5, 6]) == ["where.0", "where.1"]
+    with concurrent.futures.ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(lambda _: context(), range(4))) == [expected("context")] * 4
+
+    async def outside() -> Any:
+        created = asyncio.create_task(cast("Any", late_context()))
+        return await asyncio.gather(created, *late_item.map([1, 2]))
+
+    steps = [step for _, step, _, _ in asyncio.run(outside())]
+    assert steps == ["late_context", "late_item.0", "late_item.1"]
+    with pytest.raises(UsageError, match=r"weftrun\.current\(\) was called outside"):
+        weftrun.current()
+
+
+def test_an_async_one_that_nobody_awaits_is_told_by_its_name() -> None:
+    with pytest.warns(RuntimeWarning, match=r"coroutine '.*late_context' was never awaited"):
+        late_context()
+        gc.collect()
+    with pytest.raises(TypeError, match="late_context"):
+        cast("Any", late_context)(1)
+
+
+def test_what_a_context_without_a_run_refuses_and_keeps() -> None:
+    @function(name="emits_one")
+    def emits_one(fails: bool) -> str:
+        key = weftrun.current().emit("orders", {"n": 1})
+        if fails:
+            raise ValueError(key)
+        return key
+
+    @function(name="transacts", effects="transaction")
+    def transacts() -> None:
+        weftrun.current().transaction()
+
+    kept: list[Any] = []
+    token = watch(kept)
+    with pytest.raises(ValueError, match="emits_one"):
+        emits_one(True)
+    assert not kept, "what a failed Attempt has emitted vanishes"
+    assert "emits_one" in emits_one(False)
+    unwatch(token)
+    assert [emit.sink for emit in kept] == ["orders"]
+    with pytest.raises(UsageError, match="was called in a local run, which has no Journal"):
+        transacts()
 
 
 def test_values_go_through_the_serialiser() -> None:
@@ -202,7 +281,7 @@ def test_a_map_fails_with_its_lowest_item_after_all_ran() -> None:
 
 def test_functions_made_by_a_factory_stay_apart() -> None:
     def times(k: int) -> weftrun.Function[[int], int]:
-        @function
+        @function(name=f"times_{k}")
         def product(x: int) -> int:
             return x * k
 

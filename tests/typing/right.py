@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from typing import Any, assert_type
+from typing import Any, TypeVar, assert_type
 
 import weftrun
 from weftrun import Mapped, Ref, Retry, Run, function, workflow
+
+T = TypeVar("T")
 
 
 @function(effects="none")
@@ -106,6 +108,45 @@ def halve(x: float) -> float:
 @workflow
 def light(n: int) -> float:
     return halve.options(checkpoint="none")(guess.options(checkpoint="auto")(n))
+
+
+@function
+def same(value: T, times: int = 1) -> T:
+    return value
+
+
+@function
+async def fetched(value: T) -> list[T]:
+    return [value]
+
+
+@function
+def paired(left: int, right: str) -> tuple[int, str]:
+    return left, right
+
+
+@function
+def named(self: int, items: str, *, fn: int) -> str:
+    return f"{self}{items}{fn}"
+
+
+@workflow
+async def generic(words: list[str]) -> int:
+    assert_type(same(1), int)
+    assert_type(same.map(words), Mapped[str])
+    assert_type(same.map([1, 2], times=3), Mapped[int])
+    assert_type(await same.map([2.5]), list[float])
+    assert_type(fetched.map(words), Mapped[list[str]])
+    assert_type(same.map(fetched.map(words)), Mapped[list[str]])
+    assert_type(paired.map([1], ["a"]), Mapped[tuple[int, str]])
+    assert_type(paired.map([1], right="a"), Mapped[tuple[int, str]])
+    assert_type(named(self=1, items="a", fn=2), str)
+    assert_type(named.map([1], items="a", fn=2), Mapped[str])
+    return len(await named.step(self=1, items="a", fn=2))
+
+
+def of_any(function: weftrun.Function[..., int]) -> list[int]:
+    return function.map([1], ["a"], key=2)
 
 
 dumps = function(json.dumps, name="dumps")

@@ -43,6 +43,8 @@ def wiring(paths: list[str]) -> list[str]:
     merge(parts=[], tops=3)  # wrong
     merge(count.map(paths), top="5")  # wrong
     merge(fetch.map(paths))  # wrong
+    merge(count.map([5]))  # wrong
+    count.map(5)  # wrong
     merge([count.step("a")])  # wrong
     return merge(count.map(paths))
 

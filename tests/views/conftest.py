@@ -111,8 +111,8 @@ class Book:
     def batch(self, at: float, step: str, text: str = "", *, attempt: int = 1, **facts: str | int | float) -> None:
         self.trace.append(TraceRow(RunUid("u" * 32), "batch", T0 + at, StepId(step), attempt, text, facts))
 
-    def printed(self, at: float, step: str, text: str) -> None:
-        self.trace.append(TraceRow(RunUid("u" * 32), "text", T0 + at, StepId(step), 1, text))
+    def printed(self, at: float, step: str, text: str, **facts: str | int) -> None:
+        self.trace.append(TraceRow(RunUid("u" * 32), "text", T0 + at, StepId(step), 1, text, {**facts}))
 
     def note(self, at: float, text: str, step: str = "", **facts: str | int | float) -> None:
         self.trace.append(TraceRow(RunUid("u" * 32), "note", T0 + at, StepId(step), 0, text, facts))

@@ -8,10 +8,12 @@ import pytest
 
 from weftrun.model.errors import JournalCorrupt
 from weftrun.model.graph import Call
+from weftrun.model.ids import StepId
 from weftrun.model.outcomes import Reason
 from weftrun.model.policy import Kind
 from weftrun.views.calls import start_of
-from weftrun.views.progress import attempts_gated, by_status, disk_sentence, progress
+from weftrun.views.progress import apart, attempts_gated, by_status, counted, disk_sentence, progress
+from weftrun.views.running import RunningView, last_line, now_text
 from weftrun.views.steps import steps
 from weftrun.views.trace import texts
 
@@ -85,6 +87,54 @@ def test_the_trace_says_what_is_running(wordcount):
     wordcount.rows = wordcount.rows[:4]
     assert by_id(wordcount)["load[0]"].status == "pending"
     wordcount.batch(0.011, "load[0]", sandbox=2, size=1)
+    assert by_id(wordcount)["load[0]"].status == "running"
+
+
+def test_steps_come_in_the_order_of_their_calls_with_children_after_their_parents(book, words):
+    """An async body's calls are told with their outcomes, in the order of settling."""
+    book.start("watch", Kind.WATCHING)
+    for n, name in ((2, "c"), (0, "a"), (1, "b")):
+        book.settle(0.1, book.outcome(f"{name}[0]", words.ran(1, 0.0, 0.1), call=words.observed("watch", n, name)))
+    inner = words.observed("b[0]", 0, "z")
+    book.settle(0.2, book.outcome("b[0]/z[0]", words.ran(1, 0.1, 0.2), call=inner))
+    assert list(by_id(book)) == ["watch", "a[0]", "b[0]", "b[0]/z[0]", "c[0]"]
+
+
+def test_what_was_seen_running_runs_and_a_later_attempt_only(book, words):
+    book.start()
+    calls = [
+        (words.spec("load"), Call(0, 0, words.payload())),
+        (words.spec("work"), Call(1, 0, words.payload(), is_map=True)),
+    ]
+    book.chunk(0.0, "flow", "work[0]", 1, 0, 9, last=True)
+    book.graph(0.01, "flow", calls, words.payload(1))
+    book.fail_attempt(0.1, "load[0]", 1, words.raised("load[0]", attempts=3), 5.0, words.ran(1, 0.02, 0.1))
+
+    def view(step, attempt, *, lives=True):
+        return RunningView(StepId(step), attempt, words.T0 + 1, words.T0 + 9, 2, 7, "box", lives, "50 %\r75 %")
+
+    old, new, items = view("load[0]", 1), view("load[0]", 2), [view("work[0].3", 1), view("work[0].5", 1)]
+    seen = {v.id: v for v in steps(book.rows, book.trace, [old, *items])}
+    assert (seen["load[0]"].status, seen["load[0]"].running) == ("pending", ())
+    assert (seen["work[0]"].status, seen["work[0]"].running) == ("running", tuple(items))
+    assert apart(seen.values()) == ({"pending": 1, "running": 1}, {"pending": 7, "running": 2})
+    seen = {v.id: v for v in steps(book.rows, book.trace, [new])}
+    assert (seen["load[0]"].status, seen["load[0]"].running, seen["load[0]"].due_at) == ("running", (new,), None)
+    assert now_text(new, words.T0 + 11) == "running for 10 s in Sandbox 2 of engine 7 on box"
+    assert last_line(new.printed) == "75 %"
+    dead = view("load[0]", 2, lives=False)
+    seen = {v.id: v for v in steps(book.rows, book.trace, [dead])}
+    assert (seen["load[0]"].status, seen["load[0]"].running) == ("pending", (dead,))
+    assert now_text(dead, words.T0 + 11).endswith("when that was last seen, 2 s ago")
+
+
+def test_what_an_engine_that_is_gone_had_given_to_a_sandbox_runs_no_more(wordcount):
+    wordcount.rows = wordcount.rows[:4]
+    wordcount.batch(0.011, "load[0]", sandbox=2, size=1)
+    assert by_id(wordcount)["load[0]"].status == "running"
+    wordcount.note(1.0, "", epoch=2, waited=0)
+    assert by_id(wordcount)["load[0]"].status == "pending"
+    wordcount.batch(1.1, "load[0]", sandbox=1, size=1)
     assert by_id(wordcount)["load[0]"].status == "running"
 
 
@@ -227,6 +277,36 @@ def test_texts_of_one_step_include_its_items_and_not_its_namesakes(book):
         book.printed(0.1, step, f"by {step}\n")
     assert [text.step for text in texts(book.trace, "count[1]")] == ["count[1]", "count[1].3", "count[1]/inner[0]"]
     assert len(texts(book.trace)) == 4
+
+
+def test_texts_of_a_map_name_the_item(book):
+    book.printed(0.1, "work[0]", "onetwo\nelse\n", items="3:3 5:4")
+    book.printed(0.2, "work[0].7", "alone\n")
+    assert [(text.step, text.text) for text in texts(book.trace)] == [
+        ("work[0].3", "one"),
+        ("work[0].5", "two\n"),
+        ("work[0]", "else\n"),
+        ("work[0].7", "alone\n"),
+    ]
+    assert [text.text for text in texts(book.trace, "work[0].5")] == ["two\n"]
+
+
+def test_what_a_replayed_body_prints_again_is_left_out(book):
+    for text, begins in (("one\n", 0), ("two\n", 4), ("one\ntwo\n", 0), ("three\n", 8), ("two\nthree\nfour\n", 4)):
+        book.printed(0.1, "flow", text, **{"from": begins})
+    assert [text.text for text in texts(book.trace)] == ["one\n", "two\n", "three\n", "four\n"]
+
+
+def test_steps_and_items_are_told_apart(wordcount):
+    assert counted(*apart(steps(wordcount.rows))) == "3 Steps succeeded; 10 items succeeded"
+    wordcount.rows = wordcount.rows[:6]
+    assert counted(*apart(steps(wordcount.rows)), {"succeeded": "done"}) == (
+        "1 Step pending, 1 Step running, 1 Step done; 4 items pending, 6 items done"
+    )
+    seen = progress(steps(wordcount.rows), elapsed_s=1.0)
+    assert {(count.function, count.is_map, count.total) for count in seen.functions} == {
+        ("app:count", True, 10), ("app:load", False, 1), ("app:merge", False, 1),
+    }  # fmt: skip
 
 
 def test_a_million_items_fold_small(book, words):

@@ -51,7 +51,23 @@ def test_the_trace_gives_batches_sandboxes_and_notes(wordcount):
     )
     assert "1 item of count[0] went to Sandbox 2: a Sandbox could take it." in said
     assert "Sandboxes are exec'ed, because threads live after the import of app." in said
-    assert any(sentence.startswith("2 Attempts waited for the disk before they started") for sentence in said)
+    assert not any("waited for the disk before" in sentence for sentence in said), "it cost 1 ms of 261"
+
+
+def test_waiting_for_the_disk_comes_with_advice_where_it_cost_more_than_a_tenth(book, words):
+    calls = [(words.spec("a"), Call(0, 0, words.payload())), (words.spec("b"), Call(1, 0, words.payload(0)))]
+    for waited_s, is_told in ((0.04, False), (0.06, True)):
+        book.rows.clear()
+        book.trace.clear()
+        book.start()
+        book.graph(0.0, "flow", calls, words.payload(1))
+        book.settle(0.2, book.outcome("a[0]", words.ran(1, 0.0, 0.2)))
+        book.batch(0.2 + waited_s, "b[0]", sandbox=1, size=1, gated=1)
+        book.settle(0.5, book.outcome("b[0]", words.ran(1, 0.2 + waited_s, 0.5)))
+        book.end(0.5)
+        assert (
+            any(said.startswith("1 Attempt waited for the disk before it started") for said in texts(book)) is is_told
+        )
 
 
 def test_a_missing_trace_is_said(wordcount):
@@ -131,7 +147,7 @@ def test_many_batches_of_a_map_become_one_sentence(book, words):
     said = texts(book, "inc[0]")
     assert said == [
         "inc[0] has 1,000 items; its input is complete.",
-        "inc[0] settled 1,000 items in 100 Batches, with 1 s in bodies.",
+        "inc[0] settled 1,000 items, told in 100 records, with 1 s in bodies.",
     ]
 
 

@@ -8,9 +8,13 @@ import re
 import pytest
 
 from weftrun.model.graph import Call
+from weftrun.model.ids import StepId
 from weftrun.model.policy import Kind
-from weftrun.views.lanes import lanes
+from weftrun.views.handovers import takeovers
+from weftrun.views.lanes import lanes, parts_of
 from weftrun.views.page import page
+from weftrun.views.running import RunningView
+from weftrun.views.story import story
 from weftrun.views.timeline import timeline
 from weftrun.views.units import count_of, duration, size
 
@@ -35,7 +39,7 @@ def test_where_the_time_went(wordcount):
     assert where.sandboxes == 2
     assert where.busy == pytest.approx(where.body_s / 2 / 0.261)
     assert where.chain == ("count[0]", "merge[0]")
-    assert where.chain_s == pytest.approx(0.188 + 0.05)
+    assert where.chain_s == pytest.approx(0.162 + 0.05), "what lies between its items counts for nothing"
     assert not where.traced
 
 
@@ -72,6 +76,33 @@ def test_the_longest_chain_goes_through_bodies_and_what_they_were_told(book, wor
     assert where.chain_s == pytest.approx(0.3)
 
 
+def test_no_moment_counts_twice_in_a_chain_that_a_second_engine_ran_again(book, words):
+    """`c(b(a()))`: `a` was in no record when its engine died, and `b` had failed once; an hour later both run again."""
+    book.start()
+    calls = [(words.spec(name), Call(n, 0, words.payload(*range(n)[-1:]))) for n, name in enumerate("abc")]
+    book.graph(0.0, "flow", calls, words.payload(2))
+    book.fail_attempt(2.0, "b[0]", 1, words.raised("b[0]", attempts=3), 3.0, words.ran(1, 1.0, 2.0))
+    book.epoch = 2
+    book.settle(3_601.0, book.outcome("a[0]", words.ran(1, 3_600.0, 3_601.0)))
+    book.fail_attempt(3_601.9, "b[0]", 2, words.raised("b[0]", attempts=3), 3_602.0, words.ran(2, 3_600.5, 3_601.9))
+    book.settle(3_603.0, book.outcome("b[0]", words.ran(1, 3_602.0, 3_603.0), attempt=3))
+    book.settle(3_604.0, book.outcome("c[0]", words.ran(1, 3_603.0, 3_604.0)))
+    book.end(3_604.0)
+    where = timeline(book.rows).where
+    assert where.chain == ("a[0]", "b[0]", "c[0]")
+    assert where.chain_s == pytest.approx(1.0 + 1.9 + 2.0), "an hour without an engine is no time in bodies"
+    assert where.chain_s <= where.running_s <= where.wall_s
+
+
+def test_a_clock_that_was_set_back_makes_no_negative_time(book, words):
+    book.start()
+    book.graph(0.0, "flow", [(words.spec("a"), Call(0, 0, words.payload()))], words.payload(0))
+    book.settle(-9.0, book.outcome("a[0]", words.ran(1, -10.0, -9.0)))
+    book.end(-9.0)
+    where = timeline(book.rows).where
+    assert (where.wall_s, where.running_s, where.chain_s) == (0.0, 0.0, 0.0)
+
+
 def test_a_run_of_one_function(book, words):
     book.start("add", Kind.FUNCTION)
     book.end(0.1, ran=words.ran(1, 0.02, 0.1))
@@ -89,7 +120,58 @@ def test_terminal_lanes_fit_and_mark_failures(wordcount):
     assert "█" in shown[0]
     assert shown[2].endswith("261 ms")
     assert "on 2 Sandboxes, busy" in shown[-2]
-    assert shown[-1] == "Longest chain 238 ms: count[0] → merge[0]."
+    assert shown[-1] == "Longest chain 212 ms: count[0] → merge[0]."
+
+
+def test_engines_that_came_and_went_are_marked(book, words):
+    book.start()
+    book.batch(0.5, "flow", sandbox=1, size=1, engine="engine 7 on box")
+    book.epoch = 2
+    book.note(5.0, "", epoch=2, waited=0, engine="engine 8 on box")
+    book.note(6.0, "", left="engine 8 on box")
+    book.note(7.0, "", epoch=3, waited=0, engine="engine 9 on box")
+    book.note(8.0, "", epoch=4, waited=1, engine="engine 9 on box")
+    book.epoch = 4
+    book.end(10.0)
+    line = timeline(book.rows, book.trace)
+    assert [(mark.kind, mark.at - words.T0) for mark in line.marks] == [
+        ("engine", 0.0),
+        ("crash", 0.5),
+        ("takeover", 5.0),
+        ("engine", 7.0),
+        ("woken", 8.0),
+    ]
+    assert line.marks[0].text == "engine 7 on box began the Run"
+    assert line.marks[2].text == "engine 8 on box took the Run over (epoch 2)"
+    assert takeovers(4, book.trace) == 1, "of three that came later one took it from an engine that was gone"
+    shown = lanes(line, 60)
+    (engines,) = [row for row in shown if row.startswith("engines")]
+    assert re.fullmatch(r"engines +│ *× +↻ +\| +\|", engines)
+    assert any("↻ another one took the Run over" in row for row in shown)
+    assert all(len(row) <= 60 for row in shown[:4])
+    inside = page(line).split('<script type="application/json" id="data">')[1].split("</script>")[0]
+    assert [mark[1] for mark in json.loads(inside)["marks"]] == ["engine", "crash", "takeover", "engine", "woken"]
+    said = [told.text for told in story(book.rows, book.trace)]
+    assert any(text.startswith("The engine before had been closed and had put the Run back") for text in said)
+
+
+def test_what_runs_is_a_span_that_is_open(wordcount, words):
+    wordcount.rows = wordcount.rows[:6]
+    running = RunningView(StepId("count[0].8"), 1, words.T0 + 0.1, words.T0 + 5.1, 2, 7, "box", True, "a\nb\n")
+    line = timeline(wordcount.rows, running=[running])
+    (span,) = [span for lane in line.lanes for span in lane.spans if span.is_running]
+    assert (span.label, span.step, span.text, line.over_at) == ("count", "count[0].8", "b", words.T0 + 5.1)
+    assert line.where.running_s == pytest.approx(0.038 + 5.0)
+    shown = lanes(line, 80)
+    assert any(row.endswith(">") for row in shown)
+    assert any("> ran still when it was seen last" in row for row in shown)
+    assert ("busy" in dict(map(reversed, parts_of(shown[1])))) is True
+
+
+def test_the_legend_names_only_what_is_there(wordcount):
+    shown = lanes(timeline(wordcount.rows), 80)
+    assert "░▒▓█ bodies of Functions, darker where busier; ! a failed Attempt" in shown
+    assert not any("ran still" in row or "disk:" in row for row in shown)
 
 
 def test_a_run_that_has_done_nothing_yet(book):

@@ -24,6 +24,7 @@ from weftrun.adapters.system.entropy import SystemEntropy
 from weftrun.adapters.system.loop import UvLoop
 from weftrun.adapters.system.processes import ProcessWatch
 from weftrun.assembly.places import Place, hints_of, place_of, transactions_of
+from weftrun.assembly.reader import running_views
 from weftrun.assembly.sinks import checked_sinks
 from weftrun.model.commands import End
 from weftrun.model.errors import InternalError, JournalError, UsageError
@@ -42,9 +43,11 @@ from weftrun.runtime.engine import Engine as RuntimeEngine
 from weftrun.runtime.tickets import Latch, Ticket
 from weftrun.runtime.worker_driver import WorkerDriver
 from weftrun.runtime.worker_group import WorkerGroup
-from weftrun.sdk.function import version_here
 from weftrun.sdk.handles import Engine
-from weftrun.views.steps import StepView, steps
+from weftrun.sdk.program import BEGAN_AT, program_here
+from weftrun.sdk.registry import version_here
+from weftrun.views.step import StepView
+from weftrun.views.steps import steps
 from weftrun.views.trace import TextView, texts
 
 _RECOVER_S = 60.0
@@ -107,6 +110,7 @@ class _EmbeddedCore:
     ) -> None:
         self._arms = bool(hosts) and control == "worker"
         folder = place.folder
+        self.journal = place.shown
         self._closed = False
         self._workers: LocalWorkers | None = None
         self._left = Latch()
@@ -144,8 +148,9 @@ class _EmbeddedCore:
         self._processes = ProcessWatch(self._loop)
         open_files_max = DESCRIPTOR_LIMIT.raise_to(descriptors_needed(limits))
         self._sandboxes = ProcessSandboxes(
-            self._loop, self._objects, limits=limits, hash_seed=hash_seed, open_files_max=open_files_max
-        )
+            self._loop, self._objects, limits=limits, hash_seed=hash_seed, open_files_max=open_files_max,
+            since=BEGAN_AT,
+        )  # fmt: skip
         worker: Worker = WorkerDriver(self._loop, self._sandboxes, self._objects, limits, workers)
         if hosts:
             worker = self._group(worker, folder, workers, hosts, limits, quota_bytes // hosts, open_files_max)
@@ -161,6 +166,7 @@ class _EmbeddedCore:
             transactions=self._transactions,
             limits=limits,
             version_here=version_here,
+            program=program_here(),
             stands_still=_say_still,
             sinks=self._sinks,
             watch=self._watch,
@@ -221,6 +227,13 @@ class _EmbeddedCore:
         """How many transactions this engine has committed."""
         return self._engine.commits
 
+    @property
+    def state(self) -> str:
+        """What can be had of it: `open`, `closed` or `broken`."""
+        if self._closed:
+            return "closed"
+        return "broken" if self._engine.is_broken else "open"
+
     def start(
         self,
         id: RunId | None,
@@ -243,20 +256,15 @@ class _EmbeddedCore:
         """Wait for a Run's end."""
         return self._engine.wait(ticket, timeout_s)
 
+    async def started(self, ticket: Ticket) -> None:
+        """Wait in the running asyncio loop until a Run's start is durable."""
+        await _future(lambda callback: self._engine.when_started(ticket, callback))
+        if ticket.error is not None:
+            raise ticket.error
+
     def future(self, ticket: Ticket) -> Awaitable[None]:
         """Return what to await for a Run's end in the running asyncio loop."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[None] = loop.create_future()
-
-        def arrive() -> None:
-            if not future.done():
-                future.set_result(None)
-
-        def ended() -> None:
-            loop.call_soon_threadsafe(arrive)
-
-        self._engine.when_ended(ticket, ended)
-        return future
+        return _future(lambda callback: self._engine.when_ended(ticket, callback))
 
     def status(self, ticket: Ticket) -> tuple[Status, str | None]:
         """Return the status of a Run and what it stands still for."""
@@ -265,8 +273,10 @@ class _EmbeddedCore:
         return ("running" if ticket.started.is_open else "pending"), self._engine.waiting_for(ticket)
 
     def steps(self, ticket: Ticket) -> list[StepView]:
-        """Return the Steps of a Run as far as they are recorded."""
-        return steps(self.rows(ticket), self._trace.read(ticket.uid))
+        """Return the Steps of a Run as far as they are recorded, and what runs of it here."""
+        seen = [row for row in self._trace.running(ticket.uid) if row.pid == self._pid]
+        trace = self._trace.read(ticket.uid)
+        return steps(self.rows(ticket), trace, running_views(seen, lives=True))
 
     def rows(self, ticket: Ticket) -> list[Row]:
         """Return the durable rows of a Run; `UsageError` where it keeps none."""
@@ -331,6 +341,23 @@ class _EmbeddedCore:
 
     def _at_exit(self) -> None:
         self.close(drain_s=0.0)
+
+
+def _future(call_back: Callable[[Callable[[], None]], None]) -> asyncio.Future[None]:
+    """Return a future of the running asyncio loop that is done when, in another thread, somebody is called back."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[None] = loop.create_future()
+
+    def arrive() -> None:
+        if not future.done():  # whoever waited may have been cancelled
+            future.set_result(None)
+
+    def came() -> None:
+        with contextlib.suppress(RuntimeError):  # the author's loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(arrive)
+
+    call_back(came)
+    return future
 
 
 def _say_still(why: str) -> None:

@@ -19,6 +19,7 @@ from weftrun.adapters.system.clock import pause
 from weftrun.model.emits import Emitted
 from weftrun.model.errors import UsageError
 from weftrun.model.ids import RunId, RunUid
+from weftrun.model.lease import Session
 from weftrun.model.outcomes import Status
 from weftrun.model.records import Row
 from weftrun.ports.entropy import Entropy
@@ -40,6 +41,9 @@ class JournalReader(Protocol):
     def runs(self, *, status: Status | None = None, limit: int = 100) -> list[RunInfo]:
         """Return Runs, newest first; without tombstones."""
 
+    def infos(self, uids: Sequence[RunUid]) -> list[RunInfo]:
+        """Return what is known of these Runs; unknown ones are left out."""
+
     def load(self, uid: RunUid) -> list[Row]:
         """Return all rows of a Run in order."""
 
@@ -51,6 +55,9 @@ class JournalReader(Protocol):
 
     def emits_left(self, uids: Sequence[RunUid]) -> dict[RunUid, dict[str, int]]:
         """Return how many emits of these Runs wait, are unknown or were refused, by Run and by sink."""
+
+    def sessions(self) -> list[Session]:
+        """Return all sessions, oldest first."""
 
     def close(self) -> None:
         """Let go of the file or the connection. Idempotent."""
@@ -68,6 +75,15 @@ class Place(Struct, frozen=True):
     url: str
     path: Path | None
     folder: Path
+
+    @property
+    def shown(self) -> str:
+        """The URL for people, also for those who look at a log: absolute, without a password or parameters."""
+        if self.path is not None:
+            return f"{_SQLITE}{self.path}"
+        scheme, _, rest = self.url.partition("?")[0].partition("://")
+        user, at, host = rest.rpartition("@")
+        return f"{scheme}://{user.partition(':')[0]}{at}{host}"
 
     def open(self, entropy: Entropy) -> Journal:
         """Open the Journal for an engine; make it if it is not there."""

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 
 from weftrun.adapters.files.blobs import FileBlobs
-from weftrun.adapters.files.lock import alone
+from weftrun.adapters.files.lock import alone, has_ended, is_here
 from weftrun.adapters.sqlite.trace import SqliteTrace
 from weftrun.adapters.system.clock import WallClock
 from weftrun.adapters.system.entropy import SystemEntropy
@@ -19,8 +19,10 @@ from weftrun.model.outcomes import Status
 from weftrun.model.records import Row
 from weftrun.model.values import Blob, Data, Inline
 from weftrun.ports.journal import Journal, Message, RunInfo
-from weftrun.ports.trace import TraceRow
-from weftrun.sdk.function import version_here
+from weftrun.ports.trace import RunningRow, TraceRow
+from weftrun.sdk.registry import version_here
+from weftrun.views.handovers import takeovers
+from weftrun.views.running import OwnerView, RunningView
 
 
 class Reader:
@@ -40,9 +42,18 @@ class Reader:
         self._journal = place.open_to_read()
         self._blobs = FileBlobs(place.folder / "blobs", writable=False)
 
+    @staticmethod
+    def now() -> float:
+        """Return the time, in seconds since the epoch."""
+        return WallClock().now()
+
     def find(self, id: str) -> RunInfo | None:
         """Return what is known of a Run, tombstones included."""
-        return self._journal.find(RunId(id))
+        return self._journal.find(RunId(id)) if _is_text(id) else None
+
+    def infos(self, uids: Sequence[RunUid]) -> list[RunInfo]:
+        """Return what is known of these Runs; unknown ones are left out."""
+        return self._journal.infos(uids)
 
     def runs(self, *, status: Status | None = None, limit: int = 100) -> list[RunInfo]:
         """Return Runs, newest first."""
@@ -75,6 +86,30 @@ class Reader:
             return trace.read(uid)
         finally:
             trace.close()
+
+    def takeovers(self, info: RunInfo) -> int:
+        """Return how often an engine has taken a Run from one that was gone, not from one that had put it back."""
+        return takeovers(info.epoch, self.trace(info.uid)) if info.epoch > 1 else 0
+
+    def owner(self, info: RunInfo) -> OwnerView | None:
+        """Return the engine that owns a Run; None where no session does."""
+        session = next((session for session in self._journal.sessions() if session.uid == info.owner), None)
+        if session is None or info.ended_at is not None:
+            return None
+        return OwnerView(session.pid, is_here(session), not has_ended(session))
+
+    def running(self, info: RunInfo) -> list[RunningView]:
+        """Return what was seen running of a Run; nothing of one that has ended, or that another engine has now."""
+        if info.ended_at is not None:
+            return []
+        trace = SqliteTrace(self._place.folder / "trace.db", writable=False)
+        try:
+            rows = trace.running(info.uid)
+        finally:
+            trace.close()
+        owner = self.owner(info) if rows else None
+        lives = owner is not None and owner.lives
+        return running_views([row for row in rows if owner is None or row.pid == owner.pid], lives=lives)
 
     def read(self, data: Data) -> bytes:
         """Return the bytes of a recorded value."""
@@ -127,6 +162,17 @@ class Reader:
         self._journal.close()
 
 
+def running_views(rows: Sequence[RunningRow], *, lives: bool) -> list[RunningView]:
+    """Return what an engine saw running as views take it; `lives` says whether that engine does."""
+    return [
+        RunningView(
+            row.step, row.attempt, row.entered_at, row.seen_at, row.sandbox, row.pid, row.host, lives,
+            row.text, row.piped,
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
 def open_reader(url: str | None = None) -> Reader:
     """Open a Journal read-only. See `Reader`."""
     return Reader(place_of(url))
@@ -136,6 +182,11 @@ def decide_emit(url: str | None, key: str, *, send: bool) -> bool:
     """Let an emit that is not delivered be sent as if it never was, or drop it; False if there is none such."""
     journal = place_of(url).open_to_mend(SystemEntropy())
     try:
-        return journal.decide_emit(key, send=send, at=WallClock().now())
+        return _is_text(key) and journal.decide_emit(key, send=send, at=WallClock().now())
     finally:
         journal.close()
+
+
+def _is_text(given: str) -> bool:
+    """Say whether a word of the command line was text: of bytes that were none it holds halves of surrogate pairs."""
+    return given.isascii() or given.encode("utf-8", "replace").decode("utf-8") == given

@@ -20,6 +20,8 @@ def checked_sinks(sinks: object) -> dict[str, Sink]:
         raise UsageError(f"sinks is of type {type(sinks).__qualname__}: give a dict of sinks by their names.")
     found = dict(sinks or {})
     for name, sink in found.items():
+        if not isinstance(name, str) or not name or not name.isprintable():
+            raise UsageError(f"sinks has the name {name!r}: a sink's name is printable text, as emit(...) takes it.")
         if isinstance(sink, type):
             raise UsageError(f"sinks[{name!r}] is the class {sink.__qualname__}: make one of it.")
         missing = [member for member in _MEMBERS if not hasattr(sink, member)]

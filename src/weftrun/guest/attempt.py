@@ -15,6 +15,7 @@ from weftrun.model.ids import RunId, StepId
 from weftrun.model.messages import Fork
 from weftrun.model.outcomes import Failure, Reason
 from weftrun.model.policy import FunctionSpec
+from weftrun.model.telling import add_note
 from weftrun.sdk.emits import EmitBounds
 from weftrun.sdk.failure import failure_of
 from weftrun.sdk.function import find
@@ -142,6 +143,8 @@ def failure_from(
         reading: it came while the arguments were being decoded.
         run: of a Workflow's body; see `failure_of`.
     """
+    if reading:
+        add_note(error, f"raised before {step} was entered, while its code was found and its arguments were read")
     return failure_of(
         error,
         origin=step,

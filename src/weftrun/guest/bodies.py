@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from weftrun.guest.attempt import Equipment, failure_from
@@ -11,6 +13,7 @@ from weftrun.model.ids import RunId
 from weftrun.model.messages import BodyCalled, BodyDeliver, BodyEnded, BodyStart
 from weftrun.model.outcomes import Failure, Ran
 from weftrun.model.policy import FunctionSpec
+from weftrun.model.telling import asked
 from weftrun.model.values import Data, Payload, RefTo
 from weftrun.sdk.body import Body, BodyLimits, Raised, Returned, Waiting
 from weftrun.sdk.codec import Encoded, decode, decode_tree, preview
@@ -26,7 +29,9 @@ _STREAM_CALLS = 256
 class _Told:
     """One body and what is known of it here; the host that it tells its calls to (`sdk.body.BodyHost`)."""
 
-    __slots__ = ("_equipment", "body", "calls", "entered_at", "functions", "number", "printed", "run_id", "start")
+    __slots__ = (
+        "_equipment", "body", "calls", "entered_at", "functions", "number", "printed", "run_id", "said", "start"
+    )  # fmt: skip
 
     def __init__(self, equipment: Equipment, start: BodyStart) -> None:
         self._equipment = equipment
@@ -38,6 +43,7 @@ class _Told:
         self.calls: tuple[Call, ...] = ()
         self.entered_at = time.time()
         self.printed = BoundedText(equipment.fork.text_bytes_max)
+        self.said = 0
 
     def data(self, encoded: Encoded) -> Data:
         """Turn an encoded value into what the next message can carry."""
@@ -50,11 +56,20 @@ class _Told:
         if chunks or len(self.calls) >= _STREAM_CALLS:
             self.tell((), chunks)
 
-    def tell(self, awaits: tuple[int, ...], chunks: tuple[Chunk, ...] = ()) -> None:
-        """Say what the body made since the last time, and what it waits for."""
-        functions, calls = self.functions, self.calls
+    def tell(self, awaits: tuple[int, ...], chunks: tuple[Chunk, ...] = (), text: str = "") -> None:
+        """Say what the body made since the last time, what it has printed, and what it waits for."""
+        functions, calls, said = self.functions, self.calls, self.said
         self.functions, self.calls = (), ()
-        self._equipment.speaker.say(BodyCalled(self.number, functions, calls, chunks, awaits))
+        self.said += len(text)
+        self._equipment.speaker.say(BodyCalled(self.number, functions, calls, chunks, awaits, text, said))
+
+    def bounded(self, text: str) -> str:
+        """Return what may be told now of what was printed; beyond its bound it is kept, bounded, for the end."""
+        if not self.printed and self.said + len(text) <= self._equipment.fork.text_bytes_max // 4:
+            return text
+        if text:
+            self.printed.add(text.encode())
+        return ""
 
 
 class Bodies:
@@ -64,6 +79,7 @@ class Bodies:
         """Run with this equipment."""
         self._with = equipment
         self._open: dict[int, _Told] = {}
+        self._turns = 0
         self._limits = BodyLimits(
             map_chunk_items_max=equipment.fork.map_chunk_items_max,
             map_chunk_bytes_max=equipment.fork.map_chunk_bytes_max,
@@ -72,19 +88,47 @@ class Bodies:
 
     def start(self, message: BodyStart) -> None:
         """Enter a body and drive it until it waits or ends."""
-        told = _Told(self._with, message)
-        self._open[message.body] = told
-        self._turn(told, lambda: self._enter(told))
+        self._with.check_lease()
+        with self._on_the_page(message.body):
+            self._start(message)
 
     def deliver(self, message: BodyDeliver) -> None:
         """Hand an outcome to a body and drive it on; a body that is not here any more wants nothing."""
+        if message.body in self._open:
+            self._with.check_lease()
+        with self._on_the_page(message.body):
+            self._resume(message)
+
+    def drop(self, number: int) -> None:
+        """Forget a body."""
+        with self._on_the_page(number):
+            self._drop(number)
+
+    @contextlib.contextmanager
+    def _on_the_page(self, number: int) -> Iterator[None]:
+        """Say that a body runs, until nothing of its turn is left: what is let go of may run the author's code too."""
+        page = self._with.page
+        self._turns += 1
+        page.words[Page.BATCH] = number
+        page.words[Page.INDEX] = self._turns
+        page.times[Page.ENTERED_AT] = time.time()
+        page.words[Page.ENTERED] = 1
+        try:
+            yield
+        finally:
+            page.words[Page.ENTERED] = 0
+
+    def _start(self, message: BodyStart) -> None:
+        told = self._open[message.body] = _Told(self._with, message)
+        self._turn(told, lambda: self._enter(told))
+
+    def _resume(self, message: BodyDeliver) -> None:
         told = self._open.get(message.body)
         if told is not None and told.body is not None:
             body = told.body
             self._turn(told, lambda: self._deliver(body, told, message))
 
-    def drop(self, number: int) -> None:
-        """Forget a body."""
+    def _drop(self, number: int) -> None:
         told = self._open.pop(number, None)
         if told is not None and told.body is not None:
             told.body.drop()
@@ -110,32 +154,32 @@ class Bodies:
         if message.failure is not None:
             error = error_of(message.failure, run=told.run_id)
             return body.deliver(message.call, error=error, at=message.at)
-        value = decode_tree(message.value, self._with.received.read) if message.value is not None else None
-        return body.deliver(message.call, value=value, at=message.at)
+        value, wrong = None, None
+        try:
+            value = decode_tree(message.value, self._with.received.read) if message.value is not None else None
+        except BaseException as raised:  # noqa: BLE001 - the author's types are rebuilt here, and may refuse
+            wrong = raised
+        return body.deliver(message.call, value=value, error=wrong, at=message.at)
 
     def _turn(self, told: _Told, drive: Any) -> None:
         """Let a body run until it waits or ends, and tell what came of it."""
-        self._with.check_lease()
-        page = self._with.page
-        page.words[Page.BATCH] = told.number
-        page.words[Page.INDEX] = 0
-        page.times[Page.ENTERED_AT] = time.time()
-        page.words[Page.ENTERED] = 1
         try:
             step = drive()
         except BaseException as error:  # noqa: BLE001 - the author's values are read and their code found here
             step = Raised(error)
         self._with.forks.end_if_forked(step.error if isinstance(step, Raised) else None)
-        self._tell(told, step)
-        page.words[Page.ENTERED] = 0
+        try:
+            self._tell(told, step)
+        except Exception as error:  # noqa: BLE001 - a call that can't be told is the author's, and fails their body
+            self._tell(told, Raised(error))
 
     def _tell(self, told: _Told, step: Waiting | Returned | Raised) -> None:
         text = self._with.text.take()
+        if isinstance(step, Waiting):
+            told.tell(step.awaits, text=told.bounded(text))
+            return
         if text:
             told.printed.add(text.encode())
-        if isinstance(step, Waiting):
-            told.tell(step.awaits)
-            return
         answer: Payload | None = None
         failure: Failure | None = None
         shown = ""
@@ -145,7 +189,7 @@ class Bodies:
             try:
                 answer = _payload(told, step.answer)
                 shown = self._preview(step.answer)
-            except (OSError, MemoryError) as error:
+            except BaseException as error:  # noqa: BLE001 - buffers of the author's values are read here
                 step = Raised(error)
         if isinstance(step, Raised):
             start = told.start
@@ -163,15 +207,12 @@ class Bodies:
         """Show an answer that is a small plain value; one made of Refs is shown by the Steps it refers to."""
         if answer.refs or answer.nbytes > self._with.fork.inline_bytes_max:
             return ""
-        try:
-            return preview(decode(answer.tobytes()), self._with.fork.preview_bytes_max)
-        except Exception:  # noqa: BLE001 - the author's types are rebuilt here, and may refuse
-            return ""
+        return asked(lambda: preview(decode(answer.tobytes()), self._with.fork.preview_bytes_max), "")
 
     def _end(self, told: _Told, answer: Payload | None, failure: Failure | None, shown: str) -> None:
         del self._open[told.number]
         ran = Ran(self._with.fork.sandbox, told.entered_at, time.time(), shown)
-        self._with.speaker.say(BodyEnded(told.number, answer, failure, ran, told.printed.take()))
+        self._with.speaker.say(BodyEnded(told.number, answer, failure, ran, told.printed.take(), told.said))
 
 
 def _payload(told: _Told, answer: Encoded) -> Payload:

@@ -13,8 +13,9 @@ from weftrun.guest import kernel
 from weftrun.guest.sandbox import become_sandbox
 from weftrun.guest.strays import held_namespace
 from weftrun.model.messages import Fork, Load, ToZygote
+from weftrun.sdk.program import interpreter_options
 from weftrun.wire.channel import Channel
-from weftrun.wire.program import guest_command
+from weftrun.wire.program import guest_command, guest_environment
 
 
 class Child:
@@ -58,17 +59,17 @@ class Child:
 
 
 class Births:
-    """Makes children, by fork or, where threads live here, by exec of a fresh interpreter.
+    """Makes children, by fork or, where no fork may have what the import left, by exec of a fresh interpreter."""
 
-    A fork would copy locks that those threads may hold, and not the threads.
-    """
-
-    def __init__(self, leave: Callable[[], None], *, own_pids: bool, frame_bytes_max: int) -> None:
+    def __init__(
+        self, leave: Callable[[], None], *, own_pids: bool, keeps_privileges: bool, frame_bytes_max: int
+    ) -> None:
         """`leave` undoes in a forked child what makes this process the zygote."""
         self._leave = leave
         self._own_pids = own_pids
         self._frame_bytes_max = frame_bytes_max
-        self._map_ids = True
+        self._keeps_privileges = keeps_privileges
+        self._map_ids = not keeps_privileges
         self._id_maps = kernel.id_maps()
 
     def child(self, *, execs: bool = False, ahead: bool = False, closing: Sequence[int] = ()) -> Child:
@@ -117,6 +118,7 @@ class Births:
                 theirs,
                 own_pids=self._own_pids,
                 map_ids=self._map_ids,
+                keeps_privileges=self._keeps_privileges,
                 frame_bytes_max=self._frame_bytes_max,
                 ahead=ahead,
             )
@@ -126,9 +128,11 @@ class Births:
             os._exit(70)
 
     def _exec(self, theirs: socket.socket) -> int:
-        settings = (theirs.fileno(), int(self._own_pids), int(self._map_ids), self._frame_bytes_max)
+        flags = (self._own_pids, self._map_ids, self._keeps_privileges)
+        settings = (theirs.fileno(), *map(int, flags), self._frame_bytes_max)
         child = subprocess.Popen(
-            guest_command("weftrun.guest.sandbox", *map(str, settings)),
+            guest_command("weftrun.guest.sandbox", *map(str, settings), options=interpreter_options()),
+            env=guest_environment(()),
             pass_fds=(theirs.fileno(),),
             stdin=subprocess.DEVNULL,
         )

@@ -21,10 +21,12 @@ from weftrun.sdk.codec import decode_tree, encode, preview
 from weftrun.sdk.emits import Emits
 from weftrun.sdk.transaction import NOT_SAID
 from weftrun.wire.page import Page
+from weftrun.wire.text import BoundedText
 
 _TELL_S: Final = 0.020
 _TELL_BYTES: Final = 64 * 1024
 _TELL_FAILURES: Final = 256
+_UNKNOWN_BYTES: Final = 1_024
 
 
 class ItemRunner:
@@ -42,6 +44,9 @@ class ItemRunner:
         self._last_items: Tree | None = None
         self._began_at = 0.0
         self._emits = Emits(equipment.bounds)
+        self._said: list[str] = []
+        self._printed: list[tuple[int, int]] = []
+        self._said_bytes = 0
 
     def run(self, batch: ItemBatch) -> None:
         """Run all ranges of an ItemBatch and tell what became of them."""
@@ -77,7 +82,7 @@ class ItemRunner:
     def _run_ranges(self, batch: ItemBatch, call: Any, items: list[tuple[Any, ...]], same: dict[str, Any]) -> None:
         forks, words, times = self._with.forks, self._with.page.words, self._with.page.times
         clock, boot, size_of, base = clock_gettime, CLOCK_BOOTTIME, getsizeof, batch.base
-        at_index, at_time, may_enter = Page.INDEX, Page.ENTERED_AT, self._with.hold.may_enter_at
+        at_index, at_time, printed, may_enter = Page.INDEX, Page.ENTERED_AT, Page.PRINTED, self._with.hold.may_enter_at
         emits = self._emits = Emits(self._with.bounds)
         current = ItemCurrent(*batch.run, batch.id, batch.attempt, emits)
         token = place.enter(current)
@@ -106,18 +111,44 @@ class ItemRunner:
                     times[at_time] = now + ahead
                     try:
                         result = call(*items[index - base], **same)
-                        size += size_of(result)
                     except BaseException as error:  # noqa: BLE001 - the author's code runs here
                         forks.end_if_forked(error)
                         self._item_failed(batch, index, error)
                         results = self._open_range(index + 1)
                     else:
                         results.append(result)
+                        try:
+                            size += size_of(result)
+                        except BaseException:  # noqa: BLE001 - `__sizeof__` may be the author's
+                            size += _UNKNOWN_BYTES
+                    if words[printed]:
+                        self._take_text(index, words[printed])
                     if forks.forked:
                         forks.end_if_forked()
         finally:
             place.leave(token)
             emits.end()
+
+    def _take_text(self, index: int, nbytes: int) -> None:
+        """Note what an item printed, as long as all that waits to be told is within its bound."""
+        if self._said_bytes + nbytes <= self._with.fork.text_bytes_max:
+            self._said_bytes += nbytes
+            self._said.append(text := self._with.text.take())
+            self._printed.append((index, len(text)))
+
+    def _text(self) -> str:
+        """Return what was printed and not told, bounded; `_printed` is for the part of it whose items are known."""
+        rest = self._with.text.take()
+        text = "".join(self._said) + rest
+        self._said.clear()
+        if rest and self._said_bytes:
+            bounded = BoundedText(self._with.fork.text_bytes_max)
+            bounded.add(text.encode("utf-8", "replace"))
+            if (kept := bounded.take()) != text:
+                self._printed.clear()
+                text = kept
+        self._said_bytes = 0
+        return text
 
     def _open_range(self, lo: int) -> list[Any]:
         results: list[Any] = []
@@ -163,18 +194,20 @@ class ItemRunner:
         failures = tuple(sorted(self._failures, key=lambda entry: entry[0]))
         self._failures.clear()
         self._with.page.words[Page.ENTERED] = 0
-        text = self._with.text.take()
+        text = self._text()
+        printed = tuple(self._printed)
+        self._printed.clear()
         emits = self._emits.take()
         if values or failures or text:
             ran = Ran(self._with.fork.sandbox, self._began_at, time.time(), shown)
-            self._with.speaker.say(ItemOutcomes(batch.no, tuple(values), failures, ran, text, emits))
+            self._with.speaker.say(ItemOutcomes(batch.no, tuple(values), failures, ran, text, emits, printed))
 
     def _encoded(self, batch: ItemBatch, lo: int, results: list[Any]) -> list[tuple[int, int, Data]]:
         """Encode a range as one list; where that fails, item by item, so that only the guilty ones fail."""
         what = f"the result of {batch.function.label}"
         try:
             return [(lo, lo + len(results), self._with.speaker.data(encode(results, what=what)))]
-        except (NotSerializable, OSError, MemoryError) as error:
+        except BaseException as error:  # noqa: BLE001 - pickling runs the author's code
             if len(results) == 1:
                 own = _of_itself(results[0], batch.id, lo) if isinstance(error, NotSerializable) else None
                 self._item_failed(batch, lo, own or error)

@@ -11,14 +11,13 @@ import resource
 import weakref
 from collections.abc import Sequence
 
-from weftrun.guest.halves import halves
+from weftrun.guest.halves import halves, untold
 from weftrun.guest.text import TextPipe
 from weftrun.model.ids import ObjectId
 from weftrun.model.messages import Dropped, FromSandbox, ToSandbox
 from weftrun.model.values import Data, Inline, Object
 from weftrun.sdk.codec import Encoded
 from weftrun.wire.channel import Channel
-from weftrun.wire.frames import FrameTooLarge
 from weftrun.wire.memfd import map_private, sealed
 from weftrun.wire.page import Page
 
@@ -161,15 +160,19 @@ class Speaker:
         self._made.clear()
 
     def _send(self, message: FromSandbox) -> None:
-        """Send a message, in halves where it is too large; each comes with all Objects, so that numbers hold."""
+        """Send a message, in halves where it can't be told as it is; each comes with all Objects, so that numbers hold.
+
+        An outcome that can't be told by itself is told as a failure, which is that Attempt's alone.
+        """
         try:
-            self._channel.send(message, self._made)
-        except FrameTooLarge:
+            self._channel.queue(message, self._made)
+        except Exception as error:  # noqa: BLE001 - whatever the encoder will not say
             parts = halves(message)
             if not parts:
-                raise
+                self._channel.queue(untold(message, error), self._made)
             for part in parts:
                 self._send(part)
+        self._channel.flush()
 
     def tell_dropped(self) -> None:
         """Say which Objects are read no more, if there is news."""

@@ -6,6 +6,7 @@ needs no request is done before there is one, for a zygote keeps one such proces
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import socket
@@ -17,10 +18,14 @@ from weftrun.guest.code import load_code
 from weftrun.guest.rehearsal import rehearse
 from weftrun.guest.serve import Server
 from weftrun.guest.text import TextPipe, route_streams
+from weftrun.model.ids import StepId
 from weftrun.model.messages import Fork, Load, Ready, ToSandbox, ToZygote
+from weftrun.model.outcomes import Failure
+from weftrun.sdk.failure import failure_of
 from weftrun.wire.channel import Channel, unix_socket
 from weftrun.wire.hold import Hold
-from weftrun.wire.page import Page
+from weftrun.wire.page import STACK_SIGNAL, Page, stack_at
+from weftrun.wire.program import uncover
 
 REFUSED: Final = 71
 """Exit code of a Sandbox that was refused; its parent has been told why."""
@@ -28,6 +33,10 @@ REFUSED: Final = 71
 _NO_NETWORK: Final = (
     b"network=False can't be held: this host lets us make no network namespace; "
     b"leave network=False away, or run where user namespaces are allowed"
+)
+_NO_NETWORK_KEPT: Final = (
+    b'network=False and privileges="keep" can\'t both be held for an ordinary user: a network of its own takes a user '
+    b"namespace, in which no program has the privileges it should keep; leave one of them away, or run as root"
 )
 
 
@@ -44,12 +53,25 @@ class Wanted(NamedTuple):
 
 def main() -> NoReturn:
     """Become a Sandbox in a fresh interpreter, whose author's code is imported last."""
-    parent, own_pids, map_ids, frame_bytes_max = (int(argument) for argument in sys.argv[1:5])
-    become_sandbox(unix_socket(parent), own_pids=bool(own_pids), map_ids=bool(map_ids), frame_bytes_max=frame_bytes_max)
+    parent, own_pids, map_ids, keeps_privileges, frame_bytes_max = (int(argument) for argument in sys.argv[1:6])
+    uncover()
+    become_sandbox(
+        unix_socket(parent),
+        own_pids=bool(own_pids),
+        map_ids=bool(map_ids),
+        keeps_privileges=bool(keeps_privileges),
+        frame_bytes_max=frame_bytes_max,
+    )
 
 
 def become_sandbox(
-    parent: socket.socket, *, own_pids: bool, map_ids: bool, frame_bytes_max: int, ahead: bool = False
+    parent: socket.socket,
+    *,
+    own_pids: bool,
+    map_ids: bool,
+    keeps_privileges: bool,
+    frame_bytes_max: int,
+    ahead: bool = False,
 ) -> NoReturn:
     """Isolate this process, wait until a Sandbox is wanted, and serve until told to stop.
 
@@ -62,17 +84,16 @@ def become_sandbox(
         os._exit(0)
     os.setsid()
     flags = isolation.enter_namespaces(user=map_ids)
-    kernel.no_new_privileges()
+    if not keeps_privileges:
+        kernel.no_new_privileges()
     parent.send(b"map" if flags & kernel.CLONE_NEWUSER else b"go")
-    isolation.stay_alive_on_interrupt()
-    sys.breakpointhook = _no_breakpoint
-    _draw_other_numbers()
+    _settle()
     if ahead:
         rehearse()
     with parent:
         wanted = _wait(Channel(parent, ToZygote, frame_bytes_max=frame_bytes_max))
         if not wanted.fork.network:
-            flags |= _without_network(parent)
+            flags |= _without_network(parent, _NO_NETWORK_KEPT if keeps_privileges else _NO_NETWORK)
     _serve(wanted, (("pid",) if own_pids else ()) + isolation.names(flags))
 
 
@@ -87,10 +108,10 @@ def _wait(told: Channel[ToZygote]) -> Wanted:
             load = message
 
 
-def _without_network(parent: socket.socket) -> int:
+def _without_network(parent: socket.socket, refusal: bytes) -> int:
     """Enter an empty network, or tell the parent why this Sandbox is refused and end."""
     flag = isolation.leave_network()
-    parent.send(b"go" if flag else _NO_NETWORK)
+    parent.send(b"go" if flag else refusal)
     if not flag:
         os._exit(REFUSED)
     return flag
@@ -98,16 +119,40 @@ def _without_network(parent: socket.socket) -> int:
 
 def _serve(wanted: Wanted, names: tuple[str, ...]) -> NoReturn:
     fork = wanted.fork
+    failure = _import(wanted.load) if wanted.load is not None else None
     page = Page(wanted.page, fork.text_bytes_max, writable=True)
-    os.close(wanted.page)
+    _say_where_when_asked(wanted.page, fork.text_bytes_max)
     channel: Channel[ToSandbox] = Channel(unix_socket(wanted.channel), ToSandbox, frame_bytes_max=fork.frame_bytes_max)
     pipe = TextPipe(wanted.pipe)
     pipe.take_streams()
     server = Server(fork, channel, page, route_streams(page), pipe, Hold(wanted.hold))
-    if wanted.load is not None:
-        load_code(wanted.load.bundle)
-    channel.send(Ready(names))
+    channel.send(Ready(names, failure))
+    if failure is not None:
+        os._exit(REFUSED)
     server.run()
+
+
+def _import(load: Load) -> Failure | None:
+    """Import the author's code here; what it prints is nobody's, as in a zygote. Return what it raised."""
+    try:
+        load_code(load.bundle).draw_afresh()
+    except BaseException as error:  # noqa: BLE001 - the author's module runs here, and may raise anything
+        return failure_of(error, origin=StepId(""), attempt=1, attempts=1, bytes_max=load.error_text_bytes_max)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _settle()
+    return None
+
+
+def _settle() -> None:
+    """Be what every Sandbox is, whatever the author's import has set."""
+    isolation.stay_alive_on_interrupt()
+    sys.breakpointhook = _no_breakpoint
+
+
+def _say_where_when_asked(page: int, text_bytes_max: int) -> None:
+    """Let the stack be written into the page, whose descriptor is kept, when the engine asks before it ends us."""
+    os.lseek(page, stack_at(text_bytes_max), os.SEEK_SET)
+    faulthandler.register(STACK_SIGNAL, file=page, all_threads=False)
 
 
 def _no_breakpoint(*_arguments: object, **_keywords: object) -> None:
@@ -115,10 +160,3 @@ def _no_breakpoint(*_arguments: object, **_keywords: object) -> None:
         "breakpoint() has no terminal inside a Sandbox. Run the workflow with --inline: "
         "its Functions then run in your own process, where the debugger works."
     )
-
-
-def _draw_other_numbers() -> None:
-    """Seed numpy's global generator afresh, which a fork copies (Python's own does this by itself)."""
-    numpy_random = sys.modules.get("numpy.random")
-    if numpy_random is not None:
-        numpy_random.seed()

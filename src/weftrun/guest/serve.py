@@ -18,6 +18,7 @@ from weftrun.model.messages import (
     Batch,
     BodyDeliver,
     BodyDrop,
+    BodyEnded,
     BodyStart,
     Fork,
     FromSandbox,
@@ -27,6 +28,8 @@ from weftrun.model.messages import (
     ToSandbox,
     TransactionAnswer,
 )
+from weftrun.model.outcomes import NOT_RUN
+from weftrun.sdk import place
 from weftrun.wire.awake import Awake
 from weftrun.wire.channel import Channel
 from weftrun.wire.hold import Hold
@@ -61,6 +64,7 @@ class Server:
         # Sleeping in `recv` would be woken by every message that the engine takes out of the same socket pair, which
         # costs the engine more than the message; sleeping in `poll` is woken by what there is to read only.
         self._forks.watch()
+        place.sandboxed.serves = True
         self._poll.register(self._channel.socket, select.POLLIN)
         while True:
             self._wait()
@@ -119,12 +123,21 @@ class Server:
         elif isinstance(message, ItemBatch):
             self._items.run(message)
         elif isinstance(message, BodyStart):
-            self._bodies.start(message)
+            if self._is_wanted(message.body):
+                self._bodies.start(message)
+            else:
+                self._speaker.say(BodyEnded(message.body, None, None, NOT_RUN))
         elif isinstance(message, BodyDeliver):
             self._bodies.deliver(message)
         if message.objects:
             self._received.settle()
             self._room.give_back()
+
+    def _is_wanted(self, body: int) -> bool:
+        """Look at all that was said while others ran: a body that was brought elsewhere is not entered here too."""
+        while self._poll.poll(0) and not (self._inbox and isinstance(self._inbox[-1][0], Room)):
+            self._inbox.extend(self._received_now())  # not what needs room that is still to be made
+        return not any(isinstance(message, BodyDrop) and message.body == body for message, _ in self._inbox)
 
     def _leave(self) -> None:
         """Become a process that is no Sandbox: a child that the author's code has forked."""

@@ -1,7 +1,8 @@
 """Killing what a Sandbox has started and left behind.
 
 Found by the ipc namespace that only this Sandbox and its descendants are in; where there is none, by the session it
-led. What left both by itself (on a host without namespaces: every daemon) lives on until the zygote ends.
+led. What left both by itself (on a host without namespaces: every daemon) lives on until the zygote ends. What runs as
+another user (`privileges="keep"`) can't be killed by an ordinary one.
 """
 
 from __future__ import annotations
@@ -39,9 +40,8 @@ def kill_strays(leader: int, namespace: int) -> None:
     """
     for _ in range(_ROUNDS_MAX):
         found = [pid for pid in _processes() if _belongs(pid, leader, namespace)]
-        if not found:
+        if not _kill_all(found):
             return
-        _kill_all(found)
 
 
 def kill_descendants() -> None:
@@ -50,9 +50,8 @@ def kill_descendants() -> None:
     for _ in range(_ROUNDS_MAX):
         parents = {pid: stat[1] for pid in _processes() if (stat := _stat(pid)) is not None}
         found = [pid for pid in parents if _descends(pid, own, parents)]
-        if not found:
+        if not _kill_all(found):
             return
-        _kill_all(found)
 
 
 def _descends(pid: int, ancestor: int, parents: dict[int, int]) -> bool:
@@ -85,16 +84,22 @@ def _stat(pid: int) -> tuple[int, int] | None:
     return None if state in b"ZX" else (int(session), int(parent))
 
 
-def _kill_all(pids: list[int]) -> None:
+def _kill_all(pids: list[int]) -> bool:
+    """Kill these and wait for their end; say whether any could be killed, which those of another user can't."""
     poll = select.poll()
     descriptors = []
+    refused = 0
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             descriptor = os.pidfd_open(pid)
             descriptors.append(descriptor)
-            poll.register(descriptor, select.POLLIN)
-            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
-    left = len(descriptors)
+            try:
+                signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+            except PermissionError:
+                refused += 1
+            else:
+                poll.register(descriptor, select.POLLIN)
+    left = len(descriptors) - refused
     while left:
         ended = poll.poll(_DEATH_MS)
         if not ended:
@@ -104,3 +109,4 @@ def _kill_all(pids: list[int]) -> None:
         left -= len(ended)
     for descriptor in descriptors:
         os.close(descriptor)
+    return len(pids) > refused

@@ -92,10 +92,12 @@ def route_streams(page: Page) -> PageText:
 
 def unroute_streams() -> None:
     """Let them write to descriptors 1 and 2: for a process that the author's code has forked."""
-    sys.stdout, sys.stderr = (os.fdopen(os.dup(fd), "w", 1, encoding="utf-8", errors="replace") for fd in (1, 2))
+    sys.stdout, sys.stderr = (
+        os.fdopen(os.dup(fd), "w", 1, encoding="utf-8", errors="backslashreplace") for fd in (1, 2)
+    )
 
 
 def _stream(page: Page, descriptor: int) -> TextIO:
     # A raw stream is enough for a wrapper that passes everything on at once; the stubs ask for a buffered one.
     raw: Any = _PageBytes(page, descriptor)
-    return io.TextIOWrapper(raw, encoding="utf-8", errors="replace", write_through=True)
+    return io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", write_through=True)

@@ -2,6 +2,7 @@
 
 It runs no Invocation and never speaks with a Sandbox after it is made. `main` is executed by name, by the engine.
 When nothing else is to be done it makes the next child ahead, which waits, isolated, until a Sandbox is wanted.
+Where the import left what no fork may have, it begins again without it (`afresh`), and every Sandbox imports by itself.
 """
 
 from __future__ import annotations
@@ -14,19 +15,27 @@ import select
 import signal
 import socket
 import sys
-import threading
+import time
 from collections.abc import Sequence
 from typing import Any, Final, NoReturn
+
+import msgspec
 
 from weftrun.guest import isolation, kernel
 from weftrun.guest.children import Births, Child
 from weftrun.guest.code import load_code
+from weftrun.guest.generators import Generators
+from weftrun.guest.remains import Remains, after_import, before_import
 from weftrun.guest.strays import kill_descendants, kill_strays, namespace_of
 from weftrun.model.ids import StepId
 from weftrun.model.messages import Exited, Fork, Forked, Load, Loaded, ToSandbox, ToZygote
+from weftrun.model.outcomes import Failure
 from weftrun.sdk.failure import failure_of
+from weftrun.sdk.modules import written_since
+from weftrun.sdk.program import interpreter_options
 from weftrun.wire.channel import Channel, decoder_of, unix_socket
 from weftrun.wire.hold import Hold
+from weftrun.wire.program import guest_command, guest_environment, uncover
 
 _RESERVE_MS: Final = 1
 """A child is made ahead after a quiet time of this length: once all that were asked for together are there."""
@@ -35,19 +44,24 @@ _RESERVE_MS: Final = 1
 def main() -> NoReturn:
     """Run a zygote on the channel, under the parent and with the limits named by the arguments.
 
-    The limits are the size of messages, and how many descriptors the author's code may have open.
+    The limits are the size of messages, and how many descriptors the author's code may have open; then comes whether
+    programs keep their privileges.
     """
-    channel_fd, parent, frame_bytes_max, open_files_max = (int(argument) for argument in sys.argv[1:5])
+    channel_fd, parent, frame_bytes_max, open_files_max, keeps = (int(argument) for argument in sys.argv[1:6])
+    uncover()
     kernel.die_with_parent(signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(0)
     isolation.stay_alive_on_interrupt()
     resource.setrlimit(resource.RLIMIT_NOFILE, (open_files_max, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
-    own_pids = isolation.pid_namespace_allowed()
+    # For an ordinary user it takes a user namespace, in which no program has the privileges that it should keep.
+    own_pids = (not keeps or os.geteuid() == 0) and isolation.pid_namespace_allowed()
     if own_pids:
         isolation.enter_pid_namespace()
         _become_first_process(channel_fd)
-    zygote = Zygote(unix_socket(channel_fd), own_pids=own_pids, frame_bytes_max=frame_bytes_max)
+    zygote = Zygote(
+        unix_socket(channel_fd), own_pids=own_pids, keeps_privileges=bool(keeps), frame_bytes_max=frame_bytes_max
+    )
     if not own_pids:
         kernel.become_subreaper()
     zygote.run()
@@ -70,17 +84,56 @@ def _kill(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
+class _BeginAgain:
+    """How this process began, kept so that it can begin again as if the author's code had never been imported."""
+
+    def __init__(self, load: Load) -> None:
+        """Look at the surroundings before the import, which may change them."""
+        self._load = load
+        self._environment = guest_environment(())
+        self._folder = os.getcwd()
+        self._umask = os.umask(0)
+        os.umask(self._umask)
+        self._command = guest_command("weftrun.guest.afresh", options=interpreter_options())
+
+    def now(
+        self,
+        channel: socket.socket,
+        unforkable: tuple[str, ...],
+        import_s: float,
+        written: tuple[str, ...],
+        settings: tuple[int, ...],
+    ) -> NoReturn:
+        """Execute `weftrun.guest.afresh` in this process, which keeps its pid, its namespaces and its channel."""
+        told = os.memfd_create("weftrun-load")
+        with open(told, "wb", closefd=False) as file:
+            file.write(msgspec.msgpack.encode((self._load, unforkable, import_s, written)))
+        for descriptor in (channel.fileno(), told):
+            os.set_inheritable(descriptor, True)
+        os.chdir(self._folder)
+        os.umask(self._umask)
+        arguments = map(str, (channel.fileno(), told, *settings))
+        os.execve(self._command[0], [*self._command, *arguments], self._environment)
+
+
 class Zygote:
     """Answers `Load` and `Fork`, and tells when a Sandbox has ended with all that it had started."""
 
-    def __init__(self, sock: socket.socket, *, own_pids: bool, frame_bytes_max: int) -> None:
+    def __init__(self, sock: socket.socket, *, own_pids: bool, keeps_privileges: bool, frame_bytes_max: int) -> None:
         """Speak with the engine over `sock`; `own_pids` says whether this is PID 1 of a pid namespace."""
         self._channel: Channel[ToZygote] = Channel(sock, ToZygote, frame_bytes_max=frame_bytes_max)
         self._own_pids = own_pids
         self._own_ipc = namespace_of(os.getpid())
-        self._births = Births(self._leave, own_pids=own_pids, frame_bytes_max=frame_bytes_max)
-        self._loaded: Load | None = None
-        self._threads: tuple[str, ...] = ()
+        self._frame_bytes_max = frame_bytes_max
+        self._keeps_privileges = keeps_privileges
+        self._births = Births(
+            self._leave, own_pids=own_pids, keeps_privileges=keeps_privileges, frame_bytes_max=frame_bytes_max
+        )
+        self._importing: Load | None = None
+        self._import_s = 0.0
+        self._written: tuple[str, ...] = ()
+        self._remains = Remains()
+        self._generators = Generators()
         self._children: dict[int, Child] = {}
         self._reserve: Child | None = None
         self._reserve_due = False
@@ -135,18 +188,35 @@ class Zygote:
     # ------------------------------------------------------------------ the author's code
 
     def _load(self, load: Load) -> None:
-        self._loaded = load
+        begin_again = _BeginAgain(load)
         failure = None
+        before, began = before_import(), time.perf_counter()
         try:
-            load_code(load.bundle)
+            self._generators = load_code(load.bundle)
         except BaseException as error:  # noqa: BLE001 - the author's module runs here, and may raise anything
             failure = failure_of(error, origin=StepId(""), attempt=1, attempts=1, bytes_max=load.error_text_bytes_max)
-        self._threads = tuple(t.name for t in threading.enumerate() if t is not threading.main_thread())
+        self._import_s = time.perf_counter() - began
+        self._written = written_since(load.since)
+        gc.collect()
+        if failure is None:
+            self._remains = after_import(before)
+        if self._remains.unforkable:
+            settings = (int(self._own_pids), int(self._keeps_privileges), self._frame_bytes_max)
+            begin_again.now(self._channel.socket, self._remains.unforkable, self._import_s, self._written, settings)
+        self._stand_ready(failure)
+
+    def stand_for(self, load: Load, unforkable: tuple[str, ...], import_s: float, written: tuple[str, ...]) -> None:
+        """Make Sandboxes that import by themselves, in place of a zygote that must not fork."""
+        self._importing, self._import_s, self._written = load, import_s, written
+        self._remains = Remains(unforkable)
+        self._stand_ready(None)
+
+    def _stand_ready(self, failure: Failure | None) -> None:
         self._watch_children()
         decoder_of(ToSandbox)
         gc.collect()
         gc.freeze()
-        self._channel.send(Loaded(failure, self._threads))
+        self._channel.send(Loaded(failure, self._remains.unforkable, self._import_s, self._written))
 
     def _watch_children(self) -> None:
         """Be woken when a child ends. Set up after the import, which may have set handlers of its own."""
@@ -165,12 +235,12 @@ class Zygote:
     def _fork(self, fork: Fork, descriptors: Sequence[int]) -> None:
         if self._hold is None:
             self._hold = Hold(os.dup(descriptors[-1]))
-        execs = bool(self._threads)
+        execs = self._importing is not None
         child, self._reserve = self._reserve, None
         try:
             if child is None:
                 child = self._births.child(execs=execs, closing=descriptors)
-            refusal = child.want(fork, descriptors, self._loaded if execs else None)
+            refusal = child.want(fork, descriptors, self._importing)
             pidfd = os.pidfd_open(child.pid)
         except OSError as error:
             self._channel.send(Forked(fork.sandbox, 0, f"it could not be made: {error}"))
@@ -194,6 +264,10 @@ class Zygote:
             mine.close()
         for child in self._children.values():
             child.forget()
+        if self._hold is not None:
+            self._hold.close()
+        self._remains.open_again()
+        self._generators.draw_afresh()
 
     def _reap(self) -> None:
         while True:

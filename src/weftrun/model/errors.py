@@ -16,6 +16,7 @@ WeftrunError
 ├── StatementRefused            a statement of a transaction was refused; its `code` tells why
 ├── JournalError                the Journal can't be used as it is
 │   ├── JournalBusy             another process holds it
+│   ├── JournalMissing          nothing was ever recorded there
 │   ├── JournalNewer            written by a newer weftrun
 │   ├── JournalCorrupt          its content is damaged
 │   ├── LeaseLost               other engines have taken this one for dead
@@ -62,7 +63,10 @@ class StepFailed(RunError):
 
 
 class StepTimedOut(StepFailed, TimeoutError):
-    """A Step ran longer than its `timeout_s`. Caught as the TimeoutError that its story tells of."""
+    """A Step ran longer than its `timeout_s`, or a workflow's body than its `body_timeout_s`.
+
+    Caught as the TimeoutError that its story tells of.
+    """
 
 
 class RunCancelled(RunError):
@@ -100,6 +104,10 @@ class JournalError(WeftrunError):
 
 class JournalBusy(JournalError):
     """Another process holds the Journal, so that it can't be used now."""
+
+
+class JournalMissing(JournalError):
+    """There is no Journal yet where one was to be read: no Run was ever recorded there."""
 
 
 class JournalNewer(JournalError):

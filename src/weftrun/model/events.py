@@ -70,12 +70,16 @@ class BodyReturned(Struct, frozen=True, gc=False, array_like=True, tag=3):
 
 
 class BodyLost(Struct, frozen=True, gc=False, array_like=True, tag=4):
-    """The Sandbox that held the body of Step `step` is gone."""
+    """The body of Step `step` is not in its Sandbox any more, which is gone, or held up by another body.
+
+    Attributes:
+        failure: None where the body has no part in it, and is to be entered again as the same Attempt.
+    """
 
     now: float
     step: int
     attempt: int
-    failure: Failure
+    failure: Failure | None
 
 
 class Committed(Struct, frozen=True, gc=False):

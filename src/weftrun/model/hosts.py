@@ -16,7 +16,7 @@ from weftrun.model.messages import OfTransaction, TransactionAnswer
 from weftrun.model.outcomes import Failure
 from weftrun.model.policy import Bundle
 from weftrun.model.values import Object
-from weftrun.model.work import AttemptAt, BatchSent, Said, WorkEvent
+from weftrun.model.work import AttemptAt, BatchSent, Running, Said, WorkEvent
 
 SANDBOXES_EACH = 1_000_000
 """Numbers of Sandboxes that one Worker may use up: those of Worker n begin behind n times this."""
@@ -186,4 +186,10 @@ class Pong(Struct, frozen=True, gc=False, array_like=True, tag=26):
     """The Worker lives."""
 
 
-FromWorker = Pong | Told | Printed | Sent | Asked | SandboxEnded | Rested
+class Shown(Struct, frozen=True, gc=False, array_like=True, tag=27):
+    """This has been running for long, and nothing else."""
+
+    rows: tuple[Running, ...]
+
+
+FromWorker = Pong | Shown | Told | Printed | Sent | Asked | SandboxEnded | Rested

@@ -36,6 +36,7 @@ class Limits(Struct, frozen=True, kw_only=True):
         frame_bytes_max: one message between engine and guest.
         sandbox_idle_s: an idle Sandbox is let go after this long.
         sandbox_start_s: a Sandbox that does not report in this time has failed to start.
+        body_timeout_s: a workflow's body may go on for so long without an await, unless its policy says otherwise.
         transaction_hold_s: a body may keep SQLite's write lock by its transaction for so long, in seconds.
         transaction_rows_max: rows that one statement of a transaction may give.
         transaction_bytes_max: texts and bytes that one statement may take as parameters, or give in its rows.
@@ -72,6 +73,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     frame_bytes_max: int = 256 * 1024 * 1024
     sandbox_idle_s: float = 60.0
     sandbox_start_s: float = 60.0
+    body_timeout_s: float = 10.0
     lease_ttl_s: float = 10.0
     transaction_hold_s: float = 2.0
     transaction_rows_max: int = 10_000

@@ -21,16 +21,21 @@ from weftrun.model.values import Data, Payload, Tree
 
 
 class Load(Struct, frozen=True, gc=False, array_like=True, tag=100):
-    """Import the bundle, once. Answered by `Loaded`."""
+    """Import the bundle, once. Answered by `Loaded`.
+
+    Attributes:
+        since: when the author's program began, in seconds since the epoch; 0 where that is not known.
+    """
 
     bundle: Bundle
     error_text_bytes_max: int
+    since: float = 0.0
 
 
 class Fork(Struct, frozen=True, gc=False, array_like=True, tag=101):
     """Make a Sandbox from the descriptors of this frame: its channel, its page, the pipe of its descriptors 1 and 2.
 
-    Answered by `Forked`. Where threads live after the import, the child execs a fresh interpreter that imports again.
+    Answered by `Forked`. Where the import left what no fork may have, the Sandbox is a fresh interpreter.
     """
 
     sandbox: int
@@ -54,10 +59,16 @@ class Fork(Struct, frozen=True, gc=False, array_like=True, tag=101):
 
 
 class Loaded(Struct, frozen=True, gc=False, array_like=True, tag=110):
-    """The import ended; `failure` where it raised. `threads` names threads that live after it (no fork then)."""
+    """The import ended after `import_s` seconds; `failure` where it raised.
+
+    `unforkable` is what it left that no fork may have, each in a few words. `written` names files of the author's that
+    it imported and that were written to after their program had begun.
+    """
 
     failure: Failure | None
-    threads: tuple[str, ...] = ()
+    unforkable: tuple[str, ...] = ()
+    import_s: float = 0.0
+    written: tuple[str, ...] = ()
 
 
 class Forked(Struct, frozen=True, gc=False, array_like=True, tag=111):
@@ -212,9 +223,13 @@ ToSandbox = Batch | ItemBatch | BodyStart | BodyDeliver | BodyDrop | Stop | Room
 
 
 class Ready(Struct, frozen=True, gc=False, array_like=True, tag=50):
-    """The Sandbox can take work. `isolation` names the namespaces it is in."""
+    """The Sandbox can take work. `isolation` names the namespaces it is in.
+
+    `failure`: it can't and ends, since it had to import the author's code by itself, and that raised.
+    """
 
     isolation: tuple[str, ...] = ()
+    failure: Failure | None = None
 
 
 class Outcome(Struct, frozen=True, gc=False, array_like=True):
@@ -236,7 +251,11 @@ class Outcomes(Struct, frozen=True, gc=False, array_like=True, tag=51):
 
 
 class ItemOutcomes(Struct, frozen=True, gc=False, array_like=True, tag=52):
-    """Items of ItemBatch `no` ended: ranges `(lo, hi, encoded list)` that succeeded, and single failures."""
+    """Items of ItemBatch `no` ended: ranges `(lo, hi, encoded list)` that succeeded, and single failures.
+
+    `printed` tells how many characters of `text`, from its beginning on, each item printed; whose the rest is, nobody
+    knows.
+    """
 
     no: int
     values: tuple[tuple[int, int, Data], ...]
@@ -244,6 +263,7 @@ class ItemOutcomes(Struct, frozen=True, gc=False, array_like=True, tag=52):
     ran: Ran
     text: str = ""
     emits: tuple[Emit, ...] = ()
+    printed: tuple[tuple[int, int], ...] = ()
 
 
 class BodyCalled(Struct, frozen=True, gc=False, array_like=True, tag=53):
@@ -253,6 +273,8 @@ class BodyCalled(Struct, frozen=True, gc=False, array_like=True, tag=53):
         functions: Functions not told before in this entry of the body; calls name them by position.
         made: calls and chunks in the order of making.
         awaits: numbers of calls that the body waits for; empty when it goes on by itself.
+        text: what it printed in this turn.
+        said: how many characters it had told before in this entry.
     """
 
     body: int
@@ -260,16 +282,19 @@ class BodyCalled(Struct, frozen=True, gc=False, array_like=True, tag=53):
     calls: tuple[Call, ...]
     chunks: tuple[Chunk, ...]
     awaits: tuple[int, ...]
+    text: str = ""
+    said: int = 0
 
 
 class BodyEnded(Struct, frozen=True, gc=False, array_like=True, tag=54):
-    """A body returned an answer (its Refs by call number), or raised."""
+    """A body returned an answer (its Refs by call number), or raised; `text` and `said` as in `BodyCalled`."""
 
     body: int
     answer: Payload | None
     failure: Failure | None
     ran: Ran
     text: str = ""
+    said: int = 0
 
 
 class Dropped(Struct, frozen=True, gc=False, array_like=True, tag=55):

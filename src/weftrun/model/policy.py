@@ -21,6 +21,20 @@ Effects = Literal["visible", "none", "transaction"]
 """
 
 
+Privileges = Literal["drop", "keep"]
+"""Whether programs that a Function starts may gain privileges: never (`drop`), or as outside of a Sandbox (`keep`).
+
+`keep` also means that an ordinary user's Sandbox enters no user namespace, and so no other one.
+"""
+
+
+class Reach(Struct, frozen=True, array_like=True):
+    """What a Function reaches beyond its Sandbox: the network, and the privileges of other users' programs."""
+
+    network: bool
+    privileges: Privileges
+
+
 class Kind(enum.IntEnum):
     """How a Function's body is run."""
 
@@ -59,9 +73,11 @@ class FunctionSpec(Struct, frozen=True, array_like=True):
         kind: how its body is run.
         version: digest of the code, or the author's `version=`.
         retry: None where nothing was asked for: errors are final, a lost Sandbox is tried again twice.
-        timeout_s: longest time for one Attempt, from entry.
+        timeout_s: longest time for one Attempt, from entry; of a Workflow, for its body without an await (authors call
+            it `body_timeout_s`), where None is what the limits say.
         memory_bytes_max: private memory one Attempt may take.
-        network: False enters an empty network namespace.
+        reach: whether it has the network (else it enters an empty network namespace); where it keeps privileges, a
+            `Reach`, so that the policies of older Journals keep their form.
         rollback: undoes an abandoned Attempt, with the same arguments, before the next one is entered (R1).
     """
 
@@ -75,8 +91,33 @@ class FunctionSpec(Struct, frozen=True, array_like=True):
     retry: Retry | None = None
     timeout_s: float | None = None
     memory_bytes_max: int | None = None
-    network: bool = True
+    reach: bool | Reach = True
     rollback: FunctionSpec | None = None
+
+    @property
+    def network(self) -> bool:
+        """Whether it has the network."""
+        return self.reach.network if isinstance(self.reach, Reach) else self.reach
+
+    @property
+    def privileges(self) -> Privileges:
+        """Whether set-user-ID programs and the user's groups are as they are outside."""
+        return self.reach.privileges if isinstance(self.reach, Reach) else "drop"
+
+
+class Program(Struct, frozen=True, array_like=True):
+    """What the author's program was started with, and its Sandboxes are too.
+
+    Attributes:
+        cwd: working directory.
+        argv: `sys.argv`, as it was before the program changed it, in the system's bytes, since an argument may be no
+            text; empty where it is not known. It may hold secrets: it is handed on and compared, never shown.
+        options: of the interpreter, as a command line has them (`-O`, `-W…`, `-X…`).
+    """
+
+    cwd: str = ""
+    argv: tuple[bytes, ...] = ()
+    options: tuple[str, ...] = ()
 
 
 class Bundle(Struct, frozen=True, array_like=True):
@@ -87,7 +128,7 @@ class Bundle(Struct, frozen=True, array_like=True):
         file: path of the entry module where it is a script; empty where `module` is importable by name.
         blob: pickled definitions of a notebook or REPL; empty for code that has a file.
         path: `sys.path` of the author's process.
-        cwd: working directory of the author's process.
+        started: what the author's program was started with; in older Journals only its working directory.
         digest: of the code, so that changed code gets a new zygote.
     """
 
@@ -95,5 +136,10 @@ class Bundle(Struct, frozen=True, array_like=True):
     file: str = ""
     blob: bytes = b""
     path: tuple[str, ...] = ()
-    cwd: str = ""
+    started: str | Program = ""
     digest: str = ""
+
+    @property
+    def program(self) -> Program:
+        """What the author's program was started with, as far as it is known."""
+        return self.started if isinstance(self.started, Program) else Program(self.started)

@@ -26,9 +26,10 @@ class Send(Struct, frozen=True, gc=False):
 
 
 class KillSandbox(Struct, frozen=True, gc=False):
-    """End a Sandbox at once."""
+    """End a Sandbox at once, or where it `says_where` it is, a moment later."""
 
     sandbox: SandboxId
+    says_where: bool = False
 
 
 Fact = str | int | float
@@ -48,13 +49,21 @@ class Tell(Struct, frozen=True, gc=False):
 
 
 class Said(Struct, frozen=True, gc=False, array_like=True):
-    """An Attempt printed this."""
+    """An Attempt printed this.
+
+    Attributes:
+        printed: of a map's items how many characters each, as in `ItemOutcomes`.
+        said: of a Workflow's body, which prints the same again when it is replayed, how many characters had been told
+            before in this entry of it; -1 for others.
+    """
 
     run: int
     step: StepId
     attempt: int
     sandbox: SandboxId
     text: str
+    printed: tuple[tuple[int, int], ...] = ()
+    said: int = -1
 
 
 class AttemptAt(Struct, frozen=True, gc=False, array_like=True):
@@ -95,6 +104,27 @@ class BatchSent(Struct, frozen=True, gc=False, array_like=True):
     attempt: int
     size: int
     fresh: dict[str, Fact] | None = None
+
+
+class Running(Struct, frozen=True, gc=False, array_like=True):
+    """What a Worker saw running when it looked last: the body of one Attempt; for people only.
+
+    Attributes:
+        run: number of the Run.
+        step: the Step, or the item of a map.
+        entered_at, seen_at: seconds since the epoch.
+        text: what the body has printed so far through `sys.stdout` and `sys.stderr`, bounded.
+        piped: what came over descriptors 1 and 2 meanwhile (programs that it started), bounded.
+    """
+
+    run: int
+    step: StepId
+    attempt: int
+    sandbox: SandboxId
+    entered_at: float
+    seen_at: float
+    text: str = ""
+    piped: str = ""
 
 
 class TickAt(Struct, frozen=True, gc=False):

@@ -8,14 +8,15 @@ from msgspec import Struct
 
 from weftrun.model.ids import ObjectId, SandboxId
 from weftrun.model.messages import FromSandbox, ToSandbox
-from weftrun.model.policy import Bundle
+from weftrun.model.policy import Bundle, Privileges
 
 
 class Profile(Struct, frozen=True):
-    """What a Sandbox is made for: it serves any Function of its bundle."""
+    """What a Sandbox is made for: it serves any Function of its bundle that has these policies."""
 
     bundle: Bundle
     network: bool = True
+    privileges: Privileges = "drop"
 
 
 class Progress(Struct, frozen=True):
@@ -26,7 +27,10 @@ class Progress(Struct, frozen=True):
         index: position in the Batch (for a map: the item's index) of what was entered last; -1 for none yet.
         entered: whether the body at `index` is running now; False between two.
         entered_at: seconds since the epoch when it was entered.
-        text: what that body has printed so far, bounded.
+        text: what that body has printed so far through `sys.stdout` and `sys.stderr`, bounded.
+        starved_s: how long the Sandbox has waited for a processor in all; 0 where that is not known.
+        where: the author's line that it was at when it was asked at its end; empty where it was not, or gave no answer.
+        piped: what has come over descriptors 1 and 2 and was not told yet, bounded.
     """
 
     batch: int
@@ -34,18 +38,23 @@ class Progress(Struct, frozen=True):
     entered: bool
     entered_at: float
     text: str = ""
+    starved_s: float = 0.0
+    where: str = ""
+    piped: str = ""
 
 
 class SandboxEvents(Protocol):
     """Whom Sandboxes tell. All calls come on the loop, never from inside a call into `Sandboxes`."""
 
     def sandbox_ready(
-        self, sandbox: SandboxId, start_s: float, isolation: tuple[str, ...], threads: tuple[str, ...] = ()
-    ) -> None:
+        self, sandbox: SandboxId, start_s: float, isolation: tuple[str, ...], unforkable: tuple[str, ...] = (),
+        written: tuple[str, ...] = (),
+    ) -> None:  # fmt: skip
         """The Sandbox takes work, `start_s` seconds after it was asked for.
 
-        `threads` names threads that the author's import left running, for which it could not be forked but had to
-        import everything again.
+        `unforkable` is what the author's import left that no fork may have (threads, connections, …), each in a few
+        words: for that it was not forked but had to import everything again. `written` names files of its code
+        that were written to after the program had begun.
         """
 
     def sandbox_spoke(self, sandbox: SandboxId, messages: list[FromSandbox]) -> None:
@@ -89,8 +98,11 @@ class Sandboxes(Protocol):
     def progress(self, sandbox: SandboxId) -> Progress:
         """Read the page of a living Sandbox."""
 
-    def kill(self, sandbox: SandboxId) -> None:
-        """End a Sandbox and all it has started, at once; answered by `sandbox_gone`. Idempotent."""
+    def kill(self, sandbox: SandboxId, *, says_where: bool = False) -> None:
+        """End a Sandbox and all it has started, at once; answered by `sandbox_gone`. Idempotent.
+
+        One that `says_where` it is gets a moment to answer first, whatever it is doing.
+        """
 
     def held(self, sandbox: SandboxId) -> frozenset[ObjectId]:
         """Return the Objects that a Sandbox was sent and has not reported as dropped."""

@@ -30,8 +30,43 @@ class TraceRow(Struct, frozen=True, array_like=True):
     facts: dict[str, str | int | float] = {}
 
 
+class RunningRow(Struct, frozen=True, array_like=True):
+    """What an engine saw running when it looked last: the body of one Attempt.
+
+    Attributes:
+        step: the Step, or the item of a map.
+        sandbox: number of the Sandbox, in its engine.
+        entered_at: seconds since the epoch.
+        seen_at: when its engine looked, in seconds since the epoch.
+        host: name of the engine's host.
+        pid: of the engine's process.
+        text: what the body has printed so far through `sys.stdout` and `sys.stderr`, bounded.
+        piped: what came over descriptors 1 and 2 meanwhile (programs that it started), bounded.
+    """
+
+    run: RunUid
+    step: StepId
+    attempt: int
+    sandbox: int
+    entered_at: float
+    seen_at: float
+    host: str
+    pid: int
+    text: str = ""
+    piped: str = ""
+
+
+def text_of(row: RunningRow) -> TraceRow:
+    """Return the row that keeps what a body had printed when its engine was seen last."""
+    return TraceRow(row.run, "text", row.seen_at, row.step, row.attempt, row.text + row.piped)
+
+
 class Trace(Protocol):
-    """Keeps rows in order of writing. Blocking; a failure to write is swallowed after one warning."""
+    """Keeps rows in order of writing. Blocking; a failure to write is swallowed after one warning.
+
+    Beside them it keeps what each engine saw running last. That is no history: it takes the place of what the engine
+    had said before, and stays as it is where the engine dies, until another one has the Run.
+    """
 
     def write(self, rows: Sequence[TraceRow]) -> None:
         """Keep rows."""
@@ -39,8 +74,23 @@ class Trace(Protocol):
     def read(self, run: RunUid) -> list[TraceRow]:
         """Return the rows of a Run in order of writing."""
 
+    def show_running(self, engine: str, rows: Sequence[RunningRow]) -> None:
+        """Say what an engine sees running of all its Runs, in the place of what it said before.
+
+        `engine` names it among all that use this trace.
+        """
+
+    def end_running(self, run: RunUid) -> None:
+        """Say that what was seen running of a Run runs no more, since its engine is gone.
+
+        What had been printed is kept: of each body a row `text`, with the time when it was seen last.
+        """
+
+    def running(self, run: RunUid) -> list[RunningRow]:
+        """Return what was seen running of a Run, in the order in which it was entered."""
+
     def delete(self, run: RunUid) -> None:
-        """Forget the rows of a Run."""
+        """Forget the rows of a Run, and what was seen running of it."""
 
     def close(self) -> None:
         """Let go of the file. Idempotent."""

@@ -15,7 +15,7 @@ from weftrun.model.ids import ObjectId, RunId, RunUid, SandboxId
 from weftrun.model.messages import OfTransaction, TransactionAnswer
 from weftrun.model.outcomes import Failure
 from weftrun.model.policy import Bundle
-from weftrun.model.work import AttemptAt, BatchSent, Said, WorkEvent
+from weftrun.model.work import AttemptAt, BatchSent, Running, Said, WorkEvent
 
 
 class WorkerEvents(Protocol):
@@ -32,6 +32,9 @@ class WorkerEvents(Protocol):
 
     def batch_sent(self, sent: BatchSent) -> None:
         """A Batch went to a Sandbox."""
+
+    def running(self, rows: Sequence[Running]) -> None:
+        """Tell what has been running for long; it takes the place of what was told before, also where it is nothing."""
 
     def asked(self, attempt: AttemptAt, message: OfTransaction) -> None:
         """An Attempt says something to its transaction, which is answered by `Worker.answer`.

@@ -14,7 +14,7 @@ from weftrun.model.errors import EngineClosed, WeftrunError
 from weftrun.model.events import CancelCame
 from weftrun.model.ids import RunId, RunUid
 from weftrun.model.limits import DEFAULT_LIMITS, Limits
-from weftrun.model.policy import Bundle, FunctionSpec
+from weftrun.model.policy import Bundle, FunctionSpec, Program
 from weftrun.model.records import Row
 from weftrun.model.values import Data, Inline, Object, Payload
 from weftrun.ports.blobs import Blobs
@@ -46,6 +46,7 @@ class Engine:
         worker: what executes; it serves this engine alone.
         sinks: where what is emitted goes, by the names that authors use.
         version_here: returns the version of a Function as this process has it, by name; empty where it has none.
+        program: what the author's program in this process was started with, where that is known.
         watch: calls back on the loop soon after the process of one of these sessions has ended, where that can be seen;
             a hint.
         arms: whether Steps are armed at their Workers before they are ready (`control="worker"`).
@@ -67,6 +68,7 @@ class Engine:
         transactions: Transactions | None = None,
         limits: Limits = DEFAULT_LIMITS,
         version_here: Callable[[str], str] = lambda _: "",
+        program: Program | None = None,
         stands_still: Callable[[str], None] = lambda _: None,
         sinks: Mapping[str, Sink] | None = None,
         watch: Watch = lambda _sessions, _ended: None,
@@ -90,7 +92,7 @@ class Engine:
         )
         self._opening = Opening(
             loop, journal, blobs, objects, entropy, self._committer, self._driver, limits, self._own,
-            transactions, self, version_here, arms=arms,
+            transactions, self, version_here, program, arms=arms,
         )  # fmt: skip
         self._closed = False
         self._broken: WeftrunError | None = None
@@ -153,6 +155,11 @@ class Engine:
             raise ticket.error
         assert ticket.end is not None
         return ticket.end
+
+    def when_started(self, ticket: Ticket, callback: Callable[[], None]) -> None:
+        """Call back, on the loop, when a Run's start is durable, or can't be."""
+        self.check()
+        self._loop.call_from_thread(lambda: ticket.started.on_open(callback))
 
     def when_ended(self, ticket: Ticket, callback: Callable[[], None]) -> None:
         """Call back, on the loop, when a Run has ended."""
@@ -223,6 +230,11 @@ class Engine:
         The Journal is told as far as the disk allows: all Runs of this engine are free.
         """
         self._loop.call_from_thread(lambda: self._close(closed))
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether it has stopped for good, by an error."""
+        return self._broken is not None
 
     def check(self) -> None:
         """Raise why this engine can't be used: it is closed, broken, or of another process."""
@@ -357,6 +369,8 @@ class Engine:
         self._own.end()
         self._driver.stop()
         if self._broken is None:
+            for run in self._opening.runs.by_id.values():
+                self._driver.trace.leaves(run)
             owned = [run.uid for run in self._opening.runs.by_id.values()]
             self._committer.give_up()
             self._committer.put_back([*owned, *self._opening.take_over.under_way()])

@@ -14,6 +14,7 @@ from weftrun.model.errors import LimitExceeded, RunConflict, RunNotFound, Weftru
 from weftrun.model.events import Resumed
 from weftrun.model.ids import RunId, RunUid
 from weftrun.model.limits import Limits
+from weftrun.model.policy import Program
 from weftrun.model.records import Row, Started
 from weftrun.model.values import Object, Payload
 from weftrun.model.visiting import blobs_in, change_data, distinct_objects
@@ -45,7 +46,7 @@ class Opening:
     """Opens Runs. Everything here runs on the loop.
 
     Args:
-        transactions, version_here: see `TakeOver`.
+        transactions, version_here, program: see `TakeOver`.
 
     Attributes:
         runs: those that this engine owns.
@@ -68,6 +69,7 @@ class Opening:
         transactions: Transactions | None,
         engine: EngineState,
         version_here: Callable[[str], str],
+        program: Program | None,
         *,
         arms: bool,
     ) -> None:
@@ -102,6 +104,7 @@ class Opening:
             engine,
             self,
             version_here,
+            program,
             arms=arms,
         )
 

@@ -25,6 +25,7 @@ from weftrun.model.outbox import (
     Took,
     Woken,
 )
+from weftrun.model.telling import bounded, short_name_of, text_of
 from weftrun.ports.entropy import Entropy
 from weftrun.ports.loop import FOREIGN_LANE, Handle, Loop
 from weftrun.ports.outbox import Outbox, Taken
@@ -32,6 +33,7 @@ from weftrun.ports.sinks import Sink, SinkMessage
 from weftrun.runtime.committer import Committer
 from weftrun.runtime.ownership import Ownership
 
+_WHY_BYTES_MAX = 500
 _NO_SINK = (
     "It emitted to {name!r}, but this engine has no sink of that name ({has}): that waits in the outbox for an engine "
     "that has one."
@@ -195,10 +197,10 @@ class _Sink:
 
         def work() -> None:
             try:
-                results.append(tuple(self._sink.deliver(messages, may_begin)))
-            except Exception as error:  # noqa: BLE001 - anybody's sink, which may raise anything
-                why = f"{type(error).__name__}: {error}"[:500]
-                results.append((Result(Answer.UNSURE, why),) * len(messages))
+                results.append(tuple(map(_heard, self._sink.deliver(messages, may_begin))))
+            except BaseException as error:  # noqa: BLE001 - anybody's sink, which may raise anything
+                why = f"{short_name_of(type(error))}: {text_of(error)}"
+                results.append((_heard(Result(Answer.UNSURE, why)),) * len(messages))
 
         self._loop.offload(work, lambda: self._answered(results[0]), lane=f"{FOREIGN_LANE}sink {self._name}")
 
@@ -220,6 +222,11 @@ class _Sink:
 
         at = self.now()
         self._committer.write(lambda: self._outbox.settle_emits(self._name, note.verdicts, at), done, failed)
+
+
+def _heard(result: Result) -> Result:
+    """Return what a sink has answered, in text that every Journal can hold."""
+    return Result(Answer(result.answer), bounded(result.why, _WHY_BYTES_MAX).replace("\0", r"\0"))
 
 
 def _message(parcel: Parcel) -> SinkMessage:

@@ -14,7 +14,7 @@ from weftrun.model.limits import Limits
 from weftrun.model.messages import OfTransaction
 from weftrun.model.outcomes import Failure
 from weftrun.model.records import Row, emits_in
-from weftrun.model.work import AttemptAt, BatchSent, Said, WorkEvent
+from weftrun.model.work import AttemptAt, BatchSent, Running, Said, WorkEvent
 from weftrun.ports.loop import Loop
 from weftrun.ports.objects import Objects
 from weftrun.ports.trace import Trace
@@ -228,6 +228,11 @@ class RunDriver:
         run = self._by_uid.get(sent.run)
         if run is not None:
             self.trace.batch(run, sent)
+
+    def running(self, rows: Sequence[Running]) -> None:
+        """Let the trace show what has been running for long."""
+        shown = [(self._runs.get(row.run), row) for row in rows]
+        self.trace.running([self.trace.running_row(run, row) for run, row in shown if run is not None and run.durable])
 
     def asked(self, attempt: AttemptAt, message: OfTransaction) -> None:
         """An Attempt says something to its transaction."""

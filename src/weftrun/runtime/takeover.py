@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from weftrun.machines.run import RunMachine, changed_code
+from weftrun.machines.run import RunMachine, changed_code, changed_program
 from weftrun.model.errors import JournalCorrupt, LeaseLost, WeftrunError
 from weftrun.model.events import CancelCame, Parked, Resumed
 from weftrun.model.ids import RunId, RunUid
 from weftrun.model.limits import Limits
 from weftrun.model.outcomes import Failure, Reason
+from weftrun.model.policy import Program
 from weftrun.model.records import Row, Started
 from weftrun.model.values import Blob, Object
 from weftrun.model.visiting import blobs_in, change_data
@@ -57,6 +58,7 @@ class TakeOver:
     Args:
         transactions: none of a Run may be committed behind it once it is taken over; None where there are none.
         version_here: returns the version of a Function as this process has it, or nothing.
+        program: what the author's program in this process was started with, where that is known.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class TakeOver:
         engine: EngineState,
         waiting: Waiting,
         version_here: Callable[[str], str],
+        program: Program | None,
         *,
         arms: bool,
     ) -> None:
@@ -89,6 +92,7 @@ class TakeOver:
         self._arms = arms
         self._waiting = waiting
         self._version_here = version_here
+        self._program = program
         self._taking: dict[RunUid, list[Ticket]] = {}
         self._waited: set[RunUid] = set()
         self._left_alone: set[RunUid] = set()
@@ -305,9 +309,11 @@ class TakeOver:
             run.tickets.add(ticket)
             ticket.started.open()
         self._runs.add(run)
-        self._driver.trace.note(run.uid, "", epoch=run.epoch, waited=int(info.uid in self._waited))
+        self._driver.trace.has(run, waited=info.uid in self._waited)
         self._waited.discard(info.uid)
         self._driver.trace.note(run.uid, changed_code(rows, self._version_here))
+        if self._program is not None:
+            self._driver.trace.note(run.uid, changed_program(started.bundle.program, self._program))
         now = self._loop.now()
         if info.takeovers > self._limits.takeovers_max:
             times = info.takeovers - 1

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 
 from weftrun.model.commands import LeftOut
 from weftrun.model.ids import RunUid, StepId
-from weftrun.model.work import BatchSent, Fact, Said
+from weftrun.model.work import BatchSent, Fact, Running, Said
 from weftrun.ports.loop import Loop
-from weftrun.ports.trace import Trace, TraceRow
+from weftrun.ports.trace import RunningRow, Trace, TraceRow
 from weftrun.runtime.runs import OpenRun
 
 _BATCHES_NOTED_MAX = 2_000
 """Batches of one Run, and Steps of it without a record, that the trace tells of."""
+_HOST = os.uname().nodename
 _TRACE_S = 0.2
 """Rows are written this often."""
 
@@ -23,6 +25,8 @@ class Tracing:
     def __init__(self, loop: Loop, trace: Trace) -> None:
         self._loop = loop
         self._trace = trace
+        self._pid = os.getpid()
+        self._engine = f"engine {self._pid} on {_HOST}"
         self._rows: list[TraceRow] = []
 
     def note(self, run: RunUid, sentence: str, **facts: Fact) -> None:
@@ -30,10 +34,45 @@ class Tracing:
         if sentence or facts:
             self._keep(TraceRow(run, "note", self._loop.now(), StepId(""), 0, sentence, facts))
 
+    def has(self, run: OpenRun, *, waited: bool) -> None:
+        """Keep that this engine has a Run which another one began, and whether nobody had it since it only waited."""
+        uid = run.uid
+        self._loop.offload(lambda: self._trace.end_running(uid), lambda: None, lane="trace")
+        self.note(uid, "", epoch=run.epoch, waited=int(waited), engine=self._engine)
+
+    def leaves(self, run: OpenRun) -> None:
+        """Keep that this engine is closed in good order before the end of a Run."""
+        self.note(run.uid, "", left=self._engine)
+
+    def running(self, rows: Sequence[RunningRow]) -> None:
+        """Let the trace show what runs; it takes the place of what it has shown of this engine."""
+        engine = f"{_HOST}:{self._pid}"
+        self._loop.offload(lambda: self._trace.show_running(engine, rows), lambda: None, lane="trace")
+
+    def running_row(self, run: OpenRun, row: Running) -> RunningRow:
+        """Return what is shown of something that runs."""
+        return RunningRow(
+            run.uid,
+            row.step,
+            row.attempt,
+            row.sandbox,
+            row.entered_at,
+            row.seen_at,
+            _HOST,
+            self._pid,
+            row.text,
+            row.piped,
+        )
+
     def printed(self, run: OpenRun, said: Said) -> None:
         """Keep what an Attempt printed."""
         if run.durable:
-            self._keep(TraceRow(run.uid, "text", self._loop.now(), said.step, said.attempt, said.text))
+            facts: dict[str, Fact] = {}
+            if said.said >= 0:
+                facts["from"] = said.said
+            if said.printed:
+                facts["items"] = " ".join(f"{index}:{length}" for index, length in said.printed)
+            self._keep(TraceRow(run.uid, "text", self._loop.now(), said.step, said.attempt, said.text, facts))
 
     def batch(self, run: OpenRun, sent: BatchSent) -> None:
         """Keep that a Batch went, for the first thousands of each Run, and its Sandbox where that has just begun."""
@@ -50,6 +89,8 @@ class Tracing:
             "size": sent.size,
             "gated": run.new_waits(),
         }
+        if run.noted == 1:
+            facts["engine"] = self._engine
         self._keep(TraceRow(run.uid, "batch", now, sent.step, sent.attempt, "a Sandbox could take it", facts))
 
     def left_out(self, run: OpenRun, left: LeftOut) -> None:

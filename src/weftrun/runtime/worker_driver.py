@@ -33,6 +33,7 @@ from weftrun.model.work import (
     BodyMessage,
     Fact,
     KillSandbox,
+    Running,
     Said,
     Send,
     StartSandbox,
@@ -45,6 +46,7 @@ from weftrun.ports.loop import Handle, Loop
 from weftrun.ports.objects import Objects
 from weftrun.ports.sandboxes import Profile, Progress, Sandboxes
 from weftrun.ports.worker import WorkerEvents
+from weftrun.runtime.lookout import Lookout
 
 
 class WorkerDriver:
@@ -80,6 +82,7 @@ class WorkerDriver:
         self._printed: dict[SandboxId, list[str]] = {}
         self._drains = self._stopped = False
         self._events: WorkerEvents
+        self._lookout = Lookout(loop, sandboxes, self._machine, self._piped, self._runs_long)
         sandboxes.listen(self)
 
     # ------------------------------------------------------------------ port Worker
@@ -191,6 +194,7 @@ class WorkerDriver:
     def stop(self) -> None:
         """Do nothing more at all."""
         self._stopped = True
+        self._lookout.stop()
 
     # ------------------------------------------------------------------ placing, and what the machine wants
 
@@ -226,10 +230,11 @@ class WorkerDriver:
                 self._sandboxes.send(command.sandbox, _with_objects(command.message))
                 if isinstance(command.message, Batch | ItemBatch):
                     self._events.batch_sent(self._sent(command.sandbox, command.message))
+                self._lookout.gave()
             case StartSandbox():
                 self._sandboxes.create(command.sandbox, self._profiles.profile(command.profile))
             case KillSandbox():
-                self._sandboxes.kill(command.sandbox)
+                self._sandboxes.kill(command.sandbox, says_where=command.says_where)
             case Said():
                 self._events.printed(command)
             case TickAt():
@@ -249,17 +254,28 @@ class WorkerDriver:
     def _tick(self) -> None:
         self._timer = None
         now = self._loop.now()
-        pages = {id: _running(self._sandboxes.progress(id)) for id in self._machine.watched_sandboxes()}
-        self._machine.tick(now, pages)
+        read = {id: self._sandboxes.progress(id) for id in self._machine.watched_sandboxes()}
+        pages = {id: _running(progress) for id, progress in read.items()}
+        self._machine.tick(now, pages, {id: progress.starved_s for id, progress in read.items()})
         self._place()
 
     # ------------------------------------------------------------------ port SandboxEvents
 
     def sandbox_ready(
-        self, sandbox: SandboxId, start_s: float, isolation: tuple[str, ...], threads: tuple[str, ...] = ()
+        self,
+        sandbox: SandboxId,
+        start_s: float,
+        isolation: tuple[str, ...],
+        unforkable: tuple[str, ...] = (),
+        written: tuple[str, ...] = (),
     ) -> None:
         """The Sandbox takes work."""
-        self._fresh[sandbox] = {"start_s": start_s, "isolation": " ".join(isolation), "threads": ", ".join(threads)}
+        self._fresh[sandbox] = {
+            "start_s": start_s,
+            "isolation": " ".join(isolation),
+            "unforkable": ", ".join(unforkable),
+            "written": ", ".join(written),
+        }
         if not self._may_enter():
             self._machine.bar()
         self._machine.ready(self._loop.now(), sandbox)
@@ -292,12 +308,20 @@ class WorkerDriver:
         """Text came over descriptor 1 or 2; it belongs to what the Sandbox runs."""
         self._printed.setdefault(sandbox, []).append(text)
 
+    def _runs_long(self, rows: tuple[Running, ...]) -> None:
+        self._events.running(rows)
+
+    def _piped(self, sandbox: SandboxId) -> str:
+        """Return what came over descriptors 1 and 2 and is not told yet."""
+        return "".join(self._printed.get(sandbox, ()))
+
     def sandbox_gone(self, sandbox: SandboxId, why: str, progress: Progress) -> None:
         """The Sandbox ended."""
         self._events.sandbox_ended(sandbox)
         text = progress.text + "".join(self._printed.pop(sandbox, ()))
         self._fresh.pop(sandbox, None)
-        self._machine.gone(self._loop.now(), sandbox, why, _running(progress), text)
+        self._machine.gone(self._loop.now(), sandbox, why, _running(progress), text, progress.where)
+        self._pump()  # first, for a Run that fails by this must have nothing placed any more
         self._place()
 
     def _with_text(self, sandbox: SandboxId, messages: list[FromSandbox], text: str) -> list[FromSandbox]:
@@ -321,19 +345,19 @@ class Profiles:
     def __init__(self) -> None:
         self._numbers: dict[Profile, int] = {}
         self._profiles: list[Profile] = []
-        self._last: tuple[Bundle, bool, int] | None = None
+        self._last: tuple[Bundle, FunctionSpec, int] | None = None
 
     def number(self, bundle: Bundle, function: FunctionSpec) -> int:
         """Return the number of the profile that a Function of a bundle needs."""
         last = self._last
-        if last is not None and last[0] is bundle and last[1] is function.network:
+        if last is not None and last[0] is bundle and last[1] is function:
             return last[2]
-        profile = Profile(bundle, function.network)
+        profile = Profile(bundle, function.network, function.privileges)
         number = self._numbers.get(profile)
         if number is None:
             number = self._numbers[profile] = len(self._profiles)
             self._profiles.append(profile)
-        self._last = (bundle, function.network, number)
+        self._last = (bundle, function, number)
         return number
 
     def profile(self, number: int) -> Profile:

@@ -11,7 +11,7 @@ from weftrun.model.ids import ObjectId, RunId, RunUid, SandboxId, WorkerId
 from weftrun.model.messages import OfTransaction, TransactionAnswer
 from weftrun.model.outcomes import Failure
 from weftrun.model.policy import Bundle
-from weftrun.model.work import AttemptAt, BatchSent, Said, WorkEvent
+from weftrun.model.work import AttemptAt, BatchSent, Running, Said, WorkEvent
 from weftrun.ports.loop import Loop
 from weftrun.ports.worker import Worker, WorkerEvents
 
@@ -142,6 +142,10 @@ class WorkerGroup:
         self._machine.ended(worker, run, event)
         self._events.told(run, event)
 
+    def running(self) -> None:
+        """Tell what has been running for long, wherever."""
+        self._events.running([row for member in self._members.values() for row in member.shown])
+
     def gone(self, worker: WorkerId, why: str) -> None:
         """A Worker is gone: what it had has failed as lost."""
         member = self._members.pop(worker, None)
@@ -165,12 +169,14 @@ class _Member:
     Attributes:
         runs: those that it was told of.
         sandboxes: those that were given a Batch and have not ended.
+        shown: what has been running there for long.
     """
 
     def __init__(self, group: WorkerGroup, id: WorkerId, worker: Worker) -> None:
         self.worker = worker
         self.runs: set[int] = set()
         self.sandboxes: set[SandboxId] = set()
+        self.shown: tuple[Running, ...] = ()
         self._group = group
         self._id = id
 
@@ -186,6 +192,11 @@ class _Member:
         """A Batch went to a Sandbox."""
         self.sandboxes.add(sent.sandbox)
         self._group.events.batch_sent(sent)
+
+    def running(self, rows: Sequence[Running]) -> None:
+        """Something has been running for long here, beside what runs elsewhere."""
+        self.shown = tuple(rows)
+        self._group.running()
 
     def asked(self, attempt: AttemptAt, message: OfTransaction) -> None:
         """An Attempt says something to its transaction."""

@@ -61,9 +61,8 @@ class Signature:
         Raises:
             PolicyError: it does not; names `where`.
         """
-        inspect = importlib.import_module("inspect")  # late: it costs more than the rest of this package
         try:
-            mine, other = (_shape(inspect.signature(taker._callable)) for taker in (self, rollback))
+            mine, other = (_shape(signature_of(taker._callable)) for taker in (self, rollback))
         except (TypeError, ValueError):
             return  # written in C, with no signature to compare: the call will tell
         if mine != other:
@@ -75,9 +74,8 @@ class Signature:
     def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """Return arguments by the names of their parameters; by position where Python knows no signature."""
         if self._bound is None:
-            inspect = importlib.import_module("inspect")  # late: it costs more than the rest of this package
             try:
-                self._bound = inspect.signature(self._callable)
+                self._bound = signature_of(self._callable)
             except (TypeError, ValueError):
                 self._bound = False  # a callable written in C may tell nothing of what it takes
         if not self._bound:
@@ -100,6 +98,20 @@ class Signature:
             for name, value in self._bind(args, kwargs).items():
                 encode(value, what=f"argument {name} of {self._label}", refs=refs)
             raise
+
+
+def signature_of(callable: Callable[..., Any]) -> Any:
+    """Return what `inspect.signature` does, also where annotations name what only a type checker imports.
+
+    Raises:
+        TypeError, ValueError: Python knows no signature of it.
+    """
+    inspect = importlib.import_module("inspect")  # late: it costs more than the rest of this package
+    try:
+        return inspect.signature(callable)
+    except NameError:  # from 3.14 on annotations are evaluated when they are asked for
+        annotationlib = importlib.import_module("annotationlib")
+        return inspect.signature(callable, annotation_format=annotationlib.Format.STRING)
 
 
 def _shape(signature: Any) -> str:

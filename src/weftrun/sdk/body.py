@@ -14,7 +14,10 @@ from msgspec import Struct
 from weftrun.model.errors import UsageError
 from weftrun.model.ids import RunId, RunUid, StepId
 from weftrun.model.policy import Kind
+from weftrun.model.telling import text_of
+from weftrun.sdk.chain import is_of, trace_of
 from weftrun.sdk.codec import Encoded
+from weftrun.sdk.inspection import preview
 from weftrun.sdk.place import Current, enter, here, leave
 from weftrun.sdk.recorder import BodyHost, BodyLimits, Closed, Recorder
 from weftrun.sdk.ref import Ref, own
@@ -22,6 +25,13 @@ from weftrun.sdk.transaction import IN_A_BODY
 
 if TYPE_CHECKING:
     from weftrun.sdk.function import Function
+
+_ONLY_REFS = (
+    "it may await only Refs (`await f.step(...)`) and its own coroutines, so that a replay does the same. "
+    "Do other waiting inside a Function."
+)
+_LOOPS = ("asyncio", "anyio", "sniffio", "trio", "uvloop")
+_SHOWN_BYTES = 200
 
 __all__ = ["Body", "BodyHost", "BodyLimits", "Raised", "Returned", "Waiting"]
 
@@ -174,9 +184,7 @@ class Body:
     def _check(self, wanted: object) -> Ref[Any]:
         if not isinstance(wanted, Ref):
             raise UsageError(
-                f"The async workflow {self._function.spec.label} awaited {wanted!r}: it may await only Refs "
-                "(`await f.step(...)`) and its own coroutines, so that a replay does the same. "
-                "Do other waiting inside a Function."
+                f"The async workflow {self._function.spec.label} awaited {preview(wanted, _SHOWN_BYTES)}: " + _ONLY_REFS
             )
         own(wanted, self._recorder)
         return wanted
@@ -191,12 +199,20 @@ def _hander(body: Body, ref: Ref[Any]) -> Callable[[Coroutine[Any, Any, Any]], o
 
 
 def _explained(error: BaseException, label: str) -> BaseException:
-    """Say what an asyncio call without a loop means in a workflow's body."""
-    if isinstance(error, RuntimeError) and "no running event loop" in str(error):
-        refusal = UsageError(
-            f"The async workflow {label} awaited something of asyncio: it may await only Refs (`await f.step(...)`) "
-            "and its own coroutines, so that a replay does the same. Do other waiting inside a Function."
-        )
-        refusal.__cause__ = error
-        return refusal.with_traceback(error.__traceback__)
-    return error
+    """Say what a call of an event loop's library means in a workflow's body, where no loop runs."""
+    if not is_of(error, RuntimeError) and not is_of(error, AttributeError):
+        return error
+    if "event loop" not in text_of(error) and not _came_from_a_loop(error):
+        return error
+    refusal = UsageError(f"The async workflow {label} awaited something of asyncio: {_ONLY_REFS}")
+    refusal.__cause__ = error
+    return refusal.with_traceback(trace_of(error))
+
+
+def _came_from_a_loop(error: BaseException) -> bool:
+    """Say whether the code that raised an error is that of an event loop's library."""
+    trace = trace_of(error)
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    module = trace.tb_frame.f_globals.get("__name__", "") if trace is not None else ""
+    return str(module).partition(".")[0] in _LOOPS

@@ -1,7 +1,8 @@
-"""Where the author's code is found: by a Sandbox, by another process, after a restart.
+"""The code that a Sandbox needs: what it is made of, as long as it is the same, and how it is installed.
 
-A script is known by its import name (the stem of its file), also while it runs as `__main__`; what a notebook or a
-REPL has defined travels as one blob, so that its Functions keep sharing their globals.
+A bundle is made again when the module that it names has been executed again, when a module of the author's own was
+reloaded, when a notebook's Functions or what they use has changed, and when the program has another `sys.path` or
+working directory. A file that was only edited changes nothing here: this program has the old code.
 """
 
 from __future__ import annotations
@@ -10,37 +11,96 @@ import hashlib
 import importlib
 import importlib.util
 import os
-import pickle
 import sys
-from types import FunctionType, ModuleType
+import zipimport
+from importlib.abc import SourceLoader
+from importlib.machinery import BuiltinImporter, FrozenImporter, ModuleSpec, PathFinder
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from weftrun.model.errors import NotSerializable, UsageError
-from weftrun.model.policy import Bundle
+from weftrun.model.errors import UsageError
+from weftrun.model.policy import Bundle, Program
+from weftrun.model.telling import writable
+from weftrun.sdk.home import MAIN, RUN_AS, Home, container_of, let_be_found
+from weftrun.sdk.modules import RELOADS
 from weftrun.sdk.place import importing
+from weftrun.sdk.program import STARTED_IN, cwd_here, interpreter_options
 
 if TYPE_CHECKING:
     from weftrun.sdk.function import Function
 
-_MAIN = "__main__"
-_bundles: dict[str, Bundle] = {}
 _scripts: set[str] = set()
 """Modules that were loaded by path."""
-_notebooks: dict[tuple[tuple[str, int], ...], tuple[Bundle, list[object]]] = {}
 
 
-def import_name(module: str) -> str:
-    """Return the name under which others import a module; `__main__` stays for a notebook, a REPL or `python -c`."""
-    if module != _MAIN:
-        return module
-    main = sys.modules[_MAIN]
-    spec = getattr(main, "__spec__", None)
-    if spec is not None and spec.name != _MAIN:
-        return str(spec.name.removesuffix("." + _MAIN))
-    file = getattr(main, "__file__", None)
-    if not file or not os.path.isfile(file):
-        return _MAIN
-    return str(os.path.splitext(os.path.basename(file))[0])
+class _Kept:
+    """A bundle, and what it was made of."""
+
+    __slots__ = ("bundle", "cwd", "path", "reloads", "values")
+
+    def __init__(self, home: Home) -> None:
+        self.cwd = cwd_here()
+        self.path = list(sys.path)
+        self.reloads = RELOADS.count()
+        self.values: Any = None
+        let_be_found(home)
+        if home.module == MAIN:
+            notebooks = importlib.import_module("weftrun.sdk.notebook")  # late: only notebooks need it
+            self.values = notebooks.Values(home)
+            self.bundle = _writable(self._of_values(home, self.values.blob()))
+        else:
+            self.bundle = _writable(self._of_module(home))
+
+    def is_so(self) -> bool:
+        """Say whether all that it was made of is as it was."""
+        return (
+            self.path == sys.path
+            and self.reloads == RELOADS.count()
+            and self.cwd == cwd_here()
+            and (self.values is None or self.values.are_so())
+        )
+
+    def _program(self, home: Home) -> Program:
+        return Program(self.cwd, home.argv, interpreter_options())
+
+    def _of_values(self, home: Home, blob: bytes) -> Bundle:
+        return Bundle(MAIN, "", blob, search_path(), self._program(home), _digest(blob))
+
+    def _of_module(self, home: Home) -> Bundle:
+        path, file = search_path(), home.file
+        if not home.is_script and home.module not in _scripts and file:
+            root = _root(home.module, file)
+            if _origin(home.module, path) == file:
+                file = ""
+            elif root and _origin(home.module, (*path, root)) == file:
+                # It was imported from a folder that is on no path, as pytest's `importlib` mode does.
+                file, path = "", (*path, root)
+        return Bundle(home.module, file, b"", path, self._program(home), _digest(_content(home.file)))
+
+
+def _writable(bundle: Bundle) -> Bundle:
+    """Return a bundle that a record can hold.
+
+    Raises:
+        UsageError: one of its names is no Unicode text.
+    """
+    for name in (bundle.module, bundle.file, bundle.program.cwd, *bundle.path):
+        if writable(name) != name:
+            raise UsageError(
+                f"The name {name!r}, by which a Sandbox is to find the program, is no UTF-8: rename that file or "
+                "folder, or take it out of sys.path."
+            )
+    return bundle
+
+
+def search_path() -> tuple[str, ...]:
+    """Return `sys.path` for another process; what is relative in it also as this program found it when it began."""
+    found: dict[str, None] = {}
+    for entry in map(str, sys.path):
+        if not os.path.isabs(entry) and STARTED_IN:
+            found[os.path.normpath(os.path.join(STARTED_IN, entry))] = None
+        found[os.path.abspath(entry) if cwd_here() else entry] = None
+    return tuple(found)
 
 
 def bundle_of(function: Function[..., Any]) -> Bundle:
@@ -50,93 +110,66 @@ def bundle_of(function: Function[..., Any]) -> Bundle:
         NotSerializable: something that a notebook's Functions use can't be pickled.
     """
     home = function.home
-    found = _bundles.get(home)
-    if found is None:
-        module = import_name(home)
-        if module == _MAIN:
-            return _notebook()
-        found = _bundles[home] = _of_module(module, home)
-    return found
+    kept: _Kept | None = home.kept
+    if kept is None or not kept.is_so():
+        kept = home.kept = _Kept(home)
+    bundle: Bundle = kept.bundle
+    return bundle
 
 
-def _of_module(module: str, loaded_as: str) -> Bundle:
-    loaded = sys.modules.get(loaded_as)
-    file = getattr(loaded, "__file__", None) or ""
-    if loaded is not None and loaded_as == _MAIN:
-        # What a Sandbox pickled under the import name is found in the running script.
-        sys.modules.setdefault(module, loaded)
-    by_path = bool(file) and (module in _scripts or _importable_file(module, loaded_as) != os.path.abspath(file))
-    digest = ""
-    if file and os.path.isfile(file):
-        with open(file, "rb") as source:
-            digest = hashlib.sha256(source.read()).hexdigest()[:16]
-    return Bundle(module, os.path.abspath(file) if by_path else "", b"", _search_path(), os.getcwd(), digest)
+def _content(file: str) -> bytes:
+    """Return what identifies the code in a file; of an archive, all of it."""
+    held = container_of(file) if file else ""
+    if not held:
+        return b""
+    with open(held, "rb") as source:
+        return source.read()
 
 
-def _search_path() -> tuple[str, ...]:
-    return tuple(os.path.abspath(entry) for entry in sys.path)
+def _digest(content: bytes) -> str:
+    """Return a digest of code, and of the modules of the author's own that were reloaded since the program began."""
+    reloaded = RELOADS.digest()
+    return hashlib.sha256(content + reloaded).hexdigest()[:16] if content or reloaded else ""
 
 
-def _importable_file(module: str, loaded_as: str) -> str:
-    """Return the file that `import module` would find in a fresh process, or nothing.
+# ---------------------------------------------------------------------- what a fresh process would import
 
-    A script is always loaded by its path, whatever else has its name.
-    """
-    if loaded_as == _MAIN and getattr(sys.modules[_MAIN], "__spec__", None) is None:
-        return ""
-    try:
-        spec = importlib.util.find_spec(module)
-    except (ImportError, ValueError, AttributeError):
-        return ""
+
+def _origin(module: str, path: tuple[str, ...]) -> str:
+    """Return the file that `import module` would find in a fresh process with this path, or nothing."""
+    name, search, spec = "", list(path), None
+    for part in module.split("."):
+        name = f"{name}.{part}" if name else part
+        spec = _found(name, search)
+        if spec is None:
+            return ""
+        try:
+            search = list(spec.submodule_search_locations or ())
+        except KeyError:  # the folders of a namespace package whose parent has not been imported here
+            return ""
     return os.path.abspath(spec.origin) if spec is not None and spec.origin else ""
 
 
-# ---------------------------------------------------------------------- notebooks
+def _found(name: str, search: list[str]) -> ModuleSpec | None:
+    spec: ModuleSpec | None = PathFinder.find_spec(name, search)
+    if spec is not None:
+        return spec
+    for finder in sys.meta_path:  # editable installs have finders of their own, in every process
+        if finder in (BuiltinImporter, FrozenImporter, PathFinder) or not hasattr(finder, "find_spec"):
+            continue
+        spec = finder.find_spec(name, search if "." in name else None)
+        if spec is not None:
+            return spec
+    return None
 
 
-def _notebook() -> Bundle:
-    """Pickle what the author has defined in `__main__`, all of it together, once for each state of it."""
-    functions = importlib.import_module("weftrun.sdk.function")  # late: it imports this module
-    made = functions.registered(_MAIN)
-    own = {name: value for name, value in vars(sys.modules[_MAIN]).items() if _is_own(name, value)}
-    wrapped = {name: (found.callable, found.spec) for name, found in made.items()}
-    state = tuple((name, id(value)) for name, value in [*own.items(), *((n, f.callable) for n, f in made.items())])
-    known = _notebooks.get(state)
-    if known is None:
-        bundle = Bundle(_MAIN, "", _blob(own, wrapped), _search_path(), os.getcwd(), _digest(own, wrapped))
-        # What it was made of is kept alive, so that no id in `state` can come to mean something else.
-        known = _notebooks[state] = (bundle, [own, wrapped])
-    return known[0]
-
-
-def _is_own(name: str, value: object) -> bool:
-    """Say whether a name of `__main__` is a function or a class that was written there."""
-    return (
-        not name.startswith("__")
-        and isinstance(value, FunctionType | type)
-        and getattr(value, "__module__", None) == _MAIN
-    )
-
-
-def _blob(own: dict[str, Any], wrapped: dict[str, Any]) -> bytes:
-    cloudpickle = importlib.import_module("cloudpickle")  # late: only notebooks need it
-    try:
-        blob: bytes = cloudpickle.dumps((own, wrapped))
-    except Exception as error:  # pickling runs the author's code, which may raise anything
-        raise NotSerializable(
-            f"What was defined in this session can't be sent to a Sandbox ({error}): a function or a class of it uses "
-            "something that can't be pickled. Make that inside the function, or write a module."
-        ) from error
-    return blob
-
-
-def _digest(own: dict[str, Any], wrapped: dict[str, Any]) -> str:
-    functions = importlib.import_module("weftrun.sdk.function")  # late: it imports this module
-    code = [(name, functions.code_version(value)) for name, (value, _) in wrapped.items()]
-    for name, value in own.items():
-        parts = vars(value) if isinstance(value, type) else {"": value}
-        code += [(f"{name}.{part}", functions.code_version(inner)) for part, inner in parts.items()]
-    return hashlib.sha256(repr(sorted(code)).encode()).hexdigest()[:16]
+def _root(module: str, file: str) -> str:
+    """Return the folder from which a module with this name has this file; nothing if its path has other names."""
+    parts = os.path.splitext(file)[0].split(os.sep)
+    names = module.split(".")
+    if parts[-1] == "__init__":
+        parts.pop()
+    return os.sep.join(parts[: -len(names)]) or os.sep if parts[-len(names) :] == names else ""
 
 
 # ---------------------------------------------------------------------- in a Sandbox
@@ -151,11 +184,11 @@ def install(bundle: Bundle) -> ModuleType | None:
     importing.file = bundle.file or bundle.module
     try:
         if bundle.blob:
-            _install_notebook(bundle)
+            importlib.import_module("weftrun.sdk.notebook").install(bundle.blob)  # late: only notebooks need it
             return None
         loaded = load_file(bundle.file, bundle.module) if bundle.file else importlib.import_module(bundle.module)
         # What the author's process pickled as `__main__.Thing` is found in the script itself.
-        sys.modules[_MAIN] = loaded
+        sys.modules.update(dict.fromkeys(RUN_AS, loaded))
         return loaded
     finally:
         importing.file = ""
@@ -170,7 +203,10 @@ def load_file(file: str, module: str) -> ModuleType:
     known = sys.modules.get(module)
     if known is not None and os.path.abspath(getattr(known, "__file__", None) or "") == os.path.abspath(file):
         return known
-    spec = importlib.util.spec_from_file_location(module, file)
+    archive = container_of(os.path.abspath(file))
+    inside = archive not in ("", os.path.abspath(file))
+    loader = _Archived(archive, file) if inside else None
+    spec = importlib.util.spec_from_file_location(module, file, loader=loader)
     if spec is None or spec.loader is None:
         raise UsageError(f"{file} can't be loaded as Python code: its name must end in .py.")
     loaded = importlib.util.module_from_spec(spec)
@@ -185,11 +221,17 @@ def load_file(file: str, module: str) -> ModuleType:
     return loaded
 
 
-def _install_notebook(bundle: Bundle) -> None:
-    functions = importlib.import_module("weftrun.sdk.function")  # late: it imports this module
-    names = vars(sys.modules[_MAIN])
-    own, wrapped = pickle.loads(bundle.blob)
-    names.update(own)
-    for name, (callable, spec) in wrapped.items():
-        found = functions.adopt(name, callable, spec)
-        names[getattr(callable, "__name__", spec.label)] = found
+class _Archived(SourceLoader):
+    """Loads a script that lies in a zip archive: the `__main__.py` of a zipapp."""
+
+    def __init__(self, archive: str, file: str) -> None:
+        self._archive = zipimport.zipimporter(archive)
+        self._file = file
+
+    def get_filename(self, fullname: str) -> str:  # noqa: ARG002  # as importlib asks for it
+        """Return the path of the script."""
+        return self._file
+
+    def get_data(self, path: str) -> bytes:
+        """Return what lies at a path in the archive."""
+        return self._archive.get_data(path)

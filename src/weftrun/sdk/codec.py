@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from weftrun.model.errors import NotSerializable, UsageError
+from weftrun.model.telling import short_name_of
 from weftrun.model.values import Data, Key, Tree
 from weftrun.sdk.inspection import digest, first_unpicklable, preview
 from weftrun.sdk.reducers import Table, reducers_in_use
@@ -32,16 +33,20 @@ _ALIGN = 64
 _HEAD = struct.Struct("<B3xIQ")
 _PADDING = bytes(_ALIGN)
 _SCALARS = frozenset({int, float, bool, str, bytes, type(None)})
+_PASSED = (UsageError, MemoryError, KeyboardInterrupt)
+"""Errors in pickling that say by themselves what is the matter."""
 
 
 class _Local(threading.local):
     """What the thread is encoding or decoding now.
 
     Attributes:
+        encoding: whether it is encoding.
         found: Refs met so far; None where a Ref would be an error.
         holes: what stands at each position, while decoding.
     """
 
+    encoding = False
     found: list[Ref[Any]] | None = None
     holes: Sequence[object] = ()
 
@@ -77,13 +82,13 @@ def encode(value: object, *, what: str, refs: bool = False) -> Encoded:
         NotSerializable: it can't be pickled; the message names the part that can't.
     """
     buffers: list[pickle.PickleBuffer] = []
-    before = _local.found
+    before = _local.encoding, _local.found
     found: list[Ref[Any]] | None = [] if refs else None
-    _local.found = found
+    _local.encoding, _local.found = True, found
     try:
         head = _dumps(value, buffers, found, what)
     finally:
-        _local.found = before
+        _local.encoding, _local.found = before
     if not buffers:
         data = b"\0" + head
         return Encoded([data], len(data), tuple(found) if found else ())
@@ -96,19 +101,19 @@ def _dumps(value: object, buffers: list[pickle.PickleBuffer], found: list[Ref[An
         if table is None or _is_plain_call(value):
             return pickle.dumps(value, 5, buffer_callback=buffers.append)
         return _dumps_with(pickle.Pickler, table, value, buffers)
-    except UsageError:
+    except _PASSED:
         raise
     except RecursionError as error:
         raise NotSerializable(f"{what[:1].upper()}{what[1:]} is nested too deeply to be pickled.") from error
-    except Exception as plain:  # noqa: BLE001  # pickling runs the author's code, which may raise anything
+    except BaseException as plain:  # noqa: BLE001  # pickling runs the author's code, which may raise anything
         buffers.clear()
         if found is not None:
             found.clear()
         try:
             return _dumps_by_value(table or {}, value, buffers)
-        except UsageError:
+        except _PASSED:
             raise
-        except Exception as error:  # noqa: BLE001  # the author's code again
+        except BaseException as error:  # noqa: BLE001  # the author's code again
             raise NotSerializable(first_unpicklable(value, what, error)) from plain
 
 
@@ -161,13 +166,23 @@ def _with_buffers(head: bytes, buffers: list[pickle.PickleBuffer], refs: tuple[R
 
 
 def decode(data: bytes | memoryview, holes: Sequence[object] = ()) -> Any:
-    """Decode a value; `holes` stand where Refs stood."""
+    """Decode a value; `holes` stand where Refs stood.
+
+    Raises:
+        NotSerializable: rebuilding it raised what is no Exception (SystemExit), which must not end who reads it.
+        Exception: whatever else rebuilding it raises: it runs the author's code.
+    """
     before = _local.holes
     _local.holes = holes
     try:
         if data[0] == 0:
             return pickle.loads(memoryview(data)[1:])
         return _decode_buffers(memoryview(data).toreadonly())
+    except (Exception, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        name = short_name_of(type(error))
+        raise NotSerializable(f"A value can be pickled, but not read again: that raises {name}.") from error
     finally:
         _local.holes = before
 
@@ -222,6 +237,11 @@ class Columns:
 def rows_of(*columns: Sequence[Any]) -> list[tuple[Any, ...]]:
     """Return the rows of columns of one length. Called by pickle."""
     return list(zip(*columns, strict=True))
+
+
+def is_encoding() -> bool:
+    """Say whether this thread is encoding a value: then it is not the author who looks at what stands in it."""
+    return _local.encoding
 
 
 def hole(index: int) -> object:

@@ -104,16 +104,17 @@ def encoded(payload: object, sink: str) -> tuple[bytes, str]:
     """
     if isinstance(payload, bytes | bytearray | memoryview):
         return bytes(payload), BYTES
-    if isinstance(payload, str):
-        return payload.encode(), TEXT
-    json = importlib.import_module("json")  # late: few Sandboxes need it
+    what = "Unicode text" if isinstance(payload, str) else "JSON"
     try:
+        if isinstance(payload, str):
+            return payload.encode(), TEXT
+        json = importlib.import_module("json")  # late: few Sandboxes need it
         # One text for one value: keys in order, no blanks, no NaN, which JSON doesn't have.
         text: str = json.dumps(payload, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
         return text.encode(), JSON
     except (TypeError, ValueError, RecursionError) as error:
         raise NotSerializable(
-            f"The payload emitted to {sink!r} is no JSON: {error}. Emit bytes, text, or what json.dumps can write."
+            f"The payload emitted to {sink!r} is no {what}: {error}. Emit bytes, text, or what json.dumps can write."
         ) from None
 
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import os
-from typing import TYPE_CHECKING
-
 from msgspec.structs import replace
 
 from weftrun.model.errors import (
@@ -18,17 +14,14 @@ from weftrun.model.errors import (
     UsageError,
 )
 from weftrun.model.ids import RunId, StepId
+from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.outcomes import Failure, Reason
+from weftrun.model.telling import add_note, asked, bounded, name_of, notes_of, text_of
 from weftrun.model.values import Data, Inline
-from weftrun.sdk.codec import decode, encode
+from weftrun.sdk.chain import is_of, pack, take_traces, trace_of, unpack
+from weftrun.sdk.tracebacks import authors_traceback, skip_ours
 
-if TYPE_CHECKING:
-    from traceback import TracebackException
-    from types import TracebackType
-
-_OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _READ_ONLY = "Values reach a Step read-only, because others may read the same memory: write to a copy, `x.copy()`."
-_PYTHONS = ("<frozen importlib", "<frozen runpy")
 
 
 class _Told(str):
@@ -52,7 +45,7 @@ def failure_of(
     reason: Reason | None = None,
     run: RunId | None = None,
 ) -> Failure:
-    """Return what is kept of an error that the author's code raised.
+    """Return what is kept of an error that the author's code raised. Raises nothing, whatever the error does.
 
     Args:
         origin: the Step, or item, that raised it.
@@ -61,36 +54,36 @@ def failure_of(
         reason: None takes it from the error's type.
         run: of a body: an error that it was given by a Step of this Run, and let through, stays that Step's failure.
     """
-    if _is_write_to_shared(error) and _READ_ONLY not in _notes(error):
-        error.add_note(_READ_ONLY)
-    if run is not None and (passed := _passed_on(error, run)) is not None:
-        text = f"{passed.traceback.rstrip()}\npassed on by {origin}{_line_of(error)}"
-        return replace(passed, traceback=_bounded(text, bytes_max), error=_passed_error(error, passed, bytes_max))
-    kind = type(error)
-    name = (
-        kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}.{kind.__qualname__}"
-    )
+    failure = asked(lambda: _passed_on(error, run, origin, bytes_max), None) if run is not None else None
+    if failure is not None:
+        return failure
+    if _is_write_to_shared(error) and _READ_ONLY not in notes_of(error):
+        add_note(error, _READ_ONLY)
     return Failure(
         reason or _reason_of(error),
-        name,
-        _bounded(_text_of(error), bytes_max),
-        _bounded(authors_traceback(error), bytes_max),
+        bounded(name_of(type(error)), bytes_max),
+        asked(lambda: bounded(text_of(error), bytes_max), ""),
+        asked(lambda: bounded(authors_traceback(error), bytes_max), ""),
         origin,
         attempt,
         attempts,
-        _pickled(error, bytes_max),
+        asked(lambda: _pickled(error, bytes_max), None),
     )
 
 
 def _is_write_to_shared(error: BaseException) -> bool:
     """Say whether a value's memory was to be written: the words are those of NumPy, of Cython and of Python itself."""
-    return type(error) in (ValueError, TypeError) and str(error).endswith(("is read-only", "read-only memory"))
+    return type(error) in (ValueError, TypeError) and text_of(error).endswith(("is read-only", "read-only memory"))
 
 
-def _passed_on(error: BaseException, run: RunId) -> Failure | None:
-    """Return the Failure that `error_of` made this error of, for a body of this Run."""
-    told = [note for note in _notes(error) if isinstance(note, _Told) and note.run == run]
-    return told[-1].failure if told else None
+def _passed_on(error: BaseException, run: RunId, by: StepId, bytes_max: int) -> Failure | None:
+    """Return the Failure that `error_of` made this error of, for a body of this Run that let it through."""
+    told = [note for note in notes_of(error) if type(note) is _Told and note.run == run]
+    if not told:
+        return None
+    passed = told[-1].failure
+    text = f"{passed.traceback.rstrip()}\npassed on by {by}{_line_of(error)}"
+    return replace(passed, traceback=bounded(text, bytes_max), error=_passed_error(error, passed, bytes_max))
 
 
 def _passed_error(error: BaseException, passed: Failure, bytes_max: int) -> Data | None:
@@ -98,89 +91,32 @@ def _passed_error(error: BaseException, passed: Failure, bytes_max: int) -> Data
     if passed.error is None or type(error) is StepFailed:
         return passed.error
     before = error.__notes__
-    error.__notes__ = [note for note in before if not isinstance(note, _Told)]
+    error.__notes__ = [note for note in before if type(note) is not _Told]
     try:
         return _pickled(error, bytes_max) or passed.error
     finally:
         error.__notes__ = before
 
 
-def _notes(error: BaseException) -> list[object]:
-    notes = getattr(error, "__notes__", None)
-    return notes if isinstance(notes, list) else []
-
-
 def _line_of(error: BaseException) -> str:
     """Return the author's line that an error came through first, in the way of a traceback."""
-    trace = _skip_ours(error.__traceback__)
+    trace = skip_ours(trace_of(error))
     return f', File "{trace.tb_frame.f_code.co_filename}", line {trace.tb_lineno}' if trace is not None else ""
 
 
 def _reason_of(error: BaseException) -> Reason:
-    if isinstance(error, MemoryError):
+    if is_of(error, MemoryError):
         return Reason.MEMORY
-    if isinstance(error, NotSerializable):
+    if is_of(error, NotSerializable):
         return Reason.UNREADABLE
-    if isinstance(error, UsageError | LimitExceeded):
+    if is_of(error, UsageError) or is_of(error, LimitExceeded):
         return Reason.MISUSE
     return Reason.RAISED
 
 
-def _text_of(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:  # noqa: BLE001  # `__str__` is the author's code, which may raise anything
-        return f"<{type(error).__qualname__} whose text can't be made>"
-
-
-def _bounded(text: str, bytes_max: int) -> str:
-    raw = text.encode("utf-8", "replace")
-    if len(raw) <= bytes_max:
-        return text
-    half = bytes_max // 2 - 20
-    return raw[:half].decode("utf-8", "ignore") + "\n… (cut) …\n" + raw[-half:].decode("utf-8", "ignore")
-
-
 def _pickled(error: BaseException, bytes_max: int) -> Inline | None:
-    """Return the error's encoding if it comes back as the same type, else None.
-
-    What isn't an Exception (SystemExit, KeyboardInterrupt) has none: it would end who asks, who has done nothing.
-    """
-    if not isinstance(error, Exception):
-        return None
-    try:
-        data = encode(error, what="the error").tobytes()
-        if len(data) <= bytes_max and type(decode(data)) is type(error):
-            return Inline(data)
-    except Exception:  # noqa: BLE001  # pickling and rebuilding run the author's code, which may raise anything
-        return None
-    return None
-
-
-def authors_traceback(error: BaseException) -> str:
-    """Return the traceback with the author's frames only, causes and contexts included."""
-    traceback = importlib.import_module("traceback")  # late: only errors need it, and it brings the tokenizer
-    shown: TracebackException = traceback.TracebackException(
-        type(error), error, _skip_ours(error.__traceback__), compact=True
-    )
-    link: TracebackException | None = shown
-    seen: set[int] = set()
-    while link is not None and id(link) not in seen:
-        seen.add(id(link))
-        frames = [frame for frame in link.stack if not _is_ours(frame.filename)]
-        link.stack = traceback.StackSummary.from_list(frames)
-        link = link.__cause__ or link.__context__
-    return "".join(shown.format())
-
-
-def _is_ours(filename: str) -> bool:
-    return filename.startswith((_OURS, *_PYTHONS))
-
-
-def _skip_ours(trace: TracebackType | None) -> TracebackType | None:
-    while trace is not None and _is_ours(trace.tb_frame.f_code.co_filename):
-        trace = trace.tb_next
-    return trace
+    data = pack(error, bytes_max)
+    return Inline(data) if data is not None else None
 
 
 def error_of(failure: Failure, *, run: RunId | None) -> BaseException:
@@ -188,32 +124,40 @@ def error_of(failure: Failure, *, run: RunId | None) -> BaseException:
 
     The note reads like `in count[3] of run books-1, attempt 2 of 3`, and the traceback in the Sandbox follows it.
     """
-    rebuilt = _rebuilt(failure)
-    error = rebuilt if rebuilt is not None else _made(failure)
+    made = _made(failure)
+    error = _rebuilt(failure, made)
     where = f"in {failure.origin}" if failure.origin else "in a Step"
     run_name = f" of run {run}" if run else ""
     tries = f", attempt {failure.attempt} of {failure.attempts}" if failure.attempts > 1 else ""
     _tell(error, f"{where}{run_name}{tries}", failure, run)
-    if failure.traceback and rebuilt is not None:
+    if failure.traceback and error is not made:
         _tell(error, "In the Sandbox:\n" + failure.traceback.rstrip(), failure, run)
     return error
+
+
+def local_error(error: BaseException, step: StepId) -> BaseException:
+    """Return the error to raise for one that left a Step of a local run: what an engine would give, traceback and all.
+
+    An interrupt of whoever runs it stays what it is.
+    """
+    if is_of(error, KeyboardInterrupt) or any(type(note) is _Told for note in notes_of(error)):
+        return error
+    failure = failure_of(error, origin=step, attempt=1, attempts=1, bytes_max=DEFAULT_LIMITS.error_text_bytes_max)
+    told = _rebuilt(failure, _made(failure))
+    _tell(told, f"in {step} of a local run", failure, None)
+    take_traces(told, error)
+    return told
 
 
 def _tell(error: BaseException, text: str, failure: Failure, run: RunId | None) -> None:
     note = _Told(text)
     note.failure, note.run = failure, run
-    error.add_note(note)
+    add_note(error, note)
 
 
-def _rebuilt(failure: Failure) -> Exception | None:
-    """Return the author's own error, or None where nobody raised one or it does not come back."""
-    if isinstance(failure.error, Inline):
-        try:
-            error = decode(failure.error.data)
-        except Exception:  # noqa: BLE001  # rebuilding runs the author's code, which may raise anything
-            return None
-        return error if isinstance(error, Exception) else None
-    return None
+def _rebuilt(failure: Failure, made: Exception) -> Exception:
+    """Return the author's own error with its chain; `made` in its place where there is none that can be rebuilt."""
+    return unpack(failure.error.data, made) if isinstance(failure.error, Inline) else made
 
 
 def _made(failure: Failure) -> Exception:

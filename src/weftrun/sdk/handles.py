@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Coroutine, Generator
 from types import TracebackType
-from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, Final, Generic, ParamSpec, Protocol, TypeVar, overload
 
 from weftrun.model.errors import UsageError
 from weftrun.model.ids import RunId, RunUid
 from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.outcomes import Failure, Status
 from weftrun.model.policy import Bundle, FunctionSpec
+from weftrun.model.telling import add_note
 from weftrun.model.values import Data, Inline, Payload, Tree
 from weftrun.sdk.bundle import bundle_of
 from weftrun.sdk.codec import decode_tree, digest
 from weftrun.sdk.failure import error_of
 from weftrun.sdk.function import Function
+from weftrun.sdk.registry import check_in_force
 
 P = ParamSpec("P")
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
+ENDED: Final = frozenset({"succeeded", "failed", "cancelled"})
+"""Status of a Run that changes no more."""
 
 
 class StepView(Protocol):
@@ -114,6 +118,20 @@ class Core(Protocol):
     ) -> Any:
         """Start a Run or join the one with this id; return its ticket. One that is not `durable` keeps no record."""
 
+    @property
+    def journal(self) -> str:
+        """URL of its Journal for people: absolute, and without a password."""
+
+    @property
+    def state(self) -> str:
+        """What can be had of it: `open`, `closed` or `broken`."""
+
+    def started(self, ticket: Any) -> Awaitable[None]:
+        """Return what to await, in the running asyncio loop, until a Run's start is durable; raises what `start` does.
+
+        Giving up on it changes nothing for the Run.
+        """
+
     def find(self, id: RunId) -> Any:
         """Return the ticket of a Run that exists."""
 
@@ -178,6 +196,10 @@ class Run(Generic[T_co]):
         return value
 
     def __await__(self) -> Generator[Any, Any, T_co]:
+        """Wait for the Run's end in a running asyncio loop, and give its value; raises as `result` does.
+
+        Giving up on it, as `asyncio.timeout` does, leaves the Run alone.
+        """
         yield from self._core.future(self._ticket).__await__()
         return self.result(0)
 
@@ -186,7 +208,11 @@ class Run(Generic[T_co]):
             raise error_of(ended.failure, run=self.id)
         if ended.answer is None:
             return None
-        return decode_tree(ended.answer, self._core.read)
+        try:
+            return decode_tree(ended.answer, self._core.read)
+        except Exception as error:
+            add_note(error, f"raised while the value of run {self.id} was read, which has succeeded")
+            raise
 
     @property
     def status(self) -> Status:
@@ -208,7 +234,9 @@ class Run(Generic[T_co]):
         return bool(self._ticket.joined)
 
     def steps(self) -> list[StepView]:
-        """Return the Run's Steps as far as they are recorded.
+        """Return the Run's Steps in the order of its graph, as far as they are recorded.
+
+        What has been running in this engine for a second or more stands in `running` of its Step.
 
         Raises:
             UsageError: the Run keeps no records (`durable=False`).
@@ -224,13 +252,17 @@ class Run(Generic[T_co]):
         self._core.cancel(self._ticket)
 
     def __repr__(self) -> str:
-        return f"<Run {self.id}>"
+        core, ticket = self._core, self._ticket
+        status, waits = core.status(ticket)
+        if status not in ENDED and core.state != "open":
+            return f"<Run {self.id}: {status} when its engine was {core.state}, in {core.journal}>"
+        return f"<Run {self.id}: {status}{f', waiting for {waits}' if waits else ''}, in {core.journal}>"
 
 
 class Engine:
     """Runs workflows against one Journal. Made by `weftrun.open`; close it, or use it with `with`.
 
-    Usable from any thread and from async code.
+    Usable from any thread, and from async code by `await engine.astart(...)` and `await run`.
     """
 
     def __init__(self, core: Core) -> None:
@@ -256,6 +288,24 @@ class Engine:
         return self._start(fn, args, kwargs, wait_start=True)
 
     @overload
+    async def astart(self, fn: Function[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs) -> Run[T]: ...
+    @overload
+    async def astart(self, fn: Function[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Run[T]: ...
+    async def astart(self, fn: Function[..., Any], /, *args: Any, **kwargs: Any) -> Run[Any]:
+        """Do what `start` does without keeping the running asyncio loop waiting for the disk.
+
+        The arguments are encoded before anything is awaited, in the thread of the loop. If the task that awaits it is
+        cancelled, the Run has been started or not, as if the program had ended in `start`; an id makes it certain.
+
+        Raises:
+            Exception: as `start`.
+        """
+        run = self._start(fn, args, kwargs, wait_start=False)
+        if fn.durable:
+            await self._core.started(run._ticket)
+        return run
+
+    @overload
     def run(self, fn: Function[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
     @overload
     def run(self, fn: Function[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
@@ -268,14 +318,15 @@ class Engine:
             raise UsageError(f"{fn!r} is not a Function: decorate it with @weftrun.function or @weftrun.workflow.")
         if fn.after:
             raise UsageError(f"{fn.spec.label}.options(after=...) orders a call in a workflow; a Run waits for no Ref.")
+        check_in_force(fn)
         fn.signature.check(args, kwargs)
-        core = self._core
+        core, bundle = self._core, bundle_of(fn)  # first of all: it lets pickle find the author's classes
         encoded = fn.signature.encode(args, kwargs, refs=False)
         data = Inline(encoded.tobytes()) if encoded.nbytes <= core.inline_bytes_max else core.publish(encoded.pieces)
         id, text = None, ""
         if fn.run_id is not None:
             id, text = RunId(check_id(fn.run_id)), digest((args, kwargs))
-        bundle, wait = bundle_of(fn), wait_start and fn.durable
+        wait = wait_start and fn.durable
         ticket = core.start(id, fn.spec, bundle, Payload(data), text, wait_start=wait, durable=fn.durable)
         return Run(core, ticket)
 
@@ -285,7 +336,7 @@ class Engine:
         Raises:
             RunNotFound: there is none.
         """
-        return Run(self._core, self._core.find(RunId(id)))
+        return Run(self._core, self._core.find(RunId(str(id))))
 
     def list(self, limit: int = 100) -> list[RunView]:
         """Return Runs, newest first."""
@@ -297,6 +348,9 @@ class Engine:
         Runs that have not ended are resumed by the next engine on this Journal. Idempotent.
         """
         self._core.close(drain_s=drain_s)
+
+    def __repr__(self) -> str:
+        return f"<Engine on {self._core.journal}, {self._core.state}>"
 
     def __enter__(self) -> Engine:
         return self

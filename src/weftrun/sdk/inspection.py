@@ -18,6 +18,8 @@ from typing import Any, Final
 
 from msgspec import json
 
+from weftrun.model.telling import asked, short_name_of, text_of, writable
+
 _DEPTH = 12
 _PARTS = 2_000
 _SHOWN = 20
@@ -25,6 +27,7 @@ _PLAIN = frozenset({int, float, bool, str, bytes, type(None)})
 _JSON_PARTS = 50
 _JSON_DEPTH = 4
 _PLAIN_INT = 1 << 60
+_INT_BITS_MAX = 1_000
 _JSON_WORDS: Final = {None: "null", True: "true", False: "false"}
 _DIGEST_DEPTH = 100
 
@@ -33,17 +36,18 @@ _DIGEST_DEPTH = 100
 
 def with_article(value: object) -> str:
     """Return the name of a value's type as a sentence has it: `a socket`, `an int`."""
-    kind = type(value).__qualname__
+    kind = short_name_of(type(value))
     return f"{'an' if kind[:1].lower() in 'aeiou' else 'a'} {kind}"
 
 
 def first_unpicklable(value: object, what: str, error: BaseException) -> str:
     """Return the sentence that names the innermost part of `value` that can't be pickled."""
-    path, part = _innermost(value, "", 0)
+    path, part = asked(lambda: _innermost(value, "", 0), ("", value))
     subject = what[:1].upper() + what[1:]
     if path:
-        return f"{subject} holds {with_article(part)} at {_root(what)}{path} and can't be pickled."
-    return f"{subject} is {with_article(part)} and can't be pickled: {error}."
+        return f"{subject} holds {with_article(part)} at {_root(what)}{writable(path)} and can't be pickled."
+    why = text_of(error) if isinstance(error, Exception) else f"that raises {short_name_of(type(error))}"
+    return f"{subject} is {with_article(part)} and can't be pickled: {writable(why)}."
 
 
 def _root(what: str) -> str:
@@ -66,7 +70,7 @@ def _pickles(value: object) -> bool:
     try:
         cloudpickle = sys.modules.get("cloudpickle")  # the fallback has loaded it by now
         (cloudpickle or pickle).dumps(value, 5, buffer_callback=lambda _: None)
-    except Exception:  # noqa: BLE001  # pickling runs the author's code, which may raise anything
+    except BaseException:  # noqa: BLE001  # pickling runs the author's code, which may raise anything
         return False
     return True
 
@@ -166,6 +170,10 @@ class _Bounded(reprlib.Repr):
         self.maxstring = self.maxother = 400
         self.maxlist = self.maxtuple = self.maxdict = self.maxset = self.maxfrozenset = self.maxdeque = _SHOWN
 
+    def repr_int(self, x: int, level: int) -> str:  # noqa: ARG002
+        bits = x.bit_length()
+        return repr(x) if bits < _INT_BITS_MAX else f"<int of {bits:,} bits>"
+
     def repr_dict(self, x: dict[Any, Any], level: int) -> str:
         parts = [f"{self.repr1(k, level - 1)}: {self.repr1(v, level - 1)}" for k, v in islice(x.items(), _SHOWN)]
         return self._joined("{", parts, "}", len(x)) if level > 0 else "{...}"
@@ -178,7 +186,7 @@ class _Bounded(reprlib.Repr):
 
     def repr_instance(self, x: Any, level: int) -> str:
         kind = type(x)
-        name = kind.__qualname__
+        name = short_name_of(kind)
         if isinstance(x, bytes | bytearray | memoryview):
             return f"<{name} of {memoryview(x).nbytes:,} bytes>" if len(x) > self.maxother else repr(x)
         if kind.__module__.partition(".")[0] == "numpy" and hasattr(x, "shape") and hasattr(x, "dtype"):
@@ -193,9 +201,8 @@ class _Bounded(reprlib.Repr):
         return self._authors(x, name)
 
     def _authors(self, x: object, name: str) -> str:
-        try:
-            text = repr(x)
-        except Exception:  # noqa: BLE001  # `repr` is the author's code, which may raise anything
+        text = asked(lambda: repr(x), None)
+        if text is None:
             return f"<{name}>"
         return text if len(text) <= self.maxother else text[: self.maxother] + "..."
 
@@ -211,7 +218,6 @@ _BOUNDED = _Bounded()
 
 def preview(value: object, bytes_max: int) -> str:
     """Return a short text of a value: JSON where it is small and JSON, else a bounded `repr`."""
-    kind = type(value)
     try:
         if type(value) is float or (type(value) is int and -_PLAIN_INT < value < _PLAIN_INT):
             return repr(value)
@@ -223,8 +229,8 @@ def preview(value: object, bytes_max: int) -> str:
             text = json.format(_json(value), indent=0)
         else:
             text = _BOUNDED.repr(value)
-    except Exception:  # noqa: BLE001  # `repr` is the author's code, which may raise anything
-        text = f"<{kind.__qualname__}>"
+    except BaseException:  # noqa: BLE001  # `repr` is the author's code, which may raise anything
+        text = asked(lambda: _BOUNDED.repr(value), "") or f"<{short_name_of(type(value))}>"
     return _cut(text, bytes_max)
 
 
@@ -233,8 +239,10 @@ def _json(value: Any) -> str:
 
 
 def _cut(text: str, bytes_max: int) -> str:
-    raw = text.encode("utf-8", "replace")
-    return text if len(raw) <= bytes_max else raw[: bytes_max - 3].decode("utf-8", "ignore") + "…"
+    raw = text.encode("utf-8", "backslashreplace")
+    if len(raw) > bytes_max:
+        return raw[: bytes_max - 3].decode("utf-8", "ignore") + "…"
+    return raw.decode("utf-8")
 
 
 def _is_small_json(value: Any, depth: int) -> bool:

@@ -5,9 +5,8 @@ So a unit test of a workflow fails where the engine would, and a debugger stops 
 
 from __future__ import annotations
 
-import contextvars
+import contextlib
 import importlib
-import threading
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +15,11 @@ from weftrun.model.ids import StepId, child_step, item_step
 from weftrun.model.policy import FunctionSpec, Kind
 from weftrun.model.values import Data, Inline, Key, Payload
 from weftrun.sdk import clock
+from weftrun.sdk.apart import apart_from_loops
 from weftrun.sdk.body import Body, BodyLimits, Raised, Waiting
 from weftrun.sdk.codec import Encoded, decode, encode, follow
 from weftrun.sdk.emits import watched
+from weftrun.sdk.failure import local_error
 from weftrun.sdk.place import LOCAL_RUN, LOCAL_UID, Current, emitted, enter, here, leave
 from weftrun.sdk.transaction import NO_JOURNAL
 
@@ -72,13 +73,10 @@ class _LocalBody:
         turn = body.enter()
         while isinstance(turn, Waiting):
             number = turn.awaits[0]
-            try:
-                value = self._value(number)
-            except BaseException as error:  # noqa: BLE001  # the author's Function raised it, and the body may catch it
+            value, error = self._outcome(number)
+            if error is not None:
                 self._told.add(id(error))
-                turn = body.deliver(number, error=error, at=clock.seconds())
-            else:
-                turn = body.deliver(number, value=value, at=clock.seconds())
+            turn = body.deliver(number, value=value, error=error, at=clock.seconds())
         if isinstance(turn, Raised):
             raise turn.error
         self._finish()
@@ -87,22 +85,24 @@ class _LocalBody:
     def _finish(self) -> None:
         """Run what nobody has waited for."""
         for number in range(len(self._calls)):
-            try:
-                self._value(number)
-            except BaseException as error:
-                if id(error) not in self._told:
-                    raise
+            _, error = self._outcome(number)
+            if error is not None and id(error) not in self._told:
+                raise error
 
-    def _value(self, number: int) -> Any:
-        """Return the value of a call or raise its error, running it the first time."""
+    def _outcome(self, number: int) -> tuple[Any, BaseException | None]:
+        """Return the value of a call or its error, running it the first time."""
         if number not in self._values and number not in self._errors:
             try:
                 self._values[number] = self._execute(number)
             except BaseException as error:  # noqa: BLE001  # the author's Function raised it; told to all who ask
                 self._errors[number] = error
-        if number in self._errors:
-            raise self._errors[number]
-        return self._values[number]
+        return self._values.get(number), self._errors.get(number)
+
+    def _value(self, number: int) -> Any:
+        value, error = self._outcome(number)
+        if error is not None:
+            raise error
+        return value
 
     def _execute(self, number: int) -> Any:
         call = self._calls[number]
@@ -124,7 +124,7 @@ class _LocalBody:
             try:
                 values.append(self._invoke(function, item_step(step, index), row, same))
             except BaseException as error:  # noqa: BLE001  # the author's Function raised it
-                failure = failure or error
+                failure = error if failure is None else failure
         if failure is not None:
             raise failure
         return values
@@ -133,12 +133,10 @@ class _LocalBody:
         try:
             if function.spec.kind is not Kind.FUNCTION:
                 return _LocalBody(function, step, self._root, args, kwargs).run()
-            value = _attempt(function, step, args, kwargs)
-        except BaseException as error:
-            if not getattr(error, "__notes__", None):
-                error.add_note(f"in {step} of a local run")
-            raise
-        return value
+            return _attempt(function, step, args, kwargs)
+        except BaseException as raised:  # noqa: BLE001  # the author's Function raised it
+            error = local_error(raised, step)
+        raise error  # here, where it gets no context but its own
 
     def _open(self, payload: Payload) -> Any:
         assert isinstance(payload.data, Inline), "data() keeps everything inline"
@@ -165,38 +163,78 @@ def _attempt(function: Function[..., Any], step: StepId, args: tuple[Any, ...], 
     return decode(encode(value, what=f"the result of {function.spec.label}").tobytes())
 
 
-def _to_its_end(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """Run an `async def` Function on a loop of its own; in another thread where this one has a running loop."""
-    asyncio = importlib.import_module("asyncio")  # late: only async Functions pay for it
-    if asyncio._get_running_loop() is None:
-        return asyncio.run(coroutine)
-    context = contextvars.copy_context()
-    ended: list[tuple[Any, BaseException | None]] = []
+def call_here(function: Function[..., Any], step: StepId, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call a Function that is called by itself, outside of every run: nothing is encoded, and `current()` is there.
 
-    def run() -> None:
-        try:
-            ended.append((context.run(asyncio.run, coroutine), None))
-        except BaseException as error:  # noqa: BLE001  # raised again in the thread that waits for it
-            ended.append((None, error))
-
-    thread = threading.Thread(target=run, name="weftrun-local")
-    thread.start()
-    thread.join()
-    value, error = ended[0]
-    if error is not None:
-        raise error
+    Returns:
+        The value; for an `async def` Function a coroutine that gives it.
+    """
+    if function.is_async:
+        function.signature.check(args, kwargs)
+        return _named(_call_later(function, step, args, kwargs), function)
+    current = Current(LOCAL_RUN, LOCAL_UID, step, 1, NO_JOURNAL)
+    token = enter(current)
+    try:
+        value = function.callable(*args, **kwargs)
+    finally:
+        leave(token)
+        emits = emitted(current)
+    watched(emits)
     return value
+
+
+async def _call_later(function: Function[..., Any], step: StepId, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    current = Current(LOCAL_RUN, LOCAL_UID, step, 1, NO_JOURNAL)
+    token = enter(current)
+    try:
+        value = await function.callable(*args, **kwargs)
+    finally:
+        with contextlib.suppress(ValueError):  # a coroutine that is dropped half-way may be closed in another context
+            leave(token)
+        emits = emitted(current)
+    watched(emits)
+    return value
+
+
+def _named(coroutine: Coroutine[Any, Any, Any], function: Function[..., Any]) -> Coroutine[Any, Any, Any]:
+    """Give a coroutine the name that the author knows, for the warning that nobody has awaited it."""
+    named: Any = coroutine
+    named.__name__, named.__qualname__ = function.__name__, function.__qualname__
+    return coroutine
+
+
+def _to_its_end(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Run an `async def` Function on a loop of its own, where no loop runs."""
+    values: list[Any] = []
+    errors: list[Exception] = []
+
+    async def run() -> None:
+        # Kept beside the task: asyncio asks for the `repr` of what a task gives or raises, which is the author's code.
+        try:
+            values.append(await coroutine)
+        except Exception as error:  # noqa: BLE001  # raised again below
+            errors.append(error)
+
+    importlib.import_module("asyncio").run(run())  # late: only async Functions pay for it
+    if errors:
+        raise errors[0]
+    return values[0]
 
 
 def _run(function: Function[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     encoded = function.signature.encode(args, kwargs, refs=False)
     args, kwargs = decode(encoded.tobytes())
     root = StepId(function.spec.label)
-    return _LocalBody(function, root, root, args, kwargs).run()
+    with apart_from_loops():
+        try:
+            return _LocalBody(function, root, root, args, kwargs).run()
+        except BaseException as raised:  # noqa: BLE001  # the author's workflow raised it
+            error = local_error(raised, root)
+    raise error
 
 
 def run_here(function: Function[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Run a workflow in this process; the author's errors come out as they are.
+    """Run a workflow in this process; errors come out as an engine would give them.
 
     Returns:
         The value; for an async workflow a coroutine that gives it and never yields to the loop that drives it.

@@ -175,8 +175,27 @@ def leave(token: Token[Current | None]) -> None:
     _current.reset(token)
 
 
+class Sandboxed:
+    """Whether this process runs what an engine sends it.
+
+    Attributes:
+        serves: there a call in a thread of its own, in which nothing is known of the Attempt, is not taken for a run of
+            its own: its `key` would be that of all others.
+    """
+
+    serves = False
+
+
+sandboxed = Sandboxed()
+
+
+def nothing_runs() -> bool:
+    """Say whether a Function that is called now is a run of its own, outside of every Step and engine."""
+    return _current.get() is None and not sandboxed.serves
+
+
 def current() -> Current:
-    """Return the Attempt that runs now.
+    """Return the Attempt that runs now. A Function that is called by itself, outside an engine, is one, too.
 
     Raises:
         UsageError: nothing runs: this is neither the body of a Function nor of a workflow.

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from weftrun.model.errors import PolicyError
 from weftrun.model.limits import DEFAULT_LIMITS
-from weftrun.model.policy import Checkpoint, Effects, FunctionSpec, Kind, Retry
+from weftrun.model.policy import Checkpoint, Effects, FunctionSpec, Kind, Privileges, Reach, Retry
 
 if TYPE_CHECKING:
     from weftrun.sdk.function import Function
@@ -23,14 +23,16 @@ class _Shared(TypedDict, total=False):
     deterministic: bool
     retries: int | Retry
     timeout_s: float | None
+    body_timeout_s: float
     memory_bytes_max: int | None
     network: bool
+    privileges: Privileges
     concurrency: int
     runtime: Literal["process"]
 
 
 class Policy(_Shared, total=False):
-    """Keywords of `@function` and `@workflow`; a workflow takes `name` and `version` only.
+    """Keywords of `@function` and `@workflow`; a workflow takes `name`, `version` and `body_timeout_s` only.
 
     Keys:
         name: instead of `module:qualname`; keep it when code moves, so that open Runs find it.
@@ -42,8 +44,12 @@ class Policy(_Shared, total=False):
         deterministic: the same arguments always give the same value.
         retries: Attempts after the first, or a `Retry`.
         timeout_s: longest time for one Attempt, in seconds.
+        body_timeout_s: of a workflow: its body may go on for so long without an await, in seconds; 10 if not said.
         memory_bytes_max: private memory that one Attempt may take.
         network: False enters an empty network namespace, or is refused where the host can't.
+        privileges: `drop` (default): set-user-ID programs run without their privileges, and an ordinary user's Sandbox
+            is in a user namespace. `keep`: neither; so an ordinary user's Sandbox has no namespaces of its own, and
+            can't have `network=False` at the same time.
         concurrency: Attempts that one Sandbox runs at once; 1, since more is not built yet.
         runtime: what a Sandbox is; `process`, since nothing else is built yet.
         rollback: a Function with the same parameters that undoes an abandoned Attempt before the next is entered. It is
@@ -71,7 +77,15 @@ class CallPolicy(_Shared, total=False):
 
 
 _SHARED = frozenset(_Shared.__annotations__)
-_CHOICES = {"checkpoint": ("auto", "sync", "async", "none"), "effects": ("visible", "none", "transaction")}
+_OF_A_BODY = frozenset({"body_timeout_s"})
+_OF_A_FUNCTION = (_SHARED | {"rollback"}) - _OF_A_BODY
+_CHOICES = {
+    "checkpoint": ("auto", "sync", "async", "none"),
+    "effects": ("visible", "none", "transaction"),
+    "privileges": ("drop", "keep"),
+}
+_FIELDS = {"retries": "retry", "body_timeout_s": "timeout_s"}
+"""Names of policies in a FunctionSpec, where they differ: of a workflow `timeout_s` is the time of its body."""
 _AT_DECORATION = {
     "id": "it names one Run: write `.options(id=...)` where the Run is started",
     "after": "it orders one call: write `.options(after=[...])` at the call",
@@ -117,18 +131,16 @@ def _applied(
         if key in elsewhere:
             raise PolicyError(f"{spec.label} ({where}): `{key}` can't stand here: {elsewhere[key]}.")
         if key not in known:
-            raise PolicyError(f"{spec.label} ({where}): there is no policy `{key}`{_did_you_mean(key, known)}")
-        if spec.kind is not Kind.FUNCTION and (key in _SHARED or key == "rollback"):
-            raise PolicyError(
-                f"{spec.label} ({where}): `{key}` can't hold for a workflow, whose body only calls Functions; "
-                "put it on the Functions that it calls."
-            )
+            can_hold = known - (_OF_A_BODY if spec.kind is Kind.FUNCTION else _OF_A_FUNCTION)
+            raise PolicyError(f"{spec.label} ({where}): there is no policy `{key}`{_did_you_mean(key, can_hold)}")
+        _check_kind(spec, key, where)
         checked = _checked(spec, key, value, where)
         if key not in ("id", "after", "durable", "concurrency", "runtime"):
-            changes["retry" if key == "retries" else key] = checked
+            changes[_FIELDS.get(key, key)] = checked
     if not changes:
         return spec
-    spec = replace(spec, **changes)
+    network, privileges = changes.pop("network", spec.network), changes.pop("privileges", spec.privileges)
+    spec = replace(spec, **changes, reach=network if privileges == "drop" else Reach(network, privileges))
     if spec.rollback is not None and spec.effects != "visible":
         raise PolicyError(
             f"{spec.label} ({where}): `rollback` undoes what a Function does outside, and `effects={spec.effects!r}` "
@@ -149,6 +161,20 @@ def _applied(
     return spec
 
 
+def _check_kind(spec: FunctionSpec, key: str, where: str) -> None:
+    if spec.kind is Kind.FUNCTION and key in _OF_A_BODY:
+        raise PolicyError(
+            f"{spec.label} ({where}): `{key}` bounds the body of a workflow; the time of a Function is bounded by "
+            "`timeout_s`."
+        )
+    if spec.kind is not Kind.FUNCTION and key in _OF_A_FUNCTION:
+        instead = " Its own body is bounded by `body_timeout_s`." if key == "timeout_s" else ""
+        raise PolicyError(
+            f"{spec.label} ({where}): `{key}` can't hold for a workflow, whose body only calls Functions; "
+            f"put it on the Functions that it calls.{instead}"
+        )
+
+
 def _did_you_mean(key: str, known: frozenset[str]) -> str:
     difflib = importlib.import_module("difflib")  # late: only this error needs it
     close = difflib.get_close_matches(key, sorted(known), 1)
@@ -165,7 +191,7 @@ def _checked(spec: FunctionSpec, key: str, value: Any, where: str) -> Any:
         raise refuse("True or False")
     if key in ("name", "version") and not _is_name(value):
         raise refuse("a text of 1 to 256 printable characters without `[`, `]` and `/`")
-    if key == "timeout_s" and value is not None:
+    if key == "body_timeout_s" or (key == "timeout_s" and value is not None):
         if type(value) not in (int, float) or not 0 < value < 1e9:
             raise refuse("a positive number of seconds")
         return float(value)

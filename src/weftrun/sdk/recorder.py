@@ -19,6 +19,7 @@ from weftrun.sdk.codec import Columns, Encoded, encode
 from weftrun.sdk.inspection import digest, with_article
 from weftrun.sdk.place import seeded
 from weftrun.sdk.ref import Mapped, Ref, own
+from weftrun.sdk.registry import check_in_force
 
 if TYPE_CHECKING:
     from random import Random
@@ -75,6 +76,7 @@ class Recorder:
     """What one body has called. Calls are numbered from 0 over all Functions; `n` counts those of one label.
 
     Attributes:
+        label: of the workflow.
         now: time of the last outcome that the body observed, in seconds since the epoch.
         table: Functions called so far; calls name them by position.
     """
@@ -90,7 +92,7 @@ class Recorder:
         limits: BodyLimits,
     ) -> None:
         """Record for one entry of the body of `function`."""
-        self.function = function
+        self.label = function.spec.label  # not the Function: Refs that somebody keeps must not keep it, too
         self.run_id = run_id
         self.step_id = step_id
         self.now = now
@@ -132,12 +134,12 @@ class Recorder:
         """Add a call. The author's line, for error texts, is three frames up: this, `call` or `map`, the Function's."""
         if function.run_id is not None:
             raise UsageError(
-                f"{function.spec.label}.options(id={function.run_id!r}) in the workflow {self.function.spec.label}: "
+                f"{function.spec.label}.options(id={function.run_id!r}) in the workflow {self.label}: "
                 "an id names a Run, and a call in a workflow makes a Step of the Run that is there. Leave it away."
             )
         if not function.durable:
             raise UsageError(
-                f"{function.spec.label}.options(durable=False) in the workflow {self.function.spec.label}: it is of a "
+                f"{function.spec.label}.options(durable=False) in the workflow {self.label}: it is of a "
                 'whole Run. Leave it away, or say `checkpoint="none"` and `effects="none"` of this Step.'
             )
         spec, counts = function.spec, self._counts
@@ -159,6 +161,7 @@ class Recorder:
 
     def _position(self, function: Function[..., Any]) -> int:
         """Return the place of a Function in the body's table, equal ones sharing theirs."""
+        check_in_force(function)
         key = (function.spec, id(function.callable))
         position = self._known.get(key)
         if position is None:
@@ -183,7 +186,7 @@ class Recorder:
         """Encode what the body returned; its Refs are of this body."""
         if self._broken is not None:
             raise self._broken
-        encoded = encode(value, what=f"the result of {self.function.spec.label}", refs=True)
+        encoded = encode(value, what=f"the result of {self.label}", refs=True)
         for ref in encoded.refs:
             own(ref, self)
         return encoded
@@ -291,9 +294,8 @@ class Recorder:
 
     def refusal(self, ref: Ref[Any], doing: str) -> str:
         """Return the sentence for a Ref that stood where a value is needed."""
-        label = self.function.spec.label
         call = f"{ref._step} ({ref._where})"
-        told = f"{doing} needs the value of {call}, but inside workflow {label} that call gave a Ref"
+        told = f"{doing} needs the value of {call}, but inside workflow {self.label} that call gave a Ref"
         name = ref._made[0]
         if self._watches:
             return f"{told}: write `await {name}.step(...)` to have its value here, or move this line into a Function."
@@ -310,7 +312,7 @@ class Closed:
         """Take the place of `recorder`."""
         self.now = recorder.now
         self.random = recorder.random
-        self._label = recorder.function.spec.label
+        self._label = recorder.label
 
     def call(self, function: Function[..., Any], *_: Any) -> NoReturn:
         """Refuse a call."""
@@ -327,7 +329,8 @@ def check_column(label: str, position: int, column: Any) -> Iterable[Any]:
     Raises:
         UsageError: it is a text, or not iterable at all.
     """
-    if isinstance(column, str | bytes | bytearray) or not hasattr(column, "__iter__"):
+    kind = type(column)  # a Ref is not asked for the class of its value
+    if issubclass(kind, str | bytes | bytearray) or not hasattr(kind, "__iter__"):
         raise UsageError(
             f"{label}.map: argument {position} is {with_article(column)}, not a sequence of items. "
             f"Hand a constant by keyword: {label}.map(items, name=...)."

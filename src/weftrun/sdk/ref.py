@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator
+import sys
+from collections.abc import Generator, Iterator, Sequence
 from types import CodeType
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
 
 from weftrun.model.errors import RefUsedAsValue, UsageError
+from weftrun.model.telling import writable
 from weftrun.model.values import Key
-from weftrun.sdk.codec import hole, note_ref
+from weftrun.sdk.codec import hole, is_encoding, note_ref
+from weftrun.sdk.inspection import preview
 
 if TYPE_CHECKING:
     from weftrun.sdk.recorder import Recorder
@@ -17,15 +20,24 @@ if TYPE_CHECKING:
 Made = tuple[str, int, CodeType, int]
 """Label and `n` of a call, and the instruction of the author's code that made it: its line is asked for in errors."""
 
+_INT_MAX = 2**63
+
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
-class Ref(Generic[T_co]):
+class _Handles(type):
+    """The class of Ref: whether something is a Ref can be asked without its value."""
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        return issubclass(type(instance), cls)
+
+
+class Ref(Generic[T_co], metaclass=_Handles):
     """Handle of a value that a Step will yield, or of a part of it.
 
     It can be handed to other calls, at any depth of their arguments; returned; subscripted; and awaited in an async
-    body. Everything else that needs the value raises `RefUsedAsValue`. `==` is identity.
+    body. Everything else that needs the value raises `RefUsedAsValue`. `==` says of two Refs whether they are the same.
     """
 
     __slots__ = ("_count", "_made", "_number", "_path", "_recorder")
@@ -67,10 +79,31 @@ class Ref(Generic[T_co]):
         return f"<Ref {self._step}{''.join(f'[{key!r}]' for key in self._path)}>"
 
     def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Ref):
+            raise self._refuse("`==`")
         return self is other
 
+    def __ne__(self, other: object) -> bool:
+        if not isinstance(other, Ref):
+            raise self._refuse("`!=`")
+        return self is not other
+
     def __hash__(self) -> int:
-        return id(self)
+        if sys._getframe(1).f_globals.get("__name__", "").startswith("asyncio."):
+            raise self._refuse("`asyncio` (a body awaits one Ref after the other, and runs on no loop)")
+        raise self._refuse("`hash()` (a set, or a key of a dict)")
+
+    def __dir__(self) -> list[str]:
+        return ["out"]
+
+    if not TYPE_CHECKING:  # a checker must go on believing that a Ref has the class that it has
+
+        @property
+        def __class__(self) -> type:
+            """What `isinstance` asks for: the class of the value, but for whoever pickles the Ref."""
+            if is_encoding():
+                return type(self)
+            raise self._refuse("`isinstance()` (or a class in a `case`)")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return hole, (note_ref(self),)
@@ -78,6 +111,8 @@ class Ref(Generic[T_co]):
     def __getitem__(self, key: int | str) -> Ref[Any]:
         if type(key) is not int and type(key) is not str:
             raise self._refuse(f"`ref[{key!r}]` (only whole numbers and texts are followed without the value)")
+        if not _travels(key):
+            raise self._refuse(f"`ref[...]` with {preview(key, 80)}, which no record can hold,")
         return self._part(key)
 
     def __iter__(self) -> Iterator[Ref[Any]]:
@@ -135,6 +170,13 @@ else:
         def _items(self) -> list[Ref[Any]]:
             """Return a Ref for each item, for another map to go through."""
             return [self._part(index) for index in range(self._count)]
+
+
+def _travels(key: Key) -> bool:
+    """Say whether a subscript can stand in a record: a number of 64 bits, or a text without lone surrogates."""
+    if isinstance(key, str):
+        return key.isascii() or writable(key) == key
+    return isinstance(key, int) and -_INT_MAX <= key < _INT_MAX
 
 
 _REFUSED = {
@@ -213,6 +255,8 @@ def _delete(self: Ref[Any], name: str) -> NoReturn:
 
 
 _arm()
+# So that `case [a, b]:` asks for the length, which is refused, where it would pass by in silence.
+Sequence.register(Ref)
 
 
 def own(ref: Ref[Any], recorder: Recorder) -> None:

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from weftrun.model.errors import LimitExceeded, StatementRefused, UsageError
+from weftrun.model.telling import writable
 from weftrun.model.values import Scalar
 
 _SCALARS = frozenset({"bool", "int", "float", "str", "bytes", "NoneType"})
@@ -97,6 +98,7 @@ class Transaction:
                 "The parameters of a statement are a text, not a sequence of values: write (value,)."
             )
         given = tuple(parameters)
+        _check_text(sql, "The statement")
         size = len(sql)
         for place, value in enumerate(given, 1):
             kind = type(value).__name__
@@ -106,6 +108,8 @@ class Transaction:
                 )
             if isinstance(value, int) and not -_INT_MAX <= value < _INT_MAX:
                 raise StatementRefused(f"Parameter number {place} does not fit into 64 bits; hand it over as a text.")
+            if isinstance(value, str):
+                _check_text(value, f"Parameter number {place}")
             size += len(value) if isinstance(value, str | bytes) else 8
         if size > self._bytes_max:
             raise LimitExceeded(
@@ -120,6 +124,14 @@ class Transaction:
         """Keep what was said until the body's end, or undo it where an error leaves the block."""
         self._state = "over"
         self._asked.leave(keep=kind is None)
+
+
+def _check_text(text: str, what: str) -> None:
+    """Refuse text that no database takes."""
+    if not text.isascii() and writable(text) != text:
+        raise StatementRefused(
+            f"{what} holds a lone surrogate, as of a file name that is no UTF-8: hand it over as bytes, or escape it."
+        )
 
 
 Opener = Callable[[], Transaction]

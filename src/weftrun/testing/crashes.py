@@ -112,8 +112,8 @@ def every_crash(
     """Run a workflow once for everything that can go wrong on its way, and yield each history when it has ended.
 
     The code between two histories is yours: check the effects and set them back. Bodies run in this process, one after
-    the other, so a debugger stops in them; `timeout_s`, `memory_bytes_max` and `network` don't bound them. Waiting for
-    a retry or a Lease takes no time, since time is simulated, but a `time.sleep` in a body does.
+    the other, so a debugger stops in them; `timeout_s`, `body_timeout_s`, `memory_bytes_max` and `network` don't bound
+    them. Waiting for a retry or a Lease takes no time, since time is simulated, but a `time.sleep` in a body does.
 
     Args:
         args: of the workflow, as in a start.

@@ -6,7 +6,7 @@ were still open when it ended.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
@@ -103,6 +103,22 @@ class Calls:
                     self._start(record, row.at)
                 case _:
                     pass
+
+    def in_order(self) -> Iterator[CallView]:
+        """Yield all calls as the graph has them: a body's in the order of its calls, each with its own calls after it.
+
+        A call takes values of earlier ones only, so whatever a Step needs comes before it.
+        """
+        inside: dict[StepId, list[CallView]] = {}
+        for call in self.by_step.values():
+            if call.number >= 0:
+                inside.setdefault(call.body, []).append(call)
+        stack = [call for call in self.by_step.values() if call.number < 0]
+        while stack:
+            yield (call := stack.pop())
+            stack += sorted(inside.pop(call.id, ()), key=lambda inner: inner.number, reverse=True)
+        for calls in inside.values():  # of a body that no record has told of yet
+            yield from calls
 
     def producers(self, call: CallView) -> list[StepId]:
         """Return the Steps whose values a call takes, in its own arguments or in those of its items."""

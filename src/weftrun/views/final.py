@@ -25,4 +25,6 @@ def why_final(failure: Failure) -> str:
         return f"that was the last of {failure.attempts} Attempts"
     if failure.type == "TransactionLost":
         return "its transaction was lost, and no further Attempt was allowed"
+    if failure.type == "BodyTimedOut":
+        return "its body would go on as long the next time, so it is not entered again"
     return _WHY_FINAL[failure.reason]

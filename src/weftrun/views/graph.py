@@ -8,7 +8,8 @@ from weftrun.model.ids import StepId
 from weftrun.model.outcomes import Status
 from weftrun.model.records import Row
 from weftrun.views.calls import Calls, CallView
-from weftrun.views.steps import StepsFold, StepView
+from weftrun.views.step import StepView
+from weftrun.views.steps import StepsFold
 from weftrun.views.trace import Traced
 
 _CLASSES = {
@@ -27,7 +28,8 @@ def graph(rows: Sequence[Row], trace: Sequence[Traced] = (), *, nodes_max: int =
     one node with their count. A dotted arrow means: had to come first, though no value of it is taken.
     """
     fold = StepsFold.of(rows, trace)
-    return "\n".join(_Chart(fold.calls, list(fold.views()), nodes_max).lines()) + "\n"
+    views = {view.id: view for view in fold.views()}
+    return "\n".join(_Chart(fold.calls, [views[step] for step in fold.calls.by_step], nodes_max).lines()) + "\n"
 
 
 class _Node:

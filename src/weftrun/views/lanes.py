@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 
 from weftrun.views.timeline import Lane, Timeline
 from weftrun.views.units import count_of, duration
@@ -10,18 +11,80 @@ from weftrun.views.where import Where
 
 _SHADES = " ░▒▓█"
 _STEPS_NAMED_MAX = 12
+_MARKS_NAMED_MAX = 20
+_MARKS = {"engine": "|", "woken": "|", "crash": "×", "takeover": "↻"}
+_MEANING = {
+    **dict.fromkeys(_SHADES[1:], "busy"),
+    "!": "failed",
+    "·": "body",
+    ">": "running",
+    "×": "crash",
+    "↻": "takeover",
+    "|": "engine",
+}
 
 
 def lanes(line: Timeline, width: int = 100) -> list[str]:
-    """Return lines of at most `width` columns; at least 40 are used. `!` marks a failed Attempt, `·` a waiting body."""
+    """Return lines of at most `width` columns; at least 40 are used. The legend says what their marks mean."""
     name_width = max([8, *(len(f"Sandbox {lane.sandbox}") for lane in line.lanes)])
     columns = max(40, width) - name_width - 2
     shown = [f"{f'Sandbox {lane.sandbox}':<{name_width}} │{_cells(line, lane, columns)}" for lane in line.lanes]
     if line.gated:
         shown.append(f"{'disk':<{name_width}} │{_shaded(line, line.gated, columns)}".rstrip())
+    if len(line.marks) > 1:
+        shown.append(f"{'engines':<{name_width}} │{_marked(line, columns)}")
     length = duration(line.over_at - line.began_at)
     axis = f"{'':<{name_width}} └0{'─' * max(0, columns - len(length) - 1)}{length}"
-    return [*shown, axis, *where_lines(line.where)]
+    events = [f"  {mark.at - line.began_at:+.3f} s {mark.text}" for mark in line.marks[1 : _MARKS_NAMED_MAX + 1]]
+    return [*shown, axis, *_legend(line, max(40, width)), *events, *where_lines(line.where)]
+
+
+def parts_of(shown: str) -> Iterator[tuple[str, str]]:
+    """Yield a line of `lanes` in pieces, each with what it is: a mark, `busy`, or nothing in particular."""
+    head, bar, cells = shown.partition("│")
+    if not bar:
+        yield shown, ""
+        return
+    yield head + bar, ""
+    disk = head.startswith("disk")
+    for mark, group in groupby(cells, lambda cell: "disk" if disk and cell != " " else _MEANING.get(cell, "")):
+        yield "".join(group), mark
+
+
+def _legend(line: Timeline, width: int) -> list[str]:
+    """Return what the marks that are used mean."""
+    spans = [span for lane in line.lanes for span in lane.spans]
+    kinds = {mark.kind for mark in line.marks[1:]}
+    used = [
+        ("░▒▓█ bodies of Functions, darker where busier", any(not span.is_body for span in spans)),
+        ("· a Workflow's body", any(span.is_body for span in spans)),
+        ("! a failed Attempt", any(span.failed for span in spans)),
+        ("> ran still when it was seen last", any(span.is_running for span in spans)),
+        ("disk: Steps stood still for it", bool(line.gated)),
+        ("× an engine was gone", "crash" in kinds),
+        ("↻ another one took the Run over", "takeover" in kinds),
+        ("| an engine has it again", bool(kinds & {"engine", "woken"})),
+    ]
+    lines = [""]
+    for text in (text for text, is_used in used if is_used):
+        joined = f"{lines[-1]}; {text}" if lines[-1] else text
+        if len(joined) <= width:
+            lines[-1] = joined
+        else:
+            lines.append(text)
+    return lines if lines[0] else []
+
+
+def _marked(line: Timeline, columns: int) -> str:
+    """Return the line of engines: where one was gone, and where another one had the Run."""
+    scale = columns / ((line.over_at - line.began_at) or 1.0)
+    cells = [" "] * columns
+    for mark in line.marks[1:]:
+        place = min(columns - 1, max(0, int((mark.at - line.began_at) * scale)))
+        if mark.kind != "crash" and cells[place] == "×" and place + 1 < columns:
+            place += 1  # a take-over that followed at once would hide what it followed
+        cells[place] = _MARKS[mark.kind]
+    return "".join(cells).rstrip()
 
 
 def where_lines(where: Where) -> list[str]:
@@ -63,6 +126,8 @@ def _cells(line: Timeline, lane: Lane, columns: int) -> str:
             cells[last] = "!"
         elif span.is_body:
             cells[first : last + 1] = ["·" if cell == " " else cell for cell in cells[first : last + 1]]
+        if span.is_running:
+            cells[last] = ">"
     return "".join(cells).rstrip()
 
 

@@ -44,6 +44,7 @@ def _data(line: Timeline) -> dict[str, object]:
             "waiting": line.where.waiting_s,
         },
         "traced": line.where.traced,
+        "marks": [[round(mark.at - began_at, 6), mark.kind, mark.text] for mark in line.marks],
     }
 
 
@@ -58,6 +59,7 @@ def _span(span: Span, began_at: float, label: int) -> list[object]:
         span.failed,
         int(span.is_body),
         span.text[:300],
+        int(span.is_running),
     ]
 
 

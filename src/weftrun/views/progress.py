@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import islice
 
 from msgspec import Struct
 
-from weftrun.views.steps import StepView
+from weftrun.views.step import StepView
 from weftrun.views.trace import Traced, number
 from weftrun.views.units import count_of
 
 
 class FunctionCount(Struct, frozen=True):
-    """Steps (and items of maps) of one Function by status.
+    """Steps of one Function by status, or the items of its maps.
 
     Attributes:
         total: known so far; more may come while bodies run.
         open_input: whether a map's input is still being read, so that `total` will grow.
+        is_map: whether these are items, not Steps.
     """
 
     function: str
@@ -27,6 +29,7 @@ class FunctionCount(Struct, frozen=True):
     failed: int = 0
     cancelled: int = 0
     open_input: bool = False
+    is_map: bool = False
 
     @property
     def settled(self) -> int:
@@ -43,6 +46,8 @@ class Progress(Struct, frozen=True):
         eta_s: seconds until what is known now has settled at this rate; None where that can't be said.
         gated: Attempts that waited for the disk before they could start.
         value_bytes: encoded size of all recorded values, in bytes: what was handed from Step to Step.
+        steps: how many Steps stand how, a map being one.
+        items: how many items of maps stand how.
     """
 
     functions: tuple[FunctionCount, ...]
@@ -51,6 +56,8 @@ class Progress(Struct, frozen=True):
     eta_s: float | None
     gated: int = 0
     value_bytes: int = 0
+    steps: dict[str, int] = {}
+    items: dict[str, int] = {}
 
     @property
     def settled(self) -> int:
@@ -86,6 +93,31 @@ def by_status(steps: Iterable[StepView]) -> dict[str, int]:
     return {status: n for status, n in count.by_status.items() if n}
 
 
+def apart(steps: Iterable[StepView]) -> tuple[dict[str, int], dict[str, int]]:
+    """Return how many Steps stand how, a map being one, and how many items of maps; the root is left out."""
+    whole: Counter[str] = Counter()
+    items = _Count()
+    for step in islice(steps, 1, None):
+        whole[step.status] += 1
+        if step.is_map:
+            items.add(step)
+    in_order = {status: whole[status] for status in items.by_status if whole[status]}
+    return in_order, {status: n for status, n in items.by_status.items() if n}
+
+
+def counted(steps: dict[str, int], items: dict[str, int], words: dict[str, str] | None = None) -> str:
+    """Return how Steps and items stand, e.g. `2 Steps succeeded; 9 items succeeded, 1 item failed`; empty for none.
+
+    `words` are said in the place of a status.
+    """
+    named = [
+        ", ".join(f"{count_of(count, noun)} {(words or {}).get(status, status)}" for status, count in counts.items())
+        for noun, counts in (("Step", steps), ("item", items))
+        if counts
+    ]
+    return "; ".join(named)
+
+
 def progress(
     steps: Iterable[StepView], *, elapsed_s: float, settled_before: int = 0, gated: int = 0, value_bytes: int = 0
 ) -> Progress:
@@ -98,16 +130,16 @@ def progress(
         gated: Attempts that waited for the disk.
         value_bytes: encoded size of all recorded values, in bytes.
     """
-    counts: dict[str, _Count] = {}
-    for index, step in enumerate(steps):
-        if index:
-            counts.setdefault(step.function, _Count()).add(step)
-    functions = tuple(count.frozen(name) for name, count in counts.items())
+    counts: dict[tuple[str, bool], _Count] = {}
+    views = list(steps)
+    for step in views[1:]:
+        counts.setdefault((step.function, step.is_map), _Count()).add(step)
+    functions = tuple(count.frozen(name, is_map=is_map) for (name, is_map), count in counts.items())
     settled = sum(count.settled for count in functions)
     left = sum(count.total for count in functions) - settled
     rate = (settled - settled_before) / elapsed_s if elapsed_s > 0 else 0.0
     known = rate > 0 and not any(count.open_input for count in functions)
-    return Progress(functions, elapsed_s, rate, left / rate if known else None, gated, value_bytes)
+    return Progress(functions, elapsed_s, rate, left / rate if known else None, gated, value_bytes, *apart(views))
 
 
 class _Count:
@@ -128,10 +160,13 @@ class _Count:
             self.open_input = step.status in ("pending", "running")
         else:
             left = step.items - step.items_done - step.items_failed
+            running = min(left, sum(view.lives for view in step.running))
+            by_status["running"] += running
+            left -= running
             # A map that failed with items left was never entered: an argument of it had failed.
             by_status[step.status if step.status in ("cancelled", "failed") else "pending"] += left
 
-    def frozen(self, function: str) -> FunctionCount:
+    def frozen(self, function: str, *, is_map: bool) -> FunctionCount:
         by = self.by_status
         return FunctionCount(
             function,
@@ -141,6 +176,7 @@ class _Count:
             by["failed"],
             by["cancelled"],
             self.open_input,
+            is_map,
         )
 
 

@@ -7,68 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from msgspec import Struct
-
 from weftrun.machines.checkpoint import may_lack_record
 from weftrun.model.ids import StepId
-from weftrun.model.outcomes import ITEMS_SHOWN, Failure, Ran, Reason, Status
-from weftrun.model.records import AttemptFailed, AttemptStarted, Ended, ItemsSettled, Row, Settled, StepOutcome
+from weftrun.model.outcomes import Failure, Reason, Status
+from weftrun.model.records import AttemptFailed, AttemptStarted, Ended, ItemsSettled, Row, Settled
 from weftrun.model.values import Data, Inline
 from weftrun.views.calls import Calls, CallView
-from weftrun.views.trace import Traced
-from weftrun.views.unrecorded import Unrecorded, reason, unrecorded
+from weftrun.views.running import RunningView
+from weftrun.views.step import Seen, StepView, length_s
+from weftrun.views.trace import Traced, number
+from weftrun.views.unrecorded import Unrecorded, unrecorded
 
 
-class StepView(Struct, frozen=True, gc=False):
-    """One Step, or one map with all its items.
+def steps(rows: Sequence[Row], trace: Sequence[Traced] = (), running: Sequence[RunningView] = ()) -> list[StepView]:
+    """Return all Steps of a Run in the order of its graph: the root first, each Step before those that need it.
 
-    Attributes:
-        id: path of the Step in its Run.
-        function: name of its Function.
-        status: how it stands.
-        attempts: number of the last Attempt that is known; of a map, the highest of any item.
-        entered_at: when its last Attempt (of a map, its first Batch) was entered, in seconds since the epoch, or None.
-        left_at: when its last Attempt (of a map, its last Batch) was left, in seconds since the epoch, or None.
-        settled_at: when its outcome was decided, in seconds since the epoch, or None.
-        waited_s: from when everything it needs had settled until it was entered, in seconds.
-        body_s: time spent in its bodies, all Attempts and items together, in seconds.
-        sandbox: number of the Sandbox of its last Attempt; 0 where there was none.
-        preview: of its value, as the guest wrote it; of a map, of the results of its first items.
-        error: type and message of its failure, or of that of its last Attempt.
-        cause: why it settled without running: `argument`, `limit`, `cancelled`; else empty.
-        due_at: when its next Attempt is due, in seconds since the epoch, or None.
-        is_map: whether it has items.
-        items: how many items; None while the map's input is not complete.
-        items_done: items that succeeded.
-        items_failed: items that failed for good.
-        unrecorded: why it succeeded without a record, in a word or two; empty where it has one or has not succeeded.
-            Where only the trace tells that it has, a crash would have it run again.
+    The calls of a Workflow's body follow it, in the order in which it made them.
     """
-
-    id: StepId
-    function: str
-    status: Status
-    attempts: int = 0
-    entered_at: float | None = None
-    left_at: float | None = None
-    settled_at: float | None = None
-    waited_s: float = 0.0
-    body_s: float = 0.0
-    sandbox: int = 0
-    preview: str = ""
-    error: str = ""
-    cause: str = ""
-    due_at: float | None = None
-    is_map: bool = False
-    items: int | None = None
-    items_done: int = 0
-    items_failed: int = 0
-    unrecorded: str = ""
-
-
-def steps(rows: Sequence[Row], trace: Sequence[Traced] = ()) -> list[StepView]:
-    """Return all Steps of a Run, the root first, then in the order in which they became known."""
-    return list(StepsFold.of(rows, trace).views())
+    return list(StepsFold.of(rows, trace, running).views())
 
 
 class StepsFold:
@@ -87,12 +43,15 @@ class StepsFold:
         self._ended_at = 0.0
         self._owned_since = 0.0
         self._spared: set[StepId] = set()
-        self._seen: dict[StepId, _Seen] = {}
+        self._seen: dict[StepId, Seen] = {}
+        self._running: dict[str, list[RunningView]] = {}
 
     @classmethod
-    def of(cls, rows: Sequence[Row], trace: Sequence[Traced] = ()) -> StepsFold:
-        """Fold rows, and what the trace tells of running Steps."""
+    def of(cls, rows: Sequence[Row], trace: Sequence[Traced] = (), running: Sequence[RunningView] = ()) -> StepsFold:
+        """Fold rows, what the trace tells of running Steps, and what was seen running."""
         fold = cls()
+        for view in running:
+            fold.runs(view)
         for row in rows:
             fold.add(row)
         for entry in trace:
@@ -129,7 +88,13 @@ class StepsFold:
         if entry.kind == "note" and "epoch" in entry.facts:
             self._owned_since = max(self._owned_since, entry.at)
         if entry.kind == "batch" and entry.step and entry.step in self.calls.by_step:
-            self._of(entry.step).given_at = entry.at
+            seen = self._of(entry.step)
+            seen.given_at, seen.given_to = entry.at, int(number(entry, "sandbox"))
+
+    def runs(self, view: RunningView) -> None:
+        """Take in what was seen running: a Step's own Attempt, or an item of a map."""
+        name, dot, item = view.step.rpartition(".")
+        self._running.setdefault(name if dot and item.isdigit() else view.step, []).append(view)
 
     def left_out(self, left: Unrecorded) -> None:
         """Take in a success without a record, unless the engine that knew of it is gone."""
@@ -138,9 +103,9 @@ class StepsFold:
             self._of(left.step).leave_out(left)
 
     def views(self) -> Iterator[StepView]:
-        """Return all Steps as they stand now."""
+        """Return all Steps as they stand now, in the order of the graph: the root first, children after parents."""
         self._spared = self._without_records()
-        for call in self.calls.by_step.values():
+        for call in self.calls.in_order():
             yield self._root(call) if call.number < 0 else self._view(call)
 
     def settled_at(self, step: StepId) -> float | None:
@@ -164,20 +129,20 @@ class StepsFold:
         owner = self.calls.by_step.get(call.body)
         return self.ready_at(owner) if owner is not None else 0.0
 
-    def _of(self, step: StepId) -> _Seen:
+    def _of(self, step: StepId) -> Seen:
         seen = self._seen.get(step)
         if seen is None:
-            seen = self._seen[step] = _Seen()
+            seen = self._seen[step] = Seen()
         return seen
 
     def _root(self, call: CallView) -> StepView:
-        seen = self._seen.get(call.id) or _Seen()
+        seen = self._seen.get(call.id) or Seen()
         ended = self.ended
         if ended is None:
-            return seen.view(call, "running", waited_s=0.0)
-        seen = _Seen()
+            return seen.view(call, "running", waited_s=0.0, running=self._running.get(call.id, ()))
+        seen = Seen()
         seen.ran, seen.attempts = ended.ran, ended.attempt
-        seen.body_s = _length_s(ended.ran)
+        seen.body_s = length_s(ended.ran)
         seen.settled_at = self._ended_at
         seen.failure = ended.failure
         return seen.view(call, ended.status, waited_s=self._waited_s(call, ended.ran.entered_at))
@@ -185,13 +150,16 @@ class StepsFold:
     def _view(self, call: CallView) -> StepView:
         seen = self._seen.get(call.id) or _NOTHING
         items = self.calls.items.get(call.id) if call.is_map else None
+        running = [view for view in self._running.get(call.id, ()) if call.is_map or view.attempt > seen.failed]
         status = self._status(call, seen, items)
-        return seen.view(call, status, waited_s=self._waited_s(call, seen.entered_at), items=items)
+        if status == "pending" and any(view.lives for view in running):
+            status = "running"
+        return seen.view(call, status, waited_s=self._waited_s(call, seen.entered_at), items=items, running=running)
 
     def _waited_s(self, call: CallView, entered_at: float) -> float:
         return max(0.0, entered_at - self.ready_at(call)) if entered_at else 0.0
 
-    def _status(self, call: CallView, seen: _Seen, items: int | None) -> Status:
+    def _status(self, call: CallView, seen: Seen, items: int | None) -> Status:
         outcome = seen.outcome
         if outcome is not None:
             if not isinstance(outcome.outcome, Failure):
@@ -203,11 +171,11 @@ class StepsFold:
             return "succeeded"
         if self._is_over(call.body):
             return "cancelled"
-        if seen.settled or call.id in self.calls.ended or seen.given_at > seen.ran.left_at:
+        if seen.settled or call.id in self.calls.ended or seen.given_at > max(seen.ran.left_at, self._owned_since):
             return "running"
         return "pending"
 
-    def _is_left_out(self, call: CallView, seen: _Seen, items: int | None) -> bool:
+    def _is_left_out(self, call: CallView, seen: Seen, items: int | None) -> bool:
         """Say whether a Step without a whole record has succeeded all the same."""
         told = seen.left_out_at is not None and seen.settled + seen.items_left_out >= (items or 0)
         return told or call.id in self._spared
@@ -256,137 +224,9 @@ class StepsFold:
         return self.ended is not None
 
 
-class _Seen:
-    """What records told of one Step so far."""
-
-    __slots__ = (
-        "attempts",
-        "body_s",
-        "due_at",
-        "entered_at",
-        "failure",
-        "first",
-        "given_at",
-        "items_failed",
-        "items_left_out",
-        "left_out_at",
-        "outcome",
-        "ran",
-        "settled",
-        "settled_at",
-    )
-
-    def __init__(self) -> None:
-        self.attempts = 0
-        self.body_s = 0.0
-        self.due_at: float | None = None
-        self.entered_at = 0.0
-        self.failure: Failure | None = None
-        self.given_at = 0.0
-        self.first: tuple[int, str] | None = None
-        self.items_failed = 0
-        self.items_left_out = 0
-        self.left_out_at: float | None = None
-        self.outcome: StepOutcome | None = None
-        self.ran = Ran()
-        self.settled = 0
-        self.settled_at: float | None = None
-
-    def settle(self, outcome: StepOutcome, at: float) -> None:
-        self.outcome = outcome
-        self.settled_at = at
-        self.attempts = max(self.attempts, outcome.attempt)
-        self.due_at = None
-        self.failure = outcome.outcome if isinstance(outcome.outcome, Failure) else None
-        self._add(outcome.ran)
-
-    def settle_items(self, record: ItemsSettled, at: float) -> None:
-        self.settled += sum(hi - lo for lo, hi, _ in record.values) + len(record.failures)
-        self.items_failed += len(record.failures)
-        self.settled_at = at
-        self.attempts = max(self.attempts, 1, *(item.failure.attempt for item in record.failures))
-        if record.failures and self.failure is None:
-            self.failure = record.failures[0].failure
-        if record.values and record.values[0][0] == 0:
-            self.first = record.values[0][1], record.ran.preview
-        self._add(record.ran)
-
-    @property
-    def was_entered(self) -> bool:
-        """Whether a record tells that it had all it takes."""
-        return bool(self.settled or self.attempts) and (self.outcome is None or not self.outcome.cause)
-
-    def leave_out(self, left: Unrecorded) -> None:
-        self.left_out_at = max(left.at, self.left_out_at or 0.0, self.settled_at or 0.0)
-        self.items_left_out += left.items
-        if not left.items:
-            self.attempts = max(self.attempts, left.attempt)
-        self._add(left.ran)
-
-    def fail_attempt(self, record: AttemptFailed) -> None:
-        self.attempts = max(self.attempts, record.attempt)
-        self.due_at = record.due_at
-        self.failure = record.failure
-        self._add(record.ran)
-
-    def _add(self, ran: Ran) -> None:
-        self.body_s += _length_s(ran)
-        if ran.entered_at:
-            self.entered_at = min(self.entered_at or ran.entered_at, ran.entered_at)
-        if ran.left_at >= self.ran.left_at:
-            self.ran = ran
-
-    def view(self, call: CallView, status: Status, *, waited_s: float, items: int | None = None) -> StepView:
-        entered_at = self.entered_at if call.is_map else self.ran.entered_at
-        over = status in ("succeeded", "failed", "cancelled")
-        left_out = status == "succeeded" and self.outcome is None and self.settled < (items or 1) and call.number >= 0
-        done = items if left_out and items is not None else self.settled - self.items_failed
-        return StepView(
-            call.id,
-            call.function,
-            status,
-            self.attempts,
-            entered_at or None,
-            self.ran.left_at or None,
-            (self.left_out_at if left_out else self.settled_at) if over else None,
-            waited_s,
-            self.body_s,
-            self.ran.sandbox,
-            self._first_items(items) if call.is_map else self.ran.preview,
-            "" if status == "succeeded" else error_line(self.failure),
-            self.outcome.cause if self.outcome is not None else "",
-            None if over else self.due_at,
-            call.is_map,
-            items,
-            done,
-            self.items_failed,
-            reason(call.spec) if left_out and call.spec is not None else "",
-        )
-
-    def _first_items(self, items: int | None) -> str:
-        """Return the preview of a map's first items, and that more follow where they do."""
-        if self.first is None:
-            return ""
-        count, preview = self.first
-        whole = items is not None and items <= min(count, ITEMS_SHOWN)
-        return preview if whole or not preview.endswith("]") else f"{preview[:-1]}, …]"
-
-
-_NOTHING = _Seen()
+_NOTHING = Seen()
 """Stands for Steps of which no record tells yet; never written to."""
-
-
-def error_line(failure: Failure | None) -> str:
-    """Return type and first line of a failure, and where it came from; empty for None."""
-    if failure is None:
-        return ""
-    first = failure.message.strip().partition("\n")[0]
-    return f"{failure.type}: {first}" if first else failure.type
 
 
 def _nbytes(data: Data) -> int:
     return len(data.data) if isinstance(data, Inline) else data.nbytes
-
-
-def _length_s(ran: Ran) -> float:
-    return max(0.0, ran.left_at - ran.entered_at)

@@ -4,12 +4,13 @@ Facts come from the records, which are durable, and from the trace, which is not
 
 | kind | text | facts |
 |---|---|---|
-| `batch` | why it went then, in one clause | `sandbox`, `function`, `size` (Invocations or items), `gated` |
-| `sandbox` | what happened to it, in one clause | `sandbox`; where it began, `start_s`, `isolation`, `threads` |
+| `batch` | why it went then, in one clause | `sandbox`, `function`, `size` (Invocations, items), `gated`, `engine` |
+| `sandbox` | what happened to it, a clause | `sandbox`; as it began `start_s`, `isolation`, `unforkable`, `written` |
 | `unrecorded` | why a success has no record, a clause | `sandbox`, `entered`, `left`, `bytes`, `items`, `preview` |
-| `note` | a whole sentence, or nothing where the facts are all | `gated`; `epoch`, if taken over; `waited`, if let go |
-| `text` | what an Attempt printed | none |
+| `note` | a whole sentence, or nothing | `gated`; `epoch`, `waited` (let go), `engine`; `left` by a closing engine |
+| `text` | what an Attempt printed | of a map, `items`: how many characters each; of a body, `from`: those told before |
 
+`engine` names one, with the first Batch that it gives of a Run and where it takes one over.
 `gated` counts the Attempts that waited for the disk since it was told last. Only the first Batches of a Run are traced;
 what waited after them is told by a note when the Run ends.
 Of `unrecorded`, `entered` and `left` are seconds since the epoch, `bytes` were not written, and `items` are of a map.
@@ -44,15 +45,18 @@ from weftrun.views.calls import Calls
 from weftrun.views.chosen import checkpoints
 from weftrun.views.emits import told_emits
 from weftrun.views.final import why_final
+from weftrun.views.handovers import handovers
 from weftrun.views.progress import attempts_gated, disk_sentence
-from weftrun.views.steps import StepsFold, error_line
+from weftrun.views.step import error_line
+from weftrun.views.steps import StepsFold
 from weftrun.views.told import Told
 from weftrun.views.trace import Traced, is_part, number
 from weftrun.views.units import count_of, duration, size
 from weftrun.views.unrecorded import unrecorded
+from weftrun.views.where import waited_long
 
 _BATCHES_TOLD_MAX = 20
-"""Batches of one map that are told one by one; of more, the story tells their sum."""
+"""Batches of one map, and records of its items, that are told one by one; of more, the story tells their sum."""
 
 
 def story(
@@ -78,12 +82,12 @@ class _Teller:
         self._rows = rows
         self._fold = StepsFold.of(rows)
         self._calls: Calls = self._fold.calls
-        self._batches: dict[StepId, int] = {}
+        self._told_items: dict[StepId, int] = {}
         self._begun: dict[StepId, int] = {}
         for row in rows:
             for record in row.records:
                 if isinstance(record, ItemsSettled):
-                    self._batches[record.step] = self._batches.get(record.step, 0) + 1
+                    self._told_items[record.step] = self._told_items.get(record.step, 0) + 1
 
     def told(self) -> Iterator[Told]:
         """Yield a sentence for each record."""
@@ -104,7 +108,7 @@ class _Teller:
             case Settled():
                 for outcome in record.outcomes:
                     yield Told(at, outcome.step, self._settled(outcome))
-            case ItemsSettled() if self._batches[record.step] <= _BATCHES_TOLD_MAX or record.failures:
+            case ItemsSettled() if self._told_items[record.step] <= _BATCHES_TOLD_MAX or record.failures:
                 yield Told(at, record.step, _items(record))
             case AttemptFailed():
                 yield Told(at, record.step, self._failed(at, record))
@@ -217,11 +221,11 @@ class _Teller:
 
     def _summed_maps(self) -> Iterator[Told]:
         for view in self._fold.views():
-            batches = self._batches.get(view.id, 0)
-            if batches > _BATCHES_TOLD_MAX and view.left_at is not None:
+            records = self._told_items.get(view.id, 0)
+            if records > _BATCHES_TOLD_MAX and view.left_at is not None:
                 settled = count_of(view.items_done + view.items_failed, "item")
-                where = f"in {count_of(batches, 'Batch')}, with {duration(view.body_s)} in bodies"
-                yield Told(view.left_at, view.id, f"{view.id} settled {settled} {where}.")
+                told = f"told in {count_of(records, 'record')}, with {duration(view.body_s)} in bodies"
+                yield Told(view.left_at, view.id, f"{view.id} settled {settled}, {told}.")
 
 
 def _began(record: Started) -> str:
@@ -239,7 +243,7 @@ def _items(record: ItemsSettled) -> str:
     parts.extend(f"item {item.index} failed with {error_line(item.failure)}" for item in record.failures[:3])
     if len(record.failures) > 3:
         parts.append(f"{count_of(len(record.failures) - 3, 'more item')} failed")
-    return f"{record.step}: {', '.join(parts)}{_ran(record.ran)}, in one Batch."
+    return f"{record.step}: {', '.join(parts)}{_ran(record.ran)}, in one record."
 
 
 def _ran(ran: Ran) -> str:
@@ -251,18 +255,18 @@ def _ran(ran: Ran) -> str:
 _TAKEN_OVER = (
     "Another engine took the Run over (epoch {epoch}): what had a record by then stands, what had none is run again."
 )
+_PUT_BACK = (
+    "The engine before had been closed and had put the Run back; an engine has it again (epoch {epoch}): "
+    "what had a record by then stands, what had none is run again."
+)
 _WOKEN = "The Run had been let go while it only waited; an engine has it again (epoch {epoch})."
 
 
 def _takeovers(rows: Sequence[Row], trace: Sequence[Traced]) -> Iterator[Told]:
     """Yield a sentence for each engine that took the Run over: when it did, or else with its first record."""
-    at = {row.epoch: row.at for row in reversed(rows)}
-    first = min(at, default=0)
-    at |= {int(number(row, "epoch")): row.at for row in trace if row.kind == "note" and "epoch" in row.facts}
-    waited = {int(number(row, "epoch")) for row in trace if row.kind == "note" and row.facts.get("waited")}
-    for epoch in sorted(at):
-        if epoch > first:
-            yield Told(at[epoch], StepId(""), (_WOKEN if epoch in waited else _TAKEN_OVER).format(epoch=epoch))
+    for over in handovers(rows, trace):
+        sentence = _WOKEN if over.waited else _PUT_BACK if over.put_back else _TAKEN_OVER
+        yield Told(over.at, StepId(""), sentence.format(epoch=over.epoch))
 
 
 def _traced(trace: Sequence[Traced]) -> Iterator[Told]:
@@ -296,9 +300,12 @@ def _sandbox(row: Traced) -> str:
     took = f", {duration(number(row, 'start_s'))} after it was asked for" if "start_s" in row.facts else ""
     isolation = row.facts.get("isolation")
     inside = f", in namespaces of its own: {isolation}" if isolation else ""
-    threads = row.facts.get("threads")
-    again = f"; it is a fresh interpreter, since threads live after its import, which no fork keeps: {threads}"
-    return f"Sandbox {int(number(row, 'sandbox'))}: {row.text}{took}{inside}{again if threads else ''}."
+    left = row.facts.get("unforkable")
+    again = f"; it is a fresh interpreter, which imported by itself, since no fork may have what that leaves: {left}"
+    told = again if left else ""
+    if written := row.facts.get("written"):
+        told += f"; it has the code as it is now in what was written to after the program had begun: {written}"
+    return f"Sandbox {int(number(row, 'sandbox'))}: {row.text}{took}{inside}{told}."
 
 
 def _batch(row: Traced) -> str:
@@ -327,7 +334,9 @@ def _closing(rows: Sequence[Row], trace: Sequence[Traced]) -> Iterator[Told]:
     """Yield what is to be said about the whole: what waited for the disk, and whether the trace is missing."""
     if not rows:
         return
-    if sentence := disk_sentence(attempts_gated(trace)):
+    gated = attempts_gated(trace)
+    if gated and waited_long(rows, StepsFold.of(rows, trace), trace):
+        sentence = disk_sentence(gated)
         yield Told(rows[-1].at, StepId(""), sentence)
     if not trace and any(isinstance(record, (Settled, ItemsSettled, Ended)) for row in rows for record in row.records):
         yield Told(rows[-1].at, StepId(""), _NO_TRACE)

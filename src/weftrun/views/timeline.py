@@ -10,7 +10,10 @@ from weftrun.model.ids import RunId, StepId, item_step
 from weftrun.model.outcomes import Failure, Ran, Status
 from weftrun.model.records import AttemptFailed, Ended, ItemsSettled, RollbackFailed, Row, Settled
 from weftrun.views.calls import Calls, label_of, start_of
-from weftrun.views.steps import StepsFold, error_line
+from weftrun.views.handovers import handovers
+from weftrun.views.running import RunningView, last_line
+from weftrun.views.step import error_line
+from weftrun.views.steps import StepsFold
 from weftrun.views.trace import Traced
 from weftrun.views.unrecorded import Unrecorded, unrecorded
 from weftrun.views.where import Interval, Where, merge, waits_for_disk, where
@@ -28,7 +31,8 @@ class Span(Struct, frozen=True, gc=False):
         count: Attempts or items in it.
         failed: how many of them failed.
         is_body: whether it is the body of a Workflow, which holds no Function's place while it waits.
-        text: preview or error, for people.
+        text: preview or error, for people; of what runs, the last line that was printed.
+        is_running: whether it had not ended when it was seen last, which is then its `left_at`.
     """
 
     sandbox: int
@@ -41,6 +45,21 @@ class Span(Struct, frozen=True, gc=False):
     failed: int = 0
     is_body: bool = False
     text: str = ""
+    is_running: bool = False
+
+
+class Mark(Struct, frozen=True):
+    """A moment in which a Run passed from one engine to another.
+
+    Attributes:
+        at: in seconds since the epoch; of a `crash`, the last that is known of the engine that was gone then.
+        kind: `engine` (one has it from here on), `crash`, `takeover`, or `woken` (it had been let go to wait).
+        text: what to say of it.
+    """
+
+    at: float
+    kind: str
+    text: str
 
 
 class Lane(Struct, frozen=True):
@@ -55,8 +74,9 @@ class Timeline(Struct, frozen=True):
 
     Attributes:
         began_at: when the start record was decided, in seconds since the epoch.
-        over_at: when the last record was decided, in seconds since the epoch.
+        over_at: when the last record was decided, or anything was last seen running, in seconds since the epoch.
         gated: when Steps stood still for the disk; only the trace tells.
+        marks: when engines came and went, in order.
     """
 
     id: RunId
@@ -67,14 +87,25 @@ class Timeline(Struct, frozen=True):
     lanes: tuple[Lane, ...]
     gated: tuple[Interval, ...]
     where: Where
+    marks: tuple[Mark, ...] = ()
 
 
-def timeline(rows: Sequence[Row], trace: Sequence[Traced] = (), *, spans_max: int = 20_000) -> Timeline:
-    """Return a Run in time. Over `spans_max` spans, short neighbours of one Function become one span."""
+def timeline(
+    rows: Sequence[Row],
+    trace: Sequence[Traced] = (),
+    running: Sequence[RunningView] = (),
+    *,
+    spans_max: int = 20_000,
+) -> Timeline:
+    """Return a Run in time. Over `spans_max` spans, short neighbours of one Function become one span.
+
+    `running` is what was seen running of a Run that goes on.
+    """
     began = start_of(rows)
     fold = StepsFold.of(rows, trace)
     left_out = (_left_out_span(left) for left in unrecorded(rows, trace))
-    spans = sorted([*spans_of(rows, fold.calls), *left_out], key=lambda span: (span.sandbox, span.entered_at))
+    now = (_running_span(view, fold.calls) for view in running)
+    spans = sorted([*spans_of(rows, fold.calls), *left_out, *now], key=lambda span: (span.sandbox, span.entered_at))
     over_at = max(rows[-1].at, max((span.left_at for span in spans), default=0.0))
     last = rows[-1].records[-1]
     gated = tuple(merge(waits_for_disk(fold, trace)))
@@ -87,7 +118,39 @@ def timeline(rows: Sequence[Row], trace: Sequence[Traced] = (), *, spans_max: in
         over_at,
         lanes,
         gated,
-        where(rows, fold, trace),
+        where(rows, fold, trace, running),
+        tuple(marks(rows, trace)),
+    )
+
+
+def marks(rows: Sequence[Row], trace: Sequence[Traced]) -> Iterator[Mark]:
+    """Yield when engines came and went; which one they were is known as far as the trace tells."""
+    first = next((str(row.facts["engine"]) for row in trace if row.facts.get("engine")), "")
+    yield Mark(rows[0].at, "engine", f"{first or 'an engine'} began the Run")
+    for over in handovers(rows, trace):
+        engine = over.engine or "another engine"
+        if over.waited:
+            yield Mark(over.at, "woken", f"{engine} has it again (epoch {over.epoch}): it had been let go to wait")
+            continue
+        if over.put_back:
+            yield Mark(over.at, "engine", f"{engine} has it again (epoch {over.epoch}): the one before was closed")
+            continue
+        yield Mark(over.before_at, "crash", "the last that is known of the engine before")
+        yield Mark(over.at, "takeover", f"{engine} took the Run over (epoch {over.epoch})")
+
+
+def _running_span(view: RunningView, calls: Calls) -> Span:
+    label = label_of(view.step.partition(".")[0] if view.step not in calls.by_step else view.step)
+    return Span(
+        view.sandbox,
+        view.entered_at,
+        view.seen_at,
+        label,
+        view.step,
+        view.attempt,
+        is_body=view.step in calls.bodies,
+        text=last_line(view.printed) or ("running" if view.lives else "was running when it was last seen"),
+        is_running=True,
     )
 
 
@@ -169,7 +232,7 @@ def _merged(before: Span, span: Span, merge_s: float) -> Span | None:
     """Return both as one span if nobody could see the gap between them, or that there are two."""
     left_at = max(before.left_at, span.left_at)
     apart = span.entered_at - before.left_at > merge_s or left_at - before.entered_at > 2 * merge_s
-    if apart or before.label != span.label or before.is_body != span.is_body:
+    if apart or span.is_running or before.label != span.label or before.is_body != span.is_body:
         return None
     return Span(
         before.sandbox,

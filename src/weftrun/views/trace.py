@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from msgspec import Struct
 
-from weftrun.model.ids import StepId
+from weftrun.model.ids import StepId, item_step
 
 
 class Traced(Protocol):
@@ -48,15 +48,34 @@ class TextView(Struct, frozen=True):
 
 
 def texts(trace: Sequence[Traced], step: str | None = None) -> list[TextView]:
-    """Return what the Attempts of a Run printed, in the order in which it was told.
+    """Return what the Attempts of a Run printed, in the order in which it was told, by item where it is known.
 
-    `step` keeps one Step with its items, or the calls of one Workflow's Step.
+    What a replayed body printed again is left out. `step` keeps one Step with its items, one item, or the calls of one
+    Workflow's Step.
     """
-    return [
-        TextView(row.at, row.step, row.attempt, row.text)
-        for row in trace
-        if row.kind == "text" and row.text and (step is None or is_part(row.step, step))
-    ]
+    told: dict[tuple[StepId, int], int] = {}
+    found = []
+    for row in trace:
+        if row.kind == "text" and row.text:
+            found += [text for text in _pieces(row, told) if step is None or is_part(text.step, step)]
+    return found
+
+
+def _pieces(row: Traced, told: dict[tuple[StepId, int], int]) -> Iterator[TextView]:
+    """Yield what a row tells: of a body what is new, of a map what each item printed, then what nobody knows whose."""
+    at = 0
+    if "from" in row.facts:
+        begins, known = int(number(row, "from")), told.get((row.step, row.attempt), 0)
+        told[row.step, row.attempt] = max(known, begins + len(row.text))
+        at = max(0, known - begins)
+    for item in str(row.facts.get("items", "")).split():
+        index, _, length = item.partition(":")
+        text = row.text[at : at + int(length)]
+        at += int(length)
+        if text:
+            yield TextView(row.at, item_step(row.step, int(index)), row.attempt, text)
+    if at < len(row.text):
+        yield TextView(row.at, row.step, row.attempt, row.text[at:])
 
 
 def is_part(step: str, whole: str) -> bool:

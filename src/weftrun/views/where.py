@@ -10,12 +10,16 @@ from weftrun.model.ids import StepId
 from weftrun.model.outcomes import Ran
 from weftrun.model.records import AttemptFailed, Ended, ItemsSettled, RollbackFailed, Row, Settled
 from weftrun.views.calls import Calls, CallView
+from weftrun.views.running import RunningView
 from weftrun.views.steps import StepsFold
 from weftrun.views.trace import Traced, number
 from weftrun.views.unrecorded import unrecorded
 
 Interval = tuple[float, float]
 """From and to, in seconds since the epoch."""
+
+_LONG = 0.1
+"""Share of a Run's time from which on it is worth saying what would have saved it."""
 
 
 class Where(Struct, frozen=True):
@@ -30,7 +34,7 @@ class Where(Struct, frozen=True):
         sandboxes: how many Sandboxes ran Functions.
         busy: share of these Sandboxes' wall time that was spent inside bodies, from 0 to 1.
         chain: Steps of the longest chain, by time in bodies, each needing the one before it.
-        chain_s: time in the bodies of that chain; no number of Sandboxes makes the Run shorter.
+        chain_s: part of the wall time in which a body of that chain ran, so never more than `running_s`.
         traced: whether there is a trace; without one `committing_s` is not known and counts as waiting.
     """
 
@@ -46,17 +50,19 @@ class Where(Struct, frozen=True):
     traced: bool
 
 
-def where(rows: Sequence[Row], fold: StepsFold, trace: Sequence[Traced] = ()) -> Where:
-    """Return where the time of a Run went; `fold` has seen all its rows."""
+def where(rows: Sequence[Row], fold: StepsFold, trace: Sequence[Traced] = (), now: Sequence[RunningView] = ()) -> Where:
+    """Return where the time of a Run went; `fold` has seen all its rows, and `now` was seen of what goes on."""
     calls = fold.calls
     ran = [(step, ran) for step, ran in attempts(rows, calls) if step not in calls.bodies]
     ran += [(left.step, left.ran) for left in unrecorded(rows, trace)]
-    running = merge((r.entered_at, r.left_at) for _, r in ran)
+    ran += [(v.step, Ran(v.sandbox, v.entered_at, v.seen_at)) for v in now if v.step not in calls.bodies]
+    # A clock that was set back between two engines would have bodies run before the Run began.
+    running = merge((max(r.entered_at, rows[0].at), r.left_at) for _, r in ran)
     committing = length_s(merge([*running, *waits_for_disk(fold, trace)])) - length_s(running)
     body_s = sum(max(0.0, r.left_at - r.entered_at) for _, r in ran)
     sandboxes = len({r.sandbox for _, r in ran})
-    wall_s = max(rows[-1].at, running[-1][1] if running else 0.0) - rows[0].at
-    chain, chain_s = longest_chain(calls, ran)
+    wall_s = max(0.0, rows[-1].at - rows[0].at, (running[-1][1] if running else 0.0) - rows[0].at)
+    chain, chain_s = longest_chain(calls, ran, rows[0].at)
     return Where(
         wall_s,
         body_s,
@@ -69,6 +75,20 @@ def where(rows: Sequence[Row], fold: StepsFold, trace: Sequence[Traced] = ()) ->
         chain_s,
         bool(trace),
     )
+
+
+def waited_long(rows: Sequence[Row], fold: StepsFold, trace: Sequence[Traced]) -> bool:
+    """Say whether standing still for the disk has cost a Run more than a tenth of its time, as far as is traced.
+
+    Of a Run with thousands of Batches only the first are traced; then it is their part of the Run that is looked at.
+    """
+    batches = [row for row in trace if row.kind == "batch"]
+    if not batches:
+        return False
+    whole = where(rows, fold, trace)
+    untold = any(row.kind == "note" and number(row, "gated") for row in trace)
+    seen_s = min(whole.wall_s, batches[-1].at - rows[0].at) if untold else whole.wall_s
+    return whole.committing_s > _LONG * seen_s
 
 
 def attempts(rows: Sequence[Row], calls: Calls) -> Iterator[tuple[StepId, Ran]]:
@@ -114,30 +134,33 @@ def length_s(intervals: Sequence[Interval]) -> float:
     return sum(end - begin for begin, end in intervals)
 
 
-def longest_chain(calls: Calls, ran: Sequence[tuple[StepId, Ran]]) -> tuple[tuple[StepId, ...], float]:
+def longest_chain(calls: Calls, ran: Sequence[tuple[StepId, Ran]], began_at: float) -> tuple[tuple[StepId, ...], float]:
     """Return the Steps that follow from one another and spent the most time in bodies, and that time in seconds.
 
-    A map counts from its first entry to its last end. A Workflow's Step counts as the longest chain inside it.
+    A Step counts with the time in which one of its Attempts or items ran, not with what lies between them: a back-off,
+    or the time in which no engine had the Run. A Workflow's Step counts as the longest chain inside it.
     """
-    spans: dict[StepId, Interval] = {}
+    entered: dict[StepId, list[Interval]] = {}
     for step, r in ran:
-        begin, end = spans.get(step, (r.entered_at, r.left_at))
-        spans[step] = min(begin, r.entered_at), max(end, r.left_at)
+        entered.setdefault(step, []).append((max(r.entered_at, began_at), r.left_at))
+    spans = {step: merge(intervals) for step, intervals in entered.items()}
     if calls.root in spans:
-        return (calls.root,), length_s([spans[calls.root]])
-    chains = _Chains(calls, spans)
+        return (calls.root,), length_s(spans[calls.root])
+    chains = _Chains(calls, {step: length_s(intervals) for step, intervals in spans.items()})
     for ordinal in sorted(calls.by_ordinal):
         if (call := calls.by_step.get(calls.by_ordinal[ordinal])) is not None:
             chains.add(call)
-    return chains.longest()
+    chain = chains.longest()
+    # What was run again after a crash may lie beside what needed it: no moment counts twice.
+    return chain, length_s(merge(interval for step in chain for interval in spans[step]))
 
 
 class _Chains:
     """The longest chain to each Step, built in the order of settling: whatever a Step needs has settled before it."""
 
-    def __init__(self, calls: Calls, spans: dict[StepId, Interval]) -> None:
+    def __init__(self, calls: Calls, lengths_s: dict[StepId, float]) -> None:
         self._calls = calls
-        self._spans = spans
+        self._lengths_s = lengths_s
         self._best: dict[StepId, tuple[float, StepId | None]] = {}
         self._inside: dict[StepId, StepId] = {}
 
@@ -147,29 +170,28 @@ class _Chains:
         while stack:
             by_step = self._calls.by_step
             needs = self._calls.needs(stack[-1])
-            missing = [by_step[need] for need in needs if need in self._spans and need not in self._best]
+            missing = [by_step[need] for need in needs if need in self._lengths_s and need not in self._best]
             if missing:
                 stack.extend(missing)
             else:
                 self._add(stack.pop())
 
     def _add(self, call: CallView) -> None:
-        begin, end = self._spans.get(call.id, (0.0, 0.0))
         before = self._longer([*self._needs(call), *self._insides(call.id)])
-        self._best[call.id] = (self._length_s(before) + end - begin, before)
+        self._best[call.id] = (self._length_s(before) + self._lengths_s.get(call.id, 0.0), before)
         longest = self._longer([call.id, *self._insides(call.body)])
         if longest is not None:
             self._inside[call.body] = longest
 
-    def longest(self) -> tuple[tuple[StepId, ...], float]:
+    def longest(self) -> tuple[StepId, ...]:
         last = max(self._best, key=lambda step: self._best[step][0], default=None)
         chain: list[StepId] = []
         step = last
         while step is not None:
-            if step in self._spans:
+            if step in self._lengths_s:
                 chain.append(step)
             step = self._best[step][1]
-        return tuple(reversed(chain)), self._length_s(last)
+        return tuple(reversed(chain))
 
     def _needs(self, call: CallView) -> list[StepId]:
         """Return what had to settle before a call could start; for the first calls of a body, what the body needed."""

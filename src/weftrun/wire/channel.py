@@ -58,10 +58,22 @@ class Channel(Generic[_In]):
         self._marks: deque[tuple[int, tuple[int, ...]]] = deque()
 
     def queue(self, message: msgspec.Struct, descriptors: Sequence[int] = ()) -> None:
-        """Add a message to what is to be sent. Raises `FrameTooLarge` for one over `frame_bytes_max`."""
-        out = self._out
-        before, marks = len(out), len(self._marks)
-        first = 0
+        """Add a message to what is to be sent.
+
+        Raises `FrameTooLarge` for one over `frame_bytes_max`, and what the encoder raises for text that is none (a
+        lone surrogate) or a number that is too large; then nothing of it is sent.
+        """
+        before, marks = len(self._out), len(self._marks)
+        try:
+            self._queue(message, descriptors)
+        except BaseException:
+            del self._out[before:]
+            while len(self._marks) > marks:
+                self._marks.pop()
+            raise
+
+    def _queue(self, message: msgspec.Struct, descriptors: Sequence[int]) -> None:
+        out, first = self._out, 0
         while len(descriptors) - first > DESCRIPTORS_MAX:
             self._marks.append((len(out), tuple(descriptors[first : first + DESCRIPTORS_MAX])))
             out += HEADER.pack(0, DESCRIPTORS_MAX)
@@ -71,9 +83,6 @@ class Channel(Generic[_In]):
         self._encoder.encode_into(message, out, -1)
         body_bytes = len(out) - start - HEADER.size
         if body_bytes > self._frame_bytes_max:
-            del out[before:]
-            while len(self._marks) > marks:
-                self._marks.pop()
             raise FrameTooLarge(
                 f"A {type(message).__name__} of {body_bytes} bytes can't be sent; "
                 f"the limit frame_bytes_max is {self._frame_bytes_max}.",

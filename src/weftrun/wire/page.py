@@ -1,4 +1,4 @@
-"""The Sandbox page: a few words and a text region that a Sandbox writes and its engine reads, without a message.
+"""The Sandbox page: a few words, a text and a stack that a Sandbox writes and its engine reads, without a message.
 
 It tells what a Sandbox is running, and what that body has printed, also when the Sandbox can't speak any more. Its
 memfd can't be resized by the guest (a shrunk page would kill the engine that reads it); its content is untrusted.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
+import signal
 import struct
 from typing import Final
 
@@ -16,6 +17,10 @@ _WORDS: Final = struct.Struct("<qqqd")
 _BATCH, _INDEX, _ENTERED, _ENTERED_AT, _PRINTED, _PIPED = range(6)
 _TEXT_AT: Final = 64
 _READS_MAX: Final = 16
+STACK_BYTES: Final = 8 * 1024
+"""Room for the stack that a Sandbox writes when it is asked where it is."""
+STACK_SIGNAL: Final = signal.SIGRTMIN + 5
+"""By this a Sandbox is asked: a signal reaches also what holds the interpreter, and nobody uses this one."""
 
 Snapshot = tuple[int, int, bool, float]
 """Number of the Batch, index in it, whether that body runs, and when it was entered (seconds since the epoch)."""
@@ -23,6 +28,11 @@ Snapshot = tuple[int, int, bool, float]
 
 def page_bytes(text_bytes_max: int) -> int:
     """Return the size of a page that keeps `text_bytes_max` bytes of text."""
+    return stack_at(text_bytes_max) + STACK_BYTES
+
+
+def stack_at(text_bytes_max: int) -> int:
+    """Return where in a page the stack stands."""
     return _TEXT_AT + text_bytes_max
 
 
@@ -38,14 +48,14 @@ class Page:
     """A mapped page. The guest's serve loop writes its words through `words` and `times` for speed.
 
     Attributes:
-        words: 64-bit integers: batch, index, entered (0 or 1), unused, bytes printed so far, and whether the pipe of
-            descriptors 1 and 2 held anything when the last message was sent (0 or 1).
+        words: 64-bit integers: batch (or body), index (or turn), entered (0 or 1), unused, bytes printed so far, and
+            whether the pipe of descriptors 1 and 2 held anything when the last message was sent (0 or 1).
         times: the same memory as floats; place 3 is the time of entry.
     """
 
     BATCH, INDEX, ENTERED, ENTERED_AT, PRINTED, PIPED = _BATCH, _INDEX, _ENTERED, _ENTERED_AT, _PRINTED, _PIPED
 
-    __slots__ = ("_head_bytes", "_memory", "_tail_bytes", "times", "words")
+    __slots__ = ("_head_bytes", "_memory", "_stack_at", "_tail_bytes", "times", "words")
 
     def __init__(self, descriptor: int, text_bytes_max: int, *, writable: bool) -> None:
         """Map the page behind `descriptor`, which may be closed afterwards."""
@@ -56,6 +66,7 @@ class Page:
         self.times = view.cast("d")
         self._head_bytes = text_bytes_max // 2
         self._tail_bytes = text_bytes_max - self._head_bytes
+        self._stack_at = stack_at(text_bytes_max)
 
     def write_text(self, data: bytes | memoryview) -> None:
         """Add text: the first half of the region is kept as it is, the second half always holds the latest."""
@@ -101,6 +112,10 @@ class Page:
             last = again
         batch, index, entered, entered_at = last
         return batch, index, bool(entered), entered_at
+
+    def stack(self) -> str:
+        """Return the stack that the Sandbox has written when it was asked where it is; empty where it has not."""
+        return bytes(self._memory[self._stack_at :]).split(b"\0", 1)[0].decode("utf-8", "replace")
 
     def close(self) -> None:
         """Unmap the page."""

@@ -30,14 +30,17 @@ class BoundedText:
         if len(self._tail) > 2 * self._half:
             del self._tail[: -self._half]
 
-    def take(self) -> str:
-        """Return what is kept, and begin anew."""
+    def shown(self) -> str:
+        """Return what is kept."""
         tail = self._tail[-self._half :]
         left_out = self._total - len(self._head) - len(tail)
         if left_out:
-            text = f"{_decoded(self._head)}\n… {left_out} bytes left out …\n{_decoded(tail)}"
-        else:
-            text = _decoded(self._head + tail)
+            return f"{_decoded(self._head)}\n… {left_out} bytes left out …\n{_decoded(tail)}"
+        return _decoded(self._head + tail)
+
+    def take(self) -> str:
+        """Return what is kept, and begin anew."""
+        text = self.shown()
         self._head.clear()
         self._tail.clear()
         self._total = 0

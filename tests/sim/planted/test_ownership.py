@@ -209,7 +209,7 @@ PLANTS = (
     Plant(nobody_is_woken_by_a_renewal, "Stuck", scenario="asleep", given=Fault.PAUSE_BEFORE),
     Plant(nobody_is_woken_by_a_run_that_became_free, "Stuck", seeds=20),
     Plant(once_a_slow_look_made_sessions_older, "O1", scenario="paused"),
-    Plant(once_a_claim_was_held_from_when_it_was_read, "O3", seeds=20, first=460),
+    Plant(once_a_claim_was_held_from_when_it_was_read, "O3", seeds=20, first=800),
     Plant(once_a_lost_session_closed_nothing, "O3", scenario="asleep"),
     Plant(once_two_starts_were_a_conflict, "refused", seeds=20),
 )

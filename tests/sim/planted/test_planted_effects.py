@@ -137,7 +137,7 @@ PLANTS = (
     Plant(planted.an_attempt_is_entered_before_its_record, "before the record of its beginning", seeds=20),
     Plant(a_rollback_that_failed_has_undone, "never undone", seeds=60),
     Plant(once_a_delivery_went_on_in_the_next_session, "began to send", seeds=20, first=920),
-    Plant(once_a_run_that_is_read_again_was_not_owned, "O3", seeds=20, first=260),
+    Plant(once_a_run_that_is_read_again_was_not_owned, "O3", seeds=20, first=650),
     Plant(once_rows_outlived_their_run, "but record 11 was appended", seeds=20, first=1_220),
     Plant(once_a_row_was_given_up_without_its_transaction, "left over: 1 transactions", seeds=20, first=1_220),
 )

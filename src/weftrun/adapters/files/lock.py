@@ -59,23 +59,11 @@ class EngineLocks:
 
     def is_here(self, session: Session) -> bool:
         """Say whether a session is of this host."""
-        return session.host == _host()
+        return is_here(session)
 
     def ended(self, session: Session) -> bool:
         """Say whether the process of a session of this host has ended: its file is there, and free."""
-        if not self.is_here(session):
-            return False
-        try:
-            descriptor = os.open(session.lock, os.O_RDWR | os.O_CLOEXEC)
-        except OSError:
-            return False
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        finally:
-            os.close(descriptor)
-        return True
+        return has_ended(session)
 
     def forget(self, session: Session) -> None:
         """Remove the file of a session that is gone."""
@@ -104,6 +92,28 @@ class EngineLocks:
         for descriptor in (own, shared):
             if descriptor is not None:
                 os.close(descriptor)
+
+
+def is_here(session: Session) -> bool:
+    """Say whether a session is of this host."""
+    return session.host == _host()
+
+
+def has_ended(session: Session) -> bool:
+    """Say whether the process of a session of this host has ended: its file is there, and free."""
+    if not is_here(session):
+        return False
+    try:
+        descriptor = os.open(session.lock, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
 
 
 @contextlib.contextmanager

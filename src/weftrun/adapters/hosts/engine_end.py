@@ -194,6 +194,8 @@ class RemoteWorker:
                 events.printed(message.said)
             case m.Sent():
                 events.batch_sent(message.batch)
+            case m.Shown():
+                events.running(message.rows)
             case m.Asked():
                 events.asked(message.attempt, message.message)
             case m.SandboxEnded():

@@ -15,7 +15,7 @@ from weftrun.model.ids import ObjectId, SandboxId
 from weftrun.model.messages import OfTransaction
 from weftrun.model.values import Data, Object
 from weftrun.model.visiting import change_data
-from weftrun.model.work import AttemptAt, BatchSent, Said, WorkEvent
+from weftrun.model.work import AttemptAt, BatchSent, Running, Said, WorkEvent
 from weftrun.ports.objects import Objects
 from weftrun.ports.worker import Worker
 from weftrun.wire.channel import Channel
@@ -156,6 +156,10 @@ class WorkerEnd:
     def batch_sent(self, sent: BatchSent) -> None:
         """A Batch went to a Sandbox."""
         self._send(m.Sent(sent))
+
+    def running(self, rows: Sequence[Running]) -> None:
+        """Something has been running for long."""
+        self._send(m.Shown(tuple(rows)))
 
     def asked(self, attempt: AttemptAt, message: OfTransaction) -> None:
         """An Attempt says something to its transaction."""

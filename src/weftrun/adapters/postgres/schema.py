@@ -8,7 +8,7 @@ import psycopg
 
 from weftrun.adapters.postgres.connection import Connection, Looks, look, told
 from weftrun.adapters.postgres.statements import SCHEMA, SQL
-from weftrun.model.errors import JournalCorrupt, JournalError, JournalNewer
+from weftrun.model.errors import JournalCorrupt, JournalError, JournalMissing, JournalNewer
 
 MIGRATION = 0x77656674
 """`weft`: number of the advisory lock under which tables are made and migrated."""
@@ -45,7 +45,9 @@ def bring_up_to_date(
     try:
         version = version_of(connection, where, len(scripts))
         if version == 0 and not create:
-            raise JournalError(f"There is no Journal at {where}. Name another database, or run a workflow there first.")
+            raise JournalMissing(
+                f"There is no Journal at {where}. Name another database, or run a workflow there first."
+            )
         if version < len(scripts):
             with connection.transaction():
                 _migrate(connection, where, hash_seed, scripts)
@@ -72,12 +74,16 @@ def require_current(connection: Connection, where: str) -> None:
     except psycopg.Error as error:
         raise told(error, where, "opening it to read") from None
     if version == 0:
-        raise JournalError(f"There is no Journal at {where}. Name another database, or run a workflow there first.")
+        raise _missing(where)
     if version < len(SCHEMA):
         raise JournalError(
             f"The Journal at {where} is of the older format {version}."
             " Open it once with an engine to bring it up to date."
         )
+
+
+def _missing(where: str) -> JournalMissing:
+    return JournalMissing(f"There is no Journal at {where}. Name another database, or run a workflow there first.")
 
 
 def meta_of(connection: Connection, where: str) -> tuple[int, int]:

@@ -1,6 +1,7 @@
 """Sandboxes as processes (the port `Sandboxes`): a zygote per bundle, a forked process per Sandbox."""
 
 from weftrun.adapters.passing.readiness import FdLoop
+from weftrun.adapters.process.examination import Examined, examine
 from weftrun.adapters.process.sandboxes import ProcessSandboxes
 
-__all__ = ["FdLoop", "ProcessSandboxes"]
+__all__ = ["Examined", "FdLoop", "ProcessSandboxes", "examine"]

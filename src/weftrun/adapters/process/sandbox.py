@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from weftrun.adapters.passing.adoption import adopted
 from weftrun.adapters.passing.readiness import FdLoop, LoopChannel
+from weftrun.adapters.process.whereabouts import authors_line, host_pid, starved_s
 from weftrun.model.ids import ObjectId, SandboxId
 from weftrun.model.limits import Limits
 from weftrun.model.messages import (
@@ -29,12 +30,13 @@ from weftrun.model.messages import (
     Stop,
     ToSandbox,
 )
+from weftrun.model.outcomes import Failure
 from weftrun.model.values import Inline, Tree
 from weftrun.ports.objects import Objects
 from weftrun.ports.sandboxes import Profile, Progress
 from weftrun.wire.channel import Channel
 from weftrun.wire.frames import FrameTooLarge
-from weftrun.wire.page import Page, make_page
+from weftrun.wire.page import STACK_SIGNAL, Page, make_page
 from weftrun.wire.text import BoundedText
 
 _PIPE_BYTES: Final = 64 * 1024
@@ -42,6 +44,9 @@ _DRAINS_MAX: Final = 64
 _LEFT_OUT: Final = Tree(Inline(b""))
 _ROOM_UNASKED: Final = 256
 """So many descriptors go without asking for room: every host lets a process have a few hundred more."""
+_ASKS_S: Final = 0.01
+_ASKS_MAX: Final = 20
+"""A Sandbox that is to say where it is has so many times so long, in seconds: the signal needs a processor only."""
 NO_PROGRESS: Final = Progress(0, -1, False, 0.0)
 
 
@@ -55,7 +60,8 @@ class SandboxEnd:
         broken: what it did that no Sandbox may do; empty as long as it behaves.
         refused: why its zygote would not make it; empty where it did.
         asked_at: when it was asked for, in seconds since the epoch.
-        threads: the threads of its zygote, for which it is not forked but imports everything again.
+        unforkable: what the import left that no fork may have, for which it imports everything again.
+        written: files of its code that were written to after the author's program had begun.
     """
 
     def __init__(
@@ -71,7 +77,8 @@ class SandboxEnd:
         self.broken = ""
         self.refused = ""
         self.asked_at = loop.now()
-        self.threads: tuple[str, ...] = ()
+        self.unforkable: tuple[str, ...] = ()
+        self.written: tuple[str, ...] = ()
         self._loop = loop
         self._objects = objects
         self._limits = limits
@@ -80,6 +87,9 @@ class SandboxEnd:
         self._bodies: dict[int, BodyStart] = {}
         self._items_there: Tree | None = None
         self._pidfd = -1
+        self._pid = 0
+        self._asked = 0
+        self._stack = ""
         with contextlib.ExitStack() as undo:
             ours, theirs = socket.socketpair()
             undo.callback(ours.close)
@@ -125,15 +135,36 @@ class SandboxEnd:
     def forked(self, pidfd: int) -> None:
         """Take the process, and end it at once where nobody wants it any more."""
         self._pidfd = pidfd
+        self._pid = host_pid(pidfd)
         if self.killed:
             self.kill()
 
-    def kill(self) -> None:
-        """End the process, now or as soon as it is there. Its zygote ends what it has started."""
+    def kill(self, *, says_where: bool = False) -> None:
+        """End the process, now or as soon as it is there. Its zygote ends what it has started.
+
+        One that `says_where` it is is asked, and ended when it has answered, or does not for a moment.
+        """
         self.killed = True
+        if says_where and self._pidfd >= 0:
+            self._signal(STACK_SIGNAL)
+            self._end_when_said()
+        else:
+            self._signal(signal.SIGKILL)
+
+    def _end_when_said(self) -> None:
+        if self._pidfd < 0:
+            return
+        before, self._stack = self._stack, self._page.stack()
+        self._asked += 1
+        if self._asked > _ASKS_MAX or (before and before == self._stack):
+            self._signal(signal.SIGKILL)
+        else:
+            self._loop.call_at(self._loop.now() + _ASKS_S, self._end_when_said)
+
+    def _signal(self, number: int) -> None:
         if self._pidfd >= 0:
             with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+                signal.pidfd_send_signal(self._pidfd, number)
 
     def close(self) -> None:
         """Let go of everything, the Objects it was sent included."""
@@ -143,6 +174,7 @@ class SandboxEnd:
         self._page.close()
         if self._pidfd >= 0:
             os.close(self._pidfd)
+            self._pidfd = -1
         for descriptor in self._far:
             os.close(descriptor)
         for oid in self._sent:
@@ -263,8 +295,9 @@ class SandboxEnd:
         return self._printed.take() if self._printed else ""
 
     def progress(self) -> Progress:
-        """Read the page."""
-        return Progress(*self._page.snapshot(), self._page.text())
+        """Read the page, and what programs have printed since the last message."""
+        where = authors_line(self._page.stack()) if self._asked else ""
+        return Progress(*self._page.snapshot(), self._page.text(), starved_s(self._pid), where, self._printed.shown())
 
 
 def clause(end: SandboxEnd, code: int | None) -> str:
@@ -277,6 +310,11 @@ def clause(end: SandboxEnd, code: int | None) -> str:
         return "stopped"
     how = exit_clause(code)
     return how if end.ready else f"it ended before it was ready: {how}"
+
+
+def import_clause(failure: Failure) -> str:
+    """Say in a clause, with the traceback after it, why the author's code could not be imported."""
+    return f"its code could not be imported: {failure.type}: {failure.message}\n{failure.traceback}".strip()
 
 
 def exit_clause(code: int | None) -> str:

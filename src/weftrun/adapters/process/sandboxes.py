@@ -11,13 +11,13 @@ from msgspec.structs import replace
 
 from weftrun.adapters.passing.readiness import FdLoop
 from weftrun.adapters.process.outsize import check_frame_limit, halves, refusal
-from weftrun.adapters.process.sandbox import NO_PROGRESS, SandboxEnd
+from weftrun.adapters.process.sandbox import NO_PROGRESS, SandboxEnd, import_clause
 from weftrun.adapters.process.zygote import Surroundings, Zygote
 from weftrun.model.errors import InternalError, UsageError
 from weftrun.model.ids import ObjectId, SandboxId
 from weftrun.model.limits import Limits
 from weftrun.model.messages import BodyDeliver, BodyDrop, BodyStart, FromSandbox, Ready, ToSandbox
-from weftrun.model.policy import Bundle
+from weftrun.model.policy import Bundle, Privileges
 from weftrun.ports.objects import Objects
 from weftrun.ports.sandboxes import Profile, Progress, SandboxEvents
 from weftrun.wire.awake import Awake
@@ -29,27 +29,29 @@ _IDLE_ZYGOTES_MAX: Final = 4
 
 
 class ProcessSandboxes:
-    """Makes Sandboxes as processes forked from a zygote per bundle.
+    """Makes Sandboxes as processes forked from a zygote per bundle, and one more where privileges are kept.
 
     Objects that a Sandbox is sent have it as a holder until it has dropped them or is gone; its `Dropped` messages
     end here. Everything is called on the loop, whose thread must outlive the Sandboxes.
     """
 
     def __init__(
-        self, loop: FdLoop, objects: Objects, *, limits: Limits, hash_seed: int, open_files_max: int | None = None
-    ) -> None:
+        self, loop: FdLoop, objects: Objects, *, limits: Limits, hash_seed: int, open_files_max: int | None = None,
+        since: float = 0.0,
+    ) -> None:  # fmt: skip
         """Start nothing yet. Raises UsageError for limits under which an outcome might be too large to be told.
 
         Args:
             hash_seed: the Journal's, for every interpreter (B4).
             open_files_max: soft limit of open descriptors for the author's code; None leaves this process's.
+            since: when the author's program began, in seconds since the epoch; 0 where nobody asks.
         """
         check_frame_limit(limits)
         self._loop = loop
         self._objects = objects
         self._limits = limits
-        self._surroundings = Surroundings(hash_seed, open_files_max)
-        self._zygotes: dict[Bundle, Zygote] = {}
+        self._surroundings = Surroundings(hash_seed, open_files_max, since)
+        self._zygotes: dict[tuple[Bundle, Privileges], Zygote] = {}
         self._ends: dict[SandboxId, SandboxEnd] = {}
         self._events: SandboxEvents | None = None
         if len(os.sched_getaffinity(0)) == 1:
@@ -70,7 +72,7 @@ class ProcessSandboxes:
     def create(self, sandbox: SandboxId, profile: Profile) -> None:
         """Begin to make a Sandbox; answered by `sandbox_ready` or `sandbox_gone`."""
         try:
-            zygote = self._zygote(profile.bundle)
+            zygote = self._zygote(profile.bundle, profile.privileges)
             end = SandboxEnd(
                 sandbox, profile, self._loop, self._objects, self._limits, self._readable, self._hold.descriptor
             )
@@ -134,18 +136,21 @@ class ProcessSandboxes:
         end = self._ends.get(sandbox)
         return end.progress() if end is not None else NO_PROGRESS
 
-    def kill(self, sandbox: SandboxId) -> None:
-        """End a Sandbox and all it has started, at once; answered by `sandbox_gone`. Idempotent."""
+    def kill(self, sandbox: SandboxId, *, says_where: bool = False) -> None:
+        """End a Sandbox and all it has started, at once; answered by `sandbox_gone`. Idempotent.
+
+        One that `says_where` it is gets a moment to answer first.
+        """
         end = self._ends.get(sandbox)
         if end is None or end.killed:
             return
-        end.kill()
-        zygote = self._zygotes.get(end.profile.bundle)
+        end.kill(says_where=says_where)
+        zygote = self._zygotes.get((end.profile.bundle, end.profile.privileges))
         if zygote is None or not zygote.give_up(end):
             return
         self._loop.call_soon(partial(self.sandbox_ended, end, "killed by us"))
         if zygote.is_stuck:
-            del self._zygotes[zygote.bundle]
+            self.zygote_ended(zygote)
             zygote.end()
 
     def held(self, sandbox: SandboxId) -> frozenset[ObjectId]:
@@ -170,21 +175,22 @@ class ProcessSandboxes:
 
     # ------------------------------------------------------------------ zygotes
 
-    def _zygote(self, bundle: Bundle) -> Zygote:
-        found = self._zygotes.pop(bundle, None)
+    def _zygote(self, bundle: Bundle, privileges: Privileges) -> Zygote:
+        found = self._zygotes.pop((bundle, privileges), None)
         if found is None:
             idle = [zygote for zygote in self._zygotes.values() if not zygote.sandboxes]
             for zygote in idle[: max(0, len(idle) - _IDLE_ZYGOTES_MAX + 1)]:
-                del self._zygotes[zygote.bundle]
+                self.zygote_ended(zygote)
                 zygote.end()
-            found = Zygote(bundle, self._loop, self._limits, self, self._surroundings)
-        self._zygotes[bundle] = found
+            found = Zygote(bundle, self._loop, self._limits, self, self._surroundings, privileges)
+        self._zygotes[bundle, privileges] = found
         return found
 
     def zygote_ended(self, zygote: Zygote) -> None:
         """Forget a zygote; the next Sandbox of its bundle gets a new one."""
-        if self._zygotes.get(zygote.bundle) is zygote:
-            del self._zygotes[zygote.bundle]
+        key = zygote.bundle, zygote.privileges
+        if self._zygotes.get(key) is zygote:
+            del self._zygotes[key]
 
     # ------------------------------------------------------------------ what Sandboxes say
 
@@ -216,11 +222,13 @@ class ProcessSandboxes:
         if printed:
             self._told.sandbox_printed(end.id, printed)
         if messages and not end.ready and isinstance(ready := messages[0], Ready):
-            end.ready = True
+            end.ready = ready.failure is None
             del messages[0]
-            if not end.killed:
+            if ready.failure is not None:
+                end.refused = import_clause(ready.failure)
+            elif not end.killed:
                 took_s = self._loop.now() - end.asked_at
-                self._told.sandbox_ready(end.id, took_s, ready.isolation, end.threads)
+                self._told.sandbox_ready(end.id, took_s, ready.isolation, end.unforkable, end.written)
         if messages:
             self._told.sandbox_spoke(end.id, messages)
 
@@ -235,7 +243,7 @@ class ProcessSandboxes:
         self._pass_on(end, [])
         progress = end.progress()
         end.close()
-        self._tell_gone(end.id, why, progress)
+        self._tell_gone(end.id, end.refused or why, progress)
 
     def _tell_gone(self, sandbox: SandboxId, why: str, progress: Progress) -> None:
         if self._events is not None:

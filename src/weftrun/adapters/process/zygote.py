@@ -9,14 +9,14 @@ import subprocess
 from typing import Final, NamedTuple, Protocol
 
 from weftrun.adapters.passing.readiness import FdLoop, LoopChannel
-from weftrun.adapters.process.sandbox import SandboxEnd, clause, exit_clause
+from weftrun.adapters.process.sandbox import SandboxEnd, clause, exit_clause, import_clause
 from weftrun.model.ids import SandboxId
 from weftrun.model.limits import Limits
 from weftrun.model.messages import Exited, Forked, FromZygote, Load, Loaded
-from weftrun.model.policy import Bundle
+from weftrun.model.policy import Bundle, Privileges
 from weftrun.wire.channel import Channel
 from weftrun.wire.frames import ChannelBroken
-from weftrun.wire.program import guest_command
+from weftrun.wire.program import guest_command, guest_environment
 from weftrun.wire.text import BoundedText
 
 _OUTPUT_BYTES: Final = 16 * 1024
@@ -34,10 +34,11 @@ class ZygoteOwner(Protocol):
 
 
 class Surroundings(NamedTuple):
-    """What the author's code finds in its process: the hash seed, and how many descriptors it may have open."""
+    """What the author's code finds in its process, and when their program began (in seconds since the epoch, or 0)."""
 
     hash_seed: int
     open_files_max: int | None
+    since: float = 0.0
 
 
 class Zygote:
@@ -45,28 +46,39 @@ class Zygote:
 
     Attributes:
         bundle: the code it has imported.
+        privileges: what its Sandboxes do with them.
         sandboxes: what was asked of it and has not ended.
     """
 
     def __init__(
-        self, bundle: Bundle, loop: FdLoop, limits: Limits, owner: ZygoteOwner, surroundings: Surroundings
+        self,
+        bundle: Bundle,
+        loop: FdLoop,
+        limits: Limits,
+        owner: ZygoteOwner,
+        surroundings: Surroundings,
+        privileges: Privileges,
     ) -> None:
         """Start the process and let it import the bundle. Raises OSError where it can't be started.
 
         To be called in a thread that lives as long as the zygote shall: the kernel kills it with that thread.
         """
         self.bundle = bundle
+        self.privileges = privileges
         self.sandboxes: dict[SandboxId, SandboxEnd] = {}
         self._owner = owner
         self._loop = loop
         self._loaded = False
-        self._threads: tuple[str, ...] = ()
+        self._unforkable: tuple[str, ...] = ()
+        self._written: tuple[str, ...] = ()
         self._waiting: dict[SandboxId, SandboxEnd] = {}
         self._output = BoundedText(_OUTPUT_BYTES)
         ours, theirs = socket.socketpair()
         self._pipe, pipe_far = os.pipe2(os.O_CLOEXEC)
         try:
-            self._process = _start(bundle, theirs.fileno(), pipe_far, surroundings, limits.frame_bytes_max)
+            self._process = start_zygote(
+                bundle, theirs.fileno(), pipe_far, surroundings, limits.frame_bytes_max, privileges
+            )
         except BaseException:
             ours.close()
             os.close(self._pipe)
@@ -79,7 +91,7 @@ class Zygote:
         self._channel = LoopChannel(loop, channel, self._readable)
         loop.add_reader(self._pipe, self._read_output)
         try:
-            self._channel.send(Load(bundle, limits.error_text_bytes_max))
+            self._channel.send(Load(bundle, limits.error_text_bytes_max, surroundings.since))
         except ChannelBroken:
             self.end()
             raise
@@ -105,7 +117,8 @@ class Zygote:
         return not self._loaded and not self._waiting
 
     def _ask(self, end: SandboxEnd) -> None:
-        end.threads = self._threads
+        end.unforkable = self._unforkable
+        end.written = self._written
         request, far = end.fork_request()
         self._channel.send(request, far, close=far)
 
@@ -132,13 +145,11 @@ class Zygote:
 
     def _on_loaded(self, message: Loaded) -> None:
         if message.failure is not None:
-            failure = message.failure
-            self._fail(
-                f"its code could not be imported: {failure.type}: {failure.message}\n{failure.traceback}".strip()
-            )
+            self._fail(import_clause(message.failure))
             return
         self._loaded = True
-        self._threads = message.threads
+        self._unforkable = message.unforkable
+        self._written = message.written
         waiting, self._waiting = self._waiting, {}
         for end in waiting.values():
             self._ask(end)
@@ -216,17 +227,24 @@ class Zygote:
         return 128 - code if code > 128 else code
 
 
-def _start(
-    bundle: Bundle, channel_fd: int, output_fd: int, surroundings: Surroundings, frame_bytes_max: int
+def start_zygote(
+    bundle: Bundle,
+    channel_fd: int,
+    output_fd: int,
+    surroundings: Surroundings,
+    frame_bytes_max: int,
+    privileges: Privileges = "drop",
 ) -> subprocess.Popen[bytes]:
+    """Start a zygote on the far ends of its channel and of the pipe of what it prints. Raises OSError."""
     open_files_max = surroundings.open_files_max
     if open_files_max is None:
         open_files_max = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    settings = (channel_fd, os.getpid(), frame_bytes_max, open_files_max)
+    settings = (channel_fd, os.getpid(), frame_bytes_max, open_files_max, int(privileges == "keep"))
+    program = bundle.program
     return subprocess.Popen(
-        guest_command("weftrun.guest.zygote", *map(str, settings)),
-        cwd=bundle.cwd or None,
-        env={**os.environ, "PYTHONHASHSEED": str(surroundings.hash_seed)},
+        guest_command("weftrun.guest.zygote", *map(str, settings), options=program.options),
+        cwd=program.cwd or None,
+        env=guest_environment(program.options, surroundings.hash_seed),
         pass_fds=(channel_fd,),
         stdin=subprocess.DEVNULL,
         stdout=output_fd,

@@ -44,6 +44,8 @@ class Reading:
 
     def find(self, run: RunId) -> RunInfo | None:
         """Return what is known of the Run with this id, tombstones included."""
+        if not run.isprintable():
+            return None  # no Run can have such an id, and no database could be asked for it
         found = self._rows("find_run", (run,))
         return self._info(found[0]) if found else None
 

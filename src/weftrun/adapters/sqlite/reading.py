@@ -14,7 +14,7 @@ from weftrun.adapters.sqlite import connection as connections
 from weftrun.adapters.sqlite import filesystem, schema
 from weftrun.adapters.sqlite.connection import translated
 from weftrun.adapters.sqlite.statements import SCHEMA, SQL
-from weftrun.model.errors import JournalError
+from weftrun.model.errors import JournalError, JournalMissing
 from weftrun.model.ids import RunUid
 from weftrun.model.records import Row
 from weftrun.ports.journal import JournalMeta
@@ -81,7 +81,7 @@ class SqliteReader(JournalReading):
         super().__init__(path)
         self._connection: apsw.Connection | None = None
         if not path.exists():
-            raise JournalError(f"There is no Journal at {path}. Give another path, or run a workflow there first.")
+            raise JournalMissing(f"There is no Journal at {path}. Give another path, or run a workflow there first.")
         with translated(path, "opening it to read"):
             filesystem.check(path, allow_tmpfs=True)
             self._connection = connections.open_reader(path)

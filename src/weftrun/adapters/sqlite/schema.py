@@ -9,7 +9,7 @@ import apsw
 
 from weftrun.adapters.sqlite.connection import Turn, patiently, transact
 from weftrun.adapters.sqlite.statements import SCHEMA, SQL
-from weftrun.model.errors import JournalCorrupt, JournalError, JournalNewer
+from weftrun.model.errors import JournalCorrupt, JournalError, JournalMissing, JournalNewer
 
 APPLICATION_ID = 0x77656674
 """`weft`: stands in the file's header, so that `file` and we can tell a Journal from other databases."""
@@ -62,7 +62,7 @@ def require_current(connection: apsw.Connection, path: Path) -> None:
     """Refuse to read a file that is not of the current schema: a reader can't migrate it."""
     version = version_of(connection, path, len(SCHEMA))
     if version == 0:
-        raise JournalError(f"{path} is empty: no Run was ever recorded there. Give another path.")
+        raise JournalMissing(f"{path} is empty: no Run was ever recorded there. Give another path.")
     if version < len(SCHEMA):
         raise JournalError(
             f"{path} is of the older format {version}. Open it once with an engine to bring it up to date."

@@ -15,7 +15,7 @@ import msgspec
 
 from weftrun.adapters.sql.statements import read_statements
 from weftrun.model.ids import RunUid
-from weftrun.ports.trace import TraceRow
+from weftrun.ports.trace import RunningRow, TraceRow, text_of
 
 TRACE = read_statements(__package__, "trace.sql")
 PAGE_BYTES = 4096
@@ -24,6 +24,9 @@ BUSY_MS = 200
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(TraceRow).decode
+_decode_running = msgspec.msgpack.Decoder(RunningRow).decode
+_Said = tuple[str, Sequence[Sequence[bytes | str]]]
+"""A statement, and all it is to be said with."""
 
 
 class SqliteTrace:
@@ -60,6 +63,7 @@ class SqliteTrace:
             connection.pragma("synchronous", "off")
             connection.execute(TRACE["make"])
             connection.execute(TRACE["index"])
+            connection.execute(TRACE["make_running"])
             connection.pragma("max_page_count", max(file_bytes_max // PAGE_BYTES, 16))
         except apsw.Error:
             connection.close(force=True)
@@ -78,22 +82,42 @@ class SqliteTrace:
 
     def write(self, rows: Sequence[TraceRow]) -> None:
         """Keep rows."""
-        bindings = [(bytes.fromhex(row.run), _encode(row)) for row in rows]
-        if self._connection is None or not bindings:
+        if rows:
+            self._write([("write", [(bytes.fromhex(row.run), _encode(row)) for row in rows])])
+
+    def show_running(self, engine: str, rows: Sequence[RunningRow]) -> None:
+        """Say what an engine sees running of all its Runs, in the place of what it said before.
+
+        `engine` names it among all that use this trace.
+        """
+        shown = [(engine, bytes.fromhex(row.run), _encode(row)) for row in rows]
+        self._write([("forget_engine", [(engine,)]), ("show", shown)])
+
+    def end_running(self, run: RunUid) -> None:
+        """Say that what was seen running of a Run runs no more; what had been printed is kept in rows `text`."""
+        uid = bytes.fromhex(run)
+        if ended := self.running(run):
+            kept = [(uid, _encode(text_of(row))) for row in ended]
+            self._write([("forget_run", [(uid,)]), ("write", kept)])
+
+    def _write(self, said: Sequence[_Said]) -> None:
+        """Say all in one transaction; on a full file once more without the oldest rows."""
+        if self._connection is None:
             return
         try:
             try:
-                self._write(self._connection, bindings)
+                self._say(self._connection, said)
             except apsw.FullError:
                 self._connection.execute(TRACE["drop_oldest"])
-                self._write(self._connection, bindings)
+                self._say(self._connection, said)
         except apsw.Error as error:
             self._warn(error)
 
-    def _write(self, connection: apsw.Connection, bindings: Sequence[tuple[bytes, bytes]]) -> None:
+    def _say(self, connection: apsw.Connection, said: Sequence[_Said]) -> None:
         connection.execute(TRACE["begin"])
         try:
-            connection.executemany(TRACE["write"], bindings)
+            for statement, bindings in said:
+                connection.executemany(TRACE[statement], bindings)
             connection.execute(TRACE["commit"])
         except apsw.Error:
             if connection.in_transaction:
@@ -112,14 +136,23 @@ class SqliteTrace:
             self._warn(error)
         return rows
 
-    def delete(self, run: RunUid) -> None:
-        """Forget the rows of a Run."""
+    def running(self, run: RunUid) -> list[RunningRow]:
+        """Return what was seen running of a Run, in the order in which it was entered."""
         if self._connection is None:
-            return
+            return []
         try:
-            self._connection.execute(TRACE["delete"], (bytes.fromhex(run),))
-        except apsw.Error as error:
+            found = self._connection.execute(TRACE["running"], (bytes.fromhex(run),)).fetchall()
+            return sorted((_decode_running(cast(bytes, body)) for (body,) in found), key=lambda row: row.entered_at)
+        except apsw.SQLError:
+            return []  # a trace that was made before there was such a table, and no engine has opened since
+        except (apsw.Error, msgspec.MsgspecError) as error:
             self._warn(error)
+            return []
+
+    def delete(self, run: RunUid) -> None:
+        """Forget the rows of a Run, and what was seen running of it."""
+        uid = bytes.fromhex(run)
+        self._write([("delete", [(uid,)]), ("forget_run", [(uid,)])])
 
     def close(self) -> None:
         """Let go of the file. Idempotent."""

@@ -10,6 +10,15 @@ CREATE TABLE IF NOT EXISTS trace (
 -- name: index
 CREATE INDEX IF NOT EXISTS trace_run ON trace (run);
 
+-- name: make_running
+-- What each engine saw running when it looked last.
+CREATE TABLE IF NOT EXISTS running (
+    place  INTEGER PRIMARY KEY,
+    engine TEXT NOT NULL,
+    run    BLOB NOT NULL,
+    body   BLOB NOT NULL            -- msgpack of a RunningRow
+) STRICT;
+
 -- name: begin
 BEGIN IMMEDIATE;
 
@@ -27,6 +36,18 @@ SELECT body FROM trace WHERE run = ? ORDER BY place;
 
 -- name: delete
 DELETE FROM trace WHERE run = ?;
+
+-- name: forget_engine
+DELETE FROM running WHERE engine = ?;
+
+-- name: forget_run
+DELETE FROM running WHERE run = ?;
+
+-- name: show
+INSERT INTO running (engine, run, body) VALUES (?, ?, ?);
+
+-- name: running
+SELECT body FROM running WHERE run = ? ORDER BY place;
 
 -- name: drop_oldest
 -- Make room: the oldest half goes.

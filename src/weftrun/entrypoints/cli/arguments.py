@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from weftrun.model.errors import UsageError
+from weftrun.sdk.arguments import signature_of
 from weftrun.sdk.function import Function
 
 _LISTS = (list, tuple, set, frozenset)
@@ -28,7 +29,7 @@ def bind(function: Function[..., Any], words: Sequence[str]) -> tuple[tuple[Any,
     Raises:
         UsageError: a word has no `=`, a name is unknown or missing, a value does not fit, a file can't be read.
     """
-    parameters = inspect.signature(function.callable).parameters
+    parameters = signature_of(function.callable).parameters
     hints = _hints(function)
     given: dict[str, list[str | bytes]] = {}
     for word in words:
@@ -158,7 +159,7 @@ def _decoded(name: str, text: str | bytes, annotation: Any) -> Any:
 def _json_or_text(text: str) -> Any:
     try:
         return msgspec.json.decode(text)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeError):
         return text
 
 

@@ -15,10 +15,12 @@ from weftrun.entrypoints.cli.exits import Exit
 from weftrun.entrypoints.cli.interrupts import Interrupted, Interrupts
 from weftrun.entrypoints.cli.live import Watch
 from weftrun.entrypoints.cli.options import reading
-from weftrun.entrypoints.cli.output import print_json, shown_text, value_as_json
+from weftrun.entrypoints.cli.output import print_json, print_json_text, value_as_json
+from weftrun.entrypoints.cli.terminal import shown_text
 from weftrun.model.errors import InternalError, JournalError
-from weftrun.sdk.failure import authors_traceback
+from weftrun.model.telling import asked, short_name_of, text_of, writable
 from weftrun.sdk.handles import Engine, Run
+from weftrun.sdk.tracebacks import authors_traceback
 from weftrun.views.emits import left_sentence
 
 _DRAIN_S = 5.0
@@ -151,19 +153,23 @@ def _outcome(run: Run[Any], watch: Watch) -> tuple[BaseException | None, Any]:
 
 def show_value(id: str | None, value: object, *, as_json: bool) -> None:
     """Print the value of a Run on stdout: JSON where nothing is lost by it, else its `repr`."""
-    text = value_as_json(value)
+    text, shown, name = value_as_json(value), "", short_name_of(type(value))
     if text is None:
-        print(f"The result is a {type(value).__qualname__}, which has no JSON: this is its repr.", file=sys.stderr)
+        print(f"The result is a {name}, which has no JSON: this is its repr.", file=sys.stderr)
+        shown = asked(lambda: writable(repr(value)), f"<{name}>")
     if as_json:
-        result = {"result": msgspec.Raw(text.encode())} if text is not None else {"repr": repr(value)}
+        result = {"result": msgspec.Raw(text.encode())} if text is not None else {"repr": shown}
         print_json({"id": id, "status": "succeeded", **result})
+    elif text is not None:
+        print_json_text(text)
     else:
-        print(text if text is not None else repr(value))
+        print(shown_text(shown))
 
 
 def _show_error(id: str, status: str, error: BaseException, *, as_json: bool) -> Exit:
     if as_json:
-        print_json({"id": id, "status": status, "error": {"type": type(error).__qualname__, "message": str(error)}})
+        told = {"type": short_name_of(type(error)), "message": writable(text_of(error))}
+        print_json({"id": id, "status": status, "error": told})
     print(shown_text(authors_traceback(error).rstrip()), file=sys.stderr)
     if status == "succeeded":
         print(

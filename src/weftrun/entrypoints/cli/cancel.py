@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
+from weftrun.entrypoints.cli.candidates import run_ids
 from weftrun.entrypoints.cli.options import found, journal_options, reading
 from weftrun.entrypoints.cli.output import print_json
 
 
 @click.command("cancel")
-@click.argument("run", metavar="ID")
+@click.argument("run", metavar="ID", shell_complete=run_ids)
 @journal_options
 def command(run: str, db: str | None, as_json: bool) -> None:
     """Ask for a Run to be cancelled. Its engine looks about once a second; without one, the next engine does it."""

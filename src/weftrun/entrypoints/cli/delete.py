@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
+from weftrun.entrypoints.cli.candidates import run_ids
 from weftrun.entrypoints.cli.options import found, journal_options, reading
 from weftrun.entrypoints.cli.output import print_json
 
 
 @click.command("delete")
-@click.argument("run", metavar="ID")
+@click.argument("run", metavar="ID", shell_complete=run_ids)
 @journal_options
 @click.option("--forget", is_flag=True, help="Free the id too: it may then be executed again, as another Run.")
 def command(run: str, db: str | None, as_json: bool, forget: bool) -> None:

@@ -5,15 +5,22 @@ from __future__ import annotations
 import click
 from msgspec import Struct
 
-from weftrun.entrypoints.cli.options import journal_options, rows_and_trace
-from weftrun.entrypoints.cli.output import clock, print_json, shown_text
+from weftrun.entrypoints.cli.candidates import run_ids
+from weftrun.entrypoints.cli.now import doing, owner_sentence
+from weftrun.entrypoints.cli.options import Look, journal_options, look, reading
+from weftrun.entrypoints.cli.output import clock, print_json
+from weftrun.entrypoints.cli.terminal import one_line, shown_text
 from weftrun.model.outcomes import Status
 from weftrun.model.records import Ended
-from weftrun.views.progress import by_status
-from weftrun.views.steps import StepsFold, StepView
-from weftrun.views.units import duration
+from weftrun.views.handovers import handovers
+from weftrun.views.progress import apart, by_status, counted
+from weftrun.views.running import OwnerView, RunningView
+from weftrun.views.step import StepView
+from weftrun.views.steps import StepsFold
+from weftrun.views.units import count_of, duration
 
 _ANSWERS_SHOWN_MAX = 5
+_AT_WORK_SHOWN_MAX = 8
 
 
 class RunShown(Struct, frozen=True):
@@ -23,7 +30,13 @@ class RunShown(Struct, frozen=True):
         started_at, ended_at: seconds since the epoch.
         preview: of the answer, as the guest wrote it.
         answer_of: Steps whose values stand in the answer of a Workflow, with their previews.
-        steps: how many Steps and items of maps stand how.
+        steps: how many Steps and items of maps stand how, the items in the place of their map.
+        takeovers: how often an engine has taken it from one that was gone, in all.
+        epoch: how often it has passed to an engine, the first included; raised by take-overs and by waking it.
+        whole_steps, items: how many Steps stand how, a map being one; and how many items of maps.
+        owner: the engine that has it.
+        due_at: when it is due, where it only waits and no engine has it; seconds since the epoch, else 0.
+        running: what its engine saw running when it looked last.
     """
 
     id: str
@@ -38,15 +51,23 @@ class RunShown(Struct, frozen=True):
     traceback: str
     steps: dict[str, int]
     takeovers: int
+    epoch: int
+    whole_steps: dict[str, int]
+    items: dict[str, int]
+    owner: OwnerView | None
+    due_at: float
+    running: list[RunningView]
 
 
 @click.command("get")
-@click.argument("run", metavar="ID")
+@click.argument("run", metavar="ID", shell_complete=run_ids)
 @journal_options
 def command(run: str, db: str | None, as_json: bool) -> None:
     """Show one Run: status, answer, error. Answers are shown as previews and not decoded."""
-    info, rows, trace = rows_and_trace(db, run)
-    fold = StepsFold.of(rows, trace)
+    with reading(db) as reader:
+        seen = look(reader, run)
+    info, rows, trace = seen.info, seen.rows, seen.trace
+    fold = StepsFold.of(rows, trace, seen.running)
     views = list(fold.views())
     answer = set(fold.calls.answer(views[0].id)) if info.status == "succeeded" else set()
     failure = next((r.failure for row in rows for r in row.records if isinstance(r, Ended)), None)
@@ -62,20 +83,37 @@ def command(run: str, db: str | None, as_json: bool) -> None:
         views[0].error,
         failure.traceback if failure is not None else "",
         by_status(views),
-        info.takeovers,
+        sum(over.is_takeover for over in handovers(rows, trace)),
+        info.epoch,
+        *apart(views),
+        seen.owner,
+        info.due_at if info.ended_at is None else 0.0,
+        seen.running,
     )
     if as_json:
         print_json(shown)
     else:
-        _print(shown, views)
+        _print(shown, views, seen)
 
 
-def _print(shown: RunShown, views: list[StepView]) -> None:
-    took = f", took {duration(shown.ended_at - shown.started_at)}" if shown.ended_at is not None else ""
+def _print(shown: RunShown, views: list[StepView], seen: Look) -> None:
+    if shown.ended_at is not None:
+        took = f", took {duration(shown.ended_at - shown.started_at)}"
+    else:
+        took = f", {duration(max(0.0, seen.at - shown.started_at))} ago"
     print(f"Run {shown.id} of {shown.function}: {shown.status}")
     print(f"  started {clock(shown.started_at)}{took}")
+    if sentence := owner_sentence(seen.info, seen.owner, seen.at):
+        print(f"  {sentence}")
+    if shown.takeovers:
+        print(f"  taken over {count_of(shown.takeovers, 'time')} (epoch {shown.epoch})")
     if len(views) > 1:
-        print("  Steps and items: " + ", ".join(f"{count:,} {status}" for status, count in shown.steps.items()))
+        print(f"  {counted(shown.whole_steps, shown.items)}")
+    at_work = [view for view in views if view.status in ("pending", "running") and doing(view, seen.at, seen.owner)]
+    for view in at_work[:_AT_WORK_SHOWN_MAX]:
+        print(f"  {view.id}: {one_line(doing(view, seen.at, seen.owner))}")
+    if len(at_work) > _AT_WORK_SHOWN_MAX:
+        print(f"  and {count_of(len(at_work) - _AT_WORK_SHOWN_MAX, 'more Step')} at work: see `weftrun steps`")
     if shown.preview:
         print(f"  answer: {shown_text(shown.preview)}")
     for step, preview in list(shown.answer_of.items())[:_ANSWERS_SHOWN_MAX]:
@@ -84,5 +122,3 @@ def _print(shown: RunShown, views: list[StepView]) -> None:
         print(f"  answer, from {len(shown.answer_of) - _ANSWERS_SHOWN_MAX:,} more Steps")
     if shown.traceback or shown.error:
         print(shown_text(shown.traceback.rstrip() or shown.error))
-    if shown.status in ("pending", "running"):
-        print(f"  If nothing runs it: weftrun resume {shown.id}")

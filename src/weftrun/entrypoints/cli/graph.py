@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import click
 
+from weftrun.entrypoints.cli.candidates import run_ids
 from weftrun.entrypoints.cli.options import journal_options, rows_and_trace
 from weftrun.entrypoints.cli.output import print_json
 from weftrun.views.graph import graph
 
 
 @click.command("graph")
-@click.argument("run", metavar="ID")
+@click.argument("run", metavar="ID", shell_complete=run_ids)
 @journal_options
 @click.option(
     "--nodes", type=click.IntRange(1), default=200, show_default=True, help="Over so many Steps, draw one per Function."

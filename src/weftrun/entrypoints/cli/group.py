@@ -10,6 +10,7 @@ import click
 
 from weftrun import __version__
 from weftrun.entrypoints.cli.exits import Exit, exit_of
+from weftrun.entrypoints.cli.terminal import let_everything_be_printed, shown_text
 from weftrun.model.errors import WeftrunError
 
 _COMMANDS = {
@@ -26,6 +27,7 @@ _COMMANDS = {
     "resume": "Go on with a Run that was interrupted, and print its result.",
     "delete": "Delete the records of a Run that has ended.",
     "doctor": "Check what this host offers.",
+    "completion": "Print what lets bash, zsh or fish complete.",
 }
 
 
@@ -61,6 +63,9 @@ def main(args: list[str] | None = None) -> int:
     if not sys.platform.startswith("linux"):
         print(f"weftrun runs on Linux; this is {sys.platform}. In a container or WSL 2 it works.", file=sys.stderr)
         return Exit.USAGE
+    let_everything_be_printed()
+    if args is None and (instruction := os.environ.get("_WEFTRUN_COMPLETE")):
+        return _complete(instruction)
     try:
         with commands.make_context("weftrun", list(sys.argv[1:] if args is None else args)) as context:
             code = commands.invoke(context)
@@ -78,5 +83,15 @@ def main(args: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.SUCCEEDED
     except WeftrunError as error:
-        print(f"weftrun: {error}", file=sys.stderr)
+        print(f"weftrun: {shown_text(str(error))}", file=sys.stderr)
         return exit_of(error)
+
+
+def _complete(instruction: str) -> int:
+    """Answer a shell's script, which has no use for errors."""
+    completing = importlib.import_module("weftrun.entrypoints.cli.completing")  # late, as commands are
+    try:
+        code: int = completing.completed(commands, instruction)
+    except Exception:  # noqa: BLE001  # a shell in the middle of a line is no place for a traceback
+        return Exit.FAILED
+    return code

@@ -16,13 +16,15 @@ from typing import Literal
 import apsw
 from msgspec import Struct
 
+from weftrun.adapters.process import examine
 from weftrun.adapters.sqlite.filesystem import IN_MEMORY, OVER_NETWORK, kind_of
 from weftrun.adapters.system.descriptors import descriptors_needed
 from weftrun.assembly import Place, Reader, workers_by_default
+from weftrun.entrypoints.cli.target import bundle_at
 from weftrun.model.emits import Standing
-from weftrun.model.errors import JournalError
+from weftrun.model.errors import JournalError, JournalMissing
 from weftrun.model.limits import DEFAULT_LIMITS
-from weftrun.views.units import count_of, size
+from weftrun.views.units import count_of, duration, size
 
 State = Literal["ok", "warn", "fail"]
 
@@ -30,7 +32,7 @@ _NAMESPACES = {"user": 0x10000000, "pid": 0x20000000, "ipc": 0x08000000, "mount"
 _NETWORK = 0x40000000
 _SQLITE_SOUND = (3, 51, 3)
 _FREE_BYTES = 1 << 30
-_EMITS_COUNTED = 1_000
+_COUNTED = 1_000
 
 
 class Check(Struct, frozen=True):
@@ -172,24 +174,47 @@ def _free_space(journal: Path) -> Check:
 
 
 def _journal(place: Place) -> Check:
-    where = str(place.path or "PostgreSQL")
+    where = str(place.path or place.shown)
     if place.path is not None and not place.path.exists():
         return Check("Journal", "ok", f"none yet at {where}", "it is made by the first Run")
     try:
         reader = Reader(place)
         try:
-            open_runs = len(reader.runs(status="running", limit=1_000))
-            emits = reader.undelivered(_EMITS_COUNTED)
+            open_runs = len(reader.runs(status="running", limit=_COUNTED))
+            emits = reader.undelivered(_COUNTED)
         finally:
             reader.close()
+    except JournalMissing:
+        return Check("Journal", "ok", f"none yet at {where}", "it is made by the first Run")
     except JournalError as error:
         return Check("Journal", "fail", where, str(error))
     parked = sum(emit.standing is not Standing.WAITING for emit in emits)
-    told = f"can be read; {open_runs} open Runs, {_counted(len(emits))} not delivered"
+    told = f"can be read; {_counted(open_runs, 'open Run')}, {_counted(len(emits), 'emit')} not delivered"
     if parked:
         return Check("Journal", "warn", where, f"{told}, {parked} of them unknown or refused: see `weftrun outbox`")
     return Check("Journal", "ok", where, told)
 
 
-def _counted(emits: int) -> str:
-    return f"{emits:,} or more emits" if emits == _EMITS_COUNTED else count_of(emits, "emit")
+def check_import(app: str) -> Check:
+    """Import an app as a zygote does, and say what that leaves and what follows.
+
+    Raises:
+        UsageError: there is no such file.
+    """
+    found = examine(bundle_at(app))
+    name, took = f"import of {app}", duration(found.import_s)
+    if found.failure:
+        return Check(name, "fail", found.failure, "no Sandbox can be made of it")
+    if not found.unforkable:
+        return Check(
+            name, "ok", f"{took}; leaves nothing that no fork may have", "Sandboxes are forked in milliseconds"
+        )
+    meaning = (
+        f"each Sandbox is a fresh interpreter that imports again, {took} each, instead of a fork in milliseconds: "
+        "make these when they are first needed, inside of Functions"
+    )
+    return Check(name, "warn", f"leaves {', '.join(found.unforkable)}", meaning)
+
+
+def _counted(n: int, noun: str) -> str:
+    return f"{n:,} or more {noun}s" if n == _COUNTED else count_of(n, noun)

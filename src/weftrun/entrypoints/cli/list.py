@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import sys
 from typing import get_args
 
 import click
 from msgspec.structs import asdict
 
 from weftrun.entrypoints.cli.options import journal_options, reading
-from weftrun.entrypoints.cli.output import clock, print_json, print_table
+from weftrun.entrypoints.cli.output import clock, print_json
+from weftrun.entrypoints.cli.table import Column, print_table
 from weftrun.model.outcomes import Status
 from weftrun.ports.journal import RunInfo
 from weftrun.views.units import duration
+
+_COLUMNS = (
+    Column("id", folds=True),
+    Column("status", coloured=True),
+    Column("function", folds=True, rank=1),
+    Column("started", rank=2),
+    Column("took", rank=3),
+    Column("undelivered", rank=4, right=True, if_any=True),
+)
 
 
 @click.command("list")
@@ -23,14 +34,20 @@ def command(db: str | None, as_json: bool, status: Status | None, limit: int) ->
     with reading(db) as reader:
         infos = reader.runs(status=status, limit=limit)
         left = reader.emits_left([info.uid for info in infos])
+        takeovers = [reader.takeovers(info) for info in infos] if as_json else []
     undelivered = [sum(left.get(info.uid, {}).values()) for info in infos]
     if as_json:
-        print_json([asdict(info) | {"undelivered": count} for info, count in zip(infos, undelivered, strict=True)])
+        told = zip(infos, undelivered, takeovers, strict=True)
+        print_json([asdict(info) | {"takeovers": over, "undelivered": count} for info, count, over in told])
         return
-    columns = ("id", "status", "function", "started", "took", "undelivered")
-    print_table(columns, [_row(*one) for one in zip(infos, undelivered, strict=True)], status_column=1)
+    print_table(_COLUMNS, [_row(*one) for one in zip(infos, undelivered, strict=True)])
+    if not infos:
+        print(f"No Run in this Journal is {status}." if status else "No Run is in this Journal.", file=sys.stderr)
 
 
 def _row(info: RunInfo, undelivered: int) -> tuple[str, ...]:
     took = duration(info.ended_at - info.started_at) if info.ended_at is not None else ""
-    return info.id, info.status, info.function, clock(info.started_at), took, f"{undelivered:,}" if undelivered else ""
+    if info.due_at and info.ended_at is None:
+        took = f"due {clock(info.due_at)}"
+    count = f"{undelivered:,}" if undelivered else ""
+    return info.id, info.status, info.function, clock(info.started_at), took, count

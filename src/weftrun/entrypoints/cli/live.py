@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import TracebackType
 
 from rich.console import Console, Group
@@ -11,13 +12,19 @@ from rich.table import Table
 from rich.text import Text
 
 from weftrun.assembly import Reader
+from weftrun.entrypoints.cli.terminal import one_line
 from weftrun.model.ids import RunUid
-from weftrun.views.progress import FunctionCount, Progress, attempts_gated, disk_sentence, progress
+from weftrun.model.records import Row
+from weftrun.ports.trace import TraceRow
+from weftrun.views.progress import FunctionCount, Progress, attempts_gated, counted, disk_sentence, progress
+from weftrun.views.running import RunningView, last_line, now_text
 from weftrun.views.steps import StepsFold
 from weftrun.views.units import count_of, duration, size
+from weftrun.views.where import waited_long
 
 _LOOK_TERMINAL_S = 0.25
 _LOOK_PIPE_S = 2.0
+_RUNNING_SHOWN_MAX = 5
 _LOOK_SHARE = 20
 """Between two looks passes at least this many times what a look takes, so that looking stays cheap in long Runs."""
 
@@ -38,6 +45,8 @@ class Watch:
         self._begun_s = self.console.get_time()
         self._settled_before = progress(StepsFold.of(reader.load(uid)).views(), elapsed_s=0.0).settled if joined else 0
         self._shown = ""
+        self._running: list[RunningView] = []
+        self._seen: tuple[list[Row], StepsFold, list[TraceRow]] = [], StepsFold(), []
         self._live: Live | None = None
         self.pause_s = _LOOK_TERMINAL_S if self.console.is_terminal else _LOOK_PIPE_S
 
@@ -53,7 +62,11 @@ class Watch:
     def look(self) -> Progress:
         """Return how far the Run is now, as far as its records say."""
         begun_s = self.console.get_time()
-        fold = StepsFold.of(self._reader.load(self._uid), trace := self._reader.trace(self._uid))
+        info = next(iter(self._reader.infos([self._uid])), None)
+        self._running = self._reader.running(info) if info is not None else []
+        trace, rows = self._reader.trace(self._uid), self._reader.load(self._uid)
+        fold = StepsFold.of(rows, trace, self._running)
+        self._seen = rows, fold, trace
         views = list(fold.views())
         seen = progress(
             views,
@@ -72,27 +85,26 @@ class Watch:
         if not self.console.is_terminal:
             line = plain_line(seen, waiting_for)
             if line != self._shown:
-                self.console.print(line, markup=False, soft_wrap=True)
+                now = f"; {one_line(_now(self._running[0], self._reader.now()))}" if self._running else ""
+                self.console.print(line + now, markup=False, soft_wrap=True)
                 self._shown = line
             return
         if self._live is None:
             self._live = Live(console=self.console, auto_refresh=False, transient=True)
             self._live.start()
-        self._live.update(frame(seen, waiting_for), refresh=True)
+        self._live.update(frame(seen, waiting_for, self._running, self._reader.now()), refresh=True)
 
     def last_line(self, status: str) -> str:
         """Return what to say of the whole Run once it has ended."""
         seen = self.look()
         if seen.total and seen.settled == self._settled_before:
             return f"{status} before: nothing had to run."
-        by = {"done": seen.done, "failed": seen.failed, "cancelled": seen.cancelled}
-        counted = ", ".join(f"{count:,} {name}" for name, count in by.items() if count)
         parts = [f"{status} in {duration(seen.elapsed_s)}"]
-        if counted:
-            parts.append(f"Steps and items: {counted} ({_rate(seen)})")
+        if how := counted(seen.steps, seen.items, {"succeeded": "done"}):
+            parts.append(f"{how} ({_rate(seen)})")
         if seen.value_bytes:
             parts.append(f"{size(seen.value_bytes)} of values")
-        sentence = disk_sentence(seen.gated)
+        sentence = disk_sentence(seen.gated) if seen.gated and waited_long(*self._seen) else ""
         return "; ".join(parts) + (f".\n{sentence}" if sentence else ".")
 
 
@@ -110,11 +122,18 @@ def _rate(seen: Progress) -> str:
 
 def _counted(count: FunctionCount) -> str:
     failed = f", {count.failed:,} failed" if count.failed else ""
-    return f"{count.settled:,}/{count.total:,}{'+' if count.open_input else ''}{failed}"
+    items = " items" if count.is_map else ""
+    return f"{count.settled:,}/{count.total:,}{'+' if count.open_input else ''}{items}{failed}"
 
 
-def frame(seen: Progress, waiting_for: str | None) -> Group:
-    """Return the live view: a line per Function and one below for all."""
+def _now(view: RunningView, now: float) -> str:
+    """Return what runs, since when and where, and the last line of what it has printed."""
+    line = last_line(view.printed)
+    return f"{view.step} {now_text(view, now)}{f': {line}' if line else ''}"
+
+
+def frame(seen: Progress, waiting_for: str | None, views: Sequence[RunningView] = (), now: float = 0.0) -> Group:
+    """Return the live view: a line per Function, one for each body that runs for long, and one below for all."""
     table = Table.grid(padding=(0, 2))
     for count in seen.functions:
         bar = ProgressBar(total=max(1, count.total), completed=count.settled, width=30)
@@ -130,4 +149,8 @@ def frame(seen: Progress, waiting_for: str | None) -> Group:
         parts.append(f"{count_of(seen.gated, 'Attempt')} waited for the disk")
     if waiting_for:
         parts.append(f"waiting for the {waiting_for}")
-    return Group(table, Text(" · ".join(parts), "dim"))
+    lines = [one_line(_now(view, now)) for view in views[:_RUNNING_SHOWN_MAX]]
+    if len(views) > _RUNNING_SHOWN_MAX:
+        lines.append(f"and {len(views) - _RUNNING_SHOWN_MAX:,} more that run")
+    at_work = [Text(line, no_wrap=True, overflow="ellipsis") for line in lines]
+    return Group(table, *at_work, Text(" · ".join(parts), "dim"))

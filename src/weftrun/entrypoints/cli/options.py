@@ -8,13 +8,15 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
+from msgspec import Struct
 
 from weftrun.assembly import Reader, open_reader
 from weftrun.model.errors import RunNotFound, UsageError
 from weftrun.model.records import Row
 from weftrun.ports.journal import RunInfo
 from weftrun.ports.trace import TraceRow
-from weftrun.views.steps import StepView
+from weftrun.views.running import OwnerView, RunningView
+from weftrun.views.step import StepView
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -65,19 +67,47 @@ def found(reader: Reader, run: str) -> RunInfo:
     return info
 
 
-def check_step(views: Sequence[StepView], run: str, step: str) -> None:
-    """Refuse a Step that a Run does not have.
+def check_step(views: Sequence[StepView], run: str, step: str, *, items: bool = False) -> None:
+    """Refuse a Step that a Run does not have; an item of a map too, unless `items` are told one by one.
 
     Raises:
         UsageError: there is no such Step, or it is an item of a map.
     """
     if any(view.id == step for view in views):
         return
+    whole, _, index = step.rpartition(".")
+    of_map = next((view for view in views if view.id == whole and view.is_map), None)
+    if items and of_map is not None and index.isdecimal() and int(index) < (of_map.items or 0):
+        return
     shows = f"`weftrun steps {shlex.quote(run)}` shows its Steps."
-    whole = step.rpartition(".")[0]
-    if any(view.id == whole and view.is_map for view in views):
+    if of_map is not None and not items:
         raise UsageError(f"{step} is an item of a map; what is known of items is told with the map, {whole}. {shows}")
     raise UsageError(f"Run {run} has no Step {step!r}; {shows}")
+
+
+class Look(Struct, frozen=True):
+    """All that can be seen of one Run from here.
+
+    Attributes:
+        running: what its engine saw running when it looked last.
+        owner: the engine that has it; None where none has.
+        at: when that was read, in seconds since the epoch.
+    """
+
+    info: RunInfo
+    rows: list[Row]
+    trace: list[TraceRow]
+    running: list[RunningView]
+    owner: OwnerView | None
+    at: float
+
+
+def look(reader: Reader, run: str) -> Look:
+    """Return all that can be seen of one Run. See `found`."""
+    info = found(reader, run)
+    # The Journal last: what has a record by then is not taken for running.
+    running, trace, owner = reader.running(info), reader.trace(info.uid), reader.owner(info)
+    return Look(info, reader.load(info.uid), trace, running, owner, reader.now())
 
 
 def rows_and_trace(db: str | None, run: str) -> tuple[RunInfo, list[Row], list[TraceRow]]:

@@ -10,10 +10,21 @@ from msgspec.structs import asdict
 from weftrun.assembly import decide_emit
 from weftrun.entrypoints.cli.exits import Exit
 from weftrun.entrypoints.cli.options import journal_options, reading
-from weftrun.entrypoints.cli.output import clock, print_json, print_table, shown_text
+from weftrun.entrypoints.cli.output import clock, print_json
+from weftrun.entrypoints.cli.table import Column, print_table
 from weftrun.model.emits import Emitted
 from weftrun.model.errors import UsageError
 from weftrun.views.emits import standing_of
+
+_COLUMNS = (
+    Column("key", folds=True),
+    Column("run", folds=True, rank=3),
+    Column("sink", folds=True),
+    Column("stands"),
+    Column("order by", folds=True, rank=1, if_any=True),
+    Column("emitted", rank=2),
+    Column("why", gives=True, folds=True, if_any=True),
+)
 
 
 @click.command("outbox")
@@ -52,10 +63,11 @@ def command(db: str | None, as_json: bool, limit: int, send: str | None, drop: s
     if as_json:
         print_json([asdict(emit) | {"standing": standing_of(emit)} for emit in emits])
         return Exit.SUCCEEDED
-    print_table(("key", "run", "sink", "stands", "order by", "emitted", "why"), [_row(emit) for emit in emits])
+    print_table(_COLUMNS, [_row(emit) for emit in emits])
+    if not emits:
+        print("Nothing waits in the outbox: what was emitted has been delivered or dropped.", file=sys.stderr)
     return Exit.SUCCEEDED
 
 
 def _row(emit: Emitted) -> tuple[str, ...]:
-    order = shown_text(emit.order_by or "")
-    return emit.key, emit.run, emit.sink, standing_of(emit), order, clock(emit.at), shown_text(emit.why)
+    return emit.key, emit.run, emit.sink, standing_of(emit), emit.order_by or "", clock(emit.at), emit.why

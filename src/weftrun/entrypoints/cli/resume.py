@@ -9,6 +9,7 @@ import click
 
 from weftrun.assembly import open_engine
 from weftrun.entrypoints.cli.attend import announce_on_stderr, attend
+from weftrun.entrypoints.cli.candidates import run_ids
 from weftrun.entrypoints.cli.options import engine_options, found, journal_options, reading
 from weftrun.entrypoints.cli.target import importable, load_sinks, script
 from weftrun.model.errors import UsageError
@@ -18,7 +19,7 @@ from weftrun.views.calls import start_of
 
 
 @click.command("resume")
-@click.argument("run", metavar="ID")
+@click.argument("run", metavar="ID", shell_complete=run_ids)
 @journal_options
 @engine_options
 def command(run: str, db: str | None, as_json: bool, workers: int | None, sinks: str | None) -> int:
@@ -51,6 +52,6 @@ def _load(bundle: Bundle, run: str) -> None:
             f"Run {run} came from a notebook or a REPL, and its code with it: it can be resumed only there."
         )
     if bundle.file:
-        script(bundle.file, bundle.module)
+        script(bundle.file, bundle.module, bundle.program.argv)
     else:
-        importable(bundle.module)
+        importable(bundle.module, bundle.program.argv)

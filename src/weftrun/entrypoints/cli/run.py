@@ -14,20 +14,22 @@ import click
 from weftrun.assembly import open_engine
 from weftrun.entrypoints.cli.arguments import bind
 from weftrun.entrypoints.cli.attend import announce_on_stderr, announce_to, attend, show_value
+from weftrun.entrypoints.cli.candidates import parameters, targets
 from weftrun.entrypoints.cli.exits import Exit
 from weftrun.entrypoints.cli.options import engine_options, journal_options
 from weftrun.entrypoints.cli.output import print_json
 from weftrun.entrypoints.cli.target import load, load_sinks
 from weftrun.model.errors import UsageError
-from weftrun.sdk.failure import authors_traceback
 from weftrun.sdk.function import Function
 from weftrun.sdk.handles import Engine, Run
 from weftrun.sdk.inspection import digest
+from weftrun.sdk.program import arguments
+from weftrun.sdk.tracebacks import authors_traceback
 
 
 @click.command("run")
-@click.argument("target", metavar="TARGET")
-@click.argument("arguments", metavar="[NAME=VALUE]...", nargs=-1)
+@click.argument("target", metavar="TARGET", shell_complete=targets)
+@click.argument("arguments", metavar="[NAME=VALUE]...", nargs=-1, shell_complete=parameters)
 @journal_options
 @click.option("--id", "run_id", metavar="ID", help="Id of the Run; the same id again is the same Run. Default: fresh.")
 @engine_options
@@ -80,10 +82,13 @@ def _inline(function: Function[..., Any], args: tuple[Any, ...], kwargs: dict[st
     """Call a Function here, as plain Python would."""
     print("inline: nothing is recorded", file=sys.stderr)
     try:
-        value = function(*args, **kwargs)
-        if inspect.iscoroutine(value):
-            value = asyncio.run(value)
-    except Exception as error:  # noqa: BLE001  # the author's, of whatever type
+        with arguments(function.home.argv):
+            value = function(*args, **kwargs)
+            if inspect.iscoroutine(value):
+                value = asyncio.run(value)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001  # the author's, of whatever type, as an engine would tell it
         print(authors_traceback(error).rstrip(), file=sys.stderr)
         return Exit.FAILED
     show_value(None, value, as_json=as_json)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import click
 
+from weftrun.entrypoints.cli.candidates import run_ids
 from weftrun.entrypoints.cli.options import check_step, journal_options, reading, rows_and_trace
-from weftrun.entrypoints.cli.output import print_json, shown_text
+from weftrun.entrypoints.cli.output import print_json
+from weftrun.entrypoints.cli.terminal import shown_text
 from weftrun.views.steps import steps
 from weftrun.views.story import story
 
 
 @click.command("story")
-@click.argument("run", metavar="ID")
+@click.argument("run", metavar="ID", shell_complete=run_ids)
 @click.argument("step", metavar="[STEP]", required=False)
 @journal_options
 def command(run: str, step: str | None, db: str | None, as_json: bool) -> None:

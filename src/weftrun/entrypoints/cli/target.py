@@ -7,18 +7,21 @@ import difflib
 import importlib
 import os
 import sys
-from collections.abc import Iterator, Mapping
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
 from weftrun.assembly import checked_sinks
 from weftrun.model.errors import UsageError
-from weftrun.model.policy import Kind
+from weftrun.model.policy import Bundle, Kind, Program
 from weftrun.ports.sinks import Sink
-from weftrun.sdk.bundle import load_file
-from weftrun.sdk.failure import authors_traceback
+from weftrun.sdk.bundle import load_file, search_path
 from weftrun.sdk.function import Function
+from weftrun.sdk.home import container_of, script_name
 from weftrun.sdk.place import importing
+from weftrun.sdk.program import arguments, cwd_here, interpreter_options
+from weftrun.sdk.tracebacks import authors_traceback
 
 
 def load(target: str) -> Function[..., Any]:
@@ -55,6 +58,38 @@ def load_sinks(target: str) -> Mapping[str, Sink]:
     return checked_sinks(found)
 
 
+def bundle_at(target: str) -> Bundle:
+    """Return where Sandboxes find the code of `FILE.py[:WORKFLOW]` or `module[:WORKFLOW]`, importing nothing here.
+
+    Raises:
+        UsageError: there is no such file.
+    """
+    where = target if os.path.isfile(target) else target.rpartition(":")[0] or target
+    if not _is_file(where):
+        _first_on_path(os.getcwd())
+        return Bundle(
+            where, path=search_path(), started=Program(cwd_here(), (os.fsencode(where),), interpreter_options())
+        )
+    file, folder = _found(os.path.abspath(where))
+    _first_on_path(folder)
+    started = Program(cwd_here(), (os.fsencode(file),), interpreter_options())
+    return Bundle(script_name(file), file, path=search_path(), started=started)
+
+
+def _found(file: str) -> tuple[str, str]:
+    """Return the path of a script, of a zipapp that of its main module, and the folder that is first on its path.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if zipfile.is_zipfile(file):
+        file = os.path.join(file, "__main__.py")
+    held = container_of(file)
+    if not held:
+        raise UsageError(f"There is no file {file}.")
+    return file, os.path.dirname(os.path.realpath(file)) if held == file else held
+
+
 def _imported(where: str) -> ModuleType:
     if _is_file(where):
         return script(os.path.abspath(where))
@@ -62,21 +97,22 @@ def _imported(where: str) -> ModuleType:
     return importable(where)
 
 
-def script(file: str, module: str = "") -> ModuleType:
+def script(file: str, module: str = "", argv: Sequence[bytes] = ()) -> ModuleType:
     """Import a script as `python FILE` would, but under its own name, with its folder first on the path.
+
+    It finds the arguments `argv` in `sys.argv`, those of a Run that is gone on with; by default none.
 
     Raises:
         UsageError: it is not there, has the name of another loaded module, or its import fails.
     """
-    name = module or os.path.splitext(os.path.basename(file))[0]
-    if not os.path.isfile(file):
-        raise UsageError(f"There is no file {file}.")
+    file, folder = _found(file)
+    name = module or script_name(file)
     loaded = sys.modules.get(name)
     if loaded is not None and os.path.abspath(getattr(loaded, "__file__", None) or "") != file:
         raise UsageError(f"{file} has the name of a module that is loaded already ({name}): give it another name.")
-    _first_on_path(os.path.dirname(file))
+    _first_on_path(folder)
     try:
-        with _marked(file):
+        with _marked(file), arguments(argv or [os.fsencode(file)]):
             return load_file(file, name)
     except UsageError:
         raise
@@ -84,14 +120,14 @@ def script(file: str, module: str = "") -> ModuleType:
         raise _import_failed(file, error) from error
 
 
-def importable(name: str) -> ModuleType:
-    """Import a module by name.
+def importable(name: str, argv: Sequence[bytes] = ()) -> ModuleType:
+    """Import a module by name, with the arguments `argv` in `sys.argv`; by default none.
 
     Raises:
         UsageError: it is not there, or its import fails.
     """
     try:
-        with _marked(name):
+        with _marked(name), arguments(argv or [os.fsencode(name)]):
             return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(error.name + ".")):

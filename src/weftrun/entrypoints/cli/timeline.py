@@ -3,28 +3,45 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import click
+from rich.console import Console
+from rich.text import Text
 
-from weftrun.entrypoints.cli.options import journal_options, rows_and_trace
+from weftrun.entrypoints.cli.candidates import run_ids
+from weftrun.entrypoints.cli.options import journal_options, look, reading
 from weftrun.entrypoints.cli.output import print_json
+from weftrun.entrypoints.cli.terminal import shown_text
 from weftrun.model.errors import UsageError
-from weftrun.views.lanes import lanes
+from weftrun.views.lanes import lanes, parts_of
 from weftrun.views.page import page
 from weftrun.views.timeline import timeline
 
+_STYLES = {
+    "busy": "green",
+    "failed": "bold red",
+    "body": "dim",
+    "running": "bold blue",
+    "disk": "yellow",
+    "crash": "bold red",
+    "takeover": "bold yellow",
+    "engine": "dim",
+}
+
 
 @click.command("timeline")
-@click.argument("run", metavar="ID")
+@click.argument("run", metavar="ID", shell_complete=run_ids)
 @journal_options
 @click.option(
     "--html", type=click.Path(dir_okay=False, path_type=Path), help="Write one HTML file that needs no other."
 )
 def command(run: str, db: str | None, as_json: bool, html: Path | None) -> None:
     """Show when and where Steps ran, and where the time went."""
-    _, rows, trace = rows_and_trace(db, run)
-    line = timeline(rows, trace)
+    with reading(db) as reader:
+        seen = look(reader, run)
+    line = timeline(seen.rows, seen.trace, seen.running)
     if html is not None:
         try:
             html.write_text(page(line), encoding="utf-8")
@@ -34,4 +51,17 @@ def command(run: str, db: str | None, as_json: bool, html: Path | None) -> None:
     if as_json:
         print_json(line)
     elif html is None:
-        print("\n".join(lanes(line, shutil.get_terminal_size().columns)))
+        _print(lanes(line, shutil.get_terminal_size().columns))
+
+
+def _print(shown: list[str]) -> None:
+    """Print lines, with colours on a terminal."""
+    if not sys.stdout.isatty():
+        print("\n".join(map(shown_text, shown)))
+        return
+    console = Console(highlight=False)
+    for line in shown:
+        text = Text()
+        for part, kind in parts_of(shown_text(line)):
+            text.append(part, _STYLES.get(kind, ""))
+        console.print(text, soft_wrap=True)

@@ -248,11 +248,18 @@ def _ended(run: RunState, body: Body, answer: Payload) -> None:
 
 
 def lost(run: RunState, event: BodyLost) -> None:
-    """Replay a body whose Sandbox is gone, or fail it if that has happened too often."""
+    """Replay a body whose Sandbox is gone, or fail it if that has happened too often.
+
+    A body that had no part in it is entered again under the same Attempt, as after the loss of its engine.
+    """
     body = _body_of(run, event.step, event.attempt)
     if body is None:
         return
     step = body.step
+    if event.failure is None:
+        _forget_attempt(body)
+        _enter(run, body)
+        return
     delay_s = retry_delay_s(step.function, event.failure, step.id, step.attempt, run.limits)
     body.entered = False
     if delay_s is None:

@@ -1,9 +1,10 @@
-"""Whether the code of a Run is still what it was when it was recorded. Tells people; decides nothing."""
+"""Whether code and program of a Run are still what they were when it began. Tells people; decides nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from weftrun.model.policy import Program
 from weftrun.model.records import Graphed, ItemsSettled, Record, Row, Settled, Started
 
 
@@ -22,6 +23,30 @@ def changed_code(rows: Sequence[Row], version_here: Callable[[str], str]) -> str
     return (
         f"The code of {', '.join(changed)} has changed since it was recorded: recorded graphs and outcomes stand, "
         "and the new code runs what is left."
+    )
+
+
+def changed_program(begun: Program, here: Program) -> str:
+    """Return a sentence that says in what a program differs from the one that began a Run; empty where in nothing.
+
+    No value is told: arguments may hold secrets.
+
+    Args:
+        begun: what that one was started with, as far as it is recorded.
+        here: what this one was started with.
+    """
+    differ = []
+    if begun.argv and begun.argv[1:] != here.argv[1:]:
+        differ.append("other arguments")
+    if begun.argv and begun.options != here.options:
+        differ.append("other options of the interpreter")
+    if begun.cwd and begun.cwd != here.cwd:
+        differ.append("another working directory")
+    if not differ:
+        return ""
+    return (
+        f"The program that goes on with this Run was started with {' and '.join(differ)} than the one that began it: "
+        "Sandboxes of this Run have what that one had."
     )
 
 

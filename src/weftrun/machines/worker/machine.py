@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from weftrun.machines.worker import bodies
+from weftrun.machines.worker import bodies, turns
 from weftrun.machines.worker.outcomes import (
     fail_lane,
     give_back,
@@ -14,9 +14,10 @@ from weftrun.machines.worker.outcomes import (
     steps_in,
 )
 from weftrun.machines.worker.place import place, start_box
-from weftrun.machines.worker.state import Box, BoxState, Given, Items, Lane, Names, Running, WorkerState
+from weftrun.machines.worker.state import Box, BoxState, Entered, Given, Items, Lane, Names, Running, WorkerState
+from weftrun.machines.worker.turns import REVOKED_S
 from weftrun.model.commands import Deliver, EnterBody, Invoke, InvokeItems, LeaveBody, Revoke, WorkCommand
-from weftrun.model.ids import SandboxId
+from weftrun.model.ids import SandboxId, item_step
 from weftrun.model.limits import Limits
 from weftrun.model.messages import BodyCalled, BodyEnded, FromSandbox, Invocation, ItemOutcomes, Outcomes
 from weftrun.model.outcomes import Failure, Reason
@@ -27,8 +28,6 @@ _STARTS_MAX = 3
 """Starts of a profile that may fail in a row before all that waits for it fails."""
 _SLEPT_S = 1.0
 """A tick that is later than this finds that its engine stood still: what Sandboxes said meanwhile is not heard yet."""
-_REVOKED_S = 0.05
-"""How long a Sandbox whose Attempt was revoked may take to end it by itself before it is killed."""
 
 
 class WorkerMachine:
@@ -72,7 +71,7 @@ class WorkerMachine:
         steps.update(step for box in state.boxes.values() for r, step in steps_in(box) if r == run)
         self._revoke(now, run, frozenset(steps))
         for step in [held.step for held in state.bodies.values() if held.run == run]:
-            bodies.leave(state, run, step)
+            bodies.leave(state, run, step, now)
         self.run_closed(run)
 
     def work(self, now: float, run: int, command: WorkCommand, profile_of: Callable[[FunctionSpec], int]) -> None:
@@ -99,9 +98,9 @@ class WorkerMachine:
             case EnterBody():
                 bodies.enter(state, run, profile_of(command.function), command, now)
             case Deliver():
-                bodies.deliver(state, run, command)
+                bodies.deliver(state, run, command, now)
             case LeaveBody():
-                bodies.leave(state, run, command.step)
+                bodies.leave(state, run, command.step, now)
             case Revoke():
                 self._revoke(now, run, frozenset(command.steps))
             case _:
@@ -110,8 +109,7 @@ class WorkerMachine:
     def place(self, now: float) -> None:
         """Give what waits to Sandboxes. Asked once after a burst of events, not after each."""
         self.state.barred = False
-        if self.state.parked:
-            bodies.place(self.state, now)
+        bodies.place(self.state, now)
         if self.state.active:
             place(self.state, now)
 
@@ -137,7 +135,7 @@ class WorkerMachine:
         self.state.look_by(now + self.state.limits.sandbox_idle_s)  # may be sooner than what its start was given
         self.state.failed_starts.pop(box.profile, None)
         if box.for_bodies and not self.state.barred:
-            bodies.unpark(self.state, box)
+            bodies.unpark(self.state, box, now)
 
     def spoke(self, now: float, sandbox: SandboxId, messages: Sequence[FromSandbox]) -> None:
         """A Sandbox told of outcomes or of bodies."""
@@ -160,23 +158,30 @@ class WorkerMachine:
             elif type(message) is BodyEnded:
                 bodies.ended(state, box, message, now)
 
-    def gone(self, now: float, sandbox: SandboxId, why: str, running: Running, text: str) -> None:
-        """A Sandbox ended: what it ran has failed, what it had not entered goes back to the queue."""
+    def gone(self, now: float, sandbox: SandboxId, why: str, running: Running, text: str, where: str = "") -> None:
+        """A Sandbox ended: what it ran has failed, what it had not entered goes back to the queue.
+
+        `where` is the author's line that it was at, if it was asked.
+        """
         state = self.state
         box = state.boxes.pop(sandbox, None)
         if box is None:
             return
         if box.state is BoxState.STARTING or box.late:
-            self._start_failed(box, "it did not start in time" if box.late else why, now)
+            late = (
+                f"it did not start within sandbox_start_s={state.limits.sandbox_start_s:g}: "
+                "does the import of its module come to an end?"
+            )
+            self._start_failed(box, late if box.late else why, now)
             return
         give_back(state, box, why, running, text, now)
-        bodies.lose(state, box, why, now)
+        bodies.lose(state, box, why, running, text, where, now)
 
     def _start_failed(self, box: Box, why: str, now: float) -> None:
         state = self.state
         count = state.failed_starts[box.profile] = state.failed_starts.get(box.profile, 0) + 1
         if count < _STARTS_MAX:
-            if box.for_bodies:
+            if box.for_bodies and turns.usable(state, box.profile)[1]:
                 start_box(state, box.profile, now, for_bodies=True)
             return
         state.failed_starts.pop(box.profile)
@@ -205,7 +210,7 @@ class WorkerMachine:
             if hit:
                 box.revoked_at = box.revoked_at if box.revoked else now
                 box.revoked |= hit
-                state.look_by(now + _REVOKED_S)
+                state.look_by(now + REVOKED_S)
 
     def invocation_at(self, sandbox: SandboxId, no: int, index: int) -> tuple[int, Invocation] | None:
         """Return the Run's number and the Invocation at a place of a Batch that a Sandbox has not told of yet."""
@@ -214,6 +219,30 @@ class WorkerMachine:
             if given.no == no and 0 <= index < len(given.singles):
                 return given.singles[index]
         return None
+
+    def busy_since(self, at: float) -> list[SandboxId]:
+        """Return the Sandboxes that may be in a body since before `at`: what they were given first is older."""
+        return [
+            box.id
+            for box in self.state.boxes.values()
+            if box.state is BoxState.READY and (box.turns if box.for_bodies else box.given and box.given[0].at <= at)
+        ]
+
+    def attempt_at(self, sandbox: SandboxId, no: int, index: int) -> Entered | None:
+        """Return what a Sandbox is in by its page: a place of a Batch, or the body of a Workflow by its number."""
+        box = self.state.boxes.get(sandbox)
+        if box is None:
+            return None
+        if box.for_bodies:
+            held = self.state.bodies.get(no)
+            return Entered(held.run, held.start.id, held.attempt) if held is not None and held.box is box else None
+        given = next((given for given in box.given if given.no == no), None)
+        if given is None:
+            return None
+        if given.items is not None:
+            return Entered(given.items.run, item_step(given.items.id, index), given.items.attempt)
+        entry = given.singles[index] if 0 <= index < len(given.singles) else None
+        return Entered(entry[0], entry[1].id, entry[1].attempt) if entry is not None else None
 
     def overstayed(self, sandbox: SandboxId, no: int, index: int, failure: Failure) -> None:
         """End a Sandbox for the body at a place of a Batch, which fails so, if it is in it still."""
@@ -227,11 +256,21 @@ class WorkerMachine:
         return [
             box.id
             for box in self.state.boxes.values()
-            if box.state is BoxState.READY and box.given and (box.revoked or _timeout_s(box.given[0]) is not None)
+            if box.state is BoxState.READY
+            and (
+                box.turns > 0 or box.left_at > 0
+                if box.for_bodies
+                else box.given and (box.revoked or _timeout_s(box.given[0]) is not None)
+            )
         ]
 
-    def tick(self, now: float, pages: dict[SandboxId, Running]) -> None:
-        """Let time pass: end what ran too long, what was revoked, and what has been idle for long."""
+    def tick(
+        self, now: float, pages: Mapping[SandboxId, Running], starved_s: Mapping[SandboxId, float] | None = None
+    ) -> None:
+        """Let time pass: end what ran too long, what was revoked, and what has been idle for long.
+
+        `starved_s` says how long each of the Sandboxes has waited for a processor in all.
+        """
         state = self.state
         slept = 0.0 < state.tick_at < now - _SLEPT_S
         state.tick_at = state.look_at = 0.0
@@ -241,12 +280,14 @@ class WorkerMachine:
             if box.state is BoxState.STARTING and now >= box.idle_since + state.limits.sandbox_start_s:
                 box.late = True
                 self._kill(box)
+            elif box.state is BoxState.READY and box.id in pages and box.for_bodies:
+                turns.look(state, box, pages[box.id], (starved_s or {}).get(box.id, 0.0), now)
             elif box.state is BoxState.READY and box.id in pages:
                 self._check_running(box, pages[box.id], now)
             elif is_free(box) and now >= box.idle_since + state.limits.sandbox_idle_s:
                 self._kill(box)
         for box in state.boxes.values():
-            state.look_by(_due(box, now, state.limits))
+            state.look_by(_due(state, box, now))
 
     def _check_running(self, box: Box, running: Running, now: float) -> None:
         """End a Sandbox for what it runs now. What runs in front of something revoked is not ended for that."""
@@ -257,7 +298,7 @@ class WorkerMachine:
         failure: Failure | None = None
         if (
             box.revoked
-            and now >= box.revoked_at + _REVOKED_S
+            and now >= box.revoked_at + REVOKED_S
             and (steps_in(box) <= box.revoked or (runs and _step_at(given, index) in box.revoked))
         ):
             failure = Failure(Reason.CANCELLED, "RunCancelled", "its Run was cancelled or has failed")
@@ -292,10 +333,14 @@ def _timeout_s(given: Given) -> float | None:
     return given.lane.function.timeout_s
 
 
-def _due(box: Box, now: float, limits: Limits) -> float:
+def _due(state: WorkerState, box: Box, now: float) -> float:
     """Return when a Sandbox should be looked at next."""
+    limits = state.limits
     if box.state is BoxState.STARTING:
         return box.idle_since + limits.sandbox_start_s
+    turn_due = turns.due(state, box, now) if box.state is BoxState.READY else None
+    if turn_due is not None:
+        return turn_due
     if is_free(box):
         return box.idle_since + limits.sandbox_idle_s
     due = now + limits.sandbox_idle_s
@@ -305,5 +350,5 @@ def _due(box: Box, now: float, limits: Limits) -> float:
             if timeout_s is not None:
                 due = min(due, max(given.at + timeout_s, now + min(timeout_s, 1.0) / 4))
         if box.revoked:
-            due = min(due, max(box.revoked_at, now) + _REVOKED_S)
+            due = min(due, max(box.revoked_at, now) + REVOKED_S)
     return due

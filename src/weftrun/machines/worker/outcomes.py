@@ -6,6 +6,7 @@ from weftrun.machines.retry import may_repeat
 from weftrun.machines.worker.state import Box, BoxState, Given, Items, Lane, Running, WorkerState
 from weftrun.model.emits import Emit
 from weftrun.model.events import AttemptEnded, AttemptsEnded, ItemsEnded
+from weftrun.model.ids import item_step
 from weftrun.model.messages import Invocation, ItemOutcomes, Outcomes
 from weftrun.model.outcomes import Failure, Ran, Reason
 from weftrun.model.values import Data
@@ -70,7 +71,9 @@ def item_outcomes_came(state: WorkerState, box: Box, message: ItemOutcomes, now:
     given.left -= count
     _learn(given.lane, message.ran.left_at - message.ran.entered_at, count)
     if message.text:
-        state.commands.append(Said(work.run, work.id, work.attempt, box.id, message.text))
+        step = item_step(work.id, told[0][0]) if count == 1 else work.id
+        printed = message.printed if count > 1 else ()
+        state.commands.append(Said(work.run, step, work.attempt, box.id, message.text, printed))
     event = ItemsEnded(now, work.step, work.attempt, message.values, message.failures, message.ran, message.emits)
     state.commands.append(Tell(work.run, event))
     _close(box, given, now)
@@ -207,7 +210,8 @@ def _give_back_items(
         event = ItemsEnded(now, work.step, work.attempt, (), failures, Ran(box.id, given.at, now))
         state.commands.append(Tell(work.run, event))
     if text and given.no == running[0]:
-        state.commands.append(Said(work.run, work.id, work.attempt, box.id, text))
+        step = item_step(work.id, running[1]) if running[2] else work.id
+        state.commands.append(Said(work.run, step, work.attempt, box.id, text))
     left = _without(given.open_items, [(index, index + 1) for index, _ in failures])
     if left and (work.run, work.step) not in box.revoked:
         again = work.with_ranges(tuple(left))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections import deque
+from typing import NamedTuple
 
 from weftrun.model.ids import RunId, RunUid, SandboxId, StepId
 from weftrun.model.limits import Limits
@@ -16,6 +17,14 @@ from weftrun.model.work import WorkerCommand
 Names = tuple[RunId, RunUid]
 Running = tuple[int, int, bool, float]
 """Batch, index, entered, entered_at: what the page of a Sandbox says."""
+
+
+class Entered(NamedTuple):
+    """What a Sandbox is in: an Attempt of a Step, or of an item of a map, of the Run with this number."""
+
+    run: int
+    step: StepId
+    attempt: int
 
 
 class Items:
@@ -119,6 +128,29 @@ class BoxState(enum.IntEnum):
     """Told to end; what it has goes back when it is gone."""
 
 
+class Turn:
+    """What a body does between two awaits, as the page of its Sandbox shows it.
+
+    Attributes:
+        number, index: the body, and the turn, counted by the Sandbox.
+        entered: whether a body runs; what a Sandbox does between two of them counts as a turn of nobody.
+        since: when it began, in seconds since the epoch.
+        clock_s: how long it has gone on, as far as that counts.
+        looked_at: when the page was read last; `starved_s` is how long the Sandbox had waited for a processor then.
+    """
+
+    __slots__ = ("clock_s", "entered", "index", "looked_at", "number", "since", "starved_s")
+
+    def __init__(self, number: int, index: int, entered: bool, since: float, clock_s: float) -> None:
+        self.number = number
+        self.index = index
+        self.entered = entered
+        self.since = since
+        self.clock_s = clock_s
+        self.looked_at = 0.0
+        self.starved_s = 0.0
+
+
 class Box:
     """A Sandbox as the machine sees it.
 
@@ -126,6 +158,9 @@ class Box:
         bodies: Workflow bodies it holds, by their number; empty for a Sandbox that runs Functions.
         for_bodies: whether it holds bodies.
         turns: messages about bodies that it has not answered.
+        turn: the turn that its page showed when it was looked at last; None where that one is over.
+        overran: whether it was ended because that turn went on too long.
+        left_at: when it was told to drop a body that may be in a turn; 0 when that is known to be over.
         late: whether it was ended because it did not start in time.
         doom: why we ended it, with what it ran then as (Batch, index); None where we did not, or it ran nothing.
         revoked: Steps that must not run on in it, as (Run, Step).
@@ -141,10 +176,13 @@ class Box:
         "id",
         "idle_since",
         "late",
+        "left_at",
+        "overran",
         "profile",
         "revoked",
         "revoked_at",
         "state",
+        "turn",
         "turns",
     )
 
@@ -156,6 +194,9 @@ class Box:
         self.given: deque[Given] = deque()
         self.bodies: set[int] = set()
         self.turns = 0
+        self.turn: Turn | None = None
+        self.overran = False
+        self.left_at = 0.0
         self.idle_since = now
         self.late = False
         self.doom: tuple[Failure, int, int] | None = None
@@ -165,9 +206,9 @@ class Box:
 
 
 class Held:
-    """A Workflow's body that is in a Sandbox, or waits for one."""
+    """A Workflow's body that is in a Sandbox, or waits for one; `has_turn` says whether it is to run there."""
 
-    __slots__ = ("attempt", "box", "number", "run", "start", "step")
+    __slots__ = ("attempt", "box", "has_turn", "number", "run", "start", "step")
 
     def __init__(self, number: int, run: int, step: int, attempt: int, start: BodyStart) -> None:
         self.number = number
@@ -176,6 +217,7 @@ class Held:
         self.attempt = attempt
         self.start = start
         self.box: Box | None = None
+        self.has_turn = False
 
 
 class WorkerState:
@@ -189,6 +231,7 @@ class WorkerState:
         tick_at: when the next tick was asked for; 0 for never. `look_at`: when one is wanted, at the latest.
         parked: bodies that wait for a Sandbox, by profile.
         barred: nothing may be entered for now, so that bodies are parked.
+        held_up: whether some turn goes on for so long that bodies may wait behind it.
     """
 
     def __init__(self, limits: Limits, sandboxes_max: int) -> None:
@@ -201,6 +244,7 @@ class WorkerState:
         self.by_step: dict[tuple[int, int], Held] = {}
         self.parked: dict[int, list[Held]] = {}
         self.barred = False
+        self.held_up = False
         self.names: dict[int, Names] = {}
         self.failed_starts: dict[int, int] = {}
         self.last_box = 0

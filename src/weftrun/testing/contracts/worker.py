@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -17,7 +17,7 @@ from weftrun.model.ids import RunId, RunUid, SandboxId, StepId
 from weftrun.model.messages import Invocation, OfTransaction
 from weftrun.model.policy import Bundle
 from weftrun.model.values import Data, Inline, Object, Tree
-from weftrun.model.work import AttemptAt, BatchSent, Said, WorkEvent
+from weftrun.model.work import AttemptAt, BatchSent, Running, Said, WorkEvent
 from weftrun.ports.objects import Objects
 from weftrun.ports.worker import Worker
 from weftrun.sdk.codec import decode, encode, hole
@@ -81,6 +81,9 @@ class Heard:
         """Note a Batch."""
         self._note(lambda: self.batches.append(sent))
 
+    def running(self, rows: Sequence[Running]) -> None:
+        """What runs for long is not asked for here."""
+
     def asked(self, attempt: AttemptAt, message: OfTransaction) -> None:
         """Nothing here has a transaction."""
 
@@ -127,7 +130,7 @@ class WorkerContract:
     def heard(self, there: OnLoop) -> Heard:
         """Listen, and open a Run."""
         heard = Heard()
-        bundle = Bundle(working.__name__, path=tuple(sys.path), cwd=str(Path.cwd()))
+        bundle = Bundle(working.__name__, path=tuple(sys.path), started=str(Path.cwd()))
 
         def begin() -> None:
             there.worker.listen(heard)

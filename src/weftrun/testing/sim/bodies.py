@@ -14,12 +14,17 @@ from weftrun.sdk.body import Body, BodyLimits, Raised, Returned, Waiting
 from weftrun.sdk.codec import Encoded, decode_tree
 from weftrun.sdk.failure import error_of, failure_of
 from weftrun.testing.sim.outside import Outside, Pieces, Voice
+from weftrun.testing.sim.plans import GoesOn
 
 Made = tuple[tuple[FunctionSpec, ...], tuple[Call, ...], tuple[Chunk, ...]]
 
 
 class EnteredBody:
-    """One entry of a body: it tells what the body calls and awaits, and how it ends."""
+    """One entry of a body: it tells what the body calls and awaits, and how it ends.
+
+    Attributes:
+        goes_on: whether it is at something that never ends.
+    """
 
     def __init__(
         self,
@@ -31,6 +36,7 @@ class EnteredBody:
     ) -> None:
         """Make the body; `enter` begins it."""
         limits = outside.limits
+        self.goes_on = False
         self._start = start
         self._outside = outside
         self._voice = voice
@@ -100,6 +106,9 @@ class EnteredBody:
             self._flush(came.awaits)
             return False
         self._flush(())
+        if isinstance(came, Raised) and isinstance(came.error, GoesOn):
+            self.goes_on = True
+            return False
         answer = failure = None
         ran = Ran(self._sandbox, self._entered_at, outside.loop.now())
         if isinstance(came, Returned):

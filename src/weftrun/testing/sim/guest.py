@@ -19,6 +19,7 @@ from weftrun.model.messages import (
     Batch,
     BodyDeliver,
     BodyDrop,
+    BodyEnded,
     BodyStart,
     Dropped,
     FromSandbox,
@@ -30,7 +31,7 @@ from weftrun.model.messages import (
     ToSandbox,
     TransactionAnswer,
 )
-from weftrun.model.outcomes import Failure, Ran
+from weftrun.model.outcomes import NOT_RUN, Failure, Ran
 from weftrun.model.policy import FunctionSpec
 from weftrun.model.values import Data
 from weftrun.ports.sandboxes import Progress
@@ -46,7 +47,9 @@ from weftrun.testing.sim.values import Stage, entered, lineage
 
 Mappings = dict[ObjectId, memoryview]
 Running = Generator[float | None, None, None]
-"""A Sandbox's work: each yield is a pause in seconds of virtual time, or None until it gets what it `wants`."""
+"""A Sandbox's work: each yield is a pause in seconds of virtual time, or None until it gets what it `wants`.
+
+That may be never."""
 
 Named = tuple[RunId, RunUid]
 
@@ -73,6 +76,8 @@ class ScriptedGuest:
         self._emits: tuple[Emit, ...] = ()
         self._asks = False
         self._entry = -1
+        self._turns = 0
+        self._unwanted: set[int] = set()
 
     def maps_hold(self) -> None:
         """Map the page that says until when bodies may be entered."""
@@ -81,6 +86,11 @@ class ScriptedGuest:
     def take(self, message: ToSandbox, objects: Mappings) -> None:
         """Put a message into the inbox; `objects` are the mappings that came with it."""
         self._inbox.append((message, objects))
+
+    def hears(self, message: ToSandbox) -> None:
+        """Know of what was sent before it is served: a Sandbox looks into its socket before it enters a body."""
+        if isinstance(message, BodyDrop):
+            self._unwanted.add(message.body)
 
     def serve(self) -> Running:
         """Work off the inbox. `Died` where a fault ends the Sandbox."""
@@ -246,8 +256,13 @@ class ScriptedGuest:
 
     def _start_body(self, start: BodyStart, objects: Mappings) -> Running:
         outside = self._outside
+        if start.body in self._unwanted:
+            self._voice.say(BodyEnded(start.body, None, None, NOT_RUN))
+            self._drop_objects(objects)
+            return
         outside.point("guest.enter")
         outside.check_lease(self._fences)
+        self._turn(start.body)
         args = decode_tree(start.args, reader(objects))
         outside.ledger.enter(
             outside.loop.now(),
@@ -263,21 +278,29 @@ class ScriptedGuest:
         body = self._bodies[start.body] = EnteredBody(start, outside, self._voice, self._number, args)
         yield outside.body_s()
         outside.point("guest.leave")
-        self._told(start.body, body.enter())
+        yield from self._told(start.body, body.enter())
 
     def _deliver(self, deliver: BodyDeliver, objects: Mappings) -> Running:
         body = self._bodies.get(deliver.body)
         if body is None:
             self._drop_objects(objects)
             return
+        self._turn(deliver.body)
         self._body_objects[deliver.body] |= set(objects)
         yield self._outside.body_s() / 10
         self._outside.point("guest.leave")
-        self._told(deliver.body, body.deliver(deliver, reader(objects)))
+        yield from self._told(deliver.body, body.deliver(deliver, reader(objects)))
 
-    def _told(self, number: int, over: bool) -> None:
+    def _turn(self, body: int) -> None:
+        self._turns += 1
+        self.page = Progress(body, self._turns, True, self._outside.loop.now())
+
+    def _told(self, number: int, over: bool) -> Running:
+        while self._bodies[number].goes_on:
+            yield None  # it gets nothing that it wants
         if over:
             self._drop(number)
+        self.page = Progress(number, self._turns, False, 0.0)
 
     def _drop(self, number: int) -> None:
         body = self._bodies.pop(number, None)

@@ -18,7 +18,7 @@ from weftrun.model.outcomes import Failure
 from weftrun.model.policy import Bundle
 from weftrun.model.values import Blob, Object
 from weftrun.model.visiting import objects_in
-from weftrun.model.work import AttemptAt, BatchSent, Said, WorkEvent
+from weftrun.model.work import AttemptAt, BatchSent, Running, Said, WorkEvent
 from weftrun.ports.objects import Objects
 from weftrun.ports.worker import WorkerEvents
 from weftrun.runtime.worker_driver import WorkerDriver
@@ -303,6 +303,10 @@ class _Told:
     def batch_sent(self, sent: BatchSent) -> None:
         """A Batch went to a Sandbox."""
         self._link.tell(lambda events: events.batch_sent(sent))
+
+    def running(self, rows: Sequence[Running]) -> None:
+        """Something has been running for long."""
+        self._link.tell(lambda events: events.running(rows))
 
     def asked(self, attempt: AttemptAt, message: OfTransaction) -> None:
         """An Attempt says something to its transaction."""

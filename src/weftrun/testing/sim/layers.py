@@ -236,6 +236,9 @@ class FaultyTrace:
         self._faults = faults
         self._process = process
         self.read = inner.read
+        self.show_running = inner.show_running
+        self.end_running = inner.end_running
+        self.running = inner.running
         self.delete = inner.delete
         self.close = inner.close
 
@@ -277,9 +280,9 @@ class FaultySandboxes:
         """Read the page of a Sandbox."""
         return self._inner.progress(sandbox)
 
-    def kill(self, sandbox: SandboxId) -> None:
+    def kill(self, sandbox: SandboxId, *, says_where: bool = False) -> None:
         """End a Sandbox, with what is planned for this call."""
-        self._faults.around("sandboxes.kill", lambda: self._inner.kill(sandbox), self._process)
+        self._faults.around("sandboxes.kill", lambda: self._inner.kill(sandbox, says_where=says_where), self._process)
 
     def held(self, sandbox: SandboxId) -> frozenset[ObjectId]:
         """Return the Objects that a Sandbox holds."""

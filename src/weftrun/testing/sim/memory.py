@@ -11,7 +11,7 @@ from weftrun.model.ids import ObjectId, RunUid, SessionUid
 from weftrun.model.lease import Session
 from weftrun.model.values import Blob, Object
 from weftrun.ports.blobs import Blobs
-from weftrun.ports.trace import TraceRow
+from weftrun.ports.trace import RunningRow, TraceRow, text_of
 
 
 class MemoryBlobs:
@@ -185,6 +185,7 @@ class MemoryTrace:
         self._keeps = keeps
         self._rows: list[TraceRow] = []
         self._unsynced: list[TraceRow] = []
+        self._running: dict[str, list[RunningRow]] = {}
 
     def write(self, rows: Sequence[TraceRow]) -> None:
         """Keep rows."""
@@ -194,10 +195,29 @@ class MemoryTrace:
         """Return the rows of a Run."""
         return [row for row in self._rows + self._unsynced if row.run == run]
 
+    def show_running(self, engine: str, rows: Sequence[RunningRow]) -> None:
+        """Say what an engine sees running, in the place of what it said before."""
+        self._running[engine] = list(rows)
+
+    def end_running(self, run: RunUid) -> None:
+        """Say that what was seen running of a Run runs no more; what had been printed is kept."""
+        self._unsynced.extend(map(text_of, self.running(run)))
+        self._forget(run)
+
+    def running(self, run: RunUid) -> list[RunningRow]:
+        """Return what was seen running of a Run."""
+        return sorted(
+            (row for rows in self._running.values() for row in rows if row.run == run), key=lambda row: row.entered_at
+        )
+
+    def _forget(self, run: RunUid) -> None:
+        self._running = {name: [row for row in rows if row.run != run] for name, rows in self._running.items()}
+
     def delete(self, run: RunUid) -> None:
-        """Forget the rows of a Run."""
+        """Forget the rows of a Run, and what was seen running of it."""
         self._rows = [row for row in self._rows if row.run != run]
         self._unsynced = [row for row in self._unsynced if row.run != run]
+        self._forget(run)
 
     def crash(self) -> None:
         """Lose what had not reached the disk."""

@@ -43,13 +43,20 @@ _LIGHT = ("loose", "loose", "loose_large", "loose_stumbles", "sure", "sure", "su
 _RISKY = (*_SAFE, *_LIGHT, "gamble", "sleepy")
 
 
+ENDLESS = "endless"
+
+
+class GoesOn(BaseException):
+    """The body that raises it would go on for ever here; its Sandbox stays in it."""
+
+
 @dataclass(frozen=True)
 class Op:
     """One thing that a body does.
 
     Attributes:
         kind: `call`, `map`, `over` (a map over the one call in `takes`), `wired` or `watched` (a child); in an async
-            body also `await` and `skip`.
+            body also `await` and `skip`; `endless` is an op that never ends.
         name: of the Function, where one is called.
         takes: numbers of earlier calls of this body: whose values are read, awaited, or mapped over.
         count: how many ops `skip` passes over if the coin falls so; how many constants a map has beside `takes`.
@@ -107,6 +114,8 @@ async def watched(plan: Plan, *inputs: Any) -> Any:
 
 
 def _call(op: Op, refs: list[Any], inputs: tuple[Any, ...], seen: Any) -> Any:
+    if op.kind == ENDLESS:
+        raise GoesOn
     taken = [refs[number] for number in op.takes if refs[number] is not None]
     if op.kind == "map":
         return TABLE[op.name].map([*taken, *range(op.count)], because=Value("", seen))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from weftrun.model.ids import StepId, child_step, item_step
 from weftrun.testing.oracles import Fixed, fixed_by
-from weftrun.testing.sim.plans import TABLE, Op, Plan
+from weftrun.testing.sim.plans import ENDLESS, TABLE, Op, Plan
 from weftrun.testing.sim.values import NOTHING, Lineage, Value, lineage
 from weftrun.testing.sim.world import World
 
@@ -47,6 +47,8 @@ class _Sequential:
                     self._values.append(None)
             elif op.kind == "await":
                 seen |= self._see(op.takes[0])
+            elif op.kind == ENDLESS:
+                raise _Failed(frozenset({(ENDLESS, _UNSEEN)}))
             elif op.kind == "skip":
                 skip = op.count if Value("", seen).coin % 2 else 0
             else:

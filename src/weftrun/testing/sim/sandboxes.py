@@ -71,6 +71,7 @@ class ScriptedSandboxes:
         again: ToSandbox = msgspec.msgpack.decode(msgspec.msgpack.encode(message), type=ToSandbox)
         objects = {oid: self._objects.view(oid) for oid in getattr(again, "objects", ())}
         box.held |= set(objects)
+        box.guest.hears(again)
         self._beside.after(
             self._outside.pace.hop_s, f"to sandbox {sandbox}", lambda: self._arrived(sandbox, again, objects)
         )
@@ -88,7 +89,7 @@ class ScriptedSandboxes:
         box = self._boxes.get(sandbox)
         return box.guest.page if box is not None else _NOWHERE
 
-    def kill(self, sandbox: SandboxId) -> None:
+    def kill(self, sandbox: SandboxId, *, says_where: bool = False) -> None:  # noqa: ARG002  # nobody asks scripts
         """End a Sandbox a little later: what it says until then is still told."""
         self._beside.after(
             self._outside.pace.hop_s, f"kill sandbox {sandbox}", lambda: self._die(sandbox, "killed by us")
@@ -117,7 +118,7 @@ class ScriptedSandboxes:
                 try:
                     for pause in box.running:
                         if pause is None:
-                            break  # nobody answers any more
+                            break  # nobody answers any more, or it never ends
                 except (Died, Crash):
                     pass
             box.end()

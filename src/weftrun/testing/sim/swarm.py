@@ -6,6 +6,7 @@ one has proved little.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from weftrun.model.limits import Limits
 from weftrun.testing.oracles import findings
 from weftrun.testing.sim.chance import Chance
 from weftrun.testing.sim.effects import Effects, draw_effects, settings_with, with_effects
+from weftrun.testing.sim.endless import harmed, has_endless, with_endless
 from weftrun.testing.sim.faults import KINDS, PAUSES, Fault, Faults
 from weftrun.testing.sim.outside import Pace
 from weftrun.testing.sim.plans import FUNCTIONS, draw_plan, watched, wired
@@ -180,6 +182,12 @@ def with_workers(settings: Settings, chance: Chance) -> Settings:
     return replace(settings, workers=workers)
 
 
+def with_body_time(settings: Settings) -> Settings:
+    """Let a body take its time, which is drawn, but not much more."""
+    limits = msgspec.structs.replace(settings.limits, body_timeout_s=2 * settings.pace.body_s[1] + 1.0)
+    return replace(settings, limits=limits)
+
+
 def draw_world(seed: int, folder: Path, *, effects: bool = True, server: bool = True, workers: bool = False) -> World:
     """Draw a world with its clients; nothing has happened in it yet.
 
@@ -199,6 +207,9 @@ def draw_world(seed: int, folder: Path, *, effects: bool = True, server: bool = 
     settings = settings_with(settings, does, outside)
     if server:
         settings = on_server(settings, Chance(seed, "server"))
+    settings = with_body_time(settings)
+    endless = Chance(seed, "endless")
+    goes_on = endless.happens(0.4)
     if workers:
         settings = with_workers(settings, Chance(seed, "workers"))
     world = World(seed, folder, FUNCTIONS, faults=DrawnFaults(seed, settings), settings=settings)
@@ -207,6 +218,7 @@ def draw_world(seed: int, folder: Path, *, effects: bool = True, server: bool = 
     for number in range(1 + chance.below(3)):
         watches = chance.happens(0.6)
         plan = with_effects(draw_plan(chance, watches=watches), does, outside)
+        plan = with_endless(plan, endless) if goes_on else plan
         client = world.start(f"run-{number}", watched if watches else wired, plan, at_s=chance.between(0.0, 0.02))
         if chance.happens(0.1):
             client.cancel_at_s = chance.between(0.0, 0.05)
@@ -232,9 +244,14 @@ def judged(world: World) -> Broken | None:
     """Play a drawn world and return what is wrong with its history, if anything is."""
     try:
         world.run()
-        found = [*findings(world), *differences(world)]
+        found = [*findings(world), *differences(world), *_harmed(world)]
     except Exception as error:  # noqa: BLE001  # a bug of the engine may be any error, and the next seed must still be played
         found = [f"{type(error).__name__}: {error}"]
     world.close()
     plan = {number: fault for number, _, fault in world.faults.happened}
     return Broken("swarm", world.seed, plan, tuple(found), world.story()) if found else None
+
+
+def _harmed(world: World) -> Iterator[str]:
+    known = {client.uid: has_endless(client.args[0]) for client in world.clients if client.uid is not None}
+    return (f"endless: {text}" for text in harmed(world.rows, world.ledger.entries, known))
