@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from weftrun.model.errors import (
+    ArgumentsNotCompared,
     EngineClosed,
     InternalError,
     JournalBusy,
@@ -85,6 +86,7 @@ __all__ = [
     "EngineClosed",
     "Unsupported",
     "InternalError",
+    "ArgumentsNotCompared",
     "__version__",
 ]
 __version__ = "0.1.0"

@@ -36,7 +36,8 @@ from weftrun.model.policy import FunctionSpec
 from weftrun.model.values import Data
 from weftrun.ports.sandboxes import Progress
 from weftrun.sdk import place
-from weftrun.sdk.codec import Encoded, decode_tree, digest, encode
+from weftrun.sdk.canonical import digest
+from weftrun.sdk.codec import Encoded, decode_tree, encode
 from weftrun.sdk.failure import failure_of
 from weftrun.sdk.statements import Statements
 from weftrun.sdk.transaction import NOT_SAID, Opener
