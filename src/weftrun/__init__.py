@@ -32,12 +32,12 @@ from weftrun.model.errors import (
     UsageError,
     WeftrunError,
 )
-from weftrun.model.policy import Retry
 from weftrun.sdk.function import Function, function, workflow
 from weftrun.sdk.handles import Engine, Run
 from weftrun.sdk.place import current, importing, now, random
 from weftrun.sdk.policy import CallPolicy, Policy
 from weftrun.sdk.ref import Mapped, Ref
+from weftrun.sdk.retrying import Retry
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
