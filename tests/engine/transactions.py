@@ -78,6 +78,15 @@ class TransactionsOfSteps:
         assert self.orders(shop) == [(how, 1)]
         assert_closed(shop)
 
+    def test_values_by_name(self, shop: str) -> None:
+        with weftrun.open(shop, workers=1) as engine:
+            engine.run(
+                o.says_by_name, "INSERT INTO app_orders (item, amount) VALUES (:key, :val)", {"val": 5, "key": "a"}
+            )
+            with pytest.raises(weftrun.StatementRefused, match="takes :val, and no value of that name"):
+                engine.run(o.says_by_name, "INSERT INTO app_orders (item, amount) VALUES (:key, :val)", {"key": "b"})
+        assert self.orders(shop) == [("a", 5)]
+
     def test_a_statement_that_is_refused_may_be_caught(self, shop: str) -> None:
         with weftrun.open(shop, workers=1) as engine:
             sentence, code = engine.run(o.mends, "a")

@@ -14,7 +14,7 @@ from weftrun.model.ids import RunUid
 from weftrun.model.outcomes import Success
 from weftrun.model.records import Ended, Row, Settled, Started
 from weftrun.ports.journal import Appended
-from weftrun.ports.transactions import Given, Transaction, Transactions
+from weftrun.ports.transactions import Given, Parameters, Transaction, Transactions
 from weftrun.sdk.function import Function, function, workflow
 from weftrun.sdk.place import current
 from weftrun.sdk.retrying import Retry
@@ -149,7 +149,7 @@ class _FaultyTransaction:
         self.check = inner.check
         self.interrupt = inner.interrupt
 
-    def execute(self, sql: str, parameters: Sequence[object]) -> Given:
+    def execute(self, sql: str, parameters: Parameters) -> Given:
         """Say a statement, with what is planned for this call."""
         given: list[Given] = []
         self._faults.around(
