@@ -109,7 +109,8 @@ def open(
 
     Args:
         url: `sqlite:///path/to/file.db`, or `postgresql://user@host/database` with the extra `postgres`; default is
-            `$WEFTRUN_DATABASE_URL`, else `sqlite:///.weftrun/journal.db`.
+            `$WEFTRUN_DATABASE_URL`, else `.weftrun/journal.db` of the current folder or of the nearest one above it.
+            A Journal that is made anew by default is logged, and so said on stderr.
         recover: which Runs that no engine owns are taken over, now and as long as this one is open: `all`, `none`, or
             the id of one.
         workers: Sandboxes that run Functions at once; default is how many processors this process may use.
@@ -120,7 +121,8 @@ def open(
 
     Raises:
         JournalError: the Journal can't be used: it is newer, damaged, read-only, locked.
-        UsageError: a Sandbox, or the command line, reached this call while it imported the author's module.
+        UsageError: the URL names no Journal; or a Sandbox, or the command line, reached this call while it imported
+            the author's module.
         Unsupported: this is not Linux.
     """
     if not sys.platform.startswith("linux"):
@@ -133,7 +135,9 @@ def open(
         )
     # Late: a guest that imports the author's module must never load the engine.
     assembly = importlib.import_module("weftrun.assembly")
-    engine: Engine = assembly.open_engine(url, recover=recover, workers=workers, lease_ttl_s=lease_ttl_s, sinks=sinks)
+    engine: Engine = assembly.open_engine(
+        url, recover=recover, workers=workers, lease_ttl_s=lease_ttl_s, sinks=sinks, tells=url is None
+    )
     return engine
 
 

@@ -52,6 +52,19 @@ def test_a_start_whose_arguments_can_not_be_compared_joins_and_says_so(cli, word
     assert "not compared" not in cli("resume", "s").err
 
 
+def test_a_new_journal_is_said_after_the_id_and_shown_by_doctor(cli, words, journal):
+    first = cli("run", words("suffix"), "path=a.txt", "--id", "s")
+    id, said = first.err.splitlines()[:2]
+    assert id == "s"
+    assert said.startswith(
+        f"weftrun: A new Journal was made: {journal}, named by $WEFTRUN_DATABASE_URL. It knows no Run"
+    )
+    assert "new Journal" not in cli("run", words("suffix"), "path=b.txt").err
+    doctor = cli("doctor").out
+    assert str(journal) in doctor
+    assert "named by $WEFTRUN_DATABASE_URL" in doctor
+
+
 def test_without_an_id_each_run_is_a_new_one(cli, words):
     ids = {cli("run", words("move"), 'point={"x": 1, "y": 2}').err.splitlines()[0] for _ in range(2)}
     assert len(ids) == 2

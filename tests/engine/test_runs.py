@@ -219,9 +219,3 @@ def test_closing_lets_waiters_go_and_refuses_more(url: str) -> None:
     with pytest.raises(weftrun.EngineClosed):
         engine.run(p.inc, 1)
     engine.close()
-
-
-@pytest.mark.parametrize("url", ["mysql://x", "sqlite:///", "journal.db"])
-def test_an_unusable_url_is_refused(url: str) -> None:
-    with pytest.raises(weftrun.UsageError, match="is not the URL of a Journal"):
-        weftrun.open(url)

@@ -22,7 +22,7 @@ from weftrun.adapters.system.descriptors import DESCRIPTOR_LIMIT, descriptors_ne
 from weftrun.adapters.system.entropy import SystemEntropy
 from weftrun.adapters.system.loop import UvLoop
 from weftrun.adapters.system.processes import ProcessWatch
-from weftrun.assembly.places import Place, hints_of, place_of, transactions_of
+from weftrun.assembly.places import Place, hints_of, made_sentence, place_of, transactions_of
 from weftrun.assembly.reader import running_views
 from weftrun.assembly.sinks import checked_sinks
 from weftrun.model.commands import End
@@ -52,9 +52,9 @@ _TTL_MIN_S = 0.5
 
 def open_engine(
     url: str | None = None, *, recover: str = "all", workers: int | None = None, lease_ttl_s: float | None = None,
-    sinks: Mapping[str, Sink] | None = None, limits: Limits = DEFAULT_LIMITS,
+    sinks: Mapping[str, Sink] | None = None, limits: Limits = DEFAULT_LIMITS, tells: bool = False,
 ) -> Engine:  # fmt: skip
-    """Open an engine on a Journal. See `weftrun.open`.
+    """Open an engine on a Journal. See `weftrun.open`. A Journal that it makes is logged if it `tells`.
 
     Raises:
         JournalError: the Journal can't be used.
@@ -65,7 +65,12 @@ def open_engine(
         if not _TTL_MIN_S <= lease_ttl_s < math.inf:
             raise UsageError(f"lease_ttl_s={lease_ttl_s} can't be held: it takes {_TTL_MIN_S:g} seconds or more.")
         limits = replace(limits, lease_ttl_s=lease_ttl_s)
-    return Engine(_EmbeddedCore(place_of(url), recover, workers or workers_by_default(), limits, checked_sinks(sinks)))
+    place = place_of(url)
+    is_new = place.is_missing
+    engine = Engine(_EmbeddedCore(place, recover, workers or workers_by_default(), limits, checked_sinks(sinks)))
+    if is_new and tells:
+        logging.getLogger("weftrun").warning("%s", made_sentence(place))
+    return engine
 
 
 def workers_by_default() -> int:

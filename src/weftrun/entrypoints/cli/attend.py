@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from weftrun.assembly import made_sentence, place_of
 from weftrun.entrypoints.cli.exits import Exit
 from weftrun.entrypoints.cli.interrupts import Interrupted, Interrupts
 from weftrun.entrypoints.cli.live import Watch
@@ -43,6 +44,8 @@ def attend(
     The first Ctrl-C or SIGTERM starts nothing more and gives what runs five seconds; the second ends at once.
     """
     engine: Engine | None = None
+    place = place_of(db)
+    is_new = place.is_missing
     with Interrupts() as interrupts:
         try:
             with warnings.catch_warnings(record=True) as warned:
@@ -53,6 +56,8 @@ def attend(
             announce(run.id)
             for warning in warned:  # only now: the first line is the id's
                 print(f"weftrun: {warning.message}", file=sys.stderr)
+            if is_new:
+                print(f"weftrun: {made_sentence(place)}", file=sys.stderr)
             code = _wait(run, db=db, as_json=as_json)
             interrupts.over(code)
         except Interrupted:

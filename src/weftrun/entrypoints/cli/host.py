@@ -175,8 +175,9 @@ def _free_space(journal: Path) -> Check:
 
 def _journal(place: Place) -> Check:
     where = str(place.path or place.shown)
-    if place.path is not None and not place.path.exists():
-        return Check("Journal", "ok", f"none yet at {where}", "it is made by the first Run")
+    by = f"; named by {place.named_by}" if place.named_by else ""
+    if place.is_missing:
+        return Check("Journal", "ok", f"none yet at {where}", f"it is made by the first Run{by}")
     try:
         reader = Reader(place)
         try:
