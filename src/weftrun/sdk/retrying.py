@@ -208,12 +208,26 @@ def _is_meant(names: tuple[str, ...], error: BaseException) -> bool:
     return any(_says(name[:-2], error) if name.endswith("()") else name in kinds for name in names)
 
 
+def found_by(name: str) -> str:
+    """Return why a predicate is not found by the name that it has in a policy; nothing where it is."""
+    try:
+        found = _found(name.removesuffix("()"))
+    except Exception as error:  # noqa: BLE001  # importing runs the author's code, which may raise anything
+        return f"{type(error).__qualname__}: {error}"
+    return "" if callable(found) else f"it is {found!r}"
+
+
 def _says(name: str, error: BaseException) -> bool:
     """Ask a predicate, or a class that was given by name."""
+    found = _found(name)
+    return isinstance(error, found) if isinstance(found, type) else bool(found(error))
+
+
+def _found(name: str) -> Any:
     module, _, path = name.partition(":")
     if import_name("__main__") == module:
         module = "__main__"  # the program itself: it is not to be imported a second time
     found: Any = sys.modules.get(module) or importlib.import_module(module)
     for part in path.split("."):
         found = getattr(found, part)
-    return isinstance(error, found) if isinstance(found, type) else bool(found(error))
+    return found
