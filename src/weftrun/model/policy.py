@@ -73,8 +73,8 @@ class Retry(Struct, frozen=True, array_like=True):
         delay_s: wait before the second Attempt, in seconds.
         factor: each further wait is the one before times this.
         delay_max_s: no wait is longer, in seconds.
-        jitter: share of each wait, from 0 to 1, that is drawn from a seeded generator. In a policy that tells errors
-            apart, also how, so that those of older Journals keep their form.
+        jitter: share of each wait, from 0 to 1, that is drawn from a seeded generator. A policy that tells errors apart
+            has that in this field, too, so that all others are recorded as they always were.
     """
 
     times: int
