@@ -94,15 +94,6 @@ class Place(Struct, frozen=True):
         """Whether there is no file of it yet, so that opening it makes a new one."""
         return self.path is not None and not self.path.exists()
 
-    @property
-    def shown(self) -> str:
-        """The URL for people, also for those who look at a log: absolute, without a password or parameters."""
-        if self.path is not None:
-            return f"{_SQLITE}{self.path}"
-        scheme, _, rest = self.url.partition("?")[0].partition("://")
-        user, at, host = rest.rpartition("@")
-        return f"{scheme}://{user.partition(':')[0]}{at}{host}"
-
     def open(self, entropy: Entropy) -> Journal:
         """Open the Journal for an engine; make it if it is not there."""
         if self.path is not None:
