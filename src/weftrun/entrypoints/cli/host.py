@@ -192,8 +192,8 @@ def _journal(place: Place) -> Check:
     parked = sum(emit.standing is not Standing.WAITING for emit in emits)
     told = f"can be read; {_counted(open_runs, 'open Run')}, {_counted(len(emits), 'emit')} not delivered"
     if parked:
-        return Check("Journal", "warn", where, f"{told}, {parked} of them unknown or refused: see `weftrun outbox`")
-    return Check("Journal", "ok", where, told)
+        return Check("Journal", "warn", where, f"{told}, {parked} of them unknown or refused: see `weftrun outbox`{by}")
+    return Check("Journal", "ok", where, told + by)
 
 
 def check_import(app: str) -> Check:
