@@ -11,10 +11,12 @@ import threading
 import click
 import msgspec
 
+from weftrun.entrypoints.cli.candidates import targets
 from weftrun.entrypoints.cli.exits import Exit
 from weftrun.entrypoints.cli.finding import Finding, Report
 from weftrun.entrypoints.cli.options import journal_options
-from weftrun.entrypoints.cli.output import one_line, print_json
+from weftrun.entrypoints.cli.output import print_json
+from weftrun.entrypoints.cli.terminal import one_line
 from weftrun.model.errors import UsageError
 from weftrun.views.units import count_of
 
@@ -22,7 +24,7 @@ _IMPORT_S = 120.0
 
 
 @click.command("check")
-@click.argument("target", metavar="APP")
+@click.argument("target", metavar="APP", shell_complete=targets)
 @journal_options
 def command(target: str, db: str | None, as_json: bool) -> int:
     """Import an app in a process of its own and say what would go wrong later.
