@@ -78,7 +78,7 @@ def module_of(names: dict[str, Any]) -> str:
 
 
 def import_name(module: str) -> str:
-    """Return the import name of what is known here as `module`, the `__module__` of its classes: of a script its own."""
+    """Return the import name of the module that classes name as theirs: of a script its own, not `__main__`."""
     if module not in RUN_AS:
         return module
     found = sys.modules.get(module)
