@@ -9,6 +9,7 @@ import pytest
 from tests.conftest import assert_closed
 from tests.engine import ordering as o
 from tests.engine.killing import killed_at
+from tests.sweeping import shared
 
 import weftrun
 from weftrun.assembly import open_engine
@@ -97,7 +98,7 @@ class TransactionsOfSteps:
             assert refused.value.code == self.unknown[1]
         assert self.orders(shop) == [("a", 2)]
 
-    @pytest.mark.parametrize("first", range(1, PARTS + 1))
+    @pytest.mark.parametrize("first", shared(range(1, PARTS + 1)))
     def test_killed_at_every_point(self, first: int, shop: str) -> None:
         """Whatever an engine was about to say to the database: what the transaction did is there once (P10)."""
         found = set()
