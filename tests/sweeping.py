@@ -9,7 +9,7 @@ import pytest
 
 
 def shared(values: Iterable[Any], *, every: int = 0, keeps: Callable[[Any], bool] | None = None) -> list[Any]:
-    """Return parameters: the first and then each `every`-th (or what `keeps` says) is played always, the others swept."""
+    """Return parameters: the first and then each `every`-th, or what `keeps` says, always; the others in the sweep."""
 
     def kept(number: int, value: Any) -> bool:
         if keeps is not None:
