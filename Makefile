@@ -5,7 +5,7 @@ JOBS   ?= auto
 BIN    := $(VENV)/bin
 INSTALL := scripts/install $(PYTHON) $(VENV)
 
-.PHONY: demo test cover check bench soak clean
+.PHONY: demo test test-all cover check bench soak clean
 
 demo: $(VENV)/.stamp-base
 	$(BIN)/python examples/wordcount.py
@@ -13,7 +13,11 @@ demo: $(VENV)/.stamp-base
 test: $(VENV)/.stamp-dev
 	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=worksteal $(ARGS)
 
-# The same, and which lines of what decides they reach; it takes a fifth longer.
+# The long sweeps, of which `make test` plays a short share: all faults and kills, 2,000 seeds of the swarm.
+test-all: $(VENV)/.stamp-dev
+	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=worksteal -m sweep --timeout=600 $(ARGS)
+
+# `make test`, and which lines of what decides they reach; it takes a fifth longer.
 cover:
 	$(MAKE) test ARGS="--cov --cov-report=term $(ARGS)"
 

@@ -37,6 +37,7 @@ TEXTS = sorted(
 )
 
 PUBLIC_NAMES = {
+    "ArgumentsNotCompared",
     "CallPolicy",
     "Engine",
     "EngineClosed",

@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from weftrun.model.errors import (
+    ArgumentsNotCompared,
     EngineClosed,
     InternalError,
     JournalBusy,
@@ -31,12 +32,12 @@ from weftrun.model.errors import (
     UsageError,
     WeftrunError,
 )
-from weftrun.model.policy import Retry
 from weftrun.sdk.function import Function, function, workflow
 from weftrun.sdk.handles import Engine, Run
 from weftrun.sdk.place import current, importing, now, random
 from weftrun.sdk.policy import CallPolicy, Policy
 from weftrun.sdk.ref import Mapped, Ref
+from weftrun.sdk.retrying import Retry
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
@@ -85,6 +86,7 @@ __all__ = [
     "EngineClosed",
     "Unsupported",
     "InternalError",
+    "ArgumentsNotCompared",
     "__version__",
 ]
 __version__ = "0.1.0"
@@ -109,7 +111,8 @@ def open(
 
     Args:
         url: `sqlite:///path/to/file.db`, or `postgresql://user@host/database` with the extra `postgres`; default is
-            `$WEFTRUN_DATABASE_URL`, else `sqlite:///.weftrun/journal.db`.
+            `$WEFTRUN_DATABASE_URL`, else `.weftrun/journal.db` of the current folder or of the nearest one above it.
+            A Journal that is made anew by default is logged, and so said on stderr.
         recover: which Runs that no engine owns are taken over, now and as long as this one is open: `all`, `none`, or
             the id of one.
         workers: Sandboxes that run Functions at once; default is how many processors this process may use.
@@ -124,7 +127,8 @@ def open(
 
     Raises:
         JournalError: the Journal can't be used: it is newer, damaged, read-only, locked.
-        UsageError: a Sandbox, or the command line, reached this call while it imported the author's module.
+        UsageError: the URL names no Journal; or a Sandbox, or the command line, reached this call while it imported
+            the author's module.
         Unsupported: this is not Linux.
     """
     if not sys.platform.startswith("linux"):
@@ -138,7 +142,14 @@ def open(
     # Late: a guest that imports the author's module must never load the engine.
     assembly = importlib.import_module("weftrun.assembly")
     engine: Engine = assembly.open_engine(
-        url, recover=recover, workers=workers, cluster=cluster, control=control, lease_ttl_s=lease_ttl_s, sinks=sinks
+        url,
+        recover=recover,
+        workers=workers,
+        cluster=cluster,
+        control=control,
+        lease_ttl_s=lease_ttl_s,
+        sinks=sinks,
+        tells=url is None,
     )
     return engine
 

@@ -78,7 +78,11 @@ def figure(values: list[float], floors: list[float], must: float | None = 2.0, *
     return Figure("a", "µs", "b", "c", must, at_least=at_least, values=values, floors=floors)
 
 
-@pytest.mark.parametrize("group", GROUPS)
+QUICK = ("chains", "map", "runs")
+"""Groups that are tried always; the others belong to the sweep."""
+
+
+@pytest.mark.parametrize("group", [pytest.param(g, marks=[] if g in QUICK else [pytest.mark.sweep]) for g in GROUPS])
 def test_every_group_gives_its_figures_with_their_floors(group: str, tmp_path: Path) -> None:
     setting = Setting(tmp_path, 2, 2, TINY)
     if group in ("dbos", "postgres") and importlib.util.find_spec("dbos") is None:
@@ -173,6 +177,7 @@ def test_what_processes_use_is_seen_from_outside() -> None:
         subprocess.run(["kill", *map(str, reversed(pids))], check=True)
 
 
+@pytest.mark.sweep
 def test_the_command_line_measures_one_group_and_writes_its_values(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "bench", "--quick", "--rounds", "1", "--workers", "1", "--only", "cold-start",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 
 import pytest
 
@@ -27,17 +28,41 @@ def test_the_same_id_is_the_same_run_and_other_arguments_are_refused(cli, words)
     assert "books-1" in other.err
 
 
-def test_a_start_whose_arguments_can_not_be_compared_joins_and_says_so(cli, words):
+def test_paths_and_dates_are_compared(cli, words):
+    cli("run", words("suffix"), "path=a.txt", "--id", "s")
+    assert cli("run", words("suffix"), "path=b.md", "--id", "s").code == 5
+    again = cli("run", words("suffix"), "path=a.txt", "--id", "s")
+    assert (again.code, "not compared" in again.err) == (0, False)
+
+
+def test_a_start_whose_arguments_can_not_be_compared_joins_and_says_so(cli, words, journal):
     first = cli("run", words("suffix"), "path=a.txt", "--id", "s")
     assert "not compared" not in first.err
+    with sqlite3.connect(journal) as database:  # as a version wrote it that had no encoding of paths
+        database.execute("UPDATE run SET digest = ''")
+    database.close()
     again = cli("run", words("suffix"), "path=b.md", "--id", "s")
     assert (again.code, again.out) == (0, '".txt"\n')
-    assert again.err.splitlines()[:2] == [
-        "s",
-        "Joined Run s; arguments not compared: they have no canonical encoding.",
-    ]
+    first_line, second_line = again.err.splitlines()[:2]
+    assert first_line == "s"
+    assert second_line.startswith(
+        "weftrun: The id 's' was taken, and its Run is joined with arguments not compared: its "
+    )
     assert cli("story", "s").out.count("arguments not compared") == 1
     assert "not compared" not in cli("resume", "s").err
+
+
+def test_a_new_journal_is_said_after_the_id_and_shown_by_doctor(cli, words, journal):
+    first = cli("run", words("suffix"), "path=a.txt", "--id", "s")
+    id, said = first.err.splitlines()[:2]
+    assert id == "s"
+    assert said.startswith(
+        f"weftrun: A new Journal was made: {journal}, named by $WEFTRUN_DATABASE_URL. It knows no Run"
+    )
+    assert "new Journal" not in cli("run", words("suffix"), "path=b.txt").err
+    doctor = cli("doctor").out
+    assert str(journal) in doctor
+    assert "named by $WEFTRUN_DATABASE_URL" in doctor
 
 
 def test_without_an_id_each_run_is_a_new_one(cli, words):

@@ -28,6 +28,16 @@ class TestSqliteTransactions(TransactionContract):
         assert isinstance(journal, SqliteJournal)
         return SqliteTransactions(journal)
 
+    def test_a_nan_is_not_made_null_without_a_word(self, transactions: Transactions) -> None:
+        opened = self.begun(transactions)
+        for parameters in ((float("nan"),), {"x": float("nan")}):
+            with pytest.raises(StatementRefused, match="SQLite has no NaN"):
+                opened.execute("SELECT ?" if isinstance(parameters, tuple) else "SELECT :x", parameters)
+        assert opened.execute("SELECT [:a], `:b`, ?2, ?1 FROM (SELECT 1 AS [:a], 2 AS [:b])", (3, 4)).rows == (
+            (1, 2, 4, 3),
+        )
+        opened.roll_back()
+
     def test_others_wait_for_the_lock(
         self, connect: Callable[[], SqliteJournal], journal: Journal, transactions: Transactions
     ) -> None:

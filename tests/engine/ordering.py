@@ -148,6 +148,12 @@ def says(sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
 
 
 @function(effects="transaction")
+def says_by_name(sql: str, values: dict[str, object]) -> list[tuple[object, ...]]:
+    with weftrun.current().transaction() as db:
+        return list(db.execute(sql, values))
+
+
+@function(effects="transaction")
 async def says_in_async(sql: str) -> list[tuple[Any, ...]]:
     with weftrun.current().transaction() as db:
         return list(db.execute(sql))

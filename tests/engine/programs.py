@@ -30,6 +30,11 @@ def inc(x: int) -> int:
 
 
 @function(effects="none")
+def echo(value: object) -> object:
+    return value
+
+
+@function(effects="none")
 def pure(x: int) -> int:
     return x + 1
 

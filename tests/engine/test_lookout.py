@@ -1,4 +1,4 @@
-"""What has been running for longer than a second is told to the trace; what is short costs no row."""
+"""What has been running for longer than a second is told; what is short costs no row."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ from types import SimpleNamespace
 from typing import Any
 
 from weftrun.machines.worker.state import Entered
-from weftrun.model.ids import RunUid, SandboxId, StepId
+from weftrun.model.ids import SandboxId, StepId
+from weftrun.model.work import Running
 from weftrun.ports.sandboxes import Progress
-from weftrun.ports.trace import RunningRow
-from weftrun.runtime.lookout import HOST, Lookout
-
-UID = RunUid("ab" * 16)
+from weftrun.runtime.lookout import Lookout
 
 
 class Stage:
@@ -22,12 +20,10 @@ class Stage:
         self.at = 100.0
         self.timers: list[tuple[float, Callable[[], None]]] = []
         self.pages: dict[int, Progress] = {}
-        self.told: list[Sequence[RunningRow]] = []
+        self.told: list[Sequence[Running]] = []
         self.quiet = False
-        run = SimpleNamespace(uid=UID, durable=True)
-        unkept = SimpleNamespace(uid=UID, durable=False)
         stage: Any = self
-        self.lookout = Lookout(stage, stage, stage, stage, {1: run, 2: unkept}.get, lambda _: "piped")
+        self.lookout = Lookout(stage, stage, stage, lambda _: "piped", self.told.append)
 
     def now(self) -> float:
         return self.at
@@ -35,11 +31,6 @@ class Stage:
     def call_at(self, at: float, callback: Callable[[], None]) -> Any:
         self.timers.append((at, callback))
         return SimpleNamespace(cancel=self.timers.clear)
-
-    def offload(self, work: Callable[[], None], done: Callable[[], None], *, lane: str) -> None:
-        assert lane == "trace"
-        work()
-        done()
 
     def progress(self, sandbox: SandboxId) -> Progress:
         return self.pages[sandbox]
@@ -49,9 +40,6 @@ class Stage:
 
     def attempt_at(self, sandbox: SandboxId, no: int, index: int) -> Entered | None:
         return Entered(no, StepId(f"work[0].{index}"), 3) if no else None
-
-    def show_running(self, engine: str, rows: Sequence[RunningRow]) -> None:
-        self.told.append(rows)
 
     def advance(self) -> None:
         ((self.at, callback),) = self.timers
@@ -69,11 +57,11 @@ def test_a_body_is_told_of_once_it_has_run_for_a_second_and_once_more_when_nothi
     assert stage.told == [], "it has run for half a second"
     stage.advance()
     (row,) = stage.told[0]
-    assert (row.run, row.step, row.attempt, row.sandbox) == (UID, "work[0].4", 3, 7)
-    assert (row.entered_at, row.seen_at, row.host, row.text, row.piped) == (100.5, 102.0, HOST, "half", "piped")
+    assert (row.run, row.step, row.attempt, row.sandbox) == (1, "work[0].4", 3, 7)
+    assert (row.entered_at, row.seen_at, row.text, row.piped) == (100.5, 102.0, "half", "piped")
     stage.pages = {7: Progress(1, 5, True, 102.9)}
     stage.advance()
-    assert stage.told[1:] == [[]], "what it said is taken back"
+    assert stage.told[1:] == [()], "what it said is taken back"
     stage.quiet = True
     stage.pages = {}
     stage.advance()
@@ -81,13 +69,12 @@ def test_a_body_is_told_of_once_it_has_run_for_a_second_and_once_more_when_nothi
     assert stage.timers == [], "nobody looks where nothing runs"
 
 
-def test_what_is_short_costs_no_row_and_unkept_runs_have_none():
+def test_what_is_short_costs_no_row():
     stage = Stage()
     stage.lookout.gave()
     stage.pages = {
         1: Progress(1, 0, True, 100.9),
         2: Progress(1, 0, False, 1.0),
-        3: Progress(2, 0, True, 1.0),
         4: Progress(0, -1, True, 1.0),
     }
     stage.advance()

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
@@ -68,6 +72,42 @@ def test_the_same_id_with_other_arguments_is_refused(engine: weftrun.Engine) -> 
         engine.start(p.inc.options(id="one"), 2)
     with pytest.raises(weftrun.RunConflict, match=r"belongs to a Run of .*inc, not of .*pure"):
         engine.start(p.pure.options(id="one"), 1)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (date(2024, 1, 1), date(2024, 1, 2)),
+        (Decimal("1.0"), Decimal("1.1")),
+        ({"at": [Path("a")]}, {"at": [Path("b")]}),
+    ],
+)
+def test_arguments_of_every_usual_type_are_compared(engine: weftrun.Engine, one: object, other: object) -> None:
+    assert engine.start(p.echo.options(id="one"), one).result(10) == one
+    again = engine.start(p.echo.options(id="one"), one)
+    assert (again.joined, again.not_compared) == (True, "")
+    with pytest.raises(weftrun.RunConflict, match="with other arguments"):
+        engine.start(p.echo.options(id="one"), other)
+    with pytest.raises(weftrun.RunConflict, match="with other arguments"):
+        engine.run(p.echo.options(id="one"), other)
+
+
+def test_a_start_that_joins_without_comparing_says_so(engine: weftrun.Engine) -> None:
+    """Neither by silence nor by an error: who started it is told which argument it was."""
+    given = {"seeded": Random(1)}
+    first = engine.start(p.echo.options(id="one"), given)
+    assert (first.joined, first.not_compared) == (False, "")
+    with pytest.warns(
+        weftrun.ArgumentsNotCompared, match="'one' was taken.*argument value: value.*is a Random"
+    ) as said:
+        again = engine.start(p.echo.options(id="one"), {"seeded": Random(2)})
+    assert said[0].filename == __file__
+    assert again.not_compared.startswith("argument value: value['seeded'] is a Random")
+    with pytest.warns(weftrun.ArgumentsNotCompared, match="argument value"):
+        engine.run(p.echo.options(id="one"), {"seeded": Random(2)})
+    with pytest.warns(weftrun.ArgumentsNotCompared, match="its record has no digest"):
+        assert engine.start(p.echo.options(id="one"), 1).joined
+    assert engine.get("one").not_compared == ""
 
 
 def test_what_waited_for_the_disk_is_told_in_full_however_few_batches_are_traced(
@@ -179,9 +219,3 @@ def test_closing_lets_waiters_go_and_refuses_more(url: str) -> None:
     with pytest.raises(weftrun.EngineClosed):
         engine.run(p.inc, 1)
     engine.close()
-
-
-@pytest.mark.parametrize("url", ["mysql://x", "sqlite:///", "journal.db"])
-def test_an_unusable_url_is_refused(url: str) -> None:
-    with pytest.raises(weftrun.UsageError, match="is not the URL of a Journal"):
-        weftrun.open(url)

@@ -9,6 +9,7 @@ import pytest
 from tests.conftest import assert_closed
 from tests.engine import ordering as o
 from tests.engine.killing import killed_at
+from tests.sweeping import shared
 
 import weftrun
 from weftrun.assembly import open_engine
@@ -78,6 +79,15 @@ class TransactionsOfSteps:
         assert self.orders(shop) == [(how, 1)]
         assert_closed(shop)
 
+    def test_values_by_name(self, shop: str) -> None:
+        with weftrun.open(shop, workers=1) as engine:
+            engine.run(
+                o.says_by_name, "INSERT INTO app_orders (item, amount) VALUES (:key, :val)", {"val": 5, "key": "a"}
+            )
+            with pytest.raises(weftrun.StatementRefused, match="takes :val, and no value of that name"):
+                engine.run(o.says_by_name, "INSERT INTO app_orders (item, amount) VALUES (:key, :val)", {"key": "b"})
+        assert self.orders(shop) == [("a", 5)]
+
     def test_a_statement_that_is_refused_may_be_caught(self, shop: str) -> None:
         with weftrun.open(shop, workers=1) as engine:
             sentence, code = engine.run(o.mends, "a")
@@ -88,7 +98,7 @@ class TransactionsOfSteps:
             assert refused.value.code == self.unknown[1]
         assert self.orders(shop) == [("a", 2)]
 
-    @pytest.mark.parametrize("first", range(1, PARTS + 1))
+    @pytest.mark.parametrize("first", shared(range(1, PARTS + 1)))
     def test_killed_at_every_point(self, first: int, shop: str) -> None:
         """Whatever an engine was about to say to the database: what the transaction did is there once (P10)."""
         found = set()

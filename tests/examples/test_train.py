@@ -6,6 +6,7 @@ import importlib.util
 
 import pytest
 from tests.examples.conftest import Example
+from tests.sweeping import shared
 
 NEEDED = pytest.mark.skipif(importlib.util.find_spec("sklearn") is None, reason="scikit-learn is not installed")
 
@@ -31,7 +32,7 @@ def test_it_chooses_by_validation_and_answers_again(example: Example) -> None:
 
 
 @NEEDED
-@pytest.mark.parametrize("digits", [99, 1_798, "all"])
+@pytest.mark.parametrize("digits", shared([99, 1_798, "all"]))
 def test_numbers_of_digits_that_there_are_not(example: Example, digits: object) -> None:
     said = example("train.py", "--digits", digits)
     assert (said.code, said.out, said.zygotes) == (2, "", 0)

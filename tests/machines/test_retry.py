@@ -7,14 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from weftrun.machines.retry import attempts_allowed, may_repeat, retry_delay_s
+from weftrun.machines.retry import attempts_allowed, attempts_for, may_repeat, retry_delay_s
 from weftrun.machines.run import RunMachine
 from weftrun.model.commands import Append, End, Invoke, WakeAt
 from weftrun.model.events import AttemptEnded, AttemptsEnded, Committed, Resumed, TimeCame
 from weftrun.model.ids import RunId, RunUid, StepId
 from weftrun.model.limits import Limits
 from weftrun.model.outcomes import NOT_RUN, Failure, Reason
-from weftrun.model.policy import Bundle, FunctionSpec, Retry
+from weftrun.model.policy import Bundle, Choice, FunctionSpec, Retry
 from weftrun.model.records import AttemptFailed, Ended, Row, Started
 from weftrun.model.values import Inline, Payload
 
@@ -93,6 +93,39 @@ def test_steps_that_failed_together_spread_out() -> None:
 def test_a_very_late_attempt_waits_no_longer_than_the_longest_wait() -> None:
     function = FunctionSpec("m:f", "f", retry=Retry(999, delay_s=1.0, factor=10.0, delay_max_s=60.0, jitter=0.0))
     assert retry_delay_s(function, failed(Reason.RAISED), STEP, 998, LIMITS) == 60.0
+
+
+def test_no_factor_is_too_large_for_a_late_attempt() -> None:
+    function = FunctionSpec("m:f", "f", retry=Retry(999, delay_s=1.0, factor=1e8, delay_max_s=60.0, jitter=0.0))
+    assert [retry_delay_s(function, failed(Reason.RAISED), STEP, n, LIMITS) for n in (1, 2, 998)] == [1.0, 60.0, 60.0]
+
+
+TIMEOUTS = ("weftrun.model.errors:StepTimedOut", "weftrun.model.errors:StepFailed", "builtins:TimeoutError")
+
+
+@pytest.mark.parametrize(
+    ("reason", "told", "choice", "again"),
+    [
+        (Reason.RAISED, 4, Choice(0.0, on=("builtins:OSError",)), True),
+        (Reason.RAISED, 1, Choice(0.0, on=("builtins:OSError",)), False),
+        (Reason.RAISED, 1, Choice(0.0, but_not=("m:is_final()",)), False),
+        (Reason.RAISED, 1, 0.0, True),
+        *((Reason.TIMEOUT, 1, Choice(0.0, on=(name,)), True) for name in TIMEOUTS),
+        *((Reason.TIMEOUT, 1, Choice(0.0, but_not=(name,)), False) for name in TIMEOUTS),
+        (Reason.TIMEOUT, 1, Choice(0.0, on=("builtins:ValueError", "m:is_busy()")), False),
+        (Reason.MEMORY, 1, Choice(0.0, on=("builtins:MemoryError",)), True),
+        (Reason.MEMORY, 4, Choice(0.0, on=("builtins:ValueError",)), False),
+        (Reason.LOST, 1, Choice(0.0, on=("builtins:ValueError",)), True),
+        (Reason.LOST, 1, Choice(0.0, but_not=("builtins:Exception",)), True),
+        (Reason.MISUSE, 4, Choice(0.0, on=("builtins:ValueError",)), False),
+    ],
+)
+def test_what_a_policy_leaves_out_is_final(reason: Reason, told: int, choice: Choice | float, *, again: bool) -> None:
+    """Of what was raised the Sandbox has asked the policy; the engine knows what the rest is; a loss is no error."""
+    function = FunctionSpec("m:f", "f", retry=Retry(3, delay_s=1.0, jitter=choice))
+    failure = Failure(reason, "E", "failed", attempts=told)
+    assert (retry_delay_s(function, failure, STEP, 1, LIMITS) is not None) is again
+    assert (attempts_for(function, failure, 1, LIMITS) > 1) is again
 
 
 # ---------------------------------------------------------------------- through crashes

@@ -9,8 +9,19 @@ from pathlib import Path
 
 import pytest
 from tests.engine.leftovers import descendants
-from tests.engine.striking import BLOWS, FROZEN_S, Stage, drawn, send, thawed_by_another
-from tests.engine.test_kill_sweep import PARTS, POINTS_MAX, RECORDS, Books, frozen_points, struck, swept, thawed
+from tests.engine.striking import FROZEN_S, Stage, drawn, send, thawed_by_another
+from tests.engine.test_kill_sweep import (
+    BLOWS_DEALT,
+    PARTS,
+    POINTS_MAX,
+    RECORDS,
+    SHARES,
+    Books,
+    frozen_points,
+    struck,
+    swept,
+    thawed,
+)
 from tests.postgres.server import Server
 
 
@@ -36,7 +47,7 @@ def afresh(server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("WEFTRUN_FOLDER", str(folder / "beside"))
 
 
-@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize("part", SHARES)
 def test_killed_on_postgresql(
     server: Server, url: str, books: Books, tmp_path: Path, part: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -49,7 +60,7 @@ def test_killed_on_postgresql(
     assert points * PARTS > RECORDS
 
 
-@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize("part", SHARES)
 def test_frozen_on_postgresql(
     server: Server, url: str, books: Books, tmp_path: Path, part: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -57,7 +68,7 @@ def test_frozen_on_postgresql(
     for at in frozen_points(part):
         afresh(server, tmp_path / str(at), monkeypatch)
         points += thawed(url, tmp_path / str(at), at, books)
-    assert points >= 3
+    assert points >= 2
 
 
 def postmaster_killed(server: Server, stage: Stage) -> None:
@@ -98,7 +109,7 @@ def backend(server: Server, stage: Stage) -> int:
     return stage.chance.choice(sorted(int(str(pid)) for (pid,) in found))
 
 
-@pytest.mark.parametrize("n", range(BLOWS))
+@pytest.mark.parametrize("n", BLOWS_DEALT)
 @pytest.mark.parametrize("blow", [postmaster_killed, backend_killed, server_frozen, backend_frozen])
 def test_struck_on_postgresql(
     server: Server,

@@ -98,6 +98,27 @@ class TestPostgresTransactions(TransactionContract):
         assert opened.execute("SELECT $1::int + $1::int", (4,)).rows == ((8,),)
         opened.roll_back()
 
+    def test_casts_slices_and_operators_are_no_parameters(self, transactions: Transactions) -> None:
+        opened = self.begun(transactions)
+        sql = """SELECT :x::int, (ARRAY[1, 2, 3])[1:2], '{"a": 1}'::jsonb ? :key, E'\\':key', $x$:key$x$,
+            date'2026-01-02'::text /* :a /* :b ? */ :c ? */ WHERE :x::int = 5"""
+        found = opened.execute(sql, {"x": 5, "key": "a"}).rows
+        assert found == ((5, "{1,2}", True, "':key", ":key", "2026-01-02"),)
+        assert opened.execute("""SELECT '{"a": 1}'::jsonb ? $1""", ("a",)).rows == ((True,),)
+        opened.roll_back()
+
+    def test_values_that_are_texts_to_us_fit_their_columns(self, transactions: Transactions) -> None:
+        opened = self.begun(transactions)
+        opened.execute("CREATE TABLE kinds (price numeric, at timestamptz, id uuid, data bytea, off boolean)", ())
+        values = {
+            "price": "1.50", "at": "2026-01-02 03:00:00+00:00", "id": "00000000-0000-0000-0000-000000000007",
+            "data": b"\x00", "off": None,
+        }  # fmt: skip
+        opened.execute("INSERT INTO kinds VALUES (:price, :at, :id, :data, :off)", values)
+        found = opened.execute("SELECT price, id, data, off FROM kinds WHERE at = :at", {"at": values["at"]}).rows
+        assert found == (("1.50", values["id"], b"\x00", None),)
+        opened.roll_back()
+
     def test_the_next_one_finds_no_trace(self, transactions: Transactions) -> None:
         for _ in range(2):
             opened = self.begun(transactions)

@@ -34,6 +34,7 @@ class Ticket:
         self.id = id
         self.uid = RunUid("u")
         self.joined = False
+        self.compared = True
         self.end: Ended | None = None
 
 

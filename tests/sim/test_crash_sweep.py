@@ -1,4 +1,4 @@
-"""Every port call of small Runs fails in turn, in every way; then pairs, drawn by a seed."""
+"""Port calls of small Runs fail in turn, in every way: a share of them; in the sweep all, and pairs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from weftrun.testing.sim.faults import KINDS
 from weftrun.testing.sim.scenarios import HELD, LONG, SCENARIOS
 from weftrun.testing.sim.sweep import Scenario, play, sweep, sweep_pairs
 
+SINGLES = 0.1
+"""Share of the single faults that are tried outside of the sweep."""
 SHARE = float(os.environ.get("WEFTRUN_PAIRS", "0.005"))
 """Share of all pairs of faults that are tried, drawn by a seed; `WEFTRUN_PAIRS=1` tries them all."""
 
@@ -27,6 +29,13 @@ def test_undisturbed(scenario: Scenario, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("scenario", [*SCENARIOS, *HELD], ids=name)
+def test_a_share_of_single_faults(scenario: Scenario, folder: Path) -> None:
+    found = next(sweep(scenario, folder, share=SINGLES), None)
+    assert found is None, str(found)
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("scenario", [*SCENARIOS, *HELD], ids=name)
 def test_every_single_fault_and_a_share_of_pairs(scenario: Scenario, folder: Path) -> None:
     # Histories of two engines are long, and where one stands still there are many.
     share = SHARE if scenario.settings.engines == 1 else SHARE / 8
@@ -34,6 +43,7 @@ def test_every_single_fault_and_a_share_of_pairs(scenario: Scenario, folder: Pat
     assert found is None, str(found)
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("scenario", LONG, ids=name)
 def test_every_fault_of_the_journal_in_a_long_map(scenario: Scenario, folder: Path) -> None:
     found = next(sweep(scenario, folder, only="journal"), None)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.sim import orders
+from tests.sweeping import shared
 
 import weftrun
 from weftrun.testing import crashes
@@ -25,7 +26,7 @@ def lines(ledger: Path) -> list[str]:
     return told
 
 
-@pytest.mark.parametrize("engines", [1, 2])
+@pytest.mark.parametrize("engines", shared([1, 2]))
 def test_every_history_ends_with_the_same_answer(tmp_path: Path, engines: int) -> None:
     ledger = tmp_path / "ledger"
     faults: Counter[str] = Counter()
@@ -72,6 +73,7 @@ def test_a_failure_is_raised(tmp_path: Path) -> None:
         assert caught.value.__notes__[0] == "in refuse[0]"
 
 
+@pytest.mark.sweep
 def test_seeds_are_histories(tmp_path: Path) -> None:
     ledger = tmp_path / "ledger"
 
@@ -97,6 +99,7 @@ def test_wrong_arguments_are_told_at_once() -> None:
         next(every_crash(orders.order, 1, 2, 3, 4))
 
 
+@pytest.mark.sweep
 def test_transactions() -> None:
     """What they do to the author's tables is there once, whatever goes wrong, with several engines, too."""
     every = every_crash(orders.taken, "cup", tables=orders.TABLES)
@@ -111,6 +114,7 @@ def test_transactions() -> None:
         history.query("SELECT 1")
 
 
+@pytest.mark.sweep
 def test_a_statement_is_refused_as_ever() -> None:
     for history in every_crash(orders.taken_carelessly, "cup", tables=orders.TABLES):
         assert history.result() == "SQLite refused a statement: no such column: unknown."

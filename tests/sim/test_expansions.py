@@ -17,9 +17,9 @@ DEEP, WIDE = 100, 1_000
 @pytest.mark.parametrize(
     ("flow", "size", "every", "deaths", "depth"),
     [
-        pytest.param(x.deep, DEEP, 1, 300, DEEP, id="deep"),
+        pytest.param(x.deep, DEEP, 1, 300, DEEP, id="deep", marks=pytest.mark.sweep),
         pytest.param(x.deep_watched, DEEP, 12, 15, DEEP, id="watched"),  # each death replays up to a hundred bodies
-        pytest.param(x.wide_map, WIDE, 1, 150, 0, id="map"),
+        pytest.param(x.wide_map, WIDE, 1, 150, 0, id="map", marks=pytest.mark.sweep),
         pytest.param(x.wide, WIDE, 3, 20, 0, id="wide"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.sweeping import shared
 
 from weftrun.model.limits import Limits
 from weftrun.testing.oracles import findings
@@ -79,7 +80,7 @@ def test_time_seen_with_a_deterministic_value_is_on_record_before_it_is_shown(fo
         assert broken is None, str(broken)
 
 
-@pytest.mark.parametrize("point", range(0, 120, 3))
+@pytest.mark.parametrize("point", shared(range(0, 120, 3), every=8))
 def test_a_value_behind_an_answer_is_kept_for_its_last_reader(point: int, folder: Path) -> None:
     inner = Plan((Op("call", "large"), Op("call", "large")), (1,))
     reader = Plan((Op("map", "large", (), 1), Op("await", takes=(0,)), Op("map", "large", (), 3)), ())
@@ -87,20 +88,20 @@ def test_a_value_behind_an_answer_is_kept_for_its_last_reader(point: int, folder
     played(folder, wired, plan, plan_of_faults={point: Fault.CRASH_BEFORE})
 
 
-@pytest.mark.parametrize("point", range(40))
+@pytest.mark.parametrize("point", shared(range(40), every=8))
 def test_an_open_call_rests_on_what_was_seen_before_it(point: int, folder: Path) -> None:
     ops = (Op("map", "sleepy", (), 1), Op("call", "quiet"), Op("await", takes=(1,)), Op("call", "quiet", (0,)))
     played(folder, watched, Plan(ops, (0, 2)), plan_of_faults={point: Fault.CRASH_BEFORE})
 
 
-@pytest.mark.parametrize("point", range(40))
+@pytest.mark.parametrize("point", shared(range(40), every=8))
 def test_the_time_a_child_begins_at_rests_on_what_it_takes(point: int, folder: Path) -> None:
     child = Plan((Op("call", "draw"),), (0,))
     plan = Plan((Op("call", "fixed"), Op("watched", takes=(0,), plan=child)), (1,))
     played(folder, wired, plan, plan_of_faults={point: Fault.CRASH_BEFORE})
 
 
-@pytest.mark.parametrize("point", range(40))
+@pytest.mark.parametrize("point", shared(range(40), every=8))
 def test_a_body_lost_with_its_engine_tells_its_map_afresh(point: int, folder: Path) -> None:
     plan = Plan((Op("call", "quiet"), Op("map", "large", (0,), 3), Op("map", "quiet", (), 3)), (1, 2))
     settings = Settings(limits=Limits(batch_items_max=1))
@@ -110,7 +111,7 @@ def test_a_body_lost_with_its_engine_tells_its_map_afresh(point: int, folder: Pa
             played(folder, workflow, plan, settings=settings, plan_of_faults=crashes)
 
 
-@pytest.mark.parametrize("point", range(0, 60, 2))
+@pytest.mark.parametrize("point", shared(range(0, 60, 2), every=8))
 def test_what_a_body_says_after_it_was_left_is_let_go(point: int, folder: Path) -> None:
     child = Plan((Op("call", "quiet"),) * 4, (0,))
     plan = Plan((Op("watched", plan=child), Op("call", "broken"), Op("watched", plan=child)), (0, 2))
@@ -154,7 +155,7 @@ def two_engines(folder: Path, plan: Plan, seed: int, faults: dict[int, Fault], s
     return world
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", shared(range(20), every=8))
 def test_one_id_is_started_at_two_engines_at_once(seed: int, folder: Path) -> None:
     world = two_engines(folder, Plan((Op("call", "draw"),), (0,)), seed, {})
     assert [client.refused for client in world.clients] == [None, None]
@@ -173,7 +174,7 @@ def test_an_engine_that_closed_while_it_looked_a_run_up_claims_it_no_more(folder
     assert broken is None, broken
 
 
-@pytest.mark.parametrize("seed", [425, 933, 985, 8758, 13_249])
+@pytest.mark.parametrize("seed", shared([425, 933, 985, 8758, 13_249]))
 def test_what_steps_do_outside_under_every_fault(seed: int, folder: Path) -> None:
     """A Run that was read again was not counted as owned; a delivery went on in the session after its own; what a body
     returned whose transaction was lost was held for ever; a failure on record that a body passes on was taken for one
@@ -189,6 +190,7 @@ def test_a_full_disk_may_keep_a_run_from_being_claimed(folder: Path) -> None:
     assert broken is None, str(broken)
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("seed", [32_170, 52_503])
 def test_a_slow_journal_is_given_time(seed: int, folder: Path) -> None:
     """Each call takes up to a third of the Lease, a transaction longer than all of it: what engines lose to each other

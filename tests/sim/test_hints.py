@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.sweeping import shared
 
 from weftrun.model.ids import RunUid
 from weftrun.model.records import Ended, Row
@@ -106,7 +107,7 @@ def play(seed: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Channel:
     return channel
 
 
-@pytest.mark.parametrize("first", range(0, SEEDS, PART))
+@pytest.mark.parametrize("first", shared(range(0, SEEDS, PART)))
 def test_seeds(first: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     happened: Counter[str] = Counter()
     for seed in range(first, first + PART):

@@ -10,6 +10,7 @@ from weftrun.testing.sim.side_by_side import SideBySide
 from weftrun.testing.sim.swarm import draw_world, judged
 
 
+@pytest.mark.sweep
 def test_several_are_open_at_once_and_some_are_lost(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the swarm would show nothing about them."""
     begun: list[object] = []

@@ -25,6 +25,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "soak.json"
 
 
+@pytest.mark.sweep
 def test_it_goes_on_where_it_stopped(path: Path) -> None:
     assert run("--seeds", 20, "--processes", 1, "--state", path)[0] == 0
     first = soak.load(path, soak.code_digest())
@@ -43,6 +44,7 @@ def runs(pid: str) -> bool:
         return False
 
 
+@pytest.mark.sweep
 def test_a_part_under_way_is_not_lost(path: Path) -> None:
     """Killed in the middle, it plays again what it had not finished."""
     command = [sys.executable, "-m", "weftrun.testing.soak", "--processes", "2", "--state", str(path)]

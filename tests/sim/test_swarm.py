@@ -14,17 +14,28 @@ from weftrun.testing.sim.telling import TELLERS
 from weftrun.testing.sim.transacting import WRITERS
 from weftrun.testing.sim.undone import done, done_slowly, undo
 
-SEEDS = int(os.environ.get("WEFTRUN_SEEDS", "500"))
+SEEDS = int(os.environ.get("WEFTRUN_SEEDS", "60"))
 FIRST = int(os.environ.get("WEFTRUN_FIRST_SEED", "0"))
 """A red seed says how to see it again: WEFTRUN_FIRST_SEED=n WEFTRUN_SEEDS=1."""
-PART = 50
+SWEPT = 2_000
+PART = 25
+
+
+def play(seeds: range, folder: Path) -> None:
+    for seed in seeds:
+        _, broken = play_seed(seed, folder)
+        assert broken is None, f"WEFTRUN_FIRST_SEED={seed} WEFTRUN_SEEDS=1\n{broken}"
 
 
 @pytest.mark.parametrize("first", range(FIRST, FIRST + SEEDS, PART))
 def test_seeds(first: int, folder: Path) -> None:
-    for seed in range(first, min(first + PART, FIRST + SEEDS)):
-        _, broken = play_seed(seed, folder)
-        assert broken is None, f"WEFTRUN_FIRST_SEED={seed} WEFTRUN_SEEDS=1\n{broken}"
+    play(range(first, min(first + PART, FIRST + SEEDS)), folder)
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("first", range(50, SWEPT, PART))
+def test_more_seeds(first: int, folder: Path) -> None:
+    play(range(first, first + PART), folder)
 
 
 def test_a_seed_is_one_history(folder: Path) -> None:
@@ -43,6 +54,7 @@ def test_without_effects_nothing_is_done_outside(folder: Path) -> None:
         assert not {entry.function.label for entry in world.ledger.entries} & {f.spec.label for f in (*WRITERS, undo)}
 
 
+@pytest.mark.sweep
 def test_the_swarm_draws_what_it_should(folder: Path) -> None:
     """Random worlds are worth something only if they differ: in plans, in faults, in limits, in how Runs end."""
     kinds: set[str] = set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from datetime import timedelta
 from typing import Any, TypeVar, assert_type
 
 import weftrun
@@ -93,6 +94,14 @@ async def watching(urls: list[str]) -> int:
     if weftrun.now() > 0 and weftrun.random().random() < 2:
         await watching.step(urls[1:])
     return len(first)
+
+
+def is_busy(error: OSError) -> bool:
+    return error.errno == 16
+
+
+@function(retries=Retry(2, delay_s=timedelta(minutes=1), on=(OSError, is_busy), but_not=KeyError))
+def told_apart() -> None: ...
 
 
 @function(effects="none", checkpoint="none")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import weftrun
-from weftrun import function, workflow
+from weftrun import Retry, function, workflow
 
 
 @function
@@ -25,6 +25,10 @@ async def fetch(url: str) -> bytes:
 
 @function(retires=3)  # wrong
 def misspelt() -> None: ...
+
+
+@function(retries=Retry(2, on=5))  # wrong
+def unknown_error() -> None: ...
 
 
 @function(effects="some")  # wrong

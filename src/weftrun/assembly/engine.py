@@ -23,7 +23,7 @@ from weftrun.adapters.system.descriptors import DESCRIPTOR_LIMIT, descriptors_ne
 from weftrun.adapters.system.entropy import SystemEntropy
 from weftrun.adapters.system.loop import UvLoop
 from weftrun.adapters.system.processes import ProcessWatch
-from weftrun.assembly.places import Place, hints_of, place_of, transactions_of
+from weftrun.assembly.places import Place, hints_of, made_sentence, place_of, transactions_of
 from weftrun.assembly.reader import running_views
 from weftrun.assembly.sinks import checked_sinks
 from weftrun.model.commands import End
@@ -60,9 +60,9 @@ _TTL_MIN_S = 0.5
 def open_engine(
     url: str | None = None, *, recover: str = "all", workers: int | None = None, cluster: str | None = None,
     control: str = "worker", lease_ttl_s: float | None = None, sinks: Mapping[str, Sink] | None = None,
-    limits: Limits = DEFAULT_LIMITS,
+    limits: Limits = DEFAULT_LIMITS, tells: bool = False,
 ) -> Engine:  # fmt: skip
-    """Open an engine on a Journal. See `weftrun.open`.
+    """Open an engine on a Journal. See `weftrun.open`. A Journal that it makes is logged if it `tells`.
 
     Raises:
         JournalError: the Journal can't be used.
@@ -77,7 +77,12 @@ def open_engine(
     if control not in _CONTROLS:
         raise UsageError(f"control={control!r} is not known: it takes {' or '.join(map(repr, _CONTROLS))}.")
     sandboxes = workers or max(1, workers_by_default() // max(1, hosts))
-    return Engine(_EmbeddedCore(place_of(url), recover, sandboxes, hosts, control, limits, checked_sinks(sinks)))
+    place = place_of(url)
+    is_new = place.is_missing
+    engine = Engine(_EmbeddedCore(place, recover, sandboxes, hosts, control, limits, checked_sinks(sinks)))
+    if is_new and tells:
+        logging.getLogger("weftrun").warning("%s", made_sentence(place))
+    return engine
 
 
 def local_workers(cluster: str | None) -> int:

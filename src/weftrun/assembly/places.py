@@ -16,6 +16,7 @@ from weftrun.adapters.sqlite.journal import SqliteJournal
 from weftrun.adapters.sqlite.reading import SqliteReader
 from weftrun.adapters.sqlite.transactions import SqliteTransactions
 from weftrun.adapters.system.clock import pause
+from weftrun.assembly.urls import current_folder, fault_of, nearest
 from weftrun.model.emits import Emitted
 from weftrun.model.errors import UsageError
 from weftrun.model.ids import RunId, RunUid
@@ -27,9 +28,10 @@ from weftrun.ports.hints import Hints
 from weftrun.ports.journal import Journal, RunInfo
 from weftrun.ports.transactions import Transactions
 
-_DEFAULT_URL = "sqlite:///.weftrun/journal.db"
+_FOLDER = ".weftrun"
+_FILE = "journal.db"
+_VARIABLE = "WEFTRUN_DATABASE_URL"
 _SQLITE = "sqlite:///"
-_POSTGRES = ("postgresql://", "postgres://")
 
 
 class JournalReader(Protocol):
@@ -70,11 +72,13 @@ class Place(Struct, frozen=True):
         url: names it.
         path: its file; None where it lies in a server.
         folder: beside it: blobs, spilled Objects, locks, the trace. All engines of the Journal must see the same one.
+        named_by: what named it, for people; empty where its URL was given.
     """
 
     url: str
     path: Path | None
     folder: Path
+    named_by: str = ""
 
     @property
     def shown(self) -> str:
@@ -84,6 +88,11 @@ class Place(Struct, frozen=True):
         scheme, _, rest = self.url.partition("?")[0].partition("://")
         user, at, host = rest.rpartition("@")
         return f"{scheme}://{user.partition(':')[0]}{at}{host}"
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether there is no file of it yet, so that opening it makes a new one."""
+        return self.path is not None and not self.path.exists()
 
     def open(self, entropy: Entropy) -> Journal:
         """Open the Journal for an engine; make it if it is not there."""
@@ -112,22 +121,40 @@ def place_of(url: str | None) -> Place:
 
     Args:
         url: `sqlite:///relative/or/absolute.db` or `postgresql://user@host/database`; None takes
-            `$WEFTRUN_DATABASE_URL`, else `.weftrun/journal.db`.
+            `$WEFTRUN_DATABASE_URL`, else `.weftrun/journal.db` of the current folder or of the nearest one above it.
 
     Raises:
-        UsageError: the URL is of another kind, or names nothing.
+        UsageError: the URL is of another kind, or names no file.
     """
-    given = url if url is not None else os.environ.get("WEFTRUN_DATABASE_URL") or _DEFAULT_URL
-    if "\0" not in given:
-        if given.startswith(_SQLITE) and len(given) > len(_SQLITE):
-            path = Path(given[len(_SQLITE) :]).absolute()
-            return Place(given, path, path.with_name(path.name + ".d"))
-        if given.startswith(_POSTGRES):
-            return Place(given, None, _folder_of(given))
-    raise UsageError(
-        f"{_without_password(given)!r} is not the URL of a Journal: write sqlite:///path/to/file.db "
-        "(four slashes before an absolute path) or postgresql://user@host/database."
-    )
+    named = os.environ.get(_VARIABLE)
+    if url is not None:
+        return _named(url, "")
+    if named:
+        return _named(named, f"${_VARIABLE}")
+    here = current_folder()
+    home = nearest(here, f"{_FOLDER}/{_FILE}")
+    found = f"{_FOLDER} of the current folder" if home == here else f"{_FOLDER} of {home}, above the current folder"
+    return _in_file(home / _FOLDER / _FILE, found)
+
+
+def _named(url: str, named_by: str) -> Place:
+    fault = fault_of(url)
+    if fault:
+        where = f" in {named_by}" if named_by else ""
+        raise UsageError(f"{_without_password(str(url))!r}{where} is not the URL of a Journal: {fault}.")
+    if url.startswith(_SQLITE):
+        return _in_file(current_folder() / url.removeprefix(_SQLITE), named_by)
+    return Place(url, None, _folder_of(url), named_by)
+
+
+def _in_file(path: Path, named_by: str) -> Place:
+    return Place(f"{_SQLITE}{path}", path, path.with_name(path.name + ".d"), named_by)
+
+
+def made_sentence(place: Place) -> str:
+    """Say that a Journal was made anew, and why there."""
+    why = f", named by {place.named_by}" if place.named_by else ""
+    return f"A new Journal was made: {place.path}{why}. It knows no Run that was started elsewhere."
 
 
 def hints_of(place: Place) -> Sequence[Hints]:
@@ -147,12 +174,13 @@ def transactions_of(journal: Journal) -> Transactions:
 
 
 def _folder_of(url: str) -> Path:
-    """Return the folder for a Journal in a server: `$WEFTRUN_FOLDER`, else one under `.weftrun` by its name."""
+    """Return the folder for a Journal in a server: `$WEFTRUN_FOLDER`, else one under `.weftrun`, found as a file is."""
     named = os.environ.get("WEFTRUN_FOLDER")
     if named:
         return Path(named).absolute()
     name = hashlib.sha256(str(_postgres("connection").connect_text(url)).encode()).hexdigest()[:12]
-    return Path(".weftrun").absolute() / f"postgres-{name}.d"
+    folder = f"{_FOLDER}/postgres-{name}.d"
+    return nearest(current_folder(), folder) / folder
 
 
 def _without_password(url: str) -> str:

@@ -19,6 +19,7 @@ from weftrun.model.telling import add_note
 from weftrun.sdk.emits import EmitBounds
 from weftrun.sdk.failure import failure_of
 from weftrun.sdk.function import find
+from weftrun.sdk.retrying import is_worth_another
 from weftrun.sdk.statements import Ask
 from weftrun.wire.hold import Hold
 from weftrun.wire.page import Page
@@ -145,11 +146,12 @@ def failure_from(
     """
     if reading:
         add_note(error, f"raised before {step} was entered, while its code was found and its arguments were read")
+    asked = 1 + (spec.retry.times if spec.retry is not None else 0)
     return failure_of(
         error,
         origin=step,
         attempt=attempt,
-        attempts=1 + (spec.retry.times if spec.retry is not None else 0),
+        attempts=asked if is_worth_another(spec.retry, error) else attempt,
         bytes_max=fork.error_text_bytes_max,
         reason=Reason.UNREADABLE if reading and not isinstance(error, MemoryError) else None,
         run=run,

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import zlib
 
+from weftrun.model.errors import StepTimedOut
 from weftrun.model.ids import StepId
 from weftrun.model.limits import Limits
 from weftrun.model.outcomes import Failure, Reason
-from weftrun.model.policy import FunctionSpec, Retry
+from weftrun.model.policy import FunctionSpec, Retry, error_name
 
 _FINAL = frozenset({Reason.UNREADABLE, Reason.MISUSE, Reason.DIVERGED, Reason.UNLOADABLE, Reason.CANCELLED})
 _UNASKED = Retry(times=0, delay_s=0.0)
+_RAISED_AS = {
+    reason: frozenset(error_name(base.__module__, base.__qualname__) for base in kind.__mro__)
+    for reason, kind in ((Reason.TIMEOUT, StepTimedOut), (Reason.MEMORY, MemoryError))
+}
+"""What the failures are by name that no body raised, but which an author would catch."""
 
 
 def attempts_allowed(function: FunctionSpec, reason: Reason, limits: Limits) -> int:
@@ -27,6 +33,30 @@ def attempts_allowed(function: FunctionSpec, reason: Reason, limits: Limits) -> 
     return max(asked, limits.losses_max) if may_repeat(function) else 1
 
 
+def attempts_for(function: FunctionSpec, failure: Failure, attempt: int, limits: Limits) -> int:
+    """Return how many Attempts a Step may have when number `attempt` ended by this failure.
+
+    As `attempts_allowed`, but where its policy does not try such an error again, this was the last.
+    """
+    allowed = attempts_allowed(function, failure.reason, limits)
+    return allowed if _is_worth_another(function.retry, failure, attempt) else min(allowed, attempt)
+
+
+def _is_worth_another(retry: Retry | None, failure: Failure, attempt: int) -> bool:
+    """Say whether a policy tries again after this failure, as far as it tells errors apart.
+
+    Of what was raised the Sandbox has said so, by the number of Attempts that it allows.
+    """
+    if retry is None or not (retry.on or retry.but_not):
+        return True
+    if failure.reason is Reason.RAISED:
+        return failure.attempts > attempt
+    names = _RAISED_AS.get(failure.reason)
+    if names is None:
+        return True
+    return names.isdisjoint(retry.but_not) and (not retry.on or not names.isdisjoint(retry.on))
+
+
 def may_repeat(function: FunctionSpec) -> bool:
     """Say whether a body that was entered, and whose outcome is lost, may be entered again without being asked to.
 
@@ -41,12 +71,19 @@ def retry_delay_s(function: FunctionSpec, failure: Failure, step: StepId, attemp
     The jitter comes from a checksum of the Step and the Attempt, not from a generator: the machine stays pure, and
     Steps that failed together still spread out.
     """
-    if attempt >= attempts_allowed(function, failure.reason, limits):
+    if attempt >= attempts_for(function, failure, attempt, limits):
         return None
     if failure.reason is Reason.LOST and function.retry is None:
         return 0.0
     retry = function.retry or _UNASKED
-    exponent = min(attempt - 1, 63)
-    wait = min(retry.delay_s * retry.factor**exponent, retry.delay_max_s)
     share = zlib.crc32(f"{step}#{attempt}".encode()) / 2**32
-    return wait * (1.0 - retry.jitter * share)
+    return _wait_s(retry, attempt) * (1.0 - retry.share * share)
+
+
+def _wait_s(retry: Retry, attempt: int) -> float:
+    """Return the wait after an Attempt, before chance; never a number too large for a float."""
+    try:
+        wait_s = retry.delay_s * retry.factor ** (attempt - 1)
+    except OverflowError:
+        return retry.delay_max_s
+    return min(wait_s, retry.delay_max_s)

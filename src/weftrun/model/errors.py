@@ -25,6 +25,8 @@ WeftrunError
 ├── EngineClosed                the engine was closed, or belongs to another process
 ├── Unsupported                 this host can't do it
 └── InternalError               a bug in weftrun: please report it with its story
+
+ArgumentsNotCompared (a UserWarning) a start joined a Run, and it can't be told whether that has the same arguments
 """
 
 from __future__ import annotations
@@ -140,3 +142,7 @@ class Unsupported(WeftrunError):
 
 class InternalError(WeftrunError):
     """A bug in weftrun."""
+
+
+class ArgumentsNotCompared(UserWarning):
+    """A start joined the Run that has its id, and whether that has the same arguments can't be told."""

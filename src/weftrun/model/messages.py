@@ -311,12 +311,12 @@ class TransactionBegin(Struct, frozen=True, gc=False, array_like=True, tag=56):
 
 
 class TransactionStatement(Struct, frozen=True, gc=False, array_like=True, tag=57):
-    """It says a statement, and waits for the rows. Parameters are `Scalar`s, as rows are."""
+    """It says a statement, and waits for the rows. Parameters are `Scalar`s, by place or by name, as rows are."""
 
     no: int
     index: int
     sql: str
-    parameters: tuple[object, ...]
+    parameters: tuple[object, ...] | dict[str, object]
 
 
 class TransactionLeft(Struct, frozen=True, gc=False, array_like=True, tag=58):

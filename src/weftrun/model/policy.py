@@ -46,22 +46,57 @@ class Kind(enum.IntEnum):
     """The `async def` body of a Workflow: it looks at values, and is replayed after a crash (B2)."""
 
 
+def error_name(module: str, qualname: str) -> str:
+    """Return how a policy calls a class of errors."""
+    return f"{module}:{qualname}"
+
+
+class Choice(Struct, frozen=True, array_like=True):
+    """Which errors a policy tries again, where it tells them apart.
+
+    Attributes:
+        jitter: see `Retry`.
+        on: the only ones that are; all where it is empty. Classes as `module:name`, predicates as `module:name()`.
+        but_not: ones that are not.
+    """
+
+    jitter: float
+    on: tuple[str, ...] = ()
+    but_not: tuple[str, ...] = ()
+
+
 class Retry(Struct, frozen=True, array_like=True):
-    """How often and when a failed Attempt is followed by another.
+    """How often and when a failed Attempt is followed by another. Authors write the one of `sdk.retrying`.
 
     Attributes:
         times: Attempts after the first, for raised errors, timeouts, memory and losses together.
         delay_s: wait before the second Attempt, in seconds.
         factor: each further wait is the one before times this.
         delay_max_s: no wait is longer, in seconds.
-        jitter: share of each wait, from 0 to 1, that is drawn from a seeded generator.
+        jitter: share of each wait, from 0 to 1, that is drawn from a seeded generator. A policy that tells errors apart
+            has that in this field, too, so that all others are recorded as they always were.
     """
 
     times: int
     delay_s: float = 0.1
     factor: float = 2.0
     delay_max_s: float = 60.0
-    jitter: float = 0.1
+    jitter: float | Choice = 0.1
+
+    @property
+    def share(self) -> float:
+        """The share of each wait that is drawn."""
+        return self.jitter.jitter if isinstance(self.jitter, Choice) else self.jitter
+
+    @property
+    def on(self) -> tuple[str, ...]:
+        """The only errors that are tried again, by name; all where it is empty."""
+        return self.jitter.on if isinstance(self.jitter, Choice) else ()
+
+    @property
+    def but_not(self) -> tuple[str, ...]:
+        """Errors that are not tried again, by name."""
+        return self.jitter.but_not if isinstance(self.jitter, Choice) else ()
 
 
 class FunctionSpec(Struct, frozen=True, array_like=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -15,6 +15,10 @@ from weftrun.ports.journal import Appended
 
 class TransactionLost(JournalError):
     """The database went away, and the transaction with it: nothing of it is there, and it may be tried again."""
+
+
+Parameters = Sequence[object] | Mapping[str, object]
+"""Values of a statement by place or by name. All are `Scalar`s."""
 
 
 class Given(Struct, frozen=True):
@@ -32,8 +36,10 @@ class Transaction(Protocol):
     `LimitExceeded` means that nothing of it will ever be there, unless `commit` raised `CommitUnknown`.
     """
 
-    def execute(self, sql: str, parameters: Sequence[object]) -> Given:
-        """Say one statement of the author's, with a `?` for each parameter, which are `Scalar`s or refused.
+    def execute(self, sql: str, parameters: Parameters) -> Given:
+        """Say one statement of the author's, with a `?` for each parameter, or a `:name` where they are a mapping.
+
+        Parameters are `Scalar`s.
 
         Raises `StatementRefused` where the database, or a rule of ours, refuses it: the transaction is as it was
         before. The Journal's own tables, other databases, settings and the transaction's own end are refused.

@@ -34,7 +34,8 @@ from weftrun.runtime.takeover import EngineState, TakeOver
 from weftrun.runtime.tickets import Ticket
 
 _NOT_COMPARED = (
-    "A start with this id joined the Run; arguments not compared, because something in them has no canonical encoding."
+    "A start with this id joined the Run; arguments not compared, because something in them, or in those that it was "
+    "started with, has no canonical encoding."
 )
 
 
@@ -216,6 +217,7 @@ class Opening:
             ticket.fail(RunConflict(why))
             return
         if function and not (digest and info.digest):
+            ticket.compared = False
             self._driver.trace.note(info.uid, _NOT_COMPARED)
         ticket.uid = info.uid
         ticket.joined = True

@@ -95,9 +95,10 @@ class Ticket:
         ended: opens when the Run's answer may leave the engine.
         error: what went wrong with the start itself.
         durable: whether the Run keeps records.
+        compared: whether the arguments of the start were compared with those of the Run that it joined.
     """
 
-    __slots__ = ("__weakref__", "durable", "end", "ended", "error", "id", "joined", "started", "uid")
+    __slots__ = ("__weakref__", "compared", "durable", "end", "ended", "error", "id", "joined", "started", "uid")
 
     def __init__(self, id: RunId, uid: RunUid, *, durable: bool = True) -> None:
         self.id = id
@@ -106,6 +107,7 @@ class Ticket:
         self.started = Latch()
         self.ended = Latch()
         self.joined = False
+        self.compared = True
         self.error: WeftrunError | None = None
         self.end: End | None = None
 

@@ -8,6 +8,7 @@ from types import CodeType
 from typing import Any
 
 from weftrun.model.errors import NotSerializable, PolicyError
+from weftrun.sdk.canonical import digest, why_not
 from weftrun.sdk.codec import Encoded, encode
 
 _VARIADIC = 0x04 | 0x08
@@ -98,6 +99,13 @@ class Signature:
             for name, value in self._bind(args, kwargs).items():
                 encode(value, what=f"argument {name} of {self._label}", refs=refs)
             raise
+
+    def why_not_compared(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        """Return which argument has no digest, and its type, as `argument conn: conn.pool is a Pool`; else nothing."""
+        for name, value in self._bind(args, kwargs).items():
+            if not digest(value):
+                return f"argument {name}: {why_not(value, name)}, and of such weftrun can't tell what is equal"
+        return ""
 
 
 def signature_of(callable: Callable[..., Any]) -> Any:

@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Any
 from weftrun.model.errors import NotSerializable, UsageError
 from weftrun.model.telling import short_name_of
 from weftrun.model.values import Data, Key, Tree
-from weftrun.sdk.inspection import digest, first_unpicklable, preview
+from weftrun.sdk.inspection import first_unpicklable, preview
 from weftrun.sdk.reducers import Table, reducers_in_use
 
 if TYPE_CHECKING:
     from weftrun.sdk.ref import Ref
 
-__all__ = ["Encoded", "decode", "decode_tree", "digest", "encode", "hole", "note_ref", "preview"]
+__all__ = ["Encoded", "decode", "decode_tree", "encode", "hole", "note_ref", "preview"]
 
 _ALIGN = 64
 _HEAD = struct.Struct("<B3xIQ")

@@ -60,7 +60,7 @@ def failure_of(
     if _is_write_to_shared(error) and _READ_ONLY not in notes_of(error):
         add_note(error, _READ_ONLY)
     return Failure(
-        reason or _reason_of(error),
+        reason or reason_of(error),
         bounded(name_of(type(error)), bytes_max),
         asked(lambda: bounded(text_of(error), bytes_max), ""),
         asked(lambda: bounded(authors_traceback(error), bytes_max), ""),
@@ -104,7 +104,8 @@ def _line_of(error: BaseException) -> str:
     return f', File "{trace.tb_frame.f_code.co_filename}", line {trace.tb_lineno}' if trace is not None else ""
 
 
-def _reason_of(error: BaseException) -> Reason:
+def reason_of(error: BaseException) -> Reason:
+    """Return what kind of failure it is that a body left with this error."""
     if is_of(error, MemoryError):
         return Reason.MEMORY
     if is_of(error, NotSerializable):

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Coroutine, Generator
 from types import TracebackType
 from typing import Any, Final, Generic, ParamSpec, Protocol, TypeVar, overload
 
-from weftrun.model.errors import UsageError
+from weftrun.model.errors import ArgumentsNotCompared, UsageError
 from weftrun.model.ids import RunId, RunUid
 from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.outcomes import Failure, Status
@@ -14,10 +14,12 @@ from weftrun.model.policy import Bundle, FunctionSpec
 from weftrun.model.telling import add_note
 from weftrun.model.values import Data, Inline, Payload, Tree
 from weftrun.sdk.bundle import bundle_of
-from weftrun.sdk.codec import decode_tree, digest
+from weftrun.sdk.canonical import digest
+from weftrun.sdk.codec import decode_tree
 from weftrun.sdk.failure import error_of
 from weftrun.sdk.function import Function
 from weftrun.sdk.registry import check_in_force
+from weftrun.sdk.warn import warn_caller
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -96,6 +98,7 @@ class Ticket(Protocol):
     id: RunId
     uid: RunUid
     joined: bool
+    compared: bool
 
 
 class Core(Protocol):
@@ -171,15 +174,18 @@ class Run(Generic[T_co]):
 
     Attributes:
         id: its idempotency key.
+        not_compared: why the arguments of the start that joined this Run were not compared with its own, with the
+            argument and its type; empty where they were, and where nothing was joined.
     """
 
-    __slots__ = ("_core", "_ticket", "id")
+    __slots__ = ("_core", "_ticket", "id", "not_compared")
 
     def __init__(self, core: Core, ticket: Any) -> None:
         """Stand for the Run behind a ticket of `core`."""
         self._core = core
         self._ticket = ticket
         self.id: RunId = ticket.id
+        self.not_compared = ""
 
     def result(self, timeout_s: float | None = None) -> T_co:
         """Wait for the Run's end and return its value.
@@ -228,8 +234,7 @@ class Run(Generic[T_co]):
     def joined(self) -> bool:
         """Whether a Run with this id was there before it was started here.
 
-        Its arguments were the same, or could not be compared (objects of a class of one's own that is no dataclass);
-        then the story says so.
+        Its arguments were the same, or could not be compared; see `not_compared`.
         """
         return bool(self._ticket.joined)
 
@@ -284,8 +289,13 @@ class Engine:
             TypeError: the arguments don't fit the signature.
             NotSerializable: an argument can't be pickled.
             RunConflict: the id belongs to a Run of other code or with other arguments, or was deleted.
+
+        Warns:
+            ArgumentsNotCompared: the id belongs to a Run, and whether it has these arguments can't be told.
         """
-        return self._start(fn, args, kwargs, wait_start=True)
+        run = self._start(fn, args, kwargs, wait_start=True)
+        _compare(run, fn, args, kwargs)
+        return run
 
     @overload
     async def astart(self, fn: Function[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs) -> Run[T]: ...
@@ -303,6 +313,7 @@ class Engine:
         run = self._start(fn, args, kwargs, wait_start=False)
         if fn.durable:
             await self._core.started(run._ticket)
+        _compare(run, fn, args, kwargs)
         return run
 
     @overload
@@ -311,7 +322,11 @@ class Engine:
     def run(self, fn: Function[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
     def run(self, fn: Function[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Start a Run and wait for its value: `start(...).result()` with one wait less."""
-        return self._start(fn, args, kwargs, wait_start=False).result()
+        run = self._start(fn, args, kwargs, wait_start=False)
+        try:
+            return run.result()
+        finally:
+            _compare(run, fn, args, kwargs)
 
     def _start(self, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, wait_start: bool) -> Run[Any]:
         if not isinstance(fn, Function):
@@ -359,6 +374,20 @@ class Engine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _compare(run: Run[Any], fn: Function[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Say so if a start joined a Run whose arguments could not be compared with these."""
+    if fn.run_id is None or not run.joined or run._ticket.compared:
+        return
+    run.not_compared = fn.signature.why_not_compared(args, kwargs) or (
+        "its record has no digest of them, which an older weftrun may have written, or whoever started it with others"
+    )
+    warn_caller(
+        f"The id {run.id!r} was taken, and its Run is joined with arguments not compared: {run.not_compared}. Its "
+        "answer is of the arguments that it was first started with.",
+        ArgumentsNotCompared,
+    )
 
 
 def check_id(id: object) -> str:

@@ -77,6 +77,14 @@ def module_of(names: dict[str, Any]) -> str:
     return _resolved(names)[0]
 
 
+def import_name(module: str) -> str:
+    """Return the import name of the module that classes name as theirs: of a script its own, not `__main__`."""
+    if module not in RUN_AS:
+        return module
+    found = sys.modules.get(module)
+    return module_of(getattr(found, "_names", None) or vars(found)) if found is not None else module
+
+
 def _resolved(names: dict[str, Any]) -> tuple[str, str, bool]:
     """Return import name and file of the module with these globals, and whether it is a script."""
     name = names.get("__name__") or MAIN

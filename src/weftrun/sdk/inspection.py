@@ -1,18 +1,14 @@
-"""Looking at values for people: what in one can't be pickled, its digest where it has one, a short preview.
+"""Looking at values for people: which part of one is at fault, and a short preview.
 
 All are bounded: a look at a value must cost less than the value did.
 """
 
 from __future__ import annotations
 
-import hashlib
-import marshal
 import pickle
 import reprlib
-import struct
 import sys
-from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, Final
 
@@ -29,7 +25,6 @@ _JSON_DEPTH = 4
 _PLAIN_INT = 1 << 60
 _INT_BITS_MAX = 1_000
 _JSON_WORDS: Final = {None: "null", True: "true", False: "false"}
-_DIGEST_DEPTH = 100
 
 # ---------------------------------------------------------------------- what can't be pickled
 
@@ -42,7 +37,7 @@ def with_article(value: object) -> str:
 
 def first_unpicklable(value: object, what: str, error: BaseException) -> str:
     """Return the sentence that names the innermost part of `value` that can't be pickled."""
-    path, part = asked(lambda: _innermost(value, "", 0), ("", value))
+    path, part = asked(lambda: innermost(value, _pickles), ("", value))
     subject = what[:1].upper() + what[1:]
     if path:
         return f"{subject} holds {with_article(part)} at {_root(what)}{writable(path)} and can't be pickled."
@@ -56,11 +51,16 @@ def _root(what: str) -> str:
     return words[1] if words[0] == "argument" and len(words) > 1 else words[0]
 
 
-def _innermost(value: object, path: str, depth: int) -> tuple[str, object]:
-    if depth < _DEPTH:
-        for step, part in islice(_parts(value), _PARTS):
-            if not _pickles(part):
-                return _innermost(part, path + step, depth + 1)
+def innermost(value: object, is_fine: Callable[[object], bool]) -> tuple[str, object]:
+    """Return the innermost part of a value that is not fine, and how to get at it."""
+    path = ""
+    seen: set[int] = set()
+    while len(seen) < _DEPTH:
+        seen.add(id(value))
+        found = next(((step, part) for step, part in islice(_parts(value), _PARTS) if not is_fine(part)), None)
+        if found is None or id(found[1]) in seen:
+            break
+        path, value = path + found[0], found[1]
     return path, value
 
 
@@ -80,83 +80,14 @@ def _parts(value: object) -> Iterator[tuple[str, object]]:
     if isinstance(value, dict):
         for key, part in value.items():
             yield f"[{key!r}]", part
+        for key in value:
+            yield "[a key]", key
     elif isinstance(value, list | tuple | set | frozenset):
         for index, part in enumerate(value):
             yield f"[{index}]", part
     elif isinstance(getattr(value, "__dict__", None), dict) and not isinstance(value, type):
         for name, part in vars(value).items():
             yield f".{name}", part
-
-
-# ---------------------------------------------------------------------- digest
-
-
-def digest(value: object) -> str:
-    """Return the SHA-256 of a value's canonical encoding, or nothing where none exists (rule N2).
-
-    Canonical are None, bool, int, float, str, bytes, list, tuple, dict, set, frozenset, dataclasses and ndarrays of
-    these: values of the same types that are equal have the same digest, in every process.
-    """
-    hasher = hashlib.sha256()
-    try:
-        _feed(hasher, value, 0)
-    except _NotCanonicalError:
-        return ""
-    return hasher.hexdigest()
-
-
-class _NotCanonicalError(Exception):
-    pass
-
-
-def _feed(hasher: Any, value: Any, depth: int) -> None:
-    kind = type(value)
-    if depth > _DIGEST_DEPTH:
-        raise _NotCanonicalError
-    if value is None or kind is bool or kind is int:
-        hasher.update(f"i{value!r};".encode() if kind is not int else b"i%x;" % value)
-    elif kind is float:
-        hasher.update(b"f" + struct.pack("<d", value or 0.0))  # 0.0 and -0.0 are equal
-    elif kind is str or kind is bytes:
-        raw = value.encode("utf-8", "surrogatepass") if kind is str else value
-        hasher.update((b"s" if kind is str else b"b") + len(raw).to_bytes(8, "little") + raw)
-    elif kind is list or kind is tuple:
-        _feed_sequence(hasher, value, kind, depth)
-    elif kind is dict or kind is set or kind is frozenset:
-        _feed_unordered(hasher, value, kind, depth)
-    elif hasattr(kind, "__dataclass_fields__"):
-        hasher.update(f"D{kind.__qualname__};".encode())  # not its module: a script's is `__main__` here and there not
-        for name in kind.__dataclass_fields__:
-            _feed(hasher, name, depth + 1)
-            _feed(hasher, getattr(value, name, None), depth + 1)
-    elif kind.__module__ == "numpy" and kind.__name__ == "ndarray" and not value.dtype.hasobject:
-        hasher.update(f"N{value.dtype.str}{value.shape};".encode())
-        hasher.update(value.tobytes())
-    else:
-        raise _NotCanonicalError
-
-
-def _feed_sequence(hasher: Any, value: Any, kind: type, depth: int) -> None:
-    hasher.update((b"l" if kind is list else b"t") + len(value).to_bytes(8, "little"))
-    if len(value) > _SHOWN and set(map(type, value)) <= {int, str, bytes}:
-        # Version 0 has no marks of sharing or interning: equal sequences give equal bytes, much sooner than one by one.
-        hasher.update(b"m" + marshal.dumps(value, 0))
-        return
-    if len(value) > _SHOWN and set(map(type, value)) == {float}:
-        hasher.update(b"a" + array("d", [part + 0.0 for part in value]).tobytes())
-        return
-    for part in value:
-        _feed(hasher, part, depth + 1)
-
-
-def _feed_unordered(hasher: Any, value: Any, kind: type, depth: int) -> None:
-    """Order the parts of a dict or a set by their own digests."""
-    parts = []
-    for part in value.items() if kind is dict else value:
-        inner = hashlib.sha256()
-        _feed(inner, part, depth + 1)
-        parts.append(inner.digest())
-    hasher.update((b"d" if kind is dict else b"e") + len(parts).to_bytes(8, "little") + b"".join(sorted(parts)))
 
 
 # ---------------------------------------------------------------------- preview

@@ -10,21 +10,27 @@ import importlib
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
+from weftrun.model.errors import StepFailed
 from weftrun.model.graph import Call, Chunk
 from weftrun.model.ids import StepId, child_step, item_step
+from weftrun.model.outcomes import Reason
 from weftrun.model.policy import FunctionSpec, Kind
+from weftrun.model.telling import short_name_of, text_of
 from weftrun.model.values import Data, Inline, Key, Payload
 from weftrun.sdk import clock
 from weftrun.sdk.apart import apart_from_loops
 from weftrun.sdk.body import Body, BodyLimits, Raised, Waiting
 from weftrun.sdk.codec import Encoded, decode, encode, follow
 from weftrun.sdk.emits import watched
-from weftrun.sdk.failure import local_error
+from weftrun.sdk.failure import local_error, reason_of
 from weftrun.sdk.place import LOCAL_RUN, LOCAL_UID, Current, emitted, enter, here, leave
+from weftrun.sdk.retrying import is_worth_another
 from weftrun.sdk.transaction import NO_JOURNAL
 
 if TYPE_CHECKING:
     from weftrun.sdk.function import Function
+
+_TRIED_AGAIN = (Reason.RAISED, Reason.MEMORY)
 
 
 class _LocalBody:
@@ -133,7 +139,7 @@ class _LocalBody:
         try:
             if function.spec.kind is not Kind.FUNCTION:
                 return _LocalBody(function, step, self._root, args, kwargs).run()
-            return _attempt(function, step, args, kwargs)
+            return _attempts(function, step, args, kwargs)
         except BaseException as raised:  # noqa: BLE001  # the author's Function raised it
             error = local_error(raised, step)
         raise error  # here, where it gets no context but its own
@@ -146,10 +152,46 @@ class _LocalBody:
         return follow(self._value(number), path)
 
 
-def _attempt(function: Function[..., Any], step: StepId, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _attempts(function: Function[..., Any], step: StepId, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Run a Function as often as its policy says, without the waits in between."""
+    retry = function.spec.retry
+    most = 1 + (retry.times if retry is not None else 0)
+    given = encode((args, kwargs), what="the arguments").tobytes() if most > 1 else b""
+    for attempt in range(1, most):
+        try:
+            return _attempt(function, step, args, kwargs, attempt)
+        except (Exception, SystemExit) as error:
+            if reason_of(error) not in _TRIED_AGAIN or not is_worth_another(retry, error):
+                raise
+        args, kwargs = decode(given)  # the body may have changed its own
+        _roll_back(function, step, args, kwargs, attempt)
+        args, kwargs = decode(given)
+    return _attempt(function, step, args, kwargs, most)
+
+
+def _roll_back(
+    function: Function[..., Any], step: StepId, args: tuple[Any, ...], kwargs: dict[str, Any], attempt: int
+) -> None:
+    """Undo an abandoned Attempt, where its Function says how."""
+    spec = function.spec.rollback
+    if spec is None:
+        return
+    rollback = importlib.import_module("weftrun.sdk.function").find(spec.name)  # late: that module needs this one
+    try:
+        _attempts(rollback, step, args, kwargs)
+    except Exception as error:
+        raise StepFailed(
+            f"RollbackFailed: the rollback {spec.label} of {step} failed after Attempt {attempt}, with "
+            f"{short_name_of(type(error))}: {text_of(error)}; what that Attempt did may stand"
+        ) from error
+
+
+def _attempt(
+    function: Function[..., Any], step: StepId, args: tuple[Any, ...], kwargs: dict[str, Any], attempt: int
+) -> Any:
     """Run a Function's body as a Sandbox would, its result encoded and decoded."""
     before, here.recorder = here.recorder, None
-    current = Current(LOCAL_RUN, LOCAL_UID, step, 1, NO_JOURNAL)
+    current = Current(LOCAL_RUN, LOCAL_UID, step, attempt, NO_JOURNAL)
     token = enter(current)
     try:
         value = function.callable(*args, **kwargs)

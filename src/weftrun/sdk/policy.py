@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from msgspec.structs import replace
 
+from weftrun.model import policy
 from weftrun.model.errors import PolicyError
 from weftrun.model.limits import DEFAULT_LIMITS
-from weftrun.model.policy import Checkpoint, Effects, FunctionSpec, Kind, Privileges, Reach, Retry
+from weftrun.model.policy import Checkpoint, Effects, FunctionSpec, Kind, Privileges, Reach
+from weftrun.sdk.retrying import Retry
 
 if TYPE_CHECKING:
     from weftrun.sdk.function import Function
@@ -222,14 +224,13 @@ def _is_name(value: Any) -> bool:
     return type(value) is str and 0 < len(value) <= 256 and value.isprintable() and not set("[]/") & set(value)
 
 
-def _retry(value: Any, refuse: Callable[[str], PolicyError]) -> Retry:
-    retry = Retry(times=value) if type(value) is int else value
+def _retry(value: Any, refuse: Callable[[str], PolicyError]) -> policy.Retry:
     most = DEFAULT_LIMITS.attempts_max - 1
-    if not isinstance(retry, Retry) or type(retry.times) is not int or not 0 <= retry.times <= most:
+    if isinstance(value, policy.Retry):  # as `Function.spec` has it
+        Retry(value.times, value.delay_s, value.factor, value.delay_max_s, value.share)
+        return value
+    if type(value) is int and 0 <= value <= most:
+        value = Retry(value)
+    if not isinstance(value, Retry):
         raise refuse(f"a number of retries from 0 to {most}, or a Retry of that many")
-    numbers = (retry.delay_s, retry.factor, retry.delay_max_s, retry.jitter)
-    if not all(type(number) in (int, float) and number == number for number in numbers):
-        raise refuse("a Retry whose delays, factor and jitter are numbers")
-    if retry.delay_s < 0 or retry.factor < 1 or retry.delay_max_s < 0 or not 0 <= retry.jitter <= 1:
-        raise refuse("a Retry with delays of at least 0 s, a factor of at least 1 and a jitter from 0 to 1")
-    return retry
+    return value.recorded

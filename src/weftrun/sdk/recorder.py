@@ -15,8 +15,9 @@ from weftrun.model.ids import RunId, RunUid, StepId
 from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.policy import FunctionSpec, Kind
 from weftrun.model.values import Data, Payload, RefTo
+from weftrun.sdk.canonical import digest
 from weftrun.sdk.codec import Columns, Encoded, encode
-from weftrun.sdk.inspection import digest, with_article
+from weftrun.sdk.inspection import with_article
 from weftrun.sdk.place import seeded
 from weftrun.sdk.ref import Mapped, Ref, own
 from weftrun.sdk.registry import check_in_force

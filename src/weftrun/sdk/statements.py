@@ -52,9 +52,10 @@ class Statements:
         """Begin; returns when the transaction has the lock that it needs."""
         self._asked(TransactionBegin(self._no, self._index))
 
-    def execute(self, sql: str, parameters: tuple[Scalar, ...]) -> Rows:
+    def execute(self, sql: str, parameters: tuple[Scalar, ...] | dict[str, Scalar]) -> Rows:
         """Say one statement."""
-        answer = self._asked(TransactionStatement(self._no, self._index, sql, parameters))
+        given = cast("tuple[object, ...] | dict[str, object]", parameters)
+        answer = self._asked(TransactionStatement(self._no, self._index, sql, given))
         return Rows(cast("tuple[tuple[Any, ...], ...]", answer.rows), answer.columns, answer.changed)
 
     def leave(self, *, keep: bool) -> None:

@@ -6,15 +6,19 @@ The engine owns the connection. What stands here hands each statement to whoever
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from weftrun.model.errors import LimitExceeded, StatementRefused, UsageError
 from weftrun.model.telling import writable
 from weftrun.model.values import Scalar
+from weftrun.sdk.inspection import with_article
 
-_SCALARS = frozenset({"bool", "int", "float", "str", "bytes", "NoneType"})
+_SCALARS = frozenset({bool, int, float, str, bytes, type(None)})
+_AS_TEXT = frozenset(
+    {"decimal.Decimal", "datetime.date", "datetime.datetime", "datetime.time", "uuid.UUID"}  # none is imported here
+)
 _INT_MAX = 2**63
 
 
@@ -38,7 +42,7 @@ class Asked(Protocol):
     def begin(self) -> None:
         """Begin; returns when the transaction has the lock that it needs."""
 
-    def execute(self, sql: str, parameters: tuple[Scalar, ...]) -> Rows:
+    def execute(self, sql: str, parameters: tuple[Scalar, ...] | dict[str, Scalar]) -> Rows:
         """Say one statement."""
 
     def leave(self, *, keep: bool) -> None:
@@ -75,14 +79,15 @@ class Transaction:
         self._state, self._thread = "open", threading.get_ident()
         return self
 
-    def execute(self, sql: str, parameters: Sequence[Scalar] = ()) -> Rows:
+    def execute(self, sql: str, parameters: Iterable[object] | Mapping[str, object] = ()) -> Rows:
         """Say one statement and return the rows it gives.
 
         A statement that is refused leaves the transaction as it was before it; the body may catch the error and go on.
 
         Args:
-            sql: with a `?` for each parameter.
-            parameters: None, bool, int (of 64 bits), float, str or bytes each.
+            sql: with a `?` for each parameter, or a `:name` where they are a mapping.
+            parameters: None, bool, int (of 64 bits), float, str or bytes each. A Decimal, date, datetime, time or UUID
+                is handed on as its text; a scalar of NumPy as Python's own.
 
         Raises:
             StatementRefused: the database's own sentence, or why weftrun does not let it through.
@@ -93,29 +98,21 @@ class Transaction:
             raise UsageError("The transaction is over: its `with` block was left. Put all statements into it.")
         if self._thread != threading.get_ident():
             raise UsageError("A transaction is of the thread that began it. Say its statements there.")
-        if isinstance(parameters, str | bytes):
-            raise StatementRefused(
-                "The parameters of a statement are a text, not a sequence of values: write (value,)."
-            )
-        given = tuple(parameters)
-        _check_text(sql, "The statement")
-        size = len(sql)
-        for place, value in enumerate(given, 1):
-            kind = type(value).__name__
-            if kind not in _SCALARS:
-                raise StatementRefused(
-                    f"Parameter number {place} is of type {kind}; hand over None, bool, int, float, str or bytes."
-                )
-            if isinstance(value, int) and not -_INT_MAX <= value < _INT_MAX:
-                raise StatementRefused(f"Parameter number {place} does not fit into 64 bits; hand it over as a text.")
-            if isinstance(value, str):
-                _check_text(value, f"Parameter number {place}")
-            size += len(value) if isinstance(value, str | bytes) else 8
+        if type(sql) is not str:
+            raise StatementRefused(f"A statement is a text, and this is {with_article(sql)}.")
+        given: tuple[Scalar, ...] | dict[str, Scalar]
+        if isinstance(parameters, Mapping):
+            given = {_checked_name(name): _scalar(value, f":{name}") for name, value in parameters.items()}
+        else:
+            given = tuple(_scalar(value, f"number {place}") for place, value in enumerate(_ordered(parameters), 1))
+        values = given.values() if isinstance(given, dict) else given
+        size = sum((len(value) if isinstance(value, str | bytes) else 8 for value in values), len(sql))
         if size > self._bytes_max:
             raise LimitExceeded(
                 f"A statement with its parameters has {size:,} bytes; the limit transaction_bytes_max is "
                 f"{self._bytes_max:,}. Say it in parts."
             )
+        _check_text(sql, "The statement")
         return self._asked.execute(sql, given)
 
     def __exit__(
@@ -124,6 +121,44 @@ class Transaction:
         """Keep what was said until the body's end, or undo it where an error leaves the block."""
         self._state = "over"
         self._asked.leave(keep=kind is None)
+
+
+def _ordered(parameters: object) -> Iterable[object]:
+    """Return parameters that have an order."""
+    if isinstance(parameters, str | bytes | bytearray | memoryview):
+        raise StatementRefused("The parameters of a statement are a text, not a sequence of values: write (value,).")
+    if isinstance(parameters, Set) or not isinstance(parameters, Iterable):
+        what = with_article(parameters)
+        raise StatementRefused(
+            f"The parameters of a statement are {what}, which has no order: hand over a list or a dict."
+        )
+    return parameters
+
+
+def _checked_name(name: object) -> str:
+    if type(name) is not str or not name.isidentifier():
+        raise StatementRefused(f"{name!r} is no name of a parameter: a key is a text such as 'key', for `:key`.")
+    return name
+
+
+def _scalar(value: object, which: str) -> Scalar:
+    """Return a value as a database takes it."""
+    kind = type(value)
+    if kind.__module__ == "numpy" and hasattr(kind, "dtype") and getattr(value, "shape", None) == ():
+        value = value.item() if value.dtype.kind in "biufSU" else value  # type: ignore[attr-defined]
+    elif f"{kind.__module__}.{kind.__qualname__}" in _AS_TEXT:
+        value = str(value)
+    elif kind is bytearray or kind is memoryview:
+        value = bytes(cast("bytearray", value))
+    if type(value) not in _SCALARS:
+        many = isinstance(value, list | tuple | Mapping)
+        advice = "for each row say `execute` again" if many else "hand over None, bool, int, float, str or bytes"
+        raise StatementRefused(f"Parameter {which} is of type {kind.__name__}; {advice}.")
+    if type(value) is int and not -_INT_MAX <= value < _INT_MAX:
+        raise StatementRefused(f"Parameter {which} does not fit into 64 bits; hand it over as a text.")
+    if type(value) is str:
+        _check_text(value, f"Parameter {which}")
+    return value  # type: ignore[return-value]
 
 
 def _check_text(text: str, what: str) -> None:

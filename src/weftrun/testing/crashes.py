@@ -156,6 +156,10 @@ def random_crashes(
                 yield play.history(play(seed, DrawnFaults(seed, settings), settings))
 
 
+_WITHIN_S = 1_000_000.0
+"""Virtual time in which a history must end: policies may wait for hours between two Attempts, several times."""
+
+
 class _Player:
     def __init__(self, workflow: Function[..., Any], args: tuple[Any, ...], folder: Path, tables: str) -> None:
         workflow.signature.check(args, {})
@@ -174,7 +178,7 @@ class _Player:
         if self._tables:
             world.prepare(self._tables)
         client = world.start(self._workflow.run_id or "run", self._workflow, *self._args)
-        world.run()
+        world.run(_WITHIN_S)
         found = findings(world)
         if found:
             raise BrokenPromise("\n".join((*found, world.story())))

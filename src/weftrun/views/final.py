@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from weftrun.model.outcomes import Failure, Reason
+from weftrun.model.policy import FunctionSpec
 
 _WHY_FINAL = {
     Reason.RAISED: "an error that a body raises is final unless the Function asks for retries",
@@ -17,10 +18,16 @@ _WHY_FINAL = {
 }
 
 
-def why_final(failure: Failure) -> str:
-    """Return why no Attempt follows, as the end of a sentence."""
+_ASKED = (Reason.RAISED, Reason.TIMEOUT, Reason.MEMORY)
+
+
+def why_final(failure: Failure, function: FunctionSpec | None) -> str:
+    """Return why no Attempt of a Function follows, as the end of a sentence."""
     if failure.type == "RollbackFailed":
         return "it is not entered again over what could not be undone"
+    retry = function.retry if function is not None else None
+    if retry is not None and failure.reason in _ASKED and failure.attempt <= retry.times:
+        return "its policy does not try such an error again"
     if failure.attempts > 1 and failure.attempt >= failure.attempts:
         return f"that was the last of {failure.attempts} Attempts"
     if failure.type == "TransactionLost":

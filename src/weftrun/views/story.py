@@ -192,7 +192,7 @@ class _Teller:
         if failure.origin not in ("", step):
             return f"{step} failed, because {failure.origin} inside it had failed with {error_line(failure)}."
         what = f"{step} failed in Attempt {failure.attempt}{_ran(done.ran)} with {error_line(failure)}"
-        return f"{what}; {why_final(failure)}."
+        return f"{what}; {why_final(failure, self._spec(step))}."
 
     def _failed(self, at: float, record: AttemptFailed) -> str:
         step = record.step if record.item < 0 else item_step(record.step, record.item)
@@ -215,7 +215,8 @@ class _Teller:
         if record.status == "cancelled" or failure is None:
             return f"The Run ended {record.status}; what was still open was dropped."
         if failure.origin in ("", self._calls.root):
-            return f"The Run failed with {error_line(failure)}; {why_final(failure)}."
+            function = self._spec(self._calls.root) if self._calls.root is not None else None
+            return f"The Run failed with {error_line(failure)}; {why_final(failure, function)}."
         why = f"{failure.origin} had failed with {error_line(failure)}"
         return f"The Run failed because {why}; what was open was cancelled."
 

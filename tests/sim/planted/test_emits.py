@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
+from tests.sweeping import shared
 
 from weftrun.machines.outbox import OutboxMachine
 from weftrun.machines.run import attempts
@@ -107,8 +108,9 @@ PLANTS: list[tuple[Patch, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("plant", "says"), PLANTS, ids=lambda value: getattr(value, "__name__", ""))
-def test_a_planted_bug_is_found(plant: Patch, says: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("planted", shared(PLANTS, every=3), ids=lambda planted: planted[0].__name__)
+def test_a_planted_bug_is_found(planted: tuple[Patch, str], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant, says = planted
     plant(monkeypatch)
     found = (text for broken in sweep(TELLING, folder) for text in broken.findings)
     assert next((text for text in found if says in text), None) is not None

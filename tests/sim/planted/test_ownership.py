@@ -9,7 +9,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.sim.planted.test_planted import Plant, found_by, title
+from tests.sim.planted.test_planted import Plant, found_by, is_quick, title
+from tests.sweeping import shared
 
 from weftrun.adapters.sqlite import journal as sqlite
 from weftrun.machines import lease
@@ -231,7 +232,7 @@ def test_a_key_that_lacks_the_run_is_found(folder: Path, monkeypatch: pytest.Mon
     assert any("inputs" in text for text in broken.findings), broken.findings
 
 
-@pytest.mark.parametrize("plant", PLANTS, ids=title)
+@pytest.mark.parametrize("plant", shared(PLANTS, keeps=is_quick), ids=title)
 def test_a_planted_bug_is_found(plant: Plant, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plant.patch(monkeypatch)
     texts = found_by(plant, folder)

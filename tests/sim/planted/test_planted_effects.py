@@ -12,7 +12,8 @@ import pytest
 from msgspec.structs import replace
 from tests.sim.planted import test_emits as emits
 from tests.sim.planted import test_planted as planted
-from tests.sim.planted.test_planted import Plant, found_by, title
+from tests.sim.planted.test_planted import Plant, found_by, is_quick, title
+from tests.sweeping import shared
 
 from weftrun.adapters.sqlite.journal import SqliteJournal
 from weftrun.adapters.sqlite.statements import SQL
@@ -143,7 +144,7 @@ PLANTS = (
 )
 
 
-@pytest.mark.parametrize("plant", PLANTS, ids=title)
+@pytest.mark.parametrize("plant", shared(PLANTS, keeps=is_quick), ids=title)
 def test_a_planted_bug_is_found(plant: Plant, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plant.patch(monkeypatch)
     texts = found_by(plant, folder)

@@ -21,7 +21,8 @@ from weftrun.adapters.postgres import connection as connections
 from weftrun.adapters.postgres.connection import Connection
 from weftrun.adapters.postgres.journal import PostgresJournal, append_statement, left_out
 from weftrun.adapters.postgres.statements import SQL
-from weftrun.adapters.sql.statement import check_bounds, check_kind, is_query, numbered, size_of
+from weftrun.adapters.sql.parameters import for_postgresql
+from weftrun.adapters.sql.statement import check_bounds, check_kind, is_query, size_of
 from weftrun.model.errors import (
     CommitUnknown,
     JournalBusy,
@@ -32,7 +33,7 @@ from weftrun.model.errors import (
 from weftrun.model.ids import RunUid
 from weftrun.model.records import Row
 from weftrun.ports.journal import Appended
-from weftrun.ports.transactions import Given, Transaction, TransactionLost
+from weftrun.ports.transactions import Given, Parameters, Transaction, TransactionLost
 
 IDLE_S = 60
 """The server ends a transaction in which nothing was said for so long: its engine may be frozen, holding locks."""
@@ -148,7 +149,7 @@ class PostgresTransaction:
 
     # ------------------------------------------------------------------ statements
 
-    def execute(self, sql: str, parameters: Sequence[object]) -> Given:
+    def execute(self, sql: str, parameters: Parameters) -> Given:
         """Say one statement; see the port."""
         check_kind(sql)
         connection = self._connection
@@ -173,14 +174,15 @@ class PostgresTransaction:
             raise self._gone(error) from None
         return given
 
-    def _said(self, connection: Connection, sql: str, parameters: Sequence[object]) -> Given:
+    def _said(self, connection: Connection, sql: str, parameters: Parameters) -> Given:
         cursor: RawCursor[tuple[Any, ...]] = RawCursor(connection)
-        text = numbered(sql, len(parameters)).encode()
+        changed, values = for_postgresql(sql, parameters)
+        text = changed.encode()
         rows: list[tuple[Any, ...]] = []
         if is_query(sql):
             size = 0
             try:
-                for row in cursor.stream(text, tuple(parameters)):
+                for row in cursor.stream(text, values):
                     size = self._counted(rows, row, size)
             except psycopg.ProgrammingError as error:
                 if error.sqlstate is not None:
@@ -189,7 +191,7 @@ class PostgresTransaction:
             return Given(tuple(rows), _columns(cursor))
         # In a pipeline the driver uses the extended protocol, which takes one statement at a time.
         with connection.pipeline():
-            cursor.execute(text, tuple(parameters))
+            cursor.execute(text, values)
         if cursor.description is None:
             return Given((), (), max(cursor.rowcount, 0))
         size = 0

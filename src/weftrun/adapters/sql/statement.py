@@ -32,14 +32,6 @@ _ALLOWED = frozenset(
         "with",
     ]
 )
-_TOKENS = re.compile(
-    r"""[eE]'(?:[^'\\]|\\.|'')*'
-    | '(?:[^']|'')*' | "(?:[^"]|"")*" | \$(\w*)\$.*?\$\1\$ | --[^\n]* | /\*.*?\*/ | (\?)""",
-    re.DOTALL | re.VERBOSE,
-)
-
-_OURS = re.compile(r"(?<!\w)\"?weftrun\"?(?!\w)", re.IGNORECASE)
-_NUMBERED = re.compile(r"\$\d")
 
 
 def check_kind(sql: str) -> None:
@@ -64,30 +56,6 @@ def is_query(sql: str) -> bool:
     """Say whether a statement asks for rows and, as far as its first word tells, changes nothing."""
     found = _FIRST.match(sql)
     return found is not None and found[1].lower() in ("select", "values", "table", "(")
-
-
-def numbered(sql: str, parameters: int) -> str:
-    """Return a statement for PostgreSQL, with `$1`, `$2`, … for each `?` that stands for a parameter.
-
-    Raises:
-        StatementRefused: there are more or fewer of them, or it names the schema of the Journal.
-    """
-    count = 0
-
-    def change(found: re.Match[str]) -> str:
-        nonlocal count
-        if found[2] is None:
-            return found[0]
-        count += 1
-        return f"${count}"
-
-    changed = _TOKENS.sub(change, sql)
-    bare = _TOKENS.sub(lambda found: found[0] if found[0][0] == '"' else " ", sql)
-    if _OURS.search(bare):
-        raise StatementRefused("A statement may not name the schema weftrun, which is of the Journal itself.")
-    if count != parameters and not _NUMBERED.search(bare):
-        raise StatementRefused(f"The statement has {count} parameters, and {parameters} were handed over.")
-    return changed
 
 
 def size_of(row: Sequence[object]) -> int:

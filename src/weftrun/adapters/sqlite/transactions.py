@@ -7,12 +7,13 @@ the Journal waits (`exclusive`). What authors may touch is decided while their s
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import apsw
 
+from weftrun.adapters.sql.parameters import check_names, names_wanted
 from weftrun.adapters.sql.statement import check_bounds, check_kind, size_of
 from weftrun.adapters.sqlite.journal import SqliteJournal
 from weftrun.adapters.sqlite.statements import SCHEMA, SQL
@@ -20,7 +21,7 @@ from weftrun.model.errors import JournalError, StatementRefused, WeftrunError
 from weftrun.model.ids import RunUid
 from weftrun.model.records import Row
 from weftrun.ports.journal import Appended
-from weftrun.ports.transactions import Given, Transaction
+from weftrun.ports.transactions import Given, Parameters, Transaction
 
 _BY_FIRST = {
     apsw.SQLITE_READ: "read",
@@ -69,6 +70,25 @@ def journal_tables() -> frozenset[str]:
     return frozenset(str(name).lower() for (name,) in names)
 
 
+class _NumberedError(Exception):
+    """The parameters of a statement have numbers, by which it does not name them in turn."""
+
+
+def _check_bound(names: tuple[str | None, ...], parameters: tuple[Any, ...] | dict[str, Any]) -> None:
+    """Check what SQLite itself would let pass: names by their place, numbers that are names to it, names too many."""
+    if isinstance(parameters, dict):
+        if not all(name.isdecimal() for name in parameters):
+            check_names([name for name in names if name is not None], parameters)
+        return
+    words = [name for name in names if name is not None]
+    if not all(word.isdecimal() for word in words):
+        raise names_wanted(word for word in words if not word.isdecimal())
+    if any(name is not None and int(name) != place for place, name in enumerate(names, 1)):
+        if None in names:
+            raise StatementRefused("A statement has either `?` for its parameters, or `$1`, `$2` and so on.")
+        raise _NumberedError
+
+
 class SqliteTransactions:
     """Opens transactions over the connection of a Journal."""
 
@@ -105,7 +125,7 @@ class SqliteTransaction:
 
     # ------------------------------------------------------------------ statements
 
-    def execute(self, sql: str, parameters: Sequence[object]) -> Given:
+    def execute(self, sql: str, parameters: Parameters) -> Given:
         """Say one statement; see the port."""
         check_kind(sql)
         connection = self._connection
@@ -113,7 +133,7 @@ class SqliteTransaction:
         connection.execute(SQL["save_point"])
         try:
             with self._guarded():
-                given = self._said(sql, tuple(parameters))
+                given = self._told_by_name(sql, parameters)
         except (apsw.Error, TypeError, ValueError, OverflowError, WeftrunError) as error:
             self._check_open(error)
             connection.execute(SQL["back_to_save_point"])
@@ -122,7 +142,28 @@ class SqliteTransaction:
         connection.execute(SQL["release_save_point"])
         return given
 
-    def _said(self, sql: str, parameters: tuple[Any, ...]) -> Given:
+    def _told_by_name(self, sql: str, parameters: Parameters) -> Given:
+        values = parameters.values() if isinstance(parameters, Mapping) else parameters
+        if any(value != value for value in values):
+            raise StatementRefused("SQLite has no NaN, and would keep NULL instead: hand over None, or a text.")
+        if isinstance(parameters, Mapping):
+            try:
+                return self._said(sql, dict(parameters))
+            except KeyError as error:
+                check_names([str(error.args[0])], parameters)
+                raise
+        try:
+            return self._said(sql, tuple(parameters))
+        except _NumberedError:
+            numbered = {str(number): value for number, value in enumerate(parameters, 1)}
+        try:
+            return self._said(sql, numbered)
+        except KeyError as error:
+            raise StatementRefused(
+                f"The statement takes ${error.args[0]}, and {len(numbered)} values were handed over."
+            ) from None
+
+    def _said(self, sql: str, parameters: tuple[Any, ...] | dict[str, Any]) -> Given:
         connection = self._connection
         cursor = connection.cursor()
         columns: list[tuple[str, ...]] = []
@@ -130,6 +171,7 @@ class SqliteTransaction:
         def once(cursor: apsw.Cursor, _sql: str, _bindings: Any) -> bool:
             if columns:
                 raise StatementRefused("One statement at a time: say the second one by an `execute` of its own.")
+            _check_bound(cursor.bindings_names, parameters)
             columns.append(tuple(str(column[0]) for column in cursor.get_description()))
             return True
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from weftrun.assembly import made_sentence, place_of
 from weftrun.entrypoints.cli.exits import Exit
 from weftrun.entrypoints.cli.interrupts import Interrupted, Interrupts
 from weftrun.entrypoints.cli.live import Watch
@@ -35,27 +36,29 @@ def attend(
     as_json: bool,
     announce: Callable[[str], None],
     sinks: str | None,
-    digest: str | None = None,
 ) -> Exit:
     """Open an engine, start or find a Run, tell its id, and wait for its end.
 
-    `db` and `sinks` are what the command line named, to be named again by `resume`. `digest` is of the arguments that
-    the Run is started with, where it is started and not only found.
+    `db` and `sinks` are what the command line named, to be named again by `resume`.
 
     The first Ctrl-C or SIGTERM starts nothing more and gives what runs five seconds; the second ends at once.
     """
     engine: Engine | None = None
+    place = place_of(db)
+    is_new = place.is_missing
     with Interrupts() as interrupts:
         try:
             with warnings.catch_warnings(record=True) as warned:
                 warnings.simplefilter("always")
                 engine = open_engine()
-            run = start(engine)
+                run = start(engine)
             interrupts.last_words = _resume_line(run.id, db, sinks)
             announce(run.id)
             for warning in warned:  # only now: the first line is the id's
                 print(f"weftrun: {warning.message}", file=sys.stderr)
-            code = _wait(run, db=db, as_json=as_json, digest=digest)
+            if is_new:
+                print(f"weftrun: {made_sentence(place)}", file=sys.stderr)
+            code = _wait(run, db=db, as_json=as_json)
             interrupts.over(code)
         except Interrupted:
             print(f"Stopping: what runs has {_DRAIN_S:.0f} s to end. Once more ends it at once.", file=sys.stderr)
@@ -110,7 +113,7 @@ def _resume_line(id: str, db: str | None, sinks: str | None) -> str:
     return " ".join(["weftrun resume", shlex.quote(id), *options]) + "\n"
 
 
-def _wait(run: Run[Any], *, db: str | None, as_json: bool, digest: str | None) -> Exit:
+def _wait(run: Run[Any], *, db: str | None, as_json: bool) -> Exit:
     """Wait for the end of a Run, show how it goes, and print its result or its error."""
     with reading(db) as reader:
         info = reader.find(run.id)
@@ -118,8 +121,6 @@ def _wait(run: Run[Any], *, db: str | None, as_json: bool, digest: str | None) -
             raise InternalError(f"Run {run.id} was started and is not in the Journal.")
         if run.joined and info.ended_at is None and (sentence := reader.changed_code(info.uid)):
             print(sentence, file=sys.stderr)
-        if run.joined and digest is not None and not (digest and info.digest):
-            print(f"Joined Run {run.id}; arguments not compared: they have no canonical encoding.", file=sys.stderr)
         with Watch(reader, info.uid, joined=run.joined) as watch:
             error, value = _outcome(run, watch)
         status = run.status

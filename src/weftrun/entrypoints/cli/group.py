@@ -26,6 +26,7 @@ _COMMANDS = {
     "cancel": "Ask for a Run to be cancelled.",
     "resume": "Go on with a Run that was interrupted, and print its result.",
     "delete": "Delete the records of a Run that has ended.",
+    "check": "Check an app: policies, names, and what would differ in a replay.",
     "doctor": "Check what this host offers.",
     "completion": "Print what lets bash, zsh or fish complete.",
 }

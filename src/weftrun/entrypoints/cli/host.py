@@ -175,8 +175,9 @@ def _free_space(journal: Path) -> Check:
 
 def _journal(place: Place) -> Check:
     where = str(place.path or place.shown)
-    if place.path is not None and not place.path.exists():
-        return Check("Journal", "ok", f"none yet at {where}", "it is made by the first Run")
+    by = f"; named by {place.named_by}" if place.named_by else ""
+    if place.is_missing:
+        return Check("Journal", "ok", f"none yet at {where}", f"it is made by the first Run{by}")
     try:
         reader = Reader(place)
         try:
@@ -191,8 +192,8 @@ def _journal(place: Place) -> Check:
     parked = sum(emit.standing is not Standing.WAITING for emit in emits)
     told = f"can be read; {_counted(open_runs, 'open Run')}, {_counted(len(emits), 'emit')} not delivered"
     if parked:
-        return Check("Journal", "warn", where, f"{told}, {parked} of them unknown or refused: see `weftrun outbox`")
-    return Check("Journal", "ok", where, told)
+        return Check("Journal", "warn", where, f"{told}, {parked} of them unknown or refused: see `weftrun outbox`{by}")
+    return Check("Journal", "ok", where, told + by)
 
 
 def check_import(app: str) -> Check:

@@ -27,7 +27,8 @@ def journal_options(command: _Command) -> _Command:
     return click.option(
         "--db",
         metavar="URL",
-        help="Journal, e.g. sqlite:///app.db; default is $WEFTRUN_DATABASE_URL, else .weftrun/journal.db.",
+        help="Journal, e.g. sqlite:///app.db; default is $WEFTRUN_DATABASE_URL, else .weftrun/journal.db of the "
+        "current folder or of the nearest one above it.",
     )(command)
 
 

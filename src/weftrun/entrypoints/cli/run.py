@@ -22,7 +22,6 @@ from weftrun.entrypoints.cli.target import load, load_sinks
 from weftrun.model.errors import UsageError
 from weftrun.sdk.function import Function
 from weftrun.sdk.handles import Engine, Run
-from weftrun.sdk.inspection import digest
 from weftrun.sdk.program import arguments
 from weftrun.sdk.tracebacks import authors_traceback
 
@@ -74,7 +73,6 @@ def command(
         as_json=as_json,
         sinks=sinks,
         announce=announce_on_stderr if announce is None else announce_to(announce),
-        digest=digest((args, kwargs)) if run_id is not None else None,
     )
 
 

@@ -35,6 +35,15 @@ def load(target: str) -> Function[..., Any]:
     return _named(module, name, where) if name else _only(module, where)
 
 
+def load_app(target: str) -> ModuleType:
+    """Import the author's code, whatever Functions it has; a name after a colon is left out of account.
+
+    Raises:
+        UsageError: there is no such file or module, or its import fails; `PolicyError` where a policy is wrong.
+    """
+    return _imported(_split(target, "workflow")[0])
+
+
 def load_sinks(target: str) -> Mapping[str, Sink]:
     """Import the author's code and return the sinks that `target` names: a dict, or a function that returns one.
 

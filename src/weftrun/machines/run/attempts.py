@@ -6,7 +6,7 @@ import heapq
 
 import msgspec
 
-from weftrun.machines.retry import attempts_allowed, retry_delay_s
+from weftrun.machines.retry import attempts_for, retry_delay_s
 from weftrun.machines.run.arming import arm
 from weftrun.machines.run.bodies import start_body
 from weftrun.machines.run.closure import add_record, rest_on_rows
@@ -122,7 +122,7 @@ def attempts_ended(run: RunState, event: AttemptsEnded) -> None:
 
 def _failed(run: RunState, step: Step, ended: AttemptEnded) -> None:
     assert ended.failure is not None
-    allowed = attempts_allowed(step.function, ended.failure.reason, run.limits)
+    allowed = attempts_for(step.function, ended.failure, step.attempt, run.limits)
     failure = msgspec.structs.replace(ended.failure, origin=step.id, attempt=step.attempt, attempts=allowed)
     delay_s = retry_delay_s(step.function, failure, step.id, step.attempt, run.limits)
     if delay_s is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from weftrun.machines.retry import attempts_allowed, retry_delay_s
+from weftrun.machines.retry import attempts_for, retry_delay_s
 from weftrun.machines.run.closure import add_items, add_record, observe, rest_on_rows
 from weftrun.machines.run.emits import refuse_items
 from weftrun.machines.run.holding import let_go_of_items
@@ -197,7 +197,7 @@ def _failed(
 ) -> Failure | None:
     """Return the final failure of an item, or None where another Attempt follows."""
     id = item_step(step.id, index)
-    limit = attempts_allowed(step.function, failure.reason, run.limits)
+    limit = attempts_for(step.function, failure, attempt, run.limits)
     failure = msgspec.structs.replace(failure, origin=id, attempt=attempt, attempts=limit)
     delay_s = retry_delay_s(step.function, failure, id, attempt, run.limits)
     if delay_s is None:

@@ -8,7 +8,7 @@ import pytest
 
 from weftrun.model.errors import InternalError, LeaseLost, LimitExceeded, StatementRefused
 from weftrun.ports.journal import Appended, Journal
-from weftrun.ports.transactions import Transaction, Transactions
+from weftrun.ports.transactions import Parameters, Transaction, Transactions
 from weftrun.testing.contracts.samples import end, more, start, uid
 from weftrun.testing.contracts.sessions import Connect, session
 
@@ -116,6 +116,53 @@ class TransactionContract:
             "SELECT CAST(? AS BIGINT), CAST(? AS DOUBLE PRECISION), CAST(? AS TEXT)", (2**62, 0.5, "x")
         )
         assert kinds.rows == ((2**62, 0.5, "x"),)
+        opened.roll_back()
+
+    def test_parameters_have_places_numbers_or_names(self, transactions: Transactions) -> None:
+        """By name in any order and as often as one likes; what stands in texts, names and comments is none."""
+        opened = self.begun(transactions)
+        opened.execute("INSERT INTO app VALUES (:key, :val)", {"val": 5, "key": "a"})
+        opened.execute("INSERT INTO app VALUES ($2, $1)", (6, "b"))
+        assert opened.execute("SELECT item, amount FROM app ORDER BY item", ()).rows == (("a", 5), ("b", 6))
+        twice = "SELECT item FROM app WHERE amount = :n OR amount = :n + 1 ORDER BY item"
+        assert opened.execute(twice, {"n": 5}).rows == (("a",), ("b",))
+        grouped = "SELECT amount + CAST(:n AS INTEGER) FROM app GROUP BY amount + CAST(:n AS INTEGER) ORDER BY 1"
+        assert opened.execute(grouped, {"n": 1}).rows == ((6,), (7,))
+        marks = """SELECT 'it''s :a ? $1 %s', amount AS ":b?", /* :c ? */ item -- :d $2
+            FROM app WHERE item = :item"""
+        assert opened.execute(marks, {"item": "a"}).rows == (("it's :a ? $1 %s", 5, "a"),)
+        for_places = """SELECT 'it''s :a ? $1 %s', amount AS ":b?", /* :c ? */ item -- :d $2
+            FROM app WHERE item = ?"""
+        assert opened.execute(for_places, ("a",)).rows == (("it's :a ? $1 %s", 5, "a"),)
+        opened.roll_back()
+
+    @pytest.mark.parametrize(
+        ("sql", "parameters", "text"),
+        [
+            ("INSERT INTO app VALUES (:key, :val)", {"key": "a"}, "takes :val, and no value of that name"),
+            ("INSERT INTO app VALUES (:key, 1)", {"key": "a", "vale": 1}, "handed over for :vale, which is not in the"),
+            ("INSERT INTO app VALUES ('a', 1)", {"key": "a"}, "handed over for :key"),
+            ("INSERT INTO app VALUES (?, ?)", {"key": "a", "val": 1}, ""),
+            ("INSERT INTO app VALUES (:key, ?)", {"key": "a"}, ""),
+            ("INSERT INTO app VALUES (:key, ?)", ("a", 1), ""),
+            ("INSERT INTO app VALUES (:key, :val)", ("a", 1), "names its parameters (:key, :val): hand over a dict"),
+            ("INSERT INTO app VALUES (?, $1)", ("a", 1), ""),
+            ("INSERT INTO app VALUES ($1, $3)", ("a", 1), ""),
+            ("INSERT INTO app VALUES (%s, %s)", ("a", 1), ""),
+            ("INSERT INTO app VALUES (?, ?)", ("a",), ""),
+            ("INSERT INTO app VALUES (?, ?)", ("a", 1, 2), ""),
+            ("INSERT INTO app VALUES (':key', 1)", {"key": "a"}, "handed over for :key"),
+        ],
+    )
+    def test_parameters_that_do_not_fit_are_refused(
+        self, transactions: Transactions, sql: str, parameters: Parameters, text: str
+    ) -> None:
+        """Nothing is added, and the transaction goes on."""
+        opened = self.begun(transactions)
+        with pytest.raises(StatementRefused) as refused:
+            opened.execute(sql, parameters)
+        assert text in str(refused.value)
+        assert opened.execute("SELECT count(*) FROM app", ()).rows == ((0,),)
         opened.roll_back()
 
     def test_a_refused_statement_leaves_the_transaction(self, transactions: Transactions) -> None:

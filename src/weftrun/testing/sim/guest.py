@@ -36,8 +36,10 @@ from weftrun.model.policy import FunctionSpec
 from weftrun.model.values import Data
 from weftrun.ports.sandboxes import Progress
 from weftrun.sdk import place
-from weftrun.sdk.codec import Encoded, decode_tree, digest, encode
+from weftrun.sdk.canonical import digest
+from weftrun.sdk.codec import Encoded, decode_tree, encode
 from weftrun.sdk.failure import failure_of
+from weftrun.sdk.retrying import is_worth_another
 from weftrun.sdk.statements import Statements
 from weftrun.sdk.transaction import NOT_SAID, Opener
 from weftrun.testing.sim.bodies import EnteredBody
@@ -197,7 +199,8 @@ class ScriptedGuest:
                 result = self._call(function, run, stage, args)
             value = encode([result] if in_list else result, what=f"the result of {step}")
         except Exception as error:  # noqa: BLE001  # the author's code runs here
-            attempts = 1 + (function.retry.times if function.retry is not None else 0)
+            asked = 1 + (function.retry.times if function.retry is not None else 0)
+            attempts = asked if is_worth_another(function.retry, error) else attempt
             failure = failure_of(
                 error, origin=step, attempt=attempt, attempts=attempts, bytes_max=outside.limits.error_text_bytes_max
             )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from weftrun.model.policy import Retry
 from weftrun.sdk.function import Function, function, workflow
 from weftrun.sdk.place import current, now, random
+from weftrun.sdk.retrying import Retry
 from weftrun.testing.sim.values import NOTHING, Planned, Value, fail, lineage, plait, stage, weave
 
 _NAME = "weftrun.testing.sim.scripted:"

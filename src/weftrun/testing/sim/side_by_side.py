@@ -8,7 +8,7 @@ from weftrun.model.errors import JournalError
 from weftrun.model.ids import RunUid
 from weftrun.model.records import Row
 from weftrun.ports.journal import Appended
-from weftrun.ports.transactions import Given, Transaction, TransactionLost, Transactions
+from weftrun.ports.transactions import Given, Parameters, Transaction, TransactionLost, Transactions
 from weftrun.testing.sim.chance import Chance
 
 
@@ -49,16 +49,16 @@ class _Gathered:
     def __init__(self, owner: SideBySide, alone: Callable[[], Transaction]) -> None:
         self._owner = owner
         self._alone = alone
-        self._said: list[tuple[str, tuple[object, ...]]] = []
+        self._said: list[tuple[str, Parameters]] = []
         self._is_over = False
 
-    def execute(self, sql: str, parameters: Sequence[object]) -> Given:
+    def execute(self, sql: str, parameters: Parameters) -> Given:
         """Keep a statement for later: what it gives, no scripted Function looks at."""
         self._check_open()
         if self._owner.is_lost():
             self._is_over = True
             raise TransactionLost("The server has ended the transaction (drawn).")
-        self._said.append((sql, tuple(parameters)))
+        self._said.append((sql, parameters))
         return Given()
 
     def check(self) -> None:

@@ -87,17 +87,28 @@ def singles(
 
 
 def sweep(
-    scenario: Scenario, folder: Path, *, seed: int = 1, only: str = "", given: Plan | None = None
+    scenario: Scenario,
+    folder: Path,
+    *,
+    seed: int = 1,
+    only: str = "",
+    given: Plan | None = None,
+    share: float = 1.0,
 ) -> Iterator[Broken]:
-    """Break each point of a scenario in turn, those after the faults that are given; yield what broke a promise."""
+    """Break each point of a scenario in turn, those after the faults that are given; yield what broke a promise.
+
+    With a `share` below 1 only so many of the faults are tried, drawn by `seed`.
+    """
     given = given or {}
+    chance = Chance(seed, f"faults of {scenario.name}")
     world, broken = play(scenario, seed, given, folder)
     if broken is not None:
         yield broken
     for plan in singles(world, scenario.faults, after=max(given, default=-1), only=only):
-        _, broken = play(scenario, seed, {**given, **plan}, folder)
-        if broken is not None:
-            yield broken
+        if chance.happens(share):
+            _, broken = play(scenario, seed, {**given, **plan}, folder)
+            if broken is not None:
+                yield broken
 
 
 def sweep_pairs(

@@ -11,10 +11,10 @@ from typing import Any
 
 from weftrun.model.emits import Emitted, Standing
 from weftrun.model.ids import RunUid
-from weftrun.model.policy import Retry
 from weftrun.model.records import Row, emits_in
 from weftrun.sdk.function import Function, function, workflow
 from weftrun.sdk.place import current
+from weftrun.sdk.retrying import Retry
 from weftrun.testing.sim.sinks import SimSink
 from weftrun.testing.sim.values import Lineage, Value, fail, plait, stage, weave
 

@@ -12,12 +12,12 @@ import apsw
 from weftrun.model.errors import WeftrunError
 from weftrun.model.ids import RunUid
 from weftrun.model.outcomes import Success
-from weftrun.model.policy import Retry
 from weftrun.model.records import Ended, Row, Settled, Started
 from weftrun.ports.journal import Appended
-from weftrun.ports.transactions import Given, Transaction, Transactions
+from weftrun.ports.transactions import Given, Parameters, Transaction, Transactions
 from weftrun.sdk.function import Function, function, workflow
 from weftrun.sdk.place import current
+from weftrun.sdk.retrying import Retry
 from weftrun.testing.sim.faults import Faults, Standing
 from weftrun.testing.sim.register import View
 from weftrun.testing.sim.scripted import draw, quiet
@@ -149,7 +149,7 @@ class _FaultyTransaction:
         self.check = inner.check
         self.interrupt = inner.interrupt
 
-    def execute(self, sql: str, parameters: Sequence[object]) -> Given:
+    def execute(self, sql: str, parameters: Parameters) -> Given:
         """Say a statement, with what is planned for this call."""
         given: list[Given] = []
         self._faults.around(

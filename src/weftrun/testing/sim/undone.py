@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from weftrun.model.ids import RunUid
-from weftrun.model.policy import Retry
 from weftrun.model.records import AttemptStarted, Row
 from weftrun.sdk.function import Function, function, workflow
+from weftrun.sdk.retrying import Retry
 from weftrun.testing.sim.ledger import Entry
 from weftrun.testing.sim.scripted import draw, quiet
 from weftrun.testing.sim.values import Value, fail, stage, weave

@@ -22,7 +22,8 @@ from weftrun.model.policy import Bundle
 from weftrun.model.values import Data, Inline, Payload
 from weftrun.ports.journal import Message
 from weftrun.runtime.tickets import Latch, Ticket
-from weftrun.sdk.codec import decode_tree, digest, encode
+from weftrun.sdk.canonical import digest
+from weftrun.sdk.codec import decode_tree, encode
 from weftrun.sdk.function import Function
 from weftrun.testing.sim.chance import Chance, SeededEntropy
 from weftrun.testing.sim.client import Client

@@ -1,0 +1,291 @@
+"""`weftrun check`: what it finds in an app, what it lets pass, and its exit codes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HEAD = """
+import asyncio, datetime, os, pathlib, random, secrets, socket, subprocess, threading, time, uuid
+import datetime as dt
+import numpy as np
+from datetime import date, datetime as D
+from random import choice
+from time import monotonic, time as t
+from uuid import uuid4
+import weftrun
+from weftrun import function, now, workflow
+from stamps import stamp, through
+import stamps
+
+rng = random.Random(4)
+generator = np.random.default_rng(4)
+moment = D.now
+event = asyncio.Event()
+lock = threading.Lock()
+NAMES = {"a", "b"}
+
+@function
+def step(x: object) -> object:
+    return x
+
+@function
+def today() -> int:
+    return 1
+
+def plain() -> object:
+    return helped()
+
+def helped() -> object:
+    return time.time()
+
+async def later() -> None:
+    await asyncio.sleep(1)
+
+def calm() -> float:
+    return weftrun.now()
+
+@workflow
+def wires() -> object:
+    return step(time.time())
+
+@workflow
+async def flow(n: int, tags: set[str], many: list[int]) -> object:
+"""
+STAMPS = """
+import time
+from far import deep
+
+def stamp() -> float:
+    return time.time_ns()
+
+def through() -> float:
+    return deep()
+"""
+FAR = "import time\ndef deep() -> float:\n    return time.time()\n"
+
+FOUND = [
+    ("clock", "weftrun.now()", "datetime.datetime.now()"),
+    ("clock", "weftrun.now()", "dt.datetime.now(dt.UTC)"),
+    ("clock", "weftrun.now()", "dt.datetime.utcnow()"),
+    ("clock", "weftrun.now()", "D.today()"),
+    ("clock", "weftrun.now()", "date.today()"),
+    ("clock", "weftrun.now()", "moment()"),
+    ("clock", "weftrun.now()", "time.time()"),
+    ("clock", "weftrun.now()", "t()"),
+    ("clock", "weftrun.now()", "monotonic()"),
+    ("clock", "weftrun.now()", "time.perf_counter_ns()"),
+    ("clock", "weftrun.now()", "time.localtime()"),
+    ("clock", "weftrun.now()", "time.strftime('%Y')"),
+    ("clock", "weftrun.now()", "[time.time() for _ in many]"),
+    ("clock", "weftrun.now()", "(lambda: t())"),
+    ("chance", "weftrun.random()", "random.random()"),
+    ("chance", "weftrun.random()", "choice(many)"),
+    ("chance", "weftrun.random()", "random.Random()"),
+    ("chance", "weftrun.random()", "rng.random()"),
+    ("chance", "weftrun.random()", "random.SystemRandom().random()"),
+    ("chance", "weftrun.random()", "os.urandom(8)"),
+    ("chance", "weftrun.random()", "secrets.token_hex()"),
+    ("chance", "weftrun.random()", "np.random.rand()"),
+    ("chance", "weftrun.random()", "np.random.default_rng()"),
+    ("chance", "weftrun.random()", "generator.normal()"),
+    ("chance", "getrandbits(128)", "uuid.uuid1()"),
+    ("chance", "getrandbits(128)", "uuid4()"),
+    ("asyncio", ".step(...)", "await asyncio.sleep(1)"),
+    ("asyncio", ".step(...)", "await event.wait()"),
+    ("asyncio", ".step(...)", "asyncio.create_task(later.__call__)"),
+    ("asyncio", ".step(...)", "await asyncio.gather(step.step(1))"),
+    ("asyncio", ".step(...)", "await later()"),
+    ("threads", "Function", "threading.Thread(target=print)"),
+    ("threads", "Function", "lock.acquire()"),
+    ("waiting", "Function", "time.sleep(1)"),
+    ("outside", "Function", "open('x')"),
+    ("outside", "Function", "pathlib.Path('x').read_text()"),
+    ("outside", "Function", "subprocess.run(['true'])"),
+    ("outside", "Function", "socket.create_connection(('localhost', 1))"),
+    ("outside", "Function", "os.listdir()"),
+    ("environment", "argument", "os.environ['HOME']"),
+    ("environment", "argument", "os.getenv('HOME')"),
+    ("environment", "argument", "id(many)"),
+    ("order", "sorted", "[x for x in tags]"),
+    ("order", "sorted", "[x for x in {1, n}]"),
+    ("order", "sorted", "list(NAMES)"),
+    ("order", "sorted", "list(set(many) | tags)"),
+    ("order", "sorted", "step.map(tags)"),
+    ("order", "sorted", "tags.pop()"),
+    ("order", "sorted", "print(*tags)"),
+    ("clock", "weftrun.now()", "plain()"),
+    ("clock", "weftrun.now()", "stamp()"),
+    ("clock", "weftrun.now()", "stamps.stamp()"),
+]
+OWN_NAMES = """import time as clock
+    clock.time()
+    from random import randint
+    randint(1, 2)
+    alias = time.perf_counter
+    alias()
+    chosen = {n}
+    for one in chosen:
+        pass"""
+CLEAN = [
+    "now() + weftrun.random().random()",
+    "random.Random(n).random()",
+    "np.random.default_rng(n).normal()",
+    "await step.step(n)",
+    "await today.step()",
+    "calm()",
+    "sorted(tags), len(tags), n in tags",
+    "[x for x in sorted(tags)]",
+    "[x for x in many]",
+    "dt.datetime(2026, 1, 1), dt.timedelta(n), dt.datetime.fromtimestamp(n)",
+    "pathlib.Path('a') / 'b'",
+    "time.strftime('%Y', time.gmtime(n))",
+    "time.time()  # weftrun: replayable",
+    "uuid.UUID(int=n)",
+    "(lambda time: time.time())",
+    "through()",  # two files away
+    "print(n)",
+]
+
+Check = Callable[..., tuple[int, dict[str, Any]]]
+
+
+@pytest.fixture
+def check(cli, tmp_path: Path) -> Check:
+    """Check an app whose async body is made of these lines; return the exit code, and findings by line of the body."""
+    (tmp_path / "stamps.py").write_text(STAMPS)
+    (tmp_path / "far.py").write_text(FAR)
+
+    def run(lines: list[str]) -> tuple[int, dict[str, Any]]:
+        (tmp_path / "app.py").write_text(HEAD + "".join(f"    {line}\n" for line in lines))
+        said = cli("check", str(tmp_path / "app.py"), "--json")
+        return said.code, json.loads(said.out)
+
+    return run
+
+
+def test_each_known_source_is_found_where_it_stands(check: Check, tmp_path: Path) -> None:
+    code, told = check([line for _, _, line in FOUND])
+    assert (code, told["functions"], told["bodies"]) == (1, 4, ["flow"])
+    first = HEAD.count("\n") + 1
+    followed = {"plain()": "helped", "stamp()": "stamp", "stamps.stamp()": "stamp", "await later()": "later"}
+    for place, (kind, instead, line) in enumerate(FOUND, first):
+        if line in followed:
+            fits = [one for one in told["findings"] if f"in {followed[line]}, which it calls," in one["what"]]
+        else:
+            fits = [one for one in told["findings"] if (one["file"], one["line"]) == (str(tmp_path / "app.py"), place)]
+        assert fits, line
+        assert {one["kind"] for one in fits} == {kind}, line
+        assert all(instead in one["instead"] for one in fits), line
+        assert all(one["function"] == "flow" for one in fits)
+    files = {Path(one["file"]).name for one in told["findings"]}
+    assert files == {"app.py", "stamps.py"}
+    assert [one["line"] for one in told["findings"] if one["file"].endswith("stamps.py")] == [6]
+
+
+def test_names_of_the_body_s_own_are_followed(check: Check) -> None:
+    code, told = check([OWN_NAMES])
+    assert (code, [one["kind"] for one in told["findings"]]) == (1, ["clock", "chance", "clock", "order"])
+
+
+def test_what_a_replay_repeats_passes(check: Check) -> None:
+    code, told = check(CLEAN)
+    assert (code, told["findings"]) == (0, [])
+
+
+def test_lines_for_people(cli, tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(
+        "import time\nfrom weftrun import workflow\n@workflow\nasync def flow() -> float:\n    return time.time()\n"
+    )
+    said = cli("check", "app.py")
+    assert said.code == 1
+    line = "flow: `time.time()` reads a clock, which tells another time in a replay; write weftrun.now()."
+    assert said.out == f"app.py:5: clock: {line}\n"
+    assert "1 finding in app.py; 1 Function" in said.err
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "kind", "what"),
+    [
+        ("@function(retires=3)\ndef f(): ...", 2, "policy", "there is no policy `retires`; did you mean `retries`?"),
+        ("from weftrun import Retry\nRetry(1, jitter=3)", 3, "policy", "Retry(jitter=3)"),
+        (
+            "from weftrun import Retry\n@function(retries=Retry(1, on='nowhere:is_it'))\ndef f(): ...",
+            3, "policy", "its retries name nowhere:is_it, which a Sandbox does not find",
+        ),
+        (
+            "def make():\n    @function\n    def inner(): ...\n    return inner\nf = make()",
+            3, "name", "made inside another function",
+        ),
+    ],
+)  # fmt: skip
+def test_policies_and_names(cli, tmp_path: Path, text: str, line: int, kind: str, what: str) -> None:
+    (tmp_path / "app.py").write_text(f"from weftrun import function\n{text}\n")
+    said = cli("check", "app.py", "--json")
+    found = json.loads(said.out)["findings"]
+    assert said.code == 1
+    assert any(what in one["what"] and (one["line"], one["kind"]) == (line, kind) for one in found), found
+
+
+def test_two_functions_of_one_name(cli, tmp_path: Path) -> None:
+    wrapped = "".join(f"@function\n@logged\ndef {name}(x): return x\n" for name in ("one", "two"))
+    text = "from weftrun import function\ndef logged(f):\n    def inner(x): return f(x)\n    return inner\n" + wrapped
+    (tmp_path / "app.py").write_text(text)
+    said = cli("check", "app.py")
+    assert said.code == 1
+    assert "logged.<locals>.inner" in said.out
+
+
+def test_open_runs_of_other_code(cli, tmp_path: Path, spawn) -> None:
+    """A Run that is under way was started with a body that is another one now."""
+    text = (
+        "import time\nfrom pathlib import Path\nfrom weftrun import function, workflow\n"
+        "@function\ndef waits(path: str) -> int:\n    Path(path).touch()\n    time.sleep(600)\n    return 1\n"
+        "@workflow\nasync def flow(path: str) -> int:\n    return await waits.step(path) + {}\n"
+    )
+    app, mark = tmp_path / "app.py", tmp_path / "mark"
+    app.write_text(text.format(1))
+    process = spawn("run", app, f"path={mark}", "--id", "long")
+    while not mark.exists():
+        assert process.poll() is None
+    assert cli("check", str(app)).code == 0
+    process.kill()
+    process.wait()
+    app.write_text(text.format(2))
+    said = cli("check", str(app))
+    assert said.code == 1
+    assert re.search(r"app\.py:9: version: flow: Run long is open, and .*flow", said.out)
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("raise ValueError('not today')", "ValueError: not today"),
+        ("import os\nos._exit(3)", "it ended its process (exit code 3)"),
+        ("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", "it ended its process (signal SIGKILL)"),
+        ("import sys\nsys.exit(1)", "can't be imported"),
+        ("def f(:", "SyntaxError"),
+        ("import weftrun\nweftrun.open()", "weftrun.open(...) was reached while"),
+    ],
+)
+def test_what_can_not_be_imported(cli, tmp_path: Path, text: str, what: str) -> None:
+    (tmp_path / "app.py").write_text(text)
+    said = cli("check", "app.py")
+    assert (said.code, said.out) == (2, "")
+    assert what in said.err
+    assert cli("check", "nowhere.py").code == 2
+
+
+def test_what_an_app_prints_is_not_in_the_way(cli, tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(
+        "import threading, time\nfrom weftrun import function\nprint('hello')\n"
+        "threading.Thread(target=time.sleep, args=(600,)).start()\n@function\ndef f() -> int:\n    return 1\n"
+    )
+    said = cli("check", "app.py", "--json")
+    assert (said.code, json.loads(said.out)["findings"]) == (0, [])
+    assert "hello" in said.err
