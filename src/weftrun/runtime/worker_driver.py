@@ -114,6 +114,7 @@ class WorkerDriver:
 
     def work(self, run: int, command: WorkCommand) -> None:
         """Take a command of a Run's machine."""
+        self._place_soon()  # also where there is nothing to place: who waits for rest hears that this was heard
         if type(command) is EnterBody and not self._may_enter():
             self._machine.bar()
         elif type(command) is Arm:
