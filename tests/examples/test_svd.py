@@ -20,7 +20,9 @@ def test_it_is_the_decomposition_and_blocks_are_shared(example: Example, blocks:
     assert sizes.startswith(f"{blocks * 2_000:,} × 16, singular values ")
     assert shared.startswith(f"{blocks} of {blocks} blocks were read in the shared memory")
     assert float(ERROR.match(error)[1]) < 1e-13
-    assert said.err == f"{said.err.split(':')[0]}: {blocks} blocks of 0.3 MB\n"
+    made, told = said.err.splitlines()
+    assert made.startswith("A new Journal was made: ")
+    assert re.fullmatch(rf"Run \S+: {blocks} blocks of 0\.3 MB", told)
 
 
 def test_blocks_that_ride_in_messages_are_not_called_shared(example: Example) -> None:

@@ -6,18 +6,22 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.sim.test_swarm import FIRST, PART
+from tests.sim.test_swarm import FIRST, PART, SWEPT
 
 from weftrun.testing.sim.swarm import draw_world, play_seed
 
-SEEDS = int(os.environ.get("WEFTRUN_SEEDS", "100"))
+SEEDS = int(os.environ.get("WEFTRUN_SEEDS", "50"))
+
+
+def play(seeds: range, folder: Path) -> None:
+    for seed in seeds:
+        _, broken = play_seed(seed, folder, workers=True)
+        assert broken is None, f"WEFTRUN_FIRST_SEED={seed} WEFTRUN_SEEDS=1\n{broken}"
 
 
 @pytest.mark.parametrize("first", range(FIRST, FIRST + SEEDS, PART))
 def test_seeds(first: int, folder: Path) -> None:
-    for seed in range(first, min(first + PART, FIRST + SEEDS)):
-        _, broken = play_seed(seed, folder, workers=True)
-        assert broken is None, f"WEFTRUN_FIRST_SEED={seed} WEFTRUN_SEEDS=1\n{broken}"
+    play(range(first, min(first + PART, FIRST + SEEDS)), folder)
 
 
 def test_the_worlds_differ(folder: Path) -> None:
@@ -26,3 +30,9 @@ def test_the_worlds_differ(folder: Path) -> None:
     assert {workers.count for workers in drawn} == {1, 2, 3}
     assert {workers.arms for workers in drawn} == {True, False}
     assert {workers.dies > 0 for workers in drawn} == {workers.freezes > 0 for workers in drawn} == {True, False}
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("first", range(50, SWEPT, PART))
+def test_more_seeds(first: int, folder: Path) -> None:
+    play(range(first, first + PART), folder)
