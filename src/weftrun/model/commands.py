@@ -118,6 +118,12 @@ class LeftOut(Struct, frozen=True, gc=False):
     why: str
 
 
+class Park(Struct, frozen=True, gc=False):
+    """The code of now does not fit, which is durable: the Run is to be let go until other code is there (L2)."""
+
+    failure: Failure
+
+
 class End(Struct, frozen=True, gc=False):
     """The Run's last record is durable: answer and status may leave the engine (G-c)."""
 
@@ -139,5 +145,6 @@ RunCommand = (
     | WaitsUntil
     | Release
     | LeftOut
+    | Park
     | End
 )

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 from weftrun.machines.worker import WorkerMachine
 from weftrun.model import commands as c
 from weftrun.model.commands import Append, End, EnterBody, Hurry, LeftOut, Release, RunCommand, WakeAt
-from weftrun.model.errors import JournalError, WeftrunError
-from weftrun.model.events import Committed, RunEvent, TimeCame
+from weftrun.model.errors import WeftrunError
+from weftrun.model.events import CodeUnfit, Committed, RunEvent, TimeCame
 from weftrun.model.ids import RunUid, SandboxId, StepId
 from weftrun.model.limits import Limits
 from weftrun.model.messages import Batch, BodyEnded, FromSandbox, ItemBatch, ItemOutcomes, OfTransaction, Outcomes
@@ -25,7 +25,7 @@ from weftrun.ports.transactions import Transactions
 from weftrun.runtime.committer import Committer
 from weftrun.runtime.durable import with_objects
 from weftrun.runtime.lookout import Lookout
-from weftrun.runtime.runs import OpenRun, Profiles, objects_of_event, unloadable
+from weftrun.runtime.runs import OpenRun, Profiles, objects_of_event, parked_error, unfit
 from weftrun.runtime.tickets import Latch
 from weftrun.runtime.tracing import Tracing
 from weftrun.runtime.transactions import RunTransactions
@@ -49,7 +49,7 @@ class Dispatch:
         ended: Callable[[OpenRun], None],
         taken: Callable[[OpenRun], None],
         lost: Callable[[OpenRun], None],
-        set_aside: Callable[[RunUid], None],
+        park: Callable[[RunUid], None],
         lost_track: Callable[[OpenRun, WeftrunError], None],
         emitted: Callable[[OpenRun, frozenset[str]], None],
         delivered: Callable[[], bool],
@@ -64,7 +64,7 @@ class Dispatch:
         self._ended = ended
         self._taken = taken
         self._lost = lost
-        self._set_aside_here = set_aside
+        self._park = park
         self._emitted = emitted
         self._delivered = delivered
         self._waits = waits
@@ -132,8 +132,8 @@ class Dispatch:
                 if run.timer is not None:
                     run.timer.cancel()
                 run.timer = self._loop.call_at(command.at, lambda: self._time_came(run))
-            case c.WaitsUntil():
-                self._waits(run, command.at)
+            case c.WaitsUntil() | c.Park():
+                self._let_go(run, command)
             case _:
                 if type(command) is EnterBody and not self._may_enter():
                     self._worker.bar()
@@ -155,12 +155,16 @@ class Dispatch:
                 ticket.started.open()
         self.tell(run, Committed(self._loop.now(), seq))
 
-    def _set_aside(self, run: OpenRun, failure: Failure) -> None:
-        """Leave a Run that was taken over open in the Journal: here its code can't be loaded, elsewhere it may be."""
+    def _let_go(self, run: OpenRun, command: c.WaitsUntil | c.Park) -> None:
+        """Let a Run go that only waits, or whose code does not fit: it stays open, and waits for other code (L2)."""
+        if isinstance(command, c.WaitsUntil):
+            self._waits(run, command.at)
+            return
+        failure = command.failure
         for ticket in list(run.tickets):
-            ticket.fail(JournalError(f"Run {run.id} can't go on here and stays as it is: {failure.message}"))
-        self._set_aside_here(run.uid)
+            ticket.park(parked_error(run.id, failure))
         self.forsake(run, pumps=False)
+        self._park(run.uid)
 
     def forsake(self, run: OpenRun, *, pumps: bool = True) -> None:
         """Do nothing more for a Run, which is not this engine's now, nor commit what waits of it.
@@ -230,8 +234,9 @@ class Dispatch:
         match command:
             case Tell():
                 run = self._runs.get(command.run)
-                if run is not None and run.taken_over and (failure := unloadable(command.event)) is not None:
-                    self._set_aside(run, failure)
+                if run is not None and run.taken_over and (failure := unfit(command.event)) is not None:
+                    self.tell(run, CodeUnfit(self._loop.now(), failure))
+                    self._release_orphans(command.event)
                 elif run is not None:
                     self.tell(run, command.event)
                 else:

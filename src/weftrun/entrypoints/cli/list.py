@@ -22,6 +22,8 @@ _COLUMNS = (
     Column("started", rank=2),
     Column("took", rank=3),
     Column("undelivered", rank=4, right=True, if_any=True),
+    Column("lives", rank=5, right=True, if_any=True),
+    Column("waits for", if_any=True),
 )
 
 
@@ -38,7 +40,12 @@ def command(db: str | None, as_json: bool, status: Status | None, limit: int) ->
     undelivered = [sum(left.get(info.uid, {}).values()) for info in infos]
     if as_json:
         told = zip(infos, undelivered, takeovers, strict=True)
-        print_json([asdict(info) | {"takeovers": over, "undelivered": count} for info, count, over in told])
+        print_json(
+            [
+                asdict(info) | {"takeovers": over, "waiting_for": info.waiting_for, "undelivered": count}
+                for info, count, over in told
+            ]
+        )
         return
     print_table(_COLUMNS, [_row(*one) for one in zip(infos, undelivered, strict=True)])
     if not infos:
@@ -47,7 +54,9 @@ def command(db: str | None, as_json: bool, status: Status | None, limit: int) ->
 
 def _row(info: RunInfo, undelivered: int) -> tuple[str, ...]:
     took = duration(info.ended_at - info.started_at) if info.ended_at is not None else ""
-    if info.due_at and info.ended_at is None:
+    if info.due_at and info.ended_at is None and info.waiting_for is None:
         took = f"due {clock(info.due_at)}"
     count = f"{undelivered:,}" if undelivered else ""
-    return info.id, info.status, info.function, clock(info.started_at), took, count
+    lives = str(info.lives) if info.lives > 1 else ""
+    waits = info.waiting_for or ""
+    return info.id, info.status, info.function, clock(info.started_at), took, count, lives, waits
