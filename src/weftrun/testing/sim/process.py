@@ -42,6 +42,7 @@ class Ground:
         nonces: draws what tells two entries apart.
         chance: draws what happens to processes.
         sinks: where what is emitted goes, by name.
+        unfit: Functions of code that does not fit, by name.
     """
 
     seed: int
@@ -59,6 +60,7 @@ class Ground:
     nonces: Chance
     chance: Chance
     sinks: Mapping[str, SimSink] = field(default_factory=dict)
+    unfit: Mapping[str, Function[..., Any]] = field(default_factory=dict)
 
 
 class Process:
@@ -67,6 +69,7 @@ class Process:
     Attributes:
         number: counted from 1, through all slots and reopenings.
         slot: its place among the engines of the world.
+        is_unfit: whether its code does not fit.
         is_open: whether clients may come.
         ended: whether nothing of it is left.
         inner: its connection to the Journal, under the faults.
@@ -79,6 +82,7 @@ class Process:
         number: int,
         slot: int,
         *,
+        is_unfit: bool = False,
         opened: Callable[[], None],
         died: Callable[[Process], None],
     ) -> None:
@@ -86,6 +90,7 @@ class Process:
         settings, faults = ground.settings, ground.faults
         self.number = number
         self.slot = slot
+        self.is_unfit = is_unfit
         self.is_open = False
         self.ended = False
         self._ground = ground
@@ -98,13 +103,14 @@ class Process:
         outside = Outside(
             number,
             self.guests,
-            ground.functions,
+            ground.unfit if is_unfit else ground.functions,
             ground.ledger,
             faults,
             Chance(ground.seed, f"guests {number}"),
             ground.nonces,
             settings.pace,
             settings.limits,
+            is_unfit,
         )
         self.sandboxes = ScriptedSandboxes(self.loop, outside, self.objects)
         self._liveness = MemoryLiveness(ground.living, f"host-{slot % settings.hosts}")
@@ -123,6 +129,7 @@ class Process:
             entropy=ground.entropy,
             limits=settings.limits,
             sandboxes_max=settings.sandboxes_max,
+            code_here=lambda _bundle, _names: "unfit" if is_unfit else "fit",
             sinks={name: FaultySink(sink, faults, self, view) for name, sink in sinks.items()},
         )
         ready = Latch()
