@@ -13,6 +13,7 @@ from weftrun.model.commands import (
     Invoke,
     InvokeItems,
     LeaveBody,
+    Park,
     Release,
     Revoke,
     WaitsUntil,
@@ -118,6 +119,7 @@ class RunDesk:
         self.wake_at = 0.0
         self.waits_until = 0.0
         self.end: End | None = None
+        self.parked: Failure | None = None
         self.tell(Resumed(self.now))
 
     def dies(self, limits: Limits | None = None) -> None:
@@ -164,6 +166,8 @@ class RunDesk:
         match command:
             case WaitsUntil():
                 self.waits_until = command.at
+            case Park():
+                self.parked = command.failure
             case End():
                 self.end = command
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from weftrun.model.policy import Bundle
-from weftrun.sdk.function import version_here
+from weftrun.sdk.registry import version_here
 
 
 def code_here(bundle: Bundle, names: Iterable[str]) -> str:

@@ -172,7 +172,7 @@ class Bodies:
         value, wrong = None, None
         try:
             value = decode_tree(message.value, self._with.received.read) if message.value is not None else None
-        except BaseException as raised:  # noqa: BLE001 - the author's types are rebuilt here, and may refuse
+        except BaseException as raised:
             if isinstance(raised, ImportError | AttributeError):  # a type is gone: no fault of this body's
                 told.reading = True
                 raise

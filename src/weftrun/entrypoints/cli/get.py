@@ -117,17 +117,10 @@ def _print(shown: RunShown, views: list[StepView], seen: Look) -> None:
         print(f"  {sentence}")
     if shown.takeovers:
         print(f"  taken over {count_of(shown.takeovers, 'time')} (epoch {shown.epoch})")
-    if shown.lives > 1:
-        print(f"  life {shown.lives}: it was retried; `weftrun story {shown.id}` tells all of them")
-    if shown.waiting_for == "code":
-        _print_unfit(shown)
+    _print_life(shown)
     if len(views) > 1:
         print(f"  {counted(shown.whole_steps, shown.items)}")
-    at_work = [view for view in views if view.status in ("pending", "running") and doing(view, seen.at, seen.owner)]
-    for view in at_work[:_AT_WORK_SHOWN_MAX]:
-        print(f"  {view.id}: {one_line(doing(view, seen.at, seen.owner))}")
-    if len(at_work) > _AT_WORK_SHOWN_MAX:
-        print(f"  and {count_of(len(at_work) - _AT_WORK_SHOWN_MAX, 'more Step')} at work: see `weftrun steps`")
+    _print_work(views, seen)
     if shown.preview:
         print(f"  answer: {shown_text(shown.preview)}")
     for step, preview in list(shown.answer_of.items())[:_ANSWERS_SHOWN_MAX]:
@@ -140,7 +133,19 @@ def _print(shown: RunShown, views: list[StepView], seen: Look) -> None:
         print(f"  What has not succeeded runs again by: weftrun retry {shown.id}")
 
 
-def _print_unfit(shown: RunShown) -> None:
+def _print_work(views: list[StepView], seen: Look) -> None:
+    at_work = [view for view in views if view.status in ("pending", "running") and doing(view, seen.at, seen.owner)]
+    for view in at_work[:_AT_WORK_SHOWN_MAX]:
+        print(f"  {view.id}: {one_line(doing(view, seen.at, seen.owner))}")
+    if len(at_work) > _AT_WORK_SHOWN_MAX:
+        print(f"  and {count_of(len(at_work) - _AT_WORK_SHOWN_MAX, 'more Step')} at work: see `weftrun steps`")
+
+
+def _print_life(shown: RunShown) -> None:
+    if shown.lives > 1:
+        print(f"  life {shown.lives}: it was retried; `weftrun story {shown.id}` tells all of them")
+    if shown.waiting_for != "code":
+        return
     print(f"  parked: the code of now does not fit it: {shown.unfit.get('why', '')}")
     if shown.unfit.get("recorded"):
         print(f"    on record: {shown.unfit['recorded']}")

@@ -22,9 +22,9 @@ _COLUMNS = (
     Column("started", rank=2),
     Column("took", rank=3),
     Column("undelivered", rank=4, right=True, if_any=True),
-    Column("lives", rank=5, right=True, if_any=True),
-    Column("waits for", if_any=True),
 )
+_OF_SOME = (Column("lives", rank=5, right=True, if_any=True), Column("waits for", if_any=True))
+"""Shown where a Run was retried, or is parked."""
 
 
 @click.command("list")
@@ -47,7 +47,11 @@ def command(db: str | None, as_json: bool, status: Status | None, limit: int) ->
             ]
         )
         return
-    print_table(_COLUMNS, [_row(*one) for one in zip(infos, undelivered, strict=True)])
+    columns = _COLUMNS
+    if any(info.lives > 1 or info.waiting_for for info in infos):
+        columns = (*_COLUMNS, *_OF_SOME)
+    rows = [_row(*one)[: len(columns)] for one in zip(infos, undelivered, strict=True)]
+    print_table(columns, rows)
     if not infos:
         print(f"No Run in this Journal is {status}." if status else "No Run is in this Journal.", file=sys.stderr)
 

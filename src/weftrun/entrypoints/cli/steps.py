@@ -17,7 +17,6 @@ from weftrun.views.units import duration
 _COLUMNS = (
     Column("step", folds=True),
     Column("status", coloured=True),
-    Column("life", rank=6, right=True, if_any=True),
     Column("attempts", rank=3, right=True),
     Column("items", rank=1, if_any=True),
     Column("waited", rank=4),
@@ -25,6 +24,8 @@ _COLUMNS = (
     Column("sandbox", rank=5, right=True),
     Column("value or error", gives=True, if_any=True),
 )
+_LIFE = Column("life", rank=6, right=True)
+"""Shown of Runs that were retried."""
 
 
 @click.command("steps")
@@ -47,14 +48,15 @@ def command(run: str, step: str | None, db: str | None, as_json: bool, limit: in
         print_json(views)
         return
     retried = any(view.life > 1 for view in views)
-    print_table(_COLUMNS, [_row(view, seen, retried=retried) for view in views[:limit]])
+    columns = (*_COLUMNS, _LIFE) if retried else _COLUMNS
+    print_table(columns, [_row(view, seen)[: len(columns)] for view in views[:limit]])
     if len(views) > limit:
         click.echo(f"{len(views) - limit:,} more: --limit {len(views)} shows all.", err=True)
     if seen.info.ended_at is None and (seen.owner is None or not seen.owner.lives):
         click.echo(f"Run {run}: {owner_sentence(seen.info, seen.owner, seen.at)}.", err=True)
 
 
-def _row(view: StepView, seen: Look, *, retried: bool) -> tuple[str, ...]:
+def _row(view: StepView, seen: Look) -> tuple[str, ...]:
     items = ""
     if view.is_map:
         failed = f", {view.items_failed:,} failed" if view.items_failed else ""
@@ -62,13 +64,13 @@ def _row(view: StepView, seen: Look, *, retried: bool) -> tuple[str, ...]:
     return (
         view.id,
         view.status,
-        str(view.life) if retried else "",
         str(view.attempts or ""),
         items,
         duration(view.waited_s) if view.entered_at is not None else "",
         duration(view.body_s) if view.entered_at is not None else "",
         str(view.sandbox or ""),
         _value(view, seen),
+        str(view.life),
     )
 
 
