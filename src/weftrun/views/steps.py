@@ -71,14 +71,14 @@ class StepsFold:
                     for outcome in record.outcomes:
                         if not isinstance(outcome.outcome, Failure):
                             self.value_bytes += _nbytes(outcome.outcome.value.data)
-                        self._of(outcome.step).settle(outcome, row.at)
+                        self._recorded(outcome.step).settle(outcome, row.at)
                 case ItemsSettled():
                     self.value_bytes += sum(_nbytes(payload.data) for _, _, payload in record.values)
-                    self._of(record.step).settle_items(record, row.at)
+                    self._recorded(record.step).settle_items(record, row.at)
                 case AttemptFailed():
-                    self._of(record.step).fail_attempt(record)
+                    self._recorded(record.step).fail_attempt(record)
                 case AttemptStarted():
-                    seen = self._of(record.step)
+                    seen = self._recorded(record.step)
                     seen.attempts = max(seen.attempts, record.attempt)
                 case Ended():
                     self.ended, self._ended_at = record, row.at
@@ -153,6 +153,11 @@ class StepsFold:
         seen = self._seen.get(step)
         if seen is None:
             seen = self._seen[step] = Seen()
+        return seen
+
+    def _recorded(self, step: StepId) -> Seen:
+        """Return what was seen of a Step of which a record of the current life tells."""
+        seen = self._of(step)
         seen.life = self.life
         return seen
 

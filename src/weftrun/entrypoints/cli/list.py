@@ -47,7 +47,7 @@ def command(db: str | None, as_json: bool, status: Status | None, limit: int) ->
             ]
         )
         return
-    columns = _COLUMNS
+    columns: tuple[Column, ...] = _COLUMNS
     if any(info.lives > 1 or info.waiting_for for info in infos):
         columns = (*_COLUMNS, *_OF_SOME)
     rows = [_row(*one)[: len(columns)] for one in zip(infos, undelivered, strict=True)]
