@@ -44,12 +44,20 @@ def test_it_is_read_and_written_on(opened: OpenJournal, path: Path, golden: Path
     if emits or golden == GOLDEN[-1]:
         assert journal.load(uid(5)) == make_golden.ROWS[5]
         assert emits == [(Standing.DELIVERED, "a key"), (Standing.UNKNOWN, None), (Standing.WAITING, None)]
-    assert [(info.id, info.status) for info in journal.runs() if info.id != "run-5"] == [
+    assert [(info.id, info.status) for info in journal.runs() if info.id < "run-5"] == [
         ("run-4", "running"),
         ("run-2", "failed"),
         ("run-1", "succeeded"),
     ]
-    (open_run,) = journal.open_runs()
+    (open_run, *parked) = journal.open_runs()
+    if parked or golden == GOLDEN[-1]:
+        rows = make_golden.ROWS[6]
+        assert journal.load(uid(6)) == [*rows[:3], make_golden.RETRIED, *rows[3:]]
+        retried = journal.find(RunId("run-6"))
+        assert retried is not None
+        assert (retried.status, retried.lives) == ("succeeded", 2)
+        assert journal.load(uid(7)) == make_golden.ROWS[7]
+        assert [(info.id, info.waiting_for) for info in journal.parked_runs(9)] == [("run-7", "code")]
     assert (open_run.id, open_run.epoch, open_run.takeovers) == ("run-4", 2, 0)
     tombstone = journal.find(RunId("run-3"))
     assert tombstone is not None

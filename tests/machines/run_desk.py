@@ -13,6 +13,7 @@ from weftrun.model.commands import (
     Invoke,
     InvokeItems,
     LeaveBody,
+    Park,
     Release,
     Revoke,
     WaitsUntil,
@@ -35,7 +36,7 @@ from weftrun.model.limits import Limits
 from weftrun.model.messages import Invocation
 from weftrun.model.outcomes import NOT_RUN, Failure, Reason
 from weftrun.model.policy import Bundle, FunctionSpec, Kind, Retry
-from weftrun.model.records import Row, Started
+from weftrun.model.records import Retried, Row, Started
 from weftrun.model.values import Data, Inline, Object, Payload, RefTo
 
 UID = RunUid("0" * 32)
@@ -118,6 +119,7 @@ class RunDesk:
         self.wake_at = 0.0
         self.waits_until = 0.0
         self.end: End | None = None
+        self.parked: Failure | None = None
         self.tell(Resumed(self.now))
 
     def dies(self, limits: Limits | None = None) -> None:
@@ -125,6 +127,15 @@ class RunDesk:
         del self.rows[self.committed :]
         self.now += 1.0
         self.live(RunMachine.resume(2, UID, self.rows, limits or self.limits))
+
+    def retries(self) -> None:
+        """What is durable has ended, or is parked, and somebody asks for another life of it (L1)."""
+        del self.rows[self.committed :]
+        life = 2 + sum(isinstance(record, Retried) for row in self.rows for record in row.records)
+        self.now += 1.0
+        self.rows.append(Row(UID, len(self.rows) + 1, self.now, 1, (Retried(life),)))
+        self.committed = len(self.rows)
+        self.dies()
 
     def tell(self, event: object) -> None:
         for command in self.machine.handle(event):
@@ -155,6 +166,8 @@ class RunDesk:
         match command:
             case WaitsUntil():
                 self.waits_until = command.at
+            case Park():
+                self.parked = command.failure
             case End():
                 self.end = command
 

@@ -1,18 +1,27 @@
-"""A replayed body that calls something else than the records hold stops its Run, and says what differs (B2)."""
+"""A replayed body that calls something else than the records hold parks its Run, and says what differs (B2, L2)."""
 
 from __future__ import annotations
 
 import pytest
 
 from weftrun.machines.run import RunMachine
-from weftrun.model.commands import Append, Deliver, End, EnterBody, Invoke
-from weftrun.model.events import AttemptEnded, AttemptsEnded, BodyMade, Committed, Resumed
+from weftrun.model.commands import Append, Deliver, EnterBody, Hurry, Invoke, LeaveBody, Park
+from weftrun.model.events import (
+    AttemptEnded,
+    AttemptsEnded,
+    BodyMade,
+    BodyReturned,
+    CancelCame,
+    CodeUnfit,
+    Committed,
+    Resumed,
+)
 from weftrun.model.graph import Call
-from weftrun.model.ids import RunId, RunUid
+from weftrun.model.ids import RunId, RunUid, StepId
 from weftrun.model.limits import Limits
 from weftrun.model.outcomes import NOT_RUN, Failure, Reason
 from weftrun.model.policy import Bundle, FunctionSpec, Kind
-from weftrun.model.records import Row, Started
+from weftrun.model.records import Ended, Row, Started, Unfit
 from weftrun.model.values import Inline, Payload, RefTo
 
 UID = RunUid("0" * 32)
@@ -63,7 +72,7 @@ def replayed(
     commands = machine.handle(made)
     last = max((command.seq for command in commands if isinstance(command, Append)), default=0)
     commands += machine.handle(Committed(2.0, last)) if last else []
-    failures = [command.failure for command in commands if isinstance(command, End)]
+    failures = [command.failure for command in commands if isinstance(command, Park)]
     return [c for c in commands if isinstance(c, (Invoke, Deliver))], failures[0] if failures else None
 
 
@@ -106,7 +115,7 @@ def test_new_calls_behind_the_recorded_ones_run() -> None:
         ),
     ],
 )
-def test_other_calls_stop_the_run(functions: tuple[FunctionSpec, ...], calls: tuple[Call, ...], sentence: str) -> None:
+def test_other_calls_park_the_run(functions: tuple[FunctionSpec, ...], calls: tuple[Call, ...], sentence: str) -> None:
     told, failure = replayed(functions, calls, 0)
     assert isinstance(failure, Failure)
     assert (failure.reason, failure.message) == (Reason.DIVERGED, sentence)
@@ -120,3 +129,53 @@ def test_a_recorded_call_does_not_move_into_the_place_of_one_without_a_record() 
     assert isinstance(failure, Failure)
     assert failure.message == "charge[0] is call 0 of flow now, where the record of this Run has it as call 1"
     assert told == []
+
+
+def machine_of_now() -> tuple[RunMachine, EnterBody]:
+    """Resume the Run of `FIRST`, and enter its body."""
+    machine = RunMachine.resume(2, UID, rows_of_a_first_life(FIRST, ""), Limits())
+    return machine, next(c for c in machine.handle(Resumed(2.0, "code of now")) if isinstance(c, EnterBody))
+
+
+NO = Failure(Reason.RAISED, "ImportError", "no module named helper", origin=StepId("flow"))
+
+
+@pytest.mark.parametrize(
+    ("failure", "answer"), [(NO, None), (None, Payload(Inline(b"early")))], ids=["it raises", "it returns"]
+)
+def test_a_body_that_ends_before_a_recorded_call_parks_the_run(failure: Failure | None, answer: Payload | None) -> None:
+    machine, entered = machine_of_now()
+    machine.handle(BodyMade(2.0, entered.step, entered.attempt, (FETCH,), FIRST[:1], (), ()))
+    commands = machine.handle(BodyReturned(2.0, entered.step, entered.attempt, answer, failure, NOT_RUN))
+    (append,) = [command for command in commands if isinstance(command, Append)]
+    (unfit,) = append.records
+    assert isinstance(unfit, Unfit)
+    assert (unfit.code, unfit.recorded, unfit.made) == ("code of now", "charge[0]", "the end of the body")
+    assert [type(command) for command in machine.handle(Committed(2.0, append.seq))] == [Park]
+
+
+def test_what_was_done_to_a_body_from_outside_tells_nothing_of_its_code() -> None:
+    machine, entered = machine_of_now()
+    gone = Failure(Reason.TIMEOUT, "Timeout", "too long", origin=StepId("flow"))
+    commands = machine.handle(BodyReturned(2.0, entered.step, entered.attempt, None, gone, NOT_RUN))
+    records = [record for command in commands if isinstance(command, Append) for record in command.records]
+    assert isinstance(records[-1], Ended)
+
+
+def test_a_parked_run_takes_nothing_but_a_cancel() -> None:
+    machine, entered = machine_of_now()
+    commands = machine.handle(CodeUnfit(2.0, NO))
+    assert [type(c) for c in commands] == [Append, LeaveBody, Hurry]
+    assert machine.handle(BodyMade(2.0, entered.step, entered.attempt, (FETCH,), FIRST[:1], (), ())) == []
+    (append, *_) = machine.handle(CancelCame(3.0, "m1"))
+    assert isinstance(append, Append)
+    assert isinstance(append.records[-1], Ended)
+
+
+def test_code_that_fits_goes_on_where_the_run_was_parked() -> None:
+    rows = rows_of_a_first_life(FIRST, "")
+    rows.append(Row(UID, len(rows) + 1, 2.0, 1, (Unfit("bad code", NO),)))
+    machine = RunMachine.resume(3, UID, rows, Limits())
+    entered = next(c for c in machine.handle(Resumed(3.0)) if isinstance(c, EnterBody))
+    commands = machine.handle(BodyMade(3.0, entered.step, entered.attempt, (FETCH, CHARGE), FIRST, (), (1,)))
+    assert [type(command) for command in commands] == [Deliver]

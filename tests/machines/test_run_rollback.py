@@ -184,9 +184,9 @@ def test_another_call_in_a_replay_is_refused() -> None:
     desk.makes("watches", call(CHARGE, digest="b"), awaits=(0,))
     assert sent(desk) is None
     desk.commits()
-    assert desk.end is not None
-    assert desk.end.failure is not None
-    assert desk.end.failure.reason is Reason.DIVERGED
+    assert desk.end is None
+    assert desk.parked is not None
+    assert desk.parked.reason is Reason.DIVERGED
 
 
 def test_a_step_that_ends_its_engine_each_time_parks_the_run() -> None:

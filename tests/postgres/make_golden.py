@@ -13,10 +13,21 @@ from weftrun.adapters.postgres.journal import PostgresJournal
 from weftrun.adapters.postgres.statements import SCHEMA
 from weftrun.model.emits import Standing, Verdict
 from weftrun.model.ids import RunId
-from weftrun.model.records import Row
-from weftrun.ports.journal import Message
+from weftrun.model.records import Retried, Row
+from weftrun.ports.journal import PARKED, Message
 from weftrun.testing.contracts.outbox import ALL, emit, emitting
-from weftrun.testing.contracts.samples import AT, ONE_OF_EACH, end, more, start, uid
+from weftrun.testing.contracts.samples import (
+    ABANDONED,
+    AT,
+    BRANCHED,
+    KEPT,
+    ONE_OF_EACH,
+    UNFIT,
+    end,
+    more,
+    start,
+    uid,
+)
 from weftrun.testing.contracts.sessions import session
 
 TABLES = {
@@ -29,7 +40,7 @@ TABLES = {
     "sink": "name",
 }
 """Each table, and the order in which its rows are dumped."""
-COUNTED = {"session_key_seq": 1, "run_key": 5, "inbox_place_seq": 1, "outbox_place_seq": 3}
+COUNTED = {"session_key_seq": 1, "run_key": 7, "inbox_place_seq": 1, "outbox_place_seq": 3}
 """Each sequence, and the number that it gave last."""
 
 
@@ -49,10 +60,22 @@ ROWS: dict[int, list[Row]] = {
     3: [start(3), end(3, 2)],
     4: [start(4), more(4, 2), more(4, 3, epoch=2)],
     5: [start(5), emitting(5, 2, emit(0, order_by="a key"), emit(1), emit(2)), end(5, 3)],
+    6: [
+        start(6),
+        more(6, 2, (ABANDONED,)),
+        end(6, 3, "failed"),
+        more(6, 5, (BRANCHED, KEPT), epoch=2),
+        end(6, 6, epoch=2),
+    ],
+    7: [start(7), more(7, 2, (UNFIT,))],
 }
 """Run 1 has a row for each record, 2 failed, 3 was deleted, 4 is owned, was taken over and is asked to be cancelled.
 
-Run 5, from the format with an outbox on, has emitted thrice: one is delivered, one unknown, one waits."""
+Run 5, from the format with an outbox on, has emitted thrice: one is delivered, one unknown, one waits. From the format
+with lives on, Run 6 failed and was retried, and Run 7 is parked."""
+
+RETRIED = Row(uid(6), 4, AT + 9, 2, (Retried(2),))
+"""How the second life of Run 6 begins."""
 
 
 def write(url: str) -> None:
@@ -63,11 +86,14 @@ def write(url: str) -> None:
             if (number, row.seq) == (4, 3):
                 journal.begin(session(1))
                 journal.claim([uid(4)])
+            if (number, row.seq) == (6, 5):
+                journal.retry(uid(6), 2, RETRIED.at)
             journal.append([row], renew=number == 4)
     first, second, _ = journal.take_emits(ALL).parcels
     verdicts = [Verdict(first.place, Standing.DELIVERED), Verdict(second.place, Standing.UNKNOWN, "lost")]
     journal.settle_emits("orders", verdicts, AT + 9)
     journal.delete(RunId("run-3"), forget=False)
+    journal.let_go({uid(7): PARKED})
     journal.post(Message("message-2", uid(4), "cancel"))
     journal.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 from tests.conftest import assert_closed
 from tests.engine import programs as p
+from tests.engine import retried
 from tests.engine import test_waiting as waiting
 from tests.engine import untold as u
 from tests.engine import waits as w
@@ -119,6 +121,29 @@ def test_a_run_that_waits_is_let_go_and_a_cancel_wakes_it(journal: str, tmp_path
         late.cancel()
         with pytest.raises(RunCancelled):
             late.result(WAIT_S)
+
+
+def test_a_run_that_failed_is_retried_by_two_at_once(journal: str, tmp_path: Path) -> None:
+    """One life begins, and what had succeeded is not repeated (L1)."""
+    folder = str(tmp_path)
+    with weftrun.open(journal, workers=1) as engine, weftrun.open(journal, workers=1) as other:
+        with pytest.raises(ValueError, match="declined"):
+            engine.run(retried.saga.options(id="run"), 1, folder)
+        (tmp_path / "mended").touch()
+        runs = []
+        for one in (engine, other):
+            with contextlib.suppress(weftrun.UsageError):  # it had begun already
+                runs.append(one.retry("run"))
+        assert [run.result(WAIT_S) for run in runs] == [[4, "paid"]] * len(runs)
+        assert [info.lives for info in engine.list()] == [2]
+    entered = (tmp_path / "ledger").read_text().splitlines()
+    assert [line for line in entered if not line.startswith("pay")] == [
+        "book book[0] 1",
+        "tell tell[0] 1",
+        "unbook unbook[0] 1",
+        "tell tell~2[0] 1",
+    ]
+    assert_closed(journal)
 
 
 def test_the_command_line(journal: str, tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from weftrun.model.records import Abandoned, Unfit
+from weftrun.testing.oracles import lives_of
 from weftrun.testing.sim.faults import KINDS, Fault
 from weftrun.testing.sim.plans import Plan
 from weftrun.testing.sim.swarm import DrawnFaults, draw_world, play_seed
@@ -68,6 +70,8 @@ def test_the_swarm_draws_what_it_should(folder: Path) -> None:
     standings: set[str] = set()
     points: set[str] = set()
     sent_again = written = 0
+    lives: set[int] = set()
+    parked = given_up = 0
 
     def walk(plan: Plan, level: int) -> None:
         nonlocal depth
@@ -88,6 +92,10 @@ def test_the_swarm_draws_what_it_should(folder: Path) -> None:
         standings |= {emitted.standing.name for emitted in world.standings.values()}
         sent_again += sum(times > 1 for sink in world.sinks.values() for times in sink.sent.values())
         written += sum(world.written.values())
+        lives |= {len(lives_of(rows)) for rows in world.rows.values()}
+        records = [record for rows in world.rows.values() for row in rows for record in row.records]
+        parked += sum(isinstance(record, Unfit) for record in records)
+        given_up += sum(isinstance(record, Abandoned) for record in records)
         points |= set(world.faults.points)
         left_out |= {row.text for uid in world.rows for row in world.trace.read(uid) if row.kind == "unrecorded"}
         faults |= {fault for _, _, fault in world.faults.happened}
@@ -101,6 +109,8 @@ def test_the_swarm_draws_what_it_should(folder: Path) -> None:
     assert sent_again > 5 and written > 20
     assert points == set(KINDS)
     assert unkept > 5
+    assert lives >= {1, 2, 3}
+    assert parked > 3 and given_up > 3
     assert len(left_out) == 3, "by `none`, deterministic or not, and by the choice of `auto`"
     assert depth == 3
     assert isinstance(draw_world(0, folder).faults, DrawnFaults)

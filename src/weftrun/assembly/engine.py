@@ -23,6 +23,7 @@ from weftrun.adapters.system.descriptors import DESCRIPTOR_LIMIT, descriptors_ne
 from weftrun.adapters.system.entropy import SystemEntropy
 from weftrun.adapters.system.loop import UvLoop
 from weftrun.adapters.system.processes import ProcessWatch
+from weftrun.assembly.code import code_here
 from weftrun.assembly.places import Place, hints_of, made_sentence, place_of, transactions_of
 from weftrun.assembly.reader import running_views
 from weftrun.assembly.sinks import checked_sinks
@@ -172,6 +173,7 @@ class _EmbeddedCore:
             limits=limits,
             version_here=version_here,
             program=program_here(),
+            code_here=code_here,
             stands_still=_say_still,
             sinks=self._sinks,
             watch=self._watch,
@@ -256,6 +258,10 @@ class _EmbeddedCore:
     def find(self, id: RunId) -> Ticket:
         """Return the ticket of a Run that exists."""
         return self._engine.find(id)
+
+    def retry(self, id: RunId) -> Ticket:
+        """Begin another life of a Run that failed, was cancelled, or waits for code."""
+        return self._engine.retry(id)
 
     def wait(self, ticket: Ticket, timeout_s: float | None) -> End:
         """Wait for a Run's end."""

@@ -89,7 +89,7 @@ class Reader:
 
     def takeovers(self, info: RunInfo) -> int:
         """Return how often an engine has taken a Run from one that was gone, not from one that had put it back."""
-        return takeovers(info.epoch, self.trace(info.uid)) if info.epoch > 1 else 0
+        return takeovers(info.epoch + 1 - info.lives, self.trace(info.uid)) if info.epoch > 1 else 0
 
     def owner(self, info: RunInfo) -> OwnerView | None:
         """Return the engine that owns a Run; None where no session does."""

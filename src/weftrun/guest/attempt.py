@@ -11,15 +11,16 @@ from typing import Any, Final, NamedTuple
 
 from weftrun.guest.objects import Received, Speaker
 from weftrun.guest.text import PageText
+from weftrun.model.errors import UsageError
 from weftrun.model.ids import RunId, StepId
 from weftrun.model.messages import Fork
 from weftrun.model.outcomes import Failure, Reason
-from weftrun.model.policy import FunctionSpec
+from weftrun.model.policy import FunctionSpec, Kind
 from weftrun.model.telling import add_note
 from weftrun.sdk.emits import EmitBounds
 from weftrun.sdk.failure import failure_of
 from weftrun.sdk.function import find
-from weftrun.sdk.retrying import is_worth_another
+from weftrun.sdk.retrying import attempts_told
 from weftrun.sdk.statements import Ask
 from weftrun.wire.hold import Hold
 from weftrun.wire.page import Page
@@ -99,6 +100,8 @@ class Callables:
         found = self._found.get(name)
         if found is None:
             function = find(name)
+            if function.spec.kind is not Kind.FUNCTION:
+                raise UsageError(f"{name} is a workflow here, and the Run has it as a Function.")
             found = self._async_calls.call(function.callable) if function.is_async else function.callable
             self._found[name] = found
         return found
@@ -128,6 +131,21 @@ class Equipment(NamedTuple):
             os._exit(LAPSED)
 
 
+def does_not_fit(error: BaseException, spec: FunctionSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Say whether an error tells that the code here is not what the call was made for: it has changed since.
+
+    A call is checked against the signature when it is made, and so is its policy.
+    """
+    try:
+        function = find(spec.name)
+        function.signature.check(args, kwargs)
+    except TypeError:
+        return isinstance(error, TypeError)
+    except Exception:  # noqa: BLE001  # importing runs the author's code, which may raise anything
+        return False
+    return isinstance(error, UsageError) and function.spec.effects == "transaction" != spec.effects
+
+
 def failure_from(
     error: BaseException,
     *,
@@ -141,17 +159,17 @@ def failure_from(
     """Turn what came out of a body into a Failure.
 
     Args:
-        reading: it came while the arguments were being decoded.
+        reading: it came while the code was being found, or values were decoded for it: it names no Step as its origin,
+            since the fault is not of the Step but of what stands here.
         run: of a Workflow's body; see `failure_of`.
     """
     if reading:
         add_note(error, f"raised before {step} was entered, while its code was found and its arguments were read")
-    asked = 1 + (spec.retry.times if spec.retry is not None else 0)
     return failure_of(
         error,
-        origin=step,
+        origin=StepId("") if reading else step,
         attempt=attempt,
-        attempts=asked if is_worth_another(spec.retry, error) else attempt,
+        attempts=attempts_told(spec.retry, error, attempt),
         bytes_max=fork.error_text_bytes_max,
         reason=Reason.UNREADABLE if reading and not isinstance(error, MemoryError) else None,
         run=run,

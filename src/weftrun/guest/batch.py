@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from weftrun.guest.attempt import Equipment, failure_from
+from weftrun.guest.attempt import Equipment, does_not_fit, failure_from
 from weftrun.guest.memory import memory_limit
+from weftrun.model.errors import UsageError
 from weftrun.model.ids import RunId, RunUid
 from weftrun.model.messages import Batch, Invocation, Outcome, Outcomes
 from weftrun.model.outcomes import Failure, Ran
@@ -111,7 +112,11 @@ class BatchRunner:
         call = gear.callables.of(spec.name)
         args, kwargs = decode_tree(invocation.args, gear.received.read)
         self._reading = False
-        result = call(*args, **kwargs)
+        try:
+            result = call(*args, **kwargs)
+        except (TypeError, UsageError) as error:
+            self._reading = does_not_fit(error, spec, args, kwargs)
+            raise
         if gear.forks.forked:
             gear.forks.end_if_forked()
         if spec.effects == "transaction" and self._said is not None:

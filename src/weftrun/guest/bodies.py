@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from weftrun.guest.attempt import Equipment, failure_from
+from weftrun.model.errors import UsageError
 from weftrun.model.graph import Call, Chunk
 from weftrun.model.ids import RunId
 from weftrun.model.messages import BodyCalled, BodyDeliver, BodyEnded, BodyStart
 from weftrun.model.outcomes import Failure, Ran
-from weftrun.model.policy import FunctionSpec
+from weftrun.model.policy import FunctionSpec, Kind
 from weftrun.model.telling import asked
 from weftrun.model.values import Data, Payload, RefTo
 from weftrun.sdk.body import Body, BodyLimits, Raised, Returned, Waiting
@@ -26,11 +27,15 @@ _STREAM_CALLS = 256
 """From this many calls on, or with a chunk of a map, what a body made is told while it goes on."""
 
 
+_KINDS = {Kind.FUNCTION: "a Function", Kind.WIRING: "a `def` workflow", Kind.WATCHING: "an `async def` workflow"}
+
+
 class _Told:
     """One body and what is known of it here; the host that it tells its calls to (`sdk.body.BodyHost`)."""
 
     __slots__ = (
-        "_equipment", "body", "calls", "entered_at", "functions", "number", "printed", "run_id", "said", "start"
+        "_equipment", "body", "calls", "entered_at", "functions", "number", "printed", "reading", "run_id", "said",
+        "start",
     )  # fmt: skip
 
     def __init__(self, equipment: Equipment, start: BodyStart) -> None:
@@ -39,6 +44,7 @@ class _Told:
         self.number = start.body
         self.run_id: RunId = start.run[0]
         self.body: Body | None = None
+        self.reading = False
         self.functions: tuple[FunctionSpec, ...] = ()
         self.calls: tuple[Call, ...] = ()
         self.entered_at = time.time()
@@ -135,9 +141,18 @@ class Bodies:
 
     def _enter(self, told: _Told) -> Waiting | Returned | Raised:
         start = told.start
+        told.reading = True
+        function = find(start.function.name)
+        if function.spec.kind is not start.function.kind:
+            raise UsageError(
+                f"{start.function.name} is {_KINDS[function.spec.kind]} here, and the Run has it as "
+                f"{_KINDS[start.function.kind]}."
+            )
         args, kwargs = decode_tree(start.args, self._with.received.read)
+        function.signature.check(args, kwargs)
+        told.reading = False
         told.body = Body(
-            find(start.function.name),
+            function,
             run_id=start.run[0],
             run_uid=start.run[1],
             step_id=start.id,
@@ -157,7 +172,10 @@ class Bodies:
         value, wrong = None, None
         try:
             value = decode_tree(message.value, self._with.received.read) if message.value is not None else None
-        except BaseException as raised:  # noqa: BLE001 - the author's types are rebuilt here, and may refuse
+        except BaseException as raised:
+            if isinstance(raised, ImportError | AttributeError):  # a type is gone: no fault of this body's
+                told.reading = True
+                raise
             wrong = raised
         return body.deliver(message.call, value=value, error=wrong, at=message.at)
 
@@ -199,6 +217,7 @@ class Bodies:
                 step=start.id,
                 attempt=start.attempt,
                 fork=self._with.fork,
+                reading=told.reading,
                 run=told.run_id,
             )
         self._end(told, answer if failure is None else None, failure, shown)

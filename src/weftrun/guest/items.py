@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from weftrun.guest.attempt import Equipment, failure_from
+from weftrun.guest.attempt import Equipment, does_not_fit, failure_from
 from weftrun.guest.memory import memory_limit
-from weftrun.model.errors import InternalError, NotSerializable
+from weftrun.model.errors import InternalError, NotSerializable, UsageError
 from weftrun.model.ids import RunId, RunUid, StepId, item_step
 from weftrun.model.messages import ItemBatch, ItemOutcomes
 from weftrun.model.outcomes import ITEMS_SHOWN, Failure, Ran
@@ -113,7 +113,10 @@ class ItemRunner:
                         result = call(*items[index - base], **same)
                     except BaseException as error:  # noqa: BLE001 - the author's code runs here
                         forks.end_if_forked(error)
-                        self._item_failed(batch, index, error)
+                        unfit = isinstance(error, TypeError | UsageError) and does_not_fit(
+                            error, batch.function, items[index - base], same
+                        )
+                        self._item_failed(batch, index, error, reading=unfit)
                         results = self._open_range(index + 1)
                     else:
                         results.append(result)
@@ -174,12 +177,7 @@ class ItemRunner:
         first = batch.ranges[0][0]
         self._item_failed(batch, first, error, reading=True)
         brief = replace(self._failures[-1][1], traceback="")
-        self._failures += [
-            (index, replace(brief, origin=item_step(batch.id, index)))
-            for lo, hi in batch.ranges
-            for index in range(lo, hi)
-            if index != first
-        ]
+        self._failures += [(index, brief) for lo, hi in batch.ranges for index in range(lo, hi) if index != first]
 
     # ------------------------------------------------------------------ telling
 

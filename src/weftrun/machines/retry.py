@@ -33,12 +33,13 @@ def attempts_allowed(function: FunctionSpec, reason: Reason, limits: Limits) -> 
     return max(asked, limits.losses_max) if may_repeat(function) else 1
 
 
-def attempts_for(function: FunctionSpec, failure: Failure, attempt: int, limits: Limits) -> int:
+def attempts_for(function: FunctionSpec, failure: Failure, attempt: int, limits: Limits, *, used: int = 0) -> int:
     """Return how many Attempts a Step may have when number `attempt` ended by this failure.
 
-    As `attempts_allowed`, but where its policy does not try such an error again, this was the last.
+    As `attempts_allowed`, but where its policy does not try such an error again, this was the last. The Attempts that
+    were `used` in earlier lives of its Run don't count (L1).
     """
-    allowed = attempts_allowed(function, failure.reason, limits)
+    allowed = used + attempts_allowed(function, failure.reason, limits)
     return allowed if _is_worth_another(function.retry, failure, attempt) else min(allowed, attempt)
 
 
@@ -65,19 +66,23 @@ def may_repeat(function: FunctionSpec) -> bool:
     return function.effects != "visible" or function.retry is None or function.retry.times > 0
 
 
-def retry_delay_s(function: FunctionSpec, failure: Failure, step: StepId, attempt: int, limits: Limits) -> float | None:
+def retry_delay_s(
+    function: FunctionSpec, failure: Failure, step: StepId, attempt: int, limits: Limits, *, used: int = 0
+) -> float | None:
     """Return how long to wait before the next Attempt, in seconds, or None if `attempt` was the last.
+
+    Of the Attempts so many were `used` in earlier lives of the Run.
 
     The jitter comes from a checksum of the Step and the Attempt, not from a generator: the machine stays pure, and
     Steps that failed together still spread out.
     """
-    if attempt >= attempts_for(function, failure, attempt, limits):
+    if attempt >= attempts_for(function, failure, attempt, limits, used=used):
         return None
     if failure.reason is Reason.LOST and function.retry is None:
         return 0.0
     retry = function.retry or _UNASKED
     share = zlib.crc32(f"{step}#{attempt}".encode()) / 2**32
-    return _wait_s(retry, attempt) * (1.0 - retry.share * share)
+    return _wait_s(retry, attempt - used) * (1.0 - retry.share * share)
 
 
 def _wait_s(retry: Retry, attempt: int) -> float:

@@ -121,6 +121,12 @@ class LeftOut(Struct, frozen=True, gc=False):
     why: str
 
 
+class Park(Struct, frozen=True, gc=False):
+    """The code of now does not fit, which is durable: the Run is to be let go until other code is there (L2)."""
+
+    failure: Failure
+
+
 class End(Struct, frozen=True, gc=False):
     """The Run's last record is durable: answer and status may leave the engine (G-c)."""
 
@@ -157,4 +163,4 @@ class Arm(Struct, frozen=True, gc=False, array_like=True, tag=6):
 WorkCommand = Arm | Invoke | InvokeItems | EnterBody | Deliver | LeaveBody | Revoke
 """What a Worker does for a Run."""
 
-RunCommand = Append | Hurry | WorkCommand | WakeAt | WaitsUntil | Release | LeftOut | End
+RunCommand = Append | Hurry | WorkCommand | WakeAt | WaitsUntil | Release | LeftOut | Park | End

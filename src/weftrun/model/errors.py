@@ -76,7 +76,10 @@ class RunCancelled(RunError):
 
 
 class ReplayDiverged(RunError):
-    """A replayed body made another call than the one on record: the code changed between crash and resume."""
+    """A replayed body made another call than the one on record: the code has changed, and the Run is parked.
+
+    (Or, within one engine, than the same body did before: then the Run has failed.)
+    """
 
 
 class RunNotFound(WeftrunError, LookupError):

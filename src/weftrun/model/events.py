@@ -109,10 +109,22 @@ class Parked(Struct, frozen=True, gc=False):
     failure: Failure
 
 
-class Resumed(Struct, frozen=True, gc=False):
-    """The machine was made from a start record or from loaded records, and may now give commands."""
+class CodeUnfit(Struct, frozen=True, gc=False):
+    """A Sandbox can't be made for the code of the Run, or the code there does not fit what is on record (L2)."""
 
     now: float
+    failure: Failure
+
+
+class Resumed(Struct, frozen=True, gc=False):
+    """The machine was made from a start record or from loaded records, and may now give commands.
+
+    Attributes:
+        code: digest of the code that there is now; empty where it is not known.
+    """
+
+    now: float
+    code: str = ""
 
 
 RunEvent = (
@@ -124,6 +136,7 @@ RunEvent = (
     | Committed
     | TimeCame
     | CancelCame
+    | CodeUnfit
     | Parked
     | Resumed
 )

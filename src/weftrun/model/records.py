@@ -105,7 +105,8 @@ class StepOutcome(Struct, frozen=True, gc=False, array_like=True):
 
     Attributes:
         ordinal: place in the order in which the Run's Steps settled, from 1.
-        cause: why it settled, where it was not by running: `argument`, `limit`, `cancelled`; else empty.
+        cause: why it settled, where it was not by running: `argument`, `limit`, `cancelled`, `kept` (it is the success
+            of an earlier life, L1); else empty.
         emits: what the Attempt that succeeded has emitted (E1).
     """
 
@@ -172,7 +173,7 @@ class CancelAsked(Struct, frozen=True, gc=False, array_like=True, tag=6):
 
 
 class Ended(Struct, frozen=True, gc=False, array_like=True, tag=7):
-    """The Run is over. Always the last record; it may leave Steps unrecorded (C1).
+    """The Run is over. Always the last record of a life; it may leave Steps unrecorded (C1).
 
     It is also the outcome record of the root Step, so that a Run of one Step ends with one record.
 
@@ -222,6 +223,49 @@ class RollbackFailed(Struct, frozen=True, gc=False, array_like=True, tag=17):
 
 # Tags 18 to 20 stay reserved: records of several Workers, which no engine ever wrote, once had them (decision 42).
 
+
+class Retried(Struct, frozen=True, gc=False, array_like=True, tag=21):
+    """Life `life` of the Run begins (L1): what failed, and the Run's end, is taken back; every success stands.
+
+    Appended by whoever asked for it, to a Run that had failed, was cancelled, or waits for code.
+    """
+
+    life: int
+
+
+class Unfit(Struct, frozen=True, gc=False, array_like=True, tag=22):
+    """The code of now does not fit the Run, which is parked until other code is there (L2). Nothing of it has ended.
+
+    Attributes:
+        code: digest of the code that was tried; empty where it is not known.
+        failure: what does not fit, in a sentence, with the Step whose code it is as its origin.
+        recorded: the call on record, where a body made another one.
+        made: the call that the body makes now.
+    """
+
+    code: str
+    failure: Failure
+    recorded: str = ""
+    made: str = ""
+
+
+class Abandoned(Struct, frozen=True, gc=False, array_like=True, tag=23):
+    """These calls of async bodies were under way when their body was given up; what became of them is not known (L1).
+
+    In a later life a call takes one of these names only if its body has not gone another way before it.
+    """
+
+    steps: tuple[StepId, ...]
+
+
+class Branched(Struct, frozen=True, gc=False, array_like=True, tag=24):
+    """From call `number` on, the async body of Step `body` goes another way in life `life` than on record (L1)."""
+
+    body: StepId
+    number: int
+    life: int
+
+
 Record = (
     Started
     | Graphed
@@ -233,6 +277,10 @@ Record = (
     | Ended
     | AttemptStarted
     | RollbackFailed
+    | Retried
+    | Unfit
+    | Abandoned
+    | Branched
 )
 
 

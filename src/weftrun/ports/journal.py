@@ -13,6 +13,9 @@ from weftrun.model.outcomes import Status
 from weftrun.model.records import Row
 from weftrun.ports.outbox import Outbox
 
+PARKED = 1e15
+"""`due_at` of a Run that waits for code: long after all times, so that nobody takes it because it is due."""
+
 
 class JournalMeta(Struct, frozen=True):
     """Facts of the whole Journal. `hash_seed` is given to every zygote (B4)."""
@@ -30,7 +33,9 @@ class RunInfo(Struct, frozen=True):
         digest: of the start arguments, or empty where no canonical encoding exists (N2).
         deleted: a tombstone: the records are gone, the id stays taken (G1).
         owner: the session that owns the open Run; empty where none that is in the Journal does.
-        due_at: when a Run that was let go is to be taken, in seconds since the epoch; 0 for every other Run.
+        due_at: when a Run that was let go is to be taken, in seconds since the epoch; `PARKED` for one that waits for
+            code; 0 for every other Run.
+        lives: how often it was begun: 1, and once more for each time it was retried (L1).
     """
 
     id: RunId
@@ -47,6 +52,24 @@ class RunInfo(Struct, frozen=True):
     deleted: bool = False
     owner: SessionUid = SessionUid("")
     due_at: float = 0.0
+    lives: int = 1
+
+    @property
+    def waiting_for(self) -> str | None:
+        """What it stands still for, as far as the Journal tells: `code`, or None."""
+        return "code" if self.ended_at is None and not self.owner and self.due_at >= PARKED else None
+
+    @property
+    def can_be_retried(self) -> bool:
+        """Whether another life of it may begin now."""
+        return not self.deleted and (self.status in ("failed", "cancelled") or self.waiting_for == "code")
+
+
+def how_it_stands(run: RunInfo) -> str:
+    """Return why a Run can't be retried, as the end of a sentence on it."""
+    if run.status == "succeeded":
+        return "succeeded, and its answer stands"
+    return "has not ended; `weftrun cancel` ends it, `weftrun resume` goes on with it"
 
 
 class Appended(Struct, frozen=True):
@@ -134,6 +157,17 @@ class Journal(Outbox, Protocol):
         are this session's already are returned as they are: said again after `CommitUnknown`, it must tell what
         happened then.
         """
+
+    def retry(self, uid: RunUid, life: int, at: float) -> bool:
+        """Begin life `life` of a Run that failed, was cancelled, or is parked; say whether that life has begun.
+
+        Appends a row with the one record `Retried`, under the next epoch; the Run is this session's then (without one
+        it is free and due), and what was left in its inbox is gone. Where that life, or a later one, has begun already,
+        nothing changes. False where the Run is not at the end of the life before. `LeaseLost` as in `append`.
+        """
+
+    def parked_runs(self, limit: int) -> list[RunInfo]:
+        """Return open Runs that wait for code, oldest first."""
 
     def put_back(self, uids: Sequence[RunUid]) -> None:
         """Free Runs of this session in good order: that they were taken over last does not count."""

@@ -34,6 +34,7 @@ from weftrun.runtime.outbox import Delivery
 from weftrun.runtime.ownership import Ownership, Seen, Watch
 from weftrun.runtime.run_driver import RunDriver
 from weftrun.runtime.runs import OpenRun, Start
+from weftrun.runtime.takeover import CodeHere
 from weftrun.runtime.tickets import Latch, Reply, Ticket
 
 T = TypeVar("T")
@@ -47,6 +48,7 @@ class Engine:
         sinks: where what is emitted goes, by the names that authors use.
         version_here: returns the version of a Function as this process has it, by name; empty where it has none.
         program: what the author's program in this process was started with, where that is known.
+        code_here: returns the digest of the code that there is now of a Bundle and of Functions by name; or nothing.
         watch: calls back on the loop soon after the process of one of these sessions has ended, where that can be seen;
             a hint.
         arms: whether Steps are armed at their Workers before they are ready (`control="worker"`).
@@ -69,6 +71,7 @@ class Engine:
         limits: Limits = DEFAULT_LIMITS,
         version_here: Callable[[str], str] = lambda _: "",
         program: Program | None = None,
+        code_here: CodeHere = lambda _bundle, _names: "",
         stands_still: Callable[[str], None] = lambda _: None,
         sinks: Mapping[str, Sink] | None = None,
         watch: Watch = lambda _sessions, _ended: None,
@@ -87,12 +90,11 @@ class Engine:
             loop, journal, liveness, entropy, self._committer, worker, self,
             ttl_s=limits.lease_ttl_s, watch=watch, hints=hints)  # fmt: skip
         self._driver = RunDriver(loop, trace, objects, worker, self._committer, limits, transactions, self)
-        self._delivery = Delivery(
-            loop, journal, self._committer, entropy, self._own, limits, sinks or {}, rested=self.rested
-        )
+        outbox = (loop, journal, self._committer, entropy, self._own, limits, sinks or {})
+        self._delivery = Delivery(*outbox, rested=self.rested)
         self._opening = Opening(
             loop, journal, blobs, objects, entropy, self._committer, self._driver, limits, self._own,
-            transactions, self, version_here, program, arms=arms,
+            transactions, self, version_here, program, code_here, arms=arms,
         )  # fmt: skip
         self._closed = False
         self._broken: WeftrunError | None = None
@@ -138,12 +140,24 @@ class Engine:
 
     def find(self, id: RunId) -> Ticket:
         """Return a ticket of a Run that exists; `RunNotFound` where there is none."""
+        return self._asked(id, self._opening.find, wait_start=True)
+
+    def retry(self, id: RunId, *, wait_start: bool = True) -> Ticket:
+        """Begin another life of a Run that failed, was cancelled, or waits for code, and return its ticket (L1).
+
+        Raises `RunNotFound` where there is none, and `UsageError` where it goes on or has succeeded: here, or by `wait`
+        if not `wait_start`.
+        """
+        return self._asked(id, self._opening.retry, wait_start=wait_start)
+
+    def _asked(self, id: RunId, ask: Callable[[Ticket], None], *, wait_start: bool) -> Ticket:
         self.check()
         ticket = Ticket(id, RunUid(""))
-        self._loop.call_from_thread(lambda: self._opening.find(ticket))
-        ticket.started.wait(None)
-        if ticket.error is not None:
-            raise ticket.error
+        self._loop.call_from_thread(lambda: ask(ticket))
+        if wait_start:
+            ticket.started.wait(None)
+            if ticket.error is not None:
+                raise ticket.error
         return ticket
 
     def wait(self, ticket: Ticket, timeout_s: float | None) -> End:
@@ -173,7 +187,9 @@ class Engine:
         self._loop.call_from_thread(lambda: self._cancel(ticket, message))
 
     def waiting_for(self, ticket: Ticket) -> str | None:
-        """Return what an open Run stands still for: `disk` or `lock` (another process holds the Journal), or None."""
+        """Return what an open Run stands still for, or None: `code` (that fits), `disk`, or `lock` (of the Journal)."""
+        if ticket.parked:
+            return "code"
         return self._committer.stuck or None if ticket.durable and not ticket.ended.is_open else None
 
     def rows(self, ticket: Ticket) -> list[Row]:
@@ -261,7 +277,7 @@ class Engine:
         run = self._opening.runs.by_id.get(ticket.id) or self._opening.runs.unkept.get(ticket.id)
         if run is not None:
             self._driver.tell(run, CancelCame(self._loop.now(), message))
-        elif ticket.uid in self._opening.waited_for or ticket.uid in self._opening.take_over.under_way():
+        elif ticket.durable and ticket.uid and ticket.end is None:
             posted = Message(message, ticket.uid, "cancel")
             self._committer.write(lambda: self._journal.post(posted), lambda _: self._own.look_soon(), lambda _: None)
 
@@ -275,6 +291,7 @@ class Engine:
             if run is not None and self._opening.runs.by_id.get(run.id) is run:
                 self._driver.tell(run, CancelCame(self._loop.now(), message.id))
         self._opening.take_over.adopt(seen.free)
+        self._opening.take_over.adopt_parked(seen.parked)
         self._delivery.wake(seen.sinks)
         self._opening.told_of(seen.asked_for, seen.waited_for)
 
@@ -332,9 +349,9 @@ class Engine:
         """A Run does nothing but wait."""
         self._opening.let_go(run, at)
 
-    def unloadable_here(self, uid: RunUid) -> None:
-        """A Run can't go on in this engine."""
-        self._opening.take_over.leave_alone(uid)
+    def parked(self, uid: RunUid) -> None:
+        """A Run waits for other code."""
+        self._opening.park(uid)
 
     def has_delivered(self) -> bool:
         """Return whether nothing that was emitted is being delivered."""
@@ -373,6 +390,7 @@ class Engine:
                 self._driver.trace.leaves(run)
             owned = [run.uid for run in self._opening.runs.by_id.values()]
             self._committer.give_up()
+            self._opening.let_go_now()
             self._committer.put_back([*owned, *self._opening.take_over.under_way()])
             self._own.leave(closed.open)
         else:

@@ -30,6 +30,11 @@ class LettingGo:
         self._waiting[run] = until
         self._ask()
 
+    def now(self) -> None:
+        """Let go at once what is to be: the engine is being closed."""
+        if self._waiting:
+            self._write()
+
     def forget(self) -> None:
         """Let nothing go that was to be: the session is gone, and a Run may be claimed again by the next one."""
         self._waiting.clear()
@@ -41,6 +46,9 @@ class LettingGo:
 
     def _write(self) -> None:
         waiting, self._waiting = self._waiting, {}
+        if not waiting:
+            self._asked = False
+            return
 
         def ended(_: object) -> None:
             self._asked = False

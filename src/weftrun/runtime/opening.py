@@ -10,17 +10,17 @@ from itertools import islice
 from msgspec.structs import replace
 
 from weftrun.machines.run import RunMachine
-from weftrun.model.errors import LimitExceeded, RunConflict, RunNotFound, WeftrunError
+from weftrun.model.errors import LimitExceeded, RunConflict, RunNotFound, UsageError, WeftrunError
 from weftrun.model.events import Resumed
 from weftrun.model.ids import RunId, RunUid
 from weftrun.model.limits import Limits
 from weftrun.model.policy import Program
-from weftrun.model.records import Row, Started
+from weftrun.model.records import Ended, Row, Started
 from weftrun.model.values import Object, Payload
 from weftrun.model.visiting import blobs_in, change_data, distinct_objects
 from weftrun.ports.blobs import Blobs
 from weftrun.ports.entropy import Entropy
-from weftrun.ports.journal import Journal, RunInfo
+from weftrun.ports.journal import PARKED, Journal, RunInfo, how_it_stands
 from weftrun.ports.loop import Loop
 from weftrun.ports.objects import Objects
 from weftrun.ports.transactions import Transactions
@@ -30,7 +30,7 @@ from weftrun.runtime.ownership import Ownership
 from weftrun.runtime.run_driver import RunDriver
 from weftrun.runtime.runs import OpenRun, OpenRuns, Start, hold_answer, joins
 from weftrun.runtime.stored import StoredBytes
-from weftrun.runtime.takeover import EngineState, TakeOver
+from weftrun.runtime.takeover import CodeHere, EngineState, TakeOver
 from weftrun.runtime.tickets import Ticket
 
 _NOT_COMPARED = (
@@ -47,7 +47,7 @@ class Opening:
     """Opens Runs. Everything here runs on the loop.
 
     Args:
-        transactions, version_here, program: see `TakeOver`.
+        transactions, version_here, program, code_here: see `TakeOver`.
 
     Attributes:
         runs: those that this engine owns.
@@ -71,6 +71,7 @@ class Opening:
         engine: EngineState,
         version_here: Callable[[str], str],
         program: Program | None,
+        code_here: CodeHere,
         *,
         arms: bool,
     ) -> None:
@@ -106,6 +107,7 @@ class Opening:
             self,
             version_here,
             program,
+            code_here,
             arms=arms,
         )
 
@@ -227,10 +229,11 @@ class Opening:
             if run.start is None:
                 ticket.started.open()
         elif info.ended_at is not None:
+            ticket.ended_before = info.ended_at
             self._committer.read(
                 lambda: self._journal.load(info.uid), lambda rows: self._reopen(ticket, rows), ticket.fail
             )
-        elif info.owner or info.due_at > self._loop.now():
+        elif info.owner or (info.due_at > self._loop.now() and info.waiting_for is None):
             self.wait_for(info.uid, ticket)
             if info.owner:
                 self._own.hinted.watch(info.uid)
@@ -261,8 +264,30 @@ class Opening:
 
         self._committer.read(lambda: self._journal.find(ticket.id), found, ticket.fail)
 
+    def retry(self, ticket: Ticket) -> None:
+        """Make a ticket one of another life of the Run that has its id (L1)."""
+        self.asked.add(ticket)
+        if self._refused(ticket):
+            return
+
+        def found(info: RunInfo | None) -> None:
+            if info is None or info.deleted:
+                ticket.fail(RunNotFound(f"No Run has the id {ticket.id!r}."))
+            elif not info.can_be_retried:
+                ticket.fail(UsageError(f"Run {info.id} can't be retried: it {how_it_stands(info)}."))
+            else:
+                ticket.uid = info.uid
+                ticket.joined = True
+                self.take_over.retry(info, ticket)
+
+        self._committer.read(lambda: self._journal.find(ticket.id), found, ticket.fail)
+
     def _reopen(self, ticket: Ticket, rows: list[Row]) -> None:
         """Give the answer of a Run that ended before, from its records alone."""
+        if not rows or not isinstance(rows[-1].records[-1], Ended):  # it was deleted, or retried, since it was found
+            ticket.ended_before = None
+            self.find(ticket)
+            return
         end = RunMachine.answer_of(ticket.uid, rows, self._limits)
 
         def give() -> None:
@@ -284,7 +309,8 @@ class Opening:
         for uid in uids:
             tickets = list(self.waited_for.get(uid, ()))
             info = known.get(uid)
-            if info is not None and info.ended_at is None and (info.owner or info.due_at > now) and tickets:
+            waits = info is not None and info.ended_at is None and info.waiting_for is None
+            if info is not None and waits and (info.owner or info.due_at > now) and tickets:
                 if info.owner:
                     self._own.hinted.watch(uid)
                 continue
@@ -326,6 +352,15 @@ class Opening:
         for ticket in list(run.tickets):
             self.wait_for(run.uid, ticket)
         self._letting_go.add(run.uid, until)
+
+    def park(self, uid: RunUid) -> None:
+        """Let a Run go whose code does not fit: nobody owns it until other code is there."""
+        self.take_over.tried(uid)
+        self._letting_go.add(uid, PARKED)
+
+    def let_go_now(self) -> None:
+        """Write at once which Runs only wait, or are parked: the engine is being closed."""
+        self._letting_go.now()
 
     def fenced(self) -> None:
         """Other engines have taken this one for dead: all its Runs are another one's now, or free."""

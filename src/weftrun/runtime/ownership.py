@@ -23,6 +23,9 @@ from weftrun.ports.worker import Worker
 from weftrun.runtime.committer import Committer
 from weftrun.runtime.hinted import Hinted
 
+_PARKED_MAX = 1_000
+"""Runs that wait for code, of which so many are looked at."""
+
 T = TypeVar("T")
 Watch = Callable[[Sequence[Session], Callable[[], None]], None]
 
@@ -34,6 +37,7 @@ class Seen(Struct, frozen=True):
         waited_for: what is known of the Runs that were asked for.
         sinks: those for which nobody delivers.
         due_at: when the next Run is due that was let go; None where there is none, or it concerns nobody here.
+        parked: Runs that wait for code.
     """
 
     sessions: tuple[Session, ...] = ()
@@ -44,6 +48,7 @@ class Seen(Struct, frozen=True):
     waited_for: tuple[RunInfo, ...] = ()
     sinks: tuple[str, ...] = ()
     due_at: float | None = None
+    parked: tuple[RunInfo, ...] = ()
 
 
 class Reaction(Protocol):
@@ -321,6 +326,7 @@ class Ownership:
                 tuple(self._journal.infos(waited_for)) if waited_for else (),
                 tuple(self._journal.sinks_left(sinks)) if sinks else (),
                 self._journal.next_due(after=now) if wanted else None,
+                tuple(self._journal.parked_runs(_PARKED_MAX)) if wanted else (),
             )
 
         def done(seen: Seen) -> None:

@@ -7,8 +7,8 @@ from typing import Protocol
 
 from weftrun.model import commands as c
 from weftrun.model.commands import Append, End, Hurry, LeftOut, Release, RunCommand, WakeAt
-from weftrun.model.errors import InternalError, JournalError, WeftrunError
-from weftrun.model.events import AttemptsEnded, Committed, RunEvent, TimeCame
+from weftrun.model.errors import InternalError, WeftrunError
+from weftrun.model.events import AttemptsEnded, CodeUnfit, Committed, RunEvent, TimeCame
 from weftrun.model.ids import ObjectId, RunUid, SandboxId
 from weftrun.model.limits import Limits
 from weftrun.model.messages import OfTransaction
@@ -21,7 +21,7 @@ from weftrun.ports.trace import Trace
 from weftrun.ports.transactions import Transactions
 from weftrun.ports.worker import Worker
 from weftrun.runtime.committer import Committer
-from weftrun.runtime.runs import OpenRun, objects_of_event, unloadable
+from weftrun.runtime.runs import OpenRun, objects_of_event, parked_error, unfit
 from weftrun.runtime.tickets import Latch
 from weftrun.runtime.tracing import Tracing
 from weftrun.runtime.transactions import RunTransactions
@@ -39,8 +39,8 @@ class RunListener(Protocol):
     def run_lost(self, run: OpenRun) -> None:
         """Another engine owns the Run."""
 
-    def unloadable_here(self, uid: RunUid) -> None:
-        """A Run that was taken over can't go on in this engine, and stays open in the Journal."""
+    def parked(self, uid: RunUid) -> None:
+        """The code of a Run does not fit it: it stays open in the Journal, nobody's, until other code is there (L2)."""
 
     def lost_track(self, run: OpenRun, error: WeftrunError) -> None:
         """What became of the Run's last rows is not known: it must go on from what the Journal holds."""
@@ -126,6 +126,8 @@ class RunDriver:
                 run.timer = self._loop.call_at(command.at, lambda: self._time_came(run))
             case c.WaitsUntil():
                 self._listener.waits_until(run, command.at)
+            case c.Park():
+                self._park(run, command.failure)
             case _:
                 self._worker.work(run.number, command)
 
@@ -141,6 +143,13 @@ class RunDriver:
                 self._committer.drop(run.uid)
             self._worker.leave_run(run.number)
             self._close(run)
+
+    def _park(self, run: OpenRun, failure: Failure) -> None:
+        """Leave a Run open whose code does not fit it (L2)."""
+        for ticket in list(run.tickets):
+            ticket.park(parked_error(run.id, failure))
+        self.forsake(run)
+        self._listener.parked(run.uid)
 
     def _end(self, run: OpenRun, end: End) -> None:
         if rest := run.new_waits():
@@ -198,24 +207,22 @@ class RunDriver:
         """Something became of what a Run wanted done."""
         found = self._runs.get(run)
         if found is None:
-            for oid in objects_of_event(event):
-                self._objects.release(oid)  # nobody is left for it
+            self._release_all(event)
             return
         if self._transactions is not None and type(event) is AttemptsEnded:
             event = self._transactions.judged(run, event)
-        if found.taken_over and (failure := unloadable(event)) is not None:
-            self._leave_open(found, failure)
+        if found.taken_over and (failure := unfit(event)) is not None:
+            self.tell(found, CodeUnfit(self._loop.now(), failure))
+            self._release_all(event)
         else:
             self.tell(found, event)
         if self._transactions is not None:
             self._transactions.settle()
 
-    def _leave_open(self, run: OpenRun, failure: Failure) -> None:
-        """Leave a Run that was taken over open in the Journal: here its code can't be loaded, elsewhere it may be."""
-        for ticket in list(run.tickets):
-            ticket.fail(JournalError(f"Run {run.id} can't go on here and stays as it is: {failure.message}"))
-        self._listener.unloadable_here(run.uid)
-        self.forsake(run)
+    def _release_all(self, event: WorkEvent) -> None:
+        """Release the Objects of an event that nobody takes."""
+        for oid in objects_of_event(event):
+            self._objects.release(oid)
 
     def printed(self, said: Said) -> None:
         """An Attempt printed text."""

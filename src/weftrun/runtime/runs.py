@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from weftrun.machines.run import RunMachine
 from weftrun.model.commands import End
+from weftrun.model.errors import JournalError, ReplayDiverged, WeftrunError
 from weftrun.model.events import AttemptsEnded, BodyReturned, ItemsEnded, RunEvent
 from weftrun.model.ids import ObjectId, RunId, RunUid
 from weftrun.model.outcomes import Failure, Reason
@@ -174,10 +175,13 @@ def objects_of_event(event: RunEvent) -> list[ObjectId]:
     return [obj.oid for obj in objects_in(event)]
 
 
-def unloadable(event: RunEvent) -> Failure | None:
-    """Return the failure of an event that tells that no Sandbox can be made for a Run's code here.
+_OF_THE_CODE = (Reason.UNLOADABLE, Reason.UNREADABLE, Reason.RAISED, Reason.MISUSE)
 
-    One that has an origin is on record, and passed on by a body that has a Sandbox.
+
+def unfit(event: RunEvent) -> Failure | None:
+    """Return the failure of an event that tells that a Run's code can't be loaded here, or does not fit its record.
+
+    One that has an origin is of a Step: on record, and passed on by a body that has a Sandbox, or raised by the author.
     """
     failures: list[Failure | None] = []
     match event:
@@ -189,7 +193,18 @@ def unloadable(event: RunEvent) -> Failure | None:
             failures = [event.failure]
         case _:
             pass
-    return next((f for f in failures if f is not None and f.reason is Reason.UNLOADABLE and not f.origin), None)
+    return next((f for f in failures if f is not None and f.reason in _OF_THE_CODE and not f.origin), None)
+
+
+def parked_error(id: RunId, failure: Failure) -> WeftrunError:
+    """Return what those are told who wait for a Run whose code does not fit it."""
+    text = (
+        f"Run {id} is parked, and nothing of it is lost: {failure.message}. It goes on with code that fits (`weftrun "
+        f"resume {id}`), or another way with the code of now (`weftrun retry {id}`)."
+    )
+    if failure.reason is Reason.UNLOADABLE:
+        return JournalError(text)
+    return ReplayDiverged(text)
 
 
 def hold_answer(ticket: Ticket, answer: tuple[ObjectId, ...], objects: Objects) -> None:

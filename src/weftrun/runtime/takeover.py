@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
-from weftrun.machines.run import RunMachine, changed_code, changed_program
-from weftrun.model.errors import JournalCorrupt, LeaseLost, WeftrunError
+from weftrun.machines.run import RunMachine, changed_code, changed_program, functions_named, tried_codes
+from weftrun.model.errors import JournalCorrupt, LeaseLost, UsageError, WeftrunError
 from weftrun.model.events import CancelCame, Parked, Resumed
 from weftrun.model.ids import RunId, RunUid
 from weftrun.model.limits import Limits
 from weftrun.model.outcomes import Failure, Reason
-from weftrun.model.policy import Program
+from weftrun.model.policy import Bundle, Program
 from weftrun.model.records import Row, Started
 from weftrun.model.values import Blob, Object
 from weftrun.model.visiting import blobs_in, change_data
@@ -25,6 +25,9 @@ from weftrun.runtime.runs import OpenRun, OpenRuns
 from weftrun.runtime.stored import StoredBytes
 from weftrun.runtime.tickets import Latch, Ticket
 from weftrun.runtime.writes import AGAIN
+
+CodeHere = Callable[[Bundle, Iterable[str]], str]
+"""Returns the digest of the code that there is now of a Bundle and of Functions by name; empty where none is known."""
 
 _AGAIN_S = 0.2
 """A Run whose last rows may have been committed, or not, is read again after this."""
@@ -59,6 +62,7 @@ class TakeOver:
         transactions: none of a Run may be committed behind it once it is taken over; None where there are none.
         version_here: returns the version of a Function as this process has it, or nothing.
         program: what the author's program in this process was started with, where that is known.
+        code_here: see `CodeHere`.
     """
 
     def __init__(
@@ -76,6 +80,7 @@ class TakeOver:
         waiting: Waiting,
         version_here: Callable[[str], str],
         program: Program | None,
+        code_here: CodeHere,
         *,
         arms: bool,
     ) -> None:
@@ -93,6 +98,8 @@ class TakeOver:
         self._waiting = waiting
         self._version_here = version_here
         self._program = program
+        self._code_here = code_here
+        self._tried: dict[RunUid, int] = {}
         self._taking: dict[RunUid, list[Ticket]] = {}
         self._waited: set[RunUid] = set()
         self._left_alone: set[RunUid] = set()
@@ -141,6 +148,46 @@ class TakeOver:
             self._waited.update(info.uid for info in infos if info.due_at and info.uid in self._taking)
             self._claim(free)
 
+    def adopt_parked(self, infos: Sequence[RunInfo]) -> None:
+        """Try Runs that wait for code, each once with the code of now: not where it is on record that it does not fit.
+
+        What only could not be loaded is tried once by each engine all the same: more than files may have been mended.
+        """
+        for info in infos:
+            before = self._tried.get(info.uid, 0)
+            if before >= info.epoch or info.uid in self._taking or self._engine.refusal() is not None:
+                continue
+            self._tried[info.uid] = info.epoch  # of others that look at it later the epoch is higher
+            self._look_at(info, first=not before)
+
+    def _look_at(self, info: RunInfo, *, first: bool) -> None:
+        def found(rows: list[Row]) -> None:
+            self._try(info, rows, first=first)
+
+        self._committer.read(lambda: self._journal.load(info.uid), found, lambda _: None)
+
+    def _try(self, info: RunInfo, rows: list[Row], *, first: bool) -> None:
+        unfit = tried_codes(rows)
+        if unfit is None:
+            return  # it was taken meanwhile
+        here = self._code_of(rows)
+        is_new = bool(here) and here not in unfit.codes
+        if not (is_new or (first and (unfit.only_unloadable or not here))):
+            return
+        if self._room():
+            self.take_over(info, None)
+        else:
+            self._tried.pop(info.uid, None)
+
+    def _code_of(self, rows: Sequence[Row]) -> str:
+        started = rows[0].records[0]
+        assert isinstance(started, Started)
+        return self._code_here(started.bundle, functions_named(rows))
+
+    def tried(self, uid: RunUid) -> None:
+        """The code of now was found not to fit a Run."""
+        self._tried[uid] = max(1, self._tried.get(uid, 0))
+
     def under_way(self) -> list[RunUid]:
         """Return the Runs that are being claimed or read."""
         return list(self._taking)
@@ -150,24 +197,43 @@ class TakeOver:
         self._fences += 1
 
     def leave_alone(self, uid: RunUid) -> None:
-        """Never take this Run over again by ourselves: its code can't be loaded here, or its bytes are damaged."""
+        """Never take this Run over again by ourselves: its bytes are damaged."""
         self._left_alone.add(uid)
         self._committer.put_back([uid])
 
     def take_over(self, info: RunInfo, ticket: Ticket | None) -> None:
         """Go on with a free Run. Whoever asks for it meanwhile gets it too."""
+        if self._takes(info.uid, ticket):
+            if info.waiting_for is not None:
+                self._waited.add(info.uid)
+            self._claim([info.uid])
+
+    def retry(self, info: RunInfo, ticket: Ticket) -> None:
+        """Begin another life of a Run that has failed, was cancelled, or waits for code, and go on with it (L1)."""
+        at = self._loop.now()
+
+        def begin() -> None:
+            if not self._journal.retry(info.uid, info.lives + 1, at):
+                raise UsageError(f"Run {info.id} can't be retried: it goes on, or was deleted, since it was looked up.")
+
+        if self._takes(info.uid, ticket):
+            self._left_alone.discard(info.uid)
+            self._claim([info.uid], begin)
+
+    def _takes(self, uid: RunUid, ticket: Ticket | None) -> bool:
+        """Say whether a Run is to be claimed for a ticket, and not being claimed already."""
         refusal = self._engine.refusal()
         if refusal is not None:  # closed while it was looked up: nothing may be claimed that nobody puts back
             if ticket is not None:
                 ticket.fail(refusal)
-            return
+            return False
         tickets = [ticket] if ticket is not None else []
-        taking = self._taking.get(info.uid)
+        taking = self._taking.get(uid)
         if taking is not None:
             taking.extend(tickets)
-            return
-        self._taking[info.uid] = tickets
-        self._claim([info.uid])
+            return False
+        self._taking[uid] = tickets
+        return True
 
     def begin_again(self, run: OpenRun) -> None:
         """Go on with an own Run from what the Journal holds: its last rows may be lost."""
@@ -203,10 +269,11 @@ class TakeOver:
 
         self._committer.read(work, done, failed)
 
-    def _claim(self, uids: Sequence[RunUid]) -> None:
+    def _claim(self, uids: Sequence[RunUid], first: Callable[[], None] = lambda: None) -> None:
         begun = self._loop.now()
 
         def work() -> tuple[list[RunInfo], list[Message]]:
+            first()
             # A Run that had waited may have been woken by a message. Without it, it would only wait again.
             claimed = self._journal.claim(uids)
             return claimed, self._journal.inbox() if claimed else []
@@ -315,6 +382,8 @@ class TakeOver:
         if self._program is not None:
             self._driver.trace.note(run.uid, changed_program(started.bundle.program, self._program))
         now = self._loop.now()
+        # One that an earlier life was told of may come again, and is nothing to this one.
+        messages = [message for message in messages if message not in machine.state.messages]
         if info.takeovers > self._limits.takeovers_max:
             times = info.takeovers - 1
             text = f"the Run was taken over {times} times without a new record; something in it ends its engine"
@@ -322,6 +391,7 @@ class TakeOver:
         elif messages:
             self._driver.tell(run, CancelCame(now, messages[0]))
         else:
-            self._driver.tell(run, Resumed(now))
+            self._tried[run.uid] = run.epoch
+            self._driver.tell(run, Resumed(now, self._code_of(rows)))
         # There may be more, and somebody may have asked for a cancel while nobody owned it.
         self._own.look_soon()

@@ -96,9 +96,24 @@ class Ticket:
         error: what went wrong with the start itself.
         durable: whether the Run keeps records.
         compared: whether the arguments of the start were compared with those of the Run that it joined.
+        parked: whether it waits for code that fits it.
+        ended_before: when the Run had ended, in seconds since the epoch, before it was asked for; None if it had not.
     """
 
-    __slots__ = ("__weakref__", "compared", "durable", "end", "ended", "error", "id", "joined", "started", "uid")
+    __slots__ = (
+        "__weakref__",
+        "compared",
+        "durable",
+        "end",
+        "ended",
+        "ended_before",
+        "error",
+        "id",
+        "joined",
+        "parked",
+        "started",
+        "uid",
+    )
 
     def __init__(self, id: RunId, uid: RunUid, *, durable: bool = True) -> None:
         self.id = id
@@ -108,6 +123,8 @@ class Ticket:
         self.ended = Latch()
         self.joined = False
         self.compared = True
+        self.parked = False
+        self.ended_before: float | None = None
         self.error: WeftrunError | None = None
         self.end: End | None = None
 
@@ -116,6 +133,11 @@ class Ticket:
         self.end = end
         self.started.open()
         self.ended.open()
+
+    def park(self, error: WeftrunError) -> None:
+        """The Run waits for other code, and may do so for ever."""
+        self.parked = True
+        self.fail(error)
 
     def fail(self, error: WeftrunError) -> None:
         """There is no Run to wait for."""

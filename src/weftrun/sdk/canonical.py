@@ -3,7 +3,8 @@
 Two values have the same digest exactly if they are of the same types and Python calls them equal, in every process and
 on every version of Python (a set and a frozenset are of one type here). So 1, 1.0 and True differ, `0.0` and `-0.0` do
 not, a NaN is the same as itself, the order of a dict or a set does not count (that of an OrderedDict does), and
-datetimes with a zone are compared by their instant. What has no encoding has no digest; it is never guessed. Digests
+datetimes with a zone are compared by their instant. All Refs are alike: which they are is told beside the digest of a
+call. What has no encoding has no digest; it is never guessed. Digests
 are in Journals: bytes that a value has once do not change.
 """
 
@@ -66,6 +67,8 @@ def _feed(hasher: Any, value: Any, depth: int) -> None:
         _feed_sequence(hasher, value, kind, depth)
     elif kind is dict or kind is set or kind is frozenset:
         _feed_unordered(hasher, value, kind, depth)
+    elif kind.__module__ == "weftrun.sdk.ref":
+        hasher.update(b"R;")
     elif hasattr(kind, "__dataclass_fields__"):
         _feed_dataclass(hasher, value, kind, depth)
     elif kind.__module__ == "numpy" and kind.__name__ == "ndarray" and not value.dtype.hasobject:

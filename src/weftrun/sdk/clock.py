@@ -13,6 +13,11 @@ def seconds() -> float:
     return time.time()  # noqa: TID251  # nothing that is asked here is replayed
 
 
+def date_and_time(at: float) -> str:
+    """Return a time, in seconds since the epoch, as local time, e.g. `2026-11-21 14:02:09`."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+
+
 def time_of_day() -> str:
     """Return the local time as text, e.g. `14:02:09`."""
     return time.strftime("%H:%M:%S")

@@ -15,6 +15,7 @@ from weftrun.model.telling import add_note
 from weftrun.model.values import Data, Inline, Payload, Tree
 from weftrun.sdk.bundle import bundle_of
 from weftrun.sdk.canonical import digest
+from weftrun.sdk.clock import date_and_time
 from weftrun.sdk.codec import decode_tree
 from weftrun.sdk.failure import error_of
 from weftrun.sdk.function import Function
@@ -99,6 +100,7 @@ class Ticket(Protocol):
     uid: RunUid
     joined: bool
     compared: bool
+    ended_before: float | None
 
 
 class Core(Protocol):
@@ -137,6 +139,9 @@ class Core(Protocol):
 
     def find(self, id: RunId) -> Any:
         """Return the ticket of a Run that exists."""
+
+    def retry(self, id: RunId) -> Any:
+        """Begin another life of a Run that failed, was cancelled, or waits for code, and return its ticket."""
 
     def wait(self, ticket: Any, timeout_s: float | None) -> Ended:
         """Wait for a Run's end."""
@@ -211,7 +216,10 @@ class Run(Generic[T_co]):
 
     def _open(self, ended: Ended) -> Any:
         if ended.failure is not None:
-            raise error_of(ended.failure, run=self.id)
+            error = error_of(ended.failure, run=self.id)
+            if self._ticket.ended_before is not None:
+                error.add_note(_earlier(self.id, ended.status, self._ticket.ended_before))
+            raise error
         if ended.answer is None:
             return None
         try:
@@ -353,6 +361,19 @@ class Engine:
         """
         return Run(self._core, self._core.find(RunId(str(id))))
 
+    def retry(self, id: str) -> Run[Any]:
+        """Run again what failed of a Run, with the code of now, and return it.
+
+        For a Run that failed, was cancelled, or waits for code that fits. What succeeded is kept and never run again:
+        its values, its transactions and what it has emitted. A Step that failed has another Attempt, under its key.
+        Two who ask at the same time get the same Run.
+
+        Raises:
+            RunNotFound: there is none, or it was deleted.
+            UsageError: it goes on, or it has succeeded.
+        """
+        return Run(self._core, self._core.retry(RunId(id)))
+
     def list(self, limit: int = 100) -> list[RunView]:
         """Return Runs, newest first."""
         return self._core.runs(limit)
@@ -387,6 +408,16 @@ def _compare(run: Run[Any], fn: Function[..., Any], args: tuple[Any, ...], kwarg
         f"The id {run.id!r} was taken, and its Run is joined with arguments not compared: {run.not_compared}. Its "
         "answer is of the arguments that it was first started with.",
         ArgumentsNotCompared,
+    )
+
+
+def _earlier(id: RunId, status: Status, ended_at: float) -> str:
+    """Say that an error is an old one, and what can be done."""
+    at = date_and_time(ended_at)
+    how = "was cancelled" if status == "cancelled" else "failed"
+    return (
+        f"Run {id} {how} at {at}, in an earlier start: this is what it ended with then. `weftrun retry {id}`, or "
+        f"engine.retry({str(id)!r}), runs again what has not succeeded, with the code of now."
     )
 
 

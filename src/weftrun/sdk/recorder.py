@@ -127,7 +127,7 @@ class Recorder:
         signature.check(args, kwargs)
         encoded = signature.encode(args, kwargs, refs=True)
         payload = self._payload(encoded)
-        text = digest((args, kwargs)) if self._watches and not encoded.refs else ""
+        text = digest((args, kwargs)) if self._watches else ""
         ref: Ref[Any] = self._add(function, payload, after, text, Ref)
         return ref
 
@@ -205,7 +205,7 @@ class Recorder:
             function.signature.check(first[0], same)
         payload = self._payload(encode(((), same), what=f"the arguments of {label}.map", refs=True))
         number = self._made
-        ref = self._add(function, payload, after, "", Mapped)
+        ref = self._add(function, payload, after, _digest_of_map(columns, same) if self._watches else "", Mapped)
         try:
             count = self._read(label, number, first, rows, mapped)
         except BaseException as error:
@@ -306,6 +306,10 @@ class Recorder:
         )
 
 
+_DIGESTED_ITEMS_MAX = 10_000
+"""Of a map with more items no digest is made: a call costs less than the Steps that it makes."""
+
+
 class Closed:
     """Stands in for the Recorder of a body that was let go: what its `finally` calls is neither recorded nor run."""
 
@@ -322,6 +326,18 @@ class Closed:
     def map(self, function: Function[..., Any], *_: Any) -> NoReturn:
         """Refuse a map."""
         raise UsageError(f"{function.spec.label}.map(...) in the workflow {self._label}, which is being let go.")
+
+
+def _digest_of_map(columns: tuple[Any, ...], same: Kwargs) -> str:
+    """Return the digest of what a map is called with, where it can be looked at twice and is not very long."""
+    given: list[Any] = []
+    for column in columns:
+        kind = type(column)  # a Ref refuses to be asked what it is an instance of
+        if kind is Mapped or kind is range or (kind in (list, tuple) and len(column) <= _DIGESTED_ITEMS_MAX):
+            given.append(column)
+        else:
+            return ""
+    return digest((given, same))
 
 
 def check_column(label: str, position: int, column: Any) -> Iterable[Any]:

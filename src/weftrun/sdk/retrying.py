@@ -195,6 +195,17 @@ def is_worth_another(retry: policy.Retry | None, error: BaseException) -> bool:
         return False
 
 
+def attempts_told(retry: policy.Retry | None, error: BaseException, attempt: int) -> int:
+    """Return the number of Attempts that a Sandbox tells with an error: `attempt` where no other is to follow.
+
+    Where errors are told apart, it is more than that for one that is worth another Attempt, whatever that one's number.
+    """
+    asked = 1 + (retry.times if retry is not None else 0)
+    if not is_worth_another(retry, error):
+        return attempt
+    return max(asked, attempt + 1) if retry is not None and (retry.on or retry.but_not) else asked
+
+
 def _leaves(error: BaseException) -> Iterator[BaseException]:
     if isinstance(error, BaseExceptionGroup):
         for inner in error.exceptions:

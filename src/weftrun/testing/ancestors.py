@@ -21,6 +21,7 @@ from weftrun.model.records import (
     Graphed,
     ItemsSettled,
     Observed,
+    Retried,
     RollbackFailed,
     Row,
     Settled,
@@ -54,7 +55,6 @@ class Ancestors:
 
     def __init__(self, rows: Sequence[Row], functions: Mapping[str, FunctionSpec]) -> None:
         """Read the rows; `functions` are those that are known beside them, by name."""
-        self._rows = rows
         self._functions = functions
         self._root = StepId("")
         self._made: dict[StepId, _Made] = {}
@@ -68,6 +68,7 @@ class Ancestors:
         self._ordinals: dict[int, int] = {}
         self._settled: dict[StepId, int] = {}
         self._failed_items: dict[StepId, int] = {}
+        self._failed: set[StepId] = set()
         self._graphs: dict[StepId, tuple[int, Graphed]] = {}
         self._chunks: dict[StepId, list[tuple[int, Chunked]]] = {}
         self._items: dict[StepId, list[tuple[int, int]]] = {}
@@ -79,9 +80,9 @@ class Ancestors:
         self._read_maps()
         self._read_end(rows)
 
-    def missing(self) -> Iterator[Missing]:
-        """Yield every ancestor that is not recorded where a record rests on it."""
-        for row in self._rows:
+    def missing(self, rows: Sequence[Row]) -> Iterator[Missing]:
+        """Yield every ancestor that is not recorded where a record of these rows, the last life's, rests on it."""
+        for row in rows:
             for record in row.records:
                 for step, text in self._missing_of(row.seq, record):
                     yield row.seq, step, text
@@ -106,6 +107,8 @@ class Ancestors:
             case Settled():
                 for outcome in record.outcomes:
                     self._settled.setdefault(outcome.step, seq)
+                    if isinstance(outcome.outcome, Failure):
+                        self._failed.add(outcome.step)
                     self._ordinals.setdefault(outcome.ordinal, seq)
                     self._read_call(outcome.step, outcome.call)
             case ItemsSettled():
@@ -117,8 +120,24 @@ class Ancestors:
                 self._read_call(record.step, record.call)
             case AttemptStarted() if record.step not in self._made:
                 self._read_call(record.step, record.call)
+            case Retried():
+                self._take_back()
             case _:
                 pass
+
+    def _take_back(self) -> None:
+        """Another life begins: what failed may settle again (L1)."""
+        for step in self._failed:
+            del self._settled[step]
+        # A body that goes another way may not call them again; what it calls again is read again.
+        self._calls = {body: [s for s in calls if s not in self._failed] for body, calls in self._calls.items()}
+        # An async body that has ended without success is replayed.
+        self._graphs = {s: known for s, known in self._graphs.items() if not known[1].numbers or s in self._settled}
+        self._failed.clear()
+        for step, failed in self._failed_items.items():
+            map, _, _ = step.rpartition(".")
+            self._items[StepId(map)] = [(row, count - (row == failed)) for row, count in self._items[StepId(map)]]
+        self._failed_items.clear()
 
     def _calls_of(self, graph: Graphed) -> Iterator[tuple[StepId, int, Call, FunctionSpec]]:
         for number, call in zip(graph.numbers or range(len(graph.calls)), graph.calls, strict=True):

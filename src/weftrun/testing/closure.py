@@ -20,11 +20,13 @@ from weftrun.model.records import (
     Ended,
     Graphed,
     ItemsSettled,
+    Retried,
     RollbackFailed,
     Row,
     Settled,
     Started,
     StepOutcome,
+    Unfit,
 )
 from weftrun.model.values import Blob, Object
 from weftrun.testing.ancestors import Ancestors
@@ -34,7 +36,8 @@ class Violation(Struct, frozen=True):
     """A rule that the rows of a Run break.
 
     Attributes:
-        rule: `C1`, `C2`, `order` (of rows, ordinals, first and last records), `single` (one outcome per Step) or `R1`.
+        rule: `C1`, `C2`, `order` (of rows, ordinals, first and last records), `single` (one outcome per Step), `R1`, or
+            `L1` (what a later life takes back and keeps).
         seq: the row.
         step: the Step it is about; empty where it is about the row.
     """
@@ -85,16 +88,21 @@ class _Fold:
         self._attempts: dict[tuple[StepId, int], int] = {}
         self._chunks: dict[tuple[StepId, int], tuple[int, bool]] = {}
         self._graphs: set[StepId] = set()
+        self._outcomes: dict[StepId, StepOutcome] = {}
+        self._failed_items: dict[StepId, dict[int, int]] = {}
+        self._life = 1
+        self._may_begin = False
 
     def judge(self, rows: Sequence[Row], functions: Mapping[str, FunctionSpec]) -> list[Violation]:
         """Return what is wrong with the rows of the Run."""
-        ancestors = Ancestors(rows, functions)
         for position, row in enumerate(rows):
-            self._check_row(position, row, last=position == len(rows) - 1)
+            last = position + 1 == len(rows) or _begins_life(rows[position + 1])
+            self._check_row(position, row, last=last)
             for record in row.records:
                 self._check_record(record)
-        for seq, step, text in ancestors.missing():
-            self._found.append(Violation("C1", self._uid, seq, step, text))
+        for lo, hi in _lives(rows):
+            for seq, step, text in Ancestors(rows[:hi], functions).missing(rows[lo:hi]):
+                self._found.append(Violation("C1", self._uid, seq, step, text))
         return self._found
 
     def _add(self, rule: str, text: str, step: StepId = StepId("")) -> None:
@@ -131,8 +139,36 @@ class _Fold:
                 self._check_attempt(record)
             case AttemptStarted() | RollbackFailed() if record.step in self._settled:
                 self._add("R1", "an Attempt began, or was undone in vain, after the Step was settled", record.step)
+            case Retried():
+                self._begin_life(record)
             case _:
                 pass
+        self._may_begin = isinstance(record, Unfit) or (isinstance(record, Ended) and record.status != "succeeded")
+
+    def _begin_life(self, record: Retried) -> None:
+        """Take back what failed, but inside what succeeded; numbers of Attempts go on (L1)."""
+        if record.life != self._life + 1:
+            self._add("L1", f"life {record.life} comes after life {self._life}")
+        if not self._may_begin:
+            self._add("L1", f"life {record.life} begins though nothing had failed")
+        self._life = record.life
+        failed = [o for o in self._outcomes.values() if isinstance(o.outcome, Failure) and not self._is_inside(o.step)]
+        for outcome in failed:
+            del self._outcomes[outcome.step]
+            self._settled.discard(outcome.step)
+            if not outcome.cause and outcome.step not in self._graphs:  # a body that has ended is never entered again
+                self._attempts[outcome.step, -1] = max(outcome.attempt, self._attempts.get((outcome.step, -1), 0))
+        for step, items in self._failed_items.items():
+            if not self._is_inside(step):
+                self._items[step] -= items.keys()
+                self._attempts |= {(step, item): attempt for item, attempt in items.items()}
+                items.clear()
+
+    def _is_inside(self, step: StepId) -> bool:
+        """Say whether a Step is inside of one that succeeded."""
+        around = step.split("/")[:-1]
+        bodies = (self._outcomes.get(StepId("/".join(around[: n + 1]))) for n in range(len(around)))
+        return any(body is not None and not isinstance(body.outcome, Failure) for body in bodies)
 
     def _check_ordinal(self, ordinal: int, step: StepId) -> None:
         if ordinal <= self._ordinal:
@@ -141,17 +177,26 @@ class _Fold:
 
     def _check_outcome(self, outcome: StepOutcome) -> None:
         self._check_ordinal(outcome.ordinal, outcome.step)
-        if outcome.step in self._settled:
+        before = self._outcomes.get(outcome.step)
+        if outcome.cause == "kept":
+            if before is None or isinstance(before.outcome, Failure) or before.outcome != outcome.outcome:
+                self._add("L1", "it was given another success than it had", outcome.step)
+            if outcome.emits:
+                self._add("L1", "it emits again what it had emitted in an earlier life", outcome.step)
+        elif outcome.step in self._settled:
             self._add("single", "the Step has a second outcome", outcome.step)
         self._settled.add(outcome.step)
+        self._outcomes[outcome.step] = outcome
         failed = self._attempts.get((outcome.step, -1), 0)
-        if outcome.attempt <= failed:
+        if outcome.attempt <= failed and not outcome.cause:
             self._add("single", f"Attempt {outcome.attempt} settled it, but had failed", outcome.step)
 
     def _check_items(self, record: ItemsSettled) -> None:
         self._check_ordinal(record.ordinal, record.step)
         done = self._items.setdefault(record.step, set())
         told = [i for lo, hi, _ in record.values for i in range(lo, hi)] + [f.index for f in record.failures]
+        failed = self._failed_items.setdefault(record.step, {})
+        failed |= {item.index: item.failure.attempt for item in record.failures}
         if record.step in self._settled:
             self._add("single", "items of a settled map are settled", record.step)
         for index in told:
@@ -177,6 +222,16 @@ class _Fold:
         if record.step in self._settled or record.item in self._items.get(record.step, ()):
             self._add("single", "an Attempt failed after the Step was settled", record.step)
         self._attempts[key] = record.attempt
+
+
+def _lives(rows: Sequence[Row]) -> Iterator[tuple[int, int]]:
+    """Yield where each life of a Run begins and ends among its rows."""
+    begins = [0, *(position for position, row in enumerate(rows) if _begins_life(row))]
+    yield from zip(begins, [*begins[1:], len(rows)], strict=True)
+
+
+def _begins_life(row: Row) -> bool:
+    return any(isinstance(record, Retried) for record in row.records)
 
 
 def _bytes_violations(uid: RunUid, rows: Sequence[Row], blobs_at: Sequence[Collection[str]] | None) -> list[Violation]:

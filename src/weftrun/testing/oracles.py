@@ -12,7 +12,7 @@ from typing import Any
 from weftrun.model.ids import RunUid, StepId, item_step
 from weftrun.model.outcomes import Failure, Reason, Success
 from weftrun.model.policy import Kind
-from weftrun.model.records import Ended, Graphed, ItemsSettled, Row, Settled
+from weftrun.model.records import Ended, Graphed, ItemsSettled, Record, Retried, Row, Settled, Unfit
 from weftrun.model.values import Blob, Data, Inline, Payload
 from weftrun.sdk.codec import decode, encode
 from weftrun.testing.closure import closure_violations
@@ -54,24 +54,79 @@ class Fixed:
 def findings(world: World) -> list[str]:
     """Return every broken promise of a history that has come to its end."""
     fixed = {uid: fixed_by(rows, world.blobs) for uid, rows in world.rows.items()}
+    lives = {uid: lives_of(rows) for uid, rows in world.rows.items()}
     functions = {entry.function.name: entry.function for entry in world.ledger.entries}
     found = [str(violation) for violation in closure_violations(world.rows, world.register.blobs_at, functions)]
     recorded = [entry for entry in world.ledger.entries if entry.uid not in world.unkept]
     kept = [client for client in world.clients if client.durable]
     found += [f"N3: run {uid[:8]} has records" for uid in world.unkept & world.rows.keys()]
-    found += [f"G-a: {text}" for text in early_entries(recorded, fixed)]
-    found += [f"once: {text}" for text in late_entries(world.ledger.entries, fixed)]
-    found += [f"single value: {text}" for text in torn_values(world.ledger.entries, fixed, world.clients)]
+    for life in range(1, 1 + max([1, *map(len, lives.values())])):
+        found += _findings_of_life(world, life, lives, recorded)
+    found += [f"L2: {text}" for text in wrong_parkings(world.rows, unfit=len(world.unfit))]
     found += [f"inputs: {text}" for text in changed_inputs(world.ledger.entries)]
     found += [f"R1: {text}" for text in not_undone(world.ledger.entries, world.rows, world.ledger.returned)]
     found += _wrong_effects(world, fixed)
-    found += [f"end: {text}" for text in open_ends(fixed, kept)]
+    found += [f"end: {text}" for text in open_ends(fixed, kept, {uid: len(rows) for uid, rows in lives.items()})]
     found += [f"refused: {c.id}: {c.refused}" for c in world.clients if c.refused is not None]
-    found += [f"O3: {text}" for text in foreign_entries(world.ledger.entries)]
+    found += [f"O3: {text}" for text in foreign_entries(world.ledger.entries, world.rows)]
     found += world.register.broken
     found += [f"durable: {text}" for text in lost_rows(world.rows, world.loaded)]
     found += [f"left over: {count} {what}" for what, count in world.left.items() if count]
     return found
+
+
+def _findings_of_life(
+    world: World, life: int, lives: Mapping[RunUid, Sequence[Sequence[Row]]], recorded: Sequence[Entry]
+) -> Iterator[str]:
+    """Yield what is wrong with what was entered and answered in one life of each Run that had so many (L1)."""
+    kept = {uid: rows for uid, rows in lives.items() if len(rows) >= life}
+    fixed = {uid: fixed_by(rows[life - 1], world.blobs, readers_from=_begin(rows, life)) for uid, rows in kept.items()}
+
+    def is_of_life(entry: Entry) -> bool:
+        rows = kept.get(entry.uid)
+        if rows is None:
+            return life == 1 and entry.uid not in lives
+        is_last = life == len(rows)
+        return entry.row >= _begin(rows, life) and (is_last or entry.row < _begin(rows, life + 1))
+
+    mine = [entry for entry in world.ledger.entries if is_of_life(entry)]
+    mine = [entry for entry in mine if not nobody_listens(entry, world.rows)]
+    yield from (f"G-a: {text}" for text in early_entries([e for e in recorded if is_of_life(e)], fixed))
+    yield from (f"once: {text}" for text in late_entries(mine, fixed))
+    # Answers are of the last life, or of one before in which nothing that stands was taken back.
+    clients = [client for client in world.clients if len(lives.get(client.uid or RunUid(""), [()])) == life]
+    yield from (f"single value: {text}" for text in torn_values(mine, fixed, clients))
+
+
+def lives_of(rows: Sequence[Row]) -> list[Sequence[Row]]:
+    """Return for each life of a Run all rows up to its end."""
+    begins = [place for place, row in enumerate(rows) if isinstance(row.records[0], Retried)]
+    return [rows[:place] for place in (*begins, len(rows))]
+
+
+def _begin(lives: Sequence[Sequence[Row]], life: int) -> int:
+    """Return the seq of the row that began a life; 0 for the first."""
+    return len(lives[life - 2]) + 1 if life > 1 else 0
+
+
+def wrong_parkings(rows_by_run: Mapping[RunUid, Sequence[Row]], *, unfit: int) -> Iterator[str]:
+    """Yield Runs that were parked though their code fits, or too often, and those that code of another kind has ended.
+
+    Args:
+        unfit: how many engines have had code that does not fit.
+    """
+    for uid, rows in rows_by_run.items():
+        parked = [record for row in rows for record in row.records if isinstance(record, Unfit)]
+        parked = [record for record in parked if record.failure.reason is not Reason.UNLOADABLE]  # a fault of the host
+        wrong = [record.failure.message for record in parked if record.code == "fit"]
+        if wrong:
+            yield f"run {uid[:8]} diverged, though its code fits: {wrong[0]}"
+        if len(parked) > unfit:
+            yield f"run {uid[:8]} was parked {len(parked)} times, and {unfit} engines had code that does not fit"
+        for ended in (record for row in rows for record in row.records if isinstance(record, Ended)):
+            failure = ended.failure
+            if failure is not None and (failure.reason is Reason.DIVERGED or "elsewhere" in failure.message):
+                yield f"run {uid[:8]} ended because of its code: {failure.message}"
 
 
 def _wrong_effects(world: World, fixed: Mapping[RunUid, Fixed]) -> Iterator[str]:
@@ -91,32 +146,52 @@ def _wrong_effects(world: World, fixed: Mapping[RunUid, Fixed]) -> Iterator[str]
 _TELLERS = frozenset(function.spec.name for function in (*TELLERS, writes_telling))
 
 
-def fixed_by(rows: Sequence[Row], blobs: MemoryBlobs) -> Fixed:
-    """Return what rows have fixed."""
+def fixed_by(rows: Sequence[Row], blobs: MemoryBlobs, *, readers_from: int = 0) -> Fixed:
+    """Return what rows have fixed, and was not taken back; values that were `seen` are those of rows from one on."""
     fixed = Fixed()
     for row in rows:
+        if row.seq == readers_from:
+            fixed.seen.clear()
         for record in row.records:
-            match record:
-                case Settled():
-                    for outcome in record.outcomes:
-                        if isinstance(outcome.outcome, Failure):
-                            fixed.failed.add(outcome.step)
-                        _fix(fixed, outcome.step, row.seq, _outcome(outcome.outcome, blobs))
-                case ItemsSettled():
-                    for lo, hi, payload in record.values:
-                        values = decode(_read(payload.data, blobs))
-                        for index, value in zip(range(lo, hi), values, strict=True):
-                            _fix(fixed, item_step(record.step, index), row.seq, value)
-                    for failed in record.failures:
-                        fixed.failed.add(item_step(record.step, failed.index))
-                        _fix(fixed, item_step(record.step, failed.index), row.seq, _outcome(failed.failure, blobs))
-                case Graphed():
-                    fixed.graphs[record.step] = row.seq
-                case Ended():
-                    fixed.ended, fixed.ended_at = row.seq, row.at
-                case _:
-                    pass
+            _fix_by(fixed, row, record, blobs)
     return fixed
+
+
+def _fix_by(fixed: Fixed, row: Row, record: Record, blobs: MemoryBlobs) -> None:
+    match record:
+        case Settled():
+            for outcome in record.outcomes:
+                if isinstance(outcome.outcome, Failure):
+                    fixed.failed.add(outcome.step)
+                _fix(fixed, outcome.step, row.seq, _outcome(outcome.outcome, blobs))
+        case ItemsSettled():
+            for lo, hi, payload in record.values:
+                values = decode(_read(payload.data, blobs))
+                for index, value in zip(range(lo, hi), values, strict=True):
+                    _fix(fixed, item_step(record.step, index), row.seq, value)
+            for failed in record.failures:
+                fixed.failed.add(item_step(record.step, failed.index))
+                _fix(fixed, item_step(record.step, failed.index), row.seq, _outcome(failed.failure, blobs))
+        case Graphed():
+            fixed.graphs[record.step] = row.seq
+        case Ended():
+            fixed.ended, fixed.ended_at = row.seq, row.at
+        case Retried():
+            _take_back(fixed)
+        case _:
+            pass
+
+
+def _take_back(fixed: Fixed) -> None:
+    """Another life begins: what failed may settle again, but inside what succeeded (L1)."""
+    fixed.ended = 0
+    for step in sorted(fixed.failed):
+        around = _bodies_around(step)[1:]
+        if not any(body in fixed.settled and body not in fixed.failed for body in around):
+            fixed.failed.discard(step)
+            fixed.settled.pop(step, None)
+            fixed.nonces.pop(step, None)
+            fixed.seen.pop(step, None)
 
 
 def _fix(fixed: Fixed, step: StepId, row: int, value: object) -> None:
@@ -165,7 +240,8 @@ def early_entries(entries: Iterable[Entry], fixed: Mapping[RunUid, Fixed]) -> It
             if entry.row == 0:
                 yield f"{_of(entry)} came before the Run's start record"
             for around in _bodies_around(entry.step):
-                body = around or next((s for (u, s), _ in kinds.items() if u == entry.uid), "")
+                # (The root, alone without a number, is not entered in a later life where its graph stands.)
+                body = around or next((s for u, s in kinds if u == entry.uid and "[" not in s), "")
                 wired = kinds.get((entry.uid, body)) is Kind.WIRING and body != entry.step
                 if wired and known.graphs.get(body, entry.row + 1) > entry.row:
                     yield f"{_of(entry)} came before the graph of {body} was recorded"
@@ -222,16 +298,22 @@ def changed_inputs(entries: Iterable[Entry]) -> Iterator[str]:
                 yield f"{_of(entry)} got other arguments than Attempt {before.attempt}, engine {before.engine}"
 
 
-def open_ends(fixed: Mapping[RunUid, Fixed], clients: Iterable[Client]) -> Iterator[str]:
-    """Yield Runs without an end, or that diverged, and clients whose answers differ or came too early (G-c)."""
+def open_ends(fixed: Mapping[RunUid, Fixed], clients: Iterable[Client], lives: Mapping[RunUid, int]) -> Iterator[str]:
+    """Yield Runs without an end, and clients whose answers differ or came too early (G-c).
+
+    Args:
+        lives: how many lives each Run had.
+    """
     for client in clients:
         if client.refused is not None:
             continue
         if client.uid is None or not fixed.get(client.uid, Fixed()).ended:
             yield f"{client.id} has an answer, but no end on record"
+        if not client.answers:
+            continue
         first = client.answers[0]
-        if first[2] is not None and first[2].reason is Reason.DIVERGED:
-            yield f"{client.id} diverged, though no code changed: {first[2].message}"
+        if lives.get(client.uid or RunUid(""), 1) > 1 and first[0] != "succeeded":
+            continue  # it may have been told of any life
         for answer in client.answers[1:]:
             if answer[0] != first[0] or not _equal(answer[1], first[1]):
                 yield f"{client.id} was answered {first[:2]} and then {answer[:2]}"
@@ -241,11 +323,21 @@ def open_ends(fixed: Mapping[RunUid, Fixed], clients: Iterable[Client]) -> Itera
             yield f"run {uid[:8]} has not ended"
 
 
-def foreign_entries(entries: Iterable[Entry]) -> Iterator[str]:
+def foreign_entries(entries: Iterable[Entry], rows: Mapping[RunUid, Sequence[Row]]) -> Iterator[str]:
     """Yield entries in Sandboxes of an engine that did not own the Run any more, or not yet."""
     for entry in entries:
-        if entry.owner is not None and entry.owner != entry.engine:
+        if entry.owner is not None and entry.owner != entry.engine and not nobody_listens(entry, rows):
             yield f"{_of(entry)} came while engine {entry.owner or 'nobody'} owned the Run"
+
+
+def nobody_listens(entry: Entry, rows: Mapping[RunUid, Sequence[Row]]) -> bool:
+    """Say whether an entry is of a Workflow's body that nobody hears any more: its Run had ended, or was parked.
+
+    It had waited behind others in its Sandbox, and is let go there when its turn comes; another life may have begun.
+    """
+    if entry.function.kind is Kind.FUNCTION or entry.owner == entry.engine:
+        return False
+    return any(isinstance(row.records[-1], Ended | Unfit) for row in rows.get(entry.uid, ())[: entry.row])
 
 
 def _equal(one: object, other: object) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from weftrun.model.records import Row
+from weftrun.model.records import Retried, Row
 from weftrun.views.trace import Traced, number
 
 
@@ -41,9 +41,10 @@ def handovers(rows: Sequence[Row], trace: Sequence[Traced]) -> list[Handover]:
     first = min(at, default=0)
     notes = {int(number(row, "epoch")): row for row in trace if row.kind == "note" and "epoch" in row.facts}
     at |= {epoch: row.at for epoch, row in notes.items()}
+    retried = {row.epoch for row in rows if isinstance(row.records[0], Retried)}  # by whoever has asked for it
     found = []
     begun_at = rows[0].at if rows else 0.0
-    for epoch in sorted(epoch for epoch in at if epoch > first):
+    for epoch in sorted(epoch for epoch in at if epoch > first and epoch not in retried):
         now = at[epoch]
         facts = notes[epoch].facts if epoch in notes else {}
         known = [row.at for row in rows if row.epoch < epoch and row.at <= now]

@@ -30,7 +30,8 @@ class StepView(Struct, frozen=True, gc=False):
         sandbox: number of the Sandbox of its last Attempt; 0 where there was none.
         preview: of its value, as the guest wrote it; of a map, of the results of its first items.
         error: type and message of its failure, or of that of its last Attempt.
-        cause: why it settled without running: `argument`, `limit`, `cancelled`; else empty.
+        cause: why it settled without running: `argument`, `limit`, `cancelled`, `kept` (from an earlier life); else
+            empty.
         due_at: when the next Attempt of a Step that waits is due, in seconds since the epoch, or None.
         is_map: whether it has items.
         items: how many items; None while the map's input is not complete.
@@ -41,6 +42,7 @@ class StepView(Struct, frozen=True, gc=False):
         given_at: when its last Batch went to a Sandbox, in seconds since the epoch; None where it is over, or no trace
             tells.
         running: what was seen running of it: its Attempt, or items of it. Only what runs for a second or more is seen.
+        life: in which life of the Run it settled, or was tried last: 1, and more where the Run was retried (L1).
     """
 
     id: StepId
@@ -64,6 +66,7 @@ class StepView(Struct, frozen=True, gc=False):
     unrecorded: str = ""
     given_at: float | None = None
     running: tuple[RunningView, ...] = ()
+    life: int = 1
 
 
 class Seen:
@@ -82,6 +85,7 @@ class Seen:
         "items_failed",
         "items_left_out",
         "left_out_at",
+        "life",
         "outcome",
         "ran",
         "settled",
@@ -101,10 +105,19 @@ class Seen:
         self.items_failed = 0
         self.items_left_out = 0
         self.left_out_at: float | None = None
+        self.life = 1
         self.outcome: StepOutcome | None = None
         self.ran = Ran()
         self.settled = 0
         self.settled_at: float | None = None
+
+    def take_back(self) -> None:
+        """Another life begins: what failed may settle again, and nothing waits for a due time."""
+        if self.outcome is not None and isinstance(self.outcome.outcome, Failure):
+            self.outcome = self.settled_at = None
+        self.settled -= self.items_failed
+        self.items_failed = 0
+        self.due_at = None
 
     def settle(self, outcome: StepOutcome, at: float) -> None:
         """Take in an outcome that was decided at `at`."""
@@ -113,7 +126,8 @@ class Seen:
         self.attempts = max(self.attempts, outcome.attempt)
         self.due_at = None
         self.failure = outcome.outcome if isinstance(outcome.outcome, Failure) else None
-        self._add(outcome.ran)
+        if outcome.cause != "kept":
+            self._add(outcome.ran)
 
     def settle_items(self, record: ItemsSettled, at: float) -> None:
         """Take in outcomes of items that were decided at `at`."""
@@ -191,6 +205,7 @@ class Seen:
             reason(call.spec) if left_out and call.spec is not None else "",
             self.given_at or None if status == "running" else None,
             () if over else tuple(running),
+            self.life,
         )
 
     def _first_items(self, items: int | None) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from weftrun.machines.checkpoint import may_lack_record
 from weftrun.model.ids import StepId
 from weftrun.model.outcomes import Failure, Reason, Status
-from weftrun.model.records import AttemptFailed, AttemptStarted, Ended, ItemsSettled, Row, Settled
+from weftrun.model.records import AttemptFailed, AttemptStarted, Ended, ItemsSettled, Retried, Row, Settled
 from weftrun.model.values import Data, Inline
 from weftrun.views.calls import Calls, CallView
 from weftrun.views.running import RunningView
@@ -34,12 +34,14 @@ class StepsFold:
         calls: who called what.
         ended: the last record, once it is there.
         value_bytes: encoded size of all values that were recorded, in bytes.
+        life: of the Run, from 1; more where it was retried (L1).
     """
 
     def __init__(self) -> None:
         self.calls = Calls()
         self.ended: Ended | None = None
         self.value_bytes = 0
+        self.life = 1
         self._ended_at = 0.0
         self._owned_since = 0.0
         self._spared: set[StepId] = set()
@@ -69,19 +71,37 @@ class StepsFold:
                     for outcome in record.outcomes:
                         if not isinstance(outcome.outcome, Failure):
                             self.value_bytes += _nbytes(outcome.outcome.value.data)
-                        self._of(outcome.step).settle(outcome, row.at)
+                        self._recorded(outcome.step).settle(outcome, row.at)
                 case ItemsSettled():
                     self.value_bytes += sum(_nbytes(payload.data) for _, _, payload in record.values)
-                    self._of(record.step).settle_items(record, row.at)
+                    self._recorded(record.step).settle_items(record, row.at)
                 case AttemptFailed():
-                    self._of(record.step).fail_attempt(record)
+                    self._recorded(record.step).fail_attempt(record)
                 case AttemptStarted():
-                    seen = self._of(record.step)
+                    seen = self._recorded(record.step)
                     seen.attempts = max(seen.attempts, record.attempt)
                 case Ended():
                     self.ended, self._ended_at = record, row.at
+                case Retried():
+                    self._begin_life(record.life)
                 case _:
                     pass
+
+    def _begin_life(self, life: int) -> None:
+        """Take back what failed, but inside what succeeded."""
+        self.life = life
+        self.ended = None
+        for step, seen in self._seen.items():
+            if not self._is_inside_of_success(step):
+                seen.take_back()
+
+    def _is_inside_of_success(self, step: StepId) -> bool:
+        call = self.calls.by_step.get(step)
+        while call is not None and call.body != self.calls.root and call.number >= 0:
+            if self._has_succeeded(call.body):
+                return True
+            call = self.calls.by_step.get(call.body)
+        return False
 
     def told(self, entry: Traced) -> None:
         """Take in a row of the trace: a Batch given to a Sandbox tells that its Step is running."""
@@ -135,12 +155,19 @@ class StepsFold:
             seen = self._seen[step] = Seen()
         return seen
 
+    def _recorded(self, step: StepId) -> Seen:
+        """Return what was seen of a Step of which a record of the current life tells."""
+        seen = self._of(step)
+        seen.life = self.life
+        return seen
+
     def _root(self, call: CallView) -> StepView:
         seen = self._seen.get(call.id) or Seen()
         ended = self.ended
         if ended is None:
             return seen.view(call, "running", waited_s=0.0, running=self._running.get(call.id, ()))
         seen = Seen()
+        seen.life = self.life
         seen.ran, seen.attempts = ended.ran, ended.attempt
         seen.body_s = length_s(ended.ran)
         seen.settled_at = self._ended_at

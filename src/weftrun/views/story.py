@@ -28,24 +28,29 @@ from weftrun.model.ids import StepId, item_step
 from weftrun.model.outcomes import Failure, Ran, Reason
 from weftrun.model.policy import FunctionSpec, Kind
 from weftrun.model.records import (
+    Abandoned,
     AttemptFailed,
     AttemptStarted,
+    Branched,
     CancelAsked,
     Chunked,
     Ended,
     Graphed,
     ItemsSettled,
+    Retried,
     RollbackFailed,
     Row,
     Settled,
     Started,
     StepOutcome,
+    Unfit,
 )
 from weftrun.views.calls import Calls
 from weftrun.views.chosen import checkpoints
 from weftrun.views.emits import told_emits
 from weftrun.views.final import why_final
 from weftrun.views.handovers import handovers
+from weftrun.views.lives import told_of_life
 from weftrun.views.progress import attempts_gated, disk_sentence
 from weftrun.views.step import error_line
 from weftrun.views.steps import StepsFold
@@ -98,7 +103,7 @@ class _Teller:
 
     def _record(self, at: float, record: object) -> Iterator[Told]:
         match record:
-            case Started() | CancelAsked() | Ended():
+            case Started() | CancelAsked() | Ended() | Retried() | Unfit() | Abandoned() | Branched():
                 yield Told(at, StepId(""), self._of_the_run(record))
             case Graphed():
                 yield Told(at, record.step, self._graphed(record))
@@ -108,6 +113,8 @@ class _Teller:
             case Settled():
                 for outcome in record.outcomes:
                     yield Told(at, outcome.step, self._settled(outcome))
+            case ItemsSettled() if not record.values and not record.failures and record.call is not None:
+                yield Told(at, record.step, f"{record.step} was called again, and has the items that it had.")
             case ItemsSettled() if self._told_items[record.step] <= _BATCHES_TOLD_MAX or record.failures:
                 yield Told(at, record.step, _items(record))
             case AttemptFailed():
@@ -123,14 +130,16 @@ class _Teller:
             case _:
                 pass
 
-    def _of_the_run(self, record: Started | CancelAsked | Ended) -> str:
+    def _of_the_run(self, record: object) -> str:
         match record:
             case Started():
                 return _began(record)
             case CancelAsked():
                 return "Somebody asked for the Run to be cancelled."
-            case _:
+            case Ended():
                 return self._ended(record)
+            case _:
+                return told_of_life(record)
 
     def _graphed(self, record: Graphed) -> str:
         made = count_of(len(record.calls), "call")
@@ -153,6 +162,8 @@ class _Teller:
         outcome = done.outcome
         if isinstance(outcome, Failure):
             return self._final_failure(done, outcome)
+        if done.cause == "kept":
+            return f"{done.step} was called again as in an earlier life, and was given the value that it had."
         if not done.ran.entered_at:
             return f"{done.step} succeeded: its body had ended and every call it made has settled."
         again = f", in Attempt {done.attempt}" if done.attempt > 1 else ""

@@ -257,7 +257,7 @@ class Plant:
     """A bug, where it is found, and what the finding must say.
 
     With `given` this fault comes to pass in each history, when work is sent to a Sandbox for the third time. What only
-    few seeds show is looked for from the seed `first` on.
+    few seeds show is looked for from the seed `first` on; `lives` says that Runs are retried in them, and parked.
     """
 
     patch: Patch
@@ -266,6 +266,7 @@ class Plant:
     seeds: int = 0
     given: Fault | None = None
     first: int = 0
+    lives: bool = False
 
 
 PLANTS = (
@@ -317,7 +318,7 @@ def found_by(plant: Plant, folder: Path) -> set[str]:
         found = sweep(scenario, folder, given={sends[2]: plant.given} if plant.given is not None else None)
     else:
         seeds = (*range(plant.first, plant.first + plant.seeds), *range(MORE if plant.first else 0))
-        played = (play_seed(seed, folder)[1] for seed in seeds)
+        played = (play_seed(seed, folder, lives=plant.lives)[1] for seed in seeds)
         found = (broken for broken in played if broken is not None)
     texts: set[str] = set()
     for broken in found:
@@ -337,7 +338,7 @@ def test_a_planted_bug_is_found(plant: Plant, folder: Path, monkeypatch: pytest.
 def test_a_finding_is_shrunk_to_what_it_needs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is left still shows the bug, in few enough calls to be read."""
     a_gated_command_goes_early(monkeypatch)
-    seed = next(seed for seed in range(20) if "G-a" in str(play_seed(seed, folder)[1]))
+    seed = next(seed for seed in range(20) if "G-a" in str(play_seed(seed, folder, lives=False)[1]))
     plans, broken = shrink(seed, folder, "G-a")
     assert any("G-a" in text for text in broken.findings)
     assert sum(told(plan).count("call ") for plan in plans.values()) <= 4, "\n".join(map(told, plans.values()))

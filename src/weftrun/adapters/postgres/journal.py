@@ -29,9 +29,9 @@ from weftrun.model.errors import CommitUnknown, InternalError, JournalError, Jou
 from weftrun.model.ids import RunId, RunUid
 from weftrun.model.lease import Session
 from weftrun.model.outcomes import Status
-from weftrun.model.records import Ended, Row, Started, emits_in
+from weftrun.model.records import Ended, Retried, Row, Started, emits_in
 from weftrun.ports.entropy import Entropy
-from weftrun.ports.journal import Appended, Message, RunInfo
+from weftrun.ports.journal import PARKED, Appended, Message, RunInfo
 
 DEADLOCKS_MAX = 3
 """Times in a row that a transaction is said again because the server chose it to end a deadlock."""
@@ -184,6 +184,12 @@ class PostgresJournal(OutboxTables):
         """Take over those of these Runs that are free; see the port."""
         # The Runs of which a claim by this session may have happened before: all of them may be.
         return self._infos(self._said("taking over Runs", "claim", (self._session, list(uids), list(uids))).fetchall())
+
+    def retry(self, uid: RunUid, life: int, at: float) -> bool:
+        """Begin another life of a Run, once; see the port."""
+        bound = (self._session, uid, life, at, body_of((Retried(life),)), PARKED)
+        ((begun,),) = self._said("beginning another life of a Run", "retry_run", bound).fetchall()
+        return bool(begun)
 
     def put_back(self, uids: Sequence[RunUid]) -> None:
         """Free Runs of this session, and count one take-over less of each."""

@@ -107,11 +107,21 @@ ORDER BY info.key LIMIT %(limit)s;
 -- name: next_due
 SELECT due_at FROM weftrun.run WHERE ended_at IS NULL AND owner IS NULL AND due_at > %s ORDER BY due_at LIMIT 1;
 
+-- name: parked_runs
+-- Those that wait for code are due after all others.
+SELECT info.* FROM (SELECT key FROM weftrun.run WHERE ended_at IS NULL AND owner IS NULL AND due_at >= %s
+                    ORDER BY key LIMIT %s) AS parked
+CROSS JOIN LATERAL (SELECT * FROM weftrun.info WHERE info.key = parked.key OFFSET 0) AS info
+ORDER BY info.key;
+
 -- name: infos
 SELECT * FROM weftrun.info WHERE uid = ANY (%s::uuid[]);
 
 -- name: claim
 SELECT * FROM weftrun.claim(%s, %s::uuid[], %s::uuid[]);
+
+-- name: retry_run
+SELECT weftrun.retry(%s, %s::uuid, %s, %s, %b, %s);
 
 -- name: put_back
 -- Free Runs, and don't count that they were taken over. Others may take them at once.

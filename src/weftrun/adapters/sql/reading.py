@@ -13,7 +13,7 @@ from weftrun.model.lease import Session
 from weftrun.model.outcomes import Status
 from weftrun.model.records import Row
 from weftrun.ports.entropy import Entropy
-from weftrun.ports.journal import Message, RunInfo
+from weftrun.ports.journal import PARKED, Message, RunInfo
 
 Columns = tuple[Any, ...]
 Bindings = Sequence[Any] | Mapping[str, Any]
@@ -63,6 +63,10 @@ class Reading:
         """Return open Runs that no session owns and that are due by this time, oldest first."""
         return self._infos(self._rows("free_runs", {"limit": limit, "due_by": due_by}))
 
+    def parked_runs(self, limit: int) -> list[RunInfo]:
+        """Return open Runs that wait for code, oldest first."""
+        return self._infos(self._rows("parked_runs", (PARKED, limit)))
+
     def next_due(self, *, after: float) -> float | None:
         """Return when the next Run that was let go is due, after this time; None where none is."""
         found = self._rows("next_due", (after,))
@@ -103,7 +107,7 @@ class Reading:
     def _info(self, columns: Columns) -> RunInfo:
         (
             id, uid, function, status, started_at, ended_at, epoch, takeovers, digest, version, file, deleted,
-            owner, _, due_at,
+            owner, _, due_at, lives,
         ) = columns  # fmt: skip
         return RunInfo(
             id=RunId(id),
@@ -120,6 +124,7 @@ class Reading:
             deleted=bool(deleted),
             owner=SessionUid("" if owner is None else self._hex(owner)),
             due_at=due_at,
+            lives=lives,
         )
 
     def _emits(self, found: Iterable[Columns]) -> list[Emitted]:

@@ -26,9 +26,9 @@ from weftrun.adapters.sqlite.statements import SCHEMA, SQL
 from weftrun.model.errors import CommitUnknown, InternalError, JournalError, JournalFull, LeaseLost
 from weftrun.model.ids import RunId, RunUid
 from weftrun.model.lease import Session
-from weftrun.model.records import Ended, Row
+from weftrun.model.records import Ended, Retried, Row
 from weftrun.ports.entropy import Entropy
-from weftrun.ports.journal import Appended, Message, RunInfo
+from weftrun.ports.journal import PARKED, Appended, Message, RunInfo
 
 T = TypeVar("T")
 
@@ -303,6 +303,22 @@ class SqliteJournal(OutboxTables):
             return self._infos(claimed)
 
         return self._transact("taking over Runs", work)
+
+    def retry(self, uid: RunUid, life: int, at: float) -> bool:
+        """Begin another life of a Run, once; see the port."""
+
+        def work(connection: apsw.Connection) -> bool:
+            self._check_session(connection)
+            self._heads.pop(uid, None)
+            stored = bytes.fromhex(uid)
+            found = connection.execute(SQL["retry_run"], (stored, life, PARKED, self._session)).fetchall()
+            for key, epoch in found:
+                connection.execute(SQL["add_life"], (key, at, epoch, body_of((Retried(life),))))
+                connection.execute(SQL["forget_messages"], (key,))
+            lives = connection.execute(SQL["lives"], (stored,)).fetchone()
+            return lives is not None and cast(int, lives[0]) >= life
+
+        return self._transact("beginning another life of a Run", work)
 
     def put_back(self, uids: Sequence[RunUid]) -> None:
         """Free Runs of this session, and count one take-over less of each."""

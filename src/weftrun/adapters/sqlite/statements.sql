@@ -66,6 +66,12 @@ ORDER BY key;
 -- name: next_due
 SELECT due_at FROM run WHERE ended_at IS NULL AND owner IS NULL AND due_at > ? ORDER BY due_at LIMIT 1;
 
+-- name: parked_runs
+-- Those that wait for code are due after all others.
+SELECT * FROM info WHERE key IN (
+    SELECT key FROM run WHERE ended_at IS NULL AND owner IS NULL AND due_at >= ?1 ORDER BY key LIMIT ?2)
+ORDER BY key;
+
 -- name: infos
 SELECT * FROM info WHERE uid = ?;
 
@@ -75,6 +81,26 @@ SELECT * FROM info WHERE uid = ?;
 UPDATE run SET epoch = epoch + (owner IS NULL), takeovers = takeovers + (owner IS NULL AND due_at = 0), due_at = 0,
                owner = ?2
 WHERE uid = ?1 AND ended_at IS NULL AND (owner IS NULL OR owner = ?2);
+
+-- name: retry_run
+-- Begin another life of a Run that has failed, was cancelled, or waits for code (L1).
+UPDATE run SET lives = ?2, status = 'running', ended_at = NULL, epoch = epoch + 1, takeovers = 0, owner = ?4,
+               due_at = ?4 IS NULL
+WHERE uid = ?1 AND lives = ?2 - 1 AND start IS NOT NULL
+  AND (status IN ('failed', 'cancelled') OR (ended_at IS NULL AND owner IS NULL AND due_at >= ?3))
+RETURNING key, epoch;
+
+-- name: add_life
+-- Its record, after all that it has.
+INSERT INTO record (run, seq, at, epoch, body)
+SELECT ?1, 1 + coalesce((SELECT max(seq) FROM record WHERE run = ?1), 1), ?2, ?3, ?4;
+
+-- name: lives
+SELECT lives FROM run WHERE uid = ?;
+
+-- name: forget_messages
+-- What was said to a life that is over is not said to the next one.
+DELETE FROM inbox WHERE run = ?;
 
 -- name: put_back
 -- Free a Run, and don't count that it was taken over.

@@ -36,10 +36,12 @@ def attend(
     as_json: bool,
     announce: Callable[[str], None],
     sinks: str | None,
+    retried: bool = False,
 ) -> Exit:
     """Open an engine, start or find a Run, tell its id, and wait for its end.
 
-    `db` and `sinks` are what the command line named, to be named again by `resume`.
+    `db` and `sinks` are what the command line named, to be named again by `resume`. `retried` says that `start` begins
+    the Run again.
 
     The first Ctrl-C or SIGTERM starts nothing more and gives what runs five seconds; the second ends at once.
     """
@@ -58,7 +60,7 @@ def attend(
                 print(f"weftrun: {warning.message}", file=sys.stderr)
             if is_new:
                 print(f"weftrun: {made_sentence(place)}", file=sys.stderr)
-            code = _wait(run, db=db, as_json=as_json)
+            code = _wait(run, db=db, as_json=as_json, retried=retried)
             interrupts.over(code)
         except Interrupted:
             print(f"Stopping: what runs has {_DRAIN_S:.0f} s to end. Once more ends it at once.", file=sys.stderr)
@@ -113,7 +115,7 @@ def _resume_line(id: str, db: str | None, sinks: str | None) -> str:
     return " ".join(["weftrun resume", shlex.quote(id), *options]) + "\n"
 
 
-def _wait(run: Run[Any], *, db: str | None, as_json: bool) -> Exit:
+def _wait(run: Run[Any], *, db: str | None, as_json: bool, retried: bool) -> Exit:
     """Wait for the end of a Run, show how it goes, and print its result or its error."""
     with reading(db) as reader:
         info = reader.find(run.id)
@@ -121,7 +123,7 @@ def _wait(run: Run[Any], *, db: str | None, as_json: bool) -> Exit:
             raise InternalError(f"Run {run.id} was started and is not in the Journal.")
         if run.joined and info.ended_at is None and (sentence := reader.changed_code(info.uid)):
             print(sentence, file=sys.stderr)
-        with Watch(reader, info.uid, joined=run.joined) as watch:
+        with Watch(reader, info.uid, joined=run.joined, retried=retried) as watch:
             error, value = _outcome(run, watch)
         status = run.status
         if error is not None and status not in _OVER:
@@ -177,5 +179,9 @@ def _show_error(id: str, status: str, error: BaseException, *, as_json: bool) ->
             f"Run {id} has succeeded, but its value can't be read here; `weftrun get {id}` shows it.", file=sys.stderr
         )
         return Exit.FAILED
+    print(
+        f"Once its cause is mended, what has not succeeded runs again by: weftrun retry {shlex.quote(id)}",
+        file=sys.stderr,
+    )
     print(f"Run {id} {'was' if status == 'cancelled' else 'has'} {status}.", file=sys.stderr)
     return Exit.FAILED

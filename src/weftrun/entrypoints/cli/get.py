@@ -11,8 +11,8 @@ from weftrun.entrypoints.cli.options import Look, journal_options, look, reading
 from weftrun.entrypoints.cli.output import clock, print_json
 from weftrun.entrypoints.cli.terminal import one_line, shown_text
 from weftrun.model.outcomes import Status
-from weftrun.model.records import Ended
 from weftrun.views.handovers import handovers
+from weftrun.views.lives import unfit_now
 from weftrun.views.progress import apart, by_status, counted
 from weftrun.views.running import OwnerView, RunningView
 from weftrun.views.step import StepView
@@ -37,6 +37,9 @@ class RunShown(Struct, frozen=True):
         owner: the engine that has it.
         due_at: when it is due, where it only waits and no engine has it; seconds since the epoch, else 0.
         running: what its engine saw running when it looked last.
+        lives: how often it was begun: 1, and once more for each time it was retried.
+        waiting_for: what it stands still for: `code`, or None.
+        unfit: of code that does not fit it: why not, the call on record, and the one that is made now.
     """
 
     id: str
@@ -57,6 +60,9 @@ class RunShown(Struct, frozen=True):
     owner: OwnerView | None
     due_at: float
     running: list[RunningView]
+    lives: int
+    waiting_for: str | None
+    unfit: dict[str, str]
 
 
 @click.command("get")
@@ -70,7 +76,8 @@ def command(run: str, db: str | None, as_json: bool) -> None:
     fold = StepsFold.of(rows, trace, seen.running)
     views = list(fold.views())
     answer = set(fold.calls.answer(views[0].id)) if info.status == "succeeded" else set()
-    failure = next((r.failure for row in rows for r in row.records if isinstance(r, Ended)), None)
+    failure = fold.ended.failure if fold.ended is not None else None
+    unfit = unfit_now(rows)
     shown = RunShown(
         info.id,
         info.uid,
@@ -87,8 +94,11 @@ def command(run: str, db: str | None, as_json: bool) -> None:
         info.epoch,
         *apart(views),
         seen.owner,
-        info.due_at if info.ended_at is None else 0.0,
+        info.due_at if info.ended_at is None and info.waiting_for is None else 0.0,
         seen.running,
+        info.lives,
+        info.waiting_for,
+        {"why": unfit.failure.message, "recorded": unfit.recorded, "made": unfit.made} if unfit is not None else {},
     )
     if as_json:
         print_json(shown)
@@ -107,13 +117,10 @@ def _print(shown: RunShown, views: list[StepView], seen: Look) -> None:
         print(f"  {sentence}")
     if shown.takeovers:
         print(f"  taken over {count_of(shown.takeovers, 'time')} (epoch {shown.epoch})")
+    _print_life(shown)
     if len(views) > 1:
         print(f"  {counted(shown.whole_steps, shown.items)}")
-    at_work = [view for view in views if view.status in ("pending", "running") and doing(view, seen.at, seen.owner)]
-    for view in at_work[:_AT_WORK_SHOWN_MAX]:
-        print(f"  {view.id}: {one_line(doing(view, seen.at, seen.owner))}")
-    if len(at_work) > _AT_WORK_SHOWN_MAX:
-        print(f"  and {count_of(len(at_work) - _AT_WORK_SHOWN_MAX, 'more Step')} at work: see `weftrun steps`")
+    _print_work(views, seen)
     if shown.preview:
         print(f"  answer: {shown_text(shown.preview)}")
     for step, preview in list(shown.answer_of.items())[:_ANSWERS_SHOWN_MAX]:
@@ -122,3 +129,28 @@ def _print(shown: RunShown, views: list[StepView], seen: Look) -> None:
         print(f"  answer, from {len(shown.answer_of) - _ANSWERS_SHOWN_MAX:,} more Steps")
     if shown.traceback or shown.error:
         print(shown_text(shown.traceback.rstrip() or shown.error))
+    if shown.status in ("failed", "cancelled"):
+        print(f"  What has not succeeded runs again by: weftrun retry {shown.id}")
+
+
+def _print_work(views: list[StepView], seen: Look) -> None:
+    at_work = [view for view in views if view.status in ("pending", "running") and doing(view, seen.at, seen.owner)]
+    for view in at_work[:_AT_WORK_SHOWN_MAX]:
+        print(f"  {view.id}: {one_line(doing(view, seen.at, seen.owner))}")
+    if len(at_work) > _AT_WORK_SHOWN_MAX:
+        print(f"  and {count_of(len(at_work) - _AT_WORK_SHOWN_MAX, 'more Step')} at work: see `weftrun steps`")
+
+
+def _print_life(shown: RunShown) -> None:
+    if shown.lives > 1:
+        print(f"  life {shown.lives}: it was retried; `weftrun story {shown.id}` tells all of them")
+    if shown.waiting_for != "code":
+        return
+    print(f"  parked: the code of now does not fit it: {shown.unfit.get('why', '')}")
+    if shown.unfit.get("recorded"):
+        print(f"    on record: {shown.unfit['recorded']}")
+        print(f"    made now:  {shown.unfit['made']}")
+    print(
+        f"  It goes on with code that fits (weftrun resume {shown.id}), or another way with the code of now "
+        f"(weftrun retry {shown.id}), or not at all (weftrun cancel {shown.id})"
+    )

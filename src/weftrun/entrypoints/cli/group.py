@@ -25,6 +25,7 @@ _COMMANDS = {
     "outbox": "Show what was emitted and not delivered yet.",
     "cancel": "Ask for a Run to be cancelled.",
     "resume": "Go on with a Run that was interrupted, and print its result.",
+    "retry": "Run again what failed of a Run, with the code of now.",
     "delete": "Delete the records of a Run that has ended.",
     "check": "Check an app: policies, names, and what would differ in a replay.",
     "doctor": "Check what this host offers.",

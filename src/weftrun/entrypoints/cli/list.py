@@ -23,6 +23,8 @@ _COLUMNS = (
     Column("took", rank=3),
     Column("undelivered", rank=4, right=True, if_any=True),
 )
+_OF_SOME = (Column("lives", rank=5, right=True, if_any=True), Column("waits for", if_any=True))
+"""Shown where a Run was retried, or is parked."""
 
 
 @click.command("list")
@@ -38,16 +40,27 @@ def command(db: str | None, as_json: bool, status: Status | None, limit: int) ->
     undelivered = [sum(left.get(info.uid, {}).values()) for info in infos]
     if as_json:
         told = zip(infos, undelivered, takeovers, strict=True)
-        print_json([asdict(info) | {"takeovers": over, "undelivered": count} for info, count, over in told])
+        print_json(
+            [
+                asdict(info) | {"takeovers": over, "waiting_for": info.waiting_for, "undelivered": count}
+                for info, count, over in told
+            ]
+        )
         return
-    print_table(_COLUMNS, [_row(*one) for one in zip(infos, undelivered, strict=True)])
+    columns: tuple[Column, ...] = _COLUMNS
+    if any(info.lives > 1 or info.waiting_for for info in infos):
+        columns = (*_COLUMNS, *_OF_SOME)
+    rows = [_row(*one)[: len(columns)] for one in zip(infos, undelivered, strict=True)]
+    print_table(columns, rows)
     if not infos:
         print(f"No Run in this Journal is {status}." if status else "No Run is in this Journal.", file=sys.stderr)
 
 
 def _row(info: RunInfo, undelivered: int) -> tuple[str, ...]:
     took = duration(info.ended_at - info.started_at) if info.ended_at is not None else ""
-    if info.due_at and info.ended_at is None:
+    if info.due_at and info.ended_at is None and info.waiting_for is None:
         took = f"due {clock(info.due_at)}"
     count = f"{undelivered:,}" if undelivered else ""
-    return info.id, info.status, info.function, clock(info.started_at), took, count
+    lives = str(info.lives) if info.lives > 1 else ""
+    waits = info.waiting_for or ""
+    return info.id, info.status, info.function, clock(info.started_at), took, count, lives, waits

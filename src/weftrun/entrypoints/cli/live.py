@@ -16,6 +16,7 @@ from weftrun.entrypoints.cli.terminal import one_line
 from weftrun.model.ids import RunUid
 from weftrun.model.records import Row
 from weftrun.ports.trace import TraceRow
+from weftrun.views.lives import rows_before
 from weftrun.views.progress import FunctionCount, Progress, attempts_gated, counted, disk_sentence, progress
 from weftrun.views.running import RunningView, last_line, now_text
 from weftrun.views.steps import StepsFold
@@ -36,14 +37,16 @@ class Watch:
         reader: of the Journal.
         uid: of the Run.
         joined: whether the Run was there before; what had settled then does not count for the rate.
+        retried: whether it was begun again just now; what stood then does not count either.
     """
 
-    def __init__(self, reader: Reader, uid: RunUid, *, joined: bool) -> None:
+    def __init__(self, reader: Reader, uid: RunUid, *, joined: bool, retried: bool = False) -> None:
         self.console = Console(stderr=True, highlight=False)
         self._reader = reader
         self._uid = uid
         self._begun_s = self.console.get_time()
-        self._settled_before = progress(StepsFold.of(reader.load(uid)).views(), elapsed_s=0.0).settled if joined else 0
+        before = rows_before(reader.load(uid)) if retried else reader.load(uid) if joined else []
+        self._settled_before = progress(StepsFold.of(before).views(), elapsed_s=0.0).settled
         self._shown = ""
         self._running: list[RunningView] = []
         self._seen: tuple[list[Row], StepsFold, list[TraceRow]] = [], StepsFold(), []

@@ -21,6 +21,8 @@ def owner_sentence(info: RunInfo, owner: OwnerView | None, now: float) -> str:
         if owner.lives:
             return f"{engine} has it"
         return f"{engine} had it and has ended: an engine that recovers goes on with it, or {resume}"
+    if info.waiting_for == "code":
+        return "no engine has it: it is parked until code is there that fits it"
     if info.due_at > now:
         when = due_text(info.due_at, now)
         return f"no engine has it, since it only waits: it is due {when}, in an engine that is open then, or {resume}"

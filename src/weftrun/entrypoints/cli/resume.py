@@ -23,13 +23,17 @@ from weftrun.views.calls import start_of
 @journal_options
 @engine_options
 def command(run: str, db: str | None, as_json: bool, workers: int | None, sinks: str | None) -> int:
-    """Go on with a Run that was interrupted, and print its result. One that has ended gives its answer at once."""
+    """Go on with a Run that was interrupted, and print its result.
+
+    One that has ended gives its answer, or its old error, at once; `weftrun retry ID` runs again what failed.
+    """
     with reading(db) as reader:
         info = found(reader, run)
         bundle = start_of(reader.load(info.uid)).bundle
-    sys.path[:0] = [entry for entry in bundle.path if entry not in sys.path]
     if info.ended_at is None:
-        _load(bundle, run)
+        import_code(bundle, run)
+    else:
+        sys.path[:0] = [entry for entry in bundle.path if entry not in sys.path]
     given = load_sinks(sinks) if sinks is not None else None
 
     def find(engine: Engine) -> Run[Any]:
@@ -45,8 +49,13 @@ def command(run: str, db: str | None, as_json: bool, workers: int | None, sinks:
     )
 
 
-def _load(bundle: Bundle, run: str) -> None:
-    """Import the author's code here first, so that a Run whose code is gone is refused and not failed."""
+def import_code(bundle: Bundle, run: str) -> None:
+    """Import the author's code here first, so that a Run whose code is gone is refused and not begun.
+
+    Raises:
+        UsageError: it can't be imported, or came from a notebook.
+    """
+    sys.path[:0] = [entry for entry in bundle.path if entry not in sys.path]
     if bundle.blob:
         raise UsageError(
             f"Run {run} came from a notebook or a REPL, and its code with it: it can be resumed only there."

@@ -24,6 +24,8 @@ _COLUMNS = (
     Column("sandbox", rank=5, right=True),
     Column("value or error", gives=True, if_any=True),
 )
+_LIFE = Column("life", rank=6, right=True)
+"""Shown of Runs that were retried."""
 
 
 @click.command("steps")
@@ -45,7 +47,9 @@ def command(run: str, step: str | None, db: str | None, as_json: bool, limit: in
     if as_json:
         print_json(views)
         return
-    print_table(_COLUMNS, [_row(view, seen) for view in views[:limit]])
+    retried = any(view.life > 1 for view in views)
+    columns = (*_COLUMNS, _LIFE) if retried else _COLUMNS
+    print_table(columns, [_row(view, seen)[: len(columns)] for view in views[:limit]])
     if len(views) > limit:
         click.echo(f"{len(views) - limit:,} more: --limit {len(views)} shows all.", err=True)
     if seen.info.ended_at is None and (seen.owner is None or not seen.owner.lives):
@@ -66,6 +70,7 @@ def _row(view: StepView, seen: Look) -> tuple[str, ...]:
         duration(view.body_s) if view.entered_at is not None else "",
         str(view.sandbox or ""),
         _value(view, seen),
+        str(view.life),
     )
 
 

@@ -2,6 +2,6 @@
 
 from weftrun.machines.run.machine import RunMachine
 from weftrun.machines.run.recorded import Recorded
-from weftrun.machines.run.versions import changed_code, changed_program
+from weftrun.machines.run.versions import changed_code, changed_program, functions_named, tried_codes
 
-__all__ = ["Recorded", "RunMachine", "changed_code", "changed_program"]
+__all__ = ["Recorded", "RunMachine", "changed_code", "changed_program", "functions_named", "tried_codes"]

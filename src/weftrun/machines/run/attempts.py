@@ -122,9 +122,9 @@ def attempts_ended(run: RunState, event: AttemptsEnded) -> None:
 
 def _failed(run: RunState, step: Step, ended: AttemptEnded) -> None:
     assert ended.failure is not None
-    allowed = attempts_for(step.function, ended.failure, step.attempt, run.limits)
+    allowed = attempts_for(step.function, ended.failure, step.attempt, run.limits, used=step.used)
     failure = msgspec.structs.replace(ended.failure, origin=step.id, attempt=step.attempt, attempts=allowed)
-    delay_s = retry_delay_s(step.function, failure, step.id, step.attempt, run.limits)
+    delay_s = retry_delay_s(step.function, failure, step.id, step.attempt, run.limits, used=step.used)
     if delay_s is None:
         settle(run, step, failure, ended.ran)
         return

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from weftrun.machines.retry import retry_delay_s
+from weftrun.machines.run.branching import Refused, shown
 from weftrun.machines.run.closure import add_record, observe, observe_calls, rest_on_rows
-from weftrun.machines.run.grow import OverLimit, Refused, add_call, give_items, grow_recorded, make_ready, open_calls
+from weftrun.machines.run.grow import OverLimit, add_call, give_items, grow_recorded, make_ready, open_calls
 from weftrun.machines.run.holding import hand_on
 from weftrun.machines.run.maps import take_chunk
+from weftrun.machines.run.parking import park, stops_short
 from weftrun.machines.run.settle import unhandled
 from weftrun.machines.run.state import OVER, Body, Map, RunState, State, Step
 from weftrun.machines.run.trees import tree_of, value_of
@@ -116,22 +120,30 @@ def _compare_replay(run: RunState, body: Body, known: Step, call: Call) -> None:
     """Hold a repeated call against the one that this engine saw before."""
     function = body.functions[call.function]
     id = child_step(body.step.id, run.root.id, function.label, call.n)
-    if id != known.id or function.name != known.function.name:
+    # A call that went another way has a label of its own.
+    same_name = child_step(body.step.id, run.root.id, known.function.label, call.n) == known.id
+    if function.name != known.function.name or not same_name:
         raise Refused(f"a replay of {body.step.id} called {id} where it had called {known.id}", Reason.DIVERGED)
     if known.call is not None and known.call.digest and call.digest and known.call.digest != call.digest:
         raise Refused(f"{known.id} is called with other arguments in a replay than before", Reason.DIVERGED)
 
 
 def _refuse(run: RunState, body: Body, refused: Refused) -> None:
-    """Fail a body for what it asked. A body that diverged fails the whole Run: nobody can answer for its past."""
+    """Fail a body for what it asked. One that diverged from the record parks the Run: the record is of other code.
+
+    One that diverged from what this very engine has seen does not repeat itself, and fails the whole Run.
+    """
     if body.entered:
         body.entered = False
         run.commands.append(LeaveBody(body.step.index, body.step.attempt))
     type_name = "ReplayDiverged" if refused.reason is Reason.DIVERGED else refused.type_name
     failure = Failure(refused.reason, type_name, str(refused), origin=body.step.id, attempt=body.step.attempt)
-    if refused.reason is Reason.DIVERGED and run.root.body is not None:
-        body = run.root.body
-    run.falling.append((body, failure))
+    if refused.reason is not Reason.DIVERGED:
+        run.falling.append((body, failure))
+    elif refused.recorded:
+        park(run, failure, recorded=refused.recorded, made=refused.made)
+    else:
+        run.falling.append((run.root.body or body, failure))
 
 
 def deliver(run: RunState, body: Body) -> None:
@@ -150,6 +162,7 @@ def deliver(run: RunState, body: Body) -> None:
     if step.function.checkpoint == "sync" and step.need > run.committed:
         return
     body.awaits = ()
+    shown(run, body, step)
     body.observed = max(body.observed, step.ordinal)
     body.observed_row = max(body.observed_row, step.row)
     body.since = max(body.since, step.at)
@@ -171,9 +184,15 @@ def returned(run: RunState, event: BodyReturned) -> None:
     step.ran = event.ran
     body.entered = False
     body.awaits = ()
+    failure = event.failure
+    if missed := stops_short(run, body, failure.reason if failure is not None else None):
+        ended = f"ends with {failure.type}: {failure.message}" if failure is not None else "returns"
+        text = f"{step.id} {ended} before it calls {missed}, which the record of this Run has"
+        _refuse(run, body, Refused(text, Reason.DIVERGED, recorded=missed, made="the end of the body"))
+        return
     if event.answer is None:
-        failure = event.failure or Failure(Reason.RAISED, "Error", "the body ended without an answer", origin=step.id)
-        run.falling.append((body, failure))
+        failure = failure or Failure(Reason.RAISED, "Error", "the body ended without an answer")
+        run.falling.append((body, failure if failure.origin else replace(failure, origin=step.id)))
         return
     try:
         if step.function.kind is Kind.WIRING:
@@ -260,7 +279,7 @@ def lost(run: RunState, event: BodyLost) -> None:
         _forget_attempt(body)
         _enter(run, body)
         return
-    delay_s = retry_delay_s(step.function, event.failure, step.id, step.attempt, run.limits)
+    delay_s = retry_delay_s(step.function, event.failure, step.id, step.attempt, run.limits, used=step.used)
     body.entered = False
     if delay_s is None:
         run.falling.append((body, event.failure))
@@ -275,6 +294,7 @@ def _forget_attempt(body: Body) -> None:
     """Take back what only the lost Attempt knew; the calls that stand in the graph stay."""
     body.functions = []
     body.made = 0
+    body.life = 1
     body.since = body.began
     body.observed = 0
     body.observed_row = body.began_row

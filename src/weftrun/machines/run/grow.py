@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from weftrun.machines.run.branching import Refused, is_kept, named
+from weftrun.machines.run.closure import rest_on_rows
 from weftrun.machines.run.holding import hand_on
 from weftrun.machines.run.maps import recall_items, recorded_map
 from weftrun.machines.run.rollback import recall_begun
@@ -12,23 +14,12 @@ from weftrun.machines.run.sparing import call_id, spared_calls
 from weftrun.machines.run.state import OVER, Body, Map, MapChunk, RunState, State, Step
 from weftrun.model.graph import Call
 from weftrun.model.ids import StepId, child_step
-from weftrun.model.outcomes import NOT_RUN, Failure, Reason
+from weftrun.model.outcomes import NOT_RUN, Failure
 from weftrun.model.policy import FunctionSpec, Kind
-from weftrun.model.records import Observed
+from weftrun.model.records import Observed, StepOutcome
 from weftrun.model.values import Inline, Payload
 
 _NO_ARGS = Payload(Inline(b""))
-_NONE: dict[int, StepId] = {}
-
-
-class Refused(Exception):
-    """A body asked for what it must not have; the sentence becomes its failure."""
-
-    type_name = "UsageError"
-
-    def __init__(self, sentence: str, reason: Reason = Reason.MISUSE) -> None:
-        super().__init__(sentence)
-        self.reason = reason
 
 
 class OverLimit(Refused):
@@ -47,9 +38,9 @@ def add_call(
     """
     owner = body.step
     function = _function_of(run, body, call)
+    if body.entered and run.recorded.seq and owner.function.kind is Kind.WATCHING:
+        function = named(run, body, number, call, function)
     id = child_step(owner.id, run.root.id, function.label, call.n)
-    if run.recorded.numbers and (known := run.recorded.numbers.get(owner.id, _NONE).get(number, id)) != id:
-        raise Refused(f"{owner.id} calls {id} now, where the record of this Run has {known}", Reason.DIVERGED)
     step = _new_step(run, body, number, id, function, call.args)
     step.gate = max(owner.gate, need)
     step.at = body.since
@@ -176,41 +167,30 @@ def _recall(run: RunState, step: Step) -> None:
     known = run.recorded.outcomes.get(step.id)
     if known is not None:
         outcome, seq, at = known
-        _compare(step, outcome.call)
         if not isinstance(outcome.outcome, Failure) and outcome.outcome.value.refs:
             revive(run, step, outcome.outcome.value)
         step.attempt = outcome.attempt
-        mark(run, step, outcome.outcome, outcome.ran, ordinal=outcome.ordinal, row=seq, at=at)
+        if is_kept(run, step):
+            _keep(run, step, outcome)
+        else:
+            mark(run, step, outcome.outcome, outcome.ran, ordinal=outcome.ordinal, row=seq, at=at)
         return
-    settled = run.recorded.items.get(step.id)
-    if settled:
-        _compare(step, settled[0][0].call)
     if step.id in run.recorded.begun:
-        _compare(step, run.recorded.begun[step.id][0].call)
         recall_begun(run, step)
     step.attempt, due, _ = run.recorded.attempts(step.id, -1)
+    step.used = run.recorded.lives.used(step.id)
     if due > run.now and step.waiting == 0:
         step.state = State.BACKING_OFF
         run.due.append((due, step.index, -1))
 
 
-def _compare(step: Step, recorded: Observed | None) -> None:
-    """Refuse a replayed call that is not the recorded one (B2). Changed code is not compared: new code may run."""
-    made = step.call
-    if recorded is None or made is None:
-        return
-    if recorded.number != made.number:
-        raise Refused(
-            f"{step.id} is call {made.number} of {made.body} now, where the record of this Run has it as call "
-            f"{recorded.number}",
-            Reason.DIVERGED,
-        )
-    if recorded.function != made.function:
-        raise Refused(
-            f"{step.id} calls {made.function} now, but the record of this Run has {recorded.function}", Reason.DIVERGED
-        )
-    if recorded.refs != made.refs or (recorded.digest and made.digest and recorded.digest != made.digest):
-        raise Refused(f"{step.id} was recorded with other arguments than it is called with now", Reason.DIVERGED)
+def _keep(run: RunState, step: Step, outcome: StepOutcome) -> None:
+    """Settle a call, by a body that goes another way, with the success that it had in an earlier life (L1)."""
+    rest_on_rows(run, step)
+    run.ordinal += 1
+    kept = StepOutcome(step.id, outcome.attempt, run.ordinal, outcome.outcome, outcome.ran, step.call, "kept")
+    run.outcomes.append(kept)
+    mark(run, step, outcome.outcome, outcome.ran, ordinal=run.ordinal, row=run.row, at=run.now)
 
 
 def revive(run: RunState, step: Step, answer: Payload) -> None:

@@ -9,6 +9,7 @@ from weftrun.machines.run.bodies import deliver, lost, made, returned
 from weftrun.machines.run.closure import add_record, flush_outcomes
 from weftrun.machines.run.grow import revive
 from weftrun.machines.run.maps import items_ended
+from weftrun.machines.run.parking import park, parked
 from weftrun.machines.run.recorded import Recorded
 from weftrun.machines.run.rollback import recall_begun
 from weftrun.machines.run.settle import finish, follow, spread_held
@@ -22,6 +23,7 @@ from weftrun.model.events import (
     BodyMade,
     BodyReturned,
     CancelCame,
+    CodeUnfit,
     Committed,
     ItemsEnded,
     Parked,
@@ -80,7 +82,7 @@ class RunMachine:
         run.now = max(run.now, event.now)
         if type(event) is Committed:
             self._committed(event)
-        elif run.ending is None:
+        elif run.ending is None and (run.unfit is None or type(event) is CancelCame):
             self._take(event)
             self._draw_consequences()
         return self._hand_out()
@@ -103,9 +105,12 @@ class RunMachine:
                 time_came(run)
             case CancelCame():
                 self._cancel(event)
+            case CodeUnfit():
+                park(run, event.failure)
             case Parked():
                 finish(run, "failed", event.failure)
             case Resumed():
+                run.code = event.code
                 self._begin()
 
     def _begin(self) -> None:
@@ -117,6 +122,7 @@ class RunMachine:
         else:
             recall_begun(run, run.root)
             run.root.attempt, due, _ = recorded.attempts(run.root.id, -1)
+            run.root.used = recorded.lives.used(run.root.id)
             if due > run.now:
                 run.root.state = State.BACKING_OFF
                 run.due.append((due, 0, -1))
@@ -140,6 +146,10 @@ class RunMachine:
             if run.ended_row <= run.committed:
                 self._answer()
             return
+        if run.unfit is not None:
+            if run.unfit_row <= run.committed:
+                parked(run)
+            return
         for row in sorted(row for row in run.held if row <= run.committed):
             for step in run.held.pop(row):
                 spread_held(run, step)
@@ -158,7 +168,7 @@ class RunMachine:
         run = self.state
         while True:
             follow(run)
-            if run.ending is not None:
+            if run.ending is not None or run.unfit is not None:
                 return
             if run.ready or run.ready_chunks:
                 start_ready(run)
@@ -207,7 +217,8 @@ class RunMachine:
     def _is_waited_for(self) -> bool:
         """Whether a gate, a reader, the starter or the answer waits for a row."""
         run = self.state
-        return bool(run.gated or run.held) or run.ending is not None or run.committed == 0
+        ends = run.ending is not None or run.unfit is not None
+        return bool(run.gated or run.held) or ends or run.committed == 0
 
     @staticmethod
     def answer_of(uid: RunUid, rows: Sequence[Row], limits: Limits) -> End:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from weftrun.machines.retry import attempts_for, retry_delay_s
+from weftrun.machines.run.branching import is_kept
 from weftrun.machines.run.closure import add_items, add_record, observe, rest_on_rows
 from weftrun.machines.run.emits import refuse_items
 from weftrun.machines.run.holding import let_go_of_items
@@ -53,17 +54,25 @@ def recall_items(run: RunState, step: Step) -> None:
     """Settle a map whose items are all on record, or remember which of them wait for another Attempt."""
     map = step.map
     assert map is not None
+    settled = run.recorded.items.get(step.id)
+    kept = bool(settled) and is_kept(run, step)
+    if kept:
+        rest_on_rows(run, step)
+        add_items(run, ItemsSettled(step.id, 0, (), (), NOT_RUN, step.call))
     if map.left == 0:
-        settled = run.recorded.items.get(step.id)
         if settled:
             record, seq, at = settled[-1]
-            mark(run, step, _ended(map), record.ran, ordinal=record.ordinal, row=seq, at=at)
+            ordinal, row, since = (run.ordinal, run.row, run.now) if kept else (record.ordinal, seq, at)
+            mark(run, step, _ended(map), record.ran, ordinal=ordinal, row=row, at=since)
         return
+    for item, attempt in run.recorded.lives.items_used(step.id).items():
+        if not _is_done(map, item):
+            map.attempts[item] = attempt + 1
     for failed in run.recorded.failed.get(step.id, ()):
         if not _is_done(map, failed.item):
             map.attempts[failed.item] = failed.attempt + 1
     for item in map.attempts:
-        run.due.append((run.recorded.attempts(step.id, item)[1], step.index, item))
+        run.due.append((run.recorded.attempts(step.id, item)[1] or run.now, step.index, item))
 
 
 def start_map(run: RunState, step: Step) -> None:
@@ -197,9 +206,10 @@ def _failed(
 ) -> Failure | None:
     """Return the final failure of an item, or None where another Attempt follows."""
     id = item_step(step.id, index)
-    limit = attempts_for(step.function, failure, attempt, run.limits)
+    used = run.recorded.lives.used(step.id, index)
+    limit = attempts_for(step.function, failure, attempt, run.limits, used=used)
     failure = msgspec.structs.replace(failure, origin=id, attempt=attempt, attempts=limit)
-    delay_s = retry_delay_s(step.function, failure, id, attempt, run.limits)
+    delay_s = retry_delay_s(step.function, failure, id, attempt, run.limits, used=used)
     if delay_s is None:
         return failure
     map.attempts[index] = attempt + 1

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
+from weftrun.machines.run.lives import Lives, bodies_around
 from weftrun.model.graph import Chunk
 from weftrun.model.ids import StepId
 from weftrun.model.outcomes import Failure
 from weftrun.model.records import (
+    Abandoned,
     AttemptFailed,
     AttemptStarted,
+    Branched,
     CancelAsked,
     Chunked,
     Ended,
     Graphed,
     ItemsSettled,
     Observed,
+    Record,
+    Retried,
     RollbackFailed,
     Row,
     Settled,
@@ -35,6 +42,7 @@ class Recorded:
         failed: Attempts that were followed by another, by Step.
         begun: the Attempt that was begun last, by Step with a rollback, and how often it was.
         undone_in_vain: how the rollback of that Attempt failed last, by Step.
+        lives: what earlier lives have left (L1).
     """
 
     __slots__ = (
@@ -45,6 +53,7 @@ class Recorded:
         "failed",
         "graphs",
         "items",
+        "lives",
         "messages",
         "numbers",
         "ordinal",
@@ -71,6 +80,7 @@ class Recorded:
         self.undone_in_vain: dict[StepId, RollbackFailed] = {}
         self.messages: set[str] = set()
         self.ended: Ended | None = None
+        self.lives = Lives()
 
     @classmethod
     def of(cls, rows: Sequence[Row]) -> Recorded:
@@ -92,11 +102,11 @@ class Recorded:
                     for outcome in record.outcomes:
                         self.outcomes[outcome.step] = (outcome, row.seq, row.at)
                         self.ordinal = max(self.ordinal, outcome.ordinal)
-                        self._number(outcome.step, outcome.call)
+                        self._settled(outcome.step, outcome.call)
                 case ItemsSettled():
                     self.items.setdefault(record.step, []).append((record, row.seq, row.at))
                     self.ordinal = max(self.ordinal, record.ordinal)
-                    self._number(record.step, record.call)
+                    self._settled(record.step, record.call)
                 case Graphed():
                     self.graphs[record.step] = record
                 case Chunked():
@@ -107,12 +117,23 @@ class Recorded:
                     self.ordinal = max(self.ordinal, record.ordinal)
                 case AttemptFailed() | AttemptStarted() | RollbackFailed():
                     self._fold_attempt(record)
-                case CancelAsked():
-                    self.messages.add(record.message)
-                case Ended():
-                    self.ended = record
-                case Started():
-                    pass
+                case _:
+                    self._fold_life(record)
+
+    def _fold_life(self, record: Record) -> None:
+        match record:
+            case CancelAsked():
+                self.messages.add(record.message)
+            case Ended():
+                self.ended = record
+            case Retried():
+                begin_life(self, record.life)
+            case Abandoned():
+                self.lives.touched.update(record.steps)
+            case Branched():
+                self.lives.branched(record)
+            case _:
+                pass
 
     def _fold_attempt(self, record: AttemptFailed | AttemptStarted | RollbackFailed) -> None:
         if isinstance(record, AttemptFailed):
@@ -126,13 +147,25 @@ class Recorded:
         self.undone_in_vain.pop(record.step, None)
         self._number(record.step, record.call)
 
+    def _settled(self, step: StepId, call: Observed | None) -> None:
+        if self.lives.life > 1:
+            self.lives.settled[step] = self.lives.life
+        self._number(step, call)
+
     def _number(self, step: StepId, call: Observed | None) -> None:
         if call is not None:
             self.numbers.setdefault(call.body, {})[call.number] = step
+            if self.lives.life > 1:
+                self.lives.numbered[call.body, call.number] = self.lives.life
+
+    def unnumber(self, step: StepId, call: Observed | None) -> None:
+        """Forget as which call of an async body a Step was made: the next life may make another one there."""
+        if call is not None and self.numbers.get(call.body, {}).get(call.number) == step:
+            del self.numbers[call.body][call.number]
 
     def call_of(self, step: StepId) -> Observed:
         """Return what the record of a settled Step tells of the async body's call that it was."""
-        call = self.outcomes[step][0].call if step in self.outcomes else self.items[step][0][0].call
+        call = self.outcomes[step][0].call if step in self.outcomes else self.items[step][-1][0].call
         if call is None:
             raise ValueError(f"{step} was not called by an async body")
         return call
@@ -154,10 +187,51 @@ class Recorded:
 
     def attempts(self, step: StepId, item: int) -> tuple[int, float, Failure | None]:
         """Return the number of the next Attempt of a Step or item, its due time, and the last failure."""
-        number, due, failure = 1, 0.0, None
+        number, due, failure = self.lives.used(step, item) + 1, 0.0, None
         for failed in self.failed.get(step, ()):
             if failed.item == item:
                 number, due, failure = failed.attempt + 1, failed.due_at, failed.failure
         if item < 0 and step in self.undone_in_vain:
             due = max(due, self.undone_in_vain[step].due_at)
         return number, due, failure
+
+
+def begin_life(recorded: Recorded, life: int) -> None:
+    """Take back what failed, and the Run's end; keep every success (L1).
+
+    What is inside a body that succeeded stands for ever. An async body that has ended without success is replayed.
+    """
+    lives = recorded.lives
+    lives.begin(life, recorded)
+    for step, graph in list(recorded.graphs.items()):
+        if graph.numbers and not _has_succeeded(recorded, step) and not _stands(recorded, step):
+            del recorded.graphs[step]
+    for step, (outcome, _, _) in list(recorded.outcomes.items()):
+        if isinstance(outcome.outcome, Failure) and not _stands(recorded, step):
+            del recorded.outcomes[step]
+            recorded.unnumber(step, outcome.call)
+            lives.take_back(step, -1, 0 if outcome.cause else outcome.attempt)
+    for step, settled in recorded.items.items():
+        if not _stands(recorded, step):
+            for record, _, _ in settled:
+                for failed in record.failures:
+                    lives.take_back(step, failed.index, failed.failure.attempt)
+            settled[:] = [(replace(record, failures=()), seq, at) for record, seq, at in settled]
+    for step, attempts in recorded.failed.items():
+        for attempt in attempts:
+            lives.use(step, attempt.item, attempt.attempt)
+    recorded.failed.clear()
+    recorded.undone_in_vain.clear()
+    recorded.begun = {step: (begun, 1) for step, (begun, _) in recorded.begun.items()}
+    if recorded.ended is not None:
+        lives.use(StepId(recorded.started.function.label), -1, recorded.ended.attempt)
+        recorded.ended = None
+
+
+def _stands(recorded: Recorded, step: StepId) -> bool:
+    return any(_has_succeeded(recorded, body) for body in bodies_around(step))
+
+
+def _has_succeeded(recorded: Recorded, step: StepId) -> bool:
+    known = recorded.outcomes.get(step)
+    return known is not None and not isinstance(known[0].outcome, Failure)

@@ -11,10 +11,11 @@ from weftrun.model.emits import Emit
 from weftrun.model.ids import StepId
 from weftrun.model.outcomes import NOT_RUN, Failure, Ran, Reason, Status, Success
 from weftrun.model.policy import Kind
-from weftrun.model.records import Ended, StepOutcome
+from weftrun.model.records import Abandoned, Ended, StepOutcome
 from weftrun.model.values import Data, Inline
 
 _UNDER_WAY = (State.RUNNING, State.UNDOING)
+_MAY_BE_ENTERED = (*_UNDER_WAY, State.BACKING_OFF, State.ENDING)
 
 
 def settle(
@@ -209,6 +210,7 @@ def _fail_body(run: RunState, body: Body, failure: Failure) -> None:
     if body.step.state >= OVER:
         return
     cancel_inside(run, body)
+    tell_abandoned(run)
     settle(run, body.step, failure, body.step.ran)
 
 
@@ -217,6 +219,7 @@ def cancel_inside(run: RunState, body: Body) -> None:
     stack = [body]
     while stack:
         inner = stack.pop()
+        watches = inner.step.function.kind is Kind.WATCHING
         if inner.entered:
             inner.entered = False
             run.commands.append(LeaveBody(inner.step.index, inner.step.attempt))
@@ -227,10 +230,19 @@ def cancel_inside(run: RunState, body: Body) -> None:
                 stack.append(step.body)
             elif step.state in _UNDER_WAY:
                 run.revoked.append(step.index)
+            if watches and step.state in _MAY_BE_ENTERED:
+                run.abandoned.append(step.id)
             step.state = State.CANCELLED
             step.readers = None
             let_go_of_arguments(run, step)
         inner.open = 0
+
+
+def tell_abandoned(run: RunState) -> None:
+    """Record which calls of async bodies were given up while they were under way: a later life must know (L1)."""
+    if run.abandoned:
+        add_record(run, Abandoned(tuple(run.abandoned)))
+        run.abandoned.clear()
 
 
 def _settle_root(run: RunState, step: Step, outcome: Success | Failure, ran: Ran, emits: tuple[Emit, ...]) -> None:
@@ -249,6 +261,7 @@ def finish(run: RunState, status: Status, failure: Failure | None, emits: tuple[
         return
     if root.body is not None:
         cancel_inside(run, root.body)
+        tell_abandoned(run)
     if root.state in _UNDER_WAY and root.body is None and failure is not None:
         run.revoked.append(root.index)
     root.state = State.SUCCEEDED if failure is None else State.FAILED

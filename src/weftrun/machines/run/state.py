@@ -15,7 +15,7 @@ from weftrun.model.ids import ObjectId, RunUid, StepId
 from weftrun.model.limits import Limits
 from weftrun.model.outcomes import NOT_RUN, Failure, Ran, Success
 from weftrun.model.policy import FunctionSpec
-from weftrun.model.records import Ended, ItemsSettled, Observed, Record, StepOutcome
+from weftrun.model.records import Ended, ItemsSettled, Observed, Record, StepOutcome, Unfit
 from weftrun.model.values import Part, Payload
 
 
@@ -68,6 +68,7 @@ class Step:
         lack: what the Journal lacks of its outcome. While that is something, `row`, `ordinal` and, where the outcome is
             owed, `need` say nothing.
         call: what the record of its outcome tells of its call; None but for calls of async bodies.
+        used: number of the last Attempt in earlier lives: its policy counts from there on (L1).
     """
 
     __slots__ = (
@@ -92,6 +93,7 @@ class Step:
         "readers",
         "row",
         "state",
+        "used",
         "uses",
         "waiting",
     )
@@ -109,6 +111,7 @@ class Step:
         self.after: tuple[int, ...] = ()
         self.waiting = 0
         self.attempt = 1
+        self.used = 0
         self.need = 0
         self.row = 0
         self.gate = 0
@@ -164,6 +167,7 @@ class Body:
         began: what `weftrun.now()` says in the body before anything was delivered to it: the same in every Attempt.
             `began_row` is the last row that this time rests on.
         since: what `weftrun.now()` says in the body: the time of the last outcome delivered to it.
+        life: the life of the Run in which the current Attempt went another way last; 1 where it never did (L1).
     """
 
     __slots__ = (
@@ -175,6 +179,7 @@ class Body:
         "entered",
         "functions",
         "handled",
+        "life",
         "made",
         "observed",
         "observed_row",
@@ -202,6 +207,7 @@ class Body:
         self.began = 0.0
         self.began_row = 0
         self.since = 0.0
+        self.life = 1
 
 
 class MapChunk:
@@ -279,6 +285,9 @@ class RunState:
             is done before it.
         seen_at_work: index of the Step that was at work when it was asked last.
         waits: how many Attempts, those of a map's items among them, waited for the disk.
+        code: digest of the code that there is now; empty where it is not known.
+        unfit: what does not fit of it, once that was handed out in row `unfit_row`.
+        abandoned: calls of async bodies that were under way when their body was given up.
         ending: the last record, once it was handed out in row `ended_row`.
     """
 
@@ -330,6 +339,10 @@ class RunState:
         self.messages = set(recorded.messages)
         self.root = Step(0, StepId(started.function.label), started.function, started.args, None, 0)
         self.steps.append(self.root)
+        self.abandoned: list[StepId] = []
+        self.code = ""
+        self.unfit: Unfit | None = None
+        self.unfit_row = 0
         self.ending: Ended | None = None
         self.ended_row = 0
 

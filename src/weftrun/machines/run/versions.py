@@ -1,11 +1,14 @@
-"""Whether code and program of a Run are still what they were when it began. Tells people; decides nothing."""
+"""Whether code and program of a Run are what they were when it began, and which code was found not to fit it (L2)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from msgspec import Struct
+
+from weftrun.model.outcomes import Reason
 from weftrun.model.policy import Program
-from weftrun.model.records import Graphed, ItemsSettled, Record, Row, Settled, Started
+from weftrun.model.records import Graphed, ItemsSettled, Record, Retried, Row, Settled, Started, Unfit
 
 
 def changed_code(rows: Sequence[Row], version_here: Callable[[str], str]) -> str:
@@ -48,6 +51,38 @@ def changed_program(begun: Program, here: Program) -> str:
         f"The program that goes on with this Run was started with {' and '.join(differ)} than the one that began it: "
         "Sandboxes of this Run have what that one had."
     )
+
+
+def functions_named(rows: Sequence[Row]) -> list[str]:
+    """Return the names of the Functions that rows of a Run tell of, in the order of the alphabet."""
+    return sorted({name for row in rows for record in row.records for name, _ in _versions(record)})
+
+
+class Tried(Struct, frozen=True):
+    """Code that was found not to fit a parked Run in its current life.
+
+    Attributes:
+        codes: digests of all that was tried.
+        only_unloadable: whether the last one could not even be loaded.
+    """
+
+    codes: frozenset[str]
+    only_unloadable: bool
+
+
+def tried_codes(rows: Sequence[Row]) -> Tried | None:
+    """Return what was tried of a Run that waits for code; None where it does not."""
+    last = rows[-1].records[-1] if rows else None
+    if not isinstance(last, Unfit):
+        return None
+    codes: set[str] = set()
+    for row in rows:
+        for record in row.records:
+            if isinstance(record, Retried):
+                codes.clear()
+            elif isinstance(record, Unfit):
+                codes.add(record.code)
+    return Tried(frozenset(codes), last.failure.reason is not Reason.DIVERGED)
 
 
 def _versions(record: Record) -> Iterator[tuple[str, str]]:

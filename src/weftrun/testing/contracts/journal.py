@@ -9,7 +9,7 @@ import pytest
 
 from weftrun.model.errors import InternalError, UsageError
 from weftrun.model.ids import RunId
-from weftrun.model.records import Ended, Row
+from weftrun.model.records import Ended, Retried, Row
 from weftrun.model.values import Blob, Payload
 from weftrun.ports.journal import Appended, Journal, Message
 from weftrun.testing.contracts.samples import (
@@ -233,6 +233,59 @@ class JournalContract:
         """Of an ended or unknown Run there is nothing to own."""
         journal.append([start(1), end(1, 2), start(3)])
         assert [info.id for info in journal.claim([uid(1), uid(2), uid(3)])] == ["run-3"]
+
+    # ------------------------------------------------------------------ lives
+
+    def test_a_run_that_failed_is_begun_again(self, reopen: OpenJournal) -> None:
+        """Its rows go on, under a new epoch, and it is open, due, and nobody's (L1)."""
+        journal = reopen()
+        journal.append(
+            [start(1), more(1, 2), end(1, 3, "failed"), start(2), end(2, 2, "cancelled"), start(3), start(4)]
+        )
+        assert journal.retry(uid(1), 2, AT + 9)
+        assert journal.retry(uid(2), 2, AT + 9)
+        begun = Row(uid(1), 4, AT + 9, 2, (Retried(2),))
+        for _ in range(2):
+            assert journal.load(uid(1)) == [start(1), more(1, 2), end(1, 3, "failed"), begun]
+            info = journal.find(RunId("run-1"))
+            assert info is not None
+            assert (info.status, info.ended_at, info.epoch, info.lives) == ("running", None, 2, 2)
+            assert (info.owner, info.takeovers, info.waiting_for) == ("", 0, None)
+            assert {run.id for run in journal.free_runs(9, due_by=AT)} >= {"run-1", "run-2"}
+            journal = reopen()
+        assert journal.append([end(1, 3, "failed"), more(1, 4)]) == Appended(lost=frozenset({uid(1)}))
+        (claimed,) = journal.claim([uid(1)])
+        assert (claimed.epoch, claimed.takeovers, claimed.lives) == (3, 0, 2)
+        journal.append([end(1, 5, epoch=3)])
+        found = journal.find(RunId("run-1"))
+        assert found is not None
+        assert (found.status, found.lives) == ("succeeded", 2)
+
+    def test_two_who_retry_begin_one_life(self, journal: Journal) -> None:
+        """Whoever comes second, or asks again since nothing was known, finds that it has begun."""
+        journal.append([start(1), end(1, 2, "failed")])
+        assert journal.retry(uid(1), 2, AT + 9)
+        assert journal.retry(uid(1), 2, AT + 10)
+        assert [row.at for row in journal.load(uid(1))] == [start(1).at, end(1, 2).at, AT + 9]
+        assert not journal.retry(uid(1), 3, AT + 11)
+        assert not journal.retry(uid(1), 4, AT + 11)
+
+    def test_what_can_not_be_retried(self, journal: Journal) -> None:
+        """A Run that succeeded, goes on, was deleted, or is not there."""
+        journal.append([start(1), end(1, 2), start(2), start(3), end(3, 2, "failed")])
+        journal.delete(RunId("run-3"), forget=False)
+        for number in (1, 2, 3, 4):
+            assert not journal.retry(uid(number), 2, AT + 9)
+        assert journal.load(uid(1)) == [start(1), end(1, 2)]
+        assert journal.load(uid(2)) == [start(2)]
+
+    def test_a_cancel_of_one_life_is_not_said_to_the_next(self, journal: Journal) -> None:
+        """It may have come too late to be read."""
+        journal.append([start(1)])
+        journal.post(Message("m1", uid(1), "cancel"))
+        journal.append([end(1, 2, "failed")])
+        journal.retry(uid(1), 2, AT + 9)
+        assert journal.inbox() == []
 
     # ------------------------------------------------------------------ inbox
 

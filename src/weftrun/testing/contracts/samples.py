@@ -9,7 +9,9 @@ from weftrun.model.ids import RunId, RunUid, StepId
 from weftrun.model.outcomes import Failure, Ran, Reason, Status, Success
 from weftrun.model.policy import Bundle, FunctionSpec, Kind, Retry
 from weftrun.model.records import (
+    Abandoned,
     AttemptFailed,
+    Branched,
     CancelAsked,
     Chunked,
     Ended,
@@ -22,6 +24,7 @@ from weftrun.model.records import (
     Settled,
     Started,
     StepOutcome,
+    Unfit,
 )
 from weftrun.model.values import Blob, Inline, Payload, RefTo
 
@@ -50,6 +53,12 @@ ONE_OF_EACH: tuple[Record, ...] = (
     CancelAsked("message-1"),
 )
 """Each record that is neither the first nor the last of a Run, with every field set to something."""
+
+ABANDONED = Abandoned((StepId("count[3]"),))
+BRANCHED = Branched(ROOT, 2, 2)
+KEPT = Settled((StepOutcome(StepId("count[0]"), 1, 4, Success(VALUE), RAN, CALL, "kept"),))
+UNFIT = Unfit("c0de", FAILURE, "count[0]", "total[0]")
+"""What is on record of Runs that were retried or parked."""
 
 
 def uid(number: int) -> RunUid:

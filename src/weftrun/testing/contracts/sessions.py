@@ -10,7 +10,7 @@ import pytest
 from weftrun.model.errors import LeaseLost
 from weftrun.model.ids import RunId, RunUid, SessionUid
 from weftrun.model.lease import Session
-from weftrun.ports.journal import Appended, Journal, Message
+from weftrun.ports.journal import PARKED, Appended, Journal, Message
 from weftrun.testing.contracts.samples import end, more, start, uid
 
 Connect = Callable[[], Journal]
@@ -214,6 +214,23 @@ class SessionContract:
         first.begin(session(3))
         (claimed,) = first.claim([uid(1)])
         assert (claimed.epoch, claimed.takeovers) == (3, 1)
+
+    def test_a_run_that_waits_for_code_is_not_due(self, engines: tuple[Journal, Journal]) -> None:
+        """It is found apart, claimed without being counted, and may be begun again while it waits (L2)."""
+        first, second = engines
+        first.append([start(1), start(2)])
+        assert not second.retry(uid(1), 2, 50.0)
+        first.let_go({uid(1): PARKED, uid(2): 100.0})
+        assert [(info.id, info.waiting_for) for info in second.parked_runs(9)] == [("run-1", "code")]
+        assert [info.id for info in second.free_runs(9, due_by=1e12)] == ["run-2"]
+        (claimed,) = second.claim([uid(1)])
+        assert (claimed.epoch, claimed.takeovers, claimed.waiting_for) == (2, 0, None)
+        assert second.parked_runs(9) == []
+        second.let_go({uid(1): PARKED})
+        assert first.retry(uid(1), 2, 50.0)
+        assert [(info.owner, info.epoch, info.due_at) for info in second.infos([uid(1)])] == [(session(1).uid, 3, 0.0)]
+        assert [info.epoch for info in first.claim([uid(1)])] == [3], "it is this session's, and stays as it is"
+        assert first.append([more(1, 3, epoch=3)]) == Appended()
 
     def test_only_ones_own_open_runs_are_let_go(self, engines: tuple[Journal, Journal]) -> None:
         """Said again it changes nothing, whoever has the Run by then."""

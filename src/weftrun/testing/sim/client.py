@@ -26,6 +26,8 @@ class Client:
         wanted: how many answers it wants.
         has_come: whether its time has come.
         process: the engine that was asked and has not answered.
+        retries: how often it retries a Run that has failed or was cancelled; `retrying` while it asks for that, and
+            `earlier` has the answers before.
     """
 
     id: RunId
@@ -42,6 +44,19 @@ class Client:
     uid: RunUid | None = None
     answers: list[tuple[Status, Any, Failure | None]] = field(default_factory=list)
     refused: WeftrunError | None = None
+    retries: int = 0
+    retrying: bool = False
+    earlier: list[tuple[Status, Any, Failure | None]] = field(default_factory=list)
+
+    def goes_again(self) -> bool:
+        """Say whether the last answer is one that it does not leave at that."""
+        if not self.retries or not self.durable or self.answers[-1][0] == "succeeded":
+            return False
+        self.retries -= 1
+        self.earlier += self.answers
+        self.answers.clear()
+        self.retrying = True
+        return True
 
     @property
     def done(self) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from weftrun.model.emits import Emit
+from weftrun.model.errors import UsageError
 from weftrun.model.ids import ObjectId, RunId, RunUid, StepId, item_step
 from weftrun.model.messages import (
     Batch,
@@ -39,7 +40,7 @@ from weftrun.sdk import place
 from weftrun.sdk.canonical import digest
 from weftrun.sdk.codec import Encoded, decode_tree, encode
 from weftrun.sdk.failure import failure_of
-from weftrun.sdk.retrying import is_worth_another
+from weftrun.sdk.retrying import attempts_told
 from weftrun.sdk.statements import Statements
 from weftrun.sdk.transaction import NOT_SAID, Opener
 from weftrun.testing.sim.bodies import EnteredBody
@@ -192,17 +193,20 @@ class ScriptedGuest:
         at = outside.loop.now()
         stage = Stage(step, attempt, outside.nonces, outside.body_s())
         value = failure = None
+        reading = True
         try:
+            outside.check_code(function)
+            reading = False
             if function.effects == "transaction":
                 result = yield from self._transact(function, run, stage, args, where)
             else:
                 result = self._call(function, run, stage, args)
             value = encode([result] if in_list else result, what=f"the result of {step}")
         except Exception as error:  # noqa: BLE001  # the author's code runs here
-            asked = 1 + (function.retry.times if function.retry is not None else 0)
-            attempts = asked if is_worth_another(function.retry, error) else attempt
+            attempts = attempts_told(function.retry, error, attempt)
+            origin = StepId("") if reading else step
             failure = failure_of(
-                error, origin=step, attempt=attempt, attempts=attempts, bytes_max=outside.limits.error_text_bytes_max
+                error, origin=origin, attempt=attempt, attempts=attempts, bytes_max=outside.limits.error_text_bytes_max
             )
         yield stage.takes_s
         outside.point("guest.leave")
@@ -278,6 +282,13 @@ class ScriptedGuest:
             engine=outside.engine,
         )
         self._body_objects[start.body] = set(objects)
+        try:
+            outside.check_code(start.function)
+        except UsageError as error:
+            yield outside.body_s()
+            failure = failure_of(error, origin=StepId(""), attempt=start.attempt, attempts=1, bytes_max=1_000)
+            self._voice.say(BodyEnded(start.body, None, failure, Ran(self._number, outside.loop.now()), ""))
+            return
         body = self._bodies[start.body] = EnteredBody(start, outside, self._voice, self._number, args)
         yield outside.body_s()
         outside.point("guest.leave")

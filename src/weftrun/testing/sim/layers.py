@@ -119,6 +119,21 @@ class FaultyJournal:
         self._write("journal.claim", claim)
         return claimed[0]
 
+    def retry(self, uid: RunUid, life: int, at: float) -> bool:
+        """Begin another life of a Run, with what is planned for this call."""
+        begun: list[bool] = []
+
+        def retry() -> None:
+            begun.append(self._inner.retry(uid, life, at))
+            self._view.retried(uid, self._inner.load(uid))
+
+        self._write("journal.retry", retry)
+        return begun[0]
+
+    def parked_runs(self, limit: int) -> list[RunInfo]:
+        """Return open Runs that wait for code."""
+        return self._inner.parked_runs(limit)
+
     def put_back(self, uids: Sequence[RunUid]) -> None:
         """Free Runs in good order."""
         self._faults.check_lock("put_back", self._process)

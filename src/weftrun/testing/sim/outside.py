@@ -9,9 +9,11 @@ from typing import Any
 
 import msgspec
 
+from weftrun.model.errors import UsageError
 from weftrun.model.ids import ObjectId
 from weftrun.model.limits import Limits
 from weftrun.model.messages import FromSandbox
+from weftrun.model.policy import FunctionSpec, Kind
 from weftrun.model.values import Data, Inline, Object
 from weftrun.sdk.codec import Encoded
 from weftrun.sdk.function import Function, find
@@ -19,6 +21,9 @@ from weftrun.testing.sim.chance import Chance
 from weftrun.testing.sim.faults import Crash, Fault, Faults
 from weftrun.testing.sim.ledger import Ledger
 from weftrun.testing.sim.loop import Delays, SimLoop
+
+NEVER_MISSING = frozenset({"weftrun.testing.sim.scripted:quiet", "weftrun.testing.sim.scripted:draw"})
+"""Functions that code which does not fit has all the same, so that it may go on for a while."""
 
 Pieces = list[bytes | memoryview]
 
@@ -60,6 +65,7 @@ class Outside:
         engine: number of the process that these Sandboxes belong to.
         functions: what can be entered, by name.
         chance: draws delays; `nonces` draws what tells two entries apart.
+        is_unfit: whether the code there does not fit: bodies call something else first, and Functions are missing.
     """
 
     engine: int
@@ -71,12 +77,18 @@ class Outside:
     nonces: Chance
     pace: Pace
     limits: Limits
+    is_unfit: bool = False
     hold: Hold = field(default_factory=Hold)
 
     def check_lease(self, fences: int) -> None:
         """End the Sandbox that is to enter a body after the Lease of its engine, or after a fence it did not know."""
         if self.loop.now() >= self.hold.until or fences != self.hold.fences:
             raise Died("the Lease of its engine is over")
+
+    def check_code(self, function: FunctionSpec) -> None:
+        """Raise what finding a Function raises where it is missing."""
+        if self.is_unfit and function.kind is not Kind.WATCHING and function.name not in NEVER_MISSING:
+            raise UsageError(f"No Function is called {function.name!r} here.")
 
     def point(self, name: str) -> None:
         """Pass a point at which a Sandbox, or the engine under it, may be planned to end."""

@@ -46,6 +46,7 @@ class Ground:
         nonces: draws what tells two entries apart.
         chance: draws what happens to processes.
         sinks: where what is emitted goes, by name.
+        unfit: Functions of code that does not fit, by name.
     """
 
     seed: int
@@ -63,6 +64,7 @@ class Ground:
     nonces: Chance
     chance: Chance
     sinks: Mapping[str, SimSink] = field(default_factory=dict)
+    unfit: Mapping[str, Function[..., Any]] = field(default_factory=dict)
 
 
 class Process:
@@ -71,6 +73,7 @@ class Process:
     Attributes:
         number: counted from 1, through all slots and reopenings.
         slot: its place among the engines of the world.
+        is_unfit: whether its code does not fit.
         is_open: whether clients may come.
         ended: whether nothing of it is left.
         inner: its connection to the Journal, under the faults.
@@ -83,6 +86,7 @@ class Process:
         number: int,
         slot: int,
         *,
+        is_unfit: bool = False,
         opened: Callable[[], None],
         died: Callable[[Process], None],
     ) -> None:
@@ -90,6 +94,7 @@ class Process:
         settings, faults = ground.settings, ground.faults
         self.number = number
         self.slot = slot
+        self.is_unfit = is_unfit
         self.is_open = False
         self.ended = False
         self._ground = ground
@@ -130,6 +135,7 @@ class Process:
             worker=worker,
             entropy=ground.entropy,
             limits=settings.limits,
+            code_here=lambda _bundle, _names: "unfit" if is_unfit else "fit",
             sinks={name: FaultySink(sink, faults, self, view) for name, sink in sinks.items()},
             arms=settings.workers.arms,
         )
@@ -143,13 +149,14 @@ class Process:
         return Outside(
             self.number,
             loop or ground.loop.beside(f"{self.number} {name} guests", self._crashed, computes=True),
-            ground.functions,
+            ground.unfit if self.is_unfit else ground.functions,
             ground.ledger,
             ground.faults,
             Chance(ground.seed, f"{name} {self.number}"),
             ground.nonces,
             ground.settings.pace,
             ground.settings.limits,
+            self.is_unfit,
         )
 
     def _transactions(self) -> Transactions:

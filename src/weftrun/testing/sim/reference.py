@@ -123,6 +123,8 @@ def differences(world: World) -> Iterator[str]:
         if client.uid not in world.rows or not client.answers or client.answers[0][0] != "succeeded":
             continue
         status, value, _ = client.answers[0]
+        if any("~" in str(entry.step) for entry in world.ledger.entries if entry.uid == client.uid):
+            continue  # its body went another way in a later life, under names that a plan does not tell
         fixed = fixed_by(world.rows[client.uid], world.blobs)
         root = StepId(client.function.spec.label)
         try:

@@ -123,6 +123,19 @@ class Register:
         known = self._sessions.get(session)
         return known.engine if known is not None else 0
 
+    def retried(self, session: SessionUid, uid: RunUid, rows: Sequence[Row]) -> None:
+        """Another life of a Run has begun, which is the session's then; one that had begun before brings no row."""
+        kept = self.rows[uid]
+        for row in rows[len(kept) :]:
+            kept.append(row)
+            self.blobs_at[uid].append(frozenset(self._blobs.names()))
+            self._ledger.committed[uid] = row.seq
+            self._epochs[uid] = row.epoch
+            self._free_since.pop(uid, None)
+            self._own(session, uid)
+            if not session:
+                self._free_since[uid] = self._now()
+
     def claimed(self, session: SessionUid, infos: Sequence[RunInfo], *, adopts: bool) -> None:
         """Free Runs were taken over, and the session has raised its beat."""
         engine, now = self._engine(session), self._now()
@@ -223,6 +236,10 @@ class View:
     def claimed(self, infos: Sequence[RunInfo]) -> None:
         """It took Runs over."""
         self._register.claimed(self._session, infos, adopts=self._adopts)
+
+    def retried(self, uid: RunUid, rows: Sequence[Row]) -> None:
+        """It began another life of a Run, which has these rows now."""
+        self._register.retried(self._session, uid, rows)
 
     def buried(self, session: Session) -> None:
         """It buried another."""

@@ -13,7 +13,7 @@ from weftrun.testing.sim import scripted, telling, transacting, undone
 from weftrun.testing.sim.faults import PAUSES, Fault
 from weftrun.testing.sim.outside import Pace
 from weftrun.testing.sim.sweep import Scenario
-from weftrun.testing.sim.world import Settings, World
+from weftrun.testing.sim.world import Outage, Settings, World
 
 
 def _ends(*expected: str) -> Callable[[World], list[str]]:
@@ -56,6 +56,16 @@ def _start_at_two(world: World) -> None:
     world.start("both", scripted.by_control, 1)
     world.start("both", scripted.by_control, 1, at_s=0.003, slot=1)
     world.start("other", scripted.spread, 2, at_s=0.002, slot=1)
+
+
+def _start_retried(world: World) -> None:
+    """A Run that undoes what it did, fails, and is retried, perhaps by two at once."""
+    world.start("one", scripted.saga, 1).retries = 1
+    world.start("one", scripted.saga, 1, at_s=0.002).retries = 1
+
+
+_UNFIT = Settings(outages=(Outage(0.016, 0, "kill"),), unfit_s=(0.005, 4.0), unfit_share=1.0)
+"""An engine ends on its way, and comes back with code that does not fit; in the end with code that does."""
 
 
 _TWO_ENGINES = Settings(
@@ -111,6 +121,8 @@ SCENARIOS: tuple[Scenario, ...] = (
     _one(undone.undoing, 1),
     _one(undone.undoing_watched, 1),
     _one(scripted.ruined, 1, status="failed"),
+    Scenario("parked", _start_two, scripted.FUNCTIONS, _UNFIT, _ends("succeeded")),
+    Scenario("retried", _start_retried, scripted.FUNCTIONS, judge=_ends("succeeded")),
     Scenario("two", _start_two, scripted.FUNCTIONS, judge=_ends("succeeded")),
     Scenario("two taken over", _start_two, scripted.FUNCTIONS, Settings(recover="none"), _ends("succeeded")),
     Scenario("two engines", _start_at_two, scripted.FUNCTIONS, _TWO_ENGINES, _ends("succeeded")),

@@ -122,6 +122,14 @@ def broken(*inputs: object, because: object = None) -> Value:
     raise fail(*inputs, because)
 
 
+@function(name=_NAME + "mended", effects="none")
+def mended(*inputs: object, because: object = None) -> Value:
+    """Fails on its first Attempt, which is final; by the next life of its Run it is mended."""
+    if stage().attempt == 1:
+        raise fail(*inputs, because)
+    return weave(*inputs, because)
+
+
 @function(name=_NAME + "breaks_at", effects="none")
 def breaks_at(item: int, bad: int) -> Value:
     """Fails for one item of a map."""
@@ -323,6 +331,21 @@ async def light_watched(x: int) -> Any:
     return [quiet(kept), lighter(kept, [third])]
 
 
+@workflow(name=_NAME + "saga")
+async def saga(x: int) -> Any:
+    """Undoes what it did where a later Step fails, and fails with it."""
+    booked = await quiet.step(x)
+    shown_ = draw(booked)
+    try:
+        paid = await mended.step(booked)
+    except Planned as error:
+        await draw.step(Value("", lineage(error)))
+        await draw.step(booked, 7)
+        raise
+    await draw.step(booked, 7)
+    return [await draw.step(paid), shown_, quiet.map([paid, 1])]
+
+
 @workflow(name=_NAME + "ruined")
 def ruined(x: int) -> Any:
     """Fails because of a Step while another one runs."""
@@ -331,8 +354,8 @@ def ruined(x: int) -> Any:
 
 FUNCTIONS: tuple[Function[..., Any], ...] = (
     draw, quiet, fixed, shown, strict, large, behind, loose, loose_large, loose_stumbles, sure, sure_large,
-    light, lighter, light_watched, stumbles, stumbles_seen, patient, gamble, broken, breaks_at, sleepy, long,
+    light, lighter, light_watched, stumbles, stumbles_seen, patient, gamble, broken, mended, breaks_at, sleepy, long,
     diamond, chain, branching, timed, by_control, mapping, spread, failing_map, long_map, long_map_watched, parent,
-    nested, tail, watching_parent, retrying, catching, heavy, ruined,
+    nested, tail, watching_parent, retrying, catching, heavy, ruined, saga,
 )  # fmt: skip
 """Everything above, as Sandboxes know it."""

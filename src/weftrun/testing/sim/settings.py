@@ -65,6 +65,8 @@ class Settings:
         transactions_lost: how often a statement finds its transaction ended by the server, where authors' transactions
             are a server's: many at once. None where they are those of a file: one at a time.
         workers: Worker processes of each engine.
+        unfit_s: from when until when engines are opened with code that does not fit, in seconds of virtual time; then
+            those that have it are killed. `unfit_share` says how often.
     """
 
     limits: Limits = Limits(inline_bytes_max=4096, sandbox_idle_s=10.0, sandbox_start_s=10.0)
@@ -83,3 +85,5 @@ class Settings:
     sinkless: frozenset[int] = frozenset()
     transactions_lost: float | None = None
     workers: Workers = Workers()
+    unfit_s: Delays = (0.0, 0.0)
+    unfit_share: float = 0.7

@@ -159,6 +159,18 @@ def with_engines(settings: Settings, chance: Chance) -> Settings:
     )
 
 
+def with_code(settings: Settings, chance: Chance) -> Settings:
+    """Draw whether engines may have code that does not fit for a while: some end then, and come back with it."""
+    if chance.happens(0.65):
+        return settings
+    until_s = chance.between(0.05, chance.one_of((0.3, 2.0)))
+    ends = (chance.between(0.001, until_s) for _ in range(1 + chance.below(3)))
+    deploys = tuple(
+        Outage(at_s, chance.below(settings.engines), chance.one_of(("kill", "close")), 0.0) for at_s in ends
+    )
+    return replace(settings, unfit_s=(0.001, until_s), outages=(*settings.outages, *deploys))
+
+
 def on_server(settings: Settings, chance: Chance) -> Settings:
     """Draw whether authors' transactions are a server's, and how often it ends one by itself."""
     if chance.happens(0.6):
@@ -188,10 +200,13 @@ def with_body_time(settings: Settings) -> Settings:
     return replace(settings, limits=limits)
 
 
-def draw_world(seed: int, folder: Path, *, effects: bool = True, server: bool = True, workers: bool = False) -> World:
+def draw_world(
+    seed: int, folder: Path, *, effects: bool = True, server: bool = True, lives: bool = True, workers: bool = False
+) -> World:
     """Draw a world with its clients; nothing has happened in it yet.
 
     Args:
+        lives: whether Runs may be retried, and code may not fit them for a while; likewise.
         effects: whether Steps may transact, be undone, and emit; without them the seed is the same in all else.
         server: whether their transactions may be a server's, of which many are open at once; likewise.
         workers: whether each engine has Workers in other processes.
@@ -210,6 +225,8 @@ def draw_world(seed: int, folder: Path, *, effects: bool = True, server: bool = 
     settings = with_body_time(settings)
     endless = Chance(seed, "endless")
     goes_on = endless.happens(0.4)
+    if lives:
+        settings = with_code(settings, Chance(seed, "unfit"))
     if workers:
         settings = with_workers(settings, Chance(seed, "workers"))
     world = World(seed, folder, FUNCTIONS, faults=DrawnFaults(seed, settings), settings=settings)
@@ -229,14 +246,26 @@ def draw_world(seed: int, folder: Path, *, effects: bool = True, server: bool = 
             if client.durable and engines.happens(0.3):
                 at_s = client.at_s if engines.happens(0.5) else engines.between(0.0, 0.5)
                 world.start(client.id, client.function, plan, at_s=at_s, slot=engines.below(settings.engines))
+    if lives:
+        _draw_lives(world, Chance(seed, "lives"))
     return world
 
 
+def _draw_lives(world: World, chance: Chance) -> None:
+    """Draw who retries Runs that have failed, and how often."""
+    if chance.happens(0.5):
+        return
+    for client in world.clients:
+        client.retries = chance.below(3)
+        if client.retries and client.cancel_at_s is None and chance.happens(0.3):
+            client.cancel_at_s = chance.between(0.0, 0.05)
+
+
 def play_seed(
-    seed: int, folder: Path, *, effects: bool = True, server: bool = True, workers: bool = False
+    seed: int, folder: Path, *, effects: bool = True, server: bool = True, lives: bool = True, workers: bool = False
 ) -> tuple[World, Broken | None]:
     """Play one history and judge it; see `draw_world`."""
-    world = draw_world(seed, folder, effects=effects, server=server, workers=workers)
+    world = draw_world(seed, folder, effects=effects, server=server, lives=lives, workers=workers)
     return world, judged(world)
 
 

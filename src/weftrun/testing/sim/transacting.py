@@ -228,7 +228,7 @@ def _successes(rows: Sequence[Row]) -> Iterator[tuple[str, int]]:
         for record in row.records:
             if isinstance(record, Settled):
                 for done in record.outcomes:
-                    if isinstance(done.outcome, Success):
+                    if isinstance(done.outcome, Success) and done.cause != "kept":
                         yield str(done.step), done.attempt
             elif isinstance(record, Ended) and record.status == "succeeded" and isinstance(started, Started):
                 yield started.function.label, record.attempt

@@ -16,7 +16,7 @@ from weftrun.adapters.sqlite.journal import SqliteJournal
 from weftrun.adapters.sqlite.reading import SqliteReader
 from weftrun.model.commands import End
 from weftrun.model.emits import Emitted
-from weftrun.model.errors import EngineClosed, JournalError, LeaseLost
+from weftrun.model.errors import EngineClosed, JournalError, LeaseLost, UsageError
 from weftrun.model.ids import RunId, RunUid
 from weftrun.model.policy import Bundle
 from weftrun.model.values import Data, Inline, Payload
@@ -37,6 +37,7 @@ from weftrun.testing.sim.register import Register
 from weftrun.testing.sim.settings import Outage, Settings
 from weftrun.testing.sim.sinks import SimSink, SinkKind
 from weftrun.testing.sim.transacting import Written, table_of
+from weftrun.testing.sim.unfit import Unfit
 
 __all__ = ["Client", "Outage", "Settings", "World"]
 
@@ -59,6 +60,7 @@ class World:
         ledger: what was entered.
         register: what the Journal really did; `rows` are its committed rows by Run.
         unkept: Runs that keep no records.
+        unfit: numbers of the processes that have had code that does not fit.
         left: the Objects, living Sandboxes, open transactions, timers and sessions that were there when all was over.
         loaded: the rows of each Run as the Journal gives them back in the end.
         written: what transactions have left in their table.
@@ -101,12 +103,16 @@ class World:
         self.trace = MemoryTrace(lambda: self._chance.happens(0.5))
         self._processes: dict[int, Process] = {}
         self._opened = 0
+        self._began = self.loop.now()
+        self.unfit: set[int] = set()
         self._closing = False
+        self._code = Chance(seed, "code")
+        by_name = ByName((function.spec.name, function) for function in functions)
         self._ground = Ground(
             seed,
             self.path,
             self.settings,
-            ByName((function.spec.name, function) for function in functions),
+            by_name,
             self.loop,
             self.ledger,
             self.register,
@@ -118,6 +124,7 @@ class World:
             Chance(seed, "nonces"),
             self._chance,
             self.sinks,
+            Unfit(by_name),
         )
 
     # ------------------------------------------------------------------ what happens in it
@@ -157,6 +164,8 @@ class World:
         for client in self.clients:
             if client.at_s:
                 self.loop.call_at(self.loop.now() + client.at_s, partial(self._come, client))
+        if self.settings.unfit_s[1]:
+            self.loop.call_at(self._began + self.settings.unfit_s[1], self._mend_code)
         self.loop.run(self._is_over, within_s=within_s)
         self._ask_again(within_s)
         self._wind_up()
@@ -186,7 +195,18 @@ class World:
         if self._opened > self.settings.reopenings_max * self.settings.engines:
             raise AssertionError(f"an engine was opened {self._opened} times and still is not done")
         self.register.disturbed()
-        self._processes[slot] = Process(self._ground, self._opened, slot, opened=self._is_open, died=self._has_died)
+        since, until = (self._began + at_s for at_s in self.settings.unfit_s)
+        is_unfit = since <= self.loop.now() < until and self._code.happens(self.settings.unfit_share)
+        self.unfit.update([self._opened] if is_unfit else [])
+        self._processes[slot] = Process(
+            self._ground, self._opened, slot, is_unfit=is_unfit, opened=self._is_open, died=self._has_died
+        )
+
+    def _mend_code(self) -> None:
+        """Let no engine have code that does not fit, from now on."""
+        for process in list(self._processes.values()):
+            if process.is_unfit:
+                process.kill()
 
     def _is_open(self) -> None:
         """Let clients that wait come; at the beginning only those that have no time of their own."""
@@ -229,7 +249,7 @@ class World:
         for process in list(self._processes.values()):
             if process.is_open and process.is_broken:
                 process.kill()
-        usable = [process for process in self._processes.values() if process.is_open]
+        usable = [process for process in self._processes.values() if process.is_open and not process.is_unfit]
         if usable:
             own = [process for process in usable if process.slot == client.slot]
             self._start(client, own[0] if own and self._chance.happens(0.7) else self._chance.one_of(usable))
@@ -240,6 +260,9 @@ class World:
         self.loop.call_at(self.loop.now() + self._chance.between(*_AGAIN_S), lambda: self._come(client))
 
     def _start(self, client: Client, process: Process) -> None:
+        if client.retrying:
+            self._await(client, process.engine.retry(client.id, wait_start=False), process)
+            return
         engine = process.engine
         encoded = encode((client.args, {}), what="the arguments")
         data: Data = Inline(encoded.tobytes())
@@ -254,27 +277,39 @@ class World:
             wait_start=False,
             durable=client.durable,
         )
-        client.ticket = ticket
-        client.process = process
         if not client.durable:
             self.unkept.add(ticket.uid)
-        process.loop.call_from_thread(
-            lambda: ticket.ended.on_open(lambda: self._answered(client, ticket, process)),
-        )
+        self._await(client, ticket, process)
         if client.cancel_at_s is not None:
             at = self.loop.now() + client.cancel_at_s
             process.loop.call_at(at, lambda: self._cancel(client, ticket, process))
 
+    def _await(self, client: Client, ticket: Ticket, process: Process) -> None:
+        client.ticket = ticket
+        client.process = process
+        process.loop.call_from_thread(
+            lambda: ticket.ended.on_open(lambda: self._answered(client, ticket, process)),
+        )
+
     def _answered(self, client: Client, ticket: Ticket, process: Process) -> None:
         if client.ticket is not ticket:
             return
-        client.uid = ticket.uid
-        if ticket.error is None:
+        if client.retrying and isinstance(ticket.error, UsageError):  # another was quicker
+            client.retrying = False
+            self._leave(client)
+            return
+        client.uid = ticket.uid or client.uid
+        if ticket.parked:
+            self._leave(client)
+        elif ticket.error is None:
             end = ticket.end
             assert isinstance(end, End)
             value = decode_tree(end.answer, process.engine.read) if end.answer is not None else None
             client.answers.append((end.status, value, end.failure))
             client.process = client.ticket = None
+            client.retrying = False
+            if client.goes_again():
+                self._leave(client)
         elif isinstance(ticket.error, EngineClosed):
             self._leave(client)
         elif isinstance(ticket.error, JournalError) and not isinstance(ticket.error, LeaseLost):

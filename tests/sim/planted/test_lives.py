@@ -1,0 +1,71 @@
+"""Bugs of retries and of parking, planted into the machines and the runtime: the sweep or the swarm finds each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.sim.planted.test_planted import Plant, found_by, title
+
+from weftrun.machines.run import bodies, branching, lives, recorded
+from weftrun.model.outcomes import Failure, Reason
+from weftrun.runtime.takeover import TakeOver
+
+
+def a_success_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What succeeded runs again in the next life."""
+    begin_life = recorded.begin_life
+
+    def forgetful(known, life):
+        begin_life(known, life)
+        known.outcomes.clear()
+
+    monkeypatch.setattr(recorded, "begin_life", forgetful)
+
+
+def attempts_are_counted_from_one_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An Attempt of a later life has the number of an earlier one."""
+    monkeypatch.setattr(lives.Lives, "used", lambda *_: 0)
+
+
+def another_call_has_the_name_of_an_earlier_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A body that goes another way makes other calls under the keys of those that it made."""
+    monkeypatch.setattr(branching, "_label", lambda _run, _body, _call, function: function.label)
+    monkeypatch.setattr(branching, "_compare", lambda *_: None)
+
+
+def code_that_does_not_fit_ends_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bad deploy fails what it takes over, as it once did."""
+
+    def fails(run, body, refused):
+        failure = Failure(Reason.DIVERGED, "ReplayDiverged", str(refused), origin=body.step.id)
+        run.falling.append((run.root.body if refused.reason is Reason.DIVERGED else body, failure))
+
+    monkeypatch.setattr(bodies, "_refuse", fails)
+
+
+def code_is_tried_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever looks at the Journal tries a parked Run, however often it was found not to fit."""
+
+    def eager(self, infos):
+        for info in infos:
+            self.take_over(info, None)
+
+    monkeypatch.setattr(TakeOver, "adopt_parked", eager)
+
+
+PLANTS = (
+    Plant(a_success_is_taken_back, "once", scenario="retried"),
+    Plant(a_success_is_taken_back, "single", seeds=60, lives=True),
+    Plant(attempts_are_counted_from_one_again, "settled it, but had failed", scenario="retried"),
+    Plant(another_call_has_the_name_of_an_earlier_one, "single value", scenario="retried"),
+    Plant(code_that_does_not_fit_ends_a_run, "ended because of its code", scenario="parked"),
+    Plant(code_is_tried_again_and_again, "engines had code that does not fit", scenario="parked"),
+)
+
+
+@pytest.mark.parametrize("plant", PLANTS, ids=title)
+def test_a_planted_bug_is_found(plant: Plant, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant.patch(monkeypatch)
+    texts = found_by(plant, folder)
+    assert any(plant.says in text for text in texts), sorted(texts)[:10]
