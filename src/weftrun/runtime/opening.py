@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import islice
@@ -31,7 +30,7 @@ from weftrun.runtime.run_driver import RunDriver
 from weftrun.runtime.runs import OpenRun, OpenRuns, Start, hold_answer, joins
 from weftrun.runtime.stored import StoredBytes
 from weftrun.runtime.takeover import CodeHere, EngineState, TakeOver
-from weftrun.runtime.tickets import Ticket
+from weftrun.runtime.tickets import Ticket, Tickets
 
 _NOT_COMPARED = (
     "A start with this id joined the Run; arguments not compared, because something in them, or in those that it was "
@@ -75,8 +74,8 @@ class Opening:
         *,
         arms: bool,
     ) -> None:
-        self.waited_for: dict[RunUid, weakref.WeakSet[Ticket]] = {}
-        self.asked: weakref.WeakSet[Ticket] = weakref.WeakSet()
+        self.waited_for: dict[RunUid, Tickets] = {}
+        self.asked = Tickets()
         self._loop = loop
         self._journal = journal
         self._objects = objects
@@ -242,7 +241,7 @@ class Opening:
 
     def wait_for(self, uid: RunUid, ticket: Ticket) -> None:
         """Let a ticket wait for a Run that another engine owns."""
-        self.waited_for.setdefault(uid, weakref.WeakSet()).add(ticket)
+        self.waited_for.setdefault(uid, Tickets()).add(ticket)
         ticket.started.open()
         self._own.look_later()
 

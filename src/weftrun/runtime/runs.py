@@ -19,7 +19,7 @@ from weftrun.model.visiting import distinct_objects, objects_in
 from weftrun.ports.journal import RunInfo
 from weftrun.ports.loop import Handle
 from weftrun.ports.objects import Objects
-from weftrun.runtime.tickets import Ticket
+from weftrun.runtime.tickets import Ticket, Tickets
 
 
 class Start(Struct, frozen=True):
@@ -81,7 +81,7 @@ class OpenRun:
         self.durable = durable
         self.held: set[ObjectId] = set()
         self.emitted: list[tuple[int, str]] = []
-        self.tickets: weakref.WeakSet[Ticket] = weakref.WeakSet()
+        self.tickets = Tickets()
         self.timer: Handle | None = None
         self.start: Start | None = None
         self.noted = 0

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 from weftrun.model.commands import End
@@ -144,3 +145,19 @@ class Ticket:
         self.error = error
         self.started.open()
         self.ended.open()
+
+
+class Tickets:
+    """Tickets in the order in which they came, held weakly: nobody is told anything who does not wait any more."""
+
+    __slots__ = ("_tickets",)
+
+    def __init__(self) -> None:
+        self._tickets: weakref.WeakKeyDictionary[Ticket, None] = weakref.WeakKeyDictionary()
+
+    def add(self, ticket: Ticket) -> None:
+        """Add a ticket, once."""
+        self._tickets[ticket] = None
+
+    def __iter__(self) -> Iterator[Ticket]:
+        return iter(list(self._tickets))
