@@ -140,10 +140,10 @@ def does_not_fit(error: BaseException, spec: FunctionSpec, args: tuple[Any, ...]
         function = find(spec.name)
         function.signature.check(args, kwargs)
     except TypeError:
-        return isinstance(error, TypeError)
+        return issubclass(type(error), TypeError)
     except Exception:  # noqa: BLE001  # importing runs the author's code, which may raise anything
         return False
-    return isinstance(error, UsageError) and function.spec.effects == "transaction" != spec.effects
+    return issubclass(type(error), UsageError) and function.spec.effects == "transaction" != spec.effects
 
 
 def failure_from(

@@ -173,7 +173,7 @@ class Bodies:
         try:
             value = decode_tree(message.value, self._with.received.read) if message.value is not None else None
         except BaseException as raised:
-            if isinstance(raised, ImportError | AttributeError):  # a type is gone: no fault of this body's
+            if issubclass(type(raised), (ImportError, AttributeError)):  # a type is gone: no fault of this body's
                 told.reading = True
                 raise
             wrong = raised

@@ -113,7 +113,7 @@ class ItemRunner:
                         result = call(*items[index - base], **same)
                     except BaseException as error:  # noqa: BLE001 - the author's code runs here
                         forks.end_if_forked(error)
-                        unfit = isinstance(error, TypeError | UsageError) and does_not_fit(
+                        unfit = issubclass(type(error), (TypeError, UsageError)) and does_not_fit(
                             error, batch.function, items[index - base], same
                         )
                         self._item_failed(batch, index, error, reading=unfit)

@@ -198,13 +198,12 @@ def unfit(event: RunEvent) -> Failure | None:
 
 def parked_error(id: RunId, failure: Failure) -> WeftrunError:
     """Return what those are told who wait for a Run whose code does not fit it."""
-    text = (
+    if failure.reason is Reason.UNLOADABLE:
+        return JournalError(f"Run {id} can't go on here and stays as it is, parked until it can: {failure.message}")
+    return ReplayDiverged(
         f"Run {id} is parked, and nothing of it is lost: {failure.message}. It goes on with code that fits (`weftrun "
         f"resume {id}`), or another way with the code of now (`weftrun retry {id}`)."
     )
-    if failure.reason is Reason.UNLOADABLE:
-        return JournalError(text)
-    return ReplayDiverged(text)
 
 
 def hold_answer(ticket: Ticket, answer: tuple[ObjectId, ...], objects: Objects) -> None:

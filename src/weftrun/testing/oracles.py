@@ -331,13 +331,17 @@ def foreign_entries(entries: Iterable[Entry], rows: Mapping[RunUid, Sequence[Row
 
 
 def nobody_listens(entry: Entry, rows: Mapping[RunUid, Sequence[Row]]) -> bool:
-    """Say whether an entry is of a Workflow's body that nobody hears any more: its Run had ended, or was parked.
+    """Say whether an entry is one that nobody hears any more: its Run had ended, or was parked, in that engine.
 
-    It had waited behind others in its Sandbox, and is let go there when its turn comes; another life may have begun.
+    A Workflow's body had waited behind others in its Sandbox, and is let go there when its turn comes; what a Sandbox
+    had of Functions is entered for a moment, until it is told or killed. Another life may have begun elsewhere by then.
     """
-    if entry.function.kind is Kind.FUNCTION or entry.owner == entry.engine:
+    if entry.owner == entry.engine:
         return False
-    return any(isinstance(row.records[-1], Ended | Unfit) for row in rows.get(entry.uid, ())[: entry.row])
+    over = [row for row in rows.get(entry.uid, ())[: entry.row] if isinstance(row.records[-1], Ended | Unfit)]
+    if entry.function.kind is Kind.FUNCTION:
+        return bool(over) and entry.at <= over[-1].at + _GRACE_S
+    return bool(over)
 
 
 def _equal(one: object, other: object) -> bool:
