@@ -109,21 +109,8 @@ class Process:
         sinks = {} if slot in settings.sinkless else ground.sinks
         view = View(ground.register, number, adopts=settings.recover == "all")
         self.transactions = FaultyTransactions(self._transactions(), faults, self, view)
-        worker: Worker = WorkerDriver(
-            self.loop,
-            FaultySandboxes(self.sandboxes, faults, self),
-            self.objects,
-            settings.limits,
-            settings.sandboxes_max,
-        )
         self.workers: SimWorkers | None = None
-        if settings.workers.count:
-            group = WorkerGroup(self.loop, worker)
-            chance = Chance(ground.seed, f"workers {number}")
-            self.workers = SimWorkers(
-                settings.workers, settings.limits, self.loop, self.objects, self._outside, group.joined, chance
-            )
-            worker = group
+        worker = self._worker()
         self.engine = Engine(
             loop=self.loop,
             journal=FaultyJournal(self.inner, faults, self, view),
@@ -142,6 +129,20 @@ class Process:
         ready = Latch()
         self.engine.open(settings.recover, ready)
         self.loop.call_from_thread(lambda: ready.on_open(lambda: self._opened(opened)))
+
+    def _worker(self) -> Worker:
+        """Return what executes for this engine: the Worker in its process, or a group of several."""
+        settings = self._ground.settings
+        sandboxes = FaultySandboxes(self.sandboxes, self._ground.faults, self)
+        worker = WorkerDriver(self.loop, sandboxes, self.objects, settings.limits, settings.sandboxes_max)
+        if not settings.workers.count:
+            return worker
+        group = WorkerGroup(self.loop, worker)
+        chance = Chance(self._ground.seed, f"workers {self.number}")
+        self.workers = SimWorkers(
+            settings.workers, settings.limits, self.loop, self.objects, self._outside, group.joined, chance
+        )
+        return group
 
     def _outside(self, name: str, loop: SimLoop | None = None) -> Outside:
         """Return the world as some Sandboxes of this engine see it, whose time is that of `loop`."""
