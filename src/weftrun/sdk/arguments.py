@@ -10,6 +10,7 @@ from typing import Any
 from weftrun.model.errors import NotSerializable, PolicyError
 from weftrun.sdk.canonical import digest, why_not
 from weftrun.sdk.codec import Encoded, encode
+from weftrun.sdk.policy import among_arguments
 
 _VARIADIC = 0x04 | 0x08
 """Code flags of `*args` and `**kwargs`."""
@@ -84,7 +85,9 @@ class Signature:
         try:
             bound: dict[str, Any] = self._bound.bind(*args, **kwargs).arguments
         except TypeError as error:
-            raise TypeError(f"{self._label}(): {error}.") from None
+            known = self._bound.parameters
+            advice = among_arguments(self._label, (name for name in kwargs if name not in known))
+            raise TypeError(f"{self._label}(): {error}.{advice}") from None
         return bound
 
     def encode(self, args: tuple[Any, ...], kwargs: dict[str, Any], *, refs: bool) -> Encoded:
