@@ -193,5 +193,13 @@ def test_only_linux(cli, monkeypatch):
 def test_help_and_unknown_commands(cli):
     assert "timeline" in cli("--help").out
     assert cli("nope").code == 2
+    for word, said in (
+        ("step", "No such command 'step'. Did you mean steps?"),
+        ("stroy", "Did you mean story?"),
+        ("xyz", "There are run, list, get, steps,"),
+    ):
+        assert said in cli(word, "q").err
+    assert "Did you mean '--json'?" in cli("list", "--jsn").err
+    assert "Options stand behind it: weftrun list --db ..." in cli("--db", "sqlite:///x.db", "list").err
     assert cli("run").code == 2
     assert cli("--version").out.startswith("weftrun, version ")
