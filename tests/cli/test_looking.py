@@ -165,7 +165,7 @@ def test_what_is_not_there(cli, books, command, journal):
     assert "\x1b" not in odd.err
     said = cli(command, "nope")
     assert (said.code, said.out) == (3, "")
-    assert "No Run has the id 'nope'" in said.err
+    assert f"No Run has the id 'nope' in the Journal sqlite:///{journal};" in said.err
     nowhere = cli(command, "nope", "--db", f"sqlite:///{journal}.other")
     assert nowhere.code == 4
     assert "There is no Journal at" in nowhere.err

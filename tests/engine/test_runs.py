@@ -128,7 +128,7 @@ def test_what_waited_for_the_disk_is_told_in_full_however_few_batches_are_traced
 
 
 def test_an_unknown_id_is_not_found(engine: weftrun.Engine) -> None:
-    with pytest.raises(weftrun.RunNotFound, match="'nobody'"):
+    with pytest.raises(weftrun.RunNotFound, match=r"No Run has the id 'nobody' in the Journal sqlite:////.*\.db\."):
         engine.get("nobody")
 
 

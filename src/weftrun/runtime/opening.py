@@ -257,8 +257,10 @@ class Opening:
             return
 
         def found(info: RunInfo | None) -> None:
-            if info is None or info.deleted:
+            if info is None:
                 ticket.fail(RunNotFound(f"No Run has the id {ticket.id!r}."))
+            elif info.deleted:
+                ticket.fail(RunNotFound(f"The Run {ticket.id} was deleted; only its id is kept."))
             else:
                 self._join(ticket, info, "", "")
 

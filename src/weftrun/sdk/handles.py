@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Coroutine, Generator
 from types import TracebackType
 from typing import Any, Final, Generic, ParamSpec, Protocol, TypeVar, overload
 
-from weftrun.model.errors import ArgumentsNotCompared, UsageError
+from weftrun.model.errors import ArgumentsNotCompared, RunNotFound, UsageError
 from weftrun.model.ids import RunId, RunUid
 from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.outcomes import Failure, Status
@@ -351,7 +351,10 @@ class Engine:
         Raises:
             RunNotFound: there is none.
         """
-        return Run(self._core, self._core.find(RunId(str(id))))
+        try:
+            return Run(self._core, self._core.find(RunId(str(id))))
+        except RunNotFound as error:
+            raise RunNotFound(f"{str(error).rstrip('.')} in the Journal {self._core.journal}.") from None
 
     def list(self, limit: int = 100) -> list[RunView]:
         """Return Runs, newest first."""
