@@ -28,6 +28,24 @@ def test_the_same_id_is_the_same_run_and_other_arguments_are_refused(cli, words)
     assert "books-1" in other.err
 
 
+@pytest.mark.parametrize(
+    ("target", "argument", "status"),
+    [
+        ("move", 'point={"x": 1, "y": 2}', "succeeded"),
+        ("fail", "text=x", "failed"),
+        ("wordcount", "texts=hello", "succeeded"),
+    ],
+)
+def test_a_run_that_had_ended_says_that_nothing_had_to_run(cli, words, target, argument, status):
+    given = ["run", words(target), *([argument] if argument else []), "--id", "q"]
+    first = cli(*given)
+    assert f"{status} in " in first.err and "nothing had to run" not in first.err
+    for again in (cli("resume", "q"), cli(*given)):
+        assert again.out == first.out
+        assert f"{status} before: nothing had to run." in again.err
+        assert "waited for the disk" not in again.err and f"{status} in " not in again.err
+
+
 def test_paths_and_dates_are_compared(cli, words):
     cli("run", words("suffix"), "path=a.txt", "--id", "s")
     assert cli("run", words("suffix"), "path=b.md", "--id", "s").code == 5

@@ -36,12 +36,14 @@ class Watch:
         reader: of the Journal.
         uid: of the Run.
         joined: whether the Run was there before; what had settled then does not count for the rate.
+        ended_before: whether it had ended before anybody asked for it here.
     """
 
-    def __init__(self, reader: Reader, uid: RunUid, *, joined: bool) -> None:
+    def __init__(self, reader: Reader, uid: RunUid, *, joined: bool, ended_before: bool = False) -> None:
         self.console = Console(stderr=True, highlight=False)
         self._reader = reader
         self._uid = uid
+        self._ended_before = ended_before
         self._begun_s = self.console.get_time()
         self._settled_before = progress(StepsFold.of(reader.load(uid)).views(), elapsed_s=0.0).settled if joined else 0
         self._shown = ""
@@ -96,9 +98,9 @@ class Watch:
 
     def last_line(self, status: str) -> str:
         """Return what to say of the whole Run once it has ended."""
-        seen = self.look()
-        if seen.total and seen.settled == self._settled_before:
+        if self._ended_before:
             return f"{status} before: nothing had to run."
+        seen = self.look()
         parts = [f"{status} in {duration(seen.elapsed_s)}"]
         if how := counted(seen.steps, seen.items, {"succeeded": "done"}):
             parts.append(f"{how} ({_rate(seen)})")
