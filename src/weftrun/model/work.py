@@ -44,12 +44,13 @@ class Tell(Struct, frozen=True, gc=False):
 
 
 class Said(Struct, frozen=True, gc=False):
-    """An Attempt printed this.
+    """An Attempt printed this, or has something that the story is to tell.
 
     Attributes:
         printed: of a map's items how many characters each, as in `ItemOutcomes`.
         said: of a Workflow's body, which prints the same again when it is replayed, how many characters had been told
             before in this entry of it; -1 for others.
+        note: a sentence for the story.
     """
 
     run: int
@@ -59,6 +60,7 @@ class Said(Struct, frozen=True, gc=False):
     text: str
     printed: tuple[tuple[int, int], ...] = ()
     said: int = -1
+    note: str = ""
 
 
 class TickAt(Struct, frozen=True, gc=False):

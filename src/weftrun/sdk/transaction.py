@@ -116,6 +116,11 @@ class Transaction:
         """Whether its `with` block has been entered and not left."""
         return self._state == "open"
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether its `with` block has been entered, ever."""
+        return self._state != "new"
+
     def __enter__(self) -> Transaction:
         """Take the lock that it needs; waits for its turn."""
         if self._state != "new":
