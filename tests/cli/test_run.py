@@ -46,6 +46,13 @@ def test_a_run_that_had_ended_says_that_nothing_had_to_run(cli, words, target, a
         assert "waited for the disk" not in again.err and f"{status} in " not in again.err
 
 
+def test_the_command_line_joins_what_a_program_started(cli, words, journal):
+    cli("run", words("wordcount"), "texts=hello", "--id", "one")
+    for given in (["top=3", "texts=hello"], ['texts=["hello"]']):
+        assert "nothing had to run" in cli("run", words("wordcount"), *given, "--id", "one").err
+    assert cli("run", words("wordcount"), "texts=hello", "top=4", "--id", "one").code == 5
+
+
 def test_paths_and_dates_are_compared(cli, words):
     cli("run", words("suffix"), "path=a.txt", "--id", "s")
     assert cli("run", words("suffix"), "path=b.md", "--id", "s").code == 5

@@ -215,7 +215,7 @@ class Opening:
 
     def _join(self, ticket: Ticket, info: RunInfo, function: str, digest: str) -> None:
         """Make a ticket one of the Run that has its id, if it fits."""
-        why = joins(info, function, digest) if function else ""
+        why = joins(info, function, digest, ticket.also) if function else ""
         if why:
             ticket.fail(RunConflict(why))
             return

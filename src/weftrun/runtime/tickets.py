@@ -95,13 +95,27 @@ class Ticket:
         ended: opens when the Run's answer may leave the engine.
         error: what went wrong with the start itself.
         durable: whether the Run keeps records.
+        also: digests of the start's arguments, written in another way than that which is recorded.
         compared: whether the arguments of the start were compared with those of the Run that it joined.
     """
 
-    __slots__ = ("__weakref__", "compared", "durable", "end", "ended", "error", "id", "joined", "started", "uid")
+    __slots__ = (
+        "__weakref__",
+        "also",
+        "compared",
+        "durable",
+        "end",
+        "ended",
+        "error",
+        "id",
+        "joined",
+        "started",
+        "uid",
+    )
 
-    def __init__(self, id: RunId, uid: RunUid, *, durable: bool = True) -> None:
+    def __init__(self, id: RunId, uid: RunUid, *, durable: bool = True, also: tuple[str, ...] = ()) -> None:
         self.id = id
+        self.also = also
         self.durable = durable
         self.uid = uid
         self.started = Latch()

@@ -14,7 +14,6 @@ from weftrun.model.policy import Bundle, FunctionSpec
 from weftrun.model.telling import add_note
 from weftrun.model.values import Data, Inline, Payload, Tree
 from weftrun.sdk.bundle import bundle_of
-from weftrun.sdk.canonical import digest
 from weftrun.sdk.codec import decode_tree
 from weftrun.sdk.failure import error_of
 from weftrun.sdk.function import Function
@@ -115,11 +114,15 @@ class Core(Protocol):
         bundle: Bundle,
         args: Payload,
         digest: str,
+        also: tuple[str, ...],
         *,
         wait_start: bool,
         durable: bool,
     ) -> Any:
-        """Start a Run or join the one with this id; return its ticket. One that is not `durable` keeps no record."""
+        """Start a Run or join the one with this id; return its ticket. One that is not `durable` keeps no record.
+
+        `also` are digests of the same arguments, written in another way than that of `digest`.
+        """
 
     @property
     def journal(self) -> str:
@@ -338,11 +341,13 @@ class Engine:
         core, bundle = self._core, bundle_of(fn)  # first of all: it lets pickle find the author's classes
         encoded = fn.signature.encode(args, kwargs, refs=False)
         data = Inline(encoded.tobytes()) if encoded.nbytes <= core.inline_bytes_max else core.publish(encoded.pieces)
-        id, text = None, ""
+        id: RunId | None = None
+        text, also = "", list[str]()
         if fn.run_id is not None:
-            id, text = RunId(check_id(fn.run_id)), digest((args, kwargs))
+            id = RunId(check_id(fn.run_id))
+            text, *also = fn.signature.digests(args, kwargs, all_ways=isinstance(data, Inline)) or ("",)
         wait = wait_start and fn.durable
-        ticket = core.start(id, fn.spec, bundle, Payload(data), text, wait_start=wait, durable=fn.durable)
+        ticket = core.start(id, fn.spec, bundle, Payload(data), text, tuple(also), wait_start=wait, durable=fn.durable)
         return Run(core, ticket)
 
     def get(self, id: str) -> Run[Any]:
