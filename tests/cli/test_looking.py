@@ -119,14 +119,14 @@ def test_steps_come_in_the_order_of_the_graph(cli, words):
     assert ids == ["nested", "inner[0]", "inner[0]/raw[0]", "inner[0]/late[0]", "late[0]", "raw[0]"]
 
 
-def test_what_is_empty_says_so(cli, books):
+def test_what_is_empty_says_so(cli, books, journal):
     outbox = cli("outbox")
     assert (outbox.code, outbox.out.count("\n")) == (0, 1)
     assert "Nothing waits in the outbox" in outbox.err
     assert json.loads(cli("outbox", "--json").out) == []
-    assert cli("list", "--status", "failed").err == "No Run in this Journal is failed.\n"
+    assert cli("list", "--status", "failed").err == f"No Run in the Journal sqlite:///{journal} is failed.\n"
     cli("delete", "books", "--forget")
-    assert cli("list").err == "No Run is in this Journal.\n"
+    assert cli("list").err == f"No Run is in the Journal sqlite:///{journal}.\n"
     assert json.loads(cli("list", "--json").out) == []
 
 
@@ -165,7 +165,7 @@ def test_what_is_not_there(cli, books, command, journal):
     assert "\x1b" not in odd.err
     said = cli(command, "nope")
     assert (said.code, said.out) == (3, "")
-    assert "No Run has the id 'nope'" in said.err
+    assert f"No Run has the id 'nope' in the Journal sqlite:///{journal};" in said.err
     nowhere = cli(command, "nope", "--db", f"sqlite:///{journal}.other")
     assert nowhere.code == 4
     assert "There is no Journal at" in nowhere.err

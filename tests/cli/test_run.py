@@ -28,6 +28,31 @@ def test_the_same_id_is_the_same_run_and_other_arguments_are_refused(cli, words)
     assert "books-1" in other.err
 
 
+@pytest.mark.parametrize(
+    ("target", "argument", "status"),
+    [
+        ("move", 'point={"x": 1, "y": 2}', "succeeded"),
+        ("fail", "text=x", "failed"),
+        ("wordcount", "texts=hello", "succeeded"),
+    ],
+)
+def test_a_run_that_had_ended_says_that_nothing_had_to_run(cli, words, target, argument, status):
+    given = ["run", words(target), *([argument] if argument else []), "--id", "q"]
+    first = cli(*given)
+    assert f"{status} in " in first.err and "nothing had to run" not in first.err
+    for again in (cli("resume", "q"), cli(*given)):
+        assert again.out == first.out
+        assert f"{status} before: nothing had to run." in again.err
+        assert "waited for the disk" not in again.err and f"{status} in " not in again.err
+
+
+def test_the_command_line_joins_what_a_program_started(cli, words, journal):
+    cli("run", words("wordcount"), "texts=hello", "--id", "one")
+    for given in (["top=3", "texts=hello"], ['texts=["hello"]']):
+        assert "nothing had to run" in cli("run", words("wordcount"), *given, "--id", "one").err
+    assert cli("run", words("wordcount"), "texts=hello", "top=4", "--id", "one").code == 5
+
+
 def test_paths_and_dates_are_compared(cli, words):
     cli("run", words("suffix"), "path=a.txt", "--id", "s")
     assert cli("run", words("suffix"), "path=b.md", "--id", "s").code == 5
@@ -193,5 +218,13 @@ def test_only_linux(cli, monkeypatch):
 def test_help_and_unknown_commands(cli):
     assert "timeline" in cli("--help").out
     assert cli("nope").code == 2
+    for word, said in (
+        ("step", "No such command 'step'. Did you mean steps?"),
+        ("stroy", "Did you mean story?"),
+        ("xyz", "There are run, list, get, steps,"),
+    ):
+        assert said in cli(word, "q").err
+    assert "Did you mean '--json'?" in cli("list", "--jsn").err
+    assert "Options stand behind it: weftrun list --db ..." in cli("--db", "sqlite:///x.db", "list").err
     assert cli("run").code == 2
     assert cli("--version").out.startswith("weftrun, version ")

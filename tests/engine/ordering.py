@@ -197,3 +197,16 @@ def largest(*totals: int) -> int:
 def shelf(name: str, n: int) -> int:
     """Many transactions under one name."""
     return largest(*[order(f"{name}-{i:03}", 1) for i in range(n)])
+
+
+@function(effects="transaction")
+def begins_none(*, begin: bool) -> str:
+    if begin:
+        with weftrun.current().transaction() as db:
+            db.execute("SELECT 1")
+    return "done"
+
+
+@function(effects="transaction")
+def begins_none_and_fails() -> None:
+    raise ValueError("told by its error")

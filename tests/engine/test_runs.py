@@ -16,6 +16,8 @@ from tests.engine import programs as p
 import weftrun
 from weftrun.assembly import open_reader
 from weftrun.runtime import tracing
+from weftrun.sdk.arguments import Signature
+from weftrun.sdk.canonical import digest
 from weftrun.views.progress import attempts_gated
 
 
@@ -110,6 +112,32 @@ def test_a_start_that_joins_without_comparing_says_so(engine: weftrun.Engine) ->
     assert engine.get("one").not_compared == ""
 
 
+def test_a_run_is_joined_however_its_start_is_written(engine: weftrun.Engine) -> None:
+    assert engine.run(p.add.options(id="new"), 1, 2) == 3
+    for again in (
+        lambda start: start(p.add.options(id="new"), 1, b=2),
+        lambda start: start(p.add.options(id="new"), b=2, a=1),
+    ):
+        assert again(engine.start).joined and again(engine.run) == 3
+        assert asyncio.run(again(engine.astart)).joined
+    with pytest.raises(weftrun.RunConflict, match="with other arguments"):
+        engine.start(p.add.options(id="new"), a=2, b=1)
+
+
+def test_a_run_that_an_older_version_recorded_is_joined_as_it_was_started(
+    engine: weftrun.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as older:
+        older.setattr(Signature, "digests", lambda self, args, kwargs, all_ways: (digest((args, kwargs)),))
+        assert engine.run(p.add.options(id="mixed"), 1, b=2) == 3
+        assert engine.run(p.add.options(id="named"), a=1, b=2) == 3
+    assert engine.start(p.add.options(id="mixed"), 1, b=2).joined
+    assert engine.start(p.add.options(id="named"), b=2, a=1).joined
+    assert engine.start(p.add.options(id="named"), 1, 2).joined
+    with pytest.raises(weftrun.RunConflict, match="with other arguments"):
+        engine.start(p.add.options(id="mixed"), 1, b=3)
+
+
 def test_what_waited_for_the_disk_is_told_in_full_however_few_batches_are_traced(
     engine: weftrun.Engine, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,7 +156,7 @@ def test_what_waited_for_the_disk_is_told_in_full_however_few_batches_are_traced
 
 
 def test_an_unknown_id_is_not_found(engine: weftrun.Engine) -> None:
-    with pytest.raises(weftrun.RunNotFound, match="'nobody'"):
+    with pytest.raises(weftrun.RunNotFound, match=r"No Run has the id 'nobody' in the Journal sqlite:////.*\.db\."):
         engine.get("nobody")
 
 

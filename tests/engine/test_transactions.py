@@ -134,6 +134,29 @@ def test_where_there_is_none(function: weftrun.Function[..., object], text: str,
     assert orders(shop) == []
 
 
+def test_the_story_says_that_none_was_begun(shop: str) -> None:
+    with weftrun.open(shop, workers=1) as engine:
+        assert engine.run(o.begins_none.options(id="none"), begin=False) == "done"
+        assert engine.run(o.begins_none.options(id="one"), begin=True) == "done"
+        with pytest.raises(ValueError, match="told"):
+            engine.run(o.begins_none_and_fails.options(id="failed"))
+    sentence = 'begins_none has effects="transaction" and succeeded without beginning one: '
+    assert [text.startswith(sentence) for text in notes(shop, "none")] == [True]
+    assert notes(shop, "one") == [] == notes(shop, "failed")
+
+
+def notes(url: str, id: str) -> list[str]:
+    """Return what the story of a Run says of transactions that were not begun."""
+    reader = open_reader(url)
+    try:
+        info = reader.find(id)
+        assert info is not None
+        told = story(reader.load(info.uid), reader.trace(info.uid))
+    finally:
+        reader.close()
+    return [one.text for one in told if "without beginning one" in one.text]
+
+
 def test_a_map_is_refused() -> None:
     with pytest.raises(weftrun.UsageError, match=r"order.map: order has a transaction.*\[order\(x\) for x in items\]"):
         o.order.map(["a"], [1])

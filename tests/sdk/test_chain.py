@@ -34,9 +34,13 @@ class Several(ExceptionGroup[Exception]):
         return Several(self.message, excs)
 
 
-class Stubborn(Exception):
-    def __init__(self, one: str, two: str) -> None:
-        super().__init__(one)
+def unpicklable(text: str) -> Exception:
+    """Return an error of a class that no other process can have."""
+
+    class Locked(Exception):
+        lock = threading.Lock()
+
+    return Locked(text)
 
 
 def failure(error: BaseException, bytes_max: int = BYTES_MAX) -> Failure:
@@ -111,19 +115,19 @@ def test_members_of_a_group_keep_theirs() -> None:
 
 
 def test_a_group_with_a_member_that_can_not_be_rebuilt() -> None:
-    one = back(ExceptionGroup("both", [raised(ValueError("v"), cause=KeyError("k")), Stubborn("a", "b")]))
+    one = back(ExceptionGroup("both", [raised(ValueError("v"), cause=KeyError("k")), unpicklable("a")]))
     assert type(one) is ExceptionGroup and one.message == "both"
     assert type(one.exceptions[0]) is ValueError and type(one.exceptions[0].__cause__) is KeyError
-    assert type(one.exceptions[1]) is StepFailed and "Stubborn: a" in str(one.exceptions[1])
+    assert type(one.exceptions[1]) is StepFailed and "Locked: a" in str(one.exceptions[1])
 
 
 def test_a_link_that_can_not_be_rebuilt_is_told_and_takes_no_other_with_it() -> None:
-    one = back(raised(RuntimeError("c"), cause=raised(Stubborn("a", "b"), cause=KeyError("k"))))
+    one = back(raised(RuntimeError("c"), cause=raised(unpicklable("a"), cause=KeyError("k"))))
     assert type(one) is RuntimeError
-    assert type(one.__cause__) is StepFailed and str(one.__cause__).endswith("Stubborn: a")
+    assert type(one.__cause__) is StepFailed and str(one.__cause__).endswith("Locked: a")
     assert type(one.__cause__.__cause__) is KeyError
-    two = back(raised(Stubborn("a", "b"), cause=KeyError("k")))
-    assert type(two) is StepFailed and "Stubborn: a" in str(two) and type(two.__cause__) is KeyError
+    two = back(raised(unpicklable("a"), cause=KeyError("k")))
+    assert type(two) is StepFailed and "Locked: a" in str(two) and type(two.__cause__) is KeyError
     three = back(raised(SystemExit(3), cause=KeyError("k")))
     assert type(three) is StepFailed and type(three.__cause__) is KeyError
 
@@ -212,7 +216,9 @@ def test_large_causes_leave_room_for_the_error() -> None:
     assert type(one) is type(one.__cause__) is Refused
 
 
-def test_what_can_not_be_pickled_is_told_as_ever() -> None:
+def test_an_attribute_that_can_not_be_pickled_is_left_out_and_told() -> None:
     error = Refused(5)
     error.seen = threading.Lock()
-    assert type(back(error)) is StepFailed
+    one = back(error)
+    assert type(one) is Refused and one.code == 5 and not hasattr(one, "seen")
+    assert one.__notes__[0] == "without attribute seen (_thread.lock), which can't be pickled and rebuilt"

@@ -32,11 +32,6 @@ class Own(Exception):
         self.path = path
 
 
-class Stubborn(Exception):
-    def __init__(self, one: str, two: str) -> None:
-        super().__init__(f"{one} and {two}")
-
-
 class Mute(Exception):
     def __str__(self) -> str:
         raise RuntimeError
@@ -80,12 +75,46 @@ def test_an_error_keeps_its_type_its_fields_and_its_notes() -> None:
     assert "attempt" not in error_of(Failure(Reason.RAISED, "E", "x", origin=StepId("a[0]")), run=RUN).__notes__[0]
 
 
-@pytest.mark.parametrize("error", [Stubborn("a", "b"), Own(threading.Lock(), 1), SystemExit(3), KeyboardInterrupt()])
-def test_what_can_not_be_rebuilt_is_told(error: BaseException) -> None:
+class Abort(BaseException): ...
+
+
+def unpicklable() -> Exception:
+    """Return an error of a class that no other process can have."""
+
+    class Locked(Exception):
+        lock = threading.Lock()
+
+    return Locked("x")
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (unpicklable(), "can't be pickled: cannot pickle '_thread.lock' object."),
+        (SystemExit(3), "SystemExit is no Exception, and would end whoever asks for the value."),
+        (KeyboardInterrupt(), "KeyboardInterrupt is no Exception, and would end whoever asks for the value."),
+        (Abort("x"), "Abort is no Exception, and would end whoever asks for the value."),
+    ],
+)
+def test_what_can_not_be_rebuilt_is_told_and_why(error: BaseException, why: str) -> None:
     back = error_of(made(error), run=RUN)
     assert type(back) is StepFailed
     assert type(error).__qualname__ in str(back)
     assert "Traceback" in str(back)
+    *_, last = str(back).splitlines()
+    assert last.startswith("It comes as a StepFailed, because it can't be rebuilt: ") and last.endswith(why)
+
+
+def test_what_can_not_be_rebuilt_where_it_is_asked_for_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    alone, with_cause = made(Own("a.txt", 5)), Own("a.txt", 5)
+    with_cause.__cause__ = KeyError("k")
+    chained = made(with_cause)
+    monkeypatch.delattr(f"{__name__}.Own")
+    for failure in (alone, chained):
+        back = error_of(failure, run=RUN)
+        assert type(back) is StepFailed and f"{__name__}.Own: ('a.txt', 5)" in str(back)
+        assert "It comes as a StepFailed, because it can't be rebuilt: AttributeError: " in str(back)
+    assert type(back.__cause__) is KeyError
 
 
 def test_an_error_made_in_a_function_is_rebuilt_by_value() -> None:

@@ -7,6 +7,7 @@ import functools
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 from typing import Any
@@ -18,6 +19,7 @@ import weftrun
 from weftrun import PolicyError, Retry, UsageError, function, workflow
 from weftrun.model.policy import Kind
 from weftrun.sdk.function import code_version, find
+from weftrun.sdk.policy import CallPolicy
 
 HERE = __name__
 
@@ -435,3 +437,67 @@ def test_a_rollback_is_part_of_the_policy() -> None:
         undone.map([1])
     with pytest.raises(PolicyError, match="`rollback` can't stand here"):
         put.options(rollback=put_back)
+
+
+CALL_POLICIES = sorted(CallPolicy.__annotations__)
+
+
+@pytest.mark.parametrize("key", CALL_POLICIES)
+def test_a_policy_among_the_arguments_is_told_where_it_belongs(key: str) -> None:
+    text = re.escape(
+        f"unexpected keyword argument '{key}'. `{key}` is a policy, not an argument: write taken.options({key}=...)."
+    )
+
+    @function(name=f"tests.policies.{key}.taken")
+    def taken(x: int) -> int:
+        return x
+
+    @workflow(name=f"tests.policies.{key}.wires")
+    def wires(call: str) -> object:
+        return {"call": taken, "map": taken.map}[call]([1], **{key: 1})
+
+    @workflow(name=f"tests.policies.{key}.looks")
+    async def looks() -> object:
+        return await taken.step(1, **{key: 1})
+
+    for call in (
+        lambda: taken(1, **{key: 1}),
+        lambda: taken.map([1], **{key: 1}),
+        lambda: wires("call"),
+        lambda: wires("map"),
+        lambda: asyncio.run(looks()),
+        lambda: taken.signature.check((1,), {key: 1}),  # as `engine.start` does
+    ):
+        with pytest.raises(TypeError, match=text):
+            call()
+
+
+def test_several_policies_and_those_of_a_decorator_among_the_arguments() -> None:
+    @function(name="tests.policies.several")
+    def several(x: int, id: int = 0) -> int:
+        return x + id
+
+    assert several(1, id=2) == 3
+    with pytest.raises(
+        TypeError, match=r"`retries` and `timeout_s` are policies, not .* several\.options\(retries=\.\.\., "
+    ):
+        several(1, id=2, retries=3, timeout_s=1)
+    with pytest.raises(TypeError, match=r"`rollback` is a policy: .* put it on the decorator"):
+        several(1, rollback=several)
+    with pytest.raises(TypeError, match=r"'other'\.$"):
+        several(1, other=3)
+
+
+def test_items_by_keyword() -> None:
+    @function(name="tests.items_by_keyword")
+    def one(x: int, y: int = 0) -> int:
+        return x
+
+    @workflow(name="tests.wires_items_by_keyword")
+    def wires() -> object:
+        return one.map(x=[1])  # type: ignore[call-arg]
+
+    text = r"items_by_keyword\.map\({}\) has no items: items are positional, .* given by keyword is the same for all"
+    for call, said in ((lambda: one.map(x=[1], y=2), "x=..., y=..."), (one.map, ""), (wires, "x=...")):
+        with pytest.raises(UsageError, match=text.format(re.escape(said))):
+            call()

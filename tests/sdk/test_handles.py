@@ -61,6 +61,7 @@ class Core:
         bundle: Bundle,
         args: Payload,
         digest: str,
+        also: tuple[str, ...],
         *,
         wait_start: bool,
         durable: bool,

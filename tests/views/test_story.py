@@ -76,6 +76,19 @@ def test_a_missing_trace_is_said(wordcount):
     assert "There is no trace of this Run" not in texts(wordcount)[-1]
 
 
+def test_a_trace_is_not_missed_where_nothing_ran_that_it_tells_of(book, words):
+    for kind in (Kind.WIRING, Kind.WATCHING):
+        for ran in (words.ran(1, 0.0, 0.1), None):
+            book.rows.clear()
+            book.start(kind=kind)
+            book.end(0.1, "failed", words.raised("flow"), *([ran] if ran is not None else []))
+            assert not any("There is no trace" in said for said in texts(book))
+    book.rows.clear()
+    book.start(kind=Kind.FUNCTION)
+    book.end(0.1, ran=words.ran(1, 0.0, 0.1))
+    assert "There is no trace of this Run" in texts(book)[-1]
+
+
 def test_a_failure_names_its_origin_and_why_it_is_final(book, words):
     book.start()
     calls = [

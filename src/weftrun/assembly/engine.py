@@ -248,12 +248,13 @@ class _EmbeddedCore:
         bundle: Bundle,
         args: Payload,
         digest: str,
+        also: tuple[str, ...] = (),
         *,
         wait_start: bool,
         durable: bool = True,
     ) -> Ticket:
         """Start a Run or join the one with this id."""
-        return self._engine.start(id, function, bundle, args, digest, wait_start=wait_start, durable=durable)
+        return self._engine.start(id, function, bundle, args, digest, also, wait_start=wait_start, durable=durable)
 
     def find(self, id: RunId) -> Ticket:
         """Return the ticket of a Run that exists."""

@@ -111,6 +111,11 @@ class Reader:
         lives = owner is not None and owner.lives
         return running_views([row for row in rows if owner is None or row.pid == owner.pid], lives=lives)
 
+    @property
+    def journal(self) -> str:
+        """The Journal's URL for people, without a password."""
+        return self._place.shown
+
     def read(self, data: Data) -> bytes:
         """Return the bytes of a recorded value."""
         if isinstance(data, Inline):
@@ -125,7 +130,7 @@ class Reader:
         """Ask the engine that owns a Run, now or later, to cancel it."""
         info = self._journal.find(RunId(id))
         if info is None:
-            raise UsageError(f"No Run has the id {id!r}.")
+            raise UsageError(f"No Run has the id {id!r} in the Journal {self.journal}.")
         entropy = SystemEntropy()
         journal = self._place.open_to_mend(entropy)
         try:

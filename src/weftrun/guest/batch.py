@@ -103,7 +103,17 @@ class BatchRunner:
         ran = Ran(self._with.fork.sandbox, entered_at, left_at, shown)
         text = self._with.text.take() if words[_PRINTED] else ""
         # What a failed Attempt has emitted vanishes (E1).
-        return Outcome(index, value, failure, ran, text, emits if failure is None else ())
+        return Outcome(index, value, failure, ran, text, emits if failure is None else (), self._note(spec, failure))
+
+    def _note(self, spec: FunctionSpec, failure: Failure | None) -> str:
+        """Return what the story is to tell of a success whose policy promised what did not happen."""
+        if spec.effects != "transaction" or failure is not None or self._said is None or self._said.has_begun:
+            return ""
+        return (
+            f'{spec.label} has effects="transaction" and succeeded without beginning one: what it did outside commits '
+            "with no record, and a crash may have it done again. Write `with weftrun.current().transaction() as db:`, "
+            "or take the policy away."
+        )
 
     def _execute(self, spec: FunctionSpec, invocation: Invocation) -> tuple[Data, str]:
         """Read the arguments, call the Function, and return its encoded result and a preview of it."""

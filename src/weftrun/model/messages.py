@@ -233,7 +233,11 @@ class Ready(Struct, frozen=True, gc=False, array_like=True, tag=50):
 
 
 class Outcome(Struct, frozen=True, gc=False, array_like=True):
-    """How one Invocation of a Batch ended: `index` is its position there; `value` or `failure` is set."""
+    """How one Invocation of a Batch ended: `index` is its position there; `value` or `failure` is set.
+
+    Attributes:
+        note: what the story is to tell of the Attempt; mostly nothing.
+    """
 
     index: int
     value: Data | None
@@ -241,6 +245,7 @@ class Outcome(Struct, frozen=True, gc=False, array_like=True):
     ran: Ran
     text: str = ""
     emits: tuple[Emit, ...] = ()
+    note: str = ""
 
 
 class Outcomes(Struct, frozen=True, gc=False, array_like=True, tag=51):

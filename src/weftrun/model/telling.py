@@ -16,6 +16,7 @@ _CUT = "\n… (cut) …\n"
 _BUILT_IN = ("builtins", "__main__")
 _qualname_of: Callable[[type], str] = type.__dict__["__qualname__"].__get__
 _module_of: Callable[[type], object] = type.__dict__["__module__"].__get__
+_attributes_of: Callable[[BaseException], dict[str, object]] = BaseException.__dict__["__dict__"].__get__
 
 
 def asked(ask: Callable[[], T], otherwise: T) -> T:
@@ -70,13 +71,26 @@ def notes_of(error: BaseException) -> list[object]:
     return notes if type(notes) is list else []
 
 
+def set_notes(error: BaseException, notes: list[object]) -> None:
+    """Put a list in place of an error's notes, also where its class takes no attributes; not every error has some."""
+
+    def put() -> None:
+        try:
+            error.__notes__ = notes  # type: ignore[assignment]
+        except AttributeError:  # as that of a frozen dataclass is
+            _attributes_of(error)["__notes__"] = notes
+
+    asked(put, None)
+
+
 def add_note(error: BaseException, note: str) -> None:
     """Add a note, in place of what is no list of notes; an error that takes none stays without."""
 
     def add() -> None:
-        if type(getattr(error, "__notes__", [])) is list:
-            error.add_note(note)
+        notes = getattr(error, "__notes__", [])
+        if type(notes) is list:
+            set_notes(error, [*notes, note])
         else:
-            error.__notes__ = [note]
+            set_notes(error, [note])
 
     asked(add, None)

@@ -49,12 +49,13 @@ class Tell(Struct, frozen=True, gc=False):
 
 
 class Said(Struct, frozen=True, gc=False, array_like=True):
-    """An Attempt printed this.
+    """An Attempt printed this, or has something that the story is to tell.
 
     Attributes:
         printed: of a map's items how many characters each, as in `ItemOutcomes`.
         said: of a Workflow's body, which prints the same again when it is replayed, how many characters had been told
             before in this entry of it; -1 for others.
+        note: a sentence for the story.
     """
 
     run: int
@@ -64,6 +65,7 @@ class Said(Struct, frozen=True, gc=False, array_like=True):
     text: str
     printed: tuple[tuple[int, int], ...] = ()
     said: int = -1
+    note: str = ""
 
 
 class AttemptAt(Struct, frozen=True, gc=False, array_like=True):

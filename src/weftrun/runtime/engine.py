@@ -118,6 +118,7 @@ class Engine:
         bundle: Bundle,
         args: Payload,
         digest: str,
+        also: tuple[str, ...] = (),
         *,
         wait_start: bool = True,
         durable: bool = True,
@@ -125,11 +126,14 @@ class Engine:
         """Start a Run, or join the one that has this id (N2). One that is not `durable` keeps no record (N3).
 
         Returns once the start record is durable, or at once if not `wait_start`; errors of the start are then raised
-        by `wait`. Raises `RunConflict` where the id is taken by another Function, other arguments or a tombstone.
+        by `wait`. `also` are digests of the same arguments, written in another way. Raises `RunConflict` where the id
+        is taken by another Function, other arguments or a tombstone.
         """
         self.check()
         uid = RunUid(self._entropy.uid())
-        ticket = Ticket(id if id is not None else RunId(f"{function.label}-{uid[:12]}"), uid, durable=durable)
+        ticket = Ticket(
+            id if id is not None else RunId(f"{function.label}-{uid[:12]}"), uid, durable=durable, also=also
+        )
         start = Start(ticket, function, bundle, args, digest)
         self._loop.call_from_thread(lambda: self._opening.start(start, is_named=id is not None))
         if wait_start:

@@ -213,7 +213,7 @@ class Opening:
 
     def _join(self, ticket: Ticket, info: RunInfo, function: str, digest: str) -> None:
         """Make a ticket one of the Run that has its id, if it fits."""
-        why = joins(info, function, digest) if function else ""
+        why = joins(info, function, digest, ticket.also) if function else ""
         if why:
             ticket.fail(RunConflict(why))
             return
@@ -256,8 +256,10 @@ class Opening:
             return
 
         def found(info: RunInfo | None) -> None:
-            if info is None or info.deleted:
+            if info is None:
                 ticket.fail(RunNotFound(f"No Run has the id {ticket.id!r}."))
+            elif info.deleted:
+                ticket.fail(RunNotFound(f"The Run {ticket.id} was deleted; only its id is kept."))
             else:
                 self._join(ticket, info, "", "")
 

@@ -219,12 +219,15 @@ def _let_go(objects: Objects, answer: tuple[ObjectId, ...]) -> None:
         objects.release(oid)
 
 
-def joins(info: RunInfo, function: str, digest: str) -> str:
-    """Return why a start does not fit the Run that has its id, or nothing if it does (N2)."""
+def joins(info: RunInfo, function: str, digest: str, also: tuple[str, ...] = ()) -> str:
+    """Return why a start does not fit the Run that has its id, or nothing if it does (N2).
+
+    `also` are digests of the same arguments, written in another way.
+    """
     if info.deleted:
         return f"The id {info.id!r} belongs to a Run that was deleted; `weftrun delete {info.id} --forget` frees it."
     if info.function != function:
         return f"The id {info.id!r} belongs to a Run of {info.function}, not of {function}: give another id."
-    if info.digest and digest and info.digest != digest:
+    if info.digest and digest and info.digest not in (digest, *also):
         return f"The id {info.id!r} belongs to a Run of {function} with other arguments: give those, or another id."
     return ""

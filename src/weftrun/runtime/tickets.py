@@ -96,6 +96,7 @@ class Ticket:
         ended: opens when the Run's answer may leave the engine.
         error: what went wrong with the start itself.
         durable: whether the Run keeps records.
+        also: digests of the start's arguments, written in another way than that which is recorded.
         compared: whether the arguments of the start were compared with those of the Run that it joined.
         parked: whether it waits for code that fits it.
         ended_before: when the Run had ended, in seconds since the epoch, before it was asked for; None if it had not.
@@ -103,6 +104,7 @@ class Ticket:
 
     __slots__ = (
         "__weakref__",
+        "also",
         "compared",
         "durable",
         "end",
@@ -116,8 +118,9 @@ class Ticket:
         "uid",
     )
 
-    def __init__(self, id: RunId, uid: RunUid, *, durable: bool = True) -> None:
+    def __init__(self, id: RunId, uid: RunUid, *, durable: bool = True, also: tuple[str, ...] = ()) -> None:
         self.id = id
+        self.also = also
         self.durable = durable
         self.uid = uid
         self.started = Latch()

@@ -65,8 +65,10 @@ class Tracing:
         )
 
     def printed(self, run: OpenRun, said: Said) -> None:
-        """Keep what an Attempt printed."""
-        if run.durable:
+        """Keep what an Attempt printed, and what the story is to tell of it."""
+        if run.durable and said.note:
+            self._keep(TraceRow(run.uid, "note", self._loop.now(), said.step, said.attempt, said.note))
+        if run.durable and said.text:
             facts: dict[str, Fact] = {}
             if said.said >= 0:
                 facts["from"] = said.said

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import combinations
 from types import CodeType
 from typing import Any
 
 from weftrun.model.errors import NotSerializable, PolicyError
 from weftrun.sdk.canonical import digest, why_not
 from weftrun.sdk.codec import Encoded, encode
+from weftrun.sdk.policy import among_arguments
 
+_Call = tuple[tuple[Any, ...], dict[str, Any]]
+_DEFAULTS_MAX = 4
+"""Of more parameters that have their default, not every choice of those that are said is looked at."""
 _VARIADIC = 0x04 | 0x08
 """Code flags of `*args` and `**kwargs`."""
 
@@ -74,17 +79,15 @@ class Signature:
 
     def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """Return arguments by the names of their parameters; by position where Python knows no signature."""
-        if self._bound is None:
-            try:
-                self._bound = signature_of(self._callable)
-            except (TypeError, ValueError):
-                self._bound = False  # a callable written in C may tell nothing of what it takes
-        if not self._bound:
+        signature = self._signature()
+        if not signature:
             return {**{str(position): value for position, value in enumerate(args, 1)}, **kwargs}
         try:
-            bound: dict[str, Any] = self._bound.bind(*args, **kwargs).arguments
+            bound: dict[str, Any] = signature.bind(*args, **kwargs).arguments
         except TypeError as error:
-            raise TypeError(f"{self._label}(): {error}.") from None
+            known = signature.parameters
+            advice = among_arguments(self._label, (name for name in kwargs if name not in known))
+            raise TypeError(f"{self._label}(): {error}.{advice}") from None
         return bound
 
     def encode(self, args: tuple[Any, ...], kwargs: dict[str, Any], *, refs: bool) -> Encoded:
@@ -100,12 +103,80 @@ class Signature:
                 encode(value, what=f"argument {name} of {self._label}", refs=refs)
             raise
 
+    def digests(self, args: tuple[Any, ...], kwargs: dict[str, Any], *, all_ways: bool) -> tuple[str, ...]:
+        """Return the digest by which a start with these arguments is recorded, then those of other ways to write it.
+
+        What is recorded has each argument by position where it can be, and no default that is left out: so a parameter
+        may get another name, and a default another value, and what is started as before still joins. Another way says a
+        default or leaves it out, or is the way in which the call was written, which older versions recorded. There are
+        none where an argument has no digest.
+
+        Args:
+            all_ways: whether to tell of all of them, one more look at the arguments for each: also by name, as the
+                command line of older versions did, and with some defaults said and others left out.
+        """
+        try:
+            bound = self._signature().bind(*args, **kwargs)
+        except (AttributeError, TypeError):  # Python knows no signature of it, or another one than its own
+            return _different([(args, kwargs)])
+        ways: list[_Call] = [(bound.args, bound.kwargs), (args, kwargs)]
+        parameters, given = bound.signature.parameters.values(), dict(bound.arguments)
+        rest = next((given.get(p.name, ()) for p in parameters if p.kind is p.VAR_POSITIONAL), None)
+        if all_ways and rest is None and not any(p.kind is p.POSITIONAL_ONLY for p in parameters):
+            ways.append(_by_name(parameters, given))
+        defaults = {
+            p.name: p.default
+            for p in parameters
+            if p.default is not p.empty
+            and (p.kind is p.KEYWORD_ONLY or not rest)  # what stands before `*rest` can't be left out
+            and (p.name not in given or _is_same(given[p.name], p.default))
+        }
+        counts = range(len(defaults) + 1) if all_ways and len(defaults) <= _DEFAULTS_MAX else (0, len(defaults))
+        for said in (chosen for count in counts for chosen in combinations(defaults, count)):
+            bound.arguments = {name: value for name, value in given.items() if name not in defaults}
+            bound.arguments |= {name: defaults[name] for name in said}
+            ways.append((bound.args, bound.kwargs))
+        return _different(ways)
+
+    def _signature(self) -> Any:
+        """Return what Python knows of the callable's signature; False where that is nothing."""
+        if self._bound is None:
+            try:
+                self._bound = signature_of(self._callable)
+            except (TypeError, ValueError):
+                self._bound = False  # a callable written in C may tell nothing of what it takes
+        return self._bound
+
     def why_not_compared(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         """Return which argument has no digest, and its type, as `argument conn: conn.pool is a Pool`; else nothing."""
         for name, value in self._bind(args, kwargs).items():
             if not digest(value):
                 return f"argument {name}: {why_not(value, name)}, and of such weftrun can't tell what is equal"
         return ""
+
+
+def _by_name(parameters: Iterable[Any], given: dict[str, Any]) -> _Call:
+    """Return the call with all arguments by name."""
+    rest = next((p.name for p in parameters if p.kind is p.VAR_KEYWORD), "")
+    return (), {name: value for name, value in given.items() if name != rest} | given.get(rest, {})
+
+
+def _is_same(value: object, default: object) -> bool:
+    """Say whether an argument is equal to its default, as far as that can be told."""
+    return value is default or (type(value) is type(default) and digest(value) == digest(default) != "")
+
+
+def _different(ways: list[_Call]) -> tuple[str, ...]:
+    """Return the digests of ways to write a call, each once; what was looked at is not looked at again."""
+    seen: list[tuple[tuple[int, ...], dict[str, int]]] = []
+    found: dict[str, None] = {}
+    for args, kwargs in ways:
+        shape = tuple(map(id, args)), {name: id(value) for name, value in kwargs.items()}
+        if shape not in seen:
+            seen.append(shape)
+            found[digest((args, kwargs))] = None
+    first = next(iter(found))
+    return tuple(filter(None, found)) if first else ()
 
 
 def signature_of(callable: Callable[..., Any]) -> Any:

@@ -1,8 +1,8 @@
 """The encoding of an error, with what it was raised from: bounded in links and bytes, and safe against its own code.
 
-An error alone is its pickle. One with a cause, a context, or members of a group that have such, is a list of links,
-each pickled by itself, so that one that can't be pickled, or rebuilt, is told by a stand-in and takes no other with
-it. What is too large loses text, not its type.
+An error alone is its pickle (`sdk.rebuilding` says how it is made again). One with a cause, a context, or members of a
+group that have such, is a list of links, each pickled by itself, so that one that can't be pickled, or rebuilt, is told
+by a stand-in and takes no other with it. What is too large loses text, not its type.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeGuard, TypeVar
 
 from weftrun.model.errors import NotSerializable, StepFailed
-from weftrun.model.telling import asked, bounded, name_of, text_of
+from weftrun.model.telling import asked, bounded, name_of, short_name_of, text_of
 from weftrun.sdk.codec import decode, encode
 from weftrun.sdk.inspection import preview
+from weftrun.sdk.rebuilding import Reduced, Reducers, reduced_parts
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -126,26 +127,32 @@ def take_traces(error: BaseException, original: BaseException) -> None:
 # ---------------------------------------------------------------------- packing
 
 
-def pack(error: BaseException, bytes_max: int) -> bytes | None:
-    """Return the encoding of an error in at most about so many bytes, or None where nothing of it can be rebuilt.
+def pack(error: BaseException, bytes_max: int) -> tuple[bytes | None, str]:
+    """Return the encoding of an error in at most about so many bytes, and why it can't be rebuilt, if it can't.
+
+    There is no encoding where nothing of it, and of what it was raised from, can be rebuilt.
 
     What isn't an Exception (SystemExit, KeyboardInterrupt) is not rebuilt: it would end who asks, who has done nothing.
     """
     found = _found(error)
     alone = all(one.cause == one.context == -1 and not is_suppressed(one.error) for one in found)
     if alone:
-        data = _packed(error, bytes_max) if is_of(error, Exception) else None
+        data, why = _packed_root(error, bytes_max)
         if data is not None or len(found) == 1:
-            return data
-    links = _links(found, bytes_max)
+            return data, why
+    links, why = _links(found, bytes_max)
     if links[0].data is None and len(links) == 1:
-        return None
-    return encode(tuple(map(tuple, links)), what="the error").tobytes()
+        return None, why
+    return encode(tuple(map(tuple, links)), what="the error").tobytes(), why
 
 
-def _links(found: list[_Found], bytes_max: int) -> list[Link]:
-    """Return the links of a chain; the nearest ones have most of the room, and the last ones may be left out."""
+def _links(found: list[_Found], bytes_max: int) -> tuple[list[Link], str]:
+    """Return the links of a chain, and why the first can't be rebuilt.
+
+    The nearest ones have most of the room, and the last ones may be left out.
+    """
     links: list[Link] = []
+    why_first = ""
     inside: set[int] = set()
     left = bytes_max
     for place, (error, cause, context, members) in enumerate(found):
@@ -154,14 +161,15 @@ def _links(found: list[_Found], bytes_max: int) -> list[Link]:
         data, name, text = None, "", ""
         if place not in inside:
             allowed = left - min(left // 4, _LINK_BYTES * (len(found) - place - 1))
-            data = _packed(error, allowed) if place or is_of(error, Exception) else None
+            data, why = _packed(error, allowed) if place else _packed_root(error, allowed)
+            why_first = why_first or ("" if place else why)
             if data is None:
                 name, text = name_of(type(error)), bounded(_message(error), min(_STAND_IN_BYTES_MAX, allowed))
         if data is not None or place in inside:
             inside.update(members)
         links.append(Link(data, name, text, is_suppressed(error), cause, context, members))
         left -= len(data or b"") + len(name) + len(text) + 64
-    return links
+    return links, why_first
 
 
 def is_of(error: object, kind: type[E]) -> TypeGuard[E]:
@@ -175,70 +183,99 @@ def _message(error: BaseException) -> str:
     return text_of(error)
 
 
-def _packed(error: BaseException, bytes_max: int) -> bytes | None:
-    """Return the encoding of one error if it comes back as the same type, shortened where it is too large."""
-    try:
-        encoded = encode(error, what="the error")
+def _packed_root(error: BaseException, bytes_max: int) -> tuple[bytes | None, str]:
+    if not is_of(error, Exception):
+        return None, f"{short_name_of(type(error))} is no Exception, and would end whoever asks for the value"
+    return _packed(error, bytes_max)
+
+
+def _packed(error: BaseException, bytes_max: int) -> tuple[bytes | None, str]:
+    """Return the encoding of one error if it comes back as the same type, shortened where it is too large.
+
+    Where it doesn't, return why.
+    """
+    why = ""
+    for careful in (False, True):
+        try:
+            return _packed_by(Reducers(careful=careful), error, bytes_max), ""
+        except BaseException as failed:  # noqa: BLE001  # pickling runs the author's code, which may raise anything
+            why = _why_of(failed)
+    return None, why
+
+
+def _packed_by(reducers: Reducers, error: BaseException, bytes_max: int) -> bytes:
+    encoded = encode(error, what="the error", reducers=reducers)
+    for share, parts_max in _SHORTER:
         if encoded.nbytes <= bytes_max:
-            return _checked(encoded.tobytes(), error)
-        for share, parts_max in _SHORTER:
-            shorter = encode(_Shortened(error, bytes_max // share, parts_max), what="the error")
-            if shorter.nbytes <= bytes_max:
-                return _checked(shorter.tobytes(), error)
-    except BaseException:  # noqa: BLE001  # pickling runs the author's code, which may raise anything
-        return None
-    return None
+            break
+        shorter = _Shorter(reducers, bytes_max // share, parts_max)
+        encoded = encode(shorter.error(error), what="the error", reducers=reducers)
+    data = encoded.tobytes()
+    if len(data) > bytes_max:
+        raise NotSerializable(
+            f"The shortest form of the error has {len(data):,} bytes; at most {bytes_max:,} are kept."
+        )
+    made = type(decode(data))
+    if made is not type(error):
+        raise NotSerializable(f"The error is pickled as {name_of(made)}.")
+    return data
 
 
-def _checked(data: bytes, error: BaseException) -> bytes | None:
-    return data if type(decode(data)) is type(error) else None
+def _why_of(error: BaseException) -> str:
+    text = text_of(error).rstrip(".")
+    return text if type(error) is NotSerializable else f"{name_of(type(error))}: {text}"
 
 
-class _Shortened:
-    """Pickles as an error of the same type whose texts are cut, and whose large parts are told by their previews."""
+class _Shorter(NamedTuple):
+    """Cuts texts, and tells large parts by their previews."""
 
-    def __init__(self, error: BaseException, bytes_max: int, parts_max: int) -> None:
-        reduced: Any = error.__reduce_ex__(5)
-        make, args, *rest = reduced
-        if len(rest) > 1:
-            raise NotSerializable("The error is pickled in a way of its own.")
-        shorter = [_shorter(part, bytes_max, parts_max, 0) for part in (args, *rest)]
-        self._reduced = (make, *shorter)
+    reducers: Reducers
+    bytes_max: int
+    parts_max: int
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return self._reduced
+    def error(self, error: BaseException) -> Reduced:
+        """Return what pickles as an error of the same type with shorter parts."""
+        make, args, states, rest = reduced_parts(self.reducers.reduce(error))
+        state = tuple({name: self.part(value, 1) for name, value in held.items()} for held in states)
+        return Reduced((make, self.part(args, 0), *(() if not state else (state, *rest) if rest else state)))
 
-
-def _shorter(value: Any, bytes_max: int, parts_max: int, depth: int) -> Any:
-    kind = type(value)
-    if kind is str:
-        return bounded(value, bytes_max)
-    if kind is bytes or kind is bytearray:
-        return value if len(value) <= bytes_max else value[: bytes_max // 2] + value[-bytes_max // 2 :]
-    if depth < _DEPTH_MAX:
-        if kind is list or kind is tuple:
-            return kind(_shorter(part, bytes_max, parts_max, depth + 1) for part in value[:parts_max])
-        if kind is dict:
-            pairs = list(value.items())[:parts_max]
-            return {key: _shorter(part, bytes_max, parts_max, depth + 1) for key, part in pairs}
-    return value if encode(value, what="a part of the error").nbytes <= bytes_max else preview(value, bytes_max)
+    def part(self, value: Any, depth: int) -> Any:
+        """Return a part of an error, shortened where it is too large."""
+        kind = type(value)
+        if kind is str:
+            return bounded(value, self.bytes_max)
+        if kind is bytes or kind is bytearray:
+            half = self.bytes_max // 2
+            return value if len(value) <= self.bytes_max else value[:half] + value[-half:]
+        if depth < _DEPTH_MAX:
+            if kind is list or kind is tuple:
+                return kind(self.part(one, depth + 1) for one in value[: self.parts_max])
+            if kind is dict:
+                return {key: self.part(one, depth + 1) for key, one in list(value.items())[: self.parts_max]}
+        if issubclass(kind, type):
+            return value
+        if encode(value, what="a part of the error", reducers=self.reducers).nbytes <= self.bytes_max:
+            return value
+        if depth < _DEPTH_MAX and is_of(value, BaseException):
+            return self.error(value)
+        return preview(value, self.bytes_max)
 
 
 # ---------------------------------------------------------------------- unpacking
 
 
 def unpack(data: bytes, otherwise: Exception) -> Exception:
-    """Return the error of an encoding with its chain; `otherwise` in its place where it can't be rebuilt."""
-    value: Any = asked(lambda: decode(data), None)
+    """Return the error of an encoding with its chain; `otherwise` in its place, which says why, where it has none."""
+    value, why = _decoded(data)
     if type(value) is not tuple:
-        return value if is_of(value, Exception) else otherwise
+        return value if is_of(value, Exception) else _with_reason(otherwise, why)
     links = [Link(*link) for link in value]
     errors: list[BaseException | None] = [None] * len(links)
     for place in reversed(range(len(links))):  # members lie behind their group
-        errors[place] = _rebuilt(links[place], errors)
+        errors[place], why = _rebuilt(links[place], errors)
     root = errors[0]
-    if not isinstance(root, Exception) or (links[0].data is None and links[0].name not in _GROUPS):
-        errors[0] = root = otherwise
+    if not is_of(root, Exception) or (links[0].data is None and links[0].name not in _GROUPS):
+        errors[0] = root = _with_reason(otherwise, why)
     _find_members(links, errors)
     for link, error in zip(links, errors, strict=True):
         if error is not None:
@@ -248,18 +285,38 @@ def unpack(data: bytes, otherwise: Exception) -> Exception:
     return root
 
 
-def _rebuilt(link: Link, errors: Sequence[BaseException | None]) -> BaseException | None:
-    """Return the error of a link, or its stand-in; None for what its group brings along."""
+def _decoded(data: bytes) -> tuple[Any, str]:
+    """Return the value of an encoding, or None and why it has none here."""
+    try:
+        return decode(data), ""
+    except BaseException as error:  # noqa: BLE001  # the author's code runs here
+        return None, _why_of(error)
+
+
+def not_rebuilt(why: str) -> str:
+    """Return the line by which a StepFailed says why it stands where an error of another type was raised."""
+    return f"It comes as a StepFailed, because it can't be rebuilt: {why}."
+
+
+def _with_reason(error: Exception, why: str) -> Exception:
+    if why:
+        error.args = (f"{text_of(error)}\n{not_rebuilt(why)}",)
+    return error
+
+
+def _rebuilt(link: Link, errors: Sequence[BaseException | None]) -> tuple[BaseException | None, str]:
+    """Return the error of a link, its stand-in, or None for what its group brings along; and why it has none here."""
     if link.data is not None:
-        data = link.data
-        error: Any = asked(lambda: decode(data), None)
-        return error if is_of(error, BaseException) else None
+        error, why = _decoded(link.data)
+        if is_of(error, BaseException):
+            return error, ""
+        return None, why
     if not link.name:
-        return None
+        return None, ""
     members = [error for error in (_at(errors, place) for place in link.members) if error is not None]
     if link.name in _GROUPS and members:
-        return BaseExceptionGroup(link.text, members)
-    return StepFailed(f"{link.name}: {link.text}")
+        return BaseExceptionGroup(link.text, members), ""
+    return StepFailed(f"{link.name}: {link.text}"), ""
 
 
 def _find_members(links: Sequence[Link], errors: list[BaseException | None]) -> None:

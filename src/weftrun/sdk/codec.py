@@ -16,18 +16,20 @@ import struct
 import threading
 from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from weftrun.model.errors import NotSerializable, UsageError
 from weftrun.model.telling import short_name_of
 from weftrun.model.values import Data, Key, Tree
 from weftrun.sdk.inspection import first_unpicklable, preview
-from weftrun.sdk.reducers import Table, reducers_in_use
+from weftrun.sdk.reducers import reducers_in_use
 
 if TYPE_CHECKING:
     from weftrun.sdk.ref import Ref
 
 __all__ = ["Encoded", "decode", "decode_tree", "encode", "hole", "note_ref", "preview"]
+
+Reducers = Mapping[type, Callable[[Any], Any]]
 
 _ALIGN = 64
 _HEAD = struct.Struct("<B3xIQ")
@@ -70,13 +72,14 @@ class Encoded:
         return self.pieces[0] if len(self.pieces) == 1 and type(self.pieces[0]) is bytes else b"".join(self.pieces)
 
 
-def encode(value: object, *, what: str, refs: bool = False) -> Encoded:
+def encode(value: object, *, what: str, refs: bool = False, reducers: Reducers | None = None) -> Encoded:
     """Encode a value.
 
     Args:
         value: anything that pickles.
         what: what to call it in an error, e.g. `the result of load`.
         refs: whether Refs may stand in it; their places become holes.
+        reducers: what to pickle classes with, in place of what is usual.
 
     Raises:
         NotSerializable: it can't be pickled; the message names the part that can't.
@@ -86,7 +89,7 @@ def encode(value: object, *, what: str, refs: bool = False) -> Encoded:
     found: list[Ref[Any]] | None = [] if refs else None
     _local.encoding, _local.found = True, found
     try:
-        head = _dumps(value, buffers, found, what)
+        head = _dumps(value, buffers, found, what, reducers if reducers is not None else reducers_in_use())
     finally:
         _local.encoding, _local.found = before
     if not buffers:
@@ -95,8 +98,13 @@ def encode(value: object, *, what: str, refs: bool = False) -> Encoded:
     return _with_buffers(head, buffers, tuple(found) if found else ())
 
 
-def _dumps(value: object, buffers: list[pickle.PickleBuffer], found: list[Ref[Any]] | None, what: str) -> bytes:
-    table = reducers_in_use()
+def _dumps(
+    value: object,
+    buffers: list[pickle.PickleBuffer],
+    found: list[Ref[Any]] | None,
+    what: str,
+    table: Reducers | None,
+) -> bytes:
     try:
         if table is None or _is_plain_call(value):
             return pickle.dumps(value, 5, buffer_callback=buffers.append)
@@ -110,7 +118,7 @@ def _dumps(value: object, buffers: list[pickle.PickleBuffer], found: list[Ref[An
         if found is not None:
             found.clear()
         try:
-            return _dumps_by_value(table or {}, value, buffers)
+            return _dumps_by_value(table if table is not None else {}, value, buffers)
         except _PASSED:
             raise
         except BaseException as error:  # noqa: BLE001  # the author's code again
@@ -129,16 +137,15 @@ def _is_plain_call(value: Any) -> bool:
     )
 
 
-def _dumps_by_value(table: Table, value: object, buffers: list[pickle.PickleBuffer]) -> bytes:
+def _dumps_by_value(table: Reducers, value: object, buffers: list[pickle.PickleBuffer]) -> bytes:
     """Pickle with cloudpickle, which takes functions and classes along that have no importable name."""
     cloudpickle = importlib.import_module("cloudpickle")  # late: it costs what a bare import must not
     pickler = type("Pickler", (cloudpickle.Pickler,), {})
-    return _dumps_with(pickler, ChainMap(table, cloudpickle.Pickler.dispatch_table), value, buffers)
+    both = ChainMap(cast("Any", table), cloudpickle.Pickler.dispatch_table)
+    return _dumps_with(pickler, both, value, buffers)
 
 
-def _dumps_with(
-    pickler: Any, table: Mapping[type, Callable[[Any], Any]], value: object, buffers: list[pickle.PickleBuffer]
-) -> bytes:
+def _dumps_with(pickler: Any, table: Reducers, value: object, buffers: list[pickle.PickleBuffer]) -> bytes:
     """Pickle with reducers of our own for types that pickle badly by themselves."""
     stream = io.BytesIO()
     if pickler is pickle.Pickler:

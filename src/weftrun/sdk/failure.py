@@ -16,9 +16,9 @@ from weftrun.model.errors import (
 from weftrun.model.ids import RunId, StepId
 from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.outcomes import Failure, Reason
-from weftrun.model.telling import add_note, asked, bounded, name_of, notes_of, text_of
+from weftrun.model.telling import add_note, asked, bounded, name_of, notes_of, set_notes, text_of
 from weftrun.model.values import Data, Inline
-from weftrun.sdk.chain import is_of, pack, take_traces, trace_of, unpack
+from weftrun.sdk.chain import is_of, not_rebuilt, pack, take_traces, trace_of, unpack
 from weftrun.sdk.tracebacks import authors_traceback, skip_ours
 
 _READ_ONLY = "Values reach a Step read-only, because others may read the same memory: write to a copy, `x.copy()`."
@@ -59,15 +59,17 @@ def failure_of(
         return failure
     if _is_write_to_shared(error) and _READ_ONLY not in notes_of(error):
         add_note(error, _READ_ONLY)
+    packed, why = _packed(error, bytes_max)
+    why = f"{not_rebuilt(why)}\n" if why else ""
     return Failure(
         reason or reason_of(error),
         bounded(name_of(type(error)), bytes_max),
         asked(lambda: bounded(text_of(error), bytes_max), ""),
-        asked(lambda: bounded(authors_traceback(error), bytes_max), ""),
+        asked(lambda: bounded(authors_traceback(error) + why, bytes_max), ""),
         origin,
         attempt,
         attempts,
-        asked(lambda: _pickled(error, bytes_max), None),
+        packed,
     )
 
 
@@ -90,12 +92,13 @@ def _passed_error(error: BaseException, passed: Failure, bytes_max: int) -> Data
     """Return the encoding of an error that is passed on: with what the author has put on it, without our notes."""
     if passed.error is None or type(error) is StepFailed:
         return passed.error
-    before = error.__notes__
-    error.__notes__ = [note for note in before if type(note) is not _Told]
+    before = notes_of(error)
+    set_notes(error, [note for note in before if type(note) is not _Told])
     try:
-        return _pickled(error, bytes_max) or passed.error
+        packed, _ = _packed(error, bytes_max)
     finally:
-        error.__notes__ = before
+        set_notes(error, before)
+    return packed or passed.error
 
 
 def _line_of(error: BaseException) -> str:
@@ -115,9 +118,11 @@ def reason_of(error: BaseException) -> Reason:
     return Reason.RAISED
 
 
-def _pickled(error: BaseException, bytes_max: int) -> Inline | None:
-    data = pack(error, bytes_max)
-    return Inline(data) if data is not None else None
+def _packed(error: BaseException, bytes_max: int) -> tuple[Inline | None, str]:
+    """Return the encoding of an error, and why it can't be rebuilt, if it can't."""
+    nothing: tuple[bytes | None, str] = (None, "its chain can't be read")
+    packed, why = asked(lambda: pack(error, bytes_max), nothing)
+    return (Inline(packed) if packed is not None else None), why
 
 
 def error_of(failure: Failure, *, run: RunId | None) -> BaseException:

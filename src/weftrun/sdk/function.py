@@ -156,23 +156,24 @@ class Function(Generic[P, R_co]):
         map = _Map()
     else:
 
-        def map(self, items: Any, /, *more: Any, **same: Any) -> Any:
+        def map(self, /, *columns: Any, **same: Any) -> Any:
             """Make a Step for each item; the value is the list of their values.
 
             Args:
-                items: values of the first parameter, one for each item.
-                more: values of the next parameters; all of one length.
+                columns: values of the first parameters, one for each item; all of one length.
                 same: keyword arguments that are the same for all items.
 
             Raises:
-                UsageError: this is a workflow, or it has a rollback, or a column is no sequence of items.
+                UsageError: this is a workflow, or it has a rollback, or a column is no sequence of items, or there
+                    is none.
             """
             _check_mapped(self.spec)
+            if not columns:
+                raise _no_items(self.spec.label, same)
             recorder = here.recorder
             if recorder is not None:
-                return recorder.map(self, (items, *more), same, self.after)
-            columns = [check_column(self.spec.label, n, column) for n, column in enumerate((items, *more), 1)]
-            rows = zip(*columns, strict=True)
+                return recorder.map(self, columns, same, self.after)
+            rows = zip(*(check_column(self.spec.label, n, column) for n, column in enumerate(columns, 1)), strict=True)
             if not nothing_runs():
                 return [self.callable(*row, **same) for row in rows]
             step = StepId(self.spec.label)
@@ -209,6 +210,14 @@ class Function(Generic[P, R_co]):
     def __reduce__(self) -> tuple[Any, ...]:
         check_in_force(self)
         return refer, (self.spec, self.is_async)
+
+
+def _no_items(label: str, same: Iterable[str]) -> UsageError:
+    said = f"{label}.map({', '.join(f'{name}=...' for name in same)}) has no items"
+    return UsageError(
+        f"{said}: items are positional, one sequence for each of the first parameters, as in {label}.map([1, 2, 3]); "
+        "what is given by keyword is the same for all items."
+    )
 
 
 def _check_mapped(spec: FunctionSpec) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Coroutine, Generator
 from types import TracebackType
 from typing import Any, Final, Generic, ParamSpec, Protocol, TypeVar, overload
 
-from weftrun.model.errors import ArgumentsNotCompared, UsageError
+from weftrun.model.errors import ArgumentsNotCompared, RunNotFound, UsageError
 from weftrun.model.ids import RunId, RunUid
 from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.outcomes import Failure, Status
@@ -14,7 +14,6 @@ from weftrun.model.policy import Bundle, FunctionSpec
 from weftrun.model.telling import add_note
 from weftrun.model.values import Data, Inline, Payload, Tree
 from weftrun.sdk.bundle import bundle_of
-from weftrun.sdk.canonical import digest
 from weftrun.sdk.clock import date_and_time
 from weftrun.sdk.codec import decode_tree
 from weftrun.sdk.failure import error_of
@@ -117,11 +116,15 @@ class Core(Protocol):
         bundle: Bundle,
         args: Payload,
         digest: str,
+        also: tuple[str, ...],
         *,
         wait_start: bool,
         durable: bool,
     ) -> Any:
-        """Start a Run or join the one with this id; return its ticket. One that is not `durable` keeps no record."""
+        """Start a Run or join the one with this id; return its ticket. One that is not `durable` keeps no record.
+
+        `also` are digests of the same arguments, written in another way than that of `digest`.
+        """
 
     @property
     def journal(self) -> str:
@@ -346,11 +349,13 @@ class Engine:
         core, bundle = self._core, bundle_of(fn)  # first of all: it lets pickle find the author's classes
         encoded = fn.signature.encode(args, kwargs, refs=False)
         data = Inline(encoded.tobytes()) if encoded.nbytes <= core.inline_bytes_max else core.publish(encoded.pieces)
-        id, text = None, ""
+        id: RunId | None = None
+        text, also = "", list[str]()
         if fn.run_id is not None:
-            id, text = RunId(check_id(fn.run_id)), digest((args, kwargs))
+            id = RunId(check_id(fn.run_id))
+            text, *also = fn.signature.digests(args, kwargs, all_ways=isinstance(data, Inline)) or ("",)
         wait = wait_start and fn.durable
-        ticket = core.start(id, fn.spec, bundle, Payload(data), text, wait_start=wait, durable=fn.durable)
+        ticket = core.start(id, fn.spec, bundle, Payload(data), text, tuple(also), wait_start=wait, durable=fn.durable)
         return Run(core, ticket)
 
     def get(self, id: str) -> Run[Any]:
@@ -359,7 +364,10 @@ class Engine:
         Raises:
             RunNotFound: there is none.
         """
-        return Run(self._core, self._core.find(RunId(str(id))))
+        try:
+            return Run(self._core, self._core.find(RunId(str(id))))
+        except RunNotFound as error:
+            raise RunNotFound(f"{str(error).rstrip('.')} in the Journal {self._core.journal}.") from None
 
     def retry(self, id: str) -> Run[Any]:
         """Run again what failed of a Run, with the code of now, and return it.

@@ -211,8 +211,8 @@ def call_here(function: Function[..., Any], step: StepId, args: tuple[Any, ...],
     Returns:
         The value; for an `async def` Function a coroutine that gives it.
     """
+    function.signature.check(args, kwargs)
     if function.is_async:
-        function.signature.check(args, kwargs)
         return _named(_call_later(function, step, args, kwargs), function)
     current = Current(LOCAL_RUN, LOCAL_UID, step, 1, NO_JOURNAL)
     token = enter(current)

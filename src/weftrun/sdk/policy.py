@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from msgspec.structs import replace
@@ -93,11 +93,24 @@ _AT_DECORATION = {
     "after": "it orders one call: write `.options(after=[...])` at the call",
     "durable": "it is of one Run: write `.options(durable=False)` where the Run is started",
 }
+_CALL = _SHARED | frozenset(_AT_DECORATION)
 _AT_CALL = {
     "name": "it is how a Sandbox finds the code: put it on the decorator",
     "version": "it tells one state of the code from another: put it on the decorator",
     "rollback": "it undoes what the code does: put it on the decorator",
 }
+
+
+def among_arguments(label: str, keywords: Iterable[str]) -> str:
+    """Return what to say of policies that stand among the arguments of a call; nothing where none does."""
+    given = [key for key in keywords if key in _CALL or key in _AT_CALL]
+    if not given:
+        return ""
+    if any(key in _AT_CALL for key in given):
+        return "".join(f" `{key}` is a policy: {_AT_CALL[key]}." for key in given if key in _AT_CALL)
+    shown = ", ".join(f"{key}=..." for key in given)
+    what = "is a policy, not an argument" if len(given) == 1 else "are policies, not arguments"
+    return f" {' and '.join(f'`{key}`' for key in given)} {what}: write {label}.options({shown})."
 
 
 def place_of(callable: Callable[..., Any]) -> str:
@@ -118,7 +131,7 @@ def decorated(spec: FunctionSpec, keywords: dict[str, Any], where: str) -> Funct
 
 def called(spec: FunctionSpec, keywords: dict[str, Any], where: str) -> FunctionSpec:
     """Return `spec` with the keywords of `.options(...)`; raises as `decorated` does."""
-    return _applied(spec, keywords, where, known=_SHARED | {"id", "after", "durable"}, elsewhere=_AT_CALL)
+    return _applied(spec, keywords, where, known=_CALL, elsewhere=_AT_CALL)
 
 
 def _label(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Reducers for types that pickle badly by themselves, used only where their library is loaded already.
+"""Reducers for types that pickle badly by themselves, used only where one of them may be met.
 
 Arrow data goes by Arrow's own format: pickled by itself, a slice drags its whole parent along. Arrays that aren't
 contiguous are made so once: pickled by themselves, they are copied twice into the pickle, and arrive writable.
@@ -16,7 +16,13 @@ from typing import Any
 Table = dict[type, Callable[[Any], Any]]
 
 _table: Table | None = None
-_state: tuple[bool, bool, int] = (False, False, 0)
+_state: tuple[bool, bool, int, int] = (False, False, 0, 0)
+_learned: Table = {}
+
+
+def learn(kind: type, reducer: Callable[[Any], Any]) -> None:
+    """Pickle values of a class with this reducer from now on."""
+    _learned[kind] = reducer
 
 
 def reducers_in_use() -> Table | None:
@@ -24,9 +30,9 @@ def reducers_in_use() -> Table | None:
     global _table, _state
     modules = sys.modules
     numpy, arrow = "numpy" in modules, "pyarrow" in modules
-    if not numpy and not arrow:
+    if not numpy and not arrow and not _learned:
         return None
-    state = (numpy, arrow, len(copyreg.dispatch_table))
+    state = (numpy, arrow, len(copyreg.dispatch_table), len(_learned))
     if state != _state:
         table = _made(modules.get("numpy"), modules.get("pyarrow"))
         if table is None:
@@ -36,7 +42,7 @@ def reducers_in_use() -> Table | None:
 
 
 def _made(numpy: ModuleType | None, arrow: ModuleType | None) -> Table | None:
-    table: Table = {**copyreg.dispatch_table}
+    table: Table = {**copyreg.dispatch_table, **_learned}
     if numpy is not None:
         if not hasattr(numpy, "ndarray") or not hasattr(numpy, "ascontiguousarray"):
             return None

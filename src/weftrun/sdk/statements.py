@@ -41,6 +41,11 @@ class Statements:
             self._made = Transaction(self, self._bytes_max)
         return self._made
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether the body has begun its transaction."""
+        return self._made is not None and self._made.has_begun
+
     def check_left(self) -> None:
         """Refuse a body that has returned while its transaction was open."""
         if self._made is not None and self._made.is_open:

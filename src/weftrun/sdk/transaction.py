@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from types import TracebackType
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from weftrun.model.errors import LimitExceeded, StatementRefused, UsageError
 from weftrun.model.telling import writable
@@ -20,6 +20,42 @@ _AS_TEXT = frozenset(
     {"decimal.Decimal", "datetime.date", "datetime.datetime", "datetime.time", "uuid.UUID"}  # none is imported here
 )
 _INT_MAX = 2**63
+
+
+_MANY = (
+    "Put many rows into one statement, INSERT INTO t VALUES (?, ?), (?, ?), or SELECT from json_each(?); "
+    "for a few, say execute for each."
+)
+_ENDS = (
+    "What it did commits when the body returns, with the Step's record, and an error that leaves the block undoes it."
+)
+_ROWS = "execute returns the rows as a list of tuples: rows = db.execute(...), then rows[0], or a loop over them."
+_NOT_HERE = {
+    "executemany": _MANY,
+    "copy": _MANY,
+    "executescript": "Say execute for each statement.",
+    "commit": _ENDS,
+    "rollback": _ENDS,
+    "close": _ENDS,
+    "begin": "The `with` block has begun it.",
+    "savepoint": "A statement that is refused leaves the transaction as it was: catch StatementRefused and go on.",
+    "cursor": _ROWS.replace("execute returns", "There are no cursors: db.execute returns", 1),
+    "fetchone": _ROWS,
+    "fetchall": _ROWS,
+    "fetchmany": _ROWS,
+    "fetchval": _ROWS,
+    "fetch": _ROWS,
+    "fetchrow": _ROWS,
+    "description": "The names of columns are rows.columns of what execute has returned.",
+    "rowcount": "How many rows a statement changed is rows.changed of what execute has returned.",
+    "lastrowid": "Say INSERT ... RETURNING id: execute returns the row.",
+}
+"""What drivers of databases have, and how it is said here."""
+
+
+def _no_attribute(what: str, name: str) -> AttributeError:
+    instead = _NOT_HERE.get(name)
+    return AttributeError(f"{what} has no {name!r}{f'. {instead}' if instead else '; it has execute.'}")
 
 
 class Rows(list[tuple[Any, ...]]):
@@ -34,6 +70,13 @@ class Rows(list[tuple[Any, ...]]):
         super().__init__(rows)
         self.columns = columns
         self.changed = changed
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            if name in _NOT_HERE:
+                raise _no_attribute("What execute returns", name)
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
 
 class Asked(Protocol):
@@ -63,10 +106,20 @@ class Transaction:
         self._state = "new"
         self._thread = 0
 
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            raise _no_attribute("A transaction", name)
+
     @property
     def is_open(self) -> bool:
         """Whether its `with` block has been entered and not left."""
         return self._state == "open"
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether its `with` block has been entered, ever."""
+        return self._state != "new"
 
     def __enter__(self) -> Transaction:
         """Take the lock that it needs; waits for its turn."""
@@ -152,7 +205,11 @@ def _scalar(value: object, which: str) -> Scalar:
         value = bytes(cast("bytearray", value))
     if type(value) not in _SCALARS:
         many = isinstance(value, list | tuple | Mapping)
-        advice = "for each row say `execute` again" if many else "hand over None, bool, int, float, str or bytes"
+        advice = (
+            "put many rows into one statement, VALUES (?, ?), (?, ?), and their values into one list"
+            if many
+            else "hand over None, bool, int, float, str or bytes"
+        )
         raise StatementRefused(f"Parameter {which} is of type {kind.__name__}; {advice}.")
     if type(value) is int and not -_INT_MAX <= value < _INT_MAX:
         raise StatementRefused(f"Parameter {which} does not fit into 64 bits; hand it over as a text.")

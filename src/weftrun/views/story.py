@@ -350,8 +350,32 @@ def _closing(rows: Sequence[Row], trace: Sequence[Traced]) -> Iterator[Told]:
     if gated and waited_long(rows, StepsFold.of(rows, trace), trace):
         sentence = disk_sentence(gated)
         yield Told(rows[-1].at, StepId(""), sentence)
-    if not trace and any(isinstance(record, (Settled, ItemsSettled, Ended)) for row in rows for record in row.records):
+    if not trace and _went_to_sandboxes(rows):
         yield Told(rows[-1].at, StepId(""), _NO_TRACE)
+
+
+def _went_to_sandboxes(rows: Sequence[Row]) -> bool:
+    """Say whether anything ran of which a trace tells: an Attempt of a Function, which goes to a Sandbox in a Batch."""
+    calls = Calls.of(rows)
+
+    def is_function(step: StepId | None) -> bool:
+        call = calls.by_step.get(step) if step is not None else None
+        return call is None or call.spec is None or call.spec.kind is Kind.FUNCTION
+
+    for row in rows:
+        for record in row.records:
+            match record:
+                case Settled():
+                    if any(done.ran.sandbox and is_function(done.step) for done in record.outcomes):
+                        return True
+                case ItemsSettled() | AttemptFailed():
+                    if record.ran.sandbox:
+                        return True
+                case Ended() if record.ran.sandbox and is_function(calls.root):
+                    return True
+                case _:
+                    pass
+    return False
 
 
 _NO_TRACE = (

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from weftrun.assembly import made_sentence, place_of
+from weftrun.assembly import Reader, made_sentence, place_of
 from weftrun.entrypoints.cli.exits import Exit
 from weftrun.entrypoints.cli.interrupts import Interrupted, Interrupts
 from weftrun.entrypoints.cli.live import Watch
@@ -46,6 +46,7 @@ def attend(
     The first Ctrl-C or SIGTERM starts nothing more and gives what runs five seconds; the second ends at once.
     """
     engine: Engine | None = None
+    begun_at = Reader.now()
     place = place_of(db)
     is_new = place.is_missing
     with Interrupts() as interrupts:
@@ -60,7 +61,7 @@ def attend(
                 print(f"weftrun: {warning.message}", file=sys.stderr)
             if is_new:
                 print(f"weftrun: {made_sentence(place)}", file=sys.stderr)
-            code = _wait(run, db=db, as_json=as_json, retried=retried)
+            code = _wait(run, begun_at, db=db, as_json=as_json, retried=retried)
             interrupts.over(code)
         except Interrupted:
             print(f"Stopping: what runs has {_DRAIN_S:.0f} s to end. Once more ends it at once.", file=sys.stderr)
@@ -115,7 +116,7 @@ def _resume_line(id: str, db: str | None, sinks: str | None) -> str:
     return " ".join(["weftrun resume", shlex.quote(id), *options]) + "\n"
 
 
-def _wait(run: Run[Any], *, db: str | None, as_json: bool, retried: bool) -> Exit:
+def _wait(run: Run[Any], begun_at: float, *, db: str | None, as_json: bool, retried: bool) -> Exit:
     """Wait for the end of a Run, show how it goes, and print its result or its error."""
     with reading(db) as reader:
         info = reader.find(run.id)
@@ -123,7 +124,8 @@ def _wait(run: Run[Any], *, db: str | None, as_json: bool, retried: bool) -> Exi
             raise InternalError(f"Run {run.id} was started and is not in the Journal.")
         if run.joined and info.ended_at is None and (sentence := reader.changed_code(info.uid)):
             print(sentence, file=sys.stderr)
-        with Watch(reader, info.uid, joined=run.joined, retried=retried) as watch:
+        ended_before = run.joined and info.ended_at is not None and info.ended_at < begun_at and not retried
+        with Watch(reader, info.uid, joined=run.joined, retried=retried, ended_before=ended_before) as watch:
             error, value = _outcome(run, watch)
         status = run.status
         if error is not None and status not in _OVER:

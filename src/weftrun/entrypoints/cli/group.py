@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import os
 import sys
@@ -47,6 +48,26 @@ class _Commands(click.Group):
         module = importlib.import_module(f"weftrun.entrypoints.cli.{cmd_name}")  # late: see the class
         command: click.Command = module.command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command of a line; of what is none, say which ones are near."""
+        if args[0] not in _COMMANDS and not ctx.resilient_parsing:
+            near = difflib.get_close_matches(args[0], _COMMANDS, 3)
+            there_are = f"Did you mean {' or '.join(near)}?" if near else f"There are {', '.join(_COMMANDS)}."
+            ctx.fail(f"No such command {args[0]!r}. {there_are}")
+        return super().resolve_command(ctx, args)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the options before the command; what belongs behind it is told so."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if error.possibilities:
+                raise
+            name = error.option_name
+            ctx.fail(f"No such option {name!r} before the command. Options stand behind it: weftrun list {name} ...")
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # click's
         """Write the list of commands without importing any."""

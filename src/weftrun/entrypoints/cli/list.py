@@ -36,6 +36,7 @@ def command(db: str | None, as_json: bool, status: Status | None, limit: int) ->
     with reading(db) as reader:
         infos = reader.runs(status=status, limit=limit)
         left = reader.emits_left([info.uid for info in infos])
+        journal = reader.journal
         takeovers = [reader.takeovers(info) for info in infos] if as_json else []
     undelivered = [sum(left.get(info.uid, {}).values()) for info in infos]
     if as_json:
@@ -53,7 +54,8 @@ def command(db: str | None, as_json: bool, status: Status | None, limit: int) ->
     rows = [_row(*one)[: len(columns)] for one in zip(infos, undelivered, strict=True)]
     print_table(columns, rows)
     if not infos:
-        print(f"No Run in this Journal is {status}." if status else "No Run is in this Journal.", file=sys.stderr)
+        what = f"No Run in the Journal {journal} is {status}." if status else f"No Run is in the Journal {journal}."
+        print(what, file=sys.stderr)
 
 
 def _row(info: RunInfo, undelivered: int) -> tuple[str, ...]:

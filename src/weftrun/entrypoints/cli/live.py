@@ -38,12 +38,16 @@ class Watch:
         uid: of the Run.
         joined: whether the Run was there before; what had settled then does not count for the rate.
         retried: whether it was begun again just now; what stood then does not count either.
+        ended_before: whether it had ended before anybody asked for it here.
     """
 
-    def __init__(self, reader: Reader, uid: RunUid, *, joined: bool, retried: bool = False) -> None:
+    def __init__(
+        self, reader: Reader, uid: RunUid, *, joined: bool, retried: bool = False, ended_before: bool = False
+    ) -> None:
         self.console = Console(stderr=True, highlight=False)
         self._reader = reader
         self._uid = uid
+        self._ended_before = ended_before
         self._begun_s = self.console.get_time()
         before = rows_before(reader.load(uid)) if retried else reader.load(uid) if joined else []
         self._settled_before = progress(StepsFold.of(before).views(), elapsed_s=0.0).settled
@@ -99,9 +103,9 @@ class Watch:
 
     def last_line(self, status: str) -> str:
         """Return what to say of the whole Run once it has ended."""
-        seen = self.look()
-        if seen.total and seen.settled == self._settled_before:
+        if self._ended_before:
             return f"{status} before: nothing had to run."
+        seen = self.look()
         parts = [f"{status} in {duration(seen.elapsed_s)}"]
         if how := counted(seen.steps, seen.items, {"succeeded": "done"}):
             parts.append(f"{how} ({_rate(seen)})")

@@ -62,9 +62,15 @@ def found(reader: Reader, run: str) -> RunInfo:
     """
     info = reader.find(run)
     if info is None:
-        raise RunNotFound(f"No Run has the id {run!r} in this Journal; `weftrun list` shows those it has.")
+        raise RunNotFound(
+            f"No Run has the id {run!r} in the Journal {reader.journal}; `weftrun list` shows those it has, and --db "
+            "names another Journal."
+        )
     if info.deleted:
-        raise RunNotFound(f"Run {run} was deleted; only its id and its status ({info.status}) are kept.")
+        raise RunNotFound(
+            f"Run {run} was deleted from the Journal {reader.journal}; only its id and its status ({info.status}) are "
+            "kept."
+        )
     return info
 
 

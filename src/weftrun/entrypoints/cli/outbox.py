@@ -7,7 +7,7 @@ import sys
 import click
 from msgspec.structs import asdict
 
-from weftrun.assembly import decide_emit
+from weftrun.assembly import decide_emit, place_of
 from weftrun.entrypoints.cli.exits import Exit
 from weftrun.entrypoints.cli.options import journal_options, reading
 from weftrun.entrypoints.cli.output import clock, print_json
@@ -44,7 +44,8 @@ def command(db: str | None, as_json: bool, limit: int, send: str | None, drop: s
     if key is not None:
         if not decide_emit(db, key, send=send is not None):
             print(
-                f"weftrun: No emit {key!r} waits, is unknown or was refused; `weftrun outbox` shows those that do.",
+                f"weftrun: No emit {key!r} waits, is unknown or was refused in the Journal {place_of(db).shown}; "
+                "`weftrun outbox` shows those that do.",
                 file=sys.stderr,
             )
             return Exit.NOT_FOUND

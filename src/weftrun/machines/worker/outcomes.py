@@ -41,8 +41,9 @@ def outcomes_came(state: WorkerState, box: Box, message: Outcomes, now: float) -
             by_run[run].append(ended)
         else:
             by_run[run] = [ended]
-        if outcome.text:
-            state.commands.append(Said(run, invocation.id, invocation.attempt, box.id, outcome.text))
+        if outcome.text or outcome.note:
+            said = Said(run, invocation.id, invocation.attempt, box.id, outcome.text, note=outcome.note)
+            state.commands.append(said)
     _learn(given.lane, busy_s, len(message.outcomes))
     for run, ended_list in by_run.items():
         state.commands.append(Tell(run, AttemptsEnded(now, tuple(ended_list))))
