@@ -220,7 +220,7 @@ def test_help_and_unknown_commands(cli):
     assert cli("nope").code == 2
     for word, said in (
         ("step", "No such command 'step'. Did you mean steps?"),
-        ("stroy", "Did you mean story?"),
+        ("stroy", "Did you mean story"),
         ("xyz", "There are run, list, get, steps,"),
     ):
         assert said in cli(word, "q").err

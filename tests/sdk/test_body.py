@@ -226,7 +226,7 @@ class Foreign:
 
 @pytest.mark.parametrize("what", [lambda: asyncio.sleep(0), lambda: asyncio.sleep(1), Foreign])
 def test_a_foreign_awaitable_is_refused_inside_the_body(what: Callable[[], Any]) -> None:
-    @workflow
+    @workflow(name=f"foreign{id(what)}:foreign")  # of its own: a kept traceback may hold the one of the last time
     async def foreign() -> Any:
         await what()
 
