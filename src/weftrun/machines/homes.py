@@ -12,6 +12,7 @@ from collections import deque
 from msgspec import Struct
 from msgspec.structs import replace
 
+from weftrun.machines.ranges import Ranges, count, take, without
 from weftrun.model.commands import Arm, Armed, Deliver, EnterBody, Invoke, InvokeItems, LeaveBody, Revoke, WorkCommand
 from weftrun.model.events import AttemptEnded, AttemptsEnded, ItemsEnded
 from weftrun.model.ids import WorkerId
@@ -27,7 +28,6 @@ _AHEAD = 4
 
 Attempt = tuple[int, int, int]
 """Index of the Step, number of the Attempt, and the Attempt that it undoes (0 for none)."""
-Ranges = list[tuple[int, int]]
 
 
 class Assigned(Struct, frozen=True, gc=False):
@@ -190,7 +190,7 @@ class HomesMachine:
         items, places = sum(hi - lo for lo, hi in left), sum(load.capacity for load in self._workers.values())
         assigned = []
         for worker, load in sorted(self._workers.items(), key=lambda each: each[1].given / each[1].capacity):
-            share = _take(left, -(-items * load.capacity // places))
+            share = take(left, -(-items * load.capacity // places))
             if share:
                 load.given += sum(hi - lo for lo, hi in share)
                 homes.setdefault(worker, []).extend(share)
@@ -247,8 +247,8 @@ class HomesMachine:
             if worker in homes:
                 told = [(lo, hi) for lo, hi, _ in event.values] + [(i, i + 1) for i, _ in event.failures]
                 before = homes[worker]
-                homes[worker] = _less(before, told)
-                self._return(worker, _count(before) - _count(homes[worker]))
+                homes[worker] = without(before, told)
+                self._return(worker, count(before) - count(homes[worker]))
                 if not homes[worker]:
                     del homes[worker]
 
@@ -263,40 +263,8 @@ class HomesMachine:
             self._return(worker, 1)
         for homes in given.items.values():
             for worker, ranges in homes.items():
-                busy.append(self._return(worker, _count(ranges)))
+                busy.append(self._return(worker, count(ranges)))
         return set(busy)
-
-
-def _count(ranges: Ranges) -> int:
-    return sum(hi - lo for lo, hi in ranges)
-
-
-def _take(left: deque[tuple[int, int]], most: int) -> Ranges:
-    """Take up to `most` items from the front of ascending ranges."""
-    taken: Ranges = []
-    while left and most > 0:
-        lo, hi = left.popleft()
-        cut = min(hi, lo + most)
-        if cut < hi:
-            left.appendleft((cut, hi))
-        taken.append((lo, cut))
-        most -= cut - lo
-    return taken
-
-
-def _less(ranges: Ranges, told: Ranges) -> Ranges:
-    """Return `ranges` without what was told; both are half-open."""
-    left: Ranges = []
-    for lo, hi in ranges:
-        at = lo
-        for cut_lo, cut_hi in sorted(told):
-            if cut_hi > at and cut_lo < hi:
-                if cut_lo > at:
-                    left.append((at, cut_lo))
-                at = max(at, cut_hi)
-        if at < hi:
-            left.append((at, hi))
-    return left
 
 
 def _without(

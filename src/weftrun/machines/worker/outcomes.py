@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from weftrun.machines.ranges import count, without
 from weftrun.machines.retry import may_repeat
 from weftrun.machines.worker.state import Box, BoxState, Given, Items, Lane, Running, WorkerState
 from weftrun.model.emits import Emit
@@ -64,25 +65,21 @@ def item_outcomes_came(state: WorkerState, box: Box, message: ItemOutcomes, now:
         return True
     work = given.items
     told = [(lo, hi) for lo, hi, _ in message.values] + [(i, i + 1) for i, _ in message.failures]
-    left = _without(given.open_items, told)
-    count = _count(told)
-    if work is None or any(lo >= hi for lo, hi in told) or _count(given.open_items) - _count(left) != count:
+    left = without(given.open_items, told)
+    told_items = count(told)
+    if work is None or any(lo >= hi for lo, hi in told) or count(given.open_items) - count(left) != told_items:
         return False
     given.open_items = left
-    given.left -= count
-    _learn(given.lane, message.ran.left_at - message.ran.entered_at, count)
+    given.left -= told_items
+    _learn(given.lane, message.ran.left_at - message.ran.entered_at, told_items)
     if message.text:
-        step = item_step(work.id, told[0][0]) if count == 1 else work.id
-        printed = message.printed if count > 1 else ()
+        step = item_step(work.id, told[0][0]) if told_items == 1 else work.id
+        printed = message.printed if told_items > 1 else ()
         state.commands.append(Said(work.run, step, work.attempt, box.id, message.text, printed))
     event = ItemsEnded(now, work.step, work.attempt, message.values, message.failures, message.ran, message.emits)
     state.commands.append(Tell(work.run, event))
     _close(box, given, now)
     return True
-
-
-def _count(ranges: list[tuple[int, int]]) -> int:
-    return sum(hi - lo for lo, hi in ranges)
 
 
 def _given(box: Box, no: int) -> Given | None:
@@ -116,22 +113,6 @@ def _learn(lane: Lane, busy_s: float, count: int) -> None:
         lane.idle_ends = 0
         each_s = max(busy_s / count, 1e-7)
         lane.each_s = each_s if lane.each_s is None else (1 - _WEIGHT) * lane.each_s + _WEIGHT * each_s
-
-
-def _without(ranges: list[tuple[int, int]], told: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return `ranges` less `told`; both are ascending and half-open."""
-    left = []
-    for lo, hi in ranges:
-        at = lo
-        for cut_lo, cut_hi in sorted(told):
-            if cut_hi <= at or cut_lo >= hi:
-                continue
-            if cut_lo > at:
-                left.append((at, cut_lo))
-            at = max(at, cut_hi)
-        if at < hi:
-            left.append((at, hi))
-    return left
 
 
 def give_back(state: WorkerState, box: Box, why: str, running: Running, text: str, now: float) -> None:
@@ -213,7 +194,7 @@ def _give_back_items(
     if text and given.no == running[0]:
         step = item_step(work.id, running[1]) if running[2] else work.id
         state.commands.append(Said(work.run, step, work.attempt, box.id, text))
-    left = _without(given.open_items, [(index, index + 1) for index, _ in failures])
+    left = without(given.open_items, [(index, index + 1) for index, _ in failures])
     if left and (work.run, work.step) not in box.revoked:
         again = work.with_ranges(tuple(left))
         given.lane.ranges.appendleft(again)
