@@ -37,6 +37,8 @@ TEXTS = sorted(
 )
 
 PUBLIC_NAMES = {
+    "signal",
+    "sleep",
     "ArgumentsNotCompared",
     "CallPolicy",
     "Engine",

@@ -10,7 +10,7 @@ import pytest
 from weftrun.model.records import Abandoned, Unfit
 from weftrun.testing.oracles import lives_of
 from weftrun.testing.sim.faults import KINDS, Fault
-from weftrun.testing.sim.plans import Plan
+from weftrun.testing.sim.plans_model import Plan
 from weftrun.testing.sim.swarm import DrawnFaults, draw_world, play_seed
 from weftrun.testing.sim.telling import TELLERS
 from weftrun.testing.sim.transacting import WRITERS

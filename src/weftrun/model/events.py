@@ -8,7 +8,7 @@ from weftrun.model.emits import Emit
 from weftrun.model.graph import Call, Chunk
 from weftrun.model.outcomes import Failure, Ran
 from weftrun.model.policy import FunctionSpec
-from weftrun.model.values import Data, Payload
+from weftrun.model.values import Data, Inline, Payload
 
 
 class AttemptEnded(Struct, frozen=True, gc=False, array_like=True):
@@ -102,6 +102,31 @@ class CancelCame(Struct, frozen=True, gc=False):
     message: str
 
 
+class Signal(Struct, frozen=True, gc=False):
+    """What somebody sent to a Run.
+
+    Attributes:
+        message: id that its sender gave it.
+        name: for which name it is meant.
+        at: when it was sent, in seconds since the epoch, by the sender's clock.
+        place: in the order in which the Journal took messages; within one Run no later one has a lower place.
+        value: its encoded value.
+    """
+
+    message: str
+    name: str
+    at: float
+    place: int
+    value: Inline
+
+
+class SignalCame(Struct, frozen=True, gc=False):
+    """Somebody sent a signal to the Run; it may be told more than once."""
+
+    now: float
+    signal: Signal
+
+
 class Parked(Struct, frozen=True, gc=False):
     """The Run can't go on for a reason outside it (taken over too often, its code can't be loaded)."""
 
@@ -136,6 +161,7 @@ RunEvent = (
     | Committed
     | TimeCame
     | CancelCame
+    | SignalCame
     | CodeUnfit
     | Parked
     | Resumed

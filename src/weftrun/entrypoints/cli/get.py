@@ -10,6 +10,7 @@ from weftrun.entrypoints.cli.now import doing, owner_sentence
 from weftrun.entrypoints.cli.options import Look, journal_options, look, reading
 from weftrun.entrypoints.cli.output import clock, print_json
 from weftrun.entrypoints.cli.terminal import one_line, shown_text
+from weftrun.model.commands import UNTIL_TOLD
 from weftrun.model.outcomes import Status
 from weftrun.views.handovers import handovers
 from weftrun.views.lives import unfit_now
@@ -38,7 +39,7 @@ class RunShown(Struct, frozen=True):
         due_at: when it is due, where it only waits and no engine has it; seconds since the epoch, else 0.
         running: what its engine saw running when it looked last.
         lives: how often it was begun: 1, and once more for each time it was retried.
-        waiting_for: what it stands still for: `code`, or None.
+        waiting_for: what it stands still for: `code`, `signal NAME`, `sleep`, or None.
         unfit: of code that does not fit it: why not, the call on record, and the one that is made now.
     """
 
@@ -94,7 +95,7 @@ def command(run: str, db: str | None, as_json: bool) -> None:
         info.epoch,
         *apart(views),
         seen.owner,
-        info.due_at if info.ended_at is None and info.waiting_for is None else 0.0,
+        info.due_at if info.ended_at is None and info.due_at < UNTIL_TOLD else 0.0,
         seen.running,
         info.lives,
         info.waiting_for,

@@ -25,6 +25,7 @@ _COMMANDS = {
     "timeline": "Show when and where Steps ran, here or as an HTML file.",
     "outbox": "Show what was emitted and not delivered yet.",
     "cancel": "Ask for a Run to be cancelled.",
+    "signal": "Send a signal to a Run that waits for it, now or later.",
     "resume": "Go on with a Run that was interrupted, and print its result.",
     "retry": "Run again what failed of a Run, with the code of now.",
     "delete": "Delete the records of a Run that has ended.",

@@ -11,6 +11,7 @@ from msgspec.structs import asdict
 from weftrun.entrypoints.cli.options import journal_options, reading
 from weftrun.entrypoints.cli.output import clock, print_json
 from weftrun.entrypoints.cli.table import Column, print_table
+from weftrun.model.commands import UNTIL_TOLD
 from weftrun.model.outcomes import Status
 from weftrun.ports.journal import RunInfo
 from weftrun.views.units import duration
@@ -24,7 +25,7 @@ _COLUMNS = (
     Column("undelivered", rank=4, right=True, if_any=True),
 )
 _OF_SOME = (Column("lives", rank=5, right=True, if_any=True), Column("waits for", if_any=True))
-"""Shown where a Run was retried, or is parked."""
+"""Shown where a Run was retried, or waits for something."""
 
 
 @click.command("list")
@@ -60,7 +61,7 @@ def command(db: str | None, as_json: bool, status: Status | None, limit: int) ->
 
 def _row(info: RunInfo, undelivered: int) -> tuple[str, ...]:
     took = duration(info.ended_at - info.started_at) if info.ended_at is not None else ""
-    if info.due_at and info.ended_at is None and info.waiting_for is None:
+    if 0 < info.due_at < UNTIL_TOLD and info.ended_at is None:
         took = f"due {clock(info.due_at)}"
     count = f"{undelivered:,}" if undelivered else ""
     lives = str(info.lives) if info.lives > 1 else ""

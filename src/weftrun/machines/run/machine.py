@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from weftrun.machines.run.attempts import attempts_ended, open_gates, start_ready, time_came, wake_for_due
+from weftrun.machines.run.awaiting import signal_came
 from weftrun.machines.run.bodies import deliver, lost, made, returned
 from weftrun.machines.run.closure import add_record, flush_outcomes
 from weftrun.machines.run.grow import revive
@@ -29,6 +30,7 @@ from weftrun.model.events import (
     Parked,
     Resumed,
     RunEvent,
+    SignalCame,
     TimeCame,
 )
 from weftrun.model.ids import RunUid
@@ -76,6 +78,11 @@ class RunMachine:
         """Whether all rows that it has asked for are durable, or it never asks for any."""
         return self.state.committed >= self.state.seq
 
+    @property
+    def listens(self) -> bool:
+        """Whether a Step may wait for a signal."""
+        return any(self.state.listening.values())
+
     def handle(self, event: RunEvent) -> list[RunCommand]:
         """Take one event and return what is to be done because of it, in order."""
         run = self.state
@@ -105,6 +112,8 @@ class RunMachine:
                 time_came(run)
             case CancelCame():
                 self._cancel(event)
+            case SignalCame():
+                signal_came(run, event)
             case CodeUnfit():
                 park(run, event.failure)
             case Parked():
