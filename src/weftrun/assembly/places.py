@@ -62,7 +62,7 @@ class JournalReader(Protocol):
         """Return all sessions, oldest first."""
 
     def close(self) -> None:
-        """Let go of the file or the connection. Idempotent."""
+        """Release the file or the connection. Idempotent."""
 
 
 class Place(Struct, frozen=True):

@@ -163,7 +163,7 @@ class Reader:
                     self._blobs.remove(name)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Release the file."""
         self._journal.close()
 
 

@@ -133,8 +133,8 @@ WITH freed AS (
 )
 SELECT weftrun.tell('look') WHERE EXISTS (SELECT FROM freed WHERE ended_at IS NULL);
 
--- name: let_go
-SELECT weftrun.let_go(%s, %s::uuid[], %s::float8[]);
+-- name: suspend
+SELECT weftrun.suspend(%s, %s::uuid[], %s::float8[]);
 
 -- name: begin_session
 -- Make a session; one that is there already is this one, made by a try of which nothing was known.
@@ -147,7 +147,7 @@ SELECT uid, host, pid, lock, ttl_s, beat,
        + (SELECT count(*) FROM weftrun.sink WHERE sink.owner = session.key)
 FROM weftrun.session ORDER BY key;
 
--- name: bury_session
+-- name: declare_dead
 DELETE FROM weftrun.session WHERE uid = %s::uuid AND beat = %s;
 
 -- name: leave_session
@@ -167,8 +167,8 @@ FROM weftrun.run JOIN weftrun.record ON record.run = run.key WHERE run.uid = %(u
 ORDER BY seq;
 
 -- name: post_message
--- Keep a message to a Run that has not ended, once, and wake the Run if it was let go; it is locked, so that it can't be
--- let go meanwhile. Messages to Runs that have ended since concern nobody any more.
+-- Keep a message to a Run that has not ended, once, and wake the Run if it was suspended; it is locked, so that it can't be
+-- suspended meanwhile. Messages to Runs that have ended since concern nobody any more.
 WITH dropped AS (
     DELETE FROM weftrun.inbox WHERE place IN (
         SELECT inbox.place FROM weftrun.inbox
@@ -212,7 +212,7 @@ WITH held AS MATERIALIZED (
 )
 SELECT uid FROM held;
 
--- name: bury_run
+-- name: leave_tombstone
 -- Leave a tombstone of an ended Run: id, uid, status and digest stay (G1).
 WITH emits AS (
     DELETE FROM weftrun.outbox

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from weftrun.adapters.sql.rows import records_of
-from weftrun.model.emits import Emitted, Parcel, Standing, emit_key
+from weftrun.model.emits import DeliveryStatus, Emitted, Parcel, emit_key
 from weftrun.model.errors import JournalCorrupt
 from weftrun.model.ids import RunId, RunUid, SessionUid, StepId
 from weftrun.model.lease import Session
@@ -68,7 +68,7 @@ class Reading:
         return self._infos(self._rows("parked_runs", (PARKED, limit)))
 
     def next_due(self, *, after: float) -> float | None:
-        """Return when the next Run that was let go is due, after this time; None where none is."""
+        """Return when the next Run that was suspended is due, after this time; None where none is."""
         found = self._rows("next_due", (after,))
         return cast(float, found[0][0]) if found else None
 
@@ -136,12 +136,12 @@ class Reading:
                 StepId(step),
                 sink,
                 order_by,
-                Standing(standing),
+                DeliveryStatus(delivery_status),
                 at,
-                standing_at,
+                delivery_status_at,
                 why,
             )
-            for id, uid, step, n, sink, order_by, standing, at, standing_at, why in found
+            for id, uid, step, n, sink, order_by, delivery_status, at, delivery_status_at, why in found
         ]
 
     def _parcel(self, sink: str, columns: Columns) -> Parcel:

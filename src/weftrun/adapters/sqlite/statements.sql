@@ -106,7 +106,7 @@ DELETE FROM inbox WHERE run = ?;
 -- Free a Run, and don't count that it was taken over.
 UPDATE run SET takeovers = max(takeovers - 1, 0), owner = NULL WHERE uid = ?1 AND owner IS ?2;
 
--- name: let_go
+-- name: suspend
 -- Free a Run until it is due; where a message waits for it, it is due since 1970.
 UPDATE run SET owner = NULL,
                due_at = CASE WHEN EXISTS (SELECT 1 FROM inbox WHERE inbox.run = run.key) THEN 1 ELSE ?2 END
@@ -132,7 +132,7 @@ SELECT uid, host, pid, lock, ttl_s, beat,
        + (SELECT count(*) FROM sink WHERE sink.owner = session.key)
 FROM session ORDER BY key;
 
--- name: bury_session
+-- name: declare_dead
 DELETE FROM session WHERE uid = ? AND beat = ? RETURNING key;
 
 -- name: leave_session
@@ -163,7 +163,7 @@ WHERE run.ended_at IS NULL AND (:session IS NULL OR run.owner = :session) ORDER 
 -- name: delete_records
 DELETE FROM record WHERE run = (SELECT key FROM run WHERE id = ?);
 
--- name: bury_run
+-- name: leave_tombstone
 -- Leave a tombstone: id, uid, status and digest stay (G1).
 UPDATE run SET start = NULL WHERE id = ?;
 

@@ -96,7 +96,7 @@ def announce_on_stderr(id: str) -> None:
 
 
 def announce_to(descriptor: int) -> Callable[[str], None]:
-    """Return what tells the id to the command that detached this one, and then lets go of its terminal."""
+    """Return what tells the id to the command that detached this one, and then releases its terminal."""
 
     def announce(id: str) -> None:
         os.write(descriptor, id.encode())
