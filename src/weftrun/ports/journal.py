@@ -36,6 +36,7 @@ class RunInfo(Struct, frozen=True):
         due_at: when a suspended Run is to be taken, in seconds since the epoch; `PARKED` for one that waits for
             code; 0 for every other Run.
         lives: how often it was begun: 1, and once more for each time it was retried (L1).
+        place: of the Run among all of its Journal; one that was started later has a larger one.
     """
 
     id: RunId
@@ -53,6 +54,7 @@ class RunInfo(Struct, frozen=True):
     owner: SessionUid = SessionUid("")
     due_at: float = 0.0
     lives: int = 1
+    place: int = 0
 
     @property
     def waiting_for(self) -> str | None:
@@ -125,8 +127,28 @@ class Journal(Outbox, Protocol):
     def find(self, run: RunId) -> RunInfo | None:
         """Return what is known of the Run with this id, tombstones included."""
 
-    def runs(self, *, status: Status | None = None, limit: int = 100) -> list[RunInfo]:
-        """Return Runs, newest first; without tombstones."""
+    def runs(
+        self,
+        *,
+        status: Status | None = None,
+        function: str = "",
+        prefix: str = "",
+        before: int | None = None,
+        limit: int = 100,
+    ) -> list[RunInfo]:
+        """Return Runs, newest first; without tombstones.
+
+        A page costs as much as the ones before it, but for one by `status` succeeded, or by it together with another
+        wish, where Runs that are not wanted lie between: those are passed by.
+
+        Args:
+            status: only those that stand so.
+            function: only those of the Function with this name; empty for all.
+            prefix: only those whose id begins with this and has no slash before its end; empty for all. It ends in a
+                slash.
+            before: only those that are older than the Run with this `place`.
+            limit: at most so many.
+        """
 
     def open_runs(self) -> list[RunInfo]:
         """Return all Runs that have not ended, oldest first."""

@@ -142,9 +142,9 @@ class Engine:
                 raise ticket.error
         return ticket
 
-    def find(self, id: RunId) -> Ticket:
-        """Return a ticket of a Run that exists; `RunNotFound` where there is none."""
-        return self._asked(id, self._opening.find, wait_start=True)
+    def find(self, id: RunId, *, wait_start: bool = True) -> Ticket:
+        """Return a ticket of a Run that exists; `RunNotFound` where there is none, by `wait` if not `wait_start`."""
+        return self._asked(id, self._opening.find, wait_start=wait_start)
 
     def retry(self, id: RunId, *, wait_start: bool = True) -> Ticket:
         """Begin another life of a Run that failed, was cancelled, or waits for code, and return its ticket (L1).
@@ -200,9 +200,9 @@ class Engine:
         """Return the durable rows of a Run, in order."""
         return self._read(lambda: self._journal.load(ticket.uid))
 
-    def infos(self, limit: int) -> list[RunInfo]:
-        """Return Runs, newest first."""
-        return self._read(lambda: self._journal.runs(limit=limit))
+    def infos(self, limit: int, before: int | None = None) -> list[RunInfo]:
+        """Return Runs, newest first; with `before` only those that are older than the one with this `place`."""
+        return self._read(lambda: self._journal.runs(before=before, limit=limit))
 
     def publish(self, pieces: Sequence[bytes | memoryview]) -> Data:
         """Make an Object of an encoded value. It belongs to the Run that is started with it."""

@@ -74,10 +74,32 @@ RETURNING seq;
 SELECT * FROM weftrun.info WHERE id = %s;
 
 -- name: list_runs
-SELECT * FROM weftrun.info WHERE NOT deleted ORDER BY key DESC LIMIT %s;
+-- What is wanted beside the newest is looked for among them one by one, where no statement below has an index for it.
+SELECT * FROM weftrun.info
+WHERE NOT deleted AND key < %(before)s AND (%(status)s::text IS NULL OR status = %(status)s)
+ORDER BY key DESC LIMIT %(limit)s;
 
--- name: list_runs_by_status
-SELECT * FROM weftrun.info WHERE NOT deleted AND status = %s ORDER BY key DESC LIMIT %s;
+-- name: list_runs_open
+SELECT * FROM weftrun.info WHERE key IN (
+    SELECT key FROM weftrun.run WHERE ended_at IS NULL AND status = %(status)s AND key < %(before)s
+    ORDER BY key DESC LIMIT %(limit)s)
+ORDER BY key DESC;
+
+-- name: list_runs_unsuccessful
+SELECT * FROM weftrun.info
+WHERE NOT deleted AND key < %(before)s AND status IN ('failed', 'cancelled') AND status = %(status)s
+ORDER BY key DESC LIMIT %(limit)s;
+
+-- name: list_runs_of_function
+SELECT * FROM weftrun.info
+WHERE NOT deleted AND key < %(before)s AND function = %(function)s AND (%(status)s::text IS NULL OR status = %(status)s)
+ORDER BY key DESC LIMIT %(limit)s;
+
+-- name: list_runs_with_prefix
+SELECT * FROM weftrun.info
+WHERE NOT deleted AND key < %(before)s AND strpos(id, '/') > 0 AND substr(id, 1, strpos(id, '/')) = %(prefix)s
+  AND (%(function)s::text = '' OR function = %(function)s) AND (%(status)s::text IS NULL OR status = %(status)s)
+ORDER BY key DESC LIMIT %(limit)s;
 
 -- name: open_runs
 SELECT * FROM weftrun.info WHERE ended_at IS NULL ORDER BY key;

@@ -50,10 +50,31 @@ SELECT at, body FROM record WHERE run = ? AND seq = ?;
 SELECT * FROM info WHERE id = ?;
 
 -- name: list_runs
-SELECT * FROM info WHERE NOT deleted ORDER BY key DESC LIMIT ?;
+-- What is wanted beside the newest is looked for among them one by one, where no statement below has an index for it.
+SELECT * FROM info
+WHERE NOT deleted AND key < :before AND (:status IS NULL OR status = :status)
+ORDER BY key DESC LIMIT :limit;
 
--- name: list_runs_by_status
-SELECT * FROM info WHERE NOT deleted AND status = ? ORDER BY key DESC LIMIT ?;
+-- name: list_runs_open
+SELECT * FROM info WHERE key IN (
+    SELECT key FROM run WHERE ended_at IS NULL AND status = :status AND key < :before ORDER BY key DESC LIMIT :limit)
+ORDER BY key DESC;
+
+-- name: list_runs_unsuccessful
+SELECT * FROM info
+WHERE NOT deleted AND key < :before AND status IN ('failed', 'cancelled') AND status = :status
+ORDER BY key DESC LIMIT :limit;
+
+-- name: list_runs_of_function
+SELECT * FROM info
+WHERE NOT deleted AND key < :before AND function = :function AND (:status IS NULL OR status = :status)
+ORDER BY key DESC LIMIT :limit;
+
+-- name: list_runs_with_prefix
+SELECT * FROM info
+WHERE NOT deleted AND key < :before AND instr(id, '/') > 0 AND substr(id, 1, instr(id, '/')) = :prefix
+  AND (:function = '' OR function = :function) AND (:status IS NULL OR status = :status)
+ORDER BY key DESC LIMIT :limit;
 
 -- name: open_runs
 SELECT * FROM info WHERE ended_at IS NULL ORDER BY key;

@@ -68,9 +68,17 @@ class FaultyJournal:
         self._faults.around("journal.find", lambda: found.append(self._inner.find(run)), self._process)
         return found[0]
 
-    def runs(self, *, status: Status | None = None, limit: int = 100) -> list[RunInfo]:
+    def runs(
+        self,
+        *,
+        status: Status | None = None,
+        function: str = "",
+        prefix: str = "",
+        before: int | None = None,
+        limit: int = 100,
+    ) -> list[RunInfo]:
         """Return Runs, newest first."""
-        return self._inner.runs(status=status, limit=limit)
+        return self._inner.runs(status=status, function=function, prefix=prefix, before=before, limit=limit)
 
     def open_runs(self) -> list[RunInfo]:
         """Return all Runs that have not ended."""
