@@ -13,9 +13,8 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import assert_closed
-from tests.engine import arrays
+from tests.engine import arrays, retried
 from tests.engine import programs as p
-from tests.engine import retried
 from tests.engine import test_waiting as waiting
 from tests.engine import untold as u
 from tests.engine import waits as w
