@@ -140,7 +140,7 @@ with weftrun.open(sys.argv[1], workers=2) as engine:
 """
 
 
-@pytest.mark.parametrize("delay_s", [0.01, 0.06, 0.12])
+@pytest.mark.parametrize("delay_s", [0.06, *(pytest.param(after, marks=pytest.mark.sweep) for after in (0.01, 0.12))])
 @pytest.mark.parametrize("checkpoint", POLICIES)
 def test_a_crash_breaks_no_promise(checkpoint: c.Checkpoint, delay_s: float, url: str, tmp_path: Path) -> None:
     ledger = tmp_path / "ledger"

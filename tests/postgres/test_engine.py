@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import assert_closed
+from tests.engine import arrays, retried
 from tests.engine import programs as p
-from tests.engine import retried
 from tests.engine import test_waiting as waiting
 from tests.engine import untold as u
 from tests.engine import waits as w
@@ -77,7 +77,7 @@ def test_a_sink_that_says_what_no_record_can_hold(journal: str) -> None:
 
 def test_a_large_value_is_kept_beside_the_journal(journal: str) -> None:
     with weftrun.open(journal, workers=1) as engine:
-        first = engine.run(p.array.options(id="large"), 100_000)
+        first = engine.run(arrays.array.options(id="large"), 100_000)
     with weftrun.open(journal, workers=1) as engine:
         assert (engine.get("large").result(WAIT_S) == first).all()
 
