@@ -97,6 +97,9 @@ def __dir__() -> list[str]:
     return sorted(__all__)
 
 
+_RENAMED = "weftrun.open(workers={0!r}) is not known: say sandboxes={0!r} for the number of Sandboxes."
+
+
 def open(
     url: str | None = None,
     *,
@@ -142,9 +145,7 @@ def open(
             "Put it under `if __name__ == '__main__':`."
         )
     if workers is not None:
-        raise UsageError(
-            f"weftrun.open(workers={workers!r}) is not known: say sandboxes={workers!r} for the number of Sandboxes."
-        )
+        raise UsageError(_RENAMED.format(workers))
     # Late: a guest that imports the author's module must never load the engine.
     assembly = importlib.import_module("weftrun.assembly")
     engine: Engine = assembly.open_engine(
