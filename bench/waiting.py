@@ -30,9 +30,9 @@ def tomorrow() -> None:
 
 
 def _fill(folder: Path, runs: int) -> None:
-    """Make a Journal with so many Runs that wait: copies of a real one, let go as an engine lets them go."""
+    """Make a Journal with so many Runs that wait: copies of a real one, suspended as an engine suspends them."""
     file = folder / "journal.db"
-    with weftrun.open(f"sqlite:///{file}", workers=1) as opened:
+    with weftrun.open(f"sqlite:///{file}", sandboxes=1) as opened:
         run = opened.start(tomorrow)
         while len(rows := opened._core.rows(run._ticket)) < 2:  # type: ignore[attr-defined]
             time.sleep(0.01)
@@ -41,7 +41,7 @@ def _fill(folder: Path, runs: int) -> None:
     due_at = time.time() + _LONG_S
     for copied in copies_of(rows, runs):
         journal.append(copied)
-        journal.let_go({row.uid: due_at for row in copied})
+        journal.suspend({row.uid: due_at for row in copied})
     journal.leave()
     journal.close()
 
@@ -82,7 +82,7 @@ def waiting(setting: Setting) -> list[Figure]:
 
 def _rest(setting: Setting, folder: str, told: list[float]) -> tuple[float, float, float]:
     """Return the memory of an engine that rests, in MB, how often its Journal changed, and its processor time."""
-    with kept_open("-m", "bench.resting", folder, str(setting.workers)) as (pid, line):
+    with kept_open("-m", "bench.resting", folder, str(setting.sandboxes)) as (pid, line):
         told.append(json.loads(line)["first_s"])
         time.sleep(SETTLE_S)
         seen = apsw.Connection(f"{folder}/journal.db", flags=apsw.SQLITE_OPEN_READONLY)

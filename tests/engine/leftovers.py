@@ -95,7 +95,7 @@ def in_namespaces(program: str, *words: object, cwd: Path) -> subprocess.Complet
 @pytest.fixture(scope="session")
 def warm(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Open an engine once: libraries keep descriptors of their own from then on."""
-    with weftrun.open(f"sqlite:///{tmp_path_factory.mktemp('warm') / 'journal.db'}", workers=1) as engine:
+    with weftrun.open(f"sqlite:///{tmp_path_factory.mktemp('warm') / 'journal.db'}", sandboxes=1) as engine:
         engine.run(f.inc, 1)
 
 
@@ -110,7 +110,7 @@ def nothing_left(warm: None, tmp_path: Path) -> Iterator[set[int]]:
     wait_until(lambda: not descendants() - children, "no process is left behind")
     wait_until(lambda: threading.active_count() <= threads, "no thread is left behind")
     if memfds() or descriptors() != open_before:
-        gc.collect()  # values in a cycle, such as those that a traceback holds, let go of their memory only now
+        gc.collect()  # values in a cycle, such as those that a traceback holds, release their memory only now
     assert memfds() == []
     assert descriptors() == open_before
     assert left_files(tmp_path) == []

@@ -51,7 +51,7 @@ LARGE = {"grow[0]", "grow[1]", "grow[2]", "join[0]"}
 
 @pytest.mark.parametrize("checkpoint", POLICIES)
 def test_every_policy_gives_the_same_answer(checkpoint: c.Checkpoint, url: str, tmp_path: Path) -> None:
-    with weftrun.open(url, workers=2) as engine:
+    with weftrun.open(url, sandboxes=2) as engine:
         run = engine.start(c.dag.options(id="dag"), checkpoint, str(tmp_path / "ledger"))
         assert run.result(60) == 6.0 * c.SIZE
     recorded, views, told = seen(url, "dag")
@@ -91,11 +91,11 @@ def told_of(view: StepView, nbytes: int) -> tuple[str, str]:
         return "not written", view.unrecorded
     assert view.entered_at is not None and view.left_at is not None
     took_long = view.left_at - view.entered_at > 20 * (0.005 + nbytes / 200e6)
-    return "written behind", "over 20 times as long" if took_long else "something rested on it"
+    return "written asynchronously", "over 20 times as long" if took_long else "something rested on it"
 
 
 def test_the_story_says_what_auto_chose(url: str, tmp_path: Path) -> None:
-    with weftrun.open(url, workers=2) as engine:
+    with weftrun.open(url, sandboxes=2) as engine:
         engine.run(c.mixed.options(id="mixed"), "auto", str(tmp_path / "ledger"))
     recorded, views, told = seen(url, "mixed")
     chosen = [text for text in told if text.startswith('checkpoint="auto" of ')]
@@ -110,14 +110,14 @@ def test_the_story_says_what_auto_chose(url: str, tmp_path: Path) -> None:
     expected = Counter(told_of(view, 8 * c.SIZE) for view in grown if view.id in known)
     assert expected.keys() <= {
         ("not written", "deterministic"),
-        ("written behind", "something rested on it"),
-        ("written behind", "over 20 times as long"),
+        ("written asynchronously", "something rested on it"),
+        ("written asynchronously", "over 20 times as long"),
     }
     check_told(chosen, "grow", expected)
     drawn = [view for view in views if view.function.endswith(":draw") and view.id in known]
     assert "draw[0]" in recorded and any(view.id == "draw[0]" for view in drawn)
     values = sum(view.items_done if view.is_map else 1 for view in drawn)
-    check_told(chosen, "draw", {("written behind", "another Attempt could give another value."): values})
+    check_told(chosen, "draw", {("written asynchronously", "another Attempt could give another value."): values})
 
 
 def check_told(chosen: list[str], label: str, expected: Mapping[tuple[str, str], int]) -> None:
@@ -133,14 +133,14 @@ STARTER = """
 import sys
 import weftrun
 from tests.engine import checkpointed as c
-with weftrun.open(sys.argv[1], workers=2) as engine:
+with weftrun.open(sys.argv[1], sandboxes=2) as engine:
     run = engine.start(c.mixed.options(id="crash"), sys.argv[2], sys.argv[3])
     print("started", flush=True)
     print(run.result(60))
 """
 
 
-@pytest.mark.parametrize("delay_s", [0.01, 0.06, 0.12])
+@pytest.mark.parametrize("delay_s", [0.06, *(pytest.param(after, marks=pytest.mark.sweep) for after in (0.01, 0.12))])
 @pytest.mark.parametrize("checkpoint", POLICIES)
 def test_a_crash_breaks_no_promise(checkpoint: c.Checkpoint, delay_s: float, url: str, tmp_path: Path) -> None:
     ledger = tmp_path / "ledger"
@@ -155,7 +155,7 @@ def test_a_crash_breaks_no_promise(checkpoint: c.Checkpoint, delay_s: float, url
     process.stdout.close()
     durable = seen(url, "crash")[0]
     before = entries(ledger)
-    with weftrun.open(url, workers=2) as engine:
+    with weftrun.open(url, sandboxes=2) as engine:
         text, inner, drawn = engine.get("crash").result(60)
     published = set((tmp_path / "ledger.seen").read_text().split("\n")) - {""}
     assert text in published
@@ -164,7 +164,7 @@ def test_a_crash_breaks_no_promise(checkpoint: c.Checkpoint, delay_s: float, url
     assert len(inner[1]) == 3
     again = entries(ledger) - before
     assert not {step for step in again if step in durable}
-    with weftrun.open(url, workers=2) as engine:
+    with weftrun.open(url, sandboxes=2) as engine:
         assert engine.get("crash").result(60) == [text, inner, drawn]
     assert_closed(url)
 

@@ -12,7 +12,7 @@ from tests.postgres.server import Server
 from weftrun.adapters.postgres.journal import PostgresJournal
 from weftrun.adapters.postgres.statements import SCHEMA
 from weftrun.model.commands import UNTIL_TOLD
-from weftrun.model.emits import Standing, Verdict
+from weftrun.model.emits import DeliveryStatus, Verdict
 from weftrun.model.ids import RunId
 from weftrun.model.records import Retried, Row
 from weftrun.ports.journal import PARKED, Message, Rest
@@ -96,13 +96,13 @@ def write(url: str) -> None:
                 journal.retry(uid(6), 2, RETRIED.at)
             journal.append([row], renew=number == 4)
     first, second, _ = journal.take_emits(ALL).parcels
-    verdicts = [Verdict(first.place, Standing.DELIVERED), Verdict(second.place, Standing.UNKNOWN, "lost")]
+    verdicts = [Verdict(first.place, DeliveryStatus.DELIVERED), Verdict(second.place, DeliveryStatus.UNKNOWN, "lost")]
     journal.settle_emits("orders", verdicts, AT + 9)
     journal.delete(RunId("run-3"), forget=False)
     journal.post(Message("message-2", uid(4), "cancel"))
     journal.post(STRAY)
     (stray,) = (message for message in journal.inbox() if message.id == STRAY.id)
-    journal.let_go({uid(7): Rest(PARKED), uid(8): Rest(UNTIL_TOLD, "signal verdict", stray.place)})
+    journal.suspend({uid(7): Rest(PARKED), uid(8): Rest(UNTIL_TOLD, "signal verdict", stray.place)})
     journal.close()
 
 

@@ -12,7 +12,7 @@ from tests.postgres.fixtures import OpenJournal
 
 from weftrun.adapters.postgres.statements import SCHEMA
 from weftrun.model.commands import UNTIL_TOLD
-from weftrun.model.emits import Standing
+from weftrun.model.emits import DeliveryStatus
 from weftrun.model.ids import RunId
 from weftrun.ports.journal import Appended, Message
 from weftrun.testing.contracts.samples import BLOB, as_posted, end, start, uid
@@ -37,10 +37,14 @@ def test_it_is_read_and_written_on(opened: OpenJournal, url: str, golden: Path) 
         assert journal.load(uid(number)) == make_golden.ROWS[number]
     assert journal.load(uid(3)) == []
     assert journal.meta().hash_seed == 0x0BADCAFE + 1
-    emits = [(told.standing, told.order_by) for told in journal.emitted(uid(5))]
+    emits = [(told.delivery_status, told.order_by) for told in journal.emitted(uid(5))]
     if emits or golden == GOLDEN[-1]:
         assert journal.load(uid(5)) == make_golden.ROWS[5]
-        assert emits == [(Standing.DELIVERED, "a key"), (Standing.UNKNOWN, None), (Standing.WAITING, None)]
+        assert emits == [
+            (DeliveryStatus.DELIVERED, "a key"),
+            (DeliveryStatus.UNKNOWN, None),
+            (DeliveryStatus.WAITING, None),
+        ]
     assert [(info.id, info.status) for info in journal.runs() if info.id < "run-5"] == [
         ("run-4", "running"),
         ("run-2", "failed"),
@@ -57,7 +61,7 @@ def test_it_is_read_and_written_on(opened: OpenJournal, url: str, golden: Path) 
         assert [(info.id, info.waiting_for) for info in journal.parked_runs(9)] == [("run-7", "code")]
     assert (open_run.id, open_run.epoch, open_run.takeovers) == ("run-4", 2, 0)
     assert open_run.owner == session(1).uid
-    assert [(found.uid, found.beat) for found in journal.sessions()] == [(session(1).uid, 3 if emits else 2)]
+    assert [(found.uid, found.heartbeat) for found in journal.sessions()] == [(session(1).uid, 3 if emits else 2)]
     tombstone = journal.find(RunId("run-3"))
     assert tombstone is not None
     assert tombstone.deleted
@@ -71,12 +75,12 @@ def test_it_is_read_and_written_on(opened: OpenJournal, url: str, golden: Path) 
         assert journal.load(uid(8)) == make_golden.ROWS[8]
     assert journal.blobs_named() == {BLOB.sha256}
     journal.begin(session(2))
-    assert journal.append([end(4, 4, epoch=2), start(9)]) == Appended(lost=frozenset({uid(4)}))
-    assert journal.bury(journal.sessions()[0])
+    assert journal.append([end(4, 4, epoch=2), start(19)]) == Appended(lost=frozenset({uid(4)}))
+    assert journal.declare_dead(journal.sessions()[0])
     assert [info.id for info in journal.claim([uid(4)])] == ["run-4"]
     assert journal.append([end(4, 4, epoch=3)]) == Appended()
     assert journal.load(uid(4))[-1] == end(4, 4, epoch=3)
-    assert [(info.id, info.owner) for info in journal.open_runs() if info.owner] == [("run-9", session(2).uid)]
+    assert [(info.id, info.owner) for info in journal.open_runs() if info.owner] == [("run-19", session(2).uid)]
 
 
 def test_the_newest_is_what_is_written_today(url: str) -> None:

@@ -31,7 +31,7 @@ def test_the_swarm_waits(folder: Path) -> None:
         records = [record for rows in world.rows.values() for row in rows for record in row.records]
         causes += ["received" for record in records if isinstance(record, Received)]
         causes += [o.cause for record in records if isinstance(record, Settled) for o in record.outcomes]
-        suspended += world.faults.points.count("journal.let_go")
+        suspended += world.faults.points.count("journal.suspend")
     counts = {cause: causes.count(cause) for cause in ("received", "signal", "timer")}
     assert counts["received"] == counts["signal"] > 5, counts
     assert counts["timer"] > 20, counts
@@ -112,7 +112,7 @@ def test_a_run_that_listens_is_let_go_and_takes_each_signal_once(folder: Path) -
         ("signal:go[1]", "3"),
         ("signal:stop[0]", "2"),
     ]
-    assert world.faults.points.count("journal.let_go") >= 3
+    assert world.faults.points.count("journal.suspend") >= 3
 
 
 @pytest.mark.parametrize(

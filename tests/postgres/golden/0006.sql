@@ -647,93 +647,26 @@ BEGIN
 END
 $$;
 
--- Schema 6: signals, and what a Run that only waits is waiting for.
+-- Schema 6: lists of Runs that are read a page at a time, newest first, by what is wanted of them.
 
--- Of a signal: its name, when it was sent (seconds since the epoch), and its encoded value.
-ALTER TABLE weftrun.inbox ADD COLUMN name text NOT NULL DEFAULT '';
-ALTER TABLE weftrun.inbox ADD COLUMN at float8 NOT NULL DEFAULT 0;
-ALTER TABLE weftrun.inbox ADD COLUMN value bytea NOT NULL DEFAULT '';
-CREATE INDEX inbox_run ON weftrun.inbox (run, place);
+-- Runs of one Function.
+CREATE INDEX run_function ON weftrun.run (function, key);
 
--- Of a Run that was let go: what it waits for, for people.
-ALTER TABLE weftrun.run ADD COLUMN rests text NOT NULL DEFAULT '';
+-- Runs that ended without a value: mostly few among many.
+CREATE INDEX run_unsuccessful ON weftrun.run (status, key) WHERE status IN ('failed', 'cancelled');
 
-CREATE OR REPLACE VIEW weftrun.info AS
-SELECT id, uid, function, status, started_at, ended_at, epoch, takeovers, digest, version, file,
-       start IS NULL AS deleted,
-       (SELECT session.uid FROM weftrun.session WHERE session.key = run.owner) AS owner,
-       key,
-       due_at,
-       lives,
-       rests
-FROM weftrun.run;
-
--- Let Runs of a session go until they are due; where a message waits that a Run has not heard, since 1970. Who leaves a
--- message to one of them has it locked: it is seen here, or finds the Run let go, and wakes it.
-DROP FUNCTION weftrun.let_go(bigint, uuid[], float8[]);
-CREATE FUNCTION weftrun.let_go(
-    the_session bigint, uids uuid[], dues float8[], whats text[], heards bigint[]
-) RETURNS void
-LANGUAGE plpgsql AS $$
-BEGIN
-    PERFORM FROM weftrun.run WHERE run.uid = ANY (uids) ORDER BY run.uid FOR UPDATE;
-    UPDATE weftrun.run
-    SET owner = NULL, rests = waits.what,
-        due_at = CASE WHEN EXISTS (SELECT FROM weftrun.inbox WHERE inbox.run = run.key
-                                   AND (inbox.place > waits.heard OR inbox.kind = 'cancel')) THEN 1 ELSE waits.due END
-    FROM unnest(uids, dues, whats, heards) AS waits(uid, due, what, heard)
-    WHERE run.uid = waits.uid AND run.owner = the_session AND run.status = 'running';
-END
-$$;
-
--- Keep a message to a Run that has not ended, once, and wake the Run if it was let go; one that waits for code (it is due
--- at `parked`) is woken to be cancelled, and by nothing else. The Run is locked: it can't be let go meanwhile, and places
--- in its inbox grow in the order of commits.
-CREATE FUNCTION weftrun.post(
-    the_run uuid, the_id text, the_kind text, the_name text, the_at float8, the_value bytea, signals_max integer,
-    parked float8
-) RETURNS text
-LANGUAGE plpgsql AS $$
-DECLARE
-    run_key    bigint;
-    run_status text;
-BEGIN
-    -- Messages to Runs that have ended since concern nobody any more; of the oldest, so that it never takes long.
-    DELETE FROM weftrun.inbox WHERE place IN (
-        SELECT oldest.place FROM (SELECT inbox.place, inbox.run FROM weftrun.inbox ORDER BY inbox.place LIMIT 64) AS oldest
-        WHERE NOT EXISTS (SELECT FROM weftrun.run WHERE run.key = oldest.run AND run.status = 'running'));
-    SELECT run.key, run.status INTO run_key, run_status FROM weftrun.run WHERE run.uid = the_run FOR UPDATE;
-    IF run_key IS NULL THEN
-        RETURN 'missing';
-    ELSIF run_status <> 'running' THEN
-        RETURN 'ended';
-    END IF;
-    IF NOT EXISTS (SELECT FROM weftrun.inbox WHERE inbox.id = the_id) THEN
-        IF the_kind = 'signal' AND signals_max <= (
-            SELECT count(*) FROM (SELECT FROM weftrun.inbox WHERE inbox.run = run_key AND inbox.kind = 'signal'
-                                  LIMIT signals_max) AS waiting)
-        THEN
-            RETURN 'full';
-        END IF;
-        INSERT INTO weftrun.inbox (id, run, kind, name, at, value)
-        VALUES (the_id, run_key, the_kind, the_name, the_at, the_value) ON CONFLICT (id) DO NOTHING;
-        PERFORM weftrun.tell('look');
-    END IF;
-    UPDATE weftrun.run SET due_at = 1 WHERE key = run_key AND due_at > 1 AND (the_kind = 'cancel' OR due_at < parked);
-    RETURN 'posted';
-END
-$$;
+-- Runs whose ids have a slash, by what stands before and with the first one.
+CREATE INDEX run_prefix ON weftrun.run (substr(id, 1, strpos(id, '/')), key) WHERE strpos(id, '/') > 0;
 
 INSERT INTO weftrun.meta (one, version, hash_seed) OVERRIDING SYSTEM VALUE VALUES ('1', '6', '195939071');
 INSERT INTO weftrun.session (key, uid, host, pid, lock, ttl_s, beat) OVERRIDING SYSTEM VALUE VALUES ('1', '00000000-0000-0000-0000-000000000001', 'kernel-1', '1', '/run/1', '10', '3');
-INSERT INTO weftrun.run (key, id, uid, status, started_at, ended_at, epoch, born, takeovers, owner, function, version, file, digest, start, due_at, watched, lives, rests) OVERRIDING SYSTEM VALUE VALUES ('1', 'run-1', '00000000-0000-0000-0000-000000000001', 'succeeded', '1700000001.25', '1700000010.25', '1', '1', '0', NULL, 'app:wordcount', 'v2', '/srv/app.py', 'd0', E'\\x919700a572756e2d319cad6170703a776f7264636f756e74a9776f7264636f756e7401a27632a46175746fa776697369626c65c2c0c0c0c3c096a3617070ab2f7372762f6170702e7079c40091a42f737276a42f737276a26431929200c4060080054b012e90a2643007e28f5ee6', '0', 'false', '1', '');
-INSERT INTO weftrun.run (key, id, uid, status, started_at, ended_at, epoch, born, takeovers, owner, function, version, file, digest, start, due_at, watched, lives, rests) OVERRIDING SYSTEM VALUE VALUES ('2', 'run-2', '00000000-0000-0000-0000-000000000002', 'failed', '1700000002.25', '1700000005.25', '1', '1', '0', NULL, 'app:wordcount', 'v2', '/srv/app.py', 'd0', E'\\x919700a572756e2d329cad6170703a776f7264636f756e74a9776f7264636f756e7401a27632a46175746fa776697369626c65c2c0c0c0c3c096a3617070ab2f7372762f6170702e7079c40091a42f737276a42f737276a26431929200c4060080054b012e90a26430075dc1e11f', '0', 'false', '1', '');
-INSERT INTO weftrun.run (key, id, uid, status, started_at, ended_at, epoch, born, takeovers, owner, function, version, file, digest, start, due_at, watched, lives, rests) OVERRIDING SYSTEM VALUE VALUES ('3', 'run-3', '00000000-0000-0000-0000-000000000003', 'succeeded', '1700000003.25', '1700000005.25', '1', '1', '0', NULL, 'app:wordcount', 'v2', '/srv/app.py', 'd0', NULL, '0', 'false', '1', '');
-INSERT INTO weftrun.run (key, id, uid, status, started_at, ended_at, epoch, born, takeovers, owner, function, version, file, digest, start, due_at, watched, lives, rests) OVERRIDING SYSTEM VALUE VALUES ('4', 'run-4', '00000000-0000-0000-0000-000000000004', 'running', '1700000004.25', NULL, '2', '1', '0', '1', 'app:wordcount', 'v2', '/srv/app.py', 'd0', E'\\x919700a572756e2d349cad6170703a776f7264636f756e74a9776f7264636f756e7401a27632a46175746fa776697369626c65c2c0c0c0c3c096a3617070ab2f7372762f6170702e7079c40091a42f737276a42f737276a26431929200c4060080054b012e90a2643007f82d98ac', '0', 'false', '1', '');
-INSERT INTO weftrun.run (key, id, uid, status, started_at, ended_at, epoch, born, takeovers, owner, function, version, file, digest, start, due_at, watched, lives, rests) OVERRIDING SYSTEM VALUE VALUES ('5', 'run-5', '00000000-0000-0000-0000-000000000005', 'succeeded', '1700000005.25', '1700000008.25', '1', '1', '0', '1', 'app:wordcount', 'v2', '/srv/app.py', 'd0', E'\\x919700a572756e2d359cad6170703a776f7264636f756e74a9776f7264636f756e7401a27632a46175746fa776697369626c65c2c0c0c0c3c096a3617070ab2f7372762f6170702e7079c40091a42f737276a42f737276a26431929200c4060080054b012e90a264300792e80dfb', '0', 'false', '1', '');
-INSERT INTO weftrun.run (key, id, uid, status, started_at, ended_at, epoch, born, takeovers, owner, function, version, file, digest, start, due_at, watched, lives, rests) OVERRIDING SYSTEM VALUE VALUES ('6', 'run-6', '00000000-0000-0000-0000-000000000006', 'succeeded', '1700000006.25', '1700000012.25', '2', '1', '0', '1', 'app:wordcount', 'v2', '/srv/app.py', 'd0', E'\\x919700a572756e2d369cad6170703a776f7264636f756e74a9776f7264636f756e7401a27632a46175746fa776697369626c65c2c0c0c0c3c096a3617070ab2f7372762f6170702e7079c40091a42f737276a42f737276a26431929200c4060080054b012e90a26430072da6b202', '0', 'false', '2', '');
-INSERT INTO weftrun.run (key, id, uid, status, started_at, ended_at, epoch, born, takeovers, owner, function, version, file, digest, start, due_at, watched, lives, rests) OVERRIDING SYSTEM VALUE VALUES ('7', 'run-7', '00000000-0000-0000-0000-000000000007', 'running', '1700000007.25', NULL, '1', '1', '0', NULL, 'app:wordcount', 'v2', '/srv/app.py', 'd0', E'\\x919700a572756e2d379cad6170703a776f7264636f756e74a9776f7264636f756e7401a27632a46175746fa776697369626c65c2c0c0c0c3c096a3617070ab2f7372762f6170702e7079c40091a42f737276a42f737276a26431929200c4060080054b012e90a264300747632755', '1e+15', 'false', '1', '');
-INSERT INTO weftrun.run (key, id, uid, status, started_at, ended_at, epoch, born, takeovers, owner, function, version, file, digest, start, due_at, watched, lives, rests) OVERRIDING SYSTEM VALUE VALUES ('8', 'run-8', '00000000-0000-0000-0000-000000000008', 'running', '1700000008.25', NULL, '1', '1', '0', NULL, 'app:wordcount', 'v2', '/srv/app.py', 'd0', E'\\x919700a572756e2d389cad6170703a776f7264636f756e74a9776f7264636f756e7401a27632a46175746fa776697369626c65c2c0c0c0c3c096a3617070ab2f7372762f6170702e7079c40091a42f737276a42f737276a26431929200c4060080054b012e90a264300768846d8b', '100000000000000', 'false', '1', 'signal verdict');
+INSERT INTO weftrun.run (key, id, uid, status, started_at, ended_at, epoch, born, takeovers, owner, function, version, file, digest, start, due_at, watched, lives) OVERRIDING SYSTEM VALUE VALUES ('1', 'run-1', '00000000-0000-0000-0000-000000000001', 'succeeded', '1700000001.25', '1700000010.25', '1', '1', '0', NULL, 'app:wordcount', 'v2', '/srv/app.py', 'd0', E'\\x919700a572756e2d319cad6170703a776f7264636f756e74a9776f7264636f756e7401a27632a46175746fa776697369626c65c2c0c0c0c3c096a3617070ab2f7372762f6170702e7079c40091a42f737276a42f737276a26431929200c4060080054b012e90a2643007e28f5ee6', '0', 'false', '1');
+INSERT INTO weftrun.run (key, id, uid, status, started_at, ended_at, epoch, born, takeovers, owner, function, version, file, digest, start, due_at, watched, lives) OVERRIDING SYSTEM VALUE VALUES ('2', 'run-2', '00000000-0000-0000-0000-000000000002', 'failed', '1700000002.25', '1700000005.25', '1', '1', '0', NULL, 'app:wordcount', 'v2', '/srv/app.py', 'd0', E'\\x919700a572756e2d329cad6170703a776f7264636f756e74a9776f7264636f756e7401a27632a46175746fa776697369626c65c2c0c0c0c3c096a3617070ab2f7372762f6170702e7079c40091a42f737276a42f737276a26431929200c4060080054b012e90a26430075dc1e11f', '0', 'false', '1');
+INSERT INTO weftrun.run (key, id, uid, status, started_at, ended_at, epoch, born, takeovers, owner, function, version, file, digest, start, due_at, watched, lives) OVERRIDING SYSTEM VALUE VALUES ('3', 'run-3', '00000000-0000-0000-0000-000000000003', 'succeeded', '1700000003.25', '1700000005.25', '1', '1', '0', NULL, 'app:wordcount', 'v2', '/srv/app.py', 'd0', NULL, '0', 'false', '1');
+INSERT INTO weftrun.run (key, id, uid, status, started_at, ended_at, epoch, born, takeovers, owner, function, version, file, digest, start, due_at, watched, lives) OVERRIDING SYSTEM VALUE VALUES ('4', 'run-4', '00000000-0000-0000-0000-000000000004', 'running', '1700000004.25', NULL, '2', '1', '0', '1', 'app:wordcount', 'v2', '/srv/app.py', 'd0', E'\\x919700a572756e2d349cad6170703a776f7264636f756e74a9776f7264636f756e7401a27632a46175746fa776697369626c65c2c0c0c0c3c096a3617070ab2f7372762f6170702e7079c40091a42f737276a42f737276a26431929200c4060080054b012e90a2643007f82d98ac', '0', 'false', '1');
+INSERT INTO weftrun.run (key, id, uid, status, started_at, ended_at, epoch, born, takeovers, owner, function, version, file, digest, start, due_at, watched, lives) OVERRIDING SYSTEM VALUE VALUES ('5', 'run-5', '00000000-0000-0000-0000-000000000005', 'succeeded', '1700000005.25', '1700000008.25', '1', '1', '0', '1', 'app:wordcount', 'v2', '/srv/app.py', 'd0', E'\\x919700a572756e2d359cad6170703a776f7264636f756e74a9776f7264636f756e7401a27632a46175746fa776697369626c65c2c0c0c0c3c096a3617070ab2f7372762f6170702e7079c40091a42f737276a42f737276a26431929200c4060080054b012e90a264300792e80dfb', '0', 'false', '1');
+INSERT INTO weftrun.run (key, id, uid, status, started_at, ended_at, epoch, born, takeovers, owner, function, version, file, digest, start, due_at, watched, lives) OVERRIDING SYSTEM VALUE VALUES ('6', 'run-6', '00000000-0000-0000-0000-000000000006', 'succeeded', '1700000006.25', '1700000012.25', '2', '1', '0', '1', 'app:wordcount', 'v2', '/srv/app.py', 'd0', E'\\x919700a572756e2d369cad6170703a776f7264636f756e74a9776f7264636f756e7401a27632a46175746fa776697369626c65c2c0c0c0c3c096a3617070ab2f7372762f6170702e7079c40091a42f737276a42f737276a26431929200c4060080054b012e90a26430072da6b202', '0', 'false', '2');
+INSERT INTO weftrun.run (key, id, uid, status, started_at, ended_at, epoch, born, takeovers, owner, function, version, file, digest, start, due_at, watched, lives) OVERRIDING SYSTEM VALUE VALUES ('7', 'run-7', '00000000-0000-0000-0000-000000000007', 'running', '1700000007.25', NULL, '1', '1', '0', NULL, 'app:wordcount', 'v2', '/srv/app.py', 'd0', E'\\x919700a572756e2d379cad6170703a776f7264636f756e74a9776f7264636f756e7401a27632a46175746fa776697369626c65c2c0c0c0c3c096a3617070ab2f7372762f6170702e7079c40091a42f737276a42f737276a26431929200c4060080054b012e90a264300747632755', '1e+15', 'false', '1');
 INSERT INTO weftrun.record (run, seq, at, epoch, body) OVERRIDING SYSTEM VALUE VALUES ('1', '2', '1700000003.25', '1', E'\\x919901ac776f7264636f756e745b305d01919ca96170703a636f756e74a5636f756e7400a27631a473796e63a46e6f6e65c39502cb3fb999999999999acb4000000000000000cb404e000000000000cb3fb999999999999acb3ff8000000000000ce00100000c2c091960000929200c4060080054b012e909101c3a264339100929200c4010091920090049102e60a65e6');
 INSERT INTO weftrun.record (run, seq, at, epoch, body) OVERRIDING SYSTEM VALUE VALUES ('1', '3', '1700000004.25', '1', E'\\x919602ac776f7264636f756e745b305da8636f756e745b305d0195000002929302d94061626162616261626162616261626162616261626162616261626162616261626162616261626162616261626162616261626162616261626162616261626162ce000f424090c3053de87dfb');
 INSERT INTO weftrun.record (run, seq, at, epoch, body) OVERRIDING SYSTEM VALUE VALUES ('1', '4', '1700000005.25', '1', E'\\x9192039198a8636f756e745b305d01019200929200c4060080054b012e909403cb41d954fc40100000cb41d954fc40300000a87b2261223a20317d98ac776f7264636f756e745b305d00a96170703a636f756e7400a276319192019200a16ba2643204a0909c522c20');
@@ -754,9 +687,7 @@ INSERT INTO weftrun.record (run, seq, at, epoch, body) OVERRIDING SYSTEM VALUE V
 INSERT INTO weftrun.record (run, seq, at, epoch, body) OVERRIDING SYSTEM VALUE VALUES ('6', '5', '1700000011.25', '2', E'\\x929418ac776f7264636f756e745b305d020292039198a8636f756e745b305d01049200929200c4060080054b012e909403cb41d954fc40100000cb41d954fc40300000a87b2261223a20317d98ac776f7264636f756e745b305d00a96170703a636f756e7400a276319192019200a16ba2643204a46b657074907601c189');
 INSERT INTO weftrun.record (run, seq, at, epoch, body) OVERRIDING SYSTEM VALUE VALUES ('6', '6', '1700000012.25', '2', E'\\x919807a9737563636565646564929200c4060080054b012e90c0019403cb41d954fc40100000cb41d954fc40300000a87b2261223a20317d90a0b1df0a3b');
 INSERT INTO weftrun.record (run, seq, at, epoch, body) OVERRIDING SYSTEM VALUE VALUES ('7', '2', '1700000009.25', '1', E'\\x919516a4633064659901a6726169736564b36275696c74696e732e56616c75654572726f72a26e6fa66c696e652033a8636f756e745b305d02039200c4020065a8636f756e745b305da8746f74616c5b305d27d3efe8');
-INSERT INTO weftrun.record (run, seq, at, epoch, body) OVERRIDING SYSTEM VALUE VALUES ('8', '2', '1700000010.25', '1', E'\\x929319b17369676e616c3a766572646963745b305da96d6573736167652d3392039198b17369676e616c3a766572646963745b305d01019200929200c4060080054b012e909400cb0000000000000000cb0000000000000000a098ac776f7264636f756e745b305d01b67765667472756e3a7369676e616c2f7665726469637404a090a2643404a67369676e616c90226c7b6e');
-INSERT INTO weftrun.inbox (place, id, run, kind, name, at, value) OVERRIDING SYSTEM VALUE VALUES ('1', 'message-2', '4', 'cancel', '', '0', E'\\x');
-INSERT INTO weftrun.inbox (place, id, run, kind, name, at, value) OVERRIDING SYSTEM VALUE VALUES ('2', 'message-4', '8', 'signal', 'stray', '1700000010.25', E'\\x0065');
+INSERT INTO weftrun.inbox (place, id, run, kind) OVERRIDING SYSTEM VALUE VALUES ('1', 'message-2', '4', 'cancel');
 INSERT INTO weftrun.outbox (place, run, step, n, sink, order_by, type, payload, at, standing, standing_at, tried_at, tried_by, why) OVERRIDING SYSTEM VALUE VALUES ('1', '5', 'f[2]', '0', 'orders', 'a key', 'text/plain; charset=utf-8', NULL, '1700000007.25', '1', '1700000009.25', NULL, NULL, '');
 INSERT INTO weftrun.outbox (place, run, step, n, sink, order_by, type, payload, at, standing, standing_at, tried_at, tried_by, why) OVERRIDING SYSTEM VALUE VALUES ('2', '5', 'f[2]', '1', 'orders', NULL, 'text/plain; charset=utf-8', E'\\x312020', '1700000007.25', '2', '1700000009.25', NULL, NULL, 'lost');
 INSERT INTO weftrun.outbox (place, run, step, n, sink, order_by, type, payload, at, standing, standing_at, tried_at, tried_by, why) OVERRIDING SYSTEM VALUE VALUES ('3', '5', 'f[2]', '2', 'orders', NULL, 'text/plain; charset=utf-8', E'\\x322020', '1700000007.25', '0', NULL, NULL, NULL, '');

@@ -8,14 +8,12 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
-from msgspec import Struct
 
-from weftrun.assembly import Reader, open_reader
+from weftrun.assembly import Look, Reader, open_reader
 from weftrun.model.errors import RunNotFound, UsageError
 from weftrun.model.records import Row
 from weftrun.ports.journal import RunInfo
 from weftrun.ports.trace import TraceRow
-from weftrun.views.running import OwnerView, RunningView
 from weftrun.views.step import StepView
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -33,15 +31,21 @@ def journal_options(command: _Command) -> _Command:
 
 
 def engine_options(command: _Command) -> _Command:
-    """Add `--workers` and `--sinks` to a command that opens an engine."""
+    """Add `--sandboxes` and `--sinks` to a command that opens an engine."""
     command = click.option(
         "--sinks",
         metavar="FILE.py:NAME",
         help="Where emits go: a dict of sinks by name, or a function that returns one; also module:NAME.",
     )(command)
+    command = click.option("--workers", hidden=True, expose_value=False, callback=_refuse_workers)(command)
     return click.option(
-        "--workers", type=click.IntRange(1), help="Sandboxes that run Functions at once; default: processors."
+        "--sandboxes", type=click.IntRange(1), help="Sandboxes that run Functions at once; default: processors."
     )(command)
+
+
+def _refuse_workers(_context: click.Context, _option: click.Parameter, given: str | None) -> None:
+    if given is not None:
+        raise UsageError(f"--workers {given} is not known: say --sandboxes {given} for the number of Sandboxes.")
 
 
 @contextmanager
@@ -92,29 +96,9 @@ def check_step(views: Sequence[StepView], run: str, step: str, *, items: bool = 
     raise UsageError(f"Run {run} has no Step {step!r}; {shows}")
 
 
-class Look(Struct, frozen=True):
-    """All that can be seen of one Run from here.
-
-    Attributes:
-        running: what its engine saw running when it looked last.
-        owner: the engine that has it; None where none has.
-        at: when that was read, in seconds since the epoch.
-    """
-
-    info: RunInfo
-    rows: list[Row]
-    trace: list[TraceRow]
-    running: list[RunningView]
-    owner: OwnerView | None
-    at: float
-
-
 def look(reader: Reader, run: str) -> Look:
     """Return all that can be seen of one Run. See `found`."""
-    info = found(reader, run)
-    # The Journal last: what has a record by then is not taken for running.
-    running, trace, owner = reader.running(info), reader.trace(info.uid), reader.owner(info)
-    return Look(info, reader.load(info.uid), trace, running, owner, reader.now())
+    return reader.look(found(reader, run))
 
 
 def rows_and_trace(db: str | None, run: str) -> tuple[RunInfo, list[Row], list[TraceRow]]:

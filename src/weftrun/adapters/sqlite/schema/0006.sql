@@ -1,22 +1,10 @@
--- Schema 6: signals, and what a Run that only waits is waiting for.
+-- Schema 6: lists of Runs that are read a page at a time, newest first, by what is wanted of them.
 
--- Of a signal: its name, when it was sent (seconds since the epoch), and its encoded value.
-ALTER TABLE inbox ADD COLUMN name TEXT NOT NULL DEFAULT '';
-ALTER TABLE inbox ADD COLUMN at REAL NOT NULL DEFAULT 0;
-ALTER TABLE inbox ADD COLUMN value BLOB NOT NULL DEFAULT x'';
-CREATE INDEX inbox_run ON inbox (run, place);
+-- Runs of one Function.
+CREATE INDEX run_function ON run (function, key);
 
--- Of a Run that was let go: what it waits for, for people.
-ALTER TABLE run ADD COLUMN rests TEXT NOT NULL DEFAULT '';
+-- Runs that ended without a value: mostly few among many.
+CREATE INDEX run_unsuccessful ON run (status, key) WHERE status IN ('failed', 'cancelled');
 
--- What is told of a Run.
-DROP VIEW info;
-CREATE VIEW info AS
-SELECT id, uid, function, status, started_at, ended_at, epoch, takeovers, digest, version, file,
-       start IS NULL AS deleted,
-       (SELECT session.uid FROM session WHERE session.key = run.owner) AS owner,
-       key,
-       due_at,
-       lives,
-       rests
-FROM run;
+-- Runs whose ids have a slash, by what stands before and with the first one.
+CREATE INDEX run_prefix ON run (substr(id, 1, instr(id, '/')), key) WHERE instr(id, '/') > 0;
