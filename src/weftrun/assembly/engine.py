@@ -23,7 +23,7 @@ from weftrun.adapters.system.descriptors import DESCRIPTOR_LIMIT, descriptors_ne
 from weftrun.adapters.system.entropy import SystemEntropy
 from weftrun.adapters.system.loop import UvLoop
 from weftrun.adapters.system.processes import ProcessWatch
-from weftrun.assembly.code import code_here
+from weftrun.assembly.code import code_changed, code_here
 from weftrun.assembly.places import Place, hints_of, made_sentence, place_of, transactions_of
 from weftrun.assembly.reader import running_views
 from weftrun.assembly.sinks import checked_sinks
@@ -190,6 +190,7 @@ class EmbeddedCore:
             version_here=version_here,
             program=program_here(),
             code_here=code_here,
+            code_changed=code_changed,
             stands_still=_say_still,
             sinks=self._sinks,
             watch=self._watch,

@@ -5,6 +5,7 @@ Facts come from the records, which are durable, and from the trace, which is not
 | kind | text | facts |
 |---|---|---|
 | `batch` | why it went then, in one clause | `sandbox`, `function`, `size` (Invocations, items), `gated`, `engine` |
+| `call` | nothing | `call`: one of an async body, handed to a Worker (`model.events.Handed`, as JSON) |
 | `sandbox` | what happened to it, a clause | `sandbox`; as it began `start_s`, `isolation`, `unforkable`, `written` |
 | `unrecorded` | why a success has no record, a clause | `sandbox`, `entered`, `left`, `bytes`, `items`, `preview` |
 | `note` | a whole sentence, or nothing | `gated`; `epoch`, `waited` (suspended), `engine`; `left` by a closing engine |

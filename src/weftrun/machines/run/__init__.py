@@ -2,6 +2,20 @@
 
 from weftrun.machines.run.machine import RunMachine
 from weftrun.machines.run.recorded import Recorded
-from weftrun.machines.run.versions import changed_code, changed_program, functions_named, tried_codes
+from weftrun.machines.run.versions import (
+    changed_code,
+    changed_program,
+    functions_named,
+    may_have_happened,
+    tried_codes,
+)
 
-__all__ = ["Recorded", "RunMachine", "changed_code", "changed_program", "functions_named", "tried_codes"]
+__all__ = [
+    "Recorded",
+    "RunMachine",
+    "changed_code",
+    "changed_program",
+    "functions_named",
+    "may_have_happened",
+    "tried_codes",
+]
