@@ -25,7 +25,8 @@ from weftrun.adapters.system.loop import UvLoop
 from weftrun.adapters.system.processes import ProcessWatch
 from weftrun.assembly.code import code_changed, code_here
 from weftrun.assembly.places import Place, hints_of, made_sentence, place_of, transactions_of
-from weftrun.assembly.reader import running_views
+from weftrun.assembly.reader import Reader, running_views
+from weftrun.assembly.retrying import check_undone
 from weftrun.assembly.sinks import checked_sinks
 from weftrun.model.commands import End
 from weftrun.model.errors import InternalError, JournalError, UsageError
@@ -132,6 +133,7 @@ class EmbeddedCore:
     ) -> None:
         self._arms = bool(hosts) and control == "worker"
         folder = place.folder
+        self._place = place
         self.journal = place.shown
         self._closed = False
         self._workers: LocalWorkers | None = None
@@ -277,8 +279,15 @@ class EmbeddedCore:
         """Return the ticket of a Run that exists."""
         return self._engine.find(id, wait_start=wait_start)
 
-    def retry(self, id: RunId, *, wait_start: bool = True) -> Ticket:
+    def retry(self, id: RunId, *, wait_start: bool = True, force: bool = False) -> Ticket:
         """Begin another life of a Run that failed, was cancelled, or waits for code."""
+        if not force:
+            reader = Reader(self._place)
+            try:
+                if (info := reader.find(id)) is not None and info.can_be_retried:
+                    check_undone(reader, id, info.uid)
+            finally:
+                reader.close()
         return self._engine.retry(id, wait_start=wait_start)
 
     def wait(self, ticket: Ticket, timeout_s: float | None) -> End:

@@ -202,9 +202,10 @@ def parked_error(id: RunId, failure: Failure) -> WeftrunError:
     """Return what those are told who wait for a Run whose code does not fit it."""
     if failure.reason is Reason.UNLOADABLE:
         return JournalError(f"Run {id} can't go on here and stays as it is, parked until it can: {failure.message}")
+    other = f", or another way with the code of now (`weftrun retry {id}`)" if failure.origin else ""
     return ReplayDiverged(
-        f"Run {id} is parked, and nothing of it is lost: {failure.message}. It goes on with code that fits (`weftrun "
-        f"resume {id}`), or another way with the code of now (`weftrun retry {id}`)."
+        f"Run {id} is parked, and nothing of it is lost: {failure.message.rstrip('.')}. It goes on with code that fits "
+        f"(`weftrun resume {id}`){other}."
     )
 
 

@@ -52,7 +52,7 @@ from weftrun.model.values import Data, Inline
 from weftrun.views.calls import Calls
 from weftrun.views.emits import told_emits
 from weftrun.views.handovers import handovers
-from weftrun.views.lives import told_of_life
+from weftrun.views.lives import standing, told_of_life
 from weftrun.views.progress import attempts_gated, disk_sentence
 from weftrun.views.step import error_line
 from weftrun.views.steps import StepsFold
@@ -160,6 +160,8 @@ class _Teller:
                 return "Somebody asked for the Run to be cancelled."
             case Ended():
                 return self._ended(record)
+            case Retried():
+                return told_of_life(record) + standing(self._rows, record.life)
             case _:
                 return told_of_life(record)
 

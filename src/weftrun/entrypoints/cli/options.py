@@ -42,6 +42,17 @@ def engine_options(command: _Command) -> _Command:
     )(command)
 
 
+def again(command: str, id: str, db: str | None, sinks: str | None = None) -> str:
+    """Return a command line on a Run, with what was named here: the Journal, and the sinks where it needs them."""
+    return f"weftrun {command} {shlex.quote(id)}{named(db, sinks)}"
+
+
+def named(db: str | None, sinks: str | None = None) -> str:
+    """Return the options of a command line that name what was named here, each after a space."""
+    given = (("--db", db), ("--sinks", sinks))
+    return "".join(f" {name} {shlex.quote(value)}" for name, value in given if value is not None)
+
+
 @contextmanager
 def reading(db: str | None) -> Iterator[Reader]:
     """Open a Journal read-only for as long as the block lasts."""

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from weftrun.machines.run.recorded import Recorded
 from weftrun.machines.run.state import Body, RunState, Step
 from weftrun.model.events import Handed
 from weftrun.model.ids import StepId
+from weftrun.model.records import Row
 
 
 def newly_handed(run: RunState, index: int) -> list[Handed]:
@@ -37,12 +39,17 @@ def recall_handed(run: RunState, told: Sequence[Handed]) -> None:
 
 def in_flight(run: RunState) -> list[StepId]:
     """Return visible calls that were handed over and have no record: they may have happened."""
-    recorded = run.recorded
-    return [
-        handed.step
-        for handed in run.handed.values()
-        if handed.step not in recorded.outcomes and handed.step not in recorded.items
-    ]
+    return _without_record(run.recorded, list(run.handed.values()))
+
+
+def open_visible(rows: Sequence[Row], told: Sequence[Handed]) -> list[StepId]:
+    """Return the same of a Run whose rows these are, by what the trace tells."""
+    return _without_record(Recorded.of(rows), [handed for handed in told if handed.visible])
+
+
+def _without_record(recorded: Recorded, told: Sequence[Handed]) -> list[StepId]:
+    known = recorded.outcomes.keys() | recorded.items.keys()
+    return list(dict.fromkeys(handed.step for handed in told if handed.step not in known))
 
 
 def handed_before(run: RunState, body: Body, number: int) -> Handed | None:
