@@ -21,8 +21,8 @@ from weftrun.model.errors import Unsupported, UsageError
 @click.option(
     "--port", type=click.IntRange(0, 65_535), default=8_420, show_default=True, help="Port; 0 for a free one."
 )
-@click.option("--workers", type=click.IntRange(1), help="Sandboxes that run Functions at once; default: processors.")
-def command(apps: tuple[Path, ...], db: str | None, as_json: bool, host: str, port: int, workers: int | None) -> None:
+@click.option("--sandboxes", type=click.IntRange(1), help="Sandboxes that run Functions at once; default: processors.")
+def command(apps: tuple[Path, ...], db: str | None, as_json: bool, host: str, port: int, sandboxes: int | None) -> None:
     """Serve the Runs of a Journal, and the Functions of APPs, over HTTP, until Ctrl-C or SIGTERM.
 
     APPs are imported by processes of their own, from where they lie. The API is under /api/v1, its OpenAPI in
@@ -47,4 +47,4 @@ def command(apps: tuple[Path, ...], db: str | None, as_json: bool, host: str, po
             print(f"weftrun serves {url}/api/v1, and tells of it in {url}/openapi.json. Ctrl-C ends it.")
         sys.stdout.flush()
 
-    server.serve(place_of(db), apps, host=host, port=port, workers=workers, announce=announce)
+    server.serve(place_of(db), apps, host=host, port=port, sandboxes=sandboxes, announce=announce)

@@ -43,7 +43,7 @@ def serve(
     *,
     host: str,
     port: int,
-    workers: int | None,
+    sandboxes: int | None,
     announce: Callable[[str], None],
     routers: Sequence[ControllerRouterHandler] = (),
     pages: Path | None = None,
@@ -54,7 +54,7 @@ def serve(
         place: of the Journal.
         files: apps that are served from where they lie.
         host, port: where to listen; port 0 takes a free one.
-        workers: Sandboxes that run Functions at once; None for as many as processors.
+        sandboxes: Sandboxes that run Functions at once; None for as many as processors.
         announce: told the URL once it is served.
         routers, pages: see `make_app`.
 
@@ -66,7 +66,7 @@ def serve(
 
     async def opened() -> Gateway:
         try:
-            server.gateway = await Gateway.opened(place, list(files), workers=workers)
+            server.gateway = await Gateway.opened(place, list(files), sandboxes=sandboxes)
         except WeftrunError as error:
             errors.append(error)
             raise
