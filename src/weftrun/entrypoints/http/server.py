@@ -70,9 +70,7 @@ def serve(
         except WeftrunError as error:
             errors.append(error)
             raise
-        bound = listening.getsockname()
-        shown = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
-        announce(f"http://{shown}:{bound[1]}")
+        announce(_url(listening))
         return server.gateway
 
     app = make_app(opened, routers=routers, pages=pages)
@@ -99,6 +97,11 @@ def serve(
         listening.close()
     if errors:
         raise errors[0]
+
+
+def _url(listening: socket.socket) -> str:
+    host, port, *_ = listening.getsockname()
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _listening(host: str, port: int) -> socket.socket:
