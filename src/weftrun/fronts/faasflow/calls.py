@@ -55,7 +55,7 @@ def answer(plan_results: dict[str, tuple[str, str]], names: list[str], given: Gi
 
 
 @workflow(name="weftrun.faasflow:run")
-def run(plan: Plan, inputs: dict[str, Any]) -> dict[str, Answer]:
+def run(plan: Plan, inputs: dict[str, Any]) -> Any:
     """Wire a plan without a foreach. `inputs` are what the Run is given from outside, by name."""
     wiring = Wiring(plan, inputs)
     for node in plan.nodes:
@@ -64,7 +64,7 @@ def run(plan: Plan, inputs: dict[str, Any]) -> dict[str, Answer]:
 
 
 @workflow(name="weftrun.faasflow:run-foreach")
-async def run_foreach(plan: Plan, inputs: dict[str, Any]) -> dict[str, Answer]:
+async def run_foreach(plan: Plan, inputs: dict[str, Any]) -> Any:
     """Wire a plan, and each foreach as soon as its lists are there; what stands behind none of them at once."""
     wiring = Wiring(plan, inputs)
     behind: set[str] = set()
@@ -169,7 +169,9 @@ def _chosen(call: Call, data: list[Outputs]) -> str:
         except KeyError:
             if call.missing == "marker":
                 return MARKER
-            raise MissingData(f"{call.name}: a condition looks at {name!r}, and nothing before it has put that.") from None
+            raise MissingData(
+                f"{call.name}: a condition looks at {name!r}, and nothing before it has put that."
+            ) from None
 
     for condition, target in zip(call.conditions, call.targets, strict=True):
         if holds(condition, look):

@@ -92,6 +92,19 @@ def _check(node: ast.expr, text: str, depth: int) -> None:
         raise ValueError(f"the condition {text!r} is nested too deeply")
     if _datum(node) or isinstance(node, ast.Name):
         return
+    parts = _parts(node)
+    if parts is None:
+        what = ast.unparse(node)
+        raise ValueError(
+            f"the condition {text!r} has {what!r}: it may have data (ROOT.name), literals, comparisons, and, or, not, "
+            "+ - * / // %, lists, subscripts and len(...)"
+        )
+    for part in parts:
+        _check(part, text, depth + 1)
+
+
+def _parts(node: ast.expr) -> list[ast.expr] | None:
+    """Return the expressions in an expression; None where conditions may not have it."""
     parts: list[ast.expr] | None = None
     match node:
         case ast.Constant(value=bool() | int() | float() | str() | None):
@@ -112,14 +125,7 @@ def _check(node: ast.expr, text: str, depth: int) -> None:
             parts = [one]
         case _:
             pass
-    if parts is None:
-        what = ast.unparse(node)
-        raise ValueError(
-            f"the condition {text!r} has {what!r}: it may have data (ROOT.name), literals, comparisons, and, or, not, "
-            "+ - * / // %, lists, subscripts and len(...)"
-        )
-    for part in parts:
-        _check(part, text, depth + 1)
+    return parts
 
 
 def _value(node: ast.expr, look: Callable[[str], Any]) -> Any:
@@ -130,14 +136,10 @@ def _value(node: ast.expr, look: Callable[[str], Any]) -> Any:
             return _WORDS[name] if name in _WORDS else look(name)
         case ast.Attribute(attr=name):
             return look(name)
-        case ast.BoolOp(op=op, values=values):
-            is_and = isinstance(op, ast.And)
-            result: Any = is_and
-            for part in values:
-                result = _value(part, look)
-                if bool(result) is not is_and:
-                    break
-            return result
+        case ast.BoolOp(op=ast.And(), values=values):
+            return all(_value(part, look) for part in values)
+        case ast.BoolOp(values=values):
+            return any(_value(part, look) for part in values)
         case ast.UnaryOp(op=op, operand=operand):
             return _ALONE[type(op)](_value(operand, look))
         case ast.BinOp(left=left, op=op, right=right):

@@ -1,4 +1,4 @@
-"""Running the file of one function: its globals, its folder, and the code, which is read once and executed each time."""
+"""Running the file of one function: its globals, its folder, and its code, read once and executed each time."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def execute(call: Call, given: list[Outputs], keys: Mapping[str, Any]) -> Output
     }
     code = _code(call.file)
     with _importable(os.path.dirname(call.file), store), _folder(Path(call.file).parent):
-        exec(code, names)  # the user's own function, in a Sandbox, where user code belongs  # noqa: S102
+        exec(code, names)  # the user's own function, in a Sandbox, where user code belongs
         names["main"]()
     return store.made
 

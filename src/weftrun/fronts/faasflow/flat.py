@@ -13,7 +13,7 @@ from weftrun.fronts.faasflow.graph import Graph
 from weftrun.fronts.faasflow.plan import INPUT, Call, Kind, Made, Missing, Node, Plan, Taken
 from weftrun.fronts.faasflow.policies import policy_of
 from weftrun.fronts.faasflow.reading import Document, Table
-from weftrun.fronts.faasflow.sources import find_file, fetched
+from weftrun.fronts.faasflow.sources import fetched, find_file
 
 _TOP: Final = ("global_input", "functions", "global_output", "name")
 _FUNCTION: Final = (
@@ -76,16 +76,18 @@ def _add(functions: dict[str, Function], function: Function) -> None:
     other = functions.setdefault(function.node.name, function)
     if other is not function:
         where = other.table.line("name")
-        function.table.problem("name", f"two functions are called {function.node.name!r}; the other is in line {where}.")
+        function.table.problem(
+            "name", f"two functions are called {function.node.name!r}; the other is in line {where}."
+        )
 
 
 def _function(table: Table, workflow: str, missing: Missing) -> Function:
-    table.only(_FUNCTION)
-    table.need("name")
     name = table.text("name")
     if name and (not name.isprintable() or set("[]/") & set(name)):
         table.problem("name", f"{name!r} can't be the name of a Step: it has a sign that is none of a name's.")
-    table.what = f"the function {name!r}"
+    table.what = f"the function {name!r}" if name else table.what
+    table.only(_FUNCTION)
+    table.need("name")
     source = table.text("source") or name
     is_virtual = source == "VIRTUAL" or name.startswith("virtual")
     kind: Kind = "end" if is_virtual or source == "END" or name == "END" else "function"
@@ -181,8 +183,10 @@ def _finished(function: Function, functions: dict[str, Function], graph: Graph, 
         call = replace(call, foreach=tuple(keys))
     if call.kind == "function":
         call = replace(call, file=find_file(function.table, function.source))
-    wanted = _wanted(function, call, makers, inputs)
-    reads = ancestors if wanted is None else [each for each in ancestors if wanted & set(functions[each].node.call.output)]
+    wanted = _wanted(call, makers, inputs)
+    reads = (
+        ancestors if wanted is None else [each for each in ancestors if wanted & set(functions[each].node.call.output)]
+    )
     return replace(
         node,
         call=call,
@@ -193,9 +197,7 @@ def _finished(function: Function, functions: dict[str, Function], graph: Graph, 
     )
 
 
-def _wanted(
-    function: Function, call: Call, makers: dict[str, list[str]], inputs: dict[str, int]
-) -> set[str] | None:
+def _wanted(call: Call, makers: dict[str, list[str]], inputs: dict[str, int]) -> set[str] | None:
     """Return the names of the data that a node can ask for; None where that is not known before it runs."""
     if call.kind == "switch":
         return {name for text in call.conditions for name in conditions.names(text)}
@@ -225,7 +227,9 @@ def _check_inputs(
         elif taken.function and taken.function not in functions:
             entry.problem(key, f"input {key!r} of {name!r} is made by {taken.function!r}, which no function is called.")
         elif taken.function and taken.function not in ancestors:
-            entry.problem(key, f"input {key!r} of {name!r} is made by {taken.function!r}, which does not run before it.")
+            entry.problem(
+                key, f"input {key!r} of {name!r} is made by {taken.function!r}, which does not run before it."
+            )
         elif taken.parameter not in makers:
             table.document.warn(
                 entry.line(key),
@@ -236,7 +240,9 @@ def _check_inputs(
             if f"{INPUT}.{datum}" in text:
                 inputs.setdefault(datum, 0)
             elif datum not in makers and datum not in inputs:
-                table.document.problem(line, f"the condition {text!r} of {name!r} names {datum!r}, which nothing before it puts.")
+                table.document.problem(
+                    line, f"the condition {text!r} of {name!r} names {datum!r}, which nothing before it puts."
+                )
 
 
 def _lists(function: Function, functions: dict[str, Function], makers: dict[str, list[str]]) -> list[str]:

@@ -32,7 +32,8 @@ def read_plan(file: str | Path, missing: Missing = "error") -> tuple[Plan, list[
 def given(plan: Plan, words: Sequence[str], missing: Missing = "error") -> dict[str, Any]:
     """Return what a Run is given from outside, from words `name=value`.
 
-    A value is JSON where it is that, else a text; `name=@file` takes what a file holds: a text, or bytes where it is none.
+    A value is JSON where it is that, else a text; `name=@file` takes what a file holds: a text, or bytes where it
+    is none.
 
     Raises:
         UsageError: a word has no `=`, or no input has its name; a file can't be read; an input has no value.

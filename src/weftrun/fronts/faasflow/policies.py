@@ -16,9 +16,9 @@ def policy_of(table: Table) -> dict[str, Any]:
     told = table.table("weftrun", f"`weftrun` of {table.text('name')!r}")
     told.only(_KNOWN)
     policy = {key: value for key, value in told.plain().items() if key in _KNOWN}
-    for key in policy:
+    for key, value in policy.items():
         try:
-            call_function.options(**cast("Any", {key: policy[key]}))
+            call_function.options(**cast("Any", {key: value}))
         except PolicyError as error:
             told.problem(key, f"{told.what}: {str(error).split('): ', 1)[-1]}")
     if policy.get("effects") == "transaction":

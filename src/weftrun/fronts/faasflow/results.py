@@ -13,9 +13,7 @@ Answer = Any
 _WHOLE_BYTES: Final = 4096
 
 
-def results(
-    wanted: dict[str, tuple[str, str]], made: dict[str, Outputs | list[Outputs]]
-) -> dict[str, Answer]:
+def results(wanted: dict[str, tuple[str, str]], made: dict[str, Outputs | list[Outputs]]) -> dict[str, Answer]:
     """Return the values that a file calls its results; without any, what the last functions have put.
 
     Of these what is longer than 4 KiB is told by its size and its SHA-256, so that a Run whose last functions put

@@ -11,7 +11,8 @@ from weftrun.fronts.faasflow.reading import Table
 def find_file(table: Table, source: str) -> str:
     """Return the absolute path of a function's file; note a problem where there is none.
 
-    It is `SOURCE/main.py` or `SOURCE.py` beside the workflow's file, else the `main.py` there, which all functions share.
+    It is `SOURCE/main.py` or `SOURCE.py` beside the workflow's file, else the `main.py` there, which all functions
+    share.
     """
     folder = table.document.file.resolve().parent
     tried = [folder / source / "main.py", folder / f"{source}.py", folder / "main.py"]
@@ -89,7 +90,11 @@ def _keys(call: ast.Call) -> set[str] | None:
     if isinstance(argument, ast.List | ast.Tuple | ast.Set):
         texts = [each.value for each in argument.elts if isinstance(each, ast.Constant) and isinstance(each.value, str)]
         return set(texts) if len(texts) == len(argument.elts) else None
-    if isinstance(argument, ast.Call) and isinstance(argument.func, ast.Name) and argument.func.id in ("list", "sorted"):
+    if (
+        isinstance(argument, ast.Call)
+        and isinstance(argument.func, ast.Name)
+        and argument.func.id in ("list", "sorted")
+    ):
         argument = argument.args[0] if argument.args else argument
     if isinstance(argument, ast.Call) and isinstance(argument.func, ast.Attribute) and argument.func.attr == "keys":
         argument = argument.func.value
