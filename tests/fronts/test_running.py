@@ -93,7 +93,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def engine(folder: Path) -> Iterator[weftrun.Engine]:
     """One engine for all, with one Worker."""
-    with weftrun.open(f"sqlite:///{folder}/journal.db", workers=4) as engine:
+    with weftrun.open(f"sqlite:///{folder}/journal.db", sandboxes=4) as engine:
         yield engine
 
 
@@ -160,6 +160,6 @@ def test_the_same_with_several_workers_and_both_controls(engine, folder):
     expected = [ran(engine, folder / "foreach.yaml", count=4), ran(engine, folder / "switch.yaml", n=20)]
     for control in ("worker", "master"):
         url = f"sqlite:///{folder}/{control}.db"
-        with weftrun.open(url, cluster="local:2", workers=2, control=control) as several:
+        with weftrun.open(url, cluster="local:2", sandboxes=2, control=control) as several:
             again = [ran(several, folder / "foreach.yaml", count=4), ran(several, folder / "switch.yaml", n=20)]
         assert again == expected

@@ -20,7 +20,7 @@ from weftrun.ports.trace import TraceRow
 from weftrun.sdk.handles import Engine
 from weftrun.views.step import StepView
 
-_WORKERS: Final = "Sandboxes that run Functions at once, on each Worker of a cluster; default: processors."
+_SANDBOXES: Final = "Sandboxes that run Functions at once, on each Worker of a cluster; default: processors."
 _SINKS: Final = "Where emits go: a dict of sinks by name, or a function that returns one; also module:NAME."
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -39,7 +39,7 @@ def journal_options(command: _Command) -> _Command:
 class EngineOptions(Struct, frozen=True):
     """What a command line says of the engine that it opens; see `weftrun.open`. `sinks` is named, not loaded."""
 
-    workers: int | None
+    sandboxes: int | None
     cluster: str | None
     control: str | None
     sinks: str | None
@@ -61,7 +61,7 @@ class EngineOptions(Struct, frozen=True):
         if self.control is not None and self.cluster is None:
             raise UsageError("--control says who starts Steps on a cluster: give --cluster local:N, too.")
         return open_engine(
-            db, recover=recover, workers=self.workers, cluster=self.cluster, control=control, sinks=sinks
+            db, recover=recover, sandboxes=self.sandboxes, cluster=self.cluster, control=control, sinks=sinks
         )
 
 
@@ -70,12 +70,13 @@ def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(command)
     def called(
-        *args: Any, workers: int | None, cluster: str | None, control: str | None, sinks: str | None, **rest: Any
+        *args: Any, sandboxes: int | None, cluster: str | None, control: str | None, sinks: str | None, **rest: Any
     ) -> Any:
-        return command(*args, engine=EngineOptions(workers, cluster, control, sinks), **rest)
+        return command(*args, engine=EngineOptions(sandboxes, cluster, control, sinks), **rest)
 
     options = (
-        click.option("--workers", type=click.IntRange(1), help=_WORKERS),
+        click.option("--sandboxes", type=click.IntRange(1), help=_SANDBOXES),
+        click.option("--workers", hidden=True, expose_value=False, callback=_refuse_workers),
         click.option("--cluster", metavar="local:N", help="Run Functions in N Worker processes on this host."),
         click.option(
             "--control",
@@ -87,6 +88,11 @@ def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(options):
         called = option(called)
     return called
+
+
+def _refuse_workers(_context: click.Context, _option: click.Parameter, given: str | None) -> None:
+    if given is not None:
+        raise UsageError(f"--workers {given} is not known: say --sandboxes {given} for the number of Sandboxes.")
 
 
 @contextmanager
