@@ -29,9 +29,13 @@ def one_sentence(text: str) -> bool:
 
 
 @pytest.fixture
-def used(cli, words, journal) -> Path:
+def used(cli, words, journal, kept) -> Path:
     """A Journal with the Run `r`, which nobody has open."""
-    assert cli("run", words("count"), "text=abc", "--id", "r").code == 0
+
+    def run() -> None:
+        assert cli("run", words("count"), "text=abc", "--id", "r").code == 0
+
+    kept("r", run)
     return journal
 
 
