@@ -76,6 +76,7 @@ def test_an_unusable_journal_ends_every_command_with_4(cli, words, used, spoil, 
     assert cli("run", words("raw")).code == 0
 
 
+@pytest.mark.sweep  # seconds of waiting for a lock; tests/engine/test_faults_journal.py has a shorter one
 def test_a_file_that_another_program_holds(cli, spawn, words, used) -> None:
     """Looking goes on; a Run says what it waits for, can be interrupted, and goes on when the file is free."""
     foreign = apsw.Connection(str(used))
