@@ -29,7 +29,7 @@ def seen_running(cli, run: str, n: int) -> Callable[[], bool]:
 
 
 def test_what_runs_is_seen_and_what_a_dead_engine_ran_is_told_as_such(cli, words, spawn, tmp_path):
-    engine = spawn("run", words("waits"), f"name={tmp_path}/go", "--id", "one", "--workers", "2")
+    engine = spawn("run", words("waits"), f"name={tmp_path}/go", "--id", "one", "--sandboxes", "2")
     until(seen_running(cli, "one", 2))
     follower = spawn("logs", "one", "--follow")
 
