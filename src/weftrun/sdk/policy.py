@@ -16,7 +16,7 @@ from weftrun.sdk.batching import CHECKED, Concurrency, check_together, recorded
 from weftrun.sdk.retrying import Retry
 
 if TYPE_CHECKING:
-    from weftrun.sdk.function import Function
+    from weftrun.sdk.callee import Callee
     from weftrun.sdk.ref import Mapped, Ref
 
 
@@ -66,7 +66,7 @@ class Policy(_Shared, total=False):
 
     name: str
     version: str
-    rollback: Function[..., Any]
+    rollback: Callee
 
 
 class CallPolicy(_Shared, total=False):
