@@ -185,7 +185,7 @@ class _EmbeddedCore:
         self, engine: Worker, folder: Path, workers: int, hosts: int, limits: Limits, quota_bytes: int, open_files: int
     ) -> WorkerGroup:
         """Return the Workers of this engine: the one in this process for bodies, and `hosts` others for Functions."""
-        group = WorkerGroup(self._loop, engine)
+        group = WorkerGroup(self._loop, engine, limits.lease_ttl_s, limits.sandbox_start_s)
         hash_seed = self._journal.meta().hash_seed
 
         def begin(worker: WorkerId) -> Begin:
@@ -196,8 +196,6 @@ class _EmbeddedCore:
             self._objects,
             hosts,
             "weftrun.assembly.worker_process",
-            limits.lease_ttl_s,
-            limits.sandbox_start_s,
             begin,
             group.joined,
         )
