@@ -82,13 +82,14 @@ class SimWorkers:
             worker.loop.call_at(at, lambda: worker.freeze(ttl_s * chance.one_of((0.1, 0.9, 2.0))))
         elif chance.happens(self._settings.cuts):
             at = self._loop.now() + chance.between(0.0, chance.one_of(_LIVES_S))
-            worker.loop.call_at(at, lambda: self._cut(worker))
+            worker.loop.call_at(at, lambda: self._cut(worker, ttl_s * chance.one_of((0.0, 0.9, 2.0))))
 
-    def _cut(self, worker: SimWorker) -> None:
+    def _cut(self, worker: SimWorker, frozen_s: float) -> None:
         """Nothing arrives any more between an engine and a Worker, which lives on until it misses its engine."""
         if worker.id in self._there:
             self._cut_off.append(worker)
             worker.link.cut()
+            worker.freeze(frozen_s)
 
     def _gone(self, worker: SimWorker) -> None:
         """Start another one in its place, once."""
@@ -144,7 +145,7 @@ class SimWorker:
 
     def freeze(self, seconds: float) -> None:
         """Stand still in the middle of a turn, together with its Sandboxes."""
-        if not self._over:
+        if not self._over and seconds:
             self.loop.stand_still(seconds)
 
     def die(self, why: str) -> None:
@@ -216,6 +217,11 @@ class Link:
     def cut(self) -> None:
         """Let nothing more arrive, either way."""
         self.is_cut = True
+
+    def drop(self, event: WorkEvent) -> None:
+        """Nobody will hear of this: nobody holds its Objects."""
+        for obj in objects_in(event):
+            self._objects.drop(obj.oid)
 
     def lost(self, why: str) -> None:
         """The engine goes on without the Worker."""
@@ -317,6 +323,8 @@ class _Told:
 
     def told(self, run: int, event: WorkEvent) -> None:
         """Something became of what a Run wanted done."""
+        if self._link.is_cut:
+            self._link.drop(event)
         self._link.tell(lambda events: events.told(run, event))
 
     def printed(self, said: Said) -> None:
@@ -392,6 +400,10 @@ class CountedObjects:
         if not self._closed:
             self._holds[oid] -= 1
             self._inner.release(oid)
+
+    def drop(self, oid: ObjectId) -> None:
+        """Remove the hold of a message that never arrives."""
+        self._inner.release(oid)
 
     def stats(self) -> dict[str, int]:
         """Return what the engine's store says."""
