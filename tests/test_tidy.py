@@ -80,7 +80,7 @@ PUBLIC_NAMES = {
 
 VAGUE_NAMES = re.compile(r"util|helper|manager|misc|common|stuff", re.IGNORECASE)
 CLOCKS_AND_CHANCE = {"time", "random", "uuid", "secrets"}
-MAY_READ_THEM = ("adapters/system/", "guest/", "sdk/clock.py", "wire/hold.py")
+MAY_READ_THEM = ("adapters/system/", "guest/", "sdk/clock.py", "wire/lease_page.py")
 MACHINE_PATH = re.compile(r"/(?:home|root|Users|mnt/\w+|work)/\w")
 
 

@@ -117,7 +117,9 @@ def open(
             the id of one.
         workers: Sandboxes that run Functions at once; default is how many processors this process may use.
         cluster: where Functions run; default is this process's own Sandboxes. `local:N` starts N Worker processes on
-            this host, with `workers` Sandboxes each.
+            this host, with `workers` Sandboxes each. `ray` (with the extra `ray`) puts a Worker on each host of the
+            Ray cluster of this host, which is started if there is none; `auto`, `HOST:PORT` and `ray://HOST:PORT` name
+            one as Ray does. A Ray host has as many Sandboxes as Ray says that it has processors.
         control: with a cluster, who starts the next Step: `worker`, the Worker where the one before it ended, or
             `master`, this engine.
         lease_ttl_s: when this engine gives no sign for so many seconds while it owns Runs, others on the Journal take

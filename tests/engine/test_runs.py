@@ -247,3 +247,12 @@ def test_closing_lets_waiters_go_and_refuses_more(url: str) -> None:
     with pytest.raises(weftrun.EngineClosed):
         engine.run(p.inc, 1)
     engine.close()
+
+
+def test_a_list_goes_on_after_its_last_run(engine: weftrun.Engine) -> None:
+    ids = [engine.start(p.inc.options(id=f"page-{n}"), n).id for n in range(5)]
+    found, page = [], engine.list(2)
+    while page:
+        found += [info.id for info in page]
+        page = engine.list(2, after=page[-1])
+    assert found[:5] == ids[::-1]

@@ -289,7 +289,7 @@ class WorkerAgainstBook(RuleBasedStateMachine):
             for box in [box for box, guest in world.guests.items() if guest.killed]:
                 world.ends(box, "killed by us")
             world.pump()
-        assert not world.guests, "idle Sandboxes are not let go"
+        assert not world.guests, "idle Sandboxes are not ended"
 
 
 WorkerAgainstBook.TestCase.settings = settings(max_examples=300, stateful_step_count=60)

@@ -112,7 +112,7 @@ def test_what_is_emitted_is_delivered_by_whoever_has_the_sink(journal: str) -> N
         assert sorted(places) == [key, key + 3, key + 6]
 
 
-def test_a_run_that_waits_is_let_go_and_a_cancel_wakes_it(journal: str, tmp_path: Path) -> None:
+def test_a_run_that_waits_is_suspended_and_a_cancel_wakes_it(journal: str, tmp_path: Path) -> None:
     with waiting.opened(journal) as engine:
         soon = engine.start(w.soon.options(id="soon"), str(tmp_path / "soon"), 2)
         late = engine.start(w.later.options(id="late"), str(tmp_path / "late"), waiting.LONG_S)

@@ -15,7 +15,6 @@ from msgspec.structs import replace
 
 from weftrun.adapters.files.blobs import FileBlobs
 from weftrun.adapters.files.lock import EngineLocks
-from weftrun.adapters.hosts.local import LocalWorkers
 from weftrun.adapters.memfd import MemfdObjects
 from weftrun.adapters.process import ProcessSandboxes
 from weftrun.adapters.sqlite.trace import SqliteTrace
@@ -23,6 +22,7 @@ from weftrun.adapters.system.descriptors import DESCRIPTOR_LIMIT, descriptors_ne
 from weftrun.adapters.system.entropy import SystemEntropy
 from weftrun.adapters.system.loop import UvLoop
 from weftrun.adapters.system.processes import ProcessWatch
+from weftrun.assembly.cluster import Cluster, Workers, cluster_of, workers_of
 from weftrun.assembly.code import code_here
 from weftrun.assembly.places import Place, hints_of, made_sentence, place_of, transactions_of
 from weftrun.assembly.reader import running_views
@@ -52,7 +52,6 @@ from weftrun.views.steps import steps
 from weftrun.views.trace import TextView, texts
 
 _RECOVER_S = 60.0
-_LOCAL_MAX = 64
 _CONTROLS = ("worker", "master")
 _TTL_MIN_S = 0.5
 """A Lease that is renewed three times in this time must outlast a slow disk."""
@@ -68,39 +67,37 @@ def open_engine(
     Raises:
         JournalError: the Journal can't be used.
     """
+    place = place_of(url)
+    is_new = place.is_missing
+    core = open_core(
+        place, recover=recover, workers=workers, cluster=cluster, control=control, lease_ttl_s=lease_ttl_s,
+        sinks=sinks, limits=limits,
+    )  # fmt: skip
+    if is_new and tells:
+        logging.getLogger("weftrun").warning("%s", made_sentence(place))
+    return Engine(core)
+
+
+def open_core(
+    place: Place, *, recover: str = "all", workers: int | None = None, cluster: str | None = None,
+    control: str = "worker", lease_ttl_s: float | None = None, sinks: Mapping[str, Sink] | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> EmbeddedCore:  # fmt: skip
+    """Open what is behind an `Engine`, for those who encode and decode values elsewhere. See `weftrun.open`.
+
+    Raises:
+        JournalError: the Journal can't be used.
+    """
     if workers is not None and workers < 1:
         raise UsageError(f"workers={workers} is not a number of Sandboxes: it takes 1 or more.")
     if lease_ttl_s is not None:
         if not _TTL_MIN_S <= lease_ttl_s < math.inf:
             raise UsageError(f"lease_ttl_s={lease_ttl_s} can't be held: it takes {_TTL_MIN_S:g} seconds or more.")
         limits = replace(limits, lease_ttl_s=lease_ttl_s)
-    hosts = local_workers(cluster)
+    where = cluster_of(cluster)
     if control not in _CONTROLS:
         raise UsageError(f"control={control!r} is not known: it takes {' or '.join(map(repr, _CONTROLS))}.")
-    sandboxes = workers or max(1, workers_by_default() // max(1, hosts))
-    place = place_of(url)
-    is_new = place.is_missing
-    engine = Engine(_EmbeddedCore(place, recover, sandboxes, hosts, control, limits, checked_sinks(sinks)))
-    if is_new and tells:
-        logging.getLogger("weftrun").warning("%s", made_sentence(place))
-    return engine
-
-
-def local_workers(cluster: str | None) -> int:
-    """Return how many Worker processes `cluster` asks for; 0 for none.
-
-    Raises:
-        UsageError: it is no cluster that this engine knows.
-    """
-    if cluster is None:
-        return 0
-    kind, _, count = cluster.partition(":")
-    if kind != "local" or not count.isdecimal() or not 1 <= int(count) <= _LOCAL_MAX:
-        raise UsageError(
-            f"cluster={cluster!r} is not known: it takes `local:N`, N Worker processes on this host, from 1 to "
-            f"{_LOCAL_MAX}."
-        )
-    return int(count)
+    return EmbeddedCore(place, recover, workers, where, control, limits, checked_sinks(sinks))
 
 
 def workers_by_default() -> int:
@@ -108,17 +105,24 @@ def workers_by_default() -> int:
     return len(os.sched_getaffinity(0))
 
 
-class _EmbeddedCore:
+class EmbeddedCore:
     """An engine in this process, with everything it owns (`sdk.handles.Core`)."""
 
     def __init__(
-        self, place: Place, recover: str, workers: int, hosts: int, control: str, limits: Limits, sinks: dict[str, Sink]
+        self,
+        place: Place,
+        recover: str,
+        workers: int | None,
+        cluster: Cluster | None,
+        control: str,
+        limits: Limits,
+        sinks: dict[str, Sink],
     ) -> None:
-        self._arms = bool(hosts) and control == "worker"
+        self._arms = cluster is not None and control == "worker"
         folder = place.folder
         self.journal = place.shown
         self._closed = False
-        self._workers: LocalWorkers | None = None
+        self._workers: Workers | None = None
         self._left = Latch()
         self._pid = os.getpid()
         self._sinks = sinks
@@ -133,7 +137,7 @@ class _EmbeddedCore:
             self._blobs = FileBlobs(folder / "blobs")
             self._trace = SqliteTrace(folder / "trace.db")
             undo.callback(self._trace.close)
-            self._wire(folder, workers, hosts, limits)
+            self._wire(folder, workers, cluster, limits)
             undo.pop_all()
         self._loop.start()
         atexit.register(self._at_exit)
@@ -143,7 +147,7 @@ class _EmbeddedCore:
             self.close(drain_s=0.0)
             raise
 
-    def _wire(self, folder: Path, workers: int, hosts: int, limits: Limits) -> None:
+    def _wire(self, folder: Path, workers: int | None, cluster: Cluster | None, limits: Limits) -> None:
         """Make what holds nothing of the host's before the loop is started."""
         quota_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
         hash_seed = self._journal.meta().hash_seed
@@ -157,9 +161,15 @@ class _EmbeddedCore:
             self._loop, self._objects, limits=limits, hash_seed=hash_seed, open_files_max=open_files_max,
             since=BEGAN_AT,
         )  # fmt: skip
-        worker: Worker = WorkerDriver(self._loop, self._sandboxes, self._objects, limits, workers)
-        if hosts:
-            worker = self._group(worker, folder, workers, hosts, limits, quota_bytes // hosts, open_files_max)
+        here = workers or workers_by_default()
+        worker: Worker = WorkerDriver(self._loop, self._sandboxes, self._objects, limits, here)
+        if cluster is not None:
+            each = max(1, cluster.count)
+            first = Begin(
+                WorkerId(0), workers or max(1, here // each), limits, hash_seed, open_files_max, str(folder),
+                quota_bytes // each,
+            )  # fmt: skip
+            worker = self._group(worker, cluster, first, workers)
         self._engine = RuntimeEngine(
             loop=self._loop,
             journal=self._journal,
@@ -181,24 +191,20 @@ class _EmbeddedCore:
             arms=self._arms,
         )
 
-    def _group(
-        self, engine: Worker, folder: Path, workers: int, hosts: int, limits: Limits, quota_bytes: int, open_files: int
-    ) -> WorkerGroup:
-        """Return the Workers of this engine: the one in this process for bodies, and `hosts` others for Functions."""
+    def _group(self, engine: Worker, cluster: Cluster, first: Begin, sandboxes: int | None) -> WorkerGroup:
+        """Return the Workers of this engine: the one in this process for bodies, and those of a cluster for Functions.
+
+        Args:
+            first: what a Worker is told, but for its number, and for a host with processors of its own.
+            sandboxes: how many each has, where the author says it.
+        """
+        limits = first.limits
         group = WorkerGroup(self._loop, engine, limits.lease_ttl_s, limits.sandbox_start_s)
-        hash_seed = self._journal.meta().hash_seed
 
-        def begin(worker: WorkerId) -> Begin:
-            return Begin(worker, workers, limits, hash_seed, open_files, str(folder), quota_bytes)
+        def begin(worker: WorkerId, processors: int | None = None) -> Begin:
+            return replace(first, worker=worker, sandboxes_max=sandboxes or processors or first.sandboxes_max)
 
-        self._workers = LocalWorkers(
-            self._loop,
-            self._objects,
-            hosts,
-            "weftrun.assembly.worker_process",
-            begin,
-            group.joined,
-        )
+        self._workers = workers_of(cluster, self._loop, self._objects, begin, group.joined)
         self._loop.call_soon(self._workers.start)
         return group
 
@@ -254,13 +260,13 @@ class _EmbeddedCore:
         """Start a Run or join the one with this id."""
         return self._engine.start(id, function, bundle, args, digest, also, wait_start=wait_start, durable=durable)
 
-    def find(self, id: RunId) -> Ticket:
+    def find(self, id: RunId, *, wait_start: bool = True) -> Ticket:
         """Return the ticket of a Run that exists."""
-        return self._engine.find(id)
+        return self._engine.find(id, wait_start=wait_start)
 
-    def retry(self, id: RunId) -> Ticket:
+    def retry(self, id: RunId, *, wait_start: bool = True) -> Ticket:
         """Begin another life of a Run that failed, was cancelled, or waits for code."""
-        return self._engine.retry(id)
+        return self._engine.retry(id, wait_start=wait_start)
 
     def wait(self, ticket: Ticket, timeout_s: float | None) -> End:
         """Wait for a Run's end."""
@@ -299,9 +305,9 @@ class _EmbeddedCore:
         self._engine.flush_trace()
         return texts(self._trace.read(ticket.uid))
 
-    def runs(self, limit: int) -> list[RunInfo]:
+    def runs(self, limit: int, before: int | None = None) -> list[RunInfo]:
         """Return Runs, newest first."""
-        return self._engine.infos(limit)
+        return self._engine.infos(limit, before)
 
     def cancel(self, ticket: Ticket) -> None:
         """Ask for a Run to be cancelled."""

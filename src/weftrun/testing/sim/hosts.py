@@ -164,7 +164,7 @@ class SimWorker:
             self.die("it gave no sign of life")
 
     def end(self) -> None:
-        """Let go of everything. Idempotent."""
+        """Release everything. Idempotent."""
         if not self._over:
             self._over = True
             self.sandboxes.close()
@@ -410,7 +410,7 @@ class CountedObjects:
         return self._inner.stats()
 
     def close(self) -> None:
-        """Let go of all that is held here."""
+        """Release all that is held here."""
         if not self._closed:
             self._closed = True
             for oid, count in self._holds.items():
