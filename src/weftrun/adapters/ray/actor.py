@@ -38,7 +38,8 @@ class WorkerActor:
         self._decoder: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)
         self._folder = tempfile.mkdtemp(prefix="weftrun-worker-")
         self._taken = 0
-        self._turn = threading.Condition()
+        self._early: dict[int, Parcel] = {}
+        self._turn = threading.Lock()
         self._serve = importlib.import_module(module).serve
         threading.Thread(target=self._work, args=[theirs], name="weftrun-serve", daemon=True).start()
 
@@ -54,12 +55,12 @@ class WorkerActor:
         return host_clock_s()
 
     def take(self, number: int, parcel: Parcel) -> None:
-        """Hand on what the engine says; parcels are counted from 1, and calls may overtake one another."""
+        """Hand on what the engine says; parcels are counted from 1, and a call may overtake another one."""
         with self._turn:
-            self._turn.wait_for(lambda: self._taken == number - 1)
-            deliver(self._placed(parcel), self._channel, self._decoder)
-            self._taken = number
-            self._turn.notify_all()
+            self._early[number] = parcel
+            while (following := self._early.pop(self._taken + 1, None)) is not None:
+                deliver(self._placed(following), self._channel, self._decoder)
+                self._taken += 1
 
     def _placed(self, parcel: Parcel) -> Parcel:
         """Let the Worker spill to a folder of its own host."""

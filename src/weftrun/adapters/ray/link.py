@@ -36,12 +36,10 @@ class Link:
         self._actor = actor
         self._channel: Channel[ToWorker] = Channel(sock, ToWorker, frame_bytes_max=DEFAULT_LIMITS.frame_bytes_max)
         self._ended = ended
-        self._threads = [
-            threading.Thread(target=work, name=f"weftrun-ray-{work.__name__.strip('_')}", daemon=True)
-            for work in (self._say, self._hear)
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._sayer = threading.Thread(target=self._say, name="weftrun-ray-say", daemon=True)
+        self._hearer = threading.Thread(target=self._hear, name="weftrun-ray-hear", daemon=True)
+        self._sayer.start()
+        self._hearer.start()
 
     def kill(self) -> None:
         """End the actor, where Ray reaches it. Takes no time, and may be called from any thread."""
@@ -53,8 +51,7 @@ class Link:
 
     def join(self) -> None:
         """Wait until the actor has ended, and no longer than for some seconds."""
-        for thread in self._threads:
-            thread.join(_END_S)
+        self._hearer.join(_END_S)
         self._kill()
 
     def _say(self) -> None:
@@ -93,4 +90,6 @@ class Link:
             pass  # the engine has closed its end
         with contextlib.suppress(OSError):
             self._channel.socket.shutdown(socket.SHUT_RDWR)
+        self._sayer.join()
+        self._channel.close()
         self._ended(why)

@@ -104,7 +104,7 @@ class RayWorkers:
 
         def join() -> None:
             if self._closing.is_set():
-                ours.close()
+                ours.close()  # which ends the link
                 return
             channel: Channel[FromWorker] = Channel(ours, FromWorker, frame_bytes_max=begin.limits.frame_bytes_max)
 

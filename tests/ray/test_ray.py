@@ -1,0 +1,86 @@
+"""A Worker on each host of a Ray cluster: the port's contract, two hosts, and one that dies."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.contracts.test_worker import QUOTA_BYTES, doing, loop, objects
+from tests.engine.leftovers import wait_until
+from tests.ray.conftest import RayHosts
+
+import weftrun
+from weftrun.adapters.memfd import MemfdObjects
+from weftrun.adapters.system.loop import UvLoop
+from weftrun.model.errors import UsageError
+from weftrun.model.hosts import Begin
+from weftrun.model.ids import WorkerId
+from weftrun.model.limits import DEFAULT_LIMITS
+from weftrun.ports.worker import Worker
+from weftrun.testing.contracts.worker import OnLoop, WorkerContract
+
+__all__ = ["loop", "objects"]
+PROGRAM = Path(__file__).with_name("program.py")
+
+
+@pytest.mark.usefixtures("ray_here")
+class TestWorkerOnRay(WorkerContract):
+    @pytest.fixture
+    def there(self, loop: UvLoop, objects: MemfdObjects, tmp_path: Path) -> Iterator[OnLoop]:
+        from weftrun.adapters.ray.workers import RayWorkers
+
+        joined: list[Worker] = []
+
+        def begin(worker: WorkerId, processors: int | None = None) -> Begin:
+            return Begin(worker, 1, DEFAULT_LIMITS, 7, 1_024, str(tmp_path), QUOTA_BYTES)
+
+        workers = RayWorkers(
+            loop, objects, None, "weftrun.assembly.worker_process", begin, lambda _, worker, __: joined.append(worker)
+        )
+        do = doing(loop)
+        do(workers.start)
+        wait_until(lambda: bool(joined), "a Worker has joined")
+        yield OnLoop(joined[0], do, objects)
+        do(workers.close)
+
+
+def test_an_address_where_no_cluster_is_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = pytest.importorskip("ray")
+
+    def refuse(**_: object) -> None:
+        raise ConnectionError("Could not find a running Ray instance.")
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", refuse)
+    with pytest.raises(UsageError, match="There is no Ray cluster at auto: Could not find a running Ray instance"):
+        weftrun.open(f"sqlite:///{tmp_path}/journal.db", cluster="auto")
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("control", ["worker", "master"])
+def test_two_hosts_and_one_that_dies(two_hosts: RayHosts, control: str, tmp_path: Path) -> None:
+    """Steps run on both; when a host dies in the middle, the answer is that of one host."""
+    database = f"sqlite:///{tmp_path}/journal.db"
+    command = [sys.executable, str(PROGRAM), two_hosts.address, database, control, str(tmp_path)]
+    with (tmp_path / "said").open("wb") as said:
+        program = two_hosts.hosts[0].start(command, environment=two_hosts.environment, output=said)
+
+    def entered() -> set[str]:
+        return {file.name.rpartition("-")[2] for file in tmp_path.glob("entered-*")}
+
+    with contextlib.closing(two_hosts):
+        wait_until(lambda: len(entered()) == 2 or program.poll() is not None, "Steps run on both hosts")
+        two_hosts.hosts[1].kill()
+        (tmp_path / "go").touch()
+        program.wait(120)
+    text = (tmp_path / "said").read_text()
+    assert program.returncode == 0, text
+    answers = json.loads(text.splitlines()[-1])
+    assert [number for number, _ in answers["spread"]] == list(range(8))
+    assert answers["handed"] == [20 << 20] * 4
