@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -21,7 +22,7 @@ START_S = 60.0
 ENVIRONMENT = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def ray_here() -> Iterator[None]:
     """A cluster of one host, which is this process's."""
     os.environ.update(ENVIRONMENT)
@@ -42,6 +43,7 @@ class RayHosts:
         self.environment = os.environ | ENVIRONMENT
         self._folder = folder
         self.hosts = Hosts(count)
+        self._started: list[subprocess.Popen[bytes]] = []
         self.address = f"{self.hosts[0].address}:{PORT}"
         for host in self.hosts.all:
             self.start(host)
@@ -59,6 +61,7 @@ class RayHosts:
             command.append(f"--temp-dir={self._folder}/r")
         with log.open("wb") as output:
             process = host.start(command, environment=self.environment, output=output)
+        self._started.append(process)
         until = time.monotonic() + START_S
         while "Ray runtime started" not in log.read_text(errors="replace"):
             if process.poll() is not None or time.monotonic() > until:
@@ -68,6 +71,8 @@ class RayHosts:
     def close(self) -> None:
         """End all hosts."""
         self.hosts.close()
+        for process in self._started:
+            process.wait()
 
 
 @pytest.fixture

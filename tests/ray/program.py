@@ -27,6 +27,16 @@ def where(number: int, folder: str) -> tuple[int, int]:
 
 
 @function(effects="none")
+def here(_: int) -> int:
+    return host()
+
+
+@workflow
+def hosts(count: int) -> list[int]:
+    return here.map(list(range(count)))
+
+
+@function(effects="none")
 def block(megabytes: int) -> bytes:
     return bytes(megabytes << 20)
 
@@ -38,18 +48,20 @@ def size(data: bytes) -> int:
 
 @workflow
 def spread(count: int, folder: str) -> list[tuple[int, int]]:
-    return weftrun.function(list, name="list_of")(where.map(list(range(count)), folder=folder))
+    return where.map(list(range(count)), folder=folder)
 
 
 @workflow
 def handed(megabytes: int, readers: int) -> list[int]:
     data = block(megabytes)
-    return weftrun.function(list, name="list_of")([size(data) for _ in range(readers)])
+    return [size(data) for _ in range(readers)]
 
 
 def main() -> None:
     address, database, control, folder = sys.argv[1:]
     with weftrun.open(database, cluster=address, control=control, lease_ttl_s=3.0) as engine:
+        while len(set(engine.run(hosts, 8))) < 2:  # each host joins when it can
+            time.sleep(0.05)
         print(json.dumps({"spread": engine.run(spread, 8, folder), "handed": engine.run(handed, 20, 4)}))
 
 

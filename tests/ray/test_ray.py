@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.contracts.test_worker import QUOTA_BYTES, doing, loop, objects
 from tests.engine.leftovers import wait_until
-from tests.ray.conftest import RayHosts
+from tests.ray.conftest import ENVIRONMENT, STORE_BYTES, RayHosts
 
 import weftrun
 from weftrun.adapters.memfd import MemfdObjects
@@ -29,19 +27,19 @@ __all__ = ["loop", "objects"]
 PROGRAM = Path(__file__).with_name("program.py")
 
 
+@pytest.mark.sweep
 @pytest.mark.usefixtures("ray_here")
 class TestWorkerOnRay(WorkerContract):
     @pytest.fixture
     def there(self, loop: UvLoop, objects: MemfdObjects, tmp_path: Path) -> Iterator[OnLoop]:
-        from weftrun.adapters.ray.workers import RayWorkers
-
+        ray_workers = pytest.importorskip("weftrun.adapters.ray.workers", exc_type=ImportError)
         joined: list[Worker] = []
 
         def begin(worker: WorkerId, processors: int | None = None) -> Begin:
             return Begin(worker, 1, DEFAULT_LIMITS, 7, 1_024, str(tmp_path), QUOTA_BYTES)
 
-        workers = RayWorkers(
-            loop, objects, None, "weftrun.assembly.worker_process", begin, lambda _, worker, __: joined.append(worker)
+        workers = ray_workers.RayWorkers(
+            loop, objects, "weftrun.assembly.worker_process", begin, lambda _, worker, __: joined.append(worker)
         )
         do = doing(loop)
         do(workers.start)
@@ -62,6 +60,25 @@ def test_an_address_where_no_cluster_is_is_refused(tmp_path: Path, monkeypatch: 
         weftrun.open(f"sqlite:///{tmp_path}/journal.db", cluster="auto")
 
 
+def test_a_program_that_starts_ray_itself(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    folder = tempfile.mkdtemp(prefix="wr-", dir="/tmp")
+    program = (
+        "import ray, sys, weftrun; from tests.engine import hosts as h\n"
+        f"ray.init(include_dashboard=False, num_cpus=2, _temp_dir={folder!r}, object_store_memory={STORE_BYTES},"
+        " log_to_driver=False)\n"
+        f"with weftrun.open('sqlite:///{tmp_path}/journal.db', cluster='ray') as engine:\n"
+        "    print(engine.run(h.chain, 30), engine.run(h.joined, 200_000), engine.run(h.caught))\n"
+        "assert ray.is_initialized()\n"
+    )
+    environment = os.environ | ENVIRONMENT | {"PYTHONPATH": str(Path.cwd())}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    shutil.rmtree(folder, ignore_errors=True)
+    assert (done.returncode, done.stdout) == (0, "30 800000.0 no 3\n"), done.stderr
+
+
 @pytest.mark.sweep
 @pytest.mark.parametrize("control", ["worker", "master"])
 def test_two_hosts_and_one_that_dies(two_hosts: RayHosts, control: str, tmp_path: Path) -> None:
@@ -75,7 +92,7 @@ def test_two_hosts_and_one_that_dies(two_hosts: RayHosts, control: str, tmp_path
         return {file.name.rpartition("-")[2] for file in tmp_path.glob("entered-*")}
 
     with contextlib.closing(two_hosts):
-        wait_until(lambda: len(entered()) == 2 or program.poll() is not None, "Steps run on both hosts")
+        wait_until(lambda: len(entered()) == 2 or program.poll() is not None, "Steps run on both hosts", 60)
         two_hosts.hosts[1].kill()
         (tmp_path / "go").touch()
         program.wait(120)

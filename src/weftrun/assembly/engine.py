@@ -22,7 +22,7 @@ from weftrun.adapters.system.descriptors import DESCRIPTOR_LIMIT, descriptors_ne
 from weftrun.adapters.system.entropy import SystemEntropy
 from weftrun.adapters.system.loop import UvLoop
 from weftrun.adapters.system.processes import ProcessWatch
-from weftrun.assembly.cluster import Cluster, Workers, cluster_of, workers_of
+from weftrun.assembly.cluster import Cluster, Workers, cluster_of
 from weftrun.assembly.code import code_here
 from weftrun.assembly.places import Place, hints_of, made_sentence, place_of, transactions_of
 from weftrun.assembly.reader import running_views
@@ -58,7 +58,7 @@ _TTL_MIN_S = 0.5
 
 
 def open_engine(
-    url: str | None = None, *, recover: str = "all", workers: int | None = None, cluster: str | None = None,
+    url: str | None = None, *, recover: str = "all", sandboxes: int | None = None, cluster: str | None = None,
     control: str = "worker", lease_ttl_s: float | None = None, sinks: Mapping[str, Sink] | None = None,
     limits: Limits = DEFAULT_LIMITS, tells: bool = False,
 ) -> Engine:  # fmt: skip
@@ -70,7 +70,7 @@ def open_engine(
     place = place_of(url)
     is_new = place.is_missing
     core = open_core(
-        place, recover=recover, workers=workers, cluster=cluster, control=control, lease_ttl_s=lease_ttl_s,
+        place, recover=recover, sandboxes=sandboxes, cluster=cluster, control=control, lease_ttl_s=lease_ttl_s,
         sinks=sinks, limits=limits,
     )  # fmt: skip
     if is_new and tells:
@@ -79,7 +79,7 @@ def open_engine(
 
 
 def open_core(
-    place: Place, *, recover: str = "all", workers: int | None = None, cluster: str | None = None,
+    place: Place, *, recover: str = "all", sandboxes: int | None = None, cluster: str | None = None,
     control: str = "worker", lease_ttl_s: float | None = None, sinks: Mapping[str, Sink] | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> EmbeddedCore:  # fmt: skip
@@ -88,8 +88,8 @@ def open_core(
     Raises:
         JournalError: the Journal can't be used.
     """
-    if workers is not None and workers < 1:
-        raise UsageError(f"workers={workers} is not a number of Sandboxes: it takes 1 or more.")
+    if sandboxes is not None and sandboxes < 1:
+        raise UsageError(f"sandboxes={sandboxes} is not a number of Sandboxes: it takes 1 or more.")
     if lease_ttl_s is not None:
         if not _TTL_MIN_S <= lease_ttl_s < math.inf:
             raise UsageError(f"lease_ttl_s={lease_ttl_s} can't be held: it takes {_TTL_MIN_S:g} seconds or more.")
@@ -97,10 +97,10 @@ def open_core(
     where = cluster_of(cluster)
     if control not in _CONTROLS:
         raise UsageError(f"control={control!r} is not known: it takes {' or '.join(map(repr, _CONTROLS))}.")
-    return EmbeddedCore(place, recover, workers, where, control, limits, checked_sinks(sinks))
+    return EmbeddedCore(place, recover, sandboxes, where, control, limits, checked_sinks(sinks))
 
 
-def workers_by_default() -> int:
+def sandboxes_by_default() -> int:
     """Return how many processors this process may use: an affinity or a `taskset` counts, not what the host has."""
     return len(os.sched_getaffinity(0))
 
@@ -112,7 +112,7 @@ class EmbeddedCore:
         self,
         place: Place,
         recover: str,
-        workers: int | None,
+        sandboxes: int | None,
         cluster: Cluster | None,
         control: str,
         limits: Limits,
@@ -126,7 +126,10 @@ class EmbeddedCore:
         self._left = Latch()
         self._pid = os.getpid()
         self._sinks = sinks
+        self._cluster = cluster
         with contextlib.ExitStack() as undo:
+            if cluster is not None:
+                undo.callback(cluster.close)
             self._locks = EngineLocks(folder)
             undo.callback(self._locks.close)
             self._entropy = SystemEntropy()
@@ -137,7 +140,7 @@ class EmbeddedCore:
             self._blobs = FileBlobs(folder / "blobs")
             self._trace = SqliteTrace(folder / "trace.db")
             undo.callback(self._trace.close)
-            self._wire(folder, workers, cluster, limits)
+            self._wire(folder, sandboxes, cluster, limits)
             undo.pop_all()
         self._loop.start()
         atexit.register(self._at_exit)
@@ -147,7 +150,7 @@ class EmbeddedCore:
             self.close(drain_s=0.0)
             raise
 
-    def _wire(self, folder: Path, workers: int | None, cluster: Cluster | None, limits: Limits) -> None:
+    def _wire(self, folder: Path, sandboxes: int | None, cluster: Cluster | None, limits: Limits) -> None:
         """Make what holds nothing of the host's before the loop is started."""
         quota_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
         hash_seed = self._journal.meta().hash_seed
@@ -161,15 +164,15 @@ class EmbeddedCore:
             self._loop, self._objects, limits=limits, hash_seed=hash_seed, open_files_max=open_files_max,
             since=BEGAN_AT,
         )  # fmt: skip
-        here = workers or workers_by_default()
+        here = sandboxes or sandboxes_by_default()
         worker: Worker = WorkerDriver(self._loop, self._sandboxes, self._objects, limits, here)
         if cluster is not None:
-            each = max(1, cluster.count)
+            each = cluster.sharing
             first = Begin(
-                WorkerId(0), workers or max(1, here // each), limits, hash_seed, open_files_max, str(folder),
+                WorkerId(0), sandboxes or max(1, here // each), limits, hash_seed, open_files_max, str(folder),
                 quota_bytes // each,
             )  # fmt: skip
-            worker = self._group(worker, cluster, first, workers)
+            worker = self._group(worker, cluster, first, sandboxes)
         self._engine = RuntimeEngine(
             loop=self._loop,
             journal=self._journal,
@@ -204,7 +207,9 @@ class EmbeddedCore:
         def begin(worker: WorkerId, processors: int | None = None) -> Begin:
             return replace(first, worker=worker, sandboxes_max=sandboxes or processors or first.sandboxes_max)
 
-        self._workers = workers_of(cluster, self._loop, self._objects, begin, group.joined)
+        self._workers = cluster.workers(
+            self._loop, self._objects, "weftrun.assembly.worker_process", begin, group.joined
+        )
         self._loop.call_soon(self._workers.start)
         return group
 
@@ -342,6 +347,8 @@ class EmbeddedCore:
 
         self._loop.call_from_thread(end_sandboxes)
         gone.wait(None)
+        if self._cluster is not None:
+            self._cluster.close()
         for hints in self._hints:
             hints.close()
         self._loop.stop()

@@ -1,8 +1,8 @@
 """Until when the Workers of an engine may enter bodies, and which of them count as dead.
 
-What an engine grants to a Worker never reaches further than a sign of life of that Worker plus the time to live. So when
-a Worker has been silent for so long, it enters nothing more (O3, W6), also where nobody can end it: its host may be cut
-off, and go on. Only then it is declared dead, and what it had is done elsewhere.
+What an engine grants to a Worker never reaches further than a sign of life of that Worker plus the time to live. So
+when a Worker has been silent for so long, it enters nothing more (O3, W6), also where nobody can end it: its host may
+be cut off, and go on. Only then it is declared dead, and what it had is done elsewhere.
 """
 
 from __future__ import annotations

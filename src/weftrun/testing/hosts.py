@@ -9,19 +9,16 @@ As a command, `python -m weftrun.testing.hosts 3 --rate 50 -- COMMAND` runs a co
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Final
 
-_TOOLS: Final = ("ip", "tc", "nsenter", "unshare", "setpriv", "sleep")
-_START_S: Final = 10.0
+_TOOLS: Final = ("ip", "tc", "nsenter", "unshare", "setpriv")
 _BURST: Final = "256kb"
 _LATENCY: Final = "40ms"
 _BIT: Final = 8
@@ -51,8 +48,7 @@ class Host:
     def __init__(self, number: int, subnet: str) -> None:
         self.number = number
         self.address = f"{subnet}.{number + 1}"
-        self._holder = _hold("--net", "--pid", "--fork", "--kill-child", "--mount-proc")
-        self._init = _child_of(self._holder.pid)
+        self._holder, self._init = _hold("--net", "--pid", "--fork", "--kill-child", "--mount-proc")
 
     @property
     def pid(self) -> int:
@@ -102,8 +98,7 @@ class Hosts:
     def __init__(self, count: int, *, rate_mb_s: float | None = None, subnet: str = "10.77.0") -> None:
         if reason := why_not():
             raise HostsUnavailable(reason)
-        self._switch = _hold("--net", "--fork", "--kill-child")
-        self._bridge = _child_of(self._switch.pid)
+        self._switch, self._bridge = _hold("--net", "--fork", "--kill-child")
         self.all: list[Host] = []
         try:
             self._on_switch("ip", "link", "add", "br0", "type", "bridge")
@@ -118,9 +113,7 @@ class Hosts:
         host = Host(number, subnet)
         self.all.append(host)
         port = f"p{number}"
-        self._on_switch(
-            "ip", "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", str(host.pid)
-        )
+        self._on_switch("ip", "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", str(host.pid))
         self._on_switch("ip", "link", "set", port, "master", "br0", "up")
         host.run("ip", "addr", "add", f"{host.address}/24", "dev", "eth0")
         host.run("ip", "link", "set", "eth0", "up")
@@ -158,23 +151,18 @@ class Hosts:
         self.close()
 
 
-def _hold(*namespaces: str) -> subprocess.Popen[bytes]:
-    """Start a process that does nothing in namespaces of its own, and ends with this process."""
-    return subprocess.Popen(
-        ["setpriv", "--pdeathsig", "KILL", "unshare", *namespaces, "sleep", "infinity"], stdin=subprocess.DEVNULL
-    )
+def _hold(*namespaces: str) -> tuple[subprocess.Popen[bytes], int]:
+    """Start a process that does nothing in namespaces of its own, and ends with this process.
 
-
-def _child_of(pid: int) -> int:
-    """Return the one child of a process, once it has become `sleep`."""
-    until = time.monotonic() + _START_S
-    while time.monotonic() < until:
-        with contextlib.suppress(OSError, IndexError):
-            child = int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
-            if Path(f"/proc/{child}/comm").read_text().strip() == "sleep":
-                return child
-        time.sleep(0.005)
-    raise HostsUnavailable("a namespace was not made in time")
+    Returns what ends it, and the process that is in the namespaces.
+    """
+    command = ["setpriv", "--pdeathsig", "KILL", "unshare", *namespaces, "sh", "-c", "echo; exec sleep infinity"]
+    holder = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    assert holder.stdout is not None
+    with holder.stdout as said:
+        if not said.readline():
+            raise HostsUnavailable(f"a namespace was not made: unshare ended with {holder.wait()}")
+    return holder, int(Path(f"/proc/{holder.pid}/task/{holder.pid}/children").read_text().split()[0])
 
 
 def _run(*command: str) -> None:
@@ -185,7 +173,9 @@ def _run(*command: str) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command on the first of some hosts; return its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m weftrun.testing.hosts", description="Several hosts on this machine.")
+    parser = argparse.ArgumentParser(
+        prog="python -m weftrun.testing.hosts", description="Several hosts on this machine."
+    )
     parser.add_argument("count", type=int, help="how many hosts")
     parser.add_argument("--rate", type=float, metavar="MB_S", help="cap of each link, in megabytes a second")
     parser.add_argument("command", nargs="+", help="what to run on the first host")
@@ -195,7 +185,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with Hosts(chosen.count, rate_mb_s=chosen.rate) as hosts:
             return subprocess.run(hosts[0].enter(chosen.command), check=False).returncode
     except HostsUnavailable as error:
-        print(f"No hosts can be made: {error}.", file=sys.stderr)
+        sys.stderr.write(f"No hosts can be made: {error}.\n")
         return 2
 
 

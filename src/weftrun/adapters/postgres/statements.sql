@@ -156,7 +156,7 @@ WITH freed AS (
 SELECT weftrun.tell('look') WHERE EXISTS (SELECT FROM freed WHERE ended_at IS NULL);
 
 -- name: suspend
-SELECT weftrun.suspend(%s, %s::uuid[], %s::float8[]);
+SELECT weftrun.let_go(%s, %s::uuid[], %s::float8[]);
 
 -- name: begin_session
 -- Make a session; one that is there already is this one, made by a try of which nothing was known.

@@ -32,9 +32,7 @@ class WorkerActor:
 
     def __init__(self, module: str) -> None:
         ours, theirs = socket.socketpair()
-        self._channel: Channel[FromWorker] = Channel(
-            ours, FromWorker, frame_bytes_max=DEFAULT_LIMITS.frame_bytes_max
-        )
+        self._channel: Channel[FromWorker] = Channel(ours, FromWorker, frame_bytes_max=DEFAULT_LIMITS.frame_bytes_max)
         self._decoder: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)
         self._folder = tempfile.mkdtemp(prefix="weftrun-worker-")
         self._taken = 0

@@ -41,23 +41,52 @@ class MakeBegin(Protocol):
         """Return the first message to it."""
 
 
+class RayCluster:
+    """A connection to a Ray cluster; that of the author's own program is used where there is one.
+
+    Args:
+        address: as `ray.init` takes it; None joins the cluster of this host, or starts one.
+
+    Raises:
+        UsageError: there is no cluster at this address.
+    """
+
+    def __init__(self, address: str | None) -> None:
+        self.sharing = 1
+        self._is_ours = not ray.is_initialized()
+        if self._is_ours:
+            _connect(address)
+
+    def workers(
+        self,
+        loop: ThreadLoop,
+        objects: Objects,
+        serves: str,
+        begin: MakeBegin,
+        joined: Callable[[WorkerId, DistantWorker, int], None],
+    ) -> RayWorkers:
+        """Return the Workers, one for each host, not started yet."""
+        return RayWorkers(loop, objects, serves, begin, joined)
+
+    def close(self) -> None:
+        """Leave the cluster. Idempotent."""
+        if self._is_ours:
+            self._is_ours = False
+            ray.shutdown()
+
+
 class RayWorkers:
     """Keeps one Worker on each host of a cluster.
 
     Args:
-        address: as `ray.init` takes it; None joins the cluster of this host, or starts one.
         module: what serves a Worker (see `WorkerActor`).
         joined: called in the loop's thread with each Worker that is there.
-
-    Raises:
-        UsageError: there is no cluster at this address.
     """
 
     def __init__(
         self,
         loop: ThreadLoop,
         objects: Objects,
-        address: str | None,
         module: str,
         begin: MakeBegin,
         joined: Callable[[WorkerId, DistantWorker, int], None],
@@ -67,9 +96,6 @@ class RayWorkers:
         self._module = module
         self._begin = begin
         self._joined = joined
-        self._owns_ray = not ray.is_initialized()
-        if self._owns_ray:
-            _connect(address)
         self._last = 0
         self._hosts: dict[str, _Host] = {}
         self._closing = threading.Event()
@@ -100,7 +126,9 @@ class RayWorkers:
         worker = WorkerId(self._last)
         begin = self._begin(worker, processors)
         ours, theirs = socket.socketpair()
-        host = self._hosts[node] = _Host(address, Link(actor, theirs, lambda why: self._ended(node, worker, why)))
+        host = _Host(address)
+        self._hosts[node] = host
+        host.link = Link(actor, theirs, lambda why: self._ended(node, host, why))
 
         def join() -> None:
             if self._closing.is_set():
@@ -110,21 +138,21 @@ class RayWorkers:
 
             def end() -> None:
                 host.link.kill()
-                self._loop.call_soon(lambda: self._gone(node, worker, "it gave no sign of life"))
+                self._loop.call_soon(lambda: self._gone(node, host, "it gave no sign of life"))
 
             host.remote = RemoteWorker(self._loop, channel, self._objects, begin, end)
             self._joined(worker, host.remote, begin.sandboxes_max)
 
         self._loop.call_from_thread(join)
 
-    def _ended(self, node: str, worker: WorkerId, why: str) -> None:
-        self._loop.call_from_thread(lambda: self._gone(node, worker, why))
+    def _ended(self, node: str, host: _Host, why: str) -> None:
+        self._loop.call_from_thread(lambda: self._gone(node, host, why))
 
     # ------------------------------------------------------------------ in the loop's thread
 
-    def _gone(self, node: str, worker: WorkerId, why: str) -> None:
-        host = self._hosts.get(node)
-        if host is not None and host.remote is not None and not self._closing.is_set():
+    def _gone(self, node: str, host: _Host, why: str) -> None:
+        """A Worker is gone; the host gets another one, if it is there."""
+        if self._hosts.get(node) is host and host.remote is not None and not self._closing.is_set():
             host.remote.finish(f"{why} (host {host.address})")
             del self._hosts[node]
 
@@ -139,16 +167,15 @@ class RayWorkers:
         self._watcher.join()
         for host in self._hosts.values():
             host.link.join()
-        if self._owns_ray:
-            ray.shutdown()
 
 
 class _Host:
     """One host: what Ray calls its address, and the Worker on it, once it has joined."""
 
-    def __init__(self, address: str, link: Link) -> None:
+    link: Link
+
+    def __init__(self, address: str) -> None:
         self.address = address
-        self.link = link
         self.remote: RemoteWorker | None = None
 
 
