@@ -1,4 +1,4 @@
-"""A program on the first host of a Ray cluster: it prints the answers, and on which hosts Steps ran, as JSON."""
+"""A program on the first host of a Ray cluster: it writes the answers, and on which hosts Steps ran, to a file."""
 
 from __future__ import annotations
 
@@ -62,7 +62,8 @@ def main() -> None:
     with weftrun.open(database, cluster=address, control=control, lease_ttl_s=3.0) as engine:
         while len(set(engine.run(hosts, 8))) < 2:  # each host joins when it can
             time.sleep(0.05)
-        print(json.dumps({"spread": engine.run(spread, 8, folder), "handed": engine.run(handed, 20, 4)}))
+        answers = {"spread": engine.run(spread, 8, folder), "handed": engine.run(handed, 20, 4)}
+    (Path(folder) / "answers").write_text(json.dumps(answers), encoding="utf-8")
 
 
 if __name__ == "__main__":
