@@ -167,11 +167,7 @@ class EmbeddedCore:
         here = sandboxes or sandboxes_by_default()
         worker: Worker = WorkerDriver(self._loop, self._sandboxes, self._objects, limits, here)
         if cluster is not None:
-            each = cluster.sharing
-            first = Begin(
-                WorkerId(0), sandboxes or max(1, here // each), limits, hash_seed, open_files_max, str(folder),
-                quota_bytes // each,
-            )  # fmt: skip
+            first = Begin(WorkerId(0), here, limits, hash_seed, open_files_max, str(folder), quota_bytes)
             worker = self._group(worker, cluster, first, sandboxes)
         self._engine = RuntimeEngine(
             loop=self._loop,
@@ -198,14 +194,15 @@ class EmbeddedCore:
         """Return the Workers of this engine: the one in this process for bodies, and those of a cluster for Functions.
 
         Args:
-            first: what a Worker is told, but for its number, and for a host with processors of its own.
+            first: what a Worker is told that has this host for itself, but for its number.
             sandboxes: how many each has, where the author says it.
         """
-        limits = first.limits
+        limits, shared_by = first.limits, cluster.sharing
         group = WorkerGroup(self._loop, engine, limits.lease_ttl_s, limits.sandbox_start_s)
 
         def begin(worker: WorkerId, processors: int | None = None) -> Begin:
-            return replace(first, worker=worker, sandboxes_max=sandboxes or processors or first.sandboxes_max)
+            each = sandboxes or processors or max(1, first.sandboxes_max // shared_by)
+            return replace(first, worker=worker, sandboxes_max=each, quota_bytes=first.quota_bytes // shared_by)
 
         self._workers = cluster.workers(
             self._loop, self._objects, "weftrun.assembly.worker_process", begin, group.joined
@@ -307,8 +304,12 @@ class EmbeddedCore:
     def logs(self, ticket: Ticket) -> list[TextView]:
         """Return what the Attempts of a Run printed."""
         _check_kept(ticket)
-        self._engine.flush_trace()
+        self.flush_trace()
         return texts(self._trace.read(ticket.uid))
+
+    def flush_trace(self) -> None:
+        """Return when what Attempts have printed so far is in the trace."""
+        self._engine.flush_trace()
 
     def runs(self, limit: int, before: int | None = None) -> list[RunInfo]:
         """Return Runs, newest first."""
