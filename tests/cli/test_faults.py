@@ -15,6 +15,7 @@ import apsw
 import pytest
 from tests.engine import faulty
 from tests.engine.leftovers import descendants, in_namespaces, lives, nothing_left, wait_until, warm  # noqa: F401
+from tests.sweeping import shared
 
 from weftrun.adapters.sqlite.statements import SCHEMA
 
@@ -28,9 +29,13 @@ def one_sentence(text: str) -> bool:
 
 
 @pytest.fixture
-def used(cli, words, journal) -> Path:
+def used(cli, words, journal, kept) -> Path:
     """A Journal with the Run `r`, which nobody has open."""
-    assert cli("run", words("count"), "text=abc", "--id", "r").code == 0
+
+    def run() -> None:
+        assert cli("run", words("count"), "text=abc", "--id", "r").code == 0
+
+    kept("r", run)
     return journal
 
 
@@ -71,6 +76,7 @@ def test_an_unusable_journal_ends_every_command_with_4(cli, words, used, spoil, 
     assert cli("run", words("raw")).code == 0
 
 
+@pytest.mark.sweep  # seconds of waiting for a lock; tests/engine/test_faults_journal.py has a shorter one
 def test_a_file_that_another_program_holds(cli, spawn, words, used) -> None:
     """Looking goes on; a Run says what it waits for, can be interrupted, and goes on when the file is free."""
     foreign = apsw.Connection(str(used))
@@ -219,7 +225,7 @@ def test_a_run_on_a_full_disk_says_so_and_can_be_interrupted(journal, tmp_path, 
     ],
 )
 def test_what_a_function_does_to_itself_fails_its_run_only(cli, words, target, words_given, sentence) -> None:
-    said = cli("run", str(Path(FAULTY).with_name(target)), *words_given, "--id", "bad", "--workers", 2)
+    said = cli("run", str(Path(FAULTY).with_name(target)), *words_given, "--id", "bad", "--sandboxes", 2)
     assert (said.code, said.out) == (1, "")
     assert sentence in said.err
     assert said.err.rstrip().endswith("Run bad has failed.")
@@ -245,10 +251,10 @@ def test_open_at_import_is_refused_by_the_command_line_too(cli, tmp_path) -> Non
 
 
 def naps(words: Callable[[str], str], ledger: Path, n: int) -> tuple[str, ...]:
-    return ("run", words("naps"), f"n={n}", f"ledger={ledger}", "seconds=0.1", "--id", "naps", "--workers", "2")
+    return ("run", words("naps"), f"n={n}", f"ledger={ledger}", "seconds=0.1", "--id", "naps", "--sandboxes", "2")
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP])
+@pytest.mark.parametrize("number", shared([signal.SIGKILL, signal.SIGHUP]))
 def test_an_engine_that_is_killed_leaves_no_process(cli, spawn, words, tmp_path, number) -> None:
     ledger = tmp_path / "ledger"
     process = spawn(*naps(words, ledger, 8))

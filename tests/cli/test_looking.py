@@ -17,15 +17,23 @@ FIELDS = {
 
 
 @pytest.fixture
-def books(cli, words):
+def books(cli, words, kept):
     """A Run that has succeeded."""
-    assert cli("run", words("wordcount"), "texts=hello", "texts=world", "--id", "books").code == 0
+
+    def run() -> None:
+        assert cli("run", words("wordcount"), "texts=hello", "texts=world", "--id", "books").code == 0
+
+    kept("books", run)
 
 
 @pytest.fixture
-def broken(cli, words):
+def broken(cli, words, kept):
     """A Run that has failed."""
-    assert cli("run", words("broken"), "text=no luck", "--id", "broken").code == 1
+
+    def run() -> None:
+        assert cli("run", words("broken"), "text=no luck", "--id", "broken").code == 1
+
+    kept("broken", run)
 
 
 def test_list(cli, books, broken):
@@ -151,7 +159,7 @@ def test_timeline(cli, books, tmp_path):
     said = cli("timeline", "books", "--html", "line.html")
     assert (said.code, said.out) == (0, "")
     assert "<!doctype html>" in (tmp_path / "line.html").read_text()
-    assert json.loads(cli("timeline", "books", "--json").out)["where"]["sandboxes"] >= 1
+    assert json.loads(cli("timeline", "books", "--json").out)["time_breakdown"]["sandboxes"] >= 1
     assert cli("timeline", "books", "--html", "nowhere/line.html").code == 2
 
 

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.sweeping import shared
 
 WORDS = Path(__file__).with_name("words.py")
 
@@ -52,14 +53,14 @@ def naps(words, ledger):
             f"seconds={seconds}",
             "--id",
             "naps",
-            "--workers",
+            "--sandboxes",
             "2",
         )
 
     return command
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", shared([signal.SIGINT, signal.SIGTERM]))
 def test_the_first_signal_lets_what_runs_end_and_names_the_way_on(cli, spawn, naps, ledger, number):
     process = spawn(*naps(0.1))
     wait_for(lambda: len(lines(ledger)) >= 4)
@@ -235,7 +236,7 @@ def test_doctor_of_an_app_that_is_not_there(spawn):
 def test_a_run_whose_script_is_gone_is_refused_and_not_failed(cli, spawn, tmp_path, ledger):
     script = tmp_path / "gone.py"
     script.write_text(WORDS.read_text())
-    process = spawn("run", f"{script}:naps", "n=4", f"ledger={ledger}", "seconds=0.2", "--id", "gone", "--workers", 1)
+    process = spawn("run", f"{script}:naps", "n=4", f"ledger={ledger}", "seconds=0.2", "--id", "gone", "--sandboxes", 1)
     wait_for(lambda: len(lines(ledger)) >= 2)
     process.kill()
     process.communicate()

@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import assert_closed
 from tests.engine import ordering as o
 from tests.engine.conftest import until
-from tests.engine.transactions import TransactionsOfSteps, make_table
+from tests.engine.transactions import TransactionsOfSteps
 from tests.postgres.server import Server
 
 import weftrun
@@ -30,6 +30,12 @@ def fresh(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("DROP TABLE IF EXISTS app_orders")
     return url
+
+
+def make_table(url: str) -> None:
+    weftrun.open(url, sandboxes=1).close()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(o.TABLE)
 
 
 @pytest.fixture
@@ -59,6 +65,9 @@ class TestOnPostgresql(TransactionsOfSteps):
     def orders(self, url: str) -> list[tuple[object, ...]]:
         return orders(url)
 
+    def make_table(self, url: str) -> None:
+        make_table(url)
+
     def another(self, url: str, number: int) -> str:
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("DROP SCHEMA IF EXISTS weftrun CASCADE")
@@ -68,7 +77,7 @@ class TestOnPostgresql(TransactionsOfSteps):
 
 def test_a_body_may_take_its_time_and_be_cancelled(shop: str, tmp_path: Path) -> None:
     ledger = tmp_path / "ledger"
-    with weftrun.open(shop, workers=2) as engine:
+    with weftrun.open(shop, sandboxes=2) as engine:
         run = engine.start(o.stumbles.options(id="r"), "stays", str(ledger))
         while not ledger.exists():
             time.sleep(0.01)
@@ -109,7 +118,7 @@ def test_a_commit_without_an_answer(
         return real(self, rows, renew=renew)
 
     monkeypatch.setattr(PostgresTransaction, "commit", commit)
-    with weftrun.open(shop, workers=2) as engine:
+    with weftrun.open(shop, sandboxes=2) as engine:
         run = engine.start(flow.options(id="r"), "a", *(() if flow is o.one_of else (7,)))
         assert run.result(60) == 7
         assert engine.run(o.order, "b", 1) == 8
@@ -121,7 +130,7 @@ def test_a_commit_without_an_answer(
 def test_a_server_that_dies_costs_no_retry(server: Server, shop: str, tmp_path: Path) -> None:
     """Nothing was said of retries, and another Attempt follows."""
     ledger, go = tmp_path / "ledger", tmp_path / "go"
-    with weftrun.open(shop, workers=1) as engine:
+    with weftrun.open(shop, sandboxes=1) as engine:
         run = engine.start(o.is_interrupted.options(id="r"), "a", str(ledger), str(go))
         until(ledger.exists)
         server.stop(signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Engines with Worker processes that die, freeze and are started again: random worlds, a seed each."""
+"""Engines with Worker processes that die, freeze, are cut off and are started again: random worlds, a seed each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.sim.test_swarm import FIRST, PART, SWEPT
 
 from weftrun.testing.sim.swarm import draw_world, play_seed
 
-SEEDS = int(os.environ.get("WEFTRUN_SEEDS", "50"))
+SEEDS = int(os.environ.get("WEFTRUN_SEEDS", "25"))
 
 
 def play(seeds: range, folder: Path) -> None:
@@ -29,10 +29,11 @@ def test_the_worlds_differ(folder: Path) -> None:
     drawn = [draw_world(seed, folder, workers=True).settings.workers for seed in range(40)]
     assert {workers.count for workers in drawn} == {1, 2, 3}
     assert {workers.arms for workers in drawn} == {True, False}
-    assert {workers.dies > 0 for workers in drawn} == {workers.freezes > 0 for workers in drawn} == {True, False}
+    for fate in ("dies", "freezes", "cuts"):
+        assert {getattr(workers, fate) > 0 for workers in drawn} == {True, False}
 
 
 @pytest.mark.sweep
-@pytest.mark.parametrize("first", range(50, SWEPT, PART))
+@pytest.mark.parametrize("first", range(25, SWEPT, PART))
 def test_more_seeds(first: int, folder: Path) -> None:
     play(range(first, first + PART), folder)

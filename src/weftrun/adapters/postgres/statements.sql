@@ -12,6 +12,7 @@ SELECT set_config('default_transaction_isolation', 'read committed', false),
 -- have grown. For this connection, or (true) until the transaction ends.
 SELECT set_config('plan_cache_mode', 'force_generic_plan', %(local)s),
        set_config('enable_seqscan', 'off', %(local)s),
+       set_config('enable_hashjoin', 'off', %(local)s),
        set_config('enable_mergejoin', 'off', %(local)s),
        set_config('jit', 'off', %(local)s);
 
@@ -156,7 +157,7 @@ WITH freed AS (
 SELECT weftrun.tell('look') WHERE EXISTS (SELECT FROM freed WHERE ended_at IS NULL);
 
 -- name: suspend
-SELECT weftrun.suspend(%s, %s::uuid[], %s::float8[]);
+SELECT weftrun.let_go(%s, %s::uuid[], %s::float8[]);
 
 -- name: begin_session
 -- Make a session; one that is there already is this one, made by a try of which nothing was known.

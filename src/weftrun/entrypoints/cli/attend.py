@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -35,13 +35,13 @@ def attend(
     db: str | None,
     as_json: bool,
     announce: Callable[[str], None],
-    sinks: str | None,
+    options: Sequence[str] = (),
     retried: bool = False,
     note: str = "",
 ) -> Exit:
     """Open an engine, start or find a Run, tell its id, and wait for its end.
 
-    `db` and `sinks` are what the command line named, to be named again by `resume`. `retried` says that `start` begins
+    `db` and `options` are what was named, to be named again by `resume`. `retried` says that `start` begins
     the Run again. `note` is said on stderr below the id.
 
     The first Ctrl-C or SIGTERM starts nothing more and gives what runs five seconds; the second ends at once.
@@ -56,7 +56,7 @@ def attend(
                 warnings.simplefilter("always")
                 engine = open_engine()
                 run = start(engine)
-            interrupts.last_words = again("resume", run.id, db, sinks) + "\n"
+            interrupts.last_words = again("resume", run.id, db, options) + "\n"
             announce(run.id)
             for warning in warned:  # only now: the first line is the id's
                 print(f"weftrun: {warning.message}", file=sys.stderr)
@@ -64,7 +64,7 @@ def attend(
                 print(note, file=sys.stderr)
             if is_new:
                 print(f"weftrun: {made_sentence(place)}", file=sys.stderr)
-            code = _wait(run, begun_at, db=db, sinks=sinks, as_json=as_json, retried=retried)
+            code = _wait(run, begun_at, db=db, options=options, as_json=as_json, retried=retried)
             interrupts.over(code)
         except Interrupted:
             print(f"Stopping: what runs has {_DRAIN_S:.0f} s to end. Once more ends it at once.", file=sys.stderr)
@@ -112,7 +112,9 @@ def announce_to(descriptor: int) -> Callable[[str], None]:
     return announce
 
 
-def _wait(run: Run[Any], begun_at: float, *, db: str | None, sinks: str | None, as_json: bool, retried: bool) -> Exit:
+def _wait(
+    run: Run[Any], begun_at: float, *, db: str | None, options: Sequence[str], as_json: bool, retried: bool
+) -> Exit:
     """Wait for the end of a Run, show how it goes, and print its result or its error."""
     with reading(db) as reader:
         info = reader.find(run.id)
@@ -129,7 +131,7 @@ def _wait(run: Run[Any], begun_at: float, *, db: str | None, sinks: str | None, 
         run.logs()  # what the trace has gathered is written by then
         print(watch.last_line(status), file=sys.stderr)
     if error is not None:
-        shown = _Shown(run.id, status, is_old=ended_before, db=db, sinks=sinks)
+        shown = _Shown(run.id, status, is_old=ended_before, db=db, options=options)
         return _show_error(shown, error, as_json=as_json)
     show_value(run.id, value, as_json=as_json)
     return Exit.SUCCEEDED
@@ -179,7 +181,7 @@ class _Shown(NamedTuple):
     status: str
     is_old: bool
     db: str | None
-    sinks: str | None
+    options: Sequence[str]
 
 
 def _show_error(shown: _Shown, error: BaseException, *, as_json: bool) -> Exit:
@@ -194,12 +196,12 @@ def _show_error(shown: _Shown, error: BaseException, *, as_json: bool) -> Exit:
         return Exit.FAILED
     print(f"Run {id} {'was' if status == 'cancelled' else 'has'} {status}.", file=sys.stderr)
     if not shown.is_old or shown.db is not None:
-        print(retry_sentence(id, status, shown.db, shown.sinks), file=sys.stderr)
+        print(retry_sentence(id, status, shown.db, shown.options), file=sys.stderr)
     return Exit.FAILED
 
 
-def retry_sentence(id: str, status: str, db: str | None, sinks: str | None = None) -> str:
+def retry_sentence(id: str, status: str, db: str | None, options: Sequence[str] = ()) -> str:
     """Return how what has not succeeded of a Run runs again, and what stands all the same."""
     begin = "What has not succeeded runs again" if status == "cancelled" else "Once its cause is mended, what has not "
     begin += "" if status == "cancelled" else "succeeded runs again"
-    return f"{begin}, with the arguments that it was started with, by: {again('retry', id, db, sinks)}"
+    return f"{begin}, with the arguments that it was started with, by: {again('retry', id, db, options)}"

@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from weftrun.assembly import check_undone, open_engine
+from weftrun.assembly import check_undone
 from weftrun.entrypoints.cli.attend import announce_on_stderr, attend
-from weftrun.entrypoints.cli.options import engine_options, found, journal_options, named, reading
+from weftrun.entrypoints.cli.options import EngineOptions, engine_options, found, journal_options, named, reading
 from weftrun.entrypoints.cli.resume import import_code
 from weftrun.entrypoints.cli.target import load_sinks
 from weftrun.model.errors import UsageError
@@ -22,7 +22,7 @@ from weftrun.views.calls import start_of
 @journal_options
 @engine_options
 @click.option("--force", is_flag=True, help="Also where it went on after a failure, and may have undone its work.")
-def command(run: str, db: str | None, as_json: bool, workers: int | None, sinks: str | None, force: bool) -> int:
+def command(run: str, db: str | None, as_json: bool, engine: EngineOptions, force: bool) -> int:
     """Run again what failed of a Run, with the code of now, and print its result.
 
     For a Run that failed, was cancelled, or waits for code that fits. What succeeded is kept and never run again; a
@@ -35,18 +35,18 @@ def command(run: str, db: str | None, as_json: bool, workers: int | None, sinks:
             raise UsageError(f"Run {run} can't be retried: it {how_it_stands(info)}.")
         import_code(start_of(reader.load(info.uid)), run)
         if not force:
-            check_undone(reader, run, info.uid, named(db, sinks))
-    given = load_sinks(sinks) if sinks is not None else None
+            check_undone(reader, run, info.uid, named(db, engine.words))
+    given = load_sinks(engine.sinks) if engine.sinks is not None else None
 
-    def again(engine: Engine) -> Run[Any]:
-        return engine.retry(run, force=True)
+    def again(opened: Engine) -> Run[Any]:
+        return opened.retry(run, force=True)
 
     return attend(
-        lambda: open_engine(db, recover="none", workers=workers, sinks=given),
+        lambda: engine.open(db, "none", given),
         again,
         db=db,
         as_json=as_json,
-        sinks=sinks,
+        options=engine.words,
         announce=announce_on_stderr,
         retried=True,
     )
