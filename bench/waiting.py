@@ -30,7 +30,7 @@ def tomorrow() -> None:
 
 
 def _fill(folder: Path, runs: int) -> None:
-    """Make a Journal with so many Runs that wait: copies of a real one, let go as an engine lets them go."""
+    """Make a Journal with so many Runs that wait: copies of a real one, suspended as an engine suspends them."""
     file = folder / "journal.db"
     with weftrun.open(f"sqlite:///{file}", workers=1) as opened:
         run = opened.start(tomorrow)
@@ -41,7 +41,7 @@ def _fill(folder: Path, runs: int) -> None:
     due_at = time.time() + _LONG_S
     for copied in copies_of(rows, runs):
         journal.append(copied)
-        journal.let_go({row.uid: due_at for row in copied})
+        journal.suspend({row.uid: due_at for row in copied})
     journal.leave()
     journal.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import subprocess
 from collections.abc import Iterator
@@ -80,7 +81,7 @@ PUBLIC_NAMES = {
 
 VAGUE_NAMES = re.compile(r"util|helper|manager|misc|common|stuff", re.IGNORECASE)
 CLOCKS_AND_CHANCE = {"time", "random", "uuid", "secrets"}
-MAY_READ_THEM = ("adapters/system/", "guest/", "sdk/clock.py", "wire/hold.py")
+MAY_READ_THEM = ("adapters/system/", "guest/", "sdk/clock.py", "wire/lease_page.py")
 MACHINE_PATH = re.compile(r"/(?:home|root|Users|mnt/\w+|work)/\w")
 
 
@@ -88,6 +89,7 @@ def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]
     return (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
 
 
+@functools.cache
 def parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), filename=name(path))
 

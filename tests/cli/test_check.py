@@ -278,6 +278,9 @@ def test_what_can_not_be_imported(cli, tmp_path: Path, text: str, what: str) -> 
     said = cli("check", "app.py")
     assert (said.code, said.out) == (2, "")
     assert what in said.err
+
+
+def test_what_is_not_there(cli) -> None:
     assert cli("check", "nowhere.py").code == 2
 
 

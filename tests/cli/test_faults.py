@@ -15,6 +15,7 @@ import apsw
 import pytest
 from tests.engine import faulty
 from tests.engine.leftovers import descendants, in_namespaces, lives, nothing_left, wait_until, warm  # noqa: F401
+from tests.sweeping import shared
 
 from weftrun.adapters.sqlite.statements import SCHEMA
 
@@ -248,7 +249,7 @@ def naps(words: Callable[[str], str], ledger: Path, n: int) -> tuple[str, ...]:
     return ("run", words("naps"), f"n={n}", f"ledger={ledger}", "seconds=0.1", "--id", "naps", "--workers", "2")
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP])
+@pytest.mark.parametrize("number", shared([signal.SIGKILL, signal.SIGHUP]))
 def test_an_engine_that_is_killed_leaves_no_process(cli, spawn, words, tmp_path, number) -> None:
     ledger = tmp_path / "ledger"
     process = spawn(*naps(words, ledger, 8))

@@ -34,7 +34,9 @@ def test_what_is_shown(cli, keys):
         (keys[1], "second", "waiting", ""),
     ]
     only = cli("outbox", "--json", "--limit", "1")
-    assert [(e["key"], e["order_by"], e["standing"]) for e in json.loads(only.out)] == [(keys[0], "ada", "refused")]
+    assert [(e["key"], e["order_by"], e["delivery_status"]) for e in json.loads(only.out)] == [
+        (keys[0], "ada", "refused")
+    ]
     assert "More than 1 are" in only.err
     assert cli("outbox", "--limit", "2").err == ""
     assert [line.split("\t")[-1] for line in cli("list").out.splitlines()] == ["undelivered", "1", "1"]
@@ -46,7 +48,7 @@ def test_what_is_shown(cli, keys):
 def test_deciding(cli, keys):
     sink = Watched(math.inf)
     assert "waits: an engine that has its sink sends it" in cli("outbox", "--send", keys[0]).out
-    assert json.loads(cli("outbox", "--drop", keys[1], "--json").out) == {"key": keys[1], "standing": "dropped"}
+    assert json.loads(cli("outbox", "--drop", keys[1], "--json").out) == {"key": keys[1], "delivery_status": "dropped"}
     with weftrun.open(workers=1, sinks={"orders": sink}) as engine:
         engine.run(order, 3, "ada")
     assert sink.payloads == [b'{"number":1}', b'{"number":3}']

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.sweeping import shared
 
 WORDS = Path(__file__).with_name("words.py")
 
@@ -59,7 +60,7 @@ def naps(words, ledger):
     return command
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", shared([signal.SIGINT, signal.SIGTERM]))
 def test_the_first_signal_lets_what_runs_end_and_names_the_way_on(cli, spawn, naps, ledger, number):
     process = spawn(*naps(0.1))
     wait_for(lambda: len(lines(ledger)) >= 4)

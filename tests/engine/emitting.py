@@ -100,7 +100,7 @@ def wait_a_moment() -> None:
 
 
 class Watched:
-    """A sink that keeps what it was handed, and drops doubles while `dedupes_for_s` has not passed."""
+    """A sink that keeps what it was handed, and deduplicates while `dedupes_for_s` has not passed."""
 
     keeps_order = True
 

@@ -113,7 +113,7 @@ class Lasting:
 async def lets_go(ledger: str) -> int:
     enter(ledger, "lets_go")
     kept = [Lasting()]
-    return await inc.step(len(kept))  # what it has kept is let go of after that
+    return await inc.step(len(kept))  # what it has kept is released after that
 
 
 @workflow(body_timeout_s=SOON_S)

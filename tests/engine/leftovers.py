@@ -110,7 +110,7 @@ def nothing_left(warm: None, tmp_path: Path) -> Iterator[set[int]]:
     wait_until(lambda: not descendants() - children, "no process is left behind")
     wait_until(lambda: threading.active_count() <= threads, "no thread is left behind")
     if memfds() or descriptors() != open_before:
-        gc.collect()  # values in a cycle, such as those that a traceback holds, let go of their memory only now
+        gc.collect()  # values in a cycle, such as those that a traceback holds, release their memory only now
     assert memfds() == []
     assert descriptors() == open_before
     assert left_files(tmp_path) == []

@@ -11,8 +11,6 @@ import threading
 import time
 from pathlib import Path
 
-import numpy as np
-
 import weftrun
 from weftrun import Retry, function, workflow
 
@@ -153,17 +151,6 @@ def forks() -> int:
 @function
 def unpicklable() -> object:
     return {"conn": [threading.Lock()]}
-
-
-@function
-def array(n: int) -> np.ndarray:
-    return np.arange(n, dtype=np.float64)
-
-
-@function
-def array_sum(values: np.ndarray) -> float:
-    assert not values.flags.writeable
-    return float(values.sum())
 
 
 @function

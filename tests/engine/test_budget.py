@@ -18,6 +18,8 @@ from weftrun.assembly import open_reader
 from weftrun.model.records import ItemsSettled, Settled
 from weftrun.sdk.function import Function
 
+pytestmark = pytest.mark.usefixtures("shared_engine")
+
 
 def counted(url: str, id: str) -> Counter[str]:
     """Return the Run's records by kind; of outcomes each one counts, for a record may carry several."""
@@ -60,31 +62,32 @@ BUDGET: list[tuple[Function[..., Any], tuple[object, ...], dict[str, int]]] = [
 def test_what_a_run_costs(
     engine: weftrun.Engine, url: str, function: Function[..., Any], args: tuple[object, ...], budget: dict[str, int]
 ) -> None:
-    run = engine.start(function.options(id="one"), *args)
+    id = str(function.spec.label)
+    run = engine.start(function.options(id=id), *args)
     with contextlib.suppress(ValueError):
         run.result(60)
-    assert counted(url, "one") == budget
+    assert counted(url, id) == budget
 
 
 def test_what_a_failed_attempt_costs(engine: weftrun.Engine, url: str, tmp_path: Path) -> None:
     """One record for each that is tried again; the last one is the outcome."""
-    assert engine.run(p.flaky.options(id="one"), str(tmp_path / "ledger"), 3) == 3
-    assert counted(url, "one") == ENDS | {"AttemptFailed": 2}
+    assert engine.run(p.flaky.options(id="flaky"), str(tmp_path / "ledger"), 3) == 3
+    assert counted(url, "flaky") == ENDS | {"AttemptFailed": 2}
 
 
-def test_what_emits_cost(url: str) -> None:
+def test_what_emits_cost(own_url: str) -> None:
     """No record of their own: they ride in the one that causes them."""
     sink = Watched(math.inf)
-    with weftrun.open(url, workers=1, sinks={"orders": sink}) as engine:
+    with weftrun.open(own_url, workers=1, sinks={"orders": sink}) as engine:
         engine.run(order.options(id="one"), 1)
         until(lambda: len(sink.handed) == 1)
-    assert counted(url, "one") == ENDS
+    assert counted(own_url, "one") == ENDS
 
 
 def test_what_a_map_costs(engine: weftrun.Engine, url: str) -> None:
     """A record for each ended Batch, not for each item."""
-    assert engine.run(p.mapped.options(id="one"), 5_000) == sum(range(1, 5_001))
-    records = counted(url, "one")
+    assert engine.run(p.mapped.options(id="mapped"), 5_000) == sum(range(1, 5_001))
+    records = counted(url, "mapped")
     assert records.pop("items") == 5_000
     assert records.pop("ItemsSettled") <= 500
     assert records.pop("Chunked") <= 5

@@ -14,6 +14,7 @@ import pytest
 from tests.conftest import assert_closed
 from tests.engine import programs as p
 from tests.engine.leftovers import descendants, lives
+from tests.sweeping import shared
 
 import weftrun
 from weftrun.assembly import open_reader
@@ -69,7 +70,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[int]:
         return engine.run(p.mixed, 12, str(folder / "ledger"))
 
 
-@pytest.mark.parametrize("delay_s", [0.0, 0.05, 0.12, 0.2, 0.3])
+@pytest.mark.parametrize("delay_s", shared([0.0, 0.05, 0.12, 0.2, 0.3], every=2))
 def test_kill_and_resume(url: str, tmp_path: Path, undisturbed: list[int], delay_s: float) -> None:
     ledger = tmp_path / "ledger"
     process = start(url, ledger)

@@ -23,7 +23,7 @@ from tests.engine.striking import freeze
 import weftrun
 from weftrun import sinks
 from weftrun.assembly import decide_emit, open_reader
-from weftrun.model.emits import Emitted, Standing
+from weftrun.model.emits import DeliveryStatus, Emitted
 from weftrun.sinks import Answer, Result, SinkMessage
 from weftrun.testing.emitted import emitted
 from weftrun.views.story import story
@@ -86,7 +86,7 @@ def told(url: str, id: str) -> str:
 def test_a_run_of_one_step(engine: weftrun.Engine, sink: e.Watched, url: str) -> None:
     run = engine.start(e.order.options(id="one"), 7)
     key = run.result(30)
-    until(lambda: of(url, "one")[0].standing is Standing.DELIVERED)
+    until(lambda: of(url, "one")[0].delivery_status is DeliveryStatus.DELIVERED)
     (message,) = sink.handed
     assert (message.key, message.payload, message.type) == (key, b'{"number":7}', "application/json")
     assert (message.run, message.step, message.order_by) == ("one", "order", None)
@@ -111,7 +111,7 @@ def test_what_failed_attempts_emit_vanishes(engine: weftrun.Engine, sink: e.Watc
     run = engine.start(e.orders.options(id="fails"), 14)
     with pytest.raises(ValueError, match="unlucky"):
         run.result(30)
-    until(lambda: all(emit.standing is Standing.DELIVERED for emit in of(url, "fails")))
+    until(lambda: all(emit.delivery_status is DeliveryStatus.DELIVERED for emit in of(url, "fails")))
     assert b'{"attempt":3}' in sink.payloads
     assert not any(b'"attempt":1' in payload or b'"number":13' in payload for payload in sink.payloads)
 
@@ -178,7 +178,7 @@ def test_a_sink_that_fails_is_tried_again_and_holds_up_its_key_only(url: str) ->
     with weftrun.open(url, workers=2, sinks={"orders": sink}) as engine:
         engine.start(e.spread.options(id="spread"), 9).result(30)
         until(lambda: len(failed) >= 1)
-    left = [emit for emit in of(url, "spread") if emit.standing is Standing.WAITING]
+    left = [emit for emit in of(url, "spread") if emit.delivery_status is DeliveryStatus.WAITING]
     assert {emit.order_by for emit in left} <= {"key 1"}
 
 
@@ -186,7 +186,7 @@ def test_what_is_not_known_is_told_and_not_repeated(url: str) -> None:
     sink = e.Watched(0.0, lambda message: Result(Answer.UNSURE, "the line broke"))
     with weftrun.open(url, workers=2, sinks={"orders": sink}) as engine:
         key = engine.start(e.order.options(id="unsure"), 1, "k").result(30)
-        until(lambda: of(url, "unsure")[0].standing is Standing.UNKNOWN)
+        until(lambda: of(url, "unsure")[0].delivery_status is DeliveryStatus.UNKNOWN)
         engine.run(e.order, 2, "k")
         engine.run(e.order, 3)
         until(lambda: len(sink.handed) == 2)
@@ -220,11 +220,11 @@ def test_an_engine_that_is_frozen_past_its_lease_while_it_sends(url: str, tmp_pa
         freeze(process, url)
         with weftrun.open(url, workers=2, sinks={"orders": sinks.File(lines)}, lease_ttl_s=0.6) as engine:
             assert len(engine.get("spread").result(60)) == 12
-            until(lambda: [emit.standing for emit in of(url, "spread")] == [Standing.DELIVERED] * 12)
+            until(lambda: [emit.delivery_status for emit in of(url, "spread")] == [DeliveryStatus.DELIVERED] * 12)
             process.send_signal(signal.SIGCONT)
             assert process.stdout.readline().strip() == "may not begin"
             engine.run(e.wait_a_moment)
-    assert [emit.standing for emit in of(url, "spread")] == [Standing.DELIVERED] * 12
+    assert [emit.delivery_status for emit in of(url, "spread")] == [DeliveryStatus.DELIVERED] * 12
     assert len(lines.read_text().splitlines()) == 12
 
 
@@ -240,7 +240,7 @@ def test_an_engine_that_is_killed_while_it_sends(url: str, tmp_path: Path, momen
         process.send_signal(signal.SIGKILL)
     with weftrun.open(url, workers=2, sinks={"orders": sinks.File(lines)}) as engine:
         keys = engine.get("spread").result(60)
-        until(lambda: [emit.standing for emit in of(url, "spread")] == [Standing.DELIVERED] * 12)
+        until(lambda: [emit.delivery_status for emit in of(url, "spread")] == [DeliveryStatus.DELIVERED] * 12)
     assert [emit.key for emit in sorted(of(url, "spread"), key=lambda emit: keys.index(emit.key))] == keys
     numbers = [json.loads(line)["number"] for line in lines.read_text().splitlines()]
     assert sorted(numbers) == list(range(12))
@@ -258,7 +258,7 @@ def test_a_sink_that_hangs_keeps_no_engine_from_closing(url: str) -> None:
         engine.start(e.order.options(id="hangs"), 1).result(30)
         until(lambda: len(sink.handed) == 1)
         engine.close(drain_s=0.1)
-    assert of(url, "hangs")[0].standing is Standing.WAITING
+    assert of(url, "hangs")[0].delivery_status is DeliveryStatus.WAITING
     release.set()
 
 

@@ -9,6 +9,8 @@ from tests.engine import programs as p
 
 import weftrun
 
+pytestmark = pytest.mark.usefixtures("shared_engine")
+
 
 def test_an_error_keeps_its_type_and_says_where(engine: weftrun.Engine) -> None:
     with pytest.raises(ValueError, match=r"^broken") as caught:

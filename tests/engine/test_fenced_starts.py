@@ -22,11 +22,11 @@ from weftrun.model.records import Row
 from weftrun.ports.journal import Appended
 
 
-def bury_all(url: str) -> None:
+def declare_all_dead(url: str) -> None:
     """Do what an engine does that takes all others for dead."""
     journal = place_of(url).open(SystemEntropy())
     for session in journal.sessions():
-        assert journal.bury(session)
+        assert journal.declare_dead(session)
     journal.close()
 
 
@@ -51,7 +51,7 @@ def test_starts_behind_the_commit_that_finds_the_session_gone(
         time.sleep(0.2)  # so that they stand behind this commit; they must start wherever they stand
         if happened:
             append(self, rows, renew=renew)
-        bury_all(url)
+        declare_all_dead(url)
         if happened:
             raise CommitUnknown("The answer was lost.")
         return append(self, rows, renew=renew)

@@ -42,8 +42,15 @@ def test_answers_are_those_of_one_process(url: str, control: str, tmp_path: Path
     assert not workers()
 
 
-@pytest.mark.parametrize("control", CONTROLS)
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize(
+    ("control", "number"),
+    [
+        ("worker", signal.SIGKILL),
+        ("master", signal.SIGSTOP),
+        pytest.param("worker", signal.SIGSTOP, marks=pytest.mark.sweep),
+        pytest.param("master", signal.SIGKILL, marks=pytest.mark.sweep),
+    ],
+)
 def test_a_worker_that_dies_or_freezes_costs_time_only(
     url: str, control: str, number: signal.Signals, tmp_path: Path
 ) -> None:

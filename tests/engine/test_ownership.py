@@ -25,7 +25,7 @@ class Desk:
         stuck: whether writes wait, and what waits then.
         losing: what the engine does when all its Runs are lost.
         dead: sessions whose processes have ended.
-        buried: those that were buried.
+        declared_dead: those that were declared dead.
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class Desk:
         self.fails = False
         self.stuck: list[Callable[[], None]] | None = None
         self.dead: list[Session] = []
-        self.buried: list[Session] = []
+        self.declared_dead: list[Session] = []
         self.losing = lambda: None
         nothing = lambda *_, **__: None  # noqa: E731
         loop = SimpleNamespace(now=lambda: 100.0, call_at=lambda *_: SimpleNamespace(cancel=nothing))
@@ -44,7 +44,7 @@ class Desk:
             waited_for=list, asked_for=list, owned=lambda: 0,
             wanted=lambda: 0, sinks=list, broke=nothing, seen=nothing,
         )  # fmt: skip
-        journal = SimpleNamespace(begin=nothing, sessions=lambda: self.dead, bury=self._bury)
+        journal = SimpleNamespace(begin=nothing, sessions=lambda: self.dead, declare_dead=self._declare_dead)
         liveness = SimpleNamespace(begin=nothing, ended=lambda _: True, forget=nothing)
         self.own = Ownership(
             loop, journal, liveness, SimpleNamespace(uid=lambda: "uid"), committer,
@@ -62,9 +62,9 @@ class Desk:
     def _read(self, work, done, _failed, *, is_quick=False) -> None:
         done(work())
 
-    def _bury(self, session: Session) -> bool:
+    def _declare_dead(self, session: Session) -> bool:
         self.dead.remove(session)
-        self.buried.append(session)
+        self.declared_dead.append(session)
         return True
 
 
@@ -113,7 +113,7 @@ def test_what_is_claimed_is_the_sessions(desk: Desk) -> None:
     assert claim() == "claimed"
 
 
-def test_a_session_is_buried_once_however_often_it_is_seen(desk: Desk) -> None:
+def test_a_session_is_declared_dead_once_however_often_it_is_seen(desk: Desk) -> None:
     """While something stands in the Journal's way each look finds it, and a closing engine tries all that waits."""
     dead = [Session(SessionUid(uid), "host", 1, "lock", TTL_S) for uid in ("one", "other")]
     desk.dead = [*dead]
@@ -121,6 +121,6 @@ def test_a_session_is_buried_once_however_often_it_is_seen(desk: Desk) -> None:
     for _ in range(3):
         desk.own.look()
     assert len(desk.stuck) == 2
-    for bury in desk.stuck:
-        bury()
-    assert desk.buried == dead
+    for declare_dead in desk.stuck:
+        declare_dead()
+    assert desk.declared_dead == dead

@@ -15,7 +15,7 @@ import weftrun
 from weftrun.assembly import open_reader
 from weftrun.ports.journal import RunInfo
 
-TIMES = 7
+TIMES = 3
 """More than the take-overs after which a Run that ends its engine is parked (`takeovers_max`)."""
 
 

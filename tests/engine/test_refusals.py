@@ -10,6 +10,8 @@ from tests.sdk import refusals as r
 
 import weftrun
 
+pytestmark = pytest.mark.usefixtures("shared_engine")
+
 
 def test_a_saga_undoes_what_it_has_done(engine: weftrun.Engine, tmp_path: Path) -> None:
     ledger = tmp_path / "ledger"

@@ -12,6 +12,7 @@ from tests.conftest import assert_closed
 from tests.engine import undone as u
 from tests.engine.leftovers import wait_until
 from tests.engine.test_budget import ENDS, counted
+from tests.sweeping import shared
 
 import weftrun
 from weftrun.assembly import open_reader
@@ -54,8 +55,11 @@ def test_it_is_undone_with_its_key(function: weftrun.Function[..., str], how: st
     assert_closed(url)
 
 
-@pytest.mark.parametrize("function", ["charge", "wired", "watched"])
-@pytest.mark.parametrize("how", ["sleeps", "tardy"])
+@pytest.mark.parametrize(
+    ("function", "how"),
+    shared([("charge", "tardy"), ("charge", "sleeps"), ("wired", "tardy"), ("watched", "sleeps"), ("wired", "sleeps"),
+            ("watched", "tardy")], every=3),
+)  # fmt: skip
 def test_after_a_crash_it_is_undone_first(function: str, how: str, url: str, tmp_path: Path) -> None:
     ledger = tmp_path / "ledger"
     lines = ["charge 1"] if how == "sleeps" else ["charge 1", "refund 1"]

@@ -11,6 +11,7 @@ from random import Random
 
 import numpy as np
 import pytest
+from tests.engine import arrays
 from tests.engine import programs as p
 
 import weftrun
@@ -19,6 +20,8 @@ from weftrun.runtime import tracing
 from weftrun.sdk.arguments import Signature
 from weftrun.sdk.canonical import digest
 from weftrun.views.progress import attempts_gated
+
+pytestmark = pytest.mark.usefixtures("shared_engine")
 
 
 @pytest.mark.parametrize(
@@ -53,27 +56,27 @@ def test_a_large_array_reaches_the_next_step_read_only(engine: weftrun.Engine) -
     def unused() -> None: ...
 
     n = 300_000
-    values = engine.run(p.array, n)
+    values = engine.run(arrays.array, n)
     assert np.array_equal(values, np.arange(n, dtype=np.float64))
     assert not values.flags.writeable
-    assert engine.run(p.array_sum, values) == float(n * (n - 1) // 2)
+    assert engine.run(arrays.array_sum, values) == float(n * (n - 1) // 2)
 
 
 def test_the_same_id_is_the_same_run(engine: weftrun.Engine, tmp_path) -> None:
     ledger = str(tmp_path / "ledger")
-    runs = [engine.start(p.noted.options(id="one"), 1, ledger) for _ in range(3)]
+    runs = [engine.start(p.noted.options(id="joined"), 1, ledger) for _ in range(3)]
     assert [run.result(10) for run in runs] == [2, 2, 2]
     assert [run.joined for run in runs] == [False, True, True]
     assert len((tmp_path / "ledger").read_text().splitlines()) == 1
-    assert engine.get("one").result(10) == 2
+    assert engine.get("joined").result(10) == 2
 
 
 def test_the_same_id_with_other_arguments_is_refused(engine: weftrun.Engine) -> None:
-    engine.start(p.inc.options(id="one"), 1).result(10)
+    engine.start(p.inc.options(id="compared"), 1).result(10)
     with pytest.raises(weftrun.RunConflict, match="with other arguments"):
-        engine.start(p.inc.options(id="one"), 2)
+        engine.start(p.inc.options(id="compared"), 2)
     with pytest.raises(weftrun.RunConflict, match=r"belongs to a Run of .*inc, not of .*pure"):
-        engine.start(p.pure.options(id="one"), 1)
+        engine.start(p.pure.options(id="compared"), 1)
 
 
 @pytest.mark.parametrize(
@@ -85,31 +88,32 @@ def test_the_same_id_with_other_arguments_is_refused(engine: weftrun.Engine) -> 
     ],
 )
 def test_arguments_of_every_usual_type_are_compared(engine: weftrun.Engine, one: object, other: object) -> None:
-    assert engine.start(p.echo.options(id="one"), one).result(10) == one
-    again = engine.start(p.echo.options(id="one"), one)
+    same = p.echo.options(id=type(one).__name__)
+    assert engine.start(same, one).result(10) == one
+    again = engine.start(same, one)
     assert (again.joined, again.not_compared) == (True, "")
     with pytest.raises(weftrun.RunConflict, match="with other arguments"):
-        engine.start(p.echo.options(id="one"), other)
+        engine.start(same, other)
     with pytest.raises(weftrun.RunConflict, match="with other arguments"):
-        engine.run(p.echo.options(id="one"), other)
+        engine.run(same, other)
 
 
 def test_a_start_that_joins_without_comparing_says_so(engine: weftrun.Engine) -> None:
     """Neither by silence nor by an error: who started it is told which argument it was."""
     given = {"seeded": Random(1)}
-    first = engine.start(p.echo.options(id="one"), given)
+    first = engine.start(p.echo.options(id="not compared"), given)
     assert (first.joined, first.not_compared) == (False, "")
     with pytest.warns(
-        weftrun.ArgumentsNotCompared, match="'one' was taken.*argument value: value.*is a Random"
+        weftrun.ArgumentsNotCompared, match="'not compared' was taken.*argument value: value.*is a Random"
     ) as said:
-        again = engine.start(p.echo.options(id="one"), {"seeded": Random(2)})
+        again = engine.start(p.echo.options(id="not compared"), {"seeded": Random(2)})
     assert said[0].filename == __file__
     assert again.not_compared.startswith("argument value: value['seeded'] is a Random")
     with pytest.warns(weftrun.ArgumentsNotCompared, match="argument value"):
-        engine.run(p.echo.options(id="one"), {"seeded": Random(2)})
+        engine.run(p.echo.options(id="not compared"), {"seeded": Random(2)})
     with pytest.warns(weftrun.ArgumentsNotCompared, match="its record has no digest"):
-        assert engine.start(p.echo.options(id="one"), 1).joined
-    assert engine.get("one").not_compared == ""
+        assert engine.start(p.echo.options(id="not compared"), 1).joined
+    assert engine.get("not compared").not_compared == ""
 
 
 def test_a_run_is_joined_however_its_start_is_written(engine: weftrun.Engine) -> None:
@@ -142,11 +146,11 @@ def test_what_waited_for_the_disk_is_told_in_full_however_few_batches_are_traced
     engine: weftrun.Engine, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tracing, "_BATCHES_NOTED_MAX", 2)
-    engine.start(p.chain.options(id="one"), 6).result(10)
-    assert engine.get("one").logs() == []  # what the trace has gathered is written by then
+    engine.start(p.chain.options(id="traced"), 6).result(10)
+    assert engine.get("traced").logs() == []  # what the trace has gathered is written by then
     reader = open_reader(url)
     try:
-        info = reader.find("one")
+        info = reader.find("traced")
         assert info is not None
         trace = reader.trace(info.uid)
     finally:
@@ -228,8 +232,8 @@ def test_a_cancelled_run_ends_and_kills_what_runs(engine: weftrun.Engine) -> Non
     assert run.status == "cancelled"
 
 
-def test_closing_lets_waiters_go_and_refuses_more(url: str) -> None:
-    engine = weftrun.open(url, workers=1)
+def test_closing_lets_waiters_go_and_refuses_more(own_url: str) -> None:
+    engine = weftrun.open(own_url, workers=1)
     run = engine.start(p.sleepy.options(timeout_s=None), 60)
     errors: list[BaseException] = []
 
@@ -247,3 +251,12 @@ def test_closing_lets_waiters_go_and_refuses_more(url: str) -> None:
     with pytest.raises(weftrun.EngineClosed):
         engine.run(p.inc, 1)
     engine.close()
+
+
+def test_a_list_goes_on_after_its_last_run(engine: weftrun.Engine) -> None:
+    ids = [engine.start(p.inc.options(id=f"page-{n}"), n).id for n in range(5)]
+    found, page = [], engine.list(2)
+    while page:
+        found += [info.id for info in page]
+        page = engine.list(2, after=page[-1])
+    assert found[:5] == ids[::-1]

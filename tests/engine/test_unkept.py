@@ -64,7 +64,7 @@ def test_failures_come_as_they_are(engine: weftrun.Engine) -> None:
     assert engine.run(p.inc.options(durable=False), 1) == 2
 
 
-def test_large_values_are_let_go(engine: weftrun.Engine) -> None:
+def test_large_values_are_released(engine: weftrun.Engine) -> None:
     data = b"x" * 1_000_000
     assert engine.run(echo_all.options(durable=False), data) == [data, data]
 

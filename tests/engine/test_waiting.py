@@ -1,4 +1,4 @@
-"""Runs that only wait are let go: they are nobody's, cost nothing, and come back when they are due (O1)."""
+"""Runs that only wait are suspended: they are nobody's, cost nothing, and come back when they are due (O1)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from weftrun.ports.journal import RunInfo
 
 LONG_S = 3600.0
 SOON = replace(DEFAULT_LIMITS, wait_in_memory_s=0.05)
-"""What waits is let go at once; the delays of these tests are a little longer."""
+"""What waits is suspended at once; the delays of these tests are a little longer."""
 
 
 @contextmanager
@@ -44,7 +44,7 @@ def infos(url: str) -> dict[str, RunInfo]:
         reader.close()
 
 
-def let_go(url: str, *ids: str) -> bool:
+def is_suspended(url: str, *ids: str) -> bool:
     found = infos(url)
     return all(id in found and not found[id].owner and found[id].due_at > 1 for id in ids)
 
@@ -57,12 +57,12 @@ def entered(ledger: Path) -> list[str]:
     return ledger.read_text().split() if ledger.exists() else []
 
 
-def test_a_run_that_waits_is_let_go_and_comes_back(url: str, tmp_path: Path) -> None:
+def test_a_run_that_waits_is_suspended_and_comes_back(url: str, tmp_path: Path) -> None:
     """Whoever waits for its answer gets it; no take-over is counted, and the story tells it."""
     ledger = tmp_path / "ledger"
     with opened(url) as engine:
         run = engine.start(w.tries.options(id="a", retries=weftrun.Retry(3, delay_s=1.0, jitter=0)), str(ledger), 2)
-        until(lambda: let_go(url, "a"))
+        until(lambda: is_suspended(url, "a"))
         assert owned(engine) == 0
         assert run.status == "running"
         assert run.result(60) == "done at 2"
@@ -72,12 +72,12 @@ def test_a_run_that_waits_is_let_go_and_comes_back(url: str, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("workflow", [w.wires, w.watches], ids=["def", "async"])
-def test_a_workflow_is_let_go_with_its_body(url: str, tmp_path: Path, workflow: object) -> None:
+def test_a_workflow_is_suspended_with_its_body(url: str, tmp_path: Path, workflow: object) -> None:
     """What it has done is on record and is not done again; an async body is replayed."""
     ledger = tmp_path / "ledger"
     with opened(url) as engine:
         run = engine.start(workflow.options(id="a"), str(ledger))
-        until(lambda: let_go(url, "a"))
+        until(lambda: is_suspended(url, "a"))
         assert run.result(60) == "before, done at 2, after"
     assert entered(ledger) == ["before", "1", "2", "after"]
 
@@ -87,7 +87,7 @@ def test_cancelled_while_it_waits_it_ends_at_once(url: str, tmp_path: Path) -> N
     with opened(url) as engine:
         for id in ("own", "other"):
             engine.start(w.later.options(id=id), str(tmp_path / id), LONG_S)
-        until(lambda: let_go(url, "own", "other"))
+        until(lambda: is_suspended(url, "own", "other"))
         own, other = engine.get("own"), engine.get("other")
         own.cancel()
         with opened(url, recover="none") as beside:
@@ -102,7 +102,7 @@ def test_its_id_is_taken_while_it_waits(url: str, tmp_path: Path) -> None:
     """A second start joins it, and is no reason to load it."""
     with opened(url) as engine:
         first = engine.start(w.later.options(id="a"), str(tmp_path / "a"), LONG_S)
-        until(lambda: let_go(url, "a"))
+        until(lambda: is_suspended(url, "a"))
         again = engine.start(w.later.options(id="a"), str(tmp_path / "a"), LONG_S)
         assert again.joined
         assert owned(engine) == 0
@@ -128,7 +128,7 @@ MANY = 1_000
 LEAVES = """
 import sys
 from tests.engine import waits as w
-from tests.engine.test_waiting import LONG_S, MANY, let_go, opened, owned
+from tests.engine.test_waiting import LONG_S, MANY, is_suspended, opened, owned
 from tests.engine.conftest import until
 url, ledger = sys.argv[1:]
 with opened(url) as engine:

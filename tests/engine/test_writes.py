@@ -12,7 +12,7 @@ from weftrun.model.errors import JournalBusy, WeftrunError
 from weftrun.model.ids import RunUid
 from weftrun.ports.journal import Journal
 from weftrun.runtime.committer import Committer
-from weftrun.runtime.letting_go import LettingGo
+from weftrun.runtime.suspend import Suspending
 from weftrun.runtime.writes import Writes
 from weftrun.testing.sim.chance import Chance
 from weftrun.testing.sim.loop import SimLoop
@@ -89,24 +89,24 @@ def test_one_that_closes_tries_nothing_behind_a_lock() -> None:
     assert told.run() == ["free", "busy", "busy", "commit", "commit over"], "but it ends what is begun elsewhere"
 
 
-def test_what_was_to_be_let_go_under_a_lost_session_is_not() -> None:
-    """The next session may have claimed it by then, and would let go what runs."""
+def test_what_was_to_be_suspended_under_a_lost_session_is_not() -> None:
+    """The next session may have claimed it by then, and would suspend what runs."""
     loop = SimLoop(Chance(1, "loop"))
-    let_go: list[set[str]] = []
+    suspend: list[set[str]] = []
 
     class Kept:
-        def let_go(self, waiting: dict[RunUid, float]) -> None:
-            let_go.append(set(waiting))
+        def suspend(self, waiting: dict[RunUid, float]) -> None:
+            suspend.append(set(waiting))
 
         def write(self, work: Callable[[], None], done: Callable[[None], None], _: object) -> None:
             work()
             done(None)
 
     kept = Kept()
-    letting_go = LettingGo(loop, cast(Journal, kept), cast(Committer, kept))
-    letting_go.add(RunUid("a"), 10.0)
-    letting_go.forget()
-    letting_go.add(RunUid("b"), 10.0)
+    suspending = Suspending(loop, cast(Journal, kept), cast(Committer, kept))
+    suspending.add(RunUid("a"), 10.0)
+    suspending.forget()
+    suspending.add(RunUid("b"), 10.0)
     while loop.turn():
         pass
-    assert let_go == [{"b"}]
+    assert suspend == [{"b"}]

@@ -15,7 +15,7 @@ import weftrun
 from weftrun.assembly import open_engine
 from weftrun.model.limits import Limits
 
-PARTS = 3
+PARTS = 6
 """Tests that share the points at which an engine is killed, so that they run side by side."""
 
 

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-import numpy as np
 from tests.engine.conftest import until
 from tests.engine.emitting import Watched
 
@@ -197,6 +196,8 @@ def _nested(depth: int) -> Exception:
 
 
 def _with_array() -> ValueError:
+    import numpy as np  # noqa: PLC0415 — every Sandbox imports this module
+
     error = ValueError("array", np.zeros(100_000))
     error.data = np.zeros(1_000_000)  # type: ignore[attr-defined]
     return error

@@ -13,7 +13,7 @@ import apsw
 
 from weftrun.adapters.sqlite.journal import SqliteJournal
 from weftrun.adapters.system.clock import pause
-from weftrun.model.emits import Standing, Verdict
+from weftrun.model.emits import DeliveryStatus, Verdict
 from weftrun.model.ids import RunId
 from weftrun.model.records import Retried, Row
 from weftrun.ports.journal import PARKED, Message
@@ -80,10 +80,10 @@ def write(path: Path) -> None:
                 journal.retry(uid(6), 2, RETRIED.at)
             journal.append([row])
     first, second, _ = journal.take_emits(ALL).parcels
-    verdicts = [Verdict(first.place, Standing.DELIVERED), Verdict(second.place, Standing.UNKNOWN, "lost")]
+    verdicts = [Verdict(first.place, DeliveryStatus.DELIVERED), Verdict(second.place, DeliveryStatus.UNKNOWN, "lost")]
     journal.settle_emits("orders", verdicts, AT + 9)
     journal.delete(RunId("run-3"), forget=False)
-    journal.let_go({uid(7): PARKED})
+    journal.suspend({uid(7): PARKED})
     journal.post(Message("message-2", uid(4), "cancel"))
     journal.close()
 

@@ -13,7 +13,7 @@ from tests.journal import make_golden
 from weftrun.adapters.sqlite.journal import SqliteJournal
 from weftrun.adapters.sqlite.reading import SqliteReader
 from weftrun.adapters.sqlite.statements import SCHEMA
-from weftrun.model.emits import Standing
+from weftrun.model.emits import DeliveryStatus
 from weftrun.model.ids import RunId
 from weftrun.ports.journal import Message
 from weftrun.testing.contracts.samples import BLOB, end, uid
@@ -40,10 +40,14 @@ def test_it_is_read_and_written_on(opened: OpenJournal, path: Path, golden: Path
         assert journal.load(uid(number)) == make_golden.ROWS[number]
     assert journal.load(uid(3)) == []
     assert journal.meta().hash_seed == 0x0BADCAFE + 1
-    emits = [(told.standing, told.order_by) for told in journal.emitted(uid(5))]
+    emits = [(told.delivery_status, told.order_by) for told in journal.emitted(uid(5))]
     if emits or golden == GOLDEN[-1]:
         assert journal.load(uid(5)) == make_golden.ROWS[5]
-        assert emits == [(Standing.DELIVERED, "a key"), (Standing.UNKNOWN, None), (Standing.WAITING, None)]
+        assert emits == [
+            (DeliveryStatus.DELIVERED, "a key"),
+            (DeliveryStatus.UNKNOWN, None),
+            (DeliveryStatus.WAITING, None),
+        ]
     assert [(info.id, info.status) for info in journal.runs() if info.id < "run-5"] == [
         ("run-4", "running"),
         ("run-2", "failed"),
@@ -66,7 +70,7 @@ def test_it_is_read_and_written_on(opened: OpenJournal, path: Path, golden: Path
     assert journal.blobs_named() == {BLOB.sha256}
     for other in journal.sessions():
         assert (other.uid, other.runs, open_run.owner) == (session(1).uid, 2 if emits else 1, session(1).uid)
-        assert journal.bury(other)
+        assert journal.declare_dead(other)
     assert [info.id for info in journal.claim([uid(4)])] == ["run-4"]
     journal.append([end(4, 4, epoch=3)])
     assert SqliteReader(path).load(uid(4))[-1] == end(4, 4, epoch=3)

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from weftrun.machines.outbox import OutboxMachine
-from weftrun.model.emits import Parcel, Standing, Take, Verdict
+from weftrun.model.emits import DeliveryStatus, Parcel, Take, Verdict
 from weftrun.model.ids import RunId, RunUid, StepId
 from weftrun.model.limits import Limits
 from weftrun.model.outbox import (
@@ -75,7 +75,7 @@ def test_taken_delivered_noted_and_taken_again_until_nothing_is_left() -> None:
     assert isinstance(deliver, Deliver)
     assert [p.place for p in deliver.parcels] == [1, 2, 3]
     assert desk.tell(Woken(NOW)) is None
-    assert set(desk.answered(OK, OK, OK).values()) == {Verdict(n, Standing.DELIVERED) for n in (1, 2, 3)}
+    assert set(desk.answered(OK, OK, OK).values()) == {Verdict(n, DeliveryStatus.DELIVERED) for n in (1, 2, 3)}
     assert not desk.machine.at_rest
     assert isinstance(desk.noted(owned=False), Take), "somebody woke it meanwhile"
     assert desk.took(owned=False) is None
@@ -89,7 +89,7 @@ def test_what_fails_waits_longer_each_time_and_holds_up_its_key_only() -> None:
     for _ in range(10):
         desk.took(parcel(1, "bad"), parcel(2, "good"))
         verdicts = desk.answered(FAILED, OK)
-        assert verdicts[1] == Verdict(1, Standing.WAITING, "down", untried=True)
+        assert verdicts[1] == Verdict(1, DeliveryStatus.WAITING, "down", untried=True)
         take = desk.noted()
         assert isinstance(take, Take)
         assert take.skip_keys == {"bad"}
@@ -129,7 +129,7 @@ def test_order_where_a_sink_takes_one_of_a_key_at_a_time() -> None:
     deliver = desk.took(parcel(1, "k"), parcel(2), parcel(3, "k"), parcel(4, "l"))
     assert isinstance(deliver, Deliver)
     assert [p.place for p in deliver.parcels] == [1, 2, 4]
-    assert desk.answered(OK, OK, OK)[3] == Verdict(3, Standing.WAITING, untried=True)
+    assert desk.answered(OK, OK, OK)[3] == Verdict(3, DeliveryStatus.WAITING, untried=True)
 
 
 @pytest.mark.parametrize(("age_s", "sent"), [(94.0, True), (96.0, False)])
@@ -143,8 +143,8 @@ def test_past_the_window_nothing_is_repeated(age_s: float, sent: bool) -> None:
     assert command.within_s == pytest.approx(1.0 if sent else 5.0)
     verdicts = desk.answered(*[OK] * len(command.parcels))
     if not sent:
-        assert verdicts[1].standing is Standing.UNKNOWN
-        assert verdicts[2] == Verdict(2, Standing.WAITING, untried=True), "it waits behind the unknown one"
+        assert verdicts[1].delivery_status is DeliveryStatus.UNKNOWN
+        assert verdicts[2] == Verdict(2, DeliveryStatus.WAITING, untried=True), "it waits behind the unknown one"
 
 
 def test_a_sink_that_never_knows_again_is_sent_nothing_twice() -> None:
@@ -152,7 +152,11 @@ def test_a_sink_that_never_knows_again_is_sent_nothing_twice() -> None:
     desk.wake()
     desk.took(parcel(1, None, NOW - 0.001), parcel(2), parcel(3))
     verdicts = desk.answered(UNSURE, FAILED)
-    assert [verdicts[n].standing for n in (1, 2, 3)] == [Standing.UNKNOWN, Standing.UNKNOWN, Standing.WAITING]
+    assert [verdicts[n].delivery_status for n in (1, 2, 3)] == [
+        DeliveryStatus.UNKNOWN,
+        DeliveryStatus.UNKNOWN,
+        DeliveryStatus.WAITING,
+    ]
     assert verdicts[3].untried
 
 
@@ -161,7 +165,7 @@ def test_all_that_was_taken_may_be_too_old() -> None:
     desk.wake()
     note = desk.took(parcel(1, None, NOW - 50))
     assert isinstance(note, Note)
-    assert [verdict.standing for verdict in note.verdicts] == [Standing.UNKNOWN]
+    assert [verdict.delivery_status for verdict in note.verdicts] == [DeliveryStatus.UNKNOWN]
 
 
 def test_a_failure_that_is_certain_takes_the_mark_back_only_if_there_was_none() -> None:
@@ -218,8 +222,8 @@ def test_what_was_refused_is_parked_and_what_was_not_begun_is_taken_again() -> N
     desk.wake()
     desk.took(parcel(1, "k"), parcel(2, "k"))
     verdicts = desk.answered(REFUSED, UNSENT)
-    assert verdicts[1] == Verdict(1, Standing.REFUSED, "no")
-    assert verdicts[2] == Verdict(2, Standing.WAITING, untried=True)
+    assert verdicts[1] == Verdict(1, DeliveryStatus.REFUSED, "no")
+    assert verdicts[2] == Verdict(2, DeliveryStatus.WAITING, untried=True)
     assert isinstance(desk.noted(), Take)
     desk.took(parcel(2, "l"))
     desk.answered(UNSENT)
@@ -230,7 +234,7 @@ def test_a_sink_that_says_too_little_leaves_the_rest_unsure() -> None:
     desk = Desk()
     desk.wake()
     desk.took(parcel(1), parcel(2))
-    assert desk.answered(OK)[2] == Verdict(2, Standing.WAITING, "the sink gave no answer for it")
+    assert desk.answered(OK)[2] == Verdict(2, DeliveryStatus.WAITING, "the sink gave no answer for it")
 
 
 def test_a_fenced_engine_notes_nothing_and_begins_anew() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from weftrun.machines.outbox import OutboxMachine
-from weftrun.model.emits import Parcel, Standing, Take, Verdict
+from weftrun.model.emits import DeliveryStatus, Parcel, Take, Verdict
 from weftrun.model.ids import RunId, RunUid, StepId
 from weftrun.model.limits import Limits
 from weftrun.model.outbox import (
@@ -33,7 +33,7 @@ from weftrun.model.outbox import (
 )
 
 LIMITS = Limits(outbox_batch_max=4, outbox_wait_s=5.0)
-PARKED = (Standing.UNKNOWN, Standing.REFUSED)
+PARKED = (DeliveryStatus.UNKNOWN, DeliveryStatus.REFUSED)
 
 
 class Outbox:
@@ -44,16 +44,16 @@ class Outbox:
             place: Parcel(place, RunId("r"), RunUid("u"), StepId("s"), place, "orders", b"", "t", key, 0.0)
             for place, key in enumerate(keys, 1)
         }
-        self.standing = dict.fromkeys(self.rows, Standing.WAITING)
+        self.delivery_status = dict.fromkeys(self.rows, DeliveryStatus.WAITING)
         self.owner: int | None = None
         self.marked: dict[int, tuple[int, float]] = {}
 
     def sendable(self) -> list[Parcel]:
-        parked = [(p.order_by, p.place) for p in self.rows.values() if self.standing[p.place] in PARKED]
+        parked = [(p.order_by, p.place) for p in self.rows.values() if self.delivery_status[p.place] in PARKED]
         return [
             row
             for place, row in self.rows.items()
-            if self.standing[place] is Standing.WAITING
+            if self.delivery_status[place] is DeliveryStatus.WAITING
             and not any(key is not None and key == row.order_by and before < place for key, before in parked)
         ]
 
@@ -74,8 +74,8 @@ class Outbox:
         if self.owner != engine:
             return False
         for verdict in verdicts:
-            assert self.standing[verdict.place] is Standing.WAITING
-            self.standing[verdict.place] = verdict.standing
+            assert self.delivery_status[verdict.place] is DeliveryStatus.WAITING
+            self.delivery_status[verdict.place] = verdict.delivery_status
             if verdict.untried:
                 self.rows[verdict.place] = replace(self.rows[verdict.place], tried_at=None)
         self.owner = engine if self.sendable() else None
@@ -224,12 +224,16 @@ def test_delivered_once_in_order_and_none_lost(
         world.now += 0.5
         for engine in world.engines:
             engine.step(draw)
-    standings = set(world.outbox.standing.values())
-    assert Standing.WAITING not in {world.outbox.standing[p.place] for p in world.outbox.sendable()}
-    assert standings <= {Standing.DELIVERED, Standing.UNKNOWN, Standing.WAITING}
+    delivery_statuses = set(world.outbox.delivery_status.values())
+    assert DeliveryStatus.WAITING not in {world.outbox.delivery_status[p.place] for p in world.outbox.sendable()}
+    assert delivery_statuses <= {DeliveryStatus.DELIVERED, DeliveryStatus.UNKNOWN, DeliveryStatus.WAITING}
     seen = [parcel.place for parcel in world.sink.seen]
     assert len(seen) == len(set(seen)), "a double came through"
-    delivered = {place for place, standing in world.outbox.standing.items() if standing is Standing.DELIVERED}
+    delivered = {
+        place
+        for place, delivery_status in world.outbox.delivery_status.items()
+        if delivery_status is DeliveryStatus.DELIVERED
+    }
     assert delivered <= set(seen)
     if dedupes_for_s == math.inf:
         assert delivered == set(world.outbox.rows), "an emit was lost"

@@ -259,5 +259,5 @@ class RetriesOfARun(RuleBasedStateMachine):
         assert last.attempt == len(self.failures(self.rows)) + 1
 
 
-RetriesOfARun.TestCase.settings = settings(max_examples=300, stateful_step_count=30)
+RetriesOfARun.TestCase.settings = settings(max_examples=100, stateful_step_count=30)
 TestRetries = RetriesOfARun.TestCase

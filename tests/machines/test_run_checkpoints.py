@@ -351,7 +351,7 @@ def test_an_item_that_backs_off_waits_for_what_it_takes(late: bool) -> None:
     assert len(desk.items["tried[0]"].items.holes) == 1
 
 
-def test_a_step_that_was_retried_and_has_no_record_is_spared_too() -> None:
+def test_a_step_that_was_retried_and_has_no_record_is_skipped_too() -> None:
     desk = wired(call(AGAIN), call(QUIET, 0, 0), call(QUIET, 1))
     desk.ends(bad=["again[0]"])
     desk.time_comes()

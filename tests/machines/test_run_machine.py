@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -374,5 +375,10 @@ class RunAgainstModel(RuleBasedStateMachine):
         self.rows_are_closed()
 
 
-RunAgainstModel.TestCase.settings = settings(max_examples=300, stateful_step_count=40)
-TestRunMachine = RunAgainstModel.TestCase
+class TestRunMachine(RunAgainstModel.TestCase):
+    settings = settings(max_examples=100, stateful_step_count=40)
+
+
+@pytest.mark.sweep
+class TestRunMachineForLong(RunAgainstModel.TestCase):
+    settings = settings(max_examples=2_000, stateful_step_count=40)

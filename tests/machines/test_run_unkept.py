@@ -48,7 +48,7 @@ def test_retries_replays_and_maps_are_as_ever() -> None:
     assert desk.end.status == "succeeded"
 
 
-def test_values_are_let_go_when_they_have_been_read() -> None:
+def test_values_are_released_when_they_have_been_read() -> None:
     desk = RunDesk(WIRES, durable=False)
     desk.makes("wires", call(LOOSE), call(QUIET, 0, 0), call(QUIET, 1, 1))
     desk.returns("wires", 2)

@@ -1,4 +1,4 @@
-"""Values on their way: Refs and parts of them, items with Refs, order without values, and Objects that are let go."""
+"""Values on their way: Refs and parts of them, items with Refs, order without values, and Objects that are released."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def test_another_step_that_goes_on_keeps_it(function: object) -> None:
 
 
 def test_a_rollback_that_runs_keeps_it() -> None:
-    """Let go, it would be undone a second time while the first one still runs."""
+    """Suspended, it would be undone a second time while the first one still runs."""
     desk = RunDesk(WIRES)
     wires(desk, call(CHARGE), call(TRIED), answer=(0, 1))
     desk.commits()
@@ -111,7 +111,7 @@ def test_a_body_that_awaits_what_backs_off_does_not_keep_it_and_one_that_compute
 
 
 def test_a_value_that_is_in_no_row_and_is_read_again_keeps_it() -> None:
-    """To make it again would cost what letting the Run go saves."""
+    """To make it again would cost what suspending the Run saves."""
     desk = RunDesk(WIRES)
     wires(desk, call(SURE), call(TRIED, 0, 0), answer=(1,))
     desk.ends("sure[0]")
@@ -145,7 +145,7 @@ def test_items_of_a_map_keep_it_until_all_that_are_open_back_off() -> None:
     assert desk.waits_until == desk.wake_at == DUE
 
 
-def test_nothing_is_let_go_that_keeps_no_record() -> None:
+def test_nothing_is_suspended_that_keeps_no_record() -> None:
     desk = RunDesk(TRIED, durable=False)
     desk.ends(bad=["tried"])
     assert (desk.waits_until, desk.wake_at) == (0.0, DUE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
@@ -289,8 +290,13 @@ class WorkerAgainstBook(RuleBasedStateMachine):
             for box in [box for box, guest in world.guests.items() if guest.killed]:
                 world.ends(box, "killed by us")
             world.pump()
-        assert not world.guests, "idle Sandboxes are not let go"
+        assert not world.guests, "idle Sandboxes are not ended"
 
 
-WorkerAgainstBook.TestCase.settings = settings(max_examples=300, stateful_step_count=60)
-TestWorkerMachine = WorkerAgainstBook.TestCase
+class TestWorkerMachine(WorkerAgainstBook.TestCase):
+    settings = settings(max_examples=100, stateful_step_count=60)
+
+
+@pytest.mark.sweep
+class TestWorkerMachineForLong(WorkerAgainstBook.TestCase):
+    settings = settings(max_examples=2_000, stateful_step_count=60)

@@ -82,7 +82,7 @@ def test_room_is_made_by_ending_what_is_idle() -> None:
     assert work_of(then(machine)) == []
 
 
-def test_an_idle_sandbox_is_let_go_after_its_time() -> None:
+def test_an_idle_sandbox_is_ended_after_its_time() -> None:
     machine = machine_of(1)
     invoke(machine, QUIET, 1)
     then(machine)

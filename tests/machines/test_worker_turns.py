@@ -249,7 +249,7 @@ def test_a_sandbox_that_enters_nothing_is_ended() -> None:
 
 
 def test_what_is_left_before_it_was_sent_is_not_sent() -> None:
-    """Its Run has let go of the Objects that it takes."""
+    """Its Run has released the Objects that it takes."""
     desk = Desk()
     desk.in_first(1)
     desk.enter(2)

@@ -57,7 +57,7 @@ class Sent:
 
     @property
     def open(self) -> list[Key]:
-        """What it has not told of."""
+        """What it has not reported."""
         return [key for _, key in self.keys[self.at_position :]] + [key for _, key, _ in self.untold]
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import assert_closed
+from tests.engine import arrays, retried
 from tests.engine import programs as p
-from tests.engine import retried
 from tests.engine import test_waiting as waiting
 from tests.engine import untold as u
 from tests.engine import waits as w
@@ -77,7 +77,7 @@ def test_a_sink_that_says_what_no_record_can_hold(journal: str) -> None:
 
 def test_a_large_value_is_kept_beside_the_journal(journal: str) -> None:
     with weftrun.open(journal, workers=1) as engine:
-        first = engine.run(p.array.options(id="large"), 100_000)
+        first = engine.run(arrays.array.options(id="large"), 100_000)
     with weftrun.open(journal, workers=1) as engine:
         assert (engine.get("large").result(WAIT_S) == first).all()
 
@@ -112,7 +112,7 @@ def test_what_is_emitted_is_delivered_by_whoever_has_the_sink(journal: str) -> N
         assert sorted(places) == [key, key + 3, key + 6]
 
 
-def test_a_run_that_waits_is_let_go_and_a_cancel_wakes_it(journal: str, tmp_path: Path) -> None:
+def test_a_run_that_waits_is_suspended_and_a_cancel_wakes_it(journal: str, tmp_path: Path) -> None:
     with waiting.opened(journal) as engine:
         soon = engine.start(w.soon.options(id="soon"), str(tmp_path / "soon"), 2)
         late = engine.start(w.later.options(id="late"), str(tmp_path / "late"), waiting.LONG_S)

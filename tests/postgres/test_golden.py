@@ -11,7 +11,7 @@ from tests.postgres import make_golden
 from tests.postgres.fixtures import OpenJournal
 
 from weftrun.adapters.postgres.statements import SCHEMA
-from weftrun.model.emits import Standing
+from weftrun.model.emits import DeliveryStatus
 from weftrun.model.ids import RunId
 from weftrun.ports.journal import Appended, Message
 from weftrun.testing.contracts.samples import BLOB, end, start, uid
@@ -36,10 +36,14 @@ def test_it_is_read_and_written_on(opened: OpenJournal, url: str, golden: Path) 
         assert journal.load(uid(number)) == make_golden.ROWS[number]
     assert journal.load(uid(3)) == []
     assert journal.meta().hash_seed == 0x0BADCAFE + 1
-    emits = [(told.standing, told.order_by) for told in journal.emitted(uid(5))]
+    emits = [(told.delivery_status, told.order_by) for told in journal.emitted(uid(5))]
     if emits or golden == GOLDEN[-1]:
         assert journal.load(uid(5)) == make_golden.ROWS[5]
-        assert emits == [(Standing.DELIVERED, "a key"), (Standing.UNKNOWN, None), (Standing.WAITING, None)]
+        assert emits == [
+            (DeliveryStatus.DELIVERED, "a key"),
+            (DeliveryStatus.UNKNOWN, None),
+            (DeliveryStatus.WAITING, None),
+        ]
     assert [(info.id, info.status) for info in journal.runs() if info.id < "run-5"] == [
         ("run-4", "running"),
         ("run-2", "failed"),
@@ -56,7 +60,7 @@ def test_it_is_read_and_written_on(opened: OpenJournal, url: str, golden: Path) 
         assert [(info.id, info.waiting_for) for info in journal.parked_runs(9)] == [("run-7", "code")]
     assert (open_run.id, open_run.epoch, open_run.takeovers) == ("run-4", 2, 0)
     assert open_run.owner == session(1).uid
-    assert [(found.uid, found.beat) for found in journal.sessions()] == [(session(1).uid, 3 if emits else 2)]
+    assert [(found.uid, found.heartbeat) for found in journal.sessions()] == [(session(1).uid, 3 if emits else 2)]
     tombstone = journal.find(RunId("run-3"))
     assert tombstone is not None
     assert tombstone.deleted
@@ -64,7 +68,7 @@ def test_it_is_read_and_written_on(opened: OpenJournal, url: str, golden: Path) 
     assert journal.blobs_named() == {BLOB.sha256}
     journal.begin(session(2))
     assert journal.append([end(4, 4, epoch=2), start(8)]) == Appended(lost=frozenset({uid(4)}))
-    assert journal.bury(journal.sessions()[0])
+    assert journal.declare_dead(journal.sessions()[0])
     assert [info.id for info in journal.claim([uid(4)])] == ["run-4"]
     assert journal.append([end(4, 4, epoch=3)]) == Appended()
     assert journal.load(uid(4))[-1] == end(4, 4, epoch=3)

@@ -113,7 +113,7 @@ def test_a_mark_stays_through_a_take_over(opened: OpenJournal, server: Server) -
     with hearing(server) as heard, listening(journal) as (hints, told):
         hints.watch(uid(1))
         until(lambda: told == [uid(1)])
-    assert beside.bury(session(1))
+    assert beside.declare_dead(session(1))
     beside.claim([uid(1)])
     with hearing(server) as heard:
         beside.append([end(1, 2, epoch=2)])

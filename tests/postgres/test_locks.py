@@ -100,7 +100,7 @@ Pair = tuple[PostgresJournal, PostgresJournal]
 
 
 @pytest.mark.parametrize("renew", [False, True])
-def test_who_buries_waits_for_an_append_and_sees_its_beat(
+def test_who_declares_dead_waits_for_an_append_and_sees_its_heartbeat(
     pair: Pair, gate: Gate, threads: ThreadPoolExecutor, renew: bool
 ) -> None:
     first, second = pair
@@ -110,11 +110,11 @@ def test_who_buries_waits_for_an_append_and_sees_its_beat(
     gate.shut("INSERT ON weftrun.record")
     appending = threads.submit(first.append, [more(1, 2)], renew=renew)
     until(lambda: gate.holds(first), (appending,))
-    burying = threads.submit(second.bury, seen)
-    until(lambda: gate.blocked(second, first), (appending, burying))
+    declaring = threads.submit(second.declare_dead, seen)
+    until(lambda: gate.blocked(second, first), (appending, declaring))
     gate.open()
     assert appending.result(SOON_S) == Appended()
-    assert burying.result(SOON_S) is not renew
+    assert declaring.result(SOON_S) is not renew
     assert [left.uid for left in second.sessions()] == [session(1).uid] * renew
     assert second.load(uid(1)) == [start(1), more(1, 2)]
 
@@ -154,17 +154,17 @@ def test_an_append_waits_for_a_claim_and_drops_out(pair: Pair, gate: Gate, threa
     assert second.load(uid(2)) == [start(2), more(2, 2)]
 
 
-def test_one_row_waits_for_a_burial_and_is_refused(pair: Pair, gate: Gate, threads: ThreadPoolExecutor) -> None:
+def test_one_row_waits_for_a_declaration_and_is_refused(pair: Pair, gate: Gate, threads: ThreadPoolExecutor) -> None:
     first, second = pair
     first.begin(session(1))
     first.append([start(1)])
     gate.shut("DELETE ON weftrun.session", returned="OLD")
-    burying = threads.submit(second.bury, session(1))
-    until(lambda: gate.holds(second), (burying,))
+    declaring = threads.submit(second.declare_dead, session(1))
+    until(lambda: gate.holds(second), (declaring,))
     appending = threads.submit(first.append, [more(1, 2)])
-    until(lambda: gate.blocked(first, second), (appending, burying))
+    until(lambda: gate.blocked(first, second), (appending, declaring))
     gate.open()
-    assert burying.result(SOON_S)
+    assert declaring.result(SOON_S)
     with pytest.raises(LeaseLost):
         appending.result(SOON_S)
     assert second.load(uid(1)) == [start(1)]
@@ -206,7 +206,7 @@ def test_without_the_locks_a_stale_append_would_land(
     first.append([start(1)])
     appending = threads.submit(first.append, rows)
     until(lambda: gate.holds(first), (appending,))
-    assert second.bury(session(1))
+    assert second.declare_dead(session(1))
     assert [info.epoch for info in second.claim([uid(1)])] == [2]
     assert second.load(uid(1)) == [start(1)]  # what the new owner would go on from
     gate.open()
@@ -287,24 +287,24 @@ def test_who_waits_too_long_is_told_and_nothing_was_committed(
     assert [run.id for run in second.runs()] == ["run-1"]
 
 
-def test_a_message_waits_for_a_run_that_is_being_let_go_and_wakes_it(
+def test_a_message_waits_for_a_run_that_is_being_suspended_and_wakes_it(
     pair: Pair, gate: Gate, threads: ThreadPoolExecutor
 ) -> None:
     first, second = pair
     first.begin(session(1))
     first.append([start(1)])
     gate.shut("UPDATE ON weftrun.run")
-    letting_go = threads.submit(first.let_go, {uid(1): 1e9})
-    until(lambda: gate.holds(first), (letting_go,))
+    suspending = threads.submit(first.suspend, {uid(1): 1e9})
+    until(lambda: gate.holds(first), (suspending,))
     posting = threads.submit(second.post, Message("m", uid(1), "cancel"))
-    until(lambda: gate.blocked(second, first), (letting_go, posting))
+    until(lambda: gate.blocked(second, first), (suspending, posting))
     gate.open()
-    letting_go.result(SOON_S)
+    suspending.result(SOON_S)
     posting.result(SOON_S)
     assert [info.due_at for info in second.free_runs(9, due_by=1.0)] == [1.0]
 
 
-def test_a_run_is_not_let_go_to_its_time_beside_a_message_that_is_being_left(
+def test_a_run_is_not_suspended_beside_a_message_that_is_being_left(
     pair: Pair, gate: Gate, threads: ThreadPoolExecutor
 ) -> None:
     first, second = pair
@@ -313,9 +313,9 @@ def test_a_run_is_not_let_go_to_its_time_beside_a_message_that_is_being_left(
     gate.shut("INSERT ON weftrun.inbox")
     posting = threads.submit(second.post, Message("m", uid(1), "cancel"))
     until(lambda: gate.holds(second), (posting,))
-    letting_go = threads.submit(first.let_go, {uid(1): 1e9})
-    until(lambda: gate.blocked(first, second), (letting_go, posting))
+    suspending = threads.submit(first.suspend, {uid(1): 1e9})
+    until(lambda: gate.blocked(first, second), (suspending, posting))
     gate.open()
-    letting_go.result(SOON_S)
+    suspending.result(SOON_S)
     posting.result(SOON_S)
     assert [info.due_at for info in second.free_runs(9, due_by=1.0)] == [1.0]

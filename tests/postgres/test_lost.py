@@ -69,7 +69,7 @@ def test_an_append_that_was_lost_and_then_fenced(cutting: Cutting, cut: str) -> 
     with pytest.raises(CommitUnknown):
         journal.append([more(1, 2)])
     beside.begin(session(2))
-    assert beside.bury(session(1))
+    assert beside.declare_dead(session(1))
     beside.claim([uid(1)])
     journal.begin(session(3))
     assert journal.append([more(1, 2), more(1, 3)]) == Appended(lost=frozenset({uid(1)}))

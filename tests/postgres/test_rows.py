@@ -88,7 +88,7 @@ def test_what_is_said_of_one_run_reads_that_run_alone(server: Server, opened: Op
             "inbox": journal.inbox,
             "free": partial(journal.free_runs, 5, due_by=1.0),
             "next due": partial(journal.next_due, after=1.0),
-            "let go": partial(journal.let_go, {uid(base): 1e9}),
+            "suspended": partial(journal.suspend, {uid(base): 1e9}),
         }
         read = {name: touched(server, journal, say) for name, say in one.items()}
         assert max(read.values()) < 20, read

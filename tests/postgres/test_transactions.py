@@ -45,7 +45,7 @@ class TestPostgresTransactions(TransactionContract):
         opened = self.begun(transactions)
         opened.execute("INSERT INTO app VALUES ('a', 1)", ())
         other = connect()
-        assert other.bury(other.sessions()[0])
+        assert other.declare_dead(other.sessions()[0])
         opened.roll_back()
 
     def test_a_server_that_is_away_for_now(self, server: Server, transactions: Transactions) -> None:

@@ -193,7 +193,7 @@ class Rig:
         return self.outcomes(1)[0].text
 
     def read(self, data: Data) -> Any:
-        """Decode a value here, and let go of its Object."""
+        """Decode a value here, and release its Object."""
         if isinstance(data, Inline):
             return decode(data.data)
         assert isinstance(data, Object)

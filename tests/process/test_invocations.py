@@ -110,7 +110,7 @@ def test_a_large_result_is_a_sealed_object(rig: Rig) -> None:
     rig.objects.release(value.oid)
 
 
-def test_objects_of_a_dead_sandbox_are_let_go(rig: Rig) -> None:
+def test_objects_of_a_dead_sandbox_are_released(rig: Rig) -> None:
     sandbox = rig.ready()
     made = rig.objects.publish(encode(((np.zeros(1_000_000),), {}), what="x").pieces)
     rig.send(sandbox, "sleeps", Tree(made), objects=(made.oid,))

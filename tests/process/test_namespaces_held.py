@@ -27,7 +27,7 @@ def namespaces_held(pid: int) -> set[str]:
 
 
 def test_a_zygote_holds_the_namespaces_of_its_sandboxes_and_nobody_else_does(rig: Rig) -> None:
-    """The kernel gives the number of a namespace again once nobody is in it: the strays of a dead Sandbox are known by
+    """The kernel gives the number of a namespace again once nobody is in it: the orphans of a dead Sandbox are known by
     that number, and would be what has just begun."""
     before = set(children(os.getpid()))
     first = rig.create()

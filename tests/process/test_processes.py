@@ -29,7 +29,7 @@ def on(loop: UvLoop, work: Callable[[], None]) -> None:
     assert done.wait(WAIT_S)
 
 
-def test_a_process_that_is_killed_is_told_of_and_one_that_is_let_go_is_not(loop: UvLoop) -> None:
+def test_a_process_that_is_killed_is_reported_and_one_that_is_released_is_not(loop: UvLoop) -> None:
     watch, ended, told = ProcessWatch(loop), threading.Event(), list[str]()
 
     def end(name: str) -> Callable[[], None]:

@@ -120,7 +120,7 @@ def test_a_child_waits_for_the_next_sandbox(rig: Rig) -> None:
 
 
 def test_a_sandbox_made_ahead_is_like_any_other(rig: Rig) -> None:
-    """What it rehearsed has left nothing: no descriptor, no stream, no word."""
+    """What it warmed up has left nothing: no descriptor, no stream, no word."""
     first = rig.ready()
     (zygote,) = rig.sandboxes._zygotes.values()
     assert until(lambda: len(leaves(zygote._process.pid)) == 2, WAIT_S)

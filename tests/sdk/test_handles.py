@@ -117,7 +117,7 @@ class Core:
     def logs(self, ticket: Ticket) -> list[Any]:
         return [ticket.id]
 
-    def runs(self, limit: int) -> list[Any]:
+    def runs(self, limit: int, before: int | None) -> list[Any]:
         return list(self.tickets)[:limit]
 
     def cancel(self, ticket: Ticket) -> None:

@@ -18,9 +18,12 @@ DEEP, WIDE = 100, 1_000
     ("flow", "size", "every", "deaths", "depth"),
     [
         pytest.param(x.deep, DEEP, 1, 300, DEEP, id="deep", marks=pytest.mark.sweep),
-        pytest.param(x.deep_watched, DEEP, 12, 15, DEEP, id="watched"),  # each death replays up to a hundred bodies
+        # each death replays up to a hundred bodies
+        pytest.param(x.deep_watched, DEEP, 24, 7, DEEP, id="watched"),
+        pytest.param(x.deep_watched, DEEP, 6, 30, DEEP, id="watched closely", marks=pytest.mark.sweep),
         pytest.param(x.wide_map, WIDE, 1, 150, 0, id="map", marks=pytest.mark.sweep),
-        pytest.param(x.wide, WIDE, 3, 20, 0, id="wide"),
+        pytest.param(x.wide, WIDE, 9, 6, 0, id="wide"),
+        pytest.param(x.wide, WIDE, 3, 20, 0, id="wide closely", marks=pytest.mark.sweep),
     ],
 )
 def test_an_engine_that_dies_at_every_write(

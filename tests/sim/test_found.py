@@ -112,7 +112,7 @@ def test_a_body_lost_with_its_engine_tells_its_map_afresh(point: int, folder: Pa
 
 
 @pytest.mark.parametrize("point", shared(range(0, 60, 2), every=8))
-def test_what_a_body_says_after_it_was_left_is_let_go(point: int, folder: Path) -> None:
+def test_what_a_body_says_after_it_was_left_is_released(point: int, folder: Path) -> None:
     child = Plan((Op("call", "quiet"),) * 4, (0,))
     plan = Plan((Op("watched", plan=child), Op("call", "broken"), Op("watched", plan=child)), (0, 2))
     world = World(1, folder, FUNCTIONS, settings=NARROW, faults=Faults({point: Fault.DIE}))

@@ -16,7 +16,7 @@ from weftrun.testing.sim.telling import TELLERS
 from weftrun.testing.sim.transacting import WRITERS
 from weftrun.testing.sim.undone import done, done_slowly, undo
 
-SEEDS = int(os.environ.get("WEFTRUN_SEEDS", "60"))
+SEEDS = int(os.environ.get("WEFTRUN_SEEDS", "50"))
 FIRST = int(os.environ.get("WEFTRUN_FIRST_SEED", "0"))
 """A red seed says how to see it again: WEFTRUN_FIRST_SEED=n WEFTRUN_SEEDS=1."""
 SWEPT = 2_000
@@ -67,7 +67,7 @@ def test_the_swarm_draws_what_it_should(folder: Path) -> None:
     engines: set[int] = set()
     left_out: set[str] = set()
     entered: set[str] = set()
-    standings: set[str] = set()
+    delivery_statuses: set[str] = set()
     points: set[str] = set()
     sent_again = written = 0
     lives: set[int] = set()
@@ -89,7 +89,7 @@ def test_the_swarm_draws_what_it_should(folder: Path) -> None:
         unkept += len(world.unkept)
         engines.add(world.settings.engines)
         entered |= {entry.function.label for entry in world.ledger.entries}
-        standings |= {emitted.standing.name for emitted in world.standings.values()}
+        delivery_statuses |= {emitted.delivery_status.name for emitted in world.delivery_statuses.values()}
         sent_again += sum(times > 1 for sink in world.sinks.values() for times in sink.sent.values())
         written += sum(world.written.values())
         lives |= {len(lives_of(rows)) for rows in world.rows.values()}
@@ -105,7 +105,7 @@ def test_the_swarm_draws_what_it_should(folder: Path) -> None:
     assert engines == {1, 2, 3}
     effects = {function.spec.label for function in (*WRITERS, *TELLERS, done, done_slowly, undo)}
     assert effects - entered <= {"writes_telling"}, "which only seeds have that both write and tell"
-    assert standings == {"WAITING", "DELIVERED", "UNKNOWN", "REFUSED"}
+    assert delivery_statuses == {"WAITING", "DELIVERED", "UNKNOWN", "REFUSED"}
     assert sent_again > 5 and written > 20
     assert points == set(KINDS)
     assert unkept > 5

@@ -1,4 +1,4 @@
-"""Runs that only wait, in the simulator: they are let go, and what would keep one from coming back is found."""
+"""Runs that only wait, in the simulator: they are suspended, and what would keep one from coming back is found."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from weftrun.testing.sim.scenarios import SCENARIOS
 from weftrun.testing.sim.swarm import play_seed
 from weftrun.testing.sim.sweep import play
 
-(LETS_GO,) = (scenario for scenario in SCENARIOS if scenario.name == "let go")
+(LETS_GO,) = (scenario for scenario in SCENARIOS if scenario.name == "suspended")
 
 
-def test_runs_are_let_go(folder: Path) -> None:
+def test_runs_are_suspended(folder: Path) -> None:
     world, broken = play(LETS_GO, 1, {}, folder)
     assert broken is None, broken
-    assert world.faults.points.count("journal.let_go") == 2
+    assert world.faults.points.count("journal.suspend") == 2
 
 
 def test_the_swarm_lets_runs_go(folder: Path) -> None:
     worlds = [play_seed(seed, folder)[0] for seed in range(12)]
-    assert sum("journal.let_go" in world.faults.points for world in worlds) >= 2
+    assert sum("journal.suspend" in world.faults.points for world in worlds) >= 2
 
 
 def a_message_wakes_nobody(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,17 +30,17 @@ def test_spans_stand_in_the_lane_of_their_sandbox(wordcount, words):
 
 
 def test_where_the_time_went(wordcount):
-    where = timeline(wordcount.rows).where
-    assert where.wall_s == pytest.approx(0.261)
-    assert where.body_s == pytest.approx(0.018 + 0.162 + 0.05)
-    assert where.running_s == pytest.approx(0.038 + 0.005 + 0.005 + 0.014 + 0.1 + 0.05)
-    assert where.committing_s == 0.0
-    assert where.running_s + where.waiting_s == pytest.approx(where.wall_s)
-    assert where.sandboxes == 2
-    assert where.busy == pytest.approx(where.body_s / 2 / 0.261)
-    assert where.chain == ("count[0]", "merge[0]")
-    assert where.chain_s == pytest.approx(0.162 + 0.05), "what lies between its items counts for nothing"
-    assert not where.traced
+    time_breakdown = timeline(wordcount.rows).time_breakdown
+    assert time_breakdown.wall_s == pytest.approx(0.261)
+    assert time_breakdown.body_s == pytest.approx(0.018 + 0.162 + 0.05)
+    assert time_breakdown.running_s == pytest.approx(0.038 + 0.005 + 0.005 + 0.014 + 0.1 + 0.05)
+    assert time_breakdown.committing_s == 0.0
+    assert time_breakdown.running_s + time_breakdown.waiting_s == pytest.approx(time_breakdown.wall_s)
+    assert time_breakdown.sandboxes == 2
+    assert time_breakdown.busy == pytest.approx(time_breakdown.body_s / 2 / 0.261)
+    assert time_breakdown.chain == ("count[0]", "merge[0]")
+    assert time_breakdown.chain_s == pytest.approx(0.162 + 0.05), "what lies between its items counts for nothing"
+    assert not time_breakdown.traced
 
 
 def test_gated_batches_tell_how_long_the_run_stood_still_for_the_disk(wordcount):
@@ -48,12 +48,12 @@ def test_gated_batches_tell_how_long_the_run_stood_still_for_the_disk(wordcount)
     line = timeline(wordcount.rows, wordcount.trace)
     (gate,) = line.gated
     assert gate[1] - gate[0] == pytest.approx(0.008)
-    assert line.where.committing_s == pytest.approx(0.008)
-    assert line.where.traced
+    assert line.time_breakdown.committing_s == pytest.approx(0.008)
+    assert line.time_breakdown.traced
 
 
 def test_the_longest_chain_goes_through_bodies_and_what_they_were_told(book, words, countdown):
-    assert timeline(countdown.rows).where.chain == ("decrement[0]", "decrement[1]", "decrement[2]")
+    assert timeline(countdown.rows).time_breakdown.chain == ("decrement[0]", "decrement[1]", "decrement[2]")
     book.rows.clear()
     book.ordinal = 0
     book.start()
@@ -71,9 +71,9 @@ def test_the_longest_chain_goes_through_bodies_and_what_they_were_told(book, wor
     book.settle(0.35, book.outcome("aside[0]", words.ran(2, 0.1, 0.35)))
     book.settle(0.4, book.outcome("use[0]", words.ran(1, 0.3, 0.4)))
     book.end(0.4)
-    where = timeline(book.rows).where
-    assert where.chain == ("load[0]", "child[0]/a[0]", "use[0]")
-    assert where.chain_s == pytest.approx(0.3)
+    time_breakdown = timeline(book.rows).time_breakdown
+    assert time_breakdown.chain == ("load[0]", "child[0]/a[0]", "use[0]")
+    assert time_breakdown.chain_s == pytest.approx(0.3)
 
 
 def test_no_moment_counts_twice_in_a_chain_that_a_second_engine_ran_again(book, words):
@@ -88,10 +88,10 @@ def test_no_moment_counts_twice_in_a_chain_that_a_second_engine_ran_again(book, 
     book.settle(3_603.0, book.outcome("b[0]", words.ran(1, 3_602.0, 3_603.0), attempt=3))
     book.settle(3_604.0, book.outcome("c[0]", words.ran(1, 3_603.0, 3_604.0)))
     book.end(3_604.0)
-    where = timeline(book.rows).where
-    assert where.chain == ("a[0]", "b[0]", "c[0]")
-    assert where.chain_s == pytest.approx(1.0 + 1.9 + 2.0), "an hour without an engine is no time in bodies"
-    assert where.chain_s <= where.running_s <= where.wall_s
+    time_breakdown = timeline(book.rows).time_breakdown
+    assert time_breakdown.chain == ("a[0]", "b[0]", "c[0]")
+    assert time_breakdown.chain_s == pytest.approx(1.0 + 1.9 + 2.0), "an hour without an engine is no time in bodies"
+    assert time_breakdown.chain_s <= time_breakdown.running_s <= time_breakdown.wall_s
 
 
 def test_a_clock_that_was_set_back_makes_no_negative_time(book, words):
@@ -99,16 +99,16 @@ def test_a_clock_that_was_set_back_makes_no_negative_time(book, words):
     book.graph(0.0, "flow", [(words.spec("a"), Call(0, 0, words.payload()))], words.payload(0))
     book.settle(-9.0, book.outcome("a[0]", words.ran(1, -10.0, -9.0)))
     book.end(-9.0)
-    where = timeline(book.rows).where
-    assert (where.wall_s, where.running_s, where.chain_s) == (0.0, 0.0, 0.0)
+    time_breakdown = timeline(book.rows).time_breakdown
+    assert (time_breakdown.wall_s, time_breakdown.running_s, time_breakdown.chain_s) == (0.0, 0.0, 0.0)
 
 
 def test_a_run_of_one_function(book, words):
     book.start("add", Kind.FUNCTION)
     book.end(0.1, ran=words.ran(1, 0.02, 0.1))
-    where = timeline(book.rows).where
-    assert (where.chain, where.sandboxes) == (("add",), 1)
-    assert where.chain_s == pytest.approx(0.08)
+    time_breakdown = timeline(book.rows).time_breakdown
+    assert (time_breakdown.chain, time_breakdown.sandboxes) == (("add",), 1)
+    assert time_breakdown.chain_s == pytest.approx(0.08)
 
 
 def test_terminal_lanes_fit_and_mark_failures(wordcount):
@@ -161,7 +161,7 @@ def test_what_runs_is_a_span_that_is_open(wordcount, words):
     line = timeline(wordcount.rows, running=[running])
     (span,) = [span for lane in line.lanes for span in lane.spans if span.is_running]
     assert (span.label, span.step, span.text, line.over_at) == ("count", "count[0].8", "b", words.T0 + 5.1)
-    assert line.where.running_s == pytest.approx(0.038 + 5.0)
+    assert line.time_breakdown.running_s == pytest.approx(0.038 + 5.0)
     shown = lanes(line, 80)
     assert any(row.endswith(">") for row in shown)
     assert any("> ran still when it was seen last" in row for row in shown)

@@ -131,7 +131,7 @@ def test_they_stand_in_timeline_chain_and_graph(light, words):
     line = timeline(light.rows, light.trace)
     assert [span.step for lane in line.lanes for span in lane.spans if lane.sandbox == 2] == ["grow[1]", "grow[0]"]
     assert "not recorded" in line.lanes[1].spans[1].text
-    assert line.where.chain == ("load[0]", "grow[0]", "join[0]")
+    assert line.time_breakdown.chain == ("load[0]", "grow[0]", "join[0]")
     assert 'grow[0]"]:::succeeded' in graph(light.rows, light.trace)
 
 
@@ -144,7 +144,7 @@ def test_the_story_says_why_and_how_much(light, words):
     assert f"grow[0] succeeded in Sandbox 2 after 19 ms, not recorded: {WHY} (976.6 KiB not written)." in told
     assert f"3 items of grow[1] succeeded in Sandbox 2 after 8 ms, not recorded: {WHY} (2.9 MiB not written)." in told
     assert f'checkpoint="auto" of grow: 2 values (3.8 MiB) were not written, because {WHY}.' in told
-    written = 'checkpoint="auto" of load: 1 value (1 B) was written behind, because another Attempt could give'
+    written = 'checkpoint="auto" of load: 1 value (1 B) was written asynchronously, because another Attempt could give'
     assert any(text.startswith(written) for text in told)
 
 

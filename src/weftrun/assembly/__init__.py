@@ -1,16 +1,19 @@
 """The one place that chooses adapters from options and wires an engine."""
 
-from weftrun.assembly.engine import open_engine, workers_by_default
+from weftrun.assembly.engine import EmbeddedCore, open_core, open_engine, workers_by_default
 from weftrun.assembly.places import Place, made_sentence, place_of
-from weftrun.assembly.reader import Reader, decide_emit, open_reader
+from weftrun.assembly.reader import Look, Reader, decide_emit, open_reader
 from weftrun.assembly.sinks import checked_sinks
 
 __all__ = [
+    "EmbeddedCore",
+    "Look",
     "Place",
     "Reader",
     "checked_sinks",
     "decide_emit",
     "made_sentence",
+    "open_core",
     "open_engine",
     "open_reader",
     "place_of",

@@ -68,6 +68,27 @@ def open_engine(
     Raises:
         JournalError: the Journal can't be used.
     """
+    place = place_of(url)
+    is_new = place.is_missing
+    core = open_core(
+        place, recover=recover, workers=workers, cluster=cluster, control=control, lease_ttl_s=lease_ttl_s,
+        sinks=sinks, limits=limits,
+    )  # fmt: skip
+    if is_new and tells:
+        logging.getLogger("weftrun").warning("%s", made_sentence(place))
+    return Engine(core)
+
+
+def open_core(
+    place: Place, *, recover: str = "all", workers: int | None = None, cluster: str | None = None,
+    control: str = "worker", lease_ttl_s: float | None = None, sinks: Mapping[str, Sink] | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> EmbeddedCore:  # fmt: skip
+    """Open what is behind an `Engine`, for those who encode and decode values elsewhere. See `weftrun.open`.
+
+    Raises:
+        JournalError: the Journal can't be used.
+    """
     if workers is not None and workers < 1:
         raise UsageError(f"workers={workers} is not a number of Sandboxes: it takes 1 or more.")
     if lease_ttl_s is not None:
@@ -78,12 +99,7 @@ def open_engine(
     if control not in _CONTROLS:
         raise UsageError(f"control={control!r} is not known: it takes {' or '.join(map(repr, _CONTROLS))}.")
     sandboxes = workers or max(1, workers_by_default() // max(1, hosts))
-    place = place_of(url)
-    is_new = place.is_missing
-    engine = Engine(_EmbeddedCore(place, recover, sandboxes, hosts, control, limits, checked_sinks(sinks)))
-    if is_new and tells:
-        logging.getLogger("weftrun").warning("%s", made_sentence(place))
-    return engine
+    return EmbeddedCore(place, recover, sandboxes, hosts, control, limits, checked_sinks(sinks))
 
 
 def local_workers(cluster: str | None) -> int:
@@ -108,7 +124,7 @@ def workers_by_default() -> int:
     return len(os.sched_getaffinity(0))
 
 
-class _EmbeddedCore:
+class EmbeddedCore:
     """An engine in this process, with everything it owns (`sdk.handles.Core`)."""
 
     def __init__(
@@ -256,13 +272,13 @@ class _EmbeddedCore:
         """Start a Run or join the one with this id."""
         return self._engine.start(id, function, bundle, args, digest, also, wait_start=wait_start, durable=durable)
 
-    def find(self, id: RunId) -> Ticket:
+    def find(self, id: RunId, *, wait_start: bool = True) -> Ticket:
         """Return the ticket of a Run that exists."""
-        return self._engine.find(id)
+        return self._engine.find(id, wait_start=wait_start)
 
-    def retry(self, id: RunId) -> Ticket:
+    def retry(self, id: RunId, *, wait_start: bool = True) -> Ticket:
         """Begin another life of a Run that failed, was cancelled, or waits for code."""
-        return self._engine.retry(id)
+        return self._engine.retry(id, wait_start=wait_start)
 
     def wait(self, ticket: Ticket, timeout_s: float | None) -> End:
         """Wait for a Run's end."""
@@ -301,9 +317,9 @@ class _EmbeddedCore:
         self._engine.flush_trace()
         return texts(self._trace.read(ticket.uid))
 
-    def runs(self, limit: int) -> list[RunInfo]:
+    def runs(self, limit: int, before: int | None = None) -> list[RunInfo]:
         """Return Runs, newest first."""
-        return self._engine.infos(limit)
+        return self._engine.infos(limit, before)
 
     def cancel(self, ticket: Ticket) -> None:
         """Ask for a Run to be cancelled."""

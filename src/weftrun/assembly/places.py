@@ -40,7 +40,15 @@ class JournalReader(Protocol):
     def find(self, run: RunId) -> RunInfo | None:
         """Return what is known of the Run with this id, tombstones included."""
 
-    def runs(self, *, status: Status | None = None, limit: int = 100) -> list[RunInfo]:
+    def runs(
+        self,
+        *,
+        status: Status | None = None,
+        function: str = "",
+        prefix: str = "",
+        before: int | None = None,
+        limit: int = 100,
+    ) -> list[RunInfo]:
         """Return Runs, newest first; without tombstones."""
 
     def infos(self, uids: Sequence[RunUid]) -> list[RunInfo]:
@@ -62,7 +70,7 @@ class JournalReader(Protocol):
         """Return all sessions, oldest first."""
 
     def close(self) -> None:
-        """Let go of the file or the connection. Idempotent."""
+        """Release the file or the connection. Idempotent."""
 
 
 class Place(Struct, frozen=True):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from msgspec import Struct
+
 from weftrun.adapters.files.blobs import FileBlobs
 from weftrun.adapters.files.lock import alone, has_ended, is_here
 from weftrun.adapters.sqlite.trace import SqliteTrace
@@ -23,6 +25,23 @@ from weftrun.ports.trace import RunningRow, TraceRow
 from weftrun.sdk.registry import version_here
 from weftrun.views.handovers import takeovers
 from weftrun.views.running import OwnerView, RunningView
+
+
+class Look(Struct, frozen=True):
+    """All that can be seen of one Run from here.
+
+    Attributes:
+        running: what its engine saw running when it looked last.
+        owner: the engine that has it; None where none has.
+        at: when that was read, in seconds since the epoch.
+    """
+
+    info: RunInfo
+    rows: list[Row]
+    trace: list[TraceRow]
+    running: list[RunningView]
+    owner: OwnerView | None
+    at: float
 
 
 class Reader:
@@ -55,9 +74,17 @@ class Reader:
         """Return what is known of these Runs; unknown ones are left out."""
         return self._journal.infos(uids)
 
-    def runs(self, *, status: Status | None = None, limit: int = 100) -> list[RunInfo]:
-        """Return Runs, newest first."""
-        return self._journal.runs(status=status, limit=limit)
+    def runs(
+        self,
+        *,
+        status: Status | None = None,
+        function: str = "",
+        prefix: str = "",
+        before: int | None = None,
+        limit: int = 100,
+    ) -> list[RunInfo]:
+        """Return Runs, newest first. See `ports.journal`."""
+        return self._journal.runs(status=status, function=function, prefix=prefix, before=before, limit=limit)
 
     def load(self, uid: RunUid) -> list[Row]:
         """Return all rows of a Run in order."""
@@ -111,6 +138,12 @@ class Reader:
         lives = owner is not None and owner.lives
         return running_views([row for row in rows if owner is None or row.pid == owner.pid], lives=lives)
 
+    def look(self, info: RunInfo) -> Look:
+        """Return all that can be seen of one Run."""
+        # The Journal last: what has a record by then is not taken for running.
+        running, trace, owner = self.running(info), self.trace(info.uid), self.owner(info)
+        return Look(info, self.load(info.uid), trace, running, owner, self.now())
+
     @property
     def journal(self) -> str:
         """The Journal's URL for people, without a password."""
@@ -163,7 +196,7 @@ class Reader:
                     self._blobs.remove(name)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Release the file."""
         self._journal.close()
 
 

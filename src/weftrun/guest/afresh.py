@@ -14,8 +14,8 @@ from typing import NoReturn
 import msgspec
 
 from weftrun.guest import isolation, kernel
+from weftrun.guest.orphans import kill_descendants
 from weftrun.guest.remains import close_all_but
-from weftrun.guest.strays import kill_descendants
 from weftrun.guest.zygote import Zygote
 from weftrun.model.messages import Load
 from weftrun.wire.channel import unix_socket

@@ -22,7 +22,7 @@ from weftrun.sdk.failure import failure_of
 from weftrun.sdk.function import find
 from weftrun.sdk.retrying import attempts_told
 from weftrun.sdk.statements import Ask
-from weftrun.wire.hold import Hold
+from weftrun.wire.lease_page import LeasePage
 from weftrun.wire.page import Page
 
 LAPSED: Final = 72
@@ -117,7 +117,7 @@ class Equipment(NamedTuple):
     text: PageText
     received: Received
     speaker: Speaker
-    hold: Hold
+    lease_page: LeasePage
     ask: Ask
 
     @property
@@ -127,7 +127,7 @@ class Equipment(NamedTuple):
 
     def check_lease(self) -> None:
         """End this Sandbox where no body may be entered any more: the Run may be another engine's by now (O3)."""
-        if not self.hold.may_enter():
+        if not self.lease_page.may_enter():
             os._exit(LAPSED)
 
 

@@ -112,7 +112,7 @@ class Bodies:
 
     @contextlib.contextmanager
     def _on_the_page(self, number: int) -> Iterator[None]:
-        """Say that a body runs, until nothing of its turn is left: what is let go of may run the author's code too."""
+        """Say that a body runs, until nothing of its turn is left: what is released may run the author's code too."""
         page = self._with.page
         self._turns += 1
         page.words[Page.BATCH] = number

@@ -10,8 +10,8 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from weftrun.guest import kernel
+from weftrun.guest.orphans import held_namespace
 from weftrun.guest.sandbox import become_sandbox
-from weftrun.guest.strays import held_namespace
 from weftrun.model.messages import Fork, Load, ToZygote
 from weftrun.sdk.program import interpreter_options
 from weftrun.wire.channel import Channel
@@ -24,7 +24,7 @@ class Child:
     Attributes:
         pid: its number, as this zygote sees it.
         namespace: number of its ipc namespace, 0 where that is unknown. It is held open until `forget`: the kernel
-            gives a number again once nobody is in the namespace, and what is then in it is no stray of this child.
+            gives a number again once nobody is in the namespace, and what is then in it is no orphan of this child.
         sandbox: the Sandbox that it is; 0 while it waits.
     """
 
@@ -51,7 +51,7 @@ class Child:
         return "" if word == b"go" else word.decode("utf-8", "replace")
 
     def forget(self) -> None:
-        """Let go of everything: it has ended and is looked after, or this process is no zygote any more. Idempotent."""
+        """Release everything: it has ended and is looked after, or this process is no zygote any more. Idempotent."""
         self._socket.close()
         if self._held >= 0:
             os.close(self._held)

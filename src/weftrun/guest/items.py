@@ -82,7 +82,12 @@ class ItemRunner:
     def _run_ranges(self, batch: ItemBatch, call: Any, items: list[tuple[Any, ...]], same: dict[str, Any]) -> None:
         forks, words, times = self._with.forks, self._with.page.words, self._with.page.times
         clock, boot, size_of, base = clock_gettime, CLOCK_BOOTTIME, getsizeof, batch.base
-        at_index, at_time, printed, may_enter = Page.INDEX, Page.ENTERED_AT, Page.PRINTED, self._with.hold.may_enter_at
+        at_index, at_time, printed, may_enter = (
+            Page.INDEX,
+            Page.ENTERED_AT,
+            Page.PRINTED,
+            self._with.lease_page.may_enter_at,
+        )
         emits = self._emits = Emits(self._with.bounds)
         current = ItemCurrent(*batch.run, batch.id, batch.attempt, emits)
         token = place.enter(current)

@@ -11,7 +11,7 @@ import resource
 import weakref
 from collections.abc import Sequence
 
-from weftrun.guest.halves import halves, untold
+from weftrun.guest.split_message import split_message, unsendable
 from weftrun.guest.text import TextPipe
 from weftrun.model.ids import ObjectId
 from weftrun.model.messages import Dropped, FromSandbox, ToSandbox
@@ -167,9 +167,9 @@ class Speaker:
         try:
             self._channel.queue(message, self._made)
         except Exception as error:  # noqa: BLE001 - whatever the encoder will not say
-            parts = halves(message)
+            parts = split_message(message)
             if not parts:
-                self._channel.queue(untold(message, error), self._made)
+                self._channel.queue(unsendable(message, error), self._made)
             for part in parts:
                 self._send(part)
         self._channel.flush()

@@ -15,15 +15,15 @@ from typing import Final, NamedTuple, NoReturn
 
 from weftrun.guest import isolation, kernel
 from weftrun.guest.code import load_code
-from weftrun.guest.rehearsal import rehearse
 from weftrun.guest.serve import Server
 from weftrun.guest.text import TextPipe, route_streams
+from weftrun.guest.warmup import warm_up
 from weftrun.model.ids import StepId
 from weftrun.model.messages import Fork, Load, Ready, ToSandbox, ToZygote
 from weftrun.model.outcomes import Failure
 from weftrun.sdk.failure import failure_of
 from weftrun.wire.channel import Channel, unix_socket
-from weftrun.wire.hold import Hold
+from weftrun.wire.lease_page import LeasePage
 from weftrun.wire.page import STACK_SIGNAL, Page, stack_at
 from weftrun.wire.program import uncover
 
@@ -47,7 +47,7 @@ class Wanted(NamedTuple):
     channel: int
     page: int
     pipe: int
-    hold: int
+    lease_page: int
     load: Load | None
 
 
@@ -89,7 +89,7 @@ def become_sandbox(
     parent.send(b"map" if flags & kernel.CLONE_NEWUSER else b"go")
     _settle()
     if ahead:
-        rehearse()
+        warm_up()
     with parent:
         wanted = _wait(Channel(parent, ToZygote, frame_bytes_max=frame_bytes_max))
         if not wanted.fork.network:
@@ -103,8 +103,8 @@ def _wait(told: Channel[ToZygote]) -> Wanted:
     while True:
         for message, descriptors in told.receive() or os._exit(0):
             if isinstance(message, Fork):
-                channel, page, pipe, hold = descriptors
-                return Wanted(message, channel, page, pipe, hold, load)
+                channel, page, pipe, lease_page = descriptors
+                return Wanted(message, channel, page, pipe, lease_page, load)
             load = message
 
 
@@ -125,7 +125,7 @@ def _serve(wanted: Wanted, names: tuple[str, ...]) -> NoReturn:
     channel: Channel[ToSandbox] = Channel(unix_socket(wanted.channel), ToSandbox, frame_bytes_max=fork.frame_bytes_max)
     pipe = TextPipe(wanted.pipe)
     pipe.take_streams()
-    server = Server(fork, channel, page, route_streams(page), pipe, Hold(wanted.hold))
+    server = Server(fork, channel, page, route_streams(page), pipe, LeasePage(wanted.lease_page))
     channel.send(Ready(names, failure))
     if failure is not None:
         os._exit(REFUSED)

@@ -32,7 +32,7 @@ from weftrun.model.outcomes import NOT_RUN
 from weftrun.sdk import place
 from weftrun.wire.awake import Awake
 from weftrun.wire.channel import Channel
-from weftrun.wire.hold import Hold
+from weftrun.wire.lease_page import LeasePage
 from weftrun.wire.page import Page
 
 
@@ -40,7 +40,7 @@ class Server:
     """Serves one channel, one message after the other."""
 
     def __init__(
-        self, fork: Fork, channel: Channel[ToSandbox], page: Page, text: PageText, pipe: TextPipe, hold: Hold
+        self, fork: Fork, channel: Channel[ToSandbox], page: Page, text: PageText, pipe: TextPipe, lease_page: LeasePage
     ) -> None:
         """Serve as the Sandbox that `fork` asked for."""
         self._channel = channel
@@ -51,7 +51,7 @@ class Server:
         self._speaker = Speaker(channel, self._received, page, pipe, inline_bytes_max=fork.inline_bytes_max)
         self._forks = Forks(self._leave)
         equipment = Equipment(
-            fork, Callables(), self._forks, page, text, self._received, self._speaker, hold, self._ask
+            fork, Callables(), self._forks, page, text, self._received, self._speaker, lease_page, self._ask
         )
         self._inbox: deque[tuple[ToSandbox, tuple[int, ...]]] = deque()
         self._poll = select.poll()

@@ -25,8 +25,8 @@ from weftrun.guest import isolation, kernel
 from weftrun.guest.children import Births, Child
 from weftrun.guest.code import load_code
 from weftrun.guest.generators import Generators
+from weftrun.guest.orphans import kill_descendants, kill_orphans, namespace_of
 from weftrun.guest.remains import Remains, after_import, before_import
-from weftrun.guest.strays import kill_descendants, kill_strays, namespace_of
 from weftrun.model.ids import StepId
 from weftrun.model.messages import Exited, Fork, Forked, Load, Loaded, ToSandbox, ToZygote
 from weftrun.model.outcomes import Failure
@@ -34,7 +34,7 @@ from weftrun.sdk.failure import failure_of
 from weftrun.sdk.modules import written_since
 from weftrun.sdk.program import interpreter_options
 from weftrun.wire.channel import Channel, decoder_of, unix_socket
-from weftrun.wire.hold import Hold
+from weftrun.wire.lease_page import LeasePage
 from weftrun.wire.program import guest_command, guest_environment, uncover
 
 _RESERVE_MS: Final = 1
@@ -137,7 +137,7 @@ class Zygote:
         self._children: dict[int, Child] = {}
         self._reserve: Child | None = None
         self._reserve_due = False
-        self._hold: Hold | None = None
+        self._lease_page: LeasePage | None = None
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._child_signal: Any = signal.SIG_DFL
 
@@ -162,9 +162,9 @@ class Zygote:
 
         Others may have taken its Runs over by then, and a frozen engine can't end what it runs of them (O3).
         """
-        if self._hold is None or not self._children:
+        if self._lease_page is None or not self._children:
             return None
-        left_s = self._hold.life_left_s()
+        left_s = self._lease_page.life_left_s()
         if left_s > 0:
             return left_s * 1_000 + 1
         for pid in self._children:
@@ -233,8 +233,8 @@ class Zygote:
     # ------------------------------------------------------------------ Sandboxes
 
     def _fork(self, fork: Fork, descriptors: Sequence[int]) -> None:
-        if self._hold is None:
-            self._hold = Hold(os.dup(descriptors[-1]))
+        if self._lease_page is None:
+            self._lease_page = LeasePage(os.dup(descriptors[-1]))
         execs = self._importing is not None
         child, self._reserve = self._reserve, None
         try:
@@ -264,8 +264,8 @@ class Zygote:
             mine.close()
         for child in self._children.values():
             child.forget()
-        if self._hold is not None:
-            self._hold.close()
+        if self._lease_page is not None:
+            self._lease_page.close()
         self._remains.open_again()
         self._generators.draw_afresh()
 
@@ -279,7 +279,7 @@ class Zygote:
                 return
             child = self._children.pop(pid, None)
             if child is not None:
-                kill_strays(pid, child.namespace if child.namespace != self._own_ipc else 0)
+                kill_orphans(pid, child.namespace if child.namespace != self._own_ipc else 0)
                 child.forget()
                 self._channel.send(Exited(child.sandbox, os.waitstatus_to_exitcode(status)))
             elif self._reserve is not None and self._reserve.pid == pid:

@@ -1,7 +1,7 @@
 """Which Worker executes what: each Invocation has one home, which alone enters it (W3).
 
 The owner of a Run sends work to its home when it is ready (`control="master"`), or arms it there ahead of time where
-all that it waits for is at home there too (`control="worker"`). What a Worker was given and has not told of has failed
+all that it waits for is at home there too (`control="worker"`). What a Worker was given and has not reported has failed
 as lost when the Worker is gone.
 """
 
@@ -49,7 +49,7 @@ class _Load:
 
 
 class _Given:
-    """What Workers were given of one Run and have not told of: Invocations, and items by map and Attempt.
+    """What Workers were given of one Run and have not reported: Invocations, and items by map and Attempt.
 
     Attributes:
         planned: homes that were chosen before the Invocation came, by Step, until it has succeeded.

@@ -1,8 +1,8 @@
 """The machine of Leases: when this engine renews its own, and which other engines are dead (O1).
 
 Nobody's clock is compared with another's. A holder counts from when it began a renewal, an observer from when the look
-was done that first showed the beat that this made, until a look begins that shows it still: so the holder's Lease is
-always over before an observer takes it for dead.
+was done that first showed the heartbeat that this made, until a look begins that shows it still: so the holder's Lease
+is always over before an observer takes it for dead.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import math
 
 from weftrun.model.ids import SessionUid
 from weftrun.model.lease import (
-    Bury,
+    DeclareDead,
     HoldUntil,
     LeaseCommand,
     LeaseEvent,
@@ -63,7 +63,7 @@ class LeaseMachine:
         Args:
             alone: whether nothing is owned or waited for, and no other engine was there the last time.
             listens: whether there are hints already.
-            due_at: when the next Run is due that was let go, or None.
+            due_at: when the next Run is due that was suspended, or None.
         """
         at = now + (_LOOK_FIRST_S if not listens else _LOOK_ALONE_S if alone else _LOOK_S)
         return min(at, max(min(self._suspect_at, math.inf if due_at is None else due_at), now + _LOOK_DUE_S))
@@ -118,12 +118,12 @@ class LeaseMachine:
         # When one of them is to be taken for dead, unless it gives a sign before.
         self._suspect_at = min((self._seen[s.uid][1] + s.ttl_s for s in others if s.runs), default=math.inf)
         return [
-            Bury(session)
+            DeclareDead(session)
             for session in others
             if session.uid in event.ended or event.now - self._seen[session.uid][1] >= session.ttl_s
         ]
 
     def _since(self, session: Session, seen_at: float) -> tuple[int, float]:
-        """Return the beat of a session, and since when it has been seen to stand still while it owned Runs."""
-        beat, since = self._seen.get(session.uid, (session.beat, seen_at))
-        return (beat, since) if session.runs and beat == session.beat else (session.beat, seen_at)
+        """Return the heartbeat of a session, and since when it has been seen to stand still while it owned Runs."""
+        heartbeat, since = self._seen.get(session.uid, (session.heartbeat, seen_at))
+        return (heartbeat, since) if session.runs and heartbeat == session.heartbeat else (session.heartbeat, seen_at)

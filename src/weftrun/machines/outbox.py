@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 import math
 
-from weftrun.model.emits import Parcel, Standing, Take, Verdict
+from weftrun.model.emits import DeliveryStatus, Parcel, Take, Verdict
 from weftrun.model.limits import Limits
 from weftrun.model.outbox import (
     Answer,
@@ -196,7 +196,7 @@ class OutboxMachine:
                 why = "it may have been delivered before, so long ago that the sink would not know it again"
                 if self._dedupes_for_s == 0:
                     why = "it may have been delivered before, and the sink would not know it again"
-                self._verdicts.append(Verdict(parcel.place, Standing.UNKNOWN, why))
+                self._verdicts.append(Verdict(parcel.place, DeliveryStatus.UNKNOWN, why))
                 blocked.add(parcel.order_by)
             else:
                 left_s = min(left_s, window_s)
@@ -218,7 +218,7 @@ class OutboxMachine:
     def _untouched(self, parcel: Parcel) -> None:
         """Take back the mark of a message that was taken and not begun."""
         if self._mark_at is not None and parcel.tried_at is None:
-            self._verdicts.append(Verdict(parcel.place, Standing.WAITING, untried=True))
+            self._verdicts.append(Verdict(parcel.place, DeliveryStatus.WAITING, untried=True))
 
     # ------------------------------------------------------------------ what became of it
 
@@ -243,18 +243,18 @@ class OutboxMachine:
         match result.answer:
             case Answer.DELIVERED:
                 self._over(parcel)
-                self._verdicts.append(Verdict(parcel.place, Standing.DELIVERED))
+                self._verdicts.append(Verdict(parcel.place, DeliveryStatus.DELIVERED))
             case Answer.REFUSED:
                 self._over(parcel)
-                self._verdicts.append(Verdict(parcel.place, Standing.REFUSED, result.why))
+                self._verdicts.append(Verdict(parcel.place, DeliveryStatus.REFUSED, result.why))
             case Answer.UNSENT:
                 self._untouched(parcel)
             case Answer.UNSURE if self._dedupes_for_s == 0:
                 self._over(parcel)
-                self._verdicts.append(Verdict(parcel.place, Standing.UNKNOWN, result.why))
+                self._verdicts.append(Verdict(parcel.place, DeliveryStatus.UNKNOWN, result.why))
             case _:
                 untried = result.answer is Answer.FAILED and parcel.tried_at is None
-                self._verdicts.append(Verdict(parcel.place, Standing.WAITING, result.why, untried))
+                self._verdicts.append(Verdict(parcel.place, DeliveryStatus.WAITING, result.why, untried))
                 self._wait_of(parcel).failed(event.now, event.jitter, self._limits.outbox_wait_s)
 
     def _wait_of(self, parcel: Parcel) -> _Wait:

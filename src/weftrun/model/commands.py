@@ -92,7 +92,7 @@ class WakeAt(Struct, frozen=True, gc=False):
 class WaitsUntil(Struct, frozen=True, gc=False):
     """The Run does nothing but wait until this time, for longer than a moment, and all it has is durable.
 
-    It may be let go, and made again from its rows. Told once for each time.
+    It may be suspended, and made again from its rows. Told once for each time.
     """
 
     at: float
@@ -122,7 +122,7 @@ class LeftOut(Struct, frozen=True, gc=False):
 
 
 class Park(Struct, frozen=True, gc=False):
-    """The code of now does not fit, which is durable: the Run is to be let go until other code is there (L2)."""
+    """The code of now does not fit, which is durable: the Run is to be suspended until other code is there (L2)."""
 
     failure: Failure
 

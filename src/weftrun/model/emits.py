@@ -33,7 +33,7 @@ class Emit(Struct, frozen=True, gc=False, array_like=True):
     item: int = -1
 
 
-class Standing(enum.IntEnum):
+class DeliveryStatus(enum.IntEnum):
     """How it stands with an emit."""
 
     WAITING = 0
@@ -102,7 +102,7 @@ class Verdict(Struct, frozen=True):
     """
 
     place: int
-    standing: Standing
+    delivery_status: DeliveryStatus
     why: str = ""
     untried: bool = False
 
@@ -111,7 +111,7 @@ class Emitted(Struct, frozen=True):
     """What is told of one emit. Times are seconds since the epoch.
 
     Attributes:
-        standing_at: since when it stands so, where it waits no more.
+        delivery_status_at: since when it has that status, where it waits no more.
         why: what went wrong the last time, where something did.
     """
 
@@ -120,9 +120,9 @@ class Emitted(Struct, frozen=True):
     step: StepId
     sink: str
     order_by: str | None
-    standing: Standing
+    delivery_status: DeliveryStatus
     at: float
-    standing_at: float | None = None
+    delivery_status_at: float | None = None
     why: str = ""
 
 

@@ -1,7 +1,7 @@
 """Sessions and Leases: how engines that share a Journal know of each other (O1, O3).
 
-An engine's session holds the Lease on all its Runs: one row whose beat rises while it owns any. What a machine is told
-and what it wants done stand here too.
+An engine's session holds the Lease on all its Runs: one row whose heartbeat rises while it owns any. What a machine is
+told and what it wants done stand here too.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ class Session(Struct, frozen=True):
     Attributes:
         host: names the running kernel it lives on: only there can `lock` tell anything.
         lock: path of the file that it holds locked while it lives.
-        beat: raised by its renewals. Whoever sees the same beat for `ttl_s`, while the session owns Runs, may take
-            it for dead.
+        heartbeat: raised by its renewals. Whoever sees the same one for `ttl_s`, while the session owns Runs, may
+            take it for dead.
         ttl_s: how long a renewal holds, in seconds.
         runs: how many open Runs it owns.
     """
@@ -28,7 +28,7 @@ class Session(Struct, frozen=True):
     pid: int
     lock: str
     ttl_s: float
-    beat: int = 0
+    heartbeat: int = 0
     runs: int = 0
 
 
@@ -57,7 +57,7 @@ class Looked(Struct, frozen=True):
 
     Attributes:
         now: when the reading began.
-        done_at: when it was done; a beat that it shows may have been raised just before.
+        done_at: when it was done; a heartbeat that it shows may have been raised just before.
         ended: sessions whose process has ended for certain, since the file it held locked is free.
     """
 
@@ -77,7 +77,7 @@ LeaseEvent = Owning | Renewed | Looked | Ticked
 
 
 class Renew(Struct, frozen=True):
-    """Raise the session's beat with the next transaction, and make one now; answered by `Renewed`."""
+    """Raise the session's heartbeat with the next transaction, and make one now; answered by `Renewed`."""
 
 
 class HoldUntil(Struct, frozen=True):
@@ -86,7 +86,7 @@ class HoldUntil(Struct, frozen=True):
     at: float
 
 
-class Bury(Struct, frozen=True):
+class DeclareDead(Struct, frozen=True):
     """This session is dead, unless it has renewed since it was seen."""
 
     session: Session
@@ -98,4 +98,4 @@ class TickLeaseAt(Struct, frozen=True):
     at: float
 
 
-LeaseCommand = Renew | HoldUntil | Bury | TickLeaseAt
+LeaseCommand = Renew | HoldUntil | DeclareDead | TickLeaseAt

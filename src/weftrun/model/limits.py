@@ -34,7 +34,7 @@ class Limits(Struct, frozen=True, kw_only=True):
         outbox_wait_s: the longest pause before a sink that fails is tried again.
         descriptors_max: live descriptors for Objects; over it they spill to files.
         frame_bytes_max: one message between engine and guest.
-        sandbox_idle_s: an idle Sandbox is let go after this long.
+        sandbox_idle_s: an idle Sandbox is ended after this long.
         sandbox_start_s: a Sandbox that does not report in this time has failed to start.
         body_timeout_s: a workflow's body may go on for so long without an await, unless its policy says otherwise.
         transaction_hold_s: a body may keep SQLite's write lock by its transaction for so long, in seconds.
@@ -42,7 +42,7 @@ class Limits(Struct, frozen=True, kw_only=True):
         transaction_bytes_max: texts and bytes that one statement may take as parameters, or give in its rows.
         transactions_max: transactions that one engine has open at once, where they don't exclude one another.
         lease_ttl_s: an engine that gives no sign for so long is taken for dead by the others on its Journal.
-        wait_in_memory_s: a Run that waits longer than this, and does nothing else, is let go until its time comes.
+        wait_in_memory_s: a Run that waits longer than this, and does nothing else, is suspended until its time comes.
         awake_s: engine and Sandboxes look for the next message at most this long before they sleep; 0 never.
     """
 

@@ -181,7 +181,7 @@ class BodyDeliver(Struct, frozen=True, gc=False, array_like=True, tag=3):
 
 
 class BodyDrop(Struct, frozen=True, gc=False, array_like=True, tag=4):
-    """Forget a body: it was cancelled, or it is let go and will be replayed."""
+    """Forget a body: it was cancelled, or it is suspended and will be replayed."""
 
     body: int
 

@@ -10,8 +10,8 @@ from msgspec import Struct
 Checkpoint = Literal["auto", "sync", "async", "none"]
 """When the record of a success is written (C3). A final failure is always recorded.
 
-`sync`: no reader before the record commits (G-b); `async`: always, written behind; `none`: only when something that is
-recorded, shown or observed rests on it; `auto`: the engine chooses (`machines.checkpoint`).
+`sync`: no reader before the record commits (G-b); `async`: always, written asynchronously; `none`: only when something
+that is recorded, shown or observed rests on it; `auto`: the engine chooses (`machines.checkpoint`).
 """
 
 Effects = Literal["visible", "none", "transaction"]

@@ -38,7 +38,7 @@ WorkEvent = AttemptsEnded | ItemsEnded | BodyMade | BodyReturned | BodyLost
 """What became of what a Run wanted done."""
 
 NOBODY = 0
-"""Number of no Run: what is told to it was said by a body that was left, and only its Objects are to be let go."""
+"""Number of no Run: what is told to it was said by a body that was left, and only its Objects are to be released."""
 
 
 class Tell(Struct, frozen=True, gc=False):

@@ -33,9 +33,10 @@ class RunInfo(Struct, frozen=True):
         digest: of the start arguments, or empty where no canonical encoding exists (N2).
         deleted: a tombstone: the records are gone, the id stays taken (G1).
         owner: the session that owns the open Run; empty where none that is in the Journal does.
-        due_at: when a Run that was let go is to be taken, in seconds since the epoch; `PARKED` for one that waits for
+        due_at: when a suspended Run is to be taken, in seconds since the epoch; `PARKED` for one that waits for
             code; 0 for every other Run.
         lives: how often it was begun: 1, and once more for each time it was retried (L1).
+        place: of the Run among all of its Journal; one that was started later has a larger one.
     """
 
     id: RunId
@@ -53,6 +54,7 @@ class RunInfo(Struct, frozen=True):
     owner: SessionUid = SessionUid("")
     due_at: float = 0.0
     lives: int = 1
+    place: int = 0
 
     @property
     def waiting_for(self) -> str | None:
@@ -110,7 +112,7 @@ class Journal(Outbox, Protocol):
         """
 
     def append(self, rows: Sequence[Row], *, renew: bool = False, waits: bool = True) -> Appended:
-        """Commit all rows in one transaction and return once it is durable; `renew` raises the session's beat in it.
+        """Commit all rows in one transaction and return once it is durable; `renew` raises the session's heartbeat.
 
         A row with seq 1 creates its Run from the `Started` record; where the id is taken by another uid, that row
         and later rows of this uid are left out. A row whose last record is `Ended` closes its Run. Every other row
@@ -125,20 +127,40 @@ class Journal(Outbox, Protocol):
     def find(self, run: RunId) -> RunInfo | None:
         """Return what is known of the Run with this id, tombstones included."""
 
-    def runs(self, *, status: Status | None = None, limit: int = 100) -> list[RunInfo]:
-        """Return Runs, newest first; without tombstones."""
+    def runs(
+        self,
+        *,
+        status: Status | None = None,
+        function: str = "",
+        prefix: str = "",
+        before: int | None = None,
+        limit: int = 100,
+    ) -> list[RunInfo]:
+        """Return Runs, newest first; without tombstones.
+
+        A page costs as much as the ones before it, but for one by `status` succeeded, or by it together with another
+        wish, where Runs that are not wanted lie between: those are passed by.
+
+        Args:
+            status: only those that stand so.
+            function: only those of the Function with this name; empty for all.
+            prefix: only those whose id begins with this and has no slash before its end; empty for all. It ends in a
+                slash.
+            before: only those that are older than the Run with this `place`.
+            limit: at most so many.
+        """
 
     def open_runs(self) -> list[RunInfo]:
         """Return all Runs that have not ended, oldest first."""
 
     def free_runs(self, limit: int, *, due_by: float) -> list[RunInfo]:
-        """Return open Runs that no session owns and that are due, if they were let go, by this time; oldest first.
+        """Return open Runs that no session owns and that are due, if they were suspended, by this time; oldest first.
 
         Of more than `limit` those come first that were due first. What is not due costs nothing.
         """
 
     def next_due(self, *, after: float) -> float | None:
-        """Return the earliest time after this one at which a Run that was let go is due; None where there is none."""
+        """Return the earliest time after this one at which a suspended Run is due; None where there is none."""
 
     def infos(self, uids: Sequence[RunUid]) -> list[RunInfo]:
         """Return what is known of these Runs, in any order; unknown ones are left out."""
@@ -152,10 +174,10 @@ class Journal(Outbox, Protocol):
     def claim(self, uids: Sequence[RunUid]) -> list[RunInfo]:
         """Take over those of these Runs that are free, and return them as they are now.
 
-        Raises epoch and take-over counter of each and the session's beat, in one transaction. A Run that had been let
-        go does not count as taken over, and may be claimed before it is due. `LeaseLost` as in `append`. Those that
-        are this session's already are returned as they are: said again after `CommitUnknown`, it must tell what
-        happened then.
+        Raises epoch and take-over counter of each and the session's heartbeat, in one transaction. A Run that had been
+        suspended does not count as taken over, and may be claimed before it is due. `LeaseLost` as in `append`.
+        Those that are this session's already are returned as they are: said again after `CommitUnknown`, it must tell
+        what happened then.
         """
 
     def retry(self, uid: RunUid, life: int, at: float) -> bool:
@@ -172,13 +194,13 @@ class Journal(Outbox, Protocol):
     def put_back(self, uids: Sequence[RunUid]) -> None:
         """Free Runs of this session in good order: that they were taken over last does not count."""
 
-    def let_go(self, waiting: Mapping[RunUid, float]) -> None:
+    def suspend(self, waiting: Mapping[RunUid, float]) -> None:
         """Free Runs of this session that do nothing but wait, each until a time; those of others stay as they are.
 
         One with a message in the inbox is due at once: nobody has read it, or the Run would not wait.
         """
 
-    def bury(self, session: Session) -> bool:
+    def declare_dead(self, session: Session) -> bool:
         """Remove a dead session, which frees its Runs; False where it has renewed since, or is gone already."""
 
     def leave(self) -> None:
@@ -187,7 +209,7 @@ class Journal(Outbox, Protocol):
     def post(self, message: Message) -> None:
         """Put a message into the inbox; the same message id again changes nothing.
 
-        A Run that was let go is due now: whoever takes it reads the message.
+        A suspended Run is due now: whoever takes it reads the message.
         """
 
     def inbox(self) -> list[Message]:
@@ -207,4 +229,4 @@ class Journal(Outbox, Protocol):
         """Return the SHA-256 of every blob that some record names, so that others can be removed."""
 
     def close(self) -> None:
-        """Let go of the file or the connection. Idempotent."""
+        """Release the file or the connection. Idempotent."""

@@ -45,4 +45,4 @@ class Objects(Protocol):
         """Return `objects`, `object_bytes`, `descriptors`, `spilled`, `spilled_bytes`, `published_bytes` (ever)."""
 
     def close(self) -> None:
-        """Let go of everything and remove spilled files. Idempotent."""
+        """Release everything and remove spilled files. Idempotent."""

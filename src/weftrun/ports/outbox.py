@@ -35,7 +35,7 @@ class Outbox(Protocol):
         """Own a sink, mark the next emits for it, and return them, in one transaction.
 
         A sink is one session's at a time, or free: nobody else sends what waits for it meanwhile, so that order can be
-        kept (E2). Raises the session's beat. `LeaseLost` where the session is not there any more.
+        kept (E2). Raises the session's heartbeat. `LeaseLost` where the session is not there any more.
         """
 
     def settle_emits(self, sink: str, verdicts: Sequence[Verdict], at: float) -> bool:

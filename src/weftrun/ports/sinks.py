@@ -60,4 +60,4 @@ class Sink(Protocol):
         """
 
     def close(self) -> None:
-        """Let go of connections. Idempotent."""
+        """Release connections. Idempotent."""

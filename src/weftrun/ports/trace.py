@@ -93,4 +93,4 @@ class Trace(Protocol):
         """Forget the rows of a Run, and what was seen running of it."""
 
     def close(self) -> None:
-        """Let go of the file. Idempotent."""
+        """Release the file. Idempotent."""

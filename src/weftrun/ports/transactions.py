@@ -90,4 +90,4 @@ class Transactions(Protocol):
         """
 
     def close(self) -> None:
-        """Let go of connections. Idempotent."""
+        """Release connections. Idempotent."""

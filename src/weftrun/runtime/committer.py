@@ -21,7 +21,7 @@ from weftrun.ports.loop import Handle, Loop
 from weftrun.ports.objects import Objects
 from weftrun.ports.worker import Worker
 from weftrun.runtime.entries import Entry, Through, durable
-from weftrun.runtime.outside import do_and_tell
+from weftrun.runtime.offload import do_and_report
 from weftrun.runtime.runs import OpenRun
 from weftrun.runtime.storing import Storing
 from weftrun.runtime.writes import AGAIN, Writes
@@ -147,7 +147,7 @@ class Committer:
             self._ask_flush()
 
     def renew(self) -> None:
-        """Raise the session's beat with the next transaction, and make one now."""
+        """Raise the session's heartbeat with the next transaction, and make one now."""
         self._renewing = True
         self._ask_flush()
 
@@ -242,9 +242,9 @@ class Committer:
             self._flush()
         self._writes.put(work, lambda result, _: granted(result), failed, holds=True)
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Go on with what waits for the end of a hold."""
-        self._writes.let_go()
+        self._writes.release()
         if self._ready or self._renewing:
             self._ask_flush()
         self._rest()
@@ -303,7 +303,7 @@ class Committer:
             return through.commit(rows, renew=renew)
 
         if self._writes.has_hold:  # it is what holds the Journal
-            self._loop.offload(*do_and_tell(commit, done, failed), lane=through.lane)
+            self._loop.offload(*do_and_report(commit, done, failed), lane=through.lane)
         else:
             self._writes.put_once(commit, done, failed, lane=through.lane)
 
@@ -394,7 +394,7 @@ class Committer:
         """
         here = is_quick and self._may_stand_still()
         self._reads += 1
-        run, tell = do_and_tell(work, done, failed)
+        run, tell = do_and_report(work, done, failed)
 
         def finished() -> None:
             self._reads -= 1

@@ -142,9 +142,9 @@ class Engine:
                 raise ticket.error
         return ticket
 
-    def find(self, id: RunId) -> Ticket:
-        """Return a ticket of a Run that exists; `RunNotFound` where there is none."""
-        return self._asked(id, self._opening.find, wait_start=True)
+    def find(self, id: RunId, *, wait_start: bool = True) -> Ticket:
+        """Return a ticket of a Run that exists; `RunNotFound` where there is none, by `wait` if not `wait_start`."""
+        return self._asked(id, self._opening.find, wait_start=wait_start)
 
     def retry(self, id: RunId, *, wait_start: bool = True) -> Ticket:
         """Begin another life of a Run that failed, was cancelled, or waits for code, and return its ticket (L1).
@@ -200,9 +200,9 @@ class Engine:
         """Return the durable rows of a Run, in order."""
         return self._read(lambda: self._journal.load(ticket.uid))
 
-    def infos(self, limit: int) -> list[RunInfo]:
-        """Return Runs, newest first."""
-        return self._read(lambda: self._journal.runs(limit=limit))
+    def infos(self, limit: int, before: int | None = None) -> list[RunInfo]:
+        """Return Runs, newest first; with `before` only those that are older than the one with this `place`."""
+        return self._read(lambda: self._journal.runs(before=before, limit=limit))
 
     def publish(self, pieces: Sequence[bytes | memoryview]) -> Data:
         """Make an Object of an encoded value. It belongs to the Run that is started with it."""
@@ -232,7 +232,7 @@ class Engine:
         self._own.end()
         self._delivery.stop()
         self._driver.stop()
-        self._let_go(error)
+        self._fail_waiting(error)
 
     def open(self, recover: str, ready: Latch) -> None:
         """Begin: take over what dead engines left (`all`, `none`, or the id of one Run); opens `ready` when done."""
@@ -351,7 +351,7 @@ class Engine:
 
     def waits_until(self, run: OpenRun, at: float) -> None:
         """A Run does nothing but wait."""
-        self._opening.let_go(run, at)
+        self._opening.suspend(run, at)
 
     def parked(self, uid: RunUid) -> None:
         """A Run waits for other code."""
@@ -385,7 +385,7 @@ class Engine:
                 if not ticket.ended.is_open:
                     ticket.fail(gone)
         error = EngineClosed("The engine was closed before the Run ended; `weftrun resume` or the next engine goes on.")
-        self._let_go(self._broken or error)
+        self._fail_waiting(self._broken or error)
         self._delivery.stop()
         self._own.end()
         self._driver.stop()
@@ -394,14 +394,14 @@ class Engine:
                 self._driver.trace.leaves(run)
             owned = [run.uid for run in self._opening.runs.by_id.values()]
             self._committer.give_up()
-            self._opening.let_go_now()
+            self._opening.suspend_now()
             self._committer.put_back([*owned, *self._opening.take_over.under_way()])
             self._own.leave(closed.open)
         else:
             closed.open()
         self._driver.trace.write()
 
-    def _let_go(self, error: WeftrunError) -> None:
+    def _fail_waiting(self, error: WeftrunError) -> None:
         for ticket in list(self._opening.asked):
             if not ticket.ended.is_open:
                 ticket.fail(error)

@@ -24,11 +24,11 @@ from weftrun.ports.loop import Loop
 from weftrun.ports.objects import Objects
 from weftrun.ports.transactions import Transactions
 from weftrun.runtime.committer import Committer
-from weftrun.runtime.letting_go import LettingGo
 from weftrun.runtime.ownership import Ownership
 from weftrun.runtime.run_driver import RunDriver
 from weftrun.runtime.runs import OpenRun, OpenRuns, Start, hold_answer, joins
 from weftrun.runtime.stored import StoredBytes
+from weftrun.runtime.suspend import Suspending
 from weftrun.runtime.takeover import CodeHere, EngineState, TakeOver
 from weftrun.runtime.tickets import Ticket, Tickets
 
@@ -89,7 +89,7 @@ class Opening:
         self._hash_seed = journal.meta().hash_seed
         self._starting: dict[RunId, list[Callable[[], None]]] = {}
         self._stored = StoredBytes(loop, blobs, objects)
-        self._letting_go = LettingGo(loop, journal, committer)
+        self._suspending = Suspending(loop, journal, committer)
         self._asked_last: tuple[RunUid, ...] = ()
         self.runs = OpenRuns(driver, own)
         self.take_over = TakeOver(
@@ -115,19 +115,19 @@ class Opening:
     def start(self, start: Start, *, is_named: bool) -> None:
         """Start a Run, or join the one that has its id; `is_named` says whether there may be one.
 
-        Takes over the one holder of an Object in the arguments: a new Run keeps it, any other end lets it go.
+        Takes over the one holder of an Object in the arguments: a new Run keeps it, any other end releases it.
         """
         ticket = start.ticket
         self.asked.add(ticket)
         if self._refused(ticket):
-            self._let_go(start.args)
+            self._release(start.args)
             return
         if not is_named:
             self._create(start)
             return
         run = self.runs.by_id.get(ticket.id)
         if run is not None:
-            self._let_go(start.args)
+            self._release(start.args)
             self._join(ticket, self._info_of(run), start.function.name, start.digest)
             return
         waiting = self._starting.get(ticket.id)
@@ -140,12 +140,12 @@ class Opening:
             if info is None:
                 self._create(start)
             else:
-                self._let_go(start.args)
+                self._release(start.args)
                 self._join(ticket, info, start.function.name, start.digest)
             go_on()
 
         def failed(error: WeftrunError) -> None:
-            self._let_go(start.args)
+            self._release(start.args)
             ticket.fail(error)
             go_on()
 
@@ -170,7 +170,7 @@ class Opening:
             return True
         return False
 
-    def _let_go(self, args: Payload) -> None:
+    def _release(self, args: Payload) -> None:
         if isinstance(args.data, Object):
             self._objects.release(args.data.oid)
 
@@ -342,8 +342,8 @@ class Opening:
         self._own.hinted.forget(uid)
         return list(self.waited_for.pop(uid, ()))
 
-    def let_go(self, run: OpenRun, until: float) -> None:
-        """Let a Run go that does nothing but wait; who waits for it here waits as for one of another engine.
+    def suspend(self, run: OpenRun, until: float) -> None:
+        """Suspend a Run that does nothing but wait; who waits for it here waits as for one of another engine.
 
         Not where free Runs are not looked for: nobody would take it again when it is due.
         """
@@ -352,21 +352,21 @@ class Opening:
         self._driver.forsake(run)
         for ticket in list(run.tickets):
             self.wait_for(run.uid, ticket)
-        self._letting_go.add(run.uid, until)
+        self._suspending.add(run.uid, until)
 
     def park(self, uid: RunUid) -> None:
-        """Let a Run go whose code does not fit: nobody owns it until other code is there."""
+        """Suspend a Run whose code does not fit: nobody owns it until other code is there."""
         self.take_over.tried(uid)
-        self._letting_go.add(uid, PARKED)
+        self._suspending.add(uid, PARKED)
 
-    def let_go_now(self) -> None:
+    def suspend_now(self) -> None:
         """Write at once which Runs only wait, or are parked: the engine is being closed."""
-        self._letting_go.now()
+        self._suspending.now()
 
     def fenced(self) -> None:
         """Other engines have taken this one for dead: all its Runs are another one's now, or free."""
         self._committer.drop_all()
-        self._letting_go.forget()
+        self._suspending.forget()
         self.take_over.fenced()
         for run in list(self.runs.by_id.values()):
             self.lose(run)

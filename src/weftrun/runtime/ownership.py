@@ -13,7 +13,7 @@ from msgspec import Struct
 from weftrun.machines.lease import LeaseMachine
 from weftrun.model.errors import LeaseLost, WeftrunError
 from weftrun.model.ids import RunUid, SessionUid
-from weftrun.model.lease import Bury, HoldUntil, LeaseEvent, Looked, Owning, Renew, Renewed, Session, Ticked
+from weftrun.model.lease import DeclareDead, HoldUntil, LeaseEvent, Looked, Owning, Renew, Renewed, Session, Ticked
 from weftrun.ports.entropy import Entropy
 from weftrun.ports.hints import Hints
 from weftrun.ports.journal import Journal, Message, RunInfo
@@ -36,7 +36,7 @@ class Seen(Struct, frozen=True):
     Attributes:
         waited_for: what is known of the Runs that were asked for.
         sinks: those for which nobody delivers.
-        due_at: when the next Run is due that was let go; None where there is none, or it concerns nobody here.
+        due_at: when the next Run is due that was suspended; None where there is none, or it concerns nobody here.
         parked: Runs that wait for code.
     """
 
@@ -127,7 +127,7 @@ class Ownership:
         self._open = 0
         self._claiming = 0
         self._reading = 0
-        self._burying: set[SessionUid] = set()
+        self._declaring_dead: set[SessionUid] = set()
         self._thens: list[Callable[[], None]] = []
         self._ended = False
         self._delivering = 0
@@ -265,8 +265,8 @@ class Ownership:
                     self._committer.renew()
                 case HoldUntil():
                     self._worker.hold_until(command.at)
-                case Bury():
-                    self._bury(command.session)
+                case DeclareDead():
+                    self._declare_dead(command.session)
                 case _:
                     if self._tick is not None:
                         self._tick.cancel()
@@ -276,23 +276,23 @@ class Ownership:
         self._tick = None
         self._handle(Ticked(self._loop.now()))
 
-    def _bury(self, session: Session) -> None:
-        if session.uid in self._burying:
+    def _declare_dead(self, session: Session) -> None:
+        if session.uid in self._declaring_dead:
             return  # what stands in the Journal's way outlasts looks
-        self._burying.add(session.uid)
+        self._declaring_dead.add(session.uid)
 
         def work() -> None:
-            if self._journal.bury(session):
+            if self._journal.declare_dead(session):
                 self._liveness.forget(session)
 
         def over(then: Callable[[], None]) -> None:
-            self._burying.remove(session.uid)
-            if not self._burying:
+            self._declaring_dead.remove(session.uid)
+            if not self._declaring_dead:
                 then()
 
         def failed(error: WeftrunError) -> None:
             self._failed(error)
-            over(self._go_on)  # what could not be buried now is looked at again in a second
+            over(self._go_on)  # what could not be declared dead now is looked at again in a second
 
         self._committer.write(work, lambda _: over(lambda: self.look(self._go_on)), failed)
 
@@ -338,7 +338,7 @@ class Ownership:
             self._handle(Looked(now, self._loop.now(), seen.sessions, seen.ended))
             self._look_later()
             self._reaction.seen(seen)
-            if self._burying:
+            if self._declaring_dead:
                 self._thens.append(then)
             else:
                 then()

@@ -23,7 +23,7 @@ from weftrun.runtime.tickets import Ticket, Tickets
 
 
 class Start(Struct, frozen=True):
-    """A start as it was asked for. An Object in `args` has one holder, which whoever has this lets go of."""
+    """A start as it was asked for. An Object in `args` has one holder, which whoever has this releases."""
 
     ticket: Ticket
     function: FunctionSpec
@@ -211,10 +211,10 @@ def hold_answer(ticket: Ticket, answer: tuple[ObjectId, ...], objects: Objects) 
     if answer:
         for oid in answer:
             objects.hold(oid)
-        weakref.finalize(ticket, _let_go, objects, answer).atexit = False
+        weakref.finalize(ticket, _release, objects, answer).atexit = False
 
 
-def _let_go(objects: Objects, answer: tuple[ObjectId, ...]) -> None:
+def _release(objects: Objects, answer: tuple[ObjectId, ...]) -> None:
     for oid in answer:
         objects.release(oid)
 

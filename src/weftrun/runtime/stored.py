@@ -9,7 +9,7 @@ from weftrun.model.values import Blob, Data, Object
 from weftrun.ports.blobs import Blobs
 from weftrun.ports.loop import Loop
 from weftrun.ports.objects import Objects
-from weftrun.runtime.outside import do_and_tell
+from weftrun.runtime.offload import do_and_report
 
 
 class StoredBytes:
@@ -37,6 +37,6 @@ class StoredBytes:
                     raise JournalCorrupt(f"The blob {blob.sha256} is damaged. Restore it from a backup.")
 
         if blobs:
-            self._loop.offload(*do_and_tell(work, lambda _: then(), failed), lane="blobs")
+            self._loop.offload(*do_and_report(work, lambda _: then(), failed), lane="blobs")
         else:
             then()

@@ -11,7 +11,7 @@ from weftrun.model.values import Blob, Object
 from weftrun.ports.blobs import Blobs
 from weftrun.ports.loop import Loop
 from weftrun.ports.objects import Objects
-from weftrun.runtime.outside import do_and_tell
+from weftrun.runtime.offload import do_and_report
 
 _AGAIN_S: Final = 1.0
 """Bytes that found no room are written again after this."""
@@ -43,7 +43,7 @@ class Storing:
         self._failed = failed
         self._stored: dict[ObjectId, Blob] = {}
         self._storing: set[ObjectId] = set()
-        self._let_go: set[ObjectId] = set()
+        self._released: set[ObjectId] = set()
 
     def known(self, oid: ObjectId, blob: Blob) -> None:
         """Say that an Object's bytes are durable already, as this blob."""
@@ -52,7 +52,7 @@ class Storing:
     def forget(self, oid: ObjectId) -> None:
         """The Run holds an Object no more; its number comes never again."""
         if self._stored.pop(oid, None) is None and oid in self._storing:
-            self._let_go.add(oid)
+            self._released.add(oid)
 
     def blob_of(self, obj: Object) -> Blob | None:
         """Return the blob of an Object; where there is none yet it is made, and the Object held until then."""
@@ -69,8 +69,8 @@ class Storing:
 
         def done(blob: Blob) -> None:
             self._over(obj)
-            if obj.oid in self._let_go:
-                self._let_go.discard(obj.oid)
+            if obj.oid in self._released:
+                self._released.discard(obj.oid)
             else:
                 self._stored[obj.oid] = blob
             self._tell_stored(obj.oid, blob)
@@ -83,7 +83,7 @@ class Storing:
                 self._over(obj)
                 self._failed(error)
 
-        self._loop.offload(*do_and_tell(work, done, failed), lane="blobs")
+        self._loop.offload(*do_and_report(work, done, failed), lane="blobs")
 
     def _over(self, obj: Object) -> None:
         self._storing.discard(obj.oid)

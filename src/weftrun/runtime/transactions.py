@@ -38,7 +38,7 @@ from weftrun.ports.objects import Objects
 from weftrun.ports.transactions import Given, Transaction, TransactionLost, Transactions
 from weftrun.ports.worker import Worker
 from weftrun.runtime.committer import Committer
-from weftrun.runtime.outside import do_and_tell
+from weftrun.runtime.offload import do_and_report
 from weftrun.runtime.runs import OpenRun
 from weftrun.runtime.writes import AGAIN
 
@@ -202,7 +202,7 @@ class RunTransactions:
         if self._transactions.exclusive:
             self._committer.hold(work, done, failed)
         else:
-            self._loop.offload(*do_and_tell(work, done, failed), lane=held.lane)
+            self._loop.offload(*do_and_report(work, done, failed), lane=held.lane)
 
     def _opened(self, held: Held, made: Transaction) -> None:
         held.inner = made
@@ -245,7 +245,7 @@ class RunTransactions:
                 self._answer(held.at, error)
 
         held.speaks = True
-        self._loop.offload(*do_and_tell(lambda: work(inner), done, failed), lane=held.lane)
+        self._loop.offload(*do_and_report(lambda: work(inner), done, failed), lane=held.lane)
 
     def _answer(self, at: AttemptAt, result: Given | WeftrunError | None) -> None:
         no, index = at.no, at.index
@@ -356,7 +356,7 @@ class RunTransactions:
     def _give_back(self, held: Held) -> None:
         self._free.append(held.slot)
         if self._transactions.exclusive:
-            self._committer.let_go()
+            self._committer.release()
         self._next()
 
     def _cancel_timer(self, held: Held) -> None:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from weftrun.model.errors import CommitUnknown, JournalBusy, JournalFull, WeftrunError
 from weftrun.ports.loop import Loop
-from weftrun.runtime.outside import do_and_tell
+from weftrun.runtime.offload import do_and_report
 
 _AGAIN_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 """Waits before the next try, in seconds; the last one from then on."""
@@ -131,15 +131,15 @@ class Writes:
             refusal = self._locked_out
             self._loop.call_soon(lambda: failed(refusal))
             return
-        self._loop.offload(*do_and_tell(write.work, done, failed), lane=write.lane)
+        self._loop.offload(*do_and_report(write.work, done, failed), lane=write.lane)
 
     def _over(self, *, goes_on: bool) -> None:
         self._tries = 0
         self.stuck = ""
         if goes_on:
-            self.let_go()
+            self.release()
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """What was in front is over: go on with the next."""
         self._queue.popleft()
         if self._queue:

@@ -59,6 +59,10 @@ class RunView(Protocol):
     def function(self) -> str:
         """Name of its Function."""
 
+    @property
+    def place(self) -> int:
+        """Place among all Runs of its Journal; one that was started later has a larger one."""
+
 
 class TextView(Protocol):
     """What one Attempt printed."""
@@ -161,8 +165,8 @@ class Core(Protocol):
     def logs(self, ticket: Any) -> list[Any]:
         """Return what the Attempts of a Run printed."""
 
-    def runs(self, limit: int) -> list[Any]:
-        """Return Runs, newest first."""
+    def runs(self, limit: int, before: int | None) -> list[Any]:
+        """Return Runs, newest first; with `before` only those that are older than the one with this `place`."""
 
     def cancel(self, ticket: Any) -> None:
         """Ask for a Run to be cancelled."""
@@ -382,9 +386,14 @@ class Engine:
         """
         return Run(self._core, self._core.retry(RunId(id)))
 
-    def list(self, limit: int = 100) -> list[RunView]:
-        """Return Runs, newest first."""
-        return self._core.runs(limit)
+    def list(self, limit: int = 100, *, after: RunView | None = None) -> list[RunView]:
+        """Return Runs, newest first.
+
+        Args:
+            limit: at most so many.
+            after: the last Run of the page before this one; None begins with the newest.
+        """
+        return self._core.runs(limit, after.place if after is not None else None)
 
     def close(self, drain_s: float = 5.0) -> None:
         """End the engine: nothing new starts, what runs has `drain_s` seconds to end, nothing is left behind.

@@ -67,7 +67,7 @@ def notebook() -> Home:
 
 
 def forget_notebook() -> None:
-    """Let go of what the last bundle of a notebook was made of; the next one is made anew."""
+    """Release what the last bundle of a notebook was made of; the next one is made anew."""
     if MAIN in _homes:
         _homes[MAIN].kept = None
 

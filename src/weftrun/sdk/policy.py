@@ -40,7 +40,7 @@ class Policy(_Shared, total=False):
         name: instead of `module:qualname`; keep it when code moves, so that open Runs find it.
         version: instead of the digest of the code.
         checkpoint: when the record of a success is written: `auto` (the engine chooses), `sync` (no reader before it),
-            `async` (always, written behind) or `none` (only when something rests on it; takes `effects="none"`).
+            `async` (always, asynchronously) or `none` (only when something rests on it; takes `effects="none"`).
         effects: `visible` (default), `none` (a Step need not wait until what it depends on is durable), or
             `transaction` (what it does by `current().transaction()` commits with its record).
         deterministic: the same arguments always give the same value.

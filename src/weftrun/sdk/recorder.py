@@ -311,7 +311,7 @@ _DIGESTED_ITEMS_MAX = 10_000
 
 
 class Closed:
-    """Stands in for the Recorder of a body that was let go: what its `finally` calls is neither recorded nor run."""
+    """Stands in for the Recorder of a body that was suspended: what its `finally` calls is neither recorded nor run."""
 
     def __init__(self, recorder: Recorder) -> None:
         """Take the place of `recorder`."""
@@ -321,11 +321,11 @@ class Closed:
 
     def call(self, function: Function[..., Any], *_: Any) -> NoReturn:
         """Refuse a call."""
-        raise UsageError(f"{function.spec.label}(...) in the workflow {self._label}, which is being let go.")
+        raise UsageError(f"{function.spec.label}(...) in the workflow {self._label}, which is being suspended.")
 
     def map(self, function: Function[..., Any], *_: Any) -> NoReturn:
         """Refuse a map."""
-        raise UsageError(f"{function.spec.label}.map(...) in the workflow {self._label}, which is being let go.")
+        raise UsageError(f"{function.spec.label}.map(...) in the workflow {self._label}, which is being suspended.")
 
 
 def _digest_of_map(columns: tuple[Any, ...], same: Kwargs) -> str:

@@ -187,7 +187,7 @@ class _Player:
         return world
 
     def close(self) -> None:
-        """Let go of the last history. Idempotent."""
+        """Release the last history. Idempotent."""
         world, self._world = self._world, None
         if world is not None:
             world.close()

@@ -139,7 +139,7 @@ def _wrong_effects(world: World, fixed: Mapping[RunUid, Fixed]) -> Iterator[str]
     values = {(u, s): seen for u, f in fixed.items() for s, seen in f.seen.items() if s not in f.failed}
     yield from (f"E1: {text}" for text in wrong_records(world.rows, values, tellers))
     for sink in world.sinks.values():
-        for text in wrong_deliveries(sink, world.standings, world.register.taken_at):
+        for text in wrong_deliveries(sink, world.delivery_statuses, world.register.taken_at):
             yield f"E2: {text}"
 
 
@@ -262,7 +262,7 @@ def late_entries(entries: Iterable[Entry], fixed: Mapping[RunUid, Fixed]) -> Ite
             settled = known.graphs.get(entry.step, settled)
         if settled is not None and settled <= entry.row:
             yield f"{_of(entry)} came though row {settled} had fixed it"
-        # A body that waits behind others in its Sandbox is let go there when its turn comes.
+        # A body that waits behind others in its Sandbox is released there when its turn comes.
         is_function = entry.function.kind is Kind.FUNCTION
         if is_function and known.ended and known.ended <= entry.row and entry.at > known.ended_at + _GRACE_S:
             yield f"{_of(entry)} came {entry.at - known.ended_at:.3f} s after the Run's end"
@@ -333,7 +333,7 @@ def foreign_entries(entries: Iterable[Entry], rows: Mapping[RunUid, Sequence[Row
 def nobody_listens(entry: Entry, rows: Mapping[RunUid, Sequence[Row]]) -> bool:
     """Say whether an entry is one that nobody hears any more: its Run had ended, or was parked, in that engine.
 
-    A Workflow's body had waited behind others in its Sandbox, and is let go there when its turn comes; what a Sandbox
+    A Workflow's body had waited behind others in its Sandbox, and is released there when its turn comes; what a Sandbox
     had of Functions is entered for a moment, until it is told or killed. Another life may have begun elsewhere by then.
     """
     if entry.owner == entry.engine:

@@ -72,7 +72,7 @@ class Calls:
         self._by_number: dict[tuple[StepId, int], StepId] = {}
         self._maps: dict[StepId, dict[int, _Items]] = {}
         self._items: dict[StepId, _Items] = {}
-        self._untold: set[StepId] = set()
+        self._unreported: set[StepId] = set()
 
     @classmethod
     def of(cls, rows: Sequence[Row]) -> Calls:
@@ -117,7 +117,7 @@ class Calls:
         while stack:
             yield (call := stack.pop())
             stack += sorted(inside.pop(call.id, ()), key=lambda inner: inner.number, reverse=True)
-        for calls in inside.values():  # of a body that no record has told of yet
+        for calls in inside.values():  # of a body that no record has reported yet
             yield from calls
 
     def producers(self, call: CallView) -> list[StepId]:
@@ -178,9 +178,9 @@ class Calls:
 
     def _observe(self, step: StepId, call: Observed | None, at: float, *, is_map: bool) -> None:
         """Learn of an async body's call from the record of its outcome."""
-        if call is None or (step in self.by_step and step not in self._untold):
+        if call is None or (step in self.by_step and step not in self._unreported):
             return
-        self._untold.discard(step)
+        self._unreported.discard(step)
         body, takes = call.body, _distinct(call.refs)
         self.bodies.add(body)
         if call.kind is not Kind.FUNCTION:
@@ -197,7 +197,7 @@ class Calls:
             label = label_of(step)
             self.by_step[step] = CallView(step, body, record.chunk.call, label, label, at, is_map=True)
             self._by_number[body, record.chunk.call] = step
-            self._untold.add(step)
+            self._unreported.add(step)
         told = self._maps.setdefault(record.step, {})
         if record.chunk.lo == 0:
             told[record.attempt] = _Items()

@@ -16,7 +16,7 @@ class Handover(Struct, frozen=True):
     Attributes:
         at: when it took it, or else its first record, in seconds since the epoch.
         epoch: of the Run from then on.
-        waited: whether the Run had been let go while it only waited.
+        waited: whether the Run had been suspended while it only waited.
         put_back: whether the engine before was closed in good order and put the Run back. With neither, it was gone.
         before_at: the last that is known of the engine before, in seconds since the epoch.
         engine: which one it is, in words; empty where nothing tells.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
+from weftrun.views.time_breakdown import TimeBreakdown
 from weftrun.views.timeline import Lane, Timeline
 from weftrun.views.units import count_of, duration
-from weftrun.views.where import Where
 
 _SHADES = " ░▒▓█"
 _STEPS_NAMED_MAX = 12
@@ -36,7 +36,7 @@ def lanes(line: Timeline, width: int = 100) -> list[str]:
     length = duration(line.over_at - line.began_at)
     axis = f"{'':<{name_width}} └0{'─' * max(0, columns - len(length) - 1)}{length}"
     events = [f"  {mark.at - line.began_at:+.3f} s {mark.text}" for mark in line.marks[1 : _MARKS_NAMED_MAX + 1]]
-    return [*shown, axis, *_legend(line, max(40, width)), *events, *where_lines(line.where)]
+    return [*shown, axis, *_legend(line, max(40, width)), *events, *time_breakdown_lines(line.time_breakdown)]
 
 
 def parts_of(shown: str) -> Iterator[tuple[str, str]]:
@@ -87,22 +87,22 @@ def _marked(line: Timeline, columns: int) -> str:
     return "".join(cells).rstrip()
 
 
-def where_lines(where: Where) -> list[str]:
+def time_breakdown_lines(time_breakdown: TimeBreakdown) -> list[str]:
     """Return where the time went, as sentences."""
-    wall = where.wall_s or 1.0
+    wall = time_breakdown.wall_s or 1.0
     share = [
-        f"running {duration(where.running_s)} ({where.running_s / wall:.0%})",
-        f"waiting for the disk {duration(where.committing_s)} ({where.committing_s / wall:.0%})",
-        f"waiting otherwise {duration(where.waiting_s)} ({where.waiting_s / wall:.0%})",
+        f"running {duration(time_breakdown.running_s)} ({time_breakdown.running_s / wall:.0%})",
+        f"waiting for the disk {duration(time_breakdown.committing_s)} ({time_breakdown.committing_s / wall:.0%})",
+        f"waiting otherwise {duration(time_breakdown.waiting_s)} ({time_breakdown.waiting_s / wall:.0%})",
     ]
-    if not where.traced:
-        share = [share[0], f"waiting {duration(where.waiting_s)} (no trace: for what is not known)"]
-    lines = [f"{duration(where.wall_s)} in all: {', '.join(share)}."]
-    if where.sandboxes:
-        on = count_of(where.sandboxes, "Sandbox")
-        lines.append(f"{duration(where.body_s)} in bodies on {on}, busy {where.busy:.0%}.")
-    if where.chain:
-        lines.append(f"Longest chain {duration(where.chain_s)}: {_chain(where.chain)}.")
+    if not time_breakdown.traced:
+        share = [share[0], f"waiting {duration(time_breakdown.waiting_s)} (no trace: for what is not known)"]
+    lines = [f"{duration(time_breakdown.wall_s)} in all: {', '.join(share)}."]
+    if time_breakdown.sandboxes:
+        on = count_of(time_breakdown.sandboxes, "Sandbox")
+        lines.append(f"{duration(time_breakdown.body_s)} in bodies on {on}, busy {time_breakdown.busy:.0%}.")
+    if time_breakdown.chain:
+        lines.append(f"Longest chain {duration(time_breakdown.chain_s)}: {_chain(time_breakdown.chain)}.")
     return lines
 
 

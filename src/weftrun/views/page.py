@@ -7,7 +7,7 @@ import json
 import re
 from importlib import resources
 
-from weftrun.views.lanes import where_lines
+from weftrun.views.lanes import time_breakdown_lines
 from weftrun.views.timeline import Span, Timeline
 
 _TEMPLATE = "timeline.html"
@@ -19,7 +19,7 @@ def page(line: Timeline) -> str:
     parts = {
         "title": html.escape(f"{line.id}: {line.function}"),
         "status": html.escape(line.status),
-        "where": "".join(f"<p>{html.escape(sentence)}</p>" for sentence in where_lines(line.where)),
+        "where": "".join(f"<p>{html.escape(sentence)}</p>" for sentence in time_breakdown_lines(line.time_breakdown)),
         "data": _embedded(_data(line)),
     }
     return re.sub(r"\{\{(\w+)\}\}", lambda hole: parts[hole[1]], template)
@@ -39,11 +39,11 @@ def _data(line: Timeline) -> dict[str, object]:
         ],
         "disk": [[round(begin - began_at, 6), round(end - begin, 6)] for begin, end in line.gated],
         "where": {
-            "running": line.where.running_s,
-            "disk": line.where.committing_s,
-            "waiting": line.where.waiting_s,
+            "running": line.time_breakdown.running_s,
+            "disk": line.time_breakdown.committing_s,
+            "waiting": line.time_breakdown.waiting_s,
         },
-        "traced": line.where.traced,
+        "traced": line.time_breakdown.traced,
         "marks": [[round(mark.at - began_at, 6), mark.kind, mark.text] for mark in line.marks],
     }
 

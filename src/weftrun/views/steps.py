@@ -44,7 +44,7 @@ class StepsFold:
         self.life = 1
         self._ended_at = 0.0
         self._owned_since = 0.0
-        self._spared: set[StepId] = set()
+        self._skipped: set[StepId] = set()
         self._seen: dict[StepId, Seen] = {}
         self._running: dict[str, list[RunningView]] = {}
 
@@ -124,7 +124,7 @@ class StepsFold:
 
     def views(self) -> Iterator[StepView]:
         """Return all Steps as they stand now, in the order of the graph: the root first, children after parents."""
-        self._spared = self._without_records()
+        self._skipped = self._without_records()
         for call in self.calls.in_order():
             yield self._root(call) if call.number < 0 else self._view(call)
 
@@ -205,7 +205,7 @@ class StepsFold:
     def _is_left_out(self, call: CallView, seen: Seen, items: int | None) -> bool:
         """Say whether a Step without a whole record has succeeded all the same."""
         told = seen.left_out_at is not None and seen.settled + seen.items_left_out >= (items or 0)
-        return told or call.id in self._spared
+        return told or call.id in self._skipped
 
     def _without_records(self) -> set[StepId]:
         """Return the Steps without records that have succeeded, since their body did, or a Step that took them began.

@@ -7,7 +7,7 @@ Facts come from the records, which are durable, and from the trace, which is not
 | `batch` | why it went then, in one clause | `sandbox`, `function`, `size` (Invocations, items), `gated`, `engine` |
 | `sandbox` | what happened to it, a clause | `sandbox`; as it began `start_s`, `isolation`, `unforkable`, `written` |
 | `unrecorded` | why a success has no record, a clause | `sandbox`, `entered`, `left`, `bytes`, `items`, `preview` |
-| `note` | a whole sentence, or nothing | `gated`; `epoch`, `waited` (let go), `engine`; `left` by a closing engine |
+| `note` | a whole sentence, or nothing | `gated`; `epoch`, `waited` (suspended), `engine`; `left` by a closing engine |
 | `text` | what an Attempt printed | of a map, `items`: how many characters each; of a body, `from`: those told before |
 
 `engine` names one, with the first Batch that it gives of a Run and where it takes one over.
@@ -21,6 +21,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+
+from msgspec import Struct
 
 from weftrun.machines.checkpoint import When, choice
 from weftrun.model.emits import Emitted
@@ -45,36 +47,55 @@ from weftrun.model.records import (
     StepOutcome,
     Unfit,
 )
+from weftrun.model.values import Data, Inline
 from weftrun.views.calls import Calls
-from weftrun.views.chosen import checkpoints
 from weftrun.views.emits import told_emits
-from weftrun.views.final import why_final
 from weftrun.views.handovers import handovers
 from weftrun.views.lives import told_of_life
 from weftrun.views.progress import attempts_gated, disk_sentence
 from weftrun.views.step import error_line
 from weftrun.views.steps import StepsFold
-from weftrun.views.told import Told
+from weftrun.views.time_breakdown import waited_long
 from weftrun.views.trace import Traced, is_part, number
 from weftrun.views.units import count_of, duration, size
 from weftrun.views.unrecorded import unrecorded
-from weftrun.views.where import waited_long
 
 _BATCHES_TOLD_MAX = 20
 """Batches of one map, and records of its items, that are told one by one; of more, the story tells their sum."""
 
+_WHY_FINAL = {
+    Reason.RAISED: "an error that a body raises is final unless the Function asks for retries",
+    Reason.TIMEOUT: "it ran longer than its timeout_s, and its Function asks for no retries",
+    Reason.MEMORY: "it went over its memory_bytes_max, and its Function asks for no retries",
+    Reason.LOST: "its Sandbox was lost, and no further Attempt was allowed",
+    Reason.UNREADABLE: "the same value would be as unreadable the next time, so it is not tried again",
+    Reason.MISUSE: "a rule of Workflows was broken, and would be again",
+    Reason.DIVERGED: "the replayed body called something else than the records hold, so it can't go on",
+    Reason.UNLOADABLE: "its code can't be loaded, and could not the next time",
+    Reason.CANCELLED: "a cancelled Step is not tried again",
+}
+_ASKED = (Reason.RAISED, Reason.TIMEOUT, Reason.MEMORY)
+
+
+class Sentence(Struct, frozen=True):
+    """One sentence. `at` is in seconds since the epoch; `step` is empty where it concerns the whole Run."""
+
+    at: float
+    step: StepId
+    text: str
+
 
 def story(
     rows: Sequence[Row], trace: Sequence[Traced] = (), step: str | None = None, emitted: Sequence[Emitted] = ()
-) -> list[Told]:
+) -> list[Sentence]:
     """Return what happened in a Run and why, a sentence per fact, in the order of time.
 
     `step` keeps what concerns one Step: its own facts, and those of its items or of the calls its body made. `emitted`
     is what the outbox knows of the Run.
     """
     sentences = [*_takeovers(rows, trace), *_Teller(rows).told(), *_traced(trace)]
-    sentences += [*_left_out(rows, trace), *checkpoints(rows, trace), *_closing(rows, trace)]
-    sentences += [Told(at, id, text) for at, id, text in told_emits(emitted)]
+    sentences += [*_left_out(rows, trace), *_checkpoints(rows, trace), *_closing(rows, trace)]
+    sentences += [Sentence(at, id, text) for at, id, text in told_emits(emitted)]
     if step is not None:
         sentences = [told for told in sentences if is_part(told.step, step)]
     return sorted(sentences, key=lambda told: told.at)
@@ -94,39 +115,39 @@ class _Teller:
                 if isinstance(record, ItemsSettled):
                     self._told_items[record.step] = self._told_items.get(record.step, 0) + 1
 
-    def told(self) -> Iterator[Told]:
+    def told(self) -> Iterator[Sentence]:
         """Yield a sentence for each record."""
         for row in self._rows:
             for record in row.records:
                 yield from self._record(row.at, record)
         yield from self._summed_maps()
 
-    def _record(self, at: float, record: object) -> Iterator[Told]:
+    def _record(self, at: float, record: object) -> Iterator[Sentence]:
         match record:
             case Started() | CancelAsked() | Ended() | Retried() | Unfit() | Abandoned() | Branched():
-                yield Told(at, StepId(""), self._of_the_run(record))
+                yield Sentence(at, StepId(""), self._of_the_run(record))
             case Graphed():
-                yield Told(at, record.step, self._graphed(record))
+                yield Sentence(at, record.step, self._graphed(record))
             case Chunked() if record.chunk.last:
                 items = record.chunk.lo + record.chunk.count
-                yield Told(at, record.step, f"{record.step} has {count_of(items, 'item')}; its input is complete.")
+                yield Sentence(at, record.step, f"{record.step} has {count_of(items, 'item')}; its input is complete.")
             case Settled():
                 for outcome in record.outcomes:
-                    yield Told(at, outcome.step, self._settled(outcome))
+                    yield Sentence(at, outcome.step, self._settled(outcome))
             case ItemsSettled() if not record.values and not record.failures and record.call is not None:
-                yield Told(at, record.step, f"{record.step} was called again, and has the items that it had.")
+                yield Sentence(at, record.step, f"{record.step} was called again, and has the items that it had.")
             case ItemsSettled() if self._told_items[record.step] <= _BATCHES_TOLD_MAX or record.failures:
-                yield Told(at, record.step, _items(record))
+                yield Sentence(at, record.step, _items(record))
             case AttemptFailed():
-                yield Told(at, record.step, self._failed(at, record))
+                yield Sentence(at, record.step, self._failed(at, record))
             case AttemptStarted():
-                yield Told(at, record.step, self._attempt_began(record))
+                yield Sentence(at, record.step, self._attempt_began(record))
             case RollbackFailed():
                 why = error_line(record.failure)
                 text = (
                     f"The rollback of Attempt {record.attempt} of {record.step} failed with {why}; it is tried again."
                 )
-                yield Told(at, record.step, text)
+                yield Sentence(at, record.step, text)
             case _:
                 pass
 
@@ -203,7 +224,7 @@ class _Teller:
         if failure.origin not in ("", step):
             return f"{step} failed, because {failure.origin} inside it had failed with {error_line(failure)}."
         what = f"{step} failed in Attempt {failure.attempt}{_ran(done.ran)} with {error_line(failure)}"
-        return f"{what}; {why_final(failure, self._spec(step))}."
+        return f"{what}; {_why_final(failure, self._spec(step))}."
 
     def _failed(self, at: float, record: AttemptFailed) -> str:
         step = record.step if record.item < 0 else item_step(record.step, record.item)
@@ -227,17 +248,17 @@ class _Teller:
             return f"The Run ended {record.status}; what was still open was dropped."
         if failure.origin in ("", self._calls.root):
             function = self._spec(self._calls.root) if self._calls.root is not None else None
-            return f"The Run failed with {error_line(failure)}; {why_final(failure, function)}."
+            return f"The Run failed with {error_line(failure)}; {_why_final(failure, function)}."
         why = f"{failure.origin} had failed with {error_line(failure)}"
         return f"The Run failed because {why}; what was open was cancelled."
 
-    def _summed_maps(self) -> Iterator[Told]:
+    def _summed_maps(self) -> Iterator[Sentence]:
         for view in self._fold.views():
             records = self._told_items.get(view.id, 0)
             if records > _BATCHES_TOLD_MAX and view.left_at is not None:
                 settled = count_of(view.items_done + view.items_failed, "item")
                 told = f"told in {count_of(records, 'record')}, with {duration(view.body_s)} in bodies"
-                yield Told(view.left_at, view.id, f"{view.id} settled {settled}, {told}.")
+                yield Sentence(view.left_at, view.id, f"{view.id} settled {settled}, {told}.")
 
 
 def _began(record: Started) -> str:
@@ -271,17 +292,17 @@ _PUT_BACK = (
     "The engine before had been closed and had put the Run back; an engine has it again (epoch {epoch}): "
     "what had a record by then stands, what had none is run again."
 )
-_WOKEN = "The Run had been let go while it only waited; an engine has it again (epoch {epoch})."
+_WOKEN = "The Run had been suspended while it only waited; an engine has it again (epoch {epoch})."
 
 
-def _takeovers(rows: Sequence[Row], trace: Sequence[Traced]) -> Iterator[Told]:
+def _takeovers(rows: Sequence[Row], trace: Sequence[Traced]) -> Iterator[Sentence]:
     """Yield a sentence for each engine that took the Run over: when it did, or else with its first record."""
     for over in handovers(rows, trace):
         sentence = _WOKEN if over.waited else _PUT_BACK if over.put_back else _TAKEN_OVER
-        yield Told(over.at, StepId(""), sentence.format(epoch=over.epoch))
+        yield Sentence(over.at, StepId(""), sentence.format(epoch=over.epoch))
 
 
-def _traced(trace: Sequence[Traced]) -> Iterator[Told]:
+def _traced(trace: Sequence[Traced]) -> Iterator[Sentence]:
     """Yield a sentence for each row of the trace, printed text apart; many Batches of one map are told as one."""
     batches = Counter(row.step for row in trace if row.kind == "batch")
     summed: set[StepId] = set()
@@ -289,13 +310,13 @@ def _traced(trace: Sequence[Traced]) -> Iterator[Told]:
         if row.kind == "batch" and batches[row.step] > _BATCHES_TOLD_MAX:
             if row.step not in summed:
                 summed.add(row.step)
-                yield Told(row.at, row.step, _many_batches(row.step, trace))
+                yield Sentence(row.at, row.step, _many_batches(row.step, trace))
         elif row.kind == "batch":
-            yield Told(row.at, row.step, _batch(row))
+            yield Sentence(row.at, row.step, _batch(row))
         elif row.kind == "sandbox":
-            yield Told(row.at, row.step, _sandbox(row))
+            yield Sentence(row.at, row.step, _sandbox(row))
         elif row.kind == "note" and row.text:
-            yield Told(row.at, row.step, row.text)
+            yield Sentence(row.at, row.step, row.text)
 
 
 def _many_batches(step: StepId, trace: Sequence[Traced]) -> str:
@@ -334,24 +355,24 @@ def _batch(row: Traced) -> str:
     return f"{what} went to Sandbox {int(number(row, 'sandbox'))}{' as one Batch' if size > 1 else ''}{why}{gated}."
 
 
-def _left_out(rows: Sequence[Row], trace: Sequence[Traced]) -> Iterator[Told]:
+def _left_out(rows: Sequence[Row], trace: Sequence[Traced]) -> Iterator[Sentence]:
     """Yield a sentence for each success without a record."""
     for left in unrecorded(rows, trace):
         what = f"{count_of(left.items, 'item')} of {left.step}" if left.items else str(left.step)
         text = f"{what} succeeded{_ran(left.ran)}, not recorded: {left.why} ({size(left.nbytes)} not written)."
-        yield Told(left.at, left.step, text)
+        yield Sentence(left.at, left.step, text)
 
 
-def _closing(rows: Sequence[Row], trace: Sequence[Traced]) -> Iterator[Told]:
+def _closing(rows: Sequence[Row], trace: Sequence[Traced]) -> Iterator[Sentence]:
     """Yield what is to be said about the whole: what waited for the disk, and whether the trace is missing."""
     if not rows:
         return
     gated = attempts_gated(trace)
     if gated and waited_long(rows, StepsFold.of(rows, trace), trace):
         sentence = disk_sentence(gated)
-        yield Told(rows[-1].at, StepId(""), sentence)
+        yield Sentence(rows[-1].at, StepId(""), sentence)
     if not trace and _went_to_sandboxes(rows):
-        yield Told(rows[-1].at, StepId(""), _NO_TRACE)
+        yield Sentence(rows[-1].at, StepId(""), _NO_TRACE)
 
 
 def _went_to_sandboxes(rows: Sequence[Row]) -> bool:
@@ -382,3 +403,63 @@ _NO_TRACE = (
     "There is no trace of this Run: which Batch went where, and what Attempts printed, is not known. "
     "The trace is not synced, so a crash of the host can lose it; the records above are complete."
 )
+
+
+def _why_final(failure: Failure, function: FunctionSpec | None) -> str:
+    """Return why no Attempt of a Function follows, as the end of a sentence."""
+    if failure.type == "RollbackFailed":
+        return "it is not entered again over what could not be undone"
+    retry = function.retry if function is not None else None
+    if retry is not None and failure.reason in _ASKED and failure.attempt <= retry.times:
+        return "its policy does not try such an error again"
+    if failure.attempts > 1 and failure.attempt >= failure.attempts:
+        return f"that was the last of {failure.attempts} Attempts"
+    if failure.type == "TransactionLost":
+        return "its transaction was lost, and no further Attempt was allowed"
+    if failure.type == "BodyTimedOut":
+        return "its body would go on as long the next time, so it is not entered again"
+    return _WHY_FINAL[failure.reason]
+
+
+def _checkpoints(rows: Sequence[Row], trace: Sequence[Traced]) -> Iterator[Sentence]:
+    """Yield for each Function what `auto` chose for the record of its values, and why, once the Run is over."""
+    if not rows or not isinstance(rows[-1].records[-1], Ended):
+        return
+    calls = Calls.of(rows)
+    sums: dict[tuple[str, str, str], list[int]] = {}
+
+    def count(step: StepId, was: str, why: str, values: int, nbytes: int) -> None:
+        call = calls.by_step.get(step)
+        if call is not None and call.spec is not None and call.spec.checkpoint == "auto":
+            so_far = sums.setdefault((call.label, was, why), [0, 0])
+            so_far[0] += values
+            so_far[1] += nbytes
+
+    for row in rows:
+        for record in row.records:
+            for step, data, ran, emitted in _recorded_values(record):
+                spec = calls.by_step[step].spec if step in calls.by_step else None
+                if spec is not None and spec.kind is Kind.FUNCTION:
+                    chosen = choice(spec, data, ran, emitted=emitted)
+                    why = "something rested on it" if chosen.when >= When.LATER else chosen.why
+                    nbytes = sum(len(d.data) if isinstance(d, Inline) else d.nbytes for d in data)
+                    count(step, "written asynchronously", why, len(data), nbytes)
+    for left in unrecorded(rows, trace):
+        count(left.step, "not written", left.why, 1, left.nbytes)
+    for (label, was, why), (values, nbytes) in sums.items():
+        what = f"{count_of(values, 'value')} ({size(nbytes)}) {'was' if values == 1 else 'were'} {was}"
+        text = f'checkpoint="auto" of {label}: {what}, because {why}.'
+        yield Sentence(rows[-1].at, StepId(""), text)
+
+
+def _recorded_values(record: object) -> Iterator[tuple[StepId, tuple[Data, ...], Ran, bool]]:
+    """Yield the values that a record holds, of a Step each or of items of a map together, and whether it emitted."""
+    match record:
+        case Settled():
+            for done in record.outcomes:
+                if not isinstance(done.outcome, Failure):
+                    yield done.step, (done.outcome.value.data,), done.ran, bool(done.emits)
+        case ItemsSettled() if record.values:
+            yield record.step, tuple(payload.data for _, _, payload in record.values), record.ran, bool(record.emits)
+        case _:
+            pass

@@ -14,9 +14,9 @@ from weftrun.views.handovers import handovers
 from weftrun.views.running import RunningView, last_line
 from weftrun.views.step import error_line
 from weftrun.views.steps import StepsFold
+from weftrun.views.time_breakdown import Interval, TimeBreakdown, merge, time_breakdown, waits_for_disk
 from weftrun.views.trace import Traced
 from weftrun.views.unrecorded import Unrecorded, unrecorded
-from weftrun.views.where import Interval, Where, merge, waits_for_disk, where
 
 
 class Span(Struct, frozen=True, gc=False):
@@ -53,7 +53,7 @@ class Mark(Struct, frozen=True):
 
     Attributes:
         at: in seconds since the epoch; of a `crash`, the last that is known of the engine that was gone then.
-        kind: `engine` (one has it from here on), `crash`, `takeover`, or `woken` (it had been let go to wait).
+        kind: `engine` (one has it from here on), `crash`, `takeover`, or `woken` (it had been suspended to wait).
         text: what to say of it.
     """
 
@@ -86,7 +86,7 @@ class Timeline(Struct, frozen=True):
     over_at: float
     lanes: tuple[Lane, ...]
     gated: tuple[Interval, ...]
-    where: Where
+    time_breakdown: TimeBreakdown
     marks: tuple[Mark, ...] = ()
 
 
@@ -118,7 +118,7 @@ def timeline(
         over_at,
         lanes,
         gated,
-        where(rows, fold, trace, running),
+        time_breakdown(rows, fold, trace, running),
         tuple(marks(rows, trace)),
     )
 
@@ -130,7 +130,7 @@ def marks(rows: Sequence[Row], trace: Sequence[Traced]) -> Iterator[Mark]:
     for over in handovers(rows, trace):
         engine = over.engine or "another engine"
         if over.waited:
-            yield Mark(over.at, "woken", f"{engine} has it again (epoch {over.epoch}): it had been let go to wait")
+            yield Mark(over.at, "woken", f"{engine} has it again (epoch {over.epoch}): it had been suspended to wait")
             continue
         if over.put_back:
             yield Mark(over.at, "engine", f"{engine} has it again (epoch {over.epoch}): the one before was closed")

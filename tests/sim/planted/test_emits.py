@@ -12,7 +12,7 @@ from tests.sweeping import shared
 from weftrun.machines.outbox import OutboxMachine
 from weftrun.machines.run import attempts
 from weftrun.model.commands import Append
-from weftrun.model.emits import Standing, Verdict, emit_key
+from weftrun.model.emits import DeliveryStatus, Verdict, emit_key
 from weftrun.model.records import emits_in
 from weftrun.ports.sinks import SinkMessage
 from weftrun.runtime.outbox import _Sink
@@ -70,7 +70,7 @@ def it_is_acknowledged_before_it_is_sent(monkeypatch: pytest.MonkeyPatch) -> Non
     deliver = _Sink._deliver
 
     def hasty(self, command):
-        verdicts = [Verdict(parcel.place, Standing.DELIVERED) for parcel in command.parcels]
+        verdicts = [Verdict(parcel.place, DeliveryStatus.DELIVERED) for parcel in command.parcels]
         self._outbox.settle_emits(self._name, verdicts, self.now())
         deliver(self, command)
 

@@ -39,7 +39,7 @@ def code_that_does_not_fit_ends_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def fails(run, body, refused):
         failure = Failure(Reason.DIVERGED, "ReplayDiverged", str(refused), origin=body.step.id)
-        run.falling.append((run.root.body if refused.reason is Reason.DIVERGED else body, failure))
+        run.pending_failures.append((run.root.body if refused.reason is Reason.DIVERGED else body, failure))
 
     monkeypatch.setattr(bodies, "_refuse", fails)
 

@@ -160,7 +160,7 @@ def a_key_lacks_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def once_a_slow_look_made_sessions_older(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A beat counts from when the look began that first showed it."""
+    """A heartbeat counts from when the look began that first showed it."""
     looked = lease.LeaseMachine._looked
 
     def older(self, event: Looked):
@@ -183,7 +183,7 @@ def once_a_claim_was_held_from_when_it_was_read(monkeypatch: pytest.MonkeyPatch)
 
 
 def once_a_lost_session_closed_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sandboxes go on with what they were given by a session that was buried, under the hold of the next one."""
+    """Sandboxes go on with what they were given by a session that was declared dead, under the hold of the next one."""
     monkeypatch.setattr(ScriptedSandboxes, "fence", lambda _: None)
 
 

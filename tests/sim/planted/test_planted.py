@@ -19,7 +19,7 @@ from tests.sweeping import shared
 from weftrun.machines.checkpoint import may_lack_record
 from weftrun.machines.run import attempts, bodies, closure, grow, machine, settle
 from weftrun.machines.run.machine import RunMachine
-from weftrun.machines.run.sparing import call_id
+from weftrun.machines.run.recovery_skip import call_id
 from weftrun.machines.run.state import RunState
 from weftrun.model.commands import Append, Deliver
 from weftrun.model.errors import CommitUnknown, JournalFull
@@ -178,7 +178,7 @@ def a_gate_forgets_what_is_owed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attempts, "rest_on_rows", lambda *_: None)
 
 
-def too_much_is_spared(monkeypatch: pytest.MonkeyPatch) -> None:
+def too_much_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     """After a crash no Step is run that may lack a record, whether or not its value is needed."""
 
     def all_of_them(run, body, calls, *_, **__):
@@ -190,7 +190,7 @@ def too_much_is_spared(monkeypatch: pytest.MonkeyPatch) -> None:
             and call_id(run, body, call) not in run.recorded.outcomes
         }
 
-    monkeypatch.setattr(grow, "spared_calls", all_of_them)
+    monkeypatch.setattr(grow, "skipped_calls", all_of_them)
 
 
 def what_is_not_to_be_kept_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -287,7 +287,7 @@ PLANTS = (
     Plant(a_body_is_shown_what_has_no_record, "G-a", scenario="light_watched"),
     Plant(a_gate_forgets_what_is_owed, "G-a", scenario="light"),
     Plant(a_gate_forgets_what_is_owed, "G-a", seeds=60),
-    Plant(too_much_is_spared, "has no value", scenario="light"),
+    Plant(too_much_is_skipped, "has no value", scenario="light"),
     Plant(what_is_not_to_be_kept_is_kept, "N3", seeds=40),
     Plant(an_answer_leaves_before_its_record, "end", scenario="draw"),
     Plant(a_record_names_bytes_that_are_not_durable, "C2", scenario="heavy"),

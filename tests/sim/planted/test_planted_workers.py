@@ -44,7 +44,7 @@ def what_a_dead_worker_had_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None
 
 def a_frozen_worker_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is never declared dead, and stands still for longer than anybody waits."""
-    monkeypatch.setattr(hosts.SimWorkers, "_beat", lambda _: None)
+    monkeypatch.setattr(hosts.SimWorkers, "_heartbeat", lambda _: None)
     monkeypatch.setattr(hosts.SimWorker, "_watch", lambda _: None)
     freeze = hosts.SimWorker.freeze
     monkeypatch.setattr(hosts.SimWorker, "freeze", lambda self, _: freeze(self, 2_000))

@@ -58,7 +58,7 @@ class FileBlobs:
         except OSError as error:
             raise self._not_stored(error, nbytes) from None
         finally:
-            with contextlib.suppress(OSError):  # a disk that can't store it may not let go of it either
+            with contextlib.suppress(OSError):  # a disk that can't store it may not release it either
                 passing.unlink(missing_ok=True)
         return Blob(sha256, nbytes)
 

@@ -83,7 +83,7 @@ class EngineLocks:
         if own is not None:
             _free(own)
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Forget the locks in a child of a fork; they stay with the parent."""
         if self._shared is not None:
             _left_behind.add(self._folder)
@@ -156,10 +156,10 @@ _left_behind: set[Path] = set()
 """Folders of engines that were open here before this process was forked."""
 
 
-def _let_go_in_child() -> None:
+def _release_in_child() -> None:
     """A fork shares the locks; in a child that outlives its engine they would say that it lives."""
     for locks in list(_held):
-        locks.let_go()
+        locks.release()
 
 
-os.register_at_fork(after_in_child=_let_go_in_child)
+os.register_at_fork(after_in_child=_release_in_child)

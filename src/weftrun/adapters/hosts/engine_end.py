@@ -25,7 +25,7 @@ from weftrun.ports.objects import Objects
 from weftrun.ports.worker import WorkerEvents
 from weftrun.wire.channel import Channel
 from weftrun.wire.frames import ChannelBroken
-from weftrun.wire.hold import host_clock_s
+from weftrun.wire.lease_page import host_clock_s
 
 
 class RemoteWorker:

@@ -63,7 +63,7 @@ class LocalWorkers:
         self._joined = joined
         self._ttl_s = ttl_s
         self._start_s = start_s
-        self._beat_at = loop.now()
+        self._heartbeat_at = loop.now()
         self._last = 0
         self._there: dict[WorkerId, tuple[subprocess.Popen[bytes], RemoteWorker]] = {}
         self._closed = False
@@ -72,21 +72,21 @@ class LocalWorkers:
         """Start all, in the loop's thread: the kernel ends them with it."""
         for _ in range(self._count):
             self._start()
-        self._beat()
+        self._heartbeat()
 
-    def _beat(self) -> None:
+    def _heartbeat(self) -> None:
         """Say that the engine lives, and end a Worker that has given no sign of life for as long as a Lease holds."""
         if self._closed:
             return
         now = self._loop.now()
-        slept = now > self._beat_at + self._ttl_s
-        self._beat_at = now + self._ttl_s / 3
+        slept = now > self._heartbeat_at + self._ttl_s
+        self._heartbeat_at = now + self._ttl_s / 3
         for process, remote in self._there.values():
             silent_s = self._ttl_s if remote.has_spoken else self._start_s
             if not slept and now - remote.heard_at > silent_s:
                 process.kill()
             remote.ping()
-        self._loop.call_at(self._beat_at, self._beat)
+        self._loop.call_at(self._heartbeat_at, self._heartbeat)
 
     @property
     def pids(self) -> dict[WorkerId, int]:

@@ -151,7 +151,7 @@ class MemfdObjects:
             }
 
     def close(self) -> None:
-        """Let go of everything and remove spilled files. Idempotent."""
+        """Release everything and remove spilled files. Idempotent."""
         with self._lock:
             self._closed = True
             for kept in self._kept.values():

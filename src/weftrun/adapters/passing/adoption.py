@@ -93,7 +93,7 @@ class _Adoption:
         return made
 
     def undo(self) -> None:
-        """Let go of what was adopted, since the message is refused."""
+        """Release what was adopted, since the message is refused."""
         for oid in self._made:
             self._objects.release(oid)
 

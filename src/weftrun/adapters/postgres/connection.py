@@ -233,7 +233,7 @@ def is_lost(connection: Connection) -> bool:
     return connection.closed or connection.broken
 
 
-def let_go(connection: Connection) -> None:
+def release(connection: Connection) -> None:
     """Close, whatever state the connection is in."""
     try:
         connection.close()

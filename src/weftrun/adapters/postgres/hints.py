@@ -124,7 +124,7 @@ class PostgresHints:
             connection.execute(SQL["hint_only"])
             yield connection
         finally:
-            connections.let_go(connection)
+            connections.release(connection)
 
     def _follow(self, connection: Connection) -> None:
         """Tell what is said until the connection is lost, or nobody listens any more."""

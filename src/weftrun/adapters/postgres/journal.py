@@ -82,7 +82,7 @@ class PostgresJournal(OutboxTables):
         try:
             schema.bring_up_to_date(connection, self._where, self._hash_seed, create=create)
         except BaseException:
-            connections.let_go(connection)
+            connections.release(connection)
             raise
         return connection
 
@@ -120,7 +120,7 @@ class PostgresJournal(OutboxTables):
         return self._patience_s
 
     def close(self) -> None:
-        """Let go of the connection. Idempotent."""
+        """Release the connection. Idempotent."""
         self._closed = True
         self._drop()
 
@@ -195,9 +195,9 @@ class PostgresJournal(OutboxTables):
         """Free Runs of this session, and count one take-over less of each."""
         self._said("putting Runs back", "put_back", (list(uids), self._session))
 
-    def let_go(self, waiting: Mapping[RunUid, float]) -> None:
+    def suspend(self, waiting: Mapping[RunUid, float]) -> None:
         """Free Runs of this session until they are due, or at once where a message waits; see the port."""
-        self._said("letting Runs go", "let_go", (self._session, list(waiting), list(waiting.values())))
+        self._said("suspending Runs", "suspend", (self._session, list(waiting), list(waiting.values())))
 
     # ------------------------------------------------------------------ sessions
 
@@ -207,9 +207,9 @@ class PostgresJournal(OutboxTables):
         ((key,),) = self._said("beginning a session", "begin_session", facts).fetchall()
         self._session = key
 
-    def bury(self, session: Session) -> bool:
+    def declare_dead(self, session: Session) -> bool:
         """Remove a dead session; False where it has renewed since, or is gone already."""
-        return self._said("removing a session", "bury_session", (session.uid, session.beat)).rowcount == 1
+        return self._said("removing a session", "declare_dead", (session.uid, session.heartbeat)).rowcount == 1
 
     def leave(self) -> None:
         """Remove this Journal's own session. Idempotent."""
@@ -229,7 +229,7 @@ class PostgresJournal(OutboxTables):
             return None
         check_deletable(info, self._rows("open_emits", (info.uid,))[0][0])
         # By its uid, and only if it has ended: what has ended stays so, and another Run may have the id by now.
-        self._said("deleting a Run", "forget_run" if forget else "bury_run", {"uid": info.uid})
+        self._said("deleting a Run", "forget_run" if forget else "leave_tombstone", {"uid": info.uid})
         return info
 
 

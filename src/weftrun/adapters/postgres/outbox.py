@@ -52,7 +52,7 @@ class OutboxTables(JournalReading):
             sink,
             at,
             [verdict.place for verdict in verdicts],
-            [int(verdict.standing) for verdict in verdicts],
+            [int(verdict.delivery_status) for verdict in verdicts],
             [verdict.why for verdict in verdicts],
             [verdict.untried for verdict in verdicts],
         )

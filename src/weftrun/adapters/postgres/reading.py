@@ -44,11 +44,11 @@ class JournalReading(Reading):
     def _drop(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            connections.let_go(connection)
+            connections.release(connection)
 
     @contextmanager
     def _translated(self, doing: str) -> Iterator[None]:
-        """Raise errors of this project instead of the driver's, and let go of a connection that is lost."""
+        """Raise errors of this project instead of the driver's, and release a connection that is lost."""
         try:
             yield
         except psycopg.Error as error:
@@ -136,6 +136,6 @@ class PostgresReader(JournalReading):
         return self._connection
 
     def close(self) -> None:
-        """Let go of the connection. Idempotent."""
+        """Release the connection. Idempotent."""
         self._closed = True
         self._drop()

@@ -74,10 +74,32 @@ RETURNING seq;
 SELECT * FROM weftrun.info WHERE id = %s;
 
 -- name: list_runs
-SELECT * FROM weftrun.info WHERE NOT deleted ORDER BY key DESC LIMIT %s;
+-- What is wanted beside the newest is looked for among them one by one, where no statement below has an index for it.
+SELECT * FROM weftrun.info
+WHERE NOT deleted AND key < %(before)s AND (%(status)s::text IS NULL OR status = %(status)s)
+ORDER BY key DESC LIMIT %(limit)s;
 
--- name: list_runs_by_status
-SELECT * FROM weftrun.info WHERE NOT deleted AND status = %s ORDER BY key DESC LIMIT %s;
+-- name: list_runs_open
+SELECT * FROM weftrun.info WHERE key IN (
+    SELECT key FROM weftrun.run WHERE ended_at IS NULL AND status = %(status)s AND key < %(before)s
+    ORDER BY key DESC LIMIT %(limit)s)
+ORDER BY key DESC;
+
+-- name: list_runs_unsuccessful
+SELECT * FROM weftrun.info
+WHERE NOT deleted AND key < %(before)s AND status IN ('failed', 'cancelled') AND status = %(status)s
+ORDER BY key DESC LIMIT %(limit)s;
+
+-- name: list_runs_of_function
+SELECT * FROM weftrun.info
+WHERE NOT deleted AND key < %(before)s AND function = %(function)s AND (%(status)s::text IS NULL OR status = %(status)s)
+ORDER BY key DESC LIMIT %(limit)s;
+
+-- name: list_runs_with_prefix
+SELECT * FROM weftrun.info
+WHERE NOT deleted AND key < %(before)s AND strpos(id, '/') > 0 AND substr(id, 1, strpos(id, '/')) = %(prefix)s
+  AND (%(function)s::text = '' OR function = %(function)s) AND (%(status)s::text IS NULL OR status = %(status)s)
+ORDER BY key DESC LIMIT %(limit)s;
 
 -- name: open_runs
 SELECT * FROM weftrun.info WHERE ended_at IS NULL ORDER BY key;
@@ -133,7 +155,7 @@ WITH freed AS (
 )
 SELECT weftrun.tell('look') WHERE EXISTS (SELECT FROM freed WHERE ended_at IS NULL);
 
--- name: let_go
+-- name: suspend
 SELECT weftrun.let_go(%s, %s::uuid[], %s::float8[]);
 
 -- name: begin_session
@@ -147,7 +169,7 @@ SELECT uid, host, pid, lock, ttl_s, beat,
        + (SELECT count(*) FROM weftrun.sink WHERE sink.owner = session.key)
 FROM weftrun.session ORDER BY key;
 
--- name: bury_session
+-- name: declare_dead
 DELETE FROM weftrun.session WHERE uid = %s::uuid AND beat = %s;
 
 -- name: leave_session
@@ -167,8 +189,8 @@ FROM weftrun.run JOIN weftrun.record ON record.run = run.key WHERE run.uid = %(u
 ORDER BY seq;
 
 -- name: post_message
--- Keep a message to a Run that has not ended, once, and wake the Run if it was let go; it is locked, so that it can't be
--- let go meanwhile. Messages to Runs that have ended since concern nobody any more.
+-- Keep a message to a Run that has not ended, once, and wake the Run if it was suspended; it is locked, so that it can't be
+-- suspended meanwhile. Messages to Runs that have ended since concern nobody any more.
 WITH dropped AS (
     DELETE FROM weftrun.inbox WHERE place IN (
         SELECT inbox.place FROM weftrun.inbox
@@ -212,7 +234,7 @@ WITH held AS MATERIALIZED (
 )
 SELECT uid FROM held;
 
--- name: bury_run
+-- name: leave_tombstone
 -- Leave a tombstone of an ended Run: id, uid, status and digest stay (G1).
 WITH emits AS (
     DELETE FROM weftrun.outbox

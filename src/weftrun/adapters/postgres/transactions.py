@@ -78,7 +78,7 @@ class PostgresTransactions:
                 connection.execute(SQL["begin"])
                 return PostgresTransaction(self, connection, rows_max, bytes_max)
             except psycopg.Error as error:
-                connections.let_go(connection)
+                connections.release(connection)
                 if not isinstance(error, psycopg.OperationalError):
                     raise self._told(error, "beginning a transaction") from None
                 # The server ended it while it was idle.
@@ -107,10 +107,10 @@ class PostgresTransactions:
             connection.execute(SQL["forget_all"])
             connections.set_up(connection, self.journal.patience_s, writes=True, plans_for_all=True, idle_s=IDLE_S)
         except psycopg.Error:
-            connections.let_go(connection)
+            connections.release(connection)
             return
         if self._closed:
-            connections.let_go(connection)
+            connections.release(connection)
         else:
             self._idle.append(connection)
 
@@ -122,16 +122,16 @@ class PostgresTransactions:
         except psycopg.Error as error:
             raise self._told(error, "waiting for a transaction") from None
         finally:
-            connections.let_go(connection)
+            connections.release(connection)
 
     def _told(self, error: psycopg.Error, doing: str) -> WeftrunError:
         return connections.told(error, self.journal.where, doing, CommitUnknown)
 
     def close(self) -> None:
-        """Let go of idle connections. Idempotent."""
+        """Release idle connections. Idempotent."""
         self._closed = True
         while self._idle:
-            connections.let_go(self._idle.popleft())
+            connections.release(self._idle.popleft())
 
 
 class PostgresTransaction:
@@ -268,7 +268,7 @@ class PostgresTransaction:
         if keep and not connections.is_lost(self._connection):
             self._owner.give_back(self._connection)
         else:
-            connections.let_go(self._connection)
+            connections.release(self._connection)
 
     def interrupt(self) -> None:
         """Ask the server to end the statement that runs."""

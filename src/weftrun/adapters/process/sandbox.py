@@ -167,7 +167,7 @@ class SandboxEnd:
                 signal.pidfd_send_signal(self._pidfd, number)
 
     def close(self) -> None:
-        """Let go of everything, the Objects it was sent included."""
+        """Release everything, the Objects it was sent included."""
         self._channel.close()
         self._loop.remove_reader(self._pipe)
         os.close(self._pipe)

@@ -10,7 +10,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from weftrun.adapters.passing.readiness import FdLoop
-from weftrun.adapters.process.outsize import check_frame_limit, halves, refusal
+from weftrun.adapters.process.oversized import check_frame_limit, refusal, split_message
 from weftrun.adapters.process.sandbox import NO_PROGRESS, SandboxEnd, import_clause
 from weftrun.adapters.process.zygote import Surroundings, Zygote
 from weftrun.model.errors import InternalError, UsageError
@@ -22,7 +22,7 @@ from weftrun.ports.objects import Objects
 from weftrun.ports.sandboxes import Profile, Progress, SandboxEvents
 from weftrun.wire.awake import Awake
 from weftrun.wire.frames import ChannelBroken, FrameTooLarge
-from weftrun.wire.hold import Hold
+from weftrun.wire.lease_page import LeasePage
 
 _IDLE_ZYGOTES_MAX: Final = 4
 """Zygotes without a Sandbox that are kept, in case their code is wanted again."""
@@ -58,8 +58,8 @@ class ProcessSandboxes:
             # Whoever looked would keep from running what it looks for.
             self._limits = replace(limits, awake_s=0.0)
         self._closed = False
-        self._hold = Hold.made()
-        self._beating = False
+        self._lease_page = LeasePage.made()
+        self._sends_heartbeats = False
         self._awake = Awake(self._limits.awake_s)
         self._sent_at = 0.0
 
@@ -74,34 +74,34 @@ class ProcessSandboxes:
         try:
             zygote = self._zygote(profile.bundle, profile.privileges)
             end = SandboxEnd(
-                sandbox, profile, self._loop, self._objects, self._limits, self._readable, self._hold.descriptor
+                sandbox, profile, self._loop, self._objects, self._limits, self._readable, self._lease_page.descriptor
             )
         except (OSError, ChannelBroken) as error:
             why = f"it could not be made: {error}"
             self._loop.call_soon(partial(self._tell_gone, sandbox, why, NO_PROGRESS))
             return
         self._ends[sandbox] = end
-        if not self._beating:
-            self._beating = True
-            self._beat()
+        if not self._sends_heartbeats:
+            self._sends_heartbeats = True
+            self._heartbeat()
         zygote.make(end)
 
-    def _beat(self) -> None:
+    def _heartbeat(self) -> None:
         """Say, while there are Sandboxes, that this engine lives: zygotes end what a frozen one runs (O3)."""
-        self._beating = bool(self._ends) and self._events is not None
-        if self._beating:
-            self._hold.live_for(self._limits.lease_ttl_s)
-            self._loop.call_at(self._loop.now() + self._limits.lease_ttl_s / 3, self._beat)
+        self._sends_heartbeats = bool(self._ends) and self._events is not None
+        if self._sends_heartbeats:
+            self._lease_page.live_for(self._limits.lease_ttl_s)
+            self._loop.call_at(self._loop.now() + self._limits.lease_ttl_s / 3, self._heartbeat)
 
     def hold_until(self, at: float) -> None:
         """Let bodies be entered until then, in all Sandboxes."""
         if not self._closed:
-            self._hold.enter_for(at - self._loop.now())
+            self._lease_page.enter_for(at - self._loop.now())
 
     def fence(self) -> None:
         """Let no body be entered any more in the Sandboxes that were made so far."""
         if not self._closed:
-            self._hold.fence()
+            self._lease_page.fence()
 
     def send(self, sandbox: SandboxId, message: ToSandbox) -> None:
         """Send a message and the descriptors of its `objects`. A Sandbox that is gone swallows it."""
@@ -118,7 +118,7 @@ class ProcessSandboxes:
 
     def _too_large(self, end: SandboxEnd, message: ToSandbox, frame_bytes: int) -> None:
         """Send a message in halves, or answer in the Sandbox's place, which never gets to know of it."""
-        for half in halves(message):
+        for half in split_message(message):
             self.send(end.id, half)
         answer = refusal(message, end.body_of(message), frame_bytes, self._limits)
         if answer is None:
@@ -171,7 +171,7 @@ class ProcessSandboxes:
         self._ends.clear()
         if not self._closed:
             self._closed = True
-            self._hold.close()
+            self._lease_page.close()
 
     # ------------------------------------------------------------------ zygotes
 

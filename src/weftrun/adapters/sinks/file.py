@@ -99,7 +99,7 @@ class FileSink:
             os.fsync(file.fileno())
 
     def close(self) -> None:
-        """Let go of the files. Idempotent."""
+        """Release the files. Idempotent."""
         keys, self._keys = self._keys, None
         if keys is not None:
             keys.close(force=True)

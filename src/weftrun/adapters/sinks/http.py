@@ -1,4 +1,4 @@
-"""Requests to an HTTP server that drops doubles by an `Idempotency-Key`."""
+"""Requests to an HTTP server that deduplicates by an `Idempotency-Key`."""
 
 from __future__ import annotations
 
@@ -78,5 +78,5 @@ class HttpSink:
         return unsure(why)
 
     def close(self) -> None:
-        """Let go of connections. Idempotent."""
+        """Release connections. Idempotent."""
         self._at_once.close()

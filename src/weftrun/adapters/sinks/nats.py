@@ -1,4 +1,4 @@
-"""Messages of a JetStream of NATS, which drops doubles by the message id for a while."""
+"""Messages of a JetStream of NATS, which deduplicates by the message id for a while."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class NatsSink:
         window_s = (await stream.stream_info(name)).config.duplicate_window or 0.0
         if window_s < self.dedupes_for_s:
             raise nats.errors.Error(
-                f"the stream {name} knows doubles for {window_s:g} s, not for {self.dedupes_for_s:g} s as was said: "
+                f"the stream {name} deduplicates for {window_s:g} s, not for {self.dedupes_for_s:g} s as was said: "
                 "raise its duplicate_window, or lower dedupes_for_s"
             )
 
@@ -102,7 +102,7 @@ class NatsSink:
         return DELIVERED
 
     def close(self) -> None:
-        """Nothing to let go of between two groups."""
+        """Nothing to release between two groups."""
 
 
 async def _pass_by(_: Exception) -> None:

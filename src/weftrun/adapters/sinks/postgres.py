@@ -87,7 +87,7 @@ class PostgresSink:
         return self._connection
 
     def close(self) -> None:
-        """Let go of the connection. Idempotent."""
+        """Release the connection. Idempotent."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()

@@ -73,5 +73,5 @@ class RedisSink:
         return DELIVERED
 
     def close(self) -> None:
-        """Let go of connections. Idempotent."""
+        """Release connections. Idempotent."""
         self._client.close()

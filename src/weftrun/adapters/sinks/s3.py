@@ -94,5 +94,5 @@ class S3Sink:
         return DELIVERED
 
     def close(self) -> None:
-        """Let go of connections. Idempotent."""
+        """Release connections. Idempotent."""
         self._at_once.close()

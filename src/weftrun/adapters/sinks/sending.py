@@ -117,7 +117,7 @@ class AtOnce(Generic[C]):
         return send_each(messages, may_begin, lambda message: send(client, message), pool)
 
     def close(self) -> None:
-        """Let go of client and threads. Idempotent."""
+        """Release client and threads. Idempotent."""
         made, self._made = self._made, None
         if made is not None:
             client, pool = made

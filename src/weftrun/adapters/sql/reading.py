@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from weftrun.adapters.sql.rows import records_of
-from weftrun.model.emits import Emitted, Parcel, Standing, emit_key
+from weftrun.model.emits import DeliveryStatus, Emitted, Parcel, emit_key
 from weftrun.model.errors import JournalCorrupt
 from weftrun.model.ids import RunId, RunUid, SessionUid, StepId
 from weftrun.model.lease import Session
@@ -15,6 +15,13 @@ from weftrun.model.records import Row
 from weftrun.ports.entropy import Entropy
 from weftrun.ports.journal import PARKED, Message, RunInfo
 
+_LATER_THAN_ALL = 2**62
+_LISTED_BY: Mapping[Status | None, str] = {
+    "pending": "list_runs_open",
+    "running": "list_runs_open",
+    "failed": "list_runs_unsuccessful",
+    "cancelled": "list_runs_unsuccessful",
+}
 Columns = tuple[Any, ...]
 Bindings = Sequence[Any] | Mapping[str, Any]
 
@@ -49,11 +56,30 @@ class Reading:
         found = self._rows("find_run", (run,))
         return self._info(found[0]) if found else None
 
-    def runs(self, *, status: Status | None = None, limit: int = 100) -> list[RunInfo]:
+    def runs(
+        self,
+        *,
+        status: Status | None = None,
+        function: str = "",
+        prefix: str = "",
+        before: int | None = None,
+        limit: int = 100,
+    ) -> list[RunInfo]:
         """Return Runs, newest first; without tombstones."""
-        if status is None:
-            return self._infos(self._rows("list_runs", (limit,)))
-        return self._infos(self._rows("list_runs_by_status", (status, limit)))
+        wanted = {
+            "status": status,
+            "function": function,
+            "prefix": prefix,
+            "before": _LATER_THAN_ALL if before is None else before,
+            "limit": limit,
+        }
+        if prefix:
+            statement = "list_runs_with_prefix"
+        elif function:
+            statement = "list_runs_of_function"
+        else:
+            statement = _LISTED_BY.get(status, "list_runs")
+        return self._infos(self._rows(statement, wanted))
 
     def open_runs(self) -> list[RunInfo]:
         """Return all Runs that have not ended, oldest first."""
@@ -68,7 +94,7 @@ class Reading:
         return self._infos(self._rows("parked_runs", (PARKED, limit)))
 
     def next_due(self, *, after: float) -> float | None:
-        """Return when the next Run that was let go is due, after this time; None where none is."""
+        """Return when the next Run that was suspended is due, after this time; None where none is."""
         found = self._rows("next_due", (after,))
         return cast(float, found[0][0]) if found else None
 
@@ -107,7 +133,7 @@ class Reading:
     def _info(self, columns: Columns) -> RunInfo:
         (
             id, uid, function, status, started_at, ended_at, epoch, takeovers, digest, version, file, deleted,
-            owner, _, due_at, lives,
+            owner, place, due_at, lives,
         ) = columns  # fmt: skip
         return RunInfo(
             id=RunId(id),
@@ -125,6 +151,7 @@ class Reading:
             owner=SessionUid("" if owner is None else self._hex(owner)),
             due_at=due_at,
             lives=lives,
+            place=place,
         )
 
     def _emits(self, found: Iterable[Columns]) -> list[Emitted]:
@@ -136,12 +163,12 @@ class Reading:
                 StepId(step),
                 sink,
                 order_by,
-                Standing(standing),
+                DeliveryStatus(delivery_status),
                 at,
-                standing_at,
+                delivery_status_at,
                 why,
             )
-            for id, uid, step, n, sink, order_by, standing, at, standing_at, why in found
+            for id, uid, step, n, sink, order_by, delivery_status, at, delivery_status_at, why in found
         ]
 
     def _parcel(self, sink: str, columns: Columns) -> Parcel:

@@ -212,7 +212,7 @@ def roll_back(connection: apsw.Connection) -> None:
         connection.execute(SQL["roll_back"])
 
 
-def let_go(connection: apsw.Connection) -> None:
+def release(connection: apsw.Connection) -> None:
     """Close, whatever state the file is in: SQLite may want to tidy it up, and the disk may not let it."""
     try:
         connection.close(force=True)

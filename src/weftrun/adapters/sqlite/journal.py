@@ -86,7 +86,7 @@ class SqliteJournal(OutboxTables):
                 with contextlib.suppress(apsw.BusyError):
                     connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
             except BaseException:
-                connections.let_go(connection)
+                connections.release(connection)
                 raise
         return connection
 
@@ -104,7 +104,7 @@ class SqliteJournal(OutboxTables):
         return self._connection
 
     def close(self) -> None:
-        """Let go of the file. Idempotent."""
+        """Release the file. Idempotent."""
         self._closed = True
         self._drop()
 
@@ -112,7 +112,7 @@ class SqliteJournal(OutboxTables):
         self._heads.clear()
         connection, self._connection = self._connection, None
         if connection is not None:
-            connections.let_go(connection)
+            connections.release(connection)
 
     def _transact(self, doing: str, work: Callable[[apsw.Connection], T], turn: Turn | None = None) -> T:
         with self._forgetting():
@@ -330,16 +330,16 @@ class SqliteJournal(OutboxTables):
 
         self._transact("putting Runs back", work)
 
-    def let_go(self, waiting: Mapping[RunUid, float]) -> None:
+    def suspend(self, waiting: Mapping[RunUid, float]) -> None:
         """Free Runs of this session until they are due, or at once where a message waits; see the port."""
 
         def work(connection: apsw.Connection) -> None:
             for uid in waiting:
                 self._heads.pop(uid, None)
             bindings = [(bytes.fromhex(uid), due_at, self._session) for uid, due_at in waiting.items()]
-            connection.executemany(SQL["let_go"], bindings)
+            connection.executemany(SQL["suspend"], bindings)
 
-        self._transact("letting Runs go", work)
+        self._transact("suspending Runs", work)
 
     # ------------------------------------------------------------------ sessions
 
@@ -354,9 +354,9 @@ class SqliteJournal(OutboxTables):
         self._heads.clear()
         self._session = self._transact("beginning a session", work)
 
-    def bury(self, session: Session) -> bool:
+    def declare_dead(self, session: Session) -> bool:
         """Remove a dead session; False where it has renewed since, or is gone already."""
-        return self._remove("bury_session", (bytes.fromhex(session.uid), session.beat))
+        return self._remove("declare_dead", (bytes.fromhex(session.uid), session.heartbeat))
 
     def leave(self) -> None:
         """Remove this Journal's own session. Idempotent."""
@@ -395,7 +395,7 @@ class SqliteJournal(OutboxTables):
             delete_emits(connection, info)
             connection.execute(SQL["drop_messages"])
             connection.execute(SQL["delete_records"], (run,))
-            connection.execute(SQL["forget_run" if forget else "bury_run"], (run,))
+            connection.execute(SQL["forget_run" if forget else "leave_tombstone"], (run,))
             return info
 
         return self._transact("deleting a Run", work)

@@ -80,7 +80,7 @@ class OutboxTables(JournalReading):
             owns = self._session is None or connection.execute(SQL["owns_sink"], (sink, self._session)).fetchone()
             if not owns:
                 return False
-            settled = [(v.place, int(v.standing), v.why, at, v.untried) for v in verdicts]
+            settled = [(v.place, int(v.delivery_status), v.why, at, v.untried) for v in verdicts]
             connection.executemany(SQL["settle_emit"], settled)
             if not _is(connection, "has_sendable", (sink,)):
                 connection.execute(SQL["leave_sink"], (sink, self._session))

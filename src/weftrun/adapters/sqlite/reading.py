@@ -97,7 +97,7 @@ class SqliteReader(JournalReading):
         return self._connection
 
     def close(self) -> None:
-        """Let go of the file. Idempotent."""
+        """Release the file. Idempotent."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()

@@ -50,10 +50,31 @@ SELECT at, body FROM record WHERE run = ? AND seq = ?;
 SELECT * FROM info WHERE id = ?;
 
 -- name: list_runs
-SELECT * FROM info WHERE NOT deleted ORDER BY key DESC LIMIT ?;
+-- What is wanted beside the newest is looked for among them one by one, where no statement below has an index for it.
+SELECT * FROM info
+WHERE NOT deleted AND key < :before AND (:status IS NULL OR status = :status)
+ORDER BY key DESC LIMIT :limit;
 
--- name: list_runs_by_status
-SELECT * FROM info WHERE NOT deleted AND status = ? ORDER BY key DESC LIMIT ?;
+-- name: list_runs_open
+SELECT * FROM info WHERE key IN (
+    SELECT key FROM run WHERE ended_at IS NULL AND status = :status AND key < :before ORDER BY key DESC LIMIT :limit)
+ORDER BY key DESC;
+
+-- name: list_runs_unsuccessful
+SELECT * FROM info
+WHERE NOT deleted AND key < :before AND status IN ('failed', 'cancelled') AND status = :status
+ORDER BY key DESC LIMIT :limit;
+
+-- name: list_runs_of_function
+SELECT * FROM info
+WHERE NOT deleted AND key < :before AND function = :function AND (:status IS NULL OR status = :status)
+ORDER BY key DESC LIMIT :limit;
+
+-- name: list_runs_with_prefix
+SELECT * FROM info
+WHERE NOT deleted AND key < :before AND instr(id, '/') > 0 AND substr(id, 1, instr(id, '/')) = :prefix
+  AND (:function = '' OR function = :function) AND (:status IS NULL OR status = :status)
+ORDER BY key DESC LIMIT :limit;
 
 -- name: open_runs
 SELECT * FROM info WHERE ended_at IS NULL ORDER BY key;
@@ -106,7 +127,7 @@ DELETE FROM inbox WHERE run = ?;
 -- Free a Run, and don't count that it was taken over.
 UPDATE run SET takeovers = max(takeovers - 1, 0), owner = NULL WHERE uid = ?1 AND owner IS ?2;
 
--- name: let_go
+-- name: suspend
 -- Free a Run until it is due; where a message waits for it, it is due since 1970.
 UPDATE run SET owner = NULL,
                due_at = CASE WHEN EXISTS (SELECT 1 FROM inbox WHERE inbox.run = run.key) THEN 1 ELSE ?2 END
@@ -132,7 +153,7 @@ SELECT uid, host, pid, lock, ttl_s, beat,
        + (SELECT count(*) FROM sink WHERE sink.owner = session.key)
 FROM session ORDER BY key;
 
--- name: bury_session
+-- name: declare_dead
 DELETE FROM session WHERE uid = ? AND beat = ? RETURNING key;
 
 -- name: leave_session
@@ -163,7 +184,7 @@ WHERE run.ended_at IS NULL AND (:session IS NULL OR run.owner = :session) ORDER 
 -- name: delete_records
 DELETE FROM record WHERE run = (SELECT key FROM run WHERE id = ?);
 
--- name: bury_run
+-- name: leave_tombstone
 -- Leave a tombstone: id, uid, status and digest stay (G1).
 UPDATE run SET start = NULL WHERE id = ?;
 

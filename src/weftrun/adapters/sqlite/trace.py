@@ -155,7 +155,7 @@ class SqliteTrace:
         self._write([("delete", [(uid,)]), ("forget_run", [(uid,)])])
 
     def close(self) -> None:
-        """Let go of the file. Idempotent."""
+        """Release the file. Idempotent."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close(force=True)

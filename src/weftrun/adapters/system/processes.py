@@ -38,7 +38,7 @@ class ProcessWatch:
             self._loop.add_reader(descriptor, self._came, pid, ended)
 
     def close(self) -> None:
-        """Let go of everything, once the loop has ended. Idempotent."""
+        """Release everything, once the loop has ended. Idempotent."""
         while self._watched:
             _, descriptor = self._watched.popitem()
             os.close(descriptor)

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import difflib
-import inspect
 import types
 import typing
-from collections.abc import Iterable, Sequence
-from pathlib import Path, PurePath
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from weftrun.model.errors import UsageError
-from weftrun.sdk.arguments import signature_of
 from weftrun.sdk.function import Function
+from weftrun.sdk.json_values import from_json_hook
+from weftrun.sdk.parameters import Parameters
 
 _LISTS = (list, tuple, set, frozenset)
-_Parameters = typing.Mapping[str, inspect.Parameter]
 
 
 def bind(function: Function[..., Any], words: Sequence[str]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -29,72 +27,25 @@ def bind(function: Function[..., Any], words: Sequence[str]) -> tuple[tuple[Any,
     Raises:
         UsageError: a word has no `=`, a name is unknown or missing, a value does not fit, a file can't be read.
     """
-    parameters = signature_of(function.callable).parameters
-    hints = _hints(function)
+    parameters = Parameters(function)
     given: dict[str, list[str | bytes]] = {}
     for word in words:
         name, equals, text = word.partition("=")
         if not equals or not name.isidentifier():
-            raise UsageError(f"{word!r} is not name=value. {_signature(function, parameters)}")
+            raise UsageError(f"{word!r} is not name=value. {parameters.sentence()}")
         given.setdefault(name, []).append(_text(name, text))
-    args: list[Any] = []
-    kwargs: dict[str, Any] = {}
+    rest: list[Any] = []
+    by_name: dict[str, Any] = {}
     for name, texts in given.items():
-        parameter = _parameter(function, parameters, name)
-        value = _value(name, texts, _annotation(parameter, hints), many=parameter.kind is parameter.VAR_POSITIONAL)
-        if parameter.kind is parameter.VAR_POSITIONAL:
-            args.extend(value)
+        parameter = parameters.named(name)
+        many = parameter.kind is parameter.VAR_POSITIONAL
+        value = _value(name, texts, parameters.annotation(parameter), many=many)
+        if many:
+            rest.extend(value)
         else:
-            kwargs[name] = value
-    _check_missing(function, parameters, given)
-    positional = [p.name for p in parameters.values() if p.kind is p.POSITIONAL_ONLY and p.name in kwargs]
-    before = positional if not args else [p.name for p in parameters.values() if _may_stand_first(p)]
-    return (*(kwargs.pop(name, parameters[name].default) for name in before), *args), kwargs
-
-
-def _may_stand_first(parameter: inspect.Parameter) -> bool:
-    return parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
-
-
-def _hints(function: Function[..., Any]) -> dict[str, Any]:
-    try:
-        return typing.get_type_hints(function.callable)
-    except Exception:  # noqa: BLE001  # annotations are the author's code; what can't be evaluated says nothing
-        return {}
-
-
-def _annotation(parameter: inspect.Parameter, hints: dict[str, Any]) -> Any:
-    return hints.get(parameter.name, Any)
-
-
-def _parameter(function: Function[..., Any], parameters: _Parameters, name: str) -> inspect.Parameter:
-    found = parameters.get(name)
-    if found is not None and found.kind is not found.VAR_KEYWORD:
-        return found
-    rest = next((p for p in parameters.values() if p.kind is p.VAR_KEYWORD), None)
-    if rest is not None:
-        return rest
-    near = difflib.get_close_matches(name, parameters, 1)
-    hint = f" Did you mean {near[0]}?" if near else ""
-    raise UsageError(f"{function.spec.label} has no parameter {name!r}.{hint} {_signature(function, parameters)}")
-
-
-def _check_missing(function: Function[..., Any], parameters: _Parameters, given: Iterable[str]) -> None:
-    optional = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    missing = [
-        p.name for p in parameters.values() if p.name not in given and p.default is p.empty and p.kind not in optional
-    ]
-    if missing:
-        needed = ", ".join(f"{name}=…" for name in missing)
-        raise UsageError(f"{function.spec.label} needs {needed}. {_signature(function, parameters)}")
-
-
-def _signature(function: Function[..., Any], parameters: _Parameters) -> str:
-    if not parameters:
-        return f"{function.spec.label} takes no arguments."
-    hints = _hints(function)
-    told = [p.replace(annotation=hints.get(p.name, p.annotation)) for p in parameters.values()]
-    return f"It takes {', '.join(map(str, told))}."
+            by_name[name] = value
+    parameters.check_missing(given)
+    return parameters.call(rest, by_name)
 
 
 def _text(name: str, text: str) -> str | bytes:
@@ -121,7 +72,7 @@ def _value(name: str, texts: list[str | bytes], annotation: Any, *, many: bool) 
         return _decoded(name, texts[0], annotation)
     values = [_decoded(name, text, element) for text in texts]
     try:
-        return msgspec.convert(values, annotation, dec_hook=_hook)
+        return msgspec.convert(values, annotation, dec_hook=from_json_hook)
     except (msgspec.ValidationError, TypeError) as error:
         raise UsageError(f"{name}: {error}.") from error
 
@@ -166,19 +117,12 @@ def _json_or_text(text: str) -> Any:
 def _by_annotation(name: str, text: str, annotation: Any) -> Any:
     """Decode JSON; a text that is no JSON may still be a date, an enum's value, a path."""
     try:
-        return msgspec.json.decode(text, type=annotation, dec_hook=_hook)
+        return msgspec.json.decode(text, type=annotation, dec_hook=from_json_hook)
     except (msgspec.DecodeError, NotImplementedError, TypeError, ValueError) as error:
         try:
-            return msgspec.convert(text, annotation, strict=False, dec_hook=_hook)
+            return msgspec.convert(text, annotation, strict=False, dec_hook=from_json_hook)
         except (msgspec.ValidationError, NotImplementedError, TypeError, ValueError) as second:
             why = error if isinstance(error, msgspec.ValidationError) else second
     shown = text if len(text) <= 60 else text[:57] + "…"
     wanted = annotation.__name__ if isinstance(annotation, type) else str(annotation)
     raise UsageError(f"{name}={shown} is no {wanted}: {why}.") from why
-
-
-def _hook(kind: type, value: Any) -> Any:
-    """Make what msgspec does not know: paths."""
-    if issubclass(kind, PurePath) and isinstance(value, str | PurePath):
-        return kind(value)
-    raise NotImplementedError(f"a {kind.__name__} is not made from JSON; let a Function make it")

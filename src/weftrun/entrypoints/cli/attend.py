@@ -16,11 +16,12 @@ from weftrun.entrypoints.cli.exits import Exit
 from weftrun.entrypoints.cli.interrupts import Interrupted, Interrupts
 from weftrun.entrypoints.cli.live import Watch
 from weftrun.entrypoints.cli.options import reading
-from weftrun.entrypoints.cli.output import print_json, print_json_text, value_as_json
+from weftrun.entrypoints.cli.output import print_json, print_json_text
 from weftrun.entrypoints.cli.terminal import shown_text
 from weftrun.model.errors import InternalError, JournalError
 from weftrun.model.telling import asked, short_name_of, text_of, writable
 from weftrun.sdk.handles import Engine, Run
+from weftrun.sdk.json_values import value_as_json
 from weftrun.sdk.tracebacks import authors_traceback
 from weftrun.views.emits import left_sentence
 
@@ -96,7 +97,7 @@ def announce_on_stderr(id: str) -> None:
 
 
 def announce_to(descriptor: int) -> Callable[[str], None]:
-    """Return what tells the id to the command that detached this one, and then lets go of its terminal."""
+    """Return what tells the id to the command that detached this one, and then releases its terminal."""
 
     def announce(id: str) -> None:
         os.write(descriptor, id.encode())

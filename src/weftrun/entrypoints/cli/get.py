@@ -3,66 +3,21 @@
 from __future__ import annotations
 
 import click
-from msgspec import Struct
 
+from weftrun.assembly import Look
 from weftrun.entrypoints.cli.candidates import run_ids
 from weftrun.entrypoints.cli.now import doing, owner_sentence
-from weftrun.entrypoints.cli.options import Look, journal_options, look, reading
+from weftrun.entrypoints.cli.options import journal_options, look, reading
 from weftrun.entrypoints.cli.output import clock, print_json
 from weftrun.entrypoints.cli.terminal import one_line, shown_text
-from weftrun.model.outcomes import Status
-from weftrun.views.handovers import handovers
-from weftrun.views.lives import unfit_now
-from weftrun.views.progress import apart, by_status, counted
-from weftrun.views.running import OwnerView, RunningView
+from weftrun.views.progress import counted
+from weftrun.views.run import RunShown, run_shown
 from weftrun.views.step import StepView
 from weftrun.views.steps import StepsFold
 from weftrun.views.units import count_of, duration
 
 _ANSWERS_SHOWN_MAX = 5
 _AT_WORK_SHOWN_MAX = 8
-
-
-class RunShown(Struct, frozen=True):
-    """One Run.
-
-    Attributes:
-        started_at, ended_at: seconds since the epoch.
-        preview: of the answer, as the guest wrote it.
-        answer_of: Steps whose values stand in the answer of a Workflow, with their previews.
-        steps: how many Steps and items of maps stand how, the items in the place of their map.
-        takeovers: how often an engine has taken it from one that was gone, in all.
-        epoch: how often it has passed to an engine, the first included; raised by take-overs and by waking it.
-        whole_steps, items: how many Steps stand how, a map being one; and how many items of maps.
-        owner: the engine that has it.
-        due_at: when it is due, where it only waits and no engine has it; seconds since the epoch, else 0.
-        running: what its engine saw running when it looked last.
-        lives: how often it was begun: 1, and once more for each time it was retried.
-        waiting_for: what it stands still for: `code`, or None.
-        unfit: of code that does not fit it: why not, the call on record, and the one that is made now.
-    """
-
-    id: str
-    uid: str
-    function: str
-    status: Status
-    started_at: float
-    ended_at: float | None
-    preview: str
-    answer_of: dict[str, str]
-    error: str
-    traceback: str
-    steps: dict[str, int]
-    takeovers: int
-    epoch: int
-    whole_steps: dict[str, int]
-    items: dict[str, int]
-    owner: OwnerView | None
-    due_at: float
-    running: list[RunningView]
-    lives: int
-    waiting_for: str | None
-    unfit: dict[str, str]
 
 
 @click.command("get")
@@ -72,34 +27,9 @@ def command(run: str, db: str | None, as_json: bool) -> None:
     """Show one Run: status, answer, error. Answers are shown as previews and not decoded."""
     with reading(db) as reader:
         seen = look(reader, run)
-    info, rows, trace = seen.info, seen.rows, seen.trace
-    fold = StepsFold.of(rows, trace, seen.running)
+    fold = StepsFold.of(seen.rows, seen.trace, seen.running)
     views = list(fold.views())
-    answer = set(fold.calls.answer(views[0].id)) if info.status == "succeeded" else set()
-    failure = fold.ended.failure if fold.ended is not None else None
-    unfit = unfit_now(rows)
-    shown = RunShown(
-        info.id,
-        info.uid,
-        info.function,
-        info.status,
-        info.started_at,
-        info.ended_at,
-        views[0].preview,
-        {view.id: view.preview for view in views if view.id in answer},
-        views[0].error,
-        failure.traceback if failure is not None else "",
-        by_status(views),
-        sum(over.is_takeover for over in handovers(rows, trace)),
-        info.epoch,
-        *apart(views),
-        seen.owner,
-        info.due_at if info.ended_at is None and info.waiting_for is None else 0.0,
-        seen.running,
-        info.lives,
-        info.waiting_for,
-        {"why": unfit.failure.message, "recorded": unfit.recorded, "made": unfit.made} if unfit is not None else {},
-    )
+    shown = run_shown(seen.info, seen.rows, seen.trace, fold, views, seen.running, seen.owner)
     if as_json:
         print_json(shown)
     else:

@@ -21,7 +21,7 @@ from weftrun.adapters.sqlite.filesystem import IN_MEMORY, OVER_NETWORK, kind_of
 from weftrun.adapters.system.descriptors import descriptors_needed
 from weftrun.assembly import Place, Reader, workers_by_default
 from weftrun.entrypoints.cli.target import bundle_at
-from weftrun.model.emits import Standing
+from weftrun.model.emits import DeliveryStatus
 from weftrun.model.errors import JournalError, JournalMissing
 from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.views.units import count_of, duration, size
@@ -189,7 +189,7 @@ def _journal(place: Place) -> Check:
         return Check("Journal", "ok", f"none yet at {where}", "it is made by the first Run")
     except JournalError as error:
         return Check("Journal", "fail", where, str(error))
-    parked = sum(emit.standing is not Standing.WAITING for emit in emits)
+    parked = sum(emit.delivery_status is not DeliveryStatus.WAITING for emit in emits)
     told = f"can be read; {_counted(open_runs, 'open Run')}, {_counted(len(emits), 'emit')} not delivered"
     if parked:
         return Check("Journal", "warn", where, f"{told}, {parked} of them unknown or refused: see `weftrun outbox`{by}")

@@ -20,8 +20,8 @@ from weftrun.views.lives import rows_before
 from weftrun.views.progress import FunctionCount, Progress, attempts_gated, counted, disk_sentence, progress
 from weftrun.views.running import RunningView, last_line, now_text
 from weftrun.views.steps import StepsFold
+from weftrun.views.time_breakdown import waited_long
 from weftrun.views.units import count_of, duration, size
-from weftrun.views.where import waited_long
 
 _LOOK_TERMINAL_S = 0.25
 _LOOK_PIPE_S = 2.0

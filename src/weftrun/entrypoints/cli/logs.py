@@ -8,11 +8,11 @@ import click
 import msgspec
 
 from weftrun.adapters.system.clock import pause
-from weftrun.assembly import Reader
+from weftrun.assembly import Look, Reader
 from weftrun.entrypoints.cli.candidates import run_ids
 from weftrun.entrypoints.cli.exits import Exit
 from weftrun.entrypoints.cli.now import owner_sentence
-from weftrun.entrypoints.cli.options import Look, check_step, journal_options, look, reading
+from weftrun.entrypoints.cli.options import check_step, journal_options, look, reading
 from weftrun.entrypoints.cli.output import clock, print_json, print_json_text
 from weftrun.entrypoints.cli.terminal import shown_text
 from weftrun.views.following import Following, still

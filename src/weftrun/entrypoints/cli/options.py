@@ -8,14 +8,12 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
-from msgspec import Struct
 
-from weftrun.assembly import Reader, open_reader
+from weftrun.assembly import Look, Reader, open_reader
 from weftrun.model.errors import RunNotFound, UsageError
 from weftrun.model.records import Row
 from weftrun.ports.journal import RunInfo
 from weftrun.ports.trace import TraceRow
-from weftrun.views.running import OwnerView, RunningView
 from weftrun.views.step import StepView
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -92,29 +90,9 @@ def check_step(views: Sequence[StepView], run: str, step: str, *, items: bool = 
     raise UsageError(f"Run {run} has no Step {step!r}; {shows}")
 
 
-class Look(Struct, frozen=True):
-    """All that can be seen of one Run from here.
-
-    Attributes:
-        running: what its engine saw running when it looked last.
-        owner: the engine that has it; None where none has.
-        at: when that was read, in seconds since the epoch.
-    """
-
-    info: RunInfo
-    rows: list[Row]
-    trace: list[TraceRow]
-    running: list[RunningView]
-    owner: OwnerView | None
-    at: float
-
-
 def look(reader: Reader, run: str) -> Look:
     """Return all that can be seen of one Run. See `found`."""
-    info = found(reader, run)
-    # The Journal last: what has a record by then is not taken for running.
-    running, trace, owner = reader.running(info), reader.trace(info.uid), reader.owner(info)
-    return Look(info, reader.load(info.uid), trace, running, owner, reader.now())
+    return reader.look(found(reader, run))
 
 
 def rows_and_trace(db: str | None, run: str) -> tuple[RunInfo, list[Row], list[TraceRow]]:

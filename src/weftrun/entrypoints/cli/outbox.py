@@ -14,13 +14,13 @@ from weftrun.entrypoints.cli.output import clock, print_json
 from weftrun.entrypoints.cli.table import Column, print_table
 from weftrun.model.emits import Emitted
 from weftrun.model.errors import UsageError
-from weftrun.views.emits import standing_of
+from weftrun.views.emits import delivery_status_of
 
 _COLUMNS = (
     Column("key", folds=True),
     Column("run", folds=True, rank=3),
     Column("sink", folds=True),
-    Column("stands"),
+    Column("status"),
     Column("order by", folds=True, rank=1, if_any=True),
     Column("emitted", rank=2),
     Column("why", gives=True, folds=True, if_any=True),
@@ -36,7 +36,7 @@ def command(db: str | None, as_json: bool, limit: int, send: str | None, drop: s
     """Show what Runs have emitted and no sink has yet, oldest first; or decide about one of them.
 
     `waiting`: an engine that has the sink delivers it. `unknown`: it may have arrived, and the sink would not know it
-    again. `refused`: the sink won't have it. What stands so holds up later ones with the same `order_by`.
+    again. `refused`: the sink won't have it. Such an emit holds up later ones with the same `order_by`.
     """
     if send is not None and drop is not None:
         raise UsageError("An emit is either sent or dropped: give one of --send and --drop.")
@@ -50,7 +50,7 @@ def command(db: str | None, as_json: bool, limit: int, send: str | None, drop: s
             )
             return Exit.NOT_FOUND
         if as_json:
-            print_json({"key": key, "standing": "waiting" if send is not None else "dropped"})
+            print_json({"key": key, "delivery_status": "waiting" if send is not None else "dropped"})
         elif send is not None:
             print(f"{key} waits: an engine that has its sink sends it.")
         else:
@@ -62,7 +62,7 @@ def command(db: str | None, as_json: bool, limit: int, send: str | None, drop: s
         print(f"More than {limit:,} are not delivered: --limit shows more.", file=sys.stderr)
         emits = emits[:limit]
     if as_json:
-        print_json([asdict(emit) | {"standing": standing_of(emit)} for emit in emits])
+        print_json([asdict(emit) | {"delivery_status": delivery_status_of(emit)} for emit in emits])
         return Exit.SUCCEEDED
     print_table(_COLUMNS, [_row(emit) for emit in emits])
     if not emits:
@@ -71,4 +71,4 @@ def command(db: str | None, as_json: bool, limit: int, send: str | None, drop: s
 
 
 def _row(emit: Emitted) -> tuple[str, ...]:
-    return emit.key, emit.run, emit.sink, standing_of(emit), emit.order_by or "", clock(emit.at), emit.why
+    return emit.key, emit.run, emit.sink, delivery_status_of(emit), emit.order_by or "", clock(emit.at), emit.why

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 import msgspec
 
 from weftrun.entrypoints.cli.terminal import as_ascii_json, prints_unicode
-from weftrun.model.telling import writable
 
 
 def print_json(value: object) -> None:
@@ -23,16 +22,6 @@ def print_json(value: object) -> None:
 def print_json_text(text: str) -> None:
     """Print JSON; where the encoding of stdout has not all characters, those beyond ASCII are escaped in it."""
     print(text if prints_unicode() else as_ascii_json(text))
-
-
-def value_as_json(value: object) -> str | None:
-    """Return an author's value as JSON, or None where that would lose or change something."""
-    try:
-        plain = msgspec.to_builtins(value, builtin_types=(bytes, bytearray, memoryview))
-        text = json.dumps(plain, ensure_ascii=False, allow_nan=False)
-        return text if writable(text) == text else json.dumps(plain, allow_nan=False)
-    except (TypeError, ValueError, RecursionError, OverflowError, NotImplementedError):
-        return None
 
 
 def clock(at: float | None) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import click
 
+from weftrun.assembly import Look
 from weftrun.entrypoints.cli.candidates import run_ids
 from weftrun.entrypoints.cli.now import doing, owner_sentence
-from weftrun.entrypoints.cli.options import Look, check_step, journal_options, look, reading
+from weftrun.entrypoints.cli.options import check_step, journal_options, look, reading
 from weftrun.entrypoints.cli.output import print_json
 from weftrun.entrypoints.cli.table import Column, print_table
 from weftrun.views.step import StepView

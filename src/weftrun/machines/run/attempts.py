@@ -88,7 +88,7 @@ def _invoke(run: RunState, function: FunctionSpec | None, sent: list[Invocation]
 
 
 def open_gates(run: RunState) -> None:
-    """Let go on what waited for rows that are durable now."""
+    """Go on with what waited for rows that are durable now."""
     for row in sorted(row for row in run.gated if row <= run.committed):
         for step, chunk in run.gated.pop(row):
             _ungate(run, step, chunk)

@@ -8,9 +8,9 @@ from weftrun.machines.retry import retry_delay_s
 from weftrun.machines.run.branching import Refused, shown
 from weftrun.machines.run.closure import add_record, observe, observe_calls, rest_on_rows
 from weftrun.machines.run.grow import OverLimit, add_call, give_items, grow_recorded, make_ready, open_calls
-from weftrun.machines.run.holding import hand_on
 from weftrun.machines.run.maps import take_chunk
 from weftrun.machines.run.parking import park, stops_short
+from weftrun.machines.run.refcounts import hand_on
 from weftrun.machines.run.settle import unhandled
 from weftrun.machines.run.state import OVER, Body, Map, RunState, State, Step
 from weftrun.machines.run.trees import tree_of, value_of
@@ -139,11 +139,11 @@ def _refuse(run: RunState, body: Body, refused: Refused) -> None:
     type_name = "ReplayDiverged" if refused.reason is Reason.DIVERGED else refused.type_name
     failure = Failure(refused.reason, type_name, str(refused), origin=body.step.id, attempt=body.step.attempt)
     if refused.reason is not Reason.DIVERGED:
-        run.falling.append((body, failure))
+        run.pending_failures.append((body, failure))
     elif refused.recorded:
         park(run, failure, recorded=refused.recorded, made=refused.made)
     else:
-        run.falling.append((run.root.body or body, failure))
+        run.pending_failures.append((run.root.body or body, failure))
 
 
 def deliver(run: RunState, body: Body) -> None:
@@ -192,7 +192,7 @@ def returned(run: RunState, event: BodyReturned) -> None:
         return
     if event.answer is None:
         failure = failure or Failure(Reason.RAISED, "Error", "the body ended without an answer")
-        run.falling.append((body, failure if failure.origin else replace(failure, origin=step.id)))
+        run.pending_failures.append((body, failure if failure.origin else replace(failure, origin=step.id)))
         return
     try:
         if step.function.kind is Kind.WIRING:
@@ -261,9 +261,9 @@ def _ended(run: RunState, body: Body, answer: Payload) -> None:
     hand_on(run, body, answer)
     failure = unhandled(body)
     if failure is not None:
-        run.falling.append((body, failure))
+        run.pending_failures.append((body, failure))
     elif body.open == 0:
-        run.closing.append(body)
+        run.completions.append(body)
 
 
 def lost(run: RunState, event: BodyLost) -> None:
@@ -282,7 +282,7 @@ def lost(run: RunState, event: BodyLost) -> None:
     delay_s = retry_delay_s(step.function, event.failure, step.id, step.attempt, run.limits, used=step.used)
     body.entered = False
     if delay_s is None:
-        run.falling.append((body, event.failure))
+        run.pending_failures.append((body, event.failure))
         return
     add_record(run, AttemptFailed(step.id, -1, step.attempt, event.failure, run.now, step.ran))
     step.attempt += 1

@@ -1,7 +1,7 @@
 """Closure (C1): what rests on an outcome without a record has it recorded first, with all that the outcome rests on.
 
-A Step whose success has no record yet is `SURE`, where it would come out the same, or it is `OWED`: then its record
-must come before any that rests on it. Only Steps of Functions lack records; what a body was shown never does.
+A Step whose success has no record yet is `REPLAYABLE`, where it would come out the same, or it is `MUST_LOG`: then its
+record must come before any that rests on it. Only Steps of Functions lack records; what a body was shown never does.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from weftrun.machines.run.holding import let_go_of_one
+from weftrun.machines.run.refcounts import release_one
 from weftrun.machines.run.state import Body, Lack, MapChunk, RunState, Step
 from weftrun.model.outcomes import Success
 from weftrun.model.records import ItemsSettled, Record, Settled, StepOutcome
@@ -78,40 +78,40 @@ def write(run: RunState, step: Step) -> None:
         run.ordinal += 1
         run.outcomes.append(StepOutcome(step.id, step.attempt, run.ordinal, step.outcome, step.ran, step.call))
     step.ordinal, step.row, step.at = run.ordinal, run.row, run.now
-    if lack is Lack.OWED:
+    if lack is Lack.MUST_LOG:
         step.need = step.gate if step.function.deterministic else run.row
-        let_go_of_one(run, step)
+        release_one(run, step)
 
 
-def forgive(run: RunState, body: Body) -> None:
-    """Let go of values that were kept for their records: from now on all rest on the body's own record."""
+def drop_pending_records(run: RunState, body: Body) -> None:
+    """Write no more records of the body's calls, and release the values kept for them: its own record is enough."""
     if not run.has_lacked:
         return
     for call in body.calls.values():
         lack, call.lack = call.lack, Lack.NOTHING
-        if lack is Lack.OWED:
-            let_go_of_one(run, call)
+        if lack is Lack.MUST_LOG:
+            release_one(run, call)
 
 
 def _in_rows(run: RunState, steps: tuple[Step, ...]) -> int:
     """Write what is owed of these Steps and of all that they rest on; return the last row that they need."""
-    stack = [step for step in reversed(steps) if step.lack in (Lack.SURE, Lack.OWED)]
+    stack = [step for step in reversed(steps) if step.lack in (Lack.REPLAYABLE, Lack.MUST_LOG)]
     while stack:
         step = stack[-1]
-        if step.lack in (Lack.NOTHING, Lack.CLEAR):
+        if step.lack in (Lack.NOTHING, Lack.CLEAN):
             stack.pop()
             continue
         producers = tuple(_producers(step))
-        waiting = [producer for producer in producers if producer.lack in (Lack.SURE, Lack.OWED)]
+        waiting = [producer for producer in producers if producer.lack in (Lack.REPLAYABLE, Lack.MUST_LOG)]
         if waiting:
             stack.extend(reversed(waiting))
             continue
         stack.pop()
         step.gate = max([step.gate, *(producer.need for producer in producers)])
-        if step.lack is Lack.OWED:
+        if step.lack is Lack.MUST_LOG:
             write(run, step)
         else:
-            step.lack = Lack.CLEAR
+            step.lack = Lack.CLEAN
             step.need = step.gate
     return max((step.need for step in steps), default=0)
 

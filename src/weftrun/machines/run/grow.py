@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from weftrun.machines.run.branching import Refused, is_kept, named
 from weftrun.machines.run.closure import rest_on_rows
-from weftrun.machines.run.holding import hand_on
 from weftrun.machines.run.maps import recall_items, recorded_map
+from weftrun.machines.run.recovery_skip import call_id, skipped_calls
+from weftrun.machines.run.refcounts import hand_on
 from weftrun.machines.run.rollback import recall_begun
 from weftrun.machines.run.settle import mark
-from weftrun.machines.run.sparing import call_id, spared_calls
 from weftrun.machines.run.state import OVER, Body, Map, MapChunk, RunState, State, Step
 from weftrun.model.graph import Call
 from weftrun.model.ids import StepId, child_step
@@ -29,7 +29,7 @@ class OverLimit(Refused):
 
 
 def add_call(
-    run: RunState, body: Body, number: int, call: Call, *, need: int, map: Map | None, spared: bool = False
+    run: RunState, body: Body, number: int, call: Call, *, need: int, map: Map | None, skipped: bool = False
 ) -> Step:
     """Make the Step of a body's call, tie it to what it takes, and take what the Journal knows of it.
 
@@ -53,7 +53,7 @@ def add_call(
             f"{id[:80]}… is nested deeper than child workflows may be (depth_max, {run.limits.depth_max}). "
             "Use a loop instead."
         )
-    if spared:
+    if skipped:
         _spare(run, body, step, call, map)
         return step
     if call.args.refs or call.after:
@@ -154,7 +154,7 @@ def _must_wait(run: RunState, producer: Step, reader: Step, chunk: MapChunk | No
         return False
     if producer.state is State.FAILED and not held:
         assert isinstance(producer.outcome, Failure)
-        run.doomed.append((reader, producer.outcome, producer.need))
+        run.failed_dependents.append((reader, producer.outcome, producer.need))
     elif producer.readers is None:
         producer.readers = [(reader, chunk)]
     else:
@@ -218,11 +218,13 @@ def grow_recorded(run: RunState, body: Body, *, settled: bool = False) -> None:
     for number, call in zip(numbers, graph.calls, strict=True):
         if call.is_map:
             maps[number] = recorded_map(run, call_id(run, body, call), attempt)
-    spared = spared_calls(run, body, dict(zip(numbers, graph.calls, strict=True)), maps, graph.answer, settled=settled)
+    skipped = skipped_calls(
+        run, body, dict(zip(numbers, graph.calls, strict=True)), maps, graph.answer, settled=settled
+    )
     for number, call, seen in zip(numbers, graph.calls, graph.seen or (0,) * len(graph.calls), strict=True):
         body.observed = seen
         body.since = max(body.began, times.get(seen, 0.0))
-        add_call(run, body, number, call, need=0, map=maps.get(number), spared=number in spared)
+        add_call(run, body, number, call, need=0, map=maps.get(number), skipped=number in skipped)
 
 
 def revive_calls(run: RunState, body: Body, but: Sequence[int]) -> None:

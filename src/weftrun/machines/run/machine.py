@@ -12,7 +12,7 @@ from weftrun.machines.run.maps import items_ended
 from weftrun.machines.run.parking import park, parked
 from weftrun.machines.run.recorded import Recorded
 from weftrun.machines.run.rollback import recall_begun
-from weftrun.machines.run.settle import finish, follow, spread_held
+from weftrun.machines.run.settle import finish, follow, propagate_held
 from weftrun.machines.run.state import RunState, State
 from weftrun.machines.run.trees import tree_of
 from weftrun.machines.run.waiting import tell_of_waiting
@@ -152,7 +152,7 @@ class RunMachine:
             return
         for row in sorted(row for row in run.held if row <= run.committed):
             for step in run.held.pop(row):
-                spread_held(run, step)
+                propagate_held(run, step)
         open_gates(run)
         self._draw_consequences()
 

@@ -8,7 +8,7 @@ from weftrun.machines.retry import attempts_for, retry_delay_s
 from weftrun.machines.run.branching import is_kept
 from weftrun.machines.run.closure import add_items, add_record, observe, rest_on_rows
 from weftrun.machines.run.emits import refuse_items
-from weftrun.machines.run.holding import let_go_of_items
+from weftrun.machines.run.refcounts import release_items
 from weftrun.machines.run.settle import leaves_out, mark, mark_lacking
 from weftrun.machines.run.state import OVER, Lack, Map, MapChunk, RunState, State, Step
 from weftrun.machines.run.trees import tree_of
@@ -190,7 +190,7 @@ def _apply(
     for lo, hi, payload in values:
         map.parts.append(Part(lo, hi, payload.data))
         for chunk in _fill(map, lo, hi):
-            let_go_of_items(run, step, chunk)
+            release_items(run, step, chunk)
         if map.attempts:
             for item in [i for i in map.attempts if lo <= i < hi]:
                 del map.attempts[item]
@@ -198,7 +198,7 @@ def _apply(
         map.failures[failed.index] = failed.failure
         map.attempts.pop(failed.index, None)
         for chunk in _fill(map, failed.index, failed.index + 1):
-            let_go_of_items(run, step, chunk)
+            release_items(run, step, chunk)
 
 
 def _failed(
@@ -226,7 +226,7 @@ def _over(run: RunState, step: Step, map: Map, ran: Ran) -> None:
         mark_lacking(run, step, None, ran)
         return
     if map.unrecorded:
-        step.lack = Lack.SURE
+        step.lack = Lack.REPLAYABLE
         run.has_lacked = True
         observe(run, step)
     mark(run, step, failure, ran, ordinal=run.ordinal, row=run.row, at=run.now)

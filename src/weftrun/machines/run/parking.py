@@ -24,9 +24,9 @@ def park(run: RunState, failure: Failure, *, recorded: str = "", made: str = "")
         run.revoked.append(root.index)
     run.ready.clear()
     run.ready_chunks.clear()
-    run.falling.clear()
-    run.doomed.clear()
-    run.closing.clear()
+    run.pending_failures.clear()
+    run.failed_dependents.clear()
+    run.completions.clear()
     run.deliverable.clear()
     run.gated.clear()
     run.due.clear()
@@ -36,7 +36,7 @@ def park(run: RunState, failure: Failure, *, recorded: str = "", made: str = "")
 
 
 def parked(run: RunState) -> None:
-    """What does not fit is on record: the Run may be let go."""
+    """What does not fit is on record: the Run may be suspended."""
     assert run.unfit is not None
     run.commands.append(Park(run.unfit.failure))
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from weftrun.machines.checkpoint import When, choice
-from weftrun.machines.run.closure import add_record, forgive, observe_calls, rest_on_rows, write
-from weftrun.machines.run.holding import let_go, let_go_of_arguments
+from weftrun.machines.run.closure import add_record, drop_pending_records, observe_calls, rest_on_rows, write
+from weftrun.machines.run.refcounts import release, release_arguments
 from weftrun.machines.run.state import OVER, Body, Lack, MapChunk, RunState, State, Step
 from weftrun.model.commands import LeaveBody, LeftOut
 from weftrun.model.emits import Emit
@@ -39,7 +39,7 @@ def settle(
         rest_on_rows(run, step)
     if step.body is not None and isinstance(outcome, Success):
         observe_calls(run, step.body, outcome.value)
-        forgive(run, step.body)
+        drop_pending_records(run, step.body)
     run.ordinal += 1
     run.outcomes.append(StepOutcome(step.id, step.attempt, run.ordinal, outcome, ran, step.call, cause, emits))
     mark(run, step, outcome, ran, ordinal=run.ordinal, row=run.row, at=run.now, sure=sure)
@@ -61,9 +61,9 @@ def leaves_out(run: RunState, step: Step, values: tuple[Data, ...], ran: Ran, it
 def mark_lacking(run: RunState, step: Step, outcome: Success | None, ran: Ran) -> None:
     """Note that a Step is settled by a success that has no record yet; bytes that are owed are kept until then."""
     # Of an async body's call nothing but the record of its outcome tells (B2): what rests on it must find that.
-    step.lack = Lack.SURE if step.function.deterministic and step.call is None else Lack.OWED
+    step.lack = Lack.REPLAYABLE if step.function.deterministic and step.call is None else Lack.MUST_LOG
     run.has_lacked = True
-    if step.lack is Lack.OWED:
+    if step.lack is Lack.MUST_LOG:
         step.uses += 1
     mark(run, step, outcome, ran, ordinal=0, row=0, at=run.now, sure=True)
 
@@ -93,24 +93,24 @@ def mark(
     step.at = at
     body = step.inside
     assert body is not None, "the root Step is settled by the Run's end"
-    let_go_of_arguments(run, step)
+    release_arguments(run, step)
     if not failed and step.uses == 0:
-        let_go(run, step)
+        release(run, step)
     if step.function.checkpoint == "sync" and step.need > run.committed:
         run.held.setdefault(step.need, []).append(step)
         if _ends_with_the_run(run, step):
             _closed(run, body)
     else:
         _closed(run, body)
-        spread(run, step)
+        propagate(run, step)
 
 
-def spread_held(run: RunState, step: Step) -> None:
+def propagate_held(run: RunState, step: Step) -> None:
     """Let readers and the body see a `sync` Step whose record is durable now (G-b)."""
     if step.inside is not None and step.inside.step.state < OVER:
         if not _ends_with_the_run(run, step):
             _closed(run, step.inside)
-        spread(run, step)
+        propagate(run, step)
 
 
 def _ends_with_the_run(run: RunState, step: Step) -> bool:
@@ -121,10 +121,10 @@ def _ends_with_the_run(run: RunState, step: Step) -> bool:
 def _closed(run: RunState, body: Body) -> None:
     body.open -= 1
     if body.open == 0:
-        run.closing.append(body)
+        run.completions.append(body)
 
 
-def spread(run: RunState, step: Step) -> None:
+def propagate(run: RunState, step: Step) -> None:
     """Let readers and the body see a settled Step."""
     body = step.inside
     if body is None or body.step.state >= OVER:
@@ -132,7 +132,7 @@ def spread(run: RunState, step: Step) -> None:
     if body.awaits and step.number in body.awaits:
         run.deliverable.append(body)
     if type(step.outcome) is Failure:
-        _spread_failure(run, step, body, step.outcome)
+        _propagate_failure(run, step, body, step.outcome)
     elif step.readers is not None:
         readers, step.readers = step.readers, None
         for reader, chunk in readers:
@@ -153,32 +153,32 @@ def _one_less(run: RunState, reader: Step, chunk: MapChunk | None, need: int) ->
         run.ready.append(reader)
 
 
-def _spread_failure(run: RunState, step: Step, body: Body, failure: Failure) -> None:
+def _propagate_failure(run: RunState, step: Step, body: Body, failure: Failure) -> None:
     """A `def` body fails at once; in an async body readers fail with the same cause and the body decides (N1)."""
     if body.step.function.kind is Kind.WIRING:
-        run.falling.append((body, failure))
+        run.pending_failures.append((body, failure))
         return
     readers, step.readers = step.readers or [], None
-    run.doomed.extend((reader, failure, step.need) for reader, _ in readers)
+    run.failed_dependents.extend((reader, failure, step.need) for reader, _ in readers)
     if body.step.state is State.ENDING and failure.origin not in body.handled:
-        run.falling.append((body, failure))
+        run.pending_failures.append((body, failure))
 
 
 def follow(run: RunState) -> None:
     """Draw all consequences of what has settled. A loop, not recursion: chains of consequences are long."""
-    while run.falling or run.doomed or run.closing:
-        if run.falling:
-            body, failure = run.falling.pop()
+    while run.pending_failures or run.failed_dependents or run.completions:
+        if run.pending_failures:
+            body, failure = run.pending_failures.pop()
             _fail_body(run, body, failure)
-        elif run.doomed:
-            reader, failure, need = run.doomed.pop()
+        elif run.failed_dependents:
+            reader, failure, need = run.failed_dependents.pop()
             if reader.state < OVER and reader.inside is not None and reader.inside.step.state < OVER:
                 reader.gate = max(reader.gate, need)
                 if reader.state is State.RUNNING:
                     run.revoked.append(reader.index)  # other items of the map are under way
                 settle(run, reader, failure, NOT_RUN, cause="argument")
         else:
-            body_over(run, run.closing.pop())
+            body_over(run, run.completions.pop())
 
 
 def body_over(run: RunState, body: Body) -> None:
@@ -188,7 +188,7 @@ def body_over(run: RunState, body: Body) -> None:
         return
     failure = unhandled(body)
     if failure is not None:
-        run.falling.append((body, failure))
+        run.pending_failures.append((body, failure))
     else:
         settle(run, step, Success(body.answer), step.ran)
 
@@ -234,7 +234,7 @@ def cancel_inside(run: RunState, body: Body) -> None:
                 run.abandoned.append(step.id)
             step.state = State.CANCELLED
             step.readers = None
-            let_go_of_arguments(run, step)
+            release_arguments(run, step)
         inner.open = 0
 
 

@@ -47,11 +47,11 @@ class Lack(enum.IntEnum):
 
     NOTHING = 0
     """Its outcome is in a row; or it has none, or none that anybody will ask for."""
-    CLEAR = 1
-    """Its success is in no row and would come out the same; what it rests on owes nothing."""
-    SURE = 2
-    """Its success is in no row and would come out the same; what it rests on may be owed."""
-    OWED = 3
+    CLEAN = 1
+    """Its success is in no row and would come out the same; nothing that it rests on must be logged."""
+    REPLAYABLE = 2
+    """Its success is in no row and would come out the same; what it rests on may have to be logged."""
+    MUST_LOG = 3
     """Its success is in no row, and must be before anything that rests on it is (C1); its bytes are kept until then."""
 
 
@@ -273,8 +273,8 @@ class RunState:
         arms: whether Steps are armed at their Workers before they are ready; `armable` are those that may be next.
         ready: Steps (and chunks of maps) to be started when the event in hand is done with.
         deliverable: bodies to which an awaited outcome may be delivered.
-        falling, doomed, closing: consequences not drawn yet: bodies that fail, Steps whose argument failed, bodies
-            whose last open call has settled.
+        pending_failures, failed_dependents, completions: consequences not drawn yet: bodies that fail, Steps whose
+            argument failed, bodies whose last open call has settled.
         gated: what waits for a row to be durable, by row.
         held: settled `sync` Steps whose readers wait for a row, by row (G-b).
         due: due times of next Attempts.
@@ -323,9 +323,9 @@ class RunState:
         self.revoked: list[int] = []
         self.released: list[ObjectId] = []
         self.deliverable: list[Body] = []
-        self.falling: list[tuple[Body, Failure]] = []
-        self.doomed: list[tuple[Step, Failure, int]] = []
-        self.closing: list[Body] = []
+        self.pending_failures: list[tuple[Body, Failure]] = []
+        self.failed_dependents: list[tuple[Step, Failure, int]] = []
+        self.completions: list[Body] = []
         self.gated: dict[int, list[tuple[Step, MapChunk | None]]] = {}
         self.held: dict[int, list[Step]] = {}
         self.due: list[tuple[float, int, int]] = []

@@ -213,7 +213,7 @@ class WorkerMachine:
                 state.look_by(now + REVOKED_S)
 
     def invocation_at(self, sandbox: SandboxId, no: int, index: int) -> tuple[int, Invocation] | None:
-        """Return the Run's number and the Invocation at a place of a Batch that a Sandbox has not told of yet."""
+        """Return the Run's number and the Invocation at a place of a Batch that a Sandbox has not reported yet."""
         box = self.state.boxes.get(sandbox)
         for given in box.given if box is not None else ():
             if given.no == no and 0 <= index < len(given.singles):

@@ -99,7 +99,7 @@ def _close(box: Box, given: Given, now: float) -> None:
 
 
 def steps_in(box: Box) -> set[tuple[int, int]]:
-    """Return what a Sandbox was given and has not told of, as (Run, Step)."""
+    """Return what a Sandbox was given and has not reported, as (Run, Step)."""
     found = set()
     for given in box.given:
         if given.items is not None:

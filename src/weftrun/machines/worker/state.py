@@ -78,7 +78,7 @@ class Lane:
         singles: Invocations with the number of their Run.
         ranges: items of maps.
         each_s: moving average of the time one body takes; None before the first outcome.
-        idle_ends: Sandboxes in a row that ended outside of any body, without having told of one.
+        idle_ends: Sandboxes in a row that ended outside of any body, without having reported one.
     """
 
     __slots__ = ("each_s", "function", "idle_ends", "profile", "ranges", "ranges_left", "singles")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -172,6 +173,38 @@ class JournalContract:
         assert [info.id for info in journal.runs(status="running")] == ["run-3", "run-1"]
         assert [info.id for info in journal.runs(status="failed")] == ["run-4"]
         assert [info.id for info in journal.open_runs()] == ["run-1", "run-3"]
+
+    def test_pages(self, journal: Journal) -> None:
+        """A page begins where the one before it ended, whatever is wanted and whatever is started meanwhile."""
+        ids = {number: f"{'north' if number % 2 else 'south'}/{number}" for number in range(1, 13)} | {13: "plain"}
+        journal.append([start(number, id=id) for number, id in ids.items()])
+        journal.append([end(number, 2, ("succeeded", "failed", "cancelled")[number % 3]) for number in range(1, 10)])
+        function = journal.runs(limit=1)[0].function
+
+        def paged(**wanted: Any) -> list[str]:
+            """Return the ids on all pages, while one Run more is started after each."""
+            found, before = list[str](), journal.runs(limit=1)[0].place + 1
+            while page := journal.runs(**wanted, before=before, limit=2):
+                assert len(page) <= 2
+                found += [info.id for info in page]
+                before = page[-1].place
+                fresh = 14 + len(journal.runs(limit=100))
+                journal.append([start(fresh, id=f"north/{fresh}")])
+            return found
+
+        newest_first = [ids[number] for number in reversed(ids)]
+        assert paged() == newest_first
+        assert paged(function="another") == []
+        of_north = paged(prefix="north/")
+        assert [id for id in of_north if id in newest_first] == [id for id in newest_first if id.startswith("north/")]
+        assert set(of_north) >= {id for id in newest_first if id.startswith("north/")}
+        assert paged(prefix="nor/") == []
+        failed = [ids[number] for number in (7, 4, 1)]
+        assert paged(status="failed") == paged(status="failed", function=function) == failed
+        assert paged(status="failed", prefix="north/", function=function) == [ids[7], ids[1]]
+        assert paged(status="cancelled", prefix="south/") == [ids[8], ids[2]]
+        assert paged(status="succeeded") == [ids[number] for number in (9, 6, 3)]
+        assert [id for id in paged(status="running") if id in newest_first] == newest_first[:4]
 
     def test_what_is_told_of_a_run(self, journal: Journal) -> None:
         """Each fact stands where the start record had it; the end adds its status and time."""

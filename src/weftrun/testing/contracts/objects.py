@@ -110,7 +110,7 @@ class ObjectsContract:
     # ------------------------------------------------------------------ holders
 
     def test_a_holder_may_outlive_the_store(self, objects: Objects) -> None:
-        """Whoever lets go after `close` has nothing left to let go of."""
+        """Whoever lets go after `close` has nothing left to release."""
         made = objects.publish([NOISE])
         objects.close()
         objects.release(made.oid)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from weftrun.model.emits import Emit, Parcel, Standing, Take, Verdict, emit_key
+from weftrun.model.emits import DeliveryStatus, Emit, Parcel, Take, Verdict, emit_key
 from weftrun.model.errors import LeaseLost, UsageError
 from weftrun.model.ids import RunId, StepId
 from weftrun.model.outcomes import Success
@@ -83,7 +83,7 @@ class OutboxContract:
         rows = [emitting(1, 2, emit(0)), emitting(2, 2, emit(0))]
         journal.append(rows)
         (first, second) = journal.take_emits(ALL).parcels
-        journal.settle_emits("orders", [Verdict(first.place, Standing.DELIVERED)], AT)
+        journal.settle_emits("orders", [Verdict(first.place, DeliveryStatus.DELIVERED)], AT)
         assert journal.append([*rows, emitting(1, 3, emit(0))]) == Appended()
         assert [p.key for p in journal.take_emits(ALL).parcels] == [second.key, emit_key(uid(1), StepId("f[3]"), 0)]
 
@@ -120,11 +120,15 @@ class OutboxContract:
         assert [parcel.tried_at for parcel in journal.take_emits(marking).parcels] == [None]
         (parcel,) = journal.take_emits(Take("orders", 9, 1 << 20, AT + 9)).parcels
         assert parcel.tried_at == AT + 5
-        assert journal.settle_emits("orders", [Verdict(parcel.place, Standing.WAITING, "busy")], AT + 10)
+        assert journal.settle_emits("orders", [Verdict(parcel.place, DeliveryStatus.WAITING, "busy")], AT + 10)
         assert journal.take_emits(ALL).parcels[0].tried_at == AT + 5
-        assert journal.settle_emits("orders", [Verdict(parcel.place, Standing.WAITING, "busy", untried=True)], AT + 11)
+        assert journal.settle_emits(
+            "orders", [Verdict(parcel.place, DeliveryStatus.WAITING, "busy", untried=True)], AT + 11
+        )
         assert journal.take_emits(ALL).parcels[0].tried_at is None
-        assert [(told.standing, told.why) for told in journal.undelivered(9)] == [(Standing.WAITING, "busy")]
+        assert [(told.delivery_status, told.why) for told in journal.undelivered(9)] == [
+            (DeliveryStatus.WAITING, "busy")
+        ]
 
     def test_a_take_again_finds_its_own_mark(self, engines: tuple[Journal, Journal]) -> None:
         """Nothing was sent under it; under one of the same time by another session, something may have been."""
@@ -141,30 +145,30 @@ class OutboxContract:
         rows = [emitting(1, 2, emit(0, order_by=BY)), emitting(2, 2, emit(0, order_by=BY)), emitting(2, 3, emit(0))]
         journal.append(rows)
         first, _, _ = journal.take_emits(ALL).parcels
-        journal.settle_emits("orders", [Verdict(first.place, Standing.REFUSED, "no")], AT)
+        journal.settle_emits("orders", [Verdict(first.place, DeliveryStatus.REFUSED, "no")], AT)
         assert places(journal.take_emits(ALL).parcels) == [("f[3]", 0)]
-        assert [told.standing for told in journal.undelivered(9)] == [
-            Standing.REFUSED,
-            Standing.WAITING,
-            Standing.WAITING,
+        assert [told.delivery_status for told in journal.undelivered(9)] == [
+            DeliveryStatus.REFUSED,
+            DeliveryStatus.WAITING,
+            DeliveryStatus.WAITING,
         ]
         assert journal.decide_emit(first.key, send=True, at=AT)
         assert len(journal.take_emits(ALL).parcels) == 3
-        journal.settle_emits("orders", [Verdict(first.place, Standing.UNKNOWN, "lost")], AT)
+        journal.settle_emits("orders", [Verdict(first.place, DeliveryStatus.UNKNOWN, "lost")], AT)
         assert journal.decide_emit(first.key, send=False, at=AT + 1)
         assert not journal.decide_emit(first.key, send=True, at=AT)
         assert not journal.decide_emit("nonsense", send=True, at=AT)
         assert len(journal.take_emits(ALL).parcels) == 2
         told = journal.emitted(uid(1))[0]
-        assert (told.standing, told.standing_at, told.order_by) == (Standing.DROPPED, AT + 1, BY)
+        assert (told.delivery_status, told.delivery_status_at, told.order_by) == (DeliveryStatus.DROPPED, AT + 1, BY)
 
     def test_what_stands_otherwise_already_is_left(self, journal: Journal) -> None:
         """It was dropped while it was sent."""
         journal.append([emitting(1, 2, emit(0))])
         (parcel,) = journal.take_emits(ALL).parcels
         journal.decide_emit(parcel.key, send=False, at=AT)
-        journal.settle_emits("orders", [Verdict(parcel.place, Standing.DELIVERED)], AT + 1)
-        assert [told.standing for told in journal.emitted(uid(1))] == [Standing.DROPPED]
+        journal.settle_emits("orders", [Verdict(parcel.place, DeliveryStatus.DELIVERED)], AT + 1)
+        assert [told.delivery_status for told in journal.emitted(uid(1))] == [DeliveryStatus.DROPPED]
 
     # ------------------------------------------------------------------ several engines
 
@@ -176,20 +180,20 @@ class OutboxContract:
         (parcel,) = first.take_emits(ALL).parcels
         assert second.take_emits(ALL) == Taken((), owned=False)
         assert second.sinks_left(["orders", "mails"]) == ["mails"]
-        assert not second.settle_emits("orders", [Verdict(parcel.place, Standing.DELIVERED)], AT)
-        assert [told.standing for told in second.emitted(uid(1))] == [Standing.WAITING] * 2
-        assert not first.settle_emits("orders", [Verdict(parcel.place, Standing.DELIVERED)], AT)
+        assert not second.settle_emits("orders", [Verdict(parcel.place, DeliveryStatus.DELIVERED)], AT)
+        assert [told.delivery_status for told in second.emitted(uid(1))] == [DeliveryStatus.WAITING] * 2
+        assert not first.settle_emits("orders", [Verdict(parcel.place, DeliveryStatus.DELIVERED)], AT)
         first.append([emitting(1, 4, emit(0))])
         assert [parcel.step for parcel in second.take_emits(ALL).parcels] == ["f[4]"]
         assert first.take_emits(ALL).parcels == ()
 
     def test_a_sink_counts_as_owned(self, engines: tuple[Journal, Journal]) -> None:
-        """So that an engine that dies while it delivers is noticed; a take raises the beat."""
+        """So that an engine that dies while it delivers is noticed; a take raises the heartbeat."""
         first, second = engines
         first.append([emitting(1, 2, emit(0)), end(1, 3), end(2, 2), end(3, 2)])
-        before = {s.uid: (s.runs, s.beat) for s in first.sessions()}
+        before = {s.uid: (s.runs, s.heartbeat) for s in first.sessions()}
         second.take_emits(ALL)
-        after = {s.uid: (s.runs, s.beat) for s in first.sessions()}
+        after = {s.uid: (s.runs, s.heartbeat) for s in first.sessions()}
         assert before[session(2).uid] == (0, 0)
         assert after[session(2).uid] == (1, 1)
 
@@ -198,11 +202,11 @@ class OutboxContract:
         first, second = engines
         first.append([emitting(1, 2, emit(0))])
         (parcel,) = first.take_emits(ALL).parcels
-        second.bury(next(s for s in second.sessions() if s.uid == session(1).uid))
+        second.declare_dead(next(s for s in second.sessions() if s.uid == session(1).uid))
         assert second.sinks_left(["orders"]) == ["orders"]
         assert second.take_emits(ALL).parcels == (parcel,)
         with pytest.raises(LeaseLost):
-            first.settle_emits("orders", [Verdict(parcel.place, Standing.DELIVERED)], AT)
+            first.settle_emits("orders", [Verdict(parcel.place, DeliveryStatus.DELIVERED)], AT)
         with pytest.raises(LeaseLost):
             first.take_emits(ALL)
         assert second.take_emits(ALL).parcels == (parcel,)
@@ -213,7 +217,7 @@ class OutboxContract:
         """Dropped is as good; then nothing of it is left."""
         journal.append([emitting(1, 2, emit(0), emit(1)), end(1, 3)])
         first, second = journal.take_emits(ALL).parcels
-        journal.settle_emits("orders", [Verdict(first.place, Standing.DELIVERED)], AT)
+        journal.settle_emits("orders", [Verdict(first.place, DeliveryStatus.DELIVERED)], AT)
         for forget in (False, True):
             with pytest.raises(UsageError, match="1 of the emits of Run run-1 is not delivered"):
                 journal.delete(RunId("run-1"), forget=forget)

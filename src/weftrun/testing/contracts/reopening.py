@@ -10,7 +10,7 @@ class Closable(Protocol):
     """What can be closed, more than once."""
 
     def close(self) -> None:
-        """Let go of what it holds. Idempotent."""
+        """Release what it holds. Idempotent."""
 
 
 T = TypeVar("T", bound=Closable)

@@ -58,15 +58,15 @@ class SessionContract:
         assert [info.owner for info in second.open_runs()] == [session(1).uid] * 2
         assert second.free_runs(9, due_by=0.0) == []
 
-    def test_a_renewal_raises_the_beat_alone(self, engines: tuple[Journal, Journal]) -> None:
+    def test_a_renewal_raises_the_heartbeat_alone(self, engines: tuple[Journal, Journal]) -> None:
         """An append without one leaves it, and one without rows may be nothing but a renewal."""
         first, second = engines
-        before = [s.beat for s in second.sessions()]
+        before = [s.heartbeat for s in second.sessions()]
         first.append([start(1)])
-        assert [s.beat for s in second.sessions()] == before
+        assert [s.heartbeat for s in second.sessions()] == before
         first.append([more(1, 2)], renew=True)
         first.append([], renew=True)
-        assert [s.beat for s in second.sessions()] == [before[0] + 2, before[1]]
+        assert [s.heartbeat for s in second.sessions()] == [before[0] + 2, before[1]]
 
     def test_what_a_living_session_owns_is_not_claimed(self, engines: tuple[Journal, Journal]) -> None:
         """Nor put back by another."""
@@ -77,13 +77,13 @@ class SessionContract:
         assert second.free_runs(9, due_by=0.0) == []
         assert first.append([more(1, 2)]) == Appended()
 
-    def test_a_buried_session_is_fenced(self, engines: tuple[Journal, Journal]) -> None:
+    def test_a_session_declared_dead_is_fenced(self, engines: tuple[Journal, Journal]) -> None:
         """Nothing of its own lands any more, whatever it appends, and its Runs are free for one taker."""
         first, second = engines
         first.append([start(1), start(2)])
         (seen, _) = second.sessions()
-        assert second.bury(seen)
-        assert not second.bury(seen)
+        assert second.declare_dead(seen)
+        assert not second.declare_dead(seen)
         assert [s.uid for s in second.sessions()] == [session(2).uid]
         assert [info.id for info in second.free_runs(9, due_by=0.0)] == ["run-1", "run-2"]
         assert [info.id for info in second.free_runs(1, due_by=0.0)] == ["run-1"]
@@ -98,19 +98,19 @@ class SessionContract:
         assert second.load(uid(1)) == [start(1), more(1, 2, epoch=2)]
         assert second.find(RunId("run-3")) is None
 
-    def test_a_session_that_renewed_is_not_buried(self, engines: tuple[Journal, Journal]) -> None:
-        """Whoever took it for dead was slower than its beat."""
+    def test_a_session_that_renewed_is_not_declared_dead(self, engines: tuple[Journal, Journal]) -> None:
+        """Whoever took it for dead was slower than its heartbeat."""
         first, second = engines
         (seen, _) = second.sessions()
         first.append([], renew=True)
-        assert not second.bury(seen)
+        assert not second.declare_dead(seen)
         assert first.append([start(1)]) == Appended()
 
     def test_a_fenced_engine_may_begin_again(self, engines: tuple[Journal, Journal]) -> None:
         """Under a new session; what the old one owned stays lost."""
         first, second = engines
         first.append([start(1)])
-        second.bury(second.sessions()[0])
+        second.declare_dead(second.sessions()[0])
         second.claim([uid(1)])
         first.begin(session(3))
         assert first.append([more(1, 2), start(4)]) == Appended(lost=frozenset({uid(1)}))
@@ -122,7 +122,7 @@ class SessionContract:
         """Its epoch is still the old one; what its former owner knows of it may be out of date all the same."""
         first, second = engines
         first.append([start(1)])
-        second.bury(second.sessions()[0])
+        second.declare_dead(second.sessions()[0])
         first.begin(session(3))
         assert first.append([more(1, 2), start(2)]) == Appended(lost=frozenset({uid(1)}))
         assert second.load(uid(1)) == [start(1)]
@@ -152,7 +152,7 @@ class SessionContract:
         for message in messages:
             second.post(message)
         assert (first.inbox(), second.inbox()) == (messages[:1], messages[1:])
-        second.bury(second.sessions()[0])
+        second.declare_dead(second.sessions()[0])
         second.claim([uid(1)])
         assert second.inbox() == messages
 
@@ -181,11 +181,11 @@ class SessionContract:
 
     # ------------------------------------------------------------------ Runs that only wait
 
-    def test_a_run_that_was_let_go_is_free_when_it_is_due(self, engines: tuple[Journal, Journal]) -> None:
+    def test_a_suspended_run_is_free_when_it_is_due(self, engines: tuple[Journal, Journal]) -> None:
         """Until then nobody finds it, and everybody can ask when the next one is."""
         first, second = engines
         first.append([start(1), start(2), start(3)])
-        first.let_go({uid(1): 200.0, uid(2): 100.0})
+        first.suspend({uid(1): 200.0, uid(2): 100.0})
         assert second.free_runs(9, due_by=99.0) == []
         assert (second.next_due(after=0.0), second.next_due(after=100.0), second.next_due(after=200.0)) == (
             100.0,
@@ -203,13 +203,13 @@ class SessionContract:
         """Its epoch is raised, its counter is not; what comes after that counts as ever."""
         first, second = engines
         first.append([start(1)])
-        first.let_go({uid(1): 100.0})
+        first.suspend({uid(1): 100.0})
         (claimed,) = second.claim([uid(1)])
         assert (claimed.epoch, claimed.takeovers, claimed.owner, claimed.due_at) == (2, 0, session(2).uid, 0.0)
         assert first.append([more(1, 2)]) == Appended(lost=frozenset({uid(1)}))
         assert second.append([more(1, 2, epoch=2)]) == Appended()
         assert second.next_due(after=0.0) is None
-        second.bury(session(1))
+        second.declare_dead(session(1))
         second.leave()
         first.begin(session(3))
         (claimed,) = first.claim([uid(1)])
@@ -220,37 +220,37 @@ class SessionContract:
         first, second = engines
         first.append([start(1), start(2)])
         assert not second.retry(uid(1), 2, 50.0)
-        first.let_go({uid(1): PARKED, uid(2): 100.0})
+        first.suspend({uid(1): PARKED, uid(2): 100.0})
         assert [(info.id, info.waiting_for) for info in second.parked_runs(9)] == [("run-1", "code")]
         assert [info.id for info in second.free_runs(9, due_by=1e12)] == ["run-2"]
         (claimed,) = second.claim([uid(1)])
         assert (claimed.epoch, claimed.takeovers, claimed.waiting_for) == (2, 0, None)
         assert second.parked_runs(9) == []
-        second.let_go({uid(1): PARKED})
+        second.suspend({uid(1): PARKED})
         assert first.retry(uid(1), 2, 50.0)
         assert [(info.owner, info.epoch, info.due_at) for info in second.infos([uid(1)])] == [(session(1).uid, 3, 0.0)]
         assert [info.epoch for info in first.claim([uid(1)])] == [3], "it is this session's, and stays as it is"
         assert first.append([more(1, 3, epoch=3)]) == Appended()
 
-    def test_only_ones_own_open_runs_are_let_go(self, engines: tuple[Journal, Journal]) -> None:
+    def test_only_ones_own_open_runs_are_suspended(self, engines: tuple[Journal, Journal]) -> None:
         """Said again it changes nothing, whoever has the Run by then."""
         first, second = engines
         first.append([start(1), start(2), end(2, 2)])
         second.append([start(3)])
         waiting = {uid(number): 100.0 for number in (1, 2, 3, 4)}
-        first.let_go(waiting)
+        first.suspend(waiting)
         assert [info.id for info in second.free_runs(9, due_by=100.0)] == ["run-1"]
         second.claim([uid(1)])
-        first.let_go(waiting)
+        first.suspend(waiting)
         assert second.free_runs(9, due_by=100.0) == []
         assert second.append([more(1, 2, epoch=2), more(3, 2)]) == Appended()
 
-    def test_a_message_wakes_a_run_that_was_let_go(self, engines: tuple[Journal, Journal]) -> None:
+    def test_a_message_wakes_a_suspended_run(self, engines: tuple[Journal, Journal]) -> None:
         """And one that nobody has read yet keeps it from waiting."""
         first, second = engines
         first.append([start(1), start(2), start(3)])
         second.post(Message("early", uid(2), "cancel"))
-        first.let_go({uid(1): 100.0, uid(2): 100.0, uid(3): 100.0})
+        first.suspend({uid(1): 100.0, uid(2): 100.0, uid(3): 100.0})
         second.post(Message("late", uid(1), "cancel"))
         assert [info.id for info in second.free_runs(9, due_by=1.0)] == ["run-1", "run-2"]
         second.claim([uid(1), uid(2)])
@@ -260,7 +260,7 @@ class SessionContract:
         """It was nobody's already."""
         first, second = engines
         first.append([start(1), start(2)])
-        first.let_go({uid(1): 100.0})
-        assert second.bury(second.sessions()[0])
+        first.suspend({uid(1): 100.0})
+        assert second.declare_dead(second.sessions()[0])
         assert [info.id for info in second.free_runs(9, due_by=1.0)] == ["run-2"]
         assert [info.id for info in second.free_runs(9, due_by=100.0)] == ["run-1", "run-2"]

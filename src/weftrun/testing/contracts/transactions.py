@@ -245,7 +245,7 @@ class TransactionContract:
     def test_a_lost_session_commits_nothing(self, connect: Connect, transactions: Transactions) -> None:
         """Whether that is told at the beginning or at the end."""
         other = connect()
-        assert other.bury(next(s for s in other.sessions() if s.uid == session(1).uid))
+        assert other.declare_dead(next(s for s in other.sessions() if s.uid == session(1).uid))
 
         def whole() -> None:
             opened = self.begun(transactions)

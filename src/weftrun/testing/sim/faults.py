@@ -41,10 +41,10 @@ _WRITES = (
 KINDS: Mapping[str, tuple[Fault, ...]] = {
     "journal.append": _WRITES,
     "journal.begin": _WRITES,
-    "journal.bury": _WRITES,
+    "journal.declare_dead": _WRITES,
     "journal.claim": _WRITES,
     "journal.find": (Fault.PAUSE_AFTER,),
-    "journal.let_go": _WRITES,
+    "journal.suspend": _WRITES,
     "journal.load": (Fault.CRASH_BEFORE, Fault.PAUSE_BEFORE),
     "journal.retry": _WRITES,
     "journal.look": (Fault.PAUSE_BEFORE, Fault.PAUSE_AFTER),
@@ -75,7 +75,7 @@ KINDS: Mapping[str, tuple[Fault, ...]] = {
 _LOCKING = frozenset(name for name, faults in KINDS.items() if Fault.PAUSE_INSIDE in faults) | {"transaction.open"}
 
 
-class Standing(Protocol):
+class FaultTarget(Protocol):
     """A process that can be made to stand still."""
 
     def stand_still(self, seconds: float) -> None:
@@ -106,7 +106,7 @@ class Faults:
         self._full_calls = full_calls
         self._full_left = 0
         self._pause_s = pause_s
-        self.locked_by: Standing | None = None
+        self.locked_by: FaultTarget | None = None
 
     def at(self, name: str) -> Fault | None:
         """Count a point and return what goes wrong there."""
@@ -124,7 +124,7 @@ class Faults:
         """Return how long the process stands still that was chosen to, in seconds."""
         return self._pause_s
 
-    def around(self, name: str, call: Callable[[], None], process: Standing) -> None:
+    def around(self, name: str, call: Callable[[], None], process: FaultTarget) -> None:
         """Make a call of a port with what is planned for it."""
         fault = self.at(name)
         self._fail_before(name, fault, process)
@@ -136,17 +136,17 @@ class Faults:
         if fault is Fault.PAUSE_AFTER:
             process.stand_still(self.pause_s())
 
-    def check_lock(self, name: str, process: Standing) -> None:
+    def check_lock(self, name: str, process: FaultTarget) -> None:
         """Refuse a call that writes while another process keeps the write lock: in its place it would wait in vain."""
         if self.locked_by is not None and self.locked_by is not process:
             raise JournalBusy(f"{name}: another process keeps the write lock (planned)")
 
-    def unlock(self, process: Standing) -> None:
+    def unlock(self, process: FaultTarget) -> None:
         """Let others write, if it was this process that kept them from it."""
         if self.locked_by is process:
             self.locked_by = None
 
-    def _fail_before(self, name: str, fault: Fault | None, process: Standing) -> None:
+    def _fail_before(self, name: str, fault: Fault | None, process: FaultTarget) -> None:
         if fault is Fault.CRASH_BEFORE:
             raise Crash(name)
         if fault is Fault.PAUSE_BEFORE:

@@ -59,7 +59,7 @@ class SimWorkers:
         for _ in range(settings.count):
             loop.call_soon(self._start)
         if settings.count:
-            loop.call_soon(self._beat)
+            loop.call_soon(self._heartbeat)
 
     @property
     def alive(self) -> int:
@@ -82,7 +82,7 @@ class SimWorkers:
             at = self._loop.now() + chance.between(0.0, chance.one_of(_LIVES_S))
             worker.loop.call_at(at, lambda: worker.freeze(ttl_s * chance.one_of((0.1, 0.9, 2.0))))
 
-    def _beat(self) -> None:
+    def _heartbeat(self) -> None:
         """Say that the engine lives, and end who gives no sign of life for as long as a Lease holds."""
         if self._closed:
             return
@@ -91,7 +91,7 @@ class SimWorkers:
                 worker.die("it gave no sign of life")
             else:
                 worker.link.ping()
-        self._loop.call_at(self._loop.now() + self._limits.lease_ttl_s / 3, self._beat)
+        self._loop.call_at(self._loop.now() + self._limits.lease_ttl_s / 3, self._heartbeat)
 
     def _gone(self, worker: SimWorker) -> None:
         if self._there.pop(worker.id, None) is not None and not self._closed:
@@ -157,7 +157,7 @@ class SimWorker:
             self._gone(self)
 
     def end(self) -> None:
-        """Let go of everything. Idempotent."""
+        """Release everything. Idempotent."""
         if not self._over:
             self._over = True
             self.sandboxes.close()
@@ -375,7 +375,7 @@ class CountedObjects:
         return self._inner.stats()
 
     def close(self) -> None:
-        """Let go of all that is held here."""
+        """Release all that is held here."""
         if not self._closed:
             self._closed = True
             for oid, count in self._holds.items():

@@ -17,14 +17,14 @@ from weftrun.ports.outbox import Taken
 from weftrun.ports.sandboxes import Profile, Progress, Sandboxes, SandboxEvents
 from weftrun.ports.trace import Trace, TraceRow
 from weftrun.runtime.writes import AGAIN
-from weftrun.testing.sim.faults import Faults, Standing
+from weftrun.testing.sim.faults import Faults, FaultTarget
 from weftrun.testing.sim.register import View
 
 
 class FaultyJournal:
     """A Journal whose calls are points. It also tells what is committed, for oracles that look during the Run."""
 
-    def __init__(self, inner: Journal, faults: Faults, process: Standing, view: View) -> None:
+    def __init__(self, inner: Journal, faults: Faults, process: FaultTarget, view: View) -> None:
         """Wrap `inner`, which `process` uses; `view` is told of everything that really happened."""
         self._inner = inner
         self._faults = faults
@@ -35,7 +35,7 @@ class FaultyJournal:
         try:
             self._faults.around(name, call, self._process)
         except AGAIN:
-            self._view.disturbed()  # what it was to do, and all that is written behind it, comes later
+            self._view.disturbed()  # what it was to do, and all that is written asynchronously it, comes later
             raise
 
     def meta(self) -> JournalMeta:
@@ -68,9 +68,17 @@ class FaultyJournal:
         self._faults.around("journal.find", lambda: found.append(self._inner.find(run)), self._process)
         return found[0]
 
-    def runs(self, *, status: Status | None = None, limit: int = 100) -> list[RunInfo]:
+    def runs(
+        self,
+        *,
+        status: Status | None = None,
+        function: str = "",
+        prefix: str = "",
+        before: int | None = None,
+        limit: int = 100,
+    ) -> list[RunInfo]:
         """Return Runs, newest first."""
-        return self._inner.runs(status=status, limit=limit)
+        return self._inner.runs(status=status, function=function, prefix=prefix, before=before, limit=limit)
 
     def open_runs(self) -> list[RunInfo]:
         """Return all Runs that have not ended."""
@@ -86,17 +94,17 @@ class FaultyJournal:
         return self._inner.free_runs(limit, due_by=due_by)
 
     def next_due(self, *, after: float) -> float | None:
-        """Return when the next Run that was let go is due."""
+        """Return when the next Run that was suspended is due."""
         return self._inner.next_due(after=after)
 
-    def let_go(self, waiting: Mapping[RunUid, float]) -> None:
-        """Let Runs go, with what is planned for this call."""
+    def suspend(self, waiting: Mapping[RunUid, float]) -> None:
+        """Suspend Runs, with what is planned for this call."""
 
-        def let_go() -> None:
-            self._inner.let_go(waiting)
-            self._view.let_go(waiting)
+        def suspend() -> None:
+            self._inner.suspend(waiting)
+            self._view.suspend(waiting)
 
-        self._write("journal.let_go", let_go)
+        self._write("journal.suspend", suspend)
 
     def infos(self, uids: Sequence[RunUid]) -> list[RunInfo]:
         """Return what is known of these Runs."""
@@ -140,17 +148,17 @@ class FaultyJournal:
         self._inner.put_back(uids)
         self._view.put_back(uids)
 
-    def bury(self, session: Session) -> bool:
+    def declare_dead(self, session: Session) -> bool:
         """Remove a dead session, with what is planned for this call."""
-        buried: list[bool] = []
+        declared_dead: list[bool] = []
 
-        def bury() -> None:
-            buried.append(self._inner.bury(session))
-            if buried[0]:
-                self._view.buried(session)
+        def declare_dead() -> None:
+            declared_dead.append(self._inner.declare_dead(session))
+            if declared_dead[0]:
+                self._view.declared_dead(session)
 
-        self._write("journal.bury", bury)
-        return buried[0]
+        self._write("journal.declare_dead", declare_dead)
+        return declared_dead[0]
 
     def leave(self) -> None:
         """Remove the own session."""
@@ -225,7 +233,7 @@ class FaultyJournal:
 class FaultyBlobs:
     """Blobs whose `put` is a point."""
 
-    def __init__(self, inner: Blobs, faults: Faults, process: Standing) -> None:
+    def __init__(self, inner: Blobs, faults: Faults, process: FaultTarget) -> None:
         """Wrap `inner`, which `process` uses."""
         self._inner = inner
         self._faults = faults
@@ -245,7 +253,7 @@ class FaultyBlobs:
 class FaultyTrace:
     """A Trace whose `write` is a point."""
 
-    def __init__(self, inner: Trace, faults: Faults, process: Standing) -> None:
+    def __init__(self, inner: Trace, faults: Faults, process: FaultTarget) -> None:
         """Wrap `inner`, which `process` uses."""
         self._inner = inner
         self._faults = faults
@@ -265,7 +273,7 @@ class FaultyTrace:
 class FaultySandboxes:
     """Sandboxes whose calls are points."""
 
-    def __init__(self, inner: Sandboxes, faults: Faults, process: Standing) -> None:
+    def __init__(self, inner: Sandboxes, faults: Faults, process: FaultTarget) -> None:
         """Wrap `inner`, which `process` uses."""
         self._inner = inner
         self._faults = faults

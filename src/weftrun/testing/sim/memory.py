@@ -55,7 +55,7 @@ class MemoryBlobs:
 
 
 class MemoryObjects:
-    """The port Objects. It dies with the simulated process; using an Object that was let go is an error at once."""
+    """The port Objects. It dies with the simulated process; using an Object that was released is an error at once."""
 
     def __init__(self, blobs: Blobs) -> None:
         """Make an empty store that attaches blobs from `blobs`."""
@@ -123,7 +123,7 @@ class MemoryObjects:
         }
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Release everything."""
         self._closed = True
         for descriptor in self._descriptors.values():
             os.close(descriptor)
@@ -141,7 +141,7 @@ class MemoryObjects:
 
     def _check(self, oid: ObjectId) -> None:
         if oid not in self._holders:
-            raise InternalError(f"Object {oid} was let go, or never made, before this use of it")
+            raise InternalError(f"Object {oid} was released, or never made, before this use of it")
 
 
 class MemoryLiveness:
@@ -225,7 +225,7 @@ class MemoryTrace:
         self._unsynced.clear()
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Nothing to release."""
 
 
 def _memfd(data: bytes) -> int:

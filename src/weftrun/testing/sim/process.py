@@ -195,9 +195,9 @@ class Process:
         with_guests = ground.chance.happens(ground.settings.sleeps)
         if not with_guests:
             ttl_s = ground.settings.limits.lease_ttl_s
-            # The last beat was told at most a third of the Lease ago; a zygote that hears no other ends what runs.
+            # The last heartbeat was told at most a third of the Lease ago; a zygote that hears no other ends what runs.
             silent_s = ttl_s * ground.chance.between(2 / 3, 1)
-            self.guests.call_at(self.guests.now() + silent_s, lambda: self._heard_no_beat(pause))
+            self.guests.call_at(self.guests.now() + silent_s, lambda: self._heard_no_heartbeat(pause))
         ground.register.disturbed()
         try:
             self.loop.stand_still(seconds, *([self.guests] if with_guests else []))
@@ -205,7 +205,7 @@ class Process:
             self._pauses += 1
             ground.register.disturbed()
 
-    def _heard_no_beat(self, pause: int) -> None:
+    def _heard_no_heartbeat(self, pause: int) -> None:
         if self._pauses == pause:
             self.sandboxes.end_all("its engine gave no sign of life")
 
@@ -238,7 +238,7 @@ class Process:
         self.loop.call_from_thread(lambda: closed.on_open(self._finish))
 
     def _finish(self) -> None:
-        """Let the lanes work off what they have, and let go of everything."""
+        """Let the lanes work off what they have, and release everything."""
         self.end_workers()
         self.sandboxes.close()
         if self.loop.lanes_busy:
@@ -254,13 +254,13 @@ class Process:
     def _end(self) -> None:
         self.ended = True
         self.is_open = False
-        self.let_go()
+        self.release()
         self._ground.register.dead.add(self.number)
         self._ground.register.disturbed()
         self._died(self)
 
-    def let_go(self) -> None:
-        """Let go of everything that is not on the disk. Idempotent."""
+    def release(self) -> None:
+        """Release everything that is not on the disk. Idempotent."""
         self.end_workers()
         self.sandboxes.close()
         self._liveness.close()

@@ -27,14 +27,14 @@ class Known:
 
     Attributes:
         engine: number of the process.
-        beat_at: when it raised its beat last.
-        buried: whether it is gone from the Journal.
+        beat_at: when it raised its heartbeat last.
+        declared_dead: whether it is gone from the Journal.
     """
 
     engine: int
     ttl_s: float
-    beat_at: float
-    buried: bool = False
+    heartbeat_at: float
+    declared_dead: bool = False
 
 
 class Register:
@@ -84,10 +84,10 @@ class Register:
         durable = frozenset(self._blobs.names())
         known = self._sessions.get(session)
         if known is not None:
-            if known.buried:
-                self.broken.append(f"O2: engine {known.engine} appended under a session that was buried")
+            if known.declared_dead:
+                self.broken.append(f"O2: engine {known.engine} appended under a session that was declared dead")
             if renew:
-                known.beat_at = self._now()
+                known.heartbeat_at = self._now()
         for row in rows:
             kept = self.rows.setdefault(row.uid, [])
             if row.uid in appended.taken | appended.lost or row.seq != len(kept) + 1:
@@ -137,9 +137,9 @@ class Register:
                 self._free_since[uid] = self._now()
 
     def claimed(self, session: SessionUid, infos: Sequence[RunInfo], *, adopts: bool) -> None:
-        """Free Runs were taken over, and the session has raised its beat."""
+        """Free Runs were taken over, and the session has raised its heartbeat."""
         engine, now = self._engine(session), self._now()
-        self._sessions[session].beat_at = now
+        self._sessions[session].heartbeat_at = now
         for info in infos:
             if self._owners.get(info.uid) == session and self._epochs[info.uid] == info.epoch:
                 continue  # said again, since the reply was lost
@@ -154,14 +154,14 @@ class Register:
             self._epochs[info.uid] = info.epoch
             self._own(session, info.uid)
 
-    def buried(self, engine: int, session: Session) -> None:
+    def declared_dead(self, engine: int, session: Session) -> None:
         """A session was taken for dead."""
         known = self._sessions[session.uid]
-        known.buried = True
-        silent_s = self._now() - known.beat_at
+        known.declared_dead = True
+        silent_s = self._now() - known.heartbeat_at
         if known.engine not in self.dead and silent_s < known.ttl_s:
             self.broken.append(
-                f"O1: engine {engine} buried engine {known.engine}, which renewed {silent_s:.3f} s before"
+                f"O1: engine {engine} declared engine {known.engine}, which renewed {silent_s:.3f} s before"
             )
         self.left(session.uid)
 
@@ -179,16 +179,16 @@ class Register:
                 self._free_since[uid] = max(self._now(), due_at)
 
     def woken(self, uid: RunUid) -> None:
-        """A Run that was let go until it is due is free now."""
+        """A Run that was suspended until it is due is free now."""
         if uid in self._free_since:
             self._free_since[uid] = min(self._free_since[uid], self._now())
 
     # ------------------------------------------------------------------ sinks
 
     def took(self, session: SessionUid, take: Take, taken: Taken) -> None:
-        """An engine looked what is to be sent to a sink, which raised its beat, and may deliver to it from now on."""
+        """An engine looked what is to be sent to a sink (which raises its heartbeat), and may deliver from now on."""
         sink = take.sink
-        self._sessions[session].beat_at = self._now()
+        self._sessions[session].heartbeat_at = self._now()
         for parcel in taken.parcels:
             self.taken_at.setdefault(parcel.key, take.mark_at or self._now())
         if not taken.owned:
@@ -241,9 +241,9 @@ class View:
         """It began another life of a Run, which has these rows now."""
         self._register.retried(self._session, uid, rows)
 
-    def buried(self, session: Session) -> None:
-        """It buried another."""
-        self._register.buried(self._engine, session)
+    def declared_dead(self, session: Session) -> None:
+        """It declared another one dead."""
+        self._register.declared_dead(self._engine, session)
 
     def took(self, take: Take, taken: Taken) -> None:
         """It looked what is to be sent to a sink."""
@@ -265,7 +265,7 @@ class View:
         """It freed Runs of its own."""
         self._register.freed(self._session, uids)
 
-    def let_go(self, waiting: Mapping[RunUid, float]) -> None:
+    def suspend(self, waiting: Mapping[RunUid, float]) -> None:
         """It let Runs of its own go until they are due."""
         for uid, due_at in waiting.items():
             self._register.freed(self._session, [uid], due_at)

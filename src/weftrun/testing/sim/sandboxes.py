@@ -107,7 +107,7 @@ class ScriptedSandboxes:
             box.end()
 
     def end_all(self, why: str) -> None:
-        """End all Sandboxes, as a zygote does that hears no beat."""
+        """End all Sandboxes, as a zygote does that hears no heartbeat."""
         for sandbox in list(self._boxes):
             self._die(sandbox, why)
 

@@ -85,13 +85,13 @@ def _start_telling(world: World) -> None:
 
 
 def _start_waiting(world: World) -> None:
-    """Runs that are let go between Attempts; one of them would wait for a day, and is cancelled."""
+    """Runs that are suspended between Attempts; one of them would wait for a day, and is cancelled."""
     world.start("one", scripted.retrying, 1)
     world.start("two", scripted.patient, 1).cancel_at_s = 0.5
 
 
 _LETS_GO = Settings(limits=replace(Settings().limits, wait_in_memory_s=0.05))
-"""What waits for another Attempt is let go."""
+"""What waits for another Attempt is suspended."""
 
 
 _TELLS = Settings(limits=replace(Settings().limits, outbox_wait_s=2.0))
@@ -127,7 +127,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario("two taken over", _start_two, scripted.FUNCTIONS, Settings(recover="none"), _ends("succeeded")),
     Scenario("two engines", _start_at_two, scripted.FUNCTIONS, _TWO_ENGINES, _ends("succeeded")),
     Scenario("telling", _start_telling, telling.FUNCTIONS, _TELLS, judge=_ends("succeeded")),
-    Scenario("let go", _start_waiting, scripted.FUNCTIONS, _LETS_GO, _ends("succeeded", "cancelled")),
+    Scenario("suspended", _start_waiting, scripted.FUNCTIONS, _LETS_GO, _ends("succeeded", "cancelled")),
     Scenario("cancelled", _start_cancelled, scripted.FUNCTIONS, judge=_ends("succeeded", "failed", "cancelled")),
 )
 """Small enough for every single fault, and for pairs."""

@@ -41,7 +41,7 @@ class SideBySide:
         self._alone.wait_over(run)
 
     def close(self) -> None:
-        """Let go."""
+        """Release it."""
         self._alone.close()
 
 

@@ -15,7 +15,7 @@ from weftrun.model.outbox import Answer, Result
 from weftrun.model.records import Row, emits_in
 from weftrun.ports.sinks import SinkMessage
 from weftrun.testing.sim.chance import Chance
-from weftrun.testing.sim.faults import Faults, Standing
+from weftrun.testing.sim.faults import Faults, FaultTarget
 from weftrun.testing.sim.loop import Delays, SimLoop
 from weftrun.testing.sim.register import View
 
@@ -66,7 +66,7 @@ class SimSink:
     """The far side of a sink.
 
     Attributes:
-        arrived: the messages that came through, doubles dropped, in the order in which they were applied first.
+        arrived: the messages that came through, deduplicated, in the order in which they were applied first.
         applied: when each of them was applied, and when its sender had begun to send it, by key.
         sent: how often each key was sent.
         committed: the emits of all committed records, by key, in the order of commits.
@@ -144,7 +144,7 @@ _NO_ANSWER = Result(Answer.UNSURE, "no answer came (planned)")
 class FaultySink:
     """A sink as one engine has it (port Sink); each sending is a point."""
 
-    def __init__(self, far: SimSink, faults: Faults, process: Standing, view: View) -> None:
+    def __init__(self, far: SimSink, faults: Faults, process: FaultTarget, view: View) -> None:
         """Send to `far` from `process`; `view` is told of every message that it begins."""
         self.dedupes_for_s = far.kind.dedupes_for_s
         self.keeps_order = far.kind.keeps_order
@@ -180,4 +180,4 @@ class FaultySink:
         return _ANSWERS.get(manner, _NO_ANSWER)
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Nothing to release."""

@@ -30,7 +30,7 @@ _PAUSES = ((0.1, 0.6), (0.9, 1.1), (1.2, 2.0), (1.2, 2.0), (3.0, 6.0))
 """How long an engine stands still, in times of the Lease."""
 
 
-_OWNING = ("journal.begin", "journal.bury", "journal.claim", "journal.load", "journal.look", "sandboxes.hold")
+_OWNING = ("journal.begin", "journal.declare_dead", "journal.claim", "journal.load", "journal.look", "sandboxes.hold")
 _OWNING_RATE = 0.2
 """Calls that decide who owns what are few; where several engines are, they go wrong often."""
 

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from weftrun.model.emits import Emitted, Standing
+from weftrun.model.emits import DeliveryStatus, Emitted
 from weftrun.model.ids import RunUid
 from weftrun.model.records import Row, emits_in
 from weftrun.sdk.function import Function, function, workflow
@@ -108,11 +108,13 @@ def wrong_records(
             yield f"the record of {teller[1]} has {has}, its Attempt made {wanted}"
 
 
-def wrong_deliveries(sink: SimSink, standings: Mapping[str, Emitted], taken_at: Mapping[str, float]) -> Iterator[str]:
+def wrong_deliveries(
+    sink: SimSink, delivery_statuses: Mapping[str, Emitted], taken_at: Mapping[str, float]
+) -> Iterator[str]:
     """Yield what is wrong with what a sink has seen, at the end of a history in which everything came to rest (E2).
 
     Args:
-        standings: how it stands with each emit, by key, by the outbox.
+        delivery_statuses: how it stands with each emit, by key, by the outbox.
         taken_at: when each emit was first taken out to be sent.
     """
     for key in sorted(sink.early):
@@ -127,12 +129,12 @@ def wrong_deliveries(sink: SimSink, standings: Mapping[str, Emitted], taken_at: 
     yield from _out_of_order(sink)
     held_up: set[str | None] = set()
     for key, emit in sink.committed.items():
-        stands = standings.get(key)
+        stands = delivery_statuses.get(key)
         if stands is None:
             yield f"{key} was lost: it is not in the outbox"
             continue
         yield from _misjudged(sink, key, stands, taken_at, held_up=emit.order_by in held_up)
-        if emit.order_by is not None and stands.standing in (Standing.UNKNOWN, Standing.REFUSED):
+        if emit.order_by is not None and stands.delivery_status in (DeliveryStatus.UNKNOWN, DeliveryStatus.REFUSED):
             held_up.add(emit.order_by)
 
 
@@ -157,16 +159,16 @@ def _misjudged(
 ) -> Iterator[str]:
     """Yield why an emit can't stand in the outbox as it does."""
     window_s = sink.kind.dedupes_for_s
-    match stands.standing:
-        case Standing.DELIVERED if key not in sink.arrived:
+    match stands.delivery_status:
+        case DeliveryStatus.DELIVERED if key not in sink.arrived:
             yield f"{key} was lost: the outbox has it as delivered"
-        case Standing.WAITING if not held_up:
+        case DeliveryStatus.WAITING if not held_up:
             yield f"{key} was lost: it still waits ({stands.why or 'nobody has tried'})"
-        case Standing.UNKNOWN if window_s == math.inf:
+        case DeliveryStatus.UNKNOWN if window_s == math.inf:
             yield f"{key} is unknown at a sink that knows every key ({stands.why})"
-        case Standing.UNKNOWN if (stands.standing_at or 0.0) < taken_at[key] + window_s - _APART_S - 0.001:
+        case DeliveryStatus.UNKNOWN if (stands.delivery_status_at or 0.0) < taken_at[key] + window_s - _APART_S - 0.001:
             yield f"{key} was given up before the window of its sink was over ({stands.why})"
-        case Standing.REFUSED if not sink.refuses(key):
+        case DeliveryStatus.REFUSED if not sink.refuses(key):
             yield f"{key} was refused by nobody ({stands.why})"
         case _:
             pass

@@ -18,7 +18,7 @@ from weftrun.ports.transactions import Given, Parameters, Transaction, Transacti
 from weftrun.sdk.function import Function, function, workflow
 from weftrun.sdk.place import current
 from weftrun.sdk.retrying import Retry
-from weftrun.testing.sim.faults import Faults, Standing
+from weftrun.testing.sim.faults import Faults, FaultTarget
 from weftrun.testing.sim.register import View
 from weftrun.testing.sim.scripted import draw, quiet
 from weftrun.testing.sim.telling import tell
@@ -100,7 +100,7 @@ FUNCTIONS: tuple[Function[..., Any], ...] = (*WRITERS, writing, writing_watched)
 class FaultyTransactions:
     """Transactions whose commits are points, like every append."""
 
-    def __init__(self, inner: Transactions, faults: Faults, process: Standing, view: View) -> None:
+    def __init__(self, inner: Transactions, faults: Faults, process: FaultTarget, view: View) -> None:
         """Wrap `inner`, which `process` uses; `view` is told of every append that really happened."""
         self.exclusive = inner.exclusive
         self._inner = inner
@@ -133,13 +133,13 @@ class FaultyTransactions:
         self._inner.wait_over(run)
 
     def close(self) -> None:
-        """Let go."""
+        """Release it."""
         self._inner.close()
 
 
 class _FaultyTransaction:
     def __init__(
-        self, inner: Transaction, faults: Faults, process: Standing, view: View, still_open: set[_FaultyTransaction]
+        self, inner: Transaction, faults: Faults, process: FaultTarget, view: View, still_open: set[_FaultyTransaction]
     ) -> None:
         self._inner = inner
         self._faults = faults

@@ -64,7 +64,7 @@ class World:
         left: the Objects, living Sandboxes, open transactions, timers and sessions that were there when all was over.
         loaded: the rows of each Run as the Journal gives them back in the end.
         written: what transactions have left in their table.
-        sinks: where what is emitted goes, by name; `standings` says how it stands with each emit then, by its key.
+        sinks: where what is emitted goes, by name; `delivery_statuses` holds that of each emit, by its key.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class World:
         self.left: dict[str, int] = {}
         self.written: Written = Written()
         self.sinks: dict[str, SimSink] = {}
-        self.standings: dict[str, Emitted] = {}
+        self.delivery_statuses: dict[str, Emitted] = {}
         self.path = folder / f"journal-{seed}.db"
         self._chance = Chance(seed, "world")
         self.trace = MemoryTrace(lambda: self._chance.happens(0.5))
@@ -169,7 +169,7 @@ class World:
         self.loop.run(self._is_over, within_s=within_s)
         self._ask_again(within_s)
         self._wind_up()
-        self._let_go()
+        self._count_what_is_left()
 
     def story(self) -> str:
         """Return what happened, for people: faults, entries and rows."""
@@ -348,7 +348,7 @@ class World:
         self.loop.run(self._is_over, within_s=within_s)
 
     def _wind_up(self) -> None:
-        """Let the engines come to rest; what died is buried meanwhile. Then close them. Nothing goes wrong here."""
+        """Let the engines come to rest; what died is declared dead meanwhile. Then close them; no fault comes here."""
         self.faults.off = True
         limits = self.settings.limits
         while self.sinks and any(process.ended for process in self._processes.values()):
@@ -370,7 +370,7 @@ class World:
         while self.loop.turn() and self.loop.now() < limit:
             pass
 
-    def _let_go(self) -> None:
+    def _count_what_is_left(self) -> None:
         processes = list(self._processes.values())
         if any(process.objects.stats()["objects"] for process in processes):
             gc.collect()  # a ticket in a reference cycle still holds its answer; slow, so only where it matters
@@ -385,14 +385,14 @@ class World:
         }
         self.loaded = {uid: reader.load(uid) for uid in self.rows}
         self.written = table_of(self.path)
-        self.standings = {emitted.key: emitted for uid in self.rows for emitted in reader.emitted(uid)}
+        self.delivery_statuses = {emitted.key: emitted for uid in self.rows for emitted in reader.emitted(uid)}
         reader.close()
 
     def close(self) -> None:
-        """Let go of everything and remove the Journal. Idempotent."""
+        """Release everything and remove the Journal. Idempotent."""
         self._closing = True
         for process in self._processes.values():
-            process.let_go()
+            process.release()
         for path in self.path.parent.glob(f"{self.path.name}*"):
             if path.is_dir():
                 shutil.rmtree(path)

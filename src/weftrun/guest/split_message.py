@@ -10,7 +10,7 @@ from weftrun.model.outcomes import Failure, Ran, Reason
 from weftrun.model.telling import name_of, text_of, writable
 
 
-def halves(message: FromSandbox) -> tuple[FromSandbox, ...]:
+def split_message(message: FromSandbox) -> tuple[FromSandbox, ...]:
     """Return the message as two, to be sent in this order, or nothing where it can't be cut."""
     match message:
         case Outcomes(outcomes=outcomes) if len(outcomes) > 1:
@@ -56,7 +56,7 @@ def _called(message: BodyCalled) -> tuple[FromSandbox, ...]:
     return ()
 
 
-def untold(message: FromSandbox, error: Exception) -> FromSandbox:
+def unsendable(message: FromSandbox, error: Exception) -> FromSandbox:
     """Return what to say in place of one outcome that can't be told: that its Attempt has failed, and why.
 
     Raises `error` where the message tells of no outcome.

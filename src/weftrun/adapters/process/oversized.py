@@ -39,7 +39,7 @@ def check_frame_limit(limits: Limits) -> None:
         )
 
 
-def halves(message: ToSandbox) -> tuple[ToSandbox, ...]:
+def split_message(message: ToSandbox) -> tuple[ToSandbox, ...]:
     """Return the message as two that say the same, or nothing where it can't be cut."""
     if not isinstance(message, Batch) or len(message.items) < 2:
         return ()

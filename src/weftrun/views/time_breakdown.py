@@ -22,7 +22,7 @@ _LONG = 0.1
 """Share of a Run's time from which on it is worth saying what would have saved it."""
 
 
-class Where(Struct, frozen=True):
+class TimeBreakdown(Struct, frozen=True):
     """Where the time of a Run went. All times in seconds.
 
     Attributes:
@@ -50,7 +50,9 @@ class Where(Struct, frozen=True):
     traced: bool
 
 
-def where(rows: Sequence[Row], fold: StepsFold, trace: Sequence[Traced] = (), now: Sequence[RunningView] = ()) -> Where:
+def time_breakdown(
+    rows: Sequence[Row], fold: StepsFold, trace: Sequence[Traced] = (), now: Sequence[RunningView] = ()
+) -> TimeBreakdown:
     """Return where the time of a Run went; `fold` has seen all its rows, and `now` was seen of what goes on."""
     calls = fold.calls
     ran = [(step, ran) for step, ran in attempts(rows, calls) if step not in calls.bodies]
@@ -63,7 +65,7 @@ def where(rows: Sequence[Row], fold: StepsFold, trace: Sequence[Traced] = (), no
     sandboxes = len({r.sandbox for _, r in ran})
     wall_s = max(0.0, rows[-1].at - rows[0].at, (running[-1][1] if running else 0.0) - rows[0].at)
     chain, chain_s = longest_chain(calls, ran, rows[0].at)
-    return Where(
+    return TimeBreakdown(
         wall_s,
         body_s,
         length_s(running),
@@ -85,7 +87,7 @@ def waited_long(rows: Sequence[Row], fold: StepsFold, trace: Sequence[Traced]) -
     batches = [row for row in trace if row.kind == "batch"]
     if not batches:
         return False
-    whole = where(rows, fold, trace)
+    whole = time_breakdown(rows, fold, trace)
     untold = any(row.kind == "note" and number(row, "gated") for row in trace)
     seen_s = min(whole.wall_s, batches[-1].at - rows[0].at) if untold else whole.wall_s
     return whole.committing_s > _LONG * seen_s

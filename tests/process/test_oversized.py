@@ -61,7 +61,7 @@ def test_an_invocation_over_the_limit_fails_alone(small: Rig) -> None:
     assert small.call(sandbox, "inc", 1) == 2
 
 
-def test_its_objects_are_let_go(small: Rig) -> None:
+def test_its_objects_are_released(small: Rig) -> None:
     sandbox = small.ready()
     made = small.objects.publish(encode("x" * 20_000, what="x").pieces)
     holes = (*too_large().holes, Tree(made))

@@ -21,7 +21,7 @@ def host_clock_s() -> float:
     return clock_gettime(CLOCK_BOOTTIME)
 
 
-class Hold:
+class LeasePage:
     """The mapped page; both times are clocks of this host, which mean the same in all processes on it.
 
     A guest maps it before it takes work; of a fence that comes later it knows by the number of fences.
@@ -38,16 +38,16 @@ class Hold:
         self._fences = self._times[_FENCES]
 
     @classmethod
-    def made(cls) -> Hold:
+    def made(cls) -> LeasePage:
         """Make a page that is the caller's to write, and nobody else's; nothing is bounded yet."""
-        descriptor = os.memfd_create("weftrun-hold", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        descriptor = os.memfd_create("weftrun-lease", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         os.ftruncate(descriptor, _BYTES)
-        hold = cls(descriptor, writable=True)
+        lease_page = cls(descriptor, writable=True)
         seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL | _SEAL_FUTURE_WRITE
         fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
-        hold.enter_for(float("inf"))
-        hold.live_for(float("inf"))
-        return hold
+        lease_page.enter_for(float("inf"))
+        lease_page.live_for(float("inf"))
+        return lease_page
 
     def enter_for(self, seconds: float) -> None:
         """Let bodies be entered during the next seconds, the sleep of the host counted."""

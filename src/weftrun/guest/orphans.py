@@ -33,7 +33,7 @@ def held_namespace(pid: int) -> int:
         return -1
 
 
-def kill_strays(leader: int, namespace: int) -> None:
+def kill_orphans(leader: int, namespace: int) -> None:
     """Kill all that belongs to the ended Sandbox `leader`, again and again until nothing is found.
 
     `namespace` is its own ipc namespace, or 0 where it shared its zygote's.

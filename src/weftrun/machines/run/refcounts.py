@@ -1,4 +1,4 @@
-"""Who may still read a value: what nobody will read is let go."""
+"""Who may still read a value: what nobody will read is released."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from weftrun.model.outcomes import Success
 from weftrun.model.values import Object, Payload
 
 
-def let_go_of_arguments(run: RunState, step: Step) -> None:
+def release_arguments(run: RunState, step: Step) -> None:
     """A settled Step reads its arguments no more."""
     args = step.args
     if type(args.data) is Object:
@@ -15,17 +15,17 @@ def let_go_of_arguments(run: RunState, step: Step) -> None:
     if step.map is not None:
         for chunk in step.map.chunks:
             if chunk.done != (1 << chunk.count) - 1:
-                let_go_of_items(run, step, chunk)
+                release_items(run, step, chunk)
     if args.refs:
-        _let_go_of_refs(run, args, step.inside)
+        _release_refs(run, args, step.inside)
 
 
-def let_go_of_items(run: RunState, step: Step, chunk: MapChunk) -> None:
+def release_items(run: RunState, step: Step, chunk: MapChunk) -> None:
     """A chunk of a map's input will be read no more."""
     if type(chunk.items.data) is Object:
         run.released.append(chunk.items.data.oid)
     if chunk.items.refs:
-        _let_go_of_refs(run, chunk.items, step.inside)
+        _release_refs(run, chunk.items, step.inside)
 
 
 def hand_on(run: RunState, body: Body, answer: Payload) -> None:
@@ -35,26 +35,26 @@ def hand_on(run: RunState, body: Body, answer: Payload) -> None:
     for call in body.calls.values():
         call.uses -= 1
         if call.uses == 0 and call.state >= OVER:
-            let_go(run, call)
+            release(run, call)
 
 
-def let_go_of_one(run: RunState, step: Step) -> None:
+def release_one(run: RunState, step: Step) -> None:
     """One holder less of a Step's value."""
     step.uses -= 1
     if step.uses == 0 and step.state >= OVER:
-        let_go(run, step)
+        release(run, step)
 
 
-def _let_go_of_refs(run: RunState, payload: Payload, body: Body | None) -> None:
+def _release_refs(run: RunState, payload: Payload, body: Body | None) -> None:
     if body is None:
         return
     for ref in payload.refs:
         producer = body.calls.get(ref.call)
         if producer is not None:
-            let_go_of_one(run, producer)
+            release_one(run, producer)
 
 
-def let_go(run: RunState, step: Step) -> None:
+def release(run: RunState, step: Step) -> None:
     """Nobody will read this Step's value any more: release the Objects behind it."""
     if step.map is not None:
         run.released.extend(part.data.oid for part in step.map.parts if type(part.data) is Object)
@@ -65,4 +65,4 @@ def let_go(run: RunState, step: Step) -> None:
     if type(value.data) is Object:
         run.released.append(value.data.oid)
     if value.refs:
-        _let_go_of_refs(run, value, step.body)
+        _release_refs(run, value, step.body)

@@ -18,7 +18,7 @@ from weftrun.model.values import Inline, Tree
 from weftrun.sdk.codec import encode
 from weftrun.sdk.function import function
 from weftrun.wire.channel import Channel
-from weftrun.wire.hold import Hold
+from weftrun.wire.lease_page import LeasePage
 from weftrun.wire.page import Page, make_page
 
 _BYTES_MAX = 4096
@@ -29,27 +29,27 @@ def _part(value: int) -> int:
     return value
 
 
-def rehearse() -> None:
-    """Serve one Invocation of a Function of ours, on channel, page and pipe of our own, and let go of everything."""
+def warm_up() -> None:
+    """Serve one Invocation of a Function of ours, on channel, page and pipe of our own, and release everything."""
     here, there = socket.socketpair()
     page_fd, (reader, writer) = make_page(_BYTES_MAX), os.pipe()
     streams = sys.stdout, sys.stderr
     fork = Fork(0, True, _BYTES_MAX, _BYTES_MAX, _BYTES_MAX, _BYTES_MAX, 1, _BYTES_MAX, 1, _BYTES_MAX, 0.0)
     page = Page(page_fd, _BYTES_MAX, writable=True)
-    hold = Hold.made()
+    lease_page = LeasePage.made()
     engine: Channel[ToSandbox] = Channel(here, ToSandbox, frame_bytes_max=_BYTES_MAX)
     channel: Channel[ToSandbox] = Channel(there, ToSandbox, frame_bytes_max=_BYTES_MAX)
     pipe = TextPipe(writer)
     try:
-        server = Server(fork, channel, page, route_streams(page), pipe, hold)
+        server = Server(fork, channel, page, route_streams(page), pipe, lease_page)
         channel.send(Ready(("none",)))
         call = Invocation(0, 0, StepId("part[0]"), 1, Tree(Inline(encode(((1,), {}), what="a part").tobytes())))
-        engine.send(Batch(1, _part.spec, ((RunId("rehearsal"), RunUid("rehearsal")),), (call,)))
+        engine.send(Batch(1, _part.spec, ((RunId("warmup"), RunUid("warmup")),), (call,)))
         server.serve_once()
     finally:
         sys.stdout, sys.stderr = streams
         page.close()
-        hold.close()
+        lease_page.close()
         pipe.close()
         for end in (engine, channel):
             end.close()

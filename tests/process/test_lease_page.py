@@ -7,21 +7,21 @@ import os
 from tests.process.rig import Rig
 
 from weftrun.guest.attempt import LAPSED
-from weftrun.wire.hold import Hold
+from weftrun.wire.lease_page import LeasePage
 
 LAPSED_TEXT = f"exit code {LAPSED}"
 
 
 def test_a_page_bounds_whoever_maps_it() -> None:
-    page = Hold.made()
-    before = Hold(os.dup(page.descriptor))
+    page = LeasePage.made()
+    before = LeasePage(os.dup(page.descriptor))
     assert before.may_enter()
     page.enter_for(-1.0)
     assert not before.may_enter()
     page.enter_for(60.0)
     assert before.may_enter()
     page.fence()
-    after = Hold(os.dup(page.descriptor))
+    after = LeasePage(os.dup(page.descriptor))
     page.enter_for(60.0)
     assert not before.may_enter()
     assert after.may_enter()

@@ -10,7 +10,7 @@ from weftrun.model.errors import WeftrunError
 T = TypeVar("T")
 
 
-def do_and_tell(
+def do_and_report(
     work: Callable[[], T], done: Callable[[T], None], failed: Callable[[WeftrunError], None]
 ) -> tuple[Callable[[], None], Callable[[], None]]:
     """Return two calls, for `Loop.offload`: the first does `work` and keeps what came of it, the second tells that.

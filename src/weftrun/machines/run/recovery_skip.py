@@ -16,7 +16,7 @@ def call_id(run: RunState, body: Body, call: Call) -> StepId:
     return child_step(body.step.id, run.root.id, body.functions[call.function].label, call.n)
 
 
-def spared_calls(
+def skipped_calls(
     run: RunState,
     body: Body,
     calls: Mapping[int, Call],
@@ -38,21 +38,21 @@ def spared_calls(
         return frozenset()
     asked = {ref.call for ref in answer.refs}
     entered: set[int] = set()
-    spared: set[int] = set()
+    skipped: set[int] = set()
     for number in sorted(calls, reverse=True):  # a call takes values of earlier ones only
         call = calls[number]
         open_ = number in unrecorded
         if number in candidates and number in entered and number not in asked:
-            spared.add(number)
+            skipped.add(number)
             open_ = False
         map = maps.get(number)
         chunks = [chunk.items for chunk in map.chunks] if map is not None else []
         taken = {ref.call for payload in (call.args, *chunks) for ref in payload.refs}
         if open_:
             asked |= taken
-        elif number in spared or _was_entered(run, call_id(run, body, call)):
+        elif number in skipped or _was_entered(run, call_id(run, body, call)):
             entered |= taken | set(call.after)
-    return frozenset(spared)
+    return frozenset(skipped)
 
 
 def _is_recorded(run: RunState, body: Body, call: Call, map: Map | None) -> bool:

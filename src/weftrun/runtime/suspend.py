@@ -1,4 +1,4 @@
-"""Letting Runs go that only wait: nobody owns them, and no memory holds them, until they are due (O1)."""
+"""Suspending Runs that only wait: nobody owns them, and no memory holds them, until they are due (O1)."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from weftrun.ports.loop import Loop
 from weftrun.runtime.committer import Committer
 
 _GATHER_S = 0.005
-"""Runs that begin to wait within this are let go in one transaction."""
+"""Runs that begin to wait within this are suspended in one transaction."""
 
 
-class LettingGo:
+class Suspending:
     """Gives Runs back to the Journal until they are due, many in one transaction. On the loop.
 
     A Run is this session's until that is durable. Should it never be, the Run goes where all others of a session go
@@ -26,17 +26,17 @@ class LettingGo:
         self._asked = False
 
     def add(self, run: RunUid, until: float) -> None:
-        """Let a Run go of which this engine has forgotten everything; all its rows are durable."""
+        """Suspend a Run of which this engine has forgotten everything; all its rows are durable."""
         self._waiting[run] = until
         self._ask()
 
     def now(self) -> None:
-        """Let go at once what is to be: the engine is being closed."""
+        """Suspend at once what is to be suspended: the engine is being closed."""
         if self._waiting:
             self._write()
 
     def forget(self) -> None:
-        """Let nothing go that was to be: the session is gone, and a Run may be claimed again by the next one."""
+        """Suspend nothing that was to be: the session is gone, and the next one may claim a Run again."""
         self._waiting.clear()
 
     def _ask(self) -> None:
@@ -54,4 +54,4 @@ class LettingGo:
             self._asked = False
             self._ask()
 
-        self._committer.write(lambda: self._journal.let_go(waiting), ended, ended)
+        self._committer.write(lambda: self._journal.suspend(waiting), ended, ended)
