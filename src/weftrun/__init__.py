@@ -30,6 +30,8 @@ from weftrun.model.errors import (
     StepTimedOut,
     Unsupported,
     UsageError,
+    WasmRefused,
+    WasmTrapped,
     WeftrunError,
 )
 from weftrun.sdk.function import Function, function, workflow
@@ -38,6 +40,7 @@ from weftrun.sdk.place import current, importing, now, random
 from weftrun.sdk.policy import CallPolicy, Policy
 from weftrun.sdk.ref import Mapped, Ref
 from weftrun.sdk.retrying import Retry
+from weftrun.sdk.wasm import wasm_function
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
@@ -51,6 +54,7 @@ if TYPE_CHECKING:
 __all__ = [
     "function",
     "workflow",
+    "wasm_function",
     "open",
     "run",
     "current",
@@ -70,6 +74,8 @@ __all__ = [
     "NotSerializable",
     "PolicyError",
     "LimitExceeded",
+    "WasmRefused",
+    "WasmTrapped",
     "StatementRefused",
     "RunError",
     "StepFailed",

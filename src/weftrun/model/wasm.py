@@ -70,3 +70,27 @@ class WasmAnswer(Struct, frozen=True, array_like=True):
     moved: tuple[Moved, ...] = ()
     bytes_out: int = 0
     bytes_back: int = 0
+
+
+class WasmCall(Struct, frozen=True, array_like=True):
+    """Which function of which module is called, and what it may use.
+
+    Attributes:
+        path: file of the module.
+        digest: SHA-256 that it must have.
+        label: name of the function, for texts.
+        entry: exported function; empty for the program's `main`.
+        bucket: whose keys it may use; empty for none.
+        buckets: a folder, or the URL of a storage role; empty for none.
+        near: where `storage_call` may run.
+        limits: what a call may take.
+    """
+
+    path: str
+    digest: str
+    label: str
+    entry: str = ""
+    bucket: str = ""
+    buckets: str = ""
+    near: Near = "auto"
+    limits: WasmLimits = WasmLimits()

@@ -15,6 +15,7 @@ import fcntl
 import hashlib
 import mmap
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -70,11 +71,9 @@ class FileBuckets:
                 return _stat(os.stat(path)) if os.path.exists(path) else Stat(len(data), "")
             if if_version and ((now := self.stat(bucket, key)) is None or now.version != if_version):
                 raise KeyChanged(f"The key {key!r} of bucket {bucket!r} was written by somebody else meanwhile.")
-            new = f"{self._root}/.new/{os.getpid()}-{os.urandom(8).hex()}"
-            _write(new, data)
+            new = _new(f"{self._root}/.new", data)
             if token:
-                _write(named := new + ".once", os.path.basename(new).encode())
-                os.rename(named, token)
+                os.rename(_new(f"{self._root}/.new", os.path.basename(new).encode()), token)
             os.rename(new, path)
             _sync_folder(os.path.dirname(path))
             return _stat(os.stat(path))
@@ -139,8 +138,9 @@ def _stat(stat: os.stat_result) -> Stat:
     return Stat(stat.st_size, f"{stat.st_mtime_ns:x}-{stat.st_ino:x}-{stat.st_size:x}")
 
 
-def _write(path: str, data: bytes | memoryview) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+def _new(folder: str, data: bytes | memoryview) -> str:
+    """Return a new file with this content, which is on the disk."""
+    descriptor, path = tempfile.mkstemp(dir=folder)
     try:
         rest = memoryview(data).cast("B")
         while len(rest):
@@ -148,6 +148,7 @@ def _write(path: str, data: bytes | memoryview) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+    return path
 
 
 def _sync_folder(path: str) -> None:

@@ -78,23 +78,24 @@ class RemoteBuckets:
 
     def keys(self, bucket: str, prefix: str = "") -> list[str]:
         """Ask for the keys that begin with `prefix`."""
-        _, _, body = self._ask("GET", f"/buckets/{quote(bucket, safe='')}?prefix={quote(prefix, safe='')}")
+        _, _, body = self._ask("GET", f"/buckets/{_quoted(bucket)}?prefix={quote(prefix, safe='')}")
         return msgspec.json.decode(body, type=list[str])
 
     def run(self, call: NearCall, module: Callable[[], bytes], timeout_s: float) -> Sent:
         """Let a call run there; the module is sent where it is not known yet."""
         before = (self.bytes_out, self.bytes_back)
         body = encoder.encode(call)
-        for _ in range(2):
+        sent_module = False
+        while True:
             status, _, told = self._ask("POST", "/near", body, timeout_s=timeout_s)
             if status >= _BAD:
                 answer: NearFailed | NearRefused = NearFailed(_detail(told))
                 return Sent(answer, self.bytes_out - before[0], self.bytes_back - before[1])
             found = answer_decoder.decode(told)
-            if not (isinstance(found, NearRefused) and found.wants_module):
+            if not (isinstance(found, NearRefused) and found.wants_module) or sent_module:
                 return Sent(found, self.bytes_out - before[0], self.bytes_back - before[1])
             self._ask("PUT", f"/modules/{call.module}", module())
-        return Sent(found, self.bytes_out - before[0], self.bytes_back - before[1])
+            sent_module = True
 
     def _ask(
         self, method: str, path: str, body: Body = b"", headers: Mapping[str, str] | None = None,
@@ -144,7 +145,12 @@ class RemoteBuckets:
 
 
 def _path(bucket: str, key: str) -> str:
-    return f"/buckets/{quote(bucket, safe='')}/{quote(key, safe='')}"
+    return f"/buckets/{_quoted(bucket)}/{_quoted(key)}"
+
+
+def _quoted(name: str) -> str:
+    """Return a name as one part of a path: quoted twice, since a server takes `%2F` for the end of a part."""
+    return quote(quote(name, safe=""), safe="")
 
 
 def _detail(body: bytes) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import wasmtime
 
@@ -16,6 +16,8 @@ from weftrun.model.near import ViewSaid
 from weftrun.model.wasm import Moved, Near, WasmLimits
 from weftrun.ports.buckets import Buckets, KeyChanged
 from weftrun.ports.near import Offload
+
+_SAID_BYTES: Final = 300
 
 
 class Place(NamedTuple):
@@ -81,6 +83,7 @@ class Call:
         self.error: BaseException | None = None
         self.ends_at = time.monotonic() + limits.time_s_max
         self._text_bytes = 0
+        self._said_last = b""
 
     def begin(self, compiled: Compiled, pre: wasmtime.InstancePre) -> None:
         """Make the instance that this call runs in, with its limits.
@@ -142,11 +145,17 @@ class Call:
             return f" It has grown to its limit of {self.limits.memory_bytes_max:,} bytes (`memory_bytes_max`)."
         return ""
 
+    def said_last(self) -> str:
+        """Return the last line that it has printed."""
+        lines = self._said_last.decode("utf-8", "replace").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
     # ------------------------------------------------------------------ text
 
     def _say(self, text: bytes) -> None:
         room = self.limits.text_bytes_max - self._text_bytes
         self._text_bytes += len(text)
+        self._said_last = (self._said_last + text)[-_SAID_BYTES:]
         if room > 0:
             self.place.say(text[:room])
 

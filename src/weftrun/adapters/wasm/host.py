@@ -192,7 +192,7 @@ def linker_of(engine: Engine) -> wasmtime.Linker:
         _kept.append(made)
         kind = wasmtime.FuncType([_TYPES[one]() for one in takes], [_TYPES[gives]()])
         name = function.__name__.encode()
-        error = ffi.wasmtime_linker_define_func_unchecked(
+        error: Any = ffi.wasmtime_linker_define_func_unchecked(
             linker.ptr(), ctypes.create_string_buffer(MODULE.encode()), len(MODULE),
             ctypes.create_string_buffer(name), len(name), kind.ptr(),
             ctypes.cast(made, ffi.wasmtime_func_unchecked_callback_t), None, ctypes.cast(0, _FINALIZER),

@@ -48,7 +48,7 @@ class Instance:
         )
         check_ended(error, trap)
         memory = self._export("memory")
-        self._memory = memory.of.memory if memory is not None else None
+        self._memory: Any = memory.of.memory if memory is not None else None
 
     # ------------------------------------------------------------------ memory
 
@@ -73,7 +73,9 @@ class Instance:
     def view(self) -> memoryview:
         """Return the memory itself, until it grows."""
         size = self.memory_bytes
-        return memoryview((ctypes.c_ubyte * size).from_address(self._at(0, size))).cast("B") if size else memoryview(b"")
+        return (
+            memoryview((ctypes.c_ubyte * size).from_address(self._at(0, size))).cast("B") if size else memoryview(b"")
+        )
 
     def write(self, at: int, data: bytes | memoryview) -> None:
         """Write bytes into memory."""
@@ -92,7 +94,7 @@ class Instance:
             return None
         before = ctypes.c_uint64(0)
         pages = -(-nbytes // PAGE_BYTES)
-        error = ffi.wasmtime_memory_grow(self.context, ctypes.byref(self._memory), pages, ctypes.byref(before))
+        error: Any = ffi.wasmtime_memory_grow(self.context, ctypes.byref(self._memory), pages, ctypes.byref(before))
         if error:
             ffi.wasmtime_error_delete(error)
             return None
@@ -149,7 +151,7 @@ class Instance:
             WasmTrapped: it ended otherwise than by returning.
         """
         table = self._export(_TABLE)
-        value = ffi.wasmtime_val_t()
+        value: Any = ffi.wasmtime_val_t()
         if table is None or not ffi.wasmtime_table_get(
             self.context, ctypes.byref(table.of.table), index, ctypes.byref(value)
         ):
@@ -169,9 +171,7 @@ class Instance:
         for index, arg in enumerate(args):
             values[index].i32 = arg
         trap = ctypes.POINTER(ffi.wasm_trap_t)()
-        error = ffi.wasmtime_func_call_unchecked(
-            self.context, ctypes.byref(function), values, room, ctypes.byref(trap)
-        )
+        error = ffi.wasmtime_func_call_unchecked(self.context, ctypes.byref(function), values, room, ctypes.byref(trap))
         check_ended(error, trap)
         return int(values[0].i32)
 

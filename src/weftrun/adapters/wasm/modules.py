@@ -1,7 +1,7 @@
 """Uploaded modules in a folder: by content, and under the names that users gave them.
 
-    ROOT/DIGEST.wasm            a module
-    ROOT/names/USER/FUNCTION    the digests of its versions, a line each, the newest last
+ROOT/DIGEST.wasm            a module
+ROOT/names/USER/FUNCTION    the digests of its versions, a line each, the newest last
 """
 
 from __future__ import annotations

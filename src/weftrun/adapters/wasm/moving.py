@@ -8,7 +8,7 @@ Environments with Funclets", Middleware 2024, for the idea.
 from __future__ import annotations
 
 import time
-from typing import Final
+from typing import Final, Literal
 
 from msgspec.structs import replace
 
@@ -45,7 +45,7 @@ def storage_call(call: Call, key: int, key_bytes: int, function: int, first: int
         value = done.value
     out, back = (offload.bytes_out, offload.bytes_back) if offload is not None else (0, 0)
     took = time.perf_counter() - began
-    where = "here" if done is None else "near"
+    where: Literal["near", "here"] = "here" if done is None else "near"
     call.moved.append(Moved(name, where, reason, out - before[0], back - before[1], took))
     return value
 
@@ -79,9 +79,7 @@ def image(call: Call, size: int) -> bytearray:
     return made
 
 
-def _moved(
-    call: Call, offload: Offload, key: str, function: int, args: tuple[int, ...]
-) -> tuple[NearDone | None, str]:
+def _moved(call: Call, offload: Offload, key: str, function: int, args: tuple[int, ...]) -> tuple[NearDone | None, str]:
     """Let a function run beside a key; return what came of it, or None and the reason why it was not begun."""
     instance, size = call.instance, call.instance.memory_bytes
     left_s = max(0.1, call.ends_at - time.monotonic())
@@ -133,7 +131,8 @@ def _take(call: Call, done: NearDone, size: int) -> None:
     call.writes = done.writes
     if done.output is not None:
         call.output = done.output
-    call.place.say(done.text.encode())
+    if done.text:
+        call.place.say(done.text.encode())
 
 
 def arrive(call: Call, told: NearCall) -> str:

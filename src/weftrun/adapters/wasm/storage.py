@@ -18,8 +18,8 @@ _WAITING_A_SLOT: Final = 4
 class NearRunner:
     """Runs calls in threads of this process, as many at once as there are slots.
 
-    More of them wait, a few for each slot and for a bounded time; the rest is refused at once, so that the store goes on
-    serving reads. No lock of the store is held while a call runs.
+    More of them wait, a few for each slot and for a bounded time; the rest is refused at once, so that the store goes
+    on serving reads. No lock of the store is held while a call runs.
     """
 
     def __init__(self, modules: Modules, buckets: Buckets, *, slots: int | None = None, wait_s: float = 1.0) -> None:
