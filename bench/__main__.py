@@ -66,7 +66,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line; whatever can't be done is said before anything is measured."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--rounds", type=_count, help=f"rounds of each figure (5; {_QUICK_ROUNDS} with --quick)")
-    parser.add_argument("--workers", type=_count, default=os.cpu_count() or 1, help="Sandboxes (one a processor)")
+    parser.add_argument("--sandboxes", type=_count, default=os.cpu_count() or 1, help="Sandboxes (one a processor)")
     parser.add_argument("--quick", action="store_true", help="small sizes and few rounds: a look, not a measurement")
     parser.add_argument(
         "--only",
@@ -100,19 +100,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(dir=".", prefix=".bench-") as name:  # on this disk, not on a tmpfs
         folder = Path(name).resolve()
         machine = describe(folder)
-        setting = Setting(folder, rounds, options.workers, QUICK if options.quick else Sizes())
+        setting = Setting(folder, rounds, options.sandboxes, QUICK if options.quick else Sizes())
         for group in dict.fromkeys(options.only or GROUPS):
             print(f"{group} …", file=sys.stderr, flush=True)
             try:
                 figures += in_fresh_process(group, setting)
             except Absent as missing:
                 absent[group] = str(missing)
-    print(f"{machine}; {rounds} rounds, {options.workers} Sandboxes\n\n{table(figures)}")
+    print(f"{machine}; {rounds} rounds, {options.sandboxes} Sandboxes\n\n{table(figures)}")
     for group, why in absent.items():
         print(f"{group}: not measured. {why}")
     if options.json:
         told = {
-            "machine": machine, "rounds": rounds, "workers": options.workers, "sizes": setting.sizes, "absent": absent,
+            "machine": machine, "rounds": rounds, "sandboxes": options.sandboxes, "sizes": setting.sizes,
+            "absent": absent,
             "figures": [_told(figure) for figure in figures],
         }  # fmt: skip
         options.json.write_bytes(msgspec.json.format(msgspec.json.encode(told)))

@@ -45,7 +45,7 @@ def at_rest(setting: Setting) -> list[Figure]:
     )  # fmt: skip
     first = limit("weftrun.open, first", "ms", 300, "first call in a process, which makes the Journal; from bytecode.")
     second = limit("weftrun.open, second", "ms", 300, "second call in a process, on the Journal of the first.")
-    rests = f"an engine that has run 64 Steps, {setting.workers} Sandboxes open, over {setting.sizes.idle_s:g} s: "
+    rests = f"an engine that has run 64 Steps, {setting.sandboxes} Sandboxes open, over {setting.sizes.idle_s:g} s: "
     idle = limit("idle engine, processor", "%", 0.1, rests + "time of all threads of all its processes.")
     wakes = limit("idle engine, wake-ups", "1/s", 1, rests + "times a thread of any of them went back to sleep.")
     parts = [
@@ -57,7 +57,7 @@ def at_rest(setting: Setting) -> list[Figure]:
         pairs = [(_interpreter("pass"), _interpreter("import weftrun")) for _ in range(setting.sizes.imports)]
         imported.add(statistics.median(late - bare for bare, late in pairs) * 1e3, 60)
         folder = tempfile.mkdtemp(dir=setting.folder)
-        with kept_open("-m", "bench.resting", folder, str(setting.workers)) as (pid, line):
+        with kept_open("-m", "bench.resting", folder, str(setting.sandboxes)) as (pid, line):
             told = json.loads(line)
             first.add(told["first_s"] * 1e3, 300)
             second.add(told["second_s"] * 1e3, 300)

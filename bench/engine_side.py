@@ -34,8 +34,8 @@ def _runs(engine: weftrun.Engine, threads: int, each: int) -> dict[str, object]:
 
 
 def main() -> None:
-    url, (workers, threads, each) = sys.argv[1], map(int, sys.argv[2:5])
-    with weftrun.open(url, workers=workers) as engine:
+    url, (sandboxes, threads, each) = sys.argv[1], map(int, sys.argv[2:5])
+    with weftrun.open(url, sandboxes=sandboxes) as engine:
         engine.run(programs.plain, 1)
         engine.run(programs.fan_out, 64)
         print("ready", flush=True)

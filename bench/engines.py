@@ -19,7 +19,7 @@ _P99 = 0.99
 def _at_once(setting: Setting, count: int) -> list[dict[str, Any]]:
     """Let so many engines, each a process, share a new file, Sandboxes and 16 threads; return what each told."""
     url = f"sqlite:///{tempfile.mkdtemp(dir=setting.folder)}/journal.db"
-    sized = (max(setting.workers // count, 1), THREADS // count, setting.sizes.runs_per_thread)
+    sized = (max(setting.sandboxes // count, 1), THREADS // count, setting.sizes.runs_per_thread)
     command = [sys.executable, "-m", "bench.engine_side", url, *map(str, sized)]
     with ExitStack() as stack:
         processes = [
@@ -56,9 +56,9 @@ def engines(setting: Setting) -> list[Figure]:
     """Measure one engine, then two with the same threads and Sandboxes between them, in turn."""
     each = setting.sizes.runs_per_thread
     shared = (
-        f"two processes with an engine each on one file, {THREADS // 2} threads and {max(setting.workers // 2, 1)} "
+        f"two processes with an engine each on one file, {THREADS // 2} threads and {max(setting.sandboxes // 2, 1)} "
         f"Sandboxes each, {each} one-step Runs a thread, from the first that begins to the last that ends. "
-        f"Floor: one process with {THREADS} threads and {setting.workers} Sandboxes."
+        f"Floor: one process with {THREADS} threads and {setting.sandboxes} Sandboxes."
     )
     together = Figure(
         "two engines, one SQLite file, one-step Runs", "Runs/s", "one alone", shared, must=0.8, at_least=True

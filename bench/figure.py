@@ -62,7 +62,7 @@ class Setting(msgspec.Struct, frozen=True):
 
     folder: Path
     rounds: int
-    workers: int
+    sandboxes: int
     sizes: Sizes = Sizes()
 
 
@@ -138,7 +138,7 @@ def engine(setting: Setting, url: str = "") -> Iterator[weftrun.Engine]:
     """Open an engine on a fresh Journal, a SQLite file unless a URL is given, with its Sandboxes warm."""
     folder = Path(tempfile.mkdtemp(dir=setting.folder))
     os.environ["WEFTRUN_FOLDER"] = str(folder)  # for what lies beside a Journal that is no file
-    with weftrun.open(url or f"sqlite:///{folder}/journal.db", workers=setting.workers) as opened:
+    with weftrun.open(url or f"sqlite:///{folder}/journal.db", sandboxes=setting.sandboxes) as opened:
         opened.run(programs.plain, 1)
         opened.run(programs.fan_out, 64)
         yield opened

@@ -64,7 +64,7 @@ def _taken(setting: Setting, server: Server | None, *, listens: bool) -> tuple[l
         owner = stack.enter_context(_owner(url, folder))
         if not listens:
             stack.enter_context(mock.patch("weftrun.assembly.engine.hints_of", return_value=()))
-        opened = stack.enter_context(weftrun.open(url, workers=1))
+        opened = stack.enter_context(weftrun.open(url, sandboxes=1))
         opened.run(owning_side.until_told, str(folder), ".")
         ended = [_ended_s(opened, owner, folder, number) for number in range(setting.sizes.hinted)]
         handed = [_handed_s(url, folder, number) for number in range(setting.sizes.hinted)]

@@ -25,7 +25,7 @@ def stay(folder: str) -> int:
 
 def main() -> None:
     folder, runs, ttl_s = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
-    engine = weftrun.open(f"sqlite:///{folder}/journal.db", workers=1, lease_ttl_s=ttl_s, recover="none")
+    engine = weftrun.open(f"sqlite:///{folder}/journal.db", sandboxes=1, lease_ttl_s=ttl_s, recover="none")
     begun = [engine.start(stay.options(retries=5), folder) for _ in range(runs)]
     print("ready", flush=True)
     for run in begun:

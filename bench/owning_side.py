@@ -29,7 +29,7 @@ def until_told(folder: str, name: str) -> int:
 
 def main() -> None:
     url, folder = sys.argv[1:3]
-    with weftrun.open(url, workers=1, recover="none") as engine:
+    with weftrun.open(url, sandboxes=1, recover="none") as engine:
         engine.run(programs.plain, 1)
         print("ready", flush=True)
         for line in sys.stdin:

@@ -15,20 +15,20 @@ from bench import programs
 import weftrun
 
 
-def opened(url: str, workers: int) -> tuple[weftrun.Engine, float]:
+def opened(url: str, sandboxes: int) -> tuple[weftrun.Engine, float]:
     """Open an engine; return it and how long that took, in seconds."""
     begin = time.perf_counter()
-    engine = weftrun.open(url, workers=workers)
+    engine = weftrun.open(url, sandboxes=sandboxes)
     return engine, time.perf_counter() - begin
 
 
 def main() -> None:
-    folder, workers = sys.argv[1], int(sys.argv[2])
+    folder, sandboxes = sys.argv[1], int(sys.argv[2])
     url = f"sqlite:///{folder}/journal.db"
-    engine, first_s = opened(url, workers)
+    engine, first_s = opened(url, sandboxes)
     engine.run(programs.plain, 1)
     engine.close()
-    engine, second_s = opened(url, workers)
+    engine, second_s = opened(url, sandboxes)
     with engine:
         engine.run(programs.fan_out, 64)
         print(json.dumps({"first_s": first_s, "second_s": second_s}), flush=True)

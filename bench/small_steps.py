@@ -109,9 +109,9 @@ def fan_out(setting: Setting) -> list[Figure]:
     figure = Figure(
         f"fan-out of {calls:,} calls", "Steps/s", "ProcessPoolExecutor", must=12.0, aim=20.0, at_least=True,
         inside="one Run whose body calls a trivial Function that often, from engine.run until every Step is done and "
-        f"the Run's end is durable. Floor: as many submits to {setting.workers} processes, all results waited for.",
+        f"the Run's end is durable. Floor: as many submits to {setting.sandboxes} processes, all results waited for.",
     )  # fmt: skip
-    with floors.Pool(setting.workers) as pool, engine(setting) as opened:
+    with floors.Pool(setting.sandboxes) as pool, engine(setting) as opened:
         for _ in range(setting.rounds):
             submits = pool.submits(calls)
             figure.add(calls_a_second(opened, programs.fan_out, calls, figure), submits)
@@ -153,12 +153,12 @@ def maps(setting: Setting) -> list[Figure]:
     ran = "one Run that maps a trivial Function and sums the results in a Step, from engine.run to the sum."
     speed = Figure(
         f"map over {items:,} items", "items/s", "PPE.map(chunksize=64)", must=1.0, at_least=True,
-        inside=f"{ran} Floor: ProcessPoolExecutor with {setting.workers} processes, summed.",
+        inside=f"{ran} Floor: ProcessPoolExecutor with {setting.sandboxes} processes, summed.",
     )  # fmt: skip
     least = Figure("the same map, by itself", "items/s", "limit of 500,000 items/s", ran, must=1.0, at_least=True)
     memory = limit("map, peak memory", "MB", 200, "PSS of engine, zygote and Sandboxes, looked at ten times a second.")
     for _ in range(setting.rounds):
-        with floors.Pool(setting.workers) as pool:
+        with floors.Pool(setting.sandboxes) as pool:
             beside = pool.map(items)
         with engine(setting) as opened:
             before = commits(opened)

@@ -93,7 +93,7 @@ def _from_signal(setting: Setting, how: signal.Signals, beside_s: float) -> floa
     with tempfile.TemporaryDirectory(dir=setting.folder) as name:
         folder = Path(name)
         # The Step is entered once in each engine: a Sandbox that was killed with its engine says nothing more.
-        with weftrun.open(f"sqlite:///{folder}/journal.db", workers=1) as beside:
+        with weftrun.open(f"sqlite:///{folder}/journal.db", sandboxes=1) as beside:
             beside.run(programs.plain, 1)
             with _working(folder, 1, setting.sizes.ttl_s) as process:
                 _wait(lambda: _entered(folder) > 0)
@@ -152,14 +152,14 @@ def _first_of_many(setting: Setting) -> float:
         before = _entered(folder)
         (folder / "go").touch()
         begun = time.monotonic()
-        with weftrun.open(f"sqlite:///{folder}/journal.db", workers=setting.workers):
+        with weftrun.open(f"sqlite:///{folder}/journal.db", sandboxes=setting.sandboxes):
             return _time_of_next_entry(folder, before) - begun
 
 
 def _fill(folder: Path, runs: int) -> None:
     """Make a Journal with so many Runs that have ended: copies of a real one, under other names."""
     file = folder / "journal.db"
-    with weftrun.open(f"sqlite:///{file}", workers=1) as opened:
+    with weftrun.open(f"sqlite:///{file}", sandboxes=1) as opened:
         run = opened.start(programs.plain, 1)
         run.result()
         rows = opened._core.rows(run._ticket)  # type: ignore[attr-defined]

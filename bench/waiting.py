@@ -32,7 +32,7 @@ def tomorrow() -> None:
 def _fill(folder: Path, runs: int) -> None:
     """Make a Journal with so many Runs that wait: copies of a real one, suspended as an engine suspends them."""
     file = folder / "journal.db"
-    with weftrun.open(f"sqlite:///{file}", workers=1) as opened:
+    with weftrun.open(f"sqlite:///{file}", sandboxes=1) as opened:
         run = opened.start(tomorrow)
         while len(rows := opened._core.rows(run._ticket)) < 2:  # type: ignore[attr-defined]
             time.sleep(0.01)
@@ -82,7 +82,7 @@ def waiting(setting: Setting) -> list[Figure]:
 
 def _rest(setting: Setting, folder: str, told: list[float]) -> tuple[float, float, float]:
     """Return the memory of an engine that rests, in MB, how often its Journal changed, and its processor time."""
-    with kept_open("-m", "bench.resting", folder, str(setting.workers)) as (pid, line):
+    with kept_open("-m", "bench.resting", folder, str(setting.sandboxes)) as (pid, line):
         told.append(json.loads(line)["first_s"])
         time.sleep(SETTLE_S)
         seen = apsw.Connection(f"{folder}/journal.db", flags=apsw.SQLITE_OPEN_READONLY)

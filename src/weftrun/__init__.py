@@ -103,15 +103,19 @@ def __dir__() -> list[str]:
     return sorted(__all__)
 
 
+_RENAMED = "weftrun.open(workers={0!r}) is not known: say sandboxes={0!r} for the number of Sandboxes."
+
+
 def open(
     url: str | None = None,
     *,
     recover: str = "all",
-    workers: int | None = None,
+    sandboxes: int | None = None,
     cluster: str | None = None,
     control: str = "worker",
     lease_ttl_s: float = 10.0,
     sinks: "Mapping[str, Sink] | None" = None,
+    workers: None = None,
 ) -> Engine:
     """Open an engine on a Journal; close it, or use it with `with`.
 
@@ -121,15 +125,16 @@ def open(
             A Journal that is made anew by default is logged, and so said on stderr.
         recover: which Runs that no engine owns are taken over, now and as long as this one is open: `all`, `none`, or
             the id of one.
-        workers: Sandboxes that run Functions at once; default is how many processors this process may use.
+        sandboxes: how many Sandboxes run Functions at once; default is how many processors this process may use.
         cluster: where Functions run; default is this process's own Sandboxes. `local:N` starts N Worker processes on
-            this host, with `workers` Sandboxes each.
+            this host, with `sandboxes` Sandboxes each.
         control: with a cluster, who starts the next Step: `worker`, the Worker where the one before it ended, or
             `master`, this engine.
         lease_ttl_s: when this engine gives no sign for so many seconds while it owns Runs, others on the Journal take
             it for dead. One that was killed on the same host is known to be dead at once.
         sinks: where `current().emit(name, ...)` goes, by name; see `weftrun.sinks`. What waits for them in the Journal
             is delivered by this engine, whichever engine has run what emitted it.
+        workers: refused; it was the name of `sandboxes`.
 
     Raises:
         JournalError: the Journal can't be used: it is newer, damaged, read-only, locked.
@@ -145,12 +150,14 @@ def open(
             f"weftrun.open(...) was reached while {importing.by} imported {importing.file}. "
             "Put it under `if __name__ == '__main__':`."
         )
+    if workers is not None:
+        raise UsageError(_RENAMED.format(workers))
     # Late: a guest that imports the author's module must never load the engine.
     assembly = importlib.import_module("weftrun.assembly")
     engine: Engine = assembly.open_engine(
         url,
         recover=recover,
-        workers=workers,
+        sandboxes=sandboxes,
         cluster=cluster,
         control=control,
         lease_ttl_s=lease_ttl_s,

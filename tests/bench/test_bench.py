@@ -146,7 +146,7 @@ def test_a_bar_ends_at_one_where_the_target_is_just_met() -> None:
     ("arguments", "told"),
     [
         (["--rounds", "0"], "argument --rounds: '0' is not a whole number from 1"),
-        (["--workers", "many"], "argument --workers: 'many' is not a whole number from 1"),
+        (["--sandboxes", "many"], "argument --sandboxes: 'many' is not a whole number from 1"),
         (["--only", "speed"], "argument --only: invalid choice: 'speed'"),
         (["--json", "nowhere/values.json"], "the folder of nowhere/values.json does not exist: make it"),
         (["--chart", "."], "argument --chart: . is a folder: name a file in it"),
@@ -180,7 +180,7 @@ def test_what_processes_use_is_seen_from_outside() -> None:
 @pytest.mark.sweep
 def test_the_command_line_measures_one_group_and_writes_its_values(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "bench", "--quick", "--rounds", "1", "--workers", "1", "--only", "cold-start",
+        [sys.executable, "-m", "bench", "--quick", "--rounds", "1", "--sandboxes", "1", "--only", "cold-start",
          "--json", "values.json"],
         cwd=tmp_path, env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src")])},
         capture_output=True, text=True, check=False, timeout=60,

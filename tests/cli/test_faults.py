@@ -220,7 +220,7 @@ def test_a_run_on_a_full_disk_says_so_and_can_be_interrupted(journal, tmp_path, 
     ],
 )
 def test_what_a_function_does_to_itself_fails_its_run_only(cli, words, target, words_given, sentence) -> None:
-    said = cli("run", str(Path(FAULTY).with_name(target)), *words_given, "--id", "bad", "--workers", 2)
+    said = cli("run", str(Path(FAULTY).with_name(target)), *words_given, "--id", "bad", "--sandboxes", 2)
     assert (said.code, said.out) == (1, "")
     assert sentence in said.err
     assert said.err.rstrip().endswith("Run bad has failed.")
@@ -246,7 +246,7 @@ def test_open_at_import_is_refused_by_the_command_line_too(cli, tmp_path) -> Non
 
 
 def naps(words: Callable[[str], str], ledger: Path, n: int) -> tuple[str, ...]:
-    return ("run", words("naps"), f"n={n}", f"ledger={ledger}", "seconds=0.1", "--id", "naps", "--workers", "2")
+    return ("run", words("naps"), f"n={n}", f"ledger={ledger}", "seconds=0.1", "--id", "naps", "--sandboxes", "2")
 
 
 @pytest.mark.parametrize("number", shared([signal.SIGKILL, signal.SIGHUP]))

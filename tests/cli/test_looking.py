@@ -151,7 +151,7 @@ def test_timeline(cli, books, tmp_path):
     said = cli("timeline", "books", "--html", "line.html")
     assert (said.code, said.out) == (0, "")
     assert "<!doctype html>" in (tmp_path / "line.html").read_text()
-    assert json.loads(cli("timeline", "books", "--json").out)["where"]["sandboxes"] >= 1
+    assert json.loads(cli("timeline", "books", "--json").out)["time_breakdown"]["sandboxes"] >= 1
     assert cli("timeline", "books", "--html", "nowhere/line.html").code == 2
 
 

@@ -21,9 +21,9 @@ from weftrun.sinks import Answer, Result
 def keys(cli) -> list[str]:
     """Two emits: one was refused, one waits behind it."""
     sink = Watched(math.inf, lambda message: Result(Answer.REFUSED, "no such customer"))
-    with weftrun.open(workers=1, sinks={"orders": sink}) as engine:
+    with weftrun.open(sandboxes=1, sinks={"orders": sink}) as engine:
         first = engine.run(order.options(id="first"), 1, "ada")
-    with weftrun.open(workers=1) as engine:
+    with weftrun.open(sandboxes=1) as engine:
         return [first, engine.run(order.options(id="second"), 2, "ada")]
 
 
@@ -49,7 +49,7 @@ def test_deciding(cli, keys):
     sink = Watched(math.inf)
     assert "waits: an engine that has its sink sends it" in cli("outbox", "--send", keys[0]).out
     assert json.loads(cli("outbox", "--drop", keys[1], "--json").out) == {"key": keys[1], "delivery_status": "dropped"}
-    with weftrun.open(workers=1, sinks={"orders": sink}) as engine:
+    with weftrun.open(sandboxes=1, sinks={"orders": sink}) as engine:
         engine.run(order, 3, "ada")
     assert sink.payloads == [b'{"number":1}', b'{"number":3}']
     assert "was dropped, not to be delivered to orders" in cli("story", "second").out
@@ -70,7 +70,7 @@ def test_a_key_that_no_emit_has(cli, keys, key):
 
 def test_one_that_was_delivered_is_not_sent_again(cli, keys):
     cli("outbox", "--send", keys[0])
-    with weftrun.open(workers=1, sinks={"orders": (sink := Watched(math.inf))}) as engine:
+    with weftrun.open(sandboxes=1, sinks={"orders": (sink := Watched(math.inf))}) as engine:
         engine.run(order, 3, "ada")
     assert len(sink.payloads) == 3
     assert cli("outbox", "--send", keys[0]).code == 3

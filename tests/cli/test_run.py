@@ -228,3 +228,11 @@ def test_help_and_unknown_commands(cli):
     assert "Options stand behind it: weftrun list --db ..." in cli("--db", "sqlite:///x.db", "list").err
     assert cli("run").code == 2
     assert cli("--version").out.startswith("weftrun, version ")
+
+
+@pytest.mark.parametrize("command", ["run", "resume", "retry"])
+def test_the_option_that_was_called_workers_is_refused_with_its_name_of_now(cli, words, command):
+    said = cli(command, words("wordcount") if command == "run" else "one", "--workers", "3")
+    assert said.code == 2 and not said.out
+    assert "--workers 3 is not known: say --sandboxes 3 for the number of Sandboxes." in said.err
+    assert "--workers" not in cli(command, "--help").out

@@ -29,7 +29,7 @@ def seen_running(cli, run: str, n: int) -> Callable[[], bool]:
 
 
 def test_what_runs_is_seen_and_what_a_dead_engine_ran_is_told_as_such(cli, words, spawn, tmp_path):
-    engine = spawn("run", words("waits"), f"name={tmp_path}/go", "--id", "one", "--workers", "2")
+    engine = spawn("run", words("waits"), f"name={tmp_path}/go", "--id", "one", "--sandboxes", "2")
     until(seen_running(cli, "one", 2))
     follower = spawn("logs", "one", "--follow")
 
@@ -78,7 +78,7 @@ def test_what_runs_is_seen_and_what_a_dead_engine_ran_is_told_as_such(cli, words
     assert (listed["epoch"], listed["takeovers"]) == (2, 1)
     line = json.loads(cli("timeline", "one", "--json").out)
     assert [mark["kind"] for mark in line["marks"]] == ["engine", "crash", "takeover"]
-    assert line["where"]["chain_s"] <= line["where"]["running_s"] <= line["where"]["wall_s"]
+    assert line["time_breakdown"]["chain_s"] <= line["time_breakdown"]["running_s"] <= line["time_breakdown"]["wall_s"]
     assert "↻" in cli("timeline", "one").out
     printed = [text["text"] for text in json.loads(cli("logs", "one", "wait_for[0]", "--json").out)]
     assert printed == ["waiting 0\nhalf a line", "waiting 0\nhalf a line, whole\n"], "of both engines"

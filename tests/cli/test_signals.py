@@ -53,7 +53,7 @@ def naps(words, ledger):
             f"seconds={seconds}",
             "--id",
             "naps",
-            "--workers",
+            "--sandboxes",
             "2",
         )
 
@@ -236,7 +236,7 @@ def test_doctor_of_an_app_that_is_not_there(spawn):
 def test_a_run_whose_script_is_gone_is_refused_and_not_failed(cli, spawn, tmp_path, ledger):
     script = tmp_path / "gone.py"
     script.write_text(WORDS.read_text())
-    process = spawn("run", f"{script}:naps", "n=4", f"ledger={ledger}", "seconds=0.2", "--id", "gone", "--workers", 1)
+    process = spawn("run", f"{script}:naps", "n=4", f"ledger={ledger}", "seconds=0.2", "--id", "gone", "--sandboxes", 1)
     wait_for(lambda: len(lines(ledger)) >= 2)
     process.kill()
     process.communicate()

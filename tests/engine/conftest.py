@@ -24,7 +24,7 @@ def shared_engine(shared_url: str) -> Iterator[weftrun.Engine]:
 
     There `engine` and `url` are this one, and each test gives its Runs ids of their own.
     """
-    with weftrun.open(shared_url, workers=2) as opened:
+    with weftrun.open(shared_url, sandboxes=2) as opened:
         yield opened
     assert_closed(shared_url)
 
@@ -49,7 +49,7 @@ def engine(request: pytest.FixtureRequest, url: str) -> Iterator[weftrun.Engine]
     if "shared_engine" in request.fixturenames:
         yield request.getfixturevalue("shared_engine")
         return
-    with weftrun.open(url, workers=2) as opened:
+    with weftrun.open(url, sandboxes=2) as opened:
         yield opened
     assert_closed(url)
 

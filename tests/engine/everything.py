@@ -110,7 +110,7 @@ async def everything(ledger: str) -> dict[str, int]:
 
 
 def opened(url: str, folder: Path, ttl_s: float = 10.0) -> weftrun.Engine:
-    return weftrun.open(url, workers=2, lease_ttl_s=ttl_s, sinks={"out": sinks.File(folder / "out.jsonl")})
+    return weftrun.open(url, sandboxes=2, lease_ttl_s=ttl_s, sinks={"out": sinks.File(folder / "out.jsonl")})
 
 
 def committing(url: str) -> list[tuple[type, tuple[str, ...]]]:

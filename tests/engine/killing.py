@@ -16,7 +16,7 @@ import weftrun
 
 def main(url: str, at: int) -> None:
     strike_at(at, signal.SIGKILL, speaking(url))
-    with weftrun.open(url, workers=2) as engine:
+    with weftrun.open(url, sandboxes=2) as engine:
         assert engine.run(o.one_of.options(id="r"), "a") == 7
 
 

@@ -95,7 +95,7 @@ def in_namespaces(program: str, *words: object, cwd: Path) -> subprocess.Complet
 @pytest.fixture(scope="session")
 def warm(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Open an engine once: libraries keep descriptors of their own from then on."""
-    with weftrun.open(f"sqlite:///{tmp_path_factory.mktemp('warm') / 'journal.db'}", workers=1) as engine:
+    with weftrun.open(f"sqlite:///{tmp_path_factory.mktemp('warm') / 'journal.db'}", sandboxes=1) as engine:
         engine.run(f.inc, 1)
 
 

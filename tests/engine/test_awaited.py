@@ -24,7 +24,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def engine(url: str) -> Iterator[Engine]:
-    with weftrun.open(url, workers=2) as opened:
+    with weftrun.open(url, sandboxes=2) as opened:
         yield opened
     assert_closed(url)
 
@@ -114,7 +114,7 @@ async def _awaited(run: weftrun.Run[str]) -> str:
 
 def test_what_an_engine_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    engine = weftrun.open("sqlite:///here.db", workers=1)
+    engine = weftrun.open("sqlite:///here.db", sandboxes=1)
     assert repr(engine) == f"<Engine on sqlite:///{tmp_path}/here.db, open>"
     with engine:
         pass

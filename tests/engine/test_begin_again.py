@@ -38,7 +38,7 @@ def read_fails(monkeypatch: pytest.MonkeyPatch, error: JournalError, times: int)
 
 
 def test_what_can_not_be_read_for_now_is_read_again(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with weftrun.open(url, workers=1) as engine:
+    with weftrun.open(url, sandboxes=1) as engine:
         engine.run(o.make_table)
         fails = read_fails(monkeypatch, JournalError("not now"), 2)
         assert engine.run(o.one_of, "a") == 7
@@ -46,10 +46,10 @@ def test_what_can_not_be_read_for_now_is_read_again(url: str, monkeypatch: pytes
 
 
 def test_a_damaged_journal_is_told_to_whoever_waits(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with weftrun.open(url, workers=1) as engine:
+    with weftrun.open(url, sandboxes=1) as engine:
         engine.run(o.make_table)
         read_fails(monkeypatch, JournalCorrupt("malformed"), 1)
         with pytest.raises(JournalError, match="malformed"):
             engine.run(o.one_of.options(id="r"), "a")
-    with weftrun.open(url, workers=1) as engine:
+    with weftrun.open(url, sandboxes=1) as engine:
         assert engine.get("r").result(60) == 7, "it was left as it was"

@@ -78,7 +78,7 @@ def test_what_a_failed_attempt_costs(engine: weftrun.Engine, url: str, tmp_path:
 def test_what_emits_cost(own_url: str) -> None:
     """No record of their own: they ride in the one that causes them."""
     sink = Watched(math.inf)
-    with weftrun.open(own_url, workers=1, sinks={"orders": sink}) as engine:
+    with weftrun.open(own_url, sandboxes=1, sinks={"orders": sink}) as engine:
         engine.run(order.options(id="one"), 1)
         until(lambda: len(sink.handed) == 1)
     assert counted(own_url, "one") == ENDS

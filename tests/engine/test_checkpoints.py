@@ -51,7 +51,7 @@ LARGE = {"grow[0]", "grow[1]", "grow[2]", "join[0]"}
 
 @pytest.mark.parametrize("checkpoint", POLICIES)
 def test_every_policy_gives_the_same_answer(checkpoint: c.Checkpoint, url: str, tmp_path: Path) -> None:
-    with weftrun.open(url, workers=2) as engine:
+    with weftrun.open(url, sandboxes=2) as engine:
         run = engine.start(c.dag.options(id="dag"), checkpoint, str(tmp_path / "ledger"))
         assert run.result(60) == 6.0 * c.SIZE
     recorded, views, told = seen(url, "dag")
@@ -95,7 +95,7 @@ def told_of(view: StepView, nbytes: int) -> tuple[str, str]:
 
 
 def test_the_story_says_what_auto_chose(url: str, tmp_path: Path) -> None:
-    with weftrun.open(url, workers=2) as engine:
+    with weftrun.open(url, sandboxes=2) as engine:
         engine.run(c.mixed.options(id="mixed"), "auto", str(tmp_path / "ledger"))
     recorded, views, told = seen(url, "mixed")
     chosen = [text for text in told if text.startswith('checkpoint="auto" of ')]
@@ -133,7 +133,7 @@ STARTER = """
 import sys
 import weftrun
 from tests.engine import checkpointed as c
-with weftrun.open(sys.argv[1], workers=2) as engine:
+with weftrun.open(sys.argv[1], sandboxes=2) as engine:
     run = engine.start(c.mixed.options(id="crash"), sys.argv[2], sys.argv[3])
     print("started", flush=True)
     print(run.result(60))
@@ -155,7 +155,7 @@ def test_a_crash_breaks_no_promise(checkpoint: c.Checkpoint, delay_s: float, url
     process.stdout.close()
     durable = seen(url, "crash")[0]
     before = entries(ledger)
-    with weftrun.open(url, workers=2) as engine:
+    with weftrun.open(url, sandboxes=2) as engine:
         text, inner, drawn = engine.get("crash").result(60)
     published = set((tmp_path / "ledger.seen").read_text().split("\n")) - {""}
     assert text in published
@@ -164,7 +164,7 @@ def test_a_crash_breaks_no_promise(checkpoint: c.Checkpoint, delay_s: float, url
     assert len(inner[1]) == 3
     again = entries(ledger) - before
     assert not {step for step in again if step in durable}
-    with weftrun.open(url, workers=2) as engine:
+    with weftrun.open(url, sandboxes=2) as engine:
         assert engine.get("crash").result(60) == [text, inner, drawn]
     assert_closed(url)
 

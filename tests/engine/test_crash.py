@@ -25,7 +25,7 @@ STARTER = """
 import sys
 import weftrun
 from tests.engine import programs as p
-with weftrun.open(sys.argv[1], workers=2) as engine:
+with weftrun.open(sys.argv[1], sandboxes=2) as engine:
     engine.start(p.mixed.options(id="crash"), 12, sys.argv[2])
     print("started", flush=True)
     print(engine.get("crash").result(60))
@@ -66,7 +66,7 @@ def entries(ledger: Path) -> Counter[str]:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[int]:
     folder = tmp_path_factory.mktemp("undisturbed")
-    with weftrun.open(f"sqlite:///{folder / 'j.db'}", workers=2) as engine:
+    with weftrun.open(f"sqlite:///{folder / 'j.db'}", sandboxes=2) as engine:
         return engine.run(p.mixed, 12, str(folder / "ledger"))
 
 
@@ -81,12 +81,12 @@ def test_kill_and_resume(url: str, tmp_path: Path, undisturbed: list[int], delay
     process.stdout.close()
     durable = settled(url)
     before = entries(ledger)
-    with weftrun.open(url, workers=2) as engine:
+    with weftrun.open(url, sandboxes=2) as engine:
         assert engine.get("crash").result(60) == undisturbed
     again = entries(ledger) - before
     assert not {step for step in again if step in durable}
     after = entries(ledger)
-    with weftrun.open(url, workers=2) as engine:
+    with weftrun.open(url, sandboxes=2) as engine:
         assert engine.start(p.mixed.options(id="crash"), 12, str(ledger)).result(60) == undisturbed
     assert entries(ledger) == after
     assert_closed(url)
@@ -96,7 +96,7 @@ def test_a_take_over_is_told_before_what_the_new_engine_did(url: str, tmp_path: 
     process = start(url, tmp_path / "ledger")
     process.kill()
     process.communicate()
-    with weftrun.open(url, workers=2) as engine:
+    with weftrun.open(url, sandboxes=2) as engine:
         engine.get("crash").result(60)
     reader = open_reader(url)
     try:
@@ -138,10 +138,10 @@ def test_a_run_whose_code_is_gone_stays_as_it_is(url: str, tmp_path: Path) -> No
     process.stdout.close()
     moved = script.rename(tmp_path / "elsewhere.py")
     stays = pytest.raises(weftrun.JournalError, match=r"stays as it is.*passing\.py")
-    with weftrun.open(url, workers=1) as engine, stays:
+    with weftrun.open(url, sandboxes=1) as engine, stays:
         engine.get("passing").result(30)
     moved.rename(script)
-    with weftrun.open(url, workers=1) as engine:
+    with weftrun.open(url, sandboxes=1) as engine:
         assert engine.get("passing").result(30) == 3
 
 
@@ -159,7 +159,7 @@ def twice(x):
     return slow(slow(x))
 
 if __name__ == "__main__":
-    with weftrun.open(sys.argv[1], workers=1) as engine:
+    with weftrun.open(sys.argv[1], sandboxes=1) as engine:
         run = engine.start(twice.options(id="passing"), 1)
         print("started", flush=True)
         run.result()

@@ -48,7 +48,7 @@ class Slow(sinks.File):
         time.sleep(600)
         return results
 
-engine = weftrun.open(sys.argv[1], workers=2, lease_ttl_s=float(sys.argv[4]), sinks={"orders": Slow(sys.argv[2])})
+engine = weftrun.open(sys.argv[1], sandboxes=2, lease_ttl_s=float(sys.argv[4]), sinks={"orders": Slow(sys.argv[2])})
 engine.run(e.spread.options(id="spread"), 12)
 time.sleep(600)
 """
@@ -61,7 +61,7 @@ def sink() -> e.Watched:
 
 @pytest.fixture
 def engine(url: str, sink: e.Watched) -> Iterator[weftrun.Engine]:
-    with weftrun.open(url, workers=2, sinks={"orders": sink}) as opened:
+    with weftrun.open(url, sandboxes=2, sinks={"orders": sink}) as opened:
         yield opened
     assert sink.closed
     assert_closed(url)
@@ -151,7 +151,7 @@ def test_what_is_emitted_after_its_attempt_is_told(engine: weftrun.Engine, sink:
 def test_a_sink_that_is_not_here_is_waited_for(url: str) -> None:
     """Nothing is lost, and the story says what is wrong."""
     here = e.Watched(math.inf)
-    with weftrun.open(url, workers=2, sinks={"mails": here}) as engine:
+    with weftrun.open(url, sandboxes=2, sinks={"mails": here}) as engine:
         engine.start(e.order.options(id="elsewhere"), 1).result(30)
     assert "no sink of that name (it has mails)" in told(url, "elsewhere")
     refused = pytest.raises(weftrun.UsageError, match=r"1 of the emits of Run elsewhere is not delivered")
@@ -175,7 +175,7 @@ def test_a_sink_that_fails_is_tried_again_and_holds_up_its_key_only(url: str) ->
         )
 
     sink = e.Watched(60.0, fate)
-    with weftrun.open(url, workers=2, sinks={"orders": sink}) as engine:
+    with weftrun.open(url, sandboxes=2, sinks={"orders": sink}) as engine:
         engine.start(e.spread.options(id="spread"), 9).result(30)
         until(lambda: len(failed) >= 1)
     left = [emit for emit in of(url, "spread") if emit.delivery_status is DeliveryStatus.WAITING]
@@ -184,7 +184,7 @@ def test_a_sink_that_fails_is_tried_again_and_holds_up_its_key_only(url: str) ->
 
 def test_what_is_not_known_is_told_and_not_repeated(url: str) -> None:
     sink = e.Watched(0.0, lambda message: Result(Answer.UNSURE, "the line broke"))
-    with weftrun.open(url, workers=2, sinks={"orders": sink}) as engine:
+    with weftrun.open(url, sandboxes=2, sinks={"orders": sink}) as engine:
         key = engine.start(e.order.options(id="unsure"), 1, "k").result(30)
         until(lambda: of(url, "unsure")[0].delivery_status is DeliveryStatus.UNKNOWN)
         engine.run(e.order, 2, "k")
@@ -218,7 +218,7 @@ def test_an_engine_that_is_frozen_past_its_lease_while_it_sends(url: str, tmp_pa
         assert process.stdout is not None
         assert process.stdout.readline().strip() == "sending"
         freeze(process, url)
-        with weftrun.open(url, workers=2, sinks={"orders": sinks.File(lines)}, lease_ttl_s=0.6) as engine:
+        with weftrun.open(url, sandboxes=2, sinks={"orders": sinks.File(lines)}, lease_ttl_s=0.6) as engine:
             assert len(engine.get("spread").result(60)) == 12
             until(lambda: [emit.delivery_status for emit in of(url, "spread")] == [DeliveryStatus.DELIVERED] * 12)
             process.send_signal(signal.SIGCONT)
@@ -238,7 +238,7 @@ def test_an_engine_that_is_killed_while_it_sends(url: str, tmp_path: Path, momen
         if moment == "after":
             until(lambda: lines.exists() and lines.stat().st_size > 0)
         process.send_signal(signal.SIGKILL)
-    with weftrun.open(url, workers=2, sinks={"orders": sinks.File(lines)}) as engine:
+    with weftrun.open(url, sandboxes=2, sinks={"orders": sinks.File(lines)}) as engine:
         keys = engine.get("spread").result(60)
         until(lambda: [emit.delivery_status for emit in of(url, "spread")] == [DeliveryStatus.DELIVERED] * 12)
     assert [emit.key for emit in sorted(of(url, "spread"), key=lambda emit: keys.index(emit.key))] == keys
@@ -254,7 +254,7 @@ def test_a_sink_that_hangs_keeps_no_engine_from_closing(url: str) -> None:
         return Result(Answer.DELIVERED)
 
     sink = e.Watched(math.inf, hang)
-    with weftrun.open(url, workers=1, sinks={"orders": sink}) as engine:
+    with weftrun.open(url, sandboxes=1, sinks={"orders": sink}) as engine:
         engine.start(e.order.options(id="hangs"), 1).result(30)
         until(lambda: len(sink.handed) == 1)
         engine.close(drain_s=0.1)

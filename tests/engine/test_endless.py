@@ -23,7 +23,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="module")
 def engine(url: str) -> Iterator[weftrun.Engine]:
     """One engine for all: what one test leaves behind in it must not harm the next."""
-    with weftrun.open(url, workers=2) as opened:
+    with weftrun.open(url, sandboxes=2) as opened:
         yield opened
     assert_closed(url)
 
@@ -70,7 +70,7 @@ def test_it_fails_once_and_is_not_entered_again(engine: weftrun.Engine, url: str
     run = engine.start(e.sleeps.options(id="once"), str(ledger))
     with pytest.raises(weftrun.StepTimedOut) as first:
         run.result(60)
-    with weftrun.open(url, workers=1) as another, pytest.raises(weftrun.StepTimedOut) as again:
+    with weftrun.open(url, sandboxes=1) as another, pytest.raises(weftrun.StepTimedOut) as again:
         another.run(e.sleeps.options(id="once"), str(ledger))
     assert str(first.value) == str(again.value)
     assert ledger.read_text() == "sleeps\n"

@@ -46,7 +46,7 @@ async def watched(x, ledger, go):
 
 if __name__ == "__main__":
     url, name, *words = sys.argv[1:]
-    with weftrun.open(url, workers=1) as engine:
+    with weftrun.open(url, sandboxes=1) as engine:
         run = engine.start(globals()[name].options(id="run"), 1, *words)
         try:
             print(json.dumps(run.result()))

@@ -31,7 +31,7 @@ def obey():
     os.kill(os.getpid(), 9)
 
 threading.Thread(target=obey, daemon=True).start()
-with weftrun.open(url, workers=2) as engine:
+with weftrun.open(url, sandboxes=2) as engine:
     run = engine.start(getattr(f, name).options(id="victim"), *json.loads(words))
     print("started", flush=True)
     try:
@@ -123,7 +123,7 @@ def test_kill_in_a_big_map_runs_only_items_again_that_had_no_record(
     assert n // 4 < len(recorded) < n
     assert recorded <= set(before)
     go.touch()
-    with weftrun.open(url, workers=2) as engine:
+    with weftrun.open(url, sandboxes=2) as engine:
         assert engine.get("victim").result(60) == sum(i * i for i in range(n))
     again = entries(ledger) - before
     assert not recorded & set(again)
@@ -146,7 +146,7 @@ def test_kill_while_an_iterator_is_read_begins_the_map_afresh(
     assert not any(isinstance(record, Graphed | ItemsSettled) for record in found)
     assert not entries(ledger), "an item was entered before the map's last chunk was recorded (B1)"
     go.touch()
-    with weftrun.open(url, workers=2) as engine:
+    with weftrun.open(url, sandboxes=2) as engine:
         assert engine.get("victim").result(60) == sum(i * i for i in range(n))
     assert entries(ledger) == Counter({f"square[0].{i}": 1 for i in range(n)})
     assert_closed(url)
@@ -169,7 +169,7 @@ def test_a_failure_that_a_body_caught_is_the_same_after_a_crash(
     wait_until(lambda: {"fails_once_entered[0]", "plus[0]"} <= durable(url), "the failure is durable")
     kill(process)
     go.touch()
-    with weftrun.open(url, workers=2) as engine:
+    with weftrun.open(url, sandboxes=2) as engine:
         assert engine.get("victim").result(60) == ["as it always does", 2, 2]
     assert entries(ledger) == Counter({"fails_once_entered[0]": 1, "plus[0]": 1, "seen[0]": 1})
     assert_closed(url)
@@ -184,7 +184,7 @@ def test_a_failure_that_was_caught_before_its_record_was_durable_is_met_again(
     kill(process)
     recorded = durable(url)
     (tmp_path / "go").touch()
-    with weftrun.open(url, workers=2) as engine:
+    with weftrun.open(url, sandboxes=2) as engine:
         assert engine.get("victim").result(60) == ["as it always does", 2, 2]
     entered = entries(ledger)
     assert entered["fails_once_entered[0]"] == (1 if "fails_once_entered[0]" in recorded else 2)
@@ -205,7 +205,7 @@ def test_a_step_that_ends_its_engine_does_not_do_so_for_ever(spawn: Spawn, url: 
         pytest.fail("it went on ending its engine")
     assert "something in it ends its engine" in out
     assert len(ledger.read_text().splitlines()) <= 6
-    with weftrun.open(url, workers=1) as engine:
+    with weftrun.open(url, sandboxes=1) as engine:
         assert engine.get("victim").status == "failed"
         assert engine.run(f.inc, 1) == 2
     assert_closed(url)
@@ -235,13 +235,13 @@ def test_an_open_run_whose_bytes_are_gone_stays_as_it_is(
     blob.unlink()
     if spoilt is not None:
         blob.write_bytes(spoilt(content))
-    with weftrun.open(url, workers=2) as engine:
+    with weftrun.open(url, sandboxes=2) as engine:
         with pytest.raises(weftrun.JournalCorrupt, match=blob.name + sentence):
             engine.get("victim").result(10)
         assert engine.run(f.inc, 1) == 2
     blob.write_bytes(content)
     go.touch()
-    with weftrun.open(url, workers=2) as engine:
+    with weftrun.open(url, sandboxes=2) as engine:
         assert engine.get("victim").result(60) == 300_000
     assert entries(ledger) == Counter({"big[0]": 1, "length[0]": 1})
     assert_closed(url)

@@ -83,7 +83,7 @@ def until_it_stands_still(engine):
 
 if role == "lives":
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "none", folder], check=True)
-    with weftrun.open(url, workers=2) as engine:
+    with weftrun.open(url, sandboxes=2) as engine:
         runs = until_it_stands_still(engine)
         ballast.unlink()
         answers = [run.result(60) for run in runs]
@@ -93,15 +93,15 @@ elif role == "dies":
     program = [sys.executable, "-c", sys.argv[4], str(folder), str(outside), "is killed"]
     assert subprocess.run(program).returncode == -signal.SIGKILL
     try:
-        weftrun.open(url, workers=2)
+        weftrun.open(url, sandboxes=2)
     except weftrun.JournalError as error:
         print("refused:", error, file=sys.stderr)
     ballast.unlink()
-    with weftrun.open(url, workers=2) as engine:
+    with weftrun.open(url, sandboxes=2) as engine:
         assert engine.get("before").result(10) == 2
         answers = [engine.get(id).result(60) for id in ("small", "large")]
 else:
-    until_it_stands_still(weftrun.open(url, workers=2))
+    until_it_stands_still(weftrun.open(url, sandboxes=2))
     os.kill(os.getpid(), signal.SIGKILL)
 assert_closed(url)
 print(json.dumps([answers, entered()]))
@@ -141,11 +141,11 @@ with (folder / "ballast").open("wb", buffering=0) as file:
         while file.write(b"x" * 4096): pass
     except OSError: pass
 try:
-    weftrun.open(f"sqlite:///{folder / 'journal.db'}", workers=1)
+    weftrun.open(f"sqlite:///{folder / 'journal.db'}", sandboxes=1)
 except weftrun.WeftrunError as error:
     print(type(error).__name__, error)
 (folder / "ballast").unlink()
-with weftrun.open(f"sqlite:///{folder / 'journal.db'}", workers=1) as engine:
+with weftrun.open(f"sqlite:///{folder / 'journal.db'}", sandboxes=1) as engine:
     print(engine.run(f.inc, 1))
 """
 
@@ -165,7 +165,7 @@ from tests.engine import faulty as f
 from tests.engine.leftovers import wait_until
 warnings.simplefilter("ignore")
 url, go, ledger = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
-with weftrun.open(url, workers=2) as engine:
+with weftrun.open(url, sandboxes=2) as engine:
     assert engine.run(f.inc, 1) == 2
     run = engine.start(f.large_in_flight.options(id="large"), str(go), 300_000, str(ledger))
     wait_until(lambda: len(run.steps()) > 3, "the graph is durable")
@@ -208,7 +208,7 @@ def test_an_error_in_commits_is_survived(
 ) -> None:
     """Three errors in a row, from the start record on or later: the Run ends as ever, each Step entered once."""
     ledger, go = tmp_path / "ledger", tmp_path / "go"
-    with weftrun.open(url, workers=2) as engine:
+    with weftrun.open(url, sandboxes=2) as engine:
         assert engine.start(f.inc.options(id="before"), 1).result(30) == 2
         fault = disk.fail(operation, make, file="journal.db-wal", skip=skip, times=3)
         run = engine.start(f.in_flight.options(id="run"), str(go), 10, str(ledger))
@@ -225,7 +225,7 @@ def test_an_error_in_commits_is_survived(
 
 def test_a_disk_that_stays_broken_stops_runs_until_it_is_well(disk: Disk, url: str, tmp_path: Path) -> None:
     ledger, go = tmp_path / "ledger", tmp_path / "go"
-    with weftrun.open(url, workers=2) as engine:
+    with weftrun.open(url, sandboxes=2) as engine:
         run = engine.start(f.in_flight.options(id="run"), str(go), 20, str(ledger))
         wait_until(lambda: len(run.steps()) > 20, "the graph is durable")
         fault = disk.fail("sync", broken, file="journal.db-wal", times=10**9)
@@ -244,7 +244,7 @@ def test_a_disk_that_stays_broken_stops_runs_until_it_is_well(disk: Disk, url: s
 
 def test_closing_while_the_disk_is_broken_does_not_hang(disk: Disk, url: str, tmp_path: Path) -> None:
     ledger, go = tmp_path / "ledger", tmp_path / "go"
-    engine = weftrun.open(url, workers=2)
+    engine = weftrun.open(url, sandboxes=2)
     run = engine.start(f.in_flight.options(id="run"), str(go), 5, str(ledger))
     wait_until(lambda: len(run.steps()) > 5, "the graph is durable")
     fault = disk.fail("sync", broken, file="journal.db-wal", times=10**9)
@@ -254,7 +254,7 @@ def test_closing_while_the_disk_is_broken_does_not_hang(disk: Disk, url: str, tm
     with pytest.raises(weftrun.EngineClosed):
         run.result(1)
     disk.heal()
-    with weftrun.open(url, workers=2) as again:
+    with weftrun.open(url, sandboxes=2) as again:
         assert again.get("run").result(60) == 5
     assert entries(ledger)["seen[0]"] == 1
     assert_closed(url)
@@ -263,7 +263,7 @@ def test_closing_while_the_disk_is_broken_does_not_hang(disk: Disk, url: str, tm
 def test_bytes_that_can_not_be_stored_end_the_engine_and_not_the_run(url: str, tmp_path: Path) -> None:
     """The folder of blobs is no folder for a while: nothing can be promised any more, and everybody is told so."""
     ledger, go, blobs = tmp_path / "ledger", tmp_path / "go", tmp_path / "journal.db.d/blobs"
-    with weftrun.open(url, workers=2) as engine:
+    with weftrun.open(url, sandboxes=2) as engine:
         run = engine.start(f.large_in_flight.options(id="large"), str(go), 300_000, str(ledger))
         wait_until(lambda: len(run.steps()) > 3, "the graph is durable")
         blobs.rename(tmp_path / "aside")
@@ -277,7 +277,7 @@ def test_bytes_that_can_not_be_stored_end_the_engine_and_not_the_run(url: str, t
         assert len(set(told)) == 1 and "\n" not in told[0]
     blobs.unlink()
     (tmp_path / "aside").rename(blobs)
-    with weftrun.open(url, workers=2) as engine:
+    with weftrun.open(url, sandboxes=2) as engine:
         assert engine.get("large").result(60) == 300_000
     assert entries(ledger)["seen[0]"] == 1
     assert_closed(url)

@@ -29,7 +29,7 @@ url, other = sys.argv[1:]
 async def awaited(run):
     return await run
 
-engine = weftrun.open(url, workers=1)
+engine = weftrun.open(url, sandboxes=1)
 run = engine.start(f.inc.options(id="one"), 1)
 going = engine.start(f.naps, 0.5)
 assert run.result(30) == 2
@@ -54,7 +54,7 @@ if child == 0:
         except weftrun.WeftrunError as error:
             print(name, type(error).__name__, error)
     engine.close()
-    with weftrun.open(other, workers=1) as own:
+    with weftrun.open(other, sandboxes=1) as own:
         print("own", own.run(f.inc, 41))
     del engine, run, going, own
     gc.collect()
@@ -73,7 +73,7 @@ def test_a_fork_of_the_host_gets_its_own_engine_or_none(url: str, tmp_path: Path
         assert told[name].startswith("EngineClosed This engine was opened in another process"), name
     assert told["open"].startswith("JournalBusy")
     assert (told["own"], told["child"], told["parent"]) == ("42", "7", "woke 5 2")
-    with weftrun.open(url, workers=1) as engine:
+    with weftrun.open(url, sandboxes=1) as engine:
         assert engine.get("one").result(10) == 2
     assert_closed(url)
 
@@ -81,7 +81,7 @@ def test_a_fork_of_the_host_gets_its_own_engine_or_none(url: str, tmp_path: Path
 UNCLOSED = """
 import os, sys, weftrun
 from tests.engine import faulty as f
-engine = weftrun.open(sys.argv[1], workers=2)
+engine = weftrun.open(sys.argv[1], sandboxes=2)
 assert engine.run(f.inc, 1) == 2
 engine.start(f.naps.options(id="left"), 300 if sys.argv[2] == "busy" else 0.01)
 """
@@ -91,7 +91,7 @@ engine.start(f.naps.options(id="left"), 300 if sys.argv[2] == "busy" else 0.01)
 def test_a_program_that_ends_without_closing_ends(url: str, what: str) -> None:
     done = python(UNCLOSED, url, what)
     assert (done.returncode, done.stderr) == (0, "")
-    with weftrun.open(url, workers=1) as engine:
+    with weftrun.open(url, sandboxes=1) as engine:
         assert engine.get("left").status in ("running", "pending", "succeeded")
     assert_closed(url)
 
@@ -99,7 +99,7 @@ def test_a_program_that_ends_without_closing_ends(url: str, what: str) -> None:
 WAITING = """
 import sys, weftrun
 from tests.engine import faulty as f
-with weftrun.open(sys.argv[1], workers=2) as engine:
+with weftrun.open(sys.argv[1], sandboxes=2) as engine:
     run = engine.start(f.naps.options(id="waiting"), 300)
     print("up", flush=True)
     run.result()
@@ -121,7 +121,7 @@ def test_a_signal_to_a_program_leaves_no_process_and_a_run_to_resume(url: str, n
     process.communicate(timeout=30)
     assert process.returncode in (-number, 1)
     wait_until(lambda: not any(map(lives, below)), "no process outlives it")
-    with weftrun.open(url, workers=1, recover="none") as engine:
+    with weftrun.open(url, sandboxes=1, recover="none") as engine:
         run = engine.get("waiting")
         assert run.status == "running"
         run.cancel()

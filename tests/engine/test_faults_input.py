@@ -32,7 +32,7 @@ def test_a_cycle_is_refused(engine: weftrun.Engine, workflow: weftrun.Function, 
 
 
 def test_a_ref_of_another_run(url: str) -> None:
-    with weftrun.open(url, workers=1) as engine:
+    with weftrun.open(url, sandboxes=1) as engine:
         assert engine.start(m.keeps_a_ref.options(id="A")).result(30) == 3
         with pytest.raises(weftrun.UsageError, match=r"This Ref belongs to run A, not B: it was kept in a global"):
             engine.start(m.keeps_a_ref.options(id="B")).result(30)
@@ -83,15 +83,21 @@ def test_arguments_that_do_not_fit_start_nothing(engine: weftrun.Engine, args: t
 
 
 def test_the_same_id_with_other_arguments_changes_nothing(url: str) -> None:
-    with weftrun.open(url, workers=1) as engine:
+    with weftrun.open(url, sandboxes=1) as engine:
         assert engine.start(m.total.options(id="one"), [1, 2]).result(30) == 3
         for _ in range(2):
             with pytest.raises(weftrun.RunConflict, match="with other arguments") as caught:
                 engine.start(m.total.options(id="one"), [1, 3])
             assert "\n" not in str(caught.value)
         assert engine.get("one").result(30) == 3
-    with weftrun.open(url, workers=1) as engine:
+    with weftrun.open(url, sandboxes=1) as engine:
         with pytest.raises(weftrun.RunConflict, match="with other arguments"):
             engine.start(m.total.options(id="one"), [1, 3])
         again = engine.start(m.total.options(id="one"), [1, 2])
         assert (again.joined, again.result(30)) == (True, 3)
+
+
+def test_the_name_that_sandboxes_had_is_refused_with_the_one_of_now(url: str) -> None:
+    with pytest.raises(weftrun.UsageError) as caught:
+        weftrun.open(url, workers=3)  # type: ignore[arg-type]
+    assert str(caught.value) == "weftrun.open(workers=3) is not known: say sandboxes=3 for the number of Sandboxes."

@@ -31,7 +31,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def used(url: str, path: Path) -> Path:
     """A Journal with Runs in it that nobody has open."""
-    with weftrun.open(url, workers=1) as engine:
+    with weftrun.open(url, sandboxes=1) as engine:
         runs = [engine.start(f.inc.options(id=f"run-{i}"), i) for i in range(100)]
         assert [run.result(30) for run in runs] == list(range(1, 101))
     return path
@@ -42,7 +42,7 @@ def refused(path: Path, error: type[weftrun.JournalError], sentence: str) -> Non
     before = path.read_bytes()
     for _ in range(2):
         with pytest.raises(error, match=sentence) as caught:
-            weftrun.open(f"sqlite:///{path}", workers=1)
+            weftrun.open(f"sqlite:///{path}", sandboxes=1)
         assert str(path) in str(caught.value)
         assert "\n" not in str(caught.value)
     assert path.read_bytes() == before
@@ -56,7 +56,7 @@ def test_a_newer_schema(used: Path) -> None:
     older = apsw.Connection(str(used))
     older.pragma("user_version", len(SCHEMA))
     older.close()
-    with weftrun.open(f"sqlite:///{used}", workers=1) as engine:
+    with weftrun.open(f"sqlite:///{used}", sandboxes=1) as engine:
         assert engine.get("run-7").result(10) == 8
 
 
@@ -83,7 +83,7 @@ def test_damage_that_is_met_later(url: str, used: Path) -> None:
     damage(used, len(used.read_bytes()) // 4096 // 2)
     met = []
     try:
-        with weftrun.open(url, workers=1) as engine:
+        with weftrun.open(url, sandboxes=1) as engine:
             for i in range(100):
                 try:
                     assert engine.get(f"run-{i}").result(10) == i + 1
@@ -96,25 +96,25 @@ def test_damage_that_is_met_later(url: str, used: Path) -> None:
 
 
 def test_a_value_whose_file_is_gone(url: str, tmp_path: Path) -> None:
-    with weftrun.open(url, workers=1) as engine:
+    with weftrun.open(url, sandboxes=1) as engine:
         run = engine.start(f.big.options(id="large"), 300_000, str(tmp_path / "ledger"))
         large = run.result(30)
         assert len(large) == 300_000
     (blob,) = (tmp_path / "journal.db.d/blobs").iterdir()
     content = blob.read_bytes()
     blob.unlink()
-    with weftrun.open(url, workers=1) as engine:
+    with weftrun.open(url, sandboxes=1) as engine:
         with pytest.raises(weftrun.JournalCorrupt, match=rf"{blob.name}, which a record names, is missing"):
             engine.get("large").result(10)
         assert engine.run(f.inc, 1) == 2
     blob.write_bytes(b"?" + content[1:])
     with (
-        weftrun.open(url, workers=1) as engine,
+        weftrun.open(url, sandboxes=1) as engine,
         pytest.raises(weftrun.JournalCorrupt, match=rf"{blob.name} is damaged"),
     ):
         engine.get("large").result(10)
     blob.write_bytes(content)
-    with weftrun.open(url, workers=1) as engine:
+    with weftrun.open(url, sandboxes=1) as engine:
         assert engine.get("large").result(10) == large
 
 
@@ -123,7 +123,7 @@ def test_a_journal_that_is_away_while_a_run_is_taken_over(
 ) -> None:
     """The Run is read when that is possible again; it is nobody's end."""
     ledger, go = tmp_path / "ledger", tmp_path / "go"
-    with weftrun.open(url, workers=1, recover="none") as engine:
+    with weftrun.open(url, sandboxes=1, recover="none") as engine:
         engine.start(f.noted_after_file.options(id="left"), str(ledger), str(go), 7)
         engine.close(drain_s=0)
     go.touch()
@@ -137,7 +137,7 @@ def test_a_journal_that_is_away_while_a_run_is_taken_over(
         return real(self, uid)
 
     monkeypatch.setattr(SqliteJournal, "load", load)
-    with weftrun.open(url, workers=1) as engine:
+    with weftrun.open(url, sandboxes=1) as engine:
         assert engine.get("left").result(30) == 7
     assert len(reads) >= 3
 
@@ -156,7 +156,7 @@ def test_a_file_where_the_folder_of_values_belongs(url: str, used: Path) -> None
     with pytest.raises(weftrun.JournalError, match=rf"Values can't be stored in {blobs}"):
         weftrun.open(url)
     blobs.unlink()
-    with weftrun.open(url, workers=1) as engine:
+    with weftrun.open(url, sandboxes=1) as engine:
         assert engine.get("run-7").result(10) == 8
 
 
@@ -167,7 +167,7 @@ def test_a_writer_that_holds_the_file(
     assert SqliteJournal.__init__.__kwdefaults__ is not None
     monkeypatch.setitem(SqliteJournal.__init__.__kwdefaults__, "patience_s", 0.1)
     gate = used.with_name("gate")
-    with weftrun.open(url, workers=1) as engine, ThreadPoolExecutor(1) as thread:
+    with weftrun.open(url, sandboxes=1) as engine, ThreadPoolExecutor(1) as thread:
         run = engine.start(p.waits.options(id="stands still"), str(gate))
         foreign = apsw.Connection(str(used))
         foreign.execute("BEGIN IMMEDIATE")
@@ -198,7 +198,7 @@ def test_an_engine_that_closes_does_not_wait_for_a_writer(
 
     monkeypatch.setattr(SqliteJournal, "leave", leave)
     gate = used.with_name("gate")
-    engine = weftrun.open(url, workers=1)
+    engine = weftrun.open(url, sandboxes=1)
     engine.start(p.waits.options(id="left"), str(gate))
     foreign = apsw.Connection(str(used))
     foreign.execute("BEGIN IMMEDIATE")
@@ -208,7 +208,7 @@ def test_an_engine_that_closes_does_not_wait_for_a_writer(
     foreign.close()
     assert not left
     monkeypatch.undo()
-    with weftrun.open(url, workers=1) as engine:
+    with weftrun.open(url, sandboxes=1) as engine:
         assert engine.get("left").result(10) == "open"
     assert_closed(url)
 
@@ -228,7 +228,7 @@ def test_a_bug_is_told_and_not_waited_for(
     def has_a_bug(*_: object, **__: object) -> None:
         raise TypeError("planted")
 
-    with weftrun.open(url, workers=1) as engine:
+    with weftrun.open(url, sandboxes=1) as engine:
         run = engine.start(f.inc, 1)
         assert run.result(10) == 2
         monkeypatch.setattr(SqliteJournal, call, has_a_bug)
@@ -236,7 +236,7 @@ def test_a_bug_is_told_and_not_waited_for(
             with pytest.raises(weftrun.InternalError, match="weftrun has a bug: TypeError: planted"):
                 use(engine, run)
     monkeypatch.undo()
-    with weftrun.open(url, workers=1) as engine:
+    with weftrun.open(url, sandboxes=1) as engine:
         assert engine.run(f.inc, 2) == 3
     assert_closed(url)
 
@@ -247,12 +247,12 @@ def test_a_bug_does_not_keep_an_engine_from_being_closed(
     def has_a_bug(_: SqliteJournal) -> None:
         raise TypeError("planted")
 
-    with weftrun.open(url, workers=1) as engine:
+    with weftrun.open(url, sandboxes=1) as engine:
         assert engine.run(f.inc, 1) == 2
         monkeypatch.setattr(SqliteJournal, "leave", has_a_bug)
     assert [record.getMessage() for record in caplog.records] == ["weftrun has a bug: TypeError: planted"]
     monkeypatch.undo()
-    with weftrun.open(url, workers=1) as engine:
+    with weftrun.open(url, sandboxes=1) as engine:
         assert engine.run(f.inc, 2) == 3
 
 
@@ -283,7 +283,7 @@ def test_a_read_only_file_system(used: Path, url: str, tmp_path: Path) -> None:
     assert first.startswith(f"JournalError {tmp_path}")
     assert "must be able to write there" in first or "read-only" in first
     assert count == "100"
-    with weftrun.open(url, workers=1) as engine:
+    with weftrun.open(url, sandboxes=1) as engine:
         assert engine.get("run-7").result(10) == 8
 
 
@@ -294,7 +294,7 @@ folder = sys.argv[1]
 subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "none", folder], check=True)
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
-    with weftrun.open(f"sqlite:///{folder}/journal.db", workers=1) as engine:
+    with weftrun.open(f"sqlite:///{folder}/journal.db", sandboxes=1) as engine:
         print(engine.run(f.chain, 100))
 for warning in caught:
     print(warning.message)

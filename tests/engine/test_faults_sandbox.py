@@ -39,7 +39,7 @@ def test_a_forked_child_that_comes_back_settles_nothing(engine: weftrun.Engine, 
 
 def test_a_grandchild_ends_with_the_engine(url: str) -> None:
     sign = f"grandchild-{os.getpid()}-of-engine"
-    with weftrun.open(url, workers=1) as engine:
+    with weftrun.open(url, sandboxes=1) as engine:
         assert engine.run(f.leaves_grandchild, sign) == sign
         assert processes_with(sign)
         assert engine.run(f.inc, 1) == 2
@@ -53,7 +53,7 @@ def test_a_grandchild_ends_with_the_engine(url: str) -> None:
 )
 def test_a_timeout_ends_what_the_attempt_has_started(url: str, function: weftrun.Function) -> None:
     sign = f"grandchild-{os.getpid()}-of-{function.__name__}"
-    with weftrun.open(url, workers=1) as engine:
+    with weftrun.open(url, sandboxes=1) as engine:
         with pytest.raises(weftrun.StepFailed, match=r"longer than timeout_s=0\.3"):
             engine.run(function, sign)
         run = engine.start(f.inc, 1)
@@ -118,7 +118,7 @@ def test_what_is_killed_from_outside_is_made_anew(
 
 
 def test_a_memfd_without_seals_is_copied_before_anybody_reads_it(url: str) -> None:
-    with weftrun.open(url, workers=1) as engine:
+    with weftrun.open(url, sandboxes=1) as engine:
         # One Sandbox runs all three Steps, so that the second still has the first one's descriptor.
         could, sound = engine.start(f.tampers, 200_000).result(60)
     assert (could, sound) == (True, True)
@@ -130,7 +130,7 @@ import weftrun
 @weftrun.function
 def inc(x): return x + 1
 
-engine = weftrun.open({url!r}, workers=1)
+engine = weftrun.open({url!r}, sandboxes=1)
 try:
     print(engine.run(inc, 1))
 except weftrun.WeftrunError as error:

@@ -56,7 +56,7 @@ def test_starts_behind_the_commit_that_finds_the_session_gone(
             raise CommitUnknown("The answer was lost.")
         return append(self, rows, renew=renew)
 
-    with weftrun.open(url, workers=4) as engine:
+    with weftrun.open(url, sandboxes=4) as engine:
         free = engine.start(p.waits, str(gate))
         until(lambda: any(step.status == "running" for step in free.steps()))
         monkeypatch.setattr(SqliteJournal, "append", lost)
@@ -85,7 +85,7 @@ def test_nobody_who_starts_one_run_is_told_before_it_is_durable(url: str, monkey
     def start(engine: weftrun.Engine) -> None:
         told.append(engine.start(p.inc.options(id="one"), 1).id)
 
-    with weftrun.open(url, workers=1) as engine:
+    with weftrun.open(url, sandboxes=1) as engine:
         engine.run(p.inc, 0)
         monkeypatch.setattr(SqliteJournal, "append", waits)
         threads = [threading.Thread(target=start, args=(engine,)) for _ in range(3)]

@@ -16,7 +16,7 @@ SENTENCE = r"The async workflow waits awaited .*: it may await only Refs \(`awai
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[weftrun.Engine]:
     url = f"sqlite:///{tmp_path_factory.mktemp('loops') / 'journal.db'}"
-    with weftrun.open(url, workers=1) as opened:
+    with weftrun.open(url, sandboxes=1) as opened:
         yield opened
     assert_closed(url)
 

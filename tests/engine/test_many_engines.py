@@ -29,7 +29,7 @@ import sys
 import weftrun
 from tests.engine import programs as p
 url, ttl_s, id, *args = sys.argv[1:]
-with weftrun.open(url, workers=2, lease_ttl_s=float(ttl_s), recover="all") as engine:
+with weftrun.open(url, sandboxes=2, lease_ttl_s=float(ttl_s), recover="all") as engine:
     if id:
         engine.start(p.counts.options(id=id), int(args[0]), float(args[1]), args[2])
     print("open", flush=True)
@@ -112,7 +112,7 @@ def rows_of(url: str, id: str) -> list[Row]:
 
 
 def test_two_engines_run_beside_each_other(engine: weftrun.Engine, url: str) -> None:
-    with weftrun.open(url, workers=1) as other:
+    with weftrun.open(url, sandboxes=1) as other:
         runs = [one.start(p.inc, n) for n in range(10) for one in (engine, other)]
         assert [run.result(WAIT_S) for run in runs] == [n + 1 for n in range(10) for _ in range(2)]
         assert {run.id for run in runs} == {view.id for view in other.list()}
@@ -121,7 +121,7 @@ def test_two_engines_run_beside_each_other(engine: weftrun.Engine, url: str) -> 
 def test_whoever_asks_waits_for_the_run_of_another_engine(engine: weftrun.Engine, url: str, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     run = engine.start(p.waits.options(id="one"), str(gate))
-    with weftrun.open(url, workers=1) as other:
+    with weftrun.open(url, sandboxes=1) as other:
         found = other.get("one")
         joined = other.start(p.waits.options(id="one"), str(gate))
         assert (found.status, joined.joined) == ("running", True)
@@ -134,7 +134,7 @@ def test_whoever_asks_waits_for_the_run_of_another_engine(engine: weftrun.Engine
 
 def test_a_cancel_reaches_the_engine_that_owns_the_run(engine: weftrun.Engine, url: str, tmp_path: Path) -> None:
     run = engine.start(p.waits.options(id="one"), str(tmp_path / "never"))
-    with weftrun.open(url, workers=1) as other:
+    with weftrun.open(url, sandboxes=1) as other:
         found = other.get("one")
         found.cancel()
         for handle in (found, run):
@@ -160,7 +160,7 @@ def test_a_frozen_engine_loses_its_runs_and_nothing_of_its_own_lands_when_it_wak
 ) -> None:
     frozen = process(2.0, "one", 30, 0.05, ledger)
     until(lambda: len(entries(ledger)) >= 5)
-    with weftrun.open(url, workers=1) as other:
+    with weftrun.open(url, sandboxes=1) as other:
         run = other.get("one")
         freeze(frozen.process, url)
         until(lambda: rows_of(url, "one")[-1].epoch == 2)
@@ -179,13 +179,13 @@ def test_a_frozen_engines_bodies_are_ended(url: str, process: Start, ledger: Pat
     frozen.signal(signal.SIGSTOP)
     until(lambda: is_free(ledger))
     frozen.signal(signal.SIGKILL)
-    with weftrun.open(url, workers=1) as engine:
+    with weftrun.open(url, sandboxes=1) as engine:
         engine.get("one").cancel()
 
 
 def test_a_closed_engine_hands_over(engine: weftrun.Engine, url: str, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
-    with weftrun.open(url, workers=1, recover="none") as first:
+    with weftrun.open(url, sandboxes=1, recover="none") as first:
         first.start(p.waits.options(id="one"), str(gate))
         first.close(drain_s=0)
     gate.touch()
@@ -195,14 +195,14 @@ def test_a_closed_engine_hands_over(engine: weftrun.Engine, url: str, tmp_path: 
 
 def test_a_rolling_restart_under_load(url: str, process: Start, ledger: Path) -> None:
     engines = [process() for _ in range(3)]
-    with weftrun.open(url, workers=1) as engine:
+    with weftrun.open(url, sandboxes=1) as engine:
         runs = [engine.start(p.counts.options(id=f"run-{n}"), 6, 0.02, str(ledger)) for n in range(12)]
         engine.close(drain_s=0)
     for number, old in enumerate(engines):
         time.sleep(0.5)
         old.end() if number % 2 else old.signal(signal.SIGKILL)
         process()
-    with weftrun.open(url, workers=1, recover="none") as engine:
+    with weftrun.open(url, sandboxes=1, recover="none") as engine:
         assert [engine.get(run.id).result(WAIT_S) for run in runs] == [sum(range(6))] * 12
     for run in runs:
         epochs = [row.epoch for row in rows_of(url, run.id)]

@@ -54,7 +54,7 @@ async def watched(order, folder):
 
 if __name__ == "__main__":
     url, name, folder = sys.argv[1:]
-    with weftrun.open(url, workers=1) as engine:
+    with weftrun.open(url, sandboxes=1) as engine:
         engine.run(globals()[name].options(id="run"), shapes.Order(1), folder)
 """
 SHAPES = "from dataclasses import dataclass\n\n@dataclass\nclass Order:\n    number: int\n"
@@ -127,7 +127,7 @@ class Place:
     def parks(self) -> None:
         """An engine that takes over all that is free finds code that does not fit."""
         before = self.info().epoch
-        with weftrun.open(self.url, workers=1):
+        with weftrun.open(self.url, sandboxes=1):
             until(lambda: self.info().epoch > before and (self.info().waiting_for == "code" or self.is_over()))
         info = self.info()
         assert (info.status, info.waiting_for, info.owner) == ("running", "code", "")
@@ -141,7 +141,7 @@ class Place:
     def goes_on(self) -> None:
         """An engine with code that fits goes on by itself."""
         (self.data / "go").touch()
-        with weftrun.open(self.url, workers=1) as engine:
+        with weftrun.open(self.url, sandboxes=1) as engine:
             assert engine.get("run").result(timeout_s=60) == 20
         assert self.entries() == ["first", "second", "second"]
         assert_closed(self.url)
@@ -234,7 +234,7 @@ def test_code_is_tried_once(place: Place) -> None:
     place.change(("first", "fetch"))
     place.parks()
     epoch = place.info().epoch
-    with weftrun.open(place.url, workers=1) as engine:
+    with weftrun.open(place.url, sandboxes=1) as engine:
         assert engine.run(programs.inc, 1) == 2
         until(lambda: engine._core._engine._opening.take_over._tried)  # type: ignore[attr-defined]
     assert place.info().epoch == epoch
@@ -246,7 +246,7 @@ def test_code_is_tried_once(place: Place) -> None:
 def test_whoever_asks_is_told_and_tried_for(place: Place) -> None:
     place.change(("first", "fetch"))
     place.parks()
-    with weftrun.open(place.url, workers=1, recover="none") as engine:
+    with weftrun.open(place.url, sandboxes=1, recover="none") as engine:
         run = engine.get("run")
         with pytest.raises(weftrun.ReplayDiverged, match="nothing of it is lost"):
             run.result(timeout_s=60)
@@ -260,7 +260,7 @@ def test_a_retry_goes_another_way(place: Place) -> None:
     place.change(('"first"', '"fetch"'), ("def first", "def fetch"), ("first(", "fetch("), ("first.step", "fetch.step"))
     place.parks()
     (place.data / "go").touch()
-    with weftrun.open(place.url, workers=1, recover="none") as engine:
+    with weftrun.open(place.url, sandboxes=1, recover="none") as engine:
         assert engine.retry("run").result(timeout_s=60) == 20
     assert place.entries() == ["first", "second", "fetch", "second"]
     assert "goes another way than before" in place.told()
@@ -275,6 +275,6 @@ def test_a_parked_run_is_cancelled_without_its_code(place: Place, capsys: pytest
     assert place.info().status == "cancelled"
     place.mend()
     (place.data / "go").touch()
-    with weftrun.open(place.url, workers=1) as engine:
+    with weftrun.open(place.url, sandboxes=1) as engine:
         assert engine.retry("run").result(timeout_s=60) == 20
     assert_closed(place.url)

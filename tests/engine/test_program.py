@@ -64,19 +64,19 @@ async def wf(price: float, go: str) -> float:
 TELLS = """
 if __name__ == "__main__":
     os.umask(0o027)
-    with weftrun.open("sqlite:///j.db", workers=1) as engine:
+    with weftrun.open("sqlite:///j.db", sandboxes=1) as engine:
         there, here = engine.run(look), surroundings()
         print(engine.run(rated, 100.0), *[(a, b) for a, b in zip(there, here) if a != b])
 """
 BEGINS = """
 if __name__ == "__main__":
-    engine = weftrun.open("sqlite:///j.db", workers=1)
+    engine = weftrun.open("sqlite:///j.db", sandboxes=1)
     engine.start(wf.options(id="priced"), price=100.0, go="go")
     os._exit(9)
 """
 ENDS = """
 if __name__ == "__main__":
-    with weftrun.open("sqlite:///j.db", workers=1) as engine:
+    with weftrun.open("sqlite:///j.db", sandboxes=1) as engine:
         run = engine.start(wf.options(id="priced"), price=100.0, go="go")
         print(run.joined, run.result(timeout_s=60), engine.run(rated, 100.0))
 """
@@ -161,7 +161,7 @@ def test_an_argument_that_is_no_text(tmp_path: Path) -> None:
     code = "@weftrun.function\ndef f(): return sys.argv[1:]\n"
     (tmp_path / "app.py").write_text(
         f"import sys, weftrun\n{code}if __name__ == '__main__':\n"
-        "    with weftrun.open('sqlite:///j.db', workers=1) as engine:\n"
+        "    with weftrun.open('sqlite:///j.db', sandboxes=1) as engine:\n"
         "        print(engine.run(f) == sys.argv[1:] == ['caf\\udce9', '1'])\n"
     )
     assert python(tmp_path, "app.py", "caf\udce9", "1") == "True"
@@ -225,7 +225,7 @@ import weftrun
 K, seen = 3, {"rate": 1}
 @weftrun.function(effects="none")
 def f(x): return x * K + seen["rate"]
-with weftrun.open("sqlite:///j.db", workers=1) as engine:
+with weftrun.open("sqlite:///j.db", sandboxes=1) as engine:
     values = [engine.run(f, 1)]
     K = 1000
     values.append(engine.run(f, 1))

@@ -138,11 +138,11 @@ def test_the_policy_is_kept_through_a_restart(own_url: str, tmp_path: Path) -> N
     """What was recorded is what the next engine reads: three Attempts, of which one came before."""
     ledger = tmp_path / "ledger"
     retry = Retry(2, delay_s=0.3, factor=1, jitter=0, on=ValueError, but_not=Declined)
-    with weftrun.open(own_url, workers=1) as engine:
+    with weftrun.open(own_url, sandboxes=1) as engine:
         engine.start(once.options(id="kept"), str(ledger), "value", retry)
         while not ledger.exists():
             time.sleep(0.01)
-    with weftrun.open(own_url, workers=1) as engine:
+    with weftrun.open(own_url, sandboxes=1) as engine:
         with pytest.raises(ValueError, match="v") as caught:
             engine.get("kept").result(WAIT_S)
         assert "attempt 3 of 3" in caught.value.__notes__[0]

@@ -28,7 +28,7 @@ def folder(tmp_path: Path) -> str:
 
 @pytest.fixture
 def engine(url: str) -> Iterator[weftrun.Engine]:
-    with weftrun.open(url, workers=2) as opened:
+    with weftrun.open(url, sandboxes=2) as opened:
         yield opened
     assert_closed(url)
 
@@ -182,7 +182,7 @@ def test_two_who_retry_at_once_begin_one_life(engine: weftrun.Engine, url: str, 
     failed(engine, retried.wired, 1, folder)
     mend(folder)
     answers: list[object] = []
-    with weftrun.open(url, workers=1) as other:
+    with weftrun.open(url, sandboxes=1) as other:
 
         def ask(one: weftrun.Engine) -> None:
             try:

@@ -23,7 +23,7 @@ import sys
 import weftrun
 from tests.engine import undone as u
 from tests.engine.test_budget import ENDS, counted
-with weftrun.open(sys.argv[1], workers=2) as engine:
+with weftrun.open(sys.argv[1], sandboxes=2) as engine:
     engine.start(getattr(u, sys.argv[2]).options(id="r"), sys.argv[3], sys.argv[4]).result(60)
 """
 
@@ -46,7 +46,7 @@ def told(url: str) -> list[str]:
 @pytest.mark.parametrize("how", ["raises", "dies", "large"])
 def test_it_is_undone_with_its_key(function: weftrun.Function[..., str], how: str, url: str, tmp_path: Path) -> None:
     ledger = tmp_path / "ledger"
-    with weftrun.open(url, workers=2) as engine:
+    with weftrun.open(url, sandboxes=2) as engine:
         assert engine.run(function.options(id="r"), how, str(ledger)) == how
     assert done(ledger) == ["charge 1", "refund 1", "charge 2"]
     assert len({line.split()[1] for line in ledger.read_text().splitlines()}) == 1, "one Step, one key"
@@ -69,7 +69,7 @@ def test_after_a_crash_it_is_undone_first(function: str, how: str, url: str, tmp
         wait_until(lambda: done(ledger) == lines[:count], "it is entered")  # noqa: B023
         process.kill()
         process.wait()
-    with weftrun.open(url, workers=2) as engine:
+    with weftrun.open(url, sandboxes=2) as engine:
         if how == "tardy":  # the third entry of the rollback is quick
             ledger.write_text(ledger.read_text() + "pause - 0 -\n")
         assert engine.get("r").result(60) == how
@@ -79,7 +79,10 @@ def test_after_a_crash_it_is_undone_first(function: str, how: str, url: str, tmp
 
 def test_a_rollback_that_fails_fails_the_run(url: str, tmp_path: Path) -> None:
     ledger = tmp_path / "ledger"
-    with weftrun.open(url, workers=2) as engine, pytest.raises(weftrun.StepFailed, match="the bank says no") as caught:
+    with (
+        weftrun.open(url, sandboxes=2) as engine,
+        pytest.raises(weftrun.StepFailed, match="the bank says no") as caught,
+    ):
         engine.run(u.wired.options(id="r"), "vain", str(ledger))
     assert "the rollback refund of charge[0] failed after Attempt 1" in str(caught.value)
     assert done(ledger) == ["charge 1", "refund 1"]
@@ -89,7 +92,7 @@ def test_a_rollback_that_fails_fails_the_run(url: str, tmp_path: Path) -> None:
 
 def test_what_a_step_with_a_rollback_costs(url: str, tmp_path: Path) -> None:
     """A record more for each Attempt."""
-    with weftrun.open(url, workers=1) as engine:
+    with weftrun.open(url, sandboxes=1) as engine:
         engine.run(u.wired.options(id="one"), "fine", str(tmp_path / "ledger"))
         engine.run(u.wired.options(id="two"), "raises", str(tmp_path / "again"))
     assert counted(url, "one") == ENDS | {"Graphed": 1, "Settled": 3, "AttemptStarted": 1}

@@ -233,7 +233,7 @@ def test_a_cancelled_run_ends_and_kills_what_runs(engine: weftrun.Engine) -> Non
 
 
 def test_closing_lets_waiters_go_and_refuses_more(own_url: str) -> None:
-    engine = weftrun.open(own_url, workers=1)
+    engine = weftrun.open(own_url, sandboxes=1)
     run = engine.start(p.sleepy.options(timeout_s=None), 60)
     errors: list[BaseException] = []
 

@@ -63,14 +63,14 @@ class TestOnSqlite(TransactionsOfSteps):
 
 
 def test_who_holds_the_lock_for_too_long_is_ended(shop: str, tmp_path: Path) -> None:
-    with open_engine(shop, workers=2, limits=Limits(transaction_hold_s=0.3)) as engine:
+    with open_engine(shop, sandboxes=2, limits=Limits(transaction_hold_s=0.3)) as engine:
         run = engine.start(o.stumbles.options(id="r"), "stays", str(tmp_path / "ledger"))
         others = [engine.start(o.after, n) for n in range(5)]
         assert [other.result(60) for other in others] == list(range(5))
         assert run.result(60) == "stays"
         assert run.steps()[0].attempts == 2
     assert orders(shop) == [("stays", 1)]
-    with open_engine(shop, workers=2, limits=Limits(transaction_hold_s=0.3)) as engine:
+    with open_engine(shop, sandboxes=2, limits=Limits(transaction_hold_s=0.3)) as engine:
         engine.run(o.says, "DELETE FROM app_orders")
         once = o.stumbles.options(retries=0, id="s")
         with pytest.raises(weftrun.StepTimedOut, match=r"longer than 0.3 s \(transaction_hold_s\)"):
@@ -80,14 +80,14 @@ def test_who_holds_the_lock_for_too_long_is_ended(shop: str, tmp_path: Path) -> 
 
 def test_an_endless_statement_is_ended(shop: str) -> None:
     endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
-    with open_engine(shop, workers=1, limits=Limits(transaction_hold_s=0.2)) as engine:
+    with open_engine(shop, sandboxes=1, limits=Limits(transaction_hold_s=0.2)) as engine:
         with pytest.raises(weftrun.StepTimedOut, match="transaction_hold_s"):
             engine.run(o.says, endless)
         assert engine.run(o.after, 1) == 1
 
 
 def test_an_error_that_leaves_the_block_undoes_it(shop: str) -> None:
-    with weftrun.open(shop, workers=1) as engine:
+    with weftrun.open(shop, sandboxes=1) as engine:
         assert engine.run(o.thinks_better, "a") == "left it"
         assert engine.run(o.order, "b", 2) == 2
     assert orders(shop) == [("b", 2)]
@@ -96,7 +96,7 @@ def test_an_error_that_leaves_the_block_undoes_it(shop: str) -> None:
 
 def test_values_and_async_functions(shop: str) -> None:
     values = (None, True, -5, 0.5, "ü", b"\x00")
-    with weftrun.open(shop, workers=1) as engine:
+    with weftrun.open(shop, sandboxes=1) as engine:
         assert engine.run(o.says, "SELECT ?, ?, ?, ?, ?, ?", *values) == [(None, 1, -5, 0.5, "ü", b"\x00")]
         assert engine.run(o.says_in_async, "SELECT 1 UNION SELECT 2") == [(1,), (2,)]
         for wrong, text in (([1], "Parameter number 1 is of type list"), (2**63, "number 1 does not fit into 64 bits")):
@@ -105,9 +105,9 @@ def test_values_and_async_functions(shop: str) -> None:
 
 
 def test_a_large_value_goes_with_it(shop: str) -> None:
-    with weftrun.open(shop, workers=1) as engine:
+    with weftrun.open(shop, sandboxes=1) as engine:
         assert len(engine.run(o.large.options(id="r"), "a")) == 300_000
-    with weftrun.open(shop, workers=1) as engine:
+    with weftrun.open(shop, sandboxes=1) as engine:
         assert len(engine.get("r").result(60)) == 300_000
     assert orders(shop) == [("a", 1)]
     assert_closed(shop)
@@ -127,7 +127,7 @@ def test_a_large_value_goes_with_it(shop: str) -> None:
 )
 def test_where_there_is_none(function: weftrun.Function[..., object], text: str, shop: str) -> None:
     arguments = ("a", 1) if function.spec.label == "order" else ()
-    with weftrun.open(shop, workers=1) as engine:
+    with weftrun.open(shop, sandboxes=1) as engine:
         with pytest.raises(weftrun.UsageError, match=re.escape(text)):
             engine.run(function.options(retries=0) if arguments else function, *arguments)
         assert engine.run(o.after, 1) == 1
@@ -135,7 +135,7 @@ def test_where_there_is_none(function: weftrun.Function[..., object], text: str,
 
 
 def test_the_story_says_that_none_was_begun(shop: str) -> None:
-    with weftrun.open(shop, workers=1) as engine:
+    with weftrun.open(shop, sandboxes=1) as engine:
         assert engine.run(o.begins_none.options(id="none"), begin=False) == "done"
         assert engine.run(o.begins_none.options(id="one"), begin=True) == "done"
         with pytest.raises(ValueError, match="told"):
@@ -176,7 +176,7 @@ def test_no_outcome_may_be_put_off() -> None:
 
 def test_a_cancelled_run_leaves_nothing(shop: str, tmp_path: Path) -> None:
     ledger = tmp_path / "ledger"
-    with weftrun.open(shop, workers=1) as engine:
+    with weftrun.open(shop, sandboxes=1) as engine:
         run = engine.start(o.stumbles.options(id="r"), "stays", str(ledger))
         while not ledger.exists():
             time.sleep(0.01)
@@ -189,7 +189,7 @@ def test_a_cancelled_run_leaves_nothing(shop: str, tmp_path: Path) -> None:
 
 def test_an_engine_that_is_closed_leaves_nothing(shop: str, tmp_path: Path) -> None:
     ledger = tmp_path / "ledger"
-    engine = weftrun.open(shop, workers=1)
+    engine = weftrun.open(shop, sandboxes=1)
     run = engine.start(o.stumbles.options(id="r"), "stays", str(ledger))
     while not ledger.exists():
         time.sleep(0.01)
@@ -197,7 +197,7 @@ def test_an_engine_that_is_closed_leaves_nothing(shop: str, tmp_path: Path) -> N
     with pytest.raises(weftrun.EngineClosed):
         run.result(60)
     assert orders(shop) == []
-    with weftrun.open(shop, workers=1) as engine:
+    with weftrun.open(shop, sandboxes=1) as engine:
         assert engine.get("r").result(60) == "stays"
     assert orders(shop) == [("stays", 1)]
     assert_closed(shop)
@@ -227,7 +227,7 @@ def test_a_commit_that_did_not_happen_or_may_have(
         raise error
 
     monkeypatch.setattr(SqliteTransaction, "commit", commit)
-    with weftrun.open(shop, workers=2) as engine:
+    with weftrun.open(shop, sandboxes=2) as engine:
         run = engine.start(flow.options(id="r"), "a", *(() if flow is o.one_of else (7,)))
         assert run.result(60) == 7
         assert engine.run(o.order, "b", 1) == 8
@@ -240,7 +240,7 @@ SHELF = """
 import sys
 import weftrun
 from tests.engine import ordering as o
-with weftrun.open(sys.argv[1], workers=2) as engine:
+with weftrun.open(sys.argv[1], sandboxes=2) as engine:
     runs = [engine.start(o.shelf.options(id=f"{sys.argv[2]}-{n}"), f"{sys.argv[2]}-{n}", 10) for n in range(3)]
     for run in runs:
         run.result(60)
@@ -263,7 +263,7 @@ def test_several_engines_take_turns(shop: str) -> None:
 
 def test_what_a_step_with_a_transaction_costs(shop: str) -> None:
     """Its outcome, as any other."""
-    with weftrun.open(shop, workers=1) as engine:
+    with weftrun.open(shop, sandboxes=1) as engine:
         engine.run(o.one_of.options(id="one"), "a")
     reader = open_reader(shop)
     info = reader.find("one")

@@ -101,7 +101,7 @@ def asks_inside(x: int) -> int:
 
 
 def test_closing_the_engine_ends_it(url: str) -> None:
-    engine = weftrun.open(url, workers=1)
+    engine = weftrun.open(url, sandboxes=1)
     run = engine.start(p.nap.options(durable=False), 30.0)
     errors: list[BaseException] = []
 
@@ -116,7 +116,7 @@ def test_closing_the_engine_ends_it(url: str) -> None:
     engine.close(drain_s=0.1)
     waiting.join(30)
     assert "with durable=False it is gone" in str(errors[0])
-    with weftrun.open(url, workers=1) as again:
+    with weftrun.open(url, sandboxes=1) as again:
         assert again.list() == []
 
 

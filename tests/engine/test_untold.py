@@ -24,7 +24,7 @@ HARDEST = (
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[weftrun.Engine]:
     url = f"sqlite:///{tmp_path_factory.mktemp('untold') / 'journal.db'}"
-    with weftrun.open(url, workers=1) as opened:
+    with weftrun.open(url, sandboxes=1) as opened:
         before = opened.run(u.pid), opened.run(u.pid_of_bodies)
         yield opened
         assert (opened.run(u.pid), opened.run(u.pid_of_bodies)) == before, "the Sandboxes live on"
@@ -156,14 +156,14 @@ def check_chain(error: Any) -> None:
 
 def test_what_an_error_was_raised_from_is_kept_for_good(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'journal.db'}"
-    with weftrun.open(url, workers=1) as engine:
+    with weftrun.open(url, sandboxes=1) as engine:
         with pytest.raises(ExceptionGroup) as first:
             engine.run(u.chained.options(id="one"))
         check_chain(first.value)
         with pytest.raises(ExceptionGroup) as second:
             engine.run(u.translates.options(id="two"))
         assert second.value.subgroup(OSError) is None
-    with weftrun.open(url, workers=1) as engine:
+    with weftrun.open(url, sandboxes=1) as engine:
         with pytest.raises(ExceptionGroup) as again:
             engine.get("one").result(WAIT_S)
         check_chain(again.value)

@@ -31,7 +31,7 @@ SOON = replace(DEFAULT_LIMITS, wait_in_memory_s=0.05)
 
 @contextmanager
 def opened(url: str, recover: str = "all") -> Iterator[weftrun.Engine]:
-    with open_engine(url, recover=recover, workers=2, limits=SOON) as engine:
+    with open_engine(url, recover=recover, sandboxes=2, limits=SOON) as engine:
         yield engine
     assert_closed(url)
 

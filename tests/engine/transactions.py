@@ -53,7 +53,7 @@ class TransactionsOfSteps:
 
     @pytest.mark.parametrize("flow", [o.buy, o.buy_watched], ids=lambda f: f.spec.label)
     def test_statements_commit_with_the_record(self, flow: weftrun.Function[..., list[int]], fresh: str) -> None:
-        with weftrun.open(fresh, workers=2) as engine:
+        with weftrun.open(fresh, sandboxes=2) as engine:
             totals = engine.run(flow.options(id="r"), ["a", "b", "c"])
         assert len(totals) == 3
         assert max(totals) == 6 or not self.takes_turns
@@ -62,7 +62,7 @@ class TransactionsOfSteps:
 
     @pytest.mark.parametrize("most", [1, 8])
     def test_many_at_once_and_other_work_beside_them(self, most: int, shop: str) -> None:
-        with open_engine(shop, workers=4, limits=Limits(transactions_max=most)) as engine:
+        with open_engine(shop, sandboxes=4, limits=Limits(transactions_max=most)) as engine:
             runs = [engine.start(o.many, 20), *(engine.start(o.after, n) for n in range(50))]
             largest, *others = [run.result(60) for run in runs]
         assert others == list(range(50))
@@ -72,7 +72,7 @@ class TransactionsOfSteps:
 
     @pytest.mark.parametrize("how", ["raises", "raises late", "dies"])
     def test_an_attempt_that_fails_leaves_nothing(self, how: str, shop: str, tmp_path: Path) -> None:
-        with weftrun.open(shop, workers=2) as engine:
+        with weftrun.open(shop, sandboxes=2) as engine:
             run = engine.start(o.stumbles.options(id="r"), how, str(tmp_path / "ledger"))
             assert run.result(60) == how
             assert run.steps()[0].attempts == 2
@@ -80,7 +80,7 @@ class TransactionsOfSteps:
         assert_closed(shop)
 
     def test_values_by_name(self, shop: str) -> None:
-        with weftrun.open(shop, workers=1) as engine:
+        with weftrun.open(shop, sandboxes=1) as engine:
             engine.run(
                 o.says_by_name, "INSERT INTO app_orders (item, amount) VALUES (:key, :val)", {"val": 5, "key": "a"}
             )
@@ -89,7 +89,7 @@ class TransactionsOfSteps:
         assert self.orders(shop) == [("a", 5)]
 
     def test_a_statement_that_is_refused_may_be_caught(self, shop: str) -> None:
-        with weftrun.open(shop, workers=1) as engine:
+        with weftrun.open(shop, sandboxes=1) as engine:
             sentence, code = engine.run(o.mends, "a")
             assert re.fullmatch(self.doubled[0], sentence)
             assert code == self.doubled[1]
@@ -107,7 +107,7 @@ class TransactionsOfSteps:
             if not killed_at(url, at):
                 break
             found.add(len(self.orders(url)))
-            with weftrun.open(url, workers=2) as engine:
+            with weftrun.open(url, sandboxes=2) as engine:
                 assert engine.start(o.one_of.options(id="r"), "a").result(60) == 7
             assert self.orders(url) == [("a", 7)]
             assert_closed(url)
@@ -116,5 +116,5 @@ class TransactionsOfSteps:
 
 
 def make_table(url: str) -> None:
-    with weftrun.open(url, workers=1) as engine:
+    with weftrun.open(url, sandboxes=1) as engine:
         engine.run(o.make_table)

@@ -465,7 +465,7 @@ def deliver_oddly(url: str) -> Watched:
 
     fates = iter((leave, lambda: Result(Answer.FAILED, f"{NO_TEXT}\0"), lambda: Result(Answer.DELIVERED)))
     sink = Watched(math.inf, lambda _: next(fates)())
-    with weftrun.open(url, workers=1, sinks={"nowhere": sink}) as engine:
+    with weftrun.open(url, sandboxes=1, sinks={"nowhere": sink}) as engine:
         engine.run(emits, "x")
         until(lambda: len(sink.handed) == 3)
         assert engine.run(pid) > 0

@@ -30,7 +30,7 @@ def asks(count: int) -> list[tuple[int, int]]:
 
 
 if __name__ == "__main__":
-    with connection, weftrun.open("sqlite:///journal.db", workers=2) as engine:
+    with connection, weftrun.open("sqlite:///journal.db", sandboxes=2) as engine:
         found = engine.start(asks.options(id="asks"), 20).result(timeout_s=60)
         print([n for n, _ in found] == list(range(20)), len({{pid for _, pid in found}}))
 """

@@ -34,7 +34,7 @@ def journal(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture
 def engine(journal: str) -> Iterator[weftrun.Engine]:
-    with weftrun.open(journal, workers=2) as opened:
+    with weftrun.open(journal, sandboxes=2) as opened:
         yield opened
     assert_closed(journal)
 
@@ -76,9 +76,9 @@ def test_a_sink_that_says_what_no_record_can_hold(journal: str) -> None:
 
 
 def test_a_large_value_is_kept_beside_the_journal(journal: str) -> None:
-    with weftrun.open(journal, workers=1) as engine:
+    with weftrun.open(journal, sandboxes=1) as engine:
         first = engine.run(arrays.array.options(id="large"), 100_000)
-    with weftrun.open(journal, workers=1) as engine:
+    with weftrun.open(journal, sandboxes=1) as engine:
         assert (engine.get("large").result(WAIT_S) == first).all()
 
 
@@ -87,7 +87,7 @@ def test_what_a_killed_engine_owned_goes_on_in_another(journal: str, tmp_path: P
     first = Process(journal, 10.0, "one", 20, 0.05, ledger)
     try:
         until(lambda: len(entries(ledger)) >= 5)
-        with weftrun.open(journal, workers=1) as engine:
+        with weftrun.open(journal, sandboxes=1) as engine:
             run = engine.get("one")
             first.signal(signal.SIGKILL)
             assert run.result(WAIT_S) == sum(range(20))
@@ -99,10 +99,10 @@ def test_what_a_killed_engine_owned_goes_on_in_another(journal: str, tmp_path: P
 
 
 def test_what_is_emitted_is_delivered_by_whoever_has_the_sink(journal: str) -> None:
-    with weftrun.open(journal, workers=2) as engine:
+    with weftrun.open(journal, sandboxes=2) as engine:
         keys = engine.run(spread, 9)
     sink = Watched(60.0)
-    with weftrun.open(journal, workers=1, sinks={"orders": sink}) as engine:
+    with weftrun.open(journal, sandboxes=1, sinks={"orders": sink}) as engine:
         until(lambda: len(sink.handed) == 9)
         engine.run(order, 9, "key 1")
         until(lambda: len(sink.handed) == 10)
@@ -126,7 +126,7 @@ def test_a_run_that_waits_is_suspended_and_a_cancel_wakes_it(journal: str, tmp_p
 def test_a_run_that_failed_is_retried_by_two_at_once(journal: str, tmp_path: Path) -> None:
     """One life begins, and what had succeeded is not repeated (L1)."""
     folder = str(tmp_path)
-    with weftrun.open(journal, workers=1) as engine, weftrun.open(journal, workers=1) as other:
+    with weftrun.open(journal, sandboxes=1) as engine, weftrun.open(journal, sandboxes=1) as other:
         with pytest.raises(ValueError, match="declined"):
             engine.run(retried.saga.options(id="run"), 1, folder)
         (tmp_path / "mended").touch()

@@ -49,7 +49,7 @@ def nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def opened(url: str, **options: object) -> weftrun.Engine:
-    return weftrun.open(url, workers=2, lease_ttl_s=TTL_S, **options)  # type: ignore[arg-type]
+    return weftrun.open(url, sandboxes=2, lease_ttl_s=TTL_S, **options)  # type: ignore[arg-type]
 
 
 def listeners(server: Server) -> list[int]:

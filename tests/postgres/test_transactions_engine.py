@@ -68,7 +68,7 @@ class TestOnPostgresql(TransactionsOfSteps):
 
 def test_a_body_may_take_its_time_and_be_cancelled(shop: str, tmp_path: Path) -> None:
     ledger = tmp_path / "ledger"
-    with weftrun.open(shop, workers=2) as engine:
+    with weftrun.open(shop, sandboxes=2) as engine:
         run = engine.start(o.stumbles.options(id="r"), "stays", str(ledger))
         while not ledger.exists():
             time.sleep(0.01)
@@ -109,7 +109,7 @@ def test_a_commit_without_an_answer(
         return real(self, rows, renew=renew)
 
     monkeypatch.setattr(PostgresTransaction, "commit", commit)
-    with weftrun.open(shop, workers=2) as engine:
+    with weftrun.open(shop, sandboxes=2) as engine:
         run = engine.start(flow.options(id="r"), "a", *(() if flow is o.one_of else (7,)))
         assert run.result(60) == 7
         assert engine.run(o.order, "b", 1) == 8
@@ -121,7 +121,7 @@ def test_a_commit_without_an_answer(
 def test_a_server_that_dies_costs_no_retry(server: Server, shop: str, tmp_path: Path) -> None:
     """Nothing was said of retries, and another Attempt follows."""
     ledger, go = tmp_path / "ledger", tmp_path / "go"
-    with weftrun.open(shop, workers=1) as engine:
+    with weftrun.open(shop, sandboxes=1) as engine:
         run = engine.start(o.is_interrupted.options(id="r"), "a", str(ledger), str(go))
         until(ledger.exists)
         server.stop(signal.SIGKILL)

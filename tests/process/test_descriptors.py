@@ -79,7 +79,7 @@ def wide(n: int) -> int:
 
 if __name__ == "__main__":
     resource.setrlimit(resource.RLIMIT_NOFILE, (300, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
-    with weftrun.open(sys.argv[1], workers=1) as engine:
+    with weftrun.open(sys.argv[1], sandboxes=1) as engine:
         print(engine.run(wide, 600), engine.run(limit))
 """
 

@@ -168,7 +168,7 @@ def both() -> list[bool]:
     return [may_gain(), may_gain.options(privileges="keep")()]
 
 if __name__ == "__main__":
-    with weftrun.open("sqlite:///{tmp_path}/journal.db", workers=2) as engine:
+    with weftrun.open("sqlite:///{tmp_path}/journal.db", sandboxes=2) as engine:
         print(engine.run(both))
 """
     (tmp_path / "app.py").write_text(program)

@@ -300,7 +300,7 @@ def draw(n: int) -> tuple[float, list[str]]:
 def draws() -> list[tuple[float, list[str]]]:
     return [draw(n) for n in range(8)]
 
-with weftrun.open("sqlite:///{tmp_path}/journal.db", workers=2) as engine:
+with weftrun.open("sqlite:///{tmp_path}/journal.db", sandboxes=2) as engine:
     found = engine.run(draws)
 print(len({{number for number, _ in found}}), {{len(names) for _, names in found}})
 """

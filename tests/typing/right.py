@@ -172,7 +172,7 @@ def outside(engine: weftrun.Engine) -> None:
     assert_type(engine.get("x"), Run[Any])
     run.cancel()
     assert_type(engine.run(count.options(durable=False), "a"), Counter[str])
-    with weftrun.open("sqlite:///app.db", workers=2) as other:
+    with weftrun.open("sqlite:///app.db", sandboxes=2) as other:
         other.run(fetch, "u")
 
 

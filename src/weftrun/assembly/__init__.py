@@ -1,6 +1,6 @@
 """The one place that chooses adapters from options and wires an engine."""
 
-from weftrun.assembly.engine import EmbeddedCore, open_core, open_engine, workers_by_default
+from weftrun.assembly.engine import EmbeddedCore, open_core, open_engine, sandboxes_by_default
 from weftrun.assembly.places import Place, made_sentence, place_of
 from weftrun.assembly.reader import Look, Reader, decide_emit, open_reader
 from weftrun.assembly.sinks import checked_sinks
@@ -17,5 +17,5 @@ __all__ = [
     "open_engine",
     "open_reader",
     "place_of",
-    "workers_by_default",
+    "sandboxes_by_default",
 ]

@@ -59,7 +59,7 @@ _TTL_MIN_S = 0.5
 
 
 def open_engine(
-    url: str | None = None, *, recover: str = "all", workers: int | None = None, cluster: str | None = None,
+    url: str | None = None, *, recover: str = "all", sandboxes: int | None = None, cluster: str | None = None,
     control: str = "worker", lease_ttl_s: float | None = None, sinks: Mapping[str, Sink] | None = None,
     limits: Limits = DEFAULT_LIMITS, tells: bool = False,
 ) -> Engine:  # fmt: skip
@@ -71,7 +71,7 @@ def open_engine(
     place = place_of(url)
     is_new = place.is_missing
     core = open_core(
-        place, recover=recover, workers=workers, cluster=cluster, control=control, lease_ttl_s=lease_ttl_s,
+        place, recover=recover, sandboxes=sandboxes, cluster=cluster, control=control, lease_ttl_s=lease_ttl_s,
         sinks=sinks, limits=limits,
     )  # fmt: skip
     if is_new and tells:
@@ -80,7 +80,7 @@ def open_engine(
 
 
 def open_core(
-    place: Place, *, recover: str = "all", workers: int | None = None, cluster: str | None = None,
+    place: Place, *, recover: str = "all", sandboxes: int | None = None, cluster: str | None = None,
     control: str = "worker", lease_ttl_s: float | None = None, sinks: Mapping[str, Sink] | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> EmbeddedCore:  # fmt: skip
@@ -89,8 +89,8 @@ def open_core(
     Raises:
         JournalError: the Journal can't be used.
     """
-    if workers is not None and workers < 1:
-        raise UsageError(f"workers={workers} is not a number of Sandboxes: it takes 1 or more.")
+    if sandboxes is not None and sandboxes < 1:
+        raise UsageError(f"sandboxes={sandboxes} is not a number of Sandboxes: it takes 1 or more.")
     if lease_ttl_s is not None:
         if not _TTL_MIN_S <= lease_ttl_s < math.inf:
             raise UsageError(f"lease_ttl_s={lease_ttl_s} can't be held: it takes {_TTL_MIN_S:g} seconds or more.")
@@ -98,8 +98,8 @@ def open_core(
     hosts = local_workers(cluster)
     if control not in _CONTROLS:
         raise UsageError(f"control={control!r} is not known: it takes {' or '.join(map(repr, _CONTROLS))}.")
-    sandboxes = workers or max(1, workers_by_default() // max(1, hosts))
-    return EmbeddedCore(place, recover, sandboxes, hosts, control, limits, checked_sinks(sinks))
+    each = sandboxes or max(1, sandboxes_by_default() // max(1, hosts))
+    return EmbeddedCore(place, recover, each, hosts, control, limits, checked_sinks(sinks))
 
 
 def local_workers(cluster: str | None) -> int:
@@ -119,7 +119,7 @@ def local_workers(cluster: str | None) -> int:
     return int(count)
 
 
-def workers_by_default() -> int:
+def sandboxes_by_default() -> int:
     """Return how many processors this process may use: an affinity or a `taskset` counts, not what the host has."""
     return len(os.sched_getaffinity(0))
 
@@ -128,7 +128,14 @@ class EmbeddedCore:
     """An engine in this process, with everything it owns (`sdk.handles.Core`)."""
 
     def __init__(
-        self, place: Place, recover: str, workers: int, hosts: int, control: str, limits: Limits, sinks: dict[str, Sink]
+        self,
+        place: Place,
+        recover: str,
+        sandboxes: int,
+        hosts: int,
+        control: str,
+        limits: Limits,
+        sinks: dict[str, Sink],
     ) -> None:
         self._arms = bool(hosts) and control == "worker"
         folder = place.folder
@@ -149,7 +156,7 @@ class EmbeddedCore:
             self._blobs = FileBlobs(folder / "blobs")
             self._trace = SqliteTrace(folder / "trace.db")
             undo.callback(self._trace.close)
-            self._wire(folder, workers, hosts, limits)
+            self._wire(folder, sandboxes, hosts, limits)
             undo.pop_all()
         self._loop.start()
         atexit.register(self._at_exit)
@@ -159,7 +166,7 @@ class EmbeddedCore:
             self.close(drain_s=0.0)
             raise
 
-    def _wire(self, folder: Path, workers: int, hosts: int, limits: Limits) -> None:
+    def _wire(self, folder: Path, sandboxes: int, hosts: int, limits: Limits) -> None:
         """Make what holds nothing of the host's before the loop is started."""
         quota_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
         hash_seed = self._journal.meta().hash_seed
@@ -173,9 +180,9 @@ class EmbeddedCore:
             self._loop, self._objects, limits=limits, hash_seed=hash_seed, open_files_max=open_files_max,
             since=BEGAN_AT,
         )  # fmt: skip
-        worker: Worker = WorkerDriver(self._loop, self._sandboxes, self._objects, limits, workers)
+        worker: Worker = WorkerDriver(self._loop, self._sandboxes, self._objects, limits, sandboxes)
         if hosts:
-            worker = self._group(worker, folder, workers, hosts, limits, quota_bytes // hosts, open_files_max)
+            worker = self._group(worker, folder, sandboxes, hosts, limits, quota_bytes // hosts, open_files_max)
         self._engine = RuntimeEngine(
             loop=self._loop,
             journal=self._journal,
@@ -198,14 +205,21 @@ class EmbeddedCore:
         )
 
     def _group(
-        self, engine: Worker, folder: Path, workers: int, hosts: int, limits: Limits, quota_bytes: int, open_files: int
+        self,
+        engine: Worker,
+        folder: Path,
+        sandboxes: int,
+        hosts: int,
+        limits: Limits,
+        quota_bytes: int,
+        open_files: int,
     ) -> WorkerGroup:
         """Return the Workers of this engine: the one in this process for bodies, and `hosts` others for Functions."""
         group = WorkerGroup(self._loop, engine)
         hash_seed = self._journal.meta().hash_seed
 
         def begin(worker: WorkerId) -> Begin:
-            return Begin(worker, workers, limits, hash_seed, open_files, str(folder), quota_bytes)
+            return Begin(worker, sandboxes, limits, hash_seed, open_files, str(folder), quota_bytes)
 
         self._workers = LocalWorkers(
             self._loop,

@@ -265,7 +265,8 @@ class RunTransactions:
         held.reason = Reason.TIMEOUT
         held.why = (
             f"{held.step} kept the write lock of SQLite for longer than {self._hold_s:g} s (transaction_hold_s), while "
-            "nobody else could record anything. Do what takes long before its transaction."
+            "nobody else could record anything. Do what takes long before its transaction, and put many rows into one "
+            "statement."
         )
         self._worker.overstayed(held.at, Failure(Reason.TIMEOUT, "TimeoutError", held.why))
         self._end(held, Turn.VOID)

@@ -29,7 +29,7 @@ def weftrun_engine(weftrun_url: str) -> Iterator[weftrun.Engine]:
     with warnings.catch_warnings():
         # A test's folder may well lie in memory: nothing in it has to outlive the host.
         warnings.simplefilter("ignore", UserWarning)
-        engine = weftrun.open(weftrun_url, workers=2)
+        engine = weftrun.open(weftrun_url, sandboxes=2)
     with engine:
         yield engine
     assert_closed(weftrun_url)

@@ -37,7 +37,7 @@ def command(run: str, db: str | None, as_json: bool) -> None:
 
 def _cancelled(run: str, db: str | None) -> bool:
     """Take a parked Run over for a moment: it reads that it is to be cancelled, and ends."""
-    with open_engine(db, recover=run, workers=1) as engine:
+    with open_engine(db, recover=run, sandboxes=1) as engine:
         try:
             engine.get(run).result()
         except RunCancelled:

@@ -19,7 +19,7 @@ from msgspec import Struct
 from weftrun.adapters.process import examine
 from weftrun.adapters.sqlite.filesystem import IN_MEMORY, OVER_NETWORK, kind_of
 from weftrun.adapters.system.descriptors import descriptors_needed
-from weftrun.assembly import Place, Reader, workers_by_default
+from weftrun.assembly import Place, Reader, sandboxes_by_default
 from weftrun.entrypoints.cli.target import bundle_at
 from weftrun.model.emits import DeliveryStatus
 from weftrun.model.errors import JournalError, JournalMissing
@@ -140,7 +140,7 @@ def _descriptors() -> Check:
 
 
 def _processors() -> Check:
-    usable = workers_by_default()
+    usable = sandboxes_by_default()
     return Check("processors", "ok", str(usable), f"{usable} Sandboxes run Functions at once by default")
 
 

@@ -31,15 +31,21 @@ def journal_options(command: _Command) -> _Command:
 
 
 def engine_options(command: _Command) -> _Command:
-    """Add `--workers` and `--sinks` to a command that opens an engine."""
+    """Add `--sandboxes` and `--sinks` to a command that opens an engine."""
     command = click.option(
         "--sinks",
         metavar="FILE.py:NAME",
         help="Where emits go: a dict of sinks by name, or a function that returns one; also module:NAME.",
     )(command)
+    command = click.option("--workers", hidden=True, expose_value=False, callback=_refuse_workers)(command)
     return click.option(
-        "--workers", type=click.IntRange(1), help="Sandboxes that run Functions at once; default: processors."
+        "--sandboxes", type=click.IntRange(1), help="Sandboxes that run Functions at once; default: processors."
     )(command)
+
+
+def _refuse_workers(_context: click.Context, _option: click.Parameter, given: str | None) -> None:
+    if given is not None:
+        raise UsageError(f"--workers {given} is not known: say --sandboxes {given} for the number of Sandboxes.")
 
 
 @contextmanager

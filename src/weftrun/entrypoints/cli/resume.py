@@ -22,7 +22,7 @@ from weftrun.views.calls import start_of
 @click.argument("run", metavar="ID", shell_complete=run_ids)
 @journal_options
 @engine_options
-def command(run: str, db: str | None, as_json: bool, workers: int | None, sinks: str | None) -> int:
+def command(run: str, db: str | None, as_json: bool, sandboxes: int | None, sinks: str | None) -> int:
     """Go on with a Run that was interrupted, and print its result.
 
     One that has ended gives its answer, or its old error, at once; `weftrun retry ID` runs again what failed.
@@ -40,7 +40,7 @@ def command(run: str, db: str | None, as_json: bool, workers: int | None, sinks:
         return engine.get(run)
 
     return attend(
-        lambda: open_engine(db, recover=run, workers=workers, sinks=given),
+        lambda: open_engine(db, recover=run, sandboxes=sandboxes, sinks=given),
         find,
         db=db,
         as_json=as_json,

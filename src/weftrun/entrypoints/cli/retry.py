@@ -21,7 +21,7 @@ from weftrun.views.calls import start_of
 @click.argument("run", metavar="ID")
 @journal_options
 @engine_options
-def command(run: str, db: str | None, as_json: bool, workers: int | None, sinks: str | None) -> int:
+def command(run: str, db: str | None, as_json: bool, sandboxes: int | None, sinks: str | None) -> int:
     """Run again what failed of a Run, with the code of now, and print its result.
 
     For a Run that failed, was cancelled, or waits for code that fits. What succeeded is kept and never run again; a
@@ -39,7 +39,7 @@ def command(run: str, db: str | None, as_json: bool, workers: int | None, sinks:
         return engine.retry(run)
 
     return attend(
-        lambda: open_engine(db, recover="none", workers=workers, sinks=given),
+        lambda: open_engine(db, recover="none", sandboxes=sandboxes, sinks=given),
         again,
         db=db,
         as_json=as_json,

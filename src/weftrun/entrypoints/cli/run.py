@@ -41,7 +41,7 @@ def command(
     db: str | None,
     as_json: bool,
     run_id: str | None,
-    workers: int | None,
+    sandboxes: int | None,
     sinks: str | None,
     inline: bool,
     detach: bool,
@@ -67,7 +67,7 @@ def command(
         return engine.start(chosen, *args, **kwargs)
 
     return attend(
-        lambda: open_engine(db, recover="none", workers=workers, sinks=given),
+        lambda: open_engine(db, recover="none", sandboxes=sandboxes, sinks=given),
         start,
         db=db,
         as_json=as_json,
