@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import threading
 from collections.abc import Callable, Mapping
 from typing import Final
 from urllib.parse import quote, urlsplit
@@ -31,7 +30,7 @@ Body = bytes | memoryview
 
 
 class RemoteBuckets:
-    """The buckets of the storage role at a URL; a connection is kept for each thread."""
+    """The buckets of the storage role at a URL; connections are kept for the next request."""
 
     def __init__(self, url: str, *, token: str = "") -> None:
         """Speak to the storage role at `url`, such as `http://127.0.0.1:8003`.
@@ -45,7 +44,7 @@ class RemoteBuckets:
         self._url = url
         self._address = (parts.hostname, parts.port or 80)
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._mine = threading.local()
+        self._idle: list[http.client.HTTPConnection] = []
         self.bytes_out = 0
         self.bytes_back = 0
 
@@ -102,7 +101,7 @@ class RemoteBuckets:
         timeout_s: float = _TIMEOUT_S,
     ) -> tuple[int, http.client.HTTPMessage, bytes]:  # fmt: skip
         """Ask once; once more where a connection that was kept had been closed by the other side meanwhile."""
-        kept: http.client.HTTPConnection | None = getattr(self._mine, "connection", None)
+        kept = self._kept()
         if kept is not None:
             try:
                 return self._asked(kept, method, path, body, headers or {}, timeout_s)
@@ -122,14 +121,17 @@ class RemoteBuckets:
         self, connection: http.client.HTTPConnection, method: str, path: str, body: Body, headers: Mapping[str, str],
         timeout_s: float,
     ) -> tuple[int, http.client.HTTPMessage, bytes]:  # fmt: skip
-        self._mine.connection = None
         connection.timeout = timeout_s
         if connection.sock is not None:
             connection.sock.settimeout(timeout_s)
-        connection.request(method, path, body or None, {**self._headers, **headers})
-        answer = connection.getresponse()
-        data = answer.read()
-        self._mine.connection = connection
+        try:
+            connection.request(method, path, body or None, {**self._headers, **headers})
+            answer = connection.getresponse()
+            data = answer.read()
+        except BaseException:
+            connection.close()
+            raise
+        self._idle.append(connection)
         self.bytes_out += len(body)
         self.bytes_back += len(data)
         if answer.status >= _OK and answer.status not in (_GONE, _CHANGED) and method != "POST":
@@ -138,6 +140,17 @@ class RemoteBuckets:
                 raise BucketsUnreachable(f"The storage role at {self._url} can't do it now: {said}")
             raise ValueError(said)
         return answer.status, answer.headers, data
+
+    def _kept(self) -> http.client.HTTPConnection | None:
+        try:
+            return self._idle.pop()  # in one step: other threads take from the list, too
+        except IndexError:
+            return None
+
+    def close(self) -> None:
+        """Close the connections that are kept. A later request makes new ones."""
+        while (kept := self._kept()) is not None:
+            kept.close()
 
     def _unreachable(self, error: Exception) -> BucketsUnreachable:
         why = str(error) or type(error).__name__

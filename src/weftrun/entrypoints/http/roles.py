@@ -65,6 +65,8 @@ class StorageRole:
         except subprocess.TimeoutExpired:
             self._process.kill()
         self._keeper.join()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
 
     def _start(self) -> subprocess.Popen[str]:
         process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -85,12 +87,12 @@ class StorageRole:
                 continue
 
 
-def make_compute(doors: Doors, place: Place, workers: int | None) -> Litestar:
+def make_compute(doors: Doors, place: Place, sandboxes: int | None) -> Litestar:
     """Return the ASGI app of the compute role, whose engine is open as long as it runs."""
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:  # noqa: ARG001  # Litestar's signature
-        doors.engine = await run_sync(lambda: open_engine(place.url, workers=workers))
+        doors.engine = await run_sync(lambda: open_engine(place.url, sandboxes=sandboxes))
         try:
             yield
         finally:
@@ -118,7 +120,7 @@ def serve_faasm(
     port: int,
     storage: str | None,
     storage_port: int,
-    workers: int | None,
+    sandboxes: int | None,
     limits: WasmLimits,
     announce: Callable[[str, str], None],
 ) -> None:
@@ -128,7 +130,7 @@ def serve_faasm(
         place: of the Journal; modules and the storage role's data lie in the folder beside it.
         host, port: where to listen; port 0 takes a free one.
         storage: URL of a storage role; None starts one, at `storage_port`.
-        workers: Sandboxes; None for as many as processors.
+        sandboxes: that run functions at once; None for as many as processors.
         limits: of each call.
         announce: told the URLs of the doors and of the storage role.
 
@@ -140,7 +142,7 @@ def serve_faasm(
     url = role.url if role is not None else storage or ""
     try:
         doors = Doors(folder_of(place.folder), url, limits)
-        run_app(make_compute(doors, place, workers), host, port, announce=lambda mine: announce(mine, url))
+        run_app(make_compute(doors, place, sandboxes), host, port, announce=lambda mine: announce(mine, url))
     finally:
         if role is not None:
             role.close()
