@@ -328,8 +328,12 @@ class EmbeddedCore:
     def logs(self, ticket: Ticket) -> list[TextView]:
         """Return what the Attempts of a Run printed."""
         _check_kept(ticket)
-        self._engine.flush_trace()
+        self.flush_trace()
         return texts(self._trace.read(ticket.uid))
+
+    def flush_trace(self) -> None:
+        """Return when what Attempts have printed so far is in the trace."""
+        self._engine.flush_trace()
 
     def runs(self, limit: int, before: int | None = None) -> list[RunInfo]:
         """Return Runs, newest first."""

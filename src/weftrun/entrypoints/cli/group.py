@@ -23,6 +23,7 @@ _COMMANDS = {
     "story": "Tell why each thing in a Run happened.",
     "graph": "Print the graph of a Run as a Mermaid flowchart.",
     "timeline": "Show when and where Steps ran, here or as an HTML file.",
+    "serve": "Serve Runs and the Functions of apps over HTTP.",
     "outbox": "Show what was emitted and not delivered yet.",
     "cancel": "Ask for a Run to be cancelled.",
     "resume": "Go on with a Run that was interrupted, and print its result.",

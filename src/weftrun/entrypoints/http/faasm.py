@@ -18,12 +18,14 @@ from anyio.to_thread import run_sync
 from litestar import Response, Router, get, post, put
 from msgspec import json
 
+from weftrun.adapters.wasm.compiled import MODULE_BYTES_MAX
 from weftrun.adapters.wasm.modules import Modules
+from weftrun.entrypoints.http.gateway import Gateway
 from weftrun.entrypoints.http.invocation import FLUSH, Invocation, invocations
 from weftrun.model.errors import RunNotFound, UsageError, WeftrunError
 from weftrun.model.wasm import Near, WasmAnswer, WasmCall, WasmLimits
 from weftrun.sdk.handles import Engine, Run
-from weftrun.sdk.wasm import uploaded
+from weftrun.sdk.wasm import call_module, uploaded
 
 _TEXT: Final = "text/plain"
 _BINARY: Final = "application/octet-stream"
@@ -34,7 +36,6 @@ class Doors:
     """What the doors lead to.
 
     Attributes:
-        engine: on which Runs are started; set when the app starts.
         modules: that were uploaded.
         buckets: a folder, or the URL of the storage role. A user's functions use the bucket of the user's name.
         limits: of each call.
@@ -42,12 +43,11 @@ class Doors:
 
     def __init__(self, modules: Modules, buckets: str, limits: WasmLimits | None = None) -> None:
         """Lead to functions of `modules`, whose keys are in `buckets`."""
-        self.engine: Engine | None = None
         self.modules = modules
         self.buckets = buckets
         self.limits = limits or WasmLimits()
 
-    async def start(self, asked: Invocation) -> Run[WasmAnswer]:
+    async def start(self, gateway: Gateway, asked: Invocation) -> Run[WasmAnswer]:
         """Start the Run of an invocation.
 
         Raises:
@@ -62,13 +62,18 @@ class Doors:
         )  # fmt: skip
         function = uploaded(asked.function)
         chosen = function.options(id=asked.id) if asked.id else function
-        assert self.engine is not None
-        return await self.engine.astart(chosen, wanted, asked.input_data.encode())
+        return await Engine(gateway.core).astart(chosen, wanted, asked.input_data.encode())
 
-    def run(self, id: str) -> Run[WasmAnswer]:
-        """Return a Run that exists; raises RunNotFound."""
-        assert self.engine is not None
-        return self.engine.get(id)
+    async def run(self, gateway: Gateway, id: str) -> Run[WasmAnswer]:
+        """Return the Run of an earlier invocation.
+
+        Raises:
+            RunNotFound: there is none with this id. Runs of other programs are none: their values are not read here.
+        """
+        info = await gateway.readers.read(lambda reader: reader.find(id))
+        if info is None or info.deleted or info.function != call_module.spec.name:
+            raise RunNotFound(f"No invocation has the id {id!r}.")
+        return await run_sync(Engine(gateway.core).get, id)
 
 
 class _NoFunction(UsageError):
@@ -78,7 +83,7 @@ class _NoFunction(UsageError):
 def faasm_router(doors: Doors) -> Router:
     """Return the routes of the doors."""
 
-    @put("/f/{user:str}/{function:str}")
+    @put("/f/{user:str}/{function:str}", request_max_body_size=MODULE_BYTES_MAX)
     async def upload(user: str, function: str, body: bytes) -> Response[Any]:
         """Upload a module."""
         try:
@@ -96,29 +101,29 @@ def faasm_router(doors: Doors) -> Router:
         return _json({"version": found.version, "digest": found.digest})
 
     @post(["/", "/f"], status_code=200)
-    async def invoke(body: bytes) -> Response[Any]:
+    async def invoke(gateway: Gateway, body: bytes) -> Response[Any]:
         """Carry out an invocation, or several at once."""
         try:
             asked = invocations(body)
         except UsageError as error:
             return _refused(error)
         if isinstance(asked, Invocation):
-            return await _one(doors, asked)
-        answers = await asyncio.gather(*(_one(doors, one) for one in asked))
+            return await _one(doors, gateway, asked)
+        answers = await asyncio.gather(*(_one(doors, gateway, one) for one in asked))
         return _json([_told(answer) for answer in answers])
 
     return Router("/", route_handlers=[upload, version, invoke])
 
 
-async def _one(doors: Doors, asked: Invocation) -> Response[Any]:
+async def _one(doors: Doors, gateway: Gateway, asked: Invocation) -> Response[Any]:
     """Carry out an invocation."""
     try:
         if asked.type == FLUSH:
             return Response("", media_type=_TEXT)
         if asked.status or asked.exec_graph:
-            run = await run_sync(doors.run, asked.id)
+            run = await doors.run(gateway, asked.id)
             return await (_status(run) if asked.status else _graph(run))
-        run = await doors.start(asked)
+        run = await doors.start(gateway, asked)
         if asked.is_async:
             return Response(run.id, media_type=_TEXT, headers={"weftrun-run": run.id})
         return await _answer(run)

@@ -5,21 +5,17 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from anyio.to_thread import run_sync
-from litestar import Litestar, get
-
-from weftrun.assembly import Place, open_engine
+from weftrun.assembly import Place
 from weftrun.entrypoints.http.faasm import Doors, faasm_router, folder_of
-from weftrun.entrypoints.http.listening import bound, run_app, url_of
+from weftrun.entrypoints.http.listening import bound, url_of
+from weftrun.entrypoints.http.server import serve
 from weftrun.model.errors import Unsupported
 from weftrun.model.wasm import WasmLimits
 
-_MODULE_BYTES_MAX: Final = 64 << 20
 _AGAIN_S: Final = 0.2
 
 
@@ -87,40 +83,15 @@ class StorageRole:
                 continue
 
 
-def make_compute(doors: Doors, place: Place, sandboxes: int | None) -> Litestar:
-    """Return the ASGI app of the compute role, whose engine is open as long as it runs."""
-
-    @asynccontextmanager
-    async def lifespan(app: Litestar) -> AsyncIterator[None]:  # noqa: ARG001  # Litestar's signature
-        doors.engine = await run_sync(lambda: open_engine(place.url, sandboxes=sandboxes))
-        try:
-            yield
-        finally:
-            await run_sync(doors.engine.close)
-
-    return Litestar(
-        [faasm_router(doors), ping],
-        lifespan=[lifespan],
-        request_max_body_size=_MODULE_BYTES_MAX,
-        logging_config=None,
-        openapi_config=None,
-    )
-
-
-@get("/ping")
-async def ping() -> dict[str, str]:
-    """Say that this is a compute role."""
-    return {"role": "compute"}
-
-
 def serve_faasm(
     place: Place,
+    apps: Sequence[Path],
     *,
     host: str,
     port: int,
     storage: str | None,
     storage_port: int,
-    sandboxes: int | None,
+    workers: int | None,
     limits: WasmLimits,
     announce: Callable[[str, str], None],
 ) -> None:
@@ -128,9 +99,10 @@ def serve_faasm(
 
     Args:
         place: of the Journal; modules and the storage role's data lie in the folder beside it.
+        apps: Python apps that are served as ever.
         host, port: where to listen; port 0 takes a free one.
         storage: URL of a storage role; None starts one, at `storage_port`.
-        sandboxes: that run functions at once; None for as many as processors.
+        workers: Sandboxes that run functions at once; None for as many as processors.
         limits: of each call.
         announce: told the URLs of the doors and of the storage role.
 
@@ -142,7 +114,10 @@ def serve_faasm(
     url = role.url if role is not None else storage or ""
     try:
         doors = Doors(folder_of(place.folder), url, limits)
-        run_app(make_compute(doors, place, sandboxes), host, port, announce=lambda mine: announce(mine, url))
+        serve(
+            place, apps, host=host, port=port, workers=workers, announce=lambda mine: announce(mine, url),
+            routers=[faasm_router(doors)],
+        )  # fmt: skip
     finally:
         if role is not None:
             role.close()
