@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,7 +18,8 @@ def serving(folder: Path, *options: str) -> Iterator[str]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout is not None
-            told = server.stdout.readline()
-            yield next(word for word in told.split() if word.startswith("http://")).rstrip(",.")
+            told = re.search(r"http://[\w.:]+", server.stdout.readline())
+            assert told is not None
+            yield told[0]
         finally:
             server.terminate()

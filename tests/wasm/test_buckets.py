@@ -86,10 +86,12 @@ def test_a_crash_between_the_moves_of_a_write_is_mended_by_the_next_try(
         real(old, new)
         done += 1
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(os, "rename", rename)
-        buckets.write("b", "k", b"after", once="token", if_version=seen.version)
-        raise KeyboardInterrupt  # after the second move: as if the process died before it could answer
+        try:
+            buckets.write("b", "k", b"after", once="token", if_version=seen.version)
+        except KeyboardInterrupt:
+            assert moves == 1
     buckets.write("b", "k", b"after", once="token", if_version=seen.version)
     assert bytes((buckets.read("b", "k") or (None, b""))[1]) == b"after"
     with pytest.raises(KeyChanged):

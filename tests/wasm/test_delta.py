@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 import msgspec
 import pytest
 from hypothesis import given, settings
@@ -78,8 +80,6 @@ def test_what_is_forged_is_refused(forged: bytes, words: str) -> None:
 
 
 def test_what_unpacks_to_more_than_it_says_is_refused() -> None:
-    import zlib
-
     bomb = msgspec.msgpack.encode((8, 8, (0, 4), 4, zlib.compress(bytes(1 << 24)), True))
     with pytest.raises(DeltaRefused, match="damaged"):
         apply(bomb, bytes(8))

@@ -131,7 +131,7 @@ def test_a_name_that_can_not_be_one_is_refused(url: str, name: str) -> None:
         (b'{"user": "ndp", "function": "gone"}', 404, "no function ndp/gone"),
         (b'{"user": "ndp", "function": "../echo"}', 404, "no function"),
         (b'{"id": "nobody", "status": true}', 404, "nobody"),
-        (b'{"status": true}', 400, "has no `id`"),
+        (b'{"status": true}', 400, "needs its `id`"),
         (b'{"type": 1}', 400, "`type` of the invocation"),
         (b'{"forbid_ndp": true, "require_ndp": true}', 400, "exclude each other"),
     ],

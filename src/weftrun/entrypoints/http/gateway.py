@@ -93,7 +93,7 @@ class Gateway:
             JournalError: the Journal can't be used.
             UsageError: a file has no app that can be served.
         """
-        core = await asyncio.to_thread(open_core, place, workers=workers)
+        core = await asyncio.to_thread(open_core, place, sandboxes=workers)
         gateway = cls(place, core)
         try:
             for file in files:

@@ -74,7 +74,7 @@ def invocations(body: bytes) -> list[Invocation] | Invocation:
 
 def _invocation(said: Any, what: str) -> Invocation:
     if not isinstance(said, dict):
-        raise UsageError(f"{what} is {type(said).__name__}, not a JSON object.".capitalize())
+        raise UsageError(f"Of {what} there is {type(said).__name__}, not a JSON object.")
     fields: dict[str, Any] = {}
     for name, value in said.items():
         if name == "id" or name in _KINDS:
@@ -90,7 +90,7 @@ def _invocation(said: Any, what: str) -> Invocation:
     if made.forbid_ndp and made.require_ndp:
         raise UsageError(f"`forbid_ndp` and `require_ndp` of {what} exclude each other.")
     if (made.status or made.exec_graph) and not made.id:
-        raise UsageError(f"{what} asks for the status of a Run and has no `id`.".capitalize())
+        raise UsageError(f"To ask for a Run, {what} needs its `id`.")
     return made
 
 

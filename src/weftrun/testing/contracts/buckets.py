@@ -26,7 +26,9 @@ class BucketsContract:
             assert stat.nbytes == len(content)
             assert buckets.stat("b", "k") == stat
             found = buckets.read("b", "k")
-            assert found is not None and found[0] == stat and bytes(found[1]) == content
+            assert found is not None
+            assert found[0] == stat
+            assert bytes(found[1]) == content
             for offset, nbytes in ((0, 3), (2, -1), (1, 70_000), (len(content), 5), (len(content) + 9, -1)):
                 part = buckets.read("b", "k", offset, nbytes)
                 assert part is not None
@@ -85,7 +87,8 @@ class BucketsContract:
         buckets.write("b", "k", b"2")
         buckets.write("b", "k", b"1", once="run/step#1")
         found = buckets.read("b", "k")
-        assert found is not None and bytes(found[1]) == b"2"
+        assert found is not None
+        assert bytes(found[1]) == b"2"
 
     def test_readers_see_whole_values(self, buckets: Buckets) -> None:
         """A value is replaced at once."""
@@ -101,7 +104,9 @@ class BucketsContract:
         writer.start()
         while not ended.is_set():
             found = buckets.read("b", "k")
-            assert found is not None and len(found[1]) == size and len(set(bytes(found[1]))) == 1
+            assert found is not None
+            assert len(found[1]) == size
+            assert len(set(bytes(found[1]))) == 1
         writer.join()
 
     def test_of_two_writers_with_one_guard_one_writes(self, buckets: Buckets) -> None:
@@ -123,4 +128,5 @@ class BucketsContract:
             for thread in threads:
                 thread.join()
             found = buckets.read("b", "k")
-            assert found is not None and [bytes(found[1])] == [str(number).encode() for number in wins]
+            assert found is not None
+            assert [bytes(found[1])] == [str(number).encode() for number in wins]
