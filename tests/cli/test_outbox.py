@@ -18,13 +18,19 @@ from weftrun.sinks import Answer, Result
 
 
 @pytest.fixture
-def keys(cli) -> list[str]:
+def keys(kept) -> list[str]:
     """Two emits: one was refused, one waits behind it."""
-    sink = Watched(math.inf, lambda message: Result(Answer.REFUSED, "no such customer"))
-    with weftrun.open(sandboxes=1, sinks={"orders": sink}) as engine:
-        first = engine.run(order.options(id="first"), 1, "ada")
+
+    def run() -> None:
+        sink = Watched(math.inf, lambda message: Result(Answer.REFUSED, "no such customer"))
+        with weftrun.open(sandboxes=1, sinks={"orders": sink}) as engine:
+            engine.run(order.options(id="first"), 1, "ada")
+        with weftrun.open(sandboxes=1) as engine:
+            engine.run(order.options(id="second"), 2, "ada")
+
+    kept("emits", run)
     with weftrun.open(sandboxes=1) as engine:
-        return [first, engine.run(order.options(id="second"), 2, "ada")]
+        return [engine.get(id).result(60) for id in ("first", "second")]
 
 
 def test_what_is_shown(cli, keys):

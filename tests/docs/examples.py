@@ -2,9 +2,9 @@
 
 A block ``python`` is a program. What it prints is compared with the block ``output`` that follows it, if there is one.
 
-A block ``python NAME`` is only written to the file NAME, and used by a block ``console tested`` further down. The
-commands of such a block (its lines that begin with ``$ ``) run one after the other, in one folder with the program or
-the files that stand right before it, and what they print is compared with the lines below each.
+A block ``python NAME`` or ``yaml NAME`` is only written to the file NAME, and used by a block ``console tested``
+further down. The commands of such a block (its lines that begin with ``$ ``) run one after the other, in one folder
+with the program or the files that stand right before it, and what they print is compared with the lines below each.
 
 Stdout is compared, not stderr. ``…`` stands for anything in a line, and as a line of its own for any number of lines.
 How many blanks there are between words, and how long something took, does not count.
@@ -63,7 +63,7 @@ def examples_of(text: str) -> list[Example]:
         last = found[-1] if found else None
         if kind == "python" and not name:
             found.append(Example(body))
-        elif kind == "python":
+        elif kind == "python" or (kind == "yaml" and name):
             if last is None or last.program or last.consoles:
                 last = Example()
                 found.append(last)

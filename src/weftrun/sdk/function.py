@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from collections.abc import Callable, Coroutine, Iterable
 from types import FrameType, MethodType
@@ -33,7 +32,7 @@ from weftrun.sdk.place import here, nothing_runs
 from weftrun.sdk.policy import CallPolicy, Policy, called, decorated, place_of
 from weftrun.sdk.recorder import check_column
 from weftrun.sdk.ref import Mapped, Ref
-from weftrun.sdk.registry import check_in_force, keep, known, missing, register
+from weftrun.sdk.registry import check_in_force, keep, known, missing, register, resolve
 
 P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
@@ -345,18 +344,16 @@ def find(name: str) -> Function[..., Any]:
     Raises:
         UsageError: there is none.
     """
-    found = known(name)
-    if found is None and ":" in name:
-        importlib.import_module(name.split(":", 1)[0])
-        found = known(name)
-    if found is None or found.callable is missing:
-        raise UsageError(f"No Function is called {name!r} here: was it renamed, or is it made inside another function?")
-    return found
+    return cast("Function[..., Any]", resolve(name))
+
+
+def _known(name: str) -> Function[..., Any] | None:
+    return cast("Function[..., Any] | None", known(name))
 
 
 def refer(spec: FunctionSpec, is_async: bool) -> Function[..., Any]:
     """Return a Function by name, where need be as a shell to be filled when its code comes. Called by pickle."""
-    found = known(spec.name)
+    found = _known(spec.name)
     if found is None and spec.name.startswith("__main__:"):
         found = Function(missing, spec, home=notebook())
         found.is_async = is_async
@@ -374,7 +371,7 @@ def refer(spec: FunctionSpec, is_async: bool) -> Function[..., Any]:
 
 def adopt(name: str, callable: Callable[..., Any], spec: FunctionSpec) -> Function[..., Any]:
     """Register a Function whose code came by value, filling the shell that others may refer to already."""
-    found = known(name)
+    found = _known(name)
     if found is None:
         found = Function(callable, spec, home=notebook())
         keep(found)

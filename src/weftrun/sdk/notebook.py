@@ -15,6 +15,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any, Final
 
 from weftrun.model.errors import NotSerializable, UsageError
+from weftrun.sdk.callee import Callee
 from weftrun.sdk.function import Function, adopt
 from weftrun.sdk.home import MAIN, Home
 from weftrun.sdk.registry import registered
@@ -57,7 +58,7 @@ class Values:
         return blob
 
 
-def _defined(home: Home) -> tuple[dict[str, Any], dict[str, Function[..., Any]]]:
+def _defined(home: Home) -> tuple[dict[str, Any], dict[str, Callee]]:
     """Return the functions and classes that were written in a notebook, and its Functions, by name."""
     own = {name: value for name, value in list(home.names.items()) if _is_own(name, value)}
     return own, registered(home)
@@ -71,7 +72,7 @@ def _is_own(name: str, value: object) -> bool:
     )
 
 
-def _look(own: dict[str, Any], made: dict[str, Function[..., Any]]) -> tuple[list[Any], list[Any]]:
+def _look(own: dict[str, Any], made: dict[str, Callee]) -> tuple[list[Any], list[Any]]:
     """Return what tells one state from another, and the objects whose ids stand in it, to be kept alive."""
     reader = _Reader()
     for name, value in own.items():

@@ -15,7 +15,7 @@ from weftrun.model.policy import Checkpoint, Effects, FunctionSpec, Kind, Privil
 from weftrun.sdk.retrying import Retry
 
 if TYPE_CHECKING:
-    from weftrun.sdk.function import Function
+    from weftrun.sdk.callee import Callee
     from weftrun.sdk.ref import Mapped, Ref
 
 
@@ -60,7 +60,7 @@ class Policy(_Shared, total=False):
 
     name: str
     version: str
-    rollback: Function[..., Any]
+    rollback: Callee
 
 
 class CallPolicy(_Shared, total=False):

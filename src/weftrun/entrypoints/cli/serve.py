@@ -26,7 +26,7 @@ _PORT_OF_FAASM = 8_080
 @click.option(
     "--port", type=click.IntRange(0, 65_535), help="Port; 0 for a free one. Default: 8420, with --compat 8080."
 )
-@click.option("--workers", type=click.IntRange(1), help="Sandboxes that run Functions at once; default: processors.")
+@click.option("--sandboxes", type=click.IntRange(1), help="Sandboxes that run Functions at once; default: processors.")
 @click.option("--compat", type=click.Choice(["faasm"]), help="Also serve the doors of another system.")
 @click.option("--storage", metavar="URL", help="With --compat: a storage role; default: one is started.")
 @click.option(
@@ -43,7 +43,7 @@ def command(
     as_json: bool,
     host: str,
     port: int | None,
-    workers: int | None,
+    sandboxes: int | None,
     compat: str | None,
     storage: str | None,
     storage_port: int,
@@ -68,7 +68,7 @@ def command(
                 print(f"weftrun serves {url}/api/v1, and tells of it in {url}/openapi.json. Ctrl-C ends it.")
             sys.stdout.flush()
 
-        server.serve(place_of(db), apps, host=host, port=_PORT if port is None else port, workers=workers,
+        server.serve(place_of(db), apps, host=host, port=_PORT if port is None else port, sandboxes=sandboxes,
                      announce=announce)  # fmt: skip
         return
     roles = _module("roles", "serve,wasm")
@@ -83,7 +83,7 @@ def command(
     limits = WasmLimits(time_s_max=wasm_time_s)
     roles.serve_faasm(
         place_of(db), apps, host=host, port=_PORT_OF_FAASM if port is None else port, storage=storage,
-        storage_port=storage_port, workers=workers, limits=limits, announce=announce_both,
+        storage_port=storage_port, sandboxes=sandboxes, limits=limits, announce=announce_both,
     )  # fmt: skip
 
 

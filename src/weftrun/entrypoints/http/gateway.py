@@ -86,14 +86,14 @@ class Gateway:
         self._bundles: OrderedDict[RunUid, Bundle] = OrderedDict()
 
     @classmethod
-    async def opened(cls, place: Place, files: list[Path], *, workers: int | None = None) -> Gateway:
+    async def opened(cls, place: Place, files: list[Path], *, sandboxes: int | None = None) -> Gateway:
         """Open an engine, which takes over what a dead one left, and import the apps in these files.
 
         Raises:
             JournalError: the Journal can't be used.
             UsageError: a file has no app that can be served.
         """
-        core = await asyncio.to_thread(open_core, place, sandboxes=workers)
+        core = await asyncio.to_thread(open_core, place, sandboxes=sandboxes)
         gateway = cls(place, core)
         try:
             for file in files:

@@ -91,7 +91,7 @@ def serve_faasm(
     port: int,
     storage: str | None,
     storage_port: int,
-    workers: int | None,
+    sandboxes: int | None,
     limits: WasmLimits,
     announce: Callable[[str, str], None],
 ) -> None:
@@ -102,7 +102,7 @@ def serve_faasm(
         apps: Python apps that are served as ever.
         host, port: where to listen; port 0 takes a free one.
         storage: URL of a storage role; None starts one, at `storage_port`.
-        workers: Sandboxes that run functions at once; None for as many as processors.
+        sandboxes: that run functions at once; None for as many as processors.
         limits: of each call.
         announce: told the URLs of the doors and of the storage role.
 
@@ -115,7 +115,7 @@ def serve_faasm(
     try:
         doors = Doors(folder_of(place.folder), url, limits)
         serve(
-            place, apps, host=host, port=port, workers=workers, announce=lambda mine: announce(mine, url),
+            place, apps, host=host, port=port, sandboxes=sandboxes, announce=lambda mine: announce(mine, url),
             routers=[faasm_router(doors)],
         )  # fmt: skip
     finally:

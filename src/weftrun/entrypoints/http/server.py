@@ -43,7 +43,7 @@ def serve(
     *,
     host: str,
     port: int,
-    workers: int | None,
+    sandboxes: int | None,
     announce: Callable[[str], None],
     routers: Sequence[ControllerRouterHandler] = (),
     pages: Path | None = None,
@@ -54,7 +54,7 @@ def serve(
         place: of the Journal.
         files: apps that are served from where they lie.
         host, port: where to listen; port 0 takes a free one.
-        workers: Sandboxes that run Functions at once; None for as many as processors.
+        sandboxes: Sandboxes that run Functions at once; None for as many as processors.
         announce: told the URL once it is served.
         routers, pages: see `make_app`.
 
@@ -66,13 +66,11 @@ def serve(
 
     async def opened() -> Gateway:
         try:
-            server.gateway = await Gateway.opened(place, list(files), workers=workers)
+            server.gateway = await Gateway.opened(place, list(files), sandboxes=sandboxes)
         except WeftrunError as error:
             errors.append(error)
             raise
-        bound = listening.getsockname()
-        shown = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
-        announce(f"http://{shown}:{bound[1]}")
+        announce(_url(listening))
         return server.gateway
 
     app = make_app(opened, routers=routers, pages=pages)
@@ -99,6 +97,11 @@ def serve(
         listening.close()
     if errors:
         raise errors[0]
+
+
+def _url(listening: socket.socket) -> str:
+    host, port, *_ = listening.getsockname()
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _listening(host: str, port: int) -> socket.socket:
