@@ -40,13 +40,13 @@ from weftrun.sdk.place import current, importing, now, random
 from weftrun.sdk.policy import CallPolicy, Policy
 from weftrun.sdk.ref import Mapped, Ref
 from weftrun.sdk.retrying import Retry
-from weftrun.sdk.wasm import wasm_function
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
     from typing import ParamSpec, TypeVar, overload
 
     from weftrun.ports.sinks import Sink
+    from weftrun.sdk.wasm import wasm_function
 
     _P = ParamSpec("_P")
     _T = TypeVar("_T")
@@ -96,6 +96,16 @@ __all__ = [
     "__version__",
 ]
 __version__ = "0.1.0"
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """Import what few programs need when it is asked for."""
+        if name != "wasm_function":
+            raise AttributeError(f"module 'weftrun' has no attribute {name!r}")
+        found = globals()[name] = importlib.import_module("weftrun.sdk.wasm").wasm_function
+        return found
 
 
 def __dir__() -> list[str]:

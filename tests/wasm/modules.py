@@ -87,15 +87,22 @@ HIDDEN_VARIABLE = command(
     rest='(table (export "__indirect_function_table") 1 funcref) (elem (i32.const 0) $f) (func $f)'
     "(global $hidden (mut i32) (i32.const 0))",
 )
-WRITE_NEAR = command(
-    # Reads the key `k` near, waits as long as `wait` says, and writes it back with the next letter in front.
-    "(drop (call $near (i32.const 0) (i32.const 1) (i32.const 0) (i32.const 0) (i32.const 0)))",
-    MAP, WRITE, NEAR,
-    rest='(data (i32.const 0) "k") (table (export "__indirect_function_table") 1 funcref) (elem (i32.const 0) $f)'
-    "(func $f (local $at i32) (local $n i32)"
-    " (local.set $at (call $map (i32.const 0) (i32.const 1) (i64.const 0) (i64.const -1) (i32.const 32)))"
-    " (local.set $n (i32.const 300000000))"
-    " (loop $wait (local.set $n (i32.sub (local.get $n) (i32.const 1))) (br_if $wait (local.get $n)))"
-    " (i32.store8 (local.get $at) (i32.add (i32.load8_u (local.get $at)) (i32.const 1)))"
-    " (drop (call $write (i32.const 0) (i32.const 1) (local.get $at) (i32.load (i32.const 32)))))",
-)  # fmt: skip
+_WRITE_NEAR = """(data (i32.const 0) "k")
+(table (export "__indirect_function_table") 1 funcref) (elem (i32.const 0) $f)
+(func $f (local $at i32) (local $n i32)
+  (local.set $at (call $map (i32.const 0) (i32.const 1) (i64.const 0) (i64.const -1) (i32.const 32)))
+  (local.set $n (i32.const {rounds}))
+  (loop $wait (local.set $n (i32.sub (local.get $n) (i32.const 1))) (br_if $wait (local.get $n)))
+  (i32.store8 (local.get $at) (i32.add (i32.load8_u (local.get $at)) (i32.const 1)))
+  (drop (call $write (i32.const 0) (i32.const 1) (local.get $at) (i32.load (i32.const 32)))))"""
+
+
+def write_near(rounds: int) -> bytes:
+    """Return a program that reads the key `k` near, goes so many rounds, and writes it back one letter further."""
+    return command(
+        "(drop (call $near (i32.const 0) (i32.const 1) (i32.const 0) (i32.const 0) (i32.const 0)))",
+        MAP,
+        WRITE,
+        NEAR,
+        rest=_WRITE_NEAR.format(rounds=rounds),
+    )

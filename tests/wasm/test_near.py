@@ -126,7 +126,7 @@ def test_slots_bound_how_many_run_at_once(tmp_path: Path) -> None:
 
 
 def test_a_loop_near_the_data_ends_when_the_time_is_over(tmp_path: Path) -> None:
-    rig = Rig(tmp_path, modules.WRITE_NEAR)
+    rig = Rig(tmp_path, modules.write_near(-1))
     with pytest.raises(WasmTrapped, match=r"storage_call\('k'\) ended: its time was over"):
         rig.call(limits=WasmLimits(time_s_max=0.05))
     assert bytes((rig.buckets.read("b", "k") or (None, b""))[1]) == b"abc"
@@ -188,7 +188,7 @@ def _caught(rig: Rig) -> NearCall:
 
 
 def test_a_write_of_a_call_that_comes_twice_happens_once(tmp_path: Path) -> None:
-    rig = Rig(tmp_path, modules.WRITE_NEAR)
+    rig = Rig(tmp_path, modules.write_near(1))
     call = replace(_caught(rig), effects="run/step")
     rig.buckets.write("b", "k", b"abc")
     first = rig.runner.run(call)
@@ -208,7 +208,7 @@ def test_a_storage_role_that_dies_in_a_call_is_told_and_the_value_is_written_onc
     try:
         remote.write("b", "k", b"abc")
         path = tmp_path / "m.wasm"
-        path.write_bytes(modules.WRITE_NEAR)
+        path.write_bytes(modules.write_near(2_000_000_000))
         place = Place("b", remote, remote, "require", "run/step")
 
         def call() -> WasmAnswer:

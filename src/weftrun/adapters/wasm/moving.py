@@ -82,7 +82,7 @@ def image(call: Call, size: int) -> bytearray:
 def _moved(call: Call, offload: Offload, key: str, function: int, args: tuple[int, ...]) -> tuple[NearDone | None, str]:
     """Let a function run beside a key; return what came of it, or None and the reason why it was not begun."""
     instance, size = call.instance, call.instance.memory_bytes
-    left_s = max(0.1, call.ends_at - time.monotonic())
+    left_s = max(0.001, call.ends_at - time.monotonic())
     told = NearCall(
         module=instance.compiled.digest,
         bucket=call.place.bucket,
