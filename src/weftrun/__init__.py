@@ -30,6 +30,8 @@ from weftrun.model.errors import (
     StepTimedOut,
     Unsupported,
     UsageError,
+    WasmRefused,
+    WasmTrapped,
     WeftrunError,
 )
 from weftrun.sdk.function import Function, function, workflow
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from typing import ParamSpec, TypeVar, overload
 
     from weftrun.ports.sinks import Sink
+    from weftrun.sdk.wasm import wasm_function
 
     _P = ParamSpec("_P")
     _T = TypeVar("_T")
@@ -52,6 +55,7 @@ if TYPE_CHECKING:
 __all__ = [
     "function",
     "workflow",
+    "wasm_function",
     "open",
     "run",
     "current",
@@ -73,6 +77,8 @@ __all__ = [
     "NotSerializable",
     "PolicyError",
     "LimitExceeded",
+    "WasmRefused",
+    "WasmTrapped",
     "StatementRefused",
     "RunError",
     "StepFailed",
@@ -93,6 +99,16 @@ __all__ = [
     "__version__",
 ]
 __version__ = "0.1.0"
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """Import what few programs need when it is asked for."""
+        if name != "wasm_function":
+            raise AttributeError(f"module 'weftrun' has no attribute {name!r}")
+        found = globals()[name] = importlib.import_module("weftrun.sdk.wasm").wasm_function
+        return found
 
 
 def __dir__() -> list[str]:
@@ -122,9 +138,10 @@ def open(
             A Journal that is made anew by default is logged, and so said on stderr.
         recover: which Runs that no engine owns are taken over, now and as long as this one is open: `all`, `none`, or
             the id of one.
-        sandboxes: how many Sandboxes run Functions at once; default is how many processors this process may use.
-        cluster: where Functions run; default is this process's own Sandboxes. `local:N` starts N Worker processes on
-            this host, with `sandboxes` Sandboxes each.
+        sandboxes: how many Sandboxes of a Worker run Functions at once; default is how many processors it has.
+        cluster: where Functions run; default is this process's own Sandboxes. `local:N`: N Worker processes on this
+            host. `ray` (extra `ray`): a Worker on each host of the Ray cluster of this host, which is started if there
+            is none; `auto`, `HOST:PORT` and `ray://HOST:PORT` name one as Ray does.
         control: with a cluster, who starts the next Step: `worker`, the Worker where the one before it ended, or
             `master`, this engine.
         lease_ttl_s: when this engine gives no sign for so many seconds while it owns Runs, others on the Journal take

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -55,6 +56,37 @@ def cli(capfd: pytest.CaptureFixture[str]) -> Iterator[Cli]:
     for name in set(sys.modules) - modules:
         if not name.startswith(("weftrun", "rich", "click")):
             del sys.modules[name]
+
+
+Kept = Callable[[str, Callable[[], None]], None]
+
+
+@pytest.fixture(scope="session")
+def snapshots(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, set[tuple[str, ...]]]:
+    """A folder with copies of Journals, and the names of what each holds."""
+    return tmp_path_factory.mktemp("snapshots"), set()
+
+
+@pytest.fixture
+def kept(journal: Path, snapshots: tuple[Path, set[tuple[str, ...]]]) -> Kept:
+    """Fill the Journal of a test, by running something once and by a copy of what that left from then on."""
+    folder, names = snapshots
+    inside: tuple[str, ...] = ()
+
+    def fill(name: str, run: Callable[[], None]) -> None:
+        nonlocal inside
+        inside += (name,)
+        copy = folder / "+".join(inside)
+        if inside in names:
+            shutil.copytree(copy, journal.parent, dirs_exist_ok=True)
+            return
+        run()
+        copy.mkdir()
+        for path in journal.parent.glob(f"{journal.name}*"):
+            (shutil.copytree if path.is_dir() else shutil.copy)(path, copy / path.name)
+        names.add(inside)
+
+    return fill
 
 
 @pytest.fixture

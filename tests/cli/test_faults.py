@@ -29,9 +29,13 @@ def one_sentence(text: str) -> bool:
 
 
 @pytest.fixture
-def used(cli, words, journal) -> Path:
+def used(cli, words, journal, kept) -> Path:
     """A Journal with the Run `r`, which nobody has open."""
-    assert cli("run", words("count"), "text=abc", "--id", "r").code == 0
+
+    def run() -> None:
+        assert cli("run", words("count"), "text=abc", "--id", "r").code == 0
+
+    kept("r", run)
     return journal
 
 
@@ -72,6 +76,7 @@ def test_an_unusable_journal_ends_every_command_with_4(cli, words, used, spoil, 
     assert cli("run", words("raw")).code == 0
 
 
+@pytest.mark.sweep  # seconds of waiting for a lock; tests/engine/test_faults_journal.py has a shorter one
 def test_a_file_that_another_program_holds(cli, spawn, words, used) -> None:
     """Looking goes on; a Run says what it waits for, can be interrupted, and goes on when the file is free."""
     foreign = apsw.Connection(str(used))

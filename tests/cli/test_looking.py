@@ -17,15 +17,23 @@ FIELDS = {
 
 
 @pytest.fixture
-def books(cli, words):
+def books(cli, words, kept):
     """A Run that has succeeded."""
-    assert cli("run", words("wordcount"), "texts=hello", "texts=world", "--id", "books").code == 0
+
+    def run() -> None:
+        assert cli("run", words("wordcount"), "texts=hello", "texts=world", "--id", "books").code == 0
+
+    kept("books", run)
 
 
 @pytest.fixture
-def broken(cli, words):
+def broken(cli, words, kept):
     """A Run that has failed."""
-    assert cli("run", words("broken"), "text=no luck", "--id", "broken").code == 1
+
+    def run() -> None:
+        assert cli("run", words("broken"), "text=no luck", "--id", "broken").code == 1
+
+    kept("broken", run)
 
 
 def test_list(cli, books, broken):

@@ -12,19 +12,24 @@ from tests.engine.emitting import Watched, order
 import weftrun
 from weftrun.assembly import Reader, place_of
 from weftrun.entrypoints.cli import options
-from weftrun.entrypoints.cli.attend import _resume_line
 from weftrun.model.errors import JournalError
 from weftrun.sinks import Answer, Result
 
 
 @pytest.fixture
-def keys(cli) -> list[str]:
+def keys(kept) -> list[str]:
     """Two emits: one was refused, one waits behind it."""
-    sink = Watched(math.inf, lambda message: Result(Answer.REFUSED, "no such customer"))
-    with weftrun.open(sandboxes=1, sinks={"orders": sink}) as engine:
-        first = engine.run(order.options(id="first"), 1, "ada")
+
+    def run() -> None:
+        sink = Watched(math.inf, lambda message: Result(Answer.REFUSED, "no such customer"))
+        with weftrun.open(sandboxes=1, sinks={"orders": sink}) as engine:
+            engine.run(order.options(id="first"), 1, "ada")
+        with weftrun.open(sandboxes=1) as engine:
+            engine.run(order.options(id="second"), 2, "ada")
+
+    kept("emits", run)
     with weftrun.open(sandboxes=1) as engine:
-        return [first, engine.run(order.options(id="second"), 2, "ada")]
+        return [engine.get(id).result(60) for id in ("first", "second")]
 
 
 def test_what_is_shown(cli, keys):
@@ -147,8 +152,9 @@ def test_sinks_of_a_run_that_is_resumed(cli, shop):
 
 
 def test_a_resume_is_told_with_the_sinks_of_the_run(cli):
-    assert _resume_line("a b", "sqlite:///x.db", "app.py:to files") == (
-        "weftrun resume 'a b' --db sqlite:///x.db --sinks 'app.py:to files'\n"
+    named = options.EngineOptions(None, None, None, "app.py:to files").words
+    assert options.again("resume", "a b", "sqlite:///x.db", named) == (
+        "weftrun resume 'a b' --db sqlite:///x.db --sinks 'app.py:to files'"
     )
 
 

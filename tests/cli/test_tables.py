@@ -155,10 +155,15 @@ def on_terminal(columns: int, words: list[str], **environment: str) -> tuple[str
 
 
 @pytest.fixture
-def books(cli, words: Callable[[str], str]) -> None:
+def books(cli, kept, words: Callable[[str], str]) -> None:
     """One Run that succeeded, and one that failed with what would clear a terminal."""
-    assert cli("run", words("wordcount"), "texts=hello", "texts=world", "--id", "nightly-report-2026-11-30").code == 0
-    assert cli("run", words("fail"), "text=\x1b[2Jgone\x07", "--id", "odd").code == 1
+
+    def run() -> None:
+        named = ("--id", "nightly-report-2026-11-30")
+        assert cli("run", words("wordcount"), "texts=hello", "texts=world", *named).code == 0
+        assert cli("run", words("fail"), "text=\x1b[2Jgone\x07", "--id", "odd").code == 1
+
+    kept("nightly", run)
 
 
 def test_terminals_of_several_widths(cli, books):

@@ -12,11 +12,13 @@ from typing import Any
 import weftrun
 from weftrun import Retry, StatementRefused, function, workflow
 
+TABLE = "CREATE TABLE IF NOT EXISTS app_orders (item TEXT PRIMARY KEY, amount INTEGER, note BYTEA)"
+
 
 @function(effects="transaction")
 def make_table() -> None:
     with weftrun.current().transaction() as db:
-        db.execute("CREATE TABLE IF NOT EXISTS app_orders (item TEXT PRIMARY KEY, amount INTEGER, note BYTEA)")
+        db.execute(TABLE)
 
 
 @function(effects="transaction", retries=Retry(2, delay_s=0.0))

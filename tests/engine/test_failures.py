@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("shared_engine")
 
 def test_an_error_keeps_its_type_and_says_where(engine: weftrun.Engine) -> None:
     with pytest.raises(ValueError, match=r"^broken") as caught:
-        engine.start(p.fail.options(id="f-1"), "broken").result(10)
+        engine.start(p.fail.options(id="f-1"), "broken").result(60)
     notes = "\n".join(caught.value.__notes__)
     assert "in fail of run f-1" in notes
     assert "programs.py" in notes

@@ -237,7 +237,7 @@ def test_an_open_run_whose_bytes_are_gone_stays_as_it_is(
         blob.write_bytes(spoilt(content))
     with weftrun.open(url, sandboxes=2) as engine:
         with pytest.raises(weftrun.JournalCorrupt, match=blob.name + sentence):
-            engine.get("victim").result(10)
+            engine.get("victim").result(60)
         assert engine.run(f.inc, 1) == 2
     blob.write_bytes(content)
     go.touch()

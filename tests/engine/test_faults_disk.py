@@ -77,7 +77,7 @@ def until_it_stands_still(engine):
     wait_until(lambda: entered()["length[0]"] == 2, "values are computed beyond what is durable")
     wait_until(lambda: all(run.waiting_for == "disk" for run in runs), "the Runs wait for the disk")
     assert [run.status for run in runs] == ["running", "running"]
-    assert engine.get("before").result(10) == 2
+    assert engine.get("before").result(60) == 2
     assert "seen[0]" not in entered(), "a gate opened before its records were durable"
     return runs
 
@@ -98,7 +98,7 @@ elif role == "dies":
         print("refused:", error, file=sys.stderr)
     ballast.unlink()
     with weftrun.open(url, sandboxes=2) as engine:
-        assert engine.get("before").result(10) == 2
+        assert engine.get("before").result(60) == 2
         answers = [engine.get(id).result(60) for id in ("small", "large")]
 else:
     until_it_stands_still(weftrun.open(url, sandboxes=2))

@@ -60,7 +60,7 @@ if child == 0:
     gc.collect()
     sys.exit(7)
 print("child", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-print("parent", going.result(30), engine.run(f.chain, 5), engine.get("one").result(5))
+print("parent", going.result(30), engine.run(f.chain, 5), engine.get("one").result(60))
 engine.close()
 """
 
@@ -74,7 +74,7 @@ def test_a_fork_of_the_host_gets_its_own_engine_or_none(url: str, tmp_path: Path
     assert told["open"].startswith("JournalBusy")
     assert (told["own"], told["child"], told["parent"]) == ("42", "7", "woke 5 2")
     with weftrun.open(url, sandboxes=1) as engine:
-        assert engine.get("one").result(10) == 2
+        assert engine.get("one").result(60) == 2
     assert_closed(url)
 
 

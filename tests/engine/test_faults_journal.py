@@ -57,7 +57,7 @@ def test_a_newer_schema(used: Path) -> None:
     older.pragma("user_version", len(SCHEMA))
     older.close()
     with weftrun.open(f"sqlite:///{used}", sandboxes=1) as engine:
-        assert engine.get("run-7").result(10) == 8
+        assert engine.get("run-7").result(60) == 8
 
 
 def test_no_database(path: Path) -> None:
@@ -86,7 +86,7 @@ def test_damage_that_is_met_later(url: str, used: Path) -> None:
         with weftrun.open(url, sandboxes=1) as engine:
             for i in range(100):
                 try:
-                    assert engine.get(f"run-{i}").result(10) == i + 1
+                    assert engine.get(f"run-{i}").result(60) == i + 1
                 except weftrun.JournalError as error:
                     met.append(error)
     except weftrun.JournalCorrupt as error:
@@ -105,17 +105,17 @@ def test_a_value_whose_file_is_gone(url: str, tmp_path: Path) -> None:
     blob.unlink()
     with weftrun.open(url, sandboxes=1) as engine:
         with pytest.raises(weftrun.JournalCorrupt, match=rf"{blob.name}, which a record names, is missing"):
-            engine.get("large").result(10)
+            engine.get("large").result(60)
         assert engine.run(f.inc, 1) == 2
     blob.write_bytes(b"?" + content[1:])
     with (
         weftrun.open(url, sandboxes=1) as engine,
         pytest.raises(weftrun.JournalCorrupt, match=rf"{blob.name} is damaged"),
     ):
-        engine.get("large").result(10)
+        engine.get("large").result(60)
     blob.write_bytes(content)
     with weftrun.open(url, sandboxes=1) as engine:
-        assert engine.get("large").result(10) == large
+        assert engine.get("large").result(60) == large
 
 
 def test_a_journal_that_is_away_while_a_run_is_taken_over(
@@ -157,7 +157,7 @@ def test_a_file_where_the_folder_of_values_belongs(url: str, used: Path) -> None
         weftrun.open(url)
     blobs.unlink()
     with weftrun.open(url, sandboxes=1) as engine:
-        assert engine.get("run-7").result(10) == 8
+        assert engine.get("run-7").result(60) == 8
 
 
 def test_a_writer_that_holds_the_file(
@@ -174,11 +174,11 @@ def test_a_writer_that_holds_the_file(
         gate.touch()
         started = thread.submit(engine.start, f.inc.options(id="held"), 1)
         until(lambda: run.waiting_for == "lock")
-        assert engine.get("run-1").result(10) == 2
+        assert engine.get("run-1").result(60) == 2
         assert not started.done()
         foreign.execute("ROLLBACK")
         foreign.close()
-        assert (run.result(10), started.result(10).result(10)) == ("open", 2)
+        assert (run.result(60), started.result(60).result(60)) == ("open", 2)
         assert run.waiting_for is None
     (said,) = [record.getMessage() for record in caplog.records]
     assert re.fullmatch(r".*journal\.db is locked by another process while recording\. .* Runs stand still.*", said)
@@ -209,7 +209,7 @@ def test_an_engine_that_closes_does_not_wait_for_a_writer(
     assert not left
     monkeypatch.undo()
     with weftrun.open(url, sandboxes=1) as engine:
-        assert engine.get("left").result(10) == "open"
+        assert engine.get("left").result(60) == "open"
     assert_closed(url)
 
 
@@ -230,7 +230,7 @@ def test_a_bug_is_told_and_not_waited_for(
 
     with weftrun.open(url, sandboxes=1) as engine:
         run = engine.start(f.inc, 1)
-        assert run.result(10) == 2
+        assert run.result(60) == 2
         monkeypatch.setattr(SqliteJournal, call, has_a_bug)
         for _ in range(2):
             with pytest.raises(weftrun.InternalError, match="weftrun has a bug: TypeError: planted"):
@@ -284,7 +284,7 @@ def test_a_read_only_file_system(used: Path, url: str, tmp_path: Path) -> None:
     assert "must be able to write there" in first or "read-only" in first
     assert count == "100"
     with weftrun.open(url, sandboxes=1) as engine:
-        assert engine.get("run-7").result(10) == 8
+        assert engine.get("run-7").result(60) == 8
 
 
 ON_TMPFS = """

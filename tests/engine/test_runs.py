@@ -65,14 +65,14 @@ def test_a_large_array_reaches_the_next_step_read_only(engine: weftrun.Engine) -
 def test_the_same_id_is_the_same_run(engine: weftrun.Engine, tmp_path) -> None:
     ledger = str(tmp_path / "ledger")
     runs = [engine.start(p.noted.options(id="joined"), 1, ledger) for _ in range(3)]
-    assert [run.result(10) for run in runs] == [2, 2, 2]
+    assert [run.result(60) for run in runs] == [2, 2, 2]
     assert [run.joined for run in runs] == [False, True, True]
     assert len((tmp_path / "ledger").read_text().splitlines()) == 1
-    assert engine.get("joined").result(10) == 2
+    assert engine.get("joined").result(60) == 2
 
 
 def test_the_same_id_with_other_arguments_is_refused(engine: weftrun.Engine) -> None:
-    engine.start(p.inc.options(id="compared"), 1).result(10)
+    engine.start(p.inc.options(id="compared"), 1).result(60)
     with pytest.raises(weftrun.RunConflict, match="with other arguments"):
         engine.start(p.inc.options(id="compared"), 2)
     with pytest.raises(weftrun.RunConflict, match=r"belongs to a Run of .*inc, not of .*pure"):
@@ -89,7 +89,7 @@ def test_the_same_id_with_other_arguments_is_refused(engine: weftrun.Engine) -> 
 )
 def test_arguments_of_every_usual_type_are_compared(engine: weftrun.Engine, one: object, other: object) -> None:
     same = p.echo.options(id=type(one).__name__)
-    assert engine.start(same, one).result(10) == one
+    assert engine.start(same, one).result(60) == one
     again = engine.start(same, one)
     assert (again.joined, again.not_compared) == (True, "")
     with pytest.raises(weftrun.RunConflict, match="with other arguments"):
@@ -146,7 +146,7 @@ def test_what_waited_for_the_disk_is_told_in_full_however_few_batches_are_traced
     engine: weftrun.Engine, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tracing, "_BATCHES_NOTED_MAX", 2)
-    engine.start(p.chain.options(id="traced"), 6).result(10)
+    engine.start(p.chain.options(id="traced"), 6).result(60)
     assert engine.get("traced").logs() == []  # what the trace has gathered is written by then
     reader = open_reader(url)
     try:
@@ -198,15 +198,15 @@ def test_a_run_that_lasts_times_out_for_its_waiter_only(engine: weftrun.Engine) 
     run = engine.start(p.noted.options(id="slow"), 1, "/dev/null")
     with pytest.raises(TimeoutError, match="has not ended within 0 s"):
         run.result(0)
-    assert run.result(10) == 2
+    assert run.result(60) == 2
     assert run.status == "succeeded"
 
 
 def test_replay_sees_the_same_time_and_chance(engine: weftrun.Engine) -> None:
     first = engine.start(p.ordered.options(id="o"), 1)
-    times = first.result(10)
+    times = first.result(60)
     assert times[0] < times[1]
-    assert engine.get("o").result(10) == times
+    assert engine.get("o").result(60) == times
 
 
 def test_control_edges_order_steps_without_values(engine: weftrun.Engine, tmp_path) -> None:
@@ -217,7 +217,7 @@ def test_control_edges_order_steps_without_values(engine: weftrun.Engine, tmp_pa
 
 def test_what_attempts_print_is_kept(engine: weftrun.Engine) -> None:
     run = engine.start(p.talk, "hello")
-    run.result(10)
+    run.result(60)
     (entry,) = run.logs()
     assert "hello" in entry.text
     assert "to stderr" in entry.text
@@ -228,7 +228,7 @@ def test_a_cancelled_run_ends_and_kills_what_runs(engine: weftrun.Engine) -> Non
     run = engine.start(p.sleepy.options(timeout_s=None), 60)
     run.cancel()
     with pytest.raises(weftrun.RunCancelled):
-        run.result(10)
+        run.result(60)
     assert run.status == "cancelled"
 
 
@@ -246,7 +246,7 @@ def test_closing_lets_waiters_go_and_refuses_more(own_url: str) -> None:
     thread = threading.Thread(target=wait)
     thread.start()
     engine.close(drain_s=0.1)
-    thread.join(10)
+    thread.join(60)
     assert len(errors) == 1
     with pytest.raises(weftrun.EngineClosed):
         engine.run(p.inc, 1)

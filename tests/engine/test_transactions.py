@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import assert_closed
 from tests.engine import ordering as o
 from tests.engine.test_budget import ENDS, counted
-from tests.engine.transactions import TransactionsOfSteps, make_table
+from tests.engine.transactions import TransactionsOfSteps
 
 import weftrun
 from weftrun.adapters.sqlite.transactions import SqliteTransaction
@@ -32,6 +32,13 @@ def orders(url: str) -> list[tuple[object, ...]]:
         return list(connection.execute("SELECT item, amount FROM app_orders ORDER BY item"))
     finally:
         connection.close()
+
+
+def make_table(url: str) -> None:
+    weftrun.open(url, sandboxes=1).close()
+    connection = apsw.Connection(url.removeprefix("sqlite:///"))
+    connection.execute(o.TABLE)
+    connection.close()
 
 
 @pytest.fixture
@@ -55,6 +62,9 @@ class TestOnSqlite(TransactionsOfSteps):
 
     def orders(self, url: str) -> list[tuple[object, ...]]:
         return orders(url)
+
+    def make_table(self, url: str) -> None:
+        make_table(url)
 
     def another(self, url: str, number: int) -> str:
         made = url.replace("journal.db", f"{number}.db")

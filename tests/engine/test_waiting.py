@@ -20,6 +20,7 @@ from tests.engine.conftest import until
 import weftrun
 from weftrun.adapters.sqlite.reading import SqliteReader
 from weftrun.assembly import open_engine
+from weftrun.machines import lease
 from weftrun.model.errors import RunCancelled
 from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.ports.journal import RunInfo
@@ -140,8 +141,11 @@ with opened(url) as engine:
 """
 
 
-def test_many_that_wait_cost_no_writes_and_no_memory_of_the_next_engine(url: str, tmp_path: Path) -> None:
+def test_many_that_wait_cost_no_writes_and_no_memory_of_the_next_engine(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Their engine is killed, too: what waits is nobody's, so there is nothing to take over."""
+    monkeypatch.setattr(lease, "_LOOK_ALONE_S", 0.1)  # looks are counted
     file = url.removeprefix("sqlite:///")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", LEAVES, url, str(tmp_path / "ledger")]

@@ -41,6 +41,10 @@ class TransactionsOfSteps:
         """Return the rows of the authors' table."""
         raise NotImplementedError
 
+    def make_table(self, url: str) -> None:
+        """Make a Journal and a table beside it, without a Sandbox: one takes longer than most of these tests."""
+        raise NotImplementedError
+
     def another(self, url: str, number: int) -> str:
         """Return the URL of another empty Journal beside which there is an empty table."""
         raise NotImplementedError
@@ -48,7 +52,7 @@ class TransactionsOfSteps:
     @pytest.fixture
     def shop(self, fresh: str) -> str:
         """Return the URL of an empty Journal beside which there is an empty table."""
-        make_table(fresh)
+        self.make_table(fresh)
         return fresh
 
     @pytest.mark.parametrize("flow", [o.buy, o.buy_watched], ids=lambda f: f.spec.label)
@@ -113,8 +117,3 @@ class TransactionsOfSteps:
             assert_closed(url)
         assert found <= {0, 1}
         assert at > 12, "there are many points"
-
-
-def make_table(url: str) -> None:
-    with weftrun.open(url, sandboxes=1) as engine:
-        engine.run(o.make_table)

@@ -42,7 +42,7 @@ TABLES = {
     "sink": "name",
 }
 """Each table, and the order in which its rows are dumped."""
-COUNTED = {"session_key_seq": 1, "run_key": 7, "inbox_place_seq": 1, "outbox_place_seq": 3}
+COUNTED = {"session_key_seq": 1, "run_key": 8, "inbox_place_seq": 2, "outbox_place_seq": 3}
 """Each sequence, and the number that it gave last."""
 
 

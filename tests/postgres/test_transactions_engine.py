@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import assert_closed
 from tests.engine import ordering as o
 from tests.engine.conftest import until
-from tests.engine.transactions import TransactionsOfSteps, make_table
+from tests.engine.transactions import TransactionsOfSteps
 from tests.postgres.server import Server
 
 import weftrun
@@ -30,6 +30,12 @@ def fresh(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("DROP TABLE IF EXISTS app_orders")
     return url
+
+
+def make_table(url: str) -> None:
+    weftrun.open(url, sandboxes=1).close()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(o.TABLE)
 
 
 @pytest.fixture
@@ -58,6 +64,9 @@ class TestOnPostgresql(TransactionsOfSteps):
 
     def orders(self, url: str) -> list[tuple[object, ...]]:
         return orders(url)
+
+    def make_table(self, url: str) -> None:
+        make_table(url)
 
     def another(self, url: str, number: int) -> str:
         with psycopg.connect(url, autocommit=True) as connection:

@@ -17,7 +17,7 @@ from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.policy import FunctionSpec, Kind
 from weftrun.sdk.codec import encode
 from weftrun.sdk.inspection import preview
-from weftrun.sdk.place import here
+from weftrun.sdk.place import BodyCalls, here
 from weftrun.sdk.ref import Ref
 
 T = TypeVar("T")
@@ -134,7 +134,7 @@ def _seconds(given: float | timedelta, what: str, parameter: str) -> float:
     return float(seconds)
 
 
-def _calls(what: str) -> Any:
+def _calls(what: str) -> BodyCalls:
     """Return what records the calls of the async body that runs now."""
     recorder = here.recorder
     if recorder is None:

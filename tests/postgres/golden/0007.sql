@@ -773,6 +773,6 @@ INSERT INTO weftrun.outbox (place, run, step, n, sink, order_by, type, payload, 
 INSERT INTO weftrun.outbox (place, run, step, n, sink, order_by, type, payload, at, standing, standing_at, tried_at, tried_by, why) OVERRIDING SYSTEM VALUE VALUES ('3', '5', 'f[2]', '2', 'orders', NULL, 'text/plain; charset=utf-8', E'\\x322020', '1700000007.25', '0', NULL, NULL, NULL, '');
 INSERT INTO weftrun.sink (name, owner) OVERRIDING SYSTEM VALUE VALUES ('orders', '1');
 SELECT setval('weftrun.session_key_seq', 1);
-SELECT setval('weftrun.run_key', 7);
-SELECT setval('weftrun.inbox_place_seq', 1);
+SELECT setval('weftrun.run_key', 8);
+SELECT setval('weftrun.inbox_place_seq', 2);
 SELECT setval('weftrun.outbox_place_seq', 3);

@@ -12,6 +12,7 @@ SELECT set_config('default_transaction_isolation', 'read committed', false),
 -- have grown. For this connection, or (true) until the transaction ends.
 SELECT set_config('plan_cache_mode', 'force_generic_plan', %(local)s),
        set_config('enable_seqscan', 'off', %(local)s),
+       set_config('enable_hashjoin', 'off', %(local)s),
        set_config('enable_mergejoin', 'off', %(local)s),
        set_config('jit', 'off', %(local)s);
 

@@ -23,6 +23,9 @@ _COMMANDS = {
     "story": "Tell why each thing in a Run happened.",
     "graph": "Print the graph of a Run as a Mermaid flowchart.",
     "timeline": "Show when and where Steps ran, here or as an HTML file.",
+    "serve": "Serve Runs and the Functions of apps over HTTP.",
+    "deploy": "Deploy an app to a gateway.",
+    "invoke": "Run a workflow or a function of a gateway and print its result.",
     "outbox": "Show what was emitted and not delivered yet.",
     "cancel": "Ask for a Run to be cancelled.",
     "signal": "Send a signal to a Run that waits for it, now or later.",
@@ -30,6 +33,8 @@ _COMMANDS = {
     "retry": "Run again what failed of a Run, with the code of now.",
     "delete": "Delete the records of a Run that has ended.",
     "check": "Check an app: policies, names, and what would differ in a replay.",
+    "build": "Build a WebAssembly function of C or C++.",
+    "upload": "Upload a WebAssembly function to a server.",
     "doctor": "Check what this host offers.",
     "completion": "Print what lets bash, zsh or fish complete.",
 }

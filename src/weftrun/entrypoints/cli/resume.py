@@ -7,14 +7,14 @@ from typing import Any
 
 import click
 
-from weftrun.assembly import open_engine
 from weftrun.entrypoints.cli.attend import announce_on_stderr, attend
 from weftrun.entrypoints.cli.candidates import run_ids
-from weftrun.entrypoints.cli.options import engine_options, found, journal_options, reading
+from weftrun.entrypoints.cli.options import EngineOptions, engine_options, found, journal_options, reading
 from weftrun.entrypoints.cli.target import importable, load_sinks, script
 from weftrun.model.errors import UsageError
-from weftrun.model.policy import Bundle
+from weftrun.model.records import Started
 from weftrun.sdk.handles import Engine, Run
+from weftrun.sdk.registry import known
 from weftrun.views.calls import start_of
 
 
@@ -22,39 +22,43 @@ from weftrun.views.calls import start_of
 @click.argument("run", metavar="ID", shell_complete=run_ids)
 @journal_options
 @engine_options
-def command(run: str, db: str | None, as_json: bool, sandboxes: int | None, sinks: str | None) -> int:
+def command(run: str, db: str | None, as_json: bool, engine: EngineOptions) -> int:
     """Go on with a Run that was interrupted, and print its result.
 
     One that has ended gives its answer, or its old error, at once; `weftrun retry ID` runs again what failed.
     """
     with reading(db) as reader:
         info = found(reader, run)
-        bundle = start_of(reader.load(info.uid)).bundle
+        started = start_of(reader.load(info.uid))
+        note = reader.in_flight(info.uid) if info.ended_at is None else ""
+    bundle = started.bundle
     if info.ended_at is None:
-        import_code(bundle, run)
+        import_code(started, run)
     else:
         sys.path[:0] = [entry for entry in bundle.path if entry not in sys.path]
-    given = load_sinks(sinks) if sinks is not None else None
+    given = load_sinks(engine.sinks) if engine.sinks is not None else None
 
-    def find(engine: Engine) -> Run[Any]:
-        return engine.get(run)
+    def find(opened: Engine) -> Run[Any]:
+        return opened.get(run)
 
     return attend(
-        lambda: open_engine(db, recover=run, sandboxes=sandboxes, sinks=given),
+        lambda: engine.open(db, run, given),
         find,
         db=db,
         as_json=as_json,
-        sinks=sinks,
+        options=engine.words,
         announce=announce_on_stderr,
+        note=note,
     )
 
 
-def import_code(bundle: Bundle, run: str) -> None:
+def import_code(started: Started, run: str) -> None:
     """Import the author's code here first, so that a Run whose code is gone is refused and not begun.
 
     Raises:
-        UsageError: it can't be imported, or came from a notebook.
+        UsageError: it can't be imported, came from a notebook, or has no Function of the Run's name any more.
     """
+    bundle = started.bundle
     sys.path[:0] = [entry for entry in bundle.path if entry not in sys.path]
     if bundle.blob:
         raise UsageError(
@@ -64,3 +68,9 @@ def import_code(bundle: Bundle, run: str) -> None:
         script(bundle.file, bundle.module, bundle.program.argv)
     else:
         importable(bundle.module, bundle.program.argv)
+    if known(started.function.name) is None:
+        raise UsageError(
+            f"Run {run} is one of {started.function.name}, and {bundle.file or bundle.module} has no Function of that "
+            f"name now; nothing was changed. Bring it back, or keep the name of one that was renamed: "
+            f"name={started.function.name!r}."
+        )
