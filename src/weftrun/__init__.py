@@ -107,6 +107,7 @@ def open(
     sandboxes: int | None = None,
     cluster: str | None = None,
     control: str = "worker",
+    data: str = "local",
     lease_ttl_s: float = 10.0,
     sinks: "Mapping[str, Sink] | None" = None,
     workers: None = None,
@@ -124,6 +125,9 @@ def open(
             this host, with `sandboxes` Sandboxes each.
         control: with a cluster, who starts the next Step: `worker`, the Worker where the one before it ended, or
             `master`, this engine.
+        data: where a value of more than 64 KiB lies between two Steps: `local`, in memory that its readers map, or
+            `store`, in files of the folder `store` beside the Journal, to which each is written, and from which each
+            reader reads it. That is what FaaSFlow is measured against; it has no other use.
         lease_ttl_s: when this engine gives no sign for so many seconds while it owns Runs, others on the Journal take
             it for dead. One that was killed on the same host is known to be dead at once.
         sinks: where `current().emit(name, ...)` goes, by name; see `weftrun.sinks`. What waits for them in the Journal
@@ -154,6 +158,7 @@ def open(
         sandboxes=sandboxes,
         cluster=cluster,
         control=control,
+        data=data,
         lease_ttl_s=lease_ttl_s,
         sinks=sinks,
         tells=url is None,
