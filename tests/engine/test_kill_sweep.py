@@ -139,7 +139,7 @@ def test_frozen_on_sqlite(tmp_path: Path, part: int) -> None:
 
 
 def frozen_points(part: int) -> range:
-    """Return some points behind the start of the Run; there are more than sixty, fewer where much goes in one commit."""
+    """Return some points behind the start of the Run; there are more than sixty."""
     return range(6 + 2 * part, 54, 2 * PARTS)
 
 

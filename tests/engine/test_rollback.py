@@ -54,10 +54,13 @@ def test_it_is_undone_with_its_key(function: weftrun.Function[..., str], how: st
     assert_closed(url)
 
 
-@pytest.mark.parametrize("case", shared(["charge tardy", "charge sleeps", "wired tardy", "watched sleeps", "wired sleeps",
-                                         "watched tardy"], every=3))  # fmt: skip
-def test_after_a_crash_it_is_undone_first(case: str, url: str, tmp_path: Path) -> None:
-    function, how = case.split()
+@pytest.mark.parametrize(
+    "case",
+    shared([("charge", "tardy"), ("charge", "sleeps"), ("wired", "tardy"), ("watched", "sleeps"), ("wired", "sleeps"),
+            ("watched", "tardy")], every=3),
+)  # fmt: skip
+def test_after_a_crash_it_is_undone_first(case: tuple[str, str], url: str, tmp_path: Path) -> None:
+    function, how = case
     ledger = tmp_path / "ledger"
     lines = ["charge 1"] if how == "sleeps" else ["charge 1", "refund 1"]
     for count in range(1, len(lines) + 1):

@@ -6,7 +6,7 @@ import importlib
 import sys
 import threading
 from contextvars import ContextVar, Token
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from weftrun.model.emits import Emit, emit_key
 from weftrun.model.errors import UsageError
@@ -18,7 +18,8 @@ from weftrun.sdk.transaction import NOT_SAID, Opener, Transaction
 if TYPE_CHECKING:
     from random import Random
 
-    from weftrun.sdk.recorder import Calls
+    from weftrun.sdk.callee import Callee
+    from weftrun.sdk.ref import Ref
 
 
 class Log:
@@ -206,6 +207,28 @@ def current() -> Current:
     return found
 
 
+class BodyCalls(Protocol):
+    """What Functions that are called inside a body turn to."""
+
+    @property
+    def now(self) -> float:
+        """Time of the last outcome that the body observed, in seconds since the epoch."""
+
+    @property
+    def random(self) -> Random:
+        """A generator seeded by the Run and the Step."""
+
+    def call(
+        self, function: Callee, args: tuple[Any, ...], kwargs: dict[str, Any], after: tuple[Ref[Any], ...], /
+    ) -> Ref[Any]:
+        """Take a call and return its Ref."""
+
+    def map(
+        self, function: Callee, columns: tuple[Any, ...], same: dict[str, Any], after: tuple[Ref[Any], ...], /
+    ) -> Any:
+        """Take a map and return its Ref."""
+
+
 class Here(threading.local):
     """Which body records the calls made in this thread.
 
@@ -213,7 +236,7 @@ class Here(threading.local):
         recorder: None outside bodies, and inside the body of a Function.
     """
 
-    recorder: Calls | None = None
+    recorder: BodyCalls | None = None
 
 
 here = Here()

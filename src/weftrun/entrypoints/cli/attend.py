@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -36,12 +36,12 @@ def attend(
     db: str | None,
     as_json: bool,
     announce: Callable[[str], None],
-    sinks: str | None,
+    options: Sequence[str] = (),
     retried: bool = False,
 ) -> Exit:
     """Open an engine, start or find a Run, tell its id, and wait for its end.
 
-    `db` and `sinks` are what the command line named, to be named again by `resume`. `retried` says that `start` begins
+    `db` and `options` are what was named, to be named again by `resume`. `retried` says that `start` begins
     the Run again.
 
     The first Ctrl-C or SIGTERM starts nothing more and gives what runs five seconds; the second ends at once.
@@ -56,7 +56,7 @@ def attend(
                 warnings.simplefilter("always")
                 engine = open_engine()
                 run = start(engine)
-            interrupts.last_words = _resume_line(run.id, db, sinks)
+            interrupts.last_words = _resume_line(run.id, db, options)
             announce(run.id)
             for warning in warned:  # only now: the first line is the id's
                 print(f"weftrun: {warning.message}", file=sys.stderr)
@@ -110,11 +110,9 @@ def announce_to(descriptor: int) -> Callable[[str], None]:
     return announce
 
 
-def _resume_line(id: str, db: str | None, sinks: str | None) -> str:
-    options = [
-        f"{name} {shlex.quote(value)}" for name, value in (("--db", db), ("--sinks", sinks)) if value is not None
-    ]
-    return " ".join(["weftrun resume", shlex.quote(id), *options]) + "\n"
+def _resume_line(id: str, db: str | None, options: Sequence[str]) -> str:
+    named = [f"--db {shlex.quote(db)}"] if db is not None else []
+    return " ".join(["weftrun resume", shlex.quote(id), *named, *options]) + "\n"
 
 
 def _wait(run: Run[Any], begun_at: float, *, db: str | None, as_json: bool, retried: bool) -> Exit:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
+from msgspec import Struct
 
-from weftrun.assembly import Look, Reader, open_reader
+from weftrun.assembly import Look, Reader, open_engine, open_reader
 from weftrun.model.errors import RunNotFound, UsageError
 from weftrun.model.records import Row
 from weftrun.ports.journal import RunInfo
+from weftrun.ports.sinks import Sink
 from weftrun.ports.trace import TraceRow
+from weftrun.sdk.handles import Engine
 from weftrun.views.step import StepView
 
+_SANDBOXES: Final = "Sandboxes that run Functions at once, on each Worker of a cluster; default: processors."
+_SINKS: Final = "Where emits go: a dict of sinks by name, or a function that returns one; also module:NAME."
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
@@ -30,17 +36,58 @@ def journal_options(command: _Command) -> _Command:
     )(command)
 
 
-def engine_options(command: _Command) -> _Command:
-    """Add `--sandboxes` and `--sinks` to a command that opens an engine."""
-    command = click.option(
-        "--sinks",
-        metavar="FILE.py:NAME",
-        help="Where emits go: a dict of sinks by name, or a function that returns one; also module:NAME.",
-    )(command)
-    command = click.option("--workers", hidden=True, expose_value=False, callback=_refuse_workers)(command)
-    return click.option(
-        "--sandboxes", type=click.IntRange(1), help="Sandboxes that run Functions at once; default: processors."
-    )(command)
+class EngineOptions(Struct, frozen=True):
+    """What a command line says of the engine that it opens; see `weftrun.open`. `sinks` is named, not loaded."""
+
+    sandboxes: int | None
+    cluster: str | None
+    control: str | None
+    sinks: str | None
+
+    @property
+    def words(self) -> list[str]:
+        """The options that the same engine is opened with again, but for how many Sandboxes it has."""
+        told = (("--cluster", self.cluster), ("--control", self.control), ("--sinks", self.sinks))
+        return [f"{name} {shlex.quote(value)}" for name, value in told if value is not None]
+
+    def open(self, db: str | None, recover: str, sinks: Mapping[str, Sink] | None) -> Engine:
+        """Open it on a Journal.
+
+        Raises:
+            JournalError: the Journal can't be used.
+            UsageError: one of the options can't be held.
+        """
+        control = self.control or "worker"
+        if self.control is not None and self.cluster is None:
+            raise UsageError("--control says who starts Steps on a cluster: give --cluster local:N, too.")
+        return open_engine(
+            db, recover=recover, sandboxes=self.sandboxes, cluster=self.cluster, control=control, sinks=sinks
+        )
+
+
+def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of an engine to a command, which gets them as `engine`, an `EngineOptions`."""
+
+    @functools.wraps(command)
+    def called(
+        *args: Any, sandboxes: int | None, cluster: str | None, control: str | None, sinks: str | None, **rest: Any
+    ) -> Any:
+        return command(*args, engine=EngineOptions(sandboxes, cluster, control, sinks), **rest)
+
+    options = (
+        click.option("--sandboxes", type=click.IntRange(1), help=_SANDBOXES),
+        click.option("--workers", hidden=True, expose_value=False, callback=_refuse_workers),
+        click.option("--cluster", metavar="local:N", help="Run Functions in N Worker processes on this host."),
+        click.option(
+            "--control",
+            type=click.Choice(("worker", "master")),
+            help="With --cluster: who starts a Step, the Worker where the one before it ended, or the engine (master).",
+        ),
+        click.option("--sinks", metavar="FILE.py:NAME", help=_SINKS),
+    )
+    for option in reversed(options):
+        called = option(called)
+    return called
 
 
 def _refuse_workers(_context: click.Context, _option: click.Parameter, given: str | None) -> None:

@@ -7,10 +7,9 @@ from typing import Any
 
 import click
 
-from weftrun.assembly import open_engine
 from weftrun.entrypoints.cli.attend import announce_on_stderr, attend
 from weftrun.entrypoints.cli.candidates import run_ids
-from weftrun.entrypoints.cli.options import engine_options, found, journal_options, reading
+from weftrun.entrypoints.cli.options import EngineOptions, engine_options, found, journal_options, reading
 from weftrun.entrypoints.cli.target import importable, load_sinks, script
 from weftrun.model.errors import UsageError
 from weftrun.model.policy import Bundle
@@ -22,7 +21,7 @@ from weftrun.views.calls import start_of
 @click.argument("run", metavar="ID", shell_complete=run_ids)
 @journal_options
 @engine_options
-def command(run: str, db: str | None, as_json: bool, sandboxes: int | None, sinks: str | None) -> int:
+def command(run: str, db: str | None, as_json: bool, engine: EngineOptions) -> int:
     """Go on with a Run that was interrupted, and print its result.
 
     One that has ended gives its answer, or its old error, at once; `weftrun retry ID` runs again what failed.
@@ -34,17 +33,17 @@ def command(run: str, db: str | None, as_json: bool, sandboxes: int | None, sink
         import_code(bundle, run)
     else:
         sys.path[:0] = [entry for entry in bundle.path if entry not in sys.path]
-    given = load_sinks(sinks) if sinks is not None else None
+    given = load_sinks(engine.sinks) if engine.sinks is not None else None
 
-    def find(engine: Engine) -> Run[Any]:
-        return engine.get(run)
+    def find(opened: Engine) -> Run[Any]:
+        return opened.get(run)
 
     return attend(
-        lambda: open_engine(db, recover=run, sandboxes=sandboxes, sinks=given),
+        lambda: engine.open(db, run, given),
         find,
         db=db,
         as_json=as_json,
-        sinks=sinks,
+        options=engine.words,
         announce=announce_on_stderr,
     )
 

@@ -11,19 +11,23 @@ from typing import Any
 
 import click
 
-from weftrun.assembly import open_engine
 from weftrun.entrypoints.cli.arguments import bind
 from weftrun.entrypoints.cli.attend import announce_on_stderr, announce_to, attend, show_value
 from weftrun.entrypoints.cli.candidates import parameters, targets
 from weftrun.entrypoints.cli.exits import Exit
-from weftrun.entrypoints.cli.options import engine_options, journal_options
+from weftrun.entrypoints.cli.options import EngineOptions, engine_options, journal_options
 from weftrun.entrypoints.cli.output import print_json
 from weftrun.entrypoints.cli.target import load, load_sinks
+from weftrun.fronts.faasflow.calls import start as start_of
+from weftrun.fronts.faasflow.opening import given, read_plan
+from weftrun.fronts.faasflow.plan import Missing
 from weftrun.model.errors import UsageError
 from weftrun.sdk.function import Function
 from weftrun.sdk.handles import Engine, Run
 from weftrun.sdk.program import arguments
 from weftrun.sdk.tracebacks import authors_traceback
+
+_YAML = (".yaml", ".yml")
 
 
 @click.command("run")
@@ -33,6 +37,11 @@ from weftrun.sdk.tracebacks import authors_traceback
 @click.option("--id", "run_id", metavar="ID", help="Id of the Run; the same id again is the same Run. Default: fresh.")
 @engine_options
 @click.option("--inline", is_flag=True, help="Run it in this process, unrecorded: for a debugger.")
+@click.option(
+    "--missing",
+    type=click.Choice(("error", "marker")),
+    help="Of a YAML file: what a fetch of data that nobody has put gives, an error (default) or FaaSFlow's marker.",
+)
 @click.option("--detach", is_flag=True, help="Start it in the background and print its id.")
 @click.option("--announce", type=int, hidden=True)
 def command(
@@ -41,39 +50,54 @@ def command(
     db: str | None,
     as_json: bool,
     run_id: str | None,
-    sandboxes: int | None,
-    sinks: str | None,
+    engine: EngineOptions,
     inline: bool,
+    missing: Missing | None,
     detach: bool,
     announce: int | None,
 ) -> int:
     """Run a workflow or a function and print its result as JSON.
 
-    TARGET is FILE.py, FILE.py:NAME or module:NAME. A str parameter takes VALUE as it is, any other takes JSON;
-    NAME=@FILE takes what a file holds; a NAME that is given again appends to a list.
+    TARGET is FILE.py, FILE.py:NAME or module:NAME, or FILE.yaml, a workflow of FaaSFlow. A str parameter takes VALUE as
+    it is, any other takes JSON; NAME=@FILE takes what a file holds; a NAME that is given again appends to a list.
     """
-    if inline and (detach or run_id is not None or sinks is not None):
+    if inline and (detach or run_id is not None or engine.sinks is not None):
         raise UsageError("--inline records nothing: it takes neither --id nor --detach nor --sinks.")
-    function = load(target)
-    args, kwargs = bind(function, arguments)
+    function, args, kwargs = _called(target, arguments, missing)
     if inline:
         return _inline(function, args, kwargs, as_json=as_json)
-    given = load_sinks(sinks) if sinks is not None else None
+    loaded = load_sinks(engine.sinks) if engine.sinks is not None else None
     if detach:
         return _detach(as_json=as_json)
     chosen = function if run_id is None else function.options(id=run_id)
 
-    def start(engine: Engine) -> Run[Any]:
-        return engine.start(chosen, *args, **kwargs)
+    def start(opened: Engine) -> Run[Any]:
+        return opened.start(chosen, *args, **kwargs)
 
     return attend(
-        lambda: open_engine(db, recover="none", sandboxes=sandboxes, sinks=given),
+        lambda: engine.open(db, "none", loaded),
         start,
         db=db,
         as_json=as_json,
-        sinks=sinks,
+        options=engine.words,
         announce=announce_on_stderr if announce is None else announce_to(announce),
     )
+
+
+def _called(
+    target: str, words: tuple[str, ...], missing: Missing | None
+) -> tuple[Function[..., Any], tuple[Any, ...], dict[str, Any]]:
+    """Return the Function that `target` names, and its arguments."""
+    if target.endswith(_YAML):
+        plan, warnings = read_plan(target, missing or "error")
+        for warning in warnings:
+            print(warning, file=sys.stderr)
+        function, args = start_of(plan, given(plan, words, missing or "error"))
+        return function, args, {}
+    if missing is not None:
+        raise UsageError("--missing is of a workflow in YAML, and this is none.")
+    function = load(target)
+    return function, *bind(function, words)
 
 
 def _inline(function: Function[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], *, as_json: bool) -> int:
