@@ -13,8 +13,8 @@ from experiments.ndp.functions import CALLS, built, text
 from experiments.ndp.link import Link
 from experiments.table import Table
 from weftrun.adapters.buckets.remote import RemoteBuckets
-from weftrun.adapters.wasm.call import Place
 from weftrun.adapters.wasm import runner
+from weftrun.adapters.wasm.call import Place
 from weftrun.entrypoints.http.roles import StorageRole
 from weftrun.model.wasm import Near, WasmAnswer, WasmLimits
 
