@@ -66,6 +66,7 @@ class WorkerProcess:
         self._loop.call_from_thread(close)
         closed.wait(_CLOSE_S)
         self._loop.stop()
+        self._channel.close()
         self._objects.close()
         if self._error is not None:
             raise self._error
