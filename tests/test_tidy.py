@@ -75,6 +75,9 @@ PUBLIC_NAMES = {
     "now",
     "open",
     "random",
+    "shared",
+    "share",
+    "shared_counts",
     "run",
     "workflow",
 }
