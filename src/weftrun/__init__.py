@@ -119,9 +119,10 @@ def open(
             A Journal that is made anew by default is logged, and so said on stderr.
         recover: which Runs that no engine owns are taken over, now and as long as this one is open: `all`, `none`, or
             the id of one.
-        sandboxes: how many Sandboxes run Functions at once; default is how many processors this process may use.
-        cluster: where Functions run; default is this process's own Sandboxes. `local:N` starts N Worker processes on
-            this host, with `sandboxes` Sandboxes each.
+        sandboxes: how many Sandboxes of a Worker run Functions at once; default is how many processors it has.
+        cluster: where Functions run; default is this process's own Sandboxes. `local:N`: N Worker processes on this
+            host. `ray` (extra `ray`): a Worker on each host of the Ray cluster of this host, which is started if there
+            is none; `auto`, `HOST:PORT` and `ray://HOST:PORT` name one as Ray does.
         control: with a cluster, who starts the next Step: `worker`, the Worker where the one before it ended, or
             `master`, this engine.
         lease_ttl_s: when this engine gives no sign for so many seconds while it owns Runs, others on the Journal take

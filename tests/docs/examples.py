@@ -133,7 +133,7 @@ def script_of(console: str) -> str:
     """Return a shell's script that runs the commands of a console, saying each before it runs, up to one that fails."""
     commands = [line[2:] for line in console.splitlines() if line.startswith("$ ")]
     lines = [line for command in commands for line in (f"cat <<'EOT'\n$ {command}\nEOT", command)]
-    return "\n".join(["set -e", "trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT", *lines])
+    return "\n".join(["set -e", "trap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT", *lines])
 
 
 def _free_port() -> int:

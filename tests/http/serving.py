@@ -26,9 +26,10 @@ class Server:
         http: a client of its API.
     """
 
-    def __init__(self, folder: Path, *words: object) -> None:
+    def __init__(self, folder: Path, *words: object, **environment: str) -> None:
         self.folder = folder
         self._words = words
+        self._environment = environment
         self.start()
 
     def start(self, port: int = 0) -> None:
@@ -36,6 +37,7 @@ class Server:
         command = [sys.executable, "-m", "weftrun.entrypoints.cli", "serve", "--json", "--port", str(port)]
         environment = {
             **os.environ,
+            **self._environment,
             "PYTHONPATH": SOURCE,
             "PYTHONWARNINGS": "error",
             "WEFTRUN_DATABASE_URL": f"sqlite:///{self.folder}/j.db",
@@ -80,9 +82,9 @@ class Server:
 
 
 @contextmanager
-def serving(folder: Path, *words: object) -> Iterator[Server]:
+def serving(folder: Path, *words: object, **environment: str) -> Iterator[Server]:
     """Serve for as long as the block lasts."""
-    server = Server(folder, *words)
+    server = Server(folder, *words, **environment)
     try:
         yield server
     finally:

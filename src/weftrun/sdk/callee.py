@@ -33,6 +33,10 @@ class Callee(Protocol):
 
     @property
     def callable(self) -> Callable[..., Any]:
+        """The author's function, or what calls it for one call."""
+
+    @property
+    def handler(self) -> Callable[..., Any]:
         """The author's function."""
 
     @property

@@ -10,7 +10,9 @@ from typing import (
     Any,
     Concatenate,
     Generic,
+    Literal,
     ParamSpec,
+    Protocol,
     TypeVar,
     Unpack,
     cast,
@@ -24,6 +26,7 @@ from weftrun.model.ids import StepId, item_step
 from weftrun.model.policy import FunctionSpec, Kind
 from weftrun.sdk.annotation import parts_of
 from weftrun.sdk.arguments import Signature
+from weftrun.sdk.batching import one_by_one, resolved
 from weftrun.sdk.code import code_version, is_coroutine_function, stands_in_a_module
 from weftrun.sdk.home import MAIN, Home, home_of, notebook
 from weftrun.sdk.local import call_here, run_here
@@ -44,6 +47,23 @@ _is_callable = callable
 
 
 if TYPE_CHECKING:
+
+    class _OfLists(Protocol):
+        """What `@function(batch=True)` makes of a handler of lists: a Function of single values."""
+
+        @overload
+        def __call__(
+            self, handler: Callable[[list[A]], Coroutine[Any, Any, list[R]]], /
+        ) -> Function[[A], Coroutine[Any, Any, R]]: ...
+        @overload
+        def __call__(self, handler: Callable[[list[A]], list[R]], /) -> Function[[A], R]: ...
+        @overload
+        def __call__(
+            self, handler: Callable[..., Coroutine[Any, Any, list[R]]], /
+        ) -> Function[..., Coroutine[Any, Any, R]]: ...
+        @overload
+        def __call__(self, handler: Callable[..., list[R]], /) -> Function[..., R]: ...
+
     # What `f.map` takes and gives is worked out from `f` as a callable, which a type parameter of `f` itself survives:
     # `same.map([1])` is a list of int where `same` returns what it is given. As an argument `self` it would not.
     _ItemsOf = Callable[Concatenate[Iterable[A], ...], Mapped[R]]
@@ -74,7 +94,8 @@ class Function(Generic[P, R_co]):
 
     Attributes:
         spec: name and policy, as the engine keeps them.
-        callable: the author's function.
+        callable: the author's function, or with `batch=True` what calls it for one call.
+        handler: the author's function.
         home: the module that made the Function, whose import makes it again in a Sandbox.
         signature: what the callable takes.
         is_async: whether the callable is `async def`.
@@ -99,8 +120,11 @@ class Function(Generic[P, R_co]):
         holds: tuple[Function[..., Any], ...] = (),
     ) -> None:
         """Wrap `callable`. Authors write `@function` or `@workflow` instead."""
+        self.is_async = is_coroutine_function(callable)
         self.spec = spec
-        self.callable = callable
+        self.handler: Callable[..., Any] = callable
+        takes_lists = spec.sharing is not None and spec.sharing.how == "list" and callable is not missing
+        self.callable = one_by_one(callable, spec.label, is_async=self.is_async) if takes_lists else callable
         self.home = home
         self.run_id = run_id
         self.after = after
@@ -110,8 +134,7 @@ class Function(Generic[P, R_co]):
             holds  # what is found by name as long as this is there: its rollback; what `options` was called on
         )
         self.signature = Signature(callable, spec.label)
-        self.is_async = is_coroutine_function(callable)
-        self.parts = parts_of(callable)
+        self.parts = 0 if takes_lists else parts_of(callable)
         self.__name__ = spec.label
         self.__qualname__ = getattr(callable, "__qualname__", spec.label)
         self.__module__ = getattr(callable, "__module__", None) or home.module
@@ -184,8 +207,9 @@ class Function(Generic[P, R_co]):
         Raises:
             PolicyError: a policy is misspelt, has a wrong value, or belongs to the decorator.
         """
-        where = place_of(self.callable)
+        where = place_of(self.handler)
         spec = called(self.spec, cast("dict[str, Any]", policy), where)
+        spec = resolved(spec, is_async=self.is_async, where=where)
         after = tuple(policy.get("after", self.after))
         if not all(isinstance(ref, Ref) for ref in after):
             raise PolicyError(f"{spec.label} ({where}): `after` takes Refs, as calls in a workflow give them.")
@@ -198,7 +222,7 @@ class Function(Generic[P, R_co]):
             )
         refs = cast("tuple[Ref[Any], ...]", after)
         return Function(
-            self.callable, spec, home=self.home, run_id=run_id, after=refs, durable=durable, origin=self.origin,
+            self.handler, spec, home=self.home, run_id=run_id, after=refs, durable=durable, origin=self.origin,
             holds=(self,),
         )  # fmt: skip
 
@@ -263,6 +287,7 @@ def _decorate(callable: Any, keywords: dict[str, Any], made_by: FrameType, *, wo
     if "name" not in keywords and (not f"{module}{label}".isprintable() or set("[]/") & set(label)):
         raise PolicyError(f"{label!r} ({where}) can't be the name of a Step: give it another one by `name=`.")
     spec = decorated(FunctionSpec(f"{module}:{name}", label, kind, code_version(callable)), keywords, where)
+    spec = resolved(spec, is_async=is_coroutine_function(callable), where=where)
     rollback = keywords.get("rollback")
     held = () if rollback is None else (rollback,)
     made = Function(callable, spec, home=home, origin=Origin(made_by), holds=held)
@@ -306,11 +331,16 @@ def _caller(word: str, callable: Any) -> FrameType:
 @overload
 def function(callable: Callable[P, R], /, **policy: Unpack[Policy]) -> Function[P, R]: ...
 @overload
+def function(*, batch: Literal[True], **policy: Unpack[Policy]) -> _OfLists: ...
+@overload
 def function(**policy: Unpack[Policy]) -> Callable[[Callable[P, R]], Function[P, R]]: ...
 def function(callable: Any = None, /, **policy: Any) -> Any:
     """Make a Function of a callable: what it does runs in a warm, isolated process, once for each Step.
 
     Use it bare, with a policy (see `Policy`), or on somebody else's callable: `function(requests.get, name="get")`.
+    With `batch=True` the callable takes a list for each of its parameters, with one entry for each of the calls that
+    are handed over together, and returns a list of the same length; an exception in it fails that call alone. Callers
+    call it with single values.
 
     Raises:
         PolicyError: a policy is misspelt or can't hold, or the callable has no name to find it by.
@@ -360,13 +390,13 @@ def refer(spec: FunctionSpec, is_async: bool) -> Function[..., Any]:
         keep(found)
     if found is None:
         found = find(spec.name)
-    if found.callable is missing:
+    if found.handler is missing:
         return found
     # The policy that it was given by `.options` travels along; the code is what is here.
     here_now = replace(spec, version=found.spec.version)
     if here_now == found.spec:
         return found
-    return Function(found.callable, here_now, home=found.home, origin=found.origin, holds=(found,))
+    return Function(found.handler, here_now, home=found.home, origin=found.origin, holds=(found,))
 
 
 def adopt(name: str, callable: Callable[..., Any], spec: FunctionSpec) -> Function[..., Any]:
@@ -375,6 +405,6 @@ def adopt(name: str, callable: Callable[..., Any], spec: FunctionSpec) -> Functi
     if found is None:
         found = Function(callable, spec, home=notebook())
         keep(found)
-    elif found.callable is not callable:
+    elif found.handler is not callable:
         Function.__init__(found, callable, spec, home=notebook())
     return found

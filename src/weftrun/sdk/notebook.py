@@ -44,7 +44,7 @@ class Values:
         Raises:
             NotSerializable: something in it can't be pickled.
         """
-        wrapped = {name: (found.callable, found.spec) for name, found in self._made.items()}
+        wrapped = {name: (found.handler, found.spec) for name, found in self._made.items()}
         cloudpickle = importlib.import_module("cloudpickle")  # late: only notebooks need it
         try:
             blob: bytes = cloudpickle.dumps((self._own, wrapped))
@@ -80,7 +80,7 @@ def _look(own: dict[str, Any], made: dict[str, Callee]) -> tuple[list[Any], list
         reader.read(value)
     for name, found in made.items():
         reader.state.append((name, found.spec))
-        reader.read(found.callable)
+        reader.read(found.handler)
     return reader.state, reader.kept
 
 
@@ -113,7 +113,7 @@ class _Reader:
             self._class(value)
         elif isinstance(value, Function):
             self.state.append(id(value))
-            self.read(value.callable)
+            self.read(value.handler)
         elif isinstance(value, FunctionType | type | ModuleType):
             self.state.append(id(value))
         else:

@@ -145,7 +145,7 @@ class Recorder:
     def _position(self, function: Callee) -> int:
         """Return the place of a Function in the body's table, equal ones sharing theirs."""
         check_in_force(function)
-        key = (function.spec, id(function.callable))
+        key = (function.spec, id(function.handler))
         position = self._known.get(key)
         if position is None:
             position = self._known[key] = self._positions[id(function.spec)] = len(self.table)

@@ -77,14 +77,14 @@ def register(made: Callee) -> None:
 def _conflict(made: Callee) -> str:
     """Return the sentence that refuses a Function whose name belongs to another one, or nothing."""
     name, other = made.spec.name, known(made.spec.name)
-    if other is None or other.callable is missing:
+    if other is None or other.handler is missing:
         return ""
     alike = made.home.module == other.home.module and made.__qualname__ == other.__qualname__
     if made.origin.is_again(other.origin) and (alike or not _in_session(made)):
         return ""
     what = ""
     if alike:
-        what = "kinds" if made.spec.kind is not other.spec.kind else difference(made.callable, other.callable)
+        what = "kinds" if made.spec.kind is not other.spec.kind else difference(made.handler, other.handler)
         if not what:
             return ""
     differ = f"They differ in their {what}: give" if what else "Give"
@@ -104,9 +104,9 @@ def check_in_force(function: Callee) -> None:
         UsageError: a cell of a notebook that was run later has given the name to other code.
     """
     other = known(function.spec.name)
-    if other is None or other is function or other.callable is function.callable or not _in_session(function):
+    if other is None or other is function or other.handler is function.handler or not _in_session(function):
         return
-    if other.callable is missing or not difference(other.callable, function.callable):
+    if other.handler is missing or not difference(other.handler, function.handler):
         return
     raise UsageError(
         f"{function.spec.label} was made before another Function took its name {function.spec.name!r} "

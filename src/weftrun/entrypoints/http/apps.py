@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import re
 from collections import OrderedDict
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from weftrun.adapters.process.translator import Translator
+from weftrun.adapters.sqlite.gateway import Deployed
 from weftrun.entrypoints.http.problems import Refusal
 from weftrun.model.errors import UsageError
 from weftrun.model.policy import Bundle, Program
@@ -20,6 +22,7 @@ from weftrun.sdk.bundle import search_path
 from weftrun.sdk.home import script_name
 from weftrun.sdk.program import cwd_here, interpreter_options
 
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
 _ALIVE_MAX = 16
 """Translators of so many bundles live at once; the one that was not needed for the longest time ends."""
 
@@ -39,6 +42,25 @@ class App(Struct, frozen=True):
     bundle: Bundle
     functions: dict[str, Described]
     source: str = ""
+
+
+def check_app_name(name: str) -> None:
+    """Check that an app may have a name.
+
+    Raises:
+        Refusal: it may not.
+    """
+    if not _NAME.fullmatch(name):
+        raise Refusal(
+            422, "bad-app-name", f"{name!r} can't be the name of an app: it takes 1 to 64 letters, digits, - and _."
+        )
+
+
+def deployed_app(kept: Deployed) -> App:
+    """Return an app that was deployed before."""
+    functions = {told.name: told for told in kept.functions}
+    source = f"{os.path.basename(kept.bundle.file)} of version {kept.version}"
+    return App(kept.tenant, kept.name, kept.version, kept.bundle, functions, source)
 
 
 class Translators:

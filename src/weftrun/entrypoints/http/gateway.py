@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections import OrderedDict
 from collections.abc import Awaitable
 from pathlib import Path
@@ -10,9 +11,19 @@ from typing import Any
 
 from msgspec import Struct
 
+from weftrun.adapters.sqlite.gateway import Deployed, GatewayFile
 from weftrun.adapters.system.entropy import SystemEntropy
 from weftrun.assembly import EmbeddedCore, Look, Place, Reader, open_core
-from weftrun.entrypoints.http.apps import App, Apps, Translators, bundle_of_file, loaded
+from weftrun.entrypoints.http import bundles
+from weftrun.entrypoints.http.apps import (
+    App,
+    Apps,
+    Translators,
+    bundle_of_file,
+    check_app_name,
+    deployed_app,
+    loaded,
+)
 from weftrun.entrypoints.http.callers import Caller
 from weftrun.entrypoints.http.problems import Refusal, not_found
 from weftrun.entrypoints.http.readers import Readers
@@ -65,6 +76,7 @@ class Gateway:
 
     Attributes:
         core: the engine.
+        file: what is kept of apps and tokens.
         readers: of its Journal.
         apps: what can be started.
         translators: processes that have imported apps.
@@ -73,8 +85,10 @@ class Gateway:
         closing: set when the server goes down: whoever waits is answered with what is known.
     """
 
-    def __init__(self, place: Place, core: EmbeddedCore) -> None:
+    def __init__(self, place: Place, core: EmbeddedCore, file: GatewayFile) -> None:
         self.place = place
+        self.file = file
+        self._deploying = asyncio.Lock()
         self.core = core
         self.readers = Readers(place)
         self.apps = Apps()
@@ -94,11 +108,14 @@ class Gateway:
             UsageError: a file has no app that can be served.
         """
         core = await asyncio.to_thread(open_core, place, sandboxes=sandboxes)
-        gateway = cls(place, core)
+        file = GatewayFile(place.folder / "gateway.db")
+        gateway = cls(place, core, file)
         try:
-            for file in files:
-                bundle = bundle_of_file(file)
-                app = await loaded(gateway.translators, "", bundle.module, bundle.digest, bundle, str(file))
+            for kept in file.apps():
+                gateway.apps.put(deployed_app(kept))
+            for source in files:
+                bundle = bundle_of_file(source)
+                app = await loaded(gateway.translators, "", bundle.module, bundle.digest, bundle, str(source))
                 gateway.apps.put(app)
         except BaseException:
             await gateway.close()
@@ -111,6 +128,50 @@ class Gateway:
         await asyncio.to_thread(self.core.close, drain_s=drain_s)
         await self.translators.close()
         await asyncio.to_thread(self.readers.close)
+        self.file.close()
+
+    # ------------------------------------------------------------------ deploying
+
+    async def deploy(self, caller: Caller, name: str, body: bytes, entry: str | None) -> App:
+        """Serve an app in the version that is in a bundle, once that is durable and imported.
+
+        Raises:
+            Refusal: the bundle is none, or what it requires can't be had.
+            UsageError: its import fails, or it has no Function.
+        """
+        check_app_name(name)
+        into = self.place.folder / "apps" / (caller.tenant or "-") / name
+        async with self._deploying:
+            folder, is_new = await asyncio.to_thread(bundles.unpack, body, into)
+            try:
+                app = await self._loaded(caller, name, folder, entry)
+                kept = Deployed(
+                    caller.tenant, name, app.version, Reader.now(), app.bundle, tuple(app.functions.values())
+                )
+                await asyncio.to_thread(self.file.put_app, kept)
+            except BaseException:
+                if is_new:
+                    await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+                raise
+            self.apps.put(app)
+        return app
+
+    async def _loaded(self, caller: Caller, name: str, folder: Path, entry: str | None) -> App:
+        file = bundles.entry_of(folder, entry)
+        await asyncio.to_thread(bundles.install, folder)
+        bundle = bundles.bundle_of_version(folder, file)
+        source = f"{file.name} of version {folder.name}"
+        return await loaded(self.translators, caller.tenant, name, folder.name, bundle, source)
+
+    async def remove(self, caller: Caller, name: str) -> None:
+        """Serve an app no more.
+
+        Raises:
+            Refusal: there is none of this name.
+        """
+        self.apps.get(caller.tenant, name)
+        await asyncio.to_thread(self.file.drop_app, caller.tenant, name)
+        self.apps.remove(caller.tenant, name)
 
     # ------------------------------------------------------------------ starting
 
