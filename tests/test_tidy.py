@@ -76,12 +76,15 @@ PUBLIC_NAMES = {
     "open",
     "random",
     "run",
+    "wasm_function",
+    "WasmRefused",
+    "WasmTrapped",
     "workflow",
 }
 
 VAGUE_NAMES = re.compile(r"util|helper|manager|misc|common|stuff", re.IGNORECASE)
 CLOCKS_AND_CHANCE = {"time", "random", "uuid", "secrets"}
-MAY_READ_THEM = ("adapters/system/", "guest/", "sdk/clock.py", "wire/lease_page.py")
+MAY_READ_THEM = ("adapters/system/", "adapters/wasm/", "guest/", "sdk/clock.py", "wire/lease_page.py")
 MACHINE_PATH = re.compile(r"/(?:home|root|Users|mnt/\w+|work)/\w")
 
 

@@ -30,6 +30,8 @@ from weftrun.model.errors import (
     StepTimedOut,
     Unsupported,
     UsageError,
+    WasmRefused,
+    WasmTrapped,
     WeftrunError,
 )
 from weftrun.sdk.function import Function, function, workflow
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from typing import ParamSpec, TypeVar, overload
 
     from weftrun.ports.sinks import Sink
+    from weftrun.sdk.wasm import wasm_function
 
     _P = ParamSpec("_P")
     _T = TypeVar("_T")
@@ -51,6 +54,7 @@ if TYPE_CHECKING:
 __all__ = [
     "function",
     "workflow",
+    "wasm_function",
     "open",
     "run",
     "current",
@@ -70,6 +74,8 @@ __all__ = [
     "NotSerializable",
     "PolicyError",
     "LimitExceeded",
+    "WasmRefused",
+    "WasmTrapped",
     "StatementRefused",
     "RunError",
     "StepFailed",
@@ -90,6 +96,16 @@ __all__ = [
     "__version__",
 ]
 __version__ = "0.1.0"
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """Import what few programs need when it is asked for."""
+        if name != "wasm_function":
+            raise AttributeError(f"module 'weftrun' has no attribute {name!r}")
+        found = globals()[name] = importlib.import_module("weftrun.sdk.wasm").wasm_function
+        return found
 
 
 def __dir__() -> list[str]:
