@@ -9,7 +9,7 @@ from weftrun.machines.run.branching import Refused, shown
 from weftrun.machines.run.closure import add_record, observe, observe_calls, rest_on_rows
 from weftrun.machines.run.grow import OverLimit, add_call, give_items, grow_recorded, make_ready, open_calls
 from weftrun.machines.run.maps import take_chunk
-from weftrun.machines.run.parking import park, stops_short
+from weftrun.machines.run.parking import does_not_fit, park, stops_short
 from weftrun.machines.run.refcounts import hand_on
 from weftrun.machines.run.settle import unhandled
 from weftrun.machines.run.state import OVER, Body, Map, RunState, State, Step
@@ -190,6 +190,9 @@ def returned(run: RunState, event: BodyReturned) -> None:
         ended = f"ends with {failure.type}: {failure.message}" if failure is not None else "returns"
         text = f"{step.id} {ended} before it calls {missed}, which the record of this Run has"
         _refuse(run, body, Refused(text, Reason.DIVERGED, recorded=missed, made="the end of the body"))
+        return
+    if failure is not None and does_not_fit(run, body, failure):
+        park(run, failure if failure.origin else replace(failure, origin=step.id))
         return
     if event.answer is None:
         failure = failure or Failure(Reason.RAISED, "Error", "the body ended without an answer")

@@ -9,6 +9,7 @@ from weftrun.machines.run.attempts import attempts_ended, open_gates, start_read
 from weftrun.machines.run.bodies import deliver, lost, made, returned
 from weftrun.machines.run.closure import add_record, flush_outcomes
 from weftrun.machines.run.grow import revive
+from weftrun.machines.run.handed import in_flight, newly_handed, recall_handed
 from weftrun.machines.run.maps import items_ended
 from weftrun.machines.run.parking import park, parked
 from weftrun.machines.run.recorded import Recorded
@@ -27,13 +28,14 @@ from weftrun.model.events import (
     CancelCame,
     CodeUnfit,
     Committed,
+    Handed,
     ItemsEnded,
     Parked,
     Resumed,
     RunEvent,
     TimeCame,
 )
-from weftrun.model.ids import RunUid
+from weftrun.model.ids import RunUid, StepId
 from weftrun.model.limits import Limits
 from weftrun.model.outcomes import Failure, Reason
 from weftrun.model.records import CancelAsked, Row, Started
@@ -83,6 +85,15 @@ class RunMachine:
         """Whether all rows that it has asked for are durable, or it never asks for any."""
         return self.state.committed >= self.state.seq
 
+    def newly_handed(self, step: int) -> list[Handed]:
+        """Return the calls of async bodies of which the trace is to tell as a Step goes to a Worker."""
+        return newly_handed(self.state, step)
+
+    @property
+    def in_flight(self) -> list[StepId]:
+        """Visible calls of async bodies that an engine before had handed over, and that may have happened."""
+        return in_flight(self.state)
+
     def handle(self, event: RunEvent) -> list[RunCommand]:
         """Take one event and return what is to be done because of it, in order."""
         run = self.state
@@ -122,6 +133,8 @@ class RunMachine:
                 finish(run, "failed", event.failure)
             case Resumed():
                 run.code = event.code
+                run.is_other_code = event.is_other_code
+                recall_handed(run, event.handed)
                 self._begin()
 
     def _begin(self) -> None:

@@ -323,6 +323,9 @@ class World:
         """Ask through the inbox, as another process would, perhaps twice, or directly."""
         if process.is_open and (self._chance.happens(0.5) or not client.durable):
             process.engine.cancel(ticket)
+        elif ticket.uid and ticket.uid not in self.register.rows:  # no other process can know of it yet
+            if not (process.ended or self._closing):
+                self.loop.call_at(self.loop.now() + _AGAIN_S[1], lambda: self._cancel(client, ticket, process))
         elif ticket.uid:
             for _ in range(1 + self._chance.below(2)):
                 poster = self._chance.one_of([process, *self._processes.values()])
@@ -333,7 +336,7 @@ class World:
         there = [process for process in (poster, *self._processes.values()) if not process.ended]
         if there and self.faults.locked_by is None:
             there[0].inner.post(message)
-        else:
+        elif not self._closing:
             self.loop.call_at(self.loop.now() + _AGAIN_S[1], lambda: self._post(poster, message))
 
     def _is_over(self) -> bool:
