@@ -38,6 +38,7 @@ from weftrun.testing.sim.settings import Outage, Settings
 from weftrun.testing.sim.sinks import SimSink, SinkKind
 from weftrun.testing.sim.transacting import Written, table_of
 from weftrun.testing.sim.unfit import Unfit
+from weftrun.testing.validating import validating
 
 __all__ = ["Client", "Outage", "Settings", "World"]
 
@@ -150,6 +151,7 @@ class World:
         self.clients.append(client)
         return client
 
+    @validating()
     def run(self, within_s: float = 600.0) -> None:
         """Run until every client has its answer, through all crashes, and then until nothing is left to do.
 
