@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 import tomllib
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = {"PYTHONPATH": str(ROOT / "src"), "PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
@@ -37,3 +41,43 @@ def test_what_authors_import_is_light() -> None:
     program = f"import sys, weftrun; print(*sorted({heavy!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], env=ENVIRONMENT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+def imports(module: str, text: str, modules: frozenset[str]) -> set[str]:
+    """Return which of these modules one imports anywhere in its text: inside functions and for type checkers, too."""
+    named: set[str] = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            named.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            named |= inner & modules
+            if inner - modules:
+                named.add(node.module)
+    return named & modules - {module}
+
+
+def circle(texts: dict[str, str]) -> list[str]:
+    """Return modules that import each other in a circle, by the text of each; empty where none do."""
+    modules = frozenset(texts)
+    try:
+        TopologicalSorter({module: imports(module, text, modules) for module, text in texts.items()}).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    files = sorted((ROOT / "src").rglob("*.py"))
+    names = [".".join(file.relative_to(ROOT / "src").with_suffix("").parts) for file in files]
+    texts = {name.removesuffix(".__init__"): file.read_text() for name, file in zip(names, files, strict=True)}
+    assert circle(texts) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["import a.b", "from a import b", "from a.b import x", "def f():\n    from a.b import x", "if T:\n    import a.b"],
+)
+def test_a_circle_of_imports_is_found(text: str) -> None:
+    assert circle({"a": "", "a.b": "import a.c", "a.c": text}) != []
+    assert circle({"a": "import a.b", "a.b": "import a.c", "a.c": ""}) == []

@@ -85,9 +85,8 @@ class TestWorkerInAnotherProcess(WorkerContract):
             return Begin(worker, 1, DEFAULT_LIMITS, 7, 1_024, str(tmp_path), QUOTA_BYTES)
 
         workers = LocalWorkers(
-            loop, objects, 1, "weftrun.assembly.worker_process", DEFAULT_LIMITS.lease_ttl_s,
-            DEFAULT_LIMITS.sandbox_start_s, begin, lambda _, worker, __: joined.append(worker),
-        )  # fmt: skip
+            loop, objects, 1, "weftrun.assembly.worker_process", begin, lambda _, worker, __: joined.append(worker)
+        )
         do = doing(loop)
         do(workers.start)
         yield OnLoop(joined[0], do, objects)

@@ -8,12 +8,15 @@ with the program or the files that stand right before it, and what they print is
 
 Stdout is compared, not stderr. ``…`` stands for anything in a line, and as a line of its own for any number of lines.
 How many blanks there are between words, and how long something took, does not count.
+
+What a console starts in the background ends with it. Where it serves, it does so on a free port in the place of 8420.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -23,6 +26,7 @@ ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```([^\n]+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 WORDS = "to be or not to be"
 TESTED = "console tested"
+PORT = "8420"
 TIME = re.compile(r"\b\d[\d.,]* (?:µs|ms|s|min)\b")
 
 
@@ -120,7 +124,8 @@ def check(example: Example, folder: Path) -> None:
         text = printed([sys.executable, str(script), str(words)])
         assert example.output is None or agrees(example.output, text), text
     for console in example.consoles:
-        text = printed(["bash", "-c", script_of(console)])
+        port = str(_free_port())
+        text = printed(["bash", "-c", script_of(console).replace(PORT, port)]).replace(port, PORT)
         assert agrees(console, text), text
 
 
@@ -128,4 +133,10 @@ def script_of(console: str) -> str:
     """Return a shell's script that runs the commands of a console, saying each before it runs, up to one that fails."""
     commands = [line[2:] for line in console.splitlines() if line.startswith("$ ")]
     lines = [line for command in commands for line in (f"cat <<'EOT'\n$ {command}\nEOT", command)]
-    return "\n".join(["set -e", *lines])
+    return "\n".join(["set -e", "trap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT", *lines])
+
+
+def _free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])

@@ -70,7 +70,7 @@ def test_what_a_worker_has_written_commits_with_its_step(url: str) -> None:
 
 
 def test_a_cluster_that_is_not_known_is_refused(url: str) -> None:
-    for cluster in ("local", "local:0", "local:many", "remote:3", "local:1000"):
+    for cluster in ("local", "local:0", "local:many", "remote", "local:1000"):
         with pytest.raises(UsageError, match=r"it takes `local:N`, N Worker processes on this host, from 1 to 64"):
             weftrun.open(url, cluster=cluster)
     with pytest.raises(UsageError, match="it takes 'worker' or 'master'"):

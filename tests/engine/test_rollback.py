@@ -22,7 +22,6 @@ STARTER = """
 import sys
 import weftrun
 from tests.engine import undone as u
-from tests.engine.test_budget import ENDS, counted
 with weftrun.open(sys.argv[1], sandboxes=2) as engine:
     engine.start(getattr(u, sys.argv[2]).options(id="r"), sys.argv[3], sys.argv[4]).result(60)
 """
@@ -56,11 +55,12 @@ def test_it_is_undone_with_its_key(function: weftrun.Function[..., str], how: st
 
 
 @pytest.mark.parametrize(
-    ("function", "how"),
+    "case",
     shared([("charge", "tardy"), ("charge", "sleeps"), ("wired", "tardy"), ("watched", "sleeps"), ("wired", "sleeps"),
             ("watched", "tardy")], every=3),
 )  # fmt: skip
-def test_after_a_crash_it_is_undone_first(function: str, how: str, url: str, tmp_path: Path) -> None:
+def test_after_a_crash_it_is_undone_first(case: tuple[str, str], url: str, tmp_path: Path) -> None:
+    function, how = case
     ledger = tmp_path / "ledger"
     lines = ["charge 1"] if how == "sleeps" else ["charge 1", "refund 1"]
     for count in range(1, len(lines) + 1):

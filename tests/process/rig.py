@@ -18,7 +18,7 @@ from weftrun.model.errors import JournalCorrupt
 from weftrun.model.ids import ObjectId, RunId, RunUid, SandboxId, StepId
 from weftrun.model.limits import DEFAULT_LIMITS, Limits
 from weftrun.model.messages import Batch, FromSandbox, Invocation, ItemBatch, ItemOutcomes, Outcome, Outcomes
-from weftrun.model.policy import Bundle, FunctionSpec, Privileges
+from weftrun.model.policy import Bundle, FunctionSpec, Privileges, Reach
 from weftrun.model.values import Blob, Data, Inline, Object, Tree
 from weftrun.ports.sandboxes import Profile, Progress
 from weftrun.sdk.codec import decode, encode
@@ -135,16 +135,32 @@ class Rig:
         self.on_loop(lambda: self.sandboxes.send(sandbox, batch))
         return self.batches
 
-    def send_items(self, sandbox: SandboxId, name: str, items: list[Any], *ranges: tuple[int, int], **same: Any) -> int:
+    def send_items(
+        self,
+        sandbox: SandboxId,
+        name: str,
+        items: list[Any],
+        *ranges: tuple[int, int],
+        reach: bool | Reach = True,
+        **same: Any,
+    ) -> int:
         """Send an ItemBatch of `sandboxed:name` over these items, each the only argument."""
         return self.send_range(
-            sandbox, name, inline([(item,) for item in items]), *(ranges or ((0, len(items)),)), **same
+            sandbox, name, inline([(item,) for item in items]), *(ranges or ((0, len(items)),)), reach=reach, **same
         )
 
-    def send_range(self, sandbox: SandboxId, name: str, items: Tree, *ranges: tuple[int, int], **same: Any) -> int:
+    def send_range(
+        self,
+        sandbox: SandboxId,
+        name: str,
+        items: Tree,
+        *ranges: tuple[int, int],
+        reach: bool | Reach = True,
+        **same: Any,
+    ) -> int:
         """Send an ItemBatch of `sandboxed:name` over encoded items."""
         self.batches += 1
-        spec = FunctionSpec(full_name(name), name)
+        spec = FunctionSpec(full_name(name), name, reach=reach)
         batch = ItemBatch(
             self.batches, spec, (RunId("r"), RunUid("u")), StepId(f"{name}[0]"), 1,
             inline(((), same)), items, 0, ranges,

@@ -155,7 +155,7 @@ def test_versions_are_the_same_in_every_process() -> None:
     ("policy", "text"),
     [
         ({"retires": 3}, "there is no policy `retires`; did you mean `retries`?"),
-        ({"zzz": 3}, "there is no policy `zzz`; there are checkpoint, concurrency, deterministic, "),
+        ({"zzz": 3}, "there is no policy `zzz`; there are batch, checkpoint, concurrency, "),
         ({"retries": -1}, "`retries=-1` is not a number of retries from 0 to 999, or a Retry of that many."),
         ({"retries": True}, "`retries=True` is not a number of retries"),
         ({"retries": "3"}, "`retries='3'` is not a number of retries"),
@@ -163,7 +163,7 @@ def test_versions_are_the_same_in_every_process() -> None:
         ({"timeout_s": 0}, "`timeout_s=0` is not a positive number of seconds."),
         ({"timeout_s": "5"}, "`timeout_s='5'` is not a positive number of seconds."),
         ({"timeout_s": float("nan")}, "is not a positive number of seconds."),
-        ({"concurrency": 2}, "`concurrency=2` is not 1: several Attempts at once in one Sandbox are not built yet."),
+        ({"concurrency": -2}, "`concurrency=-2` is not a number from 1 to 256, or ("),
         ({"runtime": "wasm"}, "`runtime='wasm'` is not 'process': other runtimes are not built yet."),
         ({"memory_bytes_max": 10}, "`memory_bytes_max=10` is not a number of bytes, at least 1 MiB."),
         ({"effects": "some"}, "`effects='some'` is not one of 'visible', 'none', 'transaction'."),

@@ -1,4 +1,4 @@
-"""Engines with Worker processes that die, freeze and are started again: random worlds, a seed each."""
+"""Engines with Worker processes that die, freeze, are cut off and are started again: random worlds, a seed each."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ def test_the_worlds_differ(folder: Path) -> None:
     drawn = [draw_world(seed, folder, workers=True).settings.workers for seed in range(40)]
     assert {workers.count for workers in drawn} == {1, 2, 3}
     assert {workers.arms for workers in drawn} == {True, False}
-    assert {workers.dies > 0 for workers in drawn} == {workers.freezes > 0 for workers in drawn} == {True, False}
+    for fate in ("dies", "freezes", "cuts"):
+        assert {getattr(workers, fate) > 0 for workers in drawn} == {True, False}
 
 
 @pytest.mark.sweep

@@ -158,6 +158,36 @@ def of_any(function: weftrun.Function[..., int]) -> list[int]:
     return function.map([1], ["a"], key=2)
 
 
+@function(concurrency=16, window="adaptive")
+async def fetched_at_once(url: str) -> bytes:
+    return url.encode()
+
+
+@function(concurrency=("threads", 8), window=0.2)
+def read_at_once(path: str) -> str:
+    return path
+
+
+@function(batch=True, concurrency=32)
+def lengths(texts: list[str]) -> list[int]:
+    return [len(text) for text in texts]
+
+
+@function(batch=True)
+async def lengths_later(texts: list[str]) -> list[int]:
+    return [len(text) for text in texts]
+
+
+@workflow
+async def at_once(urls: list[str]) -> int:
+    assert_type(await fetched_at_once.map(urls), list[bytes])
+    assert_type(read_at_once("a"), str)
+    assert_type(lengths("a"), int)
+    assert_type(await lengths.map(urls), list[int])
+    assert_type(await lengths_later.step("a"), int)
+    return await lengths.step("a")
+
+
 dumps = function(json.dumps, name="dumps")
 text: str = dumps({"a": 1}, indent=2)
 assert_type(count("a"), Counter[str])

@@ -15,7 +15,6 @@ from msgspec.structs import replace
 
 from weftrun.adapters.files.blobs import FileBlobs
 from weftrun.adapters.files.lock import EngineLocks
-from weftrun.adapters.hosts.local import LocalWorkers
 from weftrun.adapters.memfd import MemfdObjects
 from weftrun.adapters.process import ProcessSandboxes
 from weftrun.adapters.sqlite.trace import SqliteTrace
@@ -23,9 +22,11 @@ from weftrun.adapters.system.descriptors import DESCRIPTOR_LIMIT, descriptors_ne
 from weftrun.adapters.system.entropy import SystemEntropy
 from weftrun.adapters.system.loop import UvLoop
 from weftrun.adapters.system.processes import ProcessWatch
-from weftrun.assembly.code import code_here
+from weftrun.assembly.cluster import Cluster, Workers, cluster_of
+from weftrun.assembly.code import code_changed, code_here
 from weftrun.assembly.places import Place, hints_of, made_sentence, place_of, transactions_of
-from weftrun.assembly.reader import running_views
+from weftrun.assembly.reader import Reader, running_views
+from weftrun.assembly.retrying import check_undone
 from weftrun.assembly.sinks import checked_sinks
 from weftrun.model.commands import End
 from weftrun.model.errors import InternalError, JournalError, UsageError
@@ -52,7 +53,6 @@ from weftrun.views.steps import steps
 from weftrun.views.trace import TextView, texts
 
 _RECOVER_S = 60.0
-_LOCAL_MAX = 64
 _CONTROLS = ("worker", "master")
 _DATA = ("local", "store")
 _TTL_MIN_S = 0.5
@@ -96,32 +96,16 @@ def open_core(
         if not _TTL_MIN_S <= lease_ttl_s < math.inf:
             raise UsageError(f"lease_ttl_s={lease_ttl_s} can't be held: it takes {_TTL_MIN_S:g} seconds or more.")
         limits = replace(limits, lease_ttl_s=lease_ttl_s)
-    hosts = local_workers(cluster)
-    if control not in _CONTROLS:
-        raise UsageError(f"control={control!r} is not known: it takes {' or '.join(map(repr, _CONTROLS))}.")
     if data not in _DATA:
         raise UsageError(f"data={data!r} is not known: it takes {' or '.join(map(repr, _DATA))}.")
     if data == "store":
+        if cluster is not None and not cluster.startswith("local:"):
+            raise UsageError(f"data='store' is for Workers of this host: not for cluster={cluster!r} yet.")
         limits = replace(limits, store_folder=str(place.folder / "store"))
-    each = sandboxes or max(1, sandboxes_by_default() // max(1, hosts))
-    return EmbeddedCore(place, recover, each, hosts, control, limits, checked_sinks(sinks))
-
-
-def local_workers(cluster: str | None) -> int:
-    """Return how many Worker processes `cluster` asks for; 0 for none.
-
-    Raises:
-        UsageError: it is no cluster that this engine knows.
-    """
-    if cluster is None:
-        return 0
-    kind, _, count = cluster.partition(":")
-    if kind != "local" or not count.isdecimal() or not 1 <= int(count) <= _LOCAL_MAX:
-        raise UsageError(
-            f"cluster={cluster!r} is not known: it takes `local:N`, N Worker processes on this host, from 1 to "
-            f"{_LOCAL_MAX}."
-        )
-    return int(count)
+    where = cluster_of(cluster)
+    if control not in _CONTROLS:
+        raise UsageError(f"control={control!r} is not known: it takes {' or '.join(map(repr, _CONTROLS))}.")
+    return EmbeddedCore(place, recover, sandboxes, where, control, limits, checked_sinks(sinks))
 
 
 def sandboxes_by_default() -> int:
@@ -136,21 +120,25 @@ class EmbeddedCore:
         self,
         place: Place,
         recover: str,
-        sandboxes: int,
-        hosts: int,
+        sandboxes: int | None,
+        cluster: Cluster | None,
         control: str,
         limits: Limits,
         sinks: dict[str, Sink],
     ) -> None:
-        self._arms = bool(hosts) and control == "worker"
+        self._arms = cluster is not None and control == "worker"
         folder = place.folder
+        self._place = place
         self.journal = place.shown
         self._closed = False
-        self._workers: LocalWorkers | None = None
+        self._workers: Workers | None = None
         self._left = Latch()
         self._pid = os.getpid()
         self._sinks = sinks
+        self._cluster = cluster
         with contextlib.ExitStack() as undo:
+            if cluster is not None:
+                undo.callback(cluster.close)
             self._locks = EngineLocks(folder)
             undo.callback(self._locks.close)
             self._entropy = SystemEntropy()
@@ -161,7 +149,7 @@ class EmbeddedCore:
             self._blobs = FileBlobs(folder / "blobs")
             self._trace = SqliteTrace(folder / "trace.db")
             undo.callback(self._trace.close)
-            self._wire(folder, sandboxes, hosts, limits)
+            self._wire(folder, sandboxes, cluster, limits)
             undo.pop_all()
         self._loop.start()
         atexit.register(self._at_exit)
@@ -171,7 +159,7 @@ class EmbeddedCore:
             self.close(drain_s=0.0)
             raise
 
-    def _wire(self, folder: Path, sandboxes: int, hosts: int, limits: Limits) -> None:
+    def _wire(self, folder: Path, sandboxes: int | None, cluster: Cluster | None, limits: Limits) -> None:
         """Make what holds nothing of the host's before the loop is started."""
         if limits.store_folder:
             Path(limits.store_folder).mkdir(parents=True, exist_ok=True)
@@ -191,9 +179,11 @@ class EmbeddedCore:
             self._loop, self._objects, limits=limits, hash_seed=hash_seed, open_files_max=open_files_max,
             since=BEGAN_AT,
         )  # fmt: skip
-        worker: Worker = WorkerDriver(self._loop, self._sandboxes, self._objects, limits, sandboxes)
-        if hosts:
-            worker = self._group(worker, folder, sandboxes, hosts, limits, quota_bytes // hosts, open_files_max)
+        here = sandboxes or sandboxes_by_default()
+        worker: Worker = WorkerDriver(self._loop, self._sandboxes, self._objects, limits, here)
+        if cluster is not None:
+            first = Begin(WorkerId(0), here, limits, hash_seed, open_files_max, str(folder), quota_bytes)
+            worker = self._group(worker, cluster, first, sandboxes)
         self._engine = RuntimeEngine(
             loop=self._loop,
             journal=self._journal,
@@ -208,6 +198,7 @@ class EmbeddedCore:
             version_here=version_here,
             program=program_here(),
             code_here=code_here,
+            code_changed=code_changed,
             stands_still=_say_still,
             sinks=self._sinks,
             watch=self._watch,
@@ -215,32 +206,22 @@ class EmbeddedCore:
             arms=self._arms,
         )
 
-    def _group(
-        self,
-        engine: Worker,
-        folder: Path,
-        sandboxes: int,
-        hosts: int,
-        limits: Limits,
-        quota_bytes: int,
-        open_files: int,
-    ) -> WorkerGroup:
-        """Return the Workers of this engine: the one in this process for bodies, and `hosts` others for Functions."""
-        group = WorkerGroup(self._loop, engine)
-        hash_seed = self._journal.meta().hash_seed
+    def _group(self, engine: Worker, cluster: Cluster, first: Begin, sandboxes: int | None) -> WorkerGroup:
+        """Return the Workers of this engine: the one in this process for bodies, and those of a cluster for Functions.
 
-        def begin(worker: WorkerId) -> Begin:
-            return Begin(worker, sandboxes, limits, hash_seed, open_files, str(folder), quota_bytes)
+        Args:
+            first: what a Worker is told that has this host for itself, but for its number.
+            sandboxes: how many each has, where the author says it.
+        """
+        limits, shared_by = first.limits, cluster.sharing
+        group = WorkerGroup(self._loop, engine, limits.lease_ttl_s, limits.sandbox_start_s)
 
-        self._workers = LocalWorkers(
-            self._loop,
-            self._objects,
-            hosts,
-            "weftrun.assembly.worker_process",
-            limits.lease_ttl_s,
-            limits.sandbox_start_s,
-            begin,
-            group.joined,
+        def begin(worker: WorkerId, processors: int | None = None) -> Begin:
+            each = sandboxes or processors or max(1, first.sandboxes_max // shared_by)
+            return replace(first, worker=worker, sandboxes_max=each, quota_bytes=first.quota_bytes // shared_by)
+
+        self._workers = cluster.workers(
+            self._loop, self._objects, "weftrun.assembly.worker_process", begin, group.joined
         )
         self._loop.call_soon(self._workers.start)
         return group
@@ -301,8 +282,15 @@ class EmbeddedCore:
         """Return the ticket of a Run that exists."""
         return self._engine.find(id, wait_start=wait_start)
 
-    def retry(self, id: RunId, *, wait_start: bool = True) -> Ticket:
+    def retry(self, id: RunId, *, wait_start: bool = True, force: bool = False) -> Ticket:
         """Begin another life of a Run that failed, was cancelled, or waits for code."""
+        if not force:
+            reader = Reader(self._place)
+            try:
+                if (info := reader.find(id)) is not None and info.can_be_retried:
+                    check_undone(reader, id, info.uid)
+            finally:
+                reader.close()
         return self._engine.retry(id, wait_start=wait_start)
 
     def wait(self, ticket: Ticket, timeout_s: float | None) -> End:
@@ -339,8 +327,12 @@ class EmbeddedCore:
     def logs(self, ticket: Ticket) -> list[TextView]:
         """Return what the Attempts of a Run printed."""
         _check_kept(ticket)
-        self._engine.flush_trace()
+        self.flush_trace()
         return texts(self._trace.read(ticket.uid))
+
+    def flush_trace(self) -> None:
+        """Return when what Attempts have printed so far is in the trace."""
+        self._engine.flush_trace()
 
     def runs(self, limit: int, before: int | None = None) -> list[RunInfo]:
         """Return Runs, newest first."""
@@ -379,6 +371,8 @@ class EmbeddedCore:
 
         self._loop.call_from_thread(end_sandboxes)
         gone.wait(None)
+        if self._cluster is not None:
+            self._cluster.close()
         for hints in self._hints:
             hints.close()
         self._loop.stop()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 import threading
 from pathlib import Path
@@ -66,6 +67,7 @@ class WorkerProcess:
         self._loop.call_from_thread(close)
         closed.wait(_CLOSE_S)
         self._loop.stop()
+        self._channel.close()
         self._objects.close()
         if self._error is not None:
             raise self._error
@@ -88,9 +90,12 @@ def main() -> None:
     """Serve one engine until it ends. Exits with 1 where the first message is not what it must be."""
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # the terminal's; the engine decides when its Workers end
-    channel: Channel[ToWorker] = Channel(
-        unix_socket(int(sys.argv[1])), ToWorker, frame_bytes_max=DEFAULT_LIMITS.frame_bytes_max
-    )
+    serve(unix_socket(int(sys.argv[1])))
+
+
+def serve(sock: socket.socket) -> None:
+    """Serve the engine at the other end of a socket until it ends."""
+    channel: Channel[ToWorker] = Channel(sock, ToWorker, frame_bytes_max=DEFAULT_LIMITS.frame_bytes_max)
     messages = channel.receive()
     if messages is None:
         return

@@ -60,14 +60,14 @@ class ItemRunner:
             with memory_limit(batch.function.memory_bytes_max):
                 call = self._with.callables.of(batch.function.name)
                 _, same = decode_tree(batch.same, self._with.received.read)
-                items = decode_tree(self._items_of(batch), self._with.received.read)
+                items = decode_tree(self.items_of(batch), self._with.received.read)
                 self._run_ranges(batch, call, items, same)
         except BaseException as error:  # noqa: BLE001 - the author's code is imported and their values read here
             self._with.forks.end_if_forked(error)
             self._fail_all(batch, error)
         self._tell(batch)
 
-    def _items_of(self, batch: ItemBatch) -> Tree:
+    def items_of(self, batch: ItemBatch) -> Tree:
         """Return the encoded items, kept from the last ItemBatch where they are not sent again.
 
         They are decoded anew each time, since the author's code may have changed what it was given.
@@ -240,6 +240,7 @@ class ItemCurrent(place.Current):
         self.attempt = attempt
         self._open = NOT_SAID
         self._emits = emits
+        self._notes = []
         self._step = step
         self.index = 0
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 import mmap
 import os
 import resource
+import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Sequence
 
 from weftrun.guest.split_message import split_message, unsendable
@@ -96,13 +98,14 @@ class Received:
         self._mapped: dict[ObjectId, weakref.ref[mmap.mmap]] = {}
         self._in_use: dict[ObjectId, mmap.mmap] = {}
         self._sendings: dict[ObjectId, int] = {}
-        self._dropped: list[ObjectId] = []
+        self._dropped: deque[ObjectId] = deque()  # whose ends threads reach without a lock
 
     def add(self, objects: Sequence[ObjectId], descriptors: Sequence[int]) -> None:
         """Take the descriptors of a message."""
         for oid, descriptor in zip(objects, descriptors, strict=True):
             self._sendings[oid] = self._sendings.get(oid, 0) + 1
-            mapping = self._mapped[oid]() if oid in self._mapped else None
+            known = self._mapped.get(oid)
+            mapping = known() if known is not None else None
             if mapping is not None:
                 self._in_use[oid] = mapping
             if oid in self._opened or mapping is not None:
@@ -133,10 +136,10 @@ class Received:
 
     def take_dropped(self) -> tuple[ObjectId, ...]:
         """Return what has been dropped since the last call, once for each sending."""
-        if not self._dropped:
-            return ()
-        dropped, self._dropped = tuple(self._dropped), []
-        return dropped
+        dropped = []
+        while self._dropped:
+            dropped.append(self._dropped.popleft())
+        return tuple(dropped)
 
     def _map(self, data: Object) -> mmap.mmap:
         oid = data.oid
@@ -159,7 +162,7 @@ class Received:
         self._report(oid)
 
     def _report(self, oid: ObjectId) -> None:
-        self._dropped += [oid] * self._sendings.pop(oid, 0)
+        self._dropped.extend([oid] * self._sendings.pop(oid, 0))
 
 
 class Speaker:
@@ -173,8 +176,10 @@ class Speaker:
 
         These are written to `store_folder`, where there is one.
 
-        With each message `page` says whether `pipe` holds text that belongs before it.
+        With each message `page` says whether `pipe` holds text that belongs before it. Threads that speak hold `lock`
+        from the making of a message's first Object until it is said.
         """
+        self.lock = threading.RLock()
         self._channel = channel
         self._received = received
         self._words = page.words
@@ -196,12 +201,13 @@ class Speaker:
 
     def say(self, message: FromSandbox) -> None:
         """Send a message, and with it every Object made since the last one."""
-        self.tell_dropped()
-        self._words[Page.PIPED] = self._pipe.has_unread()
-        self._send(message)
-        for descriptor in self._made:
-            os.close(descriptor)
-        self._made.clear()
+        with self.lock:
+            self.tell_dropped()
+            self._words[Page.PIPED] = self._pipe.has_unread()
+            self._send(message)
+            for descriptor in self._made:
+                os.close(descriptor)
+            self._made.clear()
 
     def _send(self, message: FromSandbox) -> None:
         """Send a message, in halves where it can't be told as it is; each comes with all Objects, so that numbers hold.
@@ -220,6 +226,7 @@ class Speaker:
 
     def tell_dropped(self) -> None:
         """Say which Objects are read no more, if there is news."""
-        dropped = self._received.take_dropped()
-        if dropped:
-            self._channel.send(Dropped(dropped))
+        with self.lock:
+            dropped = self._received.take_dropped()
+            if dropped:
+                self._channel.send(Dropped(dropped))

@@ -8,6 +8,7 @@ import time
 from collections import deque
 from typing import NoReturn
 
+from weftrun.guest.at_once import AtOnce
 from weftrun.guest.attempt import Callables, Equipment, Forks
 from weftrun.guest.batch import BatchRunner
 from weftrun.guest.bodies import Bodies
@@ -59,6 +60,7 @@ class Server:
         self._poll = select.poll()
         self._batches = BatchRunner(equipment)
         self._items = ItemRunner(equipment)
+        self._at_once = AtOnce(equipment)
         self._bodies = Bodies(equipment)
 
     def run(self) -> NoReturn:
@@ -75,7 +77,8 @@ class Server:
     def _wait(self) -> None:
         """Return when there is something to receive."""
         began = now = time.perf_counter()
-        until = began + self._awake.seconds
+        # Whoever looks all the time takes turns with the threads that work.
+        until = began if self._at_once.is_busy else began + self._awake.seconds
         while not self._poll.poll(0 if now < until else None):
             now = time.perf_counter()
         self._awake.waited(time.perf_counter() - began)
@@ -120,10 +123,8 @@ class Server:
             return  # to a body that is gone
         if message.objects:
             self._received.add(message.objects, descriptors)
-        if isinstance(message, Batch):
-            self._batches.run(message)
-        elif isinstance(message, ItemBatch):
-            self._items.run(message)
+        if isinstance(message, Batch | ItemBatch):
+            self._run(message)
         elif isinstance(message, BodyStart):
             if self._is_wanted(message.body):
                 self._bodies.start(message)
@@ -134,6 +135,16 @@ class Server:
         if message.objects:
             self._received.settle()
             self._room.give_back()
+
+    def _run(self, message: Batch | ItemBatch) -> None:
+        sharing = message.function.sharing
+        at_once = sharing is not None and sharing.how != "serial"
+        if isinstance(message, Batch):
+            (self._at_once if at_once else self._batches).run(message)
+        elif at_once:
+            self._at_once.run_items(message, self._items.items_of(message))
+        else:
+            self._items.run(message)
 
     def _is_wanted(self, body: int) -> bool:
         """Look at all that was said while others ran: a body that was brought elsewhere is not entered here too."""

@@ -12,12 +12,22 @@ import io
 import os
 import sys
 import termios
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TextIO
 
-from weftrun.wire.page import Page
+from weftrun.wire.page import Page, Slot
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
+
+
+_slot: ContextVar[Slot | None] = ContextVar("weftrun_slot", default=None)
+"""Where the Attempt that runs in this context prints to, if it is one of several at once."""
+
+
+def print_into(slot: Slot) -> None:
+    """Let what this context prints, and what it begins later, belong to the Attempt in a slot."""
+    _slot.set(slot)
 
 
 class _PageBytes(io.RawIOBase):
@@ -36,7 +46,7 @@ class _PageBytes(io.RawIOBase):
 
     def write(self, data: ReadableBuffer, /) -> int:
         view = memoryview(data).cast("B")
-        self._page.write_text(view)
+        (_slot.get() or self._page).write_text(view)
         return len(view)
 
 

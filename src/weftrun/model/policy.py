@@ -28,11 +28,35 @@ Privileges = Literal["drop", "keep"]
 """
 
 
+How = Literal["serial", "threads", "coroutines", "list"]
+"""How a Sandbox runs what it was given of one Function: one after the other, at once, or by one call for all."""
+
+
+class Sharing(Struct, frozen=True, array_like=True):
+    """How Attempts of one Function share a Sandbox, where its author says more than one after the other.
+
+    Attributes:
+        privileges: see `Privileges`; it stands here where this stands in its place.
+        how: one after the other (`serial`), each in a thread, each a coroutine on one loop, or all in one call of the
+            handler, which takes lists.
+        most: Attempts that one Sandbox has at once; of a `list`, those of one call.
+        window_s: Invocations are given out only when a tick of so many seconds ends; None as soon as may be.
+    """
+
+    privileges: Privileges
+    how: How
+    most: int
+    window_s: float | None = None
+
+
 class Reach(Struct, frozen=True, array_like=True):
-    """What a Function reaches beyond its Sandbox: the network, and the privileges of other users' programs."""
+    """What a Function reaches beyond its Sandbox (network, privileges of other users' programs), and how it shares it.
+
+    That stands in the field of the privileges, so that policies without it are recorded as they always were.
+    """
 
     network: bool
-    privileges: Privileges
+    privileges: Privileges | Sharing
 
 
 class Kind(enum.IntEnum):
@@ -111,8 +135,8 @@ class FunctionSpec(Struct, frozen=True, array_like=True):
         timeout_s: longest time for one Attempt, from entry; of a Workflow, for its body without an await (authors call
             it `body_timeout_s`), where None is what the limits say.
         memory_bytes_max: private memory one Attempt may take.
-        reach: whether it has the network (else it enters an empty network namespace); where it keeps privileges, a
-            `Reach`, so that the policies of older Journals keep their form.
+        reach: whether it has the network (else it enters an empty network namespace); where it keeps privileges, or
+            shares its Sandbox, a `Reach`, so that the policies of older Journals keep their form.
         rollback: undoes an abandoned Attempt, with the same arguments, before the next one is entered (R1).
     """
 
@@ -137,7 +161,16 @@ class FunctionSpec(Struct, frozen=True, array_like=True):
     @property
     def privileges(self) -> Privileges:
         """Whether set-user-ID programs and the user's groups are as they are outside."""
-        return self.reach.privileges if isinstance(self.reach, Reach) else "drop"
+        sharing = self.sharing
+        if sharing is not None:
+            return sharing.privileges
+        return self.reach.privileges if isinstance(self.reach, Reach) else "drop"  # type: ignore[return-value]
+
+    @property
+    def sharing(self) -> Sharing | None:
+        """How its Attempts share a Sandbox; None where one runs after the other, as soon as may be."""
+        reach = self.reach
+        return reach.privileges if isinstance(reach, Reach) and isinstance(reach.privileges, Sharing) else None
 
 
 class Program(Struct, frozen=True, array_like=True):

@@ -132,6 +132,21 @@ class Running(Struct, frozen=True, gc=False, array_like=True):
     piped: str = ""
 
 
+class InSlot(Struct, frozen=True, gc=False):
+    """An Attempt that a Sandbox is in beside others, by its page: entered, and not told of yet.
+
+    Attributes:
+        batch, index: number of the Batch, and the position in it (for a map: the item's index).
+        entered_at: seconds since the epoch when it was entered.
+        text: what it has printed so far.
+    """
+
+    batch: int
+    index: int
+    entered_at: float
+    text: str = ""
+
+
 class TickAt(Struct, frozen=True, gc=False):
     """Tick the machine at this time (seconds since the epoch), or a little later; a later command replaces it."""
 

@@ -9,6 +9,7 @@ from msgspec import Struct
 from weftrun.model.ids import ObjectId, SandboxId
 from weftrun.model.messages import FromSandbox, ToSandbox
 from weftrun.model.policy import Bundle, Privileges
+from weftrun.model.work import InSlot
 
 
 class Profile(Struct, frozen=True):
@@ -31,6 +32,7 @@ class Progress(Struct, frozen=True):
         starved_s: how long the Sandbox has waited for a processor in all; 0 where that is not known.
         where: the author's line that it was at when it was asked at its end; empty where it was not, or gave no answer.
         piped: what has come over descriptors 1 and 2 and was not told yet, bounded.
+        slots: where it runs several at once, exactly those that are entered and were not told of.
     """
 
     batch: int
@@ -41,6 +43,7 @@ class Progress(Struct, frozen=True):
     starved_s: float = 0.0
     where: str = ""
     piped: str = ""
+    slots: tuple[InSlot, ...] = ()
 
 
 class SandboxEvents(Protocol):

@@ -97,3 +97,17 @@ class Worker(Protocol):
 
     def stop(self) -> None:
         """Do nothing more at all, and tell nothing."""
+
+
+class DistantWorker(Worker, Protocol):
+    """A Worker in another process, here or on another host, which may die without a word."""
+
+    @property
+    def heard_at(self) -> float | None:
+        """When it last gave a sign of life, in seconds since the epoch; None where it never did."""
+
+    def ping(self) -> None:
+        """Say that the engine lives, and ask for a sign of life."""
+
+    def end(self) -> None:
+        """It is declared dead: end it where that can be done. It is told to be `gone` soon, in any case."""

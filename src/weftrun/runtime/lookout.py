@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from weftrun.machines.worker import WorkerMachine
 from weftrun.model.ids import SandboxId
-from weftrun.model.work import Running
+from weftrun.model.work import InSlot, Running
 from weftrun.ports.loop import Handle, Loop
 from weftrun.ports.sandboxes import Sandboxes
 
@@ -58,13 +58,15 @@ class Lookout:
         rows = []
         for sandbox in self._worker.busy_since(now - _LOOK_S):
             progress = self._sandboxes.progress(sandbox)
-            if not progress.entered or progress.entered_at > now - _LOOK_S:
-                continue
-            found = self._worker.attempt_at(sandbox, progress.batch, progress.index)
-            if found is not None:
-                piped = self._piped(sandbox) + progress.piped
-                entered_at, text = progress.entered_at, progress.text
-                rows.append(Running(found.run, found.step, found.attempt, sandbox, entered_at, now, text, piped))
+            piped = self._piped(sandbox) + progress.piped
+            entered = progress.slots
+            if progress.entered:
+                entered = (*entered, InSlot(progress.batch, progress.index, progress.entered_at, progress.text))
+            for slot in entered:
+                found = self._worker.attempt_at(sandbox, slot.batch, slot.index)
+                if found is not None and slot.entered_at <= now - _LOOK_S:
+                    at = slot.entered_at
+                    rows.append(Running(found.run, found.step, found.attempt, sandbox, at, now, slot.text, piped))
         self._tell(tuple(rows))
         if not self._worker.quiet:
             self.gave()

@@ -257,7 +257,8 @@ class WorkerDriver:
         now = self._loop.now()
         read = {id: self._sandboxes.progress(id) for id in self._machine.watched_sandboxes()}
         pages = {id: _running(progress) for id, progress in read.items()}
-        self._machine.tick(now, pages, {id: progress.starved_s for id, progress in read.items()})
+        slots = {id: progress.slots for id, progress in read.items() if progress.slots}
+        self._machine.tick(now, pages, {id: progress.starved_s for id, progress in read.items()}, slots)
         self._place()
 
     # ------------------------------------------------------------------ port SandboxEvents
@@ -321,7 +322,8 @@ class WorkerDriver:
         self._events.sandbox_ended(sandbox)
         text = progress.text + "".join(self._printed.pop(sandbox, ()))
         self._fresh.pop(sandbox, None)
-        self._machine.gone(self._loop.now(), sandbox, why, _running(progress), text, progress.where)
+        now, running, slots = self._loop.now(), _running(progress), progress.slots
+        self._machine.gone(now, sandbox, why, running, text, progress.where, slots)
         self._pump()  # first, for a Run that fails by this must have nothing placed any more
         self._place()
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from weftrun.machines.homes import ENGINE, Assigned, HomesMachine
+from weftrun.machines.worker_lease import WorkerLeases
 from weftrun.model.commands import WorkCommand
 from weftrun.model.hosts import SANDBOXES_EACH
 from weftrun.model.ids import ObjectId, RunId, RunUid, SandboxId, WorkerId
@@ -13,7 +15,7 @@ from weftrun.model.outcomes import Failure
 from weftrun.model.policy import Bundle
 from weftrun.model.work import AttemptAt, BatchSent, Running, Said, WorkEvent
 from weftrun.ports.loop import Loop
-from weftrun.ports.worker import Worker, WorkerEvents
+from weftrun.ports.worker import DistantWorker, Worker, WorkerEvents
 
 
 class WorkerGroup:
@@ -21,26 +23,47 @@ class WorkerGroup:
 
     Args:
         engine: the Worker in this process, which has the bodies of Workflows (W8).
+        ttl_s: how long another Worker may be silent, in seconds; `start_s` before its first sign of life.
     """
 
-    def __init__(self, loop: Loop, engine: Worker) -> None:
+    def __init__(self, loop: Loop, engine: Worker, ttl_s: float, start_s: float) -> None:
         self._loop = loop
         self._machine = HomesMachine()
+        self._leases = WorkerLeases(ttl_s, start_s)
+        self._distant: dict[WorkerId, DistantWorker] = {}
         self._members: dict[WorkerId, _Member] = {ENGINE: _Member(self, ENGINE, engine)}
         self._runs: dict[int, tuple[RunId, RunUid, Bundle]] = {}
-        self._hold_until: float | None = None
-        self._drains = self._stopped = False
+        self._hold_until = math.inf
+        self._drains = self._stopped = self._looks = False
         self._events: WorkerEvents
 
-    def joined(self, worker: WorkerId, there: Worker, capacity: int) -> None:
+    def joined(self, worker: WorkerId, there: DistantWorker, capacity: int) -> None:
         """A Worker that runs `capacity` Functions at once is there."""
         member = self._members[worker] = _Member(self, worker, there)
+        self._leases.joined(worker, self._loop.now())
+        self._distant[worker] = there
         there.listen(member)
-        if self._hold_until is not None:
-            there.hold_until(self._hold_until)
+        there.hold_until(self._leases.until(worker, self._hold_until))
         if self._drains:
             there.drain()
         self._hand_out(self._machine.joined(worker, capacity))
+        if not self._looks:
+            self._looks = True
+            self._look()
+
+    def _look(self) -> None:
+        """Grant time to the Workers that live, and end those that gave no sign of life for too long."""
+        self._looks = bool(self._distant) and not self._stopped
+        if not self._looks:
+            return
+        heard = {worker: at for worker, there in self._distant.items() if (at := there.heard_at) is not None}
+        looked = self._leases.look(self._loop.now(), heard)
+        for worker in looked.dead:
+            self._distant[worker].end()
+        for worker, there in list(self._distant.items()):
+            there.ping()
+            there.hold_until(self._leases.until(worker, self._hold_until))
+        self._loop.call_at(looked.next_at, self._look)
 
     # ------------------------------------------------------------------ port Worker
 
@@ -115,8 +138,9 @@ class WorkerGroup:
     def hold_until(self, at: float) -> None:
         """Enter bodies until then, and not after."""
         self._hold_until = at
-        for member in list(self._members.values()):
-            member.worker.hold_until(at)
+        self._members[ENGINE].worker.hold_until(at)
+        for worker, there in list(self._distant.items()):
+            there.hold_until(self._leases.until(worker, at))
 
     def fence(self) -> None:
         """Enter nothing more of what was given so far."""
@@ -149,6 +173,8 @@ class WorkerGroup:
     def gone(self, worker: WorkerId, why: str) -> None:
         """A Worker is gone: what it had has failed as lost."""
         member = self._members.pop(worker, None)
+        self._distant.pop(worker, None)
+        self._leases.left(worker)
         if member is None or self._stopped:
             return
         for sandbox in member.sandboxes:

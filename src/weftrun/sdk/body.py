@@ -7,7 +7,7 @@ waits for Refs of its own and nothing else, so that it does the same in every re
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec import Struct
 
@@ -15,6 +15,7 @@ from weftrun.model.errors import UsageError
 from weftrun.model.ids import RunId, RunUid, StepId
 from weftrun.model.policy import Kind
 from weftrun.model.telling import text_of
+from weftrun.sdk.callee import Callee
 from weftrun.sdk.chain import is_of, trace_of
 from weftrun.sdk.codec import Encoded
 from weftrun.sdk.inspection import preview
@@ -22,9 +23,6 @@ from weftrun.sdk.place import Current, enter, here, leave
 from weftrun.sdk.recorder import BodyHost, BodyLimits, Closed, Recorder
 from weftrun.sdk.ref import Ref, own
 from weftrun.sdk.transaction import IN_A_BODY
-
-if TYPE_CHECKING:
-    from weftrun.sdk.function import Function
 
 _ONLY_REFS = (
     "it may await only Refs (`await f.step(...)`) and its own coroutines, so that a replay does the same. "
@@ -71,7 +69,7 @@ class Body:
 
     def __init__(
         self,
-        function: Function[..., Any],
+        function: Callee,
         *,
         run_id: RunId,
         run_uid: RunUid,
@@ -106,7 +104,7 @@ class Body:
         self._recorder.now = max(self._recorder.now, at)
         return self._turn(self._resume)
 
-    def called(self, position: int) -> Function[..., Any]:
+    def called(self, position: int) -> Callee:
         """Return the Function at a place of the table that calls name it by."""
         return self._recorder.table[position]
 

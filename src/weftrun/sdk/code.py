@@ -114,7 +114,7 @@ def _contents(cell: CellType) -> tuple[object, ...]:
 
 def _unwrapped(value: object) -> object:
     functions = importlib.import_module("weftrun.sdk.function")  # late: it imports this module
-    return value.callable if isinstance(value, functions.Function) else value
+    return value.handler if isinstance(value, functions.Function) else value
 
 
 def _same(one: Any, other: Any, pairs: Pairs) -> bool:
@@ -131,7 +131,7 @@ def _same(one: Any, other: Any, pairs: Pairs) -> bool:
     if isinstance(one, FunctionType | partial | MethodType):
         return not _difference(one, other, pairs)
     if _unwrapped(one) is not one:
-        return bool(one.spec == other.spec) and not _difference(one.callable, other.callable, pairs)
+        return bool(one.spec == other.spec) and not _difference(one.handler, other.handler, pairs)
     if isinstance(one, type):
         return False  # two classes of one name, which their digest would be of
     text = digest(one)

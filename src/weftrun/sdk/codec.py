@@ -16,16 +16,13 @@ import struct
 import threading
 from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from weftrun.model.errors import NotSerializable, UsageError
 from weftrun.model.telling import short_name_of
 from weftrun.model.values import Data, Key, Tree
 from weftrun.sdk.inspection import first_unpicklable, preview
 from weftrun.sdk.reducers import reducers_in_use
-
-if TYPE_CHECKING:
-    from weftrun.sdk.ref import Ref
 
 __all__ = ["Encoded", "decode", "decode_tree", "encode", "hole", "note_ref", "preview"]
 
@@ -49,7 +46,7 @@ class _Local(threading.local):
     """
 
     encoding = False
-    found: list[Ref[Any]] | None = None
+    found: list[Any] | None = None
     holes: Sequence[object] = ()
 
 
@@ -61,7 +58,7 @@ class Encoded:
 
     __slots__ = ("nbytes", "pieces", "refs")
 
-    def __init__(self, pieces: list[bytes | memoryview], nbytes: int, refs: tuple[Ref[Any], ...]) -> None:
+    def __init__(self, pieces: list[bytes | memoryview], nbytes: int, refs: tuple[Any, ...]) -> None:
         """Take the pieces as they will be written."""
         self.pieces = pieces
         self.nbytes = nbytes
@@ -86,7 +83,7 @@ def encode(value: object, *, what: str, refs: bool = False, reducers: Reducers |
     """
     buffers: list[pickle.PickleBuffer] = []
     before = _local.encoding, _local.found
-    found: list[Ref[Any]] | None = [] if refs else None
+    found: list[Any] | None = [] if refs else None
     _local.encoding, _local.found = True, found
     try:
         head = _dumps(value, buffers, found, what, reducers if reducers is not None else reducers_in_use())
@@ -101,7 +98,7 @@ def encode(value: object, *, what: str, refs: bool = False, reducers: Reducers |
 def _dumps(
     value: object,
     buffers: list[pickle.PickleBuffer],
-    found: list[Ref[Any]] | None,
+    found: list[Any] | None,
     what: str,
     table: Reducers | None,
 ) -> bytes:
@@ -158,7 +155,7 @@ def _dumps_with(pickler: Any, table: Reducers, value: object, buffers: list[pick
     return stream.getvalue()
 
 
-def _with_buffers(head: bytes, buffers: list[pickle.PickleBuffer], refs: tuple[Ref[Any], ...]) -> Encoded:
+def _with_buffers(head: bytes, buffers: list[pickle.PickleBuffer], refs: tuple[Any, ...]) -> Encoded:
     raws = [buffer.raw() for buffer in buffers]
     lengths = struct.pack(f"<{len(raws)}Q", *(raw.nbytes for raw in raws))
     pieces: list[bytes | memoryview] = [_HEAD.pack(1, len(raws), len(head)) + lengths + head]
@@ -256,7 +253,7 @@ def hole(index: int) -> object:
     return _local.holes[index]
 
 
-def note_ref(ref: Ref[Any]) -> int:
+def note_ref(ref: object) -> int:
     """Return the hole of a Ref in the value being encoded. Called by pickle, through `Ref.__reduce__`."""
     found = _local.found
     if found is None:

@@ -11,7 +11,9 @@ from typing import (
     Any,
     Concatenate,
     Generic,
+    Literal,
     ParamSpec,
+    Protocol,
     TypeVar,
     Unpack,
     cast,
@@ -33,7 +35,7 @@ from weftrun.sdk.place import here, nothing_runs
 from weftrun.sdk.policy import CallPolicy, Policy, called, decorated, place_of
 from weftrun.sdk.recorder import check_column
 from weftrun.sdk.ref import Mapped, Ref
-from weftrun.sdk.registry import check_in_force, keep, known, missing, register
+from weftrun.sdk.registry import check_in_force, keep, known, missing, register, resolve
 
 P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
@@ -45,6 +47,23 @@ _is_callable = callable
 
 
 if TYPE_CHECKING:
+
+    class _OfLists(Protocol):
+        """What `@function(batch=True)` makes of a handler of lists: a Function of single values."""
+
+        @overload
+        def __call__(
+            self, handler: Callable[[list[A]], Coroutine[Any, Any, list[R]]], /
+        ) -> Function[[A], Coroutine[Any, Any, R]]: ...
+        @overload
+        def __call__(self, handler: Callable[[list[A]], list[R]], /) -> Function[[A], R]: ...
+        @overload
+        def __call__(
+            self, handler: Callable[..., Coroutine[Any, Any, list[R]]], /
+        ) -> Function[..., Coroutine[Any, Any, R]]: ...
+        @overload
+        def __call__(self, handler: Callable[..., list[R]], /) -> Function[..., R]: ...
+
     # What `f.map` takes and gives is worked out from `f` as a callable, which a type parameter of `f` itself survives:
     # `same.map([1])` is a list of int where `same` returns what it is given. As an argument `self` it would not.
     _ItemsOf = Callable[Concatenate[Iterable[A], ...], Mapped[R]]
@@ -75,7 +94,8 @@ class Function(Generic[P, R_co]):
 
     Attributes:
         spec: name and policy, as the engine keeps them.
-        callable: the author's function.
+        callable: the author's function, or with `batch=True` what calls it for one call.
+        handler: the author's function.
         home: the module that made the Function, whose import makes it again in a Sandbox.
         signature: what the callable takes.
         is_async: whether the callable is `async def`.
@@ -100,8 +120,13 @@ class Function(Generic[P, R_co]):
         holds: tuple[Function[..., Any], ...] = (),
     ) -> None:
         """Wrap `callable`. Authors write `@function` or `@workflow` instead."""
+        self.is_async = is_coroutine_function(callable)
         self.spec = spec
-        self.callable = callable
+        self.handler: Callable[..., Any] = callable
+        takes_lists = spec.sharing is not None and spec.sharing.how == "list" and callable is not missing
+        self.callable = (
+            _batching().one_by_one(callable, spec.label, is_async=self.is_async) if takes_lists else callable
+        )
         self.home = home
         self.run_id = run_id
         self.after = after
@@ -111,8 +136,7 @@ class Function(Generic[P, R_co]):
             holds  # what is found by name as long as this is there: its rollback; what `options` was called on
         )
         self.signature = Signature(callable, spec.label)
-        self.is_async = is_coroutine_function(callable)
-        self.parts = parts_of(callable)
+        self.parts = 0 if takes_lists else parts_of(callable)
         self.__name__ = spec.label
         self.__qualname__ = getattr(callable, "__qualname__", spec.label)
         self.__module__ = getattr(callable, "__module__", None) or home.module
@@ -185,8 +209,10 @@ class Function(Generic[P, R_co]):
         Raises:
             PolicyError: a policy is misspelt, has a wrong value, or belongs to the decorator.
         """
-        where = place_of(self.callable)
+        where = place_of(self.handler)
         spec = called(self.spec, cast("dict[str, Any]", policy), where)
+        if spec.sharing is not None:
+            spec = _batching().resolved(spec, is_async=self.is_async, where=where)
         after = tuple(policy.get("after", self.after))
         if not all(isinstance(ref, Ref) for ref in after):
             raise PolicyError(f"{spec.label} ({where}): `after` takes Refs, as calls in a workflow give them.")
@@ -199,7 +225,7 @@ class Function(Generic[P, R_co]):
             )
         refs = cast("tuple[Ref[Any], ...]", after)
         return Function(
-            self.callable, spec, home=self.home, run_id=run_id, after=refs, durable=durable, origin=self.origin,
+            self.handler, spec, home=self.home, run_id=run_id, after=refs, durable=durable, origin=self.origin,
             holds=(self,),
         )  # fmt: skip
 
@@ -236,6 +262,10 @@ def _check_mapped(spec: FunctionSpec) -> None:
         )
 
 
+def _batching() -> Any:
+    return importlib.import_module("weftrun.sdk.batching")  # late: few authors need it
+
+
 def _method_error(word: str, method: str, where: str) -> PolicyError:
     return PolicyError(
         f"@{word} on the method {method} ({where}): its `self` would be copied to every Step. "
@@ -264,6 +294,8 @@ def _decorate(callable: Any, keywords: dict[str, Any], made_by: FrameType, *, wo
     if "name" not in keywords and (not f"{module}{label}".isprintable() or set("[]/") & set(label)):
         raise PolicyError(f"{label!r} ({where}) can't be the name of a Step: give it another one by `name=`.")
     spec = decorated(FunctionSpec(f"{module}:{name}", label, kind, code_version(callable)), keywords, where)
+    if spec.sharing is not None:
+        spec = _batching().resolved(spec, is_async=is_coroutine_function(callable), where=where)
     rollback = keywords.get("rollback")
     held = () if rollback is None else (rollback,)
     made = Function(callable, spec, home=home, origin=Origin(made_by), holds=held)
@@ -307,11 +339,16 @@ def _caller(word: str, callable: Any) -> FrameType:
 @overload
 def function(callable: Callable[P, R], /, **policy: Unpack[Policy]) -> Function[P, R]: ...
 @overload
+def function(*, batch: Literal[True], **policy: Unpack[Policy]) -> _OfLists: ...
+@overload
 def function(**policy: Unpack[Policy]) -> Callable[[Callable[P, R]], Function[P, R]]: ...
 def function(callable: Any = None, /, **policy: Any) -> Any:
     """Make a Function of a callable: what it does runs in a warm, isolated process, once for each Step.
 
     Use it bare, with a policy (see `Policy`), or on somebody else's callable: `function(requests.get, name="get")`.
+    With `batch=True` the callable takes a list for each of its parameters, with one entry for each of the calls that
+    are handed over together, and returns a list of the same length; an exception in it fails that call alone. Callers
+    call it with single values.
 
     Raises:
         PolicyError: a policy is misspelt or can't hold, or the callable has no name to find it by.
@@ -345,39 +382,37 @@ def find(name: str) -> Function[..., Any]:
     Raises:
         UsageError: there is none.
     """
-    found = known(name)
-    if found is None and ":" in name:
-        importlib.import_module(name.split(":", 1)[0])
-        found = known(name)
-    if found is None or found.callable is missing:
-        raise UsageError(f"No Function is called {name!r} here: was it renamed, or is it made inside another function?")
-    return found
+    return cast("Function[..., Any]", resolve(name))
+
+
+def _known(name: str) -> Function[..., Any] | None:
+    return cast("Function[..., Any] | None", known(name))
 
 
 def refer(spec: FunctionSpec, is_async: bool) -> Function[..., Any]:
     """Return a Function by name, where need be as a shell to be filled when its code comes. Called by pickle."""
-    found = known(spec.name)
+    found = _known(spec.name)
     if found is None and spec.name.startswith("__main__:"):
         found = Function(missing, spec, home=notebook())
         found.is_async = is_async
         keep(found)
     if found is None:
         found = find(spec.name)
-    if found.callable is missing:
+    if found.handler is missing:
         return found
     # The policy that it was given by `.options` travels along; the code is what is here.
     here_now = replace(spec, version=found.spec.version)
     if here_now == found.spec:
         return found
-    return Function(found.callable, here_now, home=found.home, origin=found.origin, holds=(found,))
+    return Function(found.handler, here_now, home=found.home, origin=found.origin, holds=(found,))
 
 
 def adopt(name: str, callable: Callable[..., Any], spec: FunctionSpec) -> Function[..., Any]:
     """Register a Function whose code came by value, filling the shell that others may refer to already."""
-    found = known(name)
+    found = _known(name)
     if found is None:
         found = Function(callable, spec, home=notebook())
         keep(found)
-    elif found.callable is not callable:
+    elif found.handler is not callable:
         Function.__init__(found, callable, spec, home=notebook())
     return found

@@ -5,6 +5,7 @@ Nothing here is called in an engine: it runs the author's code, as their constru
 
 from __future__ import annotations
 
+import functools
 import json
 import types
 from pathlib import PurePath
@@ -30,7 +31,7 @@ def bind_json(function: Function[..., Any], body: bytes) -> tuple[tuple[Any, ...
     Raises:
         UsageError: it is no such JSON, an argument is unknown or missing, or its value does not fit its hint.
     """
-    parameters = Parameters(function, extras=True)
+    parameters = _parameters(function)
     given = _given(parameters, body)
     rest: list[Any] = []
     by_name: dict[str, Any] = {}
@@ -43,6 +44,12 @@ def bind_json(function: Function[..., Any], body: bytes) -> tuple[tuple[Any, ...
             by_name[name] = _made(name, raw, annotation)
     parameters.check_missing(given)
     return parameters.call(rest, by_name)
+
+
+@functools.lru_cache(maxsize=1_024)
+def _parameters(function: Function[..., Any]) -> Parameters:
+    """Return what a Function takes; reading hints costs more than a call does."""
+    return Parameters(function, extras=True)
 
 
 def _given(parameters: Parameters, body: bytes) -> dict[str, msgspec.Raw]:

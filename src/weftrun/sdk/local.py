@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from weftrun.model.errors import StepFailed
 from weftrun.model.graph import Call, Chunk
@@ -20,15 +20,14 @@ from weftrun.model.values import Data, Inline, Key, Payload
 from weftrun.sdk import clock
 from weftrun.sdk.apart import apart_from_loops
 from weftrun.sdk.body import Body, BodyLimits, Raised, Waiting
+from weftrun.sdk.callee import Callee
 from weftrun.sdk.codec import Encoded, decode, encode, follow
 from weftrun.sdk.emits import watched
 from weftrun.sdk.failure import local_error, reason_of
 from weftrun.sdk.place import LOCAL_RUN, LOCAL_UID, Current, emitted, enter, here, leave
+from weftrun.sdk.registry import resolve
 from weftrun.sdk.retrying import is_worth_another
 from weftrun.sdk.transaction import NO_JOURNAL
-
-if TYPE_CHECKING:
-    from weftrun.sdk.function import Function
 
 _TRIED_AGAIN = (Reason.RAISED, Reason.MEMORY)
 
@@ -41,7 +40,7 @@ class _LocalBody:
     """
 
     def __init__(
-        self, function: Function[..., Any], step: StepId, root: StepId, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, function: Callee, step: StepId, root: StepId, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
         self._step = step
         self._root = root
@@ -122,7 +121,7 @@ class _LocalBody:
         rows = [row for payload in self._items.get(number, ()) for row in self._open(payload)]
         return self._invoke_items(function, step, rows, kwargs)
 
-    def _invoke_items(self, function: Function[..., Any], step: StepId, rows: list[Any], same: dict[str, Any]) -> Any:
+    def _invoke_items(self, function: Callee, step: StepId, rows: list[Any], same: dict[str, Any]) -> Any:
         """Run all items of a map; the lowest failure is the map's."""
         values: list[Any] = []
         failure: BaseException | None = None
@@ -135,7 +134,7 @@ class _LocalBody:
             raise failure
         return values
 
-    def _invoke(self, function: Function[..., Any], step: StepId, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _invoke(self, function: Callee, step: StepId, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         try:
             if function.spec.kind is not Kind.FUNCTION:
                 return _LocalBody(function, step, self._root, args, kwargs).run()
@@ -152,7 +151,7 @@ class _LocalBody:
         return follow(self._value(number), path)
 
 
-def _attempts(function: Function[..., Any], step: StepId, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _attempts(function: Callee, step: StepId, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Run a Function as often as its policy says, without the waits in between."""
     retry = function.spec.retry
     most = 1 + (retry.times if retry is not None else 0)
@@ -169,14 +168,12 @@ def _attempts(function: Function[..., Any], step: StepId, args: tuple[Any, ...],
     return _attempt(function, step, args, kwargs, most)
 
 
-def _roll_back(
-    function: Function[..., Any], step: StepId, args: tuple[Any, ...], kwargs: dict[str, Any], attempt: int
-) -> None:
+def _roll_back(function: Callee, step: StepId, args: tuple[Any, ...], kwargs: dict[str, Any], attempt: int) -> None:
     """Undo an abandoned Attempt, where its Function says how."""
     spec = function.spec.rollback
     if spec is None:
         return
-    rollback = importlib.import_module("weftrun.sdk.function").find(spec.name)  # late: that module needs this one
+    rollback = resolve(spec.name)
     try:
         _attempts(rollback, step, args, kwargs)
     except Exception as error:
@@ -186,9 +183,7 @@ def _roll_back(
         ) from error
 
 
-def _attempt(
-    function: Function[..., Any], step: StepId, args: tuple[Any, ...], kwargs: dict[str, Any], attempt: int
-) -> Any:
+def _attempt(function: Callee, step: StepId, args: tuple[Any, ...], kwargs: dict[str, Any], attempt: int) -> Any:
     """Run a Function's body as a Sandbox would, its result encoded and decoded."""
     before, here.recorder = here.recorder, None
     current = Current(LOCAL_RUN, LOCAL_UID, step, attempt, NO_JOURNAL)
@@ -205,7 +200,7 @@ def _attempt(
     return decode(encode(value, what=f"the result of {function.spec.label}").tobytes())
 
 
-def call_here(function: Function[..., Any], step: StepId, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def call_here(function: Callee, step: StepId, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Call a Function that is called by itself, outside of every run: nothing is encoded, and `current()` is there.
 
     Returns:
@@ -225,7 +220,7 @@ def call_here(function: Function[..., Any], step: StepId, args: tuple[Any, ...],
     return value
 
 
-async def _call_later(function: Function[..., Any], step: StepId, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+async def _call_later(function: Callee, step: StepId, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     current = Current(LOCAL_RUN, LOCAL_UID, step, 1, NO_JOURNAL)
     token = enter(current)
     try:
@@ -238,7 +233,7 @@ async def _call_later(function: Function[..., Any], step: StepId, args: tuple[An
     return value
 
 
-def _named(coroutine: Coroutine[Any, Any, Any], function: Function[..., Any]) -> Coroutine[Any, Any, Any]:
+def _named(coroutine: Coroutine[Any, Any, Any], function: Callee) -> Coroutine[Any, Any, Any]:
     """Give a coroutine the name that the author knows, for the warning that nobody has awaited it."""
     named: Any = coroutine
     named.__name__, named.__qualname__ = function.__name__, function.__qualname__
@@ -263,7 +258,7 @@ def _to_its_end(coroutine: Coroutine[Any, Any, Any]) -> Any:
     return values[0]
 
 
-def _run(function: Function[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _run(function: Callee, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     encoded = function.signature.encode(args, kwargs, refs=False)
     args, kwargs = decode(encoded.tobytes())
     root = StepId(function.spec.label)
@@ -275,7 +270,7 @@ def _run(function: Function[..., Any], args: tuple[Any, ...], kwargs: dict[str, 
     raise error
 
 
-def run_here(function: Function[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def run_here(function: Callee, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Run a workflow in this process; errors come out as an engine would give them.
 
     Returns:

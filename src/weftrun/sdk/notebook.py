@@ -15,6 +15,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any, Final
 
 from weftrun.model.errors import NotSerializable, UsageError
+from weftrun.sdk.callee import Callee
 from weftrun.sdk.function import Function, adopt
 from weftrun.sdk.home import MAIN, Home
 from weftrun.sdk.registry import registered
@@ -43,7 +44,7 @@ class Values:
         Raises:
             NotSerializable: something in it can't be pickled.
         """
-        wrapped = {name: (found.callable, found.spec) for name, found in self._made.items()}
+        wrapped = {name: (found.handler, found.spec) for name, found in self._made.items()}
         cloudpickle = importlib.import_module("cloudpickle")  # late: only notebooks need it
         try:
             blob: bytes = cloudpickle.dumps((self._own, wrapped))
@@ -57,7 +58,7 @@ class Values:
         return blob
 
 
-def _defined(home: Home) -> tuple[dict[str, Any], dict[str, Function[..., Any]]]:
+def _defined(home: Home) -> tuple[dict[str, Any], dict[str, Callee]]:
     """Return the functions and classes that were written in a notebook, and its Functions, by name."""
     own = {name: value for name, value in list(home.names.items()) if _is_own(name, value)}
     return own, registered(home)
@@ -71,7 +72,7 @@ def _is_own(name: str, value: object) -> bool:
     )
 
 
-def _look(own: dict[str, Any], made: dict[str, Function[..., Any]]) -> tuple[list[Any], list[Any]]:
+def _look(own: dict[str, Any], made: dict[str, Callee]) -> tuple[list[Any], list[Any]]:
     """Return what tells one state from another, and the objects whose ids stand in it, to be kept alive."""
     reader = _Reader()
     for name, value in own.items():
@@ -79,7 +80,7 @@ def _look(own: dict[str, Any], made: dict[str, Function[..., Any]]) -> tuple[lis
         reader.read(value)
     for name, found in made.items():
         reader.state.append((name, found.spec))
-        reader.read(found.callable)
+        reader.read(found.handler)
     return reader.state, reader.kept
 
 
@@ -112,7 +113,7 @@ class _Reader:
             self._class(value)
         elif isinstance(value, Function):
             self.state.append(id(value))
-            self.read(value.callable)
+            self.read(value.handler)
         elif isinstance(value, FunctionType | type | ModuleType):
             self.state.append(id(value))
         else:

@@ -6,7 +6,7 @@ import importlib
 import sys
 import threading
 from contextvars import ContextVar, Token
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from weftrun.model.emits import Emit, emit_key
 from weftrun.model.errors import UsageError
@@ -18,7 +18,8 @@ from weftrun.sdk.transaction import NOT_SAID, Opener, Transaction
 if TYPE_CHECKING:
     from random import Random
 
-    from weftrun.sdk.recorder import Calls
+    from weftrun.sdk.callee import Callee
+    from weftrun.sdk.ref import Ref
 
 
 class Log:
@@ -52,6 +53,8 @@ LOCAL_RUN = RunId("local")
 LOCAL_UID = RunUid("0" * 32)
 """Names of a Run outside of an engine."""
 _BOUNDS = EmitBounds()
+_NOTES_MAX = 20
+_NOTE_CHARACTERS = 500
 
 
 class Current:
@@ -63,7 +66,7 @@ class Current:
         attempt: number of the Attempt, from 1.
     """
 
-    __slots__ = ("_bounds", "_emits", "_open", "_step", "attempt", "run_id", "run_uid")
+    __slots__ = ("_bounds", "_emits", "_notes", "_open", "_step", "attempt", "run_id", "run_uid")
 
     def __init__(
         self, run_id: RunId, run_uid: RunUid, step_id: StepId, attempt: int, open: Opener = NOT_SAID,
@@ -71,6 +74,7 @@ class Current:
     ) -> None:  # fmt: skip
         self._bounds = bounds
         self._emits: Emits | None = None
+        self._notes: list[str] = []
         self.run_id = run_id
         self.run_uid = run_uid
         self._step = step_id
@@ -99,6 +103,15 @@ class Current:
             UsageError: this is no Function with `effects="transaction"`, or a run without a Journal.
         """
         return self._open()
+
+    def note(self, sentence: str) -> None:
+        """Let the story of the Run tell a sentence of this Attempt, if it succeeds; what items of a map note is lost.
+
+        Args:
+            sentence: up to 500 characters of it are kept, of up to 20 notes.
+        """
+        if len(self._notes) < _NOTES_MAX:
+            self._notes.append(sentence[:_NOTE_CHARACTERS])
 
     def emit(self, sink: str, payload: object, order_by: str | None = None) -> str:
         """Let a sink be told once, if and only if this Attempt's outcome becomes the Step's (E1).
@@ -155,6 +168,11 @@ def emitted(current: Current) -> tuple[Emit, ...]:
     return emits.close() if emits is not None else ()
 
 
+def noted(current: Current) -> str:
+    """Return what an Attempt lets the story tell."""
+    return " ".join(current._notes)
+
+
 def outside(kept: list[Emit]) -> Current:
     """Return what runs in a test that calls Functions without an engine; what they emit goes into `kept`."""
     current = Current(LOCAL_RUN, LOCAL_UID, StepId("local"), 1)
@@ -206,6 +224,28 @@ def current() -> Current:
     return found
 
 
+class BodyCalls(Protocol):
+    """What Functions that are called inside a body turn to."""
+
+    @property
+    def now(self) -> float:
+        """Time of the last outcome that the body observed, in seconds since the epoch."""
+
+    @property
+    def random(self) -> Random:
+        """A generator seeded by the Run and the Step."""
+
+    def call(
+        self, function: Callee, args: tuple[Any, ...], kwargs: dict[str, Any], after: tuple[Ref[Any], ...], /
+    ) -> Ref[Any]:
+        """Take a call and return its Ref."""
+
+    def map(
+        self, function: Callee, columns: tuple[Any, ...], same: dict[str, Any], after: tuple[Ref[Any], ...], /
+    ) -> Any:
+        """Take a map and return its Ref."""
+
+
 class Here(threading.local):
     """Which body records the calls made in this thread.
 
@@ -213,7 +253,7 @@ class Here(threading.local):
         recorder: None outside bodies, and inside the body of a Function.
     """
 
-    recorder: Calls | None = None
+    recorder: BodyCalls | None = None
 
 
 here = Here()

@@ -11,11 +11,12 @@ from msgspec.structs import replace
 from weftrun.model import policy
 from weftrun.model.errors import PolicyError
 from weftrun.model.limits import DEFAULT_LIMITS
-from weftrun.model.policy import Checkpoint, Effects, FunctionSpec, Kind, Privileges, Reach
+from weftrun.model.policy import Checkpoint, Effects, FunctionSpec, Kind, Privileges, Reach, Sharing
 from weftrun.sdk.retrying import Retry
 
 if TYPE_CHECKING:
-    from weftrun.sdk.function import Function
+    from weftrun.sdk.batching import Concurrency
+    from weftrun.sdk.callee import Callee
     from weftrun.sdk.ref import Mapped, Ref
 
 
@@ -29,7 +30,8 @@ class _Shared(TypedDict, total=False):
     memory_bytes_max: int | None
     network: bool
     privileges: Privileges
-    concurrency: int
+    concurrency: Concurrency
+    window: Literal["adaptive"] | float
     runtime: Literal["process"]
 
 
@@ -52,7 +54,11 @@ class Policy(_Shared, total=False):
         privileges: `drop` (default): set-user-ID programs run without their privileges, and an ordinary user's Sandbox
             is in a user namespace. `keep`: neither; so an ordinary user's Sandbox has no namespaces of its own, and
             can't have `network=False` at the same time.
-        concurrency: Attempts that one Sandbox runs at once; 1, since more is not built yet.
+        concurrency: Attempts that one Sandbox runs at once (default 1): a number, or `("threads", number)`, or
+            `("coroutines", number)`. A number alone means threads for `def`, and coroutines on one loop for
+            `async def`. With `batch=True` it is how many calls are handed over together, at most.
+        window: `"adaptive"` (default): what waits goes as soon as a Sandbox can take it. A number of seconds: it is
+            gathered until a tick of that length ends, and goes together to one Sandbox (FaaSBatch's dispatch interval).
         runtime: what a Sandbox is; `process`, since nothing else is built yet.
         rollback: a Function with the same parameters that undoes an abandoned Attempt before the next is entered. It is
             called at least once for each, also for one that had done nothing yet, and so must be idempotent.
@@ -60,7 +66,7 @@ class Policy(_Shared, total=False):
 
     name: str
     version: str
-    rollback: Function[..., Any]
+    rollback: Callee
 
 
 class CallPolicy(_Shared, total=False):
@@ -80,7 +86,8 @@ class CallPolicy(_Shared, total=False):
 
 _SHARED = frozenset(_Shared.__annotations__)
 _OF_A_BODY = frozenset({"body_timeout_s"})
-_OF_A_FUNCTION = (_SHARED | {"rollback"}) - _OF_A_BODY
+_OF_A_FUNCTION = (_SHARED | {"rollback", "batch"}) - _OF_A_BODY
+_OF_SHARING = frozenset({"concurrency", "window", "batch"})
 _CHOICES = {
     "checkpoint": ("auto", "sync", "async", "none"),
     "effects": ("visible", "none", "transaction"),
@@ -98,6 +105,7 @@ _AT_CALL = {
     "name": "it is how a Sandbox finds the code: put it on the decorator",
     "version": "it tells one state of the code from another: put it on the decorator",
     "rollback": "it undoes what the code does: put it on the decorator",
+    "batch": "it says what the code takes: put it on the decorator",
 }
 
 
@@ -125,7 +133,9 @@ def decorated(spec: FunctionSpec, keywords: dict[str, Any], where: str) -> Funct
     Raises:
         PolicyError: a key is unknown, a value is wrong, or the key can't hold here; names `where`.
     """
-    spec = _applied(spec, keywords, where, known=_SHARED | {"name", "version", "rollback"}, elsewhere=_AT_DECORATION)
+    spec = _applied(
+        spec, keywords, where, known=_SHARED | {"name", "version", "rollback", "batch"}, elsewhere=_AT_DECORATION
+    )
     return replace(spec, label=_label(spec.name)) if "name" in keywords else spec
 
 
@@ -150,12 +160,17 @@ def _applied(
             raise PolicyError(f"{spec.label} ({where}): there is no policy `{key}`{_did_you_mean(key, can_hold)}")
         _check_kind(spec, key, where)
         checked = _checked(spec, key, value, where)
-        if key not in ("id", "after", "durable", "concurrency", "runtime"):
+        if key not in ("id", "after", "durable", "runtime"):
             changes[_FIELDS.get(key, key)] = checked
     if not changes:
         return spec
     network, privileges = changes.pop("network", spec.network), changes.pop("privileges", spec.privileges)
-    spec = replace(spec, **changes, reach=network if privileges == "drop" else Reach(network, privileges))
+    sharing = None
+    if spec.sharing is not None or not _OF_SHARING.isdisjoint(changes):
+        sharing = _batching().recorded(spec.sharing, privileges, changes)
+    spec = replace(spec, **changes, reach=_reach(network, privileges, sharing))
+    if sharing is not None:
+        _batching().check_together(spec, where)
     if spec.rollback is not None and spec.effects != "visible":
         raise PolicyError(
             f"{spec.label} ({where}): `rollback` undoes what a Function does outside, and `effects={spec.effects!r}` "
@@ -174,6 +189,16 @@ def _applied(
             'say `effects="none"` if it does nothing there, else take `checkpoint="async"`.'
         )
     return spec
+
+
+def _batching() -> Any:
+    return importlib.import_module("weftrun.sdk.batching")  # late: few authors need it
+
+
+def _reach(network: bool, privileges: Privileges, sharing: Sharing | None) -> bool | Reach:
+    if sharing is not None:
+        return Reach(network, sharing)
+    return network if privileges == "drop" else Reach(network, privileges)
 
 
 def _check_kind(spec: FunctionSpec, key: str, where: str) -> None:
@@ -202,7 +227,7 @@ def _checked(spec: FunctionSpec, key: str, value: Any, where: str) -> Any:
 
     if key in _CHOICES and (type(value) is not str or value not in _CHOICES[key]):
         raise refuse("one of " + ", ".join(map(repr, _CHOICES[key])))
-    if key in ("deterministic", "network", "durable") and type(value) is not bool:
+    if key in ("deterministic", "network", "durable", "batch") and type(value) is not bool:
         raise refuse("True or False")
     if key in ("name", "version") and not _is_name(value):
         raise refuse("a text of 1 to 256 printable characters without `[`, `]` and `/`")
@@ -212,8 +237,8 @@ def _checked(spec: FunctionSpec, key: str, value: Any, where: str) -> Any:
         return float(value)
     if key == "memory_bytes_max" and value is not None and (type(value) is not int or value < 1 << 20):
         raise refuse("a number of bytes, at least 1 MiB")
-    if key == "concurrency" and (type(value) is not int or value != 1):
-        raise refuse("1: several Attempts at once in one Sandbox are not built yet")
+    if key in ("concurrency", "window"):
+        return _batching().checked(key, value, refuse)
     if key == "runtime" and value != "process":
         raise refuse("'process': other runtimes are not built yet")
     if key == "rollback":

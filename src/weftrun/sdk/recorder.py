@@ -15,6 +15,7 @@ from weftrun.model.ids import RunId, RunUid, StepId
 from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.policy import FunctionSpec, Kind
 from weftrun.model.values import Data, Payload, RefTo
+from weftrun.sdk.callee import Callee
 from weftrun.sdk.canonical import digest
 from weftrun.sdk.codec import Columns, Encoded, encode
 from weftrun.sdk.inspection import with_article
@@ -25,7 +26,6 @@ from weftrun.sdk.registry import check_in_force
 if TYPE_CHECKING:
     from random import Random
 
-    from weftrun.sdk.function import Function
 
 _STREAM_CALLS = 256
 """From this many calls on they are told while the body goes on."""
@@ -55,24 +55,6 @@ class BodyHost(Protocol):
         """Take Functions, calls and chunks that the body made since the last time, in order."""
 
 
-class Calls(Protocol):
-    """What Functions that are called inside a body turn to."""
-
-    @property
-    def now(self) -> float:
-        """Time of the last outcome that the body observed, in seconds since the epoch."""
-
-    @property
-    def random(self) -> Random:
-        """A generator seeded by the Run and the Step."""
-
-    def call(self, function: Function[..., Any], args: Args, kwargs: Kwargs, after: Refs, /) -> Ref[Any]:
-        """Take a call and return its Ref."""
-
-    def map(self, function: Function[..., Any], columns: tuple[Any, ...], same: Kwargs, after: Refs, /) -> Any:
-        """Take a map and return its Ref."""
-
-
 class Recorder:
     """What one body has called. Calls are numbered from 0 over all Functions; `n` counts those of one label.
 
@@ -84,7 +66,7 @@ class Recorder:
 
     def __init__(
         self,
-        function: Function[..., Any],
+        function: Callee,
         run_id: RunId,
         run_uid: RunUid,
         step_id: StepId,
@@ -107,7 +89,7 @@ class Recorder:
         self._counts: dict[str, int] = {}
         self._positions: dict[int, int] = {}
         self._known: dict[tuple[FunctionSpec, int], int] = {}
-        self.table: list[Function[..., Any]] = []
+        self.table: list[Callee] = []
         self._functions: list[FunctionSpec] = []
         self._calls: list[Call] = []
         self._chunks: list[Chunk] = []
@@ -121,7 +103,7 @@ class Recorder:
 
     # ------------------------------------------------------------------ calls
 
-    def call(self, function: Function[..., Any], args: Args, kwargs: Kwargs, after: Refs) -> Ref[Any]:
+    def call(self, function: Callee, args: Args, kwargs: Kwargs, after: Refs) -> Ref[Any]:
         """Record a call and return its Ref."""
         signature = function.signature
         signature.check(args, kwargs)
@@ -131,7 +113,7 @@ class Recorder:
         ref: Ref[Any] = self._add(function, payload, after, text, Ref)
         return ref
 
-    def _add(self, function: Function[..., Any], payload: Payload, after: Refs, text: str, kind: Any) -> Any:
+    def _add(self, function: Callee, payload: Payload, after: Refs, text: str, kind: Any) -> Any:
         """Add a call. The author's line, for error texts, is three frames up: this, `call` or `map`, the Function's."""
         if function.run_id is not None:
             raise UsageError(
@@ -160,10 +142,10 @@ class Recorder:
             self.flush()
         return ref
 
-    def _position(self, function: Function[..., Any]) -> int:
+    def _position(self, function: Callee) -> int:
         """Return the place of a Function in the body's table, equal ones sharing theirs."""
         check_in_force(function)
-        key = (function.spec, id(function.callable))
+        key = (function.spec, id(function.handler))
         position = self._known.get(key)
         if position is None:
             position = self._known[key] = self._positions[id(function.spec)] = len(self.table)
@@ -194,7 +176,7 @@ class Recorder:
 
     # ------------------------------------------------------------------ maps
 
-    def map(self, function: Function[..., Any], columns: tuple[Any, ...], same: Kwargs, after: Refs) -> Any:
+    def map(self, function: Callee, columns: tuple[Any, ...], same: Kwargs, after: Refs) -> Any:
         """Record a map: its items are read here and now, chunk by chunk."""
         label = function.spec.label
         read = [self._column(label, position, column) for position, column in enumerate(columns, 1)]
@@ -319,11 +301,11 @@ class Closed:
         self.random = recorder.random
         self._label = recorder.label
 
-    def call(self, function: Function[..., Any], *_: Any) -> NoReturn:
+    def call(self, function: Callee, *_: Any) -> NoReturn:
         """Refuse a call."""
         raise UsageError(f"{function.spec.label}(...) in the workflow {self._label}, which is being suspended.")
 
-    def map(self, function: Function[..., Any], *_: Any) -> NoReturn:
+    def map(self, function: Callee, *_: Any) -> NoReturn:
         """Refuse a map."""
         raise UsageError(f"{function.spec.label}.map(...) in the workflow {self._label}, which is being suspended.")
 

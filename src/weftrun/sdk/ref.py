@@ -6,16 +6,14 @@ import os
 import sys
 from collections.abc import Generator, Iterator, Sequence
 from types import CodeType
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar, cast
 
 from weftrun.model.errors import RefUsedAsValue, UsageError
+from weftrun.model.ids import RunId, StepId
 from weftrun.model.telling import writable
 from weftrun.model.values import Key
 from weftrun.sdk.codec import hole, is_encoding, note_ref
 from weftrun.sdk.inspection import preview
-
-if TYPE_CHECKING:
-    from weftrun.sdk.recorder import Recorder
 
 Made = tuple[str, int, CodeType, int]
 """Label and `n` of a call, and the instruction of the author's code that made it: its line is asked for in errors."""
@@ -24,6 +22,16 @@ _INT_MAX = 2**63
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
+
+
+class RefOwner(Protocol):
+    """The body that has made a Ref, as `sdk.recorder` records it."""
+
+    run_id: RunId
+    step_id: StepId
+
+    def refusal(self, ref: Ref[Any], doing: str, /) -> str:
+        """Return the sentence for a Ref that stood where a value is needed."""
 
 
 class _Handles(type):
@@ -41,13 +49,13 @@ class Ref(Generic[T_co], metaclass=_Handles):
     """
 
     __slots__ = ("_count", "_made", "_number", "_path", "_recorder")
-    _recorder: Recorder
+    _recorder: RefOwner
     _number: int
     _made: Made
     _count: int
     _path: tuple[Key, ...]
 
-    def __init__(self, recorder: Recorder, number: int, made: Made, count: int, path: tuple[Key, ...] = ()) -> None:
+    def __init__(self, recorder: RefOwner, number: int, made: Made, count: int, path: tuple[Key, ...] = ()) -> None:
         """Stand for call `number` of a body, or for what `path` leads to in its value.
 
         `count` is how many parts the value has, by annotation or as the items of a map; 0 where that is not known.
@@ -259,7 +267,7 @@ _arm()
 Sequence.register(Ref)
 
 
-def own(ref: Ref[Any], recorder: Recorder) -> None:
+def own(ref: Ref[Any], recorder: RefOwner) -> None:
     """Check that a Ref belongs to the body that uses it.
 
     Raises:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from msgspec import Struct
+
 from weftrun.model.ids import StepId
 from weftrun.views.running import RunningView
 from weftrun.views.trace import TextView
@@ -13,15 +15,44 @@ _SAME_MIN = 8
 _LEFT_OUT = " bytes left out …\n"
 
 
+class Given(Struct, frozen=True, array_like=True):
+    """How much was given away of the text of an Attempt that runs: characters of its own, and of its programs'."""
+
+    step: StepId
+    attempt: int
+    entered_at: float
+    text: int
+    piped: int
+
+
+class Place(Struct, frozen=True, array_like=True):
+    """How far somebody has followed: texts of the trace, and of Attempts that had not ended then."""
+
+    told: int = 0
+    given: tuple[Given, ...] = ()
+
+
 class Following:
     """Gives each line of a Run once: while its Attempt runs as far as it is seen, and the rest when that is told.
 
     A line that has not ended is kept back until it has, or until its Attempt has.
+
+    Args:
+        place: where to go on, as `place` was when somebody left; by default from the beginning.
     """
 
-    def __init__(self) -> None:
-        self._told = 0
+    def __init__(self, place: Place | None = None) -> None:
+        self._told = place.told if place is not None else 0
         self._seen: dict[tuple[StepId, int], _Seen] = {}
+        self._left = {(given.step, given.attempt): given for given in (place.given if place is not None else ())}
+
+    @property
+    def place(self) -> Place:
+        """Where to go on from here."""
+        seen = (
+            Given(*key, seen.entered_at, len(seen.text), len(seen.piped)) for key, seen in sorted(self._seen.items())
+        )
+        return Place(self._told, tuple(seen))
 
     def news(self, told: Sequence[TextView], running: Sequence[RunningView]) -> list[TextView]:
         """Return what is new.
@@ -31,6 +62,7 @@ class Following:
             running: what was seen running, read before `told`.
         """
         news = []
+        self._go_on(told, running)
         for text in told[min(self._told, len(told)) :]:
             seen = self._seen.pop((text.step, text.attempt), None)
             rest = seen.rest(text.text) if seen is not None else text.text
@@ -44,6 +76,21 @@ class Following:
             if more := seen.more(view):
                 news.append(TextView(view.seen_at, view.step, view.attempt, more))
         return news
+
+    def _go_on(self, told: Sequence[TextView], running: Sequence[RunningView]) -> None:
+        """Take what was given away before somebody left for given, once what it was of is seen again."""
+        for view in running:
+            left = self._left.get((view.step, view.attempt))
+            if left is not None and left.entered_at == view.entered_at:
+                self._seen[view.step, view.attempt] = _Seen(
+                    view.entered_at, view.text[: left.text], view.piped[: left.piped]
+                )
+        for text in told[min(self._told, len(told)) :]:
+            left = self._left.get((text.step, text.attempt))
+            if left is not None and (text.step, text.attempt) not in self._seen:
+                own, piped = text.text[: left.text], text.text[left.text : left.text + left.piped]
+                self._seen[text.step, text.attempt] = _Seen(left.entered_at, own, piped)
+        self._left = {}
 
 
 def still(told: Sequence[TextView], running: Sequence[RunningView]) -> list[RunningView]:
@@ -62,10 +109,10 @@ class _Seen:
 
     __slots__ = ("entered_at", "piped", "text")
 
-    def __init__(self, entered_at: float) -> None:
+    def __init__(self, entered_at: float, text: str = "", piped: str = "") -> None:
         self.entered_at = entered_at
-        self.text = ""
-        self.piped = ""
+        self.text = text
+        self.piped = piped
 
     def more(self, view: RunningView) -> str:
         """Return what came since, in whole lines while its engine lives."""

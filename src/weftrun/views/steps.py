@@ -15,7 +15,7 @@ from weftrun.model.values import Data, Inline
 from weftrun.views.calls import Calls, CallView
 from weftrun.views.running import RunningView
 from weftrun.views.step import Seen, StepView, length_s
-from weftrun.views.trace import Traced, number
+from weftrun.views.trace import Traced, handed_of, number
 from weftrun.views.unrecorded import Unrecorded, unrecorded
 
 
@@ -113,6 +113,8 @@ class StepsFold:
             seen.read_s += number(entry, "read_s")
             seen.written_bytes += int(number(entry, "written_bytes"))
             seen.written_s += number(entry, "written_s")
+        if entry.kind == "call":
+            self.calls.handed_over(handed_of(entry), entry.at)
         if entry.kind == "batch" and entry.step and entry.step in self.calls.by_step:
             seen = self._of(entry.step)
             seen.given_at, seen.given_to = entry.at, int(number(entry, "sandbox"))

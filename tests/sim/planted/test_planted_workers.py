@@ -10,6 +10,7 @@ from tests.sweeping import shared
 
 from weftrun.machines.homes import HomesMachine
 from weftrun.machines.run import arming
+from weftrun.machines.worker_lease import Looked, WorkerLeases
 from weftrun.model.policy import Kind
 from weftrun.runtime.worker_group import WorkerGroup
 from weftrun.testing.sim import hosts
@@ -44,10 +45,16 @@ def what_a_dead_worker_had_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None
 
 def a_frozen_worker_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is never declared dead, and stands still for longer than anybody waits."""
-    monkeypatch.setattr(hosts.SimWorkers, "_heartbeat", lambda _: None)
+    monkeypatch.setattr(WorkerLeases, "look", lambda self, now, heard: Looked((), now + 1.0))
     monkeypatch.setattr(hosts.SimWorker, "_watch", lambda _: None)
     freeze = hosts.SimWorker.freeze
     monkeypatch.setattr(hosts.SimWorker, "freeze", lambda self, _: freeze(self, 2_000))
+
+
+def a_worker_that_is_cut_off_may_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is granted all the time that the engine has, so that it still enters bodies when it was declared dead (W6)."""
+    monkeypatch.setattr(WorkerLeases, "until", lambda self, worker, bound: bound)
+    monkeypatch.setattr(hosts.SimWorker, "_watch", lambda _: None)
 
 
 def an_ended_run_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,6 +74,7 @@ PLANTS = (
     Plant(what_a_dead_worker_had_is_forgotten, "is not done after", seeds=40),
     Plant(a_frozen_worker_is_waited_for, "is not done after", seeds=60),
     Plant(an_ended_run_is_not_told, "O3", seeds=20),
+    Plant(a_worker_that_is_cut_off_may_go_on, "once", seeds=60),
 )
 
 

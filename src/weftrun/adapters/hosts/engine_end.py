@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -34,11 +34,18 @@ class RemoteWorker:
     An Object is sent once, with its descriptor; the Worker knows it until it is released.
 
     Attributes:
-        heard_at: when it last gave a sign of life, in seconds since the epoch; or when it was started.
-        has_spoken: whether it has given one.
+        heard_at: when it last gave a sign of life, in seconds since the epoch; None where it never did.
+        end: ends whatever is at the other end, which is told as for any other end.
     """
 
-    def __init__(self, loop: FdLoop, channel: Channel[FromWorker], objects: Objects, begin: m.Begin) -> None:
+    def __init__(
+        self,
+        loop: FdLoop,
+        channel: Channel[FromWorker],
+        objects: Objects,
+        begin: m.Begin,
+        end: Callable[[], None],
+    ) -> None:
         """Say who the Worker is. `channel` belongs to this end from now on."""
         self._loop = loop
         self._objects = objects
@@ -47,8 +54,8 @@ class RemoteWorker:
         self._quiet = True
         self._heard = 0
         self._over = False
-        self.heard_at = loop.now()
-        self.has_spoken = False
+        self.heard_at: float | None = None
+        self.end = end
         self._events: WorkerEvents | None = None
         self._channel = LoopChannel(loop, channel, self._readable)
         self._channel.send(begin)
@@ -162,7 +169,6 @@ class RemoteWorker:
             self.lost("its process ended")
             return False
         self.heard_at = self._loop.now()
-        self.has_spoken = True
         rest = iter(received)
         try:
             for message, descriptors in rest:

@@ -17,14 +17,14 @@ from weftrun.adapters.passing.readiness import FdLoop
 from weftrun.model.hosts import Begin, FromWorker
 from weftrun.model.ids import WorkerId
 from weftrun.ports.objects import Objects
-from weftrun.ports.worker import Worker
+from weftrun.ports.worker import DistantWorker
 from weftrun.wire.channel import Channel
 
 _AGAIN_S: Final = 0.5
 """A Worker that ended is started again after this, as another Worker."""
 _END_S: Final = 5.0
 
-Joined = Callable[[WorkerId, Worker, int], None]
+Joined = Callable[[WorkerId, DistantWorker, int], None]
 
 
 class MakeBegin(Protocol):
@@ -39,7 +39,6 @@ class LocalWorkers:
 
     Args:
         count: how many.
-        ttl_s: a Worker that gives no sign of life for so long, in seconds, is ended; `start_s` for its first one.
         module: what is run as `python -m MODULE DESCRIPTOR`, with the socket to the engine behind the descriptor.
         joined: called with each Worker that is there.
     """
@@ -50,8 +49,6 @@ class LocalWorkers:
         objects: Objects,
         count: int,
         module: str,
-        ttl_s: float,
-        start_s: float,
         begin: MakeBegin,
         joined: Joined,
     ) -> None:
@@ -61,9 +58,6 @@ class LocalWorkers:
         self._module = module
         self._begin = begin
         self._joined = joined
-        self._ttl_s = ttl_s
-        self._start_s = start_s
-        self._heartbeat_at = loop.now()
         self._last = 0
         self._there: dict[WorkerId, tuple[subprocess.Popen[bytes], RemoteWorker]] = {}
         self._closed = False
@@ -72,21 +66,6 @@ class LocalWorkers:
         """Start all, in the loop's thread: the kernel ends them with it."""
         for _ in range(self._count):
             self._start()
-        self._heartbeat()
-
-    def _heartbeat(self) -> None:
-        """Say that the engine lives, and end a Worker that has given no sign of life for as long as a Lease holds."""
-        if self._closed:
-            return
-        now = self._loop.now()
-        slept = now > self._heartbeat_at + self._ttl_s
-        self._heartbeat_at = now + self._ttl_s / 3
-        for process, remote in self._there.values():
-            silent_s = self._ttl_s if remote.has_spoken else self._start_s
-            if not slept and now - remote.heard_at > silent_s:
-                process.kill()
-            remote.ping()
-        self._loop.call_at(self._heartbeat_at, self._heartbeat)
 
     @property
     def pids(self) -> dict[WorkerId, int]:
@@ -106,7 +85,7 @@ class LocalWorkers:
                 command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, start_new_session=True
             )
         channel: Channel[FromWorker] = Channel(ours, FromWorker, frame_bytes_max=begin.limits.frame_bytes_max)
-        remote = RemoteWorker(self._loop, channel, self._objects, begin)
+        remote = RemoteWorker(self._loop, channel, self._objects, begin, process.kill)
         self._there[worker] = process, remote
         watch = os.pidfd_open(process.pid)
 

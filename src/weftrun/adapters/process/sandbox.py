@@ -32,11 +32,12 @@ from weftrun.model.messages import (
 )
 from weftrun.model.outcomes import Failure
 from weftrun.model.values import Inline, Tree
+from weftrun.model.work import InSlot
 from weftrun.ports.objects import Objects
 from weftrun.ports.sandboxes import Profile, Progress
 from weftrun.wire.channel import Channel
 from weftrun.wire.frames import FrameTooLarge
-from weftrun.wire.page import STACK_SIGNAL, Page, make_page
+from weftrun.wire.page import STACK_SIGNAL, Page, Slot, make_page
 from weftrun.wire.text import BoundedText
 
 _PIPE_BYTES: Final = 64 * 1024
@@ -298,7 +299,14 @@ class SandboxEnd:
     def progress(self) -> Progress:
         """Read the page, and what programs have printed since the last message."""
         where = authors_line(self._page.stack()) if self._asked else ""
-        return Progress(*self._page.snapshot(), self._page.text(), starved_s(self._pid), where, self._printed.shown())
+        shown = self._printed.shown()
+        slots = tuple(_in_slot(slot) for slot in self._page.slots() if slot.words[Page.ENTERED])
+        return Progress(*self._page.snapshot(), self._page.text(), starved_s(self._pid), where, shown, slots)
+
+
+def _in_slot(slot: Slot) -> InSlot:
+    batch, index, _, entered_at = slot.snapshot()
+    return InSlot(batch, index, entered_at, slot.text())
 
 
 def clause(end: SandboxEnd, code: int | None) -> str:

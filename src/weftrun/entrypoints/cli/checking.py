@@ -38,7 +38,7 @@ def report(target: str, db: str | None) -> Report:
     findings = [*_names(functions), *_predicates(functions), *_versions(functions, db)]
     for function in functions:
         if function.spec.kind is Kind.WATCHING:
-            found = read_body(function.callable, function.spec.label)
+            found = read_body(function.handler, function.spec.label)
             (unread if found is None else bodies).append(function.spec.label)
             findings += found or []
     return Report("", len(functions), tuple(bodies), tuple(unread), tuple(sorted(set(findings))))
@@ -71,7 +71,7 @@ def _names(functions: list[Function[..., object]]) -> Iterator[Finding]:
     for function in functions:
         name, (file, line) = function.spec.name, _place(function)
         other = first.setdefault(name, function)
-        if other.callable is not function.callable:
+        if other.handler is not function.handler:
             what = f"{name} is also the name of the one at {':'.join(map(str, _place(other)))}, and one hides the other"
             yield Finding(file, line, "name", function.spec.label, what, "give one of them another name by `name=`")
         elif "<locals>" in name:

@@ -85,7 +85,11 @@ def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
     options = (
         click.option("--sandboxes", type=click.IntRange(1), help=_SANDBOXES),
         click.option("--workers", hidden=True, expose_value=False, callback=_refuse_workers),
-        click.option("--cluster", metavar="local:N", help="Run Functions in N Worker processes on this host."),
+        click.option(
+            "--cluster",
+            metavar="WHERE",
+            help="Run Functions on a cluster: local:N, ray, auto or an address of Ray; see weftrun.open.",
+        ),
         click.option(
             "--control",
             type=click.Choice(("worker", "master")),
@@ -106,6 +110,17 @@ def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def _refuse_workers(_context: click.Context, _option: click.Parameter, given: str | None) -> None:
     if given is not None:
         raise UsageError(f"--workers {given} is not known: say --sandboxes {given} for the number of Sandboxes.")
+
+
+def again(command: str, id: str, db: str | None, options: Sequence[str] = ()) -> str:
+    """Return a command line on a Run that names what was named here: the Journal, and the options of an engine."""
+    return f"weftrun {command} {shlex.quote(id)}{named(db, options)}"
+
+
+def named(db: str | None, options: Sequence[str] = ()) -> str:
+    """Return the end of a command line: the Journal where it was named, and options as they are to be typed."""
+    given = [f"--db {shlex.quote(db)}"] if db is not None else []
+    return "".join(f" {option}" for option in (*given, *options))
 
 
 @contextmanager

@@ -139,7 +139,7 @@ class Wiring:
 def labelled(function: Function[..., Any], label: str) -> Function[..., Any]:
     """Return a Function whose Steps have another name."""
     spec = replace(function.spec, label=label)
-    return Function(function.callable, spec, home=function.home, origin=function.origin, holds=(function,))
+    return Function(function.handler, spec, home=function.home, origin=function.origin, holds=(function,))
 
 
 def _is_live(name: str, before: Given) -> bool:

@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from weftrun.model.ids import StepId
 from weftrun.model.outcomes import Failure
-from weftrun.model.records import Branched, Observed, StepOutcome
-
-if TYPE_CHECKING:
-    from weftrun.machines.run.recorded import Recorded
+from weftrun.model.records import (
+    AttemptFailed,
+    AttemptStarted,
+    Branched,
+    Chunked,
+    Graphed,
+    ItemsSettled,
+    Observed,
+    StepOutcome,
+)
 
 
 def bodies_around(step: StepId) -> list[StepId]:
     """Return the Steps whose bodies a Step is inside of, the innermost last; without the root, which no path names."""
     parts = step.split("/")[:-1]
     return [StepId("/".join(parts[: n + 1])) for n in range(len(parts))]
+
+
+class OnRecord(Protocol):
+    """What `machines.run.recorded` has folded of a Run when a life begins."""
+
+    seq: int
+    outcomes: dict[StepId, tuple[StepOutcome, int, float]]
+    numbers: dict[StepId, dict[int, StepId]]
+    graphs: dict[StepId, Graphed]
+    chunks: dict[StepId, dict[int, list[Chunked]]]
+    items: dict[StepId, list[tuple[ItemsSettled, int, float]]]
+    failed: dict[StepId, list[AttemptFailed]]
+    begun: dict[StepId, tuple[AttemptStarted, int]]
 
 
 class Past:
@@ -30,7 +49,7 @@ class Past:
 
     __slots__ = ("calls", "kept", "numbers", "touched")
 
-    def __init__(self, recorded: Recorded, abandoned: set[StepId]) -> None:
+    def __init__(self, recorded: OnRecord, abandoned: set[StepId]) -> None:
         self.numbers = {body: dict(numbers) for body, numbers in recorded.numbers.items()}
         self.calls: dict[StepId, Observed] = {}
         self.kept: set[StepId] = set()
@@ -79,7 +98,7 @@ class Lives:
         self._pasts: dict[int, Past] = {}
         self._used: dict[StepId, dict[int, int]] = {}
 
-    def begin(self, life: int, recorded: Recorded) -> None:
+    def begin(self, life: int, recorded: OnRecord) -> None:
         """A life begins with what is on record now."""
         self.life = life
         self.begun_at = recorded.seq

@@ -14,7 +14,18 @@ from weftrun.machines.worker.outcomes import (
     steps_in,
 )
 from weftrun.machines.worker.place import place, start_box
-from weftrun.machines.worker.state import Box, BoxState, Entered, Given, Items, Lane, Names, Running, WorkerState
+from weftrun.machines.worker.state import (
+    Box,
+    BoxState,
+    Entered,
+    Given,
+    Items,
+    Lane,
+    Names,
+    Running,
+    Seen,
+    WorkerState,
+)
 from weftrun.machines.worker.turns import REVOKED_S
 from weftrun.model.commands import Deliver, EnterBody, Invoke, InvokeItems, LeaveBody, Revoke, WorkCommand
 from weftrun.model.ids import SandboxId, item_step
@@ -22,7 +33,7 @@ from weftrun.model.limits import Limits
 from weftrun.model.messages import BodyCalled, BodyEnded, FromSandbox, Invocation, ItemOutcomes, Outcomes
 from weftrun.model.outcomes import Failure, Reason
 from weftrun.model.policy import FunctionSpec
-from weftrun.model.work import KillSandbox, TickAt, WorkerCommand
+from weftrun.model.work import InSlot, KillSandbox, TickAt, WorkerCommand
 
 _STARTS_MAX = 3
 """Starts of a profile that may fail in a row before all that waits for it fails."""
@@ -80,6 +91,7 @@ class WorkerMachine:
         match command:
             case Invoke():
                 lane = self._lane(profile_of(command.function), command.function)
+                self._window(lane, now)
                 lane.singles.extend([(run, invocation) for invocation in command.invocations])
             case InvokeItems():
                 lane = self._lane(profile_of(command.function), command.function)
@@ -93,6 +105,7 @@ class WorkerMachine:
                     command.base,
                     command.ranges,
                 )
+                self._window(lane, now)
                 lane.ranges.append(work)
                 lane.ranges_left += work.left
             case EnterBody():
@@ -124,6 +137,12 @@ class WorkerMachine:
             lane = state.lanes[profile, function] = Lane(function, profile)
         state.active[lane] = None
         return lane
+
+    def _window(self, lane: Lane, now: float) -> None:
+        """Let what comes first wait for the end of this tick, where its Function says so."""
+        if lane.window_s and not lane.waiting:
+            lane.opens_at = (now // lane.window_s + 1) * lane.window_s
+            self.state.look_by(lane.opens_at)
 
     def ready(self, now: float, sandbox: SandboxId) -> None:
         """A Sandbox takes work."""
@@ -158,10 +177,13 @@ class WorkerMachine:
             elif type(message) is BodyEnded:
                 bodies.ended(state, box, message, now)
 
-    def gone(self, now: float, sandbox: SandboxId, why: str, running: Running, text: str, where: str = "") -> None:
+    def gone(
+        self, now: float, sandbox: SandboxId, why: str, running: Running, text: str, where: str = "",
+        slots: tuple[InSlot, ...] = (),
+    ) -> None:  # fmt: skip
         """A Sandbox ended: what it ran has failed, what it had not entered goes back to the queue.
 
-        `where` is the author's line that it was at, if it was asked.
+        `where` is the author's line that it was at, if it was asked; `slots` is what it was in at once.
         """
         state = self.state
         box = state.boxes.pop(sandbox, None)
@@ -174,7 +196,7 @@ class WorkerMachine:
             )
             self._start_failed(box, late if box.late else why, now)
             return
-        give_back(state, box, why, running, text, now)
+        give_back(state, box, why, Seen(running, text, slots), now)
         bodies.lose(state, box, why, running, text, where, now)
 
     def _start_failed(self, box: Box, why: str, now: float) -> None:
@@ -249,6 +271,7 @@ class WorkerMachine:
         box = self.state.boxes.get(sandbox)
         if box is not None and box.state is BoxState.READY:
             box.doom = (failure, no, index)
+            box.overdue = {(no, index): failure}
             self._kill(box)
 
     def watched_sandboxes(self) -> list[SandboxId]:
@@ -265,11 +288,13 @@ class WorkerMachine:
         ]
 
     def tick(
-        self, now: float, pages: Mapping[SandboxId, Running], starved_s: Mapping[SandboxId, float] | None = None
-    ) -> None:
+        self, now: float, pages: Mapping[SandboxId, Running], starved_s: Mapping[SandboxId, float] | None = None,
+        slots: Mapping[SandboxId, tuple[InSlot, ...]] | None = None,
+    ) -> None:  # fmt: skip
         """Let time pass: end what ran too long, what was revoked, and what has been idle for long.
 
-        `starved_s` says how long each of the Sandboxes has waited for a processor in all.
+        `starved_s` says how long each of the Sandboxes has waited for a processor in all, `slots` what those are in
+        that run several at once.
         """
         state = self.state
         slept = 0.0 < state.tick_at < now - _SLEPT_S
@@ -283,11 +308,17 @@ class WorkerMachine:
             elif box.state is BoxState.READY and box.id in pages and box.for_bodies:
                 turns.look(state, box, pages[box.id], (starved_s or {}).get(box.id, 0.0), now)
             elif box.state is BoxState.READY and box.id in pages:
-                self._check_running(box, pages[box.id], now)
+                if box.given and box.given[0].lane.shares:
+                    self._check_slots(box, (slots or {}).get(box.id, ()), now)
+                else:
+                    self._check_running(box, pages[box.id], now)
             elif is_free(box) and now >= box.idle_since + state.limits.sandbox_idle_s:
                 self._kill(box)
         for box in state.boxes.values():
             state.look_by(_due(state, box, now))
+        for lane in state.active:
+            if lane.opens_at > now:
+                state.look_by(lane.opens_at)
 
     def _check_running(self, box: Box, running: Running, now: float) -> None:
         """End a Sandbox for what it runs now. What runs in front of something revoked is not ended for that."""
@@ -307,6 +338,26 @@ class WorkerMachine:
             failure = Failure(Reason.TIMEOUT, "TimeoutError", message)
         if failure is not None:
             box.doom = (failure, batch, index)
+            self._kill(box)
+
+    def _check_slots(self, box: Box, slots: tuple[InSlot, ...], now: float) -> None:
+        """End a Sandbox for what it runs at once: for all that ran too long, or where nobody wants what is left.
+
+        What was revoked is not ended while something else is in there: its outcome is nobody's, and it holds nobody up.
+        """
+        timeout_s = _timeout_s(box.given[0])
+        label = box.given[0].lane.function.label
+        if box.revoked and now >= box.revoked_at + REVOKED_S and steps_in(box) <= box.revoked:
+            failure = Failure(Reason.CANCELLED, "RunCancelled", "its Run was cancelled or has failed")
+            box.overdue = {(slot.batch, slot.index): failure for slot in slots}
+        elif timeout_s is not None:
+            failure = Failure(Reason.TIMEOUT, "TimeoutError", f"{label} ran longer than timeout_s={timeout_s:g}")
+            late = [slot for slot in slots if now >= slot.entered_at + timeout_s]
+            box.overdue = {(slot.batch, slot.index): failure for slot in late}
+        else:
+            return
+        if box.overdue or steps_in(box) <= box.revoked:
+            box.doom = (failure, 0, -1)
             self._kill(box)
 
     def _kill(self, box: Box) -> None:

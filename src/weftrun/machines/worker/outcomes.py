@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from weftrun.machines.ranges import count, without
 from weftrun.machines.retry import may_repeat
-from weftrun.machines.worker.state import Box, BoxState, Given, Items, Lane, Running, WorkerState
+from weftrun.machines.worker.state import Box, BoxState, Given, Items, Lane, Seen, WorkerState
 from weftrun.model.emits import Emit
 from weftrun.model.events import AttemptEnded, AttemptsEnded, ItemsEnded
-from weftrun.model.ids import item_step
+from weftrun.model.ids import StepId, item_step
 from weftrun.model.messages import Invocation, ItemOutcomes, Outcomes
 from weftrun.model.outcomes import Failure, Ran, Reason
 from weftrun.model.values import Data
@@ -119,27 +119,27 @@ def _learn(lane: Lane, busy_s: float, count: int) -> None:
         lane.each_s = each_s if lane.each_s is None else (1 - _WEIGHT) * lane.each_s + _WEIGHT * each_s
 
 
-def give_back(state: WorkerState, box: Box, why: str, running: Running, text: str, now: float) -> None:
+def give_back(state: WorkerState, box: Box, why: str, seen: Seen, now: float) -> None:
     """Sort what a Sandbox had when it ended: the body it ran has failed, the others go back to the queue.
 
     What it had left again without telling is run again under the same Attempt: its value is lost, but it did not
-    fail. So is a body that was entered after we had decided to end the Sandbox for the one before it. Where such a
-    body must not be entered again, it fails as lost.
+    fail. So is a body that was entered after we had decided to end the Sandbox for the one before it, and one that ran
+    beside the one for which we ended it. Where such a body must not be entered again, it fails as lost.
     """
     if box.given:
-        _count_idle_end(box, box.given[0], running)
+        _count_idle_end(box, box.given[0], seen)
     for given in reversed(box.given):
         if given.items is not None:
-            _give_back_items(state, box, given, given.items, running, why, text, now)
+            _give_back_items(state, box, given, given.items, seen, why, now)
         else:
-            _give_back_singles(state, box, given, running, why, text, now)
+            _give_back_singles(state, box, given, seen, why, now)
     box.given.clear()
 
 
-def _count_idle_end(box: Box, given: Given, running: Running) -> None:
+def _count_idle_end(box: Box, given: Given, seen: Seen) -> None:
     """Let a body fail whose Sandboxes end, one after the other, outside of any body: they would do so for ever."""
-    batch, _, entered, _ = running
-    if box.doom is not None or (entered and batch >= given.no):
+    batch, _, entered, _ = seen.running
+    if box.doom is not None or seen.slots or (entered and batch >= given.no):
         return
     given.lane.idle_ends += 1
     if given.lane.idle_ends == _IDLE_ENDS_MAX:
@@ -148,55 +148,64 @@ def _count_idle_end(box: Box, given: Given, running: Running) -> None:
         box.blamed = (given.no, first if given.items is None else given.open_items[0][0])
 
 
-def _failure_of(box: Box, given: Given, index: int, running: Running, why: str) -> Failure | None:
+def _failure_of(box: Box, given: Given, index: int, seen: Seen, why: str) -> Failure | None:
     """Return how the body at `index` of a Batch has failed, or None if it may run as if it had not been sent."""
-    batch, last, entered, _ = running
     function = given.lane.function
-    ran = given.no == batch and index == last and entered
-    if ran and box.doom is not None and box.doom[1:] == (batch, index):
-        return box.doom[0]
+    if given.lane.shares:
+        ran = was_entered = seen.slot(given.no, index) is not None
+        ended_for = box.overdue.get((given.no, index))
+    else:
+        batch, last, entered, _ = seen.running
+        ran = given.no == batch and index == last and entered
+        was_entered = given.no < batch or (given.no == batch and index <= last)
+        ended_for = box.doom[0] if box.doom is not None and box.doom[1:] == (given.no, index) else None
+    if ran and ended_for is not None:
+        return ended_for
     if box.blamed == (given.no, index):
         text = f"{_IDLE_ENDS_MAX} Sandboxes one after the other ended without an outcome of {function.label}: {why}"
         return Failure(Reason.LOST, "SandboxLost", text)
-    was_entered = given.no < batch or (given.no == batch and index <= last)
     if (ran and box.doom is None) or (was_entered and (not may_repeat(function) or function.rollback)):
         return Failure(Reason.LOST, "SandboxLost", f"the Sandbox that ran {function.label} ended: {why}")
     return None
 
 
-def _give_back_singles(
-    state: WorkerState, box: Box, given: Given, running: Running, why: str, text: str, now: float
-) -> None:
+def _text_of(given: Given, index: int, seen: Seen) -> str:
+    """Return what the body at `index` of a Batch had printed and not told."""
+    if given.lane.shares:
+        slot = seen.slot(given.no, index)
+        return slot.text if slot is not None else ""
+    return seen.text if (given.no, index) == seen.running[:2] else ""
+
+
+def _give_back_singles(state: WorkerState, box: Box, given: Given, seen: Seen, why: str, now: float) -> None:
     again: list[tuple[int, Invocation]] = []
     for index, entry in enumerate(given.singles):
         if entry is None:
             continue
         run, invocation = entry
-        failure = _failure_of(box, given, index, running, why)
+        failure = _failure_of(box, given, index, seen, why)
         if failure is not None:
             ran = Ran(box.id, given.at, now)
             ended = _ended(invocation, None, failure, ran)
             state.commands.append(Tell(run, AttemptsEnded(now, (ended,))))
         elif (run, invocation.step) not in box.revoked:
             again.append(entry)
-        if text and given.no == running[0] and index == running[1]:
+        text = _text_of(given, index, seen)
+        if text:
             state.commands.append(Said(run, invocation.id, invocation.attempt, box.id, text))
     if again:
         given.lane.singles.extendleft(reversed(again))
         state.active[given.lane] = None
 
 
-def _give_back_items(
-    state: WorkerState, box: Box, given: Given, work: Items, running: Running, why: str, text: str, now: float
-) -> None:
+def _give_back_items(state: WorkerState, box: Box, given: Given, work: Items, seen: Seen, why: str, now: float) -> None:
     open_items = [index for lo, hi in given.open_items for index in range(lo, hi)]
-    found = ((index, _failure_of(box, given, index, running, why)) for index in open_items)
+    found = ((index, _failure_of(box, given, index, seen, why)) for index in open_items)
     failures = tuple((index, failure) for index, failure in found if failure is not None)
     if failures:
         event = ItemsEnded(now, work.step, work.attempt, (), failures, Ran(box.id, given.at, now))
         state.commands.append(Tell(work.run, event))
-    if text and given.no == running[0]:
-        step = item_step(work.id, running[1]) if running[2] else work.id
+    for step, text in _texts_of_items(given, work, seen):
         state.commands.append(Said(work.run, step, work.attempt, box.id, text))
     left = without(given.open_items, [(index, index + 1) for index, _ in failures])
     if left and (work.run, work.step) not in box.revoked:
@@ -204,6 +213,15 @@ def _give_back_items(
         given.lane.ranges.appendleft(again)
         given.lane.ranges_left += again.left
         state.active[given.lane] = None
+
+
+def _texts_of_items(given: Given, work: Items, seen: Seen) -> list[tuple[StepId, str]]:
+    if given.lane.shares:
+        return [(item_step(work.id, s.index), s.text) for s in seen.slots if s.batch == given.no and s.text]
+    batch, index, entered, _ = seen.running
+    if not seen.text or given.no != batch:
+        return []
+    return [(item_step(work.id, index) if entered else work.id, seen.text)]
 
 
 def fail_lane(state: WorkerState, lane: Lane, failure: Failure, now: float) -> None:

@@ -26,7 +26,7 @@ def place(state: WorkerState, now: float) -> None:
 
     Lanes take turns, a Batch each: one Invocation does not wait for the last item of somebody's long map.
     """
-    lanes = deque(state.active)
+    lanes = deque(lane for lane in state.active if lane.opens_at <= now)
     while lanes:
         lane = lanes.popleft()
         box = _free_box(state, lane)
@@ -43,6 +43,8 @@ def place(state: WorkerState, now: float) -> None:
 
 def _free_box(state: WorkerState, lane: Lane) -> Box | None:
     """Return the Sandbox with the least to do that may take work of this lane, if there is one."""
+    if lane.shares or lane.window_s:
+        return _shared_box(state, lane)
     best: Box | None = None
     for box in state.boxes.values():
         if box.profile != lane.profile or box.for_bodies or box.state is not BoxState.READY:
@@ -54,6 +56,30 @@ def _free_box(state: WorkerState, lane: Lane) -> Box | None:
     return best
 
 
+def _shared_box(state: WorkerState, lane: Lane) -> Box | None:
+    """Return the Sandbox for a Batch that is run at once: the fullest that has room, else the idle one used last.
+
+    So few Sandboxes are used, and those that are not needed come to their end. Where Invocations are gathered by a
+    fixed tick, a Batch has a Sandbox of its own; so has one that is a single call of its handler.
+    """
+    sharing = lane.function.sharing
+    joins = lane.shares and not lane.window_s and sharing is not None and sharing.how != "list"
+    best: Box | None = None
+    for box in state.boxes.values():
+        if box.profile != lane.profile or box.for_bodies or box.state is not BoxState.READY or box.revoked:
+            continue
+        if box.given and not (joins and box.given[0].lane is lane and open_in(box) < lane.most):
+            continue
+        if best is None or (open_in(box), box.idle_since) > (open_in(best), best.idle_since):
+            best = box
+    return best
+
+
+def open_in(box: Box) -> int:
+    """Return how many bodies a Sandbox was given and has not told of."""
+    return sum(given.left for given in box.given)
+
+
 def _may_queue(state: WorkerState, lane: Lane, box: Box) -> bool:
     """Say whether a busy Sandbox may get a second Batch: only short bodies, and only where many wait.
 
@@ -62,6 +88,8 @@ def _may_queue(state: WorkerState, lane: Lane, box: Box) -> bool:
     if len(box.given) >= _DEPTH or lane.waiting <= state.sandboxes_max:
         return False
     ahead = box.given[0]
+    if ahead.lane.shares:
+        return False
     longest = state.limits.batch_s
     known = lane.each_s is not None and ahead.lane.each_s is not None
     return known and (ahead.lane.each_s or 0.0) * ahead.left <= longest and (lane.each_s or 0.0) <= longest
@@ -79,13 +107,18 @@ def _give(state: WorkerState, lane: Lane, box: Box, now: float) -> None:
         _give_items(state, lane, box, given)
 
 
-def batch_size(state: WorkerState, lane: Lane, most: int) -> int:
-    """Return how many bodies to put into one Batch.
+def batch_size(state: WorkerState, lane: Lane, box: Box, most: int) -> int:
+    """Return how many bodies to put into one Batch for a Sandbox.
 
     It is a few milliseconds of work, and a fair share of what waits, but not less work than a message is worth.
 
-    A Function that nobody has timed yet is tried one body at a time.
+    A Function that nobody has timed yet is tried one body at a time. Of one whose Attempts run at once, it is what a
+    Sandbox has room for; at the end of a tick, all that waits.
     """
+    if lane.window_s:
+        return most
+    if lane.shares:
+        return min(most, lane.most - open_in(box))
     if lane.each_s is None:
         return 1
     by_time = int(state.limits.batch_s / lane.each_s)
@@ -95,7 +128,7 @@ def batch_size(state: WorkerState, lane: Lane, most: int) -> int:
 
 def _give_singles(state: WorkerState, lane: Lane, box: Box, given: Given) -> None:
     singles = lane.singles
-    size = min(batch_size(state, lane, state.limits.batch_size_max), len(singles))
+    size = min(batch_size(state, lane, box, state.limits.batch_size_max), len(singles))
     given.left = size
     taken = [singles.popleft() for _ in range(size)]
     given.singles = list(taken)
@@ -122,7 +155,7 @@ def _with_runs(
 
 def _give_items(state: WorkerState, lane: Lane, box: Box, given: Given) -> None:
     work = lane.ranges[0]
-    ranges = work.take(batch_size(state, lane, state.limits.batch_items_max))
+    ranges = work.take(batch_size(state, lane, box, state.limits.batch_items_max))
     if not work.ranges:
         lane.ranges.popleft()
     given.items = work
@@ -150,9 +183,12 @@ def _give_items(state: WorkerState, lane: Lane, box: Box, given: Given) -> None:
 def _start_more(state: WorkerState, now: float) -> None:
     """Start Sandboxes for what waits, as far as the bound allows; a free one of another profile makes room."""
     for lane in state.active:
+        if lane.opens_at > now:
+            continue
         running = [box for box in state.boxes.values() if not box.for_bodies]
         coming = sum(box.profile == lane.profile and box.state is BoxState.STARTING for box in running)
-        wanted = min(lane.waiting - coming, state.sandboxes_max)
+        batches = 1 if lane.window_s else -(-lane.waiting // lane.most) if lane.shares else lane.waiting
+        wanted = min(batches - coming, state.sandboxes_max)
         room = state.sandboxes_max - len(running)
         if wanted > 0 and room <= 0:
             room = _make_room(state, lane, running)

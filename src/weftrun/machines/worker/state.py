@@ -12,11 +12,23 @@ from weftrun.model.messages import BodyStart, Invocation
 from weftrun.model.outcomes import Failure
 from weftrun.model.policy import FunctionSpec
 from weftrun.model.values import Tree
-from weftrun.model.work import WorkerCommand
+from weftrun.model.work import InSlot, WorkerCommand
 
 Names = tuple[RunId, RunUid]
 Running = tuple[int, int, bool, float]
 """Batch, index, entered, entered_at: what the page of a Sandbox says."""
+
+
+class Seen(NamedTuple):
+    """What the page of a Sandbox showed: what it ran last, what that had printed, and what was in its slots."""
+
+    running: Running
+    text: str = ""
+    slots: tuple[InSlot, ...] = ()
+
+    def slot(self, no: int, index: int) -> InSlot | None:
+        """Return the slot in which a place of a Batch was."""
+        return next((slot for slot in self.slots if (slot.batch, slot.index) == (no, index)), None)
 
 
 class Entered(NamedTuple):
@@ -79,9 +91,16 @@ class Lane:
         ranges: items of maps.
         each_s: moving average of the time one body takes; None before the first outcome.
         idle_ends: Sandboxes in a row that ended outside of any body, without having reported one.
+        most: bodies that one Sandbox has at once.
+        shares: whether a Sandbox runs more than one after the other.
+        window_s: length of a tick at whose end what waits is given out; 0 for as soon as may be.
+        opens_at: when that is; 0 where nothing waits for it.
     """
 
-    __slots__ = ("each_s", "function", "idle_ends", "profile", "ranges", "ranges_left", "singles")
+    __slots__ = (
+        "each_s", "function", "idle_ends", "most", "opens_at", "profile", "ranges", "ranges_left", "shares", "singles",
+        "window_s",
+    )  # fmt: skip
 
     def __init__(self, function: FunctionSpec, profile: int) -> None:
         self.function = function
@@ -91,6 +110,11 @@ class Lane:
         self.ranges_left = 0
         self.each_s: float | None = None
         self.idle_ends = 0
+        sharing = function.sharing
+        self.shares = sharing is not None and sharing.how != "serial"
+        self.most = sharing.most if sharing is not None else 1
+        self.window_s = (sharing.window_s or 0.0) if sharing is not None else 0.0
+        self.opens_at = 0.0
 
     @property
     def waiting(self) -> int:
@@ -163,6 +187,7 @@ class Box:
         left_at: when it was told to drop a body that may be in a turn; 0 when that is known to be over.
         late: whether it was ended because it did not start in time.
         doom: why we ended it, with what it ran then as (Batch, index); None where we did not, or it ran nothing.
+        overdue: of one that runs several at once, all that it was ended for, as (Batch, index).
         revoked: Steps that must not run on in it, as (Run, Step).
         blamed: what fails because no Sandbox lives long enough to tell of it, as (Batch, index).
     """
@@ -177,6 +202,7 @@ class Box:
         "idle_since",
         "late",
         "left_at",
+        "overdue",
         "overran",
         "profile",
         "revoked",
@@ -200,6 +226,7 @@ class Box:
         self.idle_since = now
         self.late = False
         self.doom: tuple[Failure, int, int] | None = None
+        self.overdue: dict[tuple[int, int], Failure] = {}
         self.revoked: set[tuple[int, int]] = set()
         self.revoked_at = 0.0
         self.blamed: tuple[int, int] | None = None

@@ -56,10 +56,9 @@ class SimWorkers:
         self._last = ENGINE
         self._there: dict[WorkerId, SimWorker] = {}
         self._closed = False
+        self._cut_off: list[SimWorker] = []
         for _ in range(settings.count):
             loop.call_soon(self._start)
-        if settings.count:
-            loop.call_soon(self._heartbeat)
 
     @property
     def alive(self) -> int:
@@ -81,32 +80,32 @@ class SimWorkers:
         elif chance.happens(self._settings.freezes):
             at = self._loop.now() + chance.between(0.0, chance.one_of(_LIVES_S))
             worker.loop.call_at(at, lambda: worker.freeze(ttl_s * chance.one_of((0.1, 0.9, 2.0))))
+        elif chance.happens(self._settings.cuts):
+            at = self._loop.now() + chance.between(0.0, chance.one_of(_LIVES_S))
+            worker.loop.call_at(at, lambda: self._cut(worker, ttl_s * chance.one_of((0.0, 0.9, 2.0))))
 
-    def _heartbeat(self) -> None:
-        """Say that the engine lives, and end who gives no sign of life for as long as a Lease holds."""
-        if self._closed:
-            return
-        for worker in list(self._there.values()):
-            if self._loop.now() - worker.link.heard_at > self._limits.lease_ttl_s:
-                worker.die("it gave no sign of life")
-            else:
-                worker.link.ping()
-        self._loop.call_at(self._loop.now() + self._limits.lease_ttl_s / 3, self._heartbeat)
+    def _cut(self, worker: SimWorker, frozen_s: float) -> None:
+        """Nothing arrives any more between an engine and a Worker, which lives on until it misses its engine."""
+        if worker.id in self._there:
+            self._cut_off.append(worker)
+            worker.link.cut()
+            worker.freeze(frozen_s)
 
     def _gone(self, worker: SimWorker) -> None:
+        """Start another one in its place, once."""
         if self._there.pop(worker.id, None) is not None and not self._closed:
             self._loop.call_at(self._loop.now() + self._chance.between(*_AGAIN_S), self._start)
 
     def linger(self, until_told: bool) -> None:
         """Let what runs go on to its end though nobody hears of it: the engine died."""
-        for worker in self._there.values():
+        for worker in (*self._there.values(), *self._cut_off):
             worker.sandboxes.linger(until_told)
 
     def close(self) -> None:
         """End all. Idempotent."""
         self._closed = True
         there, self._there = self._there, {}
-        for worker in there.values():
+        for worker in (*there.values(), *self._cut_off):
             worker.end()
 
 
@@ -146,7 +145,7 @@ class SimWorker:
 
     def freeze(self, seconds: float) -> None:
         """Stand still in the middle of a turn, together with its Sandboxes."""
-        if not self._over:
+        if not self._over and seconds:
             self.loop.stand_still(seconds)
 
     def die(self, why: str) -> None:
@@ -155,6 +154,14 @@ class SimWorker:
             self.end()
             self.link.tell(lambda events: events.gone(why))
             self._gone(self)
+
+    def declared_dead(self) -> None:
+        """The engine ends it, or can't: then it lives on, and the engine goes on without it all the same."""
+        if self.link.is_cut:
+            self.link.lost("it gave no sign of life")
+            self._gone(self)
+        else:
+            self.die("it gave no sign of life")
 
     def end(self) -> None:
         """Release everything. Idempotent."""
@@ -166,7 +173,7 @@ class SimWorker:
 
 
 class Link:
-    """What lies between an engine and one of its Workers (port Worker).
+    """What lies between an engine and one of its Workers (port DistantWorker).
 
     Attributes:
         heard_at: when the Worker last gave a sign of life; `pinged_at` when the engine last did, as the Worker knows.
@@ -185,13 +192,16 @@ class Link:
         self._sent = self._heard = self.taken = 0
         self._quiet = True
         self._events: WorkerEvents | None = None
-        self.heard_at = self.pinged_at = engine.now()
+        self.heard_at: float | None = None
+        self.is_cut = False
+        self.pinged_at = engine.now()
         driver.listen(_Told(self, driver))
 
     def _give(self, call: Callable[[WorkerDriver], None]) -> None:
         """Let the Worker take something a little later."""
         strand = f"to worker {self._worker.id}"
-        self._worker.loop.after(self._outside.pace.hop_s, strand, lambda: call(self._driver))
+        if not self.is_cut:
+            self._worker.loop.after(self._outside.pace.hop_s, strand, lambda: call(self._driver))
 
     def tell(self, call: Callable[[WorkerEvents], None]) -> None:
         """Let the engine hear something a little later."""
@@ -201,7 +211,26 @@ class Link:
             if self._events is not None:
                 call(self._events)
 
-        self._engine.after(self._outside.pace.hop_s, f"from worker {self._worker.id}", arrive)
+        if not self.is_cut:
+            self._engine.after(self._outside.pace.hop_s, f"from worker {self._worker.id}", arrive)
+
+    def cut(self) -> None:
+        """Let nothing more arrive, either way."""
+        self.is_cut = True
+
+    def drop(self, event: WorkEvent) -> None:
+        """Nobody will hear of this: nobody holds its Objects."""
+        for obj in objects_in(event):
+            self._objects.drop(obj.oid)
+
+    def lost(self, why: str) -> None:
+        """The engine goes on without the Worker."""
+        if self._events is not None:
+            self._events.gone(why)
+
+    def end(self) -> None:
+        """The engine has declared the Worker dead."""
+        self._engine.call_soon(self._worker.declared_dead)
 
     def rested(self, quiet: bool, heard: int) -> None:
         """Hear that the Worker has handed on what there was to be done."""
@@ -294,6 +323,8 @@ class _Told:
 
     def told(self, run: int, event: WorkEvent) -> None:
         """Something became of what a Run wanted done."""
+        if self._link.is_cut:
+            self._link.drop(event)
         self._link.tell(lambda events: events.told(run, event))
 
     def printed(self, said: Said) -> None:
@@ -369,6 +400,10 @@ class CountedObjects:
         if not self._closed:
             self._holds[oid] -= 1
             self._inner.release(oid)
+
+    def drop(self, oid: ObjectId) -> None:
+        """Remove the hold of a message that never arrives."""
+        self._inner.release(oid)
 
     def stats(self) -> dict[str, int]:
         """Return what the engine's store says."""

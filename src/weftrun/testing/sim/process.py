@@ -137,7 +137,7 @@ class Process:
         worker = WorkerDriver(self.loop, sandboxes, self.objects, settings.limits, settings.sandboxes_max)
         if not settings.workers.count:
             return worker
-        group = WorkerGroup(self.loop, worker)
+        group = WorkerGroup(self.loop, worker, settings.limits.lease_ttl_s, settings.limits.sandbox_start_s)
         chance = Chance(self._ground.seed, f"workers {self.number}")
         self.workers = SimWorkers(
             settings.workers, settings.limits, self.loop, self.objects, self._outside, group.joined, chance

@@ -37,6 +37,7 @@ class Workers:
         arms: whether Steps are armed at them (`control="worker"`).
         dies: how likely each one dies.
         freezes: how likely each one stands still for a while.
+        cuts: how likely each one is cut off from its engine, for good, and goes on.
     """
 
     count: int = 0
@@ -44,6 +45,7 @@ class Workers:
     arms: bool = False
     dies: float = 0.0
     freezes: float = 0.0
+    cuts: float = 0.0
 
 
 @dataclass(frozen=True)

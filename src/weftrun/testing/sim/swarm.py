@@ -190,6 +190,7 @@ def with_workers(settings: Settings, chance: Chance) -> Settings:
         arms=chance.happens(0.6),
         dies=chance.one_of((0.0, 0.3, 0.8)),
         freezes=chance.one_of((0.0, 0.3)),
+        cuts=chance.one_of((0.0, 0.3)),
     )
     return replace(settings, workers=workers)
 

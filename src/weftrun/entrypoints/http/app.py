@@ -1,0 +1,87 @@
+"""The ASGI app: routes, who may call them, what is answered when something is wrong, and the OpenAPI of it all."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from litestar import Litestar, Request, Router, get
+from litestar.di import Provide
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.static_files import create_static_files_router
+from litestar.types import ControllerRouterHandler
+
+from weftrun import __version__
+from weftrun.entrypoints.http import answers, deployed, events, health, problems, runs
+from weftrun.entrypoints.http.callers import EVERYBODY, Caller
+from weftrun.entrypoints.http.gateway import Gateway
+
+BODY_BYTES_MAX = 16 * 1024 * 1024
+"""A larger body is refused, unless a route allows more."""
+
+
+def make_app(
+    opened: Callable[[], Awaitable[Gateway]],
+    *,
+    routers: Sequence[ControllerRouterHandler] = (),
+    pages: Path | None = None,
+) -> Litestar:
+    """Return the ASGI app of a gateway, which is opened when the app starts and closed when it ends.
+
+    Args:
+        opened: opens the gateway, in the loop of the server.
+        routers: further routes, at their own paths; they may ask for what is in `given`.
+        pages: a folder of static pages that is served under `/`.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: Litestar) -> AsyncIterator[None]:
+        app.state.gateway = gateway = await opened()
+        try:
+            yield
+        finally:
+            await gateway.close()
+
+    of_runs = Router("/runs", route_handlers=[*runs.ROUTES, *events.ROUTES])
+    api = Router("/api/v1", route_handlers=[of_runs, events.list_events, *deployed.ROUTES])
+    served: list[Any] = [api, *health.ROUTES, openapi, *routers]
+    if pages is not None:
+        served.append(create_static_files_router("/", [pages], html_mode=True, include_in_schema=False))
+    return Litestar(
+        served,
+        lifespan=[lifespan],
+        dependencies={
+            "gateway": Provide(_gateway, sync_to_thread=False),
+            "caller": Provide(_caller, sync_to_thread=False),
+        },
+        exception_handlers={Exception: problems.answer},
+        request_max_body_size=BODY_BYTES_MAX,
+        openapi_config=OpenAPIConfig(
+            title="weftrun",
+            version=__version__,
+            description="Runs of workflows and functions, exactly once.",
+            path="/api/v1/schema",
+            render_plugins=[JsonRenderPlugin(path="/openapi.json")],
+            use_handler_docstrings=True,
+        ),
+        logging_config=None,
+        debug=False,
+    )
+
+
+@get("/openapi.json", include_in_schema=False)
+async def openapi(request: Request[Any, Any, Any]) -> Any:
+    """Return the OpenAPI 3.1 document."""
+    return answers.json_answer(request.app.openapi_schema.to_schema())
+
+
+def _gateway(request: Request[Any, Any, Any]) -> Gateway:
+    gateway: Gateway = request.app.state.gateway
+    return gateway
+
+
+def _caller(request: Request[Any, Any, Any]) -> Caller:  # noqa: ARG001  # everybody may call, as long as nobody need say who
+    return EVERYBODY

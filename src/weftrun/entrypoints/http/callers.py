@@ -1,0 +1,57 @@
+"""Who calls, and what they may see: each tenant its own Runs and apps."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from weftrun.entrypoints.http.problems import Refusal
+from weftrun.model.errors import UsageError
+from weftrun.sdk.handles import check_id
+
+Scope = Literal["read", "invoke", "deploy", "admin"]
+SCOPES: tuple[Scope, ...] = ("read", "invoke", "deploy", "admin")
+
+
+class Caller(Struct, frozen=True):
+    """Whoever a request comes from.
+
+    Ids of a tenant's Runs begin with its name and a slash in the Journal, and the tenant never sees that; the caller
+    without a tenant sees the whole Journal.
+
+    Attributes:
+        tenant: empty for the one who sees all.
+        scopes: what they may do.
+        token: name of their token; empty where none is needed.
+    """
+
+    tenant: str = ""
+    scopes: frozenset[Scope] = frozenset(SCOPES)
+    token: str = ""
+
+    @property
+    def prefix(self) -> str:
+        """What ids of their Runs begin with in the Journal."""
+        return f"{self.tenant}/" if self.tenant else ""
+
+    def stored(self, id: str) -> str:
+        """Return the id that a Run has in the Journal.
+
+        Raises:
+            Refusal: it can't be the id of a Run.
+        """
+        try:
+            if self.tenant and "/" in id:
+                raise UsageError(f"{id!r} can't be the id of a Run here: it has a slash.")
+            return check_id(self.prefix + id)
+        except UsageError as error:
+            raise Refusal(422, "bad-run-id", str(error)) from None
+
+    def shown(self, id: str) -> str:
+        """Return the id of a Run as they know it."""
+        return id.removeprefix(self.prefix)
+
+
+EVERYBODY = Caller()
+"""Whoever calls a gateway that asks for no tokens."""

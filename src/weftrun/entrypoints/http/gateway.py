@@ -1,0 +1,328 @@
+"""What the gateway does, apart from HTTP: it starts Runs of apps, waits for them, and makes JSON of what they gave."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections import OrderedDict
+from collections.abc import Awaitable
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from weftrun.adapters.sqlite.gateway import Deployed, GatewayFile
+from weftrun.adapters.system.entropy import SystemEntropy
+from weftrun.assembly import EmbeddedCore, Look, Place, Reader, open_core
+from weftrun.entrypoints.http import bundles
+from weftrun.entrypoints.http.apps import (
+    App,
+    Apps,
+    Translators,
+    bundle_of_file,
+    check_app_name,
+    deployed_app,
+    loaded,
+)
+from weftrun.entrypoints.http.callers import Caller
+from weftrun.entrypoints.http.problems import Refusal, not_found
+from weftrun.entrypoints.http.readers import Readers
+from weftrun.model.errors import RunNotFound
+from weftrun.model.ids import RunId, RunUid
+from weftrun.model.outcomes import Failure, Status
+from weftrun.model.policy import Bundle
+from weftrun.model.translation import Bind, Bound, Described, Render, Rendered
+from weftrun.model.values import Data, Inline, Payload
+from weftrun.model.visiting import change_data
+from weftrun.ports.journal import RunInfo
+from weftrun.runtime.tickets import Ticket
+from weftrun.views.calls import start_of
+
+_START_S = 30.0
+"""A start that is not durable after so long, in seconds, is not waited for: the Journal stands still."""
+_BUNDLES_KNOWN_MAX = 10_000
+
+
+class Wanted(Struct, frozen=True):
+    """A Run that a caller wants to have.
+
+    Attributes:
+        app: of the Function; None where its name says enough.
+        function: its name in its module.
+        arguments: JSON: an object by name, or an array by position.
+        id: of the Run; None for a fresh one.
+    """
+
+    app: str | None
+    function: str
+    arguments: bytes
+    id: str | None
+
+
+class Answer(Struct, frozen=True):
+    """A Run that has ended, as a caller gets it.
+
+    Attributes:
+        value: what a Run that succeeded gave; None for the others.
+    """
+
+    status: Status
+    value: Rendered | None
+    failure: Failure | None
+
+
+class Gateway:
+    """An engine on a Journal with the apps that it serves. Made by `Gateway.opened`, in the loop of the server.
+
+    Attributes:
+        core: the engine.
+        file: what is kept of apps and tokens.
+        readers: of its Journal.
+        apps: what can be started.
+        translators: processes that have imported apps.
+        loop: of the server.
+        streams: how many streams of events are open.
+        closing: set when the server goes down: whoever waits is answered with what is known.
+    """
+
+    def __init__(self, place: Place, core: EmbeddedCore, file: GatewayFile) -> None:
+        self.place = place
+        self.file = file
+        self._deploying = asyncio.Lock()
+        self.core = core
+        self.readers = Readers(place)
+        self.apps = Apps()
+        self.translators = Translators()
+        self.loop = asyncio.get_running_loop()
+        self.closing = asyncio.Event()
+        self.streams = 0
+        self._entropy = SystemEntropy()
+        self._bundles: OrderedDict[RunUid, Bundle] = OrderedDict()
+
+    @classmethod
+    async def opened(cls, place: Place, files: list[Path], *, sandboxes: int | None = None) -> Gateway:
+        """Open an engine, which takes over what a dead one left, and import the apps in these files.
+
+        Raises:
+            JournalError: the Journal can't be used.
+            UsageError: a file has no app that can be served.
+        """
+        core = await asyncio.to_thread(open_core, place, sandboxes=sandboxes)
+        file = GatewayFile(place.folder / "gateway.db")
+        gateway = cls(place, core, file)
+        try:
+            for kept in file.apps():
+                gateway.apps.put(deployed_app(kept))
+            for source in files:
+                bundle = bundle_of_file(source)
+                app = await loaded(gateway.translators, "", bundle.module, bundle.digest, bundle, str(source))
+                gateway.apps.put(app)
+        except BaseException:
+            await gateway.close()
+            raise
+        return gateway
+
+    async def close(self, drain_s: float = 5.0) -> None:
+        """End: nothing new starts, what runs has `drain_s` seconds, and open Runs are free for other engines."""
+        self.closing.set()
+        await asyncio.to_thread(self.core.close, drain_s=drain_s)
+        await self.translators.close()
+        await asyncio.to_thread(self.readers.close)
+        self.file.close()
+
+    # ------------------------------------------------------------------ deploying
+
+    async def deploy(self, caller: Caller, name: str, body: bytes, entry: str | None) -> App:
+        """Serve an app in the version that is in a bundle, once that is durable and imported.
+
+        Raises:
+            Refusal: the bundle is none, or what it requires can't be had.
+            UsageError: its import fails, or it has no Function.
+        """
+        check_app_name(name)
+        into = self.place.folder / "apps" / (caller.tenant or "-") / name
+        async with self._deploying:
+            folder, is_new = await asyncio.to_thread(bundles.unpack, body, into)
+            try:
+                app = await self._loaded(caller, name, folder, entry)
+                kept = Deployed(
+                    caller.tenant, name, app.version, Reader.now(), app.bundle, tuple(app.functions.values())
+                )
+                await asyncio.to_thread(self.file.put_app, kept)
+            except BaseException:
+                if is_new:
+                    await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+                raise
+            self.apps.put(app)
+        return app
+
+    async def _loaded(self, caller: Caller, name: str, folder: Path, entry: str | None) -> App:
+        file = bundles.entry_of(folder, entry)
+        await asyncio.to_thread(bundles.install, folder)
+        bundle = bundles.bundle_of_version(folder, file)
+        source = f"{file.name} of version {folder.name}"
+        return await loaded(self.translators, caller.tenant, name, folder.name, bundle, source)
+
+    async def remove(self, caller: Caller, name: str) -> None:
+        """Serve an app no more.
+
+        Raises:
+            Refusal: there is none of this name.
+        """
+        self.apps.get(caller.tenant, name)
+        await asyncio.to_thread(self.file.drop_app, caller.tenant, name)
+        self.apps.remove(caller.tenant, name)
+
+    # ------------------------------------------------------------------ starting
+
+    async def start(self, caller: Caller, wanted: Wanted) -> Ticket:
+        """Start a Run, or join the one that has this id, and return once its start is durable.
+
+        Raises:
+            Refusal: there is no such Function, or the Journal stands still.
+            UsageError: the arguments don't fit.
+            RunConflict: the id belongs to a Run of another Function or with other arguments.
+        """
+        app, described = self.apps.find(caller.tenant, wanted.app, wanted.function)
+        id = self._id(caller, wanted, described)
+        translator = await self.translators.of(app.bundle)
+        bound = await translator.ask(Bind(wanted.function, wanted.arguments, wanted.id is not None))
+        assert isinstance(bound, Bound)
+        digest, *also = bound.digests or ("",)
+        args: Data = Inline(bound.data)
+        if len(bound.data) > self.core.inline_bytes_max:
+            args = self.core.publish([bound.data])
+        ticket = self.core.start(
+            id, described.function, app.bundle, Payload(args), digest, tuple(also), wait_start=False, durable=True
+        )
+        await self._started(ticket)
+        self._remember(ticket.uid, app)
+        return ticket
+
+    def _id(self, caller: Caller, wanted: Wanted, described: Described) -> RunId:
+        if wanted.id is not None:
+            return RunId(caller.stored(wanted.id))
+        return RunId(f"{caller.prefix}{described.function.label}-{self._entropy.uid()[:12]}")
+
+    async def _started(self, ticket: Ticket) -> None:
+        try:
+            async with asyncio.timeout(_START_S):
+                await self.core.started(ticket)
+        except TimeoutError:
+            raise Refusal(
+                503,
+                "journal-stands-still",
+                f"Run {ticket.id} could not be recorded within {_START_S:.0f} s, for {self.core.status(ticket)[1]}; "
+                "ask again under the same id.",
+                headers={"Retry-After": "5"},
+            ) from None
+
+    def _remember(self, uid: RunUid, app: App) -> None:
+        self._bundles[uid] = app.bundle
+        while len(self._bundles) > _BUNDLES_KNOWN_MAX:
+            self._bundles.popitem(last=False)
+
+    # ------------------------------------------------------------------ finding and waiting
+
+    async def info(self, caller: Caller, id: str) -> RunInfo:
+        """Return what is known of a Run.
+
+        Raises:
+            Refusal: there is none, or it was deleted.
+        """
+        return await self.readers.read(lambda reader: found(reader, caller, id))
+
+    async def look(self, caller: Caller, id: str) -> Look:
+        """Return all that can be seen of a Run; raises as `info` does."""
+        return await self.readers.read(lambda reader: reader.look(found(reader, caller, id)))
+
+    async def ticket(self, caller: Caller, id: str) -> Ticket:
+        """Return the engine's handle of a Run; raises as `info` does."""
+        return await self._asked(self.core.find(RunId(caller.stored(id)), wait_start=False), id)
+
+    async def retry(self, caller: Caller, id: str) -> Ticket:
+        """Begin another life of a Run, and return its handle.
+
+        Raises:
+            Refusal: there is none.
+            UsageError: it goes on, or has succeeded.
+        """
+        return await self._asked(self.core.retry(RunId(caller.stored(id)), wait_start=False), id)
+
+    async def _asked(self, ticket: Ticket, id: str) -> Ticket:
+        try:
+            await self._started(ticket)
+        except RunNotFound:
+            raise not_found(id) from None
+        return ticket
+
+    async def ended(self, ticket: Ticket, wait_s: float) -> bool:
+        """Wait for the end of a Run, for so many seconds at most; say whether it has ended.
+
+        Raises:
+            Exception: what is the matter where it will not end, such as `ReplayDiverged`.
+        """
+        if not ticket.ended.is_open and wait_s > 0:
+            await self._first_of(self.core.future(ticket), wait_s)
+        if ticket.error is not None:
+            raise ticket.error
+        return ticket.end is not None
+
+    async def _first_of(self, awaited: Awaitable[Any], wait_s: float) -> None:
+        """Wait for what is awaited, for the end of the server, or for so many seconds."""
+        closing = asyncio.ensure_future(self.closing.wait())
+        try:
+            await asyncio.wait(
+                (asyncio.ensure_future(awaited), closing), timeout=wait_s, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            closing.cancel()
+
+    async def pause(self, seconds: float, ticket: Ticket | None = None) -> None:
+        """Wait for so many seconds, or less: until the Run has ended, or the server goes down."""
+        if ticket is not None and not ticket.ended.is_open:
+            await self._first_of(self.core.future(ticket), seconds)
+        else:
+            await self._first_of(asyncio.sleep(seconds), seconds)
+
+    async def flush_trace(self) -> None:
+        """Return when what Attempts have printed so far can be read."""
+        await self.readers.read(lambda _: self.core.flush_trace())
+
+    async def answer(self, ticket: Ticket) -> Answer:
+        """Return what a Run that has ended gave.
+
+        Raises:
+            UsageError: its value can't be read by the code that there is.
+        """
+        end = ticket.end
+        assert end is not None
+        if end.failure is not None or end.answer is None:
+            return Answer(end.status, None, end.failure)
+        tree = change_data(end.answer, lambda data: Inline(bytes(self.core.read(data))))
+        translator = await self.translators.of(await self._bundle(ticket))
+        rendered = await translator.ask(Render(tree))
+        assert isinstance(rendered, Rendered)
+        return Answer(end.status, rendered, None)
+
+    async def _bundle(self, ticket: Ticket) -> Bundle:
+        """Return the code that a Run was started with."""
+        known = self._bundles.get(ticket.uid)
+        if known is None:
+            known = await self.readers.read(lambda reader: start_of(reader.load(ticket.uid)).bundle)
+            self._bundles[ticket.uid] = known
+        return known
+
+
+def found(reader: Reader, caller: Caller, id: str) -> RunInfo:
+    """Return what is known of a caller's Run.
+
+    Raises:
+        Refusal: there is none, or it was deleted.
+    """
+    info = reader.find(caller.stored(id))
+    if info is None:
+        raise not_found(id)
+    if info.deleted:
+        raise Refusal(410, "run-deleted", f"Run {id!r} was deleted; it has {info.status}.", run=id)
+    return info

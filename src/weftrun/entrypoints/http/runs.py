@@ -1,0 +1,319 @@
+"""Routes of Runs: start, look, result, cancel, retry, delete."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, cast
+from urllib.parse import quote
+
+import msgspec
+from litestar import Response, delete, get, post
+from litestar.openapi import ResponseSpec
+from litestar.params import HeaderParameter, JSONBody, PathParameter, QueryParameter
+from msgspec import Meta, Struct
+from msgspec.structs import replace
+
+from weftrun.assembly import Look, Reader
+from weftrun.entrypoints.http.answers import RunAnswer, json_answer, run_answer, value_answer
+from weftrun.entrypoints.http.callers import Caller
+from weftrun.entrypoints.http.gateway import Gateway, Wanted, found
+from weftrun.entrypoints.http.given import CallerHere, GatewayHere
+from weftrun.entrypoints.http.problems import Refusal, not_found, problems
+from weftrun.model.outcomes import Status
+from weftrun.ports.journal import RunInfo
+from weftrun.runtime.tickets import Ticket
+from weftrun.views.following import still
+from weftrun.views.graph import graph
+from weftrun.views.page import page as page_of
+from weftrun.views.run import RunShown, run_shown
+from weftrun.views.step import StepView
+from weftrun.views.steps import StepsFold, steps
+from weftrun.views.story import Sentence, story
+from weftrun.views.timeline import Timeline, timeline
+from weftrun.views.trace import TextView, is_part, texts
+
+WAIT_S_MAX = 300.0
+_PAGE_MAX = 1_000
+_CURSOR_DIGITS_MAX = 18
+_AT = "/api/v1/runs/"
+_PAGE_HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"}
+
+LOOKED = problems(400, 404, 410, 422)
+ASKED = LOOKED | problems(409, 424) | {200: ResponseSpec(RunAnswer, description="It has succeeded.")}
+STARTED = ASKED | {202: ResponseSpec(RunAnswer, description="It goes on; `Location` is where it can be looked at.")}
+RESULT = LOOKED | problems(406, 409, 424) | {202: ResponseSpec(RunAnswer, description="It goes on.")}
+
+Id = Annotated[str, PathParameter(description="Id of the Run.")]
+WaitS = Annotated[
+    float, QueryParameter(ge=0, le=WAIT_S_MAX, description="Wait so many seconds for the end of the Run.")
+]
+StepName = Annotated[str | None, QueryParameter(description="Only this Step, with its items or the calls of its body.")]
+
+
+class StartRun(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A Run to be started. One of `workflow` and `function` names what is run.
+
+    Attributes:
+        app: that has it; may be left out where only one app has one of this name.
+        args: an object of arguments by name, or an array of them by position.
+        id: of the Run; the same id again is the same Run. The header `Idempotency-Key` says the same.
+        wait_s: wait so many seconds for the value; then the Run goes on, and the answer is 202.
+    """
+
+    workflow: str | None = None
+    function: str | None = None
+    app: str | None = None
+    args: dict[str, Any] | list[Any] = {}
+    id: str | None = None
+    wait_s: Annotated[float, Meta(ge=0, le=WAIT_S_MAX)] = 0.0
+
+
+class RunListed(Struct, frozen=True):
+    """A Run in a list. Times are seconds since the epoch.
+
+    Attributes:
+        waiting_for: what it stands still for, such as `code`.
+        lives: how often it was begun: 1, and once more for each time it was retried.
+    """
+
+    id: str
+    function: str
+    status: Status
+    started_at: float
+    ended_at: float | None
+    waiting_for: str | None
+    lives: int
+
+
+class RunPage(Struct, frozen=True):
+    """Runs, newest first.
+
+    Attributes:
+        next: what to hand in as `after` for the next page; None on the last one.
+    """
+
+    runs: list[RunListed]
+    next: str | None
+
+
+class GraphShown(Struct, frozen=True):
+    """The graph of a Run as a Mermaid flowchart."""
+
+    id: str
+    mermaid: str
+
+
+def listed(caller: Caller, info: RunInfo) -> RunListed:
+    """Return what a list tells of a Run."""
+    return RunListed(
+        caller.shown(info.id),
+        info.function,
+        info.status,
+        info.started_at,
+        info.ended_at,
+        info.waiting_for,
+        info.lives,
+    )
+
+
+@post("/", summary="Start a Run, or join the one that has the id", responses=STARTED)
+async def start(
+    gateway: GatewayHere,
+    caller: CallerHere,
+    data: JSONBody[StartRun],
+    idempotency_key: Annotated[
+        str | None, HeaderParameter(name="Idempotency-Key", description="Id of the Run.")
+    ] = None,
+) -> Response[RunAnswer]:
+    """Start a Run of a Workflow or of a Function; with `wait_s` the answer may be its value."""
+    name = data.workflow if data.function is None else data.function
+    if name is None or (data.workflow is not None and data.function is not None):
+        raise Refusal(422, "no-function", "Name what is to run: by `workflow` or by `function`, and not by both.")
+    if None not in (data.id, idempotency_key) and data.id != idempotency_key:
+        raise Refusal(422, "two-ids", f"`id` is {data.id!r}, and the header Idempotency-Key {idempotency_key!r}.")
+    id = data.id if data.id is not None else idempotency_key
+    ticket = await gateway.start(caller, Wanted(data.app, name, msgspec.json.encode(data.args), id))
+    return await _answered(gateway, caller, ticket, data.wait_s)
+
+
+async def _answered(gateway: Gateway, caller: Caller, ticket: Ticket, wait_s: float) -> Response[RunAnswer]:
+    """Answer with the value of a Run, or with where it can be had."""
+    id = caller.shown(ticket.id)
+    headers = {"Location": _AT + quote(id, safe="")}
+    if await gateway.ended(ticket, wait_s):
+        return json_answer(run_answer(id, await gateway.answer(ticket), joined=ticket.joined), 200, headers)
+    status, waiting_for = gateway.core.status(ticket)
+    return json_answer(RunAnswer(id, status, joined=ticket.joined, waiting_for=waiting_for), 202, headers)
+
+
+@get("/", summary="List Runs, newest first", responses=LOOKED)
+async def list_runs(
+    gateway: GatewayHere,
+    caller: CallerHere,
+    status: Annotated[Status | None, QueryParameter(description="Only those that stand so.")] = None,
+    workflow: Annotated[
+        str | None, QueryParameter(description="Only those of this Workflow or Function: its name, or `module:name`.")
+    ] = None,
+    after: Annotated[str | None, QueryParameter(description="`next` of the page before.")] = None,
+    limit: Annotated[int, QueryParameter(ge=1, le=_PAGE_MAX, description="At most so many.")] = 100,
+) -> Response[RunPage]:
+    """Return a page of Runs; `next` is handed in as `after` for the one that follows."""
+    if after is not None and not (after.isascii() and after.isdecimal() and len(after) <= _CURSOR_DIGITS_MAX):
+        raise Refusal(422, "bad-cursor", f"after={after!r} is no cursor: take it from `next` of the page before.")
+    function = gateway.apps.recorded_name(caller.tenant, workflow) if workflow is not None else ""
+    before = int(after) if after is not None else None
+    infos = await gateway.readers.read(
+        lambda reader: reader.runs(
+            status=status, function=function, prefix=caller.prefix, before=before, limit=limit + 1
+        )
+    )
+    page, more = infos[:limit], len(infos) > limit
+    following = str(page[-1].place) if more else None
+    return json_answer(RunPage([listed(caller, info) for info in page], following))
+
+
+@get("/{run_id:str}", summary="Show a Run", responses=LOOKED)
+async def get_run(gateway: GatewayHere, caller: CallerHere, run_id: Id) -> Response[RunShown]:
+    """Return how a Run stands; values are told by their previews."""
+    seen = await gateway.look(caller, run_id)
+    return json_answer(await gateway.readers.read(lambda _: shown(caller, seen)))
+
+
+def shown(caller: Caller, seen: Look) -> RunShown:
+    """Return what there is to tell of a Run."""
+    fold = StepsFold.of(seen.rows, seen.trace, seen.running)
+    told = run_shown(seen.info, seen.rows, seen.trace, fold, list(fold.views()), seen.running, seen.owner)
+    return replace(told, id=caller.shown(told.id))
+
+
+@get("/{run_id:str}/result", summary="Get the value of a Run, and nothing else", responses=RESULT)
+async def result(gateway: GatewayHere, caller: CallerHere, run_id: Id, wait_s: WaitS = 0.0) -> Response[Any]:
+    """Return the value of a Run as JSON, or as bytes where it is bytes; 202 while it goes on."""
+    ticket = await gateway.ticket(caller, run_id)
+    if not await gateway.ended(ticket, wait_s):
+        status, waiting_for = gateway.core.status(ticket)
+        return json_answer(RunAnswer(run_id, status, waiting_for=waiting_for), 202, {"Retry-After": "1"})
+    return value_answer(run_id, await gateway.answer(ticket))
+
+
+@get("/{run_id:str}/steps", summary="List the Steps of a Run", responses=LOOKED)
+async def list_steps(
+    gateway: GatewayHere, caller: CallerHere, run_id: Id, step: StepName = None
+) -> Response[list[StepView]]:
+    """Return the Steps of a Run in the order of its graph; a map is one."""
+    seen = await gateway.look(caller, run_id)
+    views = await gateway.readers.read(lambda _: steps(seen.rows, seen.trace, seen.running))
+    return json_answer([view for view in views if step is None or is_part(view.id, step)])
+
+
+@get("/{run_id:str}/logs", summary="Show what a Run printed", responses=LOOKED)
+async def logs(gateway: GatewayHere, caller: CallerHere, run_id: Id, step: StepName = None) -> Response[list[TextView]]:
+    """Return what the Attempts of a Run printed, in order, also those that run still."""
+    seen = await gateway.look(caller, run_id)
+    told = texts(seen.trace, step)
+    now = [view for view in still(told, seen.running) if step is None or is_part(view.step, step)]
+    return json_answer(
+        told + [TextView(view.seen_at, view.step, view.attempt, view.printed) for view in now if view.printed]
+    )
+
+
+@get("/{run_id:str}/story", summary="Tell why each thing in a Run happened", responses=LOOKED)
+async def tell_story(
+    gateway: GatewayHere, caller: CallerHere, run_id: Id, step: StepName = None
+) -> Response[list[Sentence]]:
+    """Return what happened in a Run and why, a sentence per fact."""
+    seen = await gateway.look(caller, run_id)
+    return json_answer(
+        await gateway.readers.read(lambda reader: story(seen.rows, seen.trace, step, reader.emitted(seen.info.uid)))
+    )
+
+
+@get("/{run_id:str}/timeline", summary="Show when and where Steps ran", responses=LOOKED)
+async def show_timeline(
+    gateway: GatewayHere,
+    caller: CallerHere,
+    run_id: Id,
+    format: Annotated[Literal["json", "html"], QueryParameter(description="`html` is a page of its own.")] = "json",
+) -> Response[Timeline]:
+    """Return when and where Steps ran, as data or as a page."""
+    seen = await gateway.look(caller, run_id)
+    line = await gateway.readers.read(lambda _: timeline(seen.rows, seen.trace, seen.running))
+    if format == "json":
+        return json_answer(line)
+    text = await gateway.readers.read(lambda _: page_of(line))
+    return Response(cast(Any, text.encode()), media_type="text/html; charset=utf-8", headers=_PAGE_HEADERS)
+
+
+@get("/{run_id:str}/graph", summary="Draw the graph of a Run", responses=LOOKED)
+async def show_graph(
+    gateway: GatewayHere,
+    caller: CallerHere,
+    run_id: Id,
+    nodes: Annotated[
+        int, QueryParameter(ge=1, le=10_000, description="Over so many Steps, one node per Function.")
+    ] = 200,
+) -> Response[GraphShown]:
+    """Return the graph of a Run as a Mermaid flowchart."""
+    seen = await gateway.look(caller, run_id)
+    text = await gateway.readers.read(lambda _: graph(seen.rows, seen.trace, nodes_max=nodes))
+    return json_answer(GraphShown(run_id, text))
+
+
+@post("/{run_id:str}/cancel", status_code=202, summary="Ask for a Run to be cancelled", responses=ASKED)
+async def cancel(gateway: GatewayHere, caller: CallerHere, run_id: Id) -> Response[RunAnswer]:
+    """Ask for a Run to be cancelled: nothing new starts, and what runs is ended. One that has ended stays as it is."""
+    ticket = await gateway.ticket(caller, run_id)
+    gateway.core.cancel(ticket)
+    return json_answer(RunAnswer(run_id, gateway.core.status(ticket)[0]), 202)
+
+
+@post("/{run_id:str}/retry", status_code=202, summary="Run again what failed of a Run", responses=ASKED)
+async def retry(gateway: GatewayHere, caller: CallerHere, run_id: Id, wait_s: WaitS = 0.0) -> Response[RunAnswer]:
+    """Run again what failed of a Run; what succeeded is kept. With `wait_s` the answer may be its value."""
+    ticket = await gateway.retry(caller, run_id)
+    return await _answered(gateway, caller, ticket, wait_s)
+
+
+@post("/{run_id:str}/resume", status_code=202, summary="Go on with a Run", responses=ASKED)
+async def resume(gateway: GatewayHere, caller: CallerHere, run_id: Id, wait_s: WaitS = 0.0) -> Response[RunAnswer]:
+    """Take over a Run that no engine has, if it is one; with `wait_s` the answer may be its value."""
+    ticket = await gateway.ticket(caller, run_id)
+    return await _answered(gateway, caller, ticket, wait_s)
+
+
+@delete("/{run_id:str}", summary="Delete the records of a Run that has ended", responses=LOOKED)
+async def delete_run(
+    gateway: GatewayHere,
+    caller: CallerHere,
+    run_id: Id,
+    forget: Annotated[bool, QueryParameter(description="Free the id too.")] = False,
+) -> None:
+    """Delete the records of a Run that has ended; its id stays taken unless it is forgotten."""
+    id = caller.stored(run_id)
+
+    def done(reader: Reader) -> None:
+        info = reader.find(id)
+        if info is None:
+            raise not_found(run_id)
+        if info.deleted and not forget:
+            found(reader, caller, run_id)
+        reader.delete(id, forget=forget)
+
+    await gateway.readers.read(done)
+
+
+ROUTES = [
+    start,
+    list_runs,
+    get_run,
+    result,
+    list_steps,
+    logs,
+    tell_story,
+    show_timeline,
+    show_graph,
+    cancel,
+    retry,
+    resume,
+    delete_run,
+]
+"""All of this module, under `/api/v1/runs`."""

@@ -1,0 +1,120 @@
+"""`weftrun serve`: the gateway under uvicorn, until a signal ends it."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+from litestar.types import ControllerRouterHandler
+
+from weftrun.assembly import Place
+from weftrun.entrypoints.http.app import make_app
+from weftrun.entrypoints.http.gateway import Gateway
+from weftrun.model.errors import UsageError, WeftrunError
+
+_GRACE_S = 10
+"""Requests that are being answered when the server is told to end have so long, in seconds."""
+_CONNECTIONS_MAX = 4_096
+_HEADER_BYTES_MAX = 64 * 1024
+
+
+class _Server(uvicorn.Server):
+    """A server that tells the gateway at once when it is to end, so that nobody who waits holds it up."""
+
+    gateway: Gateway | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  # the signature of handlers
+        """Take a signal: the first asks to end, a second Ctrl-C lets nobody finish. Neither is raised again after."""
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
+        gateway = self.gateway
+        if gateway is not None:
+            gateway.loop.call_soon_threadsafe(gateway.closing.set)
+
+
+def serve(
+    place: Place,
+    files: Sequence[Path],
+    *,
+    host: str,
+    port: int,
+    sandboxes: int | None,
+    announce: Callable[[str], None],
+    routers: Sequence[ControllerRouterHandler] = (),
+    pages: Path | None = None,
+) -> None:
+    """Serve until SIGINT or SIGTERM; then whoever waits is answered, and open Runs are free for other engines.
+
+    Args:
+        place: of the Journal.
+        files: apps that are served from where they lie.
+        host, port: where to listen; port 0 takes a free one.
+        sandboxes: Sandboxes that run Functions at once; None for as many as processors.
+        announce: told the URL once it is served.
+        routers, pages: see `make_app`.
+
+    Raises:
+        UsageError: the port is taken, or an app can't be served.
+        JournalError: the Journal can't be used.
+    """
+    errors: list[WeftrunError] = []
+
+    async def opened() -> Gateway:
+        try:
+            server.gateway = await Gateway.opened(place, list(files), sandboxes=sandboxes)
+        except WeftrunError as error:
+            errors.append(error)
+            raise
+        announce(_url(listening))
+        return server.gateway
+
+    app = make_app(opened, routers=routers, pages=pages)
+    listening = _listening(host, port)
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="on",
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE_S,
+        limit_concurrency=_CONNECTIONS_MAX,
+        h11_max_incomplete_event_size=_HEADER_BYTES_MAX,
+        ws="none",
+    )
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # a failed start is told as our own error
+    server = _Server(config)
+    try:
+        server.run(sockets=[listening])
+    except SystemExit:
+        if not errors:
+            raise
+    finally:
+        listening.close()
+    if errors:
+        raise errors[0]
+
+
+def _url(listening: socket.socket) -> str:
+    host, port, *_ = listening.getsockname()
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """Return a socket that listens, or will."""
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise UsageError(f"There is no address to listen on for the host {host!r}: {error.strerror}.") from error
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind(address)
+    except OSError as error:
+        listening.close()
+        raise UsageError(f"{host}:{port} can't be listened on: {error.strerror}. --port names another one.") from error
+    return listening

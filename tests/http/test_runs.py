@@ -1,0 +1,217 @@
+"""Runs over HTTP: start, wait, look, list, cancel, retry, delete; and what is answered when something is wrong."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+from tests.http.conftest import APP
+from tests.http.serving import Server, serving
+from tests.sweeping import shared
+
+from weftrun.assembly import place_of
+from weftrun.entrypoints.http.server import serve
+from weftrun.model.errors import UsageError
+
+
+def problem(response: object, status: int, kind: str) -> str:
+    """Check that an answer is this problem, and return its detail."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    told = response.json()
+    assert told["status"] == status
+    assert told["type"] == f"urn:weftrun:problem:{kind}"
+    assert told["title"]
+    return str(told["detail"])
+
+
+def test_a_value_is_waited_for(server: Server) -> None:
+    answer = server.run("twice", 3, id="seven")
+    assert answer.status_code == 200, answer.text
+    assert answer.json() == {"id": "seven", "status": "succeeded", "result": 7}
+    assert answer.headers["location"] == "/api/v1/runs/seven"
+    again = server.http.post(
+        "/runs", json={"workflow": "twice", "args": {"a": 3}}, headers={"Idempotency-Key": "seven"}
+    )
+    assert (again.status_code, again.json()["joined"]) == (200, True)
+
+
+def test_a_run_goes_on_when_nobody_waits(server: Server, tmp_path: Path) -> None:
+    file = tmp_path / "go"
+    answer = server.run("waits_for", str(file), "x", wait_s=0.05)
+    assert answer.status_code == 202
+    id = answer.json()["id"]
+    assert answer.headers["location"] == f"/api/v1/runs/{id}"
+    assert server.http.get(f"/runs/{id}/result").status_code == 202
+    assert server.http.get(f"/runs/{id}").json()["status"] == "running"
+    file.touch()
+    result = server.http.get(f"/runs/{id}/result", params={"wait_s": 30})
+    assert (result.status_code, result.json()) == (200, "x")
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "value"),
+    [
+        ("moved", {"point": {"x": 1}, "by": 2}, {"x": 3, "y": 1.0}),
+        ("echo", [{"a": [1, None, "ü", 1e300]}], {"a": [1, None, "ü", 1e300]}),
+        ("echo", [2**80], 2**80),
+        ("large", [300_000], "x" * 300_000),
+        ("echo", ["y" * 300_000], "y" * 300_000),
+    ],
+)
+def test_values_go_in_and_out_as_json(server: Server, name: str, args: object, value: object) -> None:
+    answer = server.http.post("/runs", json={"function": name, "args": args, "wait_s": 30})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["result"] == value
+
+
+def test_bytes_and_what_has_no_json(server: Server) -> None:
+    assert server.run("raw", 4, id="raw").json() == {"id": "raw", "status": "succeeded", "repr": r"b'\x00\x01\x02\x03'"}
+    result = server.http.get("/runs/raw/result")
+    assert (result.content, result.headers["content-type"]) == (bytes(range(4)), "application/octet-stream")
+    assert server.run("imaginary", id="i").json()["repr"] == "1j"
+    assert "It is 1j" in problem(server.http.get("/runs/i/result"), 406, "value-has-no-json")
+
+
+def test_a_failure_is_a_problem(server: Server) -> None:
+    answer = server.run("fails", "no luck", id="fails")
+    assert "ValueError: no luck" in problem(answer, 424, "run-failed")
+    assert answer.json()["run"] == "fails"
+    assert "raise ValueError(why)" in answer.json()["traceback"]
+    problem(server.http.get("/runs/fails/result"), 424, "run-failed")
+    assert server.http.get("/runs/fails").json()["status"] == "failed"
+    problem(server.http.post("/runs/fails/retry", params={"wait_s": 30}), 424, "run-failed")
+    assert server.http.get("/runs/fails").json()["lives"] == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "kind", "why"),
+    [
+        (b"", 400, "bad-request", ""),
+        (b"{", 400, "http-400", "truncated"),
+        (b"[1]", 400, "bad-request", ""),
+        (b'{"args": {}}', 422, "no-function", "Name what is to run"),
+        (b'{"function": "add", "workflow": "twice"}', 422, "no-function", "not by both"),
+        (b'{"function": "add", "wait": 1}', 400, "bad-request", "wait"),
+        (b'{"function": "add", "wait_s": -1}', 400, "bad-request", "wait_s"),
+        (b'{"function": "add", "args": 3}', 400, "bad-request", "args"),
+        (b'{"function": "ad"}', 404, "function-not-found", "There are: add"),
+        (b'{"function": "add", "app": "other"}', 404, "app-not-found", "served"),
+        (b'{"function": "add", "args": {"a": "x"}}', 422, "unprocessable", "a: Expected `int`, got `str`"),
+        (b'{"function": "add"}', 422, "unprocessable", "add needs a="),
+        (b'{"function": "add", "args": [1], "id": ""}', 422, "bad-run-id", "can't be the id"),
+        (b'{"function": "add", "args": [1], "id": "a\\u0000"}', 422, "bad-run-id", "can't be the id"),
+        (b"\xff\xfe\x00", 400, "http-400", ""),
+    ],
+)
+def test_what_is_wrong_with_a_start_is_told(server: Server, body: bytes, status: int, kind: str, why: str) -> None:
+    answer = server.http.post("/runs", content=body, headers={"content-type": "application/json"})
+    assert why in problem(answer, status, kind)
+
+
+def test_an_id_is_one_run(server: Server) -> None:
+    assert server.run("add", 1, id="taken").json()["result"] == 3
+    assert "with other arguments" in problem(server.run("add", 2, id="taken"), 409, "run-conflict")
+    assert "belongs to a Run of" in problem(server.run("twice", 1, id="taken"), 409, "run-conflict")
+    two = server.http.post("/runs", json={"function": "add", "args": [1], "id": "a"}, headers={"Idempotency-Key": "b"})
+    problem(two, 422, "two-ids")
+
+
+@pytest.mark.parametrize("what", ["", "/result", "/steps", "/logs", "/story", "/timeline", "/graph", "/events"])
+def test_what_is_not_there(server: Server, what: str) -> None:
+    assert "no Run 'nobody'" in problem(server.http.get(f"/runs/nobody{what}"), 404, "run-not-found")
+
+
+def test_all_that_is_known_of_a_run(server: Server) -> None:
+    server.run("twice", 1, id="known")
+    assert [step["id"] for step in server.http.get("/runs/known/steps").json()] == ["twice", "add[0]", "add[1]"]
+    assert [step["id"] for step in server.http.get("/runs/known/steps?step=add[1]").json()] == ["add[1]"]
+    told = " ".join(sentence["text"] for sentence in server.http.get("/runs/known/story").json())
+    assert "add[0] succeeded" in told
+    assert "add[0]" in server.http.get("/runs/known/graph").json()["mermaid"]
+    assert server.http.get("/runs/known/timeline").json()["id"] == "known"
+    page = server.http.get("/runs/known/timeline?format=html")
+    assert page.headers["content-type"].startswith("text/html")
+    assert "</html>" in page.text
+    shown = server.http.get("/runs/known").json()
+    assert (shown["answer_of"], shown["whole_steps"]) == ({"add[1]": "5"}, {"succeeded": 2})
+
+
+def test_a_list_is_read_in_pages(server: Server) -> None:
+    for n in range(5):
+        server.run("moved", {"x": n}, id=f"page-{n}")
+    seen: list[str] = []
+    after = None
+    while True:
+        params = {"workflow": "moved", "limit": 2} | ({} if after is None else {"after": after})
+        page = server.http.get("/runs", params=params).json()
+        seen += [run["id"] for run in page["runs"]]
+        after = page["next"]
+        if after is None:
+            break
+    assert seen[:5] == [f"page-{n}" for n in reversed(range(5))]
+    assert all(run["status"] == "failed" for run in server.http.get("/runs?status=failed").json()["runs"])
+    problem(server.http.get("/runs?after=x"), 422, "bad-cursor")
+    problem(server.http.get("/runs?status=odd"), 400, "bad-request")
+    assert "limit, query: Expected `int` >= 1" in problem(server.http.get("/runs?limit=0"), 400, "bad-request")
+
+
+def test_cancel_and_delete(server: Server, tmp_path: Path) -> None:
+    server.run("waits_for", str(tmp_path / "never"), id="endless", wait_s=0)
+    refused = server.http.delete("/runs/endless")
+    assert "has not ended" in problem(refused, 422, "unprocessable")
+    assert server.http.post("/runs/endless/cancel").status_code == 202
+    problem(server.http.get("/runs/endless/result?wait_s=30"), 424, "run-cancelled")
+    assert server.http.delete("/runs/endless").status_code == 204
+    problem(server.http.get("/runs/endless"), 410, "run-deleted")
+    problem(server.run("add", 1, id="endless"), 409, "run-conflict")
+    assert server.http.delete("/runs/endless?forget=true").status_code == 204
+    assert server.run("add", 1, id="endless").status_code == 200
+
+
+def test_what_is_served_is_described(server: Server) -> None:
+    (app,) = server.http.get("/apps").json()
+    assert (app["name"], len(app["version"])) == ("served", 16)
+    assert server.http.get("/apps/served").json() == app
+    add = next(one for one in app["functions"] if one["name"] == "add")
+    assert (add["kind"], add["description"]) == ("function", "Add two numbers.")
+    assert add["parameters"]["required"] == ["a"]
+    document = server.http.get(f"{server.url}/openapi.json").json()
+    assert document["openapi"].startswith("3.1")
+    assert "/api/v1/runs/{run_id}/events" in document["paths"]
+    assert server.http.get(f"{server.url}/healthz").json() == {"status": "alive"}
+    assert server.http.get(f"{server.url}/readyz").json() == {"status": "ready"}
+    assert problem(server.http.get(f"{server.url}/nowhere"), 404, "http-404")
+    assert problem(server.http.put("/runs"), 405, "http-405")
+
+
+def test_sigterm_answers_whoever_waits_and_hands_runs_over(tmp_path: Path) -> None:
+    file = tmp_path / "go"
+    with serving(tmp_path, APP) as server:
+        assert server.run("waits_for", str(file), "late", id="open", wait_s=0).status_code == 202
+        with server.http.stream("GET", "/runs/open/events") as stream:
+            assert "event: status" in "".join(line for line, _ in zip(stream.iter_lines(), range(2), strict=False))
+            code, said = server.end(signal.SIGTERM)
+        assert (code, said) == (0, "")
+        file.touch()
+        server.start()
+        assert server.http.get("/runs/open/result?wait_s=30").json() == "late"
+        assert server.http.get("/runs/open").json()["takeovers"] == 0
+
+
+@pytest.mark.parametrize(
+    "case", shared([("1 / 0", "ZeroDivisionError"), ("x = 1", "There is no Function in"), ("def f(:", "SyntaxError")])
+)
+def test_an_app_that_cannot_be_served_is_told(tmp_path: Path, case: tuple[str, str]) -> None:
+    text, why = case
+    (tmp_path / "bad.py").write_text(text)
+    with pytest.raises(AssertionError, match=why), serving(tmp_path, tmp_path / "bad.py"):
+        pass
+
+
+def test_a_port_that_is_taken_is_told(server: Server, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"can't be listened on: Address already in use\. --port names"):
+        serve(
+            place_of(f"sqlite:///{tmp_path}/j.db"), [], host="127.0.0.1", port=server.port, sandboxes=1, announce=print
+        )
