@@ -75,13 +75,19 @@ PUBLIC_NAMES = {
     "now",
     "open",
     "random",
+    "shared",
+    "share",
+    "shared_counts",
     "run",
+    "wasm_function",
+    "WasmRefused",
+    "WasmTrapped",
     "workflow",
 }
 
 VAGUE_NAMES = re.compile(r"util|helper|manager|misc|common|stuff", re.IGNORECASE)
 CLOCKS_AND_CHANCE = {"time", "random", "uuid", "secrets"}
-MAY_READ_THEM = ("adapters/system/", "guest/", "sdk/clock.py", "wire/lease_page.py")
+MAY_READ_THEM = ("adapters/system/", "adapters/wasm/", "guest/", "sdk/clock.py", "wire/lease_page.py")
 MACHINE_PATH = re.compile(r"/(?:home|root|Users|mnt/\w+|work)/\w")
 
 

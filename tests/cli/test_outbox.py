@@ -12,7 +12,6 @@ from tests.engine.emitting import Watched, order
 import weftrun
 from weftrun.assembly import Reader, place_of
 from weftrun.entrypoints.cli import options
-from weftrun.entrypoints.cli.attend import _resume_line
 from weftrun.model.errors import JournalError
 from weftrun.sinks import Answer, Result
 
@@ -153,8 +152,9 @@ def test_sinks_of_a_run_that_is_resumed(cli, shop):
 
 
 def test_a_resume_is_told_with_the_sinks_of_the_run(cli):
-    assert _resume_line("a b", "sqlite:///x.db", "app.py:to files") == (
-        "weftrun resume 'a b' --db sqlite:///x.db --sinks 'app.py:to files'\n"
+    named = options.EngineOptions(None, None, None, "app.py:to files").words
+    assert options.again("resume", "a b", "sqlite:///x.db", named) == (
+        "weftrun resume 'a b' --db sqlite:///x.db --sinks 'app.py:to files'"
     )
 
 

@@ -81,3 +81,62 @@ def test_help(cli):
     told = cli("retry", "--help").out
     assert "is kept and never run again" in " ".join(told.split()) and "--db" in told
     assert "retry" in cli("--help").out
+
+
+SAGA = """
+import os
+from weftrun import function, workflow
+
+@function
+def book() -> str:
+    return "flight"
+
+@function
+def unbook(what: str) -> None:
+    pass
+
+@function
+def car() -> str:
+    if not os.path.exists("mended"):
+        raise RuntimeError("no car")
+    return "car"
+
+@workflow
+async def trip() -> list[str]:
+    flight = await book.step()
+    try:
+        return [flight, await car.step()]
+    except RuntimeError:
+        await unbook.step(flight)
+        raise
+"""
+
+
+def test_a_saga_is_retried_only_by_who_says_so(cli, spawn, tmp_path):
+    (tmp_path / "saga.py").write_text(SAGA)
+    url = f"sqlite:///{tmp_path / 'other.db'}"
+    assert spawn("run", "saga.py", "--id", "s", "--db", url).wait(timeout=60) == 1
+    (tmp_path / "mended").touch()
+    refused = cli("retry", "s", "--db", url)
+    assert refused.code == 2
+    assert "Run s went on after car[0] had failed, and did unbook[0]." in refused.err
+    assert f"weftrun retry s --db {url} --force" in refused.err
+    forced = spawn("retry", "s", "--db", url, "--force")
+    assert forced.communicate(timeout=60)[0] == '["flight", "car"]\n'
+
+
+def test_a_function_of_another_name_begins_no_life(cli, failed, tmp_path):
+    """It would only park the Run again: what is said is what mends it."""
+    (tmp_path / "orders.py").write_text(APP.format(body="return n").replace("def order(", "def purchase("))
+    told = cli("retry", "one")
+    assert (told.code, told.err.count("\n")) == (2, 1)
+    assert "has no Function of that name now" in told.err and "name='orders:order'" in told.err
+    assert [run["lives"] for run in json.loads(cli("list", "--json").out)] == [1]
+
+
+def test_what_points_to_a_command_names_the_journal(cli, spawn, tmp_path):
+    (tmp_path / "orders.py").write_text(APP.format(body="raise ValueError('declined')"))
+    url = f"sqlite:///{tmp_path / 'other.db'}"
+    run = spawn("run", "orders.py:order", "n=1", "--id", "one", "--db", url)
+    assert f"weftrun retry one --db {url}" in run.communicate(timeout=60)[1]
+    assert f"weftrun retry one --db {url}" in cli("get", "one", "--db", url).out

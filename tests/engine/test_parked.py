@@ -177,6 +177,15 @@ CHANGES = [
                  id="parameters of a Function that changed", marks=pytest.mark.sweep),
     pytest.param("watched", [("    made = await", "    raise RuntimeError('a bug')\n    made = await")],
                  id="a body that raises before its recorded calls"),
+    pytest.param("watched", [("second.step(made", "second.step(shapes.Order(9)")],
+                 id="other arguments of a visible call under way"),
+    pytest.param("watched", [("def second", "def other"), ("second(first", "other(first"),
+                             ("second.step", "other.step")],
+                 id="another visible call in the place of one under way"),
+    pytest.param("watched", [("def second", "def other"), ("second(first", "other(first")],
+                 id="a name that is missing in an async body"),
+    pytest.param("watched", [("def second(order, folder)", "def second(order, folder, more)")],
+                 id="parameters of a Function that an async body calls"),
     pytest.param("wired", [("@function\ndef second", "@function(effects='transaction')\ndef second"),
                            ("    return order.number * 10", TRANSACTING)],
                  id="a policy that changed"),
@@ -227,6 +236,20 @@ def test_the_difference_is_shown(place: Place, capsys: pytest.CaptureFixture[str
     assert "On record: first[0]; made now: fetch[0]." in place.told()
     assert main(["list", "--db", place.url]) == 0
     assert capsys.readouterr().out.splitlines()[1].endswith("\tcode")
+
+
+def test_what_an_async_body_has_under_way_is_seen(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its engine was killed: only the trace tells of the call, since its record comes with its outcome."""
+    assert main(["steps", "run", "--db", place.url, "--json"]) == 0
+    shown = {step["id"]: step for step in json.loads(capsys.readouterr().out)}
+    assert (shown["first[0]"]["status"], shown["second[0]"]["status"]) == ("succeeded", "running")
+    assert main(["get", "run", "--db", place.url]) == 0
+    assert "second[0]: had gone to Sandbox" in capsys.readouterr().out
+    place.goes_on()
+    reader = open_reader(place.url)
+    told = [row.text for row in reader.trace(place.info().uid) if "may have happened" in row.text]
+    reader.close()
+    assert len(told) == 1 and "second[0]" in told[0]
 
 
 def test_code_is_tried_once(place: Place) -> None:

@@ -87,8 +87,9 @@ def test_a_wired_run(engine: weftrun.Engine, url: str, folder: str) -> None:
 def test_both_lives_are_told(engine: weftrun.Engine, url: str, folder: str) -> None:
     failed(engine, retried.saga, 1, folder)
     mend(folder)
-    engine.retry("run").result(timeout_s=60)
+    engine.retry("run", force=True).result(timeout_s=60)
     text = told(url)
+    assert "What it did after a failure stands, whatever that has undone: tell[0], unbook[0]." in text
     assert "The Run failed because pay[0] had failed with ValueError: declined" in text
     assert "life 2 of it began" in text
     assert text.index("life 2 of it began") < text.index("The Run succeeded")
@@ -105,11 +106,26 @@ def test_both_lives_are_told(engine: weftrun.Engine, url: str, folder: str) -> N
     ]
 
 
+@pytest.mark.parametrize("flow", [retried.saga, retried.parent])
+def test_what_was_undone_is_not_kept_without_a_word(
+    engine: weftrun.Engine, folder: str, flow: weftrun.Function[..., object]
+) -> None:
+    """The booking stands on record, and was undone: only whoever knows that may go on with it."""
+    failed(engine, flow, 1, folder)
+    mend(folder)
+    before = ledger(folder)
+    with pytest.raises(weftrun.UsageError, match=r"went on after .*pay\[0\] had failed, and did .*unbook\[0\]"):
+        engine.retry("run")
+    assert [info.lives for info in engine.list()] == [1]
+    assert ledger(folder) == before
+    assert engine.retry("run", force=True).result(timeout_s=60) == [4, "paid"]
+
+
 def test_an_async_body_goes_another_way(engine: weftrun.Engine, folder: str) -> None:
     """It had caught the failure and gone on: another call of a name that was used has another key."""
     failed(engine, retried.saga, 1, folder)
     mend(folder)
-    assert engine.retry("run").result(timeout_s=60) == [4, "paid"]
+    assert engine.retry("run", force=True).result(timeout_s=60) == [4, "paid"]
     assert ledger(folder) == [
         "book book[0] 1",
         "pay pay[0] 1",
@@ -124,7 +140,7 @@ def test_an_async_body_goes_another_way(engine: weftrun.Engine, folder: str) -> 
 def test_a_life_that_fails_like_the_one_before_repeats_nothing(engine: weftrun.Engine, folder: str) -> None:
     failed(engine, retried.parent, 1, folder)
     with pytest.raises(ValueError, match="declined"):
-        engine.retry("run").result(timeout_s=60)
+        engine.retry("run", force=True).result(timeout_s=60)
     assert [line for line in ledger(folder) if not line.startswith("pay")] == [
         "book saga[0]/book[0] 1",
         "tell saga[0]/tell[0] 1",
@@ -134,7 +150,7 @@ def test_a_life_that_fails_like_the_one_before_repeats_nothing(engine: weftrun.E
         f"pay saga[0]/pay[0] {attempt}" for attempt in (1, 2, 3, 4)
     ]
     mend(folder)
-    assert engine.retry("run").result(timeout_s=60) == [4, "paid"]
+    assert engine.retry("run").result(timeout_s=60) == [4, "paid"], "the last life has undone nothing"
 
 
 def test_failed_items_alone_run_again(engine: weftrun.Engine, folder: str) -> None:

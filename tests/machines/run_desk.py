@@ -26,6 +26,7 @@ from weftrun.model.events import (
     BodyMade,
     BodyReturned,
     Committed,
+    Handed,
     ItemsEnded,
     Resumed,
     TimeCame,
@@ -100,13 +101,14 @@ class RunDesk:
         durable: bool = True,
     ) -> None:
         self.rows: list[Row] = []
+        self.handed: list[Handed] = []
         self.now = 1000.0
         self.committed = 0
         self.limits = limits or Limits()
         started = Started(RunId("r"), function, Bundle("m"), args or Payload(Inline(b"args")))
         self.live(RunMachine.new(1, UID, started, self.limits, durable=durable))
 
-    def live(self, machine: RunMachine) -> None:
+    def live(self, machine: RunMachine, handed: Sequence[Handed] = (), *, other_code: bool = False) -> None:
         self.machine = machine
         self.sent: dict[str, Invocation] = {}
         self.items: dict[str, InvokeItems] = {}
@@ -120,22 +122,23 @@ class RunDesk:
         self.waits_until = 0.0
         self.end: End | None = None
         self.parked: Failure | None = None
-        self.tell(Resumed(self.now))
+        self.tell(Resumed(self.now, is_other_code=other_code, handed=tuple(handed)))
 
-    def dies(self, limits: Limits | None = None) -> None:
-        """The engine dies: what was not committed is gone."""
+    def dies(self, limits: Limits | None = None, *, keeps_trace: bool = False, other_code: bool = False) -> None:
+        """The engine dies: what was not committed is gone, and the trace too where it is not kept."""
         del self.rows[self.committed :]
         self.now += 1.0
-        self.live(RunMachine.resume(2, UID, self.rows, limits or self.limits))
+        machine = RunMachine.resume(2, UID, self.rows, limits or self.limits)
+        self.live(machine, self.handed if keeps_trace else (), other_code=other_code)
 
-    def retries(self) -> None:
+    def retries(self, *, keeps_trace: bool = False) -> None:
         """What is durable has ended, or is parked, and somebody asks for another life of it (L1)."""
         del self.rows[self.committed :]
         life = 2 + sum(isinstance(record, Retried) for row in self.rows for record in row.records)
         self.now += 1.0
         self.rows.append(Row(UID, len(self.rows) + 1, self.now, 1, (Retried(life),)))
         self.committed = len(self.rows)
-        self.dies()
+        self.dies(keeps_trace=keeps_trace)
 
     def tell(self, event: object) -> None:
         for command in self.machine.handle(event):
@@ -144,6 +147,8 @@ class RunDesk:
                     self.rows.append(Row(UID, command.seq, command.at, 1, command.records))
                 case Invoke():
                     self.sent.update({invocation.id: invocation for invocation in command.invocations})
+                    for invocation in command.invocations:
+                        self.handed += self.machine.newly_handed(invocation.step)
                 case InvokeItems():
                     self.items[command.id] = command
                     self.ranges += command.ranges

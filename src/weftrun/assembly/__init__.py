@@ -3,6 +3,7 @@
 from weftrun.assembly.engine import EmbeddedCore, open_core, open_engine, sandboxes_by_default
 from weftrun.assembly.places import Place, made_sentence, place_of
 from weftrun.assembly.reader import Look, Reader, decide_emit, open_reader
+from weftrun.assembly.retrying import check_undone
 from weftrun.assembly.sinks import checked_sinks
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "Look",
     "Place",
     "Reader",
+    "check_undone",
     "checked_sinks",
     "decide_emit",
     "made_sentence",

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from weftrun.model.policy import Bundle
+from weftrun.sdk.bundle import digest_of
 from weftrun.sdk.registry import version_here
 
 
@@ -31,6 +32,12 @@ def code_here(bundle: Bundle, names: Iterable[str]) -> str:
             hasher.update(Path(file).read_bytes())
             found = True
     return hasher.hexdigest()[:32] if found else ""
+
+
+def code_changed(bundle: Bundle) -> bool:
+    """Say whether the file of a Run's entry module is known to be another one than when the Run was begun."""
+    here = digest_of(bundle.file or _file_of(bundle.module)) if bundle.digest and not bundle.blob else ""
+    return bool(here) and here != bundle.digest
 
 
 def _file_of(module: str) -> str:

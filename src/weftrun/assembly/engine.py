@@ -23,9 +23,10 @@ from weftrun.adapters.system.entropy import SystemEntropy
 from weftrun.adapters.system.loop import UvLoop
 from weftrun.adapters.system.processes import ProcessWatch
 from weftrun.assembly.cluster import Cluster, Workers, cluster_of
-from weftrun.assembly.code import code_here
+from weftrun.assembly.code import code_changed, code_here
 from weftrun.assembly.places import Place, hints_of, made_sentence, place_of, transactions_of
-from weftrun.assembly.reader import running_views
+from weftrun.assembly.reader import Reader, running_views
+from weftrun.assembly.retrying import check_undone
 from weftrun.assembly.sinks import checked_sinks
 from weftrun.model.commands import End
 from weftrun.model.errors import InternalError, JournalError, UsageError
@@ -120,6 +121,7 @@ class EmbeddedCore:
     ) -> None:
         self._arms = cluster is not None and control == "worker"
         folder = place.folder
+        self._place = place
         self.journal = place.shown
         self._closed = False
         self._workers: Workers | None = None
@@ -183,6 +185,7 @@ class EmbeddedCore:
             version_here=version_here,
             program=program_here(),
             code_here=code_here,
+            code_changed=code_changed,
             stands_still=_say_still,
             sinks=self._sinks,
             watch=self._watch,
@@ -271,8 +274,15 @@ class EmbeddedCore:
         """Return the ticket of a Run that exists."""
         return self._engine.find(id, wait_start=wait_start)
 
-    def retry(self, id: RunId, *, wait_start: bool = True) -> Ticket:
+    def retry(self, id: RunId, *, wait_start: bool = True, force: bool = False) -> Ticket:
         """Begin another life of a Run that failed, was cancelled, or waits for code."""
+        if not force:
+            reader = Reader(self._place)
+            try:
+                if (info := reader.find(id)) is not None and info.can_be_retried:
+                    check_undone(reader, id, info.uid)
+            finally:
+                reader.close()
         return self._engine.retry(id, wait_start=wait_start)
 
     def wait(self, ticket: Ticket, timeout_s: float | None) -> End:

@@ -13,7 +13,7 @@ from weftrun.adapters.sqlite.trace import SqliteTrace
 from weftrun.adapters.system.clock import WallClock
 from weftrun.adapters.system.entropy import SystemEntropy
 from weftrun.assembly.places import Place, place_of
-from weftrun.machines.run import changed_code
+from weftrun.machines.run import changed_code, may_have_happened, open_visible
 from weftrun.model.emits import Emitted
 from weftrun.model.errors import UsageError
 from weftrun.model.ids import RunId, RunUid
@@ -25,6 +25,7 @@ from weftrun.ports.trace import RunningRow, TraceRow
 from weftrun.sdk.registry import version_here
 from weftrun.views.handovers import takeovers
 from weftrun.views.running import OwnerView, RunningView
+from weftrun.views.trace import handed_of
 
 
 class Look(Struct, frozen=True):
@@ -105,6 +106,11 @@ class Reader:
     def changed_code(self, uid: RunUid) -> str:
         """Return a sentence that names the Functions whose code is another one in this process; empty for none."""
         return changed_code(self.load(uid), version_here)
+
+    def in_flight(self, uid: RunUid) -> str:
+        """Return a sentence on visible Steps that were handed over by async bodies and may have happened, or ""."""
+        handed = [handed_of(row) for row in self.trace(uid) if row.kind == "call"]
+        return may_have_happened(open_visible(self.load(uid), handed)) if handed else ""
 
     def trace(self, uid: RunUid) -> list[TraceRow]:
         """Return the trace of a Run; what was not written before a crash is missing."""

@@ -103,12 +103,16 @@ class BatchRunner:
         ran = Ran(self._with.fork.sandbox, entered_at, left_at, shown)
         text = self._with.text.take() if words[_PRINTED] else ""
         # What a failed Attempt has emitted vanishes (E1).
-        return Outcome(index, value, failure, ran, text, emits if failure is None else (), self._note(spec, failure))
+        return Outcome(
+            index, value, failure, ran, text, emits if failure is None else (), self._note(spec, failure, current)
+        )
 
-    def _note(self, spec: FunctionSpec, failure: Failure | None) -> str:
-        """Return what the story is to tell of a success whose policy promised what did not happen."""
-        if spec.effects != "transaction" or failure is not None or self._said is None or self._said.has_begun:
+    def _note(self, spec: FunctionSpec, failure: Failure | None, current: place.Current) -> str:
+        """Return what the story is to tell of a success: what was noted, or what was promised and did not happen."""
+        if failure is not None:
             return ""
+        if spec.effects != "transaction" or self._said is None or self._said.has_begun:
+            return place.noted(current)
         return (
             f'{spec.label} has effects="transaction" and succeeded without beginning one: what it did outside commits '
             "with no record, and a crash may have it done again. Write `with weftrun.current().transaction() as db:`, "

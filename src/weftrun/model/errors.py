@@ -5,7 +5,8 @@ WeftrunError
 │   ├── RefUsedAsValue          (also a TypeError) a Ref stood where a value is needed
 │   ├── NotSerializable         (also a TypeError) a value that can't be pickled, with its path
 │   ├── PolicyError             (also a ValueError) a policy refused at decoration
-│   └── LimitExceeded           something is larger than the table of limits allows
+│   ├── LimitExceeded           something is larger than the table of limits allows
+│   └── WasmRefused             a WebAssembly module that can't be used
 ├── RunError                    a Run did not give its value
 │   ├── StepFailed              it failed, and the author's error can't be rebuilt
 │   │   └── StepTimedOut        (also a TimeoutError) a Step ran longer than its `timeout_s`
@@ -13,6 +14,7 @@ WeftrunError
 │   └── ReplayDiverged          changed code made other calls than the recorded ones
 ├── RunNotFound                 (also a LookupError) no Run has this id
 ├── RunConflict                 the id is taken by a Run with other arguments, or was deleted
+├── WasmTrapped                 a WebAssembly function ended without an answer: a trap, a limit, an exit code
 ├── StatementRefused            a statement of a transaction was refused; its `code` tells why
 ├── JournalError                the Journal can't be used as it is
 │   ├── JournalBusy             another process holds it
@@ -56,6 +58,10 @@ class LimitExceeded(UsageError):
     """Something is larger than the table of limits allows."""
 
 
+class WasmRefused(UsageError):
+    """A WebAssembly module can't be used: it is none, it is too large, or it imports what isn't there."""
+
+
 class RunError(WeftrunError):
     """A Run did not give its value."""
 
@@ -88,6 +94,10 @@ class RunNotFound(WeftrunError, LookupError):
 
 class RunConflict(WeftrunError):
     """The id belongs to a Run with other arguments, or to one that was deleted."""
+
+
+class WasmTrapped(WeftrunError):
+    """A WebAssembly function ended without an answer: by a trap, a limit on time or memory, or an exit code."""
 
 
 class StatementRefused(WeftrunError):

@@ -6,8 +6,10 @@ from msgspec import Struct
 
 from weftrun.model.emits import Emit
 from weftrun.model.graph import Call, Chunk
+from weftrun.model.ids import StepId
 from weftrun.model.outcomes import Failure, Ran
 from weftrun.model.policy import FunctionSpec
+from weftrun.model.records import Observed
 from weftrun.model.values import Data, Payload
 
 
@@ -116,15 +118,36 @@ class CodeUnfit(Struct, frozen=True, gc=False):
     failure: Failure
 
 
+class Handed(Struct, frozen=True, array_like=True):
+    """A call of an async body that was handed to a Worker: until its outcome has a record only the trace tells of it.
+
+    Attributes:
+        step: the Step that the call became.
+        life: of the Run, from 1 (L1).
+        visible: whether anybody outside could see it run, or what it called.
+        is_map: whether it has items.
+    """
+
+    step: StepId
+    call: Observed
+    life: int
+    visible: bool
+    is_map: bool = False
+
+
 class Resumed(Struct, frozen=True, gc=False):
     """The machine was made from a start record or from loaded records, and may now give commands.
 
     Attributes:
         code: digest of the code that there is now; empty where it is not known.
+        is_other_code: whether it is known to be other code than the Run was begun with.
+        handed: calls of async bodies that engines before this one had handed to a Worker, as far as the trace tells.
     """
 
     now: float
     code: str = ""
+    is_other_code: bool = False
+    handed: tuple[Handed, ...] = ()
 
 
 RunEvent = (

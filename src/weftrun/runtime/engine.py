@@ -49,6 +49,7 @@ class Engine:
         version_here: returns the version of a Function as this process has it, by name; empty where it has none.
         program: what the author's program in this process was started with, where that is known.
         code_here: returns the digest of the code that there is now of a Bundle and of Functions by name; or nothing.
+        code_changed: says whether the file of a Bundle's entry module is known to be another one than it was.
         watch: calls back on the loop soon after the process of one of these sessions has ended, where that can be seen;
             a hint.
         arms: whether Steps are armed at their Workers before they are ready (`control="worker"`).
@@ -72,6 +73,7 @@ class Engine:
         version_here: Callable[[str], str] = lambda _: "",
         program: Program | None = None,
         code_here: CodeHere = lambda _bundle, _names: "",
+        code_changed: Callable[[Bundle], bool] = lambda _bundle: False,
         stands_still: Callable[[str], None] = lambda _: None,
         sinks: Mapping[str, Sink] | None = None,
         watch: Watch = lambda _sessions, _ended: None,
@@ -94,7 +96,8 @@ class Engine:
         self._delivery = Delivery(*outbox, rested=self.rested)
         self._opening = Opening(
             loop, journal, blobs, objects, entropy, self._committer, self._driver, limits, self._own,
-            transactions, self, version_here, program, code_here, arms=arms,
+            transactions, self, version_here, program, code_here, code_changed,
+            arms=arms,
         )  # fmt: skip
         self._closed = False
         self._broken: WeftrunError | None = None

@@ -13,7 +13,7 @@ from weftrun.model.errors import LimitExceeded, RunConflict, RunNotFound, UsageE
 from weftrun.model.events import Resumed
 from weftrun.model.ids import RunId, RunUid
 from weftrun.model.limits import Limits
-from weftrun.model.policy import Program
+from weftrun.model.policy import Bundle, Program
 from weftrun.model.records import Ended, Row, Started
 from weftrun.model.values import Object, Payload
 from weftrun.model.visiting import blobs_in, change_data, distinct_objects
@@ -46,7 +46,7 @@ class Opening:
     """Opens Runs. Everything here runs on the loop.
 
     Args:
-        transactions, version_here, program, code_here: see `TakeOver`.
+        transactions, version_here, program, code_here, code_changed: see `TakeOver`.
 
     Attributes:
         runs: those that this engine owns.
@@ -71,6 +71,7 @@ class Opening:
         version_here: Callable[[str], str],
         program: Program | None,
         code_here: CodeHere,
+        code_changed: Callable[[Bundle], bool],
         *,
         arms: bool,
     ) -> None:
@@ -107,6 +108,7 @@ class Opening:
             version_here,
             program,
             code_here,
+            code_changed,
             arms=arms,
         )
 

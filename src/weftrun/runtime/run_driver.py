@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from weftrun.model import commands as c
-from weftrun.model.commands import Append, End, Hurry, LeftOut, Release, RunCommand, WakeAt
+from weftrun.model.commands import Append, End, Hurry, LeftOut, Release, RunCommand, WakeAt, WorkCommand
 from weftrun.model.errors import InternalError, WeftrunError
 from weftrun.model.events import AttemptsEnded, CodeUnfit, Committed, RunEvent, TimeCame
 from weftrun.model.ids import ObjectId, RunUid, SandboxId
@@ -129,7 +129,19 @@ class RunDriver:
             case c.Park():
                 self._park(run, command.failure)
             case _:
+                self._tell_handed(run, command)
                 self._worker.work(run.number, command)
+
+    def _tell_handed(self, run: OpenRun, command: WorkCommand) -> None:
+        match command:
+            case c.Invoke():
+                for invocation in command.invocations:
+                    if not invocation.undoes:
+                        self.trace.handed(run, invocation.step)
+            case c.InvokeItems():
+                self.trace.handed(run, command.step)
+            case _:
+                pass
 
     def _time_came(self, run: OpenRun) -> None:
         run.timer = None

@@ -41,7 +41,7 @@ class OpenRun:
         durable: whether it keeps records, and a trace.
         held: Objects that the Run holds: each one once.
         emitted: sinks that rows on their way to the Journal emit to, with the seq of each row.
-        noted, left_out: how many Batches of it, and Steps without a record, the trace has.
+        noted, left_out, handed: how many Batches of it, Steps without a record and calls the trace has.
         start: what was asked for, until its record is durable.
         tickets: whom to tell of the end; held weakly, since a Run goes on when nobody waits.
     """
@@ -54,6 +54,7 @@ class OpenRun:
         "emitted",
         "epoch",
         "function",
+        "handed",
         "held",
         "id",
         "left_out",
@@ -84,6 +85,7 @@ class OpenRun:
         self.tickets = Tickets()
         self.timer: Handle | None = None
         self.start: Start | None = None
+        self.handed = 0
         self.noted = 0
         self.left_out = 0
         self._waits = 0
@@ -200,9 +202,10 @@ def parked_error(id: RunId, failure: Failure) -> WeftrunError:
     """Return what those are told who wait for a Run whose code does not fit it."""
     if failure.reason is Reason.UNLOADABLE:
         return JournalError(f"Run {id} can't go on here and stays as it is, parked until it can: {failure.message}")
+    other = f", or another way with the code of now (`weftrun retry {id}`)" if failure.origin else ""
     return ReplayDiverged(
-        f"Run {id} is parked, and nothing of it is lost: {failure.message}. It goes on with code that fits (`weftrun "
-        f"resume {id}`), or another way with the code of now (`weftrun retry {id}`)."
+        f"Run {id} is parked, and nothing of it is lost: {failure.message.rstrip('.')}. It goes on with code that fits "
+        f"(`weftrun resume {id}`){other}."
     )
 
 

@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
-from weftrun.machines.run import RunMachine, changed_code, changed_program, functions_named, tried_codes
+from weftrun.machines.run import (
+    RunMachine,
+    changed_code,
+    changed_program,
+    functions_named,
+    may_have_happened,
+    tried_codes,
+)
 from weftrun.model.errors import JournalCorrupt, LeaseLost, UsageError, WeftrunError
-from weftrun.model.events import CancelCame, Parked, Resumed
+from weftrun.model.events import CancelCame, Handed, Parked, Resumed
 from weftrun.model.ids import RunId, RunUid
 from weftrun.model.limits import Limits
 from weftrun.model.outcomes import Failure, Reason
@@ -63,6 +70,7 @@ class TakeOver:
         version_here: returns the version of a Function as this process has it, or nothing.
         program: what the author's program in this process was started with, where that is known.
         code_here: see `CodeHere`.
+        code_changed: says whether the file of a Bundle's entry module is known to be another one than it was.
     """
 
     def __init__(
@@ -81,6 +89,7 @@ class TakeOver:
         version_here: Callable[[str], str],
         program: Program | None,
         code_here: CodeHere,
+        code_changed: Callable[[Bundle], bool],
         *,
         arms: bool,
     ) -> None:
@@ -99,6 +108,7 @@ class TakeOver:
         self._version_here = version_here
         self._program = program
         self._code_here = code_here
+        self._code_changed = code_changed
         self._tried: dict[RunUid, int] = {}
         self._taking: dict[RunUid, list[Ticket]] = {}
         self._waited: set[RunUid] = set()
@@ -312,10 +322,13 @@ class TakeOver:
             self._stored.verify(blobs, lambda: verified(rows, blobs), failed)
 
         def verified(rows: list[Row], blobs: Sequence[Blob]) -> None:
+            self._driver.trace.handed_before(info.uid, lambda handed: resume(rows, blobs, handed))
+
+        def resume(rows: list[Row], blobs: Sequence[Blob], handed: list[Handed]) -> None:
             if fences != self._fences:
                 self._wait_instead(info.uid)
                 return
-            self._resume(info, rows, blobs, self._taking.pop(info.uid), messages)
+            self._resume(info, rows, blobs, self._taking.pop(info.uid), messages, handed)
             self._own.read()
 
         def again() -> None:
@@ -353,7 +366,13 @@ class TakeOver:
             self._engine.broke(error)
 
     def _resume(
-        self, info: RunInfo, rows: list[Row], blobs: Sequence[Blob], tickets: list[Ticket], messages: Sequence[str]
+        self,
+        info: RunInfo,
+        rows: list[Row],
+        blobs: Sequence[Blob],
+        tickets: list[Ticket],
+        messages: Sequence[str],
+        handed: Sequence[Handed],
     ) -> None:
         refusal = self._engine.refusal()
         if refusal is not None:  # closed meanwhile: it was put back
@@ -392,6 +411,8 @@ class TakeOver:
             self._driver.tell(run, CancelCame(now, messages[0]))
         else:
             self._tried[run.uid] = run.epoch
-            self._driver.tell(run, Resumed(now, self._code_of(rows)))
+            is_other = bool(changed_code(rows, self._version_here)) or self._code_changed(started.bundle)
+            self._driver.tell(run, Resumed(now, self._code_of(rows), is_other, tuple(handed)))
+            self._driver.trace.note(run.uid, may_have_happened(machine.in_flight))
         # There may be more, and somebody may have asked for a cancel while nobody owned it.
         self._own.look_soon()

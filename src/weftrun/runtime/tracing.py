@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from weftrun.model.commands import LeftOut
+from weftrun.model.events import Handed
 from weftrun.model.ids import RunUid, StepId
 from weftrun.model.work import BatchSent, Fact, Running, Said
 from weftrun.ports.loop import Loop
@@ -17,6 +20,11 @@ _BATCHES_NOTED_MAX = 2_000
 _HOST = os.uname().nodename
 _TRACE_S = 0.2
 """Rows are written this often."""
+_SOON_S = 0.002
+"""Rows that tell of what may happen outside are written within this."""
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Handed).decode
 
 
 class Tracing:
@@ -28,6 +36,7 @@ class Tracing:
         self._pid = os.getpid()
         self._engine = f"engine {self._pid} on {_HOST}"
         self._rows: list[TraceRow] = []
+        self._due = 0.0
 
     def note(self, run: RunUid, sentence: str, **facts: Fact) -> None:
         """Let the story of a Run tell this, if it is anything."""
@@ -95,6 +104,29 @@ class Tracing:
             facts["engine"] = self._engine
         self._keep(TraceRow(run.uid, "batch", now, sent.step, sent.attempt, "a Sandbox could take it", facts))
 
+    def handed(self, run: OpenRun, step: int) -> None:
+        """Keep which calls of async bodies were handed to a Worker, for the first thousands of each Run.
+
+        A visible one may have happened when the engine dies, so that row is written soon.
+        """
+        if not run.durable or run.handed >= _BATCHES_NOTED_MAX:
+            return
+        for handed in run.machine.newly_handed(step):
+            run.handed += 1
+            facts: dict[str, Fact] = {"call": _encode(handed).decode()}
+            row = TraceRow(run.uid, "call", self._loop.now(), handed.step, 0, "", facts)
+            self._keep(row, _SOON_S if handed.visible else _TRACE_S)
+
+    def handed_before(self, run: RunUid, told: Callable[[list[Handed]], None]) -> None:
+        """Tell of the calls of a Run that any engine has handed to a Worker, as far as they were kept."""
+        found: list[Handed] = []
+
+        def read() -> None:
+            found.extend(_decode(str(row.facts["call"])) for row in self._trace.read(run) if row.kind == "call")
+
+        self.write()
+        self._loop.offload(read, lambda: told(found), lane="trace")
+
     def left_out(self, run: OpenRun, left: LeftOut) -> None:
         """Keep what ran and has no record, for the first thousands of each Run."""
         if run.left_out < _BATCHES_NOTED_MAX:
@@ -106,10 +138,16 @@ class Tracing:
 
     def write(self, written: Callable[[], None] = lambda: None) -> None:
         """Write what was gathered, outside the loop; then call `written`."""
-        rows, self._rows = self._rows, []
+        rows, self._rows, self._due = self._rows, [], 0.0
         self._loop.offload(lambda: self._trace.write(rows), written, lane="trace")
 
-    def _keep(self, row: TraceRow) -> None:
+    def _keep(self, row: TraceRow, within_s: float = _TRACE_S) -> None:
         self._rows.append(row)
-        if len(self._rows) == 1:
-            self._loop.call_at(self._loop.now() + _TRACE_S, self.write)
+        due = self._loop.now() + within_s
+        if not self._due or due < self._due:
+            self._due = due
+            self._loop.call_at(due, self._write_due)
+
+    def _write_due(self) -> None:
+        if self._rows and self._due <= self._loop.now():
+            self.write()

@@ -126,6 +126,14 @@ def _content(file: str) -> bytes:
         return source.read()
 
 
+def digest_of(file: str) -> str:
+    """Return the digest of the code in a file as a Bundle has it, or nothing where the file can't be read."""
+    try:
+        return _digest(_content(file))
+    except OSError:
+        return ""
+
+
 def _digest(content: bytes) -> str:
     """Return a digest of code, and of the modules of the author's own that were reloaded since the program began."""
     reloaded = RELOADS.digest()

@@ -147,7 +147,7 @@ class Core(Protocol):
     def find(self, id: RunId) -> Any:
         """Return the ticket of a Run that exists."""
 
-    def retry(self, id: RunId) -> Any:
+    def retry(self, id: RunId, *, force: bool) -> Any:
         """Begin another life of a Run that failed, was cancelled, or waits for code, and return its ticket."""
 
     def wait(self, ticket: Any, timeout_s: float | None) -> Ended:
@@ -373,7 +373,7 @@ class Engine:
         except RunNotFound as error:
             raise RunNotFound(f"{str(error).rstrip('.')} in the Journal {self._core.journal}.") from None
 
-    def retry(self, id: str) -> Run[Any]:
+    def retry(self, id: str, *, force: bool = False) -> Run[Any]:
         """Run again what failed of a Run, with the code of now, and return it.
 
         For a Run that failed, was cancelled, or waits for code that fits. What succeeded is kept and never run again:
@@ -382,9 +382,10 @@ class Engine:
 
         Raises:
             RunNotFound: there is none, or it was deleted.
-            UsageError: it goes on, or it has succeeded.
+            UsageError: it goes on, or it has succeeded; or, without `force`, it went on after a failure and did what
+                others can see, such as undoing a booking: that stands, and what it undid is not done again.
         """
-        return Run(self._core, self._core.retry(RunId(id)))
+        return Run(self._core, self._core.retry(RunId(id), force=force))
 
     def list(self, limit: int = 100, *, after: RunView | None = None) -> list[RunView]:
         """Return Runs, newest first.

@@ -53,6 +53,8 @@ LOCAL_RUN = RunId("local")
 LOCAL_UID = RunUid("0" * 32)
 """Names of a Run outside of an engine."""
 _BOUNDS = EmitBounds()
+_NOTES_MAX = 20
+_NOTE_CHARACTERS = 500
 
 
 class Current:
@@ -64,7 +66,7 @@ class Current:
         attempt: number of the Attempt, from 1.
     """
 
-    __slots__ = ("_bounds", "_emits", "_open", "_step", "attempt", "run_id", "run_uid")
+    __slots__ = ("_bounds", "_emits", "_notes", "_open", "_step", "attempt", "run_id", "run_uid")
 
     def __init__(
         self, run_id: RunId, run_uid: RunUid, step_id: StepId, attempt: int, open: Opener = NOT_SAID,
@@ -72,6 +74,7 @@ class Current:
     ) -> None:  # fmt: skip
         self._bounds = bounds
         self._emits: Emits | None = None
+        self._notes: list[str] = []
         self.run_id = run_id
         self.run_uid = run_uid
         self._step = step_id
@@ -100,6 +103,15 @@ class Current:
             UsageError: this is no Function with `effects="transaction"`, or a run without a Journal.
         """
         return self._open()
+
+    def note(self, sentence: str) -> None:
+        """Let the story of the Run tell a sentence of this Attempt, if it succeeds; what items of a map note is lost.
+
+        Args:
+            sentence: up to 500 characters of it are kept, of up to 20 notes.
+        """
+        if len(self._notes) < _NOTES_MAX:
+            self._notes.append(sentence[:_NOTE_CHARACTERS])
 
     def emit(self, sink: str, payload: object, order_by: str | None = None) -> str:
         """Let a sink be told once, if and only if this Attempt's outcome becomes the Step's (E1).
@@ -154,6 +166,11 @@ def emitted(current: Current) -> tuple[Emit, ...]:
     """Return what an Attempt has emitted, now that it has ended, and refuse what comes later."""
     emits, current._emits = current._emits, _OVER
     return emits.close() if emits is not None else ()
+
+
+def noted(current: Current) -> str:
+    """Return what an Attempt lets the story tell."""
+    return " ".join(current._notes)
 
 
 def outside(kept: list[Emit]) -> Current:

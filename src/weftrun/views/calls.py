@@ -1,7 +1,7 @@
 """Who called what, and what each call takes: the graph of a Run as its records tell it.
 
 A `def` body tells its calls when it ends; an async body tells a call with the record of its outcome, and those that
-were still open when it ended.
+were still open when it ended. Of one that is under way only the trace tells.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from msgspec import Struct
 
 from weftrun.model.errors import JournalCorrupt
+from weftrun.model.events import Handed
 from weftrun.model.graph import Call
 from weftrun.model.ids import RunId, StepId, child_step
 from weftrun.model.policy import FunctionSpec, Kind
@@ -73,6 +74,7 @@ class Calls:
         self._maps: dict[StepId, dict[int, _Items]] = {}
         self._items: dict[StepId, _Items] = {}
         self._unreported: set[StepId] = set()
+        self._handed: set[StepId] = set()
 
     @classmethod
     def of(cls, rows: Sequence[Row]) -> Calls:
@@ -103,6 +105,18 @@ class Calls:
                     self._start(record, row.at)
                 case _:
                     pass
+
+    def handed_over(self, handed: Handed, at: float) -> None:
+        """Take in, after the rows, what the trace tells of an async body's call that was handed to a Worker."""
+        call = handed.call
+        known = self._by_number.get((call.body, call.number))
+        if handed.step in self.by_step or (known is not None and known not in self._handed) or call.body in self.ended:
+            return
+        if known is not None:  # an earlier life made another call there
+            del self.by_step[known]
+        self._observe(handed.step, call, at, is_map=handed.is_map)
+        self._unreported.add(handed.step)
+        self._handed.add(handed.step)
 
     def in_order(self) -> Iterator[CallView]:
         """Yield all calls as the graph has them: a body's in the order of its calls, each with its own calls after it.

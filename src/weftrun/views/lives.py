@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from weftrun.machines.run import done_after_failure
 from weftrun.model.records import Abandoned, Branched, Retried, Row, Unfit
+
+_NAMED_MAX = 5
+"""So many Steps are named in a sentence."""
 
 
 def rows_before(rows: Sequence[Row]) -> Sequence[Row]:
@@ -17,6 +21,18 @@ def unfit_now(rows: Sequence[Row]) -> Unfit | None:
     """Return what does not fit of the code that was tried last, if that is the last that is on record."""
     last = rows[-1].records[-1] if rows else None
     return last if isinstance(last, Unfit) else None
+
+
+def standing(rows: Sequence[Row], life: int) -> str:
+    """Return a sentence on what the life before this one did after a failure, for the story of a retry; or nothing."""
+    before = next(
+        (n for n, row in enumerate(rows) for r in row.records if isinstance(r, Retried) and r.life == life), 0
+    )
+    done = list(dict.fromkeys(step for step, _, _ in done_after_failure(rows[:before])))
+    if not done:
+        return ""
+    more = f" and {len(done) - _NAMED_MAX} more" if len(done) > _NAMED_MAX else ""
+    return f" What it did after a failure stands, whatever that has undone: {', '.join(done[:_NAMED_MAX])}{more}."
 
 
 def told_of_life(record: object) -> str:
@@ -38,7 +54,7 @@ def told_of_life(record: object) -> str:
             compared = f" On record: {record.recorded}; made now: {record.made}." if record.recorded else ""
             return (
                 f"The Run is parked until other code is there, since the code of now does not fit it: "
-                f"{record.failure.message}.{compared} Nothing of it was lost."
+                f"{record.failure.message.rstrip('.')}.{compared} Nothing of it was lost."
             )
         case _:
             return ""

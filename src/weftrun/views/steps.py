@@ -15,7 +15,7 @@ from weftrun.model.values import Data, Inline
 from weftrun.views.calls import Calls, CallView
 from weftrun.views.running import RunningView
 from weftrun.views.step import Seen, StepView, length_s
-from weftrun.views.trace import Traced, number
+from weftrun.views.trace import Traced, handed_of, number
 from weftrun.views.unrecorded import Unrecorded, unrecorded
 
 
@@ -107,6 +107,8 @@ class StepsFold:
         """Take in a row of the trace: a Batch given to a Sandbox tells that its Step is running."""
         if entry.kind == "note" and "epoch" in entry.facts:
             self._owned_since = max(self._owned_since, entry.at)
+        if entry.kind == "call":
+            self.calls.handed_over(handed_of(entry), entry.at)
         if entry.kind == "batch" and entry.step and entry.step in self.calls.by_step:
             seen = self._of(entry.step)
             seen.given_at, seen.given_to = entry.at, int(number(entry, "sandbox"))

@@ -5,6 +5,7 @@ Facts come from the records, which are durable, and from the trace, which is not
 | kind | text | facts |
 |---|---|---|
 | `batch` | why it went then, in one clause | `sandbox`, `function`, `size` (Invocations, items), `gated`, `engine` |
+| `call` | nothing | `call`: one of an async body, handed to a Worker (`model.events.Handed`, as JSON) |
 | `sandbox` | what happened to it, a clause | `sandbox`; as it began `start_s`, `isolation`, `unforkable`, `written` |
 | `unrecorded` | why a success has no record, a clause | `sandbox`, `entered`, `left`, `bytes`, `items`, `preview` |
 | `note` | a whole sentence, or nothing | `gated`; `epoch`, `waited` (suspended), `engine`; `left` by a closing engine |
@@ -51,7 +52,7 @@ from weftrun.model.values import Data, Inline
 from weftrun.views.calls import Calls
 from weftrun.views.emits import told_emits
 from weftrun.views.handovers import handovers
-from weftrun.views.lives import told_of_life
+from weftrun.views.lives import standing, told_of_life
 from weftrun.views.progress import attempts_gated, disk_sentence
 from weftrun.views.step import error_line
 from weftrun.views.steps import StepsFold
@@ -159,6 +160,8 @@ class _Teller:
                 return "Somebody asked for the Run to be cancelled."
             case Ended():
                 return self._ended(record)
+            case Retried():
+                return told_of_life(record) + standing(self._rows, record.life)
             case _:
                 return told_of_life(record)
 

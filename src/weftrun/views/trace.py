@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
+import msgspec
 from msgspec import Struct
 
+from weftrun.model.events import Handed
 from weftrun.model.ids import StepId, item_step
+
+_decode_handed = msgspec.json.Decoder(Handed).decode
 
 
 class Traced(Protocol):
@@ -15,7 +19,7 @@ class Traced(Protocol):
 
     @property
     def kind(self) -> str:
-        """Return `text`, `batch`, `sandbox`, `unrecorded` or `note`."""
+        """Return `text`, `batch`, `call`, `sandbox`, `unrecorded` or `note`."""
 
     @property
     def at(self) -> float:
@@ -81,6 +85,11 @@ def _pieces(row: Traced, told: dict[tuple[StepId, int], int]) -> Iterator[TextVi
 def is_part(step: str, whole: str) -> bool:
     """Say whether `step` is `whole`, an item of it, or a call that its body made."""
     return step == whole or step.startswith((whole + ".", whole + "/"))
+
+
+def handed_of(row: Traced) -> Handed:
+    """Return the call of which a row `call` tells."""
+    return _decode_handed(str(row.facts["call"]))
 
 
 def number(row: Traced, key: str) -> float:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -15,7 +14,7 @@ from weftrun.assembly import Reader, made_sentence, place_of
 from weftrun.entrypoints.cli.exits import Exit
 from weftrun.entrypoints.cli.interrupts import Interrupted, Interrupts
 from weftrun.entrypoints.cli.live import Watch
-from weftrun.entrypoints.cli.options import reading
+from weftrun.entrypoints.cli.options import again, reading
 from weftrun.entrypoints.cli.output import print_json, print_json_text
 from weftrun.entrypoints.cli.terminal import shown_text
 from weftrun.model.errors import InternalError, JournalError
@@ -38,11 +37,12 @@ def attend(
     announce: Callable[[str], None],
     options: Sequence[str] = (),
     retried: bool = False,
+    note: str = "",
 ) -> Exit:
     """Open an engine, start or find a Run, tell its id, and wait for its end.
 
     `db` and `options` are what was named, to be named again by `resume`. `retried` says that `start` begins
-    the Run again.
+    the Run again. `note` is said on stderr below the id.
 
     The first Ctrl-C or SIGTERM starts nothing more and gives what runs five seconds; the second ends at once.
     """
@@ -56,13 +56,15 @@ def attend(
                 warnings.simplefilter("always")
                 engine = open_engine()
                 run = start(engine)
-            interrupts.last_words = _resume_line(run.id, db, options)
+            interrupts.last_words = again("resume", run.id, db, options) + "\n"
             announce(run.id)
             for warning in warned:  # only now: the first line is the id's
                 print(f"weftrun: {warning.message}", file=sys.stderr)
+            if note:
+                print(note, file=sys.stderr)
             if is_new:
                 print(f"weftrun: {made_sentence(place)}", file=sys.stderr)
-            code = _wait(run, begun_at, db=db, as_json=as_json, retried=retried)
+            code = _wait(run, begun_at, db=db, options=options, as_json=as_json, retried=retried)
             interrupts.over(code)
         except Interrupted:
             print(f"Stopping: what runs has {_DRAIN_S:.0f} s to end. Once more ends it at once.", file=sys.stderr)
@@ -110,12 +112,9 @@ def announce_to(descriptor: int) -> Callable[[str], None]:
     return announce
 
 
-def _resume_line(id: str, db: str | None, options: Sequence[str]) -> str:
-    named = [f"--db {shlex.quote(db)}"] if db is not None else []
-    return " ".join(["weftrun resume", shlex.quote(id), *named, *options]) + "\n"
-
-
-def _wait(run: Run[Any], begun_at: float, *, db: str | None, as_json: bool, retried: bool) -> Exit:
+def _wait(
+    run: Run[Any], begun_at: float, *, db: str | None, options: Sequence[str], as_json: bool, retried: bool
+) -> Exit:
     """Wait for the end of a Run, show how it goes, and print its result or its error."""
     with reading(db) as reader:
         info = reader.find(run.id)
@@ -132,7 +131,8 @@ def _wait(run: Run[Any], begun_at: float, *, db: str | None, as_json: bool, retr
         run.logs()  # what the trace has gathered is written by then
         print(watch.last_line(status), file=sys.stderr)
     if error is not None:
-        return _show_error(run.id, status, error, as_json=as_json)
+        shown = _Shown(run.id, status, is_old=ended_before, db=db, options=options)
+        return _show_error(shown, error, as_json=as_json)
     show_value(run.id, value, as_json=as_json)
     return Exit.SUCCEEDED
 
@@ -170,19 +170,38 @@ def show_value(id: str | None, value: object, *, as_json: bool) -> None:
         print(shown_text(shown))
 
 
-def _show_error(id: str, status: str, error: BaseException, *, as_json: bool) -> Exit:
+class _Shown(NamedTuple):
+    """A Run that did not give its value: what stands beside its error.
+
+    Attributes:
+        is_old: whether it had ended before; its error says so, and how to run it again.
+    """
+
+    id: str
+    status: str
+    is_old: bool
+    db: str | None
+    options: Sequence[str]
+
+
+def _show_error(shown: _Shown, error: BaseException, *, as_json: bool) -> Exit:
+    id, status = shown.id, shown.status
     if as_json:
         told = {"type": short_name_of(type(error)), "message": writable(text_of(error))}
         print_json({"id": id, "status": status, "error": told})
     print(shown_text(authors_traceback(error).rstrip()), file=sys.stderr)
     if status == "succeeded":
-        print(
-            f"Run {id} has succeeded, but its value can't be read here; `weftrun get {id}` shows it.", file=sys.stderr
-        )
+        get = again("get", id, shown.db)
+        print(f"Run {id} has succeeded, but its value can't be read here; `{get}` shows it.", file=sys.stderr)
         return Exit.FAILED
-    print(
-        f"Once its cause is mended, what has not succeeded runs again by: weftrun retry {shlex.quote(id)}",
-        file=sys.stderr,
-    )
     print(f"Run {id} {'was' if status == 'cancelled' else 'has'} {status}.", file=sys.stderr)
+    if not shown.is_old or shown.db is not None:
+        print(retry_sentence(id, status, shown.db, shown.options), file=sys.stderr)
     return Exit.FAILED
+
+
+def retry_sentence(id: str, status: str, db: str | None, options: Sequence[str] = ()) -> str:
+    """Return how what has not succeeded of a Run runs again, and what stands all the same."""
+    begin = "What has not succeeded runs again" if status == "cancelled" else "Once its cause is mended, what has not "
+    begin += "" if status == "cancelled" else "succeeded runs again"
+    return f"{begin}, with the arguments that it was started with, by: {again('retry', id, db, options)}"

@@ -15,28 +15,29 @@ from weftrun.model.errors import RunCancelled
 @click.argument("run", metavar="ID", shell_complete=run_ids)
 @journal_options
 def command(run: str, db: str | None, as_json: bool) -> None:
-    """Ask for a Run to be cancelled. Its engine looks about once a second; without one, the next engine does it.
+    """Cancel a Run. The engine that has it looks about once a second; where none has it, it is done here and now.
 
-    A Run that is parked, since its code does not fit, is cancelled at once: no code is needed for that.
+    No code is needed for that.
     """
     with reading(db) as reader:
         info = found(reader, run)
         asked = info.status in ("pending", "running")
+        owner = reader.owner(info)
         if asked:
             reader.post_cancel(run)
-    is_over = asked and info.waiting_for == "code" and _cancelled(run, db)
+    is_over = asked and (owner is None or not owner.lives) and _cancelled(run, db)
     if as_json:
         print_json({"id": run, "asked": asked, "status": "cancelled" if is_over else info.status})
     elif is_over:
         print(f"Run {run} was cancelled.")
     elif asked:
-        print(f"Run {run} was asked to cancel.")
+        print(f"Run {run} was asked to cancel: the engine that has it does so within about a second.")
     else:
         print(f"Run {run} has ended already: {info.status}.")
 
 
 def _cancelled(run: str, db: str | None) -> bool:
-    """Take a parked Run over for a moment: it reads that it is to be cancelled, and ends."""
+    """Take over a Run that nobody has, for a moment: it reads that it is to be cancelled, and ends."""
     with open_engine(db, recover=run, sandboxes=1) as engine:
         try:
             engine.get(run).result()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import click
 
 from weftrun.assembly import Look
+from weftrun.entrypoints.cli.attend import retry_sentence
 from weftrun.entrypoints.cli.candidates import run_ids
 from weftrun.entrypoints.cli.now import doing, owner_sentence
-from weftrun.entrypoints.cli.options import journal_options, look, reading
+from weftrun.entrypoints.cli.options import again, journal_options, look, reading
 from weftrun.entrypoints.cli.output import clock, print_json
 from weftrun.entrypoints.cli.terminal import one_line, shown_text
 from weftrun.views.progress import counted
@@ -33,21 +34,21 @@ def command(run: str, db: str | None, as_json: bool) -> None:
     if as_json:
         print_json(shown)
     else:
-        _print(shown, views, seen)
+        _print(shown, views, seen, db)
 
 
-def _print(shown: RunShown, views: list[StepView], seen: Look) -> None:
+def _print(shown: RunShown, views: list[StepView], seen: Look, db: str | None) -> None:
     if shown.ended_at is not None:
         took = f", took {duration(shown.ended_at - shown.started_at)}"
     else:
         took = f", {duration(max(0.0, seen.at - shown.started_at))} ago"
     print(f"Run {shown.id} of {shown.function}: {shown.status}")
     print(f"  started {clock(shown.started_at)}{took}")
-    if sentence := owner_sentence(seen.info, seen.owner, seen.at):
+    if sentence := owner_sentence(seen.info, seen.owner, seen.at, db):
         print(f"  {sentence}")
     if shown.takeovers:
         print(f"  taken over {count_of(shown.takeovers, 'time')} (epoch {shown.epoch})")
-    _print_life(shown)
+    _print_life(shown, db)
     if len(views) > 1:
         print(f"  {counted(shown.whole_steps, shown.items)}")
     _print_work(views, seen)
@@ -60,7 +61,7 @@ def _print(shown: RunShown, views: list[StepView], seen: Look) -> None:
     if shown.traceback or shown.error:
         print(shown_text(shown.traceback.rstrip() or shown.error))
     if shown.status in ("failed", "cancelled"):
-        print(f"  What has not succeeded runs again by: weftrun retry {shown.id}")
+        print(f"  {retry_sentence(shown.id, shown.status, db)}")
 
 
 def _print_work(views: list[StepView], seen: Look) -> None:
@@ -71,16 +72,16 @@ def _print_work(views: list[StepView], seen: Look) -> None:
         print(f"  and {count_of(len(at_work) - _AT_WORK_SHOWN_MAX, 'more Step')} at work: see `weftrun steps`")
 
 
-def _print_life(shown: RunShown) -> None:
+def _print_life(shown: RunShown, db: str | None) -> None:
     if shown.lives > 1:
-        print(f"  life {shown.lives}: it was retried; `weftrun story {shown.id}` tells all of them")
+        print(f"  life {shown.lives}: it was retried; `{again('story', shown.id, db)}` tells all of them")
     if shown.waiting_for != "code":
         return
     print(f"  parked: the code of now does not fit it: {shown.unfit.get('why', '')}")
     if shown.unfit.get("recorded"):
         print(f"    on record: {shown.unfit['recorded']}")
         print(f"    made now:  {shown.unfit['made']}")
-    print(
-        f"  It goes on with code that fits (weftrun resume {shown.id}), or another way with the code of now "
-        f"(weftrun retry {shown.id}), or not at all (weftrun cancel {shown.id})"
-    )
+    ways = [f"with code that fits ({again('resume', shown.id, db)})"]
+    if shown.unfit.get("recorded"):
+        ways.append(f"another way with the code of now ({again('retry', shown.id, db)})")
+    print(f"  It goes on {', or '.join(ways)}, or not at all ({again('cancel', shown.id, db)})")

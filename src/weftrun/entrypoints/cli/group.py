@@ -33,6 +33,8 @@ _COMMANDS = {
     "retry": "Run again what failed of a Run, with the code of now.",
     "delete": "Delete the records of a Run that has ended.",
     "check": "Check an app: policies, names, and what would differ in a replay.",
+    "build": "Build a WebAssembly function of C or C++.",
+    "upload": "Upload a WebAssembly function to a server.",
     "doctor": "Check what this host offers.",
     "completion": "Print what lets bash, zsh or fish complete.",
 }

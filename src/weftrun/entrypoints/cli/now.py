@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
-
+from weftrun.entrypoints.cli.options import again
 from weftrun.entrypoints.cli.output import clock
 from weftrun.ports.journal import RunInfo
 from weftrun.views.running import OwnerView, RunningView, engine_text, last_line, now_text
@@ -11,22 +10,22 @@ from weftrun.views.step import StepView
 from weftrun.views.units import count_of, duration
 
 
-def owner_sentence(info: RunInfo, owner: OwnerView | None, now: float) -> str:
+def owner_sentence(info: RunInfo, owner: OwnerView | None, now: float, db: str | None = None) -> str:
     """Return who has an open Run, and how it goes on where nobody has; empty for one that has ended."""
     if info.ended_at is not None:
         return ""
-    resume = f"weftrun resume {shlex.quote(info.id)}"
+    resume = again("resume", info.id, db)
     if owner is not None:
         engine = f"{engine_text(owner.pid)} on {'this' if owner.here else 'another'} host"
         if owner.lives:
             return f"{engine} has it"
-        return f"{engine} had it and has ended: an engine that recovers goes on with it, or {resume}"
+        return f"{engine} had it and has ended: the next one that opens this Journal goes on with it, or {resume}"
     if info.waiting_for == "code":
-        return "no engine has it: it is parked until code is there that fits it"
+        return "no engine has it: it is parked until there is code that fits it"
     if info.due_at > now:
         when = due_text(info.due_at, now)
         return f"no engine has it, since it only waits: it is due {when}, in an engine that is open then, or {resume}"
-    return f"no engine has it: one that recovers goes on with it, or {resume}"
+    return f"no engine has it: the next one that opens this Journal goes on with it, or {resume}"
 
 
 def due_text(at: float, now: float) -> str:

@@ -95,6 +95,17 @@ def _refuse_workers(_context: click.Context, _option: click.Parameter, given: st
         raise UsageError(f"--workers {given} is not known: say --sandboxes {given} for the number of Sandboxes.")
 
 
+def again(command: str, id: str, db: str | None, options: Sequence[str] = ()) -> str:
+    """Return a command line on a Run that names what was named here: the Journal, and the options of an engine."""
+    return f"weftrun {command} {shlex.quote(id)}{named(db, options)}"
+
+
+def named(db: str | None, options: Sequence[str] = ()) -> str:
+    """Return the end of a command line: the Journal where it was named, and options as they are to be typed."""
+    given = [f"--db {shlex.quote(db)}"] if db is not None else []
+    return "".join(f" {option}" for option in (*given, *options))
+
+
 @contextmanager
 def reading(db: str | None) -> Iterator[Reader]:
     """Open a Journal read-only for as long as the block lasts."""

@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
+from weftrun.assembly import check_undone
 from weftrun.entrypoints.cli.attend import announce_on_stderr, attend
-from weftrun.entrypoints.cli.options import EngineOptions, engine_options, found, journal_options, reading
+from weftrun.entrypoints.cli.options import EngineOptions, engine_options, found, journal_options, named, reading
 from weftrun.entrypoints.cli.resume import import_code
 from weftrun.entrypoints.cli.target import load_sinks
 from weftrun.model.errors import UsageError
@@ -20,22 +21,25 @@ from weftrun.views.calls import start_of
 @click.argument("run", metavar="ID")
 @journal_options
 @engine_options
-def command(run: str, db: str | None, as_json: bool, engine: EngineOptions) -> int:
+@click.option("--force", is_flag=True, help="Also where it went on after a failure, and may have undone its work.")
+def command(run: str, db: str | None, as_json: bool, engine: EngineOptions, force: bool) -> int:
     """Run again what failed of a Run, with the code of now, and print its result.
 
     For a Run that failed, was cancelled, or waits for code that fits. What succeeded is kept and never run again; a
-    Step that failed has another Attempt, under the same key. Exit code 3: no such Run; 2: it goes on, or succeeded.
+    Step that failed has another Attempt, under the same key. Refused where the Run went on after a failure and did what
+    others can see, such as undoing a booking, unless --force. Exit code 3: no such Run; 2: it goes on, or succeeded.
     """
     with reading(db) as reader:
         info = found(reader, run)
         if not info.can_be_retried:
             raise UsageError(f"Run {run} can't be retried: it {how_it_stands(info)}.")
-        bundle = start_of(reader.load(info.uid)).bundle
-    import_code(bundle, run)
+        import_code(start_of(reader.load(info.uid)), run)
+        if not force:
+            check_undone(reader, run, info.uid, named(db, engine.words))
     given = load_sinks(engine.sinks) if engine.sinks is not None else None
 
     def again(opened: Engine) -> Run[Any]:
-        return opened.retry(run)
+        return opened.retry(run, force=True)
 
     return attend(
         lambda: engine.open(db, "none", given),

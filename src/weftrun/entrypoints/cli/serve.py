@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -12,6 +13,10 @@ from weftrun.assembly import place_of
 from weftrun.entrypoints.cli.options import journal_options
 from weftrun.entrypoints.cli.output import print_json
 from weftrun.model.errors import Unsupported, UsageError
+from weftrun.model.wasm import WasmLimits
+
+_PORT = 8_420
+_PORT_OF_FAASM = 8_080
 
 
 @click.command("serve")
@@ -19,56 +24,94 @@ from weftrun.model.errors import Unsupported, UsageError
 @journal_options
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
-    "--port", type=click.IntRange(0, 65_535), default=8_420, show_default=True, help="Port; 0 for a free one."
+    "--port", type=click.IntRange(0, 65_535), help="Port; 0 for a free one. Default: 8420, with --compat 8080."
 )
 @click.option("--sandboxes", type=click.IntRange(1), help="Sandboxes that run Functions at once; default: processors.")
 @click.option("--tokens", is_flag=True, help="Ask callers for tokens; hosts other than loopback always do.")
 @click.option("--tls-cert", type=click.Path(exists=True, dir_okay=False), help="Certificate, in PEM; with --tls-key.")
 @click.option("--tls-key", type=click.Path(exists=True, dir_okay=False), help="Its private key, in PEM.")
+@click.option("--compat", type=click.Choice(["faasm"]), help="Also serve the doors of another system.")
+@click.option("--storage", metavar="URL", help="With --compat: a storage role; default: one is started.")
+@click.option(
+    "--storage-port", type=click.IntRange(0, 65_535), default=8_003, show_default=True,
+    help="With --compat: port of the storage role that is started.",
+)  # fmt: skip
+@click.option(
+    "--wasm-time-s", type=click.FloatRange(0.001), default=60.0, show_default=True,
+    help="With --compat: longest time of a call, in seconds.",
+)  # fmt: skip
 def command(
     apps: tuple[Path, ...],
     db: str | None,
     as_json: bool,
     host: str,
-    port: int,
+    port: int | None,
     sandboxes: int | None,
     tokens: bool,
     tls_cert: str | None,
     tls_key: str | None,
+    compat: str | None,
+    storage: str | None,
+    storage_port: int,
+    wasm_time_s: float,
 ) -> None:
     """Serve the Runs of a Journal, and the Functions of APPs, over HTTP, until Ctrl-C or SIGTERM.
 
     APPs are imported by processes of their own, from where they lie. The API is under /api/v1, its OpenAPI in
-    /openapi.json. It needs the extra `serve`.
+    /openapi.json. It needs the extra `serve`; `--compat faasm` needs `wasm`, too: WebAssembly functions are uploaded
+    and called there as in Faasm, and a storage role beside it keeps their keys.
     """
     if (tls_cert is None) != (tls_key is None):
         raise UsageError("--tls-cert and --tls-key go together: one names the certificate, the other its key.")
     for app in apps:
         if not app.is_file():
             raise UsageError(f"There is no file {app}.")
-    try:
-        server = importlib.import_module("weftrun.entrypoints.http.server")  # late: it needs an extra
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("weftrun"):
-            raise
-        raise Unsupported(
-            f"weftrun serve needs the extra `serve` ({error.name} is missing): pip install 'weftrun[serve]'."
-        ) from error
-
-    def announce(url: str) -> None:
-        if as_json:
-            print_json({"url": url})
-        else:
-            print(f"weftrun serves {url}/api/v1, and tells of it in {url}/openapi.json. Ctrl-C ends it.")
-        sys.stdout.flush()
-
+    server = _module("server", "serve")
+    default = _PORT if compat is None else _PORT_OF_FAASM
     settings = server.Settings(
         place=place_of(db),
         files=apps,
         host=host,
-        port=port,
+        port=default if port is None else port,
         sandboxes=sandboxes,
         asks_for_tokens=tokens,
         tls=(tls_cert, tls_key) if tls_cert and tls_key else None,
     )
-    server.serve(settings, announce=announce)
+    if compat is None:
+
+        def announce(url: str) -> None:
+            if as_json:
+                print_json({"url": url})
+            else:
+                print(f"weftrun serves {url}/api/v1, and tells of it in {url}/openapi.json. Ctrl-C ends it.")
+            sys.stdout.flush()
+
+        server.serve(settings, announce=announce)
+        return
+    roles = _module("roles", "serve,wasm")
+
+    def announce_both(url: str, keys: str) -> None:
+        if as_json:
+            print_json({"url": url, "storage": keys})
+        else:
+            print(f"weftrun serves {url}/f/ as Faasm does, with the storage role {keys}. Ctrl-C ends it.")
+        sys.stdout.flush()
+
+    limits = WasmLimits(time_s_max=wasm_time_s)
+    roles.serve_faasm(settings, storage=storage, storage_port=storage_port, limits=limits, announce=announce_both)
+
+
+def _module(name: str, extras: str) -> Any:
+    """Import a server, which needs extras.
+
+    Raises:
+        Unsupported: one of them is missing.
+    """
+    try:
+        return importlib.import_module(f"weftrun.entrypoints.http.{name}")
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("weftrun"):
+            raise
+        raise Unsupported(
+            f"weftrun serve needs the extra `{extras}` ({error.name} is missing): pip install 'weftrun[{extras}]'."
+        ) from error

@@ -54,7 +54,7 @@ def command(run: str, step: str | None, db: str | None, as_json: bool, limit: in
     if len(views) > limit:
         click.echo(f"{len(views) - limit:,} more: --limit {len(views)} shows all.", err=True)
     if seen.info.ended_at is None and (seen.owner is None or not seen.owner.lives):
-        click.echo(f"Run {run}: {owner_sentence(seen.info, seen.owner, seen.at)}.", err=True)
+        click.echo(f"Run {run}: {owner_sentence(seen.info, seen.owner, seen.at, db)}.", err=True)
 
 
 def _row(view: StepView, seen: Look) -> tuple[str, ...]:

@@ -9,10 +9,11 @@ from weftrun.machines.run.branching import Refused, shown
 from weftrun.machines.run.closure import add_record, observe, observe_calls, rest_on_rows
 from weftrun.machines.run.grow import OverLimit, add_call, give_items, grow_recorded, make_ready, open_calls
 from weftrun.machines.run.maps import take_chunk
-from weftrun.machines.run.parking import park, stops_short
+from weftrun.machines.run.parking import does_not_fit, park, stops_short
 from weftrun.machines.run.refcounts import hand_on
 from weftrun.machines.run.settle import unhandled
 from weftrun.machines.run.state import OVER, Body, Map, RunState, State, Step
+from weftrun.machines.run.transitions import move
 from weftrun.machines.run.trees import tree_of, value_of
 from weftrun.model.commands import Deliver, EnterBody, LeaveBody
 from weftrun.model.events import BodyLost, BodyMade, BodyReturned
@@ -47,7 +48,7 @@ def start_body(run: RunState, step: Step) -> None:
 
 def _enter(run: RunState, body: Body) -> None:
     step = body.step
-    step.state = State.RUNNING
+    move(step, State.RUNNING)
     body.entered = True
     if step.function.kind is Kind.WIRING:
         body.waiting_start = []
@@ -190,6 +191,9 @@ def returned(run: RunState, event: BodyReturned) -> None:
         text = f"{step.id} {ended} before it calls {missed}, which the record of this Run has"
         _refuse(run, body, Refused(text, Reason.DIVERGED, recorded=missed, made="the end of the body"))
         return
+    if failure is not None and does_not_fit(run, body, failure):
+        park(run, failure if failure.origin else replace(failure, origin=step.id))
+        return
     if event.answer is None:
         failure = failure or Failure(Reason.RAISED, "Error", "the body ended without an answer")
         run.pending_failures.append((body, failure if failure.origin else replace(failure, origin=step.id)))
@@ -254,7 +258,7 @@ def _close_graph(run: RunState, body: Body, answer: Payload) -> None:
 def _ended(run: RunState, body: Body, answer: Payload) -> None:
     """Keep a body's answer until the calls it made are settled (N1)."""
     step = body.step
-    step.state = State.ENDING
+    move(step, State.ENDING)
     body.answer = answer
     if any(ref.call not in body.calls for ref in answer.refs):
         raise Refused(f"the answer of {step.id} holds a Ref of a call that it had not made")
@@ -310,7 +314,8 @@ def _forget_attempt(body: Body) -> None:
 def _forget_graph(body: Body) -> None:
     """Drop what a `def` body has called so far: nothing of it was started, and nothing of it is on record."""
     for step in body.calls.values():
-        step.state = State.CANCELLED
+        if step.state < OVER:
+            move(step, State.CANCELLED)
     body.calls = {}
     body.open = 0
     body.wiring = []

@@ -10,6 +10,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from weftrun.machines.run.closure import add_record
+from weftrun.machines.run.handed import handed_before
 from weftrun.machines.run.state import Body, RunState, Step
 from weftrun.model.graph import Call
 from weftrun.model.ids import StepId, child_step
@@ -93,6 +94,7 @@ def _named(run: RunState, body: Body, number: int, call: Call, function: Functio
             Reason.DIVERGED, recorded=bound, made=id,
         )  # fmt: skip
     _compare(run, body, id, number, call, function)
+    _compare_handed(run, body, id, number, call, function)
     return function
 
 
@@ -145,6 +147,25 @@ def _compare(run: RunState, body: Body, id: StepId, number: int, call: Call, fun
         raise Refused(
             f"{id} was recorded with other arguments than it is called with now",
             Reason.DIVERGED, recorded=f"{id} with other arguments", made=f"{id}",
+        )  # fmt: skip
+
+
+def _compare_handed(run: RunState, body: Body, id: StepId, number: int, call: Call, function: FunctionSpec) -> None:
+    """Refuse a call in the place of a visible one that had been handed to a Worker and may have happened (B2)."""
+    handed = handed_before(run, body, number)
+    if handed is None:
+        return
+    before = handed.call
+    if handed.step != id or before.function != function.name:
+        made = id if handed.step != id else f"{id} of {function.name}"
+        raise Refused(
+            f"{body.step.id} calls {made} now, where {handed.step} had been handed to a Sandbox: it may have happened",
+            Reason.DIVERGED, recorded=f"{handed.step} (handed to a Sandbox, without an outcome)", made=made,
+        )  # fmt: skip
+    if before.refs != call.args.refs or (before.digest and call.digest and before.digest != call.digest):
+        raise Refused(
+            f"{id} had been handed to a Sandbox with other arguments than it is called with now: it may have happened",
+            Reason.DIVERGED, recorded=f"{id} with other arguments (without an outcome)", made=id,
         )  # fmt: skip
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 from weftrun.machines.run.attempts import attempts_ended, open_gates, start_ready, time_came, wake_for_due
 from weftrun.machines.run.bodies import deliver, lost, made, returned
 from weftrun.machines.run.closure import add_record, flush_outcomes
 from weftrun.machines.run.grow import revive
+from weftrun.machines.run.handed import in_flight, newly_handed, recall_handed
 from weftrun.machines.run.maps import items_ended
 from weftrun.machines.run.parking import park, parked
 from weftrun.machines.run.recorded import Recorded
 from weftrun.machines.run.rollback import recall_begun
 from weftrun.machines.run.settle import finish, follow, propagate_held
 from weftrun.machines.run.state import RunState, State
+from weftrun.machines.run.transitions import move
 from weftrun.machines.run.trees import tree_of
 from weftrun.machines.run.waiting import tell_of_waiting
 from weftrun.model.commands import Append, End, Hurry, Release, Revoke, RunCommand
@@ -25,13 +28,14 @@ from weftrun.model.events import (
     CancelCame,
     CodeUnfit,
     Committed,
+    Handed,
     ItemsEnded,
     Parked,
     Resumed,
     RunEvent,
     TimeCame,
 )
-from weftrun.model.ids import RunUid
+from weftrun.model.ids import RunUid, StepId
 from weftrun.model.limits import Limits
 from weftrun.model.outcomes import Failure, Reason
 from weftrun.model.records import CancelAsked, Row, Started
@@ -42,7 +46,12 @@ class RunMachine:
 
     Made by `new` or, after a crash, by `resume`; the first event is `Resumed`. Events about Attempts that are over
     are passed by, so that an outcome may be told twice. Commands are idempotent by (Run, Step, Attempt).
+
+    Attributes:
+        check: what tests have called with the Run after each event; see `machines.run.transitions`.
     """
+
+    check: ClassVar[Callable[[RunState], None] | None] = None
 
     def __init__(
         self,
@@ -76,6 +85,15 @@ class RunMachine:
         """Whether all rows that it has asked for are durable, or it never asks for any."""
         return self.state.committed >= self.state.seq
 
+    def newly_handed(self, step: int) -> list[Handed]:
+        """Return the calls of async bodies of which the trace is to tell as a Step goes to a Worker."""
+        return newly_handed(self.state, step)
+
+    @property
+    def in_flight(self) -> list[StepId]:
+        """Visible calls of async bodies that an engine before had handed over, and that may have happened."""
+        return in_flight(self.state)
+
     def handle(self, event: RunEvent) -> list[RunCommand]:
         """Take one event and return what is to be done because of it, in order."""
         run = self.state
@@ -85,7 +103,11 @@ class RunMachine:
         elif run.ending is None and (run.unfit is None or type(event) is CancelCame):
             self._take(event)
             self._draw_consequences()
-        return self._hand_out()
+        commands = self._hand_out()
+        check = type(self).check
+        if check is not None:
+            check(run)
+        return commands
 
     def _take(self, event: RunEvent) -> None:
         run = self.state
@@ -111,6 +133,8 @@ class RunMachine:
                 finish(run, "failed", event.failure)
             case Resumed():
                 run.code = event.code
+                run.is_other_code = event.is_other_code
+                recall_handed(run, event.handed)
                 self._begin()
 
     def _begin(self) -> None:
@@ -124,7 +148,7 @@ class RunMachine:
             run.root.attempt, due, _ = recorded.attempts(run.root.id, -1)
             run.root.used = recorded.lives.used(run.root.id)
             if due > run.now:
-                run.root.state = State.BACKING_OFF
+                move(run.root, State.BACKING_OFF)
                 run.due.append((due, 0, -1))
                 return
         run.root.at = run.now if recorded.seq == 0 else recorded.started_at

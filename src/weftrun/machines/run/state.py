@@ -10,6 +10,7 @@ import enum
 
 from weftrun.machines.run.recorded import Recorded
 from weftrun.model.commands import RunCommand
+from weftrun.model.events import Handed
 from weftrun.model.graph import Call, Chunk
 from weftrun.model.ids import ObjectId, RunUid, StepId
 from weftrun.model.limits import Limits
@@ -285,7 +286,10 @@ class RunState:
             is done before it.
         seen_at_work: index of the Step that was at work when it was asked last.
         waits: how many Attempts, those of a map's items among them, waited for the disk.
-        code: digest of the code that there is now; empty where it is not known.
+        code: digest of the code that there is now; empty where it is not known. `is_other_code` says whether it is
+            known to be other code than the Run was begun with.
+        handed: visible calls of async bodies that engines before this one had handed over, by body and number.
+        told: calls that the trace was told of as they were handed over, by index, and whether as visible ones.
         unfit: what does not fit of it, once that was handed out in row `unfit_row`.
         abandoned: calls of async bodies that were under way when their body was given up.
         ending: the last record, once it was handed out in row `ended_row`.
@@ -341,6 +345,9 @@ class RunState:
         self.steps.append(self.root)
         self.abandoned: list[StepId] = []
         self.code = ""
+        self.is_other_code = False
+        self.handed: dict[tuple[StepId, int], Handed] = {}
+        self.told: dict[int, bool] = {}
         self.unfit: Unfit | None = None
         self.unfit_row = 0
         self.ending: Ended | None = None

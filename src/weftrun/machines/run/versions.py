@@ -6,9 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 
 from msgspec import Struct
 
+from weftrun.model.ids import StepId
 from weftrun.model.outcomes import Reason
 from weftrun.model.policy import Program
 from weftrun.model.records import Graphed, ItemsSettled, Record, Retried, Row, Settled, Started, Unfit
+
+_NAMED_MAX = 8
+"""So many Steps are named in a sentence."""
 
 
 def changed_code(rows: Sequence[Row], version_here: Callable[[str], str]) -> str:
@@ -26,6 +30,17 @@ def changed_code(rows: Sequence[Row], version_here: Callable[[str], str]) -> str
     return (
         f"The code of {', '.join(changed)} has changed since it was recorded: recorded graphs and outcomes stand, "
         "and the new code runs what is left."
+    )
+
+
+def may_have_happened(steps: Sequence[StepId]) -> str:
+    """Return a sentence on visible Steps that engines before had handed over and that have no record; or nothing."""
+    if not steps:
+        return ""
+    shown = ", ".join(steps[:_NAMED_MAX]) + (f" and {len(steps) - _NAMED_MAX} more" if len(steps) > _NAMED_MAX else "")
+    return (
+        f"Handed to a Sandbox before, and without an outcome on record: {shown}. It may have happened: "
+        "if the same call is made again, it is entered again under the same key."
     )
 
 

@@ -1,0 +1,1 @@
+"""Buckets in a folder, and buckets behind a storage role."""

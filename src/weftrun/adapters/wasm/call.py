@@ -1,0 +1,244 @@
+"""One call of a WebAssembly function: what it was given, what it has made, and the keys that it has touched."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+import wasmtime
+
+from weftrun.adapters.wasm.compiled import Compiled
+from weftrun.adapters.wasm.instance import PAGE_BYTES, Ended, Instance
+from weftrun.model.errors import WasmRefused, WasmTrapped
+from weftrun.model.near import ViewSaid
+from weftrun.model.wasm import Moved, Near, WasmLimits
+from weftrun.ports.buckets import Buckets, KeyChanged
+from weftrun.ports.near import Offload
+
+_SAID_BYTES: Final = 300
+
+
+class Place(NamedTuple):
+    """What a call may reach beyond its own memory.
+
+    Attributes:
+        bucket: whose keys it may read and write; empty for none.
+        buckets: where that is kept.
+        offload: the way to whoever keeps it; None where it is kept on this host.
+        near: what was asked for.
+        effects: key of the Step, with which writes are known again.
+        say: takes what it prints.
+    """
+
+    bucket: str = ""
+    buckets: Buckets | None = None
+    offload: Offload | None = None
+    near: Near = "auto"
+    effects: str = ""
+    say: Callable[[bytes], None] = lambda text: None  # noqa: ARG005  # nobody listens
+
+
+class View(NamedTuple):
+    """A part of a memory that shows bytes of a key, and those bytes as they were."""
+
+    said: ViewSaid
+    data: bytes | memoryview
+
+
+class Call:
+    """What the host functions of one call work on.
+
+    Attributes:
+        label: name of the function, for texts.
+        instance: what runs.
+        input: what it was given.
+        output: its answer so far; None where it has set none.
+        place: what it may reach.
+        limits: what it may take.
+        views: parts of its memory that show bytes of keys, by where they begin.
+        free: parts of its memory in which views were, as begin and length.
+        reads: versions of the keys that it has read.
+        writes: how many writes it has done.
+        moved: its storage calls.
+        read_bytes: of keys.
+        error: what ended it, where that was raised by a host function.
+    """
+
+    def __init__(self, label: str, input: bytes, place: Place, limits: WasmLimits) -> None:
+        """Begin a call; an instance is made for it by `begin`."""
+        self.label = label
+        self.input = input
+        self.output: bytes | None = None
+        self.place = place
+        self.limits = limits
+        self.instance: Instance
+        self.views: dict[int, View] = {}
+        self.free: list[tuple[int, int]] = []
+        self.reads: dict[str, str] = {}
+        self.writes = 0
+        self.moved: list[Moved] = []
+        self.read_bytes = 0
+        self.error: BaseException | None = None
+        self.ends_at = time.monotonic() + limits.time_s_max
+        self._text_bytes = 0
+        self._said_last = b""
+
+    def begin(self, compiled: Compiled, pre: wasmtime.InstancePre) -> None:
+        """Make the instance that this call runs in, with its limits.
+
+        Raises:
+            WasmTrapped: it needs more than the limits allow, or its start function trapped.
+        """
+        store = wasmtime.Store(compiled.engine.wasmtime)
+        store.set_limits(memory_size=self.limits.memory_bytes_max, table_elements=500_000, instances=1)
+        if compiled.engine.fuel:
+            store.set_fuel(self.limits.fuel_max or 0)
+        if compiled.uses_wasi:
+            wasi = wasmtime.WasiConfig()
+            wasi.argv = [self.label]
+            wasi.stdout_custom = self._say
+            wasi.stderr_custom = self._say
+            store.set_wasi(wasi)
+        store.set_epoch_deadline(1 << 40)
+        try:
+            self.instance = Instance(compiled, pre, store)
+        except Ended as error:
+            raise WasmTrapped(
+                f"The WebAssembly function {self.label} did not begin: {error}. Its memory may have "
+                f"{self.limits.memory_bytes_max:,} bytes (`memory_bytes_max`)."
+            ) from None
+        if compiled.may_move and not compiled.fresh:
+            compiled.fresh = bytes(self.instance.view())
+
+    def run(self, enter: Callable[[Instance], int | None], *, may_exit: bool = True) -> int:
+        """Enter the instance and return what it returns, or the code that it exits with where it may.
+
+        Raises:
+            WasmTrapped: it ended otherwise; and what a host function raised.
+        """
+        clock = self.instance.compiled.engine.clock
+        ticks = clock.begin(max(0.0, self.ends_at - time.monotonic()))
+        self.instance.store.set_epoch_deadline(ticks)
+        try:
+            return enter(self.instance) or 0
+        except Ended as error:
+            ended = self.error if self.error is not None else error
+            if not isinstance(ended, Ended):
+                raise self._told(ended) from None
+            if ended.code is not None and may_exit:
+                return ended.code
+            raise WasmTrapped(f"The WebAssembly function {self.label} ended: {ended}.{self._hint(ended)}") from None
+        finally:
+            clock.end()
+
+    def _told(self, error: BaseException) -> BaseException:
+        if isinstance(error, WasmTrapped | WasmRefused | ConnectionError) or not isinstance(error, Exception):
+            return error
+        return WasmTrapped(f"The WebAssembly function {self.label} ended: {error}.")
+
+    def _hint(self, ended: Ended) -> str:
+        if "time" in str(ended):
+            return f" It may take {self.limits.time_s_max:g} s (`time_s_max`)."
+        if self.instance.memory_bytes + PAGE_BYTES > self.limits.memory_bytes_max:
+            return f" It has grown to its limit of {self.limits.memory_bytes_max:,} bytes (`memory_bytes_max`)."
+        return ""
+
+    def said_last(self) -> str:
+        """Return the last line that it has printed."""
+        lines = self._said_last.decode("utf-8", "replace").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+    # ------------------------------------------------------------------ text
+
+    def _say(self, text: bytes) -> None:
+        room = self.limits.text_bytes_max - self._text_bytes
+        self._text_bytes += len(text)
+        self._said_last = (self._said_last + text)[-_SAID_BYTES:]
+        if room > 0:
+            self.place.say(text[:room])
+
+    # ------------------------------------------------------------------ keys
+
+    def buckets(self) -> Buckets:
+        """Return where its keys are.
+
+        Raises:
+            WasmRefused: it has none.
+        """
+        if self.place.buckets is None or not self.place.bucket:
+            raise WasmRefused(
+                f"The WebAssembly function {self.label} uses keys of a bucket, and was given none: say `bucket=` and "
+                "`buckets=` where it is made."
+            )
+        return self.place.buckets
+
+    def read(self, key: str, offset: int, nbytes: int) -> memoryview | None:
+        """Read bytes of a key; None where it isn't there."""
+        found = self.buckets().read(self.place.bucket, key, offset, nbytes)
+        if found is None:
+            return None
+        stat, data = found
+        self.reads[key] = stat.version
+        self.read_bytes += len(data)
+        return memoryview(data)
+
+    def write(self, key: str, data: bytes) -> None:
+        """Set the value of a key; once, and only if it is as this call has read it."""
+        self.writes += 1
+        token = f"{self.place.effects}#{self.writes}" if self.place.effects else ""
+        try:
+            stat = self.buckets().write(
+                self.place.bucket, key, data, once=once_of(token, data), if_version=self.reads.get(key, "")
+            )
+        except KeyChanged as error:
+            raise ChangedMeanwhile(f"{error} Another Attempt reads it again") from None
+        self.reads[key] = stat.version
+
+    def map(self, key: str, offset: int, nbytes: int) -> tuple[int, int] | None:
+        """Show bytes of a key in memory; return where and how many. None: the key isn't there, or there is no room."""
+        data = self.read(key, offset, nbytes)
+        if data is None:
+            return None
+        room = max(1, -(-len(data) // PAGE_BYTES)) * PAGE_BYTES
+        at = self._room(room)
+        if at is None:
+            return None
+        self.show(View(ViewSaid(at, room, key, offset, len(data), self.reads[key]), data))
+        return at, len(data)
+
+    def show(self, view: View) -> None:
+        """Put the bytes of a view into memory."""
+        self.instance.write(view.said.at, view.data)
+        self.views[view.said.at] = view
+
+    def unmap(self, at: int) -> bool:
+        """Take a view away; its part of memory is zero from now on."""
+        view = self.views.pop(at, None)
+        if view is None:
+            return False
+        self.instance.clear(at, view.said.room)
+        self.free.append((at, view.said.room))
+        return True
+
+    def _room(self, nbytes: int) -> int | None:
+        for index, (at, room) in enumerate(self.free):
+            if room >= nbytes:
+                del self.free[index]
+                if room > nbytes:
+                    self.free.append((at + nbytes, room - nbytes))
+                return at
+        return self.instance.grow(nbytes)
+
+
+class ChangedMeanwhile(ConnectionError):
+    """A key was written by somebody else between this call's read and its write; another Attempt may succeed."""
+
+
+def once_of(token: str, data: bytes) -> str:
+    """Return the token of a write: of the Step, of its place among the Step's writes, and of what is written.
+
+    So a write that comes again is not done again, and one with other bytes (of code that was mended, say) is.
+    """
+    return f"{token}#{hashlib.sha256(data).hexdigest()}" if token else ""

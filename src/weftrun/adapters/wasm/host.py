@@ -1,0 +1,232 @@
+"""The functions that a module may import from `weftrun`, as `weftrun.h` declares them.
+
+They go through the library's unchecked interface, whose calls cost a tenth of the checked one's: arguments lie in
+16-byte cells, the result goes into the first of them. Which call they are for is a matter of the thread.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import threading
+from collections.abc import Callable
+from typing import Any, Final
+
+import wasmtime
+from wasmtime import _ffi as ffi
+
+from weftrun.adapters.wasm.call import Call
+from weftrun.adapters.wasm.compiled import Compiled, Engine
+from weftrun.adapters.wasm.instance import Outside
+from weftrun.adapters.wasm.moving import storage_call
+from weftrun.model.errors import LimitExceeded, WasmRefused
+
+MODULE: Final = "weftrun"
+_U32: Final = 0xFFFF_FFFF
+
+
+class _Running(threading.local):
+    """The call whose instance this thread is in."""
+
+    call: Call | None = None
+
+
+running = _Running()
+
+
+def _text(call: Call, at: int, nbytes: int) -> str:
+    try:
+        return call.instance.read(at & _U32, nbytes & _U32).decode()
+    except UnicodeDecodeError:
+        raise Outside("a key is no UTF-8") from None
+
+
+# ---------------------------------------------------------------------- input and output
+
+
+def input_size(call: Call) -> int:
+    """Return the length of the input."""
+    return len(call.input)
+
+
+def input_read(call: Call, at: int, nbytes: int, offset: int) -> int:
+    """Copy a part of the input; return how many bytes there were."""
+    data = call.input[offset & _U32 :][: nbytes & _U32]
+    call.instance.write(at & _U32, data)
+    return len(data)
+
+
+def output_set(call: Call, at: int, nbytes: int) -> int:
+    """Set the answer."""
+    return _output(call, b"", at, nbytes)
+
+
+def output_append(call: Call, at: int, nbytes: int) -> int:
+    """Add to the answer."""
+    return _output(call, call.output or b"", at, nbytes)
+
+
+def _output(call: Call, before: bytes, at: int, nbytes: int) -> int:
+    if len(before) + (nbytes & _U32) > call.limits.output_bytes_max:
+        raise LimitExceeded(f"its output has more than {call.limits.output_bytes_max:,} bytes")
+    call.output = before + call.instance.read(at & _U32, nbytes & _U32)
+    return 0
+
+
+# ---------------------------------------------------------------------- keys
+
+
+def object_size(call: Call, key: int, key_bytes: int) -> int:
+    """Return the length of the value of a key; -1 where it isn't there."""
+    stat = call.buckets().stat(call.place.bucket, _text(call, key, key_bytes))
+    return -1 if stat is None else stat.nbytes
+
+
+def object_read(call: Call, key: int, key_bytes: int, offset: int, at: int, nbytes: int) -> int:
+    """Copy bytes of a key; return how many there were, or -1 where it isn't there."""
+    if offset < 0:
+        raise Outside("a key is read from before its beginning")
+    data = call.read(_text(call, key, key_bytes), offset, nbytes & _U32)
+    if data is None:
+        return -1
+    call.instance.write(at & _U32, data)
+    return len(data)
+
+
+def object_map(call: Call, key: int, key_bytes: int, offset: int, nbytes: int, shown: int) -> int:
+    """Show bytes of a key in memory; return where, and write how many to `shown`. 0 where the key isn't there."""
+    if offset < 0:
+        raise Outside("a key is read from before its beginning")
+    found = call.map(_text(call, key, key_bytes), offset, nbytes)
+    if found is None:
+        return 0
+    call.instance.write(shown & _U32, found[1].to_bytes(4, "little"))
+    return found[0]
+
+
+def object_unmap(call: Call, at: int) -> int:
+    """Take what is shown away; -1 where nothing is shown there."""
+    return 0 if call.unmap(at & _U32) else -1
+
+
+def object_write(call: Call, key: int, key_bytes: int, at: int, nbytes: int) -> int:
+    """Set the value of a key."""
+    call.write(_text(call, key, key_bytes), call.instance.read(at & _U32, nbytes & _U32))
+    return 0
+
+
+def object_delete(call: Call, key: int, key_bytes: int) -> int:
+    """Remove a key; -1 where it wasn't there."""
+    return 0 if call.buckets().delete(call.place.bucket, _text(call, key, key_bytes)) else -1
+
+
+def object_list(call: Call, prefix: int, prefix_bytes: int, at: int, nbytes: int) -> int:
+    """Write the keys that begin with a prefix, a line each, as far as there is room; return how long all are."""
+    keys = call.buckets().keys(call.place.bucket, _text(call, prefix, prefix_bytes))
+    text = "".join(f"{key}\n" for key in keys).encode()
+    call.instance.write(at & _U32, text[: nbytes & _U32])
+    return len(text)
+
+
+def step_key(call: Call, at: int, nbytes: int) -> int:
+    """Write the key of the Step, as far as there is room; return how long it is."""
+    text = call.place.effects.encode()
+    call.instance.write(at & _U32, text[: nbytes & _U32])
+    return len(text)
+
+
+_FUNCTIONS: Final[tuple[tuple[str, str, Callable[..., int]], ...]] = (
+    ("", "i", input_size),
+    ("iii", "i", input_read),
+    ("ii", "i", output_set),
+    ("ii", "i", output_append),
+    ("ii", "I", object_size),
+    ("iiIii", "I", object_read),
+    ("iiIIi", "i", object_map),
+    ("i", "i", object_unmap),
+    ("iiii", "i", object_write),
+    ("ii", "i", object_delete),
+    ("iiii", "I", object_list),
+    ("ii", "i", step_key),
+)
+"""Parameters and result (i: 32 bits, I: 64 bits) of what a module may import, under the names that they have here."""
+
+_Callback = ctypes.CFUNCTYPE(
+    ctypes.c_size_t, ctypes.c_void_p, ctypes.c_void_p, ctypes.POINTER(ctypes.c_int64), ctypes.c_size_t
+)
+_TYPES: Final = {"i": wasmtime.ValType.i32, "I": wasmtime.ValType.i64}
+_kept: list[Any] = []
+"""Callbacks that the library holds; nobody else does."""
+
+
+def _callback(takes: str, function: Callable[..., int]) -> Any:
+    """Return what the library calls for a host function."""
+    cells = [(index * 2, kind == "i") for index, kind in enumerate(takes)]
+
+    def callback(_environment: int, _caller: int, values: Any, _count: int) -> int:
+        call = running.call
+        assert call is not None
+        try:
+            args = [_signed(values[cell]) if is_short else values[cell] for cell, is_short in cells]
+            values[0] = function(call, *args)
+        except BaseException as error:  # noqa: BLE001  # nothing may pass through the library; it is raised after it
+            call.error = call.error or error
+            trap = wasmtime.Trap("a host function failed")._consume()
+            return ctypes.cast(trap, ctypes.c_void_p).value or 0
+        return 0
+
+    return _Callback(callback)
+
+
+def _signed(cell: int) -> int:
+    return ((cell & _U32) ^ 0x8000_0000) - 0x8000_0000
+
+
+@functools.cache
+def linker_of(engine: Engine) -> wasmtime.Linker:
+    """Return what modules of an engine are linked with."""
+    linker = wasmtime.Linker(engine.wasmtime)
+    linker.define_wasi()
+    for takes, gives, function in (*_FUNCTIONS, ("iiiii", "i", storage_call)):
+        made = _callback(takes, function)
+        _kept.append(made)
+        kind = wasmtime.FuncType([_TYPES[one]() for one in takes], [_TYPES[gives]()])
+        name = function.__name__.encode()
+        error: Any = ffi.wasmtime_linker_define_func_unchecked(
+            linker.ptr(), ctypes.create_string_buffer(MODULE.encode()), len(MODULE),
+            ctypes.create_string_buffer(name), len(name), kind.ptr(),
+            ctypes.cast(made, ffi.wasmtime_func_unchecked_callback_t), None, ctypes.cast(0, _FINALIZER),
+        )  # fmt: skip
+        if error:
+            raise wasmtime.WasmtimeError._from_ptr(error)
+    return linker
+
+
+_FINALIZER = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+_KNOWN: Final = frozenset(function.__name__ for _, _, function in _FUNCTIONS) | {"storage_call"}
+_linking = threading.Lock()
+
+
+@functools.lru_cache(maxsize=256)
+def linked(compiled: Compiled, name: str) -> wasmtime.InstancePre:
+    """Link a module.
+
+    Raises:
+        WasmRefused: it imports what isn't there, or something of another type.
+    """
+    missing = [
+        f"{where}.{what}"
+        for where, what in compiled.imports
+        if where != "wasi_snapshot_preview1" and not (where == MODULE and what in _KNOWN)
+    ]
+    if missing:
+        raise WasmRefused(
+            f"{name} imports what isn't there: {', '.join(missing[:8])}. A function may import WASI preview 1 and what "
+            "weftrun.h declares."
+        )
+    try:
+        with _linking:
+            return linker_of(compiled.engine).instantiate_pre(compiled.module)
+    except wasmtime.WasmtimeError as error:
+        text = " ".join(line.strip() for line in str(error).splitlines() if line.strip())
+        raise WasmRefused(f"{name} imports what isn't there: {text[:500]}") from None

@@ -1,0 +1,130 @@
+"""Running a function of a module: where its compiled form is found, and how it is entered."""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+import time
+from typing import Final
+
+from msgspec.structs import replace
+
+from weftrun.adapters.wasm.call import Call, Place
+from weftrun.adapters.wasm.compiled import Compiled, compiled
+from weftrun.adapters.wasm.host import linked, running
+from weftrun.adapters.wasm.instance import Instance, Outside
+from weftrun.adapters.wasm.moving import arrive, run_arrived
+from weftrun.model.errors import WasmRefused, WasmTrapped
+from weftrun.model.near import NearAnswer, NearCall, NearFailed, NearRefused
+from weftrun.model.wasm import WasmAnswer, WasmLimits
+from weftrun.wire.delta import DeltaRefused
+
+COMMAND: Final = "_start"
+_INITIALIZE: Final = "_initialize"
+_compiling = threading.Lock()
+
+
+def cache_folder() -> str:
+    """Return where compiled modules are kept: `$XDG_CACHE_HOME/weftrun/wasm`, else below `~/.cache`."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return os.path.join(base, "weftrun", "wasm")
+
+
+@functools.lru_cache(maxsize=256)
+def load(path: str, digest: str, *, fuel: bool = False) -> Compiled:
+    """Return the module in a file, which must have this digest where one is given.
+
+    Raises:
+        WasmRefused: it can't be read, has another content, or can't be used.
+    """
+    try:
+        with open(path, "rb") as file:
+            content = file.read()
+    except OSError as error:
+        raise WasmRefused(f"The WebAssembly module {path} can't be read: {error.strerror}.") from None
+    with _compiling:
+        found = compiled(content, path, cache_folder(), fuel=fuel)
+    if digest and found.digest != digest:
+        raise WasmRefused(
+            f"The WebAssembly module {path} is another one than when this program began. Start the program again."
+        )
+    return found
+
+
+def entry_of(module: Compiled, wanted: str, name: str) -> str:
+    """Return the export that a call enters.
+
+    Args:
+        wanted: its name; where it is empty, the program's `main`.
+        name: of the module, for texts.
+
+    Raises:
+        WasmRefused: there is none of this name, or it takes or returns something.
+    """
+    entry = wanted or COMMAND
+    kind = module.exports.get(entry)
+    takes = getattr(kind, "params", None)
+    if takes is None:
+        has = ", ".join(sorted(module.exports)) or "nothing"
+        raise WasmRefused(f"{name} exports no function {entry!r}; it exports {has}.")
+    if takes or [str(one) for one in getattr(kind, "results", [])] not in ([], ["i32"]):
+        raise WasmRefused(f"{name}: the function {entry!r} must take nothing, and return nothing or an int.")
+    return entry
+
+
+def run(module: Compiled, entry: str, label: str, input: bytes, place: Place, limits: WasmLimits) -> WasmAnswer:
+    """Call a function in an instance of its own.
+
+    Raises:
+        WasmRefused: the module imports what isn't there.
+        WasmTrapped: the function ended otherwise than by returning 0.
+        BucketsUnreachable: the storage role can't be reached.
+    """
+    call = Call(label, input, place, limits)
+    offload = place.offload
+    before = (offload.bytes_out, offload.bytes_back) if offload is not None else (0, 0)
+    call.begin(module, linked(module, label))
+    code = _within(call, entry)
+    if code:
+        said = call.said_last()
+        raise WasmTrapped(f"The WebAssembly function {label} returned {code}{': ' + said if said else '.'}")
+    out, back = (offload.bytes_out, offload.bytes_back) if offload is not None else (0, 0)
+    return WasmAnswer(call.output or b"", tuple(call.moved), out - before[0], back - before[1])
+
+
+def _within(call: Call, entry: str) -> int:
+    def enter(instance: Instance) -> int:
+        if entry != COMMAND and _INITIALIZE in instance.compiled.exports:
+            instance.call(_INITIALIZE)
+        return instance.call(entry)
+
+    outer, running.call = running.call, call
+    try:
+        return call.run(enter)
+    finally:
+        running.call = outer
+
+
+def run_near(module: Compiled, told: NearCall, place: Place) -> NearAnswer:
+    """Run the part of a call that has come to its data."""
+    text: list[bytes] = []
+    call = Call("", told.input, place._replace(effects=told.effects, say=text.append), told.limits)
+    call.label = f"storage_call({told.key!r})"
+    call.ends_at = time.monotonic() + told.limits.time_s_max
+    outer, running.call = running.call, call
+    try:
+        call.begin(module, linked(module, call.label))
+        reason = arrive(call, told)
+        if reason:
+            return NearRefused(reason)
+        done = run_arrived(call, told)
+    except DeltaRefused as error:
+        return NearFailed(f"{call.label}: {error}")
+    except (WasmTrapped, WasmRefused, Outside) as error:
+        return NearFailed(str(error), b"".join(text).decode("utf-8", "replace"))
+    except ConnectionError as error:
+        return NearFailed(str(error), b"".join(text).decode("utf-8", "replace"), again=True)
+    finally:
+        running.call = outer
+    return replace(done, text=b"".join(text).decode("utf-8", "replace"))

@@ -1,0 +1,104 @@
+/* What a WebAssembly function written in C or C++ may call. `weftrun build fn.c` finds this header by itself.
+ *
+ * A function is a program: its `main` is entered for each call, in a fresh instance, and returns 0 when it succeeded.
+ * What it prints is kept with the Attempt. Keys are of the bucket that the function was given.
+ *
+ * Where the store of the bucket can't be reached, or a key that was read is written by somebody else before this call
+ * writes it, the call ends and the engine may try it again; it is not told as a return value.
+ */
+#ifndef WEFTRUN_H
+#define WEFTRUN_H
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define WEFTRUN_IMPORT(name) __attribute__((import_module("weftrun"), import_name(#name)))
+
+/* --- raw imports; the functions below are easier to use --- */
+WEFTRUN_IMPORT(input_size) uint32_t weftrun_raw_input_size(void);
+WEFTRUN_IMPORT(input_read) uint32_t weftrun_raw_input_read(void *at, uint32_t bytes, uint32_t offset);
+WEFTRUN_IMPORT(output_set) int32_t weftrun_raw_output_set(const void *at, uint32_t bytes);
+WEFTRUN_IMPORT(output_append) int32_t weftrun_raw_output_append(const void *at, uint32_t bytes);
+WEFTRUN_IMPORT(object_size) int64_t weftrun_raw_object_size(const char *key, uint32_t key_bytes);
+WEFTRUN_IMPORT(object_read)
+int64_t weftrun_raw_object_read(const char *key, uint32_t key_bytes, int64_t offset, void *at, uint32_t bytes);
+WEFTRUN_IMPORT(object_map)
+void *weftrun_raw_object_map(const char *key, uint32_t key_bytes, int64_t offset, int64_t bytes, uint32_t *shown);
+WEFTRUN_IMPORT(object_unmap) int32_t weftrun_raw_object_unmap(const void *at);
+WEFTRUN_IMPORT(object_write)
+int32_t weftrun_raw_object_write(const char *key, uint32_t key_bytes, const void *at, uint32_t bytes);
+WEFTRUN_IMPORT(object_delete) int32_t weftrun_raw_object_delete(const char *key, uint32_t key_bytes);
+WEFTRUN_IMPORT(object_list)
+int64_t weftrun_raw_object_list(const char *prefix, uint32_t prefix_bytes, void *at, uint32_t bytes);
+WEFTRUN_IMPORT(step_key) int32_t weftrun_raw_step_key(void *at, uint32_t bytes);
+WEFTRUN_IMPORT(storage_call)
+int32_t weftrun_raw_storage_call(const char *key, uint32_t key_bytes, uint32_t function, int32_t a, int32_t b);
+
+/* --- input and output --- */
+
+/* The input as text that ends with a zero byte; `*bytes` is its length without that. The caller frees it. */
+static inline char *weftrun_input(uint32_t *bytes) {
+  uint32_t size = weftrun_raw_input_size();
+  char *text = (char *)malloc((size_t)size + 1);
+  if (!text) abort();
+  weftrun_raw_input_read(text, size, 0);
+  text[size] = 0;
+  if (bytes) *bytes = size;
+  return text;
+}
+
+/* Sets the answer; the last one counts. */
+static inline void weftrun_output(const void *data, uint32_t bytes) { weftrun_raw_output_set(data, bytes); }
+static inline void weftrun_output_text(const char *text) { weftrun_raw_output_set(text, (uint32_t)strlen(text)); }
+/* Adds to the answer. */
+static inline void weftrun_output_add(const void *data, uint32_t bytes) { weftrun_raw_output_append(data, bytes); }
+
+/* --- keys of the bucket --- */
+
+/* Length of a value; -1 where the key isn't there. */
+static inline int64_t weftrun_object_size(const char *key) {
+  return weftrun_raw_object_size(key, (uint32_t)strlen(key));
+}
+/* Copies bytes of a value to `at`; returns how many there were, or -1 where the key isn't there. */
+static inline int64_t weftrun_object_read(const char *key, int64_t offset, void *at, uint32_t bytes) {
+  return weftrun_raw_object_read(key, (uint32_t)strlen(key), offset, at, bytes);
+}
+/* Shows bytes of a value in memory, all from `offset` on where `bytes` is negative. NULL where the key isn't there or
+ * memory can't grow. What is written there changes this memory only. In a storage call it is gone when that returns. */
+static inline void *weftrun_object_map(const char *key, int64_t offset, int64_t bytes, uint32_t *shown) {
+  return weftrun_raw_object_map(key, (uint32_t)strlen(key), offset, bytes, shown);
+}
+/* Takes away what `weftrun_object_map` has shown at `at`; -1 where nothing is shown there. */
+static inline int weftrun_object_unmap(const void *at) { return weftrun_raw_object_unmap(at); }
+/* Replaces a value, at once and whole. The same write of a Step that is tried again happens once. */
+static inline void weftrun_object_write(const char *key, const void *data, uint32_t bytes) {
+  weftrun_raw_object_write(key, (uint32_t)strlen(key), data, bytes);
+}
+/* Removes a key; -1 where it wasn't there. */
+static inline int weftrun_object_delete(const char *key) {
+  return weftrun_raw_object_delete(key, (uint32_t)strlen(key));
+}
+/* Writes the keys that begin with `prefix`, a line each, as far as there is room; returns how long all of them are. */
+static inline int64_t weftrun_object_list(const char *prefix, char *at, uint32_t bytes) {
+  return weftrun_raw_object_list(prefix, (uint32_t)strlen(prefix), at, bytes);
+}
+
+/* Writes the key of the Step, the same for all its Attempts, as far as there is room; returns how long it is. */
+static inline int weftrun_step_key(char *at, uint32_t bytes) { return weftrun_raw_step_key(at, bytes); }
+
+/* --- near storage --- */
+
+/* Runs `function(a, b)` beside the key where that is possible and allowed, else here, with the same result: all that
+ * it reads and writes is this program's memory. It takes up to two ints and returns one, which is returned. */
+#define weftrun_storage_call(key, function, a, b) \
+  weftrun_raw_storage_call((key), (uint32_t)strlen(key), (uint32_t)(uintptr_t)(function), (a), (b))
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,173 @@
+"""The storage role: buckets over HTTP, and calls that run beside their keys. Also a program: `python -m` it.
+
+GET, HEAD, PUT, DELETE /buckets/BUCKET/KEY      a value; `?offset=&nbytes=` for a part of it
+GET                    /buckets/BUCKET?prefix=  keys, as JSON
+PUT                    /modules/SHA256          a WebAssembly module
+POST                   /near                    a call that has come to its data (`model.near`), in MessagePack
+GET                    /ping
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import click
+from anyio.to_thread import run_sync
+from litestar import Litestar, Request, Response, delete, get, head, post, put
+from litestar.datastructures import State
+from litestar.exceptions import HTTPException
+
+from weftrun.adapters.buckets.files import FileBuckets
+from weftrun.adapters.wasm.modules import Modules
+from weftrun.adapters.wasm.storage import NearRunner
+from weftrun.entrypoints.http.listening import run_app
+from weftrun.model.errors import WasmRefused
+from weftrun.ports.buckets import KeyChanged, Stat
+from weftrun.wire.near import call_decoder, digest_of, encoder
+
+_VALUE_BYTES_MAX = 1 << 30
+_BINARY = "application/octet-stream"
+
+
+class Storage:
+    """What the storage role has.
+
+    Attributes:
+        buckets: the data.
+        modules: that calls have come with.
+        runner: of calls.
+    """
+
+    def __init__(self, root: Path, *, slots: int | None = None) -> None:
+        """Keep all in the folder `root`; run as many calls at once as there are slots."""
+        self.buckets = FileBuckets(str(root / "buckets"))
+        self.modules = Modules(str(root / "modules"))
+        self.runner = NearRunner(self.modules, self.buckets, slots=slots)
+
+
+def make_storage(storage: Storage) -> Litestar:
+    """Return the ASGI app of the storage role."""
+    return Litestar(
+        [ping, list_keys, look, read, write, remove, keep_module, run],
+        state=_state(storage),
+        exception_handlers={ValueError: _refused, WasmRefused: _refused, OSError: _failed},
+        request_max_body_size=_VALUE_BYTES_MAX,
+        logging_config=None,
+        openapi_config=None,
+    )
+
+
+def _state(storage: Storage) -> Any:
+    return State({"storage": storage})
+
+
+def _of(request: Request[Any, Any, Any]) -> Storage:
+    storage: Storage = request.app.state.storage
+    return storage
+
+
+def _refused(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:  # noqa: ARG001  # Litestar's signature
+    return Response({"detail": str(error)}, status_code=400, media_type="application/json")
+
+
+def _failed(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:  # noqa: ARG001  # Litestar's signature
+    return Response({"detail": str(error)}, status_code=503, media_type="application/json")
+
+
+def _headers(stat: Stat) -> dict[str, str]:
+    return {"etag": f'"{stat.version}"', "weftrun-bytes": str(stat.nbytes)}
+
+
+def _no_key(bucket: str, key: str) -> HTTPException:
+    return HTTPException(status_code=404, detail=f"Bucket {bucket!r} has no key {key!r}.")
+
+
+@get("/ping")
+async def ping() -> dict[str, str]:
+    """Say that this is a storage role."""
+    return {"role": "storage"}
+
+
+@get("/buckets/{bucket:str}")
+async def list_keys(request: Request[Any, Any, Any], bucket: str, prefix: str = "") -> list[str]:
+    """Return the keys of a bucket."""
+    return await run_sync(_of(request).buckets.keys, unquote(bucket), prefix)
+
+
+@head("/buckets/{bucket:str}/{key:str}")
+async def look(request: Request[Any, Any, Any], bucket: str, key: str) -> Response[None]:
+    """Say how long a value is."""
+    stat = await run_sync(_of(request).buckets.stat, unquote(bucket), unquote(key))
+    if stat is None:
+        return Response(None, status_code=404)
+    return Response(None, headers=_headers(stat))
+
+
+@get("/buckets/{bucket:str}/{key:str}")
+async def read(
+    request: Request[Any, Any, Any], bucket: str, key: str, offset: int = 0, nbytes: int = -1
+) -> Response[bytes]:
+    """Return bytes of a value."""
+    if offset < 0:
+        raise ValueError(f"`offset` is 0 or more, not {offset}.")
+    found = await run_sync(_of(request).buckets.read, unquote(bucket), unquote(key), offset, nbytes)
+    if found is None:
+        raise _no_key(unquote(bucket), unquote(key))
+    return Response(bytes(found[1]), media_type=_BINARY, headers=_headers(found[0]))
+
+
+@put("/buckets/{bucket:str}/{key:str}")
+async def write(request: Request[Any, Any, Any], bucket: str, key: str, body: bytes) -> Response[Any]:
+    """Set a value."""
+    once = unquote(request.headers.get("weftrun-once", ""))
+    guard = request.headers.get("if-match", "").strip('"')
+    try:
+        written = partial(_of(request).buckets.write, once=once, if_version=guard)
+        stat = await run_sync(written, unquote(bucket), unquote(key), body)
+    except KeyChanged as error:
+        return Response(str(error).encode(), status_code=412, media_type="text/plain")
+    return Response(None, status_code=204, headers=_headers(stat))
+
+
+@delete("/buckets/{bucket:str}/{key:str}", status_code=204)
+async def remove(request: Request[Any, Any, Any], bucket: str, key: str) -> None:
+    """Remove a key."""
+    if not await run_sync(_of(request).buckets.delete, unquote(bucket), unquote(key)):
+        raise _no_key(unquote(bucket), unquote(key))
+
+
+@put("/modules/{digest:str}", status_code=204)
+async def keep_module(request: Request[Any, Any, Any], digest: str, body: bytes) -> None:
+    """Keep a module that calls come with."""
+    if digest_of(body) != digest:
+        raise ValueError("The module has another SHA-256 than its address says.")
+    await run_sync(_of(request).modules.keep, body, digest)
+
+
+@post("/near", status_code=200)
+async def run(request: Request[Any, Any, Any], body: bytes) -> Response[bytes]:
+    """Run a call beside its key."""
+    answer = await run_sync(_of(request).runner.run, call_decoder.decode(body))
+    return Response(encoder.encode(answer), media_type=_BINARY)
+
+
+@click.command()
+@click.option("--root", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder of the data.")
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=click.IntRange(0, 65_535), default=8_003, show_default=True)
+@click.option("--near-slots", type=click.IntRange(0), help="Calls at once beside the data; default: processors.")
+@click.option("--until-stdin-ends", is_flag=True, hidden=True)
+def main(root: Path, host: str, port: int, near_slots: int | None, until_stdin_ends: bool) -> None:
+    """Serve buckets, and run what comes to them, until Ctrl-C or SIGTERM."""
+    app = make_storage(Storage(root, slots=near_slots))
+    run_app(
+        app, host, port, announce=lambda url: print(url, flush=True), ends_with=sys.stdin if until_stdin_ends else None
+    )
+
+
+if __name__ == "__main__":
+    main()

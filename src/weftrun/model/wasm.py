@@ -1,0 +1,96 @@
+"""WebAssembly functions: what limits a call, and what is told of a part of it that ran near its data."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+Near = Literal["auto", "forbid", "require"]
+"""Whether a part of a call that reads a key may run where that lies: if that is better, never, or nowhere else."""
+
+
+class WasmLimits(Struct, frozen=True, array_like=True):
+    """What one call of a WebAssembly function may take.
+
+    Attributes:
+        time_s_max: of one call, in seconds; when it is over the function traps.
+        memory_bytes_max: of its linear memory; when it is reached, growing it fails, as the module sees it.
+        output_bytes_max: of its answer.
+        text_bytes_max: of what it prints.
+        fuel_max: instructions, roughly; None counts none, which is quicker.
+    """
+
+    time_s_max: float = 60.0
+    memory_bytes_max: int = 256 << 20
+    output_bytes_max: int = 64 << 20
+    text_bytes_max: int = 1 << 20
+    fuel_max: int | None = None
+
+
+class Moved(Struct, frozen=True, array_like=True):
+    """One `storage_call`: where it ran, why, and how many bytes went over the wire for it.
+
+    Attributes:
+        key: that it was to run beside.
+        where: `near` or `here`.
+        reason: a few words.
+        bytes_out: sent to the storage role.
+        bytes_back: come from it.
+        took_s: from the call to its return, in seconds.
+    """
+
+    key: str
+    where: Literal["near", "here"]
+    reason: str
+    bytes_out: int
+    bytes_back: int
+    took_s: float
+
+    def sentence(self) -> str:
+        """Tell it to people."""
+        place = "beside its data" if self.where == "near" else "here"
+        return (
+            f"storage_call({self.key!r}) ran {place} ({self.reason}): {self.bytes_out:,} bytes sent, "
+            f"{self.bytes_back:,} received, in {self.took_s * 1e3:.1f} ms."
+        )
+
+
+class WasmAnswer(Struct, frozen=True, array_like=True):
+    """What a WebAssembly function gave.
+
+    Attributes:
+        output: its answer.
+        moved: its storage calls.
+        bytes_out: all that was sent to the storage role.
+        bytes_back: all that came from it.
+    """
+
+    output: bytes
+    moved: tuple[Moved, ...] = ()
+    bytes_out: int = 0
+    bytes_back: int = 0
+
+
+class WasmCall(Struct, frozen=True, array_like=True):
+    """Which function of which module is called, and what it may use.
+
+    Attributes:
+        path: file of the module.
+        digest: SHA-256 that it must have.
+        label: name of the function, for texts.
+        entry: exported function; empty for the program's `main`.
+        bucket: whose keys it may use; empty for none.
+        buckets: a folder, or the URL of a storage role; empty for none.
+        near: where `storage_call` may run.
+        limits: what a call may take.
+    """
+
+    path: str
+    digest: str
+    label: str
+    entry: str = ""
+    bucket: str = ""
+    buckets: str = ""
+    near: Near = "auto"
+    limits: WasmLimits = WasmLimits()

@@ -1,0 +1,35 @@
+"""Running the part of a call that reads data where the data lies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from weftrun.model.near import NearAnswer, NearCall
+
+
+class Sent(NamedTuple):
+    """An answer, and what it took to get it, in bytes on the wire."""
+
+    answer: NearAnswer
+    bytes_out: int
+    bytes_back: int
+
+
+class Offload(Protocol):
+    """A way to whoever holds the data.
+
+    Attributes:
+        bytes_out: all that was sent by it so far, for calls and for keys.
+        bytes_back: all that came.
+    """
+
+    bytes_out: int
+    bytes_back: int
+
+    def run(self, call: NearCall, module: Callable[[], bytes], timeout_s: float) -> Sent:
+        """Let a call run beside its data; `module` gives the module where it is not known there.
+
+        Raises:
+            BucketsUnreachable: there was no answer; it may have run.
+        """

@@ -1,0 +1,128 @@
+"""WebAssembly functions as Functions: their body, in a Sandbox, calls the module in an instance of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import os
+import sys
+from typing import Any, Final, Unpack
+
+from msgspec.structs import replace
+
+from weftrun.model.errors import Unsupported, UsageError, WasmRefused
+from weftrun.model.wasm import Near, WasmAnswer, WasmCall, WasmLimits
+from weftrun.sdk.function import Function, _decorate, function
+from weftrun.sdk.place import current
+from weftrun.sdk.policy import Policy
+from weftrun.sdk.retrying import Retry
+
+_NEAR: Final = ("auto", "forbid", "require")
+UNREACHABLE: Final = Retry(3, delay_s=0.2, on=(ConnectionError,))
+"""What is tried again of a WebAssembly function where nothing else was asked for: what its storage was away for."""
+
+
+def wasm_function(
+    path: str | os.PathLike[str],
+    *,
+    entry: str = "",
+    bucket: str = "",
+    buckets: str | os.PathLike[str] = "",
+    near: Near = "auto",
+    limits: WasmLimits | None = None,
+    **policy: Unpack[Policy],
+) -> Function[[bytes | str], bytes]:
+    """Make a Function of a WebAssembly module; it takes bytes or text, and gives bytes.
+
+    Each call has an instance of its own, so that nothing of one is left for the next. A module may use what
+    `weftrun.h` declares and WASI preview 1 without files, and nothing else of this host.
+
+    Args:
+        path: of a core module, as `weftrun build` makes it; relative to the file that makes the Function.
+        entry: an exported function without parameters; default is the program's `main`.
+        bucket: whose keys it may read and write; default is none.
+        buckets: where buckets are kept: a folder, or the URL of a storage role.
+        near: where a `storage_call` of it may run: beside the data if that is possible (`auto`), never (`forbid`), or
+            nowhere else (`require`).
+        limits: what a call may take.
+        policy: as of `@function`. What is not said: `effects="none"` without a bucket, and `retries` that try again
+            what a storage role was away for.
+
+    Raises:
+        WasmRefused: the file can't be read, or is no WebAssembly module.
+        PolicyError: see `function`.
+    """
+    made_by = sys._getframe(1)
+    where = os.path.join(os.path.dirname(os.path.abspath(made_by.f_globals.get("__file__", ""))), os.fspath(path))
+    name = entry or os.path.splitext(os.path.basename(where))[0]
+    if near not in _NEAR:
+        raise UsageError(f"{name}: `near` is one of {', '.join(_NEAR)}, not {near!r}.")
+    if bool(bucket) != bool(buckets):
+        raise UsageError(f"{name}: `bucket` says whose keys it uses, `buckets` where they are; give both or none.")
+    if buckets and "://" not in os.fspath(buckets):
+        buckets = os.path.abspath(buckets)
+    wanted = WasmCall(
+        where, _digest(where), name, entry, bucket, os.fspath(buckets), near, limits or WasmLimits()
+    )  # fmt: skip
+
+    def body(input: bytes | str = b"") -> bytes:
+        return called(wanted, input).output
+
+    body.__name__ = body.__qualname__ = name.replace("-", "_")
+    body.__module__ = made_by.f_globals.get("__name__", "")
+    body.__doc__ = f"Call {name} of the WebAssembly module {os.path.basename(where)}."
+    said: dict[str, Any] = {"version": wanted.digest[:16], "retries": UNREACHABLE}
+    if not bucket:
+        said["effects"] = "none"
+    made: Function[[bytes | str], bytes] = _decorate(body, said | policy, made_by, workflow=False)
+    return made
+
+
+def called(wanted: WasmCall, input: bytes | str) -> WasmAnswer:
+    """Call a function of a module from the body of a Step, whose story tells what moved."""
+    if isinstance(input, str):
+        input = input.encode()
+    elif not isinstance(input, bytes | bytearray | memoryview):
+        raise TypeError(f"{wanted.label} takes bytes or text, not {type(input).__name__}.")
+    try:
+        adapter = importlib.import_module("weftrun.adapters.wasm.sandboxed")  # late: only Sandboxes need it
+    except ModuleNotFoundError as error:
+        raise Unsupported(
+            f"{wanted.label} is a WebAssembly function, which needs the extra `wasm` ({error.name} is missing): "
+            "pip install 'weftrun[wasm]'."
+        ) from None
+    now = current()
+    answer: WasmAnswer = adapter.call(wanted, bytes(input), now.key, _print)
+    for moved in answer.moved:
+        now.note(moved.sentence())
+    return answer
+
+
+def _print(text: bytes) -> None:
+    sys.stdout.write(text.decode("utf-8", "replace"))
+
+
+def _digest(path: str) -> str:
+    try:
+        with open(path, "rb") as file:
+            content = file.read()
+    except OSError as error:
+        raise WasmRefused(f"The WebAssembly module {path} can't be read: {error.strerror}.") from None
+    if content[:4] != b"\0asm":
+        built = path.endswith((".c", ".cpp", ".cc"))
+        raise WasmRefused(
+            f"{path} is no WebAssembly module." + (f" Build it first: weftrun build {path}." if built else "")
+        )
+    return hashlib.sha256(content).hexdigest()
+
+
+@function(retries=UNREACHABLE)
+def call_module(wanted: WasmCall, input: bytes) -> WasmAnswer:
+    """Call a function of a module that was uploaded; its answer tells what moved."""
+    return called(wanted, input)
+
+
+def uploaded(label: str) -> Function[[WasmCall, bytes], WasmAnswer]:
+    """Return the Function that calls modules, under the name of one of them."""
+    spec = replace(call_module.spec, label=label)
+    return Function(call_module.callable, spec, home=call_module.home, origin=call_module.origin, holds=(call_module,))

@@ -1,0 +1,132 @@
+"""The contract of the port Buckets."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from weftrun.ports.buckets import Buckets, KeyChanged
+
+KEYS = ("k", "a/b", "..", ".", "a b%2F?#", "ü\n", "'quoted'", "x" * 200)
+
+
+class BucketsContract:
+    """Subclasses give the fixture `buckets`: empty ones."""
+
+    @pytest.fixture
+    def buckets(self) -> Buckets:
+        """Return buckets that have no key yet."""
+        raise NotImplementedError
+
+    def test_what_is_written_is_read(self, buckets: Buckets) -> None:
+        """Bytes come back as they were, whole and in parts."""
+        for content in (b"", b"v1 v2", bytes(range(256)) * 1_000):
+            stat = buckets.write("b", "k", content)
+            assert stat.nbytes == len(content)
+            assert buckets.stat("b", "k") == stat
+            found = buckets.read("b", "k")
+            assert found is not None
+            assert found[0] == stat
+            assert bytes(found[1]) == content
+            for offset, nbytes in ((0, 3), (2, -1), (1, 70_000), (len(content), 5), (len(content) + 9, -1)):
+                part = buckets.read("b", "k", offset, nbytes)
+                assert part is not None
+                assert bytes(part[1]) == (content[offset:] if nbytes < 0 else content[offset : offset + nbytes])
+
+    def test_what_is_not_there_is_told(self, buckets: Buckets) -> None:
+        """Neither a key nor a bucket that nobody has written is there."""
+        assert buckets.read("b", "k") is None
+        assert buckets.stat("b", "k") is None
+        assert not buckets.delete("b", "k")
+        assert buckets.keys("b") == []
+
+    def test_any_text_is_a_key(self, buckets: Buckets) -> None:
+        """Keys are texts, not paths."""
+        for key in KEYS:
+            buckets.write("b", key, key.encode())
+        assert buckets.keys("b") == sorted(KEYS)
+        assert buckets.keys("b", "a") == sorted(key for key in KEYS if key.startswith("a"))
+        assert [bytes((buckets.read("b", key) or (None, b""))[1]) for key in KEYS] == [key.encode() for key in KEYS]
+        assert buckets.keys("other") == []
+
+    @pytest.mark.parametrize("name", ["", "x" * 300])
+    def test_a_name_that_can_not_be_one_is_refused(self, buckets: Buckets, name: str) -> None:
+        """Names have a length."""
+        with pytest.raises(ValueError, match="1 to 255"):
+            buckets.write("b", name or "x" * 256, b"")
+        with pytest.raises(ValueError, match="1 to 255"):
+            buckets.write(name or "x" * 256, "k", b"")
+
+    def test_a_key_is_removed(self, buckets: Buckets) -> None:
+        """What was removed is not there."""
+        buckets.write("b", "k", b"1")
+        assert buckets.delete("b", "k")
+        assert buckets.read("b", "k") is None
+
+    def test_each_write_makes_a_version(self, buckets: Buckets) -> None:
+        """Another write is another version, also of the same bytes."""
+        assert len({buckets.write("b", "k", b"same").version for _ in range(5)}) == 5
+
+    def test_a_guarded_write_finds_out_that_it_is_late(self, buckets: Buckets) -> None:
+        """Who has read an older version writes nothing."""
+        old = buckets.write("b", "k", b"1")
+        new = buckets.write("b", "k", b"2", if_version=old.version)
+        with pytest.raises(KeyChanged):
+            buckets.write("b", "k", b"3", if_version=old.version)
+        buckets.delete("b", "k")
+        with pytest.raises(KeyChanged):
+            buckets.write("b", "k", b"3", if_version=new.version)
+        assert buckets.read("b", "k") is None
+
+    def test_a_write_that_comes_again_does_nothing(self, buckets: Buckets) -> None:
+        """A token is carried out once, whatever was written meanwhile, and also where its guard fails now."""
+        seen = buckets.write("b", "k", b"0")
+        buckets.write("b", "k", b"1", once="run/step#1", if_version=seen.version)
+        buckets.write("b", "k", b"1", once="run/step#1", if_version=seen.version)
+        buckets.write("b", "k", b"2")
+        buckets.write("b", "k", b"1", once="run/step#1")
+        found = buckets.read("b", "k")
+        assert found is not None
+        assert bytes(found[1]) == b"2"
+
+    def test_readers_see_whole_values(self, buckets: Buckets) -> None:
+        """A value is replaced at once."""
+        size, ended = 300_000, threading.Event()
+        buckets.write("b", "k", b"a" * size)
+
+        def write() -> None:
+            for letter in b"bcdefgh":
+                buckets.write("b", "k", bytes([letter]) * size)
+            ended.set()
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        while not ended.is_set():
+            found = buckets.read("b", "k")
+            assert found is not None
+            assert len(found[1]) == size
+            assert len(set(bytes(found[1]))) == 1
+        writer.join()
+
+    def test_of_two_writers_with_one_guard_one_writes(self, buckets: Buckets) -> None:
+        """A guard is checked and the value replaced in one."""
+        for _ in range(5):
+            seen = buckets.write("b", "k", b"").version
+            wins: list[int] = []
+
+            def write(number: int, seen: str = seen, wins: list[int] = wins) -> None:
+                try:
+                    buckets.write("b", "k", str(number).encode(), if_version=seen)
+                except KeyChanged:
+                    return
+                wins.append(number)
+
+            threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            found = buckets.read("b", "k")
+            assert found is not None
+            assert [bytes(found[1])] == [str(number).encode() for number in wins]

@@ -1,0 +1,108 @@
+"""Modules of a few lines, as text."""
+
+from __future__ import annotations
+
+import wasmtime
+
+INPUT = '(import "weftrun" "input_size" (func $input_size (result i32)))'
+READ = '(import "weftrun" "input_read" (func $input_read (param i32 i32 i32) (result i32)))'
+OUTPUT = '(import "weftrun" "output_set" (func $output (param i32 i32) (result i32)))'
+SIZE = '(import "weftrun" "object_size" (func $size (param i32 i32) (result i64)))'
+MAP = '(import "weftrun" "object_map" (func $map (param i32 i32 i64 i64 i32) (result i32)))'
+WRITE = '(import "weftrun" "object_write" (func $write (param i32 i32 i32 i32) (result i32)))'
+NEAR = '(import "weftrun" "storage_call" (func $near (param i32 i32 i32 i32 i32) (result i32)))'
+
+
+def module(text: str, *imports: str) -> bytes:
+    """Return a module with these imports and one page of memory."""
+    return bytes(wasmtime.wat2wasm(f'(module {" ".join(imports)} (memory (export "memory") 1) {text})'))
+
+
+def command(body: str, *imports: str, rest: str = "") -> bytes:
+    """Return a program whose `main` is `body`."""
+    return module(f'{rest} (func (export "_start") {body})', *imports)
+
+
+ECHO = command(
+    "(drop (call $input_read (i32.const 64) (call $input_size) (i32.const 0)))"
+    "(drop (call $output (i32.const 64) (call $input_size)))",
+    INPUT, READ, OUTPUT,
+)  # fmt: skip
+COUNTING = command(
+    # A counter in memory, which would go on where an instance were used twice.
+    "(i32.store (i32.const 0) (i32.add (i32.load (i32.const 0)) (i32.const 1)))"
+    "(drop (call $output (i32.const 0) (i32.const 4)))",
+    OUTPUT,
+)
+LOOP = command("(loop $for_ever (br $for_ever))")
+GROW = command("(loop $more (br_if $more (i32.ne (memory.grow (i32.const 1)) (i32.const -1)))) unreachable")
+DIVIDE = command("(drop (i32.div_s (i32.const 1) (i32.const 0)))")
+OUTSIDE = command("(i32.store (i32.const 1000000) (i32.const 1))")
+HOST_OUTSIDE = command("(drop (call $output (i32.const 65000) (i32.const 900)))", OUTPUT)
+MISSING = command("(call $gone)", '(import "env" "gone" (func $gone))')
+WRONG_TYPE = command("", '(import "weftrun" "input_size" (func $input_size (param f64)))')
+DEEP = module('(func $deep call $deep) (func (export "_start") call $deep)')
+NO_MAIN = module('(func (export "other"))')
+TAKES = module('(func (export "_start") (param i32))')
+HUGE = bytes(wasmtime.wat2wasm('(module (memory (export "memory") 20000) (func (export "_start")))'))
+RETURNS = module('(func (export "_start") (result i32) (i32.const 3))')
+
+PUT = command(
+    # The input is one letter for the key, a space, and the value.
+    "(drop (call $input_read (i32.const 64) (call $input_size) (i32.const 0)))"
+    "(drop (call $write (i32.const 64) (i32.const 1) (i32.const 66) (i32.sub (call $input_size) (i32.const 2))))",
+    INPUT, READ, WRITE,
+)  # fmt: skip
+
+_SUM = """
+(table (export "__indirect_function_table") 1 funcref) (elem (i32.const 0) $sum)
+(global $calls (export "calls") (mut i64) (i64.const 40))
+(func $sum (param $first i32) (param $last i32) (result i32) (local $at i32) (local $end i32) (local $total i32)
+  (global.set $calls (i64.add (global.get $calls) (i64.const 4294967298)))
+  (local.set $at (call $map (i32.const 64) (call $input_size) (i64.const 0) (i64.const -1) (i32.const 32)))
+  (if (i32.eqz (local.get $at)) (then (return (i32.const -7))))
+  (local.set $end (i32.add (local.get $at) (i32.load (i32.const 32))))
+  (loop $more
+    (local.set $total (i32.add (local.get $total) (i32.load8_u (local.get $at))))
+    (local.set $at (i32.add (local.get $at) (i32.const 1)))
+    (br_if $more (i32.lt_u (local.get $at) (local.get $end))))
+  (i32.store (i32.const 0) (local.get $total))
+  (i32.store (i32.const 4) (i32.add (local.get $first) (local.get $last)))
+  (i32.store (i32.const 8) (i32.const 0))
+  (i32.const 5))
+"""
+SUM_NEAR = command(
+    # Adds up the bytes of the key that the input names, beside it; answers with what that left in memory.
+    "(i32.store (i32.const 8) (i32.const 99))"
+    "(drop (call $input_read (i32.const 64) (call $input_size) (i32.const 0)))"
+    "(i32.store (i32.const 12) (call $near (i32.const 64) (call $input_size) (i32.const 0) (i32.const 20)"
+    " (i32.const 3)))"
+    "(i64.store (i32.const 16) (global.get $calls))"
+    "(drop (call $output (i32.const 0) (i32.const 24)))",
+    INPUT, READ, OUTPUT, MAP, NEAR, rest=_SUM,
+)  # fmt: skip
+HIDDEN_VARIABLE = command(
+    "(drop (call $near (i32.const 0) (i32.const 1) (i32.const 0) (i32.const 0) (i32.const 0)))",
+    NEAR,
+    rest='(table (export "__indirect_function_table") 1 funcref) (elem (i32.const 0) $f) (func $f)'
+    "(global $hidden (mut i32) (i32.const 0))",
+)
+_WRITE_NEAR = """(data (i32.const 0) "k")
+(table (export "__indirect_function_table") 1 funcref) (elem (i32.const 0) $f)
+(func $f (local $at i32) (local $n i32)
+  (local.set $at (call $map (i32.const 0) (i32.const 1) (i64.const 0) (i64.const -1) (i32.const 32)))
+  (local.set $n (i32.const {rounds}))
+  (loop $wait (local.set $n (i32.sub (local.get $n) (i32.const 1))) (br_if $wait (local.get $n)))
+  (i32.store8 (local.get $at) (i32.add (i32.load8_u (local.get $at)) (i32.const 1)))
+  (drop (call $write (i32.const 0) (i32.const 1) (local.get $at) (i32.load (i32.const 32)))))"""
+
+
+def write_near(rounds: int) -> bytes:
+    """Return a program that reads the key `k` near, goes so many rounds, and writes it back one letter further."""
+    return command(
+        "(drop (call $near (i32.const 0) (i32.const 1) (i32.const 0) (i32.const 0) (i32.const 0)))",
+        MAP,
+        WRITE,
+        NEAR,
+        rest=_WRITE_NEAR.format(rounds=rounds),
+    )
