@@ -348,9 +348,9 @@ def test_open_runs_of_functions_that_are_gone(cli, tmp_path: Path, spawn) -> Non
     text += "    import os, time\n    while not os.path.exists(name):\n        time.sleep(0.01)\n    return 1\n"
     text += "@workflow\ndef flow(name: str) -> int:\n    return wait(name)\n"
     (tmp_path / "app.py").write_text(text)
-    for target in ("wait", "flow"):
+    for target, shown in (("wait", " wait"), ("flow", "wait[0]")):
         process = spawn("run", f"app.py:{target}", f"name={tmp_path / 'go'}", "--id", target)
-        until(lambda: (" wait" if target == "wait" else "wait[0]") in " " + cli("steps", target).out.replace("\n", " "))
+        until(lambda id=target, shown=shown: shown in cli("steps", id).out.replace("\n", " "))
         process.kill()
         process.communicate()
     (tmp_path / "app.py").write_text(text.replace("wait(", "pause("))

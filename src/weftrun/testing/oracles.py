@@ -87,7 +87,8 @@ def _findings_of_life(
         if rows is None:
             return life == 1 and entry.uid not in lives
         is_last = life == len(rows)
-        return entry.row >= _begin(rows, life) and (is_last or entry.row < _begin(rows, life + 1))
+        row = _life_ended(entry, world.rows) or entry.row
+        return row >= _begin(rows, life) and (is_last or row < _begin(rows, life + 1))
 
     mine = [entry for entry in world.ledger.entries if is_of_life(entry)]
     mine = [entry for entry in mine if not nobody_listens(entry, world.rows)]
@@ -336,12 +337,17 @@ def nobody_listens(entry: Entry, rows: Mapping[RunUid, Sequence[Row]]) -> bool:
     A Workflow's body had waited behind others in its Sandbox, and is released there when its turn comes; what a Sandbox
     had of Functions is entered for a moment, until it is told or killed. Another life may have begun elsewhere by then.
     """
+    return _life_ended(entry, rows) > 0
+
+
+def _life_ended(entry: Entry, rows: Mapping[RunUid, Sequence[Row]]) -> int:
+    """Return the row that ended what such an entry belongs to; 0 for every other entry."""
     if entry.owner == entry.engine:
-        return False
+        return 0
     over = [row for row in rows.get(entry.uid, ())[: entry.row] if isinstance(row.records[-1], Ended | Unfit)]
-    if entry.function.kind is Kind.FUNCTION:
-        return bool(over) and entry.at <= over[-1].at + _GRACE_S
-    return bool(over)
+    if not over or (entry.function.kind is Kind.FUNCTION and entry.at > over[-1].at + _GRACE_S):
+        return 0
+    return over[-1].seq
 
 
 def _equal(one: object, other: object) -> bool:

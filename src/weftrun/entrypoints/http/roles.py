@@ -54,15 +54,8 @@ class StorageRole:
     def close(self) -> None:
         """End it."""
         self._closing.set()
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
+        _end(self._process)
         self._keeper.join()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
 
     def _start(self) -> subprocess.Popen[str]:
         process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -74,6 +67,7 @@ class StorageRole:
     def _keep(self) -> None:
         while True:
             self._process.wait()
+            _end(self._process)
             if self._closing.wait(_AGAIN_S):
                 return
             print("weftrun: the storage role has died and is started again", file=sys.stderr, flush=True)
@@ -81,6 +75,21 @@ class StorageRole:
                 self._process = self._start()
             except Unsupported:
                 continue
+            if self._closing.is_set():
+                _end(self._process)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End a process whose life hangs on its standard input, and close what is open to it."""
+    if process.stdin is not None:
+        process.stdin.close()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
 
 
 def serve_faasm(
