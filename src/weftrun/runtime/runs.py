@@ -48,6 +48,7 @@ class OpenRun:
     """
 
     __slots__ = (
+        "_waited_s",
         "_waits",
         "bundle",
         "digest",
@@ -92,6 +93,7 @@ class OpenRun:
         self.moves = 0
         self.left_out = 0
         self._waits = 0
+        self._waited_s = 0.0
 
     @property
     def taken_over(self) -> bool:
@@ -102,6 +104,13 @@ class OpenRun:
         """Return how many Attempts have begun to wait for the disk since the last call."""
         waits = self.machine.state.waits
         new, self._waits = waits - self._waits, waits
+        return new
+
+    def new_wait_s(self) -> float:
+        """Return for how long some Attempt has waited for the disk since the last call, in seconds."""
+        state = self.machine.state
+        waited_s = state.gated_s + (state.now - state.gated_since if state.gated else 0.0)
+        new, self._waited_s = waited_s - self._waited_s, waited_s
         return new
 
     def emitted_until(self, seq: int) -> frozenset[str]:
