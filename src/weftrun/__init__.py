@@ -43,10 +43,11 @@ from weftrun.sdk.retrying import Retry
 from weftrun.sdk.waiting import signal, sleep
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
     from typing import ParamSpec, TypeVar, overload
 
     from weftrun.ports.sinks import Sink
+    from weftrun.sdk.multiplexer import SharedCounts
     from weftrun.sdk.wasm import wasm_function
 
     _P = ParamSpec("_P")
@@ -63,6 +64,9 @@ __all__ = [
     "random",
     "sleep",
     "signal",
+    "shared",
+    "share",
+    "shared_counts",
     "Function",
     "Ref",
     "Mapped",
@@ -126,6 +130,7 @@ def open(
     sandboxes: int | None = None,
     cluster: str | None = None,
     control: str = "worker",
+    data: str = "local",
     lease_ttl_s: float = 10.0,
     sinks: "Mapping[str, Sink] | None" = None,
     workers: None = None,
@@ -144,6 +149,8 @@ def open(
             is none; `auto`, `HOST:PORT` and `ray://HOST:PORT` name one as Ray does.
         control: with a cluster, who starts the next Step: `worker`, the Worker where the one before it ended, or
             `master`, this engine.
+        data: where values of more than 64 KiB lie between Steps: `local`, in memory that readers map, or `store`, in
+            files beside the Journal that each reader reads: what FaaSFlow is measured against, and of no other use.
         lease_ttl_s: when this engine gives no sign for so many seconds while it owns Runs, others on the Journal take
             it for dead. One that was killed on the same host is known to be dead at once.
         sinks: where `current().emit(name, ...)` goes, by name; see `weftrun.sinks`. What waits for them in the Journal
@@ -169,16 +176,64 @@ def open(
     # Late: a guest that imports the author's module must never load the engine.
     assembly = importlib.import_module("weftrun.assembly")
     engine: Engine = assembly.open_engine(
-        url,
-        recover=recover,
-        sandboxes=sandboxes,
-        cluster=cluster,
-        control=control,
-        lease_ttl_s=lease_ttl_s,
-        sinks=sinks,
-        tells=url is None,
-    )
+        url, recover=recover, sandboxes=sandboxes, cluster=cluster, control=control, data=data,
+        lease_ttl_s=lease_ttl_s, sinks=sinks, tells=url is None,
+    )  # fmt: skip
     return engine
+
+
+def shared(factory: "Callable[_P, _T]", /, *args: "_P.args", **kwargs: "_P.kwargs") -> "_T":
+    """Return what `factory(*args, **kwargs)` makes, made once for the same arguments in this process (FaaSBatch).
+
+    All Attempts in a Sandbox, at once or one after the other, get the same object; outside of an engine, all calls in
+    this process do. Arguments are the same if they are equal, however they are written; those that have no value of
+    their own (a connection, a callback of yours) if they are the same object. While one call makes it, the others wait
+    for it; if the factory raises, they all get the error, and the next call tries again. An `async def` factory gives
+    what is to be awaited, made once for each loop.
+
+    What is shared by threads must bear it: clients of boto3 and httpx and engines of SQLAlchemy do. For others say
+    `share(factory, per_thread=True)` first.
+
+    Raises:
+        UsageError: `factory` is no function or class. What it raises itself is raised here.
+    """
+    made: _T = importlib.import_module("weftrun.sdk.multiplexer").shared(factory, args, kwargs)
+    return made
+
+
+def share(
+    factory: "Callable[_P, _T]",
+    /,
+    *,
+    per_thread: bool = False,
+    ttl_s: float | None = None,
+    most: int = 64,
+    close: "str | Callable[[_T], object] | None" = "close",
+) -> "Callable[_P, _T]":
+    """Say how what a factory makes is shared, and return what is called in its place.
+
+    After `client = share(boto3.client)` each `client("s3")` gives the same object.
+
+    Args:
+        factory: a function or a class.
+        per_thread: each thread has its own, for objects that no two threads may use.
+        ttl_s: longest time that an object is handed out, in seconds: for credentials or addresses that change.
+        most: objects that are kept; over it the one that was asked for the longest time ago is given up.
+        close: method, or function, that closes what was given up, as soon as nobody holds it any more; None for none.
+
+    Raises:
+        UsageError: an argument can't be.
+    """
+    got: Callable[_P, _T] = importlib.import_module("weftrun.sdk.multiplexer").share(
+        factory, per_thread=per_thread, ttl_s=ttl_s, most=most, close=close
+    )
+    return got
+
+
+def shared_counts() -> "dict[str, SharedCounts]":
+    """Return by factory how many objects were made, used again, given up and closed in this process."""
+    counts: dict[str, SharedCounts] = importlib.import_module("weftrun.sdk.multiplexer").MULTIPLEXER.counts()
+    return counts
 
 
 if TYPE_CHECKING:

@@ -53,10 +53,10 @@ def a_signal_that_was_taken_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> Non
 def the_last_signal_is_taken_first(monkeypatch: pytest.MonkeyPatch) -> None:
     came = awaiting.signal_came
 
-    def reversed_(run, event):
-        signals = run.signals.get(event.signal.name)
-        came(run, event)
-        if signals and signals is run.signals.get(event.signal.name):
+    def reversed_(run, signal):
+        signals = run.signals.get(signal.name)
+        came(run, signal)
+        if signals and signals is run.signals.get(signal.name):
             signals.rotate(1)
 
     monkeypatch.setattr(machine, "signal_came", reversed_)

@@ -167,12 +167,14 @@ class Resumed(Struct, frozen=True, gc=False):
         code: digest of the code that there is now; empty where it is not known.
         is_other_code: whether it is known to be other code than the Run was begun with.
         handed: calls of async bodies that engines before this one had handed to a Worker, as far as the trace tells.
+        signals: what lies in the Run's inbox.
     """
 
     now: float
     code: str = ""
     is_other_code: bool = False
     handed: tuple[Handed, ...] = ()
+    signals: tuple[Signal, ...] = ()
 
 
 RunEvent = (

@@ -31,7 +31,7 @@ from weftrun.ports.worker import Worker
 from weftrun.runtime.committer import Committer
 from weftrun.runtime.opening import Opening
 from weftrun.runtime.outbox import Delivery
-from weftrun.runtime.ownership import Ownership, Seen, Watch
+from weftrun.runtime.ownership import Ownership, SeenJournal, Watch
 from weftrun.runtime.run_driver import RunDriver
 from weftrun.runtime.runs import OpenRun, Start
 from weftrun.runtime.signals import Signals, signals_among
@@ -331,7 +331,7 @@ class Engine:
 
     # ------------------------------------------------------------------ among other engines (ownership.Reaction)
 
-    def seen(self, seen: Seen) -> None:
+    def seen(self, seen: SeenJournal) -> None:
         """Take messages, free Runs, and what became of Runs of other engines."""
         by_uid = {run.uid: run for run in self._opening.runs.by_id.values()} if seen.messages else {}
         for message in seen.messages:
@@ -401,7 +401,7 @@ class Engine:
         """Tell Runs what is in the inbox, and go on: a signal that came in time is taken although nobody has looked."""
 
         def done(messages: list[Message]) -> None:
-            self.seen(Seen(messages=tuple(messages)))
+            self.seen(SeenJournal(messages=tuple(messages)))
             then()
 
         self._committer.read(self._journal.inbox, done, lambda _: then())

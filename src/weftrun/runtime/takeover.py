@@ -14,7 +14,7 @@ from weftrun.machines.run import (
     tried_codes,
 )
 from weftrun.model.errors import JournalCorrupt, LeaseLost, UsageError, WeftrunError
-from weftrun.model.events import CancelCame, Handed, Parked, Resumed, SignalCame
+from weftrun.model.events import CancelCame, Handed, Parked, Resumed
 from weftrun.model.ids import RunId, RunUid
 from weftrun.model.limits import Limits
 from weftrun.model.outcomes import Failure, Reason
@@ -53,7 +53,7 @@ class EngineState(Protocol):
         """The engine can't go on."""
 
 
-class Waiting(Protocol):
+class WaitingTicket(Protocol):
     """Tickets of Runs that are not this engine's."""
 
     def wait_for(self, uid: RunUid, ticket: Ticket) -> None:
@@ -86,7 +86,7 @@ class TakeOver:
         runs: OpenRuns,
         transactions: Transactions | None,
         engine: EngineState,
-        waiting: Waiting,
+        waiting: WaitingTicket,
         version_here: Callable[[str], str],
         program: Program | None,
         code_here: CodeHere,
@@ -414,9 +414,8 @@ class TakeOver:
         else:
             self._tried[run.uid] = run.epoch
             is_other = bool(changed_code(rows, self._version_here)) or self._code_changed(started.bundle)
-            for signal in signals_among(messages):
-                self._driver.tell(run, SignalCame(now, signal))
-            self._driver.tell(run, Resumed(now, self._code_of(rows), is_other, tuple(handed)))
+            signals = tuple(signals_among(messages))
+            self._driver.tell(run, Resumed(now, self._code_of(rows), is_other, tuple(handed), signals))
             self._driver.trace.note(run.uid, may_have_happened(machine.in_flight))
         # There may be more, and somebody may have asked for a cancel while nobody owned it.
         self._own.look_soon()

@@ -13,7 +13,8 @@ from collections import deque
 from weftrun.machines.run.closure import add_record
 from weftrun.machines.run.settle import settle
 from weftrun.machines.run.state import OVER, Body, RunState, State, Step
-from weftrun.model.events import SignalCame
+from weftrun.machines.run.transitions import move
+from weftrun.model.events import Signal
 from weftrun.model.outcomes import NOT_RUN, Failure, Reason, Success
 from weftrun.model.policy import Kind
 from weftrun.model.records import Received
@@ -30,7 +31,7 @@ def signal_name(step: Step) -> str:
 
 def begin_waiting(run: RunState, step: Step) -> None:
     """Wait for a time or a signal, unless it has come already."""
-    step.state = State.AWAITING
+    move(step, State.AWAITING)
     if step.function.kind is Kind.SIGNAL:
         run.listening.setdefault(signal_name(step), deque()).append(step)
         _match(run, signal_name(step))
@@ -64,9 +65,8 @@ def wait_over(run: RunState, step: Step) -> None:
     _match(run, name)  # a later wait for the same name
 
 
-def signal_came(run: RunState, event: SignalCame) -> None:
+def signal_came(run: RunState, signal: Signal) -> None:
     """Keep a signal until a Step takes it. One that is told again, or was taken already, is passed by."""
-    signal = event.signal
     run.heard = max(run.heard, signal.place)
     if signal.message in run.messages:
         return
@@ -99,7 +99,7 @@ def leave_waits(body: Body, wanted: frozenset[int]) -> None:
     """A body has ended: it waits for nothing more but what its answer, or an open call, takes."""
     for number, step in body.calls.items():
         if step.function.kind.only_waits and step.state < OVER and number not in wanted:
-            step.state = State.CANCELLED
+            move(step, State.CANCELLED)
             step.readers = None
             body.open -= 1
 

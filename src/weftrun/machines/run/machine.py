@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 from weftrun.machines.run.attempts import attempts_ended, open_gates, start_ready, time_came, wake_for_due
 from weftrun.machines.run.awaiting import signal_came
@@ -16,6 +17,7 @@ from weftrun.machines.run.recorded import Recorded
 from weftrun.machines.run.rollback import recall_begun
 from weftrun.machines.run.settle import finish, follow, propagate_held
 from weftrun.machines.run.state import RunState, State
+from weftrun.machines.run.transitions import move
 from weftrun.machines.run.trees import tree_of
 from weftrun.machines.run.waiting import tell_of_waiting
 from weftrun.model.commands import Append, End, Hurry, Release, Revoke, RunCommand
@@ -46,7 +48,12 @@ class RunMachine:
 
     Made by `new` or, after a crash, by `resume`; the first event is `Resumed`. Events about Attempts that are over
     are passed by, so that an outcome may be told twice. Commands are idempotent by (Run, Step, Attempt).
+
+    Attributes:
+        check: what tests have called with the Run after each event; see `machines.run.transitions`.
     """
+
+    check: ClassVar[Callable[[RunState], None] | None] = None
 
     def __init__(
         self,
@@ -103,7 +110,11 @@ class RunMachine:
         elif run.ending is None and (run.unfit is None or type(event) is CancelCame):
             self._take(event)
             self._draw_consequences()
-        return self._hand_out()
+        commands = self._hand_out()
+        check = type(self).check
+        if check is not None:
+            check(run)
+        return commands
 
     def _take(self, event: RunEvent) -> None:
         run = self.state
@@ -124,19 +135,21 @@ class RunMachine:
             case CancelCame():
                 self._cancel(event)
             case SignalCame():
-                signal_came(run, event)
+                signal_came(run, event.signal)
             case CodeUnfit():
                 park(run, event.failure)
             case Parked():
                 finish(run, "failed", event.failure)
             case Resumed():
-                run.code = event.code
-                run.is_other_code = event.is_other_code
-                recall_handed(run, event.handed)
-                self._begin()
+                self._begin(event)
 
-    def _begin(self) -> None:
+    def _begin(self, event: Resumed) -> None:
         run = self.state
+        run.code = event.code
+        run.is_other_code = event.is_other_code
+        recall_handed(run, event.handed)
+        for signal in event.signals:
+            signal_came(run, signal)
         recorded = run.recorded
         if recorded.seq == 0:
             add_record(run, recorded.started)
@@ -146,7 +159,7 @@ class RunMachine:
             run.root.attempt, due, _ = recorded.attempts(run.root.id, -1)
             run.root.used = recorded.lives.used(run.root.id)
             if due > run.now:
-                run.root.state = State.BACKING_OFF
+                move(run.root, State.BACKING_OFF)
                 run.due.append((due, 0, -1))
                 return
         run.root.at = run.now if recorded.seq == 0 else recorded.started_at
