@@ -124,7 +124,7 @@ def test_a_run_that_listens_is_let_go_and_takes_each_signal_once(folder: Path) -
         (nobody_looks_before_a_time_comes, "ended in vain", True),
         (a_wait_is_longer_after_a_crash, "after its time", False),
         (a_wait_ends_too_early, "before its time", True),
-        (nobody_is_told_that_a_time_came, "is not done", True),
+        (nobody_is_told_that_a_time_came, "nothing would end its wait", True),
     ],
 )
 def test_a_planted_bug_is_found(
