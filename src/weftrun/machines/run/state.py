@@ -342,13 +342,10 @@ class RunState:
         self.gated: dict[int, list[tuple[Step, MapChunk | None]]] = {}
         self.held: dict[int, list[Step]] = {}
         self.due: list[tuple[float, int, int]] = []
-        self.wake_at = 0.0
-        self.waits_until = 0.0
-        self.seen_at_work = 0
-        self.waits = 0
+        self.wake_at = self.waits_until = 0.0
+        self.seen_at_work = self.waits = self.hurried = 0
         self.gated_s = 0.0
         self.gated_since = 0.0
-        self.hurried = 0
         self.rollbacks: dict[int, Rollback] = {}
         self.has_lacked = False
         self.messages = set(recorded.messages)
