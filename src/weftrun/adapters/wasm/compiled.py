@@ -8,13 +8,16 @@ import os
 import platform
 import threading
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import wasmtime
 
 from weftrun.adapters.wasm.sections import unexported_variables
 from weftrun.model.errors import WasmRefused
 from weftrun.wire.near import digest_of
+
+if TYPE_CHECKING:
+    from weftrun.adapters.wasm.beginning import Beginning
 
 _MAGIC: Final = b"\0asm"
 _CORE: Final = b"\1\0\0\0"
@@ -102,7 +105,7 @@ class Compiled:
         uses_wasi: whether it imports anything of WASI.
         content: its bytes.
         may_move: whether parts of its calls may run elsewhere.
-        fresh: memory of an instance that nothing has entered yet, once it is known; of those that may move.
+        beginning: what instances begin with, once that is known; of those that may move or have an `init`.
         fixed: variables that it does not export, so that a call of it can't move.
     """
 
@@ -119,7 +122,7 @@ class Compiled:
         self.fixed = unexported_variables(content)
         self.content = content
         self.may_move = ("weftrun", "storage_call") in self.imports
-        self.fresh = b""
+        self.beginning: Beginning | None = None
         self.uses_wasi = any(where == "wasi_snapshot_preview1" for where, _ in self.imports)
 
 
