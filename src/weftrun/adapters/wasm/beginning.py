@@ -11,31 +11,14 @@ import hashlib
 import os
 import threading
 import weakref
-from typing import NamedTuple
 
-from weftrun.adapters.wasm.compiled import Compiled
+from weftrun.adapters.wasm.compiled import Beginning, Compiled
 from weftrun.adapters.wasm.instance import Instance
 from weftrun.adapters.wasm.mapping import map_file
 from weftrun.model.errors import WasmRefused, WasmTrapped
 
 INIT = "weftrun_init"
 _making = threading.RLock()
-
-
-class Beginning(NamedTuple):
-    """What instances of a module begin with.
-
-    Attributes:
-        memory: all of it.
-        digest: SHA-256 of that.
-        numbers: exported variables, by name.
-        descriptor: a file with the memory; -1 where that is the module's own.
-    """
-
-    memory: bytes
-    digest: str
-    numbers: dict[str, bytes]
-    descriptor: int
 
 
 def has_init(compiled: Compiled, name: str) -> bool:

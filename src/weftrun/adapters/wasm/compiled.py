@@ -8,16 +8,13 @@ import os
 import platform
 import threading
 import time
-from typing import TYPE_CHECKING, Final
+from typing import Final, NamedTuple
 
 import wasmtime
 
 from weftrun.adapters.wasm.sections import unexported_variables
 from weftrun.model.errors import WasmRefused
 from weftrun.wire.near import digest_of
-
-if TYPE_CHECKING:
-    from weftrun.adapters.wasm.beginning import Beginning
 
 _MAGIC: Final = b"\0asm"
 _CORE: Final = b"\1\0\0\0"
@@ -90,6 +87,22 @@ class Engine:
 def engine(*, fuel: bool = False) -> Engine:
     """Return the engine of this process."""
     return Engine(fuel=fuel)
+
+
+class Beginning(NamedTuple):
+    """What instances of a module begin with.
+
+    Attributes:
+        memory: all of it.
+        digest: SHA-256 of that.
+        numbers: exported variables, by name.
+        descriptor: a file with the memory; -1 where that is the module's own.
+    """
+
+    memory: bytes
+    digest: str
+    numbers: dict[str, bytes]
+    descriptor: int
 
 
 class Compiled:
