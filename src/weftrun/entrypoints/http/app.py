@@ -12,7 +12,7 @@ from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.static_files import create_static_files_router
-from litestar.types import ControllerRouterHandler
+from litestar.types import ControllerRouterHandler, Middleware
 
 from weftrun import __version__
 from weftrun.entrypoints.http import answers, deployed, events, health, problems, runs
@@ -28,6 +28,7 @@ def make_app(
     *,
     routers: Sequence[ControllerRouterHandler] = (),
     pages: Path | None = None,
+    middleware: Sequence[Middleware] = (),
 ) -> Litestar:
     """Return the ASGI app of a gateway, which is opened when the app starts and closed when it ends.
 
@@ -35,6 +36,7 @@ def make_app(
         opened: opens the gateway, in the loop of the server.
         routers: further routes, at their own paths; they may ask for what is in `given`.
         pages: a folder of static pages that is served under `/`.
+        middleware: what every request passes first.
     """
 
     @asynccontextmanager
@@ -53,6 +55,7 @@ def make_app(
     return Litestar(
         served,
         lifespan=[lifespan],
+        middleware=middleware,
         dependencies={
             "gateway": Provide(_gateway, sync_to_thread=False),
             "caller": Provide(_caller, sync_to_thread=False),

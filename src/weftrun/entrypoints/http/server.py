@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType
 
 import uvicorn
-from litestar.types import ControllerRouterHandler
+from litestar.types import ControllerRouterHandler, Middleware
 
 from weftrun.assembly import Place
 from weftrun.entrypoints.http.app import make_app
@@ -47,6 +47,8 @@ def serve(
     announce: Callable[[str], None],
     routers: Sequence[ControllerRouterHandler] = (),
     pages: Path | None = None,
+    recover: str = "all",
+    middleware: Sequence[Middleware] = (),
 ) -> None:
     """Serve until SIGINT or SIGTERM; then whoever waits is answered, and open Runs are free for other engines.
 
@@ -56,7 +58,8 @@ def serve(
         host, port: where to listen; port 0 takes a free one.
         sandboxes: Sandboxes that run Functions at once; None for as many as processors.
         announce: told the URL once it is served.
-        routers, pages: see `make_app`.
+        recover: which open Runs this engine goes on with; see `weftrun.open`.
+        routers, pages, middleware: see `make_app`.
 
     Raises:
         UsageError: the port is taken, or an app can't be served.
@@ -66,14 +69,14 @@ def serve(
 
     async def opened() -> Gateway:
         try:
-            server.gateway = await Gateway.opened(place, list(files), sandboxes=sandboxes)
+            server.gateway = await Gateway.opened(place, list(files), sandboxes=sandboxes, recover=recover)
         except WeftrunError as error:
             errors.append(error)
             raise
         announce(_url(listening))
         return server.gateway
 
-    app = make_app(opened, routers=routers, pages=pages)
+    app = make_app(opened, routers=routers, pages=pages, middleware=middleware)
     listening = _listening(host, port)
     config = uvicorn.Config(
         app,
