@@ -1,7 +1,8 @@
 # Each target sets up what it needs by itself and is quick the second time.
 PYTHON ?= python3
 VENV   ?= .venv
-JOBS   ?= auto
+# More than there are processors: much of a test is waiting for another process.
+JOBS   ?= $(shell echo $$(( $$(nproc) * 3 / 2 )))
 BIN    := $(VENV)/bin
 INSTALL := scripts/install $(PYTHON) $(VENV)
 

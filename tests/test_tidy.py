@@ -75,6 +75,9 @@ PUBLIC_NAMES = {
     "now",
     "open",
     "random",
+    "shared",
+    "share",
+    "shared_counts",
     "run",
     "wasm_function",
     "WasmRefused",
@@ -177,3 +180,10 @@ def test_generated_files_are_not_committed() -> None:
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
     bad = [line for line in listed.stdout.splitlines() if re.search(r"__pycache__|\.egg-info|\.pyc$|\.venv", line)]
     assert not bad
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs/contributing").glob("*.md")), ids=name)
+def test_pages_for_contributors_name_files_that_are_there(page: Path) -> None:
+    named = re.findall(r"`((?:src|tests|docs)/[\w./-]+|[\w-]+\.(?:toml|txt))`", page.read_text())
+    assert len(named) > 10
+    assert [path for path in named if not (ROOT / path).exists()] == []

@@ -42,10 +42,11 @@ from weftrun.sdk.ref import Mapped, Ref
 from weftrun.sdk.retrying import Retry
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
     from typing import ParamSpec, TypeVar, overload
 
     from weftrun.ports.sinks import Sink
+    from weftrun.sdk.multiplexer import SharedCounts
     from weftrun.sdk.wasm import wasm_function
 
     _P = ParamSpec("_P")
@@ -60,6 +61,9 @@ __all__ = [
     "current",
     "now",
     "random",
+    "shared",
+    "share",
+    "shared_counts",
     "Function",
     "Ref",
     "Mapped",
@@ -176,6 +180,60 @@ def open(
         tells=url is None,
     )
     return engine
+
+
+def shared(factory: "Callable[_P, _T]", /, *args: "_P.args", **kwargs: "_P.kwargs") -> "_T":
+    """Return what `factory(*args, **kwargs)` makes, made once for the same arguments in this process (FaaSBatch).
+
+    All Attempts in a Sandbox, at once or one after the other, get the same object; outside of an engine, all calls in
+    this process do. Arguments are the same if they are equal, however they are written; those that have no value of
+    their own (a connection, a callback of yours) if they are the same object. While one call makes it, the others wait
+    for it; if the factory raises, they all get the error, and the next call tries again. An `async def` factory gives
+    what is to be awaited, made once for each loop.
+
+    What is shared by threads must bear it: clients of boto3 and httpx and engines of SQLAlchemy do. For others say
+    `share(factory, per_thread=True)` first.
+
+    Raises:
+        UsageError: `factory` is no function or class. What it raises itself is raised here.
+    """
+    made: _T = importlib.import_module("weftrun.sdk.multiplexer").shared(factory, args, kwargs)
+    return made
+
+
+def share(
+    factory: "Callable[_P, _T]",
+    /,
+    *,
+    per_thread: bool = False,
+    ttl_s: float | None = None,
+    most: int = 64,
+    close: "str | Callable[[_T], object] | None" = "close",
+) -> "Callable[_P, _T]":
+    """Say how what a factory makes is shared, and return what is called in its place.
+
+    After `client = share(boto3.client)` each `client("s3")` gives the same object.
+
+    Args:
+        factory: a function or a class.
+        per_thread: each thread has its own, for objects that no two threads may use.
+        ttl_s: longest time that an object is handed out, in seconds: for credentials or addresses that change.
+        most: objects that are kept; over it the one that was asked for the longest time ago is given up.
+        close: method, or function, that closes what was given up, as soon as nobody holds it any more; None for none.
+
+    Raises:
+        UsageError: an argument can't be.
+    """
+    got: Callable[_P, _T] = importlib.import_module("weftrun.sdk.multiplexer").share(
+        factory, per_thread=per_thread, ttl_s=ttl_s, most=most, close=close
+    )
+    return got
+
+
+def shared_counts() -> "dict[str, SharedCounts]":
+    """Return by factory how many objects were made, used again, given up and closed in this process."""
+    counts: dict[str, SharedCounts] = importlib.import_module("weftrun.sdk.multiplexer").MULTIPLEXER.counts()
+    return counts
 
 
 if TYPE_CHECKING:

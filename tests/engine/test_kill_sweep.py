@@ -139,8 +139,8 @@ def test_frozen_on_sqlite(tmp_path: Path, part: int) -> None:
 
 
 def frozen_points(part: int) -> range:
-    """Return some points behind the start of the Run; there are about eighty."""
-    return range(6 + 3 * part, 80, 3 * PARTS)
+    """Return some points behind the start of the Run; there are more than sixty."""
+    return range(6 + 2 * part, 54, 2 * PARTS)
 
 
 def struck(url: str, folder: Path, at: int | str, blow: Blow, books: Books) -> None:

@@ -22,7 +22,6 @@ STARTER = """
 import sys
 import weftrun
 from tests.engine import undone as u
-from tests.engine.test_budget import ENDS, counted
 with weftrun.open(sys.argv[1], sandboxes=2) as engine:
     engine.start(getattr(u, sys.argv[2]).options(id="r"), sys.argv[3], sys.argv[4]).result(60)
 """

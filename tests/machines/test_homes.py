@@ -109,6 +109,13 @@ def test_a_step_is_armed_where_what_it_takes_will_be() -> None:
     assert machine.assign(RUN, invoke(2)) == [], "it has started by itself"
 
 
+def test_a_step_that_takes_nothing_from_a_worker_is_sent_when_it_is_ready() -> None:
+    """Nothing that a Worker hears of would start it."""
+    machine = homes(1)
+    machine.assign(RUN, arm(2))
+    assert steps_at(machine.assign(RUN, invoke(2))) == {1: [2]}
+
+
 def test_a_step_that_takes_from_two_workers_is_not_armed() -> None:
     machine = homes(1, 1)
     machine.assign(RUN, arm(3, 1))

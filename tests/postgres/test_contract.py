@@ -8,8 +8,10 @@ import pytest
 from tests.postgres.fixtures import OpenJournal
 
 from weftrun.adapters.postgres.journal import PostgresJournal
+from weftrun.adapters.postgres.reading import PostgresReader
 from weftrun.testing.contracts.journal import JournalContract
 from weftrun.testing.contracts.outbox import OutboxContract
+from weftrun.testing.contracts.reader import OpenReader, ReaderContract
 from weftrun.testing.contracts.reopening import Reopening
 from weftrun.testing.contracts.sessions import SessionContract
 
@@ -30,3 +32,17 @@ class TestPostgresOutbox(OutboxContract):
     @pytest.fixture
     def connect(self, opened: OpenJournal) -> Callable[[], PostgresJournal]:
         return opened
+
+
+class TestPostgresReader(ReaderContract):
+    @pytest.fixture
+    def journal(self, opened: OpenJournal) -> PostgresJournal:
+        return opened()
+
+    @pytest.fixture
+    def open_reader(self, journal: PostgresJournal, url: str) -> OpenReader:  # it must be there
+        return lambda: PostgresReader(url)
+
+    @pytest.fixture
+    def open_nothing(self, url: str) -> OpenReader:
+        return lambda: PostgresReader(url)

@@ -144,7 +144,7 @@ def test_two_results_of_one_factory_are_refused(make: Maker) -> None:
     here = re.escape(__file__)
     assert re.fullmatch(
         rf"Two Functions are called '.*': {here}:{line + 3} and {here}:{line + 1}\. "
-        r"Their (code|closures|defaults|arguments) differ: give one of them another `name=`\.",
+        r"They differ in their (code|closures|defaults|arguments): give one of them another `name=`\.",
         str(caught.value),
     )
     assert find(kept.spec.name) is kept
@@ -167,7 +167,7 @@ def test_a_decorator_without_wraps_is_told_with_both_places() -> None:
 
     assert str(caught.value) == (
         f"Two Functions are called '{__name__}:logged.<locals>.inner': {__file__}:{line + 7} and {__file__}:{line}. "
-        "Their closures differ: give one of them another `name=`."
+        "They differ in their closures: give one of them another `name=`."
     )
     assert double(5) == 10
     other = function(name="test_names.negate")(logged(minus))
@@ -176,7 +176,7 @@ def test_a_decorator_without_wraps_is_told_with_both_places() -> None:
 
 def test_a_function_and_a_workflow_can_not_share_a_name() -> None:
     made = function(twice)
-    with pytest.raises(PolicyError, match=r"Their kinds differ"):
+    with pytest.raises(PolicyError, match=r"They differ in their kinds"):
         workflow(twice)
     assert find(made.spec.name) is made
 
@@ -218,7 +218,7 @@ def test_one_that_calls_itself_or_another_may_be_made_again() -> None:
         return inner, recursive
 
     kept = make(2), make(2)
-    with pytest.raises(PolicyError, match="Their closures differ"):
+    with pytest.raises(PolicyError, match="They differ in their closures"):
         make(3)
     assert kept[0] != kept[1]
 
@@ -336,7 +336,8 @@ def test_the_second_in_a_script_is_refused_at_its_decoration(tmp_path: Path) -> 
     done = run_python("app.py", cwd=tmp_path)
     assert done.stderr.splitlines()[-1] == (
         "weftrun.model.errors.PolicyError: Two Functions are called 'app:make.<locals>.product': "
-        f"{tmp_path}/app.py:12 and {tmp_path}/app.py:11. Their closures differ: give one of them another `name=`."
+        f"{tmp_path}/app.py:12 and {tmp_path}/app.py:11. "
+        "They differ in their closures: give one of them another `name=`."
     )
 
 

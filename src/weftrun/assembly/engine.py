@@ -244,6 +244,11 @@ class EmbeddedCore:
         return self._engine.commits
 
     @property
+    def runs_open(self) -> int:
+        """How many open Runs this engine has."""
+        return self._engine.owned()
+
+    @property
     def state(self) -> str:
         """What can be had of it: `open`, `closed` or `broken`."""
         if self._closed:

@@ -7,7 +7,7 @@ import importlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from msgspec import Struct
 
@@ -17,60 +17,16 @@ from weftrun.adapters.sqlite.reading import SqliteReader
 from weftrun.adapters.sqlite.transactions import SqliteTransactions
 from weftrun.adapters.system.clock import pause
 from weftrun.assembly.urls import current_folder, fault_of, nearest
-from weftrun.model.emits import Emitted
 from weftrun.model.errors import UsageError
-from weftrun.model.ids import RunId, RunUid
-from weftrun.model.lease import Session
-from weftrun.model.outcomes import Status
-from weftrun.model.records import Row
 from weftrun.ports.entropy import Entropy
 from weftrun.ports.hints import Hints
-from weftrun.ports.journal import Journal, RunInfo
+from weftrun.ports.journal import Journal, JournalReader
 from weftrun.ports.transactions import Transactions
 
 _FOLDER = ".weftrun"
 _FILE = "journal.db"
 _VARIABLE = "WEFTRUN_DATABASE_URL"
 _SQLITE = "sqlite:///"
-
-
-class JournalReader(Protocol):
-    """The reading half of a Journal, for those who only look on."""
-
-    def find(self, run: RunId) -> RunInfo | None:
-        """Return what is known of the Run with this id, tombstones included."""
-
-    def runs(
-        self,
-        *,
-        status: Status | None = None,
-        function: str = "",
-        prefix: str = "",
-        before: int | None = None,
-        limit: int = 100,
-    ) -> list[RunInfo]:
-        """Return Runs, newest first; without tombstones."""
-
-    def infos(self, uids: Sequence[RunUid]) -> list[RunInfo]:
-        """Return what is known of these Runs; unknown ones are left out."""
-
-    def load(self, uid: RunUid) -> list[Row]:
-        """Return all rows of a Run in order."""
-
-    def emitted(self, run: RunUid) -> list[Emitted]:
-        """Return what a Run has emitted, in the order of commits."""
-
-    def undelivered(self, limit: int) -> list[Emitted]:
-        """Return emits that wait, are unknown or were refused, of all Runs, oldest first."""
-
-    def emits_left(self, uids: Sequence[RunUid]) -> dict[RunUid, dict[str, int]]:
-        """Return how many emits of these Runs wait, are unknown or were refused, by Run and by sink."""
-
-    def sessions(self) -> list[Session]:
-        """Return all sessions, oldest first."""
-
-    def close(self) -> None:
-        """Release the file or the connection. Idempotent."""
 
 
 class Place(Struct, frozen=True):

@@ -151,7 +151,7 @@ class HomesMachine:
                 self._workers[home].given += 1
             given.pending.discard(step)
             takes = given.armed.pop(step, None)
-            if takes is None or any(given.succeeded.get(taken) != home for taken in takes):
+            if not takes or any(given.succeeded.get(taken) != home for taken in takes):
                 shares.setdefault(home, []).append(invocation)
         return [Assigned(home, run, Invoke(command.function, tuple(share))) for home, share in shares.items()]
 

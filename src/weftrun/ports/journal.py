@@ -7,6 +7,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from weftrun.model.emits import Emitted
 from weftrun.model.ids import RunId, RunUid, SessionUid
 from weftrun.model.lease import Session
 from weftrun.model.outcomes import Status
@@ -92,6 +93,45 @@ class Message(Struct, frozen=True):
     id: str
     run: RunUid
     kind: str
+
+
+class JournalReader(Protocol):
+    """The reading half of a Journal, for those who only look on: it sees what is durable, and changes nothing."""
+
+    def find(self, run: RunId) -> RunInfo | None:
+        """Return what is known of the Run with this id, tombstones included."""
+
+    def runs(
+        self,
+        *,
+        status: Status | None = None,
+        function: str = "",
+        prefix: str = "",
+        before: int | None = None,
+        limit: int = 100,
+    ) -> list[RunInfo]:
+        """Return Runs, newest first; without tombstones."""
+
+    def infos(self, uids: Sequence[RunUid]) -> list[RunInfo]:
+        """Return what is known of these Runs; unknown ones are left out."""
+
+    def load(self, uid: RunUid) -> list[Row]:
+        """Return all rows of a Run in order."""
+
+    def emitted(self, run: RunUid) -> list[Emitted]:
+        """Return what a Run has emitted, in the order of commits."""
+
+    def undelivered(self, limit: int) -> list[Emitted]:
+        """Return emits that wait, are unknown or were refused, of all Runs, oldest first."""
+
+    def emits_left(self, uids: Sequence[RunUid]) -> dict[RunUid, dict[str, int]]:
+        """Return how many emits of these Runs wait, are unknown or were refused, by Run and by sink."""
+
+    def sessions(self) -> list[Session]:
+        """Return all sessions, oldest first."""
+
+    def close(self) -> None:
+        """Release the file or the connection. Idempotent."""
 
 
 class Journal(Outbox, Protocol):

@@ -47,6 +47,7 @@ class OpenRun:
     """
 
     __slots__ = (
+        "_waited_s",
         "_waits",
         "bundle",
         "digest",
@@ -89,6 +90,7 @@ class OpenRun:
         self.noted = 0
         self.left_out = 0
         self._waits = 0
+        self._waited_s = 0.0
 
     @property
     def taken_over(self) -> bool:
@@ -99,6 +101,13 @@ class OpenRun:
         """Return how many Attempts have begun to wait for the disk since the last call."""
         waits = self.machine.state.waits
         new, self._waits = waits - self._waits, waits
+        return new
+
+    def new_wait_s(self) -> float:
+        """Return for how long some Attempt has waited for the disk since the last call, in seconds."""
+        state = self.machine.state
+        waited_s = state.gated_s + (state.now - state.gated_since if state.gated else 0.0)
+        new, self._waited_s = waited_s - self._waited_s, waited_s
         return new
 
     def emitted_until(self, seq: int) -> frozenset[str]:

@@ -100,6 +100,8 @@ class Tracing:
             "size": sent.size,
             "gated": run.new_waits(),
         }
+        if facts["gated"]:
+            facts["gated_s"] = run.new_wait_s()
         if run.noted == 1:
             facts["engine"] = self._engine
         self._keep(TraceRow(run.uid, "batch", now, sent.step, sent.attempt, "a Sandbox could take it", facts))

@@ -40,8 +40,9 @@ def checked_window(value: Any, refuse: Callable[[str], PolicyError]) -> float | 
     return float(value)
 
 
-CHECKED: Final = {"concurrency": checked_concurrency, "window": checked_window}
-"""Policies that are checked here."""
+def checked(key: str, value: Any, refuse: Callable[[str], PolicyError]) -> object:
+    """Return the value of the policy `concurrency` or `window`, checked; raises what `refuse` makes."""
+    return checked_concurrency(value, refuse) if key == "concurrency" else checked_window(value, refuse)
 
 
 def recorded(before: Sharing | None, privileges: Privileges, changes: dict[str, Any]) -> Sharing | None:

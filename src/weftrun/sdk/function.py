@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Callable, Coroutine, Iterable
 from types import FrameType, MethodType
@@ -26,7 +27,6 @@ from weftrun.model.ids import StepId, item_step
 from weftrun.model.policy import FunctionSpec, Kind
 from weftrun.sdk.annotation import parts_of
 from weftrun.sdk.arguments import Signature
-from weftrun.sdk.batching import one_by_one, resolved
 from weftrun.sdk.code import code_version, is_coroutine_function, stands_in_a_module
 from weftrun.sdk.home import MAIN, Home, home_of, notebook
 from weftrun.sdk.local import call_here, run_here
@@ -124,7 +124,9 @@ class Function(Generic[P, R_co]):
         self.spec = spec
         self.handler: Callable[..., Any] = callable
         takes_lists = spec.sharing is not None and spec.sharing.how == "list" and callable is not missing
-        self.callable = one_by_one(callable, spec.label, is_async=self.is_async) if takes_lists else callable
+        self.callable = (
+            _batching().one_by_one(callable, spec.label, is_async=self.is_async) if takes_lists else callable
+        )
         self.home = home
         self.run_id = run_id
         self.after = after
@@ -209,7 +211,8 @@ class Function(Generic[P, R_co]):
         """
         where = place_of(self.handler)
         spec = called(self.spec, cast("dict[str, Any]", policy), where)
-        spec = resolved(spec, is_async=self.is_async, where=where)
+        if spec.sharing is not None:
+            spec = _batching().resolved(spec, is_async=self.is_async, where=where)
         after = tuple(policy.get("after", self.after))
         if not all(isinstance(ref, Ref) for ref in after):
             raise PolicyError(f"{spec.label} ({where}): `after` takes Refs, as calls in a workflow give them.")
@@ -259,6 +262,10 @@ def _check_mapped(spec: FunctionSpec) -> None:
         )
 
 
+def _batching() -> Any:
+    return importlib.import_module("weftrun.sdk.batching")  # late: few authors need it
+
+
 def _method_error(word: str, method: str, where: str) -> PolicyError:
     return PolicyError(
         f"@{word} on the method {method} ({where}): its `self` would be copied to every Step. "
@@ -287,7 +294,8 @@ def _decorate(callable: Any, keywords: dict[str, Any], made_by: FrameType, *, wo
     if "name" not in keywords and (not f"{module}{label}".isprintable() or set("[]/") & set(label)):
         raise PolicyError(f"{label!r} ({where}) can't be the name of a Step: give it another one by `name=`.")
     spec = decorated(FunctionSpec(f"{module}:{name}", label, kind, code_version(callable)), keywords, where)
-    spec = resolved(spec, is_async=is_coroutine_function(callable), where=where)
+    if spec.sharing is not None:
+        spec = _batching().resolved(spec, is_async=is_coroutine_function(callable), where=where)
     rollback = keywords.get("rollback")
     held = () if rollback is None else (rollback,)
     made = Function(callable, spec, home=home, origin=Origin(made_by), holds=held)

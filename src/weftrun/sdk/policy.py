@@ -12,10 +12,10 @@ from weftrun.model import policy
 from weftrun.model.errors import PolicyError
 from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.policy import Checkpoint, Effects, FunctionSpec, Kind, Privileges, Reach, Sharing
-from weftrun.sdk.batching import CHECKED, Concurrency, check_together, recorded
 from weftrun.sdk.retrying import Retry
 
 if TYPE_CHECKING:
+    from weftrun.sdk.batching import Concurrency
     from weftrun.sdk.callee import Callee
     from weftrun.sdk.ref import Mapped, Ref
 
@@ -87,6 +87,7 @@ class CallPolicy(_Shared, total=False):
 _SHARED = frozenset(_Shared.__annotations__)
 _OF_A_BODY = frozenset({"body_timeout_s"})
 _OF_A_FUNCTION = (_SHARED | {"rollback", "batch"}) - _OF_A_BODY
+_OF_SHARING = frozenset({"concurrency", "window", "batch"})
 _CHOICES = {
     "checkpoint": ("auto", "sync", "async", "none"),
     "effects": ("visible", "none", "transaction"),
@@ -164,9 +165,12 @@ def _applied(
     if not changes:
         return spec
     network, privileges = changes.pop("network", spec.network), changes.pop("privileges", spec.privileges)
-    sharing = recorded(spec.sharing, privileges, changes)
+    sharing = None
+    if spec.sharing is not None or not _OF_SHARING.isdisjoint(changes):
+        sharing = _batching().recorded(spec.sharing, privileges, changes)
     spec = replace(spec, **changes, reach=_reach(network, privileges, sharing))
-    check_together(spec, where)
+    if sharing is not None:
+        _batching().check_together(spec, where)
     if spec.rollback is not None and spec.effects != "visible":
         raise PolicyError(
             f"{spec.label} ({where}): `rollback` undoes what a Function does outside, and `effects={spec.effects!r}` "
@@ -185,6 +189,10 @@ def _applied(
             'say `effects="none"` if it does nothing there, else take `checkpoint="async"`.'
         )
     return spec
+
+
+def _batching() -> Any:
+    return importlib.import_module("weftrun.sdk.batching")  # late: few authors need it
 
 
 def _reach(network: bool, privileges: Privileges, sharing: Sharing | None) -> bool | Reach:
@@ -229,8 +237,8 @@ def _checked(spec: FunctionSpec, key: str, value: Any, where: str) -> Any:
         return float(value)
     if key == "memory_bytes_max" and value is not None and (type(value) is not int or value < 1 << 20):
         raise refuse("a number of bytes, at least 1 MiB")
-    if key in CHECKED:
-        return CHECKED[key](value, refuse)
+    if key in ("concurrency", "window"):
+        return _batching().checked(key, value, refuse)
     if key == "runtime" and value != "process":
         raise refuse("'process': other runtimes are not built yet")
     if key == "rollback":

@@ -87,7 +87,7 @@ def _conflict(made: Callee) -> str:
         what = "kinds" if made.spec.kind is not other.spec.kind else difference(made.handler, other.handler)
         if not what:
             return ""
-    differ = f"Their {what} differ: give" if what else "Give"
+    differ = f"They differ in their {what}: give" if what else "Give"
     places = made.origin.places(other.origin)
     return f"Two Functions are called {name!r}: {places}. {differ} one of them another `name=`."
 

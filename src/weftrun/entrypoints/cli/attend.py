@@ -47,6 +47,7 @@ def attend(
     The first Ctrl-C or SIGTERM starts nothing more and gives what runs five seconds; the second ends at once.
     """
     engine: Engine | None = None
+    run: Run[Any] | None = None
     begun_at = Reader.now()
     place = place_of(db)
     is_new = place.is_missing
@@ -70,8 +71,12 @@ def attend(
             print(f"Stopping: what runs has {_DRAIN_S:.0f} s to end. Once more ends it at once.", file=sys.stderr)
             if engine is not None:
                 engine.close(_DRAIN_S)
-            print(interrupts.last_words, end="", file=sys.stderr)
-            code = Exit.INTERRUPTED
+            if run is not None and run.status in _OVER:
+                interrupts.over(Exit.INTERRUPTED)
+                code = _show_end(open_engine, run.id, run.status, db, options, as_json=as_json)
+            else:
+                print(interrupts.last_words, end="", file=sys.stderr)
+                code = Exit.INTERRUPTED
         else:
             engine.close()
             _tell_undelivered(run.id, db)
@@ -79,6 +84,21 @@ def attend(
             if engine is not None:
                 engine.close()
     return code
+
+
+def _show_end(
+    open_engine: Callable[[], Engine], id: str, status: str, db: str | None, options: Sequence[str], *, as_json: bool
+) -> Exit:
+    """Print what became of a Run that ended while its engine was being closed: from the Journal, by another engine."""
+    print(f"Run {id} has ended meanwhile: {status}.", file=sys.stderr)
+    with open_engine() as engine:
+        try:
+            value = engine.get(id).result()
+        except BaseException as error:  # noqa: BLE001  # the author's error, of whatever type
+            shown = _Shown(id, status, is_old=False, db=db, options=options)
+            return _show_error(shown, error, as_json=as_json)
+    show_value(id, value, as_json=as_json)
+    return Exit.SUCCEEDED
 
 
 def _tell_undelivered(id: str, db: str | None) -> None:

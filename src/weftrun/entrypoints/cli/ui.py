@@ -46,7 +46,5 @@ def command(db: str | None, as_json: bool, port: int, no_browser: bool) -> None:
         if not no_browser:
             webbrowser.open(address)
 
-    server.serve(
-        place_of(db), [], host="127.0.0.1", port=port, sandboxes=None, announce=announce, pages=door_of.PAGES,
-        recover="none", middleware=[door],
-    )  # fmt: skip
+    settings = server.Settings(place=place_of(db), port=port, recover="none")
+    server.serve(settings, announce=announce, pages=door_of.PAGES, middleware=[door])

@@ -38,6 +38,8 @@ def _may_be_armed(step: Step) -> bool:
         and function.effects == "none"
         and function.rollback is None
         and all(_gives_in_time(producer) for producer in _producers(step))
+        # What waits for values that are all there is started by the owner, in this turn: a Worker would wait for ever.
+        and any(producer.state is not State.SUCCEEDED for producer in _producers(step))
     )
 
 

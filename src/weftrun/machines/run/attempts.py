@@ -15,6 +15,7 @@ from weftrun.machines.run.maps import retry_item, start_chunk, start_map
 from weftrun.machines.run.rollback import abandon, is_begun, undone
 from weftrun.machines.run.settle import settle
 from weftrun.machines.run.state import MapChunk, RunState, State, Step
+from weftrun.machines.run.transitions import move
 from weftrun.machines.run.trees import tree_of
 from weftrun.model.commands import Invoke, WakeAt
 from weftrun.model.events import AttemptEnded, AttemptsEnded
@@ -43,14 +44,13 @@ def start_ready(run: RunState) -> None:
         elif step.function.rollback is not None and not is_begun(run, step):
             continue
         elif step.function.effects != "none" and (row := _gate(run, step)) > run.committed:
-            step.state = State.GATED
-            run.waits += 1
-            run.gated.setdefault(row, []).append((step, None))
+            move(step, State.GATED)
+            run.hold_at_gate(row, step)
         else:
             if step.function is not function:
                 _invoke(run, function, sent)
                 function, sent = step.function, []
-            step.state = State.RUNNING
+            move(step, State.RUNNING)
             sent.append(Invocation(0, step.index, step.id, step.attempt, tree_of(step.args, step.inside)))
     _invoke(run, function, sent)
     for step, chunk in chunks:
@@ -66,7 +66,7 @@ def _backs_off(run: RunState, step: Step) -> bool:
     attempt, due, _ = run.recorded.attempts(step.id, -1)
     if due <= run.now or attempt != step.attempt:
         return False
-    step.state = State.BACKING_OFF
+    move(step, State.BACKING_OFF)
     heapq.heappush(run.due, (due, step.index, -1))
     return True
 
@@ -92,13 +92,15 @@ def open_gates(run: RunState) -> None:
     for row in sorted(row for row in run.gated if row <= run.committed):
         for step, chunk in run.gated.pop(row):
             _ungate(run, step, chunk)
+        if not run.gated:
+            run.gated_s += run.now - run.gated_since
 
 
 def _ungate(run: RunState, step: Step, chunk: MapChunk | None) -> None:
     if chunk is not None:
         run.ready_chunks.append((step, chunk))
     elif step.state is State.GATED:
-        step.state = State.WAITING
+        move(step, State.WAITING)
         run.ready.append(step)
 
 
@@ -132,7 +134,7 @@ def _failed(run: RunState, step: Step, ended: AttemptEnded) -> None:
     add_record(run, AttemptFailed(step.id, -1, step.attempt, failure, run.now + delay_s, ended.ran))
     abandon(run, step)
     step.attempt += 1
-    step.state = State.BACKING_OFF
+    move(step, State.BACKING_OFF)
     step.gate = max(step.gate, run.row)
     heapq.heappush(run.due, (run.now + delay_s, step.index, -1))
 
@@ -146,7 +148,7 @@ def time_came(run: RunState) -> None:
         if item >= 0:
             retry_item(run, step, item)
         elif step.state is State.BACKING_OFF:
-            step.state = State.WAITING
+            move(step, State.WAITING)
             run.ready.append(step)
 
 

@@ -13,6 +13,7 @@ from weftrun.machines.run.parking import does_not_fit, park, stops_short
 from weftrun.machines.run.refcounts import hand_on
 from weftrun.machines.run.settle import unhandled
 from weftrun.machines.run.state import OVER, Body, Map, RunState, State, Step
+from weftrun.machines.run.transitions import move
 from weftrun.machines.run.trees import tree_of, value_of
 from weftrun.model.commands import Deliver, EnterBody, LeaveBody
 from weftrun.model.events import BodyLost, BodyMade, BodyReturned
@@ -47,7 +48,7 @@ def start_body(run: RunState, step: Step) -> None:
 
 def _enter(run: RunState, body: Body) -> None:
     step = body.step
-    step.state = State.RUNNING
+    move(step, State.RUNNING)
     body.entered = True
     if step.function.kind is Kind.WIRING:
         body.waiting_start = []
@@ -257,7 +258,7 @@ def _close_graph(run: RunState, body: Body, answer: Payload) -> None:
 def _ended(run: RunState, body: Body, answer: Payload) -> None:
     """Keep a body's answer until the calls it made are settled (N1)."""
     step = body.step
-    step.state = State.ENDING
+    move(step, State.ENDING)
     body.answer = answer
     if any(ref.call not in body.calls for ref in answer.refs):
         raise Refused(f"the answer of {step.id} holds a Ref of a call that it had not made")
@@ -313,7 +314,8 @@ def _forget_attempt(body: Body) -> None:
 def _forget_graph(body: Body) -> None:
     """Drop what a `def` body has called so far: nothing of it was started, and nothing of it is on record."""
     for step in body.calls.values():
-        step.state = State.CANCELLED
+        if step.state < OVER:
+            move(step, State.CANCELLED)
     body.calls = {}
     body.open = 0
     body.wiring = []

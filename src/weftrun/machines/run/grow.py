@@ -12,6 +12,7 @@ from weftrun.machines.run.refcounts import hand_on
 from weftrun.machines.run.rollback import recall_begun
 from weftrun.machines.run.settle import mark
 from weftrun.machines.run.state import OVER, Body, Map, MapChunk, RunState, State, Step
+from weftrun.machines.run.transitions import move
 from weftrun.model.graph import Call
 from weftrun.model.ids import StepId, child_step
 from weftrun.model.outcomes import NOT_RUN, Failure
@@ -180,7 +181,7 @@ def _recall(run: RunState, step: Step) -> None:
     step.attempt, due, _ = run.recorded.attempts(step.id, -1)
     step.used = run.recorded.lives.used(step.id)
     if due > run.now and step.waiting == 0:
-        step.state = State.BACKING_OFF
+        move(step, State.BACKING_OFF)
         run.due.append((due, step.index, -1))
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 from weftrun.machines.run.attempts import attempts_ended, open_gates, start_ready, time_came, wake_for_due
 from weftrun.machines.run.bodies import deliver, lost, made, returned
@@ -15,6 +16,7 @@ from weftrun.machines.run.recorded import Recorded
 from weftrun.machines.run.rollback import recall_begun
 from weftrun.machines.run.settle import finish, follow, propagate_held
 from weftrun.machines.run.state import RunState, State
+from weftrun.machines.run.transitions import move
 from weftrun.machines.run.trees import tree_of
 from weftrun.machines.run.waiting import tell_of_waiting
 from weftrun.model.commands import Append, End, Hurry, Release, Revoke, RunCommand
@@ -44,7 +46,12 @@ class RunMachine:
 
     Made by `new` or, after a crash, by `resume`; the first event is `Resumed`. Events about Attempts that are over
     are passed by, so that an outcome may be told twice. Commands are idempotent by (Run, Step, Attempt).
+
+    Attributes:
+        check: what tests have called with the Run after each event; see `machines.run.transitions`.
     """
+
+    check: ClassVar[Callable[[RunState], None] | None] = None
 
     def __init__(
         self,
@@ -96,7 +103,11 @@ class RunMachine:
         elif run.ending is None and (run.unfit is None or type(event) is CancelCame):
             self._take(event)
             self._draw_consequences()
-        return self._hand_out()
+        commands = self._hand_out()
+        check = type(self).check
+        if check is not None:
+            check(run)
+        return commands
 
     def _take(self, event: RunEvent) -> None:
         run = self.state
@@ -137,7 +148,7 @@ class RunMachine:
             run.root.attempt, due, _ = recorded.attempts(run.root.id, -1)
             run.root.used = recorded.lives.used(run.root.id)
             if due > run.now:
-                run.root.state = State.BACKING_OFF
+                move(run.root, State.BACKING_OFF)
                 run.due.append((due, 0, -1))
                 return
         run.root.at = run.now if recorded.seq == 0 else recorded.started_at

@@ -11,6 +11,7 @@ from weftrun.machines.run.emits import refuse_items
 from weftrun.machines.run.refcounts import release_items
 from weftrun.machines.run.settle import leaves_out, mark, mark_lacking
 from weftrun.machines.run.state import OVER, Lack, Map, MapChunk, RunState, State, Step
+from weftrun.machines.run.transitions import move
 from weftrun.machines.run.trees import tree_of
 from weftrun.model.commands import InvokeItems
 from weftrun.model.emits import emits_of
@@ -79,7 +80,7 @@ def start_map(run: RunState, step: Step) -> None:
     """Begin a map that waits for nothing of its own; chunks that hold Refs may still wait."""
     map = step.map
     assert map is not None
-    step.state = State.RUNNING
+    move(step, State.RUNNING)
     if map.total == 0:
         _start_empty(run, step, map)
         return
@@ -109,8 +110,7 @@ def start_chunk(run: RunState, step: Step, chunk: MapChunk) -> None:
         rest_on_rows(run, step, chunk)
     gate = max(step.gate, chunk.gate)
     if visible and gate > run.committed:
-        run.waits += chunk.count
-        run.gated.setdefault(gate, []).append((step, chunk))
+        run.hold_at_gate(gate, step, chunk)
         return
     ranges = _open_ranges(step, chunk)
     if ranges:

@@ -10,6 +10,7 @@ from weftrun.machines.retry import retry_delay_s
 from weftrun.machines.run.closure import add_record, rest_on_rows
 from weftrun.machines.run.settle import finish, settle
 from weftrun.machines.run.state import Rollback, RunState, State, Step
+from weftrun.machines.run.transitions import move
 from weftrun.machines.run.trees import tree_of
 from weftrun.model.commands import Invoke
 from weftrun.model.events import AttemptEnded
@@ -37,9 +38,8 @@ def is_begun(run: RunState, step: Step) -> bool:
         undoing.args = None
         step.gate = max(step.gate, run.row)
     if step.gate > run.committed:
-        step.state = State.GATED
-        run.waits += 1
-        run.gated.setdefault(step.gate, []).append((step, None))
+        move(step, State.GATED)
+        run.hold_at_gate(step.gate, step)
         return False
     if undoing.pending:
         _undo(run, step, undoing)
@@ -72,7 +72,7 @@ def _undo(run: RunState, step: Step, undoing: Rollback) -> None:
     function = step.function.rollback
     assert function is not None
     args = tree_of(undoing.args or step.args, step.inside)
-    step.state = State.UNDOING
+    move(step, State.UNDOING)
     invocation = Invocation(0, step.index, step.id, undoing.tried + 1, args, undoing.begun)
     run.commands.append(Invoke(function, (invocation,)))
 
@@ -91,7 +91,7 @@ def undone(run: RunState, step: Step, ended: AttemptEnded) -> None:
         return
     undoing.pending = False
     undoing.tried = undoing.begun = undoing.times = 0
-    step.state = State.WAITING
+    move(step, State.WAITING)
     run.ready.append(step)
 
 
@@ -112,7 +112,7 @@ def _failed(run: RunState, step: Step, undoing: Rollback, ended: AttemptEnded, f
     rest_on_rows(run, step)
     add_record(run, RollbackFailed(step.id, undoing.begun, ended.attempt, failure, due_at, ended.ran))
     undoing.tried = ended.attempt
-    step.state = State.BACKING_OFF
+    move(step, State.BACKING_OFF)
     step.gate = max(step.gate, run.row)
     heapq.heappush(run.due, (due_at, step.index, -1))
 

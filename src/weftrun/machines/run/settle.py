@@ -6,6 +6,7 @@ from weftrun.machines.checkpoint import When, choice
 from weftrun.machines.run.closure import add_record, drop_pending_records, observe_calls, rest_on_rows, write
 from weftrun.machines.run.refcounts import release, release_arguments
 from weftrun.machines.run.state import OVER, Body, Lack, MapChunk, RunState, State, Step
+from weftrun.machines.run.transitions import move
 from weftrun.model.commands import LeaveBody, LeftOut
 from weftrun.model.emits import Emit
 from weftrun.model.ids import StepId
@@ -85,7 +86,7 @@ def mark(
     """
     failed = type(outcome) is Failure
     step.outcome = outcome
-    step.state = State.FAILED if failed else State.SUCCEEDED
+    move(step, State.FAILED if failed else State.SUCCEEDED)
     step.ran = ran
     step.ordinal = ordinal
     step.row = row
@@ -232,7 +233,7 @@ def cancel_inside(run: RunState, body: Body) -> None:
                 run.revoked.append(step.index)
             if watches and step.state in _MAY_BE_ENTERED:
                 run.abandoned.append(step.id)
-            step.state = State.CANCELLED
+            move(step, State.CANCELLED)
             step.readers = None
             release_arguments(run, step)
         inner.open = 0
@@ -264,7 +265,7 @@ def finish(run: RunState, status: Status, failure: Failure | None, emits: tuple[
         tell_abandoned(run)
     if root.state in _UNDER_WAY and root.body is None and failure is not None:
         run.revoked.append(root.index)
-    root.state = State.SUCCEEDED if failure is None else State.FAILED
+    move(root, State.SUCCEEDED if failure is None else State.FAILED)
     answer = root.outcome.value if type(root.outcome) is Success else None
     if answer is not None and root.body is not None:
         for ref in answer.refs:  # the last record may leave out what these rest on (C1), not the values themselves

@@ -37,7 +37,8 @@ from weftrun.testing.sim.register import Register
 from weftrun.testing.sim.settings import Outage, Settings
 from weftrun.testing.sim.sinks import SimSink, SinkKind
 from weftrun.testing.sim.transacting import Written, table_of
-from weftrun.testing.sim.unfit import Unfit
+from weftrun.testing.sim.unfit import UnfitDeploy
+from weftrun.testing.validating import validating
 
 __all__ = ["Client", "Outage", "Settings", "World"]
 
@@ -124,7 +125,7 @@ class World:
             Chance(seed, "nonces"),
             self._chance,
             self.sinks,
-            Unfit(by_name),
+            UnfitDeploy(by_name),
         )
 
     # ------------------------------------------------------------------ what happens in it
@@ -150,6 +151,7 @@ class World:
         self.clients.append(client)
         return client
 
+    @validating()
     def run(self, within_s: float = 600.0) -> None:
         """Run until every client has its answer, through all crashes, and then until nothing is left to do.
 
@@ -321,6 +323,9 @@ class World:
         """Ask through the inbox, as another process would, perhaps twice, or directly."""
         if process.is_open and (self._chance.happens(0.5) or not client.durable):
             process.engine.cancel(ticket)
+        elif ticket.uid and ticket.uid not in self.register.rows:  # no other process can know of it yet
+            if not (process.ended or self._closing):
+                self.loop.call_at(self.loop.now() + _AGAIN_S[1], lambda: self._cancel(client, ticket, process))
         elif ticket.uid:
             for _ in range(1 + self._chance.below(2)):
                 poster = self._chance.one_of([process, *self._processes.values()])
@@ -331,7 +336,7 @@ class World:
         there = [process for process in (poster, *self._processes.values()) if not process.ended]
         if there and self.faults.locked_by is None:
             there[0].inner.post(message)
-        else:
+        elif not self._closing:
             self.loop.call_at(self.loop.now() + _AGAIN_S[1], lambda: self._post(poster, message))
 
     def _is_over(self) -> bool:
