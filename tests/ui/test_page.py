@@ -16,7 +16,8 @@ from tests.ui.serving import browser, served
 import weftrun
 
 pytestmark = pytest.mark.sweep
-_WIDE = "[...document.querySelectorAll('*')].filter(e => e.getBoundingClientRect().right > 361).map(e => e.outerHTML.slice(0, 80))"
+_WIDE = """[...document.querySelectorAll('*')]
+    .filter(found => found.getBoundingClientRect().right > 361).map(found => found.outerHTML.slice(0, 80))"""
 
 
 @pytest.fixture(scope="module")

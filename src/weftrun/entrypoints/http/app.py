@@ -61,13 +61,12 @@ def make_app(
     return Litestar(
         served,
         lifespan=[lifespan],
-        middleware=middleware,
         dependencies={
             "gateway": Provide(_gateway, sync_to_thread=False),
             "caller": Provide(_caller, sync_to_thread=False),
         },
         guards=[access.check],
-        middleware=[counted.middleware],
+        middleware=[counted.middleware, *middleware],
         exception_handlers={Exception: problems.answer},
         request_max_body_size=BODY_BYTES_MAX,
         openapi_config=OpenAPIConfig(

@@ -107,15 +107,15 @@ class Gateway:
 
     @classmethod
     async def opened(
-<<<<<<< HEAD
-        cls, place: Place, files: list[Path], *, sandboxes: int | None = None, recover: str = "all"
+        cls,
+        place: Place,
+        files: list[Path],
+        *,
+        sandboxes: int | None = None,
+        recover: str = "all",
+        asks_for_tokens: bool = False,
     ) -> Gateway:
         """Open an engine, which takes over what a dead one left (`recover`), and import the apps in these files.
-=======
-        cls, place: Place, files: list[Path], *, sandboxes: int | None = None, asks_for_tokens: bool = False
-    ) -> Gateway:
-        """Open an engine, which takes over what a dead one left, and import the apps in these files.
->>>>>>> main
 
         Raises:
             JournalError: the Journal can't be used.
