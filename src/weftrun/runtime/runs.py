@@ -41,7 +41,8 @@ class OpenRun:
         durable: whether it keeps records, and a trace.
         held: Objects that the Run holds: each one once.
         emitted: sinks that rows on their way to the Journal emit to, with the seq of each row.
-        noted, left_out, handed: how many Batches of it, Steps without a record and calls the trace has.
+        noted, left_out, handed, moves: how many Batches of it, Steps without a record, calls, and Attempts that moved
+            Objects the trace has.
         start: what was asked for, until its record is durable.
         tickets: whom to tell of the end; held weakly, since a Run goes on when nobody waits.
     """
@@ -60,6 +61,7 @@ class OpenRun:
         "id",
         "left_out",
         "machine",
+        "moves",
         "noted",
         "number",
         "start",
@@ -88,6 +90,7 @@ class OpenRun:
         self.start: Start | None = None
         self.handed = 0
         self.noted = 0
+        self.moves = 0
         self.left_out = 0
         self._waits = 0
         self._waited_s = 0.0
