@@ -127,6 +127,7 @@ class EmbeddedCore:
         sinks: dict[str, Sink],
     ) -> None:
         self._arms = cluster is not None and control == "worker"
+        place.check_folder()
         folder = place.folder
         self._place = place
         self.journal = place.shown

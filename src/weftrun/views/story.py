@@ -360,7 +360,7 @@ def _batch(row: Traced) -> str:
         what = f"{size:,} Invocations of {row.facts.get('function') or row.step}"
     why = f": {row.text}" if row.text else ""
     waited = int(number(row, "gated"))
-    gated = f"; {count_of(waited, 'Attempt')} had waited for the disk (gate G-a)" if waited else ""
+    gated = f"; {count_of(waited, 'Attempt')} had waited for the disk" if waited else ""
     return f"{what} went to Sandbox {int(number(row, 'sandbox'))}{' as one Batch' if size > 1 else ''}{why}{gated}."
 
 
@@ -425,7 +425,7 @@ def _why_final(failure: Failure, function: FunctionSpec | None) -> str:
         return f"that was the last of {failure.attempts} Attempts"
     if failure.type == "TransactionLost":
         return "its transaction was lost, and no further Attempt was allowed"
-    if failure.type == "BodyTimedOut":
+    if failure.type in ("StepTimedOut", "BodyTimedOut"):  # what it was called before
         return "its body would go on as long the next time, so it is not entered again"
     return _WHY_FINAL[failure.reason]
 

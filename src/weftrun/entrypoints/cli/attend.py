@@ -18,7 +18,8 @@ from weftrun.entrypoints.cli.options import again, reading
 from weftrun.entrypoints.cli.output import print_json, print_json_text
 from weftrun.entrypoints.cli.terminal import shown_text
 from weftrun.model.errors import InternalError, JournalError
-from weftrun.model.telling import asked, short_name_of, text_of, writable
+from weftrun.model.telling import asked, notes_of, short_name_of, text_of, writable
+from weftrun.sdk.failure import IN_SANDBOX
 from weftrun.sdk.handles import Engine, Run
 from weftrun.sdk.json_values import value_as_json
 from weftrun.sdk.tracebacks import authors_traceback
@@ -209,15 +210,21 @@ def _show_error(shown: _Shown, error: BaseException, *, as_json: bool) -> Exit:
     if as_json:
         told = {"type": short_name_of(type(error)), "message": writable(text_of(error))}
         print_json({"id": id, "status": status, "error": told})
+    if any(str(note).startswith(IN_SANDBOX) for note in notes_of(error)):  # it tells the causes, too: once is enough
+        asked(lambda: _forget_chain(error), None)
     print(shown_text(authors_traceback(error).rstrip()), file=sys.stderr)
     if status == "succeeded":
         get = again("get", id, shown.db)
         print(f"Run {id} has succeeded, but its value can't be read here; `{get}` shows it.", file=sys.stderr)
         return Exit.FAILED
-    print(f"Run {id} {'was' if status == 'cancelled' else 'has'} {status}.", file=sys.stderr)
     if not shown.is_old or shown.db is not None:
         print(retry_sentence(id, status, shown.db, shown.options), file=sys.stderr)
+    print(f"Run {id} {'was' if status == 'cancelled' else 'has'} {status}.", file=sys.stderr)
     return Exit.FAILED
+
+
+def _forget_chain(error: BaseException) -> None:
+    error.__cause__, error.__suppress_context__ = None, True
 
 
 def retry_sentence(id: str, status: str, db: str | None, options: Sequence[str] = ()) -> str:
