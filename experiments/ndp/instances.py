@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import statistics
 import tempfile
 import time
@@ -15,7 +16,9 @@ from experiments.ndp.functions import built, text
 from experiments.table import Table
 from weftrun.adapters.buckets.files import FileBuckets
 from weftrun.adapters.wasm import runner
-from weftrun.adapters.wasm.call import Place
+from weftrun.adapters.wasm.call import Call, Place
+from weftrun.adapters.wasm.host import linked
+from weftrun.adapters.wasm.state import State
 from weftrun.model.wasm import WasmAnswer, WasmCall, WasmLimits
 from weftrun.sdk.wasm import call_module, uploaded
 
@@ -72,6 +75,27 @@ def _bare(content: bytes) -> Callable[[], object]:
     return work
 
 
+def _state(folder: str, times: int) -> list[object]:
+    """Map a region of state that is there into instance after instance; of each, only the mapping is timed."""
+    path = Path(folder) / "memory.wasm"
+    path.write_bytes(bytes(wasmtime.wat2wasm('(module (memory (export "memory") 1))')))
+    module = runner.load(str(path), "")
+    place = Place("ndp", FileBuckets(f"{folder}/state"), named=folder)
+    took = []
+    for _ in range(times + 1):
+        call = Call("memory", b"", place, WasmLimits())
+        call.begin(module, linked(module, "memory"))
+        region = call.state.find("k", None) or call.state.make("k", 1 << 20)
+        began = time.perf_counter()
+        at = call.instance.grow(region.nbytes)
+        call.state.map(region, call.instance.address(at or 0, region.nbytes))
+        took.append(time.perf_counter() - began)
+        call.close()
+    shutil.rmtree(State(folder, "ndp").folder)
+    middle = statistics.median(took[1:]) * 1e6
+    return ["a region of state of 1 MiB, mapped", middle, statistics.quantiles(took[1:], n=100)[98] * 1e6, 1e6 / middle]
+
+
 def run(quick: bool, out: Path, arguments: Sequence[str]) -> list[Table]:  # noqa: ARG001  # as all experiments
     """Measure instances, a host call, and a word count."""
     times = 500 if quick else 5_000
@@ -101,6 +125,7 @@ def run(quick: bool, out: Path, arguments: Sequence[str]) -> list[Table]:  # noq
         figures = _each(lambda: runner.run(calls, "_start", "host", b"", Place(), limits), 5)
         median, slowest = (float(str(one)) / _HOST_CALLS for one in figures[:2])
         rows.append(["a host call", median, slowest, 1e6 / median])
+        rows.append(_state(folder, times))
         buckets = FileBuckets(f"{folder}/buckets")
         buckets.write("ndp", "text", text(4 << 20))
         counted = runner.load(built(out, "wordcount"), "")

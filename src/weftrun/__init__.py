@@ -127,6 +127,7 @@ def open(
     sandboxes: int | None = None,
     cluster: str | None = None,
     control: str = "worker",
+    data: str = "local",
     lease_ttl_s: float = 10.0,
     sinks: "Mapping[str, Sink] | None" = None,
     workers: None = None,
@@ -145,6 +146,8 @@ def open(
             is none; `auto`, `HOST:PORT` and `ray://HOST:PORT` name one as Ray does.
         control: with a cluster, who starts the next Step: `worker`, the Worker where the one before it ended, or
             `master`, this engine.
+        data: where values of more than 64 KiB lie between Steps: `local`, in memory that readers map, or `store`, in
+            files beside the Journal that each reader reads: what FaaSFlow is measured against, and of no other use.
         lease_ttl_s: when this engine gives no sign for so many seconds while it owns Runs, others on the Journal take
             it for dead. One that was killed on the same host is known to be dead at once.
         sinks: where `current().emit(name, ...)` goes, by name; see `weftrun.sinks`. What waits for them in the Journal
@@ -170,15 +173,9 @@ def open(
     # Late: a guest that imports the author's module must never load the engine.
     assembly = importlib.import_module("weftrun.assembly")
     engine: Engine = assembly.open_engine(
-        url,
-        recover=recover,
-        sandboxes=sandboxes,
-        cluster=cluster,
-        control=control,
-        lease_ttl_s=lease_ttl_s,
-        sinks=sinks,
-        tells=url is None,
-    )
+        url, recover=recover, sandboxes=sandboxes, cluster=cluster, control=control, data=data,
+        lease_ttl_s=lease_ttl_s, sinks=sinks, tells=url is None,
+    )  # fmt: skip
     return engine
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.engine.conftest import until
 
 HEAD = """
 import asyncio, datetime, os, pathlib, random, secrets, socket, subprocess, threading, time, uuid
@@ -292,3 +293,84 @@ def test_what_an_app_prints_is_not_in_the_way(cli, tmp_path: Path) -> None:
     said = cli("check", "app.py", "--json")
     assert (said.code, json.loads(said.out)["findings"]) == (0, [])
     assert "hello" in said.err
+
+
+CALLS = """
+from weftrun import function, workflow
+
+@function
+def store(x: int, y: int) -> int:
+    return x
+
+@function(effects="transaction")
+def write(x: int) -> int:
+    return x
+
+@workflow
+async def flow(n: int) -> object:
+    await store.step(n)
+    await charge.step(n)
+    await store.step(*[n, n])
+    return write.map([n])
+
+@workflow
+def wired(n: int) -> object:
+    return store(n, z=1)
+"""
+
+
+def test_calls_that_can_not_be_made(cli, tmp_path: Path) -> None:
+    """A Function that is renamed or takes another parameter, in bodies whose own code has not changed."""
+    (tmp_path / "app.py").write_text(CALLS)
+    told = json.loads(cli("check", "app.py", "--json").out)
+    found = [(one["line"], one["kind"], one["what"]) for one in told["findings"]]
+    assert [(line, kind) for line, kind, _ in found] == [(14, "call"), (15, "name"), (17, "call"), (21, "call")]
+    said = " ".join(what for _, _, what in found)
+    assert "missing a required argument: 'y'" in said and "charge is not defined" in said
+    assert "the items of a map have no transactions" in said
+
+
+def test_an_app_in_which_nothing_is_found(cli, tmp_path: Path) -> None:
+    package = tmp_path / "shop"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "steps.py").write_text("from weftrun import function\n@function\ndef f() -> int: return 1\n")
+    said = cli("check", "shop")
+    assert said.code == 2
+    assert "There is no Function in shop: nothing was checked. Name the module of the package" in said.err
+    assert said.err.endswith(": shop.steps.\n")
+    (tmp_path / "sched.py").write_text("from weftrun import function\n@function\ndef f() -> int: return 1\n")
+    assert "has the name of Python's own module sched" in cli("check", "sched.py").out
+
+
+def test_open_runs_of_functions_that_are_gone(cli, tmp_path: Path, spawn) -> None:
+    text = "from weftrun import function, workflow\n@function\ndef wait(name: str) -> int:\n"
+    text += "    import os, time\n    while not os.path.exists(name):\n        time.sleep(0.01)\n    return 1\n"
+    text += "@workflow\ndef flow(name: str) -> int:\n    return wait(name)\n"
+    (tmp_path / "app.py").write_text(text)
+    for target, shown in (("wait", " wait"), ("flow", "wait[0]")):
+        process = spawn("run", f"app.py:{target}", f"name={tmp_path / 'go'}", "--id", target)
+        until(lambda id=target, shown=shown: shown in cli("steps", id).out.replace("\n", " "))
+        process.kill()
+        process.communicate()
+    (tmp_path / "app.py").write_text(text.replace("wait(", "pause("))
+    told = json.loads(cli("check", "app.py", "--json").out)
+    gone = [one["what"] for one in told["findings"] if one["kind"] == "version"]
+    assert any("Run wait is open, and the app has no app:wait any more" in what for what in gone)
+    assert any("Run flow is open and has called app:wait, which the app has no more" in what for what in gone)
+
+
+@pytest.mark.parametrize(
+    ("command", "file", "text", "hint"),
+    [
+        ("run", "app.py", "import argparse\nargparse.ArgumentParser().parse_args(['-x'])", "under `if __name__"),
+        ("run", "shop/__main__.py", "from .steps import f", "name it as a module, shop.__main__ or shop.__main__:NAME"),
+    ],
+)
+def test_what_mends_an_import(cli, tmp_path: Path, command: str, file: str, text: str, hint: str) -> None:
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "__init__.py").touch()
+    (tmp_path / file).write_text(text)
+    said = cli(command, file)
+    assert said.code == 2
+    assert hint in said.err

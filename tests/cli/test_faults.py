@@ -315,3 +315,12 @@ def test_changed_code_is_told_when_it_goes_on(cli, tmp_path, way) -> None:
     again = cli(*words)
     assert (again.code, again.out) == (0, "14\n")
     assert "has changed" not in again.err
+
+
+def test_a_journal_in_a_folder_that_is_not_there(cli, tmp_path: Path) -> None:
+    """A slip of the pen in a path must not make another Journal, which knows no Run."""
+    (tmp_path / "one.py").write_text("from weftrun import function\n@function\ndef one() -> int:\n    return 1\n")
+    said = cli("run", "one.py", "--db", f"sqlite:///{tmp_path}/nosuch/x.db")
+    assert (said.code, said.err.count("\n")) == (2, 1)
+    assert f"There is no folder {tmp_path}/nosuch for the Journal x.db" in said.err
+    assert not (tmp_path / "nosuch").exists()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from rich.console import Console
 
 from weftrun.entrypoints.cli.live import frame, plain_line
-from weftrun.views.progress import FunctionCount, Progress
+from weftrun.views.progress import FunctionCount, RunProgress
 
-SEEN = Progress(
+SEEN = RunProgress(
     (
         FunctionCount("app:count", total=1_000, done=400, running=0, failed=2),
         FunctionCount("app:merge", total=1),
@@ -26,11 +26,11 @@ def test_a_line_for_a_pipe():
 
 
 def test_a_line_before_anything_is_known():
-    assert plain_line(Progress((), 1.0, 0.0, None), None) == "no Step has settled yet (0/s)"
+    assert plain_line(RunProgress((), 1.0, 0.0, None), None) == "no Step has settled yet (0/s)"
 
 
 def test_a_map_whose_input_is_still_read_has_an_open_count():
-    reading = Progress((FunctionCount("f", total=10, done=10, open_input=True),), 1.0, 10.0, None)
+    reading = RunProgress((FunctionCount("f", total=10, done=10, open_input=True),), 1.0, 10.0, None)
     assert plain_line(reading, None) == "f 10/10+ (10/s)"
 
 

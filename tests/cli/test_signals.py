@@ -78,6 +78,16 @@ def test_the_first_signal_lets_what_runs_end_and_names_the_way_on(cli, spawn, na
     assert len(lines(ledger)) == 40
 
 
+def test_what_ends_in_that_time_is_told(cli, spawn, words, ledger):
+    """The only Step of the Run was under way: nothing is left to go on with."""
+    process = spawn("run", words("nap"), "i=7", f"ledger={ledger}", "seconds=0.5", "--id", "one")
+    wait_for(lambda: lines(ledger))
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out) == (0, "7\n")
+    assert err.splitlines()[-1] == "Run one has ended meanwhile: succeeded."
+
+
 def below(pid: int) -> set[int]:
     """Return all processes below `pid`."""
     found: set[int] = set()

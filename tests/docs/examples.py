@@ -124,7 +124,7 @@ def check(example: Example, folder: Path) -> None:
         text = printed([sys.executable, str(script), str(words)])
         assert example.output is None or agrees(example.output, text), text
     for console in example.consoles:
-        port = str(_free_port())
+        port = str(free_port())
         text = printed(["bash", "-c", script_of(console).replace(PORT, port)]).replace(port, PORT)
         assert agrees(console, text), text
 
@@ -136,7 +136,8 @@ def script_of(console: str) -> str:
     return "\n".join(["set -e", "trap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT", *lines])
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port on which nobody listens now."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         return int(taken.getsockname()[1])

@@ -236,6 +236,8 @@ def test_the_difference_is_shown(place: Place, capsys: pytest.CaptureFixture[str
     assert "On record: first[0]; made now: fetch[0]." in place.told()
     assert main(["list", "--db", place.url]) == 0
     assert capsys.readouterr().out.splitlines()[1].endswith("\tcode")
+    assert main(["list", "--status", "parked", "--db", place.url]) == 0
+    assert capsys.readouterr().out.splitlines()[1].startswith("run\trunning\t")
 
 
 def test_what_an_async_body_has_under_way_is_seen(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
@@ -243,8 +245,12 @@ def test_what_an_async_body_has_under_way_is_seen(place: Place, capsys: pytest.C
     assert main(["steps", "run", "--db", place.url, "--json"]) == 0
     shown = {step["id"]: step for step in json.loads(capsys.readouterr().out)}
     assert (shown["first[0]"]["status"], shown["second[0]"]["status"]) == ("succeeded", "running")
+    assert main(["list", "--db", place.url]) == 0
+    assert capsys.readouterr().out.splitlines()[1].endswith("\tan engine")
+    assert main(["list", "--status", "parked", "--db", place.url]) == 0
+    assert not capsys.readouterr().out.strip().endswith("an engine")
     assert main(["get", "run", "--db", place.url]) == 0
-    assert "second[0]: had gone to Sandbox" in capsys.readouterr().out
+    assert "second[0]: was given to Sandbox" in capsys.readouterr().out
     place.goes_on()
     reader = open_reader(place.url)
     told = [row.text for row in reader.trace(place.info().uid) if "may have happened" in row.text]

@@ -280,5 +280,5 @@ def test_what_a_step_with_a_transaction_costs(shop: str) -> None:
     assert info is not None
     told = [one.text for one in story(reader.load(info.uid)) if one.step == "order[0]"]
     reader.close()
-    assert told[-1].endswith(" What its transaction did committed with this record.")
+    assert told[-1].endswith(" What it did in a transaction committed with this record.")
     assert counted(shop, "one") == ENDS | {"Graphed": 1, "Settled": 3}

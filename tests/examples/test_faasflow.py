@@ -71,16 +71,17 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_genome_gives_the_same_under_both_controls(small: Path) -> None:
+def test_genome_gives_the_same_under_both_controls_and_both_ways_of_data(small: Path) -> None:
     one = run(small, "genome")
     assert isinstance(one, dict) and len(one) == 28
-    for control in ("worker", "master"):
-        assert run(small, "genome", "--cluster", "local:3", "--control", control) == one
+    for control, data in (("worker", "local"), ("master", "store")):
+        assert run(small, "genome", "--cluster", "local:3", "--control", control, "--data", data) == one
 
 
 @pytest.mark.sweep
-@pytest.mark.parametrize("name", ["cycles", "epigenomics", "soykb"])
-def test_the_others_do_so_too(small: Path, name: str) -> None:
+@pytest.mark.parametrize("name", SHAPES)
+def test_all_do_so_under_every_setting(small: Path, name: str) -> None:
     one = run(small, name)
     for control in ("worker", "master"):
-        assert run(small, name, "--cluster", "local:3", "--control", control) == one
+        for data in ("local", "store"):
+            assert run(small, name, "--cluster", "local:3", "--control", control, "--data", data) == one

@@ -11,7 +11,7 @@ from tests.http.serving import Server, serving
 from tests.sweeping import shared
 
 from weftrun.assembly import place_of
-from weftrun.entrypoints.http.server import serve
+from weftrun.entrypoints.http.server import Settings, serve
 from weftrun.model.errors import UsageError
 
 
@@ -212,6 +212,4 @@ def test_an_app_that_cannot_be_served_is_told(tmp_path: Path, case: tuple[str, s
 
 def test_a_port_that_is_taken_is_told(server: Server, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"can't be listened on: Address already in use\. --port names"):
-        serve(
-            place_of(f"sqlite:///{tmp_path}/j.db"), [], host="127.0.0.1", port=server.port, sandboxes=1, announce=print
-        )
+        serve(Settings(place=place_of(f"sqlite:///{tmp_path}/j.db"), port=server.port), announce=print)

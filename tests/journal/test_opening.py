@@ -15,7 +15,7 @@ import apsw
 import pytest
 
 from weftrun.adapters.sqlite import filesystem, schema
-from weftrun.adapters.sqlite.connection import Turn
+from weftrun.adapters.sqlite.connection import WriteTurn
 from weftrun.adapters.sqlite.journal import SqliteJournal
 from weftrun.adapters.sqlite.reading import SqliteReader
 from weftrun.adapters.sqlite.statements import SCHEMA
@@ -281,7 +281,7 @@ def test_an_older_journal_is_brought_forward_and_stays_whole(opened: OpenJournal
     opened().append([start(1)])
     newer = (*SCHEMA, "ALTER TABLE run ADD COLUMN tenant TEXT NOT NULL DEFAULT ''")
     connection = apsw.Connection(str(path))
-    schema.bring_up_to_date(connection, path, Turn(SystemEntropy(), pause, 1.0), 1, newer)
+    schema.bring_up_to_date(connection, path, WriteTurn(SystemEntropy(), pause, 1.0), 1, newer)
     assert connection.execute("SELECT id, tenant FROM run").fetchall() == [("run-1", "")]
     assert connection.pragma("user_version") == len(newer)
     connection.close()
@@ -294,7 +294,7 @@ def test_a_migration_that_fails_changes_nothing(opened: OpenJournal, path: Path)
     broken = (*SCHEMA, "ALTER TABLE run ADD COLUMN tenant TEXT; ALTER TABLE nowhere ADD COLUMN x")
     connection = apsw.Connection(str(path))
     with pytest.raises(InternalError, match="no such table: nowhere"):
-        schema.bring_up_to_date(connection, path, Turn(SystemEntropy(), pause, 1.0), 1, broken)
+        schema.bring_up_to_date(connection, path, WriteTurn(SystemEntropy(), pause, 1.0), 1, broken)
     connection.close()
     found = opened().find(RunId("run-1"))
     assert found is not None

@@ -89,9 +89,9 @@ def test_a_body_that_goes_on_is_ended_and_fails_and_its_neighbours_do_not() -> N
     assert culprit.failure is not None
     assert culprit.failure.reason is Reason.TIMEOUT
     assert culprit.failure.message == (
-        "the body of flow-1 (m:flow) has run since 00:01:40 UTC without an await, longer than body_timeout_s=10; the "
-        "last line that it reached is app.py:7 in flow: move what computes or waits into a Function, or raise "
-        "body_timeout_s on its @workflow"
+        "the body of flow-1 (m:flow) has run since 00:01:40 UTC, 10.5 s, without an await, longer than "
+        "body_timeout_s=10; the last line that it reached is app.py:7 in flow: move what computes or waits into a "
+        "Function, or raise body_timeout_s on its @workflow"
     )
     assert isinstance(neighbour, BodyLost)
     assert neighbour.failure is None

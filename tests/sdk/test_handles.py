@@ -249,3 +249,15 @@ def test_workflows_are_started_by_their_name(core: Core) -> None:
     engine.start(diamond, 1)
     assert [spec.name for spec, *_ in core.starts] == ["tests.sdk.authors:diamond"]
     assert countdown.spec.name == "tests.sdk.authors:countdown"
+
+
+def test_an_interrupted_program_says_what_it_waits_for(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(KeyboardInterrupt), Engine(Core()):
+        raise KeyboardInterrupt
+    assert [record.getMessage() for record in caplog.records] == [
+        "Interrupted: what runs has 5 s to end; Runs that are open go on when their Journal is opened again."
+    ]
+    caplog.clear()
+    with pytest.raises(ValueError), Engine(Core()):  # noqa: PT011
+        raise ValueError
+    assert not caplog.records

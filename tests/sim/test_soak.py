@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from weftrun.testing import soak
-from weftrun.testing.soak import Played, State
+from weftrun.testing.soak import Played, SoakState
 
 
 def run(*arguments: object) -> tuple[int, str]:
@@ -63,7 +63,7 @@ def test_a_part_under_way_is_not_lost(path: Path) -> None:
 
 
 def test_violations_are_told(path: Path) -> None:
-    state = State(soak.code_digest(), {name: Played(next=20) for name in soak.SWARMS})
+    state = SoakState(soak.code_digest(), {name: Played(next=20) for name in soak.SWARMS})
     state.swarms["engines"].broken[7] = "a Step had two values"
     soak.save(path, state)
     code, told = run("--seeds", 20, "--state", path)
@@ -72,7 +72,7 @@ def test_violations_are_told(path: Path) -> None:
 
 
 def test_other_code_begins_anew(path: Path) -> None:
-    soak.save(path, State("other", {"engines": Played(next=40)}))
+    soak.save(path, SoakState("other", {"engines": Played(next=40)}))
     assert soak.load(path, soak.code_digest()).swarms == {}
 
 

@@ -73,3 +73,19 @@ def test_nothing_is_lost_or_doubled_whenever_one_looks(seed):
         given += "".join(one.text for one in following.news([], [running(text[:at])]))
     assert text.startswith(given)
     assert given + "".join(one.text for one in following.news([told(text)], [])) == text
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_who_leaves_and_comes_again_is_given_the_rest(seed):
+    """At any moment, also when what ran is seen running no more and its text is not told yet."""
+    chance = random.Random(seed)
+    text = "".join(chance.choice(["a", "b", "\n"]) for _ in range(200))
+    following, given, at = Following(), "", 0
+    while at < len(text):
+        at = min(len(text), at + chance.randrange(40))
+        given += "".join(one.text for one in following.news([], [running(text[:at])]))
+        following = Following(following.place)
+    assert following.news([], []) == []
+    following = Following(following.place)
+    assert given + "".join(one.text for one in following.news([told(text)], [])) == text
+    assert Following(following.place).news([told(text)], []) == []

@@ -47,7 +47,7 @@ def test_the_trace_gives_batches_sandboxes_and_notes(wordcount):
     said = texts(wordcount)
     assert (
         "6 Invocations of load went to Sandbox 1 as one Batch: a Sandbox could take it; "
-        "2 Attempts had waited for the disk (gate G-a)." in said
+        "2 Attempts had waited for the disk." in said
     )
     assert "1 item of count[0] went to Sandbox 2: a Sandbox could take it." in said
     assert "Sandboxes are exec'ed, because threads live after the import of app." in said

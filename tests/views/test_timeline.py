@@ -52,6 +52,13 @@ def test_gated_batches_tell_how_long_the_run_stood_still_for_the_disk(wordcount)
     assert line.time_breakdown.traced
 
 
+def test_the_start_of_a_sandbox_is_no_wait_for_the_disk(wordcount):
+    """Its gate had been open for long when the Batch went."""
+    wordcount.batch(0.208, "merge[0]", sandbox=1, size=1, gated=1, gated_s=0.001)
+    line = timeline(wordcount.rows, wordcount.trace)
+    assert line.time_breakdown.committing_s == pytest.approx(0.001)
+
+
 def test_the_longest_chain_goes_through_bodies_and_what_they_were_told(book, words, countdown):
     assert timeline(countdown.rows).time_breakdown.chain == ("decrement[0]", "decrement[1]", "decrement[2]")
     book.rows.clear()

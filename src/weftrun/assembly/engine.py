@@ -54,14 +54,15 @@ from weftrun.views.trace import TextView, texts
 
 _RECOVER_S = 60.0
 _CONTROLS = ("worker", "master")
+_DATA = ("local", "store")
 _TTL_MIN_S = 0.5
 """A Lease that is renewed three times in this time must outlast a slow disk."""
 
 
 def open_engine(
     url: str | None = None, *, recover: str = "all", sandboxes: int | None = None, cluster: str | None = None,
-    control: str = "worker", lease_ttl_s: float | None = None, sinks: Mapping[str, Sink] | None = None,
-    limits: Limits = DEFAULT_LIMITS, tells: bool = False,
+    control: str = "worker", data: str = "local", lease_ttl_s: float | None = None,
+    sinks: Mapping[str, Sink] | None = None, limits: Limits = DEFAULT_LIMITS, tells: bool = False,
 ) -> Engine:  # fmt: skip
     """Open an engine on a Journal. See `weftrun.open`. A Journal that it makes is logged if it `tells`.
 
@@ -71,8 +72,8 @@ def open_engine(
     place = place_of(url)
     is_new = place.is_missing
     core = open_core(
-        place, recover=recover, sandboxes=sandboxes, cluster=cluster, control=control, lease_ttl_s=lease_ttl_s,
-        sinks=sinks, limits=limits,
+        place, recover=recover, sandboxes=sandboxes, cluster=cluster, control=control, data=data,
+        lease_ttl_s=lease_ttl_s, sinks=sinks, limits=limits,
     )  # fmt: skip
     if is_new and tells:
         logging.getLogger("weftrun").warning("%s", made_sentence(place))
@@ -81,8 +82,8 @@ def open_engine(
 
 def open_core(
     place: Place, *, recover: str = "all", sandboxes: int | None = None, cluster: str | None = None,
-    control: str = "worker", lease_ttl_s: float | None = None, sinks: Mapping[str, Sink] | None = None,
-    limits: Limits = DEFAULT_LIMITS,
+    control: str = "worker", data: str = "local", lease_ttl_s: float | None = None,
+    sinks: Mapping[str, Sink] | None = None, limits: Limits = DEFAULT_LIMITS,
 ) -> EmbeddedCore:  # fmt: skip
     """Open what is behind an `Engine`, for those who encode and decode values elsewhere. See `weftrun.open`.
 
@@ -95,6 +96,12 @@ def open_core(
         if not _TTL_MIN_S <= lease_ttl_s < math.inf:
             raise UsageError(f"lease_ttl_s={lease_ttl_s} can't be held: it takes {_TTL_MIN_S:g} seconds or more.")
         limits = replace(limits, lease_ttl_s=lease_ttl_s)
+    if data not in _DATA:
+        raise UsageError(f"data={data!r} is not known: it takes {' or '.join(map(repr, _DATA))}.")
+    if data == "store":
+        if cluster is not None and not cluster.startswith("local:"):
+            raise UsageError(f"data='store' is for Workers of this host: not for cluster={cluster!r} yet.")
+        limits = replace(limits, store_folder=str(place.folder / "store"))
     where = cluster_of(cluster)
     if control not in _CONTROLS:
         raise UsageError(f"control={control!r} is not known: it takes {' or '.join(map(repr, _CONTROLS))}.")
@@ -120,6 +127,7 @@ class EmbeddedCore:
         sinks: dict[str, Sink],
     ) -> None:
         self._arms = cluster is not None and control == "worker"
+        place.check_folder()
         folder = place.folder
         self._place = place
         self.journal = place.shown
@@ -154,10 +162,16 @@ class EmbeddedCore:
 
     def _wire(self, folder: Path, sandboxes: int | None, cluster: Cluster | None, limits: Limits) -> None:
         """Make what holds nothing of the host's before the loop is started."""
+        if limits.store_folder:
+            Path(limits.store_folder).mkdir(parents=True, exist_ok=True)
         quota_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
         hash_seed = self._journal.meta().hash_seed
         self._objects = MemfdObjects(
-            folder, quota_bytes=quota_bytes, descriptors_max=limits.descriptors_max, open_blob=self._blobs.open
+            folder,
+            quota_bytes=quota_bytes,
+            descriptors_max=limits.descriptors_max,
+            open_blob=self._blobs.open,
+            store_folder=limits.store_folder,
         )
         self._loop = UvLoop(self._failed)
         self._processes = ProcessWatch(self._loop)
@@ -242,6 +256,11 @@ class EmbeddedCore:
     def commits(self) -> int:
         """How many transactions this engine has committed."""
         return self._engine.commits
+
+    @property
+    def runs_open(self) -> int:
+        """How many open Runs this engine has."""
+        return self._engine.owned()
 
     @property
     def state(self) -> str:

@@ -58,6 +58,17 @@ class Place(Struct, frozen=True):
         """Whether there is no file of it yet, so that opening it makes a new one."""
         return self.path is not None and not self.path.exists()
 
+    def check_folder(self) -> None:
+        """Check that the folder is there in which a Journal is to lie; that of the default one is made.
+
+        Raises:
+            UsageError: it is not there: the URL may be misspelt, and a Journal made elsewhere would know no Run.
+        """
+        if self.path is not None and not self.path.parent.exists() and self.path.parent.name != _FOLDER:
+            raise UsageError(
+                f"There is no folder {self.path.parent} for the Journal {self.path.name}: make it, or mend the URL."
+            )
+
     def open(self, entropy: Entropy) -> Journal:
         """Open the Journal for an engine; make it if it is not there."""
         if self.path is not None:

@@ -131,6 +131,16 @@ class Reader:
             return None
         return OwnerView(session.pid, is_here(session), not has_ended(session))
 
+    def without_engine(self, infos: Sequence[RunInfo]) -> set[RunUid]:
+        """Return which of these Runs are open and due, and have no engine, or one of this host that has ended."""
+        living = {session.uid for session in self._journal.sessions() if not has_ended(session)}
+        now = self.now()
+        return {
+            info.uid
+            for info in infos
+            if info.ended_at is None and not info.deleted and info.due_at <= now and info.owner not in living
+        }
+
     def running(self, info: RunInfo) -> list[RunningView]:
         """Return what was seen running of a Run; nothing of one that has ended, or that another engine has now."""
         if info.ended_at is not None:

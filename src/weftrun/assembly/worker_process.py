@@ -46,6 +46,7 @@ class WorkerProcess:
             quota_bytes=begin.quota_bytes,
             descriptors_max=limits.descriptors_max,
             open_blob=_no_blob,
+            store_folder=limits.store_folder,
         )
         self._loop = UvLoop(self._failed, name="weftrun-worker")
         self._sandboxes = ProcessSandboxes(

@@ -16,7 +16,7 @@ import msgspec
 from weftrun.guest import isolation, kernel
 from weftrun.guest.orphans import kill_descendants
 from weftrun.guest.remains import close_all_but
-from weftrun.guest.zygote import Zygote
+from weftrun.guest.zygote import ZygoteLoop
 from weftrun.model.messages import Load
 from weftrun.wire.channel import unix_socket
 from weftrun.wire.program import uncover
@@ -35,7 +35,7 @@ def main() -> NoReturn:
     with open(memory, "rb") as file:
         told = msgspec.msgpack.decode(file.read(), type=tuple[Load, tuple[str, ...], float, tuple[str, ...]])
     os.set_inheritable(channel, False)
-    zygote = Zygote(
+    zygote = ZygoteLoop(
         unix_socket(channel),
         own_pids=bool(own_pids),
         keeps_privileges=bool(keeps_privileges),

@@ -155,12 +155,12 @@ class _Attempt:
             slot.leave()
 
     def _message(self, value: Data | None, ran: Ran, text: str, emits: tuple[Any, ...]) -> FromSandbox:
-        index, failure = self._index, self._failure
+        index, failure, moved = self._index, self._failure, self._with.received.meter.take()
         if not self._is_item:
-            return Outcomes(self._no, (Outcome(index, value, failure, ran, text, emits),))
+            return Outcomes(self._no, (Outcome(index, value, failure, ran, text, emits, moved=moved),))
         values = ((index, index + 1, value),) if value is not None else ()
         failures = ((index, failure),) if failure is not None else ()
-        return ItemOutcomes(self._no, values, failures, ran, text, emits)
+        return ItemOutcomes(self._no, values, failures, ran, text, emits, moved=moved)
 
 
 class AtOnce:

@@ -103,9 +103,9 @@ class BatchRunner:
         ran = Ran(self._with.fork.sandbox, entered_at, left_at, shown)
         text = self._with.text.take() if words[_PRINTED] else ""
         # What a failed Attempt has emitted vanishes (E1).
-        return Outcome(
-            index, value, failure, ran, text, emits if failure is None else (), self._note(spec, failure, current)
-        )
+        kept = emits if failure is None else ()
+        moved = self._with.received.meter.take()
+        return Outcome(index, value, failure, ran, text, kept, self._note(spec, failure, current), moved)
 
     def _note(self, spec: FunctionSpec, failure: Failure | None, current: place.Current) -> str:
         """Return what the story is to tell of a success: what was noted, or what was promised and did not happen."""

@@ -203,7 +203,8 @@ class ItemRunner:
         emits = self._emits.take()
         if values or failures or text:
             ran = Ran(self._with.fork.sandbox, self._began_at, time.time(), shown)
-            self._with.speaker.say(ItemOutcomes(batch.no, tuple(values), failures, ran, text, emits, printed))
+            moved = self._with.received.meter.take()
+            self._with.speaker.say(ItemOutcomes(batch.no, tuple(values), failures, ran, text, emits, printed, moved))
 
     def _encoded(self, batch: ItemBatch, lo: int, results: list[Any]) -> list[tuple[int, int, Data]]:
         """Encode a range as one list; where that fails, item by item, so that only the guilty ones fail."""

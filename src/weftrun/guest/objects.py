@@ -9,6 +9,7 @@ import mmap
 import os
 import resource
 import threading
+import time
 import weakref
 from collections import deque
 from collections.abc import Sequence
@@ -17,10 +18,11 @@ from weftrun.guest.split_message import split_message, unsendable
 from weftrun.guest.text import TextPipe
 from weftrun.model.ids import ObjectId
 from weftrun.model.messages import Dropped, FromSandbox, ToSandbox
+from weftrun.model.outcomes import Moved
 from weftrun.model.values import Data, Inline, Object
 from weftrun.sdk.codec import Encoded
 from weftrun.wire.channel import Channel
-from weftrun.wire.memfd import map_private, sealed
+from weftrun.wire.memfd import map_private, read_private, sealed, stored
 from weftrun.wire.page import Page
 
 
@@ -52,13 +54,46 @@ class DescriptorRoom:
         self._raised = 0
 
 
+class Meter:
+    """Counts what is moved in Objects, until it is taken."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self._read_bytes = 0
+        self._read_s = 0.0
+        self._written_bytes = 0
+        self._written_s = 0.0
+
+    def read(self, nbytes: int, seconds: float) -> None:
+        """Count an Object that was got at."""
+        self._read_bytes += nbytes
+        self._read_s += seconds
+
+    def written(self, nbytes: int, seconds: float) -> None:
+        """Count an Object that was made."""
+        self._written_bytes += nbytes
+        self._written_s += seconds
+
+    def take(self) -> Moved | None:
+        """Return what was counted since the last time; None where that is nothing."""
+        if not self._read_bytes and not self._written_bytes:
+            return None
+        moved = Moved(self._read_bytes, self._read_s, self._written_bytes, self._written_s)
+        self._read_bytes = self._written_bytes = 0
+        self._read_s = self._written_s = 0.0
+        return moved
+
+
 class Received:
     """Objects that the engine has handed over: opened, then mapped at the first read, then dropped with the value.
 
     An Object that is sent again while it is mapped shares its mapping. Every sending is reported as dropped once.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, meter: Meter, *, reads: bool) -> None:
+        """Map what is handed over; where it `reads`, take it out of the store instead, into memory of its own."""
+        self.meter = meter
+        self._get = read_private if reads else map_private
         self._opened: dict[ObjectId, int] = {}
         self._mapped: dict[ObjectId, weakref.ref[mmap.mmap]] = {}
         self._in_use: dict[ObjectId, mmap.mmap] = {}
@@ -109,13 +144,15 @@ class Received:
     def _map(self, data: Object) -> mmap.mmap:
         oid = data.oid
         descriptor = self._opened.pop(oid)
+        began = time.perf_counter()
         try:
-            mapping = map_private(descriptor, data.nbytes)
+            mapping = self._get(descriptor, data.nbytes)
         except BaseException:
             self._report(oid)
             raise
         finally:
             os.close(descriptor)
+        self.meter.read(data.nbytes, time.perf_counter() - began)
         self._in_use[oid] = mapping
         self._mapped[oid] = weakref.ref(mapping, lambda _: self._unmapped(oid))
         return mapping
@@ -132,9 +169,12 @@ class Speaker:
     """Says things to the engine, with the Objects that were made for them and the news of dropped ones."""
 
     def __init__(
-        self, channel: Channel[ToSandbox], received: Received, page: Page, pipe: TextPipe, *, inline_bytes_max: int
-    ) -> None:
+        self, channel: Channel[ToSandbox], received: Received, page: Page, pipe: TextPipe, *, inline_bytes_max: int,
+        store_folder: str = "",
+    ) -> None:  # fmt: skip
         """Speak over `channel`; values of more than `inline_bytes_max` encoded bytes become Objects.
+
+        These are written to `store_folder`, where there is one.
 
         With each message `page` says whether `pipe` holds text that belongs before it. Threads that speak hold `lock`
         from the making of a message's first Object until it is said.
@@ -145,13 +185,17 @@ class Speaker:
         self._words = page.words
         self._pipe = pipe
         self._inline_bytes_max = inline_bytes_max
+        self._store_folder = store_folder
         self._made: list[int] = []
 
     def data(self, encoded: Encoded) -> Data:
         """Turn an encoded value into what the next message can carry. Raises OSError where no Object can be made."""
         if encoded.nbytes <= self._inline_bytes_max:
             return Inline(encoded.tobytes())
-        descriptor, nbytes = sealed(encoded.pieces)
+        began = time.perf_counter()
+        folder = self._store_folder
+        descriptor, nbytes = stored(encoded.pieces, folder) if folder else sealed(encoded.pieces)
+        self._received.meter.written(nbytes, time.perf_counter() - began)
         self._made.append(descriptor)
         return Object(ObjectId(-len(self._made)), nbytes)
 

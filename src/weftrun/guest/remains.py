@@ -50,7 +50,7 @@ class Before(NamedTuple):
     memory: frozenset[str]
 
 
-class Reader(NamedTuple):
+class LeftReader(NamedTuple):
     """A file that is open for reading, and where in it the import has stopped."""
 
     descriptor: int
@@ -66,7 +66,7 @@ class Remains(NamedTuple):
     """
 
     unforkable: tuple[str, ...] = ()
-    readers: tuple[Reader, ...] = ()
+    readers: tuple[LeftReader, ...] = ()
 
     def open_again(self) -> None:
         """Let this process, which was just forked, have its own place in each file."""
@@ -86,7 +86,7 @@ def before_import() -> Before:
 def after_import(before: Before) -> Remains:
     """Return what has come since `before`; to be called when garbage is collected."""
     found: list[str] = []
-    readers: list[Reader] = []
+    readers: list[LeftReader] = []
     for descriptor, identity in _descriptors():
         if before.descriptors.get(descriptor) != identity:
             with contextlib.suppress(OSError):  # closed meanwhile, by a thread
@@ -173,7 +173,7 @@ def _descriptors() -> Iterator[tuple[int, tuple[int, int]]]:
             yield int(name), (status.st_dev, status.st_ino)
 
 
-def _sort(descriptor: int, found: list[str], readers: list[Reader]) -> None:
+def _sort(descriptor: int, found: list[str], readers: list[LeftReader]) -> None:
     """Put a new descriptor where it belongs; most files need nothing, since writing goes on where others stopped."""
     mode = os.fstat(descriptor).st_mode
     link = os.readlink(f"/proc/self/fd/{descriptor}")
@@ -196,7 +196,7 @@ def _sort(descriptor: int, found: list[str], readers: list[Reader]) -> None:
         if access == os.O_RDWR:
             found.append(f"a file that is read and written ({link})")
         elif access == os.O_RDONLY:
-            readers.append(Reader(descriptor, os.lseek(descriptor, 0, os.SEEK_CUR)))
+            readers.append(LeftReader(descriptor, os.lseek(descriptor, 0, os.SEEK_CUR)))
 
 
 def _is_locked(descriptor: int) -> bool:

@@ -59,7 +59,7 @@ def main() -> NoReturn:
     if own_pids:
         isolation.enter_pid_namespace()
         _become_first_process(channel_fd)
-    zygote = Zygote(
+    zygote = ZygoteLoop(
         unix_socket(channel_fd), own_pids=own_pids, keeps_privileges=bool(keeps), frame_bytes_max=frame_bytes_max
     )
     if not own_pids:
@@ -116,7 +116,7 @@ class _BeginAgain:
         os.execve(self._command[0], [*self._command, *arguments], self._environment)
 
 
-class Zygote:
+class ZygoteLoop:
     """Answers `Load` and `Fork`, and tells when a Sandbox has ended with all that it had started."""
 
     def __init__(self, sock: socket.socket, *, own_pids: bool, keeps_privileges: bool, frame_bytes_max: int) -> None:

@@ -33,26 +33,28 @@ class When(enum.IntEnum):
     """Not at all, unless somebody needs the value itself on record."""
 
 
-class Choice(Struct, frozen=True):
+class CheckpointChoice(Struct, frozen=True):
     """What was chosen and why, as the end of a sentence."""
 
     when: When
     why: str
 
 
-_SYNC = Choice(When.FIRST, 'checkpoint="sync"')
-_ASYNC = Choice(When.BEHIND, 'checkpoint="async"')
-_LATER = Choice(When.LATER, 'checkpoint="none"')
-_NEVER = Choice(When.NEVER, 'it is deterministic, and checkpoint="none"')
-_EMITTED = Choice(When.BEHIND, "it has emitted, and its emits stand in its record")
-_MAY_DIFFER = Choice(When.BEHIND, "another Attempt could give another value")
-_VISIBLE = Choice(When.BEHIND, "it does something outside, which is not to be repeated without need")
-_SMALL = Choice(When.BEHIND, "so small a value costs little to keep")
-_WORTH_IT = Choice(When.BEHIND, f"making it took over {_WORTH} times as long as writing it is reckoned to take")
-_CHEAP = Choice(When.NEVER, "it is deterministic, and made again about as fast as it would be written")
+_SYNC = CheckpointChoice(When.FIRST, 'checkpoint="sync"')
+_ASYNC = CheckpointChoice(When.BEHIND, 'checkpoint="async"')
+_LATER = CheckpointChoice(When.LATER, 'checkpoint="none"')
+_NEVER = CheckpointChoice(When.NEVER, 'it is deterministic, and checkpoint="none"')
+_EMITTED = CheckpointChoice(When.BEHIND, "it has emitted, and its emits stand in its record")
+_MAY_DIFFER = CheckpointChoice(When.BEHIND, "another Attempt could give another value")
+_VISIBLE = CheckpointChoice(When.BEHIND, "it does something outside, which is not to be repeated without need")
+_SMALL = CheckpointChoice(When.BEHIND, "so small a value costs little to keep")
+_WORTH_IT = CheckpointChoice(
+    When.BEHIND, f"making it took over {_WORTH} times as long as writing it is reckoned to take"
+)
+_CHEAP = CheckpointChoice(When.NEVER, "it is deterministic, and made again about as fast as it would be written")
 
 
-def choice(function: FunctionSpec, values: tuple[Data, ...], ran: Ran, *, emitted: bool = False) -> Choice:
+def choice(function: FunctionSpec, values: tuple[Data, ...], ran: Ran, *, emitted: bool = False) -> CheckpointChoice:
     """Return when the record of a success is written.
 
     Args:

@@ -13,7 +13,7 @@ from weftrun.model.emits import Emit
 from weftrun.model.graph import Call, Chunk
 from weftrun.model.ids import ObjectId, RunId, RunUid, StepId
 from weftrun.model.limits import DEFAULT_LIMITS
-from weftrun.model.outcomes import Failure, Ran
+from weftrun.model.outcomes import Failure, Moved, Ran
 from weftrun.model.policy import Bundle, FunctionSpec
 from weftrun.model.values import Data, Payload, Tree
 
@@ -53,6 +53,7 @@ class Fork(Struct, frozen=True, gc=False, array_like=True, tag=101):
     emit_bytes_max: int = DEFAULT_LIMITS.emit_bytes_max
     emits_max: int = DEFAULT_LIMITS.emits_max
     emit_name_bytes_max: int = DEFAULT_LIMITS.emit_name_bytes_max
+    store_folder: str = ""
 
 
 # ---------------------------------------------------------------------- zygote -> engine
@@ -246,6 +247,7 @@ class Outcome(Struct, frozen=True, gc=False, array_like=True):
     text: str = ""
     emits: tuple[Emit, ...] = ()
     note: str = ""
+    moved: Moved | None = None
 
 
 class Outcomes(Struct, frozen=True, gc=False, array_like=True, tag=51):
@@ -269,6 +271,7 @@ class ItemOutcomes(Struct, frozen=True, gc=False, array_like=True, tag=52):
     text: str = ""
     emits: tuple[Emit, ...] = ()
     printed: tuple[tuple[int, int], ...] = ()
+    moved: Moved | None = None
 
 
 class BodyCalled(Struct, frozen=True, gc=False, array_like=True, tag=53):

@@ -87,4 +87,18 @@ class Ran(Struct, frozen=True, gc=False, array_like=True):
     preview: str = ""
 
 
+class Moved(Struct, frozen=True, gc=False, array_like=True):
+    """What an Attempt (or one Batch of a map's items) moved in Objects; for people only.
+
+    Attributes:
+        read_bytes, read_s: Objects that it took, and how long it was kept by getting at their bytes, in seconds.
+        written_bytes, written_s: Objects that it made, and how long that kept it, in seconds.
+    """
+
+    read_bytes: int = 0
+    read_s: float = 0.0
+    written_bytes: int = 0
+    written_s: float = 0.0
+
+
 NOT_RUN = Ran()

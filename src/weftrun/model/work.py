@@ -7,6 +7,7 @@ from msgspec import Struct
 from weftrun.model.events import AttemptsEnded, BodyLost, BodyMade, BodyReturned, ItemsEnded
 from weftrun.model.ids import RunUid, SandboxId, StepId
 from weftrun.model.messages import Batch, BodyDeliver, BodyDrop, BodyStart, ItemBatch
+from weftrun.model.outcomes import Moved
 
 BodyMessage = BodyStart | BodyDeliver | BodyDrop
 
@@ -56,6 +57,7 @@ class Said(Struct, frozen=True, gc=False, array_like=True):
         said: of a Workflow's body, which prints the same again when it is replayed, how many characters had been told
             before in this entry of it; -1 for others.
         note: a sentence for the story.
+        moved: what it moved in Objects, where that is anything.
     """
 
     run: int
@@ -66,6 +68,7 @@ class Said(Struct, frozen=True, gc=False, array_like=True):
     printed: tuple[tuple[int, int], ...] = ()
     said: int = -1
     note: str = ""
+    moved: Moved | None = None
 
 
 class AttemptAt(Struct, frozen=True, gc=False, array_like=True):

@@ -31,7 +31,7 @@ from weftrun.ports.worker import Worker
 from weftrun.runtime.committer import Committer
 from weftrun.runtime.opening import Opening
 from weftrun.runtime.outbox import Delivery
-from weftrun.runtime.ownership import Ownership, Seen, Watch
+from weftrun.runtime.ownership import Ownership, SeenJournal, Watch
 from weftrun.runtime.run_driver import RunDriver
 from weftrun.runtime.runs import OpenRun, Start
 from weftrun.runtime.takeover import CodeHere
@@ -290,7 +290,7 @@ class Engine:
 
     # ------------------------------------------------------------------ among other engines (ownership.Reaction)
 
-    def seen(self, seen: Seen) -> None:
+    def seen(self, seen: SeenJournal) -> None:
         """Take messages, free Runs, and what became of Runs of other engines."""
         by_uid = {run.uid: run for run in self._opening.runs.by_id.values()} if seen.messages else {}
         for message in seen.messages:

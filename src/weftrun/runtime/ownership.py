@@ -30,7 +30,7 @@ T = TypeVar("T")
 Watch = Callable[[Sequence[Session], Callable[[], None]], None]
 
 
-class Seen(Struct, frozen=True):
+class SeenJournal(Struct, frozen=True):
     """What one look at the Journal has shown.
 
     Attributes:
@@ -54,7 +54,7 @@ class Seen(Struct, frozen=True):
 class Reaction(Protocol):
     """What becomes of what was seen."""
 
-    def seen(self, seen: Seen) -> None:
+    def seen(self, seen: SeenJournal) -> None:
         """Take messages, free Runs, and what became of Runs of other engines."""
 
     def waited_for(self) -> Sequence[RunUid]:
@@ -315,9 +315,9 @@ class Ownership:
         sinks = tuple(self._reaction.sinks())
         now = self._loop.now()
 
-        def work() -> Seen:
+        def work() -> SeenJournal:
             sessions = tuple(self._journal.sessions())
-            return Seen(
+            return SeenJournal(
                 sessions,
                 frozenset(session.uid for session in sessions if self._liveness.ended(session)),
                 tuple(self._journal.inbox()) if owned else (),
@@ -329,7 +329,7 @@ class Ownership:
                 tuple(self._journal.parked_runs(_PARKED_MAX)) if wanted else (),
             )
 
-        def done(seen: Seen) -> None:
+        def done(seen: SeenJournal) -> None:
             self._looking = False
             others = [session for session in seen.sessions if session.uid != self._uid]
             self._watch(others, self.look_soon)
@@ -392,7 +392,7 @@ class Ownership:
             self.look_soon()
 
     def _told_of(self, asked_for: Sequence[RunUid], found: Sequence[RunInfo]) -> None:
-        self._reaction.seen(Seen(asked_for=tuple(asked_for), waited_for=tuple(found)))
+        self._reaction.seen(SeenJournal(asked_for=tuple(asked_for), waited_for=tuple(found)))
 
     def _failed(self, error: WeftrunError) -> None:
         """What can't be read now may be read the next time; what can't be owned is lost."""

@@ -41,12 +41,14 @@ class OpenRun:
         durable: whether it keeps records, and a trace.
         held: Objects that the Run holds: each one once.
         emitted: sinks that rows on their way to the Journal emit to, with the seq of each row.
-        noted, left_out, handed: how many Batches of it, Steps without a record and calls the trace has.
+        noted, left_out, handed, moves: how many Batches of it, Steps without a record, calls, and Attempts that moved
+            Objects the trace has.
         start: what was asked for, until its record is durable.
         tickets: whom to tell of the end; held weakly, since a Run goes on when nobody waits.
     """
 
     __slots__ = (
+        "_waited_s",
         "_waits",
         "bundle",
         "digest",
@@ -59,6 +61,7 @@ class OpenRun:
         "id",
         "left_out",
         "machine",
+        "moves",
         "noted",
         "number",
         "start",
@@ -87,8 +90,10 @@ class OpenRun:
         self.start: Start | None = None
         self.handed = 0
         self.noted = 0
+        self.moves = 0
         self.left_out = 0
         self._waits = 0
+        self._waited_s = 0.0
 
     @property
     def taken_over(self) -> bool:
@@ -99,6 +104,13 @@ class OpenRun:
         """Return how many Attempts have begun to wait for the disk since the last call."""
         waits = self.machine.state.waits
         new, self._waits = waits - self._waits, waits
+        return new
+
+    def new_wait_s(self) -> float:
+        """Return for how long some Attempt has waited for the disk since the last call, in seconds."""
+        state = self.machine.state
+        waited_s = state.gated_s + (state.now - state.gated_since if state.gated else 0.0)
+        new, self._waited_s = waited_s - self._waited_s, waited_s
         return new
 
     def emitted_until(self, seq: int) -> frozenset[str]:

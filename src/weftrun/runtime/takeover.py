@@ -52,7 +52,7 @@ class EngineState(Protocol):
         """The engine can't go on."""
 
 
-class Waiting(Protocol):
+class WaitingTicket(Protocol):
     """Tickets of Runs that are not this engine's."""
 
     def wait_for(self, uid: RunUid, ticket: Ticket) -> None:
@@ -85,7 +85,7 @@ class TakeOver:
         runs: OpenRuns,
         transactions: Transactions | None,
         engine: EngineState,
-        waiting: Waiting,
+        waiting: WaitingTicket,
         version_here: Callable[[str], str],
         program: Program | None,
         code_here: CodeHere,

@@ -77,6 +77,12 @@ class Tracing:
         """Keep what an Attempt printed, and what the story is to tell of it."""
         if run.durable and said.note:
             self._keep(TraceRow(run.uid, "note", self._loop.now(), said.step, said.attempt, said.note))
+        moved = said.moved
+        if run.durable and moved is not None and run.moves < _BATCHES_NOTED_MAX:
+            run.moves += 1
+            amounts: dict[str, Fact] = {"read_bytes": moved.read_bytes, "read_s": moved.read_s}
+            amounts |= {"written_bytes": moved.written_bytes, "written_s": moved.written_s}
+            self._keep(TraceRow(run.uid, "moved", self._loop.now(), said.step, said.attempt, "", amounts))
         if run.durable and said.text:
             facts: dict[str, Fact] = {}
             if said.said >= 0:
@@ -100,6 +106,8 @@ class Tracing:
             "size": sent.size,
             "gated": run.new_waits(),
         }
+        if facts["gated"]:
+            facts["gated_s"] = run.new_wait_s()
         if run.noted == 1:
             facts["engine"] = self._engine
         self._keep(TraceRow(run.uid, "batch", now, sent.step, sent.attempt, "a Sandbox could take it", facts))

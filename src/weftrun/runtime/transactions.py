@@ -62,7 +62,7 @@ Key = tuple[int, int, int, int]
 """Names an Attempt: number of the Run, index of the Step, the Attempt, and what it undoes."""
 
 
-class Turn(enum.IntEnum):
+class TransactionStage(enum.IntEnum):
     """Where a body's transaction stands."""
 
     WAITING = 0
@@ -79,14 +79,14 @@ class Turn(enum.IntEnum):
     """It was ended for it: its outcome, if one comes, must not count."""
 
 
-class Held:
+class HeldTransaction:
     """One body's transaction (`committer.Through`)."""
 
     def __init__(self, owner: RunTransactions, at: AttemptAt, run: OpenRun) -> None:
         self.at = at
         self.run = run
         self.step = at.id
-        self.turn = Turn.WAITING
+        self.turn = TransactionStage.WAITING
         self.why = ""
         self.reason = Reason.RAISED
         self.slot = 0
@@ -129,8 +129,8 @@ class RunTransactions:
         self._worker = worker
         self._runs = runs
         self._limits = limits
-        self._by_attempt: dict[Key, Held] = {}
-        self._waiting: deque[Held] = deque()
+        self._by_attempt: dict[Key, HeldTransaction] = {}
+        self._waiting: deque[HeldTransaction] = deque()
         most = 1 if transactions.exclusive else limits.transactions_max
         self._free = list(range(most, 0, -1))
         # A Lease is renewed by a transaction of the Journal's: nobody may keep it for as long as a Lease holds.
@@ -147,15 +147,15 @@ class RunTransactions:
         held = self._by_attempt.get(_key(at))
         if isinstance(message, TransactionBegin):
             self._begin(at)
-        elif held is None or held.turn is not Turn.OPEN:
+        elif held is None or held.turn is not TransactionStage.OPEN:
             error = UsageError(held.why if held is not None and held.why else "The transaction is over.")
             self._answer(at, error)
         elif isinstance(message, TransactionStatement):
             self._use(held, lambda inner: inner.execute(message.sql, message.parameters))
         elif message.keep:
-            self._use(held, lambda inner: inner.check(), then=Turn.LEFT)
+            self._use(held, lambda inner: inner.check(), then=TransactionStage.LEFT)
         else:
-            self._end(held, Turn.UNDONE)
+            self._end(held, TransactionStage.UNDONE)
             self._answer(at, None)
 
     def _begin(self, at: AttemptAt) -> None:
@@ -171,23 +171,23 @@ class RunTransactions:
                 ),
             )
             return
-        held = self._by_attempt[_key(at)] = Held(self, at, run)
+        held = self._by_attempt[_key(at)] = HeldTransaction(self, at, run)
         self._wait(held)
 
-    def _wait(self, held: Held) -> None:
+    def _wait(self, held: HeldTransaction) -> None:
         self._waiting.append(held)
         self._next()
 
     def _next(self) -> None:
         while self._waiting and self._free:
             held = self._waiting.popleft()
-            if held.turn is not Turn.WAITING:
+            if held.turn is not TransactionStage.WAITING:
                 continue
             held.slot = self._free.pop()
-            held.turn = Turn.OPEN
+            held.turn = TransactionStage.OPEN
             self._open(held)
 
-    def _open(self, held: Held) -> None:
+    def _open(self, held: HeldTransaction) -> None:
         limits = self._limits
 
         def work() -> Transaction:
@@ -204,44 +204,49 @@ class RunTransactions:
         else:
             self._loop.offload(*do_and_report(work, done, failed), lane=held.lane)
 
-    def _opened(self, held: Held, made: Transaction) -> None:
+    def _opened(self, held: HeldTransaction, made: Transaction) -> None:
         held.inner = made
-        if held.turn is not Turn.OPEN:
+        if held.turn is not TransactionStage.OPEN:
             self._undo(held)
             return
         if self._transactions.exclusive:
             held.timer = self._loop.call_at(self._loop.now() + self._hold_s, lambda: self._overstayed(held))
         self._answer(held.at, None)
 
-    def _refused(self, held: Held, error: WeftrunError) -> None:
+    def _refused(self, held: HeldTransaction, error: WeftrunError) -> None:
         """It could not begin: for now, which the body waits for, or for good."""
         self._free.append(held.slot)
-        if held.turn is Turn.OPEN and isinstance(error, AGAIN):
-            held.turn = Turn.WAITING
+        if held.turn is TransactionStage.OPEN and isinstance(error, AGAIN):
+            held.turn = TransactionStage.WAITING
             self._loop.call_at(self._loop.now() + _AGAIN_S, lambda: self._wait(held))
-        elif held.turn is Turn.OPEN:
-            held.turn, held.why = Turn.VOID, str(error)
+        elif held.turn is TransactionStage.OPEN:
+            held.turn, held.why = TransactionStage.VOID, str(error)
             self._answer(held.at, error)
         self._next()
 
-    def _use(self, held: Held, work: Callable[[Transaction], Given | None], then: Turn = Turn.OPEN) -> None:
+    def _use(
+        self,
+        held: HeldTransaction,
+        work: Callable[[Transaction], Given | None],
+        then: TransactionStage = TransactionStage.OPEN,
+    ) -> None:
         """Carry out one word of a body in the lane of its transaction, and answer."""
         inner = held.inner
         assert inner is not None, "it has begun when its body speaks"
 
         def done(result: Given | None) -> None:
             held.speaks = False
-            if held.turn is Turn.OPEN:
+            if held.turn is TransactionStage.OPEN:
                 held.turn = then
                 self._answer(held.at, result)
 
         def failed(error: WeftrunError) -> None:
             held.speaks = False
-            if held.turn is Turn.OPEN:
+            if held.turn is TransactionStage.OPEN:
                 if isinstance(error, JournalError):
                     held.why = str(error)
                     held.reason = Reason.LOST if isinstance(error, TransactionLost) else Reason.RAISED
-                    self._end(held, Turn.VOID)
+                    self._end(held, TransactionStage.VOID)
                 self._answer(held.at, error)
 
         held.speaks = True
@@ -258,8 +263,8 @@ class RunTransactions:
             answer = TransactionAnswer(no, index, result.rows, result.columns, result.changed)
         self._worker.answer(at, answer)
 
-    def _overstayed(self, held: Held) -> None:
-        if held.turn is not Turn.OPEN and held.turn is not Turn.LEFT:
+    def _overstayed(self, held: HeldTransaction) -> None:
+        if held.turn is not TransactionStage.OPEN and held.turn is not TransactionStage.LEFT:
             return
         held.timer = None
         held.reason = Reason.TIMEOUT
@@ -269,7 +274,7 @@ class RunTransactions:
             "statement."
         )
         self._worker.overstayed(held.at, Failure(Reason.TIMEOUT, "TimeoutError", held.why))
-        self._end(held, Turn.VOID)
+        self._end(held, TransactionStage.VOID)
 
     # ------------------------------------------------------------------ how they end
 
@@ -282,15 +287,15 @@ class RunTransactions:
     def _judged(self, run: int, ended: AttemptEnded) -> AttemptEnded:
         key = (run, ended.step, ended.attempt, ended.undoes)
         held = self._by_attempt.pop(key, None)
-        if held is None or held.turn is Turn.UNDONE:
+        if held is None or held.turn is TransactionStage.UNDONE:
             return ended
-        if held.turn is Turn.LEFT and ended.failure is None:
-            held.turn = Turn.COMMITTING
+        if held.turn is TransactionStage.LEFT and ended.failure is None:
+            held.turn = TransactionStage.COMMITTING
             self._cancel_timer(held)
             self._by_attempt[key] = held
             return ended
-        if held.turn is not Turn.VOID:
-            self._end(held, Turn.UNDONE)
+        if held.turn is not TransactionStage.VOID:
+            self._end(held, TransactionStage.UNDONE)
             return ended
         if ended.failure is not None and held.reason is not Reason.LOST:
             return ended
@@ -299,31 +304,31 @@ class RunTransactions:
         lost = Failure(held.reason, "TransactionLost", held.why)
         return replace(ended, value=None, failure=lost, emits=())
 
-    def through(self, run: OpenRun, records: Sequence[Record]) -> Held | None:
+    def through(self, run: OpenRun, records: Sequence[Record]) -> HeldTransaction | None:
         """Return the transaction through which a row is to be committed: of the Step whose success it records."""
         for key, held in self._by_attempt.items() if self._by_attempt else ():
-            if held.turn is Turn.COMMITTING and held.run is run and _records_success(records, held.step):
+            if held.turn is TransactionStage.COMMITTING and held.run is run and _records_success(records, held.step):
                 del self._by_attempt[key]
                 return held
         return None
 
     def settle(self) -> None:
         """Undo what was about to commit, and whose outcome nobody wanted to record: its Attempt was over."""
-        for key in [key for key, held in self._by_attempt.items() if held.turn is Turn.COMMITTING]:
+        for key in [key for key, held in self._by_attempt.items() if held.turn is TransactionStage.COMMITTING]:
             self.undo(self._by_attempt.pop(key))
 
     def sandbox_ended(self, sandbox: SandboxId) -> None:
         """A Sandbox has ended: what its bodies had under way is undone."""
         for key in [key for key, held in self._by_attempt.items() if held.at.sandbox == sandbox]:
             held = self._by_attempt.pop(key)
-            if held.turn < Turn.COMMITTING:
-                self._end(held, Turn.UNDONE)
+            if held.turn < TransactionStage.COMMITTING:
+                self._end(held, TransactionStage.UNDONE)
 
-    def undo(self, held: Held) -> None:
+    def undo(self, held: HeldTransaction) -> None:
         """Undo what was about to commit; others have their turn then."""
-        self._end(held, Turn.UNDONE)
+        self._end(held, TransactionStage.UNDONE)
 
-    def committed(self, held: Held, error: WeftrunError | None) -> None:
+    def committed(self, held: HeldTransaction, error: WeftrunError | None) -> None:
         """A commit through a transaction has ended; where it did not happen, or may not have, its Run begins again."""
         held.inner = None
         if isinstance(error, JournalError) and not isinstance(error, LeaseLost):
@@ -333,18 +338,21 @@ class RunTransactions:
     def close(self) -> None:
         """Undo all that is not about to commit: the engine ends."""
         for held in list(self._by_attempt.values()):
-            if held.turn < Turn.COMMITTING:
-                self._end(held, Turn.VOID)
+            if held.turn < TransactionStage.COMMITTING:
+                self._end(held, TransactionStage.VOID)
         self._waiting.clear()
         self._by_attempt.clear()
 
-    def _end(self, held: Held, turn: Turn) -> None:
+    def _end(self, held: HeldTransaction, turn: TransactionStage) -> None:
         before, held.turn = held.turn, turn
         self._cancel_timer(held)
-        if before in (Turn.OPEN, Turn.LEFT, Turn.COMMITTING) and held.inner is not None:
+        if (
+            before in (TransactionStage.OPEN, TransactionStage.LEFT, TransactionStage.COMMITTING)
+            and held.inner is not None
+        ):
             self._undo(held)
 
-    def _undo(self, held: Held) -> None:
+    def _undo(self, held: HeldTransaction) -> None:
         """Undo a transaction in its lane; then others have their turn."""
         inner, held.inner = held.inner, None
         assert inner is not None, "it has begun"
@@ -354,13 +362,13 @@ class RunTransactions:
             self._loop.offload(inner.interrupt, lambda: None, lane=_INTERRUPTS)
         self._loop.offload(inner.roll_back, lambda: self._give_back(held), lane=held.lane)
 
-    def _give_back(self, held: Held) -> None:
+    def _give_back(self, held: HeldTransaction) -> None:
         self._free.append(held.slot)
         if self._transactions.exclusive:
             self._committer.release()
         self._next()
 
-    def _cancel_timer(self, held: Held) -> None:
+    def _cancel_timer(self, held: HeldTransaction) -> None:
         if held.timer is not None:
             held.timer.cancel()
             held.timer = None

@@ -21,6 +21,8 @@ from weftrun.model.values import Data, Inline
 from weftrun.sdk.chain import is_of, not_rebuilt, pack, take_traces, trace_of, unpack
 from weftrun.sdk.tracebacks import authors_traceback, skip_ours
 
+IN_SANDBOX = "In the Sandbox:"
+"""With it a note begins that has the traceback of where an error was raised, with all its causes."""
 _READ_ONLY = "Values reach a Step read-only, because others may read the same memory: write to a copy, `x.copy()`."
 
 
@@ -137,7 +139,7 @@ def error_of(failure: Failure, *, run: RunId | None) -> BaseException:
     tries = f", attempt {failure.attempt} of {failure.attempts}" if failure.attempts > 1 else ""
     _tell(error, f"{where}{run_name}{tries}", failure, run)
     if failure.traceback and error is not made:
-        _tell(error, "In the Sandbox:\n" + failure.traceback.rstrip(), failure, run)
+        _tell(error, IN_SANDBOX + "\n" + failure.traceback.rstrip(), failure, run)
     return error
 
 

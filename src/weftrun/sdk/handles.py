@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Awaitable, Coroutine, Generator
 from types import TracebackType
 from typing import Any, Final, Generic, ParamSpec, Protocol, TypeVar, overload
@@ -20,6 +21,9 @@ from weftrun.sdk.failure import error_of
 from weftrun.sdk.function import Function
 from weftrun.sdk.registry import check_in_force
 from weftrun.sdk.warn import warn_caller
+
+DRAIN_S: Final = 5.0
+"""What runs has so long to end when an engine is closed, in seconds."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -396,7 +400,7 @@ class Engine:
         """
         return self._core.runs(limit, after.place if after is not None else None)
 
-    def close(self, drain_s: float = 5.0) -> None:
+    def close(self, drain_s: float = DRAIN_S) -> None:
         """End the engine: nothing new starts, what runs has `drain_s` seconds to end, nothing is left behind.
 
         Runs that have not ended are resumed by the next engine on this Journal. Idempotent.
@@ -412,6 +416,11 @@ class Engine:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            importlib.import_module("logging").getLogger("weftrun").warning(  # late: `import weftrun` is light
+                "Interrupted: what runs has %g s to end; Runs that are open go on when their Journal is opened again.",
+                DRAIN_S,
+            )
         self.close()
 
 

@@ -34,7 +34,7 @@ from weftrun.testing.sim.world import Settings, World
 
 
 @dataclass(frozen=True)
-class Entered:
+class EnteredStep:
     """A body was entered, in this history.
 
     Attributes:
@@ -64,7 +64,7 @@ class History:
     number: int
     faults: tuple[str, ...]
     status: Status
-    entered: tuple[Entered, ...]
+    entered: tuple[EnteredStep, ...]
     _value: Any
     _failure: Failure | None
     _journal: Path
@@ -196,7 +196,7 @@ class _Player:
         status, value, failure = world.clients[0].answers[0]
         faults = tuple(f"{name}: {fault}" for _, name, fault in world.faults.happened)
         entered = tuple(
-            Entered(entry.step, entry.attempt, effect_key(entry.uid, entry.step), entry.engine)
+            EnteredStep(entry.step, entry.attempt, effect_key(entry.uid, entry.step), entry.engine)
             for entry in world.ledger.entries
         )
         return History(self._number, faults, status, entered, value, failure, world.path)

@@ -16,7 +16,7 @@ from weftrun.model.records import Ended, Graphed, ItemsSettled, Record, Retried,
 from weftrun.model.values import Blob, Data, Inline, Payload
 from weftrun.sdk.codec import decode, encode
 from weftrun.testing.closure import closure_violations
-from weftrun.testing.sim.ledger import Entry
+from weftrun.testing.sim.ledger import LedgerEntry
 from weftrun.testing.sim.memory import MemoryBlobs
 from weftrun.testing.sim.telling import TELLERS, wrong_deliveries, wrong_records
 from weftrun.testing.sim.transacting import not_once, writes_telling
@@ -76,13 +76,13 @@ def findings(world: World) -> list[str]:
 
 
 def _findings_of_life(
-    world: World, life: int, lives: Mapping[RunUid, Sequence[Sequence[Row]]], recorded: Sequence[Entry]
+    world: World, life: int, lives: Mapping[RunUid, Sequence[Sequence[Row]]], recorded: Sequence[LedgerEntry]
 ) -> Iterator[str]:
     """Yield what is wrong with what was entered and answered in one life of each Run that had so many (L1)."""
     kept = {uid: rows for uid, rows in lives.items() if len(rows) >= life}
     fixed = {uid: fixed_by(rows[life - 1], world.blobs, readers_from=_begin(rows, life)) for uid, rows in kept.items()}
 
-    def is_of_life(entry: Entry) -> bool:
+    def is_of_life(entry: LedgerEntry) -> bool:
         rows = kept.get(entry.uid)
         if rows is None:
             return life == 1 and entry.uid not in lives
@@ -224,7 +224,7 @@ def _read(data: Data, blobs: MemoryBlobs) -> bytes:
 # ---------------------------------------------------------------------- the oracles
 
 
-def early_entries(entries: Iterable[Entry], fixed: Mapping[RunUid, Fixed]) -> Iterator[str]:
+def early_entries(entries: Iterable[LedgerEntry], fixed: Mapping[RunUid, Fixed]) -> Iterator[str]:
     """Yield visible entries before what they rest on was committed (G-a), and early readers of `sync` (G-b)."""
     entries = list(entries)  # what a body saw of time and chance (`@`) has no record of its own
     kinds = {(e.uid, str(e.step)): e.function.kind for e in entries}
@@ -254,7 +254,7 @@ def _bodies_around(step: str) -> list[str]:
     return ["", *("/".join(parts[: n + 1]) for n in range(len(parts)))]
 
 
-def late_entries(entries: Iterable[Entry], fixed: Mapping[RunUid, Fixed]) -> Iterator[str]:
+def late_entries(entries: Iterable[LedgerEntry], fixed: Mapping[RunUid, Fixed]) -> Iterator[str]:
     """Yield entries that came when the result was durable already. An async body's replay is no such entry."""
     for entry in entries:
         known = fixed.get(entry.uid, Fixed())
@@ -269,7 +269,9 @@ def late_entries(entries: Iterable[Entry], fixed: Mapping[RunUid, Fixed]) -> Ite
             yield f"{_of(entry)} came {entry.at - known.ended_at:.3f} s after the Run's end"
 
 
-def torn_values(entries: Iterable[Entry], fixed: Mapping[RunUid, Fixed], clients: Iterable[Client]) -> Iterator[str]:
+def torn_values(
+    entries: Iterable[LedgerEntry], fixed: Mapping[RunUid, Fixed], clients: Iterable[Client]
+) -> Iterator[str]:
     """Yield Steps of which two values were read, by visible entries, by records or by answers."""
     readers: list[tuple[RunUid, str, Lineage]] = [(e.uid, _of(e), e.reads) for e in entries if e.visible]
     for uid, known in fixed.items():
@@ -289,9 +291,9 @@ def torn_values(entries: Iterable[Entry], fixed: Mapping[RunUid, Fixed], clients
                 yield f"{reader} rests on another value of {step} than {where}"
 
 
-def changed_inputs(entries: Iterable[Entry]) -> Iterator[str]:
+def changed_inputs(entries: Iterable[LedgerEntry]) -> Iterator[str]:
     """Yield visible Steps that were entered with two different inputs."""
-    first: dict[tuple[RunUid, str], Entry] = {}
+    first: dict[tuple[RunUid, str], LedgerEntry] = {}
     for entry in entries:
         if entry.visible:
             before = first.setdefault((entry.uid, entry.step), entry)
@@ -324,14 +326,14 @@ def open_ends(fixed: Mapping[RunUid, Fixed], clients: Iterable[Client], lives: M
             yield f"run {uid[:8]} has not ended"
 
 
-def foreign_entries(entries: Iterable[Entry], rows: Mapping[RunUid, Sequence[Row]]) -> Iterator[str]:
+def foreign_entries(entries: Iterable[LedgerEntry], rows: Mapping[RunUid, Sequence[Row]]) -> Iterator[str]:
     """Yield entries in Sandboxes of an engine that did not own the Run any more, or not yet."""
     for entry in entries:
         if entry.owner is not None and entry.owner != entry.engine and not nobody_listens(entry, rows):
             yield f"{_of(entry)} came while engine {entry.owner or 'nobody'} owned the Run"
 
 
-def nobody_listens(entry: Entry, rows: Mapping[RunUid, Sequence[Row]]) -> bool:
+def nobody_listens(entry: LedgerEntry, rows: Mapping[RunUid, Sequence[Row]]) -> bool:
     """Say whether an entry is one that nobody hears any more: its Run had ended, or was parked, in that engine.
 
     A Workflow's body had waited behind others in its Sandbox, and is released there when its turn comes; what a Sandbox
@@ -340,7 +342,7 @@ def nobody_listens(entry: Entry, rows: Mapping[RunUid, Sequence[Row]]) -> bool:
     return _life_ended(entry, rows) > 0
 
 
-def _life_ended(entry: Entry, rows: Mapping[RunUid, Sequence[Row]]) -> int:
+def _life_ended(entry: LedgerEntry, rows: Mapping[RunUid, Sequence[Row]]) -> int:
     """Return the row that ended what such an entry belongs to; 0 for every other entry."""
     if entry.owner == entry.engine:
         return 0
@@ -365,5 +367,5 @@ def lost_rows(rows: Mapping[RunUid, Sequence[Row]], loaded: Mapping[RunUid, Sequ
             yield f"run {uid[:8]}: {len(kept)} rows were committed, the Journal has {there} or others"
 
 
-def _of(entry: Entry) -> str:
+def _of(entry: LedgerEntry) -> str:
     return f"{entry.step} (Attempt {entry.attempt}, engine {entry.engine}, after row {entry.row})"

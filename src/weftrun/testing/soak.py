@@ -64,7 +64,7 @@ class Played(Struct):
         return self.next - len(self.left) * _PART
 
 
-class State(Struct):
+class SoakState(Struct):
     """What stands in the file."""
 
     code: str
@@ -80,19 +80,19 @@ def code_digest() -> str:
     return digest.hexdigest()[:16]
 
 
-def load(path: Path, code: str) -> State:
+def load(path: Path, code: str) -> SoakState:
     """Return what was played on this code, by the file; nothing where there is none, or it is of other code.
 
     Raises:
         DecodeError: the file is not one of a soak.
     """
     if not path.exists():
-        return State(code)
-    state = encoding.decode(path.read_bytes(), type=State)
-    return state if state.code == code else State(code)
+        return SoakState(code)
+    state = encoding.decode(path.read_bytes(), type=SoakState)
+    return state if state.code == code else SoakState(code)
 
 
-def save(path: Path, state: State) -> None:
+def save(path: Path, state: SoakState) -> None:
     """Write the file, so that a soak that is killed loses the parts under way at most."""
     fresh = path.with_name(path.name + ".new")
     fresh.write_bytes(encoding.encode(state))
@@ -118,7 +118,7 @@ def _end_with_parent() -> None:
     Thread(target=watch, daemon=True).start()
 
 
-def _parts(state: State, seeds: int) -> Iterator[tuple[str, int]]:
+def _parts(state: SoakState, seeds: int) -> Iterator[tuple[str, int]]:
     """Yield what is to be played: what was left when it stopped, then on from there, of all swarms in turn."""
     for name, played in state.swarms.items():
         for first in tuple(played.left):
@@ -131,7 +131,7 @@ def _parts(state: State, seeds: int) -> Iterator[tuple[str, int]]:
 
 
 def soak(
-    state: State, *, seeds: int, clock: WallClock, until: float, processes: int, said: Callable[[State], None]
+    state: SoakState, *, seeds: int, clock: WallClock, until: float, processes: int, said: Callable[[SoakState], None]
 ) -> None:
     """Play until each swarm has `seeds` seeds, or it is `until` by the clock.
 
@@ -156,7 +156,7 @@ def soak(
                 said(state)
 
 
-def _line(state: State, seconds: float) -> str:
+def _line(state: SoakState, seconds: float) -> str:
     done = ", ".join(
         f"{name} {played.seeds:,} seeds, {len(played.broken)} violations" for name, played in state.swarms.items()
     )
@@ -188,7 +188,7 @@ def main(seeds: int, minutes: float, processes: int, path: Path, as_json: bool) 
     began = clock.now()
     told_at = began
 
-    def said(state: State) -> None:
+    def said(state: SoakState) -> None:
         nonlocal told_at
         save(path, state)
         if clock.now() - told_at >= _SAID_S:

@@ -16,7 +16,7 @@ from weftrun.model.outcomes import Status
 from weftrun.model.records import Row
 from weftrun.views.following import Following
 from weftrun.views.following import Place as TextPlace
-from weftrun.views.progress import Progress, attempts_gated, progress
+from weftrun.views.progress import RunProgress, attempts_gated, progress
 from weftrun.views.running import RunningView
 from weftrun.views.step import StepView
 from weftrun.views.steps import StepsFold
@@ -30,7 +30,7 @@ class Stands(Struct, frozen=True):
     waiting_for: str | None = None
 
 
-Change = Stands | StepView | Progress | TextView
+Change = Stands | StepView | RunProgress | TextView
 
 
 class _Place(Struct, frozen=True, array_like=True):
@@ -53,7 +53,7 @@ class Changes:
         self._following = Following(left.texts)
         self._status = left.status
         self._known: dict[str, StepView] | None = None
-        self._progress: Progress | None = None
+        self._progress: RunProgress | None = None
 
     @property
     def place(self) -> str:

@@ -52,7 +52,7 @@ class Following:
         seen = (
             Given(*key, seen.entered_at, len(seen.text), len(seen.piped)) for key, seen in sorted(self._seen.items())
         )
-        return Place(self._told, tuple(seen))
+        return Place(self._told, (*seen, *self._left.values()))
 
     def news(self, told: Sequence[TextView], running: Sequence[RunningView]) -> list[TextView]:
         """Return what is new.
@@ -78,19 +78,21 @@ class Following:
         return news
 
     def _go_on(self, told: Sequence[TextView], running: Sequence[RunningView]) -> None:
-        """Take what was given away before somebody left for given, once what it was of is seen again."""
-        for view in running:
-            left = self._left.get((view.step, view.attempt))
+        """Take what was given away before somebody left for given, once what it was of is seen again.
+
+        That may be later: an Attempt that has ended is seen running no more, and its text is told a moment after.
+        """
+        for view in running if self._left else ():
+            left = self._left.pop((view.step, view.attempt), None)
             if left is not None and left.entered_at == view.entered_at:
                 self._seen[view.step, view.attempt] = _Seen(
                     view.entered_at, view.text[: left.text], view.piped[: left.piped]
                 )
-        for text in told[min(self._told, len(told)) :]:
-            left = self._left.get((text.step, text.attempt))
-            if left is not None and (text.step, text.attempt) not in self._seen:
+        for text in told[min(self._told, len(told)) :] if self._left else ():
+            left = self._left.pop((text.step, text.attempt), None)
+            if left is not None:
                 own, piped = text.text[: left.text], text.text[left.text : left.text + left.piped]
                 self._seen[text.step, text.attempt] = _Seen(left.entered_at, own, piped)
-        self._left = {}
 
 
 def still(told: Sequence[TextView], running: Sequence[RunningView]) -> list[RunningView]:

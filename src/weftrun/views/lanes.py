@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from weftrun.views.time_breakdown import TimeBreakdown
-from weftrun.views.timeline import Lane, Timeline
+from weftrun.views.timeline import Timeline, TimelineLane
 from weftrun.views.units import count_of, duration
 
 _SHADES = " ░▒▓█"
@@ -114,7 +114,7 @@ def _chain(chain: Sequence[str]) -> str:
     return " → ".join([*chain[:half], dropped, *chain[-half:]])
 
 
-def _cells(line: Timeline, lane: Lane, columns: int) -> str:
+def _cells(line: Timeline, lane: TimelineLane, columns: int) -> str:
     """Return one lane: how busy each column's time was, with failures and waiting bodies marked."""
     ran = [(span.entered_at, span.left_at) for span in lane.spans if not span.is_body]
     cells = list(_shaded(line, ran, columns))

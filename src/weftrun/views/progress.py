@@ -37,7 +37,7 @@ class FunctionCount(Struct, frozen=True):
         return self.done + self.failed + self.cancelled
 
 
-class Progress(Struct, frozen=True):
+class RunProgress(Struct, frozen=True):
     """A Run at one moment.
 
     Attributes:
@@ -120,7 +120,7 @@ def counted(steps: dict[str, int], items: dict[str, int], words: dict[str, str] 
 
 def progress(
     steps: Iterable[StepView], *, elapsed_s: float, settled_before: int = 0, gated: int = 0, value_bytes: int = 0
-) -> Progress:
+) -> RunProgress:
     """Return how far a Run is. The root Step is not counted.
 
     Args:
@@ -139,7 +139,7 @@ def progress(
     left = sum(count.total for count in functions) - settled
     rate = (settled - settled_before) / elapsed_s if elapsed_s > 0 else 0.0
     known = rate > 0 and not any(count.open_input for count in functions)
-    return Progress(functions, elapsed_s, rate, left / rate if known else None, gated, value_bytes, *apart(views))
+    return RunProgress(functions, elapsed_s, rate, left / rate if known else None, gated, value_bytes, *apart(views))
 
 
 class _Count:

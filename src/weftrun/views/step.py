@@ -43,6 +43,9 @@ class StepView(Struct, frozen=True, gc=False):
             tells.
         running: what was seen running of it: its Attempt, or items of it. Only what runs for a second or more is seen.
         life: in which life of the Run it settled, or was tried last: 1, and more where the Run was retried (L1).
+        read_bytes, read_s: Objects that its Attempts took, and how long getting at their bytes kept them, in seconds.
+            The trace tells it, of the first 2,000 Attempts of a Run that moved any.
+        written_bytes, written_s: Objects that they made, and how long that kept them, in seconds.
     """
 
     id: StepId
@@ -67,6 +70,10 @@ class StepView(Struct, frozen=True, gc=False):
     given_at: float | None = None
     running: tuple[RunningView, ...] = ()
     life: int = 1
+    read_bytes: int = 0
+    read_s: float = 0.0
+    written_bytes: int = 0
+    written_s: float = 0.0
 
 
 class Seen:
@@ -88,8 +95,12 @@ class Seen:
         "life",
         "outcome",
         "ran",
+        "read_bytes",
+        "read_s",
         "settled",
         "settled_at",
+        "written_bytes",
+        "written_s",
     )
 
     def __init__(self) -> None:
@@ -110,6 +121,8 @@ class Seen:
         self.ran = Ran()
         self.settled = 0
         self.settled_at: float | None = None
+        self.read_bytes = self.written_bytes = 0
+        self.read_s = self.written_s = 0.0
 
     def take_back(self) -> None:
         """Another life begins: what failed may settle again, and nothing waits for a due time."""
@@ -206,6 +219,10 @@ class Seen:
             self.given_at or None if status == "running" else None,
             () if over else tuple(running),
             self.life,
+            self.read_bytes,
+            self.read_s,
+            self.written_bytes,
+            self.written_s,
         )
 
     def _first_items(self, items: int | None) -> str:

@@ -107,6 +107,12 @@ class StepsFold:
         """Take in a row of the trace: a Batch given to a Sandbox tells that its Step is running."""
         if entry.kind == "note" and "epoch" in entry.facts:
             self._owned_since = max(self._owned_since, entry.at)
+        if entry.kind == "moved" and entry.step in self.calls.by_step:
+            seen = self._of(entry.step)
+            seen.read_bytes += int(number(entry, "read_bytes"))
+            seen.read_s += number(entry, "read_s")
+            seen.written_bytes += int(number(entry, "written_bytes"))
+            seen.written_s += number(entry, "written_s")
         if entry.kind == "call":
             self.calls.handed_over(handed_of(entry), entry.at)
         if entry.kind == "batch" and entry.step and entry.step in self.calls.by_step:

@@ -12,8 +12,8 @@ Facts come from the records, which are durable, and from the trace, which is not
 | `text` | what an Attempt printed | of a map, `items`: how many characters each; of a body, `from`: those told before |
 
 `engine` names one, with the first Batch that it gives of a Run and where it takes one over.
-`gated` counts the Attempts that waited for the disk since it was told last. Only the first Batches of a Run are traced;
-what waited after them is told by a note when the Run ends.
+`gated` counts the Attempts that waited for the disk since it was told last; beside it `gated_s` says for how long any
+did. Only the first Batches of a Run are traced; what waited after them is told by a note when the Run ends.
 Of `unrecorded`, `entered` and `left` are seconds since the epoch, `bytes` were not written, and `items` are of a map.
 A `batch` of a map's items has Attempt 0, since items of several Attempts may share one.
 """
@@ -209,7 +209,7 @@ class _Teller:
         if spec is None or isinstance(done.outcome, Failure):
             return ""
         if spec.effects == "transaction":
-            return " What its transaction did committed with this record."
+            return " What it did in a transaction committed with this record."
         if done.emits and spec.checkpoint == "none":
             return ' It has a record although checkpoint="none": what it has emitted stands in it.'
         if spec.checkpoint == "sync":
@@ -354,7 +354,7 @@ def _batch(row: Traced) -> str:
         what = f"{size:,} Invocations of {row.facts.get('function') or row.step}"
     why = f": {row.text}" if row.text else ""
     waited = int(number(row, "gated"))
-    gated = f"; {count_of(waited, 'Attempt')} had waited for the disk (gate G-a)" if waited else ""
+    gated = f"; {count_of(waited, 'Attempt')} had waited for the disk" if waited else ""
     return f"{what} went to Sandbox {int(number(row, 'sandbox'))}{' as one Batch' if size > 1 else ''}{why}{gated}."
 
 
@@ -419,7 +419,7 @@ def _why_final(failure: Failure, function: FunctionSpec | None) -> str:
         return f"that was the last of {failure.attempts} Attempts"
     if failure.type == "TransactionLost":
         return "its transaction was lost, and no further Attempt was allowed"
-    if failure.type == "BodyTimedOut":
+    if failure.type in ("StepTimedOut", "BodyTimedOut"):  # what it was called before
         return "its body would go on as long the next time, so it is not entered again"
     return _WHY_FINAL[failure.reason]
 

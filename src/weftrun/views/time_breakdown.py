@@ -111,13 +111,15 @@ def attempts(rows: Sequence[Row], calls: Calls) -> Iterator[tuple[StepId, Ran]]:
 def waits_for_disk(fold: StepsFold, trace: Sequence[Traced]) -> Iterator[Interval]:
     """Yield when Steps stood still until a record was durable.
 
-    That is the time from when all that a gated Batch's first Step takes had settled until the Batch went.
+    That is the time from when all that a gated Batch's first Step takes had settled, and no longer than the trace says:
+    what comes after it, until the Batch goes, is the start of a Sandbox, or its being busy.
     """
     for row in trace:
         if row.kind == "batch" and number(row, "gated") and (call := fold.calls.by_step.get(row.step)) is not None:
             ready_at = fold.ready_at(call)
-            if 0 < ready_at < row.at:
-                yield ready_at, row.at
+            over_at = min(row.at, ready_at + number(row, "gated_s")) if "gated_s" in row.facts else row.at
+            if 0 < ready_at < over_at:
+                yield ready_at, over_at
 
 
 def merge(intervals: Iterable[Interval]) -> list[Interval]:

@@ -62,7 +62,7 @@ class Mark(Struct, frozen=True):
     text: str
 
 
-class Lane(Struct, frozen=True):
+class TimelineLane(Struct, frozen=True):
     """All spans of one Sandbox, by the time they were entered."""
 
     sandbox: int
@@ -84,7 +84,7 @@ class Timeline(Struct, frozen=True):
     status: Status
     began_at: float
     over_at: float
-    lanes: tuple[Lane, ...]
+    lanes: tuple[TimelineLane, ...]
     gated: tuple[Interval, ...]
     time_breakdown: TimeBreakdown
     marks: tuple[Mark, ...] = ()
@@ -217,7 +217,7 @@ def _left_out_span(left: Unrecorded) -> Span:
     )
 
 
-def _lanes(spans: Sequence[Span], merge_s: float | None) -> tuple[Lane, ...]:
+def _lanes(spans: Sequence[Span], merge_s: float | None) -> tuple[TimelineLane, ...]:
     by_sandbox: dict[int, list[Span]] = {}
     for span in spans:
         lane = by_sandbox.setdefault(span.sandbox, [])
@@ -225,7 +225,7 @@ def _lanes(spans: Sequence[Span], merge_s: float | None) -> tuple[Lane, ...]:
             lane[-1] = merged
         else:
             lane.append(span)
-    return tuple(Lane(sandbox, tuple(lane)) for sandbox, lane in sorted(by_sandbox.items()))
+    return tuple(TimelineLane(sandbox, tuple(lane)) for sandbox, lane in sorted(by_sandbox.items()))
 
 
 def _merged(before: Span, span: Span, merge_s: float) -> Span | None:

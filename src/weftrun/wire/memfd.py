@@ -41,6 +41,30 @@ def sealed(pieces: Sequence[bytes | memoryview]) -> tuple[int, int]:
     return descriptor, nbytes
 
 
+def stored(pieces: Sequence[bytes | memoryview], folder: str) -> tuple[int, int]:
+    """Write these pieces to a file without a name in `folder`; return its descriptor (close-on-exec) and its size."""
+    descriptor = os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        nbytes = write_all(descriptor, pieces)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor, nbytes
+
+
+def read_private(descriptor: int, nbytes: int) -> mmap.mmap:
+    """Read a file into memory of this process's own; `nbytes` > 0. Raises EOFError where it is shorter."""
+    memory = mmap.mmap(-1, nbytes)
+    at = 0
+    with memoryview(memory) as view:
+        while at < nbytes:
+            count = os.preadv(descriptor, [view[at:]], at)
+            if not count:
+                raise EOFError(f"An Object of {nbytes} bytes ends after {at}.")
+            at += count
+    return memory
+
+
 def is_sealed(descriptor: int) -> bool:
     """Say whether a descriptor is a memfd that nobody can write, resize or unseal."""
     try:

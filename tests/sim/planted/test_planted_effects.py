@@ -22,7 +22,7 @@ from weftrun.machines.run import rollback
 from weftrun.runtime import outbox
 from weftrun.runtime.committer import Committer
 from weftrun.runtime.ownership import Ownership
-from weftrun.runtime.transactions import Held, RunTransactions
+from weftrun.runtime.transactions import HeldTransaction, RunTransactions
 
 
 def a_key_is_new_with_each_sending(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,7 +118,7 @@ def once_rows_outlived_their_run(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def once_a_row_was_given_up_without_its_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a server it stays open, and its place is nobody's any more."""
-    monkeypatch.setattr(Held, "undo", lambda _: None)
+    monkeypatch.setattr(HeldTransaction, "undo", lambda _: None)
 
 
 PLANTS = (

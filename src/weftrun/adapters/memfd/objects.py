@@ -17,7 +17,7 @@ from weftrun.adapters.memfd.spill import Spill
 from weftrun.model.errors import InternalError, UsageError
 from weftrun.model.ids import ObjectId
 from weftrun.model.values import Blob, Object
-from weftrun.wire.memfd import is_sealed, map_private, sealed
+from weftrun.wire.memfd import is_sealed, map_private, sealed, stored
 
 _COPY_BYTES: Final = 1024 * 1024
 
@@ -25,18 +25,21 @@ _COPY_BYTES: Final = 1024 * 1024
 class _Kept:
     """Where one Object lives. `descriptor` is -1 for a file that nobody has asked for yet."""
 
-    __slots__ = ("blob", "descriptor", "holders", "nbytes", "spilled")
+    __slots__ = ("blob", "descriptor", "holders", "in_store", "nbytes", "spilled")
 
-    def __init__(self, nbytes: int, descriptor: int = -1, *, spilled: str = "", blob: Blob | None = None) -> None:
+    def __init__(
+        self, nbytes: int, descriptor: int = -1, *, spilled: str = "", blob: Blob | None = None, in_store: bool = False
+    ) -> None:
         self.nbytes = nbytes
         self.descriptor = descriptor
         self.spilled = spilled
         self.blob = blob
+        self.in_store = in_store
         self.holders = 1
 
     @property
     def in_memory(self) -> bool:
-        return not self.spilled and self.blob is None
+        return not self.spilled and self.blob is None and not self.in_store
 
 
 class MemfdObjects:
@@ -53,16 +56,19 @@ class MemfdObjects:
         quota_bytes: int,
         descriptors_max: int,
         open_blob: Callable[[Blob], int],
+        store_folder: str = "",
     ) -> None:
         """Keep at most `quota_bytes` in memory and about `descriptors_max` descriptors; spill into `folder`/spill.
 
-        `open_blob` returns a new read-only descriptor of a blob (`Blobs.open`).
+        `open_blob` returns a new read-only descriptor of a blob (`Blobs.open`). With a `store_folder` Objects are files
+        in it without names, and nothing is kept in memory.
         """
         self._lock = threading.Lock()
         self._spill = Spill(folder / "spill")
         self._quota_bytes = quota_bytes
         self._descriptors_max = descriptors_max
         self._open_blob = open_blob
+        self._store_folder = store_folder
         self._kept: dict[ObjectId, _Kept] = {}
         self._numbers = itertools.count(1)
         self._memory_bytes = 0
@@ -73,7 +79,10 @@ class MemfdObjects:
     def publish(self, pieces: Sequence[bytes | memoryview]) -> Object:
         """Make an Object of these pieces, one after the other, with one holder."""
         nbytes = sum(memoryview(piece).nbytes for piece in pieces)
-        if self._fits(nbytes):
+        if self._store_folder:
+            descriptor, nbytes = stored(pieces, self._store_folder)
+            kept = _Kept(nbytes, descriptor, in_store=True)
+        elif self._fits(nbytes):
             descriptor, nbytes = sealed(pieces)
             kept = _Kept(nbytes, descriptor)
         else:
@@ -85,7 +94,9 @@ class MemfdObjects:
         try:
             _check_size(descriptor, nbytes)
             fits = self._fits(nbytes)
-            if fits and is_sealed(descriptor):
+            if self._store_folder:
+                kept, descriptor = _Kept(nbytes, descriptor, in_store=True), -1
+            elif fits and is_sealed(descriptor):
                 kept, descriptor = _Kept(nbytes, descriptor), -1
             elif fits:
                 copy, _ = sealed(list(_read(descriptor, nbytes)))

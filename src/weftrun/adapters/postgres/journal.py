@@ -19,7 +19,7 @@ from psycopg import errors
 from weftrun.adapters.postgres import connection as connections
 from weftrun.adapters.postgres import schema
 from weftrun.adapters.postgres.connection import Connection
-from weftrun.adapters.postgres.outbox import OutboxTables, emits_binding
+from weftrun.adapters.postgres.outbox import PostgresOutbox, emits_binding
 from weftrun.adapters.postgres.prepared import Prepared
 from weftrun.adapters.postgres.statements import SQL
 from weftrun.adapters.sql.outbox import check_deletable
@@ -55,7 +55,7 @@ class First(Struct, frozen=True, gc=False):
     digest: str
 
 
-class PostgresJournal(OutboxTables):
+class PostgresJournal(PostgresOutbox):
     """A Journal in a PostgreSQL database, in a schema of its own named `weftrun`.
 
     Args:

@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 
-from weftrun.adapters.postgres.reading import JournalReading
+from weftrun.adapters.postgres.reading import PostgresReading
 from weftrun.adapters.sql.reading import Bindings, Columns
 from weftrun.model.emits import Take, Verdict, of_emit_key
 from weftrun.model.records import Row, emits_in
@@ -31,7 +31,7 @@ def emits_binding(rows: Sequence[Row]) -> tuple[Any, ...]:
     )
 
 
-class OutboxTables(JournalReading):
+class PostgresOutbox(PostgresReading):
     """Takes emits out, and says how it stands with them. Subclasses own the connection."""
 
     def _said(self, doing: str, statement: str, bindings: Bindings) -> psycopg.Cursor[Columns]:

@@ -28,7 +28,7 @@ class Uuid(Protocol):
         """Return 32 hexadecimal digits."""
 
 
-class JournalReading(Reading):
+class PostgresReading(Reading):
     """What can be asked of a Journal. Subclasses own the connection."""
 
     _lost: type[JournalError] = JournalError
@@ -109,7 +109,7 @@ class JournalReading(Reading):
         return named
 
 
-class PostgresReader(JournalReading):
+class PostgresReader(PostgresReading):
     """A Journal opened read-only, beside running engines or without one; on a standby, too.
 
     Args:

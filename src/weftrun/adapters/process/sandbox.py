@@ -128,6 +128,7 @@ class SandboxEnd:
             emit_bytes_max=limits.emit_bytes_max,
             emits_max=limits.emits_max,
             emit_name_bytes_max=limits.emit_name_bytes_max,
+            store_folder=limits.store_folder,
         )
         far = self._far
         self._far = ()

@@ -38,7 +38,7 @@ class Jitter(Protocol):
         """Return a number from 0 to 1 for the purpose `name`."""
 
 
-class Turn:
+class WriteTurn:
     """How a connection waits for the write lock.
 
     SQLite's own busy handler backs off to 100 ms and starves the third process; short waits with jitter are fair.
@@ -139,7 +139,7 @@ def open_reader(path: Path) -> apsw.Connection:
     return connection
 
 
-def patiently(turn: Turn, work: Callable[[], T]) -> T:
+def patiently(turn: WriteTurn, work: Callable[[], T]) -> T:
     """Do `work` until the file is not kept locked by another process that makes or migrates it."""
     for _ in turn.tries():
         try:
@@ -149,7 +149,7 @@ def patiently(turn: Turn, work: Callable[[], T]) -> T:
     return work()
 
 
-def set_durable(connection: apsw.Connection, turn: Turn) -> None:
+def set_durable(connection: apsw.Connection, turn: WriteTurn) -> None:
     """Make every COMMIT durable when it returns: WAL, with an fsync of it each time."""
     for _ in turn.tries():
         try:
@@ -163,7 +163,7 @@ def set_durable(connection: apsw.Connection, turn: Turn) -> None:
     raise apsw.BusyError("the write lock was not free")
 
 
-def begin(connection: apsw.Connection, turn: Turn) -> None:
+def begin(connection: apsw.Connection, turn: WriteTurn) -> None:
     """Take the write lock, trying until the patience is used up."""
     for _ in turn.tries():
         try:
@@ -175,7 +175,7 @@ def begin(connection: apsw.Connection, turn: Turn) -> None:
 
 
 def transact(
-    connection: apsw.Connection, turn: Turn, path: Path, doing: str, work: Callable[[apsw.Connection], T]
+    connection: apsw.Connection, turn: WriteTurn, path: Path, doing: str, work: Callable[[apsw.Connection], T]
 ) -> T:
     """Commit what `work` does, or nothing of it, and return what it returns.
 

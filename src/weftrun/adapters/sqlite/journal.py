@@ -19,9 +19,9 @@ from weftrun.adapters.sql.reading import drawn_hash_seed
 from weftrun.adapters.sql.rows import body_of
 from weftrun.adapters.sqlite import connection as connections
 from weftrun.adapters.sqlite import filesystem, schema
-from weftrun.adapters.sqlite.connection import Turn, patiently, transact, translated
+from weftrun.adapters.sqlite.connection import WriteTurn, patiently, transact, translated
 from weftrun.adapters.sqlite.heads import Binding, Head, check_next, start_binding
-from weftrun.adapters.sqlite.outbox import OutboxTables, add_emits, delete_emits
+from weftrun.adapters.sqlite.outbox import SqliteOutbox, add_emits, delete_emits
 from weftrun.adapters.sqlite.statements import SCHEMA, SQL
 from weftrun.model.errors import CommitUnknown, InternalError, JournalError, JournalFull, LeaseLost
 from weftrun.model.ids import RunId, RunUid
@@ -33,7 +33,7 @@ from weftrun.ports.journal import PARKED, Appended, Message, RunInfo
 T = TypeVar("T")
 
 
-class SqliteJournal(OutboxTables):
+class SqliteJournal(SqliteOutbox):
     """A Journal in a SQLite file.
 
     Args:
@@ -58,8 +58,8 @@ class SqliteJournal(OutboxTables):
         vfs: str | None = None,
     ) -> None:
         super().__init__(path)
-        self._turn = Turn(entropy, pause, patience_s)
-        self._no_turn = Turn(entropy, pause, 0.0)
+        self._turn = WriteTurn(entropy, pause, patience_s)
+        self._no_turn = WriteTurn(entropy, pause, 0.0)
         self._vfs = vfs
         self._heads: dict[RunUid, Head] = {}
         self._closed = False
@@ -114,7 +114,7 @@ class SqliteJournal(OutboxTables):
         if connection is not None:
             connections.release(connection)
 
-    def _transact(self, doing: str, work: Callable[[apsw.Connection], T], turn: Turn | None = None) -> T:
+    def _transact(self, doing: str, work: Callable[[apsw.Connection], T], turn: WriteTurn | None = None) -> T:
         with self._forgetting():
             return transact(self._connected(), turn or self._turn, self._path, doing, work)
 

@@ -9,7 +9,7 @@ import apsw
 import msgspec
 
 from weftrun.adapters.sql.outbox import check_deletable
-from weftrun.adapters.sqlite.reading import JournalReading
+from weftrun.adapters.sqlite.reading import SqliteReading
 from weftrun.adapters.sqlite.statements import SQL
 from weftrun.model.emits import Take, Verdict, of_emit_key
 from weftrun.model.records import Record, emits_in
@@ -36,7 +36,7 @@ def delete_emits(connection: apsw.Connection, run: RunInfo) -> None:
     connection.execute(SQL["delete_emits"], (run.id,))
 
 
-class OutboxTables(JournalReading):
+class SqliteOutbox(SqliteReading):
     """Takes emits out, and says how it stands with them. Subclasses own the connection."""
 
     def _transact(self, doing: str, work: Callable[[apsw.Connection], T]) -> T:

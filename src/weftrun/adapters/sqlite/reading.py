@@ -20,7 +20,7 @@ from weftrun.model.records import Row
 from weftrun.ports.journal import JournalMeta
 
 
-class JournalReading(Reading):
+class SqliteReading(Reading):
     """What can be asked of a Journal. Subclasses own the connection."""
 
     def __init__(self, path: Path) -> None:
@@ -70,7 +70,7 @@ class JournalReading(Reading):
         return named
 
 
-class SqliteReader(JournalReading):
+class SqliteReader(SqliteReading):
     """A Journal opened read-only, beside a running engine or without one.
 
     Args:

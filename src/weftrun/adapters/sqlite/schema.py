@@ -7,7 +7,7 @@ from pathlib import Path
 
 import apsw
 
-from weftrun.adapters.sqlite.connection import Turn, patiently, transact
+from weftrun.adapters.sqlite.connection import WriteTurn, patiently, transact
 from weftrun.adapters.sqlite.statements import SCHEMA, SQL
 from weftrun.model.errors import JournalCorrupt, JournalError, JournalMissing, JournalNewer
 
@@ -34,7 +34,7 @@ def version_of(connection: apsw.Connection, path: Path, newest: int) -> int:
 
 
 def bring_up_to_date(
-    connection: apsw.Connection, path: Path, turn: Turn, hash_seed: int, scripts: Sequence[str] = SCHEMA
+    connection: apsw.Connection, path: Path, turn: WriteTurn, hash_seed: int, scripts: Sequence[str] = SCHEMA
 ) -> None:
     """Make the tables of an empty file, or migrate those of an older one, in one transaction.
 

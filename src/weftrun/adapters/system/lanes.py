@@ -11,7 +11,7 @@ from weftrun.model.errors import EngineClosed
 Work = Callable[[], None]
 
 
-class Lane:
+class ThreadLane:
     """A thread that does works one after the other and sleeps, at no cost, while there is none.
 
     Args:

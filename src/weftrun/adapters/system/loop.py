@@ -17,7 +17,7 @@ from typing import Any
 import uvloop
 
 from weftrun.adapters.system.clock import WallClock
-from weftrun.adapters.system.lanes import Lane
+from weftrun.adapters.system.lanes import ThreadLane
 from weftrun.model.errors import EngineClosed
 from weftrun.ports.loop import FOREIGN_LANE
 
@@ -75,7 +75,7 @@ class UvLoop:
         self._woken = False
         self._awake = False
         self._awake_until = 0.0
-        self._lanes: dict[str, Lane] = {}
+        self._lanes: dict[str, ThreadLane] = {}
         self._closed = False
         self._uv: asyncio.AbstractEventLoop = uvloop.new_event_loop()
         self._uv.set_exception_handler(self._on_exception)
@@ -140,7 +140,7 @@ class UvLoop:
         """Run `work` outside the loop, then `done` on the loop. Works of one lane run in order, one at a time."""
         thread = self._lanes.get(lane)
         if thread is None:
-            thread = Lane(f"weftrun-{lane}", self.call_from_thread, self._work_failed)
+            thread = ThreadLane(f"weftrun-{lane}", self.call_from_thread, self._work_failed)
             self._lanes[lane] = thread
         thread.put(work, done)
 

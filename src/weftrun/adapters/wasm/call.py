@@ -11,6 +11,7 @@ import wasmtime
 
 from weftrun.adapters.wasm.compiled import Compiled
 from weftrun.adapters.wasm.instance import PAGE_BYTES, Ended, Instance
+from weftrun.adapters.wasm.state import State
 from weftrun.model.errors import WasmRefused, WasmTrapped
 from weftrun.model.near import ViewSaid
 from weftrun.model.wasm import Moved, Near, WasmLimits
@@ -30,6 +31,7 @@ class Place(NamedTuple):
         near: what was asked for.
         effects: key of the Step, with which writes are known again.
         say: takes what it prints.
+        named: where the bucket is kept, as text.
     """
 
     bucket: str = ""
@@ -38,6 +40,7 @@ class Place(NamedTuple):
     near: Near = "auto"
     effects: str = ""
     say: Callable[[bytes], None] = lambda text: None  # noqa: ARG005  # nobody listens
+    named: str = ""
 
 
 class View(NamedTuple):
@@ -63,6 +66,7 @@ class Call:
         writes: how many writes it has done.
         moved: its storage calls.
         read_bytes: of keys.
+        shared: where regions of state are in its memory, and how long they are.
         error: what ended it, where that was raised by a host function.
     """
 
@@ -80,8 +84,10 @@ class Call:
         self.writes = 0
         self.moved: list[Moved] = []
         self.read_bytes = 0
+        self.shared: dict[str, tuple[int, int]] = {}
         self.error: BaseException | None = None
         self.ends_at = time.monotonic() + limits.time_s_max
+        self._state: State | None = None
         self._text_bytes = 0
         self._said_last = b""
 
@@ -221,6 +227,38 @@ class Call:
         self.instance.clear(at, view.said.room)
         self.free.append((at, view.said.room))
         return True
+
+    # ------------------------------------------------------------------ state
+
+    @property
+    def state(self) -> State:
+        """The state of its bucket."""
+        self.buckets()  # refuses where it has none
+        if self._state is None:
+            self._state = State(self.place.named, self.place.bucket)
+        return self._state
+
+    def map_state(self, key: str, nbytes: int) -> tuple[int, int] | None:
+        """Map the region of a key into memory, made with `nbytes` bytes if it isn't there. None: there is no room."""
+        found = self.shared.get(key)
+        if found is not None:
+            return found
+        region = self.state.find(key, self.place.buckets)
+        if region is None:
+            if nbytes <= 0:
+                return None
+            region = self.state.make(key, nbytes)
+        at = self.instance.grow(region.nbytes)
+        if at is None:
+            return None
+        self.state.map(region, self.instance.address(at, region.nbytes))
+        self.shared[key] = (at, region.nbytes)
+        return self.shared[key]
+
+    def close(self) -> None:
+        """Give back what the call has held beyond its memory."""
+        if self._state is not None:
+            self._state.close()
 
     def _room(self, nbytes: int) -> int | None:
         for index, (at, room) in enumerate(self.free):

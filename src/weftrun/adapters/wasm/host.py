@@ -135,6 +135,47 @@ def step_key(call: Call, at: int, nbytes: int) -> int:
     return len(text)
 
 
+# ---------------------------------------------------------------------- state
+
+
+def state_size(call: Call, key: int, key_bytes: int) -> int:
+    """Return the length of the state of a key; -1 where there is none."""
+    region = call.state.find(_text(call, key, key_bytes), call.place.buckets)
+    return -1 if region is None else region.nbytes
+
+
+def state_map(call: Call, key: int, key_bytes: int, nbytes: int, shown: int) -> int:
+    """Map the state of a key into memory; return where, and write its length to `shown`. 0 where there is no room."""
+    found = call.map_state(_text(call, key, key_bytes), nbytes & _U32)
+    if found is None:
+        return 0
+    call.instance.write(shown & _U32, found[1].to_bytes(4, "little"))
+    return found[0]
+
+
+def state_push(call: Call, key: int, key_bytes: int) -> int:
+    """Copy the state of a key into the bucket; -1 where there is none."""
+    return 0 if call.state.push(_text(call, key, key_bytes), call.buckets()) else -1
+
+
+def state_pull(call: Call, key: int, key_bytes: int) -> int:
+    """Copy what the bucket has into the state of a key; -1 where it has nothing."""
+    return 0 if call.state.pull(_text(call, key, key_bytes), call.buckets()) else -1
+
+
+def state_lock(call: Call, key: int, key_bytes: int, writes: int) -> int:
+    """Wait for a lock of a key."""
+    name = _text(call, key, key_bytes)
+    if not call.state.lock(name, writes=bool(writes), until=call.ends_at):
+        raise Outside(f"its time was over while it waited for the lock of {name!r}")
+    return 0
+
+
+def state_unlock(call: Call, key: int, key_bytes: int) -> int:
+    """Give a lock back; -1 where there was none."""
+    return 0 if call.state.unlock(_text(call, key, key_bytes)) else -1
+
+
 _FUNCTIONS: Final[tuple[tuple[str, str, Callable[..., int]], ...]] = (
     ("", "i", input_size),
     ("iii", "i", input_read),
@@ -148,6 +189,12 @@ _FUNCTIONS: Final[tuple[tuple[str, str, Callable[..., int]], ...]] = (
     ("ii", "i", object_delete),
     ("iiii", "I", object_list),
     ("ii", "i", step_key),
+    ("ii", "I", state_size),
+    ("iiii", "i", state_map),
+    ("ii", "i", state_push),
+    ("ii", "i", state_pull),
+    ("iii", "i", state_lock),
+    ("ii", "i", state_unlock),
 )
 """Parameters and result (i: 32 bits, I: 64 bits) of what a module may import, under the names that they have here."""
 

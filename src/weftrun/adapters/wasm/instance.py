@@ -59,7 +59,7 @@ class Instance:
             return 0
         return int(ffi.wasmtime_memory_data_size(self.context, ctypes.byref(self._memory)))
 
-    def _at(self, at: int, nbytes: int) -> int:
+    def address(self, at: int, nbytes: int) -> int:
         """Return the address of a part of memory."""
         if at < 0 or nbytes < 0 or at + nbytes > self.memory_bytes:
             raise Outside(f"a host function was given {nbytes} bytes at {at}, which the memory does not have")
@@ -68,25 +68,27 @@ class Instance:
 
     def read(self, at: int, nbytes: int) -> bytes:
         """Return a copy of a part of memory."""
-        return ctypes.string_at(self._at(at, nbytes), nbytes) if nbytes else b""
+        return ctypes.string_at(self.address(at, nbytes), nbytes) if nbytes else b""
 
     def view(self) -> memoryview:
         """Return the memory itself, until it grows."""
         size = self.memory_bytes
         return (
-            memoryview((ctypes.c_ubyte * size).from_address(self._at(0, size))).cast("B") if size else memoryview(b"")
+            memoryview((ctypes.c_ubyte * size).from_address(self.address(0, size))).cast("B")
+            if size
+            else memoryview(b"")
         )
 
     def write(self, at: int, data: bytes | memoryview) -> None:
         """Write bytes into memory."""
         if not len(data):
             return
-        where = self._at(at, len(data))
+        where = self.address(at, len(data))
         memoryview((ctypes.c_ubyte * len(data)).from_address(where)).cast("B")[:] = data
 
     def clear(self, at: int, nbytes: int) -> None:
         """Set a part of memory to zero."""
-        ctypes.memset(self._at(at, nbytes), 0, nbytes)
+        ctypes.memset(self.address(at, nbytes), 0, nbytes)
 
     def grow(self, nbytes: int) -> int | None:
         """Make memory longer by whole pages; return where the new part begins, or None where it may not grow."""

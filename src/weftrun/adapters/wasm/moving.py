@@ -56,6 +56,8 @@ def _why_here(call: Call) -> str:
         return "forbidden"
     if call.place.offload is None:
         return "the bucket is kept on this host"
+    if call.shared:
+        return "the program has shared state in its memory"
     if call.instance.compiled.fixed:
         return "the module does not export all its variables"
     return ""

@@ -104,6 +104,7 @@ def _within(call: Call, entry: str) -> int:
         return call.run(enter)
     finally:
         running.call = outer
+        call.close()
 
 
 def run_near(module: Compiled, told: NearCall, place: Place) -> NearAnswer:
@@ -127,4 +128,5 @@ def run_near(module: Compiled, told: NearCall, place: Place) -> NearAnswer:
         return NearFailed(str(error), b"".join(text).decode("utf-8", "replace"), again=True)
     finally:
         running.call = outer
+        call.close()
     return replace(done, text=b"".join(text).decode("utf-8", "replace"))

@@ -36,5 +36,5 @@ def call(wanted: WasmCall, input: bytes, effects: str, say: Callable[[bytes], No
     entry = entry_of(module, wanted.entry, wanted.label)
     buckets = _buckets(wanted.buckets) if wanted.buckets else None
     offload = buckets if isinstance(buckets, RemoteBuckets) else None
-    place = Place(wanted.bucket, buckets, offload, wanted.near, effects, say)
+    place = Place(wanted.bucket, buckets, offload, wanted.near, effects, say, wanted.buckets)
     return run(module, entry, wanted.label, input, place, wanted.limits)

@@ -36,6 +36,13 @@ WEFTRUN_IMPORT(object_delete) int32_t weftrun_raw_object_delete(const char *key,
 WEFTRUN_IMPORT(object_list)
 int64_t weftrun_raw_object_list(const char *prefix, uint32_t prefix_bytes, void *at, uint32_t bytes);
 WEFTRUN_IMPORT(step_key) int32_t weftrun_raw_step_key(void *at, uint32_t bytes);
+WEFTRUN_IMPORT(state_size) int64_t weftrun_raw_state_size(const char *key, uint32_t key_bytes);
+WEFTRUN_IMPORT(state_map)
+void *weftrun_raw_state_map(const char *key, uint32_t key_bytes, uint32_t bytes, uint32_t *shown);
+WEFTRUN_IMPORT(state_push) int32_t weftrun_raw_state_push(const char *key, uint32_t key_bytes);
+WEFTRUN_IMPORT(state_pull) int32_t weftrun_raw_state_pull(const char *key, uint32_t key_bytes);
+WEFTRUN_IMPORT(state_lock) int32_t weftrun_raw_state_lock(const char *key, uint32_t key_bytes, int32_t writes);
+WEFTRUN_IMPORT(state_unlock) int32_t weftrun_raw_state_unlock(const char *key, uint32_t key_bytes);
 WEFTRUN_IMPORT(storage_call)
 int32_t weftrun_raw_storage_call(const char *key, uint32_t key_bytes, uint32_t function, int32_t a, int32_t b);
 
@@ -90,6 +97,27 @@ static inline int64_t weftrun_object_list(const char *prefix, char *at, uint32_t
 
 /* Writes the key of the Step, the same for all its Attempts, as far as there is room; returns how long it is. */
 static inline int weftrun_step_key(char *at, uint32_t bytes) { return weftrun_raw_step_key(at, bytes); }
+
+/* --- state that calls on this host share --- */
+
+/* Length of the state of a key, here or in the bucket; -1 where there is none. */
+static inline int64_t weftrun_state_size(const char *key) {
+  return weftrun_raw_state_size(key, (uint32_t)strlen(key));
+}
+/* Maps the state of a key into memory; the first one makes it, with `bytes` zeros, or of the copy in the bucket. All calls
+ * on this host that map it see one another's writes at once. Its length never changes. NULL where memory can't grow. */
+static inline void *weftrun_state_map(const char *key, uint32_t bytes, uint32_t *shown) {
+  uint32_t length;
+  return weftrun_raw_state_map(key, (uint32_t)strlen(key), bytes, shown ? shown : &length);
+}
+/* Copies the state of a key into the bucket, and back: nothing else moves it between hosts. -1 where there is none. */
+static inline int weftrun_state_push(const char *key) { return weftrun_raw_state_push(key, (uint32_t)strlen(key)); }
+static inline int weftrun_state_pull(const char *key) { return weftrun_raw_state_pull(key, (uint32_t)strlen(key)); }
+/* Waits for a lock of a key on this host; it is free again at the end of the call, however that comes. */
+static inline void weftrun_state_lock(const char *key, int writes) {
+  weftrun_raw_state_lock(key, (uint32_t)strlen(key), writes);
+}
+static inline int weftrun_state_unlock(const char *key) { return weftrun_raw_state_unlock(key, (uint32_t)strlen(key)); }
 
 /* --- near storage --- */
 

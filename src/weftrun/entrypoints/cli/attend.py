@@ -18,7 +18,8 @@ from weftrun.entrypoints.cli.options import again, reading
 from weftrun.entrypoints.cli.output import print_json, print_json_text
 from weftrun.entrypoints.cli.terminal import shown_text
 from weftrun.model.errors import InternalError, JournalError
-from weftrun.model.telling import asked, short_name_of, text_of, writable
+from weftrun.model.telling import asked, notes_of, short_name_of, text_of, writable
+from weftrun.sdk.failure import IN_SANDBOX
 from weftrun.sdk.handles import Engine, Run
 from weftrun.sdk.json_values import value_as_json
 from weftrun.sdk.tracebacks import authors_traceback
@@ -47,6 +48,7 @@ def attend(
     The first Ctrl-C or SIGTERM starts nothing more and gives what runs five seconds; the second ends at once.
     """
     engine: Engine | None = None
+    run: Run[Any] | None = None
     begun_at = Reader.now()
     place = place_of(db)
     is_new = place.is_missing
@@ -70,8 +72,12 @@ def attend(
             print(f"Stopping: what runs has {_DRAIN_S:.0f} s to end. Once more ends it at once.", file=sys.stderr)
             if engine is not None:
                 engine.close(_DRAIN_S)
-            print(interrupts.last_words, end="", file=sys.stderr)
-            code = Exit.INTERRUPTED
+            if run is not None and run.status in _OVER:
+                interrupts.over(Exit.INTERRUPTED)
+                code = _show_end(open_engine, run.id, run.status, db, options, as_json=as_json)
+            else:
+                print(interrupts.last_words, end="", file=sys.stderr)
+                code = Exit.INTERRUPTED
         else:
             engine.close()
             _tell_undelivered(run.id, db)
@@ -79,6 +85,21 @@ def attend(
             if engine is not None:
                 engine.close()
     return code
+
+
+def _show_end(
+    open_engine: Callable[[], Engine], id: str, status: str, db: str | None, options: Sequence[str], *, as_json: bool
+) -> Exit:
+    """Print what became of a Run that ended while its engine was being closed: from the Journal, by another engine."""
+    print(f"Run {id} has ended meanwhile: {status}.", file=sys.stderr)
+    with open_engine() as engine:
+        try:
+            value = engine.get(id).result()
+        except BaseException as error:  # noqa: BLE001  # the author's error, of whatever type
+            shown = _Shown(id, status, is_old=False, db=db, options=options)
+            return _show_error(shown, error, as_json=as_json)
+    show_value(id, value, as_json=as_json)
+    return Exit.SUCCEEDED
 
 
 def _tell_undelivered(id: str, db: str | None) -> None:
@@ -189,15 +210,21 @@ def _show_error(shown: _Shown, error: BaseException, *, as_json: bool) -> Exit:
     if as_json:
         told = {"type": short_name_of(type(error)), "message": writable(text_of(error))}
         print_json({"id": id, "status": status, "error": told})
+    if any(str(note).startswith(IN_SANDBOX) for note in notes_of(error)):  # it tells the causes, too: once is enough
+        asked(lambda: _forget_chain(error), None)
     print(shown_text(authors_traceback(error).rstrip()), file=sys.stderr)
     if status == "succeeded":
         get = again("get", id, shown.db)
         print(f"Run {id} has succeeded, but its value can't be read here; `{get}` shows it.", file=sys.stderr)
         return Exit.FAILED
-    print(f"Run {id} {'was' if status == 'cancelled' else 'has'} {status}.", file=sys.stderr)
     if not shown.is_old or shown.db is not None:
         print(retry_sentence(id, status, shown.db, shown.options), file=sys.stderr)
+    print(f"Run {id} {'was' if status == 'cancelled' else 'has'} {status}.", file=sys.stderr)
     return Exit.FAILED
+
+
+def _forget_chain(error: BaseException) -> None:
+    error.__cause__, error.__suppress_context__ = None, True
 
 
 def retry_sentence(id: str, status: str, db: str | None, options: Sequence[str] = ()) -> str:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import ast
 import builtins
+import dis
 import functools
 import inspect
 import sys
 import sysconfig
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import FunctionType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 import weftrun
 from weftrun.entrypoints.cli.finding import Finding
 from weftrun.entrypoints.cli.sources import ORDER, Source, source_of, source_of_method
+from weftrun.sdk.function import Function
 
 _Resolved = tuple[str, object]
 _NOTHING = object()
@@ -46,6 +48,46 @@ def read_body(callable: Callable[..., Any], name: str) -> list[Finding] | None:
     reader = _Reader(name)
     reader.read(function, deeper=True)
     return reader.findings
+
+
+def read_calls(callable: Callable[..., Any], name: str) -> list[Finding]:
+    """Return what is to be mended in the calls that a body makes, as far as names tell what is called."""
+    function = inspect.unwrap(callable)
+    node = _node_of(function) if isinstance(function, FunctionType) else None
+    if not isinstance(function, FunctionType) or node is None:
+        return []
+    file = function.__code__.co_filename
+    calls = [
+        Finding(file, place.lineno, "call", name, what, instead)
+        for place, what, instead in _Scope(function, node).misfits()
+    ]
+    missing = [
+        Finding(file, line, "name", name, f"{word} is not defined: reaching it raises NameError", "define or import it")
+        for word, line in _undefined(function, _of_module(file))
+    ]
+    return calls + missing
+
+
+def _of_module(file: str) -> set[str]:
+    """Return the names of a module that functions of it bind by `global`."""
+    parsed = _parsed(file)
+    nodes = ast.walk(parsed[0]) if parsed is not None else ()
+    return {name for node in nodes if isinstance(node, ast.Global) for name in node.names}
+
+
+def _undefined(function: FunctionType, bound: set[str]) -> Iterator[tuple[str, int]]:
+    """Yield the global names that a function reads and that its module does not have, each once."""
+    known = function.__globals__.keys() | vars(builtins).keys() | bound
+    codes, seen = [function.__code__], set[str]()
+    while codes:
+        code = codes.pop()
+        codes += [const for const in code.co_consts if isinstance(const, CodeType)]
+        for instruction in dis.get_instructions(code):
+            name = instruction.argval
+            if instruction.opname == "LOAD_GLOBAL" and name not in known and name not in seen:
+                seen.add(name)
+                places = instruction.positions
+                yield name, (places.lineno if places is not None else None) or code.co_firstlineno
 
 
 @functools.cache
@@ -210,6 +252,34 @@ class _Scope:
                     yield argument, ast.unparse(node), ORDER
         elif method == "pop" and isinstance(node.func, ast.Attribute) and self._is_set(node.func.value):
             yield node, ast.unparse(node), ORDER
+
+    def misfits(self) -> Iterator[tuple[ast.expr, str, str]]:
+        """Yield calls of Functions that these can't take: where, what is wrong, and what to do."""
+        for node in self._nodes:
+            if not isinstance(node, ast.Call):
+                continue
+            target: ast.expr = node.func
+            method = ""
+            if isinstance(target, ast.Attribute) and target.attr in ("step", "map"):
+                method, target = target.attr, target.value
+            found = self._resolve(target)
+            if found is None or not isinstance(found[1], Function):
+                continue
+            function, text = found[1], f"`{ast.unparse(node.func)}(…)`"
+            if method == "map":
+                if function.spec.effects == "transaction":
+                    yield (
+                        node,
+                        f"{text} is refused: the items of a map have no transactions",
+                        "call it in a loop",
+                    )
+                continue
+            if any(isinstance(word, ast.Starred) for word in node.args) or any(not word.arg for word in node.keywords):
+                continue
+            try:
+                function.signature.check((None,) * len(node.args), dict.fromkeys(str(k.arg) for k in node.keywords))
+            except TypeError as error:
+                yield node, f"{text} does not fit: {str(error).rstrip('.')}", "give it the arguments that it takes"
 
     def called(self) -> Iterator[FunctionType]:
         """Yield the plain functions that are called by a name."""

@@ -29,7 +29,7 @@ _IMPORT_S = 120.0
 def command(target: str, db: str | None, as_json: bool) -> int:
     """Import an app in a process of its own and say what would go wrong later.
 
-    APP is FILE.py or a module. Looked at are policies and names, Runs that are open in the Journal and were started
+    APP is FILE.py or a module. Looked at are policies, names and calls, Runs that are open in the Journal and began
     with other code, and the bodies of async workflows, which are replayed: what reads a clock, draws at random or
     reaches outside there. Exit code 1 where there is something to mend, 2 where the app can't be imported.
     """
@@ -43,7 +43,8 @@ def command(target: str, db: str | None, as_json: bool) -> int:
             print(_line(finding))
     for name in told.unread:
         print(f"The body of {name} was not read: its source is not there.", file=sys.stderr)
-    read = f"{count_of(told.functions, 'Function')}; of async Workflows {count_of(len(told.bodies), 'source')} read"
+    bodies = f"{len(told.bodies):,} {'body' if len(told.bodies) == 1 else 'bodies'} of async workflows read"
+    read = f"{count_of(told.functions, 'Function')}, {bodies}"
     print(f"{count_of(len(told.findings), 'finding')} in {target}; {read}.", file=sys.stderr)
     return Exit.FAILED if told.findings else Exit.SUCCEEDED
 
@@ -58,7 +59,7 @@ def _line(finding: Finding) -> str:
 def _asked(target: str, db: str | None) -> Report:
     """Let another process import the app. What it prints goes to stderr."""
     ours, theirs = os.pipe()
-    command = [sys.executable, "-m", "weftrun.entrypoints.cli.checking", str(theirs), target]
+    command = [sys.executable, "-P", "-m", "weftrun.entrypoints.cli.checking", str(theirs), target]
     child = subprocess.Popen(
         [*command, *([db] if db is not None else [])], stdin=subprocess.DEVNULL, stdout=2, pass_fds=(theirs,)
     )

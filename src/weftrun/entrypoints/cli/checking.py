@@ -6,21 +6,24 @@ The app runs here as far as its import does, and may print, hang or end the proc
 from __future__ import annotations
 
 import os
+import pkgutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
 from weftrun.assembly import open_reader, place_of
-from weftrun.entrypoints.cli.bodies import is_authors, read_body
+from weftrun.entrypoints.cli.bodies import is_authors, read_body, read_calls
 from weftrun.entrypoints.cli.finding import Finding, Report
 from weftrun.entrypoints.cli.target import load_app
+from weftrun.machines.run import functions_named
 from weftrun.model.errors import JournalError, PolicyError, UsageError
 from weftrun.model.policy import Kind
 from weftrun.sdk.function import Function
 from weftrun.sdk.retrying import found_by
 
 _OPEN_RUNS_MAX = 1_000
+_MODULES_SHOWN_MAX = 8
 
 
 def report(target: str, db: str | None) -> Report:
@@ -33,10 +36,13 @@ def report(target: str, db: str | None) -> Report:
     except UsageError as error:
         return Report(refusal=str(error))
     functions = list(_functions())
+    if not functions:
+        return Report(refusal=_has_none(target))
     bodies: list[str] = []
     unread: list[str] = []
-    findings = [*_names(functions), *_predicates(functions), *_versions(functions, db)]
+    findings = [*_named_like_pythons(target), *_names(functions), *_predicates(functions), *_versions(functions, db)]
     for function in functions:
+        findings += read_calls(function.handler, function.spec.label)
         if function.spec.kind is Kind.WATCHING:
             found = read_body(function.handler, function.spec.label)
             (unread if found is None else bodies).append(function.spec.label)
@@ -90,6 +96,25 @@ def _predicates(functions: list[Function[..., object]]) -> Iterator[Finding]:
                 yield Finding(file, line, "policy", function.spec.label, what, "name a function of a module")
 
 
+def _named_like_pythons(target: str) -> Iterator[Finding]:
+    """Yield the fault of a file that has the name of one of Python's own modules."""
+    where = target if os.path.isfile(target) else target.rpartition(":")[0]
+    name = os.path.splitext(os.path.basename(where))[0]
+    if where.endswith(".py") and name in sys.stdlib_module_names:
+        what = f"{where} has the name of Python's own module {name}, which is taken for it or hides it"
+        yield Finding(os.path.abspath(where), 0, "name", name, what, "give the file another name")
+
+
+def _has_none(target: str) -> str:
+    """Return the sentence on an app without Functions; of a package, with the modules that may have them."""
+    where = target.partition(":")[0]
+    module = sys.modules.get(where)
+    inside = [found.name for found in pkgutil.iter_modules(getattr(module, "__path__", ()))] if module else []
+    shown = ", ".join(f"{where}.{name}" for name in sorted(inside)[:_MODULES_SHOWN_MAX])
+    hint = f" Name the module of the package that has them: {shown}." if shown else ""
+    return f"There is no Function in {target}: nothing was checked.{hint}"
+
+
 def _versions(functions: list[Function[..., object]], db: str | None) -> Iterator[Finding]:
     """Yield the Runs that are open in the Journal, if there is one, and were started with other code than this."""
     names = {function.spec.name: function for function in functions}
@@ -102,7 +127,16 @@ def _versions(functions: list[Function[..., object]], db: str | None) -> Iterato
             raise
         return
     try:
+        modules = {name.partition(":")[0] for name in names}
         for info in reader.runs(status="running", limit=_OPEN_RUNS_MAX):
+            if info.function not in names and info.function.partition(":")[0] in modules:
+                what = f"Run {info.id} is open, and the app has no {info.function} any more: the Run would be parked"
+                instead = f"let it end with the old code, or give the one that was renamed name={info.function!r}"
+                yield Finding("", 0, "version", info.function, what, instead)
+            for gone in _gone(functions_named(reader.load(info.uid)), names, modules) if info.function in names else ():
+                what = f"Run {info.id} is open and has called {gone}, which the app has no more: it would be parked"
+                instead = f"let it end with the old code, or give the one that was renamed name={gone!r}"
+                yield Finding("", 0, "version", names[info.function].spec.label, what, instead)
             changed = reader.changed_code(info.uid) if info.function in names else ""
             if changed:
                 file, line = _place(names[info.function])
@@ -111,6 +145,11 @@ def _versions(functions: list[Function[..., object]], db: str | None) -> Iterato
                 yield Finding(file, line, "version", names[info.function].spec.label, what, instead)
     finally:
         reader.close()
+
+
+def _gone(called: list[str], names: Mapping[str, object], modules: set[str]) -> list[str]:
+    """Return the Functions of a Run that stood in modules of the app and do so no more."""
+    return [name for name in called if name not in names and name.partition(":")[0] in modules]
 
 
 def _place(function: Function[..., object]) -> tuple[str, int]:

@@ -7,8 +7,9 @@ from typing import Literal
 from msgspec import Struct
 
 Kind = Literal[
-    "policy", "name", "version", "clock", "chance", "asyncio", "threads", "outside", "environment", "order", "waiting"
-]
+    "policy", "name", "call", "version",
+    "clock", "chance", "asyncio", "threads", "outside", "environment", "order", "waiting",
+]  # fmt: skip
 
 
 class Finding(Struct, frozen=True, order=True):

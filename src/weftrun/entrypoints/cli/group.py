@@ -26,6 +26,7 @@ _COMMANDS = {
     "serve": "Serve Runs and the Functions of apps over HTTP.",
     "deploy": "Deploy an app to a gateway.",
     "invoke": "Run a workflow or a function of a gateway and print its result.",
+    "token": "Make a token for callers of a gateway, list or revoke them.",
     "outbox": "Show what was emitted and not delivered yet.",
     "cancel": "Ask for a Run to be cancelled.",
     "resume": "Go on with a Run that was interrupted, and print its result.",

@@ -17,7 +17,7 @@ from weftrun.model.ids import RunUid
 from weftrun.model.records import Row
 from weftrun.ports.trace import TraceRow
 from weftrun.views.lives import rows_before
-from weftrun.views.progress import FunctionCount, Progress, attempts_gated, counted, disk_sentence, progress
+from weftrun.views.progress import FunctionCount, RunProgress, attempts_gated, counted, disk_sentence, progress
 from weftrun.views.running import RunningView, last_line, now_text
 from weftrun.views.steps import StepsFold
 from weftrun.views.time_breakdown import waited_long
@@ -66,7 +66,7 @@ class Watch:
         if self._live is not None:
             self._live.stop()
 
-    def look(self) -> Progress:
+    def look(self) -> RunProgress:
         """Return how far the Run is now, as far as its records say."""
         begun_s = self.console.get_time()
         info = next(iter(self._reader.infos([self._uid])), None)
@@ -115,7 +115,7 @@ class Watch:
         return "; ".join(parts) + (f".\n{sentence}" if sentence else ".")
 
 
-def plain_line(seen: Progress, waiting_for: str | None) -> str:
+def plain_line(seen: RunProgress, waiting_for: str | None) -> str:
     """Return one line for a pipe."""
     parts = [f"{count.function} {_counted(count)}" for count in seen.functions]
     eta = f", {duration(seen.eta_s)} to go" if seen.eta_s is not None and seen.settled < seen.total else ""
@@ -123,7 +123,7 @@ def plain_line(seen: Progress, waiting_for: str | None) -> str:
     return f"{'; '.join(parts) or 'no Step has settled yet'} ({_rate(seen)}{eta}{waiting})"
 
 
-def _rate(seen: Progress) -> str:
+def _rate(seen: RunProgress) -> str:
     return f"{seen.rate:,.0f}/s" if seen.rate >= 10 else f"{seen.rate:.2g}/s"
 
 
@@ -139,7 +139,7 @@ def _now(view: RunningView, now: float) -> str:
     return f"{view.step} {now_text(view, now)}{f': {line}' if line else ''}"
 
 
-def frame(seen: Progress, waiting_for: str | None, views: Sequence[RunningView] = (), now: float = 0.0) -> Group:
+def frame(seen: RunProgress, waiting_for: str | None, views: Sequence[RunningView] = (), now: float = 0.0) -> Group:
     """Return the live view: a line per Function, one for each body that runs for long, and one below for all."""
     table = Table.grid(padding=(0, 2))
     for count in seen.functions:

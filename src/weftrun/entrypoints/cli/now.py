@@ -51,7 +51,7 @@ def doing(view: StepView, now: float, owner: OwnerView | None) -> str:
         ago = duration(max(0.0, now - view.given_at))
         if owner is not None and owner.lives:
             return f"in Sandbox {view.sandbox} for {ago}"
-        return f"had gone to Sandbox {view.sandbox} {ago} ago, when its engine was last heard of"
+        return f"was given to Sandbox {view.sandbox} {ago} ago, and how it ended is not known: it may have happened"
     return ""
 
 

@@ -42,12 +42,18 @@ class EngineOptions(Struct, frozen=True):
     sandboxes: int | None
     cluster: str | None
     control: str | None
+    data: str | None
     sinks: str | None
 
     @property
     def words(self) -> list[str]:
         """The options that the same engine is opened with again, but for how many Sandboxes it has."""
-        told = (("--cluster", self.cluster), ("--control", self.control), ("--sinks", self.sinks))
+        told = (
+            ("--cluster", self.cluster),
+            ("--control", self.control),
+            ("--data", self.data),
+            ("--sinks", self.sinks),
+        )
         return [f"{name} {shlex.quote(value)}" for name, value in told if value is not None]
 
     def open(self, db: str | None, recover: str, sinks: Mapping[str, Sink] | None) -> Engine:
@@ -61,8 +67,9 @@ class EngineOptions(Struct, frozen=True):
         if self.control is not None and self.cluster is None:
             raise UsageError("--control says who starts Steps on a cluster: give --cluster local:N, too.")
         return open_engine(
-            db, recover=recover, sandboxes=self.sandboxes, cluster=self.cluster, control=control, sinks=sinks
-        )
+            db, recover=recover, sandboxes=self.sandboxes, cluster=self.cluster, control=control,
+            data=self.data or "local", sinks=sinks,
+        )  # fmt: skip
 
 
 def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -70,18 +77,28 @@ def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(command)
     def called(
-        *args: Any, sandboxes: int | None, cluster: str | None, control: str | None, sinks: str | None, **rest: Any
-    ) -> Any:
-        return command(*args, engine=EngineOptions(sandboxes, cluster, control, sinks), **rest)
+        *args: Any, sandboxes: int | None, cluster: str | None, control: str | None, data: str | None,
+        sinks: str | None, **rest: Any,
+    ) -> Any:  # fmt: skip
+        return command(*args, engine=EngineOptions(sandboxes, cluster, control, data, sinks), **rest)
 
     options = (
         click.option("--sandboxes", type=click.IntRange(1), help=_SANDBOXES),
         click.option("--workers", hidden=True, expose_value=False, callback=_refuse_workers),
-        click.option("--cluster", metavar="local:N", help="Run Functions in N Worker processes on this host."),
+        click.option(
+            "--cluster",
+            metavar="WHERE",
+            help="Run Functions on a cluster: local:N, ray, auto or an address of Ray; see weftrun.open.",
+        ),
         click.option(
             "--control",
             type=click.Choice(("worker", "master")),
             help="With --cluster: who starts a Step, the Worker where the one before it ended, or the engine (master).",
+        ),
+        click.option(
+            "--data",
+            type=click.Choice(("local", "store")),
+            help="Where large values lie between Steps: in memory (default), or in files that each reader reads.",
         ),
         click.option("--sinks", metavar="FILE.py:NAME", help=_SINKS),
     )

@@ -27,6 +27,9 @@ _PORT_OF_FAASM = 8_080
     "--port", type=click.IntRange(0, 65_535), help="Port; 0 for a free one. Default: 8420, with --compat 8080."
 )
 @click.option("--sandboxes", type=click.IntRange(1), help="Sandboxes that run Functions at once; default: processors.")
+@click.option("--tokens", is_flag=True, help="Ask callers for tokens; hosts other than loopback always do.")
+@click.option("--tls-cert", type=click.Path(exists=True, dir_okay=False), help="Certificate, in PEM; with --tls-key.")
+@click.option("--tls-key", type=click.Path(exists=True, dir_okay=False), help="Its private key, in PEM.")
 @click.option("--compat", type=click.Choice(["faasm"]), help="Also serve the doors of another system.")
 @click.option("--storage", metavar="URL", help="With --compat: a storage role; default: one is started.")
 @click.option(
@@ -44,6 +47,9 @@ def command(
     host: str,
     port: int | None,
     sandboxes: int | None,
+    tokens: bool,
+    tls_cert: str | None,
+    tls_key: str | None,
     compat: str | None,
     storage: str | None,
     storage_port: int,
@@ -55,11 +61,23 @@ def command(
     /openapi.json. It needs the extra `serve`; `--compat faasm` needs `wasm`, too: WebAssembly functions are uploaded
     and called there as in Faasm, and a storage role beside it keeps their keys.
     """
+    if (tls_cert is None) != (tls_key is None):
+        raise UsageError("--tls-cert and --tls-key go together: one names the certificate, the other its key.")
     for app in apps:
         if not app.is_file():
             raise UsageError(f"There is no file {app}.")
+    server = _module("server", "serve")
+    default = _PORT if compat is None else _PORT_OF_FAASM
+    settings = server.Settings(
+        place=place_of(db),
+        files=apps,
+        host=host,
+        port=default if port is None else port,
+        sandboxes=sandboxes,
+        asks_for_tokens=tokens,
+        tls=(tls_cert, tls_key) if tls_cert and tls_key else None,
+    )
     if compat is None:
-        server = _module("server", "serve")
 
         def announce(url: str) -> None:
             if as_json:
@@ -68,8 +86,7 @@ def command(
                 print(f"weftrun serves {url}/api/v1, and tells of it in {url}/openapi.json. Ctrl-C ends it.")
             sys.stdout.flush()
 
-        server.serve(place_of(db), apps, host=host, port=_PORT if port is None else port, sandboxes=sandboxes,
-                     announce=announce)  # fmt: skip
+        server.serve(settings, announce=announce)
         return
     roles = _module("roles", "serve,wasm")
 
@@ -81,10 +98,7 @@ def command(
         sys.stdout.flush()
 
     limits = WasmLimits(time_s_max=wasm_time_s)
-    roles.serve_faasm(
-        place_of(db), apps, host=host, port=_PORT_OF_FAASM if port is None else port, storage=storage,
-        storage_port=storage_port, sandboxes=sandboxes, limits=limits, announce=announce_both,
-    )  # fmt: skip
+    roles.serve_faasm(settings, storage=storage, storage_port=storage_port, limits=limits, announce=announce_both)
 
 
 def _module(name: str, extras: str) -> Any:

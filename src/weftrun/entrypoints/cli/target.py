@@ -159,7 +159,29 @@ def _marked(what: str) -> Iterator[None]:
 
 
 def _import_failed(what: str, error: BaseException) -> UsageError:
-    return UsageError(f"{what} can't be imported.\n{authors_traceback(error).rstrip()}")
+    return UsageError(f"{what} can't be imported.{_hint(what, error)}\n{authors_traceback(error).rstrip()}")
+
+
+def _hint(what: str, error: BaseException) -> str:
+    """Return what to do about an import that failed, where its error tells that; after a space."""
+    if isinstance(error, SystemExit):
+        return (
+            " It ended the program: put what reads the command line, such as parse_args(), under "
+            '`if __name__ == "__main__":`, or give it defaults there.'
+        )
+    if isinstance(error, ImportError) and "relative import" in str(error) and os.path.isfile(what):
+        module = _module_of(what)
+        return f" It is a part of a package: name it as a module, {module} or {module}:NAME." if module else ""
+    return ""
+
+
+def _module_of(file: str) -> str:
+    """Return the name by which a file of a package is imported from above the package; nothing if it is of none."""
+    parts, folder = [os.path.splitext(os.path.basename(file))[0]], os.path.dirname(os.path.abspath(file))
+    while os.path.isfile(os.path.join(folder, "__init__.py")):
+        parts.insert(0, os.path.basename(folder))
+        folder = os.path.dirname(folder)
+    return ".".join(parts) if len(parts) > 1 else ""
 
 
 def _split(target: str, what: str) -> tuple[str, str]:

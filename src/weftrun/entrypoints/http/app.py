@@ -15,8 +15,9 @@ from litestar.static_files import create_static_files_router
 from litestar.types import ControllerRouterHandler
 
 from weftrun import __version__
-from weftrun.entrypoints.http import answers, deployed, events, health, problems, runs
-from weftrun.entrypoints.http.callers import EVERYBODY, Caller
+from weftrun.entrypoints.http import access, answers, deployed, events, health, problems, runs
+from weftrun.entrypoints.http import metrics as counting
+from weftrun.entrypoints.http.callers import Caller
 from weftrun.entrypoints.http.gateway import Gateway
 
 BODY_BYTES_MAX = 16 * 1024 * 1024
@@ -36,10 +37,13 @@ def make_app(
         routers: further routes, at their own paths; they may ask for what is in `given`.
         pages: a folder of static pages that is served under `/`.
     """
+    counted = counting.Metrics()
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         app.state.gateway = gateway = await opened()
+        gateway.metrics = counted
+        counted.watch(gateway)
         try:
             yield
         finally:
@@ -47,9 +51,11 @@ def make_app(
 
     of_runs = Router("/runs", route_handlers=[*runs.ROUTES, *events.ROUTES])
     api = Router("/api/v1", route_handlers=[of_runs, events.list_events, *deployed.ROUTES])
-    served: list[Any] = [api, *health.ROUTES, openapi, *routers]
+    served: list[Any] = [api, *health.ROUTES, *counting.ROUTES, openapi, *routers]
     if pages is not None:
-        served.append(create_static_files_router("/", [pages], html_mode=True, include_in_schema=False))
+        served.append(
+            create_static_files_router("/", [pages], html_mode=True, include_in_schema=False, opt={access.OPEN: True})
+        )
     return Litestar(
         served,
         lifespan=[lifespan],
@@ -57,6 +63,8 @@ def make_app(
             "gateway": Provide(_gateway, sync_to_thread=False),
             "caller": Provide(_caller, sync_to_thread=False),
         },
+        guards=[access.check],
+        middleware=[counted.middleware],
         exception_handlers={Exception: problems.answer},
         request_max_body_size=BODY_BYTES_MAX,
         openapi_config=OpenAPIConfig(
@@ -72,7 +80,7 @@ def make_app(
     )
 
 
-@get("/openapi.json", include_in_schema=False)
+@get("/openapi.json", include_in_schema=False, opt={access.OPEN: True})
 async def openapi(request: Request[Any, Any, Any]) -> Any:
     """Return the OpenAPI 3.1 document."""
     return answers.json_answer(request.app.openapi_schema.to_schema())
@@ -83,5 +91,5 @@ def _gateway(request: Request[Any, Any, Any]) -> Gateway:
     return gateway
 
 
-def _caller(request: Request[Any, Any, Any]) -> Caller:  # noqa: ARG001  # everybody may call, as long as nobody need say who
-    return EVERYBODY
+def _caller(request: Request[Any, Any, Any]) -> Caller:
+    return access.caller_of(request)

@@ -104,6 +104,9 @@ class Apps:
     def __init__(self) -> None:
         self._apps: dict[tuple[str, str], App] = {}
 
+    def __len__(self) -> int:
+        return len(self._apps)
+
     def put(self, app: App) -> None:
         """Serve an app, from now on in this version."""
         self._apps[app.tenant, app.name] = app

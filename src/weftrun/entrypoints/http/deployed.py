@@ -86,6 +86,7 @@ async def get_app(gateway: GatewayHere, caller: CallerHere, name: AppName) -> Re
 @post(
     "/apps/{name:str}",
     status_code=201,
+    opt={"scope": "deploy"},
     summary="Deploy an app",
     request_max_body_size=BUNDLE_BYTES_MAX,
     responses=problems(400, 413, 422),
@@ -109,7 +110,7 @@ async def deploy(
     return json_answer(app_shown(app), 201, {"Location": f"/api/v1/apps/{app.name}"})
 
 
-@delete("/apps/{name:str}", summary="Serve an app no more", responses=problems(404))
+@delete("/apps/{name:str}", opt={"scope": "deploy"}, summary="Serve an app no more", responses=problems(404))
 async def remove(gateway: GatewayHere, caller: CallerHere, name: AppName) -> None:
     """Start no more Runs of an app; its Runs go on, and their values can be read."""
     await gateway.remove(caller, name)

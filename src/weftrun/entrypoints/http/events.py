@@ -24,7 +24,7 @@ from weftrun.model.ids import RunUid
 from weftrun.ports.journal import RunInfo
 from weftrun.runtime.tickets import Ticket
 from weftrun.views.changes import Changes, Stands
-from weftrun.views.progress import Progress
+from weftrun.views.progress import RunProgress
 from weftrun.views.step import StepView
 from weftrun.views.trace import TextView
 
@@ -36,7 +36,7 @@ _SILENCE_S = 15.0
 """After so long without news a comment is sent, so that nobody on the way takes the connection for dead."""
 _STREAMS_MAX = 512
 _NEWEST = 100
-_NAMES = {Stands: "status", StepView: "step", Progress: "progress", TextView: "log"}
+_NAMES = {Stands: "status", StepView: "step", RunProgress: "progress", TextView: "log"}
 _LAST_EVENT = HeaderParameter(name="Last-Event-ID", description="Go on after this event.")
 
 LastEventId = Annotated[str | None, _LAST_EVENT]

@@ -81,11 +81,14 @@ class Gateway:
         apps: what can be started.
         translators: processes that have imported apps.
         loop: of the server.
+        starts: how many Runs were started or joined.
+        asks_for_tokens: whether each caller must say who they are.
+        metrics: what is counted (`metrics.Metrics`).
         streams: how many streams of events are open.
         closing: set when the server goes down: whoever waits is answered with what is known.
     """
 
-    def __init__(self, place: Place, core: EmbeddedCore, file: GatewayFile) -> None:
+    def __init__(self, place: Place, core: EmbeddedCore, file: GatewayFile, *, asks_for_tokens: bool = False) -> None:
         self.place = place
         self.file = file
         self._deploying = asyncio.Lock()
@@ -96,11 +99,16 @@ class Gateway:
         self.loop = asyncio.get_running_loop()
         self.closing = asyncio.Event()
         self.streams = 0
+        self.starts = 0
+        self.asks_for_tokens = asks_for_tokens
+        self.metrics: Any = None
         self._entropy = SystemEntropy()
         self._bundles: OrderedDict[RunUid, Bundle] = OrderedDict()
 
     @classmethod
-    async def opened(cls, place: Place, files: list[Path], *, sandboxes: int | None = None) -> Gateway:
+    async def opened(
+        cls, place: Place, files: list[Path], *, sandboxes: int | None = None, asks_for_tokens: bool = False
+    ) -> Gateway:
         """Open an engine, which takes over what a dead one left, and import the apps in these files.
 
         Raises:
@@ -109,7 +117,7 @@ class Gateway:
         """
         core = await asyncio.to_thread(open_core, place, sandboxes=sandboxes)
         file = GatewayFile(place.folder / "gateway.db")
-        gateway = cls(place, core, file)
+        gateway = cls(place, core, file, asks_for_tokens=asks_for_tokens)
         try:
             for kept in file.apps():
                 gateway.apps.put(deployed_app(kept))
@@ -197,6 +205,7 @@ class Gateway:
         )
         await self._started(ticket)
         self._remember(ticket.uid, app)
+        self.starts += 1
         return ticket
 
     def _id(self, caller: Caller, wanted: Wanted, described: Described) -> RunId:

@@ -18,13 +18,13 @@ class Health(Struct, frozen=True):
     status: str
 
 
-@get("/healthz", summary="Say that the server lives")
+@get("/healthz", opt={"open": True}, summary="Say that the server lives")
 async def healthz() -> Response[Health]:
     """Answer while the process lives."""
     return json_answer(Health("alive"))
 
 
-@get("/readyz", summary="Say whether Runs can be started", responses=problems(503))
+@get("/readyz", opt={"open": True}, summary="Say whether Runs can be started", responses=problems(503))
 async def readyz(gateway: GatewayHere) -> Response[Health]:
     """Answer 200 while the engine is open and the Journal can be read, else 503."""
     if gateway.core.state != "open" or gateway.closing.is_set():

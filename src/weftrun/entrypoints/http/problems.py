@@ -13,6 +13,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi import ResponseSpec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from weftrun.model.errors import (
     EngineClosed,
@@ -134,6 +135,8 @@ def _error(one: Any) -> str:
 def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Answer a request with the problem that an error is."""
     refusal = refusal_of(error)
+    if prefix := getattr(request.scope.get("weftrun_caller"), "prefix", ""):  # what a tenant never sees of its ids
+        refusal.problem = replace(refusal.problem, detail=refusal.problem.detail.replace(prefix, ""))
     if refusal.problem.status >= 500 and refusal.problem.status != 503:
         logging.getLogger("weftrun.http").error("%s %s failed", request.method, request.url.path, exc_info=error)
     body = msgspec.json.encode(refusal.problem)

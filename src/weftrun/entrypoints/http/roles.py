@@ -5,14 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from weftrun.assembly import Place
 from weftrun.entrypoints.http.faasm import Doors, faasm_router, folder_of
 from weftrun.entrypoints.http.listening import bound, url_of
-from weftrun.entrypoints.http.server import serve
+from weftrun.entrypoints.http.server import Settings, serve
 from weftrun.model.errors import Unsupported
 from weftrun.model.wasm import WasmLimits
 
@@ -93,25 +92,18 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 
 def serve_faasm(
-    place: Place,
-    apps: Sequence[Path],
+    settings: Settings,
     *,
-    host: str,
-    port: int,
     storage: str | None,
     storage_port: int,
-    sandboxes: int | None,
     limits: WasmLimits,
     announce: Callable[[str, str], None],
 ) -> None:
     """Serve the doors of Faasm until SIGINT or SIGTERM.
 
     Args:
-        place: of the Journal; modules and the storage role's data lie in the folder beside it.
-        apps: Python apps that are served as ever.
-        host, port: where to listen; port 0 takes a free one.
+        settings: of the server; modules and the storage role's data lie in the folder beside the Journal.
         storage: URL of a storage role; None starts one, at `storage_port`.
-        sandboxes: that run functions at once; None for as many as processors.
         limits: of each call.
         announce: told the URLs of the doors and of the storage role.
 
@@ -119,14 +111,12 @@ def serve_faasm(
         UsageError: a port is taken.
         Unsupported: the storage role did not start.
     """
-    role = StorageRole(place.folder / "storage", host, storage_port) if storage is None else None
+    folder = settings.place.folder
+    role = StorageRole(folder / "storage", settings.host, storage_port) if storage is None else None
     url = role.url if role is not None else storage or ""
     try:
-        doors = Doors(folder_of(place.folder), url, limits)
-        serve(
-            place, apps, host=host, port=port, sandboxes=sandboxes, announce=lambda mine: announce(mine, url),
-            routers=[faasm_router(doors)],
-        )  # fmt: skip
+        doors = Doors(folder_of(folder), url, limits)
+        serve(settings, announce=lambda mine: announce(mine, url), routers=[faasm_router(doors)])
     finally:
         if role is not None:
             role.close()

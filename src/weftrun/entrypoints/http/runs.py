@@ -238,7 +238,7 @@ async def show_timeline(
     seen = await gateway.look(caller, run_id)
     line = await gateway.readers.read(lambda _: timeline(seen.rows, seen.trace, seen.running))
     if format == "json":
-        return json_answer(line)
+        return json_answer(replace(line, id=run_id))
     text = await gateway.readers.read(lambda _: page_of(line))
     return Response(cast(Any, text.encode()), media_type="text/html; charset=utf-8", headers=_PAGE_HEADERS)
 
@@ -280,7 +280,7 @@ async def resume(gateway: GatewayHere, caller: CallerHere, run_id: Id, wait_s: W
     return await _answered(gateway, caller, ticket, wait_s)
 
 
-@delete("/{run_id:str}", summary="Delete the records of a Run that has ended", responses=LOOKED)
+@delete("/{run_id:str}", opt={"scope": "admin"}, summary="Delete the records of a Run that has ended", responses=LOOKED)
 async def delete_run(
     gateway: GatewayHere,
     caller: CallerHere,

@@ -10,9 +10,12 @@ from pathlib import Path
 from types import FrameType
 
 import uvicorn
+from litestar import Litestar
 from litestar.types import ControllerRouterHandler
+from msgspec import Struct
 
 from weftrun.assembly import Place
+from weftrun.entrypoints.http.access import is_loopback
 from weftrun.entrypoints.http.app import make_app
 from weftrun.entrypoints.http.gateway import Gateway
 from weftrun.model.errors import UsageError, WeftrunError
@@ -21,6 +24,27 @@ _GRACE_S = 10
 """Requests that are being answered when the server is told to end have so long, in seconds."""
 _CONNECTIONS_MAX = 4_096
 _HEADER_BYTES_MAX = 64 * 1024
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """What is served, and how.
+
+    Attributes:
+        place: of the Journal.
+        files: apps that are served from where they lie.
+        host, port: where to listen; port 0 takes a free one.
+        sandboxes: how many run Functions at once; None for as many as processors.
+        asks_for_tokens: whether each caller must have one; a host other than the loopback asks for them always.
+        tls: files of a certificate and of its key, in PEM.
+    """
+
+    place: Place
+    files: tuple[Path, ...] = ()
+    host: str = "127.0.0.1"
+    port: int = 0
+    sandboxes: int | None = None
+    asks_for_tokens: bool = False
+    tls: tuple[str, str] | None = None
 
 
 class _Server(uvicorn.Server):
@@ -38,12 +62,8 @@ class _Server(uvicorn.Server):
 
 
 def serve(
-    place: Place,
-    files: Sequence[Path],
+    settings: Settings,
     *,
-    host: str,
-    port: int,
-    sandboxes: int | None,
     announce: Callable[[str], None],
     routers: Sequence[ControllerRouterHandler] = (),
     pages: Path | None = None,
@@ -51,43 +71,29 @@ def serve(
     """Serve until SIGINT or SIGTERM; then whoever waits is answered, and open Runs are free for other engines.
 
     Args:
-        place: of the Journal.
-        files: apps that are served from where they lie.
-        host, port: where to listen; port 0 takes a free one.
-        sandboxes: Sandboxes that run Functions at once; None for as many as processors.
+        settings: what and how.
         announce: told the URL once it is served.
         routers, pages: see `make_app`.
 
     Raises:
-        UsageError: the port is taken, or an app can't be served.
+        UsageError: the port is taken, an app can't be served, or tokens are asked for and there is none.
         JournalError: the Journal can't be used.
     """
     errors: list[WeftrunError] = []
 
     async def opened() -> Gateway:
         try:
-            server.gateway = await Gateway.opened(place, list(files), sandboxes=sandboxes)
+            server.gateway = await _opened(settings)
         except WeftrunError as error:
             errors.append(error)
             raise
-        announce(_url(listening))
+        announce(_url(listening, "https" if settings.tls else "http"))
         return server.gateway
 
     app = make_app(opened, routers=routers, pages=pages)
-    listening = _listening(host, port)
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        lifespan="on",
-        server_header=False,
-        timeout_graceful_shutdown=_GRACE_S,
-        limit_concurrency=_CONNECTIONS_MAX,
-        h11_max_incomplete_event_size=_HEADER_BYTES_MAX,
-        ws="none",
-    )
+    server = _Server(_config(app, settings))
+    listening = _listening(settings.host, settings.port)
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # a failed start is told as our own error
-    server = _Server(config)
     try:
         server.run(sockets=[listening])
     except SystemExit:
@@ -99,9 +105,42 @@ def serve(
         raise errors[0]
 
 
-def _url(listening: socket.socket) -> str:
+async def _opened(settings: Settings) -> Gateway:
+    asks = settings.asks_for_tokens or not is_loopback(settings.host)
+    gateway = await Gateway.opened(
+        settings.place, list(settings.files), sandboxes=settings.sandboxes, asks_for_tokens=asks
+    )
+    if asks and not gateway.file.tokens():
+        await gateway.close()
+        raise UsageError(f"Callers at {settings.host} need tokens, and there is none: `weftrun token NAME` makes one.")
+    return gateway
+
+
+def _config(app: Litestar, settings: Settings) -> uvicorn.Config:
+    certificate, key = settings.tls or (None, None)
+    try:
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            lifespan="on",
+            server_header=False,
+            timeout_graceful_shutdown=_GRACE_S,
+            limit_concurrency=_CONNECTIONS_MAX,
+            h11_max_incomplete_event_size=_HEADER_BYTES_MAX,
+            ws="none",
+            ssl_certfile=certificate,
+            ssl_keyfile=key,
+        )
+        config.load()
+    except OSError as error:  # ssl.SSLError is one
+        raise UsageError(f"{certificate} and {key} are no certificate and its key: {error}.") from error
+    return config
+
+
+def _url(listening: socket.socket, scheme: str) -> str:
     host, port, *_ = listening.getsockname()
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -45,8 +45,7 @@ def start_ready(run: RunState) -> None:
             continue
         elif step.function.effects != "none" and (row := _gate(run, step)) > run.committed:
             move(step, State.GATED)
-            run.waits += 1
-            run.gated.setdefault(row, []).append((step, None))
+            run.hold_at_gate(row, step)
         else:
             if step.function is not function:
                 _invoke(run, function, sent)
@@ -93,6 +92,8 @@ def open_gates(run: RunState) -> None:
     for row in sorted(row for row in run.gated if row <= run.committed):
         for step, chunk in run.gated.pop(row):
             _ungate(run, step, chunk)
+        if not run.gated:
+            run.gated_s += run.now - run.gated_since
 
 
 def _ungate(run: RunState, step: Step, chunk: MapChunk | None) -> None:

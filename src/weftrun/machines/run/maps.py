@@ -110,8 +110,7 @@ def start_chunk(run: RunState, step: Step, chunk: MapChunk) -> None:
         rest_on_rows(run, step, chunk)
     gate = max(step.gate, chunk.gate)
     if visible and gate > run.committed:
-        run.waits += chunk.count
-        run.gated.setdefault(gate, []).append((step, chunk))
+        run.hold_at_gate(gate, step, chunk)
         return
     ranges = _open_ranges(step, chunk)
     if ranges:

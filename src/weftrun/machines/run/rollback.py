@@ -39,8 +39,7 @@ def is_begun(run: RunState, step: Step) -> bool:
         step.gate = max(step.gate, run.row)
     if step.gate > run.committed:
         move(step, State.GATED)
-        run.waits += 1
-        run.gated.setdefault(step.gate, []).append((step, None))
+        run.hold_at_gate(step.gate, step)
         return False
     if undoing.pending:
         _undo(run, step, undoing)

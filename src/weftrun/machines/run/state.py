@@ -286,6 +286,7 @@ class RunState:
             is done before it.
         seen_at_work: index of the Step that was at work when it was asked last.
         waits: how many Attempts, those of a map's items among them, waited for the disk.
+        gated_s: for how long any of them did, in seconds; one that does now has since `gated_since`.
         code: digest of the code that there is now; empty where it is not known. `is_other_code` says whether it is
             known to be other code than the Run was begun with.
         handed: visible calls of async bodies that engines before this one had handed over, by body and number.
@@ -337,6 +338,8 @@ class RunState:
         self.waits_until = 0.0
         self.seen_at_work = 0
         self.waits = 0
+        self.gated_s = 0.0
+        self.gated_since = 0.0
         self.hurried = 0
         self.rollbacks: dict[int, Rollback] = {}
         self.has_lacked = False
@@ -352,6 +355,13 @@ class RunState:
         self.unfit_row = 0
         self.ending: Ended | None = None
         self.ended_row = 0
+
+    def hold_at_gate(self, row: int, step: Step, chunk: MapChunk | None = None) -> None:
+        """Let a Step, or a chunk of a map, wait until a row is durable (G-a)."""
+        if not self.gated:
+            self.gated_since = self.now
+        self.waits += 1 if chunk is None else chunk.count
+        self.gated.setdefault(row, []).append((step, chunk))
 
     @property
     def row(self) -> int:

@@ -68,8 +68,10 @@ def _wrong(run: RunState) -> Iterator[str]:
     due = {index for _, index, item in run.due if item < 0}
     held = {step for steps in run.held.values() for step in steps}
     for step in run.steps:
-        if step.inside is not None and step.inside.calls.get(step.number) is not step:
-            continue  # of an Attempt of its body that was forgotten
+        if step.inside is not None and (
+            step.inside.step.state >= OVER or step.inside.calls.get(step.number) is not step
+        ):
+            continue  # its body has settled, so nothing is done for it, or the Attempt that called it was forgotten
         lacks = _lacks(run, step, gated, due)
         if lacks:
             yield f"{step.id} is {step.state.name}, and {lacks}"

@@ -184,7 +184,7 @@ def lose(state: WorkerState, box: Box, why: str, running: Running, text: str, wh
         if body == culprit and text:
             state.commands.append(Said(held.run, held.start.id, held.attempt, box.id, text))
         if turn is not None and box.overran and (body, index, entered) == (turn.number, turn.index, True):
-            failure = overran(held, turn, where, state.limits)
+            failure = overran(held, turn, where, state.limits, now)
             ran = Ran(box.id, turn.since, now)
             state.commands.append(Tell(held.run, BodyReturned(now, held.step, held.attempt, None, failure, ran)))
         elif culprit and (body != culprit or turn is not None):

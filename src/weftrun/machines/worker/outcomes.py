@@ -42,8 +42,10 @@ def outcomes_came(state: WorkerState, box: Box, message: Outcomes, now: float) -
             by_run[run].append(ended)
         else:
             by_run[run] = [ended]
-        if outcome.text or outcome.note:
-            said = Said(run, invocation.id, invocation.attempt, box.id, outcome.text, note=outcome.note)
+        if outcome.text or outcome.note or outcome.moved is not None:
+            said = Said(
+                run, invocation.id, invocation.attempt, box.id, outcome.text, note=outcome.note, moved=outcome.moved
+            )
             state.commands.append(said)
     _learn(given.lane, busy_s, len(message.outcomes))
     for run, ended_list in by_run.items():
@@ -72,6 +74,8 @@ def item_outcomes_came(state: WorkerState, box: Box, message: ItemOutcomes, now:
     given.open_items = left
     given.left -= told_items
     _learn(given.lane, message.ran.left_at - message.ran.entered_at, told_items)
+    if message.moved is not None:
+        state.commands.append(Said(work.run, work.id, work.attempt, box.id, "", moved=message.moved))
     if message.text:
         step = item_step(work.id, told[0][0]) if told_items == 1 else work.id
         printed = message.printed if told_items > 1 else ()

@@ -125,16 +125,17 @@ def _is_free(box: Box) -> bool:
     return box.state is BoxState.READY and not box.turns
 
 
-def overran(held: Held, turn: Turn, where: str, limits: Limits) -> Failure:
+def overran(held: Held, turn: Turn, where: str, limits: Limits, now: float) -> Failure:
     """Return the failure of a body whose turn went on too long; `where` is the author's line that it was at."""
     function = held.start.function
     wires = function.kind is Kind.WIRING
     since = datetime.fromtimestamp(turn.since, UTC).strftime("%H:%M:%S")
     at = f"; the last line that it reached is {where}" if where else ""
     text = (
-        f"the body of {held.start.id} ({function.name}) has run since {since} UTC "
+        f"the body of {held.start.id} ({function.name}) has run since {since} UTC, "
+        f"{max(0.0, now - turn.since):.1f} s, "
         f"{'without coming to its end' if wires else 'without an await'}, longer than "
         f"body_timeout_s={timeout_s(held, limits):g}{at}: move what computes or waits into a Function, or raise "
         "body_timeout_s on its @workflow"
     )
-    return Failure(Reason.TIMEOUT, "BodyTimedOut", text, origin=held.start.id, attempt=held.attempt)
+    return Failure(Reason.TIMEOUT, "StepTimedOut", text, origin=held.start.id, attempt=held.attempt)

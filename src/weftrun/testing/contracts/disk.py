@@ -15,7 +15,7 @@ import apsw
 Operation = Literal["write", "sync"]
 
 
-class Fault:
+class DiskFault:
     """Raises an error in chosen calls. `met` counts how often it did."""
 
     def __init__(self, operation: Operation, make: Callable[[], Exception], file: str, skip: int, times: int) -> None:
@@ -58,7 +58,7 @@ class Disk(apsw.VFS):
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._faults: list[Fault] = []
+        self._faults: list[DiskFault] = []
         self.calls: list[tuple[Operation, str]] = []
         super().__init__(name, "")
 
@@ -68,7 +68,7 @@ class Disk(apsw.VFS):
 
     def fail(
         self, operation: Operation, make: Callable[[], Exception], *, file: str = "", skip: int = 0, times: int = 1
-    ) -> Fault:
+    ) -> DiskFault:
         """Let calls fail from now on.
 
         Args:
@@ -78,7 +78,7 @@ class Disk(apsw.VFS):
             skip: how many calls to let through before.
             times: how many calls fail then.
         """
-        fault = Fault(operation, make, file, skip, times)
+        fault = DiskFault(operation, make, file, skip, times)
         self._faults.append(fault)
         return fault
 

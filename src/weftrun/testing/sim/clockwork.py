@@ -41,12 +41,12 @@ class Turns:
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
         self.computes = False
-        self.parked: dict[str, deque[Turn]] | None = None
+        self.parked: dict[str, deque[SimTurn]] | None = None
         self.ended = False
         self.crashed: Callable[[Crash], None] | None = None
 
 
-class Turn:
+class SimTurn:
     """One callback that was scheduled."""
 
     __slots__ = ("call", "turns")
@@ -73,10 +73,10 @@ class Clockwork:
         """Begin at `START`; `chance` draws what goes next."""
         self.now = START
         self.turns = 0
-        self.ready: dict[str, deque[Turn]] = {}
+        self.ready: dict[str, deque[SimTurn]] = {}
         self._chance = chance
         self._hash = hashlib.sha256()
-        self._timers: list[tuple[float, int, str, Turn]] = []
+        self._timers: list[tuple[float, int, str, SimTurn]] = []
         self._counter = 0
         self._spinning = 0
         self._own = Turns("")
@@ -86,12 +86,12 @@ class Clockwork:
         """A hash of every decision so far; equal seeds must give equal ones."""
         return self._hash.hexdigest()
 
-    def schedule(self, at: float, strand: str, turn: Turn) -> None:
+    def schedule(self, at: float, strand: str, turn: SimTurn) -> None:
         """Make a turn ready at a time."""
         self._counter += 1
         heapq.heappush(self._timers, (at, self._counter, strand, turn))
 
-    def make_ready(self, strand: str, turn: Turn) -> None:
+    def make_ready(self, strand: str, turn: SimTurn) -> None:
         """Let a turn come after those of its strand."""
         turns = turn.turns
         if not turns.ended:
@@ -161,7 +161,7 @@ class Clockwork:
         meanwhile, `Crash` ends the turn.
         """
         until = self.now + seconds
-        self.schedule(until, "waking", Turn(self._own, lambda: None))
+        self.schedule(until, "waking", SimTurn(self._own, lambda: None))
         since = self.now
         put_off = [timer for timer in self._timers if timer[3].turns in still and timer[3].turns.computes]
         self._timers = [timer for timer in self._timers if not (timer[3].turns in still and timer[3].turns.computes)]

@@ -14,7 +14,7 @@ from weftrun.model.outcomes import Failure
 from weftrun.model.policy import Kind
 from weftrun.model.records import AttemptFailed, Row, Settled
 from weftrun.testing.sim.chance import Chance
-from weftrun.testing.sim.ledger import Entry
+from weftrun.testing.sim.ledger import LedgerEntry
 from weftrun.testing.sim.plans import ENDLESS, Op, Plan
 
 _SHARE = 0.15
@@ -46,7 +46,7 @@ def has_endless(plan: Plan) -> bool:
 
 
 def harmed(
-    rows: Mapping[RunUid, Sequence[Row]], entries: Sequence[Entry], endless: Mapping[RunUid, bool]
+    rows: Mapping[RunUid, Sequence[Row]], entries: Sequence[LedgerEntry], endless: Mapping[RunUid, bool]
 ) -> Iterator[str]:
     """Yield bodies that failed, or lost an Attempt, for what another one did.
 

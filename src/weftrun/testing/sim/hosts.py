@@ -42,7 +42,7 @@ class SimWorkers:
         loop: SimLoop,
         objects: Objects,
         outside: Callable[[str], Outside],
-        joined: Callable[[WorkerId, Link, int], None],
+        joined: Callable[[WorkerId, SimLink, int], None],
         chance: Chance,
     ) -> None:
         """Start them; `outside` makes the world that the Sandboxes of a Worker live in, by its name."""
@@ -133,7 +133,7 @@ class SimWorker:
         driver = WorkerDriver(
             self.loop, self.sandboxes, self._objects, limits, settings.sandboxes, first_sandbox=id * SANDBOXES_EACH
         )
-        self.link = Link(self, engine, driver, outside, self._objects)
+        self.link = SimLink(self, engine, driver, outside, self._objects)
         self.loop.call_soon(self._watch)
 
     def _watch(self) -> None:
@@ -172,7 +172,7 @@ class SimWorker:
             self._objects.close()
 
 
-class Link:
+class SimLink:
     """What lies between an engine and one of its Workers (port DistantWorker).
 
     Attributes:
@@ -195,7 +195,7 @@ class Link:
         self.heard_at: float | None = None
         self.is_cut = False
         self.pinged_at = engine.now()
-        driver.listen(_Told(self, driver))
+        driver.listen(_Reported(self, driver))
 
     def _give(self, call: Callable[[WorkerDriver], None]) -> None:
         """Let the Worker take something a little later."""
@@ -314,10 +314,10 @@ class Link:
         self._events = None
 
 
-class _Told:
+class _Reported:
     """What a Worker tells, on its way (port WorkerEvents)."""
 
-    def __init__(self, link: Link, driver: WorkerDriver) -> None:
+    def __init__(self, link: SimLink, driver: WorkerDriver) -> None:
         self._link = link
         self._driver = driver
 

@@ -10,7 +10,7 @@ from weftrun.testing.sim.values import Lineage
 
 
 @dataclass(frozen=True)
-class Entry:
+class LedgerEntry:
     """One entry of a body.
 
     Attributes:
@@ -53,7 +53,7 @@ class Ledger:
         owners: which process owns each Run that has a row, kept by the Journal's layer; 0 for nobody.
     """
 
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[LedgerEntry] = field(default_factory=list)
     returned: set[int] = field(default_factory=set)
     committed: dict[RunUid, int] = field(default_factory=dict)
     owners: dict[RunUid, int] = field(default_factory=dict)
@@ -73,8 +73,8 @@ class Ledger:
         """Note an entry that happens now."""
         row = self.committed.get(uid, 0)
         owner = self.owners.get(uid)
-        self.entries.append(Entry(at, uid, step, attempt, function, reads, inputs, row, engine, owner))
+        self.entries.append(LedgerEntry(at, uid, step, attempt, function, reads, inputs, row, engine, owner))
 
-    def of(self, step: str) -> list[Entry]:
+    def of(self, step: str) -> list[LedgerEntry]:
         """Return the entries of one Step, in order."""
         return [entry for entry in self.entries if entry.step == step]

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 
 from weftrun.testing.sim.chance import Chance
-from weftrun.testing.sim.clockwork import START, Clockwork, Stuck, Turn, Turns
+from weftrun.testing.sim.clockwork import START, Clockwork, SimTurn, Stuck, Turns
 from weftrun.testing.sim.faults import Crash
 
 __all__ = ["START", "Delays", "SimLoop", "Stuck"]
@@ -91,15 +91,15 @@ class SimLoop:
 
     def call_soon(self, callback: Callable[[], None]) -> None:
         """Call back after what was scheduled so before."""
-        self.clockwork.make_ready("soon", Turn(self._turns, callback))
+        self.clockwork.make_ready("soon", SimTurn(self._turns, callback))
 
-    def call_at(self, at: float, callback: Callable[[], None]) -> Turn:
+    def call_at(self, at: float, callback: Callable[[], None]) -> SimTurn:
         """Call back at a virtual time."""
         return self._schedule(max(at, self.now()), "timers", callback)
 
     def call_from_thread(self, callback: Callable[[], None]) -> None:
         """Call back in the loop."""
-        self.clockwork.make_ready("threads", Turn(self._turns, callback))
+        self.clockwork.make_ready("threads", SimTurn(self._turns, callback))
 
     def offload(self, work: Callable[[], None], done: Callable[[], None], *, lane: str) -> None:
         """Run `work` at a later turn of its lane, then `done` at another."""
@@ -114,7 +114,7 @@ class SimLoop:
 
     # ------------------------------------------------------------------ for the simulated world
 
-    def after(self, delays: Delays, strand: str, callback: Callable[[], None]) -> Turn:
+    def after(self, delays: Delays, strand: str, callback: Callable[[], None]) -> SimTurn:
         """Call back after a drawn delay, never before what was scheduled earlier on the same strand."""
         at = max(self.now() + self._chance.between(*delays), self._due.get(strand, 0.0))
         self._due[strand] = at
@@ -144,8 +144,8 @@ class SimLoop:
 
     # ------------------------------------------------------------------ inside
 
-    def _schedule(self, at: float, strand: str, callback: Callable[[], None]) -> Turn:
-        turn = Turn(self._turns, callback)
+    def _schedule(self, at: float, strand: str, callback: Callable[[], None]) -> SimTurn:
+        turn = SimTurn(self._turns, callback)
         self.clockwork.schedule(at, strand, turn)
         return turn
 

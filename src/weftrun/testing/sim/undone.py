@@ -9,7 +9,7 @@ from weftrun.model.ids import RunUid
 from weftrun.model.records import AttemptStarted, Row
 from weftrun.sdk.function import Function, function, workflow
 from weftrun.sdk.retrying import Retry
-from weftrun.testing.sim.ledger import Entry
+from weftrun.testing.sim.ledger import LedgerEntry
 from weftrun.testing.sim.scripted import draw, quiet
 from weftrun.testing.sim.values import Value, fail, stage, weave
 
@@ -58,7 +58,7 @@ FUNCTIONS: tuple[Function[..., Any], ...] = (undo, done, done_slowly, undoing, u
 
 
 def not_undone(
-    entries: Iterable[Entry], rows: Mapping[RunUid, Sequence[Row]], returned: Collection[int]
+    entries: Iterable[LedgerEntry], rows: Mapping[RunUid, Sequence[Row]], returned: Collection[int]
 ) -> Iterator[str]:
     """Yield Attempts that were entered before their record, or over one that was not undone (R1).
 
@@ -66,7 +66,7 @@ def not_undone(
         entries: all of a ledger, of Runs that keep records or not.
         returned: as in the ledger.
     """
-    standing: dict[tuple[RunUid, str], Entry] = {}
+    standing: dict[tuple[RunUid, str], LedgerEntry] = {}
     for place, entry in enumerate(entries):
         key = entry.uid, str(entry.step)
         if entry.uid not in rows:
@@ -84,6 +84,6 @@ def not_undone(
         standing[key] = entry
 
 
-def _begun(rows: Sequence[Row], entry: Entry) -> list[int]:
+def _begun(rows: Sequence[Row], entry: LedgerEntry) -> list[int]:
     records = [record for row in rows for record in row.records]
     return [r.attempt for r in records if isinstance(r, AttemptStarted) and r.step == entry.step]

@@ -15,7 +15,7 @@ def elsewhere() -> None:
     """Never runs: its code is missing where it is called."""
 
 
-class Unfit(ByName):
+class UnfitDeploy(ByName):
     """The Functions of an author by name, with other bodies of `async` workflows."""
 
     def __init__(self, functions: Mapping[str, Function[..., Any]]) -> None:

@@ -37,7 +37,7 @@ from weftrun.testing.sim.register import Register
 from weftrun.testing.sim.settings import Outage, Settings
 from weftrun.testing.sim.sinks import SimSink, SinkKind
 from weftrun.testing.sim.transacting import Written, table_of
-from weftrun.testing.sim.unfit import Unfit
+from weftrun.testing.sim.unfit import UnfitDeploy
 from weftrun.testing.validating import validating
 
 __all__ = ["Client", "Outage", "Settings", "World"]
@@ -125,7 +125,7 @@ class World:
             Chance(seed, "nonces"),
             self._chance,
             self.sinks,
-            Unfit(by_name),
+            UnfitDeploy(by_name),
         )
 
     # ------------------------------------------------------------------ what happens in it

@@ -1,0 +1,1 @@
+"""Experiments of FaaSFlow (ASPLOS'22)."""

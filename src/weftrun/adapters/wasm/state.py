@@ -1,0 +1,176 @@
+"""State: regions of memory that calls on one host share, by key, and the copies of them in a bucket.
+
+A region is a file in memory (below `/dev/shm`), mapped over pages of the linear memory of each instance that asks for
+it, so that all see one another's writes at once. Nothing moves to or from the bucket unless `push` or `pull` is called.
+Source: S. Shillaker and P. Pietzuch, "Faasm", USENIX ATC 2020, section 4 (two tiers of state).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import hashlib
+import mmap
+import os
+import threading
+import time
+from typing import Final, NamedTuple
+from urllib.parse import quote
+
+from weftrun.model.errors import WasmRefused
+from weftrun.ports.buckets import Buckets
+
+_SHARED_MEMORY: Final = "/dev/shm"
+_PREFIX: Final = "state/"
+_FIXED: Final = 0x10
+_FAILED: Final = ctypes.c_void_p(-1).value
+_NAME_BYTES_MAX: Final = 255
+_AGAIN_S: Final = 0.000_5
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.mmap.restype = ctypes.c_void_p
+_libc.mmap.argtypes = (
+    ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long
+)  # fmt: skip
+
+
+class Region(NamedTuple):
+    """A region in this process.
+
+    Attributes:
+        descriptor: of its file.
+        nbytes: how long it is; that is fixed when it is made.
+    """
+
+    descriptor: int
+    nbytes: int
+
+
+class State:
+    """The state that functions of one bucket share on this host.
+
+    A lock is of this object, and is free when that is closed or its process dies.
+
+    Attributes:
+        folder: where the regions are.
+    """
+
+    def __init__(self, buckets: str, bucket: str) -> None:
+        """Stand for the state of a bucket; `buckets` says where that is kept."""
+        base = f"{_SHARED_MEMORY}/weftrun-{os.getuid()}"
+        self.folder = f"{base}/{hashlib.sha256(f'{buckets} {bucket}'.encode()).hexdigest()[:24]}"
+        self._base = base
+        self._bucket = bucket
+        self._regions: dict[str, Region] = {}
+        self._locks: dict[str, int] = {}
+
+    def find(self, key: str, buckets: Buckets | None) -> Region | None:
+        """Return the region of a key, made of the copy in the bucket where there is only that.
+
+        None where there is neither.
+        """
+        found = self._regions.get(key)
+        if found is None:
+            try:
+                found = self._opened(key, os.O_RDWR)
+            except FileNotFoundError:
+                pass
+        if found is None and buckets is not None and (copy := buckets.read(self._bucket, _PREFIX + key)) is not None:
+            found = self.make(key, len(copy[1]), copy[1])
+        return found
+
+    def make(self, key: str, nbytes: int, content: bytes | memoryview = b"") -> Region:
+        """Return the region of a key, which is made with `nbytes` bytes if it is not there."""
+        os.makedirs(self.folder, mode=0o700, exist_ok=True)
+        if os.stat(self._base).st_uid != os.getuid():
+            raise WasmRefused(f"{self._base} belongs to somebody else, so no state can be kept there.")
+        new = f"{self._path(key)}.{os.getpid()}.{threading.get_ident()}"
+        descriptor = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            os.ftruncate(descriptor, max(nbytes, len(content)))
+            if len(content):
+                os.pwrite(descriptor, content, 0)
+            os.link(new, self._path(key))  # whole or not at all, and only the first one
+        except FileExistsError:
+            pass
+        finally:
+            os.unlink(new)
+            os.close(descriptor)
+        return self._opened(key, os.O_RDWR)
+
+    def map(self, region: Region, address: int) -> None:
+        """Map a region at an address of this process, in place of what is there."""
+        length = -(-region.nbytes // mmap.PAGESIZE) * mmap.PAGESIZE
+        flags = mmap.MAP_SHARED | _FIXED
+        found = _libc.mmap(address, length, mmap.PROT_READ | mmap.PROT_WRITE, flags, region.descriptor, 0)
+        if found == _FAILED:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+    def push(self, key: str, buckets: Buckets) -> bool:
+        """Copy a region into the bucket; False where it is not there."""
+        region = self.find(key, None)
+        if region is None:
+            return False
+        buckets.write(self._bucket, _PREFIX + key, os.pread(region.descriptor, region.nbytes, 0))
+        return True
+
+    def pull(self, key: str, buckets: Buckets) -> bool:
+        """Copy what the bucket has into the region, which is made if need be; False where the bucket has nothing."""
+        copy = buckets.read(self._bucket, _PREFIX + key)
+        if copy is None:
+            return False
+        region = self.find(key, None) or self.make(key, len(copy[1]))
+        os.pwrite(region.descriptor, copy[1][: region.nbytes], 0)
+        return True
+
+    def lock(self, key: str, *, writes: bool, until: float) -> bool:
+        """Wait until nobody else on this host has a lock of a key, or nobody has one for writing.
+
+        False when the time `until`, of the monotonic clock, comes before that.
+        """
+        self.unlock(key)
+        os.makedirs(self.folder, mode=0o700, exist_ok=True)
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        descriptor = os.open(self._path(key) + ".lock", flags, 0o600)
+        self._locks[key] = descriptor
+        wanted = (fcntl.LOCK_EX if writes else fcntl.LOCK_SH) | fcntl.LOCK_NB
+        while True:
+            try:
+                fcntl.flock(descriptor, wanted)
+                return True
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    self.unlock(key)
+                    return False
+                time.sleep(_AGAIN_S)
+
+    def unlock(self, key: str) -> bool:
+        """Give a lock back; False where there was none."""
+        descriptor = self._locks.pop(key, None)
+        if descriptor is None:
+            return False
+        os.close(descriptor)
+        return True
+
+    def close(self) -> None:
+        """Give all locks back and close all regions; what is mapped stays mapped."""
+        for key in list(self._locks):
+            self.unlock(key)
+        for region in self._regions.values():
+            os.close(region.descriptor)
+        self._regions.clear()
+
+    def _opened(self, key: str, flags: int) -> Region:
+        found = self._regions.get(key)
+        if found is None:
+            descriptor = os.open(self._path(key), flags | os.O_CLOEXEC)
+            found = self._regions[key] = Region(descriptor, os.fstat(descriptor).st_size)
+        return found
+
+    def _path(self, key: str) -> str:
+        name = quote(key, safe="").replace(".", "%2E")
+        if not 0 < len(name) <= _NAME_BYTES_MAX - 40:
+            raise WasmRefused(
+                f"{key[:80]!r} can't be the name of state: it has 1 to {_NAME_BYTES_MAX - 40} characters."
+            )
+        return f"{self.folder}/{name}"

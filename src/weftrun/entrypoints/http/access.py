@@ -1,0 +1,75 @@
+"""Tokens: who may call, and what. A guard before every route finds out who calls."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any, Final, cast
+
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
+
+from weftrun.entrypoints.http.callers import EVERYBODY, SCOPES, Caller, Scope
+from weftrun.entrypoints.http.gateway import Gateway
+from weftrun.entrypoints.http.problems import Refusal
+
+OPEN: Final = "open"
+"""Key in a route's `opt`: everybody may call it, also where tokens are asked for."""
+SCOPE: Final = "scope"
+"""Key in a route's `opt`: the scope that it asks for; by default `read` to look, and `invoke` for all else."""
+_CALLER: Final = "weftrun_caller"
+_ASK: Final = {"WWW-Authenticate": "Bearer"}
+_READS: Final = {"GET", "HEAD", "OPTIONS"}
+
+Connection = ASGIConnection[Any, Any, Any, Any]
+
+
+async def check(connection: Connection, route: BaseRouteHandler) -> None:
+    """Find out who calls, and whether they may.
+
+    Raises:
+        Refusal: 401 where a token is missing or is none, 403 where it has not the scope.
+    """
+    gateway: Gateway = connection.app.state.gateway
+    if route.opt.get(OPEN) or not gateway.asks_for_tokens:
+        _set(connection, EVERYBODY)
+        return
+    caller = _caller(gateway, connection.headers.get("authorization", ""))
+    wanted = cast(
+        Scope,
+        route.opt.get(SCOPE) or ("read" if cast(dict[str, Any], connection.scope)["method"] in _READS else "invoke"),
+    )
+    if wanted not in caller.scopes and "admin" not in caller.scopes:
+        told = ", ".join(scope for scope in SCOPES if scope in caller.scopes)
+        raise Refusal(
+            403, "scope-missing", f"The token {caller.token!r} has the scopes {told}; this asks for {wanted}."
+        )
+    _set(connection, caller)
+
+
+def _caller(gateway: Gateway, header: str) -> Caller:
+    kind, _, secret = header.partition(" ")
+    if kind.lower() != "bearer" or not secret:
+        detail = "This gateway asks for a token: send `Authorization: Bearer TOKEN`; `weftrun token` makes one."
+        raise Refusal(401, "token-missing", detail, headers=_ASK)
+    found = gateway.file.find_token(secret.strip())
+    if found is None:
+        raise Refusal(401, "token-unknown", "The token is not known here, or was revoked.", headers=_ASK)
+    return Caller(found.tenant, frozenset(cast(tuple[Scope, ...], found.scopes)), found.name)
+
+
+def _set(connection: Connection, caller: Caller) -> None:
+    cast(dict[str, Any], connection.scope)[_CALLER] = caller
+
+
+def caller_of(connection: Connection) -> Caller:
+    """Return who calls, as `check` has found out; nobody in particular where it was not asked."""
+    found: Caller = cast(dict[str, Any], connection.scope).get(_CALLER, EVERYBODY)
+    return found
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether a host that is listened on can be reached from this machine only."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,102 @@
+"""`/metrics`, as Prometheus reads it: what was asked, how long it took, and how the engine stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+from litestar import Response, get
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Message, Receive, Send
+from litestar.types import Scope as AsgiScope
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from weftrun.entrypoints.http.gateway import Gateway
+from weftrun.entrypoints.http.given import CallerHere, GatewayHere
+from weftrun.entrypoints.http.problems import Refusal, problems
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+
+
+class Metrics:
+    """What is counted of one app.
+
+    Attributes:
+        registry: of all.
+    """
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._requests = Counter(
+            "weftrun_http_requests",
+            "Requests that were answered.",
+            ("method", "route", "status"),
+            registry=self.registry,
+        )
+        self._seconds = Histogram(
+            "weftrun_http_request_seconds",
+            "From a request to the last byte of its answer, waiting for a Run included.",
+            ("method", "route"),
+            registry=self.registry,
+            buckets=_SECONDS,
+        )
+
+    def watch(self, gateway: Gateway) -> None:
+        """Tell of a gateway's engine, too."""
+        self.registry.register(_EngineCollector(gateway))
+
+    def middleware(self, app: ASGIApp) -> ASGIApp:
+        """Return an ASGI app that counts what another one answers."""
+
+        async def counted(scope: AsgiScope, receive: Receive, send: Send) -> None:
+            if scope["type"] != ScopeType.HTTP:
+                await app(scope, receive, send)
+                return
+            gateway: Gateway = scope["litestar_app"].state.gateway
+            began, status = gateway.loop.time(), "aborted"
+
+            async def noting(message: Message) -> None:
+                nonlocal status
+                if message["type"] == "http.response.start":
+                    status = str(message["status"])
+                await send(message)
+
+            try:
+                await app(scope, receive, noting)
+            finally:
+                route = str(cast(dict[str, Any], scope).get("path_template") or "none")
+                method = str(scope["method"])
+                self._requests.labels(method, route, status).inc()
+                self._seconds.labels(method, route).observe(gateway.loop.time() - began)
+
+        return counted
+
+
+class _EngineCollector(Collector):
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield how the engine stands now."""
+        gateway = self._gateway
+        yield GaugeMetricFamily("weftrun_runs_open", "Open Runs that this engine has.", gateway.core.runs_open)
+        yield CounterMetricFamily(
+            "weftrun_commits", "Transactions that this engine has committed.", gateway.core.commits
+        )
+        yield CounterMetricFamily("weftrun_runs_started", "Runs that were started or joined here.", gateway.starts)
+        yield GaugeMetricFamily("weftrun_streams_open", "Streams of events that are open.", gateway.streams)
+        yield GaugeMetricFamily("weftrun_apps", "Apps that are served.", len(gateway.apps))
+
+
+@get("/metrics", summary="Tell Prometheus", responses=problems(403), media_type="text/plain")
+async def show_metrics(gateway: GatewayHere, caller: CallerHere) -> Response[bytes]:
+    """Return all that is counted; they are the whole server's, and so for no tenant."""
+    if caller.tenant:
+        raise Refusal(403, "not-a-tenants", "Metrics are the whole server's: a token without a tenant may see them.")
+    return Response(generate_latest(gateway.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+ROUTES: list[Any] = [show_metrics]
+"""All of this module, under `/`."""
