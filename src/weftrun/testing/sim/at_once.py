@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from weftrun.testing.sim.chance import Chance
-from weftrun.testing.sim.ledger import Entry
+from weftrun.testing.sim.ledger import LedgerEntry
 from weftrun.testing.sim.plans import Op, Plan
 
 _NAMES = ("beside", "beside_once")
@@ -32,7 +32,7 @@ def _shared(op: Op, chance: Chance) -> Op:
     return op
 
 
-def entered_again(entries: Sequence[Entry]) -> Iterator[str]:
+def entered_again(entries: Sequence[LedgerEntry]) -> Iterator[str]:
     """Yield Attempts that one engine entered twice though nobody may see them twice (`retries=0`).
 
     An engine that ended knows nothing any more: of those of several engines each counts by itself.
