@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import signal
+import socket
 from pathlib import Path
 
+import httpx
 import pytest
 from tests.http.conftest import APP
 from tests.http.serving import Server, serving
@@ -213,3 +215,19 @@ def test_an_app_that_cannot_be_served_is_told(tmp_path: Path, case: tuple[str, s
 def test_a_port_that_is_taken_is_told(server: Server, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"can't be listened on: Address already in use\. --port names"):
         serve(Settings(place=place_of(f"sqlite:///{tmp_path}/j.db"), port=server.port), announce=print)
+
+
+def test_a_client_that_goes_away_ends_nothing(server: Server, tmp_path: Path) -> None:
+    file = tmp_path / "go"
+    body = {"function": "waits_for", "args": [str(file), "left"], "id": "left", "wait_s": 60}
+    with pytest.raises(httpx.ReadTimeout):
+        server.http.post("/runs", json=body, timeout=httpx.Timeout(10, read=0.5))
+    with socket.create_connection(("127.0.0.1", server.port)) as cut_off:
+        cut_off.sendall(b"POST /api/v1/runs HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
+    with socket.create_connection(("127.0.0.1", server.port)) as garbage:
+        garbage.sendall(b"\x16\x03\x01 no HTTP at all\r\n\r\n")
+        assert garbage.recv(100).startswith(b"HTTP/1.1 400")
+    file.touch()
+    assert server.http.get("/runs/left/result?wait_s=30").json() == "left"
+    large = server.http.post("/runs", content=b" " * (16 * 2**20 + 1), headers={"content-type": "application/json"})
+    assert problem(large, 413, "http-413")

@@ -1,8 +1,10 @@
-"""The graph of a Run as a Mermaid flowchart: data solid, control dotted, a map one node with its count."""
+"""The graph of a Run, as data and as a Mermaid flowchart: data solid, control dotted, a map one node with its count."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+
+from msgspec import Struct
 
 from weftrun.model.ids import StepId
 from weftrun.model.outcomes import Status
@@ -27,9 +29,51 @@ def graph(rows: Sequence[Row], trace: Sequence[Traced] = (), *, nodes_max: int =
     Each Workflow's body is a box around its calls. Over `nodes_max` Steps, calls of one Function by one body become
     one node with their count. A dotted arrow means: had to come first, though no value of it is taken.
     """
+    return "\n".join(_charted(rows, trace, nodes_max).lines()) + "\n"
+
+
+class GraphNode(Struct, frozen=True):
+    """A Step, or all calls of one Function by one body where there are many.
+
+    Attributes:
+        id: of the Step, or a name for these calls.
+        body: the Step whose body made the call; empty for the Run's own.
+        count: of Steps, or of items of a map.
+        is_body: whether it is a Workflow's body, with its calls inside.
+    """
+
+    id: str
+    label: str
+    body: str
+    status: Status
+    count: int
+    is_body: bool
+
+
+class GraphEdge(Struct, frozen=True):
+    """From one node to another: a value is handed on, or, `is_control`, the one only had to come first."""
+
+    source: str
+    target: str
+    is_control: bool
+
+
+class Drawing(Struct, frozen=True):
+    """The graph of a Run as data."""
+
+    nodes: tuple[GraphNode, ...]
+    edges: tuple[GraphEdge, ...]
+
+
+def drawing(rows: Sequence[Row], trace: Sequence[Traced] = (), *, nodes_max: int = 200) -> Drawing:
+    """Return the graph of a Run as data, with the same nodes and edges as `graph` draws."""
+    return _charted(rows, trace, nodes_max).drawing()
+
+
+def _charted(rows: Sequence[Row], trace: Sequence[Traced], nodes_max: int) -> _Chart:
     fold = StepsFold.of(rows, trace)
     views = {view.id: view for view in fold.views()}
-    return "\n".join(_Chart(fold.calls, [views[step] for step in fold.calls.by_step], nodes_max).lines()) + "\n"
+    return _Chart(fold.calls, [views[step] for step in fold.calls.by_step], nodes_max)
 
 
 class _Node:
@@ -63,6 +107,26 @@ class _Chart:
             yield f"  {edge}"
         used = {node.status for node in self._nodes.values()}
         yield from (f"  classDef {status} {style}" for status, style in _CLASSES.items() if status in used)
+
+    def drawing(self) -> Drawing:
+        """Return the chart as data."""
+        names = {node.key: name for name, node in self._nodes.items()}
+        nodes = (
+            GraphNode(name, node.label, node.body, node.status, node.count, node.is_box)
+            for name, node in self._nodes.items()
+        )
+        edges = (
+            GraphEdge(names[source.key], names[target.key], is_control)
+            for source, target, is_control in dict.fromkeys(self._links())
+        )
+        return Drawing(tuple(nodes), tuple(edges))
+
+    def _links(self) -> Iterator[tuple[_Node, _Node, bool]]:
+        """Yield each edge between calls."""
+        for call in self._calls.by_step.values():
+            into = self._of[call.id]
+            yield from ((self._of[producer], into, False) for producer in self._calls.producers(call))
+            yield from ((self._of[before], into, True) for before in self._control(call))
 
     def _add(self, view: StepView) -> None:
         call = self._calls.by_step[view.id]
@@ -100,17 +164,12 @@ class _Chart:
         return by_body
 
     def _edges(self) -> Iterator[str]:
-        for call in self._calls.by_step.values():
-            node = self._of[call.id]
-            into = node.key
-            for producer in self._calls.producers(call):
-                yield f"{self._out(producer)} --> {into}"
-            for before in self._control(call):
-                yield f"{self._out(before)} -.-> {into}"
+        for source, target, is_control in self._links():
+            yield f"{_out(source)} {'-.->' if is_control else '-->'} {target.key}"
         for body in self._calls.ended:
             for step in self._calls.answer(body):
                 if body in self._of:
-                    yield f"{self._out(step)} --> {self._of[body].key}_end"
+                    yield f"{_out(self._of[step])} --> {self._of[body].key}_end"
 
     def _control(self, call: CallView) -> list[StepId]:
         """Return what came before a call without giving it a value: `after=`, and what the body was told before it."""
@@ -119,9 +178,9 @@ class _Chart:
         producers = set(self._calls.producers(call))
         return [step for step in before if step not in producers and step in self._of]
 
-    def _out(self, step: StepId) -> str:
-        node = self._of[step]
-        return f"{node.key}_end" if node.is_box else node.key
+
+def _out(node: _Node) -> str:
+    return f"{node.key}_end" if node.is_box else node.key
 
 
 _WORST = ("succeeded", "cancelled", "pending", "running", "failed")

@@ -24,6 +24,7 @@ _COMMANDS = {
     "graph": "Print the graph of a Run as a Mermaid flowchart.",
     "timeline": "Show when and where Steps ran, here or as an HTML file.",
     "serve": "Serve Runs and the Functions of apps over HTTP.",
+    "ui": "Show Runs on a page in the browser, live.",
     "deploy": "Deploy an app to a gateway.",
     "invoke": "Run a workflow or a function of a gateway and print its result.",
     "token": "Make a token for callers of a gateway, list or revoke them.",

@@ -12,7 +12,7 @@ from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.static_files import create_static_files_router
-from litestar.types import ControllerRouterHandler
+from litestar.types import ControllerRouterHandler, Middleware
 
 from weftrun import __version__
 from weftrun.entrypoints.http import access, answers, deployed, events, health, problems, runs
@@ -29,6 +29,7 @@ def make_app(
     *,
     routers: Sequence[ControllerRouterHandler] = (),
     pages: Path | None = None,
+    middleware: Sequence[Middleware] = (),
 ) -> Litestar:
     """Return the ASGI app of a gateway, which is opened when the app starts and closed when it ends.
 
@@ -36,6 +37,7 @@ def make_app(
         opened: opens the gateway, in the loop of the server.
         routers: further routes, at their own paths; they may ask for what is in `given`.
         pages: a folder of static pages that is served under `/`.
+        middleware: what every request passes first.
     """
     counted = counting.Metrics()
 
@@ -64,7 +66,7 @@ def make_app(
             "caller": Provide(_caller, sync_to_thread=False),
         },
         guards=[access.check],
-        middleware=[counted.middleware],
+        middleware=[counted.middleware, *middleware],
         exception_handlers={Exception: problems.answer},
         request_max_body_size=BODY_BYTES_MAX,
         openapi_config=OpenAPIConfig(

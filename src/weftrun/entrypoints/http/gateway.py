@@ -107,15 +107,21 @@ class Gateway:
 
     @classmethod
     async def opened(
-        cls, place: Place, files: list[Path], *, sandboxes: int | None = None, asks_for_tokens: bool = False
+        cls,
+        place: Place,
+        files: list[Path],
+        *,
+        sandboxes: int | None = None,
+        recover: str = "all",
+        asks_for_tokens: bool = False,
     ) -> Gateway:
-        """Open an engine, which takes over what a dead one left, and import the apps in these files.
+        """Open an engine, which takes over what a dead one left (`recover`), and import the apps in these files.
 
         Raises:
             JournalError: the Journal can't be used.
             UsageError: a file has no app that can be served.
         """
-        core = await asyncio.to_thread(open_core, place, sandboxes=sandboxes)
+        core = await asyncio.to_thread(open_core, place, sandboxes=sandboxes, recover=recover)
         file = GatewayFile(place.folder / "gateway.db")
         gateway = cls(place, core, file, asks_for_tokens=asks_for_tokens)
         try:

@@ -22,7 +22,7 @@ from weftrun.model.outcomes import Status
 from weftrun.ports.journal import RunInfo
 from weftrun.runtime.tickets import Ticket
 from weftrun.views.following import still
-from weftrun.views.graph import graph
+from weftrun.views.graph import GraphEdge, GraphNode, drawing, graph
 from weftrun.views.page import page as page_of
 from weftrun.views.run import RunShown, run_shown
 from weftrun.views.step import StepView
@@ -96,10 +96,12 @@ class RunPage(Struct, frozen=True):
 
 
 class GraphShown(Struct, frozen=True):
-    """The graph of a Run as a Mermaid flowchart."""
+    """The graph of a Run, as data and as a Mermaid flowchart."""
 
     id: str
     mermaid: str
+    nodes: tuple[GraphNode, ...]
+    edges: tuple[GraphEdge, ...]
 
 
 def listed(caller: Caller, info: RunInfo) -> RunListed:
@@ -252,10 +254,11 @@ async def show_graph(
         int, QueryParameter(ge=1, le=10_000, description="Over so many Steps, one node per Function.")
     ] = 200,
 ) -> Response[GraphShown]:
-    """Return the graph of a Run as a Mermaid flowchart."""
+    """Return the graph of a Run, as data and as a Mermaid flowchart."""
     seen = await gateway.look(caller, run_id)
     text = await gateway.readers.read(lambda _: graph(seen.rows, seen.trace, nodes_max=nodes))
-    return json_answer(GraphShown(run_id, text))
+    drawn = await gateway.readers.read(lambda _: drawing(seen.rows, seen.trace, nodes_max=nodes))
+    return json_answer(GraphShown(run_id, text, drawn.nodes, drawn.edges))
 
 
 @post("/{run_id:str}/cancel", status_code=202, summary="Ask for a Run to be cancelled", responses=ASKED)

@@ -11,7 +11,7 @@ from types import FrameType
 
 import uvicorn
 from litestar import Litestar
-from litestar.types import ControllerRouterHandler
+from litestar.types import ControllerRouterHandler, Middleware
 from msgspec import Struct
 
 from weftrun.assembly import Place
@@ -36,6 +36,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         sandboxes: how many run Functions at once; None for as many as processors.
         asks_for_tokens: whether each caller must have one; a host other than the loopback asks for them always.
         tls: files of a certificate and of its key, in PEM.
+        recover: which open Runs this engine goes on with; see `weftrun.open`.
     """
 
     place: Place
@@ -45,6 +46,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     sandboxes: int | None = None
     asks_for_tokens: bool = False
     tls: tuple[str, str] | None = None
+    recover: str = "all"
 
 
 class _Server(uvicorn.Server):
@@ -67,13 +69,14 @@ def serve(
     announce: Callable[[str], None],
     routers: Sequence[ControllerRouterHandler] = (),
     pages: Path | None = None,
+    middleware: Sequence[Middleware] = (),
 ) -> None:
     """Serve until SIGINT or SIGTERM; then whoever waits is answered, and open Runs are free for other engines.
 
     Args:
         settings: what and how.
         announce: told the URL once it is served.
-        routers, pages: see `make_app`.
+        routers, pages, middleware: see `make_app`.
 
     Raises:
         UsageError: the port is taken, an app can't be served, or tokens are asked for and there is none.
@@ -90,7 +93,7 @@ def serve(
         announce(_url(listening, "https" if settings.tls else "http"))
         return server.gateway
 
-    app = make_app(opened, routers=routers, pages=pages)
+    app = make_app(opened, routers=routers, pages=pages, middleware=middleware)
     server = _Server(_config(app, settings))
     listening = _listening(settings.host, settings.port)
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # a failed start is told as our own error
@@ -108,7 +111,11 @@ def serve(
 async def _opened(settings: Settings) -> Gateway:
     asks = settings.asks_for_tokens or not is_loopback(settings.host)
     gateway = await Gateway.opened(
-        settings.place, list(settings.files), sandboxes=settings.sandboxes, asks_for_tokens=asks
+        settings.place,
+        list(settings.files),
+        sandboxes=settings.sandboxes,
+        recover=settings.recover,
+        asks_for_tokens=asks,
     )
     if asks and not gateway.file.tokens():
         await gateway.close()

@@ -1,0 +1,112 @@
+// One Run: how it stands, its graph and timeline, its Steps, its story and what it printed; live while it runs.
+
+import { useEffect, useRef, useState } from "preact/hooks";
+import * as api from "./api.js";
+import { Graph } from "./graph.jsx";
+import { Status, Time, Trouble } from "./parts.jsx";
+import { Timeline } from "./timeline.jsx";
+import { span } from "./words.js";
+
+const AGAIN_MS = 300;
+const WAYS = { running: ["cancel"], failed: ["retry"], cancelled: ["retry"] };
+
+/** All that the page shows of a Run, fetched again soon after each event, and at most every `AGAIN_MS`. */
+function useRun(id, lives) {
+  const [seen, setSeen] = useState(null);
+  const [trouble, setTrouble] = useState("");
+  const load = useRef(null);
+  useEffect(() => {
+    let due = 0;
+    let over = false;
+    load.current = async () => {
+      due = 0;
+      try {
+        const [run, steps, graph, line, story, logs] = await Promise.all(
+          [api.run, api.steps, api.graph, api.timeline, api.story, api.logs].map((ask) => ask(id)),
+        );
+        if (!over) setSeen({ run, steps, graph, line, story, logs }), setTrouble("");
+      } catch (error) {
+        if (!over) setTrouble(error.message);
+      }
+    };
+    setSeen(null);
+    load.current();
+    const end = api.followRun(id, () => (due ||= setTimeout(load.current, AGAIN_MS)), lives);
+    return () => ((over = true), clearTimeout(due), end());
+  }, [id]);
+  return { seen, trouble, again: () => load.current(), fail: setTrouble };
+}
+
+export function Run({ id, lives }) {
+  const { seen, trouble, again, fail } = useRun(id, lives);
+  const [chosen, choose] = useState("");
+  if (!seen) return <main><h1>{id}</h1><Trouble text={trouble} /></main>;
+  const { run, steps, line, story, logs } = seen;
+  const now = new Map(steps.map((step) => [step.id, step.status])); // what runs is not on record yet
+  const graph = { ...seen.graph, nodes: seen.graph.nodes.map((node) => ({ ...node, status: now.get(node.id) ?? node.status })) };
+  const act = async (verb) => {
+    await api.act(id, verb).catch((error) => fail(error.message));
+    again();
+  };
+  const failed = steps.filter((step) => step.status === "failed");
+  const nextFailed = () => {
+    const at = failed.findIndex((step) => step.id === chosen);
+    if (failed.length) choose(failed[(at + 1) % failed.length].id);
+  };
+  const mine = (step) => !chosen || step === chosen || step.startsWith(`${chosen}.`);
+  return (
+    <main onKeyDown={(event) => event.key === "n" && event.target.tagName !== "INPUT" && nextFailed()}>
+      <p><a href="#/">All Runs</a></p>
+      <h1>{run.id} <Status status={run.status} note={run.waiting_for} /></h1>
+      <p class="facts">
+        {run.function}, started <Time at={run.started_at} />
+        {run.ended_at ? `, took ${span(run.ended_at - run.started_at)}` : ""}
+        {run.takeovers ? `, taken over ${run.takeovers} times` : ""}{" "}
+        {(WAYS[run.status] ?? []).map((verb) => <button onClick={() => act(verb)}>{verb}</button>)}
+        {failed.length > 0 && <button onClick={nextFailed}>Next failed Step (n)</button>}
+      </p>
+      <Trouble text={trouble} />
+      {run.error && <details class="error" open><summary>{run.error}</summary><pre>{run.traceback}</pre></details>}
+      <h2>Graph</h2>
+      <Graph shown={graph} chosen={chosen} choose={(step) => choose(step === chosen ? "" : step)} />
+      <h2>Timeline</h2>
+      <Timeline line={line} />
+      <h2>Steps</h2>
+      <Steps steps={steps} chosen={chosen} choose={choose} />
+      <h2>Story{chosen && ` of ${chosen}`}</h2>
+      <ol class="story">
+        {story.filter((told) => mine(told.step)).map((told) => (
+          <li><span class="when">{span(told.at - run.started_at)}</span> {told.text}</li>
+        ))}
+      </ol>
+      <h2>Printed{chosen && ` by ${chosen}`}</h2>
+      <pre class="logs">{logs.filter((said) => mine(said.step)).map((said) => `${said.step}  ${said.text}`).join("")}</pre>
+    </main>
+  );
+}
+
+const Steps = ({ steps, chosen, choose }) => (
+  <div class="wide">
+    <table class="steps">
+      <thead>
+        <tr>
+          <th>Status</th><th>Step</th><th class="number">Attempts</th><th class="number">Items</th>
+          <th class="number">Waited</th><th class="number">In body</th><th>Value or error</th>
+        </tr>
+      </thead>
+      <tbody>
+        {steps.map((step) => (
+          <tr key={step.id} class={step.id === chosen ? "chosen" : ""} onClick={() => choose(step.id)}>
+            <td><Status status={step.status} /></td>
+            <td>{step.id}</td>
+            <td class="number">{step.attempts}</td>
+            <td class="number">{step.is_map ? `${step.items_done}/${step.items}` : ""}</td>
+            <td class="number">{span(step.waited_s)}</td>
+            <td class="number">{span(step.body_s)}</td>
+            <td class="value">{step.error || step.preview}</td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  </div>
+);
