@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -65,6 +66,7 @@ def _server() -> Iterator[str]:
     """Serve S3 on the loopback with one object."""
     from moto.server import ThreadedMotoServer  # noqa: PLC0415  # an optional library, only for this option
 
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it would tell of each request
     server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
     server.start()
     try:

@@ -220,3 +220,11 @@ def test_an_engine_that_closes_without_a_session_claims_nothing(folder: Path) ->
     """It found no room for its session, once more when it was closed, and then room for a claim that nobody owned."""
     _, broken = play_seed(53_374, folder, server=False)
     assert broken is None, str(broken)
+
+
+def test_a_body_of_a_run_that_was_given_up_takes_no_turn(folder: Path) -> None:
+    """It waited for its turn when a commit of the same Run was lost, had it afterwards, and kept it for good: nobody
+    took its outcome.
+    """
+    _, broken = play_seed(1_671, folder)
+    assert broken is None, str(broken)

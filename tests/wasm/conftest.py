@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from weftrun.adapters.wasm.host import linked
+from weftrun.adapters.wasm.runner import load
 from weftrun.entrypoints.http.roles import StorageRole
 
 Kept = Callable[[bytes], str]
@@ -18,6 +21,15 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forgotten() -> Iterator[None]:
+    """Modules of a file of tests, and what they hold open, are gone after it."""
+    yield
+    linked.cache_clear()
+    load.cache_clear()
+    gc.collect()
 
 
 @pytest.fixture

@@ -54,6 +54,20 @@ PUT = command(
     INPUT, READ, WRITE,
 )  # fmt: skip
 
+INIT = command(
+    # Begins with 6, which init has made of 5, whatever the call before has done.
+    "(i32.store (i32.const 0) (i32.add (i32.load (i32.const 0)) (global.get $more)))"
+    "(drop (call $output (i32.const 0) (i32.const 4)))",
+    OUTPUT,
+    rest='(data (i32.const 0) "\\05") (global $more (export "more") (mut i32) (i32.const 1))'
+    '(func (export "weftrun_init") (i32.store (i32.const 0) (i32.add (i32.load (i32.const 0)) (i32.const 1)))'
+    " (drop (memory.grow (i32.const 3)))"
+    " (i32.store (i32.const 200000) (i32.const 9)) (global.set $more (i32.const 10)))",
+)
+INIT_HIDES = command("", rest='(global (mut i32) (i32.const 1)) (func (export "weftrun_init"))')
+INIT_TRAPS = command("", rest='(func (export "weftrun_init") unreachable)')
+INIT_LOOPS = command("", rest='(func (export "weftrun_init") (loop $l (br $l)))')
+
 _SUM = """
 (table (export "__indirect_function_table") 1 funcref) (elem (i32.const 0) $sum)
 (global $calls (export "calls") (mut i64) (i64.const 40))

@@ -10,7 +10,7 @@ from tests.wasm import modules
 from tests.wasm.conftest import Kept
 
 from weftrun.adapters.wasm.call import Place
-from weftrun.adapters.wasm.compiled import MODULE_BYTES_MAX, compiled
+from weftrun.adapters.wasm.compiled import MODULE_BYTES_MAX, Compiled, compiled
 from weftrun.adapters.wasm.runner import cache_folder, entry_of, load, run
 from weftrun.adapters.wasm.sections import unexported_variables
 from weftrun.model.errors import WasmRefused, WasmTrapped
@@ -31,6 +31,32 @@ def test_output_is_what_the_module_says() -> None:
 
 def test_each_call_begins_with_clean_memory() -> None:
     assert {called(modules.COUNTING) for _ in range(5)} == {b"\1\0\0\0"}
+
+
+def test_init_runs_once_and_each_call_begins_with_what_it_has_left() -> None:
+    assert [called(modules.INIT) for _ in range(4)] == [b"\x10\0\0\0"] * 4
+    module = load_kept(modules.INIT)
+    answers = [run(module, "_start", "m", b"", Place(), LIMITS).output for _ in range(4)]
+    assert answers == [b"\x10\0\0\0"] * 4
+    with pytest.raises(WasmTrapped, match=r"did not begin.*its init has left 262,144"):
+        run(module, "_start", "m", b"", Place(), WasmLimits(memory_bytes_max=100_000))
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "words"),
+    [
+        (modules.INIT_HIDES, WasmRefused, "has 1 variables that it does not export"),
+        (modules.INIT_TRAPS, WasmTrapped, r"The weftrun_init of the WebAssembly function m ended: it aborted"),
+        (modules.INIT_LOOPS, WasmTrapped, r"The weftrun_init .* ended: its time was over"),
+    ],
+)
+def test_an_init_that_fails_is_told(content: bytes, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        called(content, limits=WasmLimits(time_s_max=0.05))
+
+
+def load_kept(content: bytes) -> Compiled:
+    return compiled(content, "m.wasm", cache_folder())
 
 
 def test_calls_in_many_threads_have_nothing_to_do_with_each_other() -> None:

@@ -69,6 +69,25 @@ WRITTEN = {
 }
 
 
+SQUARES = """
+#include <cstdio>
+#include <weftrun.h>
+
+static int squares[1000];
+
+extern "C" WEFTRUN_INIT {
+  for (int i = 0; i < 1000; i++) squares[i] = i * i;
+  return 0;
+}
+
+int main() {
+  char text[16];
+  weftrun_output(text, (uint32_t)snprintf(text, sizeof text, "%d", squares[atoi(weftrun_input(nullptr))]));
+  return 0;
+}
+"""
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("built")
@@ -117,6 +136,13 @@ def test_put_and_get(built: Path, remote: RemoteBuckets) -> None:
         called(built, "get", "gone", remote)
     with pytest.raises(WasmTrapped, match="put returned 1: the input is: KEY VALUE"):
         called(built, "put", "k", remote)
+
+
+@pytest.mark.sweep
+def test_a_program_in_cpp_with_an_init(tmp_path: Path, remote: RemoteBuckets) -> None:
+    (tmp_path / "squares.cpp").write_text(SQUARES, encoding="utf-8")
+    assert build(str(tmp_path / "squares.cpp"), str(tmp_path / "squares.wasm")) == ""
+    assert [called(tmp_path, "squares", "30", remote).output for _ in range(3)] == [b"900"] * 3
 
 
 @pytest.mark.sweep

@@ -153,6 +153,13 @@ def test_a_forged_call_fails_and_harms_nothing(tmp_path: Path, change: dict[str,
     assert rig.call().moved[0].where == "near"
 
 
+def test_a_call_from_another_beginning_is_refused(tmp_path: Path) -> None:
+    """An init that draws numbers, say, leaves other bytes in each process."""
+    rig = Rig(tmp_path, modules.SUM_NEAR)
+    answer = rig.runner.run(replace(_caught(rig), beginning="0" * 64))
+    assert answer == NearRefused("instances begin with another memory there")
+
+
 @pytest.mark.parametrize("memory_bytes", [0, 100, 1 << 40, -5])
 def test_a_call_whose_memory_can_not_be_is_refused(tmp_path: Path, memory_bytes: int) -> None:
     rig = Rig(tmp_path, modules.SUM_NEAR)

@@ -36,6 +36,7 @@ class NearCall(Struct, frozen=True, array_like=True):
         key: beside which it is to run.
         function: its index in the module's table of functions.
         args: integers.
+        beginning: SHA-256 of the memory that a fresh instance has.
         memory: delta of the memory against that of a fresh instance, in which the views are.
         numbers: exported globals that may change, as the 8 bytes of each, by name.
         memory_bytes: length of the memory.
@@ -53,6 +54,7 @@ class NearCall(Struct, frozen=True, array_like=True):
     key: str
     function: int
     args: tuple[int, ...]
+    beginning: str
     memory: bytes
     numbers: dict[str, bytes]
     memory_bytes: int

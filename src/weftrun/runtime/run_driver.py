@@ -176,6 +176,8 @@ class RunDriver:
         del self._by_uid[run.uid]
         if run.timer is not None:
             run.timer.cancel()
+        if self._transactions is not None:
+            self._transactions.run_closed(run)
         self._release(run, list(run.held))
         self._listener.run_ended(run)
 

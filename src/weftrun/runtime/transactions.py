@@ -46,6 +46,7 @@ _AGAIN_S = 0.2
 """A transaction that could not begin for now is tried again after this."""
 _INTERRUPTS = "interrupts"
 """The lane of what may take as long as a server takes to answer, and must not wait behind what it is to end."""
+_RUN_OVER = "The transaction is over: so is the Run, or another engine goes on with it."
 
 
 class Runs(Protocol):
@@ -161,7 +162,8 @@ class RunTransactions:
     def _begin(self, at: AttemptAt) -> None:
         run = self._runs.open_run(at.run)
         if run is None:
-            return  # of an Attempt that nobody waits for: its Sandbox is about to be ended
+            self._answer(at, UsageError(_RUN_OVER))  # nobody waits for the Attempt: it need not wait either
+            return
         if not run.durable:
             self._answer(
                 at,
@@ -323,6 +325,20 @@ class RunTransactions:
             held = self._by_attempt.pop(key)
             if held.turn < TransactionStage.COMMITTING:
                 self._end(held, TransactionStage.UNDONE)
+
+    def run_closed(self, run: OpenRun) -> None:
+        """A Run is open here no more: nobody takes the outcomes of its bodies, so what they have under way is undone.
+
+        A body may go on for a while, or for good in a Sandbox that others need: it waits for no turn, and no answer.
+        """
+        for key in [key for key in self._by_attempt if key[0] == run.number]:
+            held = self._by_attempt[key]
+            if held.turn is TransactionStage.COMMITTING:
+                continue  # `settle` follows
+            del self._by_attempt[key]
+            if held.turn < TransactionStage.COMMITTING and (held.inner is None or held.speaks):
+                self._answer(held.at, UsageError(_RUN_OVER))
+            self._end(held, TransactionStage.VOID)
 
     def undo(self, held: HeldTransaction) -> None:
         """Undo what was about to commit; others have their turn then."""

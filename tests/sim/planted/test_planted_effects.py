@@ -121,6 +121,11 @@ def once_a_row_was_given_up_without_its_transaction(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(HeldTransaction, "undo", lambda _: None)
 
 
+def once_a_transaction_outlived_its_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A body of a Run that was given up has its turn all the same, on a server for good: nobody hears that it ended."""
+    monkeypatch.setattr(RunTransactions, "run_closed", lambda *_: None)
+
+
 PLANTS = (
     Plant(emits.it_is_sent_before_the_commit, "before its record was durable", seeds=20),
     Plant(a_key_is_new_with_each_sending, "no record carries it", seeds=20),
@@ -141,6 +146,7 @@ PLANTS = (
     Plant(once_a_run_that_is_read_again_was_not_owned, "O3", seeds=20, first=650),
     Plant(once_rows_outlived_their_run, "but record 11 was appended", seeds=20, first=1_220),
     Plant(once_a_row_was_given_up_without_its_transaction, "left over: 1 transactions", seeds=20, first=1_220),
+    Plant(once_a_transaction_outlived_its_run, "is not done after", seeds=20, first=1_660, lives=True),
 )
 
 

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 import wasmtime
 
+from weftrun.adapters.wasm.beginning import begin_with, beginning_of
 from weftrun.adapters.wasm.compiled import Compiled
 from weftrun.adapters.wasm.instance import PAGE_BYTES, Ended, Instance
 from weftrun.adapters.wasm.state import State
@@ -115,8 +116,24 @@ class Call:
                 f"The WebAssembly function {self.label} did not begin: {error}. Its memory may have "
                 f"{self.limits.memory_bytes_max:,} bytes (`memory_bytes_max`)."
             ) from None
-        if compiled.may_move and not compiled.fresh:
-            compiled.fresh = bytes(self.instance.view())
+        known = compiled.beginning
+        if known is None:
+            self._learn(compiled)
+        elif known.descriptor >= 0 and not begin_with(known, self.instance):
+            raise WasmTrapped(
+                f"The WebAssembly function {self.label} did not begin: its memory may have "
+                f"{self.limits.memory_bytes_max:,} bytes (`memory_bytes_max`), and its init has left "
+                f"{len(known.memory):,}."
+            )
+
+    def _learn(self, compiled: Compiled) -> None:
+        """Find out what instances begin with, which is done in the first one of a process."""
+        clock = compiled.engine.clock
+        self.instance.store.set_epoch_deadline(clock.begin(max(0.0, self.ends_at - time.monotonic())))
+        try:
+            beginning_of(compiled, self.instance, self.label)
+        finally:
+            clock.end()
 
     def run(self, enter: Callable[[Instance], int | None], *, may_exit: bool = True) -> int:
         """Enter the instance and return what it returns, or the code that it exits with where it may.

@@ -8,7 +8,7 @@ import os
 import platform
 import threading
 import time
-from typing import Final
+from typing import Final, NamedTuple
 
 import wasmtime
 
@@ -89,6 +89,22 @@ def engine(*, fuel: bool = False) -> Engine:
     return Engine(fuel=fuel)
 
 
+class Beginning(NamedTuple):
+    """What instances of a module begin with.
+
+    Attributes:
+        memory: all of it.
+        digest: SHA-256 of that.
+        numbers: exported variables, by name.
+        descriptor: a file with the memory; -1 where that is the module's own.
+    """
+
+    memory: bytes
+    digest: str
+    numbers: dict[str, bytes]
+    descriptor: int
+
+
 class Compiled:
     """A module that is ready to run.
 
@@ -102,7 +118,7 @@ class Compiled:
         uses_wasi: whether it imports anything of WASI.
         content: its bytes.
         may_move: whether parts of its calls may run elsewhere.
-        fresh: memory of an instance that nothing has entered yet, once it is known; of those that may move.
+        beginning: what instances begin with, once that is known; of those that may move or have an `init`.
         fixed: variables that it does not export, so that a call of it can't move.
     """
 
@@ -119,7 +135,7 @@ class Compiled:
         self.fixed = unexported_variables(content)
         self.content = content
         self.may_move = ("weftrun", "storage_call") in self.imports
-        self.fresh = b""
+        self.beginning: Beginning | None = None
         self.uses_wasi = any(where == "wasi_snapshot_preview1" for where, _ in self.imports)
 
 

@@ -74,7 +74,8 @@ def _here(call: Call, function: int, args: tuple[int, ...]) -> int:
 
 def image(call: Call, size: int) -> bytearray:
     """Return the memory that both sides can make: of a fresh instance, with what is shown of keys."""
-    made = bytearray(call.instance.compiled.fresh)
+    beginning = call.instance.compiled.beginning
+    made = bytearray(beginning.memory if beginning is not None else b"")
     made.extend(bytes(size - len(made)))
     for view in call.views.values():
         made[view.said.at : view.said.at + len(view.data)] = view.data
@@ -84,6 +85,7 @@ def image(call: Call, size: int) -> bytearray:
 def _moved(call: Call, offload: Offload, key: str, function: int, args: tuple[int, ...]) -> tuple[NearDone | None, str]:
     """Let a function run beside a key; return what came of it, or None and the reason why it was not begun."""
     instance, size = call.instance, call.instance.memory_bytes
+    beginning = instance.compiled.beginning
     left_s = max(0.001, call.ends_at - time.monotonic())
     told = NearCall(
         module=instance.compiled.digest,
@@ -91,6 +93,7 @@ def _moved(call: Call, offload: Offload, key: str, function: int, args: tuple[in
         key=key,
         function=function,
         args=args,
+        beginning=beginning.digest if beginning is not None else "",
         memory=delta(image(call, size), instance.view()),
         numbers=instance.numbers(),
         memory_bytes=size,
@@ -144,6 +147,9 @@ def arrive(call: Call, told: NearCall) -> str:
         DeltaRefused: what came is not one of this memory.
     """
     instance = call.instance
+    beginning = instance.compiled.beginning
+    if beginning is None or beginning.digest != told.beginning:
+        return "instances begin with another memory there"
     more = told.memory_bytes - instance.memory_bytes
     if more < 0 or (more and instance.grow(more) is None) or instance.memory_bytes != told.memory_bytes:
         return "its memory does not fit"

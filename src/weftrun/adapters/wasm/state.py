@@ -7,31 +7,22 @@ Source: S. Shillaker and P. Pietzuch, "Faasm", USENIX ATC 2020, section 4 (two t
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import hashlib
-import mmap
 import os
 import threading
 import time
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
+from weftrun.adapters.wasm.mapping import map_file
 from weftrun.model.errors import WasmRefused
 from weftrun.ports.buckets import Buckets
 
 _SHARED_MEMORY: Final = "/dev/shm"
 _PREFIX: Final = "state/"
-_FIXED: Final = 0x10
-_FAILED: Final = ctypes.c_void_p(-1).value
 _NAME_BYTES_MAX: Final = 255
 _AGAIN_S: Final = 0.000_5
-
-_libc = ctypes.CDLL(None, use_errno=True)
-_libc.mmap.restype = ctypes.c_void_p
-_libc.mmap.argtypes = (
-    ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long
-)  # fmt: skip
 
 
 class Region(NamedTuple):
@@ -100,11 +91,7 @@ class State:
 
     def map(self, region: Region, address: int) -> None:
         """Map a region at an address of this process, in place of what is there."""
-        length = -(-region.nbytes // mmap.PAGESIZE) * mmap.PAGESIZE
-        flags = mmap.MAP_SHARED | _FIXED
-        found = _libc.mmap(address, length, mmap.PROT_READ | mmap.PROT_WRITE, flags, region.descriptor, 0)
-        if found == _FAILED:
-            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        map_file(address, region.nbytes, region.descriptor, shared=True)
 
     def push(self, key: str, buckets: Buckets) -> bool:
         """Copy a region into the bucket; False where it is not there."""

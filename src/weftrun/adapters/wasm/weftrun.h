@@ -3,6 +3,10 @@
  * A function is a program: its `main` is entered for each call, in a fresh instance, and returns 0 when it succeeded.
  * What it prints is kept with the Attempt. Keys are of the bucket that the function was given.
  *
+ * A program may export `int weftrun_init(void)` by WEFTRUN_INIT. It runs once in a process, and each later instance begins
+ * with the memory that it has left. It returns 0 when it succeeded, and should do the same wherever it runs: where it
+ * does not, storage calls of the program run here. (Not in C++: constructors run again after it.)
+ *
  * Where the store of the bucket can't be reached, or a key that was read is written by somebody else before this call
  * writes it, the call ends and the engine may try it again; it is not told as a return value.
  */
@@ -17,6 +21,7 @@
 extern "C" {
 #endif
 
+#define WEFTRUN_INIT __attribute__((export_name("weftrun_init"))) int weftrun_init(void)
 #define WEFTRUN_IMPORT(name) __attribute__((import_module("weftrun"), import_name(#name)))
 
 /* --- raw imports; the functions below are easier to use --- */

@@ -6,6 +6,7 @@ It stands for a process, so it dies with everything it has not told. It runs aut
 from __future__ import annotations
 
 import asyncio
+import heapq
 from collections import deque
 from collections.abc import Callable, Generator
 from functools import partial
@@ -35,6 +36,7 @@ from weftrun.model.messages import (
 from weftrun.model.outcomes import NOT_RUN, Failure, Ran
 from weftrun.model.policy import FunctionSpec
 from weftrun.model.values import Data
+from weftrun.model.work import InSlot
 from weftrun.ports.sandboxes import Progress
 from weftrun.sdk import place
 from weftrun.sdk.canonical import digest
@@ -53,6 +55,8 @@ Running = Generator[float | None, None, None]
 """A Sandbox's work: each yield is a pause in seconds of virtual time, or None until it gets what it `wants`.
 
 That may be never."""
+
+Attempting = Generator[float | None, None, tuple[Encoded | None, Failure | None, Ran]]
 
 Named = tuple[RunId, RunUid]
 
@@ -101,7 +105,8 @@ class ScriptedGuest:
             message, objects = self._inbox.popleft()
             match message:
                 case Batch():
-                    yield from self._batch(message, objects)
+                    at_once = message.function.sharing is not None
+                    yield from (self._at_once if at_once else self._batch)(message, objects)
                 case ItemBatch():
                     yield from self._item_batch(message, objects)
                 case BodyStart():
@@ -131,6 +136,43 @@ class ScriptedGuest:
             emits = self._emits if failure is None else ()
             self._voice.say(Outcomes(batch.no, (Outcome(index, data, failure, ran, emits=emits),)))
         self._drop_objects(objects)
+
+    def _at_once(self, batch: Batch, objects: Mappings) -> Running:
+        """Enter as many as its Function may have at once; each is in a slot of the page until it was told."""
+        sharing = batch.function.sharing
+        assert sharing is not None
+        waiting, now = deque(enumerate(batch.items)), 0.0
+        inside: list[tuple[float, int, Attempting]] = []
+        while waiting or inside:
+            while waiting and len(inside) < sharing.most:
+                index, item = waiting.popleft()
+                self._outside.point("guest.enter")
+                self._outside.check_lease(self._fences)
+                slot = InSlot(batch.no, index, self._outside.loop.now())
+                self.page = replace(self.page, slots=(*self.page.slots, slot))
+                attempt = self._attempt(
+                    batch.function,
+                    batch.runs[item.run],
+                    item.id,
+                    item.attempt,
+                    partial(decode_tree, item.args, reader(objects)),
+                    in_list=False,
+                    where=(batch.no, index),
+                )
+                heapq.heappush(inside, (now + (next(attempt) or 0.0), index, attempt))
+            due, index, attempt = heapq.heappop(inside)
+            yield due - now
+            now = due
+            self._tell_one(batch.no, index, attempt)
+        self._drop_objects(objects)
+
+    def _tell_one(self, no: int, index: int, attempt: Attempting) -> None:
+        """Let an Attempt come to its end, tell its outcome, and only then leave its slot."""
+        value, failure, ran = _end_of(attempt)
+        data = self._voice.data(value) if value is not None else None
+        self._voice.say(Outcomes(no, (Outcome(index, data, failure, ran),)))
+        slots = tuple(slot for slot in self.page.slots if (slot.batch, slot.index) != (no, index))
+        self.page = replace(self.page, slots=slots)
 
     def _item_batch(self, batch: ItemBatch, objects: Mappings) -> Running:
         items = decode_tree(batch.items, reader(objects))
@@ -187,7 +229,7 @@ class ScriptedGuest:
         *,
         in_list: bool,
         where: tuple[int, int],
-    ) -> Generator[float | None, None, tuple[Encoded | None, Failure | None, Ran]]:
+    ) -> Attempting:
         """Enter a Function, stay in it for a while, and return how it ended."""
         outside = self._outside
         at = outside.loop.now()
@@ -208,12 +250,13 @@ class ScriptedGuest:
             failure = failure_of(
                 error, origin=origin, attempt=attempt, attempts=attempts, bytes_max=outside.limits.error_text_bytes_max
             )
+        entry = self._entry
         yield stage.takes_s
         outside.point("guest.leave")
         if failure is None:
-            outside.ledger.returned.add(self._entry)
+            outside.ledger.returned.add(entry)
         ran = Ran(self._number, at, outside.loop.now())
-        self.page = Progress(self.page.batch, self.page.index, False, self.page.entered_at)
+        self.page = replace(self.page, entered=False)
         outside.point("guest.tell")
         return value, failure, ran
 
@@ -331,3 +374,12 @@ class ScriptedGuest:
 
 def _together(args: tuple[Any, ...], named: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return args, named
+
+
+def _end_of(attempt: Attempting) -> tuple[Encoded | None, Failure | None, Ran]:
+    try:
+        next(attempt)
+    except StopIteration as stop:
+        value, failure, ran = stop.value
+        return value, failure, ran
+    raise AssertionError("an Attempt at once pauses once")

@@ -36,6 +36,8 @@ _CALLED: tuple[Function[..., Any], ...] = (
     undone.done,
     undone.done_slowly,
     *telling.TELLERS,
+    scripted.beside,
+    scripted.beside_once,
 )
 TABLE: dict[str, Function[..., Any]] = {function.spec.label: function for function in _CALLED}
 _SAFE = ("draw", "draw", "quiet", "quiet", "fixed", "shown", "strict", "large", "stumbles", "stumbles_seen")

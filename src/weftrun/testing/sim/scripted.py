@@ -24,6 +24,18 @@ def quiet(*inputs: object, because: object = None) -> Value:
     return weave(*inputs, because)
 
 
+@function(name=_NAME + "beside", effects="none", concurrency=3)
+def beside(*inputs: object, because: object = None) -> Value:
+    """Nondeterministic, and run at once with others in one Sandbox."""
+    return weave(*inputs, because)
+
+
+@function(name=_NAME + "beside_once", retries=0, concurrency=3)
+def beside_once(*inputs: object, because: object = None) -> Value:
+    """Run at once with others; whoever sees it must see it once."""
+    return weave(*inputs, because)
+
+
 @function(name=_NAME + "fixed", effects="none", deterministic=True)
 def fixed(*inputs: object, because: object = None) -> Value:
     """Deterministic."""
@@ -356,6 +368,6 @@ FUNCTIONS: tuple[Function[..., Any], ...] = (
     draw, quiet, fixed, shown, strict, large, behind, loose, loose_large, loose_stumbles, sure, sure_large,
     light, lighter, light_watched, stumbles, stumbles_seen, patient, gamble, broken, mended, breaks_at, sleepy, long,
     diamond, chain, branching, timed, by_control, mapping, spread, failing_map, long_map, long_map_watched, parent,
-    nested, tail, watching_parent, retrying, catching, heavy, ruined, saga,
+    nested, tail, watching_parent, retrying, catching, heavy, ruined, saga, beside, beside_once,
 )  # fmt: skip
 """Everything above, as Sandboxes know it."""

@@ -14,6 +14,7 @@ import msgspec
 
 from weftrun.model.limits import Limits
 from weftrun.testing.oracles import findings
+from weftrun.testing.sim.at_once import entered_again, with_sharing
 from weftrun.testing.sim.chance import Chance
 from weftrun.testing.sim.effects import Effects, draw_effects, settings_with, with_effects
 from weftrun.testing.sim.endless import harmed, has_endless, with_endless
@@ -202,8 +203,9 @@ def with_body_time(settings: Settings) -> Settings:
 
 
 def draw_world(
-    seed: int, folder: Path, *, effects: bool = True, server: bool = True, lives: bool = True, workers: bool = False
-) -> World:
+    seed: int, folder: Path, *, effects: bool = True, server: bool = True, lives: bool = True, workers: bool = False,
+    sharing: bool = False,
+) -> World:  # fmt: skip
     """Draw a world with its clients; nothing has happened in it yet.
 
     Args:
@@ -211,6 +213,7 @@ def draw_world(
         effects: whether Steps may transact, be undone, and emit; without them the seed is the same in all else.
         server: whether their transactions may be a server's, of which many are open at once; likewise.
         workers: whether each engine has Workers in other processes.
+        sharing: whether there are Functions whose Attempts share a Sandbox.
     """
     chance = Chance(seed, "swarm")
     engines = Chance(seed, "engines")
@@ -237,6 +240,7 @@ def draw_world(
         watches = chance.happens(0.6)
         plan = with_effects(draw_plan(chance, watches=watches), does, outside)
         plan = with_endless(plan, endless) if goes_on else plan
+        plan = with_sharing(plan, Chance(seed, f"sharing {number}")) if sharing else plan
         client = world.start(f"run-{number}", watched if watches else wired, plan, at_s=chance.between(0.0, 0.02))
         if chance.happens(0.1):
             client.cancel_at_s = chance.between(0.0, 0.05)
@@ -263,10 +267,11 @@ def _draw_lives(world: World, chance: Chance) -> None:
 
 
 def play_seed(
-    seed: int, folder: Path, *, effects: bool = True, server: bool = True, lives: bool = True, workers: bool = False
-) -> tuple[World, Broken | None]:
+    seed: int, folder: Path, *, effects: bool = True, server: bool = True, lives: bool = True, workers: bool = False,
+    sharing: bool = False,
+) -> tuple[World, Broken | None]:  # fmt: skip
     """Play one history and judge it; see `draw_world`."""
-    world = draw_world(seed, folder, effects=effects, server=server, lives=lives, workers=workers)
+    world = draw_world(seed, folder, effects=effects, server=server, lives=lives, workers=workers, sharing=sharing)
     return world, judged(world)
 
 
@@ -275,6 +280,8 @@ def judged(world: World) -> Broken | None:
     try:
         world.run()
         found = [*findings(world), *differences(world), *_harmed(world)]
+        if world.settings.engines == 1:
+            found += entered_again(world.ledger.entries)
     except Exception as error:  # noqa: BLE001  # a bug of the engine may be any error, and the next seed must still be played
         found = [f"{type(error).__name__}: {error}"]
     world.close()

@@ -1,0 +1,43 @@
+"""Attempts that share a Sandbox, put into plans that were drawn without them; and whether neighbours came to harm.
+
+Drawn apart from everything else, so that without them each seed is what it was.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from weftrun.testing.sim.chance import Chance
+from weftrun.testing.sim.ledger import LedgerEntry
+from weftrun.testing.sim.plans import Op, Plan
+
+_NAMES = ("beside", "beside_once")
+_TAKEN = ("draw", "quiet", "fixed", "shown", "strict")
+
+
+def with_sharing(plan: Plan, chance: Chance) -> Plan:
+    """Return a plan with more calls, in which many of the plain ones are of Functions that share a Sandbox."""
+    ops = tuple(_shared(op, chance) for op in plan.ops)
+    more = tuple(Op("call", chance.one_of(_NAMES)) for _ in range(chance.below(5)))
+    return replace(plan, ops=(*ops, *more))
+
+
+def _shared(op: Op, chance: Chance) -> Op:
+    if op.plan is not None:
+        return replace(op, plan=with_sharing(op.plan, chance))
+    if op.kind == "call" and op.name in _TAKEN and chance.happens(0.7):
+        return replace(op, name=chance.one_of(_NAMES))
+    return op
+
+
+def entered_again(entries: Sequence[LedgerEntry]) -> Iterator[str]:
+    """Yield Attempts that one engine entered twice though nobody may see them twice (`retries=0`).
+
+    An engine that ended knows nothing any more: of those of several engines each counts by itself.
+    """
+    once = (e for e in entries if e.function.label == "beside_once")
+    for (engine, _, step, attempt), count in Counter((e.engine, e.uid, e.step, e.attempt) for e in once).items():
+        if count > 1:
+            yield f"Attempt {attempt} of {step} was entered {count} times by engine {engine}, and may be once"
