@@ -8,7 +8,10 @@ import sys
 from pathlib import Path
 
 _PROGRAM = """
+import os
 import sys
+import time
+from pathlib import Path
 
 import psycopg
 
@@ -20,6 +23,9 @@ connection = psycopg.connect({url!r}, autocommit=True)
 
 @function
 def ask(n: int) -> tuple[int, int]:
+    Path(f"here-{{os.getpid()}}").touch()
+    while len(list(Path().glob("here-*"))) < 2:
+        time.sleep(0.01)
     row = connection.execute("SELECT %s::int, pg_backend_pid(), pg_sleep(0.01)", [n]).fetchone()
     return row[0], row[1]
 

@@ -133,7 +133,7 @@ def test_a_run_that_failed_is_retried_by_two_at_once(journal: str, tmp_path: Pat
         runs = []
         for one in (engine, other):
             with contextlib.suppress(weftrun.UsageError):  # it had begun already
-                runs.append(one.retry("run"))
+                runs.append(one.retry("run", force=True))  # it told of the failure, which stands
         assert [run.result(WAIT_S) for run in runs] == [[4, "paid"]] * len(runs)
         assert [info.lives for info in engine.list()] == [2]
     entered = (tmp_path / "ledger").read_text().splitlines()

@@ -311,11 +311,11 @@ def test_a_constant_where_items_belong(column: Any) -> None:
     assert str(caught.value) == text
 
     @workflow
-    def wiring() -> Any:
-        return add.map([1], column)
+    def wiring(items: Any) -> Any:
+        return add.map([1], items)
 
     with pytest.raises(UsageError) as caught:
-        wiring()
+        wiring(column)
     assert str(caught.value) == text
 
 

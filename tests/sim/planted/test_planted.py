@@ -335,6 +335,7 @@ def test_a_planted_bug_is_found(plant: Plant, folder: Path, monkeypatch: pytest.
     assert any(plant.says in text for text in texts), sorted(texts)[:10]
 
 
+@pytest.mark.sweep
 def test_a_finding_is_shrunk_to_what_it_needs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is left still shows the bug, in few enough calls to be read."""
     a_gated_command_goes_early(monkeypatch)
