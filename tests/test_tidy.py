@@ -38,6 +38,8 @@ TEXTS = sorted(
 )
 
 PUBLIC_NAMES = {
+    "signal",
+    "sleep",
     "ArgumentsNotCompared",
     "CallPolicy",
     "Engine",

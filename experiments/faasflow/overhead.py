@@ -40,7 +40,7 @@ def run(quick: bool, out: Path, arguments: Sequence[str]) -> list[Table]:  # noq
     given = parser.parse_args(arguments)
     found: dict[tuple[str, str, str], tuple[float, float, float]] = {}
     with tempfile.TemporaryDirectory(prefix="weftrun-experiment-") as folder:
-        names = _write(Path(folder), given.runtime, given.bytes)
+        names = write_workflows(Path(folder), given.runtime, given.bytes)
         plans = {name: read_plan(Path(folder) / name / "flat_workflow.yaml")[0] for name in names}
         answers: dict[str, Any] = {}
         for control, data in _SETTINGS:
@@ -58,7 +58,7 @@ def run(quick: bool, out: Path, arguments: Sequence[str]) -> list[Table]:  # noq
     return [_overheads(found, names, given), _ratios(found, names)]
 
 
-def _write(folder: Path, runtime: float, factor: float) -> list[str]:
+def write_workflows(folder: Path, runtime: float, factor: float) -> list[str]:
     """Write the workflows below a folder, and return their names."""
     sys.path.insert(0, str(_FOLDER))
     try:

@@ -40,6 +40,7 @@ from weftrun.sdk.place import current, importing, now, random
 from weftrun.sdk.policy import CallPolicy, Policy
 from weftrun.sdk.ref import Mapped, Ref
 from weftrun.sdk.retrying import Retry
+from weftrun.sdk.waiting import signal, sleep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -61,6 +62,8 @@ __all__ = [
     "current",
     "now",
     "random",
+    "sleep",
+    "signal",
     "shared",
     "share",
     "shared_counts",

@@ -374,3 +374,10 @@ def test_what_mends_an_import(cli, tmp_path: Path, command: str, file: str, text
     said = cli(command, file)
     assert said.code == 2
     assert hint in said.err
+
+
+def test_doctor_says_what_mends_an_import(cli, tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text("import argparse\nargparse.ArgumentParser().parse_args(['-x'])\n")
+    (told,) = [one for one in json.loads(cli("doctor", "app.py", "--json").out) if one["name"] == "import of app.py"]
+    assert (told["state"], told["value"]) == ("fail", "its code could not be imported: SystemExit: 2")
+    assert "under `if __name__" in told["meaning"]

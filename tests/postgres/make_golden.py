@@ -11,10 +11,11 @@ from tests.postgres.server import Server
 
 from weftrun.adapters.postgres.journal import PostgresJournal
 from weftrun.adapters.postgres.statements import SCHEMA
+from weftrun.model.commands import UNTIL_TOLD
 from weftrun.model.emits import DeliveryStatus, Verdict
 from weftrun.model.ids import RunId
 from weftrun.model.records import Retried, Row
-from weftrun.ports.journal import PARKED, Message
+from weftrun.ports.journal import PARKED, Message, Rest
 from weftrun.testing.contracts.outbox import ALL, emit, emitting
 from weftrun.testing.contracts.samples import (
     ABANDONED,
@@ -22,6 +23,7 @@ from weftrun.testing.contracts.samples import (
     BRANCHED,
     KEPT,
     ONE_OF_EACH,
+    SIGNALLED,
     UNFIT,
     end,
     more,
@@ -40,7 +42,7 @@ TABLES = {
     "sink": "name",
 }
 """Each table, and the order in which its rows are dumped."""
-COUNTED = {"session_key_seq": 1, "run_key": 7, "inbox_place_seq": 1, "outbox_place_seq": 3}
+COUNTED = {"session_key_seq": 1, "run_key": 8, "inbox_place_seq": 2, "outbox_place_seq": 3}
 """Each sequence, and the number that it gave last."""
 
 
@@ -68,14 +70,18 @@ ROWS: dict[int, list[Row]] = {
         end(6, 6, epoch=2),
     ],
     7: [start(7), more(7, 2, (UNFIT,))],
+    8: [start(8), more(8, 2, SIGNALLED)],
 }
 """Run 1 has a row for each record, 2 failed, 3 was deleted, 4 is owned, was taken over and is asked to be cancelled.
 
 Run 5, from the format with an outbox on, has emitted thrice: one is delivered, one unknown, one waits. From the format
-with lives on, Run 6 failed and was retried, and Run 7 is parked."""
+with lives on, Run 6 failed and was retried, and Run 7 is parked. From the format with signals on, Run 8 took one, and
+waits for another, of another name than that which is in the inbox."""
 
 RETRIED = Row(uid(6), 4, AT + 9, 2, (Retried(2),))
 """How the second life of Run 6 begins."""
+
+STRAY = Message("message-4", uid(8), "signal", "stray", AT + 10, b"\x00e")
 
 
 def write(url: str) -> None:
@@ -93,8 +99,10 @@ def write(url: str) -> None:
     verdicts = [Verdict(first.place, DeliveryStatus.DELIVERED), Verdict(second.place, DeliveryStatus.UNKNOWN, "lost")]
     journal.settle_emits("orders", verdicts, AT + 9)
     journal.delete(RunId("run-3"), forget=False)
-    journal.suspend({uid(7): PARKED})
     journal.post(Message("message-2", uid(4), "cancel"))
+    journal.post(STRAY)
+    (stray,) = (message for message in journal.inbox() if message.id == STRAY.id)
+    journal.suspend({uid(7): Rest(PARKED), uid(8): Rest(UNTIL_TOLD, "signal verdict", stray.place)})
     journal.close()
 
 

@@ -17,7 +17,7 @@ from weftrun.adapters.postgres.statements import SQL
 from weftrun.adapters.sql import reading
 from weftrun.model.ids import RunId
 from weftrun.model.values import Inline, Payload
-from weftrun.ports.journal import Appended, Message
+from weftrun.ports.journal import Appended, Message, Rest
 from weftrun.testing.contracts.samples import end, more, start, uid
 from weftrun.testing.contracts.sessions import session
 
@@ -100,7 +100,7 @@ def test_what_is_said_of_one_run_reads_that_run_alone(server: Server, opened: Op
             "inbox": journal.inbox,
             "free": partial(journal.free_runs, 5, due_by=1.0),
             "next due": partial(journal.next_due, after=1.0),
-            "suspended": partial(journal.suspend, {uid(base): 1e9}),
+            "suspended": partial(journal.suspend, {uid(base): Rest(1e9)}),
         }
         read = {name: touched(server, journal, say) for name, say in one.items()}
         assert max(read.values()) < 20, read

@@ -5,21 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from experiments.ray_hosts import ENVIRONMENT, STORE_BYTES, RayHosts
 
-from weftrun.testing.hosts import Host, Hosts, why_not
-
-STORE_BYTES = 150_000_000
-PORT = 6380
-START_S = 60.0
-ENVIRONMENT = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+from weftrun.testing.hosts import why_not
 
 
 @pytest.fixture(scope="module")
@@ -34,45 +27,6 @@ def ray_here() -> Iterator[None]:
     yield
     ray.shutdown()
     shutil.rmtree(folder, ignore_errors=True)
-
-
-class RayHosts:
-    """Ray on hosts of namespaces, the head on the first."""
-
-    def __init__(self, count: int, folder: Path) -> None:
-        self.environment = os.environ | ENVIRONMENT
-        self._folder = folder
-        self.hosts = Hosts(count)
-        self._started: list[subprocess.Popen[bytes]] = []
-        self.address = f"{self.hosts[0].address}:{PORT}"
-        for host in self.hosts.all:
-            self.start(host)
-
-    def start(self, host: Host) -> None:
-        """Start Ray on a host, and return when it is there."""
-        log = self._folder / f"ray-{host.number}.log"
-        role = ["--head", f"--port={PORT}", "--include-dashboard=false"]
-        command = [
-            str(Path(sys.executable).with_name("ray")), "start", "--block", f"--node-ip-address={host.address}",
-            "--num-cpus=1", f"--object-store-memory={STORE_BYTES}",
-            *(role if host.number == 0 else [f"--address={self.address}"]),
-        ]  # fmt: skip
-        if host.number == 0:
-            command.append(f"--temp-dir={self._folder}/r")
-        with log.open("wb") as output:
-            process = host.start(command, environment=self.environment, output=output)
-        self._started.append(process)
-        until = time.monotonic() + START_S
-        while "Ray runtime started" not in log.read_text(errors="replace"):
-            if process.poll() is not None or time.monotonic() > until:
-                raise AssertionError(f"Ray did not start on host {host.number}: {log.read_text()}")
-            time.sleep(0.05)
-
-    def close(self) -> None:
-        """End all hosts."""
-        self.hosts.close()
-        for process in self._started:
-            process.wait()
 
 
 @pytest.fixture

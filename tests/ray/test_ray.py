@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from experiments.ray_hosts import ENVIRONMENT, STORE_BYTES, RayHosts
 from tests.contracts.test_worker import QUOTA_BYTES, doing, loop, objects
 from tests.engine.leftovers import wait_until
-from tests.ray.conftest import ENVIRONMENT, STORE_BYTES, RayHosts
 
 import weftrun
 from weftrun.adapters.memfd import MemfdObjects

@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -291,3 +292,13 @@ def test_objects_are_read_through_the_reader() -> None:
     data = memoryview(encode(np.arange(9), what="it").tobytes())
     got = decode_tree(Tree(Object(ObjectId(4), len(data))), lambda _: data)
     assert np.array_equal(got, np.arange(9))
+
+
+def test_an_open_file_is_refused(tmp_path: Path) -> None:
+    """Its content would be read, all of it, and what is written to the copy would be lost."""
+    (tmp_path / "a.txt").write_text("text")
+    with (tmp_path / "a.txt").open() as file:
+        with pytest.raises(NotSerializable, match="hand over its path"):
+            encode(file, what="argument file of f")
+        with pytest.raises(NotSerializable, match="hand over its path"):
+            encode([lambda: 1, {"log": file}], what="argument file of f")

@@ -10,7 +10,8 @@ from tests.sweeping import shared
 from weftrun.model.limits import Limits
 from weftrun.testing.oracles import findings
 from weftrun.testing.sim.faults import Fault, Faults
-from weftrun.testing.sim.plans import FUNCTIONS, Op, Plan, watched, wired
+from weftrun.testing.sim.plans import FUNCTIONS, watched, wired
+from weftrun.testing.sim.plans_model import Op, Plan
 from weftrun.testing.sim.reference import differences
 from weftrun.testing.sim.scenarios import SCENARIOS
 from weftrun.testing.sim.swarm import play_seed

@@ -10,7 +10,7 @@ import pytest
 from weftrun.model.records import Abandoned, Unfit
 from weftrun.testing.oracles import lives_of
 from weftrun.testing.sim.faults import KINDS, Fault
-from weftrun.testing.sim.plans import Plan
+from weftrun.testing.sim.plans_model import Plan
 from weftrun.testing.sim.swarm import DrawnFaults, draw_world, play_seed
 from weftrun.testing.sim.telling import TELLERS
 from weftrun.testing.sim.transacting import WRITERS
@@ -99,7 +99,7 @@ def test_the_swarm_draws_what_it_should(folder: Path) -> None:
         points |= set(world.faults.points)
         left_out |= {row.text for uid in world.rows for row in world.trace.read(uid) if row.kind == "unrecorded"}
         faults |= {fault for _, _, fault in world.faults.happened}
-    assert kinds == {"call", "map", "over", "wired", "watched", "await", "skip", "endless"}
+    assert kinds == {"call", "map", "over", "wired", "watched", "await", "skip", "pause", "listen", "endless"}
     assert endings == {"succeeded", "failed", "cancelled"}
     assert faults == set(Fault)
     assert engines == {1, 2, 3}

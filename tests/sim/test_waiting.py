@@ -28,7 +28,7 @@ def test_the_swarm_lets_runs_go(folder: Path) -> None:
 
 
 def a_message_wakes_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(SQL, "wake", "SELECT ?")
+    monkeypatch.setitem(SQL, "wake", "SELECT ?1, ?2, ?3")
 
 
 def nobody_reads_the_message(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -348,6 +348,10 @@ class EmbeddedCore:
         """Ask for a Run to be cancelled."""
         self._engine.cancel(ticket)
 
+    def signal(self, ticket: Ticket, name: str, value: bytes, message: str) -> None:
+        """Send a signal to a Run."""
+        self._engine.signal(ticket, name, value, message)
+
     def publish(self, pieces: Sequence[bytes | memoryview]) -> Data:
         """Make an Object of a large encoded value."""
         return self._engine.publish(pieces)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from weftrun.adapters.files.blobs import FileBlobs
+from weftrun.adapters.files.hints import hint
 from weftrun.adapters.files.lock import alone, has_ended, is_here
 from weftrun.adapters.sqlite.trace import SqliteTrace
 from weftrun.adapters.system.clock import WallClock
@@ -15,13 +16,15 @@ from weftrun.adapters.system.entropy import SystemEntropy
 from weftrun.assembly.places import Place, place_of
 from weftrun.machines.run import changed_code, may_have_happened, open_visible
 from weftrun.model.emits import Emitted
-from weftrun.model.errors import UsageError
+from weftrun.model.errors import RunNotFound, UsageError
 from weftrun.model.ids import RunId, RunUid
+from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.outcomes import Status
 from weftrun.model.records import Row
 from weftrun.model.values import Blob, Data, Inline
 from weftrun.ports.journal import Journal, Message, RunInfo
 from weftrun.ports.trace import RunningRow, TraceRow
+from weftrun.runtime.signals import refusal
 from weftrun.sdk.registry import version_here
 from weftrun.views.handovers import takeovers
 from weftrun.views.running import OwnerView, RunningView
@@ -186,6 +189,35 @@ class Reader:
             journal.post(Message(entropy.uid(), info.uid, "cancel"))
         finally:
             journal.close()
+
+    def post_signal(self, id: str, name: str, value: bytes, message: str) -> None:
+        """Send a signal to a Run.
+
+        Args:
+            value: encoded by `sdk.codec`.
+            message: names the signal: the same one again is the same signal; empty draws one.
+
+        Raises:
+            RunNotFound: there is no such Run.
+            UsageError: it has ended.
+            LimitExceeded: it has too many signals that it has not taken.
+        """
+        info = self._journal.find(RunId(id))
+        if info is None:
+            raise RunNotFound(f"No Run has the id {id!r} in the Journal {self.journal}.")
+        entropy = SystemEntropy()
+        journal = self._place.open_to_mend(entropy)
+        try:
+            key = f"{info.uid}/{message}" if message else entropy.uid()
+            posted = journal.post(
+                Message(key, info.uid, "signal", name, self.now(), value), signals_max=DEFAULT_LIMITS.signals_max
+            )
+        finally:
+            journal.close()
+        error = refusal(posted, info.id, name, DEFAULT_LIMITS)
+        if error is not None:
+            raise error
+        hint(self._place.folder / "engines")
 
     def delete(self, id: str, *, forget: bool) -> RunInfo | None:
         """Delete an ended Run's records and the blobs that nobody else names (G1)."""

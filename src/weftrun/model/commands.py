@@ -89,13 +89,24 @@ class WakeAt(Struct, frozen=True, gc=False):
     at: float
 
 
+UNTIL_TOLD = 1e14
+"""Stands for the time until which a Run waits that waits for a signal alone: after all times."""
+
+
 class WaitsUntil(Struct, frozen=True, gc=False):
     """The Run does nothing but wait until this time, for longer than a moment, and all it has is durable.
 
     It may be suspended, and made again from its rows. Told once for each time.
+
+    Attributes:
+        at: in seconds since the epoch; `UNTIL_TOLD` where it waits for a signal alone.
+        what: it waits for, for people: `signal verdict`, `sleep`; empty where for another Attempt.
+        heard: place of the last signal that it was told of, of those that nobody has taken yet; 0 for none.
     """
 
     at: float
+    what: str = ""
+    heard: int = 0
 
 
 class Release(Struct, frozen=True, gc=False):

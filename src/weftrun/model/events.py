@@ -10,7 +10,7 @@ from weftrun.model.ids import StepId
 from weftrun.model.outcomes import Failure, Ran
 from weftrun.model.policy import FunctionSpec
 from weftrun.model.records import Observed
-from weftrun.model.values import Data, Payload
+from weftrun.model.values import Data, Inline, Payload
 
 
 class AttemptEnded(Struct, frozen=True, gc=False, array_like=True):
@@ -104,6 +104,31 @@ class CancelCame(Struct, frozen=True, gc=False):
     message: str
 
 
+class Signal(Struct, frozen=True, gc=False):
+    """What somebody sent to a Run.
+
+    Attributes:
+        message: id that its sender gave it.
+        name: for which name it is meant.
+        at: when it was sent, in seconds since the epoch, by the sender's clock.
+        place: in the order in which the Journal took messages; within one Run no later one has a lower place.
+        value: its encoded value.
+    """
+
+    message: str
+    name: str
+    at: float
+    place: int
+    value: Inline
+
+
+class SignalCame(Struct, frozen=True, gc=False):
+    """Somebody sent a signal to the Run; it may be told more than once."""
+
+    now: float
+    signal: Signal
+
+
 class Parked(Struct, frozen=True, gc=False):
     """The Run can't go on for a reason outside it (taken over too often, its code can't be loaded)."""
 
@@ -142,12 +167,14 @@ class Resumed(Struct, frozen=True, gc=False):
         code: digest of the code that there is now; empty where it is not known.
         is_other_code: whether it is known to be other code than the Run was begun with.
         handed: calls of async bodies that engines before this one had handed to a Worker, as far as the trace tells.
+        signals: what lies in the Run's inbox.
     """
 
     now: float
     code: str = ""
     is_other_code: bool = False
     handed: tuple[Handed, ...] = ()
+    signals: tuple[Signal, ...] = ()
 
 
 RunEvent = (
@@ -159,6 +186,7 @@ RunEvent = (
     | Committed
     | TimeCame
     | CancelCame
+    | SignalCame
     | CodeUnfit
     | Parked
     | Resumed

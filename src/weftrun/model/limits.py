@@ -32,6 +32,8 @@ class Limits(Struct, frozen=True, kw_only=True):
         outbox_batch_max: emits that a sink is handed together.
         outbox_bytes_max: payloads that a sink is handed together, unless one alone is larger.
         outbox_wait_s: the longest pause before a sink that fails is tried again.
+        signal_bytes_max: encoded value of one signal.
+        signals_max: signals to one Run that it has not taken yet.
         descriptors_max: live descriptors for Objects; over it they spill to files.
         frame_bytes_max: one message between engine and guest.
         sandbox_idle_s: an idle Sandbox is ended after this long.
@@ -71,6 +73,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     outbox_batch_max: int = 256
     outbox_bytes_max: int = 4 * 1024 * 1024
     outbox_wait_s: float = 60.0
+    signal_bytes_max: int = 64 * 1024
+    signals_max: int = 10_000
     descriptors_max: int = 4_096
     frame_bytes_max: int = 256 * 1024 * 1024
     sandbox_idle_s: float = 60.0

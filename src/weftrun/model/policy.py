@@ -68,6 +68,20 @@ class Kind(enum.IntEnum):
     """The `def` body of a Workflow: it only wires Steps, and runs once (B1)."""
     WATCHING = 2
     """The `async def` body of a Workflow: it looks at values, and is replayed after a crash (B2)."""
+    TIMER = 3
+    """No body at all: it succeeds when its `timeout_s` is over, counted from what `weftrun.now()` said at the call."""
+    SIGNAL = 4
+    """No body at all: it succeeds with a value that somebody sends, or fails when its `timeout_s` is over before."""
+
+    @property
+    def is_workflow(self) -> bool:
+        """Whether it has a body that makes calls."""
+        return self in (Kind.WIRING, Kind.WATCHING)
+
+    @property
+    def only_waits(self) -> bool:
+        """Whether it has no body, and waits for a time or a signal."""
+        return self >= Kind.TIMER
 
 
 def error_name(module: str, qualname: str) -> str:
@@ -133,7 +147,7 @@ class FunctionSpec(Struct, frozen=True, array_like=True):
         version: digest of the code, or the author's `version=`.
         retry: None where nothing was asked for: errors are final, a lost Sandbox is tried again twice.
         timeout_s: longest time for one Attempt, from entry; of a Workflow, for its body without an await (authors call
-            it `body_timeout_s`), where None is what the limits say.
+            it `body_timeout_s`), where None is what the limits say; of a timer or a signal, how long it waits.
         memory_bytes_max: private memory one Attempt may take.
         reach: whether it has the network (else it enters an empty network namespace); where it keeps privileges, or
             shares its Sandbox, a `Reach`, so that the policies of older Journals keep their form.

@@ -106,7 +106,7 @@ class StepOutcome(Struct, frozen=True, gc=False, array_like=True):
     Attributes:
         ordinal: place in the order in which the Run's Steps settled, from 1.
         cause: why it settled, where it was not by running: `argument`, `limit`, `cancelled`, `kept` (it is the success
-            of an earlier life, L1); else empty.
+            of an earlier life, L1), `timer` (its time came), `signal` (somebody sent it); else empty.
         emits: what the Attempt that succeeded has emitted (E1).
     """
 
@@ -266,6 +266,17 @@ class Branched(Struct, frozen=True, gc=False, array_like=True, tag=24):
     life: int
 
 
+class Received(Struct, frozen=True, gc=False, array_like=True, tag=25):
+    """A signal from the inbox is the outcome of this Step, which stands in the same row; it is never delivered again.
+
+    Attributes:
+        message: id that its sender gave it.
+    """
+
+    step: StepId
+    message: str
+
+
 Record = (
     Started
     | Graphed
@@ -281,6 +292,7 @@ Record = (
     | Unfit
     | Abandoned
     | Branched
+    | Received
 )
 
 

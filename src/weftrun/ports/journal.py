@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
@@ -38,6 +38,7 @@ class RunInfo(Struct, frozen=True):
             code; 0 for every other Run.
         lives: how often it was begun: 1, and once more for each time it was retried (L1).
         place: of the Run among all of its Journal; one that was started later has a larger one.
+        rests: what it waited for when it was suspended last, for people.
     """
 
     id: RunId
@@ -56,16 +57,24 @@ class RunInfo(Struct, frozen=True):
     due_at: float = 0.0
     lives: int = 1
     place: int = 0
+    rests: str = ""
+
+    @property
+    def is_parked(self) -> bool:
+        """Whether it waits for code that fits it (L2)."""
+        return self.ended_at is None and not self.owner and self.due_at >= PARKED
 
     @property
     def waiting_for(self) -> str | None:
-        """What it stands still for, as far as the Journal tells: `code`, or None."""
-        return "code" if self.ended_at is None and not self.owner and self.due_at >= PARKED else None
+        """What it stands still for, as far as the Journal tells: `code`, `signal NAME`, `sleep`, or None."""
+        if self.is_parked:
+            return "code"
+        return self.rests or None if self.ended_at is None and not self.owner and self.due_at > 1.0 else None
 
     @property
     def can_be_retried(self) -> bool:
         """Whether another life of it may begin now."""
-        return not self.deleted and (self.status in ("failed", "cancelled") or self.waiting_for == "code")
+        return not self.deleted and (self.status in ("failed", "cancelled") or self.is_parked)
 
 
 def how_it_stands(run: RunInfo) -> str:
@@ -88,11 +97,41 @@ class Appended(Struct, frozen=True):
 
 
 class Message(Struct, frozen=True):
-    """A word from another process to a Run (O3): unfenced, folded once by its `id`. `kind` is `cancel`."""
+    """A word from another process to a Run (O3): unfenced, folded once by its `id`.
+
+    Attributes:
+        kind: `cancel`, or `signal`; only signals have what follows, but for `place`.
+        name: of the signal.
+        at: when it was sent, in seconds since the epoch, by the sender's clock.
+        value: its encoded value.
+        place: given by the Journal: later messages to the same Run have higher ones.
+    """
 
     id: str
     run: RunUid
     kind: str
+    name: str = ""
+    at: float = 0.0
+    value: bytes = b""
+    place: int = 0
+
+
+Posted = Literal["posted", "ended", "missing", "full"]
+"""What became of a message: it is in the inbox; its Run has ended; there is no such Run; it has too many signals."""
+
+
+class Rest(Struct, frozen=True):
+    """How a Run that is let go waits.
+
+    Attributes:
+        until: when it is due, in seconds since the epoch; `PARKED` for one that waits for code.
+        what: it waits for, for people: see `RunInfo.waiting_for`.
+        heard: place of the last signal that it knows of: a later one wakes it.
+    """
+
+    until: float
+    what: str = ""
+    heard: int = 0
 
 
 class JournalReader(Protocol):
@@ -234,10 +273,10 @@ class Journal(Outbox, Protocol):
     def put_back(self, uids: Sequence[RunUid]) -> None:
         """Free Runs of this session in good order: that they were taken over last does not count."""
 
-    def suspend(self, waiting: Mapping[RunUid, float]) -> None:
+    def suspend(self, waiting: Mapping[RunUid, Rest]) -> None:
         """Free Runs of this session that do nothing but wait, each until a time; those of others stay as they are.
 
-        One with a message in the inbox is due at once: nobody has read it, or the Run would not wait.
+        One with a message in the inbox that it has not heard is due at once, and so is one that is to be cancelled.
         """
 
     def declare_dead(self, session: Session) -> bool:
@@ -246,17 +285,21 @@ class Journal(Outbox, Protocol):
     def leave(self) -> None:
         """Remove this Journal's own session, which frees its Runs. Idempotent."""
 
-    def post(self, message: Message) -> None:
-        """Put a message into the inbox; the same message id again changes nothing.
+    def post(self, message: Message, *, signals_max: int = 10_000) -> Posted:
+        """Put a message into the inbox; the same message id again changes nothing, and is `posted` too.
 
-        A suspended Run is due now: whoever takes it reads the message.
+        A suspended Run is due now: whoever takes it reads the message. Signals don't wake one that waits for
+        code. Of signals a Run has `signals_max` in the inbox at most.
         """
 
     def inbox(self) -> list[Message]:
         """Return messages to Runs that this session owns, or to all open ones without a session, oldest first.
 
-        A message stays until its Run has ended; the machine passes by what it has folded.
+        A message stays until its Run has ended, or it is dropped; the machine passes by what it has folded.
         """
+
+    def drop_messages(self, ids: Sequence[str]) -> None:
+        """Remove messages that are folded into records which are durable; others than those are left."""
 
     def delete(self, run: RunId, *, forget: bool) -> RunInfo | None:
         """Delete an ended Run's records, leaving a tombstone, or nothing at all if `forget` (G1).

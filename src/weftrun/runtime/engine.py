@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from weftrun.model.commands import End
-from weftrun.model.errors import EngineClosed, WeftrunError
-from weftrun.model.events import CancelCame
+from weftrun.model.errors import EngineClosed, UsageError, WeftrunError
+from weftrun.model.events import CancelCame, SignalCame
 from weftrun.model.ids import RunId, RunUid
 from weftrun.model.limits import DEFAULT_LIMITS, Limits
 from weftrun.model.policy import Bundle, FunctionSpec, Program
@@ -20,7 +20,7 @@ from weftrun.model.values import Data, Inline, Object, Payload
 from weftrun.ports.blobs import Blobs
 from weftrun.ports.entropy import Entropy
 from weftrun.ports.hints import Hints
-from weftrun.ports.journal import Journal, Message, RunInfo
+from weftrun.ports.journal import Journal, Message, Rest, RunInfo
 from weftrun.ports.liveness import Liveness
 from weftrun.ports.loop import Loop
 from weftrun.ports.objects import Objects
@@ -34,6 +34,7 @@ from weftrun.runtime.outbox import Delivery
 from weftrun.runtime.ownership import Ownership, SeenJournal, Watch
 from weftrun.runtime.run_driver import RunDriver
 from weftrun.runtime.runs import OpenRun, Start
+from weftrun.runtime.signals import Signals, signals_among
 from weftrun.runtime.takeover import CodeHere
 from weftrun.runtime.tickets import Latch, Reply, Ticket
 
@@ -99,6 +100,7 @@ class Engine:
             transactions, self, version_here, program, code_here, code_changed,
             arms=arms,
         )  # fmt: skip
+        self._signals = Signals(loop, journal, self._committer, limits)
         self._closed = False
         self._broken: WeftrunError | None = None
 
@@ -193,11 +195,50 @@ class Engine:
         message = self._entropy.uid()
         self._loop.call_from_thread(lambda: self._cancel(ticket, message))
 
+    def signal(self, ticket: Ticket, name: str, value: bytes, message: str) -> None:
+        """Send a signal to a Run, and return once it is durable.
+
+        Args:
+            message: id of the signal: the same one again is the same signal; empty draws one.
+
+        Raises:
+            UsageError: the Run has ended, or keeps no records.
+            LimitExceeded: it has too many signals that it has not taken.
+        """
+        self.check()
+        if not ticket.durable:
+            raise UsageError(
+                f"{ticket.id} was started with durable=False: it has no inbox that a signal could be kept in."
+            )
+        sent: Reply[WeftrunError | None] = Reply()
+        self.send_signal(ticket.uid, ticket.id, name, value, message, sent.done)
+        error = sent.wait(self.check)
+        if error is not None:
+            raise error
+
+    def send_signal(
+        self, run: RunUid, id: RunId, name: str, value: bytes, message: str, told: Callable[[WeftrunError | None], None]
+    ) -> None:
+        """Send a signal to the Run with this id; `told` is called on the loop, with what kept it from being sent."""
+        key = f"{run}/{message}" if message else self._entropy.uid()
+
+        def is_sent() -> None:
+            self._own.look_soon()
+            told(None)
+
+        def send() -> None:
+            self._signals.send(Message(key, run, "signal", name, self._loop.now(), value), id, is_sent, told)
+
+        self._loop.call_from_thread(send)
+
     def waiting_for(self, ticket: Ticket) -> str | None:
-        """Return what an open Run stands still for, or None: `code` (that fits), `disk`, or `lock` (of the Journal)."""
+        """Return what an open Run stands still for, or None.
+
+        `code` (that fits), `disk`, `lock` (of the Journal), `signal NAME`, or `sleep`.
+        """
         if ticket.parked:
             return "code"
-        return self._committer.stuck or None if ticket.durable and not ticket.ended.is_open else None
+        return self._committer.stuck or ticket.rests or None if ticket.durable and not ticket.ended.is_open else None
 
     def rows(self, ticket: Ticket) -> list[Row]:
         """Return the durable rows of a Run, in order."""
@@ -295,8 +336,12 @@ class Engine:
         by_uid = {run.uid: run for run in self._opening.runs.by_id.values()} if seen.messages else {}
         for message in seen.messages:
             run = by_uid.get(message.run)
-            if run is not None and self._opening.runs.by_id.get(run.id) is run:
+            if run is None or self._opening.runs.by_id.get(run.id) is not run:
+                continue
+            if message.kind == "cancel":
                 self._driver.tell(run, CancelCame(self._loop.now(), message.id))
+            for signal in signals_among((message,)):
+                self._driver.tell(run, SignalCame(self._loop.now(), signal))
         self._opening.take_over.adopt(seen.free)
         self._opening.take_over.adopt_parked(seen.parked)
         self._delivery.wake(seen.sinks)
@@ -352,9 +397,22 @@ class Engine:
         self._driver.trace.note(run.uid, f"A transaction of it was not committed, as far as is known: {error}")
         self._opening.take_over.begin_again(run)
 
-    def waits_until(self, run: OpenRun, at: float) -> None:
+    def time_comes(self, then: Callable[[], None]) -> None:
+        """Tell Runs what is in the inbox, and go on: a signal that came in time is taken although nobody has looked."""
+
+        def done(messages: list[Message]) -> None:
+            self.seen(SeenJournal(messages=tuple(messages)))
+            then()
+
+        self._committer.read(self._journal.inbox, done, lambda _: then())
+
+    def received(self, messages: Sequence[str]) -> None:
+        """These signals are taken by rows that are durable."""
+        self._signals.taken(messages)
+
+    def waits_until(self, run: OpenRun, rest: Rest) -> None:
         """A Run does nothing but wait."""
-        self._opening.suspend(run, at)
+        self._opening.suspend(run, rest)
 
     def parked(self, uid: RunUid) -> None:
         """A Run waits for other code."""
@@ -390,6 +448,7 @@ class Engine:
         error = EngineClosed("The engine was closed before the Run ended; `weftrun resume` or the next engine goes on.")
         self._fail_waiting(self._broken or error)
         self._delivery.stop()
+        self._signals.end()
         self._own.end()
         self._driver.stop()
         if self._broken is None:

@@ -19,7 +19,7 @@ from weftrun.model.values import Object, Payload
 from weftrun.model.visiting import blobs_in, change_data, distinct_objects
 from weftrun.ports.blobs import Blobs
 from weftrun.ports.entropy import Entropy
-from weftrun.ports.journal import PARKED, Journal, RunInfo, how_it_stands
+from weftrun.ports.journal import PARKED, Journal, Rest, RunInfo, how_it_stands
 from weftrun.ports.loop import Loop
 from weftrun.ports.objects import Objects
 from weftrun.ports.transactions import Transactions
@@ -37,6 +37,9 @@ _NOT_COMPARED = (
     "started with, has no canonical encoding."
 )
 
+
+_ALL_HEARD = 2**62
+"""No signal wakes a Run that waits for code: it could not take it."""
 
 _ASKED_FOR_MAX = 1_000
 """Runs of other engines that are asked for in one look."""
@@ -234,7 +237,8 @@ class Opening:
             self._committer.read(
                 lambda: self._journal.load(info.uid), lambda rows: self._reopen(ticket, rows), ticket.fail
             )
-        elif info.owner or (info.due_at > self._loop.now() and info.waiting_for is None):
+        elif info.owner or (info.due_at > self._loop.now() and not info.is_parked):
+            ticket.rests = info.waiting_for or ""
             self.wait_for(info.uid, ticket)
             if info.owner:
                 self._own.hinted.watch(info.uid)
@@ -312,10 +316,12 @@ class Opening:
         for uid in uids:
             tickets = list(self.waited_for.get(uid, ()))
             info = known.get(uid)
-            waits = info is not None and info.ended_at is None and info.waiting_for is None
+            waits = info is not None and info.ended_at is None and not info.is_parked
             if info is not None and waits and (info.owner or info.due_at > now) and tickets:
                 if info.owner:
                     self._own.hinted.watch(uid)
+                for ticket in tickets:
+                    ticket.rests = info.waiting_for or ""
                 continue
             self._wait_no_more(uid)
             for ticket in tickets:
@@ -344,7 +350,7 @@ class Opening:
         self._own.hinted.forget(uid)
         return list(self.waited_for.pop(uid, ()))
 
-    def suspend(self, run: OpenRun, until: float) -> None:
+    def suspend(self, run: OpenRun, rest: Rest) -> None:
         """Suspend a Run that does nothing but wait; who waits for it here waits as for one of another engine.
 
         Not where free Runs are not looked for: nobody would take it again when it is due.
@@ -353,13 +359,14 @@ class Opening:
             return
         self._driver.forsake(run)
         for ticket in list(run.tickets):
+            ticket.rests = rest.what
             self.wait_for(run.uid, ticket)
-        self._suspending.add(run.uid, until)
+        self._suspending.add(run.uid, rest)
 
     def park(self, uid: RunUid) -> None:
         """Suspend a Run whose code does not fit: nobody owns it until other code is there."""
         self.take_over.tried(uid)
-        self._suspending.add(uid, PARKED)
+        self._suspending.add(uid, Rest(PARKED, heard=_ALL_HEARD))
 
     def suspend_now(self) -> None:
         """Write at once which Runs only wait, or are parked: the engine is being closed."""

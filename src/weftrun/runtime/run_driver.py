@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from weftrun.model import commands as c
@@ -13,8 +13,9 @@ from weftrun.model.ids import ObjectId, RunUid, SandboxId
 from weftrun.model.limits import Limits
 from weftrun.model.messages import OfTransaction
 from weftrun.model.outcomes import Failure
-from weftrun.model.records import Row, emits_in
+from weftrun.model.records import Received, Row, emits_in
 from weftrun.model.work import AttemptAt, BatchSent, Running, Said, WorkEvent
+from weftrun.ports.journal import Rest
 from weftrun.ports.loop import Loop
 from weftrun.ports.objects import Objects
 from weftrun.ports.trace import Trace
@@ -48,8 +49,14 @@ class RunListener(Protocol):
     def emitted(self, run: OpenRun, sinks: frozenset[str]) -> None:
         """Rows are durable that emit to these sinks."""
 
-    def waits_until(self, run: OpenRun, at: float) -> None:
-        """The Run does nothing but wait until this time, and all that it has is durable."""
+    def time_comes(self, then: Callable[[], None]) -> None:
+        """A time comes for a Run that waits for signals: those in the inbox are to be told before; then go on."""
+
+    def received(self, messages: Sequence[str]) -> None:
+        """These signals are taken by rows that are durable."""
+
+    def waits_until(self, run: OpenRun, rest: Rest) -> None:
+        """The Run does nothing but wait, and all that it has is durable."""
 
     def has_delivered(self) -> bool:
         """Return whether nothing that was emitted is being delivered."""
@@ -110,6 +117,9 @@ class RunDriver:
             case Append():
                 row = Row(run.uid, command.seq, command.at, run.epoch, command.records)
                 run.emitted.extend((command.seq, emit.sink) for _, emit in emits_in(command.records))
+                run.received.extend(
+                    (command.seq, record.message) for record in command.records if type(record) is Received
+                )
                 through = self._transactions.through(run, row.records) if self._transactions is not None else None
                 self._committer.append(row, run, through)
             case Hurry():
@@ -125,7 +135,7 @@ class RunDriver:
                     run.timer.cancel()
                 run.timer = self._loop.call_at(command.at, lambda: self._time_came(run))
             case c.WaitsUntil():
-                self._listener.waits_until(run, command.at)
+                self._listener.waits_until(run, Rest(command.at, command.what, command.heard))
             case c.Park():
                 self._park(run, command.failure)
             case _:
@@ -145,8 +155,15 @@ class RunDriver:
 
     def _time_came(self, run: OpenRun) -> None:
         run.timer = None
-        if run.number in self._runs:
-            self.tell(run, TimeCame(self._loop.now()))
+
+        def tell() -> None:
+            if run.number in self._runs:
+                self.tell(run, TimeCame(self._loop.now()))
+
+        if run.durable and run.machine.listens:
+            self._listener.time_comes(tell)
+        else:
+            tell()
 
     def forsake(self, run: OpenRun) -> None:
         """Do nothing more for a Run, which is not this engine's now, nor commit what waits of it."""
@@ -195,6 +212,8 @@ class RunDriver:
         """All rows of a Run up to `seq` are durable."""
         if run.emitted:
             self._listener.emitted(run, run.emitted_until(seq))
+        if run.received:
+            self._listener.received(run.received_until(seq))
         if run.number not in self._runs:
             return
         if run.start is not None:

@@ -41,6 +41,7 @@ class OpenRun:
         durable: whether it keeps records, and a trace.
         held: Objects that the Run holds: each one once.
         emitted: sinks that rows on their way to the Journal emit to, with the seq of each row.
+        received: signals that rows on their way to the Journal take, with the seq of each row.
         noted, left_out, handed, moves: how many Batches of it, Steps without a record, calls, and Attempts that moved
             Objects the trace has.
         start: what was asked for, until its record is durable.
@@ -64,6 +65,7 @@ class OpenRun:
         "moves",
         "noted",
         "number",
+        "received",
         "start",
         "tickets",
         "timer",
@@ -85,6 +87,7 @@ class OpenRun:
         self.durable = durable
         self.held: set[ObjectId] = set()
         self.emitted: list[tuple[int, str]] = []
+        self.received: list[tuple[int, str]] = []
         self.tickets = Tickets()
         self.timer: Handle | None = None
         self.start: Start | None = None
@@ -118,6 +121,12 @@ class OpenRun:
         sinks = frozenset(sink for at, sink in self.emitted if at <= seq)
         self.emitted = [(at, sink) for at, sink in self.emitted if at > seq]
         return sinks
+
+    def received_until(self, seq: int) -> list[str]:
+        """Return the signals that rows up to `seq` take, each once."""
+        taken = [message for at, message in self.received if at <= seq]
+        self.received = [(at, message) for at, message in self.received if at > seq]
+        return taken
 
     def take(self, event: RunEvent) -> None:
         """Hold the Objects that an event brings: the message that told of them had one holder for each."""

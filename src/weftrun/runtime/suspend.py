@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from weftrun.model.ids import RunUid
-from weftrun.ports.journal import Journal
+from weftrun.ports.journal import Journal, Rest
 from weftrun.ports.loop import Loop
 from weftrun.runtime.committer import Committer
 
@@ -22,12 +22,12 @@ class Suspending:
         self._loop = loop
         self._journal = journal
         self._committer = committer
-        self._waiting: dict[RunUid, float] = {}
+        self._waiting: dict[RunUid, Rest] = {}
         self._asked = False
 
-    def add(self, run: RunUid, until: float) -> None:
+    def add(self, run: RunUid, rest: Rest) -> None:
         """Suspend a Run of which this engine has forgotten everything; all its rows are durable."""
-        self._waiting[run] = until
+        self._waiting[run] = rest
         self._ask()
 
     def now(self) -> None:

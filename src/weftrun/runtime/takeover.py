@@ -29,6 +29,7 @@ from weftrun.runtime.committer import Committer
 from weftrun.runtime.ownership import Ownership
 from weftrun.runtime.run_driver import RunDriver
 from weftrun.runtime.runs import OpenRun, OpenRuns
+from weftrun.runtime.signals import signals_among
 from weftrun.runtime.stored import StoredBytes
 from weftrun.runtime.tickets import Latch, Ticket
 from weftrun.runtime.writes import AGAIN
@@ -214,7 +215,7 @@ class TakeOver:
     def take_over(self, info: RunInfo, ticket: Ticket | None) -> None:
         """Go on with a free Run. Whoever asks for it meanwhile gets it too."""
         if self._takes(info.uid, ticket):
-            if info.waiting_for is not None:
+            if info.is_parked:
                 self._waited.add(info.uid)
             self._claim([info.uid])
 
@@ -292,7 +293,7 @@ class TakeOver:
             claimed, inbox = found
             self._own.claimed(len(claimed), begun)
             for info in claimed:
-                self._load(info, [message.id for message in inbox if message.run == info.uid])
+                self._load(info, [message for message in inbox if message.run == info.uid])
             mine = {info.uid for info in claimed}
             for uid in uids:
                 if uid not in mine:
@@ -313,7 +314,7 @@ class TakeOver:
 
         self._committer.write(self._own.claims(work), done, failed)
 
-    def _load(self, info: RunInfo, messages: Sequence[str]) -> None:
+    def _load(self, info: RunInfo, messages: Sequence[Message]) -> None:
         """Read a Run that was claimed, and every blob it names; then go on with it."""
         fences = self._fences
 
@@ -371,7 +372,7 @@ class TakeOver:
         rows: list[Row],
         blobs: Sequence[Blob],
         tickets: list[Ticket],
-        messages: Sequence[str],
+        messages: Sequence[Message],
         handed: Sequence[Handed],
     ) -> None:
         refusal = self._engine.refusal()
@@ -392,6 +393,7 @@ class TakeOver:
         for obj, blob in zip(held, blobs, strict=True):
             self._committer.known(obj.oid, blob)
         for ticket in (*tickets, *self._waiting.came(run.uid)):
+            ticket.rests = ""
             run.tickets.add(ticket)
             ticket.started.open()
         self._runs.add(run)
@@ -402,17 +404,18 @@ class TakeOver:
             self._driver.trace.note(run.uid, changed_program(started.bundle.program, self._program))
         now = self._loop.now()
         # One that an earlier life was told of may come again, and is nothing to this one.
-        messages = [message for message in messages if message not in machine.state.messages]
+        cancels = [m.id for m in messages if m.kind == "cancel" and m.id not in machine.state.messages]
         if info.takeovers > self._limits.takeovers_max:
             times = info.takeovers - 1
             text = f"the Run was taken over {times} times without a new record; something in it ends its engine"
             self._driver.tell(run, Parked(now, Failure(Reason.LOST, "RunParked", text)))
-        elif messages:
-            self._driver.tell(run, CancelCame(now, messages[0]))
+        elif cancels:
+            self._driver.tell(run, CancelCame(now, cancels[0]))
         else:
             self._tried[run.uid] = run.epoch
             is_other = bool(changed_code(rows, self._version_here)) or self._code_changed(started.bundle)
-            self._driver.tell(run, Resumed(now, self._code_of(rows), is_other, tuple(handed)))
+            signals = tuple(signals_among(messages))
+            self._driver.tell(run, Resumed(now, self._code_of(rows), is_other, tuple(handed), signals))
             self._driver.trace.note(run.uid, may_have_happened(machine.in_flight))
         # There may be more, and somebody may have asked for a cancel while nobody owned it.
         self._own.look_soon()

@@ -99,6 +99,7 @@ class Ticket:
         also: digests of the start's arguments, written in another way than that which is recorded.
         compared: whether the arguments of the start were compared with those of the Run that it joined.
         parked: whether it waits for code that fits it.
+        rests: what the Run waits for, where nobody owns it since it does nothing else; else empty.
         ended_before: when the Run had ended, in seconds since the epoch, before it was asked for; None if it had not.
     """
 
@@ -114,6 +115,7 @@ class Ticket:
         "id",
         "joined",
         "parked",
+        "rests",
         "started",
         "uid",
     )
@@ -128,6 +130,7 @@ class Ticket:
         self.joined = False
         self.compared = True
         self.parked = False
+        self.rests = ""
         self.ended_before: float | None = None
         self.error: WeftrunError | None = None
         self.end: End | None = None

@@ -20,7 +20,7 @@ from weftrun.sdk.chain import is_of, trace_of
 from weftrun.sdk.codec import Encoded
 from weftrun.sdk.inspection import preview
 from weftrun.sdk.place import Current, enter, here, leave
-from weftrun.sdk.recorder import BodyHost, BodyLimits, Closed, Recorder
+from weftrun.sdk.recorder import BodyHost, BodyLimits, Called, Closed, Recorder
 from weftrun.sdk.ref import Ref, own
 from weftrun.sdk.transaction import IN_A_BODY
 
@@ -104,9 +104,14 @@ class Body:
         self._recorder.now = max(self._recorder.now, at)
         return self._turn(self._resume)
 
-    def called(self, position: int) -> Callee:
-        """Return the Function at a place of the table that calls name it by."""
+    def called(self, position: int) -> Called:
+        """Return the Function, or the wait, at a place of the table that calls name it by."""
         return self._recorder.table[position]
+
+    @property
+    def now(self) -> float:
+        """What `weftrun.now()` says in it."""
+        return self._recorder.now
 
     def drop(self) -> None:
         """Forget the body: its coroutine is closed; what it calls while closing is refused."""

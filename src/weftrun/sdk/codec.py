@@ -16,7 +16,7 @@ import struct
 import threading
 from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 from weftrun.model.errors import NotSerializable, UsageError
 from weftrun.model.telling import short_name_of
@@ -134,11 +134,16 @@ def _is_plain_call(value: Any) -> bool:
     )
 
 
+def _refuse_file(file: object) -> NoReturn:
+    """Refuse an open file, of which cloudpickle would take what stands in it along."""
+    raise TypeError(f"cannot pickle {type(file).__name__!r} object: hand over its path, or what stands in it")
+
+
 def _dumps_by_value(table: Reducers, value: object, buffers: list[pickle.PickleBuffer]) -> bytes:
     """Pickle with cloudpickle, which takes functions and classes along that have no importable name."""
     cloudpickle = importlib.import_module("cloudpickle")  # late: it costs what a bare import must not
     pickler = type("Pickler", (cloudpickle.Pickler,), {})
-    both = ChainMap(cast("Any", table), cloudpickle.Pickler.dispatch_table)
+    both = ChainMap(cast("Any", {**table, io.TextIOWrapper: _refuse_file}), cloudpickle.Pickler.dispatch_table)
     return _dumps_with(pickler, both, value, buffers)
 
 

@@ -20,6 +20,7 @@ from weftrun.sdk.codec import decode_tree
 from weftrun.sdk.failure import error_of
 from weftrun.sdk.function import Function
 from weftrun.sdk.registry import check_in_force
+from weftrun.sdk.waiting import check_name, signal_value
 from weftrun.sdk.warn import warn_caller
 
 DRAIN_S: Final = 5.0
@@ -175,6 +176,9 @@ class Core(Protocol):
     def cancel(self, ticket: Any) -> None:
         """Ask for a Run to be cancelled."""
 
+    def signal(self, ticket: Any, name: str, value: bytes, message: str) -> None:
+        """Send a signal to a Run, and return once it is durable."""
+
     def publish(self, pieces: list[bytes | memoryview]) -> Data:
         """Make an Object of a large encoded value."""
 
@@ -246,7 +250,7 @@ class Run(Generic[T_co]):
 
     @property
     def waiting_for(self) -> str | None:
-        """What the Run stands still for, e.g. `disk`; None where it goes on."""
+        """What the Run stands still for, e.g. `disk`, `signal verdict` or `sleep`; None where it goes on."""
         return self._core.status(self._ticket)[1]
 
     @property
@@ -274,6 +278,24 @@ class Run(Generic[T_co]):
     def cancel(self) -> None:
         """Ask for the Run to be cancelled. Nothing new starts, and what runs is ended; see `result`."""
         self._core.cancel(self._ticket)
+
+    def signal(self, name: str, value: object = None, *, id: str = "") -> None:
+        """Send a signal to the Run, and return once it is durable; `weftrun.signal(name, type)` takes it there.
+
+        It need not be awaited yet, and is taken once, whatever crashes. One that the Run has not taken when it ends is
+        gone.
+
+        Args:
+            name: letters, digits, `_` and `-`, 100 at most.
+            value: what can be pickled, 64 KiB at most. A class should be one of the module that holds the workflow.
+            id: names the signal: sent again with the same one, it is still one signal. Without it each call is another.
+
+        Raises:
+            UsageError: the Run has ended, keeps no records, or the name is none.
+            LimitExceeded: the value is too large, or the Run has very many signals that it has not taken.
+            NotSerializable: the value can't be pickled.
+        """
+        self._core.signal(self._ticket, check_name(name), signal_value(name, value), id)
 
     def __repr__(self) -> str:
         core, ticket = self._core, self._ticket

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, cast
 
 from weftrun.model.errors import StepFailed
 from weftrun.model.graph import Call, Chunk
@@ -17,13 +17,13 @@ from weftrun.model.outcomes import Reason
 from weftrun.model.policy import FunctionSpec, Kind
 from weftrun.model.telling import short_name_of, text_of
 from weftrun.model.values import Data, Inline, Key, Payload
-from weftrun.sdk import clock
 from weftrun.sdk.apart import apart_from_loops
 from weftrun.sdk.body import Body, BodyLimits, Raised, Waiting
 from weftrun.sdk.callee import Callee
 from weftrun.sdk.codec import Encoded, decode, encode, follow
 from weftrun.sdk.emits import watched
 from weftrun.sdk.failure import local_error, reason_of
+from weftrun.sdk.outside import Outside
 from weftrun.sdk.place import LOCAL_RUN, LOCAL_UID, Current, emitted, enter, here, leave
 from weftrun.sdk.registry import resolve
 from weftrun.sdk.retrying import is_worth_another
@@ -40,8 +40,16 @@ class _LocalBody:
     """
 
     def __init__(
-        self, function: Callee, step: StepId, root: StepId, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        function: Callee,
+        step: StepId,
+        root: StepId,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        outside: Outside,
     ) -> None:
+        self._outside = outside
+        self._called_at: list[float] = []
         self._step = step
         self._root = root
         self._calls: list[Call] = []
@@ -55,7 +63,7 @@ class _LocalBody:
             run_uid=LOCAL_UID,
             step_id=step,
             attempt=1,
-            started_at=clock.seconds(),
+            started_at=outside.now(),
             args=args,
             kwargs=kwargs,
             host=self,
@@ -69,6 +77,7 @@ class _LocalBody:
     def made(self, _functions: tuple[FunctionSpec, ...], calls: tuple[Call, ...], chunks: tuple[Chunk, ...]) -> None:
         """Keep what the body made."""
         self._calls.extend(calls)
+        self._called_at += [self._body.now] * len(calls)
         for chunk in chunks:
             self._items.setdefault(chunk.call, []).append(chunk.items)
 
@@ -81,7 +90,7 @@ class _LocalBody:
             value, error = self._outcome(number)
             if error is not None:
                 self._told.add(id(error))
-            turn = body.deliver(number, value=value, error=error, at=clock.seconds())
+            turn = body.deliver(number, value=value, error=error, at=self._outside.now())
         if isinstance(turn, Raised):
             raise turn.error
         self._finish()
@@ -90,6 +99,8 @@ class _LocalBody:
     def _finish(self) -> None:
         """Run what nobody has waited for."""
         for number in range(len(self._calls)):
+            if self._body.called(self._calls[number].function).spec.kind.only_waits:
+                continue  # it waits for nothing more
             _, error = self._outcome(number)
             if error is not None and id(error) not in self._told:
                 raise error
@@ -111,8 +122,11 @@ class _LocalBody:
 
     def _execute(self, number: int) -> Any:
         call = self._calls[number]
-        function = self._body.called(call.function)
-        step = child_step(self._step, self._root, function.spec.label, call.n)
+        called = self._body.called(call.function)
+        step = child_step(self._step, self._root, called.spec.label, call.n)
+        if called.spec.kind.only_waits:
+            return self._outside.wait(called.spec, self._called_at[number])
+        function = cast(Callee, called)
         for earlier in call.after:
             self._value(earlier)
         args, kwargs = self._open(call.args)
@@ -137,7 +151,7 @@ class _LocalBody:
     def _invoke(self, function: Callee, step: StepId, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         try:
             if function.spec.kind is not Kind.FUNCTION:
-                return _LocalBody(function, step, self._root, args, kwargs).run()
+                return _LocalBody(function, step, self._root, args, kwargs, self._outside).run()
             return _attempts(function, step, args, kwargs)
         except BaseException as raised:  # noqa: BLE001  # the author's Function raised it
             error = local_error(raised, step)
@@ -264,7 +278,7 @@ def _run(function: Callee, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
     root = StepId(function.spec.label)
     with apart_from_loops():
         try:
-            return _LocalBody(function, root, root, args, kwargs).run()
+            return _LocalBody(function, root, root, args, kwargs, Outside()).run()
         except BaseException as raised:  # noqa: BLE001  # the author's workflow raised it
             error = local_error(raised, root)
     raise error

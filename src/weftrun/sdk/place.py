@@ -18,6 +18,7 @@ from weftrun.sdk.transaction import NOT_SAID, Opener, Transaction
 if TYPE_CHECKING:
     from random import Random
 
+    from weftrun.model.policy import FunctionSpec
     from weftrun.sdk.callee import Callee
     from weftrun.sdk.ref import Ref
 
@@ -244,6 +245,9 @@ class BodyCalls(Protocol):
         self, function: Callee, columns: tuple[Any, ...], same: dict[str, Any], after: tuple[Ref[Any], ...], /
     ) -> Any:
         """Take a map and return its Ref."""
+
+    def wait(self, spec: FunctionSpec, compared: tuple[str, ...], /) -> Ref[Any]:
+        """Take a wait for a time or a signal and return its Ref; what is `compared` is the same in every replay."""
 
 
 class Here(threading.local):

@@ -55,13 +55,27 @@ class BodyHost(Protocol):
         """Take Functions, calls and chunks that the body made since the last time, in order."""
 
 
+class Called(Protocol):
+    """What a call names."""
+
+    @property
+    def spec(self) -> FunctionSpec:
+        """What the engine is told of it."""
+
+
+class Waits(Struct, frozen=True):
+    """What a wait for a time or a signal names in the place of a Function: nothing is entered."""
+
+    spec: FunctionSpec
+
+
 class Recorder:
     """What one body has called. Calls are numbered from 0 over all Functions; `n` counts those of one label.
 
     Attributes:
         label: of the workflow.
         now: time of the last outcome that the body observed, in seconds since the epoch.
-        table: Functions called so far; calls name them by position.
+        table: Functions called, and waits made, so far; calls name them by position.
     """
 
     def __init__(
@@ -89,7 +103,7 @@ class Recorder:
         self._counts: dict[str, int] = {}
         self._positions: dict[int, int] = {}
         self._known: dict[tuple[FunctionSpec, int], int] = {}
-        self.table: list[Callee] = []
+        self.table: list[Called] = []
         self._functions: list[FunctionSpec] = []
         self._calls: list[Call] = []
         self._chunks: list[Chunk] = []
@@ -125,19 +139,41 @@ class Recorder:
                 f"{function.spec.label}.options(durable=False) in the workflow {self.label}: it is of a "
                 'whole Run. Leave it away, or say `checkpoint="none"` and `effects="none"` of this Step.'
             )
-        spec, counts = function.spec, self._counts
-        label = spec.label
+        spec = function.spec
+        position = self._positions.get(id(spec))
+        if position is None:
+            position = self._position(function)
+        return self._put(position, spec.label, payload, after, text, kind, function.parts, 4)
+
+    def wait(self, spec: FunctionSpec, compared: tuple[str, ...]) -> Ref[Any]:
+        """Record a wait and return its Ref; what is `compared` must be the same in every replay."""
+        if not self._watches:
+            raise UsageError(
+                f"The `def` workflow {self.label} waits for {spec.label}: it only wires Steps, and can't wait. Make it "
+                "`async def`."
+            )
+        key = (spec, 0)
+        position = self._known.get(key)
+        if position is None:
+            position = self._known[key] = len(self.table)
+            self.table.append(Waits(spec))
+            self._functions.append(spec)
+        text = digest((compared, {})) if compared else ""
+        ref: Ref[Any] = self._put(position, spec.label, self._payload(_NOTHING), (), text, Ref, 0, 3)
+        return ref
+
+    def _put(
+        self, position: int, label: str, payload: Payload, after: Refs, text: str, kind: Any, parts: int, depth: int
+    ) -> Any:
+        counts = self._counts
         n = counts.get(label, 0)
         counts[label] = n + 1
         number = self._made
         self._made = number + 1
-        position = self._positions.get(id(spec))
-        if position is None:
-            position = self._position(function)
         numbers = self._numbers(after) if after else ()
         self._calls.append(Call(position, n, payload, numbers, kind is Mapped, text))
-        frame = sys._getframe(3)
-        ref = kind(self, number, (label, n, frame.f_code, frame.f_lasti), function.parts)
+        frame = sys._getframe(depth)
+        ref = kind(self, number, (label, n, frame.f_code, frame.f_lasti), parts)
         if len(self._calls) >= _STREAM_CALLS:
             self.flush()
         return ref
@@ -288,6 +324,8 @@ class Recorder:
         )
 
 
+_NOTHING = encode(None, what="nothing")
+"""The value of a timer, as its Step yields it."""
 _DIGESTED_ITEMS_MAX = 10_000
 """Of a map with more items no digest is made: a call costs less than the Steps that it makes."""
 
@@ -304,6 +342,10 @@ class Closed:
     def call(self, function: Callee, *_: Any) -> NoReturn:
         """Refuse a call."""
         raise UsageError(f"{function.spec.label}(...) in the workflow {self._label}, which is being suspended.")
+
+    def wait(self, spec: FunctionSpec, *_: Any) -> NoReturn:
+        """Refuse a wait."""
+        raise UsageError(f"A wait for {spec.label} in the workflow {self._label}, which is being suspended.")
 
     def map(self, function: Callee, *_: Any) -> NoReturn:
         """Refuse a map."""

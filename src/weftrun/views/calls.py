@@ -14,7 +14,7 @@ from weftrun.model.errors import JournalCorrupt
 from weftrun.model.events import Handed
 from weftrun.model.graph import Call
 from weftrun.model.ids import RunId, StepId, child_step
-from weftrun.model.policy import FunctionSpec, Kind
+from weftrun.model.policy import FunctionSpec
 from weftrun.model.records import AttemptStarted, Chunked, Graphed, ItemsSettled, Observed, Row, Settled, Started
 from weftrun.model.values import RefTo
 
@@ -169,7 +169,7 @@ class Calls:
         self.id = record.id
         self.root = StepId(spec.label)
         self.by_step[self.root] = CallView(self.root, StepId(""), -1, spec.name, spec.label, at, spec=spec)
-        if spec.kind is not Kind.FUNCTION:
+        if spec.kind.is_workflow:
             self.bodies.add(self.root)
 
     def _graph(self, record: Graphed, at: float) -> None:
@@ -185,7 +185,7 @@ class Calls:
         view = CallView(step, body, number, spec.name, spec.label, at, takes, call.after, call.is_map, 0, spec)
         self.by_step[step] = view
         self._by_number[body, number] = step
-        if spec.kind is not Kind.FUNCTION:
+        if spec.kind.is_workflow:
             self.bodies.add(step)
         if call.is_map:
             self._fix_items(step, self._maps.get(step, {}).get(attempt))
@@ -197,7 +197,7 @@ class Calls:
         self._unreported.discard(step)
         body, takes = call.body, _distinct(call.refs)
         self.bodies.add(body)
-        if call.kind is not Kind.FUNCTION:
+        if call.kind.is_workflow:
             self.bodies.add(step)
         self._by_number[body, call.number] = step
         view = CallView(step, body, call.number, call.function, label_of(step), at, takes, (), is_map, call.observed)

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from weftrun.model.commands import UNTIL_TOLD
 from weftrun.model.outcomes import Status
 from weftrun.model.records import Row
 from weftrun.views.handovers import handovers
@@ -77,7 +78,7 @@ class RunShown(Struct, frozen=True):
         due_at: when it is due, where it only waits and no engine has it; seconds since the epoch, else 0.
         running: what its engine saw running when it looked last.
         lives: how often it was begun: 1, and once more for each time it was retried.
-        waiting_for: what it stands still for: `code`, or None.
+        waiting_for: what it stands still for: `code`, `signal NAME`, `sleep`, or None.
         unfit: of code that does not fit it: why not, the call on record, and the one that is made now.
     """
 
@@ -133,7 +134,7 @@ def run_shown(
         info.epoch,
         *apart(views),
         owner,
-        info.due_at if info.ended_at is None and info.waiting_for is None else 0.0,
+        info.due_at if info.ended_at is None and info.due_at < UNTIL_TOLD else 0.0,
         list(running),
         info.lives,
         info.waiting_for,

@@ -188,6 +188,10 @@ class _Teller:
             return self._final_failure(done, outcome)
         if done.cause == "kept":
             return f"{done.step} was called again as in an earlier life, and was given the value that it had."
+        if done.cause == "timer":
+            return f"{done.step}: its time came."
+        if done.cause == "signal":
+            return f"{done.step} took a signal that had been sent; it is not delivered again."
         if not done.ran.entered_at:
             return f"{done.step} succeeded: its body had ended and every call it made has settled."
         again = f", in Attempt {done.attempt}" if done.attempt > 1 else ""
@@ -220,6 +224,8 @@ class _Teller:
 
     def _final_failure(self, done: StepOutcome, failure: Failure) -> str:
         step = done.step
+        if done.cause == "timer":
+            return f"{step} failed: {failure.message}."
         if done.cause == "argument":
             return f"{step} was never entered: it takes the value of {failure.origin}, which had failed."
         if done.cause == "cancelled" or failure.reason is Reason.CANCELLED:

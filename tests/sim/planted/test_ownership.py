@@ -26,7 +26,8 @@ from weftrun.runtime.takeover import TakeOver
 from weftrun.runtime.worker_driver import WorkerDriver
 from weftrun.testing.sim.faults import Fault
 from weftrun.testing.sim.layers import FaultyJournal
-from weftrun.testing.sim.plans import FUNCTIONS, Op, Plan, wired
+from weftrun.testing.sim.plans import FUNCTIONS, wired
+from weftrun.testing.sim.plans_model import Op, Plan
 from weftrun.testing.sim.sandboxes import ScriptedSandboxes
 from weftrun.testing.sim.sweep import Scenario, play
 from weftrun.testing.sim.world import Settings, World

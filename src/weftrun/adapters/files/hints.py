@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,6 +23,14 @@ _APART_MS = 20
 """What comes within so many milliseconds is told together, and a millisecond more for each Run that is asked for."""
 _SETTLES_MS = 250
 """It is told once more after this: files change before what they tell is in the Journal, which waits for the disk."""
+
+
+def hint(engines: Path) -> None:
+    """Let engines of this host look at the Journal now: something was left in it by a process that is none."""
+    with contextlib.suppress(OSError):
+        descriptor, name = tempfile.mkstemp(prefix="hint-", dir=engines)
+        os.close(descriptor)
+        os.unlink(name)
 
 
 class FileHints:

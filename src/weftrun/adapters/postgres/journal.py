@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 import psycopg
@@ -31,7 +31,7 @@ from weftrun.model.lease import Session
 from weftrun.model.outcomes import Status
 from weftrun.model.records import Ended, Retried, Row, Started, emits_in
 from weftrun.ports.entropy import Entropy
-from weftrun.ports.journal import PARKED, Appended, Message, RunInfo
+from weftrun.ports.journal import PARKED, Appended, Message, Posted, Rest, RunInfo
 
 DEADLOCKS_MAX = 3
 """Times in a row that a transaction is said again because the server chose it to end a deadlock."""
@@ -195,9 +195,17 @@ class PostgresJournal(PostgresOutbox):
         """Free Runs of this session, and count one take-over less of each."""
         self._said("putting Runs back", "put_back", (list(uids), self._session))
 
-    def suspend(self, waiting: Mapping[RunUid, float]) -> None:
+    def suspend(self, waiting: Mapping[RunUid, Rest]) -> None:
         """Free Runs of this session until they are due, or at once where a message waits; see the port."""
-        self._said("suspending Runs", "suspend", (self._session, list(waiting), list(waiting.values())))
+        rests = list(waiting.values())
+        bound = (
+            self._session,
+            list(waiting),
+            [rest.until for rest in rests],
+            [rest.what for rest in rests],
+            [rest.heard for rest in rests],
+        )
+        self._said("suspending Runs", "suspend", bound)
 
     # ------------------------------------------------------------------ sessions
 
@@ -217,10 +225,16 @@ class PostgresJournal(PostgresOutbox):
             self._said("leaving", "leave_session", (self._session,))
             self._session = None
 
-    def post(self, message: Message) -> None:
-        """Put a message into the inbox; the same message id again, or one to an ended Run, changes nothing."""
-        facts = {"id": message.id, "run": message.run, "kind": message.kind}
-        self._said("leaving a message", "post_message", facts)
+    def post(self, message: Message, *, signals_max: int = 10_000) -> Posted:
+        """Put a message into the inbox, and wake its Run; see the port."""
+        told = {name: getattr(message, name) for name in ("id", "run", "kind", "name", "at", "value")}
+        bound = told | {"signals_max": signals_max, "parked": PARKED}
+        ((posted,),) = self._said("leaving a message", "post_message", bound).fetchall()
+        return cast(Posted, posted)
+
+    def drop_messages(self, ids: Sequence[str]) -> None:
+        """Remove messages that are folded into durable records."""
+        self._said("clearing the inbox", "drop_messages", (list(ids),))
 
     def delete(self, run: RunId, *, forget: bool) -> RunInfo | None:
         """Delete an ended Run's records, leaving a tombstone, or nothing at all if `forget` (G1)."""

@@ -157,7 +157,7 @@ WITH freed AS (
 SELECT weftrun.tell('look') WHERE EXISTS (SELECT FROM freed WHERE ended_at IS NULL);
 
 -- name: suspend
-SELECT weftrun.let_go(%s, %s::uuid[], %s::float8[]);
+SELECT weftrun.let_go(%s, %s::uuid[], %s::float8[], %s::text[], %s::bigint[]);
 
 -- name: begin_session
 -- Make a session; one that is there already is this one, made by a try of which nothing was known.
@@ -190,27 +190,15 @@ FROM weftrun.run JOIN weftrun.record ON record.run = run.key WHERE run.uid = %(u
 ORDER BY seq;
 
 -- name: post_message
--- Keep a message to a Run that has not ended, once, and wake the Run if it was suspended; it is locked, so that it can't be
--- suspended meanwhile. Messages to Runs that have ended since concern nobody any more.
-WITH dropped AS (
-    DELETE FROM weftrun.inbox WHERE place IN (
-        SELECT inbox.place FROM weftrun.inbox
-        WHERE NOT EXISTS (SELECT FROM weftrun.run WHERE run.key = inbox.run AND run.status = 'running')
-        FOR UPDATE SKIP LOCKED)
-), woken AS (
-    UPDATE weftrun.run SET due_at = least(due_at, 1) WHERE run.uid = %(run)s::uuid AND run.status = 'running' RETURNING run.key
-), posted AS (
-    INSERT INTO weftrun.inbox (id, run, kind)
-    SELECT %(id)s, woken.key, %(kind)s FROM woken
-    ON CONFLICT (id) DO NOTHING
-    RETURNING place
-)
-SELECT weftrun.tell('look') WHERE EXISTS (SELECT FROM posted);
+SELECT weftrun.post(%(run)s::uuid, %(id)s, %(kind)s, %(name)s, %(at)s, %(value)s, %(signals_max)s, %(parked)s);
+
+-- name: drop_messages
+DELETE FROM weftrun.inbox WHERE id = ANY (%s::text[]);
 
 -- name: inbox
 -- Messages to the open Runs of one session, or to all of them. (OFFSET 0: each Run is looked up for its message; a plan
 -- that begins with the Runs would read them all.)
-SELECT inbox.id, run.uid, inbox.kind
+SELECT inbox.id, run.uid, inbox.kind, inbox.name, inbox.at, inbox.value, inbox.place
 FROM weftrun.inbox CROSS JOIN LATERAL (SELECT * FROM weftrun.run WHERE run.key = inbox.run OFFSET 0) AS run
 WHERE run.ended_at IS NULL AND (%(session)s::bigint IS NULL OR run.owner = %(session)s)
 ORDER BY inbox.place;

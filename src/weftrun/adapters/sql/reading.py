@@ -109,7 +109,7 @@ class Reading:
     def inbox(self) -> list[Message]:
         """Return messages to Runs that have not ended, of one session's if there is one, oldest first."""
         found = self._rows("inbox", {"session": self._session})
-        return [Message(id, RunUid(self._hex(run)), kind) for id, run, kind in found]
+        return [Message(id, RunUid(self._hex(run)), *told) for id, run, *told in found]
 
     def emitted(self, run: RunUid) -> list[Emitted]:
         """Return what a Run has emitted, in the order of commits."""
@@ -133,7 +133,7 @@ class Reading:
     def _info(self, columns: Columns) -> RunInfo:
         (
             id, uid, function, status, started_at, ended_at, epoch, takeovers, digest, version, file, deleted,
-            owner, place, due_at, lives,
+            owner, place, due_at, lives, rests,
         ) = columns  # fmt: skip
         return RunInfo(
             id=RunId(id),
@@ -152,6 +152,7 @@ class Reading:
             due_at=due_at,
             lives=lives,
             place=place,
+            rests=rests,
         )
 
     def _emits(self, found: Iterable[Columns]) -> list[Emitted]:

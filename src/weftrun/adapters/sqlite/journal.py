@@ -28,7 +28,7 @@ from weftrun.model.ids import RunId, RunUid
 from weftrun.model.lease import Session
 from weftrun.model.records import Ended, Retried, Row
 from weftrun.ports.entropy import Entropy
-from weftrun.ports.journal import PARKED, Appended, Message, RunInfo
+from weftrun.ports.journal import PARKED, Appended, Message, Posted, Rest, RunInfo
 
 T = TypeVar("T")
 
@@ -330,13 +330,15 @@ class SqliteJournal(SqliteOutbox):
 
         self._transact("putting Runs back", work)
 
-    def suspend(self, waiting: Mapping[RunUid, float]) -> None:
+    def suspend(self, waiting: Mapping[RunUid, Rest]) -> None:
         """Free Runs of this session until they are due, or at once where a message waits; see the port."""
 
         def work(connection: apsw.Connection) -> None:
             for uid in waiting:
                 self._heads.pop(uid, None)
-            bindings = [(bytes.fromhex(uid), due_at, self._session) for uid, due_at in waiting.items()]
+            bindings = [
+                (bytes.fromhex(uid), rest.until, self._session, rest.what, rest.heard) for uid, rest in waiting.items()
+            ]
             connection.executemany(SQL["suspend"], bindings)
 
         self._transact("suspending Runs", work)
@@ -374,15 +376,31 @@ class SqliteJournal(SqliteOutbox):
 
         return self._transact("removing a session", work)
 
-    def post(self, message: Message) -> None:
-        """Put a message into the inbox; the same message id again, or one to an ended Run, changes nothing."""
+    def post(self, message: Message, *, signals_max: int = 10_000) -> Posted:
+        """Put a message into the inbox, and wake its Run; see the port."""
 
-        def work(connection: apsw.Connection) -> None:
+        def work(connection: apsw.Connection) -> Posted:
             connection.execute(SQL["drop_messages"])
-            connection.execute(SQL["post_message"], (message.id, bytes.fromhex(message.run), message.kind))
-            connection.execute(SQL["wake"], (bytes.fromhex(message.run),))
+            found = connection.execute(SQL["addressee"], (bytes.fromhex(message.run), signals_max)).fetchone()
+            if found is None:
+                return "missing"
+            key, has_ended, has_room = found
+            if has_ended:
+                return "ended"
+            if connection.execute(SQL["has_message"], (message.id,)).fetchone() is None:
+                if message.kind == "signal" and not has_room:
+                    return "full"
+                told = (message.id, key, message.kind, message.name, message.at, message.value)
+                connection.execute(SQL["post_message"], told)
+            connection.execute(SQL["wake"], (key, message.kind, PARKED))
+            return "posted"
 
-        self._transact("leaving a message", work)
+        return self._transact("leaving a message", work)
+
+    def drop_messages(self, ids: Sequence[str]) -> None:
+        """Remove messages that are folded into durable records."""
+        found = [(id,) for id in ids]
+        self._transact("clearing the inbox", lambda connection: connection.executemany(SQL["drop_message"], found))
 
     def delete(self, run: RunId, *, forget: bool) -> RunInfo | None:
         """Delete an ended Run's records, leaving a tombstone, or nothing at all if `forget` (G1)."""

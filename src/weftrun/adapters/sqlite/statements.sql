@@ -128,13 +128,15 @@ DELETE FROM inbox WHERE run = ?;
 UPDATE run SET takeovers = max(takeovers - 1, 0), owner = NULL WHERE uid = ?1 AND owner IS ?2;
 
 -- name: suspend
--- Free a Run until it is due; where a message waits for it, it is due since 1970.
-UPDATE run SET owner = NULL,
-               due_at = CASE WHEN EXISTS (SELECT 1 FROM inbox WHERE inbox.run = run.key) THEN 1 ELSE ?2 END
+-- Free a Run until it is due; where a message waits for it that it has not heard, it is due since 1970.
+UPDATE run SET owner = NULL, rests = ?4,
+               due_at = CASE WHEN EXISTS (SELECT 1 FROM inbox WHERE inbox.run = run.key
+                                          AND (inbox.place > ?5 OR inbox.kind = 'cancel')) THEN 1 ELSE ?2 END
 WHERE uid = ?1 AND owner = ?3 AND ended_at IS NULL;
 
 -- name: wake
-UPDATE run SET due_at = 1 WHERE uid = ? AND due_at > 0 AND ended_at IS NULL;
+-- One that waits for code (it is due at ?3) is woken to be cancelled, and by nothing else.
+UPDATE run SET due_at = 1 WHERE key = ?1 AND due_at > 0 AND (?2 = 'cancel' OR due_at < ?3);
 
 -- name: begin_session
 -- Make a session; one that is there already was made by a try of which nothing was known.
@@ -168,17 +170,29 @@ SELECT key, id, started_at, born, start FROM run WHERE uid = ?;
 -- name: load_records
 SELECT seq, at, epoch, body FROM record WHERE run = ? ORDER BY seq;
 
+-- name: addressee
+-- The Run that a message is for, whether it has ended, and whether it has fewer signals than so many.
+SELECT key, ended_at IS NOT NULL,
+       (SELECT count(*) FROM (SELECT 1 FROM inbox WHERE inbox.run = run.key AND kind = 'signal' LIMIT ?2)) < ?2
+FROM run WHERE uid = ?1;
+
+-- name: has_message
+SELECT 1 FROM inbox WHERE id = ?;
+
 -- name: post_message
--- Keep a message to a Run that has not ended, once.
-INSERT OR IGNORE INTO inbox (id, run, kind) SELECT ?1, key, ?3 FROM run WHERE uid = ?2 AND ended_at IS NULL;
+INSERT INTO inbox (id, run, kind, name, at, value) VALUES (?1, ?2, ?3, ?4, ?5, ?6);
 
 -- name: drop_messages
--- Messages to Runs that have ended since concern nobody any more.
-DELETE FROM inbox WHERE run NOT IN (SELECT key FROM run WHERE ended_at IS NULL);
+-- Messages to Runs that have ended since concern nobody any more; of the oldest, so that it never takes long.
+DELETE FROM inbox WHERE place IN (SELECT place FROM inbox ORDER BY place LIMIT 64)
+    AND NOT EXISTS (SELECT 1 FROM run WHERE run.key = inbox.run AND run.ended_at IS NULL);
+
+-- name: drop_message
+DELETE FROM inbox WHERE id = ?;
 
 -- name: inbox
 -- Messages to the open Runs of one session, or to all of them.
-SELECT inbox.id, run.uid, inbox.kind FROM inbox JOIN run ON run.key = inbox.run
+SELECT inbox.id, run.uid, inbox.kind, inbox.name, inbox.at, inbox.value, inbox.place FROM inbox JOIN run ON run.key = inbox.run
 WHERE run.ended_at IS NULL AND (:session IS NULL OR run.owner = :session) ORDER BY inbox.place;
 
 -- name: delete_records

@@ -205,7 +205,13 @@ def check_import(app: str) -> Check:
     found = examine(bundle_at(app))
     name, took = f"import of {app}", duration(found.import_s)
     if found.failure:
-        return Check(name, "fail", found.failure, "no Sandbox can be made of it")
+        why = found.failure.partition("\n")[0]
+        hint = (
+            'put what reads the command line, such as parse_args(), under `if __name__ == "__main__":`'
+            if "SystemExit" in why
+            else f"`weftrun check {app}` shows where"
+        )
+        return Check(name, "fail", why, f"no Sandbox can be made of it: {hint}")
     if not found.unforkable:
         return Check(
             name, "ok", f"{took}; leaves nothing that no fork may have", "Sandboxes are forked in milliseconds"

@@ -12,6 +12,7 @@ from weftrun.assembly import Reader
 from weftrun.entrypoints.cli.options import journal_options, reading
 from weftrun.entrypoints.cli.output import clock, print_json
 from weftrun.entrypoints.cli.table import Column, print_table
+from weftrun.model.commands import UNTIL_TOLD
 from weftrun.model.outcomes import Status
 from weftrun.ports.journal import RunInfo
 from weftrun.views.units import duration
@@ -25,7 +26,7 @@ _COLUMNS = (
     Column("undelivered", rank=4, right=True, if_any=True),
 )
 _OF_SOME = (Column("lives", rank=5, right=True, if_any=True), Column("waits for", if_any=True))
-"""Shown where a Run was retried, is parked, or has no engine that lives."""
+"""Shown where a Run was retried, waits for something, or has no engine that lives."""
 
 
 @click.command("list")
@@ -77,7 +78,7 @@ def _parked(reader: Reader, limit: int) -> list[RunInfo]:
 
 def _row(info: RunInfo, undelivered: int, *, is_alone: bool) -> tuple[str, ...]:
     took = duration(info.ended_at - info.started_at) if info.ended_at is not None else ""
-    if info.due_at and info.ended_at is None and info.waiting_for is None:
+    if 0 < info.due_at < UNTIL_TOLD and info.ended_at is None:
         took = f"due {clock(info.due_at)}"
     count = f"{undelivered:,}" if undelivered else ""
     lives = str(info.lives) if info.lives > 1 else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from weftrun.entrypoints.cli.options import again
 from weftrun.entrypoints.cli.output import clock
+from weftrun.model.commands import UNTIL_TOLD
 from weftrun.ports.journal import RunInfo
 from weftrun.views.running import OwnerView, RunningView, engine_text, last_line, now_text
 from weftrun.views.step import StepView
@@ -20,8 +21,13 @@ def owner_sentence(info: RunInfo, owner: OwnerView | None, now: float, db: str |
         if owner.lives:
             return f"{engine} has it"
         return f"{engine} had it and has ended: the next one that opens this Journal goes on with it, or {resume}"
-    if info.waiting_for == "code":
+    if info.is_parked:
         return "no engine has it: it is parked until there is code that fits it"
+    waits = f"waits for {'its ' if info.waiting_for == 'sleep' else 'the '}{info.waiting_for}"
+    if info.due_at >= UNTIL_TOLD:
+        return f"no engine has it, since it only {waits}: `weftrun signal` sends it"
+    if info.due_at > now and info.waiting_for is not None:
+        return f"no engine has it, since it only {waits}, until {due_text(info.due_at, now)}"
     if info.due_at > now:
         when = due_text(info.due_at, now)
         return f"no engine has it, since it only waits: it is due {when}, in an engine that is open then, or {resume}"

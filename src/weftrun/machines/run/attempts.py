@@ -8,6 +8,7 @@ import msgspec
 
 from weftrun.machines.retry import attempts_for, retry_delay_s
 from weftrun.machines.run.arming import arm
+from weftrun.machines.run.awaiting import begin_waiting, wait_over
 from weftrun.machines.run.bodies import start_body
 from weftrun.machines.run.closure import add_record, rest_on_rows
 from weftrun.machines.run.emits import cannot_emit
@@ -21,7 +22,7 @@ from weftrun.model.commands import Invoke, WakeAt
 from weftrun.model.events import AttemptEnded, AttemptsEnded
 from weftrun.model.messages import Invocation
 from weftrun.model.outcomes import Success
-from weftrun.model.policy import FunctionSpec, Kind
+from weftrun.model.policy import FunctionSpec
 from weftrun.model.records import AttemptFailed
 from weftrun.model.values import Payload
 
@@ -39,7 +40,9 @@ def start_ready(run: RunState) -> None:
             continue
         if step.map is not None:
             start_map(run, step)
-        elif step.function.kind is not Kind.FUNCTION:
+        elif step.function.kind.only_waits:
+            begin_waiting(run, step)
+        elif step.function.kind.is_workflow:
             start_body(run, step)
         elif step.function.rollback is not None and not is_begun(run, step):
             continue
@@ -140,7 +143,7 @@ def _failed(run: RunState, step: Step, ended: AttemptEnded) -> None:
 
 
 def time_came(run: RunState) -> None:
-    """Start the Attempts whose time has come."""
+    """Start the Attempts, and end the waits, whose time has come."""
     heapq.heapify(run.due)
     while run.due and run.due[0][0] <= run.now:
         _, index, item = heapq.heappop(run.due)
@@ -150,6 +153,8 @@ def time_came(run: RunState) -> None:
         elif step.state is State.BACKING_OFF:
             move(step, State.WAITING)
             run.ready.append(step)
+        elif step.state is State.AWAITING:
+            wait_over(run, step)
 
 
 def wake_for_due(run: RunState) -> None:

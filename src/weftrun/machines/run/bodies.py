@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from weftrun.machines.retry import retry_delay_s
+from weftrun.machines.run.awaiting import leave_waits
 from weftrun.machines.run.branching import Refused, shown
 from weftrun.machines.run.closure import add_record, observe, observe_calls, rest_on_rows
 from weftrun.machines.run.grow import OverLimit, add_call, give_items, grow_recorded, make_ready, open_calls
@@ -198,6 +199,7 @@ def returned(run: RunState, event: BodyReturned) -> None:
         failure = failure or Failure(Reason.RAISED, "Error", "the body ended without an answer")
         run.pending_failures.append((body, failure if failure.origin else replace(failure, origin=step.id)))
         return
+    leave_waits(body, _taken(body, event.answer))
     try:
         if step.function.kind is Kind.WIRING:
             _close_graph(run, body, event.answer)
@@ -207,6 +209,17 @@ def returned(run: RunState, event: BodyReturned) -> None:
         _ended(run, body, event.answer)
     except Refused as refused:
         _refuse(run, body, refused)
+
+
+def _taken(body: Body, answer: Payload) -> frozenset[int]:
+    """Return the calls that the answer of a body takes, or one of its calls that are open."""
+    taken = [ref.call for ref in answer.refs]
+    for step in (body.calls[number] for number in open_calls(body)):
+        taken += [ref.call for ref in step.args.refs]
+        taken += step.after
+        for chunk in step.map.chunks if step.map is not None else ():
+            taken += [ref.call for ref in chunk.items.refs]
+    return frozenset(taken)
 
 
 def _observe_rest(run: RunState, body: Body, answer: Payload) -> None:

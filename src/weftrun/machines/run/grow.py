@@ -44,12 +44,12 @@ def add_call(
     id = child_step(owner.id, run.root.id, function.label, call.n)
     step = _new_step(run, body, number, id, function, call.args)
     step.gate = max(owner.gate, need)
-    step.at = body.since
+    step.at = step.called_at = body.since
     if owner.function.kind is Kind.WATCHING:
         step.call = Observed(
             owner.id, number, function.name, function.kind, function.version, call.args.refs, call.digest, body.observed
         )
-    if function.kind is not Kind.FUNCTION and id.count("/") >= run.limits.depth_max:
+    if function.kind.is_workflow and id.count("/") >= run.limits.depth_max:
         raise OverLimit(
             f"{id[:80]}… is nested deeper than child workflows may be (depth_max, {run.limits.depth_max}). "
             "Use a loop instead."

@@ -28,6 +28,7 @@ class OnRecord(Protocol):
     """What `machines.run.recorded` has folded of a Run when a life begins."""
 
     seq: int
+    at: float
     outcomes: dict[StepId, tuple[StepOutcome, int, float]]
     numbers: dict[StepId, dict[int, StepId]]
     graphs: dict[StepId, Graphed]
@@ -78,18 +79,30 @@ class Lives:
     """Lives of one Run, as its records tell.
 
     Attributes:
-        life: the number of the current one, from 1; `begun_at` the row that began it.
+        life: the number of the current one, from 1; `begun_at` the row that began it, `began_at` its time.
         taken_back: the life in which a Step, or an item of it, failed last, where that was taken back.
         settled: the life in which a Step settled, where it is not the first; `numbered` the same of calls by number.
         touched: calls of which it is not known whether they were entered.
         branches: calls from which on a body went another way, by body, as (number, life).
     """
 
-    __slots__ = ("_pasts", "_used", "begun_at", "branches", "life", "numbered", "settled", "taken_back", "touched")
+    __slots__ = (
+        "_pasts",
+        "_used",
+        "began_at",
+        "begun_at",
+        "branches",
+        "life",
+        "numbered",
+        "settled",
+        "taken_back",
+        "touched",
+    )
 
     def __init__(self) -> None:
         self.life = 1
         self.begun_at = 0
+        self.began_at = 0.0
         self.taken_back: dict[StepId, int] = {}
         self.settled: dict[StepId, int] = {}
         self.numbered: dict[tuple[StepId, int], int] = {}
@@ -102,6 +115,7 @@ class Lives:
         """A life begins with what is on record now."""
         self.life = life
         self.begun_at = recorded.seq
+        self.began_at = recorded.at
         self._pasts[life] = Past(recorded, self.touched)
 
     def past(self, life: int) -> Past:

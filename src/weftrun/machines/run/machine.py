@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from weftrun.machines.run.attempts import attempts_ended, open_gates, start_ready, time_came, wake_for_due
+from weftrun.machines.run.awaiting import signal_came
 from weftrun.machines.run.bodies import deliver, lost, made, returned
 from weftrun.machines.run.closure import add_record, flush_outcomes
 from weftrun.machines.run.grow import revive
@@ -33,6 +34,7 @@ from weftrun.model.events import (
     Parked,
     Resumed,
     RunEvent,
+    SignalCame,
     TimeCame,
 )
 from weftrun.model.ids import RunUid, StepId
@@ -85,6 +87,11 @@ class RunMachine:
         """Whether all rows that it has asked for are durable, or it never asks for any."""
         return self.state.committed >= self.state.seq
 
+    @property
+    def listens(self) -> bool:
+        """Whether a Step may wait for a signal."""
+        return any(self.state.listening.values())
+
     def newly_handed(self, step: int) -> list[Handed]:
         """Return the calls of async bodies of which the trace is to tell as a Step goes to a Worker."""
         return newly_handed(self.state, step)
@@ -127,18 +134,22 @@ class RunMachine:
                 time_came(run)
             case CancelCame():
                 self._cancel(event)
+            case SignalCame():
+                signal_came(run, event.signal)
             case CodeUnfit():
                 park(run, event.failure)
             case Parked():
                 finish(run, "failed", event.failure)
             case Resumed():
-                run.code = event.code
-                run.is_other_code = event.is_other_code
-                recall_handed(run, event.handed)
-                self._begin()
+                self._begin(event)
 
-    def _begin(self) -> None:
+    def _begin(self, event: Resumed) -> None:
         run = self.state
+        run.code = event.code
+        run.is_other_code = event.is_other_code
+        recall_handed(run, event.handed)
+        for signal in event.signals:
+            signal_came(run, signal)
         recorded = run.recorded
         if recorded.seq == 0:
             add_record(run, recorded.started)

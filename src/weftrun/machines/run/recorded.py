@@ -21,6 +21,7 @@ from weftrun.model.records import (
     Graphed,
     ItemsSettled,
     Observed,
+    Received,
     Record,
     Retried,
     RollbackFailed,
@@ -132,6 +133,8 @@ class Recorded:
                 self.lives.touched.update(record.steps)
             case Branched():
                 self.lives.branched(record)
+            case Received():
+                self.messages.add(record.message)
             case _:
                 pass
 

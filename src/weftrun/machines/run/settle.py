@@ -195,12 +195,16 @@ def body_over(run: RunState, body: Body) -> None:
 
 
 def unhandled(body: Body) -> Failure | None:
-    """Return the first failure inside an ended body that it was never told of, or that its answer is made of."""
+    """Return the first failure inside an ended body that it was never told of, or that its answer is made of.
+
+    That a signal did not come in time is no failure to a body that has not asked.
+    """
     asked = {ref.call for ref in body.answer.refs} if body.answer is not None else ()
     failed = [
         call
         for call in body.calls.values()
-        if type(call.outcome) is Failure and (call.outcome.origin not in body.handled or call.number in asked)
+        if type(call.outcome) is Failure
+        and (call.number in asked or (call.outcome.origin not in body.handled and not call.function.kind.only_waits))
     ]
     first = min(failed, key=lambda c: c.ordinal, default=None)
     return first.outcome if first is not None and type(first.outcome) is Failure else None

@@ -7,10 +7,11 @@ map are ranges and bitmaps, never objects.
 from __future__ import annotations
 
 import enum
+from collections import deque
 
 from weftrun.machines.run.recorded import Recorded
 from weftrun.model.commands import RunCommand
-from weftrun.model.events import Handed
+from weftrun.model.events import Handed, Signal
 from weftrun.model.graph import Call, Chunk
 from weftrun.model.ids import ObjectId, RunUid, StepId
 from weftrun.model.limits import Limits
@@ -35,9 +36,11 @@ class State(enum.IntEnum):
     """Its body ended; calls that the body made are still open (N1)."""
     UNDOING = 5
     """The rollback of an abandoned Attempt runs."""
-    SUCCEEDED = 6
-    FAILED = 7
-    CANCELLED = 8
+    AWAITING = 6
+    """A timer whose time has not come, or a signal that nobody has sent."""
+    SUCCEEDED = 7
+    FAILED = 8
+    CANCELLED = 9
 
 
 OVER = State.SUCCEEDED
@@ -68,6 +71,7 @@ class Step:
         outcome: how it ended; None before, and for a map that succeeded (its parts stand in `map`).
         lack: what the Journal lacks of its outcome. While that is something, `row`, `ordinal` and, where the outcome is
             owed, `need` say nothing.
+        called_at: what `weftrun.now()` said in the body when the call was made, of an async body.
         call: what the record of its outcome tells of its call; None but for calls of async bodies.
         used: number of the last Attempt in earlier lives: its policy counts from there on (L1).
     """
@@ -79,6 +83,7 @@ class Step:
         "attempt",
         "body",
         "call",
+        "called_at",
         "function",
         "gate",
         "id",
@@ -120,6 +125,7 @@ class Step:
         self.lack = Lack.NOTHING
         self.ordinal = 0
         self.at = 0.0
+        self.called_at = 0.0
         self.readers: list[tuple[Step, MapChunk | None]] | None = None
         self.outcome: Success | Failure | None = None
         self.ran: Ran = NOT_RUN
@@ -278,7 +284,9 @@ class RunState:
             argument failed, bodies whose last open call has settled.
         gated: what waits for a row to be durable, by row.
         held: settled `sync` Steps whose readers wait for a row, by row (G-b).
-        due: due times of next Attempts.
+        due: due times of next Attempts, and of waits.
+        signals: those that came and that no Step has taken, by name; `listening` are Steps that wait for one, by name,
+            some of them over. `heard` is the place of the last one that was told, taken or not.
         has_lacked: whether any Step has settled without a record.
         rollbacks: of Steps whose Function has one, by index.
         hurried: last row that somebody was told to wait for.
@@ -334,16 +342,16 @@ class RunState:
         self.gated: dict[int, list[tuple[Step, MapChunk | None]]] = {}
         self.held: dict[int, list[Step]] = {}
         self.due: list[tuple[float, int, int]] = []
-        self.wake_at = 0.0
-        self.waits_until = 0.0
-        self.seen_at_work = 0
-        self.waits = 0
+        self.wake_at = self.waits_until = 0.0
+        self.seen_at_work = self.waits = self.hurried = 0
         self.gated_s = 0.0
         self.gated_since = 0.0
-        self.hurried = 0
         self.rollbacks: dict[int, Rollback] = {}
         self.has_lacked = False
         self.messages = set(recorded.messages)
+        self.signals: dict[str, deque[Signal]] = {}
+        self.listening: dict[str, deque[Step]] = {}
+        self.heard = 0
         self.root = Step(0, StepId(started.function.label), started.function, started.args, None, 0)
         self.steps.append(self.root)
         self.abandoned: list[StepId] = []

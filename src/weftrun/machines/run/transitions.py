@@ -18,7 +18,8 @@ _SETTLED: Final = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED})
 
 AFTER: Final[Mapping[State, frozenset[State]]] = {
     # What is on record is settled, or ends, at once. An argument that failed fails its reader.
-    State.WAITING: _SETTLED | {State.GATED, State.RUNNING, State.BACKING_OFF, State.ENDING, State.UNDOING},
+    State.WAITING: _SETTLED
+    | {State.GATED, State.RUNNING, State.BACKING_OFF, State.ENDING, State.UNDOING, State.AWAITING},
     # Nothing that it takes can fail any more; the root fails where its Run is cancelled.
     State.GATED: frozenset({State.WAITING, State.FAILED, State.CANCELLED}),
     # A body whose Sandbox was lost is entered again.
@@ -27,6 +28,7 @@ AFTER: Final[Mapping[State, frozenset[State]]] = {
     State.ENDING: _SETTLED,
     # What was undone begins its next Attempt; a rollback that failed is tried again, or fails the Step for good.
     State.UNDOING: frozenset({State.WAITING, State.BACKING_OFF, State.FAILED, State.CANCELLED}),
+    State.AWAITING: _SETTLED,
     State.SUCCEEDED: frozenset(),
     State.FAILED: frozenset(),
     State.CANCELLED: frozenset(),
@@ -89,6 +91,8 @@ def _lacks(run: RunState, step: Step, gated: set[Step], due: set[int]) -> str:
             return "no row opens its gate"
         case State.BACKING_OFF if step.index not in due:
             return "its next Attempt has no due time"
+        case State.AWAITING if step.index not in due and not _is_listened_for(run, step):
+            return "nothing would end its wait"
         case State.RUNNING if body is not None and not body.entered:
             return "its body is in no Sandbox"
         case State.ENDING if body is None or body.answer is None or body.open == 0:
@@ -98,6 +102,10 @@ def _lacks(run: RunState, step: Step, gated: set[Step], due: set[int]) -> str:
         case State.SUCCEEDED | State.FAILED if (step.state is State.FAILED) != isinstance(step.outcome, Failure):
             return "its outcome says another thing"
     return ""
+
+
+def _is_listened_for(run: RunState, step: Step) -> bool:
+    return any(step in steps for steps in run.listening.values())
 
 
 def _is_kept_back(step: Step) -> bool:

@@ -1,18 +1,20 @@
-"""Whether a Run does nothing but wait for a due time: then nobody needs to hold it until that comes (O1)."""
+"""Whether a Run does nothing but wait, for a time or a signal: then nobody needs to hold it until that comes (O1)."""
 
 from __future__ import annotations
 
+from weftrun.machines.run.awaiting import awaited
 from weftrun.machines.run.state import OVER, Lack, RunState, State, Step
-from weftrun.model.commands import RunCommand, WaitsUntil
+from weftrun.model.commands import UNTIL_TOLD, RunCommand, WaitsUntil
 
 
 def tell_of_waiting(run: RunState, commands: list[RunCommand]) -> None:
     """Add to the commands that the Run only waits, if it does, and for longer than it is kept in memory."""
-    if not run.due or run.ending is not None or run.wake_at == run.waits_until:
+    if run.ending is not None or not (run.due or run.listening):
         return
-    if run.wake_at - run.now > run.limits.wait_in_memory_s and _only_waits(run):
-        run.waits_until = run.wake_at
-        commands.append(WaitsUntil(run.wake_at))
+    until = run.wake_at if run.due else UNTIL_TOLD
+    if until != run.waits_until and until - run.now > run.limits.wait_in_memory_s and _only_waits(run):
+        run.waits_until = until
+        commands.append(WaitsUntil(until, awaited(run), run.heard))
 
 
 def _only_waits(run: RunState) -> bool:

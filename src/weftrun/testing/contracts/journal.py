@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from weftrun.model.errors import InternalError, UsageError
 from weftrun.model.ids import RunId
@@ -18,6 +19,7 @@ from weftrun.testing.contracts.samples import (
     BLOB,
     ONE_OF_EACH,
     VALUE,
+    as_posted,
     end,
     more,
     start,
@@ -329,13 +331,38 @@ class JournalContract:
         messages = [Message("m1", uid(2), "cancel"), Message("m0", uid(1), "cancel"), Message("m2", uid(2), "cancel")]
         for message in [*messages, messages[0], Message("m9", uid(9), "cancel")]:
             journal.post(message)
-        assert journal.inbox() == messages
+        assert as_posted(journal.inbox()) == messages
         journal = reopen()
-        assert journal.inbox() == messages
+        assert as_posted(journal.inbox()) == messages
         journal.append([end(2, 2)])
-        assert journal.inbox() == [messages[1]]
+        assert as_posted(journal.inbox()) == [messages[1]]
         journal.post(messages[0])
-        assert journal.inbox() == [messages[1]]
+        assert as_posted(journal.inbox()) == [messages[1]]
+
+    def test_a_sender_is_told_what_became_of_a_message(self, journal: Journal) -> None:
+        """Whether it is kept; the same one again is kept already, even where there is no room for another."""
+        journal.append([start(1), start(2), end(2, 2)])
+        signal = Message("m1", uid(1), "signal", "verdict", 7.5, b"\x00yes")
+        assert journal.post(signal, signals_max=2) == "posted"
+        assert journal.post(replace(signal, value=b"other"), signals_max=1) == "posted"
+        assert journal.post(replace(signal, id="m2"), signals_max=2) == "posted"
+        assert journal.post(replace(signal, id="m3"), signals_max=2) == "full"
+        assert journal.post(Message("m4", uid(1), "cancel"), signals_max=2) == "posted"
+        assert journal.post(replace(signal, id="m5", run=uid(2))) == "ended"
+        assert journal.post(replace(signal, id="m6", run=uid(9))) == "missing"
+        assert as_posted(journal.inbox())[:2] == [signal, replace(signal, id="m2")]
+        assert [message.id for message in journal.inbox()] == ["m1", "m2", "m4"]
+
+    def test_messages_that_were_taken_are_dropped(self, journal: Journal) -> None:
+        """And no others; said again it changes nothing, and a sender that asks again is kept again."""
+        journal.append([start(1)])
+        for number in range(4):
+            journal.post(Message(f"m{number}", uid(1), "signal", "verdict", 1.0, b""))
+        for _ in range(2):
+            journal.drop_messages(["m2", "m0", "m9"])
+        assert [message.id for message in journal.inbox()] == ["m1", "m3"]
+        assert journal.post(Message("m0", uid(1), "signal", "verdict", 1.0, b"")) == "posted"
+        assert [message.id for message in journal.inbox()] == ["m1", "m3", "m0"]
 
     # ------------------------------------------------------------------ delete
 

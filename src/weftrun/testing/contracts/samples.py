@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from msgspec.structs import replace
+
 from weftrun.model.graph import Call, Chunk
 from weftrun.model.ids import RunId, RunUid, StepId
 from weftrun.model.outcomes import Failure, Ran, Reason, Status, Success
@@ -19,6 +21,7 @@ from weftrun.model.records import (
     ItemFailure,
     ItemsSettled,
     Observed,
+    Received,
     Record,
     Row,
     Settled,
@@ -27,6 +30,7 @@ from weftrun.model.records import (
     Unfit,
 )
 from weftrun.model.values import Blob, Inline, Payload, RefTo
+from weftrun.ports.journal import Message
 
 AT = 1_700_000_000.25
 RAN = Ran(3, AT, AT + 0.5, '{"a": 1}')
@@ -59,6 +63,18 @@ BRANCHED = Branched(ROOT, 2, 2)
 KEPT = Settled((StepOutcome(StepId("count[0]"), 1, 4, Success(VALUE), RAN, CALL, "kept"),))
 UNFIT = Unfit("c0de", FAILURE, "count[0]", "total[0]")
 """What is on record of Runs that were retried or parked."""
+
+WAITED = Observed(ROOT, 1, "weftrun:signal/verdict", Kind.SIGNAL, "", (), "d4", 4)
+SIGNALLED = (
+    Received(StepId("signal:verdict[0]"), "message-3"),
+    Settled((StepOutcome(StepId("signal:verdict[0]"), 1, 1, Success(VALUE), Ran(), WAITED, "signal"),)),
+)
+"""What is on record of a Run that took a signal."""
+
+
+def as_posted(messages: Iterable[Message]) -> list[Message]:
+    """Return messages as their senders made them: without the places that the Journal has given them."""
+    return [replace(message, place=0) for message in messages]
 
 
 def uid(number: int) -> RunUid:

@@ -10,8 +10,8 @@ import pytest
 from weftrun.model.errors import LeaseLost
 from weftrun.model.ids import RunId, RunUid, SessionUid
 from weftrun.model.lease import Session
-from weftrun.ports.journal import PARKED, Appended, Journal, Message
-from weftrun.testing.contracts.samples import end, more, start, uid
+from weftrun.ports.journal import PARKED, Appended, Journal, Message, Rest
+from weftrun.testing.contracts.samples import as_posted, end, more, start, uid
 
 Connect = Callable[[], Journal]
 
@@ -151,10 +151,10 @@ class SessionContract:
         messages = [Message("m1", uid(1), "cancel"), Message("m2", uid(2), "cancel")]
         for message in messages:
             second.post(message)
-        assert (first.inbox(), second.inbox()) == (messages[:1], messages[1:])
+        assert (as_posted(first.inbox()), as_posted(second.inbox())) == (messages[:1], messages[1:])
         second.declare_dead(second.sessions()[0])
         second.claim([uid(1)])
-        assert second.inbox() == messages
+        assert as_posted(second.inbox()) == messages
 
     def test_two_that_claim_get_different_runs(self, engines: tuple[Journal, Journal]) -> None:
         """Of everything free, each Run goes to one of them."""
@@ -185,7 +185,7 @@ class SessionContract:
         """Until then nobody finds it, and everybody can ask when the next one is."""
         first, second = engines
         first.append([start(1), start(2), start(3)])
-        first.suspend({uid(1): 200.0, uid(2): 100.0})
+        first.suspend({uid(1): Rest(200.0), uid(2): Rest(100.0)})
         assert second.free_runs(9, due_by=99.0) == []
         assert (second.next_due(after=0.0), second.next_due(after=100.0), second.next_due(after=200.0)) == (
             100.0,
@@ -203,7 +203,7 @@ class SessionContract:
         """Its epoch is raised, its counter is not; what comes after that counts as ever."""
         first, second = engines
         first.append([start(1)])
-        first.suspend({uid(1): 100.0})
+        first.suspend({uid(1): Rest(100.0)})
         (claimed,) = second.claim([uid(1)])
         assert (claimed.epoch, claimed.takeovers, claimed.owner, claimed.due_at) == (2, 0, session(2).uid, 0.0)
         assert first.append([more(1, 2)]) == Appended(lost=frozenset({uid(1)}))
@@ -220,13 +220,13 @@ class SessionContract:
         first, second = engines
         first.append([start(1), start(2)])
         assert not second.retry(uid(1), 2, 50.0)
-        first.suspend({uid(1): PARKED, uid(2): 100.0})
+        first.suspend({uid(1): Rest(PARKED), uid(2): Rest(100.0)})
         assert [(info.id, info.waiting_for) for info in second.parked_runs(9)] == [("run-1", "code")]
         assert [info.id for info in second.free_runs(9, due_by=1e12)] == ["run-2"]
         (claimed,) = second.claim([uid(1)])
         assert (claimed.epoch, claimed.takeovers, claimed.waiting_for) == (2, 0, None)
         assert second.parked_runs(9) == []
-        second.suspend({uid(1): PARKED})
+        second.suspend({uid(1): Rest(PARKED)})
         assert first.retry(uid(1), 2, 50.0)
         assert [(info.owner, info.epoch, info.due_at) for info in second.infos([uid(1)])] == [(session(1).uid, 3, 0.0)]
         assert [info.epoch for info in first.claim([uid(1)])] == [3], "it is this session's, and stays as it is"
@@ -237,7 +237,7 @@ class SessionContract:
         first, second = engines
         first.append([start(1), start(2), end(2, 2)])
         second.append([start(3)])
-        waiting = {uid(number): 100.0 for number in (1, 2, 3, 4)}
+        waiting = {uid(number): Rest(100.0) for number in (1, 2, 3, 4)}
         first.suspend(waiting)
         assert [info.id for info in second.free_runs(9, due_by=100.0)] == ["run-1"]
         second.claim([uid(1)])
@@ -245,12 +245,43 @@ class SessionContract:
         assert second.free_runs(9, due_by=100.0) == []
         assert second.append([more(1, 2, epoch=2), more(3, 2)]) == Appended()
 
+    def test_a_signal_wakes_a_run_that_has_not_heard_it(self, engines: tuple[Journal, Journal]) -> None:
+        """One that it has heard, and does not take, lets it wait; a cancel does not, however often it was told."""
+        first, second = engines
+        first.append([start(1), start(2)])
+        for number in (1, 2):
+            assert second.post(Message(f"early-{number}", uid(number), "signal", "go", 5.0, b"x")) == "posted"
+        (heard, _) = first.inbox()
+        first.suspend({uid(1): Rest(100.0, "signal stop", heard.place), uid(2): Rest(100.0)})
+        assert [info.id for info in second.free_runs(9, due_by=2.0)] == ["run-2"]
+        (info,) = second.infos([uid(1)])
+        assert (info.due_at, info.waiting_for) == (100.0, "signal stop")
+        second.post(Message("late", uid(1), "signal", "stop", 6.0, b"y"))
+        assert [info.id for info in second.free_runs(9, due_by=2.0)] == ["run-1", "run-2"]
+        second.claim([uid(1)])
+        later = second.inbox()[-1]
+        assert (later.id, later.name, later.at, later.value) == ("late", "stop", 6.0, b"y")
+        assert later.place > heard.place
+        second.post(Message("end", uid(1), "cancel"))
+        second.suspend({uid(1): Rest(100.0, "", later.place + 1)})
+        assert "run-1" in [info.id for info in first.free_runs(9, due_by=2.0)]
+
+    def test_a_signal_does_not_wake_a_run_that_waits_for_code(self, engines: tuple[Journal, Journal]) -> None:
+        """It could not take it; it is there when it can."""
+        first, second = engines
+        first.append([start(1)])
+        first.suspend({uid(1): Rest(PARKED, heard=2**62)})
+        assert second.post(Message("m1", uid(1), "signal", "go", 5.0, b"x")) == "posted"
+        assert second.free_runs(9, due_by=1e12) == []
+        second.claim([uid(1)])
+        assert [message.id for message in second.inbox()] == ["m1"]
+
     def test_a_message_wakes_a_suspended_run(self, engines: tuple[Journal, Journal]) -> None:
         """And one that nobody has read yet keeps it from waiting."""
         first, second = engines
         first.append([start(1), start(2), start(3)])
         second.post(Message("early", uid(2), "cancel"))
-        first.suspend({uid(1): 100.0, uid(2): 100.0, uid(3): 100.0})
+        first.suspend({uid(1): Rest(100.0), uid(2): Rest(100.0), uid(3): Rest(100.0)})
         second.post(Message("late", uid(1), "cancel"))
         assert [info.id for info in second.free_runs(9, due_by=1.0)] == ["run-1", "run-2"]
         second.claim([uid(1), uid(2)])
@@ -260,7 +291,7 @@ class SessionContract:
         """It was nobody's already."""
         first, second = engines
         first.append([start(1), start(2)])
-        first.suspend({uid(1): 100.0})
+        first.suspend({uid(1): Rest(100.0)})
         assert second.declare_dead(second.sessions()[0])
         assert [info.id for info in second.free_runs(9, due_by=1.0)] == ["run-2"]
         assert [info.id for info in second.free_runs(9, due_by=100.0)] == ["run-1", "run-2"]

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from weftrun.testing.sim.chance import Chance
 from weftrun.testing.sim.ledger import LedgerEntry
-from weftrun.testing.sim.plans import Op, Plan
+from weftrun.testing.sim.plans_model import Op, Plan
 
 _NAMES = ("beside", "beside_once")
 _TAKEN = ("draw", "quiet", "fixed", "shown", "strict")

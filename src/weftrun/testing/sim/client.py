@@ -10,6 +10,7 @@ from weftrun.model.ids import RunId, RunUid
 from weftrun.model.outcomes import Failure, Status
 from weftrun.runtime.tickets import Ticket
 from weftrun.sdk.function import Function
+from weftrun.testing.sim.awaiting import Sent
 from weftrun.testing.sim.process import Process
 
 
@@ -26,6 +27,7 @@ class Client:
         wanted: how many answers it wants.
         has_come: whether its time has come.
         process: the engine that was asked and has not answered.
+        sends: signals that it sends to the Run; each goes on until it is in the inbox, or the Run has ended.
         retries: how often it retries a Run that has failed or was cancelled; `retrying` while it asks for that, and
             `earlier` has the answers before.
     """
@@ -46,6 +48,7 @@ class Client:
     refused: WeftrunError | None = None
     retries: int = 0
     retrying: bool = False
+    sends: list[Sent] = field(default_factory=list)
     earlier: list[tuple[Status, Any, Failure | None]] = field(default_factory=list)
 
     def goes_again(self) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from weftrun.testing.sim.chance import Chance
-from weftrun.testing.sim.plans import Op, Plan
+from weftrun.testing.sim.plans_model import Op, Plan
 from weftrun.testing.sim.settings import Settings
 from weftrun.testing.sim.sinks import SinkKind
 

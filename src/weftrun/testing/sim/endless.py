@@ -15,7 +15,7 @@ from weftrun.model.policy import Kind
 from weftrun.model.records import AttemptFailed, Row, Settled
 from weftrun.testing.sim.chance import Chance
 from weftrun.testing.sim.ledger import LedgerEntry
-from weftrun.testing.sim.plans import ENDLESS, Op, Plan
+from weftrun.testing.sim.plans_model import ENDLESS, Op, Plan
 
 _SHARE = 0.15
 """How often a plan has an endless body, in worlds that have any."""

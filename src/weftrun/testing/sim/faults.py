@@ -45,6 +45,7 @@ KINDS: Mapping[str, tuple[Fault, ...]] = {
     "journal.claim": _WRITES,
     "journal.find": (Fault.PAUSE_AFTER,),
     "journal.suspend": _WRITES,
+    "journal.post": _WRITES,
     "journal.load": (Fault.CRASH_BEFORE, Fault.PAUSE_BEFORE),
     "journal.retry": _WRITES,
     "journal.look": (Fault.PAUSE_BEFORE, Fault.PAUSE_AFTER),

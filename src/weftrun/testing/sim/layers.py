@@ -12,7 +12,7 @@ from weftrun.model.outcomes import Status
 from weftrun.model.records import Row
 from weftrun.model.values import Blob
 from weftrun.ports.blobs import Blobs
-from weftrun.ports.journal import Appended, Journal, JournalMeta, Message, RunInfo
+from weftrun.ports.journal import Appended, Journal, JournalMeta, Message, Posted, Rest, RunInfo
 from weftrun.ports.outbox import Taken
 from weftrun.ports.sandboxes import Profile, Progress, Sandboxes, SandboxEvents
 from weftrun.ports.trace import Trace, TraceRow
@@ -97,7 +97,7 @@ class FaultyJournal:
         """Return when the next Run that was suspended is due."""
         return self._inner.next_due(after=after)
 
-    def suspend(self, waiting: Mapping[RunUid, float]) -> None:
+    def suspend(self, waiting: Mapping[RunUid, Rest]) -> None:
         """Suspend Runs, with what is planned for this call."""
 
         def suspend() -> None:
@@ -166,10 +166,24 @@ class FaultyJournal:
         self._inner.leave()
         self._view.left()
 
-    def post(self, message: Message) -> None:
-        """Put a message into the inbox."""
-        self._inner.post(message)
-        self._view.posted(message.run)
+    def post(self, message: Message, *, signals_max: int = 10_000) -> Posted:
+        """Put a message into the inbox, a signal with what is planned for this call."""
+        posted: list[Posted] = []
+
+        def post() -> None:
+            posted.append(self._inner.post(message, signals_max=signals_max))
+            self._view.posted(message, posted[0])
+
+        if message.kind == "signal":
+            self._write("journal.post", post)
+        else:
+            post()
+        return posted[0]
+
+    def drop_messages(self, ids: Sequence[str]) -> None:
+        """Remove messages that were taken."""
+        self._faults.check_lock("drop_messages", self._process)
+        self._inner.drop_messages(ids)
 
     def inbox(self) -> list[Message]:
         """Return messages to open Runs."""

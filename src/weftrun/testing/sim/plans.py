@@ -5,13 +5,14 @@ A plan travels as an argument, so that one pair of Workflows stands for every gr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from weftrun.sdk.function import Function, workflow
 from weftrun.sdk.ref import Mapped
 from weftrun.testing.sim import scripted, telling, transacting, undone
+from weftrun.testing.sim.awaiting import LISTEN, PAUSE, Waits
 from weftrun.testing.sim.chance import Chance
+from weftrun.testing.sim.plans_model import ENDLESS, Op, Plan
 from weftrun.testing.sim.values import NOTHING, Planned, Value, lineage
 
 _CALLED: tuple[Function[..., Any], ...] = (
@@ -45,40 +46,12 @@ _LIGHT = ("loose", "loose", "loose_large", "loose_stumbles", "sure", "sure", "su
 _RISKY = (*_SAFE, *_LIGHT, "gamble", "sleepy")
 
 
-ENDLESS = "endless"
-
-
 class GoesOn(BaseException):
     """The body that raises it would go on for ever here; its Sandbox stays in it."""
 
 
-@dataclass(frozen=True)
-class Op:
-    """One thing that a body does.
-
-    Attributes:
-        kind: `call`, `map`, `over` (a map over the one call in `takes`), `wired` or `watched` (a child); in an async
-            body also `await` and `skip`; `endless` is an op that never ends.
-        name: of the Function, where one is called.
-        takes: numbers of earlier calls of this body: whose values are read, awaited, or mapped over.
-        count: how many ops `skip` passes over if the coin falls so; how many constants a map has beside `takes`.
-        plan: of a child.
-    """
-
-    kind: str
-    name: str = ""
-    takes: tuple[int, ...] = ()
-    count: int = 0
-    plan: Plan | None = None
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a body does, and which calls its answer is made of."""
-
-    ops: tuple[Op, ...]
-    answer: tuple[int, ...]
-    bare: bool = False
+NO_CALLS = ("await", "skip", PAUSE, LISTEN)
+"""Kinds of ops that make no call whose number others name."""
 
 
 @workflow(name="weftrun.testing.sim.plans:wired")
@@ -94,13 +67,18 @@ def wired(plan: Plan, *inputs: Any) -> Any:
 async def watched(plan: Plan, *inputs: Any) -> Any:
     """Carry out a plan that looks at values, and let everything later rest on what was seen and when."""
     refs: list[Any] = []
+    waits = Waits("watched")
     seen = lineage(inputs) | scripted.clock(0).seen
     skip = 0
     for number, op in enumerate(plan.ops, start=1):
         if skip:
             skip -= 1
-            if op.kind not in ("await", "skip"):
+            if op.kind not in NO_CALLS:
                 refs.append(None)
+        elif op.kind == PAUSE:
+            seen |= await waits.pause(op.count) | scripted.clock(number).seen
+        elif op.kind == LISTEN:
+            seen |= await waits.listen(op.name, op.count, number) | scripted.clock(number).seen
         elif op.kind == "await":
             ref = refs[op.takes[0]]
             try:

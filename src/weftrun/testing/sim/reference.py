@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 from weftrun.model.ids import StepId, child_step, item_step
 from weftrun.testing.oracles import Fixed, fixed_by
-from weftrun.testing.sim.plans import ENDLESS, TABLE, Op, Plan
+from weftrun.testing.sim.awaiting import LISTEN, PAUSE
+from weftrun.testing.sim.plans import NO_CALLS, TABLE
+from weftrun.testing.sim.plans_model import ENDLESS, Op, Plan
 from weftrun.testing.sim.values import NOTHING, Lineage, Value, lineage
 from weftrun.testing.sim.world import World
 
@@ -43,8 +45,10 @@ class _Sequential:
         for op in plan.ops:
             if skip:
                 skip -= 1
-                if op.kind not in ("await", "skip"):
+                if op.kind not in NO_CALLS:
                     self._values.append(None)
+            elif op.kind in (PAUSE, LISTEN):
+                pass
             elif op.kind == "await":
                 seen |= self._see(op.takes[0])
             elif op.kind == ENDLESS:

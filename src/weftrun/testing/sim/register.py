@@ -12,8 +12,9 @@ from weftrun.model.emits import Take
 from weftrun.model.ids import RunUid, SessionUid
 from weftrun.model.lease import Session
 from weftrun.model.records import Ended, Row
-from weftrun.ports.journal import Appended, RunInfo
+from weftrun.ports.journal import Appended, Message, Posted, Rest, RunInfo
 from weftrun.ports.outbox import Taken
+from weftrun.testing.sim.awaiting import Kept
 from weftrun.testing.sim.ledger import Ledger
 from weftrun.testing.sim.memory import MemoryBlobs
 
@@ -47,6 +48,8 @@ class Register:
         slow_s: how much longer a claim may take since the Journal is slow.
         calm_since: when the last thing happened that may keep a Run from being claimed.
         dead: numbers of processes that have ended.
+        signals: what inboxes have taken, by Run, in their order.
+        calm: `calm_since` as it was when each row was committed.
         taken_at: when each emit was first taken out of the outbox to be sent, or marked as if it was, by its key.
     """
 
@@ -59,6 +62,8 @@ class Register:
         self.calm_since = now()
         self.dead: set[int] = set()
         self.taken_at: dict[str, float] = {}
+        self.signals: dict[RunUid, dict[str, Kept]] = {}
+        self.calm: dict[tuple[RunUid, int], float] = {}
         self.watchers: list[Callable[[Row], None]] = []
         self._ledger = ledger
         self._blobs = blobs
@@ -94,6 +99,7 @@ class Register:
                 continue
             self._check_row(session, row)
             kept.append(row)
+            self.calm[row.uid, row.seq] = self.calm_since
             self.blobs_at.setdefault(row.uid, []).append(durable)
             self._ledger.committed[row.uid] = row.seq
             for watch in self.watchers:
@@ -135,6 +141,10 @@ class Register:
             self._own(session, uid)
             if not session:
                 self._free_since[uid] = self._now()
+
+    def keeps(self, message: Message) -> None:
+        """A signal is in an inbox, where it was not before."""
+        self.signals.setdefault(message.run, {}).setdefault(message.id, Kept(message.name, self._now()))
 
     def claimed(self, session: SessionUid, infos: Sequence[RunInfo], *, adopts: bool) -> None:
         """Free Runs were taken over, and the session has raised its heartbeat."""
@@ -265,14 +275,16 @@ class View:
         """It freed Runs of its own."""
         self._register.freed(self._session, uids)
 
-    def suspend(self, waiting: Mapping[RunUid, float]) -> None:
+    def suspend(self, waiting: Mapping[RunUid, Rest]) -> None:
         """It let Runs of its own go until they are due."""
-        for uid, due_at in waiting.items():
-            self._register.freed(self._session, [uid], due_at)
+        for uid, rest in waiting.items():
+            self._register.freed(self._session, [uid], rest.until)
 
-    def posted(self, run: RunUid) -> None:
+    def posted(self, message: Message, posted: Posted) -> None:
         """It left a message to a Run."""
-        self._register.woken(run)
+        self._register.woken(message.run)
+        if message.kind == "signal" and posted == "posted":
+            self._register.keeps(message)
 
     def left(self) -> None:
         """It is gone in good order."""

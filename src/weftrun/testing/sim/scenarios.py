@@ -10,8 +10,11 @@ from msgspec.structs import replace
 from weftrun.model.limits import Limits
 from weftrun.sdk.function import Function
 from weftrun.testing.sim import scripted, telling, transacting, undone
+from weftrun.testing.sim.awaiting import LISTEN, PAUSE, Sent
 from weftrun.testing.sim.faults import PAUSES, Fault
 from weftrun.testing.sim.outside import Pace
+from weftrun.testing.sim.plans import watched, wired
+from weftrun.testing.sim.plans_model import Op, Plan
 from weftrun.testing.sim.sweep import Scenario
 from weftrun.testing.sim.world import Outage, Settings, World
 
@@ -90,6 +93,22 @@ def _start_waiting(world: World) -> None:
     world.start("two", scripted.patient, 1).cancel_at_s = 0.5
 
 
+def _start_listening(world: World) -> None:
+    """A Run that waits for signals and for a time; what it waits for last has come long before."""
+    ops = (
+        Op(LISTEN, "go", (), 40),
+        Op("call", "draw"),
+        Op("await", takes=(0,)),
+        Op(LISTEN, "go", (), 200),
+        Op(PAUSE, count=200),
+        Op("call", "quiet"),
+        Op(LISTEN, "stop", (), 40),
+        Op(LISTEN, "go", (), 10),
+    )
+    client = world.start("one", watched, Plan(ops, (0, 1)))
+    client.sends = [Sent("go", 1, 0.3), Sent("stop", 2, 0.4), Sent("go", 3, 0.5, twice=True)]
+
+
 _LETS_GO = Settings(limits=replace(Settings().limits, wait_in_memory_s=0.05))
 """What waits for another Attempt is suspended."""
 
@@ -128,6 +147,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario("two engines", _start_at_two, scripted.FUNCTIONS, _TWO_ENGINES, _ends("succeeded")),
     Scenario("telling", _start_telling, telling.FUNCTIONS, _TELLS, judge=_ends("succeeded")),
     Scenario("suspended", _start_waiting, scripted.FUNCTIONS, _LETS_GO, _ends("succeeded", "cancelled")),
+    Scenario("listening", _start_listening, (*scripted.FUNCTIONS, watched, wired), _LETS_GO, _ends("succeeded")),
     Scenario("cancelled", _start_cancelled, scripted.FUNCTIONS, judge=_ends("succeeded", "failed", "cancelled")),
 )
 """Small enough for every single fault, and for pairs."""

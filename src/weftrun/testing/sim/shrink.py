@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from weftrun.model.ids import RunId
-from weftrun.testing.sim.plans import Op, Plan
+from weftrun.testing.sim.plans_model import Op, Plan
 from weftrun.testing.sim.swarm import draw_world, judged
 from weftrun.testing.sim.sweep import Broken
 

@@ -15,6 +15,7 @@ import msgspec
 from weftrun.model.limits import Limits
 from weftrun.testing.oracles import findings
 from weftrun.testing.sim.at_once import entered_again, with_sharing
+from weftrun.testing.sim.awaiting import draw_sent, with_waits
 from weftrun.testing.sim.chance import Chance
 from weftrun.testing.sim.effects import Effects, draw_effects, settings_with, with_effects
 from weftrun.testing.sim.endless import harmed, has_endless, with_endless
@@ -233,6 +234,8 @@ def draw_world(
         settings = with_code(settings, Chance(seed, "unfit"))
     if workers:
         settings = with_workers(settings, Chance(seed, "workers"))
+    drawn = Chance(seed, "signals")
+    waits = drawn if drawn.happens(0.4) else None
     world = World(seed, folder, FUNCTIONS, faults=DrawnFaults(seed, settings), settings=settings)
     for name, kind in zip((NEAR, FAR), does.sinks, strict=False):
         world.add_sink(name, kind)
@@ -241,10 +244,14 @@ def draw_world(
         plan = with_effects(draw_plan(chance, watches=watches), does, outside)
         plan = with_endless(plan, endless) if goes_on else plan
         plan = with_sharing(plan, Chance(seed, f"sharing {number}")) if sharing else plan
+        if waits is not None:
+            plan = with_waits(plan, waits)
         client = world.start(f"run-{number}", watched if watches else wired, plan, at_s=chance.between(0.0, 0.02))
         if chance.happens(0.1):
             client.cancel_at_s = chance.between(0.0, 0.05)
         client.durable = not chance.happens(0.1)
+        if waits is not None and client.durable:
+            client.sends = draw_sent(waits)
         client.slot = engines.below(settings.engines)
         for _ in range(1, settings.engines):
             # Others start the same Run at the same time, or later, somewhere else.

@@ -19,12 +19,14 @@ from weftrun.model.emits import Emitted
 from weftrun.model.errors import EngineClosed, JournalError, LeaseLost, UsageError
 from weftrun.model.ids import RunId, RunUid
 from weftrun.model.policy import Bundle
+from weftrun.model.records import Row, Started
 from weftrun.model.values import Data, Inline, Payload
 from weftrun.ports.journal import Message
 from weftrun.runtime.tickets import Latch, Ticket
 from weftrun.sdk.canonical import digest
 from weftrun.sdk.codec import decode_tree, encode
 from weftrun.sdk.function import Function
+from weftrun.testing.sim.awaiting import DUES, Sent
 from weftrun.testing.sim.chance import Chance, SeededEntropy
 from weftrun.testing.sim.client import Client
 from weftrun.testing.sim.faults import Crash, Faults
@@ -158,6 +160,7 @@ class World:
         Args:
             within_s: how long that may take where calls take no time, in seconds of virtual time.
         """
+        DUES.clear()
         within_s += _SLOW_WAITS * self.register.slow_s
         for slot in range(self.settings.engines):
             self._open(slot)
@@ -282,6 +285,10 @@ class World:
         if not client.durable:
             self.unkept.add(ticket.uid)
         self._await(client, ticket, process)
+        sends, client.sends = client.sends, []
+        for sent in sends:
+            at = self.loop.now() + sent.at_s
+            self.loop.call_at(at, partial(self._send, client, sent))
         if client.cancel_at_s is not None:
             at = self.loop.now() + client.cancel_at_s
             process.loop.call_at(at, lambda: self._cancel(client, ticket, process))
@@ -330,6 +337,33 @@ class World:
             for _ in range(1 + self._chance.below(2)):
                 poster = self._chance.one_of([process, *self._processes.values()])
                 self._post(poster, Message(f"cancel-{client.id}", ticket.uid, "cancel"))
+
+    def _send(self, client: Client, sent: Sent) -> None:
+        """Send a signal by some engine, perhaps twice, until it is known to be there, or the Run to be over."""
+        uid = client.uid or next(
+            (u for u, rows in self.rows.items() if rows and _started(rows[0]).id == client.id), None
+        )
+        open_ = [process for process in self._processes.values() if process.is_open]
+        if client.done and uid is None:
+            return
+        if uid is None or not open_:
+            self.loop.call_at(self.loop.now() + _AGAIN_S[1], lambda: self._send(client, sent))
+            return
+        process = self._chance.one_of(open_)
+        message = f"{client.id}-{sent.number}"
+        over: list[object] = []
+
+        def again() -> None:
+            if over or self._closing or client.done:
+                return
+            if process.is_open:
+                self.loop.call_at(self.loop.now() + 1.0, again)
+            else:
+                self._send(client, sent)
+
+        for _ in range(2 if sent.twice else 1):
+            process.engine.send_signal(uid, client.id, sent.name, _encoded(sent.number), message, over.append)
+        self.loop.call_at(self.loop.now() + 1.0, again)
 
     def _post(self, poster: Process, message: Message) -> None:
         """Post as soon as the Journal can be written, by some process: whoever posts has one of his own, and waits."""
@@ -403,6 +437,16 @@ class World:
                 shutil.rmtree(path)
             else:
                 path.unlink()
+
+
+def _started(row: Row) -> Started:
+    started = row.records[0]
+    assert isinstance(started, Started)
+    return started
+
+
+def _encoded(number: int) -> bytes:
+    return encode(number, what="a signal").tobytes()
 
 
 def _named(record: object) -> str:

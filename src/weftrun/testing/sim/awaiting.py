@@ -1,0 +1,176 @@
+"""Timers and signals in simulated worlds: bodies that wait, somebody who sends, and whether each signal came once.
+
+What a body says of its waits, it says to `DUES`, outside of the engine. A seed draws waits apart from everything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from weftrun.model.ids import RunUid, StepId, child_step
+from weftrun.model.outcomes import Failure
+from weftrun.model.records import Received, Retried, Row, Settled
+from weftrun.sdk.place import current, now
+from weftrun.sdk.waiting import SIGNALS, signal, sleep
+from weftrun.testing.sim.chance import Chance
+from weftrun.testing.sim.plans_model import Op, Plan
+from weftrun.testing.sim.values import Lineage
+
+PAUSE = "pause"
+LISTEN = "listen"
+NAMES = ("go", "stop")
+_LATE_S = 5.0
+"""A wait ends within this of its time, where nothing goes wrong meanwhile, if the engines are quick."""
+_UNIT_S = 0.05
+
+DUES: dict[tuple[RunUid, StepId], set[float]] = {}
+"""When each wait is over, as each entry of its body reckons it, in seconds since the epoch."""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A signal that a client of a world sends: `at_s` seconds after its Run was started."""
+
+    name: str
+    number: int
+    at_s: float
+    twice: bool = False
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A signal that the inbox of a Run has taken, and when."""
+
+    name: str
+    at: float
+
+
+class Waits:
+    """The waits of one entry of a body."""
+
+    def __init__(self, root: str) -> None:
+        """Count from nothing; `root` is the label of a Run whose own body this may be."""
+        self._root = StepId(root)
+        self._counts: dict[str, int] = {}
+
+    async def pause(self, units: int) -> Lineage:
+        """Sleep, and return nothing that was not seen before."""
+        self._note("sleep", units * _UNIT_S)
+        await sleep(units * _UNIT_S)
+        return frozenset()
+
+    async def listen(self, name: str, units: int, number: int) -> Lineage:
+        """Wait for a signal, and return what came of it as something that can be torn."""
+        self._note(f"signal:{name}", units * _UNIT_S)
+        step = current().step_id
+        try:
+            value = await signal(name, int, timeout_s=units * _UNIT_S)
+        except TimeoutError:
+            value = -1
+        return frozenset({(f"{step}@signal{number}", value)})
+
+    def _note(self, label: str, timeout_s: float) -> None:
+        n = self._counts.get(label, 0)
+        self._counts[label] = n + 1
+        here = current()
+        step = child_step(here.step_id, self._root, label, n)
+        DUES.setdefault((here.run_uid, step), set()).add(now() + timeout_s)
+
+
+def with_waits(plan: Plan, chance: Chance) -> Plan:
+    """Return a plan whose async bodies wait now and then, for a time or for a signal."""
+    ops: list[Op] = []
+    for op in plan.ops:
+        if op.plan is not None and op.kind == "watched":
+            ops.append(replace(op, plan=with_waits(op.plan, chance)))
+            continue
+        ops.append(op)
+        if chance.happens(0.3):
+            units = chance.one_of((1, 5, 40, 200))
+            ops.append(Op(PAUSE, count=units) if chance.happens(0.4) else Op(LISTEN, chance.one_of(NAMES), (), units))
+    return replace(plan, ops=tuple(ops))
+
+
+def draw_sent(chance: Chance) -> list[Sent]:
+    """Draw which signals somebody sends to a Run, and when; some of them twice."""
+    return [
+        Sent(chance.one_of(NAMES), number, chance.between(0.0, chance.one_of((0.02, 0.5, 5.0))), chance.happens(0.3))
+        for number in range(chance.below(6))
+    ]
+
+
+# ---------------------------------------------------------------------- oracles
+
+
+def wrong_waits(
+    rows: Mapping[RunUid, Sequence[Row]],
+    kept: Mapping[RunUid, Mapping[str, Kept]],
+    calm: Mapping[tuple[RunUid, int], float],
+    slow_s: float,
+) -> Iterator[str]:
+    """Yield every signal that came twice, out of order or not at all, and every wait that did not end at its time.
+
+    Args:
+        kept: signals that inboxes have taken, in their order.
+        calm: when the last thing happened, before a row was committed, that may have kept an engine from it.
+        slow_s: how much longer things may take, since the Journal is slow or a death is seen by the Lease alone.
+    """
+    for uid, told in rows.items():
+        yield from _wrong_signals(uid, told, kept.get(uid, {}))
+        yield from _wrong_times(uid, told, kept.get(uid, {}), calm, slow_s)
+
+
+def _was_retried(told: Sequence[Row]) -> bool:
+    return any(isinstance(record, Retried) for row in told for record in row.records)
+
+
+def _taken(told: Sequence[Row]) -> list[tuple[Row, Received]]:
+    return [(row, record) for row in told for record in row.records if isinstance(record, Received)]
+
+
+def _wrong_signals(uid: RunUid, told: Sequence[Row], kept: Mapping[str, Kept]) -> Iterator[str]:
+    taken = _taken(told)
+    ids = [record.message for _, record in taken]
+    for message in sorted({id for id in ids if ids.count(id) > 1}):
+        yield f"waits: the signal {message} was delivered {ids.count(message)} times to {uid[:6]}"
+    for message in (id for id in ids if id not in kept):
+        yield f"waits: {uid[:6]} took a signal {message} that nobody had sent"
+    for name in NAMES:
+        sent = [id for id, one in kept.items() if one.name == name]
+        got = [id for id in ids if id in kept and kept[id].name == name]
+        if got != sent[: len(got)]:
+            yield f"waits: {uid[:6]} took {got} of the signals {sent} named {name}: not in order"
+    for row, record in taken:
+        outcomes = [o for settled in row.records if isinstance(settled, Settled) for o in settled.outcomes]
+        if not any(outcome.step == record.step and outcome.cause == "signal" for outcome in outcomes):
+            yield f"waits: {record.step} of {uid[:6]} took {record.message} in row {row.seq}, without its outcome"
+
+
+def _wrong_times(
+    uid: RunUid,
+    told: Sequence[Row],
+    kept: Mapping[str, Kept],
+    calm: Mapping[tuple[RunUid, int], float],
+    slow_s: float,
+) -> Iterator[str]:
+    if _was_retried(told):
+        return  # what was over is waited for again, under names of its own
+    got: set[str] = set()
+    for row in told:
+        got |= {record.message for record in row.records if isinstance(record, Received)}
+        for outcome in (o for record in row.records if isinstance(record, Settled) for o in record.outcomes):
+            # More than one where what a body had seen was lost with its engine, before it was on record.
+            dues = DUES.get((uid, outcome.step))
+            if outcome.cause != "timer" or dues is None:
+                continue
+            due = min(dues)
+            if row.at < due - 1e-6:
+                yield f"waits: {outcome.step} of {uid[:6]} ended {due - row.at:.3f} s before its time"
+            if row.at > max(*dues, calm.get((uid, row.seq), row.at)) + _LATE_S + slow_s:
+                yield f"waits: {outcome.step} of {uid[:6]} ended {row.at - max(dues):.1f} s after its time"
+            if isinstance(outcome.outcome, Failure) and outcome.call is not None:
+                name = outcome.call.function.removeprefix(SIGNALS)
+                there = [id for id, one in kept.items() if one.name == name and one.at < due and id not in got]
+                if there:
+                    yield f"waits: {outcome.step} of {uid[:6]} ended in vain, though {there} had been sent in time"
