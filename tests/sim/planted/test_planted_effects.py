@@ -144,7 +144,7 @@ PLANTS = (
     Plant(a_rollback_that_failed_has_undone, "never undone", seeds=60),
     Plant(once_a_delivery_went_on_in_the_next_session, "began to send", seeds=20, first=920),
     Plant(once_a_run_that_is_read_again_was_not_owned, "O3", seeds=20, first=650),
-    Plant(once_rows_outlived_their_run, "but record 11 was appended", seeds=20, first=1_220),
+    Plant(once_rows_outlived_their_run, "records, but record", seeds=20, first=1_220),
     Plant(once_a_row_was_given_up_without_its_transaction, "left over: 1 transactions", seeds=20, first=1_220),
     Plant(once_a_transaction_outlived_its_run, "is not done after", seeds=20, first=1_660, lives=True),
 )
