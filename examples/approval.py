@@ -1,0 +1,82 @@
+"""A draft that a person approves: `python examples/approval.py cats`, then `weftrun signal article-cats verdict …`.
+
+The Run waits for the verdict without a process, for a week at most. It is published once, whatever crashes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import weftrun
+from weftrun import function, workflow
+
+WEEK_S = 7 * 86_400
+ROUNDS = 3
+
+
+@dataclass
+class Verdict:
+    """What a person says of a draft."""
+
+    approved: bool
+    notes: str = ""
+
+
+@function(effects="none")
+def draft(topic: str, notes: str) -> str:
+    """Write a text."""
+    return f"All about {topic}, {notes}." if notes else f"All about {topic}."
+
+
+@function
+def publish(text: str, file: str, pause_s: float) -> str:
+    """Put a text where everybody reads it. It may run again after a crash, so it writes the whole file at once."""
+    time.sleep(pause_s)
+    fresh = Path(f"{file}.{weftrun.current().attempt}")
+    fresh.write_text(text + "\n", encoding="utf-8")
+    os.replace(fresh, file)
+    return text
+
+
+@workflow
+async def article(topic: str, file: str, pause_s: float, timeout_s: float) -> str | None:
+    """Draft until somebody approves; None if nobody says anything in time, or nobody ever approves."""
+    notes = ""
+    for _ in range(ROUNDS):
+        text = await draft.step(topic, notes)
+        try:
+            verdict = await weftrun.signal("verdict", Verdict, timeout_s=timeout_s)
+        except TimeoutError:
+            return None
+        if verdict.approved:
+            return await publish.step(text, file, pause_s)
+        notes = verdict.notes
+    return None
+
+
+def main() -> None:
+    """Start the Run of a topic, or join it, and say what it waits for or what came of it."""
+    parser = argparse.ArgumentParser(description="Draft an article, wait for a person's verdict, publish it once.")
+    parser.add_argument("topic")
+    parser.add_argument("--file", default="article.txt", help="where it is published")
+    parser.add_argument("--pause", type=float, default=0.0, help="seconds that publishing takes")
+    parser.add_argument("--timeout", type=float, default=WEEK_S, help="seconds to wait for a verdict")
+    parser.add_argument("--wait", type=float, default=0.0, help="seconds to stay for a verdict and the end")
+    given = parser.parse_args()
+    id = f"article-{given.topic}"
+    with weftrun.open() as engine:
+        run = engine.start(article.options(id=id), given.topic, given.file, given.pause, given.timeout)
+        while run.status in ("pending", "running") and run.waiting_for != "signal verdict":
+            time.sleep(0.01)
+        try:
+            print(run.result(timeout_s=given.wait))
+        except TimeoutError:
+            print(f"Run {id} waits. Send it: weftrun signal {id} verdict '{{\"approved\": true}}'")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""The approval: it waits without a process, takes each verdict once, and is published once after kills."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.engine.leftovers import wait_until
+from tests.examples.conftest import ROOT
+
+PROGRAM = str(ROOT / "examples/approval.py")
+
+
+def weftrun(*words: str, folder: Path) -> str:
+    command = [sys.executable, "-m", "weftrun.entrypoints.cli", *words]
+    return subprocess.check_output(command, text=True, cwd=folder, timeout=60, stderr=subprocess.STDOUT)
+
+
+def test_a_kill_between_the_verdict_and_the_publication(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("WEFTRUN_DATABASE_URL", f"sqlite:///{tmp_path}/journal.db")
+    command = [sys.executable, PROGRAM, "cats", "--file", str(tmp_path / "article.txt"), "--pause", "3"]
+    said = subprocess.check_output(command, text=True, cwd=tmp_path, timeout=60)
+    assert said.startswith("Run article-cats waits. Send it: weftrun signal article-cats verdict")
+    assert "signal verdict" in weftrun("list", folder=tmp_path)
+
+    weftrun("signal", "article-cats", "verdict", '{"approved": false, "notes": "with photos"}', folder=tmp_path)
+    weftrun("signal", "article-cats", "verdict", '{"approved": true}', folder=tmp_path)
+    program = subprocess.Popen([*command, "--wait", "60"], cwd=tmp_path, env=os.environ, stdout=subprocess.DEVNULL)
+    wait_until(lambda: "publish[0]" in weftrun("steps", "article-cats", folder=tmp_path), "publishing has begun")
+    program.kill()
+    program.wait()
+
+    assert '"All about cats, with photos."' in weftrun("resume", "article-cats", folder=tmp_path)
+    assert (tmp_path / "article.txt").read_text() == "All about cats, with photos.\n"
+    refused = subprocess.run(
+        [sys.executable, "-m", "weftrun.entrypoints.cli", "signal", "article-cats", "verdict", "{}"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert refused.returncode == 2
+    assert "has ended" in refused.stderr
