@@ -20,7 +20,7 @@ from weftrun.adapters.postgres.journal import PostgresJournal
 from weftrun.adapters.postgres.statements import SQL
 from weftrun.model.errors import InternalError, JournalBusy, LeaseLost
 from weftrun.model.records import Row
-from weftrun.ports.journal import Appended, Message, RunInfo
+from weftrun.ports.journal import Appended, Message, Rest, RunInfo
 from weftrun.testing.contracts.samples import ONE_OF_EACH, end, more, start, uid
 from weftrun.testing.contracts.sessions import session
 
@@ -294,7 +294,7 @@ def test_a_message_waits_for_a_run_that_is_being_suspended_and_wakes_it(
     first.begin(session(1))
     first.append([start(1)])
     gate.shut("UPDATE ON weftrun.run")
-    suspending = threads.submit(first.suspend, {uid(1): 1e9})
+    suspending = threads.submit(first.suspend, {uid(1): Rest(1e9)})
     until(lambda: gate.holds(first), (suspending,))
     posting = threads.submit(second.post, Message("m", uid(1), "cancel"))
     until(lambda: gate.blocked(second, first), (suspending, posting))
@@ -313,7 +313,7 @@ def test_a_run_is_not_suspended_beside_a_message_that_is_being_left(
     gate.shut("INSERT ON weftrun.inbox")
     posting = threads.submit(second.post, Message("m", uid(1), "cancel"))
     until(lambda: gate.holds(second), (posting,))
-    suspending = threads.submit(first.suspend, {uid(1): 1e9})
+    suspending = threads.submit(first.suspend, {uid(1): Rest(1e9)})
     until(lambda: gate.blocked(first, second), (suspending, posting))
     gate.open()
     suspending.result(SOON_S)

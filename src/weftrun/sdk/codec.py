@@ -143,7 +143,8 @@ def _dumps_by_value(table: Reducers, value: object, buffers: list[pickle.PickleB
     """Pickle with cloudpickle, which takes functions and classes along that have no importable name."""
     cloudpickle = importlib.import_module("cloudpickle")  # late: it costs what a bare import must not
     pickler = type("Pickler", (cloudpickle.Pickler,), {})
-    both = ChainMap(cast("Any", {**table, io.TextIOWrapper: _refuse_file}), cloudpickle.Pickler.dispatch_table)
+    refused = {io.TextIOWrapper: _refuse_file}  # before a table that may answer for every class
+    both = ChainMap(cast("Any", refused), cast("Any", table), cloudpickle.Pickler.dispatch_table)
     return _dumps_with(pickler, both, value, buffers)
 
 

@@ -17,6 +17,7 @@ from weftrun.model.values import Blob, Data, Inline, Payload
 from weftrun.sdk.codec import decode, encode
 from weftrun.testing.closure import closure_violations
 from weftrun.testing.sim.awaiting import wrong_waits
+from weftrun.testing.sim.faults import PAUSES
 from weftrun.testing.sim.ledger import LedgerEntry
 from weftrun.testing.sim.memory import MemoryBlobs
 from weftrun.testing.sim.telling import TELLERS, wrong_deliveries, wrong_records
@@ -79,7 +80,8 @@ def findings(world: World) -> list[str]:
 
 def _slow_s(world: World) -> float:
     """Return how much longer than at best the next engine may need to go on with a Run."""
-    by_lease_s = 2 * world.settings.limits.lease_ttl_s if world.settings.hosts > 1 else 0.0
+    stood_still = any(fault in PAUSES for *_, fault in world.faults.happened)  # nobody knows but by its Lease
+    by_lease_s = 2 * world.settings.limits.lease_ttl_s if world.settings.hosts > 1 or stood_still else 0.0
     return world.register.slow_s + by_lease_s
 
 

@@ -73,7 +73,7 @@ PLANTS = (
     Plant(a_sync_value_is_handed_on_at_once, "G-a", seeds=60),
     Plant(what_a_dead_worker_had_is_forgotten, "is not done after", seeds=40),
     Plant(a_frozen_worker_is_waited_for, "is not done after", seeds=60),
-    Plant(an_ended_run_is_not_told, "O3", seeds=20),
+    Plant(an_ended_run_is_not_told, "left over", seeds=20),
     Plant(a_worker_that_is_cut_off_may_go_on, "once", seeds=60),
 )
 
