@@ -40,7 +40,9 @@ from weftrun.sdk.place import current, importing, now, random
 from weftrun.sdk.policy import CallPolicy, Policy
 from weftrun.sdk.ref import Mapped, Ref
 from weftrun.sdk.retrying import Retry
-from weftrun.sdk.waiting import signal, sleep
+
+if TYPE_CHECKING:
+    from weftrun.sdk.waiting import signal, sleep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -109,10 +111,12 @@ if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
         """Import what few programs need when it is asked for."""
-        if name != "wasm_function":
+        if name not in _LATE:
             raise AttributeError(f"module 'weftrun' has no attribute {name!r}")
-        found = globals()[name] = importlib.import_module("weftrun.sdk.wasm").wasm_function
+        found = globals()[name] = getattr(importlib.import_module(_LATE[name]), name)
         return found
+
+    _LATE = {"wasm_function": "weftrun.sdk.wasm", "signal": "weftrun.sdk.waiting", "sleep": "weftrun.sdk.waiting"}
 
 
 def __dir__() -> list[str]:

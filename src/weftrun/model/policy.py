@@ -32,6 +32,10 @@ How = Literal["serial", "threads", "coroutines", "list"]
 """How a Sandbox runs what it was given of one Function: one after the other, at once, or by one call for all."""
 
 
+SIGNALS = "weftrun:signal/"
+"""What the name of a call begins with that waits for a signal; the name of the signal follows."""
+
+
 class Sharing(Struct, frozen=True, array_like=True):
     """How Attempts of one Function share a Sandbox, where its author says more than one after the other.
 

@@ -20,7 +20,6 @@ from weftrun.sdk.codec import decode_tree
 from weftrun.sdk.failure import error_of
 from weftrun.sdk.function import Function
 from weftrun.sdk.registry import check_in_force
-from weftrun.sdk.waiting import check_name, signal_value
 from weftrun.sdk.warn import warn_caller
 
 DRAIN_S: Final = 5.0
@@ -295,7 +294,8 @@ class Run(Generic[T_co]):
             LimitExceeded: the value is too large, or the Run has very many signals that it has not taken.
             NotSerializable: the value can't be pickled.
         """
-        self._core.signal(self._ticket, check_name(name), signal_value(name, value), id)
+        waiting = importlib.import_module("weftrun.sdk.waiting")  # late: few programs send signals
+        self._core.signal(self._ticket, waiting.check_name(name), waiting.signal_value(name, value), id)
 
     def __repr__(self) -> str:
         core, ticket = self._core, self._ticket

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 from collections.abc import Coroutine
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from weftrun.model.errors import StepFailed
 from weftrun.model.graph import Call, Chunk
@@ -23,11 +23,13 @@ from weftrun.sdk.callee import Callee
 from weftrun.sdk.codec import Encoded, decode, encode, follow
 from weftrun.sdk.emits import watched
 from weftrun.sdk.failure import local_error, reason_of
-from weftrun.sdk.outside import Outside
 from weftrun.sdk.place import LOCAL_RUN, LOCAL_UID, Current, emitted, enter, here, leave
 from weftrun.sdk.registry import resolve
 from weftrun.sdk.retrying import is_worth_another
 from weftrun.sdk.transaction import NO_JOURNAL
+
+if TYPE_CHECKING:
+    from weftrun.sdk.outside import Outside
 
 _TRIED_AGAIN = (Reason.RAISED, Reason.MEMORY)
 
@@ -278,7 +280,7 @@ def _run(function: Callee, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
     root = StepId(function.spec.label)
     with apart_from_loops():
         try:
-            return _LocalBody(function, root, root, args, kwargs, Outside()).run()
+            return _LocalBody(function, root, root, args, kwargs, _outside()).run()
         except BaseException as raised:  # noqa: BLE001  # the author's workflow raised it
             error = local_error(raised, root)
     raise error
@@ -297,3 +299,9 @@ def run_here(function: Callee, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
         return _run(function, args, kwargs)
 
     return run()
+
+
+def _outside() -> Outside:
+    """Return the time and signals of a new local run; late, since a bare import runs nothing."""
+    outside: Outside = importlib.import_module("weftrun.sdk.outside").Outside()
+    return outside

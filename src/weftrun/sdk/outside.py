@@ -8,10 +8,9 @@ from contextvars import ContextVar, Token
 from typing import Any
 
 from weftrun.model.errors import StepTimedOut, UsageError
-from weftrun.model.policy import FunctionSpec, Kind
+from weftrun.model.policy import SIGNALS, FunctionSpec, Kind
 from weftrun.sdk import clock
 from weftrun.sdk.codec import decode, encode
-from weftrun.sdk.waiting import SIGNALS
 
 _sent: ContextVar[dict[str, deque[Any]] | None] = ContextVar("weftrun_signals", default=None)
 

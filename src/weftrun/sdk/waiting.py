@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar, overload
 
 from weftrun.model.errors import LimitExceeded, UsageError
 from weftrun.model.limits import DEFAULT_LIMITS
-from weftrun.model.policy import FunctionSpec, Kind
+from weftrun.model.policy import SIGNALS, FunctionSpec, Kind
 from weftrun.sdk.codec import encode
 from weftrun.sdk.inspection import preview
 from weftrun.sdk.place import BodyCalls, here
@@ -22,8 +22,6 @@ from weftrun.sdk.ref import Ref
 
 T = TypeVar("T")
 
-SIGNALS = "weftrun:signal/"
-"""What the name of the Function that stands for a signal begins with (`machines.run.awaiting`)."""
 _NAME = re.compile(r"[\w-]{1,100}")
 _SHOWN_BYTES = 200
 _LONGEST_S = 100 * 366 * 86_400.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import shutil
 import socket
@@ -19,6 +20,7 @@ from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.wire.channel import Channel
 from weftrun.wire.lease_page import host_clock_s
 
+_LOG = logging.getLogger("weftrun")
 CALLS_AT_ONCE: Final = 3
 """`take`, `heard` and `clock` may be under way together."""
 
@@ -44,6 +46,8 @@ class WorkerActor:
     def _work(self, theirs: socket.socket) -> None:
         try:
             self._serve(theirs)
+        except Exception:  # noqa: BLE001  # whatever it is, this process ends with it
+            _LOG.exception("The Worker of this host has ended.")  # into Ray's log of this process
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
             os._exit(0)  # Ray would keep the process for nothing

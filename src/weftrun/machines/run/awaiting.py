@@ -16,12 +16,9 @@ from weftrun.machines.run.state import OVER, Body, RunState, State, Step
 from weftrun.machines.run.transitions import move
 from weftrun.model.events import Signal
 from weftrun.model.outcomes import NOT_RUN, Failure, Reason, Success
-from weftrun.model.policy import Kind
+from weftrun.model.policy import SIGNALS, Kind
 from weftrun.model.records import Received
 from weftrun.model.values import Payload
-
-SIGNALS = "weftrun:signal/"
-"""What the name of a Function that stands for a signal begins with; the signal's own name follows."""
 
 
 def signal_name(step: Step) -> str:

@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 
 from weftrun.model.ids import RunUid, StepId, child_step
 from weftrun.model.outcomes import Failure
+from weftrun.model.policy import SIGNALS
 from weftrun.model.records import Received, Retried, Row, Settled
 from weftrun.sdk.place import current, now
-from weftrun.sdk.waiting import SIGNALS, signal, sleep
+from weftrun.sdk.waiting import signal, sleep
 from weftrun.testing.sim.chance import Chance
 from weftrun.testing.sim.plans_model import Op, Plan
 from weftrun.testing.sim.values import Lineage
