@@ -8,7 +8,7 @@ import contextlib
 import logging
 import math
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -280,9 +280,12 @@ class EmbeddedCore:
         *,
         wait_start: bool,
         durable: bool = True,
+        is_fresh: bool = False,
     ) -> Ticket:
-        """Start a Run or join the one with this id."""
-        return self._engine.start(id, function, bundle, args, digest, also, wait_start=wait_start, durable=durable)
+        """Start a Run or join the one with this id; one that `is_fresh` was drawn by chance, and nobody has it."""
+        return self._engine.start(
+            id, function, bundle, args, digest, also, wait_start=wait_start, durable=durable, is_fresh=is_fresh
+        )
 
     def find(self, id: RunId, *, wait_start: bool = True) -> Ticket:
         """Return the ticket of a Run that exists."""
@@ -309,7 +312,7 @@ class EmbeddedCore:
         if ticket.error is not None:
             raise ticket.error
 
-    def future(self, ticket: Ticket) -> Awaitable[None]:
+    def future(self, ticket: Ticket) -> asyncio.Future[None]:
         """Return what to await for a Run's end in the running asyncio loop."""
         return _future(lambda callback: self._engine.when_ended(ticket, callback))
 
