@@ -146,6 +146,7 @@ class JournalReader(Protocol):
         status: Status | None = None,
         function: str = "",
         prefix: str = "",
+        begins: str = "",
         before: int | None = None,
         limit: int = 100,
     ) -> list[RunInfo]:
@@ -212,6 +213,7 @@ class Journal(Outbox, Protocol):
         status: Status | None = None,
         function: str = "",
         prefix: str = "",
+        begins: str = "",
         before: int | None = None,
         limit: int = 100,
     ) -> list[RunInfo]:
@@ -225,6 +227,7 @@ class Journal(Outbox, Protocol):
             function: only those of the Function with this name; empty for all.
             prefix: only those whose id begins with this and has no slash before its end; empty for all. It ends in a
                 slash.
+            begins: only those whose id begins so, in place of `prefix`; Runs that are not wanted are passed by.
             before: only those that are older than the Run with this `place`.
             limit: at most so many.
         """

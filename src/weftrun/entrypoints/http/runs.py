@@ -171,6 +171,7 @@ async def list_runs(
     workflow: Annotated[
         str | None, QueryParameter(description="Only those of this Workflow or Function: its name, or `module:name`.")
     ] = None,
+    id: Annotated[str, QueryParameter(description="Only those whose id begins so.")] = "",
     after: Annotated[str | None, QueryParameter(description="`next` of the page before.")] = None,
     limit: Annotated[int, QueryParameter(ge=1, le=_PAGE_MAX, description="At most so many.")] = 100,
 ) -> Response[RunPage]:
@@ -181,7 +182,12 @@ async def list_runs(
     before = int(after) if after is not None else None
     infos = await gateway.readers.read(
         lambda reader: reader.runs(
-            status=status, function=function, prefix=caller.prefix, before=before, limit=limit + 1
+            status=status,
+            function=function,
+            prefix=caller.prefix,
+            begins=caller.prefix + id if id else "",
+            before=before,
+            limit=limit + 1,
         )
     )
     page, more = infos[:limit], len(infos) > limit
