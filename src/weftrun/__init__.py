@@ -174,8 +174,9 @@ def open(
 
     Raises:
         JournalError: the Journal can't be used: it is newer, damaged, read-only, locked.
-        UsageError: the URL names no Journal; or a Sandbox, or the command line, reached this call while it imported
-            the author's module.
+        RunNotFound: `recover` is the id of no Run in the Journal.
+        UsageError: a value is not what it takes, or the URL names no Journal; or a Sandbox, or the command line,
+            reached this call while it imported the author's module.
         Unsupported: this is not Linux.
     """
     if not sys.platform.startswith("linux"):

@@ -14,7 +14,7 @@ PROGRAM = str(ROOT / "examples/approval.py")
 
 
 def weftrun(*words: str, folder: Path) -> str:
-    command = [sys.executable, "-m", "weftrun.entrypoints.cli", *words]
+    command = [sys.executable, "-m", "weftrun", *words]
     return subprocess.check_output(command, text=True, cwd=folder, timeout=60, stderr=subprocess.STDOUT)
 
 
@@ -35,7 +35,7 @@ def test_a_kill_between_the_verdict_and_the_publication(tmp_path: Path, monkeypa
     assert '"All about cats, with photos."' in weftrun("resume", "article-cats", folder=tmp_path)
     assert (tmp_path / "article.txt").read_text() == "All about cats, with photos.\n"
     refused = subprocess.run(
-        [sys.executable, "-m", "weftrun.entrypoints.cli", "signal", "article-cats", "verdict", "{}"],
+        [sys.executable, "-m", "weftrun", "signal", "article-cats", "verdict", "{}"],
         cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert refused.returncode == 2

@@ -32,7 +32,7 @@ from weftrun.assembly.retrying import check_undone
 from weftrun.assembly.schedules import check_timetable, times_of
 from weftrun.assembly.sinks import checked_sinks
 from weftrun.model.commands import End
-from weftrun.model.errors import InternalError, JournalError, UsageError
+from weftrun.model.errors import InternalError, JournalError, RunNotFound, UsageError
 from weftrun.model.hosts import Begin
 from weftrun.model.ids import RunId, WorkerId
 from weftrun.model.lease import Session
@@ -60,6 +60,7 @@ from weftrun.views.trace import TextView, texts
 _RECOVER_S = 60.0
 _CONTROLS = ("worker", "master")
 _DATA = ("local", "store")
+_SANDBOXES_MAX = 10_000
 _TTL_MIN_S = 0.5
 """A Lease that is renewed three times in this time must outlast a slow disk."""
 
@@ -76,6 +77,7 @@ def open_engine(
     """
     place = place_of(url)
     is_new = place.is_missing
+    _check_recover(recover, place)
     core = open_core(
         place, recover=recover, sandboxes=sandboxes, cluster=cluster, control=control, data=data,
         lease_ttl_s=lease_ttl_s, sinks=sinks, limits=limits,
@@ -95,8 +97,11 @@ def open_core(
     Raises:
         JournalError: the Journal can't be used.
     """
-    if sandboxes is not None and sandboxes < 1:
-        raise UsageError(f"sandboxes={sandboxes} is not a number of Sandboxes: it takes 1 or more.")
+    if sandboxes is not None and not (type(sandboxes) is int and 1 <= sandboxes <= _SANDBOXES_MAX):
+        raise UsageError(
+            f"sandboxes={sandboxes!r} is not a number of Sandboxes: "
+            f"it takes a whole number from 1 to {_SANDBOXES_MAX:,}."
+        )
     if lease_ttl_s is not None:
         if not _TTL_MIN_S <= lease_ttl_s < math.inf:
             raise UsageError(f"lease_ttl_s={lease_ttl_s} can't be held: it takes {_TTL_MIN_S:g} seconds or more.")
@@ -111,6 +116,22 @@ def open_core(
     if control not in _CONTROLS:
         raise UsageError(f"control={control!r} is not known: it takes {' or '.join(map(repr, _CONTROLS))}.")
     return EmbeddedCore(place, recover, sandboxes, where, control, limits, checked_sinks(sinks))
+
+
+def _check_recover(recover: str, place: Place) -> None:
+    """Refuse the id of a Run that the Journal does not have: it is more often a slip than meant."""
+    if recover in ("all", "none"):
+        return
+    if type(recover) is not str:
+        raise UsageError(f"recover={recover!r} is not known: it takes 'all', 'none', or the id of a Run.")
+    known = None
+    if not place.is_missing:
+        with contextlib.closing(place.open_to_read()) as reader:
+            known = reader.find(RunId(recover))
+    if known is None or known.deleted:
+        raise RunNotFound(
+            f"recover={recover!r} is neither 'all' nor 'none', and {place.shown} has no Run with this id."
+        )
 
 
 def sandboxes_by_default() -> int:
