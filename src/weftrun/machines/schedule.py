@@ -1,4 +1,4 @@
-"""What a schedule starts, and when: every decision is one change of its row in the Journal, which only one engine makes.
+"""What a schedule starts, and when: each decision is one change of its row in the Journal, which one engine makes.
 
 A decision names the times whose Runs are to be started before any of them is; who dies in between leaves that on
 record. The Runs' ids are made of schedule and time, so starting them twice starts them once.

@@ -175,7 +175,7 @@ class JournalReader(ScheduleReader, Protocol):
 
 
 class Journal(Outbox, Schedules, Protocol):
-    """Append-only, all-or-nothing, in the order of seq; with the outbox of what its records have emitted, and schedules.
+    """Append-only, all-or-nothing, in the order of seq; with the outbox of what its records emitted, and schedules.
 
     All methods block and are called from one thread at a time. Errors: `JournalFull` and `JournalBusy` (nothing was
     committed), `CommitUnknown` (nobody knows), after each of which the same may be said again; `JournalCorrupt`; and

@@ -44,8 +44,8 @@ def cron(
     Args:
         line: minute, hour, day of the month, month, day of the week; six fields begin with the second. Also `@hourly`,
             `@daily`, `@weekly`, `@monthly`, `@yearly`. As in Debian's cron: `*`, lists, ranges, steps, names.
-        timezone: by its name in the IANA database, e.g. `Europe/Berlin`. A time that does not exist on a day is due when
-            the clocks have been set forward; one that comes twice is due once.
+        timezone: by its name in the IANA database, e.g. `Europe/Berlin`. A time that does not exist on a day is due
+            when the clocks have been set forward; one that comes twice is due once.
         catch_up: what becomes of times that came while no engine was open: `skip` none of them, `latest` the last one,
             `all` each of them, up to the last `catch_up_max`. What is late by a minute or less is not missed.
         jitter_s: each start is put off by a share of so many seconds, which is always the same for the same time.

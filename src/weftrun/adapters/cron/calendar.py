@@ -1,13 +1,14 @@
 """When a timetable is due, with cron lines as Debian's cron reads them (`cronsim`), in any time zone.
 
-A line that names its hours is read by the clock on the wall: an hour that does not exist is due at its end, and one that
-comes twice is due the first time. A line with a star for its minutes or hours goes by the time that really passes.
+A line that names its hours is read by the clock on the wall: a time that does not exist is due when the clock has been
+set forward, and one that comes twice is due once. A line with a star for minutes or hours goes by the time that passes.
 """
 
 from __future__ import annotations
 
 import difflib
 import math
+from collections.abc import Sequence
 from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo, available_timezones
@@ -157,9 +158,19 @@ def _check_line(cron: str) -> None:
         CronSim(cron, datetime(2026, 1, 1, tzinfo=UTC))
     except CronSimError as error:
         wrong = str(error).removeprefix("Bad ")
+        if wrong == "day-of-month" and _is_a_line([*fields[:-2], "*", fields[-1]]):
+            raise UsageError(f"The cron line {cron!r} names a day that no month of it has: it never comes.") from None
         names = ("second", *_FIELDS)[-len(fields) :]
         said = f" {fields[names.index(wrong)]!r}" if wrong in names else ""
         raise UsageError(
             f"{cron!r} is no cron line: its {wrong}{said} can't be. It takes {_TAKES.get(wrong, 'five fields')}; "
             "lists (1,2), ranges (1-5) and steps (*/5) of them; or *."
         ) from None
+
+
+def _is_a_line(fields: Sequence[str]) -> bool:
+    try:
+        CronSim(" ".join(fields), datetime(2026, 1, 1, tzinfo=UTC))
+    except CronSimError:
+        return False
+    return True

@@ -132,7 +132,7 @@ def get(schedule: str, count: int, db: str | None, as_json: bool) -> None:
         print(clock(at))
 
 
-def _change(name: Change, help: str) -> click.Command:
+def _change(name: Change, told: str) -> click.Command:
     @click.argument("schedule", metavar="ID")
     @journal_options
     def change(schedule: str, db: str | None, as_json: bool) -> None:
@@ -143,7 +143,7 @@ def _change(name: Change, help: str) -> click.Command:
         else:
             print(f"The schedule {schedule} {_DONE[name]}.")
 
-    return click.command(name, help=help)(change)
+    return click.command(name, help=told)(change)
 
 
 command.add_command(_change("pause", "Let a schedule start nothing until it is resumed."))
