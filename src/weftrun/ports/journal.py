@@ -13,6 +13,7 @@ from weftrun.model.lease import Session
 from weftrun.model.outcomes import Status
 from weftrun.model.records import Row
 from weftrun.ports.outbox import Outbox
+from weftrun.ports.schedules import ScheduleReader, Schedules
 
 PARKED = 1e15
 """`due_at` of a Run that waits for code: long after all times, so that nobody takes it because it is due."""
@@ -134,7 +135,7 @@ class Rest(Struct, frozen=True):
     heard: int = 0
 
 
-class JournalReader(Protocol):
+class JournalReader(ScheduleReader, Protocol):
     """The reading half of a Journal, for those who only look on: it sees what is durable, and changes nothing."""
 
     def find(self, run: RunId) -> RunInfo | None:
@@ -174,8 +175,8 @@ class JournalReader(Protocol):
         """Release the file or the connection. Idempotent."""
 
 
-class Journal(Outbox, Protocol):
-    """Append-only, all-or-nothing, in the order of seq; with the outbox of what its records have emitted.
+class Journal(Outbox, Schedules, Protocol):
+    """Append-only, all-or-nothing, in the order of seq; with the outbox of what its records emitted, and schedules.
 
     All methods block and are called from one thread at a time. Errors: `JournalFull` and `JournalBusy` (nothing was
     committed), `CommitUnknown` (nobody knows), after each of which the same may be said again; `JournalCorrupt`; and
