@@ -13,11 +13,13 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from weftrun.adapters.cron import CronCalendar
 from weftrun.adapters.files.blobs import FileBlobs
 from weftrun.adapters.files.lock import EngineLocks
 from weftrun.adapters.memfd import MemfdObjects
 from weftrun.adapters.process import ProcessSandboxes
 from weftrun.adapters.sqlite.trace import SqliteTrace
+from weftrun.adapters.system.clock import wall
 from weftrun.adapters.system.descriptors import DESCRIPTOR_LIMIT, descriptors_needed
 from weftrun.adapters.system.entropy import SystemEntropy
 from weftrun.adapters.system.loop import UvLoop
@@ -27,12 +29,14 @@ from weftrun.assembly.code import code_changed, code_here
 from weftrun.assembly.places import Place, hints_of, made_sentence, place_of, transactions_of
 from weftrun.assembly.reader import Reader, running_views
 from weftrun.assembly.retrying import check_undone
+from weftrun.assembly.schedules import check_timetable, times_of
 from weftrun.assembly.sinks import checked_sinks
 from weftrun.model.errors import InternalError, JournalError, RunNotFound, UsageError
 from weftrun.model.hosts import Begin
 from weftrun.model.ids import RunId, WorkerId
 from weftrun.model.lease import Session
 from weftrun.model.limits import DEFAULT_LIMITS, Limits
+from weftrun.model.schedules import Schedule
 from weftrun.ports.journal import Journal
 from weftrun.ports.sinks import Sink
 from weftrun.ports.worker import Worker
@@ -43,6 +47,7 @@ from weftrun.runtime.worker_group import WorkerGroup
 from weftrun.sdk.handles import Engine
 from weftrun.sdk.program import BEGAN_AT, program_here
 from weftrun.sdk.registry import version_here
+from weftrun.sdk.schedules import Change
 from weftrun.views.step import StepView
 from weftrun.views.steps import steps
 from weftrun.views.trace import TextView, texts
@@ -182,6 +187,7 @@ class EmbeddedCore(EngineCore):
                 objects=self._objects, worker=worker, entropy=entropy, transactions=transactions, limits=limits,
                 version_here=version_here, program=program_here(), code_here=code_here, code_changed=code_changed,
                 stands_still=_say_still, sinks=sinks, watch=self._watch, hints=self._hints, arms=arms,
+                calendar=CronCalendar(), wall=wall,
             )  # fmt: skip
             for sink in sinks.values():
                 opened.callback(_close_sink, sink)
@@ -304,6 +310,27 @@ class EmbeddedCore(EngineCore):
         self.check_kept(ticket)
         self.flush_trace()
         return texts(self._trace.read(ticket.uid))
+
+    def put_schedule(self, wanted: Schedule) -> Schedule:
+        """Create a schedule, or give the one that has its id another definition."""
+        check_timetable(wanted.when)
+        return self.on_schedules(lambda book: book.create(wanted))
+
+    def schedule(self, id: str) -> Schedule:
+        """Return the schedule with this id."""
+        return self.on_schedules(lambda book: book.get(id))
+
+    def schedules(self) -> list[Schedule]:
+        """Return all schedules, by their ids."""
+        return self.on_schedules(lambda book: book.all())
+
+    def change_schedule(self, id: str, change: Change) -> None:
+        """Pause, resume, trigger or delete a schedule."""
+        self.on_schedules(lambda book: book.change(id, change))
+
+    def schedule_times(self, id: str, count: int) -> list[float]:
+        """Return the next times of a schedule, in seconds since the epoch."""
+        return times_of(self.schedule(id), count)
 
     def close(self, *, drain_s: float) -> None:
         """End the engine and everything it started."""
