@@ -144,7 +144,7 @@ def main() -> None:
                 row = measured(words, port, "/runs", chosen.seconds, folder)
                 found.setdefault(f"{framework} on {server}", []).append(row)
             port = free_port()
-            words = [sys.executable, "-m", "weftrun.entrypoints.cli", "serve", "app.py", "--port", str(port)]
+            words = [sys.executable, "-m", "weftrun", "serve", "app.py", "--port", str(port)]
             words += ["--db", f"sqlite:///{folder}/{number}.db"]
             found.setdefault("gateway", []).append(measured(words, port, "/api/v1/runs", chosen.seconds, folder))
     floor = statistics.median(rate for rate, _ in found["litestar on uvicorn"])

@@ -58,7 +58,7 @@ def _answer(ray: RayHosts, folder: Path, cluster: str, control: str, number: int
     """Run the workflow by the command line on the first host, and return its result."""
     database = f"sqlite:///{folder}/{cluster.replace(':', '-')}-{control}-{number}.db"
     command = [
-        sys.executable, "-m", "weftrun.entrypoints.cli", "run", str(folder / _WORKFLOW / "flat_workflow.yaml"),
+        sys.executable, "-m", "weftrun", "run", str(folder / _WORKFLOW / "flat_workflow.yaml"),
         "--db", database, "--cluster", cluster, "--control", control, "--sandboxes", str(_SANDBOXES),
     ]  # fmt: skip
     done = subprocess.run(

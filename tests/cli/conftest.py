@@ -95,7 +95,7 @@ def spawn() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     started: list[subprocess.Popen[str]] = []
 
     def start(*words: object, **options: int) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "weftrun.entrypoints.cli", *map(str, words)]
+        command = [sys.executable, "-m", "weftrun", *map(str, words)]
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
         process = subprocess.Popen(command, text=True, stdin=subprocess.DEVNULL, **streams)
         started.append(process)

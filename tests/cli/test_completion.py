@@ -47,7 +47,7 @@ def bash(tmp_path: Path):
     folder = tmp_path / "bin"
     folder.mkdir()
     command = folder / "weftrun"
-    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m weftrun.entrypoints.cli "$@"\n')
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m weftrun "$@"\n')
     command.chmod(0o755)
 
     def offer(*lines: str) -> list[list[str]]:
@@ -110,6 +110,6 @@ def test_a_shell_that_is_not_known(cli):
 def test_other_shells_are_told_what_a_run_is(cli, words, shell, at, told):
     assert cli("run", words("raw"), "--id", "books-1").code == 0
     asked = {"_WEFTRUN_COMPLETE": f"{shell}_complete", "COMP_WORDS": "weftrun get bo", "COMP_CWORD": at}
-    command = [sys.executable, "-m", "weftrun.entrypoints.cli"]
+    command = [sys.executable, "-m", "weftrun"]
     done = subprocess.run(command, env=os.environ | asked, capture_output=True, text=True, check=True)
     assert done.stdout.startswith(told)

@@ -113,7 +113,7 @@ for command in commands:
     if command == "fill":
         fill()
         continue
-    words = [sys.executable, "-m", "weftrun.entrypoints.cli", *json.loads(command)]
+    words = [sys.executable, "-m", "weftrun", *json.loads(command)]
     done = subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60)
     told.append([done.returncode, done.stdout, done.stderr])
 print(json.dumps(told))
@@ -162,7 +162,7 @@ from pathlib import Path
 from tests.engine.leftovers import descendants, lives, wait_until
 folder, outside, target = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", folder], check=True)
-weftrun = [sys.executable, "-m", "weftrun.entrypoints.cli"]
+weftrun = [sys.executable, "-m", "weftrun"]
 words = ["run", target, f"path={outside / 'go'}", "n=30", f"ledger={outside / 'ledger'}", "nbytes=20000"]
 pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
 process = subprocess.Popen([*weftrun, *words, "--id", "full"], text=True, **pipes)
@@ -299,7 +299,7 @@ def test_changed_code_is_told_when_it_goes_on(cli, tmp_path, way) -> None:
     script, go = tmp_path / "changing.py", tmp_path / "go"
     script.write_text(CHANGING_CODE)
     words = ("run", f"{script}:wired", f"go={go}", "--id", "c")
-    command = [sys.executable, "-m", "weftrun.entrypoints.cli", *words]
+    command = [sys.executable, "-m", "weftrun", *words]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=dict(os.environ))
     wait_until((tmp_path / "go.entered").exists, "the second Step was entered")
     wait_until(lambda: '"first[0]"' in cli("steps", "c", "--json").out, "the first Step is known")

@@ -84,7 +84,7 @@ def test_a_program_in_a_folder_whose_name_is_no_text(tmp_path: Path) -> None:
     os.mkdir(folder)
     with open(folder + b"/odd.py", "w", encoding="utf-8") as file:
         file.write(PROGRAM)
-    command = [sys.executable, "-m", "weftrun.entrypoints.cli", "run", "odd.py:echoes", "value=x"]
+    command = [sys.executable, "-m", "weftrun", "run", "odd.py:echoes", "value=x"]
     told = subprocess.run(command, cwd=folder, capture_output=True, timeout=60, check=False)
     assert told.returncode == 2
     assert b"by which a Sandbox is to find the program, is no UTF-8: rename" in told.stderr

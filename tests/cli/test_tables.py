@@ -134,7 +134,7 @@ def on_terminal(columns: int, words: list[str], **environment: str) -> tuple[str
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     kept = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "NO_COLOR", "FORCE_COLOR")}
-    command = [sys.executable, "-m", "weftrun.entrypoints.cli", *words]
+    command = [sys.executable, "-m", "weftrun", *words]
     process = subprocess.Popen(
         command, stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL, env=kept | {"TERM": "xterm"} | environment
     )
@@ -188,7 +188,7 @@ def test_a_locale_without_these_characters(cli, books):
         text, _ = on_terminal(60, command, **ascii_)
         assert text.isascii()
     told = subprocess.run(
-        [sys.executable, "-m", "weftrun.entrypoints.cli", "list", "--json"],
+        [sys.executable, "-m", "weftrun", "list", "--json"],
         env=os.environ | ascii_, capture_output=True, check=True,
     )  # fmt: skip
     assert [run["id"] for run in json.loads(told.stdout.decode("ascii"))] == ["odd", "nightly-report-2026-11-30"]

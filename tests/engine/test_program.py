@@ -137,7 +137,7 @@ def test_a_run_that_is_gone_on_with_has_what_its_start_had(tmp_path: Path) -> No
         ["logs", "priced"],
         ["list", "--json"],
     ):
-        said = python(tmp_path, "-m", "weftrun.entrypoints.cli", *words, "--db", url)
+        said = python(tmp_path, "-m", "weftrun", *words, "--db", url)
         assert "tell-nobody" not in said
         assert "--rate" not in said
 
@@ -149,11 +149,11 @@ def test_the_command_line_goes_on_with_it_too(tmp_path: Path) -> None:
     python(tmp_path, "rated.py", "--rate", "0.2")
     (tmp_path / "go").touch()
     url = f"sqlite:///{tmp_path / 'j.db'}"
-    assert python(tmp_path, "-m", "weftrun.entrypoints.cli", "resume", "priced", "--db", url) == "20.0"
+    assert python(tmp_path, "-m", "weftrun", "resume", "priced", "--db", url) == "20.0"
     words = ["run", "rated.py:wf", "price=100.0", "go=go", "--id", "priced", "--db", url]
-    assert python(tmp_path, "-m", "weftrun.entrypoints.cli", *words) == "20.0"
+    assert python(tmp_path, "-m", "weftrun", *words) == "20.0"
     for more in (["--db", url], ["--inline"]):  # it hands on no arguments of a program
-        said = python(tmp_path, "-m", "weftrun.entrypoints.cli", "run", "rated.py:arguments", *more)
+        said = python(tmp_path, "-m", "weftrun", "run", "rated.py:arguments", *more)
         assert json.loads(said) == [1.0, [str(program)]]
 
 

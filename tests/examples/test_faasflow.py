@@ -49,7 +49,7 @@ def test_the_files_are_what_the_script_writes(tmp_path: Path) -> None:
 def run(folder: Path, name: str, *words: str) -> object:
     """Run a small one of these workflows by the command line, in a Journal of its own; return its result."""
     journal = f"sqlite:///{folder}/{'-'.join([name, *words]).replace(':', '')}.db"
-    command = [sys.executable, "-m", "weftrun.entrypoints.cli", "run", f"{folder}/{name}/flat_workflow.yaml", *words]
+    command = [sys.executable, "-m", "weftrun", "run", f"{folder}/{name}/flat_workflow.yaml", *words]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "WEFTRUN_DATABASE_URL": journal}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stderr

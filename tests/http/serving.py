@@ -34,7 +34,7 @@ class Server:
 
     def start(self, port: int = 0) -> None:
         """Start it, on the port that it had if one is given."""
-        command = [sys.executable, "-m", "weftrun.entrypoints.cli", "serve", "--json", "--port", str(port)]
+        command = [sys.executable, "-m", "weftrun", "serve", "--json", "--port", str(port)]
         environment = {
             **os.environ,
             **self._environment,

@@ -186,7 +186,7 @@ def test_the_commands_deploy_and_invoke(empty: Server, tmp_path: Path) -> None:
     (tmp_path / "not_used.py").write_text("1 / 0")
 
     def weftrun(*words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "weftrun.entrypoints.cli", *words, "--url", empty.url]
+        command = [sys.executable, "-m", "weftrun", *words, "--url", empty.url]
         environment = {"PYTHONPATH": SOURCE, "PATH": "/usr/bin:/bin"}
         return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
 

@@ -50,6 +50,4 @@ def test_each_sandbox_gets_its_own_answers(url: str, tmp_path: Path) -> None:
         return subprocess.check_output([sys.executable, *words], text=True, timeout=60, cwd=tmp_path, env=env)
 
     assert python("app.py") == "True 2\n"
-    assert "no fork may have what that leaves: a socket connected to " in python(
-        "-m", "weftrun.entrypoints.cli", "story", "asks"
-    )
+    assert "no fork may have what that leaves: a socket connected to " in python("-m", "weftrun", "story", "asks")

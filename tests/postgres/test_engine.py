@@ -153,7 +153,7 @@ def test_the_command_line(journal: str, tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "WEFTRUN_DATABASE_URL": journal}
 
     def weft(*words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "weftrun.entrypoints.cli", *words]
+        command = [sys.executable, "-m", "weftrun", *words]
         return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
 
     assert weft("run", "app.py:twice", "x=21", "--id", "one").stdout == "42\n"

@@ -93,7 +93,7 @@ if __name__ == "__main__":
         return subprocess.check_output([sys.executable, *words], text=True, timeout=60, cwd=tmp_path, env=env)
 
     python(str(tmp_path / "threaded_story.py"))
-    story = python("-m", "weftrun.entrypoints.cli", "story", "one")
+    story = python("-m", "weftrun", "story", "one")
     assert "a fresh interpreter" in story and "the holder" in story
 
 

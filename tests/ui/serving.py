@@ -33,7 +33,7 @@ class Served(NamedTuple):
 @contextlib.contextmanager
 def served(url: str, port: int = 0) -> Iterator[Served]:
     """Serve the page of a Journal."""
-    command = [sys.executable, "-m", "weftrun.entrypoints.cli", "ui", "--db", url, "--no-browser", "--json"]
+    command = [sys.executable, "-m", "weftrun", "ui", "--db", url, "--no-browser", "--json"]
     process = subprocess.Popen([*command, "--port", str(port)], stdout=subprocess.PIPE, text=True, env=os.environ)
     assert process.stdout is not None
     try:

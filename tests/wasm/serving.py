@@ -14,7 +14,7 @@ from pathlib import Path
 def serving(folder: Path, *options: str) -> Iterator[str]:
     """Serve with a Journal in `folder`; give the URL."""
     words = ["serve", "--compat", "faasm", "--port", "0", "--storage-port", "0", "--sandboxes", "2", *options]
-    command = [sys.executable, "-m", "weftrun.entrypoints.cli", *words, "--db", f"sqlite:///{folder}/journal.db"]
+    command = [sys.executable, "-m", "weftrun", *words, "--db", f"sqlite:///{folder}/journal.db"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout is not None

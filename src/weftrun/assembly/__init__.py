@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from weftrun.assembly.places import Place, made_sentence, place_of
 from weftrun.assembly.reader import Look, Reader, decide_emit, open_reader
 from weftrun.assembly.retrying import check_undone
+from weftrun.assembly.schedules import check_timetable, schedule_book, times_of
 from weftrun.assembly.sinks import checked_sinks
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ __all__ = [
     "Look",
     "Place",
     "Reader",
+    "check_timetable",
     "check_undone",
     "checked_sinks",
     "decide_emit",
@@ -40,4 +42,6 @@ __all__ = [
     "open_reader",
     "place_of",
     "sandboxes_by_default",
+    "schedule_book",
+    "times_of",
 ]

@@ -122,7 +122,7 @@ def _detach(*, as_json: bool) -> int:
     ours, theirs = os.pipe()
     words = [word for word in sys.argv[1:] if word != "--detach"]
     child = subprocess.Popen(
-        [sys.executable, "-m", "weftrun.entrypoints.cli", *words, f"--announce={theirs}"],
+        [sys.executable, "-m", "weftrun", *words, f"--announce={theirs}"],
         stdin=subprocess.DEVNULL,
         pass_fds=(theirs,),
         start_new_session=True,

@@ -1,7 +1,0 @@
-"""`python -m weftrun.entrypoints.cli`: the same command line, without the installed script."""
-
-import sys
-
-from weftrun.entrypoints.cli.group import main
-
-sys.exit(main())
