@@ -147,6 +147,7 @@ class JournalReader(ScheduleReader, Protocol):
         status: Status | None = None,
         function: str = "",
         prefix: str = "",
+        begins: str = "",
         before: int | None = None,
         limit: int = 100,
     ) -> list[RunInfo]:
@@ -213,6 +214,7 @@ class Journal(Outbox, Schedules, Protocol):
         status: Status | None = None,
         function: str = "",
         prefix: str = "",
+        begins: str = "",
         before: int | None = None,
         limit: int = 100,
     ) -> list[RunInfo]:
@@ -226,6 +228,7 @@ class Journal(Outbox, Schedules, Protocol):
             function: only those of the Function with this name; empty for all.
             prefix: only those whose id begins with this and has no slash before its end; empty for all. It ends in a
                 slash.
+            begins: only those whose id begins so, in place of `prefix`; Runs that are not wanted are passed by.
             before: only those that are older than the Run with this `place`.
             limit: at most so many.
         """

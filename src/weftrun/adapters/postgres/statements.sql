@@ -102,6 +102,12 @@ WHERE NOT deleted AND key < %(before)s AND strpos(id, '/') > 0 AND substr(id, 1,
   AND (%(function)s::text = '' OR function = %(function)s) AND (%(status)s::text IS NULL OR status = %(status)s)
 ORDER BY key DESC LIMIT %(limit)s;
 
+-- name: list_runs_beginning
+SELECT * FROM weftrun.info
+WHERE NOT deleted AND key < %(before)s AND starts_with(id, %(begins)s)
+  AND (%(function)s::text = '' OR function = %(function)s) AND (%(status)s::text IS NULL OR status = %(status)s)
+ORDER BY key DESC LIMIT %(limit)s;
+
 -- name: open_runs
 SELECT * FROM weftrun.info WHERE ended_at IS NULL ORDER BY key;
 

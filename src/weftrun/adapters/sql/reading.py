@@ -63,6 +63,7 @@ class Reading:
         status: Status | None = None,
         function: str = "",
         prefix: str = "",
+        begins: str = "",
         before: int | None = None,
         limit: int = 100,
     ) -> list[RunInfo]:
@@ -71,10 +72,13 @@ class Reading:
             "status": status,
             "function": function,
             "prefix": prefix,
+            "begins": begins,
             "before": _LATER_THAN_ALL if before is None else before,
             "limit": limit,
         }
-        if prefix:
+        if begins:
+            statement = "list_runs_beginning"
+        elif prefix:
             statement = "list_runs_with_prefix"
         elif function:
             statement = "list_runs_of_function"

@@ -76,6 +76,12 @@ WHERE NOT deleted AND key < :before AND instr(id, '/') > 0 AND substr(id, 1, ins
   AND (:function = '' OR function = :function) AND (:status IS NULL OR status = :status)
 ORDER BY key DESC LIMIT :limit;
 
+-- name: list_runs_beginning
+SELECT * FROM info
+WHERE NOT deleted AND key < :before AND substr(id, 1, length(:begins)) = :begins
+  AND (:function = '' OR function = :function) AND (:status IS NULL OR status = :status)
+ORDER BY key DESC LIMIT :limit;
+
 -- name: open_runs
 SELECT * FROM info WHERE ended_at IS NULL ORDER BY key;
 

@@ -34,6 +34,7 @@ from weftrun.views.trace import TextView, is_part, texts
 
 WAIT_S_MAX = 300.0
 _PAGE_MAX = 1_000
+_SPANS_MAX = 20_000
 _CURSOR_DIGITS_MAX = 18
 _AT = "/api/v1/runs/"
 _PAGE_HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"}
@@ -171,6 +172,7 @@ async def list_runs(
     workflow: Annotated[
         str | None, QueryParameter(description="Only those of this Workflow or Function: its name, or `module:name`.")
     ] = None,
+    id: Annotated[str, QueryParameter(description="Only those whose id begins so.")] = "",
     after: Annotated[str | None, QueryParameter(description="`next` of the page before.")] = None,
     limit: Annotated[int, QueryParameter(ge=1, le=_PAGE_MAX, description="At most so many.")] = 100,
 ) -> Response[RunPage]:
@@ -181,7 +183,12 @@ async def list_runs(
     before = int(after) if after is not None else None
     infos = await gateway.readers.read(
         lambda reader: reader.runs(
-            status=status, function=function, prefix=caller.prefix, before=before, limit=limit + 1
+            status=status,
+            function=function,
+            prefix=caller.prefix,
+            begins=caller.prefix + id if id else "",
+            before=before,
+            limit=limit + 1,
         )
     )
     page, more = infos[:limit], len(infos) > limit
@@ -251,10 +258,14 @@ async def show_timeline(
     caller: CallerHere,
     run_id: Id,
     format: Annotated[Literal["json", "html"], QueryParameter(description="`html` is a page of its own.")] = "json",
+    spans: Annotated[
+        int,
+        QueryParameter(ge=1, le=_SPANS_MAX, description="Over so many, short neighbours of a Function become one."),
+    ] = _SPANS_MAX,
 ) -> Response[Timeline]:
     """Return when and where Steps ran, as data or as a page."""
     seen = await gateway.look(caller, run_id)
-    line = await gateway.readers.read(lambda _: timeline(seen.rows, seen.trace, seen.running))
+    line = await gateway.readers.read(lambda _: timeline(seen.rows, seen.trace, seen.running, spans_max=spans))
     if format == "json":
         return json_answer(replace(line, id=run_id))
     text = await gateway.readers.read(lambda _: page_of(line))

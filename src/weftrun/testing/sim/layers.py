@@ -75,11 +75,14 @@ class FaultyJournal:
         status: Status | None = None,
         function: str = "",
         prefix: str = "",
+        begins: str = "",
         before: int | None = None,
         limit: int = 100,
     ) -> list[RunInfo]:
         """Return Runs, newest first."""
-        return self._inner.runs(status=status, function=function, prefix=prefix, before=before, limit=limit)
+        return self._inner.runs(
+            status=status, function=function, prefix=prefix, begins=begins, before=before, limit=limit
+        )
 
     def open_runs(self) -> list[RunInfo]:
         """Return all Runs that have not ended."""
