@@ -24,8 +24,9 @@ def outcomes_came(state: WorkerState, box: Box, message: Outcomes, now: float) -
     given = _given(box, message.no)
     if given is None:
         return True
-    if not all(0 <= outcome.index < len(given.singles) for outcome in message.outcomes):
-        return False
+    for outcome in message.outcomes:
+        if not 0 <= outcome.index < len(given.singles):
+            return False
     by_run: dict[int, list[AttemptEnded]] = {}
     busy_s = 0.0
     for outcome in message.outcomes:
