@@ -8,6 +8,7 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 from msgspec import Struct
@@ -45,22 +46,7 @@ def _changed(value: object, change: Callable[[Data], Data]) -> object:
     return replace(value, **changed) if changed else value
 
 
-def data_in(value: object) -> list[Data]:
-    """Return all data in a Struct of `model`, or in a tuple or list of such, in the order of its fields."""
-    return _found(value, _DATA)
-
-
-def objects_in(value: object) -> list[Object]:
-    """Return the Objects in a value, one for each time that one is named, in order."""
-    return _found(value, (Object,))
-
-
-def blobs_in(value: object) -> list[Blob]:
-    """Return the blobs in a value, one for each time that one is named, in order."""
-    return _found(value, (Blob,))
-
-
-def _found(value: object, kinds: tuple[type[T], ...]) -> list[T]:
+def _found(kinds: tuple[type[T], ...], value: object) -> list[T]:
     """Return what is of these kinds in a value. Without recursion: several values of each Step are visited."""
     found: list[T] = []
     stack = [value]
@@ -75,6 +61,13 @@ def _found(value: object, kinds: tuple[type[T], ...]) -> list[T]:
             for name in reversed(data_fields(type(value)) if fields is None else fields):
                 stack.append(getattr(value, name))  # noqa: PERF401 - a comprehension would be a call for each value
     return found
+
+
+objects_in: Callable[[object], list[Object]] = partial(_found, (Object,))
+"""Return the Objects in a value, one for each time that one is named, in order."""
+
+blobs_in: Callable[[object], list[Blob]] = partial(_found, (Blob,))
+"""Return the blobs in a value, one for each time that one is named, in order."""
 
 
 def distinct_objects(value: object) -> tuple[ObjectId, ...]:

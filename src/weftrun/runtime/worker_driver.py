@@ -38,7 +38,6 @@ from weftrun.model.work import (
     StartSandbox,
     Tell,
     TickAt,
-    WorkEvent,
 )
 from weftrun.ports.loop import Handle, Loop
 from weftrun.ports.objects import Objects
@@ -150,11 +149,8 @@ class WorkerDriver:
             self._objects.hold(obj.oid)
             self._held.setdefault(run, []).append(obj.oid)
 
-    def _told(self, run: int, event: WorkEvent) -> None:
-        """Tell what became of something; then start what has only waited for that."""
-        if type(event) is not AttemptsEnded or run not in self._armed.runs:
-            self._events.told(run, event)
-            return
+    def _tell_and_start(self, run: int, event: AttemptsEnded) -> None:
+        """Tell what became of Attempts; then start what has only waited for that."""
         taken = [e.value for e in event.ended if self._armed.takes_value_of(run, e.step)]
         self._hold(run, objects_in(taken))
         started = self._armed.ended(run, event)
@@ -220,16 +216,19 @@ class WorkerDriver:
             return
         if not self._drains and self._may_enter():
             self._machine.place(self._loop.now())
-        self._pump()
+        if self._machine.state.commands:
+            self._pump()
         self._events.rested()
 
     def _pump(self) -> None:
         """Carry out what the machine wants, until it wants nothing more."""
-        while commands := self._machine.take_commands():
-            for command in commands:
+        while self._machine.state.commands:
+            for command in self._machine.take_commands():
                 match command:
+                    case Tell(run, AttemptsEnded() as event) if run in self._armed.runs:
+                        self._tell_and_start(run, event)
                     case Tell():
-                        self._told(command.run, command.event)
+                        self._events.told(command.run, command.event)
                     case Send():
                         self._send(command)
                     case StartSandbox():
