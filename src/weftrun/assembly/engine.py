@@ -13,11 +13,13 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from weftrun.adapters.cron import CronCalendar
 from weftrun.adapters.files.blobs import FileBlobs
 from weftrun.adapters.files.lock import EngineLocks
 from weftrun.adapters.memfd import MemfdObjects
 from weftrun.adapters.process import ProcessSandboxes
 from weftrun.adapters.sqlite.trace import SqliteTrace
+from weftrun.adapters.system.clock import wall
 from weftrun.adapters.system.descriptors import DESCRIPTOR_LIMIT, descriptors_needed
 from weftrun.adapters.system.entropy import SystemEntropy
 from weftrun.adapters.system.loop import UvLoop
@@ -27,9 +29,10 @@ from weftrun.assembly.code import code_changed, code_here
 from weftrun.assembly.places import Place, hints_of, made_sentence, place_of, transactions_of
 from weftrun.assembly.reader import Reader, running_views
 from weftrun.assembly.retrying import check_undone
+from weftrun.assembly.schedules import check_timetable, times_of
 from weftrun.assembly.sinks import checked_sinks
 from weftrun.model.commands import End
-from weftrun.model.errors import InternalError, JournalError, UsageError
+from weftrun.model.errors import InternalError, JournalError, RunNotFound, UsageError
 from weftrun.model.hosts import Begin
 from weftrun.model.ids import RunId, WorkerId
 from weftrun.model.lease import Session
@@ -37,6 +40,7 @@ from weftrun.model.limits import DEFAULT_LIMITS, Limits
 from weftrun.model.outcomes import Status
 from weftrun.model.policy import Bundle, FunctionSpec
 from weftrun.model.records import Row
+from weftrun.model.schedules import Schedule
 from weftrun.model.values import Data, Payload
 from weftrun.ports.journal import RunInfo
 from weftrun.ports.sinks import Sink
@@ -48,6 +52,7 @@ from weftrun.runtime.worker_group import WorkerGroup
 from weftrun.sdk.handles import Engine
 from weftrun.sdk.program import BEGAN_AT, program_here
 from weftrun.sdk.registry import version_here
+from weftrun.sdk.schedules import Change
 from weftrun.views.step import StepView
 from weftrun.views.steps import steps
 from weftrun.views.trace import TextView, texts
@@ -55,6 +60,7 @@ from weftrun.views.trace import TextView, texts
 _RECOVER_S = 60.0
 _CONTROLS = ("worker", "master")
 _DATA = ("local", "store")
+_SANDBOXES_MAX = 10_000
 _TTL_MIN_S = 0.5
 """A Lease that is renewed three times in this time must outlast a slow disk."""
 
@@ -71,6 +77,7 @@ def open_engine(
     """
     place = place_of(url)
     is_new = place.is_missing
+    _check_recover(recover, place)
     core = open_core(
         place, recover=recover, sandboxes=sandboxes, cluster=cluster, control=control, data=data,
         lease_ttl_s=lease_ttl_s, sinks=sinks, limits=limits,
@@ -90,8 +97,11 @@ def open_core(
     Raises:
         JournalError: the Journal can't be used.
     """
-    if sandboxes is not None and sandboxes < 1:
-        raise UsageError(f"sandboxes={sandboxes} is not a number of Sandboxes: it takes 1 or more.")
+    if sandboxes is not None and not (type(sandboxes) is int and 1 <= sandboxes <= _SANDBOXES_MAX):
+        raise UsageError(
+            f"sandboxes={sandboxes!r} is not a number of Sandboxes: "
+            f"it takes a whole number from 1 to {_SANDBOXES_MAX:,}."
+        )
     if lease_ttl_s is not None:
         if not _TTL_MIN_S <= lease_ttl_s < math.inf:
             raise UsageError(f"lease_ttl_s={lease_ttl_s} can't be held: it takes {_TTL_MIN_S:g} seconds or more.")
@@ -106,6 +116,22 @@ def open_core(
     if control not in _CONTROLS:
         raise UsageError(f"control={control!r} is not known: it takes {' or '.join(map(repr, _CONTROLS))}.")
     return EmbeddedCore(place, recover, sandboxes, where, control, limits, checked_sinks(sinks))
+
+
+def _check_recover(recover: str, place: Place) -> None:
+    """Refuse the id of a Run that the Journal does not have: it is more often a slip than meant."""
+    if recover in ("all", "none"):
+        return
+    if type(recover) is not str:
+        raise UsageError(f"recover={recover!r} is not known: it takes 'all', 'none', or the id of a Run.")
+    known = None
+    if not place.is_missing:
+        with contextlib.closing(place.open_to_read()) as reader:
+            known = reader.find(RunId(recover))
+    if known is None or known.deleted:
+        raise RunNotFound(
+            f"recover={recover!r} is neither 'all' nor 'none', and {place.shown} has no Run with this id."
+        )
 
 
 def sandboxes_by_default() -> int:
@@ -205,6 +231,8 @@ class EmbeddedCore:
             watch=self._watch,
             hints=self._hints,
             arms=self._arms,
+            calendar=CronCalendar(),
+            wall=wall,
         )
 
     def _group(self, engine: Worker, cluster: Cluster, first: Begin, sandboxes: int | None) -> WorkerGroup:
@@ -351,6 +379,27 @@ class EmbeddedCore:
     def signal(self, ticket: Ticket, name: str, value: bytes, message: str) -> None:
         """Send a signal to a Run."""
         self._engine.signal(ticket, name, value, message)
+
+    def put_schedule(self, wanted: Schedule) -> Schedule:
+        """Create a schedule, or give the one that has its id another definition."""
+        check_timetable(wanted.when)
+        return self._engine.on_schedules(lambda book: book.create(wanted))
+
+    def schedule(self, id: str) -> Schedule:
+        """Return the schedule with this id."""
+        return self._engine.on_schedules(lambda book: book.get(id))
+
+    def schedules(self) -> list[Schedule]:
+        """Return all schedules, by their ids."""
+        return self._engine.on_schedules(lambda book: book.all())
+
+    def change_schedule(self, id: str, change: Change) -> None:
+        """Pause, resume, trigger or delete a schedule."""
+        self._engine.on_schedules(lambda book: book.change(id, change))
+
+    def schedule_times(self, id: str, count: int) -> list[float]:
+        """Return the next times of a schedule, in seconds since the epoch."""
+        return times_of(self.schedule(id), count)
 
     def publish(self, pieces: Sequence[bytes | memoryview]) -> Data:
         """Make an Object of a large encoded value."""
