@@ -20,8 +20,12 @@ from tests.engine.points import do_at, program
 import weftrun
 from weftrun import sinks
 from weftrun.adapters.hosts.engine_end import RemoteWorker
+from weftrun.runtime.worker_group import _Member
 
 WORKERS = 3
+SAID = ("open_run", "work", "answer", "close_run")
+HEARD = ("told", "batch_sent", "asked", "printed")
+"""Messages that are points. Signs of life are none: how many there are hangs on time."""
 _THERE: list[RemoteWorker] = []
 """Workers in the order in which they were started."""
 
@@ -55,7 +59,8 @@ def main(url: str, folder: Path, at: int, blow: str, control: str) -> None:
 
     def strike(owner: object) -> None:
         living = [worker for worker in _THERE if not worker._over]
-        struck.append(owner if isinstance(owner, RemoteWorker) else living[at % len(living)])
+        named = owner.worker if isinstance(owner, _Member) else owner
+        struck.append(named if isinstance(named, RemoteWorker) else living[at % len(living)])
         BLOWS[blow](struck[0])
 
     RemoteWorker.__init__ = noted  # type: ignore[method-assign]
@@ -65,7 +70,7 @@ def main(url: str, folder: Path, at: int, blow: str, control: str) -> None:
     ) as engine:
         # One that is frozen before its first sign of life has as long as a start may take.
         until(lambda: len(_THERE) == WORKERS and all(worker.heard_at is not None for worker in _THERE))
-        do_at(at, strike, [*e.committing(url), (RemoteWorker, ("_send", "_take"))])
+        do_at(at, strike, [*e.committing(url), (RemoteWorker, SAID), (_Member, HEARD)])
         answer = engine.run(e.everything.options(id=e.ID), str(folder / "ledger"))
         e.until_told(folder)
     print(json.dumps([answer, bool(struck)]))
