@@ -120,6 +120,11 @@ def never_left() -> None:
 
 
 @function(effects="transaction")
+def too_early() -> None:
+    weftrun.current().transaction().execute("SELECT 1")
+
+
+@function(effects="transaction")
 def too_late() -> None:
     with weftrun.current().transaction() as db:
         pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import pytest
 from tests.engine import misuse as m
@@ -101,3 +102,23 @@ def test_the_name_that_sandboxes_had_is_refused_with_the_one_of_now(url: str) ->
     with pytest.raises(weftrun.UsageError) as caught:
         weftrun.open(url, workers=3)  # type: ignore[arg-type]
     assert str(caught.value) == "weftrun.open(workers=3) is not known: say sandboxes=3 for the number of Sandboxes."
+
+
+@pytest.mark.parametrize("sandboxes", [0, -2, 1_000_000, "2", True, 1.5])
+def test_what_is_no_number_of_sandboxes(url: str, sandboxes: Any) -> None:
+    with pytest.raises(weftrun.UsageError, match="it takes a whole number from 1 to 10,000"):
+        weftrun.open(url, sandboxes=sandboxes)
+
+
+def test_a_run_to_recover_that_is_not_there_is_told(url: str) -> None:
+    for wrong in ("All", "nobody"):
+        with pytest.raises(weftrun.RunNotFound, match=f"recover='{wrong}' is neither 'all' nor 'none', and .* has no"):
+            weftrun.open(url, sandboxes=1, recover=wrong)
+    with weftrun.open(url, sandboxes=1) as engine:
+        engine.run(m.total.options(id="one"), [1])
+    with pytest.raises(weftrun.RunNotFound, match="recover='two'"):
+        weftrun.open(url, sandboxes=1, recover="two")
+    with weftrun.open(url, sandboxes=1, recover="one") as engine:
+        assert engine.get("one").result(30) == 1
+    with pytest.raises(weftrun.UsageError, match="recover=None"):
+        weftrun.open(url, sandboxes=1, recover=None)  # type: ignore[arg-type]

@@ -130,6 +130,7 @@ def test_a_large_value_goes_with_it(shop: str) -> None:
         (o.body_with_one, "in the body of a workflow, which is replayed after a crash. Put it into a Function"),
         (o.twice, "A Step has one transaction, and this one has begun before"),
         (o.never_left, "The body returned while its transaction was open"),
+        (o.too_early, "The transaction has not begun: write `with weftrun.current().transaction() as db:`"),
         (o.too_late, "The transaction is over: its `with` block was left"),
         (o.in_a_thread, "A transaction is of the thread that began it"),
         (o.order.options(durable=False), "this Run was started with durable=False, which keeps none"),

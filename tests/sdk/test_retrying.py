@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import inspect
 import math
 from datetime import timedelta
 from typing import Any
@@ -186,3 +187,9 @@ def test_a_local_run_does_not_try_again_what_the_policy_leaves_out() -> None:
     with pytest.raises(weftrun.UsageError):
         shop(weftrun.UsageError("broke a rule"))
     assert len(seen) == 2
+
+
+def test_an_editor_can_read_its_signature() -> None:
+    parameters = inspect.signature(Retry).parameters
+    assert list(parameters) == ["times", "delay_s", "factor", "delay_max_s", "jitter", "on", "but_not"]
+    assert parameters["delay_s"].annotation == float | timedelta

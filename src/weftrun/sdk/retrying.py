@@ -9,8 +9,9 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from types import BuiltinFunctionType, FunctionType
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeGuard, cast
+from typing import Any, Final, TypeAlias, TypeGuard, cast
 
 from msgspec import Struct
 from msgspec.structs import force_setattr
@@ -21,11 +22,8 @@ from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.telling import add_note, short_name_of, text_of
 from weftrun.sdk.home import import_name
 
-if TYPE_CHECKING:
-    from datetime import timedelta
-
-    Predicate: TypeAlias = Callable[[Any], object]
-    Errors: TypeAlias = type[BaseException] | Predicate | str | tuple[type[BaseException] | Predicate | str, ...]
+Predicate: TypeAlias = Callable[[Any], object]
+Errors: TypeAlias = type[BaseException] | Predicate | str | tuple[type[BaseException] | Predicate | str, ...]
 
 _WAIT_MAX_S: Final = 1e9
 _CAP_S: Final = 60.0

@@ -145,8 +145,10 @@ class Transaction:
         Raises:
             StatementRefused: the database's own sentence, or why weftrun does not let it through.
             LimitExceeded: the parameters, or the rows, are more than `Limits` allow.
-            UsageError: the `with` block was left, or this is another thread.
+            UsageError: outside of the `with` block, or this is another thread.
         """
+        if self._state == "new":
+            raise UsageError("The transaction has not begun: write `with weftrun.current().transaction() as db:`.")
         if self._state != "open":
             raise UsageError("The transaction is over: its `with` block was left. Put all statements into it.")
         if self._thread != threading.get_ident():
