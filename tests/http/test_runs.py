@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import signal
 import socket
+import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -37,6 +39,21 @@ def test_a_value_is_waited_for(server: Server) -> None:
         "/runs", json={"workflow": "twice", "args": {"a": 3}}, headers={"Idempotency-Key": "seven"}
     )
     assert (again.status_code, again.json()["joined"]) == (200, True)
+
+
+def test_a_run_may_keep_no_records(server: Server, tmp_path: Path) -> None:
+    made = server.http.post("/runs", json={"function": "twice", "args": [3], "wait_s": 30, "durable": False})
+    assert (made.status_code, made.json()["result"]) == (200, 7)
+    problem(server.http.get(f"/runs/{made.json()['id']}"), 404, "run-not-found")
+    file = tmp_path / "go"
+    args = [str(file), "x"]
+    going = server.http.post("/runs", json={"function": "waits_for", "args": args, "durable": False})
+    assert (going.status_code, going.json()["status"]) == (202, "running")
+    file.touch()
+    result = server.http.get(f"{going.headers['location'].removeprefix('/api/v1')}/result", params={"wait_s": 30})
+    assert (result.status_code, result.json()) == (200, "x")
+    named = server.http.post("/runs", json={"function": "twice", "args": [3], "durable": False, "id": "kept"})
+    assert "'kept'" in problem(named, 422, "id-without-records")
 
 
 def test_a_run_goes_on_when_nobody_waits(server: Server, tmp_path: Path) -> None:
@@ -170,6 +187,42 @@ def test_cancel_and_delete(server: Server, tmp_path: Path) -> None:
     problem(server.run("add", 1, id="endless"), 409, "run-conflict")
     assert server.http.delete("/runs/endless?forget=true").status_code == 204
     assert server.run("add", 1, id="endless").status_code == 200
+
+
+def test_a_signal_is_read_as_its_type_and_taken_once(server: Server) -> None:
+    server.run("asks", "cats", id="asked", wait_s=0)
+    for _ in range(2):
+        sent = server.http.post("/runs/asked/signals", json={"name": "verdict", "value": {"x": 3}, "id": "one"})
+        assert sent.status_code == 202
+    assert server.http.get("/runs/asked/result?wait_s=30").json() == "cats: 3, 1.0"
+    late = server.http.post("/runs/asked/signals", json={"name": "verdict"})
+    assert "nobody waits for the signal 'verdict'" in problem(late, 409, "run-ended")
+    for body, kind in (({"name": "a b"}, (422, "unprocessable")), ({}, (400, "bad-request"))):
+        problem(server.http.post("/runs/asked/signals", json=body), *kind)
+    problem(server.http.post("/runs/nobody/signals", json={"name": "verdict"}), 404, "run-not-found")
+
+
+def test_what_goes_on_is_told(server: Server, tmp_path: Path) -> None:
+    server.run("waits_for", str(tmp_path / "go"), id="going", wait_s=0)
+    server.run("asks", "dogs", id="asking", wait_s=0)
+
+    def both() -> tuple[dict[str, Any], dict[str, Any]] | None:
+        told = server.http.get("/now").json()
+        runs = {run["id"]: run for run in told["runs"]}
+        going, asking = runs["going"], runs["asking"]
+        return (going, asking) if going["running"] and asking["waiting_for"] else None
+
+    while (told := both()) is None:
+        time.sleep(0.02)
+    going, asking = told
+    assert (going["running"][0]["step"], going["owner"]["lives"]) == ("waits_for", True)
+    assert (asking["waiting_for"], asking["owner"], asking["due_at"]) == ("signal verdict", None, None)
+    (tmp_path / "go").touch()
+    server.http.post("/runs/asking/signals", json={"name": "verdict", "value": {"x": 1}})
+    for id in ("going", "asking"):
+        assert server.http.get(f"/runs/{id}/result?wait_s=30").status_code == 200
+    assert not {"going", "asking"} & {run["id"] for run in server.http.get("/now").json()["runs"]}
+    problem(server.http.get("/now?limit=0"), 400, "bad-request")
 
 
 def test_what_is_served_is_described(server: Server) -> None:

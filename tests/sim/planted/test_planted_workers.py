@@ -99,7 +99,7 @@ def test_a_planted_bug_is_found(plant: Plant, folder: Path, monkeypatch: pytest.
 
 
 def texts_of_workers_that_are_cut_off(folder: Path, seed: int) -> list[str]:
-    """Play a Run of slow Steps on two Workers, of which each is cut off sooner or later, and so are those after them."""
+    """Play a Run of slow Steps on two Workers, each of which is cut off sooner or later, like those after it."""
     settings = Settings(
         limits=Limits(lease_ttl_s=0.5, sandbox_idle_s=10.0, sandbox_start_s=10.0),
         sandboxes_max=1,
