@@ -26,7 +26,13 @@ class Drawing:
         self._runtime_s = runtime_s
 
     def add(
-        self, name: str, out_mb: float, *takes: int, runtime_s: float | None = None, items: int = 1, control: bool = False
+        self,
+        name: str,
+        out_mb: float,
+        *takes: int,
+        runtime_s: float | None = None,
+        items: int = 1,
+        control: bool = False,
     ) -> int:
         runtime_s = self._runtime_s if runtime_s is None else runtime_s
         expected = Expected(runtime_s, out_mb * MB, 0 if control else 3, 0.25, items)
@@ -122,7 +128,10 @@ def fileprocessing() -> list[PlanStep]:
     draw = Drawing(1.0)
     start = draw.add("start", 29.6)
     draw.add(
-        "upload", 0.0, draw.add("conversion", 29.6, start, runtime_s=18.09), draw.add("sentiment", 0.0, start, runtime_s=22.36)
+        "upload",
+        0.0,
+        draw.add("conversion", 29.6, start, runtime_s=18.09),
+        draw.add("sentiment", 0.0, start, runtime_s=22.36),
     )
     return draw.steps
 
@@ -173,7 +182,7 @@ def test_the_table_of_groups(draw) -> None:
 
 
 def test_what_has_no_room_stays_apart() -> None:
-    """The recorded groups of soykb are 32, 5, 5, 1, 1 and 1. Its sizes are not known well enough to tell these apart."""
+    """The recorded groups of soykb are 32, 5, 5, 1, 1 and 1; its sizes are not known well enough."""
     steps = soykb()
     groups = grouped(steps, WORKERS, SETTINGS)
     assert len(steps) == 45 and quota(steps, SETTINGS) / MB == pytest.approx(6644, abs=1)

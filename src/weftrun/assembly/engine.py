@@ -25,16 +25,19 @@ from weftrun.adapters.system.processes import ProcessWatch
 from weftrun.assembly.cluster import Cluster, Workers, cluster_of
 from weftrun.assembly.code import code_changed, code_here
 from weftrun.assembly.places import Place, hints_of, made_sentence, place_of, transactions_of
+from weftrun.assembly.planning import Planning, placement_of
 from weftrun.assembly.reader import Reader, running_views
 from weftrun.assembly.retrying import check_undone
 from weftrun.assembly.sinks import checked_sinks
-from weftrun.model.commands import End
+from weftrun.machines.placement import Planner
+from weftrun.model.commands import Ahead, End
 from weftrun.model.errors import InternalError, JournalError, RunNotFound, UsageError
 from weftrun.model.hosts import Begin
 from weftrun.model.ids import RunId, WorkerId
 from weftrun.model.lease import Session
 from weftrun.model.limits import DEFAULT_LIMITS, Limits
 from weftrun.model.outcomes import Status
+from weftrun.model.placement import Placement
 from weftrun.model.policy import Bundle, FunctionSpec
 from weftrun.model.records import Row
 from weftrun.model.values import Data, Payload
@@ -62,7 +65,7 @@ _TTL_MIN_S = 0.5
 
 def open_engine(
     url: str | None = None, *, recover: str = "all", sandboxes: int | None = None, cluster: str | None = None,
-    control: str = "worker", data: str = "local", lease_ttl_s: float | None = None,
+    control: str = "worker", data: str = "local", placement: str = "planned", lease_ttl_s: float | None = None,
     sinks: Mapping[str, Sink] | None = None, limits: Limits = DEFAULT_LIMITS, tells: bool = False,
 ) -> Engine:  # fmt: skip
     """Open an engine on a Journal. See `weftrun.open`. A Journal that it makes is logged if it `tells`.
@@ -75,7 +78,7 @@ def open_engine(
     _check_recover(recover, place)
     core = open_core(
         place, recover=recover, sandboxes=sandboxes, cluster=cluster, control=control, data=data,
-        lease_ttl_s=lease_ttl_s, sinks=sinks, limits=limits,
+        placement=placement, lease_ttl_s=lease_ttl_s, sinks=sinks, limits=limits,
     )  # fmt: skip
     if is_new and tells:
         logging.getLogger("weftrun").warning("%s", made_sentence(place))
@@ -84,7 +87,7 @@ def open_engine(
 
 def open_core(
     place: Place, *, recover: str = "all", sandboxes: int | None = None, cluster: str | None = None,
-    control: str = "worker", data: str = "local", lease_ttl_s: float | None = None,
+    control: str = "worker", data: str = "local", placement: str = "planned", lease_ttl_s: float | None = None,
     sinks: Mapping[str, Sink] | None = None, limits: Limits = DEFAULT_LIMITS,
 ) -> EmbeddedCore:  # fmt: skip
     """Open what is behind an `Engine`, for those who encode and decode values elsewhere. See `weftrun.open`.
@@ -110,7 +113,9 @@ def open_core(
     where = cluster_of(cluster)
     if control not in _CONTROLS:
         raise UsageError(f"control={control!r} is not known: it takes {' or '.join(map(repr, _CONTROLS))}.")
-    return EmbeddedCore(place, recover, sandboxes, where, control, limits, checked_sinks(sinks))
+    return EmbeddedCore(
+        place, recover, sandboxes, where, control, placement_of(placement), limits, checked_sinks(sinks)
+    )
 
 
 def _check_recover(recover: str, place: Place) -> None:
@@ -144,10 +149,13 @@ class EmbeddedCore:
         sandboxes: int | None,
         cluster: Cluster | None,
         control: str,
+        placement: Placement,
         limits: Limits,
         sinks: dict[str, Sink],
     ) -> None:
-        self._arms = cluster is not None and control == "worker"
+        self._ahead = Ahead.NOTHING if cluster is None else Ahead.ARMED if control == "worker" else Ahead.KNOWN
+        self._placement = placement
+        self._planning: Planning | None = None
         place.check_folder()
         folder = place.folder
         self._place = place
@@ -225,7 +233,7 @@ class EmbeddedCore:
             sinks=self._sinks,
             watch=self._watch,
             hints=self._hints,
-            arms=self._arms,
+            ahead=self._ahead,
         )
 
     def _group(self, engine: Worker, cluster: Cluster, first: Begin, sandboxes: int | None) -> WorkerGroup:
@@ -236,7 +244,10 @@ class EmbeddedCore:
             sandboxes: how many each has, where the author says it.
         """
         limits, shared_by = first.limits, cluster.sharing
-        group = WorkerGroup(self._loop, engine, limits.lease_ttl_s, limits.sandbox_start_s)
+        planner = Planner(self._placement, cluster.network, first.quota_bytes / shared_by)
+        if self._placement != "hash":
+            self._planning = Planning(self._place, self._loop, planner)
+        group = WorkerGroup(self._loop, engine, planner, limits.lease_ttl_s, limits.sandbox_start_s)
 
         def begin(worker: WorkerId, processors: int | None = None) -> Begin:
             each = sandboxes or processors or max(1, first.sandboxes_max // shared_by)
@@ -303,6 +314,8 @@ class EmbeddedCore:
         durable: bool = True,
     ) -> Ticket:
         """Start a Run or join the one with this id."""
+        if self._planning is not None:
+            self._planning.recall(function)
         return self._engine.start(id, function, bundle, args, digest, also, wait_start=wait_start, durable=durable)
 
     def find(self, id: RunId, *, wait_start: bool = True) -> Ticket:

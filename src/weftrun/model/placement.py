@@ -25,15 +25,13 @@ class Expected(Struct, frozen=True):
         containers: how many containers it needs at once, by FaaSFlow's grouping (`scale`).
         memory_share: which share of a container's memory it uses, from 0 to 1 (`mem_usage`).
         items: how many items it has where it runs for each item of a list (`split_ratio`).
-        edges: sizes of what it reads of others, by their labels, where that is not all of their values, in bytes.
     """
 
-    runtime_s: float = 0.0
+    runtime_s: float = 0.1
     output_bytes: float = 0.0
     containers: int = 1
     memory_share: float = 0.0
     items: int = 1
-    edges: dict[str, float] = {}
 
 
 class PlanStep(Struct, frozen=True):
@@ -61,7 +59,7 @@ class PlanWorker(Struct, frozen=True):
     memory_bytes: float = float("inf")
 
 
-class Link(Struct, frozen=True):
+class Network(Struct, frozen=True):
     """What lies between two Workers: bytes a second, each way, and what a value waits on its way, in seconds."""
 
     bytes_s: float = 100e6

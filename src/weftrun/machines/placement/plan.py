@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from weftrun.machines.placement.faasflow import grouped
 from weftrun.machines.placement.planned import scheduled
 from weftrun.machines.placement.timetable import Timetable, in_order, ranks
-from weftrun.model.placement import Grouping, Link, Placement, Plan, PlanStep, PlanWorker
+from weftrun.model.placement import Grouping, Network, Placement, Plan, PlanStep, PlanWorker
 
 _GROUPED_MAX = 100
 """Graphs of so many Steps are grouped as FaaSFlow does, too, to see which plan is better: that takes quadratic time."""
@@ -18,7 +18,7 @@ def make_plan(
     policy: Placement,
     steps: Sequence[PlanStep],
     workers: Sequence[PlanWorker],
-    link: Link,
+    network: Network,
     grouping: Grouping,
 ) -> Plan:
     """Return where each Step is to run. Equal arguments give equal plans.
@@ -26,24 +26,24 @@ def make_plan(
     Args:
         steps: each behind those that it takes from.
         workers: at least one.
-        link: between each two of them.
+        network: between each two of them.
         grouping: the constants of the policy `faasflow`.
     """
-    found = ranks(steps, link)
+    found = ranks(steps, network)
     order = in_order(found)
     spread_s = max(found, default=0.0)
     if policy == "hash":
         homes = [home_by_hash(step.name, len(workers)) for step in steps]
-        return _told(policy, steps, _timed(steps, workers, link, order, homes), spread_s)
+        return _told(policy, steps, _timed(steps, workers, network, order, homes), spread_s)
     if policy == "faasflow":
         groups = grouped(steps, len(workers), grouping)
         homes = [groups.homes[groups.of[n]] for n in range(len(steps))]
-        table = _timed(steps, workers, link, order, homes)
+        table = _timed(steps, workers, network, order, homes)
         return _told(policy, steps, table, spread_s, list(groups.members.values()))
-    tables = [scheduled(steps, workers, link, order), _timed(steps, workers, link, order, [0] * len(steps))]
+    tables = [scheduled(steps, workers, network, order), _timed(steps, workers, network, order, [0] * len(steps))]
     if len(steps) <= _GROUPED_MAX:
         groups = grouped(steps, len(workers), grouping)
-        tables.append(_timed(steps, workers, link, order, [groups.homes[groups.of[n]] for n in range(len(steps))]))
+        tables.append(_timed(steps, workers, network, order, [groups.homes[groups.of[n]] for n in range(len(steps))]))
     return _told(policy, steps, min(tables, key=lambda table: _worth(steps, table)), spread_s)
 
 
@@ -63,19 +63,23 @@ def _worth(steps: Sequence[PlanStep], table: Timetable) -> tuple[float, float, f
 def _timed(
     steps: Sequence[PlanStep],
     workers: Sequence[PlanWorker],
-    link: Link,
+    network: Network,
     order: Sequence[int],
     homes: Sequence[int],
 ) -> Timetable:
     """Return when each Step runs on the Worker that it has."""
-    table = Timetable(steps, workers, link)
+    table = Timetable(steps, workers, network)
     for n in order:
         table.place(n, table.elsewhere if steps[n].is_elsewhere else homes[n])
     return table
 
 
 def _told(
-    policy: Placement, steps: Sequence[PlanStep], table: Timetable, spread_s: float, groups: list[list[int]] | None = None
+    policy: Placement,
+    steps: Sequence[PlanStep],
+    table: Timetable,
+    spread_s: float,
+    groups: list[list[int]] | None = None,
 ) -> Plan:
     homes = tuple(-1 if home == table.elsewhere else home for home in table.homes)
     members = groups if groups is not None else together(steps, homes)

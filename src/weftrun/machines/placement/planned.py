@@ -10,17 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from weftrun.machines.placement.timetable import Timetable
-from weftrun.model.placement import Link, PlanStep, PlanWorker
+from weftrun.model.placement import Network, PlanStep, PlanWorker
 
 _TRIED = 4
 """So many Workers of those that a Step reads from are tried, the heaviest first, and the one that is free first."""
 
 
 def scheduled(
-    steps: Sequence[PlanStep], workers: Sequence[PlanWorker], link: Link, order: Sequence[int]
+    steps: Sequence[PlanStep], workers: Sequence[PlanWorker], network: Network, order: Sequence[int]
 ) -> Timetable:
     """Return when and where each Step runs, `order` being an order in which each stands behind what it takes from."""
-    table = Timetable(steps, workers, link)
+    table = Timetable(steps, workers, network)
     readers: list[list[int]] = [[] for _ in steps]
     for n, step in enumerate(steps):
         for producer, _ in step.takes:
@@ -31,7 +31,7 @@ def scheduled(
         if steps[n].is_elsewhere or not workers:
             table.place(n, table.elsewhere)
             continue
-        home = _home(table, n, _tried(table, steps, n, drawn, readers, busy), drawn, readers, link.hop_s)
+        home = _home(table, n, _tried(table, n, drawn, readers, busy), drawn, readers, network.hop_s)
         table.place(n, home)
         busy.give(home, steps[n].expected.runtime_s, workers[home].places)
         weight = steps[n].expected.output_bytes + 1.0
@@ -61,7 +61,6 @@ def _pull(drawn: Sequence[dict[int, float]], readers: Iterable[int], home: int) 
 
 def _tried(
     table: Timetable,
-    steps: Sequence[PlanStep],
     step: int,
     drawn: Sequence[dict[int, float]],
     readers: Sequence[Sequence[int]],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Sequence
 
-from weftrun.model.placement import Link, PlanStep, PlanWorker
+from weftrun.model.placement import Network, PlanStep, PlanWorker
 
 
 class Timetable:
@@ -22,9 +22,9 @@ class Timetable:
         spilled_bytes: bytes that were more than the memory of their Workers.
     """
 
-    def __init__(self, steps: Sequence[PlanStep], workers: Sequence[PlanWorker], link: Link) -> None:
+    def __init__(self, steps: Sequence[PlanStep], workers: Sequence[PlanWorker], network: Network) -> None:
         self._steps = steps
-        self._link = link
+        self._network = network
         self.elsewhere = len(workers)
         self._places: list[list[tuple[float, int]]] = [[(0.0, -1)] * worker.places for worker in workers]
         self._room = [*(worker.memory_bytes for worker in workers), float("inf")]
@@ -44,19 +44,18 @@ class Timetable:
     def would_end(self, step: int, home: int) -> float:
         """Return when a Step would end on a Worker."""
         ready = self._places[home][0][0]
-        came, link = self._in[home], self._link
+        came, network = self._in[home], self._network
         for producer, nbytes in self._steps[step].takes:
             at, source = self.ends[producer], self.homes[producer]
             if source != home:
                 known = self._arrived.get((producer, home))
                 if known is None:
-                    known = at + link.hop_s
+                    known = at + network.hop_s
                     if nbytes:
-                        came = max(at, came, self._out[source]) + nbytes / link.bytes_s
-                        known = came + link.hop_s
+                        came = max(at, came, self._out[source]) + nbytes / network.bytes_s
+                        known = came + network.hop_s
                 at = known
-            if at > ready:
-                ready = at
+            ready = max(ready, at)
         return ready + self._steps[step].expected.runtime_s
 
     def fits(self, step: int, home: int) -> bool:
@@ -92,9 +91,9 @@ class Timetable:
             sent = self.ends[producer]
             source = self.homes[producer]
             if nbytes:
-                sent = max(sent, self._in[home], self._out[source]) + nbytes / self._link.bytes_s
+                sent = max(sent, self._in[home], self._out[source]) + nbytes / self._network.bytes_s
                 self._in[home] = self._out[source] = sent
-            known = self._arrived[producer, home] = sent + self._link.hop_s
+            known = self._arrived[producer, home] = sent + self._network.hop_s
             self._copies[producer].append((home, nbytes))
             self._take(home, nbytes)
             self.moved_bytes += nbytes
@@ -131,7 +130,7 @@ class Timetable:
         return tuple(reversed(path))
 
 
-def ranks(steps: Sequence[PlanStep], link: Link) -> list[float]:
+def ranks(steps: Sequence[PlanStep], network: Network) -> list[float]:
     """Return how long it is from the beginning of each Step to the end of all, in seconds, if every value crosses.
 
     The upward rank of HEFT (Topcuoglu, Hariri, Wu: Performance-effective and low-complexity task scheduling, 2002).
@@ -141,7 +140,7 @@ def ranks(steps: Sequence[PlanStep], link: Link) -> list[float]:
     for n in range(len(steps) - 1, -1, -1):
         found[n] = behind[n] + steps[n].expected.runtime_s
         for producer, nbytes in steps[n].takes:
-            behind[producer] = max(behind[producer], found[n] + nbytes / link.bytes_s + link.hop_s)
+            behind[producer] = max(behind[producer], found[n] + nbytes / network.bytes_s + network.hop_s)
     return found
 
 

@@ -10,6 +10,7 @@ from weftrun.machines.run.branching import Refused, shown
 from weftrun.machines.run.closure import add_record, observe, observe_calls, rest_on_rows
 from weftrun.machines.run.grow import OverLimit, add_call, give_items, grow_recorded, make_ready, open_calls
 from weftrun.machines.run.maps import take_chunk
+from weftrun.machines.run.outlines import outline
 from weftrun.machines.run.parking import does_not_fit, park, stops_short
 from weftrun.machines.run.refcounts import hand_on
 from weftrun.machines.run.settle import unhandled
@@ -271,6 +272,8 @@ def _close_graph(run: RunState, body: Body, answer: Payload) -> None:
 def _ended(run: RunState, body: Body, answer: Payload) -> None:
     """Keep a body's answer until the calls it made are settled (N1)."""
     step = body.step
+    if run.outlines and step.function.kind is Kind.WIRING:
+        outline(run, body)
     move(step, State.ENDING)
     body.answer = answer
     if any(ref.call not in body.calls for ref in answer.refs):
