@@ -38,6 +38,9 @@ TEXTS = sorted(
 )
 
 PUBLIC_NAMES = {
+    "cron",
+    "every",
+    "Schedule",
     "signal",
     "sleep",
     "ArgumentsNotCompared",

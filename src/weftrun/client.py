@@ -188,6 +188,19 @@ class RemoteRun:
         """Ask for the Run to be cancelled."""
         self._client.request("POST", _at(self.id, "/cancel"))
 
+    def signal(self, name: str, value: Any = None, *, id: str = "") -> None:
+        """Send a signal to the Run: kept when this returns, and taken once.
+
+        Args:
+            name: what the workflow waits for it by.
+            value: what JSON can say; read as the type that the workflow waits for.
+            id: names the signal: sent again with the same one, it is one signal.
+
+        Raises:
+            UsageError: the Run has ended.
+        """
+        self._client.request("POST", _at(self.id, "/signals"), json={"name": name, "value": value, "id": id})
+
 
 class Client:
     """A gateway. Close it, or use it with `with`.
@@ -330,6 +343,10 @@ class AsyncRemoteRun:
     async def cancel(self) -> None:
         """Ask for the Run to be cancelled."""
         await self._client.request("POST", _at(self.id, "/cancel"))
+
+    async def signal(self, name: str, value: Any = None, *, id: str = "") -> None:
+        """Send a signal to the Run. See `RemoteRun.signal`."""
+        await self._client.request("POST", _at(self.id, "/signals"), json={"name": name, "value": value, "id": id})
 
 
 class AsyncClient:

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import weftrun
 from weftrun import function, workflow
 
 
@@ -69,3 +70,9 @@ def waits_for(file: str, says: str = "") -> str:
 @workflow
 def both(file: str) -> list[str]:
     return [waits_for(file, "one"), waits_for(file, "two")]
+
+
+@workflow
+async def asks(title: str) -> str:
+    point = await weftrun.signal("verdict", Point)
+    return f"{title}: {point.x}, {point.y}"

@@ -45,6 +45,12 @@ def test_a_client_raises_what_it_is_told(server: Server, tmp_path: Path) -> None
             client.start("add", [2], id="clients")
         with pytest.raises(UsageError, match="Expected `int`"):
             client.call("add", "x")
+        asking = client.start("asks", ["birds"])
+        asking.signal("verdict", {"x": 7}, id="once")
+        asking.signal("verdict", {"x": 7}, id="once")
+        assert asking.result(30) == "birds: 7, 1.0"
+        with pytest.raises(UsageError, match="nobody waits"):
+            asking.signal("verdict")
         run = client.start("waits_for", [str(tmp_path / "never")])
         run.cancel()
         with pytest.raises(RunCancelled, match="was cancelled"):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import signal
 import socket
+import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -170,6 +172,42 @@ def test_cancel_and_delete(server: Server, tmp_path: Path) -> None:
     problem(server.run("add", 1, id="endless"), 409, "run-conflict")
     assert server.http.delete("/runs/endless?forget=true").status_code == 204
     assert server.run("add", 1, id="endless").status_code == 200
+
+
+def test_a_signal_is_read_as_its_type_and_taken_once(server: Server) -> None:
+    server.run("asks", "cats", id="asked", wait_s=0)
+    for _ in range(2):
+        sent = server.http.post("/runs/asked/signals", json={"name": "verdict", "value": {"x": 3}, "id": "one"})
+        assert sent.status_code == 202
+    assert server.http.get("/runs/asked/result?wait_s=30").json() == "cats: 3, 1.0"
+    late = server.http.post("/runs/asked/signals", json={"name": "verdict"})
+    assert "nobody waits for the signal 'verdict'" in problem(late, 409, "run-ended")
+    for body, kind in (({"name": "a b"}, (422, "unprocessable")), ({}, (400, "bad-request"))):
+        problem(server.http.post("/runs/asked/signals", json=body), *kind)
+    problem(server.http.post("/runs/nobody/signals", json={"name": "verdict"}), 404, "run-not-found")
+
+
+def test_what_goes_on_is_told(server: Server, tmp_path: Path) -> None:
+    server.run("waits_for", str(tmp_path / "go"), id="going", wait_s=0)
+    server.run("asks", "dogs", id="asking", wait_s=0)
+
+    def both() -> tuple[dict[str, Any], dict[str, Any]] | None:
+        told = server.http.get("/now").json()
+        runs = {run["id"]: run for run in told["runs"]}
+        going, asking = runs["going"], runs["asking"]
+        return (going, asking) if going["running"] and asking["waiting_for"] else None
+
+    while (told := both()) is None:
+        time.sleep(0.02)
+    going, asking = told
+    assert (going["running"][0]["step"], going["owner"]["lives"]) == ("waits_for", True)
+    assert (asking["waiting_for"], asking["owner"], asking["due_at"]) == ("signal verdict", None, None)
+    (tmp_path / "go").touch()
+    server.http.post("/runs/asking/signals", json={"name": "verdict", "value": {"x": 1}})
+    for id in ("going", "asking"):
+        assert server.http.get(f"/runs/{id}/result?wait_s=30").status_code == 200
+    assert not {"going", "asking"} & {run["id"] for run in server.http.get("/now").json()["runs"]}
+    problem(server.http.get("/now?limit=0"), 400, "bad-request")
 
 
 def test_what_is_served_is_described(server: Server) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import weftrun
 from weftrun import function, workflow
 
 
@@ -51,3 +52,9 @@ async def audit(number: int) -> int:
 @workflow
 def patience(file: str) -> str:
     return wait_for(file)
+
+
+@workflow
+async def publish(title: str) -> str:
+    verdict = await weftrun.signal("verdict", str)
+    return f"{title}: {verdict}"

@@ -16,7 +16,8 @@ async function ask(path, options) {
     const problem = await answer.json().catch(() => ({}));
     throw new Problem(problem.detail || `The server answered ${answer.status}.`);
   }
-  return answer.status === 204 ? null : answer.json();
+  const text = await answer.text();
+  return text ? JSON.parse(text) : null;
 }
 
 const of = (id) => `/runs/${encodeURIComponent(id)}`;
@@ -28,6 +29,11 @@ export const graph = (id) => ask(`${of(id)}/graph`);
 export const timeline = (id) => ask(`${of(id)}/timeline`);
 export const story = (id) => ask(`${of(id)}/story`);
 export const logs = (id) => ask(`${of(id)}/logs`);
+export const now = () => ask("/now");
+export const signal = (id, name, value) =>
+  ask(`${of(id)}/signals`, {
+    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ name, value }),
+  });
 export const act = (id, verb) => ask(`${of(id)}/${verb}`, { method: "POST" });
 
 /**

@@ -58,6 +58,7 @@ export function Graph({ shown, chosen, choose }) {
             >
               <title>{`${node.label}: ${node.status}`}</title>
               <rect width={w} height={HEIGHT} rx="5" />
+              {node.share !== null && <rect class="share" y={HEIGHT - 5} width={w * node.share} height="4" />}
               <text x="10" y="22">{`${MARKS[node.status]} ${short(node.label)}`}</text>
             </g>
           );

@@ -12,3 +12,8 @@ export const Status = ({ status, note }) => (
 export const Time = ({ at }) => <time title={utc(at)} datetime={utc(at)}>{moment(at)}</time>;
 
 export const Trouble = ({ text }) => (text ? <p role="alert" class="trouble">{text}</p> : null);
+
+/** A link to a Run, or to one Step of it. */
+export const RunLink = ({ id, step }) => (
+  <a href={`#/run/${encodeURIComponent(id)}${step ? `?step=${encodeURIComponent(step)}` : ""}`}>{id}</a>
+);

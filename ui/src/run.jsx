@@ -5,10 +5,9 @@ import * as api from "./api.js";
 import { Graph } from "./graph.jsx";
 import { Status, Time, Trouble } from "./parts.jsx";
 import { Timeline } from "./timeline.jsx";
-import { span } from "./words.js";
+import { span, WAYS } from "./words.js";
 
 const AGAIN_MS = 300;
-const WAYS = { running: ["cancel"], failed: ["retry"], cancelled: ["retry"] };
 
 /** All that the page shows of a Run, fetched again soon after each event, and at most every `AGAIN_MS`. */
 function useRun(id, lives) {
@@ -37,13 +36,18 @@ function useRun(id, lives) {
   return { seen, trouble, again: () => load.current(), fail: setTrouble };
 }
 
-export function Run({ id, lives }) {
+export function Run({ id, step: named, lives }) {
   const { seen, trouble, again, fail } = useRun(id, lives);
-  const [chosen, choose] = useState("");
+  const [chosen, choose] = useState(named);
+  useEffect(() => choose(named), [named]);
   if (!seen) return <main><h1>{id}</h1><Trouble text={trouble} /></main>;
   const { run, steps, line, story, logs } = seen;
-  const now = new Map(steps.map((step) => [step.id, step.status])); // what runs is not on record yet
-  const graph = { ...seen.graph, nodes: seen.graph.nodes.map((node) => ({ ...node, status: now.get(node.id) ?? node.status })) };
+  const known = new Map(steps.map((step) => [step.id, step]));
+  const nodes = seen.graph.nodes.map((node) => {
+    const step = known.get(node.id); // what runs is not on record yet
+    return { ...node, status: step?.status ?? node.status, share: step?.is_map && step.items ? step.items_done / step.items : null };
+  });
+  const graph = { ...seen.graph, nodes };
   const act = async (verb) => {
     await api.act(id, verb).catch((error) => fail(error.message));
     again();
@@ -66,6 +70,7 @@ export function Run({ id, lives }) {
         {failed.length > 0 && <button onClick={nextFailed}>Next failed Step (n)</button>}
       </p>
       <Trouble text={trouble} />
+      <Signal run={run} send={(name, value) => api.signal(id, name, value).then(again)} />
       {run.error && <details class="error" open><summary>{run.error}</summary><pre>{run.traceback}</pre></details>}
       <h2>Graph</h2>
       <Graph shown={graph} chosen={chosen} choose={(step) => choose(step === chosen ? "" : step)} />
@@ -110,3 +115,30 @@ const Steps = ({ steps, chosen, choose }) => (
     </table>
   </div>
 );
+
+/** What a Run waits for, as a form: JSON, or a text as it stands. */
+function Signal({ run, send }) {
+  const [value, setValue] = useState("");
+  const [trouble, setTrouble] = useState("");
+  const [, name] = /^signal (.+)$/.exec(run.waiting_for ?? "") ?? [];
+  if (!name) return null;
+  const sent = async (event) => {
+    event.preventDefault();
+    try {
+      await send(name, value.trim() ? JSON.parse(value) : null);
+      setValue(""), setTrouble("");
+    } catch (error) {
+      setTrouble(error instanceof SyntaxError ? `This is no JSON: ${error.message}` : error.message);
+    }
+  };
+  return (
+    <form class="signal" onSubmit={sent}>
+      <label>
+        Signal {name}, as JSON{" "}
+        <textarea rows="2" value={value} onInput={(event) => setValue(event.target.value)} />
+      </label>
+      <button>Send</button>
+      <Trouble text={trouble} />
+    </form>
+  );
+}

@@ -4,6 +4,7 @@ from weftrun.assembly.engine import EmbeddedCore, open_core, open_engine, sandbo
 from weftrun.assembly.places import Place, made_sentence, place_of
 from weftrun.assembly.reader import Look, Reader, decide_emit, open_reader
 from weftrun.assembly.retrying import check_undone
+from weftrun.assembly.schedules import check_timetable, schedule_book, times_of
 from weftrun.assembly.sinks import checked_sinks
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "Look",
     "Place",
     "Reader",
+    "check_timetable",
     "check_undone",
     "checked_sinks",
     "decide_emit",
@@ -20,4 +22,6 @@ __all__ = [
     "open_reader",
     "place_of",
     "sandboxes_by_default",
+    "schedule_book",
+    "times_of",
 ]

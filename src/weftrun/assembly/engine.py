@@ -13,11 +13,13 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from weftrun.adapters.cron import CronCalendar
 from weftrun.adapters.files.blobs import FileBlobs
 from weftrun.adapters.files.lock import EngineLocks
 from weftrun.adapters.memfd import MemfdObjects
 from weftrun.adapters.process import ProcessSandboxes
 from weftrun.adapters.sqlite.trace import SqliteTrace
+from weftrun.adapters.system.clock import wall
 from weftrun.adapters.system.descriptors import DESCRIPTOR_LIMIT, descriptors_needed
 from weftrun.adapters.system.entropy import SystemEntropy
 from weftrun.adapters.system.loop import UvLoop
@@ -28,6 +30,7 @@ from weftrun.assembly.places import Place, hints_of, made_sentence, place_of, tr
 from weftrun.assembly.planning import Planning, placement_of
 from weftrun.assembly.reader import Reader, running_views
 from weftrun.assembly.retrying import check_undone
+from weftrun.assembly.schedules import check_timetable, times_of
 from weftrun.assembly.sinks import checked_sinks
 from weftrun.machines.placement import Planner
 from weftrun.model.commands import Ahead, End
@@ -40,6 +43,7 @@ from weftrun.model.outcomes import Status
 from weftrun.model.placement import Placement
 from weftrun.model.policy import Bundle, FunctionSpec
 from weftrun.model.records import Row
+from weftrun.model.schedules import Schedule
 from weftrun.model.values import Data, Payload
 from weftrun.ports.journal import RunInfo
 from weftrun.ports.sinks import Sink
@@ -51,6 +55,7 @@ from weftrun.runtime.worker_group import WorkerGroup
 from weftrun.sdk.handles import Engine
 from weftrun.sdk.program import BEGAN_AT, program_here
 from weftrun.sdk.registry import version_here
+from weftrun.sdk.schedules import Change
 from weftrun.views.step import StepView
 from weftrun.views.steps import steps
 from weftrun.views.trace import TextView, texts
@@ -234,6 +239,8 @@ class EmbeddedCore:
             watch=self._watch,
             hints=self._hints,
             ahead=self._ahead,
+            calendar=CronCalendar(),
+            wall=wall,
         )
 
     def _group(self, engine: Worker, cluster: Cluster, first: Begin, sandboxes: int | None) -> WorkerGroup:
@@ -385,6 +392,27 @@ class EmbeddedCore:
     def signal(self, ticket: Ticket, name: str, value: bytes, message: str) -> None:
         """Send a signal to a Run."""
         self._engine.signal(ticket, name, value, message)
+
+    def put_schedule(self, wanted: Schedule) -> Schedule:
+        """Create a schedule, or give the one that has its id another definition."""
+        check_timetable(wanted.when)
+        return self._engine.on_schedules(lambda book: book.create(wanted))
+
+    def schedule(self, id: str) -> Schedule:
+        """Return the schedule with this id."""
+        return self._engine.on_schedules(lambda book: book.get(id))
+
+    def schedules(self) -> list[Schedule]:
+        """Return all schedules, by their ids."""
+        return self._engine.on_schedules(lambda book: book.all())
+
+    def change_schedule(self, id: str, change: Change) -> None:
+        """Pause, resume, trigger or delete a schedule."""
+        self._engine.on_schedules(lambda book: book.change(id, change))
+
+    def schedule_times(self, id: str, count: int) -> list[float]:
+        """Return the next times of a schedule, in seconds since the epoch."""
+        return times_of(self.schedule(id), count)
 
     def publish(self, pieces: Sequence[bytes | memoryview]) -> Data:
         """Make an Object of a large encoded value."""

@@ -16,6 +16,7 @@ from weftrun.model.ids import RunId, RunUid
 from weftrun.model.limits import DEFAULT_LIMITS, Limits
 from weftrun.model.policy import Bundle, FunctionSpec, Program
 from weftrun.model.records import Row
+from weftrun.model.schedules import Calendar
 from weftrun.model.values import Data, Inline, Object, Payload
 from weftrun.ports.blobs import Blobs
 from weftrun.ports.entropy import Entropy
@@ -34,6 +35,7 @@ from weftrun.runtime.outbox import Delivery
 from weftrun.runtime.ownership import Ownership, SeenJournal, Watch
 from weftrun.runtime.run_driver import RunDriver
 from weftrun.runtime.runs import OpenRun, Start
+from weftrun.runtime.schedules import ScheduleBook, Schedules
 from weftrun.runtime.signals import Signals, signals_among
 from weftrun.runtime.takeover import CodeHere
 from weftrun.runtime.tickets import Latch, Reply, Ticket
@@ -55,6 +57,8 @@ class Engine:
             a hint.
         ahead: what Workers are told of Steps before they are ready (`control="worker"` arms them).
         hints: says when it is worth to look at the Journal; without it, that is done now and then.
+        calendar: reckons when schedules are due; without it none is looked after.
+        wall: returns what the clock of this host shows, which may be set; None takes the loop's.
         stands_still: told what is wrong when the Journal can't be written for now; once, until it can be.
     """
 
@@ -80,6 +84,8 @@ class Engine:
         watch: Watch = lambda _sessions, _ended: None,
         hints: Sequence[Hints] = (),
         ahead: Ahead = Ahead.NOTHING,
+        calendar: Calendar | None = None,
+        wall: Callable[[], float] | None = None,
     ) -> None:
         self.limits = limits
         self._loop = loop
@@ -101,6 +107,9 @@ class Engine:
             ahead=ahead,
         )  # fmt: skip
         self._signals = Signals(loop, journal, self._committer, limits)
+        self._schedules = (
+            Schedules(journal, self._committer, entropy, calendar, wall or loop.now, self) if calendar else None
+        )
         self._closed = False
         self._broken: WeftrunError | None = None
 
@@ -231,6 +240,20 @@ class Engine:
 
         self._loop.call_from_thread(send)
 
+    def on_schedules(self, work: Callable[[ScheduleBook], T]) -> T:
+        """Return what `work` makes of the schedules, or changes in them; it may be called again."""
+        self.check()
+        schedules = self._schedules
+        if schedules is None:
+            raise UsageError("This engine looks after no schedules.")
+        reply: Reply[T] = Reply()
+        self._loop.call_from_thread(
+            lambda: self._committer.write(lambda: work(schedules.book), reply.done, reply.failed)
+        )
+        result = reply.wait(self.check)
+        self._loop.call_from_thread(self._own.look_soon)
+        return result
+
     def waiting_for(self, ticket: Ticket) -> str | None:
         """Return what an open Run stands still for, or None.
 
@@ -346,6 +369,8 @@ class Engine:
         self._opening.take_over.adopt_parked(seen.parked)
         self._delivery.wake(seen.sinks)
         self._opening.told_of(seen.asked_for, seen.waited_for)
+        if self._schedules is not None:
+            self._schedules.seen(seen.schedules)
 
     def waited_for(self) -> Sequence[RunUid]:
         """Return Runs of other engines that somebody waits for here."""
@@ -363,10 +388,24 @@ class Engine:
         """Return the sinks that this engine has."""
         return () if self._closed else self._delivery.names
 
+    def schedules_by(self) -> float | None:
+        """Return what the clock of this host shows; None where no schedule is looked after."""
+        return self._schedules.wall() if self._schedules is not None and not self._closed else None
+
     def lost(self) -> None:
         """All Runs and sinks of this engine are another one's now, or free."""
         self._opening.fenced()
         self._delivery.fenced()
+
+    # ------------------------------------------------------------------ what is due (schedules.Starting)
+
+    def start_now(self, start: Start) -> None:
+        """Start a Run that is due, or join the one that has its id."""
+        self._opening.start(start, is_named=True)
+
+    def look_soon(self) -> None:
+        """Look at the Journal again: there is something new in it."""
+        self._own.look_soon()
 
     # ------------------------------------------------------------------ what is committed (committer.CommitListener)
 
@@ -449,6 +488,8 @@ class Engine:
         self._fail_waiting(self._broken or error)
         self._delivery.stop()
         self._signals.end()
+        if self._schedules is not None:
+            self._schedules.end()
         self._own.end()
         self._driver.stop()
         if self._broken is None:

@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from weftrun.assembly import Look, Reader
-from weftrun.entrypoints.http.answers import RunAnswer, json_answer, run_answer, value_answer
+from weftrun.entrypoints.http.answers import RunAnswer, as_json, json_answer, run_answer, value_answer
 from weftrun.entrypoints.http.callers import Caller
 from weftrun.entrypoints.http.gateway import Gateway, Wanted, found
 from weftrun.entrypoints.http.given import CallerHere, GatewayHere
@@ -21,6 +21,7 @@ from weftrun.entrypoints.http.problems import Refusal, not_found, problems
 from weftrun.model.outcomes import Status
 from weftrun.ports.journal import RunInfo
 from weftrun.runtime.tickets import Ticket
+from weftrun.sdk.waiting import Json, check_name, signal_value
 from weftrun.views.following import still
 from weftrun.views.graph import GraphEdge, GraphNode, drawing, graph
 from weftrun.views.page import page as page_of
@@ -40,6 +41,7 @@ _PAGE_HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsa
 LOOKED = problems(400, 404, 410, 422)
 ASKED = LOOKED | problems(409, 424) | {200: ResponseSpec(RunAnswer, description="It has succeeded.")}
 STARTED = ASKED | {202: ResponseSpec(RunAnswer, description="It goes on; `Location` is where it can be looked at.")}
+SIGNALLED = LOOKED | problems(409)
 RESULT = LOOKED | problems(406, 409, 424) | {202: ResponseSpec(RunAnswer, description="It goes on.")}
 
 Id = Annotated[str, PathParameter(description="Id of the Run.")]
@@ -65,6 +67,20 @@ class StartRun(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     args: dict[str, Any] | list[Any] = {}
     id: str | None = None
     wait_s: Annotated[float, Meta(ge=0, le=WAIT_S_MAX)] = 0.0
+
+
+class SendSignal(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A signal to a Run.
+
+    Attributes:
+        name: what the workflow waits for it by.
+        value: read as the type that the workflow waits for.
+        id: names the signal: the same one again is the same signal; empty draws one.
+    """
+
+    name: str
+    value: Any = None
+    id: Annotated[str, Meta(max_length=256)] = ""
 
 
 class RunListed(Struct, frozen=True):
@@ -155,6 +171,7 @@ async def list_runs(
     workflow: Annotated[
         str | None, QueryParameter(description="Only those of this Workflow or Function: its name, or `module:name`.")
     ] = None,
+    id: Annotated[str, QueryParameter(description="Only those whose id begins so.")] = "",
     after: Annotated[str | None, QueryParameter(description="`next` of the page before.")] = None,
     limit: Annotated[int, QueryParameter(ge=1, le=_PAGE_MAX, description="At most so many.")] = 100,
 ) -> Response[RunPage]:
@@ -165,7 +182,12 @@ async def list_runs(
     before = int(after) if after is not None else None
     infos = await gateway.readers.read(
         lambda reader: reader.runs(
-            status=status, function=function, prefix=caller.prefix, before=before, limit=limit + 1
+            status=status,
+            function=function,
+            prefix=caller.prefix,
+            begins=caller.prefix + id if id else "",
+            before=before,
+            limit=limit + 1,
         )
     )
     page, more = infos[:limit], len(infos) > limit
@@ -283,6 +305,21 @@ async def resume(gateway: GatewayHere, caller: CallerHere, run_id: Id, wait_s: W
     return await _answered(gateway, caller, ticket, wait_s)
 
 
+@post("/{run_id:str}/signals", status_code=202, summary="Send a signal to a Run", responses=SIGNALLED)
+async def send_signal(gateway: GatewayHere, caller: CallerHere, run_id: Id, data: JSONBody[SendSignal]) -> None:
+    """Send a signal, for `weftrun.signal(name, ...)` in the workflow: kept when this answers, and taken once."""
+    check_name(data.name)
+    value = signal_value(data.name, Json(as_json(data.value).decode()))
+
+    def done(reader: Reader) -> None:
+        info = found(reader, caller, run_id)
+        if info.ended_at is not None:
+            raise Refusal(409, "run-ended", f"Run {run_id!r} has ended: nobody waits for the signal {data.name!r}.")
+        reader.post_signal(info.id, data.name, value, data.id)
+
+    await gateway.readers.read(done)
+
+
 @delete("/{run_id:str}", opt={"scope": "admin"}, summary="Delete the records of a Run that has ended", responses=LOOKED)
 async def delete_run(
     gateway: GatewayHere,
@@ -317,6 +354,7 @@ ROUTES = [
     cancel,
     retry,
     resume,
+    send_signal,
     delete_run,
 ]
 """All of this module, under `/api/v1/runs`."""
