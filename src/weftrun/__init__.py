@@ -167,10 +167,7 @@ def open(
             `master`, this engine.
         data: where values of more than 64 KiB lie between Steps: `local`, in memory that readers map, or `store`, in
             files beside the Journal that each reader reads: what FaaSFlow is measured against, and of no other use.
-        placement: with a cluster, on which Worker a Step runs, where a `def` body has made the whole graph: `planned`,
-            by the critical path, with Workers, links and memory that are shared, and by what earlier Runs took;
-            `faasflow`, by FaaSFlow's grouping; or `hash`, by the names of Steps. What an `async def` body calls goes
-            to the Worker with the least to do, but with `hash`.
+        placement: with a cluster, which Worker a `def` body's Steps run on: `planned`, `faasflow` or `hash`.
         lease_ttl_s: when this engine gives no sign for so many seconds while it owns Runs, others on the Journal take
             it for dead. One that was killed on the same host is known to be dead at once.
         sinks: where `current().emit(name, ...)` goes, by name; see `weftrun.sinks`. What waits for them in the Journal

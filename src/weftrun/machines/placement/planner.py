@@ -52,10 +52,15 @@ class Planner:
         self._plans: dict[object, tuple[list[Expected], tuple[int, ...]]] = {}
 
     def expect(self, workflow: Workflow, expected: Mapping[str, Expected]) -> None:
-        """Say what the Steps of a workflow are expected to need, by their labels; what was seen here counts more."""
+        """Say what the Steps of a workflow are expected to need, by label; the time and size known first stay."""
         known = self._of(workflow)
         for label, each in expected.items():
-            known.setdefault(label, each)
+            before = known.get(label, each)
+            known[label] = replace(each, runtime_s=before.runtime_s, output_bytes=before.output_bytes)
+
+    def expected(self, workflow: Workflow) -> Mapping[str, Expected]:
+        """Return what is known of the Steps of a workflow, by their labels."""
+        return self._expected.get(workflow, {})
 
     def saw(self, workflow: Workflow, label: str, runtime_s: float, output_bytes: int) -> None:
         """Take what a Step of a workflow has taken: it counts for the next Run."""
@@ -83,13 +88,15 @@ class Planner:
             workers: those that are there, with how many Functions each runs at once; the ones with the least to do
                 first.
         """
+        if not workers:
+            return {}
         if self.policy == "hash":
             return {
                 step.step: self.home_of(step.id, [worker for worker, _ in workers])
                 for step in outline.steps
                 if step.is_single
             }
-        if len(outline.steps) > _STEPS_MAX or not workers:
+        if len(outline.steps) > _STEPS_MAX:
             return {}
         if self.policy == "faasflow":
             workers = sorted(workers)
