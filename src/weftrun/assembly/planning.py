@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol, cast, get_args
 
 from weftrun.assembly.places import Place
@@ -49,20 +49,26 @@ class Planning:
         self._recalled: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
 
-    def recall(self, function: FunctionSpec) -> None:
-        """Look for the last Run of a workflow; in the thread of whoever starts one."""
+    def recall(self, function: FunctionSpec, expected: Mapping[str, Expected]) -> None:
+        """Look for the last Run of a workflow, in the thread of whoever starts one; what is `expected` fills gaps."""
         workflow = (function.name, function.label)
         with self._lock:
             if workflow in self._recalled or not function.kind.is_workflow:
                 return
             self._recalled.add(workflow)
+        found: Mapping[str, Expected] = {}
         with contextlib.suppress(JournalError):  # a plan may be the worse for it, no Run fails
             reader = self._place.open_to_read()
             try:
                 found = expected_of(reader, workflow)
             finally:
                 reader.close()
-            self._loop.call_from_thread(lambda: self._planner.expect(workflow, found))
+
+        def tell() -> None:
+            self._planner.expect(workflow, found)
+            self._planner.expect(workflow, expected)
+
+        self._loop.call_from_thread(tell)
 
 
 def expected_of(reader: JournalReader, workflow: tuple[str, str]) -> dict[str, Expected]:

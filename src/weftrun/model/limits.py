@@ -46,8 +46,6 @@ class Limits(Struct, frozen=True, kw_only=True):
         lease_ttl_s: an engine that gives no sign for so long is taken for dead by the others on its Journal.
         wait_in_memory_s: a Run that waits longer than this, and does nothing else, is suspended until its time comes.
         awake_s: engine and Sandboxes look for the next message at most this long before they sleep; 0 never.
-        store_folder: no limit, but where Objects lie: a folder to which each is written, and from which each reader
-            reads it; where it is empty, in memory that readers map.
     """
 
     inline_bytes_max: int = 64 * 1024
@@ -87,7 +85,6 @@ class Limits(Struct, frozen=True, kw_only=True):
     transactions_max: int = 8
     wait_in_memory_s: float = 5.0
     awake_s: float = 0.000_4
-    store_folder: str = ""
 
 
 DEFAULT_LIMITS = Limits()

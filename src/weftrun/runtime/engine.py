@@ -14,6 +14,7 @@ from weftrun.model.errors import EngineClosed, UsageError, WeftrunError
 from weftrun.model.events import CancelCame, SignalCame
 from weftrun.model.ids import RunId, RunUid
 from weftrun.model.limits import DEFAULT_LIMITS, Limits
+from weftrun.model.outcomes import Status
 from weftrun.model.policy import Bundle, FunctionSpec, Program
 from weftrun.model.records import Row
 from weftrun.model.schedules import Calendar
@@ -43,8 +44,8 @@ from weftrun.runtime.tickets import Latch, Reply, Ticket
 T = TypeVar("T")
 
 
-class Engine:
-    """Runs workflows against one Journal.
+class EngineCore:
+    """Runs workflows against one Journal: what `sdk.handles.Core` asks of an engine, whatever its adapters.
 
     Args:
         worker: what executes; it serves this engine alone.
@@ -254,20 +255,37 @@ class Engine:
         self._loop.call_from_thread(self._own.look_soon)
         return result
 
-    def waiting_for(self, ticket: Ticket) -> str | None:
-        """Return what an open Run stands still for, or None.
+    def status(self, ticket: Ticket) -> tuple[Status, str | None]:
+        """Return the status of a Run and what it stands still for.
 
-        `code` (that fits), `disk`, `lock` (of the Journal), `signal NAME`, or `sleep`.
+        That is `code` (that fits), `disk`, `lock` (of the Journal), `signal NAME`, `sleep`, or None.
         """
+        if ticket.end is not None:
+            return ticket.end.status, None
+        status: Status = "running" if ticket.started.is_open else "pending"
         if ticket.parked:
-            return "code"
-        return self._committer.stuck or ticket.rests or None if ticket.durable and not ticket.ended.is_open else None
+            return status, "code"
+        waits = ticket.durable and not ticket.ended.is_open
+        return status, (self._committer.stuck or ticket.rests or None) if waits else None
 
     def rows(self, ticket: Ticket) -> list[Row]:
-        """Return the durable rows of a Run, in order."""
+        """Return the durable rows of a Run, in order.
+
+        Raises:
+            UsageError: it keeps none (`durable=False`).
+        """
+        self.check_kept(ticket)
         return self._read(lambda: self._journal.load(ticket.uid))
 
-    def infos(self, limit: int, before: int | None = None) -> list[RunInfo]:
+    @staticmethod
+    def check_kept(ticket: Ticket) -> None:
+        """Raise `UsageError` where a Run keeps no records."""
+        if not ticket.durable:
+            raise UsageError(
+                f"{ticket.id} was started with durable=False: of its Steps and what they printed nothing is kept."
+            )
+
+    def runs(self, limit: int, before: int | None = None) -> list[RunInfo]:
         """Return Runs, newest first; with `before` only those that are older than the one with this `place`."""
         return self._read(lambda: self._journal.runs(before=before, limit=limit))
 
@@ -311,17 +329,19 @@ class Engine:
         """Start nothing more; opens `done` when what runs has ended and everything known is durable."""
         self._loop.call_from_thread(lambda: self._drain(done))
 
-    def close(self, closed: Latch) -> None:
+    def end(self, closed: Latch) -> None:
         """Refuse everything from now on and let waiting threads go with `EngineClosed`; opens `closed` when done.
 
         The Journal is told as far as the disk allows: all Runs of this engine are free.
         """
-        self._loop.call_from_thread(lambda: self._close(closed))
+        self._loop.call_from_thread(lambda: self._end(closed))
 
     @property
-    def is_broken(self) -> bool:
-        """Whether it has stopped for good, by an error."""
-        return self._broken is not None
+    def state(self) -> str:
+        """What can be had of it: `open`, `closed` or `broken`."""
+        if self._closed:
+            return "closed"
+        return "broken" if self._broken is not None else "open"
 
     def check(self) -> None:
         """Raise why this engine can't be used: it is closed, broken, or of another process."""
@@ -477,7 +497,7 @@ class Engine:
         self._closed = True
         self._driver.drain(done)
 
-    def _close(self, closed: Latch) -> None:
+    def _end(self, closed: Latch) -> None:
         self._closed = True
         for run in self._opening.runs.unkept.values():
             gone = EngineClosed(f"The engine was closed before {run.id} ended; with durable=False it is gone.")

@@ -11,7 +11,8 @@ from typing import Any, Final, TypeVar
 import click
 from msgspec import Struct
 
-from weftrun.assembly import Look, Reader, open_engine, open_reader
+from weftrun import assembly
+from weftrun.assembly import Look, Reader, open_reader
 from weftrun.model.errors import RunNotFound, UsageError
 from weftrun.model.records import Row
 from weftrun.ports.journal import RunInfo
@@ -70,7 +71,7 @@ class EngineOptions(Struct, frozen=True):
             raise UsageError("--control says who starts Steps on a cluster: give --cluster local:N, too.")
         if self.placement is not None and self.cluster is None:
             raise UsageError("--placement says on which Worker of a cluster a Step runs: give --cluster local:N, too.")
-        return open_engine(
+        return assembly.open_engine(  # imported only now
             db, recover=recover, sandboxes=self.sandboxes, cluster=self.cluster, control=control,
             data=self.data or "local", placement=self.placement or "planned", sinks=sinks,
         )  # fmt: skip

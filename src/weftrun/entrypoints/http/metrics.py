@@ -81,7 +81,7 @@ class _EngineCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield how the engine stands now."""
         gateway = self._gateway
-        yield GaugeMetricFamily("weftrun_runs_open", "Open Runs that this engine has.", gateway.core.runs_open)
+        yield GaugeMetricFamily("weftrun_runs_open", "Open Runs that this engine has.", gateway.core.owned())
         yield CounterMetricFamily(
             "weftrun_commits", "Transactions that this engine has committed.", gateway.core.commits
         )

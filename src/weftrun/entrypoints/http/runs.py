@@ -34,6 +34,7 @@ from weftrun.views.trace import TextView, is_part, texts
 
 WAIT_S_MAX = 300.0
 _PAGE_MAX = 1_000
+_SPANS_MAX = 20_000
 _CURSOR_DIGITS_MAX = 18
 _AT = "/api/v1/runs/"
 _PAGE_HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"}
@@ -257,10 +258,14 @@ async def show_timeline(
     caller: CallerHere,
     run_id: Id,
     format: Annotated[Literal["json", "html"], QueryParameter(description="`html` is a page of its own.")] = "json",
+    spans: Annotated[
+        int,
+        QueryParameter(ge=1, le=_SPANS_MAX, description="Over so many, short neighbours of a Function become one."),
+    ] = _SPANS_MAX,
 ) -> Response[Timeline]:
     """Return when and where Steps ran, as data or as a page."""
     seen = await gateway.look(caller, run_id)
-    line = await gateway.readers.read(lambda _: timeline(seen.rows, seen.trace, seen.running))
+    line = await gateway.readers.read(lambda _: timeline(seen.rows, seen.trace, seen.running, spans_max=spans))
     if format == "json":
         return json_answer(replace(line, id=run_id))
     text = await gateway.readers.read(lambda _: page_of(line))
