@@ -17,7 +17,7 @@ from weftrun.machines.run.settle import unhandled
 from weftrun.machines.run.state import OVER, Body, Map, RunState, State, Step
 from weftrun.machines.run.transitions import move
 from weftrun.machines.run.trees import tree_of, value_of
-from weftrun.model.commands import Deliver, EnterBody, LeaveBody
+from weftrun.model.commands import Ahead, Deliver, EnterBody, LeaveBody
 from weftrun.model.events import BodyLost, BodyMade, BodyReturned
 from weftrun.model.graph import Call, Chunk
 from weftrun.model.ids import child_step
@@ -272,7 +272,7 @@ def _close_graph(run: RunState, body: Body, answer: Payload) -> None:
 def _ended(run: RunState, body: Body, answer: Payload) -> None:
     """Keep a body's answer until the calls it made are settled (N1)."""
     step = body.step
-    if run.outlines and step.function.kind is Kind.WIRING:
+    if run.ahead >= Ahead.KNOWN and step.function.kind is Kind.WIRING:
         outline(run, body)
     move(step, State.ENDING)
     body.answer = answer

@@ -278,8 +278,7 @@ class RunState:
         row: seq of the row that the records of the event in hand will have.
         ordinal: last place given in the order of settling.
         records, outcomes: what the event in hand adds to the next row, in order.
-        arms: whether Steps are armed at their Workers before they are ready; `armable` are those that may be next.
-        outlines: whether the graphs of `def` bodies are told before their Steps are.
+        ahead: what Workers are told of Steps before they are ready; `armable` are those that may be armed next.
         ready: Steps (and chunks of maps) to be started when the event in hand is done with.
         deliverable: bodies to which an awaited outcome may be delivered.
         pending_failures, failed_dependents, completions: consequences not drawn yet: bodies that fail, Steps whose
@@ -333,8 +332,7 @@ class RunState:
         self.records: list[Record] = []
         self.outcomes: list[StepOutcome] = []
         self.commands: list[RunCommand] = []
-        self.arms = ahead is Ahead.ARMED
-        self.outlines = ahead >= Ahead.KNOWN
+        self.ahead = ahead
         self.armable: list[Step] = []
         self.ready: list[Step] = []
         self.ready_chunks: list[tuple[Step, MapChunk]] = []
