@@ -153,6 +153,7 @@ def open(
     cluster: str | None = None,
     control: str = "worker",
     data: str = "local",
+    placement: str = "planned",
     lease_ttl_s: float = 10.0,
     sinks: "Mapping[str, Sink] | None" = None,
     workers: None = None,
@@ -173,6 +174,7 @@ def open(
             `master`, this engine.
         data: where values of more than 64 KiB lie between Steps: `local`, in memory that readers map, or `store`, in
             files beside the Journal that each reader reads: what FaaSFlow is measured against, and of no other use.
+        placement: with a cluster, which Worker a `def` body's Steps run on: `planned`, `faasflow` or `hash`.
         lease_ttl_s: when this engine gives no sign for so many seconds while it owns Runs, others on the Journal take
             it for dead. One that was killed on the same host is known to be dead at once.
         sinks: where `current().emit(name, ...)` goes, by name; see `weftrun.sinks`. What waits for them in the Journal
@@ -200,7 +202,7 @@ def open(
     assembly = importlib.import_module("weftrun.assembly")
     engine: Engine = assembly.open_engine(
         url, recover=recover, sandboxes=sandboxes, cluster=cluster, control=control, data=data,
-        lease_ttl_s=lease_ttl_s, sinks=sinks, tells=url is None,
+        placement=placement, lease_ttl_s=lease_ttl_s, sinks=sinks, tells=url is None,
     )  # fmt: skip
     return engine
 

@@ -194,6 +194,7 @@ def with_workers(settings: Settings, chance: Chance) -> Settings:
         dies=chance.one_of((0.0, 0.3, 0.8)),
         freezes=chance.one_of((0.0, 0.3)),
         cuts=chance.one_of((0.0, 0.3)),
+        placement=chance.one_of(("planned", "planned", "hash", "faasflow")),
     )
     return replace(settings, workers=workers)
 
