@@ -146,10 +146,9 @@ class ScriptedGuest:
         inside: list[tuple[float, int, int, Attempting]] = []
         came = dict(objects)
         while waiting or inside:
-            while self._inbox and self._is_beside(self._inbox[0][0]):
-                message, more = self._inbox.popleft()
+            while self._inbox and _is_beside(message := self._inbox[0][0]):
                 waiting.extend((message, index) for index in range(len(message.items)))
-                came.update(more)
+                came.update(self._inbox.popleft()[1])
             while waiting and len(inside) < sharing.most:
                 given, index = waiting.popleft()
                 attempt = self._enter_beside(given, index, came)
@@ -157,15 +156,11 @@ class ScriptedGuest:
             self._shares, before = True, len(self._inbox)
             yield max(0.0, inside[0][0] - now())
             self._shares = False
-            if len(self._inbox) > before and self._is_beside(self._inbox[-1][0]):
+            if len(self._inbox) > before and _is_beside(self._inbox[-1][0]):
                 continue  # it goes on for what came, not since the time is over
             _, no, index, attempt = heapq.heappop(inside)
             self._tell_one(no, index, attempt)
         self._drop_objects(came)
-
-    @staticmethod
-    def _is_beside(message: ToSandbox) -> TypeGuard[Batch]:
-        return isinstance(message, Batch) and message.function.sharing is not None
 
     def _enter_beside(self, batch: Batch, index: int, objects: Mappings) -> Attempting:
         """Put an Attempt into a slot; what is returned enters it."""
@@ -223,7 +218,7 @@ class ScriptedGuest:
 
     def wants(self, message: ToSandbox) -> bool:
         """Say whether it goes on when it gets this message in the middle of its work."""
-        return (self._asks and isinstance(message, TransactionAnswer)) or (self._shares and self._is_beside(message))
+        return (self._asks and isinstance(message, TransactionAnswer)) or (self._shares and _is_beside(message))
 
     def _enter(self, batch: int, index: int) -> None:
         self.page = Progress(batch, index - 1, False, 0.0) if self.page.batch != batch else self.page
@@ -382,6 +377,10 @@ class ScriptedGuest:
     def _drop_objects(self, objects: Mappings) -> None:
         if objects:
             self._voice.say(Dropped(tuple(sorted(objects))))
+
+
+def _is_beside(message: ToSandbox) -> TypeGuard[Batch]:
+    return isinstance(message, Batch) and message.function.sharing is not None
 
 
 def _together(args: tuple[Any, ...], named: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
