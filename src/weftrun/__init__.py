@@ -43,6 +43,7 @@ from weftrun.sdk.retrying import Retry
 
 if TYPE_CHECKING:
     from weftrun.sdk.schedules import Schedule, cron, every
+    from weftrun.sdk.together import as_settled, gather, race
     from weftrun.sdk.waiting import signal, sleep
 
 if TYPE_CHECKING:
@@ -67,6 +68,9 @@ __all__ = [
     "random",
     "sleep",
     "signal",
+    "gather",
+    "race",
+    "as_settled",
     "cron",
     "every",
     "shared",
@@ -127,6 +131,9 @@ if not TYPE_CHECKING:
         "cron": "weftrun.sdk.schedules",
         "every": "weftrun.sdk.schedules",
         "Schedule": "weftrun.sdk.schedules",
+        "gather": "weftrun.sdk.together",
+        "race": "weftrun.sdk.together",
+        "as_settled": "weftrun.sdk.together",
     }
 
 
