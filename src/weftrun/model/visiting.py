@@ -52,14 +52,17 @@ def _found(kinds: tuple[type[T], ...], value: object) -> list[T]:
     stack = [value]
     while stack:
         value = stack.pop()
-        if isinstance(value, kinds):
-            found.append(value)
-        elif isinstance(value, tuple | list):
-            stack.extend(reversed(value))
+        kind = type(value)  # not `isinstance`, which takes several times as long for what is none
+        if kind in kinds:
+            found.append(value)  # type: ignore[arg-type]
+        elif kind is tuple or kind is list:
+            stack.extend(reversed(value))  # type: ignore[call-overload]
         else:
-            fields = _fields.get(type(value))
-            for name in reversed(data_fields(type(value)) if fields is None else fields):
-                stack.append(getattr(value, name))  # noqa: PERF401 - a comprehension would be a call for each value
+            fields = _fields.get(kind)
+            for name in reversed(data_fields(kind) if fields is None else fields):
+                inner = getattr(value, name)
+                if inner and type(inner) is not Inline:  # most often it is; so none of `kinds` may be it
+                    stack.append(inner)
     return found
 
 
