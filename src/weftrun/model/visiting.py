@@ -22,18 +22,18 @@ _DATA = (Inline, Object, Blob)
 T = TypeVar("T")
 
 
-def change_data(value: T, change: Callable[[Data], Data]) -> T:
-    """Return the value with all data in it changed, or the value itself where nothing changes.
+def change_data(value: T, change: Callable[[Object | Blob], Data]) -> T:
+    """Return the value with all data in it changed that is not inline, or the value itself where there is none.
 
     Args:
         value: a Struct of `model`, a tuple of such, or anything that holds no data.
-        change: returns what is to stand in the place of the data it is given.
+        change: returns what is to stand in the place of an Object or a blob.
     """
-    return typing.cast(T, _changed(value, change))
+    return typing.cast(T, _changed(value, change)) if not rides_along(value) else value
 
 
-def _changed(value: object, change: Callable[[Data], Data]) -> object:
-    if isinstance(value, Inline | Object | Blob):
+def _changed(value: object, change: Callable[[Object | Blob], Data]) -> object:
+    if isinstance(value, Object | Blob):
         return change(value)
     if isinstance(value, tuple):
         items = [_changed(item, change) for item in value]
@@ -71,6 +71,11 @@ objects_in: Callable[[object], list[Object]] = partial(_found, (Object,))
 
 blobs_in: Callable[[object], list[Blob]] = partial(_found, (Blob,))
 """Return the blobs in a value, one for each time that one is named, in order."""
+
+
+def rides_along(value: object) -> bool:
+    """Say whether all data in a value is inline."""
+    return not _found((Object, Blob), value)
 
 
 def distinct_objects(value: object) -> tuple[ObjectId, ...]:

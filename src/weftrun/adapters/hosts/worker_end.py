@@ -52,6 +52,7 @@ class WorkerEnd:
         self._ttl_s = ttl_s
         self._heard_at = loop.now()
         self._told_rest: tuple[bool, int] | None = None
+        self._flush_asked = False
         self._channel = LoopChannel(loop, channel, self._readable)
         worker.listen(self)
         self._watch()
@@ -180,4 +181,12 @@ class WorkerEnd:
         """A Worker in this process is never gone."""
 
     def _send(self, message: msgspec.Struct, descriptors: Sequence[int] = ()) -> None:
-        self._channel.send(message, descriptors, close=descriptors)
+        """Send with all else that this turn of the loop has to say: the engine wakes up once for it."""
+        self._channel.queue(message, descriptors, close=descriptors)
+        if not self._flush_asked:
+            self._flush_asked = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flush_asked = False
+        self._channel.flush()

@@ -56,9 +56,17 @@ class LoopChannel(Generic[_In]):
 
     def send(self, message: msgspec.Struct, descriptors: Sequence[int] = (), *, close: Sequence[int] = ()) -> None:
         """Send, now or when there is room; `close` are descriptors to be closed once they have gone."""
+        self.queue(message, descriptors, close=close)
+        self.flush()
+
+    def queue(self, message: msgspec.Struct, descriptors: Sequence[int] = (), *, close: Sequence[int] = ()) -> None:
+        """Send with the next `flush`."""
         self._channel.queue(message, descriptors)
         self._to_close += close
-        if not self._writing:
+
+    def flush(self) -> None:
+        """Send what is queued, now or when there is room; nothing once it is closed."""
+        if not self._writing and self._fd >= 0:
             self._flush()
 
     def receive(self) -> list[tuple[_In, tuple[int, ...]]] | None:
