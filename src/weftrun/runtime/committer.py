@@ -126,7 +126,7 @@ class Committer:
         what `hurries`.
         """
         entry = Entry(row, run, through)
-        for obj in objects_in(row.records):
+        for obj in objects_in(row.records) if run.held else ():  # a row names only what its Run holds
             blob = self._storing.blob_of(obj)
             if blob is not None:
                 entry.blobs[obj.oid] = blob
