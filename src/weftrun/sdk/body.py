@@ -6,6 +6,7 @@ waits for Refs of its own and nothing else, so that it does the same in every re
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -18,6 +19,7 @@ from weftrun.model.telling import text_of
 from weftrun.sdk.callee import Callee
 from weftrun.sdk.chain import is_of, trace_of
 from weftrun.sdk.codec import Encoded
+from weftrun.sdk.either import Either
 from weftrun.sdk.inspection import preview
 from weftrun.sdk.place import Current, enter, here, leave
 from weftrun.sdk.recorder import BodyHost, BodyLimits, Called, Closed, Recorder
@@ -31,11 +33,14 @@ _ONLY_REFS = (
 _LOOPS = ("asyncio", "anyio", "sniffio", "trio", "uvloop")
 _SHOWN_BYTES = 200
 
+Resume = Callable[[Coroutine[Any, Any, Any]], object]
+"""Lets a coroutine go on; returns what it waits for next."""
+
 __all__ = ["Body", "BodyHost", "BodyLimits", "Raised", "Returned", "Waiting"]
 
 
 class Waiting(Struct, frozen=True):
-    """The body waits for these calls."""
+    """The body waits for any of these calls."""
 
     awaits: tuple[int, ...]
 
@@ -87,8 +92,10 @@ class Body:
         self._current = Current(run_id, run_uid, step_id, attempt, IN_A_BODY)
         self._recorder = Recorder(function, run_id, run_uid, step_id, started_at, host, limits)
         self._coroutine: Coroutine[Any, Any, Any] | None = None
-        self._awaited: Ref[Any] | None = None
+        self._awaited: Ref[Any] | Either | None = None
         self._outcomes: dict[int, tuple[Any, BaseException | None]] = {}
+        self._undoes = False
+        self._settles = False
 
     def enter(self) -> Waiting | Returned | Raised:
         """Run the body until it waits or ends."""
@@ -132,7 +139,7 @@ class Body:
         before, here.recorder = here.recorder, self._recorder
         token = enter(self._current)
         try:
-            step: Waiting | Returned | Raised = drive()
+            step: Waiting | Returned | Raised = self._driven(drive)
         except BaseException as error:  # noqa: BLE001  # this is where the author's code runs
             step = Raised(_explained(error, self._function.spec.label))
         finally:
@@ -140,6 +147,31 @@ class Body:
             here.recorder = before
         self._recorder.flush()
         return step
+
+    def _driven(self, drive: Callable[[], Waiting | Returned]) -> Waiting | Returned:
+        """Run the body; where it fails, and has called what is to be undone then, go on with that."""
+        try:
+            return drive()
+        except Exception as error:
+            calls = self._recorder.undoable
+            if not calls or self._undoes:
+                raise
+            self._undoes = True
+            saga = _saga()
+            explained = _explained(error, self._function.spec.label)
+            undo = saga.undo(explained, [saga.Undoable(*call) for call in calls])
+        return self._go_on_with(undo)
+
+    def _go_on_with(self, coroutine: Coroutine[Any, Any, Any]) -> Waiting | Returned:
+        self._coroutine = coroutine
+        return self._run(lambda begun: begun.send(None))
+
+    def _ended(self, answer: Any) -> Waiting | Returned:
+        """The body has returned: at once, or, where something would be undone, when all Steps have settled."""
+        if self._recorder.undoable and not self._settles:
+            self._settles = True
+            return self._go_on_with(_saga().settle_all(answer, self._recorder.left(self._outcomes)))
+        return Returned(self._recorder.answer(answer))
 
     def _wire(self) -> Returned:
         return Returned(self._recorder.answer(self._function.callable(*self._args, **self._kwargs)))
@@ -149,10 +181,20 @@ class Body:
         return self._run(lambda coroutine: coroutine.send(None))
 
     def _resume(self) -> Waiting | Returned:
-        ref = self._awaited
-        if ref is None or ref._number not in self._outcomes:
+        awaited = self._awaited
+        resume = self._known(awaited) if awaited is not None else None
+        if resume is None:
             raise UsageError(f"the body of {self._current.step_id} got an outcome that it does not wait for")
-        return self._run(lambda coroutine: self._hand(coroutine, ref))
+        return self._run(resume)
+
+    def _known(self, awaited: Ref[Any] | Either) -> Resume | None:
+        """Return what resumes the coroutine that waits for this; None where nothing of it is known yet."""
+        if type(awaited) is not Either:
+            return (lambda coroutine: self._hand(coroutine, awaited)) if awaited._number in self._outcomes else None
+        for ref in awaited.refs:
+            if (number := ref._number) in self._outcomes:
+                return lambda coroutine: coroutine.send(number)
+        return None
 
     def _hand(self, coroutine: Coroutine[Any, Any, Any], ref: Ref[Any]) -> object:
         """Resume the coroutine with the value or the error of a Ref."""
@@ -165,26 +207,31 @@ class Body:
                 error = wrong
         return coroutine.throw(error) if error is not None else coroutine.send(value)
 
-    def _run(self, resume: Callable[[Coroutine[Any, Any, Any]], object]) -> Waiting | Returned:
+    def _run(self, resume: Resume) -> Waiting | Returned:
         """Drive the coroutine until it waits for an outcome that is not here yet, or returns."""
         coroutine = self._coroutine
         assert coroutine is not None
         while True:
+            is_over, wanted = _resumed(coroutine, resume)
+            if is_over:
+                return self._ended(wanted)
             try:
-                wanted = resume(coroutine)
-            except StopIteration as stop:
-                return Returned(self._recorder.answer(stop.value))
-            try:
-                ref = self._check(wanted)
+                awaited = self._check(wanted)
             except UsageError as refusal:
                 resume = _thrower(refusal)
                 continue
-            self._awaited = ref
-            if ref._number not in self._outcomes:
-                return Waiting((ref._number,))
-            resume = _hander(self, ref)
+            self._awaited = awaited
+            known = self._known(awaited)
+            if known is None:
+                refs = awaited.refs if type(awaited) is Either else (awaited,)
+                return Waiting(tuple(dict.fromkeys(ref._number for ref in refs)))
+            resume = known
 
-    def _check(self, wanted: object) -> Ref[Any]:
+    def _check(self, wanted: object) -> Ref[Any] | Either:
+        if type(wanted) is Either:
+            for ref in wanted.refs:
+                own(ref, self._recorder)
+            return wanted
         if not isinstance(wanted, Ref):
             raise UsageError(
                 f"The async workflow {self._function.spec.label} awaited {preview(wanted, _SHOWN_BYTES)}: " + _ONLY_REFS
@@ -193,12 +240,20 @@ class Body:
         return wanted
 
 
-def _thrower(error: BaseException) -> Callable[[Coroutine[Any, Any, Any]], object]:
+def _resumed(coroutine: Coroutine[Any, Any, Any], resume: Resume) -> tuple[bool, Any]:
+    """Let a coroutine go on; return whether it has ended, and what it returned or waits for."""
+    try:
+        return False, resume(coroutine)
+    except StopIteration as stop:
+        return True, stop.value
+
+
+def _saga() -> Any:
+    return importlib.import_module("weftrun.sdk.saga")  # late: few workflows undo anything
+
+
+def _thrower(error: BaseException) -> Resume:
     return lambda coroutine: coroutine.throw(error)
-
-
-def _hander(body: Body, ref: Ref[Any]) -> Callable[[Coroutine[Any, Any, Any]], object]:
-    return lambda coroutine: body._hand(coroutine, ref)
 
 
 def _explained(error: BaseException, label: str) -> BaseException:

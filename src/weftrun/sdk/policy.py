@@ -54,19 +54,24 @@ class Policy(_Shared, total=False):
         privileges: `drop` (default): set-user-ID programs run without their privileges, and an ordinary user's Sandbox
             is in a user namespace. `keep`: neither; so an ordinary user's Sandbox has no namespaces of its own, and
             can't have `network=False` at the same time.
-        concurrency: Attempts that one Sandbox runs at once (default 1): a number, or `("threads", number)`, or
-            `("coroutines", number)`. A number alone means threads for `def`, and coroutines on one loop for
-            `async def`. With `batch=True` it is how many calls are handed over together, at most.
+        concurrency: Attempts that one Sandbox runs at once (default 1): a number, or `("threads", number)`,
+            `("coroutines", number)`, or `("processes", number)`: forks, for what computes. A number alone means
+            threads for `def`, and coroutines on one loop for `async def`. With `batch=True` it is how many calls are
+            handed over together, at most.
         window: `"adaptive"` (default): what waits goes as soon as a Sandbox can take it. A number of seconds: it is
             gathered until a tick of that length ends, and goes together to one Sandbox (FaaSBatch's dispatch interval).
         runtime: what a Sandbox is; `process`, since nothing else is built yet.
         rollback: a Function with the same parameters that undoes an abandoned Attempt before the next is entered. It is
             called at least once for each, also for one that had done nothing yet, and so must be idempotent.
+        compensate: a Function, or a workflow, with the same parameters that undoes a Step which has succeeded, if the
+            `async def` workflow that called it fails: the last one first, each a Step of its own. A parameter `result`
+            gets the Step's value. Workflows take it too.
     """
 
     name: str
     version: str
     rollback: Callee
+    compensate: Callee
 
 
 class CallPolicy(_Shared, total=False):
@@ -105,6 +110,7 @@ _AT_CALL = {
     "name": "it is how a Sandbox finds the code: put it on the decorator",
     "version": "it tells one state of the code from another: put it on the decorator",
     "rollback": "it undoes what the code does: put it on the decorator",
+    "compensate": "it undoes what the code does: put it on the decorator",
     "batch": "it says what the code takes: put it on the decorator",
 }
 
