@@ -36,6 +36,10 @@ SIGNALS = "weftrun:signal/"
 """What the name of a call begins with that waits for a signal; the name of the signal follows."""
 
 
+PUBLISHED = "weftrun:publish/"
+"""What the name of a call begins with that publishes an event; the name of the event follows."""
+
+
 class Sharing(Struct, frozen=True, array_like=True):
     """How Attempts of one Function share a Sandbox, where its author says more than one after the other.
 

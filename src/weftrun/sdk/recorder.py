@@ -154,8 +154,8 @@ class Recorder:
             position = self._position(function)
         return self._put(position, spec.label, payload, after, text, kind, function.parts, 4)
 
-    def wait(self, spec: FunctionSpec, compared: tuple[str, ...]) -> Ref[Any]:
-        """Record a wait and return its Ref; what is `compared` must be the same in every replay."""
+    def wait(self, spec: FunctionSpec, compared: tuple[Any, ...], value: Encoded | None = None, /) -> Ref[Any]:
+        """Record a wait, whose Ref gives `value`, and return it; what is `compared` is the same in every replay."""
         if not self._watches:
             raise UsageError(
                 f"The `def` workflow {self.label} waits for {spec.label}: it only wires Steps, and can't wait. Make it "
@@ -169,7 +169,7 @@ class Recorder:
             self._functions.append(spec)
         text = digest((compared, {})) if compared else ""
         self._waits.add(self._made)
-        ref: Ref[Any] = self._put(position, spec.label, self._payload(_NOTHING), (), text, Ref, 0, 3)
+        ref: Ref[Any] = self._put(position, spec.label, self._payload(value or _NOTHING), (), text, Ref, 0, 3)
         return ref
 
     def _put(
