@@ -135,6 +135,7 @@ def open(
     cluster: str | None = None,
     control: str = "worker",
     data: str = "local",
+    trigger: str = "data",
     lease_ttl_s: float = 10.0,
     sinks: "Mapping[str, Sink] | None" = None,
     workers: None = None,
@@ -155,6 +156,8 @@ def open(
             `master`, this engine.
         data: where values of more than 64 KiB lie between Steps: `local`, in memory that readers map, or `store`, in
             files beside the Journal that each reader reads: what FaaSFlow is measured against, and of no other use.
+        trigger: when a Step starts that takes what others put before they end (`ref.output(name)`): `data`, as soon as
+            it is there, or `control`, when they have ended.
         lease_ttl_s: when this engine gives no sign for so many seconds while it owns Runs, others on the Journal take
             it for dead. One that was killed on the same host is known to be dead at once.
         sinks: where `current().emit(name, ...)` goes, by name; see `weftrun.sinks`. What waits for them in the Journal
@@ -181,7 +184,7 @@ def open(
     # Late: a guest that imports the author's module must never load the engine.
     assembly = importlib.import_module("weftrun.assembly")
     engine: Engine = assembly.open_engine(
-        url, recover=recover, sandboxes=sandboxes, cluster=cluster, control=control, data=data,
+        url, recover=recover, sandboxes=sandboxes, cluster=cluster, control=control, data=data, trigger=trigger,
         lease_ttl_s=lease_ttl_s, sinks=sinks, tells=url is None,
     )  # fmt: skip
     return engine

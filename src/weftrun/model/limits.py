@@ -48,6 +48,7 @@ class Limits(Struct, frozen=True, kw_only=True):
         awake_s: engine and Sandboxes look for the next message at most this long before they sleep; 0 never.
         store_folder: no limit, but where Objects lie: a folder to which each is written, and from which each reader
             reads it; where it is empty, in memory that readers map.
+        early_outputs: no limit, but whether Steps may run on what others put before they end.
     """
 
     inline_bytes_max: int = 64 * 1024
@@ -88,6 +89,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     wait_in_memory_s: float = 5.0
     awake_s: float = 0.000_4
     store_folder: str = ""
+    early_outputs: bool = True
 
 
 DEFAULT_LIMITS = Limits()

@@ -43,6 +43,7 @@ class EngineOptions(Struct, frozen=True):
     cluster: str | None
     control: str | None
     data: str | None
+    trigger: str | None
     sinks: str | None
 
     @property
@@ -52,6 +53,7 @@ class EngineOptions(Struct, frozen=True):
             ("--cluster", self.cluster),
             ("--control", self.control),
             ("--data", self.data),
+            ("--trigger", self.trigger),
             ("--sinks", self.sinks),
         )
         return [f"{name} {shlex.quote(value)}" for name, value in told if value is not None]
@@ -68,7 +70,7 @@ class EngineOptions(Struct, frozen=True):
             raise UsageError("--control says who starts Steps on a cluster: give --cluster local:N, too.")
         return open_engine(
             db, recover=recover, sandboxes=self.sandboxes, cluster=self.cluster, control=control,
-            data=self.data or "local", sinks=sinks,
+            data=self.data or "local", trigger=self.trigger or "data", sinks=sinks,
         )  # fmt: skip
 
 
@@ -78,9 +80,9 @@ def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(command)
     def called(
         *args: Any, sandboxes: int | None, cluster: str | None, control: str | None, data: str | None,
-        sinks: str | None, **rest: Any,
+        trigger: str | None, sinks: str | None, **rest: Any,
     ) -> Any:  # fmt: skip
-        return command(*args, engine=EngineOptions(sandboxes, cluster, control, data, sinks), **rest)
+        return command(*args, engine=EngineOptions(sandboxes, cluster, control, data, trigger, sinks), **rest)
 
     options = (
         click.option("--sandboxes", type=click.IntRange(1), help=_SANDBOXES),
@@ -99,6 +101,11 @@ def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--data",
             type=click.Choice(("local", "store")),
             help="Where large values lie between Steps: in memory (default), or in files that each reader reads.",
+        ),
+        click.option(
+            "--trigger",
+            type=click.Choice(("data", "control")),
+            help="When a Step starts that takes an early output: when it is put (default), or when its Step has ended.",
         ),
         click.option("--sinks", metavar="FILE.py:NAME", help=_SINKS),
     )

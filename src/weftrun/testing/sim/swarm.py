@@ -21,7 +21,8 @@ from weftrun.testing.sim.effects import Effects, draw_effects, settings_with, wi
 from weftrun.testing.sim.endless import harmed, has_endless, with_endless
 from weftrun.testing.sim.faults import KINDS, PAUSES, Fault, Faults
 from weftrun.testing.sim.outside import Pace
-from weftrun.testing.sim.plans import FUNCTIONS, draw_plan, watched, wired
+from weftrun.testing.sim.plans import FUNCTIONS, NO_CALLS, draw_plan, watched, wired
+from weftrun.testing.sim.putting import with_outputs
 from weftrun.testing.sim.reference import differences
 from weftrun.testing.sim.settings import Workers
 from weftrun.testing.sim.sweep import Broken
@@ -205,7 +206,7 @@ def with_body_time(settings: Settings) -> Settings:
 
 def draw_world(
     seed: int, folder: Path, *, effects: bool = True, server: bool = True, lives: bool = True, workers: bool = False,
-    sharing: bool = False,
+    sharing: bool = False, outputs: bool = False,
 ) -> World:  # fmt: skip
     """Draw a world with its clients; nothing has happened in it yet.
 
@@ -215,6 +216,7 @@ def draw_world(
         server: whether their transactions may be a server's, of which many are open at once; likewise.
         workers: whether each engine has Workers in other processes.
         sharing: whether there are Functions whose Attempts share a Sandbox.
+        outputs: whether there are Functions that put a value before they end.
     """
     chance = Chance(seed, "swarm")
     engines = Chance(seed, "engines")
@@ -236,6 +238,9 @@ def draw_world(
         settings = with_workers(settings, Chance(seed, "workers"))
     drawn = Chance(seed, "signals")
     waits = drawn if drawn.happens(0.4) else None
+    # Without outputs it makes no difference.
+    early = Chance(seed, "trigger").happens(0.8)
+    settings = replace(settings, limits=msgspec.structs.replace(settings.limits, early_outputs=early))
     world = World(seed, folder, FUNCTIONS, faults=DrawnFaults(seed, settings), settings=settings)
     for name, kind in zip((NEAR, FAR), does.sinks, strict=False):
         world.add_sink(name, kind)
@@ -244,6 +249,7 @@ def draw_world(
         plan = with_effects(draw_plan(chance, watches=watches), does, outside)
         plan = with_endless(plan, endless) if goes_on else plan
         plan = with_sharing(plan, Chance(seed, f"sharing {number}")) if sharing else plan
+        plan = with_outputs(plan, Chance(seed, f"outputs {number}"), NO_CALLS) if outputs else plan
         if waits is not None:
             plan = with_waits(plan, waits)
         client = world.start(f"run-{number}", watched if watches else wired, plan, at_s=chance.between(0.0, 0.02))
@@ -275,10 +281,12 @@ def _draw_lives(world: World, chance: Chance) -> None:
 
 def play_seed(
     seed: int, folder: Path, *, effects: bool = True, server: bool = True, lives: bool = True, workers: bool = False,
-    sharing: bool = False,
+    sharing: bool = False, outputs: bool = False,
 ) -> tuple[World, Broken | None]:  # fmt: skip
     """Play one history and judge it; see `draw_world`."""
-    world = draw_world(seed, folder, effects=effects, server=server, lives=lives, workers=workers, sharing=sharing)
+    world = draw_world(
+        seed, folder, effects=effects, server=server, lives=lives, workers=workers, sharing=sharing, outputs=outputs
+    )
     return world, judged(world)
 
 
