@@ -1,6 +1,7 @@
 """A draft that a person approves: `python examples/approval.py cats`, then `weftrun signal article-cats verdict …`.
 
-The Run waits for the verdict without a process, for a week at most. It is published once, whatever crashes.
+The Run waits for the verdict without a process, for a week at most. It is published once, whatever crashes. With
+`--cron "0 8 * * mon"` a schedule starts one each Monday, `article-cats@2026-12-07T08:00:00Z`, while an engine is open.
 """
 
 from __future__ import annotations
@@ -66,9 +67,16 @@ def main() -> None:
     parser.add_argument("--pause", type=float, default=0.0, help="seconds that publishing takes")
     parser.add_argument("--timeout", type=float, default=WEEK_S, help="seconds to wait for a verdict")
     parser.add_argument("--wait", type=float, default=0.0, help="seconds to stay for a verdict and the end")
+    parser.add_argument("--cron", metavar="LINE", help="let a schedule start articles, and stay for --wait seconds")
     given = parser.parse_args()
     id = f"article-{given.topic}"
     with weftrun.open() as engine:
+        if given.cron:
+            when = weftrun.cron(given.cron)
+            schedule = engine.schedule(id, when, article, given.topic, given.file, given.pause, given.timeout)
+            print(f"The schedule {id} starts an article at {schedule.next()[0]:%F %T} UTC.", flush=True)
+            time.sleep(given.wait)
+            return
         run = engine.start(article.options(id=id), given.topic, given.file, given.pause, given.timeout)
         while run.status in ("pending", "running") and run.waiting_for != "signal verdict":
             time.sleep(0.01)

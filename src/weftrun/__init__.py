@@ -42,6 +42,7 @@ from weftrun.sdk.ref import Mapped, Ref
 from weftrun.sdk.retrying import Retry
 
 if TYPE_CHECKING:
+    from weftrun.sdk.schedules import Schedule, cron, every
     from weftrun.sdk.waiting import signal, sleep
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ __all__ = [
     "random",
     "sleep",
     "signal",
+    "cron",
+    "every",
     "shared",
     "share",
     "shared_counts",
@@ -74,6 +77,7 @@ __all__ = [
     "Mapped",
     "Engine",
     "Run",
+    "Schedule",
     "Retry",
     "Policy",
     "CallPolicy",
@@ -116,7 +120,14 @@ if not TYPE_CHECKING:
         found = globals()[name] = getattr(importlib.import_module(_LATE[name]), name)
         return found
 
-    _LATE = {"wasm_function": "weftrun.sdk.wasm", "signal": "weftrun.sdk.waiting", "sleep": "weftrun.sdk.waiting"}
+    _LATE = {
+        "wasm_function": "weftrun.sdk.wasm",
+        "signal": "weftrun.sdk.waiting",
+        "sleep": "weftrun.sdk.waiting",
+        "cron": "weftrun.sdk.schedules",
+        "every": "weftrun.sdk.schedules",
+        "Schedule": "weftrun.sdk.schedules",
+    }
 
 
 def __dir__() -> list[str]:

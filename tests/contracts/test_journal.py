@@ -15,6 +15,7 @@ from weftrun.testing.contracts.journal import JournalContract
 from weftrun.testing.contracts.outbox import OutboxContract
 from weftrun.testing.contracts.reader import OpenReader, ReaderContract
 from weftrun.testing.contracts.reopening import Reopening
+from weftrun.testing.contracts.schedules import ScheduleContract
 from weftrun.testing.contracts.sessions import SessionContract
 
 
@@ -28,6 +29,12 @@ class TestSqliteJournal(JournalContract):
 
 
 class TestSqliteSessions(SessionContract):
+    @pytest.fixture
+    def connect(self, tmp_path: Path) -> Callable[[], SqliteJournal]:
+        return lambda: SqliteJournal(tmp_path / "app.db", SystemEntropy(), pause, allow_tmpfs=True)
+
+
+class TestSqliteSchedules(ScheduleContract):
     @pytest.fixture
     def connect(self, tmp_path: Path) -> Callable[[], SqliteJournal]:
         return lambda: SqliteJournal(tmp_path / "app.db", SystemEntropy(), pause, allow_tmpfs=True)

@@ -199,8 +199,8 @@ def test_a_run_has_so_many_signals_and_no_more(url: str, monkeypatch: pytest.Mon
 
     with opened(url) as engine:
         run = engine.start(a.naps.options(id="naps"), "/dev/null", 3600.0)
-        monkeypatch.setattr(engine._core._engine._signals, "_limits", weftrun.model.limits.Limits(signals_max=3))
-        assert sends.refusal("posted", run.id, "x", engine._core._engine.limits) is None
+        monkeypatch.setattr(engine._core._signals, "_limits", weftrun.model.limits.Limits(signals_max=3))
+        assert sends.refusal("posted", run.id, "x", engine._core.limits) is None
         for number in range(3):
             run.signal("x", number, id=str(number))
         run.signal("x", 2, id="2")

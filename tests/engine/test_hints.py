@@ -36,7 +36,7 @@ def opened(url: str) -> weftrun.Engine:
     """Open an engine that listens already, as it does when it has been open for a while."""
     engine = weftrun.open(url, sandboxes=2, lease_ttl_s=TTL_S)
     core = engine._core
-    core._loop.call_from_thread(core._engine._own.hinted.begin)  # type: ignore[attr-defined]
+    core._loop.call_from_thread(core._own.hinted.begin)  # type: ignore[attr-defined]
     until(lambda: core._hints[0]._thread is not None)  # type: ignore[attr-defined]
     return engine
 

@@ -265,7 +265,7 @@ def test_code_is_tried_once(place: Place) -> None:
     epoch = place.info().epoch
     with weftrun.open(place.url, sandboxes=1) as engine:
         assert engine.run(programs.inc, 1) == 2
-        until(lambda: engine._core._engine._opening.take_over._tried)  # type: ignore[attr-defined]
+        until(lambda: engine._core._opening.take_over._tried)  # type: ignore[attr-defined]
     assert place.info().epoch == epoch
     (place.code / "parts.py").write_text(SCRIPT.replace("first", "grab"))
     place.parks()

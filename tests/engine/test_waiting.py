@@ -51,7 +51,7 @@ def is_suspended(url: str, *ids: str) -> bool:
 
 
 def owned(engine: weftrun.Engine) -> int:
-    return len(engine._core._engine._opening.runs.by_id)
+    return len(engine._core._opening.runs.by_id)
 
 
 def entered(ledger: Path) -> list[str]:
@@ -135,7 +135,7 @@ url, ledger = sys.argv[1:]
 with opened(url) as engine:
     for _ in range(MANY):
         engine.start(w.later, ledger, LONG_S)
-    until(lambda: owned(engine) == 0 and engine._core._engine._committer.idle)
+    until(lambda: owned(engine) == 0 and engine._core._committer.idle)
     print("waits", flush=True)
     sys.stdin.read()
 """
@@ -176,7 +176,7 @@ class Looks:
     def __init__(self, engine: weftrun.Engine) -> None:
         self.count = 0
         self.free = 0
-        inner = engine._core._engine
+        inner = engine._core
         seen = inner.seen
 
         def count(shown: object) -> None:

@@ -32,6 +32,7 @@ from weftrun.testing.contracts.samples import (
     start,
     uid,
 )
+from weftrun.testing.contracts.schedules import SCHEDULE
 from weftrun.testing.contracts.sessions import session
 
 
@@ -92,6 +93,7 @@ def write(path: Path) -> None:
     journal.post(Message("message-2", uid(4), "cancel"))
     journal.post(STRAY)
     (stray,) = (message for message in journal.inbox() if message.id == STRAY.id)
+    journal.put_schedule(SCHEDULE, "")
     journal.suspend({uid(7): Rest(PARKED), uid(8): Rest(UNTIL_TOLD, "signal verdict", stray.place)})
     journal.close()
 

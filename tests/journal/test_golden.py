@@ -18,6 +18,7 @@ from weftrun.model.emits import DeliveryStatus
 from weftrun.model.ids import RunId
 from weftrun.ports.journal import Message
 from weftrun.testing.contracts.samples import BLOB, as_posted, end, uid
+from weftrun.testing.contracts.schedules import SCHEDULE
 from weftrun.testing.contracts.sessions import session
 
 OpenJournal = Callable[..., SqliteJournal]
@@ -76,6 +77,9 @@ def test_it_is_read_and_written_on(opened: OpenJournal, path: Path, golden: Path
         assert (waiting.waiting_for, waiting.due_at) == ("signal verdict", UNTIL_TOLD)
         assert journal.load(uid(8)) == make_golden.ROWS[8]
     assert journal.blobs_named() == {BLOB.sha256}
+    schedules = journal.schedules()
+    if schedules or golden == GOLDEN[-1]:
+        assert schedules == [SCHEDULE]
     for other in journal.sessions():
         assert (other.uid, other.runs, open_run.owner) == (session(1).uid, 2 if emits else 1, session(1).uid)
         assert journal.declare_dead(other)

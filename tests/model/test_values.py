@@ -66,7 +66,6 @@ def test_functions_with_the_same_policy_are_one() -> None:
 
 def test_every_limit_limits() -> None:
     table = msgspec.structs.asdict(Limits())
-    assert table.pop("store_folder") == "", "it is no limit, but goes where they go: to each Worker and Sandbox"
     assert all(value > 0 for value in table.values())
     assert all(name.endswith(("_max", "_s")) for name in table)
     assert Limits().inline_bytes_max <= Limits().frame_bytes_max

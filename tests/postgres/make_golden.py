@@ -30,6 +30,7 @@ from weftrun.testing.contracts.samples import (
     start,
     uid,
 )
+from weftrun.testing.contracts.schedules import SCHEDULE
 from weftrun.testing.contracts.sessions import session
 
 TABLES = {
@@ -40,6 +41,7 @@ TABLES = {
     "inbox": "place",
     "outbox": "place",
     "sink": "name",
+    "schedule": "id",
 }
 """Each table, and the order in which its rows are dumped."""
 COUNTED = {"session_key_seq": 1, "run_key": 8, "inbox_place_seq": 2, "outbox_place_seq": 3}
@@ -102,6 +104,7 @@ def write(url: str) -> None:
     journal.post(Message("message-2", uid(4), "cancel"))
     journal.post(STRAY)
     (stray,) = (message for message in journal.inbox() if message.id == STRAY.id)
+    journal.put_schedule(SCHEDULE, "")
     journal.suspend({uid(7): Rest(PARKED), uid(8): Rest(UNTIL_TOLD, "signal verdict", stray.place)})
     journal.close()
 

@@ -13,6 +13,7 @@ from weftrun.testing.contracts.journal import JournalContract
 from weftrun.testing.contracts.outbox import OutboxContract
 from weftrun.testing.contracts.reader import OpenReader, ReaderContract
 from weftrun.testing.contracts.reopening import Reopening
+from weftrun.testing.contracts.schedules import ScheduleContract
 from weftrun.testing.contracts.sessions import SessionContract
 
 
@@ -23,6 +24,12 @@ class TestPostgresJournal(JournalContract):
 
 
 class TestPostgresSessions(SessionContract):
+    @pytest.fixture
+    def connect(self, opened: OpenJournal) -> Callable[[], PostgresJournal]:
+        return opened
+
+
+class TestPostgresSchedules(ScheduleContract):
     @pytest.fixture
     def connect(self, opened: OpenJournal) -> Callable[[], PostgresJournal]:
         return opened

@@ -69,7 +69,7 @@ def let_listen(engine: weftrun.Engine, server: Server) -> None:
     """Let an engine listen now, as it does when it has been open for a while."""
     before = len(listeners(server))
     core = engine._core
-    core._loop.call_from_thread(core._engine._own.hinted.begin)  # type: ignore[attr-defined]
+    core._loop.call_from_thread(core._own.hinted.begin)  # type: ignore[attr-defined]
     until(lambda: len(listeners(server)) > before)
 
 

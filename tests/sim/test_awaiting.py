@@ -10,7 +10,7 @@ import pytest
 from weftrun.adapters.sqlite.statements import SQL
 from weftrun.machines.run import attempts, awaiting, machine, recorded
 from weftrun.model.records import Received, Settled
-from weftrun.runtime.engine import Engine
+from weftrun.runtime.engine import EngineCore
 from weftrun.testing.sim.scenarios import SCENARIOS
 from weftrun.testing.sim.swarm import draw_world, play_seed
 from weftrun.testing.sim.sweep import play, sweep
@@ -69,7 +69,7 @@ def more_is_dropped_than_was_taken(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def nobody_looks_before_a_time_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     """A wait ends in vain although its signal lies in the inbox."""
-    monkeypatch.setattr(Engine, "time_comes", lambda _self, then: then())
+    monkeypatch.setattr(EngineCore, "time_comes", lambda _self, then: then())
 
 
 def a_wait_is_longer_after_a_crash(monkeypatch: pytest.MonkeyPatch) -> None:

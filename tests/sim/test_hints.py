@@ -12,7 +12,7 @@ from tests.sweeping import shared
 
 from weftrun.model.ids import RunUid
 from weftrun.model.records import Ended, Row
-from weftrun.runtime.engine import Engine
+from weftrun.runtime.engine import EngineCore
 from weftrun.testing.sim import process
 from weftrun.testing.sim.chance import Chance
 from weftrun.testing.sim.loop import SimLoop
@@ -95,11 +95,11 @@ def play(seed: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Channel:
     """Play a seed whose engines are several, and fail if a rule is broken in it."""
     channel = Channel(seed)
 
-    def hinted(*, loop: Any, **ports: Any) -> Engine:
-        return Engine(loop=loop, hints=(Lying(channel, loop),), **ports)
+    def hinted(*, loop: Any, **ports: Any) -> EngineCore:
+        return EngineCore(loop=loop, hints=(Lying(channel, loop),), **ports)
 
     with monkeypatch.context() as patch:
-        patch.setattr(process, "Engine", hinted)
+        patch.setattr(process, "EngineCore", hinted)
         world = draw_world(seed, folder)
         world.register.watchers.append(channel.committed)
         broken = judged(world) if world.settings.engines > 1 else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -24,6 +25,20 @@ _WIDE = """[...document.querySelectorAll('*')]
 def chromium() -> Iterator[Any]:
     with browser() as started:
         yield started
+
+
+@pytest.fixture(scope="module")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The pinned axe-core, as a script."""
+    if shutil.which("npm") is None:
+        pytest.skip("npm is not installed")
+    folder = tmp_path_factory.mktemp("axe")
+    wanted = json.loads(Path("ui/package.json").read_text())["devDependencies"]["axe-core"]
+    command = ["npm", "install", "--no-package-lock", "--no-audit", "--no-fund", "--silent", f"axe-core@{wanted}"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"axe-core can't be had: {done.stderr[-200:]}")
+    return (folder / "node_modules/axe-core/axe.min.js").read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -75,6 +90,105 @@ def test_what_runs_is_live_and_a_server_that_is_gone_is_said(page: Any, url: str
         page.get_by_role("link", name="p1").wait_for()
         serving.close()
         page.get_by_text("The server is not there").wait_for()
+
+
+def test_what_goes_on_is_shown_and_a_signal_is_sent(page: Any, url: str, tmp_path: Path) -> None:
+    with weftrun.open(url) as engine, served(url) as there:
+        going = engine.start(shop.patience.options(id="p1"), str(tmp_path / "go"))
+        asking = engine.start(shop.publish.options(id="cats"), "Cats")
+        page.goto(there.address)
+        page.get_by_role("link", name="Now").click()
+        page.locator("tr", has_text="wait_for[0]").get_by_text("Sandbox").wait_for()
+        page.locator("tr", has_text="for signal verdict").get_by_role("link", name="cats").click()
+        field = page.get_by_label("Signal verdict, as JSON")
+        field.fill("yes")
+        page.get_by_role("button", name="Send").click()
+        page.get_by_text("This is no JSON").wait_for()
+        field.fill('"yes"')
+        page.get_by_role("button", name="Send").click()
+        page.locator("h1 .status.succeeded").wait_for()
+        assert asking.result(60) == "Cats: yes"
+        (tmp_path / "go").touch()
+        going.result(60)
+        page.get_by_role("link", name="Now").click()
+        page.get_by_text("Nothing runs.").wait_for()
+
+
+def test_many_runs_are_chosen_and_retried(page: Any, url: str) -> None:
+    with weftrun.open(url) as engine:
+        for number in (1, 3, 4):
+            with contextlib.suppress(ValueError):
+                engine.run(shop.audit.options(id=f"a{number}"), number)
+        with served(url) as there:
+            page.goto(there.address)
+            for id in ("a1", "a3", "a4"):
+                page.get_by_label(f"Choose {id}").check()
+            page.get_by_text("3 chosen").wait_for()
+            page.get_by_role("button", name="retry").click()
+            page.get_by_text("3 chosen").wait_for(state="detached")
+            for id in ("a1", "a3"):
+                with pytest.raises(ValueError, match="odd"):
+                    engine.get(id).result(60)
+            page.get_by_label("Run", exact=True).fill("a3")
+            page.get_by_role("link", name="a1").wait_for(state="detached")
+            page.get_by_role("link", name="a3").click()
+            page.get_by_text("life 2 of it began").wait_for()
+
+
+def test_a_large_run_is_shown_in_parts(page: Any, url: str) -> None:
+    with weftrun.open(url) as engine, served(url) as there:
+        engine.run(shop.tree.options(id="large"), 512)
+        page.goto(there.address)
+        page.get_by_role("link", name="large").click()
+        page.get_by_role("button", name="All 1,024").wait_for()
+        assert page.locator("table.steps tbody tr").count() == 200
+        page.locator("svg .node").nth(1022).wait_for(state="attached")
+        page.get_by_role("button", name="1,024 succeeded").click()
+        page.get_by_role("button", name="Show more (824 left)").click()
+        assert page.locator("table.steps tbody tr").count() == 800
+
+
+def test_a_part_of_the_time_is_drawn_nearer(page: Any, url: str) -> None:
+    with weftrun.open(url) as engine, served(url) as there:
+        engine.run(shop.report.options(id="r1"), ["Rome", "Oslo"])
+        page.goto(there.address)
+        page.get_by_role("link", name="r1").click()
+        bar = page.locator("svg.timeline .bar", has_text="total[2]")
+        bar.wait_for()
+        box = page.locator("svg.timeline").bounding_box()
+        page.mouse.move(box["x"] + box["width"] * 0.75, box["y"] + 5)
+        page.mouse.down()
+        page.mouse.move(box["x"] + box["width"] * 0.96, box["y"] + 5)
+        page.mouse.up()
+        page.get_by_role("button", name="Whole").wait_for()
+        assert page.locator("svg.timeline .bar.body").count() == 0
+        page.get_by_role("button", name="Whole").click()
+        page.locator("svg.timeline .bar.body").wait_for()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_everybody_can_use_it(chromium: Any, axe: str, url: str, tmp_path: Path, theme: str) -> None:
+    """WCAG 2.2 AA on each page, as far as axe-core can tell."""
+    with weftrun.open(url) as engine, served(url) as there:
+        engine.run(shop.report.options(id="r1"), ["Rome", "Oslo"])
+        with pytest.raises(ValueError, match="odd"):
+            engine.run(shop.audit.options(id="a3"), 3)
+        going = engine.start(shop.patience.options(id="p1"), str(tmp_path / "go"))
+        engine.start(shop.publish.options(id="cats"), "Cats")
+        page = chromium.new_context(color_scheme=theme, bypass_csp=True).new_page()
+        page.goto(there.address)
+        for at, seen in (
+            ("#/", "tbody tr"), ("#/run/r1", "svg.timeline .bar"), ("#/run/a3", ".error"), ("#/run/cats", ".signal"),
+            ("#/now", "tbody tr"),
+        ):  # fmt: skip
+            page.goto(f"{there.root}{at}")
+            page.locator(seen).first.wait_for()
+            page.evaluate(axe)
+            tags = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
+            found = page.evaluate("tags => axe.run(document, tags)", tags)["violations"]
+            assert not found, (at, [(one["id"], [node["html"] for node in one["nodes"]]) for one in found])
+        (tmp_path / "go").touch()
+        going.result(60)
 
 
 def test_it_fits_a_small_screen(page: Any, url: str) -> None:

@@ -16,7 +16,8 @@ async function ask(path, options) {
     const problem = await answer.json().catch(() => ({}));
     throw new Problem(problem.detail || `The server answered ${answer.status}.`);
   }
-  return answer.status === 204 ? null : answer.json();
+  const text = await answer.text();
+  return text ? JSON.parse(text) : null;
 }
 
 const of = (id) => `/runs/${encodeURIComponent(id)}`;
@@ -24,10 +25,15 @@ const of = (id) => `/runs/${encodeURIComponent(id)}`;
 export const runs = (filter) => ask(`/runs?${new URLSearchParams(filter)}`);
 export const run = (id) => ask(of(id));
 export const steps = (id) => ask(`${of(id)}/steps`);
-export const graph = (id) => ask(`${of(id)}/graph`);
-export const timeline = (id) => ask(`${of(id)}/timeline`);
+export const graph = (id) => ask(`${of(id)}/graph?nodes=2100`);
+export const timeline = (id) => ask(`${of(id)}/timeline?spans=1500`);
 export const story = (id) => ask(`${of(id)}/story`);
 export const logs = (id) => ask(`${of(id)}/logs`);
+export const now = () => ask("/now");
+export const signal = (id, name, value) =>
+  ask(`${of(id)}/signals`, {
+    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ name, value }),
+  });
 export const act = (id, verb) => ask(`${of(id)}/${verb}`, { method: "POST" });
 
 /**

@@ -2,21 +2,24 @@
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import * as api from "./api.js";
-import { Status, Time, Trouble } from "./parts.jsx";
-import { span } from "./words.js";
+import { RunLink, Status, Time, Trouble } from "./parts.jsx";
+import { span, WAYS } from "./words.js";
 
 const PAGE = 50;
+const TYPING_MS = 150;
+const AGAIN_MS = 250;
 const STATUSES = ["", "running", "succeeded", "failed", "cancelled"];
 
 export function List({ lives }) {
-  const [filter, setFilter] = useState({ status: "", workflow: "" });
+  const [filter, setFilter] = useState({ status: "", workflow: "", id: "" });
   const [pages, setPages] = useState({ runs: [], next: null });
   const [trouble, setTrouble] = useState("");
+  const [chosen, choose] = useState(new Set());
   const asked = useRef(0);
 
   const asking = (after) => {
-    const query = { limit: PAGE, ...(filter.status && { status: filter.status }) };
-    return { ...query, ...(filter.workflow && { workflow: filter.workflow }), ...(after && { after }) };
+    const given = Object.fromEntries(Object.entries(filter).filter(([, value]) => value));
+    return { limit: PAGE, ...given, ...(after && { after }) };
   };
 
   const load = async () => {
@@ -34,12 +37,33 @@ export function List({ lives }) {
     setPages({ runs: [...pages.runs, ...page.runs], next: page.next });
   };
 
+  const latest = useRef(load);
+  latest.current = load;
   useEffect(() => {
-    load();
-    let due = 0;
-    const end = api.followList(() => (due ||= setTimeout(() => ((due = 0), load()), 250)), lives);
-    return () => (clearTimeout(due), end());
+    const due = setTimeout(load, pages.runs.length ? TYPING_MS : 0);
+    return () => clearTimeout(due);
   }, [filter]);
+  useEffect(() => {
+    let due = 0;
+    const changed = () => (due ||= setTimeout(() => ((due = 0), latest.current()), AGAIN_MS));
+    const end = api.followList(changed, lives);
+    return () => (clearTimeout(due), end());
+  }, []);
+
+  const mark = (id, isChosen) => {
+    const next = new Set(chosen);
+    next[isChosen ? "add" : "delete"](id);
+    choose(next);
+  };
+  const shown = pages.runs.filter((run) => chosen.has(run.id));
+  const act = async (verb) => {
+    const done = shown.filter((run) => WAYS[run.status]?.includes(verb));
+    const failures = (await Promise.allSettled(done.map((run) => api.act(run.id, verb)))).filter((one) => one.reason);
+    choose(new Set());
+    await load();
+    if (failures.length) setTrouble(`${failures.length} of ${done.length}: ${failures[0].reason.message}`);
+  };
+  const verbs = [...new Set(shown.flatMap((run) => WAYS[run.status] ?? []))];
 
   return (
     <main>
@@ -54,23 +78,42 @@ export function List({ lives }) {
           </select>
         </label>
         <label>
+          Run{" "}
+          <input
+            id="search" type="search" value={filter.id} placeholder="id, or its beginning"
+            onInput={(e) => setFilter({ ...filter, id: e.target.value.trim() })}
+          />
+        </label>
+        <label>
           Workflow{" "}
           <input
-            id="search" type="search" value={filter.workflow} placeholder="module:name"
-            onChange={(e) => setFilter({ ...filter, workflow: e.target.value.trim() })}
+            type="search" value={filter.workflow} placeholder="module:name"
+            onInput={(e) => setFilter({ ...filter, workflow: e.target.value.trim() })}
           />
         </label>
       </form>
       <Trouble text={trouble} />
+      {shown.length > 0 && (
+        <p class="facts">
+          {shown.length} chosen {verbs.map((verb) => <button onClick={() => act(verb)}>{verb}</button>)}
+          <button onClick={() => choose(new Set())}>Choose none</button>
+        </p>
+      )}
       <table class="runs">
         <thead>
-          <tr><th>Status</th><th>Run</th><th>Workflow</th><th>Started</th><th class="number">Took</th></tr>
+          <tr><th><span class="spoken">Chosen</span></th><th>Status</th><th>Run</th><th>Workflow</th><th>Started</th><th class="number">Took</th></tr>
         </thead>
         <tbody>
           {pages.runs.map((run) => (
             <tr key={run.id}>
+              <td>
+                <input
+                  type="checkbox" aria-label={`Choose ${run.id}`} checked={chosen.has(run.id)}
+                  onChange={(event) => mark(run.id, event.target.checked)}
+                />
+              </td>
               <td><Status status={run.status} note={run.waiting_for} /></td>
-              <td><a href={`#/run/${encodeURIComponent(run.id)}`}>{run.id}</a></td>
+              <td><RunLink id={run.id} /></td>
               <td>{run.function}</td>
               <td><Time at={run.started_at} /></td>
               <td class="number">{run.ended_at ? span(run.ended_at - run.started_at) : ""}</td>

@@ -3,10 +3,16 @@
 import { render } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { List } from "./list.jsx";
+import { Now } from "./now.jsx";
 import { Run } from "./run.jsx";
 import "./style.css";
 
-const place = () => decodeURIComponent(location.hash.replace(/^#\/?/, ""));
+/** What the address names after its `#`: a page, the Run and the Step. */
+function place() {
+  const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
+  const [page, run = ""] = path.split("/");
+  return { page, run: decodeURIComponent(run), step: new URLSearchParams(query).get("step") ?? "" };
+}
 
 function Page() {
   const [at, go] = useState(place());
@@ -23,15 +29,19 @@ function Page() {
     addEventListener("keydown", pressed);
     return () => (removeEventListener("hashchange", moved), removeEventListener("keydown", pressed));
   }, []);
-  const run = at.startsWith("run/") ? at.slice(4) : "";
+  const { page, run, step } = at;
   useEffect(() => void (document.title = run ? `${run} · weftrun` : "weftrun"), [run]);
+  const here = (name) => (page === name ? "page" : undefined);
   return (
     <>
       <header>
         <a href="#/" class="name">weftrun</a>
+        <nav>
+          <a href="#/" aria-current={here("")}>Runs</a> <a href="#/now" aria-current={here("now")}>Now</a>
+        </nav>
         <span role="status">{isThere ? "" : "The server is not there. Trying again…"}</span>
       </header>
-      {run ? <Run key={run} id={run} lives={lives} /> : <List lives={lives} />}
+      {page === "run" && run ? <Run key={run} id={run} step={step} lives={lives} /> : page === "now" ? <Now lives={lives} /> : <List lives={lives} />}
     </>
   );
 }

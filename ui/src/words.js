@@ -16,3 +16,6 @@ export function span(seconds) {
 /** The moment in the viewer's zone; `utc` says it for the title. */
 export const moment = (at) => (at ? new Date(at * 1000).toLocaleString() : "");
 export const utc = (at) => (at ? new Date(at * 1000).toISOString() : "");
+
+/** What can be asked of a Run that stands so. */
+export const WAYS = { running: ["cancel"], failed: ["retry"], cancelled: ["retry"] };

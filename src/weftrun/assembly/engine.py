@@ -8,16 +8,18 @@ import contextlib
 import logging
 import math
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
 
+from weftrun.adapters.cron import CronCalendar
 from weftrun.adapters.files.blobs import FileBlobs
 from weftrun.adapters.files.lock import EngineLocks
 from weftrun.adapters.memfd import MemfdObjects
 from weftrun.adapters.process import ProcessSandboxes
 from weftrun.adapters.sqlite.trace import SqliteTrace
+from weftrun.adapters.system.clock import wall
 from weftrun.adapters.system.descriptors import DESCRIPTOR_LIMIT, descriptors_needed
 from weftrun.adapters.system.entropy import SystemEntropy
 from weftrun.adapters.system.loop import UvLoop
@@ -27,27 +29,25 @@ from weftrun.assembly.code import code_changed, code_here
 from weftrun.assembly.places import Place, hints_of, made_sentence, place_of, transactions_of
 from weftrun.assembly.reader import Reader, running_views
 from weftrun.assembly.retrying import check_undone
+from weftrun.assembly.schedules import check_timetable, times_of
 from weftrun.assembly.sinks import checked_sinks
-from weftrun.model.commands import End
 from weftrun.model.errors import InternalError, JournalError, RunNotFound, UsageError
 from weftrun.model.hosts import Begin
 from weftrun.model.ids import RunId, WorkerId
 from weftrun.model.lease import Session
 from weftrun.model.limits import DEFAULT_LIMITS, Limits
-from weftrun.model.outcomes import Status
-from weftrun.model.policy import Bundle, FunctionSpec
-from weftrun.model.records import Row
-from weftrun.model.values import Data, Payload
-from weftrun.ports.journal import RunInfo
+from weftrun.model.schedules import Schedule
+from weftrun.ports.journal import Journal
 from weftrun.ports.sinks import Sink
 from weftrun.ports.worker import Worker
-from weftrun.runtime.engine import Engine as RuntimeEngine
+from weftrun.runtime.engine import EngineCore
 from weftrun.runtime.tickets import Latch, Ticket
 from weftrun.runtime.worker_driver import WorkerDriver
 from weftrun.runtime.worker_group import WorkerGroup
 from weftrun.sdk.handles import Engine
 from weftrun.sdk.program import BEGAN_AT, program_here
 from weftrun.sdk.registry import version_here
+from weftrun.sdk.schedules import Change
 from weftrun.views.step import StepView
 from weftrun.views.steps import steps
 from weftrun.views.trace import TextView, texts
@@ -108,14 +108,16 @@ def open_core(
         raise UsageError(f"trigger={trigger!r} is not known: it takes {' or '.join(map(repr, _TRIGGERS))}.")
     if trigger == "control":
         limits = replace(limits, early_outputs=False)
-    if data == "store":
-        if cluster is not None and not cluster.startswith("local:"):
-            raise UsageError(f"data='store' is for Workers of this host: not for cluster={cluster!r} yet.")
-        limits = replace(limits, store_folder=str(place.folder / "store"))
+    if data == "store" and cluster is not None and not cluster.startswith("local:"):
+        raise UsageError(f"data='store' is for Workers of this host: not for cluster={cluster!r} yet.")
     where = cluster_of(cluster)
     if control not in _CONTROLS:
         raise UsageError(f"control={control!r} is not known: it takes {' or '.join(map(repr, _CONTROLS))}.")
-    return EmbeddedCore(place, recover, sandboxes, where, control, limits, checked_sinks(sinks))
+    return EmbeddedCore(
+        place, recover, sandboxes, where, limits, checked_sinks(sinks),
+        arms=where is not None and control == "worker",
+        store_folder=str(place.folder / "store") if data == "store" else "",
+    )  # fmt: skip
 
 
 def _check_recover(recover: str, place: Place) -> None:
@@ -139,8 +141,16 @@ def sandboxes_by_default() -> int:
     return len(os.sched_getaffinity(0))
 
 
-class EmbeddedCore:
-    """An engine in this process, with everything it owns (`sdk.handles.Core`)."""
+class EmbeddedCore(EngineCore):
+    """An engine in this process (`sdk.handles.Core`): the core, with adapters of this host, which it opens and closes.
+
+    Args:
+        arms: whether Steps are armed at the Workers of the cluster.
+        store_folder: where Objects lie as files; empty where they lie in memory.
+
+    Attributes:
+        journal: URL of its Journal for people: absolute, and without a password.
+    """
 
     def __init__(
         self,
@@ -148,37 +158,46 @@ class EmbeddedCore:
         recover: str,
         sandboxes: int | None,
         cluster: Cluster | None,
-        control: str,
         limits: Limits,
-        sinks: dict[str, Sink],
+        sinks: Mapping[str, Sink],
+        *,
+        arms: bool,
+        store_folder: str,
     ) -> None:
-        self._arms = cluster is not None and control == "worker"
         place.check_folder()
-        folder = place.folder
-        self._place = place
         self.journal = place.shown
-        self._closed = False
+        self._place = place
+        self._closing = False
         self._workers: Workers | None = None
         self._left = Latch()
-        self._pid = os.getpid()
-        self._sinks = sinks
         self._cluster = cluster
-        with contextlib.ExitStack() as undo:
+        self._store_folder = store_folder
+        with contextlib.ExitStack() as opened:
             if cluster is not None:
-                undo.callback(cluster.close)
-            self._locks = EngineLocks(folder)
-            undo.callback(self._locks.close)
-            self._entropy = SystemEntropy()
-            self._journal = place.open(self._entropy)
-            undo.callback(self._journal.close)
-            self._transactions = transactions_of(self._journal)
+                opened.callback(cluster.close)
+            self._locks = EngineLocks(place.folder)
+            opened.callback(self._locks.close)
+            entropy = SystemEntropy()
+            journal = place.open(entropy)
+            opened.callback(journal.close)
+            transactions = transactions_of(journal)
+            opened.callback(transactions.close)
+            self._trace = SqliteTrace(place.folder / "trace.db")
+            opened.callback(self._trace.close)
+            blobs = FileBlobs(place.folder / "blobs")
             self._hints = hints_of(place)
-            self._blobs = FileBlobs(folder / "blobs")
-            self._trace = SqliteTrace(folder / "trace.db")
-            undo.callback(self._trace.close)
-            self._wire(folder, sandboxes, cluster, limits)
-            undo.pop_all()
-        self._loop.start()
+            worker = self._wire(journal, blobs, cluster, sandboxes, limits, opened)
+            super().__init__(
+                loop=self._uv_loop, journal=journal, blobs=blobs, trace=self._trace, liveness=self._locks,
+                objects=self._objects, worker=worker, entropy=entropy, transactions=transactions, limits=limits,
+                version_here=version_here, program=program_here(), code_here=code_here, code_changed=code_changed,
+                stands_still=_say_still, sinks=sinks, watch=self._watch, hints=self._hints, arms=arms,
+                calendar=CronCalendar(), wall=wall,
+            )  # fmt: skip
+            for sink in sinks.values():
+                opened.callback(_close_sink, sink)
+            self._opened = opened.pop_all()
+        self._uv_loop.start()
         atexit.register(self._at_exit)
         try:
             self._recover(recover)
@@ -186,52 +205,43 @@ class EmbeddedCore:
             self.close(drain_s=0.0)
             raise
 
-    def _wire(self, folder: Path, sandboxes: int | None, cluster: Cluster | None, limits: Limits) -> None:
-        """Make what holds nothing of the host's before the loop is started."""
-        if limits.store_folder:
-            Path(limits.store_folder).mkdir(parents=True, exist_ok=True)
+    def _wire(
+        self,
+        journal: Journal,
+        blobs: FileBlobs,
+        cluster: Cluster | None,
+        sandboxes: int | None,
+        limits: Limits,
+        opened: contextlib.ExitStack,
+    ) -> Worker:
+        """Make what executes, and what it needs; nothing of it holds anything of the host's before the loop starts."""
+        if self._store_folder:
+            Path(self._store_folder).mkdir(parents=True, exist_ok=True)
+        folder = self._place.folder
         quota_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
-        hash_seed = self._journal.meta().hash_seed
-        self._objects = MemfdObjects(
-            folder,
-            quota_bytes=quota_bytes,
-            descriptors_max=limits.descriptors_max,
-            open_blob=self._blobs.open,
-            store_folder=limits.store_folder,
-        )
-        self._loop = UvLoop(self._failed)
-        self._processes = ProcessWatch(self._loop)
+        hash_seed = journal.meta().hash_seed
+        objects = MemfdObjects(
+            folder, quota_bytes=quota_bytes, descriptors_max=limits.descriptors_max, open_blob=blobs.open,
+            store_folder=self._store_folder,
+        )  # fmt: skip
+        self._objects = objects
+        opened.callback(objects.close)
+        self._uv_loop = UvLoop(self._failed)
+        self._processes = ProcessWatch(self._uv_loop)
+        opened.callback(self._processes.close)
         open_files_max = DESCRIPTOR_LIMIT.raise_to(descriptors_needed(limits))
         self._sandboxes = ProcessSandboxes(
-            self._loop, self._objects, limits=limits, hash_seed=hash_seed, open_files_max=open_files_max,
-            since=BEGAN_AT,
+            self._uv_loop, objects, limits=limits, hash_seed=hash_seed, open_files_max=open_files_max,
+            since=BEGAN_AT, store_folder=self._store_folder,
         )  # fmt: skip
         here = sandboxes or sandboxes_by_default()
-        worker: Worker = WorkerDriver(self._loop, self._sandboxes, self._objects, limits, here)
-        if cluster is not None:
-            first = Begin(WorkerId(0), here, limits, hash_seed, open_files_max, str(folder), quota_bytes)
-            worker = self._group(worker, cluster, first, sandboxes)
-        self._engine = RuntimeEngine(
-            loop=self._loop,
-            journal=self._journal,
-            blobs=self._blobs,
-            trace=self._trace,
-            liveness=self._locks,
-            objects=self._objects,
-            worker=worker,
-            entropy=self._entropy,
-            transactions=self._transactions,
-            limits=limits,
-            version_here=version_here,
-            program=program_here(),
-            code_here=code_here,
-            code_changed=code_changed,
-            stands_still=_say_still,
-            sinks=self._sinks,
-            watch=self._watch,
-            hints=self._hints,
-            arms=self._arms,
+        worker = WorkerDriver(self._uv_loop, self._sandboxes, objects, limits, here)
+        if cluster is None:
+            return worker
+        first = Begin(
+            WorkerId(0), here, limits, hash_seed, open_files_max, str(folder), quota_bytes, self._store_folder
         )
+        return self._group(worker, cluster, first, sandboxes)
 
     def _group(self, engine: Worker, cluster: Cluster, first: Begin, sandboxes: int | None) -> WorkerGroup:
         """Return the Workers of this engine: the one in this process for bodies, and those of a cluster for Functions.
@@ -241,25 +251,25 @@ class EmbeddedCore:
             sandboxes: how many each has, where the author says it.
         """
         limits, shared_by = first.limits, cluster.sharing
-        group = WorkerGroup(self._loop, engine, limits.lease_ttl_s, limits.sandbox_start_s)
+        group = WorkerGroup(self._uv_loop, engine, limits.lease_ttl_s, limits.sandbox_start_s)
 
         def begin(worker: WorkerId, processors: int | None = None) -> Begin:
             each = sandboxes or processors or max(1, first.sandboxes_max // shared_by)
             return replace(first, worker=worker, sandboxes_max=each, quota_bytes=first.quota_bytes // shared_by)
 
         self._workers = cluster.workers(
-            self._loop, self._objects, "weftrun.assembly.worker_process", begin, group.joined
+            self._uv_loop, self._objects, "weftrun.assembly.worker_process", begin, group.joined
         )
-        self._loop.call_soon(self._workers.start)
+        self._uv_loop.call_soon(self._workers.start)
         return group
 
     def _recover(self, recover: str) -> None:
         """Take over what a dead engine left."""
         ready = Latch()
-        self._engine.open(recover, ready)
+        self.open(recover, ready)
         if not ready.wait(_RECOVER_S):
             raise JournalError(f"The open Runs could not be taken over within {_RECOVER_S:.0f} s.")
-        self._engine.check()
+        self.check()
 
     def _watch(self, sessions: Sequence[Session], ended: Callable[[], None]) -> None:
         self._processes.watch([session.pid for session in sessions if self._locks.is_here(session)], ended)
@@ -268,54 +278,13 @@ class EmbeddedCore:
         """Say that weftrun has a bug, and stop rather than go on with half a decision."""
         bug = InternalError(f"weftrun has a bug: {type(error).__name__}: {error}")
         logging.getLogger("weftrun").error("%s", bug, exc_info=error)
-        self._engine.broke(bug, error)
+        self.broke(bug, error)
         self._left.open()  # what closing waits for may never come
 
     # ------------------------------------------------------------------ sdk.handles.Core
 
-    @property
-    def inline_bytes_max(self) -> int:
-        """Encoded values up to this size travel inline."""
-        return self._engine.inline_bytes_max
-
-    @property
-    def commits(self) -> int:
-        """How many transactions this engine has committed."""
-        return self._engine.commits
-
-    @property
-    def runs_open(self) -> int:
-        """How many open Runs this engine has."""
-        return self._engine.owned()
-
-    @property
-    def state(self) -> str:
-        """What can be had of it: `open`, `closed` or `broken`."""
-        if self._closed:
-            return "closed"
-        return "broken" if self._engine.is_broken else "open"
-
-    def start(
-        self,
-        id: RunId | None,
-        function: FunctionSpec,
-        bundle: Bundle,
-        args: Payload,
-        digest: str,
-        also: tuple[str, ...] = (),
-        *,
-        wait_start: bool,
-        durable: bool = True,
-    ) -> Ticket:
-        """Start a Run or join the one with this id."""
-        return self._engine.start(id, function, bundle, args, digest, also, wait_start=wait_start, durable=durable)
-
-    def find(self, id: RunId, *, wait_start: bool = True) -> Ticket:
-        """Return the ticket of a Run that exists."""
-        return self._engine.find(id, wait_start=wait_start)
-
     def retry(self, id: RunId, *, wait_start: bool = True, force: bool = False) -> Ticket:
-        """Begin another life of a Run that failed, was cancelled, or waits for code."""
+        """Begin another life of a Run; without `force` not of one that may have undone its work."""
         if not force:
             reader = Reader(self._place)
             try:
@@ -323,79 +292,61 @@ class EmbeddedCore:
                     check_undone(reader, id, info.uid)
             finally:
                 reader.close()
-        return self._engine.retry(id, wait_start=wait_start)
-
-    def wait(self, ticket: Ticket, timeout_s: float | None) -> End:
-        """Wait for a Run's end."""
-        return self._engine.wait(ticket, timeout_s)
+        return super().retry(id, wait_start=wait_start)
 
     async def started(self, ticket: Ticket) -> None:
         """Wait in the running asyncio loop until a Run's start is durable."""
-        await _future(lambda callback: self._engine.when_started(ticket, callback))
+        await _future(lambda callback: self.when_started(ticket, callback))
         if ticket.error is not None:
             raise ticket.error
 
-    def future(self, ticket: Ticket) -> Awaitable[None]:
+    def future(self, ticket: Ticket) -> asyncio.Future[None]:
         """Return what to await for a Run's end in the running asyncio loop."""
-        return _future(lambda callback: self._engine.when_ended(ticket, callback))
-
-    def status(self, ticket: Ticket) -> tuple[Status, str | None]:
-        """Return the status of a Run and what it stands still for."""
-        if ticket.end is not None:
-            return ticket.end.status, None
-        return ("running" if ticket.started.is_open else "pending"), self._engine.waiting_for(ticket)
+        return _future(lambda callback: self.when_ended(ticket, callback))
 
     def steps(self, ticket: Ticket) -> list[StepView]:
         """Return the Steps of a Run as far as they are recorded, and what runs of it here."""
-        seen = [row for row in self._trace.running(ticket.uid) if row.pid == self._pid]
+        seen = [row for row in self._trace.running(ticket.uid) if row.pid == os.getpid()]
         trace = self._trace.read(ticket.uid)
         return steps(self.rows(ticket), trace, running_views(seen, lives=True))
 
-    def rows(self, ticket: Ticket) -> list[Row]:
-        """Return the durable rows of a Run; `UsageError` where it keeps none."""
-        _check_kept(ticket)
-        return self._engine.rows(ticket)
-
     def logs(self, ticket: Ticket) -> list[TextView]:
         """Return what the Attempts of a Run printed."""
-        _check_kept(ticket)
+        self.check_kept(ticket)
         self.flush_trace()
         return texts(self._trace.read(ticket.uid))
 
-    def flush_trace(self) -> None:
-        """Return when what Attempts have printed so far is in the trace."""
-        self._engine.flush_trace()
+    def put_schedule(self, wanted: Schedule) -> Schedule:
+        """Create a schedule, or give the one that has its id another definition."""
+        check_timetable(wanted.when)
+        return self.on_schedules(lambda book: book.create(wanted))
 
-    def runs(self, limit: int, before: int | None = None) -> list[RunInfo]:
-        """Return Runs, newest first."""
-        return self._engine.infos(limit, before)
+    def schedule(self, id: str) -> Schedule:
+        """Return the schedule with this id."""
+        return self.on_schedules(lambda book: book.get(id))
 
-    def cancel(self, ticket: Ticket) -> None:
-        """Ask for a Run to be cancelled."""
-        self._engine.cancel(ticket)
+    def schedules(self) -> list[Schedule]:
+        """Return all schedules, by their ids."""
+        return self.on_schedules(lambda book: book.all())
 
-    def signal(self, ticket: Ticket, name: str, value: bytes, message: str) -> None:
-        """Send a signal to a Run."""
-        self._engine.signal(ticket, name, value, message)
+    def change_schedule(self, id: str, change: Change) -> None:
+        """Pause, resume, trigger or delete a schedule."""
+        self.on_schedules(lambda book: book.change(id, change))
 
-    def publish(self, pieces: Sequence[bytes | memoryview]) -> Data:
-        """Make an Object of a large encoded value."""
-        return self._engine.publish(pieces)
-
-    def read(self, data: Data) -> bytes | memoryview:
-        """Return the bytes of an answer."""
-        return self._engine.read(data)
+    def schedule_times(self, id: str, count: int) -> list[float]:
+        """Return the next times of a schedule, in seconds since the epoch."""
+        return times_of(self.schedule(id), count)
 
     def close(self, *, drain_s: float) -> None:
         """End the engine and everything it started."""
-        if self._closed or self._pid != os.getpid():
+        if self._closing or self._pid != os.getpid():
             return
-        self._closed = True
+        self._closing = True
         atexit.unregister(self._at_exit)
         drained = Latch()
-        self._engine.drain(drained)
+        self.drain(drained)
         drained.wait(drain_s)
-        self._engine.close(self._left)
+        self.end(self._left)
         self._left.wait(None)
         gone = Latch()
 
@@ -405,22 +356,14 @@ class EmbeddedCore:
             self._sandboxes.close()
             gone.open()
 
-        self._loop.call_from_thread(end_sandboxes)
+        self._uv_loop.call_from_thread(end_sandboxes)
         gone.wait(None)
         if self._cluster is not None:
             self._cluster.close()
         for hints in self._hints:
             hints.close()
-        self._loop.stop()
-        for sink in self._sinks.values():
-            with contextlib.suppress(Exception):  # anybody's sink, and nothing hangs on how it ends
-                sink.close()
-        self._processes.close()
-        self._objects.close()
-        self._trace.close()
-        self._transactions.close()
-        self._journal.close()
-        self._locks.close()
+        self._uv_loop.stop()
+        self._opened.close()
 
     def _at_exit(self) -> None:
         self.close(drain_s=0.0)
@@ -447,8 +390,6 @@ def _say_still(why: str) -> None:
     logging.getLogger("weftrun").warning("%s Runs stand still until then.", why)
 
 
-def _check_kept(ticket: Ticket) -> None:
-    if not ticket.durable:
-        raise UsageError(
-            f"{ticket.id} was started with durable=False: of its Steps and what they printed nothing is kept."
-        )
+def _close_sink(sink: Sink) -> None:
+    with contextlib.suppress(Exception):  # anybody's sink, and nothing hangs on how it ends
+        sink.close()

@@ -84,11 +84,14 @@ class Reader:
         status: Status | None = None,
         function: str = "",
         prefix: str = "",
+        begins: str = "",
         before: int | None = None,
         limit: int = 100,
     ) -> list[RunInfo]:
         """Return Runs, newest first. See `ports.journal`."""
-        return self._journal.runs(status=status, function=function, prefix=prefix, before=before, limit=limit)
+        return self._journal.runs(
+            status=status, function=function, prefix=prefix, begins=begins, before=before, limit=limit
+        )
 
     def load(self, uid: RunUid) -> list[Row]:
         """Return all rows of a Run in order."""

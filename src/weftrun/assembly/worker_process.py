@@ -46,12 +46,13 @@ class WorkerProcess:
             quota_bytes=begin.quota_bytes,
             descriptors_max=limits.descriptors_max,
             open_blob=_no_blob,
-            store_folder=limits.store_folder,
+            store_folder=begin.store_folder,
         )
         self._loop = UvLoop(self._failed, name="weftrun-worker")
         self._sandboxes = ProcessSandboxes(
-            self._loop, self._objects, limits=limits, hash_seed=begin.hash_seed, open_files_max=begin.open_files_max
-        )
+            self._loop, self._objects, limits=limits, hash_seed=begin.hash_seed, open_files_max=begin.open_files_max,
+            store_folder=begin.store_folder,
+        )  # fmt: skip
 
     def serve(self) -> None:
         """Work until the engine has ended. Raises what was a bug of ours."""

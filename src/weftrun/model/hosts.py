@@ -32,6 +32,7 @@ class Begin(Struct, frozen=True, gc=False, array_like=True, tag=0):
         open_files_max: soft limit of open descriptors for the author's code.
         folder: where Objects spill to.
         quota_bytes: Objects in memory, before they spill.
+        store_folder: to which Objects are written, and from which readers read them; empty where they lie in memory.
     """
 
     worker: WorkerId
@@ -41,6 +42,7 @@ class Begin(Struct, frozen=True, gc=False, array_like=True, tag=0):
     open_files_max: int
     folder: str
     quota_bytes: int
+    store_folder: str = ""
 
 
 class OpenRun(Struct, frozen=True, gc=False, array_like=True, tag=1):

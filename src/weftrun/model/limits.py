@@ -46,9 +46,7 @@ class Limits(Struct, frozen=True, kw_only=True):
         lease_ttl_s: an engine that gives no sign for so long is taken for dead by the others on its Journal.
         wait_in_memory_s: a Run that waits longer than this, and does nothing else, is suspended until its time comes.
         awake_s: engine and Sandboxes look for the next message at most this long before they sleep; 0 never.
-        store_folder: no limit, but where Objects lie: a folder to which each is written, and from which each reader
-            reads it; where it is empty, in memory that readers map.
-        early_outputs: no limit, but whether Steps may run on what others put before they end.
+        early_outputs: whether Steps may run on outputs of others that go on, and so take Sandboxes beside them.
     """
 
     inline_bytes_max: int = 64 * 1024
@@ -88,7 +86,6 @@ class Limits(Struct, frozen=True, kw_only=True):
     transactions_max: int = 8
     wait_in_memory_s: float = 5.0
     awake_s: float = 0.000_4
-    store_folder: str = ""
     early_outputs: bool = True
 
 

@@ -13,6 +13,7 @@ from weftrun.model.lease import Session
 from weftrun.model.outcomes import Status
 from weftrun.model.records import Row
 from weftrun.ports.outbox import Outbox
+from weftrun.ports.schedules import ScheduleReader, Schedules
 
 PARKED = 1e15
 """`due_at` of a Run that waits for code: long after all times, so that nobody takes it because it is due."""
@@ -134,7 +135,7 @@ class Rest(Struct, frozen=True):
     heard: int = 0
 
 
-class JournalReader(Protocol):
+class JournalReader(ScheduleReader, Protocol):
     """The reading half of a Journal, for those who only look on: it sees what is durable, and changes nothing."""
 
     def find(self, run: RunId) -> RunInfo | None:
@@ -146,6 +147,7 @@ class JournalReader(Protocol):
         status: Status | None = None,
         function: str = "",
         prefix: str = "",
+        begins: str = "",
         before: int | None = None,
         limit: int = 100,
     ) -> list[RunInfo]:
@@ -173,8 +175,8 @@ class JournalReader(Protocol):
         """Release the file or the connection. Idempotent."""
 
 
-class Journal(Outbox, Protocol):
-    """Append-only, all-or-nothing, in the order of seq; with the outbox of what its records have emitted.
+class Journal(Outbox, Schedules, Protocol):
+    """Append-only, all-or-nothing, in the order of seq; with the outbox of what its records emitted, and schedules.
 
     All methods block and are called from one thread at a time. Errors: `JournalFull` and `JournalBusy` (nothing was
     committed), `CommitUnknown` (nobody knows), after each of which the same may be said again; `JournalCorrupt`; and
@@ -212,6 +214,7 @@ class Journal(Outbox, Protocol):
         status: Status | None = None,
         function: str = "",
         prefix: str = "",
+        begins: str = "",
         before: int | None = None,
         limit: int = 100,
     ) -> list[RunInfo]:
@@ -225,6 +228,7 @@ class Journal(Outbox, Protocol):
             function: only those of the Function with this name; empty for all.
             prefix: only those whose id begins with this and has no slash before its end; empty for all. It ends in a
                 slash.
+            begins: only those whose id begins so, in place of `prefix`; Runs that are not wanted are passed by.
             before: only those that are older than the Run with this `place`.
             limit: at most so many.
         """

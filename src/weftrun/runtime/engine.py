@@ -14,8 +14,10 @@ from weftrun.model.errors import EngineClosed, UsageError, WeftrunError
 from weftrun.model.events import CancelCame, SignalCame
 from weftrun.model.ids import RunId, RunUid
 from weftrun.model.limits import DEFAULT_LIMITS, Limits
+from weftrun.model.outcomes import Status
 from weftrun.model.policy import Bundle, FunctionSpec, Program
 from weftrun.model.records import Row
+from weftrun.model.schedules import Calendar
 from weftrun.model.values import Data, Inline, Object, Payload
 from weftrun.ports.blobs import Blobs
 from weftrun.ports.entropy import Entropy
@@ -34,6 +36,7 @@ from weftrun.runtime.outbox import Delivery
 from weftrun.runtime.ownership import Ownership, SeenJournal, Watch
 from weftrun.runtime.run_driver import RunDriver
 from weftrun.runtime.runs import OpenRun, Start
+from weftrun.runtime.schedules import ScheduleBook, Schedules
 from weftrun.runtime.signals import Signals, signals_among
 from weftrun.runtime.takeover import CodeHere
 from weftrun.runtime.tickets import Latch, Reply, Ticket
@@ -41,8 +44,8 @@ from weftrun.runtime.tickets import Latch, Reply, Ticket
 T = TypeVar("T")
 
 
-class Engine:
-    """Runs workflows against one Journal.
+class EngineCore:
+    """Runs workflows against one Journal: what `sdk.handles.Core` asks of an engine, whatever its adapters.
 
     Args:
         worker: what executes; it serves this engine alone.
@@ -55,6 +58,8 @@ class Engine:
             a hint.
         arms: whether Steps are armed at their Workers before they are ready (`control="worker"`).
         hints: says when it is worth to look at the Journal; without it, that is done now and then.
+        calendar: reckons when schedules are due; without it none is looked after.
+        wall: returns what the clock of this host shows, which may be set; None takes the loop's.
         stands_still: told what is wrong when the Journal can't be written for now; once, until it can be.
     """
 
@@ -80,6 +85,8 @@ class Engine:
         watch: Watch = lambda _sessions, _ended: None,
         hints: Sequence[Hints] = (),
         arms: bool = False,
+        calendar: Calendar | None = None,
+        wall: Callable[[], float] | None = None,
     ) -> None:
         self.limits = limits
         self._loop = loop
@@ -101,6 +108,9 @@ class Engine:
             arms=arms,
         )  # fmt: skip
         self._signals = Signals(loop, journal, self._committer, limits)
+        self._schedules = (
+            Schedules(journal, self._committer, entropy, calendar, wall or loop.now, self) if calendar else None
+        )
         self._closed = False
         self._broken: WeftrunError | None = None
 
@@ -127,8 +137,11 @@ class Engine:
         *,
         wait_start: bool = True,
         durable: bool = True,
+        is_fresh: bool = False,
     ) -> Ticket:
         """Start a Run, or join the one that has this id (N2). One that is not `durable` keeps no record (N3).
+
+        An id that `is_fresh` was drawn by chance for this Run, so that nobody looks for one that has it.
 
         Returns once the start record is durable, or at once if not `wait_start`; errors of the start are then raised
         by `wait`. `also` are digests of the same arguments, written in another way. Raises `RunConflict` where the id
@@ -140,7 +153,8 @@ class Engine:
             id if id is not None else RunId(f"{function.label}-{uid[:12]}"), uid, durable=durable, also=also
         )
         start = Start(ticket, function, bundle, args, digest)
-        self._loop.call_from_thread(lambda: self._opening.start(start, is_named=id is not None))
+        is_named = id is not None and not is_fresh
+        self._loop.call_from_thread(lambda: self._opening.start(start, is_named=is_named))
         if wait_start:
             ticket.started.wait(None)
             if ticket.error is not None:
@@ -231,20 +245,51 @@ class Engine:
 
         self._loop.call_from_thread(send)
 
-    def waiting_for(self, ticket: Ticket) -> str | None:
-        """Return what an open Run stands still for, or None.
+    def on_schedules(self, work: Callable[[ScheduleBook], T]) -> T:
+        """Return what `work` makes of the schedules, or changes in them; it may be called again."""
+        self.check()
+        schedules = self._schedules
+        if schedules is None:
+            raise UsageError("This engine looks after no schedules.")
+        reply: Reply[T] = Reply()
+        self._loop.call_from_thread(
+            lambda: self._committer.write(lambda: work(schedules.book), reply.done, reply.failed)
+        )
+        result = reply.wait(self.check)
+        self._loop.call_from_thread(self._own.look_soon)
+        return result
 
-        `code` (that fits), `disk`, `lock` (of the Journal), `signal NAME`, or `sleep`.
+    def status(self, ticket: Ticket) -> tuple[Status, str | None]:
+        """Return the status of a Run and what it stands still for.
+
+        That is `code` (that fits), `disk`, `lock` (of the Journal), `signal NAME`, `sleep`, or None.
         """
+        if ticket.end is not None:
+            return ticket.end.status, None
+        status: Status = "running" if ticket.started.is_open else "pending"
         if ticket.parked:
-            return "code"
-        return self._committer.stuck or ticket.rests or None if ticket.durable and not ticket.ended.is_open else None
+            return status, "code"
+        waits = ticket.durable and not ticket.ended.is_open
+        return status, (self._committer.stuck or ticket.rests or None) if waits else None
 
     def rows(self, ticket: Ticket) -> list[Row]:
-        """Return the durable rows of a Run, in order."""
+        """Return the durable rows of a Run, in order.
+
+        Raises:
+            UsageError: it keeps none (`durable=False`).
+        """
+        self.check_kept(ticket)
         return self._read(lambda: self._journal.load(ticket.uid))
 
-    def infos(self, limit: int, before: int | None = None) -> list[RunInfo]:
+    @staticmethod
+    def check_kept(ticket: Ticket) -> None:
+        """Raise `UsageError` where a Run keeps no records."""
+        if not ticket.durable:
+            raise UsageError(
+                f"{ticket.id} was started with durable=False: of its Steps and what they printed nothing is kept."
+            )
+
+    def runs(self, limit: int, before: int | None = None) -> list[RunInfo]:
         """Return Runs, newest first; with `before` only those that are older than the one with this `place`."""
         return self._read(lambda: self._journal.runs(before=before, limit=limit))
 
@@ -288,17 +333,19 @@ class Engine:
         """Start nothing more; opens `done` when what runs has ended and everything known is durable."""
         self._loop.call_from_thread(lambda: self._drain(done))
 
-    def close(self, closed: Latch) -> None:
+    def end(self, closed: Latch) -> None:
         """Refuse everything from now on and let waiting threads go with `EngineClosed`; opens `closed` when done.
 
         The Journal is told as far as the disk allows: all Runs of this engine are free.
         """
-        self._loop.call_from_thread(lambda: self._close(closed))
+        self._loop.call_from_thread(lambda: self._end(closed))
 
     @property
-    def is_broken(self) -> bool:
-        """Whether it has stopped for good, by an error."""
-        return self._broken is not None
+    def state(self) -> str:
+        """What can be had of it: `open`, `closed` or `broken`."""
+        if self._closed:
+            return "closed"
+        return "broken" if self._broken is not None else "open"
 
     def check(self) -> None:
         """Raise why this engine can't be used: it is closed, broken, or of another process."""
@@ -346,6 +393,8 @@ class Engine:
         self._opening.take_over.adopt_parked(seen.parked)
         self._delivery.wake(seen.sinks)
         self._opening.told_of(seen.asked_for, seen.waited_for)
+        if self._schedules is not None:
+            self._schedules.seen(seen.schedules)
 
     def waited_for(self) -> Sequence[RunUid]:
         """Return Runs of other engines that somebody waits for here."""
@@ -363,10 +412,24 @@ class Engine:
         """Return the sinks that this engine has."""
         return () if self._closed else self._delivery.names
 
+    def schedules_by(self) -> float | None:
+        """Return what the clock of this host shows; None where no schedule is looked after."""
+        return self._schedules.wall() if self._schedules is not None and not self._closed else None
+
     def lost(self) -> None:
         """All Runs and sinks of this engine are another one's now, or free."""
         self._opening.fenced()
         self._delivery.fenced()
+
+    # ------------------------------------------------------------------ what is due (schedules.Starting)
+
+    def start_now(self, start: Start) -> None:
+        """Start a Run that is due, or join the one that has its id."""
+        self._opening.start(start, is_named=True)
+
+    def look_soon(self) -> None:
+        """Look at the Journal again: there is something new in it."""
+        self._own.look_soon()
 
     # ------------------------------------------------------------------ what is committed (committer.CommitListener)
 
@@ -438,7 +501,7 @@ class Engine:
         self._closed = True
         self._driver.drain(done)
 
-    def _close(self, closed: Latch) -> None:
+    def _end(self, closed: Latch) -> None:
         self._closed = True
         for run in self._opening.runs.unkept.values():
             gone = EngineClosed(f"The engine was closed before {run.id} ended; with durable=False it is gone.")
@@ -449,6 +512,8 @@ class Engine:
         self._fail_waiting(self._broken or error)
         self._delivery.stop()
         self._signals.end()
+        if self._schedules is not None:
+            self._schedules.end()
         self._own.end()
         self._driver.stop()
         if self._broken is None:

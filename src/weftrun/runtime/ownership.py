@@ -14,6 +14,7 @@ from weftrun.machines.lease import LeaseMachine
 from weftrun.model.errors import LeaseLost, WeftrunError
 from weftrun.model.ids import RunUid, SessionUid
 from weftrun.model.lease import DeclareDead, HoldUntil, LeaseEvent, Looked, Owning, Renew, Renewed, Session, Ticked
+from weftrun.model.schedules import SET_BACK_S, Schedule
 from weftrun.ports.entropy import Entropy
 from weftrun.ports.hints import Hints
 from weftrun.ports.journal import Journal, Message, RunInfo
@@ -38,6 +39,7 @@ class SeenJournal(Struct, frozen=True):
         sinks: those for which nobody delivers.
         due_at: when the next Run is due that was suspended; None where there is none, or it concerns nobody here.
         parked: Runs that wait for code.
+        schedules: those that must be looked at, and the one that must be next.
     """
 
     sessions: tuple[Session, ...] = ()
@@ -49,6 +51,7 @@ class SeenJournal(Struct, frozen=True):
     sinks: tuple[str, ...] = ()
     due_at: float | None = None
     parked: tuple[RunInfo, ...] = ()
+    schedules: tuple[Schedule, ...] = ()
 
 
 class Reaction(Protocol):
@@ -68,6 +71,9 @@ class Reaction(Protocol):
 
     def sinks(self) -> Sequence[str]:
         """Return the sinks that this engine has."""
+
+    def schedules_by(self) -> float | None:
+        """Return the time by which schedules are due, by the host's clock; None where none is looked after."""
 
     def lost(self) -> None:
         """All Runs of this engine are another one's now, or free."""
@@ -313,6 +319,7 @@ class Ownership:
         waited_for = tuple(self._reaction.waited_for())
         owned, wanted = self._reaction.owned(), self._reaction.wanted()
         sinks = tuple(self._reaction.sinks())
+        wall = self._reaction.schedules_by() if wanted else None
         now = self._loop.now()
 
         def work() -> SeenJournal:
@@ -327,6 +334,7 @@ class Ownership:
                 tuple(self._journal.sinks_left(sinks)) if sinks else (),
                 self._journal.next_due(after=now) if wanted else None,
                 tuple(self._journal.parked_runs(_PARKED_MAX)) if wanted else (),
+                tuple(self._journal.schedules_by(wall, set_back_s=SET_BACK_S)) if wall is not None else (),
             )
 
         def done(seen: SeenJournal) -> None:
@@ -334,7 +342,7 @@ class Ownership:
             others = [session for session in seen.sessions if session.uid != self._uid]
             self._watch(others, self.look_soon)
             self._alone = not (others or owned or waited_for)
-            self._due_at = seen.due_at
+            self._due_at = _sooner(seen.due_at, now, wall, seen.schedules)
             self._handle(Looked(now, self._loop.now(), seen.sessions, seen.ended))
             self._look_later()
             self._reaction.seen(seen)
@@ -398,3 +406,9 @@ class Ownership:
         """What can't be read now may be read the next time; what can't be owned is lost."""
         if isinstance(error, LeaseLost):
             self.fenced()
+
+
+def _sooner(due_at: float | None, now: float, wall: float | None, schedules: Sequence[Schedule]) -> float | None:
+    """Return when the next Run or schedule is due, by the loop's clock, which is not set when the host's is."""
+    waits = [s.wakes_at - wall for s in schedules if wall is not None and s.wakes_at is not None and s.wakes_at > wall]
+    return min([*(now + wait for wait in waits), *([due_at] if due_at is not None else [])], default=None)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import builtins
 import importlib
 from collections.abc import Awaitable, Coroutine, Generator
 from types import TracebackType
-from typing import Any, Final, Generic, ParamSpec, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, Protocol, TypeVar, overload
 
 from weftrun.model.errors import ArgumentsNotCompared, RunNotFound, UsageError
 from weftrun.model.ids import RunId, RunUid
@@ -21,6 +22,11 @@ from weftrun.sdk.failure import error_of
 from weftrun.sdk.function import Function
 from weftrun.sdk.registry import check_in_force
 from weftrun.sdk.warn import warn_caller
+
+if TYPE_CHECKING:
+    from weftrun.model.schedules import Schedule as KeptSchedule
+    from weftrun.model.schedules import Timetable
+    from weftrun.sdk.schedules import Change, Schedule
 
 DRAIN_S: Final = 5.0
 """What runs has so long to end when an engine is closed, in seconds."""
@@ -177,6 +183,21 @@ class Core(Protocol):
 
     def signal(self, ticket: Any, name: str, value: bytes, message: str) -> None:
         """Send a signal to a Run, and return once it is durable."""
+
+    def put_schedule(self, wanted: KeptSchedule) -> KeptSchedule:
+        """Create a schedule, or give the one that has its id another definition."""
+
+    def schedule(self, id: str) -> KeptSchedule:
+        """Return the schedule with this id."""
+
+    def schedules(self) -> list[KeptSchedule]:
+        """Return all schedules, by their ids."""
+
+    def change_schedule(self, id: str, change: Change) -> None:
+        """Pause, resume, trigger or delete a schedule."""
+
+    def schedule_times(self, id: str, count: int) -> list[float]:
+        """Return the next times of a schedule, in seconds since the epoch."""
 
     def publish(self, pieces: list[bytes | memoryview]) -> Data:
         """Make an Object of a large encoded value."""
@@ -413,6 +434,48 @@ class Engine:
         """
         return Run(self._core, self._core.retry(RunId(id), force=force))
 
+    @overload
+    def schedule(
+        self, id: str, when: Timetable, fn: Function[P, Coroutine[Any, Any, Any]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Schedule: ...
+    @overload
+    def schedule(
+        self, id: str, when: Timetable, fn: Function[P, Any], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Schedule: ...
+    def schedule(self, id: str, when: Timetable, fn: Function[..., Any], /, *args: Any, **kwargs: Any) -> Schedule:
+        """Start a Run of a Workflow or a Function whenever it is due, from now on.
+
+        Any engine that is open on the Journal starts it, each Run once, however many there are. A schedule with this id
+        gets this definition; where it has it already nothing changes, so a program may say it each time it begins.
+
+        Args:
+            id: letters, digits, `_`, `.` and `-`, 100 at most. The Runs are `ID@2026-11-30T03:00:00Z`.
+            when: `weftrun.cron("0 3 * * *", timezone="Europe/Berlin")` or `weftrun.every(300)`.
+            fn: a Workflow or a Function; the arguments follow, of 64 KiB at most. In it, `current().due` is the time.
+
+        Raises:
+            UsageError: the cron line, the time zone or something else of it means nothing.
+            TypeError: the arguments don't fit the signature.
+        """
+        schedules = _schedules()
+        kept = self._core.put_schedule(schedules.wanted(id, when, fn, args, kwargs))
+        found: Schedule = schedules.Schedule(self._core, kept.id)
+        return found
+
+    def get_schedule(self, id: str) -> Schedule:
+        """Return the schedule with this id.
+
+        Raises:
+            RunNotFound: there is none.
+        """
+        found: Schedule = _schedules().Schedule(self._core, self._core.schedule(str(id)).id)
+        return found
+
+    def schedules(self) -> builtins.list[Schedule]:
+        """Return all schedules of the Journal, by their ids."""
+        handle = _schedules().Schedule
+        return [handle(self._core, kept.id) for kept in self._core.schedules()]
+
     def list(self, limit: int = 100, *, after: RunView | None = None) -> list[RunView]:
         """Return Runs, newest first.
 
@@ -444,6 +507,10 @@ class Engine:
                 DRAIN_S,
             )
         self.close()
+
+
+def _schedules() -> Any:
+    return importlib.import_module("weftrun.sdk.schedules")  # late: few programs have schedules
 
 
 def _compare(run: Run[Any], fn: Function[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

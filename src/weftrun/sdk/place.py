@@ -16,6 +16,7 @@ from weftrun.sdk.emits import EmitBounds, Emits
 from weftrun.sdk.transaction import NOT_SAID, Opener, Transaction
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from random import Random
 
     from weftrun.model.policy import FunctionSpec
@@ -93,6 +94,13 @@ class Current:
     def key(self) -> str:
         """Idempotency key of the Step: the same for all its Attempts, and for nothing else."""
         return effect_key(self.run_uid, self.step_id)
+
+    @property
+    def due(self) -> datetime | None:
+        """The time for which a schedule has started the Run, in UTC; None where none has."""
+        schedules = importlib.import_module("weftrun.model.schedules")  # late: few Runs are of a schedule
+        found: datetime | None = schedules.due_of(self.run_id)
+        return found
 
     @property
     def log(self) -> Log:

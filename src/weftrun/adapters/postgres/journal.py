@@ -30,6 +30,7 @@ from weftrun.model.ids import RunId, RunUid
 from weftrun.model.lease import Session
 from weftrun.model.outcomes import Status
 from weftrun.model.records import Ended, Retried, Row, Started, emits_in
+from weftrun.model.schedules import Schedule
 from weftrun.ports.entropy import Entropy
 from weftrun.ports.journal import PARKED, Appended, Message, Posted, Rest, RunInfo
 
@@ -245,6 +246,19 @@ class PostgresJournal(PostgresOutbox):
         # By its uid, and only if it has ended: what has ended stays so, and another Run may have the id by now.
         self._said("deleting a Run", "forget_run" if forget else "leave_tombstone", {"uid": info.uid})
         return info
+
+    def put_schedule(self, schedule: Schedule, expected: str) -> bool:
+        """Put a schedule in the place of one revision of it; see the port."""
+        told = {name: getattr(schedule, name) for name in ("id", "revision", "wakes_at", "decided_at")}
+        told |= {"body": body_of(schedule), "expected": expected}
+        if self._said("changing a schedule", "change_schedule" if expected else "add_schedule", told).rowcount == 1:
+            return True
+        # It was another one's, or this very one has been put by a try of which nothing was known.
+        return bool(self._rows("has_revision", (schedule.id, schedule.revision)))
+
+    def delete_schedule(self, id: str) -> bool:
+        """Delete a schedule; say whether it was there."""
+        return self._said("deleting a schedule", "delete_schedule", (id,)).rowcount == 1
 
 
 def left_out(found: Sequence[Columns]) -> Appended:

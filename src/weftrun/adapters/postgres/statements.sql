@@ -102,6 +102,12 @@ WHERE NOT deleted AND key < %(before)s AND strpos(id, '/') > 0 AND substr(id, 1,
   AND (%(function)s::text = '' OR function = %(function)s) AND (%(status)s::text IS NULL OR status = %(status)s)
 ORDER BY key DESC LIMIT %(limit)s;
 
+-- name: list_runs_beginning
+SELECT * FROM weftrun.info
+WHERE NOT deleted AND key < %(before)s AND starts_with(id, %(begins)s)
+  AND (%(function)s::text = '' OR function = %(function)s) AND (%(status)s::text IS NULL OR status = %(status)s)
+ORDER BY key DESC LIMIT %(limit)s;
+
 -- name: open_runs
 SELECT * FROM weftrun.info WHERE ended_at IS NULL ORDER BY key;
 
@@ -332,3 +338,31 @@ WHERE run = (SELECT key FROM weftrun.run WHERE uid = %(uid)s::uuid) AND step = %
 -- How many emits of a Run are neither delivered nor dropped.
 SELECT count(*) FROM weftrun.outbox
 WHERE run = (SELECT key FROM weftrun.run WHERE uid = %s::uuid) AND standing IN (0, 2, 3);
+
+-- name: schedules
+SELECT id, body FROM weftrun.schedule ORDER BY id;
+
+-- name: schedule
+SELECT id, body FROM weftrun.schedule WHERE id = %s;
+
+-- name: schedules_by
+-- Those that must be looked at, by the time or since a clock was set back, and the one that must be next.
+SELECT id, body FROM weftrun.schedule WHERE wakes_at <= %(now)s OR decided_at > %(latest)s
+UNION ALL
+SELECT id, body FROM (SELECT id, body FROM weftrun.schedule WHERE wakes_at > %(now)s ORDER BY wakes_at LIMIT 1) AS next;
+
+-- name: add_schedule
+INSERT INTO weftrun.schedule (id, revision, wakes_at, decided_at, body)
+VALUES (%(id)s, %(revision)s, %(wakes_at)s, %(decided_at)s, %(body)b)
+ON CONFLICT (id) DO NOTHING;
+
+-- name: change_schedule
+-- One of another revision was changed by somebody else.
+UPDATE weftrun.schedule SET revision = %(revision)s, wakes_at = %(wakes_at)s, decided_at = %(decided_at)s, body = %(body)b
+WHERE id = %(id)s AND revision = %(expected)s;
+
+-- name: has_revision
+SELECT 1 FROM weftrun.schedule WHERE id = %s AND revision = %s;
+
+-- name: delete_schedule
+DELETE FROM weftrun.schedule WHERE id = %s;

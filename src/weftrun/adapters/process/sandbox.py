@@ -109,7 +109,7 @@ class SandboxEnd:
 
     # ------------------------------------------------------------------ life
 
-    def fork_request(self) -> tuple[Fork, tuple[int, ...]]:
+    def fork_request(self, store_folder: str = "") -> tuple[Fork, tuple[int, ...]]:
         """Return what to ask the zygote for, with the far ends, which belong to the caller from now on."""
         limits = self._limits
         request = Fork(
@@ -128,7 +128,7 @@ class SandboxEnd:
             emit_bytes_max=limits.emit_bytes_max,
             emits_max=limits.emits_max,
             emit_name_bytes_max=limits.emit_name_bytes_max,
-            store_folder=limits.store_folder,
+            store_folder=store_folder,
         )
         far = self._far
         self._far = ()

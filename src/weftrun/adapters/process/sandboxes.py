@@ -37,7 +37,7 @@ class ProcessSandboxes:
 
     def __init__(
         self, loop: FdLoop, objects: Objects, *, limits: Limits, hash_seed: int, open_files_max: int | None = None,
-        since: float = 0.0,
+        since: float = 0.0, store_folder: str = "",
     ) -> None:  # fmt: skip
         """Start nothing yet. Raises UsageError for limits under which an outcome might be too large to be told.
 
@@ -45,20 +45,23 @@ class ProcessSandboxes:
             hash_seed: the Journal's, for every interpreter (B4).
             open_files_max: soft limit of open descriptors for the author's code; None leaves this process's.
             since: when the author's program began, in seconds since the epoch; 0 where nobody asks.
+            store_folder: where Objects lie as files, that guests write and read; empty where they lie in memory.
         """
         check_frame_limit(limits)
         self._loop = loop
         self._objects = objects
         self._limits = limits
-        self._surroundings = Surroundings(hash_seed, open_files_max, since)
+        self._surroundings = Surroundings(hash_seed, open_files_max, since, store_folder)
         self._zygotes: dict[tuple[Bundle, Privileges], Zygote] = {}
         self._ends: dict[SandboxId, SandboxEnd] = {}
         self._events: SandboxEvents | None = None
-        if len(os.sched_getaffinity(0)) == 1:
-            # Whoever looked would keep from running what it looks for.
+        # This process and those that it lets look for their next message are no more than there are processors: whoever
+        # looked beyond that would keep from running what it looks for.
+        places = len(os.sched_getaffinity(0)) - 1
+        if not places:
             self._limits = replace(limits, awake_s=0.0)
         self._closed = False
-        self._lease_page = LeasePage.made()
+        self._lease_page = LeasePage.made(max(places, 1))
         self._sends_heartbeats = False
         self._awake = Awake(self._limits.awake_s)
         self._sent_at = 0.0
@@ -112,6 +115,7 @@ class ProcessSandboxes:
             end.send(message)
         except FrameTooLarge as error:
             self._too_large(end, message, error.frame_bytes)
+        self._lease_page.let_stay_awake(sandbox)
         self._sent_at = self._loop.now()
         if self._awake.seconds:
             self._loop.stay_awake(self._awake.seconds)

@@ -34,11 +34,17 @@ class ZygoteOwner(Protocol):
 
 
 class Surroundings(NamedTuple):
-    """What the author's code finds in its process, and when their program began (in seconds since the epoch, or 0)."""
+    """What the author's code finds in its process.
+
+    Attributes:
+        since: when their program began, in seconds since the epoch, or 0.
+        store_folder: where Objects lie as files; empty where they lie in memory.
+    """
 
     hash_seed: int
     open_files_max: int | None
     since: float = 0.0
+    store_folder: str = ""
 
 
 class Zygote:
@@ -65,6 +71,7 @@ class Zygote:
         """
         self.bundle = bundle
         self.privileges = privileges
+        self._store_folder = surroundings.store_folder
         self.sandboxes: dict[SandboxId, SandboxEnd] = {}
         self._owner = owner
         self._loop = loop
@@ -119,7 +126,7 @@ class Zygote:
     def _ask(self, end: SandboxEnd) -> None:
         end.unforkable = self._unforkable
         end.written = self._written
-        request, far = end.fork_request()
+        request, far = end.fork_request(self._store_folder)
         self._channel.send(request, far, close=far)
 
     # ------------------------------------------------------------------ what it says

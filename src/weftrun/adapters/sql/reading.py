@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
-from weftrun.adapters.sql.rows import records_of
+from weftrun.adapters.sql.rows import records_of, schedule_of
 from weftrun.model.emits import DeliveryStatus, Emitted, Parcel, emit_key
 from weftrun.model.errors import JournalCorrupt
 from weftrun.model.ids import RunId, RunUid, SessionUid, StepId
 from weftrun.model.lease import Session
 from weftrun.model.outcomes import Status
 from weftrun.model.records import Row
+from weftrun.model.schedules import Schedule
 from weftrun.ports.entropy import Entropy
 from weftrun.ports.journal import PARKED, Message, RunInfo
 
@@ -62,6 +63,7 @@ class Reading:
         status: Status | None = None,
         function: str = "",
         prefix: str = "",
+        begins: str = "",
         before: int | None = None,
         limit: int = 100,
     ) -> list[RunInfo]:
@@ -70,10 +72,13 @@ class Reading:
             "status": status,
             "function": function,
             "prefix": prefix,
+            "begins": begins,
             "before": _LATER_THAN_ALL if before is None else before,
             "limit": limit,
         }
-        if prefix:
+        if begins:
+            statement = "list_runs_beginning"
+        elif prefix:
             statement = "list_runs_with_prefix"
         elif function:
             statement = "list_runs_of_function"
@@ -125,6 +130,23 @@ class Reading:
         for uid, sink, count in self._rows_of("emits_left", uids):
             left.setdefault(RunUid(self._hex(uid)), {})[sink] = count
         return left
+
+    def schedules(self) -> list[Schedule]:
+        """Return all schedules, by their ids."""
+        return self._schedules(self._rows("schedules"))
+
+    def schedule(self, id: str) -> Schedule | None:
+        """Return the schedule with this id."""
+        found = self._schedules(self._rows("schedule", (id,))) if id.isprintable() else []
+        return found[0] if found else None
+
+    def schedules_by(self, now: float, *, set_back_s: float) -> list[Schedule]:
+        """Return the schedules that must be looked at by now, and the one that must be next."""
+        return self._schedules(self._rows("schedules_by", {"now": now, "latest": now + set_back_s}))
+
+    @staticmethod
+    def _schedules(found: Iterable[Columns]) -> list[Schedule]:
+        return [schedule_of(body, f"The schedule {id}") for id, body in found]
 
     def _infos(self, found: Iterable[Columns]) -> list[RunInfo]:
         """Make RunInfos of the columns that all statements on Runs select."""

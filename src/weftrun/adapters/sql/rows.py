@@ -4,33 +4,47 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Callable
+from typing import TypeVar
 
 import msgspec
 
 from weftrun.model.errors import JournalCorrupt
 from weftrun.model.records import Record
+from weftrun.model.schedules import Schedule
 
+T = TypeVar("T")
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(tuple[Record, ...]).decode
+_decode_schedule = msgspec.msgpack.Decoder(Schedule).decode
 
 # msgpack of `Blob`: an array of three, its tag 2, and a string of 64 bytes. Every blob in a body looks like this; an
 # author's inline value that does too only keeps a blob longer.
 _BLOB = re.compile(rb"\x93\x02\xd9\x40([0-9a-f]{64})")
 
 
-def body_of(records: tuple[Record, ...]) -> bytes:
-    """Return the stored form of records."""
-    data = _encode(records)
+def body_of(stored: tuple[Record, ...] | Schedule) -> bytes:
+    """Return the stored form of records, or of a schedule."""
+    data = _encode(stored)
     return data + zlib.crc32(data).to_bytes(4, "big")
 
 
 def records_of(body: bytes, where: str) -> tuple[Record, ...]:
     """Return the records in a stored body; `JournalCorrupt` says `where` it can't be read."""
+    return _decoded(_decode, body, where)
+
+
+def schedule_of(body: bytes, where: str) -> Schedule:
+    """Return the schedule in a stored body; `JournalCorrupt` says `where` it can't be read."""
+    return _decoded(_decode_schedule, body, where)
+
+
+def _decoded(decode: Callable[[bytes], T], body: bytes, where: str) -> T:
     data = body[:-4]
     if len(body) < 4 or zlib.crc32(data).to_bytes(4, "big") != body[-4:]:
         raise JournalCorrupt(f"{where} is damaged: its checksum does not match. Restore it from a backup.")
     try:
-        return _decode(data)
+        return decode(data)
     except msgspec.MsgspecError as error:
         raise JournalCorrupt(f"{where} can't be read: {error}. Restore it from a backup.") from None
 

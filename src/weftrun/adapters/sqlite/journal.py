@@ -27,6 +27,7 @@ from weftrun.model.errors import CommitUnknown, InternalError, JournalError, Jou
 from weftrun.model.ids import RunId, RunUid
 from weftrun.model.lease import Session
 from weftrun.model.records import Ended, Retried, Row
+from weftrun.model.schedules import Schedule
 from weftrun.ports.entropy import Entropy
 from weftrun.ports.journal import PARKED, Appended, Message, Posted, Rest, RunInfo
 
@@ -417,3 +418,24 @@ class SqliteJournal(SqliteOutbox):
             return info
 
         return self._transact("deleting a Run", work)
+
+    def put_schedule(self, schedule: Schedule, expected: str) -> bool:
+        """Put a schedule in the place of one revision of it; see the port."""
+        told = {name: getattr(schedule, name) for name in ("id", "revision", "wakes_at", "decided_at")}
+        told |= {"body": body_of(schedule), "expected": expected}
+
+        def work(connection: apsw.Connection) -> bool:
+            connection.execute(SQL["change_schedule" if expected else "add_schedule"], told)
+            found = connection.execute(SQL["has_revision"], (schedule.id, schedule.revision)).fetchone()
+            return found is not None
+
+        return self._transact("changing a schedule", work)
+
+    def delete_schedule(self, id: str) -> bool:
+        """Delete a schedule; say whether it was there."""
+
+        def work(connection: apsw.Connection) -> bool:
+            connection.execute(SQL["delete_schedule"], (id,))
+            return connection.changes() == 1
+
+        return self._transact("deleting a schedule", work)

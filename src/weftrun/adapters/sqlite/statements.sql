@@ -76,6 +76,12 @@ WHERE NOT deleted AND key < :before AND instr(id, '/') > 0 AND substr(id, 1, ins
   AND (:function = '' OR function = :function) AND (:status IS NULL OR status = :status)
 ORDER BY key DESC LIMIT :limit;
 
+-- name: list_runs_beginning
+SELECT * FROM info
+WHERE NOT deleted AND key < :before AND substr(id, 1, length(:begins)) = :begins
+  AND (:function = '' OR function = :function) AND (:status IS NULL OR status = :status)
+ORDER BY key DESC LIMIT :limit;
+
 -- name: open_runs
 SELECT * FROM info WHERE ended_at IS NULL ORDER BY key;
 
@@ -308,3 +314,31 @@ SELECT count(*) FROM outbox WHERE run = (SELECT key FROM run WHERE id = ?1) AND 
 
 -- name: delete_emits
 DELETE FROM outbox WHERE run = (SELECT key FROM run WHERE id = ?1);
+
+-- name: schedules
+SELECT id, body FROM schedule ORDER BY id;
+
+-- name: schedule
+SELECT id, body FROM schedule WHERE id = ?1;
+
+-- name: schedules_by
+-- Those that must be looked at, by the time or since a clock was set back, and the one that must be next.
+SELECT id, body FROM schedule WHERE wakes_at <= :now OR decided_at > :latest
+UNION ALL
+SELECT id, body FROM (SELECT id, body FROM schedule WHERE wakes_at > :now ORDER BY wakes_at LIMIT 1) AS next;
+
+-- name: add_schedule
+INSERT INTO schedule (id, revision, wakes_at, decided_at, body)
+VALUES (:id, :revision, :wakes_at, :decided_at, :body)
+ON CONFLICT (id) DO NOTHING;
+
+-- name: change_schedule
+-- One of another revision was changed by somebody else.
+UPDATE schedule SET revision = :revision, wakes_at = :wakes_at, decided_at = :decided_at, body = :body
+WHERE id = :id AND revision = :expected;
+
+-- name: has_revision
+SELECT 1 FROM schedule WHERE id = ?1 AND revision = ?2;
+
+-- name: delete_schedule
+DELETE FROM schedule WHERE id = ?1;

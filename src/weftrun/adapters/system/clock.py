@@ -27,3 +27,8 @@ class WallClock:
 def pause(seconds: float) -> None:
     """Stop the calling thread for so many seconds. Handed to adapters that wait by themselves."""
     time.sleep(seconds)
+
+
+def wall() -> float:
+    """Return what the clock of this host shows now, in seconds since the epoch; it may be set back or forward."""
+    return time.time()

@@ -30,6 +30,7 @@ _COMMANDS = {
     "token": "Make a token for callers of a gateway, list or revoke them.",
     "outbox": "Show what was emitted and not delivered yet.",
     "cancel": "Ask for a Run to be cancelled.",
+    "schedule": "Let Runs start by themselves: create, list, pause, resume, trigger, delete.",
     "signal": "Send a signal to a Run that waits for it, now or later.",
     "resume": "Go on with a Run that was interrupted, and print its result.",
     "retry": "Run again what failed of a Run, with the code of now.",

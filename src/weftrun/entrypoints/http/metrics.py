@@ -65,6 +65,9 @@ class Metrics:
 
             try:
                 await app(scope, receive, noting)
+            except Refusal as refused:  # of another middleware: what is answered goes not through here
+                status = str(refused.problem.status)
+                raise
             finally:
                 route = str(cast(dict[str, Any], scope).get("path_template") or "none")
                 method = str(scope["method"])
@@ -81,7 +84,7 @@ class _EngineCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield how the engine stands now."""
         gateway = self._gateway
-        yield GaugeMetricFamily("weftrun_runs_open", "Open Runs that this engine has.", gateway.core.runs_open)
+        yield GaugeMetricFamily("weftrun_runs_open", "Open Runs that this engine has.", gateway.core.owned())
         yield CounterMetricFamily(
             "weftrun_commits", "Transactions that this engine has committed.", gateway.core.commits
         )

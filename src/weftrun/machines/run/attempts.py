@@ -30,35 +30,36 @@ from weftrun.model.values import Payload
 
 def start_ready(run: RunState) -> None:
     """Start every Step and every chunk of a map that waits for no value any more."""
-    if run.armable:
-        arm(run)
-    if run.hopeful:
-        _go_on_with_hopeful(run)
+    if run.armable or run.hopeful:
+        _look_ahead(run)
     ready, run.ready = run.ready, []
     chunks, run.ready_chunks = run.ready_chunks, []
-    sent: list[Invocation] = []
-    function: FunctionSpec | None = None
+    knows_failures = bool(run.recorded.failed or run.recorded.undone_in_vain)
+    sent: list[tuple[FunctionSpec, list[Invocation]]] = []
     for step in ready:
-        if step.state is not State.WAITING or (_knows_failures(run) and _backs_off(run, step)):
+        if step.state is not State.WAITING or (knows_failures and _backs_off(run, step)):
             continue
         if step.map is not None:
             start_map(run, step)
-        elif step.function.kind >= Kind.TIMER:
-            _begin_without_code(run, step)
-        elif step.function.kind.is_workflow:
-            start_body(run, step)
+        elif step.function.kind is not Kind.FUNCTION:
+            if step.function.kind.is_workflow:
+                start_body(run, step)
+            else:
+                _begin_without_code(run, step)
         elif step.function.rollback is not None and not is_begun(run, step):
             continue
         elif step.function.effects != "none" and (row := _gate(run, step)) > run.committed:
             move(step, State.GATED)
             run.hold_at_gate(row, step)
         else:
-            if step.function is not function:
-                _invoke(run, function, sent)
-                function, sent = step.function, []
             move(step, State.RUNNING)
-            sent.append(Invocation(0, step.index, step.id, step.attempt, tree_of(step.args, step.inside)))
-    _invoke(run, function, sent)
+            invocation = Invocation(0, step.index, step.id, step.attempt, tree_of(step.args, step.inside))
+            if sent and sent[-1][0] is step.function:
+                sent[-1][1].append(invocation)
+            else:
+                sent.append((step.function, [invocation]))
+    for function, invocations in sent:
+        run.commands.append(Invoke(function, tuple(invocations)))
     for step, chunk in chunks:
         start_chunk(run, step, chunk)
 
@@ -71,8 +72,10 @@ def _begin_without_code(run: RunState, step: Step) -> None:
         settle(run, step, lost_output(step), NOT_RUN)
 
 
-def _go_on_with_hopeful(run: RunState) -> None:
-    """Let Steps run ahead on early outputs, and take outcomes of those that did, and whose arguments are fixed now."""
+def _look_ahead(run: RunState) -> None:
+    """Arm Steps, let others run ahead on early outputs, and take outcomes of those that did and may be settled now."""
+    if run.armable:
+        arm(run)
     hopeful, run.hopeful = run.hopeful, []
     for step in hopeful:
         if step.state is State.RUNNING and step.waiting == 0 and step.early is not None:
@@ -105,18 +108,14 @@ def _gate(run: RunState, step: Step) -> int:
     """
     if step.function.effects == "transaction":
         return 1
-    rest_on_rows(run, step)
+    if run.has_lacked:
+        rest_on_rows(run, step)
     return step.gate
-
-
-def _invoke(run: RunState, function: FunctionSpec | None, sent: list[Invocation]) -> None:
-    if sent and function is not None:
-        run.commands.append(Invoke(function, tuple(sent)))
 
 
 def open_gates(run: RunState) -> None:
     """Go on with what waited for rows that are durable now."""
-    for row in sorted(row for row in run.gated if row <= run.committed):
+    for row in sorted([row for row in run.gated if row <= run.committed]):
         for step, chunk in run.gated.pop(row):
             _ungate(run, step, chunk)
         if not run.gated:

@@ -201,6 +201,9 @@ class JournalContract:
         assert [id for id in of_north if id in newest_first] == [id for id in newest_first if id.startswith("north/")]
         assert set(of_north) >= {id for id in newest_first if id.startswith("north/")}
         assert paged(prefix="nor/") == []
+        assert paged(begins="nort%") == paged(begins="x") == []
+        assert paged(begins="south/1", status="running") == ["south/12", "south/10"]
+        assert paged(begins="plain", function=function) == ["plain"]
         failed = [ids[number] for number in (7, 4, 1)]
         assert paged(status="failed") == paged(status="failed", function=function) == failed
         assert paged(status="failed", prefix="north/", function=function) == [ids[7], ids[1]]

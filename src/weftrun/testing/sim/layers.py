@@ -10,6 +10,7 @@ from weftrun.model.lease import Session
 from weftrun.model.messages import ToSandbox
 from weftrun.model.outcomes import Status
 from weftrun.model.records import Row
+from weftrun.model.schedules import Schedule
 from weftrun.model.values import Blob
 from weftrun.ports.blobs import Blobs
 from weftrun.ports.journal import Appended, Journal, JournalMeta, Message, Posted, Rest, RunInfo
@@ -74,11 +75,14 @@ class FaultyJournal:
         status: Status | None = None,
         function: str = "",
         prefix: str = "",
+        begins: str = "",
         before: int | None = None,
         limit: int = 100,
     ) -> list[RunInfo]:
         """Return Runs, newest first."""
-        return self._inner.runs(status=status, function=function, prefix=prefix, before=before, limit=limit)
+        return self._inner.runs(
+            status=status, function=function, prefix=prefix, begins=begins, before=before, limit=limit
+        )
 
     def open_runs(self) -> list[RunInfo]:
         """Return all Runs that have not ended."""
@@ -238,6 +242,32 @@ class FaultyJournal:
     def decide_emit(self, key: str, *, send: bool, at: float) -> bool:
         """Let an emit be sent again, or drop it."""
         return self._inner.decide_emit(key, send=send, at=at)
+
+    def schedules(self) -> list[Schedule]:
+        """Return all schedules."""
+        return self._inner.schedules()
+
+    def schedule(self, id: str) -> Schedule | None:
+        """Return a schedule."""
+        return self._inner.schedule(id)
+
+    def schedules_by(self, now: float, *, set_back_s: float) -> Sequence[Schedule]:
+        """Return the schedules that must be looked at, and the one that must be next."""
+        return self._inner.schedules_by(now, set_back_s=set_back_s)
+
+    def put_schedule(self, schedule: Schedule, expected: str) -> bool:
+        """Change a schedule, with what is planned for this call."""
+        put: list[bool] = []
+
+        def change() -> None:
+            put.append(self._inner.put_schedule(schedule, expected))
+
+        self._write("journal.schedule", change)
+        return put[0]
+
+    def delete_schedule(self, id: str) -> bool:
+        """Delete a schedule."""
+        return self._inner.delete_schedule(id)
 
     def close(self) -> None:
         """Close the Journal."""

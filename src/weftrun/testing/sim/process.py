@@ -13,7 +13,7 @@ from weftrun.model.errors import WeftrunError
 from weftrun.model.ids import SessionUid
 from weftrun.ports.transactions import Transactions
 from weftrun.ports.worker import Worker
-from weftrun.runtime.engine import Engine
+from weftrun.runtime.engine import EngineCore
 from weftrun.runtime.tickets import Latch
 from weftrun.runtime.worker_driver import WorkerDriver
 from weftrun.runtime.worker_group import WorkerGroup
@@ -111,7 +111,7 @@ class Process:
         self.transactions = FaultyTransactions(self._transactions(), faults, self, view)
         self.workers: SimWorkers | None = None
         worker = self._worker()
-        self.engine = Engine(
+        self.engine = EngineCore(
             loop=self.loop,
             journal=FaultyJournal(self.inner, faults, self, view),
             transactions=self.transactions,
@@ -234,7 +234,7 @@ class Process:
 
     def _close(self) -> None:
         closed = Latch()
-        self.engine.close(closed)
+        self.engine.end(closed)
         self.loop.call_from_thread(lambda: closed.on_open(self._finish))
 
     def _finish(self) -> None:

@@ -403,7 +403,7 @@ class World:
         # An engine looks around as long as it is open: closed, it has nothing to wait for.
         self._closing = True
         for process in self._processes.values():
-            process.engine.close(Latch())
+            process.engine.end(Latch())
             process.end_workers()
         limit = self.loop.now() + 4 * limits.sandbox_start_s
         while self.loop.turn() and self.loop.now() < limit:

@@ -1,0 +1,42 @@
+"""Schedules of a Journal, for those who have no engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from weftrun.adapters.cron import CronCalendar, check
+from weftrun.adapters.files.hints import hint
+from weftrun.adapters.system.clock import wall
+from weftrun.adapters.system.entropy import SystemEntropy
+from weftrun.assembly.places import place_of
+from weftrun.model.schedules import Schedule, Timetable
+from weftrun.runtime.schedules import ScheduleBook, next_times
+
+
+@contextmanager
+def schedule_book(url: str | None, *, makes: bool = False) -> Iterator[ScheduleBook]:
+    """Open the schedules of a Journal for as long as the block lasts; engines look at them again when it ends.
+
+    Args:
+        makes: whether a Journal is made where there is none.
+    """
+    place, entropy = place_of(url), SystemEntropy()
+    if makes:
+        place.check_folder()
+    journal = place.open(entropy) if makes else place.open_to_mend(entropy)
+    try:
+        yield ScheduleBook(journal, entropy, CronCalendar(), wall)
+    finally:
+        journal.close()
+    hint(place.folder / "engines")
+
+
+def check_timetable(when: Timetable) -> Timetable:
+    """Return a timetable that means something; `UsageError` where it does not."""
+    return check(when, wall())
+
+
+def times_of(schedule: Schedule, count: int) -> list[float]:
+    """Return the next times of a schedule, in seconds since the epoch."""
+    return next_times(schedule, CronCalendar(), count)

@@ -1,0 +1,111 @@
+"""What a schedule starts, and when: each decision is one change of its row in the Journal, which one engine makes.
+
+A decision names the times whose Runs are to be started before any of them is; who dies in between leaves that on
+record. The Runs' ids are made of schedule and time, so starting them twice starts them once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from msgspec.structs import replace
+
+from weftrun.model.schedules import PENDING_MAX, SET_BACK_S, Calendar, Schedule, starts_at
+
+_LATE_S = 60.0
+"""What is late by no more than this was not missed: an engine was busy, or began again."""
+
+
+def decide(schedule: Schedule, now: float, calendar: Calendar) -> Schedule:
+    """Return a schedule with the decision on all times that have come; the same one where there is none to make.
+
+    Args:
+        now: by the host's clock, in seconds since the epoch.
+    """
+    if schedule.is_paused:
+        return schedule
+    if schedule.decided_at > now + SET_BACK_S:
+        # It was set back. What is due again has Runs already where they were started; the others get theirs now.
+        return replace(schedule, decided_at=now, next_at=calendar.after(schedule.when, now))
+    if schedule.next_at is None or starts_at(schedule, schedule.next_at) > now:
+        return schedule
+    found, later = _come(schedule, schedule.next_at, now, calendar)
+    return replace(
+        schedule,
+        decided_at=now,
+        next_at=later if later is not None else calendar.after(schedule.when, now),
+        pending=(*schedule.pending, *found)[-PENDING_MAX:],
+        pending_since=now if found else schedule.pending_since,
+    )
+
+
+def _come(schedule: Schedule, first: float, now: float, calendar: Calendar) -> tuple[list[float], float | None]:
+    """Return the times from `first` to `now` that are to be started, and the first whose jitter is not over yet.
+
+    They are looked for backwards, so that years without an engine cost no more than what is started.
+    """
+    when, later = schedule.when, None
+    found: list[float] = []
+    missed = 0
+    due = calendar.before(when, now)
+    while due is not None and due >= first:
+        begins = starts_at(schedule, due)
+        if begins > now and not found:
+            later = due
+        elif now - begins <= _LATE_S:
+            found.append(due)
+        elif when.catch_up == "all" and missed < when.catch_up_max:
+            missed += 1
+            found.append(due)
+        else:
+            if when.catch_up == "latest" and not found:
+                found.append(due)
+            break
+        due = calendar.before(when, due - 1.0)
+    return found[::-1], later
+
+
+def paused(schedule: Schedule) -> Schedule:
+    """Return a schedule that decides nothing more until it is resumed; what it decided is started."""
+    return replace(schedule, is_paused=True)
+
+
+def resumed(schedule: Schedule, now: float, calendar: Calendar) -> Schedule:
+    """Return a schedule that goes on from now: what came while it was paused is not made up for."""
+    next_at = calendar.after(schedule.when, now) if schedule.is_paused else schedule.next_at
+    return replace(schedule, is_paused=False, next_at=next_at)
+
+
+def triggered(schedule: Schedule, now: float) -> Schedule:
+    """Return a schedule of which a Run is to be started now, for this second, beside its times."""
+    return replace(schedule, pending=(*schedule.pending, now // 1.0)[-PENDING_MAX:], pending_since=0.0)
+
+
+def redefined(before: Schedule, wanted: Schedule) -> Schedule:
+    """Return what becomes of a schedule that is created again: the same one where nothing of it is another.
+
+    One that is paused stays so, and what was decided is started as it was.
+    """
+    kept = replace(
+        wanted,
+        revision=before.revision,
+        made_at=before.made_at,
+        decided_at=before.decided_at,
+        next_at=before.next_at,
+        is_paused=before.is_paused,
+        pending=before.pending,
+        pending_since=before.pending_since,
+        last_at=before.last_at,
+        fault=before.fault,
+    )
+    if kept == before:
+        return before
+    return replace(kept, made_at=wanted.made_at, decided_at=wanted.decided_at, next_at=wanted.next_at)
+
+
+def started(schedule: Schedule, dues: Iterable[float], fault: str) -> Schedule:
+    """Return a schedule of which the Runs of these times have been started, or can't ever be (`fault` says why)."""
+    done = frozenset(dues)
+    left = tuple(due for due in schedule.pending if due not in done)
+    last = max((due for due in (schedule.last_at, *done) if due is not None), default=None)
+    return replace(schedule, pending=left, last_at=last, fault=fault)
