@@ -38,6 +38,9 @@ TEXTS = sorted(
 )
 
 PUBLIC_NAMES = {
+    "as_settled",
+    "gather",
+    "race",
     "cron",
     "every",
     "Schedule",

@@ -45,6 +45,7 @@ class EngineOptions(Struct, frozen=True):
     control: str | None
     data: str | None
     trigger: str | None
+    placement: str | None
     sinks: str | None
 
     @property
@@ -55,6 +56,7 @@ class EngineOptions(Struct, frozen=True):
             ("--control", self.control),
             ("--data", self.data),
             ("--trigger", self.trigger),
+            ("--placement", self.placement),
             ("--sinks", self.sinks),
         )
         return [f"{name} {shlex.quote(value)}" for name, value in told if value is not None]
@@ -69,9 +71,12 @@ class EngineOptions(Struct, frozen=True):
         control = self.control or "worker"
         if self.control is not None and self.cluster is None:
             raise UsageError("--control says who starts Steps on a cluster: give --cluster local:N, too.")
+        if self.placement is not None and self.cluster is None:
+            raise UsageError("--placement says on which Worker of a cluster a Step runs: give --cluster local:N, too.")
         return assembly.open_engine(  # imported only now
             db, recover=recover, sandboxes=self.sandboxes, cluster=self.cluster, control=control,
-            data=self.data or "local", trigger=self.trigger or "data", sinks=sinks,
+            data=self.data or "local", trigger=self.trigger or "data", placement=self.placement or "planned",
+            sinks=sinks,
         )  # fmt: skip
 
 
@@ -81,9 +86,10 @@ def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(command)
     def called(
         *args: Any, sandboxes: int | None, cluster: str | None, control: str | None, data: str | None,
-        trigger: str | None, sinks: str | None, **rest: Any,
+        trigger: str | None, placement: str | None, sinks: str | None, **rest: Any,
     ) -> Any:  # fmt: skip
-        return command(*args, engine=EngineOptions(sandboxes, cluster, control, data, trigger, sinks), **rest)
+        chosen = EngineOptions(sandboxes, cluster, control, data, trigger, placement, sinks)
+        return command(*args, engine=chosen, **rest)
 
     options = (
         click.option("--sandboxes", type=click.IntRange(1), help=_SANDBOXES),
@@ -107,6 +113,11 @@ def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--trigger",
             type=click.Choice(("data", "control")),
             help="When a Step starts that takes an early output: when it is put (default), or when its Step has ended.",
+        ),
+        click.option(
+            "--placement",
+            type=click.Choice(("planned", "hash", "faasflow")),
+            help="With --cluster: on which Worker a Step runs, where the graph is known before; see weftrun.open.",
         ),
         click.option("--sinks", metavar="FILE.py:NAME", help=_SINKS),
     )
