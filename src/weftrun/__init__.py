@@ -171,12 +171,10 @@ def open(
         cluster: where Functions run; default is this process's own Sandboxes. `local:N`: N Worker processes on this
             host. `ray` (extra `ray`): a Worker on each host of the Ray cluster of this host, which is started if there
             is none; `auto`, `HOST:PORT` and `ray://HOST:PORT` name one as Ray does.
-        control: with a cluster, who starts the next Step: `worker`, the Worker where the one before it ended, or
-            `master`, this engine.
+        control: with a cluster, who starts the next Step: the `worker` where the one before ended, or `master`, this one.
         data: where values of more than 64 KiB lie between Steps: `local`, in memory that readers map, or `store`, in
             files beside the Journal that each reader reads: what FaaSFlow is measured against, and of no other use.
-        trigger: when a Step starts that takes what others put before they end (`ref.output(name)`): `data`, as soon as
-            it is there, or `control`, when they have ended.
+        trigger: when a Step that takes an early output starts: when it is put (`data`), or when its Step has ended.
         placement: with a cluster, which Worker a `def` body's Steps run on: `planned`, `faasflow` or `hash`.
         lease_ttl_s: when this engine gives no sign for so many seconds while it owns Runs, others on the Journal take
             it for dead. One that was killed on the same host is known to be dead at once.
@@ -187,8 +185,7 @@ def open(
     Raises:
         JournalError: the Journal can't be used: it is newer, damaged, read-only, locked.
         RunNotFound: `recover` is the id of no Run in the Journal.
-        UsageError: a value is not what it takes, or the URL names no Journal; or a Sandbox, or the command line,
-            reached this call while it imported the author's module.
+        UsageError: a value is not what it takes, or the URL names no Journal; or an import in a Sandbox reached this.
         Unsupported: this is not Linux.
     """
     if not sys.platform.startswith("linux"):

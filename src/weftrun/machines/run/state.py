@@ -359,8 +359,7 @@ class RunState:
         self.due: list[tuple[float, int, int]] = []
         self.wake_at = self.waits_until = 0.0
         self.seen_at_work = self.waits = self.hurried = 0
-        self.gated_s = 0.0
-        self.gated_since = 0.0
+        self.gated_s = self.gated_since = 0.0
         self.rollbacks: dict[int, Rollback] = {}
         self.has_lacked = self.watches = False
         self.messages = set(recorded.messages)

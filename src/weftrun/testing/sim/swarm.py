@@ -206,6 +206,14 @@ def with_body_time(settings: Settings) -> Settings:
     return replace(settings, limits=limits)
 
 
+def _drawn_apart(settings: Settings, seed: int) -> Settings:
+    """Draw limits by chances of their own, so that what is drawn after them stays as it was."""
+    wait_s = Chance(seed, "waiting").one_of((0.05, 0.15, 5.0))
+    early = Chance(seed, "trigger").happens(0.8)
+    limits = msgspec.structs.replace(settings.limits, wait_in_memory_s=wait_s, early_outputs=early)
+    return replace(settings, limits=limits)
+
+
 def draw_world(
     seed: int, folder: Path, *, effects: bool = True, server: bool = True, lives: bool = True, workers: bool = False,
     sharing: bool = False, outputs: bool = False,
@@ -223,9 +231,7 @@ def draw_world(
     chance = Chance(seed, "swarm")
     engines = Chance(seed, "engines")
     settings = with_engines(draw_settings(chance), engines)
-    # Drawn apart, so that what is drawn after it stays as it was.
-    wait_s = Chance(seed, "waiting").one_of((0.05, 0.15, 5.0))
-    settings = replace(settings, limits=msgspec.structs.replace(settings.limits, wait_in_memory_s=wait_s))
+    settings = _drawn_apart(settings, seed)
     outside = Chance(seed, "effects")
     does = draw_effects(outside) if effects else Effects((), (), 0.0, ())
     settings = settings_with(settings, does, outside)
@@ -240,9 +246,6 @@ def draw_world(
         settings = with_workers(settings, Chance(seed, "workers"))
     drawn = Chance(seed, "signals")
     waits = drawn if drawn.happens(0.4) else None
-    # Without outputs it makes no difference.
-    early = Chance(seed, "trigger").happens(0.8)
-    settings = replace(settings, limits=msgspec.structs.replace(settings.limits, early_outputs=early))
     world = World(seed, folder, FUNCTIONS, faults=DrawnFaults(seed, settings), settings=settings)
     for name, kind in zip((NEAR, FAR), does.sinks, strict=False):
         world.add_sink(name, kind)
