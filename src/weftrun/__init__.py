@@ -171,7 +171,7 @@ def open(
         cluster: where Functions run; default is this process's own Sandboxes. `local:N`: N Worker processes on this
             host. `ray` (extra `ray`): a Worker on each host of the Ray cluster of this host, which is started if there
             is none; `auto`, `HOST:PORT` and `ray://HOST:PORT` name one as Ray does.
-        control: with a cluster, who starts the next Step: the `worker` where the one before ended, or `master`, this one.
+        control: with a cluster, who starts the next Step: the `worker` where the last one ended, or `master`, this one.
         data: where values of more than 64 KiB lie between Steps: `local`, in memory that readers map, or `store`, in
             files beside the Journal that each reader reads: what FaaSFlow is measured against, and of no other use.
         trigger: when a Step that takes an early output starts: when it is put (`data`), or when its Step has ended.
