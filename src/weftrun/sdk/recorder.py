@@ -222,7 +222,7 @@ class Recorder:
         return ref
 
     def left(self, seen: Container[int]) -> list[Ref[Any]]:
-        """Return Refs of the Steps that are not among those `seen`: of waits and outputs none, which a body may leave."""
+        """Return Refs of the Steps that are not among those `seen`; a body may leave waits and outputs."""
         code = sys._getframe().f_code
         numbers = (number for number in range(self._made) if number not in seen and number not in self._no_steps)
         return [Ref(self, number, ("a Step that nobody awaits", 0, code, 0), 0) for number in numbers]
