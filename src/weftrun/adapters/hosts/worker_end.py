@@ -52,7 +52,6 @@ class WorkerEnd:
         self._ttl_s = ttl_s
         self._heard_at = loop.now()
         self._told_rest: tuple[bool, int] | None = None
-        self._flush_asked = False
         self._channel = LoopChannel(loop, channel, self._readable)
         worker.listen(self)
         self._watch()
@@ -181,12 +180,4 @@ class WorkerEnd:
         """A Worker in this process is never gone."""
 
     def _send(self, message: msgspec.Struct, descriptors: Sequence[int] = ()) -> None:
-        """Send with all else that this turn of the loop has to say: the engine wakes up once for it."""
-        self._channel.queue(message, descriptors, close=descriptors)
-        if not self._flush_asked:
-            self._flush_asked = True
-            self._loop.call_soon(self._flush)
-
-    def _flush(self) -> None:
-        self._flush_asked = False
-        self._channel.flush()
+        self._channel.gather(message, descriptors, close=descriptors)
