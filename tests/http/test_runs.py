@@ -284,3 +284,14 @@ def test_a_client_that_goes_away_ends_nothing(server: Server, tmp_path: Path) ->
     assert server.http.get("/runs/left/result?wait_s=30").json() == "left"
     large = server.http.post("/runs", content=b" " * (16 * 2**20 + 1), headers={"content-type": "application/json"})
     assert problem(large, 413, "http-413")
+
+
+def test_an_idle_sandbox_is_kept_as_long_as_is_said(tmp_path: Path) -> None:
+    with serving(tmp_path, APP, "--keep-alive-s", "0.2") as server:
+        for _ in range(60):
+            assert server.run("twice", 3).json()["result"] == 7
+            if "weftrun_cold_starts_total 1.0" not in httpx.get(f"{server.url}/metrics").text:
+                break
+            time.sleep(0.5)  # nothing is to be done meanwhile
+        else:
+            pytest.fail("the Sandbox was kept")
