@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast
 
@@ -64,7 +65,7 @@ class Called(Protocol):
 
 
 class Waits(Struct, frozen=True):
-    """What a wait for a time or a signal names in the place of a Function: nothing is entered."""
+    """What a wait for a time or a signal, or an output, names in the place of a Function: nothing is entered."""
 
     spec: FunctionSpec
 
@@ -76,6 +77,7 @@ class Recorder:
         label: of the workflow.
         now: time of the last outcome that the body observed, in seconds since the epoch.
         table: Functions called, and waits made, so far; calls name them by position.
+        undoable: calls that are undone if the body fails; see `sdk.saga`.
     """
 
     def __init__(
@@ -99,9 +101,12 @@ class Recorder:
         self._host = host
         self._limits = limits
         self._made = 0
+        self._waits: set[int] = set()
+        self.undoable: list[tuple[Callee, Args, Kwargs, Ref[Any]]] = []
         self._broken: BaseException | None = None
         self._counts: dict[str, int] = {}
         self._positions: dict[int, int] = {}
+        self._outputs: dict[int, tuple[str, ...]] = {}
         self._known: dict[tuple[FunctionSpec, int], int] = {}
         self.table: list[Called] = []
         self._functions: list[FunctionSpec] = []
@@ -119,12 +124,17 @@ class Recorder:
 
     def call(self, function: Callee, args: Args, kwargs: Kwargs, after: Refs) -> Ref[Any]:
         """Record a call and return its Ref."""
+        if function.compensate is not None and not self._watches:
+            saga = importlib.import_module("weftrun.sdk.saga")  # late: few workflows undo anything
+            raise saga.refuse(function.spec.label, self.label, is_map=False)
         signature = function.signature
         signature.check(args, kwargs)
         encoded = signature.encode(args, kwargs, refs=True)
         payload = self._payload(encoded)
         text = digest((args, kwargs)) if self._watches else ""
         ref: Ref[Any] = self._add(function, payload, after, text, Ref)
+        if function.compensate is not None:
+            self.undoable.append((function, args, kwargs, ref))
         return ref
 
     def _add(self, function: Callee, payload: Payload, after: Refs, text: str, kind: Any) -> Any:
@@ -143,7 +153,43 @@ class Recorder:
         position = self._positions.get(id(spec))
         if position is None:
             position = self._position(function)
-        return self._put(position, spec.label, payload, after, text, kind, function.parts, 4)
+        ref = self._put(position, spec.label, payload, after, text, kind, function.parts, 4)
+        if spec.outputs:
+            self._add_outputs(spec, ref)
+        return ref
+
+    def output(self, ref: Ref[Any], name: str) -> Ref[Any]:
+        """Return the Ref of an output of a call: it was recorded as a call of its own, right after that."""
+        number = ref._number
+        names = self._outputs.get(number, ())
+        if ref._path or name not in names:
+            declared = "it declares " + ", ".join(map(repr, names)) if names else "its Function declares none"
+            raise UsageError(
+                f"{ref!r} ({ref._where}) in the workflow {self.label} has no output {name!r}: {declared}. Declare it "
+                f"on the decorator: outputs={{{name!r}: type}}."
+            )
+        label, n, code, at = ref._made
+        return Ref(self, number + 1 + names.index(name), (f"{label}:{name}", n, code, at), 0)
+
+    def _add_outputs(self, spec: FunctionSpec, ref: Ref[Any]) -> None:
+        """Record a call for each output of a call, so that what is put has a Step and a record of its own (S1)."""
+        number = ref._number
+        self._outputs[number] = spec.outputs
+        payload = Payload(self._host.data(_NOTHING), (RefTo(number),))
+        outputs = importlib.import_module("weftrun.sdk.outputs")  # late: few authors need it
+        for name in spec.outputs:
+            made = outputs.output_spec(spec, name)
+            self._put(self._place(made), made.label, payload, (), "", Ref, 0, 3)
+
+    def _place(self, spec: FunctionSpec) -> int:
+        """Return the place, in the body's table, of what no Function's code stands behind."""
+        key = (spec, 0)
+        position = self._known.get(key)
+        if position is None:
+            position = self._known[key] = len(self.table)
+            self.table.append(Waits(spec))
+            self._functions.append(spec)
+        return position
 
     def wait(self, spec: FunctionSpec, compared: tuple[str, ...]) -> Ref[Any]:
         """Record a wait and return its Ref; what is `compared` must be the same in every replay."""
@@ -152,14 +198,9 @@ class Recorder:
                 f"The `def` workflow {self.label} waits for {spec.label}: it only wires Steps, and can't wait. Make it "
                 "`async def`."
             )
-        key = (spec, 0)
-        position = self._known.get(key)
-        if position is None:
-            position = self._known[key] = len(self.table)
-            self.table.append(Waits(spec))
-            self._functions.append(spec)
         text = digest((compared, {})) if compared else ""
-        ref: Ref[Any] = self._put(position, spec.label, self._payload(_NOTHING), (), text, Ref, 0, 3)
+        self._waits.add(self._made)
+        ref: Ref[Any] = self._put(self._place(spec), spec.label, self._payload(_NOTHING), (), text, Ref, 0, 3)
         return ref
 
     def _put(
@@ -177,6 +218,12 @@ class Recorder:
         if len(self._calls) >= _STREAM_CALLS:
             self.flush()
         return ref
+
+    def left(self, seen: Container[int]) -> list[Ref[Any]]:
+        """Return Refs of the Steps that are not among those `seen`; of waits none: a body leaves them when it ends."""
+        code = sys._getframe().f_code
+        numbers = (number for number in range(self._made) if number not in seen and number not in self._waits)
+        return [Ref(self, number, ("a Step that nobody awaits", 0, code, 0), 0) for number in numbers]
 
     def _position(self, function: Callee) -> int:
         """Return the place of a Function in the body's table, equal ones sharing theirs."""

@@ -10,7 +10,7 @@ import heapq
 from collections import deque
 from collections.abc import Callable, Generator
 from functools import partial
-from typing import Any
+from typing import Any, TypeGuard
 
 from msgspec.structs import replace
 
@@ -29,6 +29,7 @@ from weftrun.model.messages import (
     ItemOutcomes,
     Outcome,
     Outcomes,
+    Put,
     Stop,
     ToSandbox,
     TransactionAnswer,
@@ -42,6 +43,7 @@ from weftrun.sdk import place
 from weftrun.sdk.canonical import digest
 from weftrun.sdk.codec import Encoded, decode_tree, encode
 from weftrun.sdk.failure import failure_of
+from weftrun.sdk.outputs import Outputs
 from weftrun.sdk.retrying import attempts_told
 from weftrun.sdk.statements import Statements
 from weftrun.sdk.transaction import NOT_SAID, Opener
@@ -81,7 +83,9 @@ class ScriptedGuest:
         self._bodies: dict[int, EnteredBody] = {}
         self._body_objects: dict[int, set[ObjectId]] = {}
         self._emits: tuple[Emit, ...] = ()
+        self._puts: list[tuple[str, Encoded]] = []
         self._asks = False
+        self._shares = False
         self._entry = -1
         self._turns = 0
         self._unwanted: set[int] = set()
@@ -138,33 +142,39 @@ class ScriptedGuest:
         self._drop_objects(objects)
 
     def _at_once(self, batch: Batch, objects: Mappings) -> Running:
-        """Enter as many as its Function may have at once; each is in a slot of the page until it was told."""
-        sharing = batch.function.sharing
+        """Enter as many as its Function may have at once, those of later Batches too; each is in a slot until told."""
+        sharing, now = batch.function.sharing, self._outside.loop.now
         assert sharing is not None
-        waiting, now = deque(enumerate(batch.items)), 0.0
-        inside: list[tuple[float, int, Attempting]] = []
+        waiting = deque((batch, index) for index in range(len(batch.items)))
+        inside: list[tuple[float, int, int, Attempting]] = []
+        came = dict(objects)
         while waiting or inside:
+            while self._inbox and _is_beside(message := self._inbox[0][0]):
+                waiting.extend((message, index) for index in range(len(message.items)))
+                came.update(self._inbox.popleft()[1])
             while waiting and len(inside) < sharing.most:
-                index, item = waiting.popleft()
-                self._outside.point("guest.enter")
-                self._outside.check_lease(self._fences)
-                slot = InSlot(batch.no, index, self._outside.loop.now())
-                self.page = replace(self.page, slots=(*self.page.slots, slot))
-                attempt = self._attempt(
-                    batch.function,
-                    batch.runs[item.run],
-                    item.id,
-                    item.attempt,
-                    partial(decode_tree, item.args, reader(objects)),
-                    in_list=False,
-                    where=(batch.no, index),
-                )
-                heapq.heappush(inside, (now + (next(attempt) or 0.0), index, attempt))
-            due, index, attempt = heapq.heappop(inside)
-            yield due - now
-            now = due
-            self._tell_one(batch.no, index, attempt)
-        self._drop_objects(objects)
+                given, index = waiting.popleft()
+                attempt = self._enter_beside(given, index, came)
+                heapq.heappush(inside, (now() + (next(attempt) or 0.0), given.no, index, attempt))
+            self._shares, before = True, len(self._inbox)
+            yield max(0.0, inside[0][0] - now())
+            self._shares = False
+            if len(self._inbox) > before and _is_beside(self._inbox[-1][0]):
+                continue  # it goes on for what came, not since the time is over
+            _, no, index, attempt = heapq.heappop(inside)
+            self._tell_one(no, index, attempt)
+        self._drop_objects(came)
+
+    def _enter_beside(self, batch: Batch, index: int, objects: Mappings) -> Attempting:
+        """Put an Attempt into a slot; what is returned enters it."""
+        self._outside.point("guest.enter")
+        self._outside.check_lease(self._fences)
+        slot = InSlot(batch.no, index, self._outside.loop.now())
+        self.page = replace(self.page, slots=(*self.page.slots, slot))
+        item = batch.items[index]
+        args = partial(decode_tree, item.args, reader(objects))
+        run, where = batch.runs[item.run], (batch.no, index)
+        return self._attempt(batch.function, run, item.id, item.attempt, args, in_list=False, where=where)
 
     def _tell_one(self, no: int, index: int, attempt: Attempting) -> None:
         """Let an Attempt come to its end, tell its outcome, and only then leave its slot."""
@@ -211,7 +221,7 @@ class ScriptedGuest:
 
     def wants(self, message: ToSandbox) -> bool:
         """Say whether it goes on when it gets this message in the middle of its work."""
-        return self._asks and isinstance(message, TransactionAnswer)
+        return (self._asks and isinstance(message, TransactionAnswer)) or (self._shares and _is_beside(message))
 
     def _enter(self, batch: int, index: int) -> None:
         self.page = Progress(batch, index - 1, False, 0.0) if self.page.batch != batch else self.page
@@ -251,6 +261,8 @@ class ScriptedGuest:
                 error, origin=origin, attempt=attempt, attempts=attempts, bytes_max=outside.limits.error_text_bytes_max
             )
         entry = self._entry
+        if self._puts:
+            yield from self._say_puts(where, stage.takes_s / 2)
         yield stage.takes_s
         outside.point("guest.leave")
         if failure is None:
@@ -259,6 +271,14 @@ class ScriptedGuest:
         self.page = replace(self.page, entered=False)
         outside.point("guest.tell")
         return value, failure, ran
+
+    def _say_puts(self, where: tuple[int, int], within_s: float) -> Running:
+        """Say what the body has put, on its way."""
+        puts, self._puts = self._puts, []
+        for name, encoded in puts:
+            yield within_s
+            self._outside.point("guest.say")
+            self._voice.say(Put(*where, name, self._voice.data(encoded), self._outside.loop.now()))
 
     def _transact(
         self, function: FunctionSpec, run: Named, stage: Stage, args: Args, where: tuple[int, int]
@@ -292,15 +312,22 @@ class ScriptedGuest:
         )
         self._entry = len(outside.ledger.entries) - 1
         author = outside.functions[function.name]
-        current = place.Current(*run, StepId(stage.step), stage.attempt, opener)
+        current = place.Current(*run, StepId(stage.step), stage.attempt, opener, outputs=self._outputs(function))
         token = place.enter(current)
         try:
             with entered(stage):
                 result = author.callable(*positional, **named)
+                place.check_outputs(current)
                 return asyncio.run(result) if author.is_async else result
         finally:
             place.leave(token)
             self._emits = place.emitted(current)
+
+    def _outputs(self, function: FunctionSpec) -> Outputs | None:
+        def keep(name: str, value: object) -> None:
+            self._puts.append((name, encode(value, what=f"the output {name!r}")))
+
+        return Outputs(function.label, function.outputs, keep) if function.outputs else None
 
     # ------------------------------------------------------------------ bodies
 
@@ -370,6 +397,10 @@ class ScriptedGuest:
     def _drop_objects(self, objects: Mappings) -> None:
         if objects:
             self._voice.say(Dropped(tuple(sorted(objects))))
+
+
+def _is_beside(message: ToSandbox) -> TypeGuard[Batch]:
+    return isinstance(message, Batch) and message.function.sharing is not None
 
 
 def _together(args: tuple[Any, ...], named: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
