@@ -20,6 +20,14 @@ _PORT = 8_420
 _PORT_OF_FAASM = 8_080
 
 
+def _check(apps: tuple[Path, ...], tls_cert: str | None, tls_key: str | None) -> None:
+    if (tls_cert is None) != (tls_key is None):
+        raise UsageError("--tls-cert and --tls-key go together: one names the certificate, the other its key.")
+    for app in apps:
+        if not app.is_file():
+            raise UsageError(f"There is no file {app}.")
+
+
 @click.command("serve")
 @click.argument("apps", metavar="[APP.py]...", nargs=-1, type=click.Path(path_type=Path))
 @journal_options
@@ -67,11 +75,7 @@ def command(
     /openapi.json. It needs the extra `serve`; `--compat faasm` needs `wasm`, too: WebAssembly functions are uploaded
     and called there as in Faasm, and a storage role beside it keeps their keys.
     """
-    if (tls_cert is None) != (tls_key is None):
-        raise UsageError("--tls-cert and --tls-key go together: one names the certificate, the other its key.")
-    for app in apps:
-        if not app.is_file():
-            raise UsageError(f"There is no file {app}.")
+    _check(apps, tls_cert, tls_key)
     server = _module("server", "serve")
     default = _PORT if compat is None else _PORT_OF_FAASM
     settings = server.Settings(
