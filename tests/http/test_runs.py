@@ -194,7 +194,8 @@ def test_a_signal_is_read_as_its_type_and_taken_once(server: Server) -> None:
     for _ in range(2):
         sent = server.http.post("/runs/asked/signals", json={"name": "verdict", "value": {"x": 3}, "id": "one"})
         assert sent.status_code == 202
-    assert server.http.get("/runs/asked/result?wait_s=30").json() == "cats: 3, 1.0"
+    assert server.http.post("/runs/asked/signals", json={"name": "more", "value": 5}).status_code == 202
+    assert server.http.get("/runs/asked/result?wait_s=30").json() == "cats: 3, 1.0, 5"
     late = server.http.post("/runs/asked/signals", json={"name": "verdict"})
     assert "nobody waits for the signal 'verdict'" in problem(late, 409, "run-ended")
     for body, kind in (({"name": "a b"}, (422, "unprocessable")), ({}, (400, "bad-request"))):
