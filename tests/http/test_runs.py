@@ -219,7 +219,8 @@ def test_what_goes_on_is_told(server: Server, tmp_path: Path) -> None:
     assert (going["running"][0]["step"], going["owner"]["lives"]) == ("waits_for", True)
     assert (asking["waiting_for"], asking["owner"], asking["due_at"]) == ("signal verdict", None, None)
     (tmp_path / "go").touch()
-    server.http.post("/runs/asking/signals", json={"name": "verdict", "value": {"x": 1}})
+    for name, value in (("verdict", {"x": 1}), ("more", 2)):
+        server.http.post("/runs/asking/signals", json={"name": name, "value": value})
     for id in ("going", "asking"):
         assert server.http.get(f"/runs/{id}/result?wait_s=30").status_code == 200
     assert not {"going", "asking"} & {run["id"] for run in server.http.get("/now").json()["runs"]}
