@@ -36,7 +36,7 @@ from weftrun.model.hosts import Begin
 from weftrun.model.ids import RunId, WorkerId
 from weftrun.model.lease import Session
 from weftrun.model.limits import DEFAULT_LIMITS, Limits
-from weftrun.model.schedules import Schedule
+from weftrun.model.schedules import KeptSchedule
 from weftrun.ports.journal import Journal
 from weftrun.ports.sinks import Sink
 from weftrun.ports.worker import Worker
@@ -311,16 +311,16 @@ class EmbeddedCore(EngineCore):
         self.flush_trace()
         return texts(self._trace.read(ticket.uid))
 
-    def put_schedule(self, wanted: Schedule) -> Schedule:
+    def put_schedule(self, wanted: KeptSchedule) -> KeptSchedule:
         """Create a schedule, or give the one that has its id another definition."""
         check_timetable(wanted.when)
         return self.on_schedules(lambda book: book.create(wanted))
 
-    def schedule(self, id: str) -> Schedule:
+    def schedule(self, id: str) -> KeptSchedule:
         """Return the schedule with this id."""
         return self.on_schedules(lambda book: book.get(id))
 
-    def schedules(self) -> list[Schedule]:
+    def schedules(self) -> list[KeptSchedule]:
         """Return all schedules, by their ids."""
         return self.on_schedules(lambda book: book.all())
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, NamedTuple
 
-from weftrun.guest.objects import Received, Speaker
+from weftrun.guest.objects import ReceivedObjects, Speaker
 from weftrun.guest.text import PageText
 from weftrun.model.errors import UsageError
 from weftrun.model.ids import RunId, StepId
@@ -115,7 +115,7 @@ class Equipment(NamedTuple):
     forks: Forks
     page: Page
     text: PageText
-    received: Received
+    received: ReceivedObjects
     speaker: Speaker
     lease_page: LeasePage
     ask: Ask

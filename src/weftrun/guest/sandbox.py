@@ -40,7 +40,7 @@ _NO_NETWORK_KEPT: Final = (
 )
 
 
-class Wanted(NamedTuple):
+class SandboxRequest(NamedTuple):
     """The request for a Sandbox, with its channel, page, pipe and hold; `load` is code that is still to be imported."""
 
     fork: Fork
@@ -97,14 +97,14 @@ def become_sandbox(
     _serve(wanted, (("pid",) if own_pids else ()) + isolation.names(flags))
 
 
-def _wait(told: Channel[ToZygote]) -> Wanted:
+def _wait(told: Channel[ToZygote]) -> SandboxRequest:
     """Wait for the request; end with the zygote."""
     load: Load | None = None
     while True:
         for message, descriptors in told.receive() or os._exit(0):
             if isinstance(message, Fork):
                 channel, page, pipe, lease_page = descriptors
-                return Wanted(message, channel, page, pipe, lease_page, load)
+                return SandboxRequest(message, channel, page, pipe, lease_page, load)
             load = message
 
 
@@ -117,7 +117,7 @@ def _without_network(parent: socket.socket, refusal: bytes) -> int:
     return flag
 
 
-def _serve(wanted: Wanted, names: tuple[str, ...]) -> NoReturn:
+def _serve(wanted: SandboxRequest, names: tuple[str, ...]) -> NoReturn:
     fork = wanted.fork
     failure = _import(wanted.load) if wanted.load is not None else None
     page = Page(wanted.page, fork.text_bytes_max, writable=True)

@@ -13,7 +13,7 @@ from weftrun.guest.attempt import Callables, Equipment, Forks
 from weftrun.guest.batch import BatchRunner
 from weftrun.guest.bodies import Bodies
 from weftrun.guest.items import ItemRunner
-from weftrun.guest.objects import DescriptorRoom, Meter, Received, Speaker
+from weftrun.guest.objects import DescriptorRoom, Meter, ReceivedObjects, Speaker
 from weftrun.guest.text import PageText, TextPipe, unroute_streams
 from weftrun.model.messages import (
     Batch,
@@ -46,7 +46,7 @@ class Server:
         """Serve as the Sandbox that `fork` asked for."""
         self._channel = channel
         self._awake = Awake(fork.awake_s)
-        self._received = Received(Meter(), reads=bool(fork.store_folder))
+        self._received = ReceivedObjects(Meter(), reads=bool(fork.store_folder))
         self._room = DescriptorRoom()
         self._pipe = pipe
         self._speaker = Speaker(

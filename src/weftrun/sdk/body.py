@@ -31,7 +31,7 @@ _ONLY_REFS = (
 _LOOPS = ("asyncio", "anyio", "sniffio", "trio", "uvloop")
 _SHOWN_BYTES = 200
 
-__all__ = ["Body", "BodyHost", "BodyLimits", "Raised", "Returned", "Waiting"]
+__all__ = ["BodyEntry", "BodyHost", "BodyLimits", "Raised", "Returned", "Waiting"]
 
 
 class Waiting(Struct, frozen=True):
@@ -58,7 +58,7 @@ class Raised:
         self.error = error
 
 
-class Body:
+class BodyEntry:
     """One entry of a workflow's body.
 
     Args:
@@ -197,7 +197,7 @@ def _thrower(error: BaseException) -> Callable[[Coroutine[Any, Any, Any]], objec
     return lambda coroutine: coroutine.throw(error)
 
 
-def _hander(body: Body, ref: Ref[Any]) -> Callable[[Coroutine[Any, Any, Any]], object]:
+def _hander(body: BodyEntry, ref: Ref[Any]) -> Callable[[Coroutine[Any, Any, Any]], object]:
     return lambda coroutine: body._hand(coroutine, ref)
 
 

@@ -18,7 +18,7 @@ from weftrun.model.policy import FunctionSpec, Kind
 from weftrun.model.telling import short_name_of, text_of
 from weftrun.model.values import Data, Inline, Key, Payload
 from weftrun.sdk.apart import apart_from_loops
-from weftrun.sdk.body import Body, BodyLimits, Raised, Waiting
+from weftrun.sdk.body import BodyEntry, BodyLimits, Raised, Waiting
 from weftrun.sdk.callee import Callee
 from weftrun.sdk.codec import Encoded, decode, encode, follow
 from weftrun.sdk.emits import watched
@@ -29,7 +29,7 @@ from weftrun.sdk.retrying import is_worth_another
 from weftrun.sdk.transaction import NO_JOURNAL
 
 if TYPE_CHECKING:
-    from weftrun.sdk.outside import Outside
+    from weftrun.sdk.outside import LocalOutside
 
 _TRIED_AGAIN = (Reason.RAISED, Reason.MEMORY)
 
@@ -48,7 +48,7 @@ class _LocalBody:
         root: StepId,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-        outside: Outside,
+        outside: LocalOutside,
     ) -> None:
         self._outside = outside
         self._called_at: list[float] = []
@@ -59,7 +59,7 @@ class _LocalBody:
         self._values: dict[int, Any] = {}
         self._errors: dict[int, BaseException] = {}
         self._told: set[int] = set()
-        self._body = Body(
+        self._body = BodyEntry(
             function,
             run_id=LOCAL_RUN,
             run_uid=LOCAL_UID,
@@ -301,7 +301,7 @@ def run_here(function: Callee, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     return run()
 
 
-def _outside() -> Outside:
+def _outside() -> LocalOutside:
     """Return the time and signals of a new local run; late, since a bare import runs nothing."""
-    outside: Outside = importlib.import_module("weftrun.sdk.outside").Outside()
+    outside: LocalOutside = importlib.import_module("weftrun.sdk.outside").Outside()
     return outside

@@ -10,7 +10,7 @@ from tests.sweeping import shared
 
 from weftrun.machines.homes import HomesMachine
 from weftrun.machines.run import arming
-from weftrun.machines.worker_lease import Looked, WorkerLeases
+from weftrun.machines.worker_lease import WorkerLeases, WorkersSeen
 from weftrun.model.policy import Kind
 from weftrun.runtime.worker_group import WorkerGroup
 from weftrun.testing.sim import hosts
@@ -45,7 +45,7 @@ def what_a_dead_worker_had_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None
 
 def a_frozen_worker_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is never declared dead, and stands still for longer than anybody waits."""
-    monkeypatch.setattr(WorkerLeases, "look", lambda self, now, heard: Looked((), now + 1.0))
+    monkeypatch.setattr(WorkerLeases, "look", lambda self, now, heard: WorkersSeen((), now + 1.0))
     monkeypatch.setattr(hosts.SimWorker, "_watch", lambda _: None)
     freeze = hosts.SimWorker.freeze
     monkeypatch.setattr(hosts.SimWorker, "freeze", lambda self, _: freeze(self, 2_000))

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from weftrun.fronts.faasflow.conditions import holds
 from weftrun.fronts.faasflow.data import Outputs, find, flattened
 from weftrun.fronts.faasflow.execution import execute
-from weftrun.fronts.faasflow.plan import Call, Node, Plan
+from weftrun.fronts.faasflow.plan import Node, Plan, PlannedCall
 from weftrun.fronts.faasflow.results import Answer, results
 from weftrun.fronts.faasflow.store import MARKER, MissingData
 from weftrun.sdk.function import Function, function, workflow
@@ -24,7 +24,7 @@ Given = list[Outputs | list[Outputs]]
 
 
 @function(name="weftrun.faasflow:call", effects="none")
-def call_function(call: Call, before: Given, given: Given) -> Outputs:
+def call_function(call: PlannedCall, before: Given, given: Given) -> Outputs:
     """Run one node: the code of its file, unless the switches before it have chosen others.
 
     Args:
@@ -43,7 +43,7 @@ def call_function(call: Call, before: Given, given: Given) -> Outputs:
 
 
 @function(name="weftrun.faasflow:call_item", effects="none")
-def call_item(item: dict[str, Any], call: Call, given: Given) -> Outputs:
+def call_item(item: dict[str, Any], call: PlannedCall, given: Given) -> Outputs:
     """Run one item of a foreach: `item` has its values, by the parameters that hold the lists."""
     return execute(call, flattened(given), item)
 
@@ -148,7 +148,7 @@ def _is_live(name: str, before: Given) -> bool:
     return not ways or any(not outputs or any(one.runs(name) for one in outputs) for outputs in ways)
 
 
-def _list(call: Call, data: list[Outputs], parameter: str) -> list[Any]:
+def _list(call: PlannedCall, data: list[Outputs], parameter: str) -> list[Any]:
     try:
         found = find(data, parameter)
     except KeyError:
@@ -160,7 +160,7 @@ def _list(call: Call, data: list[Outputs], parameter: str) -> list[Any]:
     return found
 
 
-def _chosen(call: Call, data: list[Outputs]) -> str:
+def _chosen(call: PlannedCall, data: list[Outputs]) -> str:
     """Return the node behind the first condition that holds; nothing where none does."""
 
     def look(name: str) -> Any:
