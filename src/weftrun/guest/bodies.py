@@ -172,7 +172,7 @@ class Bodies:
         value, wrong = None, None
         try:
             value = decode_tree(message.value, self._with.received.read) if message.value is not None else None
-        except BaseException as raised:
+        except BaseException as raised:  # reading a value runs the author's code
             if issubclass(type(raised), (ImportError, AttributeError)):  # a type is gone: no fault of this body's
                 told.reading = True
                 raise

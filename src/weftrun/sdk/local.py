@@ -175,7 +175,7 @@ def _attempts(function: Callee, step: StepId, args: tuple[Any, ...], kwargs: dic
     for attempt in range(1, most):
         try:
             return _attempt(function, step, args, kwargs, attempt)
-        except (Exception, SystemExit) as error:
+        except (Exception, SystemExit) as error:  # the author's Function raised it
             if reason_of(error) not in _TRIED_AGAIN or not is_worth_another(retry, error):
                 raise
         args, kwargs = decode(given)  # the body may have changed its own
@@ -192,7 +192,7 @@ def _roll_back(function: Callee, step: StepId, args: tuple[Any, ...], kwargs: di
     rollback = resolve(spec.name)
     try:
         _attempts(rollback, step, args, kwargs)
-    except Exception as error:
+    except Exception as error:  # the author's rollback raised it
         raise StepFailed(
             f"RollbackFailed: the rollback {spec.label} of {step} failed after Attempt {attempt}, with "
             f"{short_name_of(type(error))}: {text_of(error)}; what that Attempt did may stand"
@@ -303,5 +303,5 @@ def run_here(function: Callee, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
 
 def _outside() -> LocalOutside:
     """Return the time and signals of a new local run; late, since a bare import runs nothing."""
-    outside: LocalOutside = importlib.import_module("weftrun.sdk.outside").Outside()
+    outside: LocalOutside = importlib.import_module("weftrun.sdk.outside").LocalOutside()
     return outside
