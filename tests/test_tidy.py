@@ -161,7 +161,7 @@ def uses_only_seeded_random(path: Path) -> bool:
 
 
 BROAD_EXCEPTS_MAX = 100
-"""Handlers of `Exception` or `BaseException` in the source: where the author's code runs, or something is given back."""
+"""Handlers of `Exception` or `BaseException` in the source: where the author's code runs, or to clean up."""
 
 
 def broad_excepts(path: Path) -> Iterator[ast.ExceptHandler]:
