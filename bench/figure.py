@@ -134,11 +134,14 @@ def limit(name: str, unit: str, at_most: float, inside: str) -> Figure:
 
 
 @contextmanager
-def engine(setting: Setting, url: str = "") -> Iterator[weftrun.Engine]:
+def engine(
+    setting: Setting, url: str = "", cluster: str | None = None, control: str = "worker"
+) -> Iterator[weftrun.Engine]:
     """Open an engine on a fresh Journal, a SQLite file unless a URL is given, with its Sandboxes warm."""
     folder = Path(tempfile.mkdtemp(dir=setting.folder))
     os.environ["WEFTRUN_FOLDER"] = str(folder)  # for what lies beside a Journal that is no file
-    with weftrun.open(url or f"sqlite:///{folder}/journal.db", sandboxes=setting.sandboxes) as opened:
+    url = url or f"sqlite:///{folder}/journal.db"
+    with weftrun.open(url, sandboxes=setting.sandboxes, cluster=cluster, control=control) as opened:
         opened.run(programs.plain, 1)
         opened.run(programs.fan_out, 64)
         yield opened

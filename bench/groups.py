@@ -26,6 +26,7 @@ GROUPS = {
     "hints": "bench.hints:hints",
     "takeover": "bench.takeover:takeover",
     "waiting": "bench.waiting:waiting",
+    "workers": "bench.workers:workers",
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from weftrun import function, workflow
 
 
@@ -79,3 +81,18 @@ def plain_fan_out(n: int) -> int:
     for i in range(n):
         last = plain(i)
     return last
+
+
+@function(effects="none")
+def passed_on(left_at: float, spent_s: float) -> tuple[float, float]:
+    """Add the time since the last line of the Step before to what all edges so far have taken."""
+    spent_s += time.monotonic() - left_at if left_at else 0.0
+    return time.monotonic(), spent_s
+
+
+@workflow
+def edges(n: int) -> tuple[float, float]:
+    state = passed_on(0.0, 0.0)
+    for _ in range(n):
+        state = passed_on(state[0], state[1])
+    return state

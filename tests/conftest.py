@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import compileall
 import contextlib
 import os
 import signal
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+import weftrun
 from weftrun.assembly import open_reader
 from weftrun.model.errors import JournalError
 from weftrun.testing.closure import closure_violations
@@ -53,6 +56,22 @@ def memfds() -> list[str]:
         if name.startswith("/memfd:weftrun"):
             found.append(name)
     return found
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile the library once: else each program that a test starts does so, where PYTHONDONTWRITEBYTECODE is set."""
+    if not hasattr(config, "workerinput"):
+        compileall.compile_dir(Path(weftrun.__file__).parent, quiet=2)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Keep the bytecode of the tests, too, for the next time, whatever the environment says of bytecode."""
+    kept, sys.dont_write_bytecode = sys.dont_write_bytecode, False
+    try:
+        return (yield)
+    finally:
+        sys.dont_write_bytecode = kept
 
 
 @pytest.hookimpl(trylast=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import apsw
 import pytest
@@ -159,6 +160,9 @@ def test_timeline(cli, books, tmp_path):
     said = cli("timeline", "books", "--html", "line.html")
     assert (said.code, said.out) == (0, "")
     assert "<!doctype html>" in (tmp_path / "line.html").read_text()
+    assert (cli("timeline", "books", "--svg", "line.svg").out, cli("timeline", "books", "--svg", ".").code) == ("", 2)
+    drawn = ET.fromstring((tmp_path / "line.svg").read_text())
+    assert drawn.get("aria-label", "").startswith("books: ")
     assert json.loads(cli("timeline", "books", "--json").out)["time_breakdown"]["sandboxes"] >= 1
     assert cli("timeline", "books", "--html", "nowhere/line.html").code == 2
 

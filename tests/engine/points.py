@@ -9,26 +9,33 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
+Calls = Iterable[tuple[object, tuple[str, ...]]]
 
-def strike_at(at: int, number: int, calls: Iterable[tuple[object, tuple[str, ...]]]) -> None:
-    """Send this process a signal at the `at`-th point; there is none at 0.
+
+def strike_at(at: int, number: int, calls: Calls) -> None:
+    """Send this process a signal at the `at`-th point; there is none at 0."""
+    do_at(at, lambda _: os.kill(os.getpid(), number), calls)
+
+
+def do_at(at: int, action: Callable[[object], None], calls: Calls) -> None:
+    """Do something at the `at`-th point, with the object whose method is called there.
 
     Args:
         calls: what to count the calls of, and by which names it has them: each is a point before it and one after it.
     """
     points = 0
 
-    def point() -> None:
+    def point(owner: object) -> None:
         nonlocal points
         points += 1
         if points == at:
-            os.kill(os.getpid(), number)
+            action(owner)
 
     def around(real: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
-            point()
+            point(args[0])
             result = real(*args, **kwargs)
-            point()
+            point(args[0])
             return result
 
         return call

@@ -45,7 +45,11 @@ def test_a_kill_between_the_verdict_and_the_publication(tmp_path: Path, monkeypa
 def test_a_schedule_starts_it(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("WEFTRUN_DATABASE_URL", f"sqlite:///{tmp_path}/journal.db")
     command = [sys.executable, PROGRAM, "dogs", "--file", str(tmp_path / "article.txt"), "--wait", "60"]
-    program = subprocess.Popen([*command, "--cron", "* * * * * *"], cwd=tmp_path, env=os.environ)
+    program = subprocess.Popen(
+        [*command, "--cron", "* * * * * *"], cwd=tmp_path, env=os.environ, stdout=subprocess.PIPE, text=True
+    )
+    assert program.stdout is not None
+    assert program.stdout.readline().startswith("The schedule article-dogs starts an article at")
     wait_until(lambda: "signal verdict" in weftrun("list", folder=tmp_path), "an article waits for its verdict")
     weftrun("schedule", "delete", "article-dogs", folder=tmp_path)
     ids = [line.split()[0] for line in weftrun("list", folder=tmp_path).splitlines()[1:]]
@@ -53,5 +57,5 @@ def test_a_schedule_starts_it(tmp_path: Path, monkeypatch) -> None:
     weftrun("signal", ids[-1], "verdict", '{"approved": true}', folder=tmp_path)
     wait_until((tmp_path / "article.txt").exists, "it was published")
     program.terminate()
-    program.wait()
+    program.communicate()
     assert (tmp_path / "article.txt").read_text() == "All about dogs.\n"

@@ -41,6 +41,21 @@ def test_a_value_is_waited_for(server: Server) -> None:
     assert (again.status_code, again.json()["joined"]) == (200, True)
 
 
+def test_a_run_may_keep_no_records(server: Server, tmp_path: Path) -> None:
+    made = server.http.post("/runs", json={"function": "twice", "args": [3], "wait_s": 30, "durable": False})
+    assert (made.status_code, made.json()["result"]) == (200, 7)
+    problem(server.http.get(f"/runs/{made.json()['id']}"), 404, "run-not-found")
+    file = tmp_path / "go"
+    args = [str(file), "x"]
+    going = server.http.post("/runs", json={"function": "waits_for", "args": args, "durable": False})
+    assert (going.status_code, going.json()["status"]) == (202, "running")
+    file.touch()
+    result = server.http.get(f"{going.headers['location'].removeprefix('/api/v1')}/result", params={"wait_s": 30})
+    assert (result.status_code, result.json()) == (200, "x")
+    named = server.http.post("/runs", json={"function": "twice", "args": [3], "durable": False, "id": "kept"})
+    assert "'kept'" in problem(named, 422, "id-without-records")
+
+
 def test_a_run_goes_on_when_nobody_waits(server: Server, tmp_path: Path) -> None:
     file = tmp_path / "go"
     answer = server.run("waits_for", str(file), "x", wait_s=0.05)

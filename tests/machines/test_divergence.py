@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from weftrun.machines.run import RunMachine
-from weftrun.model.commands import Append, Deliver, EnterBody, Hurry, Invoke, LeaveBody, Park
+from weftrun.model.commands import Append, Deliver, EnterBody, Invoke, LeaveBody, Park
 from weftrun.model.events import (
     AttemptEnded,
     AttemptsEnded,
@@ -165,7 +165,8 @@ def test_what_was_done_to_a_body_from_outside_tells_nothing_of_its_code() -> Non
 def test_a_parked_run_takes_nothing_but_a_cancel() -> None:
     machine, entered = machine_of_now()
     commands = machine.handle(CodeUnfit(2.0, NO))
-    assert [type(c) for c in commands] == [Append, LeaveBody, Hurry]
+    assert [type(c) for c in commands] == [Append, LeaveBody]
+    assert commands[0].hurries
     assert machine.handle(BodyMade(2.0, entered.step, entered.attempt, (FETCH,), FIRST[:1], (), ())) == []
     (append, *_) = machine.handle(CancelCame(3.0, "m1"))
     assert isinstance(append, Append)

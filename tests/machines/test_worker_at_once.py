@@ -45,7 +45,7 @@ class Desk:
 
     def invoke(self, function: FunctionSpec, *steps: int) -> list[WorkerCommand]:
         invocations = tuple(Invocation(0, step, StepId(f"step-{step}"), 1, TREE) for step in steps)
-        self.machine.work(self.now, 1, Invoke(function, invocations), lambda _: 1)
+        self.machine.work(self.now, 1, Invoke(function, invocations), 1)
         return self.then()
 
     def then(self) -> list[WorkerCommand]:
@@ -155,7 +155,7 @@ def test_somebody_looks_when_a_window_ends(sandboxes_max: int) -> None:
     desk = Desk(sandboxes_max)
     desk.now = 100.05
     invocation = Invocation(0, 1, StepId("step-1"), 1, TREE)
-    desk.machine.work(desk.now, 1, Invoke(TICKED, (invocation,)), lambda _: 1)
+    desk.machine.work(desk.now, 1, Invoke(TICKED, (invocation,)), 1)
     ticks = [command.at for command in desk.machine.take_commands() if isinstance(command, TickAt)]
     assert ticks == [pytest.approx(100.2)]
 
@@ -196,7 +196,7 @@ def test_what_is_cancelled_ends_no_neighbour() -> None:
     desk = Desk(sandboxes_max=1)
     desk.invoke(QUIET, 1, 2)
     desk.ready(FIRST)
-    desk.machine.work(desk.now, 1, Revoke((1,)), lambda _: 1)
+    desk.machine.work(desk.now, 1, Revoke((1,)), 1)
     slots = InSlot(1, 0, 100.0), InSlot(1, 1, 100.0)
     desk.now = 101.0
     assert desk.tick(FIRST, *slots) == []
@@ -208,7 +208,7 @@ def test_what_is_cancelled_ends_no_neighbour() -> None:
 
 def test_items_of_a_map_are_in_slots_too() -> None:
     desk = Desk(sandboxes_max=1)
-    desk.machine.work(100.0, 1, InvokeItems(QUIET, 1, 9, StepId("map"), 1, TREE, TREE, 0, ((0, 6),)), lambda _: 1)
+    desk.machine.work(100.0, 1, InvokeItems(QUIET, 1, 9, StepId("map"), 1, TREE, TREE, 0, ((0, 6),)), 1)
     desk.then()
     (send,) = desk.ready(FIRST)
     assert isinstance(send, Send) and isinstance(send.message, ItemBatch) and send.message.ranges == ((0, 4),)

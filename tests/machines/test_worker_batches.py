@@ -35,11 +35,11 @@ class Desk:
 
     def invoke(self, function: FunctionSpec, *steps: int, run: int = 1) -> None:
         invocations = tuple(Invocation(0, step, StepId(f"step-{step}"), 1, TREE) for step in steps)
-        self.machine.work(100.0, run, Invoke(function, invocations), lambda _: 1)
+        self.machine.work(100.0, run, Invoke(function, invocations), 1)
 
     def invoke_items(self, function: FunctionSpec, step: int, *ranges: tuple[int, int]) -> None:
         command = InvokeItems(function, 1, step, StepId(f"step-{step}"), 1, TREE, TREE, 0, ranges)
-        self.machine.work(100.0, 1, command, lambda _: 1)
+        self.machine.work(100.0, 1, command, 1)
 
     def then(self, now: float = 100.0) -> list[WorkerCommand]:
         self.machine.place(now)
@@ -207,7 +207,7 @@ def test_what_runs_in_front_of_a_revoked_step_is_not_ended_for_it() -> None:
     desk.invoke(QUIET, 2, run=2)
     (batch,) = desk.batches()
     assert len(batch.items) == 2
-    desk.machine.work(100.0, 2, Revoke((2,)), lambda _: 1)
+    desk.machine.work(100.0, 2, Revoke((2,)), 1)
     assert TickAt(100.05) in desk.then()
     for now, page in (
         (100.06, (batch.no, 0, True, 100.0)),
@@ -233,7 +233,7 @@ def test_a_sandbox_with_nothing_but_revoked_steps_is_ended_whatever_its_page_say
     desk.then()
     desk.machine.ready(100.0, BOX)
     desk.then()
-    desk.machine.work(100.0, 1, Revoke((1,)), lambda _: 1)
+    desk.machine.work(100.0, 1, Revoke((1,)), 1)
     desk.machine.tick(100.1, {BOX: (0, -1, False, 0.0)})
     assert KillSandbox(BOX) in desk.then(100.1)
     desk.die((0, -1, False, 0.0), 100.1)
@@ -251,7 +251,7 @@ def test_the_items_of_a_revoked_map_are_ended_where_they_run() -> None:
     desk.then()
     desk.invoke(QUIET, 3, 4, 5)
     (behind,) = desk.batches()
-    desk.machine.work(100.0, 1, Revoke((2,)), lambda _: 1)
+    desk.machine.work(100.0, 1, Revoke((2,)), 1)
     desk.machine.tick(100.1, {BOX: (2, 0, True, 100.0)})
     assert KillSandbox(BOX) in desk.then(100.1)
     desk.die((2, 0, True, 100.0), 100.1)

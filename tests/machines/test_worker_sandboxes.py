@@ -30,12 +30,12 @@ def machine_of(sandboxes_max: int) -> WorkerMachine:
 
 def invoke(machine: WorkerMachine, function: FunctionSpec, *steps: int) -> None:
     invocations = tuple(Invocation(0, step, StepId(f"step-{step}"), 1, TREE) for step in steps)
-    machine.work(100.0, 1, Invoke(function, invocations), lambda f: 1 if f.network else 2)
+    machine.work(100.0, 1, Invoke(function, invocations), 1 if function.network else 2)
 
 
 def enter(machine: WorkerMachine, step: int) -> None:
     command = EnterBody(step, StepId(f"flow-{step}"), 1, FLOW, TREE, 100.0)
-    machine.work(100.0, 1, command, lambda _: 1)
+    machine.work(100.0, 1, command, 1)
 
 
 def then(machine: WorkerMachine, now: float = 100.0) -> list[WorkerCommand]:
@@ -75,7 +75,7 @@ def test_room_is_made_by_ending_what_is_idle() -> None:
     machine = machine_of(1)
     invoke(machine, QUIET, 1)
     then(machine)
-    machine.work(100.0, 1, Revoke((1,)), lambda _: 1)
+    machine.work(100.0, 1, Revoke((1,)), 1)
     machine.ready(100.0, FIRST)
     invoke(machine, ALONE, 2)
     assert work_of(then(machine)) == [KillSandbox(FIRST), StartSandbox(SECOND, 2)]
@@ -86,7 +86,7 @@ def test_an_idle_sandbox_is_ended_after_its_time() -> None:
     machine = machine_of(1)
     invoke(machine, QUIET, 1)
     then(machine)
-    machine.work(100.0, 1, Revoke((1,)), lambda _: 1)
+    machine.work(100.0, 1, Revoke((1,)), 1)
     machine.ready(100.0, FIRST)
     machine.tick(159.0, {})
     assert then(machine, 159.0) == [TickAt(160.0)]
@@ -101,7 +101,7 @@ def test_what_waits_fails_after_three_sandboxes_that_did_not_start() -> None:
     machine = machine_of(1)
     invoke(machine, QUIET, 1, 2)
     items = InvokeItems(QUIET, 1, 3, StepId("step-3"), 1, TREE, TREE, 0, ((0, 2), (5, 6)))
-    machine.work(100.0, 1, items, lambda _: 1)
+    machine.work(100.0, 1, items, 1)
     enter(machine, 4)
     for _ in range(3):
         boxes = [c.sandbox for c in then(machine) if isinstance(c, StartSandbox)]
@@ -198,15 +198,15 @@ def test_bodies_share_a_sandbox_and_a_second_one_is_made_while_it_is_in_a_turn()
 def test_outcomes_for_bodies_that_are_gone_are_passed_by() -> None:
     machine = machine_of(1)
     deliver = Deliver(1, 1, 0, TREE, None, 100.0)
-    machine.work(100.0, 1, deliver, lambda _: 1)
-    machine.work(100.0, 1, LeaveBody(1, 1), lambda _: 1)
+    machine.work(100.0, 1, deliver, 1)
+    machine.work(100.0, 1, LeaveBody(1, 1), 1)
     assert then(machine) == []
     enter(machine, 1)
     then(machine)
     machine.ready(100.0, FIRST)
     then(machine)
-    machine.work(100.0, 1, Deliver(1, 1, 0, TREE, None, 100.0), lambda _: 1)
-    machine.work(100.0, 1, Deliver(1, 2, 0, TREE, None, 100.0), lambda _: 1)
+    machine.work(100.0, 1, Deliver(1, 1, 0, TREE, None, 100.0), 1)
+    machine.work(100.0, 1, Deliver(1, 2, 0, TREE, None, 100.0), 1)
     assert [c.message for c in then(machine) if isinstance(c, Send)] == [BodyDeliver(1, 0, TREE, None, 100.0)]
     machine.gone(100.0, FIRST, "exit code 1", NEVER, "")
     (lost,) = work_of(then(machine))
@@ -238,7 +238,7 @@ def test_what_a_left_body_says_is_told_to_nobody() -> None:
     then(machine)
     machine.ready(100.0, FIRST)
     then(machine)
-    machine.work(100.0, 1, LeaveBody(1, 1), lambda _: 1)
+    machine.work(100.0, 1, LeaveBody(1, 1), 1)
     assert Send(FIRST, BodyDrop(1)) in then(machine)
     assert not machine.quiet
     machine.spoke(100.0, FIRST, [BodyEnded(1, Payload(Inline(b"answer")), None, NOT_RUN)])
@@ -253,7 +253,7 @@ def test_bodies_left_before_their_sandbox_was_ready_are_not_sent() -> None:
     enter(machine, 1)
     enter(machine, 2)
     then(machine)
-    machine.work(100.0, 1, LeaveBody(1, 1), lambda _: 1)
+    machine.work(100.0, 1, LeaveBody(1, 1), 1)
     machine.ready(100.0, FIRST)
     sent = [c.message.id for c in then(machine) if isinstance(c, Send) and isinstance(c.message, BodyStart)]
     assert sent == ["flow-2"]
@@ -262,7 +262,7 @@ def test_bodies_left_before_their_sandbox_was_ready_are_not_sent() -> None:
 def test_bodies_left_before_their_sandbox_failed_are_not_told() -> None:
     machine = machine_of(1)
     enter(machine, 1)
-    machine.work(100.0, 1, LeaveBody(1, 1), lambda _: 1)
+    machine.work(100.0, 1, LeaveBody(1, 1), 1)
     for box in (1, 2, 3):
         then(machine)
         machine.gone(100.0, SandboxId(box), "exit code 1", NEVER, "")
@@ -276,7 +276,7 @@ def test_nothing_is_left_of_a_run_that_is_given_up() -> None:
     machine = machine_of(1)
     invoke(machine, QUIET, 1, 2)
     items = InvokeItems(QUIET, 1, 3, StepId("step-3"), 1, TREE, TREE, 0, ((0, 2),))
-    machine.work(100.0, 1, items, lambda _: 1)
+    machine.work(100.0, 1, items, 1)
     enter(machine, 4)
     then(machine)
     machine.ready(100.0, FIRST)

@@ -31,7 +31,7 @@ class Desk:
     def enter(self, *steps: int, function: FunctionSpec = FLOW) -> None:
         for step in steps:
             command = EnterBody(step, StepId(f"flow-{step}"), 1, function, TREE, self.now)
-            self.machine.work(self.now, 1, command, lambda _: 1)
+            self.machine.work(self.now, 1, command, 1)
 
     def then(self) -> list[WorkerCommand]:
         self.machine.place(self.now)
@@ -127,7 +127,7 @@ def test_each_turn_has_its_time() -> None:
     desk.in_first(1)
     assert not kills(desk.passes(9.0, 1))
     desk.machine.spoke(desk.now, FIRST, [BodyCalled(1, (), (), (), (0,))])
-    desk.machine.work(desk.now, 1, Deliver(1, 1, 0, TREE, None, desk.now), lambda _: 1)
+    desk.machine.work(desk.now, 1, Deliver(1, 1, 0, TREE, None, desk.now), 1)
     assert not kills(desk.passes(9.0, 1))
 
 
@@ -181,7 +181,7 @@ def test_a_body_that_is_left_and_goes_on_is_ended_at_once() -> None:
     desk = Desk()
     desk.in_first(1, 2)
     desk.passes(0.25, 1)
-    desk.machine.work(desk.now, 1, LeaveBody(1, 1), lambda _: 1)
+    desk.machine.work(desk.now, 1, LeaveBody(1, 1), 1)
     assert not kills(desk.passes(0.04, 1, looks_s=0.04))
     assert kills(desk.passes(0.05, 1, looks_s=0.05)) == [KillSandbox(FIRST)]
     told = desk.gone(1)
@@ -194,7 +194,7 @@ def test_a_body_that_is_left_and_goes_on_in_its_finally_is_ended_too() -> None:
     desk = Desk()
     desk.in_first(1)
     desk.machine.spoke(desk.now, FIRST, [BodyCalled(1, (), (), (), (0,))])
-    desk.machine.work(desk.now, 1, LeaveBody(1, 1), lambda _: 1)
+    desk.machine.work(desk.now, 1, LeaveBody(1, 1), 1)
     assert desk.machine.watched_sandboxes() == [FIRST]
     assert kills(desk.passes(0.25, 1)) == [KillSandbox(FIRST)]
 
@@ -202,7 +202,7 @@ def test_a_body_that_is_left_and_goes_on_in_its_finally_is_ended_too() -> None:
 def test_what_was_left_and_has_ended_ends_nobody() -> None:
     desk = Desk()
     desk.in_first(1, 2)
-    desk.machine.work(desk.now, 1, LeaveBody(1, 1), lambda _: 1)
+    desk.machine.work(desk.now, 1, LeaveBody(1, 1), 1)
     desk.machine.spoke(desk.now, FIRST, [BodyEnded(1, None, None, NOT_RUN)])
     assert not kills(desk.passes(1.0, 2))
 
@@ -253,9 +253,9 @@ def test_what_is_left_before_it_was_sent_is_not_sent() -> None:
     desk = Desk()
     desk.in_first(1)
     desk.enter(2)
-    desk.machine.work(desk.now, 1, LeaveBody(2, 1), lambda _: 1)
+    desk.machine.work(desk.now, 1, LeaveBody(2, 1), 1)
     desk.machine.spoke(desk.now, FIRST, [BodyCalled(1, (), (), (), (0,))])
-    desk.machine.work(desk.now, 1, Deliver(1, 1, 0, TREE, None, desk.now), lambda _: 1)
-    desk.machine.work(desk.now, 1, LeaveBody(1, 1), lambda _: 1)
+    desk.machine.work(desk.now, 1, Deliver(1, 1, 0, TREE, None, desk.now), 1)
+    desk.machine.work(desk.now, 1, LeaveBody(1, 1), 1)
     assert [c.message for c in desk.then() if isinstance(c, Send)] == [BodyDrop(1)]
     assert desk.machine.quiet

@@ -146,7 +146,8 @@ class World:
         self.dropped[number] = body.box
 
     def work(self, run: int, command: object) -> None:
-        self.machine.work(self.now, run, command, profile_of)
+        has_function = isinstance(command, Invoke | InvokeItems | EnterBody)
+        self.machine.work(self.now, run, command, profile_of(command.function) if has_function else 0)
 
     # ------------------------------------------------------------------ what the Worker wants
 

@@ -7,7 +7,7 @@ from weftrun.model.ids import ObjectId, StepId
 from weftrun.model.outcomes import NOT_RUN, Failure, Reason, Success
 from weftrun.model.records import Settled, StepOutcome
 from weftrun.model.values import Blob, Data, Inline, Object, Part, Payload, Tree
-from weftrun.model.visiting import blobs_in, change_data, data_in, distinct_objects, objects_in
+from weftrun.model.visiting import blobs_in, change_data, distinct_objects, objects_in
 
 ONE, TWO = Object(ObjectId(1), 10), Object(ObjectId(2), 20)
 PLAIN = Inline(b"plain")
@@ -21,7 +21,7 @@ def settled(*data: Data) -> Settled:
 
 def test_data_is_found_in_order_at_any_depth() -> None:
     tree = Tree(PLAIN, holes=(Tree(ONE), Tree(None, parts=(Part(0, 2, TWO), Part(2, 3, ONE)))))
-    assert data_in(tree) == [PLAIN, ONE, TWO, ONE]
+    assert objects_in(tree) == [ONE, TWO, ONE]
     assert objects_in([tree, settled(TWO)]) == [ONE, TWO, ONE, TWO]
     assert distinct_objects((tree, settled(TWO))) == (1, 2)
 
@@ -32,7 +32,7 @@ def test_the_error_of_a_failure_counts() -> None:
 
 
 def test_what_holds_no_data_has_none() -> None:
-    assert data_in(NOT_RUN) == data_in("text") == data_in(None) == []
+    assert objects_in(NOT_RUN) == objects_in("text") == objects_in(None) == []
 
 
 def test_only_what_changes_is_made_anew() -> None:

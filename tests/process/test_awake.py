@@ -68,6 +68,21 @@ def test_a_sandbox_sleeps_where_the_limit_is_nothing(make: Make) -> None:
     assert used_between_two_calls_s(rig, sandbox, 0.5) < 0.1
 
 
+def test_on_two_processors_one_sandbox_looks_beside_the_engine(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    rig = make(60.0)
+    first, second = rig.ready(), rig.ready()
+    until = time.monotonic() + WAIT_S
+    while True:
+        before: float = rig.call(first, "used_s")
+        rig.call(second, "inc", 1)
+        time.sleep(0.5)
+        after: float = rig.call(first, "used_s")
+        if after - before < 0.1:
+            return
+        assert time.monotonic() < until
+
+
 def test_nobody_looks_on_one_processor(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
     rig = make(60.0)

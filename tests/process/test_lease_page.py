@@ -29,6 +29,18 @@ def test_a_page_bounds_whoever_maps_it() -> None:
         hold.close()
 
 
+def test_as_many_guests_stay_awake_as_there_are_places() -> None:
+    page = LeasePage.made(2)
+    guest = LeasePage(os.dup(page.descriptor))
+    awake = []
+    for spoke in (7, 8, 8, 7, 9, 7):
+        page.let_stay_awake(spoke)
+        awake.append([number for number in (7, 8, 9) if guest.may_stay_awake(number)])
+    assert awake == [[7], [7, 8], [7, 8], [7, 8], [8, 9], [7, 9]]
+    for hold in (page, guest):
+        hold.close()
+
+
 def test_no_body_is_entered_after_the_hold(rig: Rig) -> None:
     sandbox = rig.ready()
     assert rig.call(sandbox, "inc", 1) == 2

@@ -33,5 +33,5 @@ def test_a_workflow_is_tested_on_a_real_engine(pytester: pytest.Pytester, monkey
     pytester.makeconftest(CONFTEST)
     pytester.makepyfile(program=PROGRAM, test_it=TEST)
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2] / "src"))
-    result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    result = pytester.runpytest_subprocess(*(f"-pno:{plugin}" for plugin in ("cacheprovider", "faker", "schemathesis")))
     result.assert_outcomes(passed=1)

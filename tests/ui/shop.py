@@ -58,3 +58,21 @@ def patience(file: str) -> str:
 async def publish(title: str) -> str:
     verdict = await weftrun.signal("verdict", str)
     return f"{title}: {verdict}"
+
+
+@function(effects="none")
+def leaf(number: int) -> int:
+    return number
+
+
+@function(effects="none")
+def larger(one: int, other: int) -> int:
+    return max(one, other)
+
+
+@workflow
+def tree(leaves: int) -> int:
+    level = [leaf(number) for number in range(leaves)]
+    while len(level) > 1:
+        level = [larger(one, other) for one, other in zip(level[::2], level[1::2], strict=True)]
+    return level[0]

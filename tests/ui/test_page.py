@@ -135,6 +135,19 @@ def test_many_runs_are_chosen_and_retried(page: Any, url: str) -> None:
             page.get_by_text("life 2 of it began").wait_for()
 
 
+def test_a_large_run_is_shown_in_parts(page: Any, url: str) -> None:
+    with weftrun.open(url) as engine, served(url) as there:
+        engine.run(shop.tree.options(id="large"), 512)
+        page.goto(there.address)
+        page.get_by_role("link", name="large").click()
+        page.get_by_role("button", name="All 1,024").wait_for()
+        assert page.locator("table.steps tbody tr").count() == 200
+        page.locator("svg .node").nth(1022).wait_for(state="attached")
+        page.get_by_role("button", name="1,024 succeeded").click()
+        page.get_by_role("button", name="Show more (824 left)").click()
+        assert page.locator("table.steps tbody tr").count() == 800
+
+
 def test_a_part_of_the_time_is_drawn_nearer(page: Any, url: str) -> None:
     with weftrun.open(url) as engine, served(url) as there:
         engine.run(shop.report.options(id="r1"), ["Rome", "Oslo"])

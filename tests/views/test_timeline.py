@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -13,6 +14,7 @@ from weftrun.model.policy import Kind
 from weftrun.views.handovers import takeovers
 from weftrun.views.lanes import lanes, parts_of
 from weftrun.views.page import page
+from weftrun.views.picture import picture
 from weftrun.views.running import RunningView
 from weftrun.views.story import story
 from weftrun.views.timeline import timeline
@@ -158,6 +160,8 @@ def test_engines_that_came_and_went_are_marked(book, words):
     assert all(len(row) <= 60 for row in shown[:4])
     inside = page(line).split('<script type="application/json" id="data">')[1].split("</script>")[0]
     assert [mark[1] for mark in json.loads(inside)["marks"]] == ["engine", "crash", "takeover", "engine", "woken"]
+    drawn = [one.text for one in ET.fromstring(picture(line)).iter()]
+    assert [text for text in drawn if text in ("✕ crash", "↪ taken over", "↪ woken")] == drawn[-5::2]
     said = [told.text for told in story(book.rows, book.trace)]
     assert any(text.startswith("The engine before had been closed and had put the Run back") for text in said)
 
@@ -220,6 +224,9 @@ def test_texts_of_the_author_stay_text(book, words):
     assert "&lt;/script&gt;&lt;b&gt;{{data}}" in text
     inside = text.split('<script type="application/json" id="data">')[1].split("</script>")[0]
     (lane,) = json.loads(inside)["lanes"]
+    drawn = ET.fromstring(picture(timeline(book.rows)))
+    assert drawn.get("aria-label", "").startswith("</script><b>{{data}}: ")
+    assert any((one.text or "").endswith(", </script><script>alert(1)</script>") for one in drawn.iter())
     assert lane["spans"][0][8] == "</script><script>alert(1)</script>"
 
 

@@ -1,7 +1,6 @@
 // The graph of a Run: Steps as boxes, values as solid lines, mere order as dotted ones. Layout by dagre.
 
-import dagre from "@dagrejs/dagre";
-import { useMemo } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { MARKS } from "./words.js";
 
 const HEIGHT = 34;
@@ -13,29 +12,34 @@ const widthOf = (label) => Math.max(70, (short(label).length + 3) * LETTER + 14)
 
 const leavesOf = (shown) => shown.nodes.filter((node) => !node.is_body);
 
-/** Places boxes and lines; statuses are not asked for here, since they change while the places stay. */
-function layout(shown) {
-  const drawn = new dagre.graphlib.Graph({ compound: true, multigraph: true });
-  drawn.setGraph({ rankdir: "LR", nodesep: 14, ranksep: 46, marginx: 8, marginy: 8 });
-  drawn.setDefaultEdgeLabel(() => ({}));
-  const leaves = leavesOf(shown);
-  const known = new Set(leaves.map((node) => node.id));
-  for (const node of leaves) drawn.setNode(node.id, { width: widthOf(node.label), height: HEIGHT });
-  for (const edge of shown.edges) {
-    if (known.has(edge.source) && known.has(edge.target)) drawn.setEdge(edge.source, edge.target, { edge }, String(edge.is_control));
-  }
-  dagre.layout(drawn);
-  return drawn;
+/** What is to be placed: statuses are not among it, since they change while the places stay. */
+function shapeOf(shown) {
+  const boxes = leavesOf(shown).map((node) => ({ id: node.id, width: widthOf(node.label), height: HEIGHT }));
+  const known = new Set(boxes.map((box) => box.id));
+  const lines = shown.edges.filter((edge) => known.has(edge.source) && known.has(edge.target));
+  return JSON.stringify({ boxes, lines });
+}
+
+/** Places, found beside the page, so that it never stands still for them; null until they are there. */
+function usePlaces(shape) {
+  const [places, setPlaces] = useState(null);
+  useEffect(() => {
+    const worker = new Worker(new URL("layout.js", import.meta.url), { type: "module" });
+    worker.onmessage = ({ data }) => setPlaces(data);
+    worker.postMessage(shape);
+    return () => worker.terminate();
+  }, [shape]);
+  return places;
 }
 
 const path = (points) => points.map(({ x, y }, i) => `${i ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`).join("");
 
 export function Graph({ shown, chosen, choose }) {
-  const shape = JSON.stringify([shown.nodes.map((node) => [node.id, node.label]), shown.edges]);
-  const drawn = useMemo(() => layout(shown), [shape]);
-  const leaves = leavesOf(shown);
-  const { width = 0, height = 0 } = drawn.graph();
-  if (!leaves.length) return <p class="quiet">No Step is known yet.</p>;
+  const places = usePlaces(shapeOf(shown));
+  const leaves = leavesOf(shown).filter((node) => places?.boxes[node.id]);
+  if (!leavesOf(shown).length) return <p class="quiet">No Step is known yet.</p>;
+  if (!places) return <p class="quiet">Drawing…</p>;
+  const { width, height, boxes, lines } = places;
   return (
     <div class="drawing">
       <svg width={width} height={height} viewBox={`0 0 ${width} ${height}`} role="group" aria-label="Graph of the Run">
@@ -44,12 +48,11 @@ export function Graph({ shown, chosen, choose }) {
             <path d="M0 0 L8 4 L0 8 z" class="tip" />
           </marker>
         </defs>
-        {drawn.edges().map((edge) => {
-          const { points, edge: own } = drawn.edge(edge);
-          return <path d={path(points)} class={`edge ${own.is_control ? "control" : ""}`} marker-end="url(#tip)" />;
-        })}
+        {lines.map(({ points, isControl }) => (
+          <path d={path(points)} class={`edge ${isControl ? "control" : ""}`} marker-end="url(#tip)" />
+        ))}
         {leaves.map((node) => {
-          const { x, y, width: w } = drawn.node(node.id);
+          const { x, y, width: w } = boxes[node.id];
           return (
             <g
               key={node.id} class={`node ${node.status} ${chosen === node.id ? "chosen" : ""}`} tabindex="0" role="button"

@@ -1,5 +1,6 @@
 // Small parts that several pages show.
 
+import { useState } from "preact/hooks";
 import { MARKS, moment, utc } from "./words.js";
 
 export const Status = ({ status, note }) => (
@@ -17,3 +18,13 @@ export const Trouble = ({ text }) => (text ? <p role="alert" class="trouble">{te
 export const RunLink = ({ id, step }) => (
   <a href={`#/run/${encodeURIComponent(id)}${step ? `?step=${encodeURIComponent(step)}` : ""}`}>{id}</a>
 );
+
+const MORE = 200;
+
+/** So many of a long list as are shown, and what shows more of them: a page of 100,000 rows would stand still. */
+export function useMore(all) {
+  const [count, setCount] = useState(MORE);
+  const left = all.length - count;
+  const more = left > 0 && <button onClick={() => setCount(count * 4)}>Show more ({left.toLocaleString()} left)</button>;
+  return [all.slice(0, count), more];
+}

@@ -3,11 +3,12 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import * as api from "./api.js";
 import { Graph } from "./graph.jsx";
-import { Status, Time, Trouble } from "./parts.jsx";
+import { Status, Time, Trouble, useMore } from "./parts.jsx";
 import { Timeline } from "./timeline.jsx";
 import { span, WAYS } from "./words.js";
 
-const AGAIN_MS = 300;
+const AGAIN_MS = 150;
+const PAUSES = 3; // times as long as a look took: a large Run costs its server no more than a quarter of its time
 
 /** All that the page shows of a Run, fetched again soon after each event, and at most every `AGAIN_MS`. */
 function useRun(id, lives) {
@@ -16,8 +17,10 @@ function useRun(id, lives) {
   const load = useRef(null);
   useEffect(() => {
     let due = 0;
+    let pause = AGAIN_MS;
     let over = false;
     load.current = async () => {
+      const began = performance.now();
       due = 0;
       try {
         const [run, steps, graph, line, story, logs] = await Promise.all(
@@ -27,10 +30,11 @@ function useRun(id, lives) {
       } catch (error) {
         if (!over) setTrouble(error.message);
       }
+      pause = Math.max(AGAIN_MS, PAUSES * (performance.now() - began));
     };
     setSeen(null);
     load.current();
-    const end = api.followRun(id, () => (due ||= setTimeout(load.current, AGAIN_MS)), lives);
+    const end = api.followRun(id, () => (due ||= setTimeout(load.current, pause)), lives);
     return () => ((over = true), clearTimeout(due), end());
   }, [id]);
   return { seen, trouble, again: () => load.current(), fail: setTrouble };
@@ -79,18 +83,48 @@ export function Run({ id, step: named, lives }) {
       <h2>Steps</h2>
       <Steps steps={steps} chosen={chosen} choose={choose} />
       <h2>Story{chosen && ` of ${chosen}`}</h2>
-      <ol class="story">
-        {story.filter((told) => mine(told.step)).map((told) => (
-          <li><span class="when">{span(told.at - run.started_at)}</span> {told.text}</li>
-        ))}
-      </ol>
+      <Story told={story.filter((one) => mine(one.step))} began={run.started_at} />
       <h2>Printed{chosen && ` by ${chosen}`}</h2>
       <pre class="logs">{logs.filter((said) => mine(said.step)).map((said) => `${said.step}  ${said.text}`).join("")}</pre>
     </main>
   );
 }
 
-const Steps = ({ steps, chosen, choose }) => (
+function Story({ told, began }) {
+  const [shown, more] = useMore(told);
+  return (
+    <>
+      <ol class="story">
+        {shown.map((one) => <li><span class="when">{span(one.at - began)}</span> {one.text}</li>)}
+      </ol>
+      {more}
+    </>
+  );
+}
+
+/** All Steps, or those that stand so; what is chosen is shown wherever it stands. */
+function Steps({ steps, chosen, choose }) {
+  const [wanted, want] = useState("");
+  const counts = new Map();
+  for (const step of steps) counts.set(step.status, (counts.get(step.status) ?? 0) + 1);
+  const [head, more] = useMore(wanted ? steps.filter((step) => step.status === wanted) : steps);
+  const other = chosen && !head.some((step) => step.id === chosen) && steps.find((step) => step.id === chosen);
+  return (
+    <>
+      <p class="filter">
+        {["", ...counts.keys()].map((status) => (
+          <button aria-pressed={wanted === status} onClick={() => want(status)}>
+            {status ? `${counts.get(status).toLocaleString()} ${status}` : `All ${steps.length.toLocaleString()}`}
+          </button>
+        ))}
+      </p>
+      <StepTable steps={other ? [other, ...head] : head} chosen={chosen} choose={choose} />
+      {more}
+    </>
+  );
+}
+
+const StepTable = ({ steps, chosen, choose }) => (
   <div class="wide">
     <table class="steps">
       <thead>

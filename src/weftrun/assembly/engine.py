@@ -8,7 +8,7 @@ import contextlib
 import logging
 import math
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -295,7 +295,7 @@ class EmbeddedCore(EngineCore):
         if ticket.error is not None:
             raise ticket.error
 
-    def future(self, ticket: Ticket) -> Awaitable[None]:
+    def future(self, ticket: Ticket) -> asyncio.Future[None]:
         """Return what to await for a Run's end in the running asyncio loop."""
         return _future(lambda callback: self.when_ended(ticket, callback))
 

@@ -45,6 +45,8 @@ class Server:
     ) -> None:
         """Serve as the Sandbox that `fork` asked for."""
         self._channel = channel
+        self._sandbox = fork.sandbox
+        self._lease_page = lease_page
         self._awake = Awake(fork.awake_s)
         self._received = ReceivedObjects(Meter(), reads=bool(fork.store_folder))
         self._room = DescriptorRoom()
@@ -79,7 +81,7 @@ class Server:
         began = now = time.perf_counter()
         # Whoever looks all the time takes turns with the threads that work.
         until = began if self._at_once.is_busy else began + self._awake.seconds
-        while not self._poll.poll(0 if now < until else None):
+        while not self._poll.poll(0 if now < until and self._lease_page.may_stay_awake(self._sandbox) else None):
             now = time.perf_counter()
         self._awake.waited(time.perf_counter() - began)
 

@@ -39,14 +39,18 @@ class _Run:
 
 
 class ArmedMachine:
-    """Decides what a Worker starts by itself."""
+    """Decides what a Worker starts by itself.
+
+    Attributes:
+        runs: numbers of the Runs of which Steps are, or were, armed; others need not be asked about.
+    """
 
     def __init__(self) -> None:
-        self._runs: dict[int, _Run] = {}
+        self.runs: dict[int, _Run] = {}
 
     def arm(self, run: int, command: Arm) -> None:
         """Take Steps that wait for others of this Worker."""
-        here = self._runs.setdefault(run, _Run())
+        here = self.runs.setdefault(run, _Run())
         for armed in command.armed:
             step = armed.invocation.step
             here.waiting[step] = _Waiting(command.function, armed)
@@ -55,12 +59,12 @@ class ArmedMachine:
 
     def takes_value_of(self, run: int, step: int) -> bool:
         """Say whether an armed Step waits for the value of this one."""
-        here = self._runs.get(run)
+        here = self.runs.get(run)
         return here is not None and step in here.readers
 
     def ended(self, run: int, event: AttemptsEnded) -> list[Invoke]:
         """Take outcomes of this Worker; return what is to be started because of them."""
-        here = self._runs.get(run)
+        here = self.runs.get(run)
         if here is None:
             return []
         started: list[Invoke] = []
@@ -75,7 +79,7 @@ class ArmedMachine:
 
     def invoked(self, run: int, command: Invoke) -> Invoke | None:
         """Take an `Invoke` of the owner: return what of it is to be done, for what was started here is under way."""
-        here = self._runs.get(run)
+        here = self.runs.get(run)
         if here is None:
             return command
         for invocation in command.invocations:
@@ -85,13 +89,13 @@ class ArmedMachine:
 
     def dropped(self, run: int, steps: tuple[int, ...]) -> None:
         """Nobody wants these Steps any more."""
-        here = self._runs.get(run)
+        here = self.runs.get(run)
         for step in steps if here is not None else ():
             here.waiting.pop(step, None)  # type: ignore[union-attr]
 
     def closed(self, run: int) -> None:
         """The Run is over, or given up."""
-        self._runs.pop(run, None)
+        self.runs.pop(run, None)
 
 
 def _fill(here: _Run, step: int, producer: int, value: Data) -> Invocation | None:

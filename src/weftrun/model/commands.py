@@ -16,15 +16,19 @@ from weftrun.model.values import Key, Tree
 
 
 class Append(Struct, frozen=True, gc=False):
-    """Append these records as the Run's row `seq`; answered by `Committed`."""
+    """Append these records as the Run's row `seq`; answered by `Committed`.
+
+    Where nothing `hurries`, rows may gather for a moment.
+    """
 
     seq: int
     at: float
     records: tuple[Record, ...]
+    hurries: bool = False
 
 
 class Hurry(Struct, frozen=True, gc=False):
-    """Something waits for the rows handed out so far to be durable; without it they may gather for a moment."""
+    """Something waits now for the rows handed out so far to be durable."""
 
 
 class Invoke(Struct, frozen=True, gc=False, array_like=True, tag=0):

@@ -6,7 +6,7 @@ A `Row` is what is appended: one or more logical records of one Run under one se
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from msgspec import Struct
 
@@ -313,15 +313,17 @@ class Row(Struct, frozen=True, gc=False, array_like=True):
     records: tuple[Record, ...]
 
 
-def emits_in(records: Sequence[Record]) -> Iterator[tuple[StepId, Emit]]:
-    """Yield what was emitted, with the Step or the item that did, in the order of the records."""
+def emits_in(records: Sequence[Record]) -> list[tuple[StepId, Emit]]:
+    """Return what was emitted, with the Step or the item that did, in the order of the records."""
+    found: list[tuple[StepId, Emit]] = []
     for record in records:
         if type(record) is Settled:
             for outcome in record.outcomes:
                 if outcome.emits:
-                    yield from ((outcome.step, emit) for emit in outcome.emits)
+                    found += [(outcome.step, emit) for emit in outcome.emits]
         elif type(record) is ItemsSettled:
             if record.emits:
-                yield from ((emitter(record.step, emit), emit) for emit in record.emits)
+                found += [(emitter(record.step, emit), emit) for emit in record.emits]
         elif type(record) is Ended and record.emits:
-            yield from ((record.step, emit) for emit in record.emits)
+            found += [(record.step, emit) for emit in record.emits]
+    return found

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 from msgspec import Struct
@@ -45,38 +46,34 @@ def _changed(value: object, change: Callable[[Data], Data]) -> object:
     return replace(value, **changed) if changed else value
 
 
-def data_in(value: object) -> list[Data]:
-    """Return all data in a Struct of `model`, or in a tuple or list of such, in the order of its fields."""
-    found: list[Data] = []
-    _collect(value, found)
+def _found(kinds: tuple[type[T], ...], value: object) -> list[T]:
+    """Return what is of these kinds in a value. Without recursion: several values of each Step are visited."""
+    found: list[T] = []
+    stack = [value]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, kinds):
+            found.append(value)
+        elif isinstance(value, tuple | list):
+            stack.extend(reversed(value))
+        else:
+            fields = _fields.get(type(value))
+            for name in reversed(data_fields(type(value)) if fields is None else fields):
+                stack.append(getattr(value, name))  # noqa: PERF401 - a comprehension would be a call for each value
     return found
 
 
-def _collect(value: object, found: list[Data]) -> None:
-    kind = type(value)
-    if kind in _DATA:
-        found.append(typing.cast(Data, value))
-    elif kind is tuple or kind is list:
-        for item in typing.cast(tuple[object, ...], value):
-            _collect(item, found)
-    elif isinstance(value, Struct):
-        for name in data_fields(kind):
-            _collect(getattr(value, name), found)
+objects_in: Callable[[object], list[Object]] = partial(_found, (Object,))
+"""Return the Objects in a value, one for each time that one is named, in order."""
+
+blobs_in: Callable[[object], list[Blob]] = partial(_found, (Blob,))
+"""Return the blobs in a value, one for each time that one is named, in order."""
 
 
-def objects_in(value: object) -> list[Object]:
-    """Return the Objects in a value, one for each time that one is named, in order."""
-    return [data for data in data_in(value) if type(data) is Object]
-
-
-def blobs_in(value: object) -> list[Blob]:
-    """Return the blobs in a value, one for each time that one is named, in order."""
-    return [data for data in data_in(value) if type(data) is Blob]
-
-
-def distinct_objects(values: Iterable[object]) -> tuple[ObjectId, ...]:
-    """Return the Objects that these values name, each once, in order."""
-    return tuple(dict.fromkeys(obj.oid for value in values for obj in objects_in(value)))
+def distinct_objects(value: object) -> tuple[ObjectId, ...]:
+    """Return the Objects that a value names, each once, in order."""
+    found = objects_in(value)
+    return tuple(dict.fromkeys([obj.oid for obj in found])) if found else ()
 
 
 _fields: dict[type[object], tuple[str, ...]] = {}
@@ -84,9 +81,11 @@ _fields: dict[type[object], tuple[str, ...]] = {}
 
 
 def data_fields(kind: type[object]) -> tuple[str, ...]:
-    """Return the names of those fields of a Struct in which data can stand."""
+    """Return the names of those fields of a class in which data can stand; none of what is no Struct."""
     found = _fields.get(kind)
-    if found is None:
+    if found is None and not issubclass(kind, Struct):
+        found = _fields[kind] = ()
+    elif found is None:
         hints = typing.get_type_hints(kind)
         found = _fields[kind] = tuple(name for name, hint in hints.items() if _reaches_data(hint, set()))
     return found

@@ -111,7 +111,7 @@ class Committer:
     @property
     def idle(self) -> bool:
         """Whether nothing waits to be durable."""
-        return not (self._ready or self._held_back or self._committing or self._reads) and self._writes.idle
+        return not (self._ready or self._held_back or self._committing or self._reads) and not self._writes.open
 
     # ------------------------------------------------------------------ rows
 
@@ -119,10 +119,11 @@ class Committer:
         """Say whom to tell what became of rows. Called once, before anything else."""
         self._rows = rows
 
-    def append(self, row: Row, run: OpenRun, through: Through | None = None) -> None:
+    def append(self, row: Row, run: OpenRun, through: Through | None = None, *, hurries: bool = False) -> None:
         """Append a row of an open Run; the listener is told what became of it, or of a later row of the Run.
 
-        One that goes `through` a transaction commits in it, with the rows of its Run before it (T1).
+        One that goes `through` a transaction commits in it, with the rows of its Run before it (T1). Somebody waits for
+        what `hurries`.
         """
         entry = Entry(row, run, through)
         for obj in objects_in(row.records):
@@ -138,7 +139,13 @@ class Committer:
             self._held_back[row.uid] = deque([entry])
         else:
             self._ready.append(entry)
-            self._flush_later() if through is None else self._ask_flush()
+            if through is not None:
+                self._ask_flush()
+            elif self._gathering is None and not hurries:
+                self._flush_later()
+        if hurries:
+            self._hurried = True
+            self._ask_flush()
 
     def hurry(self) -> None:
         """Somebody waits for the rows appended so far."""
@@ -204,7 +211,7 @@ class Committer:
         last = next((entry for entry in self._ready if entry.through is not None), None)
         if last is not None and last.through is not None:
             self._commit_through(self._up_to(last), last.through)
-        elif not self._writes.has_hold:  # what stood behind it could not go with it
+        elif not self._writes.holds:  # what stood behind it could not go with it
             entries, self._ready = self._ready, []
             self._commit(entries)
 
@@ -302,14 +309,14 @@ class Committer:
         def commit() -> Appended:
             return through.commit(rows, renew=renew)
 
-        if self._writes.has_hold:  # it is what holds the Journal
+        if self._writes.holds:  # it is what holds the Journal
             self._loop.offload(*do_and_report(commit, done, failed), lane=through.lane)
         else:
             self._writes.put_once(commit, done, failed, lane=through.lane)
 
     def _may_stand_still(self) -> bool:
         """Say whether the loop may do the Journal's work itself: nothing else could go on meanwhile."""
-        return self._reads == 0 and self._writes.idle and self._worker.quiet and self._loop.idle()
+        return self._reads == 0 and not self._writes.open and self._worker.quiet and self._loop.idle()
 
     def _refused(self, error: WeftrunError) -> None:
         self._committing = False

@@ -137,8 +137,11 @@ class EngineCore:
         *,
         wait_start: bool = True,
         durable: bool = True,
+        is_fresh: bool = False,
     ) -> Ticket:
         """Start a Run, or join the one that has this id (N2). One that is not `durable` keeps no record (N3).
+
+        An id that `is_fresh` was drawn by chance for this Run, so that nobody looks for one that has it.
 
         Returns once the start record is durable, or at once if not `wait_start`; errors of the start are then raised
         by `wait`. `also` are digests of the same arguments, written in another way. Raises `RunConflict` where the id
@@ -150,7 +153,8 @@ class EngineCore:
             id if id is not None else RunId(f"{function.label}-{uid[:12]}"), uid, durable=durable, also=also
         )
         start = Start(ticket, function, bundle, args, digest)
-        self._loop.call_from_thread(lambda: self._opening.start(start, is_named=id is not None))
+        is_named = id is not None and not is_fresh
+        self._loop.call_from_thread(lambda: self._opening.start(start, is_named=is_named))
         if wait_start:
             ticket.started.wait(None)
             if ticket.error is not None:

@@ -6,14 +6,15 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from weftrun.model import commands as c
-from weftrun.model.commands import Append, End, Hurry, LeftOut, Release, RunCommand, WakeAt, WorkCommand
+from weftrun.model.commands import Append, End, Hurry, LeftOut, Release, WakeAt, WorkCommand
 from weftrun.model.errors import InternalError, WeftrunError
 from weftrun.model.events import AttemptsEnded, CodeUnfit, Committed, RunEvent, TimeCame
 from weftrun.model.ids import ObjectId, RunUid, SandboxId
 from weftrun.model.limits import Limits
 from weftrun.model.messages import OfTransaction
 from weftrun.model.outcomes import Failure
-from weftrun.model.records import Received, Row, emits_in
+from weftrun.model.records import Row
+from weftrun.model.visiting import objects_in
 from weftrun.model.work import AttemptAt, BatchSent, Running, Said, WorkEvent
 from weftrun.ports.journal import Rest
 from weftrun.ports.loop import Loop
@@ -22,7 +23,7 @@ from weftrun.ports.trace import Trace
 from weftrun.ports.transactions import Transactions
 from weftrun.ports.worker import Worker
 from weftrun.runtime.committer import Committer
-from weftrun.runtime.runs import OpenRun, objects_of_event, parked_error, unfit
+from weftrun.runtime.runs import OpenRun, parked_error, unfit
 from weftrun.runtime.tickets import Latch
 from weftrun.runtime.tracing import Tracing
 from weftrun.runtime.transactions import RunTransactions
@@ -108,28 +109,31 @@ class RunDriver:
         """Hand an event to the machine of a Run and carry out what it wants."""
         if self._stopped:
             return
-        run.take(event)
+        # The message that told of an event's Objects had one holder for each: it is the Run from now on.
+        for obj in objects_in(event):
+            run.held.add(obj.oid)
         for command in run.machine.handle(event):
-            self._carry_out(run, command)
+            match command:
+                case Append():
+                    self._append(run, command)
+                case Hurry():
+                    self._committer.hurry()
+                case Release():
+                    self._release(run, [oid for oid in command.objects if oid in run.held])
+                case LeftOut():
+                    self.trace.left_out(run, command)
+                case End() | WakeAt() | c.WaitsUntil() | c.Park():
+                    self._goes_on(run, command)
+                case _:
+                    if run.machine.state.watches:
+                        self._tell_handed(run, command)
+                    self._worker.work(run.number, command)
 
-    def _carry_out(self, run: OpenRun, command: RunCommand) -> None:
+    def _goes_on(self, run: OpenRun, command: End | WakeAt | c.WaitsUntil | c.Park) -> None:
+        """Carry out what a Run wants done with itself: that it ends, or goes on at another time."""
         match command:
-            case Append():
-                row = Row(run.uid, command.seq, command.at, run.epoch, command.records)
-                run.emitted.extend((command.seq, emit.sink) for _, emit in emits_in(command.records))
-                run.received.extend(
-                    (command.seq, record.message) for record in command.records if type(record) is Received
-                )
-                through = self._transactions.through(run, row.records) if self._transactions is not None else None
-                self._committer.append(row, run, through)
-            case Hurry():
-                self._committer.hurry()
             case End():
                 self._end(run, command)
-            case Release():
-                self._release(run, [oid for oid in command.objects if oid in run.held])
-            case LeftOut():
-                self.trace.left_out(run, command)
             case WakeAt():
                 if run.timer is not None:
                     run.timer.cancel()
@@ -138,9 +142,14 @@ class RunDriver:
                 self._listener.waits_until(run, Rest(command.at, command.what, command.heard))
             case c.Park():
                 self._park(run, command.failure)
-            case _:
-                self._tell_handed(run, command)
-                self._worker.work(run.number, command)
+
+    def _append(self, run: OpenRun, command: Append) -> None:
+        row = Row(run.uid, command.seq, command.at, run.epoch, command.records)
+        run.note_row(row)
+        through = None
+        if self._transactions is not None and self._transactions.by_attempt:
+            through = self._transactions.through(run, row.records)
+        self._committer.append(row, run, through, hurries=command.hurries)
 
     def _tell_handed(self, run: OpenRun, command: WorkCommand) -> None:
         match command:
@@ -242,20 +251,21 @@ class RunDriver:
         if found is None:
             self._release_all(event)
             return
-        if self._transactions is not None and type(event) is AttemptsEnded:
-            event = self._transactions.judged(run, event)
+        transactions = self._transactions
+        if transactions is not None and transactions.by_attempt and type(event) is AttemptsEnded:
+            event = transactions.judged(run, event)
         if found.taken_over and (failure := unfit(event)) is not None:
             self.tell(found, CodeUnfit(self._loop.now(), failure))
             self._release_all(event)
         else:
             self.tell(found, event)
-        if self._transactions is not None:
-            self._transactions.settle()
+        if transactions is not None and transactions.by_attempt:
+            transactions.settle()
 
     def _release_all(self, event: WorkEvent) -> None:
         """Release the Objects of an event that nobody takes."""
-        for oid in objects_of_event(event):
-            self._objects.release(oid)
+        for obj in objects_in(event):
+            self._objects.release(obj.oid)
 
     def printed(self, said: Said) -> None:
         """An Attempt printed text."""

@@ -14,8 +14,9 @@ from weftrun.model.events import AttemptsEnded, BodyReturned, ItemsEnded, RunEve
 from weftrun.model.ids import ObjectId, RunId, RunUid
 from weftrun.model.outcomes import Failure, Reason
 from weftrun.model.policy import Bundle, FunctionSpec
-from weftrun.model.values import Inline, Payload
-from weftrun.model.visiting import distinct_objects, objects_in
+from weftrun.model.records import Received, Row, emits_in
+from weftrun.model.values import Payload
+from weftrun.model.visiting import distinct_objects
 from weftrun.ports.journal import RunInfo
 from weftrun.ports.loop import Handle
 from weftrun.ports.objects import Objects
@@ -128,11 +129,13 @@ class OpenRun:
         self.received = [(at, message) for at, message in self.received if at > seq]
         return taken
 
-    def take(self, event: RunEvent) -> None:
-        """Hold the Objects that an event brings: the message that told of them had one holder for each."""
-        objects = objects_of_event(event)
-        if objects:
-            self.held.update(objects)
+    def note_row(self, row: Row) -> None:
+        """Note what is to be told when a row is durable: which sinks it emits to, and which signals it takes."""
+        for record in row.records:
+            if type(record) is Received:
+                self.received.append((row.seq, record.message))
+        for _, emit in emits_in(row.records):
+            self.emitted.append((row.seq, emit.sink))
 
     def give_answer(self, end: End, objects: Objects) -> None:
         """Tell all tickets; each holds the answer's Objects as long as it lives. Lets go of everything else."""
@@ -189,13 +192,6 @@ class OpenRuns:
         if self.by_id.get(run.id) is run:
             del self.by_id[run.id]
             self._owner.counted(len(self.by_id))
-
-
-def objects_of_event(event: RunEvent) -> list[ObjectId]:
-    """Return the Objects that a guest told of with an event."""
-    if type(event) is AttemptsEnded and all(type(ended.value) is Inline for ended in event.ended):
-        return []
-    return [obj.oid for obj in objects_in(event)]
 
 
 _OF_THE_CODE = (Reason.UNLOADABLE, Reason.UNREADABLE, Reason.RAISED, Reason.MISUSE)

@@ -117,7 +117,11 @@ class HeldTransaction:
 
 
 class RunTransactions:
-    """All transactions of one engine. Everything here runs on the loop, but for what goes to a lane."""
+    """All transactions of one engine. Everything here runs on the loop, but for what goes to a lane.
+
+    Attributes:
+        by_attempt: those that bodies have under way; where there is none, nobody need ask here.
+    """
 
     def __init__(
         self, loop: Loop, transactions: Transactions, objects: Objects, committer: Committer, worker: Worker,
@@ -130,7 +134,7 @@ class RunTransactions:
         self._worker = worker
         self._runs = runs
         self._limits = limits
-        self._by_attempt: dict[Key, HeldTransaction] = {}
+        self.by_attempt: dict[Key, HeldTransaction] = {}
         self._waiting: deque[HeldTransaction] = deque()
         most = 1 if transactions.exclusive else limits.transactions_max
         self._free = list(range(most, 0, -1))
@@ -145,7 +149,7 @@ class RunTransactions:
 
     def asked(self, at: AttemptAt, message: OfTransaction) -> None:
         """Take what an Attempt says and see that it is answered."""
-        held = self._by_attempt.get(_key(at))
+        held = self.by_attempt.get(_key(at))
         if isinstance(message, TransactionBegin):
             self._begin(at)
         elif held is None or held.turn is not TransactionStage.OPEN:
@@ -173,7 +177,7 @@ class RunTransactions:
                 ),
             )
             return
-        held = self._by_attempt[_key(at)] = HeldTransaction(self, at, run)
+        held = self.by_attempt[_key(at)] = HeldTransaction(self, at, run)
         self._wait(held)
 
     def _wait(self, held: HeldTransaction) -> None:
@@ -282,19 +286,17 @@ class RunTransactions:
 
     def judged(self, run: int, event: AttemptsEnded) -> AttemptsEnded:
         """Return what became of Attempts, where no success counts whose transaction was ended for it."""
-        if not self._by_attempt:
-            return event
         return replace(event, ended=tuple(self._judged(run, ended) for ended in event.ended))
 
     def _judged(self, run: int, ended: AttemptEnded) -> AttemptEnded:
         key = (run, ended.step, ended.attempt, ended.undoes)
-        held = self._by_attempt.pop(key, None)
+        held = self.by_attempt.pop(key, None)
         if held is None or held.turn is TransactionStage.UNDONE:
             return ended
         if held.turn is TransactionStage.LEFT and ended.failure is None:
             held.turn = TransactionStage.COMMITTING
             self._cancel_timer(held)
-            self._by_attempt[key] = held
+            self.by_attempt[key] = held
             return ended
         if held.turn is not TransactionStage.VOID:
             self._end(held, TransactionStage.UNDONE)
@@ -308,21 +310,21 @@ class RunTransactions:
 
     def through(self, run: OpenRun, records: Sequence[Record]) -> HeldTransaction | None:
         """Return the transaction through which a row is to be committed: of the Step whose success it records."""
-        for key, held in self._by_attempt.items() if self._by_attempt else ():
+        for key, held in self.by_attempt.items():
             if held.turn is TransactionStage.COMMITTING and held.run is run and _records_success(records, held.step):
-                del self._by_attempt[key]
+                del self.by_attempt[key]
                 return held
         return None
 
     def settle(self) -> None:
         """Undo what was about to commit, and whose outcome nobody wanted to record: its Attempt was over."""
-        for key in [key for key, held in self._by_attempt.items() if held.turn is TransactionStage.COMMITTING]:
-            self.undo(self._by_attempt.pop(key))
+        for key in [key for key, held in self.by_attempt.items() if held.turn is TransactionStage.COMMITTING]:
+            self.undo(self.by_attempt.pop(key))
 
     def sandbox_ended(self, sandbox: SandboxId) -> None:
         """A Sandbox has ended: what its bodies had under way is undone."""
-        for key in [key for key, held in self._by_attempt.items() if held.at.sandbox == sandbox]:
-            held = self._by_attempt.pop(key)
+        for key in [key for key, held in self.by_attempt.items() if held.at.sandbox == sandbox]:
+            held = self.by_attempt.pop(key)
             if held.turn < TransactionStage.COMMITTING:
                 self._end(held, TransactionStage.UNDONE)
 
@@ -331,11 +333,11 @@ class RunTransactions:
 
         A body may go on for a while, or for good in a Sandbox that others need: it waits for no turn, and no answer.
         """
-        for key in [key for key in self._by_attempt if key[0] == run.number]:
-            held = self._by_attempt[key]
+        for key in [key for key in self.by_attempt if key[0] == run.number]:
+            held = self.by_attempt[key]
             if held.turn is TransactionStage.COMMITTING:
                 continue  # `settle` follows
-            del self._by_attempt[key]
+            del self.by_attempt[key]
             if held.turn < TransactionStage.COMMITTING and (held.inner is None or held.speaks):
                 self._answer(held.at, UsageError(_RUN_OVER))
             self._end(held, TransactionStage.VOID)
@@ -353,11 +355,11 @@ class RunTransactions:
 
     def close(self) -> None:
         """Undo all that is not about to commit: the engine ends."""
-        for held in list(self._by_attempt.values()):
+        for held in list(self.by_attempt.values()):
             if held.turn < TransactionStage.COMMITTING:
                 self._end(held, TransactionStage.VOID)
         self._waiting.clear()
-        self._by_attempt.clear()
+        self.by_attempt.clear()
 
     def _end(self, held: HeldTransaction, turn: TransactionStage) -> None:
         before, held.turn = held.turn, turn

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from weftrun.machines.armed import ArmedMachine
 from weftrun.machines.worker import WorkerMachine
-from weftrun.model.commands import Arm, EnterBody, Invoke, Revoke, WorkCommand
+from weftrun.model.commands import Arm, EnterBody, Invoke, InvokeItems, Revoke, WorkCommand
 from weftrun.model.events import AttemptsEnded
 from weftrun.model.ids import ObjectId, RunId, RunUid, SandboxId
 from weftrun.model.limits import Limits
@@ -20,7 +20,6 @@ from weftrun.model.messages import (
     ItemOutcomes,
     OfTransaction,
     Outcomes,
-    ToSandbox,
     TransactionAnswer,
 )
 from weftrun.model.outcomes import Failure
@@ -39,8 +38,6 @@ from weftrun.model.work import (
     StartSandbox,
     Tell,
     TickAt,
-    WorkerCommand,
-    WorkEvent,
 )
 from weftrun.ports.loop import Handle, Loop
 from weftrun.ports.objects import Objects
@@ -114,27 +111,33 @@ class WorkerDriver:
 
     def work(self, run: int, command: WorkCommand) -> None:
         """Take a command of a Run's machine."""
-        self._place_soon()  # also where there is nothing to place: who waits for rest hears that this was heard
         if type(command) is EnterBody and not self._may_enter():
             self._machine.bar()
-        elif type(command) is Arm:
+        if type(command) is Arm:
             self._arm(run, command)
-            return
-        elif type(command) is Invoke:
-            fresh = self._armed.invoked(run, command)
-            if fresh is None:
-                return
-            command = fresh
-        elif type(command) is Revoke:
-            self._armed.dropped(run, command.steps)
-        self._work(run, command)
+        elif run in self._armed.runs:
+            self._work_of_armed(run, command)
+        else:
+            self._work(run, command)
+        if not self._place_asked:
+            # Also where there is nothing to place: who waits for rest hears that this was heard.
+            self._place_soon()
 
     def _work(self, run: int, command: WorkCommand) -> None:
-        # A Run that is over may still revoke what it has under way, for which no profile is asked.
-        self._machine.work(
-            self._loop.now(), run, command, lambda function: self._profiles.number(self._bundles[run], function)
-        )
-        self._place_soon()
+        profile = 0
+        if isinstance(command, Invoke | InvokeItems | EnterBody):
+            profile = self._profiles.number(self._bundles[run], command.function)
+        self._machine.work(self._loop.now(), run, command, profile)
+
+    def _work_of_armed(self, run: int, command: WorkCommand) -> None:
+        """Take a command of a Run with armed Steps: what these have started is under way."""
+        fresh: WorkCommand | None = command
+        if type(command) is Invoke:
+            fresh = self._armed.invoked(run, command)
+        elif type(command) is Revoke:
+            self._armed.dropped(run, command.steps)
+        if fresh is not None:
+            self._work(run, fresh)
 
     def _arm(self, run: int, command: Arm) -> None:
         """Keep what an armed Step has been given, and will be, until its Run is over."""
@@ -146,16 +149,15 @@ class WorkerDriver:
             self._objects.hold(obj.oid)
             self._held.setdefault(run, []).append(obj.oid)
 
-    def _told(self, run: int, event: WorkEvent) -> None:
-        """Tell what became of something; then start what has only waited for that."""
-        started: list[Invoke] = []
-        if type(event) is AttemptsEnded:
-            taken = [e.value for e in event.ended if self._armed.takes_value_of(run, e.step)]
-            self._hold(run, objects_in(taken))
-            started = self._armed.ended(run, event)
+    def _tell_and_start(self, run: int, event: AttemptsEnded) -> None:
+        """Tell what became of Attempts; then start what has only waited for that."""
+        taken = [e.value for e in event.ended if self._armed.takes_value_of(run, e.step)]
+        self._hold(run, objects_in(taken))
+        started = self._armed.ended(run, event)
         self._events.told(run, event)
         for invoke in started:
             self._work(run, invoke)
+        self._place_soon()
 
     def _forget(self, run: int) -> None:
         del self._bundles[run]
@@ -214,34 +216,39 @@ class WorkerDriver:
             return
         if not self._drains and self._may_enter():
             self._machine.place(self._loop.now())
-        self._pump()
+        if self._machine.state.commands:
+            self._pump()
         self._events.rested()
 
     def _pump(self) -> None:
         """Carry out what the machine wants, until it wants nothing more."""
-        while commands := self._machine.take_commands():
-            for command in commands:
-                self._carry_out(command)
+        while self._machine.state.commands:
+            for command in self._machine.take_commands():
+                match command:
+                    case Tell(run, AttemptsEnded() as event) if run in self._armed.runs:
+                        self._tell_and_start(run, event)
+                    case Tell():
+                        self._events.told(command.run, command.event)
+                    case Send():
+                        self._send(command)
+                    case StartSandbox():
+                        self._sandboxes.create(command.sandbox, self._profiles.profile(command.profile))
+                    case KillSandbox():
+                        self._sandboxes.kill(command.sandbox, says_where=command.says_where)
+                    case Said():
+                        self._events.printed(command)
+                    case TickAt():
+                        if self._timer is not None:
+                            self._timer.cancel()
+                        self._timer = self._loop.call_at(command.at, self._tick)
 
-    def _carry_out(self, command: WorkerCommand) -> None:
-        match command:
-            case Tell():
-                self._told(command.run, command.event)
-            case Send():
-                self._sandboxes.send(command.sandbox, _with_objects(command.message))
-                if isinstance(command.message, Batch | ItemBatch):
-                    self._events.batch_sent(self._sent(command.sandbox, command.message))
-                self._lookout.gave()
-            case StartSandbox():
-                self._sandboxes.create(command.sandbox, self._profiles.profile(command.profile))
-            case KillSandbox():
-                self._sandboxes.kill(command.sandbox, says_where=command.says_where)
-            case Said():
-                self._events.printed(command)
-            case TickAt():
-                if self._timer is not None:
-                    self._timer.cancel()
-                self._timer = self._loop.call_at(command.at, self._tick)
+    def _send(self, command: Send) -> None:
+        message = command.message
+        objects = _objects_of(message)
+        self._sandboxes.send(command.sandbox, replace(message, objects=objects) if objects else message)
+        if isinstance(message, Batch | ItemBatch):
+            self._events.batch_sent(self._sent(command.sandbox, message))
+        self._lookout.gave()
 
     def _sent(self, sandbox: SandboxId, message: Batch | ItemBatch) -> BatchSent:
         fresh = self._fresh.pop(sandbox, None)
@@ -368,13 +375,12 @@ class Profiles:
         return self._profiles[number]
 
 
-def _with_objects(message: Batch | ItemBatch | BodyMessage) -> ToSandbox:
-    """Return a message to a guest with the list of Objects that it names, whose descriptors travel with it."""
-    values: Sequence[object] = (message,)
-    if type(message) is Batch:
-        values = [item.args for item in message.items if item.args.holes or type(item.args.data) is Object]
-    found = distinct_objects(values) if values else ()
-    return replace(message, objects=found) if found else message
+def _objects_of(message: Batch | ItemBatch | BodyMessage) -> tuple[ObjectId, ...]:
+    """Return the Objects that a message to a guest names, whose descriptors travel with it."""
+    if type(message) is not Batch:
+        return distinct_objects(message)
+    trees = [item.args for item in message.items if item.args.holes or type(item.args.data) is Object]
+    return distinct_objects(trees) if trees else ()
 
 
 def _running(progress: Progress) -> tuple[int, int, bool, float]:

@@ -53,26 +53,19 @@ class Writes:
 
     Attributes:
         stuck: what they stand still for: `disk`, `lock` (another process keeps it), or nothing.
+        open: how many are being done, or wait to be.
+        holds: how many of these hold the Journal, or are about to.
     """
 
     def __init__(self, loop: Loop, stands_still: Callable[[str], None]) -> None:
         self.stuck = ""
+        self.open = self.holds = 0
         self._loop = loop
         self._stands_still = stands_still
         self._queue: deque[_Write] = deque()
         self._tries = 0
         self._gives_up = False
         self._locked_out: JournalBusy | None = None
-
-    @property
-    def idle(self) -> bool:
-        """Whether nothing is being done or waits to be."""
-        return not self._queue
-
-    @property
-    def has_hold(self) -> bool:
-        """Whether something holds the Journal, or is about to."""
-        return any(write.holds for write in self._queue)
 
     def put(
         self,
@@ -100,7 +93,9 @@ class Writes:
 
     def _add(self, write: _Write) -> None:
         self._queue.append(write)
-        if len(self._queue) == 1:
+        self.open += 1
+        self.holds += write.holds
+        if self.open == 1:
             self._begin()
 
     def give_up(self) -> None:
@@ -141,8 +136,9 @@ class Writes:
 
     def release(self) -> None:
         """What was in front is over: go on with the next."""
-        self._queue.popleft()
-        if self._queue:
+        self.open -= 1
+        self.holds -= self._queue.popleft().holds
+        if self.open:
             self._begin()
 
     def _wait(self, error: WeftrunError) -> None:

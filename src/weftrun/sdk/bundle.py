@@ -13,8 +13,7 @@ import importlib.util
 import os
 import sys
 import zipimport
-from importlib.abc import SourceLoader
-from importlib.machinery import BuiltinImporter, FrozenImporter, ModuleSpec, PathFinder
+from importlib.machinery import BuiltinImporter, FrozenImporter, ModuleSpec, PathFinder, SourceFileLoader
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -213,7 +212,7 @@ def load_file(file: str, module: str) -> ModuleType:
         return known
     archive = container_of(os.path.abspath(file))
     inside = archive not in ("", os.path.abspath(file))
-    loader = _Archived(archive, file) if inside else None
+    loader = _Archived(module, archive, file) if inside else None
     spec = importlib.util.spec_from_file_location(module, file, loader=loader)
     if spec is None or spec.loader is None:
         raise UsageError(f"{file} can't be loaded as Python code: its name must end in .py.")
@@ -229,16 +228,12 @@ def load_file(file: str, module: str) -> ModuleType:
     return loaded
 
 
-class _Archived(SourceLoader):
+class _Archived(SourceFileLoader):
     """Loads a script that lies in a zip archive: the `__main__.py` of a zipapp."""
 
-    def __init__(self, archive: str, file: str) -> None:
+    def __init__(self, module: str, archive: str, file: str) -> None:
+        super().__init__(module, file)
         self._archive = zipimport.zipimporter(archive)
-        self._file = file
-
-    def get_filename(self, fullname: str) -> str:  # noqa: ARG002  # as importlib asks for it
-        """Return the path of the script."""
-        return self._file
 
     def get_data(self, path: str) -> bytes:
         """Return what lies at a path in the archive."""

@@ -1,4 +1,4 @@
-"""What an engine says to all its guests at once, without a message: till when bodies may be entered, and that it lives.
+"""What an engine says to all its guests without a message: when bodies may be entered, that it lives, who stays awake.
 
 One page of memory that only the engine can write. A frozen engine says nothing more, and what it said runs out.
 """
@@ -8,11 +8,13 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
+import struct
 from time import CLOCK_BOOTTIME, CLOCK_MONOTONIC, clock_gettime
 from typing import Final
 
 _BYTES: Final = mmap.PAGESIZE
-_ENTER_UNTIL, _ALIVE_UNTIL, _FENCES = range(3)
+_ENTER_UNTIL, _ALIVE_UNTIL, _FENCES, _PLACES, _AWAKE = range(5)
+_PLACES_MAX: Final = 64
 _SEAL_FUTURE_WRITE: Final = 0x10
 
 
@@ -27,7 +29,7 @@ class LeasePage:
     A guest maps it before it takes work; of a fence that comes later it knows by the number of fences.
     """
 
-    __slots__ = ("_fences", "_memory", "_times", "descriptor")
+    __slots__ = ("_fences", "_last", "_memory", "_next", "_places", "_times", "descriptor")
 
     def __init__(self, descriptor: int, *, writable: bool = False) -> None:
         """Map the page behind `descriptor`."""
@@ -36,12 +38,19 @@ class LeasePage:
         self._memory = mmap.mmap(descriptor, _BYTES, flags=mmap.MAP_SHARED, prot=prot)
         self._times = memoryview(self._memory).cast("d")
         self._fences = self._times[_FENCES]
+        self._places = self._times[_AWAKE : _AWAKE + int(self._times[_PLACES])]
+        self._last = self._next = 0
 
     @classmethod
-    def made(cls) -> LeasePage:
-        """Make a page that is the caller's to write, and nobody else's; nothing is bounded yet."""
+    def made(cls, places: int = _PLACES_MAX) -> LeasePage:
+        """Make a page that is the caller's to write, and nobody else's; nothing is bounded yet.
+
+        Args:
+            places: how many guests may stay awake for their next message at once.
+        """
         descriptor = os.memfd_create("weftrun-lease", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         os.ftruncate(descriptor, _BYTES)
+        os.pwrite(descriptor, struct.pack("d", min(places, _PLACES_MAX)), _PLACES * 8)
         lease_page = cls(descriptor, writable=True)
         seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL | _SEAL_FUTURE_WRITE
         fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
@@ -66,6 +75,17 @@ class LeasePage:
         """Let nobody enter a body any more who has mapped the page so far."""
         self._times[_FENCES] += 1
 
+    def let_stay_awake(self, guest: int) -> None:
+        """Let a guest stay awake for its next message, in the place of the one that was let do so longest ago."""
+        if guest != self._last and guest not in self._places:
+            self._places[self._next] = guest
+            self._next = (self._next + 1) % len(self._places)
+        self._last = guest
+
+    def may_stay_awake(self, guest: int) -> bool:
+        """Say whether a guest may look for its next message without sleeping."""
+        return guest in self._places
+
     def live_for(self, seconds: float) -> None:
         """Say that the engine lives, and will say so again within these seconds, the sleep of the host not counted."""
         self._times[_ALIVE_UNTIL] = clock_gettime(CLOCK_MONOTONIC) + seconds
@@ -76,6 +96,7 @@ class LeasePage:
 
     def close(self) -> None:
         """Unmap the page and close its descriptor."""
+        self._places.release()
         self._times.release()
         self._memory.close()
         os.close(self.descriptor)

@@ -56,8 +56,8 @@ def a_dead_bodys_transaction_keeps_its_place(monkeypatch: pytest.MonkeyPatch) ->
     """On a server, where nothing ends it for having lasted too long, the bodies that come later wait for ever."""
 
     def forgetful(self, sandbox):
-        for key in [key for key, held in self._by_attempt.items() if held.at.sandbox == sandbox]:
-            del self._by_attempt[key]
+        for key in [key for key, held in self.by_attempt.items() if held.at.sandbox == sandbox]:
+            del self.by_attempt[key]
 
     monkeypatch.setattr(RunTransactions, "sandbox_ended", forgetful)
 

@@ -55,11 +55,13 @@ class ProcessSandboxes:
         self._zygotes: dict[tuple[Bundle, Privileges], Zygote] = {}
         self._ends: dict[SandboxId, SandboxEnd] = {}
         self._events: SandboxEvents | None = None
-        if len(os.sched_getaffinity(0)) == 1:
-            # Whoever looked would keep from running what it looks for.
+        # This process and those that it lets look for their next message are no more than there are processors: whoever
+        # looked beyond that would keep from running what it looks for.
+        places = len(os.sched_getaffinity(0)) - 1
+        if not places:
             self._limits = replace(limits, awake_s=0.0)
         self._closed = False
-        self._lease_page = LeasePage.made()
+        self._lease_page = LeasePage.made(max(places, 1))
         self._sends_heartbeats = False
         self._awake = Awake(self._limits.awake_s)
         self._sent_at = 0.0
@@ -113,6 +115,7 @@ class ProcessSandboxes:
             end.send(message)
         except FrameTooLarge as error:
             self._too_large(end, message, error.frame_bytes)
+        self._lease_page.let_stay_awake(sandbox)
         self._sent_at = self._loop.now()
         if self._awake.seconds:
             self._loop.stay_awake(self._awake.seconds)

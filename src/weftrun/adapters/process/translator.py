@@ -43,11 +43,14 @@ class Translator:
         patience_s: float,
     ) -> None:
         self.loaded = AppLoaded()
+        self._loop = asyncio.get_running_loop()
         self._process = process
         self._reader = reader
         self._writer = writer
         self._patience_s = patience_s
         self._waiting: deque[asyncio.Future[FromTranslator]] = deque()
+        self._began_s: deque[float] = deque()
+        self._watch: asyncio.TimerHandle | None = None
         self._listening = asyncio.ensure_future(self._listen())
 
     @classmethod
@@ -94,15 +97,13 @@ class Translator:
         body = _encode(message)
         if len(body) > DEFAULT_LIMITS.frame_bytes_max:
             raise LimitExceeded(f"A value of {len(body):,} bytes is too large to be translated.")
-        answer: asyncio.Future[FromTranslator] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[FromTranslator] = self._loop.create_future()
         self._waiting.append(answer)
+        self._began_s.append(self._loop.time())
+        if self._watch is None:
+            self._watch = self._loop.call_later(self._patience_s, self._look)
         self._writer.write(HEADER.pack(len(body), 0) + body)
-        try:
-            async with asyncio.timeout(self._patience_s):
-                told = await answer
-        except TimeoutError:
-            self.kill()
-            raise TranslatorEnded(f"The app's code gave no answer within {self._patience_s:g} s.") from None
+        told = await answer
         if isinstance(told, Refused):
             raise UsageError(told.why)
         return told
@@ -113,6 +114,7 @@ class Translator:
                 length, _ = HEADER.unpack(await self._reader.readexactly(HEADER.size))
                 told = _decode(await self._reader.readexactly(length))
                 answer = self._waiting.popleft()
+                self._began_s.popleft()
                 if not answer.done():  # whoever asked may have gone
                     answer.set_result(told)
         except (asyncio.IncompleteReadError, OSError, msgspec.MsgspecError, IndexError):
@@ -120,7 +122,20 @@ class Translator:
         finally:
             self._fail("The process of the app's code ended while it made or read a value.")
 
+    def _look(self) -> None:
+        """End the process if the oldest question is too old: one timer for all, not one for each."""
+        self._watch = None
+        if not self._began_s:
+            return
+        left_s = self._began_s[0] + self._patience_s - self._loop.time()
+        if left_s > 0:
+            self._watch = self._loop.call_later(left_s, self._look)
+        else:
+            self._fail(f"The app's code gave no answer within {self._patience_s:g} s.")
+            self.kill()
+
     def _fail(self, why: str) -> None:
+        self._began_s.clear()
         while self._waiting:
             answer = self._waiting.popleft()
             if not answer.done():
@@ -128,6 +143,8 @@ class Translator:
 
     def kill(self) -> None:
         """End the process at once. Idempotent."""
+        if self._watch is not None:
+            self._watch.cancel()
         self._process.kill()
         self._listening.cancel()
         self._writer.close()

@@ -11,7 +11,8 @@ from typing import Any, Final, TypeVar
 import click
 from msgspec import Struct
 
-from weftrun.assembly import Look, Reader, open_engine, open_reader
+from weftrun import assembly
+from weftrun.assembly import Look, Reader, open_reader
 from weftrun.model.errors import RunNotFound, UsageError
 from weftrun.model.records import Row
 from weftrun.ports.journal import RunInfo
@@ -66,7 +67,7 @@ class EngineOptions(Struct, frozen=True):
         control = self.control or "worker"
         if self.control is not None and self.cluster is None:
             raise UsageError("--control says who starts Steps on a cluster: give --cluster local:N, too.")
-        return open_engine(
+        return assembly.open_engine(  # imported only now
             db, recover=recover, sandboxes=self.sandboxes, cluster=self.cluster, control=control,
             data=self.data or "local", sinks=sinks,
         )  # fmt: skip

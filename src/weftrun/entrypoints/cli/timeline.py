@@ -17,6 +17,7 @@ from weftrun.entrypoints.cli.terminal import shown_text
 from weftrun.model.errors import UsageError
 from weftrun.views.lanes import lanes, parts_of
 from weftrun.views.page import page
+from weftrun.views.picture import picture
 from weftrun.views.timeline import timeline
 
 _STYLES = {
@@ -37,20 +38,22 @@ _STYLES = {
 @click.option(
     "--html", type=click.Path(dir_okay=False, path_type=Path), help="Write one HTML file that needs no other."
 )
-def command(run: str, db: str | None, as_json: bool, html: Path | None) -> None:
+@click.option("--svg", type=click.Path(dir_okay=False, path_type=Path), help="Write one SVG picture.")
+def command(run: str, db: str | None, as_json: bool, html: Path | None, svg: Path | None) -> None:
     """Show when and where Steps ran, and where the time went."""
     with reading(db) as reader:
         seen = look(reader, run)
     line = timeline(seen.rows, seen.trace, seen.running)
-    if html is not None:
-        try:
-            html.write_text(page(line), encoding="utf-8")
-        except OSError as error:
-            raise UsageError(f"{html} can't be written: {error.strerror}.") from error
-        click.echo(f"The timeline of {run} is in {html}.", err=True)
+    for file, drawn in ((html, page), (svg, picture)):
+        if file is not None:
+            try:
+                file.write_text(drawn(line), encoding="utf-8")
+            except OSError as error:
+                raise UsageError(f"{file} can't be written: {error.strerror}.") from error
+            click.echo(f"The timeline of {run} is in {file}.", err=True)
     if as_json:
         print_json(line)
-    elif html is None:
+    elif html is None and svg is None:
         _print(lanes(line, shutil.get_terminal_size().columns))
 
 

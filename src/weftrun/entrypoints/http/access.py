@@ -1,4 +1,7 @@
-"""Tokens: who may call, and what. A guard before every route finds out who calls."""
+"""Tokens: who may call, and what. A middleware before every route finds out who calls.
+
+It is no guard of the framework's, for that copies the whole route for each request.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,8 @@ import ipaddress
 from typing import Any, Final, cast
 
 from litestar.connection import ASGIConnection
-from litestar.handlers import BaseRouteHandler
+from litestar.types import ASGIApp, Receive, Send
+from litestar.types import Scope as AsgiScope
 
 from weftrun.entrypoints.http.callers import EVERYBODY, SCOPES, Caller, Scope
 from weftrun.entrypoints.http.gateway import Gateway
@@ -23,8 +27,18 @@ _READS: Final = {"GET", "HEAD", "OPTIONS"}
 Connection = ASGIConnection[Any, Any, Any, Any]
 
 
-async def check(connection: Connection, route: BaseRouteHandler) -> None:
-    """Find out who calls, and whether they may.
+def middleware(app: ASGIApp) -> ASGIApp:
+    """Return an ASGI app that asks another one only for who may call the route."""
+
+    async def checked(scope: AsgiScope, receive: Receive, send: Send) -> None:
+        check(ASGIConnection(scope, receive, send), scope["route_handler"])
+        await app(scope, receive, send)
+
+    return checked
+
+
+def check(connection: Connection, route: Any) -> None:
+    """Find out who calls, and whether they may call a route.
 
     Raises:
         Refusal: 401 where a token is missing or is none, 403 where it has not the scope.

@@ -19,6 +19,7 @@ from weftrun.entrypoints.http import access, answers, deployed, events, health, 
 from weftrun.entrypoints.http import metrics as counting
 from weftrun.entrypoints.http.callers import Caller
 from weftrun.entrypoints.http.gateway import Gateway
+from weftrun.entrypoints.http.given import GatewayHere
 
 BODY_BYTES_MAX = 16 * 1024 * 1024
 """A larger body is refused, unless a route allows more."""
@@ -65,8 +66,7 @@ def make_app(
             "gateway": Provide(_gateway, sync_to_thread=False),
             "caller": Provide(_caller, sync_to_thread=False),
         },
-        guards=[access.check],
-        middleware=[counted.middleware, *middleware],
+        middleware=[counted.middleware, access.middleware, *middleware],
         exception_handlers={Exception: problems.answer},
         request_max_body_size=BODY_BYTES_MAX,
         openapi_config=OpenAPIConfig(
@@ -93,5 +93,6 @@ def _gateway(request: Request[Any, Any, Any]) -> Gateway:
     return gateway
 
 
-def _caller(request: Request[Any, Any, Any]) -> Caller:
+def _caller(request: Request[Any, Any, Any], gateway: GatewayHere) -> Caller:  # noqa: ARG001
+    """Return who asks. It takes the gateway to come after it: both at once would be two tasks a request."""
     return access.caller_of(request)

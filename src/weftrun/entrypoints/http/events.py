@@ -86,7 +86,7 @@ async def _of_run(
 ) -> AsyncIterator[ServerSentEventMessage]:
     changes = Changes(place)
     silent_since = gateway.loop.time()
-    while not gateway.closing.is_set():
+    while not gateway.is_closing:
         began = gateway.loop.time()
         is_over = ticket.ended.is_open
         if is_over:
@@ -136,7 +136,7 @@ async def _ending(gateway: Gateway, run_id: str, ticket: Ticket) -> object:
 async def _of_list(gateway: Gateway, caller: Caller) -> AsyncIterator[ServerSentEventMessage]:
     known: dict[RunUid, RunInfo] = {}
     silent_since = gateway.loop.time()
-    while not gateway.closing.is_set():
+    while not gateway.is_closing:
         is_open = [uid for uid, info in known.items() if info.ended_at is None]
         newest = await gateway.readers.read(lambda reader: reader.runs(prefix=caller.prefix, limit=_NEWEST))
         older = [uid for uid in is_open if uid not in {info.uid for info in newest}]

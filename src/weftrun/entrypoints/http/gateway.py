@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections import OrderedDict
-from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +39,8 @@ from weftrun.views.calls import start_of
 
 _START_S = 30.0
 """A start that is not durable after so long, in seconds, is not waited for: the Journal stands still."""
-_BUNDLES_KNOWN_MAX = 10_000
+_RUNS_KNOWN_MAX = 10_000
+"""Of so many Runs that were started last the code is known, and their handles where they keep no records."""
 
 
 class WantedRun(Struct, frozen=True):
@@ -51,12 +51,14 @@ class WantedRun(Struct, frozen=True):
         function: its name in its module.
         arguments: JSON: an object by name, or an array by position.
         id: of the Run; None for a fresh one.
+        durable: whether it keeps records; None for what its app says.
     """
 
     app: str | None
     function: str
     arguments: bytes
     id: str | None
+    durable: bool | None = None
 
 
 class EndedRun(Struct, frozen=True):
@@ -85,7 +87,7 @@ class Gateway:
         asks_for_tokens: whether each caller must say who they are.
         metrics: what is counted (`metrics.Metrics`).
         streams: how many streams of events are open.
-        closing: set when the server goes down: whoever waits is answered with what is known.
+        is_closing: whether the server goes down: whoever waits is answered with what is known.
     """
 
     def __init__(self, place: Place, core: EmbeddedCore, file: GatewayFile, *, asks_for_tokens: bool = False) -> None:
@@ -97,7 +99,9 @@ class Gateway:
         self.apps = Apps()
         self.translators = Translators()
         self.loop = asyncio.get_running_loop()
-        self.closing = asyncio.Event()
+        self.is_closing = False
+        self._waiting: set[asyncio.Future[None]] = set()
+        self._unkept: OrderedDict[RunId, Ticket] = OrderedDict()
         self.streams = 0
         self.starts = 0
         self.asks_for_tokens = asks_for_tokens
@@ -136,9 +140,15 @@ class Gateway:
             raise
         return gateway
 
+    def let_go(self) -> None:
+        """Answer whoever waits with what is known, now and from now on. Called in the loop of the server."""
+        self.is_closing = True
+        for future in self._waiting:
+            _set(future)
+
     async def close(self, drain_s: float = 5.0) -> None:
         """End: nothing new starts, what runs has `drain_s` seconds, and open Runs are free for other engines."""
-        self.closing.set()
+        self.let_go()
         await asyncio.to_thread(self.core.close, drain_s=drain_s)
         await self.translators.close()
         await asyncio.to_thread(self.readers.close)
@@ -189,15 +199,22 @@ class Gateway:
 
     # ------------------------------------------------------------------ starting
 
-    async def start(self, caller: Caller, wanted: WantedRun) -> Ticket:
+    async def start(self, caller: Caller, wanted: WantedRun, wait_s: float = 0.0) -> Ticket:
         """Start a Run, or join the one that has this id, and return once its start is durable.
 
+        With `wait_s` it returns when the Run has ended, or after so many seconds once its start is durable: the end
+        says both, so that a short Run is waited for once.
+
         Raises:
-            Refusal: there is no such Function, or the Journal stands still.
+            Refusal: there is no such Function, the Journal stands still, or a Run without records is to have an id.
             UsageError: the arguments don't fit.
             RunConflict: the id belongs to a Run of another Function or with other arguments.
         """
         app, described = self.apps.find(caller.tenant, wanted.app, wanted.function)
+        durable = described.is_durable if wanted.durable is None else wanted.durable
+        if wanted.id is not None and not durable:
+            detail = f"A Run without records can't be found again by the id {wanted.id!r}: leave out one of both."
+            raise Refusal(422, "id-without-records", detail)
         id = self._id(caller, wanted, described)
         translator = await self.translators.of(app.bundle)
         bound = await translator.ask(Bind(wanted.function, wanted.arguments, wanted.id is not None))
@@ -207,10 +224,13 @@ class Gateway:
         if len(bound.data) > self.core.inline_bytes_max:
             args = self.core.publish([bound.data])
         ticket = self.core.start(
-            id, described.function, app.bundle, Payload(args), digest, tuple(also), wait_start=False, durable=True
-        )
+            id, described.function, app.bundle, Payload(args), digest, tuple(also),
+            wait_start=False, durable=durable, is_fresh=wanted.id is None,
+        )  # fmt: skip
+        if wait_s > 0:
+            await self._first_of(self.core.future(ticket), wait_s)
         await self._started(ticket)
-        self._remember(ticket.uid, app)
+        self._remember(ticket, app)
         self.starts += 1
         return ticket
 
@@ -220,22 +240,31 @@ class Gateway:
         return RunId(f"{caller.prefix}{described.function.label}-{self._entropy.uid()[:12]}")
 
     async def _started(self, ticket: Ticket) -> None:
-        try:
-            async with asyncio.timeout(_START_S):
-                await self.core.started(ticket)
-        except TimeoutError:
-            raise Refusal(
-                503,
-                "journal-stands-still",
-                f"Run {ticket.id} could not be recorded within {_START_S:.0f} s, for {self.core.status(ticket)[1]}; "
-                "ask again under the same id.",
-                headers={"Retry-After": "5"},
-            ) from None
+        """Return when the start of a Run is durable; raises what is the matter with it."""
+        if not ticket.started.is_open:
+            try:
+                async with asyncio.timeout(_START_S):
+                    await self.core.started(ticket)
+            except TimeoutError:
+                raise Refusal(
+                    503,
+                    "journal-stands-still",
+                    f"Run {ticket.id} could not be recorded within {_START_S:.0f} s, for "
+                    f"{self.core.status(ticket)[1]}; ask again under the same id.",
+                    headers={"Retry-After": "5"},
+                ) from None
+        if ticket.error is not None:
+            raise ticket.error
 
-    def _remember(self, uid: RunUid, app: App) -> None:
-        self._bundles[uid] = app.bundle
-        while len(self._bundles) > _BUNDLES_KNOWN_MAX:
+    def _remember(self, ticket: Ticket, app: App) -> None:
+        """Keep what the answer will need, and the handle of a Run that is found nowhere else."""
+        self._bundles[ticket.uid] = app.bundle
+        while len(self._bundles) > _RUNS_KNOWN_MAX:
             self._bundles.popitem(last=False)
+        if not ticket.durable and not ticket.ended.is_open:
+            self._unkept[ticket.id] = ticket
+            while len(self._unkept) > _RUNS_KNOWN_MAX:
+                self._unkept.popitem(last=False)
 
     # ------------------------------------------------------------------ finding and waiting
 
@@ -253,6 +282,9 @@ class Gateway:
 
     async def ticket(self, caller: Caller, id: str) -> Ticket:
         """Return the engine's handle of a Run; raises as `info` does."""
+        unkept = self._unkept.get(RunId(caller.stored(id)))
+        if unkept is not None:
+            return unkept
         return await self._asked(self.core.find(RunId(caller.stored(id)), wait_start=False), id)
 
     async def retry(self, caller: Caller, id: str) -> Ticket:
@@ -283,22 +315,25 @@ class Gateway:
             raise ticket.error
         return ticket.end is not None
 
-    async def _first_of(self, awaited: Awaitable[Any], wait_s: float) -> None:
+    async def _first_of(self, awaited: asyncio.Future[None] | None, wait_s: float) -> None:
         """Wait for what is awaited, for the end of the server, or for so many seconds."""
-        closing = asyncio.ensure_future(self.closing.wait())
+        future = awaited if awaited is not None else self.loop.create_future()
+        if self.is_closing:
+            return
+        self._waiting.add(future)
+        over = self.loop.call_later(wait_s, _set, future)
         try:
-            await asyncio.wait(
-                (asyncio.ensure_future(awaited), closing), timeout=wait_s, return_when=asyncio.FIRST_COMPLETED
-            )
+            await future
         finally:
-            closing.cancel()
+            over.cancel()
+            self._waiting.discard(future)
 
     async def pause(self, seconds: float, ticket: Ticket | None = None) -> None:
         """Wait for so many seconds, or less: until the Run has ended, or the server goes down."""
         if ticket is not None and not ticket.ended.is_open:
             await self._first_of(self.core.future(ticket), seconds)
         else:
-            await self._first_of(asyncio.sleep(seconds), seconds)
+            await self._first_of(None, seconds)
 
     async def flush_trace(self) -> None:
         """Return when what Attempts have printed so far can be read."""
@@ -327,6 +362,11 @@ class Gateway:
             known = await self.readers.read(lambda reader: start_of(reader.load(ticket.uid)).bundle)
             self._bundles[ticket.uid] = known
         return known
+
+
+def _set(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def found(reader: Reader, caller: Caller, id: str) -> RunInfo:

@@ -27,8 +27,8 @@ async def healthz() -> Response[Health]:
 @get("/readyz", opt={"open": True}, summary="Say whether Runs can be started", responses=problems(503))
 async def readyz(gateway: GatewayHere) -> Response[Health]:
     """Answer 200 while the engine is open and the Journal can be read, else 503."""
-    if gateway.core.state != "open" or gateway.closing.is_set():
-        state = "closing" if gateway.closing.is_set() else gateway.core.state
+    if gateway.core.state != "open" or gateway.is_closing:
+        state = "closing" if gateway.is_closing else gateway.core.state
         raise Refusal(503, "not-ready", f"The engine is {state}.")
     await gateway.readers.read(lambda reader: reader.runs(limit=1))
     return json_answer(Health("ready"))

@@ -65,6 +65,9 @@ class Metrics:
 
             try:
                 await app(scope, receive, noting)
+            except Refusal as refused:  # of another middleware: what is answered goes not through here
+                status = str(refused.problem.status)
+                raise
             finally:
                 route = str(cast(dict[str, Any], scope).get("path_template") or "none")
                 method = str(scope["method"])

@@ -34,6 +34,7 @@ from weftrun.views.trace import TextView, is_part, texts
 
 WAIT_S_MAX = 300.0
 _PAGE_MAX = 1_000
+_SPANS_MAX = 20_000
 _CURSOR_DIGITS_MAX = 18
 _AT = "/api/v1/runs/"
 _PAGE_HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"}
@@ -59,6 +60,7 @@ class StartRun(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         args: an object of arguments by name, or an array of them by position.
         id: of the Run; the same id again is the same Run. The header `Idempotency-Key` says the same.
         wait_s: wait so many seconds for the value; then the Run goes on, and the answer is 202.
+        durable: false for a Run that keeps no records: it is faster, ends with the server, and takes no id.
     """
 
     workflow: str | None = None
@@ -67,6 +69,7 @@ class StartRun(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     args: dict[str, Any] | list[Any] = {}
     id: str | None = None
     wait_s: Annotated[float, Meta(ge=0, le=WAIT_S_MAX)] = 0.0
+    durable: bool | None = None
 
 
 class SendSignal(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -149,8 +152,8 @@ async def start(
     if None not in (data.id, idempotency_key) and data.id != idempotency_key:
         raise Refusal(422, "two-ids", f"`id` is {data.id!r}, and the header Idempotency-Key {idempotency_key!r}.")
     id = data.id if data.id is not None else idempotency_key
-    ticket = await gateway.start(caller, WantedRun(data.app, name, msgspec.json.encode(data.args), id))
-    return await _answered(gateway, caller, ticket, data.wait_s)
+    wanted = WantedRun(data.app, name, msgspec.json.encode(data.args), id, data.durable)
+    return await _answered(gateway, caller, await gateway.start(caller, wanted, data.wait_s), 0.0)
 
 
 async def _answered(gateway: Gateway, caller: Caller, ticket: Ticket, wait_s: float) -> Response[RunAnswer]:
@@ -257,10 +260,14 @@ async def show_timeline(
     caller: CallerHere,
     run_id: Id,
     format: Annotated[Literal["json", "html"], QueryParameter(description="`html` is a page of its own.")] = "json",
+    spans: Annotated[
+        int,
+        QueryParameter(ge=1, le=_SPANS_MAX, description="Over so many, short neighbours of a Function become one."),
+    ] = _SPANS_MAX,
 ) -> Response[Timeline]:
     """Return when and where Steps ran, as data or as a page."""
     seen = await gateway.look(caller, run_id)
-    line = await gateway.readers.read(lambda _: timeline(seen.rows, seen.trace, seen.running))
+    line = await gateway.readers.read(lambda _: timeline(seen.rows, seen.trace, seen.running, spans_max=spans))
     if format == "json":
         return json_answer(replace(line, id=run_id))
     text = await gateway.readers.read(lambda _: page_of(line))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import socket
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
@@ -23,6 +24,9 @@ from weftrun.model.errors import UsageError, WeftrunError
 _GRACE_S = 10
 """Requests that are being answered when the server is told to end have so long, in seconds."""
 _CONNECTIONS_MAX = 4_096
+_SWITCH_S = 0.001
+"""A thread that holds the interpreter lets others have it after so long, in seconds: an answer passes from the server's
+loop to the engine's, to the Journal's thread, and back, and would wait at each of them for Python's 5 ms."""
 _HEADER_BYTES_MAX = 64 * 1024
 
 
@@ -60,7 +64,7 @@ class _Server(uvicorn.Server):
         self.should_exit = True
         gateway = self.gateway
         if gateway is not None:
-            gateway.loop.call_soon_threadsafe(gateway.closing.set)
+            gateway.loop.call_soon_threadsafe(gateway.let_go)
 
 
 def serve(
@@ -93,6 +97,7 @@ def serve(
         announce(_url(listening, "https" if settings.tls else "http"))
         return server.gateway
 
+    sys.setswitchinterval(_SWITCH_S)
     app = make_app(opened, routers=routers, pages=pages, middleware=middleware)
     server = _Server(_config(app, settings))
     listening = _listening(settings.host, settings.port)

@@ -22,7 +22,7 @@ from weftrun.model.commands import Invoke, WakeAt
 from weftrun.model.events import AttemptEnded, AttemptsEnded
 from weftrun.model.messages import Invocation
 from weftrun.model.outcomes import Success
-from weftrun.model.policy import FunctionSpec
+from weftrun.model.policy import FunctionSpec, Kind
 from weftrun.model.records import AttemptFailed
 from weftrun.model.values import Payload
 
@@ -33,35 +33,34 @@ def start_ready(run: RunState) -> None:
         arm(run)
     ready, run.ready = run.ready, []
     chunks, run.ready_chunks = run.ready_chunks, []
-    sent: list[Invocation] = []
-    function: FunctionSpec | None = None
+    knows_failures = bool(run.recorded.failed or run.recorded.undone_in_vain)
+    sent: list[tuple[FunctionSpec, list[Invocation]]] = []
     for step in ready:
-        if step.state is not State.WAITING or (_knows_failures(run) and _backs_off(run, step)):
+        if step.state is not State.WAITING or (knows_failures and _backs_off(run, step)):
             continue
         if step.map is not None:
             start_map(run, step)
-        elif step.function.kind.only_waits:
-            begin_waiting(run, step)
-        elif step.function.kind.is_workflow:
-            start_body(run, step)
+        elif step.function.kind is not Kind.FUNCTION:
+            if step.function.kind.only_waits:
+                begin_waiting(run, step)
+            else:
+                start_body(run, step)
         elif step.function.rollback is not None and not is_begun(run, step):
             continue
         elif step.function.effects != "none" and (row := _gate(run, step)) > run.committed:
             move(step, State.GATED)
             run.hold_at_gate(row, step)
         else:
-            if step.function is not function:
-                _invoke(run, function, sent)
-                function, sent = step.function, []
             move(step, State.RUNNING)
-            sent.append(Invocation(0, step.index, step.id, step.attempt, tree_of(step.args, step.inside)))
-    _invoke(run, function, sent)
+            invocation = Invocation(0, step.index, step.id, step.attempt, tree_of(step.args, step.inside))
+            if sent and sent[-1][0] is step.function:
+                sent[-1][1].append(invocation)
+            else:
+                sent.append((step.function, [invocation]))
+    for function, invocations in sent:
+        run.commands.append(Invoke(function, tuple(invocations)))
     for step, chunk in chunks:
         start_chunk(run, step, chunk)
-
-
-def _knows_failures(run: RunState) -> bool:
-    return bool(run.recorded.failed or run.recorded.undone_in_vain)
 
 
 def _backs_off(run: RunState, step: Step) -> bool:
@@ -81,18 +80,14 @@ def _gate(run: RunState, step: Step) -> int:
     """
     if step.function.effects == "transaction":
         return 1
-    rest_on_rows(run, step)
+    if run.has_lacked:
+        rest_on_rows(run, step)
     return step.gate
-
-
-def _invoke(run: RunState, function: FunctionSpec | None, sent: list[Invocation]) -> None:
-    if sent and function is not None:
-        run.commands.append(Invoke(function, tuple(sent)))
 
 
 def open_gates(run: RunState) -> None:
     """Go on with what waited for rows that are durable now."""
-    for row in sorted(row for row in run.gated if row <= run.committed):
+    for row in sorted([row for row in run.gated if row <= run.committed]):
         for step, chunk in run.gated.pop(row):
             _ungate(run, step, chunk)
         if not run.gated:

@@ -46,6 +46,7 @@ def add_call(
     step.gate = max(owner.gate, need)
     step.at = step.called_at = body.since
     if owner.function.kind is Kind.WATCHING:
+        run.watches = True
         step.call = Observed(
             owner.id, number, function.name, function.kind, function.version, call.args.refs, call.digest, body.observed
         )

@@ -185,10 +185,10 @@ class RunMachine:
             if run.unfit_row <= run.committed:
                 parked(run)
             return
-        for row in sorted(row for row in run.held if row <= run.committed):
-            for step in run.held.pop(row):
-                propagate_held(run, step)
-        open_gates(run)
+        if run.held:
+            _show_held(run)
+        if run.gated:
+            open_gates(run)
         self._draw_consequences()
 
     def _answer(self) -> None:
@@ -202,7 +202,8 @@ class RunMachine:
         """Follow up until nothing more is to be decided at this time."""
         run = self.state
         while True:
-            follow(run)
+            if run.pending_failures or run.failed_dependents or run.completions:
+                follow(run)
             if run.ending is not None or run.unfit is not None:
                 return
             if run.ready or run.ready_chunks:
@@ -225,11 +226,15 @@ class RunMachine:
         commands = run.commands
         run.commands = []
         if run.records:
-            run.seq += 1
-            commands.insert(0, Append(run.seq, run.now, tuple(run.records)))
-            run.records.clear()
-        if run.committed < run.seq and run.hurried < run.seq and self._is_waited_for():
+            run.seq = run.row
+            run.row += 1
+        hurries = run.committed < run.seq and run.hurried < run.seq and self._is_waited_for()
+        if hurries:
             run.hurried = run.seq
+        if run.records:
+            commands.insert(0, Append(run.seq, run.now, tuple(run.records), hurries))
+            run.records.clear()
+        elif hurries:
             commands.append(Hurry())
         if run.revoked:
             commands.append(Revoke(tuple(run.revoked)))
@@ -237,7 +242,8 @@ class RunMachine:
         if run.released:
             commands.append(Release(tuple(run.released)))
             run.released.clear()
-        tell_of_waiting(run, commands)
+        if run.ending is None and (run.due or run.listening):
+            tell_of_waiting(run, commands)
         return commands
 
     def _drop_records(self) -> None:
@@ -271,3 +277,10 @@ class RunMachine:
         end = run.commands[-1]
         assert isinstance(end, End)
         return end
+
+
+def _show_held(run: RunState) -> None:
+    """Let the values of `sync` Steps be seen whose rows are durable now (G-b)."""
+    for row in sorted([row for row in run.held if row <= run.committed]):
+        for step in run.held.pop(row):
+            propagate_held(run, step)

@@ -51,7 +51,9 @@ def _release_refs(run: RunState, payload: Payload, body: Body | None) -> None:
     for ref in payload.refs:
         producer = body.calls.get(ref.call)
         if producer is not None:
-            release_one(run, producer)
+            producer.uses -= 1
+            if producer.uses == 0 and producer.state >= OVER:
+                release(run, producer)
 
 
 def release(run: RunState, step: Step) -> None:

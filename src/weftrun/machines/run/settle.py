@@ -36,7 +36,7 @@ def settle(
             mark_lacking(run, step, outcome, ran)
             return
         sure = step.function.deterministic and step.function.checkpoint != "sync"
-    if cause != "argument":
+    if run.has_lacked and cause != "argument":
         rest_on_rows(run, step)
     if step.body is not None and isinstance(outcome, Success):
         observe_calls(run, step.body, outcome.value)

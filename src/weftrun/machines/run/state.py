@@ -275,6 +275,7 @@ class RunState:
         number: the engine's number of the Run, carried by Invocations.
         durable: whether the Run keeps records. If it does not, `committed` is past all rows: gates are open.
         seq: last row handed out; `committed`: last row known to be durable.
+        row: seq of the row that the records of the event in hand will have.
         ordinal: last place given in the order of settling.
         records, outcomes: what the event in hand adds to the next row, in order.
         arms: whether Steps are armed at their Workers before they are ready; `armable` are those that may be next.
@@ -288,6 +289,7 @@ class RunState:
         signals: those that came and that no Step has taken, by name; `listening` are Steps that wait for one, by name,
             some of them over. `heard` is the place of the last one that was told, taken or not.
         has_lacked: whether any Step has settled without a record.
+        watches: whether any Step is the call of an async body.
         rollbacks: of Steps whose Function has one, by index.
         hurried: last row that somebody was told to wait for.
         wake_at: the next due time, once it was asked for; `waits_until` the last one of which it was told that nothing
@@ -321,6 +323,7 @@ class RunState:
         self.started = started
         self.limits = limits
         self.seq = recorded.seq
+        self.row = recorded.seq + 1
         self.committed = recorded.seq if durable else _ALL_ROWS
         self.durable = durable
         self.ordinal = recorded.ordinal
@@ -347,7 +350,7 @@ class RunState:
         self.gated_s = 0.0
         self.gated_since = 0.0
         self.rollbacks: dict[int, Rollback] = {}
-        self.has_lacked = False
+        self.has_lacked = self.watches = False
         self.messages = set(recorded.messages)
         self.signals: dict[str, deque[Signal]] = {}
         self.listening: dict[str, deque[Step]] = {}
@@ -370,8 +373,3 @@ class RunState:
             self.gated_since = self.now
         self.waits += 1 if chunk is None else chunk.count
         self.gated.setdefault(row, []).append((step, chunk))
-
-    @property
-    def row(self) -> int:
-        """Seq of the row that the records of the event in hand will have."""
-        return self.seq + 1

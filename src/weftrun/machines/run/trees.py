@@ -6,6 +6,8 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from operator import attrgetter
 
+from msgspec.structs import replace
+
 from weftrun.machines.run.state import Body, Step
 from weftrun.model.outcomes import Success
 from weftrun.model.values import Key, Part, Payload, Tree
@@ -17,8 +19,7 @@ def tree_of(payload: Payload, body: Body | None) -> Tree:
         return Tree(payload.data)
     if body is None:
         raise ValueError("a payload with Refs belongs to a body")
-    holes = tuple(value_of(body.calls[ref.call], ref.path) for ref in payload.refs)
-    return Tree(payload.data, holes)
+    return Tree(payload.data, tuple([value_of(body.calls[ref.call], ref.path) for ref in payload.refs]))
 
 
 def value_of(step: Step, path: tuple[Key, ...] = ()) -> Tree:
@@ -27,8 +28,10 @@ def value_of(step: Step, path: tuple[Key, ...] = ()) -> Tree:
         return _items_of(step, path)
     if not isinstance(step.outcome, Success):
         raise ValueError(f"{step.id} has no value")
-    tree = tree_of(step.outcome.value, step.body)
-    return Tree(tree.data, tree.holes, path=path) if path else tree
+    value = step.outcome.value
+    if not value.refs:
+        return Tree(value.data, path=path)
+    return replace(tree_of(value, step.body), path=path)
 
 
 def _items_of(step: Step, path: tuple[Key, ...]) -> Tree:

@@ -8,9 +8,7 @@ from weftrun.model.commands import UNTIL_TOLD, RunCommand, WaitsUntil
 
 
 def tell_of_waiting(run: RunState, commands: list[RunCommand]) -> None:
-    """Add to the commands that the Run only waits, if it does, and for longer than it is kept in memory."""
-    if run.ending is not None or not (run.due or run.listening):
-        return
+    """Add to the commands that an open Run only waits, if it does, and for longer than it is kept in memory."""
     until = run.wake_at if run.due else UNTIL_TOLD
     if until != run.waits_until and until - run.now > run.limits.wait_in_memory_s and _only_waits(run):
         run.waits_until = until

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from weftrun.machines.worker import bodies, turns
 from weftrun.machines.worker.outcomes import (
@@ -33,7 +33,7 @@ from weftrun.model.limits import Limits
 from weftrun.model.messages import BodyCalled, BodyEnded, FromSandbox, Invocation, ItemOutcomes, Outcomes
 from weftrun.model.outcomes import Failure, Reason
 from weftrun.model.policy import FunctionSpec
-from weftrun.model.work import InSlot, KillSandbox, TickAt, WorkerCommand
+from weftrun.model.work import InSlot, KillSandbox, WorkerCommand
 
 _STARTS_MAX = 3
 """Starts of a profile that may fail in a row before all that waits for it fails."""
@@ -53,18 +53,16 @@ class WorkerMachine:
 
     def take_commands(self) -> list[WorkerCommand]:
         """Return what is to be done, in order, and forget it."""
-        state = self.state
-        if state.look_at:
-            self._tick_later()
-        commands = state.commands
-        if commands:
-            state.commands = []
+        commands, self.state.commands = self.state.commands, []
         return commands
 
     @property
     def quiet(self) -> bool:
         """Whether no Sandbox has anything to do that would go on by itself."""
-        return not any(box.given or box.turns for box in self.state.boxes.values())
+        for box in self.state.boxes.values():  # noqa: SIM110 - a generator would be a call for each Sandbox
+            if box.given or box.turns:
+                return False
+        return True
 
     def run_opened(self, run: int, names: Names) -> None:
         """A Run may send work from now on."""
@@ -85,16 +83,18 @@ class WorkerMachine:
             bodies.leave(state, run, step, now)
         self.run_closed(run)
 
-    def work(self, now: float, run: int, command: WorkCommand, profile_of: Callable[[FunctionSpec], int]) -> None:
-        """Take a command of a Run's machine. `profile_of` numbers the profile that a Function of the Run needs."""
+    def work(self, now: float, run: int, command: WorkCommand, profile: int) -> None:
+        """Take a command of a Run's machine. `profile` is the number of what its Function needs, where it has one."""
         state = self.state
         match command:
             case Invoke():
-                lane = self._lane(profile_of(command.function), command.function)
-                self._window(lane, now)
-                lane.singles.extend([(run, invocation) for invocation in command.invocations])
+                lane = self._lane(profile, command.function)
+                if lane.window_s:
+                    self._window(lane, now)
+                for invocation in command.invocations:
+                    lane.singles.append((run, invocation))
             case InvokeItems():
-                lane = self._lane(profile_of(command.function), command.function)
+                lane = self._lane(profile, command.function)
                 work = Items(
                     run,
                     command.step,
@@ -105,11 +105,12 @@ class WorkerMachine:
                     command.base,
                     command.ranges,
                 )
-                self._window(lane, now)
+                if lane.window_s:
+                    self._window(lane, now)
                 lane.ranges.append(work)
                 lane.ranges_left += work.left
             case EnterBody():
-                bodies.enter(state, run, profile_of(command.function), command, now)
+                bodies.enter(state, run, profile, command, now)
             case Deliver():
                 bodies.deliver(state, run, command, now)
             case LeaveBody():
@@ -121,10 +122,12 @@ class WorkerMachine:
 
     def place(self, now: float) -> None:
         """Give what waits to Sandboxes. Asked once after a burst of events, not after each."""
-        self.state.barred = False
-        bodies.place(self.state, now)
-        if self.state.active:
-            place(self.state, now)
+        state = self.state
+        state.barred = False
+        if state.parked or state.held_up:
+            bodies.place(state, now)
+        if state.active:
+            place(state, now)
 
     def bar(self) -> None:
         """No body may be entered until something is placed again: the Lease is over."""
@@ -139,8 +142,8 @@ class WorkerMachine:
         return lane
 
     def _window(self, lane: Lane, now: float) -> None:
-        """Let what comes first wait for the end of this tick, where its Function says so."""
-        if lane.window_s and not lane.waiting:
+        """Let what comes first wait for the end of this tick, as its Function says."""
+        if not lane.waiting:
             lane.opens_at = (now // lane.window_s + 1) * lane.window_s
             self.state.look_by(lane.opens_at)
 
@@ -298,7 +301,7 @@ class WorkerMachine:
         """
         state = self.state
         slept = 0.0 < state.tick_at < now - _SLEPT_S
-        state.tick_at = state.look_at = 0.0
+        state.tick_at = 0.0
         for box in list(state.boxes.values()):
             if box.state is BoxState.STARTING and slept:
                 box.idle_since = now
@@ -314,11 +317,10 @@ class WorkerMachine:
                     self._check_running(box, pages[box.id], now)
             elif is_free(box) and now >= box.idle_since + state.limits.sandbox_idle_s:
                 self._kill(box)
-        for box in state.boxes.values():
-            state.look_by(_due(state, box, now))
-        for lane in state.active:
-            if lane.opens_at > now:
-                state.look_by(lane.opens_at)
+        looks = [_due(state, box, now) for box in state.boxes.values()]
+        looks += [lane.opens_at for lane in state.active if lane.opens_at > now]
+        if looks:
+            state.look_by(min(looks))
 
     def _check_running(self, box: Box, running: Running, now: float) -> None:
         """End a Sandbox for what it runs now. What runs in front of something revoked is not ended for that."""
@@ -363,13 +365,6 @@ class WorkerMachine:
     def _kill(self, box: Box) -> None:
         box.state = BoxState.DOOMED
         self.state.commands.append(KillSandbox(box.id))
-
-    def _tick_later(self) -> None:
-        """Ask for the next tick, if none is asked for that comes early enough."""
-        state = self.state
-        if state.look_at and (not state.tick_at or state.look_at < state.tick_at):
-            state.tick_at = state.look_at
-            state.commands.append(TickAt(state.look_at))
 
 
 def _step_at(given: Given, index: int) -> tuple[int, int] | None:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from weftrun.machines.ranges import count, without
 from weftrun.machines.retry import may_repeat
 from weftrun.machines.worker.state import Box, BoxState, Given, Items, Lane, Seen, WorkerState
-from weftrun.model.emits import Emit
 from weftrun.model.events import AttemptEnded, AttemptsEnded, ItemsEnded
 from weftrun.model.ids import StepId, item_step
 from weftrun.model.messages import Invocation, ItemOutcomes, Outcomes
 from weftrun.model.outcomes import Failure, Ran, Reason
-from weftrun.model.values import Data
 from weftrun.model.work import Said, Tell
 
 _IDLE_ENDS_MAX = 3
@@ -24,8 +22,9 @@ def outcomes_came(state: WorkerState, box: Box, message: Outcomes, now: float) -
     given = _given(box, message.no)
     if given is None:
         return True
-    if not all(0 <= outcome.index < len(given.singles) for outcome in message.outcomes):
-        return False
+    for outcome in message.outcomes:
+        if not 0 <= outcome.index < len(given.singles):
+            return False
     by_run: dict[int, list[AttemptEnded]] = {}
     busy_s = 0.0
     for outcome in message.outcomes:
@@ -37,7 +36,15 @@ def outcomes_came(state: WorkerState, box: Box, message: Outcomes, now: float) -
         run, invocation = entry
         ran = outcome.ran
         busy_s += ran.left_at - ran.entered_at
-        ended = _ended(invocation, outcome.value, outcome.failure, ran, outcome.emits)
+        ended = AttemptEnded(
+            invocation.step,
+            invocation.attempt,
+            outcome.value,
+            outcome.failure,
+            ran,
+            invocation.undoes,
+            outcome.emits,
+        )
         if run in by_run:
             by_run[run].append(ended)
         else:
@@ -54,10 +61,8 @@ def outcomes_came(state: WorkerState, box: Box, message: Outcomes, now: float) -
     return True
 
 
-def _ended(
-    invocation: Invocation, value: Data | None, failure: Failure | None, ran: Ran, emits: tuple[Emit, ...] = ()
-) -> AttemptEnded:
-    return AttemptEnded(invocation.step, invocation.attempt, value, failure, ran, invocation.undoes, emits)
+def _failed(invocation: Invocation, failure: Failure, ran: Ran) -> AttemptEnded:
+    return AttemptEnded(invocation.step, invocation.attempt, None, failure, ran, invocation.undoes)
 
 
 def item_outcomes_came(state: WorkerState, box: Box, message: ItemOutcomes, now: float) -> bool:
@@ -186,7 +191,7 @@ def _give_back_singles(state: WorkerState, box: Box, given: Given, seen: Seen, w
         failure = _failure_of(box, given, index, seen, why)
         if failure is not None:
             ran = Ran(box.id, given.at, now)
-            ended = _ended(invocation, None, failure, ran)
+            ended = _failed(invocation, failure, ran)
             state.commands.append(Tell(run, AttemptsEnded(now, (ended,))))
         elif (run, invocation.step) not in box.revoked:
             again.append(entry)
@@ -228,7 +233,7 @@ def fail_lane(state: WorkerState, lane: Lane, failure: Failure, now: float) -> N
     """Fail all that waits in a lane: no Sandbox can be made for it."""
     by_run: dict[int, list[AttemptEnded]] = {}
     for run, invocation in lane.singles:
-        ended = _ended(invocation, None, failure, Ran(0, now, now))
+        ended = _failed(invocation, failure, Ran(0, now, now))
         by_run.setdefault(run, []).append(ended)
     lane.singles.clear()
     for run, ended_list in by_run.items():

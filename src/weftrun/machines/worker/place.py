@@ -26,15 +26,15 @@ def place(state: WorkerState, now: float) -> None:
 
     Lanes take turns, a Batch each: one Invocation does not wait for the last item of somebody's long map.
     """
-    lanes = deque(lane for lane in state.active if lane.opens_at <= now)
+    lanes = deque(state.active)
     while lanes:
         lane = lanes.popleft()
-        box = _free_box(state, lane)
+        box = _free_box(state, lane) if lane.opens_at <= now else None
         if box is None:
             continue
         _give(state, lane, box, now)
         del state.active[lane]
-        if lane.waiting:
+        if lane.singles or lane.ranges:
             state.active[lane] = None
             lanes.append(lane)
     if state.active:
@@ -128,11 +128,18 @@ def batch_size(state: WorkerState, lane: Lane, box: Box, most: int) -> int:
 
 def _give_singles(state: WorkerState, lane: Lane, box: Box, given: Given) -> None:
     singles = lane.singles
-    size = min(batch_size(state, lane, box, state.limits.batch_size_max), len(singles))
-    given.left = size
-    taken = [singles.popleft() for _ in range(size)]
-    given.singles = list(taken)
-    runs, items = _with_runs(state, taken)
+    runs: tuple[Names, ...]
+    items: tuple[Invocation, ...]
+    if len(singles) == 1:
+        run, invocation = singles.popleft()
+        given.singles = [(run, invocation)]
+        runs, items = (state.names[run],), (invocation,)
+    else:
+        size = min(batch_size(state, lane, box, state.limits.batch_size_max), len(singles))
+        several = [singles.popleft() for _ in range(size)]
+        given.singles = list(several)
+        runs, items = _with_runs(state, several)
+    given.left = len(given.singles)
     state.commands.append(Send(box.id, Batch(given.no, lane.function, runs, items)))
 
 
@@ -141,8 +148,6 @@ def _with_runs(
 ) -> tuple[tuple[Names, ...], tuple[Invocation, ...]]:
     """Return the table of Runs and the Invocations that point into it."""
     first = taken[0][0]
-    if len(taken) == 1:
-        return (state.names[first],), (taken[0][1],)
     if all(run == first for run, _ in taken):
         return (state.names[first],), tuple(invocation for _, invocation in taken)
     positions: dict[int, int] = {}

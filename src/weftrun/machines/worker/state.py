@@ -12,7 +12,7 @@ from weftrun.model.messages import BodyStart, Invocation
 from weftrun.model.outcomes import Failure
 from weftrun.model.policy import FunctionSpec
 from weftrun.model.values import Tree
-from weftrun.model.work import InSlot, WorkerCommand
+from weftrun.model.work import InSlot, TickAt, WorkerCommand
 
 Names = tuple[RunId, RunUid]
 Running = tuple[int, int, bool, float]
@@ -255,7 +255,7 @@ class WorkerState:
         profiles: number of the profile that each Run's Sandboxes have; a second one without network by Function.
         sandboxes_max: Sandboxes that run Functions at once; those that hold bodies are counted apart.
         failed_starts: starts in a row that failed, by profile.
-        tick_at: when the next tick was asked for; 0 for never. `look_at`: when one is wanted, at the latest.
+        tick_at: when the next tick was asked for; 0 for never.
         parked: bodies that wait for a Sandbox, by profile.
         barred: nothing may be entered for now, so that bodies are parked.
         held_up: whether some turn goes on for so long that bodies may wait behind it.
@@ -278,10 +278,10 @@ class WorkerState:
         self.last_batch = 0
         self.last_body = 0
         self.tick_at = 0.0
-        self.look_at = 0.0
         self.commands: list[WorkerCommand] = []
 
     def look_by(self, at: float) -> None:
         """Want a tick at `at`, or before."""
-        if not self.look_at or at < self.look_at:
-            self.look_at = at
+        if not self.tick_at or at < self.tick_at:
+            self.tick_at = at
+            self.commands.append(TickAt(at))

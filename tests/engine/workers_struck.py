@@ -1,0 +1,89 @@
+"""`everything` on three Worker processes of this host, one of which is killed, frozen or cut off at a chosen point.
+
+`python -m tests.engine.workers_struck URL FOLDER POINT BLOW CONTROL`: before and after each commit, each message to a
+Worker and each message from one is a point. It prints the answer, and whether there was such a point.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.engine import everything as e
+from tests.engine.conftest import until
+from tests.engine.points import do_at, program
+
+import weftrun
+from weftrun import sinks
+from weftrun.adapters.hosts.engine_end import RemoteWorker
+from weftrun.runtime.worker_group import _Member
+
+WORKERS = 3
+SAID = ("open_run", "work", "answer", "close_run")
+HEARD = ("told", "batch_sent", "asked", "printed")
+"""Messages that are points. Signs of life are none: how many there are hangs on time."""
+_THERE: list[RemoteWorker] = []
+"""Workers in the order in which they were started."""
+
+
+def _killed(worker: RemoteWorker) -> None:
+    os.kill(worker.end.__self__.pid, signal.SIGKILL)  # type: ignore[attr-defined]
+
+
+def _frozen(worker: RemoteWorker) -> None:
+    os.kill(worker.end.__self__.pid, signal.SIGSTOP)  # type: ignore[attr-defined]
+
+
+def _cut_off(worker: RemoteWorker) -> None:
+    """Nothing more goes through, in either direction, and neither end is told."""
+    worker._send = lambda *_: None  # type: ignore[method-assign]
+    worker._receive = lambda: False  # type: ignore[method-assign]
+    worker._loop.call_from_thread(worker._channel.deaf)  # type: ignore[attr-defined]
+
+
+BLOWS: dict[str, Callable[[RemoteWorker], None]] = {"killed": _killed, "frozen": _frozen, "cut_off": _cut_off}
+
+
+def main(url: str, folder: Path, at: int, blow: str, control: str) -> None:
+    begin = RemoteWorker.__init__
+
+    def noted(self: RemoteWorker, *args: object) -> None:
+        _THERE.append(self)
+        begin(self, *args)  # type: ignore[arg-type]
+
+    struck: list[RemoteWorker] = []
+
+    def strike(owner: object) -> None:
+        living = [worker for worker in _THERE if not worker._over]
+        named = owner.worker if isinstance(owner, _Member) else owner
+        struck.append(named if isinstance(named, RemoteWorker) else living[at % len(living)])
+        BLOWS[blow](struck[0])
+
+    RemoteWorker.__init__ = noted  # type: ignore[method-assign]
+    out = sinks.File(folder / "out.jsonl")
+    with weftrun.open(
+        url, sandboxes=1, cluster=f"local:{WORKERS}", control=control, lease_ttl_s=e.TTL_S, sinks={"out": out}
+    ) as engine:
+        # One that is frozen before its first sign of life has as long as a start may take.
+        until(lambda: len(_THERE) == WORKERS and all(worker.heard_at is not None for worker in _THERE))
+        do_at(at, strike, [*e.committing(url), (RemoteWorker, SAID), (_Member, HEARD)])
+        answer = engine.run(e.everything.options(id=e.ID), str(folder / "ledger"))
+        e.until_told(folder)
+    print(json.dumps([answer, bool(struck)]))
+
+
+def ended(url: str, folder: Path, at: int, blow: str, control: str) -> tuple[dict[str, int], bool]:
+    """Return the answer of the Run, and whether a Worker was struck."""
+    process = program("tests.engine.workers_struck", url, folder, at, blow, control, **{e.FOLDER: str(folder)})
+    out, said = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    answer, was_struck = json.loads(out)
+    return answer, was_struck
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4], sys.argv[5])
