@@ -38,6 +38,9 @@ TEXTS = sorted(
 )
 
 PUBLIC_NAMES = {
+    "as_settled",
+    "gather",
+    "race",
     "cron",
     "every",
     "Schedule",
@@ -173,7 +176,7 @@ def uses_only_seeded_random(path: Path) -> bool:
     return uses <= {"Random"}
 
 
-BROAD_EXCEPTS_MAX = 100
+BROAD_EXCEPTS_MAX = 103
 """Handlers of `Exception` or `BaseException` in the source: where the author's code runs, or to clean up."""
 
 

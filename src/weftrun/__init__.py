@@ -43,6 +43,7 @@ from weftrun.sdk.retrying import Retry
 
 if TYPE_CHECKING:
     from weftrun.sdk.schedules import Schedule, cron, every
+    from weftrun.sdk.together import as_settled, gather, race
     from weftrun.sdk.waiting import signal, sleep
 
 if TYPE_CHECKING:
@@ -67,6 +68,9 @@ __all__ = [
     "random",
     "sleep",
     "signal",
+    "gather",
+    "race",
+    "as_settled",
     "cron",
     "every",
     "shared",
@@ -127,6 +131,9 @@ if not TYPE_CHECKING:
         "cron": "weftrun.sdk.schedules",
         "every": "weftrun.sdk.schedules",
         "Schedule": "weftrun.sdk.schedules",
+        "gather": "weftrun.sdk.together",
+        "race": "weftrun.sdk.together",
+        "as_settled": "weftrun.sdk.together",
     }
 
 
@@ -146,6 +153,7 @@ def open(
     cluster: str | None = None,
     control: str = "worker",
     data: str = "local",
+    placement: str = "planned",
     lease_ttl_s: float = 10.0,
     sinks: "Mapping[str, Sink] | None" = None,
     workers: None = None,
@@ -166,6 +174,7 @@ def open(
             `master`, this engine.
         data: where values of more than 64 KiB lie between Steps: `local`, in memory that readers map, or `store`, in
             files beside the Journal that each reader reads: what FaaSFlow is measured against, and of no other use.
+        placement: with a cluster, which Worker a `def` body's Steps run on: `planned`, `faasflow` or `hash`.
         lease_ttl_s: when this engine gives no sign for so many seconds while it owns Runs, others on the Journal take
             it for dead. One that was killed on the same host is known to be dead at once.
         sinks: where `current().emit(name, ...)` goes, by name; see `weftrun.sinks`. What waits for them in the Journal
@@ -193,7 +202,7 @@ def open(
     assembly = importlib.import_module("weftrun.assembly")
     engine: Engine = assembly.open_engine(
         url, recover=recover, sandboxes=sandboxes, cluster=cluster, control=control, data=data,
-        lease_ttl_s=lease_ttl_s, sinks=sinks, tells=url is None,
+        placement=placement, lease_ttl_s=lease_ttl_s, sinks=sinks, tells=url is None,
     )  # fmt: skip
     return engine
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from weftrun.machines.homes import ENGINE, Assigned, HomesMachine
-from weftrun.model.commands import Arm, Armed, Invoke, InvokeItems, LeaveBody, Revoke, Taken
+from weftrun.machines.placement import Planner
+from weftrun.model.commands import Arm, Armed, Invoke, InvokeItems, LeaveBody, Outline, Outlined, Revoke, Taken
 from weftrun.model.events import AttemptEnded, AttemptsEnded, ItemsEnded
 from weftrun.model.ids import StepId, WorkerId
 from weftrun.model.messages import Invocation
-from weftrun.model.outcomes import NOT_RUN, Failure, Reason
+from weftrun.model.outcomes import NOT_RUN, Failure, Ran, Reason
+from weftrun.model.placement import Placement
 from weftrun.model.policy import FunctionSpec
 from weftrun.model.values import Inline, Tree
 
@@ -157,3 +159,70 @@ def test_a_fan_out_behind_one_step_spreads() -> None:
     machine = homes(1, 1)
     armed = [machine.assign(RUN, arm(step, 1)) for step in range(2, 30)]
     assert 0 < sum(map(bool, armed)) < 20
+
+
+def outline(*steps: tuple[int, tuple[int, ...]]) -> Outline:
+    told = tuple(Outlined(step, StepId(f"quiet[{step}]"), f"quiet{step}", takes, True) for step, takes in steps)
+    return Outline(("m:flow", "flow"), told)
+
+
+JOIN = outline((1, ()), (2, ()), (3, (1, 2)))
+
+
+def planned(policy: Placement, *capacities: int) -> HomesMachine:
+    machine = HomesMachine(Planner(policy))
+    for number, capacity in enumerate(capacities, 1):
+        machine.joined(WorkerId(number), capacity)
+    return machine
+
+
+def test_a_join_is_armed_where_the_plan_has_all_of_it() -> None:
+    machine = planned("planned", 4, 4)
+    assert machine.assign(RUN, JOIN) == []
+    assert [each.worker for each in machine.assign(RUN, arm(3, 1, 2))] == [1]
+    assert steps_at(machine.assign(RUN, invoke(1, 2))) == {1: [1, 2]}
+    machine.ended(ONE, RUN, ended(1))
+    machine.ended(ONE, RUN, ended(2))
+    assert machine.assign(RUN, invoke(3)) == [], "it has started by itself"
+
+
+def test_the_next_run_goes_to_the_worker_with_less_to_do() -> None:
+    machine = planned("planned", 4, 4)
+    for run, home in ((RUN, 1), (RUN + 1, 2)):
+        machine.assign(run, JOIN)
+        assert list(steps_at(machine.assign(run, invoke(1, 2)))) == [home]
+
+
+def test_a_step_is_not_armed_where_it_is_not_at_home() -> None:
+    machine = planned("hash", 4, 4, 4)
+    machine.assign(RUN, outline(*((step, ()) for step in range(1, 30)), (30, tuple(range(1, 30)))))
+    assert machine.assign(RUN, arm(30, *range(1, 30))) == []
+
+
+def test_the_hash_alone_decides() -> None:
+    """With a plan or without, whoever has how much to do."""
+    machine, other = planned("hash", 4, 1), planned("hash", 1, 4)
+    machine.assign(RUN, outline(*((step, ()) for step in range(1, 20))))
+    other.assign(RUN, invoke(90))
+    assert steps_at(machine.assign(RUN, invoke(*range(1, 20)))) == steps_at(other.assign(RUN, invoke(*range(1, 20))))
+
+
+def test_what_was_planned_for_a_worker_that_is_gone_goes_to_another() -> None:
+    machine = planned("planned", 4, 4)
+    machine.assign(RUN, JOIN)
+    machine.assign(RUN, arm(3, 1, 2))
+    machine.left(ONE, "it was killed", 5.0)
+    assert steps_at(machine.assign(RUN, invoke(1, 2, 3))) == {2: [1, 2, 3]}
+
+
+def test_what_steps_took_is_known_of_the_next_run() -> None:
+    machine = planned("planned", 1, 1)
+    fan = outline((1, ()), (2, (1,)), (3, (1,)))
+    machine.assign(RUN, fan)
+    for step, left_at in ((1, 0.001), (2, 9.0), (3, 9.0)):
+        home = next(iter(steps_at(machine.assign(RUN, invoke(step)))))
+        ran = Ran(1, 0.001, left_at)
+        machine.ended(WorkerId(home), RUN, AttemptsEnded(1.0, (AttemptEnded(step, 1, Inline(b"value"), None, ran),)))
+    machine.run_closed(RUN)
+    machine.assign(RUN + 1, fan)
+    assert steps_at(machine.assign(RUN + 1, invoke(2, 3))) == {1: [2], 2: [3]}, "9 s each, on two places"

@@ -283,3 +283,18 @@ def test_a_parked_run_fails_with_its_reason() -> None:
     assert desk.revoked == [0]
     desk.commits()
     assert desk.failed_with == "no"
+
+
+def test_a_replay_is_shown_what_settled_first_of_several() -> None:
+    """The one that was made last settled first; after a crash both are there at once (B2)."""
+    desk = RunDesk()
+    desk.makes("watches", call(QUIET), call(QUIET, 1), awaits=(0, 1))
+    desk.ends("quiet[1]")
+    desk.makes("watches", awaits=(0,))
+    desk.ends("quiet[0]")
+    desk.commits()
+    assert [deliver.call for deliver in desk.delivered] == [1, 0]
+    desk.dies()
+    desk.makes("watches", call(QUIET), call(QUIET, 1), awaits=(0, 1))
+    desk.makes("watches", awaits=(0,))
+    assert [deliver.call for deliver in desk.delivered][-2:] == [1, 0]

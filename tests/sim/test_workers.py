@@ -29,6 +29,7 @@ def test_the_worlds_differ(folder: Path) -> None:
     drawn = [draw_world(seed, folder, workers=True).settings.workers for seed in range(40)]
     assert {workers.count for workers in drawn} == {1, 2, 3}
     assert {workers.arms for workers in drawn} == {True, False}
+    assert {workers.placement for workers in drawn} == {"planned", "hash", "faasflow"}
     for fate in ("dies", "freezes", "cuts"):
         assert {getattr(workers, fate) > 0 for workers in drawn} == {True, False}
 

@@ -11,6 +11,7 @@ from weftrun.adapters.hosts.local import LocalWorkers
 from weftrun.adapters.system.loop import UvLoop
 from weftrun.model.errors import UsageError
 from weftrun.model.ids import WorkerId
+from weftrun.model.placement import Network
 from weftrun.ports.objects import Objects
 from weftrun.ports.worker import DistantWorker, MakeBegin
 
@@ -33,9 +34,11 @@ class Cluster(Protocol):
 
     Attributes:
         sharing: how many Workers share this host's memory and processors; 1 where each has a host.
+        network: what is assumed to lie between each two of them, where homes are planned.
     """
 
     sharing: int
+    network: Network
 
     def workers(
         self,
@@ -52,7 +55,9 @@ class Cluster(Protocol):
 
 
 class LocalCluster:
-    """So many Worker processes on this host."""
+    """So many Worker processes on this host, which hand one another descriptors."""
+
+    network = Network(bytes_s=10e9, hop_s=0.0005)
 
     def __init__(self, count: int) -> None:
         self.sharing = count

@@ -27,15 +27,20 @@ from weftrun.adapters.system.processes import ProcessWatch
 from weftrun.assembly.cluster import Cluster, Workers, cluster_of
 from weftrun.assembly.code import code_changed, code_here
 from weftrun.assembly.places import Place, hints_of, made_sentence, place_of, transactions_of
+from weftrun.assembly.planning import Planning, placement_of
 from weftrun.assembly.reader import Reader, running_views
 from weftrun.assembly.retrying import check_undone
 from weftrun.assembly.schedules import check_timetable, times_of
 from weftrun.assembly.sinks import checked_sinks
+from weftrun.machines.placement import Planner
+from weftrun.model.commands import Ahead
 from weftrun.model.errors import InternalError, JournalError, RunNotFound, UsageError
 from weftrun.model.hosts import Begin
 from weftrun.model.ids import RunId, WorkerId
 from weftrun.model.lease import Session
 from weftrun.model.limits import DEFAULT_LIMITS, Limits
+from weftrun.model.placement import Expected, Placement
+from weftrun.model.policy import FunctionSpec
 from weftrun.model.schedules import KeptSchedule
 from weftrun.ports.journal import Journal
 from weftrun.ports.sinks import Sink
@@ -62,7 +67,7 @@ _TTL_MIN_S = 0.5
 
 def open_engine(
     url: str | None = None, *, recover: str = "all", sandboxes: int | None = None, cluster: str | None = None,
-    control: str = "worker", data: str = "local", lease_ttl_s: float | None = None,
+    control: str = "worker", data: str = "local", placement: str = "planned", lease_ttl_s: float | None = None,
     sinks: Mapping[str, Sink] | None = None, limits: Limits = DEFAULT_LIMITS, tells: bool = False,
 ) -> Engine:  # fmt: skip
     """Open an engine on a Journal. See `weftrun.open`. A Journal that it makes is logged if it `tells`.
@@ -75,7 +80,7 @@ def open_engine(
     _check_recover(recover, place)
     core = open_core(
         place, recover=recover, sandboxes=sandboxes, cluster=cluster, control=control, data=data,
-        lease_ttl_s=lease_ttl_s, sinks=sinks, limits=limits,
+        placement=placement, lease_ttl_s=lease_ttl_s, sinks=sinks, limits=limits,
     )  # fmt: skip
     if is_new and tells:
         logging.getLogger("weftrun").warning("%s", made_sentence(place))
@@ -84,7 +89,7 @@ def open_engine(
 
 def open_core(
     place: Place, *, recover: str = "all", sandboxes: int | None = None, cluster: str | None = None,
-    control: str = "worker", data: str = "local", lease_ttl_s: float | None = None,
+    control: str = "worker", data: str = "local", placement: str = "planned", lease_ttl_s: float | None = None,
     sinks: Mapping[str, Sink] | None = None, limits: Limits = DEFAULT_LIMITS,
 ) -> EmbeddedCore:  # fmt: skip
     """Open what is behind an `Engine`, for those who encode and decode values elsewhere. See `weftrun.open`.
@@ -108,9 +113,11 @@ def open_core(
     where = cluster_of(cluster)
     if control not in _CONTROLS:
         raise UsageError(f"control={control!r} is not known: it takes {' or '.join(map(repr, _CONTROLS))}.")
+    policy = placement_of(placement)
     return EmbeddedCore(
         place, recover, sandboxes, where, limits, checked_sinks(sinks),
-        arms=where is not None and control == "worker",
+        ahead=Ahead.NOTHING if where is None else Ahead.ARMED if control == "worker" else Ahead.KNOWN,
+        placement=policy,
         store_folder=str(place.folder / "store") if data == "store" else "",
     )  # fmt: skip
 
@@ -140,7 +147,8 @@ class EmbeddedCore(EngineCore):
     """An engine in this process (`sdk.handles.Core`): the core, with adapters of this host, which it opens and closes.
 
     Args:
-        arms: whether Steps are armed at the Workers of the cluster.
+        ahead: what the Workers of the cluster are told of Steps before they are ready.
+        placement: how Steps get their Workers.
         store_folder: where Objects lie as files; empty where they lie in memory.
 
     Attributes:
@@ -156,7 +164,8 @@ class EmbeddedCore(EngineCore):
         limits: Limits,
         sinks: Mapping[str, Sink],
         *,
-        arms: bool,
+        ahead: Ahead,
+        placement: Placement,
         store_folder: str,
     ) -> None:
         place.check_folder()
@@ -164,6 +173,8 @@ class EmbeddedCore(EngineCore):
         self._place = place
         self._closing = False
         self._workers: Workers | None = None
+        self._placement = placement
+        self._planning: Planning | None = None
         self._left = Latch()
         self._cluster = cluster
         self._store_folder = store_folder
@@ -186,7 +197,7 @@ class EmbeddedCore(EngineCore):
                 loop=self._uv_loop, journal=journal, blobs=blobs, trace=self._trace, liveness=self._locks,
                 objects=self._objects, worker=worker, entropy=entropy, transactions=transactions, limits=limits,
                 version_here=version_here, program=program_here(), code_here=code_here, code_changed=code_changed,
-                stands_still=_say_still, sinks=sinks, watch=self._watch, hints=self._hints, arms=arms,
+                stands_still=_say_still, sinks=sinks, watch=self._watch, hints=self._hints, ahead=ahead,
                 calendar=CronCalendar(), wall=wall,
             )  # fmt: skip
             for sink in sinks.values():
@@ -246,7 +257,10 @@ class EmbeddedCore(EngineCore):
             sandboxes: how many each has, where the author says it.
         """
         limits, shared_by = first.limits, cluster.sharing
-        group = WorkerGroup(self._uv_loop, engine, limits.lease_ttl_s, limits.sandbox_start_s)
+        planner = Planner(self._placement, cluster.network, first.quota_bytes / shared_by)
+        if self._placement != "hash":
+            self._planning = Planning(self._place, self._uv_loop, planner)
+        group = WorkerGroup(self._uv_loop, engine, planner, limits.lease_ttl_s, limits.sandbox_start_s)
 
         def begin(worker: WorkerId, processors: int | None = None) -> Begin:
             each = sandboxes or processors or max(1, first.sandboxes_max // shared_by)
@@ -277,6 +291,11 @@ class EmbeddedCore(EngineCore):
         self._left.open()  # what closing waits for may never come
 
     # ------------------------------------------------------------------ sdk.handles.Core
+
+    def expect(self, function: FunctionSpec, expected: Mapping[str, Expected]) -> None:
+        """Say what the Steps of a Workflow are expected to need, by label; what earlier Runs took counts more."""
+        if self._planning is not None:
+            self._planning.recall(function, expected)
 
     def retry(self, id: RunId, *, wait_start: bool = True, force: bool = False) -> Ticket:
         """Begin another life of a Run; without `force` not of one that may have undone its work."""

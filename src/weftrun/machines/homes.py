@@ -1,8 +1,9 @@
 """Which Worker executes what: each Invocation has one home, which alone enters it (W3).
 
 The owner of a Run sends work to its home when it is ready (`control="master"`), or arms it there ahead of time where
-all that it waits for is at home there too (`control="worker"`). What a Worker was given and has not reported has failed
-as lost when the Worker is gone.
+all that it waits for is at home there too (`control="worker"`). Where a graph is known before it runs, its homes are
+planned together (`machines.placement`); else work goes to the Worker with the least to do. What a Worker was given and
+has not reported has failed as lost when the Worker is gone.
 """
 
 from __future__ import annotations
@@ -12,12 +13,25 @@ from collections import deque
 from msgspec import Struct
 from msgspec.structs import replace
 
+from weftrun.machines.placement import Planner
 from weftrun.machines.ranges import Ranges, count, take, without
-from weftrun.model.commands import Arm, Armed, Deliver, EnterBody, Invoke, InvokeItems, LeaveBody, Revoke, WorkCommand
+from weftrun.model.commands import (
+    Arm,
+    Armed,
+    Deliver,
+    EnterBody,
+    Invoke,
+    InvokeItems,
+    LeaveBody,
+    Outline,
+    Revoke,
+    WorkCommand,
+)
 from weftrun.model.events import AttemptEnded, AttemptsEnded, ItemsEnded
 from weftrun.model.ids import WorkerId
 from weftrun.model.messages import Invocation
 from weftrun.model.outcomes import Failure, Ran, Reason
+from weftrun.model.values import size_of
 from weftrun.model.work import WorkEvent
 
 ENGINE = WorkerId(0)
@@ -52,7 +66,9 @@ class _Given:
     """What Workers were given of one Run and have not reported: Invocations, and items by map and Attempt.
 
     Attributes:
-        planned: homes that were chosen before the Invocation came, by Step, until it has succeeded.
+        planned: homes that were planned with the whole graph, by Step.
+        workflow, labels: whose plan that is, and the labels of its Steps.
+        chosen: homes that were chosen before the Invocation came, by Step, until it has succeeded.
         pending: Steps with such a home that count as given, and of which the Invocation has not come.
         armed: those of them that are armed, with what they take: where all that has succeeded at their home, they have
             started by themselves.
@@ -60,10 +76,15 @@ class _Given:
         sent: Steps of which an Invocation is out: what it gives may be there before anything else is armed for it.
     """
 
-    __slots__ = ("armed", "items", "pending", "planned", "sent", "singles", "succeeded")
+    __slots__ = (
+        "armed", "chosen", "items", "labels", "pending", "planned", "sent", "singles", "succeeded", "workflow",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.planned: dict[int, WorkerId] = {}
+        self.workflow = ("", "")
+        self.labels: dict[int, str] = {}
+        self.chosen: dict[int, WorkerId] = {}
         self.pending: set[int] = set()
         self.armed: dict[int, frozenset[int]] = {}
         self.succeeded: dict[int, WorkerId | None] = {}
@@ -73,9 +94,14 @@ class _Given:
 
 
 class HomesMachine:
-    """Divides the work of Runs among the Workers of one engine."""
+    """Divides the work of Runs among the Workers of one engine.
 
-    def __init__(self) -> None:
+    Args:
+        planner: plans the homes of Steps whose graph is known.
+    """
+
+    def __init__(self, planner: Planner | None = None) -> None:
+        self.planner = planner or Planner()
         self._workers: dict[WorkerId, _Load] = {}
         self._runs: dict[int, _Given] = {}
         self._waiting: deque[tuple[int, Invoke | InvokeItems]] = deque()
@@ -100,6 +126,8 @@ class HomesMachine:
                 given.sent.discard(attempt[0])
             for step in [step for step, home in given.planned.items() if home == worker]:
                 del given.planned[step]
+            for step in [step for step, home in given.chosen.items() if home == worker]:
+                del given.chosen[step]
                 given.pending.discard(step)
                 given.armed.pop(step, None)
             if lost:
@@ -125,6 +153,9 @@ class HomesMachine:
                 return self._revoke(run, command)
             case Arm():
                 return self._arm(run, command)
+            case Outline():
+                self._plan(run, command)
+                return []
             case _ if not self._workers:
                 self._waiting.append((run, command))
                 return []
@@ -139,12 +170,27 @@ class HomesMachine:
             given = self._runs[run] = _Given()
         return given
 
+    def _plan(self, run: int, command: Outline) -> None:
+        """Plan the homes of a graph; the Workers with the least to do come first."""
+        given = self._given_of(run)
+        given.workflow = command.workflow
+        given.labels.update((step.step, step.label) for step in command.steps)
+        there = sorted(self._workers.items(), key=lambda each: (each[1].given / each[1].capacity, each[0]))
+        given.planned.update(self.planner.homes(command, [(worker, load.capacity) for worker, load in there]))
+
+    def _home(self, given: _Given, invocation: Invocation) -> WorkerId:
+        """Return the home of an Invocation: the one that was chosen, or planned, or the Worker with the least to do."""
+        home = given.chosen.get(invocation.step) or given.planned.get(invocation.step)
+        if home is None and self.planner.policy == "hash":
+            home = self.planner.home_of(invocation.id, list(self._workers))
+        return home or self._least_loaded()
+
     def _invoke(self, run: int, command: Invoke) -> list[Assigned]:
         given = self._given_of(run)
         shares: dict[WorkerId, list[Invocation]] = {}
         for invocation in command.invocations:
             step = invocation.step
-            home = given.planned.get(step) or self._least_loaded()
+            home = self._home(given, invocation)
             given.singles[step, invocation.attempt, invocation.undoes] = home
             given.sent.add(step)
             if step not in given.pending:
@@ -156,25 +202,42 @@ class HomesMachine:
         return [Assigned(home, run, Invoke(command.function, tuple(share))) for home, share in shares.items()]
 
     def _arm(self, run: int, command: Arm) -> list[Assigned]:
-        """Arm a Step at the Worker that runs all that it waits for, unless that has more than its share already."""
+        """Arm Steps where all that they wait for runs, too."""
         if not self._workers:
             return []
         given = self._given_of(run)
         shares: dict[WorkerId, list[Armed]] = {}
         for armed in command.armed:
             takes = frozenset(taken.step for taken in armed.takes)
-            homes = {given.planned[step] for step in takes if step in given.planned}
-            home = next(iter(homes)) if homes else self._least_loaded()
-            if len(homes) > 1 or takes & given.sent or not self._has_room(home):
+            home = self._arming_home(given, armed.invocation.step, takes)
+            if home is None:
                 continue
-            for step in (*(takes - given.planned.keys()), armed.invocation.step):
-                given.planned[step] = home
+            for step in (*(takes - given.chosen.keys()), armed.invocation.step):
+                given.chosen[step] = home
                 given.pending.add(step)
                 self._workers[home].given += 1
             given.armed[armed.invocation.step] = takes
             given.succeeded.update(dict.fromkeys(takes))
             shares.setdefault(home, []).append(armed)
         return [Assigned(home, run, Arm(command.function, tuple(share))) for home, share in shares.items()]
+
+    def _arming_home(self, given: _Given, step: int, takes: frozenset[int]) -> WorkerId | None:
+        """Return where a Step is to be armed: where it is planned, if all that it takes is at home there.
+
+        Where nothing is planned, it is the Worker that runs all that it waits for, unless that has more than its share
+        already. What a Step takes that was sent may have ended, so that nothing would set it off.
+        """
+        if takes & given.sent:
+            return None
+        homes = {given.chosen.get(taken) or given.planned.get(taken) for taken in takes}
+        home = given.planned.get(step)
+        if home is not None:
+            return home if homes == {home} else None
+        homes.discard(None)
+        if self.planner.policy == "hash" or len(homes) > 1:
+            return None
+        home = homes.pop() if homes else self._least_loaded()
+        return home if home is not None and self._has_room(home) else None
 
     def _has_room(self, home: WorkerId) -> bool:
         """Say whether a Worker has no more than its share of all that was given: a fan-out must spread."""
@@ -211,9 +274,9 @@ class HomesMachine:
         for step in given.pending & steps:
             given.pending.discard(step)
             given.armed.pop(step, None)
-            homes.add(self._return(given.planned.pop(step), 1))
+            homes.add(self._return(given.chosen.pop(step), 1))
         for attempt in [attempt for attempt in given.singles if attempt[0] in steps]:
-            given.planned.pop(attempt[0], None)
+            given.chosen.pop(attempt[0], None)
             given.sent.discard(attempt[0])
             homes.add(self._return(given.singles.pop(attempt), 1))
         for key in [key for key in given.items if key[0] in steps]:
@@ -238,7 +301,8 @@ class HomesMachine:
                     del given.singles[key]
                     given.sent.discard(ended.step)
                     if ended.failure is None and not ended.undoes:
-                        given.planned.pop(ended.step, None)
+                        given.chosen.pop(ended.step, None)
+                        self._saw(given, ended)
                         if ended.step in given.succeeded:
                             given.succeeded[ended.step] = worker
                     self._return(worker, 1)
@@ -252,13 +316,20 @@ class HomesMachine:
                 if not homes[worker]:
                     del homes[worker]
 
+    def _saw(self, given: _Given, ended: AttemptEnded) -> None:
+        """Let the planner know what a Step of a planned graph has taken."""
+        label = given.labels.get(ended.step)
+        if label is not None and ended.value is not None and ended.ran.left_at:
+            runtime_s = max(0.0, ended.ran.left_at - ended.ran.entered_at)
+            self.planner.saw(given.workflow, label, runtime_s, size_of(ended.value))
+
     def run_closed(self, run: int) -> set[WorkerId]:
         """A Run is over, or given up; return the Workers that had something of it, which nobody waits for."""
         self._waiting = deque(each for each in self._waiting if each[0] != run)
         given = self._runs.pop(run, None)
         if given is None:
             return set()
-        busy = [*given.singles.values(), *(given.planned[step] for step in given.pending)]
+        busy = [*given.singles.values(), *(given.chosen[step] for step in given.pending)]
         for worker in busy:
             self._return(worker, 1)
         for homes in given.items.values():

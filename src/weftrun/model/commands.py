@@ -5,6 +5,8 @@ Those of `WorkCommand` travel to Workers in other processes.
 
 from __future__ import annotations
 
+import enum
+
 from msgspec import Struct
 
 from weftrun.model.ids import ObjectId, StepId
@@ -175,7 +177,43 @@ class Arm(Struct, frozen=True, gc=False, array_like=True, tag=6):
     armed: tuple[Armed, ...]
 
 
-WorkCommand = Arm | Invoke | InvokeItems | EnterBody | Deliver | LeaveBody | Revoke
+class Outlined(Struct, frozen=True, gc=False, array_like=True):
+    """A Step of a graph that is known before it runs.
+
+    Attributes:
+        takes: the Steps that it waits for, of those that have not settled.
+        is_single: whether one Worker runs it: it is no map, no Workflow, and no wait.
+    """
+
+    step: int
+    id: StepId
+    label: str
+    takes: tuple[int, ...]
+    is_single: bool
+
+
+class Outline(Struct, frozen=True, gc=False, array_like=True, tag=7):
+    """The Steps of a `def` body, each behind those that it takes from: their homes can be planned together.
+
+    Attributes:
+        workflow: names what was started: its Function and its label.
+    """
+
+    workflow: tuple[str, str]
+    steps: tuple[Outlined, ...]
+
+
+class Ahead(enum.IntEnum):
+    """What Workers are told of a Run before it is ready."""
+
+    NOTHING = 0
+    KNOWN = 1
+    """The graphs of `def` bodies, for those who plan (`Outline`)."""
+    ARMED = 2
+    """That, and Steps are armed (`Arm`)."""
+
+
+WorkCommand = Arm | Outline | Invoke | InvokeItems | EnterBody | Deliver | LeaveBody | Revoke
 """What a Worker does for a Run."""
 
 RunCommand = Append | Hurry | WorkCommand | WakeAt | WaitsUntil | Release | LeftOut | Park | End

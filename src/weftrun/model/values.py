@@ -38,6 +38,11 @@ class Blob(Struct, frozen=True, gc=False, array_like=True, tag=2):
 Data = Inline | Object | Blob
 
 
+def size_of(data: Data) -> int:
+    """Return how many bytes there are, encoded."""
+    return len(data.data) if isinstance(data, Inline) else data.nbytes
+
+
 Key = int | str | tuple[int, int]
 """A subscript that is followed inside a value; a pair is the slice of a list."""
 

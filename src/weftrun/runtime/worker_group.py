@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from weftrun.machines.homes import ENGINE, Assigned, HomesMachine
+from weftrun.machines.placement import Planner
 from weftrun.machines.worker_lease import WorkerLeases
 from weftrun.model.commands import WorkCommand
 from weftrun.model.hosts import SANDBOXES_EACH
@@ -23,12 +24,13 @@ class WorkerGroup:
 
     Args:
         engine: the Worker in this process, which has the bodies of Workflows (W8).
+        planner: chooses the homes of Steps whose graph is known.
         ttl_s: how long another Worker may be silent, in seconds; `start_s` before its first sign of life.
     """
 
-    def __init__(self, loop: Loop, engine: Worker, ttl_s: float, start_s: float) -> None:
+    def __init__(self, loop: Loop, engine: Worker, planner: Planner, ttl_s: float, start_s: float) -> None:
         self._loop = loop
-        self._machine = HomesMachine()
+        self._machine = HomesMachine(planner)
         self._leases = WorkerLeases(ttl_s, start_s)
         self._distant: dict[WorkerId, DistantWorker] = {}
         self._members: dict[WorkerId, _Member] = {ENGINE: _Member(self, ENGINE, engine)}

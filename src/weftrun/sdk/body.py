@@ -18,6 +18,7 @@ from weftrun.model.telling import text_of
 from weftrun.sdk.callee import Callee
 from weftrun.sdk.chain import is_of, trace_of
 from weftrun.sdk.codec import Encoded
+from weftrun.sdk.either import Either
 from weftrun.sdk.inspection import preview
 from weftrun.sdk.place import Current, enter, here, leave
 from weftrun.sdk.recorder import BodyHost, BodyLimits, Called, Closed, Recorder
@@ -31,11 +32,14 @@ _ONLY_REFS = (
 _LOOPS = ("asyncio", "anyio", "sniffio", "trio", "uvloop")
 _SHOWN_BYTES = 200
 
+Resume = Callable[[Coroutine[Any, Any, Any]], object]
+"""Lets a coroutine go on; returns what it waits for next."""
+
 __all__ = ["BodyEntry", "BodyHost", "BodyLimits", "Raised", "Returned", "Waiting"]
 
 
 class Waiting(Struct, frozen=True):
-    """The body waits for these calls."""
+    """The body waits for any of these calls."""
 
     awaits: tuple[int, ...]
 
@@ -87,7 +91,7 @@ class BodyEntry:
         self._current = Current(run_id, run_uid, step_id, attempt, IN_A_BODY)
         self._recorder = Recorder(function, run_id, run_uid, step_id, started_at, host, limits)
         self._coroutine: Coroutine[Any, Any, Any] | None = None
-        self._awaited: Ref[Any] | None = None
+        self._awaited: Ref[Any] | Either | None = None
         self._outcomes: dict[int, tuple[Any, BaseException | None]] = {}
 
     def enter(self) -> Waiting | Returned | Raised:
@@ -149,10 +153,20 @@ class BodyEntry:
         return self._run(lambda coroutine: coroutine.send(None))
 
     def _resume(self) -> Waiting | Returned:
-        ref = self._awaited
-        if ref is None or ref._number not in self._outcomes:
+        awaited = self._awaited
+        resume = self._known(awaited) if awaited is not None else None
+        if resume is None:
             raise UsageError(f"the body of {self._current.step_id} got an outcome that it does not wait for")
-        return self._run(lambda coroutine: self._hand(coroutine, ref))
+        return self._run(resume)
+
+    def _known(self, awaited: Ref[Any] | Either) -> Resume | None:
+        """Return what resumes the coroutine that waits for this; None where nothing of it is known yet."""
+        if type(awaited) is not Either:
+            return (lambda coroutine: self._hand(coroutine, awaited)) if awaited._number in self._outcomes else None
+        for ref in awaited.refs:
+            if (number := ref._number) in self._outcomes:
+                return lambda coroutine: coroutine.send(number)
+        return None
 
     def _hand(self, coroutine: Coroutine[Any, Any, Any], ref: Ref[Any]) -> object:
         """Resume the coroutine with the value or the error of a Ref."""
@@ -165,7 +179,7 @@ class BodyEntry:
                 error = wrong
         return coroutine.throw(error) if error is not None else coroutine.send(value)
 
-    def _run(self, resume: Callable[[Coroutine[Any, Any, Any]], object]) -> Waiting | Returned:
+    def _run(self, resume: Resume) -> Waiting | Returned:
         """Drive the coroutine until it waits for an outcome that is not here yet, or returns."""
         coroutine = self._coroutine
         assert coroutine is not None
@@ -175,16 +189,22 @@ class BodyEntry:
             except StopIteration as stop:
                 return Returned(self._recorder.answer(stop.value))
             try:
-                ref = self._check(wanted)
+                awaited = self._check(wanted)
             except UsageError as refusal:
                 resume = _thrower(refusal)
                 continue
-            self._awaited = ref
-            if ref._number not in self._outcomes:
-                return Waiting((ref._number,))
-            resume = _hander(self, ref)
+            self._awaited = awaited
+            known = self._known(awaited)
+            if known is None:
+                refs = awaited.refs if type(awaited) is Either else (awaited,)
+                return Waiting(tuple(dict.fromkeys(ref._number for ref in refs)))
+            resume = known
 
-    def _check(self, wanted: object) -> Ref[Any]:
+    def _check(self, wanted: object) -> Ref[Any] | Either:
+        if type(wanted) is Either:
+            for ref in wanted.refs:
+                own(ref, self._recorder)
+            return wanted
         if not isinstance(wanted, Ref):
             raise UsageError(
                 f"The async workflow {self._function.spec.label} awaited {preview(wanted, _SHOWN_BYTES)}: " + _ONLY_REFS
@@ -193,12 +213,8 @@ class BodyEntry:
         return wanted
 
 
-def _thrower(error: BaseException) -> Callable[[Coroutine[Any, Any, Any]], object]:
+def _thrower(error: BaseException) -> Resume:
     return lambda coroutine: coroutine.throw(error)
-
-
-def _hander(body: BodyEntry, ref: Ref[Any]) -> Callable[[Coroutine[Any, Any, Any]], object]:
-    return lambda coroutine: body._hand(coroutine, ref)
 
 
 def _explained(error: BaseException, label: str) -> BaseException:

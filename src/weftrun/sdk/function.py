@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from types import FrameType, MethodType
 from typing import (
     TYPE_CHECKING,
@@ -24,6 +24,7 @@ from msgspec.structs import replace
 
 from weftrun.model.errors import PolicyError, UsageError
 from weftrun.model.ids import StepId, item_step
+from weftrun.model.placement import Expected
 from weftrun.model.policy import FunctionSpec, Kind
 from weftrun.sdk.annotation import parts_of
 from weftrun.sdk.arguments import Signature
@@ -103,6 +104,7 @@ class Function(Generic[P, R_co]):
         run_id: id for the Run that is started with it; None draws one.
         after: Refs of calls that must have succeeded before a call of this.
         durable: whether the Run that is started with it keeps records.
+        expected: what its Steps are expected to need, by label, where it is a Workflow of which a file says so.
         origin: where it was made; of one whose code came from another process, nowhere.
         lasts: whether its name leads to it for good, or as long as somebody holds it.
     """
@@ -131,6 +133,7 @@ class Function(Generic[P, R_co]):
         self.run_id = run_id
         self.after = after
         self.durable = durable
+        self.expected: Mapping[str, Expected] = {}
         self.origin = origin
         self._holds = (
             holds  # what is found by name as long as this is there: its rollback; what `options` was called on
@@ -224,10 +227,12 @@ class Function(Generic[P, R_co]):
                 "found by an id. Leave one of them out."
             )
         refs = cast("tuple[Ref[Any], ...]", after)
-        return Function(
+        made: Function[P, R_co] = Function(
             self.handler, spec, home=self.home, run_id=run_id, after=refs, durable=durable, origin=self.origin,
             holds=(self,),
         )  # fmt: skip
+        made.expected = self.expected
+        return made
 
     def __repr__(self) -> str:
         kind = "function" if self.spec.kind is Kind.FUNCTION else "workflow"

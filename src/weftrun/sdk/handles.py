@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 import importlib
-from collections.abc import Awaitable, Coroutine, Generator
+from collections.abc import Awaitable, Coroutine, Generator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, Protocol, TypeVar, overload
 
@@ -12,6 +12,7 @@ from weftrun.model.errors import ArgumentsNotCompared, RunNotFound, UsageError
 from weftrun.model.ids import RunId, RunUid
 from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.outcomes import Failure, Status
+from weftrun.model.placement import Expected
 from weftrun.model.policy import Bundle, FunctionSpec
 from weftrun.model.telling import add_note
 from weftrun.model.values import Data, Inline, Payload, Tree
@@ -138,6 +139,9 @@ class Core(Protocol):
 
         `also` are digests of the same arguments, written in another way than that of `digest`.
         """
+
+    def expect(self, function: FunctionSpec, expected: Mapping[str, Expected]) -> None:
+        """Take what the Steps of a Workflow are expected to need, by label, before a Run of it is started."""
 
     @property
     def journal(self) -> str:
@@ -404,6 +408,8 @@ class Engine:
         if fn.run_id is not None:
             id = RunId(check_id(fn.run_id))
             text, *also = fn.signature.digests(args, kwargs, all_ways=isinstance(data, Inline)) or ("",)
+        if fn.spec.kind.is_workflow:
+            core.expect(fn.spec, fn.expected)
         wait = wait_start and fn.durable
         ticket = core.start(id, fn.spec, bundle, Payload(data), text, tuple(also), wait_start=wait, durable=fn.durable)
         return Run(core, ticket)

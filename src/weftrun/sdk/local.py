@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import math
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, cast
 
@@ -88,7 +89,7 @@ class _LocalBody:
         body = self._body
         turn = body.enter()
         while isinstance(turn, Waiting):
-            number = turn.awaits[0]
+            number = self._first(turn.awaits)
             value, error = self._outcome(number)
             if error is not None:
                 self._told.add(id(error))
@@ -97,6 +98,19 @@ class _LocalBody:
             raise turn.error
         self._finish()
         return decode(turn.answer.tobytes(), [self._part(ref._number, ref._path) for ref in turn.answer.refs])
+
+    def _first(self, awaits: tuple[int, ...]) -> int:
+        """Return the call that settles first of those that are waited for: Steps, then what was sent, then times."""
+
+        def turn(number: int) -> tuple[int, float]:
+            spec = self._body.called(self._calls[number].function).spec
+            if not spec.kind.only_waits:
+                return 0, 0.0
+            if self._outside.has(spec):
+                return 1, 0.0
+            return 2, self._called_at[number] + spec.timeout_s if spec.timeout_s is not None else math.inf
+
+        return min(awaits, key=turn) if len(awaits) > 1 else awaits[0]
 
     def _finish(self) -> None:
         """Run what nobody has waited for."""

@@ -37,6 +37,11 @@ class LocalOutside:
         """Return the time, in seconds since the epoch, with all that was waited for."""
         return clock.seconds() + self._ahead_s
 
+    @staticmethod
+    def has(spec: FunctionSpec) -> bool:
+        """Say whether a signal that is waited for has been sent."""
+        return spec.kind is Kind.SIGNAL and bool((_sent.get() or {}).get(spec.name.removeprefix(SIGNALS)))
+
     def wait(self, spec: FunctionSpec, since: float) -> Any:
         """Return what a wait ends with that was begun at `since`; nothing is really waited for.
 

@@ -68,7 +68,22 @@ def an_ended_run_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(WorkerGroup, "_forget", partly)
 
 
+def a_plan_outlives_its_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was planned for a Worker that is gone still waits for it: nobody has it, and nobody hears so."""
+    left = HomesMachine.left
+
+    def keeps(self, worker, *rest):
+        plans = {run: dict(given.planned) for run, given in self._runs.items()}
+        lost = left(self, worker, *rest)
+        for run, planned in plans.items():
+            self._runs[run].planned = planned
+        return lost
+
+    monkeypatch.setattr(HomesMachine, "left", keeps)
+
+
 PLANTS = (
+    Plant(a_plan_outlives_its_worker, "KeyError", seeds=40),
     Plant(a_gated_step_is_armed, "G-a", seeds=60),
     Plant(a_sync_value_is_handed_on_at_once, "G-a", seeds=60),
     Plant(what_a_dead_worker_had_is_forgotten, "is not done after", seeds=40),

@@ -19,6 +19,7 @@ from weftrun.adapters.ray.link import WorkerLink
 from weftrun.model.errors import UsageError
 from weftrun.model.hosts import FromWorker
 from weftrun.model.ids import WorkerId
+from weftrun.model.placement import Network
 from weftrun.ports.objects import Objects
 from weftrun.ports.worker import DistantWorker, MakeBegin
 from weftrun.wire.channel import Channel
@@ -43,6 +44,8 @@ class RayCluster:
     Raises:
         UsageError: there is no cluster at this address.
     """
+
+    network = Network(bytes_s=100e6, hop_s=0.002)
 
     def __init__(self, address: str | None) -> None:
         self.sharing = 1

@@ -44,6 +44,7 @@ class EngineOptions(Struct, frozen=True):
     cluster: str | None
     control: str | None
     data: str | None
+    placement: str | None
     sinks: str | None
 
     @property
@@ -53,6 +54,7 @@ class EngineOptions(Struct, frozen=True):
             ("--cluster", self.cluster),
             ("--control", self.control),
             ("--data", self.data),
+            ("--placement", self.placement),
             ("--sinks", self.sinks),
         )
         return [f"{name} {shlex.quote(value)}" for name, value in told if value is not None]
@@ -67,9 +69,11 @@ class EngineOptions(Struct, frozen=True):
         control = self.control or "worker"
         if self.control is not None and self.cluster is None:
             raise UsageError("--control says who starts Steps on a cluster: give --cluster local:N, too.")
+        if self.placement is not None and self.cluster is None:
+            raise UsageError("--placement says on which Worker of a cluster a Step runs: give --cluster local:N, too.")
         return assembly.open_engine(  # imported only now
             db, recover=recover, sandboxes=self.sandboxes, cluster=self.cluster, control=control,
-            data=self.data or "local", sinks=sinks,
+            data=self.data or "local", placement=self.placement or "planned", sinks=sinks,
         )  # fmt: skip
 
 
@@ -79,9 +83,9 @@ def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(command)
     def called(
         *args: Any, sandboxes: int | None, cluster: str | None, control: str | None, data: str | None,
-        sinks: str | None, **rest: Any,
+        placement: str | None, sinks: str | None, **rest: Any,
     ) -> Any:  # fmt: skip
-        return command(*args, engine=EngineOptions(sandboxes, cluster, control, data, sinks), **rest)
+        return command(*args, engine=EngineOptions(sandboxes, cluster, control, data, placement, sinks), **rest)
 
     options = (
         click.option("--sandboxes", type=click.IntRange(1), help=_SANDBOXES),
@@ -100,6 +104,11 @@ def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--data",
             type=click.Choice(("local", "store")),
             help="Where large values lie between Steps: in memory (default), or in files that each reader reads.",
+        ),
+        click.option(
+            "--placement",
+            type=click.Choice(("planned", "hash", "faasflow")),
+            help="With --cluster: on which Worker a Step runs, where the graph is known before; see weftrun.open.",
         ),
         click.option("--sinks", metavar="FILE.py:NAME", help=_SINKS),
     )

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from weftrun.fronts.faasflow.conditions import holds
 from weftrun.fronts.faasflow.data import Outputs, find, flattened
 from weftrun.fronts.faasflow.execution import execute
+from weftrun.fronts.faasflow.expectations import expectations
 from weftrun.fronts.faasflow.plan import Node, Plan, PlannedCall
 from weftrun.fronts.faasflow.results import Answer, results
 from weftrun.fronts.faasflow.store import MARKER, MissingData
@@ -182,4 +183,6 @@ def _chosen(call: PlannedCall, data: list[Outputs]) -> str:
 def start(plan: Plan, inputs: Mapping[str, Any]) -> tuple[Function[..., Any], tuple[Any, ...]]:
     """Return the Workflow that runs a plan, under its name, and what it is to be called with."""
     body = run_foreach if any(node.call.foreach for node in plan.nodes) else run
-    return labelled(body, plan.name), (plan, dict(inputs))
+    found = labelled(body, plan.name)
+    found.expected = expectations(plan)
+    return found, (plan, dict(inputs))

@@ -10,13 +10,14 @@ from weftrun.machines.run.branching import BodyRefused, shown
 from weftrun.machines.run.closure import add_record, observe, observe_calls, rest_on_rows
 from weftrun.machines.run.grow import OverLimit, add_call, give_items, grow_recorded, make_ready, open_calls
 from weftrun.machines.run.maps import take_chunk
+from weftrun.machines.run.outlines import outline
 from weftrun.machines.run.parking import does_not_fit, park, stops_short
 from weftrun.machines.run.refcounts import hand_on
 from weftrun.machines.run.settle import unhandled
 from weftrun.machines.run.state import OVER, Body, Map, RunState, State, Step
 from weftrun.machines.run.transitions import move
 from weftrun.machines.run.trees import tree_of, value_of
-from weftrun.model.commands import Deliver, EnterBody, LeaveBody
+from weftrun.model.commands import Ahead, Deliver, EnterBody, LeaveBody
 from weftrun.model.events import BodyLost, BodyMade, BodyReturned
 from weftrun.model.graph import Call, Chunk
 from weftrun.model.ids import child_step
@@ -271,6 +272,8 @@ def _close_graph(run: RunState, body: Body, answer: Payload) -> None:
 def _ended(run: RunState, body: Body, answer: Payload) -> None:
     """Keep a body's answer until the calls it made are settled (N1)."""
     step = body.step
+    if run.ahead >= Ahead.KNOWN and step.function.kind is Kind.WIRING:
+        outline(run, body)
     move(step, State.ENDING)
     body.answer = answer
     if any(ref.call not in body.calls for ref in answer.refs):

@@ -13,6 +13,7 @@ from weftrun.machines.run.rollback import recall_begun
 from weftrun.machines.run.settle import mark
 from weftrun.machines.run.state import OVER, Body, Map, MapChunk, RunState, State, Step
 from weftrun.machines.run.transitions import move
+from weftrun.model.commands import Ahead
 from weftrun.model.graph import Call
 from weftrun.model.ids import StepId, child_step
 from weftrun.model.outcomes import NOT_RUN, Failure
@@ -73,7 +74,7 @@ def add_call(
         _recall(run, step)
     if step.state is State.WAITING and step.waiting == 0:
         make_ready(run, body, step)
-    elif run.arms:
+    elif run.ahead is Ahead.ARMED:
         run.armable.append(step)
     return step
 

@@ -20,7 +20,7 @@ from weftrun.machines.run.state import RunState, State
 from weftrun.machines.run.transitions import move
 from weftrun.machines.run.trees import tree_of
 from weftrun.machines.run.waiting import tell_of_waiting
-from weftrun.model.commands import Append, End, Hurry, Release, Revoke, RunCommand
+from weftrun.model.commands import Ahead, Append, End, Hurry, Release, Revoke, RunCommand
 from weftrun.model.events import (
     AttemptsEnded,
     BodyLost,
@@ -63,24 +63,33 @@ class RunMachine:
         limits: Limits,
         *,
         durable: bool = True,
-        arms: bool = False,
+        ahead: Ahead = Ahead.NOTHING,
     ) -> None:
-        self.state = RunState(number, uid, recorded, limits, durable=durable, arms=arms)
+        self.state = RunState(number, uid, recorded, limits, durable=durable, ahead=ahead)
 
     @classmethod
     def new(
-        cls, number: int, uid: RunUid, started: Started, limits: Limits, *, durable: bool = True, arms: bool = False
+        cls,
+        number: int,
+        uid: RunUid,
+        started: Started,
+        limits: Limits,
+        *,
+        durable: bool = True,
+        ahead: Ahead = Ahead.NOTHING,
     ) -> RunMachine:
         """Make the machine of a Run that has no record yet; one that is not `durable` never has any (N3).
 
-        With `arms` Steps are armed at their Workers before they are ready.
+        `ahead` says what Workers are told before it is ready.
         """
-        return cls(number, uid, Recorded(started), limits, durable=durable, arms=arms)
+        return cls(number, uid, Recorded(started), limits, durable=durable, ahead=ahead)
 
     @classmethod
-    def resume(cls, number: int, uid: RunUid, rows: Sequence[Row], limits: Limits, *, arms: bool = False) -> RunMachine:
+    def resume(
+        cls, number: int, uid: RunUid, rows: Sequence[Row], limits: Limits, *, ahead: Ahead = Ahead.NOTHING
+    ) -> RunMachine:
         """Make the machine of a Run from its rows."""
-        return cls(number, uid, Recorded.of(rows), limits, arms=arms)
+        return cls(number, uid, Recorded.of(rows), limits, ahead=ahead)
 
     @property
     def is_durable(self) -> bool:

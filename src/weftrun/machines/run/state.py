@@ -10,7 +10,7 @@ import enum
 from collections import deque
 
 from weftrun.machines.run.recorded import Recorded
-from weftrun.model.commands import RunCommand
+from weftrun.model.commands import Ahead, RunCommand
 from weftrun.model.events import Handed, Signal
 from weftrun.model.graph import Call, Chunk
 from weftrun.model.ids import ObjectId, RunUid, StepId
@@ -278,7 +278,7 @@ class RunState:
         row: seq of the row that the records of the event in hand will have.
         ordinal: last place given in the order of settling.
         records, outcomes: what the event in hand adds to the next row, in order.
-        arms: whether Steps are armed at their Workers before they are ready; `armable` are those that may be next.
+        ahead: what Workers are told of Steps before they are ready; `armable` are those that may be armed next.
         ready: Steps (and chunks of maps) to be started when the event in hand is done with.
         deliverable: bodies to which an awaited outcome may be delivered.
         pending_failures, failed_dependents, completions: consequences not drawn yet: bodies that fail, Steps whose
@@ -314,7 +314,7 @@ class RunState:
         limits: Limits,
         *,
         durable: bool = True,
-        arms: bool = False,
+        ahead: Ahead = Ahead.NOTHING,
     ) -> None:
         started = recorded.started
         self.recorded = recorded
@@ -332,7 +332,7 @@ class RunState:
         self.records: list[Record] = []
         self.outcomes: list[StepOutcome] = []
         self.commands: list[RunCommand] = []
-        self.arms = arms
+        self.ahead = ahead
         self.armable: list[Step] = []
         self.ready: list[Step] = []
         self.ready_chunks: list[tuple[Step, MapChunk]] = []

@@ -13,6 +13,7 @@ from weftrun.testing.sim import scripted, telling, transacting, undone
 from weftrun.testing.sim.awaiting import LISTEN, PAUSE, EntryWaits
 from weftrun.testing.sim.chance import Chance
 from weftrun.testing.sim.plans_model import ENDLESS, BodyPlan, Op
+from weftrun.testing.sim.racing import SEVERAL, see_several
 from weftrun.testing.sim.values import NOTHING, Planned, Value, lineage
 
 _CALLED: tuple[Function[..., Any], ...] = (
@@ -50,7 +51,7 @@ class GoesOn(BaseException):
     """The body that raises it would go on for ever here; its Sandbox stays in it."""
 
 
-NO_CALLS = ("await", "skip", PAUSE, LISTEN)
+NO_CALLS = ("await", "skip", PAUSE, LISTEN, SEVERAL)
 """Kinds of ops that make no call whose number others name."""
 
 
@@ -79,6 +80,9 @@ async def watched(plan: BodyPlan, *inputs: Any) -> Any:
             seen |= await waits.pause(op.count) | scripted.clock(number).seen
         elif op.kind == LISTEN:
             seen |= await waits.listen(op.name, op.count, number) | scripted.clock(number).seen
+        elif op.kind == SEVERAL:
+            several = [refs[taken] for taken in op.takes if refs[taken] is not None]
+            seen |= await see_several(several, number) | scripted.clock(number).seen
         elif op.kind == "await":
             ref = refs[op.takes[0]]
             try:

@@ -9,6 +9,8 @@ from typing import Any
 
 from weftrun.adapters.sqlite.journal import SqliteJournal
 from weftrun.adapters.sqlite.transactions import SqliteTransactions
+from weftrun.machines.placement import Planner
+from weftrun.model.commands import Ahead
 from weftrun.model.errors import WeftrunError
 from weftrun.model.ids import SessionUid
 from weftrun.ports.transactions import Transactions
@@ -34,6 +36,12 @@ from weftrun.testing.sim.sinks import FaultySink, SimSink
 from weftrun.testing.sim.transacting import FaultyTransactions
 
 _AGAIN_S = 0.05
+
+
+def _ahead(settings: Settings) -> Ahead:
+    if not settings.workers.count:
+        return Ahead.NOTHING
+    return Ahead.ARMED if settings.workers.arms else Ahead.KNOWN
 
 
 @dataclass(frozen=True)
@@ -124,7 +132,7 @@ class Process:
             limits=settings.limits,
             code_here=lambda _bundle, _names: "unfit" if is_unfit else "fit",
             sinks={name: FaultySink(sink, faults, self, view) for name, sink in sinks.items()},
-            arms=settings.workers.arms,
+            ahead=_ahead(settings),
         )
         ready = Latch()
         self.engine.open(settings.recover, ready)
@@ -137,7 +145,8 @@ class Process:
         worker = WorkerDriver(self.loop, sandboxes, self.objects, settings.limits, settings.sandboxes_max)
         if not settings.workers.count:
             return worker
-        group = WorkerGroup(self.loop, worker, settings.limits.lease_ttl_s, settings.limits.sandbox_start_s)
+        limits, planner = settings.limits, Planner(settings.workers.placement)
+        group = WorkerGroup(self.loop, worker, planner, limits.lease_ttl_s, limits.sandbox_start_s)
         chance = Chance(self._ground.seed, f"workers {self.number}")
         self.workers = SimWorkers(
             settings.workers, settings.limits, self.loop, self.objects, self._outside, group.joined, chance

@@ -9,6 +9,7 @@ from weftrun.testing.oracles import Fixed, fixed_by
 from weftrun.testing.sim.awaiting import LISTEN, PAUSE
 from weftrun.testing.sim.plans import NO_CALLS, TABLE
 from weftrun.testing.sim.plans_model import ENDLESS, BodyPlan, Op
+from weftrun.testing.sim.racing import SEVERAL
 from weftrun.testing.sim.values import NOTHING, Lineage, Value, lineage
 from weftrun.testing.sim.world import World
 
@@ -49,6 +50,9 @@ class _Sequential:
                     self._values.append(None)
             elif op.kind in (PAUSE, LISTEN):
                 pass
+            elif op.kind == SEVERAL:
+                for number in op.takes:
+                    seen |= self._see(number)
             elif op.kind == "await":
                 seen |= self._see(op.takes[0])
             elif op.kind == ENDLESS:

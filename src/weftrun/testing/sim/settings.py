@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from weftrun.model.limits import Limits
+from weftrun.model.placement import Placement
 from weftrun.testing.sim.loop import Delays
 from weftrun.testing.sim.outside import Pace
 
@@ -35,6 +36,7 @@ class WorkerSettings:
         count: 0 for none: then Functions run in the engine's own process.
         sandboxes: Functions that each runs at once.
         arms: whether Steps are armed at them (`control="worker"`).
+        placement: how the homes of Steps are chosen.
         dies: how likely each one dies.
         freezes: how likely each one stands still for a while.
         cuts: how likely each one is cut off from its engine, for good, and goes on.
@@ -43,6 +45,7 @@ class WorkerSettings:
     count: int = 0
     sandboxes: int = 1
     arms: bool = False
+    placement: Placement = "planned"
     dies: float = 0.0
     freezes: float = 0.0
     cuts: float = 0.0

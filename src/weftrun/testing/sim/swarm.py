@@ -22,6 +22,7 @@ from weftrun.testing.sim.endless import harmed, has_endless, with_endless
 from weftrun.testing.sim.faults import KINDS, PAUSES, Fault, Faults
 from weftrun.testing.sim.outside import Pace
 from weftrun.testing.sim.plans import FUNCTIONS, draw_plan, watched, wired
+from weftrun.testing.sim.racing import draw_races
 from weftrun.testing.sim.reference import differences
 from weftrun.testing.sim.settings import WorkerSettings
 from weftrun.testing.sim.sweep import Broken
@@ -193,6 +194,7 @@ def with_workers(settings: Settings, chance: Chance) -> Settings:
         dies=chance.one_of((0.0, 0.3, 0.8)),
         freezes=chance.one_of((0.0, 0.3)),
         cuts=chance.one_of((0.0, 0.3)),
+        placement=chance.one_of(("planned", "planned", "hash", "faasflow")),
     )
     return replace(settings, workers=workers)
 
@@ -246,6 +248,7 @@ def draw_world(
         plan = with_sharing(plan, Chance(seed, f"sharing {number}")) if sharing else plan
         if waits is not None:
             plan = with_waits(plan, waits)
+        plan = draw_races(plan, Chance(seed, f"races {number}"), watches=watches)
         client = world.start(f"run-{number}", watched if watches else wired, plan, at_s=chance.between(0.0, 0.02))
         if chance.happens(0.1):
             client.cancel_at_s = chance.between(0.0, 0.05)
