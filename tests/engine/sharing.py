@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import threading
 from pathlib import Path
 
@@ -48,6 +49,73 @@ def squares(numbers: list[int]) -> list[tuple[int, int]]:
 @workflow
 def all_squares(count: int) -> list[tuple[int, int]]:
     return [squares(n) for n in range(count)]
+
+
+@function(concurrency=("processes", 4), effects="none", timeout_s=20)
+def forked(n: int, folder: str) -> tuple[int, int, str, int, float]:
+    """Return only when four have been entered, each in a process of its own."""
+    (Path(folder) / f"forked-{n}").touch()
+    while len(list(Path(folder).glob("forked-*"))) < 4:
+        threading.Event().wait(0.005)
+    print(f"call {n}")
+    return os.getpid(), os.getppid(), weftrun.current().key, sum(made_large(n)), random.random()
+
+
+def made_large(n: int) -> list[int]:
+    return [n] * 10
+
+
+@workflow
+def all_forked(folder: str) -> list[tuple[int, int, str, int, float]]:
+    return [forked(n, folder) for n in range(4)]
+
+
+@function(concurrency=("processes", 4), effects="none")
+def large(n: int) -> bytes:
+    """Return what does not travel inline."""
+    return bytes([n]) * 300_000
+
+
+@workflow
+def all_large() -> list[bytes]:
+    return [large(n) for n in range(3)]
+
+
+@function(concurrency=("processes", 4), effects="none", timeout_s=1)
+def forked_stays(n: int, folder: str) -> int:
+    """Stay for ever where `n` is 0; else return when the process of that one is gone."""
+    note(folder, f"stays-{n}")
+    first = Path(folder) / "first"
+    if n == 0:
+        first.write_text(str(os.getpid()))
+    while n == 0 or Path(f"/proc/{first.read_text()}").exists():
+        threading.Event().wait(0.005)
+    return n
+
+
+@function(concurrency=("processes", 4), effects="none", memory_bytes_max=50_000_000)
+def forked_ends(how: str, folder: str) -> str:
+    """End otherwise than by returning; at the second time, return."""
+    note(folder, how)
+    if how == "raises":
+        raise ValueError("told")
+    if how == "eats":
+        return str(len(bytearray(500_000_000)))
+    if how == "exits" and weftrun.current().attempt == 1:
+        os._exit(3)
+    return how
+
+
+@workflow
+async def ends_of_forks(folder: str) -> list[str]:
+    refs = [forked_ends.step(how, folder) for how in ("raises", "eats", "exits", "returns")]
+    told = []
+    for ref in refs:
+        try:
+            told.append(await ref)
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is told
+            told.append(type(error).__name__)
+    return told
 
 
 def note(folder: str, what: str) -> None:

@@ -38,6 +38,37 @@ def test_a_handler_of_lists_gets_what_waits(url: str) -> None:
         assert engine.run(sharing.gathered, 1) == 2
 
 
+def test_calls_in_forks_have_a_process_each(url: str, tmp_path: Path) -> None:
+    with weftrun.open(url, sandboxes=1) as engine:
+        run = engine.start(sharing.all_forked, str(tmp_path))
+        told = run.result(60)
+        pids, parents, keys, sums, drawn = zip(*told, strict=True)
+        assert len(set(pids)) == len(set(keys)) == len(set(drawn)) == 4
+        assert len(set(parents)) == 1 and not set(parents) & set(pids)
+        assert list(sums) == [0, 10, 20, 30]
+        assert sorted(line.text for line in run.logs()) == [f"call {n}\n" for n in range(4)]
+        assert [len(set(value)) for value in engine.run(sharing.all_large)] == [1, 1, 1]
+
+
+def test_a_fork_that_ends_badly_harms_no_neighbour(url: str, tmp_path: Path) -> None:
+    with weftrun.open(url, sandboxes=1) as engine:
+        assert engine.run(sharing.ends_of_forks, str(tmp_path)) == ["ValueError", "MemoryError", "exits", "returns"]
+    lines = (tmp_path / "entered").read_text().splitlines()
+    assert lines.count("returns 1") == 1 and lines.count("exits 2") == 1 and "raises 2" not in lines
+
+
+def test_the_timeout_of_a_fork_enters_no_neighbour_again(url: str, tmp_path: Path) -> None:
+    with weftrun.open(url, sandboxes=1) as engine:
+        late = engine.start(sharing.forked_stays, 0, str(tmp_path))
+        until_entered(tmp_path, "stays-0")
+        time.sleep(0.6)  # so much later is the neighbour's own time over
+        beside = engine.start(sharing.forked_stays, 1, str(tmp_path))
+        with pytest.raises(weftrun.StepTimedOut, match=r"forked_stays ran longer than timeout_s=1"):
+            late.result(30)
+        assert beside.result(30) == 1
+    assert (tmp_path / "entered").read_text().count("stays-1") == 1
+
+
 def test_a_timeout_ends_its_own_attempt_only(url: str) -> None:
     with weftrun.open(url, sandboxes=1) as engine:
         assert engine.run(sharing.one_stays) == ["stays ran longer than timeout_s=0.5", "1"]

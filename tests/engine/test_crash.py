@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from tests.conftest import assert_closed
 from tests.engine import programs as p
-from tests.engine.leftovers import descendants, lives
+from tests.engine.leftovers import descendants, lives, wait_until
 from tests.sweeping import shared
 
 import weftrun
@@ -113,9 +113,8 @@ def test_a_take_over_is_told_before_what_the_new_engine_did(url: str, tmp_path: 
 
 def test_a_killed_engine_leaves_no_process(url: str, tmp_path: Path) -> None:
     process = start(url, tmp_path / "ledger")
-    time.sleep(0.1)
+    wait_until(lambda: descendants(process.pid), "it has started something")
     started = descendants(process.pid)
-    assert started
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert process.stdout is not None

@@ -41,7 +41,7 @@ def test_a_grandchild_ends_with_the_engine(url: str) -> None:
     sign = f"grandchild-{os.getpid()}-of-engine"
     with weftrun.open(url, sandboxes=1) as engine:
         assert engine.run(f.leaves_grandchild, sign) == sign
-        assert processes_with(sign)
+        wait_until(lambda: processes_with(sign), "what it has started is there")
         assert engine.run(f.inc, 1) == 2
     assert not processes_with(sign)
 

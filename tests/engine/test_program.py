@@ -90,6 +90,11 @@ def python(folder: Path, *words: str, **variables: str) -> str:
     return done.stdout.strip()
 
 
+SHOWS = """
+import sys
+from weftrun.entrypoints.cli import main
+assert not any([main([*words.split(), "--db", sys.argv[1]]) for words in sys.argv[2:]])
+"""
 MANY = "-OO -B -s -bb -X dev -X int_max_str_digits=5000 -X own=1 -W error::ResourceWarning -W ignore::UserWarning"
 
 
@@ -130,16 +135,12 @@ def test_a_run_that_is_gone_on_with_has_what_its_start_had(tmp_path: Path) -> No
         "The program that goes on with this Run was started with other arguments and other options of the interpreter "
         "than the one that began it: Sandboxes of this Run have what that one had."
     ) in told
-    for words in (
-        ["story", "priced"],
-        ["steps", "priced"],
-        ["get", "priced", "--json"],
-        ["logs", "priced"],
-        ["list", "--json"],
-    ):
-        said = python(tmp_path, "-m", "weftrun", *words, "--db", url)
-        assert "tell-nobody" not in said
-        assert "--rate" not in said
+    looking = "story priced", "steps priced", "get priced --json", "logs priced", "list --json"
+    said = python(tmp_path, "-c", SHOWS, url, *looking)
+    assert "Run priced of rated:wf was started" in said, "the first of them"
+    assert '"lives": 1' in said, "the last of them"
+    assert "tell-nobody" not in said
+    assert "--rate" not in said
 
 
 def test_the_command_line_goes_on_with_it_too(tmp_path: Path) -> None:

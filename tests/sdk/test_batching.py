@@ -56,6 +56,8 @@ def both(n: int) -> tuple[int, list[int]]:
         (plain, {"batch": True}, Sharing("drop", "list", 256)),
         (plain, {"batch": True, "concurrency": 16}, Sharing("drop", "list", 16)),
         (plain, {"concurrency": 8, "privileges": "keep"}, Sharing("keep", "threads", 8)),
+        (plain, {"concurrency": ("processes", 4)}, Sharing("drop", "processes", 4)),
+        (later, {"concurrency": ("processes", 1)}, Sharing("drop", "processes", 1)),
         (plain, {"concurrency": 1}, None),
         (plain, {"window": "adaptive"}, None),
     ],
@@ -80,10 +82,9 @@ def test_options_change_one_thing_at_a_time() -> None:
 @pytest.mark.parametrize(
     ("callable", "policy", "text"),
     [
-        (plain, {"concurrency": 0}, 'is not a number from 1 to 256, or ("threads", number), or ("coroutines", number)'),
+        (plain, {"concurrency": 0}, 'or one of ("threads", number), ("coroutines", number), ("processes", number)'),
         (plain, {"concurrency": 257}, "is not a number from 1 to 256"),
         (plain, {"concurrency": ("fibers", 2)}, "is not a number from 1 to 256"),
-        (plain, {"concurrency": ("processes", 2)}, "forks of a Sandbox are not built yet"),
         (plain, {"concurrency": ("coroutines", 2)}, "this is a `def`: its calls need threads. Write `concurrency=2`."),
         (later, {"concurrency": ("threads", 2)}, "its calls run as coroutines. Write `concurrency=2`."),
         (plain, {"window": 0}, '`window=0` is not "adaptive", or a number of seconds from 0.001 to 60.'),

@@ -1,4 +1,4 @@
-"""Attempts of one Function at once: each in a thread, each a coroutine on one loop, or all in one call of a handler.
+"""Attempts of one Function at once: each in a thread, in a fork, a coroutine on one loop, or all in one call.
 
 Each is in a slot of the Sandbox's page from its entry until its outcome is told, so that when the Sandbox dies the
 engine knows which were entered. Each outcome is told when it is there, whatever the others do.
@@ -19,13 +19,16 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from weftrun.guest.attempt import AsyncCalls, Equipment, does_not_fit, failure_from
+from weftrun.guest.attempt import AsyncCalls, Callables, Equipment, does_not_fit, failure_from
+from weftrun.guest.forked import Ended, Found, in_fork
 from weftrun.guest.items import ItemCurrent
+from weftrun.guest.memory import memory_limit
 from weftrun.guest.text import print_into
+from weftrun.model.emits import Emit
 from weftrun.model.errors import UsageError
 from weftrun.model.ids import StepId, item_step
 from weftrun.model.messages import Batch, FromSandbox, ItemBatch, ItemOutcomes, Outcome, Outcomes
-from weftrun.model.outcomes import Failure, Ran
+from weftrun.model.outcomes import Failure, Ran, Reason
 from weftrun.model.policy import FunctionSpec
 from weftrun.model.values import Data, Tree
 from weftrun.sdk import place
@@ -87,6 +90,7 @@ class _Attempt:
         self._encoded: Encoded | None = None
         self._shown = ""
         self._failure: Failure | None = None
+        self._emits: tuple[Emit, ...] = ()
 
     @property
     def has_failed(self) -> bool:
@@ -127,6 +131,39 @@ class _Attempt:
             error, spec=self.spec, step=self._step, attempt=self._attempt, fork=self._with.fork, reading=reading
         )
 
+    def left_s(self) -> float | None:
+        """Return how long it may go on, in seconds."""
+        timeout_s = self.spec.timeout_s
+        return None if timeout_s is None else self._entered_at + timeout_s - time.time()
+
+    def worked(self, callables: Callables) -> tuple[Found, Encoded | None]:
+        """Run it in a fork; return what it found, and what it returned."""
+        try:
+            call = callables.of(self.spec.name)
+            args, kwargs = self.arguments()
+            with memory_limit(self.spec.memory_bytes_max):
+                self.returned(call(*args, **kwargs))
+        except BaseException as error:  # noqa: BLE001  # the author's code runs here, SystemExit is a failure too
+            self.failed(error)
+        self._with.forks.end_if_forked()
+        if self._failure is not None:
+            return Found(self._failure), None
+        return Found(None, self._shown, place.emitted(self._current)), self._encoded
+
+    def take(self, ended: Ended) -> None:
+        """Take what came of it in a fork."""
+        found = ended.found
+        if found is not None and not ended.was_late:
+            self._failure, self._shown, self._emits = found.failure, found.shown, found.emits
+            self._encoded = ended.value
+            return
+        label, timeout_s = self.spec.label, self.spec.timeout_s
+        if ended.was_late:
+            failure = Failure(Reason.TIMEOUT, "TimeoutError", f"{label} ran longer than timeout_s={timeout_s:g}")
+        else:
+            failure = Failure(Reason.LOST, "SandboxLost", f"the fork that ran {label} ended: {ended.why}")
+        self._failure = failure
+
     def _misfit(self, error: BaseException) -> bool:
         try:
             args, kwargs = self._arguments()
@@ -139,7 +176,7 @@ class _Attempt:
         slot = self._slot
         assert slot is not None, "it was entered"
         left_at = time.time()
-        emits = place.emitted(self._current)
+        emits = self._emits or place.emitted(self._current)
         text = slot.text() if slot.words[Slot.PRINTED] else ""
         speaker = self._with.speaker
         with speaker.lock:
@@ -170,14 +207,17 @@ class AtOnce:
         """Run with this equipment; what it takes is made when it is needed first."""
         self._with = equipment
         self._slots = _Slots(equipment)
-        self._threads = _Threads(self._in_thread)
+        self._threads = _Threads(self._in_context(self._call))
+        self._forks = _Threads(self._in_context(self._call_in_fork))
         self._coroutines: _Coroutines | None = None
         self._async_calls = AsyncCalls()
 
     @property
     def is_busy(self) -> bool:
         """Whether anything runs beside the thread that serves."""
-        return self._threads.entered > 0 or (self._coroutines is not None and self._coroutines.entered > 0)
+        return self._threads.entered + self._forks.entered > 0 or (
+            self._coroutines is not None and self._coroutines.entered > 0
+        )
 
     def run(self, batch: Batch) -> None:
         """Begin the Invocations of a Batch; those of a handler of lists are run to their end."""
@@ -233,13 +273,30 @@ class AtOnce:
             if self._coroutines is None:
                 self._coroutines = _Coroutines(self._on_the_loop)
             self._coroutines.begin(attempts, sharing.most)
+        elif sharing.how == "processes":
+            self._forks.begin(attempts, sharing.most)
         else:
             self._threads.begin(attempts, sharing.most)
 
     # ------------------------------------------------------------------ the ways
 
-    def _in_thread(self, attempt: _Attempt) -> None:
-        contextvars.copy_context().run(self._call, attempt)
+    @staticmethod
+    def _in_context(call: Callable[[_Attempt], None]) -> Callable[[_Attempt], None]:
+        return lambda attempt: contextvars.copy_context().run(call, attempt)
+
+    def _call_in_fork(self, attempt: _Attempt) -> None:
+        number, slot = self._slots.take()
+        forks = self._with.forks
+        try:
+            attempt.enter(slot)
+            try:
+                ended = in_fork(lambda: attempt.worked(self._with.callables), forks.fork, attempt.left_s())
+            except OSError as error:  # no more processes, or no more memory
+                ended = Ended(None, None, f"it could not be made: {error}", was_late=False)
+            attempt.take(ended)
+            attempt.tell()
+        finally:
+            self._slots.give_back(number)
 
     def _call(self, attempt: _Attempt) -> None:
         number, slot = self._slots.take()

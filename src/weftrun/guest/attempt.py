@@ -63,18 +63,27 @@ class AsyncCalls:
 class Forks:
     """Knows whether this process is one that the author's code has forked, which must not speak for the Sandbox."""
 
-    def __init__(self, leave_behind: Callable[[], None]) -> None:
-        """Call `leave_behind` in every forked child, at once, from `watch` on."""
+    def __init__(self, leave_behind: Callable[..., None]) -> None:
+        """Call `leave_behind` in every forked child, at once, from `watch` on; `is_ours` tells it of one of our own."""
         self.forked = False
         self._leave_behind = leave_behind
+        self._is_ours = False
+
+    def fork(self) -> int:
+        """Fork for an Attempt: the child goes on in the code that called, and is not one of the author's."""
+        self._is_ours = True
+        try:
+            return os.fork()
+        finally:
+            self._is_ours = False
 
     def watch(self) -> None:
         """Look out for forks from now on, which can't be undone."""
         os.register_at_fork(after_in_child=self._after_fork)
 
     def _after_fork(self) -> None:
-        self.forked = True
-        self._leave_behind()
+        self.forked = not self._is_ours
+        self._leave_behind(is_ours=self._is_ours)
 
     def end_if_forked(self, error: BaseException | None = None) -> None:
         """End this process where it is a forked child that came back out of the author's code."""

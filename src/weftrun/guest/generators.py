@@ -19,6 +19,17 @@ _SEED_MAX: Final = 1 << 96
 """What numpy draws as a seed has 128 bits; hardly anybody writes one that large."""
 
 
+_found: list[Generators] = []
+"""What the imports of this process have found, for forks that are made later."""
+
+
+def draw_afresh_again() -> None:
+    """Let a fork draw other numbers than the process that it is a copy of."""
+    random.seed()
+    for generators in _found:
+        generators.draw_afresh()
+
+
 class Generators:
     """What an import made without a seed, wherever it is kept."""
 
@@ -65,6 +76,7 @@ class Generators:
             changed.seed, changed.setstate = seed, setstate
             secrets.randbits = randbits
             self._find(copies=copies)
+            _found.append(self)
 
     def _find(self, *, copies: bool) -> None:
         numpy_random: Any = sys.modules.get("numpy.random")

@@ -54,6 +54,7 @@ class Server:
         self._speaker = Speaker(
             channel, self._received, page, pipe, inline_bytes_max=fork.inline_bytes_max, store_folder=fork.store_folder
         )
+        self._has_left = False
         self._forks = Forks(self._leave)
         equipment = Equipment(
             fork, Callables(), self._forks, page, text, self._received, self._speaker, lease_page, self._ask
@@ -154,8 +155,14 @@ class Server:
             self._inbox.extend(self._received_now())  # not what needs room that is still to be made
         return not any(isinstance(message, BodyDrop) and message.body == body for message, _ in self._inbox)
 
-    def _leave(self) -> None:
-        """Become a process that is no Sandbox: a child that the author's code has forked."""
-        self._channel.close()
-        self._pipe.close()
-        unroute_streams()
+    def _leave(self, *, is_ours: bool) -> None:
+        """Become a process that is no Sandbox: a child that the author's code has forked, or that is for one Attempt.
+
+        What the latter prints stays the Attempt's.
+        """
+        if not self._has_left:
+            self._has_left = True
+            self._channel.close()
+            self._pipe.close()
+        if not is_ours:
+            unroute_streams()

@@ -28,7 +28,7 @@ Privileges = Literal["drop", "keep"]
 """
 
 
-How = Literal["serial", "threads", "coroutines", "list"]
+How = Literal["serial", "threads", "coroutines", "list", "processes"]
 """How a Sandbox runs what it was given of one Function: one after the other, at once, or by one call for all."""
 
 
@@ -41,8 +41,8 @@ class Sharing(Struct, frozen=True, array_like=True):
 
     Attributes:
         privileges: see `Privileges`; it stands here where this stands in its place.
-        how: one after the other (`serial`), each in a thread, each a coroutine on one loop, or all in one call of the
-            handler, which takes lists.
+        how: one after the other (`serial`), each in a thread, each a coroutine on one loop, all in one call of the
+            handler, which takes lists, or each in a fork of the Sandbox.
         most: Attempts that one Sandbox has at once; of a `list`, those of one call.
         window_s: Invocations are given out only when a tick of so many seconds ends; None as soon as may be.
     """

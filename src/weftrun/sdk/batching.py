@@ -12,10 +12,10 @@ from weftrun.model.errors import PolicyError, UsageError
 from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.policy import FunctionSpec, How, Privileges, Sharing
 
-Concurrency = int | tuple[Literal["threads", "coroutines"], int]
+Concurrency = int | tuple[Literal["threads", "coroutines", "processes"], int]
 """What `concurrency=` takes."""
 CONCURRENCY_MAX: Final = DEFAULT_LIMITS.batch_size_max
-_HOWS: Final = ("threads", "coroutines")
+_HOWS: Final = ("threads", "coroutines", "processes")
 _UNSAID: Final = "unsaid"
 """How a number alone is kept until it is known whether the callable is `async def`."""
 _WINDOW_S: Final = (0.001, 60.0)
@@ -24,10 +24,9 @@ _WINDOW_S: Final = (0.001, 60.0)
 def checked_concurrency(value: Any, refuse: Callable[[str], PolicyError]) -> tuple[str, int]:
     """Return how, and how many; raises what `refuse` makes."""
     how, most = value if type(value) is tuple and len(value) == 2 else (_UNSAID, value)
-    if how == "processes":
-        raise refuse('a way that is there: it takes "threads" or "coroutines"; forks of a Sandbox are not built yet')
     if (how != _UNSAID and how not in _HOWS) or type(most) is not int or not 1 <= most <= CONCURRENCY_MAX:
-        raise refuse(f'a number from 1 to {CONCURRENCY_MAX}, or ("threads", number), or ("coroutines", number)')
+        ways = ", ".join(f'("{way}", number)' for way in _HOWS)
+        raise refuse(f"a number from 1 to {CONCURRENCY_MAX}, or one of {ways}")
     return how, most
 
 
@@ -52,7 +51,7 @@ def recorded(before: Sharing | None, privileges: Privileges, changes: dict[str, 
     if changes.pop("batch", before is not None and before.how == "list"):
         most = most if most > 1 or how == "list" else DEFAULT_LIMITS.batch_size_max
         how = f"list of {how}" if how in _HOWS else "list"
-    elif most == 1:
+    elif most == 1 and how != "processes":
         how = "serial"
     window_s = changes.pop("window", before.window_s if before is not None else None)
     if how == "serial" and window_s is None:
@@ -80,7 +79,7 @@ def check_together(spec: FunctionSpec, where: str) -> None:
             f'{spec.label} ({where}): {said} and `effects="transaction"` exclude each other: each Attempt waits for '
             "a transaction of its own. Leave one of them out."
         )
-    if spec.memory_bytes_max is not None:
+    if spec.memory_bytes_max is not None and sharing.how != "processes":
         raise PolicyError(
             f"{spec.label} ({where}): {said} and `memory_bytes_max` exclude each other: Attempts that share a "
             "process share its memory. Leave one of them out."
@@ -99,7 +98,7 @@ def resolved(spec: FunctionSpec, *, is_async: bool, where: str) -> FunctionSpec:
         PolicyError: coroutines are asked for of what is no `async def`, or threads of what is one; names `where`.
     """
     sharing = spec.sharing
-    if sharing is None or sharing.how in ("serial", "list"):
+    if sharing is None or sharing.how in ("serial", "list", "processes"):
         return spec
     fits: How = "coroutines" if is_async else "threads"
     if sharing.how not in (_UNSAID, fits):

@@ -54,9 +54,10 @@ class Policy(_Shared, total=False):
         privileges: `drop` (default): set-user-ID programs run without their privileges, and an ordinary user's Sandbox
             is in a user namespace. `keep`: neither; so an ordinary user's Sandbox has no namespaces of its own, and
             can't have `network=False` at the same time.
-        concurrency: Attempts that one Sandbox runs at once (default 1): a number, or `("threads", number)`, or
-            `("coroutines", number)`. A number alone means threads for `def`, and coroutines on one loop for
-            `async def`. With `batch=True` it is how many calls are handed over together, at most.
+        concurrency: Attempts that one Sandbox runs at once (default 1): a number, or `("threads", number)`,
+            `("coroutines", number)`, or `("processes", number)`: forks, for what computes. A number alone means
+            threads for `def`, and coroutines on one loop for `async def`. With `batch=True` it is how many calls are
+            handed over together, at most.
         window: `"adaptive"` (default): what waits goes as soon as a Sandbox can take it. A number of seconds: it is
             gathered until a tick of that length ends, and goes together to one Sandbox (FaaSBatch's dispatch interval).
         runtime: what a Sandbox is; `process`, since nothing else is built yet.

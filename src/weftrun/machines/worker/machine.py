@@ -40,6 +40,9 @@ _STARTS_MAX = 3
 _SLEPT_S = 1.0
 """A tick that is later than this finds that its engine stood still: what Sandboxes said meanwhile is not heard yet."""
 
+_FORK_GRACE_S = 1.0
+"""A Sandbox ends a fork whose time is over by itself; where it has not after so much more, in seconds, it is ended."""
+
 
 class WorkerMachine:
     """Decides which Sandbox does what. Its commands are taken with `take_commands` after each event.
@@ -348,12 +351,13 @@ class WorkerMachine:
         What was revoked is not ended while something else is in there: its outcome is nobody's, and it holds nobody up.
         """
         timeout_s = _timeout_s(box.given[0])
+        told_s = box.given[0].lane.function.timeout_s
         label = box.given[0].lane.function.label
         if box.revoked and now >= box.revoked_at + REVOKED_S and steps_in(box) <= box.revoked:
             failure = Failure(Reason.CANCELLED, "RunCancelled", "its Run was cancelled or has failed")
             box.overdue = {(slot.batch, slot.index): failure for slot in slots}
         elif timeout_s is not None:
-            failure = Failure(Reason.TIMEOUT, "TimeoutError", f"{label} ran longer than timeout_s={timeout_s:g}")
+            failure = Failure(Reason.TIMEOUT, "TimeoutError", f"{label} ran longer than timeout_s={told_s:g}")
             late = [slot for slot in slots if now >= slot.entered_at + timeout_s]
             box.overdue = {(slot.batch, slot.index): failure for slot in late}
         else:
@@ -376,7 +380,10 @@ def _step_at(given: Given, index: int) -> tuple[int, int] | None:
 
 
 def _timeout_s(given: Given) -> float | None:
-    return given.lane.function.timeout_s
+    """Return after how long a Sandbox is ended for an Attempt: one in a fork is ended by its Sandbox, if that lives."""
+    function = given.lane.function
+    forks = function.sharing is not None and function.sharing.how == "processes"
+    return function.timeout_s + _FORK_GRACE_S if function.timeout_s is not None and forks else function.timeout_s
 
 
 def _due(state: WorkerState, box: Box, now: float) -> float:
