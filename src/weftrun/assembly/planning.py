@@ -7,14 +7,18 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Final, cast, get_args
 
+from msgspec.structs import replace
+
 from weftrun.assembly.places import Place
-from weftrun.machines.placement import Planner
+from weftrun.machines.placement import Planner, make_plan
 from weftrun.model.errors import JournalError, UsageError
-from weftrun.model.placement import Expected, Placement
+from weftrun.model.placement import Expected, Grouping, Network, Placement, PlanStep, PlanWorker
 from weftrun.model.policy import FunctionSpec
 from weftrun.model.records import Row, Started
 from weftrun.ports.journal import JournalReader
 from weftrun.ports.loop import Loop
+from weftrun.sdk.wiring import Wired
+from weftrun.views.plan import PlanView, plan_view
 from weftrun.views.taken import taken
 
 _RUNS_TRIED: Final = 5
@@ -54,7 +58,7 @@ class Planning:
         with contextlib.suppress(JournalError):  # a plan may be the worse for it, no Run fails
             reader = self._place.open_to_read()
             try:
-                found = expected_of(reader, workflow)
+                _, found = last_run(reader, workflow)
             finally:
                 reader.close()
 
@@ -65,14 +69,45 @@ class Planning:
         self._loop.call_from_thread(tell)
 
 
-def expected_of(reader: JournalReader, workflow: tuple[str, str]) -> dict[str, Expected]:
-    """Return what the Steps of a workflow took in its last Run that succeeded, by label; empty where there is none."""
+def last_run(reader: JournalReader, workflow: tuple[str, str]) -> tuple[str, Mapping[str, Expected]]:
+    """Return the last Run of a workflow that succeeded, and what its Steps took, by label; nothing where none has."""
     name, label = workflow
     for info in reader.runs(status="succeeded", function=name, prefix="", before=None, limit=_RUNS_TRIED):
         rows = reader.load(info.uid)
         if _label(rows) == label:
-            return taken(rows)
-    return {}
+            return info.id, taken(rows)
+    return "", {}
+
+
+def planned(
+    workflow: str,
+    graph: Sequence[Wired],
+    told: Mapping[str, Expected],
+    measured: Mapping[str, Expected],
+    *,
+    placement: Placement,
+    workers: int,
+    places: int,
+    network: Network,
+    run: str,
+) -> PlanView:
+    """Return the plan of a graph for so many Workers; what was `measured` goes before what a file has `told`.
+
+    Args:
+        run: id of the Run that was measured; empty for none.
+    """
+    steps: list[PlanStep] = []
+    known_by: list[str] = []
+    for wired in graph:
+        known_by.append("run" if wired.label in measured else "file" if wired.label in told else "default")
+        expected = told.get(wired.label, Expected())
+        if (took := measured.get(wired.label)) is not None:
+            expected = replace(expected, runtime_s=took.runtime_s, output_bytes=took.output_bytes)
+        edges = tuple((taken, steps[taken].expected.output_bytes) for taken in wired.takes)
+        steps.append(PlanStep(wired.id, expected, edges, is_elsewhere=not wired.is_single))
+    there = [PlanWorker(places)] * workers
+    plan = make_plan(placement, steps, there, network, Grouping())
+    return plan_view(workflow, plan, steps, known_by, workers=workers, places=places, run=run)
 
 
 def _label(rows: Sequence[Row]) -> str:

@@ -38,6 +38,7 @@ _COMMANDS = {
     "check": "Check an app: policies, names, and what would differ in a replay.",
     "build": "Build a WebAssembly function of C or C++.",
     "upload": "Upload a WebAssembly function to a server.",
+    "plan": "Show where the Steps of a workflow would run on a cluster, and why.",
     "doctor": "Check what this host offers.",
     "completion": "Print what lets bash, zsh or fish complete.",
 }

@@ -1,0 +1,122 @@
+"""`weftrun plan`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import click
+
+from weftrun.assembly import Place, place_of
+from weftrun.assembly.planning import last_run, placement_of, planned
+from weftrun.entrypoints.cli.arguments import bind
+from weftrun.entrypoints.cli.candidates import parameters, targets
+from weftrun.entrypoints.cli.options import journal_options
+from weftrun.entrypoints.cli.output import print_json
+from weftrun.entrypoints.cli.target import load
+from weftrun.fronts.faasflow.expectations import expectations
+from weftrun.fronts.faasflow.opening import read_plan
+from weftrun.model.errors import JournalError, UsageError
+from weftrun.model.ids import StepId
+from weftrun.model.placement import Expected, Network
+from weftrun.sdk.wiring import Wired, wired
+from weftrun.views.plan import plan_lines, plan_mermaid
+
+_YAML: Final = (".yaml", ".yml")
+_LOCAL: Final = re.compile(r"local:([1-9]\d{0,3})")
+
+
+@click.command("plan")
+@click.argument("target", metavar="TARGET", shell_complete=targets)
+@click.argument("arguments", metavar="[NAME=VALUE]...", nargs=-1, shell_complete=parameters)
+@journal_options
+@click.option("--cluster", default="local:3", show_default=True, metavar="local:N", help="So many Workers.")
+@click.option("--sandboxes", type=click.IntRange(1), default=4, show_default=True, help="Places of each Worker.")
+@click.option(
+    "--placement",
+    type=click.Choice(("planned", "hash", "faasflow")),
+    default="planned",
+    show_default=True,
+    help="How Steps get their Workers.",
+)
+@click.option("--bandwidth", type=click.FloatRange(0.001), default=100.0, show_default=True, help="MB/s of each link.")
+@click.option("--mermaid", is_flag=True, help="Print a Mermaid flowchart: a box for each Worker.")
+def command(
+    target: str,
+    arguments: tuple[str, ...],
+    db: str | None,
+    as_json: bool,
+    cluster: str,
+    sandboxes: int,
+    placement: str,
+    bandwidth: float,
+    mermaid: bool,
+) -> None:
+    """Show where the Steps of a workflow would run, and why; nothing is run.
+
+    TARGET is FILE.py:NAME or module:NAME of a `def` workflow, with its arguments, or FILE.yaml, a workflow of FaaSFlow.
+    Times and sizes are those of its last Run that succeeded in the Journal, else those of the file.
+    """
+    if as_json and mermaid:
+        raise UsageError("--json and --mermaid exclude each other.")
+    count = _LOCAL.fullmatch(cluster)
+    if count is None:
+        raise UsageError(f"--cluster {cluster} can't be planned for: it takes local:N, N Workers.")
+    workflow, steps, told = _graph(target, arguments)
+    run, measured = _measured(place_of(db), workflow)
+    view = planned(
+        workflow[1], steps, told, measured, placement=placement_of(placement), workers=int(count[1]), places=sandboxes,
+        network=Network(bandwidth * 1e6), run=run,
+    )  # fmt: skip
+    if as_json:
+        print_json(view)
+    elif mermaid:
+        print(plan_mermaid(view), end="")
+    else:
+        for line in plan_lines(view):
+            print(line)
+
+
+def _graph(target: str, words: Sequence[str]) -> tuple[tuple[str, str], list[Wired], Mapping[str, Expected]]:
+    """Return what a target is called, the Steps that it wires, and what a file expects of them."""
+    if not target.endswith(_YAML):
+        function = load(target)
+        args, kwargs = bind(function, words)
+        return (function.spec.name, function.spec.label), _entered(function, args, kwargs), {}
+    if words:
+        raise UsageError(f"{words[0]}: the plan of a file needs no inputs.")
+    plan, _ = read_plan(target)
+    place = {node.name: n for n, node in enumerate(plan.nodes)}
+    steps = []
+    for node in plan.nodes:
+        takes = tuple(place[name] for name in dict.fromkeys((*node.before, *node.reads)))
+        steps.append(Wired(StepId(node.name), node.name, takes, not node.call.foreach))
+    name = "weftrun.faasflow:run-foreach" if any(node.call.foreach for node in plan.nodes) else "weftrun.faasflow:run"
+    return (name, plan.name), steps, expectations(plan)
+
+
+def _entered(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Wired]:
+    try:
+        return wired(function, args, kwargs)
+    except UsageError:
+        raise
+    except Exception as error:  # the author's body runs here, and may raise anything
+        label = function.spec.label
+        raise UsageError(
+            f"The body of {label} failed, so there is no graph: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _measured(place: Place, workflow: tuple[str, str]) -> tuple[str, Mapping[str, Expected]]:
+    """Return the id of the last Run that succeeded, and what its Steps took; nothing where there is no Journal."""
+    if place.is_missing:
+        return "", {}
+    try:
+        reader = place.open_to_read()
+    except JournalError:
+        return "", {}
+    try:
+        return last_run(reader, workflow)
+    finally:
+        reader.close()
