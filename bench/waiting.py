@@ -20,6 +20,7 @@ from weftrun.adapters.system.clock import pause
 from weftrun.adapters.system.entropy import SystemEntropy
 from weftrun.model.ids import SessionUid
 from weftrun.model.lease import Session
+from weftrun.ports.journal import Rest
 
 _LONG_S = 86_400.0
 
@@ -41,7 +42,7 @@ def _fill(folder: Path, runs: int) -> None:
     due_at = time.time() + _LONG_S
     for copied in copies_of(rows, runs):
         journal.append(copied)
-        journal.suspend({row.uid: due_at for row in copied})
+        journal.suspend({row.uid: Rest(due_at) for row in copied})
     journal.leave()
     journal.close()
 

@@ -77,6 +77,25 @@ class Signature:
                 f"arguments, so it must take the same parameters: {mine}."
             )
 
+    def check_undone_by(self, compensate: Signature, where: str) -> bool:
+        """Check that what undoes a call of this takes what this takes; say whether it takes the `result`, too.
+
+        Raises:
+            PolicyError: it does not; names `where`.
+        """
+        try:
+            mine, other = (signature_of(taker._callable) for taker in (self, compensate))
+        except (TypeError, ValueError):
+            return False  # written in C, with no signature to compare: the call will tell
+        takes = "result" in other.parameters and "result" not in mine.parameters
+        rest = [parameter for name, parameter in other.parameters.items() if not takes or name != "result"]
+        if _shape(mine) != _shape(other.replace(parameters=rest)):
+            raise PolicyError(
+                f"{self._label} ({where}): {compensate._label}{_shape(other)} undoes it, and is called with the same "
+                f"arguments, so it must take the same parameters, and `result` if it wants that: {_shape(mine)}."
+            )
+        return takes
+
     def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """Return arguments by the names of their parameters; by position where Python knows no signature."""
         signature = self._signature()

@@ -6,6 +6,7 @@ waits for Refs of its own and nothing else, so that it does the same in every re
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -93,6 +94,8 @@ class BodyEntry:
         self._coroutine: Coroutine[Any, Any, Any] | None = None
         self._awaited: Ref[Any] | Either | None = None
         self._outcomes: dict[int, tuple[Any, BaseException | None]] = {}
+        self._undoes = False
+        self._settles = False
 
     def enter(self) -> Waiting | Returned | Raised:
         """Run the body until it waits or ends."""
@@ -136,7 +139,7 @@ class BodyEntry:
         before, here.recorder = here.recorder, self._recorder
         token = enter(self._current)
         try:
-            step: Waiting | Returned | Raised = drive()
+            step: Waiting | Returned | Raised = self._driven(drive)
         except BaseException as error:  # noqa: BLE001  # this is where the author's code runs
             step = Raised(_explained(error, self._function.spec.label))
         finally:
@@ -144,6 +147,31 @@ class BodyEntry:
             here.recorder = before
         self._recorder.flush()
         return step
+
+    def _driven(self, drive: Callable[[], Waiting | Returned]) -> Waiting | Returned:
+        """Run the body; where it fails, and has called what is to be undone then, go on with that."""
+        try:
+            return drive()
+        except Exception as error:
+            calls = self._recorder.undoable
+            if not calls or self._undoes:
+                raise
+            self._undoes = True
+            saga = _saga()
+            explained = _explained(error, self._function.spec.label)
+            undo = saga.undo(explained, [saga.Undoable(*call) for call in calls])
+        return self._go_on_with(undo)
+
+    def _go_on_with(self, coroutine: Coroutine[Any, Any, Any]) -> Waiting | Returned:
+        self._coroutine = coroutine
+        return self._run(lambda begun: begun.send(None))
+
+    def _ended(self, answer: Any) -> Waiting | Returned:
+        """The body has returned: at once, or, where something would be undone, when all Steps have settled."""
+        if self._recorder.undoable and not self._settles:
+            self._settles = True
+            return self._go_on_with(_saga().settle_all(answer, self._recorder.left(self._outcomes)))
+        return Returned(self._recorder.answer(answer))
 
     def _wire(self) -> Returned:
         return Returned(self._recorder.answer(self._function.callable(*self._args, **self._kwargs)))
@@ -184,10 +212,9 @@ class BodyEntry:
         coroutine = self._coroutine
         assert coroutine is not None
         while True:
-            try:
-                wanted = resume(coroutine)
-            except StopIteration as stop:
-                return Returned(self._recorder.answer(stop.value))
+            is_over, wanted = _resumed(coroutine, resume)
+            if is_over:
+                return self._ended(wanted)
             try:
                 awaited = self._check(wanted)
             except UsageError as refusal:
@@ -211,6 +238,18 @@ class BodyEntry:
             )
         own(wanted, self._recorder)
         return wanted
+
+
+def _resumed(coroutine: Coroutine[Any, Any, Any], resume: Resume) -> tuple[bool, Any]:
+    """Let a coroutine go on; return whether it has ended, and what it returned or waits for."""
+    try:
+        return False, resume(coroutine)
+    except StopIteration as stop:
+        return True, stop.value
+
+
+def _saga() -> Any:
+    return importlib.import_module("weftrun.sdk.saga")  # late: few workflows undo anything
 
 
 def _thrower(error: BaseException) -> Resume:

@@ -106,6 +106,8 @@ class Function(Generic[P, R_co]):
         durable: whether the Run that is started with it keeps records.
         expected: what its Steps are expected to need, by label, where it is a Workflow of which a file says so.
         origin: where it was made; of one whose code came from another process, nowhere.
+        compensate: what undoes a Step of it that succeeded, where its workflow fails; None for nothing.
+        compensates_with_result: whether that takes the value of the Step, too.
         lasts: whether its name leads to it for good, or as long as somebody holds it.
     """
 
@@ -134,6 +136,8 @@ class Function(Generic[P, R_co]):
         self.after = after
         self.durable = durable
         self.expected: Mapping[str, Expected] = {}
+        self.compensate: Function[..., Any] | None = None
+        self.compensates_with_result = False
         self.origin = origin
         self._holds = (
             holds  # what is found by name as long as this is there: its rollback; what `options` was called on
@@ -195,6 +199,8 @@ class Function(Generic[P, R_co]):
                     is none.
             """
             _check_mapped(self.spec)
+            if self.compensate is not None:
+                raise _saga().refuse(self.spec.label, "", is_map=True)
             if not columns:
                 raise _no_items(self.spec.label, same)
             recorder = here.recorder
@@ -232,6 +238,7 @@ class Function(Generic[P, R_co]):
             holds=(self,),
         )  # fmt: skip
         made.expected = self.expected
+        _undone_alike(made, self)
         return made
 
     def __repr__(self) -> str:
@@ -267,6 +274,10 @@ def _check_mapped(spec: FunctionSpec) -> None:
         )
 
 
+def _saga() -> Any:
+    return importlib.import_module("weftrun.sdk.saga")  # late: few authors need it
+
+
 def _batching() -> Any:
     return importlib.import_module("weftrun.sdk.batching")  # late: few authors need it
 
@@ -298,15 +309,39 @@ def _decorate(callable: Any, keywords: dict[str, Any], made_by: FrameType, *, wo
     label = name.rsplit(".", 1)[-1] if name else word
     if "name" not in keywords and (not f"{module}{label}".isprintable() or set("[]/") & set(label)):
         raise PolicyError(f"{label!r} ({where}) can't be the name of a Step: give it another one by `name=`.")
+    keywords = dict(keywords)
+    compensate = keywords.pop("compensate", None)
     spec = decorated(FunctionSpec(f"{module}:{name}", label, kind, code_version(callable)), keywords, where)
     if spec.sharing is not None:
         spec = _batching().resolved(spec, is_async=is_coroutine_function(callable), where=where)
     rollback = keywords.get("rollback")
-    held = () if rollback is None else (rollback,)
+    held = tuple(one for one in (rollback, compensate) if one is not None)
     made = Function(callable, spec, home=home, origin=Origin(made_by), holds=held)
     if rollback is not None:
         made.signature.check_same(rollback.signature, where)
+    if compensate is not None:
+        _check_compensate(made, compensate, where)
+        made.compensate = compensate
+        made.compensates_with_result = made.signature.check_undone_by(compensate.signature, where)
     register(made)
+    return made
+
+
+def _check_compensate(made: Function[..., Any], compensate: Any, where: str) -> None:
+    label = made.spec.label
+    if not isinstance(compensate, Function):
+        raise PolicyError(
+            f"{label} ({where}): `compensate={compensate!r}` is not a Function: decorate it with @function."
+        )
+    if compensate.compensate is not None:
+        raise PolicyError(f"{label} ({where}): its `compensate` has one of its own, which nothing would ever call.")
+    if made.home.module == MAIN:
+        raise PolicyError(f"{label} ({where}): `compensate` needs a module: in a notebook there is none yet.")
+
+
+def _undone_alike(made: Function[..., Any], other: Function[..., Any]) -> Function[..., Any]:
+    """Return a Function that was made of another one, and is undone as that is."""
+    made.compensate, made.compensates_with_result = other.compensate, other.compensates_with_result
     return made
 
 
@@ -409,7 +444,8 @@ def refer(spec: FunctionSpec, is_async: bool) -> Function[..., Any]:
     here_now = replace(spec, version=found.spec.version)
     if here_now == found.spec:
         return found
-    return Function(found.handler, here_now, home=found.home, origin=found.origin, holds=(found,))
+    made = Function(found.handler, here_now, home=found.home, origin=found.origin, holds=(found,))
+    return _undone_alike(made, found)
 
 
 def adopt(name: str, callable: Callable[..., Any], spec: FunctionSpec) -> Function[..., Any]:

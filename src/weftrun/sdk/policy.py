@@ -63,11 +63,15 @@ class Policy(_Shared, total=False):
         runtime: what a Sandbox is; `process`, since nothing else is built yet.
         rollback: a Function with the same parameters that undoes an abandoned Attempt before the next is entered. It is
             called at least once for each, also for one that had done nothing yet, and so must be idempotent.
+        compensate: a Function, or a workflow, with the same parameters that undoes a Step which has succeeded, if the
+            `async def` workflow that called it fails: the last one first, each a Step of its own. A parameter `result`
+            gets the Step's value. Workflows take it too.
     """
 
     name: str
     version: str
     rollback: Callee
+    compensate: Callee
 
 
 class CallPolicy(_Shared, total=False):
@@ -106,6 +110,7 @@ _AT_CALL = {
     "name": "it is how a Sandbox finds the code: put it on the decorator",
     "version": "it tells one state of the code from another: put it on the decorator",
     "rollback": "it undoes what the code does: put it on the decorator",
+    "compensate": "it undoes what the code does: put it on the decorator",
     "batch": "it says what the code takes: put it on the decorator",
 }
 

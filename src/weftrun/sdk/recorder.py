@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast
 
@@ -76,6 +77,7 @@ class Recorder:
         label: of the workflow.
         now: time of the last outcome that the body observed, in seconds since the epoch.
         table: Functions called, and waits made, so far; calls name them by position.
+        undoable: calls that are undone if the body fails; see `sdk.saga`.
     """
 
     def __init__(
@@ -99,6 +101,8 @@ class Recorder:
         self._host = host
         self._limits = limits
         self._made = 0
+        self._waits: set[int] = set()
+        self.undoable: list[tuple[Callee, Args, Kwargs, Ref[Any]]] = []
         self._broken: BaseException | None = None
         self._counts: dict[str, int] = {}
         self._positions: dict[int, int] = {}
@@ -119,12 +123,17 @@ class Recorder:
 
     def call(self, function: Callee, args: Args, kwargs: Kwargs, after: Refs) -> Ref[Any]:
         """Record a call and return its Ref."""
+        if function.compensate is not None and not self._watches:
+            saga = importlib.import_module("weftrun.sdk.saga")  # late: few workflows undo anything
+            raise saga.refuse(function.spec.label, self.label, is_map=False)
         signature = function.signature
         signature.check(args, kwargs)
         encoded = signature.encode(args, kwargs, refs=True)
         payload = self._payload(encoded)
         text = digest((args, kwargs)) if self._watches else ""
         ref: Ref[Any] = self._add(function, payload, after, text, Ref)
+        if function.compensate is not None:
+            self.undoable.append((function, args, kwargs, ref))
         return ref
 
     def _add(self, function: Callee, payload: Payload, after: Refs, text: str, kind: Any) -> Any:
@@ -159,6 +168,7 @@ class Recorder:
             self.table.append(Waits(spec))
             self._functions.append(spec)
         text = digest((compared, {})) if compared else ""
+        self._waits.add(self._made)
         ref: Ref[Any] = self._put(position, spec.label, self._payload(_NOTHING), (), text, Ref, 0, 3)
         return ref
 
@@ -177,6 +187,12 @@ class Recorder:
         if len(self._calls) >= _STREAM_CALLS:
             self.flush()
         return ref
+
+    def left(self, seen: Container[int]) -> list[Ref[Any]]:
+        """Return Refs of the Steps that are not among those `seen`; of waits none: a body leaves them when it ends."""
+        code = sys._getframe().f_code
+        numbers = (number for number in range(self._made) if number not in seen and number not in self._waits)
+        return [Ref(self, number, ("a Step that nobody awaits", 0, code, 0), 0) for number in numbers]
 
     def _position(self, function: Callee) -> int:
         """Return the place of a Function in the body's table, equal ones sharing theirs."""

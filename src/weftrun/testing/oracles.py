@@ -17,7 +17,6 @@ from weftrun.model.values import Blob, Data, Inline, Payload
 from weftrun.sdk.codec import decode, encode
 from weftrun.testing.closure import closure_violations
 from weftrun.testing.sim.awaiting import wrong_waits
-from weftrun.testing.sim.faults import PAUSES
 from weftrun.testing.sim.ledger import LedgerEntry
 from weftrun.testing.sim.memory import MemoryBlobs
 from weftrun.testing.sim.telling import TELLERS, wrong_deliveries, wrong_records
@@ -59,7 +58,7 @@ def findings(world: World) -> list[str]:
     lives = {uid: lives_of(rows) for uid, rows in world.rows.items()}
     functions = {entry.function.name: entry.function for entry in world.ledger.entries}
     found = [str(violation) for violation in closure_violations(world.rows, world.register.blobs_at, functions)]
-    found += wrong_waits(world.rows, world.register.signals, world.register.calm, _slow_s(world))
+    found += wrong_waits(world.rows, world.register.signals, world.register.calm, world.register.slow_s)
     recorded = [entry for entry in world.ledger.entries if entry.uid not in world.unkept]
     kept = [client for client in world.clients if client.durable]
     found += [f"N3: run {uid[:8]} has records" for uid in world.unkept & world.rows.keys()]
@@ -76,13 +75,6 @@ def findings(world: World) -> list[str]:
     found += [f"durable: {text}" for text in lost_rows(world.rows, world.loaded)]
     found += [f"left over: {count} {what}" for what, count in world.left.items() if count]
     return found
-
-
-def _slow_s(world: World) -> float:
-    """Return how much longer than at best the next engine may need to go on with a Run."""
-    stood_still = any(fault in PAUSES for *_, fault in world.faults.happened)  # nobody knows but by its Lease
-    by_lease_s = 2 * world.settings.limits.lease_ttl_s if world.settings.hosts > 1 or stood_still else 0.0
-    return world.register.slow_s + by_lease_s
 
 
 def _findings_of_life(

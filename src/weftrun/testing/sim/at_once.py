@@ -33,11 +33,15 @@ def _shared(op: Op, chance: Chance) -> Op:
 
 
 def entered_again(entries: Sequence[LedgerEntry]) -> Iterator[str]:
-    """Yield Attempts that one engine entered twice though nobody may see them twice (`retries=0`).
+    """Yield Attempts that were entered twice in one opening of their Run, though nobody may see them twice.
 
-    An engine that ended knows nothing any more: of those of several engines each counts by itself.
+    That is what `retries=0` promises: the loss of a Sandbox does not bring an Attempt again. An engine that takes the
+    Run over, reads it again or begins another life of it knows only what is on record: each opening counts by itself.
     """
     once = (e for e in entries if e.function.label == "beside_once")
-    for (engine, _, step, attempt), count in Counter((e.engine, e.uid, e.step, e.attempt) for e in once).items():
+    for (engine, opening, _, step, attempt), count in Counter(
+        (e.engine, e.opening, e.uid, e.step, e.attempt) for e in once
+    ).items():
         if count > 1:
-            yield f"Attempt {attempt} of {step} was entered {count} times by engine {engine}, and may be once"
+            told = f"Attempt {attempt} of {step} was entered {count} times by engine {engine} after reading {opening}"
+            yield f"{told}, and may be once"

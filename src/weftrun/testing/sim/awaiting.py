@@ -5,13 +5,13 @@ What a body says of its waits, it says to `DUES`, outside of the engine. A seed 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from weftrun.model.ids import RunUid, StepId, child_step
 from weftrun.model.outcomes import Failure
 from weftrun.model.policy import SIGNALS
-from weftrun.model.records import Received, Retried, Row, Settled
+from weftrun.model.records import Ended, Received, Retried, Row, Settled
 from weftrun.sdk.place import current, now
 from weftrun.sdk.waiting import signal, sleep
 from weftrun.testing.sim.chance import Chance
@@ -25,8 +25,31 @@ _LATE_S = 5.0
 """A wait ends within this of its time, where nothing goes wrong meanwhile, if the engines are quick."""
 _UNIT_S = 0.05
 
-DUES: dict[tuple[RunUid, StepId], set[float]] = {}
-"""When each wait is over, as each entry of its body reckons it, in seconds since the epoch."""
+
+class Dues:
+    """When each wait is over as each entry of its body reckons it, and when it said so; in seconds since the epoch."""
+
+    def __init__(self) -> None:
+        """Know of no wait."""
+        self._now: Callable[[], float] = lambda: 0.0
+        self._said: dict[tuple[RunUid, StepId], list[tuple[float, float]]] = {}
+
+    def begin(self, now: Callable[[], float]) -> None:
+        """Forget the waits of the world before; that of now has this time."""
+        self._now = now
+        self._said = {}
+
+    def say(self, uid: RunUid, step: StepId, due: float) -> None:
+        """A body waits until then."""
+        self._said.setdefault((uid, step), []).append((due, self._now()))
+
+    def of(self, uid: RunUid, step: StepId, *, by: float) -> tuple[set[float], float]:
+        """Return when a wait was over as it was said until a time, and when that was said last."""
+        said = [(due, at) for due, at in self._said.get((uid, step), ()) if at <= by]
+        return {due for due, _ in said}, max((at for _, at in said), default=0.0)
+
+
+DUES = Dues()
 
 
 @dataclass(frozen=True)
@@ -41,10 +64,11 @@ class SentSignal:
 
 @dataclass(frozen=True)
 class Kept:
-    """A signal that the inbox of a Run has taken, and when."""
+    """A signal that the inbox of a Run has taken, when, and how often the Run had ended before."""
 
     name: str
     at: float
+    ended: int = 0
 
 
 class EntryWaits:
@@ -76,7 +100,7 @@ class EntryWaits:
         self._counts[label] = n + 1
         here = current()
         step = child_step(here.step_id, self._root, label, n)
-        DUES.setdefault((here.run_uid, step), set()).add(now() + timeout_s)
+        DUES.say(here.run_uid, step, now() + timeout_s)
 
 
 def with_waits(plan: BodyPlan, chance: Chance) -> BodyPlan:
@@ -117,7 +141,7 @@ def wrong_waits(
     Args:
         kept: signals that inboxes have taken, in their order.
         calm: when the last thing happened, before a row was committed, that may have kept an engine from it.
-        slow_s: how much longer things may take, since the Journal is slow or a death is seen by the Lease alone.
+        slow_s: how much longer things may take, since the Journal is slow.
     """
     for uid, told in rows.items():
         yield from _wrong_signals(uid, told, kept.get(uid, {}))
@@ -132,6 +156,16 @@ def _taken(told: Sequence[Row]) -> list[tuple[Row, Received]]:
     return [(row, record) for row in told for record in row.records if isinstance(record, Received)]
 
 
+def taken_by(told: Sequence[Row]) -> set[str]:
+    """Return the ids of the signals that a Run has taken."""
+    return {record.message for _, record in _taken(told)}
+
+
+def ends_before(told: Sequence[Row], seq: int) -> int:
+    """Return how often a Run had ended before a row: what it had not taken then is gone."""
+    return sum(isinstance(record, Ended) for row in told if row.seq < seq for record in row.records)
+
+
 def _wrong_signals(uid: RunUid, told: Sequence[Row], kept: Mapping[str, Kept]) -> Iterator[str]:
     taken = _taken(told)
     ids = [record.message for _, record in taken]
@@ -139,12 +173,14 @@ def _wrong_signals(uid: RunUid, told: Sequence[Row], kept: Mapping[str, Kept]) -
         yield f"waits: the signal {message} was delivered {ids.count(message)} times to {uid[:6]}"
     for message in (id for id in ids if id not in kept):
         yield f"waits: {uid[:6]} took a signal {message} that nobody had sent"
-    for name in NAMES:
-        sent = [id for id, one in kept.items() if one.name == name]
-        got = [id for id in ids if id in kept and kept[id].name == name]
+    for name, ended in sorted({(one.name, one.ended) for one in kept.values()}):
+        sent = [id for id, one in kept.items() if (one.name, one.ended) == (name, ended)]
+        got = [id for id in ids if id in sent]
         if got != sent[: len(got)]:
             yield f"waits: {uid[:6]} took {got} of the signals {sent} named {name}: not in order"
     for row, record in taken:
+        if record.message in kept and kept[record.message].ended != ends_before(told, row.seq):
+            yield f"waits: {uid[:6]} took {record.message} in row {row.seq}, which was sent before it had ended"
         outcomes = [o for settled in row.records if isinstance(settled, Settled) for o in settled.outcomes]
         if not any(outcome.step == record.step and outcome.cause == "signal" for outcome in outcomes):
             yield f"waits: {record.step} of {uid[:6]} took {record.message} in row {row.seq}, without its outcome"
@@ -164,13 +200,13 @@ def _wrong_times(
         got |= {record.message for record in row.records if isinstance(record, Received)}
         for outcome in (o for record in row.records if isinstance(record, Settled) for o in record.outcomes):
             # More than one where what a body had seen was lost with its engine, before it was on record.
-            dues = DUES.get((uid, outcome.step))
-            if outcome.cause != "timer" or dues is None:
+            dues, said_at = DUES.of(uid, outcome.step, by=row.at)
+            if outcome.cause != "timer" or not dues:
                 continue
             due = min(dues)
             if row.at < due - 1e-6:
                 yield f"waits: {outcome.step} of {uid[:6]} ended {due - row.at:.3f} s before its time"
-            if row.at > max(*dues, calm.get((uid, row.seq), row.at)) + _LATE_S + slow_s:
+            if row.at > max(*dues, said_at, calm.get((uid, row.seq), row.at)) + _LATE_S + slow_s:
                 yield f"waits: {outcome.step} of {uid[:6]} ended {row.at - max(dues):.1f} s after its time"
             if isinstance(outcome.outcome, Failure) and outcome.call is not None:
                 name = outcome.call.function.removeprefix(SIGNALS)

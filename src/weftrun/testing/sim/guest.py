@@ -10,7 +10,7 @@ import heapq
 from collections import deque
 from collections.abc import Callable, Generator
 from functools import partial
-from typing import Any
+from typing import Any, TypeGuard
 
 from msgspec.structs import replace
 
@@ -82,6 +82,7 @@ class ScriptedGuest:
         self._body_objects: dict[int, set[ObjectId]] = {}
         self._emits: tuple[Emit, ...] = ()
         self._asks = False
+        self._shares = False
         self._entry = -1
         self._turns = 0
         self._unwanted: set[int] = set()
@@ -138,33 +139,39 @@ class ScriptedGuest:
         self._drop_objects(objects)
 
     def _at_once(self, batch: Batch, objects: Mappings) -> Running:
-        """Enter as many as its Function may have at once; each is in a slot of the page until it was told."""
-        sharing = batch.function.sharing
+        """Enter as many as its Function may have at once, those of later Batches too; each is in a slot until told."""
+        sharing, now = batch.function.sharing, self._outside.loop.now
         assert sharing is not None
-        waiting, now = deque(enumerate(batch.items)), 0.0
-        inside: list[tuple[float, int, Attempting]] = []
+        waiting = deque((batch, index) for index in range(len(batch.items)))
+        inside: list[tuple[float, int, int, Attempting]] = []
+        came = dict(objects)
         while waiting or inside:
+            while self._inbox and _is_beside(message := self._inbox[0][0]):
+                waiting.extend((message, index) for index in range(len(message.items)))
+                came.update(self._inbox.popleft()[1])
             while waiting and len(inside) < sharing.most:
-                index, item = waiting.popleft()
-                self._outside.point("guest.enter")
-                self._outside.check_lease(self._fences)
-                slot = InSlot(batch.no, index, self._outside.loop.now())
-                self.page = replace(self.page, slots=(*self.page.slots, slot))
-                attempt = self._attempt(
-                    batch.function,
-                    batch.runs[item.run],
-                    item.id,
-                    item.attempt,
-                    partial(decode_tree, item.args, reader(objects)),
-                    in_list=False,
-                    where=(batch.no, index),
-                )
-                heapq.heappush(inside, (now + (next(attempt) or 0.0), index, attempt))
-            due, index, attempt = heapq.heappop(inside)
-            yield due - now
-            now = due
-            self._tell_one(batch.no, index, attempt)
-        self._drop_objects(objects)
+                given, index = waiting.popleft()
+                attempt = self._enter_beside(given, index, came)
+                heapq.heappush(inside, (now() + (next(attempt) or 0.0), given.no, index, attempt))
+            self._shares, before = True, len(self._inbox)
+            yield max(0.0, inside[0][0] - now())
+            self._shares = False
+            if len(self._inbox) > before and _is_beside(self._inbox[-1][0]):
+                continue  # it goes on for what came, not since the time is over
+            _, no, index, attempt = heapq.heappop(inside)
+            self._tell_one(no, index, attempt)
+        self._drop_objects(came)
+
+    def _enter_beside(self, batch: Batch, index: int, objects: Mappings) -> Attempting:
+        """Put an Attempt into a slot; what is returned enters it."""
+        self._outside.point("guest.enter")
+        self._outside.check_lease(self._fences)
+        slot = InSlot(batch.no, index, self._outside.loop.now())
+        self.page = replace(self.page, slots=(*self.page.slots, slot))
+        item = batch.items[index]
+        args = partial(decode_tree, item.args, reader(objects))
+        run, where = batch.runs[item.run], (batch.no, index)
+        return self._attempt(batch.function, run, item.id, item.attempt, args, in_list=False, where=where)
 
     def _tell_one(self, no: int, index: int, attempt: Attempting) -> None:
         """Let an Attempt come to its end, tell its outcome, and only then leave its slot."""
@@ -211,7 +218,7 @@ class ScriptedGuest:
 
     def wants(self, message: ToSandbox) -> bool:
         """Say whether it goes on when it gets this message in the middle of its work."""
-        return self._asks and isinstance(message, TransactionAnswer)
+        return (self._asks and isinstance(message, TransactionAnswer)) or (self._shares and _is_beside(message))
 
     def _enter(self, batch: int, index: int) -> None:
         self.page = Progress(batch, index - 1, False, 0.0) if self.page.batch != batch else self.page
@@ -370,6 +377,10 @@ class ScriptedGuest:
     def _drop_objects(self, objects: Mappings) -> None:
         if objects:
             self._voice.say(Dropped(tuple(sorted(objects))))
+
+
+def _is_beside(message: ToSandbox) -> TypeGuard[Batch]:
+    return isinstance(message, Batch) and message.function.sharing is not None
 
 
 def _together(args: tuple[Any, ...], named: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:

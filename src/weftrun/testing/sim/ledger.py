@@ -24,6 +24,7 @@ class LedgerEntry:
         row: last row of the Run that was committed at the entry; 0 for none.
         engine: number of the simulated process that the Sandbox belongs to, from 1; each process has its own.
         owner: number of the process that owned the Run then, by the Journal; 0 for nobody, None before its first row.
+        opening: how often the engine had read the Run from the Journal: each time it knows no more than what is there.
     """
 
     at: float
@@ -36,6 +37,7 @@ class LedgerEntry:
     row: int
     engine: int
     owner: int | None
+    opening: int
 
     @property
     def visible(self) -> bool:
@@ -51,12 +53,14 @@ class Ledger:
         returned: which of them came to their end without an error, by their places in `entries`.
         committed: last committed row of each Run, kept by the Journal's layer.
         owners: which process owns each Run that has a row, kept by the Journal's layer; 0 for nobody.
+        openings: how often each process has read each Run, kept by the Journal's layer.
     """
 
     entries: list[LedgerEntry] = field(default_factory=list)
     returned: set[int] = field(default_factory=set)
     committed: dict[RunUid, int] = field(default_factory=dict)
     owners: dict[RunUid, int] = field(default_factory=dict)
+    openings: dict[tuple[int, RunUid], int] = field(default_factory=dict)
 
     def enter(
         self,
@@ -73,7 +77,8 @@ class Ledger:
         """Note an entry that happens now."""
         row = self.committed.get(uid, 0)
         owner = self.owners.get(uid)
-        self.entries.append(LedgerEntry(at, uid, step, attempt, function, reads, inputs, row, engine, owner))
+        opening = self.openings.get((engine, uid), 0)
+        self.entries.append(LedgerEntry(at, uid, step, attempt, function, reads, inputs, row, engine, owner, opening))
 
     def of(self, step: str) -> list[LedgerEntry]:
         """Return the entries of one Step, in order."""

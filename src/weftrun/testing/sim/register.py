@@ -14,7 +14,7 @@ from weftrun.model.lease import Session
 from weftrun.model.records import Ended, Row
 from weftrun.ports.journal import Appended, Message, Posted, Rest, RunInfo
 from weftrun.ports.outbox import TakenEmits
-from weftrun.testing.sim.awaiting import Kept
+from weftrun.testing.sim.awaiting import Kept, ends_before, taken_by
 from weftrun.testing.sim.ledger import Ledger
 from weftrun.testing.sim.memory import MemoryBlobs
 
@@ -49,7 +49,8 @@ class Register:
         calm_since: when the last thing happened that may keep a Run from being claimed.
         dead: numbers of processes that have ended.
         signals: what inboxes have taken, by Run, in their order.
-        calm: `calm_since` as it was when each row was committed.
+        calm: when the last thing had happened, as each row was committed, that may have kept an engine from it:
+            `calm_since`, or when an engine was declared dead, until which nobody could claim what it owned.
         taken_at: when each emit was first taken out of the outbox to be sent, or marked as if it was, by its key.
     """
 
@@ -64,6 +65,7 @@ class Register:
         self.taken_at: dict[str, float] = {}
         self.signals: dict[RunUid, dict[str, Kept]] = {}
         self.calm: dict[tuple[RunUid, int], float] = {}
+        self._declared_at = now()
         self.watchers: list[Callable[[Row], None]] = []
         self._ledger = ledger
         self._blobs = blobs
@@ -99,7 +101,7 @@ class Register:
                 continue
             self._check_row(session, row)
             kept.append(row)
-            self.calm[row.uid, row.seq] = self.calm_since
+            self.calm[row.uid, row.seq] = max(self.calm_since, self._declared_at)
             self.blobs_at.setdefault(row.uid, []).append(durable)
             self._ledger.committed[row.uid] = row.seq
             for watch in self.watchers:
@@ -143,8 +145,14 @@ class Register:
                 self._free_since[uid] = self._now()
 
     def keeps(self, message: Message) -> None:
-        """A signal is in an inbox, where it was not before."""
-        self.signals.setdefault(message.run, {}).setdefault(message.id, Kept(message.name, self._now()))
+        """A signal is in an inbox; one that was there already stays, if it is not gone with an end of its Run."""
+        rows = self.rows.get(message.run, [])
+        kept = self.signals.setdefault(message.run, {})
+        before, ended = kept.get(message.id), ends_before(rows, len(rows) + 1)
+        if before is not None and (before.ended == ended or message.id in taken_by(rows)):
+            return
+        kept.pop(message.id, None)  # its place is that of now
+        kept[message.id] = Kept(message.name, self._now(), ended)
 
     def claimed(self, session: SessionUid, infos: Sequence[RunInfo], *, adopts: bool) -> None:
         """Free Runs were taken over, and the session has raised its heartbeat."""
@@ -168,6 +176,7 @@ class Register:
         """A session was taken for dead."""
         known = self._sessions[session.uid]
         known.declared_dead = True
+        self._declared_at = self._now()
         silent_s = self._now() - known.heartbeat_at
         if known.engine not in self.dead and silent_s < known.ttl_s:
             self.broken.append(
@@ -192,6 +201,11 @@ class Register:
         """A Run that was suspended until it is due is free now."""
         if uid in self._free_since:
             self._free_since[uid] = min(self._free_since[uid], self._now())
+
+    def read(self, engine: int, uid: RunUid) -> None:
+        """An engine knows from now on what is on record of a Run, and no more."""
+        openings = self._ledger.openings
+        openings[engine, uid] = openings.get((engine, uid), 0) + 1
 
     # ------------------------------------------------------------------ sinks
 
@@ -274,6 +288,10 @@ class View:
     def put_back(self, uids: Sequence[RunUid]) -> None:
         """It freed Runs of its own."""
         self._register.freed(self._session, uids)
+
+    def reads(self, uid: RunUid) -> None:
+        """It reads a Run."""
+        self._register.read(self._engine, uid)
 
     def suspend(self, waiting: Mapping[RunUid, Rest]) -> None:
         """It let Runs of its own go until they are due."""

@@ -25,6 +25,7 @@ class _Box:
         self.alive = True
         self.ready = False
         self.running: Running | None = None
+        self.turns = 0
         self.held: set[ObjectId] = set()
 
     def end(self) -> None:
@@ -155,6 +156,8 @@ class ScriptedSandboxes:
         box = self._boxes[sandbox]
         if not box.alive:
             return
+        box.turns += 1
+        turn = box.turns
         if box.running is None:
             box.running = box.guest.serve()
         try:
@@ -165,7 +168,12 @@ class ScriptedSandboxes:
             self._die(sandbox, str(died))
         else:
             if pause is not None:
-                self._beside.after((pause, pause), _inside(sandbox), lambda: self._go_on(sandbox))
+                self._beside.after((pause, pause), _inside(sandbox), lambda: self._wake(sandbox, turn))
+
+    def _wake(self, sandbox: SandboxId, turn: int) -> None:
+        """Let it go on after a pause, unless a message that it wanted has made it go on sooner."""
+        if self._boxes[sandbox].turns == turn:
+            self._go_on(sandbox)
 
     def _die(self, sandbox: SandboxId, why: str) -> None:
         box = self._boxes.get(sandbox)

@@ -289,9 +289,7 @@ def judged(world: World) -> Broken | None:
     """Play a drawn world and return what is wrong with its history, if anything is."""
     try:
         world.run()
-        found = [*findings(world), *differences(world), *_harmed(world)]
-        if world.settings.engines == 1:
-            found += entered_again(world.ledger.entries)
+        found = [*findings(world), *differences(world), *_harmed(world), *entered_again(world.ledger.entries)]
     except Exception as error:  # noqa: BLE001  # a bug of the engine may be any error, and the next seed must still be played
         found = [f"{type(error).__name__}: {error}"]
     world.close()

@@ -160,7 +160,7 @@ class World:
         Args:
             within_s: how long that may take where calls take no time, in seconds of virtual time.
         """
-        DUES.clear()
+        DUES.begin(self.loop.now)
         within_s += _SLOW_WAITS * self.register.slow_s
         for slot in range(self.settings.engines):
             self._open(slot)
