@@ -152,7 +152,7 @@ class BodyEntry:
         """Run the body; where it fails, and has called what is to be undone then, go on with that."""
         try:
             return drive()
-        except Exception as error:
+        except Exception as error:  # the author's body raised it; raised again when its calls are undone
             calls = self._recorder.undoable
             if not calls or self._undoes:
                 raise
