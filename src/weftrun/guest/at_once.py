@@ -117,6 +117,7 @@ class _Attempt:
 
     def returned(self, result: Any) -> None:
         """Encode what it returned; raises where that can't be."""
+        place.check_outputs(self._current)
         encoded = encode([result] if self._is_item else result, what=f"the result of {self.spec.label}")
         self._shown = preview(result, self._with.fork.preview_bytes_max)
         self._encoded = encoded
@@ -226,7 +227,8 @@ class AtOnce:
         for index, item in enumerate(batch.items, batch.base):
             run_id, run_uid = batch.runs[item.run]
             number = item.undoes or item.attempt
-            current = place.Current(run_id, run_uid, item.id, number, bounds=gear.bounds)
+            outputs = gear.outputs(batch.function, batch.no, index)
+            current = place.Current(run_id, run_uid, item.id, number, bounds=gear.bounds, outputs=outputs)
             arguments = self._arguments(item.args, at_once=bool(batch.objects))
             attempts.append(
                 _Attempt(

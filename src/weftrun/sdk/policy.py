@@ -63,6 +63,8 @@ class Policy(_Shared, total=False):
         runtime: what a Sandbox is; `process`, since nothing else is built yet.
         rollback: a Function with the same parameters that undoes an abandoned Attempt before the next is entered. It is
             called at least once for each, also for one that had done nothing yet, and so must be idempotent.
+        outputs: what it gives before it ends, by name, with the type of each. `current().put(name, value)` gives it,
+            and `ref.output(name)` reads it.
         compensate: a Function, or a workflow, with the same parameters that undoes a Step which has succeeded, if the
             `async def` workflow that called it fails: the last one first, each a Step of its own. A parameter `result`
             gets the Step's value. Workflows take it too.
@@ -71,6 +73,7 @@ class Policy(_Shared, total=False):
     name: str
     version: str
     rollback: Callee
+    outputs: dict[str, Any]
     compensate: Callee
 
 
@@ -91,12 +94,17 @@ class CallPolicy(_Shared, total=False):
 
 _SHARED = frozenset(_Shared.__annotations__)
 _OF_A_BODY = frozenset({"body_timeout_s"})
-_OF_A_FUNCTION = (_SHARED | {"rollback", "batch"}) - _OF_A_BODY
+_OF_A_FUNCTION = (_SHARED | {"rollback", "batch", "outputs"}) - _OF_A_BODY
 _OF_SHARING = frozenset({"concurrency", "window", "batch"})
 _CHOICES = {
     "checkpoint": ("auto", "sync", "async", "none"),
     "effects": ("visible", "none", "transaction"),
     "privileges": ("drop", "keep"),
+}
+_CHECKED_LATE = {
+    "concurrency": "weftrun.sdk.batching",
+    "window": "weftrun.sdk.batching",
+    "outputs": "weftrun.sdk.outputs",
 }
 _FIELDS = {"retries": "retry", "body_timeout_s": "timeout_s"}
 """Names of policies in a FunctionSpec, where they differ: of a workflow `timeout_s` is the time of its body."""
@@ -112,6 +120,7 @@ _AT_CALL = {
     "rollback": "it undoes what the code does: put it on the decorator",
     "compensate": "it undoes what the code does: put it on the decorator",
     "batch": "it says what the code takes: put it on the decorator",
+    "outputs": "it says what the code puts: put it on the decorator",
 }
 
 
@@ -140,7 +149,11 @@ def decorated(spec: FunctionSpec, keywords: dict[str, Any], where: str) -> Funct
         PolicyError: a key is unknown, a value is wrong, or the key can't hold here; names `where`.
     """
     spec = _applied(
-        spec, keywords, where, known=_SHARED | {"name", "version", "rollback", "batch"}, elsewhere=_AT_DECORATION
+        spec,
+        keywords,
+        where,
+        known=_SHARED | {"name", "version", "rollback", "batch", "outputs"},
+        elsewhere=_AT_DECORATION,
     )
     return replace(spec, label=_label(spec.name)) if "name" in keywords else spec
 
@@ -170,13 +183,13 @@ def _applied(
             changes[_FIELDS.get(key, key)] = checked
     if not changes:
         return spec
+    outputs = changes.pop("outputs", spec.outputs)
     network, privileges = changes.pop("network", spec.network), changes.pop("privileges", spec.privileges)
     sharing = None
     if spec.sharing is not None or not _OF_SHARING.isdisjoint(changes):
         sharing = _batching().recorded(spec.sharing, privileges, changes)
-    spec = replace(spec, **changes, reach=_reach(network, privileges, sharing))
-    if sharing is not None:
-        _batching().check_together(spec, where)
+    spec = replace(spec, **changes, reach=_reach(network, privileges, sharing, outputs))
+    _check_together(spec, where)
     if spec.rollback is not None and spec.effects != "visible":
         raise PolicyError(
             f"{spec.label} ({where}): `rollback` undoes what a Function does outside, and `effects={spec.effects!r}` "
@@ -197,14 +210,33 @@ def _applied(
     return spec
 
 
+def _check_together(spec: FunctionSpec, where: str) -> None:
+    """Refuse what can't hold of a Function whose Attempts share a Sandbox, or that gives outputs before it ends."""
+    sharing = spec.sharing
+    if sharing is not None:
+        _batching().check_together(spec, where)
+    if not spec.outputs:
+        return
+    if sharing is not None and sharing.how == "list":
+        raise PolicyError(
+            f"{spec.label} ({where}): `outputs` and `batch=True` exclude each other: one call of the code answers many "
+            "calls, and nobody could tell whose output it puts."
+        )
+    if spec.checkpoint == "none":
+        raise PolicyError(
+            f'{spec.label} ({where}): `outputs` and `checkpoint="none"` exclude each other: what it puts is fixed by '
+            'its record. Take `checkpoint="async"`.'
+        )
+
+
 def _batching() -> Any:
     return importlib.import_module("weftrun.sdk.batching")  # late: few authors need it
 
 
-def _reach(network: bool, privileges: Privileges, sharing: Sharing | None) -> bool | Reach:
-    if sharing is not None:
-        return Reach(network, sharing)
-    return network if privileges == "drop" else Reach(network, privileges)
+def _reach(network: bool, privileges: Privileges, sharing: Sharing | None, outputs: tuple[str, ...]) -> bool | Reach:
+    if sharing is not None or outputs or privileges != "drop":
+        return Reach(network, sharing or privileges, outputs)
+    return network
 
 
 def _check_kind(spec: FunctionSpec, key: str, where: str) -> None:
@@ -243,8 +275,8 @@ def _checked(spec: FunctionSpec, key: str, value: Any, where: str) -> Any:
         return float(value)
     if key == "memory_bytes_max" and value is not None and (type(value) is not int or value < 1 << 20):
         raise refuse("a number of bytes, at least 1 MiB")
-    if key in ("concurrency", "window"):
-        return _batching().checked(key, value, refuse)
+    if key in _CHECKED_LATE:
+        return importlib.import_module(_CHECKED_LATE[key]).checked(key, value, refuse)  # late: few authors need it
     if key == "runtime" and value != "process":
         raise refuse("'process': other runtimes are not built yet")
     if key == "rollback":

@@ -19,6 +19,7 @@ from weftrun.testing.closure import closure_violations
 from weftrun.testing.sim.awaiting import wrong_waits
 from weftrun.testing.sim.ledger import LedgerEntry
 from weftrun.testing.sim.memory import MemoryBlobs
+from weftrun.testing.sim.putting import output_of
 from weftrun.testing.sim.telling import TELLERS, wrong_deliveries, wrong_records
 from weftrun.testing.sim.transacting import not_once, writes_telling
 from weftrun.testing.sim.undone import not_undone
@@ -231,6 +232,7 @@ def early_entries(entries: Iterable[LedgerEntry], fixed: Mapping[RunUid, Fixed])
     entries = list(entries)  # what a body saw of time and chance (`@`) has no record of its own
     kinds = {(e.uid, str(e.step)): e.function.kind for e in entries}
     sync = {(e.uid, str(e.step)) for e in entries if e.function.checkpoint == "sync"}
+    sync |= {(uid, str(output_of(step))) for uid, step in sync}
     for entry in entries:
         known = fixed.get(entry.uid, Fixed())
         for step, nonce in sorted(entry.reads):

@@ -16,6 +16,7 @@ from weftrun.model.messages import (
     FromSandbox,
     ItemOutcomes,
     Outcomes,
+    Put,
     Ready,
     TransactionBegin,
     TransactionLeft,
@@ -65,6 +66,8 @@ def _is_plain(message: FromSandbox) -> bool:
         return all(type(call.args.data) is Inline for call in calls) and all(
             type(chunk.items.data) is Inline for chunk in chunks
         )
+    if isinstance(message, Put):
+        return type(message.value) is Inline
     return type(message) in _WITHOUT_VALUES
 
 

@@ -15,7 +15,7 @@ from weftrun.machines.run.state import Body, RunState, Step
 from weftrun.model.graph import Call
 from weftrun.model.ids import StepId, child_step
 from weftrun.model.outcomes import Reason
-from weftrun.model.policy import FunctionSpec
+from weftrun.model.policy import OUTPUTS, FunctionSpec, Kind
 from weftrun.model.records import Branched, Observed
 
 _NONE: dict[int, StepId] = {}
@@ -84,7 +84,9 @@ def may_branch(run: RunState, body: Body) -> bool:
 
 def _named(run: RunState, body: Body, number: int, call: Call, function: FunctionSpec) -> FunctionSpec:
     recorded, owner = run.recorded, body.step.id
-    if body.life > 1:
+    if function.kind is Kind.OUTPUT:
+        function = replace(function, label=_label_of_output(body, call, function))
+    elif body.life > 1:
         function = replace(function, label=_label(run, body, call, function))
     id = child_step(owner, run.root.id, function.label, call.n)
     bound = recorded.numbers.get(owner, _NONE).get(number, id)
@@ -96,6 +98,14 @@ def _named(run: RunState, body: Body, number: int, call: Call, function: Functio
     _compare(run, body, id, number, call, function)
     _compare_handed(run, body, id, number, call, function)
     return function
+
+
+def _label_of_output(body: Body, call: Call, function: FunctionSpec) -> str:
+    """Return the label of an output: it goes by the name of the Step that puts it, and is kept or free as that is."""
+    producer = body.calls.get(call.args.refs[0].call) if call.args.refs else None
+    if producer is None:
+        return function.label
+    return f"{producer.id.rpartition('/')[2].rpartition('[')[0]}:{function.name.removeprefix(OUTPUTS)}"
 
 
 def _label(run: RunState, body: Body, call: Call, function: FunctionSpec) -> str:

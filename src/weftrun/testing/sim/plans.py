@@ -9,7 +9,7 @@ from typing import Any
 
 from weftrun.sdk.function import Function, workflow
 from weftrun.sdk.ref import Mapped
-from weftrun.testing.sim import scripted, telling, transacting, undone
+from weftrun.testing.sim import putting, scripted, telling, transacting, undone
 from weftrun.testing.sim.awaiting import LISTEN, PAUSE, EntryWaits
 from weftrun.testing.sim.chance import Chance
 from weftrun.testing.sim.plans_model import ENDLESS, BodyPlan, Op
@@ -40,6 +40,7 @@ _CALLED: tuple[Function[..., Any], ...] = (
     *telling.TELLERS,
     scripted.beside,
     scripted.beside_once,
+    *putting.PUTTERS,
 )
 TABLE: dict[str, Function[..., Any]] = {function.spec.label: function for function in _CALLED}
 _SAFE = ("draw", "draw", "quiet", "quiet", "fixed", "shown", "strict", "large", "stumbles", "stumbles_seen")
@@ -108,6 +109,8 @@ def _call(op: Op, refs: list[Any], inputs: tuple[Any, ...], seen: Any) -> Any:
         return TABLE[op.name].map(items, because=Value("", seen))
     if op.kind == "call":
         return TABLE[op.name].step(*taken, *inputs, Value("", seen))
+    if op.kind == putting.PUT:
+        return TABLE[op.name].step(*taken, *inputs, Value("", seen)).output("early")
     child: Function[..., Any] = wired if op.kind == "wired" else watched
     return child.step(op.plan, *taken, Value("", seen))
 
@@ -153,6 +156,7 @@ def _draw_op(chance: Chance, names: tuple[str, ...], made: int, *, watches: bool
 
 
 FUNCTIONS: tuple[Function[..., Any], ...] = (
-    *scripted.FUNCTIONS, *transacting.FUNCTIONS, *undone.FUNCTIONS, *telling.FUNCTIONS, wired, watched,
+    *scripted.FUNCTIONS, *transacting.FUNCTIONS, *undone.FUNCTIONS, *telling.FUNCTIONS, *putting.PUTTERS,
+    wired, watched,
 )  # fmt: skip
 """Everything that Sandboxes must know to carry plans out."""
