@@ -21,10 +21,11 @@ Effects = Literal["visible", "none", "transaction"]
 """
 
 
-Privileges = Literal["drop", "keep"]
+Privileges = Literal["drop", "keep", "strict"]
 """Whether programs that a Function starts may gain privileges: never (`drop`), or as outside of a Sandbox (`keep`).
 
-`keep` also means that an ordinary user's Sandbox enters no user namespace, and so no other one.
+`keep` also means that an ordinary user's Sandbox enters no user namespace, and so no other one. `strict` is `drop`, and
+what authors call `protect="strict"`: a Sandbox that gives up all that a Function has no need of.
 """
 
 
