@@ -161,3 +161,17 @@ def test_ten_times_the_steps_take_about_ten_times_as_long() -> None:
 def test_those_first_from_which_it_is_longest_to_the_end() -> None:
     steps = [step("short", runtime_s=0.1), step("long", runtime_s=3.0), step("end", (0, 0.0), (1, 0.0))]
     assert in_order(ranks(steps, LINK)) == [1, 0, 2]
+
+
+def test_what_is_read_together_is_placed_together() -> None:
+    """Each reader takes what a merge made and what one Step made beside it, which is placed before the merge is."""
+    steps: list[PlanStep] = []
+    for half in range(2):
+        parts = [len(steps) + n for n in range(5)]
+        steps += [step(f"part{half}.{n}", nbytes=1.0) for n in range(5)]
+        merge = len(steps)
+        steps.append(step(f"merge{half}", *((part, 1.0) for part in parts), nbytes=1.0))
+        steps.append(step(f"beside{half}", runtime_s=1.5, nbytes=1.0))
+        steps += [step(f"read{half}.{n}", (merge, 1.0), (merge + 1, 1.0)) for n in range(6)]
+    homes = plan(steps, 6, 6, 6).homes
+    assert len({homes[n] for n in range(len(steps) // 2)}) == len({homes[n] for n in range(len(steps) // 2, 26)}) == 1

@@ -21,10 +21,11 @@ Effects = Literal["visible", "none", "transaction"]
 """
 
 
-Privileges = Literal["drop", "keep"]
+Privileges = Literal["drop", "keep", "strict"]
 """Whether programs that a Function starts may gain privileges: never (`drop`), or as outside of a Sandbox (`keep`).
 
-`keep` also means that an ordinary user's Sandbox enters no user namespace, and so no other one.
+`keep` also means that an ordinary user's Sandbox enters no user namespace, and so no other one. `strict` is `drop`, and
+what authors call `protect="strict"`: a Sandbox that gives up all that a Function has no need of.
 """
 
 
@@ -36,6 +37,10 @@ SIGNALS = "weftrun:signal/"
 """What the name of a call begins with that waits for a signal; the name of the signal follows."""
 OUTPUTS = "weftrun:output/"
 """What the name of a call begins with that stands for an early output; the name of the output follows."""
+
+
+PUBLISHED = "weftrun:publish/"
+"""What the name of a call begins with that publishes an event; the name of the event follows."""
 
 
 class Sharing(Struct, frozen=True, array_like=True):

@@ -29,7 +29,8 @@ class _Shared(TypedDict, total=False):
     body_timeout_s: float
     memory_bytes_max: int | None
     network: bool
-    privileges: Privileges
+    privileges: Literal["drop", "keep"]
+    protect: Literal["usual", "strict"]
     concurrency: Concurrency
     window: Literal["adaptive"] | float
     runtime: Literal["process"]
@@ -54,6 +55,9 @@ class Policy(_Shared, total=False):
         privileges: `drop` (default): set-user-ID programs run without their privileges, and an ordinary user's Sandbox
             is in a user namespace. `keep`: neither; so an ordinary user's Sandbox has no namespaces of its own, and
             can't have `network=False` at the same time.
+        protect: `strict`: the Sandbox reads code only, writes no file, starts, signals and traces no process, has no
+            network unless `network=True` stands beside it, and has hard limits. The author's module is imported behind
+            the same walls, in each Sandbox. `usual` (default) is for code that is trusted.
         concurrency: Attempts that one Sandbox runs at once (default 1): a number, or `("threads", number)`,
             `("coroutines", number)`, or `("processes", number)`: forks, for what computes. A number alone means
             threads for `def`, and coroutines on one loop for `async def`. With `batch=True` it is how many calls are
@@ -100,6 +104,7 @@ _CHOICES = {
     "checkpoint": ("auto", "sync", "async", "none"),
     "effects": ("visible", "none", "transaction"),
     "privileges": ("drop", "keep"),
+    "protect": ("usual", "strict"),
 }
 _CHECKED_LATE = {
     "concurrency": "weftrun.sdk.batching",
@@ -184,7 +189,7 @@ def _applied(
     if not changes:
         return spec
     outputs = changes.pop("outputs", spec.outputs)
-    network, privileges = changes.pop("network", spec.network), changes.pop("privileges", spec.privileges)
+    network, privileges = _reached(spec, changes, where)
     sharing = None
     if spec.sharing is not None or not _OF_SHARING.isdisjoint(changes):
         sharing = _batching().recorded(spec.sharing, privileges, changes)
@@ -231,6 +236,22 @@ def _check_together(spec: FunctionSpec, where: str) -> None:
 
 def _batching() -> Any:
     return importlib.import_module("weftrun.sdk.batching")  # late: few authors need it
+
+
+def _reached(spec: FunctionSpec, changes: dict[str, Any], where: str) -> tuple[bool, Privileges]:
+    """Take what was said of network, privileges and protection out of checked `changes`; return what holds."""
+    protect, said = changes.pop("protect", None), changes.pop("privileges", None)
+    was_strict = spec.privileges == "strict"
+    is_strict = was_strict if protect is None else protect == "strict"
+    network: bool = changes.pop("network", False if is_strict and not was_strict else spec.network)
+    if not is_strict:
+        return network, said or ("drop" if was_strict else spec.privileges)
+    if said == "keep" or (said is None and spec.privileges == "keep"):
+        raise PolicyError(
+            f'{spec.label} ({where}): `protect="strict"` and `privileges="keep"` exclude each other: leave one of them '
+            "out."
+        )
+    return network, "strict"
 
 
 def _reach(network: bool, privileges: Privileges, sharing: Sharing | None, outputs: tuple[str, ...]) -> bool | Reach:

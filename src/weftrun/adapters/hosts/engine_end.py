@@ -151,7 +151,7 @@ class RemoteWorker:
             return
         # The engine may release an Object before a full socket has taken its descriptor.
         descriptors = [os.dup(self._objects.descriptor(obj.oid)) for obj in objects]
-        self._channel.send(message, descriptors, close=descriptors)
+        self._channel.gather(message, descriptors, close=descriptors)
 
     def _readable(self) -> None:
         self._receive()

@@ -180,4 +180,4 @@ class WorkerEnd:
         """A Worker in this process is never gone."""
 
     def _send(self, message: msgspec.Struct, descriptors: Sequence[int] = ()) -> None:
-        self._channel.send(message, descriptors, close=descriptors)
+        self._channel.gather(message, descriptors, close=descriptors)

@@ -52,12 +52,14 @@ def home_by_hash(name: str, workers: int) -> int:
     return zlib.crc32(name.encode()) % workers
 
 
-def _worth(steps: Sequence[PlanStep], table: Timetable) -> tuple[float, float, float, int]:
-    """Return what makes a plan worse: values that no memory holds, its length, then bytes and edges that cross."""
-    crossing = sum(
-        table.homes[producer] != table.homes[n] for n, step in enumerate(steps) for producer, _ in step.takes
-    )
-    return table.spilled_bytes, round(table.length_s, 9), table.moved_bytes, crossing
+def _worth(steps: Sequence[PlanStep], table: Timetable) -> tuple[float, float, int, float]:
+    """Return what makes a plan worse: values that no memory holds, its length, Steps that read from another Worker.
+
+    These can't be armed; bytes that cross come last, for what they cost is in the length.
+    """
+    homes = table.homes
+    apart = sum(any(homes[producer] != homes[n] for producer, _ in step.takes) for n, step in enumerate(steps))
+    return table.spilled_bytes, round(table.length_s, 9), apart, table.moved_bytes
 
 
 def _timed(
