@@ -40,6 +40,7 @@ TEXTS = sorted(
 PUBLIC_NAMES = {
     "as_settled",
     "gather",
+    "publish",
     "race",
     "cron",
     "every",

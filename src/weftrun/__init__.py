@@ -44,7 +44,7 @@ from weftrun.sdk.retrying import Retry
 if TYPE_CHECKING:
     from weftrun.sdk.schedules import Schedule, cron, every
     from weftrun.sdk.together import as_settled, gather, race
-    from weftrun.sdk.waiting import signal, sleep
+    from weftrun.sdk.waiting import publish, signal, sleep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -68,6 +68,7 @@ __all__ = [
     "random",
     "sleep",
     "signal",
+    "publish",
     "gather",
     "race",
     "as_settled",
@@ -131,6 +132,7 @@ if not TYPE_CHECKING:
         "cron": "weftrun.sdk.schedules",
         "every": "weftrun.sdk.schedules",
         "Schedule": "weftrun.sdk.schedules",
+        "publish": "weftrun.sdk.waiting",
         "gather": "weftrun.sdk.together",
         "race": "weftrun.sdk.together",
         "as_settled": "weftrun.sdk.together",

@@ -42,6 +42,7 @@ from weftrun.model.limits import DEFAULT_LIMITS, Limits
 from weftrun.model.placement import Expected, Placement
 from weftrun.model.policy import FunctionSpec
 from weftrun.model.schedules import Schedule
+from weftrun.model.values import Data
 from weftrun.ports.journal import Journal
 from weftrun.ports.sinks import Sink
 from weftrun.ports.worker import Worker
@@ -53,6 +54,7 @@ from weftrun.sdk.handles import Engine
 from weftrun.sdk.program import BEGAN_AT, program_here
 from weftrun.sdk.registry import version_here
 from weftrun.sdk.schedules import Change
+from weftrun.views.published import is_over, published
 from weftrun.views.step import StepView
 from weftrun.views.steps import steps
 from weftrun.views.trace import TextView, texts
@@ -336,6 +338,11 @@ class EmbeddedCore(EngineCore):
         self.check_kept(ticket)
         self.flush_trace()
         return texts(self._trace.read(ticket.uid))
+
+    def published(self, ticket: Ticket, name: str) -> tuple[list[Data], bool]:
+        """Return the encoded events of one name that a Run has published so far, and whether it has ended."""
+        rows = self.rows(ticket)
+        return published(rows, name), is_over(rows)
 
     def put_schedule(self, wanted: Schedule) -> Schedule:
         """Create a schedule, or give the one that has its id another definition."""

@@ -39,6 +39,10 @@ OUTPUTS = "weftrun:output/"
 """What the name of a call begins with that stands for an early output; the name of the output follows."""
 
 
+PUBLISHED = "weftrun:publish/"
+"""What the name of a call begins with that publishes an event; the name of the event follows."""
+
+
 class Sharing(Struct, frozen=True, array_like=True):
     """How Attempts of one Function share a Sandbox, where its author says more than one after the other.
 

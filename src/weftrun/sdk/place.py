@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from weftrun.model.policy import FunctionSpec
     from weftrun.sdk.callee import Callee
+    from weftrun.sdk.codec import Encoded
     from weftrun.sdk.outputs import Outputs
     from weftrun.sdk.ref import Ref
 
@@ -292,8 +293,11 @@ class BodyCalls(Protocol):
     ) -> Any:
         """Take a map and return its Ref."""
 
-    def wait(self, spec: FunctionSpec, compared: tuple[str, ...], /) -> Ref[Any]:
-        """Take a wait for a time or a signal and return its Ref; what is `compared` is the same in every replay."""
+    def wait(self, spec: FunctionSpec, compared: tuple[Any, ...], value: Encoded | None = None, /) -> Ref[Any]:
+        """Take a wait for a time or a signal and return its Ref; what is `compared` is the same in every replay.
+
+        `value` is what a timer yields; nothing if it is left out.
+        """
 
 
 class Here(threading.local):

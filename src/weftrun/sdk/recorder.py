@@ -101,7 +101,7 @@ class Recorder:
         self._host = host
         self._limits = limits
         self._made = 0
-        self._waits: set[int] = set()
+        self._no_steps: set[int] = set()
         self.undoable: list[tuple[Callee, Args, Kwargs, Ref[Any]]] = []
         self._broken: BaseException | None = None
         self._counts: dict[str, int] = {}
@@ -179,6 +179,7 @@ class Recorder:
         outputs = importlib.import_module("weftrun.sdk.outputs")  # late: few authors need it
         for name in spec.outputs:
             made = outputs.output_spec(spec, name)
+            self._no_steps.add(self._made)
             self._put(self._place(made), made.label, payload, (), "", Ref, 0, 3)
 
     def _place(self, spec: FunctionSpec) -> int:
@@ -191,16 +192,17 @@ class Recorder:
             self._functions.append(spec)
         return position
 
-    def wait(self, spec: FunctionSpec, compared: tuple[str, ...]) -> Ref[Any]:
-        """Record a wait and return its Ref; what is `compared` must be the same in every replay."""
+    def wait(self, spec: FunctionSpec, compared: tuple[Any, ...], value: Encoded | None = None, /) -> Ref[Any]:
+        """Record a wait, whose Ref gives `value`, and return it; what is `compared` is the same in every replay."""
         if not self._watches:
             raise UsageError(
                 f"The `def` workflow {self.label} waits for {spec.label}: it only wires Steps, and can't wait. Make it "
                 "`async def`."
             )
         text = digest((compared, {})) if compared else ""
-        self._waits.add(self._made)
-        ref: Ref[Any] = self._put(self._place(spec), spec.label, self._payload(_NOTHING), (), text, Ref, 0, 3)
+        self._no_steps.add(self._made)
+        payload = self._payload(value or _NOTHING)
+        ref: Ref[Any] = self._put(self._place(spec), spec.label, payload, (), text, Ref, 0, 3)
         return ref
 
     def _put(
@@ -220,9 +222,9 @@ class Recorder:
         return ref
 
     def left(self, seen: Container[int]) -> list[Ref[Any]]:
-        """Return Refs of the Steps that are not among those `seen`; of waits none: a body leaves them when it ends."""
+        """Return Refs of the Steps that are not among those `seen`; a body may leave waits and outputs."""
         code = sys._getframe().f_code
-        numbers = (number for number in range(self._made) if number not in seen and number not in self._waits)
+        numbers = (number for number in range(self._made) if number not in seen and number not in self._no_steps)
         return [Ref(self, number, ("a Step that nobody awaits", 0, code, 0), 0) for number in numbers]
 
     def _position(self, function: Callee) -> int:

@@ -29,7 +29,7 @@ from weftrun.machines.checkpoint import When, choice
 from weftrun.model.emits import Emitted
 from weftrun.model.ids import StepId, item_step
 from weftrun.model.outcomes import Failure, Ran, Reason
-from weftrun.model.policy import FunctionSpec, Kind
+from weftrun.model.policy import PUBLISHED, FunctionSpec, Kind
 from weftrun.model.records import (
     Abandoned,
     AttemptFailed,
@@ -191,6 +191,8 @@ class _Teller:
             return self._final_failure(done, outcome)
         if done.cause == "kept":
             return f"{done.step} was called again as in an earlier life, and was given the value that it had."
+        if done.cause == "timer" and done.call is not None and done.call.function.startswith(PUBLISHED):
+            return f"{done.step} was published."
         if done.cause == "timer":
             return f"{done.step}: its time came."
         if done.cause == "signal":
