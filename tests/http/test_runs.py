@@ -15,7 +15,7 @@ from tests.http.serving import Server, serving
 from tests.sweeping import shared
 
 from weftrun.assembly import place_of
-from weftrun.entrypoints.http.server import Settings, serve
+from weftrun.entrypoints.http.server import ServerSettings, serve
 from weftrun.model.errors import UsageError
 
 
@@ -269,7 +269,7 @@ def test_an_app_that_cannot_be_served_is_told(tmp_path: Path, case: tuple[str, s
 
 def test_a_port_that_is_taken_is_told(server: Server, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"can't be listened on: Address already in use\. --port names"):
-        serve(Settings(place=place_of(f"sqlite:///{tmp_path}/j.db"), port=server.port), announce=print)
+        serve(ServerSettings(place=place_of(f"sqlite:///{tmp_path}/j.db"), port=server.port), announce=print)
 
 
 def test_a_client_that_goes_away_ends_nothing(server: Server, tmp_path: Path) -> None:

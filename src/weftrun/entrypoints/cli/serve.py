@@ -68,7 +68,7 @@ def command(
             raise UsageError(f"There is no file {app}.")
     server = _module("server", "serve")
     default = _PORT if compat is None else _PORT_OF_FAASM
-    settings = server.Settings(
+    settings = server.ServerSettings(
         place=place_of(db),
         files=apps,
         host=host,

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from weftrun.assembly import Look, Reader
 from weftrun.entrypoints.http.answers import RunAnswer, as_json, json_answer, run_answer, value_answer
 from weftrun.entrypoints.http.callers import Caller
-from weftrun.entrypoints.http.gateway import Gateway, Wanted, found
+from weftrun.entrypoints.http.gateway import Gateway, WantedRun, found
 from weftrun.entrypoints.http.given import CallerHere, GatewayHere
 from weftrun.entrypoints.http.problems import Refusal, not_found, problems
 from weftrun.model.errors import LimitExceeded, UsageError
@@ -153,7 +153,7 @@ async def start(
     if None not in (data.id, idempotency_key) and data.id != idempotency_key:
         raise Refusal(422, "two-ids", f"`id` is {data.id!r}, and the header Idempotency-Key {idempotency_key!r}.")
     id = data.id if data.id is not None else idempotency_key
-    wanted = Wanted(data.app, name, msgspec.json.encode(data.args), id, data.durable)
+    wanted = WantedRun(data.app, name, msgspec.json.encode(data.args), id, data.durable)
     return await _answered(gateway, caller, await gateway.start(caller, wanted, data.wait_s), 0.0)
 
 
