@@ -37,7 +37,7 @@ from weftrun.runtime.outbox import Delivery
 from weftrun.runtime.ownership import Ownership, SeenJournal, Watch
 from weftrun.runtime.run_driver import RunDriver
 from weftrun.runtime.runs import OpenRun, Start
-from weftrun.runtime.schedules import ScheduleBook, Schedules
+from weftrun.runtime.schedules import ScheduleBook, ScheduleStarter
 from weftrun.runtime.signals import Signals, signals_among
 from weftrun.runtime.takeover import CodeHere
 from weftrun.runtime.tickets import Latch, Reply, Ticket
@@ -110,7 +110,7 @@ class EngineCore:
         )  # fmt: skip
         self._signals = Signals(loop, journal, self._committer, limits)
         self._schedules = (
-            Schedules(journal, self._committer, entropy, calendar, wall or loop.now, self) if calendar else None
+            ScheduleStarter(journal, self._committer, entropy, calendar, wall or loop.now, self) if calendar else None
         )
         self._closed = False
         self._broken: WeftrunError | None = None

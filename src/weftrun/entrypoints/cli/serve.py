@@ -78,7 +78,7 @@ def command(
     _check(apps, tls_cert, tls_key)
     server = _module("server", "serve")
     default = _PORT if compat is None else _PORT_OF_FAASM
-    settings = server.Settings(
+    settings = server.ServerSettings(
         place=place_of(db),
         files=apps,
         host=host,

@@ -45,7 +45,7 @@ _RUNS_KNOWN_MAX = 10_000
 """Of so many Runs that were started last the code is known, and their handles where they keep no records."""
 
 
-class Wanted(Struct, frozen=True):
+class WantedRun(Struct, frozen=True):
     """A Run that a caller wants to have.
 
     Attributes:
@@ -63,7 +63,7 @@ class Wanted(Struct, frozen=True):
     durable: bool | None = None
 
 
-class Answer(Struct, frozen=True):
+class EndedRun(Struct, frozen=True):
     """A Run that has ended, as a caller gets it.
 
     Attributes:
@@ -205,7 +205,7 @@ class Gateway:
 
     # ------------------------------------------------------------------ starting
 
-    async def start(self, caller: Caller, wanted: Wanted, wait_s: float = 0.0) -> Ticket:
+    async def start(self, caller: Caller, wanted: WantedRun, wait_s: float = 0.0) -> Ticket:
         """Start a Run, or join the one that has this id, and return once its start is durable.
 
         With `wait_s` it returns when the Run has ended, or after so many seconds once its start is durable: the end
@@ -240,7 +240,7 @@ class Gateway:
         self.starts += 1
         return ticket
 
-    def _id(self, caller: Caller, wanted: Wanted, described: Described) -> RunId:
+    def _id(self, caller: Caller, wanted: WantedRun, described: Described) -> RunId:
         if wanted.id is not None:
             return RunId(caller.stored(wanted.id))
         return RunId(f"{caller.prefix}{described.function.label}-{self._entropy.uid()[:12]}")
@@ -345,7 +345,7 @@ class Gateway:
         """Return when what Attempts have printed so far can be read."""
         await self.readers.read(lambda _: self.core.flush_trace())
 
-    async def answer(self, ticket: Ticket) -> Answer:
+    async def answer(self, ticket: Ticket) -> EndedRun:
         """Return what a Run that has ended gave.
 
         Raises:
@@ -354,12 +354,12 @@ class Gateway:
         end = ticket.end
         assert end is not None
         if end.failure is not None or end.answer is None:
-            return Answer(end.status, None, end.failure)
+            return EndedRun(end.status, None, end.failure)
         tree = change_data(end.answer, lambda data: Inline(bytes(self.core.read(data))))
         translator = await self.translators.of(await self._bundle(ticket))
         rendered = await translator.ask(Render(tree))
         assert isinstance(rendered, Rendered)
-        return Answer(end.status, rendered, None)
+        return EndedRun(end.status, rendered, None)
 
     async def _bundle(self, ticket: Ticket) -> Bundle:
         """Return the code that a Run was started with."""

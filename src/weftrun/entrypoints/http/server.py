@@ -31,7 +31,7 @@ loop to the engine's, to the Journal's thread, and back, and would wait at each 
 _HEADER_BYTES_MAX = 64 * 1024
 
 
-class Settings(Struct, frozen=True, kw_only=True):
+class ServerSettings(Struct, frozen=True, kw_only=True):
     """What is served, and how.
 
     Attributes:
@@ -71,7 +71,7 @@ class _Server(uvicorn.Server):
 
 
 def serve(
-    settings: Settings,
+    settings: ServerSettings,
     *,
     announce: Callable[[str], None],
     routers: Sequence[ControllerRouterHandler] = (),
@@ -116,7 +116,7 @@ def serve(
         raise errors[0]
 
 
-async def _opened(settings: Settings) -> Gateway:
+async def _opened(settings: ServerSettings) -> Gateway:
     asks = settings.asks_for_tokens or not is_loopback(settings.host)
     gateway = await Gateway.opened(
         settings.place,
@@ -132,7 +132,7 @@ async def _opened(settings: Settings) -> Gateway:
     return gateway
 
 
-def _config(app: Litestar, settings: Settings) -> uvicorn.Config:
+def _config(app: Litestar, settings: ServerSettings) -> uvicorn.Config:
     certificate, key = settings.tls or (None, None)
     try:
         config = uvicorn.Config(
