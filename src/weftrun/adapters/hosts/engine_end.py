@@ -73,7 +73,7 @@ class RemoteWorker:
 
     def open_run(self, run: int, id: RunId, uid: RunUid, bundle: Bundle) -> None:
         """A Run may send work from now on."""
-        self._send(m.OpenRun(run, id, uid, bundle))
+        self._send(m.BeginRun(run, id, uid, bundle))
 
     def close_run(self, run: int) -> None:
         """A Run is over."""
@@ -198,7 +198,7 @@ class RemoteWorker:
         match message:
             case m.Printed():
                 events.printed(message.said)
-            case m.Sent():
+            case m.SentBatch():
                 events.batch_sent(message.batch)
             case m.Shown():
                 events.running(message.rows)
