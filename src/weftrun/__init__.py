@@ -44,7 +44,7 @@ from weftrun.sdk.retrying import Retry
 if TYPE_CHECKING:
     from weftrun.sdk.schedules import Schedule, cron, every
     from weftrun.sdk.together import as_settled, gather, race
-    from weftrun.sdk.waiting import signal, sleep
+    from weftrun.sdk.waiting import publish, signal, sleep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -68,6 +68,7 @@ __all__ = [
     "random",
     "sleep",
     "signal",
+    "publish",
     "gather",
     "race",
     "as_settled",
@@ -131,6 +132,7 @@ if not TYPE_CHECKING:
         "cron": "weftrun.sdk.schedules",
         "every": "weftrun.sdk.schedules",
         "Schedule": "weftrun.sdk.schedules",
+        "publish": "weftrun.sdk.waiting",
         "gather": "weftrun.sdk.together",
         "race": "weftrun.sdk.together",
         "as_settled": "weftrun.sdk.together",
@@ -153,6 +155,7 @@ def open(
     cluster: str | None = None,
     control: str = "worker",
     data: str = "local",
+    trigger: str = "data",
     placement: str = "planned",
     lease_ttl_s: float = 10.0,
     sinks: "Mapping[str, Sink] | None" = None,
@@ -170,10 +173,10 @@ def open(
         cluster: where Functions run; default is this process's own Sandboxes. `local:N`: N Worker processes on this
             host. `ray` (extra `ray`): a Worker on each host of the Ray cluster of this host, which is started if there
             is none; `auto`, `HOST:PORT` and `ray://HOST:PORT` name one as Ray does.
-        control: with a cluster, who starts the next Step: `worker`, the Worker where the one before it ended, or
-            `master`, this engine.
+        control: with a cluster, who starts the next Step: the `worker` where the last one ended, or `master`, this one.
         data: where values of more than 64 KiB lie between Steps: `local`, in memory that readers map, or `store`, in
             files beside the Journal that each reader reads: what FaaSFlow is measured against, and of no other use.
+        trigger: when a Step that takes an early output starts: when it is put (`data`), or when its Step has ended.
         placement: with a cluster, which Worker a `def` body's Steps run on: `planned`, `faasflow` or `hash`.
         lease_ttl_s: when this engine gives no sign for so many seconds while it owns Runs, others on the Journal take
             it for dead. One that was killed on the same host is known to be dead at once.
@@ -184,8 +187,7 @@ def open(
     Raises:
         JournalError: the Journal can't be used: it is newer, damaged, read-only, locked.
         RunNotFound: `recover` is the id of no Run in the Journal.
-        UsageError: a value is not what it takes, or the URL names no Journal; or a Sandbox, or the command line,
-            reached this call while it imported the author's module.
+        UsageError: a value is not what it takes, or the URL names no Journal; or an import in a Sandbox reached this.
         Unsupported: this is not Linux.
     """
     if not sys.platform.startswith("linux"):
@@ -201,7 +203,7 @@ def open(
     # Late: a guest that imports the author's module must never load the engine.
     assembly = importlib.import_module("weftrun.assembly")
     engine: Engine = assembly.open_engine(
-        url, recover=recover, sandboxes=sandboxes, cluster=cluster, control=control, data=data,
+        url, recover=recover, sandboxes=sandboxes, cluster=cluster, control=control, data=data, trigger=trigger,
         placement=placement, lease_ttl_s=lease_ttl_s, sinks=sinks, tells=url is None,
     )  # fmt: skip
     return engine

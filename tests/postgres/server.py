@@ -118,7 +118,7 @@ class Server:
                 assert self.process is not None
                 if self.process.poll() is not None or time.monotonic() > deadline:
                     raise OSError(f"it does not start: {(self.folder / 'log').read_text()[-2000:]}") from error
-                time.sleep(0.02)
+                time.sleep(0.1)  # each try costs the server a process
 
     def url(self, database: str, *, user: str = "postgres") -> str:
         """Return the URL of one of its databases."""

@@ -41,7 +41,8 @@ from weftrun.model.lease import Session
 from weftrun.model.limits import DEFAULT_LIMITS, Limits
 from weftrun.model.placement import Expected, Placement
 from weftrun.model.policy import FunctionSpec
-from weftrun.model.schedules import Schedule
+from weftrun.model.schedules import KeptSchedule
+from weftrun.model.values import Data
 from weftrun.ports.journal import Journal
 from weftrun.ports.sinks import Sink
 from weftrun.ports.worker import Worker
@@ -53,6 +54,7 @@ from weftrun.sdk.handles import Engine
 from weftrun.sdk.program import BEGAN_AT, program_here
 from weftrun.sdk.registry import version_here
 from weftrun.sdk.schedules import Change
+from weftrun.views.published import is_over, published
 from weftrun.views.step import StepView
 from weftrun.views.steps import steps
 from weftrun.views.trace import TextView, texts
@@ -60,6 +62,7 @@ from weftrun.views.trace import TextView, texts
 _RECOVER_S = 60.0
 _CONTROLS = ("worker", "master")
 _DATA = ("local", "store")
+_TRIGGERS = ("data", "control")
 _SANDBOXES_MAX = 10_000
 _TTL_MIN_S = 0.5
 """A Lease that is renewed three times in this time must outlast a slow disk."""
@@ -67,7 +70,8 @@ _TTL_MIN_S = 0.5
 
 def open_engine(
     url: str | None = None, *, recover: str = "all", sandboxes: int | None = None, cluster: str | None = None,
-    control: str = "worker", data: str = "local", placement: str = "planned", lease_ttl_s: float | None = None,
+    control: str = "worker", data: str = "local", trigger: str = "data", placement: str = "planned",
+    lease_ttl_s: float | None = None,
     sinks: Mapping[str, Sink] | None = None, limits: Limits = DEFAULT_LIMITS, tells: bool = False,
 ) -> Engine:  # fmt: skip
     """Open an engine on a Journal. See `weftrun.open`. A Journal that it makes is logged if it `tells`.
@@ -80,7 +84,7 @@ def open_engine(
     _check_recover(recover, place)
     core = open_core(
         place, recover=recover, sandboxes=sandboxes, cluster=cluster, control=control, data=data,
-        placement=placement, lease_ttl_s=lease_ttl_s, sinks=sinks, limits=limits,
+        trigger=trigger, placement=placement, lease_ttl_s=lease_ttl_s, sinks=sinks, limits=limits,
     )  # fmt: skip
     if is_new and tells:
         logging.getLogger("weftrun").warning("%s", made_sentence(place))
@@ -89,7 +93,8 @@ def open_engine(
 
 def open_core(
     place: Place, *, recover: str = "all", sandboxes: int | None = None, cluster: str | None = None,
-    control: str = "worker", data: str = "local", placement: str = "planned", lease_ttl_s: float | None = None,
+    control: str = "worker", data: str = "local", trigger: str = "data", placement: str = "planned",
+    lease_ttl_s: float | None = None,
     sinks: Mapping[str, Sink] | None = None, limits: Limits = DEFAULT_LIMITS,
 ) -> EmbeddedCore:  # fmt: skip
     """Open what is behind an `Engine`, for those who encode and decode values elsewhere. See `weftrun.open`.
@@ -108,6 +113,10 @@ def open_core(
         limits = replace(limits, lease_ttl_s=lease_ttl_s)
     if data not in _DATA:
         raise UsageError(f"data={data!r} is not known: it takes {' or '.join(map(repr, _DATA))}.")
+    if trigger not in _TRIGGERS:
+        raise UsageError(f"trigger={trigger!r} is not known: it takes {' or '.join(map(repr, _TRIGGERS))}.")
+    if trigger == "control":
+        limits = replace(limits, early_outputs=False)
     if data == "store" and cluster is not None and not cluster.startswith("local:"):
         raise UsageError(f"data='store' is for Workers of this host: not for cluster={cluster!r} yet.")
     where = cluster_of(cluster)
@@ -330,16 +339,21 @@ class EmbeddedCore(EngineCore):
         self.flush_trace()
         return texts(self._trace.read(ticket.uid))
 
-    def put_schedule(self, wanted: Schedule) -> Schedule:
+    def published(self, ticket: Ticket, name: str) -> tuple[list[Data], bool]:
+        """Return the encoded events of one name that a Run has published so far, and whether it has ended."""
+        rows = self.rows(ticket)
+        return published(rows, name), is_over(rows)
+
+    def put_schedule(self, wanted: KeptSchedule) -> KeptSchedule:
         """Create a schedule, or give the one that has its id another definition."""
         check_timetable(wanted.when)
         return self.on_schedules(lambda book: book.create(wanted))
 
-    def schedule(self, id: str) -> Schedule:
+    def schedule(self, id: str) -> KeptSchedule:
         """Return the schedule with this id."""
         return self.on_schedules(lambda book: book.get(id))
 
-    def schedules(self) -> list[Schedule]:
+    def schedules(self) -> list[KeptSchedule]:
         """Return all schedules, by their ids."""
         return self.on_schedules(lambda book: book.all())
 

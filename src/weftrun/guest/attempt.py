@@ -6,17 +6,19 @@ import contextvars
 import importlib
 import os
 import sys
+import time
 from collections.abc import Callable, Coroutine
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from weftrun.guest.objects import Received, Speaker
+from weftrun.guest.objects import ReceivedObjects, Speaker
 from weftrun.guest.text import PageText
 from weftrun.model.errors import UsageError
 from weftrun.model.ids import RunId, StepId
-from weftrun.model.messages import Fork
+from weftrun.model.messages import Fork, Put
 from weftrun.model.outcomes import Failure, Reason
 from weftrun.model.policy import FunctionSpec, Kind
 from weftrun.model.telling import add_note
+from weftrun.sdk.codec import encode, preview
 from weftrun.sdk.emits import EmitBounds
 from weftrun.sdk.failure import failure_of
 from weftrun.sdk.function import find
@@ -24,6 +26,9 @@ from weftrun.sdk.retrying import attempts_told
 from weftrun.sdk.statements import Ask
 from weftrun.wire.lease_page import LeasePage
 from weftrun.wire.page import Page
+
+if TYPE_CHECKING:
+    from weftrun.sdk.outputs import Outputs
 
 LAPSED: Final = 72
 """Exit code of a Sandbox that was to enter a body after its engine's Lease was over."""
@@ -124,7 +129,7 @@ class Equipment(NamedTuple):
     forks: Forks
     page: Page
     text: PageText
-    received: Received
+    received: ReceivedObjects
     speaker: Speaker
     lease_page: LeasePage
     ask: Ask
@@ -133,6 +138,26 @@ class Equipment(NamedTuple):
     def bounds(self) -> EmitBounds:
         """How much an Attempt may emit."""
         return EmitBounds(self.fork.emit_bytes_max, self.fork.emits_max, self.fork.emit_name_bytes_max)
+
+    def outputs(
+        self, spec: FunctionSpec, no: int, index: int, before: Callable[[], None] = lambda: None
+    ) -> Outputs | None:
+        """Return what tells the engine the outputs of the body at a place of a Batch; None where it has none.
+
+        `before` says what must be said before.
+        """
+        if not spec.outputs:
+            return None
+
+        def tell(name: str, value: object) -> None:
+            encoded = encode(value, what=f"the output {name!r} of {spec.label}")
+            shown = preview(value, self.fork.preview_bytes_max)
+            with self.speaker.lock:
+                before()
+                self.speaker.say(Put(no, index, name, self.speaker.data(encoded), time.time(), shown))
+
+        made: Outputs = importlib.import_module("weftrun.sdk.outputs").Outputs(spec.label, spec.outputs, tell)
+        return made
 
     def check_lease(self) -> None:
         """End this Sandbox where no body may be entered any more: the Run may be another engine's by now (O3)."""

@@ -76,7 +76,9 @@ class BatchRunner:
             gear = self._with
             self._said = Statements(gear.ask, words[Page.BATCH], index, gear.fork.transaction_bytes_max)
             opener = self._said.open
-        current = place.Current(run_id, run_uid, step, attempt, opener, self._bounds)
+        no = words[Page.BATCH]
+        outputs = self._with.outputs(spec, no, index, lambda: self._tell(no))
+        current = place.Current(run_id, run_uid, step, attempt, opener, self._bounds, outputs)
         if invocation.undoes:
             place.undoes(current)
         token = place.enter(current)
@@ -87,10 +89,10 @@ class BatchRunner:
         words[_ENTERED] = 1
         try:
             if spec.memory_bytes_max is None:
-                value, shown = self._execute(spec, invocation)
+                value, shown = self._execute(spec, invocation, current)
             else:
                 with memory_limit(spec.memory_bytes_max):
-                    value, shown = self._execute(spec, invocation)
+                    value, shown = self._execute(spec, invocation, current)
         except BaseException as error:  # noqa: BLE001  # the author's code runs here, and SystemExit is a failure too
             self._with.forks.end_if_forked(error)
             failure = failure_from(
@@ -119,7 +121,7 @@ class BatchRunner:
             "or take the policy away."
         )
 
-    def _execute(self, spec: FunctionSpec, invocation: Invocation) -> tuple[Data, str]:
+    def _execute(self, spec: FunctionSpec, invocation: Invocation, current: place.Current) -> tuple[Data, str]:
         """Read the arguments, call the Function, and return its encoded result and a preview of it."""
         gear = self._with
         self._reading = True
@@ -135,5 +137,6 @@ class BatchRunner:
             gear.forks.end_if_forked()
         if spec.effects == "transaction" and self._said is not None:
             self._said.check_left()
+        place.check_outputs(current)
         value = gear.speaker.data(encode(result, what=f"the result of {spec.label}"))
         return value, preview(result, gear.fork.preview_bytes_max)

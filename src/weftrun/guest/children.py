@@ -62,11 +62,18 @@ class Births:
     """Makes children, by fork or, where no fork may have what the import left, by exec of a fresh interpreter."""
 
     def __init__(
-        self, leave: Callable[[], None], *, own_pids: bool, keeps_privileges: bool, frame_bytes_max: int
+        self,
+        leave: Callable[[], None],
+        *,
+        own_pids: bool,
+        keeps_privileges: bool,
+        frame_bytes_max: int,
+        is_strict: bool = False,
     ) -> None:
         """`leave` undoes in a forked child what makes this process the zygote."""
         self._leave = leave
         self._own_pids = own_pids
+        self._is_strict = is_strict
         self._frame_bytes_max = frame_bytes_max
         self._keeps_privileges = keeps_privileges
         self._map_ids = not keeps_privileges
@@ -128,7 +135,7 @@ class Births:
             os._exit(70)
 
     def _exec(self, theirs: socket.socket) -> int:
-        flags = (self._own_pids, self._map_ids, self._keeps_privileges)
+        flags = (self._own_pids, self._map_ids, self._keeps_privileges, self._is_strict)
         settings = (theirs.fileno(), *map(int, flags), self._frame_bytes_max)
         child = subprocess.Popen(
             guest_command("weftrun.guest.sandbox", *map(str, settings), options=interpreter_options()),

@@ -240,6 +240,7 @@ class ItemCurrent(place.Current):
         self.attempt = attempt
         self._open = NOT_SAID
         self._emits = emits
+        self._outputs = None
         self._notes = []
         self._step = step
         self.index = 0

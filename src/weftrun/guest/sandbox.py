@@ -13,20 +13,21 @@ import socket
 import sys
 from typing import Final, NamedTuple, NoReturn
 
-from weftrun.guest import isolation, kernel
+from weftrun.guest import isolation, kernel, strict
 from weftrun.guest.code import load_code
 from weftrun.guest.serve import Server
 from weftrun.guest.text import TextPipe, route_streams
 from weftrun.guest.warmup import warm_up
 from weftrun.model.ids import StepId
 from weftrun.model.messages import Fork, Load, Ready, ToSandbox, ToZygote
-from weftrun.model.outcomes import Failure
+from weftrun.model.outcomes import Failure, Reason
 from weftrun.sdk.failure import failure_of
 from weftrun.wire.channel import Channel, unix_socket
 from weftrun.wire.lease_page import LeasePage
 from weftrun.wire.page import STACK_SIGNAL, Page, stack_at
 from weftrun.wire.program import uncover
 
+_WALLS: Final = ("landlock", "seccomp")
 REFUSED: Final = 71
 """Exit code of a Sandbox that was refused; its parent has been told why."""
 
@@ -40,7 +41,7 @@ _NO_NETWORK_KEPT: Final = (
 )
 
 
-class Wanted(NamedTuple):
+class SandboxRequest(NamedTuple):
     """The request for a Sandbox, with its channel, page, pipe and hold; `load` is code that is still to be imported."""
 
     fork: Fork
@@ -53,7 +54,7 @@ class Wanted(NamedTuple):
 
 def main() -> NoReturn:
     """Become a Sandbox in a fresh interpreter, whose author's code is imported last."""
-    parent, own_pids, map_ids, keeps_privileges, frame_bytes_max = (int(argument) for argument in sys.argv[1:6])
+    parent, own_pids, map_ids, keeps_privileges, strict, frame_bytes_max = (int(argument) for argument in sys.argv[1:7])
     uncover()
     become_sandbox(
         unix_socket(parent),
@@ -61,6 +62,7 @@ def main() -> NoReturn:
         map_ids=bool(map_ids),
         keeps_privileges=bool(keeps_privileges),
         frame_bytes_max=frame_bytes_max,
+        is_strict=bool(strict),
     )
 
 
@@ -72,11 +74,12 @@ def become_sandbox(
     keeps_privileges: bool,
     frame_bytes_max: int,
     ahead: bool = False,
+    is_strict: bool = False,
 ) -> NoReturn:
     """Isolate this process, wait until a Sandbox is wanted, and serve until told to stop.
 
     The zygote at the other end of `parent` maps the ids of the new user namespace before it says anything: no file
-    may be opened before. `ahead` says that nobody wants the Sandbox yet.
+    may be opened before. `ahead` says that nobody wants the Sandbox yet; one that `is_strict` has imported nothing yet.
     """
     zygote = os.getppid()
     kernel.die_with_parent(signal.SIGKILL)
@@ -94,17 +97,17 @@ def become_sandbox(
         wanted = _wait(Channel(parent, ToZygote, frame_bytes_max=frame_bytes_max))
         if not wanted.fork.network:
             flags |= _without_network(parent, _NO_NETWORK_KEPT if keeps_privileges else _NO_NETWORK)
-    _serve(wanted, (("pid",) if own_pids else ()) + isolation.names(flags))
+    _serve(wanted, (("pid",) if own_pids else ()) + isolation.names(flags), is_strict=is_strict)
 
 
-def _wait(told: Channel[ToZygote]) -> Wanted:
+def _wait(told: Channel[ToZygote]) -> SandboxRequest:
     """Wait for the request; end with the zygote."""
     load: Load | None = None
     while True:
         for message, descriptors in told.receive() or os._exit(0):
             if isinstance(message, Fork):
                 channel, page, pipe, lease_page = descriptors
-                return Wanted(message, channel, page, pipe, lease_page, load)
+                return SandboxRequest(message, channel, page, pipe, lease_page, load)
             load = message
 
 
@@ -117,9 +120,12 @@ def _without_network(parent: socket.socket, refusal: bytes) -> int:
     return flag
 
 
-def _serve(wanted: Wanted, names: tuple[str, ...]) -> NoReturn:
-    fork = wanted.fork
-    failure = _import(wanted.load) if wanted.load is not None else None
+def _serve(wanted: SandboxRequest, names: tuple[str, ...], *, is_strict: bool) -> NoReturn:
+    fork, load = wanted.fork, wanted.load
+    failure = _be_strict(fork, load) if is_strict and load is not None else None
+    if failure is None and load is not None:
+        failure = _import(load)
+    names += _WALLS if is_strict else ()
     page = Page(wanted.page, fork.text_bytes_max, writable=True)
     _say_where_when_asked(wanted.page, fork.text_bytes_max)
     channel: Channel[ToSandbox] = Channel(unix_socket(wanted.channel), ToSandbox, frame_bytes_max=fork.frame_bytes_max)
@@ -130,6 +136,18 @@ def _serve(wanted: Wanted, names: tuple[str, ...]) -> NoReturn:
     if failure is not None:
         os._exit(REFUSED)
     server.run()
+
+
+def _be_strict(fork: Fork, load: Load) -> Failure | None:
+    """Give up all that is not needed; return why that can't be held."""
+    why = strict.why_not()
+    try:
+        if not why:
+            strict.enter(load.bundle.path, network=fork.network, store_folder=fork.store_folder)
+    except OSError as error:
+        why = str(error)
+    text = f'protect="strict" can\'t be held here: {why}; leave it away, or run where `weftrun doctor` says it holds'
+    return Failure(Reason.UNLOADABLE, "SandboxRefused", text) if why else None
 
 
 def _import(load: Load) -> Failure | None:

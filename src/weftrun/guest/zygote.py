@@ -45,9 +45,10 @@ def main() -> NoReturn:
     """Run a zygote on the channel, under the parent and with the limits named by the arguments.
 
     The limits are the size of messages, and how many descriptors the author's code may have open; then comes whether
-    programs keep their privileges.
+    programs drop their privileges (0) or keep them (1), or Sandboxes are strict (2).
     """
-    channel_fd, parent, frame_bytes_max, open_files_max, keeps = (int(argument) for argument in sys.argv[1:6])
+    channel_fd, parent, frame_bytes_max, open_files_max, level = (int(argument) for argument in sys.argv[1:6])
+    keeps, is_strict = level == 1, level == 2
     uncover()
     kernel.die_with_parent(signal.SIGKILL)
     if os.getppid() != parent:
@@ -60,7 +61,11 @@ def main() -> NoReturn:
         isolation.enter_pid_namespace()
         _become_first_process(channel_fd)
     zygote = ZygoteLoop(
-        unix_socket(channel_fd), own_pids=own_pids, keeps_privileges=bool(keeps), frame_bytes_max=frame_bytes_max
+        unix_socket(channel_fd),
+        own_pids=own_pids,
+        keeps_privileges=keeps,
+        is_strict=is_strict,
+        frame_bytes_max=frame_bytes_max,
     )
     if not own_pids:
         kernel.become_subreaper()
@@ -119,15 +124,31 @@ class _BeginAgain:
 class ZygoteLoop:
     """Answers `Load` and `Fork`, and tells when a Sandbox has ended with all that it had started."""
 
-    def __init__(self, sock: socket.socket, *, own_pids: bool, keeps_privileges: bool, frame_bytes_max: int) -> None:
-        """Speak with the engine over `sock`; `own_pids` says whether this is PID 1 of a pid namespace."""
+    def __init__(
+        self,
+        sock: socket.socket,
+        *,
+        own_pids: bool,
+        keeps_privileges: bool,
+        frame_bytes_max: int,
+        is_strict: bool = False,
+    ) -> None:
+        """Speak with the engine over `sock`; `own_pids` says whether this is PID 1 of a pid namespace.
+
+        One that `is_strict` never imports the author's code, which only its Sandboxes do, behind their walls.
+        """
+        self._is_strict = is_strict
         self._channel: Channel[ToZygote] = Channel(sock, ToZygote, frame_bytes_max=frame_bytes_max)
         self._own_pids = own_pids
         self._own_ipc = namespace_of(os.getpid())
         self._frame_bytes_max = frame_bytes_max
         self._keeps_privileges = keeps_privileges
         self._births = Births(
-            self._leave, own_pids=own_pids, keeps_privileges=keeps_privileges, frame_bytes_max=frame_bytes_max
+            self._leave,
+            own_pids=own_pids,
+            keeps_privileges=keeps_privileges,
+            is_strict=is_strict,
+            frame_bytes_max=frame_bytes_max,
         )
         self._importing: Load | None = None
         self._import_s = 0.0
@@ -188,6 +209,9 @@ class ZygoteLoop:
     # ------------------------------------------------------------------ the author's code
 
     def _load(self, load: Load) -> None:
+        if self._is_strict:
+            self.stand_for(load, (), 0.0, ())
+            return
         begin_again = _BeginAgain(load)
         failure = None
         before, began = before_import(), time.perf_counter()

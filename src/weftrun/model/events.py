@@ -84,6 +84,23 @@ class BodyLost(Struct, frozen=True, gc=False, array_like=True, tag=4):
     failure: Failure | None
 
 
+class OutputPut(Struct, frozen=True, gc=False, array_like=True, tag=5):
+    """An Attempt that goes on has put an output (S1): it stands if and only if the Attempt succeeds.
+
+    Attributes:
+        step: the machine's index of the Step.
+        name: of the output.
+        ran: where and when it was put, with a preview of the value.
+    """
+
+    now: float
+    step: int
+    attempt: int
+    name: str
+    value: Data
+    ran: Ran
+
+
 class Committed(Struct, frozen=True, gc=False):
     """All rows of this Run up to `seq` are durable."""
 
@@ -183,6 +200,7 @@ RunEvent = (
     | BodyMade
     | BodyReturned
     | BodyLost
+    | OutputPut
     | Committed
     | TimeCame
     | CancelCame

@@ -335,7 +335,23 @@ class TransactionLeft(Struct, frozen=True, gc=False, array_like=True, tag=58):
     keep: bool
 
 
+class Put(Struct, frozen=True, gc=False, array_like=True, tag=59):
+    """The body at position `index` of Batch `no` puts an output before it ends (S1).
+
+    Attributes:
+        at: seconds since the epoch when it was put.
+        preview: JSON or `repr` of the value, bounded, for people.
+    """
+
+    no: int
+    index: int
+    name: str
+    value: Data
+    at: float
+    preview: str = ""
+
+
 OfTransaction = TransactionBegin | TransactionStatement | TransactionLeft
-FromSandbox = Ready | Outcomes | ItemOutcomes | BodyCalled | BodyEnded | Dropped | OfTransaction
+FromSandbox = Ready | Outcomes | ItemOutcomes | BodyCalled | BodyEnded | Dropped | Put | OfTransaction
 FromZygote = Loaded | Forked | Exited
 ToZygote = Load | Fork

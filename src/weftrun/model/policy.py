@@ -21,10 +21,11 @@ Effects = Literal["visible", "none", "transaction"]
 """
 
 
-Privileges = Literal["drop", "keep"]
+Privileges = Literal["drop", "keep", "strict"]
 """Whether programs that a Function starts may gain privileges: never (`drop`), or as outside of a Sandbox (`keep`).
 
-`keep` also means that an ordinary user's Sandbox enters no user namespace, and so no other one.
+`keep` also means that an ordinary user's Sandbox enters no user namespace, and so no other one. `strict` is `drop`, and
+what authors call `protect="strict"`: a Sandbox that gives up all that a Function has no need of.
 """
 
 
@@ -34,6 +35,12 @@ How = Literal["serial", "threads", "coroutines", "list", "processes"]
 
 SIGNALS = "weftrun:signal/"
 """What the name of a call begins with that waits for a signal; the name of the signal follows."""
+OUTPUTS = "weftrun:output/"
+"""What the name of a call begins with that stands for an early output; the name of the output follows."""
+
+
+PUBLISHED = "weftrun:publish/"
+"""What the name of a call begins with that publishes an event; the name of the event follows."""
 
 
 class Sharing(Struct, frozen=True, array_like=True):
@@ -57,10 +64,14 @@ class Reach(Struct, frozen=True, array_like=True):
     """What a Function reaches beyond its Sandbox (network, privileges of other users' programs), and how it shares it.
 
     That stands in the field of the privileges, so that policies without it are recorded as they always were.
+
+    Attributes:
+        outputs: names of what it gives before it ends (S1). They stand here for the same reason.
     """
 
     network: bool
     privileges: Privileges | Sharing
+    outputs: tuple[str, ...] = ()
 
 
 class Kind(enum.IntEnum):
@@ -76,6 +87,8 @@ class Kind(enum.IntEnum):
     """No body at all: it succeeds when its `timeout_s` is over, counted from what `weftrun.now()` said at the call."""
     SIGNAL = 4
     """No body at all: it succeeds with a value that somebody sends, or fails when its `timeout_s` is over before."""
+    OUTPUT = 5
+    """No body at all: it settles with the Step that its only Ref names, by a value that was put before (S1)."""
 
     @property
     def is_workflow(self) -> bool:
@@ -85,7 +98,12 @@ class Kind(enum.IntEnum):
     @property
     def only_waits(self) -> bool:
         """Whether it has no body, and waits for a time or a signal."""
-        return self >= Kind.TIMER
+        return self in (Kind.TIMER, Kind.SIGNAL)
+
+
+def without_output(what: str, name: str) -> str:
+    """Return the sentence for a body that has returned without one of its outputs."""
+    return f"{what} has returned without its output {name!r}: put it by weftrun.current().put({name!r}, value)."
 
 
 def error_name(module: str, qualname: str) -> str:
@@ -97,7 +115,7 @@ class Choice(Struct, frozen=True, array_like=True):
     """Which errors a policy tries again, where it tells them apart.
 
     Attributes:
-        jitter: see `Retry`.
+        jitter: see `RetryPolicy`.
         on: the only ones that are; all where it is empty. Classes as `module:name`, predicates as `module:name()`.
         but_not: ones that are not.
     """
@@ -107,7 +125,7 @@ class Choice(Struct, frozen=True, array_like=True):
     but_not: tuple[str, ...] = ()
 
 
-class Retry(Struct, frozen=True, array_like=True):
+class RetryPolicy(Struct, frozen=True, array_like=True):
     """How often and when a failed Attempt is followed by another. Authors write the one of `sdk.retrying`.
 
     Attributes:
@@ -165,7 +183,7 @@ class FunctionSpec(Struct, frozen=True, array_like=True):
     checkpoint: Checkpoint = "auto"
     effects: Effects = "visible"
     deterministic: bool = False
-    retry: Retry | None = None
+    retry: RetryPolicy | None = None
     timeout_s: float | None = None
     memory_bytes_max: int | None = None
     reach: bool | Reach = True
@@ -183,6 +201,11 @@ class FunctionSpec(Struct, frozen=True, array_like=True):
         if sharing is not None:
             return sharing.privileges
         return self.reach.privileges if isinstance(self.reach, Reach) else "drop"  # type: ignore[return-value]
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the outputs that it gives before it ends (S1)."""
+        return self.reach.outputs if isinstance(self.reach, Reach) else ()
 
     @property
     def sharing(self) -> Sharing | None:

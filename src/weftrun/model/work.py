@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from weftrun.model.events import AttemptsEnded, BodyLost, BodyMade, BodyReturned, ItemsEnded
+from weftrun.model.events import AttemptsEnded, BodyLost, BodyMade, BodyReturned, ItemsEnded, OutputPut
 from weftrun.model.ids import RunUid, SandboxId, StepId
 from weftrun.model.messages import Batch, BodyDeliver, BodyDrop, BodyStart, ItemBatch
 from weftrun.model.outcomes import Moved
@@ -35,7 +35,7 @@ class KillSandbox(Struct, frozen=True, gc=False):
 
 Fact = str | int | float
 
-WorkEvent = AttemptsEnded | ItemsEnded | BodyMade | BodyReturned | BodyLost
+WorkEvent = AttemptsEnded | ItemsEnded | BodyMade | BodyReturned | BodyLost | OutputPut
 """What became of what a Run wanted done."""
 
 NOBODY = 0
@@ -109,6 +109,33 @@ class BatchSent(Struct, frozen=True, gc=False, array_like=True):
     attempt: int
     size: int
     fresh: dict[str, Fact] | None = None
+
+
+class BatchCounts(Struct, frozen=True):
+    """What Workers have given to Sandboxes since their engine was opened.
+
+    Attributes:
+        batches: how many Batches.
+        attempts: how many bodies were in them.
+        cold_starts: how many Sandboxes were made for what waited.
+        cold_start_s: how long these took to be made, in seconds, in all.
+    """
+
+    batches: int = 0
+    attempts: int = 0
+    cold_starts: int = 0
+    cold_start_s: float = 0.0
+
+    def with_sent(self, sent: BatchSent) -> BatchCounts:
+        """Return what they are with one more Batch."""
+        start_s = sent.fresh.get("start_s") if sent.fresh is not None else None
+        cold_s = start_s if isinstance(start_s, float) else 0.0
+        return BatchCounts(
+            self.batches + 1,
+            self.attempts + sent.size,
+            self.cold_starts + (sent.fresh is not None),
+            self.cold_start_s + cold_s,
+        )
 
 
 class Running(Struct, frozen=True, gc=False, array_like=True):

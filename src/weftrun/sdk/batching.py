@@ -74,6 +74,11 @@ def check_together(spec: FunctionSpec, where: str) -> None:
             f"{spec.label} ({where}): {said} hands all calls to one call of the handler: give `concurrency` as a "
             "number, which is how many at most."
         )
+    if sharing.how == "processes" and spec.privileges == "strict":
+        raise PolicyError(
+            f'{spec.label} ({where}): {said} takes forks, and `protect="strict"` lets a Sandbox start no process: '
+            "leave one of them out."
+        )
     if spec.effects == "transaction":
         raise PolicyError(
             f'{spec.label} ({where}): {said} and `effects="transaction"` exclude each other: each Attempt waits for '

@@ -267,6 +267,11 @@ def _check_mapped(spec: FunctionSpec) -> None:
             f"{name}.map: {name} is a workflow, and an item of a map is one plain call, which has no Steps inside. "
             f"{once}"
         )
+    if spec.outputs:
+        raise UsageError(
+            f"{name}.map: {name} has outputs, which its callers read by name, and an item of a map has no Ref to ask. "
+            f"{once}"
+        )
     if spec.rollback is not None or spec.effects == "transaction":
         what = "has a rollback" if spec.rollback is not None else "has a transaction"
         raise UsageError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 import importlib
-from collections.abc import Awaitable, Coroutine, Generator, Mapping
+from collections.abc import Awaitable, Coroutine, Generator, Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, Protocol, TypeVar, overload
 
@@ -25,8 +25,7 @@ from weftrun.sdk.registry import check_in_force
 from weftrun.sdk.warn import warn_caller
 
 if TYPE_CHECKING:
-    from weftrun.model.schedules import Schedule as KeptSchedule
-    from weftrun.model.schedules import Timetable
+    from weftrun.model.schedules import KeptSchedule, Timetable
     from weftrun.sdk.schedules import Change, Schedule
 
 DRAIN_S: Final = 5.0
@@ -91,7 +90,7 @@ class TextView(Protocol):
         """What it printed; the middle of much is dropped."""
 
 
-class Ended(Protocol):
+class RunEnd(Protocol):
     """How a Run ended."""
 
     @property
@@ -164,7 +163,7 @@ class Core(Protocol):
     def retry(self, id: RunId, *, force: bool) -> Any:
         """Begin another life of a Run that failed, was cancelled, or waits for code, and return its ticket."""
 
-    def wait(self, ticket: Any, timeout_s: float | None) -> Ended:
+    def wait(self, ticket: Any, timeout_s: float | None) -> RunEnd:
         """Wait for a Run's end."""
 
     def future(self, ticket: Any) -> Awaitable[None]:
@@ -187,6 +186,9 @@ class Core(Protocol):
 
     def signal(self, ticket: Any, name: str, value: bytes, message: str) -> None:
         """Send a signal to a Run, and return once it is durable."""
+
+    def published(self, ticket: Any, name: str) -> tuple[builtins.list[Data], bool]:
+        """Return the encoded events of one name that a Run has published so far, and whether it has ended."""
 
     def put_schedule(self, wanted: KeptSchedule) -> KeptSchedule:
         """Create a schedule, or give the one that has its id another definition."""
@@ -253,7 +255,7 @@ class Run(Generic[T_co]):
         yield from self._core.future(self._ticket).__await__()
         return self.result(0)
 
-    def _open(self, ended: Ended) -> Any:
+    def _open(self, ended: RunEnd) -> Any:
         if ended.failure is not None:
             error = error_of(ended.failure, run=self.id)
             if self._ticket.ended_before is not None:
@@ -321,6 +323,21 @@ class Run(Generic[T_co]):
         """
         waiting = importlib.import_module("weftrun.sdk.waiting")  # late: few programs send signals
         self._core.signal(self._ticket, waiting.check_name(name), waiting.signal_value(name, value), id)
+
+    def watch(self, name: str, type: Any = Any, *, timeout_s: float | None = None) -> Iterator[Any]:
+        """Yield what the Run publishes under a name (`weftrun.publish`), from the first, until the Run has ended.
+
+        Each event comes once it is durable, in their order; who begins later sees the same ones. `timeout_s` is the
+        longest wait for the next one, in seconds; `type` that of the values.
+
+        Raises:
+            TimeoutError: none came in time.
+            TypeError: a value is not of this type.
+            UsageError: the Run keeps no records, or the name is none.
+        """
+        watching = importlib.import_module("weftrun.sdk.watching")  # late: few programs watch Runs
+        events: Iterator[Any] = watching.watch(self._core, self._ticket, name, type, timeout_s)
+        return events
 
     def __repr__(self) -> str:
         core, ticket = self._core, self._ticket

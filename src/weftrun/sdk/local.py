@@ -15,23 +15,26 @@ from weftrun.model.errors import StepFailed
 from weftrun.model.graph import Call, Chunk
 from weftrun.model.ids import StepId, child_step, item_step
 from weftrun.model.outcomes import Reason
-from weftrun.model.policy import FunctionSpec, Kind
+from weftrun.model.policy import OUTPUTS, FunctionSpec, Kind
 from weftrun.model.telling import short_name_of, text_of
 from weftrun.model.values import Data, Inline, Key, Payload
 from weftrun.sdk.apart import apart_from_loops
-from weftrun.sdk.body import Body, BodyLimits, Raised, Waiting
+from weftrun.sdk.body import BodyEntry, BodyLimits, Raised, Waiting
 from weftrun.sdk.callee import Callee
 from weftrun.sdk.codec import Encoded, decode, encode, follow
 from weftrun.sdk.emits import watched
 from weftrun.sdk.failure import local_error, reason_of
-from weftrun.sdk.place import LOCAL_RUN, LOCAL_UID, Current, emitted, enter, here, leave
+from weftrun.sdk.place import LOCAL_RUN, LOCAL_UID, Current, check_outputs, emitted, enter, here, leave
 from weftrun.sdk.registry import resolve
 from weftrun.sdk.retrying import is_worth_another
 from weftrun.sdk.transaction import NO_JOURNAL
 
 if TYPE_CHECKING:
-    from weftrun.sdk.outside import Outside
+    from weftrun.sdk.outputs import Outputs
+    from weftrun.sdk.outside import LocalOutside
 
+Put = dict[str, Any] | None
+"""What a body has put, by name, where anybody may ask for it."""
 _TRIED_AGAIN = (Reason.RAISED, Reason.MEMORY)
 
 
@@ -49,7 +52,7 @@ class _LocalBody:
         root: StepId,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-        outside: Outside,
+        outside: LocalOutside,
     ) -> None:
         self._outside = outside
         self._called_at: list[float] = []
@@ -60,7 +63,8 @@ class _LocalBody:
         self._values: dict[int, Any] = {}
         self._errors: dict[int, BaseException] = {}
         self._told: set[int] = set()
-        self._body = Body(
+        self._outputs: dict[int, dict[str, Any]] = {}
+        self._body = BodyEntry(
             function,
             run_id=LOCAL_RUN,
             run_uid=LOCAL_UID,
@@ -142,12 +146,17 @@ class _LocalBody:
         step = child_step(self._step, self._root, called.spec.label, call.n)
         if called.spec.kind.only_waits:
             return self._outside.wait(called.spec, self._called_at[number])
+        if called.spec.kind is Kind.OUTPUT:
+            producer = call.args.refs[0].call
+            self._value(producer)
+            return self._outputs[producer][called.spec.name.removeprefix(OUTPUTS)]
         function = cast(Callee, called)
         for earlier in call.after:
             self._value(earlier)
         args, kwargs = self._open(call.args)
         if not call.is_map:
-            return self._invoke(function, step, args, kwargs)
+            put = self._outputs.setdefault(number, {}) if function.spec.outputs else None
+            return self._invoke(function, step, args, kwargs, put)
         rows = [row for payload in self._items.get(number, ()) for row in self._open(payload)]
         return self._invoke_items(function, step, rows, kwargs)
 
@@ -164,11 +173,13 @@ class _LocalBody:
             raise failure
         return values
 
-    def _invoke(self, function: Callee, step: StepId, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _invoke(
+        self, function: Callee, step: StepId, args: tuple[Any, ...], kwargs: dict[str, Any], put: Put = None
+    ) -> Any:
         try:
             if function.spec.kind is not Kind.FUNCTION:
                 return _LocalBody(function, step, self._root, args, kwargs, self._outside).run()
-            return _attempts(function, step, args, kwargs)
+            return _attempts(function, step, args, kwargs, put)
         except BaseException as raised:  # noqa: BLE001  # the author's Function raised it
             error = local_error(raised, step)
         raise error  # here, where it gets no context but its own
@@ -181,21 +192,21 @@ class _LocalBody:
         return follow(self._value(number), path)
 
 
-def _attempts(function: Callee, step: StepId, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _attempts(function: Callee, step: StepId, args: tuple[Any, ...], kwargs: dict[str, Any], put: Put = None) -> Any:
     """Run a Function as often as its policy says, without the waits in between."""
     retry = function.spec.retry
     most = 1 + (retry.times if retry is not None else 0)
     given = encode((args, kwargs), what="the arguments").tobytes() if most > 1 else b""
     for attempt in range(1, most):
         try:
-            return _attempt(function, step, args, kwargs, attempt)
-        except (Exception, SystemExit) as error:
+            return _attempt(function, step, args, kwargs, attempt, put)
+        except (Exception, SystemExit) as error:  # the author's Function raised it
             if reason_of(error) not in _TRIED_AGAIN or not is_worth_another(retry, error):
                 raise
         args, kwargs = decode(given)  # the body may have changed its own
         _roll_back(function, step, args, kwargs, attempt)
         args, kwargs = decode(given)
-    return _attempt(function, step, args, kwargs, most)
+    return _attempt(function, step, args, kwargs, most, put)
 
 
 def _roll_back(function: Callee, step: StepId, args: tuple[Any, ...], kwargs: dict[str, Any], attempt: int) -> None:
@@ -206,28 +217,45 @@ def _roll_back(function: Callee, step: StepId, args: tuple[Any, ...], kwargs: di
     rollback = resolve(spec.name)
     try:
         _attempts(rollback, step, args, kwargs)
-    except Exception as error:
+    except Exception as error:  # the author's rollback raised it
         raise StepFailed(
             f"RollbackFailed: the rollback {spec.label} of {step} failed after Attempt {attempt}, with "
             f"{short_name_of(type(error))}: {text_of(error)}; what that Attempt did may stand"
         ) from error
 
 
-def _attempt(function: Callee, step: StepId, args: tuple[Any, ...], kwargs: dict[str, Any], attempt: int) -> Any:
-    """Run a Function's body as a Sandbox would, its result encoded and decoded."""
+def _attempt(
+    function: Callee, step: StepId, args: tuple[Any, ...], kwargs: dict[str, Any], attempt: int, put: Put = None
+) -> Any:
+    """Run a Function's body as a Sandbox would, its result and its outputs encoded and decoded."""
     before, here.recorder = here.recorder, None
-    current = Current(LOCAL_RUN, LOCAL_UID, step, attempt, NO_JOURNAL)
+    outputs = _outputs_of(function, put if put is not None else {})
+    current = Current(LOCAL_RUN, LOCAL_UID, step, attempt, NO_JOURNAL, outputs=outputs)
     token = enter(current)
     try:
         value = function.callable(*args, **kwargs)
         if function.is_async:
             value = _to_its_end(value)
+        check_outputs(current)
     finally:
         leave(token)
         here.recorder = before
         emits = emitted(current)
     watched(emits)
     return decode(encode(value, what=f"the result of {function.spec.label}").tobytes())
+
+
+def _outputs_of(function: Callee, put: dict[str, Any]) -> Outputs | None:
+    """Return what takes the outputs of a body into `put`, each encoded and decoded; None for a Function without any."""
+    spec = function.spec
+    if not spec.outputs:
+        return None
+
+    def keep(name: str, value: object) -> None:
+        put[name] = decode(encode(value, what=f"the output {name!r} of {spec.label}").tobytes())
+
+    made: Outputs = importlib.import_module("weftrun.sdk.outputs").Outputs(spec.label, spec.outputs, keep)
+    return made
 
 
 def call_here(function: Callee, step: StepId, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -239,10 +267,12 @@ def call_here(function: Callee, step: StepId, args: tuple[Any, ...], kwargs: dic
     function.signature.check(args, kwargs)
     if function.is_async:
         return _named(_call_later(function, step, args, kwargs), function)
-    current = Current(LOCAL_RUN, LOCAL_UID, step, 1, NO_JOURNAL)
+    outputs = _outputs_of(function, {})
+    current = Current(LOCAL_RUN, LOCAL_UID, step, 1, NO_JOURNAL, outputs=outputs)
     token = enter(current)
     try:
         value = function.callable(*args, **kwargs)
+        check_outputs(current)
     finally:
         leave(token)
         emits = emitted(current)
@@ -251,10 +281,12 @@ def call_here(function: Callee, step: StepId, args: tuple[Any, ...], kwargs: dic
 
 
 async def _call_later(function: Callee, step: StepId, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    current = Current(LOCAL_RUN, LOCAL_UID, step, 1, NO_JOURNAL)
+    outputs = _outputs_of(function, {})
+    current = Current(LOCAL_RUN, LOCAL_UID, step, 1, NO_JOURNAL, outputs=outputs)
     token = enter(current)
     try:
         value = await function.callable(*args, **kwargs)
+        check_outputs(current)
     finally:
         with contextlib.suppress(ValueError):  # a coroutine that is dropped half-way may be closed in another context
             leave(token)
@@ -315,7 +347,7 @@ def run_here(function: Callee, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     return run()
 
 
-def _outside() -> Outside:
+def _outside() -> LocalOutside:
     """Return the time and signals of a new local run; late, since a bare import runs nothing."""
-    outside: Outside = importlib.import_module("weftrun.sdk.outside").Outside()
+    outside: LocalOutside = importlib.import_module("weftrun.sdk.outside").LocalOutside()
     return outside

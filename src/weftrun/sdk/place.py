@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from weftrun.model.policy import FunctionSpec
     from weftrun.sdk.callee import Callee
+    from weftrun.sdk.codec import Encoded
+    from weftrun.sdk.outputs import Outputs
     from weftrun.sdk.ref import Ref
 
 
@@ -68,13 +70,14 @@ class Current:
         attempt: number of the Attempt, from 1.
     """
 
-    __slots__ = ("_bounds", "_emits", "_notes", "_open", "_step", "attempt", "run_id", "run_uid")
+    __slots__ = ("_bounds", "_emits", "_notes", "_open", "_outputs", "_step", "attempt", "run_id", "run_uid")
 
     def __init__(
         self, run_id: RunId, run_uid: RunUid, step_id: StepId, attempt: int, open: Opener = NOT_SAID,
-        bounds: EmitBounds = _BOUNDS,
+        bounds: EmitBounds = _BOUNDS, outputs: Outputs | None = None,
     ) -> None:  # fmt: skip
         self._bounds = bounds
+        self._outputs = outputs
         self._emits: Emits | None = None
         self._notes: list[str] = []
         self.run_id = run_id
@@ -121,6 +124,34 @@ class Current:
         """
         if len(self._notes) < _NOTES_MAX:
             self._notes.append(sentence[:_NOTE_CHARACTERS])
+
+    def put(self, name: str, value: object) -> None:
+        """Give an output of this Step before its body ends: whoever reads it may start at once (S1).
+
+        The value stands if and only if this Attempt succeeds. If it fails, readers that had started are stopped, and
+        start again with what the next Attempt puts; nobody outside has seen them run, since a reader that does
+        something outside (`effects="visible"`) waits until this Step has ended and its record is durable.
+
+        Args:
+            name: one of those that the decorator declares: `@function(outputs={name: type})`. Each is put once.
+            value: anything that can be pickled. What the body changes in it later is not seen by readers.
+
+        Raises:
+            NotSerializable: the value can't be pickled.
+            UsageError: there is no such output, it was put before, or this is the body of a workflow, or an item of a
+                map.
+        """
+        if here.recorder is not None:
+            raise UsageError(
+                f"current().put({name!r}) in the body of {self.step_id}, a workflow: it hands on Refs of the calls "
+                "that it makes. Put outputs in a Function."
+            )
+        if self._outputs is None:
+            raise UsageError(
+                f"current().put({name!r}) in {self.step_id}: it has no outputs. Declare them on the decorator of a "
+                f"Function: outputs={{{name!r}: type}}."
+            )
+        self._outputs.put(name, value)
 
     def emit(self, sink: str, payload: object, order_by: str | None = None) -> str:
         """Let a sink be told once, if and only if this Attempt's outcome becomes the Step's (E1).
@@ -172,9 +203,17 @@ def undoes(current: Current) -> None:
 
 
 def emitted(current: Current) -> tuple[Emit, ...]:
-    """Return what an Attempt has emitted, now that it has ended, and refuse what comes later."""
+    """Return what an Attempt has emitted, now that it has ended, and refuse what comes later, outputs too."""
     emits, current._emits = current._emits, _OVER
+    if current._outputs is not None:
+        current._outputs.end()
     return emits.close() if emits is not None else ()
+
+
+def check_outputs(current: Current) -> None:
+    """Check that a body that has returned has put all its outputs; raises `UsageError` where it has not."""
+    if current._outputs is not None:
+        current._outputs.check_all_put()
 
 
 def noted(current: Current) -> str:
@@ -254,8 +293,11 @@ class BodyCalls(Protocol):
     ) -> Any:
         """Take a map and return its Ref."""
 
-    def wait(self, spec: FunctionSpec, compared: tuple[str, ...], /) -> Ref[Any]:
-        """Take a wait for a time or a signal and return its Ref; what is `compared` is the same in every replay."""
+    def wait(self, spec: FunctionSpec, compared: tuple[Any, ...], value: Encoded | None = None, /) -> Ref[Any]:
+        """Take a wait for a time or a signal and return its Ref; what is `compared` is the same in every replay.
+
+        `value` is what a timer yields; nothing if it is left out.
+        """
 
 
 class Here(threading.local):

@@ -29,7 +29,8 @@ class _Shared(TypedDict, total=False):
     body_timeout_s: float
     memory_bytes_max: int | None
     network: bool
-    privileges: Privileges
+    privileges: Literal["drop", "keep"]
+    protect: Literal["usual", "strict"]
     concurrency: Concurrency
     window: Literal["adaptive"] | float
     runtime: Literal["process"]
@@ -54,6 +55,9 @@ class Policy(_Shared, total=False):
         privileges: `drop` (default): set-user-ID programs run without their privileges, and an ordinary user's Sandbox
             is in a user namespace. `keep`: neither; so an ordinary user's Sandbox has no namespaces of its own, and
             can't have `network=False` at the same time.
+        protect: `strict`: the Sandbox reads code only, writes no file, starts, signals and traces no process, has no
+            network unless `network=True` stands beside it, and has hard limits. The author's module is imported behind
+            the same walls, in each Sandbox. `usual` (default) is for code that is trusted.
         concurrency: Attempts that one Sandbox runs at once (default 1): a number, or `("threads", number)`,
             `("coroutines", number)`, or `("processes", number)`: forks, for what computes. A number alone means
             threads for `def`, and coroutines on one loop for `async def`. With `batch=True` it is how many calls are
@@ -63,6 +67,8 @@ class Policy(_Shared, total=False):
         runtime: what a Sandbox is; `process`, since nothing else is built yet.
         rollback: a Function with the same parameters that undoes an abandoned Attempt before the next is entered. It is
             called at least once for each, also for one that had done nothing yet, and so must be idempotent.
+        outputs: what it gives before it ends, by name, with the type of each. `current().put(name, value)` gives it,
+            and `ref.output(name)` reads it.
         compensate: a Function, or a workflow, with the same parameters that undoes a Step which has succeeded, if the
             `async def` workflow that called it fails: the last one first, each a Step of its own. A parameter `result`
             gets the Step's value. Workflows take it too.
@@ -71,6 +77,7 @@ class Policy(_Shared, total=False):
     name: str
     version: str
     rollback: Callee
+    outputs: dict[str, Any]
     compensate: Callee
 
 
@@ -91,12 +98,18 @@ class CallPolicy(_Shared, total=False):
 
 _SHARED = frozenset(_Shared.__annotations__)
 _OF_A_BODY = frozenset({"body_timeout_s"})
-_OF_A_FUNCTION = (_SHARED | {"rollback", "batch"}) - _OF_A_BODY
+_OF_A_FUNCTION = (_SHARED | {"rollback", "batch", "outputs"}) - _OF_A_BODY
 _OF_SHARING = frozenset({"concurrency", "window", "batch"})
 _CHOICES = {
     "checkpoint": ("auto", "sync", "async", "none"),
     "effects": ("visible", "none", "transaction"),
     "privileges": ("drop", "keep"),
+    "protect": ("usual", "strict"),
+}
+_CHECKED_LATE = {
+    "concurrency": "weftrun.sdk.batching",
+    "window": "weftrun.sdk.batching",
+    "outputs": "weftrun.sdk.outputs",
 }
 _FIELDS = {"retries": "retry", "body_timeout_s": "timeout_s"}
 """Names of policies in a FunctionSpec, where they differ: of a workflow `timeout_s` is the time of its body."""
@@ -112,6 +125,7 @@ _AT_CALL = {
     "rollback": "it undoes what the code does: put it on the decorator",
     "compensate": "it undoes what the code does: put it on the decorator",
     "batch": "it says what the code takes: put it on the decorator",
+    "outputs": "it says what the code puts: put it on the decorator",
 }
 
 
@@ -140,7 +154,11 @@ def decorated(spec: FunctionSpec, keywords: dict[str, Any], where: str) -> Funct
         PolicyError: a key is unknown, a value is wrong, or the key can't hold here; names `where`.
     """
     spec = _applied(
-        spec, keywords, where, known=_SHARED | {"name", "version", "rollback", "batch"}, elsewhere=_AT_DECORATION
+        spec,
+        keywords,
+        where,
+        known=_SHARED | {"name", "version", "rollback", "batch", "outputs"},
+        elsewhere=_AT_DECORATION,
     )
     return replace(spec, label=_label(spec.name)) if "name" in keywords else spec
 
@@ -170,13 +188,13 @@ def _applied(
             changes[_FIELDS.get(key, key)] = checked
     if not changes:
         return spec
-    network, privileges = changes.pop("network", spec.network), changes.pop("privileges", spec.privileges)
+    outputs = changes.pop("outputs", spec.outputs)
+    network, privileges = _reached(spec, changes, where)
     sharing = None
     if spec.sharing is not None or not _OF_SHARING.isdisjoint(changes):
         sharing = _batching().recorded(spec.sharing, privileges, changes)
-    spec = replace(spec, **changes, reach=_reach(network, privileges, sharing))
-    if sharing is not None:
-        _batching().check_together(spec, where)
+    spec = replace(spec, **changes, reach=_reach(network, privileges, sharing, outputs))
+    _check_together(spec, where)
     if spec.rollback is not None and spec.effects != "visible":
         raise PolicyError(
             f"{spec.label} ({where}): `rollback` undoes what a Function does outside, and `effects={spec.effects!r}` "
@@ -197,14 +215,49 @@ def _applied(
     return spec
 
 
+def _check_together(spec: FunctionSpec, where: str) -> None:
+    """Refuse what can't hold of a Function whose Attempts share a Sandbox, or that gives outputs before it ends."""
+    sharing = spec.sharing
+    if sharing is not None:
+        _batching().check_together(spec, where)
+    if not spec.outputs:
+        return
+    if sharing is not None and sharing.how == "list":
+        raise PolicyError(
+            f"{spec.label} ({where}): `outputs` and `batch=True` exclude each other: one call of the code answers many "
+            "calls, and nobody could tell whose output it puts."
+        )
+    if spec.checkpoint == "none":
+        raise PolicyError(
+            f'{spec.label} ({where}): `outputs` and `checkpoint="none"` exclude each other: what it puts is fixed by '
+            'its record. Take `checkpoint="async"`.'
+        )
+
+
 def _batching() -> Any:
     return importlib.import_module("weftrun.sdk.batching")  # late: few authors need it
 
 
-def _reach(network: bool, privileges: Privileges, sharing: Sharing | None) -> bool | Reach:
-    if sharing is not None:
-        return Reach(network, sharing)
-    return network if privileges == "drop" else Reach(network, privileges)
+def _reached(spec: FunctionSpec, changes: dict[str, Any], where: str) -> tuple[bool, Privileges]:
+    """Take what was said of network, privileges and protection out of checked `changes`; return what holds."""
+    protect, said = changes.pop("protect", None), changes.pop("privileges", None)
+    was_strict = spec.privileges == "strict"
+    is_strict = was_strict if protect is None else protect == "strict"
+    network: bool = changes.pop("network", False if is_strict and not was_strict else spec.network)
+    if not is_strict:
+        return network, said or ("drop" if was_strict else spec.privileges)
+    if said == "keep" or (said is None and spec.privileges == "keep"):
+        raise PolicyError(
+            f'{spec.label} ({where}): `protect="strict"` and `privileges="keep"` exclude each other: leave one of them '
+            "out."
+        )
+    return network, "strict"
+
+
+def _reach(network: bool, privileges: Privileges, sharing: Sharing | None, outputs: tuple[str, ...]) -> bool | Reach:
+    if sharing is not None or outputs or privileges != "drop":
+        return Reach(network, sharing or privileges, outputs)
+    return network
 
 
 def _check_kind(spec: FunctionSpec, key: str, where: str) -> None:
@@ -243,8 +296,8 @@ def _checked(spec: FunctionSpec, key: str, value: Any, where: str) -> Any:
         return float(value)
     if key == "memory_bytes_max" and value is not None and (type(value) is not int or value < 1 << 20):
         raise refuse("a number of bytes, at least 1 MiB")
-    if key in ("concurrency", "window"):
-        return _batching().checked(key, value, refuse)
+    if key in _CHECKED_LATE:
+        return importlib.import_module(_CHECKED_LATE[key]).checked(key, value, refuse)  # late: few authors need it
     if key == "runtime" and value != "process":
         raise refuse("'process': other runtimes are not built yet")
     if key == "rollback":
@@ -268,9 +321,9 @@ def _is_name(value: Any) -> bool:
     return type(value) is str and 0 < len(value) <= 256 and value.isprintable() and not set("[]/") & set(value)
 
 
-def _retry(value: Any, refuse: Callable[[str], PolicyError]) -> policy.Retry:
+def _retry(value: Any, refuse: Callable[[str], PolicyError]) -> policy.RetryPolicy:
     most = DEFAULT_LIMITS.attempts_max - 1
-    if isinstance(value, policy.Retry):  # as `Function.spec` has it
+    if isinstance(value, policy.RetryPolicy):  # as `Function.spec` has it
         Retry(value.times, value.delay_s, value.factor, value.delay_max_s, value.share)
         return value
     if type(value) is int and 0 <= value <= most:

@@ -65,7 +65,7 @@ class Called(Protocol):
 
 
 class Waits(Struct, frozen=True):
-    """What a wait for a time or a signal names in the place of a Function: nothing is entered."""
+    """What a wait for a time or a signal, or an output, names in the place of a Function: nothing is entered."""
 
     spec: FunctionSpec
 
@@ -101,11 +101,12 @@ class Recorder:
         self._host = host
         self._limits = limits
         self._made = 0
-        self._waits: set[int] = set()
+        self._no_steps: set[int] = set()
         self.undoable: list[tuple[Callee, Args, Kwargs, Ref[Any]]] = []
         self._broken: BaseException | None = None
         self._counts: dict[str, int] = {}
         self._positions: dict[int, int] = {}
+        self._outputs: dict[int, tuple[str, ...]] = {}
         self._known: dict[tuple[FunctionSpec, int], int] = {}
         self.table: list[Called] = []
         self._functions: list[FunctionSpec] = []
@@ -152,24 +153,56 @@ class Recorder:
         position = self._positions.get(id(spec))
         if position is None:
             position = self._position(function)
-        return self._put(position, spec.label, payload, after, text, kind, function.parts, 4)
+        ref = self._put(position, spec.label, payload, after, text, kind, function.parts, 4)
+        if spec.outputs:
+            self._add_outputs(spec, ref)
+        return ref
 
-    def wait(self, spec: FunctionSpec, compared: tuple[str, ...]) -> Ref[Any]:
-        """Record a wait and return its Ref; what is `compared` must be the same in every replay."""
-        if not self._watches:
+    def output(self, ref: Ref[Any], name: str) -> Ref[Any]:
+        """Return the Ref of an output of a call: it was recorded as a call of its own, right after that."""
+        number = ref._number
+        names = self._outputs.get(number, ())
+        if ref._path or name not in names:
+            declared = "it declares " + ", ".join(map(repr, names)) if names else "its Function declares none"
             raise UsageError(
-                f"The `def` workflow {self.label} waits for {spec.label}: it only wires Steps, and can't wait. Make it "
-                "`async def`."
+                f"{ref!r} ({ref._where}) in the workflow {self.label} has no output {name!r}: {declared}. Declare it "
+                f"on the decorator: outputs={{{name!r}: type}}."
             )
+        label, n, code, at = ref._made
+        return Ref(self, number + 1 + names.index(name), (f"{label}:{name}", n, code, at), 0)
+
+    def _add_outputs(self, spec: FunctionSpec, ref: Ref[Any]) -> None:
+        """Record a call for each output of a call, so that what is put has a Step and a record of its own (S1)."""
+        number = ref._number
+        self._outputs[number] = spec.outputs
+        payload = Payload(self._host.data(_NOTHING), (RefTo(number),))
+        outputs = importlib.import_module("weftrun.sdk.outputs")  # late: few authors need it
+        for name in spec.outputs:
+            made = outputs.output_spec(spec, name)
+            self._no_steps.add(self._made)
+            self._put(self._place(made), made.label, payload, (), "", Ref, 0, 3)
+
+    def _place(self, spec: FunctionSpec) -> int:
+        """Return the place, in the body's table, of what no Function's code stands behind."""
         key = (spec, 0)
         position = self._known.get(key)
         if position is None:
             position = self._known[key] = len(self.table)
             self.table.append(Waits(spec))
             self._functions.append(spec)
+        return position
+
+    def wait(self, spec: FunctionSpec, compared: tuple[Any, ...], value: Encoded | None = None, /) -> Ref[Any]:
+        """Record a wait, whose Ref gives `value`, and return it; what is `compared` is the same in every replay."""
+        if not self._watches:
+            raise UsageError(
+                f"The `def` workflow {self.label} waits for {spec.label}: it only wires Steps, and can't wait. Make it "
+                "`async def`."
+            )
         text = digest((compared, {})) if compared else ""
-        self._waits.add(self._made)
-        ref: Ref[Any] = self._put(position, spec.label, self._payload(_NOTHING), (), text, Ref, 0, 3)
+        self._no_steps.add(self._made)
+        payload = self._payload(value or _NOTHING)
+        ref: Ref[Any] = self._put(self._place(spec), spec.label, payload, (), text, Ref, 0, 3)
         return ref
 
     def _put(
@@ -189,9 +222,9 @@ class Recorder:
         return ref
 
     def left(self, seen: Container[int]) -> list[Ref[Any]]:
-        """Return Refs of the Steps that are not among those `seen`; of waits none: a body leaves them when it ends."""
+        """Return Refs of the Steps that are not among those `seen`; a body may leave waits and outputs."""
         code = sys._getframe().f_code
-        numbers = (number for number in range(self._made) if number not in seen and number not in self._waits)
+        numbers = (number for number in range(self._made) if number not in seen and number not in self._no_steps)
         return [Ref(self, number, ("a Step that nobody awaits", 0, code, 0), 0) for number in numbers]
 
     def _position(self, function: Callee) -> int:

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Generator, Iterator, Sequence
 from types import CodeType
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar, cast, overload
 
 from weftrun.model.errors import RefUsedAsValue, UsageError
 from weftrun.model.ids import RunId, StepId
@@ -21,6 +21,7 @@ Made = tuple[str, int, CodeType, int]
 _INT_MAX = 2**63
 
 T = TypeVar("T")
+U = TypeVar("U")
 T_co = TypeVar("T_co", covariant=True)
 
 
@@ -32,6 +33,9 @@ class RefOwner(Protocol):
 
     def refusal(self, ref: Ref[Any], doing: str, /) -> str:
         """Return the sentence for a Ref that stood where a value is needed."""
+
+    def output(self, ref: Ref[Any], name: str, /) -> Ref[Any]:
+        """Return the Ref of an output of a call."""
 
 
 class _Handles(type):
@@ -71,6 +75,24 @@ class Ref(Generic[T_co], metaclass=_Handles):
         """This Ref, typed as its value, to hand on."""
         return cast("T_co", self)
 
+    @overload
+    def output(self, name: str) -> Ref[Any]: ...
+    @overload
+    def output(self, name: str, type: type[U]) -> Ref[U]: ...
+    def output(self, name: str, type: Any = None) -> Ref[Any]:  # noqa: ARG002  # for type checkers
+        """Return a Ref of what the Step gives under this name before it ends, to hand on or to await.
+
+        A Step that takes it, and does nothing outside (`effects="none"`), starts as soon as it was put.
+
+        Args:
+            name: one that the Function declares: `@function(outputs={name: type})`.
+            type: of the value, for type checkers.
+
+        Raises:
+            UsageError: it declares no such output.
+        """
+        return self._recorder.output(self, name)
+
     @property
     def _step(self) -> str:
         label, n, _, _ = self._made
@@ -102,7 +124,7 @@ class Ref(Generic[T_co], metaclass=_Handles):
         raise self._refuse("`hash()` (a set, or a key of a dict)")
 
     def __dir__(self) -> list[str]:
-        return ["out"]
+        return ["out", "output"]
 
     if not TYPE_CHECKING:  # a checker must go on believing that a Ref has the class that it has
 

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar, overload
 
 from weftrun.model.errors import LimitExceeded, UsageError
 from weftrun.model.limits import DEFAULT_LIMITS
-from weftrun.model.policy import SIGNALS, FunctionSpec, Kind
+from weftrun.model.policy import PUBLISHED, SIGNALS, FunctionSpec, Kind
 from weftrun.sdk.codec import encode
 from weftrun.sdk.inspection import preview
 from weftrun.sdk.place import BodyCalls, here
@@ -103,23 +103,57 @@ def signal(name: str, type: Any = Any, *, timeout_s: float | timedelta | None = 
     return Wait(_calls(f"weftrun.signal({name!r})").wait(spec, (name,)), lambda value: _read(name, value, type))
 
 
+def publish(name: str, value: object = None) -> Wait[None]:
+    """Publish an event of an async workflow: `weftrun.publish("progress", 0.5)`; `run.watch("progress")` yields it.
+
+    It is on record with what the body observes next; `await` it where it must be durable before the body goes on. A
+    replay publishes nothing twice.
+
+    Args:
+        name: letters, digits, `_` and `-`, 100 at most; events of a name are seen in the order of their calls.
+        value: what can be pickled, 64 KiB at most, and no Ref: await it first.
+
+    Raises:
+        UsageError: this is no body of an async workflow, or the name is none.
+        LimitExceeded: the value is too large.
+    """
+    check_name(name)
+    encoded = encode(value, what=f"the event {name!r}")
+    _check_size(f"The event {name!r}", encoded.nbytes)
+    spec = FunctionSpec(PUBLISHED + name, f"publish:{name}", Kind.TIMER, effects="none", timeout_s=0.0)
+    return Wait(_calls(f"weftrun.publish({name!r})").wait(spec, (name, value), encoded), lambda _: None)
+
+
 def check_name(name: str) -> str:
     """Return the name of a signal; `UsageError` where it is none."""
     if type(name) is not str or _NAME.fullmatch(name) is None:
         shown = preview(name, 120)
-        raise UsageError(f"{shown} is no name of a signal: give letters, digits, `_` and `-`, 100 of them at most.")
+        raise UsageError(
+            f"{shown} is no name of a signal or an event: give letters, digits, `_` and `-`, 100 of them at most."
+        )
     return name
 
 
 def signal_value(name: str, value: object) -> bytes:
     """Return the encoded value of a signal; `LimitExceeded` where it is too large."""
     encoded = encode(value, what=f"the signal {name!r}")
-    if encoded.nbytes > DEFAULT_LIMITS.signal_bytes_max:
+    _check_size(f"The signal {name!r}", encoded.nbytes)
+    return encoded.tobytes()
+
+
+def _check_size(what: str, nbytes: int) -> None:
+    if nbytes > DEFAULT_LIMITS.signal_bytes_max:
         raise LimitExceeded(
-            f"The signal {name!r} has {encoded.nbytes:,} bytes, more than one may have (signal_bytes_max, "
+            f"{what} has {nbytes:,} bytes, more than one may have (signal_bytes_max, "
             f"{DEFAULT_LIMITS.signal_bytes_max:,}). Send where the value is to be found."
         )
-    return encoded.tobytes()
+
+
+def event_of(name: str, value: object, type: Any) -> Any:
+    """Return the value of an event; `TypeError` where it is of another type."""
+    if not fits(value, type):
+        raise TypeError(f"The event {name!r} holds {preview(value, _SHOWN_BYTES)}, which is no {shown(type)}.")
+    return value
 
 
 def _seconds(given: float | timedelta, what: str, parameter: str) -> float:

@@ -19,11 +19,12 @@ from weftrun.testing.closure import closure_violations
 from weftrun.testing.sim.awaiting import wrong_waits
 from weftrun.testing.sim.ledger import LedgerEntry
 from weftrun.testing.sim.memory import MemoryBlobs
+from weftrun.testing.sim.putting import output_of
 from weftrun.testing.sim.telling import TELLERS, wrong_deliveries, wrong_records
 from weftrun.testing.sim.transacting import not_once, writes_telling
 from weftrun.testing.sim.undone import not_undone
 from weftrun.testing.sim.values import Lineage, lineage
-from weftrun.testing.sim.world import Client, World
+from weftrun.testing.sim.world import SimClient, World
 
 _GRACE_S = 1.0
 """What a Sandbox has when its Run ends may still be entered for this long, until the Sandbox is told or killed."""
@@ -231,6 +232,7 @@ def early_entries(entries: Iterable[LedgerEntry], fixed: Mapping[RunUid, Fixed])
     entries = list(entries)  # what a body saw of time and chance (`@`) has no record of its own
     kinds = {(e.uid, str(e.step)): e.function.kind for e in entries}
     sync = {(e.uid, str(e.step)) for e in entries if e.function.checkpoint == "sync"}
+    sync |= {(uid, str(output_of(step))) for uid, step in sync}
     for entry in entries:
         known = fixed.get(entry.uid, Fixed())
         for step, nonce in sorted(entry.reads):
@@ -272,7 +274,7 @@ def late_entries(entries: Iterable[LedgerEntry], fixed: Mapping[RunUid, Fixed]) 
 
 
 def torn_values(
-    entries: Iterable[LedgerEntry], fixed: Mapping[RunUid, Fixed], clients: Iterable[Client]
+    entries: Iterable[LedgerEntry], fixed: Mapping[RunUid, Fixed], clients: Iterable[SimClient]
 ) -> Iterator[str]:
     """Yield Steps of which two values were read, by visible entries, by records or by answers."""
     readers: list[tuple[RunUid, str, Lineage]] = [(e.uid, _of(e), e.reads) for e in entries if e.visible]
@@ -303,7 +305,9 @@ def changed_inputs(entries: Iterable[LedgerEntry]) -> Iterator[str]:
                 yield f"{_of(entry)} got other arguments than Attempt {before.attempt}, engine {before.engine}"
 
 
-def open_ends(fixed: Mapping[RunUid, Fixed], clients: Iterable[Client], lives: Mapping[RunUid, int]) -> Iterator[str]:
+def open_ends(
+    fixed: Mapping[RunUid, Fixed], clients: Iterable[SimClient], lives: Mapping[RunUid, int]
+) -> Iterator[str]:
     """Yield Runs without an end, and clients whose answers differ or came too early (G-c).
 
     Args:

@@ -30,8 +30,8 @@ class StepView(Struct, frozen=True, gc=False):
         sandbox: number of the Sandbox of its last Attempt; 0 where there was none.
         preview: of its value, as the guest wrote it; of a map, of the results of its first items.
         error: type and message of its failure, or of that of its last Attempt.
-        cause: why it settled without running: `argument`, `limit`, `cancelled`, `kept` (from an earlier life); else
-            empty.
+        cause: why it settled without running: `argument`, `limit`, `cancelled`, `kept` (from an earlier life),
+            `put` (by its Step before that ended: `entered_at` says when); else empty.
         due_at: when the next Attempt of a Step that waits is due, in seconds since the epoch, or None.
         is_map: whether it has items.
         items: how many items; None while the map's input is not complete.
@@ -76,7 +76,7 @@ class StepView(Struct, frozen=True, gc=False):
     written_s: float = 0.0
 
 
-class Seen:
+class StepSeen:
     """What records told of one Step so far."""
 
     __slots__ = (

@@ -29,7 +29,7 @@ from weftrun.machines.checkpoint import When, choice
 from weftrun.model.emits import Emitted
 from weftrun.model.ids import StepId, item_step
 from weftrun.model.outcomes import Failure, Ran, Reason
-from weftrun.model.policy import FunctionSpec, Kind
+from weftrun.model.policy import PUBLISHED, FunctionSpec, Kind
 from weftrun.model.records import (
     Abandoned,
     AttemptFailed,
@@ -109,6 +109,7 @@ class _Teller:
         self._rows = rows
         self._fold = StepsFold.of(rows)
         self._calls: Calls = self._fold.calls
+        self._left_at = 0.0
         self._told_items: dict[StepId, int] = {}
         self._begun: dict[StepId, int] = {}
         for row in rows:
@@ -134,6 +135,8 @@ class _Teller:
                 yield Sentence(at, record.step, f"{record.step} has {count_of(items, 'item')}; its input is complete.")
             case Settled():
                 for outcome in record.outcomes:
+                    if outcome.cause != "put":
+                        self._left_at = outcome.ran.left_at
                     yield Sentence(at, outcome.step, self._settled(outcome))
             case ItemsSettled() if not record.values and not record.failures and record.call is not None:
                 yield Sentence(at, record.step, f"{record.step} was called again, and has the items that it had.")
@@ -188,14 +191,22 @@ class _Teller:
             return self._final_failure(done, outcome)
         if done.cause == "kept":
             return f"{done.step} was called again as in an earlier life, and was given the value that it had."
+        if done.cause == "timer" and done.call is not None and done.call.function.startswith(PUBLISHED):
+            return f"{done.step} was published."
         if done.cause == "timer":
             return f"{done.step}: its time came."
         if done.cause == "signal":
             return f"{done.step} took a signal that had been sent; it is not delivered again."
+        if done.cause == "put":
+            return f"{done.step} is fixed: Attempt {done.attempt} of its Step had put it{self._ahead(done)}."
         if not done.ran.entered_at:
             return f"{done.step} succeeded: its body had ended and every call it made has settled."
         again = f", in Attempt {done.attempt}" if done.attempt > 1 else ""
         return f"{done.step} succeeded{again}{_ran(done.ran)}{self._entered(done)}.{self._policy(done)}"
+
+    def _ahead(self, done: StepOutcome) -> str:
+        """Return by how much an output was there before its Step had ended."""
+        return f", {duration(max(0.0, self._left_at - done.ran.entered_at))} before that ended"
 
     def _entered(self, done: StepOutcome) -> str:
         """Say what made this Attempt start when it did."""

@@ -12,7 +12,7 @@ from weftrun.testing.sim.at_once import entered_again
 from weftrun.testing.sim.faults import Fault
 from weftrun.testing.sim.guest import ScriptedGuest
 from weftrun.testing.sim.plans import FUNCTIONS, wired
-from weftrun.testing.sim.plans_model import Op, Plan
+from weftrun.testing.sim.plans_model import BodyPlan, Op
 from weftrun.testing.sim.sweep import Scenario, play
 from weftrun.testing.sim.world import Settings, World
 
@@ -47,7 +47,7 @@ def texts_of_lost_sandboxes(folder: Path) -> set[str]:
 
     def starts(world: World) -> None:
         for number in range(4):  # the others go on when one of them fails
-            world.start(f"run-{number}", wired, Plan((Op("call", "beside_once"),), (0,)))
+            world.start(f"run-{number}", wired, BodyPlan((Op("call", "beside_once"),), (0,)))
 
     beside = Scenario("beside", starts, FUNCTIONS, Settings(sandboxes_max=1))
     texts: set[str] = set()

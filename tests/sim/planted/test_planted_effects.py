@@ -25,7 +25,7 @@ from weftrun.runtime.ownership import Ownership
 from weftrun.runtime.transactions import HeldTransaction, RunTransactions
 from weftrun.testing.sim.faults import Fault
 from weftrun.testing.sim.plans import FUNCTIONS, wired
-from weftrun.testing.sim.plans_model import Op, Plan
+from weftrun.testing.sim.plans_model import BodyPlan, Op
 from weftrun.testing.sim.sweep import Scenario, play
 from weftrun.testing.sim.world import Settings, World
 
@@ -164,7 +164,7 @@ def test_a_row_that_is_given_up_without_its_transaction_is_found(folder: Path, m
     """Four Steps of a Run write at once on a server, and nothing is known of a commit while others wait for theirs."""
 
     def starts(world: World) -> None:
-        world.start("one", wired, Plan((Op("call", "writes"),) * 4, (0, 1, 2, 3)))
+        world.start("one", wired, BodyPlan((Op("call", "writes"),) * 4, (0, 1, 2, 3)))
 
     together = Scenario("together", starts, FUNCTIONS, Settings(sandboxes_max=4, transactions_lost=0.0))
 

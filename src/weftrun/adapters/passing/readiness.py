@@ -49,7 +49,7 @@ class LoopChannel(Generic[_In]):
         self._loop = loop
         self._channel = channel
         self._to_close: list[int] = []
-        self._writing = False
+        self._writing = self._gathers = False
         self._fd = channel.socket.fileno()
         channel.socket.setblocking(False)
         loop.add_reader(self._fd, readable)
@@ -59,6 +59,19 @@ class LoopChannel(Generic[_In]):
         self._channel.queue(message, descriptors)
         self._to_close += close
         if not self._writing:
+            self._flush()
+
+    def gather(self, message: msgspec.Struct, descriptors: Sequence[int] = (), *, close: Sequence[int] = ()) -> None:
+        """Send as `send` does, together with all else of this turn of the loop, when it is over."""
+        self._channel.queue(message, descriptors)
+        self._to_close += close
+        if not self._writing and not self._gathers:
+            self._gathers = True
+            self._loop.call_soon(self._send_gathered)
+
+    def _send_gathered(self) -> None:
+        self._gathers = False
+        if self._fd >= 0 and not self._writing:
             self._flush()
 
     def receive(self) -> list[tuple[_In, tuple[int, ...]]] | None:

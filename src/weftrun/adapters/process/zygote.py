@@ -23,6 +23,10 @@ _OUTPUT_BYTES: Final = 16 * 1024
 _END_S: Final = 5.0
 
 
+_LEVELS: Final = ("drop", "keep", "strict")
+"""What a zygote is told of privileges: the place here."""
+
+
 class ZygoteOwner(Protocol):
     """Whom a zygote tells what became of its Sandboxes."""
 
@@ -246,7 +250,7 @@ def start_zygote(
     open_files_max = surroundings.open_files_max
     if open_files_max is None:
         open_files_max = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    settings = (channel_fd, os.getpid(), frame_bytes_max, open_files_max, int(privileges == "keep"))
+    settings = (channel_fd, os.getpid(), frame_bytes_max, open_files_max, _LEVELS.index(privileges))
     program = bundle.program
     return subprocess.Popen(
         guest_command("weftrun.guest.zygote", *map(str, settings), options=program.options),

@@ -30,6 +30,7 @@ State = Literal["ok", "warn", "fail"]
 
 _NAMESPACES = {"user": 0x10000000, "pid": 0x20000000, "ipc": 0x08000000, "mount": 0x00020000, "uts": 0x04000000}
 _NETWORK = 0x40000000
+_LANDLOCK_CREATE_RULESET = 444
 _SQLITE_SOUND = (3, 51, 3)
 _FREE_BYTES = 1 << 30
 _COUNTED = 1_000
@@ -49,6 +50,7 @@ def checks(place: Place) -> Iterator[Check]:
     yield _python()
     yield _sqlite()
     yield from _namespaces()
+    yield _strict()
     yield _seals()
     yield _descriptors()
     yield _processors()
@@ -98,6 +100,28 @@ def _namespaces() -> Iterator[Check]:
         "yes" if network else "no",
         "network=False works" if network else "a Function with network=False is refused here",
     )
+
+
+def _strict() -> Check:
+    lacking = [name for name, there in _walls().items() if not there]
+    return Check(
+        'protect="strict"',
+        "warn" if lacking else "ok",
+        f"no: it lacks {', '.join(lacking)}" if lacking else f"yes: landlock {_landlock_abi()}, seccomp",
+        "a Function that asks for it is refused here" if lacking else "hostile code is kept to reading code",
+    )
+
+
+def _walls() -> dict[str, bool]:
+    return {
+        "x86_64": platform.machine() == "x86_64",
+        "landlock": _landlock_abi() > 0,
+        "seccomp filters": Path("/proc/sys/kernel/seccomp/actions_avail").exists(),
+    }
+
+
+def _landlock_abi() -> int:
+    return int(ctypes.CDLL(None, use_errno=True).syscall(_LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), 1))
 
 
 def can_unshare(flags: int) -> bool:

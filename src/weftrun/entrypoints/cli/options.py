@@ -44,6 +44,7 @@ class EngineOptions(Struct, frozen=True):
     cluster: str | None
     control: str | None
     data: str | None
+    trigger: str | None
     placement: str | None
     sinks: str | None
 
@@ -54,6 +55,7 @@ class EngineOptions(Struct, frozen=True):
             ("--cluster", self.cluster),
             ("--control", self.control),
             ("--data", self.data),
+            ("--trigger", self.trigger),
             ("--placement", self.placement),
             ("--sinks", self.sinks),
         )
@@ -73,7 +75,8 @@ class EngineOptions(Struct, frozen=True):
             raise UsageError("--placement says on which Worker of a cluster a Step runs: give --cluster local:N, too.")
         return assembly.open_engine(  # imported only now
             db, recover=recover, sandboxes=self.sandboxes, cluster=self.cluster, control=control,
-            data=self.data or "local", placement=self.placement or "planned", sinks=sinks,
+            data=self.data or "local", trigger=self.trigger or "data", placement=self.placement or "planned",
+            sinks=sinks,
         )  # fmt: skip
 
 
@@ -83,9 +86,10 @@ def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(command)
     def called(
         *args: Any, sandboxes: int | None, cluster: str | None, control: str | None, data: str | None,
-        placement: str | None, sinks: str | None, **rest: Any,
+        trigger: str | None, placement: str | None, sinks: str | None, **rest: Any,
     ) -> Any:  # fmt: skip
-        return command(*args, engine=EngineOptions(sandboxes, cluster, control, data, placement, sinks), **rest)
+        chosen = EngineOptions(sandboxes, cluster, control, data, trigger, placement, sinks)
+        return command(*args, engine=chosen, **rest)
 
     options = (
         click.option("--sandboxes", type=click.IntRange(1), help=_SANDBOXES),
@@ -104,6 +108,11 @@ def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--data",
             type=click.Choice(("local", "store")),
             help="Where large values lie between Steps: in memory (default), or in files that each reader reads.",
+        ),
+        click.option(
+            "--trigger",
+            type=click.Choice(("data", "control")),
+            help="When a Step starts that takes an early output: when it is put (default), or when its Step has ended.",
         ),
         click.option(
             "--placement",

@@ -7,20 +7,20 @@ is taken where more of those are who read the same Steps, or whose value will be
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from weftrun.machines.placement.timetable import Timetable
+from weftrun.machines.placement.timetable import StepTimes
 from weftrun.model.placement import Network, PlanStep, PlanWorker
 
 _TRIED = 4
-"""So many Workers of those that a Step reads from are tried, the heaviest first, and the one that is free first."""
+"""So many Workers that draw a Step are tried, and the one with the least to do; so many readers are looked at."""
 
 
 def scheduled(
     steps: Sequence[PlanStep], workers: Sequence[PlanWorker], network: Network, order: Sequence[int]
-) -> Timetable:
+) -> StepTimes:
     """Return when and where each Step runs, `order` being an order in which each stands behind what it takes from."""
-    table = Timetable(steps, workers, network)
+    table = StepTimes(steps, workers, network)
     readers: list[list[int]] = [[] for _ in steps]
     for n, step in enumerate(steps):
         for producer, _ in step.takes:
@@ -31,7 +31,7 @@ def scheduled(
         if steps[n].is_elsewhere or not workers:
             table.place(n, table.elsewhere)
             continue
-        home = _home(table, n, _tried(table, n, drawn, readers, busy), drawn, readers, network.hop_s)
+        home = _home(table, n, _near(table, steps, n, drawn, readers), busy.least, network.hop_s)
         table.place(n, home)
         busy.give(home, steps[n].expected.runtime_s, workers[home].places)
         weight = steps[n].expected.output_bytes + 1.0
@@ -54,42 +54,39 @@ class _Busy:
         return min(range(len(self._given)), key=self._given.__getitem__)
 
 
-def _pull(drawn: Sequence[dict[int, float]], readers: Iterable[int], home: int) -> float:
-    """Return how much of what is read together with a Step is on a Worker already."""
-    return sum(drawn[reader].get(home, 0.0) for reader in readers)
-
-
-def _tried(
-    table: Timetable,
+def _near(
+    table: StepTimes,
+    steps: Sequence[PlanStep],
     step: int,
     drawn: Sequence[dict[int, float]],
     readers: Sequence[Sequence[int]],
-    busy: _Busy,
-) -> list[int]:
-    """Return the Workers that a Step may go to: of what it reads, of its siblings, and the one with the least to do."""
-    here: dict[int, float] = dict(drawn[step])
-    if not here:
-        for reader in readers[step][:_TRIED]:
-            for home, weight in drawn[reader].items():
-                here[home] = here.get(home, 0.0) + weight
-    heaviest = sorted(here, key=lambda home: (-here[home], home))[:_TRIED]
-    return list(dict.fromkeys([*(home for home in heaviest if home != table.elsewhere), busy.least]))
+) -> dict[int, float]:
+    """Return how much draws a Step to each Worker: what it reads, and what is read together with its value.
+
+    Where that is not placed yet, it is what that reads.
+    """
+    found = dict(drawn[step])
+    for reader in readers[step][:_TRIED]:
+        drawing = [drawn[reader]]
+        for sibling, _ in steps[reader].takes[:_TRIED]:
+            if table.homes[sibling] < 0 and sibling != step:
+                drawing.append(drawn[sibling])
+        for homes in drawing:
+            for home, weight in homes.items():
+                found[home] = found.get(home, 0.0) + weight
+    found.pop(table.elsewhere, None)
+    return found
 
 
-def _home(
-    table: Timetable,
-    step: int,
-    tried: Sequence[int],
-    drawn: Sequence[dict[int, float]],
-    readers: Sequence[Sequence[int]],
-    hop_s: float,
-) -> int:
+def _home(table: StepTimes, step: int, near: dict[int, float], least: int, hop_s: float) -> int:
+    """Return the Worker for a Step: one that ends it about first, and of those the one that draws it most."""
+    tried = sorted(near, key=lambda home: (-near[home], home))[:_TRIED]
+    if least not in near:
+        tried.append(least)
     fitting = [home for home in tried if table.fits(step, home)] or tried
     ends = {home: table.would_end(step, home) for home in fitting}
     bound = min(ends.values()) + hop_s
-    near = [home for home in fitting if ends[home] <= bound]
-    if len(near) == 1:
-        return near[0]
-    first = readers[step][:_TRIED]
-    own = drawn[step]
-    return max(near, key=lambda home: (own.get(home, 0.0) + _pull(drawn, first, home), -ends[home], -home))
+    return max(
+        (home for home in fitting if ends[home] <= bound),
+        key=lambda home: (near.get(home, 0.0), -ends[home], -home),
+    )

@@ -48,6 +48,7 @@ def _gives_in_time(producer: Step) -> bool:
     function = producer.function
     return producer.state is State.SUCCEEDED or (
         producer.state < State.SUCCEEDED
+        and not producer.hasty  # what it gives may be taken back
         and producer.map is None
         and function.kind is Kind.FUNCTION
         and function.checkpoint != "sync"

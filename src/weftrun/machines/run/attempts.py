@@ -11,6 +11,7 @@ from weftrun.machines.run.arming import arm
 from weftrun.machines.run.awaiting import begin_waiting, wait_over
 from weftrun.machines.run.bodies import start_body
 from weftrun.machines.run.closure import add_record, rest_on_rows
+from weftrun.machines.run.early import attempt_over, hold_back, lost_output, may_run_ahead, missing_output
 from weftrun.machines.run.emits import cannot_emit
 from weftrun.machines.run.maps import retry_item, start_chunk, start_map
 from weftrun.machines.run.rollback import abandon, is_begun, undone
@@ -21,7 +22,7 @@ from weftrun.machines.run.trees import tree_of
 from weftrun.model.commands import Invoke, WakeAt
 from weftrun.model.events import AttemptEnded, AttemptsEnded
 from weftrun.model.messages import Invocation
-from weftrun.model.outcomes import Success
+from weftrun.model.outcomes import NOT_RUN, Success
 from weftrun.model.policy import FunctionSpec, Kind
 from weftrun.model.records import AttemptFailed
 from weftrun.model.values import Payload
@@ -29,8 +30,8 @@ from weftrun.model.values import Payload
 
 def start_ready(run: RunState) -> None:
     """Start every Step and every chunk of a map that waits for no value any more."""
-    if run.armable:
-        arm(run)
+    if run.armable or run.hopeful:
+        _look_ahead(run)
     ready, run.ready = run.ready, []
     chunks, run.ready_chunks = run.ready_chunks, []
     knows_failures = bool(run.recorded.failed or run.recorded.undone_in_vain)
@@ -41,10 +42,10 @@ def start_ready(run: RunState) -> None:
         if step.map is not None:
             start_map(run, step)
         elif step.function.kind is not Kind.FUNCTION:
-            if step.function.kind.only_waits:
-                begin_waiting(run, step)
-            else:
+            if step.function.kind.is_workflow:
                 start_body(run, step)
+            else:
+                _begin_without_code(run, step)
         elif step.function.rollback is not None and not is_begun(run, step):
             continue
         elif step.function.effects != "none" and (row := _gate(run, step)) > run.committed:
@@ -61,6 +62,33 @@ def start_ready(run: RunState) -> None:
         run.commands.append(Invoke(function, tuple(invocations)))
     for step, chunk in chunks:
         start_chunk(run, step, chunk)
+
+
+def _begin_without_code(run: RunState, step: Step) -> None:
+    """Begin a wait. An output is fixed with the Step that puts it, so none is ever ready by itself."""
+    if step.function.kind.only_waits:
+        begin_waiting(run, step)
+    else:
+        settle(run, step, lost_output(step), NOT_RUN)
+
+
+def _look_ahead(run: RunState) -> None:
+    """Arm Steps, let others run ahead on early outputs, and take outcomes of those that did and may be settled now."""
+    if run.armable:
+        arm(run)
+    hopeful, run.hopeful = run.hopeful, []
+    for step in hopeful:
+        if step.state is State.RUNNING and step.waiting == 0 and step.early is not None:
+            ended, step.early = step.early, None
+            _take(run, step, ended)
+        elif may_run_ahead(run, step) and not (_knows_failures(run) and _backs_off(run, step)):
+            move(step, State.RUNNING)
+            invocation = Invocation(0, step.index, step.id, step.attempt, tree_of(step.args, step.inside))
+            run.commands.append(Invoke(step.function, (invocation,)))
+
+
+def _knows_failures(run: RunState) -> bool:
+    return bool(run.recorded.failed or run.recorded.undone_in_vain)
 
 
 def _backs_off(run: RunState, step: Step) -> bool:
@@ -112,12 +140,24 @@ def attempts_ended(run: RunState, event: AttemptsEnded) -> None:
             continue
         if step.state is not State.RUNNING or step.attempt != ended.attempt:
             continue
-        if ended.emits and not run.durable:
-            settle(run, step, cannot_emit(run, step.id, step.attempt), ended.ran)
-        elif ended.failure is None and ended.value is not None:
-            settle(run, step, Success(Payload(ended.value)), ended.ran, emits=ended.emits)
+        if step.waiting:
+            if step.early is None:
+                hold_back(run, step, ended)
         else:
-            _failed(run, step, ended)
+            _take(run, step, ended)
+
+
+def _take(run: RunState, step: Step, ended: AttemptEnded) -> None:
+    """Take the outcome of an Attempt whose arguments are fixed."""
+    missing = missing_output(step) if step.outputs and ended.failure is None else None
+    if missing is not None:
+        settle(run, step, missing, ended.ran)
+    elif ended.emits and not run.durable:
+        settle(run, step, cannot_emit(run, step.id, step.attempt), ended.ran)
+    elif ended.failure is None and ended.value is not None:
+        settle(run, step, Success(Payload(ended.value)), ended.ran, emits=ended.emits)
+    else:
+        _failed(run, step, ended)
 
 
 def _failed(run: RunState, step: Step, ended: AttemptEnded) -> None:
@@ -131,6 +171,7 @@ def _failed(run: RunState, step: Step, ended: AttemptEnded) -> None:
     rest_on_rows(run, step)
     add_record(run, AttemptFailed(step.id, -1, step.attempt, failure, run.now + delay_s, ended.ran))
     abandon(run, step)
+    attempt_over(run, step)
     step.attempt += 1
     move(step, State.BACKING_OFF)
     step.gate = max(step.gate, run.row)

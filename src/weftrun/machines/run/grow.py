@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from weftrun.machines.run.branching import Refused, is_kept, named
+from weftrun.machines.run.branching import BodyRefused, is_kept, named
 from weftrun.machines.run.closure import rest_on_rows
 from weftrun.machines.run.maps import recall_items, recorded_map
 from weftrun.machines.run.recovery_skip import call_id, skipped_calls
@@ -24,7 +24,7 @@ from weftrun.model.values import Inline, Payload
 _NO_ARGS = Payload(Inline(b""))
 
 
-class OverLimit(Refused):
+class OverLimit(BodyRefused):
     """A body made more than the table of limits allows."""
 
     type_name = "LimitExceeded"
@@ -72,11 +72,18 @@ def add_call(
             step.map = Map()
     if run.recorded.seq:
         _recall(run, step)
+    _let_go(run, body, step)
+    return step
+
+
+def _let_go(run: RunState, body: Body, step: Step) -> None:
+    """Let a new Step start, run ahead or be armed, where it can."""
     if step.state is State.WAITING and step.waiting == 0:
         make_ready(run, body, step)
+    elif step.hasty:
+        run.hopeful.append(step)
     elif run.ahead is Ahead.ARMED:
         run.armable.append(step)
-    return step
 
 
 def _function_of(run: RunState, body: Body, call: Call) -> FunctionSpec:
@@ -87,7 +94,7 @@ def _function_of(run: RunState, body: Body, call: Call) -> FunctionSpec:
             "A map counts as one: use `.map`, or start several Runs."
         )
     if not 0 <= call.function < len(body.functions):
-        raise Refused(f"{body.step.id} called a Function that it had not named")
+        raise BodyRefused(f"{body.step.id} called a Function that it had not named")
     return body.functions[call.function]
 
 
@@ -105,16 +112,27 @@ def _new_step(run: RunState, body: Body, number: int, id: StepId, function: Func
     return step
 
 
+def _is_output(step: Step, producer: Step) -> None:
+    """A call stands for what the body of another one puts (S1)."""
+    if producer.outputs is None:
+        producer.outputs = []
+    producer.outputs.append(step)
+    step.hasty = True
+
+
 def _tie(run: RunState, body: Body, step: Step, call: Call) -> None:
     """Make a Step wait for the values it takes and for the calls it must come after."""
     for ref in call.args.refs:
         producer = _producer(body, step, ref.call)
         producer.uses += 1
+        step.hasty |= producer.hasty
         if _must_wait(run, producer, step, None):
             step.waiting += 1
     for number in call.after:
         if _must_wait(run, _producer(body, step, number), step, None):
             step.waiting += 1
+    if step.function.kind is Kind.OUTPUT:
+        _is_output(step, _producer(body, step, call.args.refs[0].call))
 
 
 def _spare(run: RunState, body: Body, step: Step, call: Call, map: Map | None) -> None:
@@ -144,7 +162,7 @@ def give_items(run: RunState, body: Body, step: Step, map: Map) -> None:
 def _producer(body: Body, step: Step, number: int) -> Step:
     producer = body.calls.get(number)
     if producer is None or producer is step:
-        raise Refused(f"{step.id} takes a Ref of a call that {body.step.id} had not made before it")
+        raise BodyRefused(f"{step.id} takes a Ref of a call that {body.step.id} had not made before it")
     return producer
 
 
@@ -181,7 +199,7 @@ def _recall(run: RunState, step: Step) -> None:
     if step.id in run.recorded.begun:
         recall_begun(run, step)
     step.attempt, due, _ = run.recorded.attempts(step.id, -1)
-    step.used = run.recorded.lives.used(step.id)
+    step.used = run.recorded.uncounted(step.id)
     if due > run.now and step.waiting == 0:
         move(step, State.BACKING_OFF)
         run.due.append((due, step.index, -1))

@@ -9,6 +9,7 @@ from weftrun.machines.run.attempts import attempts_ended, open_gates, start_read
 from weftrun.machines.run.awaiting import signal_came
 from weftrun.machines.run.bodies import deliver, lost, made, returned
 from weftrun.machines.run.closure import add_record, flush_outcomes
+from weftrun.machines.run.early import output_put
 from weftrun.machines.run.grow import revive
 from weftrun.machines.run.handed import in_flight, newly_handed, recall_handed
 from weftrun.machines.run.maps import items_ended
@@ -31,6 +32,7 @@ from weftrun.model.events import (
     Committed,
     Handed,
     ItemsEnded,
+    OutputPut,
     Parked,
     Resumed,
     RunEvent,
@@ -132,12 +134,10 @@ class RunMachine:
                 attempts_ended(run, event)
             case ItemsEnded():
                 items_ended(run, event)
-            case BodyMade():
-                made(run, event)
-            case BodyReturned():
-                returned(run, event)
-            case BodyLost():
-                lost(run, event)
+            case OutputPut():
+                output_put(run, event)
+            case BodyMade() | BodyReturned() | BodyLost():
+                self._take_of_body(event)
             case TimeCame():
                 run.wake_at = 0.0
                 time_came(run)
@@ -151,6 +151,15 @@ class RunMachine:
                 finish(run, "failed", event.failure)
             case Resumed():
                 self._begin(event)
+
+    def _take_of_body(self, event: BodyMade | BodyReturned | BodyLost) -> None:
+        match event:
+            case BodyMade():
+                made(self.state, event)
+            case BodyReturned():
+                returned(self.state, event)
+            case BodyLost():
+                lost(self.state, event)
 
     def _begin(self, event: Resumed) -> None:
         run = self.state
@@ -215,7 +224,7 @@ class RunMachine:
                 follow(run)
             if run.ending is not None or run.unfit is not None:
                 return
-            if run.ready or run.ready_chunks:
+            if run.ready or run.ready_chunks or run.hopeful:
                 start_ready(run)
             elif run.deliverable:
                 bodies, run.deliverable = run.deliverable, []

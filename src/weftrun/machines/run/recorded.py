@@ -188,6 +188,12 @@ class Recorded:
         """Return the place in the order of settling that an empty map has taken."""
         return max((c[-1].ordinal for c in self.chunks.get(step, {}).values() if c[-1].chunk.last), default=0)
 
+    def uncounted(self, step: StepId) -> int:
+        """Return how many Attempts its policy does not count: of earlier lives, and those without a record (S1)."""
+        used = self.lives.used(step)
+        failed = [failed for failed in self.failed.get(step, ()) if failed.item < 0]
+        return failed[-1].attempt - len(failed) if failed and failed[-1].attempt > used else used
+
     def attempts(self, step: StepId, item: int) -> tuple[int, float, Failure | None]:
         """Return the number of the next Attempt of a Step or item, its due time, and the last failure."""
         number, due, failure = self.lives.used(step, item) + 1, 0.0, None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from weftrun.machines.checkpoint import When, choice
 from weftrun.machines.run.closure import add_record, drop_pending_records, observe_calls, rest_on_rows, write
+from weftrun.machines.run.early import drop_early
 from weftrun.machines.run.refcounts import release, release_arguments
 from weftrun.machines.run.state import OVER, Body, Lack, MapChunk, RunState, State, Step
 from weftrun.machines.run.transitions import move
@@ -13,7 +14,7 @@ from weftrun.model.ids import StepId
 from weftrun.model.outcomes import NOT_RUN, Failure, Ran, Reason, Status, Success
 from weftrun.model.policy import Kind
 from weftrun.model.records import Abandoned, Ended, StepOutcome
-from weftrun.model.values import Data, Inline
+from weftrun.model.values import Data, Inline, Payload
 
 _UNDER_WAY = (State.RUNNING, State.UNDOING)
 _MAY_BE_ENTERED = (*_UNDER_WAY, State.BACKING_OFF, State.ENDING)
@@ -32,7 +33,7 @@ def settle(
         return
     sure = False
     if isinstance(outcome, Success) and step.body is None:
-        if not emits and leaves_out(run, step, (outcome.value.data,), ran):
+        if not emits and not step.outputs and leaves_out(run, step, (outcome.value.data,), ran):
             mark_lacking(run, step, outcome, ran)
             return
         sure = step.function.deterministic and step.function.checkpoint != "sync"
@@ -44,6 +45,21 @@ def settle(
     run.ordinal += 1
     run.outcomes.append(StepOutcome(step.id, step.attempt, run.ordinal, outcome, ran, step.call, cause, emits))
     mark(run, step, outcome, ran, ordinal=run.ordinal, row=run.row, at=run.now, sure=sure)
+    if step.outputs and type(outcome) is Success:
+        _settle_outputs(run, step, sure=sure)
+
+
+def _settle_outputs(run: RunState, step: Step, *, sure: bool) -> None:
+    """What an Attempt that succeeded has put is fixed with its outcome, in the same row (S1)."""
+    for output in step.outputs or ():
+        if output.state is State.WAITING and output.early is not None and output.early.value is not None:
+            put, value = output.early, Success(Payload(output.early.value))
+            run.ordinal += 1
+            told = StepOutcome(output.id, step.attempt, run.ordinal, value, put.ran, output.call, "put")
+            run.outcomes.append(told)
+            output.attempt = step.attempt
+            output.gate = max(output.gate, step.gate)
+            mark(run, output, value, put.ran, ordinal=run.ordinal, row=run.row, at=run.now, sure=sure)
 
 
 def leaves_out(run: RunState, step: Step, values: tuple[Data, ...], ran: Ran, items: int = 0) -> bool:
@@ -86,6 +102,9 @@ def mark(
     """
     failed = type(outcome) is Failure
     step.outcome = outcome
+    if failed and step.early is not None:
+        drop_early(run, step)
+    step.early = None
     move(step, State.FAILED if failed else State.SUCCEEDED)
     step.ran = ran
     step.ordinal = ordinal
@@ -152,6 +171,8 @@ def _one_less(run: RunState, reader: Step, chunk: MapChunk | None, need: int) ->
     reader.gate = max(reader.gate, need)
     if reader.waiting == 0 and reader.state is State.WAITING:
         run.ready.append(reader)
+    elif reader.hasty:
+        run.hopeful.append(reader)
 
 
 def _propagate_failure(run: RunState, step: Step, body: Body, failure: Failure) -> None:
@@ -237,6 +258,7 @@ def cancel_inside(run: RunState, body: Body) -> None:
                 run.revoked.append(step.index)
             if watches and step.state in _MAY_BE_ENTERED:
                 run.abandoned.append(step.id)
+            drop_early(run, step)
             move(step, State.CANCELLED)
             step.readers = None
             release_arguments(run, step)

@@ -11,7 +11,7 @@ from collections import deque
 
 from weftrun.machines.run.recorded import Recorded
 from weftrun.model.commands import Ahead, RunCommand
-from weftrun.model.events import Handed, Signal
+from weftrun.model.events import AttemptEnded, Handed, Signal
 from weftrun.model.graph import Call, Chunk
 from weftrun.model.ids import ObjectId, RunUid, StepId
 from weftrun.model.limits import Limits
@@ -73,7 +73,11 @@ class Step:
             owed, `need` say nothing.
         called_at: what `weftrun.now()` said in the body when the call was made, of an async body.
         call: what the record of its outcome tells of its call; None but for calls of async bodies.
-        used: number of the last Attempt in earlier lives: its policy counts from there on (L1).
+        used: how many of its Attempts its policy does not count: those in earlier lives (L1), and those that were taken
+            back (S1).
+        outputs: Steps of what its body puts before it ends; None for none.
+        early: of an output that is not fixed yet, what was put; of a Step that ran ahead, how that ended.
+        hasty: whether it may run ahead on provisional values, or takes what such a Step gives.
     """
 
     __slots__ = (
@@ -84,8 +88,10 @@ class Step:
         "body",
         "call",
         "called_at",
+        "early",
         "function",
         "gate",
+        "hasty",
         "id",
         "index",
         "inside",
@@ -95,6 +101,7 @@ class Step:
         "number",
         "ordinal",
         "outcome",
+        "outputs",
         "ran",
         "readers",
         "row",
@@ -132,6 +139,9 @@ class Step:
         self.call: Observed | None = None
         self.body: Body | None = None
         self.map: Map | None = None
+        self.outputs: list[Step] | None = None
+        self.early: AttemptEnded | None = None
+        self.hasty = False
 
 
 class Rollback:
@@ -279,6 +289,7 @@ class RunState:
         ordinal: last place given in the order of settling.
         records, outcomes: what the event in hand adds to the next row, in order.
         ahead: what Workers are told of Steps before they are ready; `armable` are those that may be armed next.
+        hopeful: Steps of which something that they take has come, or is fixed: they may run ahead, or have done so.
         ready: Steps (and chunks of maps) to be started when the event in hand is done with.
         deliverable: bodies to which an awaited outcome may be delivered.
         pending_failures, failed_dependents, completions: consequences not drawn yet: bodies that fail, Steps whose
@@ -334,6 +345,7 @@ class RunState:
         self.commands: list[RunCommand] = []
         self.ahead = ahead
         self.armable: list[Step] = []
+        self.hopeful: list[Step] = []
         self.ready: list[Step] = []
         self.ready_chunks: list[tuple[Step, MapChunk]] = []
         self.revoked: list[int] = []
@@ -347,8 +359,7 @@ class RunState:
         self.due: list[tuple[float, int, int]] = []
         self.wake_at = self.waits_until = 0.0
         self.seen_at_work = self.waits = self.hurried = 0
-        self.gated_s = 0.0
-        self.gated_since = 0.0
+        self.gated_s = self.gated_since = 0.0
         self.rollbacks: dict[int, Rollback] = {}
         self.has_lacked = self.watches = False
         self.messages = set(recorded.messages)

@@ -22,8 +22,8 @@ AFTER: Final[Mapping[State, frozenset[State]]] = {
     | {State.GATED, State.RUNNING, State.BACKING_OFF, State.ENDING, State.UNDOING, State.AWAITING},
     # Nothing that it takes can fail any more; the root fails where its Run is cancelled.
     State.GATED: frozenset({State.WAITING, State.FAILED, State.CANCELLED}),
-    # A body whose Sandbox was lost is entered again.
-    State.RUNNING: _SETTLED | {State.RUNNING, State.BACKING_OFF, State.ENDING},
+    # A body whose Sandbox was lost is entered again. What ran ahead of its arguments is taken back.
+    State.RUNNING: _SETTLED | {State.RUNNING, State.BACKING_OFF, State.ENDING, State.WAITING},
     State.BACKING_OFF: frozenset({State.WAITING, State.FAILED, State.CANCELLED}),
     State.ENDING: _SETTLED,
     # What was undone begins its next Attempt; a rollback that failed is tried again, or fails the Step for good.
@@ -60,7 +60,15 @@ def validate(run: RunState) -> None:
 def _wrong(run: RunState) -> Iterator[str]:
     if run.ending is not None or run.unfit is not None:
         return  # nothing more is done, so nothing more need fit
-    for name in ("ready", "ready_chunks", "deliverable", "pending_failures", "failed_dependents", "completions"):
+    for name in (
+        "hopeful",
+        "ready",
+        "ready_chunks",
+        "deliverable",
+        "pending_failures",
+        "failed_dependents",
+        "completions",
+    ):
         if getattr(run, name):
             yield f"something is left in `{name}` of {run.root.id}, which only the next event would find"
     for row in run.gated:

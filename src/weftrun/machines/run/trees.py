@@ -26,6 +26,8 @@ def value_of(step: Step, path: tuple[Key, ...] = ()) -> Tree:
     """Return the value of a Step that succeeded, or the part of it that `path` names."""
     if step.map is not None:
         return _items_of(step, path)
+    if step.early is not None and step.early.value is not None:
+        return Tree(step.early.value, path=path)
     if not isinstance(step.outcome, Success):
         raise ValueError(f"{step.id} has no value")
     value = step.outcome.value

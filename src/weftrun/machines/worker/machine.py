@@ -11,6 +11,7 @@ from weftrun.machines.worker.outcomes import (
     is_free,
     item_outcomes_came,
     outcomes_came,
+    put_came,
     steps_in,
 )
 from weftrun.machines.worker.place import place, start_box
@@ -30,7 +31,7 @@ from weftrun.machines.worker.turns import REVOKED_S
 from weftrun.model.commands import Deliver, EnterBody, Invoke, InvokeItems, LeaveBody, Revoke, WorkCommand
 from weftrun.model.ids import SandboxId, item_step
 from weftrun.model.limits import Limits
-from weftrun.model.messages import BodyCalled, BodyEnded, FromSandbox, Invocation, ItemOutcomes, Outcomes
+from weftrun.model.messages import BodyCalled, BodyEnded, FromSandbox, Invocation, ItemOutcomes, Outcomes, Put
 from weftrun.model.outcomes import Failure, Reason
 from weftrun.model.policy import FunctionSpec
 from weftrun.model.work import InSlot, KillSandbox, WorkerCommand
@@ -80,7 +81,7 @@ class WorkerMachine:
         state = self.state
         steps = {i.step for lane in state.active for r, i in lane.singles if r == run}
         steps.update(work.step for lane in state.active for work in lane.ranges if work.run == run)
-        steps.update(step for box in state.boxes.values() for r, step in steps_in(box) if r == run)
+        steps.update(step for box in state.boxes.values() for r, step, _ in steps_in(box) if r == run)
         self._revoke(now, run, frozenset(steps))
         for step in [held.step for held in state.bodies.values() if held.run == run]:
             bodies.leave(state, run, step, now)
@@ -173,6 +174,8 @@ class WorkerMachine:
                 can_be = outcomes_came(state, box, message, now)
             elif type(message) is ItemOutcomes:
                 can_be = item_outcomes_came(state, box, message, now)
+            elif type(message) is Put:
+                can_be = put_came(state, box, message, now)
             else:
                 can_be = True
             if not can_be:
@@ -234,7 +237,7 @@ class WorkerMachine:
             if not lane.waiting:
                 del state.active[lane]
         for box in state.boxes.values():
-            hit = {(run, step) for step in steps} & steps_in(box)
+            hit = {given for given in steps_in(box) if given[0] == run and given[1] in steps}
             if hit:
                 box.revoked_at = box.revoked_at if box.revoked else now
                 box.revoked |= hit
@@ -371,12 +374,12 @@ class WorkerMachine:
         self.state.commands.append(KillSandbox(box.id))
 
 
-def _step_at(given: Given, index: int) -> tuple[int, int] | None:
-    """Return the (Run, Step) at `index` of a Batch; None where a page says what can't be."""
+def _step_at(given: Given, index: int) -> tuple[int, int, int] | None:
+    """Return the (Run, Step, Attempt) at `index` of a Batch; None where a page says what can't be."""
     if given.items is not None:
-        return given.items.run, given.items.step
+        return given.items.run, given.items.step, given.items.attempt
     entry = given.singles[index] if 0 <= index < len(given.singles) else None
-    return (entry[0], entry[1].step) if entry is not None else None
+    return (entry[0], entry[1].step, entry[1].attempt) if entry is not None else None
 
 
 def _timeout_s(given: Given) -> float | None:

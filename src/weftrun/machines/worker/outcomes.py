@@ -5,11 +5,11 @@ from __future__ import annotations
 from weftrun.machines.ranges import count, without
 from weftrun.machines.retry import may_repeat
 from weftrun.machines.worker.state import Box, BoxState, Given, Items, Lane, Seen, WorkerState
-from weftrun.model.events import AttemptEnded, AttemptsEnded, ItemsEnded
+from weftrun.model.events import AttemptEnded, AttemptsEnded, ItemsEnded, OutputPut
 from weftrun.model.ids import StepId, item_step
-from weftrun.model.messages import Invocation, ItemOutcomes, Outcomes
+from weftrun.model.messages import Invocation, ItemOutcomes, Outcomes, Put
 from weftrun.model.outcomes import Failure, Ran, Reason
-from weftrun.model.work import Said, Tell
+from weftrun.model.work import NOBODY, Said, Tell
 
 _IDLE_ENDS_MAX = 3
 """Sandboxes of one Function that may end in a row while no body runs in them, without having told anything."""
@@ -107,14 +107,30 @@ def _close(box: Box, given: Given, now: float) -> None:
             box.idle_since = now
 
 
-def steps_in(box: Box) -> set[tuple[int, int]]:
-    """Return what a Sandbox was given and has not reported, as (Run, Step)."""
+def steps_in(box: Box) -> set[tuple[int, int, int]]:
+    """Return what a Sandbox was given and has not reported, as (Run, Step, Attempt)."""
     found = set()
     for given in box.given:
         if given.items is not None:
-            found.add((given.items.run, given.items.step))
-        found.update((run, invocation.step) for run, invocation in filter(None, given.singles))
+            found.add((given.items.run, given.items.step, given.items.attempt))
+        found.update((run, invocation.step, invocation.attempt) for run, invocation in filter(None, given.singles))
     return found
+
+
+def put_came(state: WorkerState, box: Box, message: Put, now: float) -> bool:
+    """Take what a body that goes on has put; False where it tells of what the Sandbox was not given."""
+    given = _given(box, message.no)
+    if given is not None and not 0 <= message.index < len(given.singles):
+        return False
+    entry = given.singles[message.index] if given is not None else None
+    ran = Ran(box.id, message.at, message.at, message.preview)
+    if entry is None or entry[1].undoes:
+        state.commands.append(Tell(NOBODY, OutputPut(now, 0, 0, message.name, message.value, ran)))
+        return True
+    run, invocation = entry
+    put = OutputPut(now, invocation.step, invocation.attempt, message.name, message.value, ran)
+    state.commands.append(Tell(run, put))
+    return True
 
 
 def _learn(lane: Lane, busy_s: float, count: int) -> None:
@@ -193,7 +209,7 @@ def _give_back_singles(state: WorkerState, box: Box, given: Given, seen: Seen, w
             ran = Ran(box.id, given.at, now)
             ended = _failed(invocation, failure, ran)
             state.commands.append(Tell(run, AttemptsEnded(now, (ended,))))
-        elif (run, invocation.step) not in box.revoked:
+        elif (run, invocation.step, invocation.attempt) not in box.revoked:
             again.append(entry)
         text = _text_of(given, index, seen)
         if text:
@@ -213,7 +229,7 @@ def _give_back_items(state: WorkerState, box: Box, given: Given, work: Items, se
     for step, text in _texts_of_items(given, work, seen):
         state.commands.append(Said(work.run, step, work.attempt, box.id, text))
     left = without(given.open_items, [(index, index + 1) for index, _ in failures])
-    if left and (work.run, work.step) not in box.revoked:
+    if left and (work.run, work.step, work.attempt) not in box.revoked:
         again = work.with_ranges(tuple(left))
         given.lane.ranges.appendleft(again)
         given.lane.ranges_left += again.left

@@ -188,7 +188,7 @@ class Box:
         late: whether it was ended because it did not start in time.
         doom: why we ended it, with what it ran then as (Batch, index); None where we did not, or it ran nothing.
         overdue: of one that runs several at once, all that it was ended for, as (Batch, index).
-        revoked: Steps that must not run on in it, as (Run, Step).
+        revoked: Attempts that must not run on in it, as (Run, Step, Attempt).
         blamed: what fails because no Sandbox lives long enough to tell of it, as (Batch, index).
     """
 
@@ -227,7 +227,7 @@ class Box:
         self.late = False
         self.doom: tuple[Failure, int, int] | None = None
         self.overdue: dict[tuple[int, int], Failure] = {}
-        self.revoked: set[tuple[int, int]] = set()
+        self.revoked: set[tuple[int, int, int]] = set()
         self.revoked_at = 0.0
         self.blamed: tuple[int, int] | None = None
 

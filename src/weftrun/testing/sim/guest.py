@@ -29,6 +29,7 @@ from weftrun.model.messages import (
     ItemOutcomes,
     Outcome,
     Outcomes,
+    Put,
     Stop,
     ToSandbox,
     TransactionAnswer,
@@ -42,6 +43,7 @@ from weftrun.sdk import place
 from weftrun.sdk.canonical import digest
 from weftrun.sdk.codec import Encoded, decode_tree, encode
 from weftrun.sdk.failure import failure_of
+from weftrun.sdk.outputs import Outputs
 from weftrun.sdk.retrying import attempts_told
 from weftrun.sdk.statements import Statements
 from weftrun.sdk.transaction import NOT_SAID, Opener
@@ -81,6 +83,7 @@ class ScriptedGuest:
         self._bodies: dict[int, EnteredBody] = {}
         self._body_objects: dict[int, set[ObjectId]] = {}
         self._emits: tuple[Emit, ...] = ()
+        self._puts: list[tuple[str, Encoded]] = []
         self._asks = False
         self._shares = False
         self._entry = -1
@@ -258,6 +261,8 @@ class ScriptedGuest:
                 error, origin=origin, attempt=attempt, attempts=attempts, bytes_max=outside.limits.error_text_bytes_max
             )
         entry = self._entry
+        if self._puts:
+            yield from self._say_puts(where, stage.takes_s / 2)
         yield stage.takes_s
         outside.point("guest.leave")
         if failure is None:
@@ -266,6 +271,14 @@ class ScriptedGuest:
         self.page = replace(self.page, entered=False)
         outside.point("guest.tell")
         return value, failure, ran
+
+    def _say_puts(self, where: tuple[int, int], within_s: float) -> Running:
+        """Say what the body has put, on its way."""
+        puts, self._puts = self._puts, []
+        for name, encoded in puts:
+            yield within_s
+            self._outside.point("guest.say")
+            self._voice.say(Put(*where, name, self._voice.data(encoded), self._outside.loop.now()))
 
     def _transact(
         self, function: FunctionSpec, run: Named, stage: Stage, args: Args, where: tuple[int, int]
@@ -299,15 +312,22 @@ class ScriptedGuest:
         )
         self._entry = len(outside.ledger.entries) - 1
         author = outside.functions[function.name]
-        current = place.Current(*run, StepId(stage.step), stage.attempt, opener)
+        current = place.Current(*run, StepId(stage.step), stage.attempt, opener, outputs=self._outputs(function))
         token = place.enter(current)
         try:
             with entered(stage):
                 result = author.callable(*positional, **named)
+                place.check_outputs(current)
                 return asyncio.run(result) if author.is_async else result
         finally:
             place.leave(token)
             self._emits = place.emitted(current)
+
+    def _outputs(self, function: FunctionSpec) -> Outputs | None:
+        def keep(name: str, value: object) -> None:
+            self._puts.append((name, encode(value, what=f"the output {name!r}")))
+
+        return Outputs(function.label, function.outputs, keep) if function.outputs else None
 
     # ------------------------------------------------------------------ bodies
 

@@ -12,8 +12,9 @@ class Op:
     """One thing that a body does.
 
     Attributes:
-        kind: `call`, `map`, `over` (a map over the one call in `takes`), `wired` or `watched` (a child); in an async
-            body also `await`, `skip`, `pause` and `listen`; `endless` is an op that never ends.
+        kind: `call`, `put` (a call whose output others take), `map`, `over` (a map over the one call in `takes`),
+            `wired` or `watched` (a child); in an async body also `await`, `skip`, `pause` and `listen`; `endless` is
+            an op that never ends.
         name: of the Function, where one is called; of the signal that `listen` waits for.
         takes: numbers of earlier calls of this body: whose values are read, awaited, or mapped over.
         count: how many ops `skip` passes over if the coin falls so; how many constants a map has beside `takes`;
@@ -25,11 +26,11 @@ class Op:
     name: str = ""
     takes: tuple[int, ...] = ()
     count: int = 0
-    plan: Plan | None = None
+    plan: BodyPlan | None = None
 
 
 @dataclass(frozen=True)
-class Plan:
+class BodyPlan:
     """What a body does, and which calls its answer is made of."""
 
     ops: tuple[Op, ...]

@@ -8,7 +8,8 @@ from weftrun.model.ids import StepId, child_step, item_step
 from weftrun.testing.oracles import Fixed, fixed_by
 from weftrun.testing.sim.awaiting import LISTEN, PAUSE
 from weftrun.testing.sim.plans import NO_CALLS, TABLE
-from weftrun.testing.sim.plans_model import ENDLESS, Op, Plan
+from weftrun.testing.sim.plans_model import ENDLESS, BodyPlan, Op
+from weftrun.testing.sim.putting import PUT, output_of
 from weftrun.testing.sim.racing import SEVERAL
 from weftrun.testing.sim.values import NOTHING, Lineage, Value, lineage
 from weftrun.testing.sim.world import World
@@ -39,7 +40,7 @@ class _Sequential:
         self._items: dict[int, list[Lineage]] = {}
         self._seen_failures: list[_Failed] = []
 
-    def answer(self, plan: Plan, inputs: Lineage, *, watches: bool) -> Lineage:
+    def answer(self, plan: BodyPlan, inputs: Lineage, *, watches: bool) -> Lineage:
         """Return the lineage of the plan's answer."""
         seen = inputs if watches else NOTHING
         skip = 0
@@ -92,6 +93,8 @@ class _Sequential:
             taken = [self._value(number) for number in op.takes if self._values[number] is not None]
             if op.kind == "call":
                 return self._outcome(op, step, frozenset().union(*taken, inputs, seen))
+            if op.kind == PUT:
+                return self._output(op, step, frozenset().union(*taken, inputs, seen))
             if op.kind in ("map", "over"):
                 items = [*taken, *[NOTHING] * op.count]
                 if op.kind == "over":
@@ -107,6 +110,11 @@ class _Sequential:
                 raise _Unclear from failed
             return failed
 
+    def _output(self, op: Op, step: StepId, reads: Lineage) -> Lineage:
+        """Return what a Step has put, which stands if and only if it has succeeded."""
+        self._outcome(op, step, reads)
+        return self._outcome(op, output_of(step), reads)
+
     def _outcome(self, op: Op, step: StepId, reads: Lineage) -> Lineage:
         """Return what a Step gave, by the record of its nonce."""
         if TABLE[op.name].spec.deterministic:
@@ -114,6 +122,8 @@ class _Sequential:
         # A Step without a record shows in what rests on it; where it shows in nothing, nothing may rest on it.
         nonce = self._nonces.get(step, _UNSEEN)
         gave = reads | {(step, nonce)}
+        if op.kind == "call" and TABLE[op.name].spec.outputs and step not in self._fixed.failed:
+            gave |= {(output_of(step), self._nonces.get(output_of(step), _UNSEEN))}
         if step in self._fixed.failed:
             raise _Failed(gave)
         return gave

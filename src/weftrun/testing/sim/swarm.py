@@ -21,10 +21,11 @@ from weftrun.testing.sim.effects import Effects, draw_effects, settings_with, wi
 from weftrun.testing.sim.endless import harmed, has_endless, with_endless
 from weftrun.testing.sim.faults import KINDS, PAUSES, Fault, Faults
 from weftrun.testing.sim.outside import Pace
-from weftrun.testing.sim.plans import FUNCTIONS, draw_plan, watched, wired
+from weftrun.testing.sim.plans import FUNCTIONS, NO_CALLS, draw_plan, watched, wired
+from weftrun.testing.sim.putting import with_outputs
 from weftrun.testing.sim.racing import draw_races
 from weftrun.testing.sim.reference import differences
-from weftrun.testing.sim.settings import Workers
+from weftrun.testing.sim.settings import WorkerSettings
 from weftrun.testing.sim.sweep import Broken
 from weftrun.testing.sim.telling import FAR, NEAR
 from weftrun.testing.sim.world import Outage, Settings, World
@@ -187,7 +188,7 @@ def on_server(settings: Settings, chance: Chance) -> Settings:
 
 def with_workers(settings: Settings, chance: Chance) -> Settings:
     """Draw how many Worker processes each engine has, who starts the next Step, and what becomes of them."""
-    workers = Workers(
+    workers = WorkerSettings(
         count=1 + chance.below(3),
         sandboxes=1 + chance.below(2),
         arms=chance.happens(0.6),
@@ -205,9 +206,17 @@ def with_body_time(settings: Settings) -> Settings:
     return replace(settings, limits=limits)
 
 
+def _drawn_apart(settings: Settings, seed: int) -> Settings:
+    """Draw limits by chances of their own, so that what is drawn after them stays as it was."""
+    wait_s = Chance(seed, "waiting").one_of((0.05, 0.15, 5.0))
+    early = Chance(seed, "trigger").happens(0.8)
+    limits = msgspec.structs.replace(settings.limits, wait_in_memory_s=wait_s, early_outputs=early)
+    return replace(settings, limits=limits)
+
+
 def draw_world(
     seed: int, folder: Path, *, effects: bool = True, server: bool = True, lives: bool = True, workers: bool = False,
-    sharing: bool = False,
+    sharing: bool = False, outputs: bool = False,
 ) -> World:  # fmt: skip
     """Draw a world with its clients; nothing has happened in it yet.
 
@@ -217,13 +226,12 @@ def draw_world(
         server: whether their transactions may be a server's, of which many are open at once; likewise.
         workers: whether each engine has Workers in other processes.
         sharing: whether there are Functions whose Attempts share a Sandbox.
+        outputs: whether there are Functions that put a value before they end.
     """
     chance = Chance(seed, "swarm")
     engines = Chance(seed, "engines")
     settings = with_engines(draw_settings(chance), engines)
-    # Drawn apart, so that what is drawn after it stays as it was.
-    wait_s = Chance(seed, "waiting").one_of((0.05, 0.15, 5.0))
-    settings = replace(settings, limits=msgspec.structs.replace(settings.limits, wait_in_memory_s=wait_s))
+    settings = _drawn_apart(settings, seed)
     outside = Chance(seed, "effects")
     does = draw_effects(outside) if effects else Effects((), (), 0.0, ())
     settings = settings_with(settings, does, outside)
@@ -246,6 +254,7 @@ def draw_world(
         plan = with_effects(draw_plan(chance, watches=watches), does, outside)
         plan = with_endless(plan, endless) if goes_on else plan
         plan = with_sharing(plan, Chance(seed, f"sharing {number}")) if sharing else plan
+        plan = with_outputs(plan, Chance(seed, f"outputs {number}"), NO_CALLS) if outputs else plan
         if waits is not None:
             plan = with_waits(plan, waits)
         plan = draw_races(plan, Chance(seed, f"races {number}"), watches=watches)
@@ -278,10 +287,12 @@ def _draw_lives(world: World, chance: Chance) -> None:
 
 def play_seed(
     seed: int, folder: Path, *, effects: bool = True, server: bool = True, lives: bool = True, workers: bool = False,
-    sharing: bool = False,
+    sharing: bool = False, outputs: bool = False,
 ) -> tuple[World, Broken | None]:  # fmt: skip
     """Play one history and judge it; see `draw_world`."""
-    world = draw_world(seed, folder, effects=effects, server=server, lives=lives, workers=workers, sharing=sharing)
+    world = draw_world(
+        seed, folder, effects=effects, server=server, lives=lives, workers=workers, sharing=sharing, outputs=outputs
+    )
     return world, judged(world)
 
 

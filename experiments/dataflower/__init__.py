@@ -1,0 +1,1 @@
+"""Experiments of DataFlower (ASPLOS 2024), which calls itself FaaSFlow v2."""

@@ -1,0 +1,39 @@
+"""A link that takes its time, between an engine in this process and its Workers on this host: for experiments.
+
+It stands in for a network: each message is held back for so long, either way, before it is sent or taken. What is said
+while something is on its way leaves together with it, so that a link is never slower than it claims to be.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from weftrun.adapters.hosts.engine_end import RemoteWorker
+from weftrun.adapters.passing.readiness import LoopChannel
+
+
+@contextmanager
+def late_link(seconds: float) -> Iterator[None]:
+    """Hold each message of engines that are opened in this process back, as long as the block lasts."""
+    taken, gathered = RemoteWorker._take, LoopChannel._send_gathered
+    coming: dict[RemoteWorker, deque[tuple[Any, Any]]] = {}
+
+    def take(self: Any, message: Any, descriptors: Any) -> None:
+        came = coming.setdefault(self, deque())
+        came.append((message, descriptors))
+        # Timers of one time may go off in any order; messages keep theirs.
+        self._loop.call_at(self._loop.now() + seconds, lambda: taken(self, *came.popleft()))
+
+    def send_gathered(self: Any) -> None:
+        self._loop.call_at(self._loop.now() + seconds, lambda: gathered(self))
+
+    if seconds:
+        RemoteWorker._take = take  # type: ignore[method-assign]
+        LoopChannel._send_gathered = send_gathered  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        RemoteWorker._take, LoopChannel._send_gathered = taken, gathered  # type: ignore[method-assign]

@@ -1,0 +1,215 @@
+"""`protect="strict"`: a Sandbox gives up what a Function has no need of, before the author's code is imported.
+
+Three walls, each by the kernel and without privileges: landlock (what files may be read; none may be written), seccomp
+(no other process is made, traced or signalled, no socket is opened, nothing is mounted), and hard limits (memory, size
+of what is written, descriptors). After Linux' `landlock(7)` and `seccomp(2)`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import resource
+import struct
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from weftrun.guest import kernel
+
+MEMORY_BYTES: Final = 1 << 30
+"""What the author's code may allocate beyond what its Sandbox began with, unless `memory_bytes_max` says less."""
+_WRITTEN_BYTES: Final = 1 << 30
+_THREADS: Final = 256
+_DESCRIPTORS: Final = 1_024
+
+_READ_FILE, _READ_DIR, _WRITE_FILE, _MAKE_REG, _TRUNCATE = 1 << 2, 1 << 3, 1 << 1, 1 << 8, 1 << 14
+_READ: Final = _READ_FILE | _READ_DIR
+_BITS_BY_ABI: Final = {1: 13, 2: 14, 3: 15, 4: 15}
+_BITS_NOW: Final = 16
+_NET_SINCE, _SCOPES_SINCE = 4, 6
+_TCP, _SCOPES = 3, 3
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF, _PATH_BENEATH = 444, 445, 446, 1
+
+_READABLE: Final = (
+    *("/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/localtime", "/etc/ssl", "/etc/mime.types"),
+    *("/proc/self", "/sys/devices/system/cpu", "/dev/urandom", "/dev/random", "/dev/zero"),
+)  # fmt: skip
+_FOR_NETWORK: Final = ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/gai.conf", "/etc/services")
+_CODE: Final = (".py", ".pyc", ".so", ".pth", ".zip", ".egg", ".whl")
+
+_X86_64: Final = 0xC000003E
+_DENIED: Final = {
+    "processes": (57, 58, 59, 322),  # fork, vfork, execve, execveat
+    "others": (101, 310, 311, 312, 200, 129, 424, 434, 438, 440, 448),  # ptrace, process_vm_*, kcmp, tkill, pidfds
+    "mounts": (165, 166, 155, 161, 272, 308, 428, 429, 430, 431, 432, 433, 442, 303, 304),
+    "kernel": (321, 298, 323, 250, 248, 249, 175, 313, 176, 246, 320, 169, 167, 168, 425, 426, 427, 300, 135, 133, 259),
+    "host": (179, 163, 164, 227, 159, 305, 170, 171, 172, 173, 103),
+}
+"""Numbers of system calls on x86_64 that are refused whatever they are asked for."""
+_SOCKET, _CLONE, _CLONE3, _CLONE_THREAD = 41, 56, 435, 0x10000
+_OF_OWN_PROCESS: Final = (62, 234, 297)  # kill, tgkill, rt_tgsigqueueinfo: the first argument is a process
+_PRLIMIT: Final = 302
+_ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
+_EPERM, _ENOSYS = 1, 38
+_LOAD, _EQUAL, _AT_LEAST, _HAS_BITS, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_X32: Final = 0x40000000
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def why_not() -> str:
+    """Return why this host can't hold it, or nothing."""
+    if platform.machine() != "x86_64":
+        return f"it knows the system calls of x86_64 only, and this is {platform.machine()}"
+    if _landlock_abi() < 1:
+        return "this kernel has no landlock, or it is turned off"
+    if not os.path.exists("/proc/sys/kernel/seccomp/actions_avail"):
+        return "this kernel has no seccomp filters"
+    return ""
+
+
+def enter(code: Iterable[str], *, network: bool, store_folder: str) -> None:
+    """Give up all that is not needed; it can't be undone.
+
+    Args:
+        code: where the author's code is imported from, beside this interpreter's own.
+        network: whether sockets may be opened.
+        store_folder: where Objects are written; empty where they lie in memory.
+
+    Raises:
+        OSError: the kernel refuses.
+    """
+    kernel.no_new_privileges()
+    _limit()
+    _keep_to_files(code, network=network, store_folder=store_folder)
+    _filter(_program(os.getpid(), network=network))
+
+
+def _limit() -> None:
+    with open("/proc/self/statm", "rb") as file:
+        data_bytes = int(file.read().split()[5]) * resource.getpagesize()
+    limits = {
+        resource.RLIMIT_DATA: data_bytes + MEMORY_BYTES,
+        resource.RLIMIT_FSIZE: _WRITTEN_BYTES,
+        resource.RLIMIT_NPROC: _THREADS,
+        resource.RLIMIT_NOFILE: _DESCRIPTORS,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_MSGQUEUE: 0,
+        resource.RLIMIT_MEMLOCK: 0,
+    }
+    for limit, most in limits.items():
+        hard = resource.getrlimit(limit)[1]
+        bound = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(limit, (bound, bound))
+
+
+# ---------------------------------------------------------------------- files
+
+
+def _landlock_abi() -> int:
+    return int(_libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), 1))
+
+
+def _keep_to_files(code: Iterable[str], *, network: bool, store_folder: str) -> None:
+    abi = _landlock_abi()
+    handled = (1 << _BITS_BY_ABI.get(abi, _BITS_NOW)) - 1
+    fields = [handled]
+    if abi >= _NET_SINCE:
+        fields.append(0 if network else _TCP)
+    if abi >= _SCOPES_SINCE:
+        fields.append(_SCOPES)
+    attributes = struct.pack(f"={len(fields)}Q", *fields)
+    ruleset = _called(_CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), 0)
+    try:
+        for path in (*_READABLE, *(_FOR_NETWORK if network else ()), *_of_interpreter()):
+            _allow(ruleset, path, _READ & handled)
+        _allow(ruleset, "/dev/null", (_READ_FILE | _WRITE_FILE) & handled)
+        for path, access in _of_author(code):
+            _allow(ruleset, path, access)
+        if store_folder:
+            _allow(ruleset, store_folder, (_READ_FILE | _WRITE_FILE | _MAKE_REG | _TRUNCATE) & handled)
+        _called(_RESTRICT_SELF, ruleset, 0)
+    finally:
+        os.close(ruleset)
+
+
+def _of_interpreter() -> list[str]:
+    found = [sys.prefix, sys.base_prefix, sys.exec_prefix, os.path.dirname(os.path.dirname(__file__))]
+    return found + [path for path in sys.path if os.path.basename(path) in ("site-packages", "dist-packages")]
+
+
+def _of_author(code: Iterable[str]) -> Iterator[tuple[str, int]]:
+    """Yield what may be read of folders that code is imported from: modules and visible folders, and nothing else.
+
+    A Journal lies in a hidden folder of them, or is a file of another kind.
+    """
+    for folder in dict.fromkeys((*code, *sys.path)):
+        if os.path.isfile(folder):
+            yield folder, _READ_FILE
+        if not os.path.isdir(folder):
+            continue
+        yield folder, _READ_DIR
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir():
+                    yield entry.path, _READ
+                elif entry.name.endswith(_CODE):
+                    yield entry.path, _READ_FILE
+
+
+def _allow(ruleset: int, path: str, access: int) -> None:
+    try:
+        descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:  # it is not there, and so can't be read
+        return
+    try:
+        if not os.path.isdir(path):
+            access &= _READ_FILE | _WRITE_FILE | _TRUNCATE
+        _called(_ADD_RULE, ruleset, _PATH_BENEATH, struct.pack("=Qi", access, descriptor), 0)
+    finally:
+        os.close(descriptor)
+
+
+def _called(*arguments: object) -> int:
+    result = int(_libc.syscall(*arguments))
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"landlock: {os.strerror(number)}")
+    return result
+
+
+# ---------------------------------------------------------------------- system calls
+
+
+def _program(pid: int, *, network: bool) -> bytes:
+    """Return the filter of this process, in the instructions of classic BPF."""
+    number, architecture, first_argument = 0, 4, 16
+    denied = [call for calls in _DENIED.values() for call in calls] + ([] if network else [_SOCKET])
+    code = [
+        (_LOAD, 0, 0, architecture), (_EQUAL, 1, 0, _X86_64), (_RETURN, 0, 0, _KILL),
+        (_LOAD, 0, 0, number), (_AT_LEAST, 0, 1, _X32), (_RETURN, 0, 0, _ERRNO | _EPERM),
+    ]  # fmt: skip
+    for call in denied:
+        code += [(_EQUAL, 0, 1, call), (_RETURN, 0, 0, _ERRNO | _EPERM)]
+    code += [(_EQUAL, 0, 1, _CLONE3), (_RETURN, 0, 0, _ERRNO | _ENOSYS)]  # the C library then says it by clone
+    for call, test, wanted in (
+        (_CLONE, _HAS_BITS, _CLONE_THREAD),
+        *((call, _EQUAL, pid) for call in _OF_OWN_PROCESS),
+        (_PRLIMIT, _EQUAL, 0),
+    ):
+        code += [
+            (_EQUAL, 0, 4, call), (_LOAD, 0, 0, first_argument), (test, 0, 1, wanted),
+            (_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _ERRNO | _EPERM),
+        ]  # fmt: skip
+    code.append((_RETURN, 0, 0, _ALLOW))
+    return b"".join(struct.pack("=HBBI", *instruction) for instruction in code)
+
+
+def _filter(program: bytes) -> None:
+    instructions = ctypes.create_string_buffer(program, len(program))
+    counted = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(instructions)))
+    kernel.set_seccomp_filter(ctypes.addressof(counted))

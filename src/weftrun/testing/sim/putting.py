@@ -1,0 +1,117 @@
+"""Early outputs in simulated worlds: Functions that put a value before they end, put into plans drawn without them.
+
+What such a Function gives in the end rests on what it has put, so that a reader of another Attempt's output is found
+beside a reader of the outcome. Drawn apart from everything else, so that without them each seed is what it was.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from weftrun.model.ids import StepId
+from weftrun.sdk.function import Function, function
+from weftrun.sdk.place import current
+from weftrun.sdk.retrying import Retry
+from weftrun.testing.sim.chance import Chance
+from weftrun.testing.sim.plans_model import BodyPlan, Op
+from weftrun.testing.sim.values import Value, fail, lineage, plait, stage, weave
+
+PUT = "put"
+"""Kind of an op: a call of which others take the output."""
+_OUTPUTS = {"early": Value}
+_NAME = "weftrun.testing.sim.putting:"
+_TAKEN = ("draw", "quiet", "fixed", "shown", "strict", "large", "loose", "stumbles")
+_READS = ("draw", "quiet", "large", "loose", "stumbles", "sure", "gamble")
+
+
+def output_of(step: str) -> StepId:
+    """Return the Step that the output of a Step is."""
+    around, slash, name = step.rpartition("/")
+    return StepId(f"{around}{slash}{name.replace('[', ':early[', 1)}")
+
+
+def _put(*inputs: object, because: object, filler_bytes: int = 0) -> Value:
+    now = stage()
+    output = output_of(now.step)
+    value = Value(output, lineage([*inputs, because]) | {(output, now.nonces.bits())}, bytes(filler_bytes))
+    current().put("early", value)
+    return value
+
+
+@function(name=_NAME + "puts", effects="none", outputs=_OUTPUTS)
+def puts(*inputs: object, because: object = None) -> Value:
+    """Nondeterministic in both that it gives."""
+    return weave(*inputs, because, _put(*inputs, because=because))
+
+
+@function(name=_NAME + "puts_large", effects="none", outputs=_OUTPUTS)
+def puts_large(*inputs: object, because: object = None) -> Value:
+    """Like `puts`; the output is too large to travel inline."""
+    return weave(*inputs, because, replace(_put(*inputs, because=because, filler_bytes=20_000), filler=b""))
+
+
+@function(name=_NAME + "puts_seen", outputs=_OUTPUTS)
+def puts_seen(*inputs: object, because: object = None) -> Value:
+    """Like `puts`, and visible."""
+    return weave(*inputs, because, _put(*inputs, because=because))
+
+
+@function(name=_NAME + "puts_strict", effects="none", checkpoint="sync", outputs=_OUTPUTS)
+def puts_strict(*inputs: object, because: object = None) -> Value:
+    """Nobody reads what it gives before the record commits, its output neither."""
+    return weave(*inputs, because, _put(*inputs, because=because))
+
+
+@function(name=_NAME + "puts_stumbles", effects="none", retries=Retry(4, delay_s=0.2), outputs=_OUTPUTS)
+def puts_stumbles(*inputs: object, because: object = None) -> Value:
+    """Fails on its first Attempt, after it has put; half the time on its second."""
+    put = _put(*inputs, because=because)
+    if stage().attempt == 1 or (stage().attempt == 2 and stage().nonces.bits() % 2):
+        raise fail(*inputs, because)
+    return weave(*inputs, because, put)
+
+
+@function(name=_NAME + "puts_gamble", effects="none", outputs=_OUTPUTS)
+def puts_gamble(*inputs: object, because: object = None) -> Value:
+    """Fails for good on every second entry, after it has put."""
+    put = _put(*inputs, because=because)
+    if stage().nonces.bits() % 2:
+        raise fail(*inputs, because)
+    return weave(*inputs, because, put)
+
+
+@function(name=_NAME + "puts_fixed", effects="none", deterministic=True, outputs=_OUTPUTS)
+def puts_fixed(*inputs: object, because: object = None) -> Value:
+    """Deterministic: readers keep their place when it is entered again."""
+    put = Value(output_of(stage().step), lineage([*inputs, because]))
+    current().put("early", put)
+    return plait(*inputs, because, put)
+
+
+PUTTERS: tuple[Function[..., Any], ...] = (
+    puts, puts_large, puts_seen, puts_strict, puts_stumbles, puts_gamble, puts_fixed,
+)  # fmt: skip
+
+
+def with_outputs(plan: BodyPlan, chance: Chance, no_calls: tuple[str, ...]) -> BodyPlan:
+    """Return a plan in which many calls put an output that is taken in their place, and some more that read these."""
+    ops = [_putting(op, chance, no_calls) for op in plan.ops]
+    made = sum(op.kind not in no_calls for op in ops)
+    for _ in range(chance.below(3)):
+        ops.append(Op(PUT, chance.one_of(PUTTERS).spec.label))
+        readers = 1 + chance.below(2)
+        ops += [Op("call", chance.one_of(_READS), (made,)) for _ in range(readers)]
+        made += 1 + readers
+    return replace(plan, ops=tuple(ops))
+
+
+def _putting(op: Op, chance: Chance, no_calls: tuple[str, ...]) -> Op:
+    if op.plan is not None:
+        return replace(op, plan=with_outputs(op.plan, chance, no_calls))
+    if op.kind != "call" or op.name not in _TAKEN:
+        return op
+    if chance.happens(0.5):
+        kind = PUT if chance.happens(0.8) else "call"
+        return replace(op, kind=kind, name=chance.one_of(PUTTERS).spec.label)
+    return replace(op, name=chance.one_of(_READS)) if chance.happens(0.5) else op

@@ -1,0 +1,77 @@
+"""`protect`: what each level stands in the way of. The table in docs/concepts/sandboxes.md has these cells."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+from tests.process import attacks
+
+import weftrun
+from weftrun import PolicyError, function
+from weftrun.entrypoints.cli.host import _walls
+
+STRICT = {
+    "forks": "EPERM",
+    "starts_a_program": "EPERM",
+    "writes_a_file": "EACCES",
+    "reads_the_journal": "EACCES",
+    "reads_passwords": "EACCES",
+    "takes_two_gigabytes": "ENOMEM",
+    "opens_a_socket": "EPERM",
+    "signals_its_parent": "EPERM",
+    "signals_by_descriptor": "EPERM",
+    "traces_its_parent": "EPERM",
+    "enters_a_namespace": "EPERM",
+    "import": "EPERM",
+}
+LACKING = [name for name, there in _walls().items() if not there]
+pytestmark = pytest.mark.skipif(bool(LACKING), reason=f"this host has no {', '.join(LACKING)}")
+
+
+def test_strict_stops_what_is_usual(tmp_path: Path) -> None:
+    journal = tmp_path / "journal.db"
+    with weftrun.open(f"sqlite:///{journal}", sandboxes=1) as engine:
+        run = engine.start(attacks.strict, str(journal))
+        found = run.result(60)
+        assert found.pop("raises_its_limits") == "not allowed to raise maximum limit"
+        assert found == STRICT
+        usual = engine.run(attacks.usual, str(journal))
+        stopped = {name for name, what in usual.items() if what != "done"}
+        assert not stopped & {"forks", "writes_a_file", "reads_the_journal", "takes_two_gigabytes", "opens_a_socket"}
+        assert len(engine.run(attacks.works, 500_000)) == 500_000
+    assert (tmp_path / "written").exists()
+
+
+def test_a_network_that_is_asked_for_is_there(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def greet() -> None:
+            with server.accept()[0] as caller:
+                caller.sendall(b"hello")
+
+        threading.Thread(target=greet, daemon=True).start()
+        with weftrun.open(f"sqlite:///{tmp_path}/journal.db", sandboxes=1) as engine:
+            assert engine.run(attacks.with_network, server.getsockname()[1]) == "hello"
+
+
+def plain(n: int) -> int:
+    return n
+
+
+def test_what_is_recorded_and_refused() -> None:
+    made = function(plain, protect="strict")
+    assert (made.spec.network, made.spec.privileges) == (False, "strict")
+    assert made.options(network=True).spec.network and made.options(network=True).spec.privileges == "strict"
+    assert made.options(privileges="drop").spec.privileges == "strict"
+    assert made.options(protect="usual").spec.privileges == "drop"
+    assert function(plain, protect="strict", concurrency=4).spec.privileges == "strict"
+    assert function(plain, protect="usual").spec == function(plain).spec
+    with pytest.raises(PolicyError, match=r'`protect="strict"` and `privileges="keep"` exclude each other'):
+        function(plain, protect="strict", privileges="keep")
+    with pytest.raises(PolicyError, match=r'takes forks, and `protect="strict"` lets a Sandbox start no process'):
+        function(plain, protect="strict", concurrency=("processes", 2))
+    with pytest.raises(PolicyError, match=r"`protect='all'` is not one of 'usual', 'strict'"):
+        function(plain, protect="all")  # type: ignore[call-overload]
