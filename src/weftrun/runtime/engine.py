@@ -19,6 +19,7 @@ from weftrun.model.policy import Bundle, FunctionSpec, Program
 from weftrun.model.records import Row
 from weftrun.model.schedules import Calendar
 from weftrun.model.values import Data, Inline, Object, Payload
+from weftrun.model.work import BatchCounts
 from weftrun.ports.blobs import Blobs
 from weftrun.ports.entropy import Entropy
 from weftrun.ports.hints import Hints
@@ -125,6 +126,11 @@ class EngineCore:
     def commits(self) -> int:
         """How many transactions were committed."""
         return self._committer.commits
+
+    @property
+    def batches(self) -> BatchCounts:
+        """What was given to Sandboxes since the engine was opened."""
+        return self._driver.batches
 
     def start(
         self,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from weftrun.adapters.sqlite.gateway import Deployed, GatewayFile
 from weftrun.adapters.system.entropy import SystemEntropy
@@ -28,6 +29,7 @@ from weftrun.entrypoints.http.problems import Refusal, not_found
 from weftrun.entrypoints.http.readers import Readers
 from weftrun.model.errors import RunNotFound
 from weftrun.model.ids import RunId, RunUid
+from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.outcomes import Failure, Status
 from weftrun.model.policy import Bundle
 from weftrun.model.translation import Bind, Bound, Described, Render, Rendered
@@ -116,16 +118,20 @@ class Gateway:
         files: list[Path],
         *,
         sandboxes: int | None = None,
+        keep_alive_s: float = DEFAULT_LIMITS.sandbox_idle_s,
         recover: str = "all",
         asks_for_tokens: bool = False,
     ) -> Gateway:
         """Open an engine, which takes over what a dead one left (`recover`), and import the apps in these files.
 
+        A Sandbox that has had nothing to do for `keep_alive_s` seconds is ended, the last one, too.
+
         Raises:
             JournalError: the Journal can't be used.
             UsageError: a file has no app that can be served.
         """
-        core = await asyncio.to_thread(open_core, place, sandboxes=sandboxes, recover=recover)
+        limits = replace(DEFAULT_LIMITS, sandbox_idle_s=keep_alive_s)
+        core = await asyncio.to_thread(open_core, place, sandboxes=sandboxes, recover=recover, limits=limits)
         file = GatewayFile(place.folder / "gateway.db")
         gateway = cls(place, core, file, asks_for_tokens=asks_for_tokens)
         try:

@@ -18,6 +18,7 @@ from weftrun.entrypoints.http.callers import Caller
 from weftrun.entrypoints.http.gateway import Gateway, WantedRun, found
 from weftrun.entrypoints.http.given import CallerHere, GatewayHere
 from weftrun.entrypoints.http.problems import Refusal, not_found, problems
+from weftrun.model.errors import LimitExceeded, UsageError
 from weftrun.model.outcomes import Status
 from weftrun.ports.journal import RunInfo
 from weftrun.runtime.tickets import Ticket
@@ -319,10 +320,13 @@ async def send_signal(gateway: GatewayHere, caller: CallerHere, run_id: Id, data
     value = signal_value(data.name, Json(as_json(data.value).decode()))
 
     def done(reader: Reader) -> None:
-        info = found(reader, caller, run_id)
-        if info.ended_at is not None:
-            raise Refusal(409, "run-ended", f"Run {run_id!r} has ended: nobody waits for the signal {data.name!r}.")
-        reader.post_signal(info.id, data.name, value, data.id)
+        try:
+            reader.post_signal(found(reader, caller, run_id).id, data.name, value, data.id)
+        except LimitExceeded:
+            raise
+        except UsageError:
+            detail = f"Run {run_id!r} has ended: nobody waits for the signal {data.name!r}."
+            raise Refusal(409, "run-ended", detail) from None
 
     await gateway.readers.read(done)
 

@@ -20,6 +20,7 @@ from weftrun.entrypoints.http.access import is_loopback
 from weftrun.entrypoints.http.app import make_app
 from weftrun.entrypoints.http.gateway import Gateway
 from weftrun.model.errors import UsageError, WeftrunError
+from weftrun.model.limits import DEFAULT_LIMITS
 
 _GRACE_S = 10
 """Requests that are being answered when the server is told to end have so long, in seconds."""
@@ -38,6 +39,7 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
         files: apps that are served from where they lie.
         host, port: where to listen; port 0 takes a free one.
         sandboxes: how many run Functions at once; None for as many as processors.
+        keep_alive_s: an idle Sandbox is ended after so many seconds.
         asks_for_tokens: whether each caller must have one; a host other than the loopback asks for them always.
         tls: files of a certificate and of its key, in PEM.
         recover: which open Runs this engine goes on with; see `weftrun.open`.
@@ -48,6 +50,7 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: int = 0
     sandboxes: int | None = None
+    keep_alive_s: float = DEFAULT_LIMITS.sandbox_idle_s
     asks_for_tokens: bool = False
     tls: tuple[str, str] | None = None
     recover: str = "all"
@@ -119,6 +122,7 @@ async def _opened(settings: ServerSettings) -> Gateway:
         settings.place,
         list(settings.files),
         sandboxes=settings.sandboxes,
+        keep_alive_s=settings.keep_alive_s,
         recover=settings.recover,
         asks_for_tokens=asks,
     )
