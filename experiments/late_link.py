@@ -6,6 +6,7 @@ while something is on its way leaves together with it, so that a link is never s
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,9 +19,13 @@ from weftrun.adapters.passing.readiness import LoopChannel
 def late_link(seconds: float) -> Iterator[None]:
     """Hold each message of engines that are opened in this process back, as long as the block lasts."""
     taken, gathered = RemoteWorker._take, LoopChannel._send_gathered
+    coming: dict[RemoteWorker, deque[tuple[Any, Any]]] = {}
 
     def take(self: Any, message: Any, descriptors: Any) -> None:
-        self._loop.call_at(self._loop.now() + seconds, lambda: taken(self, message, descriptors))
+        came = coming.setdefault(self, deque())
+        came.append((message, descriptors))
+        # Timers of one time may go off in any order; messages keep theirs.
+        self._loop.call_at(self._loop.now() + seconds, lambda: taken(self, *came.popleft()))
 
     def send_gathered(self: Any) -> None:
         self._loop.call_at(self._loop.now() + seconds, lambda: gathered(self))

@@ -24,7 +24,7 @@ from weftrun.testing.sim.telling import TELLERS, wrong_deliveries, wrong_records
 from weftrun.testing.sim.transacting import not_once, writes_telling
 from weftrun.testing.sim.undone import not_undone
 from weftrun.testing.sim.values import Lineage, lineage
-from weftrun.testing.sim.world import Client, World
+from weftrun.testing.sim.world import SimClient, World
 
 _GRACE_S = 1.0
 """What a Sandbox has when its Run ends may still be entered for this long, until the Sandbox is told or killed."""
@@ -284,7 +284,7 @@ def _ran_ahead_in_vain(entry: LedgerEntry, known: Fixed) -> bool:
 
 
 def torn_values(
-    entries: Iterable[LedgerEntry], fixed: Mapping[RunUid, Fixed], clients: Iterable[Client]
+    entries: Iterable[LedgerEntry], fixed: Mapping[RunUid, Fixed], clients: Iterable[SimClient]
 ) -> Iterator[str]:
     """Yield Steps of which two values were read, by visible entries, by records or by answers."""
     readers: list[tuple[RunUid, str, Lineage]] = [(e.uid, _of(e), e.reads) for e in entries if e.visible]
@@ -315,7 +315,9 @@ def changed_inputs(entries: Iterable[LedgerEntry]) -> Iterator[str]:
                 yield f"{_of(entry)} got other arguments than Attempt {before.attempt}, engine {before.engine}"
 
 
-def open_ends(fixed: Mapping[RunUid, Fixed], clients: Iterable[Client], lives: Mapping[RunUid, int]) -> Iterator[str]:
+def open_ends(
+    fixed: Mapping[RunUid, Fixed], clients: Iterable[SimClient], lives: Mapping[RunUid, int]
+) -> Iterator[str]:
     """Yield Runs without an end, and clients whose answers differ or came too early (G-c).
 
     Args:
