@@ -6,7 +6,7 @@ import ast
 import functools
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -175,6 +175,66 @@ def uses_only_seeded_random(path: Path) -> bool:
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "random"
     }
     return uses <= {"Random"}
+
+
+BROAD_EXCEPTS_MAX = 110
+"""Handlers of `Exception` or `BaseException` in the source: where the author's code runs, or to clean up."""
+
+
+def broad_excepts(path: Path) -> Iterator[ast.ExceptHandler]:
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.ExceptHandler):
+            caught = node.type.elts if isinstance(node.type, ast.Tuple) else [node.type]
+            if any(kind is None or ast.unparse(kind) in {"Exception", "BaseException"} for kind in caught):
+                yield node
+
+
+def says_why(handler: ast.ExceptHandler, line: str) -> bool:
+    """Say whether a broad except only lets the error go on, or has its reason beside it."""
+    last = handler.body[-1]
+    reason = re.sub(r"noqa: [A-Z]+\d+", "", line.partition("#")[2]).strip(" #-")
+    return bool(reason) or (isinstance(last, ast.Raise) and last.exc is None)
+
+
+def test_a_broad_except_says_why_and_there_are_no_more_of_them() -> None:
+    silent = [
+        f"{name(path)}:{handler.lineno}"
+        for path in SOURCES
+        for handler in broad_excepts(path)
+        if not says_why(handler, path.read_text(encoding="utf-8").splitlines()[handler.lineno - 1])
+    ]
+    assert not silent, "name the errors that are meant, or say in a comment why any is caught"
+    assert sum(1 for path in SOURCES for _ in broad_excepts(path)) <= BROAD_EXCEPTS_MAX
+
+
+def twice(classes: Iterable[tuple[str, Path, bool]]) -> dict[str, list[str]]:
+    """Return names of classes that more than one file defines, but for a protocol's and that of its one class."""
+    found: dict[str, dict[Path, bool]] = {}
+    for class_name, path, is_protocol in classes:
+        found.setdefault(class_name, {})[path] = is_protocol
+    return {
+        class_name: [name(path) for path in paths]
+        for class_name, paths in found.items()
+        if len(paths) > 1 and sorted(paths.values()) != [False, True]
+    }
+
+
+def test_a_name_of_a_class_means_one_thing() -> None:
+    classes = [
+        (node.name, path, any(ast.unparse(base).startswith("Protocol") for base in node.bases))
+        for path in SOURCES
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.ClassDef)
+    ]
+    assert twice(classes) == {}
+
+
+def test_a_name_that_means_two_things_is_found() -> None:
+    one, other, third = ROOT / "a.py", ROOT / "b.py", ROOT / "c.py"
+    assert twice([("A", one, False), ("A", other, False)]) == {"A": ["a.py", "b.py"]}
+    assert twice([("A", one, True), ("A", other, True)]) == {"A": ["a.py", "b.py"]}
+    assert twice([("A", one, True), ("A", other, False), ("A", third, False)]) != {}
+    assert twice([("A", one, True), ("A", other, False), ("B", other, False)]) == {}
 
 
 def test_module_names_say_something() -> None:

@@ -16,9 +16,9 @@ from experiments.ndp.functions import built, text
 from experiments.table import Table
 from weftrun.adapters.buckets.files import FileBuckets
 from weftrun.adapters.wasm import runner
-from weftrun.adapters.wasm.call import Call, Place
+from weftrun.adapters.wasm.call import CallContext, CallReach
 from weftrun.adapters.wasm.host import linked
-from weftrun.adapters.wasm.state import State
+from weftrun.adapters.wasm.state import BucketState
 from weftrun.model.wasm import WasmAnswer, WasmCall, WasmLimits
 from weftrun.sdk.wasm import call_module, uploaded
 
@@ -80,10 +80,10 @@ def _state(folder: str, times: int) -> list[object]:
     path = Path(folder) / "memory.wasm"
     path.write_bytes(bytes(wasmtime.wat2wasm('(module (memory (export "memory") 1))')))
     module = runner.load(str(path), "")
-    place = Place("ndp", FileBuckets(f"{folder}/state"), named=folder)
+    place = CallReach("ndp", FileBuckets(f"{folder}/state"), named=folder)
     took = []
     for _ in range(times + 1):
-        call = Call("memory", b"", place, WasmLimits())
+        call = CallContext("memory", b"", place, WasmLimits())
         call.begin(module, linked(module, "memory"))
         region = call.state.find("k", None) or call.state.make("k", 1 << 20)
         began = time.perf_counter()
@@ -91,7 +91,7 @@ def _state(folder: str, times: int) -> list[object]:
         call.state.map(region, call.instance.address(at or 0, region.nbytes))
         took.append(time.perf_counter() - began)
         call.close()
-    shutil.rmtree(State(folder, "ndp").folder)
+    shutil.rmtree(BucketState(folder, "ndp").folder)
     middle = statistics.median(took[1:]) * 1e6
     return ["a region of state of 1 MiB, mapped", middle, statistics.quantiles(took[1:], n=100)[98] * 1e6, 1e6 / middle]
 
@@ -107,7 +107,7 @@ def run(quick: bool, out: Path, arguments: Sequence[str]) -> list[Table]:  # noq
         rows.append(["wasmtime's own classes", *_each(_bare(module.content), times)])
         limits = WasmLimits()
         rows.append(
-            ["the adapter", *_each(lambda: runner.run(module, "_start", "echo", b"input", Place(), limits), times)]
+            ["the adapter", *_each(lambda: runner.run(module, "_start", "echo", b"input", CallReach(), limits), times)]
         )
         wanted = WasmCall(str(path), module.digest, "echo")
         with weftrun.open(f"sqlite:///{folder}/journal.db", sandboxes=1) as engine:
@@ -122,14 +122,14 @@ def run(quick: bool, out: Path, arguments: Sequence[str]) -> list[Table]:  # noq
         host = Path(folder) / "host.wasm"
         host.write_bytes(bytes(wasmtime.wat2wasm(_HOST)))
         calls = runner.load(str(host), "")
-        figures = _each(lambda: runner.run(calls, "_start", "host", b"", Place(), limits), 5)
+        figures = _each(lambda: runner.run(calls, "_start", "host", b"", CallReach(), limits), 5)
         median, slowest = (float(str(one)) / _HOST_CALLS for one in figures[:2])
         rows.append(["a host call", median, slowest, 1e6 / median])
         rows.append(_state(folder, times))
         buckets = FileBuckets(f"{folder}/buckets")
         buckets.write("ndp", "text", text(4 << 20))
         counted = runner.load(built(out, "wordcount"), "")
-        place = Place("ndp", buckets)
+        place = CallReach("ndp", buckets)
         figures = _each(lambda: runner.run(counted, "_start", "wordcount", b"text", place, limits), 5 if quick else 20)
         rows.append(["wordcount of 4 MiB in a folder", *figures])
     title = "A fresh instance for each call, on one processor, one after the other"

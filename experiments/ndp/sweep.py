@@ -14,7 +14,7 @@ from experiments.ndp.link import Link
 from experiments.table import Table
 from weftrun.adapters.buckets.remote import RemoteBuckets
 from weftrun.adapters.wasm import runner
-from weftrun.adapters.wasm.call import Place
+from weftrun.adapters.wasm.call import CallReach
 from weftrun.entrypoints.http.roles import StorageRole
 from weftrun.model.wasm import Near, WasmAnswer, WasmLimits
 
@@ -27,7 +27,7 @@ _COLUMNS = (
 
 def run_once(path: str, name: str, remote: RemoteBuckets, near: Near) -> tuple[float, WasmAnswer]:
     """Call an example; return how long it took, in seconds, and what it gave."""
-    place = Place("ndp", remote, remote, near)
+    place = CallReach("ndp", remote, remote, near)
     began = time.perf_counter()
     answer = runner.run(runner.load(path, ""), "_start", name, CALLS[name].encode(), place, WasmLimits())
     return time.perf_counter() - began, answer

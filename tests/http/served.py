@@ -75,4 +75,5 @@ def both(file: str) -> list[str]:
 @workflow
 async def asks(title: str) -> str:
     point = await weftrun.signal("verdict", Point)
-    return f"{title}: {point.x}, {point.y}"
+    more = await weftrun.signal("more", int)
+    return f"{title}: {point.x}, {point.y}, {more}"

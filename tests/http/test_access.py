@@ -17,7 +17,7 @@ from tests.http.test_runs import problem
 from weftrun.assembly import place_of
 from weftrun.entrypoints.cli import main
 from weftrun.entrypoints.http.access import is_loopback
-from weftrun.entrypoints.http.server import Settings, serve
+from weftrun.entrypoints.http.server import ServerSettings, serve
 from weftrun.model.errors import UsageError
 
 NORTH_APP = "from weftrun import function\n@function\ndef where() -> str:\n    return 'north'\n"
@@ -69,6 +69,8 @@ def test_scopes(guarded: Server, capfd: pytest.CaptureFixture[str]) -> None:
         text = root.get(f"{guarded.url}/metrics").text
         assert 'weftrun_http_requests_total{method="POST",route="/api/v1/runs",status="403"} 1.0' in text
         assert "weftrun_runs_started_total 1.0" in text
+        assert "weftrun_attempts_total 1.0" in text and "weftrun_batches_total 1.0" in text
+        assert "weftrun_cold_starts_total 1.0" in text and "weftrun_cold_start_seconds_total 0.0\n" not in text
 
 
 def test_tenants_see_nothing_of_each_other(guarded: Server, capfd: pytest.CaptureFixture[str]) -> None:
@@ -128,8 +130,8 @@ def test_other_hosts_than_the_loopback_ask_for_tokens(host: str, loopback: bool)
 def test_tokens_are_asked_for_only_where_there_are_some(tmp_path: Path) -> None:
     place = place_of(f"sqlite:///{tmp_path}/j.db")
     with pytest.raises(UsageError, match="need tokens, and there is none"):
-        serve(Settings(place=place, asks_for_tokens=True), announce=print)
+        serve(ServerSettings(place=place, asks_for_tokens=True), announce=print)
     (tmp_path / "bad.pem").write_text("no certificate")
     bad = (str(tmp_path / "bad.pem"), str(tmp_path / "bad.pem"))
     with pytest.raises(UsageError, match="no certificate and its key"):
-        serve(Settings(place=place, tls=bad), announce=print)
+        serve(ServerSettings(place=place, tls=bad), announce=print)

@@ -48,7 +48,8 @@ def test_a_client_raises_what_it_is_told(server: Server, tmp_path: Path) -> None
         asking = client.start("asks", ["birds"])
         asking.signal("verdict", {"x": 7}, id="once")
         asking.signal("verdict", {"x": 7}, id="once")
-        assert asking.result(30) == "birds: 7, 1.0"
+        asking.signal("more", 8)
+        assert asking.result(30) == "birds: 7, 1.0, 8"
         with pytest.raises(UsageError, match="nobody waits"):
             asking.signal("verdict")
         run = client.start("waits_for", [str(tmp_path / "never")])

@@ -15,7 +15,7 @@ from tests.http.serving import Server, serving
 from tests.sweeping import shared
 
 from weftrun.assembly import place_of
-from weftrun.entrypoints.http.server import Settings, serve
+from weftrun.entrypoints.http.server import ServerSettings, serve
 from weftrun.model.errors import UsageError
 
 
@@ -194,7 +194,8 @@ def test_a_signal_is_read_as_its_type_and_taken_once(server: Server) -> None:
     for _ in range(2):
         sent = server.http.post("/runs/asked/signals", json={"name": "verdict", "value": {"x": 3}, "id": "one"})
         assert sent.status_code == 202
-    assert server.http.get("/runs/asked/result?wait_s=30").json() == "cats: 3, 1.0"
+    assert server.http.post("/runs/asked/signals", json={"name": "more", "value": 5}).status_code == 202
+    assert server.http.get("/runs/asked/result?wait_s=30").json() == "cats: 3, 1.0, 5"
     late = server.http.post("/runs/asked/signals", json={"name": "verdict"})
     assert "nobody waits for the signal 'verdict'" in problem(late, 409, "run-ended")
     for body, kind in (({"name": "a b"}, (422, "unprocessable")), ({}, (400, "bad-request"))):
@@ -218,7 +219,8 @@ def test_what_goes_on_is_told(server: Server, tmp_path: Path) -> None:
     assert (going["running"][0]["step"], going["owner"]["lives"]) == ("waits_for", True)
     assert (asking["waiting_for"], asking["owner"], asking["due_at"]) == ("signal verdict", None, None)
     (tmp_path / "go").touch()
-    server.http.post("/runs/asking/signals", json={"name": "verdict", "value": {"x": 1}})
+    for name, value in (("verdict", {"x": 1}), ("more", 2)):
+        server.http.post("/runs/asking/signals", json={"name": name, "value": value})
     for id in ("going", "asking"):
         assert server.http.get(f"/runs/{id}/result?wait_s=30").status_code == 200
     assert not {"going", "asking"} & {run["id"] for run in server.http.get("/now").json()["runs"]}
@@ -267,7 +269,7 @@ def test_an_app_that_cannot_be_served_is_told(tmp_path: Path, case: tuple[str, s
 
 def test_a_port_that_is_taken_is_told(server: Server, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"can't be listened on: Address already in use\. --port names"):
-        serve(Settings(place=place_of(f"sqlite:///{tmp_path}/j.db"), port=server.port), announce=print)
+        serve(ServerSettings(place=place_of(f"sqlite:///{tmp_path}/j.db"), port=server.port), announce=print)
 
 
 def test_a_client_that_goes_away_ends_nothing(server: Server, tmp_path: Path) -> None:
@@ -284,3 +286,14 @@ def test_a_client_that_goes_away_ends_nothing(server: Server, tmp_path: Path) ->
     assert server.http.get("/runs/left/result?wait_s=30").json() == "left"
     large = server.http.post("/runs", content=b" " * (16 * 2**20 + 1), headers={"content-type": "application/json"})
     assert problem(large, 413, "http-413")
+
+
+def test_an_idle_sandbox_is_kept_as_long_as_is_said(tmp_path: Path) -> None:
+    with serving(tmp_path, APP, "--keep-alive-s", "0.2") as server:
+        for _ in range(60):
+            assert server.run("twice", 3).json()["result"] == 7
+            if "weftrun_cold_starts_total 1.0" not in httpx.get(f"{server.url}/metrics").text:
+                break
+            time.sleep(0.5)  # nothing is to be done meanwhile
+        else:
+            pytest.fail("the Sandbox was kept")

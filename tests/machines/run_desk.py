@@ -36,7 +36,7 @@ from weftrun.model.ids import ObjectId, RunId, RunUid
 from weftrun.model.limits import Limits
 from weftrun.model.messages import Invocation
 from weftrun.model.outcomes import NOT_RUN, Failure, Reason
-from weftrun.model.policy import Bundle, FunctionSpec, Kind, Retry
+from weftrun.model.policy import Bundle, FunctionSpec, Kind, RetryPolicy
 from weftrun.model.records import Retried, Row, Started
 from weftrun.model.values import Data, Inline, Object, Payload, RefTo
 
@@ -46,15 +46,20 @@ WATCHES = FunctionSpec("m:watches", "watches", Kind.WATCHING)
 QUIET = FunctionSpec("m:quiet", "quiet", effects="none")
 SEEN = FunctionSpec("m:seen", "seen")
 STRICT = FunctionSpec("m:strict", "strict", effects="none", checkpoint="sync")
-TRIED = FunctionSpec("m:tried", "tried", effects="none", retry=Retry(3, delay_s=10.0, jitter=0.0))
+TRIED = FunctionSpec("m:tried", "tried", effects="none", retry=RetryPolicy(3, delay_s=10.0, jitter=0.0))
 LOOSE = FunctionSpec("m:loose", "loose", effects="none", checkpoint="none")
 SURE = FunctionSpec("m:sure", "sure", effects="none", checkpoint="none", deterministic=True)
 AUTO = FunctionSpec("m:auto", "auto", effects="none", deterministic=True)
 AGAIN = FunctionSpec(
-    "m:again", "again", effects="none", checkpoint="none", deterministic=True, retry=Retry(3, delay_s=10.0, jitter=0.0)
+    "m:again",
+    "again",
+    effects="none",
+    checkpoint="none",
+    deterministic=True,
+    retry=RetryPolicy(3, delay_s=10.0, jitter=0.0),
 )
-UNDO = FunctionSpec("m:undo", "undo", retry=Retry(2, delay_s=10.0, jitter=0.0))
-CHARGE = FunctionSpec("m:charge", "charge", retry=Retry(2, delay_s=10.0, jitter=0.0), rollback=UNDO)
+UNDO = FunctionSpec("m:undo", "undo", retry=RetryPolicy(2, delay_s=10.0, jitter=0.0))
+CHARGE = FunctionSpec("m:charge", "charge", retry=RetryPolicy(2, delay_s=10.0, jitter=0.0), rollback=UNDO)
 WRITES = FunctionSpec("m:writes", "writes", effects="transaction", checkpoint="sync")
 FUNCTIONS = (QUIET, SEEN, STRICT, TRIED, WIRES, WATCHES, LOOSE, SURE, AUTO, AGAIN, CHARGE, WRITES)
 VALUE = Inline(b"value")

@@ -18,7 +18,7 @@ from weftrun.machines.lease import LeaseMachine
 from weftrun.model.ids import SessionUid
 from weftrun.model.lease import (
     DeclareDead,
-    HoldUntil,
+    EnterUntil,
     LeaseCommand,
     Looked,
     Owning,
@@ -43,7 +43,7 @@ def owning(now: float = 100.0) -> LeaseMachine:
     machine = LeaseMachine(TTL_S)
     machine.began(OWN)
     assert machine.expires_at == math.inf
-    assert machine.handle(Owning(now, 1)) == [Renew(), TickLeaseAt(now + 3), HoldUntil(now + TTL_S)]
+    assert machine.handle(Owning(now, 1)) == [Renew(), TickLeaseAt(now + 3), EnterUntil(now + TTL_S)]
     return machine
 
 
@@ -51,21 +51,21 @@ def test_a_renewal_holds_from_when_it_was_begun() -> None:
     machine = owning()
     assert machine.handle(Ticked(103.0)) == [Renew(), TickLeaseAt(106.0)]
     assert machine.expires_at == 109.0
-    assert machine.handle(Renewed(108.0, begun_at=103.5)) == [HoldUntil(112.5)]
-    assert machine.handle(Renewed(108.5, begun_at=103.0)) == [HoldUntil(112.5)]
+    assert machine.handle(Renewed(108.0, begun_at=103.5)) == [EnterUntil(112.5)]
+    assert machine.handle(Renewed(108.5, begun_at=103.0)) == [EnterUntil(112.5)]
 
 
 def test_a_run_that_was_claimed_is_held_from_when_its_claim_was_begun() -> None:
     machine = LeaseMachine(TTL_S)
     machine.began(OWN)
     assert machine.handle(Renewed(108.0, begun_at=100.0)) == []
-    assert machine.handle(Owning(108.0, 1, is_new=False)) == [Renew(), TickLeaseAt(111.0), HoldUntil(109.0)]
+    assert machine.handle(Owning(108.0, 1, is_new=False)) == [Renew(), TickLeaseAt(111.0), EnterUntil(109.0)]
 
 
 def test_an_engine_without_runs_renews_nothing() -> None:
     machine = owning()
     assert machine.handle(Owning(101.0, 2)) == []
-    assert machine.handle(Owning(102.0, 0)) == [HoldUntil(math.inf)]
+    assert machine.handle(Owning(102.0, 0)) == [EnterUntil(math.inf)]
     assert machine.handle(Ticked(103.0)) == []
     assert machine.handle(Renewed(103.0, begun_at=100.0)) == []
 
@@ -73,7 +73,7 @@ def test_an_engine_without_runs_renews_nothing() -> None:
 def test_a_fresh_lease_is_taken_up_again_without_a_renewal() -> None:
     machine = owning()
     machine.handle(Owning(101.0, 0))
-    assert machine.handle(Owning(102.0, 1)) == [HoldUntil(109.0)]
+    assert machine.handle(Owning(102.0, 1)) == [EnterUntil(109.0)]
     assert machine.handle(Ticked(103.0)) == [Renew(), TickLeaseAt(106.0)]
 
 
@@ -167,7 +167,7 @@ class SharedJournal(RuleBasedStateMachine):
                 case TickLeaseAt():
                     assert command.at > self.now
                     engine.tick_at = command.at
-                case HoldUntil():
+                case EnterUntil():
                     assert command.at == engine.machine.expires_at
 
     def of(self, which: int) -> Engine | None:

@@ -13,7 +13,7 @@ from weftrun.model.limits import Limits
 from weftrun.model.outbox import (
     Answer,
     Answered,
-    Deliver,
+    DeliverEmits,
     Fenced,
     Missed,
     Note,
@@ -21,8 +21,8 @@ from weftrun.model.outbox import (
     OutboxCommand,
     OutboxEvent,
     OutboxTick,
+    OutboxTickAt,
     Result,
-    TickAt,
     Took,
     Woken,
 )
@@ -72,7 +72,7 @@ def test_taken_delivered_noted_and_taken_again_until_nothing_is_left() -> None:
     take = desk.wake()
     assert (take.sink, take.mark_at) == ("orders", None)
     deliver = desk.took(parcel(1), parcel(2, "k"), parcel(3, "k"))
-    assert isinstance(deliver, Deliver)
+    assert isinstance(deliver, DeliverEmits)
     assert [p.place for p in deliver.parcels] == [1, 2, 3]
     assert desk.tell(Woken(NOW)) is None
     assert set(desk.answered(OK, OK, OK).values()) == {Verdict(n, DeliveryStatus.DELIVERED) for n in (1, 2, 3)}
@@ -94,7 +94,7 @@ def test_what_fails_waits_longer_each_time_and_holds_up_its_key_only() -> None:
         assert isinstance(take, Take)
         assert take.skip_keys == {"bad"}
         tick = desk.took()
-        assert isinstance(tick, TickAt)
+        assert isinstance(tick, OutboxTickAt)
         waits.append(tick.at - desk.now)
         desk.now = tick.at
         again = desk.tell(OutboxTick(desk.now))
@@ -109,9 +109,9 @@ def test_a_sink_that_fails_altogether_is_probed_with_a_few() -> None:
     desk.took(parcel(1), parcel(2))
     desk.answered(UNSURE, FAILED, jitter=1.0)
     tick = desk.noted()
-    assert isinstance(tick, TickAt)
+    assert isinstance(tick, OutboxTickAt)
     assert tick.at == pytest.approx(NOW + 0.1)
-    assert isinstance(desk.tell(Woken(NOW)), TickAt), "new ones wait, too"
+    assert isinstance(desk.tell(Woken(NOW)), OutboxTickAt), "new ones wait, too"
     desk.now = tick.at
     take = desk.tell(OutboxTick(desk.now))
     assert isinstance(take, Take)
@@ -127,7 +127,7 @@ def test_order_where_a_sink_takes_one_of_a_key_at_a_time() -> None:
     desk = Desk(100.0, keeps_order=False)
     desk.wake()
     deliver = desk.took(parcel(1, "k"), parcel(2), parcel(3, "k"), parcel(4, "l"))
-    assert isinstance(deliver, Deliver)
+    assert isinstance(deliver, DeliverEmits)
     assert [p.place for p in deliver.parcels] == [1, 2, 4]
     assert desk.answered(OK, OK, OK)[3] == Verdict(3, DeliveryStatus.WAITING, untried=True)
 
@@ -138,7 +138,7 @@ def test_past_the_window_nothing_is_repeated(age_s: float, sent: bool) -> None:
     desk = Desk(100.0)
     assert desk.wake().mark_at == NOW
     command = desk.took(parcel(1, "k", NOW - age_s), parcel(2, "k"), parcel(3))
-    assert isinstance(command, Deliver)
+    assert isinstance(command, DeliverEmits)
     assert [p.place for p in command.parcels] == ([1, 2, 3] if sent else [3])
     assert command.within_s == pytest.approx(1.0 if sent else 5.0)
     verdicts = desk.answered(*[OK] * len(command.parcels))
@@ -180,7 +180,7 @@ def test_a_take_that_was_not_done_is_tried_again_with_another_mark() -> None:
     desk = Desk(50.0)
     first = desk.wake()
     tick = desk.tell(Missed(NOW))
-    assert isinstance(tick, TickAt)
+    assert isinstance(tick, OutboxTickAt)
     second = desk.tell(OutboxTick(tick.at))
     assert isinstance(second, Take)
     assert first.mark_at is not None
@@ -200,7 +200,7 @@ def test_a_note_that_was_not_done_is_said_again_as_it_was() -> None:
     desk.took(parcel(1), parcel(2))
     note = desk.tell(Answered(NOW, (OK, REFUSED), 0.0))
     tick = desk.tell(Missed(NOW))
-    assert isinstance(tick, TickAt)
+    assert isinstance(tick, OutboxTickAt)
     assert tick.at > NOW
     assert not desk.machine.at_rest, "what became of them is not in the Journal"
     assert desk.tell(Woken(NOW)) is None
@@ -227,7 +227,7 @@ def test_what_was_refused_is_parked_and_what_was_not_begun_is_taken_again() -> N
     assert isinstance(desk.noted(), Take)
     desk.took(parcel(2, "l"))
     desk.answered(UNSENT)
-    assert isinstance(desk.noted(), TickAt), "nothing has gone on"
+    assert isinstance(desk.noted(), OutboxTickAt), "nothing has gone on"
 
 
 def test_a_sink_that_says_too_little_leaves_the_rest_unsure() -> None:
@@ -246,7 +246,7 @@ def test_a_fenced_engine_notes_nothing_and_begins_anew() -> None:
     take = desk.tell(Answered(NOW, (OK,), 0.0))
     assert isinstance(take, Take)
     assert desk.tell(Noted(NOW, True)) is None
-    assert isinstance(desk.took(parcel(1)), Deliver)
+    assert isinstance(desk.took(parcel(1)), DeliverEmits)
 
 
 def test_what_was_dropped_while_it_waited_is_forgotten() -> None:
@@ -256,7 +256,7 @@ def test_what_was_dropped_while_it_waited_is_forgotten() -> None:
     desk.answered(FAILED, OK)
     desk.noted()
     tick = desk.took()
-    assert isinstance(tick, TickAt)
+    assert isinstance(tick, OutboxTickAt)
     desk.now = tick.at
     assert isinstance(desk.tell(OutboxTick(desk.now)), Take)
     assert desk.took() is None

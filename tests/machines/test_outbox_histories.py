@@ -19,15 +19,15 @@ from weftrun.model.limits import Limits
 from weftrun.model.outbox import (
     Answer,
     Answered,
-    Deliver,
+    DeliverEmits,
     Fenced,
     Note,
     Noted,
     OutboxCommand,
     OutboxEvent,
     OutboxTick,
+    OutboxTickAt,
     Result,
-    TickAt,
     Took,
     Woken,
 )
@@ -105,7 +105,7 @@ class Engine:
         self.world = world
         self.machine = self.new()
         self.under_way: OutboxCommand | None = None
-        self.late: Deliver | None = None
+        self.late: DeliverEmits | None = None
         self.told_at = 0.0
         self.tick_at: float | None = None
         self.wants_wake = True
@@ -115,7 +115,7 @@ class Engine:
 
     def tell(self, event: OutboxEvent) -> None:
         for command in self.machine.handle(event):
-            if isinstance(command, TickAt):
+            if isinstance(command, OutboxTickAt):
                 self.tick_at = command.at
             else:
                 assert self.under_way is None, "one thing at a time"
@@ -135,9 +135,9 @@ class Engine:
         """It is taken for dead: what it asked of the outbox is nothing; what it sends, it may send late."""
         if self.world.outbox.owner == self.number:
             self.world.outbox.owner = None
-        if isinstance(self.under_way, Deliver):
+        if isinstance(self.under_way, DeliverEmits):
             # Between its last look at the Lease and the sending: only a sink that knows for ever bears any delay.
-            self.late = self.under_way if self.world.sink.dedupes_for_s == math.inf else Deliver((), 0.0)
+            self.late = self.under_way if self.world.sink.dedupes_for_s == math.inf else DeliverEmits((), 0.0)
         self.under_way = None
         self.number += 10  # another session
         self.tell(Fenced(self.world.now))
@@ -154,7 +154,7 @@ class Engine:
             case Take():
                 parcels, owned = self.world.outbox.take(self.number, command)
                 self.tell(Took(now, parcels, owned))
-            case Deliver():
+            case DeliverEmits():
                 self.tell(Answered(now, self._send(command, draw), 0.0))
             case Note():
                 self.tell(Noted(now, self.world.outbox.settle(self.number, command.verdicts)))
@@ -168,7 +168,7 @@ class Engine:
                 if self.world.outbox.owner is None and self.world.outbox.sendable():
                     self.tell(Woken(now))
 
-    def _send(self, deliver: Deliver, draw: st.DrawFn) -> tuple[Result, ...]:
+    def _send(self, deliver: DeliverEmits, draw: st.DrawFn) -> tuple[Result, ...]:
         results: list[Result] = []
         stopped: set[str] = set()
         for parcel in deliver.parcels:

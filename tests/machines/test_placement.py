@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from tests.machines import test_placement_faasflow as faasflow
 
 from weftrun.machines.placement import make_plan
-from weftrun.machines.placement.timetable import Timetable, in_order, ranks
-from weftrun.model.placement import Expected, Grouping, Network, Placement, Plan, PlanStep, PlanWorker
+from weftrun.machines.placement.timetable import StepTimes, in_order, ranks
+from weftrun.model.placement import Expected, Grouping, Network, Placement, PlacementPlan, PlanStep, PlanWorker
 
 MB = 1e6
 LINK = Network(50 * MB, 0.001)
@@ -23,7 +23,7 @@ def step(name: str, *takes: tuple[int, float], runtime_s: float = 1.0, nbytes: f
     return PlanStep(name, Expected(runtime_s, nbytes), takes)
 
 
-def plan(steps: list[PlanStep], *places: int, policy: Placement = "planned", network: Network = LINK) -> Plan:
+def plan(steps: list[PlanStep], *places: int, policy: Placement = "planned", network: Network = LINK) -> PlacementPlan:
     return make_plan(policy, steps, [PlanWorker(each) for each in places], network, Grouping())
 
 
@@ -97,7 +97,7 @@ def test_a_link_that_is_slow_keeps_a_fan_out_together() -> None:
 
 def test_a_value_crosses_once_for_all_its_readers() -> None:
     steps = [step("made", nbytes=10 * MB), *(step(f"read{n}", (0, 10 * MB)) for n in range(3))]
-    table = Timetable(steps, [PlanWorker(3), PlanWorker(3)], LINK)
+    table = StepTimes(steps, [PlanWorker(3), PlanWorker(3)], LINK)
     for n, home in enumerate((0, 1, 1, 1)):
         table.place(n, home)
     assert table.moved_bytes == 10 * MB
@@ -105,7 +105,7 @@ def test_a_value_crosses_once_for_all_its_readers() -> None:
 
 def test_values_that_cross_at_once_share_the_link() -> None:
     steps = [step("a", nbytes=50 * MB), step("b", nbytes=50 * MB), step("read", (0, 50 * MB), (1, 50 * MB))]
-    table = Timetable(steps, [PlanWorker(2), PlanWorker(1)], LINK)
+    table = StepTimes(steps, [PlanWorker(2), PlanWorker(1)], LINK)
     for n, home in enumerate((0, 0, 1)):
         table.place(n, home)
     assert table.length_s == pytest.approx(1.0 + 2.0 + LINK.hop_s + 1.0)
@@ -120,7 +120,7 @@ def test_a_worker_gets_no_more_than_its_memory_holds() -> None:
 
 def test_what_is_read_in_part_crosses_in_part() -> None:
     steps = [step("make", nbytes=100 * MB), step("read", (0, 1 * MB))]
-    table = Timetable(steps, [PlanWorker(1), PlanWorker(1)], LINK)
+    table = StepTimes(steps, [PlanWorker(1), PlanWorker(1)], LINK)
     table.place(0, 0)
     table.place(1, 1)
     assert table.moved_bytes == 1 * MB

@@ -14,7 +14,7 @@ from weftrun.model.events import AttemptEnded, AttemptsEnded, Committed, Resumed
 from weftrun.model.ids import RunId, RunUid, StepId
 from weftrun.model.limits import Limits
 from weftrun.model.outcomes import NOT_RUN, Failure, Reason
-from weftrun.model.policy import Bundle, Choice, FunctionSpec, Retry
+from weftrun.model.policy import Bundle, Choice, FunctionSpec, RetryPolicy
 from weftrun.model.records import AttemptFailed, Ended, Row, Started
 from weftrun.model.values import Inline, Payload
 
@@ -25,7 +25,7 @@ FINAL = (Reason.UNREADABLE, Reason.MISUSE, Reason.DIVERGED, Reason.UNLOADABLE, R
 COUNTED = (Reason.RAISED, Reason.TIMEOUT, Reason.MEMORY)
 
 policies = st.builds(
-    Retry,
+    RetryPolicy,
     times=st.integers(0, 5),
     delay_s=st.floats(0.0, 100.0),
     factor=st.floats(1.0, 10.0),
@@ -53,7 +53,7 @@ def failed(reason: Reason) -> Failure:
 @pytest.mark.parametrize("times", [None, 0, 1, 7])
 def test_how_many_attempts(reason: Reason, effects: str, times: int | None) -> None:
     """One counter for all; an error is final unless asked, a loss is tried again twice unless that was refused."""
-    function = FunctionSpec("m:f", "f", effects=effects, retry=None if times is None else Retry(times))
+    function = FunctionSpec("m:f", "f", effects=effects, retry=None if times is None else RetryPolicy(times))
     asked = 1 if times is None else 1 + times
     if reason in FINAL:
         allowed = 1
@@ -84,19 +84,19 @@ def test_how_long_to_wait(function: FunctionSpec, reason: Reason, attempt: int, 
 
 
 def test_steps_that_failed_together_spread_out() -> None:
-    function = FunctionSpec("m:f", "f", retry=Retry(1, delay_s=1.0, jitter=0.5))
+    function = FunctionSpec("m:f", "f", retry=RetryPolicy(1, delay_s=1.0, jitter=0.5))
     delays = [retry_delay_s(function, failed(Reason.RAISED), StepId(f"f[{n}]"), 1, LIMITS) for n in range(100)]
     found = {round(delay_s, 2) for delay_s in delays if delay_s is not None}
     assert len(found) > 30
 
 
 def test_a_very_late_attempt_waits_no_longer_than_the_longest_wait() -> None:
-    function = FunctionSpec("m:f", "f", retry=Retry(999, delay_s=1.0, factor=10.0, delay_max_s=60.0, jitter=0.0))
+    function = FunctionSpec("m:f", "f", retry=RetryPolicy(999, delay_s=1.0, factor=10.0, delay_max_s=60.0, jitter=0.0))
     assert retry_delay_s(function, failed(Reason.RAISED), STEP, 998, LIMITS) == 60.0
 
 
 def test_no_factor_is_too_large_for_a_late_attempt() -> None:
-    function = FunctionSpec("m:f", "f", retry=Retry(999, delay_s=1.0, factor=1e8, delay_max_s=60.0, jitter=0.0))
+    function = FunctionSpec("m:f", "f", retry=RetryPolicy(999, delay_s=1.0, factor=1e8, delay_max_s=60.0, jitter=0.0))
     assert [retry_delay_s(function, failed(Reason.RAISED), STEP, n, LIMITS) for n in (1, 2, 998)] == [1.0, 60.0, 60.0]
 
 
@@ -122,7 +122,7 @@ TIMEOUTS = ("weftrun.model.errors:StepTimedOut", "weftrun.model.errors:StepFaile
 )
 def test_what_a_policy_leaves_out_is_final(reason: Reason, told: int, choice: Choice | float, *, again: bool) -> None:
     """Of what was raised the Sandbox has asked the policy; the engine knows what the rest is; a loss is no error."""
-    function = FunctionSpec("m:f", "f", retry=Retry(3, delay_s=1.0, jitter=choice))
+    function = FunctionSpec("m:f", "f", retry=RetryPolicy(3, delay_s=1.0, jitter=choice))
     failure = Failure(reason, "E", "failed", attempts=told)
     assert (retry_delay_s(function, failure, STEP, 1, LIMITS) is not None) is again
     assert (attempts_for(function, failure, 1, LIMITS) > 1) is again

@@ -27,14 +27,16 @@ from weftrun.model.graph import Call, Chunk
 from weftrun.model.ids import RunId, RunUid, StepId
 from weftrun.model.limits import Limits
 from weftrun.model.outcomes import NOT_RUN, Failure, Reason
-from weftrun.model.policy import Bundle, FunctionSpec, Kind, Retry
+from weftrun.model.policy import Bundle, FunctionSpec, Kind, RetryPolicy
 from weftrun.model.records import ItemsSettled, Row, Settled, Started
 from weftrun.model.values import Inline, Payload, RefTo
 from weftrun.testing.closure import closure_violations
 
 UID = RunUid("0" * 32)
 FUNCTIONS = tuple(
-    FunctionSpec(f"m:{label}", label, effects=effects, deterministic=sure, checkpoint=checkpoint, retry=Retry(1, 1.0))
+    FunctionSpec(
+        f"m:{label}", label, effects=effects, deterministic=sure, checkpoint=checkpoint, retry=RetryPolicy(1, 1.0)
+    )
     for label, effects, sure, checkpoint in (
         ("seen", "visible", False, "auto"),
         ("quiet", "none", False, "auto"),

@@ -11,7 +11,7 @@ from weftrun.model.ids import RunId, RunUid, SandboxId, StepId
 from weftrun.model.limits import Limits
 from weftrun.model.messages import Batch, Invocation, ItemBatch, Outcome, Outcomes
 from weftrun.model.outcomes import Ran, Reason
-from weftrun.model.policy import FunctionSpec, How, Reach, Retry, Sharing
+from weftrun.model.policy import FunctionSpec, How, Reach, RetryPolicy, Sharing
 from weftrun.model.values import Inline, Tree
 from weftrun.model.work import InSlot, KillSandbox, Said, Send, StartSandbox, Tell, TickAt, WorkerCommand
 
@@ -28,7 +28,7 @@ def shared(
 
 
 QUIET = shared("quiet", 4, effects="none")
-ONCE = shared("once", 4, retry=Retry(0))
+ONCE = shared("once", 4, retry=RetryPolicy(0))
 TIMED = shared("timed", 4, effects="none", timeout_s=1.0)
 LIST = shared("list", 4, "list", effects="none")
 TICKED = shared("ticked", 1, "serial", 0.2, effects="none")

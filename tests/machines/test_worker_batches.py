@@ -12,13 +12,13 @@ from weftrun.model.ids import RunId, RunUid, SandboxId, StepId
 from weftrun.model.limits import Limits
 from weftrun.model.messages import Batch, Dropped, Invocation, ItemBatch, ItemOutcomes, Outcome, Outcomes
 from weftrun.model.outcomes import Failure, Ran, Reason
-from weftrun.model.policy import FunctionSpec, Retry
+from weftrun.model.policy import FunctionSpec, RetryPolicy
 from weftrun.model.values import Inline, Tree
 from weftrun.model.work import KillSandbox, Said, Send, StartSandbox, Tell, TickAt, WorkerCommand
 
 QUIET = FunctionSpec("m:quiet", "quiet", effects="none")
 TIMED = FunctionSpec("m:timed", "timed", effects="none", timeout_s=1.0)
-ONCE = FunctionSpec("m:once", "once", retry=Retry(0))
+ONCE = FunctionSpec("m:once", "once", retry=RetryPolicy(0))
 TREE = Tree(Inline(b"args"))
 VALUE = Inline(b"value")
 BOX = SandboxId(1)

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from weftrun.model.limits import Limits
 from weftrun.model.messages import ItemOutcomes, Outcome, Outcomes
 from weftrun.model.outcomes import Failure, Ran, Reason
-from weftrun.model.policy import FunctionSpec, Kind, Retry
+from weftrun.model.policy import FunctionSpec, Kind, RetryPolicy
 from weftrun.model.values import Inline, Tree
 
 LIMITS = Limits(body_timeout_s=1.0)
 FUNCTIONS = (
     FunctionSpec("m:quiet", "quiet", effects="none"),
     FunctionSpec("m:seen", "seen"),
-    FunctionSpec("m:once", "once", retry=Retry(0)),
+    FunctionSpec("m:once", "once", retry=RetryPolicy(0)),
     FunctionSpec("m:timed", "timed", effects="none", timeout_s=1.0),
     FunctionSpec("m:alone", "alone", effects="none", reach=False),
 )

@@ -13,7 +13,7 @@ from msgspec import Struct
 from weftrun.model import commands, events, graph, limits, messages, outcomes, policy, records, values, work
 from weftrun.model.limits import Limits
 from weftrun.model.outcomes import NOT_RUN, Failure, Reason, Success
-from weftrun.model.policy import FunctionSpec, Kind, Retry
+from weftrun.model.policy import FunctionSpec, Kind, RetryPolicy
 from weftrun.model.records import Ended, Observed, Record, Row, Settled, StepOutcome
 from weftrun.model.values import Blob, Data, Inline, Object, Payload, RefTo
 
@@ -59,9 +59,9 @@ def test_a_row_comes_back_as_it_was(data: Data) -> None:
 
 def test_functions_with_the_same_policy_are_one() -> None:
     """Queues and Batches are by Function: equal ones must meet, different ones must not."""
-    one = FunctionSpec("m:f", "f", retry=Retry(2))
-    assert {one: 1}[FunctionSpec("m:f", "f", retry=Retry(2))] == 1
-    assert one != FunctionSpec("m:f", "f", retry=Retry(3))
+    one = FunctionSpec("m:f", "f", retry=RetryPolicy(2))
+    assert {one: 1}[FunctionSpec("m:f", "f", retry=RetryPolicy(2))] == 1
+    assert one != FunctionSpec("m:f", "f", retry=RetryPolicy(3))
 
 
 def test_every_limit_limits() -> None:

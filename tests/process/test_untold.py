@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from weftrun.guest.objects import Meter, Received, Speaker
+from weftrun.guest.objects import Meter, ReceivedObjects, Speaker
 from weftrun.guest.text import TextPipe
 from weftrun.model.ids import StepId
 from weftrun.model.messages import BodyCalled, BodyEnded, FromSandbox, ItemOutcomes, Outcome, Outcomes, Ready
@@ -34,7 +34,9 @@ class Talk:
         self.pipe, self.reader = TextPipe(writer), reader
         self.channel: Channel[FromSandbox] = Channel(ours, FromSandbox, frame_bytes_max=BYTES_MAX)
         self.heard: Channel[Any] = Channel(theirs, FromSandbox, frame_bytes_max=BYTES_MAX)
-        self.speaker = Speaker(self.channel, Received(Meter(), reads=False), self.page, self.pipe, inline_bytes_max=10)  # type: ignore[arg-type]
+        self.speaker = Speaker(
+            self.channel, ReceivedObjects(Meter(), reads=False), self.page, self.pipe, inline_bytes_max=10
+        )  # type: ignore[arg-type]
 
     def say(self, message: FromSandbox) -> list[Any]:
         """Say it, and return what arrives."""

@@ -15,7 +15,7 @@ from weftrun.model.schedules import (
     PENDING_MAX,
     TRY_AGAIN_S,
     CatchUp,
-    Schedule,
+    KeptSchedule,
     Timetable,
     due_of,
     run_of,
@@ -40,13 +40,13 @@ class Hours:
 HOURS = Hours()
 
 
-def made(when: Timetable | None = None, at: float = BEGIN) -> Schedule:
+def made(when: Timetable | None = None, at: float = BEGIN) -> KeptSchedule:
     when = when or Timetable("", HOUR)
     spec, args = FunctionSpec("app:report", "report"), Payload(Inline(b""))
-    return Schedule("hourly", "r0", when, spec, Bundle("app"), args, "", at, at, HOURS.after(when, at))
+    return KeptSchedule("hourly", "r0", when, spec, Bundle("app"), args, "", at, at, HOURS.after(when, at))
 
 
-def hours(schedule: Schedule) -> list[float]:
+def hours(schedule: KeptSchedule) -> list[float]:
     return [(due - BEGIN) / HOUR for due in schedule.pending]
 
 
@@ -183,7 +183,7 @@ class History:
         self._runs: set[str] = set()
         self._decided: list[float] = []
         self._skews = [self._chance.uniform(-20, 20) for _ in range(3)]
-        self._held: list[Schedule | None] = [None] * 3
+        self._held: list[KeptSchedule | None] = [None] * 3
 
     def play(self) -> None:
         now = BEGIN
@@ -198,7 +198,7 @@ class History:
             else:
                 self._look(seen, now + self._skews[engine])
 
-    def _look(self, seen: Schedule, clock: float) -> None:
+    def _look(self, seen: KeptSchedule, clock: float) -> None:
         after = decide(seen, clock, HOURS)
         if after is not seen:
             if not self._put(seen, after):
@@ -214,7 +214,7 @@ class History:
         if dues and self._chance.random() < 0.8:
             self._put(seen, replace(started(seen, dues, ""), pending_since=clock))
 
-    def _put(self, seen: Schedule, after: Schedule) -> bool:
+    def _put(self, seen: KeptSchedule, after: KeptSchedule) -> bool:
         if seen.revision != self._row.revision:
             return False
         self._row = replace(after, revision=seen.revision + "+")

@@ -24,7 +24,7 @@ from weftrun.adapters.system.entropy import SystemEntropy
 from weftrun.assembly import engine as assembled
 from weftrun.assembly import open_engine
 from weftrun.model.errors import LimitExceeded, RunNotFound, UsageError
-from weftrun.model.schedules import CatchUp, Schedule, Timetable
+from weftrun.model.schedules import CatchUp, KeptSchedule, Timetable
 from weftrun.runtime.schedules import ScheduleBook
 from weftrun.sdk.schedules import wanted
 
@@ -45,7 +45,7 @@ def written(ledger: Path) -> list[str]:
     return ledger.read_text().split() if ledger.exists() else []
 
 
-def scheduled_before(url: str, ledger: Path, seconds: float, when: Timetable) -> Schedule:
+def scheduled_before(url: str, ledger: Path, seconds: float, when: Timetable) -> KeptSchedule:
     """Create a schedule as somebody did so many seconds ago, since when no engine was open."""
     journal = SqliteJournal(Path(url.removeprefix("sqlite:///")), SystemEntropy(), pause)
     book = ScheduleBook(journal, SystemEntropy(), CronCalendar(), lambda: wall() - seconds)

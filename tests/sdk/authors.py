@@ -11,7 +11,7 @@ from weftrun.model.graph import Call, Chunk
 from weftrun.model.ids import RunId, RunUid, StepId
 from weftrun.model.policy import FunctionSpec
 from weftrun.model.values import Data, Inline
-from weftrun.sdk.body import Body, BodyLimits, Raised
+from weftrun.sdk.body import BodyEntry, BodyLimits, Raised
 from weftrun.sdk.codec import Encoded, decode
 
 
@@ -58,9 +58,9 @@ def body_of(
     step: str = "root",
     limits: BodyLimits | None = None,
     **kwargs: Any,
-) -> tuple[Body, Host]:
+) -> tuple[BodyEntry, Host]:
     host = Host()
-    body = Body(
+    body = BodyEntry(
         function,
         run_id=RunId(run),
         run_uid=RunUid(uid),

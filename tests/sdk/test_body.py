@@ -16,7 +16,7 @@ import weftrun
 from weftrun import function, workflow
 from weftrun.model.errors import NotSerializable, UsageError
 from weftrun.model.values import RefTo
-from weftrun.sdk.body import Body, Raised, Returned, Waiting
+from weftrun.sdk.body import BodyEntry, Raised, Returned, Waiting
 from weftrun.sdk.codec import decode
 
 # ---------------------------------------------------------------------- def bodies
@@ -102,7 +102,7 @@ def test_a_function_called_by_another_thread_of_a_body_is_a_plain_call() -> None
 # ---------------------------------------------------------------------- async bodies
 
 
-def drive(body: Body, outcome: Callable[[int], Any]) -> tuple[list[tuple[int, ...]], Any]:
+def drive(body: BodyEntry, outcome: Callable[[int], Any]) -> tuple[list[tuple[int, ...]], Any]:
     """Answer every wait; an outcome that is an error is raised at the wait."""
     waits = []
     turn = body.enter()

@@ -98,7 +98,7 @@ def test_what_is_wrong_is_refused_where_it_is_written(given: dict[str, Any], tex
 
 
 def test_a_policy_that_tells_no_errors_apart_is_recorded_as_before() -> None:
-    assert Retry(2) == policy.Retry(2) == Retry(2).recorded
+    assert Retry(2) == policy.RetryPolicy(2) == Retry(2).recorded
     assert Retry(2) != Retry(3)
     assert len({Retry(2), Retry(2, delay_s=0.1), Retry(2, on=OSError)}) == 2
     assert function(name="kept", retries=Retry(2).recorded)(breaks).spec.retry == Retry(2)

@@ -11,7 +11,7 @@ from weftrun.model.limits import Limits
 from weftrun.testing.oracles import findings
 from weftrun.testing.sim.faults import Fault, Faults
 from weftrun.testing.sim.plans import FUNCTIONS, watched, wired
-from weftrun.testing.sim.plans_model import Op, Plan
+from weftrun.testing.sim.plans_model import BodyPlan, Op
 from weftrun.testing.sim.reference import differences
 from weftrun.testing.sim.scenarios import SCENARIOS
 from weftrun.testing.sim.swarm import play_seed
@@ -21,7 +21,7 @@ from weftrun.testing.sim.world import Settings, World
 NARROW = Settings(limits=Limits(inline_bytes_max=64))
 
 
-def played(folder: Path, workflow, plan: Plan, *, settings: Settings | None = None, plan_of_faults=None) -> World:
+def played(folder: Path, workflow, plan: BodyPlan, *, settings: Settings | None = None, plan_of_faults=None) -> World:
     world = World(1, folder, FUNCTIONS, settings=settings, faults=Faults(plan_of_faults))
     world.start("one", workflow, plan)
     try:
@@ -33,21 +33,21 @@ def played(folder: Path, workflow, plan: Plan, *, settings: Settings | None = No
 
 
 def test_an_answer_holds_an_empty_map_of_an_async_body(folder: Path) -> None:
-    world = played(folder, watched, Plan((Op("map", "quiet"),), (0,)))
+    world = played(folder, watched, BodyPlan((Op("map", "quiet"),), (0,)))
     assert world.clients[0].answers[0][1][0] == []
 
 
 def test_items_of_a_map_are_an_empty_map_of_an_async_body(folder: Path) -> None:
-    plan = Plan((Op("map", "quiet"), Op("map", "quiet", (0,))), (1,), bare=True)
-    played(folder, wired, Plan((Op("watched", plan=plan),), (0,), bare=True))
+    plan = BodyPlan((Op("map", "quiet"), Op("map", "quiet", (0,))), (1,), bare=True)
+    played(folder, wired, BodyPlan((Op("watched", plan=plan),), (0,), bare=True))
 
 
 def test_a_value_that_was_awaited_is_taken_by_an_open_call(folder: Path) -> None:
-    played(folder, watched, Plan((Op("call", "quiet"), Op("await", takes=(0,)), Op("call", "quiet", (0,))), (1,)))
+    played(folder, watched, BodyPlan((Op("call", "quiet"), Op("await", takes=(0,)), Op("call", "quiet", (0,))), (1,)))
 
 
 def test_an_answer_holds_a_failed_step_whose_failure_was_caught(folder: Path) -> None:
-    plan = Plan((Op("call", "broken"), Op("await", takes=(0,))), (0,))
+    plan = BodyPlan((Op("call", "broken"), Op("await", takes=(0,))), (0,))
     world = World(1, folder, FUNCTIONS)
     world.start("one", watched, plan)
     try:
@@ -59,9 +59,9 @@ def test_an_answer_holds_a_failed_step_whose_failure_was_caught(folder: Path) ->
 
 
 def test_a_child_answers_with_a_failed_step_that_nobody_takes(folder: Path) -> None:
-    child = Plan((Op("call", "broken"), Op("await", takes=(0,))), (0,))
+    child = BodyPlan((Op("call", "broken"), Op("await", takes=(0,))), (0,))
     world = World(1, folder, FUNCTIONS)
-    world.start("one", watched, Plan((Op("watched", plan=child), Op("await", takes=(0,))), ()))
+    world.start("one", watched, BodyPlan((Op("watched", plan=child), Op("await", takes=(0,))), ()))
     try:
         world.run()
     finally:
@@ -70,7 +70,7 @@ def test_a_child_answers_with_a_failed_step_that_nobody_takes(folder: Path) -> N
 
 
 def test_joining_a_run_holds_no_object_for_ever(folder: Path) -> None:
-    world = played(folder, wired, Plan((Op("call", "quiet"),) * 20, (0,)), settings=NARROW)
+    world = played(folder, wired, BodyPlan((Op("call", "quiet"),) * 20, (0,)), settings=NARROW)
     assert world.left["objects"] == 0
 
 
@@ -83,28 +83,28 @@ def test_time_seen_with_a_deterministic_value_is_on_record_before_it_is_shown(fo
 
 @pytest.mark.parametrize("point", shared(range(0, 120, 3), every=8))
 def test_a_value_behind_an_answer_is_kept_for_its_last_reader(point: int, folder: Path) -> None:
-    inner = Plan((Op("call", "large"), Op("call", "large")), (1,))
-    reader = Plan((Op("map", "large", (), 1), Op("await", takes=(0,)), Op("map", "large", (), 3)), ())
-    plan = Plan((Op("wired", plan=inner), Op("watched", takes=(0,), plan=reader)), (1,))
+    inner = BodyPlan((Op("call", "large"), Op("call", "large")), (1,))
+    reader = BodyPlan((Op("map", "large", (), 1), Op("await", takes=(0,)), Op("map", "large", (), 3)), ())
+    plan = BodyPlan((Op("wired", plan=inner), Op("watched", takes=(0,), plan=reader)), (1,))
     played(folder, wired, plan, plan_of_faults={point: Fault.CRASH_BEFORE})
 
 
 @pytest.mark.parametrize("point", shared(range(40), every=8))
 def test_an_open_call_rests_on_what_was_seen_before_it(point: int, folder: Path) -> None:
     ops = (Op("map", "sleepy", (), 1), Op("call", "quiet"), Op("await", takes=(1,)), Op("call", "quiet", (0,)))
-    played(folder, watched, Plan(ops, (0, 2)), plan_of_faults={point: Fault.CRASH_BEFORE})
+    played(folder, watched, BodyPlan(ops, (0, 2)), plan_of_faults={point: Fault.CRASH_BEFORE})
 
 
 @pytest.mark.parametrize("point", shared(range(40), every=8))
 def test_the_time_a_child_begins_at_rests_on_what_it_takes(point: int, folder: Path) -> None:
-    child = Plan((Op("call", "draw"),), (0,))
-    plan = Plan((Op("call", "fixed"), Op("watched", takes=(0,), plan=child)), (1,))
+    child = BodyPlan((Op("call", "draw"),), (0,))
+    plan = BodyPlan((Op("call", "fixed"), Op("watched", takes=(0,), plan=child)), (1,))
     played(folder, wired, plan, plan_of_faults={point: Fault.CRASH_BEFORE})
 
 
 @pytest.mark.parametrize("point", shared(range(40), every=8))
 def test_a_body_lost_with_its_engine_tells_its_map_afresh(point: int, folder: Path) -> None:
-    plan = Plan((Op("call", "quiet"), Op("map", "large", (0,), 3), Op("map", "quiet", (), 3)), (1, 2))
+    plan = BodyPlan((Op("call", "quiet"), Op("map", "large", (0,), 3), Op("map", "quiet", (), 3)), (1, 2))
     settings = Settings(limits=Limits(batch_items_max=1))
     for workflow in (wired, watched):
         for later in (2, 5, 9):
@@ -114,8 +114,8 @@ def test_a_body_lost_with_its_engine_tells_its_map_afresh(point: int, folder: Pa
 
 @pytest.mark.parametrize("point", shared(range(0, 60, 2), every=8))
 def test_what_a_body_says_after_it_was_left_is_released(point: int, folder: Path) -> None:
-    child = Plan((Op("call", "quiet"),) * 4, (0,))
-    plan = Plan((Op("watched", plan=child), Op("call", "broken"), Op("watched", plan=child)), (0, 2))
+    child = BodyPlan((Op("call", "quiet"),) * 4, (0,))
+    plan = BodyPlan((Op("watched", plan=child), Op("call", "broken"), Op("watched", plan=child)), (0, 2))
     world = World(1, folder, FUNCTIONS, settings=NARROW, faults=Faults({point: Fault.DIE}))
     world.start("one", wired, plan)
     try:
@@ -126,7 +126,7 @@ def test_what_a_body_says_after_it_was_left_is_released(point: int, folder: Path
 
 
 def test_a_map_that_fails_by_an_argument_takes_its_other_items_back(folder: Path) -> None:
-    failing = Plan((Op("call", "broken"), Op("map", "stumbles", (0,), 3), Op("await", takes=(0,))), (), bare=True)
+    failing = BodyPlan((Op("call", "broken"), Op("map", "stumbles", (0,), 3), Op("await", takes=(0,))), (), bare=True)
     settings = Settings(limits=Limits(batch_items_max=1, batch_size_max=1, inline_bytes_max=64), sandboxes_max=1)
     world = World(1, folder, FUNCTIONS, settings=settings)
     for number in range(3):
@@ -143,7 +143,7 @@ TWO = Settings(
 )
 
 
-def two_engines(folder: Path, plan: Plan, seed: int, faults: dict[int, Fault], settings: Settings = TWO) -> World:
+def two_engines(folder: Path, plan: BodyPlan, seed: int, faults: dict[int, Fault], settings: Settings = TWO) -> World:
     """Play a Run that two clients start at two engines; a pause lasts longer than the Lease."""
     world = World(seed, folder, FUNCTIONS, settings=settings, faults=Faults(faults, pause_s=7.0))
     world.start("one", wired, plan)
@@ -158,7 +158,7 @@ def two_engines(folder: Path, plan: Plan, seed: int, faults: dict[int, Fault], s
 
 @pytest.mark.parametrize("seed", shared(range(20), every=8))
 def test_one_id_is_started_at_two_engines_at_once(seed: int, folder: Path) -> None:
-    world = two_engines(folder, Plan((Op("call", "draw"),), (0,)), seed, {})
+    world = two_engines(folder, BodyPlan((Op("call", "draw"),), (0,)), seed, {})
     assert [client.refused for client in world.clients] == [None, None]
     assert len(world.rows) - sum(not rows for rows in world.rows.values()) == 1
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from weftrun.testing.sim.plans_model import Plan
+from weftrun.testing.sim.plans_model import BodyPlan
 from weftrun.testing.sim.racing import SEVERAL
 from weftrun.testing.sim.swarm import draw_world, play_seed
 
@@ -12,7 +12,7 @@ SEEDS = 200
 
 
 def _races(plan: object) -> bool:
-    return isinstance(plan, Plan) and any(op.kind == SEVERAL and len(op.takes) > 1 for op in plan.ops)
+    return isinstance(plan, BodyPlan) and any(op.kind == SEVERAL and len(op.takes) > 1 for op in plan.ops)
 
 
 def _racing_seeds(folder: Path) -> list[int]:

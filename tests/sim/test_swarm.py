@@ -10,7 +10,7 @@ import pytest
 from weftrun.model.records import Abandoned, Unfit
 from weftrun.testing.oracles import lives_of
 from weftrun.testing.sim.faults import KINDS, Fault
-from weftrun.testing.sim.plans_model import Plan
+from weftrun.testing.sim.plans_model import BodyPlan
 from weftrun.testing.sim.swarm import DrawnFaults, draw_world, play_seed
 from weftrun.testing.sim.telling import TELLERS
 from weftrun.testing.sim.transacting import WRITERS
@@ -73,7 +73,7 @@ def test_the_swarm_draws_what_it_should(folder: Path) -> None:
     lives: set[int] = set()
     parked = given_up = 0
 
-    def walk(plan: Plan, level: int) -> None:
+    def walk(plan: BodyPlan, level: int) -> None:
         nonlocal depth
         depth = max(depth, level)
         for op in plan.ops:

@@ -10,7 +10,7 @@ import pytest
 from weftrun.model.graph import Call, Chunk
 from weftrun.model.ids import RunId, RunUid, StepId
 from weftrun.model.outcomes import NOT_RUN, Failure, Ran, Reason, Status, Success
-from weftrun.model.policy import Bundle, FunctionSpec, Kind, Retry
+from weftrun.model.policy import Bundle, FunctionSpec, Kind, RetryPolicy
 from weftrun.model.records import (
     AttemptFailed,
     Chunked,
@@ -144,7 +144,7 @@ def wordcount(book: Book) -> Book:
     book.chunk(0.001, "wordcount", "count[0]", 0, 0, 6, last=False)
     book.chunk(0.002, "wordcount", "count[0]", 0, 6, 4, last=True)
     calls = [
-        (spec("count", retry=Retry(2)), Call(0, 0, payload(), is_map=True)),
+        (spec("count", retry=RetryPolicy(2)), Call(0, 0, payload(), is_map=True)),
         (spec("load"), Call(1, 0, payload())),
         (spec("merge"), Call(2, 0, payload(0, 1))),
     ]

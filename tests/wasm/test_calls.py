@@ -9,7 +9,7 @@ import wasmtime
 from tests.wasm import modules
 from tests.wasm.conftest import Kept
 
-from weftrun.adapters.wasm.call import Place
+from weftrun.adapters.wasm.call import CallReach
 from weftrun.adapters.wasm.compiled import MODULE_BYTES_MAX, Compiled, compiled
 from weftrun.adapters.wasm.runner import cache_folder, entry_of, load, run
 from weftrun.adapters.wasm.sections import unexported_variables
@@ -19,9 +19,9 @@ from weftrun.model.wasm import WasmLimits
 LIMITS = WasmLimits(time_s_max=20, memory_bytes_max=4 << 20, output_bytes_max=1_000)
 
 
-def called(content: bytes, input: bytes = b"", limits: WasmLimits = LIMITS, place: Place | None = None) -> bytes:
+def called(content: bytes, input: bytes = b"", limits: WasmLimits = LIMITS, place: CallReach | None = None) -> bytes:
     module = compiled(content, "m.wasm", cache_folder(), fuel=limits.fuel_max is not None)
-    return run(module, entry_of(module, "", "m.wasm"), "m", input, place or Place(), limits).output
+    return run(module, entry_of(module, "", "m.wasm"), "m", input, place or CallReach(), limits).output
 
 
 def test_output_is_what_the_module_says() -> None:
@@ -36,10 +36,10 @@ def test_each_call_begins_with_clean_memory() -> None:
 def test_init_runs_once_and_each_call_begins_with_what_it_has_left() -> None:
     assert [called(modules.INIT) for _ in range(4)] == [b"\x10\0\0\0"] * 4
     module = load_kept(modules.INIT)
-    answers = [run(module, "_start", "m", b"", Place(), LIMITS).output for _ in range(4)]
+    answers = [run(module, "_start", "m", b"", CallReach(), LIMITS).output for _ in range(4)]
     assert answers == [b"\x10\0\0\0"] * 4
     with pytest.raises(WasmTrapped, match=r"did not begin.*its init has left 262,144"):
-        run(module, "_start", "m", b"", Place(), WasmLimits(memory_bytes_max=100_000))
+        run(module, "_start", "m", b"", CallReach(), WasmLimits(memory_bytes_max=100_000))
 
 
 @pytest.mark.parametrize(

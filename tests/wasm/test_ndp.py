@@ -13,7 +13,7 @@ import pytest
 
 from weftrun.adapters.buckets.remote import RemoteBuckets
 from weftrun.adapters.wasm.building import NotBuilt, build
-from weftrun.adapters.wasm.call import Place
+from weftrun.adapters.wasm.call import CallReach
 from weftrun.adapters.wasm.runner import load, run
 from weftrun.entrypoints.http.roles import StorageRole
 from weftrun.model.errors import UsageError, WasmTrapped
@@ -106,7 +106,7 @@ def remote(storage: StorageRole) -> Iterator[RemoteBuckets]:
 
 
 def called(built: Path, name: str, input: str, remote: RemoteBuckets, near: Near = "auto") -> WasmAnswer:
-    place = Place("ndp", remote, remote, near)
+    place = CallReach("ndp", remote, remote, near)
     return run(load(str(built / f"{name}.wasm"), ""), "_start", name, input.encode(), place, WasmLimits())
 
 

@@ -18,7 +18,7 @@ from tests.wasm.conftest import Kept
 
 from weftrun.adapters.buckets.files import FileBuckets
 from weftrun.adapters.buckets.remote import RemoteBuckets
-from weftrun.adapters.wasm.call import Place
+from weftrun.adapters.wasm.call import CallReach
 from weftrun.adapters.wasm.modules import Modules
 from weftrun.adapters.wasm.runner import load, run
 from weftrun.adapters.wasm.storage import NearRunner
@@ -26,7 +26,7 @@ from weftrun.entrypoints.http.roles import StorageRole
 from weftrun.model.errors import WasmTrapped
 from weftrun.model.near import NearAnswer, NearCall, NearDone, NearFailed, NearRefused
 from weftrun.model.wasm import Near, WasmAnswer, WasmLimits
-from weftrun.ports.near import Sent
+from weftrun.ports.near import MeasuredAnswer
 from weftrun.wire.delta import delta
 
 TEXT = bytes(range(256)) * 2_000
@@ -43,7 +43,7 @@ def remote(storage: StorageRole) -> Iterator[RemoteBuckets]:
 
 
 def summed(path: str, remote: RemoteBuckets, near: Near, key: bytes = b"text") -> WasmAnswer:
-    place = Place("b", remote, remote, near)
+    place = CallReach("b", remote, remote, near)
     return run(load(path, ""), "_start", "sum", key, place, WasmLimits(memory_bytes_max=8 << 20))
 
 
@@ -86,8 +86,8 @@ class Direct:
     def ask(self, call: NearCall) -> NearAnswer:
         return self.runner.run(call)
 
-    def run(self, call: NearCall, module: object, timeout_s: float) -> Sent:
-        return Sent(self.ask(call), 0, 0)
+    def run(self, call: NearCall, module: object, timeout_s: float) -> MeasuredAnswer:
+        return MeasuredAnswer(self.ask(call), 0, 0)
 
 
 class Rig:
@@ -103,7 +103,7 @@ class Rig:
         self.module = load(path, "")
 
     def call(self, near: Near = "auto", limits: WasmLimits | None = None) -> WasmAnswer:
-        place = Place("b", self.buckets, self.way, near)
+        place = CallReach("b", self.buckets, self.way, near)
         return run(self.module, "_start", "m", b"k", place, limits or WasmLimits())
 
 
@@ -216,7 +216,7 @@ def test_a_storage_role_that_dies_in_a_call_is_told_and_the_value_is_written_onc
         remote.write("b", "k", b"abc")
         path = tmp_path / "m.wasm"
         path.write_bytes(modules.write_near(2_000_000_000))
-        place = Place("b", remote, remote, "require", "run/step")
+        place = CallReach("b", remote, remote, "require", "run/step")
 
         def call() -> WasmAnswer:
             return run(load(str(path), ""), "_start", "m", b"", place, WasmLimits())

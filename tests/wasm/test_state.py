@@ -14,10 +14,10 @@ import pytest
 from tests.wasm import modules
 
 from weftrun.adapters.buckets.files import FileBuckets
-from weftrun.adapters.wasm.call import Place
+from weftrun.adapters.wasm.call import CallReach
 from weftrun.adapters.wasm.compiled import compiled
 from weftrun.adapters.wasm.runner import cache_folder, run
-from weftrun.adapters.wasm.state import State
+from weftrun.adapters.wasm.state import BucketState
 from weftrun.model.errors import WasmRefused, WasmTrapped
 from weftrun.model.wasm import WasmLimits
 
@@ -62,36 +62,36 @@ TRAPS_LOCKED = program(f"(drop (call $lock {KEY} (i32.const 1))) unreachable")
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    made = Place("b", FileBuckets(str(tmp_path)), named=str(tmp_path))
+def place(tmp_path: Path) -> Iterator[CallReach]:
+    made = CallReach("b", FileBuckets(str(tmp_path)), named=str(tmp_path))
     yield made
-    shutil.rmtree(State(str(tmp_path), "b").folder, ignore_errors=True)
+    shutil.rmtree(BucketState(str(tmp_path), "b").folder, ignore_errors=True)
 
 
-def called(content: bytes, place: Place, limits: WasmLimits | None = None) -> tuple[int, int]:
+def called(content: bytes, place: CallReach, limits: WasmLimits | None = None) -> tuple[int, int]:
     module = compiled(content, "m.wasm", cache_folder())
     first, length = struct.unpack("<ii", run(module, "_start", "m", b"", place, limits or WasmLimits()).output)
     return first, length
 
 
-def forget(place: Place) -> None:
+def forget(place: CallReach) -> None:
     """Lose what this host has of the state, as a restart of the host does."""
-    shutil.rmtree(State(place.named, place.bucket).folder)
+    shutil.rmtree(BucketState(place.named, place.bucket).folder)
 
 
-def test_a_call_sees_what_an_earlier_one_wrote(place: Place) -> None:
+def test_a_call_sees_what_an_earlier_one_wrote(place: CallReach) -> None:
     assert [called(COUNTS, place) for _ in range(3)] == [(n, 100_000) for n in (1, 2, 3)]
     assert called(READS, place._replace(bucket="other")) == (0, 100_000)
     forget(place._replace(bucket="other"))
 
 
-def test_calls_at_once_share_one_memory_and_a_lock_keeps_them_apart(place: Place) -> None:
+def test_calls_at_once_share_one_memory_and_a_lock_keeps_them_apart(place: CallReach) -> None:
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(lambda _: called(LOCKED, place), range(3)))
     assert called(READS, place)[0] == 6_000
 
 
-def test_another_process_shares_it(place: Place) -> None:
+def test_another_process_shares_it(place: CallReach) -> None:
     called(COUNTS, place)
     script = (
         "from tests.wasm.test_state import *; import sys;"
@@ -101,7 +101,7 @@ def test_another_process_shares_it(place: Place) -> None:
     assert called(READS, place)[0] == 2
 
 
-def test_it_moves_by_push_and_pull_only(place: Place) -> None:
+def test_it_moves_by_push_and_pull_only(place: CallReach) -> None:
     called(COUNTS, place)
     forget(place)
     assert called(READS, place)[0] == 0
@@ -112,14 +112,14 @@ def test_it_moves_by_push_and_pull_only(place: Place) -> None:
     assert called(READS, place) == (1, 100_000)
 
 
-def test_a_lock_is_free_when_its_call_has_trapped(place: Place) -> None:
+def test_a_lock_is_free_when_its_call_has_trapped(place: CallReach) -> None:
     with pytest.raises(WasmTrapped, match="aborted"):
         called(TRAPS_LOCKED, place)
     assert called(LOCKED, place)[0] == 2_000
 
 
 def test_a_lock_is_waited_for_no_longer_than_the_call_may_take_and_is_free_when_its_process_has_died(
-    place: Place,
+    place: CallReach,
 ) -> None:
     script = (
         "import sys, time; from weftrun.adapters.wasm.state import State;"
@@ -135,11 +135,11 @@ def test_a_lock_is_waited_for_no_longer_than_the_call_may_take_and_is_free_when_
     assert called(LOCKED, place)[0] == 2_000
 
 
-def test_state_that_is_larger_than_memory_is_not_mapped(place: Place) -> None:
+def test_state_that_is_larger_than_memory_is_not_mapped(place: CallReach) -> None:
     """The program is told by NULL; this one goes on and reads what lies at 0: the letter of its key."""
     assert called(READS, place, WasmLimits(memory_bytes_max=65_536)) == (ord("k"), 0)
 
 
 def test_without_a_bucket_there_is_no_state() -> None:
     with pytest.raises(WasmRefused, match="was given none"):
-        called(READS, Place())
+        called(READS, CallReach())

@@ -10,11 +10,10 @@ from typing import Final, Protocol
 from weftrun.adapters.hosts.local import LocalWorkers
 from weftrun.adapters.system.loop import UvLoop
 from weftrun.model.errors import UsageError
-from weftrun.model.hosts import Begin
 from weftrun.model.ids import WorkerId
 from weftrun.model.placement import Network
 from weftrun.ports.objects import Objects
-from weftrun.ports.worker import DistantWorker
+from weftrun.ports.worker import DistantWorker, MakeBegin
 
 _LOCAL_MAX: Final = 64
 _ADDRESS: Final = re.compile(r"(ray://)?[\w.\-\[\]:]+:\d+")
@@ -28,13 +27,6 @@ class Workers(Protocol):
 
     def close(self) -> None:
         """End them, and return when they have ended."""
-
-
-class MakeBegin(Protocol):
-    """Says who a new Worker is."""
-
-    def __call__(self, worker: WorkerId, processors: int | None = None) -> Begin:
-        """Return the first message to a Worker whose host has so many processors; None for this host."""
 
 
 class Cluster(Protocol):

@@ -41,7 +41,7 @@ from weftrun.model.lease import Session
 from weftrun.model.limits import DEFAULT_LIMITS, Limits
 from weftrun.model.placement import Expected, Placement
 from weftrun.model.policy import FunctionSpec
-from weftrun.model.schedules import Schedule
+from weftrun.model.schedules import KeptSchedule
 from weftrun.model.values import Data
 from weftrun.ports.journal import Journal
 from weftrun.ports.sinks import Sink
@@ -344,16 +344,16 @@ class EmbeddedCore(EngineCore):
         rows = self.rows(ticket)
         return published(rows, name), is_over(rows)
 
-    def put_schedule(self, wanted: Schedule) -> Schedule:
+    def put_schedule(self, wanted: KeptSchedule) -> KeptSchedule:
         """Create a schedule, or give the one that has its id another definition."""
         check_timetable(wanted.when)
         return self.on_schedules(lambda book: book.create(wanted))
 
-    def schedule(self, id: str) -> Schedule:
+    def schedule(self, id: str) -> KeptSchedule:
         """Return the schedule with this id."""
         return self.on_schedules(lambda book: book.get(id))
 
-    def schedules(self) -> list[Schedule]:
+    def schedules(self) -> list[KeptSchedule]:
         """Return all schedules, by their ids."""
         return self.on_schedules(lambda book: book.all())
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Protocol, cast, get_args
+from collections.abc import Mapping, Sequence
+from typing import Final, cast, get_args
 
 from msgspec.structs import replace
 
@@ -16,19 +16,13 @@ from weftrun.model.placement import Expected, Grouping, Network, Placement, Plan
 from weftrun.model.policy import FunctionSpec
 from weftrun.model.records import Row, Started
 from weftrun.ports.journal import JournalReader
+from weftrun.ports.loop import Loop
 from weftrun.sdk.wiring import Wired
 from weftrun.views.plan import PlanView, plan_view
 from weftrun.views.taken import taken
 
 _RUNS_TRIED: Final = 5
 """Newest Runs of a Function among which one with the same label is looked for."""
-
-
-class ThreadLoop(Protocol):
-    """A loop that other threads can call into."""
-
-    def call_from_thread(self, callback: Callable[[], None], /) -> object:
-        """Call back soon, in the loop's thread."""
 
 
 def placement_of(text: str) -> Placement:
@@ -46,7 +40,7 @@ def placement_of(text: str) -> Placement:
 class Planning:
     """Tells a planner what earlier Runs took, once for each workflow, before the first Run of it here."""
 
-    def __init__(self, place: Place, loop: ThreadLoop, planner: Planner) -> None:
+    def __init__(self, place: Place, loop: Loop, planner: Planner) -> None:
         self._place = place
         self._loop = loop
         self._planner = planner

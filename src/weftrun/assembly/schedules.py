@@ -10,7 +10,7 @@ from weftrun.adapters.files.hints import hint
 from weftrun.adapters.system.clock import wall
 from weftrun.adapters.system.entropy import SystemEntropy
 from weftrun.assembly.places import place_of
-from weftrun.model.schedules import Schedule, Timetable
+from weftrun.model.schedules import KeptSchedule, Timetable
 from weftrun.runtime.schedules import ScheduleBook, next_times
 
 
@@ -37,6 +37,6 @@ def check_timetable(when: Timetable) -> Timetable:
     return check(when, wall())
 
 
-def times_of(schedule: Schedule, count: int) -> list[float]:
+def times_of(schedule: KeptSchedule, count: int) -> list[float]:
     """Return the next times of a schedule, in seconds since the epoch."""
     return next_times(schedule, CronCalendar(), count)

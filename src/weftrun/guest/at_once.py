@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from weftrun.guest.attempt import AsyncCalls, Callables, Equipment, does_not_fit, failure_from
-from weftrun.guest.forked import Ended, Found, in_fork
+from weftrun.guest.forked import ForkEnded, Found, in_fork
 from weftrun.guest.items import ItemCurrent
 from weftrun.guest.memory import memory_limit
 from weftrun.guest.text import print_into
@@ -151,7 +151,7 @@ class _Attempt:
             return Found(self._failure), None
         return Found(None, self._shown, place.emitted(self._current)), self._encoded
 
-    def take(self, ended: Ended) -> None:
+    def take(self, ended: ForkEnded) -> None:
         """Take what came of it in a fork."""
         found = ended.found
         if found is not None and not ended.was_late:
@@ -294,7 +294,7 @@ class AtOnce:
             try:
                 ended = in_fork(lambda: attempt.worked(self._with.callables), forks.fork, attempt.left_s())
             except OSError as error:  # no more processes, or no more memory
-                ended = Ended(None, None, f"it could not be made: {error}", was_late=False)
+                ended = ForkEnded(None, None, f"it could not be made: {error}", was_late=False)
             attempt.take(ended)
             attempt.tell()
         finally:

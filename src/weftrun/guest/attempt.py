@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from weftrun.guest.objects import Received, Speaker
+from weftrun.guest.objects import ReceivedObjects, Speaker
 from weftrun.guest.text import PageText
 from weftrun.model.errors import UsageError
 from weftrun.model.ids import RunId, StepId
@@ -129,7 +129,7 @@ class Equipment(NamedTuple):
     forks: Forks
     page: Page
     text: PageText
-    received: Received
+    received: ReceivedObjects
     speaker: Speaker
     lease_page: LeasePage
     ask: Ask

@@ -16,7 +16,7 @@ from weftrun.model.outcomes import Failure, Ran
 from weftrun.model.policy import FunctionSpec, Kind
 from weftrun.model.telling import asked
 from weftrun.model.values import Data, Payload, RefTo
-from weftrun.sdk.body import Body, BodyLimits, Raised, Returned, Waiting
+from weftrun.sdk.body import BodyEntry, BodyLimits, Raised, Returned, Waiting
 from weftrun.sdk.codec import Encoded, decode, decode_tree, preview
 from weftrun.sdk.failure import error_of
 from weftrun.sdk.function import find
@@ -30,7 +30,7 @@ _STREAM_CALLS = 256
 _KINDS = {Kind.FUNCTION: "a Function", Kind.WIRING: "a `def` workflow", Kind.WATCHING: "an `async def` workflow"}
 
 
-class _Told:
+class _ToldBody:
     """One body and what is known of it here; the host that it tells its calls to (`sdk.body.BodyHost`)."""
 
     __slots__ = (
@@ -43,7 +43,7 @@ class _Told:
         self.start = start
         self.number = start.body
         self.run_id: RunId = start.run[0]
-        self.body: Body | None = None
+        self.body: BodyEntry | None = None
         self.reading = False
         self.functions: tuple[FunctionSpec, ...] = ()
         self.calls: tuple[Call, ...] = ()
@@ -84,7 +84,7 @@ class Bodies:
     def __init__(self, equipment: Equipment) -> None:
         """Run with this equipment."""
         self._with = equipment
-        self._open: dict[int, _Told] = {}
+        self._open: dict[int, _ToldBody] = {}
         self._turns = 0
         self._limits = BodyLimits(
             map_chunk_items_max=equipment.fork.map_chunk_items_max,
@@ -125,7 +125,7 @@ class Bodies:
             page.words[Page.ENTERED] = 0
 
     def _start(self, message: BodyStart) -> None:
-        told = self._open[message.body] = _Told(self._with, message)
+        told = self._open[message.body] = _ToldBody(self._with, message)
         self._turn(told, lambda: self._enter(told))
 
     def _resume(self, message: BodyDeliver) -> None:
@@ -139,7 +139,7 @@ class Bodies:
         if told is not None and told.body is not None:
             told.body.drop()
 
-    def _enter(self, told: _Told) -> Waiting | Returned | Raised:
+    def _enter(self, told: _ToldBody) -> Waiting | Returned | Raised:
         start = told.start
         told.reading = True
         function = find(start.function.name)
@@ -151,7 +151,7 @@ class Bodies:
         args, kwargs = decode_tree(start.args, self._with.received.read)
         function.signature.check(args, kwargs)
         told.reading = False
-        told.body = Body(
+        told.body = BodyEntry(
             function,
             run_id=start.run[0],
             run_uid=start.run[1],
@@ -165,21 +165,21 @@ class Bodies:
         )
         return told.body.enter()
 
-    def _deliver(self, body: Body, told: _Told, message: BodyDeliver) -> Waiting | Returned | Raised:
+    def _deliver(self, body: BodyEntry, told: _ToldBody, message: BodyDeliver) -> Waiting | Returned | Raised:
         if message.failure is not None:
             error = error_of(message.failure, run=told.run_id)
             return body.deliver(message.call, error=error, at=message.at)
         value, wrong = None, None
         try:
             value = decode_tree(message.value, self._with.received.read) if message.value is not None else None
-        except BaseException as raised:
+        except BaseException as raised:  # reading a value runs the author's code
             if issubclass(type(raised), (ImportError, AttributeError)):  # a type is gone: no fault of this body's
                 told.reading = True
                 raise
             wrong = raised
         return body.deliver(message.call, value=value, error=wrong, at=message.at)
 
-    def _turn(self, told: _Told, drive: Any) -> None:
+    def _turn(self, told: _ToldBody, drive: Any) -> None:
         """Let a body run until it waits or ends, and tell what came of it."""
         try:
             step = drive()
@@ -191,7 +191,7 @@ class Bodies:
         except Exception as error:  # noqa: BLE001 - a call that can't be told is the author's, and fails their body
             self._tell(told, Raised(error))
 
-    def _tell(self, told: _Told, step: Waiting | Returned | Raised) -> None:
+    def _tell(self, told: _ToldBody, step: Waiting | Returned | Raised) -> None:
         text = self._with.text.take()
         if isinstance(step, Waiting):
             told.tell(step.awaits, text=told.bounded(text))
@@ -228,12 +228,12 @@ class Bodies:
             return ""
         return asked(lambda: preview(decode(answer.tobytes()), self._with.fork.preview_bytes_max), "")
 
-    def _end(self, told: _Told, answer: Payload | None, failure: Failure | None, shown: str) -> None:
+    def _end(self, told: _ToldBody, answer: Payload | None, failure: Failure | None, shown: str) -> None:
         del self._open[told.number]
         ran = Ran(self._with.fork.sandbox, told.entered_at, time.time(), shown)
         self._with.speaker.say(BodyEnded(told.number, answer, failure, ran, told.printed.take(), told.said))
 
 
-def _payload(told: _Told, answer: Encoded) -> Payload:
+def _payload(told: _ToldBody, answer: Encoded) -> Payload:
     refs = tuple(RefTo(ref._number, ref._path) for ref in answer.refs)
     return Payload(told.data(answer), refs)

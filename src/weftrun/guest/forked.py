@@ -41,7 +41,7 @@ class Found(Struct, frozen=True, array_like=True):
     emits: tuple[Emit, ...] = ()
 
 
-class Ended(NamedTuple):
+class ForkEnded(NamedTuple):
     """How a fork has ended.
 
     Attributes:
@@ -57,7 +57,9 @@ class Ended(NamedTuple):
     was_late: bool
 
 
-def in_fork(work: Callable[[], tuple[Found, Encoded | None]], fork: Callable[[], int], left_s: float | None) -> Ended:
+def in_fork(
+    work: Callable[[], tuple[Found, Encoded | None]], fork: Callable[[], int], left_s: float | None
+) -> ForkEnded:
     """Do `work` in a fork of this process, and return how it ended; called in a thread of the Sandbox.
 
     Args:
@@ -77,7 +79,7 @@ def in_fork(work: Callable[[], tuple[Found, Encoded | None]], fork: Callable[[],
             _be_the_fork(work, memory, sandbox)
         code, was_late = _waited(pid, left_s)
         found, value = _read(memory)
-        return Ended(found, value, _ending(code), was_late)
+        return ForkEnded(found, value, _ending(code), was_late)
     finally:
         os.close(memory)
 

@@ -84,7 +84,7 @@ class Meter:
         return moved
 
 
-class Received:
+class ReceivedObjects:
     """Objects that the engine has handed over: opened, then mapped at the first read, then dropped with the value.
 
     An Object that is sent again while it is mapped shares its mapping. Every sending is reported as dropped once.
@@ -169,8 +169,8 @@ class Speaker:
     """Says things to the engine, with the Objects that were made for them and the news of dropped ones."""
 
     def __init__(
-        self, channel: Channel[ToSandbox], received: Received, page: Page, pipe: TextPipe, *, inline_bytes_max: int,
-        store_folder: str = "",
+        self, channel: Channel[ToSandbox], received: ReceivedObjects, page: Page, pipe: TextPipe, *,
+        inline_bytes_max: int, store_folder: str = "",
     ) -> None:  # fmt: skip
         """Speak over `channel`; values of more than `inline_bytes_max` encoded bytes become Objects.
 

@@ -41,7 +41,7 @@ _NO_NETWORK_KEPT: Final = (
 )
 
 
-class Wanted(NamedTuple):
+class SandboxRequest(NamedTuple):
     """The request for a Sandbox, with its channel, page, pipe and hold; `load` is code that is still to be imported."""
 
     fork: Fork
@@ -100,14 +100,14 @@ def become_sandbox(
     _serve(wanted, (("pid",) if own_pids else ()) + isolation.names(flags), is_strict=is_strict)
 
 
-def _wait(told: Channel[ToZygote]) -> Wanted:
+def _wait(told: Channel[ToZygote]) -> SandboxRequest:
     """Wait for the request; end with the zygote."""
     load: Load | None = None
     while True:
         for message, descriptors in told.receive() or os._exit(0):
             if isinstance(message, Fork):
                 channel, page, pipe, lease_page = descriptors
-                return Wanted(message, channel, page, pipe, lease_page, load)
+                return SandboxRequest(message, channel, page, pipe, lease_page, load)
             load = message
 
 
@@ -120,7 +120,7 @@ def _without_network(parent: socket.socket, refusal: bytes) -> int:
     return flag
 
 
-def _serve(wanted: Wanted, names: tuple[str, ...], *, is_strict: bool) -> NoReturn:
+def _serve(wanted: SandboxRequest, names: tuple[str, ...], *, is_strict: bool) -> NoReturn:
     fork, load = wanted.fork, wanted.load
     failure = _be_strict(fork, load) if is_strict and load is not None else None
     if failure is None and load is not None:

@@ -13,7 +13,7 @@ from weftrun.guest.attempt import Callables, Equipment, Forks
 from weftrun.guest.batch import BatchRunner
 from weftrun.guest.bodies import Bodies
 from weftrun.guest.items import ItemRunner
-from weftrun.guest.objects import DescriptorRoom, Meter, Received, Speaker
+from weftrun.guest.objects import DescriptorRoom, Meter, ReceivedObjects, Speaker
 from weftrun.guest.text import PageText, TextPipe, unroute_streams
 from weftrun.model.messages import (
     Batch,
@@ -48,7 +48,7 @@ class Server:
         self._sandbox = fork.sandbox
         self._lease_page = lease_page
         self._awake = Awake(fork.awake_s)
-        self._received = Received(Meter(), reads=bool(fork.store_folder))
+        self._received = ReceivedObjects(Meter(), reads=bool(fork.store_folder))
         self._room = DescriptorRoom()
         self._pipe = pipe
         self._speaker = Speaker(

@@ -12,7 +12,7 @@ import math
 from weftrun.model.ids import SessionUid
 from weftrun.model.lease import (
     DeclareDead,
-    HoldUntil,
+    EnterUntil,
     LeaseCommand,
     LeaseEvent,
     Looked,
@@ -81,7 +81,7 @@ class LeaseMachine:
                 return self._owning(event)
             case Renewed():
                 self._renewed_at = max(self._renewed_at, event.begun_at)
-                return [HoldUntil(self.expires_at)] if self._runs else []
+                return [EnterUntil(self.expires_at)] if self._runs else []
             case Looked():
                 return self._looked(event)
             case _:
@@ -93,12 +93,12 @@ class LeaseMachine:
         if bool(before) == bool(event.runs):
             return []
         if not event.runs:
-            return [HoldUntil(self.expires_at)]
+            return [EnterUntil(self.expires_at)]
         commands = self._renewal(event.now)
         if event.is_new and commands and isinstance(commands[0], Renew):
             # Nobody else can know of the first Run before the transaction that renews the Lease with it.
             self._renewed_at = event.now
-        return [*commands, HoldUntil(self.expires_at)]
+        return [*commands, EnterUntil(self.expires_at)]
 
     def _renewal(self, now: float) -> list[LeaseCommand]:
         """Renew if it is time to, and ask to be told when it is the next time."""

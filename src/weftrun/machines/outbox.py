@@ -15,7 +15,7 @@ from weftrun.model.limits import Limits
 from weftrun.model.outbox import (
     Answer,
     Answered,
-    Deliver,
+    DeliverEmits,
     Fenced,
     Missed,
     Note,
@@ -23,8 +23,8 @@ from weftrun.model.outbox import (
     OutboxCommand,
     OutboxEvent,
     OutboxTick,
+    OutboxTickAt,
     Result,
-    TickAt,
     Took,
     Woken,
 )
@@ -113,7 +113,7 @@ class OutboxMachine:
                 self._whole.until = max(self._whole.until, event.now + _AGAIN_S)
             case Missed() if self._at is _At.NOTING:
                 self._at = _At.UNNOTED
-                return [TickAt(event.now + _AGAIN_S)]
+                return [OutboxTickAt(event.now + _AGAIN_S)]
             case OutboxTick() if self._at is _At.UNNOTED:
                 return self._note()
             case Answered() if self._at is _At.SENDING:
@@ -152,7 +152,7 @@ class OutboxMachine:
             return []
         due = self._due(now)
         if due > now:
-            return [TickAt(due)]
+            return [OutboxTickAt(due)]
         self._at = _At.TAKING
         self._wanted = False
         # Only what a sink forgets, or never knew, needs to be known as sent before it is.
@@ -207,7 +207,7 @@ class OutboxMachine:
         if not send:
             return self._note()
         self._at = _At.SENDING
-        return [Deliver(self._sent, left_s)]
+        return [DeliverEmits(self._sent, left_s)]
 
     def _window_s(self, parcel: Parcel, now: float) -> float:
         """Return for how long from now on the sink would know the message again if it has it already."""

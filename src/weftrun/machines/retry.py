@@ -8,10 +8,10 @@ from weftrun.model.errors import StepTimedOut
 from weftrun.model.ids import StepId
 from weftrun.model.limits import Limits
 from weftrun.model.outcomes import Failure, Reason
-from weftrun.model.policy import FunctionSpec, Retry, error_name
+from weftrun.model.policy import FunctionSpec, RetryPolicy, error_name
 
 _FINAL = frozenset({Reason.UNREADABLE, Reason.MISUSE, Reason.DIVERGED, Reason.UNLOADABLE, Reason.CANCELLED})
-_UNASKED = Retry(times=0, delay_s=0.0)
+_UNASKED = RetryPolicy(times=0, delay_s=0.0)
 _RAISED_AS = {
     reason: frozenset(error_name(base.__module__, base.__qualname__) for base in kind.__mro__)
     for reason, kind in ((Reason.TIMEOUT, StepTimedOut), (Reason.MEMORY, MemoryError))
@@ -43,7 +43,7 @@ def attempts_for(function: FunctionSpec, failure: Failure, attempt: int, limits:
     return allowed if _is_worth_another(function.retry, failure, attempt) else min(allowed, attempt)
 
 
-def _is_worth_another(retry: Retry | None, failure: Failure, attempt: int) -> bool:
+def _is_worth_another(retry: RetryPolicy | None, failure: Failure, attempt: int) -> bool:
     """Say whether a policy tries again after this failure, as far as it tells errors apart.
 
     Of what was raised the Sandbox has said so, by the number of Attempts that it allows.
@@ -85,7 +85,7 @@ def retry_delay_s(
     return _wait_s(retry, attempt - used) * (1.0 - retry.share * share)
 
 
-def _wait_s(retry: Retry, attempt: int) -> float:
+def _wait_s(retry: RetryPolicy, attempt: int) -> float:
     """Return the wait after an Attempt, before chance; never a number too large for a float."""
     try:
         wait_s = retry.delay_s * retry.factor ** (attempt - 1)

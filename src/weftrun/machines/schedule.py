@@ -10,13 +10,13 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from weftrun.model.schedules import PENDING_MAX, SET_BACK_S, Calendar, Schedule, starts_at
+from weftrun.model.schedules import PENDING_MAX, SET_BACK_S, Calendar, KeptSchedule, starts_at
 
 _LATE_S = 60.0
 """What is late by no more than this was not missed: an engine was busy, or began again."""
 
 
-def decide(schedule: Schedule, now: float, calendar: Calendar) -> Schedule:
+def decide(schedule: KeptSchedule, now: float, calendar: Calendar) -> KeptSchedule:
     """Return a schedule with the decision on all times that have come; the same one where there is none to make.
 
     Args:
@@ -39,7 +39,7 @@ def decide(schedule: Schedule, now: float, calendar: Calendar) -> Schedule:
     )
 
 
-def _come(schedule: Schedule, first: float, now: float, calendar: Calendar) -> tuple[list[float], float | None]:
+def _come(schedule: KeptSchedule, first: float, now: float, calendar: Calendar) -> tuple[list[float], float | None]:
     """Return the times from `first` to `now` that are to be started, and the first whose jitter is not over yet.
 
     They are looked for backwards, so that years without an engine cost no more than what is started.
@@ -65,23 +65,23 @@ def _come(schedule: Schedule, first: float, now: float, calendar: Calendar) -> t
     return found[::-1], later
 
 
-def paused(schedule: Schedule) -> Schedule:
+def paused(schedule: KeptSchedule) -> KeptSchedule:
     """Return a schedule that decides nothing more until it is resumed; what it decided is started."""
     return replace(schedule, is_paused=True)
 
 
-def resumed(schedule: Schedule, now: float, calendar: Calendar) -> Schedule:
+def resumed(schedule: KeptSchedule, now: float, calendar: Calendar) -> KeptSchedule:
     """Return a schedule that goes on from now: what came while it was paused is not made up for."""
     next_at = calendar.after(schedule.when, now) if schedule.is_paused else schedule.next_at
     return replace(schedule, is_paused=False, next_at=next_at)
 
 
-def triggered(schedule: Schedule, now: float) -> Schedule:
+def triggered(schedule: KeptSchedule, now: float) -> KeptSchedule:
     """Return a schedule of which a Run is to be started now, for this second, beside its times."""
     return replace(schedule, pending=(*schedule.pending, now // 1.0)[-PENDING_MAX:], pending_since=0.0)
 
 
-def redefined(before: Schedule, wanted: Schedule) -> Schedule:
+def redefined(before: KeptSchedule, wanted: KeptSchedule) -> KeptSchedule:
     """Return what becomes of a schedule that is created again: the same one where nothing of it is another.
 
     One that is paused stays so, and what was decided is started as it was.
@@ -103,7 +103,7 @@ def redefined(before: Schedule, wanted: Schedule) -> Schedule:
     return replace(kept, made_at=wanted.made_at, decided_at=wanted.decided_at, next_at=wanted.next_at)
 
 
-def started(schedule: Schedule, dues: Iterable[float], fault: str) -> Schedule:
+def started(schedule: KeptSchedule, dues: Iterable[float], fault: str) -> KeptSchedule:
     """Return a schedule of which the Runs of these times have been started, or can't ever be (`fault` says why)."""
     done = frozenset(dues)
     left = tuple(due for due in schedule.pending if due not in done)

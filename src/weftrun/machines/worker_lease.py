@@ -16,7 +16,7 @@ from weftrun.model.ids import WorkerId
 _LOOKS = 3
 
 
-class Looked(Struct, frozen=True, gc=False):
+class WorkersSeen(Struct, frozen=True, gc=False):
     """What follows from a look at all Workers.
 
     Attributes:
@@ -69,7 +69,7 @@ class WorkerLeases:
             return granted.joined_at + self._start_s
         return granted.heard_at + self._ttl_s
 
-    def look(self, now: float, heard: Mapping[WorkerId, float]) -> Looked:
+    def look(self, now: float, heard: Mapping[WorkerId, float]) -> WorkersSeen:
         """Take the last signs of life, in seconds since the epoch, and say who is dead.
 
         Nobody is declared dead at a look that comes much too late: this engine was frozen itself, and has heard nobody.
@@ -80,4 +80,4 @@ class WorkerLeases:
         slept = self._look_at is not None and now > self._look_at + self._ttl_s
         dead = () if slept else tuple(w for w, granted in self._workers.items() if now > self._patience_ends(granted))
         self._look_at = now + self._ttl_s / _LOOKS
-        return Looked(dead, self._look_at)
+        return WorkersSeen(dead, self._look_at)

@@ -45,7 +45,7 @@ class Begin(Struct, frozen=True, gc=False, array_like=True, tag=0):
     store_folder: str = ""
 
 
-class OpenRun(Struct, frozen=True, gc=False, array_like=True, tag=1):
+class BeginRun(Struct, frozen=True, gc=False, array_like=True, tag=1):
     """A Run may send work from now on."""
 
     run: int
@@ -124,7 +124,7 @@ class Ping(Struct, frozen=True, gc=False, array_like=True, tag=11):
 
 ToWorker = (
     Begin
-    | OpenRun
+    | BeginRun
     | CloseRun
     | LeaveRun
     | Work
@@ -153,7 +153,7 @@ class Printed(Struct, frozen=True, gc=False, array_like=True, tag=21):
     said: Said
 
 
-class Sent(Struct, frozen=True, gc=False, array_like=True, tag=22):
+class SentBatch(Struct, frozen=True, gc=False, array_like=True, tag=22):
     """A Batch went to a Sandbox."""
 
     batch: BatchSent
@@ -194,4 +194,4 @@ class Shown(Struct, frozen=True, gc=False, array_like=True, tag=27):
     rows: tuple[Running, ...]
 
 
-FromWorker = Pong | Shown | Told | Printed | Sent | Asked | SandboxEnded | Rested
+FromWorker = Pong | Shown | Told | Printed | SentBatch | Asked | SandboxEnded | Rested

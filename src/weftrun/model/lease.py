@@ -80,7 +80,7 @@ class Renew(Struct, frozen=True):
     """Raise the session's heartbeat with the next transaction, and make one now; answered by `Renewed`."""
 
 
-class HoldUntil(Struct, frozen=True):
+class EnterUntil(Struct, frozen=True):
     """Bodies may be entered until then (seconds since the epoch), and not after."""
 
     at: float
@@ -98,4 +98,4 @@ class TickLeaseAt(Struct, frozen=True):
     at: float
 
 
-LeaseCommand = Renew | HoldUntil | DeclareDead | TickLeaseAt
+LeaseCommand = Renew | EnterUntil | DeclareDead | TickLeaseAt

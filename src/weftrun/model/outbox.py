@@ -38,7 +38,7 @@ class Woken(Struct, frozen=True):
 
 
 class Took(Struct, frozen=True):
-    """A take has given these; `owned` as in `ports.outbox.Taken`."""
+    """A take has given these; `owned` as in `ports.outbox.TakenEmits`."""
 
     now: float
     parcels: tuple[Parcel, ...]
@@ -81,7 +81,7 @@ class Fenced(Struct, frozen=True):
 OutboxEvent = Woken | Took | Missed | Answered | Noted | OutboxTick | Fenced
 
 
-class Deliver(Struct, frozen=True):
+class DeliverEmits(Struct, frozen=True):
     """Hand these to the sink, in this order; begin none later than `within_s` seconds from now."""
 
     parcels: tuple[Parcel, ...]
@@ -94,10 +94,10 @@ class Note(Struct, frozen=True):
     verdicts: tuple[Verdict, ...]
 
 
-class TickAt(Struct, frozen=True):
+class OutboxTickAt(Struct, frozen=True):
     """Tell `OutboxTick` at this time (seconds since the epoch); a later command replaces it."""
 
     at: float
 
 
-OutboxCommand = Take | Deliver | Note | TickAt
+OutboxCommand = Take | DeliverEmits | Note | OutboxTickAt

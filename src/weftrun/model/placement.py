@@ -87,7 +87,7 @@ class Grouping(Struct, frozen=True):
     quota_bytes: float | None = None
 
 
-class Plan(Struct, frozen=True):
+class PlacementPlan(Struct, frozen=True):
     """Where the Steps of one graph are to run.
 
     Attributes:

@@ -115,7 +115,7 @@ class Choice(Struct, frozen=True, array_like=True):
     """Which errors a policy tries again, where it tells them apart.
 
     Attributes:
-        jitter: see `Retry`.
+        jitter: see `RetryPolicy`.
         on: the only ones that are; all where it is empty. Classes as `module:name`, predicates as `module:name()`.
         but_not: ones that are not.
     """
@@ -125,7 +125,7 @@ class Choice(Struct, frozen=True, array_like=True):
     but_not: tuple[str, ...] = ()
 
 
-class Retry(Struct, frozen=True, array_like=True):
+class RetryPolicy(Struct, frozen=True, array_like=True):
     """How often and when a failed Attempt is followed by another. Authors write the one of `sdk.retrying`.
 
     Attributes:
@@ -183,7 +183,7 @@ class FunctionSpec(Struct, frozen=True, array_like=True):
     checkpoint: Checkpoint = "auto"
     effects: Effects = "visible"
     deterministic: bool = False
-    retry: Retry | None = None
+    retry: RetryPolicy | None = None
     timeout_s: float | None = None
     memory_bytes_max: int | None = None
     reach: bool | Reach = True

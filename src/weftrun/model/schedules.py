@@ -64,7 +64,7 @@ class Calendar(Protocol):
         """Return the last time not later than `at`; None where there is none."""
 
 
-class Schedule(Struct, frozen=True, array_like=True):
+class KeptSchedule(Struct, frozen=True, array_like=True):
     """A schedule as the Journal keeps it. Times are seconds since the epoch, by the hosts' clocks.
 
     Attributes:
@@ -105,7 +105,7 @@ class Schedule(Struct, frozen=True, array_like=True):
         return min(times, default=None)
 
 
-def starts_at(schedule: Schedule, due: float) -> float:
+def starts_at(schedule: KeptSchedule, due: float) -> float:
     """Return when the Run of a time is started: then, or later by its jitter."""
     jitter_s = schedule.when.jitter_s
     if not jitter_s:

@@ -28,7 +28,7 @@ class WasmLimits(Struct, frozen=True, array_like=True):
     fuel_max: int | None = None
 
 
-class Moved(Struct, frozen=True, array_like=True):
+class StorageCallMade(Struct, frozen=True, array_like=True):
     """One `storage_call`: where it ran, why, and how many bytes went over the wire for it.
 
     Attributes:
@@ -67,7 +67,7 @@ class WasmAnswer(Struct, frozen=True, array_like=True):
     """
 
     output: bytes
-    moved: tuple[Moved, ...] = ()
+    moved: tuple[StorageCallMade, ...] = ()
     bytes_out: int = 0
     bytes_back: int = 0
 

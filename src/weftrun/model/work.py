@@ -111,6 +111,33 @@ class BatchSent(Struct, frozen=True, gc=False, array_like=True):
     fresh: dict[str, Fact] | None = None
 
 
+class BatchCounts(Struct, frozen=True):
+    """What Workers have given to Sandboxes since their engine was opened.
+
+    Attributes:
+        batches: how many Batches.
+        attempts: how many bodies were in them.
+        cold_starts: how many Sandboxes were made for what waited.
+        cold_start_s: how long these took to be made, in seconds, in all.
+    """
+
+    batches: int = 0
+    attempts: int = 0
+    cold_starts: int = 0
+    cold_start_s: float = 0.0
+
+    def with_sent(self, sent: BatchSent) -> BatchCounts:
+        """Return what they are with one more Batch."""
+        start_s = sent.fresh.get("start_s") if sent.fresh is not None else None
+        cold_s = start_s if isinstance(start_s, float) else 0.0
+        return BatchCounts(
+            self.batches + 1,
+            self.attempts + sent.size,
+            self.cold_starts + (sent.fresh is not None),
+            self.cold_start_s + cold_s,
+        )
+
+
 class Running(Struct, frozen=True, gc=False, array_like=True):
     """What a Worker saw running when it looked last: the body of one Attempt; for people only.
 

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 from weftrun.model.near import NearAnswer, NearCall
 
 
-class Sent(NamedTuple):
+class MeasuredAnswer(NamedTuple):
     """An answer, and what it took to get it, in bytes on the wire."""
 
     answer: NearAnswer
@@ -27,7 +27,7 @@ class Offload(Protocol):
     bytes_out: int
     bytes_back: int
 
-    def run(self, call: NearCall, module: Callable[[], bytes], timeout_s: float) -> Sent:
+    def run(self, call: NearCall, module: Callable[[], bytes], timeout_s: float) -> MeasuredAnswer:
         """Let a call run beside its data; `module` gives the module where it is not known there.
 
         Raises:

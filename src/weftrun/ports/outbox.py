@@ -11,7 +11,7 @@ from weftrun.model.emits import Emitted, Parcel, Take, Verdict
 from weftrun.model.ids import RunUid
 
 
-class Taken(Struct, frozen=True):
+class TakenEmits(Struct, frozen=True):
     """What a take gave.
 
     Attributes:
@@ -31,7 +31,7 @@ class Outbox(Protocol):
     said again: a take that finds its own marks returns them as `tried_at=None`.
     """
 
-    def take_emits(self, take: Take) -> Taken:
+    def take_emits(self, take: Take) -> TakenEmits:
         """Own a sink, mark the next emits for it, and return them, in one transaction.
 
         A sink is one session's at a time, or free: nobody else sends what waits for it meanwhile, so that order can be

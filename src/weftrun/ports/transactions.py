@@ -21,7 +21,7 @@ Parameters = Sequence[object] | Mapping[str, object]
 """Values of a statement by place or by name. All are `Scalar`s."""
 
 
-class Given(Struct, frozen=True):
+class StatementResult(Struct, frozen=True):
     """What a statement gave: rows of `Scalar`s, their columns' names, and how many rows it changed in any way."""
 
     rows: tuple[tuple[object, ...], ...] = ()
@@ -36,7 +36,7 @@ class Transaction(Protocol):
     `LimitExceeded` means that nothing of it will ever be there, unless `commit` raised `CommitUnknown`.
     """
 
-    def execute(self, sql: str, parameters: Parameters) -> Given:
+    def execute(self, sql: str, parameters: Parameters) -> StatementResult:
         """Say one statement of the author's, with a `?` for each parameter, or a `:name` where they are a mapping.
 
         Parameters are `Scalar`s.

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from weftrun.model.commands import WorkCommand
-from weftrun.model.ids import ObjectId, RunId, RunUid, SandboxId
+from weftrun.model.hosts import Begin
+from weftrun.model.ids import ObjectId, RunId, RunUid, SandboxId, WorkerId
 from weftrun.model.messages import OfTransaction, TransactionAnswer
 from weftrun.model.outcomes import Failure
 from weftrun.model.policy import Bundle
@@ -111,3 +112,10 @@ class DistantWorker(Worker, Protocol):
 
     def end(self) -> None:
         """It is declared dead: end it where that can be done. It is told to be `gone` soon, in any case."""
+
+
+class MakeBegin(Protocol):
+    """Says who a new Worker is."""
+
+    def __call__(self, worker: WorkerId, processors: int | None = None) -> Begin:
+        """Return the first message to a Worker whose host has so many processors; None for this host."""

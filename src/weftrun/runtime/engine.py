@@ -19,6 +19,7 @@ from weftrun.model.policy import Bundle, FunctionSpec, Program
 from weftrun.model.records import Row
 from weftrun.model.schedules import Calendar
 from weftrun.model.values import Data, Inline, Object, Payload
+from weftrun.model.work import BatchCounts
 from weftrun.ports.blobs import Blobs
 from weftrun.ports.entropy import Entropy
 from weftrun.ports.hints import Hints
@@ -36,7 +37,7 @@ from weftrun.runtime.outbox import Delivery
 from weftrun.runtime.ownership import Ownership, SeenJournal, Watch
 from weftrun.runtime.run_driver import RunDriver
 from weftrun.runtime.runs import OpenRun, Start
-from weftrun.runtime.schedules import ScheduleBook, Schedules
+from weftrun.runtime.schedules import ScheduleBook, ScheduleStarter
 from weftrun.runtime.signals import Signals, signals_among
 from weftrun.runtime.takeover import CodeHere
 from weftrun.runtime.tickets import Latch, Reply, Ticket
@@ -109,7 +110,7 @@ class EngineCore:
         )  # fmt: skip
         self._signals = Signals(loop, journal, self._committer, limits)
         self._schedules = (
-            Schedules(journal, self._committer, entropy, calendar, wall or loop.now, self) if calendar else None
+            ScheduleStarter(journal, self._committer, entropy, calendar, wall or loop.now, self) if calendar else None
         )
         self._closed = False
         self._broken: WeftrunError | None = None
@@ -125,6 +126,11 @@ class EngineCore:
     def commits(self) -> int:
         """How many transactions were committed."""
         return self._committer.commits
+
+    @property
+    def batches(self) -> BatchCounts:
+        """What was given to Sandboxes since the engine was opened."""
+        return self._driver.batches
 
     def start(
         self,

@@ -14,7 +14,7 @@ from weftrun.model.limits import Limits
 from weftrun.model.outbox import (
     Answer,
     Answered,
-    Deliver,
+    DeliverEmits,
     Fenced,
     Missed,
     Note,
@@ -28,7 +28,7 @@ from weftrun.model.outbox import (
 from weftrun.model.telling import bounded, short_name_of, text_of
 from weftrun.ports.entropy import Entropy
 from weftrun.ports.loop import FOREIGN_LANE, Handle, Loop
-from weftrun.ports.outbox import Outbox, Taken
+from weftrun.ports.outbox import Outbox, TakenEmits
 from weftrun.ports.sinks import Sink, SinkMessage
 from weftrun.runtime.committer import Committer
 from weftrun.runtime.ownership import Ownership
@@ -146,7 +146,7 @@ class _Sink:
             match command:
                 case Take():
                     self._take(command)
-                case Deliver():
+                case DeliverEmits():
                     self._deliver(command)
                 case Note():
                     self._note(command)
@@ -168,7 +168,7 @@ class _Sink:
     def _take(self, take: Take) -> None:
         lease, begun = self._lease, self.now()
 
-        def done(taken: Taken) -> None:
+        def done(taken: TakenEmits) -> None:
             self._own.took(begun)
             if lease == self._lease:
                 self.tell(Took(self.now(), taken.parcels, taken.owned))
@@ -183,7 +183,7 @@ class _Sink:
         take_emits = self._own.claims(lambda: self._outbox.take_emits(take))
         self._committer.write(take_emits, done, failed)
 
-    def _deliver(self, deliver: Deliver) -> None:
+    def _deliver(self, deliver: DeliverEmits) -> None:
         messages = [_message(parcel) for parcel in deliver.parcels]
         results: list[tuple[Result, ...]] = []
         until = self.now() + deliver.within_s

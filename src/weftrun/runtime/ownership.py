@@ -13,8 +13,8 @@ from msgspec import Struct
 from weftrun.machines.lease import LeaseMachine
 from weftrun.model.errors import LeaseLost, WeftrunError
 from weftrun.model.ids import RunUid, SessionUid
-from weftrun.model.lease import DeclareDead, HoldUntil, LeaseEvent, Looked, Owning, Renew, Renewed, Session, Ticked
-from weftrun.model.schedules import SET_BACK_S, Schedule
+from weftrun.model.lease import DeclareDead, EnterUntil, LeaseEvent, Looked, Owning, Renew, Renewed, Session, Ticked
+from weftrun.model.schedules import SET_BACK_S, KeptSchedule
 from weftrun.ports.entropy import Entropy
 from weftrun.ports.hints import Hints
 from weftrun.ports.journal import Journal, Message, RunInfo
@@ -51,7 +51,7 @@ class SeenJournal(Struct, frozen=True):
     sinks: tuple[str, ...] = ()
     due_at: float | None = None
     parked: tuple[RunInfo, ...] = ()
-    schedules: tuple[Schedule, ...] = ()
+    schedules: tuple[KeptSchedule, ...] = ()
 
 
 class Reaction(Protocol):
@@ -269,7 +269,7 @@ class Ownership:
             match command:
                 case Renew():
                     self._committer.renew()
-                case HoldUntil():
+                case EnterUntil():
                     self._worker.hold_until(command.at)
                 case DeclareDead():
                     self._declare_dead(command.session)
@@ -408,7 +408,7 @@ class Ownership:
             self.fenced()
 
 
-def _sooner(due_at: float | None, now: float, wall: float | None, schedules: Sequence[Schedule]) -> float | None:
+def _sooner(due_at: float | None, now: float, wall: float | None, schedules: Sequence[KeptSchedule]) -> float | None:
     """Return when the next Run or schedule is due, by the loop's clock, which is not set when the host's is."""
     waits = [s.wakes_at - wall for s in schedules if wall is not None and s.wakes_at is not None and s.wakes_at > wall]
     return min([*(now + wait for wait in waits), *([due_at] if due_at is not None else [])], default=None)

@@ -15,7 +15,7 @@ from weftrun.model.messages import OfTransaction
 from weftrun.model.outcomes import Failure
 from weftrun.model.records import Row
 from weftrun.model.visiting import objects_in
-from weftrun.model.work import AttemptAt, BatchSent, Running, Said, WorkEvent
+from weftrun.model.work import AttemptAt, BatchCounts, BatchSent, Running, Said, WorkEvent
 from weftrun.ports.journal import Rest
 from weftrun.ports.loop import Loop
 from weftrun.ports.objects import Objects
@@ -87,6 +87,7 @@ class RunDriver:
         self._by_uid: dict[RunUid, OpenRun] = {}
         self._drained: Latch | None = None
         self._stopped = False
+        self.batches = BatchCounts()
         self._transactions: RunTransactions | None = None
         if transactions is not None:
             self._transactions = RunTransactions(loop, transactions, objects, committer, worker, self, limits)
@@ -275,6 +276,7 @@ class RunDriver:
 
     def batch_sent(self, sent: BatchSent) -> None:
         """A Batch went to a Sandbox."""
+        self.batches = self.batches.with_sent(sent)
         run = self._by_uid.get(sent.run)
         if run is not None:
             self.trace.batch(run, sent)

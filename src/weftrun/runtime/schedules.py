@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from weftrun.machines.schedule import decide, paused, redefined, resumed, started, triggered
 from weftrun.model.errors import JournalBusy, RunConflict, RunNotFound, WeftrunError
 from weftrun.model.ids import RunUid
-from weftrun.model.schedules import TRY_AGAIN_S, Calendar, Schedule, run_of
+from weftrun.model.schedules import TRY_AGAIN_S, Calendar, KeptSchedule, run_of
 from weftrun.ports.entropy import Entropy
 from weftrun.ports.schedules import Schedules as Stored
 from weftrun.runtime.committer import Committer
@@ -31,7 +31,7 @@ class Starting(Protocol):
         """Look at the Journal again: there is something new in it."""
 
 
-class Schedules:
+class ScheduleStarter:
     """Starts what schedules are due for. On the loop.
 
     Args:
@@ -57,7 +57,7 @@ class Schedules:
         self._busy: set[str] = set()
         self._ended = False
 
-    def seen(self, found: Sequence[Schedule]) -> None:
+    def seen(self, found: Sequence[KeptSchedule]) -> None:
         """Decide what is to be decided on these schedules, and start what was decided and left."""
         for schedule in found:
             if schedule.id not in self._busy and not self._ended:
@@ -67,7 +67,7 @@ class Schedules:
         """Decide and start nothing more: the engine is being closed."""
         self._ended = True
 
-    def _see(self, schedule: Schedule) -> None:
+    def _see(self, schedule: KeptSchedule) -> None:
         now = self.wall()
         try:
             decided = decide(schedule, now, self._calendar)
@@ -81,7 +81,7 @@ class Schedules:
             self._busy.add(schedule.id)
             self._start(schedule)
 
-    def _put(self, before: Schedule, after: Schedule, then: Callable[[Schedule], None]) -> None:
+    def _put(self, before: KeptSchedule, after: KeptSchedule, then: Callable[[KeptSchedule], None]) -> None:
         """Change a schedule that nobody has changed since it was read, and go on with what it is then."""
         changed = replace(after, revision=self._entropy.uid())
         self._busy.add(before.id)
@@ -96,13 +96,13 @@ class Schedules:
 
         self._committer.write(lambda: self._stored.put_schedule(changed, before.revision), done, failed)
 
-    def _decided(self, schedule: Schedule) -> None:
+    def _decided(self, schedule: KeptSchedule) -> None:
         self._engine.look_soon()  # it may be due again before anybody would look
         if schedule.pending:
             self._busy.add(schedule.id)
             self._start(schedule)
 
-    def _start(self, schedule: Schedule) -> None:
+    def _start(self, schedule: KeptSchedule) -> None:
         """Start the Runs that were decided on, and note which of them are there."""
         tickets: dict[float, Ticket] = {}
         waiting = set(schedule.pending)
@@ -119,7 +119,7 @@ class Schedules:
             self._engine.start_now(start)
             ticket.started.on_open(lambda due=due: came(due))  # type: ignore[misc]
 
-    def _started(self, schedule: Schedule, tickets: dict[float, Ticket]) -> None:
+    def _started(self, schedule: KeptSchedule, tickets: dict[float, Ticket]) -> None:
         self._busy.discard(schedule.id)
         if self._ended:
             return
@@ -142,7 +142,7 @@ class ScheduleBook:
         self._calendar = calendar
         self._wall = wall
 
-    def create(self, wanted: Schedule) -> Schedule:
+    def create(self, wanted: KeptSchedule) -> KeptSchedule:
         """Create a schedule, or give the one that has its id this definition; the same one again changes nothing.
 
         Args:
@@ -177,18 +177,18 @@ class ScheduleBook:
                 if not self._stored.delete_schedule(id):
                     raise _not_found(id)
 
-    def get(self, id: str) -> Schedule:
+    def get(self, id: str) -> KeptSchedule:
         """Return the schedule with this id."""
         found = self._stored.schedule(id)
         if found is None:
             raise _not_found(id)
         return found
 
-    def all(self) -> list[Schedule]:
+    def all(self) -> list[KeptSchedule]:
         """Return all schedules, by their ids."""
         return self._stored.schedules()
 
-    def _change(self, id: str, change: Callable[[Schedule], Schedule]) -> Schedule:
+    def _change(self, id: str, change: Callable[[KeptSchedule], KeptSchedule]) -> KeptSchedule:
         for _ in range(_TRIES):
             before = self.get(id)
             after = change(before)
@@ -199,7 +199,7 @@ class ScheduleBook:
         raise _busy(id)
 
 
-def next_times(schedule: Schedule, calendar: Calendar, count: int) -> list[float]:
+def next_times(schedule: KeptSchedule, calendar: Calendar, count: int) -> list[float]:
     """Return the next times of a schedule, without their jitter; none where it is paused."""
     found: list[float] = []
     due = None if schedule.is_paused else schedule.next_at

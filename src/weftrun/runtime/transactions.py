@@ -35,7 +35,7 @@ from weftrun.model.work import AttemptAt
 from weftrun.ports.journal import Appended
 from weftrun.ports.loop import Handle, Loop
 from weftrun.ports.objects import Objects
-from weftrun.ports.transactions import Given, Transaction, TransactionLost, Transactions
+from weftrun.ports.transactions import StatementResult, Transaction, TransactionLost, Transactions
 from weftrun.ports.worker import Worker
 from weftrun.runtime.committer import Committer
 from weftrun.runtime.offload import do_and_report
@@ -233,14 +233,14 @@ class RunTransactions:
     def _use(
         self,
         held: HeldTransaction,
-        work: Callable[[Transaction], Given | None],
+        work: Callable[[Transaction], StatementResult | None],
         then: TransactionStage = TransactionStage.OPEN,
     ) -> None:
         """Carry out one word of a body in the lane of its transaction, and answer."""
         inner = held.inner
         assert inner is not None, "it has begun when its body speaks"
 
-        def done(result: Given | None) -> None:
+        def done(result: StatementResult | None) -> None:
             held.speaks = False
             if held.turn is TransactionStage.OPEN:
                 held.turn = then
@@ -258,7 +258,7 @@ class RunTransactions:
         held.speaks = True
         self._loop.offload(*do_and_report(lambda: work(inner), done, failed), lane=held.lane)
 
-    def _answer(self, at: AttemptAt, result: Given | WeftrunError | None) -> None:
+    def _answer(self, at: AttemptAt, result: StatementResult | WeftrunError | None) -> None:
         no, index = at.no, at.index
         if isinstance(result, WeftrunError):
             kind = "JournalError" if isinstance(result, JournalError) else type(result).__name__

@@ -26,7 +26,7 @@ def parts_of(callable: Callable[..., Any]) -> int:
     while hasattr(written, "func") or hasattr(written, "__wrapped__"):
         written = written.func if hasattr(written, "func") else written.__wrapped__
     try:
-        return _Reader(written).parts(_return_annotation(callable), _DEPTH)
+        return _AnnotationReader(written).parts(_return_annotation(callable), _DEPTH)
     except Exception:  # noqa: BLE001  # an alias is the author's code; an annotation that can't be read promises nothing
         return 0
 
@@ -43,7 +43,7 @@ def _return_annotation(callable: Any) -> Any:
         return annotationlib.get_annotations(callable, format=annotationlib.Format.STRING).get("return")
 
 
-class _Reader:
+class _AnnotationReader:
     """Reads annotations as they stand in the module of a function."""
 
     def __init__(self, written: Any) -> None:

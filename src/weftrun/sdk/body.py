@@ -36,7 +36,7 @@ _SHOWN_BYTES = 200
 Resume = Callable[[Coroutine[Any, Any, Any]], object]
 """Lets a coroutine go on; returns what it waits for next."""
 
-__all__ = ["Body", "BodyHost", "BodyLimits", "Raised", "Returned", "Waiting"]
+__all__ = ["BodyEntry", "BodyHost", "BodyLimits", "Raised", "Returned", "Waiting"]
 
 
 class Waiting(Struct, frozen=True):
@@ -63,7 +63,7 @@ class Raised:
         self.error = error
 
 
-class Body:
+class BodyEntry:
     """One entry of a workflow's body.
 
     Args:
@@ -152,7 +152,7 @@ class Body:
         """Run the body; where it fails, and has called what is to be undone then, go on with that."""
         try:
             return drive()
-        except Exception as error:
+        except Exception as error:  # the author's body raised it; raised again when its calls are undone
             calls = self._recorder.undoable
             if not calls or self._undoes:
                 raise

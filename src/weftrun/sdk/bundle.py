@@ -32,7 +32,7 @@ _scripts: set[str] = set()
 """Modules that were loaded by path."""
 
 
-class _Kept:
+class _KeptBundle:
     """A bundle, and what it was made of."""
 
     __slots__ = ("bundle", "cwd", "path", "reloads", "values")
@@ -109,9 +109,9 @@ def bundle_of(function: Function[..., Any]) -> Bundle:
         NotSerializable: something that a notebook's Functions use can't be pickled.
     """
     home = function.home
-    kept: _Kept | None = home.kept
+    kept: _KeptBundle | None = home.kept
     if kept is None or not kept.is_so():
-        kept = home.kept = _Kept(home)
+        kept = home.kept = _KeptBundle(home)
     bundle: Bundle = kept.bundle
     return bundle
 

@@ -190,7 +190,7 @@ def decode(data: bytes | memoryview, holes: Sequence[object] = ()) -> Any:
         return _decode_buffers(memoryview(data).toreadonly())
     except (Exception, KeyboardInterrupt):
         raise
-    except BaseException as error:
+    except BaseException as error:  # SystemExit and the like: the author's class ends no engine
         name = short_name_of(type(error))
         raise NotSerializable(f"A value can be pickled, but not read again: that raises {name}.") from error
     finally:

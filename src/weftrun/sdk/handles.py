@@ -25,8 +25,7 @@ from weftrun.sdk.registry import check_in_force
 from weftrun.sdk.warn import warn_caller
 
 if TYPE_CHECKING:
-    from weftrun.model.schedules import Schedule as KeptSchedule
-    from weftrun.model.schedules import Timetable
+    from weftrun.model.schedules import KeptSchedule, Timetable
     from weftrun.sdk.schedules import Change, Schedule
 
 DRAIN_S: Final = 5.0
@@ -91,7 +90,7 @@ class TextView(Protocol):
         """What it printed; the middle of much is dropped."""
 
 
-class Ended(Protocol):
+class RunEnd(Protocol):
     """How a Run ended."""
 
     @property
@@ -164,7 +163,7 @@ class Core(Protocol):
     def retry(self, id: RunId, *, force: bool) -> Any:
         """Begin another life of a Run that failed, was cancelled, or waits for code, and return its ticket."""
 
-    def wait(self, ticket: Any, timeout_s: float | None) -> Ended:
+    def wait(self, ticket: Any, timeout_s: float | None) -> RunEnd:
         """Wait for a Run's end."""
 
     def future(self, ticket: Any) -> Awaitable[None]:
@@ -256,7 +255,7 @@ class Run(Generic[T_co]):
         yield from self._core.future(self._ticket).__await__()
         return self.result(0)
 
-    def _open(self, ended: Ended) -> Any:
+    def _open(self, ended: RunEnd) -> Any:
         if ended.failure is not None:
             error = error_of(ended.failure, run=self.id)
             if self._ticket.ended_before is not None:

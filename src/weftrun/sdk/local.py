@@ -19,7 +19,7 @@ from weftrun.model.policy import OUTPUTS, FunctionSpec, Kind
 from weftrun.model.telling import short_name_of, text_of
 from weftrun.model.values import Data, Inline, Key, Payload
 from weftrun.sdk.apart import apart_from_loops
-from weftrun.sdk.body import Body, BodyLimits, Raised, Waiting
+from weftrun.sdk.body import BodyEntry, BodyLimits, Raised, Waiting
 from weftrun.sdk.callee import Callee
 from weftrun.sdk.codec import Encoded, decode, encode, follow
 from weftrun.sdk.emits import watched
@@ -31,7 +31,7 @@ from weftrun.sdk.transaction import NO_JOURNAL
 
 if TYPE_CHECKING:
     from weftrun.sdk.outputs import Outputs
-    from weftrun.sdk.outside import Outside
+    from weftrun.sdk.outside import LocalOutside
 
 Put = dict[str, Any] | None
 """What a body has put, by name, where anybody may ask for it."""
@@ -52,7 +52,7 @@ class _LocalBody:
         root: StepId,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-        outside: Outside,
+        outside: LocalOutside,
     ) -> None:
         self._outside = outside
         self._called_at: list[float] = []
@@ -64,7 +64,7 @@ class _LocalBody:
         self._errors: dict[int, BaseException] = {}
         self._told: set[int] = set()
         self._outputs: dict[int, dict[str, Any]] = {}
-        self._body = Body(
+        self._body = BodyEntry(
             function,
             run_id=LOCAL_RUN,
             run_uid=LOCAL_UID,
@@ -200,7 +200,7 @@ def _attempts(function: Callee, step: StepId, args: tuple[Any, ...], kwargs: dic
     for attempt in range(1, most):
         try:
             return _attempt(function, step, args, kwargs, attempt, put)
-        except (Exception, SystemExit) as error:
+        except (Exception, SystemExit) as error:  # the author's Function raised it
             if reason_of(error) not in _TRIED_AGAIN or not is_worth_another(retry, error):
                 raise
         args, kwargs = decode(given)  # the body may have changed its own
@@ -217,7 +217,7 @@ def _roll_back(function: Callee, step: StepId, args: tuple[Any, ...], kwargs: di
     rollback = resolve(spec.name)
     try:
         _attempts(rollback, step, args, kwargs)
-    except Exception as error:
+    except Exception as error:  # the author's rollback raised it
         raise StepFailed(
             f"RollbackFailed: the rollback {spec.label} of {step} failed after Attempt {attempt}, with "
             f"{short_name_of(type(error))}: {text_of(error)}; what that Attempt did may stand"
@@ -347,7 +347,7 @@ def run_here(function: Callee, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     return run()
 
 
-def _outside() -> Outside:
+def _outside() -> LocalOutside:
     """Return the time and signals of a new local run; late, since a bare import runs nothing."""
-    outside: Outside = importlib.import_module("weftrun.sdk.outside").Outside()
+    outside: LocalOutside = importlib.import_module("weftrun.sdk.outside").LocalOutside()
     return outside

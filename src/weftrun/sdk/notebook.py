@@ -74,7 +74,7 @@ def _is_own(name: str, value: object) -> bool:
 
 def _look(own: dict[str, Any], made: dict[str, Callee]) -> tuple[list[Any], list[Any]]:
     """Return what tells one state from another, and the objects whose ids stand in it, to be kept alive."""
-    reader = _Reader()
+    reader = _GlobalsReader()
     for name, value in own.items():
         reader.state.append(name)
         reader.read(value)
@@ -84,7 +84,7 @@ def _look(own: dict[str, Any], made: dict[str, Callee]) -> tuple[list[Any], list
     return reader.state, reader.kept
 
 
-class _Reader:
+class _GlobalsReader:
     """Walks through functions, and through the globals, cells and defaults that they use.
 
     What can't change is told by itself or by its id, all else by a digest of its pickle: a list that grew has its id.

@@ -25,7 +25,7 @@ def take_back(token: Token[dict[str, deque[Any]] | None]) -> None:
     _sent.reset(token)
 
 
-class Outside:
+class LocalOutside:
     """What one local run sees of time and signals."""
 
     __slots__ = ("_ahead_s",)

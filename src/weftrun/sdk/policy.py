@@ -321,9 +321,9 @@ def _is_name(value: Any) -> bool:
     return type(value) is str and 0 < len(value) <= 256 and value.isprintable() and not set("[]/") & set(value)
 
 
-def _retry(value: Any, refuse: Callable[[str], PolicyError]) -> policy.Retry:
+def _retry(value: Any, refuse: Callable[[str], PolicyError]) -> policy.RetryPolicy:
     most = DEFAULT_LIMITS.attempts_max - 1
-    if isinstance(value, policy.Retry):  # as `Function.spec` has it
+    if isinstance(value, policy.RetryPolicy):  # as `Function.spec` has it
         Retry(value.times, value.delay_s, value.factor, value.delay_max_s, value.share)
         return value
     if type(value) is int and 0 <= value <= most:

@@ -66,17 +66,17 @@ class Retry(Struct, frozen=True, eq=False):
         _check(self)
 
     @property
-    def recorded(self) -> policy.Retry:
+    def recorded(self) -> policy.RetryPolicy:
         """The same, as the engine keeps it."""
         on, but_not = _names("on", self.on), _names("but_not", self.but_not)
         jitter = policy.Choice(self.jitter, on, but_not) if on or but_not else self.jitter
         delay_s, delay_max_s = cast("float", self.delay_s), cast("float", self.delay_max_s)
-        return policy.Retry(self.times, delay_s, cast("float", self.factor), delay_max_s, jitter)
+        return policy.RetryPolicy(self.times, delay_s, cast("float", self.factor), delay_max_s, jitter)
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Retry):
             return self.recorded == other.recorded
-        return self.recorded == other if isinstance(other, policy.Retry) else NotImplemented
+        return self.recorded == other if isinstance(other, policy.RetryPolicy) else NotImplemented
 
     def __hash__(self) -> int:
         return hash(self.recorded)
@@ -174,7 +174,7 @@ def _name(key: str, entry: Any) -> str:
 # ---------------------------------------------------------------------- the question
 
 
-def is_worth_another(retry: policy.Retry | None, error: BaseException) -> bool:
+def is_worth_another(retry: policy.RetryPolicy | None, error: BaseException) -> bool:
     """Say whether a policy tries again after this error, as far as it tells errors apart.
 
     A group is left out if any error in it is, and tried again only if all in it are. If a predicate raises, or is not
@@ -193,7 +193,7 @@ def is_worth_another(retry: policy.Retry | None, error: BaseException) -> bool:
         return False
 
 
-def attempts_told(retry: policy.Retry | None, error: BaseException, attempt: int) -> int:
+def attempts_told(retry: policy.RetryPolicy | None, error: BaseException, attempt: int) -> int:
     """Return the number of Attempts that a Sandbox tells with an error: `attempt` where no other is to follow.
 
     Where errors are told apart, it is more than that for one that is worth another Attempt, whatever that one's number.

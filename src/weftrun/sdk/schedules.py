@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 from weftrun.model.errors import LimitExceeded, UsageError
 from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.schedules import CatchUp, Timetable
-from weftrun.model.schedules import Schedule as Kept
+from weftrun.model.schedules import KeptSchedule as Kept
 from weftrun.model.values import Inline, Payload
 from weftrun.sdk.bundle import bundle_of
 from weftrun.sdk.function import Function
@@ -20,7 +20,7 @@ _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 Change = Literal["pause", "resume", "trigger", "delete"]
 
 
-class Core(Protocol):
+class ScheduleCore(Protocol):
     """What an engine must do for these handles."""
 
     def put_schedule(self, wanted: Kept) -> Kept:
@@ -122,7 +122,7 @@ class Schedule:
 
     __slots__ = ("_core", "id")
 
-    def __init__(self, core: Core, id: str) -> None:
+    def __init__(self, core: ScheduleCore, id: str) -> None:
         """Stand for a schedule. Authors write `engine.schedule(...)` instead."""
         self._core = core
         self.id = id

@@ -25,7 +25,7 @@ _RAISED: Final = {
 
 
 class Statements:
-    """Carries the words of the body at `index` of Batch `no` (`sdk.transaction.Asked`)."""
+    """Carries the words of the body at `index` of Batch `no` (`sdk.transaction.StatementCarrier`)."""
 
     def __init__(self, ask: Ask, no: int, index: int, bytes_max: int) -> None:
         """Ask through `ask`."""

@@ -24,7 +24,7 @@ T4 = TypeVar("T4")
 Waits = Generator[Any, Any, T]
 
 
-class Settled(Generic[T]):
+class SettledBranch(Generic[T]):
     """A branch that has ended.
 
     Attributes:
@@ -52,7 +52,7 @@ class Settled(Generic[T]):
         return self._error
 
     def __repr__(self) -> str:
-        return f"<Settled {self.place}: {'raised' if self._error is not None else 'returned'}>"
+        return f"<SettledBranch {self.place}: {'raised' if self._error is not None else 'returned'}>"
 
 
 class _Branch:
@@ -64,16 +64,16 @@ class _Branch:
         self._steps = steps
         self.place = place
         self.waits: Any = None
-        self.ended: Settled[Any] | None = None
+        self.ended: SettledBranch[Any] | None = None
 
     def go_on(self, value: object = None, error: BaseException | None = None) -> None:
         """Resume it, and see what it waits for now."""
         try:
             self.waits = self._steps.send(value) if error is None else self._steps.throw(error)
         except StopIteration as stop:
-            self.ended = Settled(self.place, stop.value, None)
+            self.ended = SettledBranch(self.place, stop.value, None)
         except Exception as raised:  # noqa: BLE001  # the author's; told to whoever asks for the result
-            self.ended = Settled(self.place, None, raised)
+            self.ended = SettledBranch(self.place, None, raised)
 
     @property
     def refs(self) -> tuple[Ref[Any], ...]:
@@ -100,13 +100,13 @@ class _Branches:
             )
         self._left = [_Branch(place, _steps_of(one, what)) for place, one in enumerate(given)]
         self._begun = False
-        self._ended: list[Settled[Any]] = []
+        self._ended: list[SettledBranch[Any]] = []
 
     def __len__(self) -> int:
         """How many have not been given out."""
         return len(self._left) + len(self._ended)
 
-    def next(self) -> Waits[Settled[Any]]:
+    def next(self) -> Waits[SettledBranch[Any]]:
         """Wait until another branch has ended, and return it."""
         if not self._begun:
             self._begun = True
@@ -174,7 +174,7 @@ class _All:
         self._errors = errors
 
     def __await__(self) -> Waits[tuple[Any, ...]]:
-        ended: dict[int, Settled[Any]] = {}
+        ended: dict[int, SettledBranch[Any]] = {}
         try:
             while len(self._branches):
                 settled = yield from self._branches.next()
@@ -211,7 +211,7 @@ class _Next:
     def __init__(self, branches: _Branches) -> None:
         self._branches = branches
 
-    def __await__(self) -> Waits[Settled[Any]]:
+    def __await__(self) -> Waits[SettledBranch[Any]]:
         if not len(self._branches):
             raise StopAsyncIteration
         return (yield from self._branches.next())
@@ -227,7 +227,7 @@ class AsSettled(Generic[T]):
     def __aiter__(self) -> AsSettled[T]:
         return self
 
-    def __anext__(self) -> Awaitable[Settled[T]]:
+    def __anext__(self) -> Awaitable[SettledBranch[T]]:
         return _Next(self._branches)
 
 

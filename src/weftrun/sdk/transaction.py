@@ -79,7 +79,7 @@ class Rows(list[tuple[Any, ...]]):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
 
-class Asked(Protocol):
+class StatementCarrier(Protocol):
     """Who carries a transaction's words to the engine and returns with its answers, raising what it refuses."""
 
     def begin(self) -> None:
@@ -99,7 +99,7 @@ class Transaction:
     there exactly if the other is. An error that leaves the `with` block, or the body, undoes it.
     """
 
-    def __init__(self, asked: Asked, bytes_max: int) -> None:
+    def __init__(self, asked: StatementCarrier, bytes_max: int) -> None:
         """Speak through `asked`, with at most `bytes_max` bytes in one statement."""
         self._asked = asked
         self._bytes_max = bytes_max

@@ -14,7 +14,7 @@ _LOOK_S: Final = 0.1
 """A Run that is watched is looked at this often, in seconds."""
 
 
-class Core(Protocol):
+class WatchCore(Protocol):
     """What an engine must do for those who watch."""
 
     def published(self, ticket: Any, name: str) -> tuple[list[Data], bool]:
@@ -27,14 +27,14 @@ class Core(Protocol):
         """Return the bytes of a value."""
 
 
-def watch(core: Core, ticket: Any, name: str, type: Any, timeout_s: float | None) -> Iterator[Any]:
+def watch(core: WatchCore, ticket: Any, name: str, type: Any, timeout_s: float | None) -> Iterator[Any]:
     """Return what yields the events of a Run. See `Run.watch`."""
     check_name(name)
     core.published(ticket, name)  # a Run without records is refused at once
     return _events(core, ticket, name, type, timeout_s)
 
 
-def _events(core: Core, ticket: Any, name: str, type: Any, timeout_s: float | None) -> Iterator[Any]:
+def _events(core: WatchCore, ticket: Any, name: str, type: Any, timeout_s: float | None) -> Iterator[Any]:
     seen, waited_s = 0, 0.0
     while True:
         values, is_over = core.published(ticket, name)

@@ -11,7 +11,7 @@ from weftrun.model.graph import Call, Chunk
 from weftrun.model.ids import StepId, child_step
 from weftrun.model.policy import FunctionSpec, Kind
 from weftrun.model.values import Data, Inline
-from weftrun.sdk.body import Body, BodyLimits, Raised
+from weftrun.sdk.body import BodyEntry, BodyLimits, Raised
 from weftrun.sdk.codec import Encoded
 from weftrun.sdk.function import Function
 from weftrun.sdk.place import LOCAL_RUN, LOCAL_UID
@@ -64,7 +64,7 @@ def wired(function: Function[..., Any], args: tuple[Any, ...], kwargs: dict[str,
             f"{label} is {what}: it has no graph before it runs, so there is nothing to plan. A `def` workflow has one."
         )
     root, kept = StepId(label), _Kept()
-    body = Body(
+    body = BodyEntry(
         function, run_id=LOCAL_RUN, run_uid=LOCAL_UID, step_id=root, attempt=1, started_at=0.0, args=args,
         kwargs=kwargs, host=kept, limits=BodyLimits(),
     )  # fmt: skip

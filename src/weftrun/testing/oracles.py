@@ -24,7 +24,7 @@ from weftrun.testing.sim.telling import TELLERS, wrong_deliveries, wrong_records
 from weftrun.testing.sim.transacting import not_once, writes_telling
 from weftrun.testing.sim.undone import not_undone
 from weftrun.testing.sim.values import Lineage, lineage
-from weftrun.testing.sim.world import Client, World
+from weftrun.testing.sim.world import SimClient, World
 
 _GRACE_S = 1.0
 """What a Sandbox has when its Run ends may still be entered for this long, until the Sandbox is told or killed."""
@@ -39,7 +39,8 @@ class Fixed:
         settled: row of each Step or item.
         graphs: row of each body's graph.
         seen: lineage of every recorded value, by Step.
-        failed: Steps and items that are recorded as failed for good.
+        failed: Steps and items that are recorded as failed for good; `by_argument` are Steps that failed with what they
+            take.
         ended: row of the last record; 0 where it is not there.
         ended_at: when the machine decided it, in seconds since the epoch.
     """
@@ -49,6 +50,7 @@ class Fixed:
     graphs: dict[str, int] = field(default_factory=dict)
     seen: dict[str, Lineage] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)
+    by_argument: set[str] = field(default_factory=set)
     ended: int = 0
     ended_at: float = 0.0
 
@@ -167,6 +169,8 @@ def _fix_by(fixed: Fixed, row: Row, record: Record, blobs: MemoryBlobs) -> None:
             for outcome in record.outcomes:
                 if isinstance(outcome.outcome, Failure):
                     fixed.failed.add(outcome.step)
+                if outcome.cause == "argument":
+                    fixed.by_argument.add(outcome.step)
                 _fix(fixed, outcome.step, row.seq, _outcome(outcome.outcome, blobs))
         case ItemsSettled():
             for lo, hi, payload in record.values:
@@ -265,7 +269,7 @@ def late_entries(entries: Iterable[LedgerEntry], fixed: Mapping[RunUid, Fixed]) 
         settled = known.settled.get(entry.step)
         if entry.function.kind is Kind.WIRING:
             settled = known.graphs.get(entry.step, settled)
-        if settled is not None and settled <= entry.row:
+        if settled is not None and settled <= entry.row and not _ran_ahead_in_vain(entry, known):
             yield f"{_of(entry)} came though row {settled} had fixed it"
         # A body that waits behind others in its Sandbox is released there when its turn comes.
         is_function = entry.function.kind is Kind.FUNCTION
@@ -273,8 +277,14 @@ def late_entries(entries: Iterable[LedgerEntry], fixed: Mapping[RunUid, Fixed]) 
             yield f"{_of(entry)} came {entry.at - known.ended_at:.3f} s after the Run's end"
 
 
+def _ran_ahead_in_vain(entry: LedgerEntry, known: Fixed) -> bool:
+    """Say whether an entry is of a Step that nobody sees, on an output whose Step then failed: its Sandbox had it."""
+    reads_early = any(step.rpartition("/")[2].partition("[")[0].endswith(":early") for step, _ in entry.reads)
+    return reads_early and not entry.visible and str(entry.step) in known.by_argument
+
+
 def torn_values(
-    entries: Iterable[LedgerEntry], fixed: Mapping[RunUid, Fixed], clients: Iterable[Client]
+    entries: Iterable[LedgerEntry], fixed: Mapping[RunUid, Fixed], clients: Iterable[SimClient]
 ) -> Iterator[str]:
     """Yield Steps of which two values were read, by visible entries, by records or by answers."""
     readers: list[tuple[RunUid, str, Lineage]] = [(e.uid, _of(e), e.reads) for e in entries if e.visible]
@@ -305,7 +315,9 @@ def changed_inputs(entries: Iterable[LedgerEntry]) -> Iterator[str]:
                 yield f"{_of(entry)} got other arguments than Attempt {before.attempt}, engine {before.engine}"
 
 
-def open_ends(fixed: Mapping[RunUid, Fixed], clients: Iterable[Client], lives: Mapping[RunUid, int]) -> Iterator[str]:
+def open_ends(
+    fixed: Mapping[RunUid, Fixed], clients: Iterable[SimClient], lives: Mapping[RunUid, int]
+) -> Iterator[str]:
     """Yield Runs without an end, and clients whose answers differ or came too early (G-c).
 
     Args:

@@ -14,8 +14,8 @@ from msgspec import Struct
 
 from weftrun.model.outcomes import Status
 from weftrun.model.records import Row
+from weftrun.views.following import Followed as TextPlace
 from weftrun.views.following import Following
-from weftrun.views.following import Place as TextPlace
 from weftrun.views.progress import RunProgress, attempts_gated, progress
 from weftrun.views.running import RunningView
 from weftrun.views.step import StepView

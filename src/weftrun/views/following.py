@@ -15,7 +15,7 @@ _SAME_MIN = 8
 _LEFT_OUT = " bytes left out …\n"
 
 
-class Given(Struct, frozen=True, array_like=True):
+class GivenText(Struct, frozen=True, array_like=True):
     """How much was given away of the text of an Attempt that runs: characters of its own, and of its programs'."""
 
     step: StepId
@@ -25,11 +25,11 @@ class Given(Struct, frozen=True, array_like=True):
     piped: int
 
 
-class Place(Struct, frozen=True, array_like=True):
+class Followed(Struct, frozen=True, array_like=True):
     """How far somebody has followed: texts of the trace, and of Attempts that had not ended then."""
 
     told: int = 0
-    given: tuple[Given, ...] = ()
+    given: tuple[GivenText, ...] = ()
 
 
 class Following:
@@ -41,18 +41,19 @@ class Following:
         place: where to go on, as `place` was when somebody left; by default from the beginning.
     """
 
-    def __init__(self, place: Place | None = None) -> None:
+    def __init__(self, place: Followed | None = None) -> None:
         self._told = place.told if place is not None else 0
         self._seen: dict[tuple[StepId, int], _Seen] = {}
         self._left = {(given.step, given.attempt): given for given in (place.given if place is not None else ())}
 
     @property
-    def place(self) -> Place:
+    def place(self) -> Followed:
         """Where to go on from here."""
         seen = (
-            Given(*key, seen.entered_at, len(seen.text), len(seen.piped)) for key, seen in sorted(self._seen.items())
+            GivenText(*key, seen.entered_at, len(seen.text), len(seen.piped))
+            for key, seen in sorted(self._seen.items())
         )
-        return Place(self._told, (*seen, *self._left.values()))
+        return Followed(self._told, (*seen, *self._left.values()))
 
     def news(self, told: Sequence[TextView], running: Sequence[RunningView]) -> list[TextView]:
         """Return what is new.

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
-from weftrun.model.placement import Plan, PlanStep
+from weftrun.model.placement import PlacementPlan, PlanStep
 from weftrun.views.units import count_of, duration, size
 
 _PATH_SHOWN = 12
@@ -75,7 +75,7 @@ class PlanView(Struct, frozen=True):
 
 def plan_view(
     workflow: str,
-    plan: Plan,
+    plan: PlacementPlan,
     steps: Sequence[PlanStep],
     known_by: Sequence[str],
     *,
@@ -127,7 +127,7 @@ def _why(steps: Sequence[PlanStep], group: Sequence[int]) -> str:
     )
 
 
-def _crossing(steps: Sequence[PlanStep], plan: Plan) -> Iterator[Crossing]:
+def _crossing(steps: Sequence[PlanStep], plan: PlacementPlan) -> Iterator[Crossing]:
     """Yield the values that cross, the largest first."""
     found: dict[tuple[int, int], list[float]] = {}
     for n, step in enumerate(steps):

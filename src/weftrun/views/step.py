@@ -76,7 +76,7 @@ class StepView(Struct, frozen=True, gc=False):
     written_s: float = 0.0
 
 
-class Seen:
+class StepSeen:
     """What records told of one Step so far."""
 
     __slots__ = (

@@ -14,7 +14,7 @@ from weftrun.model.records import AttemptFailed, AttemptStarted, Ended, ItemsSet
 from weftrun.model.values import Data, Inline
 from weftrun.views.calls import Calls, CallView
 from weftrun.views.running import RunningView
-from weftrun.views.step import Seen, StepView, length_s
+from weftrun.views.step import StepSeen, StepView, length_s
 from weftrun.views.trace import Traced, handed_of, number
 from weftrun.views.unrecorded import Unrecorded, unrecorded
 
@@ -45,7 +45,7 @@ class StepsFold:
         self._ended_at = 0.0
         self._owned_since = 0.0
         self._skipped: set[StepId] = set()
-        self._seen: dict[StepId, Seen] = {}
+        self._seen: dict[StepId, StepSeen] = {}
         self._running: dict[str, list[RunningView]] = {}
 
     @classmethod
@@ -157,24 +157,24 @@ class StepsFold:
         owner = self.calls.by_step.get(call.body)
         return self.ready_at(owner) if owner is not None else 0.0
 
-    def _of(self, step: StepId) -> Seen:
+    def _of(self, step: StepId) -> StepSeen:
         seen = self._seen.get(step)
         if seen is None:
-            seen = self._seen[step] = Seen()
+            seen = self._seen[step] = StepSeen()
         return seen
 
-    def _recorded(self, step: StepId) -> Seen:
+    def _recorded(self, step: StepId) -> StepSeen:
         """Return what was seen of a Step of which a record of the current life tells."""
         seen = self._of(step)
         seen.life = self.life
         return seen
 
     def _root(self, call: CallView) -> StepView:
-        seen = self._seen.get(call.id) or Seen()
+        seen = self._seen.get(call.id) or StepSeen()
         ended = self.ended
         if ended is None:
             return seen.view(call, "running", waited_s=0.0, running=self._running.get(call.id, ()))
-        seen = Seen()
+        seen = StepSeen()
         seen.life = self.life
         seen.ran, seen.attempts = ended.ran, ended.attempt
         seen.body_s = length_s(ended.ran)
@@ -194,7 +194,7 @@ class StepsFold:
     def _waited_s(self, call: CallView, entered_at: float) -> float:
         return max(0.0, entered_at - self.ready_at(call)) if entered_at else 0.0
 
-    def _status(self, call: CallView, seen: Seen, items: int | None) -> Status:
+    def _status(self, call: CallView, seen: StepSeen, items: int | None) -> Status:
         outcome = seen.outcome
         if outcome is not None:
             if not isinstance(outcome.outcome, Failure):
@@ -210,7 +210,7 @@ class StepsFold:
             return "running"
         return "pending"
 
-    def _is_left_out(self, call: CallView, seen: Seen, items: int | None) -> bool:
+    def _is_left_out(self, call: CallView, seen: StepSeen, items: int | None) -> bool:
         """Say whether a Step without a whole record has succeeded all the same."""
         told = seen.left_out_at is not None and seen.settled + seen.items_left_out >= (items or 0)
         return told or call.id in self._skipped
@@ -259,7 +259,7 @@ class StepsFold:
         return self.ended is not None
 
 
-_NOTHING = Seen()
+_NOTHING = StepSeen()
 """Stands for Steps of which no record tells yet; never written to."""
 
 

@@ -17,7 +17,7 @@ from weftrun.machines import lease
 from weftrun.machines.run.recorded import Recorded
 from weftrun.machines.worker import place
 from weftrun.model.errors import RunConflict
-from weftrun.model.lease import HoldUntil, Looked, Renewed
+from weftrun.model.lease import EnterUntil, Looked, Renewed
 from weftrun.model.records import AttemptFailed
 from weftrun.ports.journal import Appended
 from weftrun.runtime.opening import Opening
@@ -27,7 +27,7 @@ from weftrun.runtime.worker_driver import WorkerDriver
 from weftrun.testing.sim.faults import Fault
 from weftrun.testing.sim.layers import FaultyJournal
 from weftrun.testing.sim.plans import FUNCTIONS, wired
-from weftrun.testing.sim.plans_model import Op, Plan
+from weftrun.testing.sim.plans_model import BodyPlan, Op
 from weftrun.testing.sim.sandboxes import ScriptedSandboxes
 from weftrun.testing.sim.sweep import Scenario, play
 from weftrun.testing.sim.world import Settings, World
@@ -110,7 +110,7 @@ def sandboxes_are_told_no_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     handle = lease.LeaseMachine.handle
 
     def silent(self, event):
-        return [command for command in handle(self, event) if type(command) is not HoldUntil]
+        return [command for command in handle(self, event) if type(command) is not EnterUntil]
 
     monkeypatch.setattr(lease.LeaseMachine, "handle", silent)
     monkeypatch.setattr(ScriptedSandboxes, "fence", lambda _: None)
@@ -223,7 +223,7 @@ def test_a_key_that_lacks_the_run_is_found(folder: Path, monkeypatch: pytest.Mon
 
     def starts(world: World) -> None:
         for id in ("one", "two"):
-            world.start(id, wired, Plan(ops, (4, 5, 6, 7)))
+            world.start(id, wired, BodyPlan(ops, (4, 5, 6, 7)))
 
     scenario = Scenario("same", starts, FUNCTIONS, Settings(sandboxes_max=1))
     assert play(scenario, 1, {}, folder)[1] is None

@@ -11,7 +11,7 @@ from tests.sweeping import shared
 
 from weftrun.machines.homes import HomesMachine
 from weftrun.machines.run import arming
-from weftrun.machines.worker_lease import Looked, WorkerLeases
+from weftrun.machines.worker_lease import WorkerLeases, WorkersSeen
 from weftrun.model.limits import Limits
 from weftrun.model.policy import Kind
 from weftrun.runtime.worker_group import WorkerGroup
@@ -19,8 +19,8 @@ from weftrun.testing.oracles import findings
 from weftrun.testing.sim import hosts
 from weftrun.testing.sim.outside import Pace
 from weftrun.testing.sim.plans import FUNCTIONS, wired
-from weftrun.testing.sim.plans_model import Op, Plan
-from weftrun.testing.sim.settings import Settings, Workers
+from weftrun.testing.sim.plans_model import BodyPlan, Op
+from weftrun.testing.sim.settings import Settings, WorkerSettings
 from weftrun.testing.sim.swarm import play_seed
 from weftrun.testing.sim.world import World
 
@@ -53,7 +53,7 @@ def what_a_dead_worker_had_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None
 
 def a_frozen_worker_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is never declared dead, and stands still for longer than anybody waits."""
-    monkeypatch.setattr(WorkerLeases, "look", lambda self, now, heard: Looked((), now + 1.0))
+    monkeypatch.setattr(WorkerLeases, "look", lambda self, now, heard: WorkersSeen((), now + 1.0))
     monkeypatch.setattr(hosts.SimWorker, "_watch", lambda _: None)
     freeze = hosts.SimWorker.freeze
     monkeypatch.setattr(hosts.SimWorker, "freeze", lambda self, _: freeze(self, 2_000))
@@ -119,10 +119,10 @@ def texts_of_workers_that_are_cut_off(folder: Path, seed: int) -> list[str]:
         limits=Limits(lease_ttl_s=0.5, sandbox_idle_s=10.0, sandbox_start_s=10.0),
         sandboxes_max=1,
         pace=Pace(body_s=(0.1, 0.6)),
-        workers=Workers(count=2, sandboxes=1, cuts=1.0),
+        workers=WorkerSettings(count=2, sandboxes=1, cuts=1.0),
     )
     world = World(seed, folder, FUNCTIONS, settings=settings)
-    world.start("one", wired, Plan((Op("call", "draw"),) * 12, (0,)))
+    world.start("one", wired, BodyPlan((Op("call", "draw"),) * 12, (0,)))
     try:
         world.run()
     finally:

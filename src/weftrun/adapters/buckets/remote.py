@@ -16,7 +16,7 @@ import msgspec
 from weftrun.model.errors import UsageError
 from weftrun.model.near import NearCall, NearFailed, NearRefused
 from weftrun.ports.buckets import BucketsUnreachable, KeyChanged, Stat
-from weftrun.ports.near import Sent
+from weftrun.ports.near import MeasuredAnswer
 from weftrun.wire.near import answer_decoder, encoder
 
 _TIMEOUT_S: Final = 30.0
@@ -80,7 +80,7 @@ class RemoteBuckets:
         _, _, body = self._ask("GET", f"/buckets/{_quoted(bucket)}?prefix={quote(prefix, safe='')}")
         return msgspec.json.decode(body, type=list[str])
 
-    def run(self, call: NearCall, module: Callable[[], bytes], timeout_s: float) -> Sent:
+    def run(self, call: NearCall, module: Callable[[], bytes], timeout_s: float) -> MeasuredAnswer:
         """Let a call run there; the module is sent where it is not known yet."""
         before = (self.bytes_out, self.bytes_back)
         body = encoder.encode(call)
@@ -89,10 +89,10 @@ class RemoteBuckets:
             status, _, told = self._ask("POST", "/near", body, timeout_s=timeout_s)
             if status >= _BAD:
                 answer: NearFailed | NearRefused = NearFailed(_detail(told))
-                return Sent(answer, self.bytes_out - before[0], self.bytes_back - before[1])
+                return MeasuredAnswer(answer, self.bytes_out - before[0], self.bytes_back - before[1])
             found = answer_decoder.decode(told)
             if not (isinstance(found, NearRefused) and found.wants_module) or sent_module:
-                return Sent(found, self.bytes_out - before[0], self.bytes_back - before[1])
+                return MeasuredAnswer(found, self.bytes_out - before[0], self.bytes_back - before[1])
             self._ask("PUT", f"/modules/{call.module}", module())
             sent_module = True
 

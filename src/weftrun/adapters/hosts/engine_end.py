@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from weftrun.adapters.passing.adoption import adopted_value
+from weftrun.adapters.passing.adoption import adopted
 from weftrun.adapters.passing.readiness import FdLoop, LoopChannel
 from weftrun.model import hosts as m
 from weftrun.model.commands import WorkCommand
@@ -73,7 +73,7 @@ class RemoteWorker:
 
     def open_run(self, run: int, id: RunId, uid: RunUid, bundle: Bundle) -> None:
         """A Run may send work from now on."""
-        self._send(m.OpenRun(run, id, uid, bundle))
+        self._send(m.BeginRun(run, id, uid, bundle))
 
     def close_run(self, run: int) -> None:
         """A Run is over."""
@@ -184,7 +184,7 @@ class RemoteWorker:
     def _take(self, message: FromWorker, descriptors: tuple[int, ...]) -> None:
         events = self._events
         if isinstance(message, m.Told):
-            event = adopted_value(message.event, descriptors, self._objects)
+            event = adopted(message.event, descriptors, self._objects)
             if events is not None:
                 events.told(message.run, event)
             else:
@@ -198,7 +198,7 @@ class RemoteWorker:
         match message:
             case m.Printed():
                 events.printed(message.said)
-            case m.Sent():
+            case m.SentBatch():
                 events.batch_sent(message.batch)
             case m.Shown():
                 events.running(message.rows)

@@ -10,14 +10,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from weftrun.adapters.hosts.engine_end import RemoteWorker
 from weftrun.adapters.passing.readiness import FdLoop
-from weftrun.model.hosts import Begin, FromWorker
+from weftrun.model.hosts import FromWorker
 from weftrun.model.ids import WorkerId
 from weftrun.ports.objects import Objects
-from weftrun.ports.worker import DistantWorker
+from weftrun.ports.worker import DistantWorker, MakeBegin
 from weftrun.wire.channel import Channel
 
 _AGAIN_S: Final = 0.5
@@ -25,13 +25,6 @@ _AGAIN_S: Final = 0.5
 _END_S: Final = 5.0
 
 Joined = Callable[[WorkerId, DistantWorker, int], None]
-
-
-class MakeBegin(Protocol):
-    """Says who a new Worker is."""
-
-    def __call__(self, worker: WorkerId) -> Begin:
-        """Return the first message to it."""
 
 
 class LocalWorkers:

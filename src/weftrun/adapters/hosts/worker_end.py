@@ -22,7 +22,7 @@ from weftrun.wire.channel import Channel
 from weftrun.wire.frames import ChannelBroken
 from weftrun.wire.lease_page import host_clock_s
 
-PlainMessage = m.OpenRun | m.CloseRun | m.LeaveRun | m.AnswerAttempt | m.EndAttempt | m.FenceWork | m.Drain
+PlainMessage = m.BeginRun | m.CloseRun | m.LeaveRun | m.AnswerAttempt | m.EndAttempt | m.FenceWork | m.Drain
 
 
 class WorkerEnd:
@@ -113,7 +113,7 @@ class WorkerEnd:
         """Carry out what the Worker takes as it comes."""
         worker = self._worker
         match message:
-            case m.OpenRun():
+            case m.BeginRun():
                 worker.open_run(message.run, message.id, message.uid, message.bundle)
             case m.CloseRun():
                 worker.close_run(message.run)
@@ -155,7 +155,7 @@ class WorkerEnd:
 
     def batch_sent(self, sent: BatchSent) -> None:
         """A Batch went to a Sandbox."""
-        self._send(m.Sent(sent))
+        self._send(m.SentBatch(sent))
 
     def running(self, rows: Sequence[Running]) -> None:
         """Something has been running for long."""

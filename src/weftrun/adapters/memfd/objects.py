@@ -22,7 +22,7 @@ from weftrun.wire.memfd import is_sealed, map_private, sealed, stored
 _COPY_BYTES: Final = 1024 * 1024
 
 
-class _Kept:
+class _KeptObject:
     """Where one Object lives. `descriptor` is -1 for a file that nobody has asked for yet."""
 
     __slots__ = ("blob", "descriptor", "holders", "in_store", "nbytes", "spilled")
@@ -69,7 +69,7 @@ class MemfdObjects:
         self._descriptors_max = descriptors_max
         self._open_blob = open_blob
         self._store_folder = store_folder
-        self._kept: dict[ObjectId, _Kept] = {}
+        self._kept: dict[ObjectId, _KeptObject] = {}
         self._numbers = itertools.count(1)
         self._memory_bytes = 0
         self._descriptors = 0
@@ -81,12 +81,12 @@ class MemfdObjects:
         nbytes = sum(memoryview(piece).nbytes for piece in pieces)
         if self._store_folder:
             descriptor, nbytes = stored(pieces, self._store_folder)
-            kept = _Kept(nbytes, descriptor, in_store=True)
+            kept = _KeptObject(nbytes, descriptor, in_store=True)
         elif self._fits(nbytes):
             descriptor, nbytes = sealed(pieces)
-            kept = _Kept(nbytes, descriptor)
+            kept = _KeptObject(nbytes, descriptor)
         else:
-            kept = _Kept(nbytes, spilled=self._spill.add(pieces))
+            kept = _KeptObject(nbytes, spilled=self._spill.add(pieces))
         return self._keep(kept)
 
     def adopt(self, descriptor: int, nbytes: int) -> Object:
@@ -95,14 +95,14 @@ class MemfdObjects:
             _check_size(descriptor, nbytes)
             fits = self._fits(nbytes)
             if self._store_folder:
-                kept, descriptor = _Kept(nbytes, descriptor, in_store=True), -1
+                kept, descriptor = _KeptObject(nbytes, descriptor, in_store=True), -1
             elif fits and is_sealed(descriptor):
-                kept, descriptor = _Kept(nbytes, descriptor), -1
+                kept, descriptor = _KeptObject(nbytes, descriptor), -1
             elif fits:
                 copy, _ = sealed(list(_read(descriptor, nbytes)))
-                kept = _Kept(nbytes, copy)
+                kept = _KeptObject(nbytes, copy)
             else:
-                kept = _Kept(nbytes, spilled=self._spill.add(_read(descriptor, nbytes)))
+                kept = _KeptObject(nbytes, spilled=self._spill.add(_read(descriptor, nbytes)))
         finally:
             if descriptor >= 0:
                 os.close(descriptor)
@@ -114,7 +114,7 @@ class MemfdObjects:
         if self._descriptors >= self._descriptors_max:
             os.close(descriptor)
             descriptor = -1
-        return self._keep(_Kept(blob.nbytes, descriptor, blob=blob))
+        return self._keep(_KeptObject(blob.nbytes, descriptor, blob=blob))
 
     def descriptor(self, oid: ObjectId) -> int:
         """Return a descriptor that stays valid while the Object has a holder. Not to be closed by the caller."""
@@ -173,13 +173,13 @@ class MemfdObjects:
     def _fits(self, nbytes: int) -> bool:
         return self._memory_bytes + nbytes <= self._quota_bytes and self._descriptors < self._descriptors_max
 
-    def _of(self, oid: ObjectId) -> _Kept:
+    def _of(self, oid: ObjectId) -> _KeptObject:
         kept = self._kept.get(oid)
         if kept is None:
             raise InternalError(f"Object {oid} has no holder any more.")
         return kept
 
-    def _keep(self, kept: _Kept) -> Object:
+    def _keep(self, kept: _KeptObject) -> Object:
         with self._lock:
             oid = ObjectId(next(self._numbers))
             self._kept[oid] = kept
@@ -188,7 +188,7 @@ class MemfdObjects:
             self._memory_bytes += kept.nbytes if kept.in_memory else 0
         return Object(oid, kept.nbytes)
 
-    def _free(self, kept: _Kept) -> None:
+    def _free(self, kept: _KeptObject) -> None:
         if kept.descriptor >= 0:
             os.close(kept.descriptor)
             self._descriptors -= 1

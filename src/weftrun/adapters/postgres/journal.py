@@ -30,7 +30,7 @@ from weftrun.model.ids import RunId, RunUid
 from weftrun.model.lease import Session
 from weftrun.model.outcomes import Status
 from weftrun.model.records import Ended, Retried, Row, Started, emits_in
-from weftrun.model.schedules import Schedule
+from weftrun.model.schedules import KeptSchedule
 from weftrun.ports.entropy import Entropy
 from weftrun.ports.journal import PARKED, Appended, Message, Posted, Rest, RunInfo
 
@@ -247,7 +247,7 @@ class PostgresJournal(PostgresOutbox):
         self._said("deleting a Run", "forget_run" if forget else "leave_tombstone", {"uid": info.uid})
         return info
 
-    def put_schedule(self, schedule: Schedule, expected: str) -> bool:
+    def put_schedule(self, schedule: KeptSchedule, expected: str) -> bool:
         """Put a schedule in the place of one revision of it; see the port."""
         told = {name: getattr(schedule, name) for name in ("id", "revision", "wakes_at", "decided_at")}
         told |= {"body": body_of(schedule), "expected": expected}

@@ -11,7 +11,7 @@ from weftrun.adapters.postgres.reading import PostgresReading
 from weftrun.adapters.sql.reading import Bindings, Columns
 from weftrun.model.emits import Take, Verdict, of_emit_key
 from weftrun.model.records import Row, emits_in
-from weftrun.ports.outbox import Taken
+from weftrun.ports.outbox import TakenEmits
 
 
 def emits_binding(rows: Sequence[Row]) -> tuple[Any, ...]:
@@ -37,13 +37,13 @@ class PostgresOutbox(PostgresReading):
     def _said(self, doing: str, statement: str, bindings: Bindings) -> psycopg.Cursor[Columns]:
         raise NotImplementedError
 
-    def take_emits(self, take: Take) -> Taken:
+    def take_emits(self, take: Take) -> TakenEmits:
         """Own a sink, mark the next emits for it, and return them; see the port."""
         skip = (list(take.skip_keys), list(take.skip_places))
         bound = (self._session, take.sink, take.limit, take.nbytes, take.mark_at, *skip)
         found = self._said("looking into the outbox", "take_emits", bound).fetchall()
         parcels = tuple(self._parcel(take.sink, row[1:]) for row in found if row[1] is not None)
-        return Taken(parcels, owned=found[0][0] or (self._session is None and bool(parcels)))
+        return TakenEmits(parcels, owned=found[0][0] or (self._session is None and bool(parcels)))
 
     def settle_emits(self, sink: str, verdicts: Sequence[Verdict], at: float) -> bool:
         """Say how it stands with emits that were taken; see the port."""

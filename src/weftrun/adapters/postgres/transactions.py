@@ -33,7 +33,7 @@ from weftrun.model.errors import (
 from weftrun.model.ids import RunUid
 from weftrun.model.records import Row
 from weftrun.ports.journal import Appended
-from weftrun.ports.transactions import Given, Parameters, Transaction, TransactionLost
+from weftrun.ports.transactions import Parameters, StatementResult, Transaction, TransactionLost
 
 IDLE_S = 60
 """The server ends a transaction in which nothing was said for so long: its engine may be frozen, holding locks."""
@@ -149,7 +149,7 @@ class PostgresTransaction:
 
     # ------------------------------------------------------------------ statements
 
-    def execute(self, sql: str, parameters: Parameters) -> Given:
+    def execute(self, sql: str, parameters: Parameters) -> StatementResult:
         """Say one statement; see the port."""
         check_kind(sql)
         connection = self._connection
@@ -174,7 +174,7 @@ class PostgresTransaction:
             raise self._gone(error) from None
         return given
 
-    def _said(self, connection: Connection, sql: str, parameters: Parameters) -> Given:
+    def _said(self, connection: Connection, sql: str, parameters: Parameters) -> StatementResult:
         cursor: RawCursor[tuple[Any, ...]] = RawCursor(connection)
         changed, values = for_postgresql(sql, parameters)
         text = changed.encode()
@@ -187,17 +187,17 @@ class PostgresTransaction:
             except psycopg.ProgrammingError as error:
                 if error.sqlstate is not None:
                     raise
-                return Given()  # SELECT INTO: the driver wants rows of whatever it streams
-            return Given(tuple(rows), _columns(cursor))
+                return StatementResult()  # SELECT INTO: the driver wants rows of whatever it streams
+            return StatementResult(tuple(rows), _columns(cursor))
         # In a pipeline the driver uses the extended protocol, which takes one statement at a time.
         with connection.pipeline():
             cursor.execute(text, values)
         if cursor.description is None:
-            return Given((), (), max(cursor.rowcount, 0))
+            return StatementResult((), (), max(cursor.rowcount, 0))
         size = 0
         for row in cursor:
             size = self._counted(rows, row, size)
-        return Given(tuple(rows), _columns(cursor), max(cursor.rowcount, 0))
+        return StatementResult(tuple(rows), _columns(cursor), max(cursor.rowcount, 0))
 
     def _counted(self, rows: list[tuple[Any, ...]], row: tuple[Any, ...], size: int) -> int:
         rows.append(row)

@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import replace
 
-from weftrun.adapters.ray.parcels import Parcel, deliver, packed
+from weftrun.adapters.ray.parcels import MessageParcel, deliver, packed
 from weftrun.model.hosts import Begin, FromWorker, ToWorker
 from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.wire.channel import Channel
@@ -38,7 +38,7 @@ class WorkerActor:
         self._decoder: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)
         self._folder = tempfile.mkdtemp(prefix="weftrun-worker-")
         self._taken = 0
-        self._early: dict[int, Parcel] = {}
+        self._early: dict[int, MessageParcel] = {}
         self._turn = threading.Lock()
         self._serve = importlib.import_module(module).serve
         threading.Thread(target=self._work, args=[theirs], name="weftrun-serve", daemon=True).start()
@@ -56,7 +56,7 @@ class WorkerActor:
         """Return this host's clock, in seconds."""
         return host_clock_s()
 
-    def take(self, number: int, parcel: Parcel) -> None:
+    def take(self, number: int, parcel: MessageParcel) -> None:
         """Hand on what the engine says; parcels are counted from 1, and a call may overtake another one."""
         with self._turn:
             self._early[number] = parcel
@@ -64,7 +64,7 @@ class WorkerActor:
                 deliver(self._placed(following), self._channel, self._decoder)
                 self._taken += 1
 
-    def _placed(self, parcel: Parcel) -> Parcel:
+    def _placed(self, parcel: MessageParcel) -> MessageParcel:
         """Let the Worker spill to a folder of its own host."""
         if self._taken:
             return parcel
@@ -72,9 +72,9 @@ class WorkerActor:
         if not isinstance(begin, Begin):
             return parcel  # the Worker says that this can't be
         first = msgspec.msgpack.encode(replace(begin, folder=self._folder))
-        return Parcel([(first, []), *parcel.messages[1:]])
+        return MessageParcel([(first, []), *parcel.messages[1:]])
 
-    def heard(self) -> Parcel | None:
+    def heard(self) -> MessageParcel | None:
         """Wait for what the Worker says next, and return all that is there; None at its end."""
         received = self._channel.receive()
         while received == []:

@@ -24,7 +24,7 @@ _UNDER_WAY_MAX: Final = 64
 _END_S: Final = 10.0
 
 
-class Link:
+class WorkerLink:
     """Two threads beside an actor: one says what the engine says, the other hears what the Worker says.
 
     Args:

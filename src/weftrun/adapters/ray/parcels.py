@@ -30,15 +30,15 @@ class Piece:
         return Piece, (pickle.PickleBuffer(self.view),)
 
 
-class Parcel(NamedTuple):
+class MessageParcel(NamedTuple):
     """Messages in their order, encoded, each with its Objects."""
 
     messages: list[tuple[bytes, list[Piece]]]
 
 
-def packed(received: Sequence[tuple[msgspec.Struct, Sequence[int]]]) -> Parcel:
+def packed(received: Sequence[tuple[msgspec.Struct, Sequence[int]]]) -> MessageParcel:
     """Return a parcel of messages; their descriptors are closed, and the bytes stay mapped as long as the parcel."""
-    return Parcel([(msgspec.msgpack.encode(message), _pieces(descriptors)) for message, descriptors in received])
+    return MessageParcel([(msgspec.msgpack.encode(message), _pieces(descriptors)) for message, descriptors in received])
 
 
 def _pieces(descriptors: Sequence[int]) -> list[Piece]:
@@ -50,7 +50,7 @@ def _pieces(descriptors: Sequence[int]) -> list[Piece]:
     return pieces
 
 
-def deliver(parcel: Parcel, channel: Channel[Any], decode: msgspec.msgpack.Decoder[Any]) -> None:
+def deliver(parcel: MessageParcel, channel: Channel[Any], decode: msgspec.msgpack.Decoder[Any]) -> None:
     """Send the messages of a parcel over a blocking channel, with new descriptors for their Objects."""
     for message, pieces in parcel.messages:
         descriptors = [sealed([memoryview(piece.view)])[0] for piece in pieces]

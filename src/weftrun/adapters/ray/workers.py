@@ -15,13 +15,13 @@ from ray.exceptions import RayError
 from weftrun.adapters.hosts.engine_end import RemoteWorker
 from weftrun.adapters.passing.readiness import FdLoop
 from weftrun.adapters.ray.actor import remote
-from weftrun.adapters.ray.link import Link
+from weftrun.adapters.ray.link import WorkerLink
 from weftrun.model.errors import UsageError
-from weftrun.model.hosts import Begin, FromWorker
+from weftrun.model.hosts import FromWorker
 from weftrun.model.ids import WorkerId
 from weftrun.model.placement import Network
 from weftrun.ports.objects import Objects
-from weftrun.ports.worker import DistantWorker
+from weftrun.ports.worker import DistantWorker, MakeBegin
 from weftrun.wire.channel import Channel
 
 _LOOK_S: Final = 1.0
@@ -33,13 +33,6 @@ class ThreadLoop(FdLoop, Protocol):
 
     def call_from_thread(self, callback: Callable[[], None], /) -> object:
         """Call back soon, in the loop's thread."""
-
-
-class MakeBegin(Protocol):
-    """Says who a new Worker is."""
-
-    def __call__(self, worker: WorkerId, processors: int) -> Begin:
-        """Return the first message to it."""
 
 
 class RayCluster:
@@ -131,7 +124,7 @@ class RayWorkers:
         ours, theirs = socket.socketpair()
         host = _Host(address)
         self._hosts[node] = host
-        host.link = Link(actor, theirs, lambda why: self._ended(node, host, why))
+        host.link = WorkerLink(actor, theirs, lambda why: self._ended(node, host, why))
 
         def join() -> None:
             if self._closing.is_set():
@@ -175,7 +168,7 @@ class RayWorkers:
 class _Host:
     """One host: what Ray calls its address, and the Worker on it, once it has joined."""
 
-    link: Link
+    link: WorkerLink
 
     def __init__(self, address: str) -> None:
         self.address = address

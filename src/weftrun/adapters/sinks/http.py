@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import httpx
 
-from weftrun.adapters.sinks.sending import DELIVERED, AtOnce, failed, plain_key, refused, unsure
+from weftrun.adapters.sinks.sending import DELIVERED, SharedClient, failed, plain_key, refused, unsure
 from weftrun.model.outbox import Result
 from weftrun.ports.sinks import SinkMessage
 
@@ -53,7 +53,7 @@ class HttpSink:
         self._headers = dict(headers or {})
         self._key_header = key_header
         limits = httpx.Limits(max_connections=at_once)
-        self._at_once = AtOnce(lambda: httpx.Client(timeout=timeout_s, limits=limits), at_once, "weftrun-http")
+        self._at_once = SharedClient(lambda: httpx.Client(timeout=timeout_s, limits=limits), at_once, "weftrun-http")
 
     def deliver(self, messages: Sequence[SinkMessage], may_begin: Callable[[], bool]) -> list[Result]:
         """Send a request for each message; see the port."""

@@ -17,7 +17,7 @@ from botocore.exceptions import (
     ParamValidationError,
 )
 
-from weftrun.adapters.sinks.sending import DELIVERED, AtOnce, failed, plain_key, unsure
+from weftrun.adapters.sinks.sending import DELIVERED, SharedClient, failed, plain_key, unsure
 from weftrun.model.outbox import Result
 from weftrun.ports.sinks import SinkMessage
 
@@ -67,7 +67,7 @@ class S3Sink:
             session = boto3.session.Session()
             return session.client("s3", config=config, endpoint_url=endpoint_url, region_name=region)
 
-        self._at_once = AtOnce(make, at_once, "weftrun-s3")
+        self._at_once = SharedClient(make, at_once, "weftrun-s3")
 
     def deliver(self, messages: Sequence[SinkMessage], may_begin: Callable[[], bool]) -> list[Result]:
         """Put the objects that are not there yet; see the port."""

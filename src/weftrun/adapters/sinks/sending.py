@@ -89,7 +89,7 @@ class _Client(Protocol):
 C = TypeVar("C", bound=_Client)
 
 
-class AtOnce(Generic[C]):
+class SharedClient(Generic[C]):
     """A client and the threads that use it at once: made when they are first needed, and again after `close`.
 
     Args:

@@ -12,7 +12,7 @@ from weftrun.model.ids import RunId, RunUid, SessionUid, StepId
 from weftrun.model.lease import Session
 from weftrun.model.outcomes import Status
 from weftrun.model.records import Row
-from weftrun.model.schedules import Schedule
+from weftrun.model.schedules import KeptSchedule
 from weftrun.ports.entropy import Entropy
 from weftrun.ports.journal import PARKED, Message, RunInfo
 
@@ -131,21 +131,21 @@ class Reading:
             left.setdefault(RunUid(self._hex(uid)), {})[sink] = count
         return left
 
-    def schedules(self) -> list[Schedule]:
+    def schedules(self) -> list[KeptSchedule]:
         """Return all schedules, by their ids."""
         return self._schedules(self._rows("schedules"))
 
-    def schedule(self, id: str) -> Schedule | None:
+    def schedule(self, id: str) -> KeptSchedule | None:
         """Return the schedule with this id."""
         found = self._schedules(self._rows("schedule", (id,))) if id.isprintable() else []
         return found[0] if found else None
 
-    def schedules_by(self, now: float, *, set_back_s: float) -> list[Schedule]:
+    def schedules_by(self, now: float, *, set_back_s: float) -> list[KeptSchedule]:
         """Return the schedules that must be looked at by now, and the one that must be next."""
         return self._schedules(self._rows("schedules_by", {"now": now, "latest": now + set_back_s}))
 
     @staticmethod
-    def _schedules(found: Iterable[Columns]) -> list[Schedule]:
+    def _schedules(found: Iterable[Columns]) -> list[KeptSchedule]:
         return [schedule_of(body, f"The schedule {id}") for id, body in found]
 
     def _infos(self, found: Iterable[Columns]) -> list[RunInfo]:

@@ -11,19 +11,19 @@ import msgspec
 
 from weftrun.model.errors import JournalCorrupt
 from weftrun.model.records import Record
-from weftrun.model.schedules import Schedule
+from weftrun.model.schedules import KeptSchedule
 
 T = TypeVar("T")
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(tuple[Record, ...]).decode
-_decode_schedule = msgspec.msgpack.Decoder(Schedule).decode
+_decode_schedule = msgspec.msgpack.Decoder(KeptSchedule).decode
 
 # msgpack of `Blob`: an array of three, its tag 2, and a string of 64 bytes. Every blob in a body looks like this; an
 # author's inline value that does too only keeps a blob longer.
 _BLOB = re.compile(rb"\x93\x02\xd9\x40([0-9a-f]{64})")
 
 
-def body_of(stored: tuple[Record, ...] | Schedule) -> bytes:
+def body_of(stored: tuple[Record, ...] | KeptSchedule) -> bytes:
     """Return the stored form of records, or of a schedule."""
     data = _encode(stored)
     return data + zlib.crc32(data).to_bytes(4, "big")
@@ -34,7 +34,7 @@ def records_of(body: bytes, where: str) -> tuple[Record, ...]:
     return _decoded(_decode, body, where)
 
 
-def schedule_of(body: bytes, where: str) -> Schedule:
+def schedule_of(body: bytes, where: str) -> KeptSchedule:
     """Return the schedule in a stored body; `JournalCorrupt` says `where` it can't be read."""
     return _decoded(_decode_schedule, body, where)
 

@@ -27,7 +27,7 @@ from weftrun.model.errors import CommitUnknown, InternalError, JournalError, Jou
 from weftrun.model.ids import RunId, RunUid
 from weftrun.model.lease import Session
 from weftrun.model.records import Ended, Retried, Row
-from weftrun.model.schedules import Schedule
+from weftrun.model.schedules import KeptSchedule
 from weftrun.ports.entropy import Entropy
 from weftrun.ports.journal import PARKED, Appended, Message, Posted, Rest, RunInfo
 
@@ -419,7 +419,7 @@ class SqliteJournal(SqliteOutbox):
 
         return self._transact("deleting a Run", work)
 
-    def put_schedule(self, schedule: Schedule, expected: str) -> bool:
+    def put_schedule(self, schedule: KeptSchedule, expected: str) -> bool:
         """Put a schedule in the place of one revision of it; see the port."""
         told = {name: getattr(schedule, name) for name in ("id", "revision", "wakes_at", "decided_at")}
         told |= {"body": body_of(schedule), "expected": expected}

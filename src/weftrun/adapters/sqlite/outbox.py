@@ -14,7 +14,7 @@ from weftrun.adapters.sqlite.statements import SQL
 from weftrun.model.emits import Take, Verdict, of_emit_key
 from weftrun.model.records import Record, emits_in
 from weftrun.ports.journal import RunInfo
-from weftrun.ports.outbox import Taken
+from weftrun.ports.outbox import TakenEmits
 
 T = TypeVar("T")
 _encode = msgspec.json.Encoder().encode
@@ -45,14 +45,14 @@ class SqliteOutbox(SqliteReading):
     def _check_session(self, connection: apsw.Connection, *, renew: bool = False) -> None:
         raise NotImplementedError
 
-    def take_emits(self, take: Take) -> Taken:
+    def take_emits(self, take: Take) -> TakenEmits:
         """Own a sink, mark the next emits for it, and return them; see the port."""
         keys, places = _encode(sorted(take.skip_keys)).decode(), _encode(sorted(take.skip_places)).decode()
 
-        def work(connection: apsw.Connection) -> Taken:
+        def work(connection: apsw.Connection) -> TakenEmits:
             self._check_session(connection, renew=True)
             if not self._own_sink(connection, take.sink):
-                return Taken((), owned=False)
+                return TakenEmits((), owned=False)
             bound = (take.sink, keys, places, take.limit, take.nbytes, self._session, take.mark_at)
             parcels = tuple(
                 self._parcel(take.sink, row) for row in connection.execute(SQL["next_emits"], bound).fetchall()
@@ -61,8 +61,8 @@ class SqliteOutbox(SqliteReading):
                 connection.executemany(SQL["mark_emit"], [(p.place, take.mark_at, self._session) for p in parcels])
             if not parcels and not _is(connection, "has_sendable", (take.sink,)):
                 connection.execute(SQL["leave_sink"], (take.sink, self._session))
-                return Taken((), owned=False)
-            return Taken(parcels, owned=True)
+                return TakenEmits((), owned=False)
+            return TakenEmits(parcels, owned=True)
 
         return self._transact("looking into the outbox", work)
 

@@ -21,7 +21,7 @@ from weftrun.model.errors import JournalError, StatementRefused, WeftrunError
 from weftrun.model.ids import RunUid
 from weftrun.model.records import Row
 from weftrun.ports.journal import Appended
-from weftrun.ports.transactions import Given, Parameters, Transaction
+from weftrun.ports.transactions import Parameters, StatementResult, Transaction
 
 _BY_FIRST = {
     apsw.SQLITE_READ: "read",
@@ -125,7 +125,7 @@ class SqliteTransaction:
 
     # ------------------------------------------------------------------ statements
 
-    def execute(self, sql: str, parameters: Parameters) -> Given:
+    def execute(self, sql: str, parameters: Parameters) -> StatementResult:
         """Say one statement; see the port."""
         check_kind(sql)
         connection = self._connection
@@ -142,7 +142,7 @@ class SqliteTransaction:
         connection.execute(SQL["release_save_point"])
         return given
 
-    def _told_by_name(self, sql: str, parameters: Parameters) -> Given:
+    def _told_by_name(self, sql: str, parameters: Parameters) -> StatementResult:
         values = parameters.values() if isinstance(parameters, Mapping) else parameters
         if any(value != value for value in values):
             raise StatementRefused("SQLite has no NaN, and would keep NULL instead: hand over None, or a text.")
@@ -163,7 +163,7 @@ class SqliteTransaction:
                 f"The statement takes ${error.args[0]}, and {len(numbered)} values were handed over."
             ) from None
 
-    def _said(self, sql: str, parameters: tuple[Any, ...] | dict[str, Any]) -> Given:
+    def _said(self, sql: str, parameters: tuple[Any, ...] | dict[str, Any]) -> StatementResult:
         connection = self._connection
         cursor = connection.cursor()
         columns: list[tuple[str, ...]] = []
@@ -187,7 +187,7 @@ class SqliteTransaction:
         finally:
             cursor.close(force=True)
         changed = connection.changes() if connection.total_changes() > before else 0
-        return Given(tuple(rows), columns[0] if columns else (), changed)
+        return StatementResult(tuple(rows), columns[0] if columns else (), changed)
 
     def _told(self, error: BaseException) -> WeftrunError:
         if isinstance(error, WeftrunError):

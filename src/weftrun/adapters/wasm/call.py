@@ -11,18 +11,18 @@ import wasmtime
 
 from weftrun.adapters.wasm.beginning import begin_with, beginning_of
 from weftrun.adapters.wasm.compiled import Compiled
-from weftrun.adapters.wasm.instance import PAGE_BYTES, Ended, Instance
-from weftrun.adapters.wasm.state import State
+from weftrun.adapters.wasm.instance import PAGE_BYTES, CallEnded, Instance
+from weftrun.adapters.wasm.state import BucketState
 from weftrun.model.errors import WasmRefused, WasmTrapped
 from weftrun.model.near import ViewSaid
-from weftrun.model.wasm import Moved, Near, WasmLimits
+from weftrun.model.wasm import Near, StorageCallMade, WasmLimits
 from weftrun.ports.buckets import Buckets, KeyChanged
 from weftrun.ports.near import Offload
 
 _SAID_BYTES: Final = 300
 
 
-class Place(NamedTuple):
+class CallReach(NamedTuple):
     """What a call may reach beyond its own memory.
 
     Attributes:
@@ -44,14 +44,14 @@ class Place(NamedTuple):
     named: str = ""
 
 
-class View(NamedTuple):
+class KeyView(NamedTuple):
     """A part of a memory that shows bytes of a key, and those bytes as they were."""
 
     said: ViewSaid
     data: bytes | memoryview
 
 
-class Call:
+class CallContext:
     """What the host functions of one call work on.
 
     Attributes:
@@ -71,7 +71,7 @@ class Call:
         error: what ended it, where that was raised by a host function.
     """
 
-    def __init__(self, label: str, input: bytes, place: Place, limits: WasmLimits) -> None:
+    def __init__(self, label: str, input: bytes, place: CallReach, limits: WasmLimits) -> None:
         """Begin a call; an instance is made for it by `begin`."""
         self.label = label
         self.input = input
@@ -79,16 +79,16 @@ class Call:
         self.place = place
         self.limits = limits
         self.instance: Instance
-        self.views: dict[int, View] = {}
+        self.views: dict[int, KeyView] = {}
         self.free: list[tuple[int, int]] = []
         self.reads: dict[str, str] = {}
         self.writes = 0
-        self.moved: list[Moved] = []
+        self.moved: list[StorageCallMade] = []
         self.read_bytes = 0
         self.shared: dict[str, tuple[int, int]] = {}
         self.error: BaseException | None = None
         self.ends_at = time.monotonic() + limits.time_s_max
-        self._state: State | None = None
+        self._state: BucketState | None = None
         self._text_bytes = 0
         self._said_last = b""
 
@@ -111,7 +111,7 @@ class Call:
         store.set_epoch_deadline(1 << 40)
         try:
             self.instance = Instance(compiled, pre, store)
-        except Ended as error:
+        except CallEnded as error:
             raise WasmTrapped(
                 f"The WebAssembly function {self.label} did not begin: {error}. Its memory may have "
                 f"{self.limits.memory_bytes_max:,} bytes (`memory_bytes_max`)."
@@ -146,9 +146,9 @@ class Call:
         self.instance.store.set_epoch_deadline(ticks)
         try:
             return enter(self.instance) or 0
-        except Ended as error:
+        except CallEnded as error:
             ended = self.error if self.error is not None else error
-            if not isinstance(ended, Ended):
+            if not isinstance(ended, CallEnded):
                 raise self._told(ended) from None
             if ended.code is not None and may_exit:
                 return ended.code
@@ -161,7 +161,7 @@ class Call:
             return error
         return WasmTrapped(f"The WebAssembly function {self.label} ended: {error}.")
 
-    def _hint(self, ended: Ended) -> str:
+    def _hint(self, ended: CallEnded) -> str:
         if "time" in str(ended):
             return f" It may take {self.limits.time_s_max:g} s (`time_s_max`)."
         if self.instance.memory_bytes + PAGE_BYTES > self.limits.memory_bytes_max:
@@ -228,10 +228,10 @@ class Call:
         at = self._room(room)
         if at is None:
             return None
-        self.show(View(ViewSaid(at, room, key, offset, len(data), self.reads[key]), data))
+        self.show(KeyView(ViewSaid(at, room, key, offset, len(data), self.reads[key]), data))
         return at, len(data)
 
-    def show(self, view: View) -> None:
+    def show(self, view: KeyView) -> None:
         """Put the bytes of a view into memory."""
         self.instance.write(view.said.at, view.data)
         self.views[view.said.at] = view
@@ -248,11 +248,11 @@ class Call:
     # ------------------------------------------------------------------ state
 
     @property
-    def state(self) -> State:
+    def state(self) -> BucketState:
         """The state of its bucket."""
         self.buckets()  # refuses where it has none
         if self._state is None:
-            self._state = State(self.place.named, self.place.bucket)
+            self._state = BucketState(self.place.named, self.place.bucket)
         return self._state
 
     def map_state(self, key: str, nbytes: int) -> tuple[int, int] | None:

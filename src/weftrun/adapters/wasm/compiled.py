@@ -63,7 +63,7 @@ class Clock:
             self._engine.increment_epoch()
 
 
-class Engine:
+class Compiler:
     """The compiler and its settings.
 
     Attributes:
@@ -84,9 +84,9 @@ class Engine:
 
 
 @functools.cache
-def engine(*, fuel: bool = False) -> Engine:
+def engine(*, fuel: bool = False) -> Compiler:
     """Return the engine of this process."""
-    return Engine(fuel=fuel)
+    return Compiler(fuel=fuel)
 
 
 class Beginning(NamedTuple):
@@ -122,7 +122,7 @@ class Compiled:
         fixed: variables that it does not export, so that a call of it can't move.
     """
 
-    def __init__(self, content: bytes, engine: Engine, module: wasmtime.Module) -> None:
+    def __init__(self, content: bytes, engine: Compiler, module: wasmtime.Module) -> None:
         """Look at a module of the library."""
         self.digest = digest_of(content)
         self.engine = engine

@@ -15,9 +15,9 @@ from typing import Any, Final
 import wasmtime
 from wasmtime import _ffi as ffi
 
-from weftrun.adapters.wasm.call import Call
-from weftrun.adapters.wasm.compiled import Compiled, Engine
-from weftrun.adapters.wasm.instance import Outside
+from weftrun.adapters.wasm.call import CallContext
+from weftrun.adapters.wasm.compiled import Compiled, Compiler
+from weftrun.adapters.wasm.instance import BadAddress
 from weftrun.adapters.wasm.moving import storage_call
 from weftrun.model.errors import LimitExceeded, WasmRefused
 
@@ -25,48 +25,48 @@ MODULE: Final = "weftrun"
 _U32: Final = 0xFFFF_FFFF
 
 
-class _Running(threading.local):
+class _RunningCall(threading.local):
     """The call whose instance this thread is in."""
 
-    call: Call | None = None
+    call: CallContext | None = None
 
 
-running = _Running()
+running = _RunningCall()
 
 
-def _text(call: Call, at: int, nbytes: int) -> str:
+def _text(call: CallContext, at: int, nbytes: int) -> str:
     try:
         return call.instance.read(at & _U32, nbytes & _U32).decode()
     except UnicodeDecodeError:
-        raise Outside("a key is no UTF-8") from None
+        raise BadAddress("a key is no UTF-8") from None
 
 
 # ---------------------------------------------------------------------- input and output
 
 
-def input_size(call: Call) -> int:
+def input_size(call: CallContext) -> int:
     """Return the length of the input."""
     return len(call.input)
 
 
-def input_read(call: Call, at: int, nbytes: int, offset: int) -> int:
+def input_read(call: CallContext, at: int, nbytes: int, offset: int) -> int:
     """Copy a part of the input; return how many bytes there were."""
     data = call.input[offset & _U32 :][: nbytes & _U32]
     call.instance.write(at & _U32, data)
     return len(data)
 
 
-def output_set(call: Call, at: int, nbytes: int) -> int:
+def output_set(call: CallContext, at: int, nbytes: int) -> int:
     """Set the answer."""
     return _output(call, b"", at, nbytes)
 
 
-def output_append(call: Call, at: int, nbytes: int) -> int:
+def output_append(call: CallContext, at: int, nbytes: int) -> int:
     """Add to the answer."""
     return _output(call, call.output or b"", at, nbytes)
 
 
-def _output(call: Call, before: bytes, at: int, nbytes: int) -> int:
+def _output(call: CallContext, before: bytes, at: int, nbytes: int) -> int:
     if len(before) + (nbytes & _U32) > call.limits.output_bytes_max:
         raise LimitExceeded(f"its output has more than {call.limits.output_bytes_max:,} bytes")
     call.output = before + call.instance.read(at & _U32, nbytes & _U32)
@@ -76,16 +76,16 @@ def _output(call: Call, before: bytes, at: int, nbytes: int) -> int:
 # ---------------------------------------------------------------------- keys
 
 
-def object_size(call: Call, key: int, key_bytes: int) -> int:
+def object_size(call: CallContext, key: int, key_bytes: int) -> int:
     """Return the length of the value of a key; -1 where it isn't there."""
     stat = call.buckets().stat(call.place.bucket, _text(call, key, key_bytes))
     return -1 if stat is None else stat.nbytes
 
 
-def object_read(call: Call, key: int, key_bytes: int, offset: int, at: int, nbytes: int) -> int:
+def object_read(call: CallContext, key: int, key_bytes: int, offset: int, at: int, nbytes: int) -> int:
     """Copy bytes of a key; return how many there were, or -1 where it isn't there."""
     if offset < 0:
-        raise Outside("a key is read from before its beginning")
+        raise BadAddress("a key is read from before its beginning")
     data = call.read(_text(call, key, key_bytes), offset, nbytes & _U32)
     if data is None:
         return -1
@@ -93,10 +93,10 @@ def object_read(call: Call, key: int, key_bytes: int, offset: int, at: int, nbyt
     return len(data)
 
 
-def object_map(call: Call, key: int, key_bytes: int, offset: int, nbytes: int, shown: int) -> int:
+def object_map(call: CallContext, key: int, key_bytes: int, offset: int, nbytes: int, shown: int) -> int:
     """Show bytes of a key in memory; return where, and write how many to `shown`. 0 where the key isn't there."""
     if offset < 0:
-        raise Outside("a key is read from before its beginning")
+        raise BadAddress("a key is read from before its beginning")
     found = call.map(_text(call, key, key_bytes), offset, nbytes)
     if found is None:
         return 0
@@ -104,23 +104,23 @@ def object_map(call: Call, key: int, key_bytes: int, offset: int, nbytes: int, s
     return found[0]
 
 
-def object_unmap(call: Call, at: int) -> int:
+def object_unmap(call: CallContext, at: int) -> int:
     """Take what is shown away; -1 where nothing is shown there."""
     return 0 if call.unmap(at & _U32) else -1
 
 
-def object_write(call: Call, key: int, key_bytes: int, at: int, nbytes: int) -> int:
+def object_write(call: CallContext, key: int, key_bytes: int, at: int, nbytes: int) -> int:
     """Set the value of a key."""
     call.write(_text(call, key, key_bytes), call.instance.read(at & _U32, nbytes & _U32))
     return 0
 
 
-def object_delete(call: Call, key: int, key_bytes: int) -> int:
+def object_delete(call: CallContext, key: int, key_bytes: int) -> int:
     """Remove a key; -1 where it wasn't there."""
     return 0 if call.buckets().delete(call.place.bucket, _text(call, key, key_bytes)) else -1
 
 
-def object_list(call: Call, prefix: int, prefix_bytes: int, at: int, nbytes: int) -> int:
+def object_list(call: CallContext, prefix: int, prefix_bytes: int, at: int, nbytes: int) -> int:
     """Write the keys that begin with a prefix, a line each, as far as there is room; return how long all are."""
     keys = call.buckets().keys(call.place.bucket, _text(call, prefix, prefix_bytes))
     text = "".join(f"{key}\n" for key in keys).encode()
@@ -128,7 +128,7 @@ def object_list(call: Call, prefix: int, prefix_bytes: int, at: int, nbytes: int
     return len(text)
 
 
-def step_key(call: Call, at: int, nbytes: int) -> int:
+def step_key(call: CallContext, at: int, nbytes: int) -> int:
     """Write the key of the Step, as far as there is room; return how long it is."""
     text = call.place.effects.encode()
     call.instance.write(at & _U32, text[: nbytes & _U32])
@@ -138,13 +138,13 @@ def step_key(call: Call, at: int, nbytes: int) -> int:
 # ---------------------------------------------------------------------- state
 
 
-def state_size(call: Call, key: int, key_bytes: int) -> int:
+def state_size(call: CallContext, key: int, key_bytes: int) -> int:
     """Return the length of the state of a key; -1 where there is none."""
     region = call.state.find(_text(call, key, key_bytes), call.place.buckets)
     return -1 if region is None else region.nbytes
 
 
-def state_map(call: Call, key: int, key_bytes: int, nbytes: int, shown: int) -> int:
+def state_map(call: CallContext, key: int, key_bytes: int, nbytes: int, shown: int) -> int:
     """Map the state of a key into memory; return where, and write its length to `shown`. 0 where there is no room."""
     found = call.map_state(_text(call, key, key_bytes), nbytes & _U32)
     if found is None:
@@ -153,25 +153,25 @@ def state_map(call: Call, key: int, key_bytes: int, nbytes: int, shown: int) -> 
     return found[0]
 
 
-def state_push(call: Call, key: int, key_bytes: int) -> int:
+def state_push(call: CallContext, key: int, key_bytes: int) -> int:
     """Copy the state of a key into the bucket; -1 where there is none."""
     return 0 if call.state.push(_text(call, key, key_bytes), call.buckets()) else -1
 
 
-def state_pull(call: Call, key: int, key_bytes: int) -> int:
+def state_pull(call: CallContext, key: int, key_bytes: int) -> int:
     """Copy what the bucket has into the state of a key; -1 where it has nothing."""
     return 0 if call.state.pull(_text(call, key, key_bytes), call.buckets()) else -1
 
 
-def state_lock(call: Call, key: int, key_bytes: int, writes: int) -> int:
+def state_lock(call: CallContext, key: int, key_bytes: int, writes: int) -> int:
     """Wait for a lock of a key."""
     name = _text(call, key, key_bytes)
     if not call.state.lock(name, writes=bool(writes), until=call.ends_at):
-        raise Outside(f"its time was over while it waited for the lock of {name!r}")
+        raise BadAddress(f"its time was over while it waited for the lock of {name!r}")
     return 0
 
 
-def state_unlock(call: Call, key: int, key_bytes: int) -> int:
+def state_unlock(call: CallContext, key: int, key_bytes: int) -> int:
     """Give a lock back; -1 where there was none."""
     return 0 if call.state.unlock(_text(call, key, key_bytes)) else -1
 
@@ -230,7 +230,7 @@ def _signed(cell: int) -> int:
 
 
 @functools.cache
-def linker_of(engine: Engine) -> wasmtime.Linker:
+def linker_of(engine: Compiler) -> wasmtime.Linker:
     """Return what modules of an engine are linked with."""
     linker = wasmtime.Linker(engine.wasmtime)
     linker.define_wasi()

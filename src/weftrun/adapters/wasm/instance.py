@@ -20,7 +20,7 @@ PAGE_BYTES: Final = 65_536
 _TABLE: Final = "__indirect_function_table"
 
 
-class Outside(Exception):
+class BadAddress(Exception):
     """A host function was given a part of memory that is not there."""
 
 
@@ -62,7 +62,7 @@ class Instance:
     def address(self, at: int, nbytes: int) -> int:
         """Return the address of a part of memory."""
         if at < 0 or nbytes < 0 or at + nbytes > self.memory_bytes:
-            raise Outside(f"a host function was given {nbytes} bytes at {at}, which the memory does not have")
+            raise BadAddress(f"a host function was given {nbytes} bytes at {at}, which the memory does not have")
         data = ffi.wasmtime_memory_data(self.context, ctypes.byref(self._memory))
         return ctypes.addressof(data.contents) + at
 
@@ -157,14 +157,16 @@ class Instance:
         if table is None or not ffi.wasmtime_table_get(
             self.context, ctypes.byref(table.of.table), index, ctypes.byref(value)
         ):
-            raise Outside(f"there is no function pointer {index}")
+            raise BadAddress(f"there is no function pointer {index}")
         function = value.of.funcref
         if value.kind != ffi.WASMTIME_FUNCREF.value or not function.store_id:
-            raise Outside(f"the function pointer {index} is null")
+            raise BadAddress(f"the function pointer {index} is null")
         kind = wasmtime.FuncType._from_ptr(ffi.wasmtime_func_type(self.context, ctypes.byref(function)), None)
         takes, gives = [str(one) for one in kind.params], [str(one) for one in kind.results]
         if len(takes) > len(args) or set(takes + gives) - {"i32"} or len(gives) > 1:
-            raise Outside(f"the function pointer {index} takes {takes} and returns {gives}, not up to two ints and one")
+            raise BadAddress(
+                f"the function pointer {index} takes {takes} and returns {gives}, not up to two ints and one"
+            )
         return self._call(function, args[: len(takes)])
 
     def _call(self, function: Any, args: tuple[int, ...]) -> int:
@@ -200,7 +202,7 @@ _TRAPS: Final = {
 }
 
 
-class Ended(WasmTrapped):
+class CallEnded(WasmTrapped):
     """A call into an instance ended otherwise than by returning.
 
     Attributes:
@@ -217,15 +219,15 @@ def check_ended(error: Any, trap: Any) -> None:
     if error:
         raised = wasmtime.WasmtimeError._from_ptr(error)
         if isinstance(raised, wasmtime.ExitTrap):
-            raise Ended(f"it exited with code {raised.code}", raised.code)
-        raise Ended(_cause(str(raised)))
+            raise CallEnded(f"it exited with code {raised.code}", raised.code)
+        raise CallEnded(_cause(str(raised)))
     if trap:
         told = wasmtime.Trap._from_ptr(trap)
         code = told.trap_code
         where = [frame.func_name for frame in told.frames[:4]]
         names = " < ".join(name for name in where if name)
         why = _TRAPS.get(code) if code is not None else None
-        raise Ended((why or _cause(told.message)) + (f", in {names}" if names else ""))
+        raise CallEnded((why or _cause(told.message)) + (f", in {names}" if names else ""))
 
 
 def _cause(text: str) -> str:

@@ -12,10 +12,10 @@ from typing import Final, Literal
 
 from msgspec.structs import replace
 
-from weftrun.adapters.wasm.call import Call, View
+from weftrun.adapters.wasm.call import CallContext, KeyView
 from weftrun.model.errors import WasmTrapped
 from weftrun.model.near import NearCall, NearDone, NearFailed, NearRefused, ViewSaid
-from weftrun.model.wasm import Moved
+from weftrun.model.wasm import StorageCallMade
 from weftrun.ports.near import Offload
 from weftrun.wire.delta import DeltaRefused, changes, delta
 
@@ -23,7 +23,7 @@ _U32: Final = 0xFFFF_FFFF
 _SLACK_S: Final = 5.0
 
 
-def storage_call(call: Call, key: int, key_bytes: int, function: int, first: int, second: int) -> int:
+def storage_call(call: CallContext, key: int, key_bytes: int, function: int, first: int, second: int) -> int:
     """Run a function of the module beside a key, or here where that is not possible; return what it returns."""
     name = call.instance.read(key & _U32, key_bytes & _U32).decode("utf-8", "replace")
     args = (first, second)
@@ -46,11 +46,11 @@ def storage_call(call: Call, key: int, key_bytes: int, function: int, first: int
     out, back = (offload.bytes_out, offload.bytes_back) if offload is not None else (0, 0)
     took = time.perf_counter() - began
     where: Literal["near", "here"] = "here" if done is None else "near"
-    call.moved.append(Moved(name, where, reason, out - before[0], back - before[1], took))
+    call.moved.append(StorageCallMade(name, where, reason, out - before[0], back - before[1], took))
     return value
 
 
-def _why_here(call: Call) -> str:
+def _why_here(call: CallContext) -> str:
     """Return why nothing can move; empty where it can."""
     if call.place.near == "forbid":
         return "forbidden"
@@ -63,7 +63,7 @@ def _why_here(call: Call) -> str:
     return ""
 
 
-def _here(call: Call, function: int, args: tuple[int, ...]) -> int:
+def _here(call: CallContext, function: int, args: tuple[int, ...]) -> int:
     """Run the function on this host: what it shows of keys is gone when it returns, as near the data."""
     shown = set(call.views)
     value = call.instance.call_table(function, args)
@@ -72,7 +72,7 @@ def _here(call: Call, function: int, args: tuple[int, ...]) -> int:
     return value
 
 
-def image(call: Call, size: int) -> bytearray:
+def image(call: CallContext, size: int) -> bytearray:
     """Return the memory that both sides can make: of a fresh instance, with what is shown of keys."""
     beginning = call.instance.compiled.beginning
     made = bytearray(beginning.memory if beginning is not None else b"")
@@ -82,7 +82,9 @@ def image(call: Call, size: int) -> bytearray:
     return made
 
 
-def _moved(call: Call, offload: Offload, key: str, function: int, args: tuple[int, ...]) -> tuple[NearDone | None, str]:
+def _moved(
+    call: CallContext, offload: Offload, key: str, function: int, args: tuple[int, ...]
+) -> tuple[NearDone | None, str]:
     """Let a function run beside a key; return what came of it, or None and the reason why it was not begun."""
     instance, size = call.instance, call.instance.memory_bytes
     beginning = instance.compiled.beginning
@@ -117,7 +119,7 @@ def _moved(call: Call, offload: Offload, key: str, function: int, args: tuple[in
             return done, "its data is there"
 
 
-def _take(call: Call, done: NearDone, size: int) -> None:
+def _take(call: CallContext, done: NearDone, size: int) -> None:
     """Let memory and all else be as the function has left them."""
     instance = call.instance
     limit = call.limits.memory_bytes_max
@@ -140,7 +142,7 @@ def _take(call: Call, done: NearDone, size: int) -> None:
         call.place.say(done.text.encode())
 
 
-def arrive(call: Call, told: NearCall) -> str:
+def arrive(call: CallContext, told: NearCall) -> str:
     """Make the memory of a call that comes from elsewhere; return why it can't be made, or nothing.
 
     Raises:
@@ -167,17 +169,17 @@ def arrive(call: Call, told: NearCall) -> str:
     return ""
 
 
-def _show_again(call: Call, said: ViewSaid) -> str:
+def _show_again(call: CallContext, said: ViewSaid) -> str:
     data = call.read(said.key, said.offset, said.nbytes)
     if data is None or call.reads[said.key] != said.version or len(data) != said.nbytes:
         return f"{said.key!r} has changed since it was read"
     if said.at < 0 or said.nbytes > said.room or said.at + said.room > call.instance.memory_bytes:
         raise DeltaRefused("A part of the memory that shows a key lies outside of it.")
-    call.show(View(said, data))
+    call.show(KeyView(said, data))
     return ""
 
 
-def run_arrived(call: Call, told: NearCall) -> NearDone:
+def run_arrived(call: CallContext, told: NearCall) -> NearDone:
     """Run the function of a call that has arrived, and tell what it has left.
 
     Raises:

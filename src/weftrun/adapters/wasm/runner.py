@@ -10,10 +10,10 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from weftrun.adapters.wasm.call import Call, Place
+from weftrun.adapters.wasm.call import CallContext, CallReach
 from weftrun.adapters.wasm.compiled import Compiled, compiled
 from weftrun.adapters.wasm.host import linked, running
-from weftrun.adapters.wasm.instance import Instance, Outside
+from weftrun.adapters.wasm.instance import BadAddress, Instance
 from weftrun.adapters.wasm.moving import arrive, run_arrived
 from weftrun.model.errors import WasmRefused, WasmTrapped
 from weftrun.model.near import NearAnswer, NearCall, NearFailed, NearRefused
@@ -73,7 +73,7 @@ def entry_of(module: Compiled, wanted: str, name: str) -> str:
     return entry
 
 
-def run(module: Compiled, entry: str, label: str, input: bytes, place: Place, limits: WasmLimits) -> WasmAnswer:
+def run(module: Compiled, entry: str, label: str, input: bytes, place: CallReach, limits: WasmLimits) -> WasmAnswer:
     """Call a function in an instance of its own.
 
     Raises:
@@ -81,7 +81,7 @@ def run(module: Compiled, entry: str, label: str, input: bytes, place: Place, li
         WasmTrapped: the function ended otherwise than by returning 0.
         BucketsUnreachable: the storage role can't be reached.
     """
-    call = Call(label, input, place, limits)
+    call = CallContext(label, input, place, limits)
     offload = place.offload
     before = (offload.bytes_out, offload.bytes_back) if offload is not None else (0, 0)
     call.begin(module, linked(module, label))
@@ -93,7 +93,7 @@ def run(module: Compiled, entry: str, label: str, input: bytes, place: Place, li
     return WasmAnswer(call.output or b"", tuple(call.moved), out - before[0], back - before[1])
 
 
-def _within(call: Call, entry: str) -> int:
+def _within(call: CallContext, entry: str) -> int:
     def enter(instance: Instance) -> int:
         if entry != COMMAND and _INITIALIZE in instance.compiled.exports:
             instance.call(_INITIALIZE)
@@ -107,10 +107,10 @@ def _within(call: Call, entry: str) -> int:
         call.close()
 
 
-def run_near(module: Compiled, told: NearCall, place: Place) -> NearAnswer:
+def run_near(module: Compiled, told: NearCall, place: CallReach) -> NearAnswer:
     """Run the part of a call that has come to its data."""
     text: list[bytes] = []
-    call = Call("", told.input, place._replace(effects=told.effects, say=text.append), told.limits)
+    call = CallContext("", told.input, place._replace(effects=told.effects, say=text.append), told.limits)
     call.label = f"storage_call({told.key!r})"
     call.ends_at = time.monotonic() + told.limits.time_s_max
     outer, running.call = running.call, call
@@ -122,7 +122,7 @@ def run_near(module: Compiled, told: NearCall, place: Place) -> NearAnswer:
         done = run_arrived(call, told)
     except DeltaRefused as error:
         return NearFailed(f"{call.label}: {error}")
-    except (WasmTrapped, WasmRefused, Outside) as error:
+    except (WasmTrapped, WasmRefused, BadAddress) as error:
         return NearFailed(str(error), b"".join(text).decode("utf-8", "replace"))
     except ConnectionError as error:
         return NearFailed(str(error), b"".join(text).decode("utf-8", "replace"), again=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from weftrun.adapters.buckets.files import FileBuckets
 from weftrun.adapters.buckets.remote import RemoteBuckets
-from weftrun.adapters.wasm.call import Place
+from weftrun.adapters.wasm.call import CallReach
 from weftrun.adapters.wasm.runner import entry_of, load, run
 from weftrun.model.wasm import WasmAnswer, WasmCall
 
@@ -36,5 +36,5 @@ def call(wanted: WasmCall, input: bytes, effects: str, say: Callable[[bytes], No
     entry = entry_of(module, wanted.entry, wanted.label)
     buckets = _buckets(wanted.buckets) if wanted.buckets else None
     offload = buckets if isinstance(buckets, RemoteBuckets) else None
-    place = Place(wanted.bucket, buckets, offload, wanted.near, effects, say, wanted.buckets)
+    place = CallReach(wanted.bucket, buckets, offload, wanted.near, effects, say, wanted.buckets)
     return run(module, entry, wanted.label, input, place, wanted.limits)

@@ -37,7 +37,7 @@ class Region(NamedTuple):
     nbytes: int
 
 
-class State:
+class BucketState:
     """The state that functions of one bucket share on this host.
 
     A lock is of this object, and is free when that is closed or its process dies.

@@ -6,7 +6,7 @@ import os
 import threading
 from typing import Final
 
-from weftrun.adapters.wasm.call import Place
+from weftrun.adapters.wasm.call import CallReach
 from weftrun.adapters.wasm.modules import Modules
 from weftrun.adapters.wasm.runner import load, run_near
 from weftrun.model.near import NearAnswer, NearCall, NearRefused
@@ -53,7 +53,7 @@ class NearRunner:
         if not self._admitted():
             return NearRefused("the storage role is busy")
         try:
-            place = Place(told.bucket, self._buckets)
+            place = CallReach(told.bucket, self._buckets)
             return run_near(load(path, told.module), told, place)
         finally:
             self._free.release()

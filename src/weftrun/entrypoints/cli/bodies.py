@@ -45,7 +45,7 @@ def read_body(callable: Callable[..., Any], name: str) -> list[Finding] | None:
         function = function.func
     if not isinstance(function, FunctionType) or _node_of(function) is None:
         return None
-    reader = _Reader(name)
+    reader = _BodyReader(name)
     reader.read(function, deeper=True)
     return reader.findings
 
@@ -110,7 +110,7 @@ def _node_of(function: FunctionType) -> ast.FunctionDef | ast.AsyncFunctionDef |
     return None
 
 
-class _Reader:
+class _BodyReader:
     """Reads one body and what it calls."""
 
     def __init__(self, name: str) -> None:

@@ -101,7 +101,7 @@ def _entered(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> li
         return wired(function, args, kwargs)
     except UsageError:
         raise
-    except Exception as error:
+    except Exception as error:  # the author's body runs here, and may raise anything
         label = function.spec.label
         raise UsageError(
             f"The body of {label} failed, so there is no graph: {type(error).__name__}: {error}"

@@ -15,7 +15,7 @@ from weftrun.entrypoints.cli.output import clock, print_json
 from weftrun.entrypoints.cli.table import Column, print_table
 from weftrun.entrypoints.cli.target import load
 from weftrun.model.errors import UsageError
-from weftrun.model.schedules import CatchUp, Schedule, Timetable
+from weftrun.model.schedules import CatchUp, KeptSchedule, Timetable
 from weftrun.sdk.schedules import Change, check_schedule_id, wanted
 
 _COLUMNS = (
@@ -159,11 +159,11 @@ def _seconds(text: str) -> int:
     return int(found[1]) * _UNITS[found[2] or "s"]
 
 
-def _status(schedule: Schedule) -> str:
+def _status(schedule: KeptSchedule) -> str:
     return "paused" if schedule.is_paused else "active"
 
 
-def _row(schedule: Schedule) -> tuple[str, ...]:
+def _row(schedule: KeptSchedule) -> tuple[str, ...]:
     coming = times_of(schedule, 1)
     return (
         schedule.id,
@@ -176,7 +176,7 @@ def _row(schedule: Schedule) -> tuple[str, ...]:
     )
 
 
-def _told(schedule: Schedule, count: int = 1) -> dict[str, Any]:
+def _told(schedule: KeptSchedule, count: int = 1) -> dict[str, Any]:
     when = schedule.when
     return {
         "id": schedule.id,

@@ -13,10 +13,19 @@ from weftrun.assembly import place_of
 from weftrun.entrypoints.cli.options import journal_options
 from weftrun.entrypoints.cli.output import print_json
 from weftrun.model.errors import Unsupported, UsageError
+from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.wasm import WasmLimits
 
 _PORT = 8_420
 _PORT_OF_FAASM = 8_080
+
+
+def _check(apps: tuple[Path, ...], tls_cert: str | None, tls_key: str | None) -> None:
+    if (tls_cert is None) != (tls_key is None):
+        raise UsageError("--tls-cert and --tls-key go together: one names the certificate, the other its key.")
+    for app in apps:
+        if not app.is_file():
+            raise UsageError(f"There is no file {app}.")
 
 
 @click.command("serve")
@@ -27,6 +36,10 @@ _PORT_OF_FAASM = 8_080
     "--port", type=click.IntRange(0, 65_535), help="Port; 0 for a free one. Default: 8420, with --compat 8080."
 )
 @click.option("--sandboxes", type=click.IntRange(1), help="Sandboxes that run Functions at once; default: processors.")
+@click.option(
+    "--keep-alive-s", type=click.FloatRange(0.1, 1e6), default=DEFAULT_LIMITS.sandbox_idle_s, show_default=True,
+    help="An idle Sandbox is ended after so many seconds; when all are, no app takes memory but for its zygote.",
+)  # fmt: skip
 @click.option("--tokens", is_flag=True, help="Ask callers for tokens; hosts other than loopback always do.")
 @click.option("--tls-cert", type=click.Path(exists=True, dir_okay=False), help="Certificate, in PEM; with --tls-key.")
 @click.option("--tls-key", type=click.Path(exists=True, dir_okay=False), help="Its private key, in PEM.")
@@ -47,6 +60,7 @@ def command(
     host: str,
     port: int | None,
     sandboxes: int | None,
+    keep_alive_s: float,
     tokens: bool,
     tls_cert: str | None,
     tls_key: str | None,
@@ -61,19 +75,16 @@ def command(
     /openapi.json. It needs the extra `serve`; `--compat faasm` needs `wasm`, too: WebAssembly functions are uploaded
     and called there as in Faasm, and a storage role beside it keeps their keys.
     """
-    if (tls_cert is None) != (tls_key is None):
-        raise UsageError("--tls-cert and --tls-key go together: one names the certificate, the other its key.")
-    for app in apps:
-        if not app.is_file():
-            raise UsageError(f"There is no file {app}.")
+    _check(apps, tls_cert, tls_key)
     server = _module("server", "serve")
     default = _PORT if compat is None else _PORT_OF_FAASM
-    settings = server.Settings(
+    settings = server.ServerSettings(
         place=place_of(db),
         files=apps,
         host=host,
         port=default if port is None else port,
         sandboxes=sandboxes,
+        keep_alive_s=keep_alive_s,
         asks_for_tokens=tokens,
         tls=(tls_cert, tls_key) if tls_cert and tls_key else None,
     )

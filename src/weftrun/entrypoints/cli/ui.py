@@ -46,5 +46,5 @@ def command(db: str | None, as_json: bool, port: int, no_browser: bool) -> None:
         if not no_browser:
             webbrowser.open(address)
 
-    settings = server.Settings(place=place_of(db), port=port, recover="none")
+    settings = server.ServerSettings(place=place_of(db), port=port, recover="none")
     server.serve(settings, announce=announce, pages=door_of.PAGES, middleware=[door])

@@ -9,7 +9,7 @@ import msgspec
 from litestar import Response
 from msgspec import Struct
 
-from weftrun.entrypoints.http.gateway import Answer
+from weftrun.entrypoints.http.gateway import EndedRun
 from weftrun.entrypoints.http.problems import Refusal
 from weftrun.model.outcomes import Failure, Status
 from weftrun.model.telling import writable
@@ -70,7 +70,7 @@ def failed(id: str, status: Status, failure: Failure | None) -> Refusal:
     return Refusal(424, "run-failed", detail, run=id, error=failure.type, traceback=failure.traceback)
 
 
-def run_answer(id: str, answer: Answer, *, joined: bool) -> RunAnswer:
+def run_answer(id: str, answer: EndedRun, *, joined: bool) -> RunAnswer:
     """Return a Run that has succeeded with its value.
 
     Raises:
@@ -84,7 +84,7 @@ def run_answer(id: str, answer: Answer, *, joined: bool) -> RunAnswer:
     return RunAnswer(id, answer.status, result, answer.value.repr, joined=joined)
 
 
-def value_answer(id: str, answer: Answer) -> Response[Any]:
+def value_answer(id: str, answer: EndedRun) -> Response[Any]:
     """Return an answer that is the value of a Run, and nothing else.
 
     Raises:

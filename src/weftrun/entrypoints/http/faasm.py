@@ -21,7 +21,7 @@ from msgspec import json
 from weftrun.adapters.wasm.compiled import MODULE_BYTES_MAX
 from weftrun.adapters.wasm.modules import Modules
 from weftrun.entrypoints.http.gateway import Gateway
-from weftrun.entrypoints.http.invocation import FLUSH, Invocation, invocations
+from weftrun.entrypoints.http.invocation import FLUSH, InvokeRequest, invocations
 from weftrun.model.errors import RunNotFound, UsageError, WeftrunError
 from weftrun.model.wasm import Near, WasmAnswer, WasmCall, WasmLimits
 from weftrun.sdk.handles import Engine, Run
@@ -47,7 +47,7 @@ class Doors:
         self.buckets = buckets
         self.limits = limits or WasmLimits()
 
-    async def start(self, gateway: Gateway, asked: Invocation) -> Run[WasmAnswer]:
+    async def start(self, gateway: Gateway, asked: InvokeRequest) -> Run[WasmAnswer]:
         """Start the Run of an invocation.
 
         Raises:
@@ -107,7 +107,7 @@ def faasm_router(doors: Doors) -> Router:
             asked = invocations(body)
         except UsageError as error:
             return _refused(error)
-        if isinstance(asked, Invocation):
+        if isinstance(asked, InvokeRequest):
             return await _one(doors, gateway, asked)
         answers = await asyncio.gather(*(_one(doors, gateway, one) for one in asked))
         return _json([_told(answer) for answer in answers])
@@ -115,7 +115,7 @@ def faasm_router(doors: Doors) -> Router:
     return Router("/", route_handlers=[upload, version, invoke])
 
 
-async def _one(doors: Doors, gateway: Gateway, asked: Invocation) -> Response[Any]:
+async def _one(doors: Doors, gateway: Gateway, asked: InvokeRequest) -> Response[Any]:
     """Carry out an invocation."""
     try:
         if asked.type == FLUSH:

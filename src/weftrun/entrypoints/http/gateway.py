@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from weftrun.adapters.sqlite.gateway import Deployed, GatewayFile
 from weftrun.adapters.system.entropy import SystemEntropy
@@ -28,6 +29,7 @@ from weftrun.entrypoints.http.problems import Refusal, not_found
 from weftrun.entrypoints.http.readers import Readers
 from weftrun.model.errors import RunNotFound
 from weftrun.model.ids import RunId, RunUid
+from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.outcomes import Failure, Status
 from weftrun.model.policy import Bundle
 from weftrun.model.translation import Bind, Bound, Described, Render, Rendered
@@ -43,7 +45,7 @@ _RUNS_KNOWN_MAX = 10_000
 """Of so many Runs that were started last the code is known, and their handles where they keep no records."""
 
 
-class Wanted(Struct, frozen=True):
+class WantedRun(Struct, frozen=True):
     """A Run that a caller wants to have.
 
     Attributes:
@@ -61,7 +63,7 @@ class Wanted(Struct, frozen=True):
     durable: bool | None = None
 
 
-class Answer(Struct, frozen=True):
+class EndedRun(Struct, frozen=True):
     """A Run that has ended, as a caller gets it.
 
     Attributes:
@@ -116,16 +118,20 @@ class Gateway:
         files: list[Path],
         *,
         sandboxes: int | None = None,
+        keep_alive_s: float = DEFAULT_LIMITS.sandbox_idle_s,
         recover: str = "all",
         asks_for_tokens: bool = False,
     ) -> Gateway:
         """Open an engine, which takes over what a dead one left (`recover`), and import the apps in these files.
 
+        A Sandbox that has had nothing to do for `keep_alive_s` seconds is ended, the last one, too.
+
         Raises:
             JournalError: the Journal can't be used.
             UsageError: a file has no app that can be served.
         """
-        core = await asyncio.to_thread(open_core, place, sandboxes=sandboxes, recover=recover)
+        limits = replace(DEFAULT_LIMITS, sandbox_idle_s=keep_alive_s)
+        core = await asyncio.to_thread(open_core, place, sandboxes=sandboxes, recover=recover, limits=limits)
         file = GatewayFile(place.folder / "gateway.db")
         gateway = cls(place, core, file, asks_for_tokens=asks_for_tokens)
         try:
@@ -199,7 +205,7 @@ class Gateway:
 
     # ------------------------------------------------------------------ starting
 
-    async def start(self, caller: Caller, wanted: Wanted, wait_s: float = 0.0) -> Ticket:
+    async def start(self, caller: Caller, wanted: WantedRun, wait_s: float = 0.0) -> Ticket:
         """Start a Run, or join the one that has this id, and return once its start is durable.
 
         With `wait_s` it returns when the Run has ended, or after so many seconds once its start is durable: the end
@@ -234,7 +240,7 @@ class Gateway:
         self.starts += 1
         return ticket
 
-    def _id(self, caller: Caller, wanted: Wanted, described: Described) -> RunId:
+    def _id(self, caller: Caller, wanted: WantedRun, described: Described) -> RunId:
         if wanted.id is not None:
             return RunId(caller.stored(wanted.id))
         return RunId(f"{caller.prefix}{described.function.label}-{self._entropy.uid()[:12]}")
@@ -339,7 +345,7 @@ class Gateway:
         """Return when what Attempts have printed so far can be read."""
         await self.readers.read(lambda _: self.core.flush_trace())
 
-    async def answer(self, ticket: Ticket) -> Answer:
+    async def answer(self, ticket: Ticket) -> EndedRun:
         """Return what a Run that has ended gave.
 
         Raises:
@@ -348,12 +354,12 @@ class Gateway:
         end = ticket.end
         assert end is not None
         if end.failure is not None or end.answer is None:
-            return Answer(end.status, None, end.failure)
+            return EndedRun(end.status, None, end.failure)
         tree = change_data(end.answer, lambda data: Inline(bytes(self.core.read(data))))
         translator = await self.translators.of(await self._bundle(ticket))
         rendered = await translator.ask(Render(tree))
         assert isinstance(rendered, Rendered)
-        return Answer(end.status, rendered, None)
+        return EndedRun(end.status, rendered, None)
 
     async def _bundle(self, ticket: Ticket) -> Bundle:
         """Return the code that a Run was started with."""

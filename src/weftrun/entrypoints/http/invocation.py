@@ -24,7 +24,7 @@ _OF_ITS_HOSTS: Final = (
 """Fields that hosts of Faasm tell each other, or that belong to ones that are refused: passed by."""
 
 
-class Invocation(Struct, frozen=True):
+class InvokeRequest(Struct, frozen=True):
     """What is asked for.
 
     Attributes:
@@ -57,7 +57,7 @@ _KINDS: Final[dict[str, type]] = {
 }  # fmt: skip
 
 
-def invocations(body: bytes) -> list[Invocation] | Invocation:
+def invocations(body: bytes) -> list[InvokeRequest] | InvokeRequest:
     """Read an invocation, or a list of them.
 
     Raises:
@@ -72,7 +72,7 @@ def invocations(body: bytes) -> list[Invocation] | Invocation:
     return _invocation(said, "the invocation")
 
 
-def _invocation(said: Any, what: str) -> Invocation:
+def _invocation(said: Any, what: str) -> InvokeRequest:
     if not isinstance(said, dict):
         raise UsageError(f"Of {what} there is {type(said).__name__}, not a JSON object.")
     fields: dict[str, Any] = {}
@@ -84,7 +84,7 @@ def _invocation(said: Any, what: str) -> Invocation:
                 raise UsageError(f"`{name}` of {what} asks for what is not built yet: leave it out.")
         elif name not in _OF_ITS_HOSTS:
             raise UsageError(f"`{name}` of {what} is no field of an invocation.")
-    made = Invocation(**fields)
+    made = InvokeRequest(**fields)
     if made.type not in (CALL, FLUSH):
         raise UsageError(f"`type` of {what} is {CALL} for a call or {FLUSH} for a flush, not {made.type}.")
     if made.forbid_ndp and made.require_ndp:

@@ -88,6 +88,15 @@ class _EngineCollector(Collector):
         yield CounterMetricFamily(
             "weftrun_commits", "Transactions that this engine has committed.", gateway.core.commits
         )
+        batches = gateway.core.batches
+        yield CounterMetricFamily("weftrun_batches", "Batches that were given to Sandboxes.", batches.batches)
+        yield CounterMetricFamily("weftrun_attempts", "Bodies in these Batches.", batches.attempts)
+        yield CounterMetricFamily(
+            "weftrun_cold_starts", "Sandboxes that were made for what waited.", batches.cold_starts
+        )
+        yield CounterMetricFamily(
+            "weftrun_cold_start_seconds", "How long these took to be made, in all.", batches.cold_start_s
+        )
         yield CounterMetricFamily("weftrun_runs_started", "Runs that were started or joined here.", gateway.starts)
         yield GaugeMetricFamily("weftrun_streams_open", "Streams of events that are open.", gateway.streams)
         yield GaugeMetricFamily("weftrun_apps", "Apps that are served.", len(gateway.apps))

@@ -11,7 +11,7 @@ from typing import Final
 
 from weftrun.entrypoints.http.faasm import Doors, faasm_router, folder_of
 from weftrun.entrypoints.http.listening import bound, url_of
-from weftrun.entrypoints.http.server import Settings, serve
+from weftrun.entrypoints.http.server import ServerSettings, serve
 from weftrun.model.errors import Unsupported
 from weftrun.model.wasm import WasmLimits
 
@@ -92,7 +92,7 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 
 def serve_faasm(
-    settings: Settings,
+    settings: ServerSettings,
     *,
     storage: str | None,
     storage_port: int,

@@ -15,9 +15,10 @@ from msgspec.structs import replace
 from weftrun.assembly import Look, Reader
 from weftrun.entrypoints.http.answers import RunAnswer, as_json, json_answer, run_answer, value_answer
 from weftrun.entrypoints.http.callers import Caller
-from weftrun.entrypoints.http.gateway import Gateway, Wanted, found
+from weftrun.entrypoints.http.gateway import Gateway, WantedRun, found
 from weftrun.entrypoints.http.given import CallerHere, GatewayHere
 from weftrun.entrypoints.http.problems import Refusal, not_found, problems
+from weftrun.model.errors import LimitExceeded, UsageError
 from weftrun.model.outcomes import Status
 from weftrun.ports.journal import RunInfo
 from weftrun.runtime.tickets import Ticket
@@ -152,7 +153,7 @@ async def start(
     if None not in (data.id, idempotency_key) and data.id != idempotency_key:
         raise Refusal(422, "two-ids", f"`id` is {data.id!r}, and the header Idempotency-Key {idempotency_key!r}.")
     id = data.id if data.id is not None else idempotency_key
-    wanted = Wanted(data.app, name, msgspec.json.encode(data.args), id, data.durable)
+    wanted = WantedRun(data.app, name, msgspec.json.encode(data.args), id, data.durable)
     return await _answered(gateway, caller, await gateway.start(caller, wanted, data.wait_s), 0.0)
 
 
@@ -319,10 +320,13 @@ async def send_signal(gateway: GatewayHere, caller: CallerHere, run_id: Id, data
     value = signal_value(data.name, Json(as_json(data.value).decode()))
 
     def done(reader: Reader) -> None:
-        info = found(reader, caller, run_id)
-        if info.ended_at is not None:
-            raise Refusal(409, "run-ended", f"Run {run_id!r} has ended: nobody waits for the signal {data.name!r}.")
-        reader.post_signal(info.id, data.name, value, data.id)
+        try:
+            reader.post_signal(found(reader, caller, run_id).id, data.name, value, data.id)
+        except LimitExceeded:
+            raise
+        except UsageError:
+            detail = f"Run {run_id!r} has ended: nobody waits for the signal {data.name!r}."
+            raise Refusal(409, "run-ended", detail) from None
 
     await gateway.readers.read(done)
 

@@ -20,6 +20,7 @@ from weftrun.entrypoints.http.access import is_loopback
 from weftrun.entrypoints.http.app import make_app
 from weftrun.entrypoints.http.gateway import Gateway
 from weftrun.model.errors import UsageError, WeftrunError
+from weftrun.model.limits import DEFAULT_LIMITS
 
 _GRACE_S = 10
 """Requests that are being answered when the server is told to end have so long, in seconds."""
@@ -30,7 +31,7 @@ loop to the engine's, to the Journal's thread, and back, and would wait at each 
 _HEADER_BYTES_MAX = 64 * 1024
 
 
-class Settings(Struct, frozen=True, kw_only=True):
+class ServerSettings(Struct, frozen=True, kw_only=True):
     """What is served, and how.
 
     Attributes:
@@ -38,6 +39,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         files: apps that are served from where they lie.
         host, port: where to listen; port 0 takes a free one.
         sandboxes: how many run Functions at once; None for as many as processors.
+        keep_alive_s: an idle Sandbox is ended after so many seconds.
         asks_for_tokens: whether each caller must have one; a host other than the loopback asks for them always.
         tls: files of a certificate and of its key, in PEM.
         recover: which open Runs this engine goes on with; see `weftrun.open`.
@@ -48,6 +50,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: int = 0
     sandboxes: int | None = None
+    keep_alive_s: float = DEFAULT_LIMITS.sandbox_idle_s
     asks_for_tokens: bool = False
     tls: tuple[str, str] | None = None
     recover: str = "all"
@@ -68,7 +71,7 @@ class _Server(uvicorn.Server):
 
 
 def serve(
-    settings: Settings,
+    settings: ServerSettings,
     *,
     announce: Callable[[str], None],
     routers: Sequence[ControllerRouterHandler] = (),
@@ -113,12 +116,13 @@ def serve(
         raise errors[0]
 
 
-async def _opened(settings: Settings) -> Gateway:
+async def _opened(settings: ServerSettings) -> Gateway:
     asks = settings.asks_for_tokens or not is_loopback(settings.host)
     gateway = await Gateway.opened(
         settings.place,
         list(settings.files),
         sandboxes=settings.sandboxes,
+        keep_alive_s=settings.keep_alive_s,
         recover=settings.recover,
         asks_for_tokens=asks,
     )
@@ -128,7 +132,7 @@ async def _opened(settings: Settings) -> Gateway:
     return gateway
 
 
-def _config(app: Litestar, settings: Settings) -> uvicorn.Config:
+def _config(app: Litestar, settings: ServerSettings) -> uvicorn.Config:
     certificate, key = settings.tls or (None, None)
     try:
         config = uvicorn.Config(

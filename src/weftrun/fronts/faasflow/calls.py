@@ -13,19 +13,19 @@ from typing import Any, cast
 from msgspec.structs import replace
 
 from weftrun.fronts.faasflow.conditions import holds
-from weftrun.fronts.faasflow.data import Outputs, find, flattened
+from weftrun.fronts.faasflow.data import NodeOutputs, find, flattened
 from weftrun.fronts.faasflow.execution import execute
 from weftrun.fronts.faasflow.expectations import expectations
-from weftrun.fronts.faasflow.plan import Call, Node, Plan
+from weftrun.fronts.faasflow.plan import Node, Plan, PlannedCall
 from weftrun.fronts.faasflow.results import Answer, results
 from weftrun.fronts.faasflow.store import MARKER, MissingData
 from weftrun.sdk.function import Function, function, workflow
 
-Given = list[Outputs | list[Outputs]]
+Given = list[NodeOutputs | list[NodeOutputs]]
 
 
 @function(name="weftrun.faasflow:call", effects="none")
-def call_function(call: Call, before: Given, given: Given) -> Outputs:
+def call_function(call: PlannedCall, before: Given, given: Given) -> NodeOutputs:
     """Run one node: the code of its file, unless the switches before it have chosen others.
 
     Args:
@@ -34,17 +34,17 @@ def call_function(call: Call, before: Given, given: Given) -> Outputs:
         given: what it may fetch, the later before the earlier.
     """
     if not _is_live(call.name, before):
-        return Outputs(is_dead=True)
+        return NodeOutputs(is_dead=True)
     data = flattened(given)
     if call.kind == "switch":
-        return Outputs(chosen=_chosen(call, data))
+        return NodeOutputs(chosen=_chosen(call, data))
     if call.kind == "end":
-        return Outputs()
+        return NodeOutputs()
     return execute(call, data, {})
 
 
 @function(name="weftrun.faasflow:call_item", effects="none")
-def call_item(item: dict[str, Any], call: Call, given: Given) -> Outputs:
+def call_item(item: dict[str, Any], call: PlannedCall, given: Given) -> NodeOutputs:
     """Run one item of a foreach: `item` has its values, by the parameters that hold the lists."""
     return execute(call, flattened(given), item)
 
@@ -94,7 +94,7 @@ class Wiring:
     def __init__(self, plan: Plan, inputs: dict[str, Any]) -> None:
         """Begin with what the Run is given from outside."""
         self._plan = plan
-        self._outside = Outputs()
+        self._outside = NodeOutputs()
         for name, value in inputs.items():
             kind = "application/octet-stream" if isinstance(value, bytes) else "application/json"
             self._outside.put(name, value, kind)
@@ -145,11 +145,11 @@ def labelled(function: Function[..., Any], label: str) -> Function[..., Any]:
 
 def _is_live(name: str, before: Given) -> bool:
     """Say whether a node runs: one of those before it leads to it, or there are none."""
-    ways = [[each] if isinstance(each, Outputs) else each for each in before]
+    ways = [[each] if isinstance(each, NodeOutputs) else each for each in before]
     return not ways or any(not outputs or any(one.runs(name) for one in outputs) for outputs in ways)
 
 
-def _list(call: Call, data: list[Outputs], parameter: str) -> list[Any]:
+def _list(call: PlannedCall, data: list[NodeOutputs], parameter: str) -> list[Any]:
     try:
         found = find(data, parameter)
     except KeyError:
@@ -161,7 +161,7 @@ def _list(call: Call, data: list[Outputs], parameter: str) -> list[Any]:
     return found
 
 
-def _chosen(call: Call, data: list[Outputs]) -> str:
+def _chosen(call: PlannedCall, data: list[NodeOutputs]) -> str:
     """Return the node behind the first condition that holds; nothing where none does."""
 
     def look(name: str) -> Any:

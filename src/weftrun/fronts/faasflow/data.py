@@ -12,7 +12,7 @@ _APART_BYTES: Final = 4096
 """What is larger travels beside the pickle, where readers map it."""
 
 
-class Outputs:
+class NodeOutputs:
     """Data of one function by key, and which of the nodes behind it are to run.
 
     Attributes:
@@ -82,19 +82,19 @@ class Outputs:
 
     def __reduce_ex__(self, protocol: object) -> tuple[Any, ...]:
         kept = {key: (content_type, _apart(data)) for key, (content_type, data) in self._kept.items()}
-        return Outputs, (kept, self.keys, self.is_dead, self.chosen)
+        return NodeOutputs, (kept, self.keys, self.is_dead, self.chosen)
 
 
 def _apart(data: Any) -> Any:
     return pickle.PickleBuffer(data) if memoryview(data).nbytes > _APART_BYTES else bytes(data)
 
 
-def flattened(given: Iterable[Outputs | list[Outputs]]) -> list[Outputs]:
+def flattened(given: Iterable[NodeOutputs | list[NodeOutputs]]) -> list[NodeOutputs]:
     """Return what was handed over one by one: a foreach gives a list, in the order of its items."""
-    return [one for several in given for one in ([several] if isinstance(several, Outputs) else several)]
+    return [one for several in given for one in ([several] if isinstance(several, NodeOutputs) else several)]
 
 
-def find(given: list[Outputs], key: str) -> Any:
+def find(given: list[NodeOutputs], key: str) -> Any:
     """Return what was put under a key: by the last who did, as in FaaSFlow's one namespace for a request.
 
     Lists of keys that several items of a foreach have put are one list, in the order of the items.

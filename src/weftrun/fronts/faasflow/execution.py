@@ -12,8 +12,8 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
-from weftrun.fronts.faasflow.data import Outputs
-from weftrun.fronts.faasflow.plan import Call
+from weftrun.fronts.faasflow.data import NodeOutputs
+from weftrun.fronts.faasflow.plan import PlannedCall
 from weftrun.fronts.faasflow.store import Store
 from weftrun.sdk.place import current
 
@@ -21,7 +21,7 @@ _codes: dict[str, tuple[int, CodeType]] = {}
 """By path: when the file was written, in nanoseconds, and its code."""
 
 
-def execute(call: Call, given: list[Outputs], keys: Mapping[str, Any]) -> Outputs:
+def execute(call: PlannedCall, given: list[NodeOutputs], keys: Mapping[str, Any]) -> NodeOutputs:
     """Run a function once and return what it has put.
 
     Its module is executed anew for each call, as FaaSFlow does, with `main()` called after it.

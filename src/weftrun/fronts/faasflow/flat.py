@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from weftrun.fronts.faasflow import conditions
 from weftrun.fronts.faasflow.graph import Graph
-from weftrun.fronts.faasflow.plan import INPUT, Call, Kind, Made, Missing, Node, Plan, Taken
+from weftrun.fronts.faasflow.plan import INPUT, InputEntry, Kind, Made, Missing, Node, Plan, PlannedCall
 from weftrun.fronts.faasflow.policies import policy_of
 from weftrun.fronts.faasflow.reading import Document, Table
 from weftrun.fronts.faasflow.sources import fetched, find_file
@@ -23,7 +23,7 @@ _WAYS: Final = ("pass", "parallel", "foreach", "switch")
 _GENERIC: Final = ("flat_workflow", "workflow", "flat", "main")
 
 
-class Function(Struct):
+class FlatFunction(Struct):
     """One function of the file, as it is read.
 
     Attributes:
@@ -46,7 +46,7 @@ def read_flat(document: Document, top: Table, missing: Missing) -> Plan:
     top.only(_TOP)
     name = top.text("name") or _name(document.file)
     inputs = {key: _size(top.table("global_input").table(key)) for key in top.table("global_input")}
-    functions: dict[str, Function] = {}
+    functions: dict[str, FlatFunction] = {}
     if top.need("functions"):
         for table in top.tables("functions", "a function"):
             _add(functions, _function(table, name, missing))
@@ -72,7 +72,7 @@ def _size(table: Table) -> int:
     return table.whole("size")
 
 
-def _add(functions: dict[str, Function], function: Function) -> None:
+def _add(functions: dict[str, FlatFunction], function: FlatFunction) -> None:
     other = functions.setdefault(function.node.name, function)
     if other is not function:
         where = other.table.line("name")
@@ -81,7 +81,7 @@ def _add(functions: dict[str, Function], function: Function) -> None:
         )
 
 
-def _function(table: Table, workflow: str, missing: Missing) -> Function:
+def _function(table: Table, workflow: str, missing: Missing) -> FlatFunction:
     name = table.text("name")
     if name and (not name.isprintable() or set("[]/") & set(name)):
         table.problem("name", f"{name!r} can't be the name of a Step: it has a sign that is none of a name's.")
@@ -95,7 +95,7 @@ def _function(table: Table, workflow: str, missing: Missing) -> Function:
     made = {
         key: _made(table.table("output").table(key, f"output {key!r} of {name!r}")) for key in table.table("output")
     }
-    call = Call(workflow, name, kind, "", table.number("runtime"), taken, made, missing=missing)
+    call = PlannedCall(workflow, name, kind, "", table.number("runtime"), taken, made, missing=missing)
     node = Node(
         call,
         policy=policy_of(table),
@@ -103,12 +103,12 @@ def _function(table: Table, workflow: str, missing: Missing) -> Function:
         mem_usage=table.number("mem_usage"),
         split_ratio=max(1, table.whole("split_ratio", 1)),
     )
-    function = Function(table, node, source)
+    function = FlatFunction(table, node, source)
     _read_next(function, is_virtual=is_virtual)
     return function
 
 
-def _taken(table: Table) -> Taken:
+def _taken(table: Table) -> InputEntry:
     table.only(("type", "value", "size"))
     table.need("value")
     value = table.table("value", f"the value of {table.what}")
@@ -116,7 +116,7 @@ def _taken(table: Table) -> Taken:
     if "value" in table:
         value.need("parameter")
     kind = table.text("type", ("pass", "normal", "key")) or "pass"
-    return Taken(kind, value.text("function"), value.text("parameter"), table.whole("size"))
+    return InputEntry(kind, value.text("function"), value.text("parameter"), table.whole("size"))
 
 
 def _made(table: Table) -> Made:
@@ -124,7 +124,7 @@ def _made(table: Table) -> Made:
     return Made(table.text("type", ("pass", "normal", "keys")) or "pass", table.whole("size"))
 
 
-def _read_next(function: Function, *, is_virtual: bool) -> None:
+def _read_next(function: FlatFunction, *, is_virtual: bool) -> None:
     table = function.table.table("next", f"`next` of {function.node.name!r}")
     table.only(("type", "nodes", "conditions"))
     function.way = table.text("type", _WAYS) or "pass"
@@ -154,7 +154,7 @@ def _read_next(function: Function, *, is_virtual: bool) -> None:
     function.node = replace(function.node, call=call)
 
 
-def _graph(document: Document, functions: dict[str, Function]) -> Graph:
+def _graph(document: Document, functions: dict[str, FlatFunction]) -> Graph:
     graph = Graph(document, list(functions))
     for name, function in functions.items():
         for target, line in function.nodes:
@@ -165,7 +165,7 @@ def _graph(document: Document, functions: dict[str, Function]) -> Graph:
     return graph
 
 
-def _finished(function: Function, functions: dict[str, Function], graph: Graph, inputs: dict[str, int]) -> Node:
+def _finished(function: FlatFunction, functions: dict[str, FlatFunction], graph: Graph, inputs: dict[str, int]) -> Node:
     """Return a node with its place in the graph: what it reads, what drives it, where its code is."""
     node, name = function.node, function.node.name
     ancestors = graph.ancestors(name)
@@ -197,7 +197,7 @@ def _finished(function: Function, functions: dict[str, Function], graph: Graph, 
     )
 
 
-def _wanted(call: Call, makers: dict[str, list[str]], inputs: dict[str, int]) -> set[str] | None:
+def _wanted(call: PlannedCall, makers: dict[str, list[str]], inputs: dict[str, int]) -> set[str] | None:
     """Return the names of the data that a node can ask for; None where that is not known before it runs."""
     if call.kind == "switch":
         return {name for text in call.conditions for name in conditions.names(text)}
@@ -212,8 +212,8 @@ def _wanted(call: Call, makers: dict[str, list[str]], inputs: dict[str, int]) ->
 
 
 def _check_inputs(
-    function: Function,
-    functions: dict[str, Function],
+    function: FlatFunction,
+    functions: dict[str, FlatFunction],
     ancestors: list[str],
     makers: dict[str, list[str]],
     inputs: dict[str, int],
@@ -245,7 +245,7 @@ def _check_inputs(
                 )
 
 
-def _lists(function: Function, functions: dict[str, Function], makers: dict[str, list[str]]) -> list[str]:
+def _lists(function: FlatFunction, functions: dict[str, FlatFunction], makers: dict[str, list[str]]) -> list[str]:
     """Return the parameters that hold the lists which drive a foreach."""
     table, name = function.table, function.node.name
     if function.node.call.kind != "function":
@@ -265,7 +265,7 @@ def _lists(function: Function, functions: dict[str, Function], makers: dict[str,
     return [parameter for parameter in dict.fromkeys(keys.values()) if parameter in makers]
 
 
-def _results(table: Table, functions: dict[str, Function]) -> dict[str, tuple[str, str]]:
+def _results(table: Table, functions: dict[str, FlatFunction]) -> dict[str, tuple[str, str]]:
     found = {}
     for key in table:
         taken = _taken(table.table(key, f"global_output {key!r}"))

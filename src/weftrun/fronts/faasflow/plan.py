@@ -13,7 +13,7 @@ INPUT = "INPUT"
 """The name under which a file speaks of what the Run is given from outside."""
 
 
-class Taken(Struct, frozen=True):
+class InputEntry(Struct, frozen=True):
     """One entry of a function's `input`.
 
     Attributes:
@@ -36,7 +36,7 @@ class Made(Struct, frozen=True):
     size: int
 
 
-class Call(Struct, frozen=True):
+class PlannedCall(Struct, frozen=True):
     """All that one function is called with, besides data.
 
     Attributes:
@@ -52,7 +52,7 @@ class Call(Struct, frozen=True):
     kind: Kind = "function"
     file: str = ""
     runtime: float = 0.0
-    input: dict[str, Taken] = {}
+    input: dict[str, InputEntry] = {}
     output: dict[str, Made] = {}
     foreach: tuple[str, ...] = ()
     conditions: tuple[str, ...] = ()
@@ -75,7 +75,7 @@ class Node(Struct, frozen=True):
         split_ratio: how many items its foreach is expected to have.
     """
 
-    call: Call
+    call: PlannedCall
     before: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
     lists: tuple[str, ...] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any, Final
 
-from weftrun.fronts.faasflow.data import Outputs, find, flattened
+from weftrun.fronts.faasflow.data import NodeOutputs, find, flattened
 
 Answer = Any
 """JSON, or bytes: whatever a function has put."""
@@ -13,7 +13,7 @@ Answer = Any
 _WHOLE_BYTES: Final = 4096
 
 
-def results(wanted: dict[str, tuple[str, str]], made: dict[str, Outputs | list[Outputs]]) -> dict[str, Answer]:
+def results(wanted: dict[str, tuple[str, str]], made: dict[str, NodeOutputs | list[NodeOutputs]]) -> dict[str, Answer]:
     """Return the values that a file calls its results; without any, what the last functions have put.
 
     Of these what is longer than 4 KiB is told by its size and its SHA-256, so that a Run whose last functions put
@@ -29,7 +29,7 @@ def results(wanted: dict[str, tuple[str, str]], made: dict[str, Outputs | list[O
     }
 
 
-def _result(made: Outputs | list[Outputs], key: str) -> Answer:
+def _result(made: NodeOutputs | list[NodeOutputs], key: str) -> Answer:
     """Return one result; None where the function that puts it was not chosen by a switch, or has not put it."""
     try:
         return find(flattened([made]), key)
@@ -37,7 +37,7 @@ def _result(made: Outputs | list[Outputs], key: str) -> Answer:
         return None
 
 
-def _shown(outputs: Outputs, key: str) -> Answer:
+def _shown(outputs: NodeOutputs, key: str) -> Answer:
     content_type, data = outputs.raw(key)
     if data.nbytes <= _WHOLE_BYTES and content_type == "application/json":
         return outputs.get(key)

@@ -6,8 +6,8 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from weftrun.fronts.faasflow.data import Outputs, find
-from weftrun.fronts.faasflow.plan import Call
+from weftrun.fronts.faasflow.data import NodeOutputs, find
+from weftrun.fronts.faasflow.plan import PlannedCall
 
 MARKER: Final = "no attachment"
 """What FaaSFlow returns for data that nobody has put."""
@@ -28,7 +28,7 @@ class Store:
         request_id: id of the Run.
     """
 
-    def __init__(self, call: Call, request_id: str, given: list[Outputs], keys: Mapping[str, Any]) -> None:
+    def __init__(self, call: PlannedCall, request_id: str, given: list[NodeOutputs], keys: Mapping[str, Any]) -> None:
         """Fetch from `given`, where the later one counts."""
         self.workflow_name = call.workflow
         self.function_name = call.name
@@ -41,7 +41,7 @@ class Store:
         self.keys = dict(keys)
         self.runtime = call.runtime
         self.to = "MEM"
-        self.made = Outputs()
+        self.made = NodeOutputs()
         self._given = given
         self._missing = call.missing
 

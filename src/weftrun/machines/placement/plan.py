@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from weftrun.machines.placement.faasflow import grouped
 from weftrun.machines.placement.planned import scheduled
-from weftrun.machines.placement.timetable import Timetable, in_order, ranks
-from weftrun.model.placement import Grouping, Network, Placement, Plan, PlanStep, PlanWorker
+from weftrun.machines.placement.timetable import StepTimes, in_order, ranks
+from weftrun.model.placement import Grouping, Network, Placement, PlacementPlan, PlanStep, PlanWorker
 
 _GROUPED_MAX = 100
 """Graphs of so many Steps are grouped as FaaSFlow does, too, to see which plan is better: that takes quadratic time."""
@@ -20,7 +20,7 @@ def make_plan(
     workers: Sequence[PlanWorker],
     network: Network,
     grouping: Grouping,
-) -> Plan:
+) -> PlacementPlan:
     """Return where each Step is to run. Equal arguments give equal plans.
 
     Args:
@@ -52,7 +52,7 @@ def home_by_hash(name: str, workers: int) -> int:
     return zlib.crc32(name.encode()) % workers
 
 
-def _worth(steps: Sequence[PlanStep], table: Timetable) -> tuple[float, float, int, float]:
+def _worth(steps: Sequence[PlanStep], table: StepTimes) -> tuple[float, float, int, float]:
     """Return what makes a plan worse: values that no memory holds, its length, Steps that read from another Worker.
 
     These can't be armed; bytes that cross come last, for what they cost is in the length.
@@ -68,9 +68,9 @@ def _timed(
     network: Network,
     order: Sequence[int],
     homes: Sequence[int],
-) -> Timetable:
+) -> StepTimes:
     """Return when each Step runs on the Worker that it has."""
-    table = Timetable(steps, workers, network)
+    table = StepTimes(steps, workers, network)
     for n in order:
         table.place(n, table.elsewhere if steps[n].is_elsewhere else homes[n])
     return table
@@ -79,13 +79,13 @@ def _timed(
 def _told(
     policy: Placement,
     steps: Sequence[PlanStep],
-    table: Timetable,
+    table: StepTimes,
     spread_s: float,
     groups: list[list[int]] | None = None,
-) -> Plan:
+) -> PlacementPlan:
     homes = tuple(-1 if home == table.elsewhere else home for home in table.homes)
     members = groups if groups is not None else together(steps, homes)
-    return Plan(
+    return PlacementPlan(
         policy,
         homes,
         tuple(sorted((tuple(sorted(group)) for group in members), key=lambda group: (-len(group), group))),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from weftrun.machines.placement.timetable import Timetable
+from weftrun.machines.placement.timetable import StepTimes
 from weftrun.model.placement import Network, PlanStep, PlanWorker
 
 _TRIED = 4
@@ -18,9 +18,9 @@ _TRIED = 4
 
 def scheduled(
     steps: Sequence[PlanStep], workers: Sequence[PlanWorker], network: Network, order: Sequence[int]
-) -> Timetable:
+) -> StepTimes:
     """Return when and where each Step runs, `order` being an order in which each stands behind what it takes from."""
-    table = Timetable(steps, workers, network)
+    table = StepTimes(steps, workers, network)
     readers: list[list[int]] = [[] for _ in steps]
     for n, step in enumerate(steps):
         for producer, _ in step.takes:
@@ -55,7 +55,7 @@ class _Busy:
 
 
 def _near(
-    table: Timetable,
+    table: StepTimes,
     steps: Sequence[PlanStep],
     step: int,
     drawn: Sequence[dict[int, float]],
@@ -78,7 +78,7 @@ def _near(
     return found
 
 
-def _home(table: Timetable, step: int, near: dict[int, float], least: int, hop_s: float) -> int:
+def _home(table: StepTimes, step: int, near: dict[int, float], least: int, hop_s: float) -> int:
     """Return the Worker for a Step: one that ends it about first, and of those the one that draws it most."""
     tried = sorted(near, key=lambda home: (-near[home], home))[:_TRIED]
     if least not in near:

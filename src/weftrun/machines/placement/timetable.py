@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from weftrun.model.placement import Network, PlanStep, PlanWorker
 
 
-class Timetable:
+class StepTimes:
     """Gives Steps their times, one after the other, each behind those that it takes from.
 
     A value crosses to a Worker once, however many read it there. Of two values that cross over one link the second

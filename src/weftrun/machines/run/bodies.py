@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from weftrun.machines.retry import retry_delay_s
 from weftrun.machines.run.awaiting import leave_waits
-from weftrun.machines.run.branching import Refused, shown
+from weftrun.machines.run.branching import BodyRefused, shown
 from weftrun.machines.run.closure import add_record, observe, observe_calls, rest_on_rows
 from weftrun.machines.run.grow import OverLimit, add_call, give_items, grow_recorded, make_ready, open_calls
 from weftrun.machines.run.maps import take_chunk
@@ -44,7 +44,7 @@ def start_body(run: RunState, step: Step) -> None:
     try:
         grow_recorded(run, body)
         _ended(run, body, graph.answer)
-    except Refused as refused:
+    except BodyRefused as refused:
         _refuse(run, body, refused)
 
 
@@ -74,8 +74,8 @@ def made(run: RunState, event: BodyMade) -> None:
     try:
         _take_calls(run, body, event)
         if any(number not in body.calls for number in event.awaits):
-            raise Refused(f"{body.step.id} awaits a call that it had not made")
-    except Refused as refused:
+            raise BodyRefused(f"{body.step.id} awaits a call that it had not made")
+    except BodyRefused as refused:
         _refuse(run, body, refused)
         return
     if event.awaits:
@@ -85,7 +85,7 @@ def made(run: RunState, event: BodyMade) -> None:
 
 def _check_items(run: RunState, map: Map, chunk: Chunk, body: Body) -> None:
     if map.ordinal or chunk.lo != map.total:
-        raise Refused(f"{body.step.id} told of items of a map out of order")
+        raise BodyRefused(f"{body.step.id} told of items of a map out of order")
     if chunk.lo + chunk.count > run.limits.map_items_max:
         raise OverLimit(f"a map of {body.step.id} has more items than a map may have ({run.limits.map_items_max:,})")
 
@@ -108,7 +108,7 @@ def _take_calls(run: RunState, body: Body, event: BodyMade) -> None:
     for chunk in event.chunks:
         step = body.calls.get(chunk.call)
         if step is None or step.map is None:
-            raise Refused(f"{body.step.id} told of items of a call that it had not made")
+            raise BodyRefused(f"{body.step.id} told of items of a call that it had not made")
         if step.map.ordinal or step.state >= OVER:
             continue
         _check_items(run, step.map, chunk, body)
@@ -126,12 +126,12 @@ def _compare_replay(run: RunState, body: Body, known: Step, call: Call) -> None:
     # A call that went another way has a label of its own.
     same_name = child_step(body.step.id, run.root.id, known.function.label, call.n) == known.id
     if function.name != known.function.name or not same_name:
-        raise Refused(f"a replay of {body.step.id} called {id} where it had called {known.id}", Reason.DIVERGED)
+        raise BodyRefused(f"a replay of {body.step.id} called {id} where it had called {known.id}", Reason.DIVERGED)
     if known.call is not None and known.call.digest and call.digest and known.call.digest != call.digest:
-        raise Refused(f"{known.id} is called with other arguments in a replay than before", Reason.DIVERGED)
+        raise BodyRefused(f"{known.id} is called with other arguments in a replay than before", Reason.DIVERGED)
 
 
-def _refuse(run: RunState, body: Body, refused: Refused) -> None:
+def _refuse(run: RunState, body: Body, refused: BodyRefused) -> None:
     """Fail a body for what it asked. One that diverged from the record parks the Run: the record is of other code.
 
     One that diverged from what this very engine has seen does not repeat itself, and fails the whole Run.
@@ -191,7 +191,7 @@ def returned(run: RunState, event: BodyReturned) -> None:
     if missed := stops_short(run, body, failure.reason if failure is not None else None):
         ended = f"ends with {failure.type}: {failure.message}" if failure is not None else "returns"
         text = f"{step.id} {ended} before it calls {missed}, which the record of this Run has"
-        _refuse(run, body, Refused(text, Reason.DIVERGED, recorded=missed, made="the end of the body"))
+        _refuse(run, body, BodyRefused(text, Reason.DIVERGED, recorded=missed, made="the end of the body"))
         return
     if failure is not None and does_not_fit(run, body, failure):
         park(run, failure if failure.origin else replace(failure, origin=step.id))
@@ -208,7 +208,7 @@ def returned(run: RunState, event: BodyReturned) -> None:
             _observe_rest(run, body, event.answer)
             add_record(run, _rest_of_graph(body, event.answer))
         _ended(run, body, event.answer)
-    except Refused as refused:
+    except BodyRefused as refused:
         _refuse(run, body, refused)
 
 
@@ -241,7 +241,7 @@ def _rest_of_graph(body: Body, answer: Payload) -> Graphed:
     steps = [body.calls[n] for n in numbers]
     for step in steps:
         if step.map is not None and not step.map.ordinal:
-            raise Refused(f"{body.step.id} ended within the items of {step.id}")
+            raise BodyRefused(f"{body.step.id} ended within the items of {step.id}")
     calls = []
     seen = []
     for position, step in enumerate(steps):
@@ -260,7 +260,7 @@ def _close_graph(run: RunState, body: Body, answer: Payload) -> None:
     kept, body.waiting_start = body.waiting_start or [], None
     for call in body.calls.values():
         if call.map is not None and not call.map.ordinal:
-            raise Refused(f"{step.id} ended within the items of {call.id}")
+            raise BodyRefused(f"{step.id} ended within the items of {call.id}")
     add_record(run, Graphed(step.id, step.attempt, tuple(body.functions), tuple(body.wiring), (), answer))
     need = run.row
     for call in body.calls.values():
@@ -277,7 +277,7 @@ def _ended(run: RunState, body: Body, answer: Payload) -> None:
     move(step, State.ENDING)
     body.answer = answer
     if any(ref.call not in body.calls for ref in answer.refs):
-        raise Refused(f"the answer of {step.id} holds a Ref of a call that it had not made")
+        raise BodyRefused(f"the answer of {step.id} holds a Ref of a call that it had not made")
     hand_on(run, body, answer)
     failure = unhandled(body)
     if failure is not None:

@@ -21,7 +21,7 @@ from weftrun.model.records import Branched, Observed
 _NONE: dict[int, StepId] = {}
 
 
-class Refused(Exception):
+class BodyRefused(Exception):
     """A body asked for what it must not have; the sentence becomes its failure.
 
     Attributes:
@@ -57,13 +57,13 @@ def named(run: RunState, body: Body, number: int, call: Call, function: Function
             body.life = max(body.life, life)
     try:
         return _named(run, body, number, call, function)
-    except Refused:
+    except BodyRefused:
         if not may_branch(run, body):
             raise
     before, body.life = body.life, lives.life
     try:
         function = _named(run, body, number, call, function)
-    except Refused:
+    except BodyRefused:
         body.life = before
         raise
     branch = Branched(body.step.id, number, lives.life)
@@ -91,7 +91,7 @@ def _named(run: RunState, body: Body, number: int, call: Call, function: Functio
     id = child_step(owner, run.root.id, function.label, call.n)
     bound = recorded.numbers.get(owner, _NONE).get(number, id)
     if bound != id and recorded.lives.numbered.get((owner, number), 1) >= body.life:
-        raise Refused(
+        raise BodyRefused(
             f"{owner} calls {id} now, where the record of this Run has {bound}",
             Reason.DIVERGED, recorded=bound, made=id,
         )  # fmt: skip
@@ -144,17 +144,17 @@ def _compare(run: RunState, body: Body, id: StepId, number: int, call: Call, fun
     if known is None or (body.life > 1 and lives.settled_in(id) < body.life):
         return
     if known.number != number and not failed:
-        raise Refused(
+        raise BodyRefused(
             f"{id} is call {number} of {body.step.id} now, where the record of this Run has it as call {known.number}",
             Reason.DIVERGED, recorded=f"call {known.number}: {id}", made=f"call {number}: {id}",
         )  # fmt: skip
     if known.function != function.name:
-        raise Refused(
+        raise BodyRefused(
             f"{id} calls {function.name} now, but the record of this Run has {known.function}",
             Reason.DIVERGED, recorded=f"{id} of {known.function}", made=f"{id} of {function.name}",
         )  # fmt: skip
     if known.refs != call.args.refs or (known.digest and call.digest and known.digest != call.digest):
-        raise Refused(
+        raise BodyRefused(
             f"{id} was recorded with other arguments than it is called with now",
             Reason.DIVERGED, recorded=f"{id} with other arguments", made=f"{id}",
         )  # fmt: skip
@@ -168,12 +168,12 @@ def _compare_handed(run: RunState, body: Body, id: StepId, number: int, call: Ca
     before = handed.call
     if handed.step != id or before.function != function.name:
         made = id if handed.step != id else f"{id} of {function.name}"
-        raise Refused(
+        raise BodyRefused(
             f"{body.step.id} calls {made} now, where {handed.step} had been handed to a Sandbox: it may have happened",
             Reason.DIVERGED, recorded=f"{handed.step} (handed to a Sandbox, without an outcome)", made=made,
         )  # fmt: skip
     if before.refs != call.args.refs or (before.digest and call.digest and before.digest != call.digest):
-        raise Refused(
+        raise BodyRefused(
             f"{id} had been handed to a Sandbox with other arguments than it is called with now: it may have happened",
             Reason.DIVERGED, recorded=f"{id} with other arguments (without an outcome)", made=id,
         )  # fmt: skip

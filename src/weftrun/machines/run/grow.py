@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from weftrun.machines.run.branching import Refused, is_kept, named
+from weftrun.machines.run.branching import BodyRefused, is_kept, named
 from weftrun.machines.run.closure import rest_on_rows
 from weftrun.machines.run.maps import recall_items, recorded_map
 from weftrun.machines.run.recovery_skip import call_id, skipped_calls
@@ -24,7 +24,7 @@ from weftrun.model.values import Inline, Payload
 _NO_ARGS = Payload(Inline(b""))
 
 
-class OverLimit(Refused):
+class OverLimit(BodyRefused):
     """A body made more than the table of limits allows."""
 
     type_name = "LimitExceeded"
@@ -94,7 +94,7 @@ def _function_of(run: RunState, body: Body, call: Call) -> FunctionSpec:
             "A map counts as one: use `.map`, or start several Runs."
         )
     if not 0 <= call.function < len(body.functions):
-        raise Refused(f"{body.step.id} called a Function that it had not named")
+        raise BodyRefused(f"{body.step.id} called a Function that it had not named")
     return body.functions[call.function]
 
 
@@ -162,7 +162,7 @@ def give_items(run: RunState, body: Body, step: Step, map: Map) -> None:
 def _producer(body: Body, step: Step, number: int) -> Step:
     producer = body.calls.get(number)
     if producer is None or producer is step:
-        raise Refused(f"{step.id} takes a Ref of a call that {body.step.id} had not made before it")
+        raise BodyRefused(f"{step.id} takes a Ref of a call that {body.step.id} had not made before it")
     return producer
 
 

@@ -12,7 +12,7 @@ from weftrun.model.ids import RunId, StepId
 from weftrun.model.outcomes import Success
 from weftrun.model.records import Ended, ItemsSettled, Row, Settled, StepOutcome
 from weftrun.ports.journal import Appended, Journal
-from weftrun.ports.outbox import Taken
+from weftrun.ports.outbox import TakenEmits
 from weftrun.testing.contracts.samples import AT, RAN, VALUE, end, more, start, uid
 from weftrun.testing.contracts.sessions import Connect, session, two_engines
 
@@ -178,7 +178,7 @@ class OutboxContract:
         first.append([emitting(1, 2, emit(0)), emitting(1, 3, emit(0, sink="mails"))])
         assert second.sinks_left(["orders", "mails", "none"]) == ["orders", "mails"]
         (parcel,) = first.take_emits(ALL).parcels
-        assert second.take_emits(ALL) == Taken((), owned=False)
+        assert second.take_emits(ALL) == TakenEmits((), owned=False)
         assert second.sinks_left(["orders", "mails"]) == ["mails"]
         assert not second.settle_emits("orders", [Verdict(parcel.place, DeliveryStatus.DELIVERED)], AT)
         assert [told.delivery_status for told in second.emitted(uid(1))] == [DeliveryStatus.WAITING] * 2

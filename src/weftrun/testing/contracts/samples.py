@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from weftrun.model.graph import Call, Chunk
 from weftrun.model.ids import RunId, RunUid, StepId
 from weftrun.model.outcomes import Failure, Ran, Reason, Status, Success
-from weftrun.model.policy import Bundle, FunctionSpec, Kind, Retry
+from weftrun.model.policy import Bundle, FunctionSpec, Kind, RetryPolicy
 from weftrun.model.records import (
     Abandoned,
     AttemptFailed,
@@ -37,7 +37,9 @@ RAN = Ran(3, AT, AT + 0.5, '{"a": 1}')
 VALUE = Payload(Inline(b"\x00\x80\x05K\x01."))
 BLOB = Blob("ab" * 32, 1_000_000)
 FAILURE = Failure(Reason.RAISED, "builtins.ValueError", "no", "line 3", StepId("count[0]"), 2, 3, Inline(b"\x00e"))
-COUNT = FunctionSpec("app:count", "count", Kind.FUNCTION, "v1", "sync", "none", True, Retry(2), 1.5, 1 << 20, False)
+COUNT = FunctionSpec(
+    "app:count", "count", Kind.FUNCTION, "v1", "sync", "none", True, RetryPolicy(2), 1.5, 1 << 20, False
+)
 WORDCOUNT = FunctionSpec("app:wordcount", "wordcount", Kind.WIRING, "v2")
 BUNDLE = Bundle("app", "/srv/app.py", b"", ("/srv",), "/srv", "d1")
 ROOT = StepId("wordcount[0]")

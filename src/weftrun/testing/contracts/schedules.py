@@ -8,13 +8,13 @@ import pytest
 from msgspec.structs import replace
 
 from weftrun.model.policy import Bundle, FunctionSpec, Kind
-from weftrun.model.schedules import TRY_AGAIN_S, Schedule, Timetable
+from weftrun.model.schedules import TRY_AGAIN_S, KeptSchedule, Timetable
 from weftrun.model.values import Inline, Payload
 from weftrun.ports.journal import Journal
 
 Connect = Callable[[], Journal]
 AT = 1_700_000_000.0
-SCHEDULE = Schedule(
+SCHEDULE = KeptSchedule(
     "nightly",
     "0" * 32,
     Timetable("0 3 * * *", 0, "Europe/Berlin", "all", 7, 30.0),

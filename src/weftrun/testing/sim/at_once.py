@@ -11,13 +11,13 @@ from dataclasses import replace
 
 from weftrun.testing.sim.chance import Chance
 from weftrun.testing.sim.ledger import LedgerEntry
-from weftrun.testing.sim.plans_model import Op, Plan
+from weftrun.testing.sim.plans_model import BodyPlan, Op
 
 _NAMES = ("beside", "beside_once")
 _TAKEN = ("draw", "quiet", "fixed", "shown", "strict")
 
 
-def with_sharing(plan: Plan, chance: Chance) -> Plan:
+def with_sharing(plan: BodyPlan, chance: Chance) -> BodyPlan:
     """Return a plan with more calls, in which many of the plain ones are of Functions that share a Sandbox."""
     ops = tuple(_shared(op, chance) for op in plan.ops)
     more = tuple(Op("call", chance.one_of(_NAMES)) for _ in range(chance.below(5)))

@@ -15,7 +15,7 @@ from weftrun.model.records import Ended, Received, Retried, Row, Settled
 from weftrun.sdk.place import current, now
 from weftrun.sdk.waiting import signal, sleep
 from weftrun.testing.sim.chance import Chance
-from weftrun.testing.sim.plans_model import Op, Plan
+from weftrun.testing.sim.plans_model import BodyPlan, Op
 from weftrun.testing.sim.values import Lineage
 
 PAUSE = "pause"
@@ -53,7 +53,7 @@ DUES = Dues()
 
 
 @dataclass(frozen=True)
-class Sent:
+class SentSignal:
     """A signal that a client of a world sends: `at_s` seconds after its Run was started."""
 
     name: str
@@ -71,7 +71,7 @@ class Kept:
     ended: int = 0
 
 
-class Waits:
+class EntryWaits:
     """The waits of one entry of a body."""
 
     def __init__(self, root: str) -> None:
@@ -103,7 +103,7 @@ class Waits:
         DUES.say(here.run_uid, step, now() + timeout_s)
 
 
-def with_waits(plan: Plan, chance: Chance) -> Plan:
+def with_waits(plan: BodyPlan, chance: Chance) -> BodyPlan:
     """Return a plan whose async bodies wait now and then, for a time or for a signal."""
     ops: list[Op] = []
     for op in plan.ops:
@@ -117,10 +117,12 @@ def with_waits(plan: Plan, chance: Chance) -> Plan:
     return replace(plan, ops=tuple(ops))
 
 
-def draw_sent(chance: Chance) -> list[Sent]:
+def draw_sent(chance: Chance) -> list[SentSignal]:
     """Draw which signals somebody sends to a Run, and when; some of them twice."""
     return [
-        Sent(chance.one_of(NAMES), number, chance.between(0.0, chance.one_of((0.02, 0.5, 5.0))), chance.happens(0.3))
+        SentSignal(
+            chance.one_of(NAMES), number, chance.between(0.0, chance.one_of((0.02, 0.5, 5.0))), chance.happens(0.3)
+        )
         for number in range(chance.below(6))
     ]
 

@@ -10,7 +10,7 @@ from weftrun.model.messages import BodyCalled, BodyDeliver, BodyEnded, BodyStart
 from weftrun.model.outcomes import Ran
 from weftrun.model.policy import FunctionSpec
 from weftrun.model.values import Data, Payload, RefTo
-from weftrun.sdk.body import Body, BodyLimits, Raised, Returned, Waiting
+from weftrun.sdk.body import BodyEntry, BodyLimits, Raised, Returned, Waiting
 from weftrun.sdk.codec import Encoded, decode_tree
 from weftrun.sdk.failure import error_of, failure_of
 from weftrun.testing.sim.outside import Outside, Pieces, Voice
@@ -44,7 +44,7 @@ class EnteredBody:
         self._entered_at = outside.loop.now()
         self._made: Made = ((), (), ())
         self._objects: list[Pieces] = []
-        self._body = Body(
+        self._body = BodyEntry(
             outside.functions[start.function.name],
             run_id=start.run[0],
             run_uid=start.run[1],

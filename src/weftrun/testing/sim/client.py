@@ -10,12 +10,12 @@ from weftrun.model.ids import RunId, RunUid
 from weftrun.model.outcomes import Failure, Status
 from weftrun.runtime.tickets import Ticket
 from weftrun.sdk.function import Function
-from weftrun.testing.sim.awaiting import Sent
+from weftrun.testing.sim.awaiting import SentSignal
 from weftrun.testing.sim.process import Process
 
 
 @dataclass
-class Client:
+class SimClient:
     """Starts a Run, and starts it again, here or at another engine, whenever the engine is gone before the answer came.
 
     Attributes:
@@ -48,7 +48,7 @@ class Client:
     refused: WeftrunError | None = None
     retries: int = 0
     retrying: bool = False
-    sends: list[Sent] = field(default_factory=list)
+    sends: list[SentSignal] = field(default_factory=list)
     earlier: list[tuple[Status, Any, Failure | None]] = field(default_factory=list)
 
     def goes_again(self) -> bool:

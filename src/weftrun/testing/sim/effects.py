@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from weftrun.testing.sim.chance import Chance
-from weftrun.testing.sim.plans_model import Op, Plan
+from weftrun.testing.sim.plans_model import BodyPlan, Op
 from weftrun.testing.sim.settings import Settings
 from weftrun.testing.sim.sinks import SinkKind
 
@@ -68,7 +68,7 @@ def _draw_kind(chance: Chance) -> SinkKind:
     )
 
 
-def with_effects(plan: Plan, effects: Effects, chance: Chance) -> Plan:
+def with_effects(plan: BodyPlan, effects: Effects, chance: Chance) -> BodyPlan:
     """Return a plan in which some Functions stand for others that do something outside."""
     return replace(plan, ops=tuple(_with_effect(op, effects, chance) for op in plan.ops))
 

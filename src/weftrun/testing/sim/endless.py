@@ -15,13 +15,13 @@ from weftrun.model.policy import Kind
 from weftrun.model.records import AttemptFailed, Row, Settled
 from weftrun.testing.sim.chance import Chance
 from weftrun.testing.sim.ledger import LedgerEntry
-from weftrun.testing.sim.plans_model import ENDLESS, Op, Plan
+from weftrun.testing.sim.plans_model import ENDLESS, BodyPlan, Op
 
 _SHARE = 0.15
 """How often a plan has an endless body, in worlds that have any."""
 
 
-def with_endless(plan: Plan, chance: Chance) -> Plan:
+def with_endless(plan: BodyPlan, chance: Chance) -> BodyPlan:
     """Return a plan that, now and then, comes to an op which never ends, in its body or in that of a child."""
     if not chance.happens(_SHARE):
         return plan
@@ -36,11 +36,11 @@ def with_endless(plan: Plan, chance: Chance) -> Plan:
     return _endless(plan, chance)
 
 
-def _endless(plan: Plan, chance: Chance) -> Plan:
+def _endless(plan: BodyPlan, chance: Chance) -> BodyPlan:
     return replace(plan, ops=(*plan.ops[: chance.below(len(plan.ops) + 1)], Op(ENDLESS)))
 
 
-def has_endless(plan: Plan) -> bool:
+def has_endless(plan: BodyPlan) -> bool:
     """Say whether a plan has a body that may go on for ever."""
     return any(op.kind == ENDLESS or (op.plan is not None and has_endless(op.plan)) for op in plan.ops)
 

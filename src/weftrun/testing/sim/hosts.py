@@ -26,7 +26,7 @@ from weftrun.testing.sim.chance import Chance
 from weftrun.testing.sim.loop import SimLoop
 from weftrun.testing.sim.outside import Outside
 from weftrun.testing.sim.sandboxes import ScriptedSandboxes
-from weftrun.testing.sim.settings import Workers
+from weftrun.testing.sim.settings import WorkerSettings
 
 _AGAIN_S = (0.0, 0.5)
 _LIVES_S = (0.05, 1.0, 5.0)
@@ -37,7 +37,7 @@ class SimWorkers:
 
     def __init__(
         self,
-        settings: Workers,
+        settings: WorkerSettings,
         limits: Limits,
         loop: SimLoop,
         objects: Objects,
@@ -119,7 +119,7 @@ class SimWorker:
         outside: Outside,
         objects: Objects,
         limits: Limits,
-        settings: Workers,
+        settings: WorkerSettings,
         gone: Callable[[SimWorker], None],
     ) -> None:
         self.id = id

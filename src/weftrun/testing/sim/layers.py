@@ -10,11 +10,11 @@ from weftrun.model.lease import Session
 from weftrun.model.messages import ToSandbox
 from weftrun.model.outcomes import Status
 from weftrun.model.records import Row
-from weftrun.model.schedules import Schedule
+from weftrun.model.schedules import KeptSchedule
 from weftrun.model.values import Blob
 from weftrun.ports.blobs import Blobs
 from weftrun.ports.journal import Appended, Journal, JournalMeta, Message, Posted, Rest, RunInfo
-from weftrun.ports.outbox import Taken
+from weftrun.ports.outbox import TakenEmits
 from weftrun.ports.sandboxes import Profile, Progress, Sandboxes, SandboxEvents
 from weftrun.ports.trace import Trace, TraceRow
 from weftrun.runtime.writes import AGAIN
@@ -201,9 +201,9 @@ class FaultyJournal:
         """Return the name of every blob that a record names."""
         return self._inner.blobs_named()
 
-    def take_emits(self, take: Take) -> Taken:
+    def take_emits(self, take: Take) -> TakenEmits:
         """Take emits out, with what is planned for this call."""
-        taken: list[Taken] = []
+        taken: list[TakenEmits] = []
 
         def take_out() -> None:
             taken.append(self._inner.take_emits(take))
@@ -243,19 +243,19 @@ class FaultyJournal:
         """Let an emit be sent again, or drop it."""
         return self._inner.decide_emit(key, send=send, at=at)
 
-    def schedules(self) -> list[Schedule]:
+    def schedules(self) -> list[KeptSchedule]:
         """Return all schedules."""
         return self._inner.schedules()
 
-    def schedule(self, id: str) -> Schedule | None:
+    def schedule(self, id: str) -> KeptSchedule | None:
         """Return a schedule."""
         return self._inner.schedule(id)
 
-    def schedules_by(self, now: float, *, set_back_s: float) -> Sequence[Schedule]:
+    def schedules_by(self, now: float, *, set_back_s: float) -> Sequence[KeptSchedule]:
         """Return the schedules that must be looked at, and the one that must be next."""
         return self._inner.schedules_by(now, set_back_s=set_back_s)
 
-    def put_schedule(self, schedule: Schedule, expected: str) -> bool:
+    def put_schedule(self, schedule: KeptSchedule, expected: str) -> bool:
         """Change a schedule, with what is planned for this call."""
         put: list[bool] = []
 

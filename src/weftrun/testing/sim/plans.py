@@ -10,9 +10,9 @@ from typing import Any
 from weftrun.sdk.function import Function, workflow
 from weftrun.sdk.ref import Mapped
 from weftrun.testing.sim import putting, scripted, telling, transacting, undone
-from weftrun.testing.sim.awaiting import LISTEN, PAUSE, Waits
+from weftrun.testing.sim.awaiting import LISTEN, PAUSE, EntryWaits
 from weftrun.testing.sim.chance import Chance
-from weftrun.testing.sim.plans_model import ENDLESS, Op, Plan
+from weftrun.testing.sim.plans_model import ENDLESS, BodyPlan, Op
 from weftrun.testing.sim.racing import SEVERAL, see_several
 from weftrun.testing.sim.values import NOTHING, Planned, Value, lineage
 
@@ -57,7 +57,7 @@ NO_CALLS = ("await", "skip", PAUSE, LISTEN, SEVERAL)
 
 
 @workflow(name="weftrun.testing.sim.plans:wired")
-def wired(plan: Plan, *inputs: Any) -> Any:
+def wired(plan: BodyPlan, *inputs: Any) -> Any:
     """Carry out a plan that only wires."""
     refs: list[Any] = []
     for op in plan.ops:
@@ -66,10 +66,10 @@ def wired(plan: Plan, *inputs: Any) -> Any:
 
 
 @workflow(name="weftrun.testing.sim.plans:watched")
-async def watched(plan: Plan, *inputs: Any) -> Any:
+async def watched(plan: BodyPlan, *inputs: Any) -> Any:
     """Carry out a plan that looks at values, and let everything later rest on what was seen and when."""
     refs: list[Any] = []
-    waits = Waits("watched")
+    waits = EntryWaits("watched")
     seen = lineage(inputs) | scripted.clock(0).seen
     skip = 0
     for number, op in enumerate(plan.ops, start=1):
@@ -115,14 +115,14 @@ def _call(op: Op, refs: list[Any], inputs: tuple[Any, ...], seen: Any) -> Any:
     return child.step(op.plan, *taken, Value("", seen))
 
 
-def _answer(plan: Plan, refs: list[Any], seen: Any) -> Any:
+def _answer(plan: BodyPlan, refs: list[Any], seen: Any) -> Any:
     chosen = [refs[number] for number in plan.answer if refs[number] is not None]
     if plan.bare and chosen:
         return chosen[0]
     return [*chosen, Value("", seen)]
 
 
-def draw_plan(chance: Chance, *, watches: bool, depth: int = 2, ops: int = 7) -> Plan:
+def draw_plan(chance: Chance, *, watches: bool, depth: int = 2, ops: int = 7) -> BodyPlan:
     """Draw a plan."""
     names = chance.one_of((_RISKY, _RISKY, _SAFE, (*_SAFE, *_LIGHT), (*_LIGHT, "draw", "quiet")))
     made = 0
@@ -135,7 +135,7 @@ def draw_plan(chance: Chance, *, watches: bool, depth: int = 2, ops: int = 7) ->
         drawn.append(Op("call", chance.one_of(names)))
         made = 1
     answer = tuple(sorted({chance.below(made) for _ in range(1 + chance.below(3))}))
-    return Plan(tuple(drawn), answer, chance.happens(0.2))
+    return BodyPlan(tuple(drawn), answer, chance.happens(0.2))
 
 
 def _draw_op(chance: Chance, names: tuple[str, ...], made: int, *, watches: bool, depth: int) -> Op:

@@ -26,11 +26,11 @@ class Op:
     name: str = ""
     takes: tuple[int, ...] = ()
     count: int = 0
-    plan: Plan | None = None
+    plan: BodyPlan | None = None
 
 
 @dataclass(frozen=True)
-class Plan:
+class BodyPlan:
     """What a body does, and which calls its answer is made of."""
 
     ops: tuple[Op, ...]

@@ -14,7 +14,7 @@ from weftrun.sdk.function import Function, function
 from weftrun.sdk.place import current
 from weftrun.sdk.retrying import Retry
 from weftrun.testing.sim.chance import Chance
-from weftrun.testing.sim.plans_model import Op, Plan
+from weftrun.testing.sim.plans_model import BodyPlan, Op
 from weftrun.testing.sim.values import Value, fail, lineage, plait, stage, weave
 
 PUT = "put"
@@ -94,7 +94,7 @@ PUTTERS: tuple[Function[..., Any], ...] = (
 )  # fmt: skip
 
 
-def with_outputs(plan: Plan, chance: Chance, no_calls: tuple[str, ...]) -> Plan:
+def with_outputs(plan: BodyPlan, chance: Chance, no_calls: tuple[str, ...]) -> BodyPlan:
     """Return a plan in which many calls put an output that is taken in their place, and some more that read these."""
     ops = [_putting(op, chance, no_calls) for op in plan.ops]
     made = sum(op.kind not in no_calls for op in ops)

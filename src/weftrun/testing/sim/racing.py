@@ -12,7 +12,7 @@ from typing import Any
 from weftrun.sdk.place import current
 from weftrun.sdk.together import as_settled
 from weftrun.testing.sim.chance import Chance
-from weftrun.testing.sim.plans_model import Op, Plan
+from weftrun.testing.sim.plans_model import BodyPlan, Op
 from weftrun.testing.sim.values import NOTHING, Lineage, Planned, lineage
 
 SEVERAL = "several"
@@ -34,12 +34,12 @@ async def see_several(refs: Sequence[Any], number: int) -> Lineage:
     return seen | {(f"{step}@order{number}", told)}
 
 
-def draw_races(plan: Plan, chance: Chance, *, watches: bool) -> Plan:
+def draw_races(plan: BodyPlan, chance: Chance, *, watches: bool) -> BodyPlan:
     """Return a plan some of whose bodies wait for several calls at once, in a share of all worlds."""
     return with_races(plan, chance) if watches and chance.happens(0.3) else plan
 
 
-def with_races(plan: Plan, chance: Chance) -> Plan:
+def with_races(plan: BodyPlan, chance: Chance) -> BodyPlan:
     """Return a plan whose async bodies wait now and then for several of their calls at once."""
     ops: list[Op] = []
     made = 0

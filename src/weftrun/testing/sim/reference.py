@@ -8,7 +8,7 @@ from weftrun.model.ids import StepId, child_step, item_step
 from weftrun.testing.oracles import Fixed, fixed_by
 from weftrun.testing.sim.awaiting import LISTEN, PAUSE
 from weftrun.testing.sim.plans import NO_CALLS, TABLE
-from weftrun.testing.sim.plans_model import ENDLESS, Op, Plan
+from weftrun.testing.sim.plans_model import ENDLESS, BodyPlan, Op
 from weftrun.testing.sim.putting import PUT, output_of
 from weftrun.testing.sim.racing import SEVERAL
 from weftrun.testing.sim.values import NOTHING, Lineage, Value, lineage
@@ -40,7 +40,7 @@ class _Sequential:
         self._items: dict[int, list[Lineage]] = {}
         self._seen_failures: list[_Failed] = []
 
-    def answer(self, plan: Plan, inputs: Lineage, *, watches: bool) -> Lineage:
+    def answer(self, plan: BodyPlan, inputs: Lineage, *, watches: bool) -> Lineage:
         """Return the lineage of the plan's answer."""
         seen = inputs if watches else NOTHING
         skip = 0

@@ -13,7 +13,7 @@ from weftrun.model.ids import RunUid, SessionUid
 from weftrun.model.lease import Session
 from weftrun.model.records import Ended, Row
 from weftrun.ports.journal import Appended, Message, Posted, Rest, RunInfo
-from weftrun.ports.outbox import Taken
+from weftrun.ports.outbox import TakenEmits
 from weftrun.testing.sim.awaiting import Kept, ends_before, taken_by
 from weftrun.testing.sim.ledger import Ledger
 from weftrun.testing.sim.memory import MemoryBlobs
@@ -209,7 +209,7 @@ class Register:
 
     # ------------------------------------------------------------------ sinks
 
-    def took(self, session: SessionUid, take: Take, taken: Taken) -> None:
+    def took(self, session: SessionUid, take: Take, taken: TakenEmits) -> None:
         """An engine looked what is to be sent to a sink (which raises its heartbeat), and may deliver from now on."""
         sink = take.sink
         self._sessions[session].heartbeat_at = self._now()
@@ -269,7 +269,7 @@ class View:
         """It declared another one dead."""
         self._register.declared_dead(self._engine, session)
 
-    def took(self, take: Take, taken: Taken) -> None:
+    def took(self, take: Take, taken: TakenEmits) -> None:
         """It looked what is to be sent to a sink."""
         self._register.took(self._session, take, taken)
 

@@ -10,11 +10,11 @@ from msgspec.structs import replace
 from weftrun.model.limits import Limits
 from weftrun.sdk.function import Function
 from weftrun.testing.sim import scripted, telling, transacting, undone
-from weftrun.testing.sim.awaiting import LISTEN, PAUSE, Sent
+from weftrun.testing.sim.awaiting import LISTEN, PAUSE, SentSignal
 from weftrun.testing.sim.faults import PAUSES, Fault
 from weftrun.testing.sim.outside import Pace
 from weftrun.testing.sim.plans import watched, wired
-from weftrun.testing.sim.plans_model import Op, Plan
+from weftrun.testing.sim.plans_model import BodyPlan, Op
 from weftrun.testing.sim.sweep import Scenario
 from weftrun.testing.sim.world import Outage, Settings, World
 
@@ -105,8 +105,8 @@ def _start_listening(world: World) -> None:
         Op(LISTEN, "stop", (), 40),
         Op(LISTEN, "go", (), 10),
     )
-    client = world.start("one", watched, Plan(ops, (0, 1)))
-    client.sends = [Sent("go", 1, 0.3), Sent("stop", 2, 0.4), Sent("go", 3, 0.5, twice=True)]
+    client = world.start("one", watched, BodyPlan(ops, (0, 1)))
+    client.sends = [SentSignal("go", 1, 0.3), SentSignal("stop", 2, 0.4), SentSignal("go", 3, 0.5, twice=True)]
 
 
 _LETS_GO = Settings(limits=replace(Settings().limits, wait_in_memory_s=0.05))

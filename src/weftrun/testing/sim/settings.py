@@ -29,7 +29,7 @@ class Outage:
 
 
 @dataclass(frozen=True)
-class Workers:
+class WorkerSettings:
     """How many Worker processes each engine has, and what becomes of them.
 
     Attributes:
@@ -89,6 +89,6 @@ class Settings:
     recover: str = "all"
     sinkless: frozenset[int] = frozenset()
     transactions_lost: float | None = None
-    workers: Workers = Workers()
+    workers: WorkerSettings = WorkerSettings()
     unfit_s: Delays = (0.0, 0.0)
     unfit_share: float = 0.7

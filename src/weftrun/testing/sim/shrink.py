@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from weftrun.model.ids import RunId
-from weftrun.testing.sim.plans_model import Op, Plan
+from weftrun.testing.sim.plans_model import BodyPlan, Op
 from weftrun.testing.sim.swarm import draw_world, judged
 from weftrun.testing.sim.sweep import Broken
 
-Plans = Mapping[RunId, Plan]
+Plans = Mapping[RunId, BodyPlan]
 
 _TAKERS = ("await", "over")
 """Ops that are nothing without the call that they take."""
@@ -57,7 +57,7 @@ def _smaller(plans: Plans) -> Iterator[Plans]:
             yield {**plans, id: smaller}
 
 
-def _variants(plan: Plan) -> Iterator[Plan]:
+def _variants(plan: BodyPlan) -> Iterator[BodyPlan]:
     """Yield plans with one thing less."""
     for position in range(len(plan.ops)):
         shorter = _without(plan, position)
@@ -81,7 +81,7 @@ def _lesser(op: Op) -> Iterator[Op]:
         yield replace(op, count=op.count - 1)
 
 
-def _without(plan: Plan, position: int) -> Plan:
+def _without(plan: BodyPlan, position: int) -> BodyPlan:
     """Return the plan without one op; calls after it get other numbers."""
     numbers: dict[int, int] = {}
     ops: list[Op] = []
@@ -96,10 +96,10 @@ def _without(plan: Plan, position: int) -> Plan:
                 numbers[before] = after
                 after += 1
             before += 1
-    return Plan(tuple(ops), tuple(numbers[number] for number in plan.answer if number in numbers), plan.bare)
+    return BodyPlan(tuple(ops), tuple(numbers[number] for number in plan.answer if number in numbers), plan.bare)
 
 
-def told(plan: Plan, indent: str = "  ") -> str:
+def told(plan: BodyPlan, indent: str = "  ") -> str:
     """Return a plan as indented lines, for people."""
     lines = []
     for op in plan.ops:

@@ -8,7 +8,7 @@ from weftrun.model.errors import JournalError
 from weftrun.model.ids import RunUid
 from weftrun.model.records import Row
 from weftrun.ports.journal import Appended
-from weftrun.ports.transactions import Given, Parameters, Transaction, TransactionLost, Transactions
+from weftrun.ports.transactions import Parameters, StatementResult, Transaction, TransactionLost, Transactions
 from weftrun.testing.sim.chance import Chance
 
 
@@ -52,14 +52,14 @@ class _Gathered:
         self._said: list[tuple[str, Parameters]] = []
         self._is_over = False
 
-    def execute(self, sql: str, parameters: Parameters) -> Given:
+    def execute(self, sql: str, parameters: Parameters) -> StatementResult:
         """Keep a statement for later: what it gives, no scripted Function looks at."""
         self._check_open()
         if self._owner.is_lost():
             self._is_over = True
             raise TransactionLost("The server has ended the transaction (drawn).")
         self._said.append((sql, parameters))
-        return Given()
+        return StatementResult()
 
     def check(self) -> None:
         """Nothing waits for the end to be checked."""

@@ -25,7 +25,7 @@ from weftrun.testing.sim.plans import FUNCTIONS, NO_CALLS, draw_plan, watched, w
 from weftrun.testing.sim.putting import with_outputs
 from weftrun.testing.sim.racing import draw_races
 from weftrun.testing.sim.reference import differences
-from weftrun.testing.sim.settings import Workers
+from weftrun.testing.sim.settings import WorkerSettings
 from weftrun.testing.sim.sweep import Broken
 from weftrun.testing.sim.telling import FAR, NEAR
 from weftrun.testing.sim.world import Outage, Settings, World
@@ -188,7 +188,7 @@ def on_server(settings: Settings, chance: Chance) -> Settings:
 
 def with_workers(settings: Settings, chance: Chance) -> Settings:
     """Draw how many Worker processes each engine has, who starts the next Step, and what becomes of them."""
-    workers = Workers(
+    workers = WorkerSettings(
         count=1 + chance.below(3),
         sandboxes=1 + chance.below(2),
         arms=chance.happens(0.6),

@@ -14,7 +14,7 @@ from weftrun.model.ids import RunUid
 from weftrun.model.outcomes import Success
 from weftrun.model.records import Ended, Row, Settled, Started
 from weftrun.ports.journal import Appended
-from weftrun.ports.transactions import Given, Parameters, Transaction, Transactions
+from weftrun.ports.transactions import Parameters, StatementResult, Transaction, Transactions
 from weftrun.sdk.function import Function, function, workflow
 from weftrun.sdk.place import current
 from weftrun.sdk.retrying import Retry
@@ -149,9 +149,9 @@ class _FaultyTransaction:
         self.check = inner.check
         self.interrupt = inner.interrupt
 
-    def execute(self, sql: str, parameters: Parameters) -> Given:
+    def execute(self, sql: str, parameters: Parameters) -> StatementResult:
         """Say a statement, with what is planned for this call."""
-        given: list[Given] = []
+        given: list[StatementResult] = []
         self._faults.around(
             "transaction.say", lambda: given.append(self._inner.execute(sql, parameters)), self._process
         )

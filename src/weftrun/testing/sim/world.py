@@ -26,9 +26,9 @@ from weftrun.runtime.tickets import Latch, Ticket
 from weftrun.sdk.canonical import digest
 from weftrun.sdk.codec import decode_tree, encode
 from weftrun.sdk.function import Function
-from weftrun.testing.sim.awaiting import DUES, Sent
+from weftrun.testing.sim.awaiting import DUES, SentSignal
 from weftrun.testing.sim.chance import Chance, SeededEntropy
-from weftrun.testing.sim.client import Client
+from weftrun.testing.sim.client import SimClient
 from weftrun.testing.sim.faults import Crash, Faults
 from weftrun.testing.sim.ledger import Ledger
 from weftrun.testing.sim.loop import SimLoop
@@ -42,7 +42,7 @@ from weftrun.testing.sim.transacting import Written, table_of
 from weftrun.testing.sim.unfit import UnfitDeploy
 from weftrun.testing.validating import validating
 
-__all__ = ["Client", "Outage", "Settings", "World"]
+__all__ = ["SimClient", "Outage", "Settings", "World"]
 
 _AGAIN_S = (0.0, 0.1)
 """How long a client waits before it asks another engine."""
@@ -95,7 +95,7 @@ class World:
             bound for bounds in (*self.settings.lanes.values(), (0.0, 0.0)) for bound in bounds
         )
         self.rows = self.register.rows
-        self.clients: list[Client] = []
+        self.clients: list[SimClient] = []
         self.unkept: set[RunUid] = set()
         self.left: dict[str, int] = {}
         self.written: Written = Written()
@@ -147,9 +147,9 @@ class World:
         self.sinks[name] = sink
         self.register.watchers.append(sink.commit)
 
-    def start(self, id: str, function: Function[..., Any], *args: Any, at_s: float = 0.0, slot: int = 0) -> Client:
+    def start(self, id: str, function: Function[..., Any], *args: Any, at_s: float = 0.0, slot: int = 0) -> SimClient:
         """Let a client start a Run, first at the engine of this slot."""
-        client = Client(RunId(id), function, args, at_s, slot)
+        client = SimClient(RunId(id), function, args, at_s, slot)
         self.clients.append(client)
         return client
 
@@ -246,7 +246,7 @@ class World:
 
     # ------------------------------------------------------------------ clients
 
-    def _come(self, client: Client) -> None:
+    def _come(self, client: SimClient) -> None:
         """Let a client ask an engine, if it waits for none; one that is broken is ended first, as its host would."""
         client.has_come = True
         if client.done or client.process is not None:
@@ -259,12 +259,12 @@ class World:
             own = [process for process in usable if process.slot == client.slot]
             self._start(client, own[0] if own and self._chance.happens(0.7) else self._chance.one_of(usable))
 
-    def _leave(self, client: Client) -> None:
+    def _leave(self, client: SimClient) -> None:
         """Let a client forget the engine that it asked, and ask one again a little later."""
         client.process = client.ticket = None
         self.loop.call_at(self.loop.now() + self._chance.between(*_AGAIN_S), lambda: self._come(client))
 
-    def _start(self, client: Client, process: Process) -> None:
+    def _start(self, client: SimClient, process: Process) -> None:
         if client.retrying:
             self._await(client, process.engine.retry(client.id, wait_start=False), process)
             return
@@ -293,14 +293,14 @@ class World:
             at = self.loop.now() + client.cancel_at_s
             process.loop.call_at(at, lambda: self._cancel(client, ticket, process))
 
-    def _await(self, client: Client, ticket: Ticket, process: Process) -> None:
+    def _await(self, client: SimClient, ticket: Ticket, process: Process) -> None:
         client.ticket = ticket
         client.process = process
         process.loop.call_from_thread(
             lambda: ticket.ended.on_open(lambda: self._answered(client, ticket, process)),
         )
 
-    def _answered(self, client: Client, ticket: Ticket, process: Process) -> None:
+    def _answered(self, client: SimClient, ticket: Ticket, process: Process) -> None:
         if client.ticket is not ticket:
             return
         if client.retrying and isinstance(ticket.error, UsageError):  # another was quicker
@@ -326,7 +326,7 @@ class World:
         else:
             client.refused = ticket.error
 
-    def _cancel(self, client: Client, ticket: Ticket, process: Process) -> None:
+    def _cancel(self, client: SimClient, ticket: Ticket, process: Process) -> None:
         """Ask through the inbox, as another process would, perhaps twice, or directly."""
         if process.is_open and (self._chance.happens(0.5) or not client.durable):
             process.engine.cancel(ticket)
@@ -338,7 +338,7 @@ class World:
                 poster = self._chance.one_of([process, *self._processes.values()])
                 self._post(poster, Message(f"cancel-{client.id}", ticket.uid, "cancel"))
 
-    def _send(self, client: Client, sent: Sent) -> None:
+    def _send(self, client: SimClient, sent: SentSignal) -> None:
         """Send a signal by some engine, perhaps twice, until it is known to be there, or the Run to be over."""
         uid = client.uid or next(
             (u for u, rows in self.rows.items() if rows and _started(rows[0]).id == client.id), None
