@@ -55,8 +55,8 @@ def set_profile(engine: weftrun.Engine, counter: Counter | None) -> None:
     ("program", "most", "messages"),
     [
         pytest.param(programs.auto_chain, 61, 1, id="no commit between"),
-        pytest.param(programs.default_chain, 105, 1, id="a commit between"),
-        pytest.param(programs.awaiting, 110, 2, id="by an async body"),
+        pytest.param(programs.default_chain, 102, 1, id="a commit between"),
+        pytest.param(programs.awaiting, 111, 2, id="by an async body"),
     ],
 )
 def test_a_step_costs_few_calls(engine: weftrun.Engine, program: object, most: int, messages: int) -> None:

@@ -23,6 +23,8 @@ from weftrun.adapters.hosts.engine_end import RemoteWorker
 from weftrun.runtime.worker_group import _Member
 
 WORKERS = 3
+TTL_S = 2.0
+"""Longer than the engine itself may stand still on a busy host; a Worker that is frozen is missed for so long."""
 SAID = ("open_run", "work", "answer", "close_run")
 HEARD = ("told", "batch_sent", "asked", "printed")
 """Messages that are points. Signs of life are none: how many there are hangs on time."""
@@ -66,7 +68,7 @@ def main(url: str, folder: Path, at: int, blow: str, control: str) -> None:
     RemoteWorker.__init__ = noted  # type: ignore[method-assign]
     out = sinks.File(folder / "out.jsonl")
     with weftrun.open(
-        url, sandboxes=1, cluster=f"local:{WORKERS}", control=control, lease_ttl_s=e.TTL_S, sinks={"out": out}
+        url, sandboxes=1, cluster=f"local:{WORKERS}", control=control, lease_ttl_s=TTL_S, sinks={"out": out}
     ) as engine:
         # One that is frozen before its first sign of life has as long as a start may take.
         until(lambda: len(_THERE) == WORKERS and all(worker.heard_at is not None for worker in _THERE))

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.engine import workers_struck
 from tests.engine.leftovers import descendants
 from tests.engine.striking import FROZEN_S, Stage, drawn, send, thawed_by_another
 from tests.engine.test_kill_sweep import (
@@ -18,10 +19,12 @@ from tests.engine.test_kill_sweep import (
     SHARES,
     Books,
     frozen_points,
+    judged,
     struck,
     swept,
     thawed,
 )
+from tests.engine.test_worker_sweep import drawn as points_drawn
 from tests.postgres.server import Server
 
 
@@ -69,6 +72,20 @@ def test_frozen_on_postgresql(
         afresh(server, tmp_path / str(at), monkeypatch)
         points += thawed(url, tmp_path / str(at), at, books)
     assert points >= 2
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("control", ["worker", "master"])
+@pytest.mark.parametrize("blow", workers_struck.BLOWS)
+def test_a_worker_is_struck_on_postgresql(
+    server: Server, url: str, books: Books, tmp_path: Path, blow: str, control: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for at in points_drawn(blow, control)[:6]:
+        folder = tmp_path / str(at)
+        afresh(server, folder, monkeypatch)
+        answer, was_struck = workers_struck.ended(url, folder, at, blow, control)
+        assert was_struck
+        judged(url, folder, answer, books)
 
 
 def postmaster_killed(server: Server, stage: Stage) -> None:

@@ -22,18 +22,18 @@ _DATA = (Inline, Object, Blob)
 T = TypeVar("T")
 
 
-def change_data(value: T, change: Callable[[Data], Data]) -> T:
-    """Return the value with all data in it changed, or the value itself where nothing changes.
+def change_data(value: T, change: Callable[[Object | Blob], Data]) -> T:
+    """Return the value with all data in it changed that is not inline, or the value itself where there is none.
 
     Args:
         value: a Struct of `model`, a tuple of such, or anything that holds no data.
-        change: returns what is to stand in the place of the data it is given.
+        change: returns what is to stand in the place of an Object or a blob.
     """
-    return typing.cast(T, _changed(value, change))
+    return typing.cast(T, _changed(value, change)) if not rides_along(value) else value
 
 
-def _changed(value: object, change: Callable[[Data], Data]) -> object:
-    if isinstance(value, Inline | Object | Blob):
+def _changed(value: object, change: Callable[[Object | Blob], Data]) -> object:
+    if isinstance(value, Object | Blob):
         return change(value)
     if isinstance(value, tuple):
         items = [_changed(item, change) for item in value]
@@ -52,14 +52,17 @@ def _found(kinds: tuple[type[T], ...], value: object) -> list[T]:
     stack = [value]
     while stack:
         value = stack.pop()
-        if isinstance(value, kinds):
-            found.append(value)
-        elif isinstance(value, tuple | list):
-            stack.extend(reversed(value))
+        kind = type(value)  # not `isinstance`, which takes several times as long for what is none
+        if kind in kinds:
+            found.append(value)  # type: ignore[arg-type]
+        elif kind is tuple or kind is list:
+            stack.extend(reversed(value))  # type: ignore[call-overload]
         else:
-            fields = _fields.get(type(value))
-            for name in reversed(data_fields(type(value)) if fields is None else fields):
-                stack.append(getattr(value, name))  # noqa: PERF401 - a comprehension would be a call for each value
+            fields = _fields.get(kind)
+            for name in reversed(data_fields(kind) if fields is None else fields):
+                inner = getattr(value, name)
+                if inner and type(inner) is not Inline:  # most often it is; so none of `kinds` may be it
+                    stack.append(inner)
     return found
 
 
@@ -68,6 +71,11 @@ objects_in: Callable[[object], list[Object]] = partial(_found, (Object,))
 
 blobs_in: Callable[[object], list[Blob]] = partial(_found, (Blob,))
 """Return the blobs in a value, one for each time that one is named, in order."""
+
+
+def rides_along(value: object) -> bool:
+    """Say whether all data in a value is inline."""
+    return not _found((Object, Blob), value)
 
 
 def distinct_objects(value: object) -> tuple[ObjectId, ...]:

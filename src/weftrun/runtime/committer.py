@@ -126,7 +126,7 @@ class Committer:
         what `hurries`.
         """
         entry = Entry(row, run, through)
-        for obj in objects_in(row.records):
+        for obj in objects_in(row.records) if run.held else ():  # a row names only what its Run holds
             blob = self._storing.blob_of(obj)
             if blob is not None:
                 entry.blobs[obj.oid] = blob
@@ -208,10 +208,11 @@ class Committer:
             self._gathering = None
         if self._committing or self._dead or not (self._ready or self._renewing):
             return
-        last = next((entry for entry in self._ready if entry.through is not None), None)
-        if last is not None and last.through is not None:
-            self._commit_through(self._up_to(last), last.through)
-        elif not self._writes.holds:  # what stood behind it could not go with it
+        for entry in self._ready:
+            if entry.through is not None:
+                self._commit_through(self._up_to(entry), entry.through)
+                return
+        if not self._writes.holds:  # what stood behind it could not go with it
             entries, self._ready = self._ready, []
             self._commit(entries)
 
@@ -347,8 +348,8 @@ class Committer:
                 self._ask_flush()
             else:
                 self._flush_later()
-        else:
-            self._rest()
+        elif self.idle:
+            self._listener.rested()
 
     def _give_up(self) -> None:
         """The session is gone, and all rows with it."""

@@ -39,6 +39,7 @@ class OpenRun:
     Attributes:
         number: how the machines and Invocations call it.
         epoch: under which its rows are appended.
+        taken_over: whether another engine began it.
         durable: whether it keeps records, and a trace.
         held: Objects that the Run holds: each one once.
         emitted: sinks that rows on their way to the Journal emit to, with the seq of each row.
@@ -68,6 +69,7 @@ class OpenRun:
         "number",
         "received",
         "start",
+        "taken_over",
         "tickets",
         "timer",
         "uid",
@@ -75,7 +77,7 @@ class OpenRun:
 
     def __init__(
         self, number: int, id: RunId, uid: RunUid, machine: RunMachine, function: str, bundle: Bundle, digest: str,
-        *, durable: bool = True,
+        *, durable: bool = True, epoch: int = 1,
     ) -> None:  # fmt: skip
         self.number = number
         self.id = id
@@ -84,7 +86,8 @@ class OpenRun:
         self.function = function
         self.bundle = bundle
         self.digest = digest
-        self.epoch = 1
+        self.epoch = epoch
+        self.taken_over = epoch > 1
         self.durable = durable
         self.held: set[ObjectId] = set()
         self.emitted: list[tuple[int, str]] = []
@@ -98,11 +101,6 @@ class OpenRun:
         self.left_out = 0
         self._waits = 0
         self._waited_s = 0.0
-
-    @property
-    def taken_over(self) -> bool:
-        """Whether another engine began it."""
-        return self.epoch > 1
 
     def new_waits(self) -> int:
         """Return how many Attempts have begun to wait for the disk since the last call."""

@@ -388,8 +388,7 @@ class TakeOver:
         assert isinstance(started, Started)
         number = self._runs.next_number()
         machine = RunMachine.resume(number, info.uid, rows, self._limits, ahead=self._ahead)
-        run = OpenRun(number, info.id, info.uid, machine, info.function, started.bundle, info.digest)
-        run.epoch = info.epoch
+        run = OpenRun(number, info.id, info.uid, machine, info.function, started.bundle, info.digest, epoch=info.epoch)
         run.held.update(obj.oid for obj in held)
         for obj, blob in zip(held, blobs, strict=True):
             self._committer.known(obj.oid, blob)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from weftrun.adapters.passing.adoption import adopted_value
+from weftrun.adapters.passing.adoption import adopted
 from weftrun.adapters.passing.readiness import FdLoop, LoopChannel
 from weftrun.model import hosts as m
 from weftrun.model.commands import WorkCommand
@@ -184,7 +184,7 @@ class RemoteWorker:
     def _take(self, message: FromWorker, descriptors: tuple[int, ...]) -> None:
         events = self._events
         if isinstance(message, m.Told):
-            event = adopted_value(message.event, descriptors, self._objects)
+            event = adopted(message.event, descriptors, self._objects)
             if events is not None:
                 events.told(message.run, event)
             else:

@@ -10,41 +10,22 @@ import os
 from typing import TypeVar
 
 from weftrun.model.ids import ObjectId
-from weftrun.model.messages import (
-    BodyCalled,
-    Dropped,
-    FromSandbox,
-    ItemOutcomes,
-    Outcomes,
-    Put,
-    Ready,
-    TransactionBegin,
-    TransactionLeft,
-    TransactionStatement,
-)
-from weftrun.model.values import Blob, Data, Inline, Object
-from weftrun.model.visiting import change_data
+from weftrun.model.values import Blob, Data, Object
+from weftrun.model.visiting import change_data, rides_along
 from weftrun.ports.objects import Objects
 from weftrun.wire.frames import ChannelBroken
 
 T = TypeVar("T")
 
-_WITHOUT_VALUES = frozenset({Ready, Dropped, TransactionBegin, TransactionStatement, TransactionLeft})
 
+def adopted(value: T, descriptors: tuple[int, ...], objects: Objects) -> T:
+    """Return what a guest said with engine numbers, each new Object with one holder.
 
-def adopted(message: FromSandbox, descriptors: tuple[int, ...], objects: Objects) -> FromSandbox:
-    """Return the message of a guest with engine numbers, each new Object with one holder.
-
-    All descriptors are used up. Raises `ChannelBroken` for a message that names what did not come with it, and the
+    All descriptors are used up. Raises `ChannelBroken` for what names something that did not come with it, and the
     store's `UsageError`.
     """
-    if not descriptors and _is_plain(message):
-        return message
-    return adopted_value(message, descriptors, objects)
-
-
-def adopted_value(value: T, descriptors: tuple[int, ...], objects: Objects) -> T:
-    """Do the same for any value with data in it."""
+    if not descriptors and rides_along(value):
+        return value
     adoption = _Adoption(descriptors, objects)
     try:
         return change_data(value, adoption.take)
@@ -55,22 +36,6 @@ def adopted_value(value: T, descriptors: tuple[int, ...], objects: Objects) -> T
         adoption.close_rest()
 
 
-def _is_plain(message: FromSandbox) -> bool:
-    """Say, fast, whether all values are inline; False where it takes a closer look."""
-    if isinstance(message, Outcomes):
-        return all(type(outcome.value) is Inline for outcome in message.outcomes)
-    if isinstance(message, ItemOutcomes):
-        return not message.failures and all(type(data) is Inline for _, _, data in message.values)
-    if isinstance(message, BodyCalled):
-        calls, chunks = message.calls, message.chunks
-        return all(type(call.args.data) is Inline for call in calls) and all(
-            type(chunk.items.data) is Inline for chunk in chunks
-        )
-    if isinstance(message, Put):
-        return type(message.value) is Inline
-    return type(message) in _WITHOUT_VALUES
-
-
 class _Adoption:
     """The descriptors of one message, and what has become of them."""
 
@@ -79,13 +44,11 @@ class _Adoption:
         self._left = dict(enumerate(descriptors))
         self._made: list[ObjectId] = []
 
-    def take(self, data: Data) -> Data:
+    def take(self, data: Object | Blob) -> Data:
         """Return what stands for data of a guest's in this engine."""
-        if isinstance(data, Object):
-            return self._adopt(data)
         if isinstance(data, Blob):
             raise ChannelBroken("It named a blob, which no Sandbox can know.")
-        return data
+        return self._adopt(data)
 
     def _adopt(self, value: Object) -> Object:
         descriptor = self._left.pop(-value.oid - 1, None)
