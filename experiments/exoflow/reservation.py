@@ -62,7 +62,7 @@ def run(quick: bool, out: Path, arguments: Sequence[str]) -> list[Table]:
     del out
     parser = argparse.ArgumentParser(prog="python -m experiments exoflow/reservation")
     parser.add_argument("--rates", type=float, nargs="+", default=[20.0, 40.0] if quick else [25.0, 50.0, 100.0, 150.0])
-    parser.add_argument("--seconds", type=float, default=5.0 if quick else 20.0, help="of each rate, and each variant")
+    parser.add_argument("--seconds", type=float, default=8.0 if quick else 20.0, help="of each rate, and each variant")
     parser.add_argument("--faults", type=float, default=0.1, help="share of requests that go wrong")
     parser.add_argument("--latency", type=float, default=0.004, help="mean time that a function takes, in seconds")
     given = parser.parse_args(arguments)
@@ -87,7 +87,7 @@ def _by_rate(given: argparse.Namespace) -> Table:
 def _by_variant(given: argparse.Namespace) -> Table:
     rows: list[Sequence[object]] = []
     rate = 5.0
-    count = int(rate * max(given.seconds, 10.0))
+    count = int(rate * given.seconds)
     for faults in (0.0, given.faults):
         for name in (_BASELINE, *travel.VARIANTS):
             found = _measure(name, ["reserve"] * count, rate, faults, given.latency)

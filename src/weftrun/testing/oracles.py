@@ -39,7 +39,8 @@ class Fixed:
         settled: row of each Step or item.
         graphs: row of each body's graph.
         seen: lineage of every recorded value, by Step.
-        failed: Steps and items that are recorded as failed for good.
+        failed: Steps and items that are recorded as failed for good; `by_argument` are Steps that failed with what they
+            take.
         ended: row of the last record; 0 where it is not there.
         ended_at: when the machine decided it, in seconds since the epoch.
     """
@@ -49,6 +50,7 @@ class Fixed:
     graphs: dict[str, int] = field(default_factory=dict)
     seen: dict[str, Lineage] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)
+    by_argument: set[str] = field(default_factory=set)
     ended: int = 0
     ended_at: float = 0.0
 
@@ -167,6 +169,8 @@ def _fix_by(fixed: Fixed, row: Row, record: Record, blobs: MemoryBlobs) -> None:
             for outcome in record.outcomes:
                 if isinstance(outcome.outcome, Failure):
                     fixed.failed.add(outcome.step)
+                if outcome.cause == "argument":
+                    fixed.by_argument.add(outcome.step)
                 _fix(fixed, outcome.step, row.seq, _outcome(outcome.outcome, blobs))
         case ItemsSettled():
             for lo, hi, payload in record.values:
@@ -265,12 +269,18 @@ def late_entries(entries: Iterable[LedgerEntry], fixed: Mapping[RunUid, Fixed]) 
         settled = known.settled.get(entry.step)
         if entry.function.kind is Kind.WIRING:
             settled = known.graphs.get(entry.step, settled)
-        if settled is not None and settled <= entry.row:
+        if settled is not None and settled <= entry.row and not _ran_ahead_in_vain(entry, known):
             yield f"{_of(entry)} came though row {settled} had fixed it"
         # A body that waits behind others in its Sandbox is released there when its turn comes.
         is_function = entry.function.kind is Kind.FUNCTION
         if is_function and known.ended and known.ended <= entry.row and entry.at > known.ended_at + _GRACE_S:
             yield f"{_of(entry)} came {entry.at - known.ended_at:.3f} s after the Run's end"
+
+
+def _ran_ahead_in_vain(entry: LedgerEntry, known: Fixed) -> bool:
+    """Say whether an entry is of a Step that nobody sees, on an output whose Step then failed: its Sandbox had it."""
+    reads_early = any(step.rpartition("/")[2].partition("[")[0].endswith(":early") for step, _ in entry.reads)
+    return reads_early and not entry.visible and str(entry.step) in known.by_argument
 
 
 def torn_values(
