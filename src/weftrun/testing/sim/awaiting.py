@@ -43,10 +43,10 @@ class Dues:
         """A body waits until then."""
         self._said.setdefault((uid, step), []).append((due, self._now()))
 
-    def of(self, uid: RunUid, step: StepId, *, by: float) -> tuple[set[float], float]:
-        """Return when a wait was over as it was said until a time, and when that was said last."""
+    def of(self, uid: RunUid, step: StepId, *, by: float, calm: float) -> tuple[set[float], float]:
+        """Return when a wait was over as it was said until a time, and when that was said first since all was calm."""
         said = [(due, at) for due, at in self._said.get((uid, step), ()) if at <= by]
-        return {due for due, _ in said}, max((at for _, at in said), default=0.0)
+        return {due for due, _ in said}, min((at for _, at in said if at >= calm), default=0.0)
 
 
 DUES = Dues()
@@ -200,13 +200,14 @@ def _wrong_times(
         got |= {record.message for record in row.records if isinstance(record, Received)}
         for outcome in (o for record in row.records if isinstance(record, Settled) for o in record.outcomes):
             # More than one where what a body had seen was lost with its engine, before it was on record.
-            dues, said_at = DUES.of(uid, outcome.step, by=row.at)
+            calm_at = calm.get((uid, row.seq), row.at)
+            dues, said_at = DUES.of(uid, outcome.step, by=row.at, calm=calm_at)
             if outcome.cause != "timer" or not dues:
                 continue
             due = min(dues)
             if row.at < due - 1e-6:
                 yield f"waits: {outcome.step} of {uid[:6]} ended {due - row.at:.3f} s before its time"
-            if row.at > max(*dues, said_at, calm.get((uid, row.seq), row.at)) + _LATE_S + slow_s:
+            if row.at > max(*dues, said_at, calm_at) + _LATE_S + slow_s:
                 yield f"waits: {outcome.step} of {uid[:6]} ended {row.at - max(dues):.1f} s after its time"
             if isinstance(outcome.outcome, Failure) and outcome.call is not None:
                 name = outcome.call.function.removeprefix(SIGNALS)
