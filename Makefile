@@ -14,7 +14,7 @@ demo: $(VENV)/.stamp-base
 test: $(VENV)/.stamp-dev
 	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=worksteal $(ARGS)
 
-# The long sweeps, of which `make test` plays a short share: all faults and kills, 2,000 seeds of the swarm.
+# The long sweeps, of which `make test` plays a short share: all faults and kills, planted bugs, 2,000 seeds of the swarm.
 test-all: $(VENV)/.stamp-dev
 	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=worksteal -m sweep --timeout=600 $(ARGS)
 

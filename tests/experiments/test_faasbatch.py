@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("boto3")
-from experiments.faasbatch import cpu, functions, io
+pytest.importorskip("litestar")
+from experiments.faasbatch import cpu, functions, gateway, io
 from experiments.faasbatch.measuring import PER_SECOND, arrivals, replay
 
 
@@ -40,3 +41,12 @@ def test_calls_at_once_share_one_sandbox_and_one_client(tmp_path: Path) -> None:
     sandboxes, clients = table.columns.index("Sandboxes"), table.columns.index("clients")
     assert (ours[sandboxes], ours[clients], ours[-1]) == (1, 1, 0)
     assert int(str(vanilla[clients])) == 64 and vanilla[-1] == 0
+
+
+@pytest.mark.sweep
+def test_the_gateway_is_measured_beside_the_servers_own_no_op(tmp_path: Path) -> None:
+    (table,) = gateway.run(quick=True, out=tmp_path, arguments=["--seconds", "0.5", "--rounds", "1"])
+    rows = {str(row[0]): row for row in table.rows}
+    assert set(rows) == {"the server's own no-op", "gateway, durable", "gateway, durable=False"}
+    assert all(float(str(row[1])) > 0 for row in table.rows)
+    assert float(str(rows["the server's own no-op"][2])) == 1.0

@@ -35,9 +35,12 @@ def test_seeds(first: int, folder: Path) -> None:
 
 
 @pytest.mark.sweep
-@pytest.mark.parametrize("first", range(50, SWEPT, PART))
-def test_more_seeds(first: int, folder: Path) -> None:
-    play(range(first, first + PART), folder)
+@pytest.mark.parametrize("first", range(0, SWEPT, PART))
+def test_seeds_of_which_half_have_workers(first: int, folder: Path) -> None:
+    for seed in range(first, first + PART):
+        workers = seed % 2 == 1
+        _, broken = play_seed(seed, folder, workers=workers)
+        assert broken is None, f"play_seed({seed}, workers={workers})\n{broken}"
 
 
 def test_a_seed_is_one_history(folder: Path) -> None:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.sim.test_swarm import FIRST, PART, SWEPT
+from tests.sim.test_swarm import FIRST, PART
 
 from weftrun.testing.sim.swarm import draw_world, play_seed
 
@@ -32,9 +32,3 @@ def test_the_worlds_differ(folder: Path) -> None:
     assert {workers.placement for workers in drawn} == {"planned", "hash", "faasflow"}
     for fate in ("dies", "freezes", "cuts"):
         assert {getattr(workers, fate) > 0 for workers in drawn} == {True, False}
-
-
-@pytest.mark.sweep
-@pytest.mark.parametrize("first", range(0, SWEPT, PART))
-def test_more_seeds(first: int, folder: Path) -> None:
-    play(range(first, first + PART), folder)

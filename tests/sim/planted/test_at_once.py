@@ -1,4 +1,4 @@
-"""Bugs planted where Attempts share a Sandbox: the swarm finds each."""
+"""Bugs planted where Attempts share a Sandbox: each is found where the Sandbox is lost."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.sweeping import shared
 
 from weftrun.machines.worker.state import Seen
+from weftrun.testing.sim.at_once import entered_again
+from weftrun.testing.sim.faults import Fault
 from weftrun.testing.sim.guest import ScriptedGuest
-from weftrun.testing.sim.swarm import play_seed
+from weftrun.testing.sim.plans import FUNCTIONS, wired
+from weftrun.testing.sim.plans_model import BodyPlan, Op
+from weftrun.testing.sim.sweep import Scenario, play
+from weftrun.testing.sim.world import Settings, World
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
@@ -38,20 +42,29 @@ def a_slot_is_left_before_the_outcome_is_told(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(ScriptedGuest, "_tell_one", early)
 
 
-PLANTS: tuple[tuple[Plant, int], ...] = (  # each with the seed from which on it is looked for
-    (an_entered_neighbour_is_taken_for_not_entered, 120),
-    (a_slot_is_left_before_the_outcome_is_told, 0),
-)
+def texts_of_lost_sandboxes(folder: Path) -> set[str]:
+    """Play Runs whose Steps share a Sandbox, which is lost at each point at which an Attempt may have left its body."""
 
+    def starts(world: World) -> None:
+        for number in range(4):  # the others go on when one of them fails
+            world.start(f"run-{number}", wired, BodyPlan((Op("call", "beside_once"),), (0,)))
 
-@pytest.mark.parametrize("planted", shared(PLANTS), ids=lambda planted: planted[0].__name__)
-def test_a_planted_bug_is_found(planted: tuple[Plant, int], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plant, first = planted
-    plant(monkeypatch)
+    beside = Scenario("beside", starts, FUNCTIONS, Settings(sandboxes_max=1))
     texts: set[str] = set()
-    for seed in range(first, first + 400):
-        _, broken = play_seed(seed, folder, sharing=True)
-        texts.update(broken.findings if broken is not None else ())
-        if any("may be once" in text for text in texts):
-            return
-    pytest.fail(f"nothing says that an Attempt was entered twice: {sorted(texts)[:10]}")
+    for seed in (1, 2):
+        points = play(beside, seed, {}, folder)[0].faults.points
+        for point in (number for number, name in enumerate(points) if name in ("guest.leave", "guest.tell")):
+            world, broken = play(beside, seed, {point: Fault.DIE}, folder)
+            texts.update(broken.findings if broken is not None else ())
+            texts.update(entered_again(world.ledger.entries))
+    return texts
+
+
+@pytest.mark.parametrize(
+    "plant", [an_entered_neighbour_is_taken_for_not_entered, a_slot_is_left_before_the_outcome_is_told]
+)
+def test_a_planted_bug_is_found(plant: Plant, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert texts_of_lost_sandboxes(folder) == set()
+    plant(monkeypatch)
+    texts = texts_of_lost_sandboxes(folder)
+    assert any("may be once" in text for text in texts), sorted(texts)[:10]
