@@ -80,7 +80,7 @@ PLANTS = (
     Plant(the_culprit_is_entered_again, "Stuck", seeds=40, lives=True),
     Plant(neighbours_count_a_loss, "lost an Attempt", seeds=30, first=30, lives=True),
     Plant(time_counts_in_which_nobody_looked, "and it does not", seeds=30, first=220, lives=True),
-    Plant(a_body_is_entered_where_it_was_brought_from, "once", seeds=30, first=85, lives=True),
+    Plant(a_body_is_entered_where_it_was_brought_from, "once", seeds=30, first=0, lives=True),
     Plant(what_waits_for_a_sandbox_is_forgotten, "Stuck", seeds=40, lives=True),
 )
 

@@ -96,7 +96,7 @@ PLANTS = (
     Plant(what_a_dead_worker_had_is_forgotten, "is not done after", seeds=40, lives=True, workers=True),
     Plant(a_frozen_worker_is_waited_for, "is not done after", seeds=60, lives=True, workers=True),
     Plant(an_ended_run_is_not_told, "sandboxes", seeds=20, lives=True, workers=True),
-    Plant(an_ended_run_is_not_told, "O3", seeds=20, first=20, lives=True, workers=True),
+    Plant(an_ended_run_is_not_told, "O3", seeds=20, first=35, lives=True, workers=True),
 )
 
 
