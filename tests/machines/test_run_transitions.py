@@ -49,7 +49,7 @@ def test_nobody_else_changes_a_state() -> None:
         if isinstance(target, ast.Attribute) and target.attr == "state"
     ]
     assert assigned == [
-        ("machine.py", "self.state", "RunState(number, uid, recorded, limits, durable=durable, ahead=ahead)"),
+        ("machine.py", "self.state", "RunState(number, uid, recorded, limits, durable=durable, starts=starts)"),
         ("state.py", "self.state", "State.WAITING"),
         ("transitions.py", "step.state", "to"),
     ]

@@ -95,7 +95,7 @@ def test_another_process_shares_it(place: CallReach) -> None:
     called(COUNTS, place)
     script = (
         "from tests.wasm.test_state import *; import sys;"
-        "called(COUNTS, Place('b', FileBuckets(sys.argv[1]), named=sys.argv[1]))"
+        "called(COUNTS, CallReach('b', FileBuckets(sys.argv[1]), named=sys.argv[1]))"
     )
     subprocess.run([sys.executable, "-c", script, place.named], cwd=ROOT, check=True)
     assert called(READS, place)[0] == 2
@@ -122,8 +122,8 @@ def test_a_lock_is_waited_for_no_longer_than_the_call_may_take_and_is_free_when_
     place: CallReach,
 ) -> None:
     script = (
-        "import sys, time; from weftrun.adapters.wasm.state import State;"
-        "State(sys.argv[1], 'b').lock('k', writes=True, until=0); print(flush=True); time.sleep(60)"
+        "import sys, time; from weftrun.adapters.wasm.state import BucketState;"
+        "BucketState(sys.argv[1], 'b').lock('k', writes=True, until=0); print(flush=True); time.sleep(60)"
     )
     command = [sys.executable, "-c", script, place.named]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as holder:

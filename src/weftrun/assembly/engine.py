@@ -33,7 +33,7 @@ from weftrun.assembly.retrying import check_undone
 from weftrun.assembly.schedules import check_timetable, times_of
 from weftrun.assembly.sinks import checked_sinks
 from weftrun.machines.placement import Planner
-from weftrun.model.commands import Ahead
+from weftrun.model.commands import Ahead, StartRules
 from weftrun.model.errors import InternalError, JournalError, RunNotFound, UsageError
 from weftrun.model.hosts import Begin
 from weftrun.model.ids import RunId, WorkerId
@@ -115,17 +115,16 @@ def open_core(
         raise UsageError(f"data={data!r} is not known: it takes {' or '.join(map(repr, _DATA))}.")
     if trigger not in _TRIGGERS:
         raise UsageError(f"trigger={trigger!r} is not known: it takes {' or '.join(map(repr, _TRIGGERS))}.")
-    if trigger == "control":
-        limits = replace(limits, early_outputs=False)
     if data == "store" and cluster is not None and not cluster.startswith("local:"):
         raise UsageError(f"data='store' is for Workers of this host: not for cluster={cluster!r} yet.")
     where = cluster_of(cluster)
     if control not in _CONTROLS:
         raise UsageError(f"control={control!r} is not known: it takes {' or '.join(map(repr, _CONTROLS))}.")
     policy = placement_of(placement)
+    ahead = Ahead.NOTHING if where is None else Ahead.ARMED if control == "worker" else Ahead.KNOWN
     return EmbeddedCore(
         place, recover, sandboxes, where, limits, checked_sinks(sinks),
-        ahead=Ahead.NOTHING if where is None else Ahead.ARMED if control == "worker" else Ahead.KNOWN,
+        starts=StartRules(ahead, on_outputs=trigger == "data"),
         placement=policy,
         store_folder=str(place.folder / "store") if data == "store" else "",
     )  # fmt: skip
@@ -173,7 +172,7 @@ class EmbeddedCore(EngineCore):
         limits: Limits,
         sinks: Mapping[str, Sink],
         *,
-        ahead: Ahead,
+        starts: StartRules,
         placement: Placement,
         store_folder: str,
     ) -> None:
@@ -206,7 +205,7 @@ class EmbeddedCore(EngineCore):
                 loop=self._uv_loop, journal=journal, blobs=blobs, trace=self._trace, liveness=self._locks,
                 objects=self._objects, worker=worker, entropy=entropy, transactions=transactions, limits=limits,
                 version_here=version_here, program=program_here(), code_here=code_here, code_changed=code_changed,
-                stands_still=_say_still, sinks=sinks, watch=self._watch, hints=self._hints, ahead=ahead,
+                stands_still=_say_still, sinks=sinks, watch=self._watch, hints=self._hints, starts=starts,
                 calendar=CronCalendar(), wall=wall,
             )  # fmt: skip
             for sink in sinks.values():

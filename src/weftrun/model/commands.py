@@ -6,6 +6,7 @@ Those of `WorkCommand` travel to Workers in other processes.
 from __future__ import annotations
 
 import enum
+from typing import Final
 
 from msgspec import Struct
 
@@ -211,6 +212,22 @@ class Ahead(enum.IntEnum):
     """The graphs of `def` bodies, for those who plan (`Outline`)."""
     ARMED = 2
     """That, and Steps are armed (`Arm`)."""
+
+
+class StartRules(Struct, frozen=True):
+    """How Steps of a Run come to start.
+
+    Attributes:
+        ahead: what Workers are told of Steps before they are ready (`control="worker"` arms them).
+        on_outputs: whether Steps may run on outputs of others that go on, and so take Sandboxes beside them.
+    """
+
+    ahead: Ahead = Ahead.NOTHING
+    on_outputs: bool = True
+
+
+WHEN_READY: Final = StartRules()
+"""Nobody is told ahead, and outputs are run on."""
 
 
 WorkCommand = Arm | Outline | Invoke | InvokeItems | EnterBody | Deliver | LeaveBody | Revoke

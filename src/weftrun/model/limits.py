@@ -46,7 +46,6 @@ class Limits(Struct, frozen=True, kw_only=True):
         lease_ttl_s: an engine that gives no sign for so long is taken for dead by the others on its Journal.
         wait_in_memory_s: a Run that waits longer than this, and does nothing else, is suspended until its time comes.
         awake_s: engine and Sandboxes look for the next message at most this long before they sleep; 0 never.
-        early_outputs: whether Steps may run on outputs of others that go on, and so take Sandboxes beside them.
     """
 
     inline_bytes_max: int = 64 * 1024
@@ -86,7 +85,6 @@ class Limits(Struct, frozen=True, kw_only=True):
     transactions_max: int = 8
     wait_in_memory_s: float = 5.0
     awake_s: float = 0.000_4
-    early_outputs: bool = True
 
 
 DEFAULT_LIMITS = Limits()

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from weftrun.model.commands import Ahead, End
+from weftrun.model.commands import WHEN_READY, End, StartRules
 from weftrun.model.errors import EngineClosed, UsageError, WeftrunError
 from weftrun.model.events import CancelCame, SignalCame
 from weftrun.model.ids import RunId, RunUid
@@ -57,7 +57,7 @@ class EngineCore:
         code_changed: says whether the file of a Bundle's entry module is known to be another one than it was.
         watch: calls back on the loop soon after the process of one of these sessions has ended, where that can be seen;
             a hint.
-        ahead: what Workers are told of Steps before they are ready (`control="worker"` arms them).
+        starts: how Steps come to start.
         hints: says when it is worth to look at the Journal; without it, that is done now and then.
         calendar: reckons when schedules are due; without it none is looked after.
         wall: returns what the clock of this host shows, which may be set; None takes the loop's.
@@ -85,7 +85,7 @@ class EngineCore:
         sinks: Mapping[str, Sink] | None = None,
         watch: Watch = lambda _sessions, _ended: None,
         hints: Sequence[Hints] = (),
-        ahead: Ahead = Ahead.NOTHING,
+        starts: StartRules = WHEN_READY,
         calendar: Calendar | None = None,
         wall: Callable[[], float] | None = None,
     ) -> None:
@@ -106,7 +106,7 @@ class EngineCore:
         self._opening = Opening(
             loop, journal, blobs, objects, entropy, self._committer, self._driver, limits, self._own,
             transactions, self, version_here, program, code_here, code_changed,
-            ahead=ahead,
+            starts=starts,
         )  # fmt: skip
         self._signals = Signals(loop, journal, self._committer, limits)
         self._schedules = (

@@ -9,7 +9,7 @@ from itertools import islice
 from msgspec.structs import replace
 
 from weftrun.machines.run import RunMachine
-from weftrun.model.commands import Ahead
+from weftrun.model.commands import StartRules
 from weftrun.model.errors import LimitExceeded, RunConflict, RunNotFound, UsageError, WeftrunError
 from weftrun.model.events import Resumed
 from weftrun.model.ids import RunId, RunUid
@@ -77,7 +77,7 @@ class Opening:
         code_here: CodeHere,
         code_changed: Callable[[Bundle], bool],
         *,
-        ahead: Ahead,
+        starts: StartRules,
     ) -> None:
         self.waited_for: dict[RunUid, Tickets] = {}
         self.asked = Tickets()
@@ -90,7 +90,7 @@ class Opening:
         self._limits = limits
         self._own = own
         self._engine = engine
-        self._ahead = ahead
+        self._starts = starts
         self._hash_seed = journal.meta().hash_seed
         self._starting: dict[RunId, list[Callable[[], None]]] = {}
         self._stored = StoredBytes(loop, blobs, objects)
@@ -113,7 +113,7 @@ class Opening:
             program,
             code_here,
             code_changed,
-            ahead=ahead,
+            starts=starts,
         )
 
     # ------------------------------------------------------------------ starting
@@ -184,7 +184,7 @@ class Opening:
         ticket, function, bundle, args, digest = start.ticket, start.function, start.bundle, start.args, start.digest
         started = Started(ticket.id, function, bundle, args, digest, self._hash_seed)
         number = self.runs.next_number()
-        machine = RunMachine.new(number, ticket.uid, started, self._limits, durable=ticket.durable, ahead=self._ahead)
+        machine = RunMachine.new(number, ticket.uid, started, self._limits, durable=ticket.durable, starts=self._starts)
         run = OpenRun(number, ticket.id, ticket.uid, machine, function.name, bundle, digest, durable=ticket.durable)
         if isinstance(args.data, Object):
             run.held.add(args.data.oid)

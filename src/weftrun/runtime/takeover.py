@@ -13,7 +13,7 @@ from weftrun.machines.run import (
     may_have_happened,
     tried_codes,
 )
-from weftrun.model.commands import Ahead
+from weftrun.model.commands import StartRules
 from weftrun.model.errors import JournalCorrupt, LeaseLost, UsageError, WeftrunError
 from weftrun.model.events import CancelCame, Handed, Parked, Resumed
 from weftrun.model.ids import RunId, RunUid
@@ -93,7 +93,7 @@ class TakeOver:
         code_here: CodeHere,
         code_changed: Callable[[Bundle], bool],
         *,
-        ahead: Ahead,
+        starts: StartRules,
     ) -> None:
         self._loop = loop
         self._journal = journal
@@ -105,7 +105,7 @@ class TakeOver:
         self._runs = runs
         self._transactions = transactions
         self._engine = engine
-        self._ahead = ahead
+        self._starts = starts
         self._waiting = waiting
         self._version_here = version_here
         self._program = program
@@ -387,7 +387,7 @@ class TakeOver:
         started = rows[0].records[0]
         assert isinstance(started, Started)
         number = self._runs.next_number()
-        machine = RunMachine.resume(number, info.uid, rows, self._limits, ahead=self._ahead)
+        machine = RunMachine.resume(number, info.uid, rows, self._limits, starts=self._starts)
         run = OpenRun(number, info.id, info.uid, machine, info.function, started.bundle, info.digest, epoch=info.epoch)
         run.held.update(obj.oid for obj in held)
         for obj, blob in zip(held, blobs, strict=True):

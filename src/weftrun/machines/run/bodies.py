@@ -272,7 +272,7 @@ def _close_graph(run: RunState, body: Body, answer: Payload) -> None:
 def _ended(run: RunState, body: Body, answer: Payload) -> None:
     """Keep a body's answer until the calls it made are settled (N1)."""
     step = body.step
-    if run.ahead >= Ahead.KNOWN and step.function.kind is Kind.WIRING:
+    if run.starts.ahead >= Ahead.KNOWN and step.function.kind is Kind.WIRING:
         outline(run, body)
     move(step, State.ENDING)
     body.answer = answer

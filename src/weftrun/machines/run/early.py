@@ -53,7 +53,7 @@ def may_run_ahead(run: RunState, step: Step) -> bool:
     body = step.inside
     if step.state is not State.WAITING or not step.waiting or body is None or body.waiting_start is not None:
         return False
-    if not run.limits.early_outputs:
+    if not run.starts.on_outputs:
         return False
     if function.kind is not Kind.FUNCTION or function.effects != "none" or function.rollback or step.map is not None:
         return False

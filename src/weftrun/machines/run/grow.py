@@ -82,7 +82,7 @@ def _let_go(run: RunState, body: Body, step: Step) -> None:
         make_ready(run, body, step)
     elif step.hasty:
         run.hopeful.append(step)
-    elif run.ahead is Ahead.ARMED:
+    elif run.starts.ahead is Ahead.ARMED:
         run.armable.append(step)
 
 

@@ -21,7 +21,7 @@ from weftrun.machines.run.state import RunState, State
 from weftrun.machines.run.transitions import move
 from weftrun.machines.run.trees import tree_of
 from weftrun.machines.run.waiting import tell_of_waiting
-from weftrun.model.commands import Ahead, Append, End, Hurry, Release, Revoke, RunCommand
+from weftrun.model.commands import WHEN_READY, Append, End, Hurry, Release, Revoke, RunCommand, StartRules
 from weftrun.model.events import (
     AttemptsEnded,
     BodyLost,
@@ -65,9 +65,9 @@ class RunMachine:
         limits: Limits,
         *,
         durable: bool = True,
-        ahead: Ahead = Ahead.NOTHING,
+        starts: StartRules = WHEN_READY,
     ) -> None:
-        self.state = RunState(number, uid, recorded, limits, durable=durable, ahead=ahead)
+        self.state = RunState(number, uid, recorded, limits, durable=durable, starts=starts)
 
     @classmethod
     def new(
@@ -78,20 +78,20 @@ class RunMachine:
         limits: Limits,
         *,
         durable: bool = True,
-        ahead: Ahead = Ahead.NOTHING,
+        starts: StartRules = WHEN_READY,
     ) -> RunMachine:
         """Make the machine of a Run that has no record yet; one that is not `durable` never has any (N3).
 
-        `ahead` says what Workers are told before it is ready.
+        `starts` says how its Steps come to start.
         """
-        return cls(number, uid, Recorded(started), limits, durable=durable, ahead=ahead)
+        return cls(number, uid, Recorded(started), limits, durable=durable, starts=starts)
 
     @classmethod
     def resume(
-        cls, number: int, uid: RunUid, rows: Sequence[Row], limits: Limits, *, ahead: Ahead = Ahead.NOTHING
+        cls, number: int, uid: RunUid, rows: Sequence[Row], limits: Limits, *, starts: StartRules = WHEN_READY
     ) -> RunMachine:
         """Make the machine of a Run from its rows."""
-        return cls(number, uid, Recorded.of(rows), limits, ahead=ahead)
+        return cls(number, uid, Recorded.of(rows), limits, starts=starts)
 
     @property
     def is_durable(self) -> bool:

@@ -10,7 +10,7 @@ import enum
 from collections import deque
 
 from weftrun.machines.run.recorded import Recorded
-from weftrun.model.commands import Ahead, RunCommand
+from weftrun.model.commands import WHEN_READY, RunCommand, StartRules
 from weftrun.model.events import AttemptEnded, Handed, Signal
 from weftrun.model.graph import Call, Chunk
 from weftrun.model.ids import ObjectId, RunUid, StepId
@@ -288,7 +288,7 @@ class RunState:
         row: seq of the row that the records of the event in hand will have.
         ordinal: last place given in the order of settling.
         records, outcomes: what the event in hand adds to the next row, in order.
-        ahead: what Workers are told of Steps before they are ready; `armable` are those that may be armed next.
+        starts: how Steps come to start; `armable` are those that may be armed next.
         hopeful: Steps of which something that they take has come, or is fixed: they may run ahead, or have done so.
         ready: Steps (and chunks of maps) to be started when the event in hand is done with.
         deliverable: bodies to which an awaited outcome may be delivered.
@@ -325,7 +325,7 @@ class RunState:
         limits: Limits,
         *,
         durable: bool = True,
-        ahead: Ahead = Ahead.NOTHING,
+        starts: StartRules = WHEN_READY,
     ) -> None:
         started = recorded.started
         self.recorded = recorded
@@ -343,7 +343,7 @@ class RunState:
         self.records: list[Record] = []
         self.outcomes: list[StepOutcome] = []
         self.commands: list[RunCommand] = []
-        self.ahead = ahead
+        self.starts = starts
         self.armable: list[Step] = []
         self.hopeful: list[Step] = []
         self.ready: list[Step] = []

@@ -10,7 +10,7 @@ from typing import Any
 from weftrun.adapters.sqlite.journal import SqliteJournal
 from weftrun.adapters.sqlite.transactions import SqliteTransactions
 from weftrun.machines.placement import Planner
-from weftrun.model.commands import Ahead
+from weftrun.model.commands import Ahead, StartRules
 from weftrun.model.errors import WeftrunError
 from weftrun.model.ids import SessionUid
 from weftrun.ports.transactions import Transactions
@@ -38,10 +38,9 @@ from weftrun.testing.sim.transacting import FaultyTransactions
 _AGAIN_S = 0.05
 
 
-def _ahead(settings: Settings) -> Ahead:
-    if not settings.workers.count:
-        return Ahead.NOTHING
-    return Ahead.ARMED if settings.workers.arms else Ahead.KNOWN
+def _starts(settings: Settings) -> StartRules:
+    ahead = Ahead.ARMED if settings.workers.arms else Ahead.KNOWN
+    return StartRules(ahead if settings.workers.count else Ahead.NOTHING, on_outputs=settings.on_outputs)
 
 
 @dataclass(frozen=True)
@@ -132,7 +131,7 @@ class Process:
             limits=settings.limits,
             code_here=lambda _bundle, _names: "unfit" if is_unfit else "fit",
             sinks={name: FaultySink(sink, faults, self, view) for name, sink in sinks.items()},
-            ahead=_ahead(settings),
+            starts=_starts(settings),
         )
         ready = Latch()
         self.engine.open(settings.recover, ready)

@@ -70,6 +70,7 @@ class Settings:
         transactions_lost: how often a statement finds its transaction ended by the server, where authors' transactions
             are a server's: many at once. None where they are those of a file: one at a time.
         workers: Worker processes of each engine.
+        on_outputs: whether Steps may run on outputs of others that go on (`trigger="data"`).
         unfit_s: from when until when engines are opened with code that does not fit, in seconds of virtual time; then
             those that have it are killed. `unfit_share` says how often.
     """
@@ -90,5 +91,6 @@ class Settings:
     sinkless: frozenset[int] = frozenset()
     transactions_lost: float | None = None
     workers: WorkerSettings = WorkerSettings()
+    on_outputs: bool = True
     unfit_s: Delays = (0.0, 0.0)
     unfit_share: float = 0.7

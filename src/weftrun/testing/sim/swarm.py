@@ -209,9 +209,8 @@ def with_body_time(settings: Settings) -> Settings:
 def _drawn_apart(settings: Settings, seed: int) -> Settings:
     """Draw limits by chances of their own, so that what is drawn after them stays as it was."""
     wait_s = Chance(seed, "waiting").one_of((0.05, 0.15, 5.0))
-    early = Chance(seed, "trigger").happens(0.8)
-    limits = msgspec.structs.replace(settings.limits, wait_in_memory_s=wait_s, early_outputs=early)
-    return replace(settings, limits=limits)
+    limits = msgspec.structs.replace(settings.limits, wait_in_memory_s=wait_s)
+    return replace(settings, limits=limits, on_outputs=Chance(seed, "trigger").happens(0.8))
 
 
 def draw_world(
