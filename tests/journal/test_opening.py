@@ -10,6 +10,7 @@ import threading
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import apsw
 import pytest
@@ -175,6 +176,7 @@ def test_a_reader_beside_an_engine(opened: OpenJournal, path: Path) -> None:
 AS_NOBODY = """
 import os, sys
 from pathlib import Path
+from typing import cast
 from weftrun.adapters.sqlite.reading import SqliteReader
 from weftrun.adapters.sqlite.journal import SqliteJournal
 from weftrun.adapters.system.clock import pause
@@ -313,6 +315,7 @@ def test_a_reader_can_not_read_an_older_format(opened: OpenJournal, path: Path) 
 OPENS = """
 import sys
 from pathlib import Path
+from typing import cast
 from weftrun.adapters.sqlite.journal import SqliteJournal
 from weftrun.adapters.system.clock import pause
 from weftrun.adapters.system.entropy import SystemEntropy
@@ -320,6 +323,21 @@ for line in sys.stdin:
     SqliteJournal(Path(line.strip()), SystemEntropy(), pause).close()
     print("opened", flush=True)
 """
+
+
+@pytest.mark.parametrize("reads_before", range(4))
+def test_a_file_that_is_made_between_two_looks_at_it_is_a_journal(reads_before: int) -> None:
+    """One transaction of another process makes the tables and both numbers, whenever it commits."""
+    made = {"schema_version": 12, "user_version": 3, "application_id": schema.APPLICATION_ID}
+    read: list[str] = []
+
+    class Looked:
+        def pragma(self, name: str) -> int:
+            read.append(name)
+            return made[name] if len(read) > reads_before else 0
+
+    assert schema.version_of(cast("apsw.Connection", Looked()), Path("j.db"), 3) in (0, 3)
+    assert sorted(read) == sorted(made)
 
 
 def test_several_processes_make_the_same_file_at_once(tmp_path: Path) -> None:

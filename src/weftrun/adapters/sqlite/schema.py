@@ -17,10 +17,11 @@ APPLICATION_ID = 0x77656674
 
 def version_of(connection: apsw.Connection, path: Path, newest: int) -> int:
     """Return the schema of an open file, 0 for one that is empty; refuse what is no Journal, or a newer one."""
-    # This first: another process may be making the tables, and its one transaction sets all three.
+    # In this order: another process may be making the tables, and its one transaction sets all three between two of
+    # these. Then what marks a Journal is read last, so that nothing else is seen without it.
     tables = connection.pragma("schema_version")
-    application = connection.pragma("application_id")
     version = connection.pragma("user_version")
+    application = connection.pragma("application_id")
     if application == 0 and version == 0 and tables == 0:
         return 0
     if application != APPLICATION_ID:
