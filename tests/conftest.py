@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import compileall
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -62,6 +63,12 @@ def pytest_configure(config: pytest.Config) -> None:
     """Compile the library once: else each program that a test starts does so, where PYTHONDONTWRITEBYTECODE is set."""
     if not hasattr(config, "workerinput"):
         compileall.compile_dir(Path(weftrun.__file__).parent, quiet=2)
+
+
+def pytest_collection_finish() -> None:
+    """Let no look for garbage walk through all tests and their modules again: many tests look for it, twice each."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)
