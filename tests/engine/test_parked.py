@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -61,6 +62,14 @@ SHAPES = "from dataclasses import dataclass\n\n@dataclass\nclass Order:\n    num
 OTHER = "from weftrun import function\n\n@function\ndef unrelated(x):\n    return x\n"
 
 
+def handed_over(url: str) -> list[str]:
+    """Return the Steps that the trace of a Run says were handed to a Worker by an async body."""
+    with contextlib.closing(open_reader(url)) as reader:
+        info = reader.find("run")
+        rows = [] if info is None else reader.trace(info.uid)
+    return [str(row.step) for row in rows if row.kind == "call"]
+
+
 @pytest.fixture(scope="module")
 def crashed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Journals of a Run of each kind, killed when its first Step is on record and its second one runs."""
@@ -82,6 +91,8 @@ def crashed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, process in running.items():
         ledger = folder / name / "ledger"
         until(lambda ledger=ledger: ledger.exists() and "second" in ledger.read_text())
+        if name == "watched":  # only the trace tells of the call, some milliseconds later
+            until(lambda: "second[0]" in handed_over(f"sqlite:///{folder / 'watched' / 'j.db'}"))
         process.kill()
         process.wait()
     return folder
