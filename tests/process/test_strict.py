@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 from pathlib import Path
@@ -12,6 +13,7 @@ from tests.process import attacks
 import weftrun
 from weftrun import PolicyError, function
 from weftrun.entrypoints.cli.host import _walls
+from weftrun.guest import strict
 
 STRICT = {
     "forks": "EPERM",
@@ -75,3 +77,13 @@ def test_what_is_recorded_and_refused() -> None:
         function(plain, protect="strict", concurrency=("processes", 2))
     with pytest.raises(PolicyError, match=r"`protect='all'` is not one of 'usual', 'strict'"):
         function(plain, protect="all")  # type: ignore[call-overload]
+
+
+def test_system_calls_have_the_numbers_that_the_kernel_gives_them() -> None:
+    """A wrong number would refuse another call, and let the one that is named through."""
+    header = Path("/usr/include/x86_64-linux-gnu/asm/unistd_64.h")
+    if not header.exists():
+        pytest.skip("the kernel's headers are not installed: apt-get install linux-libc-dev")
+    numbers = {name: int(number) for name, number in re.findall(r"#define __NR_(\w+) (\d+)", header.read_text())}
+    ours = strict.DENIED | strict.TOLD_BY_ARGUMENT
+    assert ours == {name: numbers[name] for name in ours}

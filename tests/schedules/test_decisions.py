@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from weftrun.machines import schedule as machine
 from weftrun.machines.schedule import decide, paused, redefined, resumed, started, triggered
+from weftrun.model.errors import JournalError, RunConflict
 from weftrun.model.policy import Bundle, FunctionSpec
 from weftrun.model.schedules import (
     PENDING_MAX,
@@ -125,8 +126,16 @@ def test_a_run_beside_the_times() -> None:
     assert after.next_at == BEGIN + HOUR
 
 
+def test_an_id_of_another_run_is_given_up_and_other_errors_are_tried_again() -> None:
+    decided = replace(made(), pending=(BEGIN, BEGIN + HOUR, BEGIN + 2 * HOUR))
+    tried = {BEGIN: None, BEGIN + HOUR: RunConflict("another's"), BEGIN + 2 * HOUR: JournalError("the disk")}
+    after = started(decided, tried, BEGIN + 3 * HOUR)
+    assert (after.pending, after.pending_since) == ((BEGIN + 2 * HOUR,), BEGIN + 3 * HOUR)
+    assert (after.last_at, after.fault) == (BEGIN + HOUR, "the disk")
+
+
 def test_the_same_definition_changes_nothing_and_another_counts_from_now() -> None:
-    before = started(decide(made(), BEGIN + HOUR, HOURS), [BEGIN + HOUR], "")
+    before = started(decide(made(), BEGIN + HOUR, HOURS), {BEGIN + HOUR: None}, BEGIN + HOUR)
     again = replace(made(at=BEGIN + 2 * HOUR), revision="r9")
     assert redefined(before, again) is before
     other = replace(again, when=Timetable("", 2 * HOUR), next_at=BEGIN + 4 * HOUR)
@@ -212,7 +221,7 @@ class History:
         dues = [due for due in seen.pending if self._chance.random() < 0.9]
         self._runs.update(run_of(seen.id, due) for due in dues)
         if dues and self._chance.random() < 0.8:
-            self._put(seen, replace(started(seen, dues, ""), pending_since=clock))
+            self._put(seen, started(seen, dict.fromkeys(dues), clock))
 
     def _put(self, seen: KeptSchedule, after: KeptSchedule) -> bool:
         if seen.revision != self._row.revision:

@@ -10,6 +10,7 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import cast, get_args
 
 from msgspec.structs import replace
 
@@ -27,7 +28,7 @@ from weftrun.adapters.system.processes import ProcessWatch
 from weftrun.assembly.cluster import Cluster, Workers, cluster_of
 from weftrun.assembly.code import code_changed, code_here
 from weftrun.assembly.places import Place, hints_of, made_sentence, place_of, transactions_of
-from weftrun.assembly.planning import Planning, placement_of
+from weftrun.assembly.planning import Planning
 from weftrun.assembly.reader import Reader, running_views
 from weftrun.assembly.retrying import check_undone
 from weftrun.assembly.schedules import check_timetable, times_of
@@ -60,9 +61,6 @@ from weftrun.views.steps import steps
 from weftrun.views.trace import TextView, texts
 
 _RECOVER_S = 60.0
-_CONTROLS = ("worker", "master")
-_DATA = ("local", "store")
-_TRIGGERS = ("data", "control")
 _SANDBOXES_MAX = 10_000
 _TTL_MIN_S = 0.5
 """A Lease that is renewed three times in this time must outlast a slow disk."""
@@ -81,7 +79,6 @@ def open_engine(
     """
     place = place_of(url)
     is_new = place.is_missing
-    _check_recover(recover, place)
     core = open_core(
         place, recover=recover, sandboxes=sandboxes, cluster=cluster, control=control, data=data,
         trigger=trigger, placement=placement, lease_ttl_s=lease_ttl_s, sinks=sinks, limits=limits,
@@ -111,23 +108,28 @@ def open_core(
         if not _TTL_MIN_S <= lease_ttl_s < math.inf:
             raise UsageError(f"lease_ttl_s={lease_ttl_s} can't be held: it takes {_TTL_MIN_S:g} seconds or more.")
         limits = replace(limits, lease_ttl_s=lease_ttl_s)
-    if data not in _DATA:
-        raise UsageError(f"data={data!r} is not known: it takes {' or '.join(map(repr, _DATA))}.")
-    if trigger not in _TRIGGERS:
-        raise UsageError(f"trigger={trigger!r} is not known: it takes {' or '.join(map(repr, _TRIGGERS))}.")
+    _check_choice("control", control, ("worker", "master"))
+    _check_choice("data", data, ("local", "store"))
+    _check_choice("trigger", trigger, ("data", "control"))
+    _check_choice("placement", placement, get_args(Placement))
     if data == "store" and cluster is not None and not cluster.startswith("local:"):
         raise UsageError(f"data='store' is for Workers of this host: not for cluster={cluster!r} yet.")
+    _check_recover(recover, place)
     where = cluster_of(cluster)
-    if control not in _CONTROLS:
-        raise UsageError(f"control={control!r} is not known: it takes {' or '.join(map(repr, _CONTROLS))}.")
-    policy = placement_of(placement)
     ahead = Ahead.NOTHING if where is None else Ahead.ARMED if control == "worker" else Ahead.KNOWN
     return EmbeddedCore(
         place, recover, sandboxes, where, limits, checked_sinks(sinks),
         starts=StartRules(ahead, on_outputs=trigger == "data"),
-        placement=policy,
+        placement=cast("Placement", placement),
         store_folder=str(place.folder / "store") if data == "store" else "",
     )  # fmt: skip
+
+
+def _check_choice(name: str, given: str, known: Sequence[str]) -> None:
+    """Refuse what is none of the values that a setting takes."""
+    if given not in known:
+        takes = " or ".join(map(repr, known)) if len(known) == 2 else f"one of {', '.join(map(repr, known))}"
+        raise UsageError(f"{name}={given!r} is not known: it takes {takes}.")
 
 
 def _check_recover(recover: str, place: Place) -> None:
@@ -155,7 +157,7 @@ class EmbeddedCore(EngineCore):
     """An engine in this process (`sdk.handles.Core`): the core, with adapters of this host, which it opens and closes.
 
     Args:
-        ahead: what the Workers of the cluster are told of Steps before they are ready.
+        starts: how Steps come to start.
         placement: how Steps get their Workers.
         store_folder: where Objects lie as files; empty where they lie in memory.
 

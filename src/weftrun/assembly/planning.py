@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Final, cast, get_args
+from typing import Final
 
 from msgspec.structs import replace
 
 from weftrun.assembly.places import Place
 from weftrun.machines.placement import Planner, make_plan
-from weftrun.model.errors import JournalError, UsageError
+from weftrun.model.errors import JournalError
 from weftrun.model.placement import Expected, Grouping, Network, Placement, PlanStep, PlanWorker
 from weftrun.model.policy import FunctionSpec
 from weftrun.model.records import Row, Started
@@ -23,18 +23,6 @@ from weftrun.views.taken import taken
 
 _RUNS_TRIED: Final = 5
 """Newest Runs of a Function among which one with the same label is looked for."""
-
-
-def placement_of(text: str) -> Placement:
-    """Return a way to place Steps.
-
-    Raises:
-        UsageError: there is no such way.
-    """
-    if text not in get_args(Placement):
-        known = ", ".join(map(repr, get_args(Placement)))
-        raise UsageError(f"placement={text!r} is not known: it takes one of {known}.")
-    return cast("Placement", text)
 
 
 class Planning:

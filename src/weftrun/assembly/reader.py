@@ -132,10 +132,15 @@ class Reader:
 
     def owner(self, info: RunInfo) -> OwnerView | None:
         """Return the engine that owns a Run; None where no session does."""
-        session = next((session for session in self._journal.sessions() if session.uid == info.owner), None)
-        if session is None or info.ended_at is not None:
-            return None
-        return OwnerView(session.pid, is_here(session), not has_ended(session))
+        return self._owners([info])[0]
+
+    def _owners(self, infos: Sequence[RunInfo]) -> list[OwnerView | None]:
+        sessions = {session.uid: session for session in self._journal.sessions()}
+        owning = [sessions.get(info.owner) if info.ended_at is None else None for info in infos]
+        return [
+            None if session is None else OwnerView(session.pid, is_here(session), not has_ended(session))
+            for session in owning
+        ]
 
     def without_engine(self, infos: Sequence[RunInfo]) -> set[RunUid]:
         """Return which of these Runs are open and due, and have no engine, or one of this host that has ended."""
@@ -149,16 +154,16 @@ class Reader:
 
     def running(self, info: RunInfo) -> list[RunningView]:
         """Return what was seen running of a Run; nothing of one that has ended, or that another engine has now."""
-        if info.ended_at is not None:
-            return []
+        return self.doing([info])[0][1] if info.ended_at is None else []
+
+    def doing(self, infos: Sequence[RunInfo]) -> list[tuple[OwnerView | None, list[RunningView]]]:
+        """Return who owns each of these open Runs, and what was seen running of it."""
         trace = SqliteTrace(self._place.folder / "trace.db", writable=False)
         try:
-            rows = trace.running(info.uid)
+            rows = [trace.running(info.uid) for info in infos]
         finally:
             trace.close()
-        owner = self.owner(info) if rows else None
-        lives = owner is not None and owner.lives
-        return running_views([row for row in rows if owner is None or row.pid == owner.pid], lives=lives)
+        return [(owner, _running_under(owner, seen)) for owner, seen in zip(self._owners(infos), rows, strict=True)]
 
     def look(self, info: RunInfo) -> Look:
         """Return all that can be seen of one Run."""
@@ -249,6 +254,11 @@ class Reader:
     def close(self) -> None:
         """Release the file."""
         self._journal.close()
+
+
+def _running_under(owner: OwnerView | None, rows: Sequence[RunningRow]) -> list[RunningView]:
+    lives = owner is not None and owner.lives
+    return running_views([row for row in rows if owner is None or row.pid == owner.pid], lives=lives)
 
 
 def running_views(rows: Sequence[RunningRow], *, lives: bool) -> list[RunningView]:

@@ -40,17 +40,32 @@ _FOR_NETWORK: Final = ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "
 _CODE: Final = (".py", ".pyc", ".so", ".pth", ".zip", ".egg", ".whl")
 
 _X86_64: Final = 0xC000003E
-_DENIED: Final = {
-    "processes": (57, 58, 59, 322),  # fork, vfork, execve, execveat
-    "others": (101, 310, 311, 312, 200, 129, 424, 434, 438, 440, 448),  # ptrace, process_vm_*, kcmp, tkill, pidfds
-    "mounts": (165, 166, 155, 161, 272, 308, 428, 429, 430, 431, 432, 433, 442, 303, 304),
-    "kernel": (321, 298, 323, 250, 248, 249, 175, 313, 176, 246, 320, 169, 167, 168, 425, 426, 427, 300, 135, 133, 259),
-    "host": (179, 163, 164, 227, 159, 305, 170, 171, 172, 173, 103),
-}
+DENIED: Final = {
+    # other programs and processes
+    "fork": 57, "vfork": 58, "execve": 59, "execveat": 322,
+    # what looks into other processes, or signals them
+    "ptrace": 101, "process_vm_readv": 310, "process_vm_writev": 311, "kcmp": 312, "tkill": 200,
+    "rt_sigqueueinfo": 129, "pidfd_send_signal": 424, "pidfd_open": 434, "pidfd_getfd": 438,
+    "process_madvise": 440, "process_mrelease": 448,
+    # another view of the file system
+    "mount": 165, "umount2": 166, "pivot_root": 155, "chroot": 161, "unshare": 272, "setns": 308,
+    "open_tree": 428, "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432, "fspick": 433,
+    "mount_setattr": 442, "name_to_handle_at": 303, "open_by_handle_at": 304,
+    # what changes the kernel or has often been a way into it
+    "bpf": 321, "perf_event_open": 298, "userfaultfd": 323, "keyctl": 250, "add_key": 248, "request_key": 249,
+    "init_module": 175, "finit_module": 313, "delete_module": 176, "kexec_load": 246, "kexec_file_load": 320,
+    "reboot": 169, "swapon": 167, "swapoff": 168, "io_uring_setup": 425, "io_uring_enter": 426,
+    "io_uring_register": 427, "fanotify_init": 300, "personality": 135, "mknod": 133, "mknodat": 259,
+    # what is the whole host's
+    "quotactl": 179, "acct": 163, "settimeofday": 164, "clock_settime": 227, "adjtimex": 159,
+    "clock_adjtime": 305, "sethostname": 170, "setdomainname": 171, "iopl": 172, "ioperm": 173, "syslog": 103,
+}  # fmt: skip
 """Numbers of system calls on x86_64 that are refused whatever they are asked for."""
-_SOCKET, _CLONE, _CLONE3, _CLONE_THREAD = 41, 56, 435, 0x10000
-_OF_OWN_PROCESS: Final = (62, 234, 297)  # kill, tgkill, rt_tgsigqueueinfo: the first argument is a process
-_PRLIMIT: Final = 302
+TOLD_BY_ARGUMENT: Final = {
+    "socket": 41, "clone": 56, "clone3": 435, "kill": 62, "tgkill": 234, "rt_tgsigqueueinfo": 297, "prlimit64": 302,
+}  # fmt: skip
+"""Those that are refused for some of what they are asked for, or where there is no network."""
+_CLONE_THREAD: Final = 0x10000
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 _EPERM, _ENOSYS = 1, 38
 _LOAD, _EQUAL, _AT_LEAST, _HAS_BITS, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
@@ -188,21 +203,25 @@ def _called(*arguments: object) -> int:
 def _program(pid: int, *, network: bool) -> bytes:
     """Return the filter of this process, in the instructions of classic BPF."""
     number, architecture, first_argument = 0, 4, 16
-    denied = [call for calls in _DENIED.values() for call in calls] + ([] if network else [_SOCKET])
+    call_of = TOLD_BY_ARGUMENT
+    denied = [*DENIED.values(), *(() if network else (call_of["socket"],))]
     code = [
         (_LOAD, 0, 0, architecture), (_EQUAL, 1, 0, _X86_64), (_RETURN, 0, 0, _KILL),
         (_LOAD, 0, 0, number), (_AT_LEAST, 0, 1, _X32), (_RETURN, 0, 0, _ERRNO | _EPERM),
     ]  # fmt: skip
     for call in denied:
         code += [(_EQUAL, 0, 1, call), (_RETURN, 0, 0, _ERRNO | _EPERM)]
-    code += [(_EQUAL, 0, 1, _CLONE3), (_RETURN, 0, 0, _ERRNO | _ENOSYS)]  # the C library then says it by clone
-    for call, test, wanted in (
-        (_CLONE, _HAS_BITS, _CLONE_THREAD),
-        *((call, _EQUAL, pid) for call in _OF_OWN_PROCESS),
-        (_PRLIMIT, _EQUAL, 0),
-    ):
+    code += [
+        (_EQUAL, 0, 1, call_of["clone3"]),
+        (_RETURN, 0, 0, _ERRNO | _ENOSYS),
+    ]  # the C library then says it by clone
+    for name, test, wanted in (
+        ("clone", _HAS_BITS, _CLONE_THREAD),
+        ("kill", _EQUAL, pid), ("tgkill", _EQUAL, pid), ("rt_tgsigqueueinfo", _EQUAL, pid),  # of its own process
+        ("prlimit64", _EQUAL, 0),
+    ):  # fmt: skip
         code += [
-            (_EQUAL, 0, 4, call), (_LOAD, 0, 0, first_argument), (test, 0, 1, wanted),
+            (_EQUAL, 0, 4, call_of[name]), (_LOAD, 0, 0, first_argument), (test, 0, 1, wanted),
             (_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _ERRNO | _EPERM),
         ]  # fmt: skip
     code.append((_RETURN, 0, 0, _ALLOW))

@@ -6,10 +6,11 @@ record. The Runs' ids are made of schedule and time, so starting them twice star
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 from msgspec.structs import replace
 
+from weftrun.model.errors import RunConflict
 from weftrun.model.schedules import PENDING_MAX, SET_BACK_S, Calendar, KeptSchedule, starts_at
 
 _LATE_S = 60.0
@@ -103,9 +104,13 @@ def redefined(before: KeptSchedule, wanted: KeptSchedule) -> KeptSchedule:
     return replace(kept, made_at=wanted.made_at, decided_at=wanted.decided_at, next_at=wanted.next_at)
 
 
-def started(schedule: KeptSchedule, dues: Iterable[float], fault: str) -> KeptSchedule:
-    """Return a schedule of which the Runs of these times have been started, or can't ever be (`fault` says why)."""
-    done = frozenset(dues)
+def started(schedule: KeptSchedule, tried: Mapping[float, BaseException | None], now: float) -> KeptSchedule:
+    """Return a schedule after a try to start the Runs of these times, with the error of each that was not started.
+
+    An id that belongs to another Run belongs to it for ever; whatever else went wrong may go right later.
+    """
+    done = {due for due, error in tried.items() if error is None or isinstance(error, RunConflict)}
+    fault = next((str(error) for error in reversed([*tried.values()]) if error is not None), "")
     left = tuple(due for due in schedule.pending if due not in done)
     last = max((due for due in (schedule.last_at, *done) if due is not None), default=None)
-    return replace(schedule, pending=left, last_at=last, fault=fault)
+    return replace(schedule, pending=left, pending_since=now, last_at=last, fault=fault)

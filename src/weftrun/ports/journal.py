@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 
 from msgspec import Struct
 
+from weftrun.model.commands import UNTIL_TOLD
 from weftrun.model.emits import Emitted
 from weftrun.model.ids import RunId, RunUid, SessionUid
 from weftrun.model.lease import Session
@@ -71,6 +72,11 @@ class RunInfo(Struct, frozen=True):
         if self.is_parked:
             return "code"
         return self.rests or None if self.ended_at is None and not self.owner and self.due_at > 1.0 else None
+
+    @property
+    def goes_on_at(self) -> float | None:
+        """When it is due to go on by itself, in seconds since the epoch; None where that is now, or nobody knows."""
+        return self.due_at if self.ended_at is None and 1.0 < self.due_at < UNTIL_TOLD else None
 
     @property
     def can_be_retried(self) -> bool:

@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 from msgspec.structs import replace
 
 from weftrun.machines.schedule import decide, paused, redefined, resumed, started, triggered
-from weftrun.model.errors import JournalBusy, RunConflict, RunNotFound, WeftrunError
+from weftrun.model.errors import JournalBusy, RunNotFound, WeftrunError
 from weftrun.model.ids import RunUid
 from weftrun.model.schedules import TRY_AGAIN_S, Calendar, KeptSchedule, run_of
 from weftrun.ports.entropy import Entropy
@@ -123,14 +123,8 @@ class ScheduleStarter:
         self._busy.discard(schedule.id)
         if self._ended:
             return
-        errors = [ticket.error for ticket in tickets.values() if ticket.error is not None]
-        # An id that belongs to another Run belongs to it for ever; whatever else went wrong may go right later.
-        over = [due for due, ticket in tickets.items() if isinstance(ticket.error, RunConflict | None)]
-        after = replace(
-            started(schedule, over, str(errors[-1]) if errors else ""),
-            pending_since=self.wall(),
-        )
-        self._put(schedule, after, lambda _: None)
+        tried = {due: ticket.error for due, ticket in tickets.items()}
+        self._put(schedule, started(schedule, tried, self.wall()), lambda _: None)
 
 
 class ScheduleBook:

@@ -46,8 +46,9 @@ def cron(
             `@daily`, `@weekly`, `@monthly`, `@yearly`. As in Debian's cron: `*`, lists, ranges, steps, names.
         timezone: by its name in the IANA database, e.g. `Europe/Berlin`. A time that does not exist on a day is due
             when the clocks have been set forward; one that comes twice is due once.
-        catch_up: what becomes of times that came while no engine was open: `skip` none of them, `latest` the last one,
-            `all` each of them, up to the last `catch_up_max`. What is late by a minute or less is not missed.
+        catch_up: what is started of the times that came while no engine was open: nothing (`skip`), the last one
+            (`latest`), or each of them, up to the last `catch_up_max` (`all`). What is late by a minute or less is not
+            missed.
         jitter_s: each start is put off by a share of so many seconds, which is always the same for the same time.
     """
     return Timetable(line, 0, timezone, catch_up, catch_up_max, jitter_s)

@@ -12,7 +12,6 @@ from weftrun.assembly import Reader
 from weftrun.entrypoints.cli.options import journal_options, reading
 from weftrun.entrypoints.cli.output import clock, print_json
 from weftrun.entrypoints.cli.table import Column, print_table
-from weftrun.model.commands import UNTIL_TOLD
 from weftrun.model.outcomes import Status
 from weftrun.ports.journal import RunInfo
 from weftrun.views.units import duration
@@ -78,8 +77,8 @@ def _parked(reader: Reader, limit: int) -> list[RunInfo]:
 
 def _row(info: RunInfo, undelivered: int, *, is_alone: bool) -> tuple[str, ...]:
     took = duration(info.ended_at - info.started_at) if info.ended_at is not None else ""
-    if 0 < info.due_at < UNTIL_TOLD and info.ended_at is None:
-        took = f"due {clock(info.due_at)}"
+    if info.goes_on_at is not None:
+        took = f"due {clock(info.goes_on_at)}"
     count = f"{undelivered:,}" if undelivered else ""
     lives = str(info.lives) if info.lives > 1 else ""
     waits = info.waiting_for or ("an engine" if is_alone else "")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import click
 
 from weftrun.assembly import Place, place_of
-from weftrun.assembly.planning import last_run, placement_of, planned
+from weftrun.assembly.planning import last_run, planned
 from weftrun.entrypoints.cli.arguments import bind
 from weftrun.entrypoints.cli.candidates import parameters, targets
 from weftrun.entrypoints.cli.options import journal_options
@@ -19,7 +19,7 @@ from weftrun.fronts.faasflow.expectations import expectations
 from weftrun.fronts.faasflow.opening import read_plan
 from weftrun.model.errors import JournalError, UsageError
 from weftrun.model.ids import StepId
-from weftrun.model.placement import Expected, Network
+from weftrun.model.placement import Expected, Network, Placement
 from weftrun.sdk.wiring import Wired, wired
 from weftrun.views.plan import plan_lines, plan_mermaid
 
@@ -35,7 +35,7 @@ _LOCAL: Final = re.compile(r"local:([1-9]\d{0,3})")
 @click.option("--sandboxes", type=click.IntRange(1), default=4, show_default=True, help="Places of each Worker.")
 @click.option(
     "--placement",
-    type=click.Choice(("planned", "hash", "faasflow")),
+    type=click.Choice(get_args(Placement)),
     default="planned",
     show_default=True,
     help="How Steps get their Workers.",
@@ -49,7 +49,7 @@ def command(
     as_json: bool,
     cluster: str,
     sandboxes: int,
-    placement: str,
+    placement: Placement,
     bandwidth: float,
     mermaid: bool,
 ) -> None:
@@ -66,7 +66,7 @@ def command(
     workflow, steps, told = _graph(target, arguments)
     run, measured = _measured(place_of(db), workflow)
     view = planned(
-        workflow[1], steps, told, measured, placement=placement_of(placement), workers=int(count[1]), places=sandboxes,
+        workflow[1], steps, told, measured, placement=placement, workers=int(count[1]), places=sandboxes,
         network=Network(bandwidth * 1e6), run=run,
     )  # fmt: skip
     if as_json:

@@ -300,7 +300,9 @@ class Gateway:
             Refusal: there is none.
             UsageError: it goes on, or has succeeded.
         """
-        return await self._asked(self.core.retry(RunId(caller.stored(id)), wait_start=False), id)
+        stored = RunId(caller.stored(id))
+        # In a thread: it reads the Journal first, to see whether the Run may have undone its work.
+        return await self._asked(await asyncio.to_thread(self.core.retry, stored, wait_start=False), id)
 
     async def _asked(self, ticket: Ticket, id: str) -> Ticket:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from litestar import Response, get
@@ -13,7 +14,6 @@ from weftrun.entrypoints.http.answers import json_answer
 from weftrun.entrypoints.http.callers import Caller
 from weftrun.entrypoints.http.given import CallerHere, GatewayHere
 from weftrun.entrypoints.http.problems import problems
-from weftrun.model.commands import UNTIL_TOLD
 from weftrun.model.ids import StepId
 from weftrun.model.outcomes import Status
 from weftrun.ports.journal import RunInfo
@@ -96,25 +96,27 @@ def _now(reader: Reader, caller: Caller, limit: int) -> Now:
         for status in ("running", "pending")
         for info in reader.runs(status=status, prefix=caller.prefix, limit=limit + 1)
     ]
-    runs = [_run(reader, caller, info) for info in infos[:limit]]
+    shown = infos[:limit]
+    runs = [
+        _run(caller, info, owner, running) for info, (owner, running) in zip(shown, reader.doing(shown), strict=True)
+    ]
     undelivered: dict[str, int] = {}
-    for counts in reader.emits_left([info.uid for info in infos[:limit]]).values():
+    for counts in reader.emits_left([info.uid for info in shown]).values():
         for sink, count in counts.items():
             undelivered[sink] = undelivered.get(sink, 0) + count
     runs.sort(key=lambda run: not run.running)
     return Now(reader.now(), runs, len(infos) <= limit, undelivered)
 
 
-def _run(reader: Reader, caller: Caller, info: RunInfo) -> RunNow:
-    running = reader.running(info)
+def _run(caller: Caller, info: RunInfo, owner: OwnerView | None, running: Sequence[RunningView]) -> RunNow:
     return RunNow(
         caller.shown(info.id),
         info.function,
         info.status,
         info.started_at,
         info.waiting_for,
-        info.due_at if 1.0 < info.due_at < UNTIL_TOLD and not info.is_parked else None,
-        reader.owner(info),
+        info.goes_on_at,
+        owner,
         [_step(view) for view in running[:_STEPS_MAX]],
         max(0, len(running) - _STEPS_MAX),
     )
