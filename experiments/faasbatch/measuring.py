@@ -73,6 +73,7 @@ def replay(
     ):
         with contextlib.suppress(weftrun.WeftrunError):  # another kind of Sandbox, on a host that has it
             engine.run(functions.fibonacci.options(durable=False, network=False), 1)
+        _wait_for_quiet()
         before = _memory_of_children()
         fast = function.options(durable=False)
         ready = threading.Barrier(len(calls) + 1)
@@ -91,6 +92,15 @@ def replay(
             done = [one.result() for one in asked if one.exception() is None]
         memory = _memory_of_children() - before
     return Measured([latency for latency, _ in done], [value for _, value in done], len(calls) - len(done), memory)
+
+
+def _wait_for_quiet(*, quiet_s: float = 0.5, wait_max_s: float = 10.0) -> None:
+    """Wait until no process below this one has come or gone for a while: spare Sandboxes start beside the first Run."""
+    seen, since, end = _descendants(os.getpid()), time.monotonic(), time.monotonic() + wait_max_s
+    while time.monotonic() < min(since + quiet_s, end):
+        time.sleep(0.02)
+        if (now := _descendants(os.getpid())) != seen:
+            seen, since = now, time.monotonic()
 
 
 def _memory_of_children() -> int:
