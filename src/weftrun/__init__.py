@@ -19,6 +19,7 @@ from weftrun.model.errors import (
     LimitExceeded,
     NotSerializable,
     PolicyError,
+    QueueFull,
     RefUsedAsValue,
     ReplayDiverged,
     RunCancelled,
@@ -42,6 +43,7 @@ from weftrun.sdk.ref import Mapped, Ref
 from weftrun.sdk.retrying import Retry
 
 if TYPE_CHECKING:
+    from weftrun.sdk.queues import Queue, queue
     from weftrun.sdk.schedules import Schedule, cron, every
     from weftrun.sdk.together import as_settled, gather, race
     from weftrun.sdk.waiting import publish, signal, sleep
@@ -74,6 +76,7 @@ __all__ = [
     "as_settled",
     "cron",
     "every",
+    "queue",
     "shared",
     "share",
     "shared_counts",
@@ -83,6 +86,7 @@ __all__ = [
     "Engine",
     "Run",
     "Schedule",
+    "Queue",
     "Retry",
     "Policy",
     "CallPolicy",
@@ -102,6 +106,7 @@ __all__ = [
     "ReplayDiverged",
     "RunNotFound",
     "RunConflict",
+    "QueueFull",
     "JournalError",
     "JournalBusy",
     "JournalNewer",
@@ -132,6 +137,8 @@ if not TYPE_CHECKING:
         "cron": "weftrun.sdk.schedules",
         "every": "weftrun.sdk.schedules",
         "Schedule": "weftrun.sdk.schedules",
+        "queue": "weftrun.sdk.queues",
+        "Queue": "weftrun.sdk.queues",
         "publish": "weftrun.sdk.waiting",
         "gather": "weftrun.sdk.together",
         "race": "weftrun.sdk.together",

@@ -14,6 +14,7 @@ WeftrunError
 │   └── ReplayDiverged          changed code made other calls than the recorded ones
 ├── RunNotFound                 (also a LookupError) no Run has this id
 ├── RunConflict                 the id is taken by a Run with other arguments, or was deleted
+├── QueueFull                   a queue has as many waiting Runs as it may; start again later
 ├── WasmTrapped                 a WebAssembly function ended without an answer: a trap, a limit, an exit code
 ├── StatementRefused            a statement of a transaction was refused; its `code` tells why
 ├── JournalError                the Journal can't be used as it is
@@ -94,6 +95,18 @@ class RunNotFound(WeftrunError, LookupError):
 
 class RunConflict(WeftrunError):
     """The id belongs to a Run with other arguments, or to one that was deleted."""
+
+
+class QueueFull(WeftrunError):
+    """A queue has as many Runs that wait as it may: nothing was started. Start again later.
+
+    Attributes:
+        length: how many wait.
+    """
+
+    def __init__(self, sentence: str, length: int = 0) -> None:
+        super().__init__(sentence)
+        self.length = length
 
 
 class WasmTrapped(WeftrunError):

@@ -20,7 +20,8 @@ from weftrun.model.ids import RunId, RunUid
 from weftrun.model.limits import Limits
 from weftrun.model.outcomes import Failure, Reason
 from weftrun.model.policy import Bundle, Program
-from weftrun.model.records import Row, Started
+from weftrun.model.queues import Asked
+from weftrun.model.records import Row, Started, queue_of
 from weftrun.model.values import Blob, Object
 from weftrun.model.visiting import blobs_in, change_data
 from weftrun.ports.journal import Journal, Message, RunInfo
@@ -52,6 +53,9 @@ class EngineState(Protocol):
 
     def broke(self, error: WeftrunError) -> None:
         """The engine can't go on."""
+
+    def queued(self, asked: Asked) -> None:
+        """A Run waits in a queue, and may leave it at once, or after its delay."""
 
 
 class WaitingTicket(Protocol):
@@ -149,6 +153,27 @@ class TakeOver:
         if not self.adopts:
             return 0
         return max(0, min(_CLAIMS_MAX, self._limits.runs_open_max - len(self._runs.by_id) - len(self._taking)))
+
+    def room_in(self, queue: str) -> int:
+        """Return how many Runs of a queue may be taken now: none until there are few, so that they come together."""
+        most = self._limits.queue_runs_max
+        free = most - self._runs.of_queues[queue]
+        if not self.adopts or self._engine.refusal() is not None or free < most // 2:
+            return 0
+        return max(0, min(free, self._limits.runs_open_max - len(self._runs.by_id)))
+
+    def begin_queued(self, rows: Sequence[Row], messages: Sequence[Message], begun_at: float) -> None:
+        """Go on with Runs that have left a queue as this engine's: each has its first row only, and nobody began it."""
+        self._own.claimed(len(rows), begun_at)
+        for row in rows:
+            started = row.records[0]
+            assert isinstance(started, Started)
+            name = started.function.name
+            info = RunInfo(
+                started.id, row.uid, name, "running", row.at, None, row.epoch, 0, started.digest, "", ""
+            )  # fmt: skip
+            self._taking[row.uid] = []
+            self._load(info, [message for message in messages if message.run == row.uid], row)
 
     def adopt(self, infos: Sequence[RunInfo]) -> None:
         """Take over free Runs, but those that were found to be none for this engine."""
@@ -315,8 +340,8 @@ class TakeOver:
 
         self._committer.write(self._own.claims(work), done, failed)
 
-    def _load(self, info: RunInfo, messages: Sequence[Message]) -> None:
-        """Read a Run that was claimed, and every blob it names; then go on with it."""
+    def _load(self, info: RunInfo, messages: Sequence[Message], only: Row | None = None) -> None:
+        """Read a Run that was claimed, unless this is its only row, and every blob it names; then go on with it."""
         fences = self._fences
 
         def done(rows: list[Row]) -> None:
@@ -324,7 +349,10 @@ class TakeOver:
             self._stored.verify(blobs, lambda: verified(rows, blobs), failed)
 
         def verified(rows: list[Row], blobs: Sequence[Blob]) -> None:
-            self._driver.trace.handed_before(info.uid, lambda handed: resume(rows, blobs, handed))
+            if only is not None:
+                resume(rows, blobs, [])  # nobody has begun it
+            else:
+                self._driver.trace.handed_before(info.uid, lambda handed: resume(rows, blobs, handed))
 
         def resume(rows: list[Row], blobs: Sequence[Blob], handed: list[Handed]) -> None:
             if fences != self._fences:
@@ -332,10 +360,12 @@ class TakeOver:
                 return
             self._resume(info, rows, blobs, self._taking.pop(info.uid), messages, handed)
             self._own.read()
+            if only is None:  # there may be more, and somebody may have asked for a cancel while nobody owned it
+                self._own.look_soon()
 
         def again() -> None:
             if fences == self._fences:
-                self._load(info, messages)
+                self._load(info, messages, only)
             else:
                 self._wait_instead(info.uid)
 
@@ -345,7 +375,10 @@ class TakeOver:
             else:
                 self._unreadable(info.uid, error, fences)
 
-        self._committer.read(lambda: self._journal.load(info.uid), done, failed)
+        if only is not None:
+            done([only])
+        else:
+            self._committer.read(lambda: self._journal.load(info.uid), done, failed)
 
     def _wait_instead(self, uid: RunUid) -> None:
         """Another engine has the Run, or it has ended: who waits for it here waits for that."""
@@ -388,7 +421,10 @@ class TakeOver:
         assert isinstance(started, Started)
         number = self._runs.next_number()
         machine = RunMachine.resume(number, info.uid, rows, self._limits, starts=self._starts)
-        run = OpenRun(number, info.id, info.uid, machine, info.function, started.bundle, info.digest, epoch=info.epoch)
+        run = OpenRun(
+            number, info.id, info.uid, machine, info.function, started.bundle, info.digest,
+            epoch=info.epoch, queue=queue_of(rows[0].records),
+        )  # fmt: skip
         run.held.update(obj.oid for obj in held)
         for obj, blob in zip(held, blobs, strict=True):
             self._committer.known(obj.oid, blob)
@@ -417,5 +453,3 @@ class TakeOver:
             signals = tuple(signals_among(messages))
             self._driver.tell(run, Resumed(now, self._code_of(rows), is_other, tuple(handed), signals))
             self._driver.trace.note(run.uid, may_have_happened(machine.in_flight))
-        # There may be more, and somebody may have asked for a cancel while nobody owned it.
-        self._own.look_soon()

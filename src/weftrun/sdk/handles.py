@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 import importlib
-from collections.abc import Awaitable, Coroutine, Generator, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, Protocol, TypeVar, overload
 
@@ -25,7 +25,9 @@ from weftrun.sdk.registry import check_in_force
 from weftrun.sdk.warn import warn_caller
 
 if TYPE_CHECKING:
+    from weftrun.model.queues import Asked
     from weftrun.model.schedules import KeptSchedule, Timetable
+    from weftrun.sdk.queues import KnownQueue, Queue
     from weftrun.sdk.schedules import Change, Schedule
 
 DRAIN_S: Final = 5.0
@@ -134,6 +136,7 @@ class Core(Protocol):
         *,
         wait_start: bool,
         durable: bool,
+        asked: Asked | None,
     ) -> Any:
         """Start a Run or join the one with this id; return its ticket. One that is not `durable` keeps no record.
 
@@ -204,6 +207,9 @@ class Core(Protocol):
 
     def schedule_times(self, id: str, count: int) -> list[float]:
         """Return the next times of a schedule, in seconds since the epoch."""
+
+    def on_queues(self, work: Callable[[Any], T]) -> T:
+        """Return what `work` makes of the queues of the Journal."""
 
     def publish(self, pieces: list[bytes | memoryview]) -> Data:
         """Make an Object of a large encoded value."""
@@ -372,6 +378,7 @@ class Engine:
             TypeError: the arguments don't fit the signature.
             NotSerializable: an argument can't be pickled.
             RunConflict: the id belongs to a Run of other code or with other arguments, or was deleted.
+            QueueFull: `fn.options(queue=...)` names a queue in which as many Runs wait as may.
 
         Warns:
             ArgumentsNotCompared: the id belongs to a Run, and whether it has these arguments can't be told.
@@ -396,6 +403,7 @@ class Engine:
         run = self._start(fn, args, kwargs, wait_start=False)
         if fn.durable:
             await self._core.started(run._ticket)
+        run.id = run._ticket.id  # of another one, where this is a duplicate in a queue
         _compare(run, fn, args, kwargs)
         return run
 
@@ -429,7 +437,9 @@ class Engine:
         if fn.spec.kind.is_workflow:
             core.expect(fn.spec, fn.expected)
         wait = wait_start and fn.durable
-        ticket = core.start(id, fn.spec, bundle, Payload(data), text, tuple(also), wait_start=wait, durable=fn.durable)
+        ticket = core.start(
+            id, fn.spec, bundle, Payload(data), text, tuple(also), wait_start=wait, durable=fn.durable, asked=fn.asked
+        )
         return Run(core, ticket)
 
     def get(self, id: str) -> Run[Any]:
@@ -498,6 +508,15 @@ class Engine:
         """Return all schedules of the Journal, by their ids."""
         handle = _schedules().Schedule
         return [handle(self._core, kept.id) for kept in self._core.schedules()]
+
+    def queue(self, queue: str | Queue) -> KnownQueue:
+        """Return a queue of the Journal, to look at it or to change it; with `weftrun.queue(...)` it is declared.
+
+        Raises:
+            RunNotFound: there is none of this name.
+        """
+        found: KnownQueue = importlib.import_module("weftrun.sdk.queues").KnownQueue(self._core, queue)  # late
+        return found
 
     def list(self, limit: int = 100, *, after: RunView | None = None) -> list[RunView]:
         """Return Runs, newest first.
