@@ -16,7 +16,9 @@ from weftrun.adapters.sqlite.statements import SCHEMA
 from weftrun.model.commands import UNTIL_TOLD
 from weftrun.model.emits import DeliveryStatus
 from weftrun.model.ids import RunId
+from weftrun.model.queues import QueueCounts
 from weftrun.ports.journal import Message
+from weftrun.testing.contracts.queues import QUEUE
 from weftrun.testing.contracts.samples import BLOB, as_posted, end, uid
 from weftrun.testing.contracts.schedules import SCHEDULE
 from weftrun.testing.contracts.sessions import session
@@ -80,6 +82,10 @@ def test_it_is_read_and_written_on(opened: OpenJournal, path: Path, golden: Path
     schedules = journal.schedules()
     if schedules or golden == GOLDEN[-1]:
         assert schedules == [SCHEDULE]
+    queues = journal.queues()
+    if queues or golden == GOLDEN[-1]:
+        assert queues == [QueueCounts(QUEUE, 0, 1, 0)]
+        assert journal.load(uid(9)) == make_golden.QUEUED
     for other in journal.sessions():
         assert (other.uid, other.runs, open_run.owner) == (session(1).uid, 2 if emits else 1, session(1).uid)
         assert journal.declare_dead(other)

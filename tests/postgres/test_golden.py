@@ -14,7 +14,9 @@ from weftrun.adapters.postgres.statements import SCHEMA
 from weftrun.model.commands import UNTIL_TOLD
 from weftrun.model.emits import DeliveryStatus
 from weftrun.model.ids import RunId
+from weftrun.model.queues import QueueCounts
 from weftrun.ports.journal import Appended, Message
+from weftrun.testing.contracts.queues import QUEUE
 from weftrun.testing.contracts.samples import BLOB, as_posted, end, start, uid
 from weftrun.testing.contracts.schedules import SCHEDULE
 from weftrun.testing.contracts.sessions import session
@@ -78,13 +80,17 @@ def test_it_is_read_and_written_on(opened: OpenJournal, url: str, golden: Path) 
     schedules = journal.schedules()
     if schedules or golden == GOLDEN[-1]:
         assert schedules == [SCHEDULE]
+    queues = journal.queues()
+    if queues or golden == GOLDEN[-1]:
+        assert queues == [QueueCounts(QUEUE, 0, 1, 0)]
+        assert journal.load(uid(9)) == make_golden.QUEUED
     journal.begin(session(2))
-    assert journal.append([end(4, 4, epoch=2), start(9)]) == Appended(lost=frozenset({uid(4)}))
+    assert journal.append([end(4, 4, epoch=2), start(99)]) == Appended(lost=frozenset({uid(4)}))
     assert journal.declare_dead(journal.sessions()[0])
     assert [info.id for info in journal.claim([uid(4)])] == ["run-4"]
     assert journal.append([end(4, 4, epoch=3)]) == Appended()
     assert journal.load(uid(4))[-1] == end(4, 4, epoch=3)
-    assert [(info.id, info.owner) for info in journal.open_runs() if info.owner] == [("run-9", session(2).uid)]
+    assert [(info.id, info.owner) for info in journal.open_runs() if info.owner] == [("run-99", session(2).uid)]
 
 
 def test_the_newest_is_what_is_written_today(url: str) -> None:

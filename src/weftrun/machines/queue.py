@@ -15,9 +15,12 @@ from msgspec.structs import replace
 
 from weftrun.model.ids import RunUid
 from weftrun.model.queues import KeptQueue, Lane, Lanes, QueueLimits, QueueNow
+from weftrun.model.records import Row, queue_of
 
 _SET_BACK_S = 3600.0
 """What began later than this from now was noted by a clock that has been set back since, in seconds."""
+_TOLD_S = 1.0
+"""A Run's story tells of longer waits in its queue, in seconds."""
 _SHARES = 100
 """What begins within one such share of a rate's period is kept together."""
 
@@ -166,6 +169,12 @@ def _again_at(queue: KeptQueue, now: float) -> float | None:
     if rate is None or not recent or sum(count for _, count in recent) < rate.starts:
         return None
     return recent[0][0] + rate.per_s
+
+
+def left_queue(row: Row, now: float) -> str:
+    """Return the sentence on how long a Run was in its queue; empty where that was no time worth telling of."""
+    waited_s = now - row.at
+    return f"It left the queue {queue_of(row.records)} after {waited_s:,.1f} s." if waited_s >= _TOLD_S else ""
 
 
 def declared(before: KeptQueue | None, name: str, limits: QueueLimits) -> KeptQueue:

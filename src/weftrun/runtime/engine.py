@@ -152,8 +152,8 @@ class EngineCore:
     ) -> Ticket:
         """Start a Run, or join the one that has this id (N2). One that is not `durable` keeps no record (N3).
 
-        An id that `is_fresh` was drawn by chance for this Run, so that nobody looks for one that has it. Where something
-        is `asked` of a queue, the Run is put there.
+        An id that `is_fresh` was drawn by chance for this Run, so that nobody looks for one that has it. Where
+        something is `asked` of a queue, the Run is put there.
 
         Returns once the start record is durable, or at once if not `wait_start`; errors of the start are then raised
         by `wait`. `also` are digests of the same arguments, written in another way. Raises `RunConflict` where the id

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
+from weftrun.machines.queue import left_queue
 from weftrun.machines.run import (
     RunMachine,
     changed_code,
@@ -173,7 +174,21 @@ class TakeOver:
                 started.id, row.uid, name, "running", row.at, None, row.epoch, 0, started.digest, "", ""
             )  # fmt: skip
             self._taking[row.uid] = []
-            self._load(info, [message for message in messages if message.run == row.uid], row)
+            self._begin(info, row, [message for message in messages if message.run == row.uid])
+
+    def _begin(self, info: RunInfo, row: Row, messages: Sequence[Message]) -> None:
+        """Begin a Run that has its first row only, once every blob in it was read."""
+        fences, blobs = self._fences, blobs_in([row])
+
+        def begin() -> None:
+            if fences != self._fences:
+                self._wait_instead(info.uid)
+                return
+            self._resume(info, [row], blobs, self._taking.pop(info.uid), messages, ())
+            self._driver.trace.note(info.uid, left_queue(row, self._loop.now()))
+            self._own.read()
+
+        self._stored.verify(blobs, begin, lambda error: self._unreadable(info.uid, error, fences))
 
     def adopt(self, infos: Sequence[RunInfo]) -> None:
         """Take over free Runs, but those that were found to be none for this engine."""
@@ -340,8 +355,8 @@ class TakeOver:
 
         self._committer.write(self._own.claims(work), done, failed)
 
-    def _load(self, info: RunInfo, messages: Sequence[Message], only: Row | None = None) -> None:
-        """Read a Run that was claimed, unless this is its only row, and every blob it names; then go on with it."""
+    def _load(self, info: RunInfo, messages: Sequence[Message]) -> None:
+        """Read a Run that was claimed, and every blob it names; then go on with it."""
         fences = self._fences
 
         def done(rows: list[Row]) -> None:
@@ -349,10 +364,7 @@ class TakeOver:
             self._stored.verify(blobs, lambda: verified(rows, blobs), failed)
 
         def verified(rows: list[Row], blobs: Sequence[Blob]) -> None:
-            if only is not None:
-                resume(rows, blobs, [])  # nobody has begun it
-            else:
-                self._driver.trace.handed_before(info.uid, lambda handed: resume(rows, blobs, handed))
+            self._driver.trace.handed_before(info.uid, lambda handed: resume(rows, blobs, handed))
 
         def resume(rows: list[Row], blobs: Sequence[Blob], handed: list[Handed]) -> None:
             if fences != self._fences:
@@ -360,12 +372,10 @@ class TakeOver:
                 return
             self._resume(info, rows, blobs, self._taking.pop(info.uid), messages, handed)
             self._own.read()
-            if only is None:  # there may be more, and somebody may have asked for a cancel while nobody owned it
-                self._own.look_soon()
 
         def again() -> None:
             if fences == self._fences:
-                self._load(info, messages, only)
+                self._load(info, messages)
             else:
                 self._wait_instead(info.uid)
 
@@ -375,10 +385,7 @@ class TakeOver:
             else:
                 self._unreadable(info.uid, error, fences)
 
-        if only is not None:
-            done([only])
-        else:
-            self._committer.read(lambda: self._journal.load(info.uid), done, failed)
+        self._committer.read(lambda: self._journal.load(info.uid), done, failed)
 
     def _wait_instead(self, uid: RunUid) -> None:
         """Another engine has the Run, or it has ended: who waits for it here waits for that."""
@@ -433,7 +440,8 @@ class TakeOver:
             run.tickets.add(ticket)
             ticket.started.open()
         self._runs.add(run)
-        self._driver.trace.has(run, waited=info.uid in self._waited)
+        if run.epoch > 1:
+            self._driver.trace.has(run, waited=info.uid in self._waited)
         self._waited.discard(info.uid)
         self._driver.trace.note(run.uid, changed_code(rows, self._version_here))
         if self._program is not None:
@@ -453,3 +461,5 @@ class TakeOver:
             signals = tuple(signals_among(messages))
             self._driver.tell(run, Resumed(now, self._code_of(rows), is_other, tuple(handed), signals))
             self._driver.trace.note(run.uid, may_have_happened(machine.in_flight))
+        if run.epoch > 1:  # there may be more, and somebody may have asked for a cancel while nobody owned it
+            self._own.look_soon()
