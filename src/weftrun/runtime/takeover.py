@@ -459,7 +459,8 @@ class TakeOver:
             self._tried[run.uid] = run.epoch
             is_other = bool(changed_code(rows, self._version_here)) or self._code_changed(started.bundle)
             signals = tuple(signals_among(messages))
-            self._driver.tell(run, Resumed(now, self._code_of(rows), is_other, tuple(handed), signals))
+            code = self._code_of(rows) if run.epoch > 1 else ""  # nothing of it ran with other code
+            self._driver.tell(run, Resumed(now, code, is_other, tuple(handed), signals))
             self._driver.trace.note(run.uid, may_have_happened(machine.in_flight))
         if run.epoch > 1:  # there may be more, and somebody may have asked for a cancel while nobody owned it
             self._own.look_soon()
