@@ -16,7 +16,7 @@ from weftrun.adapters.system.clock import pause
 from weftrun.model.commands import UNTIL_TOLD
 from weftrun.model.emits import DeliveryStatus, Verdict
 from weftrun.model.ids import RunId
-from weftrun.model.queues import Entry
+from weftrun.model.queues import QueueEntry
 from weftrun.model.records import Retried, Row
 from weftrun.ports.journal import PARKED, Message, Rest
 from weftrun.testing.contracts.outbox import ALL, emit, emitting
@@ -73,7 +73,7 @@ waits for another, of another name than that which is in the inbox."""
 RETRIED = Row(uid(6), 4, AT + 9, 2, (Retried(2),))
 """How the second life of Run 6 begins."""
 
-QUEUED = [enqueued(9, Entry("emails", "ann", 1, AT + 99, "once"))]
+QUEUED = [enqueued(9, QueueEntry("emails", "ann", 1, AT + 99, "once"))]
 """From the format with queues on: a Run that waits in one."""
 
 STRAY = Message("message-4", uid(8), "signal", "stray", AT + 10, b"\x00e")

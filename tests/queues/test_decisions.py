@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from weftrun.machines import queue as machine
 from weftrun.machines.queue import Leaving, declared, full_keys, leave, limited, places
 from weftrun.model.ids import RunUid
-from weftrun.model.queues import KeptQueue, Lane, Lanes, QueueLimits, QueueNow, Rate
+from weftrun.model.queues import KeptQueue, QueueLane, QueueLanes, QueueLimits, QueueNow, Rate
 
 NOW = 1_000_000.0
 
@@ -21,10 +21,10 @@ def queue(**limits: object) -> KeptQueue:
     return KeptQueue("q", "r", QueueLimits(**limits))  # type: ignore[arg-type]
 
 
-def lanes(*told: tuple[int, str, str], has_more: bool = False, is_complete: bool = True) -> Lanes:
+def lanes(*told: tuple[int, str, str], has_more: bool = False, is_complete: bool = True) -> QueueLanes:
     """Return lanes, whose Runs are single letters."""
-    return Lanes(
-        tuple(Lane(priority, key, tuple(map(RunUid, runs)), has_more) for priority, key, runs in told), is_complete
+    return QueueLanes(
+        tuple(QueueLane(priority, key, tuple(map(RunUid, runs)), has_more) for priority, key, runs in told), is_complete
     )
 
 
@@ -160,14 +160,14 @@ class Storage:
             if pair.startswith(f"{key} by "):
                 del self.passed_by[pair]
 
-    def lanes(self, skip: Sequence[str], most: int) -> Lanes:
+    def lanes(self, skip: Sequence[str], most: int) -> QueueLanes:
         last = dict(self.queue.turns).get(5)
         keys = sorted(key for key, runs in self.waiting.items() if runs)
         ring = [key for key in keys if last is None or key > last] + [k for k in keys if last is not None and k <= last]
         wanted = [key for key in ring if key not in skip]
         each = -(-2 * most // max(1, min(most, len(wanted))))
-        found = [Lane(5, k, tuple(self.waiting[k])[:each], len(self.waiting[k]) >= each) for k in wanted[:most]]
-        return Lanes(tuple(found), len(wanted) <= most)
+        found = [QueueLane(5, k, tuple(self.waiting[k])[:each], len(self.waiting[k]) >= each) for k in wanted[:most]]
+        return QueueLanes(tuple(found), len(wanted) <= most)
 
 
 Decide = Callable[[Storage, float, int], tuple[Leaving, str]]

@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from weftrun.model.ids import RunUid
-from weftrun.model.queues import KeptQueue, Lane, Lanes, QueueLimits, QueueNow
+from weftrun.model.queues import KeptQueue, QueueLane, QueueLanes, QueueLimits, QueueNow
 from weftrun.model.records import Row, queue_of
 
 _SET_BACK_S = 3600.0
@@ -64,7 +64,7 @@ def full_keys(now_there: QueueNow) -> list[str]:
     return [] if most is None else [key for key, count in now_there.under_way.items() if count >= most]
 
 
-def leave(now_there: QueueNow, lanes: Lanes, now: float, room: int) -> Leaving:
+def leave(now_there: QueueNow, lanes: QueueLanes, now: float, room: int) -> Leaving:
     """Return who leaves a queue now.
 
     Args:
@@ -109,7 +109,7 @@ class _Turns:
         self._most = now_there.queue.limits.per_key
         self._under_way = dict(now_there.under_way)
 
-    def serve(self, level: Sequence[Lane], *, rounds: int | None) -> bool:
+    def serve(self, level: Sequence[QueueLane], *, rounds: int | None) -> bool:
         """Serve the lanes of one priority in rounds; say whether all is known of who comes after them.
 
         Args:
@@ -136,7 +136,7 @@ class _Turns:
     def _is_full(self, key: str) -> bool:
         return self._most is not None and self._under_way.get(key, 0) >= self._most
 
-    def _serve(self, lane: Lane, turn: int) -> None:
+    def _serve(self, lane: QueueLane, turn: int) -> None:
         self.runs.append(lane.runs[turn])
         self.last[lane.priority] = lane.key
         self._under_way[lane.key] = self._under_way.get(lane.key, 0) + 1

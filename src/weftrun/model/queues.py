@@ -43,7 +43,7 @@ class QueueLimits(Struct, frozen=True, array_like=True):
     length_max: int | None = None
 
 
-class Entry(Struct, frozen=True, array_like=True):
+class QueueEntry(Struct, frozen=True, array_like=True):
     """Where a start places its Run.
 
     Attributes:
@@ -61,7 +61,7 @@ class Entry(Struct, frozen=True, array_like=True):
     deduplicate: str = ""
 
 
-class Asked(Struct, frozen=True):
+class QueueOptions(Struct, frozen=True):
     """What a start asks of its queue.
 
     Attributes:
@@ -69,7 +69,7 @@ class Asked(Struct, frozen=True):
         limits: of the queue, where the program declares it; None where it only names one.
     """
 
-    entry: Entry
+    entry: QueueEntry
     delay_s: float = 0.0
     limits: QueueLimits | None = None
 
@@ -94,7 +94,7 @@ class KeptQueue(Struct, frozen=True, array_like=True):
     began: tuple[tuple[float, int], ...] = ()
 
 
-class Lane(Struct, frozen=True):
+class QueueLane(Struct, frozen=True):
     """Runs of one priority and key that wait, oldest first; `has_more` where not all of them were read."""
 
     priority: int
@@ -103,14 +103,14 @@ class Lane(Struct, frozen=True):
     has_more: bool = False
 
 
-class Lanes(Struct, frozen=True):
+class QueueLanes(Struct, frozen=True):
     """Who waits: by priority, and within one in the order in which keys have their turns.
 
     Attributes:
         is_complete: whether these are all lanes of the last priority that is among them.
     """
 
-    lanes: tuple[Lane, ...] = ()
+    lanes: tuple[QueueLane, ...] = ()
     is_complete: bool = True
 
 
@@ -146,7 +146,7 @@ class QueueCounts(Struct, frozen=True):
     under_way: int
 
 
-class Refusal(Struct, frozen=True):
+class NotQueued(Struct, frozen=True):
     """Why a Run was not put into its queue.
 
     Attributes:

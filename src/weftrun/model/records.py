@@ -15,7 +15,7 @@ from weftrun.model.graph import Call, Chunk
 from weftrun.model.ids import RunId, RunUid, StepId
 from weftrun.model.outcomes import NOT_RUN, Failure, Ran, Status, Success
 from weftrun.model.policy import Bundle, FunctionSpec, Kind
-from weftrun.model.queues import Entry
+from weftrun.model.queues import QueueEntry
 from weftrun.model.values import Payload, RefTo
 
 
@@ -282,7 +282,7 @@ class Received(Struct, frozen=True, gc=False, array_like=True, tag=25):
 class Enqueued(Struct, frozen=True, gc=False, array_like=True, tag=26):
     """The Run was put into a queue. In the first row, behind the start."""
 
-    entry: Entry
+    entry: QueueEntry
 
 
 Record = (

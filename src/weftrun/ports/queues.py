@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from weftrun.model.ids import RunUid
-from weftrun.model.queues import KeptQueue, Lanes, QueueCounts, QueueNow, QueueSeen, Refusal
+from weftrun.model.queues import KeptQueue, NotQueued, QueueCounts, QueueLanes, QueueNow, QueueSeen
 from weftrun.model.records import Row
 
 
@@ -36,7 +36,7 @@ class Queues(QueueReader, Protocol):
     def delete_queue(self, name: str) -> bool:
         """Delete a queue; say whether it was there. `UsageError` where Runs wait in it, or are under way."""
 
-    def enqueue(self, rows: Sequence[Row], now: float) -> Mapping[RunUid, Refusal]:
+    def enqueue(self, rows: Sequence[Row], now: float) -> Mapping[RunUid, NotQueued]:
         """Put Runs into their queues, all in one transaction, and return those that were not taken.
 
         Args:
@@ -53,7 +53,7 @@ class Queues(QueueReader, Protocol):
     def queue_now(self, name: str) -> QueueNow | None:
         """Return a queue with what is under way; see `QueueNow` for the order."""
 
-    def lanes(self, queue: KeptQueue, skip: Sequence[str], most: int) -> Lanes:
+    def lanes(self, queue: KeptQueue, skip: Sequence[str], most: int) -> QueueLanes:
         """Return who waits, in the order of their turns.
 
         Args:

@@ -16,7 +16,7 @@ from weftrun.model.ids import RunId, RunUid
 from weftrun.model.limits import DEFAULT_LIMITS, Limits
 from weftrun.model.outcomes import Status
 from weftrun.model.policy import Bundle, FunctionSpec, Program
-from weftrun.model.queues import Asked
+from weftrun.model.queues import QueueOptions
 from weftrun.model.records import Row
 from weftrun.model.schedules import Calendar
 from weftrun.model.values import Data, Inline, Object, Payload
@@ -148,7 +148,7 @@ class EngineCore:
         wait_start: bool = True,
         durable: bool = True,
         is_fresh: bool = False,
-        asked: Asked | None = None,
+        asked: QueueOptions | None = None,
     ) -> Ticket:
         """Start a Run, or join the one that has this id (N2). One that is not `durable` keeps no record (N3).
 
@@ -520,7 +520,7 @@ class EngineCore:
         if run.queue:
             self._leavings.freed(run.queue)
 
-    def queued(self, asked: Asked) -> None:
+    def queued(self, asked: QueueOptions) -> None:
         """A Run waits in a queue, and may leave it at once, or after its delay."""
         self._leavings.queued(asked.entry.queue, asked.delay_s)
 

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from weftrun.model.errors import QueueFull, RunConflict, UsageError, WeftrunError
 from weftrun.model.ids import RunUid
-from weftrun.model.queues import QueueLimits, Refusal
+from weftrun.model.queues import NotQueued, QueueLimits
 from weftrun.model.records import Enqueued, Row, Started
 from weftrun.model.values import Object, Payload
 from weftrun.ports.blobs import Blobs
@@ -100,12 +100,12 @@ class Enqueuing:
         said = {start.asked.entry.queue: start.asked.limits for start, _ in waiting if start.asked is not None}
         new = {name: limits for name, limits in said.items() if limits and self._declared.get(name) != limits}
 
-        def work() -> Mapping[RunUid, Refusal]:
+        def work() -> Mapping[RunUid, NotQueued]:
             for name, limits in new.items():
                 self._book.declare(name, limits)
             return self._journal.enqueue(rows, now)
 
-        def done(refused: Mapping[RunUid, Refusal]) -> None:
+        def done(refused: Mapping[RunUid, NotQueued]) -> None:
             self._writing = False
             self._declared.update(new)
             for start, row in waiting:
@@ -120,7 +120,7 @@ class Enqueuing:
 
         self._committer.write(work, done, failed)
 
-    def _told(self, start: Start, refusal: Refusal | None) -> None:
+    def _told(self, start: Start, refusal: NotQueued | None) -> None:
         if refusal is None:
             self._engine.placed(start)
         elif refusal.why in ("duplicate", "taken"):
@@ -129,7 +129,7 @@ class Enqueuing:
             start.ticket.fail(_refused(start, refusal))
 
 
-def _refused(start: Start, refusal: Refusal) -> WeftrunError:
+def _refused(start: Start, refusal: NotQueued) -> WeftrunError:
     name = start.asked.entry.queue if start.asked is not None else ""
     if refusal.why == "full":
         return QueueFull(

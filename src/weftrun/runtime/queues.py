@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from weftrun.machines.queue import Leaving, declared, full_keys, leave, limited, places
 from weftrun.model.errors import JournalBusy, LeaseLost, RunNotFound, WeftrunError
-from weftrun.model.queues import KeptQueue, Lanes, QueueCounts, QueueLimits, QueueSeen
+from weftrun.model.queues import KeptQueue, QueueCounts, QueueLanes, QueueLimits, QueueSeen
 from weftrun.model.records import Row
 from weftrun.ports.entropy import Entropy
 from weftrun.ports.journal import Journal, Message
@@ -204,7 +204,7 @@ class _Deciding:
         if found is None:  # it was deleted
             return Leaving(KeptQueue(self._name, "")), ""
         wanted = places(found, self._now, self._room)
-        lanes = self._journal.lanes(found.queue, full_keys(found), wanted) if wanted else Lanes()
+        lanes = self._journal.lanes(found.queue, full_keys(found), wanted) if wanted else QueueLanes()
         leaving = leave(found, lanes, self._now, self._room)
         if leaving.runs:
             leaving = replace(leaving, queue=replace(leaving.queue, revision=self._entropy.uid()))

@@ -15,7 +15,7 @@ from weftrun.model.events import AttemptsEnded, BodyReturned, ItemsEnded, RunEve
 from weftrun.model.ids import ObjectId, RunId, RunUid
 from weftrun.model.outcomes import Failure, Reason
 from weftrun.model.policy import Bundle, FunctionSpec
-from weftrun.model.queues import Asked
+from weftrun.model.queues import QueueOptions
 from weftrun.model.records import Received, Row, emits_in
 from weftrun.model.values import Payload
 from weftrun.model.visiting import distinct_objects
@@ -37,7 +37,7 @@ class Start(Struct, frozen=True):
     bundle: Bundle
     args: Payload
     digest: str
-    asked: Asked | None = None
+    asked: QueueOptions | None = None
 
 
 class OpenRun:

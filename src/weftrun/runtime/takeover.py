@@ -21,7 +21,7 @@ from weftrun.model.ids import RunId, RunUid
 from weftrun.model.limits import Limits
 from weftrun.model.outcomes import Failure, Reason
 from weftrun.model.policy import Bundle, Program
-from weftrun.model.queues import Asked
+from weftrun.model.queues import QueueOptions
 from weftrun.model.records import Row, Started, queue_of
 from weftrun.model.values import Blob, Object
 from weftrun.model.visiting import blobs_in, change_data
@@ -55,7 +55,7 @@ class EngineState(Protocol):
     def broke(self, error: WeftrunError) -> None:
         """The engine can't go on."""
 
-    def queued(self, asked: Asked) -> None:
+    def queued(self, asked: QueueOptions) -> None:
         """A Run waits in a queue, and may leave it at once, or after its delay."""
 
 

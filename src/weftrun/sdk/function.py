@@ -51,7 +51,7 @@ _PLACING = frozenset({"queue", "key", "priority", "delay_s", "deduplicate"})
 """What `options` takes of a Run that is put into a queue; see `sdk.queues`."""
 
 if TYPE_CHECKING:
-    from weftrun.model.queues import Asked
+    from weftrun.model.queues import QueueOptions
 
     class _OfLists(Protocol):
         """What `@function(batch=True)` makes of a handler of lists: a Function of single values."""
@@ -140,7 +140,7 @@ class Function(Generic[P, R_co]):
         self.run_id = run_id
         self.after = after
         self.durable = durable
-        self.asked: Asked | None = None
+        self.asked: QueueOptions | None = None
         self.expected: Mapping[str, Expected] = {}
         self.compensate: Function[..., Any] | None = None
         self.compensates_with_result = False

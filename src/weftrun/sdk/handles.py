@@ -25,7 +25,7 @@ from weftrun.sdk.registry import check_in_force
 from weftrun.sdk.warn import warn_caller
 
 if TYPE_CHECKING:
-    from weftrun.model.queues import Asked
+    from weftrun.model.queues import QueueOptions
     from weftrun.model.schedules import KeptSchedule, Timetable
     from weftrun.sdk.queues import KnownQueue, Queue
     from weftrun.sdk.schedules import Change, Schedule
@@ -136,7 +136,7 @@ class Core(Protocol):
         *,
         wait_start: bool,
         durable: bool,
-        asked: Asked | None,
+        asked: QueueOptions | None,
     ) -> Any:
         """Start a Run or join the one with this id; return its ticket. One that is not `durable` keeps no record.
 

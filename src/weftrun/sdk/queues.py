@@ -9,7 +9,16 @@ from typing import Any, Protocol, TypeVar
 from msgspec.structs import replace
 
 from weftrun.model.errors import PolicyError, UsageError
-from weftrun.model.queues import PRIORITIES, RATE_MAX, Asked, Entry, KeptQueue, QueueCounts, QueueLimits, Rate
+from weftrun.model.queues import (
+    PRIORITIES,
+    RATE_MAX,
+    KeptQueue,
+    QueueCounts,
+    QueueEntry,
+    QueueLimits,
+    QueueOptions,
+    Rate,
+)
 from weftrun.sdk.inspection import preview
 
 T = TypeVar("T")
@@ -110,7 +119,7 @@ def _rate(value: Any) -> Rate:
     return Rate(starts, float(per_s))
 
 
-def placed(policy: Mapping[str, Any], before: Asked | None, label: str, where: str) -> Asked | None:
+def placed(policy: Mapping[str, Any], before: QueueOptions | None, label: str, where: str) -> QueueOptions | None:
     """Return where `.options(...)` places the Runs of a Function.
 
     Raises:
@@ -132,13 +141,15 @@ def placed(policy: Mapping[str, Any], before: Asked | None, label: str, where: s
             name, limits = named, None
         else:
             raise refuse("queue", "the name of a queue, or what weftrun.queue(...) gives")
-        asked = Asked(replace(before.entry, queue=name) if before is not None else Entry(name), limits=limits)
+        asked = QueueOptions(
+            replace(before.entry, queue=name) if before is not None else QueueEntry(name), limits=limits
+        )
     if asked is None:
         raise PolicyError(f"{label} ({where}): `{next(iter(given))}` is of a Run in a queue: say `queue=...` with it.")
     return _with(asked, given, refuse)
 
 
-def _with(asked: Asked, given: Mapping[str, Any], refuse: Callable[[str, str], PolicyError]) -> Asked:
+def _with(asked: QueueOptions, given: Mapping[str, Any], refuse: Callable[[str, str], PolicyError]) -> QueueOptions:
     entry = asked.entry
     for key in ("key", "deduplicate"):
         if key in given:

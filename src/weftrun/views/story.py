@@ -30,7 +30,7 @@ from weftrun.model.emits import Emitted
 from weftrun.model.ids import StepId, item_step
 from weftrun.model.outcomes import Failure, Ran, Reason
 from weftrun.model.policy import PUBLISHED, FunctionSpec, Kind
-from weftrun.model.queues import USUAL_PRIORITY, Entry
+from weftrun.model.queues import USUAL_PRIORITY, QueueEntry
 from weftrun.model.records import (
     Abandoned,
     AttemptFailed,
@@ -285,7 +285,7 @@ class _Teller:
                 yield Sentence(view.left_at, view.id, f"{view.id} settled {settled}, {told}.")
 
 
-def _enqueued(at: float, entry: Entry) -> str:
+def _enqueued(at: float, entry: QueueEntry) -> str:
     parts = [f"It was put into the queue {entry.queue}"]
     if entry.key:
         parts.append(f"for the key {entry.key}")

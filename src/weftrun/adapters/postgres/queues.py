@@ -14,7 +14,7 @@ from weftrun.adapters.sql.reading import Bindings, Columns
 from weftrun.adapters.sql.rows import body_of
 from weftrun.model.errors import InternalError
 from weftrun.model.ids import RunId, RunUid
-from weftrun.model.queues import KeptQueue, Lane, Lanes, QueueNow, Refusal
+from weftrun.model.queues import KeptQueue, NotQueued, QueueLane, QueueLanes, QueueNow
 from weftrun.model.records import Row, Started
 
 _encode = msgspec.json.Encoder().encode
@@ -58,13 +58,13 @@ class PostgresQueues(PostgresOutbox):
         check_deletable(name, is_used=self._rows("queue_is_used", (name,))[0][0])
         return False
 
-    def enqueue(self, rows: Sequence[Row], now: float) -> Mapping[RunUid, Refusal]:
+    def enqueue(self, rows: Sequence[Row], now: float) -> Mapping[RunUid, NotQueued]:
         """Put Runs into their queues; see the port."""
         starts = _encode([_start_of(row) for row in rows]).decode()
         bodies = [body_of(row.records) for row in rows]
         ((refused,),) = self._said("putting Runs into a queue", "enqueue", (starts, bodies, now)).fetchall()
         return {
-            _uid(told["uid"]): Refusal(told["why"], told.get("length", 0), _uid(told.get("run") or ""))
+            _uid(told["uid"]): NotQueued(told["why"], told.get("length", 0), _uid(told.get("run") or ""))
             for told in refused
         }
 
@@ -77,7 +77,7 @@ class PostgresQueues(PostgresOutbox):
         queue = self.queue(name)  # before anything is counted
         return None if queue is None else QueueNow(queue, dict(self._rows("queue_under_way", (name,))))
 
-    def lanes(self, queue: KeptQueue, skip: Sequence[str], most: int) -> Lanes:
+    def lanes(self, queue: KeptQueue, skip: Sequence[str], most: int) -> QueueLanes:
         """Return who waits, in the order of their turns; see the port."""
         turns = _encode({str(priority): key for priority, key in queue.turns}).decode()
         bound = {"queue": queue.name, "turns": turns, "skip": list(skip), "most": most}
@@ -85,11 +85,11 @@ class PostgresQueues(PostgresOutbox):
         count = sum(1 for _, key, *_ in found if key is not None)
         each = -(-2 * most // max(1, count))
         lanes = [
-            Lane(priority, key, tuple(RunUid(self._hex(uid)) for uid in uids), has_more=len(uids) == each)
+            QueueLane(priority, key, tuple(RunUid(self._hex(uid)) for uid in uids), has_more=len(uids) == each)
             for priority, key, _, uids in found
             if key is not None
         ]
-        return Lanes(tuple(lanes), all(is_complete for _, _, is_complete, _ in found))
+        return QueueLanes(tuple(lanes), all(is_complete for _, _, is_complete, _ in found))
 
     def begin_queued(self, queue: KeptQueue, expected: str, runs: Sequence[RunUid]) -> list[Row]:
         """Let Runs leave a queue as this session's; see the port."""

@@ -8,11 +8,11 @@ from typing import Any
 from weftrun.adapters.sql.rows import body_of, records_of
 from weftrun.model.errors import InternalError, UsageError
 from weftrun.model.ids import RunUid
-from weftrun.model.queues import Entry, KeptQueue
+from weftrun.model.queues import KeptQueue, QueueEntry
 from weftrun.model.records import Enqueued, Row
 
 
-def entry_of(row: Row) -> Entry:
+def entry_of(row: Row) -> QueueEntry:
     """Return where the first row of a Run places it."""
     for record in row.records:
         if isinstance(record, Enqueued):

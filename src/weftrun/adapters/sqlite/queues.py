@@ -13,7 +13,7 @@ from weftrun.adapters.sqlite.heads import start_binding
 from weftrun.adapters.sqlite.outbox import SqliteOutbox
 from weftrun.adapters.sqlite.statements import SQL
 from weftrun.model.ids import RunUid
-from weftrun.model.queues import Entry, KeptQueue, Lane, Lanes, QueueNow, Refusal
+from weftrun.model.queues import KeptQueue, NotQueued, QueueEntry, QueueLane, QueueLanes, QueueNow
 from weftrun.model.records import Row
 from weftrun.ports.journal import PARKED
 
@@ -38,10 +38,10 @@ class SqliteQueues(SqliteOutbox):
 
         return self._transact("deleting a queue", work)
 
-    def enqueue(self, rows: Sequence[Row], now: float) -> Mapping[RunUid, Refusal]:
+    def enqueue(self, rows: Sequence[Row], now: float) -> Mapping[RunUid, NotQueued]:
         """Put Runs into their queues; see the port."""
 
-        def work(connection: apsw.Connection) -> Mapping[RunUid, Refusal]:
+        def work(connection: apsw.Connection) -> Mapping[RunUid, NotQueued]:
             refused = {row.uid: _enqueued(connection, row, entry_of(row), now) for row in rows}
             return {uid: refusal for uid, refusal in refused.items() if refusal is not None}
 
@@ -58,7 +58,7 @@ class SqliteQueues(SqliteOutbox):
             return None
         return QueueNow(queue, dict(cast(Sequence[tuple[str, int]], self._rows("queue_under_way", (name,)))))
 
-    def lanes(self, queue: KeptQueue, skip: Sequence[str], most: int) -> Lanes:
+    def lanes(self, queue: KeptQueue, skip: Sequence[str], most: int) -> QueueLanes:
         """Return who waits, in the order of their turns; see the port."""
         found: list[tuple[int, str]] = []
         left_out, turns = frozenset(skip), dict(queue.turns)
@@ -77,7 +77,7 @@ class SqliteQueues(SqliteOutbox):
                     found.append((priority, key))
         each = -(-2 * most // len(found)) if found else 0
         lanes = [self._lane(queue.name, *lane, each) for lane in found]
-        return Lanes(tuple(lanes), is_complete)
+        return QueueLanes(tuple(lanes), is_complete)
 
     def _ring(self, name: str, priority: int, last: str | None) -> Iterator[str]:
         """Yield the keys of a priority, from the one after `last`, once round."""
@@ -92,9 +92,9 @@ class SqliteQueues(SqliteOutbox):
         found = self._rows("next_key" if after else "first_key", (name, priority, *after))
         return cast(str, found[0][0]) if found else None
 
-    def _lane(self, name: str, priority: int, key: str, most: int) -> Lane:
+    def _lane(self, name: str, priority: int, key: str, most: int) -> QueueLane:
         uids = tuple(RunUid(self._hex(uid)) for (uid,) in self._rows("lane", (name, priority, key, most)))
-        return Lane(priority, key, uids, has_more=len(uids) == most)
+        return QueueLane(priority, key, uids, has_more=len(uids) == most)
 
     def begin_queued(self, queue: KeptQueue, expected: str, runs: Sequence[RunUid]) -> list[Row]:
         """Let Runs leave a queue as this session's; see the port."""
@@ -138,24 +138,24 @@ def _put(connection: apsw.Connection, queue: KeptQueue, expected: str, *, once: 
     )
 
 
-def _enqueued(connection: apsw.Connection, row: Row, entry: Entry, now: float) -> Refusal | None:
+def _enqueued(connection: apsw.Connection, row: Row, entry: QueueEntry, now: float) -> NotQueued | None:
     """Put one Run into its queue, or return why not."""
     uid = bytes.fromhex(row.uid)
     if connection.execute(SQL["run_key"], (uid,)).fetchone() is not None:
         return None  # a try of which nothing was known
     queue = connection.execute(SQL["queue_length"], (entry.queue,)).fetchone()
     if queue is None:
-        return Refusal("missing")
+        return NotQueued("missing")
     if entry.deduplicate:
         found = connection.execute(SQL["duplicate"], (entry.queue, entry.deduplicate)).fetchone()
         if found is not None:
-            return Refusal("duplicate", run=RunUid(cast(bytes, found[0]).hex()))
+            return NotQueued("duplicate", run=RunUid(cast(bytes, found[0]).hex()))
     length_max, length = cast(tuple[int | None, int], queue)
     if length_max is not None and length >= length_max:
-        return Refusal("full", length)
+        return NotQueued("full", length)
     made = connection.execute(SQL["start_queued"], (*start_binding(row, body_of(row.records)), entry.queue)).fetchone()
     if made is None:
-        return Refusal("taken")
+        return NotQueued("taken")
     standing = 0 if entry.starts_at > now else 1
     connection.execute(
         SQL["add_entry"],

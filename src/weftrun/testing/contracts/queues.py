@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from weftrun.model.errors import LeaseLost, UsageError
 from weftrun.model.ids import RunId, RunUid, SessionUid
 from weftrun.model.lease import Session
-from weftrun.model.queues import Entry, KeptQueue, Lane, QueueLimits, QueueSeen, Rate, Refusal
+from weftrun.model.queues import KeptQueue, NotQueued, QueueEntry, QueueLane, QueueLimits, QueueSeen, Rate
 from weftrun.model.records import Enqueued, Row
 from weftrun.ports.journal import Journal, Message
 from weftrun.testing.contracts.samples import AT, end, start, uid
@@ -21,7 +21,7 @@ QUEUE = KeptQueue("emails", "a" * 32, LIMITS, LIMITS, False, ((5, "ann"),), ((AT
 """A queue with every field, as the golden Journals have it."""
 
 
-def enqueued(number: int, entry: Entry, *, id: str | None = None) -> Row:
+def enqueued(number: int, entry: QueueEntry, *, id: str | None = None) -> Row:
     """Return the first row of a Run of a queue."""
     row = start(number, id=id)
     return replace(row, records=(*row.records, Enqueued(entry)))
@@ -52,7 +52,7 @@ class QueueContract:
         second.close()
 
     @staticmethod
-    def fill(journal: Journal, *entries: Entry) -> None:
+    def fill(journal: Journal, *entries: QueueEntry) -> None:
         """Put a Run for each of these into the queue."""
         rows = [enqueued(n, entry) for n, entry in enumerate(entries, 1)]
         assert journal.enqueue(rows, AT) == {}
@@ -78,7 +78,7 @@ class QueueContract:
     def test_a_run_in_a_queue_is_nobodys_and_not_free(self, journals: tuple[Journal, Journal]) -> None:
         """It is pending, shown with its queue, and neither due nor claimed; a signal does not wake it."""
         first, second = journals
-        self.fill(first, Entry("emails", "ann"))
+        self.fill(first, QueueEntry("emails", "ann"))
         (info,) = second.infos([uid(1)])
         assert (info.status, info.queue, info.is_queued, info.is_parked) == ("pending", "emails", True, False)
         assert info.waiting_for == "queue emails"
@@ -94,9 +94,9 @@ class QueueContract:
     def test_who_leaves_is_this_sessions(self, journals: tuple[Journal, Journal]) -> None:
         """Under the epoch of its start, and is counted until it has ended."""
         first, second = journals
-        self.fill(first, Entry("emails", "ann"), Entry("emails", "bob"))
+        self.fill(first, QueueEntry("emails", "ann"), QueueEntry("emails", "bob"))
         rows = second.begin_queued(replace(QUEUE, revision="b" * 32), QUEUE.revision, [uid(2)])
-        assert rows == [enqueued(2, Entry("emails", "bob"))]
+        assert rows == [enqueued(2, QueueEntry("emails", "bob"))]
         (info,) = first.infos([uid(2)])
         assert (info.status, info.owner, info.epoch) == ("running", session(2).uid, 1)
         found = first.queue_now("emails")
@@ -112,7 +112,7 @@ class QueueContract:
     def test_of_two_that_decide_on_one_revision_one_succeeds(self, journals: tuple[Journal, Journal]) -> None:
         """So no place is given twice; who says the same again gets the same Runs again."""
         first, second = journals
-        self.fill(first, Entry("emails"), Entry("emails"))
+        self.fill(first, QueueEntry("emails"), QueueEntry("emails"))
         assert self.take(first, 1) == [uid(1)]
         assert self.take(second, 2, to="c") == []
         assert self.take(first, 1) == [uid(1)], "it has happened already"
@@ -123,7 +123,7 @@ class QueueContract:
     def test_places_stay_with_the_runs_of_a_dead_engine(self, journals: tuple[Journal, Journal]) -> None:
         """They are free then, and whoever goes on with them ends them: only that gives a place back."""
         first, second = journals
-        self.fill(first, Entry("emails", "ann"))
+        self.fill(first, QueueEntry("emails", "ann"))
         assert self.take(first, 1) == [uid(1)]
         (dead,) = [each for each in second.sessions() if each.uid == session(1).uid]
         assert second.declare_dead(dead)
@@ -142,7 +142,7 @@ class QueueContract:
     def test_a_cancel_takes_a_run_out(self, journals: tuple[Journal, Journal]) -> None:
         """It is free at once, and no longer in any lane; one that is under way keeps its place."""
         first, second = journals
-        self.fill(first, Entry("emails"), Entry("emails"))
+        self.fill(first, QueueEntry("emails"), QueueEntry("emails"))
         self.take(first, 1)
         assert second.post(Message("m1", uid(1), "cancel")) == "posted"
         assert second.post(Message("m2", uid(2), "cancel")) == "posted"
@@ -155,7 +155,13 @@ class QueueContract:
     def test_a_purge_cancels_the_oldest_that_wait(self, journals: tuple[Journal, Journal]) -> None:
         """Also those that are delayed, and none that is under way."""
         first, second = journals
-        self.fill(first, Entry("emails"), Entry("emails", starts_at=AT + 9), Entry("emails"), Entry("emails"))
+        self.fill(
+            first,
+            QueueEntry("emails"),
+            QueueEntry("emails", starts_at=AT + 9),
+            QueueEntry("emails"),
+            QueueEntry("emails"),
+        )
         self.take(first, 1)
         assert second.purge_queue("emails", "p", 2) == 2
         free = second.free_runs(10, due_by=AT)
@@ -170,9 +176,9 @@ class QueueContract:
         first, second = journals
         short = replace(QUEUE, revision="s" * 32, limits=QueueLimits(length_max=2))
         first.put_queue(short, QUEUE.revision)
-        rows = [enqueued(n, Entry("emails")) for n in (1, 2, 3)]
-        assert first.enqueue(rows, AT) == {uid(3): Refusal("full", 2)}
-        assert second.enqueue(rows, AT) == {uid(3): Refusal("full", 2)}, "the others are there"
+        rows = [enqueued(n, QueueEntry("emails")) for n in (1, 2, 3)]
+        assert first.enqueue(rows, AT) == {uid(3): NotQueued("full", 2)}
+        assert second.enqueue(rows, AT) == {uid(3): NotQueued("full", 2)}, "the others are there"
         self.take(first, 1, was=short)
         assert second.enqueue(rows, AT) == {}
 
@@ -180,17 +186,21 @@ class QueueContract:
         """There is none, the id is another Run's, or one with the same word has not ended."""
         first, second = journals
         first.append([start(9, id="taken")])
-        once = Entry("emails", deduplicate="sync")
+        once = QueueEntry("emails", deduplicate="sync")
         rows = [
-            enqueued(1, Entry("none")),
-            enqueued(2, Entry("emails"), id="taken"),
+            enqueued(1, QueueEntry("none")),
+            enqueued(2, QueueEntry("emails"), id="taken"),
             enqueued(3, once),
             enqueued(4, once),
         ]
-        expected = {uid(1): Refusal("missing"), uid(2): Refusal("taken"), uid(4): Refusal("duplicate", run=uid(3))}
+        expected = {
+            uid(1): NotQueued("missing"),
+            uid(2): NotQueued("taken"),
+            uid(4): NotQueued("duplicate", run=uid(3)),
+        }
         assert first.enqueue(rows, AT) == expected
         self.take(second, 3)
-        assert first.enqueue([rows[3]], AT) == {uid(4): Refusal("duplicate", run=uid(3))}, "it is under way"
+        assert first.enqueue([rows[3]], AT) == {uid(4): NotQueued("duplicate", run=uid(3))}, "it is under way"
         second.append([end(3, 2)])
         assert first.enqueue([rows[3]], AT) == {}
         assert second.find(RunId("run-4")) is not None
@@ -199,7 +209,7 @@ class QueueContract:
         """Until then it is in no lane, and a look says when that is."""
         first, second = journals
         assert first.queues_seen() == []
-        self.fill(first, Entry("emails", starts_at=AT + 5), Entry("emails", starts_at=AT + 9))
+        self.fill(first, QueueEntry("emails", starts_at=AT + 5), QueueEntry("emails", starts_at=AT + 9))
         assert second.queues_seen() == [QueueSeen("emails", False, AT + 5)]
         assert second.lanes(QUEUE, (), 10).lanes == ()
         second.ripen("emails", AT + 5)
@@ -212,7 +222,12 @@ class QueueContract:
         """The key after the one that was served last has the first turn; keys that are skipped are left out."""
         first, _ = journals
         keys = ["", "ann", "bob", "cat", "bob", "ann"]
-        self.fill(first, *(Entry("emails", key) for key in keys), Entry("emails", "ann", 0), Entry("emails", "é", 9))
+        self.fill(
+            first,
+            *(QueueEntry("emails", key) for key in keys),
+            QueueEntry("emails", "ann", 0),
+            QueueEntry("emails", "é", 9),
+        )
 
         def order(skip: tuple[str, ...] = (), most: int = 10, last: str | None = "ann") -> list[tuple[int, str]]:
             turns = () if last is None else ((5, last),)
@@ -225,15 +240,15 @@ class QueueContract:
         assert order(most=3) == [(0, "ann"), (5, "bob"), (5, "cat")]
         found = first.lanes(QUEUE, (), 3)
         assert not found.is_complete
-        assert found.lanes[1] == Lane(5, "bob", (uid(3), uid(5)), has_more=True)
+        assert found.lanes[1] == QueueLane(5, "bob", (uid(3), uid(5)), has_more=True)
         found = first.lanes(QUEUE, (), 6)
         assert found.is_complete
-        assert found.lanes[0] == Lane(0, "ann", (uid(7),))
+        assert found.lanes[0] == QueueLane(0, "ann", (uid(7),))
 
     def test_a_queue_is_deleted_when_nothing_is_in_it(self, journals: tuple[Journal, Journal]) -> None:
         """Else it says so."""
         first, second = journals
-        self.fill(first, Entry("emails"))
+        self.fill(first, QueueEntry("emails"))
         with pytest.raises(UsageError, match="Runs wait in the queue emails"):
             second.delete_queue("emails")
         self.take(first, 1)

@@ -9,7 +9,7 @@ from weftrun.model.ids import ObjectId, RunId, RunUid, SandboxId
 from weftrun.model.lease import Session
 from weftrun.model.messages import ToSandbox
 from weftrun.model.outcomes import Status
-from weftrun.model.queues import KeptQueue, Lanes, QueueCounts, QueueNow, QueueSeen, Refusal
+from weftrun.model.queues import KeptQueue, NotQueued, QueueCounts, QueueLanes, QueueNow, QueueSeen
 from weftrun.model.records import Row
 from weftrun.model.schedules import KeptSchedule
 from weftrun.model.values import Blob
@@ -286,7 +286,7 @@ class FaultyJournal:
         """Return a queue and what is under way."""
         return self._inner.queue_now(name)
 
-    def lanes(self, queue: KeptQueue, skip: Sequence[str], most: int) -> Lanes:
+    def lanes(self, queue: KeptQueue, skip: Sequence[str], most: int) -> QueueLanes:
         """Return who waits."""
         return self._inner.lanes(queue, skip, most)
 
@@ -300,9 +300,9 @@ class FaultyJournal:
         """Delete a queue."""
         return self._inner.delete_queue(name)
 
-    def enqueue(self, rows: Sequence[Row], now: float) -> Mapping[RunUid, Refusal]:
+    def enqueue(self, rows: Sequence[Row], now: float) -> Mapping[RunUid, NotQueued]:
         """Put Runs into their queues, with what is planned for this call."""
-        refused: list[Mapping[RunUid, Refusal]] = []
+        refused: list[Mapping[RunUid, NotQueued]] = []
         self._write("journal.enqueue", lambda: refused.append(self._inner.enqueue(rows, now)))
         return refused[0]
 
