@@ -79,6 +79,8 @@ def test_a_wired_run(engine: weftrun.Engine, url: str, folder: str) -> None:
         "tell tell[0] 1",
     ]
     assert emitted(url) == ["book[0]/0"]
+    root = engine.get("run").steps()[0]
+    assert (root.life, root.attempts, root.sandbox > 0, root.body_s > 0) == (2, 1, True, True), "as it was in life 1"
     connection = apsw.Connection(url.removeprefix("sqlite:///"))
     assert connection.execute("SELECT x FROM written").fetchall() == [(2,)]
     connection.close()

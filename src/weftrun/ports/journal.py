@@ -273,8 +273,9 @@ class Journal(Outbox, Schedules, Protocol):
         """Begin life `life` of a Run that failed, was cancelled, or is parked; say whether that life has begun.
 
         Appends a row with the one record `Retried`, under the next epoch; the Run is this session's then (without one
-        it is free and due). Signals in its inbox stay, in their places; a cancel there is gone: it was meant for the life
-        that is over. Where that life, or a later one, has begun already, nothing changes. False where the Run is not at the end of the life before. `LeaseLost` as in `append`.
+        it is free and due). Signals in its inbox stay, in their places; a cancel there is gone: it was meant for the
+        life that is over. Where that life, or a later one, has begun already, nothing changes. False where the Run is
+        not at the end of the life before. `LeaseLost` as in `append`.
         """
 
     def parked_runs(self, limit: int) -> list[RunInfo]:
