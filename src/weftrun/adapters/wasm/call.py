@@ -51,7 +51,7 @@ class KeyView(NamedTuple):
     data: bytes | memoryview
 
 
-class Printed:
+class PrintedText:
     """What a call prints.
 
     It knows nothing of its instance: the library keeps whoever takes what is printed for as long as the instance's
@@ -116,7 +116,7 @@ class CallContext:
         self.error: BaseException | None = None
         self.ends_at = time.monotonic() + limits.time_s_max
         self._state: BucketState | None = None
-        self.printed = Printed(place.say, limits.text_bytes_max)
+        self.printed = PrintedText(place.say, limits.text_bytes_max)
 
     def begin(self, compiled: Compiled, pre: wasmtime.InstancePre) -> None:
         """Make the instance that this call runs in, with its limits.
