@@ -23,6 +23,11 @@ from weftrun.model.errors import (
     NotSerializable,
     PolicyError,
     RefUsedAsValue,
+    RemoteBusy,
+    RemoteError,
+    RemoteFailed,
+    RemoteRefused,
+    RemoteUnknown,
     ReplayDiverged,
     RunCancelled,
     RunConflict,
@@ -54,7 +59,9 @@ if TYPE_CHECKING:
     from typing import ParamSpec, TypeVar, overload
 
     from weftrun.ports.sinks import Sink
+    from weftrun.sdk.asgi import asgi_app
     from weftrun.sdk.multiplexer import SharedCounts
+    from weftrun.sdk.remote import http_function
     from weftrun.sdk.wasm import wasm_function
 
     _P = ParamSpec("_P")
@@ -64,6 +71,8 @@ __all__ = [
     "function",
     "workflow",
     "wasm_function",
+    "http_function",
+    "asgi_app",
     "open",
     "run",
     "current",
@@ -98,6 +107,11 @@ __all__ = [
     "WasmRefused",
     "WasmTrapped",
     "StatementRefused",
+    "RemoteError",
+    "RemoteRefused",
+    "RemoteBusy",
+    "RemoteFailed",
+    "RemoteUnknown",
     "RunError",
     "StepFailed",
     "StepTimedOut",
@@ -136,6 +150,8 @@ if not TYPE_CHECKING:
         return found
 
     _LATE = {
+        "asgi_app": "weftrun.sdk.asgi",
+        "http_function": "weftrun.sdk.remote",
         "wasm_function": "weftrun.sdk.wasm",
         "signal": "weftrun.sdk.waiting",
         "sleep": "weftrun.sdk.waiting",
