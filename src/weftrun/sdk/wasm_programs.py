@@ -16,6 +16,7 @@ from weftrun.model.wasm import ProgramAwaits, ProgramCalls, ProgramEnded, Progra
 from weftrun.sdk.function import Function, function, workflow
 from weftrun.sdk.place import current, now, random
 from weftrun.sdk.ref import Ref
+from weftrun.sdk.together import gather
 from weftrun.sdk.wasm import UNREACHABLE, as_bytes, sandboxed, say, uploaded
 
 
@@ -94,10 +95,9 @@ async def drive(wanted: WasmCall, input: bytes | str, others: _OtherSteps) -> Wa
 
 async def _output(ref: Ref[Any]) -> bytes | None:
     """Wait for a call, and return its output; None where it has failed."""
-    try:
-        value = await ref
-    except Exception:  # noqa: BLE001  # whatever a Step raised: the program is told, and the Step has it on record
-        return None
+    (value,) = await gather(ref, return_exceptions=True)
+    if isinstance(value, BaseException):
+        return None  # the program is told of it; the Step has the error on record
     if isinstance(value, WasmAnswer):
         return value.output
     if isinstance(value, str):

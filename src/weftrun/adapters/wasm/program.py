@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import queue
 import random
-import threading
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final, cast
 
 from weftrun.adapters.wasm.call import CallReach
@@ -37,7 +37,7 @@ class _Dropped(BaseException):
     """Nobody drives the program any more."""
 
 
-class Program:
+class RunningProgram:
     """A program under way."""
 
     def __init__(
@@ -61,9 +61,9 @@ class Program:
         self._entry = entry_of(module, wanted.entry, wanted.label)
         self._say = say
         self._said: list[bytes] = []
-        self._asked: queue.SimpleQueue[ProgramAsks | BaseException] = queue.SimpleQueue()
+        self._asked: queue.SimpleQueue[ProgramAsks | Future[ProgramEnded]] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
+        self._thread: ThreadPoolExecutor | None = None
         self._random = random.Random(seed)
         self._now_s = 0.0
         self._calls = 0
@@ -81,35 +81,28 @@ class Program:
         """
         self._now_s = now_s
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="weftrun-wasm-program", daemon=True)
-            self._thread.start()
+            self._thread = ThreadPoolExecutor(1, "weftrun-wasm-program")
+            self._thread.submit(self._run).add_done_callback(self._asked.put)
         else:
             self._answers.put(answer)
         asked = self._asked.get()
         for text in self._said:
             self._say(text)
         self._said.clear()
-        if isinstance(asked, BaseException):
-            raise asked
-        return asked
+        return asked.result() if isinstance(asked, Future) else asked
 
     def close(self) -> None:
         """End it where it stands."""
         if self._thread is not None:
             self._answers.put(_Dropped())
-            self._thread.join()
+            self._thread.shutdown()
             self._thread = None
 
-    def _run(self) -> None:
+    def _run(self) -> ProgramEnded:
         wanted = self._wanted
         keys = _KeysOnRecord(self) if wanted.buckets else None
         place = CallReach(wanted.bucket, keys, None, wanted.near, "", self._said.append, wanted.buckets, self)
-        try:
-            done = run(self._module, self._entry, wanted.label, self._input, place, wanted.limits)
-        except BaseException as error:  # noqa: BLE001  # it is raised where the program is driven
-            self._asked.put(error)
-        else:
-            self._asked.put(ProgramEnded(done))
+        return ProgramEnded(run(self._module, self._entry, wanted.label, self._input, place, wanted.limits))
 
     def ask(self, asked: ProgramAsks) -> Any:
         """Stand still until there is an answer; called in the program's own thread."""
@@ -153,7 +146,7 @@ class Program:
 class _KeysOnRecord:
     """Buckets whose verbs are Steps: what a program has read of a key stays what it has read."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: RunningProgram) -> None:
         self._program = program
 
     def stat(self, bucket: str, key: str) -> Stat | None:  # noqa: ARG002  # a program has one bucket

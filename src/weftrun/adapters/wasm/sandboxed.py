@@ -12,7 +12,7 @@ from weftrun.adapters.buckets.files import FileBuckets
 from weftrun.adapters.buckets.remote import RemoteBuckets
 from weftrun.adapters.wasm.call import CallReach, once_of
 from weftrun.adapters.wasm.modules import Modules
-from weftrun.adapters.wasm.program import Program
+from weftrun.adapters.wasm.program import RunningProgram
 from weftrun.adapters.wasm.runner import entry_of, load, run
 from weftrun.model.errors import WasmRefused
 from weftrun.model.wasm import KeyVerb, WasmAnswer, WasmCall
@@ -47,14 +47,14 @@ def call(wanted: WasmCall, input: bytes, effects: str, say: Callable[[bytes], No
     return run(module, entry, wanted.label, input, place, wanted.limits, wanted.pointed)
 
 
-def program(wanted: WasmCall, input: bytes, seed: str, say: Callable[[bytes], None]) -> Program:
+def program(wanted: WasmCall, input: bytes, seed: str, say: Callable[[bytes], None]) -> RunningProgram:
     """Begin a program that calls other functions.
 
     Raises:
         WasmRefused: the module can't be used.
     """
     module = load(wanted.path, wanted.digest, fuel=wanted.limits.fuel_max is not None)
-    return Program(module, wanted, input, seed=seed, say=say)
+    return RunningProgram(module, wanted, input, seed=seed, say=say)
 
 
 def of_release(wanted: WasmCall, name: str) -> tuple[WasmCall, bool]:
