@@ -89,6 +89,13 @@ PUBLIC_NAMES = {
     "shared_counts",
     "run",
     "wasm_function",
+    "http_function",
+    "asgi_app",
+    "RemoteBusy",
+    "RemoteError",
+    "RemoteFailed",
+    "RemoteRefused",
+    "RemoteUnknown",
     "WasmRefused",
     "WasmTrapped",
     "workflow",
@@ -96,7 +103,14 @@ PUBLIC_NAMES = {
 
 VAGUE_NAMES = re.compile(r"util|helper|manager|misc|common|stuff", re.IGNORECASE)
 CLOCKS_AND_CHANCE = {"time", "random", "uuid", "secrets"}
-MAY_READ_THEM = ("adapters/system/", "adapters/wasm/", "guest/", "sdk/clock.py", "wire/lease_page.py")
+MAY_READ_THEM = (
+    "adapters/system/",
+    "adapters/wasm/",
+    "adapters/remote/",
+    "guest/",
+    "sdk/clock.py",
+    "wire/lease_page.py",
+)
 MACHINE_PATH = re.compile(r"/(?:home|root|Users|mnt/\w+|work)/\w")
 
 

@@ -20,6 +20,11 @@ from weftrun.model.errors import (
     NotSerializable,
     PolicyError,
     RefUsedAsValue,
+    RemoteBusy,
+    RemoteError,
+    RemoteFailed,
+    RemoteRefused,
+    RemoteUnknown,
     ReplayDiverged,
     RunCancelled,
     RunConflict,
@@ -51,7 +56,9 @@ if TYPE_CHECKING:
     from typing import ParamSpec, TypeVar, overload
 
     from weftrun.ports.sinks import Sink
+    from weftrun.sdk.asgi import asgi_app
     from weftrun.sdk.multiplexer import SharedCounts
+    from weftrun.sdk.remote import http_function
     from weftrun.sdk.wasm import wasm_function
 
     _P = ParamSpec("_P")
@@ -61,6 +68,8 @@ __all__ = [
     "function",
     "workflow",
     "wasm_function",
+    "http_function",
+    "asgi_app",
     "open",
     "run",
     "current",
@@ -95,6 +104,11 @@ __all__ = [
     "WasmRefused",
     "WasmTrapped",
     "StatementRefused",
+    "RemoteError",
+    "RemoteRefused",
+    "RemoteBusy",
+    "RemoteFailed",
+    "RemoteUnknown",
     "RunError",
     "StepFailed",
     "StepTimedOut",
@@ -126,6 +140,8 @@ if not TYPE_CHECKING:
         return found
 
     _LATE = {
+        "asgi_app": "weftrun.sdk.asgi",
+        "http_function": "weftrun.sdk.remote",
         "wasm_function": "weftrun.sdk.wasm",
         "signal": "weftrun.sdk.waiting",
         "sleep": "weftrun.sdk.waiting",

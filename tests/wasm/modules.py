@@ -28,6 +28,12 @@ ECHO = command(
     "(drop (call $output (i32.const 64) (call $input_size)))",
     INPUT, READ, OUTPUT,
 )  # fmt: skip
+PRINT = command(
+    "(i32.store (i32.const 0) (i32.const 16)) (i32.store (i32.const 4) (i32.const 3))"
+    "(drop (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))",
+    '(import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))',
+    rest='(data (i32.const 16) "hi\\n")',
+)
 COUNTING = command(
     # A counter in memory, which would go on where an instance were used twice.
     "(i32.store (i32.const 0) (i32.add (i32.load (i32.const 0)) (i32.const 1)))"

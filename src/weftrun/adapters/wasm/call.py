@@ -51,6 +51,32 @@ class KeyView(NamedTuple):
     data: bytes | memoryview
 
 
+class PrintedText:
+    """What a call prints.
+
+    It knows nothing of its instance: the library keeps whoever takes what is printed for as long as the instance's
+    store lives, which would so keep itself alive.
+    """
+
+    def __init__(self, say: Callable[[bytes], None], bytes_max: int) -> None:
+        """Hand the first bytes on to `say`, and pass the rest by."""
+        self._say = say
+        self._room = bytes_max
+        self._last = b""
+
+    def add(self, text: bytes) -> None:
+        """Take what is printed next."""
+        self._last = (self._last + text)[-_SAID_BYTES:]
+        if self._room > 0:
+            self._say(text[: self._room])
+            self._room -= len(text)
+
+    def last(self) -> str:
+        """Return the last line."""
+        lines = self._last.decode("utf-8", "replace").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
 class CallContext:
     """What the host functions of one call work on.
 
@@ -69,6 +95,7 @@ class CallContext:
         read_bytes: of keys.
         shared: where regions of state are in its memory, and how long they are.
         error: what ended it, where that was raised by a host function.
+        printed: what it has printed.
     """
 
     def __init__(self, label: str, input: bytes, place: CallReach, limits: WasmLimits) -> None:
@@ -89,8 +116,7 @@ class CallContext:
         self.error: BaseException | None = None
         self.ends_at = time.monotonic() + limits.time_s_max
         self._state: BucketState | None = None
-        self._text_bytes = 0
-        self._said_last = b""
+        self.printed = PrintedText(place.say, limits.text_bytes_max)
 
     def begin(self, compiled: Compiled, pre: wasmtime.InstancePre) -> None:
         """Make the instance that this call runs in, with its limits.
@@ -105,8 +131,8 @@ class CallContext:
         if compiled.uses_wasi:
             wasi = wasmtime.WasiConfig()
             wasi.argv = [self.label]
-            wasi.stdout_custom = self._say
-            wasi.stderr_custom = self._say
+            wasi.stdout_custom = self.printed.add
+            wasi.stderr_custom = self.printed.add
             store.set_wasi(wasi)
         store.set_epoch_deadline(1 << 40)
         try:
@@ -167,20 +193,6 @@ class CallContext:
         if self.instance.memory_bytes + PAGE_BYTES > self.limits.memory_bytes_max:
             return f" It has grown to its limit of {self.limits.memory_bytes_max:,} bytes (`memory_bytes_max`)."
         return ""
-
-    def said_last(self) -> str:
-        """Return the last line that it has printed."""
-        lines = self._said_last.decode("utf-8", "replace").split("\n")
-        return next((line.strip() for line in reversed(lines) if line.strip()), "")
-
-    # ------------------------------------------------------------------ text
-
-    def _say(self, text: bytes) -> None:
-        room = self.limits.text_bytes_max - self._text_bytes
-        self._text_bytes += len(text)
-        self._said_last = (self._said_last + text)[-_SAID_BYTES:]
-        if room > 0:
-            self.place.say(text[:room])
 
     # ------------------------------------------------------------------ keys
 

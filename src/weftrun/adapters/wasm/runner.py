@@ -87,7 +87,7 @@ def run(module: Compiled, entry: str, label: str, input: bytes, place: CallReach
     call.begin(module, linked(module, label))
     code = _within(call, entry)
     if code:
-        said = call.said_last()
+        said = call.printed.last()
         raise WasmTrapped(f"The WebAssembly function {label} returned {code}{': ' + said if said else '.'}")
     out, back = (offload.bytes_out, offload.bytes_back) if offload is not None else (0, 0)
     return WasmAnswer(call.output or b"", tuple(call.moved), out - before[0], back - before[1])
