@@ -11,7 +11,7 @@ from typing import Any
 
 from weftrun.fronts.faasflow.block_execution import execute_block
 from weftrun.fronts.faasflow.calls import labelled
-from weftrun.fronts.faasflow.dataflow import Block, BlockCall, BlockInput, DataPlan, Place, Source
+from weftrun.fronts.faasflow.dataflow import Block, BlockCall, BlockInput, DataPlan, Place, Sender
 from weftrun.fronts.faasflow.posts import Arrivals, Datum, Posts, Unposted, counted, value_of
 from weftrun.fronts.faasflow.results import Answer
 from weftrun.fronts.faasflow.store import MissingData
@@ -45,7 +45,7 @@ def count(posts: Posts, keys: list[str]) -> int:
 
 @function(name="weftrun.faasflow:block-results", deterministic=True, effects="none")
 def block_answer(
-    results: dict[str, tuple[Source, ...]],
+    results: dict[str, tuple[Sender, ...]],
     outside: dict[str, Datum],
     given: dict[str, Posts | list[Posts]],
     places: dict[str, list[Place]],
@@ -161,7 +161,7 @@ class BlockWiring:
         self.places[block.name], self.unborn[block.name] = places, unborn
         self._depths[block.name] = block.depth
 
-    def answer(self, results: dict[str, tuple[Source, ...]]) -> Any:
+    def answer(self, results: dict[str, tuple[Sender, ...]]) -> Any:
         """Return the Ref of what the Run answers with."""
         names = dict.fromkeys(source.block for sources in results.values() for source in sources if source.block)
         given = {name: self.made[name] for name in names}

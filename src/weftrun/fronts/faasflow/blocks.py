@@ -19,7 +19,7 @@ from weftrun.fronts.faasflow.dataflow import (
     DataPlan,
     InputType,
     OutputType,
-    Source,
+    Sender,
 )  # fmt: skip
 from weftrun.fronts.faasflow.graph import Graph
 from weftrun.fronts.faasflow.plan import Missing
@@ -39,7 +39,7 @@ class Read(Struct):
 
     table: Table
     call: BlockCall
-    reads: dict[str, list[tuple[Source, int]]]
+    reads: dict[str, list[tuple[Sender, int]]]
 
 
 def read_blocks(document: Document, top: Table, missing: Missing) -> DataPlan:
@@ -112,9 +112,9 @@ class Routing:
         """Lead to these."""
         self._document = document
         self._blocks = blocks
-        self.results: dict[str, tuple[Source, ...]] = {}
+        self.results: dict[str, tuple[Sender, ...]] = {}
 
-    def lead(self, table: Table, key: str, source: Source) -> None:
+    def lead(self, table: Table, key: str, source: Sender) -> None:
         """Lead a datum where the key `key` of a mapping says: `$USER`, or `{template: {block: {input}}}`."""
         if table.is_text(key, USER):
             self._to_user(source)
@@ -130,7 +130,7 @@ class Routing:
             if self._knows(dest, template, templates, "template"):
                 self._to_blocks(dest.table(template, f"the template {template!r}"), template, source)
 
-    def _to_blocks(self, table: Table, template: str, source: Source) -> None:
+    def _to_blocks(self, table: Table, template: str, source: Sender) -> None:
         there = {block for name, block in self._blocks if name == template}
         for block in table:
             if not self._knows(table, block, there, f"block of {template!r}"):
@@ -141,7 +141,7 @@ class Routing:
                 if self._knows(inputs, name, target.reads, f"input of {target.call.name!r}"):
                     target.reads[name].append((source, inputs.line(name)))
 
-    def _to_user(self, source: Source) -> None:
+    def _to_user(self, source: Sender) -> None:
         name = source.key
         known = self.results.get(name, ())
         if known and all(other.block != source.block for other in known):
@@ -168,7 +168,7 @@ def _global_inputs(table: Table, routing: Routing) -> dict[str, int]:
             continue
         name = key.removeprefix(f"{USER}.")
         inputs[name] = 0
-        routing.lead(own, "dest", Source("", name))
+        routing.lead(own, "dest", Sender("", name))
     return inputs
 
 
@@ -180,7 +180,7 @@ def _outputs(read: Read, routing: Routing) -> None:
         if call.is_switch and "dest" in own:
             own.problem("dest", f"{own.what} has a `dest`, and of a SWITCH the conditions say where data go.")
         elif "dest" in own:
-            routing.lead(own, "dest", Source(call.name, key, kind))
+            routing.lead(own, "dest", Sender(call.name, key, kind))
         elif not call.is_switch:
             table.document.warn(own.begins, f"{own.what} goes nowhere.")
     cases = table.table("conditions")
@@ -188,7 +188,7 @@ def _outputs(read: Read, routing: Routing) -> None:
         _check_condition(cases, condition, call)
         case = cases.table(condition, f"the condition {condition!r} of {call.name!r}")
         for key in case:
-            source = Source(call.name, key, call.outputs.get(key, "NORMAL"), index)
+            source = Sender(call.name, key, call.outputs.get(key, "NORMAL"), index)
             if key in call.outputs or source.is_token:
                 routing.lead(case, key, source)
             else:
@@ -255,13 +255,13 @@ def _ordered(document: Document, blocks: dict[tuple[str, str], Read]) -> tuple[B
     return tuple(found)
 
 
-def _sources(read: Read) -> list[tuple[InputType, Source, int]]:
+def _sources(read: Read) -> list[tuple[InputType, Sender, int]]:
     return [
         (read.call.inputs[name].type, source, line) for name, sources in read.reads.items() for source, line in sources
     ]
 
 
-def _depth(kind: InputType, source: Source, depths: dict[str, int]) -> int:
+def _depth(kind: InputType, source: Sender, depths: dict[str, int]) -> int:
     depth = depths[source.block]
     if kind == "LIST":
         return depth if source.type == "FOREACH" else max(0, depth - 1)

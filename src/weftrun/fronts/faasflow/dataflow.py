@@ -21,7 +21,7 @@ COUNT: Final = "VIRTUAL.CNT"
 """The output that every block with a FOREACH has besides: how many it has posted."""
 
 
-class Source(Struct, frozen=True):
+class Sender(Struct, frozen=True):
     """Whence a datum comes.
 
     Attributes:
@@ -45,7 +45,7 @@ class BlockInput(Struct, frozen=True):
     """An input of a block; of several sources the first that comes counts, but for a LIST, which takes all."""
 
     type: InputType
-    sources: tuple[Source, ...] = ()
+    sources: tuple[Sender, ...] = ()
 
 
 class BlockCall(Struct, frozen=True):
@@ -105,7 +105,7 @@ class DataPlan(Struct, frozen=True):
     file: str
     blocks: tuple[Block, ...]
     inputs: dict[str, int] = {}
-    results: dict[str, tuple[Source, ...]] = {}
+    results: dict[str, tuple[Sender, ...]] = {}
 
     @property
     def optional(self) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from weftrun.fronts.faasflow.data import apart
-from weftrun.fronts.faasflow.dataflow import COUNT, BlockInput, Place, Source
+from weftrun.fronts.faasflow.dataflow import COUNT, BlockInput, Place, Sender
 
 Given = Mapping[str, "Posts | list[Posts]"]
 """By node; a list where the node stands in a foreach."""
@@ -68,7 +68,7 @@ def value_of(datum: Datum) -> Any:
 class Unposted(Exception):
     """A block has run and has not posted what it was to."""
 
-    def __init__(self, source: Source, posts: Posts) -> None:
+    def __init__(self, source: Sender, posts: Posts) -> None:
         """Tell of `source`, of which nothing is among `posts`."""
         super().__init__(source, posts)
         self.source = source
@@ -117,7 +117,7 @@ class Arrivals:
             raise unposted
         return came
 
-    def _one(self, source: Source, place: Place) -> list[Datum] | None:
+    def _one(self, source: Sender, place: Place) -> list[Datum] | None:
         if not source.block:
             return [self._outside[source.key]] if source.key in self._outside else None
         given = self._given[source.block]
@@ -134,7 +134,7 @@ class Arrivals:
             "serial of another block: two foreaches side by side are of different lengths."
         )
 
-    def _all(self, source: Source, place: Place) -> list[Datum] | None:
+    def _all(self, source: Sender, place: Place) -> list[Datum] | None:
         """Return what all calls below `place` have posted, in the order of their serials."""
         if not source.block:
             return self._one(source, place)
@@ -152,11 +152,11 @@ class Arrivals:
         return None if below and not came else [datum for found in came for datum in found]
 
 
-def _takes_way(posts: Posts, source: Source) -> bool:
+def _takes_way(posts: Posts, source: Sender) -> bool:
     return not posts.is_dead and (source.case < 0 or source.case == posts.case)
 
 
-def _of(posts: Posts, source: Source, place: Place) -> list[Datum] | None:
+def _of(posts: Posts, source: Sender, place: Place) -> list[Datum] | None:
     if not _takes_way(posts, source):
         return None
     if source.is_token:
@@ -169,7 +169,7 @@ def _of(posts: Posts, source: Source, place: Place) -> list[Datum] | None:
     return [kept[0]]
 
 
-def _each(posts: Posts, source: Source) -> list[Datum] | None:
+def _each(posts: Posts, source: Sender) -> list[Datum] | None:
     if not _takes_way(posts, source):
         return None
     if source.key not in posts.kept and not source.is_token:
