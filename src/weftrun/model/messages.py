@@ -10,7 +10,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from weftrun.model.emits import Emit
-from weftrun.model.graph import Call, Chunk
+from weftrun.model.graph import NO_PAST, BodyPast, Call, Chunk
 from weftrun.model.ids import ObjectId, RunId, RunUid, StepId
 from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.outcomes import Failure, Moved, Outcome, Ran
@@ -158,6 +158,7 @@ class BodyStart(Struct, frozen=True, gc=False, array_like=True, tag=2):
     Attributes:
         body: number of this entry, unique in the engine; every message about the body carries it.
         started_at: what `weftrun.now()` says before anything was observed, seconds since the epoch.
+        past: what is on record of it.
     """
 
     body: int
@@ -168,6 +169,7 @@ class BodyStart(Struct, frozen=True, gc=False, array_like=True, tag=2):
     args: Tree
     started_at: float
     objects: tuple[ObjectId, ...] = ()
+    past: BodyPast = NO_PAST
 
 
 class BodyDeliver(Struct, frozen=True, gc=False, array_like=True, tag=3):

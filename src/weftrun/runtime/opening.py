@@ -25,6 +25,7 @@ from weftrun.ports.loop import Loop
 from weftrun.ports.objects import Objects
 from weftrun.ports.transactions import Transactions
 from weftrun.runtime.committer import Committer
+from weftrun.runtime.forking import ForkAsked, Forking
 from weftrun.runtime.ownership import Ownership
 from weftrun.runtime.run_driver import RunDriver
 from weftrun.runtime.runs import OpenRun, OpenRuns, Start, hold_answer, joins
@@ -115,6 +116,9 @@ class Opening:
             code_changed,
             starts=starts,
         )
+        self._forking = Forking(
+            loop, journal, blobs, objects, committer, driver, self._stored, self.take_over, self
+        )  # fmt: skip
 
     # ------------------------------------------------------------------ starting
 
@@ -289,6 +293,19 @@ class Opening:
                 self.take_over.retry(info, ticket)
 
         self._committer.read(lambda: self._journal.find(ticket.id), found, ticket.fail)
+
+    def fork(self, ticket: Ticket, asked: ForkAsked) -> None:
+        """Make a ticket one of a new Run that is a fork; see `Forking`."""
+        self.asked.add(ticket)
+        if self._refused(ticket):
+            if asked.args is not None:
+                self._release(asked.args)
+        else:
+            self._forking.fork(ticket, asked)
+
+    def joined(self, ticket: Ticket, info: RunInfo) -> None:
+        """Make a ticket one of a Run that is there."""
+        self._join(ticket, info, "", "")
 
     def _reopen(self, ticket: Ticket, rows: list[Row]) -> None:
         """Give the answer of a Run that ended before, from its records alone."""

@@ -14,7 +14,7 @@ from weftrun.machines.run import (
     tried_codes,
 )
 from weftrun.model.commands import StartRules
-from weftrun.model.errors import JournalCorrupt, LeaseLost, UsageError, WeftrunError
+from weftrun.model.errors import JournalCorrupt, LeaseLost, RunConflict, UsageError, WeftrunError
 from weftrun.model.events import CancelCame, Handed, Parked, Resumed
 from weftrun.model.ids import RunId, RunUid
 from weftrun.model.limits import Limits
@@ -231,6 +231,16 @@ class TakeOver:
         if self._takes(info.uid, ticket):
             self._left_alone.discard(info.uid)
             self._claim([info.uid], begin)
+
+    def begin_fork(self, rows: Sequence[Row], ticket: Ticket) -> None:
+        """Begin a Run whose first rows are those of a fork, and go on with it."""
+
+        def begin() -> None:
+            if ticket.uid in self._journal.append(rows).taken:
+                raise RunConflict(f"The id {ticket.id!r} was taken meanwhile: fork again, or give another id.")
+
+        if self._takes(ticket.uid, ticket):
+            self._claim([ticket.uid], begin)
 
     def _takes(self, uid: RunUid, ticket: Ticket | None) -> bool:
         """Say whether a Run is to be claimed for a ticket, and not being claimed already."""
