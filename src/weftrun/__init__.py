@@ -9,18 +9,26 @@ from typing import TYPE_CHECKING, Any
 
 from weftrun.model.errors import (
     ArgumentsNotCompared,
+    CommitUnknown,
     EngineClosed,
     InternalError,
     JournalBusy,
     JournalCorrupt,
     JournalError,
     JournalFull,
+    JournalMissing,
     JournalNewer,
+    LeaseLost,
     LimitExceeded,
     NotSerializable,
     PolicyError,
     QueueFull,
     RefUsedAsValue,
+    RemoteBusy,
+    RemoteError,
+    RemoteFailed,
+    RemoteRefused,
+    RemoteUnknown,
     ReplayDiverged,
     RunCancelled,
     RunConflict,
@@ -53,7 +61,9 @@ if TYPE_CHECKING:
     from typing import ParamSpec, TypeVar, overload
 
     from weftrun.ports.sinks import Sink
+    from weftrun.sdk.asgi import asgi_app
     from weftrun.sdk.multiplexer import SharedCounts
+    from weftrun.sdk.remote import http_function
     from weftrun.sdk.wasm import wasm_function
 
     _P = ParamSpec("_P")
@@ -63,6 +73,8 @@ __all__ = [
     "function",
     "workflow",
     "wasm_function",
+    "http_function",
+    "asgi_app",
     "open",
     "run",
     "current",
@@ -99,6 +111,11 @@ __all__ = [
     "WasmRefused",
     "WasmTrapped",
     "StatementRefused",
+    "RemoteError",
+    "RemoteRefused",
+    "RemoteBusy",
+    "RemoteFailed",
+    "RemoteUnknown",
     "RunError",
     "StepFailed",
     "StepTimedOut",
@@ -109,9 +126,12 @@ __all__ = [
     "QueueFull",
     "JournalError",
     "JournalBusy",
+    "JournalMissing",
     "JournalNewer",
     "JournalCorrupt",
+    "LeaseLost",
     "JournalFull",
+    "CommitUnknown",
     "EngineClosed",
     "Unsupported",
     "InternalError",
@@ -119,6 +139,10 @@ __all__ = [
     "__version__",
 ]
 __version__ = "0.1.0"
+
+for _public in [globals().get(_name) for _name in __all__]:
+    if isinstance(_public, type) and issubclass(_public, Exception):
+        _public.__module__ = __name__  # a traceback names it as a program does; see `errors.recorded_module`
 
 
 if not TYPE_CHECKING:
@@ -131,6 +155,8 @@ if not TYPE_CHECKING:
         return found
 
     _LATE = {
+        "asgi_app": "weftrun.sdk.asgi",
+        "http_function": "weftrun.sdk.remote",
         "wasm_function": "weftrun.sdk.wasm",
         "signal": "weftrun.sdk.waiting",
         "sleep": "weftrun.sdk.waiting",

@@ -28,7 +28,7 @@ class Placing(Protocol):
     def placed(self, start: Start) -> None:
         """A start is durable: its Run waits in its queue."""
 
-    def joined(self, start: Start, run: RunUid) -> None:
+    def was_there(self, start: Start, run: RunUid) -> None:
         """A start is one of a Run that is there already; empty where it has the id of another one."""
 
 
@@ -124,7 +124,7 @@ class Enqueuing:
         if refusal is None:
             self._engine.placed(start)
         elif refusal.why in ("duplicate", "taken"):
-            self._engine.joined(start, refusal.run)
+            self._engine.was_there(start, refusal.run)
         else:
             start.ticket.fail(_refused(start, refusal))
 

@@ -1,96 +1,130 @@
--- Schema 9: queues, in which Runs wait until there is a place for them.
+-- Schema 9: signals that nobody has taken outlive the life of a Run (L1).
 
--- Who leaves a queue is decided on by a change of its row from one revision to the next; `body` is all of it.
-CREATE TABLE weftrun.queue (
-    name       text PRIMARY KEY,
-    revision   text NOT NULL,
-    is_paused  boolean NOT NULL,
-    length_max integer,
-    body       bytea NOT NULL
-);
+-- Messages to Runs that can't be retried concern nobody, and from now on go as these Runs end.
+DELETE FROM weftrun.inbox
+WHERE NOT EXISTS (SELECT FROM weftrun.run WHERE run.key = inbox.run AND run.start IS NOT NULL
+                  AND (run.ended_at IS NULL OR run.status <> 'succeeded' AND inbox.kind = 'signal'));
 
--- The Runs of queues that have not ended. `standing`: 0 delayed until `starts_at`, 1 waits, 2 is under way.
-CREATE TABLE weftrun.queue_entry (
-    run         bigint  PRIMARY KEY,
-    queue       text    NOT NULL,
-    key         text    NOT NULL COLLATE "C",
-    priority    integer NOT NULL,
-    standing    integer NOT NULL,
-    starts_at   float8  NOT NULL,
-    deduplicate text
-);
-CREATE UNIQUE INDEX queue_entry_once ON weftrun.queue_entry (queue, deduplicate) WHERE deduplicate IS NOT NULL;
-CREATE INDEX queue_entry_delayed ON weftrun.queue_entry (queue, starts_at) WHERE standing = 0;
-CREATE INDEX queue_entry_waiting ON weftrun.queue_entry (queue, priority, key, run) WHERE standing = 1;
-CREATE INDEX queue_entry_under_way ON weftrun.queue_entry (queue, key) WHERE standing = 2;
-
--- The queue in which a Run was started; empty: in none.
-ALTER TABLE weftrun.run ADD COLUMN queue text NOT NULL DEFAULT '';
-
-CREATE OR REPLACE VIEW weftrun.info AS
-SELECT id, uid, function, status, started_at, ended_at, epoch, takeovers, digest, version, file,
-       start IS NULL AS deleted,
-       (SELECT session.uid FROM weftrun.session WHERE session.key = run.owner) AS owner,
-       key,
-       due_at,
-       lives,
-       rests,
-       queue
-FROM weftrun.run;
-
--- A Run of a queue that has ended gives its place back. What is locked after a Run is its entry, always in this order.
-CREATE FUNCTION weftrun.leave_place() RETURNS trigger
-LANGUAGE plpgsql AS $$
-BEGIN
-    DELETE FROM weftrun.queue_entry WHERE run = NEW.key;
-    RETURN NULL;
-END
-$$;
-CREATE TRIGGER run_leaves_place AFTER UPDATE OF ended_at ON weftrun.run FOR EACH ROW
-WHEN (NEW.queue <> '' AND NEW.ended_at IS NOT NULL) EXECUTE FUNCTION weftrun.leave_place();
-
--- A Run that is to be cancelled waits in its queue no longer. Whoever leaves it a message has locked it.
-CREATE FUNCTION weftrun.take_out() RETURNS trigger
-LANGUAGE plpgsql AS $$
-BEGIN
-    DELETE FROM weftrun.queue_entry WHERE run = NEW.run AND standing < 2;
-    RETURN NULL;
-END
-$$;
-CREATE TRIGGER inbox_takes_out AFTER INSERT ON weftrun.inbox FOR EACH ROW
-WHEN (NEW.kind = 'cancel') EXECUTE FUNCTION weftrun.take_out();
-
--- Take over those Runs that are free (O1), as before; one that waits in a queue is not free.
-CREATE OR REPLACE FUNCTION weftrun.claim(the_session bigint, uids uuid[], unsure uuid[]) RETURNS SETOF weftrun.info
+-- As before, and what nobody has taken of a Run's inbox goes with its end: all where it succeeded, else what asks for a
+-- cancel.
+CREATE OR REPLACE FUNCTION weftrun.append(
+    the_session bigint, renew boolean,
+    starts json, start_bodies bytea[],
+    row_uids uuid[], row_seqs integer[], row_ats float8[], row_epochs integer[], row_statuses text[],
+    row_bodies bytea[]
+) RETURNS json
 LANGUAGE plpgsql AS $$
 DECLARE
-    keys    bigint[];
-    owners  bigint[];
-    claimed bigint[];
-    before  bigint[];
+    taken      uuid[] := '{}';
+    lost       uuid[] := '{}';
+    added      bigint;
+    wrong      uuid;
+    row_seq    integer;
+    run_uid    uuid;        -- of the Run whose rows are looked at
+    run_key    bigint;
+    run_epoch  integer;
+    run_ended  boolean;
+    run_owner  bigint;
+    run_behind boolean;     -- its take-over counter is not 0
+    run_watched boolean;    -- its end is to be told
+    run_head   integer;     -- its last seq
+    left_out   boolean;
 BEGIN
-    PERFORM weftrun.hold(the_session, true);
-    SELECT array_agg(held.key) FILTER (WHERE held.ended_at IS NULL AND held.due_at < 2e15),
-           array_agg(held.owner) FILTER (WHERE held.ended_at IS NULL AND held.due_at < 2e15),
-           array_agg(held.key) FILTER (WHERE held.ended_at IS NULL AND held.owner = the_session
-                                             AND held.uid = ANY (unsure))
-    INTO keys, owners, before
-    FROM (SELECT key, uid, ended_at, owner, due_at FROM weftrun.run WHERE run.uid = ANY (uids)
-          ORDER BY run.uid FOR UPDATE) AS held;
-    -- Only now: a session that is older than the lock may be younger than what the statement above saw.
-    WITH changed AS (
-        UPDATE weftrun.run SET epoch = epoch + 1, takeovers = takeovers + (due_at = 0)::integer, due_at = 0,
-                               owner = the_session
-        FROM unnest(keys, owners) AS held(key, owner)
-        WHERE run.key = held.key AND NOT EXISTS (SELECT FROM weftrun.session WHERE session.key = held.owner)
-        RETURNING run.key
-    )
-    SELECT array_agg(key) INTO claimed FROM changed;
-    RETURN QUERY SELECT * FROM weftrun.info WHERE info.key = ANY (claimed || before) ORDER BY info.key;
+    PERFORM weftrun.hold(the_session, renew);
+
+    IF cardinality(start_bodies) > 0 THEN
+        -- In the order of ids: of two engines that start the same Runs, neither waits for the other in a circle.
+        INSERT INTO weftrun.run (key, id, uid, status, started_at, ended_at, epoch, born, owner,
+                                 function, version, file, digest, start)
+        SELECT fresh.key, fresh.id, fresh.uid, fresh.status, fresh.at, CASE WHEN fresh.status <> 'running' THEN fresh.at END,
+               fresh.epoch, fresh.epoch, the_session, fresh.function, fresh.version, fresh.file, fresh.digest, fresh.body
+        FROM (SELECT nextval('weftrun.run_key') AS key, *
+              FROM ROWS FROM (
+                  json_to_recordset(starts) AS (uid uuid, at float8, epoch integer, status text,
+                                                id text, function text, version text, file text, digest text),
+                  unnest(start_bodies)
+              ) AS given(uid, at, epoch, status, id, function, version, file, digest, body)) AS fresh
+        ORDER BY fresh.id, fresh.key
+        ON CONFLICT DO NOTHING;
+        GET DIAGNOSTICS added = ROW_COUNT;
+
+        IF added < cardinality(start_bodies) THEN
+            SELECT given.uid INTO wrong
+            FROM ROWS FROM (json_to_recordset(starts) AS (uid uuid, at float8), unnest(start_bodies))
+                 AS given(uid, at, body) JOIN weftrun.run ON run.uid = given.uid
+            WHERE (run.started_at, run.start) IS DISTINCT FROM (given.at, given.body) LIMIT 1;
+            IF FOUND THEN
+                RAISE EXCEPTION 'Run % was started before, in another way', wrong USING ERRCODE = 'WF002';
+            END IF;
+            taken := ARRAY(SELECT given.uid FROM json_to_recordset(starts) AS given(uid uuid)
+                           WHERE NOT EXISTS (SELECT FROM weftrun.run WHERE run.uid = given.uid));
+        END IF;
+    END IF;
+
+    -- (By place: to loop over what a statement finds takes longer than all the rest of one row.)
+    FOR i IN 1 .. cardinality(row_uids) LOOP
+        IF row_uids[i] IS DISTINCT FROM run_uid THEN
+            run_uid := row_uids[i];
+            -- From here on nobody takes this Run over (O2).
+            SELECT key, epoch, ended_at IS NOT NULL, takeovers > 0, owner, watched
+            INTO run_key, run_epoch, run_ended, run_behind, run_owner, run_watched
+            FROM weftrun.run WHERE run.uid = run_uid FOR UPDATE;
+            left_out := run_uid = ANY (taken);
+            IF NOT left_out AND (run_key IS NULL OR run_epoch > row_epochs[i]
+                                 OR (the_session IS NOT NULL AND NOT run_ended AND run_owner IS DISTINCT FROM the_session)) THEN
+                lost := lost || run_uid;
+                left_out := true;
+            END IF;
+            IF NOT left_out THEN
+                SELECT coalesce(max(seq), 1) INTO run_head FROM weftrun.record WHERE run = run_key;
+            END IF;
+        END IF;
+        CONTINUE WHEN left_out;
+
+        row_seq := row_seqs[i];
+        IF row_seq <= run_head THEN
+            -- The same append again, perhaps with later rows.
+            PERFORM FROM weftrun.record
+            WHERE run = run_key AND seq = row_seq AND at = row_ats[i] AND body = row_bodies[i];
+            IF NOT FOUND THEN
+                RAISE EXCEPTION 'record % of Run % is another one already', row_seq, run_uid USING ERRCODE = 'WF002';
+            END IF;
+            CONTINUE;
+        ELSIF run_ended THEN
+            RAISE EXCEPTION 'Run % has ended, but record % of it was appended', run_uid, row_seq
+                USING ERRCODE = 'WF002';
+        ELSIF row_epochs[i] <> run_epoch THEN
+            RAISE EXCEPTION 'record % of Run % is of epoch %, and the Run of %',
+                row_seq, run_uid, row_epochs[i], run_epoch USING ERRCODE = 'WF002';
+        ELSIF row_seq <> run_head + 1 THEN
+            RAISE EXCEPTION 'Run % has % records, but record % was appended', run_uid, run_head, row_seq
+                USING ERRCODE = 'WF002';
+        END IF;
+        INSERT INTO weftrun.record (run, seq, at, epoch, body)
+        VALUES (run_key, row_seq, row_ats[i], row_epochs[i], row_bodies[i]);
+        run_head := row_seq;
+        IF row_statuses[i] IS NOT NULL THEN
+            UPDATE weftrun.run SET status = row_statuses[i], ended_at = row_ats[i], takeovers = 0 WHERE key = run_key;
+            DELETE FROM weftrun.inbox
+            WHERE inbox.run = run_key AND (row_statuses[i] = 'succeeded' OR inbox.kind = 'cancel');
+            run_ended := true;
+            IF run_watched THEN
+                PERFORM weftrun.tell(run_uid::text);
+            END IF;
+        ELSIF run_behind THEN
+            UPDATE weftrun.run SET takeovers = 0 WHERE key = run_key;
+            run_behind := false;
+        END IF;
+    END LOOP;
+
+    IF cardinality(taken) + cardinality(lost) > 0 THEN
+        RETURN json_build_object('taken', taken, 'lost', lost);
+    END IF;
+    RETURN NULL;
 END
 $$;
 
--- Begin another life of a Run, as before; one that waits in a queue does not wait for code.
+-- As before, and signals that nobody has taken stay for the life that begins.
 CREATE OR REPLACE FUNCTION weftrun.retry(
     the_session bigint, the_run uuid, life integer, the_at float8, the_body bytea, parked float8
 ) RETURNS boolean
@@ -103,7 +137,7 @@ DECLARE
 BEGIN
     PERFORM weftrun.hold(the_session, false);
     SELECT key, epoch, lives,
-           status IN ('failed', 'cancelled') OR (ended_at IS NULL AND owner IS NULL AND due_at >= parked AND due_at < 2e15)
+           status IN ('failed', 'cancelled') OR (ended_at IS NULL AND owner IS NULL AND due_at >= parked)
     INTO run_key, run_epoch, run_lives, is_over
     FROM weftrun.run WHERE run.uid = the_run AND start IS NOT NULL FOR UPDATE;
     IF run_key IS NULL OR run_lives < life - 1 THEN
@@ -119,7 +153,7 @@ BEGIN
     UPDATE weftrun.run SET lives = life, status = 'running', ended_at = NULL, epoch = run_epoch + 1, takeovers = 0,
                            owner = the_session, due_at = (the_session IS NULL)::integer
     WHERE key = run_key;
-    DELETE FROM weftrun.inbox WHERE run = run_key;
+    DELETE FROM weftrun.inbox WHERE run = run_key AND kind = 'cancel';
     IF the_session IS NULL THEN
         PERFORM weftrun.tell('look');
     END IF;
@@ -127,172 +161,34 @@ BEGIN
 END
 $$;
 
--- Put Runs into their queues, and return those that were not taken, as JSON. `starts` is an array of JSON objects, and
--- `bodies` has their first rows at the same places. Queues are locked in the order of their names: one that has a length
--- against all others who put something into it, so that what is counted stays so; the others against being deleted.
-CREATE FUNCTION weftrun.enqueue(starts json, bodies bytea[], now float8) RETURNS json
+-- As before; what concerns nobody is gone already.
+CREATE OR REPLACE FUNCTION weftrun.post(
+    the_run uuid, the_id text, the_kind text, the_name text, the_at float8, the_value bytea, signals_max integer,
+    parked float8
+) RETURNS text
 LANGUAGE plpgsql AS $$
 DECLARE
-    given    record;
-    most     integer;
-    length   integer;
-    other    uuid;
-    run_key  bigint;
-    refused  json[] := '{}';
+    run_key    bigint;
+    run_status text;
 BEGIN
-    PERFORM FROM weftrun.queue
-    WHERE name IN (SELECT asked.queue FROM json_to_recordset(starts) AS asked(queue text)) AND length_max IS NULL
-    ORDER BY name FOR KEY SHARE;
-    PERFORM FROM weftrun.queue
-    WHERE name IN (SELECT asked.queue FROM json_to_recordset(starts) AS asked(queue text)) AND length_max IS NOT NULL
-    ORDER BY name FOR UPDATE;
-    FOR given IN
-        SELECT * FROM ROWS FROM (
-            json_to_recordset(starts) AS (uid uuid, at float8, epoch integer, id text, function text, version text,
-                                          file text, digest text, queue text, lane text, priority integer,
-                                          starts_at float8, once text),
-            unnest(bodies)
-        ) AS told(uid, at, epoch, id, function, version, file, digest, queue, lane, priority, starts_at, once, body)
-    LOOP
-        CONTINUE WHEN EXISTS (SELECT FROM weftrun.run WHERE run.uid = given.uid);  -- a try of which nothing was known
-        SELECT length_max INTO most FROM weftrun.queue WHERE name = given.queue;
-        IF NOT FOUND THEN
-            refused := refused || json_build_object('uid', given.uid, 'why', 'missing');
-            CONTINUE;
-        END IF;
-        SELECT run.uid INTO other FROM weftrun.queue_entry AS entry JOIN weftrun.run ON run.key = entry.run
-        WHERE entry.queue = given.queue AND entry.deduplicate = given.once;
-        IF FOUND THEN
-            refused := refused || json_build_object('uid', given.uid, 'why', 'duplicate', 'run', other);
-            CONTINUE;
-        END IF;
-        IF most IS NOT NULL THEN
-            SELECT count(*) INTO length FROM weftrun.queue_entry AS entry
-            WHERE entry.queue = given.queue AND entry.standing < 2;
-            IF length >= most THEN
-                refused := refused || json_build_object('uid', given.uid, 'why', 'full', 'length', length);
-                CONTINUE;
-            END IF;
-        END IF;
-        INSERT INTO weftrun.run (key, id, uid, status, started_at, epoch, born, function, version, file, digest, start,
-                                 due_at, queue, rests)
-        VALUES (nextval('weftrun.run_key'), given.id, given.uid, 'running', given.at, given.epoch, given.epoch,
-                given.function, given.version, given.file, given.digest, given.body, 2e15, given.queue,
-                'queue ' || given.queue)
-        ON CONFLICT DO NOTHING RETURNING key INTO run_key;
-        IF NOT FOUND THEN
-            refused := refused || json_build_object('uid', given.uid, 'why', 'taken');
-            CONTINUE;
-        END IF;
-        INSERT INTO weftrun.queue_entry (run, queue, key, priority, standing, starts_at, deduplicate)
-        VALUES (run_key, given.queue, given.lane, given.priority, (given.starts_at <= now)::integer, given.starts_at,
-                nullif(given.once, ''))
-        ON CONFLICT DO NOTHING;
-        IF NOT FOUND THEN
-            -- Another engine has put one with this word there since it was looked for.
-            DELETE FROM weftrun.run WHERE key = run_key;
-            SELECT run.uid INTO other FROM weftrun.queue_entry AS entry JOIN weftrun.run ON run.key = entry.run
-            WHERE entry.queue = given.queue AND entry.deduplicate = given.once;
-            refused := refused || json_build_object('uid', given.uid, 'why', 'duplicate', 'run', other);
-        END IF;
-    END LOOP;
-    PERFORM weftrun.tell('look');
-    RETURN array_to_json(refused);
-END
-$$;
-
--- Who waits, in the order of their turns: lanes of a priority and a key, from the key after the last one that was served,
--- once round; and whether these are all of the last priority. Keys are found one after the other in the index, so that it
--- does not matter how many wait.
-CREATE FUNCTION weftrun.lanes(the_queue text, turns json, skip text[], most integer)
-RETURNS TABLE (priority integer, key text, is_complete boolean)
-LANGUAGE plpgsql AS $$
-DECLARE
-    level  integer := -1;
-    last   text COLLATE "C";
-    next   text COLLATE "C";
-    before text COLLATE "C";
-    times  integer;
-    total  integer := 0;
-BEGIN
-    LOOP
-        SELECT entry.priority INTO level FROM weftrun.queue_entry AS entry
-        WHERE entry.queue = the_queue AND entry.standing = 1 AND entry.priority > level ORDER BY entry.priority LIMIT 1;
-        EXIT WHEN NOT FOUND;
-        last := turns ->> level::text;
-        FOR times IN 0 .. (last IS NOT NULL)::integer LOOP
-            before := CASE times WHEN 0 THEN last END;
-            LOOP
-                IF before IS NULL THEN
-                    SELECT entry.key INTO next FROM weftrun.queue_entry AS entry
-                    WHERE entry.queue = the_queue AND entry.standing = 1 AND entry.priority = level
-                    ORDER BY entry.key LIMIT 1;
-                ELSE
-                    SELECT entry.key INTO next FROM weftrun.queue_entry AS entry
-                    WHERE entry.queue = the_queue AND entry.standing = 1 AND entry.priority = level AND entry.key > before
-                    ORDER BY entry.key LIMIT 1;
-                END IF;
-                EXIT WHEN NOT FOUND OR (times = 1 AND next > last);
-                before := next;
-                CONTINUE WHEN next = ANY (skip);
-                IF total = most THEN
-                    RETURN QUERY SELECT level, NULL::text, false;
-                    RETURN;
-                END IF;
-                total := total + 1;
-                RETURN QUERY SELECT level, next::text, true;
-            END LOOP;
-        END LOOP;
-    END LOOP;
-END
-$$;
-
--- Put a queue in the place of its revision `expected` and let Runs leave it: they are the session's then. Returns the
--- first rows of those that are, also by a try of which nothing was known.
-CREATE FUNCTION weftrun.begin_queued(
-    the_session bigint, the_queue text, expected text, the_revision text, the_body bytea, uids uuid[]
-) RETURNS TABLE (uid uuid, at float8, epoch integer, body bytea)
-LANGUAGE plpgsql AS $$
-DECLARE
-    keys bigint[];
-BEGIN
-    PERFORM weftrun.hold(the_session, true);
-    UPDATE weftrun.queue SET revision = the_revision, body = the_body WHERE name = the_queue AND revision = expected;
-    IF FOUND THEN
-        keys := ARRAY(SELECT held.key FROM (
-            SELECT run.key FROM weftrun.run
-            WHERE run.uid = ANY (uids) AND run.owner IS NULL AND run.ended_at IS NULL AND run.due_at >= 2e15
-            ORDER BY run.uid FOR UPDATE) AS held);
-        WITH leaving AS (
-            UPDATE weftrun.queue_entry AS entry SET standing = 2
-            WHERE entry.run = ANY (keys) AND entry.standing = 1 RETURNING entry.run
-        )
-        UPDATE weftrun.run SET owner = the_session, due_at = 0 FROM leaving WHERE run.key = leaving.run;
+    SELECT run.key, run.status INTO run_key, run_status FROM weftrun.run WHERE run.uid = the_run FOR UPDATE;
+    IF run_key IS NULL THEN
+        RETURN 'missing';
+    ELSIF run_status <> 'running' THEN
+        RETURN 'ended';
     END IF;
-    RETURN QUERY SELECT run.uid, run.started_at, run.born, run.start
-    FROM unnest(uids) WITH ORDINALITY AS given(uid, place) JOIN weftrun.run ON run.uid = given.uid
-    WHERE run.owner = the_session AND run.epoch = run.born AND run.ended_at IS NULL
-    ORDER BY given.place;
-END
-$$;
-
--- Cancel Runs that wait in a queue, the oldest first, and return how many.
-CREATE FUNCTION weftrun.purge_queue(the_queue text, message text, most integer) RETURNS integer
-LANGUAGE plpgsql AS $$
-DECLARE
-    keys bigint[];
-BEGIN
-    keys := ARRAY(SELECT held.key FROM (
-        SELECT run.key FROM weftrun.run
-        WHERE run.key IN (SELECT entry.run FROM weftrun.queue_entry AS entry
-                          WHERE entry.queue = the_queue AND entry.standing < 2 ORDER BY entry.run LIMIT most)
-          AND run.due_at >= 2e15 AND run.ended_at IS NULL
-        ORDER BY run.uid FOR UPDATE) AS held);
-    INSERT INTO weftrun.inbox (id, run, kind, name, at, value)
-    SELECT message || '/' || run.uid, run.key, 'cancel', '', 0, '' FROM weftrun.run WHERE run.key = ANY (keys)
-    ON CONFLICT (id) DO NOTHING;
-    UPDATE weftrun.run SET due_at = 1 WHERE run.key = ANY (keys);
-    PERFORM weftrun.tell('look');
-    RETURN cardinality(keys);
+    IF NOT EXISTS (SELECT FROM weftrun.inbox WHERE inbox.id = the_id) THEN
+        IF the_kind = 'signal' AND signals_max <= (
+            SELECT count(*) FROM (SELECT FROM weftrun.inbox WHERE inbox.run = run_key AND inbox.kind = 'signal'
+                                  LIMIT signals_max) AS waiting)
+        THEN
+            RETURN 'full';
+        END IF;
+        INSERT INTO weftrun.inbox (id, run, kind, name, at, value)
+        VALUES (the_id, run_key, the_kind, the_name, the_at, the_value) ON CONFLICT (id) DO NOTHING;
+        PERFORM weftrun.tell('look');
+    END IF;
+    UPDATE weftrun.run SET due_at = 1 WHERE key = run_key AND due_at > 1 AND (the_kind = 'cancel' OR due_at < parked);
+    RETURN 'posted';
 END
 $$;

@@ -1,41 +1,20 @@
--- Schema 9: queues, in which Runs wait until there is a place for them.
+-- Schema 9: signals that nobody has taken outlive the life of a Run (L1).
 
--- Who leaves a queue is decided on by a change of its row from one revision to the next; `body` is all of it.
-CREATE TABLE queue (
-    name       TEXT PRIMARY KEY,
-    revision   TEXT NOT NULL,
-    is_paused  INTEGER NOT NULL,
-    length_max INTEGER,
-    body       BLOB NOT NULL
-) STRICT, WITHOUT ROWID;
-
--- The Runs of queues that have not ended. `standing`: 0 delayed until `starts_at`, 1 waits, 2 is under way.
-CREATE TABLE queue_entry (
-    run         INTEGER PRIMARY KEY,
-    queue       TEXT    NOT NULL,
-    key         TEXT    NOT NULL,
-    priority    INTEGER NOT NULL,
-    standing    INTEGER NOT NULL,
-    starts_at   REAL    NOT NULL,
-    deduplicate TEXT
+-- A place is never given twice: a Run that has heard up to one hears all that comes later. Messages to Runs that can't be
+-- retried concern nobody, and from now on go as these Runs end.
+CREATE TABLE inbox_of_lives (
+    place INTEGER PRIMARY KEY AUTOINCREMENT,
+    id    TEXT    NOT NULL UNIQUE,
+    run   INTEGER NOT NULL,
+    kind  TEXT    NOT NULL,
+    name  TEXT    NOT NULL DEFAULT '',
+    at    REAL    NOT NULL DEFAULT 0,
+    value BLOB    NOT NULL DEFAULT x''
 ) STRICT;
-CREATE UNIQUE INDEX queue_entry_once ON queue_entry (queue, deduplicate) WHERE deduplicate IS NOT NULL;
-CREATE INDEX queue_entry_delayed ON queue_entry (queue, starts_at) WHERE standing = 0;
-CREATE INDEX queue_entry_waiting ON queue_entry (queue, priority, key, run) WHERE standing = 1;
-CREATE INDEX queue_entry_under_way ON queue_entry (queue, key) WHERE standing = 2;
-
--- The queue in which a Run was started; empty: in none.
-ALTER TABLE run ADD COLUMN queue TEXT NOT NULL DEFAULT '';
-
--- What is told of a Run.
-DROP VIEW info;
-CREATE VIEW info AS
-SELECT id, uid, function, status, started_at, ended_at, epoch, takeovers, digest, version, file,
-       start IS NULL AS deleted,
-       (SELECT session.uid FROM session WHERE session.key = run.owner) AS owner,
-       key,
-       due_at,
-       lives,
-       rests,
-       queue
-FROM run;
+INSERT INTO inbox_of_lives (place, id, run, kind, name, at, value)
+SELECT place, id, run, kind, name, at, value FROM inbox
+WHERE EXISTS (SELECT 1 FROM run WHERE run.key = inbox.run AND run.start IS NOT NULL
+                                  AND (run.ended_at IS NULL OR run.status <> 'succeeded' AND inbox.kind = 'signal'));
+DROP TABLE inbox;
+ALTER TABLE inbox_of_lives RENAME TO inbox;
+CREATE INDEX inbox_run ON inbox (run, place);
