@@ -23,7 +23,7 @@ def armed(step: int, takes: tuple[Taken, ...], *holes: Tree) -> Arm:
 def test_it_starts_when_the_last_value_is_there() -> None:
     machine = ArmedMachine()
     machine.arm(RUN, armed(3, (Taken(0, 1, ()), Taken(2, 2, (5,)), Taken(3, 1, ("k",))), EMPTY, KNOWN, EMPTY, EMPTY))
-    assert machine.takes_value_of(RUN, 1) and not machine.takes_value_of(RUN, 3)
+    assert machine.readers_of(RUN, 1) == [3] and not machine.readers_of(RUN, 3)
     assert machine.ended(RUN, ended(1)) == []
     (started,) = machine.ended(RUN, ended(2))
     (invocation,) = started.invocations

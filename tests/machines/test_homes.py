@@ -83,15 +83,16 @@ def test_what_a_worker_had_is_lost_with_it() -> None:
     machine.assign(RUN, invoke(1, 2))
     machine.assign(RUN, items((0, 4)))
     machine.ended(ONE, RUN, ItemsEnded(1.0, 3, 1, ((0, 1, Inline(b"")),), (), NOT_RUN))
-    events = machine.left(ONE, "it was killed", 5.0)
+    assigned, events = machine.left(ONE, "it was killed", 5.0)
+    assert assigned == []
     lost = [event for _, event in events]
     assert [run for run, _ in events] == [RUN, RUN]
     assert isinstance(lost[0], AttemptsEnded) and [e.step for e in lost[0].ended] == [1]
     assert isinstance(lost[1], ItemsEnded) and [index for index, _ in lost[1].failures] == [1]
     assert lost[1].failures[0][1].reason is Reason.LOST
     assert lost[1].failures[0][1].message == "Worker 1 is gone: it was killed"
-    assert machine.left(TWO, "it was killed", 6.0), "the other one had the rest"
-    assert machine.left(TWO, "it was killed", 6.0) == []
+    assert machine.left(TWO, "it was killed", 6.0).events, "the other one had the rest"
+    assert machine.left(TWO, "it was killed", 6.0).events == []
 
 
 def test_only_those_who_have_something_hear_of_its_end() -> None:

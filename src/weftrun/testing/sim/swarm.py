@@ -196,6 +196,10 @@ def with_workers(settings: Settings, chance: Chance) -> Settings:
         freezes=chance.one_of((0.0, 0.3)),
         cuts=chance.one_of((0.0, 0.3)),
         placement=chance.one_of(("planned", "planned", "hash", "faasflow")),
+        meets=chance.happens(0.8),
+        loses=chance.one_of((0.0, 0.0, 0.2)),
+        late_s=chance.one_of(((0.0, 0.0001), (0.0, 0.01), (0.0, 0.5))),
+        deaf=chance.one_of((0.0, 0.0, 0.3)),
     )
     return replace(settings, workers=workers)
 
