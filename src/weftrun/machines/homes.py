@@ -176,7 +176,8 @@ class HomesMachine:
             taken_back = self._take_back(run, given, worker, left)
             if taken_back:
                 left.events.append((run, Disarmed(now, tuple(taken_back))))
-            left.assigned.extend(kept.assigned for kept in given.kept.values() if worker in kept.sources)
+            for step in [step for step, kept in given.kept.items() if worker in kept.sources]:
+                left.assigned.append(given.kept.pop(step).assigned)
             self._lose_steps(run, given, worker, failure, now, left)
             for (step, attempt_no), homes in list(given.items.items()):
                 failures = tuple((i, failure) for lo, hi in homes.pop(worker, ()) for i in range(lo, hi))
@@ -235,9 +236,9 @@ class HomesMachine:
         """Return Invocations that were held back since before the last call: what sets them off may be lost (W5)."""
         overdue: list[Assigned] = []
         for given in self._runs.values():
-            for kept in given.kept.values():
+            for step, kept in list(given.kept.items()):
                 if kept.is_old:
-                    overdue.append(kept.assigned)
+                    overdue.append(given.kept.pop(step).assigned)  # once: its channel loses nothing
                 kept.is_old = True
         return overdue
 

@@ -24,7 +24,7 @@ from weftrun.ports.peers import Handed
 from weftrun.ports.worker import WorkerEvents
 from weftrun.runtime.worker_driver import WorkerDriver
 from weftrun.testing.sim.chance import Chance
-from weftrun.testing.sim.loop import SimLoop
+from weftrun.testing.sim.loop import Delays, SimLoop
 from weftrun.testing.sim.outside import Outside
 from weftrun.testing.sim.sandboxes import ScriptedSandboxes
 from weftrun.testing.sim.settings import WorkerSettings
@@ -197,7 +197,7 @@ class SimWorker:
             self.loop, self.sandboxes, self.objects, limits, settings.sandboxes, first_sandbox=id * SANDBOXES_EACH,
             peers=self.peers,
         )  # fmt: skip
-        self.link = SimLink(self, engine, driver, outside, self.objects)
+        self.link = SimLink(self, engine, driver, outside, self.objects, settings.reports_s)
         self.loop.call_soon(self._watch)
 
     def _watch(self) -> None:
@@ -245,13 +245,16 @@ class SimLink:
     """
 
     def __init__(
-        self, worker: SimWorker, engine: SimLoop, driver: WorkerDriver, outside: Outside, objects: CountedObjects
-    ) -> None:
+        self, worker: SimWorker, engine: SimLoop, driver: WorkerDriver, outside: Outside, objects: CountedObjects,
+        reports_s: Delays,
+    ) -> None:  # fmt: skip
         self._worker = worker
         self._engine = engine
         self._driver = driver
         self._outside = outside
         self._objects = objects
+        (least_s, most_s), (least_more_s, most_more_s) = outside.pace.hop_s, reports_s
+        self._reports_s = least_s + least_more_s, most_s + most_more_s
         self._known: set[ObjectId] = set()
         self._sent = self._heard = self.taken = 0
         self._quiet = True
@@ -276,7 +279,7 @@ class SimLink:
                 call(self._events)
 
         if not self.is_cut:
-            self._engine.after(self._outside.pace.hop_s, f"from worker {self._worker.id}", arrive)
+            self._engine.after(self._reports_s, f"from worker {self._worker.id}", arrive)
 
     def cut(self) -> None:
         """Let nothing more arrive, either way."""
