@@ -88,7 +88,7 @@ class _Armed:
         self.turn = turn
 
 
-class _Kept:
+class _HeldBack:
     """The `Invoke` of a Step that has started by itself, on values of other Workers that may not have come (W5)."""
 
     __slots__ = ("assigned", "is_old", "sources")
@@ -134,7 +134,7 @@ class _Given:
         self.succeeded: dict[int, WorkerId | None] = {}
         self.sent: set[int] = set()
         self.turn = 0
-        self.kept: dict[int, _Kept] = {}
+        self.kept: dict[int, _HeldBack] = {}
         self.early: dict[int, tuple[WorkerId, AttemptsEnded]] = {}
         self.singles: dict[Attempt, WorkerId] = {}
         self.items: dict[tuple[int, int], dict[WorkerId, Ranges]] = {}
@@ -303,7 +303,9 @@ class HomesMachine:
             if armed is None or not _has_started(given, armed):
                 shares.setdefault(home, []).append(invocation)
             elif step not in given.early and any(source != home for source in armed.sources.values()):
-                given.kept[step] = _Kept(Assigned(home, run, Invoke(command.function, (invocation,))), armed.sources)
+                given.kept[step] = _HeldBack(
+                    Assigned(home, run, Invoke(command.function, (invocation,))), armed.sources
+                )
         return [Assigned(home, run, Invoke(command.function, tuple(share))) for home, share in shares.items()]
 
     def _arm(self, run: int, command: Arm) -> list[Assigned]:

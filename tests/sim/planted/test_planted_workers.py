@@ -121,7 +121,7 @@ def what_was_lost_on_the_way_is_not_mended(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 PLANTS = (
-    Plant(what_was_lost_on_the_way_is_not_mended, "is not done after", seeds=20, lives=True, workers=True, joins=True),
+    Plant(what_was_lost_on_the_way_is_not_mended, "is not done after", seeds=50, lives=True, workers=True, joins=True),
     Plant(a_plan_outlives_its_worker, "KeyError", seeds=40, lives=True, workers=True),
     Plant(a_gated_step_is_armed, "G-a", seeds=60, lives=True, workers=True),
     Plant(a_sync_value_is_handed_on_at_once, "G-a", seeds=60, lives=True, workers=True),
@@ -197,7 +197,7 @@ def texts_of_joins(folder: Path, seed: int, pace: Pace, workers: WorkerSettings)
     ("plant", "says", "world"),
     [
         (what_runs_on_a_lost_value_stands, "single value", CUT_OFF),
-        (a_lost_start_keeps_its_number, "is not done after", CUT_OFF),
+        pytest.param(a_lost_start_keeps_its_number, "is not done after", CUT_OFF, marks=pytest.mark.sweep),
         (an_outcome_overtakes_what_has_set_it_off, "is not done after", LATE),
     ],
 )

@@ -237,8 +237,7 @@ def draw_world(
     """
     chance = Chance(seed, "swarm")
     engines = Chance(seed, "engines")
-    settings = with_engines(draw_settings(chance), engines)
-    settings = _drawn_apart(settings, seed)
+    settings = _drawn_apart(with_engines(draw_settings(chance), engines), seed)
     outside = Chance(seed, "effects")
     does = draw_effects(outside) if effects else Effects((), (), 0.0, ())
     settings = settings_with(settings, does, outside)
