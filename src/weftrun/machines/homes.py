@@ -31,10 +31,10 @@ from weftrun.model.commands import (
     Revoke,
     WorkCommand,
 )
-from weftrun.model.events import AttemptEnded, AttemptsEnded, Disarmed, ItemsEnded
+from weftrun.model.events import AttemptsEnded, Disarmed, ItemsEnded
 from weftrun.model.ids import WorkerId
 from weftrun.model.messages import Invocation
-from weftrun.model.outcomes import Failure, Ran, Reason
+from weftrun.model.outcomes import Failure, Outcome, Ran, Reason
 from weftrun.model.values import size_of
 from weftrun.model.work import WorkEvent
 
@@ -202,7 +202,7 @@ class HomesMachine:
             given.armed.pop(step, None)
         if lost:
             ran = Ran(0, now, now)
-            ended = tuple(AttemptEnded(step, no, None, failure, ran, undoes) for step, no, undoes in lost)
+            ended = tuple(Outcome(step, no, None, failure, ran, undoes) for step, no, undoes in lost)
             left.events.append((run, AttemptsEnded(now, ended)))
 
     def _take_back(self, run: int, given: _Given, worker: WorkerId, left: Left) -> list[int]:
@@ -480,7 +480,7 @@ class HomesMachine:
                 if not homes[worker]:
                     del homes[worker]
 
-    def _saw(self, given: _Given, ended: AttemptEnded) -> None:
+    def _saw(self, given: _Given, ended: Outcome) -> None:
         """Let the planner know what a Step of a planned graph has taken."""
         label = given.labels.get(ended.step)
         if label is not None and ended.value is not None and ended.ran.left_at:
