@@ -9,17 +9,25 @@ from typing import TYPE_CHECKING, Any
 
 from weftrun.model.errors import (
     ArgumentsNotCompared,
+    CommitUnknown,
     EngineClosed,
     InternalError,
     JournalBusy,
     JournalCorrupt,
     JournalError,
     JournalFull,
+    JournalMissing,
     JournalNewer,
+    LeaseLost,
     LimitExceeded,
     NotSerializable,
     PolicyError,
     RefUsedAsValue,
+    RemoteBusy,
+    RemoteError,
+    RemoteFailed,
+    RemoteRefused,
+    RemoteUnknown,
     ReplayDiverged,
     RunCancelled,
     RunConflict,
@@ -51,7 +59,9 @@ if TYPE_CHECKING:
     from typing import ParamSpec, TypeVar, overload
 
     from weftrun.ports.sinks import Sink
+    from weftrun.sdk.asgi import asgi_app
     from weftrun.sdk.multiplexer import SharedCounts
+    from weftrun.sdk.remote import http_function
     from weftrun.sdk.wasm import wasm_function
 
     _P = ParamSpec("_P")
@@ -61,6 +71,8 @@ __all__ = [
     "function",
     "workflow",
     "wasm_function",
+    "http_function",
+    "asgi_app",
     "open",
     "run",
     "current",
@@ -95,6 +107,11 @@ __all__ = [
     "WasmRefused",
     "WasmTrapped",
     "StatementRefused",
+    "RemoteError",
+    "RemoteRefused",
+    "RemoteBusy",
+    "RemoteFailed",
+    "RemoteUnknown",
     "RunError",
     "StepFailed",
     "StepTimedOut",
@@ -104,9 +121,12 @@ __all__ = [
     "RunConflict",
     "JournalError",
     "JournalBusy",
+    "JournalMissing",
     "JournalNewer",
     "JournalCorrupt",
+    "LeaseLost",
     "JournalFull",
+    "CommitUnknown",
     "EngineClosed",
     "Unsupported",
     "InternalError",
@@ -114,6 +134,10 @@ __all__ = [
     "__version__",
 ]
 __version__ = "0.1.0"
+
+for _public in [globals().get(_name) for _name in __all__]:
+    if isinstance(_public, type) and issubclass(_public, Exception):
+        _public.__module__ = __name__  # a traceback names it as a program does; see `errors.recorded_module`
 
 
 if not TYPE_CHECKING:
@@ -126,6 +150,8 @@ if not TYPE_CHECKING:
         return found
 
     _LATE = {
+        "asgi_app": "weftrun.sdk.asgi",
+        "http_function": "weftrun.sdk.remote",
         "wasm_function": "weftrun.sdk.wasm",
         "signal": "weftrun.sdk.waiting",
         "sleep": "weftrun.sdk.waiting",

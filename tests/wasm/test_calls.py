@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -11,6 +13,7 @@ from tests.wasm.conftest import Kept
 
 from weftrun.adapters.wasm.call import CallReach
 from weftrun.adapters.wasm.compiled import MODULE_BYTES_MAX, Compiled, compiled
+from weftrun.adapters.wasm.host import linked
 from weftrun.adapters.wasm.runner import cache_folder, entry_of, load, run
 from weftrun.adapters.wasm.sections import unexported_variables
 from weftrun.model.errors import WasmRefused, WasmTrapped
@@ -57,6 +60,17 @@ def test_an_init_that_fails_is_told(content: bytes, error: type[Exception], word
 
 def load_kept(content: bytes) -> Compiled:
     return compiled(content, "m.wasm", cache_folder())
+
+
+def test_nothing_is_left_of_a_call_that_has_printed() -> None:
+    """An instance that a call leaves behind would hold its module, and what its init has left."""
+    module, said = load_kept(modules.PRINT), []
+    run(module, "_start", "m", b"", CallReach(say=said.append), LIMITS)
+    left = weakref.ref(module)
+    del module
+    linked.cache_clear()
+    gc.collect()
+    assert (said, left()) == ([b"hi\n"], None)
 
 
 def test_calls_in_many_threads_have_nothing_to_do_with_each_other() -> None:
@@ -122,6 +136,12 @@ def test_what_can_not_be_used_is_refused(content: bytes, words: str) -> None:
 def test_a_bucket_that_was_not_given_is_told() -> None:
     with pytest.raises(WasmRefused, match="was given none: say `bucket=`"):
         called(modules.PUT, b"k value")
+
+
+@pytest.mark.parametrize("content", [modules.CHAIN, modules.CHAIN_POINTED])
+def test_other_functions_that_it_may_not_call_are_told(content: bytes) -> None:
+    with pytest.raises(WasmRefused, match=r"calls other functions, and may not: say `calls=\[\.\.\.\]`"):
+        called(content, b"echo")
 
 
 def test_a_file_that_is_gone_or_has_changed_is_told(kept: Kept) -> None:

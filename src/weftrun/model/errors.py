@@ -14,6 +14,11 @@ WeftrunError
 │   └── ReplayDiverged          changed code made other calls than the recorded ones
 ├── RunNotFound                 (also a LookupError) no Run has this id
 ├── RunConflict                 the id is taken by a Run with other arguments, or was deleted
+├── RemoteError                 a Function behind a URL gave no value
+│   ├── RemoteRefused           it was not entered, and would not be if it were asked again
+│   │   └── RemoteBusy          it was not entered, and may be later
+│   ├── RemoteFailed            it was entered, and has failed
+│   └── RemoteUnknown           whether it was entered is not known
 ├── WasmTrapped                 a WebAssembly function ended without an answer: a trap, a limit, an exit code
 ├── StatementRefused            a statement of a transaction was refused; its `code` tells why
 ├── JournalError                the Journal can't be used as it is
@@ -96,6 +101,26 @@ class RunConflict(WeftrunError):
     """The id belongs to a Run with other arguments, or to one that was deleted."""
 
 
+class RemoteError(WeftrunError):
+    """A Function that lives behind a URL gave no value."""
+
+
+class RemoteRefused(RemoteError):
+    """A Function behind a URL was not entered, and would not be if it were asked again: the request must be mended."""
+
+
+class RemoteBusy(RemoteRefused):
+    """A Function behind a URL was not entered and may be later: its server is not there, or has too much to do."""
+
+
+class RemoteFailed(RemoteError):
+    """A Function behind a URL was entered and has failed, or has answered with what is no value of it."""
+
+
+class RemoteUnknown(RemoteError):
+    """A Function behind a URL was sent a call and gave no whole answer: whether it was entered is not known."""
+
+
 class WasmTrapped(WeftrunError):
     """A WebAssembly function ended without an answer: by a trap, a limit on time or memory, or an exit code."""
 
@@ -155,6 +180,15 @@ class Unsupported(WeftrunError):
 
 class InternalError(WeftrunError):
     """A bug in weftrun."""
+
+
+def recorded_module(error: type) -> str:
+    """Return the module by which records name a class of errors.
+
+    weftrun's own show as `weftrun.X`, and are recorded by where they lie: so policies and digests are what they were in
+    every Journal that was ever written.
+    """
+    return __name__ if error.__module__ == "weftrun" else error.__module__
 
 
 class ArgumentsNotCompared(UserWarning):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import typing
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from weftrun.model.errors import UsageError
@@ -29,7 +29,7 @@ class Parameters:
         """Read signature and hints of a Function; with `extras`, hints keep what `Annotated` adds to a type."""
         self.label = function.spec.label
         self.by_name: Mapping[str, inspect.Parameter] = signature_of(function.callable).parameters
-        self.hints: dict[str, Any] = _hints(function, extras=extras)
+        self.hints: dict[str, Any] = hints_of(function.callable, extras=extras)
 
     def named(self, name: str) -> inspect.Parameter:
         """Return the parameter that takes an argument of this name, which may be `**rest`.
@@ -82,8 +82,9 @@ class Parameters:
         return f"It takes {', '.join(map(str, told))}."
 
 
-def _hints(function: Function[..., Any], *, extras: bool) -> dict[str, Any]:
+def hints_of(callable: Callable[..., Any], *, extras: bool = False) -> dict[str, Any]:
+    """Return the type hints of a callable by name, `return` among them; none where they can't be evaluated."""
     try:
-        return typing.get_type_hints(function.callable, include_extras=extras)
+        return typing.get_type_hints(callable, include_extras=extras)
     except Exception:  # noqa: BLE001  # annotations are the author's code; what can't be evaluated says nothing
         return {}

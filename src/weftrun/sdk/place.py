@@ -202,6 +202,12 @@ def undoes(current: Current) -> None:
     current._emits = _UNDOING
 
 
+def no_emits(current: Current, sentence: str) -> None:
+    """Refuse with this sentence what is emitted in it."""
+    current._emits = Emits(_BOUNDS)
+    current._emits.end(sentence)
+
+
 def emitted(current: Current) -> tuple[Emit, ...]:
     """Return what an Attempt has emitted, now that it has ended, and refuse what comes later, outputs too."""
     emits, current._emits = current._emits, _OVER

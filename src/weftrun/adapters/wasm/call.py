@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final, NamedTuple, Protocol
 
 import wasmtime
 
@@ -15,11 +16,27 @@ from weftrun.adapters.wasm.instance import PAGE_BYTES, CallEnded, Instance
 from weftrun.adapters.wasm.state import BucketState
 from weftrun.model.errors import WasmRefused, WasmTrapped
 from weftrun.model.near import ViewSaid
-from weftrun.model.wasm import Near, StorageCallMade, WasmLimits
+from weftrun.model.wasm import Near, PointedFunction, StorageCallMade, WasmLimits
 from weftrun.ports.buckets import Buckets, KeyChanged
 from weftrun.ports.near import Offload
 
 _SAID_BYTES: Final = 300
+
+
+class OtherFunctions(Protocol):
+    """What a program asks for that calls other functions; its thread stands still until it is answered."""
+
+    def begin(self, name: str, input: bytes, pointed: PointedFunction | None) -> int:
+        """Let a function be called; return the number of the call."""
+
+    def output(self, number: int) -> bytes | None:
+        """Wait for a call; return its output, or None where it has failed."""
+
+    def now_ns(self) -> int:
+        """Return the time of the last answer, in nanoseconds since the epoch."""
+
+    def chance(self, nbytes: int) -> bytes:
+        """Return bytes that are drawn from the seed of the Step."""
 
 
 class CallReach(NamedTuple):
@@ -33,6 +50,7 @@ class CallReach(NamedTuple):
         effects: key of the Step, with which writes are known again.
         say: takes what it prints.
         named: where the bucket is kept, as text.
+        others: the functions that it may call; None where it is no program that may.
     """
 
     bucket: str = ""
@@ -42,6 +60,7 @@ class CallReach(NamedTuple):
     effects: str = ""
     say: Callable[[bytes], None] = lambda text: None  # noqa: ARG005  # nobody listens
     named: str = ""
+    others: OtherFunctions | None = None
 
 
 class KeyView(NamedTuple):
@@ -49,6 +68,32 @@ class KeyView(NamedTuple):
 
     said: ViewSaid
     data: bytes | memoryview
+
+
+class PrintedText:
+    """What a call prints.
+
+    It knows nothing of its instance: the library keeps whoever takes what is printed for as long as the instance's
+    store lives, which would so keep itself alive.
+    """
+
+    def __init__(self, say: Callable[[bytes], None], bytes_max: int) -> None:
+        """Hand the first bytes on to `say`, and pass the rest by."""
+        self._say = say
+        self._room = bytes_max
+        self._last = b""
+
+    def add(self, text: bytes) -> None:
+        """Take what is printed next."""
+        self._last = (self._last + text)[-_SAID_BYTES:]
+        if self._room > 0:
+            self._say(text[: self._room])
+            self._room -= len(text)
+
+    def last(self) -> str:
+        """Return the last line."""
+        lines = self._last.decode("utf-8", "replace").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
 class CallContext:
@@ -69,6 +114,7 @@ class CallContext:
         read_bytes: of keys.
         shared: where regions of state are in its memory, and how long they are.
         error: what ended it, where that was raised by a host function.
+        printed: what it has printed.
     """
 
     def __init__(self, label: str, input: bytes, place: CallReach, limits: WasmLimits) -> None:
@@ -89,8 +135,7 @@ class CallContext:
         self.error: BaseException | None = None
         self.ends_at = time.monotonic() + limits.time_s_max
         self._state: BucketState | None = None
-        self._text_bytes = 0
-        self._said_last = b""
+        self.printed = PrintedText(place.say, limits.text_bytes_max)
 
     def begin(self, compiled: Compiled, pre: wasmtime.InstancePre) -> None:
         """Make the instance that this call runs in, with its limits.
@@ -105,8 +150,8 @@ class CallContext:
         if compiled.uses_wasi:
             wasi = wasmtime.WasiConfig()
             wasi.argv = [self.label]
-            wasi.stdout_custom = self._say
-            wasi.stderr_custom = self._say
+            wasi.stdout_custom = self.printed.add
+            wasi.stderr_custom = self.printed.add
             store.set_wasi(wasi)
         store.set_epoch_deadline(1 << 40)
         try:
@@ -156,6 +201,17 @@ class CallContext:
         finally:
             clock.end()
 
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Stop the clock while the program waits for others; its time begins anew after that."""
+        clock = self.instance.compiled.engine.clock
+        clock.end()
+        try:
+            yield
+        finally:
+            self.ends_at = time.monotonic() + self.limits.time_s_max
+            self.instance.store.set_epoch_deadline(clock.begin(self.limits.time_s_max))
+
     def _told(self, error: BaseException) -> BaseException:
         if isinstance(error, WasmTrapped | WasmRefused | ConnectionError) or not isinstance(error, Exception):
             return error
@@ -167,20 +223,6 @@ class CallContext:
         if self.instance.memory_bytes + PAGE_BYTES > self.limits.memory_bytes_max:
             return f" It has grown to its limit of {self.limits.memory_bytes_max:,} bytes (`memory_bytes_max`)."
         return ""
-
-    def said_last(self) -> str:
-        """Return the last line that it has printed."""
-        lines = self._said_last.decode("utf-8", "replace").split("\n")
-        return next((line.strip() for line in reversed(lines) if line.strip()), "")
-
-    # ------------------------------------------------------------------ text
-
-    def _say(self, text: bytes) -> None:
-        room = self.limits.text_bytes_max - self._text_bytes
-        self._text_bytes += len(text)
-        self._said_last = (self._said_last + text)[-_SAID_BYTES:]
-        if room > 0:
-            self.place.say(text[:room])
 
     # ------------------------------------------------------------------ keys
 
@@ -251,6 +293,11 @@ class CallContext:
     def state(self) -> BucketState:
         """The state of its bucket."""
         self.buckets()  # refuses where it has none
+        if self.place.others is not None:
+            raise WasmRefused(
+                f"The WebAssembly program {self.label} calls other functions, so it may be begun again from what is on "
+                "record, and state in memory is not: let a function that it calls use the state."
+            )
         if self._state is None:
             self._state = BucketState(self.place.named, self.place.bucket)
         return self._state
