@@ -48,7 +48,8 @@ def run(quick: bool, out: Path, arguments: Sequence[str]) -> list[Table]:  # noq
     found: dict[tuple[str, str, str], tuple[float, float, float]] = {}
     with tempfile.TemporaryDirectory(prefix="weftrun-experiment-") as folder:
         names = write_workflows(Path(folder), given.runtime, given.bytes)
-        plans = {name: read_plan(Path(folder) / name / "flat_workflow.yaml")[0] for name in names}
+        read = {name: read_plan(Path(folder) / name / "flat_workflow.yaml")[0] for name in names}
+        plans = {name: plan for name, plan in read.items() if isinstance(plan, Plan)}
         answers: dict[str, Any] = {}
         for data in ("store", "local"):
             with contextlib.ExitStack() as opened:

@@ -60,7 +60,7 @@ CASES = [
     ('ROOT.body == "x"', "__import__('os').system('true')", 20, "has \"__import__('os').system('true')\""),
     ('ROOT.body == "x"', "ROOT.body ==", 20, "is no expression"),
     ("source: join\n", "source: join\n  next: {type: pass, nodes: [cut]}\n", 8, "there is a cycle: cut → work → "),
-    ("source: join\n", "source: nowhere\n", 24, "has no file: there is none of nowhere/main.py, nowhere.py, main.py"),
+    ("source: join\n", "source: nowhere\n", 24, "has no file: there is none of nowhere/main.py, nowhere.py,"),
     ("source: join\n", "source: broken\n", 23, "broken.py:2: "),
     ("source: join\n", "source: mainless\n", 23, "has no function `main()`"),
     ("type: pass, nodes: [virtual1]", "type: pass, conditions: [default], nodes: [virtual1]", 14, "and is no switch"),

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 import weftrun
-from weftrun.fronts.faasflow.calls import start
-from weftrun.fronts.faasflow.opening import read_plan
+from weftrun.fronts.faasflow.opening import read_plan, start
 from weftrun.fronts.faasflow.plan import Missing
 
 CUT = """\

@@ -20,7 +20,6 @@ from weftrun.model.commands import (
     WakeAt,
 )
 from weftrun.model.events import (
-    AttemptEnded,
     AttemptsEnded,
     BodyLost,
     BodyMade,
@@ -35,7 +34,7 @@ from weftrun.model.graph import Call, Chunk
 from weftrun.model.ids import ObjectId, RunId, RunUid
 from weftrun.model.limits import Limits
 from weftrun.model.messages import Invocation
-from weftrun.model.outcomes import NOT_RUN, Failure, Reason
+from weftrun.model.outcomes import NOT_RUN, Failure, Outcome, Reason
 from weftrun.model.policy import Bundle, FunctionSpec, Kind, RetryPolicy
 from weftrun.model.records import Retried, Row, Started
 from weftrun.model.values import Data, Inline, Object, Payload, RefTo
@@ -209,9 +208,9 @@ class RunDesk:
         outcomes = [self.outcome(step, value, None) for step in good] + [self.outcome(s, None, failure()) for s in bad]
         self.tell(AttemptsEnded(self.now, tuple(outcomes)))
 
-    def outcome(self, step: str, value: Data | None, fails: Failure | None) -> AttemptEnded:
+    def outcome(self, step: str, value: Data | None, fails: Failure | None) -> Outcome:
         sent = self.sent.pop(step)
-        return AttemptEnded(sent.step, sent.attempt, value, fails, NOT_RUN, sent.undoes)
+        return Outcome(sent.step, sent.attempt, value, fails, NOT_RUN, sent.undoes)
 
     def items_end(
         self,

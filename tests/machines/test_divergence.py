@@ -6,20 +6,11 @@ import pytest
 
 from weftrun.machines.run import RunMachine
 from weftrun.model.commands import Append, Deliver, EnterBody, Invoke, LeaveBody, Park
-from weftrun.model.events import (
-    AttemptEnded,
-    AttemptsEnded,
-    BodyMade,
-    BodyReturned,
-    CancelCame,
-    CodeUnfit,
-    Committed,
-    Resumed,
-)
+from weftrun.model.events import AttemptsEnded, BodyMade, BodyReturned, CancelCame, CodeUnfit, Committed, Resumed
 from weftrun.model.graph import Call
 from weftrun.model.ids import RunId, RunUid, StepId
 from weftrun.model.limits import Limits
-from weftrun.model.outcomes import NOT_RUN, Failure, Reason
+from weftrun.model.outcomes import NOT_RUN, Failure, Outcome, Reason
 from weftrun.model.policy import Bundle, FunctionSpec, Kind
 from weftrun.model.records import Ended, Row, Started, Unfit
 from weftrun.model.values import Inline, Payload, RefTo
@@ -52,7 +43,7 @@ def rows_of_a_first_life(calls: tuple[Call, ...], unsettled: str) -> list[Row]:
                     events.append(BodyMade(1.0, command.step, command.attempt, (FETCH, CHARGE), calls, (), (1,)))
                 case Invoke():
                     sent = [i for i in command.invocations if i.id != unsettled]
-                    ended = [AttemptEnded(i.step, i.attempt, Inline(b"v"), None, NOT_RUN) for i in sent]
+                    ended = [Outcome(i.step, i.attempt, Inline(b"v"), None, NOT_RUN) for i in sent]
                     events.append(AttemptsEnded(1.0, tuple(ended)))
     return rows
 

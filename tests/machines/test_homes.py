@@ -5,10 +5,10 @@ from __future__ import annotations
 from weftrun.machines.homes import ENGINE, Assigned, HomesMachine
 from weftrun.machines.placement import Planner
 from weftrun.model.commands import Arm, Armed, Invoke, InvokeItems, LeaveBody, Outline, Outlined, Revoke, Taken
-from weftrun.model.events import AttemptEnded, AttemptsEnded, ItemsEnded
+from weftrun.model.events import AttemptsEnded, ItemsEnded
 from weftrun.model.ids import StepId, WorkerId
 from weftrun.model.messages import Invocation
-from weftrun.model.outcomes import NOT_RUN, Failure, Ran, Reason
+from weftrun.model.outcomes import NOT_RUN, Failure, Outcome, Ran, Reason
 from weftrun.model.placement import Placement
 from weftrun.model.policy import FunctionSpec
 from weftrun.model.values import Inline, Tree
@@ -37,7 +37,7 @@ def items(*ranges: tuple[int, int]) -> InvokeItems:
 
 def ended(step: int, attempt: int = 1, undoes: int = 0, failure: Failure | None = None) -> AttemptsEnded:
     value = Inline(b"value") if failure is None else None
-    return AttemptsEnded(1.0, (AttemptEnded(step, attempt, value, failure, NOT_RUN, undoes),))
+    return AttemptsEnded(1.0, (Outcome(step, attempt, value, failure, NOT_RUN, undoes),))
 
 
 def homes(*capacities: int) -> HomesMachine:
@@ -222,7 +222,7 @@ def test_what_steps_took_is_known_of_the_next_run() -> None:
     for step, left_at in ((1, 0.001), (2, 9.0), (3, 9.0)):
         home = next(iter(steps_at(machine.assign(RUN, invoke(step)))))
         ran = Ran(1, 0.001, left_at)
-        machine.ended(WorkerId(home), RUN, AttemptsEnded(1.0, (AttemptEnded(step, 1, Inline(b"value"), None, ran),)))
+        machine.ended(WorkerId(home), RUN, AttemptsEnded(1.0, (Outcome(step, 1, Inline(b"value"), None, ran),)))
     machine.run_closed(RUN)
     machine.assign(RUN + 1, fan)
     assert steps_at(machine.assign(RUN + 1, invoke(2, 3))) == {1: [2], 2: [3]}, "9 s each, on two places"

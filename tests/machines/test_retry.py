@@ -10,10 +10,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from weftrun.machines.retry import attempts_allowed, attempts_for, may_repeat, retry_delay_s
 from weftrun.machines.run import RunMachine
 from weftrun.model.commands import Append, End, Invoke, WakeAt
-from weftrun.model.events import AttemptEnded, AttemptsEnded, Committed, Resumed, TimeCame
+from weftrun.model.events import AttemptsEnded, Committed, Resumed, TimeCame
 from weftrun.model.ids import RunId, RunUid, StepId
 from weftrun.model.limits import Limits
-from weftrun.model.outcomes import NOT_RUN, Failure, Reason
+from weftrun.model.outcomes import NOT_RUN, Failure, Outcome, Reason
 from weftrun.model.policy import Bundle, Choice, FunctionSpec, RetryPolicy
 from weftrun.model.records import AttemptFailed, Ended, Row, Started
 from weftrun.model.values import Inline, Payload
@@ -176,7 +176,7 @@ class RetriesOfARun(RuleBasedStateMachine):
     def the_attempt_fails(self, reason: Reason) -> None:
         attempt, self.running = self.running, 0
         before = len(self.failures(self.rows))
-        self.tell(AttemptsEnded(self.now, (AttemptEnded(0, attempt, None, failed(reason), NOT_RUN),)))
+        self.tell(AttemptsEnded(self.now, (Outcome(0, attempt, None, failed(reason), NOT_RUN),)))
         expected_s = retry_delay_s(self.function, failed(reason), STEP, attempt, LIMITS)
         recorded = self.failures(self.rows)[before:]
         if expected_s is None:
@@ -196,7 +196,7 @@ class RetriesOfARun(RuleBasedStateMachine):
     @rule()
     def an_old_outcome_comes_again(self) -> None:
         rows = len(self.rows)
-        late = AttemptEnded(0, self.running - 1, None, failed(Reason.RAISED), NOT_RUN)
+        late = Outcome(0, self.running - 1, None, failed(Reason.RAISED), NOT_RUN)
         self.tell(AttemptsEnded(self.now, (late,)))
         assert len(self.rows) == rows
 
@@ -249,7 +249,7 @@ class RetriesOfARun(RuleBasedStateMachine):
             if self.committed < len(self.rows):
                 self.rows_commit()
             elif self.running:
-                self.tell(AttemptsEnded(self.now, (AttemptEnded(0, self.running, Inline(b"v"), None, NOT_RUN),)))
+                self.tell(AttemptsEnded(self.now, (Outcome(0, self.running, Inline(b"v"), None, NOT_RUN),)))
                 self.running = 0
             else:
                 self.time_goes_on(max(0.0, self.wake_at - self.now))

@@ -12,7 +12,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from weftrun.machines.run import RunMachine
 from weftrun.model.commands import Append, Deliver, End, EnterBody, Invoke, InvokeItems, LeaveBody, Revoke, WakeAt
 from weftrun.model.events import (
-    AttemptEnded,
     AttemptsEnded,
     BodyLost,
     BodyMade,
@@ -26,7 +25,7 @@ from weftrun.model.events import (
 from weftrun.model.graph import Call, Chunk
 from weftrun.model.ids import RunId, RunUid, StepId
 from weftrun.model.limits import Limits
-from weftrun.model.outcomes import NOT_RUN, Failure, Reason
+from weftrun.model.outcomes import NOT_RUN, Failure, Outcome, Reason
 from weftrun.model.policy import Bundle, FunctionSpec, Kind, RetryPolicy
 from weftrun.model.records import ItemsSettled, Row, Settled, Started
 from weftrun.model.values import Inline, Payload, RefTo
@@ -278,7 +277,7 @@ class RunAgainstModel(RuleBasedStateMachine):
         self.nonce += 1
         value = Inline(b"v%d" % self.nonce) if fails is None or self.calm else None
         failure = self.fail(id, attempt, fails) if value is None else None
-        self.tell(AttemptsEnded(self.later(), (AttemptEnded(step, attempt, value, failure, NOT_RUN),)))
+        self.tell(AttemptsEnded(self.later(), (Outcome(step, attempt, value, failure, NOT_RUN),)))
 
     @precondition(lambda self: self.end is None and self.life.items)
     @rule(data=st.data(), fails=st.sampled_from((None, None, None, Reason.RAISED, Reason.LOST)))
@@ -364,7 +363,7 @@ class RunAgainstModel(RuleBasedStateMachine):
                 self.tell(Committed(self.later(), self.committed))
             elif life.attempts:
                 (step, attempt), _ = life.attempts.popitem()
-                self.tell(AttemptsEnded(self.later(), (AttemptEnded(step, attempt, Inline(b"z"), None, NOT_RUN),)))
+                self.tell(AttemptsEnded(self.later(), (Outcome(step, attempt, Inline(b"z"), None, NOT_RUN),)))
             elif life.items:
                 (step, item, attempt), _ = life.items.popitem()
                 self.tell(ItemsEnded(self.later(), step, attempt, ((item, item + 1, Inline(b"z")),), (), NOT_RUN))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from tests.machines.run_desk import CHARGE, NOT_RUN, QUIET, UID, WATCHES, WIRES, RunDesk, call, failure, thing
 
-from weftrun.model.events import AttemptEnded, AttemptsEnded, CancelCame
+from weftrun.model.events import AttemptsEnded, CancelCame
 from weftrun.model.limits import Limits
-from weftrun.model.outcomes import Reason
+from weftrun.model.outcomes import Outcome, Reason
 from weftrun.model.records import AttemptStarted, RollbackFailed
 from weftrun.testing.closure import closure_violations
 
@@ -146,13 +146,13 @@ def test_events_told_twice_are_passed_by() -> None:
     desk = charging()
     desk.commits()
     first = desk.sent["charge[0]"]
-    failed = AttemptsEnded(desk.now, (AttemptEnded(first.step, 1, None, failure(), NOT_RUN),))
+    failed = AttemptsEnded(desk.now, (Outcome(first.step, 1, None, failure(), NOT_RUN),))
     desk.tell(failed)
     desk.commits()
     desk.time_comes()
     assert sent(desk) == (1, 1)
     desk.tell(failed)
-    desk.tell(AttemptsEnded(desk.now, (AttemptEnded(first.step, 1, thing(7), None, NOT_RUN),)))
+    desk.tell(AttemptsEnded(desk.now, (Outcome(first.step, 1, thing(7), None, NOT_RUN),)))
     assert begun(desk) == [1]
     undone = AttemptsEnded(desk.now, (desk.outcome("charge[0]", thing(8), None),))
     desk.tell(undone)

@@ -6,14 +6,14 @@ import pytest
 
 from weftrun.machines.worker import WorkerMachine
 from weftrun.model.commands import Invoke, InvokeItems, Revoke
-from weftrun.model.events import AttemptEnded, AttemptsEnded, ItemsEnded
+from weftrun.model.events import AttemptsEnded, ItemsEnded
 from weftrun.model.ids import RunId, RunUid, SandboxId, StepId
 from weftrun.model.limits import Limits
-from weftrun.model.messages import Batch, Invocation, ItemBatch, Outcome, Outcomes
-from weftrun.model.outcomes import Ran, Reason
+from weftrun.model.messages import Batch, Invocation, ItemBatch, Outcomes
+from weftrun.model.outcomes import Outcome, Ran, Reason
 from weftrun.model.policy import FunctionSpec, How, Reach, RetryPolicy, Sharing
 from weftrun.model.values import Inline, Tree
-from weftrun.model.work import InSlot, KillSandbox, Said, Send, StartSandbox, Tell, TickAt, WorkerCommand
+from weftrun.model.work import InSlot, KillSandbox, Send, StartSandbox, Tell, TickAt, WorkerCommand
 
 TREE = Tree(Inline(b"args"))
 FIRST, SECOND = SandboxId(1), SandboxId(2)
@@ -58,7 +58,9 @@ class Desk:
 
     def tells(self, sandbox: SandboxId, no: int, *indexes: int) -> list[WorkerCommand]:
         ran = Ran(sandbox, self.now, self.now)
-        outcomes = tuple(Outcome(index, Inline(b""), None, ran) for index in indexes)
+        singles = next(given.singles for given in self.machine.state.boxes[sandbox].given if given.no == no)
+        steps = {index: entry[1].step for index, entry in enumerate(singles) if entry is not None}
+        outcomes = tuple(Outcome(steps[index], 1, Inline(b""), None, ran, index=index) for index in indexes)
         self.machine.spoke(self.now, sandbox, [Outcomes(no, outcomes)])
         return self.then()
 
@@ -82,12 +84,13 @@ def starts(commands: list[WorkerCommand]) -> list[int]:
     return [command.sandbox for command in commands if isinstance(command, StartSandbox)]
 
 
+def told(commands: list[WorkerCommand]) -> list[Outcome]:
+    events = [command.event for command in commands if isinstance(command, Tell)]
+    return [one for event in events if isinstance(event, AttemptsEnded) for one in event.ended]
+
+
 def failed(commands: list[WorkerCommand]) -> dict[int, Reason]:
-    ended: list[AttemptEnded] = []
-    for command in commands:
-        if isinstance(command, Tell) and isinstance(command.event, AttemptsEnded):
-            ended += command.event.ended
-    return {one.step: one.failure.reason for one in ended if one.failure is not None}
+    return {one.step: one.failure.reason for one in told(commands) if one.failure is not None}
 
 
 def test_what_waits_goes_together_to_one_sandbox() -> None:
@@ -166,7 +169,7 @@ def test_what_was_entered_at_once_has_failed_with_its_sandbox_and_nothing_else()
     desk.ready(FIRST)
     commands = desk.ends(FIRST, InSlot(1, 3, 100.0), InSlot(1, 1, 100.0, "words\n"))
     assert failed(commands) == {2: Reason.LOST, 4: Reason.LOST}
-    assert [(said.step, said.text) for said in commands if isinstance(said, Said)] == [("step-2", "words\n")]
+    assert {one.step: one.text for one in told(commands)} == {2: "words\n", 4: ""}
     assert sent(desk.ready(SECOND)) == [(SECOND, 2, [1, 3])], "index 0 and 2 were not entered, whatever was after them"
 
 

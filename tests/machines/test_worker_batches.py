@@ -10,8 +10,8 @@ from weftrun.model.commands import Invoke, InvokeItems, Revoke
 from weftrun.model.events import AttemptsEnded, ItemsEnded
 from weftrun.model.ids import RunId, RunUid, SandboxId, StepId
 from weftrun.model.limits import Limits
-from weftrun.model.messages import Batch, Dropped, Invocation, ItemBatch, ItemOutcomes, Outcome, Outcomes
-from weftrun.model.outcomes import Failure, Ran, Reason
+from weftrun.model.messages import Batch, Dropped, Invocation, ItemBatch, ItemOutcomes, Outcomes
+from weftrun.model.outcomes import Failure, Outcome, Ran, Reason
 from weftrun.model.policy import FunctionSpec, RetryPolicy
 from weftrun.model.values import Inline, Tree
 from weftrun.model.work import KillSandbox, Said, Send, StartSandbox, Tell, TickAt, WorkerCommand
@@ -51,7 +51,7 @@ class Desk:
         found = self.batches()
         self.machine.ready(100.0, BOX)
         (batch,) = found + self.batches()
-        self.tell(batch.no, Outcome(0, VALUE, None, FAST))
+        self.tell(batch.no, came(900, 0))
         self.then()
 
     def batches(self, now: float = 100.0) -> list[Batch]:
@@ -62,6 +62,10 @@ class Desk:
 
     def die(self, page: tuple[int, int, bool, float], now: float = 100.0, text: str = "") -> None:
         self.machine.gone(now, BOX, "signal 9 (SIGKILL)", page, text)
+
+
+def came(step: int, index: int) -> Outcome:
+    return Outcome(step, 1, VALUE, None, FAST, index=index)
 
 
 def failures(commands: list[WorkerCommand]) -> dict[int, Reason]:
@@ -88,8 +92,8 @@ def test_outcomes_of_one_batch_come_in_any_order_and_are_told_once() -> None:
     desk.invoke(QUIET, 1, 2, 3)
     (batch,) = desk.batches()
     assert steps_of(batch) == [1, 2, 3]
-    desk.tell(batch.no, Outcome(2, VALUE, None, FAST), Outcome(0, VALUE, None, FAST))
-    desk.tell(batch.no, Outcome(2, VALUE, None, FAST), Outcome(1, VALUE, None, FAST, "printed"))
+    desk.tell(batch.no, came(3, 2), came(1, 0))
+    desk.tell(batch.no, came(3, 2), came(2, 1))
     told = [c.event for c in desk.then() if isinstance(c, Tell)]
     assert [[ended.step for ended in event.ended] for event in told if isinstance(event, AttemptsEnded)] == [
         [3, 1],
@@ -106,7 +110,7 @@ def test_messages_about_nothing_are_passed_by() -> None:
     desk.machine.ready(100.0, SandboxId(7))
     desk.machine.ready(100.0, BOX)
     (batch,) = desk.batches()
-    desk.tell(batch.no + 1, Outcome(0, VALUE, None, FAST))
+    desk.tell(batch.no + 1, came(1, 0))
     item_outcomes = ItemOutcomes(batch.no + 1, ((0, 1, VALUE),), (), FAST)
     desk.machine.spoke(100.0, BOX, [Dropped(()), Outcomes(batch.no, ()), item_outcomes])
     desk.machine.gone(100.0, SandboxId(7), "exit code 1", (0, -1, False, 0.0), "")
@@ -117,8 +121,11 @@ def test_messages_about_nothing_are_passed_by() -> None:
 @pytest.mark.parametrize(
     "message",
     [
-        Outcomes(2, (Outcome(3, VALUE, None, FAST),)),
-        Outcomes(2, (Outcome(-1, VALUE, None, FAST),)),
+        Outcomes(2, (came(1, 3),)),
+        Outcomes(2, (came(3, -1),)),
+        Outcomes(2, (came(2, 0),)),
+        Outcomes(2, (replace(came(1, 0), attempt=2),)),
+        Outcomes(2, (replace(came(1, 0), undoes=1),)),
         ItemOutcomes(2, ((0, 1, VALUE),), (), FAST),
     ],
 )
@@ -193,7 +200,7 @@ def test_a_body_entered_while_its_neighbour_was_ended_runs_again_under_the_same_
     desk.invoke(TIMED, 1, 2)
     (batch,) = desk.batches()
     desk.machine.tick(101.0, {BOX: (batch.no, 0, True, 100.0)})
-    desk.tell(batch.no, Outcome(0, VALUE, None, Ran(1, 100.0, 101.0)))
+    desk.tell(batch.no, replace(came(1, 0), ran=Ran(1, 100.0, 101.0)))
     desk.die((batch.no, 1, True, 101.0), 101.0)
     assert failures(desk.then(101.0)) == {}
     desk.machine.ready(101.0, SandboxId(2))
@@ -285,7 +292,10 @@ def test_what_must_not_repeat_fails_as_lost_if_it_was_entered(entered: bool) -> 
     desk.die((batch.no, 1, entered, 100.0), text="printed")
     commands = desk.then()
     assert failures(commands) == {1: Reason.LOST, 2: Reason.LOST}
-    assert [c.step for c in commands if isinstance(c, Said)] == ["step-2"]
+    outcomes = [
+        one for c in commands if isinstance(c, Tell) and isinstance(c.event, AttemptsEnded) for one in c.event.ended
+    ]
+    assert {one.step: one.text for one in outcomes} == {1: "", 2: "printed"}
     desk.machine.ready(100.0, SandboxId(2))
     assert [steps_of(batch) for batch in desk.batches()] == [[3]]
 

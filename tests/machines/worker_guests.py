@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from weftrun.model.limits import Limits
-from weftrun.model.messages import ItemOutcomes, Outcome, Outcomes
-from weftrun.model.outcomes import Failure, Ran, Reason
+from weftrun.model.messages import ItemOutcomes, Outcomes
+from weftrun.model.outcomes import Failure, Outcome, Ran, Reason
 from weftrun.model.policy import FunctionSpec, Kind, RetryPolicy
 from weftrun.model.values import Inline, Tree
 
@@ -64,8 +64,8 @@ class Sent:
 def message_of(no: int, untold: list[tuple[int, Key, bool]], ran: Ran) -> Outcomes | ItemOutcomes:
     """Return what a Sandbox says of bodies that it has left: position, key, and whether it failed."""
     if untold[0][1][2] < 0:
-        outcomes = [Outcome(i, None if f else VALUE, RAISED if f else None, ran, "text") for i, _, f in untold]
-        return Outcomes(no, tuple(outcomes))
+        ended = [(i, key, (None, RAISED) if failed else (VALUE, None)) for i, key, failed in untold]
+        return Outcomes(no, tuple(Outcome(key[1], key[3], *how, ran, index=i, text="text") for i, key, how in ended))
     values = tuple((i, i + 1, VALUE) for i, _, failed in untold if not failed)
     failures = tuple((i, RAISED) for i, _, failed in untold if failed)
     return ItemOutcomes(no, values, failures, ran, "text")

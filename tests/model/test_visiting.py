@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from weftrun.model.events import AttemptEnded, AttemptsEnded
+from weftrun.model.events import AttemptsEnded
 from weftrun.model.ids import ObjectId, StepId
-from weftrun.model.outcomes import NOT_RUN, Failure, Reason, Success
+from weftrun.model.outcomes import NOT_RUN, Failure, Outcome, Reason, Success
 from weftrun.model.records import Settled, StepOutcome
 from weftrun.model.values import Blob, Data, Inline, Object, Part, Payload, Tree
 from weftrun.model.visiting import blobs_in, change_data, distinct_objects, objects_in
@@ -28,7 +28,7 @@ def test_data_is_found_in_order_at_any_depth() -> None:
 
 def test_the_error_of_a_failure_counts() -> None:
     failure = Failure(Reason.RAISED, "ValueError", "no", error=ONE)
-    assert objects_in(AttemptsEnded(0.0, (AttemptEnded(1, 1, None, failure, NOT_RUN),))) == [ONE]
+    assert objects_in(AttemptsEnded(0.0, (Outcome(1, 1, None, failure, NOT_RUN),))) == [ONE]
 
 
 def test_what_holds_no_data_has_none() -> None:

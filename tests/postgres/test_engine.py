@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import assert_closed
-from tests.engine import arrays, retried
+from tests.engine import arrays, forked, retried
 from tests.engine import programs as p
 from tests.engine import test_waiting as waiting
 from tests.engine import untold as u
@@ -143,6 +143,17 @@ def test_a_run_that_failed_is_retried_by_two_at_once(journal: str, tmp_path: Pat
         "unbook unbook[0] 1",
         "tell tell~2[0] 1",
     ]
+    assert_closed(journal)
+
+
+def test_a_fork(journal: str, tmp_path: Path) -> None:
+    with weftrun.open(journal, sandboxes=1) as engine:
+        before = engine.run(forked.watched.options(id="one"), 300_000, 1, str(tmp_path))
+        assert engine.fork("one", "size[0]", id="two").result(timeout_s=60) == before
+        assert engine.fork("one", "size[0]", id="two").result(timeout_s=60) == before
+        with pytest.raises(weftrun.RunConflict):
+            engine.fork("one", "drawn[0]", id="two")
+    assert sorted((tmp_path / "ledger").read_text().split()) == ["drawn[0]", "large[0]", "size[0]", "size[0]"]
     assert_closed(journal)
 
 

@@ -17,7 +17,8 @@ from weftrun.adapters.system.loop import UvLoop
 from weftrun.model.errors import JournalCorrupt
 from weftrun.model.ids import ObjectId, RunId, RunUid, SandboxId, StepId
 from weftrun.model.limits import DEFAULT_LIMITS, Limits
-from weftrun.model.messages import Batch, FromSandbox, Invocation, ItemBatch, ItemOutcomes, Outcome, Outcomes
+from weftrun.model.messages import Batch, FromSandbox, Invocation, ItemBatch, ItemOutcomes, Outcomes
+from weftrun.model.outcomes import Outcome
 from weftrun.model.policy import Bundle, FunctionSpec, Privileges, Reach
 from weftrun.model.values import Blob, Data, Inline, Object, Tree
 from weftrun.ports.sandboxes import Profile, Progress

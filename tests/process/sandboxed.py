@@ -18,8 +18,8 @@ from typing import Any
 
 from weftrun.model.errors import UsageError
 from weftrun.model.ids import ObjectId
-from weftrun.model.messages import Outcome, Outcomes, ToSandbox
-from weftrun.model.outcomes import Ran
+from weftrun.model.messages import Outcomes, ToSandbox
+from weftrun.model.outcomes import Outcome, Ran
 from weftrun.model.values import Object
 from weftrun.sdk.function import function, workflow
 from weftrun.sdk.place import current
@@ -255,7 +255,7 @@ def sends_unsealed(nbytes: int) -> int:
     """Speak on the channel by itself, with a memfd that was not sealed, as no guest of ours does."""
     descriptor = os.memfd_create("unsealed")
     os.write(descriptor, b"\x00" + b"\x80\x05K\x07.")
-    claim = Outcome(0, Object(ObjectId(-1), nbytes), None, Ran())
+    claim = Outcome(0, 1, Object(ObjectId(-1), nbytes), None, Ran())
     channel: Channel[Any] = Channel(_own_channel(), ToSandbox, frame_bytes_max=1 << 20)
     channel.send(Outcomes(1, (claim,)), [descriptor])
     time.sleep(300)
@@ -265,7 +265,7 @@ def sends_unsealed(nbytes: int) -> int:
 @function
 def names_foreign_object(number: int) -> int:
     channel: Channel[Any] = Channel(_own_channel(), ToSandbox, frame_bytes_max=1 << 20)
-    channel.send(Outcomes(1, (Outcome(0, Object(ObjectId(number), 6), None, Ran()),)))
+    channel.send(Outcomes(1, (Outcome(0, 1, Object(ObjectId(number), 6), None, Ran()),)))
     time.sleep(300)
     return 0
 

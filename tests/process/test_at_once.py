@@ -9,7 +9,7 @@ from tests.process import at_once
 from tests.process.rig import HERE, WAIT_S, Rig, bundle, inline, until
 
 from weftrun.model.ids import SandboxId
-from weftrun.model.messages import Outcome
+from weftrun.model.outcomes import Outcome
 from weftrun.model.policy import FunctionSpec
 from weftrun.model.values import Object
 from weftrun.sdk.function import Function

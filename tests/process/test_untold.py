@@ -12,8 +12,8 @@ import pytest
 from weftrun.guest.objects import Meter, ReceivedObjects, Speaker
 from weftrun.guest.text import TextPipe
 from weftrun.model.ids import StepId
-from weftrun.model.messages import BodyCalled, BodyEnded, FromSandbox, ItemOutcomes, Outcome, Outcomes, Ready
-from weftrun.model.outcomes import NOT_RUN, Failure, Ran, Reason
+from weftrun.model.messages import BodyCalled, BodyEnded, FromSandbox, ItemOutcomes, Outcomes, Ready
+from weftrun.model.outcomes import NOT_RUN, Failure, Outcome, Ran, Reason
 from weftrun.model.values import Inline, Payload
 from weftrun.wire.channel import Channel
 from weftrun.wire.page import Page, make_page
@@ -76,10 +76,10 @@ def test_outcomes(talk: Talk) -> None:
         Outcomes(
             3,
             (
-                Outcome(0, value, None, NOT_RUN, "text"),
-                Outcome(1, value, None, Ran(preview=NO_TEXT)),
-                Outcome(2, None, Failure(Reason.RAISED, "E", NO_TEXT, origin=StepId("a[0]")), NOT_RUN),
-                Outcome(3, value, None, NOT_RUN),
+                Outcome(5, 1, value, None, NOT_RUN, index=0, text="text"),
+                Outcome(6, 1, value, None, Ran(preview=NO_TEXT), index=1),
+                Outcome(7, 1, None, Failure(Reason.RAISED, "E", NO_TEXT, origin=StepId("a[0]")), NOT_RUN, index=2),
+                Outcome(8, 1, value, None, NOT_RUN, index=3),
             ),
         )
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from weftrun.assembly.places import Place, made_sentence, place_of
 from weftrun.assembly.reader import Look, Reader, decide_emit, open_reader
-from weftrun.assembly.retrying import check_undone
+from weftrun.assembly.retrying import check_fork, check_undone
 from weftrun.assembly.schedules import check_timetable, schedule_book, times_of
 from weftrun.assembly.sinks import checked_sinks
 
@@ -32,6 +32,7 @@ __all__ = [
     "Look",
     "Place",
     "Reader",
+    "check_fork",
     "check_timetable",
     "check_undone",
     "checked_sinks",

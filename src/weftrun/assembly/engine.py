@@ -30,24 +30,25 @@ from weftrun.assembly.code import code_changed, code_here
 from weftrun.assembly.places import Place, hints_of, made_sentence, place_of, transactions_of
 from weftrun.assembly.planning import Planning
 from weftrun.assembly.reader import Reader, running_views
-from weftrun.assembly.retrying import check_undone
+from weftrun.assembly.retrying import check_fork, check_undone
 from weftrun.assembly.schedules import check_timetable, times_of
 from weftrun.assembly.sinks import checked_sinks
 from weftrun.machines.placement import Planner
 from weftrun.model.commands import Ahead, StartRules
 from weftrun.model.errors import InternalError, JournalError, RunNotFound, UsageError
 from weftrun.model.hosts import Begin
-from weftrun.model.ids import RunId, WorkerId
+from weftrun.model.ids import RunId, StepId, WorkerId
 from weftrun.model.lease import Session
 from weftrun.model.limits import DEFAULT_LIMITS, Limits
 from weftrun.model.placement import Expected, Placement
-from weftrun.model.policy import FunctionSpec
+from weftrun.model.policy import Bundle, FunctionSpec
 from weftrun.model.schedules import KeptSchedule
-from weftrun.model.values import Data
+from weftrun.model.values import Data, Payload
 from weftrun.ports.journal import Journal
 from weftrun.ports.sinks import Sink
 from weftrun.ports.worker import Worker
 from weftrun.runtime.engine import EngineCore
+from weftrun.runtime.forking import ForkAsked
 from weftrun.runtime.tickets import Latch, Ticket
 from weftrun.runtime.worker_driver import WorkerDriver
 from weftrun.runtime.worker_group import WorkerGroup
@@ -317,6 +318,26 @@ class EmbeddedCore(EngineCore):
             finally:
                 reader.close()
         return super().retry(id, wait_start=wait_start)
+
+    def function_of(self, id: RunId) -> str:
+        """Return the name of the Function whose Run this is; `RunNotFound` where there is none."""
+        with contextlib.closing(Reader(self._place)) as reader:
+            info = reader.find(id)
+        if info is None:
+            raise RunNotFound(f"No Run has the id {id!r} in the Journal {self.journal}.")
+        return info.function
+
+    def fork(
+        self, run: RunId, step: StepId, id: RunId | None, function: FunctionSpec, bundle: Bundle,
+        args: Payload | None, digest: str, *, force: bool,
+    ) -> Ticket:  # fmt: skip
+        """Start a Run that is a fork of another one; without `force` not where that may have undone its work."""
+        if not force:
+            with contextlib.closing(Reader(self._place)) as reader:
+                info = reader.find(run)
+                if info is not None and info.can_be_retried:
+                    check_fork(reader, run, info.uid, step)
+        return self.start_fork(id, ForkAsked(run, step, function, bundle, args, digest))
 
     async def started(self, ticket: Ticket) -> None:
         """Wait in the running asyncio loop until a Run's start is durable."""

@@ -27,8 +27,8 @@ from weftrun.guest.text import print_into
 from weftrun.model.emits import Emit
 from weftrun.model.errors import UsageError
 from weftrun.model.ids import StepId, item_step
-from weftrun.model.messages import Batch, FromSandbox, ItemBatch, ItemOutcomes, Outcome, Outcomes
-from weftrun.model.outcomes import Failure, Ran, Reason
+from weftrun.model.messages import Batch, FromSandbox, Invocation, ItemBatch, ItemOutcomes, Outcomes
+from weftrun.model.outcomes import Failure, Outcome, Ran, Reason
 from weftrun.model.policy import FunctionSpec
 from weftrun.model.values import Data, Tree
 from weftrun.sdk import place
@@ -68,11 +68,11 @@ class _Slots:
 
 
 class _Attempt:
-    """One Attempt: an Invocation of a Batch, or an item of a map."""
+    """One Attempt: an Invocation of a Batch, or, without one, an item of a map."""
 
     def __init__(
         self, equipment: Equipment, no: int, index: int, spec: FunctionSpec, step: StepId, attempt: int,
-        current: place.Current, arguments: Arguments, *, is_item: bool, is_rollback: bool = False,
+        current: place.Current, arguments: Arguments, invocation: Invocation | None = None,
     ) -> None:  # fmt: skip
         self.spec = spec
         self._with = equipment
@@ -82,8 +82,7 @@ class _Attempt:
         self._attempt = attempt
         self._current = current
         self._arguments = arguments
-        self._is_item = is_item
-        self._is_rollback = is_rollback
+        self._invocation = invocation
         self._slot: Slot | None = None
         self._entered_at = 0.0
         self._reading = True
@@ -99,7 +98,7 @@ class _Attempt:
 
     def enter(self, slot: Slot, *, alone: bool = True) -> None:
         """Say that it is entered, and `alone`: that what is printed and asked in this context is its own."""
-        if self._is_rollback:
+        if self._invocation is not None and self._invocation.undoes:
             place.undoes(self._current)
         self._slot = slot
         self._with.check_lease()
@@ -118,7 +117,7 @@ class _Attempt:
     def returned(self, result: Any) -> None:
         """Encode what it returned; raises where that can't be."""
         place.check_outputs(self._current)
-        encoded = encode([result] if self._is_item else result, what=f"the result of {self.spec.label}")
+        encoded = encode([result] if self._invocation is None else result, what=f"the result of {self.spec.label}")
         self._shown = preview(result, self._with.fork.preview_bytes_max)
         self._encoded = encoded
 
@@ -194,8 +193,10 @@ class _Attempt:
 
     def _message(self, value: Data | None, ran: Ran, text: str, emits: tuple[Any, ...]) -> FromSandbox:
         index, failure, moved = self._index, self._failure, self._with.received.meter.take()
-        if not self._is_item:
-            return Outcomes(self._no, (Outcome(index, value, failure, ran, text, emits, moved=moved),))
+        if (asked := self._invocation) is not None:
+            step, attempt, undoes = asked.step, asked.attempt, asked.undoes
+            outcome = Outcome(step, attempt, value, failure, ran, undoes, emits, index, text, moved=moved)
+            return Outcomes(self._no, (outcome,))
         values = ((index, index + 1, value),) if value is not None else ()
         failures = ((index, failure),) if failure is not None else ()
         return ItemOutcomes(self._no, values, failures, ran, text, emits, moved=moved)
@@ -230,12 +231,7 @@ class AtOnce:
             outputs = gear.outputs(batch.function, batch.no, index)
             current = place.Current(run_id, run_uid, item.id, number, bounds=gear.bounds, outputs=outputs)
             arguments = self._arguments(item.args, at_once=bool(batch.objects))
-            attempts.append(
-                _Attempt(
-                    gear, batch.no, index, spec, item.id, number, current, arguments,
-                    is_item=False, is_rollback=bool(item.undoes),
-                )
-            )  # fmt: skip
+            attempts.append(_Attempt(gear, batch.no, index, spec, item.id, number, current, arguments, item))
         self._begin(spec, attempts)
 
     def run_items(self, batch: ItemBatch, items: Tree) -> None:
@@ -249,9 +245,7 @@ class AtOnce:
             current.index = index
             step = item_step(batch.id, index)
             arguments = functools.partial(_item_of, read, same, index - batch.base)
-            attempts.append(
-                _Attempt(gear, batch.no, index, spec, step, batch.attempt, current, arguments, is_item=True)
-            )
+            attempts.append(_Attempt(gear, batch.no, index, spec, step, batch.attempt, current, arguments))
         self._begin(spec, attempts)
 
     def _arguments(self, tree: Tree, *, at_once: bool) -> Any:

@@ -9,8 +9,8 @@ from weftrun.guest.attempt import Equipment, does_not_fit, failure_from
 from weftrun.guest.memory import memory_limit
 from weftrun.model.errors import UsageError
 from weftrun.model.ids import RunId, RunUid
-from weftrun.model.messages import Batch, Invocation, Outcome, Outcomes
-from weftrun.model.outcomes import Failure, Ran
+from weftrun.model.messages import Batch, Invocation, Outcomes
+from weftrun.model.outcomes import Failure, Outcome, Ran
 from weftrun.model.policy import FunctionSpec
 from weftrun.model.values import Data
 from weftrun.sdk import place
@@ -107,7 +107,9 @@ class BatchRunner:
         # What a failed Attempt has emitted vanishes (E1).
         kept = emits if failure is None else ()
         moved = self._with.received.meter.take()
-        return Outcome(index, value, failure, ran, text, kept, self._note(spec, failure, current), moved)
+        note = self._note(spec, failure, current)
+        undoes = invocation.undoes
+        return Outcome(invocation.step, invocation.attempt, value, failure, ran, undoes, kept, index, text, note, moved)
 
     def _note(self, spec: FunctionSpec, failure: Failure | None, current: place.Current) -> str:
         """Return what the story is to tell of a success: what was noted, or what was promised and did not happen."""

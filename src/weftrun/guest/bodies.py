@@ -162,6 +162,7 @@ class Bodies:
             kwargs=kwargs,
             host=told,
             limits=self._limits,
+            past=start.past,
         )
         return told.body.enter()
 

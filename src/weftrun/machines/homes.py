@@ -27,10 +27,10 @@ from weftrun.model.commands import (
     Revoke,
     WorkCommand,
 )
-from weftrun.model.events import AttemptEnded, AttemptsEnded, ItemsEnded
+from weftrun.model.events import AttemptsEnded, ItemsEnded
 from weftrun.model.ids import WorkerId
 from weftrun.model.messages import Invocation
-from weftrun.model.outcomes import Failure, Ran, Reason
+from weftrun.model.outcomes import Failure, Outcome, Ran, Reason
 from weftrun.model.values import size_of
 from weftrun.model.work import WorkEvent
 
@@ -132,7 +132,7 @@ class HomesMachine:
                 given.armed.pop(step, None)
             if lost:
                 ran = Ran(0, now, now)
-                ended = tuple(AttemptEnded(step, no, None, failure, ran, undoes) for step, no, undoes in lost)
+                ended = tuple(Outcome(step, no, None, failure, ran, undoes) for step, no, undoes in lost)
                 events.append((run, AttemptsEnded(now, ended)))
             for (step, attempt_no), homes in list(given.items.items()):
                 failures = tuple((i, failure) for lo, hi in homes.pop(worker, ()) for i in range(lo, hi))
@@ -316,7 +316,7 @@ class HomesMachine:
                 if not homes[worker]:
                     del homes[worker]
 
-    def _saw(self, given: _Given, ended: AttemptEnded) -> None:
+    def _saw(self, given: _Given, ended: Outcome) -> None:
         """Let the planner know what a Step of a planned graph has taken."""
         label = given.labels.get(ended.step)
         if label is not None and ended.value is not None and ended.ran.left_at:

@@ -10,6 +10,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from weftrun.model.graph import NO_PAST, BodyPast
 from weftrun.model.ids import ObjectId, StepId
 from weftrun.model.messages import Invocation
 from weftrun.model.outcomes import Failure, Ran, Status
@@ -64,6 +65,7 @@ class EnterBody(Struct, frozen=True, gc=False, array_like=True, tag=2):
     function: FunctionSpec
     args: Tree
     started_at: float
+    past: BodyPast = NO_PAST
 
 
 class Deliver(Struct, frozen=True, gc=False, array_like=True, tag=3):

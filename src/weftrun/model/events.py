@@ -7,33 +7,17 @@ from msgspec import Struct
 from weftrun.model.emits import Emit
 from weftrun.model.graph import Call, Chunk
 from weftrun.model.ids import StepId
-from weftrun.model.outcomes import Failure, Ran
+from weftrun.model.outcomes import Failure, Outcome, Ran
 from weftrun.model.policy import FunctionSpec
 from weftrun.model.records import Observed
 from weftrun.model.values import Data, Inline, Payload
-
-
-class AttemptEnded(Struct, frozen=True, gc=False, array_like=True):
-    """One Invocation ended, with a value or a failure. `step` is the machine's index of the Step.
-
-    Attributes:
-        undoes: the Attempt that it undid, where it was a rollback, whose own try `attempt` is then; else 0.
-    """
-
-    step: int
-    attempt: int
-    value: Data | None
-    failure: Failure | None
-    ran: Ran
-    undoes: int = 0
-    emits: tuple[Emit, ...] = ()
 
 
 class AttemptsEnded(Struct, frozen=True, gc=False, array_like=True, tag=0):
     """Invocations of this Run ended (one message of a Sandbox may tell of many)."""
 
     now: float
-    ended: tuple[AttemptEnded, ...]
+    ended: tuple[Outcome, ...]
 
 
 class ItemsEnded(Struct, frozen=True, gc=False, array_like=True, tag=1):

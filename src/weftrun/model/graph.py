@@ -5,6 +5,8 @@ These are both the messages in which a guest tells them and the records in which
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec import Struct
 
 from weftrun.model.values import Payload
@@ -46,3 +48,17 @@ class Chunk(Struct, frozen=True, gc=False, array_like=True):
     count: int
     items: Payload
     last: bool = False
+
+
+class BodyPast(Struct, frozen=True, gc=False, array_like=True):
+    """What a body that is entered must know of what is on record.
+
+    Attributes:
+        seed: uid of the Run whose numbers it draws by `weftrun.random()`; empty for those of its own Run.
+    """
+
+    seed: str = ""
+
+
+NO_PAST: Final = BodyPast()
+"""Of a body of which nothing is on record."""

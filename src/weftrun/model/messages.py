@@ -10,10 +10,10 @@ from __future__ import annotations
 from msgspec import Struct
 
 from weftrun.model.emits import Emit
-from weftrun.model.graph import Call, Chunk
+from weftrun.model.graph import NO_PAST, BodyPast, Call, Chunk
 from weftrun.model.ids import ObjectId, RunId, RunUid, StepId
 from weftrun.model.limits import DEFAULT_LIMITS
-from weftrun.model.outcomes import Failure, Moved, Ran
+from weftrun.model.outcomes import Failure, Moved, Outcome, Ran
 from weftrun.model.policy import Bundle, FunctionSpec
 from weftrun.model.values import Data, Payload, Tree
 
@@ -158,6 +158,7 @@ class BodyStart(Struct, frozen=True, gc=False, array_like=True, tag=2):
     Attributes:
         body: number of this entry, unique in the engine; every message about the body carries it.
         started_at: what `weftrun.now()` says before anything was observed, seconds since the epoch.
+        past: what is on record of it.
     """
 
     body: int
@@ -168,6 +169,7 @@ class BodyStart(Struct, frozen=True, gc=False, array_like=True, tag=2):
     args: Tree
     started_at: float
     objects: tuple[ObjectId, ...] = ()
+    past: BodyPast = NO_PAST
 
 
 class BodyDeliver(Struct, frozen=True, gc=False, array_like=True, tag=3):
@@ -231,23 +233,6 @@ class Ready(Struct, frozen=True, gc=False, array_like=True, tag=50):
 
     isolation: tuple[str, ...] = ()
     failure: Failure | None = None
-
-
-class Outcome(Struct, frozen=True, gc=False, array_like=True):
-    """How one Invocation of a Batch ended: `index` is its position there; `value` or `failure` is set.
-
-    Attributes:
-        note: what the story is to tell of the Attempt; mostly nothing.
-    """
-
-    index: int
-    value: Data | None
-    failure: Failure | None
-    ran: Ran
-    text: str = ""
-    emits: tuple[Emit, ...] = ()
-    note: str = ""
-    moved: Moved | None = None
 
 
 class Outcomes(Struct, frozen=True, gc=False, array_like=True, tag=51):

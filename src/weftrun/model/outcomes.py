@@ -7,6 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from weftrun.model.emits import Emit
 from weftrun.model.ids import StepId
 from weftrun.model.values import Data, Payload
 
@@ -99,6 +100,35 @@ class Moved(Struct, frozen=True, gc=False, array_like=True):
     read_s: float = 0.0
     written_bytes: int = 0
     written_s: float = 0.0
+
+
+class Outcome(Struct, frozen=True, gc=False, array_like=True):
+    """How one Invocation ended, as the Sandbox says it and the machine of its Run takes it.
+
+    Attributes:
+        step: the machine's index of the Step.
+        attempt: number of the Attempt; of a rollback, of its own try.
+        value, failure: one of them is set.
+        ran: where and when.
+        undoes: the Attempt that it undid, where it was a rollback; else 0.
+        emits: what it has emitted.
+        index: position in its Batch.
+        text: what it printed.
+        note: what the story is to tell of the Attempt; mostly nothing.
+        moved: what it moved in Objects, where that is anything.
+    """
+
+    step: int
+    attempt: int
+    value: Data | None
+    failure: Failure | None
+    ran: Ran
+    undoes: int = 0
+    emits: tuple[Emit, ...] = ()
+    index: int = 0
+    text: str = ""
+    note: str = ""
+    moved: Moved | None = None
 
 
 NOT_RUN = Ran()

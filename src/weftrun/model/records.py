@@ -278,6 +278,27 @@ class Received(Struct, frozen=True, gc=False, array_like=True, tag=25):
     message: str
 
 
+class ForkedFrom(Struct, frozen=True, gc=False, array_like=True, tag=26):
+    """The Run is a fork: what another Run had settled before one of its Steps is its own. Stands behind `Started`.
+
+    Attributes:
+        run, uid: the Run it was forked from.
+        step: the Step of that Run from which on everything is run anew.
+        seed: uid of the Run whose numbers bodies draw by `weftrun.random()`: that of the first Run in a line of forks.
+        began_at: when that first Run began, which its root body was told, in seconds since the epoch.
+        rows: how many of the next rows hold what was copied, each with the time at which it was settled.
+        functions: names of the Functions of copied Steps whose records don't tell them: calls of `def` bodies.
+    """
+
+    run: RunId
+    uid: RunUid
+    step: StepId
+    seed: RunUid
+    began_at: float
+    rows: int
+    functions: tuple[tuple[StepId, str], ...] = ()
+
+
 Record = (
     Started
     | Graphed
@@ -294,6 +315,7 @@ Record = (
     | Abandoned
     | Branched
     | Received
+    | ForkedFrom
 )
 
 

@@ -32,6 +32,7 @@ from weftrun.ports.trace import Trace
 from weftrun.ports.transactions import Transactions
 from weftrun.ports.worker import Worker
 from weftrun.runtime.committer import Committer
+from weftrun.runtime.forking import ForkAsked
 from weftrun.runtime.opening import Opening
 from weftrun.runtime.outbox import Delivery
 from weftrun.runtime.ownership import Ownership, SeenJournal, Watch
@@ -178,6 +179,24 @@ class EngineCore:
         if not `wait_start`.
         """
         return self._asked(id, self._opening.retry, wait_start=wait_start)
+
+    def start_fork(self, id: RunId | None, asked: ForkAsked) -> Ticket:
+        """Start a Run that is a fork of another one, or join the same fork that has this id; return when it is durable.
+
+        Raises:
+            RunNotFound: there is no Run to fork, or it was deleted.
+            UsageError: it has not ended, or no fork can begin at the Step.
+            RunConflict: the id belongs to another Run.
+            JournalCorrupt: a value that is to be reused is gone.
+        """
+        self.check()
+        uid = RunUid(self._entropy.uid())
+        ticket = Ticket(id if id is not None else RunId(f"{asked.function.label}-{uid[:12]}"), uid)
+        self._loop.call_from_thread(lambda: self._opening.fork(ticket, asked))
+        ticket.started.wait(None)
+        if ticket.error is not None:
+            raise ticket.error
+        return ticket
 
     def _asked(self, id: RunId, ask: Callable[[Ticket], None], *, wait_start: bool) -> Ticket:
         self.check()

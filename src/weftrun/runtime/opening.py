@@ -25,6 +25,7 @@ from weftrun.ports.loop import Loop
 from weftrun.ports.objects import Objects
 from weftrun.ports.transactions import Transactions
 from weftrun.runtime.committer import Committer
+from weftrun.runtime.forking import ForkAsked, Forking
 from weftrun.runtime.ownership import Ownership
 from weftrun.runtime.run_driver import RunDriver
 from weftrun.runtime.runs import OpenRun, OpenRuns, Start, hold_answer, joins
@@ -115,6 +116,9 @@ class Opening:
             code_changed,
             starts=starts,
         )
+        self._forking = Forking(
+            loop, journal, blobs, objects, committer, driver, self._stored, self.take_over, self
+        )  # fmt: skip
 
     # ------------------------------------------------------------------ starting
 
@@ -231,6 +235,7 @@ class Opening:
         run = self.runs.by_id.get(ticket.id)
         if run is not None:
             run.tickets.add(ticket)
+            ticket.begun_otherwise = self.take_over.begun_otherwise(run.bundle)
             if run.start is None:
                 ticket.started.open()
         elif info.ended_at is not None:
@@ -290,12 +295,28 @@ class Opening:
 
         self._committer.read(lambda: self._journal.find(ticket.id), found, ticket.fail)
 
+    def fork(self, ticket: Ticket, asked: ForkAsked) -> None:
+        """Make a ticket one of a new Run that is a fork; see `Forking`."""
+        self.asked.add(ticket)
+        if self._refused(ticket):
+            if asked.args is not None:
+                self._release(asked.args)
+        else:
+            self._forking.fork(ticket, asked)
+
+    def joined(self, ticket: Ticket, info: RunInfo) -> None:
+        """Make a ticket one of a Run that is there."""
+        self._join(ticket, info, "", "")
+
     def _reopen(self, ticket: Ticket, rows: list[Row]) -> None:
         """Give the answer of a Run that ended before, from its records alone."""
         if not rows or not isinstance(rows[-1].records[-1], Ended):  # it was deleted, or retried, since it was found
             ticket.ended_before = None
             self.find(ticket)
             return
+        started = rows[0].records[0]
+        if isinstance(started, Started):
+            ticket.begun_otherwise = self.take_over.begun_otherwise(started.bundle)
         end = RunMachine.answer_of(ticket.uid, rows, self._limits)
 
         def give() -> None:

@@ -253,8 +253,12 @@ class RunDriver:
             self._release_all(event)
             return
         transactions = self._transactions
-        if transactions is not None and transactions.by_attempt and type(event) is AttemptsEnded:
-            event = transactions.judged(run, event)
+        if type(event) is AttemptsEnded:
+            for outcome in event.ended:
+                if outcome.text or outcome.note or outcome.moved is not None:
+                    self.trace.told(found, outcome)
+            if transactions is not None and transactions.by_attempt:
+                event = transactions.judged(run, event)
         if found.taken_over and (failure := unfit(event)) is not None:
             self.tell(found, CodeUnfit(self._loop.now(), failure))
             self._release_all(event)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
+from msgspec.structs import replace
+
 from weftrun.machines.run import (
     RunMachine,
     changed_code,
@@ -14,7 +16,7 @@ from weftrun.machines.run import (
     tried_codes,
 )
 from weftrun.model.commands import StartRules
-from weftrun.model.errors import JournalCorrupt, LeaseLost, UsageError, WeftrunError
+from weftrun.model.errors import JournalCorrupt, LeaseLost, RunConflict, UsageError, WeftrunError
 from weftrun.model.events import CancelCame, Handed, Parked, Resumed
 from weftrun.model.ids import RunId, RunUid
 from weftrun.model.limits import Limits
@@ -200,6 +202,13 @@ class TakeOver:
         """The code of now was found not to fit a Run."""
         self._tried[uid] = max(1, self._tried.get(uid, 0))
 
+    def begun_otherwise(self, bundle: Bundle) -> str:
+        """Return how the program that began a Run was started otherwise than this one; empty where it was not.
+
+        Another working directory is not worth a word to whoever asks for the Run again: the story has it.
+        """
+        return changed_program(replace(bundle.program, cwd=""), self._program) if self._program is not None else ""
+
     def under_way(self) -> list[RunUid]:
         """Return the Runs that are being claimed or read."""
         return list(self._taking)
@@ -231,6 +240,16 @@ class TakeOver:
         if self._takes(info.uid, ticket):
             self._left_alone.discard(info.uid)
             self._claim([info.uid], begin)
+
+    def begin_fork(self, rows: Sequence[Row], ticket: Ticket) -> None:
+        """Begin a Run whose first rows are those of a fork, and go on with it."""
+
+        def begin() -> None:
+            if ticket.uid in self._journal.append(rows).taken:
+                raise RunConflict(f"The id {ticket.id!r} was taken meanwhile: fork again, or give another id.")
+
+        if self._takes(ticket.uid, ticket):
+            self._claim([ticket.uid], begin)
 
     def _takes(self, uid: RunUid, ticket: Ticket | None) -> bool:
         """Say whether a Run is to be claimed for a ticket, and not being claimed already."""
@@ -392,8 +411,9 @@ class TakeOver:
         run.held.update(obj.oid for obj in held)
         for obj, blob in zip(held, blobs, strict=True):
             self._committer.known(obj.oid, blob)
+        otherwise = self.begun_otherwise(run.bundle)
         for ticket in (*tickets, *self._waiting.came(run.uid)):
-            ticket.rests = ""
+            ticket.rests, ticket.begun_otherwise = "", otherwise
             run.tickets.add(ticket)
             ticket.started.open()
         self._runs.add(run)

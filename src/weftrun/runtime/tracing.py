@@ -9,7 +9,8 @@ import msgspec
 
 from weftrun.model.commands import LeftOut
 from weftrun.model.events import Handed
-from weftrun.model.ids import RunUid, StepId
+from weftrun.model.ids import RunUid, SandboxId, StepId
+from weftrun.model.outcomes import Outcome
 from weftrun.model.work import BatchSent, Fact, Running, Said
 from weftrun.ports.loop import Loop
 from weftrun.ports.trace import RunningRow, Trace, TraceRow
@@ -72,6 +73,12 @@ class Tracing:
             row.text,
             row.piped,
         )
+
+    def told(self, run: OpenRun, outcome: Outcome) -> None:
+        """Keep what an Attempt printed before it ended, and what the story is to tell of it."""
+        step, sandbox = run.machine.state.steps[outcome.step].id, SandboxId(outcome.ran.sandbox)
+        text, note, moved = outcome.text, outcome.note, outcome.moved
+        self.printed(run, Said(run.number, step, outcome.attempt, sandbox, text, note=note, moved=moved))
 
     def printed(self, run: OpenRun, said: Said) -> None:
         """Keep what an Attempt printed, and what the story is to tell of it."""

@@ -19,7 +19,7 @@ from weftrun.model.errors import (
     UsageError,
     WeftrunError,
 )
-from weftrun.model.events import AttemptEnded, AttemptsEnded
+from weftrun.model.events import AttemptsEnded
 from weftrun.model.ids import SandboxId, StepId
 from weftrun.model.limits import Limits
 from weftrun.model.messages import (
@@ -28,7 +28,7 @@ from weftrun.model.messages import (
     TransactionBegin,
     TransactionStatement,
 )
-from weftrun.model.outcomes import Failure, Reason
+from weftrun.model.outcomes import Failure, Outcome, Reason
 from weftrun.model.records import Ended, Record, Row, Settled
 from weftrun.model.values import Object
 from weftrun.model.work import AttemptAt
@@ -288,7 +288,7 @@ class RunTransactions:
         """Return what became of Attempts, where no success counts whose transaction was ended for it."""
         return replace(event, ended=tuple(self._judged(run, ended) for ended in event.ended))
 
-    def _judged(self, run: int, ended: AttemptEnded) -> AttemptEnded:
+    def _judged(self, run: int, ended: Outcome) -> Outcome:
         key = (run, ended.step, ended.attempt, ended.undoes)
         held = self.by_attempt.pop(key, None)
         if held is None or held.turn is TransactionStage.UNDONE:

@@ -13,6 +13,7 @@ from typing import Any
 from msgspec import Struct
 
 from weftrun.model.errors import UsageError
+from weftrun.model.graph import NO_PAST, BodyPast
 from weftrun.model.ids import RunId, RunUid, StepId
 from weftrun.model.policy import Kind
 from weftrun.model.telling import text_of
@@ -70,6 +71,7 @@ class BodyEntry:
         function: a Workflow.
         started_at: what `weftrun.now()` says until something was observed, in seconds since the epoch.
         host: where its calls go.
+        past: what is on record of it.
     """
 
     def __init__(
@@ -85,12 +87,13 @@ class BodyEntry:
         kwargs: dict[str, Any],
         host: BodyHost,
         limits: BodyLimits,
+        past: BodyPast = NO_PAST,
     ) -> None:
         self._function = function
         self._args = args
         self._kwargs = kwargs
         self._current = Current(run_id, run_uid, step_id, attempt, IN_A_BODY)
-        self._recorder = Recorder(function, run_id, run_uid, step_id, started_at, host, limits)
+        self._recorder = Recorder(function, run_id, run_uid, step_id, started_at, host, limits, past)
         self._coroutine: Coroutine[Any, Any, Any] | None = None
         self._awaited: Ref[Any] | Either | None = None
         self._outcomes: dict[int, tuple[Any, BaseException | None]] = {}

@@ -4,29 +4,28 @@ from __future__ import annotations
 
 import builtins
 import importlib
-from collections.abc import Awaitable, Coroutine, Generator, Iterator, Mapping
+from collections.abc import Coroutine, Generator, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, Protocol, TypeVar, overload
 
 from weftrun.model.errors import ArgumentsNotCompared, RunNotFound, UsageError
-from weftrun.model.ids import RunId, RunUid
+from weftrun.model.ids import RunId
 from weftrun.model.limits import DEFAULT_LIMITS
-from weftrun.model.outcomes import Failure, Status
-from weftrun.model.placement import Expected
-from weftrun.model.policy import Bundle, FunctionSpec
+from weftrun.model.outcomes import Status
 from weftrun.model.telling import add_note
-from weftrun.model.values import Data, Inline, Payload, Tree
+from weftrun.model.values import Inline, Payload
 from weftrun.sdk.bundle import bundle_of
 from weftrun.sdk.clock import date_and_time
 from weftrun.sdk.codec import decode_tree
+from weftrun.sdk.core import Core, RunEnd
 from weftrun.sdk.failure import error_of
 from weftrun.sdk.function import Function
 from weftrun.sdk.registry import check_in_force
 from weftrun.sdk.warn import warn_caller
 
 if TYPE_CHECKING:
-    from weftrun.model.schedules import KeptSchedule, Timetable
-    from weftrun.sdk.schedules import Change, Schedule
+    from weftrun.model.schedules import Timetable
+    from weftrun.sdk.schedules import Schedule
 
 DRAIN_S: Final = 5.0
 """What runs has so long to end when an engine is closed, in seconds."""
@@ -88,131 +87,6 @@ class TextView(Protocol):
     @property
     def text(self) -> str:
         """What it printed; the middle of much is dropped."""
-
-
-class RunEnd(Protocol):
-    """How a Run ended."""
-
-    @property
-    def status(self) -> Status:
-        """`succeeded`, `failed` or `cancelled`."""
-
-    @property
-    def answer(self) -> Tree | None:
-        """Its encoded value."""
-
-    @property
-    def failure(self) -> Failure | None:
-        """Why it has none."""
-
-
-class Ticket(Protocol):
-    """The engine's handle of a Run."""
-
-    id: RunId
-    uid: RunUid
-    joined: bool
-    compared: bool
-    ended_before: float | None
-
-
-class Core(Protocol):
-    """What an engine must do for these handles."""
-
-    @property
-    def inline_bytes_max(self) -> int:
-        """Encoded values up to this size travel inline."""
-
-    def start(
-        self,
-        id: RunId | None,
-        function: FunctionSpec,
-        bundle: Bundle,
-        args: Payload,
-        digest: str,
-        also: tuple[str, ...],
-        *,
-        wait_start: bool,
-        durable: bool,
-    ) -> Any:
-        """Start a Run or join the one with this id; return its ticket. One that is not `durable` keeps no record.
-
-        `also` are digests of the same arguments, written in another way than that of `digest`.
-        """
-
-    def expect(self, function: FunctionSpec, expected: Mapping[str, Expected]) -> None:
-        """Take what the Steps of a Workflow are expected to need, by label, before a Run of it is started."""
-
-    @property
-    def journal(self) -> str:
-        """URL of its Journal for people: absolute, and without a password."""
-
-    @property
-    def state(self) -> str:
-        """What can be had of it: `open`, `closed` or `broken`."""
-
-    def started(self, ticket: Any) -> Awaitable[None]:
-        """Return what to await, in the running asyncio loop, until a Run's start is durable; raises what `start` does.
-
-        Giving up on it changes nothing for the Run.
-        """
-
-    def find(self, id: RunId) -> Any:
-        """Return the ticket of a Run that exists."""
-
-    def retry(self, id: RunId, *, force: bool) -> Any:
-        """Begin another life of a Run that failed, was cancelled, or waits for code, and return its ticket."""
-
-    def wait(self, ticket: Any, timeout_s: float | None) -> RunEnd:
-        """Wait for a Run's end."""
-
-    def future(self, ticket: Any) -> Awaitable[None]:
-        """Return what to await for a Run's end in the running asyncio loop."""
-
-    def status(self, ticket: Any) -> tuple[Status, str | None]:
-        """Return the status of a Run and what it stands still for."""
-
-    def steps(self, ticket: Any) -> list[Any]:
-        """Return the Steps of a Run."""
-
-    def logs(self, ticket: Any) -> list[Any]:
-        """Return what the Attempts of a Run printed."""
-
-    def runs(self, limit: int, before: int | None) -> list[Any]:
-        """Return Runs, newest first; with `before` only those that are older than the one with this `place`."""
-
-    def cancel(self, ticket: Any) -> None:
-        """Ask for a Run to be cancelled."""
-
-    def signal(self, ticket: Any, name: str, value: bytes, message: str) -> None:
-        """Send a signal to a Run, and return once it is durable."""
-
-    def published(self, ticket: Any, name: str) -> tuple[builtins.list[Data], bool]:
-        """Return the encoded events of one name that a Run has published so far, and whether it has ended."""
-
-    def put_schedule(self, wanted: KeptSchedule) -> KeptSchedule:
-        """Create a schedule, or give the one that has its id another definition."""
-
-    def schedule(self, id: str) -> KeptSchedule:
-        """Return the schedule with this id."""
-
-    def schedules(self) -> list[KeptSchedule]:
-        """Return all schedules, by their ids."""
-
-    def change_schedule(self, id: str, change: Change) -> None:
-        """Pause, resume, trigger or delete a schedule."""
-
-    def schedule_times(self, id: str, count: int) -> list[float]:
-        """Return the next times of a schedule, in seconds since the epoch."""
-
-    def publish(self, pieces: list[bytes | memoryview]) -> Data:
-        """Make an Object of a large encoded value."""
-
-    def read(self, data: Data) -> bytes | memoryview:
-        """Return the bytes of an answer."""
-
-    def close(self, *, drain_s: float) -> None:
-        """End the engine and everything it started."""
 
 
 class Run(Generic[T_co]):
@@ -457,6 +331,31 @@ class Engine:
         """
         return Run(self._core, self._core.retry(RunId(id), force=force))
 
+    def fork(
+        self, run: str, from_step: str, *, id: str | None = None, args: Sequence[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None, force: bool = False,
+    ) -> Run[Any]:  # fmt: skip
+        """Start another Run that has what `run` had settled before a Step, and runs the rest with the code of now.
+
+        The Run that is forked stays as it is. What is reused is not done again, nor emitted again.
+
+        Args:
+            run: id of a Run that has ended, or waits for code.
+            from_step: the first Step that runs anew, as `weftrun steps` shows it; those called before it are reused.
+            id: of the new Run; asked for again, it is the same fork.
+            args, kwargs: its arguments, all of them; without either those of `run`. With new ones the arguments of
+                reused Steps are not compared, only their names and Functions.
+            force: also where the Run did something after a failure that may have undone what is reused.
+
+        Raises:
+            RunNotFound: there is no such Run, or it was deleted.
+            UsageError: it has not ended, it has no such Step, or none can begin there.
+            RunConflict: the id belongs to another Run.
+            JournalError: a value that is to be reused is gone.
+        """
+        forking = importlib.import_module("weftrun.sdk.forking")  # late: few programs fork Runs
+        return Run(self._core, forking.fork(self._core, run, from_step, id, args, kwargs, force=force))
+
     @overload
     def schedule(
         self, id: str, when: Timetable, fn: Function[P, Coroutine[Any, Any, Any]], /, *args: P.args, **kwargs: P.kwargs
@@ -537,7 +436,9 @@ def _schedules() -> Any:
 
 
 def _compare(run: Run[Any], fn: Function[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """Say so if a start joined a Run whose arguments could not be compared with these."""
+    """Say so if a start joined a Run whose arguments could not be compared, or whose program was started otherwise."""
+    if run.joined and run._ticket.begun_otherwise:
+        warn_caller(f"Run {run.id} was begun before. {run._ticket.begun_otherwise}", UserWarning)
     if fn.run_id is None or not run.joined or run._ticket.compared:
         return
     run.not_compared = fn.signature.why_not_compared(args, kwargs) or (

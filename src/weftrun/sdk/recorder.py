@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast
 from msgspec import Struct
 
 from weftrun.model.errors import LimitExceeded, NotSerializable, UsageError
-from weftrun.model.graph import Call, Chunk
+from weftrun.model.graph import NO_PAST, BodyPast, Call, Chunk
 from weftrun.model.ids import RunId, RunUid, StepId
 from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.policy import FunctionSpec, Kind
@@ -89,13 +89,14 @@ class Recorder:
         now: float,
         host: BodyHost,
         limits: BodyLimits,
+        past: BodyPast = NO_PAST,
     ) -> None:
         """Record for one entry of the body of `function`."""
         self.label = function.spec.label  # not the Function: Refs that somebody keeps must not keep it, too
         self.run_id = run_id
         self.step_id = step_id
         self.now = now
-        self._seed = f"{run_uid}/{step_id}"
+        self._seed = f"{past.seed or run_uid}/{step_id}"
         self._random: Random | None = None
         self._watches = function.spec.kind is Kind.WATCHING
         self._host = host

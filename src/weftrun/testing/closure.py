@@ -30,14 +30,15 @@ from weftrun.model.records import (
 )
 from weftrun.model.values import Blob, Object
 from weftrun.testing.ancestors import Ancestors
+from weftrun.testing.forks import copied_rows, fork_faults, forked_from
 
 
 class Violation(Struct, frozen=True):
     """A rule that the rows of a Run break.
 
     Attributes:
-        rule: `C1`, `C2`, `order` (of rows, ordinals, first and last records), `single` (one outcome per Step), `R1`, or
-            `L1` (what a later life takes back and keeps).
+        rule: `C1`, `C2`, `order` (of rows, ordinals, first and last records), `single` (one outcome per Step), `R1`,
+            `L1` (what a later life takes back and keeps), or `L3` (what a fork has of another Run).
         seq: the row.
         step: the Step it is about; empty where it is about the row.
     """
@@ -70,6 +71,10 @@ def closure_violations(
     found: list[Violation] = []
     for uid, rows in rows_by_run.items():
         found += _Fold(uid).judge(rows, functions or {})
+        forked = forked_from(rows)
+        if forked is not None and forked.uid in rows_by_run:
+            faults = fork_faults(rows, rows_by_run[forked.uid])
+            found += [Violation("L3", uid, seq, step, text) for seq, step, text in faults]
         found += _bytes_violations(uid, rows, blobs_at.get(uid) if blobs_at is not None else None)
     return found
 
@@ -92,6 +97,7 @@ class _Fold:
         self._failed_items: dict[StepId, dict[int, int]] = {}
         self._life = 1
         self._may_begin = False
+        self._copied: set[StepId] = set()
 
     def judge(self, rows: Sequence[Row], functions: Mapping[str, FunctionSpec]) -> list[Violation]:
         """Return what is wrong with the rows of the Run."""
@@ -100,8 +106,11 @@ class _Fold:
             self._check_row(position, row, last=last)
             for record in row.records:
                 self._check_record(record)
+            if row.seq == copied_rows(rows):
+                self._copied = set(self._items)
         for lo, hi in _lives(rows):
-            for seq, step, text in Ancestors(rows[:hi], functions).missing(rows[lo:hi]):
+            own = max(lo, copied_rows(rows))  # what a fork has copied was judged where it was settled
+            for seq, step, text in Ancestors(rows[:hi], functions).missing(rows[own:hi]):
                 self._found.append(Violation("C1", self._uid, seq, step, text))
         return self._found
 
@@ -209,7 +218,8 @@ class _Fold:
             self._check_ordinal(record.ordinal, record.step)
         key = (record.step, record.attempt)
         expected, closed = self._chunks.get(key, (0, False))
-        if record.chunk.lo == 0 and record.step not in self._items and record.body not in self._graphs:
+        has_begun = record.step in self._items and record.step not in self._copied
+        if record.chunk.lo == 0 and not has_begun and record.body not in self._graphs:
             expected, closed = 0, False
         if closed or record.chunk.lo != expected:
             self._add("order", f"a chunk begins at item {record.chunk.lo}, not at {expected}", record.step)

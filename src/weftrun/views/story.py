@@ -38,6 +38,7 @@ from weftrun.model.records import (
     CancelAsked,
     Chunked,
     Ended,
+    ForkedFrom,
     Graphed,
     ItemsSettled,
     Retried,
@@ -112,6 +113,9 @@ class _Teller:
         self._left_at = 0.0
         self._told_items: dict[StepId, int] = {}
         self._begun: dict[StepId, int] = {}
+        first = rows[0].records if rows else ()
+        self._forked = next((record for record in first if isinstance(record, ForkedFrom)), None)
+        self._reused: set[StepId] = set()
         for row in rows:
             for record in row.records:
                 if isinstance(record, ItemsSettled):
@@ -120,13 +124,16 @@ class _Teller:
     def told(self) -> Iterator[Sentence]:
         """Yield a sentence for each record."""
         for row in self._rows:
+            if self._forked is not None and 1 < row.seq <= 1 + self._forked.rows:
+                yield from self._copied(self._forked, row)
+                continue
             for record in row.records:
                 yield from self._record(row.at, record)
         yield from self._summed_maps()
 
     def _record(self, at: float, record: object) -> Iterator[Sentence]:
         match record:
-            case Started() | CancelAsked() | Ended() | Retried() | Unfit() | Abandoned() | Branched():
+            case Started() | CancelAsked() | Ended() | Retried() | Unfit() | Abandoned() | Branched() | ForkedFrom():
                 yield Sentence(at, StepId(""), self._of_the_run(record))
             case Graphed():
                 yield Sentence(at, record.step, self._graphed(record))
@@ -155,6 +162,17 @@ class _Teller:
             case _:
                 pass
 
+    def _copied(self, forked: ForkedFrom, row: Row) -> Iterator[Sentence]:
+        """Yield a sentence for each Step whose result a fork has from the Run that it was forked from."""
+        for record in row.records:
+            steps = [done.step for done in record.outcomes] if isinstance(record, Settled) else []
+            if isinstance(record, ItemsSettled) and record.step not in self._reused:
+                steps = [record.step]
+            for step in steps:
+                self._reused.add(step)
+                text = f"{step} is not run again: its result is that of Run {forked.run}."
+                yield Sentence(self._rows[0].at, step, text)
+
     def _of_the_run(self, record: object) -> str:
         match record:
             case Started():
@@ -163,6 +181,8 @@ class _Teller:
                 return "Somebody asked for the Run to be cancelled."
             case Ended():
                 return self._ended(record)
+            case ForkedFrom():
+                return f"It is a fork of Run {record.run}: what had settled there before {record.step} is reused."
             case Retried():
                 return told_of_life(record) + standing(self._rows, record.life)
             case _:
@@ -275,7 +295,7 @@ class _Teller:
     def _summed_maps(self) -> Iterator[Sentence]:
         for view in self._fold.views():
             records = self._told_items.get(view.id, 0)
-            if records > _BATCHES_TOLD_MAX and view.left_at is not None:
+            if records > _BATCHES_TOLD_MAX and view.left_at is not None and view.id not in self._reused:
                 settled = count_of(view.items_done + view.items_failed, "item")
                 told = f"told in {count_of(records, 'record')}, with {duration(view.body_s)} in bodies"
                 yield Sentence(view.left_at, view.id, f"{view.id} settled {settled}, {told}.")

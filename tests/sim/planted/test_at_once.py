@@ -32,12 +32,12 @@ def a_slot_is_left_before_the_outcome_is_told(monkeypatch: pytest.MonkeyPatch) -
     """A Sandbox says that an Attempt is over before it has told how."""
     tell = ScriptedGuest._tell_one
 
-    def early(self, no, index, attempt):
+    def early(self, batch, index, attempt):
         from msgspec.structs import replace  # noqa: PLC0415
 
-        slots = tuple(slot for slot in self.page.slots if (slot.batch, slot.index) != (no, index))
+        slots = tuple(slot for slot in self.page.slots if (slot.batch, slot.index) != (batch.no, index))
         self.page = replace(self.page, slots=slots)
-        tell(self, no, index, attempt)
+        tell(self, batch, index, attempt)
 
     monkeypatch.setattr(ScriptedGuest, "_tell_one", early)
 

@@ -18,11 +18,10 @@ from weftrun.model.messages import (
     FromSandbox,
     ItemBatch,
     ItemOutcomes,
-    Outcome,
     Outcomes,
     ToSandbox,
 )
-from weftrun.model.outcomes import NOT_RUN, Failure, Reason
+from weftrun.model.outcomes import NOT_RUN, Failure, Outcome, Reason
 
 _SPARE_BYTES = 64 * 1024
 
@@ -56,7 +55,9 @@ def refusal(message: ToSandbox, body: BodyStart | None, frame_bytes: int, limits
     match message:
         case Batch(items=(invocation,)):
             failure = _failure("The arguments of", invocation.id, invocation.attempt, frame_bytes, limits)
-            return Outcomes(message.no, (Outcome(message.base, None, failure, NOT_RUN),))
+            attempt, undoes = invocation.attempt, invocation.undoes
+            refused = Outcome(invocation.step, attempt, None, failure, NOT_RUN, undoes, index=message.base)
+            return Outcomes(message.no, (refused,))
         case ItemBatch():
             indices = [index for lo, hi in message.ranges for index in range(lo, hi)]
             failures = tuple(

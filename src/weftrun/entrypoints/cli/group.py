@@ -34,6 +34,7 @@ _COMMANDS = {
     "signal": "Send a signal to a Run that waits for it, now or later.",
     "resume": "Go on with a Run that was interrupted, and print its result.",
     "retry": "Run again what failed of a Run, with the code of now.",
+    "fork": "Start another Run that reuses what a Run had settled before a Step.",
     "delete": "Delete the records of a Run that has ended.",
     "check": "Check an app: policies, names, and what would differ in a replay.",
     "build": "Build a WebAssembly function of C or C++.",

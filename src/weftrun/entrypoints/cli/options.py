@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from weftrun import assembly
 from weftrun.assembly import Look, Reader, open_reader
+from weftrun.fronts.faasflow.templates import cluster_of
 from weftrun.model.errors import RunNotFound, UsageError
 from weftrun.model.records import Row
 from weftrun.ports.journal import RunInfo
@@ -74,7 +75,8 @@ class EngineOptions(Struct, frozen=True):
         if self.placement is not None and self.cluster is None:
             raise UsageError("--placement says on which Worker of a cluster a Step runs: give --cluster local:N, too.")
         return assembly.open_engine(  # imported only now
-            db, recover=recover, sandboxes=self.sandboxes, cluster=self.cluster, control=control,
+            db, recover=recover, sandboxes=self.sandboxes, cluster=self.cluster and cluster_of(self.cluster),
+            control=control,
             data=self.data or "local", trigger=self.trigger or "data", placement=self.placement or "planned",
             sinks=sinks,
         )  # fmt: skip
@@ -97,7 +99,8 @@ def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--cluster",
             metavar="WHERE",
-            help="Run Functions on a cluster: local:N, ray, auto or an address of Ray; see weftrun.open.",
+            help="Run Functions on a cluster: local:N, ray, auto or an address of Ray; see weftrun.open. Also a "
+            "node_info.yaml of FaaSFlow: as many Workers here as it names hosts.",
         ),
         click.option(
             "--control",

@@ -15,15 +15,16 @@ from weftrun.entrypoints.cli.candidates import parameters, targets
 from weftrun.entrypoints.cli.options import journal_options
 from weftrun.entrypoints.cli.output import print_json
 from weftrun.entrypoints.cli.target import load
-from weftrun.fronts.faasflow.expectations import expectations
-from weftrun.fronts.faasflow.opening import read_plan
+from weftrun.fronts.faasflow.opening import read_plan, start
+from weftrun.fronts.faasflow.outline import expectations, outline
+from weftrun.fronts.faasflow.templates import cluster_of
 from weftrun.model.errors import JournalError, UsageError
 from weftrun.model.ids import StepId
 from weftrun.model.placement import Expected, Network, Placement
 from weftrun.sdk.wiring import Wired, wired
 from weftrun.views.plan import plan_lines, plan_mermaid
 
-_YAML: Final = (".yaml", ".yml")
+_FILES: Final = (".yaml", ".yml", ".json")
 _LOCAL: Final = re.compile(r"local:([1-9]\d{0,3})")
 
 
@@ -31,7 +32,7 @@ _LOCAL: Final = re.compile(r"local:([1-9]\d{0,3})")
 @click.argument("target", metavar="TARGET", shell_complete=targets)
 @click.argument("arguments", metavar="[NAME=VALUE]...", nargs=-1, shell_complete=parameters)
 @journal_options
-@click.option("--cluster", default="local:3", show_default=True, metavar="local:N", help="So many Workers.")
+@click.option("--cluster", default="local:3", show_default=True, metavar="WHERE", help="local:N, or a node_info.yaml.")
 @click.option("--sandboxes", type=click.IntRange(1), default=4, show_default=True, help="Places of each Worker.")
 @click.option(
     "--placement",
@@ -55,12 +56,13 @@ def command(
 ) -> None:
     """Show where the Steps of a workflow would run, and why; nothing is run.
 
-    TARGET is FILE.py:NAME or module:NAME of a `def` workflow, with its arguments, or FILE.yaml, a workflow of FaaSFlow.
-    Times and sizes are those of its last Run that succeeded in the Journal, else those of the file.
+    TARGET is FILE.py:NAME or module:NAME of a `def` workflow, with its arguments, or a file of another system, as
+    `weftrun run` takes it. Times and sizes are those of its last Run that succeeded in the Journal, else those of the
+    file.
     """
     if as_json and mermaid:
         raise UsageError("--json and --mermaid exclude each other.")
-    count = _LOCAL.fullmatch(cluster)
+    count = _LOCAL.fullmatch(cluster_of(cluster))
     if count is None:
         raise UsageError(f"--cluster {cluster} can't be planned for: it takes local:N, N Workers.")
     workflow, steps, told = _graph(target, arguments)
@@ -80,20 +82,20 @@ def command(
 
 def _graph(target: str, words: Sequence[str]) -> tuple[tuple[str, str], list[Wired], Mapping[str, Expected]]:
     """Return what a target is called, the Steps that it wires, and what a file expects of them."""
-    if not target.endswith(_YAML):
+    if not target.endswith(_FILES):
         function = load(target)
         args, kwargs = bind(function, words)
         return (function.spec.name, function.spec.label), _entered(function, args, kwargs), {}
     if words:
         raise UsageError(f"{words[0]}: the plan of a file needs no inputs.")
     plan, _ = read_plan(target)
-    place = {node.name: n for n, node in enumerate(plan.nodes)}
-    steps = []
-    for node in plan.nodes:
-        takes = tuple(place[name] for name in dict.fromkeys((*node.before, *node.reads)))
-        steps.append(Wired(StepId(node.name), node.name, takes, not node.call.foreach))
-    name = "weftrun.faasflow:run-foreach" if any(node.call.foreach for node in plan.nodes) else "weftrun.faasflow:run"
-    return (name, plan.name), steps, expectations(plan)
+    nodes = outline(plan)
+    place = {node.name: n for n, node in enumerate(nodes)}
+    steps = [
+        Wired(StepId(node.name), node.name, tuple(place[name] for name in node.takes), node.is_single) for node in nodes
+    ]
+    function, _ = start(plan, {})
+    return (function.spec.name, plan.name), steps, expectations(plan)
 
 
 def _entered(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Wired]:

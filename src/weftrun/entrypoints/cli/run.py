@@ -18,16 +18,17 @@ from weftrun.entrypoints.cli.exits import Exit
 from weftrun.entrypoints.cli.options import EngineOptions, engine_options, journal_options
 from weftrun.entrypoints.cli.output import print_json
 from weftrun.entrypoints.cli.target import load, load_sinks
-from weftrun.fronts.faasflow.calls import start as start_of
 from weftrun.fronts.faasflow.opening import given, read_plan
+from weftrun.fronts.faasflow.opening import start as start_of
 from weftrun.fronts.faasflow.plan import Missing
+from weftrun.fronts.faasflow.wfformat import Scales
 from weftrun.model.errors import UsageError
 from weftrun.sdk.function import Function
 from weftrun.sdk.handles import Engine, Run
 from weftrun.sdk.program import arguments
 from weftrun.sdk.tracebacks import authors_traceback
 
-_YAML = (".yaml", ".yml")
+_FILES = (".yaml", ".yml", ".json")
 
 
 @click.command("run")
@@ -42,6 +43,12 @@ _YAML = (".yaml", ".yml")
     type=click.Choice(("error", "marker")),
     help="Of a YAML file: what a fetch of data that nobody has put gives, an error (default) or FaaSFlow's marker.",
 )
+@click.option(
+    "--scale-cpu", type=click.FloatRange(0), metavar="FACTOR", help="Of a trace in JSON: multiplies its times."
+)
+@click.option(
+    "--scale-bytes", type=click.FloatRange(0), metavar="FACTOR", help="Of a trace in JSON: multiplies its sizes."
+)
 @click.option("--detach", is_flag=True, help="Start it in the background and print its id.")
 @click.option("--announce", type=int, hidden=True)
 def command(
@@ -53,17 +60,25 @@ def command(
     engine: EngineOptions,
     inline: bool,
     missing: Missing | None,
+    scale_cpu: float | None,
+    scale_bytes: float | None,
     detach: bool,
     announce: int | None,
 ) -> int:
     """Run a workflow or a function and print its result as JSON.
 
-    TARGET is FILE.py, FILE.py:NAME or module:NAME, or FILE.yaml, a workflow of FaaSFlow. A str parameter takes VALUE as
-    it is, any other takes JSON; NAME=@FILE takes what a file holds; a NAME that is given again appends to a list.
+    TARGET is FILE.py, FILE.py:NAME or module:NAME; or FILE.yaml, a workflow of FaaSFlow or DataFlower; or FILE.json, a
+    trace of WfCommons. A str parameter takes VALUE as it is, any other takes JSON; NAME=@FILE takes what a file holds;
+    a NAME that is given again appends to a list.
     """
     if inline and (detach or run_id is not None or engine.sinks is not None):
         raise UsageError("--inline records nothing: it takes neither --id nor --detach nor --sinks.")
-    function, args, kwargs = _called(target, arguments, missing)
+    scales = (
+        None
+        if scale_cpu is None and scale_bytes is None
+        else Scales(1.0 if scale_cpu is None else scale_cpu, 1.0 if scale_bytes is None else scale_bytes)
+    )
+    function, args, kwargs = _called(target, arguments, missing, scales)
     if inline:
         return _inline(function, args, kwargs, as_json=as_json)
     loaded = load_sinks(engine.sinks) if engine.sinks is not None else None
@@ -85,17 +100,19 @@ def command(
 
 
 def _called(
-    target: str, words: tuple[str, ...], missing: Missing | None
+    target: str, words: tuple[str, ...], missing: Missing | None, scales: Scales | None
 ) -> tuple[Function[..., Any], tuple[Any, ...], dict[str, Any]]:
     """Return the Function that `target` names, and its arguments."""
-    if target.endswith(_YAML):
-        plan, warnings = read_plan(target, missing or "error")
+    if scales is not None and not target.endswith(".json"):
+        raise UsageError("--scale-cpu and --scale-bytes are of a trace in JSON, and this is none.")
+    if missing is not None and not target.endswith((".yaml", ".yml")):
+        raise UsageError("--missing is of a workflow in YAML, and this is none.")
+    if target.endswith(_FILES):
+        plan, warnings = read_plan(target, missing or "error", scales)
         for warning in warnings:
             print(warning, file=sys.stderr)
         function, args = start_of(plan, given(plan, words, missing or "error"))
         return function, args, {}
-    if missing is not None:
-        raise UsageError("--missing is of a workflow in YAML, and this is none.")
     function = load(target)
     return function, *bind(function, words)
 

@@ -1,5 +1,6 @@
-"""FaaSFlow's workflows (ASPLOS'22): `flat_workflow.yaml` with functions in files beside it, run unchanged.
+"""FaaSFlow's workflows (ASPLOS'22), with functions in files beside them, run unchanged.
 
-`reading` and `flat` make a `plan.Plan` of a file, in the process of whoever starts the Run; `calls` runs it, in
-Sandboxes, and imports neither.
+`reading` with `flat`, `hierarchy` or `wfformat` makes a `plan.Plan` of a file, in the process of whoever starts the
+Run; `calls` runs it, in Sandboxes, and imports none of them. For DataFlower (FaaSFlow v2) `blocks` makes a
+`dataflow.DataPlan`, and `block_calls` runs it.
 """

@@ -15,10 +15,11 @@ from msgspec.structs import replace
 from weftrun.fronts.faasflow.conditions import holds
 from weftrun.fronts.faasflow.data import NodeOutputs, find, flattened
 from weftrun.fronts.faasflow.execution import execute
-from weftrun.fronts.faasflow.expectations import expectations
-from weftrun.fronts.faasflow.plan import Node, Plan, PlannedCall
+from weftrun.fronts.faasflow.outline import expectations
+from weftrun.fronts.faasflow.plan import INPUT, Node, Plan, PlannedCall
 from weftrun.fronts.faasflow.results import Answer, results
 from weftrun.fronts.faasflow.store import MARKER, MissingData
+from weftrun.fronts.faasflow.synthetic import synthesize
 from weftrun.sdk.function import Function, function, workflow
 
 Given = list[NodeOutputs | list[NodeOutputs]]
@@ -37,16 +38,42 @@ def call_function(call: PlannedCall, before: Given, given: Given) -> NodeOutputs
         return NodeOutputs(is_dead=True)
     data = flattened(given)
     if call.kind == "switch":
-        return NodeOutputs(chosen=_chosen(call, data))
+        return NodeOutputs(chosen=_chosen(call, data, {}))
     if call.kind == "end":
         return NodeOutputs()
-    return execute(call, data, {})
+    return synthesize(call, data) if call.kind == "synthetic" else execute(call, data, {})
 
 
 @function(name="weftrun.faasflow:call_item", effects="none")
 def call_item(item: dict[str, Any], call: PlannedCall, given: Given) -> NodeOutputs:
     """Run one item of a foreach: `item` has its values, by the parameters that hold the lists."""
-    return execute(call, flattened(given), item)
+    return _run_task(call, flattened(given), item) if call.task else execute(call, flattened(given), item)
+
+
+def _run_task(call: PlannedCall, given: list[NodeOutputs], item: dict[str, Any]) -> NodeOutputs:
+    """Run the nodes of a task one after the other, and return all that they have put."""
+    data = list(given)
+    made: dict[str, Any] = {}
+    put = NodeOutputs()
+    for node in call.task:
+        inner, name = node.call, node.name
+        if not _is_live(name, [made[each] for each in node.before]):
+            made[name] = NodeOutputs(is_dead=True)
+        elif inner.kind == "switch":
+            made[name] = NodeOutputs(chosen=_chosen(inner, data, item))
+        elif inner.kind == "end":
+            made[name] = NodeOutputs()
+        elif inner.foreach:
+            made[name] = [
+                _run_task(inner, data, {**item, **row}) if inner.task else execute(inner, data, {**item, **row})
+                for row in _rows(inner, data, item)
+            ]
+        else:
+            made[name] = execute(inner, data, item)
+        for one in flattened([made[name]]):
+            data.append(one)
+            put.add(one)
+    return put
 
 
 @function(name="weftrun.faasflow:results", deterministic=True, effects="none")
@@ -116,13 +143,8 @@ class Wiring:
         if not _is_live(node.name, before):
             self.call(node)
             return
-        data = flattened(lists)
-        columns = {parameter: _list(node.call, data, parameter) for parameter in node.call.foreach}
-        lengths = {parameter: len(items) for parameter, items in columns.items()}
-        if len(set(lengths.values())) > 1:
-            told = " and ".join(f"{parameter} has {length}" for parameter, length in lengths.items())
-            raise ValueError(f"{node.name} runs for the items of several lists side by side, and {told}.")
-        rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        outside = [self._outside] if node.reads_input else []
+        rows = _rows(node.call, [*outside, *flattened(lists)], {})
         function = labelled(call_item, node.name).options(**cast("Any", node.policy))
         self.made[node.name] = cast("Any", function).map(rows, call=node.call, given=self._given(node))
 
@@ -130,6 +152,9 @@ class Wiring:
         """Return the Ref of what the Run answers with."""
         wanted = self._plan.results
         names = sorted({name for name, _ in wanted.values()}) or list(self._plan.last)
+        if "" in names:
+            names = [node.name for node in self._plan.nodes]
+            return answer(wanted, [INPUT, *names], [self._outside, *(self.made[name] for name in names)])
         return answer(wanted, names, [self.made[name] for name in names])
 
     def _given(self, node: Node) -> list[Any]:
@@ -149,6 +174,24 @@ def _is_live(name: str, before: Given) -> bool:
     return not ways or any(not outputs or any(one.runs(name) for one in outputs) for outputs in ways)
 
 
+def _rows(call: PlannedCall, data: list[NodeOutputs], item: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what each call of a foreach is called with: the items of its lists side by side, all of one length.
+
+    Raises:
+        ValueError: the lists are of different lengths.
+        MissingData: nobody has put one of them.
+    """
+    columns = {
+        parameter: item[parameter] if isinstance(item.get(parameter), list) else _list(call, data, parameter)
+        for parameter in call.foreach
+    }
+    lengths = {parameter: len(items) for parameter, items in columns.items()}
+    if len(set(lengths.values())) > 1:
+        told = " and ".join(f"{parameter} has {length}" for parameter, length in lengths.items())
+        raise ValueError(f"{call.name} runs for the items of several lists side by side, and {told}.")
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
 def _list(call: PlannedCall, data: list[NodeOutputs], parameter: str) -> list[Any]:
     try:
         found = find(data, parameter)
@@ -161,10 +204,13 @@ def _list(call: PlannedCall, data: list[NodeOutputs], parameter: str) -> list[An
     return found
 
 
-def _chosen(call: PlannedCall, data: list[NodeOutputs]) -> str:
+def _chosen(call: PlannedCall, data: list[NodeOutputs], item: Mapping[str, Any]) -> str:
     """Return the node behind the first condition that holds; nothing where none does."""
 
-    def look(name: str) -> Any:
+    def look(alias: str) -> Any:
+        name = call.aliases.get(alias, alias)
+        if name in item:
+            return item[name]
         try:
             return find(data, name)
         except KeyError:

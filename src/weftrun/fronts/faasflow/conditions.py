@@ -66,6 +66,18 @@ def names(text: str) -> list[str]:
     return sorted({name for node in ast.walk(parse(text)) if (name := _datum(node))})
 
 
+def all_names(text: str) -> list[str]:
+    """Return the names of the data that a condition looks at, bare ones too; raises ValueError as `parse` does."""
+    if is_default(text):
+        return []
+    nodes = list(ast.walk(parse(text)))
+    # What stands before a dot is no datum, and neither is `len`.
+    other = {id(node.value) for node in nodes if isinstance(node, ast.Attribute)}
+    other |= {id(node.func) for node in nodes if isinstance(node, ast.Call)}
+    bare = {node.id for node in nodes if isinstance(node, ast.Name) and id(node) not in other}
+    return sorted({*bare - set(_WORDS), *(name for node in nodes if (name := _datum(node)))})
+
+
 def holds(text: str, look: Callable[[str], Any]) -> bool:
     """Say whether a condition holds; `look` returns a datum by name.
 

@@ -12,6 +12,10 @@ _APART_BYTES: Final = 4096
 """What is larger travels beside the pickle, where readers map it."""
 
 
+EACH: Final = "[*]"
+"""At the end of a key: a list of all that was put under it, in the order of those who put it."""
+
+
 class NodeOutputs:
     """Data of one function by key, and which of the nodes behind it are to run.
 
@@ -48,6 +52,11 @@ class NodeOutputs:
             data = value.encode() if isinstance(value, str) else bytes(memoryview(value))  # type: ignore[arg-type]
         self._kept[key] = (content_type, data)
 
+    def add(self, other: NodeOutputs) -> None:
+        """Take over what another one has put; of one key the later counts."""
+        self._kept.update(other._kept)
+        self.keys.update(other.keys)
+
     def __contains__(self, key: str) -> bool:
         return key in self._kept or key in self.keys
 
@@ -81,11 +90,12 @@ class NodeOutputs:
         return f"Outputs({', '.join([*(f'{key}: {len(items)} keys' for key, items in self.keys.items()), *sizes])})"
 
     def __reduce_ex__(self, protocol: object) -> tuple[Any, ...]:
-        kept = {key: (content_type, _apart(data)) for key, (content_type, data) in self._kept.items()}
+        kept = {key: (content_type, apart(data)) for key, (content_type, data) in self._kept.items()}
         return NodeOutputs, (kept, self.keys, self.is_dead, self.chosen)
 
 
-def _apart(data: Any) -> Any:
+def apart(data: Any) -> Any:
+    """Return bytes as a pickle is to have them: what is large travels beside it."""
     return pickle.PickleBuffer(data) if memoryview(data).nbytes > _APART_BYTES else bytes(data)
 
 
@@ -97,11 +107,15 @@ def flattened(given: Iterable[NodeOutputs | list[NodeOutputs]]) -> list[NodeOutp
 def find(given: list[NodeOutputs], key: str) -> Any:
     """Return what was put under a key: by the last who did, as in FaaSFlow's one namespace for a request.
 
-    Lists of keys that several items of a foreach have put are one list, in the order of the items.
+    Lists of keys that several items of a foreach have put are one list, in the order of the items; and so is all that
+    was put under a key, where it ends in `[*]`.
 
     Raises:
         KeyError: nobody has.
     """
+    if key.endswith(EACH):
+        name = key.removesuffix(EACH)
+        return [outputs.get(name) for outputs in given if name in outputs]
     listed = [outputs.keys[key] for outputs in given if key in outputs.keys]
     if listed:
         return [item for items in listed for item in items]

@@ -24,7 +24,8 @@ _codes: dict[str, tuple[int, CodeType]] = {}
 def execute(call: PlannedCall, given: list[NodeOutputs], keys: Mapping[str, Any]) -> NodeOutputs:
     """Run a function once and return what it has put.
 
-    Its module is executed anew for each call, as FaaSFlow does, with `main()` called after it.
+    Its module is executed anew for each call, as FaaSFlow does, with `main()` called after it; where `main` has
+    parameters, as in older functions, it gets the globals of these names.
 
     Raises:
         UsageError: its file has no `main()`; and whatever the function raises.
@@ -46,14 +47,17 @@ def execute(call: PlannedCall, given: list[NodeOutputs], keys: Mapping[str, Any]
         "to": store.to,
         "keys": store.keys,
     }
-    code = _code(call.file)
-    with _importable(os.path.dirname(call.file), store), _folder(Path(call.file).parent):
+    code = code_of(call.file)
+    with importable(os.path.dirname(call.file), store), own_folder(Path(call.file).parent):
         exec(code, names)  # the user's own function, in a Sandbox, where user code belongs
-        names["main"]()
+        main = names["main"]
+        taken = main.__code__.co_varnames[: main.__code__.co_argcount] if hasattr(main, "__code__") else ()
+        main(*(names[name] for name in taken if name in names))
     return store.made
 
 
-def _code(file: str) -> CodeType:
+def code_of(file: str) -> CodeType:
+    """Return the code of a file, compiled once for as long as the file stays as it is."""
     written = os.stat(file).st_mtime_ns
     kept = _codes.get(file)
     if kept is None or kept[0] != written:
@@ -62,7 +66,7 @@ def _code(file: str) -> CodeType:
 
 
 @contextmanager
-def _importable(folder: str, store: Store) -> Iterator[None]:
+def importable(folder: str, store: object) -> Iterator[None]:
     """Let the function import what lies beside it, and `Store`, as older functions make one themselves."""
     module = ModuleType("Store")
     module.Store = lambda *_, **__: store  # type: ignore[attr-defined]
@@ -80,17 +84,17 @@ def _importable(folder: str, store: Store) -> Iterator[None]:
 
 
 @contextmanager
-def _folder(beside: Path) -> Iterator[None]:
+def own_folder(*beside: Path) -> Iterator[Path]:
     """Work in a folder of this call's own, with what lies beside the function, and an empty `work`."""
     before = os.getcwd()
     own = Path(tempfile.mkdtemp(prefix="weftrun-"))
     try:
-        for entry in beside.iterdir():
-            if entry.name not in ("work", "__pycache__"):
+        for entry in (entry for folder in beside for entry in folder.iterdir()):
+            if entry.name not in ("work", "__pycache__") and not os.path.lexists(own / entry.name):
                 (own / entry.name).symlink_to(entry)
         (own / "work").mkdir()
         os.chdir(own)
-        yield
+        yield own
     finally:
         os.chdir(before)
         shutil.rmtree(own, ignore_errors=True)

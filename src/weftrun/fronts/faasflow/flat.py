@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
@@ -12,15 +11,15 @@ from weftrun.fronts.faasflow import conditions
 from weftrun.fronts.faasflow.graph import Graph
 from weftrun.fronts.faasflow.plan import INPUT, InputEntry, Kind, Made, Missing, Node, Plan, PlannedCall
 from weftrun.fronts.faasflow.policies import policy_of
-from weftrun.fronts.faasflow.reading import Document, Table
-from weftrun.fronts.faasflow.sources import fetched, find_file
+from weftrun.fronts.faasflow.reading import Document, Table, name_of
+from weftrun.fronts.faasflow.sources import DECLARED, fetched, find_file, puts
+from weftrun.fronts.faasflow.templates import check_functions
 
-_TOP: Final = ("global_input", "functions", "global_output", "name")
+_TOP: Final = ("global_input", "functions", "fuctions", "global_output", "name")
 _FUNCTION: Final = (
     "name", "source", "runtime", "scale", "mem_usage", "split_ratio", "input", "output", "next", "weftrun",
 )  # fmt: skip
 _WAYS: Final = ("pass", "parallel", "foreach", "switch")
-_GENERIC: Final = ("flat_workflow", "workflow", "flat", "main")
 
 
 class FlatFunction(Struct):
@@ -44,27 +43,28 @@ def read_flat(document: Document, top: Table, missing: Missing) -> Plan:
         UsageError: something in it is unknown, contradictory or missing; all such places are named by their lines.
     """
     top.only(_TOP)
-    name = top.text("name") or _name(document.file)
+    name = top.text("name") or name_of(document.file)
     inputs = {key: _size(top.table("global_input").table(key)) for key in top.table("global_input")}
     functions: dict[str, FlatFunction] = {}
-    if top.need("functions"):
-        for table in top.tables("functions", "a function"):
+    key = "fuctions" if "fuctions" in top else "functions"
+    if key == "fuctions" and "functions" in top:
+        top.problem(key, "the file has both `functions` and `fuctions`, as FaaSFlow's flattener writes it: keep one.")
+    if top.need(key):
+        for table in top.tables(key, "a function"):
             _add(functions, _function(table, name, missing))
     document.check()
     graph = _graph(document, functions)
     order = graph.order(lambda name: functions[name].table.line("next"))
     document.check()
-    nodes = [_finished(functions[each], functions, graph, inputs) for each in order]
+    nodes = []
+    for each in order:
+        functions[each].node = _finished(functions[each], functions, graph, inputs)
+        nodes.append(functions[each].node)
     results = _results(top.table("global_output"), functions)
     document.check()
-    return Plan(name, str(document.file), tuple(nodes), inputs, results)
-
-
-def _name(file: Path) -> str:
-    """Return what to call the workflow of a file: by its folder, where the file has the name that all have."""
-    resolved = file.resolve()
-    stem = resolved.parent.name if resolved.stem in _GENERIC else resolved.stem
-    return "".join(sign for sign in stem if sign.isprintable() and sign not in "[]/") or "workflow"
+    check_functions(document, {each.source for each in functions.values() if each.node.call.kind == "function"})
+    optional = tuple(_optional(nodes, functions, graph, inputs))
+    return Plan(name, str(document.file), tuple(nodes), inputs, results, optional)
 
 
 def _size(table: Table) -> int:
@@ -184,9 +184,7 @@ def _finished(function: FlatFunction, functions: dict[str, FlatFunction], graph:
     if call.kind == "function":
         call = replace(call, file=find_file(function.table, function.source))
     wanted = _wanted(call, makers, inputs)
-    reads = (
-        ancestors if wanted is None else [each for each in ancestors if wanted & set(functions[each].node.call.output)]
-    )
+    reads = [each for each in ancestors if wanted is None or wanted & _puts(functions[each])]
     return replace(
         node,
         call=call,
@@ -195,6 +193,28 @@ def _finished(function: FlatFunction, functions: dict[str, FlatFunction], graph:
         lists=tuple(dict.fromkeys(lists)),
         reads_input=bool(inputs) and (wanted is None or bool(wanted & set(inputs))),
     )
+
+
+def _puts(function: FlatFunction) -> set[str]:
+    """Return the keys that a function puts, as far as the file declares them or its code has them written out."""
+    call = function.node.call
+    return {*call.output, *(puts(call.file)[0] if call.file else ())}
+
+
+def _optional(nodes: list[Node], functions: dict[str, FlatFunction], graph: Graph, inputs: dict[str, int]) -> list[str]:
+    """Return the inputs that need not be given, since a function puts them before anybody asks for them.
+
+    FaaSFlow has one namespace for a request, and does not look who is said to have made what is fetched from it.
+    """
+    put = {node.name: _puts(functions[node.name]) for node in nodes}
+    asked: set[str] = set()
+    for node in nodes:
+        known = {key for each in graph.ancestors(node.name) for key in put[each]}
+        declared = {taken.parameter for taken in node.call.input.values()}
+        wanted = _wanted(node.call, {key: [] for key in known}, inputs)
+        asked |= ({*declared} if wanted is None else wanted) - known
+    anywhere = {key for keys in put.values() for key in keys}
+    return [key for key in inputs if key in anywhere and key not in asked]
 
 
 def _wanted(call: PlannedCall, makers: dict[str, list[str]], inputs: dict[str, int]) -> set[str] | None:
@@ -207,8 +227,10 @@ def _wanted(call: PlannedCall, makers: dict[str, list[str]], inputs: dict[str, i
     if asked is None:
         return None
     declared = {taken.parameter for taken in call.input.values()}
-    other = {call.input[key].parameter if key in call.input else key for key in asked}
-    return declared | other if other <= {*declared, *makers, *inputs} else None
+    other = {call.input[key].parameter if key in call.input else key for key in asked - {DECLARED}}
+    if not other <= {*declared, *makers, *inputs}:
+        return None
+    return declared | other if DECLARED in asked else other
 
 
 def _check_inputs(
@@ -237,9 +259,11 @@ def _check_inputs(
             )
     for text, line in table.table("next").texts("conditions"):
         for datum in conditions.names(text):
+            if datum in makers or datum in inputs:
+                continue
             if f"{INPUT}.{datum}" in text:
                 inputs.setdefault(datum, 0)
-            elif datum not in makers and datum not in inputs:
+            elif not any(datum in _puts(functions[each]) for each in ancestors):
                 table.document.problem(
                     line, f"the condition {text!r} of {name!r} names {datum!r}, which nothing before it puts."
                 )

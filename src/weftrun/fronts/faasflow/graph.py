@@ -48,13 +48,17 @@ class Graph:
                     heapq.heappush(ready, self._places[target])
         if len(self._order) < len(names):
             cycle = self._cycle()
-            self._document.problem(line(cycle[0]), f"there is a cycle: {' → '.join([*cycle, cycle[0]])}.")
+            self.refuse(line(cycle[0]), f"there is a cycle: {' → '.join([*cycle, cycle[0]])}.")
         for place, name in enumerate(self._order):
             before = 0
             for each in self._before[name]:
                 before |= self._ancestors.get(each, 0)
             self._ancestors[name] = before | (1 << place)
         return self._order
+
+    def refuse(self, line: int, text: str) -> None:
+        """Note that something is wrong with the graph."""
+        self._document.problem(line, text)
 
     def ancestors(self, name: str) -> list[str]:
         """Return all nodes from which there is a way to this one, in order. After `order` only."""

@@ -6,7 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-Kind = Literal["function", "switch", "end"]
+Kind = Literal["function", "switch", "end", "synthetic"]
 Missing = Literal["error", "marker"]
 
 INPUT = "INPUT"
@@ -40,11 +40,15 @@ class PlannedCall(Struct, frozen=True):
     """All that one function is called with, besides data.
 
     Attributes:
-        file: absolute path of its Python file; empty for a control node, which runs no code.
-        runtime: how long it is expected to run, in seconds; synthetic functions sleep for that long.
+        file: absolute path of its Python file; empty for a control node, which runs no code, and for a synthetic one.
+        runtime: how long it is expected to run, in seconds; synthetic functions take that long.
         foreach: names of its inputs that are one item of a list each, by the parameters that hold the lists.
         conditions: of a switch, in order; `targets` are the nodes behind them.
         missing: what a fetch of data that nobody has put gives: an error, or the marker that FaaSFlow returns.
+        aliases: further names of data, by what they stand for.
+        task: what each call of a foreach runs, where that is more than one function: the nodes in order, one after
+            the other in one Step.
+        cpu_s: of a synthetic one, how long it computes, in seconds of processor time.
     """
 
     workflow: str
@@ -58,6 +62,9 @@ class PlannedCall(Struct, frozen=True):
     conditions: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
     missing: Missing = "error"
+    aliases: dict[str, str] = {}
+    task: tuple[Node, ...] = ()
+    cpu_s: float = 0.0
 
 
 class Node(Struct, frozen=True):
@@ -97,8 +104,9 @@ class Plan(Struct, frozen=True):
     Attributes:
         nodes: in an order in which each stands behind what it depends on.
         inputs: names of what the Run must be given from outside, with the size in bytes that the file expects.
-        results: names that the Run answers with, by the function and the parameter that they are; without any it
-            answers with what its last functions have put.
+        results: names that the Run answers with, by the function and the parameter that they are, no function where
+            any may have put it; without any it answers with what its last functions have put.
+        optional: of the inputs, those that need not be given, since a function puts them.
     """
 
     name: str
@@ -106,6 +114,7 @@ class Plan(Struct, frozen=True):
     nodes: tuple[Node, ...]
     inputs: dict[str, int] = {}
     results: dict[str, tuple[str, str]] = {}
+    optional: tuple[str, ...] = ()
 
     @property
     def last(self) -> tuple[str, ...]:

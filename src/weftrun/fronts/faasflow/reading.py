@@ -12,6 +12,14 @@ from typing import Any
 from weftrun.model.errors import UsageError
 
 _PROBLEMS_MAX = 20
+_GENERIC = ("flat_workflow", "workflow", "flat", "main")
+
+
+def name_of(file: Path) -> str:
+    """Return what to call the workflow of a file: by its folder, where the file has the name that all have."""
+    resolved = file.resolve()
+    stem = resolved.parent.name if resolved.stem in _GENERIC else resolved.stem
+    return "".join(sign for sign in stem if sign.isprintable() and sign not in "[]/") or "workflow"
 
 
 class Document:
@@ -143,6 +151,21 @@ class Table:
             return default
         return float(found)
 
+    def truth(self, key: str) -> bool:
+        """Return a truth value; False where there is none."""
+        found = self._content.get(key)
+        if found is not None and not isinstance(found, bool):
+            self.problem(key, f"{self.what}: {key!r} must be true or false.")
+        return found is True
+
+    def is_list(self, key: str) -> bool:
+        """Say whether a key has a list."""
+        return isinstance(self._content.get(key), list)
+
+    def is_text(self, key: str, text: str) -> bool:
+        """Say whether a key has this text."""
+        return bool(self._content.get(key) == text)
+
     def whole(self, key: str, default: int = 0) -> int:
         """Return a whole number that is not negative; a fraction is rounded."""
         return round(self.number(key, float(default)))
@@ -173,6 +196,10 @@ class Table:
             else:
                 self.document.problem(line, f"{what} must be a mapping.")
         return result
+
+    def condition(self, key: str) -> str:
+        """Return a text as Python writes it: a bare `true` is a condition that always holds."""
+        return str(self._content.get(key))
 
     def texts(self, key: str) -> list[tuple[str, int]]:
         """Return a list of texts with their lines."""

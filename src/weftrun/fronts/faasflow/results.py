@@ -20,7 +20,10 @@ def results(wanted: dict[str, tuple[str, str]], made: dict[str, NodeOutputs | li
     hundreds of megabytes has an answer that can be printed and compared.
     """
     if wanted:
-        return {name: _result(made[who], key) for name, (who, key) in wanted.items()}
+        everything = flattened(made.values())
+        return {
+            name: _result(flattened([made[who]]) if who else everything, key) for name, (who, key) in wanted.items()
+        }
     return {
         f"{who}.{key}": _shown(outputs, key)
         for who, several in made.items()
@@ -29,10 +32,10 @@ def results(wanted: dict[str, tuple[str, str]], made: dict[str, NodeOutputs | li
     }
 
 
-def _result(made: NodeOutputs | list[NodeOutputs], key: str) -> Answer:
+def _result(made: list[NodeOutputs], key: str) -> Answer:
     """Return one result; None where the function that puts it was not chosen by a switch, or has not put it."""
     try:
-        return find(flattened([made]), key)
+        return find(made, key)
     except KeyError:
         return None
 

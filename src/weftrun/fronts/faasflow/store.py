@@ -44,6 +44,7 @@ class Store:
         self.made = NodeOutputs()
         self._given = given
         self._missing = call.missing
+        self._aliases = call.aliases
 
     def fetch(self, input_keys: Iterable[str]) -> dict[str, Any]:
         """Return the values of these inputs or keys, by the names that they are asked for with.
@@ -73,7 +74,7 @@ class Store:
 
     def _fetched(self, key: str) -> Any:
         taken = self.input.get(key)
-        parameter = str(taken["parameter"]) if taken is not None else key
+        parameter = str(taken["parameter"]) if taken is not None else self._aliases.get(key, key)
         if parameter in self.keys:
             return self.keys[parameter]
         try:

@@ -20,9 +20,9 @@ from weftrun.machines.run.state import MapChunk, RunState, State, Step
 from weftrun.machines.run.transitions import move
 from weftrun.machines.run.trees import tree_of
 from weftrun.model.commands import Invoke, WakeAt
-from weftrun.model.events import AttemptEnded, AttemptsEnded
+from weftrun.model.events import AttemptsEnded
 from weftrun.model.messages import Invocation
-from weftrun.model.outcomes import NOT_RUN, Success
+from weftrun.model.outcomes import NOT_RUN, Outcome, Success
 from weftrun.model.policy import FunctionSpec, Kind
 from weftrun.model.records import AttemptFailed
 from weftrun.model.values import Payload
@@ -147,7 +147,7 @@ def attempts_ended(run: RunState, event: AttemptsEnded) -> None:
             _take(run, step, ended)
 
 
-def _take(run: RunState, step: Step, ended: AttemptEnded) -> None:
+def _take(run: RunState, step: Step, ended: Outcome) -> None:
     """Take the outcome of an Attempt whose arguments are fixed."""
     missing = missing_output(step) if step.outputs and ended.failure is None else None
     if missing is not None:
@@ -160,7 +160,7 @@ def _take(run: RunState, step: Step, ended: AttemptEnded) -> None:
         _failed(run, step, ended)
 
 
-def _failed(run: RunState, step: Step, ended: AttemptEnded) -> None:
+def _failed(run: RunState, step: Step, ended: Outcome) -> None:
     assert ended.failure is not None
     allowed = attempts_for(step.function, ended.failure, step.attempt, run.limits, used=step.used)
     failure = msgspec.structs.replace(ended.failure, origin=step.id, attempt=step.attempt, attempts=allowed)

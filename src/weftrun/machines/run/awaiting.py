@@ -42,13 +42,14 @@ def begin_waiting(run: RunState, step: Step) -> None:
 def due_at(run: RunState, step: Step) -> float | None:
     """Return when a wait is over, in seconds since the epoch; None for a signal without a timeout.
 
-    One that was over in an earlier life of the Run is waited for again, from the beginning of this life (L1).
+    One that was over in an earlier life of the Run is waited for again, from the beginning of this life (L1). In a
+    fork time for it counts from when it was forked on, at the earliest.
     """
     if step.function.timeout_s is None:
         return None
     lives = run.recorded.lives
     since = max(step.called_at, lives.began_at) if step.id in lives.taken_back else step.called_at
-    return since + step.function.timeout_s
+    return max(since, run.recorded.forked_at) + step.function.timeout_s
 
 
 def wait_over(run: RunState, step: Step) -> None:

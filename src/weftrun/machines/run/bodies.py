@@ -9,7 +9,7 @@ from weftrun.machines.run.awaiting import leave_waits
 from weftrun.machines.run.branching import BodyRefused, shown
 from weftrun.machines.run.closure import add_record, observe, observe_calls, rest_on_rows
 from weftrun.machines.run.grow import OverLimit, add_call, give_items, grow_recorded, make_ready, open_calls
-from weftrun.machines.run.maps import take_chunk
+from weftrun.machines.run.maps import copied_items, take_chunk
 from weftrun.machines.run.outlines import outline
 from weftrun.machines.run.parking import does_not_fit, park, stops_short
 from weftrun.machines.run.refcounts import hand_on
@@ -19,7 +19,7 @@ from weftrun.machines.run.transitions import move
 from weftrun.machines.run.trees import tree_of, value_of
 from weftrun.model.commands import Ahead, Deliver, EnterBody, LeaveBody
 from weftrun.model.events import BodyLost, BodyMade, BodyReturned
-from weftrun.model.graph import Call, Chunk
+from weftrun.model.graph import NO_PAST, BodyPast, Call, Chunk
 from weftrun.model.ids import child_step
 from weftrun.model.outcomes import Failure, Reason
 from weftrun.model.policy import Kind
@@ -55,7 +55,13 @@ def _enter(run: RunState, body: Body) -> None:
     if step.function.kind is Kind.WIRING:
         body.waiting_start = []
     args = tree_of(step.args, step.inside)
-    run.commands.append(EnterBody(step.index, step.id, step.attempt, step.function, args, body.since))
+    run.commands.append(EnterBody(step.index, step.id, step.attempt, step.function, args, body.since, past_of(run)))
+
+
+def past_of(run: RunState) -> BodyPast:
+    """Return what a body that is entered must know of what is on record."""
+    forked = run.recorded.forked
+    return BodyPast(forked.seed) if forked is not None else NO_PAST
 
 
 def _body_of(run: RunState, step_index: int, attempt: int) -> Body | None:
@@ -114,6 +120,8 @@ def _take_calls(run: RunState, body: Body, event: BodyMade) -> None:
         _check_items(run, step.map, chunk, body)
         take_chunk(run, body.step.id, body.step.attempt, step.id, step.map, chunk)
         if chunk.last:
+            if body.waiting_start is not None:
+                copied_items(run, step.id, step.map)
             give_items(run, body, step, step.map)
             if step.waiting == 0:
                 make_ready(run, body, step)

@@ -179,6 +179,17 @@ def _compare_handed(run: RunState, body: Body, id: StepId, number: int, call: Ca
         )  # fmt: skip
 
 
+def check_copied(run: RunState, id: StepId, function: FunctionSpec) -> None:
+    """Refuse a call of a `def` body, in a fork, to whose name a result of another Function was copied."""
+    forked = run.recorded.forked
+    before = dict(forked.functions).get(id) if forked is not None else None
+    if before is not None and before != function.name:
+        raise BodyRefused(
+            f"{id} calls {function.name} now, but the result that this fork has of it is one of {before}",
+            Reason.DIVERGED, recorded=f"{id} of {before}", made=f"{id} of {function.name}",
+        )  # fmt: skip
+
+
 def recorded_call(run: RunState, id: StepId) -> Observed | None:
     """Return what records tell of the async body's call that a Step is, where they do."""
     recorded = run.recorded

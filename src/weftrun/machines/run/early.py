@@ -10,8 +10,8 @@ from __future__ import annotations
 from weftrun.machines.run.state import RunState, State, Step
 from weftrun.machines.run.transitions import move
 from weftrun.model.commands import Revoke
-from weftrun.model.events import AttemptEnded, OutputPut
-from weftrun.model.outcomes import Failure, Reason
+from weftrun.model.events import OutputPut
+from weftrun.model.outcomes import Failure, Outcome, Reason
 from weftrun.model.policy import OUTPUTS, Kind, without_output
 from weftrun.model.values import Data, Object
 
@@ -38,7 +38,7 @@ def output_put(run: RunState, event: OutputPut) -> None:
             _release(run, event.value)
             return
         take_back(run, output)
-    output.early = AttemptEnded(output.index, event.attempt, event.value, None, event.ran)
+    output.early = Outcome(output.index, event.attempt, event.value, None, event.ran)
     tell_readers(run, output)
 
 
@@ -70,7 +70,7 @@ def _is_there(run: RunState, producer: Step) -> bool:
     return early is not None and early.value is not None and producer.function.checkpoint != "sync"
 
 
-def hold_back(run: RunState, step: Step, ended: AttemptEnded) -> None:
+def hold_back(run: RunState, step: Step, ended: Outcome) -> None:
     """Keep the outcome of an Attempt that ran ahead until all that it takes is fixed (C1)."""
     step.early = ended
     if ended.value is not None:
@@ -126,7 +126,7 @@ def take_back(run: RunState, step: Step) -> None:
 def _back_to_waiting(step: Step, revoked: list[int]) -> None:
     if step.early is None:
         revoked.append(step.index)
-        step.early = AttemptEnded(step.index, step.attempt, None, None, step.ran)  # nothing yet, to be discarded, too
+        step.early = Outcome(step.index, step.attempt, None, None, step.ran)  # nothing yet, to be discarded, too
     move(step, State.WAITING)
     step.attempt += 1
     step.used += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from weftrun.machines.run.branching import BodyRefused, is_kept, named
+from weftrun.machines.run.branching import BodyRefused, check_copied, is_kept, named
 from weftrun.machines.run.closure import rest_on_rows
 from weftrun.machines.run.maps import recall_items, recorded_map
 from weftrun.machines.run.recovery_skip import call_id, skipped_calls
@@ -43,6 +43,8 @@ def add_call(
     if body.entered and run.recorded.seq and owner.function.kind is Kind.WATCHING:
         function = named(run, body, number, call, function)
     id = child_step(owner.id, run.root.id, function.label, call.n)
+    if run.recorded.forked is not None and body.waiting_start is not None:
+        check_copied(run, id, function)
     step = _new_step(run, body, number, id, function, call.args)
     step.gate = max(owner.gate, need)
     step.at = step.called_at = body.since

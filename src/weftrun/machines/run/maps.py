@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from weftrun.machines.retry import attempts_for, retry_delay_s
-from weftrun.machines.run.branching import is_kept
+from weftrun.machines.run.branching import BodyRefused, is_kept
 from weftrun.machines.run.closure import add_items, add_record, observe, rest_on_rows
 from weftrun.machines.run.emits import refuse_items
 from weftrun.machines.run.refcounts import release_items
@@ -18,7 +18,7 @@ from weftrun.model.emits import emits_of
 from weftrun.model.events import ItemsEnded
 from weftrun.model.graph import Chunk
 from weftrun.model.ids import StepId, item_step
-from weftrun.model.outcomes import NOT_RUN, Failure, Ran
+from weftrun.model.outcomes import NOT_RUN, Failure, Ran, Reason
 from weftrun.model.records import AttemptFailed, Chunked, ItemFailure, ItemsSettled
 from weftrun.model.values import Part, Payload
 
@@ -41,6 +41,11 @@ def recorded_map(run: RunState, step: StepId, attempt: int | None) -> Map | None
     for chunk in chunks:
         map.add(chunk)
     map.ordinal = run.recorded.map_ordinal(step)
+    _fill_recorded(run, step, map)
+    return map
+
+
+def _fill_recorded(run: RunState, step: StepId, map: Map) -> None:
     for settled, _, _ in run.recorded.items.get(step, ()):
         for lo, hi, payload in settled.values:
             _fill(map, lo, hi)
@@ -48,7 +53,28 @@ def recorded_map(run: RunState, step: StepId, attempt: int | None) -> Map | None
         for failed in settled.failures:
             _fill(map, failed.index, failed.index + 1)
             map.failures[failed.index] = failed.failure
-    return map
+
+
+def copied_items(run: RunState, step: StepId, map: Map) -> None:
+    """Give a map that a `def` body has made, in a fork, the results of its items that were copied.
+
+    Raises:
+        BodyRefused: they are not of these items.
+    """
+    if run.recorded.forked is None or step not in run.recorded.items:
+        return
+    ends = [chunk.lo + chunk.count for chunk in map.chunks]
+    spans = [(lo, hi) for settled, _, _ in run.recorded.items[step] for lo, hi, _ in settled.values]
+    spans += [(f.index, f.index + 1) for settled, _, _ in run.recorded.items[step] for f in settled.failures]
+    of_one = (
+        any(chunk.lo <= lo and hi <= end for chunk, end in zip(map.chunks, ends, strict=True)) for lo, hi in spans
+    )
+    if not all(of_one):
+        raise BodyRefused(
+            f"{step} has other items now than those of which this fork has the results",
+            Reason.DIVERGED, recorded=f"{step} with other items", made=f"{step} with {map.total:,} items",
+        )  # fmt: skip
+    _fill_recorded(run, step, map)
 
 
 def recall_items(run: RunState, step: Step) -> None:

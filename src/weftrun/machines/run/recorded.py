@@ -18,6 +18,7 @@ from weftrun.model.records import (
     CancelAsked,
     Chunked,
     Ended,
+    ForkedFrom,
     Graphed,
     ItemsSettled,
     Observed,
@@ -44,6 +45,7 @@ class Recorded:
         begun: the Attempt that was begun last, by Step with a rollback, and how often it was.
         undone_in_vain: how the rollback of that Attempt failed last, by Step.
         lives: what earlier lives have left (L1).
+        forked: how the Run was forked from another one, and `forked_at` when; None for one that was started.
     """
 
     __slots__ = (
@@ -52,6 +54,8 @@ class Recorded:
         "chunks",
         "ended",
         "failed",
+        "forked",
+        "forked_at",
         "graphs",
         "items",
         "lives",
@@ -82,6 +86,8 @@ class Recorded:
         self.messages: set[str] = set()
         self.ended: Ended | None = None
         self.lives = Lives()
+        self.forked: ForkedFrom | None = None
+        self.forked_at = 0.0
 
     @classmethod
     def of(cls, rows: Sequence[Row]) -> Recorded:
@@ -135,6 +141,10 @@ class Recorded:
                 self.lives.branched(record)
             case Received():
                 self.messages.add(record.message)
+            case ForkedFrom():
+                self.forked = record
+                self.forked_at = self.at
+                self.started_at = record.began_at
             case _:
                 pass
 

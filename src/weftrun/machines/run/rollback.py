@@ -13,9 +13,8 @@ from weftrun.machines.run.state import Rollback, RunState, State, Step
 from weftrun.machines.run.transitions import move
 from weftrun.machines.run.trees import tree_of
 from weftrun.model.commands import Invoke
-from weftrun.model.events import AttemptEnded
 from weftrun.model.messages import Invocation
-from weftrun.model.outcomes import Failure, Reason
+from weftrun.model.outcomes import Failure, Outcome, Reason
 from weftrun.model.records import AttemptStarted, RollbackFailed
 from weftrun.model.values import Object
 
@@ -77,7 +76,7 @@ def _undo(run: RunState, step: Step, undoing: Rollback) -> None:
     run.commands.append(Invoke(function, (invocation,)))
 
 
-def undone(run: RunState, step: Step, ended: AttemptEnded) -> None:
+def undone(run: RunState, step: Step, ended: Outcome) -> None:
     """Take the outcome of a rollback; one that was not asked for, or was told before, is passed by."""
     undoing = run.rollbacks.get(step.index)
     if undoing is None or step.state is not State.UNDOING:
@@ -95,7 +94,7 @@ def undone(run: RunState, step: Step, ended: AttemptEnded) -> None:
     run.ready.append(step)
 
 
-def _failed(run: RunState, step: Step, undoing: Rollback, ended: AttemptEnded, failure: Failure) -> None:
+def _failed(run: RunState, step: Step, undoing: Rollback, ended: Outcome, failure: Failure) -> None:
     function = step.function.rollback
     assert function is not None
     failure = msgspec.structs.replace(failure, origin=step.id, attempt=ended.attempt)

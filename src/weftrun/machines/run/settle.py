@@ -170,7 +170,8 @@ def _one_less(run: RunState, reader: Step, chunk: MapChunk | None, need: int) ->
     reader.waiting -= 1
     reader.gate = max(reader.gate, need)
     if reader.waiting == 0 and reader.state is State.WAITING:
-        run.ready.append(reader)
+        kept = reader.inside.waiting_start if reader.inside is not None else None
+        (run.ready if kept is None else kept).append(reader)
     elif reader.hasty:
         run.hopeful.append(reader)
 

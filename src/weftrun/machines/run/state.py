@@ -11,11 +11,11 @@ from collections import deque
 
 from weftrun.machines.run.recorded import Recorded
 from weftrun.model.commands import WHEN_READY, RunCommand, StartRules
-from weftrun.model.events import AttemptEnded, Handed, Signal
+from weftrun.model.events import Handed, Signal
 from weftrun.model.graph import Call, Chunk
 from weftrun.model.ids import ObjectId, RunUid, StepId
 from weftrun.model.limits import Limits
-from weftrun.model.outcomes import NOT_RUN, Failure, Ran, Success
+from weftrun.model.outcomes import NOT_RUN, Failure, Outcome, Ran, Success
 from weftrun.model.policy import FunctionSpec
 from weftrun.model.records import Ended, ItemsSettled, Observed, Record, StepOutcome, Unfit
 from weftrun.model.values import Part, Payload
@@ -140,7 +140,7 @@ class Step:
         self.body: Body | None = None
         self.map: Map | None = None
         self.outputs: list[Step] | None = None
-        self.early: AttemptEnded | None = None
+        self.early: Outcome | None = None
         self.hasty = False
 
 

@@ -26,6 +26,7 @@ def enter(state: WorkerState, run: int, profile: int, command: EnterBody, now: f
         command.attempt,
         command.args,
         command.started_at,
+        past=command.past,
     )
     held = Held(state.last_body, run, command.step, command.attempt, start)
     state.bodies[held.number] = held

@@ -5,10 +5,10 @@ from __future__ import annotations
 from weftrun.machines.ranges import count, without
 from weftrun.machines.retry import may_repeat
 from weftrun.machines.worker.state import Box, BoxState, Given, Items, Lane, Seen, WorkerState
-from weftrun.model.events import AttemptEnded, AttemptsEnded, ItemsEnded, OutputPut
+from weftrun.model.events import AttemptsEnded, ItemsEnded, OutputPut
 from weftrun.model.ids import StepId, item_step
 from weftrun.model.messages import Invocation, ItemOutcomes, Outcomes, Put
-from weftrun.model.outcomes import Failure, Ran, Reason
+from weftrun.model.outcomes import Failure, Outcome, Ran, Reason
 from weftrun.model.work import NOBODY, Said, Tell
 
 _IDLE_ENDS_MAX = 3
@@ -22,47 +22,40 @@ def outcomes_came(state: WorkerState, box: Box, message: Outcomes, now: float) -
     given = _given(box, message.no)
     if given is None:
         return True
+    singles = given.singles
     for outcome in message.outcomes:
-        if not 0 <= outcome.index < len(given.singles):
+        if not 0 <= outcome.index < len(singles) or not _is_of(outcome, singles[outcome.index]):
             return False
-    by_run: dict[int, list[AttemptEnded]] = {}
+    by_run: dict[int, list[Outcome]] = {}
     busy_s = 0.0
     for outcome in message.outcomes:
-        entry = given.singles[outcome.index]
+        entry = singles[outcome.index]
         if entry is None:
             continue
-        given.singles[outcome.index] = None
+        singles[outcome.index] = None
         given.left -= 1
-        run, invocation = entry
-        ran = outcome.ran
-        busy_s += ran.left_at - ran.entered_at
-        ended = AttemptEnded(
-            invocation.step,
-            invocation.attempt,
-            outcome.value,
-            outcome.failure,
-            ran,
-            invocation.undoes,
-            outcome.emits,
-        )
-        if run in by_run:
-            by_run[run].append(ended)
+        busy_s += outcome.ran.left_at - outcome.ran.entered_at
+        if entry[0] in by_run:
+            by_run[entry[0]].append(outcome)
         else:
-            by_run[run] = [ended]
-        if outcome.text or outcome.note or outcome.moved is not None:
-            said = Said(
-                run, invocation.id, invocation.attempt, box.id, outcome.text, note=outcome.note, moved=outcome.moved
-            )
-            state.commands.append(said)
+            by_run[entry[0]] = [outcome]
     _learn(given.lane, busy_s, len(message.outcomes))
-    for run, ended_list in by_run.items():
-        state.commands.append(Tell(run, AttemptsEnded(now, tuple(ended_list))))
+    for run, outcomes in by_run.items():
+        state.commands.append(Tell(run, AttemptsEnded(now, tuple(outcomes))))
     _close(box, given, now)
     return True
 
 
-def _failed(invocation: Invocation, failure: Failure, ran: Ran) -> AttemptEnded:
-    return AttemptEnded(invocation.step, invocation.attempt, None, failure, ran, invocation.undoes)
+def _is_of(outcome: Outcome, entry: tuple[int, Invocation] | None) -> bool:
+    """Say whether an outcome tells of the Attempt that is at its place of the Batch, or of one told before."""
+    if entry is None:
+        return True
+    asked = entry[1]
+    return outcome.step == asked.step and outcome.attempt == asked.attempt and outcome.undoes == asked.undoes
+
+
+def _failed(invocation: Invocation, failure: Failure, ran: Ran, text: str = "") -> Outcome:
+    return Outcome(invocation.step, invocation.attempt, None, failure, ran, invocation.undoes, text=text)
 
 
 def item_outcomes_came(state: WorkerState, box: Box, message: ItemOutcomes, now: float) -> bool:
@@ -205,13 +198,13 @@ def _give_back_singles(state: WorkerState, box: Box, given: Given, seen: Seen, w
             continue
         run, invocation = entry
         failure = _failure_of(box, given, index, seen, why)
-        if failure is not None:
-            ran = Ran(box.id, given.at, now)
-            ended = _failed(invocation, failure, ran)
-            state.commands.append(Tell(run, AttemptsEnded(now, (ended,))))
-        elif (run, invocation.step, invocation.attempt) not in box.revoked:
-            again.append(entry)
         text = _text_of(given, index, seen)
+        if failure is not None:
+            ended = _failed(invocation, failure, Ran(box.id, given.at, now), text)
+            state.commands.append(Tell(run, AttemptsEnded(now, (ended,))))
+            continue
+        if (run, invocation.step, invocation.attempt) not in box.revoked:
+            again.append(entry)
         if text:
             state.commands.append(Said(run, invocation.id, invocation.attempt, box.id, text))
     if again:
@@ -247,7 +240,7 @@ def _texts_of_items(given: Given, work: Items, seen: Seen) -> list[tuple[StepId,
 
 def fail_lane(state: WorkerState, lane: Lane, failure: Failure, now: float) -> None:
     """Fail all that waits in a lane: no Sandbox can be made for it."""
-    by_run: dict[int, list[AttemptEnded]] = {}
+    by_run: dict[int, list[Outcome]] = {}
     for run, invocation in lane.singles:
         ended = _failed(invocation, failure, Ran(0, now, now))
         by_run.setdefault(run, []).append(ended)

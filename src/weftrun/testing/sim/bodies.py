@@ -59,6 +59,7 @@ class EnteredBody:
                 map_chunk_bytes_max=limits.map_chunk_bytes_max,
                 map_items_max=limits.map_items_max,
             ),
+            past=start.past,
         )
 
     def enter(self) -> bool:

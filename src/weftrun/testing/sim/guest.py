@@ -27,14 +27,13 @@ from weftrun.model.messages import (
     FromSandbox,
     ItemBatch,
     ItemOutcomes,
-    Outcome,
     Outcomes,
     Put,
     Stop,
     ToSandbox,
     TransactionAnswer,
 )
-from weftrun.model.outcomes import NOT_RUN, Failure, Ran
+from weftrun.model.outcomes import NOT_RUN, Failure, Outcome, Ran
 from weftrun.model.policy import FunctionSpec
 from weftrun.model.values import Data
 from weftrun.model.work import InSlot
@@ -138,7 +137,7 @@ class ScriptedGuest:
             )
             data = self._voice.data(value) if value is not None else None
             emits = self._emits if failure is None else ()
-            self._voice.say(Outcomes(batch.no, (Outcome(index, data, failure, ran, emits=emits),)))
+            self._tell_outcome(batch, index, data, failure, ran, emits)
         self._drop_objects(objects)
 
     def _at_once(self, batch: Batch, objects: Mappings) -> Running:
@@ -146,7 +145,7 @@ class ScriptedGuest:
         sharing, now = batch.function.sharing, self._outside.loop.now
         assert sharing is not None
         waiting = deque((batch, index) for index in range(len(batch.items)))
-        inside: list[tuple[float, int, int, Attempting]] = []
+        inside: list[tuple[float, int, int, Batch, Attempting]] = []
         came = dict(objects)
         while waiting or inside:
             while self._inbox and _is_beside(message := self._inbox[0][0]):
@@ -155,14 +154,14 @@ class ScriptedGuest:
             while waiting and len(inside) < sharing.most:
                 given, index = waiting.popleft()
                 attempt = self._enter_beside(given, index, came)
-                heapq.heappush(inside, (now() + (next(attempt) or 0.0), given.no, index, attempt))
+                heapq.heappush(inside, (now() + (next(attempt) or 0.0), given.no, index, given, attempt))
             self._shares, before = True, len(self._inbox)
             yield max(0.0, inside[0][0] - now())
             self._shares = False
             if len(self._inbox) > before and _is_beside(self._inbox[-1][0]):
                 continue  # it goes on for what came, not since the time is over
-            _, no, index, attempt = heapq.heappop(inside)
-            self._tell_one(no, index, attempt)
+            _, _, index, given, attempt = heapq.heappop(inside)
+            self._tell_one(given, index, attempt)
         self._drop_objects(came)
 
     def _enter_beside(self, batch: Batch, index: int, objects: Mappings) -> Attempting:
@@ -176,12 +175,25 @@ class ScriptedGuest:
         run, where = batch.runs[item.run], (batch.no, index)
         return self._attempt(batch.function, run, item.id, item.attempt, args, in_list=False, where=where)
 
-    def _tell_one(self, no: int, index: int, attempt: Attempting) -> None:
+    def _tell_outcome(
+        self,
+        batch: Batch,
+        index: int,
+        data: Data | None,
+        failure: Failure | None,
+        ran: Ran,
+        emits: tuple[Emit, ...] = (),
+    ) -> None:
+        item = batch.items[index]
+        outcome = Outcome(item.step, item.attempt, data, failure, ran, item.undoes, emits, index)
+        self._voice.say(Outcomes(batch.no, (outcome,)))
+
+    def _tell_one(self, batch: Batch, index: int, attempt: Attempting) -> None:
         """Let an Attempt come to its end, tell its outcome, and only then leave its slot."""
         value, failure, ran = _end_of(attempt)
         data = self._voice.data(value) if value is not None else None
-        self._voice.say(Outcomes(no, (Outcome(index, data, failure, ran),)))
-        slots = tuple(slot for slot in self.page.slots if (slot.batch, slot.index) != (no, index))
+        self._tell_outcome(batch, index, data, failure, ran)
+        slots = tuple(slot for slot in self.page.slots if (slot.batch, slot.index) != (batch.no, index))
         self.page = replace(self.page, slots=slots)
 
     def _item_batch(self, batch: ItemBatch, objects: Mappings) -> Running:
