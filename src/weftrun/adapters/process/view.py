@@ -17,7 +17,7 @@ class ViewRefused(Exception):
     """A view can't be made; the text is a clause that says why."""
 
 
-class View(NamedTuple):
+class FileView(NamedTuple):
     """The files of a walled zygote.
 
     Attributes:
@@ -37,7 +37,7 @@ class View(NamedTuple):
     network: bool
 
 
-def view_of(bundle: Bundle, *, network: bool, store_folder: str, image: str) -> View:
+def view_of(bundle: Bundle, *, network: bool, store_folder: str, image: str) -> FileView:
     """Return what the code of a bundle sees.
 
     Args:
@@ -69,7 +69,7 @@ def view_of(bundle: Bundle, *, network: bool, store_folder: str, image: str) -> 
     read = sorted({place: source for source, place in whole}.items())
     _check_image(image, [place for place, _ in read] + names)
     written = (store_folder,) if store_folder else ()
-    return View(
+    return FileView(
         tuple((source, place) for place, source in read),
         links,
         written,

@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from weftrun.adapters.process.view import View, ViewRefused, view_of
+from weftrun.adapters.process.view import FileView, ViewRefused, view_of
 from weftrun.model.policy import IMAGE, Bundle
 from weftrun.wire.level import Level
 
@@ -107,7 +107,7 @@ def program_of(level: Level) -> str:
 # ---------------------------------------------------------------------- bubblewrap
 
 
-def _in_bwrap(view: View, command: Sequence[str]) -> Walled:
+def _in_bwrap(view: FileView, command: Sequence[str]) -> Walled:
     found = [program_of(Level.BWRAP), "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
     found += ["--as-pid-1", "--die-with-parent", "--cap-drop", "ALL"]
     if os.geteuid() == 0:
@@ -138,7 +138,7 @@ def _in_bwrap(view: View, command: Sequence[str]) -> Walled:
 # ---------------------------------------------------------------------- containers
 
 
-def _in_container(view: View, command: Sequence[str], environment: dict[str, str], channel_fd: int) -> Walled:
+def _in_container(view: FileView, command: Sequence[str], environment: dict[str, str], channel_fd: int) -> Walled:
     program = program_of(Level.OCI)
     folder = tempfile.mkdtemp(prefix="weftrun-oci-")
     try:
@@ -163,7 +163,7 @@ def _in_container(view: View, command: Sequence[str], environment: dict[str, str
     return Walled([sys.executable, "-I", "-S", "-c", _AT_THREE, str(channel_fd), *dying], folder, deleting)
 
 
-def _config(view: View, command: Sequence[str], environment: dict[str, str]) -> dict[str, Any]:
+def _config(view: FileView, command: Sequence[str], environment: dict[str, str]) -> dict[str, Any]:
     kinds = ["pid", "ipc", "uts", "mount", "user", *(() if view.network else ("network",))]
     inside = {"containerID": 0, "size": 1}
     # What a Sandbox needs to map the ids of its own user namespace; it gives it up before the author's code runs there.
@@ -195,7 +195,7 @@ def _config(view: View, command: Sequence[str], environment: dict[str, str]) -> 
     }
 
 
-def _mounts(view: View) -> list[dict[str, Any]]:
+def _mounts(view: FileView) -> list[dict[str, Any]]:
     def tmpfs(place: str, *options: str) -> dict[str, Any]:
         return {"destination": place, "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "nodev", *options]}
 
