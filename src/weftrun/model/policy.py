@@ -46,6 +46,8 @@ OUTPUTS = "weftrun:output/"
 
 PUBLISHED = "weftrun:publish/"
 """What the name of a call begins with that publishes an event; the name of the event follows."""
+PATCHES = "weftrun:patch/"
+"""What the name of a call begins with that notes that a body takes new code; the name of the patch follows."""
 
 
 class Sharing(Struct, frozen=True, array_like=True):
