@@ -51,6 +51,7 @@ from weftrun.sdk.ref import Mapped, Ref
 from weftrun.sdk.retrying import Retry
 
 if TYPE_CHECKING:
+    from weftrun.sdk.patching import deprecate_patch, patched
     from weftrun.sdk.queues import Queue, queue
     from weftrun.sdk.schedules import Schedule, cron, every
     from weftrun.sdk.together import as_settled, gather, race
@@ -82,6 +83,8 @@ __all__ = [
     "random",
     "sleep",
     "signal",
+    "deprecate_patch",
+    "patched",
     "publish",
     "gather",
     "race",
@@ -166,6 +169,8 @@ if not TYPE_CHECKING:
         "queue": "weftrun.sdk.queues",
         "Queue": "weftrun.sdk.queues",
         "publish": "weftrun.sdk.waiting",
+        "patched": "weftrun.sdk.patching",
+        "deprecate_patch": "weftrun.sdk.patching",
         "gather": "weftrun.sdk.together",
         "race": "weftrun.sdk.together",
         "as_settled": "weftrun.sdk.together",

@@ -13,6 +13,7 @@ from weftrun.model.queues import NotQueued, QueueLimits
 from weftrun.model.records import Enqueued, Row, Started
 from weftrun.model.values import Object, Payload
 from weftrun.ports.blobs import Blobs
+from weftrun.ports.entropy import Entropy
 from weftrun.ports.journal import Journal
 from weftrun.ports.loop import Loop
 from weftrun.ports.objects import Objects
@@ -36,7 +37,6 @@ class Enqueuing:
     """Puts Runs into their queues, all that wait in one transaction. On the loop.
 
     Args:
-        book: where queues are declared that a program names with its limits, once by each engine.
         hash_seed: of the Journal.
     """
 
@@ -47,7 +47,7 @@ class Enqueuing:
         blobs: Blobs,
         objects: Objects,
         committer: Committer,
-        book: QueueBook,
+        entropy: Entropy,
         engine: Placing,
         hash_seed: int,
     ) -> None:
@@ -58,7 +58,7 @@ class Enqueuing:
         self._committer = committer
         self._engine = engine
         self._hash_seed = hash_seed
-        self._book = book
+        self._book = QueueBook(journal, entropy)
         self._declared: dict[str, QueueLimits] = {}
         self._waiting: list[tuple[Start, Row]] = []
         self._writing = False

@@ -28,7 +28,6 @@ from weftrun.runtime.committer import Committer
 from weftrun.runtime.enqueuing import Enqueuing, conflict_of
 from weftrun.runtime.forking import ForkAsked, Forking
 from weftrun.runtime.ownership import Ownership
-from weftrun.runtime.queues import QueueBook
 from weftrun.runtime.run_driver import RunDriver
 from weftrun.runtime.runs import OpenRun, OpenRuns, Start, hold_answer, joins
 from weftrun.runtime.stored import StoredBytes
@@ -98,8 +97,7 @@ class Opening:
         self._starting: dict[RunId, list[Callable[[], None]]] = {}
         self._stored = StoredBytes(loop, blobs, objects)
         self._suspending = Suspending(loop, journal, committer)
-        book = QueueBook(journal, entropy)
-        self._enqueuing = Enqueuing(loop, journal, blobs, objects, committer, book, self, self._hash_seed)
+        self._enqueuing = Enqueuing(loop, journal, blobs, objects, committer, entropy, self, self._hash_seed)
         self._asked_last: tuple[RunUid, ...] = ()
         self.runs = OpenRuns(driver, own)
         self.take_over = TakeOver(
