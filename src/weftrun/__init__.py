@@ -47,6 +47,7 @@ from weftrun.sdk.ref import Mapped, Ref
 from weftrun.sdk.retrying import Retry
 
 if TYPE_CHECKING:
+    from weftrun.sdk.choice import when
     from weftrun.sdk.schedules import Schedule, cron, every
     from weftrun.sdk.together import as_settled, gather, race
     from weftrun.sdk.waiting import publish, signal, sleep
@@ -81,6 +82,7 @@ __all__ = [
     "gather",
     "race",
     "as_settled",
+    "when",
     "cron",
     "every",
     "shared",
@@ -152,6 +154,7 @@ if not TYPE_CHECKING:
         "gather": "weftrun.sdk.together",
         "race": "weftrun.sdk.together",
         "as_settled": "weftrun.sdk.together",
+        "when": "weftrun.sdk.choice",
     }
 
 
