@@ -29,7 +29,7 @@ from weftrun.ports.journal import Journal, Message, RunInfo
 from weftrun.ports.trace import RunningRow, TraceRow, WorkerRow
 from weftrun.runtime.signals import refusal
 from weftrun.sdk.registry import version_here
-from weftrun.views.cluster import EngineView, WorkerView, worker_views
+from weftrun.views.cluster import EngineView, WorkerView, with_running
 from weftrun.views.handovers import takeovers
 from weftrun.views.running import OwnerView, RunningView
 from weftrun.views.trace import handed_of
@@ -198,10 +198,9 @@ class Reader:
         host, pid = os.uname().nodename, session.pid
         rows = told.get(f"{host}:{pid}", [])
         memory = memory_below(pid, without={row.pid for row in rows if row.pid})
-        own = WorkerView(0, host, pid, None, None, memory, None, None, [])
-        return EngineView(
-            pid, True, session.runs, worker_views(rows, own, [each for each in running if each[1].pid == pid])
-        )
+        workers = [WorkerView(0, host, pid, None, None, memory, None, None), *map(_worker_view, rows)]
+        bodies = [each for each in running if each[1].pid == pid]
+        return EngineView(pid, True, session.runs, with_running(workers, bodies))
 
     def look(self, info: RunInfo) -> Look:
         """Return all that can be seen of one Run."""
@@ -292,6 +291,15 @@ class Reader:
     def close(self) -> None:
         """Release the file."""
         self._journal.close()
+
+
+def _worker_view(row: WorkerRow) -> WorkerView:
+    if not row.heard_at:
+        return WorkerView(row.worker, "", 0, None, row.sandboxes_max, None, None, None)
+    return WorkerView(
+        row.worker, row.host, row.pid, row.sandboxes, row.sandboxes_max, row.memory_bytes, row.object_bytes,
+        row.heard_at,
+    )  # fmt: skip
 
 
 def _running_under(owner: OwnerView | None, rows: Sequence[RunningRow]) -> list[RunningView]:

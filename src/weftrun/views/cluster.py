@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from weftrun.model.hosts import SANDBOXES_EACH
 from weftrun.model.ids import RunId, StepId
-from weftrun.ports.trace import WorkerRow
 from weftrun.views.running import RunningView
 
 
@@ -48,7 +48,7 @@ class WorkerView(Struct, frozen=True):
     memory_bytes: int | None
     object_bytes: int | None
     heard_at: float | None
-    running: list[RunsThere]
+    running: list[RunsThere] = []
 
 
 class EngineView(Struct, frozen=True):
@@ -65,25 +65,12 @@ class EngineView(Struct, frozen=True):
     workers: list[WorkerView]
 
 
-def worker_views(
-    rows: Sequence[WorkerRow], own: WorkerView, running: Sequence[tuple[RunId, RunningView]]
-) -> list[WorkerView]:
-    """Return an engine's own process and its Workers, each with what runs there."""
+def with_running(
+    workers: Sequence[WorkerView], running: Sequence[tuple[RunId, RunningView]]
+) -> list[WorkerView]:  # fmt: skip
+    """Return the Workers of one engine, each with what runs there."""
     there: dict[int, list[RunsThere]] = {}
     for run, view in running:
         body = RunsThere(run, view.step, view.attempt, view.entered_at, view.sandbox)
         there.setdefault(view.sandbox // SANDBOXES_EACH, []).append(body)
-    first = WorkerView(
-        0, own.host, own.pid, own.sandboxes, own.sandboxes_max, own.memory_bytes, own.object_bytes, own.heard_at,
-        there.get(0, []),
-    )  # fmt: skip
-    return [first, *(_told(row, there.get(row.worker, [])) for row in rows)]
-
-
-def _told(row: WorkerRow, running: list[RunsThere]) -> WorkerView:
-    if not row.heard_at:
-        return WorkerView(row.worker, "", 0, None, row.sandboxes_max, None, None, None, running)
-    return WorkerView(
-        row.worker, row.host, row.pid, row.sandboxes, row.sandboxes_max, row.memory_bytes, row.object_bytes,
-        row.heard_at, running,
-    )  # fmt: skip
+    return [replace(worker, running=there.get(worker.worker, [])) for worker in workers]

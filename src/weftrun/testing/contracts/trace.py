@@ -94,7 +94,8 @@ class TraceContract:
         one, two = WorkerRow(1, 4, AT, AT, "höst", 12, 3, 4_000, 500), WorkerRow(2, 4, AT)
         trace.show_workers("a", [one, two])
         trace.show_workers("b", [two])
-        assert reopen().workers() == {"a": [one, two], "b": [two]}
+        trace = reopen()
+        assert trace.workers() == {"a": [one, two], "b": [two]}
         trace.show_workers("a", [two])
         trace.show_workers("b", [])
         assert reopen().workers() == {"a": [two]}
