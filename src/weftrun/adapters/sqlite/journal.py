@@ -19,7 +19,7 @@ from weftrun.adapters.sql.reading import drawn_hash_seed
 from weftrun.adapters.sql.rows import body_of
 from weftrun.adapters.sqlite import connection as connections
 from weftrun.adapters.sqlite import filesystem, schema
-from weftrun.adapters.sqlite.connection import WriteTurn, patiently, transact, translated
+from weftrun.adapters.sqlite.connection import LogRoom, WriteTurn, patiently, transact, translated
 from weftrun.adapters.sqlite.heads import Binding, Head, check_next, start_binding
 from weftrun.adapters.sqlite.outbox import SqliteOutbox, add_emits, delete_emits
 from weftrun.adapters.sqlite.statements import SCHEMA, SQL
@@ -63,6 +63,7 @@ class SqliteJournal(SqliteOutbox):
         self._no_turn = WriteTurn(entropy, pause, 0.0)
         self._vfs = vfs
         self._heads: dict[RunUid, Head] = {}
+        self._log_room = LogRoom()
         self._closed = False
         self._connection: apsw.Connection | None = None
         if not create and not path.exists():
@@ -116,20 +117,18 @@ class SqliteJournal(SqliteOutbox):
             connections.release(connection)
 
     def _transact(self, doing: str, work: Callable[[apsw.Connection], T], turn: WriteTurn | None = None) -> T:
-        with self._forgetting():
-            return transact(self._connected(), turn or self._turn, self._path, doing, work)
-
-    @contextmanager
-    def _forgetting(self) -> Iterator[None]:
-        """Forget, where a transaction fails, what may not be so: heads may have run ahead of what was undone."""
         try:
-            yield
-        except CommitUnknown:
+            return transact(self._connected(), turn or self._turn, self._path, doing, work)
+        except BaseException as error:
+            self._forget(error)
+            raise
+
+    def _forget(self, error: BaseException) -> None:
+        """Forget, where a transaction fails, what may not be so: heads may have run ahead of what was undone."""
+        if isinstance(error, CommitUnknown):
             self._drop()
-            raise
-        except BaseException:
+        else:
             self._heads.clear()
-            raise
 
     # ------------------------------------------------------------------ append
 
@@ -147,7 +146,9 @@ class SqliteJournal(SqliteOutbox):
             self._heads.clear()  # anybody may have claimed a Run that is nobody's
         self._check_session(connection, renew=renew)
         taken = self._start(connection, rows, bodies)
-        return Appended(taken, self._extend(connection, rows, bodies, taken))
+        lost = self._extend(connection, rows, bodies, taken)
+        self._log_room.make(connection)
+        return Appended(taken, lost)
 
     def added(self, rows: Sequence[Row], appended: Appended) -> None:
         """Forget what is not needed any more of Runs that have ended or were lost; their rows are committed."""
@@ -157,10 +158,13 @@ class SqliteJournal(SqliteOutbox):
     @contextmanager
     def held(self, doing: str) -> Iterator[apsw.Connection]:
         """Give the connection for a part of a transaction that goes on; an error ends it, as in `append`."""
-        with self._forgetting():
+        try:
             connection = self._connected()
             with connections.all_or_nothing(connection, self._path, doing):
                 yield connection
+        except BaseException as error:
+            self._forget(error)
+            raise
 
     def forget_heads(self) -> None:
         """What was added was undone: what is known of Runs is read again when it is needed."""
