@@ -83,11 +83,15 @@ if __name__ == "__main__":
 
 
 def python(folder: Path, *words: str, **variables: str) -> str:
+    return ended(folder, *words, **variables).stdout.strip()
+
+
+def ended(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "WEFTRUN"))}
     command = [sys.executable, *words]
     done = subprocess.run(command, cwd=folder, env=env | variables, capture_output=True, text=True, check=False)
     assert done.returncode in (0, 9), done.stderr
-    return done.stdout.strip()
+    return done
 
 
 SHOWS = """
@@ -125,7 +129,11 @@ def test_a_run_that_is_gone_on_with_has_what_its_start_had(tmp_path: Path) -> No
     python(tmp_path, "rated.py", "--rate", "0.2", "--password", "tell-nobody")
     (tmp_path / "go").touch()
     program.write_text(RATED + ENDS)
-    assert python(tmp_path, "-O", "rated.py", "--rate", "0.5") == "True 20.0 50.0"
+    done = ended(tmp_path, "-O", "rated.py", "--rate", "0.5")
+    assert done.stdout == "True 20.0 50.0\n"
+    warned = "UserWarning: Run priced was begun before. The program that goes on with this Run was started with"
+    assert warned in done.stderr
+    assert "tell-nobody" not in done.stderr
     url = f"sqlite:///{tmp_path / 'j.db'}"
     reader = open_reader(url)
     uid = next(info.uid for info in reader.runs(limit=10) if info.id == "priced")

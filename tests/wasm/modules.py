@@ -126,3 +126,57 @@ def write_near(rounds: int) -> bytes:
         NEAR,
         rest=_WRITE_NEAR.format(rounds=rounds),
     )
+
+
+APPEND = '(import "weftrun" "output_append" (func $append (param i32 i32) (result i32)))'
+NAMED = '(import "weftrun" "call_named" (func $named (param i32 i32 i32 i32) (result i32)))'
+POINTED = '(import "weftrun" "call_pointed" (func $pointed (param i32 i32 i32) (result i32)))'
+AWAIT = '(import "weftrun" "call_await" (func $await (param i32) (result i32)))'
+GIVEN = '(import "weftrun" "call_output" (func $given (param i32 i32 i32) (result i64)))'
+_ANSWERED = """
+(func $answer (param $call i32) (local $n i32)
+  (local.set $n (i32.wrap_i64 (call $given (local.get $call) (i32.const 1024) (i32.const 1000))))
+  (if (i32.lt_s (local.get $n) (i32.const 0)) (then (drop (call $append (i32.const 18) (i32.const 1))) (return)))
+  (drop (call $append (i32.const 1024) (local.get $n))))
+(data (i32.const 16) "ab!")
+"""
+CHAIN = command(
+    # Calls the function that the input names with "a", and with "b" at once, and gives both answers; "!" for a failure.
+    "(local $a i32) (local $b i32)"
+    "(drop (call $input_read (i32.const 64) (call $input_size) (i32.const 0)))"
+    "(local.set $a (call $named (i32.const 64) (call $input_size) (i32.const 16) (i32.const 1)))"
+    "(local.set $b (call $named (i32.const 64) (call $input_size) (i32.const 17) (i32.const 1)))"
+    "(call $answer (local.get $a)) (call $answer (local.get $b))",
+    INPUT, READ, APPEND, NAMED, GIVEN, rest=_ANSWERED,
+)  # fmt: skip
+CHAIN_POINTED = command(
+    # A function of its own sees the memory as it was when it was called, and what it writes there stays with it.
+    "(local $call i32) (i32.store8 (i32.const 20) (i32.const 120))"
+    "(local.set $call (call $pointed (i32.const 0) (i32.const 17) (i32.const 1)))"
+    "(i32.store8 (i32.const 20) (i32.const 121))"
+    "(if (call $await (local.get $call)) (then unreachable))"
+    "(call $answer (local.get $call)) (drop (call $append (i32.const 20) (i32.const 1)))",
+    INPUT, READ, APPEND, POINTED, AWAIT, GIVEN,
+    rest=_ANSWERED + """(table (export "__indirect_function_table") 1 funcref) (elem (i32.const 0) $own)
+    (func $own (result i32)
+      (drop (call $input_read (i32.const 30) (call $input_size) (i32.const 0)))
+      (drop (call $append (i32.const 20) (i32.const 1))) (drop (call $append (i32.const 30) (call $input_size)))
+      (i32.store8 (i32.const 20) (i32.const 122)) (i32.const 0))""",
+)  # fmt: skip
+WASI_TIME = '(import "wasi_snapshot_preview1" "clock_time_get" (func $time (param i32 i64 i32) (result i32)))'
+WASI_RANDOM = '(import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))'
+CHAIN_TOLD = command(
+    # Gives the time and 8 random bytes before a call, the time after it, and what it has read and written of keys.
+    "(drop (call $time (i32.const 0) (i64.const 0) (i32.const 40))) (drop (call $random (i32.const 48) (i32.const 8)))"
+    "(drop (call $append (i32.const 40) (i32.const 16)))"
+    "(drop (call $write (i32.const 16) (i32.const 1) (i32.const 48) (i32.const 8)))"
+    "(call $answer (call $named (i32.const 64) (call $input_read (i32.const 64) (call $input_size) (i32.const 0))"
+    " (i32.const 17) (i32.const 1)))"
+    "(drop (call $append (i32.const 16) (i32.wrap_i64 (call $size (i32.const 16) (i32.const 1)))))",
+    INPUT, READ, APPEND, NAMED, GIVEN, SIZE, WRITE, WASI_TIME, WASI_RANDOM, rest=_ANSWERED,
+)  # fmt: skip
+CHAIN_LOOPS = command(
+    "(drop (call $named (i32.const 0) (i32.const 4) (i32.const 0) (i32.const 4))) (loop $l (br $l))",
+    NAMED,
+    rest='(data (i32.const 0) "echo")',
+)

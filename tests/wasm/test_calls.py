@@ -138,6 +138,12 @@ def test_a_bucket_that_was_not_given_is_told() -> None:
         called(modules.PUT, b"k value")
 
 
+@pytest.mark.parametrize("content", [modules.CHAIN, modules.CHAIN_POINTED])
+def test_other_functions_that_it_may_not_call_are_told(content: bytes) -> None:
+    with pytest.raises(WasmRefused, match=r"calls other functions, and may not: say `calls=\[\.\.\.\]`"):
+        called(content, b"echo")
+
+
 def test_a_file_that_is_gone_or_has_changed_is_told(kept: Kept) -> None:
     with pytest.raises(WasmRefused, match="can't be read: No such file"):
         load("/nowhere/m.wasm", "")

@@ -75,6 +75,19 @@ def test_a_failed_call_answers_500_and_its_status_says_so(url: str) -> None:
     assert (told.status_code, told.text) == (500, f"FAILED: {failed.text}")
 
 
+def test_what_a_program_calls_are_steps_of_its_run(url: str) -> None:
+    """It calls what was uploaded when its Run began, by name; what was not there it can not call."""
+    assert httpx.put(f"{url}/f/ndp/chain", content=modules.CHAIN).status_code == 200
+    assert invoked(url, function="chain", input_data="echo", id="chained").text == "ab"
+    steps = invoked(url, id="chained", exec_graph=True).json()["steps"]
+    assert [step["id"] for step in steps] == ["chain", "echo[0]", "echo[1]"]
+    assert {step["status"] for step in steps} == {"succeeded"}
+    assert invoked(url, id="chained", status=True).json()["output_data"] == "ab"
+    gone = invoked(url, function="chain", input_data="gone")
+    assert (gone.status_code, "calls 'gone', which was not uploaded when its Run began" in gone.text) == (500, True)
+    assert invoked(url, function="chain", input_data="chain").text == "!!"
+
+
 def test_a_batch_is_answered_in_its_order(url: str) -> None:
     batch = [{"user": "ndp", "function": "echo", "input_data": str(n)} for n in range(5)]
     batch.append({"user": "ndp", "function": "gone"})

@@ -72,6 +72,24 @@ class WasmAnswer(Struct, frozen=True, array_like=True):
     bytes_back: int = 0
 
 
+class PointedFunction(Struct, frozen=True, array_like=True):
+    """A function of a program that is called by its pointer, with the memory that the program had then.
+
+    Attributes:
+        index: in the module's table of functions.
+        memory: delta of the memory against that of a fresh instance.
+        memory_bytes: length of the memory.
+        numbers: exported globals that may change, as the 8 bytes of each, by name.
+        beginning: SHA-256 of the memory that a fresh instance has.
+    """
+
+    index: int
+    memory: bytes
+    memory_bytes: int
+    numbers: dict[str, bytes]
+    beginning: str
+
+
 class WasmCall(Struct, frozen=True, array_like=True):
     """Which function of which module is called, and what it may use.
 
@@ -84,6 +102,9 @@ class WasmCall(Struct, frozen=True, array_like=True):
         buckets: a folder, or the URL of a storage role; empty for none.
         near: where `storage_call` may run.
         limits: what a call may take.
+        pointed: the function of its table that is called instead of the export; None for none.
+        modules: a folder of modules, where it may call those of a release by name; empty for none.
+        release: which one.
     """
 
     path: str
@@ -94,3 +115,48 @@ class WasmCall(Struct, frozen=True, array_like=True):
     buckets: str = ""
     near: Near = "auto"
     limits: WasmLimits = WasmLimits()
+    pointed: PointedFunction | None = None
+    modules: str = ""
+    release: str = ""
+
+
+class ProgramCalls(Struct, frozen=True):
+    """A program asks that a function be called; it is answered with the number of the call, from 1.
+
+    Attributes:
+        name: of a function that it may call.
+        input: what that is given.
+        pointed: a function of its own, where it is that.
+    """
+
+    name: str
+    input: bytes
+    pointed: PointedFunction | None = None
+
+
+class ProgramAwaits(Struct, frozen=True):
+    """A program waits for the output of a call; it is answered with that, or None where the call has failed."""
+
+    call: int
+
+
+class ProgramUsesKeys(Struct, frozen=True):
+    """A program uses keys of its bucket; it is answered with what the verb returns.
+
+    Attributes:
+        verb: of the port `Buckets`.
+        args: of the verb, but for the bucket.
+    """
+
+    verb: KeyVerb
+    args: tuple[str | int | bytes, ...]
+
+
+class ProgramEnded(Struct, frozen=True):
+    """A program has ended."""
+
+    answer: WasmAnswer
+
+
+KeyVerb = Literal["stat", "read", "write", "delete", "keys"]
+ProgramAsks = ProgramCalls | ProgramAwaits | ProgramUsesKeys | ProgramEnded

@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import os
 import sys
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Unpack
 
 from msgspec.structs import replace
@@ -17,6 +18,7 @@ from weftrun.sdk.place import current
 from weftrun.sdk.policy import Policy
 from weftrun.sdk.retrying import Retry
 
+_SLACK_S: Final = 5.0
 _NEAR: Final = ("auto", "forbid", "require")
 UNREACHABLE: Final = Retry(3, delay_s=0.2, on=(ConnectionError,))
 """What is tried again of a WebAssembly function where nothing else was asked for: what its storage was away for."""
@@ -30,6 +32,7 @@ def wasm_function(
     buckets: str | os.PathLike[str] = "",
     near: Near = "auto",
     limits: WasmLimits | None = None,
+    calls: Sequence[Function[..., Any]] | None = None,
     **policy: Unpack[Policy],
 ) -> Function[[bytes | str], bytes]:
     """Make a Function of a WebAssembly module; it takes bytes or text, and gives bytes.
@@ -45,6 +48,10 @@ def wasm_function(
         near: where a `storage_call` of it may run: beside the data if that is possible (`auto`), never (`forbid`), or
             nowhere else (`require`).
         limits: what a call may take.
+        calls: Functions that it may call, by their names; they take bytes, and return bytes or text. It then is a
+            Workflow, and what it calls are Steps; it may be begun again from what is on record, so it has no shared
+            state, and its time and its random bytes are those of the record. An empty one lets it call functions of
+            its own by their pointers. Default is that it calls none.
         policy: as of `@function`. What is not said: `effects="none"` without a bucket, and `retries` that try again
             what a storage role was away for.
 
@@ -65,40 +72,81 @@ def wasm_function(
         where, _digest(where), name, entry, bucket, os.fspath(buckets), near, limits or WasmLimits()
     )  # fmt: skip
 
-    def body(input: bytes | str = b"") -> bytes:
-        return called(wanted, input).output
-
+    body = _body(wanted) if calls is None else _program(wanted, calls)
     body.__name__ = body.__qualname__ = name.replace("-", "_")
     body.__module__ = made_by.f_globals.get("__name__", "")
     body.__doc__ = f"Call {name} of the WebAssembly module {os.path.basename(where)}."
-    said: dict[str, Any] = {"version": wanted.digest[:16], "retries": UNREACHABLE}
-    if not bucket:
-        said["effects"] = "none"
-    made: Function[[bytes | str], bytes] = _decorate(body, said | policy, made_by, workflow=False)
+    said: dict[str, Any] = {"version": wanted.digest[:16]}
+    if calls is not None:
+        said["body_timeout_s"] = wanted.limits.time_s_max + _SLACK_S
+    else:
+        said |= {"retries": UNREACHABLE} if bucket else {"retries": UNREACHABLE, "effects": "none"}
+    made: Function[[bytes | str], bytes] = _decorate(body, said | policy, made_by, workflow=calls is not None)
     return made
+
+
+def _body(wanted: WasmCall) -> Callable[..., Any]:
+    def body(input: bytes | str = b"") -> bytes:
+        return called(wanted, input).output
+
+    return body
+
+
+def _program(wanted: WasmCall, calls: Sequence[Function[..., Any]]) -> Callable[..., Any]:
+    programs = importlib.import_module("weftrun.sdk.wasm_programs")  # late: it makes Functions of its own
+    for one in calls:
+        if not isinstance(one, Function):
+            raise UsageError(f"{wanted.label}: `calls` takes Functions, not {one!r}: decorate it with @function.")
+    by_name = {one.spec.label: one for one in calls}
+    if len(by_name) < len(calls):
+        raise UsageError(f"{wanted.label}: of the Functions in `calls` two have one name: give one another by `name=`.")
+
+    async def body(input: bytes | str = b"") -> bytes:
+        answer: WasmAnswer = await programs.drive(wanted, input, programs.NamedFunctions(wanted, by_name))
+        return answer.output
+
+    return body
 
 
 def called(wanted: WasmCall, input: bytes | str) -> WasmAnswer:
     """Call a function of a module from the body of a Step, whose story tells what moved."""
-    if isinstance(input, str):
-        input = input.encode()
-    elif not isinstance(input, bytes | bytearray | memoryview):
-        raise TypeError(f"{wanted.label} takes bytes or text, not {type(input).__name__}.")
-    try:
-        adapter = importlib.import_module("weftrun.adapters.wasm.sandboxed")  # late: only Sandboxes need it
-    except ModuleNotFoundError as error:
-        raise Unsupported(
-            f"{wanted.label} is a WebAssembly function, which needs the extra `wasm` ({error.name} is missing): "
-            "pip install 'weftrun[wasm]'."
-        ) from None
     now = current()
-    answer: WasmAnswer = adapter.call(wanted, bytes(input), now.key, _print)
+    answer: WasmAnswer = sandboxed(wanted.label).call(wanted, as_bytes(wanted.label, input), now.key, say)
     for moved in answer.moved:
         now.note(moved.sentence())
     return answer
 
 
-def _print(text: bytes) -> None:
+def as_bytes(label: str, input: object) -> bytes:
+    """Return what a function is given as bytes.
+
+    Raises:
+        TypeError: it is neither bytes nor text.
+    """
+    if isinstance(input, str):
+        return input.encode()
+    if not isinstance(input, bytes | bytearray | memoryview):
+        raise TypeError(f"{label} takes bytes or text, not {type(input).__name__}.")
+    return bytes(input)
+
+
+def sandboxed(label: str) -> Any:
+    """Return the adapter that runs WebAssembly in a Sandbox.
+
+    Raises:
+        Unsupported: the extra `wasm` is not installed.
+    """
+    try:
+        return importlib.import_module("weftrun.adapters.wasm.sandboxed")  # late: only Sandboxes need it
+    except ModuleNotFoundError as error:
+        raise Unsupported(
+            f"{label} is a WebAssembly function, which needs the extra `wasm` ({error.name} is missing): "
+            "pip install 'weftrun[wasm]'."
+        ) from None
+
+
+def say(text: bytes) -> None:
+    """Print what a function prints."""
     sys.stdout.write(text.decode("utf-8", "replace"))
 
 

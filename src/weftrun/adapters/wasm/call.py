@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final, NamedTuple, Protocol
 
 import wasmtime
 
@@ -15,11 +16,27 @@ from weftrun.adapters.wasm.instance import PAGE_BYTES, CallEnded, Instance
 from weftrun.adapters.wasm.state import BucketState
 from weftrun.model.errors import WasmRefused, WasmTrapped
 from weftrun.model.near import ViewSaid
-from weftrun.model.wasm import Near, StorageCallMade, WasmLimits
+from weftrun.model.wasm import Near, PointedFunction, StorageCallMade, WasmLimits
 from weftrun.ports.buckets import Buckets, KeyChanged
 from weftrun.ports.near import Offload
 
 _SAID_BYTES: Final = 300
+
+
+class OtherFunctions(Protocol):
+    """What a program asks for that calls other functions; its thread stands still until it is answered."""
+
+    def begin(self, name: str, input: bytes, pointed: PointedFunction | None) -> int:
+        """Let a function be called; return the number of the call."""
+
+    def output(self, number: int) -> bytes | None:
+        """Wait for a call; return its output, or None where it has failed."""
+
+    def now_ns(self) -> int:
+        """Return the time of the last answer, in nanoseconds since the epoch."""
+
+    def chance(self, nbytes: int) -> bytes:
+        """Return bytes that are drawn from the seed of the Step."""
 
 
 class CallReach(NamedTuple):
@@ -33,6 +50,7 @@ class CallReach(NamedTuple):
         effects: key of the Step, with which writes are known again.
         say: takes what it prints.
         named: where the bucket is kept, as text.
+        others: the functions that it may call; None where it is no program that may.
     """
 
     bucket: str = ""
@@ -42,6 +60,7 @@ class CallReach(NamedTuple):
     effects: str = ""
     say: Callable[[bytes], None] = lambda text: None  # noqa: ARG005  # nobody listens
     named: str = ""
+    others: OtherFunctions | None = None
 
 
 class KeyView(NamedTuple):
@@ -182,6 +201,17 @@ class CallContext:
         finally:
             clock.end()
 
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Stop the clock while the program waits for others; its time begins anew after that."""
+        clock = self.instance.compiled.engine.clock
+        clock.end()
+        try:
+            yield
+        finally:
+            self.ends_at = time.monotonic() + self.limits.time_s_max
+            self.instance.store.set_epoch_deadline(clock.begin(self.limits.time_s_max))
+
     def _told(self, error: BaseException) -> BaseException:
         if isinstance(error, WasmTrapped | WasmRefused | ConnectionError) or not isinstance(error, Exception):
             return error
@@ -263,6 +293,11 @@ class CallContext:
     def state(self) -> BucketState:
         """The state of its bucket."""
         self.buckets()  # refuses where it has none
+        if self.place.others is not None:
+            raise WasmRefused(
+                f"The WebAssembly program {self.label} calls other functions, so it may be begun again from what is on "
+                "record, and state in memory is not: let a function that it calls use the state."
+            )
         if self._state is None:
             self._state = BucketState(self.place.named, self.place.bucket)
         return self._state

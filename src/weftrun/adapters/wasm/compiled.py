@@ -21,6 +21,8 @@ _CORE: Final = b"\1\0\0\0"
 _TICK_S: Final = 0.01
 _IDLE_TICKS: Final = 100
 MODULE_BYTES_MAX: Final = 64 << 20
+_MOVING: Final = {("weftrun", "storage_call"), ("weftrun", "call_pointed")}
+_CALLING: Final = {("weftrun", "call_named"), ("weftrun", "call_pointed")}
 
 
 class Clock:
@@ -117,7 +119,8 @@ class Compiled:
         variables: names of the globals among them that may change.
         uses_wasi: whether it imports anything of WASI.
         content: its bytes.
-        may_move: whether parts of its calls may run elsewhere.
+        may_move: whether parts of its calls may run elsewhere, or functions of it be called by their pointers.
+        calls_others: whether it may call other functions, so that it is a program which is replayed.
         beginning: what instances begin with, once that is known; of those that may move or have an `init`.
         fixed: variables that it does not export, so that a call of it can't move.
     """
@@ -134,7 +137,8 @@ class Compiled:
         )
         self.fixed = unexported_variables(content)
         self.content = content
-        self.may_move = ("weftrun", "storage_call") in self.imports
+        self.may_move = not _MOVING.isdisjoint(self.imports)
+        self.calls_others = not _CALLING.isdisjoint(self.imports)
         self.beginning: Beginning | None = None
         self.uses_wasi = any(where == "wasi_snapshot_preview1" for where, _ in self.imports)
 

@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import os
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, Final
 
 import wasmtime
 from wasmtime import _ffi as ffi
 
-from weftrun.adapters.wasm.call import CallContext
+from weftrun.adapters.wasm.call import CallContext, OtherFunctions
 from weftrun.adapters.wasm.compiled import Compiled, Compiler
 from weftrun.adapters.wasm.instance import BadAddress
-from weftrun.adapters.wasm.moving import storage_call
+from weftrun.adapters.wasm.moving import pointed, storage_call
 from weftrun.model.errors import LimitExceeded, WasmRefused
 
 MODULE: Final = "weftrun"
+WASI: Final = "wasi_snapshot_preview1"
 _U32: Final = 0xFFFF_FFFF
 
 
@@ -176,6 +179,66 @@ def state_unlock(call: CallContext, key: int, key_bytes: int) -> int:
     return 0 if call.state.unlock(_text(call, key, key_bytes)) else -1
 
 
+# ---------------------------------------------------------------------- other functions
+
+
+def call_named(call: CallContext, name: int, name_bytes: int, at: int, nbytes: int) -> int:
+    """Let another function be called; return the number of the call."""
+    input = call.instance.read(at & _U32, nbytes & _U32)
+    return _others(call).begin(_text(call, name, name_bytes), input, None)
+
+
+def call_pointed(call: CallContext, function: int, at: int, nbytes: int) -> int:
+    """Let a function of this program be called, on a copy of its memory; return the number of the call."""
+    others, input = _others(call), call.instance.read(at & _U32, nbytes & _U32)
+    return others.begin("", input, pointed(call, function & _U32))
+
+
+def call_await(call: CallContext, number: int) -> int:
+    """Wait for a call; return 0 where it has succeeded, else 1."""
+    return int(_others(call).output(number) is None)
+
+
+def call_output(call: CallContext, number: int, at: int, nbytes: int) -> int:
+    """Write the output of a call, as far as there is room; return how long it is, or -1 where the call has failed."""
+    output = _others(call).output(number)
+    if output is None:
+        return -1
+    call.instance.write(at & _U32, output[: nbytes & _U32])
+    return len(output)
+
+
+def _others(call: CallContext) -> OtherFunctions:
+    if call.place.others is None:
+        raise WasmRefused(
+            f"The WebAssembly function {call.label} calls other functions, and may not: say `calls=[...]` where it is "
+            "made. (A function that was called by its pointer, or that runs near the data, never may.)"
+        )
+    return call.place.others
+
+
+# ---------------------------------------------------------------------- time and chance, of programs that are replayed
+
+
+def clock_time_get(call: CallContext, clock: int, _precision: int, at: int) -> int:
+    """Write the time of a clock, in nanoseconds; of a program that calls others, that of the last answer."""
+    if call.place.others is not None:
+        now = call.place.others.now_ns()
+    else:
+        now = time.time_ns() if clock == 0 else time.monotonic_ns()
+    call.instance.write(at & _U32, now.to_bytes(8, "little"))
+    return 0
+
+
+def random_get(call: CallContext, at: int, nbytes: int) -> int:
+    """Write random bytes; of a program that calls others, the same ones whenever it is begun again."""
+    nbytes &= _U32
+    call.instance.address(at & _U32, nbytes)
+    others = call.place.others
+    call.instance.write(at & _U32, os.urandom(nbytes) if others is None else others.chance(nbytes))
+    return 0
+
+
 _FUNCTIONS: Final[tuple[tuple[str, str, Callable[..., int]], ...]] = (
     ("", "i", input_size),
     ("iii", "i", input_read),
@@ -195,8 +258,19 @@ _FUNCTIONS: Final[tuple[tuple[str, str, Callable[..., int]], ...]] = (
     ("ii", "i", state_pull),
     ("iii", "i", state_lock),
     ("ii", "i", state_unlock),
+    ("iiiii", "i", storage_call),
+    ("iiii", "i", call_named),
+    ("iii", "i", call_pointed),
+    ("i", "i", call_await),
+    ("iii", "I", call_output),
 )
 """Parameters and result (i: 32 bits, I: 64 bits) of what a module may import, under the names that they have here."""
+
+_REPLAYED: Final[tuple[tuple[str, str, Callable[..., int]], ...]] = (
+    ("iIi", "i", clock_time_get),
+    ("ii", "i", random_get),
+)
+"""Functions of WASI that tell a program which calls others the same whenever it is begun again."""
 
 _Callback = ctypes.CFUNCTYPE(
     ctypes.c_size_t, ctypes.c_void_p, ctypes.c_void_p, ctypes.POINTER(ctypes.c_int64), ctypes.c_size_t
@@ -230,27 +304,34 @@ def _signed(cell: int) -> int:
 
 
 @functools.cache
-def linker_of(engine: Compiler) -> wasmtime.Linker:
-    """Return what modules of an engine are linked with."""
+def linker_of(engine: Compiler, *, replayed: bool = False) -> wasmtime.Linker:
+    """Return what modules of an engine are linked with; `replayed` ones may be begun again from what is on record."""
     linker = wasmtime.Linker(engine.wasmtime)
     linker.define_wasi()
-    for takes, gives, function in (*_FUNCTIONS, ("iiiii", "i", storage_call)):
+    _define(linker, MODULE, _FUNCTIONS)
+    if replayed:
+        linker.allow_shadowing = True
+        _define(linker, WASI, _REPLAYED)
+    return linker
+
+
+def _define(linker: wasmtime.Linker, module: str, functions: tuple[tuple[str, str, Callable[..., int]], ...]) -> None:
+    for takes, gives, function in functions:
         made = _callback(takes, function)
         _kept.append(made)
         kind = wasmtime.FuncType([_TYPES[one]() for one in takes], [_TYPES[gives]()])
         name = function.__name__.encode()
         error: Any = ffi.wasmtime_linker_define_func_unchecked(
-            linker.ptr(), ctypes.create_string_buffer(MODULE.encode()), len(MODULE),
+            linker.ptr(), ctypes.create_string_buffer(module.encode()), len(module),
             ctypes.create_string_buffer(name), len(name), kind.ptr(),
             ctypes.cast(made, ffi.wasmtime_func_unchecked_callback_t), None, ctypes.cast(0, _FINALIZER),
         )  # fmt: skip
         if error:
             raise wasmtime.WasmtimeError._from_ptr(error)
-    return linker
 
 
 _FINALIZER = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
-_KNOWN: Final = frozenset(function.__name__ for _, _, function in _FUNCTIONS) | {"storage_call"}
+_KNOWN: Final = frozenset(function.__name__ for _, _, function in _FUNCTIONS)
 _linking = threading.Lock()
 
 
@@ -264,7 +345,7 @@ def linked(compiled: Compiled, name: str) -> wasmtime.InstancePre:
     missing = [
         f"{where}.{what}"
         for where, what in compiled.imports
-        if where != "wasi_snapshot_preview1" and not (where == MODULE and what in _KNOWN)
+        if where != WASI and not (where == MODULE and what in _KNOWN)
     ]
     if missing:
         raise WasmRefused(
@@ -273,7 +354,7 @@ def linked(compiled: Compiled, name: str) -> wasmtime.InstancePre:
         )
     try:
         with _linking:
-            return linker_of(compiled.engine).instantiate_pre(compiled.module)
+            return linker_of(compiled.engine, replayed=compiled.calls_others).instantiate_pre(compiled.module)
     except wasmtime.WasmtimeError as error:
         text = " ".join(line.strip() for line in str(error).splitlines() if line.strip())
         raise WasmRefused(f"{name} imports what isn't there: {text[:500]}") from None

@@ -2,6 +2,7 @@
 
 ROOT/DIGEST.wasm            a module
 ROOT/names/USER/FUNCTION    the digests of its versions, a line each, the newest last
+ROOT/releases/DIGEST        names and digests of a user's functions at one time, a line each
 """
 
 from __future__ import annotations
@@ -36,11 +37,15 @@ class Uploaded(NamedTuple):
 
 
 class Modules:
-    """The modules of a folder, which any number of processes may use at once."""
+    """The modules of a folder, which any number of processes may use at once.
+
+    Attributes:
+        root: the folder.
+    """
 
     def __init__(self, root: str) -> None:
         """Use the folder `root`, which is made by the first upload."""
-        self._root = os.path.abspath(root)
+        self.root = os.path.abspath(root)
 
     def upload(self, user: str, function: str, content: bytes) -> tuple[Uploaded, bool]:
         """Check a module, compile it, and let the name lead to it from now on.
@@ -52,7 +57,7 @@ class Modules:
             WasmRefused: it can't be used, or a name can't be one.
         """
         name = f"{user}/{function}"
-        folder = f"{self._root}/names/{_checked('user', user)}"
+        folder = f"{self.root}/names/{_checked('user', user)}"
         _checked("function", function)
         check(content, name)
         digest = self.keep(content, name)
@@ -69,11 +74,39 @@ class Modules:
         if not _NAME.fullmatch(user) or not _NAME.fullmatch(function):
             return None
         try:
-            with open(f"{self._root}/names/{user}/{function}", encoding="ascii") as file:
+            with open(f"{self.root}/names/{user}/{function}", encoding="ascii") as file:
                 digests = file.read().split()
         except FileNotFoundError:
             return None
         return Uploaded(digests[-1], self.path(digests[-1]), len(digests)) if digests else None
+
+    def calls_others(self, digest: str) -> bool:
+        """Say whether a module is a program that calls other functions."""
+        return load(self.path(digest), digest).calls_others
+
+    def release(self, user: str) -> str:
+        """Return the name of what a user's functions are now; programs call those, whatever is uploaded meanwhile."""
+        folder = f"{self.root}/names/{_checked('user', user)}"
+        lines = []
+        for name in sorted(os.listdir(folder)):
+            found = self.find(user, name)
+            if found is not None:
+                lines.append(f"{name} {found.digest}\n")
+        content = "".join(lines).encode()
+        digest = digest_of(content)
+        path = f"{self.root}/releases/{digest}"
+        if not os.path.exists(path):
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            _write(path, content)
+        return digest
+
+    def of_release(self, release: str, function: str) -> str | None:
+        """Return the digest of the module that a function was in a release; None where it was not there."""
+        if not _DIGEST.fullmatch(release):
+            raise WasmRefused(f"{release[:80]!r} is no name of a release.")
+        with open(f"{self.root}/releases/{release}", encoding="ascii") as file:
+            found = dict(line.split() for line in file)
+        return found.get(function)
 
     def keep(self, content: bytes, name: str) -> str:
         """Keep a module by its content, compiled; return its digest.
@@ -85,13 +118,8 @@ class Modules:
         digest = digest_of(content)
         path = self.path(digest)
         if not os.path.exists(path):
-            os.makedirs(self._root, exist_ok=True)
-            new = f"{path}.{os.getpid()}.{threading.get_ident()}"
-            with open(new, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.rename(new, path)
+            os.makedirs(self.root, exist_ok=True)
+            _write(path, content)
         try:
             linked(load(path, digest), name)
         except WasmRefused as error:
@@ -106,7 +134,17 @@ class Modules:
         """
         if not _DIGEST.fullmatch(digest):
             raise WasmRefused(f"{digest[:80]!r} is no SHA-256 of a module.")
-        return f"{self._root}/{digest}.wasm"
+        return f"{self.root}/{digest}.wasm"
+
+
+def _write(path: str, content: bytes) -> None:
+    """Write a file, which is there whole and on the disk, or not at all."""
+    new = f"{path}.{os.getpid()}.{threading.get_ident()}"
+    with open(new, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.rename(new, path)
 
 
 def _checked(what: str, name: str) -> str:

@@ -13,9 +13,9 @@ from typing import Final, Literal
 from msgspec.structs import replace
 
 from weftrun.adapters.wasm.call import CallContext, KeyView
-from weftrun.model.errors import WasmTrapped
+from weftrun.model.errors import WasmRefused, WasmTrapped
 from weftrun.model.near import NearCall, NearDone, NearFailed, NearRefused, ViewSaid
-from weftrun.model.wasm import StorageCallMade
+from weftrun.model.wasm import PointedFunction, StorageCallMade
 from weftrun.ports.near import Offload
 from weftrun.wire.delta import DeltaRefused, changes, delta
 
@@ -54,6 +54,8 @@ def _why_here(call: CallContext) -> str:
     """Return why nothing can move; empty where it can."""
     if call.place.near == "forbid":
         return "forbidden"
+    if call.place.others is not None:
+        return "the program calls other functions"
     if call.place.offload is None:
         return "the bucket is kept on this host"
     if call.shared:
@@ -142,12 +144,48 @@ def _take(call: CallContext, done: NearDone, size: int) -> None:
         call.place.say(done.text.encode())
 
 
+def pointed(call: CallContext, function: int) -> PointedFunction:
+    """Return a function of a program with the memory that it has now.
+
+    Raises:
+        WasmRefused: the memory is not all that it is made of.
+    """
+    instance = call.instance
+    beginning = instance.compiled.beginning
+    if instance.compiled.fixed or beginning is None:
+        raise WasmRefused(
+            f"The WebAssembly program {call.label} does not export all its variables, so functions of it can't be "
+            "called by their pointers. `weftrun build` exports them."
+        )
+    size = instance.memory_bytes
+    before = bytearray(beginning.memory)
+    before.extend(bytes(size - len(before)))
+    memory = delta(before, instance.view())
+    return PointedFunction(function, memory, size, instance.numbers(), beginning.digest)
+
+
 def arrive(call: CallContext, told: NearCall) -> str:
     """Make the memory of a call that comes from elsewhere; return why it can't be made, or nothing.
 
     Raises:
         DeltaRefused: what came is not one of this memory.
     """
+    reason = room_for(call, told)
+    if reason:
+        return reason
+    for said in told.views:
+        reason = _show_again(call, said)
+        if reason:
+            return reason
+    fill(call, told)
+    call.free = list(told.free)
+    call.reads = dict(told.reads)
+    call.writes = told.writes
+    return ""
+
+
+def room_for(call: CallContext, told: NearCall | PointedFunction) -> str:
+    """Make the memory of a fresh instance as long as that of a call; return why that can't be, or nothing."""
     instance = call.instance
     beginning = instance.compiled.beginning
     if beginning is None or beginning.digest != told.beginning:
@@ -155,18 +193,19 @@ def arrive(call: CallContext, told: NearCall) -> str:
     more = told.memory_bytes - instance.memory_bytes
     if more < 0 or (more and instance.grow(more) is None) or instance.memory_bytes != told.memory_bytes:
         return "its memory does not fit"
-    for said in told.views:
-        reason = _show_again(call, said)
-        if reason:
-            return reason
+    return ""
+
+
+def fill(call: CallContext, told: NearCall | PointedFunction) -> None:
+    """Let memory and variables be those of a call.
+
+    Raises:
+        DeltaRefused: what came is not one of this memory.
+    """
     _, runs = changes(told.memory, told.memory_bytes, bytes_max=told.memory_bytes)
     for start, data in runs:
-        instance.write(start, data)
-    instance.set_numbers(told.numbers)
-    call.free = list(told.free)
-    call.reads = dict(told.reads)
-    call.writes = told.writes
-    return ""
+        call.instance.write(start, data)
+    call.instance.set_numbers(told.numbers)
 
 
 def _show_again(call: CallContext, said: ViewSaid) -> str:

@@ -14,10 +14,10 @@ from weftrun.adapters.wasm.call import CallContext, CallReach
 from weftrun.adapters.wasm.compiled import Compiled, compiled
 from weftrun.adapters.wasm.host import linked, running
 from weftrun.adapters.wasm.instance import BadAddress, Instance
-from weftrun.adapters.wasm.moving import arrive, run_arrived
+from weftrun.adapters.wasm.moving import arrive, fill, room_for, run_arrived
 from weftrun.model.errors import WasmRefused, WasmTrapped
 from weftrun.model.near import NearAnswer, NearCall, NearFailed, NearRefused
-from weftrun.model.wasm import WasmAnswer, WasmLimits
+from weftrun.model.wasm import PointedFunction, WasmAnswer, WasmLimits
 from weftrun.wire.delta import DeltaRefused
 
 COMMAND: Final = "_start"
@@ -73,8 +73,11 @@ def entry_of(module: Compiled, wanted: str, name: str) -> str:
     return entry
 
 
-def run(module: Compiled, entry: str, label: str, input: bytes, place: CallReach, limits: WasmLimits) -> WasmAnswer:
-    """Call a function in an instance of its own.
+def run(
+    module: Compiled, entry: str, label: str, input: bytes, place: CallReach, limits: WasmLimits,
+    function: PointedFunction | None = None,
+) -> WasmAnswer:  # fmt: skip
+    """Call a function in an instance of its own: an export, or one that was called by its pointer.
 
     Raises:
         WasmRefused: the module imports what isn't there.
@@ -85,7 +88,7 @@ def run(module: Compiled, entry: str, label: str, input: bytes, place: CallReach
     offload = place.offload
     before = (offload.bytes_out, offload.bytes_back) if offload is not None else (0, 0)
     call.begin(module, linked(module, label))
-    code = _within(call, entry)
+    code = _within(call, entry, function)
     if code:
         said = call.printed.last()
         raise WasmTrapped(f"The WebAssembly function {label} returned {code}{': ' + said if said else '.'}")
@@ -93,8 +96,14 @@ def run(module: Compiled, entry: str, label: str, input: bytes, place: CallReach
     return WasmAnswer(call.output or b"", tuple(call.moved), out - before[0], back - before[1])
 
 
-def _within(call: CallContext, entry: str) -> int:
+def _within(call: CallContext, entry: str, function: PointedFunction | None) -> int:
     def enter(instance: Instance) -> int:
+        if function is not None:
+            reason = room_for(call, function)
+            if reason:
+                raise WasmTrapped(f"A function of {call.label} that was called by its pointer did not begin: {reason}.")
+            fill(call, function)
+            return instance.call_table(function.index, ())
         if entry != COMMAND and _INITIALIZE in instance.compiled.exports:
             instance.call(_INITIALIZE)
         return instance.call(entry)

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import Any
+
+from msgspec.structs import replace
 
 from weftrun.adapters.buckets.files import FileBuckets
 from weftrun.adapters.buckets.remote import RemoteBuckets
-from weftrun.adapters.wasm.call import CallReach
+from weftrun.adapters.wasm.call import CallReach, once_of
+from weftrun.adapters.wasm.modules import Modules
+from weftrun.adapters.wasm.program import RunningProgram
 from weftrun.adapters.wasm.runner import entry_of, load, run
-from weftrun.model.wasm import WasmAnswer, WasmCall
+from weftrun.model.errors import WasmRefused
+from weftrun.model.wasm import KeyVerb, WasmAnswer, WasmCall
+from weftrun.ports.buckets import KeyChanged
 
 
 @functools.lru_cache(maxsize=64)
@@ -37,4 +44,47 @@ def call(wanted: WasmCall, input: bytes, effects: str, say: Callable[[bytes], No
     buckets = _buckets(wanted.buckets) if wanted.buckets else None
     offload = buckets if isinstance(buckets, RemoteBuckets) else None
     place = CallReach(wanted.bucket, buckets, offload, wanted.near, effects, say, wanted.buckets)
-    return run(module, entry, wanted.label, input, place, wanted.limits)
+    return run(module, entry, wanted.label, input, place, wanted.limits, wanted.pointed)
+
+
+def program(wanted: WasmCall, input: bytes, seed: str, say: Callable[[bytes], None]) -> RunningProgram:
+    """Begin a program that calls other functions.
+
+    Raises:
+        WasmRefused: the module can't be used.
+    """
+    module = load(wanted.path, wanted.digest, fuel=wanted.limits.fuel_max is not None)
+    return RunningProgram(module, wanted, input, seed=seed, say=say)
+
+
+def of_release(wanted: WasmCall, name: str) -> tuple[WasmCall, bool]:
+    """Return the call of another function of a program's release, and whether that is a program, too.
+
+    Raises:
+        WasmRefused: there is none of this name, or its module can't be used.
+    """
+    modules = Modules(wanted.modules)
+    digest = modules.of_release(wanted.release, name)
+    if digest is None:
+        raise WasmRefused(
+            f"The WebAssembly program {wanted.label} calls {name!r}, which was not uploaded when its Run began."
+        )
+    found = replace(wanted, path=modules.path(digest), digest=digest, label=name, entry="", pointed=None)
+    return found, load(found.path, digest).calls_others
+
+
+def use_key(wanted: WasmCall, verb: KeyVerb, args: tuple[Any, ...], once: str) -> Any:
+    """Use keys of a bucket for a program; None for a write that came too late.
+
+    Raises:
+        BucketsUnreachable: the storage role can't be reached.
+    """
+    buckets = _buckets(wanted.buckets)
+    if verb == "write":
+        key, data, guard = args
+        try:
+            return buckets.write(wanted.bucket, key, data, once=once_of(once, data), if_version=guard)
+        except KeyChanged:
+            return None
+    found = getattr(buckets, verb)(wanted.bucket, *args)
+    return (found[0], bytes(found[1])) if verb == "read" and found is not None else found

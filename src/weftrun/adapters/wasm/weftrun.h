@@ -48,6 +48,11 @@ WEFTRUN_IMPORT(state_push) int32_t weftrun_raw_state_push(const char *key, uint3
 WEFTRUN_IMPORT(state_pull) int32_t weftrun_raw_state_pull(const char *key, uint32_t key_bytes);
 WEFTRUN_IMPORT(state_lock) int32_t weftrun_raw_state_lock(const char *key, uint32_t key_bytes, int32_t writes);
 WEFTRUN_IMPORT(state_unlock) int32_t weftrun_raw_state_unlock(const char *key, uint32_t key_bytes);
+WEFTRUN_IMPORT(call_named)
+uint32_t weftrun_raw_call_named(const char *name, uint32_t name_bytes, const void *input, uint32_t bytes);
+WEFTRUN_IMPORT(call_pointed) uint32_t weftrun_raw_call_pointed(uint32_t function, const void *input, uint32_t bytes);
+WEFTRUN_IMPORT(call_await) int32_t weftrun_raw_call_await(uint32_t call);
+WEFTRUN_IMPORT(call_output) int64_t weftrun_raw_call_output(uint32_t call, void *at, uint32_t bytes);
 WEFTRUN_IMPORT(storage_call)
 int32_t weftrun_raw_storage_call(const char *key, uint32_t key_bytes, uint32_t function, int32_t a, int32_t b);
 
@@ -123,6 +128,36 @@ static inline void weftrun_state_lock(const char *key, int writes) {
   weftrun_raw_state_lock(key, (uint32_t)strlen(key), writes);
 }
 static inline int weftrun_state_unlock(const char *key) { return weftrun_raw_state_unlock(key, (uint32_t)strlen(key)); }
+
+/* --- other functions ---
+ *
+ * A program that calls others is a workflow: each call is a Step, and runs beside this program. After a crash the program
+ * is begun again with the answers that are on record, so it has no shared state, its time stands still between two
+ * answers, and what is random is the same again. What it reads and writes of keys are Steps, too. */
+
+/* Lets a function be called by its name; returns the number of the call at once. */
+static inline uint32_t weftrun_call(const char *name, const void *input, uint32_t bytes) {
+  return weftrun_raw_call_named(name, (uint32_t)strlen(name), input, bytes);
+}
+/* Lets a function of this program be called, in another instance with a copy of this memory; it takes nothing, returns 0
+ * where it has succeeded, and has an input and an output of its own. It may not call others. */
+static inline uint32_t weftrun_call_pointed(int (*function)(void), const void *input, uint32_t bytes) {
+  return weftrun_raw_call_pointed((uint32_t)(uintptr_t)function, input, bytes);
+}
+/* Waits for a call; returns 0 where it has succeeded. */
+static inline int weftrun_await(uint32_t call) { return weftrun_raw_call_await(call); }
+/* Waits for a call, and returns its output as text that ends with a zero byte, which the caller frees; `*bytes` is its
+ * length without that. NULL where the call has failed. */
+static inline char *weftrun_await_output(uint32_t call, uint32_t *bytes) {
+  int64_t size = weftrun_raw_call_output(call, 0, 0);
+  if (size < 0) return NULL;
+  char *text = (char *)malloc((size_t)size + 1);
+  if (!text) abort();
+  weftrun_raw_call_output(call, text, (uint32_t)size);
+  text[size] = 0;
+  if (bytes) *bytes = (uint32_t)size;
+  return text;
+}
 
 /* --- near storage --- */
 

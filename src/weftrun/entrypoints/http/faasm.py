@@ -17,6 +17,7 @@ from typing import Any, Final
 from anyio.to_thread import run_sync
 from litestar import Response, Router, get, post, put
 from msgspec import json
+from msgspec.structs import replace
 
 from weftrun.adapters.wasm.compiled import MODULE_BYTES_MAX
 from weftrun.adapters.wasm.modules import Modules
@@ -26,10 +27,12 @@ from weftrun.model.errors import RunNotFound, UsageError, WeftrunError
 from weftrun.model.wasm import Near, WasmAnswer, WasmCall, WasmLimits
 from weftrun.sdk.handles import Engine, Run
 from weftrun.sdk.wasm import call_module, uploaded
+from weftrun.sdk.wasm_programs import call_program, uploaded_program
 
 _TEXT: Final = "text/plain"
 _BINARY: Final = "application/octet-stream"
 _FAILED: Final = 500
+_CALLED: Final = (call_module.spec.name, call_program.spec.name)
 
 
 class Doors:
@@ -61,6 +64,10 @@ class Doors:
             found.path, found.digest, asked.function, "", asked.user, self.buckets, near, self.limits
         )  # fmt: skip
         function = uploaded(asked.function)
+        if await run_sync(self.modules.calls_others, found.digest):
+            release = await run_sync(self.modules.release, asked.user)
+            wanted = replace(wanted, modules=self.modules.root, release=release)
+            function = uploaded_program(asked.function)
         chosen = function.options(id=asked.id) if asked.id else function
         return await Engine(gateway.core).astart(chosen, wanted, asked.input_data.encode())
 
@@ -71,7 +78,7 @@ class Doors:
             RunNotFound: there is none with this id. Runs of other programs are none: their values are not read here.
         """
         info = await gateway.readers.read(lambda reader: reader.find(id))
-        if info is None or info.deleted or info.function != call_module.spec.name:
+        if info is None or info.deleted or info.function not in _CALLED:
             raise RunNotFound(f"No invocation has the id {id!r}.")
         return await run_sync(Engine(gateway.core).get, id)
 

@@ -1,0 +1,177 @@
+"""What a WebAssembly program calls are Steps: they run at once, are on record, and are not run again."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from tests.conftest import assert_closed
+from tests.engine.conftest import until
+from tests.wasm import modules
+
+import weftrun
+from weftrun.adapters.wasm.building import build
+from weftrun.entrypoints.cli.group import main
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("modules")
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"sqlite:///{tmp_path_factory.mktemp('journal') / 'journal.db'}"
+
+
+@pytest.fixture(scope="module")
+def program(folder: Path) -> Iterator[ModuleType]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WEFTRUN_TEST_MODULES", str(folder))
+        yield importlib.import_module("tests.wasm.chained")
+
+
+@pytest.fixture(scope="module")
+def engine(url: str, program: ModuleType) -> Iterator[weftrun.Engine]:
+    with weftrun.open(url) as opened:
+        yield opened
+    assert_closed(url)
+
+
+def started(engine: weftrun.Engine, function: Any, input: str, id: str) -> weftrun.Run[bytes]:
+    run: weftrun.Run[bytes] = engine.start(function.options(id=id), input)
+    return run
+
+
+@pytest.mark.parametrize(("name", "answer"), [("echo", b"ab"), ("upper", b"AB"), ("fails", b"!b")])
+def test_a_program_calls_functions_by_name_and_has_their_output(
+    engine: weftrun.Engine, program: ModuleType, name: str, answer: bytes
+) -> None:
+    """They may be of WebAssembly or of Python; one that fails is told to the program, and the Run goes on."""
+    run = started(engine, program.outer, name, name)
+    assert run.result(timeout_s=60) == answer
+    assert [step.id for step in run.steps()] == ["chain", f"{name}[0]", f"{name}[1]"]
+
+
+def test_a_program_calls_a_program(engine: weftrun.Engine, program: ModuleType) -> None:
+    """The inner one finds no function `a`, which is its failure and no other's."""
+    assert started(engine, program.outer, "inner", "nested").result(timeout_s=60) == b"!!"
+    assert started(engine, program.inner, "upper", "inner").result(timeout_s=60) == b"AB"
+
+
+def test_a_function_is_called_by_its_pointer_with_the_memory_of_the_caller(
+    engine: weftrun.Engine, program: ModuleType
+) -> None:
+    run = started(engine, program.pointed, "", "pointed")
+    assert run.result(timeout_s=60) == b"xby"
+    assert [step.id for step in run.steps()] == ["chain_pointed", "chain_pointed_0[0]"]
+
+
+@pytest.mark.parametrize(
+    ("function", "input", "error", "words"),
+    [
+        ("outer", "gone", weftrun.WasmRefused, r"chain calls 'gone'; it may call: echo, fails, inner, number"),
+        ("outer", "number", weftrun.UsageError, "returns bytes or text, not int"),
+        ("loops", "", weftrun.WasmTrapped, "its time was over"),
+    ],
+)
+def test_what_can_not_be_called_is_told(
+    engine: weftrun.Engine, program: ModuleType, function: str, input: str, error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        started(engine, getattr(program, function), input, f"bad {function} {input}").result(timeout_s=60)
+
+
+@pytest.mark.parametrize("name", ["outer", "told"])
+def test_a_killed_engine_goes_on_in_the_middle_and_calls_nothing_twice(
+    url: str, program: ModuleType, folder: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    """The program is begun again, with the answers that are on record: its calls, keys, time and random bytes."""
+    own = f"{url}.{name}"
+    entered, go = folder / "entered", folder / "go"
+    entered.unlink(missing_ok=True)
+    go.unlink(missing_ok=True)
+    calls = b"ab" if name == "outer" else b"b"
+    command = [sys.executable, "-m", "tests.wasm.chained", own, name]
+    with subprocess.Popen(command, cwd=ROOT, env=os.environ | {"WEFTRUN_TEST_MODULES": str(folder)}) as first:
+        until(lambda: entered.exists() and sorted(entered.read_bytes().split()) == [bytes([one]) for one in calls])
+        if name == "outer":
+            until(lambda: main(["steps", "--db", own, name]) == 0 and "succeeded" in capsys.readouterr().out)
+        first.kill()
+    before = folder / "buckets/b/a"
+    written = before.read_bytes() if name == "told" else b""
+    go.touch()
+    with weftrun.open(own) as again:
+        answer = again.get(name).result(timeout_s=60)
+    assert_closed(own)
+    if name == "outer":
+        assert answer == b"aabb"
+        assert entered.read_bytes().split().count(b"a") == 1
+    else:
+        at, drawn = struct.unpack("<Q8s", answer[:16])
+        assert at > 0
+        assert (drawn, answer[16:18]) == (written, b"bb") == (before.read_bytes(), b"bb")
+
+
+def test_what_is_no_function_is_not_among_those_that_are_called(tmp_path: Path) -> None:
+    (tmp_path / "chain.wasm").write_bytes(modules.CHAIN)
+    with pytest.raises(weftrun.UsageError, match="`calls` takes Functions, not 7"):
+        weftrun.wasm_function(tmp_path / "chain.wasm", calls=[7])  # type: ignore[list-item]
+
+
+COUNTS = """
+#include <stdio.h>
+#include <weftrun.h>
+
+static char separator = ' ';
+
+static int count(void) {
+  uint32_t bytes, words = 0;
+  char *text = weftrun_input(&bytes);
+  for (uint32_t i = 0; i < bytes; i++) words += text[i] != separator && (i == 0 || text[i - 1] == separator);
+  char said[16];
+  weftrun_output(said, (uint32_t)snprintf(said, sizeof said, "%u", words));
+  return bytes == 0;
+}
+
+int main(void) {
+  char *text = weftrun_input(NULL), total[64];
+  separator = text[0];
+  uint32_t calls[8], made = 0;
+  for (char *line = strtok(text + 1, "\\n"); line && made < 8; line = strtok(NULL, "\\n"))
+    calls[made++] = weftrun_call_pointed(count, line, (uint32_t)strlen(line));
+  uint32_t words = 0;
+  for (uint32_t i = 0; i < made; i++) words += (uint32_t)atoi(weftrun_await_output(calls[i], NULL));
+  if (weftrun_await_output(weftrun_call_pointed(count, "", 0), NULL)) return 1;
+  uint32_t shown = weftrun_call("shown", total, (uint32_t)snprintf(total, sizeof total, "%u words", words));
+  weftrun_output_text(weftrun_await_output(shown, NULL));
+  return 0;
+}
+"""
+
+
+@pytest.mark.sweep
+def test_a_program_in_c_calls_its_own_functions_and_others(tmp_path: Path) -> None:
+    (tmp_path / "counts.c").write_text(COUNTS, encoding="utf-8")
+    assert build(str(tmp_path / "counts.c"), str(tmp_path / "counts.wasm")) == ""
+    (tmp_path / "counting.py").write_text(
+        "import weftrun\n\n@weftrun.function\ndef shown(text: bytes) -> str:\n    return f'<{text.decode()}>'\n\n"
+        "counts = weftrun.wasm_function('counts.wasm', calls=[shown])\n",
+        encoding="utf-8",
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(tmp_path))
+        counting = importlib.import_module("counting")
+        with weftrun.open(f"sqlite:///{tmp_path}/journal.db") as engine:
+            assert started(engine, counting.counts, "-to-be\nor-not-to\nbe", "c").result(timeout_s=60) == b"<6 words>"
+        assert_closed(f"sqlite:///{tmp_path}/journal.db")
