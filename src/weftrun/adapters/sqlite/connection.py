@@ -214,15 +214,10 @@ def transact(
 
     An I/O error leaves open whether it happened: `CommitUnknown`. Every other error means that it did not.
     """
-    try:
+    with all_or_nothing(connection, path, doing):
         begin(connection, turn)
         result = work(connection)
         connection.execute(SQL["commit"])
-    except apsw.Error as error:
-        raise undone(connection, path, doing, error) from None
-    except BaseException:
-        roll_back(connection)
-        raise
     return result
 
 
@@ -231,22 +226,17 @@ def all_or_nothing(connection: apsw.Connection, path: Path, doing: str) -> Itera
     """Undo the open transaction at any error but one of the disk, which leaves it unknown: `CommitUnknown`."""
     try:
         yield
+    except apsw.IOError as error:
+        raise CommitUnknown(
+            f"The disk gave an error at {path} in a transaction ({error}): it is not known whether it was committed."
+            " It is looked up when the Journal is used next."
+        ) from None
     except apsw.Error as error:
-        raise undone(connection, path, doing, error) from None
+        roll_back(connection)
+        raise told(error, path, doing) from None
     except BaseException:
         roll_back(connection)
         raise
-
-
-def undone(connection: apsw.Connection, path: Path, doing: str, error: apsw.Error) -> WeftrunError:
-    """Undo the open transaction for an error, and return ours; one of the disk leaves it unknown."""
-    if isinstance(error, apsw.IOError):
-        return CommitUnknown(
-            f"The disk gave an error at {path} in a transaction ({error}): it is not known whether it was committed."
-            " It is looked up when the Journal is used next."
-        )
-    roll_back(connection)
-    return told(error, path, doing)
 
 
 def roll_back(connection: apsw.Connection) -> None:

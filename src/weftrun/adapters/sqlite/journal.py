@@ -117,18 +117,20 @@ class SqliteJournal(SqliteOutbox):
             connections.release(connection)
 
     def _transact(self, doing: str, work: Callable[[apsw.Connection], T], turn: WriteTurn | None = None) -> T:
-        try:
+        with self._forgetting():
             return transact(self._connected(), turn or self._turn, self._path, doing, work)
-        except BaseException as error:
-            self._forget(error)
-            raise
 
-    def _forget(self, error: BaseException) -> None:
+    @contextmanager
+    def _forgetting(self) -> Iterator[None]:
         """Forget, where a transaction fails, what may not be so: heads may have run ahead of what was undone."""
-        if isinstance(error, CommitUnknown):
+        try:
+            yield
+        except CommitUnknown:
             self._drop()
-        else:
+            raise
+        except BaseException:
             self._heads.clear()
+            raise
 
     # ------------------------------------------------------------------ append
 
@@ -158,13 +160,10 @@ class SqliteJournal(SqliteOutbox):
     @contextmanager
     def held(self, doing: str) -> Iterator[apsw.Connection]:
         """Give the connection for a part of a transaction that goes on; an error ends it, as in `append`."""
-        try:
+        with self._forgetting():
             connection = self._connected()
             with connections.all_or_nothing(connection, self._path, doing):
                 yield connection
-        except BaseException as error:
-            self._forget(error)
-            raise
 
     def forget_heads(self) -> None:
         """What was added was undone: what is known of Runs is read again when it is needed."""
