@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from tests.sweeping import shared, swept
 
 import weftrun
 from weftrun.assembly import open_reader
@@ -102,14 +103,17 @@ assert not any([main([*words.split(), "--db", sys.argv[1]]) for words in sys.arg
 MANY = "-OO -B -s -bb -X dev -X int_max_str_digits=5000 -X own=1 -W error::ResourceWarning -W ignore::UserWarning"
 
 
-@pytest.mark.parametrize(("options", "more"), [("", ""), (MANY, ""), (MANY, "--thread"), ("-P -X utf8", "")])
+@pytest.mark.parametrize(
+    ("options", "more"),
+    [("", ""), (MANY, ""), swept(MANY, "--thread"), ("-P -X utf8", "")],
+)
 def test_sandboxes_start_as_the_program_did(tmp_path: Path, options: str, more: str) -> None:
     (tmp_path / "rated.py").write_text(RATED + TELLS)
     words = [*options.split(), "rated.py", "--rate", "0.2", *more.split()]
     assert python(tmp_path, *words, PYTHONPATH="/srv/none") == "20.0"
 
 
-@pytest.mark.parametrize("more", ["", "--thread"])
+@pytest.mark.parametrize("more", shared(["", "--thread"]))
 def test_an_interpreter_that_ignores_its_environment(tmp_path: Path, more: str) -> None:
     """All but the two flags, under which no hash seed could be given to it; what it is to ignore is ignored."""
     (tmp_path / "rated.py").write_text(RATED + TELLS)
@@ -151,6 +155,7 @@ def test_a_run_that_is_gone_on_with_has_what_its_start_had(tmp_path: Path) -> No
     assert "--rate" not in said
 
 
+@pytest.mark.sweep
 def test_the_command_line_goes_on_with_it_too(tmp_path: Path) -> None:
     """`python rated.py`, `weftrun resume` and `weftrun run rated.py:wf` mean the same Run."""
     program = tmp_path / "rated.py"
