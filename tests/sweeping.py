@@ -20,3 +20,8 @@ def shared(values: Iterable[Any], *, every: int = 0, keeps: Callable[[Any], bool
         pytest.param(value, marks=[] if kept(number, value) else [pytest.mark.sweep])
         for number, value in enumerate(values)
     ]
+
+
+def swept(*values: Any) -> Any:
+    """Return one test's parameters, which are for the sweep only."""
+    return pytest.param(*values, marks=pytest.mark.sweep)

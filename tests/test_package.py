@@ -52,6 +52,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return sdist, wheel
 
 
+@pytest.mark.sweep
 def test_the_wheel_runs_away_from_its_source(built: tuple[Path, Path], tmp_path: Path) -> None:
     site = tmp_path / "site"
     with zipfile.ZipFile(built[1]) as wheel:

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from weftrun.model.errors import (
     ArgumentsNotCompared,
+    CommitUnknown,
     EngineClosed,
     InternalError,
     JournalBusy,
     JournalCorrupt,
     JournalError,
     JournalFull,
+    JournalMissing,
     JournalNewer,
+    LeaseLost,
     LimitExceeded,
     NotSerializable,
     PolicyError,
@@ -118,9 +121,12 @@ __all__ = [
     "RunConflict",
     "JournalError",
     "JournalBusy",
+    "JournalMissing",
     "JournalNewer",
     "JournalCorrupt",
+    "LeaseLost",
     "JournalFull",
+    "CommitUnknown",
     "EngineClosed",
     "Unsupported",
     "InternalError",
@@ -128,6 +134,10 @@ __all__ = [
     "__version__",
 ]
 __version__ = "0.1.0"
+
+for _public in [globals().get(_name) for _name in __all__]:
+    if isinstance(_public, type) and issubclass(_public, Exception):
+        _public.__module__ = __name__  # a traceback names it as a program does; see `errors.recorded_module`
 
 
 if not TYPE_CHECKING:

@@ -60,6 +60,7 @@ def bash(tmp_path: Path):
     return offer
 
 
+@pytest.mark.sweep
 def test_what_bash_offers(cli, words, bash, tmp_path):
     for name in ("books-1", "books-2", "else", ODD):
         assert cli("run", words("raw"), "--id", name).code == 0

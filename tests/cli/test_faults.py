@@ -198,6 +198,7 @@ assert done.returncode == 0, done.stderr
 """
 
 
+@pytest.mark.sweep
 def test_a_run_on_a_full_disk_says_so_and_can_be_interrupted(journal, tmp_path, tmp_path_factory, monkeypatch) -> None:
     monkeypatch.chdir("/")
     outside = tmp_path_factory.mktemp("outside")

@@ -70,6 +70,7 @@ def test_what_can_not_be_retried(cli, failed, tmp_path, spawn):
     assert cli("retry", "one").code == 3
 
 
+@pytest.mark.sweep
 def test_code_that_can_not_be_imported_begins_no_life(cli, failed, tmp_path, spawn):
     (tmp_path / "orders.py").write_text("def broken(:\n")
     again = spawn("retry", "one")

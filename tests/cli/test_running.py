@@ -9,6 +9,8 @@ import signal
 import time
 from collections.abc import Callable
 
+import pytest
+
 PATIENCE_S = 60.0
 
 
@@ -28,6 +30,7 @@ def seen_running(cli, run: str, n: int) -> Callable[[], bool]:
     return seen
 
 
+@pytest.mark.sweep
 def test_what_runs_is_seen_and_what_a_dead_engine_ran_is_told_as_such(cli, words, spawn, tmp_path):
     engine = spawn("run", words("waits"), f"name={tmp_path}/go", "--id", "one", "--sandboxes", "2")
     until(seen_running(cli, "one", 2))

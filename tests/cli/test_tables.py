@@ -182,6 +182,7 @@ def test_terminals_of_several_widths(cli, books):
     assert all(cell_len(line) <= 80 for line in on_terminal(80, ["doctor"])[1].splitlines())
 
 
+@pytest.mark.sweep
 def test_a_locale_without_these_characters(cli, books):
     ascii_ = {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     for command in (["list"], ["steps", "odd"], ["get", "odd"], ["timeline", "odd"], ["graph", "odd"]):

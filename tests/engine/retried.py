@@ -91,6 +91,15 @@ async def parent(x: int, folder: str) -> list[object]:
 
 
 @workflow
+async def hears(folder: str) -> list[str]:
+    await weftrun.signal("begin")
+    first = await weftrun.signal("go", str)
+    await pay.step(1, folder)
+    second = await weftrun.signal("go", str)
+    return [first, second, await weftrun.signal("stop", str), await weftrun.signal("go", str)]
+
+
+@workflow
 async def waits(x: int, folder: str) -> int:
     booked = await book.step(x, folder)
     return await hang.step(booked, folder)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from tests.conftest import assert_closed
 from tests.engine import checkpointed as c
+from tests.sweeping import shared
 
 import weftrun
 from weftrun.assembly import open_reader
@@ -141,7 +142,7 @@ with weftrun.open(sys.argv[1], sandboxes=2) as engine:
 
 
 @pytest.mark.parametrize("delay_s", [0.06, *(pytest.param(after, marks=pytest.mark.sweep) for after in (0.01, 0.12))])
-@pytest.mark.parametrize("checkpoint", POLICIES)
+@pytest.mark.parametrize("checkpoint", shared(POLICIES, keeps=lambda policy: policy in {"auto", "none"}))
 def test_a_crash_breaks_no_promise(checkpoint: c.Checkpoint, delay_s: float, url: str, tmp_path: Path) -> None:
     ledger = tmp_path / "ledger"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

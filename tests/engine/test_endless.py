@@ -89,6 +89,7 @@ def test_others_go_on_while_it_computes_and_a_cancel_ends_it(engine: weftrun.Eng
     assert engine.run(e.counts, 3) == 3
 
 
+@pytest.mark.sweep
 def test_a_body_that_goes_on_when_it_is_cancelled_holds_nobody_up(engine: weftrun.Engine) -> None:
     run = engine.start(e.spins_at_its_end)
     until(lambda: any(step.status == "running" for step in run.steps()) or run.status != "running")

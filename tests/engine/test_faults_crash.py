@@ -112,6 +112,7 @@ def durable(url: str) -> set[str]:
     return found
 
 
+@pytest.mark.sweep
 def test_kill_in_a_big_map_runs_only_items_again_that_had_no_record(
     spawn: Spawn, url: str, tmp_path: Path, ledger: Path
 ) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from tests.engine import hosts as h
 from tests.engine.leftovers import descendants, lives, wait_until
+from tests.sweeping import shared
 
 import weftrun
 from weftrun.model.errors import UsageError
@@ -27,7 +28,7 @@ def workers() -> list[int]:
     return sorted(found)
 
 
-@pytest.mark.parametrize("control", CONTROLS)
+@pytest.mark.parametrize("control", shared(CONTROLS))
 def test_answers_are_those_of_one_process(url: str, control: str, tmp_path: Path) -> None:
     """A chain, a join of arrays, a map, a body that looks at values, text, and a failure that is caught."""
     with weftrun.open(url, cluster="local:2", control=control) as engine:

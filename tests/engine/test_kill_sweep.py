@@ -30,6 +30,7 @@ from tests.engine.striking import (
     zygote_killed,
 )
 from tests.engine.test_many_engines import rows_of
+from tests.sweeping import shared
 
 PARTS = 12
 """Tests that share the points, so that they run side by side. The first is played always, the others in the sweep."""
@@ -165,6 +166,8 @@ BLOWS_DEALT = [pytest.param(n, marks=[pytest.mark.sweep] if n else []) for n in 
 
 
 @pytest.mark.parametrize("n", BLOWS_DEALT)
-@pytest.mark.parametrize("blow", [zygote_killed, zygote_frozen, sandbox_killed, sandbox_frozen, all_frozen])
+@pytest.mark.parametrize(
+    "blow", shared([sandbox_killed, zygote_killed, zygote_frozen, sandbox_frozen, all_frozen], every=2)
+)
 def test_struck_on_sqlite(tmp_path: Path, blow: Blow, n: int) -> None:
     struck(f"sqlite:///{tmp_path / 'journal.db'}", tmp_path, drawn(blow.__name__, n), blow, books_of)

@@ -193,6 +193,7 @@ def test_a_closed_engine_hands_over(engine: weftrun.Engine, url: str, tmp_path: 
     assert len({row.epoch for row in rows_of(url, "one")}) == 2
 
 
+@pytest.mark.sweep
 def test_a_rolling_restart_under_load(url: str, process: Start, ledger: Path) -> None:
     engines = [process() for _ in range(3)]
     with weftrun.open(url, sandboxes=1) as engine:

@@ -71,6 +71,7 @@ def test_bodies_at_once_put_each_its_own(opened: weftrun.Engine) -> None:
     assert opened.run(p.together, 20) == [[n, -n] for n in range(20)]
 
 
+@pytest.mark.sweep
 def test_with_control_nobody_starts_before_the_end(tmp_path: Path) -> None:
     """`trigger="control"`, and the same values."""
     url = f"sqlite:///{tmp_path / 'journal.db'}"

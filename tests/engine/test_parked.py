@@ -307,6 +307,21 @@ def test_a_retry_goes_another_way(place: Place) -> None:
     assert_closed(place.url)
 
 
+def test_a_signal_to_a_parked_run_outlives_a_retry(place: Place) -> None:
+    """Its sender was told that it was sent, and that the Run reads it when its code is there."""
+    place.change(
+        ('"first"', '"fetch"'), ("def first", "def fetch"), ("first(", "fetch("), ("first.step", "fetch.step"),
+        ("    return await second.step(made", "    return await weftrun.signal('go', int) + await second.step(made"),
+    )  # fmt: skip
+    place.parks()
+    (place.data / "go").touch()
+    assert main(["signal", "run", "go", "5", "--db", place.url]) == 0
+    assert place.info().waiting_for == "code"
+    with weftrun.open(place.url, sandboxes=1, recover="none") as engine:
+        assert engine.retry("run").result(timeout_s=60) == 25
+    assert_closed(place.url)
+
+
 def test_a_parked_run_is_cancelled_without_its_code(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     (place.code / "parts.py").unlink()
     place.parks()

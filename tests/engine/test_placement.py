@@ -28,6 +28,7 @@ def test_answers_are_the_same_wherever_steps_run(url: str, placement: str, contr
         assert engine.run(h.watching, 5) == 10
 
 
+@pytest.mark.sweep
 def test_what_steps_took_is_known_to_the_next_engine(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     planners: list[Planner] = []
     make = Planner.__init__

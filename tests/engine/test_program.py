@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from tests.sweeping import shared, swept
 
 import weftrun
 from weftrun.assembly import open_reader
@@ -83,11 +84,15 @@ if __name__ == "__main__":
 
 
 def python(folder: Path, *words: str, **variables: str) -> str:
+    return ended(folder, *words, **variables).stdout.strip()
+
+
+def ended(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "WEFTRUN"))}
     command = [sys.executable, *words]
     done = subprocess.run(command, cwd=folder, env=env | variables, capture_output=True, text=True, check=False)
     assert done.returncode in (0, 9), done.stderr
-    return done.stdout.strip()
+    return done
 
 
 SHOWS = """
@@ -98,14 +103,17 @@ assert not any([main([*words.split(), "--db", sys.argv[1]]) for words in sys.arg
 MANY = "-OO -B -s -bb -X dev -X int_max_str_digits=5000 -X own=1 -W error::ResourceWarning -W ignore::UserWarning"
 
 
-@pytest.mark.parametrize(("options", "more"), [("", ""), (MANY, ""), (MANY, "--thread"), ("-P -X utf8", "")])
+@pytest.mark.parametrize(
+    ("options", "more"),
+    [("", ""), (MANY, ""), swept(MANY, "--thread"), ("-P -X utf8", "")],
+)
 def test_sandboxes_start_as_the_program_did(tmp_path: Path, options: str, more: str) -> None:
     (tmp_path / "rated.py").write_text(RATED + TELLS)
     words = [*options.split(), "rated.py", "--rate", "0.2", *more.split()]
     assert python(tmp_path, *words, PYTHONPATH="/srv/none") == "20.0"
 
 
-@pytest.mark.parametrize("more", ["", "--thread"])
+@pytest.mark.parametrize("more", shared(["", "--thread"]))
 def test_an_interpreter_that_ignores_its_environment(tmp_path: Path, more: str) -> None:
     """All but the two flags, under which no hash seed could be given to it; what it is to ignore is ignored."""
     (tmp_path / "rated.py").write_text(RATED + TELLS)
@@ -125,7 +133,11 @@ def test_a_run_that_is_gone_on_with_has_what_its_start_had(tmp_path: Path) -> No
     python(tmp_path, "rated.py", "--rate", "0.2", "--password", "tell-nobody")
     (tmp_path / "go").touch()
     program.write_text(RATED + ENDS)
-    assert python(tmp_path, "-O", "rated.py", "--rate", "0.5") == "True 20.0 50.0"
+    done = ended(tmp_path, "-O", "rated.py", "--rate", "0.5")
+    assert done.stdout == "True 20.0 50.0\n"
+    warned = "UserWarning: Run priced was begun before. The program that goes on with this Run was started with"
+    assert warned in done.stderr
+    assert "tell-nobody" not in done.stderr
     url = f"sqlite:///{tmp_path / 'j.db'}"
     reader = open_reader(url)
     uid = next(info.uid for info in reader.runs(limit=10) if info.id == "priced")
@@ -143,6 +155,7 @@ def test_a_run_that_is_gone_on_with_has_what_its_start_had(tmp_path: Path) -> No
     assert "--rate" not in said
 
 
+@pytest.mark.sweep
 def test_the_command_line_goes_on_with_it_too(tmp_path: Path) -> None:
     """`python rated.py`, `weftrun resume` and `weftrun run rated.py:wf` mean the same Run."""
     program = tmp_path / "rated.py"

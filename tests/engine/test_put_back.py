@@ -95,6 +95,7 @@ def test_engines_that_have_not_the_code(url: str, theirs: Path) -> None:
         assert engine.get("theirs").result(30) == "theirs"
 
 
+@pytest.mark.sweep
 def test_runs_that_are_left_alone_stand_in_nobodys_way(url: str, theirs: Path) -> None:
     """More than are taken over at once (100): what is handed over behind them is taken over all the same."""
     start_theirs(url, theirs, *(f"theirs-{n}" for n in range(101)))

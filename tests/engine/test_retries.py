@@ -134,6 +134,7 @@ def test_a_predicate_that_breaks_is_told(engine: weftrun.Engine, tmp_path: Path)
     assert "a predicate of its Function's retries raised LookupError: no table" in "\n".join(caught.value.__notes__)
 
 
+@pytest.mark.sweep
 def test_the_policy_is_kept_through_a_restart(own_url: str, tmp_path: Path) -> None:
     """What was recorded is what the next engine reads: three Attempts, of which one came before."""
     ledger = tmp_path / "ledger"

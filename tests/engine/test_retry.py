@@ -79,6 +79,8 @@ def test_a_wired_run(engine: weftrun.Engine, url: str, folder: str) -> None:
         "tell tell[0] 1",
     ]
     assert emitted(url) == ["book[0]/0"]
+    root = engine.get("run").steps()[0]
+    assert (root.life, root.attempts, root.sandbox > 0, root.body_s > 0) == (2, 1, True, True), "as it was in life 1"
     connection = apsw.Connection(url.removeprefix("sqlite:///"))
     assert connection.execute("SELECT x FROM written").fetchall() == [(2,)]
     connection.close()
@@ -183,6 +185,23 @@ def test_a_cancelled_run(engine: weftrun.Engine, folder: str) -> None:
     again = engine.retry("run")
     assert again.result(timeout_s=60) == 2
     assert [line.split()[0] for line in ledger(folder)] == ["book", "hang", "hang"]
+
+
+def test_signals_are_taken_once_in_all_lives(engine: weftrun.Engine, folder: str) -> None:
+    """What a Step took stands; what was sent and not taken is taken by the next life, in its order."""
+    run = engine.start(retried.hears.options(id="run"), folder)
+    for name, value in (("stop", "three"), ("go", "one"), ("go", "two"), ("begin", None)):
+        run.signal(name, value)
+    with pytest.raises(ValueError, match="declined"):
+        run.result(timeout_s=60)
+    with pytest.raises(weftrun.UsageError, match="has ended"):
+        run.signal("go", "too early")
+    with pytest.raises(ValueError, match="declined"):
+        engine.retry("run").result(timeout_s=60)
+    mend(folder)
+    again = engine.retry("run")
+    again.signal("go", "four")
+    assert again.result(timeout_s=60) == ["one", "two", "three", "four"]
 
 
 def test_another_process_retries(engine: weftrun.Engine, url: str, folder: str) -> None:

@@ -258,6 +258,7 @@ with weftrun.open(sys.argv[1], sandboxes=2) as engine:
 """
 
 
+@pytest.mark.sweep
 def test_several_engines_take_turns(shop: str) -> None:
     """Three processes want the write lock of one file all the time; each gets it."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

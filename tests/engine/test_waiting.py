@@ -141,6 +141,7 @@ with opened(url) as engine:
 """
 
 
+@pytest.mark.sweep
 def test_many_that_wait_cost_no_writes_and_no_memory_of_the_next_engine(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

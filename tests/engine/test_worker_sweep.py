@@ -34,7 +34,14 @@ def struck(folder: Path, at: int, blow: str, control: str) -> None:
     judged(url, folder, answer, books_of)
 
 
-@pytest.mark.parametrize(("blow", "control"), [("killed", "worker"), ("frozen", "worker"), ("cut_off", "master")])
+@pytest.mark.parametrize(
+    ("blow", "control"),
+    [
+        ("killed", "worker"),
+        pytest.param("frozen", "worker", marks=pytest.mark.sweep),
+        pytest.param("cut_off", "master", marks=pytest.mark.sweep),
+    ],
+)
 def test_at_one_point(tmp_path: Path, blow: str, control: str) -> None:
     struck(tmp_path / "one", drawn(blow, control)[0], blow, control)
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from tests.engine.leftovers import wait_until
 from tests.examples.conftest import ROOT
 
@@ -42,6 +43,7 @@ def test_a_kill_between_the_verdict_and_the_publication(tmp_path: Path, monkeypa
     assert "has ended" in refused.stderr
 
 
+@pytest.mark.sweep
 def test_a_schedule_starts_it(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("WEFTRUN_DATABASE_URL", f"sqlite:///{tmp_path}/journal.db")
     command = [sys.executable, PROGRAM, "dogs", "--file", str(tmp_path / "article.txt"), "--wait", "60"]

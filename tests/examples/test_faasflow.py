@@ -71,6 +71,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.sweep
 def test_genome_gives_the_same_under_both_controls_and_both_ways_of_data(small: Path) -> None:
     one = run(small, "genome")
     assert isinstance(one, dict) and len(one) == 28

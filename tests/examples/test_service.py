@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from tests.docs.examples import PORT, ROOT, agrees, free_port, script_of
 from tests.http.serving import serving
 
@@ -41,6 +42,7 @@ def test_the_readmes_commands_are_as_they_stand_there(tmp_path: Path) -> None:
     assert agrees(console, printed), printed
 
 
+@pytest.mark.sweep
 def test_calls_at_once_share_a_process(tmp_path: Path) -> None:
     async def called(url: str) -> list[dict[str, int]]:
         async with AsyncClient(url) as client:

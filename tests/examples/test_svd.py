@@ -6,13 +6,14 @@ import re
 from pathlib import Path
 
 import pytest
+from tests import sweeping
 from tests.examples.conftest import ROOT, Example
 
 SMALL = ("--rows", 2_000, "--columns", 16)
 ERROR = re.compile(r"relative error against numpy\.linalg\.svd of the whole: (\S+) ")
 
 
-@pytest.mark.parametrize("blocks", [1, 5, 8])
+@pytest.mark.parametrize("blocks", sweeping.shared([5, 1, 8]))
 def test_it_is_the_decomposition_and_blocks_are_shared(example: Example, blocks: int) -> None:
     said = example("svd.py", "--blocks", blocks, *SMALL)
     assert said.code == 0, said.err
@@ -30,6 +31,7 @@ def test_blocks_that_ride_in_messages_are_not_called_shared(example: Example) ->
     assert (said.code, said.out.splitlines()[1][:15]) == (0, "0 of 2 blocks w")
 
 
+@pytest.mark.sweep
 def test_the_same_id_answers_without_a_body(example: Example) -> None:
     first, again = (example("svd.py", "--id", "small", "--blocks", 3, *SMALL) for _ in range(2))
     assert (first.code, first.zygotes) == (0, 1), first.err

@@ -12,6 +12,7 @@ NEEDED = pytest.mark.skipif(importlib.util.find_spec("sklearn") is None, reason=
 
 
 @NEEDED
+@pytest.mark.sweep
 def test_it_chooses_by_validation_and_answers_again(example: Example) -> None:
     first, again = (example("train.py", "--id", "few", "--digits", 150) for _ in range(2))
     assert (first.code, first.zygotes) == (0, 1), first.err

@@ -127,6 +127,7 @@ def test_other_hosts_than_the_loopback_ask_for_tokens(host: str, loopback: bool)
     assert is_loopback(host) is loopback
 
 
+@pytest.mark.sweep
 def test_tokens_are_asked_for_only_where_there_are_some(tmp_path: Path) -> None:
     place = place_of(f"sqlite:///{tmp_path}/j.db")
     with pytest.raises(UsageError, match="need tokens, and there is none"):

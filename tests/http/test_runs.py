@@ -288,6 +288,7 @@ def test_a_client_that_goes_away_ends_nothing(server: Server, tmp_path: Path) ->
     assert problem(large, 413, "http-413")
 
 
+@pytest.mark.sweep
 def test_an_idle_sandbox_is_kept_as_long_as_is_said(tmp_path: Path) -> None:
     with serving(tmp_path, APP, "--keep-alive-s", "0.2") as server:
         for _ in range(60):

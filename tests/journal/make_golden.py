@@ -71,6 +71,9 @@ waits for another, of another name than that which is in the inbox."""
 RETRIED = Row(uid(6), 4, AT + 9, 2, (Retried(2),))
 """How the second life of Run 6 begins."""
 
+UNTAKEN = Message("message-5", uid(2), "signal", "go", AT + 1, b"\x00e")
+"""What nobody took of Run 2 before it failed, from the format on in which it stays for the next life."""
+
 STRAY = Message("message-4", uid(8), "signal", "stray", AT + 10, b"\x00e")
 
 
@@ -80,6 +83,8 @@ def write(path: Path) -> None:
     journal.begin(session(1))
     for number, rows in ROWS.items():
         for row in rows:
+            if (number, row.seq) == (2, 3):
+                journal.post(UNTAKEN)
             if (number, row.seq) == (4, 3):
                 journal.put_back([uid(4)])
                 journal.claim([uid(4)])

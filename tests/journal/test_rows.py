@@ -105,14 +105,14 @@ def said_in(journal: SqliteJournal) -> list[str]:
     return said
 
 
-def test_a_one_step_run_costs_three_statements_and_two_looks(opened: OpenJournal) -> None:
+def test_a_one_step_run_costs_four_statements_and_two_looks(opened: OpenJournal) -> None:
     journal = opened()
     journal.begin(session(1))
     said = said_in(journal)
     journal.append([start(1)])
     journal.append([end(1, 2)])
     look = SQL["has_session"]
-    assert said == [look, SQL["start_run"], look, SQL["add_record"], SQL["end_run"]]
+    assert said == [look, SQL["start_run"], look, SQL["add_record"], SQL["end_run"], SQL["drop_untaken"]]
 
 
 def test_a_take_over_is_counted_back_once(opened: OpenJournal) -> None:

@@ -294,7 +294,7 @@ class WorkerAgainstBook(RuleBasedStateMachine):
 
 
 class TestWorkerMachine(WorkerAgainstBook.TestCase):
-    settings = settings(max_examples=100, stateful_step_count=60)
+    settings = settings(max_examples=50, stateful_step_count=60)
 
 
 @pytest.mark.sweep

@@ -15,7 +15,7 @@ from weftrun.model.commands import UNTIL_TOLD
 from weftrun.model.emits import DeliveryStatus
 from weftrun.model.ids import RunId
 from weftrun.ports.journal import Appended, Message
-from weftrun.testing.contracts.samples import BLOB, as_posted, end, start, uid
+from weftrun.testing.contracts.samples import AT, BLOB, as_posted, end, start, uid
 from weftrun.testing.contracts.schedules import SCHEDULE
 from weftrun.testing.contracts.sessions import session
 
@@ -85,6 +85,9 @@ def test_it_is_read_and_written_on(opened: OpenJournal, url: str, golden: Path) 
     assert journal.append([end(4, 4, epoch=3)]) == Appended()
     assert journal.load(uid(4))[-1] == end(4, 4, epoch=3)
     assert [(info.id, info.owner) for info in journal.open_runs() if info.owner] == [("run-9", session(2).uid)]
+    assert journal.retry(uid(2), 2, AT + 20)
+    untaken = [message for message in as_posted(journal.inbox()) if message.run == uid(2)]
+    assert untaken == ([make_golden.UNTAKEN] if golden == GOLDEN[-1] else [])
 
 
 def test_the_newest_is_what_is_written_today(url: str) -> None:

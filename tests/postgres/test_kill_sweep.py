@@ -26,6 +26,7 @@ from tests.engine.test_kill_sweep import (
 )
 from tests.engine.test_worker_sweep import drawn as points_drawn
 from tests.postgres.server import Server
+from tests.sweeping import shared
 
 
 @pytest.fixture
@@ -127,7 +128,7 @@ def backend(server: Server, stage: Stage) -> int:
 
 
 @pytest.mark.parametrize("n", BLOWS_DEALT)
-@pytest.mark.parametrize("blow", [postmaster_killed, backend_killed, server_frozen, backend_frozen])
+@pytest.mark.parametrize("blow", shared([backend_killed, postmaster_killed, server_frozen, backend_frozen]))
 def test_struck_on_postgresql(
     server: Server,
     url: str,

@@ -126,6 +126,7 @@ def test_a_read_only_database(server: Server, opened: OpenJournal) -> None:
         opened(at=at).append([more(1, 2)])
 
 
+@pytest.mark.sweep
 def test_a_standby_can_be_read(server: Server, opened: OpenJournal, url: str) -> None:
     opened().append([start(1)])
     server.stop()

@@ -127,6 +127,7 @@ def test_a_commit_without_an_answer(
     assert_closed(shop)
 
 
+@pytest.mark.sweep
 def test_a_server_that_dies_costs_no_retry(server: Server, shop: str, tmp_path: Path) -> None:
     """Nothing was said of retries, and another Attempt follows."""
     ledger, go = tmp_path / "ledger", tmp_path / "go"

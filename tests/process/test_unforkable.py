@@ -51,6 +51,7 @@ def test_what_a_fork_may_not_have(left: dict[str, list[str]], name: str) -> None
     assert any(what.startswith(name) for what in left[name])
 
 
+@pytest.mark.sweep
 def test_a_data_frame_of_an_import_is_used_in_a_step(rig: Rig, tmp_path: Path) -> None:
     """A fork would have the locks of polars' threads, and none of the threads."""
     code = module(

@@ -35,6 +35,7 @@ class Ticket:
         self.uid = RunUid("u")
         self.joined = False
         self.compared = True
+        self.begun_otherwise = ""
         self.ended_before: float | None = None
         self.end: Ended | None = None
 

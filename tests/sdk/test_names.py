@@ -335,7 +335,7 @@ def test_the_second_in_a_script_is_refused_at_its_decoration(tmp_path: Path) -> 
     (tmp_path / "app.py").write_text(MODULE.replace("FACTOR", "2").replace("OLD", "kept") + "three = make(3)\n")
     done = run_python("app.py", cwd=tmp_path)
     assert done.stderr.splitlines()[-1] == (
-        "weftrun.model.errors.PolicyError: Two Functions are called 'app:make.<locals>.product': "
+        "weftrun.PolicyError: Two Functions are called 'app:make.<locals>.product': "
         f"{tmp_path}/app.py:12 and {tmp_path}/app.py:11. "
         "They differ in their closures: give one of them another `name=`."
     )

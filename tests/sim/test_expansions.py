@@ -19,7 +19,7 @@ DEEP, WIDE = 100, 1_000
     [
         pytest.param(x.deep, DEEP, 1, 300, DEEP, id="deep", marks=pytest.mark.sweep),
         # each death replays up to a hundred bodies
-        pytest.param(x.deep_watched, DEEP, 24, 7, DEEP, id="watched"),
+        pytest.param(x.deep_watched, DEEP, 24, 7, DEEP, id="watched", marks=pytest.mark.sweep),
         pytest.param(x.deep_watched, DEEP, 6, 30, DEEP, id="watched closely", marks=pytest.mark.sweep),
         pytest.param(x.wide_map, WIDE, 1, 150, 0, id="map", marks=pytest.mark.sweep),
         pytest.param(x.wide, WIDE, 9, 6, 0, id="wide"),

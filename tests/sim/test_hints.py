@@ -19,7 +19,7 @@ from weftrun.testing.sim.loop import SimLoop
 from weftrun.testing.sim.swarm import draw_world, judged
 
 SEEDS = 120
-PART = 60
+PART = 30
 
 
 class Channel:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from weftrun.testing.sim.plans_model import BodyPlan
 from weftrun.testing.sim.racing import SEVERAL
 from weftrun.testing.sim.swarm import draw_world, play_seed
@@ -19,6 +21,7 @@ def _racing_seeds(folder: Path) -> list[int]:
     return [seed for seed in range(SEEDS) if any(_races(c.args[0]) for c in draw_world(seed, folder).clients)]
 
 
+@pytest.mark.sweep
 def test_the_swarm_waits_for_several_at_once(folder: Path) -> None:
     seeds = _racing_seeds(folder)
     assert len(seeds) > 20

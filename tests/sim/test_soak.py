@@ -76,6 +76,7 @@ def test_other_code_begins_anew(path: Path) -> None:
     assert soak.load(path, soak.code_digest()).swarms == {}
 
 
+@pytest.mark.sweep
 def test_it_ends_in_time(path: Path) -> None:
     assert run("--minutes", 0.0001, "--processes", 1, "--state", path)[0] == 0
 

@@ -16,7 +16,7 @@ from weftrun.testing.sim.telling import TELLERS
 from weftrun.testing.sim.transacting import WRITERS
 from weftrun.testing.sim.undone import done, done_slowly, undo
 
-SEEDS = int(os.environ.get("WEFTRUN_SEEDS", "50"))
+SEEDS = int(os.environ.get("WEFTRUN_SEEDS", "25"))
 FIRST = int(os.environ.get("WEFTRUN_FIRST_SEED", "0"))
 """A red seed says how to see it again: WEFTRUN_FIRST_SEED=n WEFTRUN_SEEDS=1."""
 SWEPT = 2_000

@@ -22,6 +22,7 @@ def test_runs_are_suspended(folder: Path) -> None:
     assert world.faults.points.count("journal.suspend") == 2
 
 
+@pytest.mark.sweep
 def test_the_swarm_lets_runs_go(folder: Path) -> None:
     worlds = [play_seed(seed, folder)[0] for seed in range(12)]
     assert sum("journal.suspend" in world.faults.points for world in worlds) >= 2

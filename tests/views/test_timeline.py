@@ -191,6 +191,7 @@ def test_a_run_that_has_done_nothing_yet(book):
     assert shown[-1].startswith("0 µs in all")
 
 
+@pytest.mark.sweep
 def test_a_million_items_make_a_small_page(book, words):
     book.start()
     book.chunk(0.0, "flow", "inc[0]", 0, 0, 1_000_000, last=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 
-from weftrun.model.errors import StepTimedOut
+from weftrun.model.errors import StepTimedOut, recorded_module
 from weftrun.model.ids import StepId
 from weftrun.model.limits import Limits
 from weftrun.model.outcomes import Failure, Reason
@@ -13,7 +13,7 @@ from weftrun.model.policy import FunctionSpec, RetryPolicy, error_name
 _FINAL = frozenset({Reason.UNREADABLE, Reason.MISUSE, Reason.DIVERGED, Reason.UNLOADABLE, Reason.CANCELLED})
 _UNASKED = RetryPolicy(times=0, delay_s=0.0)
 _RAISED_AS = {
-    reason: frozenset(error_name(base.__module__, base.__qualname__) for base in kind.__mro__)
+    reason: frozenset(error_name(recorded_module(base), base.__qualname__) for base in kind.__mro__)
     for reason, kind in ((Reason.TIMEOUT, StepTimedOut), (Reason.MEMORY, MemoryError))
 }
 """What the failures are by name that no body raised, but which an author would catch."""

@@ -182,5 +182,14 @@ class InternalError(WeftrunError):
     """A bug in weftrun."""
 
 
+def recorded_module(error: type) -> str:
+    """Return the module by which records name a class of errors.
+
+    weftrun's own show as `weftrun.X`, and are recorded by where they lie: so policies and digests are what they were in
+    every Journal that was ever written.
+    """
+    return __name__ if error.__module__ == "weftrun" else error.__module__
+
+
 class ArgumentsNotCompared(UserWarning):
     """A start joined the Run that has its id, and whether that has the same arguments can't be told."""

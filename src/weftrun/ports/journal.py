@@ -273,8 +273,9 @@ class Journal(Outbox, Schedules, Protocol):
         """Begin life `life` of a Run that failed, was cancelled, or is parked; say whether that life has begun.
 
         Appends a row with the one record `Retried`, under the next epoch; the Run is this session's then (without one
-        it is free and due), and what was left in its inbox is gone. Where that life, or a later one, has begun already,
-        nothing changes. False where the Run is not at the end of the life before. `LeaseLost` as in `append`.
+        it is free and due). Signals in its inbox stay, in their places; a cancel there is gone: it was meant for the
+        life that is over. Where that life, or a later one, has begun already, nothing changes. False where the Run is
+        not at the end of the life before. `LeaseLost` as in `append`.
         """
 
     def parked_runs(self, limit: int) -> list[RunInfo]:
@@ -299,13 +300,14 @@ class Journal(Outbox, Schedules, Protocol):
         """Put a message into the inbox; the same message id again changes nothing, and is `posted` too.
 
         A suspended Run is due now: whoever takes it reads the message. Signals don't wake one that waits for
-        code. Of signals a Run has `signals_max` in the inbox at most.
+        code. Of signals a Run has `signals_max` in the inbox at most. Places in the inbox only grow.
         """
 
     def inbox(self) -> list[Message]:
         """Return messages to Runs that this session owns, or to all open ones without a session, oldest first.
 
-        A message stays until its Run has ended, or it is dropped; the machine passes by what it has folded.
+        A message stays until it is dropped, or its Run has ended: signals then stay unseen for a next life, unless the
+        Run succeeded, and until it is deleted. The machine passes by what it has folded.
         """
 
     def drop_messages(self, ids: Sequence[str]) -> None:

@@ -235,6 +235,7 @@ class Opening:
         run = self.runs.by_id.get(ticket.id)
         if run is not None:
             run.tickets.add(ticket)
+            ticket.begun_otherwise = self.take_over.begun_otherwise(run.bundle)
             if run.start is None:
                 ticket.started.open()
         elif info.ended_at is not None:
@@ -313,6 +314,9 @@ class Opening:
             ticket.ended_before = None
             self.find(ticket)
             return
+        started = rows[0].records[0]
+        if isinstance(started, Started):
+            ticket.begun_otherwise = self.take_over.begun_otherwise(started.bundle)
         end = RunMachine.answer_of(ticket.uid, rows, self._limits)
 
         def give() -> None:

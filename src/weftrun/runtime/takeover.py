@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
+from msgspec.structs import replace
+
 from weftrun.machines.run import (
     RunMachine,
     changed_code,
@@ -199,6 +201,13 @@ class TakeOver:
     def tried(self, uid: RunUid) -> None:
         """The code of now was found not to fit a Run."""
         self._tried[uid] = max(1, self._tried.get(uid, 0))
+
+    def begun_otherwise(self, bundle: Bundle) -> str:
+        """Return how the program that began a Run was started otherwise than this one; empty where it was not.
+
+        Another working directory is not worth a word to whoever asks for the Run again: the story has it.
+        """
+        return changed_program(replace(bundle.program, cwd=""), self._program) if self._program is not None else ""
 
     def under_way(self) -> list[RunUid]:
         """Return the Runs that are being claimed or read."""
@@ -402,8 +411,9 @@ class TakeOver:
         run.held.update(obj.oid for obj in held)
         for obj, blob in zip(held, blobs, strict=True):
             self._committer.known(obj.oid, blob)
+        otherwise = self.begun_otherwise(run.bundle)
         for ticket in (*tickets, *self._waiting.came(run.uid)):
-            ticket.rests = ""
+            ticket.rests, ticket.begun_otherwise = "", otherwise
             run.tickets.add(ticket)
             ticket.started.open()
         self._runs.add(run)

@@ -100,12 +100,14 @@ class Ticket:
         compared: whether the arguments of the start were compared with those of the Run that it joined.
         parked: whether it waits for code that fits it.
         rests: what the Run waits for, where nobody owns it since it does nothing else; else empty.
+        begun_otherwise: how the program that began the Run was started otherwise than this one; empty where it was not.
         ended_before: when the Run had ended, in seconds since the epoch, before it was asked for; None if it had not.
     """
 
     __slots__ = (
         "__weakref__",
         "also",
+        "begun_otherwise",
         "compared",
         "durable",
         "end",
@@ -131,6 +133,7 @@ class Ticket:
         self.compared = True
         self.parked = False
         self.rests = ""
+        self.begun_otherwise = ""
         self.ended_before: float | None = None
         self.error: WeftrunError | None = None
         self.end: End | None = None

@@ -22,6 +22,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from weftrun.model.errors import recorded_module
 from weftrun.sdk.home import import_name
 from weftrun.sdk.inspection import innermost, with_article
 
@@ -141,7 +142,8 @@ def _key(kind: type) -> str:
 
 
 def _named(kind: Any) -> str:
-    return f"{import_name(kind.__module__)}.{kind.__qualname__}"
+    is_error = isinstance(kind, type) and issubclass(kind, BaseException)
+    return f"{import_name(recorded_module(kind) if is_error else kind.__module__)}.{kind.__qualname__}"
 
 
 def _fields(value: Any, kind: Any) -> dict[str, object] | None:

@@ -40,6 +40,7 @@ class Ticket(Protocol):
     uid: RunUid
     joined: bool
     compared: bool
+    begun_otherwise: str
     ended_before: float | None
 
 

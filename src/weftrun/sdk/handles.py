@@ -436,7 +436,9 @@ def _schedules() -> Any:
 
 
 def _compare(run: Run[Any], fn: Function[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """Say so if a start joined a Run whose arguments could not be compared with these."""
+    """Say so if a start joined a Run whose arguments could not be compared, or whose program was started otherwise."""
+    if run.joined and run._ticket.begun_otherwise:
+        warn_caller(f"Run {run.id} was begun before. {run._ticket.begun_otherwise}", UserWarning)
     if fn.run_id is None or not run.joined or run._ticket.compared:
         return
     run.not_compared = fn.signature.why_not_compared(args, kwargs) or (

@@ -17,7 +17,7 @@ from msgspec import Struct
 from msgspec.structs import force_setattr
 
 from weftrun.model import policy
-from weftrun.model.errors import PolicyError
+from weftrun.model.errors import PolicyError, recorded_module
 from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.telling import add_note, short_name_of, text_of
 from weftrun.sdk.home import import_name
@@ -113,7 +113,8 @@ def _check(retry: Retry) -> None:
     force_setattr(retry, "jitter", float(retry.jitter))
     both = set(_names("on", retry.on)) & set(_names("but_not", retry.but_not))
     if both:
-        raise PolicyError(f"Retry: {', '.join(sorted(both))} stands in `on` and in `but_not`; leave it in one of them.")
+        names = ", ".join(sorted(name.replace(f"{recorded_module(PolicyError)}:", "weftrun:") for name in both))
+        raise PolicyError(f"Retry: {names} stands in `on` and in `but_not`; leave it in one of them.")
 
 
 def _is_number(value: object) -> TypeGuard[float]:
@@ -151,7 +152,7 @@ def _name(key: str, entry: Any) -> str:
         if entry.count(":") == 1:
             return entry + "()"
     elif isinstance(entry, type) and issubclass(entry, BaseException):
-        return policy.error_name(import_name(entry.__module__), entry.__qualname__)
+        return policy.error_name(import_name(recorded_module(entry)), entry.__qualname__)
     elif isinstance(entry, FunctionType | BuiltinFunctionType):
         module = import_name(str(entry.__module__))
         code = getattr(entry, "__code__", None)
@@ -213,7 +214,7 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 
 
 def _is_meant(names: tuple[str, ...], error: BaseException) -> bool:
-    kinds = {policy.error_name(import_name(kind.__module__), kind.__qualname__) for kind in type(error).__mro__}
+    kinds = {policy.error_name(import_name(recorded_module(kind)), kind.__qualname__) for kind in type(error).__mro__}
     return any(_says(name[:-2], error) if name.endswith("()") else name in kinds for name in names)
 
 

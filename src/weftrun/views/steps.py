@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from weftrun.machines.checkpoint import may_lack_record
 from weftrun.model.ids import StepId
-from weftrun.model.outcomes import Failure, Reason, Status
+from weftrun.model.outcomes import NOT_RUN, Failure, Reason, Status
 from weftrun.model.records import AttemptFailed, AttemptStarted, Ended, ItemsSettled, Retried, Row, Settled
 from weftrun.model.values import Data, Inline
 from weftrun.views.calls import Calls, CallView
@@ -40,6 +40,7 @@ class StepsFold:
     def __init__(self) -> None:
         self.calls = Calls()
         self.ended: Ended | None = None
+        self._ran_before = NOT_RUN
         self.value_bytes = 0
         self.life = 1
         self._ended_at = 0.0
@@ -90,6 +91,8 @@ class StepsFold:
     def _begin_life(self, life: int) -> None:
         """Take back what failed, but inside what succeeded."""
         self.life = life
+        if self.ended is not None and self.ended.ran.entered_at:
+            self._ran_before = self.ended.ran
         self.ended = None
         for step, seen in self._seen.items():
             if not self._is_inside_of_success(step):
@@ -176,11 +179,13 @@ class StepsFold:
             return seen.view(call, "running", waited_s=0.0, running=self._running.get(call.id, ()))
         seen = StepSeen()
         seen.life = self.life
-        seen.ran, seen.attempts = ended.ran, ended.attempt
-        seen.body_s = length_s(ended.ran)
+        # What a `def` body has wired stands: a later life does not enter it again (B1).
+        seen.ran = ended.ran if ended.ran.entered_at else self._ran_before
+        seen.attempts = ended.attempt
+        seen.body_s = length_s(seen.ran)
         seen.settled_at = self._ended_at
         seen.failure = ended.failure
-        return seen.view(call, ended.status, waited_s=self._waited_s(call, ended.ran.entered_at))
+        return seen.view(call, ended.status, waited_s=self._waited_s(call, seen.ran.entered_at))
 
     def _view(self, call: CallView) -> StepView:
         seen = self._seen.get(call.id) or _NOTHING

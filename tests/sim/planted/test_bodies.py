@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
-from tests.sim.planted.test_planted import Plant, check_found, is_quick, title
+from tests.sim.planted.test_planted import Plant, check_found, every_second, title
 from tests.sweeping import shared
 
 from weftrun.machines.worker import bodies, turns
@@ -85,7 +85,7 @@ PLANTS = (
 )
 
 
-@pytest.mark.parametrize("plant", shared(PLANTS, keeps=is_quick), ids=title)
+@pytest.mark.parametrize("plant", shared(PLANTS, keeps=every_second(PLANTS)), ids=title)
 def test_a_planted_bug_is_found(plant: Plant, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plant.patch(monkeypatch)
     check_found(plant, folder)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from tests.sim.planted.test_planted import Plant, check_found, title
 
+from weftrun.adapters.sqlite.statements import SQL
 from weftrun.machines.run import bodies, branching, lives, recorded
 from weftrun.model.outcomes import Failure, Reason
 from weftrun.runtime.takeover import TakeOver
@@ -54,11 +55,23 @@ def code_is_tried_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(TakeOver, "adopt_parked", eager)
 
 
+def signals_go_with_the_life_that_they_were_sent_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was told to be sent and not taken is lost with a retry, as it once was."""
+    monkeypatch.setitem(SQL, "drop_cancels", "DELETE FROM inbox WHERE run = ?")
+
+
+def signals_go_with_the_failure_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are lost before anybody may retry it."""
+    monkeypatch.setitem(SQL, "drop_untaken", "DELETE FROM inbox WHERE run = ?1 AND ?2 <> ''")
+
+
 PLANTS = (
     Plant(a_success_is_taken_back, "once", scenario="retried"),
     Plant(a_success_is_taken_back, "single", seeds=60, lives=True),
     Plant(attempts_are_counted_from_one_again, "settled it, but had failed", scenario="retried"),
     Plant(another_call_has_the_name_of_an_earlier_one, "single value", scenario="retried"),
+    Plant(signals_go_with_the_life_that_they_were_sent_to, "came before its life", scenario="listening again"),
+    Plant(signals_go_with_the_failure_of_a_run, "came before its life", scenario="listening again"),
     Plant(code_that_does_not_fit_ends_a_run, "ended because of its code", scenario="parked"),
     Plant(code_is_tried_again_and_again, "engines had code that does not fit", scenario="parked"),
 )

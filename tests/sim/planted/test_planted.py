@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -307,6 +307,11 @@ def is_quick(plant: Plant) -> bool:
     return bool(plant.scenario) or (plant.seeds <= 20 and not plant.first)
 
 
+def every_second(plants: Sequence[Plant]) -> Callable[[Plant], bool]:
+    """Return what says of a bug whether `make test` looks for it: every second one that is quick."""
+    return [plant for plant in plants if is_quick(plant)][::2].__contains__
+
+
 def title(plant: Plant) -> str:
     where = plant.scenario or f"{plant.seeds} seeds" + (f" from {plant.first}" if plant.first else "")
     return f"{plant.patch.__name__} by {where}"
@@ -342,7 +347,7 @@ def _histories(plant: Plant, folder: Path) -> Iterator[Broken]:
             yield broken
 
 
-@pytest.mark.parametrize("plant", shared(PLANTS, keeps=lambda plant: bool(plant.scenario)), ids=title)
+@pytest.mark.parametrize("plant", shared(PLANTS, keeps=every_second(PLANTS)), ids=title)
 def test_a_planted_bug_is_found(plant: Plant, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plant.patch(monkeypatch)
     check_found(plant, folder)

@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 from tests.sim.planted import test_emits as emits
 from tests.sim.planted import test_planted as planted
-from tests.sim.planted.test_planted import Plant, check_found, is_quick, title
+from tests.sim.planted.test_planted import Plant, check_found, every_second, title
 from tests.sweeping import shared
 
 from weftrun.adapters.sqlite.journal import SqliteJournal
@@ -154,7 +154,7 @@ PLANTS = (
 )
 
 
-@pytest.mark.parametrize("plant", shared(PLANTS, keeps=is_quick), ids=title)
+@pytest.mark.parametrize("plant", shared(PLANTS, keeps=every_second(PLANTS)), ids=title)
 def test_a_planted_bug_is_found(plant: Plant, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plant.patch(monkeypatch)
     check_found(plant, folder)

@@ -234,6 +234,9 @@ SELECT uid FROM held;
 WITH emits AS (
     DELETE FROM weftrun.outbox
     WHERE run = (SELECT key FROM weftrun.run WHERE uid = %(uid)s::uuid AND ended_at IS NOT NULL)
+), untaken AS (
+    DELETE FROM weftrun.inbox
+    WHERE run = (SELECT key FROM weftrun.run WHERE uid = %(uid)s::uuid AND ended_at IS NOT NULL)
 ), gone AS (
     DELETE FROM weftrun.record
     WHERE run = (SELECT key FROM weftrun.run WHERE uid = %(uid)s::uuid AND ended_at IS NOT NULL)
@@ -243,6 +246,9 @@ UPDATE weftrun.run SET start = NULL WHERE uid = %(uid)s::uuid AND ended_at IS NO
 -- name: forget_run
 WITH emits AS (
     DELETE FROM weftrun.outbox
+    WHERE run = (SELECT key FROM weftrun.run WHERE uid = %(uid)s::uuid AND ended_at IS NOT NULL)
+), untaken AS (
+    DELETE FROM weftrun.inbox
     WHERE run = (SELECT key FROM weftrun.run WHERE uid = %(uid)s::uuid AND ended_at IS NOT NULL)
 ), gone AS (
     DELETE FROM weftrun.record

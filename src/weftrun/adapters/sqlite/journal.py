@@ -1,7 +1,7 @@
 """The Journal on SQLite (port Journal): one write connection, one fsync'd transaction for everything that waits.
 
 How a Run lies in the file: its first row in table `run`, all others in `record`, so that a Run of one Step costs two
-rows and three statements. What an append must know of a Run (its key, epoch and last seq) is kept in memory while the
+rows and four statements. What an append must know of a Run (its key, epoch and last seq) is kept in memory while the
 Run is open; the statements check epoch and end again inside the transaction.
 """
 
@@ -223,6 +223,7 @@ class SqliteJournal(SqliteOutbox):
         lost = self._lost(connection, rows, taken)
         records: list[Binding] = []
         ends: list[Binding] = []
+        untaken: list[Binding] = []
         progressed: list[Binding] = []
         for row, body in zip(rows, bodies, strict=True):
             if row.uid in taken or row.uid in lost:
@@ -241,12 +242,16 @@ class SqliteJournal(SqliteOutbox):
             last = row.records[-1]
             if isinstance(last, Ended):
                 ends.append((head.key, row.epoch, last.status, row.at))
+                if row.seq > 1:  # before its first row nobody can have left a message
+                    untaken.append((head.key, last.status))
                 head.ended = True
             elif not head.progressed and row.seq > 1:
                 progressed.append((head.key,))
                 head.progressed = True
         self._write(connection, "add_record", records)
         self._write(connection, "end_run", ends)
+        if untaken:
+            connection.executemany(SQL["drop_untaken"], untaken)
         self._write(connection, "made_progress", progressed)
         return lost
 
@@ -315,7 +320,7 @@ class SqliteJournal(SqliteOutbox):
             found = connection.execute(SQL["retry_run"], (stored, life, PARKED, self._session)).fetchall()
             for key, epoch in found:
                 connection.execute(SQL["add_life"], (key, at, epoch, body_of((Retried(life),))))
-                connection.execute(SQL["forget_messages"], (key,))
+                connection.execute(SQL["drop_cancels"], (key,))
             lives = connection.execute(SQL["lives"], (stored,)).fetchone()
             return lives is not None and cast(int, lives[0]) >= life
 
@@ -381,7 +386,6 @@ class SqliteJournal(SqliteOutbox):
         """Put a message into the inbox, and wake its Run; see the port."""
 
         def work(connection: apsw.Connection) -> Posted:
-            connection.execute(SQL["drop_messages"])
             found = connection.execute(SQL["addressee"], (bytes.fromhex(message.run), signals_max)).fetchone()
             if found is None:
                 return "missing"
@@ -412,7 +416,7 @@ class SqliteJournal(SqliteOutbox):
                 return None
             info = self._info(found[0])
             delete_emits(connection, info)
-            connection.execute(SQL["drop_messages"])
+            connection.execute(SQL["delete_messages"], (run,))
             connection.execute(SQL["delete_records"], (run,))
             connection.execute(SQL["forget_run" if forget else "leave_tombstone"], (run,))
             return info

@@ -125,9 +125,9 @@ SELECT ?1, 1 + coalesce((SELECT max(seq) FROM record WHERE run = ?1), 1), ?2, ?3
 -- name: lives
 SELECT lives FROM run WHERE uid = ?;
 
--- name: forget_messages
--- What was said to a life that is over is not said to the next one.
-DELETE FROM inbox WHERE run = ?;
+-- name: drop_cancels
+-- Who asked for one life to be cancelled did not ask it of the next one.
+DELETE FROM inbox WHERE run = ? AND kind = 'cancel';
 
 -- name: put_back
 -- Free a Run, and don't count that it was taken over.
@@ -188,10 +188,12 @@ SELECT 1 FROM inbox WHERE id = ?;
 -- name: post_message
 INSERT INTO inbox (id, run, kind, name, at, value) VALUES (?1, ?2, ?3, ?4, ?5, ?6);
 
--- name: drop_messages
--- Messages to Runs that have ended since concern nobody any more; of the oldest, so that it never takes long.
-DELETE FROM inbox WHERE place IN (SELECT place FROM inbox ORDER BY place LIMIT 64)
-    AND NOT EXISTS (SELECT 1 FROM run WHERE run.key = inbox.run AND run.ended_at IS NULL);
+-- name: drop_untaken
+-- Of a Run that has ended: signals that nobody has taken stay for its next life, if it may have one.
+DELETE FROM inbox WHERE run = ?1 AND (?2 = 'succeeded' OR kind = 'cancel');
+
+-- name: delete_messages
+DELETE FROM inbox WHERE run = (SELECT key FROM run WHERE id = ?);
 
 -- name: drop_message
 DELETE FROM inbox WHERE id = ?;

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from weftrun.model.errors import InternalError, UsageError
 from weftrun.model.ids import RunId
+from weftrun.model.outcomes import Status
 from weftrun.model.records import Ended, Retried, Row
 from weftrun.model.values import Blob, Payload
 from weftrun.ports.journal import Appended, Journal, Message
@@ -325,6 +326,37 @@ class JournalContract:
         journal.retry(uid(1), 2, AT + 9)
         assert journal.inbox() == []
 
+    def test_signals_that_nobody_took_are_there_in_the_next_life(self, reopen: OpenJournal) -> None:
+        """Their sender was told that they were sent: they stay, in their order, however much others send meanwhile."""
+        journal = reopen()
+        journal.append([start(1), start(2), start(3)])
+        signals = [Message(f"m{number}", uid(1), "signal", "go", 1.0 + number, b"x") for number in range(70)]
+        for message in (*signals, Message("c1", uid(1), "cancel"), Message("s2", uid(2), "signal", "go", 1.0, b"y")):
+            assert journal.post(message) == "posted"
+        journal.append([end(1, 2, "failed"), end(2, 2, "cancelled")])
+        journal = reopen()
+        assert journal.post(Message("s3", uid(3), "signal", "go", 1.0, b"z")) == "posted"
+        journal.drop_messages(["m0", "s3"])
+        assert journal.inbox() == []
+        assert journal.retry(uid(1), 2, AT + 9)
+        assert journal.retry(uid(2), 2, AT + 9)
+        second = Message("s2", uid(2), "signal", "go", 1.0, b"y")
+        assert as_posted(journal.inbox()) == [*signals[1:], second]
+        journal.append([end(1, 4, "failed", epoch=2)])
+        assert journal.retry(uid(1), 3, AT + 10)
+        assert as_posted(journal.inbox()) == [*signals[1:], second]
+
+    @pytest.mark.parametrize("status", ["succeeded", "failed"])
+    def test_signals_go_with_what_can_not_be_retried(self, journal: Journal, status: Status) -> None:
+        """A Run that succeeded, or was deleted, keeps none: its ids may be used again."""
+        journal.append([start(1), start(2)])
+        journal.post(Message("m1", uid(1), "signal", "go", 1.0, b"x"))
+        journal.append([end(1, 2, status)])
+        if status == "failed":
+            journal.delete(RunId("run-1"), forget=False)
+        assert journal.post(Message("m1", uid(2), "signal", "go", 1.0, b"y")) == "posted"
+        assert [message.run for message in journal.inbox()] == [uid(2)]
+
     # ------------------------------------------------------------------ inbox
 
     def test_messages_wait_in_order_once(self, reopen: OpenJournal) -> None:
@@ -366,6 +398,18 @@ class JournalContract:
         assert [message.id for message in journal.inbox()] == ["m1", "m3"]
         assert journal.post(Message("m0", uid(1), "signal", "verdict", 1.0, b"")) == "posted"
         assert [message.id for message in journal.inbox()] == ["m1", "m3", "m0"]
+
+    def test_a_place_in_the_inbox_is_given_once(self, reopen: OpenJournal) -> None:
+        """A Run that has heard up to a place hears what comes later, although what it had heard is gone."""
+        journal = reopen()
+        journal.append([start(1)])
+        places = []
+        for number in range(3):
+            journal.post(Message(f"m{number}", uid(1), "signal", "verdict", 1.0, b""))
+            places += [message.place for message in journal.inbox()]
+            journal.drop_messages([f"m{number}"])
+            journal = reopen()
+        assert places == sorted(set(places))
 
     # ------------------------------------------------------------------ delete
 

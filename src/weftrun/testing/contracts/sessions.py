@@ -276,6 +276,20 @@ class SessionContract:
         second.claim([uid(1)])
         assert [message.id for message in second.inbox()] == ["m1"]
 
+    def test_a_signal_to_a_run_that_waits_for_code_outlives_a_retry(self, engines: tuple[Journal, Journal]) -> None:
+        """Its sender was told that it was sent; a cancel is meant for the life that it was said to."""
+        first, second = engines
+        first.append([start(1)])
+        first.suspend({uid(1): Rest(PARKED, heard=2**62)})
+        second.post(Message("m1", uid(1), "signal", "go", 5.0, b"x"))
+        assert second.retry(uid(1), 2, 50.0)
+        assert [message.id for message in second.inbox()] == ["m1"]
+        second.suspend({uid(1): Rest(PARKED, heard=2**62)})
+        first.post(Message("m2", uid(1), "signal", "go", 6.0, b"y"))
+        first.suspend({})
+        assert first.retry(uid(1), 3, 51.0)
+        assert [message.id for message in first.inbox()] == ["m1", "m2"]
+
     def test_a_message_wakes_a_suspended_run(self, engines: tuple[Journal, Journal]) -> None:
         """And one that nobody has read yet keeps it from waiting."""
         first, second = engines

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from weftrun.model.ids import RunUid, StepId, child_step
 from weftrun.model.outcomes import Failure
 from weftrun.model.policy import SIGNALS
-from weftrun.model.records import Ended, Received, Retried, Row, Settled
+from weftrun.model.records import Received, Retried, Row, Settled
 from weftrun.sdk.place import current, now
 from weftrun.sdk.waiting import signal, sleep
 from weftrun.testing.sim.chance import Chance
@@ -64,11 +64,10 @@ class SentSignal:
 
 @dataclass(frozen=True)
 class Kept:
-    """A signal that the inbox of a Run has taken, when, and how often the Run had ended before."""
+    """A signal that the inbox of a Run has taken, and when."""
 
     name: str
     at: float
-    ended: int = 0
 
 
 class EntryWaits:
@@ -146,6 +145,26 @@ def wrong_waits(
     for uid, told in rows.items():
         yield from _wrong_signals(uid, told, kept.get(uid, {}))
         yield from _wrong_times(uid, told, kept.get(uid, {}), calm, slow_s)
+        yield from _in_vain(uid, told, kept.get(uid, {}))
+
+
+def _in_vain(uid: RunUid, told: Sequence[Row], kept: Mapping[str, Kept]) -> Iterator[str]:
+    """Yield waits of later lives that nothing came to, though a signal was there before the life began (L1)."""
+    got: set[str] = set()
+    began_at = 0.0
+    for row in told:
+        for record in row.records:
+            match record:
+                case Received():
+                    got.add(record.message)
+                case Retried():
+                    began_at = row.at
+        for outcome in (o for record in row.records if isinstance(record, Settled) for o in record.outcomes):
+            if outcome.cause == "timer" and isinstance(outcome.outcome, Failure) and outcome.call is not None:
+                name = outcome.call.function.removeprefix(SIGNALS)
+                there = [id for id, one in kept.items() if one.name == name and one.at < began_at and id not in got]
+                if there:
+                    yield f"waits: {outcome.step} of {uid[:6]} ended in vain, though {there} came before its life"
 
 
 def _was_retried(told: Sequence[Row]) -> bool:
@@ -156,16 +175,6 @@ def _taken(told: Sequence[Row]) -> list[tuple[Row, Received]]:
     return [(row, record) for row in told for record in row.records if isinstance(record, Received)]
 
 
-def taken_by(told: Sequence[Row]) -> set[str]:
-    """Return the ids of the signals that a Run has taken."""
-    return {record.message for _, record in _taken(told)}
-
-
-def ends_before(told: Sequence[Row], seq: int) -> int:
-    """Return how often a Run had ended before a row: what it had not taken then is gone."""
-    return sum(isinstance(record, Ended) for row in told if row.seq < seq for record in row.records)
-
-
 def _wrong_signals(uid: RunUid, told: Sequence[Row], kept: Mapping[str, Kept]) -> Iterator[str]:
     taken = _taken(told)
     ids = [record.message for _, record in taken]
@@ -173,14 +182,12 @@ def _wrong_signals(uid: RunUid, told: Sequence[Row], kept: Mapping[str, Kept]) -
         yield f"waits: the signal {message} was delivered {ids.count(message)} times to {uid[:6]}"
     for message in (id for id in ids if id not in kept):
         yield f"waits: {uid[:6]} took a signal {message} that nobody had sent"
-    for name, ended in sorted({(one.name, one.ended) for one in kept.values()}):
-        sent = [id for id, one in kept.items() if (one.name, one.ended) == (name, ended)]
+    for name in sorted({one.name for one in kept.values()}):
+        sent = [id for id, one in kept.items() if one.name == name]
         got = [id for id in ids if id in sent]
         if got != sent[: len(got)]:
             yield f"waits: {uid[:6]} took {got} of the signals {sent} named {name}: not in order"
     for row, record in taken:
-        if record.message in kept and kept[record.message].ended != ends_before(told, row.seq):
-            yield f"waits: {uid[:6]} took {record.message} in row {row.seq}, which was sent before it had ended"
         outcomes = [o for settled in row.records if isinstance(settled, Settled) for o in settled.outcomes]
         if not any(outcome.step == record.step and outcome.cause == "signal" for outcome in outcomes):
             yield f"waits: {record.step} of {uid[:6]} took {record.message} in row {row.seq}, without its outcome"

@@ -14,7 +14,7 @@ from weftrun.model.lease import Session
 from weftrun.model.records import Ended, Row
 from weftrun.ports.journal import Appended, Message, Posted, Rest, RunInfo
 from weftrun.ports.outbox import TakenEmits
-from weftrun.testing.sim.awaiting import Kept, ends_before, taken_by
+from weftrun.testing.sim.awaiting import Kept
 from weftrun.testing.sim.ledger import Ledger
 from weftrun.testing.sim.memory import MemoryBlobs
 
@@ -145,14 +145,9 @@ class Register:
                 self._free_since[uid] = self._now()
 
     def keeps(self, message: Message) -> None:
-        """A signal is in an inbox; one that was there already stays, if it is not gone with an end of its Run."""
-        rows = self.rows.get(message.run, [])
+        """A signal is in an inbox; one that was sent before has its place, or was taken (L1)."""
         kept = self.signals.setdefault(message.run, {})
-        before, ended = kept.get(message.id), ends_before(rows, len(rows) + 1)
-        if before is not None and (before.ended == ended or message.id in taken_by(rows)):
-            return
-        kept.pop(message.id, None)  # its place is that of now
-        kept[message.id] = Kept(message.name, self._now(), ended)
+        kept.setdefault(message.id, Kept(message.name, self._now()))
 
     def claimed(self, session: SessionUid, infos: Sequence[RunInfo], *, adopts: bool) -> None:
         """Free Runs were taken over, and the session has raised its heartbeat."""

@@ -109,6 +109,13 @@ def _start_listening(world: World) -> None:
     client.sends = [SentSignal("go", 1, 0.3), SentSignal("stop", 2, 0.4), SentSignal("go", 3, 0.5, twice=True)]
 
 
+def _start_listening_again(world: World) -> None:
+    """A Run that takes a signal and fails before it takes the next two, which were sent; it is retried."""
+    client = world.start("one", scripted.hearing, 1)
+    client.sends = [SentSignal("go", 1, 0.001), SentSignal("stop", 2, 0.002), SentSignal("go", 3, 0.003, twice=True)]
+    client.retries = 1
+
+
 _LETS_GO = Settings(limits=replace(Settings().limits, wait_in_memory_s=0.05))
 """What waits for another Attempt is suspended."""
 
@@ -148,6 +155,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario("telling", _start_telling, telling.FUNCTIONS, _TELLS, judge=_ends("succeeded")),
     Scenario("suspended", _start_waiting, scripted.FUNCTIONS, _LETS_GO, _ends("succeeded", "cancelled")),
     Scenario("listening", _start_listening, (*scripted.FUNCTIONS, watched, wired), _LETS_GO, _ends("succeeded")),
+    Scenario("listening again", _start_listening_again, scripted.FUNCTIONS, judge=_ends("succeeded")),
     Scenario("cancelled", _start_cancelled, scripted.FUNCTIONS, judge=_ends("succeeded", "failed", "cancelled")),
 )
 """Small enough for every single fault, and for pairs."""

@@ -7,6 +7,7 @@ from typing import Any
 from weftrun.sdk.function import Function, function, workflow
 from weftrun.sdk.place import current, now, random
 from weftrun.sdk.retrying import Retry
+from weftrun.sdk.waiting import signal
 from weftrun.testing.sim.values import NOTHING, Planned, Value, fail, lineage, plait, stage, weave
 
 _NAME = "weftrun.testing.sim.scripted:"
@@ -358,6 +359,16 @@ async def saga(x: int) -> Any:
     return [await draw.step(paid), shown_, quiet.map([paid, 1])]
 
 
+@workflow(name=_NAME + "hearing")
+async def hearing(x: int) -> Any:
+    """Takes a signal, and fails before it takes two more; in the next life of its Run it goes on to them."""
+    await signal("go", int, timeout_s=2.0)
+    paid = await mended.step(x)
+    await signal("stop", int, timeout_s=2.0)
+    await signal("go", int, timeout_s=2.0)
+    return draw(paid)
+
+
 @workflow(name=_NAME + "ruined")
 def ruined(x: int) -> Any:
     """Fails because of a Step while another one runs."""
@@ -368,6 +379,6 @@ FUNCTIONS: tuple[Function[..., Any], ...] = (
     draw, quiet, fixed, shown, strict, large, behind, loose, loose_large, loose_stumbles, sure, sure_large,
     light, lighter, light_watched, stumbles, stumbles_seen, patient, gamble, broken, mended, breaks_at, sleepy, long,
     diamond, chain, branching, timed, by_control, mapping, spread, failing_map, long_map, long_map_watched, parent,
-    nested, tail, watching_parent, retrying, catching, heavy, ruined, saga, beside, beside_once,
+    nested, tail, watching_parent, retrying, catching, heavy, ruined, saga, hearing, beside, beside_once,
 )  # fmt: skip
 """Everything above, as Sandboxes know it."""
