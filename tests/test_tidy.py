@@ -41,6 +41,8 @@ PUBLIC_NAMES = {
     "as_settled",
     "gather",
     "publish",
+    "deprecate_patch",
+    "patched",
     "race",
     "cron",
     "every",
@@ -195,7 +197,7 @@ def uses_only_seeded_random(path: Path) -> bool:
     return uses <= {"Random"}
 
 
-BROAD_EXCEPTS_MAX = 108
+BROAD_EXCEPTS_MAX = 109
 """Handlers of `Exception` or `BaseException` in the source: where the author's code runs, or to clean up."""
 
 

@@ -50,6 +50,7 @@ from weftrun.sdk.ref import Mapped, Ref
 from weftrun.sdk.retrying import Retry
 
 if TYPE_CHECKING:
+    from weftrun.sdk.patching import deprecate_patch, patched
     from weftrun.sdk.schedules import Schedule, cron, every
     from weftrun.sdk.together import as_settled, gather, race
     from weftrun.sdk.waiting import publish, signal, sleep
@@ -80,6 +81,8 @@ __all__ = [
     "random",
     "sleep",
     "signal",
+    "deprecate_patch",
+    "patched",
     "publish",
     "gather",
     "race",
@@ -159,6 +162,8 @@ if not TYPE_CHECKING:
         "every": "weftrun.sdk.schedules",
         "Schedule": "weftrun.sdk.schedules",
         "publish": "weftrun.sdk.waiting",
+        "patched": "weftrun.sdk.patching",
+        "deprecate_patch": "weftrun.sdk.patching",
         "gather": "weftrun.sdk.together",
         "race": "weftrun.sdk.together",
         "as_settled": "weftrun.sdk.together",

@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 from tests.engine.conftest import until
 
+import weftrun
+from weftrun.sdk.bundle import load_file
+
 HEAD = """
 import asyncio, datetime, os, pathlib, random, secrets, socket, subprocess, threading, time, uuid
 import datetime as dt
@@ -381,3 +384,39 @@ def test_doctor_says_what_mends_an_import(cli, tmp_path: Path) -> None:
     (told,) = [one for one in json.loads(cli("doctor", "app.py", "--json").out) if one["name"] == "import of app.py"]
     assert (told["state"], told["value"]) == ("fail", "its code could not be imported: SystemExit: 2")
     assert "under `if __name__" in told["meaning"]
+
+
+FLOW = """
+import weftrun
+from weftrun import function, workflow
+
+@function
+def draft(n: int) -> int:
+    return n
+
+@workflow
+async def article(n: int) -> int:
+    n = await draft.step(n)
+    {line}
+    return n + await weftrun.signal("verdict", int)
+"""
+
+
+def test_runs_are_replayed_against_an_app_before_it_is_deployed(cli, journal: Path, tmp_path: Path) -> None:
+    url = f"sqlite:///{journal}"
+    file = tmp_path / "articles.py"
+    file.write_text(FLOW.format(line="m = await draft.step(n)"))
+    with weftrun.open(url, sandboxes=1) as engine:
+        run = engine.start(load_file(str(file), "articles").article.options(id="one"), 1)
+        until(lambda: [step.status for step in run.steps()].count("succeeded") == 2)
+    assert cli("check", "articles.py", "--against", url).code == 0
+    file.write_text(FLOW.format(line="await weftrun.sleep(1)"))
+    came = cli("check", "articles.py", "--against", url)
+    assert (came.code, "1 Run replayed with articles.py: 1 would not go on" in came.err) == (1, True)
+    assert "  - on record: draft[1]\n  + made now:  sleep[0]\n" in came.out
+    assert f"weftrun retry one --db {url}" in came.out
+    told = json.loads(cli("check", "articles.py", "--against", url, "--json").out)
+    assert [(run["id"], run["fits"], run["then"]) for run in told["runs"]] == [("one", False, "parked")]
+    history = cli("history", "one").out.splitlines()
+    assert json.loads(history[0])["id"] == "one"
+    assert cli("check", "articles.py", "--ended", "3").code == 2

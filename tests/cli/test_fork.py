@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
+
+import weftrun
+from weftrun.sdk.bundle import load_file
 
 APP = """
 from weftrun import function, workflow
@@ -28,9 +32,11 @@ def write(folder: Path, body: str) -> None:
     (folder / "orders.py").write_text(APP.format(body=body))
 
 
-def test_a_fork_with_other_code_and_with_other_arguments(cli, spawn, tmp_path):
+def test_a_fork_with_other_code_and_with_other_arguments(cli, spawn, journal, tmp_path):
     write(tmp_path, "return n * 10 + fee")
-    assert spawn("run", "orders.py:order", "n=1", "fee=0", "--id", "one").wait(timeout=60) == 0
+    with weftrun.open(f"sqlite:///{journal}", sandboxes=1) as engine:
+        assert engine.run(load_file(str(tmp_path / "orders.py"), "orders").order.options(id="one"), 1, 0) == 20
+    del sys.modules["orders"]
     write(tmp_path, "return n * 100 + fee")
     fork = spawn("fork", "one", "--from", "pay[0]", "--id", "two", "--json")
     out, err = fork.communicate(timeout=60)

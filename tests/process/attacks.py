@@ -69,6 +69,47 @@ def _enters_a_namespace(_: str) -> None:
         raise OSError(ctypes.get_errno(), "unshare")
 
 
+def _fills_the_disk(_: str) -> None:
+    with open("/tmp/filled", "wb") as file:
+        os.posix_fallocate(file.fileno(), 0, 300 << 20)
+    os.unlink("/tmp/filled")
+
+
+def _sets_the_kernel(_: str) -> None:
+    os.close(os.open("/proc/sys/kernel/core_pattern", os.O_WRONLY))
+
+
+def _remounts_libraries(_: str) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mount(None, b"/usr", None, 32 | 4096, None):
+        raise OSError(ctypes.get_errno(), "mount")
+
+
+def _mounts_proc_anew(_: str) -> None:
+    """Make a pid namespace in a user namespace, and see whether a /proc can be had in which nothing is read-only."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    child = os.fork()
+    if not child:
+        if libc.unshare(0x10000000 | 0x20000 | 0x20000000):
+            os._exit(ctypes.get_errno())
+        first = os.fork()
+        if not first:
+            os._exit(ctypes.get_errno() if libc.mount(b"proc", b"/proc", b"proc", 0, None) else 0)
+        os._exit(os.waitstatus_to_exitcode(os.waitpid(first, 0)[1]))
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if code:
+        raise OSError(code, "mount")
+
+
+def _finds_a_way_out(_: str) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.connect(("192.0.2.1", 9))  # nothing is sent: a datagram's socket only looks for a route
+
+
+def _writes_code(_: str) -> None:
+    os.close(os.open(__file__, os.O_WRONLY))
+
+
 def _raises_its_limits(_: str) -> None:
     import resource  # noqa: PLC0415  # as an attacker would
 
@@ -80,7 +121,8 @@ ATTACKS: dict[str, Callable[[str], None]] = {
     for attack in (
         *(_forks, _starts_a_program, _writes_a_file, _reads_the_journal, _reads_passwords, _takes_two_gigabytes),
         *(_opens_a_socket, _signals_its_parent, _signals_by_descriptor, _traces_its_parent, _enters_a_namespace),
-        *(_raises_its_limits,),
+        *(_raises_its_limits, _fills_the_disk, _sets_the_kernel, _remounts_libraries),
+        *(_mounts_proc_anew, _finds_a_way_out, _writes_code),
     )
 }
 
@@ -98,6 +140,9 @@ def tried(attack: Callable[[str], None], journal: str) -> str:
 
 
 IMPORTED_WITH = tried(_opens_a_socket, "")
+_WALLED = (_sets_the_kernel, _remounts_libraries, _mounts_proc_anew, _finds_a_way_out, _reads_passwords, _writes_code)
+AT_IMPORT = {attack.__name__.strip("_"): tried(attack, "") for attack in _WALLED if os.getpid() == 1}
+"""What a zygote has tried that is the first process behind its walls, while it imported this."""
 
 
 @function(protect="strict", effects="none")
@@ -105,9 +150,18 @@ def strict(journal: str) -> dict[str, str]:
     return {name: tried(attack, journal) for name, attack in ATTACKS.items()} | {"import": IMPORTED_WITH}
 
 
+_LEFT_OUT = ("enters_a_namespace", "remounts_libraries", "mounts_proc_anew", "finds_a_way_out", "fills_the_disk")
+"""What is not tried where it would work."""
+
+
 @function(effects="none")
 def usual(journal: str) -> dict[str, str]:
-    return {name: tried(attack, journal) for name, attack in ATTACKS.items() if name != "enters_a_namespace"}
+    return {name: tried(attack, journal) for name, attack in ATTACKS.items() if name not in _LEFT_OUT}
+
+
+@function(runtime="bwrap", effects="none")
+def walled(journal: str) -> tuple[dict[str, str], dict[str, str]]:
+    return {name: tried(attack, journal) for name, attack in ATTACKS.items()}, AT_IMPORT
 
 
 @function(protect="strict", network=True, effects="none")

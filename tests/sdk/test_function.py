@@ -164,7 +164,7 @@ def test_versions_are_the_same_in_every_process() -> None:
         ({"timeout_s": "5"}, "`timeout_s='5'` is not a positive number of seconds."),
         ({"timeout_s": float("nan")}, "is not a positive number of seconds."),
         ({"concurrency": -2}, "`concurrency=-2` is not a number from 1 to 256, or one of ("),
-        ({"runtime": "wasm"}, "`runtime='wasm'` is not 'process': other runtimes are not built yet."),
+        ({"runtime": "wasm"}, "`runtime='wasm'` is not one of 'process', 'bwrap', 'oci'."),
         ({"memory_bytes_max": 10}, "`memory_bytes_max=10` is not a number of bytes, at least 1 MiB."),
         ({"effects": "some"}, "`effects='some'` is not one of 'visible', 'none', 'transaction'."),
         ({"effects": ["none"]}, "is not one of 'visible', 'none', 'transaction'."),

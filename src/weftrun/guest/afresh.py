@@ -19,12 +19,13 @@ from weftrun.guest.remains import close_all_but
 from weftrun.guest.zygote import ZygoteLoop
 from weftrun.model.messages import Load
 from weftrun.wire.channel import unix_socket
+from weftrun.wire.level import Level
 from weftrun.wire.program import uncover
 
 
 def main() -> NoReturn:
     """Go on as the zygote that this process was, on the same channel."""
-    channel, memory, own_pids, keeps_privileges, frame_bytes_max = (int(argument) for argument in sys.argv[1:6])
+    channel, memory, own_pids, level, frame_bytes_max = (int(argument) for argument in sys.argv[1:6])
     uncover()
     kernel.die_with_parent(signal.SIGKILL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
@@ -38,7 +39,7 @@ def main() -> NoReturn:
     zygote = ZygoteLoop(
         unix_socket(channel),
         own_pids=bool(own_pids),
-        keeps_privileges=bool(keeps_privileges),
+        level=Level(level),
         frame_bytes_max=frame_bytes_max,
     )
     zygote.stand_for(*told)

@@ -15,6 +15,7 @@ from weftrun.guest.sandbox import become_sandbox
 from weftrun.model.messages import Fork, Load, ToZygote
 from weftrun.sdk.program import interpreter_options
 from weftrun.wire.channel import Channel
+from weftrun.wire.level import Level
 from weftrun.wire.program import guest_command, guest_environment
 
 
@@ -66,17 +67,15 @@ class Births:
         leave: Callable[[], None],
         *,
         own_pids: bool,
-        keeps_privileges: bool,
+        level: Level,
         frame_bytes_max: int,
-        is_strict: bool = False,
     ) -> None:
         """`leave` undoes in a forked child what makes this process the zygote."""
         self._leave = leave
         self._own_pids = own_pids
-        self._is_strict = is_strict
+        self._level = level
         self._frame_bytes_max = frame_bytes_max
-        self._keeps_privileges = keeps_privileges
-        self._map_ids = not keeps_privileges
+        self._map_ids = level is not Level.KEEP
         self._id_maps = kernel.id_maps()
 
     def child(self, *, execs: bool = False, ahead: bool = False, closing: Sequence[int] = ()) -> Child:
@@ -125,7 +124,7 @@ class Births:
                 theirs,
                 own_pids=self._own_pids,
                 map_ids=self._map_ids,
-                keeps_privileges=self._keeps_privileges,
+                level=self._level,
                 frame_bytes_max=self._frame_bytes_max,
                 ahead=ahead,
             )
@@ -135,8 +134,9 @@ class Births:
             os._exit(70)
 
     def _exec(self, theirs: socket.socket) -> int:
-        flags = (self._own_pids, self._map_ids, self._keeps_privileges, self._is_strict)
-        settings = (theirs.fileno(), *map(int, flags), self._frame_bytes_max)
+        settings = (
+            theirs.fileno(), int(self._own_pids), int(self._map_ids), int(self._level), self._frame_bytes_max,
+        )  # fmt: skip
         child = subprocess.Popen(
             guest_command("weftrun.guest.sandbox", *map(str, settings), options=interpreter_options()),
             env=guest_environment(()),

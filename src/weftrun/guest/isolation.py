@@ -18,6 +18,7 @@ _NAMES: Final = (
     (kernel.CLONE_NEWNS, "mount"),
     (kernel.CLONE_NEWNET, "network"),
 )
+_TEMPORARY_BYTES: Final = 256 << 20
 _QUIET: Final = kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS | kernel.CLONE_NEWNS
 
 
@@ -63,6 +64,12 @@ def enter_namespaces(*, user: bool) -> int:
         if _entered(wanted):
             return wanted
     return 0
+
+
+def own_temporary_files() -> None:
+    """Put an empty `/tmp` and `/dev/shm` of one's own over those there are. Raises OSError where the host refuses."""
+    for folder in ("/tmp", "/dev/shm"):
+        kernel.mount_temporary(folder, _TEMPORARY_BYTES)
 
 
 def leave_network() -> int:

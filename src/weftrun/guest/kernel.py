@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import struct
 from typing import Final
 
 CLONE_NEWNS: Final = 0x00020000
@@ -22,6 +23,12 @@ _PR_SET_NO_NEW_PRIVS: Final = 38
 _PR_SET_SECCOMP: Final = 22
 _SECCOMP_MODE_FILTER: Final = 2
 _MS_NOSUID_NODEV_NOEXEC: Final = 2 | 4 | 8
+_MS_NOSUID_NODEV: Final = 2 | 4
+_PR_CAPBSET_DROP: Final = 24
+_CAPABILITIES: Final = 64
+_CAPABILITY_VERSION: Final = 0x20080522
+_CAPSET: Final = {"x86_64": 126, "aarch64": 91}.get(os.uname().machine, 91)
+_EINVAL: Final = 22
 _MS_REC_SLAVE: Final = 0x4000 | 0x80000
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -60,6 +67,20 @@ def set_seccomp_filter(program: int) -> None:
     _check(_libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, program, 0, 0), "prctl(PR_SET_SECCOMP)")
 
 
+def mount_temporary(folder: str, nbytes: int) -> None:
+    """Mount an empty file system in memory, of so many bytes at most, over a folder."""
+    told = f"size={nbytes},nr_inodes=65536,mode=1777".encode()
+    _check(_libc.mount(b"tmpfs", folder.encode(), b"tmpfs", _MS_NOSUID_NODEV, told), f"mount({folder})")
+
+
+def drop_capabilities() -> None:
+    """Give up all capabilities, those of this user namespace too, so that no program can have them again."""
+    for capability in range(_CAPABILITIES):
+        if _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0) and ctypes.get_errno() != _EINVAL:
+            _check(1, "prctl(PR_CAPBSET_DROP)")
+    _check(_libc.syscall(_CAPSET, struct.pack("=II", _CAPABILITY_VERSION, 0), bytes(24)), "capset")
+
+
 def mount_proc() -> None:
     """Mount a /proc that shows this process's pid namespace, invisible outside of its mount namespace."""
     _check(_libc.mount(b"none", b"/", None, _MS_REC_SLAVE, None), "mount(/)")
@@ -89,7 +110,14 @@ def id_maps() -> dict[str, str]:
 def map_ids(pid: int, maps: dict[str, str]) -> None:
     """Give the user namespace that the child `pid` has entered its ids."""
     for name, text in maps.items():
-        _write(f"/proc/{pid}/{name}", text)
+        try:
+            _write(f"/proc/{pid}/{name}", text)
+        except PermissionError:
+            if name != "gid_map":
+                raise
+            # Who has no capability may map its own group, once nobody can leave one.
+            _write(f"/proc/{pid}/setgroups", "deny")
+            _write(f"/proc/{pid}/{name}", text)
 
 
 def _write(path: str, text: str) -> None:

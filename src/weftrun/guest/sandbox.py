@@ -24,10 +24,12 @@ from weftrun.model.outcomes import Failure, Reason
 from weftrun.sdk.failure import failure_of
 from weftrun.wire.channel import Channel, unix_socket
 from weftrun.wire.lease_page import LeasePage
+from weftrun.wire.level import Level
 from weftrun.wire.page import STACK_SIGNAL, Page, stack_at
 from weftrun.wire.program import uncover
 
-_WALLS: Final = ("landlock", "seccomp")
+_WALLS: Final = {Level.STRICT: ("landlock", "seccomp"), Level.BWRAP: ("bwrap",), Level.OCI: ("oci",)}
+"""What people are told of, beside namespaces."""
 REFUSED: Final = 71
 """Exit code of a Sandbox that was refused; its parent has been told why."""
 
@@ -54,15 +56,14 @@ class SandboxRequest(NamedTuple):
 
 def main() -> NoReturn:
     """Become a Sandbox in a fresh interpreter, whose author's code is imported last."""
-    parent, own_pids, map_ids, keeps_privileges, strict, frame_bytes_max = (int(argument) for argument in sys.argv[1:7])
+    parent, own_pids, map_ids, level, frame_bytes_max = (int(argument) for argument in sys.argv[1:6])
     uncover()
     become_sandbox(
         unix_socket(parent),
         own_pids=bool(own_pids),
         map_ids=bool(map_ids),
-        keeps_privileges=bool(keeps_privileges),
+        level=Level(level),
         frame_bytes_max=frame_bytes_max,
-        is_strict=bool(strict),
     )
 
 
@@ -71,15 +72,14 @@ def become_sandbox(
     *,
     own_pids: bool,
     map_ids: bool,
-    keeps_privileges: bool,
+    level: Level,
     frame_bytes_max: int,
     ahead: bool = False,
-    is_strict: bool = False,
 ) -> NoReturn:
     """Isolate this process, wait until a Sandbox is wanted, and serve until told to stop.
 
     The zygote at the other end of `parent` maps the ids of the new user namespace before it says anything: no file
-    may be opened before. `ahead` says that nobody wants the Sandbox yet; one that `is_strict` has imported nothing yet.
+    may be opened before. `ahead` says that nobody wants the Sandbox yet; a strict one has imported nothing yet.
     """
     zygote = os.getppid()
     kernel.die_with_parent(signal.SIGKILL)
@@ -87,7 +87,7 @@ def become_sandbox(
         os._exit(0)
     os.setsid()
     flags = isolation.enter_namespaces(user=map_ids)
-    if not keeps_privileges:
+    if level is not Level.KEEP:
         kernel.no_new_privileges()
     parent.send(b"map" if flags & kernel.CLONE_NEWUSER else b"go")
     _settle()
@@ -96,8 +96,8 @@ def become_sandbox(
     with parent:
         wanted = _wait(Channel(parent, ToZygote, frame_bytes_max=frame_bytes_max))
         if not wanted.fork.network:
-            flags |= _without_network(parent, _NO_NETWORK_KEPT if keeps_privileges else _NO_NETWORK)
-    _serve(wanted, (("pid",) if own_pids else ()) + isolation.names(flags), is_strict=is_strict)
+            flags |= _without_network(parent, _NO_NETWORK_KEPT if level is Level.KEEP else _NO_NETWORK)
+    _serve(wanted, (("pid",) if own_pids else ()) + isolation.names(flags), level)
 
 
 def _wait(told: Channel[ToZygote]) -> SandboxRequest:
@@ -120,12 +120,16 @@ def _without_network(parent: socket.socket, refusal: bytes) -> int:
     return flag
 
 
-def _serve(wanted: SandboxRequest, names: tuple[str, ...], *, is_strict: bool) -> NoReturn:
+def _serve(wanted: SandboxRequest, names: tuple[str, ...], level: Level) -> NoReturn:
     fork, load = wanted.fork, wanted.load
-    failure = _be_strict(fork, load) if is_strict and load is not None else None
+    failure = None
+    if level is Level.STRICT and load is not None:
+        failure = _be_strict(fork, load)
+    elif level.is_walled:
+        failure = _be_walled(level)
     if failure is None and load is not None:
         failure = _import(load)
-    names += _WALLS if is_strict else ()
+    names += _WALLS.get(level, ())
     page = Page(wanted.page, fork.text_bytes_max, writable=True)
     _say_where_when_asked(wanted.page, fork.text_bytes_max)
     channel: Channel[ToSandbox] = Channel(unix_socket(wanted.channel), ToSandbox, frame_bytes_max=fork.frame_bytes_max)
@@ -148,6 +152,20 @@ def _be_strict(fork: Fork, load: Load) -> Failure | None:
         why = str(error)
     text = f'protect="strict" can\'t be held here: {why}; leave it away, or run where `weftrun doctor` says it holds'
     return Failure(Reason.UNLOADABLE, "SandboxRefused", text) if why else None
+
+
+def _be_walled(level: Level) -> Failure | None:
+    """Take a /tmp of one's own and hard limits, give up what one might get more by; return why that can't be held."""
+    try:
+        isolation.own_temporary_files()
+        strict.limit()
+        kernel.drop_capabilities()
+        strict.keep_to_namespaces()
+    except OSError as error:
+        name = level.name.lower()
+        text = f'runtime="{name}" can\'t be held here: {error}; `weftrun doctor` says what this host offers'
+        return Failure(Reason.UNLOADABLE, "SandboxRefused", text)
+    return None
 
 
 def _import(load: Load) -> Failure | None:

@@ -13,10 +13,11 @@ import platform
 import resource
 import struct
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Final
 
 from weftrun.guest import kernel
+from weftrun.wire.readable import FOR_NETWORK, LIBRARIES, of_author, of_interpreter
 
 MEMORY_BYTES: Final = 1 << 30
 """What the author's code may allocate beyond what its Sandbox began with, unless `memory_bytes_max` says less."""
@@ -32,12 +33,7 @@ _NET_SINCE, _SCOPES_SINCE = 4, 6
 _TCP, _SCOPES = 3, 3
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF, _PATH_BENEATH = 444, 445, 446, 1
 
-_READABLE: Final = (
-    *("/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/localtime", "/etc/ssl", "/etc/mime.types"),
-    *("/proc/self", "/sys/devices/system/cpu", "/dev/urandom", "/dev/random", "/dev/zero"),
-)  # fmt: skip
-_FOR_NETWORK: Final = ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/gai.conf", "/etc/services")
-_CODE: Final = (".py", ".pyc", ".so", ".pth", ".zip", ".egg", ".whl")
+_READABLE: Final = (*LIBRARIES, "/proc/self", "/sys/devices/system/cpu", "/dev/urandom", "/dev/random", "/dev/zero")
 
 _X86_64: Final = 0xC000003E
 DENIED: Final = {
@@ -65,7 +61,13 @@ TOLD_BY_ARGUMENT: Final = {
     "socket": 41, "clone": 56, "clone3": 435, "kill": 62, "tgkill": 234, "rt_tgsigqueueinfo": 297, "prlimit64": 302,
 }  # fmt: skip
 """Those that are refused for some of what they are asked for, or where there is no network."""
+OF_PROCESSES: Final = {
+    *("fork", "vfork", "execve", "execveat", "tkill", "rt_sigqueueinfo", "pidfd_send_signal", "pidfd_open"),
+    *("pidfd_getfd", "kcmp", "process_madvise", "process_mrelease"),
+}  # fmt: skip
+"""Those that a Sandbox may use which sees only its own processes."""
 _CLONE_THREAD: Final = 0x10000
+_CLONE_NAMESPACES: Final = 0x7E020000
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 _EPERM, _ENOSYS = 1, 38
 _LOAD, _EQUAL, _AT_LEAST, _HAS_BITS, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
@@ -97,12 +99,13 @@ def enter(code: Iterable[str], *, network: bool, store_folder: str) -> None:
         OSError: the kernel refuses.
     """
     kernel.no_new_privileges()
-    _limit()
+    limit()
     _keep_to_files(code, network=network, store_folder=store_folder)
     _filter(_program(os.getpid(), network=network))
 
 
-def _limit() -> None:
+def limit() -> None:
+    """Lower the hard limits of this process to what a Function may take."""
     with open("/proc/self/statm", "rb") as file:
         data_bytes = int(file.read().split()[5]) * resource.getpagesize()
     limits = {
@@ -138,42 +141,16 @@ def _keep_to_files(code: Iterable[str], *, network: bool, store_folder: str) -> 
     attributes = struct.pack(f"={len(fields)}Q", *fields)
     ruleset = _called(_CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), 0)
     try:
-        for path in (*_READABLE, *(_FOR_NETWORK if network else ()), *_of_interpreter()):
+        for path in (*_READABLE, *(FOR_NETWORK if network else ()), *of_interpreter()):
             _allow(ruleset, path, _READ & handled)
         _allow(ruleset, "/dev/null", (_READ_FILE | _WRITE_FILE) & handled)
-        for path, access in _of_author(code):
-            _allow(ruleset, path, access)
+        for path, names_only in of_author((*code, *sys.path)):
+            _allow(ruleset, path, _READ_DIR if names_only else _READ)
         if store_folder:
             _allow(ruleset, store_folder, (_READ_FILE | _WRITE_FILE | _MAKE_REG | _TRUNCATE) & handled)
         _called(_RESTRICT_SELF, ruleset, 0)
     finally:
         os.close(ruleset)
-
-
-def _of_interpreter() -> list[str]:
-    found = [sys.prefix, sys.base_prefix, sys.exec_prefix, os.path.dirname(os.path.dirname(__file__))]
-    return found + [path for path in sys.path if os.path.basename(path) in ("site-packages", "dist-packages")]
-
-
-def _of_author(code: Iterable[str]) -> Iterator[tuple[str, int]]:
-    """Yield what may be read of folders that code is imported from: modules and visible folders, and nothing else.
-
-    A Journal lies in a hidden folder of them, or is a file of another kind.
-    """
-    for folder in dict.fromkeys((*code, *sys.path)):
-        if os.path.isfile(folder):
-            yield folder, _READ_FILE
-        if not os.path.isdir(folder):
-            continue
-        yield folder, _READ_DIR
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                if entry.is_dir():
-                    yield entry.path, _READ
-                elif entry.name.endswith(_CODE):
-                    yield entry.path, _READ_FILE
 
 
 def _allow(ruleset: int, path: str, access: int) -> None:
@@ -202,9 +179,33 @@ def _called(*arguments: object) -> int:
 
 def _program(pid: int, *, network: bool) -> bytes:
     """Return the filter of this process, in the instructions of classic BPF."""
-    number, architecture, first_argument = 0, 4, 16
     call_of = TOLD_BY_ARGUMENT
     denied = [*DENIED.values(), *(() if network else (call_of["socket"],))]
+    tests = [
+        ("clone", _HAS_BITS, _CLONE_THREAD, True),
+        *((name, _EQUAL, pid, True) for name in ("kill", "tgkill", "rt_tgsigqueueinfo")),  # of its own process
+        ("prlimit64", _EQUAL, 0, True),
+    ]
+    return _refusing(denied, tests)
+
+
+def keep_to_namespaces() -> None:
+    """Refuse from now on to enter, make or mount anything, and what has often been a way into the kernel.
+
+    For a Sandbox that has walls of its own, and may start programs behind them. Elsewhere than on x86_64 nothing is.
+    """
+    if platform.machine() == "x86_64":
+        denied = [number for name, number in DENIED.items() if name not in OF_PROCESSES]
+        _filter(_refusing(denied, [("clone", _HAS_BITS, _CLONE_NAMESPACES, False)]))
+
+
+def _refusing(denied: Iterable[int], tests: Iterable[tuple[str, int, int, bool]]) -> bytes:
+    """Return a filter that refuses some system calls, and some for their first argument.
+
+    Each test is the name of a call, how its argument is compared and with what, and whether it is let through then.
+    """
+    number, architecture, first_argument = 0, 4, 16
+    call_of = TOLD_BY_ARGUMENT
     code = [
         (_LOAD, 0, 0, architecture), (_EQUAL, 1, 0, _X86_64), (_RETURN, 0, 0, _KILL),
         (_LOAD, 0, 0, number), (_AT_LEAST, 0, 1, _X32), (_RETURN, 0, 0, _ERRNO | _EPERM),
@@ -215,14 +216,11 @@ def _program(pid: int, *, network: bool) -> bytes:
         (_EQUAL, 0, 1, call_of["clone3"]),
         (_RETURN, 0, 0, _ERRNO | _ENOSYS),
     ]  # the C library then says it by clone
-    for name, test, wanted in (
-        ("clone", _HAS_BITS, _CLONE_THREAD),
-        ("kill", _EQUAL, pid), ("tgkill", _EQUAL, pid), ("rt_tgsigqueueinfo", _EQUAL, pid),  # of its own process
-        ("prlimit64", _EQUAL, 0),
-    ):  # fmt: skip
+    for name, test, wanted, lets_through in tests:
+        held, missed = (_ALLOW, _ERRNO | _EPERM) if lets_through else (_ERRNO | _EPERM, _ALLOW)
         code += [
             (_EQUAL, 0, 4, call_of[name]), (_LOAD, 0, 0, first_argument), (test, 0, 1, wanted),
-            (_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _ERRNO | _EPERM),
+            (_RETURN, 0, 0, held), (_RETURN, 0, 0, missed),
         ]  # fmt: skip
     code.append((_RETURN, 0, 0, _ALLOW))
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in code)

@@ -35,6 +35,7 @@ from weftrun.sdk.modules import written_since
 from weftrun.sdk.program import interpreter_options
 from weftrun.wire.channel import Channel, decoder_of, unix_socket
 from weftrun.wire.lease_page import LeasePage
+from weftrun.wire.level import Level
 from weftrun.wire.program import guest_command, guest_environment, uncover
 
 _RESERVE_MS: Final = 1
@@ -44,27 +45,26 @@ _RESERVE_MS: Final = 1
 def main() -> NoReturn:
     """Run a zygote on the channel, under the parent and with the limits named by the arguments.
 
-    The limits are the size of messages, and how many descriptors the author's code may have open; then comes whether
-    programs drop their privileges (0) or keep them (1), or Sandboxes are strict (2).
+    The limits are the size of messages, and how many descriptors the author's code may have open; then comes the level.
     """
-    channel_fd, parent, frame_bytes_max, open_files_max, level = (int(argument) for argument in sys.argv[1:6])
-    keeps, is_strict = level == 1, level == 2
+    channel_fd, parent, frame_bytes_max, open_files_max, number = (int(argument) for argument in sys.argv[1:6])
+    level = Level(number)
     uncover()
     kernel.die_with_parent(signal.SIGKILL)
-    if os.getppid() != parent:
+    if not level.is_walled and os.getppid() != parent:  # whoever is behind walls sees no parent, and ends with them
         os._exit(0)
     isolation.stay_alive_on_interrupt()
     resource.setrlimit(resource.RLIMIT_NOFILE, (open_files_max, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     # For an ordinary user it takes a user namespace, in which no program has the privileges that it should keep.
-    own_pids = (not keeps or os.geteuid() == 0) and isolation.pid_namespace_allowed()
-    if own_pids:
+    own_pids = level.is_walled
+    if not own_pids and (level is not Level.KEEP or os.geteuid() == 0) and isolation.pid_namespace_allowed():
+        own_pids = True
         isolation.enter_pid_namespace()
         _become_first_process(channel_fd)
     zygote = ZygoteLoop(
         unix_socket(channel_fd),
         own_pids=own_pids,
-        keeps_privileges=keeps,
-        is_strict=is_strict,
+        level=level,
         frame_bytes_max=frame_bytes_max,
     )
     if not own_pids:
@@ -129,27 +129,19 @@ class ZygoteLoop:
         sock: socket.socket,
         *,
         own_pids: bool,
-        keeps_privileges: bool,
+        level: Level,
         frame_bytes_max: int,
-        is_strict: bool = False,
     ) -> None:
         """Speak with the engine over `sock`; `own_pids` says whether this is PID 1 of a pid namespace.
 
-        One that `is_strict` never imports the author's code, which only its Sandboxes do, behind their walls.
+        A strict one never imports the author's code, which only its Sandboxes do, behind their walls.
         """
-        self._is_strict = is_strict
+        self._level = level
         self._channel: Channel[ToZygote] = Channel(sock, ToZygote, frame_bytes_max=frame_bytes_max)
         self._own_pids = own_pids
         self._own_ipc = namespace_of(os.getpid())
         self._frame_bytes_max = frame_bytes_max
-        self._keeps_privileges = keeps_privileges
-        self._births = Births(
-            self._leave,
-            own_pids=own_pids,
-            keeps_privileges=keeps_privileges,
-            is_strict=is_strict,
-            frame_bytes_max=frame_bytes_max,
-        )
+        self._births = Births(self._leave, own_pids=own_pids, level=level, frame_bytes_max=frame_bytes_max)
         self._importing: Load | None = None
         self._import_s = 0.0
         self._written: tuple[str, ...] = ()
@@ -209,7 +201,7 @@ class ZygoteLoop:
     # ------------------------------------------------------------------ the author's code
 
     def _load(self, load: Load) -> None:
-        if self._is_strict:
+        if self._level is Level.STRICT:
             self.stand_for(load, (), 0.0, ())
             return
         begin_again = _BeginAgain(load)
@@ -225,7 +217,7 @@ class ZygoteLoop:
         if failure is None:
             self._remains = after_import(before)
         if self._remains.unforkable:
-            settings = (int(self._own_pids), int(self._keeps_privileges), self._frame_bytes_max)
+            settings = (int(self._own_pids), int(self._level), self._frame_bytes_max)
             begin_again.now(self._channel.socket, self._remains.unforkable, self._import_s, self._written, settings)
         self._stand_ready(failure)
 

@@ -55,9 +55,13 @@ class BodyPast(Struct, frozen=True, gc=False, array_like=True):
 
     Attributes:
         seed: uid of the Run whose numbers it draws by `weftrun.random()`; empty for those of its own Run.
+        calls: how many of its first calls are known: on record, or handed to a Worker.
+        patches: which of them note that it takes new code, by number, with the name of the patch.
     """
 
     seed: str = ""
+    calls: int = 0
+    patches: tuple[tuple[int, str], ...] = ()
 
 
 NO_PAST: Final = BodyPast()

@@ -21,12 +21,17 @@ Effects = Literal["visible", "none", "transaction"]
 """
 
 
-Privileges = Literal["drop", "keep", "strict"]
+Privileges = str
 """Whether programs that a Function starts may gain privileges: never (`drop`), or as outside of a Sandbox (`keep`).
 
-`keep` also means that an ordinary user's Sandbox enters no user namespace, and so no other one. `strict` is `drop`, and
-what authors call `protect="strict"`: a Sandbox that gives up all that a Function has no need of.
+`keep` also means that an ordinary user's Sandbox enters no user namespace, and so no other one. The others are `drop`,
+and more: `strict` is what authors call `protect="strict"`, a Sandbox that gives up all that a Function has no need of;
+`bwrap` and `oci` are what they call `runtime`, followed by `:` and a folder where they name an `image`.
 """
+
+
+IMAGE = ":"
+"""Stands in `Privileges` between a runtime and the folder of its image."""
 
 
 How = Literal["serial", "threads", "coroutines", "list", "processes"]
@@ -41,6 +46,8 @@ OUTPUTS = "weftrun:output/"
 
 PUBLISHED = "weftrun:publish/"
 """What the name of a call begins with that publishes an event; the name of the event follows."""
+PATCHES = "weftrun:patch/"
+"""What the name of a call begins with that notes that a body takes new code; the name of the patch follows."""
 
 
 class Sharing(Struct, frozen=True, array_like=True):

@@ -107,7 +107,7 @@ class StepOutcome(Struct, frozen=True, gc=False, array_like=True):
         ordinal: place in the order in which the Run's Steps settled, from 1.
         cause: why it settled, where it was not by running: `argument`, `limit`, `cancelled`, `kept` (it is the success
             of an earlier life, L1), `timer` (its time came), `signal` (somebody sent it), `put` (it is an output of
-            the Step before it, S1); else empty.
+            the Step before it, S1), `patch` (its body takes new code); else empty.
         emits: what the Attempt that succeeded has emitted (E1).
     """
 

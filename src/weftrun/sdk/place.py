@@ -305,6 +305,9 @@ class BodyCalls(Protocol):
         `value` is what a timer yields; nothing if it is left out.
         """
 
+    def patched(self, spec: FunctionSpec, name: str, /, *, wanted: bool) -> bool:
+        """Say whether the body takes the new code of a patch, which is noted by a call of `spec`."""
+
 
 class Here(threading.local):
     """Which body records the calls made in this thread.

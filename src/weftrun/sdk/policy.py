@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from weftrun.model import policy
 from weftrun.model.errors import PolicyError
 from weftrun.model.limits import DEFAULT_LIMITS
-from weftrun.model.policy import Checkpoint, Effects, FunctionSpec, Kind, Privileges, Reach, Sharing
+from weftrun.model.policy import IMAGE, Checkpoint, Effects, FunctionSpec, Kind, Privileges, Reach, Sharing
 from weftrun.sdk.retrying import Retry
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ class _Shared(TypedDict, total=False):
     protect: Literal["usual", "strict"]
     concurrency: Concurrency
     window: Literal["adaptive"] | float
-    runtime: Literal["process"]
+    runtime: Literal["process", "bwrap", "oci"]
+    image: str
 
 
 class Policy(_Shared, total=False):
@@ -64,7 +65,10 @@ class Policy(_Shared, total=False):
             handed over together, at most.
         window: `"adaptive"` (default): what waits goes as soon as a Sandbox can take it. A number of seconds: it is
             gathered until a tick of that length ends, and goes together to one Sandbox (FaaSBatch's dispatch interval).
-        runtime: what a Sandbox is; `process`, since nothing else is built yet.
+        runtime: what a Sandbox is. `process` (default), or one that has its own view of the file system: the
+            interpreter, the bundle and a /tmp of its own, and no network unless `network=True` stands beside it:
+            `bwrap` by bubblewrap, `oci` by crun or runc.
+        image: folder of a root file system that such a Sandbox has instead of this host's libraries.
         rollback: a Function with the same parameters that undoes an abandoned Attempt before the next is entered. It is
             called at least once for each, also for one that had done nothing yet, and so must be idempotent.
         outputs: what it gives before it ends, by name, with the type of each. `current().put(name, value)` gives it,
@@ -105,7 +109,10 @@ _CHOICES = {
     "effects": ("visible", "none", "transaction"),
     "privileges": ("drop", "keep"),
     "protect": ("usual", "strict"),
+    "runtime": ("process", "bwrap", "oci"),
 }
+_WALLS = ("bwrap", "oci")
+_SAID_BY = {"strict": "protect", "keep": "privileges", "bwrap": "runtime", "oci": "runtime"}
 _CHECKED_LATE = {
     "concurrency": "weftrun.sdk.batching",
     "window": "weftrun.sdk.batching",
@@ -184,7 +191,7 @@ def _applied(
             raise PolicyError(f"{spec.label} ({where}): there is no policy `{key}`{_did_you_mean(key, can_hold)}")
         _check_kind(spec, key, where)
         checked = _checked(spec, key, value, where)
-        if key not in ("id", "after", "durable", "runtime"):
+        if key not in ("id", "after", "durable"):
             changes[_FIELDS.get(key, key)] = checked
     if not changes:
         return spec
@@ -239,19 +246,28 @@ def _batching() -> Any:
 
 
 def _reached(spec: FunctionSpec, changes: dict[str, Any], where: str) -> tuple[bool, Privileges]:
-    """Take what was said of network, privileges and protection out of checked `changes`; return what holds."""
+    """Take what was said of network, privileges, protection and runtime out of checked `changes`; return what holds."""
     protect, said = changes.pop("protect", None), changes.pop("privileges", None)
-    was_strict = spec.privileges == "strict"
-    is_strict = was_strict if protect is None else protect == "strict"
-    network: bool = changes.pop("network", False if is_strict and not was_strict else spec.network)
-    if not is_strict:
-        return network, said or ("drop" if was_strict else spec.privileges)
-    if said == "keep" or (said is None and spec.privileges == "keep"):
-        raise PolicyError(
-            f'{spec.label} ({where}): `protect="strict"` and `privileges="keep"` exclude each other: leave one of them '
-            "out."
-        )
-    return network, "strict"
+    runtime, image = changes.pop("runtime", None), changes.pop("image", None)
+    was, _, had = spec.privileges.partition(IMAGE)
+    wanted = ["strict"] if (was == "strict" if protect is None else protect == "strict") else []
+    if runtime is None:
+        runtime = was if was in _WALLS else "process"
+    if image is None and runtime != "process":
+        image = had
+    if runtime != "process":
+        wanted.append(runtime)
+    elif image:
+        raise PolicyError(f'{spec.label} ({where}): `image` needs `runtime="oci"` or `runtime="bwrap"` beside it.')
+    network: bool = changes.pop("network", False if wanted and was in ("drop", "keep") else spec.network)
+    if not wanted:
+        return network, said or ("drop" if was in ("strict", *_WALLS) else was)
+    if said == "keep" or (said is None and was == "keep"):
+        wanted.append("keep")
+    if len(wanted) > 1:
+        first, second = (f"`{_SAID_BY[one]}={one!r}`".replace("'", '"') for one in wanted[:2])
+        raise PolicyError(f"{spec.label} ({where}): {first} and {second} exclude each other: leave one of them out.")
+    return network, f"{wanted[0]}{IMAGE}{image}" if image else wanted[0]
 
 
 def _reach(network: bool, privileges: Privileges, sharing: Sharing | None, outputs: tuple[str, ...]) -> bool | Reach:
@@ -298,8 +314,8 @@ def _checked(spec: FunctionSpec, key: str, value: Any, where: str) -> Any:
         raise refuse("a number of bytes, at least 1 MiB")
     if key in _CHECKED_LATE:
         return importlib.import_module(_CHECKED_LATE[key]).checked(key, value, refuse)  # late: few authors need it
-    if key == "runtime" and value != "process":
-        raise refuse("'process': other runtimes are not built yet")
+    if key == "image" and not (type(value) is str and value.startswith("/") and value.isprintable()):
+        raise refuse("the absolute path of a folder")
     if key == "rollback":
         return _rollback(value, refuse)
     if key == "retries":

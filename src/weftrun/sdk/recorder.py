@@ -98,6 +98,8 @@ class Recorder:
         self.now = now
         self._seed = f"{past.seed or run_uid}/{step_id}"
         self._random: Random | None = None
+        self._past = past
+        self._patches: dict[str, bool] = {}
         self._watches = function.spec.kind is Kind.WATCHING
         self._host = host
         self._limits = limits
@@ -205,6 +207,23 @@ class Recorder:
         payload = self._payload(value or _NOTHING)
         ref: Ref[Any] = self._put(self._place(spec), spec.label, payload, (), text, Ref, 0, 3)
         return ref
+
+    def patched(self, spec: FunctionSpec, name: str, /, *, wanted: bool) -> bool:
+        """Say whether the body takes the new code of a patch, which is noted by a call of `spec`; one answer a name.
+
+        A body of which more is known has passed the place: with the new code if the call that it made there says so.
+        Without being `wanted` new code is noted only where it is on record.
+        """
+        if name in self._patches or not self._watches:
+            return self._patches.get(name, True)
+        number = self._made
+        is_known = number < self._past.calls
+        answer = (number, name) in self._past.patches if is_known else wanted
+        self._patches[name] = answer
+        if answer:
+            self._no_steps.add(number)
+            self._put(self._place(spec), spec.label, self._payload(_NOTHING), (), digest(((name,), {})), Ref, 0, 3)
+        return answer
 
     def _put(
         self, position: int, label: str, payload: Payload, after: Refs, text: str, kind: Any, parts: int, depth: int
@@ -396,6 +415,10 @@ class Closed:
     def wait(self, spec: FunctionSpec, *_: Any) -> NoReturn:
         """Refuse a wait."""
         raise UsageError(f"A wait for {spec.label} in the workflow {self._label}, which is being suspended.")
+
+    def patched(self, spec: FunctionSpec, name: str, /, *, wanted: bool) -> NoReturn:  # noqa: ARG002  # the protocol's
+        """Refuse to note a patch."""
+        raise UsageError(f"weftrun.patched({name!r}) in the workflow {self._label}, which is being suspended.")
 
     def map(self, function: Callee, *_: Any) -> NoReturn:
         """Refuse a map."""

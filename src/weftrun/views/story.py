@@ -213,6 +213,8 @@ class _Teller:
             return f"{done.step} was called again as in an earlier life, and was given the value that it had."
         if done.cause == "timer" and done.call is not None and done.call.function.startswith(PUBLISHED):
             return f"{done.step} was published."
+        if done.cause == "patch":
+            return f"From here on the new code of {done.step.rpartition('/')[2].partition('[')[0]} is taken."
         if done.cause == "timer":
             return f"{done.step}: its time came."
         if done.cause == "signal":

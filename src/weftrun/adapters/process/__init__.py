@@ -3,5 +3,6 @@
 from weftrun.adapters.passing.readiness import FdLoop
 from weftrun.adapters.process.examination import Examined, examine
 from weftrun.adapters.process.sandboxes import ProcessSandboxes
+from weftrun.adapters.process.walls import why_not_walled
 
-__all__ = ["Examined", "FdLoop", "ProcessSandboxes", "examine"]
+__all__ = ["Examined", "FdLoop", "ProcessSandboxes", "examine", "why_not_walled"]

@@ -47,7 +47,7 @@ def examine(bundle: Bundle, *, patience_s: float = DEFAULT_LIMITS.sandbox_start_
     ours, theirs = socket.socketpair()
     with theirs, open(os.devnull, "wb") as nowhere:
         bytes_max = DEFAULT_LIMITS.frame_bytes_max
-        process = start_zygote(bundle, theirs.fileno(), nowhere.fileno(), Surroundings(0, None), bytes_max)
+        process, _ = start_zygote(bundle, theirs.fileno(), nowhere.fileno(), Surroundings(0, None), bytes_max)
     ours.settimeout(patience_s)
     channel: Channel[FromZygote] = Channel(ours, FromZygote, frame_bytes_max=bytes_max)
     try:

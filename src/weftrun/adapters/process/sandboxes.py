@@ -23,6 +23,7 @@ from weftrun.ports.sandboxes import Profile, Progress, SandboxEvents
 from weftrun.wire.awake import Awake
 from weftrun.wire.frames import ChannelBroken, FrameTooLarge
 from weftrun.wire.lease_page import LeasePage
+from weftrun.wire.level import Level
 
 _IDLE_ZYGOTES_MAX: Final = 4
 """Zygotes without a Sandbox that are kept, in case their code is wanted again."""
@@ -52,7 +53,7 @@ class ProcessSandboxes:
         self._objects = objects
         self._limits = limits
         self._surroundings = Surroundings(hash_seed, open_files_max, since, store_folder)
-        self._zygotes: dict[tuple[Bundle, Privileges], Zygote] = {}
+        self._zygotes: dict[tuple[Bundle, Privileges, bool], Zygote] = {}
         self._ends: dict[SandboxId, SandboxEnd] = {}
         self._events: SandboxEvents | None = None
         # This process and those that it lets look for their next message are no more than there are processors: whoever
@@ -75,7 +76,7 @@ class ProcessSandboxes:
     def create(self, sandbox: SandboxId, profile: Profile) -> None:
         """Begin to make a Sandbox; answered by `sandbox_ready` or `sandbox_gone`."""
         try:
-            zygote = self._zygote(profile.bundle, profile.privileges)
+            zygote = self._zygote(*_zygote_key(profile))
             end = SandboxEnd(
                 sandbox, profile, self._loop, self._objects, self._limits, self._readable, self._lease_page.descriptor
             )
@@ -149,7 +150,7 @@ class ProcessSandboxes:
         if end is None or end.killed:
             return
         end.kill(says_where=says_where)
-        zygote = self._zygotes.get((end.profile.bundle, end.profile.privileges))
+        zygote = self._zygotes.get(_zygote_key(end.profile))
         if zygote is None or not zygote.give_up(end):
             return
         self._loop.call_soon(partial(self.sandbox_ended, end, "killed by us"))
@@ -179,20 +180,20 @@ class ProcessSandboxes:
 
     # ------------------------------------------------------------------ zygotes
 
-    def _zygote(self, bundle: Bundle, privileges: Privileges) -> Zygote:
-        found = self._zygotes.pop((bundle, privileges), None)
+    def _zygote(self, bundle: Bundle, privileges: Privileges, network: bool) -> Zygote:
+        found = self._zygotes.pop((bundle, privileges, network), None)
         if found is None:
             idle = [zygote for zygote in self._zygotes.values() if not zygote.sandboxes]
             for zygote in idle[: max(0, len(idle) - _IDLE_ZYGOTES_MAX + 1)]:
                 self.zygote_ended(zygote)
                 zygote.end()
-            found = Zygote(bundle, self._loop, self._limits, self, self._surroundings, privileges)
-        self._zygotes[bundle, privileges] = found
+            found = Zygote(bundle, self._loop, self._limits, self, self._surroundings, privileges, network)
+        self._zygotes[bundle, privileges, network] = found
         return found
 
     def zygote_ended(self, zygote: Zygote) -> None:
         """Forget a zygote; the next Sandbox of its bundle gets a new one."""
-        key = zygote.bundle, zygote.privileges
+        key = zygote.bundle, zygote.privileges, zygote.network
         if self._zygotes.get(key) is zygote:
             del self._zygotes[key]
 
@@ -252,3 +253,8 @@ class ProcessSandboxes:
     def _tell_gone(self, sandbox: SandboxId, why: str, progress: Progress) -> None:
         if self._events is not None:
             self._events.sandbox_gone(sandbox, why, progress)
+
+
+def _zygote_key(profile: Profile) -> tuple[Bundle, Privileges, bool]:
+    """Return what a zygote is made for: walls are made with the network or without, all others have it."""
+    return profile.bundle, profile.privileges, profile.network or not Level.of(profile.privileges).is_walled

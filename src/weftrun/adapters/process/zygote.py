@@ -10,21 +10,19 @@ from typing import Final, NamedTuple, Protocol
 
 from weftrun.adapters.passing.readiness import FdLoop, LoopChannel
 from weftrun.adapters.process.sandbox import SandboxEnd, clause, exit_clause, import_clause
+from weftrun.adapters.process.walls import Walled, walled
 from weftrun.model.ids import SandboxId
 from weftrun.model.limits import Limits
 from weftrun.model.messages import Exited, Forked, FromZygote, Load, Loaded
 from weftrun.model.policy import Bundle, Privileges
 from weftrun.wire.channel import Channel
 from weftrun.wire.frames import ChannelBroken
+from weftrun.wire.level import Level
 from weftrun.wire.program import guest_command, guest_environment
 from weftrun.wire.text import BoundedText
 
 _OUTPUT_BYTES: Final = 16 * 1024
 _END_S: Final = 5.0
-
-
-_LEVELS: Final = ("drop", "keep", "strict")
-"""What a zygote is told of privileges: the place here."""
 
 
 class ZygoteOwner(Protocol):
@@ -57,6 +55,7 @@ class Zygote:
     Attributes:
         bundle: the code it has imported.
         privileges: what its Sandboxes do with them.
+        network: whether they may have the network; only walls are made without it.
         sandboxes: what was asked of it and has not ended.
     """
 
@@ -68,6 +67,7 @@ class Zygote:
         owner: ZygoteOwner,
         surroundings: Surroundings,
         privileges: Privileges,
+        network: bool = True,
     ) -> None:
         """Start the process and let it import the bundle. Raises OSError where it can't be started.
 
@@ -75,6 +75,7 @@ class Zygote:
         """
         self.bundle = bundle
         self.privileges = privileges
+        self.network = network
         self._store_folder = surroundings.store_folder
         self.sandboxes: dict[SandboxId, SandboxEnd] = {}
         self._owner = owner
@@ -87,8 +88,8 @@ class Zygote:
         ours, theirs = socket.socketpair()
         self._pipe, pipe_far = os.pipe2(os.O_CLOEXEC)
         try:
-            self._process = start_zygote(
-                bundle, theirs.fileno(), pipe_far, surroundings, limits.frame_bytes_max, privileges
+            self._process, self._walled = start_zygote(
+                bundle, theirs.fileno(), pipe_far, surroundings, limits.frame_bytes_max, privileges, network=network
             )
         except BaseException:
             ours.close()
@@ -235,6 +236,7 @@ class Zygote:
         except subprocess.TimeoutExpired:
             self._process.kill()
             code = self._process.wait()
+        self._walled.remove()
         return 128 - code if code > 128 else code
 
 
@@ -245,20 +247,39 @@ def start_zygote(
     surroundings: Surroundings,
     frame_bytes_max: int,
     privileges: Privileges = "drop",
-) -> subprocess.Popen[bytes]:
-    """Start a zygote on the far ends of its channel and of the pipe of what it prints. Raises OSError."""
+    *,
+    network: bool = True,
+) -> tuple[subprocess.Popen[bytes], Walled]:
+    """Start a zygote on the far ends of its channel and of the pipe of what it prints. Raises OSError.
+
+    It is returned with what is to be removed when it has ended.
+    """
     open_files_max = surroundings.open_files_max
     if open_files_max is None:
         open_files_max = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    settings = (channel_fd, os.getpid(), frame_bytes_max, open_files_max, _LEVELS.index(privileges))
-    program = bundle.program
-    return subprocess.Popen(
-        guest_command("weftrun.guest.zygote", *map(str, settings), options=program.options),
-        cwd=program.cwd or None,
-        env=guest_environment(program.options, surroundings.hash_seed),
-        pass_fds=(channel_fd,),
-        stdin=subprocess.DEVNULL,
-        stdout=output_fd,
-        stderr=output_fd,
-        start_new_session=True,
-    )
+    level, program = Level.of(privileges), bundle.program
+    there = 3 if level is Level.OCI else channel_fd
+    settings = (there, os.getpid(), frame_bytes_max, open_files_max, level.value)
+    command = guest_command("weftrun.guest.zygote", *map(str, settings), options=program.options)
+    environment = guest_environment(program.options, surroundings.hash_seed)
+    made = Walled(command)
+    if level.is_walled:
+        made = walled(
+            privileges, bundle, command, environment, network=network, store_folder=surroundings.store_folder,
+            channel_fd=channel_fd,
+        )  # fmt: skip
+    try:
+        process = subprocess.Popen(
+            made.command,
+            cwd=program.cwd or None,
+            env=environment,
+            pass_fds=(channel_fd,),
+            stdin=subprocess.DEVNULL,
+            stdout=output_fd,
+            stderr=output_fd,
+            start_new_session=True,
+        )
+    except OSError:
+        made.remove()
+        raise
+    return process, made

@@ -21,6 +21,7 @@ _COMMANDS = {
     "steps": "Show the Steps of a Run.",
     "logs": "Show what the Attempts of a Run printed.",
     "story": "Tell why each thing in a Run happened.",
+    "history": "Print all records of a Run as lines of JSON.",
     "graph": "Print the graph of a Run as a Mermaid flowchart.",
     "timeline": "Show when and where Steps ran, here or as an HTML file.",
     "serve": "Serve Runs and the Functions of apps over HTTP.",

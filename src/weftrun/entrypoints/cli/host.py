@@ -16,7 +16,7 @@ from typing import Literal
 import apsw
 from msgspec import Struct
 
-from weftrun.adapters.process import examine
+from weftrun.adapters.process import examine, why_not_walled
 from weftrun.adapters.sqlite.filesystem import IN_MEMORY, OVER_NETWORK, kind_of
 from weftrun.adapters.system.descriptors import descriptors_needed
 from weftrun.assembly import Place, Reader, sandboxes_by_default
@@ -51,6 +51,8 @@ def checks(place: Place) -> Iterator[Check]:
     yield _sqlite()
     yield from _namespaces()
     yield _strict()
+    yield _runtime("bwrap", "its own view of the file system, no network, no way to mount or to enter namespaces")
+    yield _runtime("oci", "the same in a container, also of an image")
     yield _seals()
     yield _descriptors()
     yield _processors()
@@ -110,6 +112,24 @@ def _strict() -> Check:
         f"no: it lacks {', '.join(lacking)}" if lacking else f"yes: landlock {_landlock_abi()}, seccomp",
         "a Function that asks for it is refused here" if lacking else "hostile code is kept to reading code",
     )
+
+
+def _runtime(name: str, protects: str) -> Check:
+    why = why_no_runtime(name)
+    return Check(
+        f'runtime="{name}"',
+        "warn" if why else "ok",
+        f"no: {why}" if why else "yes",
+        "a Function that asks for it is refused here" if why else f"a Function that asks for it has {protects}",
+    )
+
+
+def why_no_runtime(name: str) -> str:
+    """Return why this host can't hold a `runtime` or a protection, or nothing. It is tried."""
+    if name in ("bwrap", "oci"):
+        return why_not_walled(name)
+    lacking = [what for what, there in _walls().items() if not there]
+    return f"it lacks {', '.join(lacking)}" if name == "strict" and lacking else ""
 
 
 def _walls() -> dict[str, bool]:

@@ -12,6 +12,7 @@ from weftrun.machines.run.grow import OverLimit, add_call, give_items, grow_reco
 from weftrun.machines.run.maps import copied_items, take_chunk
 from weftrun.machines.run.outlines import outline
 from weftrun.machines.run.parking import does_not_fit, park, stops_short
+from weftrun.machines.run.patching import is_patch, past_of, see_patch
 from weftrun.machines.run.refcounts import hand_on
 from weftrun.machines.run.settle import unhandled
 from weftrun.machines.run.state import OVER, Body, Map, RunState, State, Step
@@ -19,7 +20,7 @@ from weftrun.machines.run.transitions import move
 from weftrun.machines.run.trees import tree_of, value_of
 from weftrun.model.commands import Ahead, Deliver, EnterBody, LeaveBody
 from weftrun.model.events import BodyLost, BodyMade, BodyReturned
-from weftrun.model.graph import NO_PAST, BodyPast, Call, Chunk
+from weftrun.model.graph import Call, Chunk
 from weftrun.model.ids import child_step
 from weftrun.model.outcomes import Failure, Reason
 from weftrun.model.policy import Kind
@@ -55,13 +56,9 @@ def _enter(run: RunState, body: Body) -> None:
     if step.function.kind is Kind.WIRING:
         body.waiting_start = []
     args = tree_of(step.args, step.inside)
-    run.commands.append(EnterBody(step.index, step.id, step.attempt, step.function, args, body.since, past_of(run)))
-
-
-def past_of(run: RunState) -> BodyPast:
-    """Return what a body that is entered must know of what is on record."""
-    forked = run.recorded.forked
-    return BodyPast(forked.seed) if forked is not None else NO_PAST
+    run.commands.append(
+        EnterBody(step.index, step.id, step.attempt, step.function, args, body.since, past_of(run, body))
+    )
 
 
 def _body_of(run: RunState, step_index: int, attempt: int) -> Body | None:
@@ -108,9 +105,11 @@ def _take_calls(run: RunState, body: Body, event: BodyMade) -> None:
         body.made += 1
         known = body.calls.get(number)
         if known is None:
-            add_call(run, body, number, call, need=body.observed_row, map=None)
+            known = add_call(run, body, number, call, need=body.observed_row, map=None)
         else:
             _compare_replay(run, body, known, call)
+        if is_patch(known):
+            see_patch(body, known)
     for chunk in event.chunks:
         step = body.calls.get(chunk.call)
         if step is None or step.map is None:

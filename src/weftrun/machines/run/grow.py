@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from weftrun.machines.run.branching import BodyRefused, check_copied, is_kept, named
 from weftrun.machines.run.closure import rest_on_rows
 from weftrun.machines.run.maps import recall_items, recorded_map
+from weftrun.machines.run.patching import is_patch, settle_patch
 from weftrun.machines.run.recovery_skip import call_id, skipped_calls
 from weftrun.machines.run.refcounts import hand_on
 from weftrun.machines.run.rollback import recall_begun
@@ -80,7 +81,9 @@ def add_call(
 
 def _let_go(run: RunState, body: Body, step: Step) -> None:
     """Let a new Step start, run ahead or be armed, where it can."""
-    if step.state is State.WAITING and step.waiting == 0:
+    if step.state is State.WAITING and is_patch(step):
+        settle_patch(run, step)
+    elif step.state is State.WAITING and step.waiting == 0:
         make_ready(run, body, step)
     elif step.hasty:
         run.hopeful.append(step)
