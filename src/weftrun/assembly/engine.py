@@ -278,7 +278,7 @@ class EmbeddedCore(EngineCore):
             return replace(first, worker=worker, sandboxes_max=each, quota_bytes=first.quota_bytes // shared_by)
 
         self._workers = cluster.workers(
-            self._uv_loop, self._objects, "weftrun.assembly.worker_process", begin, group.joined
+            self._uv_loop, self._objects, "weftrun.assembly.worker_process", begin, group.joined, group.met
         )
         self._uv_loop.call_soon(self._workers.start)
         return group

@@ -12,6 +12,7 @@ import sys
 import threading
 from pathlib import Path
 
+from weftrun.adapters.hosts.peers import PeerLinks
 from weftrun.adapters.hosts.worker_end import WorkerEnd
 from weftrun.adapters.memfd import MemfdObjects
 from weftrun.adapters.process import ProcessSandboxes
@@ -76,10 +77,14 @@ class WorkerProcess:
     def _start(self) -> None:
         begin = self._begin
         first = begin.worker * SANDBOXES_EACH
+        peers = PeerLinks(self._loop, self._objects, begin.limits.frame_bytes_max)
         worker = WorkerDriver(
-            self._loop, self._sandboxes, self._objects, begin.limits, begin.sandboxes_max, first_sandbox=first
+            self._loop, self._sandboxes, self._objects, begin.limits, begin.sandboxes_max, first_sandbox=first,
+            peers=peers,
+        )  # fmt: skip
+        end = WorkerEnd(
+            self._loop, self._channel, self._objects, worker, begin.limits.lease_ttl_s, self._ended.set, peers
         )
-        end = WorkerEnd(self._loop, self._channel, self._objects, worker, begin.limits.lease_ttl_s, self._ended.set)
         end.take(self._heard)
 
     def _failed(self, error: BaseException) -> None:

@@ -14,7 +14,7 @@ from weftrun.model.ids import ObjectId, RunId, RunUid, SandboxId, WorkerId
 from weftrun.model.messages import OfTransaction, TransactionAnswer
 from weftrun.model.outcomes import Failure
 from weftrun.model.policy import Bundle
-from weftrun.model.work import AttemptAt, BatchSent, Running, Said, WorkEvent
+from weftrun.model.work import NOBODY, AttemptAt, BatchSent, Running, Said, WorkEvent
 from weftrun.ports.loop import Loop
 from weftrun.ports.worker import DistantWorker, Worker, WorkerEvents
 
@@ -53,8 +53,12 @@ class WorkerGroup:
             self._looks = True
             self._look()
 
+    def met(self, one: WorkerId, other: WorkerId) -> None:
+        """Two Workers can hand one another values from now on."""
+        self._machine.met(one, other)
+
     def _look(self) -> None:
-        """Grant time to the Workers that live, and end those that gave no sign of life for too long."""
+        """Grant time to the Workers that live, end those that gave no sign of life for too long, mend what was lost."""
         self._looks = bool(self._distant) and not self._stopped
         if not self._looks:
             return
@@ -65,6 +69,7 @@ class WorkerGroup:
         for worker, there in list(self._distant.items()):
             there.ping()
             there.hold_until(self._leases.until(worker, self._hold_until))
+        self._hand_out(self._machine.overdue())
         self._loop.call_at(looked.next_at, self._look)
 
     # ------------------------------------------------------------------ port Worker
@@ -85,6 +90,7 @@ class WorkerGroup:
 
     def close_run(self, run: int) -> None:
         """A Run is over; what was not revoked of it is dropped where it is."""
+        self._drop_untold(run)
         busy = self._machine.run_closed(run)
         for worker, member in self._forget(run):
             if worker in busy:
@@ -94,9 +100,15 @@ class WorkerGroup:
 
     def leave_run(self, run: int) -> None:
         """A Run is given up before its end."""
+        self._drop_untold(run)
         self._machine.run_closed(run)
         for _, member in self._forget(run):
             member.worker.leave_run(run)
+
+    def _drop_untold(self, run: int) -> None:
+        """Let the Objects be released of what the Run is not told any more."""
+        for event in self._machine.untold(run):
+            self._events.told(NOBODY, event)
 
     def _forget(self, run: int) -> list[tuple[WorkerId, _Member]]:
         del self._runs[run]
@@ -165,8 +177,11 @@ class WorkerGroup:
 
     def told(self, worker: WorkerId, run: int, event: WorkEvent) -> None:
         """Something became of what a Run wanted done."""
-        self._machine.ended(worker, run, event)
-        self._events.told(run, event)
+        due = self._machine.ended(worker, run, event)
+        if due is not None:
+            self._events.told(run, due)
+        while (due := self._machine.due(run)) is not None:
+            self._events.told(run, due)
 
     def running(self) -> None:
         """Tell what has been running for long, wherever."""
@@ -181,8 +196,10 @@ class WorkerGroup:
             return
         for sandbox in member.sandboxes:
             self._events.sandbox_ended(sandbox)
-        for run, event in self._machine.left(worker, why, self._loop.now()):
-            self._events.told(run, event)
+        left = self._machine.left(worker, why, self._loop.now())
+        self._hand_out(left.assigned)
+        for run, event in left.events:
+            self.told(worker, run, event)
         self._events.rested()
 
     @property

@@ -14,7 +14,7 @@ from weftrun.model import hosts as m
 from weftrun.model.commands import WorkCommand
 from weftrun.model.errors import UsageError
 from weftrun.model.hosts import FromWorker
-from weftrun.model.ids import ObjectId, RunId, RunUid
+from weftrun.model.ids import ObjectId, RunId, RunUid, WorkerId
 from weftrun.model.messages import TransactionAnswer
 from weftrun.model.outcomes import Failure
 from weftrun.model.policy import Bundle
@@ -119,6 +119,13 @@ class RemoteWorker:
     def stop(self) -> None:
         """Tell nothing more."""
         self._events = None
+
+    def meet(self, worker: WorkerId, descriptor: int) -> None:
+        """Let it speak to another Worker over a socket, which belongs to the other end from now on."""
+        if self._over:
+            os.close(descriptor)
+        else:
+            self._channel.gather(m.Meet(worker), [descriptor], close=[descriptor])
 
     def ping(self) -> None:
         """Say that the engine lives, and ask for a sign of life."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
-from weftrun.machines.run.attempts import attempts_ended, open_gates, start_ready, time_came, wake_for_due
+from weftrun.machines.run.attempts import attempts_ended, disarmed, open_gates, start_ready, time_came, wake_for_due
 from weftrun.machines.run.awaiting import signal_came
 from weftrun.machines.run.bodies import deliver, lost, made, returned
 from weftrun.machines.run.closure import add_record, flush_outcomes
@@ -30,6 +30,7 @@ from weftrun.model.events import (
     CancelCame,
     CodeUnfit,
     Committed,
+    Disarmed,
     Handed,
     ItemsEnded,
     OutputPut,
@@ -137,6 +138,8 @@ class RunMachine:
                 items_ended(run, event)
             case OutputPut():
                 output_put(run, event)
+            case Disarmed():
+                disarmed(run, event)
             case BodyMade() | BodyReturned() | BodyLost():
                 self._take_of_body(event)
             case TimeCame():
