@@ -39,6 +39,7 @@ TEXTS = sorted(
 
 PUBLIC_NAMES = {
     "as_settled",
+    "when",
     "gather",
     "publish",
     "deprecate_patch",

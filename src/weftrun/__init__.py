@@ -51,6 +51,7 @@ from weftrun.sdk.ref import Mapped, Ref
 from weftrun.sdk.retrying import Retry
 
 if TYPE_CHECKING:
+    from weftrun.sdk.choice import when
     from weftrun.sdk.patching import deprecate_patch, patched
     from weftrun.sdk.queues import Queue, queue
     from weftrun.sdk.schedules import Schedule, cron, every
@@ -89,6 +90,7 @@ __all__ = [
     "gather",
     "race",
     "as_settled",
+    "when",
     "cron",
     "every",
     "queue",
@@ -174,6 +176,7 @@ if not TYPE_CHECKING:
         "gather": "weftrun.sdk.together",
         "race": "weftrun.sdk.together",
         "as_settled": "weftrun.sdk.together",
+        "when": "weftrun.sdk.choice",
     }
 
 

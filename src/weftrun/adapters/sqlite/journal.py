@@ -19,7 +19,7 @@ from weftrun.adapters.sql.reading import drawn_hash_seed
 from weftrun.adapters.sql.rows import body_of
 from weftrun.adapters.sqlite import connection as connections
 from weftrun.adapters.sqlite import filesystem, schema
-from weftrun.adapters.sqlite.connection import WriteTurn, patiently, transact, translated
+from weftrun.adapters.sqlite.connection import LogRoom, WriteTurn, patiently, transact, translated
 from weftrun.adapters.sqlite.heads import Binding, Head, check_next, start_binding
 from weftrun.adapters.sqlite.outbox import add_emits, delete_emits
 from weftrun.adapters.sqlite.queues import SqliteQueues
@@ -64,6 +64,7 @@ class SqliteJournal(SqliteQueues):
         self._no_turn = WriteTurn(entropy, pause, 0.0)
         self._vfs = vfs
         self._heads: dict[RunUid, Head] = {}
+        self._log_room = LogRoom()
         self._closed = False
         self._connection: apsw.Connection | None = None
         if not create and not path.exists():
@@ -148,7 +149,9 @@ class SqliteJournal(SqliteQueues):
             self._heads.clear()  # anybody may have claimed a Run that is nobody's
         self._check_session(connection, renew=renew)
         taken = self._start(connection, rows, bodies)
-        return Appended(taken, self._extend(connection, rows, bodies, taken))
+        lost = self._extend(connection, rows, bodies, taken)
+        self._log_room.make(connection)
+        return Appended(taken, lost)
 
     def added(self, rows: Sequence[Row], appended: Appended) -> None:
         """Forget what is not needed any more of Runs that have ended or were lost; their rows are committed."""

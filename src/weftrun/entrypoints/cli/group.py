@@ -42,6 +42,7 @@ _COMMANDS = {
     "build": "Build a WebAssembly function of C or C++.",
     "upload": "Upload a WebAssembly function to a server.",
     "plan": "Show where the Steps of a workflow would run on a cluster, and why.",
+    "cluster": "Show engines, their Workers and what runs there: status.",
     "doctor": "Check what this host offers.",
     "completion": "Print what lets bash, zsh or fish complete.",
 }

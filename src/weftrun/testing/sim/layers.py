@@ -357,6 +357,8 @@ class FaultyTrace:
         self.show_running = inner.show_running
         self.end_running = inner.end_running
         self.running = inner.running
+        self.show_workers = inner.show_workers
+        self.workers = inner.workers
         self.delete = inner.delete
         self.close = inner.close
 
