@@ -149,7 +149,10 @@ def wrong_waits(
 
 
 def _in_vain(uid: RunUid, told: Sequence[Row], kept: Mapping[str, Kept]) -> Iterator[str]:
-    """Yield waits of later lives that nothing came to, though a signal was there before the life began (L1)."""
+    """Yield waits of later lives that nothing came to, though a signal was there before the life began (L1).
+
+    A wait whose time was over before, as its body reckons it from what is on record, is not owed one.
+    """
     got: set[str] = set()
     began_at = 0.0
     for row in told:
@@ -162,7 +165,9 @@ def _in_vain(uid: RunUid, told: Sequence[Row], kept: Mapping[str, Kept]) -> Iter
         for outcome in (o for record in row.records if isinstance(record, Settled) for o in record.outcomes):
             if outcome.cause == "timer" and isinstance(outcome.outcome, Failure) and outcome.call is not None:
                 name = outcome.call.function.removeprefix(SIGNALS)
-                there = [id for id, one in kept.items() if one.name == name and one.at < began_at and id not in got]
+                dues, _ = DUES.of(uid, outcome.step, by=row.at, calm=row.at)
+                before = min(began_at, max(dues, default=began_at))
+                there = [id for id, one in kept.items() if one.name == name and one.at < before and id not in got]
                 if there:
                     yield f"waits: {outcome.step} of {uid[:6]} ended in vain, though {there} came before its life"
 
