@@ -43,7 +43,7 @@ def run(quick: bool, out: Path, arguments: Sequence[str]) -> list[Table]:  # noq
     parser.add_argument("--bytes", type=float, default=0.2 if quick else 0.5, help="factor for all sizes")
     parser.add_argument("--runtime", type=float, default=0.05 if quick else 0.1, help="of each function, in seconds")
     parser.add_argument("--placement", choices=("planned", "hash", "faasflow"), default="planned")
-    parser.add_argument("--link-ms", type=float, default=0.0, help="time of a message between engine and Worker, in ms")
+    parser.add_argument("--link-ms", type=float, default=0.0, help="time of a message, in ms")
     given = parser.parse_args(arguments)
     found: dict[tuple[str, str, str], tuple[float, float, float]] = {}
     with tempfile.TemporaryDirectory(prefix="weftrun-experiment-") as folder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import numpy as np
 
 import weftrun
 from weftrun import function, workflow
+
+Floats = np.ndarray[tuple[int], np.dtype[np.float64]]
 
 
 @function(effects="none")
@@ -22,12 +25,17 @@ def double(n: int) -> int:
 
 
 @function(effects="none")
-def ones(n: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def ones(n: int) -> Floats:
     return np.full(n, 2.0)
 
 
 @function(effects="none")
-def total(values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:
+def plus(one: Floats, other: Floats) -> Floats:
+    return (one + other) / 2
+
+
+@function(effects="none")
+def total(values: Floats) -> float:
     return float(values.sum())
 
 
@@ -42,6 +50,30 @@ def chain(n: int) -> float:
 @workflow
 def joined(n: int) -> float:
     return add(total(ones(n)), total(ones(n)))
+
+
+@workflow
+def woven(width: int, layers: int, size: int) -> float:
+    """Layers of which each part takes from two of the last one, and so from two Workers, somewhere."""
+    parts = [ones(size) for _ in range(width)]
+    for _ in range(layers):
+        parts = [plus(parts[i], parts[(i + 1) % width]) for i in range(width)]
+    return total(parts[0])
+
+
+@function(effects="none")
+def plus_slowly(one: Floats, other: Floats, folder: str) -> Floats:
+    with tempfile.NamedTemporaryFile(dir=folder, delete=False):
+        time.sleep(0.02)
+    return (one + other) / 2
+
+
+@workflow
+def woven_slowly(width: int, layers: int, size: int, folder: str) -> float:
+    parts = [ones(size) for _ in range(width)]
+    for _ in range(layers):
+        parts = [plus_slowly(parts[i], parts[(i + 1) % width], folder) for i in range(width)]
+    return total(parts[0])
 
 
 @workflow

@@ -43,6 +43,26 @@ def test_answers_are_those_of_one_process(url: str, control: str, tmp_path: Path
     assert not workers()
 
 
+@pytest.mark.parametrize("size", [10, 20_000])
+def test_workers_start_steps_on_values_of_one_another(url: str, size: int) -> None:
+    """A graph in which most Steps take from two Workers; small values and Objects."""
+    with weftrun.open(url, cluster="local:3", placement="hash") as engine:
+        for _ in range(2):
+            assert engine.run(h.woven, 4, 3, size) == 2.0 * size
+
+
+def test_a_worker_that_dies_amid_joins_costs_time_only(url: str, tmp_path: Path) -> None:
+    """Whatever it had made and handed on, had not, or was handing on."""
+    with weftrun.open(url, cluster="local:3", placement="hash") as engine:
+        run = engine.start(h.woven_slowly, 6, 4, 20_000, str(tmp_path))
+        for number in range(3):
+            wait_until(lambda n=number: len(list(tmp_path.iterdir())) >= 4 + 6 * n, "some layers are done")
+            os.kill(workers()[0], signal.SIGKILL)
+            wait_until(lambda: len(workers()) == 3, "another Worker is started")
+        assert run.result(60) == 2.0 * 20_000
+    assert not workers()
+
+
 @pytest.mark.parametrize(
     ("control", "number"),
     [

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from weftrun.machines.homes import ENGINE, Assigned, HomesMachine
 from weftrun.machines.placement import Planner
-from weftrun.model.commands import Arm, Armed, Invoke, InvokeItems, LeaveBody, Outline, Outlined, Revoke, Taken
-from weftrun.model.events import AttemptsEnded, ItemsEnded
+from weftrun.model.commands import Arm, Armed, Feed, Invoke, InvokeItems, LeaveBody, Outline, Outlined, Revoke, Taken
+from weftrun.model.events import AttemptsEnded, Disarmed, ItemsEnded
 from weftrun.model.ids import StepId, WorkerId
 from weftrun.model.messages import Invocation
 from weftrun.model.outcomes import NOT_RUN, Failure, Outcome, Ran, Reason
@@ -83,15 +83,16 @@ def test_what_a_worker_had_is_lost_with_it() -> None:
     machine.assign(RUN, invoke(1, 2))
     machine.assign(RUN, items((0, 4)))
     machine.ended(ONE, RUN, ItemsEnded(1.0, 3, 1, ((0, 1, Inline(b"")),), (), NOT_RUN))
-    events = machine.left(ONE, "it was killed", 5.0)
+    assigned, events = machine.left(ONE, "it was killed", 5.0)
+    assert assigned == []
     lost = [event for _, event in events]
     assert [run for run, _ in events] == [RUN, RUN]
     assert isinstance(lost[0], AttemptsEnded) and [e.step for e in lost[0].ended] == [1]
     assert isinstance(lost[1], ItemsEnded) and [index for index, _ in lost[1].failures] == [1]
     assert lost[1].failures[0][1].reason is Reason.LOST
     assert lost[1].failures[0][1].message == "Worker 1 is gone: it was killed"
-    assert machine.left(TWO, "it was killed", 6.0), "the other one had the rest"
-    assert machine.left(TWO, "it was killed", 6.0) == []
+    assert machine.left(TWO, "it was killed", 6.0).events, "the other one had the rest"
+    assert machine.left(TWO, "it was killed", 6.0).events == []
 
 
 def test_only_those_who_have_something_hear_of_its_end() -> None:
@@ -123,6 +124,97 @@ def test_a_step_that_takes_from_two_workers_is_not_armed() -> None:
     machine.assign(RUN, arm(3, 1))
     machine.assign(RUN, arm(4, 2))
     assert machine.assign(RUN, arm(5, 3, 4)) == []
+
+
+def crossing(*met: tuple[WorkerId, WorkerId]) -> tuple[HomesMachine, dict[int, WorkerId]]:
+    """Return a machine with a join of two Steps, whose homes, which are told, are two Workers."""
+    machine = planned("hash", 4, 4)
+    for pair in met:
+        machine.met(*pair)
+    after = ((step, (20,)) for step in range(21, 40))
+    machine.assign(RUN, outline(*((step, ()) for step in range(1, 20)), (20, tuple(range(1, 20))), *after))
+    homes = machine._runs[RUN].planned
+    there = next(step for step in range(1, 20) if homes[step] != homes[20])
+    here = next(step for step in range(1, 20) if homes[step] == homes[20])
+    return machine, {there: homes[there], here: homes[here], 20: homes[20]}
+
+
+def test_workers_that_have_met_hand_one_another_what_armed_steps_take() -> None:
+    machine, homes = crossing((ONE, TWO))
+    there, here, join = homes
+    feed, armed = machine.assign(RUN, arm(join, there, here))
+    assert feed == Assigned(homes[there], RUN, Feed(((there, homes[join]),)))
+    assert armed.worker == homes[join]
+    assert isinstance(armed.command, Arm)
+    assert [taken.source for taken in armed.command.armed[0].takes] == [homes[there], ENGINE]
+    machine.assign(RUN, invoke(there, here))
+    machine.ended(homes[there], RUN, ended(there))
+    machine.ended(homes[here], RUN, ended(here))
+    assert machine.assign(RUN, invoke(join)) == [], "it has started by itself"
+    assert machine.overdue() == []
+    assert steps_at(machine.overdue()) == {homes[join]: [join]}, "what it takes may have been lost on the way"
+    assert machine.overdue() == []
+
+
+def test_an_outcome_is_told_behind_what_has_set_it_off() -> None:
+    machine, homes = crossing((ONE, TWO))
+    there, here, join = homes
+    machine.assign(RUN, arm(join, there, here))
+    machine.assign(RUN, invoke(there, here))
+    assert machine.ended(homes[here], RUN, ended(here)) == ended(here)
+    assert machine.ended(homes[join], RUN, ended(join)) is None
+    assert machine.due(RUN) is None
+    assert machine.ended(homes[there], RUN, ended(there)) == ended(there)
+    assert machine.due(RUN) is None, "its Run has not said yet that it is wanted"
+    assert machine.assign(RUN, invoke(join)) == []
+    assert machine.due(RUN) == ended(join)
+    assert machine.due(RUN) is None
+    assert machine.run_closed(RUN) == set()
+
+
+def test_what_may_have_begun_on_a_lost_value_is_taken_back() -> None:
+    machine, homes = crossing((ONE, TWO))
+    there, here, join = homes
+    after = next(step for step in range(21, 40) if machine._runs[RUN].planned[step] == homes[join])
+    machine.assign(RUN, arm(join, there, here))
+    machine.assign(RUN, arm(after, join))
+    machine.assign(RUN, invoke(there, here))
+    machine.ended(homes[join], RUN, ended(join))
+    left = machine.left(homes[there], "it was killed", 5.0)
+    revoked = [each.command for each in left.assigned]
+    assert sorted(step for command in revoked if isinstance(command, Revoke) for step in command.steps) == [
+        join, after,
+    ]  # fmt: skip
+    assert {each.worker for each in left.assigned} == {homes[join]}
+    disarmed = left.events[0][1]
+    assert isinstance(disarmed, Disarmed) and sorted(disarmed.steps) == [join, after]
+    assert machine.due(RUN) == ended(join), "for its Run to pass it by"
+
+
+def test_what_a_worker_has_told_of_stands_and_is_sent_to_its_readers() -> None:
+    machine, homes = crossing((ONE, TWO))
+    there, here, join = homes
+    machine.assign(RUN, arm(join, there, here))
+    machine.assign(RUN, invoke(there, here))
+    machine.ended(homes[there], RUN, ended(there))
+    assert machine.left(homes[there], "it was killed", 5.0).events == []
+    machine.ended(homes[here], RUN, ended(here))
+    assert steps_at(machine.assign(RUN, invoke(join))) == {homes[join]: [join]}
+
+
+def test_what_was_kept_back_of_a_run_that_is_over_is_given_up() -> None:
+    machine, homes = crossing((ONE, TWO))
+    there, here, join = homes
+    machine.assign(RUN, arm(join, there, here))
+    machine.ended(homes[join], RUN, ended(join))
+    assert machine.untold(RUN) == [ended(join)]
+    assert machine.untold(RUN) == []
+
+
+def test_workers_that_have_not_met_hand_one_another_nothing() -> None:
+    machine, homes = crossing()
+    there, here, join = homes
+    assert machine.assign(RUN, arm(join, there, here)) == []
 
 
 def test_a_step_is_not_armed_behind_what_may_have_ended_already() -> None:

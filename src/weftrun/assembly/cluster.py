@@ -47,8 +47,14 @@ class Cluster(Protocol):
         serves: str,
         begin: MakeBegin,
         joined: Callable[[WorkerId, DistantWorker, int], None],
+        met: Callable[[WorkerId, WorkerId], None],
     ) -> Workers:
-        """Return its Workers, not started yet; `serves` is the module of which a Worker runs `serve` or `main`."""
+        """Return its Workers, not started yet.
+
+        Args:
+            serves: the module of which a Worker runs `serve` or `main`.
+            met: told of each two Workers that can hand one another values.
+        """
 
     def close(self) -> None:
         """Leave it, when its Workers have ended. Idempotent."""
@@ -69,9 +75,10 @@ class LocalCluster:
         serves: str,
         begin: MakeBegin,
         joined: Callable[[WorkerId, DistantWorker, int], None],
+        met: Callable[[WorkerId, WorkerId], None],
     ) -> Workers:
         """Return the processes, not started yet."""
-        return LocalWorkers(loop, objects, self.sharing, serves, begin, joined)
+        return LocalWorkers(loop, objects, self.sharing, serves, begin, joined, met)
 
     def close(self) -> None:
         """There is nothing to leave."""

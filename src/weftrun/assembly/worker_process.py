@@ -12,19 +12,22 @@ import sys
 import threading
 from pathlib import Path
 
+from weftrun.adapters.hosts.peers import PeerLinks
 from weftrun.adapters.hosts.worker_end import WorkerEnd
 from weftrun.adapters.memfd import MemfdObjects
 from weftrun.adapters.process import ProcessSandboxes
 from weftrun.adapters.system.descriptors import DESCRIPTOR_LIMIT, descriptors_needed
 from weftrun.adapters.system.loop import UvLoop
+from weftrun.adapters.system.memory import memory_below
 from weftrun.model.errors import UsageError
-from weftrun.model.hosts import SANDBOXES_EACH, Begin, ToWorker
+from weftrun.model.hosts import SANDBOXES_EACH, Begin, ToWorker, WorkerAbout
 from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.values import Blob
 from weftrun.runtime.worker_driver import WorkerDriver
 from weftrun.wire.channel import Channel, unix_socket
 
 _CLOSE_S = 5.0
+_MEASURE_S = 5.0
 
 Messages = list[tuple[ToWorker, tuple[int, ...]]]
 
@@ -39,6 +42,8 @@ class WorkerProcess:
         self._begin = begin
         self._channel = channel
         self._heard = heard
+        self._measure_at = 0.0
+        self._memory_bytes = 0
         self._ended = threading.Event()
         self._error: BaseException | None = None
         self._objects = MemfdObjects(
@@ -76,11 +81,31 @@ class WorkerProcess:
     def _start(self) -> None:
         begin = self._begin
         first = begin.worker * SANDBOXES_EACH
+        peers = PeerLinks(self._loop, self._objects, begin.limits.frame_bytes_max)
         worker = WorkerDriver(
-            self._loop, self._sandboxes, self._objects, begin.limits, begin.sandboxes_max, first_sandbox=first
+            self._loop, self._sandboxes, self._objects, begin.limits, begin.sandboxes_max, first_sandbox=first,
+            peers=peers,
+        )  # fmt: skip
+        end = WorkerEnd(
+            self._loop,
+            self._channel,
+            self._objects,
+            worker,
+            begin.limits.lease_ttl_s,
+            self._ended.set,
+            self._about,
+            peers,
         )
-        end = WorkerEnd(self._loop, self._channel, self._objects, worker, begin.limits.lease_ttl_s, self._ended.set)
         end.take(self._heard)
+
+    def _about(self) -> WorkerAbout:
+        """Tell of this Worker; memory is measured now and then, since that takes milliseconds."""
+        now = self._loop.now()
+        if now >= self._measure_at:
+            self._measure_at = now + _MEASURE_S
+            self._memory_bytes = memory_below(os.getpid())
+        objects = self._objects.stats()["object_bytes"]
+        return WorkerAbout(os.uname().nodename, os.getpid(), self._sandboxes.count, self._memory_bytes, objects)
 
     def _failed(self, error: BaseException) -> None:
         self._error = error

@@ -1,45 +1,63 @@
-"""What a Worker starts by itself: Steps that were armed, when what they take has succeeded here (W3).
+"""What a Worker starts by itself: Steps that were armed, when what they take has succeeded, here or elsewhere (W3).
 
-The owner hears of every outcome, before what it has set off. So it finds each armed Step ready when its outcome comes.
+What they take from elsewhere is handed over by the Worker that made it, which was told to (`Feed`). The owner hears of
+each outcome from the Worker that had it, and takes those of armed Steps behind what set them off (`machines.homes`).
 """
 
 from __future__ import annotations
 
 from msgspec.structs import replace
 
-from weftrun.model.commands import Arm, Armed, Invoke
+from weftrun.model.commands import Arm, Armed, Feed, Invoke
 from weftrun.model.events import AttemptsEnded
+from weftrun.model.ids import WorkerId
 from weftrun.model.messages import Invocation
 from weftrun.model.policy import FunctionSpec
 from weftrun.model.values import Data, Tree
 
+HERE = WorkerId(0)
+"""The source of a value that is made at this Worker."""
+
+Source = tuple[int, WorkerId]
+"""A Step, and the Worker that hands over its value."""
+
 
 class _Waiting:
-    """An armed Step: the holes of its arguments so far, and how many are empty."""
+    """An armed Step: the holes of its arguments so far, and whose values are missing."""
 
-    __slots__ = ("function", "holes", "invocation", "left", "takes")
+    __slots__ = ("function", "holes", "invocation", "missing", "takes")
 
     def __init__(self, function: FunctionSpec, armed: Armed) -> None:
         self.function = function
         self.invocation = armed.invocation
         self.takes = armed.takes
         self.holes = list(armed.invocation.args.holes)
-        self.left = len({taken.step for taken in armed.takes})
+        self.missing = {(taken.step, taken.source) for taken in armed.takes}
 
 
 class _Run:
-    """What is armed of one Run, and who waits for which Step; Steps that were started here without an `Invoke`."""
+    """What is armed of one Run.
 
-    __slots__ = ("readers", "started", "waiting")
+    Attributes:
+        waiting: armed Steps that have not started.
+        readers: which of them wait for a value.
+        started: Steps, with their Attempts, that were started here without an `Invoke`.
+        feeds: to which Workers the values of Steps of this one are handed.
+        early: values that came from other Workers before a Step was armed that takes them.
+    """
+
+    __slots__ = ("early", "feeds", "readers", "started", "waiting")
 
     def __init__(self) -> None:
         self.waiting: dict[int, _Waiting] = {}
-        self.readers: dict[int, list[int]] = {}
+        self.readers: dict[Source, list[int]] = {}
         self.started: set[tuple[int, int]] = set()
+        self.feeds: dict[int, list[WorkerId]] = {}
+        self.early: dict[Source, Data] = {}
 
 
 class ArmedMachine:
-    """Decides what a Worker starts by itself.
+    """Decides what a Worker starts by itself, and what it hands to other Workers.
 
     Attributes:
         runs: numbers of the Runs of which Steps are, or were, armed; others need not be asked about.
@@ -48,19 +66,43 @@ class ArmedMachine:
     def __init__(self) -> None:
         self.runs: dict[int, _Run] = {}
 
-    def arm(self, run: int, command: Arm) -> None:
-        """Take Steps that wait for others of this Worker."""
+    def arm(self, run: int, command: Arm) -> list[Invoke]:
+        """Take Steps that wait for values; return those that can be started, for all of it had come before."""
         here = self.runs.setdefault(run, _Run())
+        started: list[Invoke] = []
         for armed in command.armed:
             step = armed.invocation.step
-            here.waiting[step] = _Waiting(command.function, armed)
-            for producer in {taken.step for taken in armed.takes}:
-                here.readers.setdefault(producer, []).append(step)
+            waiting = here.waiting[step] = _Waiting(command.function, armed)
+            for source in sorted(waiting.missing):
+                here.readers.setdefault(source, []).append(step)
+            for source in sorted(waiting.missing & here.early.keys()):
+                started += _filled(here, step, source, here.early[source])
+        return started
 
-    def takes_value_of(self, run: int, step: int) -> bool:
-        """Say whether an armed Step waits for the value of this one."""
+    def feed(self, run: int, command: Feed) -> None:
+        """Remember to whom values are to be handed."""
+        here = self.runs.setdefault(run, _Run())
+        for step, worker in command.readers:
+            here.feeds.setdefault(step, []).append(worker)
+
+    def fed_with(self, run: int, step: int) -> list[WorkerId]:
+        """Return the Workers to which the value of a Step is to be handed, now that it is there."""
         here = self.runs.get(run)
-        return here is not None and step in here.readers
+        return here.feeds.pop(step, []) if here is not None else []
+
+    def readers_of(self, run: int, step: int, source: WorkerId = HERE) -> list[int]:
+        """Return the armed Steps that wait for a value."""
+        here = self.runs.get(run)
+        if here is None:
+            return []
+        return [reader for reader in here.readers.get((step, source), ()) if reader in here.waiting]
+
+    def came(self, run: int, step: int, source: WorkerId, value: Data) -> list[Invoke]:
+        """Another Worker has handed over a value of a Run that is open here; return what is to be started with it."""
+        here = self.runs.setdefault(run, _Run())
+        if (step, source) not in here.readers:
+            here.early[step, source] = value
+        return _given(here, (step, source), value)
 
     def ended(self, run: int, event: AttemptsEnded) -> list[Invoke]:
         """Take outcomes of this Worker; return what is to be started because of them."""
@@ -70,11 +112,7 @@ class ArmedMachine:
         started: list[Invoke] = []
         for ended in event.ended:
             if ended.value is not None and not ended.undoes:
-                for step in here.readers.pop(ended.step, ()):
-                    invocation = _fill(here, step, ended.step, ended.value)
-                    if invocation is not None:
-                        here.started.add((step, invocation.attempt))
-                        started.append(Invoke(here.waiting.pop(step).function, (invocation,)))
+                started += _given(here, (ended.step, HERE), ended.value)
         return started
 
     def invoked(self, run: int, command: Invoke) -> Invoke | None:
@@ -98,15 +136,24 @@ class ArmedMachine:
         self.runs.pop(run, None)
 
 
-def _fill(here: _Run, step: int, producer: int, value: Data) -> Invocation | None:
-    """Put a value where an armed Step takes it; return the Invocation if it is complete now."""
+def _given(here: _Run, source: Source, value: Data) -> list[Invoke]:
+    """A value is there: return what is to be started with it."""
+    return [invoke for step in here.readers.pop(source, ()) for invoke in _filled(here, step, source, value)]
+
+
+def _filled(here: _Run, step: int, source: Source, value: Data) -> list[Invoke]:
+    """Put a value where an armed Step takes it; return its Invocation if it is complete now."""
     waiting = here.waiting.get(step)
     if waiting is None:
-        return None
+        return []
     for taken in waiting.takes:
-        if taken.step == producer:
+        if (taken.step, taken.source) == source:
             waiting.holes[taken.hole] = Tree(value, path=taken.path)
-    waiting.left -= 1
-    if waiting.left:
-        return None
-    return replace(waiting.invocation, args=replace(waiting.invocation.args, holes=tuple(waiting.holes)))
+    waiting.missing.discard(source)
+    if waiting.missing:
+        return []
+    del here.waiting[step]
+    invocation: Invocation = waiting.invocation
+    here.started.add((step, invocation.attempt))
+    args = replace(invocation.args, holes=tuple(waiting.holes))
+    return [Invoke(waiting.function, (replace(invocation, args=args),))]

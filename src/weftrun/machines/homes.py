@@ -1,14 +1,18 @@
 """Which Worker executes what: each Invocation has one home, which alone enters it (W3).
 
-The owner of a Run sends work to its home when it is ready (`control="master"`), or arms it there ahead of time where
-all that it waits for is at home there too (`control="worker"`). Where a graph is known before it runs, its homes are
-planned together (`machines.placement`); else work goes to the Worker with the least to do. What a Worker was given and
-has not reported has failed as lost when the Worker is gone.
+The owner of a Run sends work to its home when it is ready (`control="master"`), or arms it there ahead of time
+(`control="worker"`); Workers that have met hand one another what armed Steps take. Where a graph is known before it
+runs, its homes are planned together (`machines.placement`); else work goes to the Worker with the least to do. What a
+Worker was given and has not reported has failed as lost when the Worker is gone.
+
+What an armed Step became is told to its Run only behind all that had set it off (W1): two Workers report over two
+channels. If a Worker is gone before it has told of a value, all that may have been started on that is taken back.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from typing import NamedTuple
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -17,9 +21,9 @@ from weftrun.machines.placement import Planner
 from weftrun.machines.ranges import Ranges, count, take, without
 from weftrun.model.commands import (
     Arm,
-    Armed,
     Deliver,
     EnterBody,
+    Feed,
     Invoke,
     InvokeItems,
     LeaveBody,
@@ -27,7 +31,7 @@ from weftrun.model.commands import (
     Revoke,
     WorkCommand,
 )
-from weftrun.model.events import AttemptsEnded, ItemsEnded
+from weftrun.model.events import AttemptsEnded, Disarmed, ItemsEnded
 from weftrun.model.ids import WorkerId
 from weftrun.model.messages import Invocation
 from weftrun.model.outcomes import Failure, Outcome, Ran, Reason
@@ -52,6 +56,13 @@ class Assigned(Struct, frozen=True, gc=False):
     command: WorkCommand
 
 
+class Left(NamedTuple):
+    """What follows from the end of a Worker: what is sent to others first, and what is told to Runs then."""
+
+    assigned: list[Assigned]
+    events: list[tuple[int, WorkEvent]]
+
+
 class _Load:
     """A Worker: how many Functions it runs at once, and how many Invocations and items it has."""
 
@@ -62,6 +73,32 @@ class _Load:
         self.given = 0
 
 
+class _Armed:
+    """An armed Step.
+
+    Attributes:
+        sources: where what it takes is made: where all that has succeeded there, it has started by itself.
+        turn: how often work of its Run had been sent when it was armed: after more of it, it may have started.
+    """
+
+    __slots__ = ("sources", "turn")
+
+    def __init__(self, sources: dict[int, WorkerId], turn: int) -> None:
+        self.sources = sources
+        self.turn = turn
+
+
+class _HeldBack:
+    """The `Invoke` of a Step that has started by itself, on values of other Workers that may not have come (W5)."""
+
+    __slots__ = ("assigned", "is_old", "sources")
+
+    def __init__(self, assigned: Assigned, sources: dict[int, WorkerId]) -> None:
+        self.assigned = assigned
+        self.sources = set(sources.values())
+        self.is_old = False
+
+
 class _Given:
     """What Workers were given of one Run and have not reported: Invocations, and items by map and Attempt.
 
@@ -70,14 +107,19 @@ class _Given:
         workflow, labels: whose plan that is, and the labels of its Steps.
         chosen: homes that were chosen before the Invocation came, by Step, until it has succeeded.
         pending: Steps with such a home that count as given, and of which the Invocation has not come.
-        armed: those of them that are armed, with what they take: where all that has succeeded at their home, they have
-            started by themselves.
+        armed: those of them that are armed.
+        readers: the armed Steps that take from a Step.
+        fed: Steps whose value another Worker is handed, with that.
         succeeded: where Steps succeeded that armed ones take.
         sent: Steps of which an Invocation is out: what it gives may be there before anything else is armed for it.
+        turn: how often work was sent.
+        kept: Invocations that were not sent, by Step, until that has ended.
+        early: outcomes of armed Steps that came before all that has set these off, with the Worker that told of it.
     """
 
     __slots__ = (
-        "armed", "chosen", "items", "labels", "pending", "planned", "sent", "singles", "succeeded", "workflow",
+        "armed", "chosen", "early", "fed", "items", "kept", "labels", "pending", "planned", "readers", "sent",
+        "singles", "succeeded", "turn", "workflow",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -86,9 +128,14 @@ class _Given:
         self.labels: dict[int, str] = {}
         self.chosen: dict[int, WorkerId] = {}
         self.pending: set[int] = set()
-        self.armed: dict[int, frozenset[int]] = {}
+        self.armed: dict[int, _Armed] = {}
+        self.readers: dict[int, list[int]] = {}
+        self.fed: set[tuple[int, WorkerId]] = set()
         self.succeeded: dict[int, WorkerId | None] = {}
         self.sent: set[int] = set()
+        self.turn = 0
+        self.kept: dict[int, _HeldBack] = {}
+        self.early: dict[int, tuple[WorkerId, AttemptsEnded]] = {}
         self.singles: dict[Attempt, WorkerId] = {}
         self.items: dict[tuple[int, int], dict[WorkerId, Ranges]] = {}
 
@@ -104,6 +151,7 @@ class HomesMachine:
         self.planner = planner or Planner()
         self._workers: dict[WorkerId, _Load] = {}
         self._runs: dict[int, _Given] = {}
+        self._met: set[frozenset[WorkerId]] = set()
         self._waiting: deque[tuple[int, Invoke | InvokeItems]] = deque()
 
     # ------------------------------------------------------------------ Workers
@@ -114,33 +162,85 @@ class HomesMachine:
         waiting, self._waiting = self._waiting, deque()
         return [assigned for run, command in waiting for assigned in self.assign(run, command)]
 
-    def left(self, worker: WorkerId, why: str, now: float) -> list[tuple[int, WorkEvent]]:
-        """A Worker is gone; return what has failed with it, by Run."""
+    def met(self, one: WorkerId, other: WorkerId) -> None:
+        """Two Workers can hand one another values from now on."""
+        self._met.add(frozenset((one, other)))
+
+    def left(self, worker: WorkerId, why: str, now: float) -> Left:
+        """A Worker is gone; return what is sent and told because of that."""
         self._workers.pop(worker, None)
+        self._met = {pair for pair in self._met if worker not in pair}
         failure = Failure(Reason.LOST, "WorkerLost", f"Worker {worker} is gone: {why}")
-        events: list[tuple[int, WorkEvent]] = []
+        left = Left([], [])
         for run, given in self._runs.items():
-            lost = [attempt for attempt, home in given.singles.items() if home == worker]
-            for attempt in lost:
-                del given.singles[attempt]
-                given.sent.discard(attempt[0])
-            for step in [step for step, home in given.planned.items() if home == worker]:
-                del given.planned[step]
-            for step in [step for step, home in given.chosen.items() if home == worker]:
-                del given.chosen[step]
-                given.pending.discard(step)
-                given.armed.pop(step, None)
-            if lost:
-                ran = Ran(0, now, now)
-                ended = tuple(Outcome(step, no, None, failure, ran, undoes) for step, no, undoes in lost)
-                events.append((run, AttemptsEnded(now, ended)))
+            taken_back = self._take_back(run, given, worker, left)
+            if taken_back:
+                left.events.append((run, Disarmed(now, tuple(taken_back))))
+            for step in [step for step, kept in given.kept.items() if worker in kept.sources]:
+                left.assigned.append(given.kept.pop(step).assigned)
+            self._lose_steps(run, given, worker, failure, now, left)
             for (step, attempt_no), homes in list(given.items.items()):
                 failures = tuple((i, failure) for lo, hi in homes.pop(worker, ()) for i in range(lo, hi))
                 if failures:
-                    events.append((run, ItemsEnded(now, step, attempt_no, (), failures, Ran(0, now, now))))
+                    left.events.append((run, ItemsEnded(now, step, attempt_no, (), failures, Ran(0, now, now))))
                 if not homes:
                     del given.items[step, attempt_no]
-        return events
+        return left
+
+    def _lose_steps(self, run: int, given: _Given, worker: WorkerId, failure: Failure, now: float, left: Left) -> None:
+        """Forget what a Worker that is gone was to do; what it had been sent has failed."""
+        lost = [attempt for attempt, home in given.singles.items() if home == worker]
+        for attempt in lost:
+            del given.singles[attempt]
+            given.sent.discard(attempt[0])
+            given.kept.pop(attempt[0], None)
+        for step in [step for step, home in given.planned.items() if home == worker]:
+            del given.planned[step]
+        for step in [step for step, home in given.chosen.items() if home == worker]:
+            del given.chosen[step]
+            given.pending.discard(step)
+            given.armed.pop(step, None)
+        if lost:
+            ran = Ran(0, now, now)
+            ended = tuple(Outcome(step, no, None, failure, ran, undoes) for step, no, undoes in lost)
+            left.events.append((run, AttemptsEnded(now, ended)))
+
+    def _take_back(self, run: int, given: _Given, worker: WorkerId, left: Left) -> list[int]:
+        """Take back all that may have been started on values of which a Worker that is gone has not told.
+
+        What it has told of may not have come to those that it was handed to: they are sent it.
+        """
+        stack: list[int] = []
+        for step, armed in given.armed.items():
+            for taken, source in armed.sources.items():
+                if source == worker and given.succeeded.get(taken) != worker:
+                    stack.append(step)
+                elif source == worker:
+                    armed.sources[taken] = ENGINE  # nowhere: so its Invocation is sent
+        taken_back: list[int] = []
+        while stack:
+            step = stack.pop()
+            if given.armed.pop(step, None) is None:
+                continue
+            stack.extend(given.readers.get(step, ()))
+            home = given.chosen.pop(step)
+            if step in given.pending:
+                given.pending.discard(step)
+                self._return(home, 1)
+            if home != worker:
+                taken_back.append(step)
+                left.assigned.append(Assigned(home, run, Revoke((step,))))
+        return taken_back
+
+    def overdue(self) -> list[Assigned]:
+        """Return Invocations that were held back since before the last call: what sets them off may be lost (W5)."""
+        overdue: list[Assigned] = []
+        for given in self._runs.values():
+            for step, kept in list(given.kept.items()):
+                if kept.is_old:
+                    overdue.append(given.kept.pop(step).assigned)  # once: its channel loses nothing
+                kept.is_old = True
+        return overdue
 
     # ------------------------------------------------------------------ work
 
@@ -156,6 +256,8 @@ class HomesMachine:
             case Outline():
                 self._plan(run, command)
                 return []
+            case Feed():
+                return []  # no Run says it: it is said here
             case _ if not self._workers:
                 self._waiting.append((run, command))
                 return []
@@ -187,6 +289,7 @@ class HomesMachine:
 
     def _invoke(self, run: int, command: Invoke) -> list[Assigned]:
         given = self._given_of(run)
+        given.turn += 1
         shares: dict[WorkerId, list[Invocation]] = {}
         for invocation in command.invocations:
             step = invocation.step
@@ -196,48 +299,70 @@ class HomesMachine:
             if step not in given.pending:
                 self._workers[home].given += 1
             given.pending.discard(step)
-            takes = given.armed.pop(step, None)
-            if not takes or any(given.succeeded.get(taken) != home for taken in takes):
+            armed = given.armed.pop(step, None)
+            if armed is None or not _has_started(given, armed):
                 shares.setdefault(home, []).append(invocation)
+            elif step not in given.early and any(source != home for source in armed.sources.values()):
+                given.kept[step] = _HeldBack(
+                    Assigned(home, run, Invoke(command.function, (invocation,))), armed.sources
+                )
         return [Assigned(home, run, Invoke(command.function, tuple(share))) for home, share in shares.items()]
 
     def _arm(self, run: int, command: Arm) -> list[Assigned]:
-        """Arm Steps where all that they wait for runs, too."""
+        """Arm Steps, and let the Workers that make what they take hand it over."""
         if not self._workers:
             return []
         given = self._given_of(run)
-        shares: dict[WorkerId, list[Armed]] = {}
+        assigned: list[Assigned] = []
         for armed in command.armed:
-            takes = frozenset(taken.step for taken in armed.takes)
-            home = self._arming_home(given, armed.invocation.step, takes)
+            step = armed.invocation.step
+            sources = self._sources(given, step, frozenset(taken.step for taken in armed.takes))
+            home = sources.pop(step, None)
             if home is None:
                 continue
-            for step in (*(takes - given.chosen.keys()), armed.invocation.step):
-                given.chosen[step] = home
-                given.pending.add(step)
-                self._workers[home].given += 1
-            given.armed[armed.invocation.step] = takes
-            given.succeeded.update(dict.fromkeys(takes))
-            shares.setdefault(home, []).append(armed)
-        return [Assigned(home, run, Arm(command.function, tuple(share))) for home, share in shares.items()]
+            for each, at in (
+                *((taken, at) for taken, at in sources.items() if taken not in given.chosen),
+                (step, home),
+            ):
+                given.chosen[each] = at
+                given.pending.add(each)
+                self._workers[at].given += 1
+            given.armed[step] = _Armed(sources, given.turn)
+            given.succeeded.update(dict.fromkeys(sources))
+            for taken, at in sources.items():
+                given.readers.setdefault(taken, []).append(step)
+                if at != home and (taken, home) not in given.fed:
+                    given.fed.add((taken, home))
+                    assigned.append(Assigned(at, run, Feed(((taken, home),))))
+            takes = tuple(
+                replace(taken, source=at) if (at := sources[taken.step]) != home else taken for taken in armed.takes
+            )
+            assigned.append(Assigned(home, run, Arm(command.function, (replace(armed, takes=takes),))))
+        return assigned
 
-    def _arming_home(self, given: _Given, step: int, takes: frozenset[int]) -> WorkerId | None:
-        """Return where a Step is to be armed: where it is planned, if all that it takes is at home there.
+    def _sources(self, given: _Given, step: int, takes: frozenset[int]) -> dict[int, WorkerId]:
+        """Return where a Step is to be armed, and where what it takes is made; nothing where it can't be armed.
 
-        Where nothing is planned, it is the Worker that runs all that it waits for, unless that has more than its share
-        already. What a Step takes that was sent may have ended, so that nothing would set it off.
+        It is armed where it is planned, if all that it takes is planned there too, or at Workers that have met that
+        one. Where nothing is planned, it is the Worker that runs all that it waits for, unless that has more than its
+        share already. What a Step takes that was sent may have ended, so that nothing would set it off.
         """
-        if takes & given.sent:
-            return None
-        homes = {given.chosen.get(taken) or given.planned.get(taken) for taken in takes}
+        if takes & given.sent or any(given.armed[each].turn < given.turn for each in takes & given.armed.keys()):
+            return {}
+        known = {each: at for each in takes if (at := given.chosen.get(each) or given.planned.get(each)) is not None}
         home = given.planned.get(step)
         if home is not None:
-            return home if homes == {home} else None
-        homes.discard(None)
+            if len(known) < len(takes) or any(not self._can_hand(at, home) for at in known.values()):
+                return {}
+            return {**known, step: home}
+        homes = set(known.values())
         if self.planner.policy == "hash" or len(homes) > 1:
-            return None
+            return {}
         home = homes.pop() if homes else self._least_loaded()
-        return home if home is not None and self._has_room(home) else None
+        return dict.fromkeys((*takes, step), home) if self._has_room(home) else {}
+
+    def _can_hand(self, source: WorkerId, home: WorkerId) -> bool:
+        return source == home or frozenset((source, home)) in self._met
 
     def _has_room(self, home: WorkerId) -> bool:
         """Say whether a Worker has no more than its share of all that was given: a fan-out must spread."""
@@ -275,6 +400,8 @@ class HomesMachine:
             given.pending.discard(step)
             given.armed.pop(step, None)
             homes.add(self._return(given.chosen.pop(step), 1))
+        for step in given.kept.keys() & steps:
+            del given.kept[step]
         for attempt in [attempt for attempt in given.singles if attempt[0] in steps]:
             given.chosen.pop(attempt[0], None)
             given.sent.discard(attempt[0])
@@ -289,17 +416,54 @@ class HomesMachine:
             self._workers[worker].given -= count
         return worker
 
-    def ended(self, worker: WorkerId, run: int, event: WorkEvent) -> None:
-        """Something became of what a Worker was given."""
+    def ended(self, worker: WorkerId, run: int, event: WorkEvent) -> WorkEvent | None:
+        """Something became of what a Worker was given; return what of it is to be told to its Run now.
+
+        After that `due` may have more, of what was kept back since what had set it off was not told.
+        """
         given = self._runs.get(run)
         if given is None:
-            return
+            return event
+        if isinstance(event, AttemptsEnded):
+            early = [ended for ended in event.ended if ended.step in given.armed and not ended.undoes]
+            for ended in early:
+                given.early[ended.step] = worker, replace(event, ended=(ended,))
+            if early:
+                event = replace(event, ended=tuple(ended for ended in event.ended if ended not in early))
+                if not event.ended:
+                    return None
+        self._note(given, worker, event)
+        return event
+
+    def due(self, run: int) -> WorkEvent | None:
+        """Return an outcome that was kept back, and is to be told to its Run now; None where there is none."""
+        given = self._runs.get(run)
+        if given is None or not given.early:
+            return None
+        step = next((step for step in given.early if step not in given.armed), None)
+        if step is None:
+            return None
+        worker, event = given.early.pop(step)
+        self._note(given, worker, event)
+        return event
+
+    def untold(self, run: int) -> list[WorkEvent]:
+        """A Run is over, or given up: return what was kept back of it."""
+        given = self._runs.get(run)
+        if given is None:
+            return []
+        early, given.early = given.early, {}
+        return [event for _, event in early.values()]
+
+    def _note(self, given: _Given, worker: WorkerId, event: WorkEvent) -> None:
+        """Count what a Worker has less to do."""
         if isinstance(event, AttemptsEnded):
             for ended in event.ended:
                 key = (ended.step, ended.attempt, ended.undoes)
                 if given.singles.get(key) == worker:
                     del given.singles[key]
                     given.sent.discard(ended.step)
+                    given.kept.pop(ended.step, None)
                     if ended.failure is None and not ended.undoes:
                         given.chosen.pop(ended.step, None)
                         self._saw(given, ended)
@@ -336,6 +500,11 @@ class HomesMachine:
             for worker, ranges in homes.items():
                 busy.append(self._return(worker, count(ranges)))
         return set(busy)
+
+
+def _has_started(given: _Given, armed: _Armed) -> bool:
+    """Say whether all that a Step takes has succeeded where it was to be handed on from."""
+    return bool(armed.sources) and all(given.succeeded.get(taken) == at for taken, at in armed.sources.items())
 
 
 def _without(

@@ -11,7 +11,7 @@ from typing import Final
 from msgspec import Struct
 
 from weftrun.model.graph import NO_PAST, BodyPast
-from weftrun.model.ids import ObjectId, StepId
+from weftrun.model.ids import ObjectId, StepId, WorkerId
 from weftrun.model.messages import Invocation
 from weftrun.model.outcomes import Failure, Ran, Status
 from weftrun.model.policy import FunctionSpec
@@ -156,11 +156,16 @@ class End(Struct, frozen=True, gc=False):
 
 
 class Taken(Struct, frozen=True, gc=False, array_like=True):
-    """The value of Step `step`, or the part of it that `path` names, belongs into hole number `hole`."""
+    """The value of Step `step`, or the part of it that `path` names, belongs into hole number `hole`.
+
+    Attributes:
+        source: the Worker that hands it over; 0 for the one that the Step is armed at.
+    """
 
     hole: int
     step: int
     path: tuple[Key, ...]
+    source: WorkerId = WorkerId(0)
 
 
 class Armed(Struct, frozen=True, gc=False, array_like=True):
@@ -171,13 +176,19 @@ class Armed(Struct, frozen=True, gc=False, array_like=True):
 
 
 class Arm(Struct, frozen=True, gc=False, array_like=True, tag=6):
-    """Run these as soon as what they take has succeeded on the same Worker (`control="worker"`).
+    """Run these as soon as what they take has succeeded, here or at other Workers (`control="worker"`).
 
     It is an offer: when an Invocation is ready the machine sends an `Invoke` of it all the same.
     """
 
     function: FunctionSpec
     armed: tuple[Armed, ...]
+
+
+class Feed(Struct, frozen=True, gc=False, array_like=True, tag=8):
+    """Hand the value of each of these Steps to this Worker as soon as it has succeeded here: (Step, Worker)."""
+
+    readers: tuple[tuple[int, WorkerId], ...]
 
 
 class Outlined(Struct, frozen=True, gc=False, array_like=True):
@@ -232,7 +243,7 @@ WHEN_READY: Final = StartRules()
 """Nobody is told ahead, and outputs are run on."""
 
 
-WorkCommand = Arm | Outline | Invoke | InvokeItems | EnterBody | Deliver | LeaveBody | Revoke
+WorkCommand = Arm | Feed | Outline | Invoke | InvokeItems | EnterBody | Deliver | LeaveBody | Revoke
 """What a Worker does for a Run."""
 
 RunCommand = Append | Hurry | WorkCommand | WakeAt | WaitsUntil | Release | LeftOut | Park | End

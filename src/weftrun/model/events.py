@@ -85,6 +85,13 @@ class OutputPut(Struct, frozen=True, gc=False, array_like=True, tag=5):
     ran: Ran
 
 
+class Disarmed(Struct, frozen=True, gc=False, array_like=True, tag=6):
+    """Steps that were armed may have been started on values that were lost: what is told of that start is nothing."""
+
+    now: float
+    steps: tuple[int, ...]
+
+
 class Committed(Struct, frozen=True, gc=False):
     """All rows of this Run up to `seq` are durable."""
 
@@ -185,6 +192,7 @@ RunEvent = (
     | BodyReturned
     | BodyLost
     | OutputPut
+    | Disarmed
     | Committed
     | TimeCame
     | CancelCame

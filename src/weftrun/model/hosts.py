@@ -1,8 +1,10 @@
-"""What an engine and a Worker in another process say to one another.
+"""What an engine and a Worker in another process say to one another, and what such Workers do.
 
 Objects: a `Work` message travels with the descriptors of its `objects`, in their order; from then on the Worker knows
 them by the engine's numbers, until `Forget`. From a Worker, the k-th descriptor of a frame (from 0) is the Object
 numbered `-(k + 1)` in it.
+
+Workers of one engine on one host hand one another values over sockets of their own, with descriptors, too.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from weftrun.model.limits import Limits
 from weftrun.model.messages import OfTransaction, TransactionAnswer
 from weftrun.model.outcomes import Failure
 from weftrun.model.policy import Bundle
-from weftrun.model.values import Object
+from weftrun.model.values import Data, Object
 from weftrun.model.work import AttemptAt, BatchSent, Running, Said, WorkEvent
 
 SANDBOXES_EACH = 1_000_000
@@ -122,6 +124,12 @@ class Ping(Struct, frozen=True, gc=False, array_like=True, tag=11):
     """The engine lives; answered by `Pong`."""
 
 
+class Meet(Struct, frozen=True, gc=False, array_like=True, tag=12):
+    """Another Worker of the same engine can be spoken to over the socket whose descriptor comes along."""
+
+    worker: WorkerId
+
+
 ToWorker = (
     Begin
     | BeginRun
@@ -135,6 +143,7 @@ ToWorker = (
     | FenceWork
     | Drain
     | Ping
+    | Meet
 )
 
 # ---------------------------------------------------------------------- Worker -> engine
@@ -184,8 +193,28 @@ class Rested(Struct, frozen=True, gc=False, array_like=True, tag=25):
     number: int
 
 
+class WorkerAbout(Struct, frozen=True, gc=False, array_like=True):
+    """What a Worker tells of itself now and then.
+
+    Attributes:
+        host: name of its host.
+        pid: of its process.
+        sandboxes: how many it has now.
+        memory_bytes: of its process and all below it; what several share is counted once.
+        object_bytes: of Objects that it keeps.
+    """
+
+    host: str
+    pid: int
+    sandboxes: int
+    memory_bytes: int
+    object_bytes: int
+
+
 class Pong(Struct, frozen=True, gc=False, array_like=True, tag=26):
     """The Worker lives."""
+
+    about: WorkerAbout | None = None
 
 
 class Shown(Struct, frozen=True, gc=False, array_like=True, tag=27):
@@ -195,3 +224,17 @@ class Shown(Struct, frozen=True, gc=False, array_like=True, tag=27):
 
 
 FromWorker = Pong | Shown | Told | Printed | SentBatch | Asked | SandboxEnded | Rested
+
+# ---------------------------------------------------------------------- Worker -> Worker
+
+
+class HandedOver(Struct, frozen=True, gc=False, array_like=True, tag=40):
+    """The value of a Step; an Object in it is numbered -1, and its descriptor comes along.
+
+    Attributes:
+        run: its number in the engine of both.
+    """
+
+    run: int
+    step: int
+    value: Data

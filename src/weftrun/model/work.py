@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from weftrun.model.events import AttemptsEnded, BodyLost, BodyMade, BodyReturned, ItemsEnded, OutputPut
+from weftrun.model.events import AttemptsEnded, BodyLost, BodyMade, BodyReturned, Disarmed, ItemsEnded, OutputPut
 from weftrun.model.ids import RunUid, SandboxId, StepId
 from weftrun.model.messages import Batch, BodyDeliver, BodyDrop, BodyStart, ItemBatch
 from weftrun.model.outcomes import Moved
@@ -35,7 +35,7 @@ class KillSandbox(Struct, frozen=True, gc=False):
 
 Fact = str | int | float
 
-WorkEvent = AttemptsEnded | ItemsEnded | BodyMade | BodyReturned | BodyLost | OutputPut
+WorkEvent = AttemptsEnded | ItemsEnded | BodyMade | BodyReturned | BodyLost | OutputPut | Disarmed
 """What became of what a Run wanted done."""
 
 NOBODY = 0

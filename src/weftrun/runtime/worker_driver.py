@@ -8,9 +8,9 @@ from msgspec.structs import replace
 
 from weftrun.machines.armed import ArmedMachine
 from weftrun.machines.worker import WorkerMachine
-from weftrun.model.commands import Arm, EnterBody, Invoke, InvokeItems, Revoke, WorkCommand
+from weftrun.model.commands import Arm, EnterBody, Feed, Invoke, InvokeItems, Revoke, WorkCommand
 from weftrun.model.events import AttemptsEnded
-from weftrun.model.ids import ObjectId, RunId, RunUid, SandboxId
+from weftrun.model.ids import ObjectId, RunId, RunUid, SandboxId, WorkerId
 from weftrun.model.limits import Limits
 from weftrun.model.messages import (
     Batch,
@@ -24,7 +24,7 @@ from weftrun.model.messages import (
 )
 from weftrun.model.outcomes import Failure
 from weftrun.model.policy import Bundle, FunctionSpec
-from weftrun.model.values import Object
+from weftrun.model.values import Data, Object
 from weftrun.model.visiting import distinct_objects, objects_in
 from weftrun.model.work import (
     AttemptAt,
@@ -41,9 +41,13 @@ from weftrun.model.work import (
 )
 from weftrun.ports.loop import Handle, Loop
 from weftrun.ports.objects import Objects
+from weftrun.ports.peers import Peers
 from weftrun.ports.sandboxes import Profile, Progress, Sandboxes
 from weftrun.ports.worker import WorkerEvents
 from weftrun.runtime.lookout import Lookout
+
+_NOT_ARMED_YET = -1
+"""Stands for the reader of a value that came before its `Arm`."""
 
 
 class WorkerDriver:
@@ -52,6 +56,7 @@ class WorkerDriver:
     Args:
         sandboxes_max: Sandboxes that run Functions at once.
         first_sandbox: number before that of its first Sandbox, so that numbers are unique within one engine.
+        peers: the other Workers of its engine, where it can reach them.
     """
 
     def __init__(
@@ -63,6 +68,7 @@ class WorkerDriver:
         sandboxes_max: int,
         *,
         first_sandbox: int = 0,
+        peers: Peers | None = None,
     ) -> None:
         self._loop = loop
         self._sandboxes = sandboxes
@@ -70,7 +76,8 @@ class WorkerDriver:
         self._profiles = Profiles()
         self._objects = objects
         self._armed = ArmedMachine()
-        self._held: dict[int, list[ObjectId]] = {}
+        self._peers = peers
+        self._held: dict[int, dict[int, list[ObjectId]]] = {}
         self._bundles: dict[int, Bundle] = {}
         self._enter_until: float | None = None
         self._place_asked = False
@@ -81,6 +88,8 @@ class WorkerDriver:
         self._events: WorkerEvents
         self._lookout = Lookout(loop, sandboxes, self._machine, self._piped, self._runs_long)
         sandboxes.listen(self)
+        if peers is not None:
+            peers.listen(self._handed)
 
     # ------------------------------------------------------------------ port Worker
 
@@ -115,6 +124,8 @@ class WorkerDriver:
             self._machine.bar()
         if type(command) is Arm:
             self._arm(run, command)
+        elif type(command) is Feed:
+            self._armed.feed(run, command)
         elif run in self._armed.runs:
             self._work_of_armed(run, command)
         else:
@@ -136,34 +147,68 @@ class WorkerDriver:
             fresh = self._armed.invoked(run, command)
         elif type(command) is Revoke:
             self._armed.dropped(run, command.steps)
+            self._let_go(run, command.steps)
         if fresh is not None:
             self._work(run, fresh)
 
     def _arm(self, run: int, command: Arm) -> None:
-        """Keep what an armed Step has been given, and will be, until its Run is over."""
-        self._armed.arm(run, command)
-        self._hold(run, objects_in(command))
+        """Keep what an armed Step has been given until it has ended."""
+        for armed in command.armed:
+            self._hold(run, armed.invocation.step, objects_in(armed))
+        self._start(run, self._armed.arm(run, command))
 
-    def _hold(self, run: int, objects: Sequence[Object]) -> None:
+    def _hold(self, run: int, reader: int, objects: Sequence[Object]) -> None:
         for obj in objects:
             self._objects.hold(obj.oid)
-            self._held.setdefault(run, []).append(obj.oid)
+            self._held.setdefault(run, {}).setdefault(reader, []).append(obj.oid)
+
+    def _let_go(self, run: int, readers: Sequence[int]) -> None:
+        """Armed Steps have ended, or are not wanted: release what they took."""
+        held = self._held.get(run)
+        for reader in readers if held else ():
+            for oid in held.pop(reader, ()):  # type: ignore[union-attr]
+                self._objects.release(oid)
 
     def _tell_and_start(self, run: int, event: AttemptsEnded) -> None:
-        """Tell what became of Attempts; then start what has only waited for that."""
-        taken = [e.value for e in event.ended if self._armed.takes_value_of(run, e.step)]
-        self._hold(run, objects_in(taken))
+        """Hand on and tell what became of Attempts; then start what has only waited for that."""
+        for ended in event.ended:
+            if ended.value is not None and not ended.undoes:
+                self._hand_on(run, ended.step, ended.value)
         started = self._armed.ended(run, event)
         self._events.told(run, event)
+        self._let_go(run, [ended.step for ended in event.ended])
+        self._start(run, started)
+        self._place_soon()
+
+    def _hand_on(self, run: int, step: int, value: Data) -> None:
+        """Keep a value for those that wait for it here, and hand it to the Workers of others."""
+        for reader in self._armed.readers_of(run, step):
+            self._hold(run, reader, objects_in(value))
+        for worker in self._armed.fed_with(run, step):
+            if self._peers is not None:
+                self._peers.give(worker, run, step, value)
+
+    def _handed(self, source: WorkerId, run: int, step: int, value: Data) -> None:
+        """Another Worker has handed over a value."""
+        objects = objects_in(value)
+        if run in self._bundles and not self._stopped:
+            readers = self._armed.readers_of(run, step, source)
+            for reader in readers or (_NOT_ARMED_YET,):
+                self._hold(run, reader, objects)
+            self._start(run, self._armed.came(run, step, source, value))
+            self._place_soon()
+        for obj in objects:
+            self._objects.release(obj.oid)
+
+    def _start(self, run: int, started: Sequence[Invoke]) -> None:
         for invoke in started:
             self._work(run, invoke)
-        self._place_soon()
 
     def _forget(self, run: int) -> None:
         del self._bundles[run]
         self._armed.closed(run)
-        for oid in self._held.pop(run, ()):
-            self._objects.release(oid)
+        self._let_go(run, list(self._held.get(run, ())))
+        self._held.pop(run, None)
 
     def release(self, objects: Sequence[ObjectId]) -> None:
         """Forget Objects: here they are the engine's own."""

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.sim.planted.test_planted import Plant, check_found, title
+from tests.sim.planted.test_planted import Patch, Plant, check_found, title
 from tests.sweeping import shared
 
-from weftrun.machines.homes import HomesMachine
-from weftrun.machines.run import arming
+from weftrun.machines.homes import HomesMachine, Left
+from weftrun.machines.run import arming, machine
 from weftrun.machines.worker_lease import WorkerLeases, WorkersSeen
 from weftrun.model.limits import Limits
 from weftrun.model.policy import Kind
 from weftrun.runtime.worker_group import WorkerGroup
 from weftrun.testing.oracles import findings
 from weftrun.testing.sim import hosts
+from weftrun.testing.sim.chance import Chance
+from weftrun.testing.sim.clockwork import Stuck
+from weftrun.testing.sim.joining import draw_joins
 from weftrun.testing.sim.outside import Pace
 from weftrun.testing.sim.plans import FUNCTIONS, wired
 from weftrun.testing.sim.plans_model import BodyPlan, Op
+from weftrun.testing.sim.reference import differences
 from weftrun.testing.sim.settings import Settings, WorkerSettings
 from weftrun.testing.sim.world import World
 
@@ -47,7 +52,7 @@ def a_sync_value_is_handed_on_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def what_a_dead_worker_had_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody hears that its Attempts are lost."""
     left = HomesMachine.left
-    monkeypatch.setattr(HomesMachine, "left", lambda self, *rest: left(self, *rest)[:0])
+    monkeypatch.setattr(HomesMachine, "left", lambda self, *rest: Left(left(self, *rest).assigned, []))
 
 
 def a_frozen_worker_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +94,34 @@ def a_plan_outlives_its_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(HomesMachine, "left", keeps)
 
 
+def an_outcome_overtakes_what_has_set_it_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one Worker reports is told before another one has reported what it rests on (W1)."""
+
+    def at_once(self, worker, run, event):
+        if (given := self._runs.get(run)) is not None:
+            self._note(given, worker, event)
+        return event
+
+    monkeypatch.setattr(HomesMachine, "ended", at_once)
+
+
+def what_runs_on_a_lost_value_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Worker is gone that had handed on a value and not told of it: what others began on it goes on (W6)."""
+    monkeypatch.setattr(HomesMachine, "_take_back", lambda *_: [])
+
+
+def a_lost_start_keeps_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is still told of a start on a lost value is believed, for the next Attempt has the same number."""
+    monkeypatch.setattr(machine, "disarmed", lambda *_: None)
+
+
+def what_was_lost_on_the_way_is_not_mended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Worker waits for ever for a value that never comes from another one (W5)."""
+    monkeypatch.setattr(HomesMachine, "overdue", lambda _: [])
+
+
 PLANTS = (
+    Plant(what_was_lost_on_the_way_is_not_mended, "is not done after", seeds=50, lives=True, workers=True, joins=True),
     Plant(a_plan_outlives_its_worker, "KeyError", seeds=40, lives=True, workers=True),
     Plant(a_gated_step_is_armed, "G-a", seeds=60, lives=True, workers=True),
     Plant(a_sync_value_is_handed_on_at_once, "G-a", seeds=60, lives=True, workers=True),
@@ -129,3 +161,52 @@ def test_a_worker_that_goes_on_when_it_is_cut_off_is_found(folder: Path, monkeyp
     a_worker_that_is_cut_off_may_go_on(monkeypatch)
     texts = {text for seed in range(10) for text in texts_of_workers_that_are_cut_off(folder, seed)}
     assert any("once: draw" in text and "had fixed it" in text for text in texts), sorted(texts)[:10]
+
+
+JOINS = WorkerSettings(count=3, sandboxes=2, arms=True, placement="hash")
+CUT_OFF = Pace(body_s=(0.05, 0.3)), replace(JOINS, cuts=0.4)
+"""Many Workers are cut off while they make something."""
+LATE = Pace(body_s=(0.001, 0.02)), replace(JOINS, reports_s=(0.0, 0.2))
+"""What one Worker reports is often overtaken by what that has set off at another one."""
+
+
+def texts_of_joins(folder: Path, seed: int, pace: Pace, workers: WorkerSettings) -> list[str]:
+    """Play Runs of Steps that join what three Workers make."""
+    settings = Settings(
+        limits=Limits(
+            lease_ttl_s=0.5, sandbox_idle_s=10.0, sandbox_start_s=10.0, losses_max=50, inline_bytes_max=4_096
+        ),
+        sandboxes_max=1,
+        pace=pace,
+        workers=workers,
+    )
+    world = World(seed, folder, FUNCTIONS, settings=settings)
+    for number in range(8):
+        plan = draw_joins(Chance(seed, f"joins {number}"))
+        world.start(f"run-{number}", wired, plan, at_s=0.15 * number)
+    try:
+        world.run()
+        return [*findings(world), *differences(world)]
+    except Stuck as error:
+        return [str(error)]
+    finally:
+        world.close()
+
+
+@pytest.mark.parametrize(
+    ("plant", "says", "world"),
+    [
+        (what_runs_on_a_lost_value_stands, "single value", CUT_OFF),
+        pytest.param(a_lost_start_keeps_its_number, "is not done after", CUT_OFF, marks=pytest.mark.sweep),
+        (an_outcome_overtakes_what_has_set_it_off, "is not done after", LATE),
+    ],
+)
+def test_what_workers_start_on_values_of_others_is_known_to_be_so(
+    plant: Patch, says: str, world: tuple[Pace, WorkerSettings], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds = (16, 32)
+    for seed in seeds:
+        assert texts_of_joins(folder, seed, *world) == []
+    plant(monkeypatch)
+    texts = {text for seed in seeds for text in texts_of_joins(folder, seed, *world)}
+    assert any(says in text for text in texts), sorted(texts)[:10]

@@ -14,7 +14,7 @@ from weftrun.model import hosts as m
 from weftrun.model.commands import WorkCommand
 from weftrun.model.errors import UsageError
 from weftrun.model.hosts import FromWorker
-from weftrun.model.ids import ObjectId, RunId, RunUid
+from weftrun.model.ids import ObjectId, RunId, RunUid, WorkerId
 from weftrun.model.messages import TransactionAnswer
 from weftrun.model.outcomes import Failure
 from weftrun.model.policy import Bundle
@@ -35,6 +35,7 @@ class RemoteWorker:
 
     Attributes:
         heard_at: when it last gave a sign of life, in seconds since the epoch; None where it never did.
+        about: what it told of itself last.
         end: ends whatever is at the other end, which is told as for any other end.
     """
 
@@ -55,6 +56,7 @@ class RemoteWorker:
         self._heard = 0
         self._over = False
         self.heard_at: float | None = None
+        self.about: m.WorkerAbout | None = None
         self.end = end
         self._events: WorkerEvents | None = None
         self._channel = LoopChannel(loop, channel, self._readable)
@@ -119,6 +121,13 @@ class RemoteWorker:
     def stop(self) -> None:
         """Tell nothing more."""
         self._events = None
+
+    def meet(self, worker: WorkerId, descriptor: int) -> None:
+        """Let it speak to another Worker over a socket, which belongs to the other end from now on."""
+        if self._over:
+            os.close(descriptor)
+        else:
+            self._channel.gather(m.Meet(worker), [descriptor], close=[descriptor])
 
     def ping(self) -> None:
         """Say that the engine lives, and ask for a sign of life."""
@@ -193,6 +202,8 @@ class RemoteWorker:
             return
         if isinstance(message, m.Rested):
             self._quiet, self._heard = message.quiet, message.number
+        if isinstance(message, m.Pong):
+            self.about = message.about
         if events is None or isinstance(message, m.Pong):
             return
         match message:

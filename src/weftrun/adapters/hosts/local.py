@@ -25,6 +25,7 @@ _AGAIN_S: Final = 0.5
 _END_S: Final = 5.0
 
 Joined = Callable[[WorkerId, DistantWorker, int], None]
+Met = Callable[[WorkerId, WorkerId], None]
 
 
 class LocalWorkers:
@@ -34,6 +35,7 @@ class LocalWorkers:
         count: how many.
         module: what is run as `python -m MODULE DESCRIPTOR`, with the socket to the engine behind the descriptor.
         joined: called with each Worker that is there.
+        met: called with each two that can speak to one another, where they are to.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class LocalWorkers:
         module: str,
         begin: MakeBegin,
         joined: Joined,
+        met: Met | None = None,
     ) -> None:
         self._loop = loop
         self._objects = objects
@@ -51,6 +54,7 @@ class LocalWorkers:
         self._module = module
         self._begin = begin
         self._joined = joined
+        self._met = met
         self._last = 0
         self._there: dict[WorkerId, tuple[subprocess.Popen[bytes], RemoteWorker]] = {}
         self._closed = False
@@ -89,6 +93,17 @@ class LocalWorkers:
 
         self._loop.add_reader(watch, ended)
         self._joined(worker, remote, begin.sandboxes_max)
+        if self._met is not None:
+            self._introduce(worker, remote, self._met)
+
+    def _introduce(self, worker: WorkerId, remote: RemoteWorker, met: Met) -> None:
+        """Give a new Worker a socket with each other one."""
+        for other, (_, there) in self._there.items():
+            if other != worker:
+                ours, theirs = socket.socketpair()
+                remote.meet(other, ours.detach())
+                there.meet(worker, theirs.detach())
+                met(worker, other)
 
     def _ended(self, worker: WorkerId) -> None:
         """A process is gone: hear what it had still said, then count it as gone."""

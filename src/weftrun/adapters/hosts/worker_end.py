@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from weftrun.adapters.hosts.peers import PeerLinks
 from weftrun.adapters.passing.readiness import FdLoop, LoopChannel
 from weftrun.model import hosts as m
 from weftrun.model.hosts import ToWorker
@@ -32,6 +33,8 @@ class WorkerEnd:
         worker: the Worker of this process.
         ttl_s: an engine that gives no sign of life for so long, in seconds, may have lost its Runs to another one (O3).
         ended: called once when the engine has closed its end, has died, or has given no sign of life.
+        about: tells of this Worker.
+        peers: links to the other Workers of this engine, where it may tell of them.
     """
 
     def __init__(
@@ -42,17 +45,24 @@ class WorkerEnd:
         worker: Worker,
         ttl_s: float,
         ended: Callable[[], None],
+        about: Callable[[], m.WorkerAbout],
+        peers: PeerLinks | None = None,
     ) -> None:
         self._loop = loop
         self._objects = objects
         self._worker = worker
         self._ended = ended
+        self._about = about
         self._known: dict[ObjectId, ObjectId] = {}
         self._heard = 0
+        self._is_over = False
         self._ttl_s = ttl_s
         self._heard_at = loop.now()
         self._told_rest: tuple[bool, int] | None = None
         self._channel = LoopChannel(loop, channel, self._readable)
+        self._peers = peers
+        if peers is not None:
+            peers.hear_first(self._catch_up)
         worker.listen(self)
         self._watch()
 
@@ -70,17 +80,28 @@ class WorkerEnd:
     # ------------------------------------------------------------------ what the engine says
 
     def _readable(self) -> None:
+        self._receive()
+
+    def _catch_up(self) -> None:
+        """Take all that the engine has said so far."""
+        while not self._is_over and self._receive():
+            pass
+
+    def _receive(self) -> bool:
+        """Receive once; say whether there was something."""
         try:
             received = self._channel.receive()
         except BlockingIOError:
-            return
+            return False
         except ChannelBroken:
             received = None
         if received is None:
+            self._is_over = True
             self._channel.deaf()
             self._ended()
-            return
+            return False
         self.take(received)
+        return True
 
     def take(self, received: Sequence[tuple[ToWorker, tuple[int, ...]]]) -> None:
         """Carry out what came."""
@@ -103,7 +124,11 @@ class WorkerEnd:
                 left_s = message.at - host_clock_s()
                 worker.hold_until(self._loop.now() + left_s if left_s < math.inf else math.inf)
             case m.Ping():
-                self._send(m.Pong())
+                self._send(m.Pong(self._about()))
+            case m.Meet() if self._peers is not None:
+                self._peers.meet(message.worker, descriptors[0])
+            case m.Meet():
+                raise ChannelBroken("This Worker speaks to no other one.")
             case m.Begin():
                 raise ChannelBroken("A Worker begins once.")
             case _:

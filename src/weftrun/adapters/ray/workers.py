@@ -60,6 +60,7 @@ class RayCluster:
         serves: str,
         begin: MakeBegin,
         joined: Callable[[WorkerId, DistantWorker, int], None],
+        met: Callable[[WorkerId, WorkerId], None],  # noqa: ARG002  # they speak to the engine only
     ) -> RayWorkers:
         """Return the Workers, one for each host, not started yet."""
         return RayWorkers(loop, objects, serves, begin, joined)

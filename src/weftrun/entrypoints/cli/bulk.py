@@ -79,7 +79,7 @@ def chosen(reader: Reader, choice: RunChoice, *, may_be: tuple[Standing, ...]) -
 
 
 def _statuses(standings: tuple[Standing, ...]) -> list[Status]:
-    statuses: list[Status] = ["running"] if {"open", "parked"} & set(standings) else []
+    statuses: list[Status] = ["running", "pending"] if {"open", "parked"} & set(standings) else []
     if "failed" in standings:
         statuses.append("failed")
     if "cancelled" in standings:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import click
 
 from weftrun.assembly import open_engine
-from weftrun.entrypoints.cli.bulk import RunChoice, Standing, RunTold, choice_options, chosen, is_bulk, show_chosen
+from weftrun.entrypoints.cli.bulk import RunChoice, RunTold, Standing, choice_options, chosen, is_bulk, show_chosen
 from weftrun.entrypoints.cli.candidates import run_ids
 from weftrun.entrypoints.cli.exits import Exit
 from weftrun.entrypoints.cli.options import found, journal_options, reading

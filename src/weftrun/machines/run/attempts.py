@@ -20,7 +20,7 @@ from weftrun.machines.run.state import MapChunk, RunState, State, Step
 from weftrun.machines.run.transitions import move
 from weftrun.machines.run.trees import tree_of
 from weftrun.model.commands import Invoke, WakeAt
-from weftrun.model.events import AttemptsEnded
+from weftrun.model.events import AttemptsEnded, Disarmed
 from weftrun.model.messages import Invocation
 from weftrun.model.outcomes import NOT_RUN, Outcome, Success
 from weftrun.model.policy import FunctionSpec, Kind
@@ -145,6 +145,18 @@ def attempts_ended(run: RunState, event: AttemptsEnded) -> None:
                 hold_back(run, step, ended)
         else:
             _take(run, step, ended)
+
+
+def disarmed(run: RunState, event: Disarmed) -> None:
+    """Armed Steps may have been started on values that were lost; the next Attempt of each has another number.
+
+    So what is still said of that start is known as such. It does not count for the policy.
+    """
+    for index in event.steps:
+        step = run.steps[index]
+        if step.state is State.WAITING:
+            step.attempt += 1
+            step.used += 1
 
 
 def _take(run: RunState, step: Step, ended: Outcome) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
-from weftrun.machines.run.attempts import attempts_ended, open_gates, start_ready, time_came, wake_for_due
+from weftrun.machines.run.attempts import attempts_ended, disarmed, open_gates, start_ready, time_came, wake_for_due
 from weftrun.machines.run.awaiting import signal_came
 from weftrun.machines.run.bodies import deliver, lost, made, returned
 from weftrun.machines.run.closure import add_record, flush_outcomes
@@ -30,6 +30,7 @@ from weftrun.model.events import (
     CancelCame,
     CodeUnfit,
     Committed,
+    Disarmed,
     Handed,
     ItemsEnded,
     OutputPut,
@@ -119,7 +120,10 @@ class RunMachine:
         if type(event) is Committed:
             self._committed(event)
         elif run.ending is None and (run.unfit is None or type(event) is CancelCame):
-            self._take(event)
+            if type(event) is AttemptsEnded:
+                attempts_ended(run, event)
+            else:
+                self._take(event)
             self._draw_consequences()
         commands = self._hand_out()
         check = type(self).check
@@ -130,12 +134,12 @@ class RunMachine:
     def _take(self, event: RunEvent) -> None:
         run = self.state
         match event:
-            case AttemptsEnded():
-                attempts_ended(run, event)
             case ItemsEnded():
                 items_ended(run, event)
             case OutputPut():
                 output_put(run, event)
+            case Disarmed():
+                disarmed(run, event)
             case BodyMade() | BodyReturned() | BodyLost():
                 self._take_of_body(event)
             case TimeCame():
@@ -240,7 +244,8 @@ class RunMachine:
         run = self.state
         if not run.durable:
             self._drop_records()
-        flush_outcomes(run)
+        if run.outcomes:
+            flush_outcomes(run)
         commands = run.commands
         run.commands = []
         if run.records:

@@ -16,14 +16,15 @@ from weftrun.model.limits import Limits
 from weftrun.model.messages import OfTransaction, TransactionAnswer
 from weftrun.model.outcomes import Failure
 from weftrun.model.policy import Bundle
-from weftrun.model.values import Blob, Object
+from weftrun.model.values import Blob, Data, Object
 from weftrun.model.visiting import objects_in
 from weftrun.model.work import AttemptAt, BatchSent, Running, Said, WorkEvent
 from weftrun.ports.objects import Objects
+from weftrun.ports.peers import Handed
 from weftrun.ports.worker import WorkerEvents
 from weftrun.runtime.worker_driver import WorkerDriver
 from weftrun.testing.sim.chance import Chance
-from weftrun.testing.sim.loop import SimLoop
+from weftrun.testing.sim.loop import Delays, SimLoop
 from weftrun.testing.sim.outside import Outside
 from weftrun.testing.sim.sandboxes import ScriptedSandboxes
 from weftrun.testing.sim.settings import WorkerSettings
@@ -43,15 +44,21 @@ class SimWorkers:
         objects: Objects,
         outside: Callable[[str], Outside],
         joined: Callable[[WorkerId, SimLink, int], None],
+        met: Callable[[WorkerId, WorkerId], None],
         chance: Chance,
     ) -> None:
-        """Start them; `outside` makes the world that the Sandboxes of a Worker live in, by its name."""
+        """Start them; `outside` makes the world that the Sandboxes of a Worker live in, by its name.
+
+        `met` is told of each two that can hand one another values.
+        """
         self._settings = settings
         self._limits = limits
         self._loop = loop
         self._objects = objects
         self._outside = outside
         self._joined = joined
+        self._met = met
+        self._between = Between(settings, chance)
         self._chance = chance
         self._last = ENGINE
         self._there: dict[WorkerId, SimWorker] = {}
@@ -70,9 +77,13 @@ class SimWorkers:
             return
         self._last = WorkerId(self._last + 1)
         outside = self._outside(f"worker {self._last}")
-        worker = SimWorker(self._last, self._loop, outside, self._objects, self._limits, self._settings, self._gone)
+        worker = SimWorker(
+            self._last, self._loop, outside, self._objects, self._limits, self._settings, self._gone, self._between
+        )
         self._there[self._last] = worker
         self._joined(self._last, worker.link, self._settings.sandboxes)
+        for other in self._there.keys() - {self._last} if self._settings.meets else ():
+            self._met(self._last, other)
         chance, ttl_s = self._chance, self._limits.lease_ttl_s
         if chance.happens(self._settings.dies):
             at = self._loop.now() + chance.between(0.0, chance.one_of(_LIVES_S))
@@ -109,6 +120,56 @@ class SimWorkers:
             worker.end()
 
 
+class Between:
+    """The network between the Workers of one engine: late, lossy, and deaf in one direction."""
+
+    def __init__(self, settings: WorkerSettings, chance: Chance) -> None:
+        self._settings = settings
+        self._chance = chance
+        self._deaf: dict[tuple[WorkerId, WorkerId], bool] = {}
+        self.workers: dict[WorkerId, SimWorker] = {}
+
+    def reach(self, source: WorkerId, to: WorkerId) -> SimWorker | None:
+        """Return the Worker at which a message will arrive; None where it is lost."""
+        settings, chance = self._settings, self._chance
+        way = source, to
+        if way not in self._deaf:
+            self._deaf[way] = chance.happens(settings.deaf)
+        is_lost = chance.happens(settings.loses) or self._deaf[way]
+        return None if is_lost else self.workers.get(to)
+
+    def carry(self, source: WorkerId, to: SimWorker, arrive: Callable[[], None]) -> None:
+        """Let a Worker take something a little later, even if its sender is gone by then."""
+        to.loop.after(self._settings.late_s, f"from worker {source} to worker {to.id}", arrive)
+
+
+class SimPeers:
+    """What one Worker says to others (port Peers)."""
+
+    def __init__(self, worker: SimWorker, between: Between) -> None:
+        self._worker = worker
+        self._between = between
+        self._handed: Handed
+        between.workers[worker.id] = worker
+
+    def listen(self, handed: Handed) -> None:
+        """Say whom to tell."""
+        self._handed = handed
+
+    def take(self, source: WorkerId, run: int, step: int, value: Data) -> None:
+        """Something has arrived."""
+        self._handed(source, run, step, value)
+
+    def give(self, worker: WorkerId, run: int, step: int, value: Data) -> None:
+        """Hand a value to a Worker, which has its own hold on an Object from now on."""
+        there = self._between.reach(self._worker.id, worker)
+        if there is not None:
+            for obj in objects_in(value):
+                there.objects.hold(obj.oid)
+            source = self._worker.id
+            self._between.carry(source, there, lambda: there.peers.take(source, run, step, value))
+
+
 class SimWorker:
     """One Worker process."""
 
@@ -121,19 +182,22 @@ class SimWorker:
         limits: Limits,
         settings: WorkerSettings,
         gone: Callable[[SimWorker], None],
+        between: Between,
     ) -> None:
         self.id = id
         self.loop = engine.beside(f"{outside.engine} worker {id}", lambda _: self.die("its process ended"))
-        self._objects = CountedObjects(objects)
-        self.sandboxes = ScriptedSandboxes(self.loop, outside, self._objects)
+        self.objects = CountedObjects(objects)
+        self.sandboxes = ScriptedSandboxes(self.loop, outside, self.objects)
+        self.peers = SimPeers(self, between)
         self._ttl_s = limits.lease_ttl_s
         self._gone = gone
         self._over = False
         self._engine = engine
         driver = WorkerDriver(
-            self.loop, self.sandboxes, self._objects, limits, settings.sandboxes, first_sandbox=id * SANDBOXES_EACH
-        )
-        self.link = SimLink(self, engine, driver, outside, self._objects)
+            self.loop, self.sandboxes, self.objects, limits, settings.sandboxes, first_sandbox=id * SANDBOXES_EACH,
+            peers=self.peers,
+        )  # fmt: skip
+        self.link = SimLink(self, engine, driver, outside, self.objects, settings.reports_s)
         self.loop.call_soon(self._watch)
 
     def _watch(self) -> None:
@@ -169,7 +233,7 @@ class SimWorker:
             self._over = True
             self.sandboxes.close()
             self.loop.end()
-            self._objects.close()
+            self.objects.close()
 
 
 class SimLink:
@@ -177,22 +241,27 @@ class SimLink:
 
     Attributes:
         heard_at: when the Worker last gave a sign of life; `pinged_at` when the engine last did, as the Worker knows.
+        about: nothing: nobody looks on here.
         taken: number of the last piece of work that has arrived.
     """
 
     def __init__(
-        self, worker: SimWorker, engine: SimLoop, driver: WorkerDriver, outside: Outside, objects: CountedObjects
-    ) -> None:
+        self, worker: SimWorker, engine: SimLoop, driver: WorkerDriver, outside: Outside, objects: CountedObjects,
+        reports_s: Delays,
+    ) -> None:  # fmt: skip
         self._worker = worker
         self._engine = engine
         self._driver = driver
         self._outside = outside
         self._objects = objects
+        (least_s, most_s), (least_more_s, most_more_s) = outside.pace.hop_s, reports_s
+        self._reports_s = least_s + least_more_s, most_s + most_more_s
         self._known: set[ObjectId] = set()
         self._sent = self._heard = self.taken = 0
         self._quiet = True
         self._events: WorkerEvents | None = None
         self.heard_at: float | None = None
+        self.about = None
         self.is_cut = False
         self.pinged_at = engine.now()
         driver.listen(_Reported(self, driver))
@@ -212,7 +281,7 @@ class SimLink:
                 call(self._events)
 
         if not self.is_cut:
-            self._engine.after(self._outside.pace.hop_s, f"from worker {self._worker.id}", arrive)
+            self._engine.after(self._reports_s, f"from worker {self._worker.id}", arrive)
 
     def cut(self) -> None:
         """Let nothing more arrive, either way."""

@@ -148,7 +148,14 @@ class Process:
         group = WorkerGroup(self.loop, worker, planner, limits.lease_ttl_s, limits.sandbox_start_s)
         chance = Chance(self._ground.seed, f"workers {self.number}")
         self.workers = SimWorkers(
-            settings.workers, settings.limits, self.loop, self.objects, self._outside, group.joined, chance
+            settings.workers,
+            settings.limits,
+            self.loop,
+            self.objects,
+            self._outside,
+            group.joined,
+            group.met,
+            chance,
         )
         return group
 

@@ -40,6 +40,10 @@ class WorkerSettings:
         dies: how likely each one dies.
         freezes: how likely each one stands still for a while.
         cuts: how likely each one is cut off from its engine, for good, and goes on.
+        reports_s: how much longer what it reports is on its way than what it is told, in seconds.
+        meets: whether they hand one another values.
+        loses: how likely what one hands to another is lost; `late_s` is how long it takes else, in seconds.
+        deaf: how likely nothing ever arrives from one at another, for each pair and direction.
     """
 
     count: int = 0
@@ -49,6 +53,11 @@ class WorkerSettings:
     dies: float = 0.0
     freezes: float = 0.0
     cuts: float = 0.0
+    reports_s: Delays = (0.0, 0.0)
+    meets: bool = True
+    loses: float = 0.0
+    late_s: Delays = (0.0, 0.0)
+    deaf: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from weftrun.testing.sim.chance import Chance
 from weftrun.testing.sim.effects import Effects, draw_effects, settings_with, with_effects
 from weftrun.testing.sim.endless import harmed, has_endless, with_endless
 from weftrun.testing.sim.faults import KINDS, PAUSES, Fault, Faults
+from weftrun.testing.sim.joining import draw_joins, with_joins
 from weftrun.testing.sim.outside import Pace
 from weftrun.testing.sim.plans import FUNCTIONS, NO_CALLS, draw_plan, watched, wired
 from weftrun.testing.sim.putting import with_outputs
@@ -186,8 +187,9 @@ def on_server(settings: Settings, chance: Chance) -> Settings:
     )
 
 
-def with_workers(settings: Settings, chance: Chance) -> Settings:
+def with_workers(settings: Settings, seed: int, *, joins: bool) -> Settings:
     """Draw how many Worker processes each engine has, who starts the next Step, and what becomes of them."""
+    chance = Chance(seed, "workers")
     workers = WorkerSettings(
         count=1 + chance.below(3),
         sandboxes=1 + chance.below(2),
@@ -196,8 +198,13 @@ def with_workers(settings: Settings, chance: Chance) -> Settings:
         freezes=chance.one_of((0.0, 0.3)),
         cuts=chance.one_of((0.0, 0.3)),
         placement=chance.one_of(("planned", "planned", "hash", "faasflow")),
+        meets=chance.happens(0.8),
+        loses=chance.one_of((0.0, 0.0, 0.2)),
+        late_s=chance.one_of(((0.0, 0.0001), (0.0, 0.01), (0.0, 0.5))),
+        deaf=chance.one_of((0.0, 0.0, 0.3)),
     )
-    return replace(settings, workers=workers)
+    settings = replace(settings, workers=workers)
+    return with_joins(settings, Chance(seed, "joins")) if joins else settings
 
 
 def with_body_time(settings: Settings) -> Settings:
@@ -215,7 +222,7 @@ def _drawn_apart(settings: Settings, seed: int) -> Settings:
 
 def draw_world(
     seed: int, folder: Path, *, effects: bool = True, server: bool = True, lives: bool = True, workers: bool = False,
-    sharing: bool = False, outputs: bool = False,
+    sharing: bool = False, outputs: bool = False, joins: bool = False,
 ) -> World:  # fmt: skip
     """Draw a world with its clients; nothing has happened in it yet.
 
@@ -226,11 +233,11 @@ def draw_world(
         workers: whether each engine has Workers in other processes.
         sharing: whether there are Functions whose Attempts share a Sandbox.
         outputs: whether there are Functions that put a value before they end.
+        joins: whether Runs are graphs of which Workers start most by themselves; takes `workers`.
     """
     chance = Chance(seed, "swarm")
     engines = Chance(seed, "engines")
-    settings = with_engines(draw_settings(chance), engines)
-    settings = _drawn_apart(settings, seed)
+    settings = _drawn_apart(with_engines(draw_settings(chance), engines), seed)
     outside = Chance(seed, "effects")
     does = draw_effects(outside) if effects else Effects((), (), 0.0, ())
     settings = settings_with(settings, does, outside)
@@ -242,20 +249,21 @@ def draw_world(
     if lives:
         settings = with_code(settings, Chance(seed, "unfit"))
     if workers:
-        settings = with_workers(settings, Chance(seed, "workers"))
+        settings = with_workers(settings, seed, joins=joins)
     drawn = Chance(seed, "signals")
     waits = drawn if drawn.happens(0.4) else None
     world = World(seed, folder, FUNCTIONS, faults=DrawnFaults(seed, settings), settings=settings)
     for name, kind in zip((NEAR, FAR), does.sinks, strict=False):
         world.add_sink(name, kind)
     for number in range(1 + chance.below(3)):
-        watches = chance.happens(0.6)
+        watches = chance.happens(0.6) and not joins
         plan = with_effects(draw_plan(chance, watches=watches), does, outside)
         plan = with_endless(plan, endless) if goes_on else plan
         plan = with_sharing(plan, Chance(seed, f"sharing {number}")) if sharing else plan
         plan = with_outputs(plan, Chance(seed, f"outputs {number}"), NO_CALLS) if outputs else plan
         if waits is not None:
             plan = with_waits(plan, waits)
+        plan = draw_joins(Chance(seed, f"joins {number}")) if joins else plan
         plan = draw_races(plan, Chance(seed, f"races {number}"), watches=watches)
         client = world.start(f"run-{number}", watched if watches else wired, plan, at_s=chance.between(0.0, 0.02))
         if chance.happens(0.1):
@@ -286,12 +294,13 @@ def _draw_lives(world: World, chance: Chance) -> None:
 
 def play_seed(
     seed: int, folder: Path, *, effects: bool = True, server: bool = True, lives: bool = True, workers: bool = False,
-    sharing: bool = False, outputs: bool = False,
+    sharing: bool = False, outputs: bool = False, joins: bool = False,
 ) -> tuple[World, Broken | None]:  # fmt: skip
     """Play one history and judge it; see `draw_world`."""
     world = draw_world(
-        seed, folder, effects=effects, server=server, lives=lives, workers=workers, sharing=sharing, outputs=outputs
-    )
+        seed, folder, effects=effects, server=server, lives=lives, workers=workers, sharing=sharing, outputs=outputs,
+        joins=joins,
+    )  # fmt: skip
     return world, judged(world)
 
 
