@@ -69,7 +69,7 @@ class History:
         self.wrong: list[str] = []
 
     def play(self) -> list[str]:
-        given = 400
+        given = 150
         for _ in range(20_000):
             engine, what = self.chance.randrange(4), self.chance.random()
             if what < 0.15 and given:
@@ -107,10 +107,10 @@ class History:
         self.places[engine] = allowed.places
 
     def run(self, engine: int) -> None:
-        if self.waiting[engine] and self.running[engine] < self.places[engine] and self.chance.random() < 0.5:
+        if self.waiting[engine] and self.running[engine] < self.places[engine]:
             self.waiting[engine] -= 1
             self.running[engine] += 1
-        elif self.running[engine]:
+        elif self.running[engine] and self.chance.random() < 0.3:
             self.running[engine] -= 1
             self.done[engine] += 1
 
