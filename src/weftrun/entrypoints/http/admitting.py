@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import math
 from collections.abc import Callable
@@ -57,19 +58,19 @@ class Admitting:
 
     async def _wait(self, number: int) -> None:
         future = self._waiting[number] = self._loop.create_future()
-        try:
-            if self._is_closing:
-                raise Refusal(503, "unavailable", "The gateway goes down.", headers={"Retry-After": "1"})
-            async with asyncio.timeout(_WAITS_S):
-                await future
-        except BaseException as error:
-            self._ended(number)
-            if isinstance(error, TimeoutError):
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._ended, number)
+            try:
+                if self._is_closing:
+                    raise _closing()
+                async with asyncio.timeout(_WAITS_S):
+                    await future
+            except TimeoutError:
                 detail = f"There was no room for one more Run for {_WAITS_S:.0f} s."
                 raise _refusal(QuotaRefused("queue", detail, 1.0)) from None
-            raise
-        finally:
-            self._waiting.pop(number, None)
+            finally:
+                del self._waiting[number]
+            undo.pop_all()
 
     def _ended(self, number: int) -> None:
         self._let_in(self.admission.end(number))
@@ -87,9 +88,11 @@ class Admitting:
         self._is_closing = True
         for future in self._waiting.values():
             if not future.done():
-                future.set_exception(
-                    Refusal(503, "unavailable", "The gateway goes down.", headers={"Retry-After": "1"})
-                )
+                future.set_exception(_closing())
+
+
+def _closing() -> Refusal:
+    return Refusal(503, "unavailable", "The gateway goes down.", headers={"Retry-After": "1"})
 
 
 def _refusal(refused: QuotaRefused) -> Refusal:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 from collections import OrderedDict
 from collections.abc import Callable
@@ -240,16 +241,15 @@ class Gateway:
             raise Refusal(422, "id-without-records", detail)
         id = self._id(caller, wanted, described)
         ended = await self.admitting.admit(caller.tenant, described.function)
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(ended)
             ticket = await self._start(app, described, wanted, id, durable=durable)
             if ended is not free:
                 self._count(ticket, ended)
             if wait_s > 0:
                 await self._first_of(self.core.future(ticket), wait_s)
             await self._started(ticket)
-        except BaseException:
-            ended()
-            raise
+            undo.pop_all()
         self._remember(ticket, app)
         self.starts += 1
         return ticket
