@@ -38,7 +38,7 @@ _COMMANDS = {
     "fork": "Start another Run that reuses what a Run had settled before a Step.",
     "delete": "Delete the records of a Run that has ended.",
     "check": "Check an app: policies, names, and what would differ in a replay.",
-    "build": "Build a WebAssembly function of C or C++.",
+    "build": "Build a WebAssembly function of C, C++ or Python.",
     "upload": "Upload a WebAssembly function to a server.",
     "plan": "Show where the Steps of a workflow would run on a cluster, and why.",
     "doctor": "Check what this host offers.",
