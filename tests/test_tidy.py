@@ -39,6 +39,7 @@ TEXTS = sorted(
 
 PUBLIC_NAMES = {
     "as_settled",
+    "when",
     "gather",
     "publish",
     "deprecate_patch",
@@ -47,6 +48,9 @@ PUBLIC_NAMES = {
     "cron",
     "every",
     "Schedule",
+    "queue",
+    "Queue",
+    "QueueFull",
     "signal",
     "sleep",
     "ArgumentsNotCompared",
