@@ -17,6 +17,7 @@ from weftrun.model.errors import WeftrunError
 _COMMANDS = {
     "run": "Run a workflow or a function and print its result.",
     "list": "List Runs, newest first.",
+    "top": "Show what goes on now: open Runs, engines, what runs.",
     "get": "Show one Run: status, answer, error.",
     "steps": "Show the Steps of a Run.",
     "logs": "Show what the Attempts of a Run printed.",
@@ -38,6 +39,9 @@ _COMMANDS = {
     "retry": "Run again what failed of a Run, with the code of now.",
     "fork": "Start another Run that reuses what a Run had settled before a Step.",
     "delete": "Delete the records of a Run that has ended.",
+    "gc": "Delete Runs that ended long ago.",
+    "backup": "Copy a Journal while engines use it.",
+    "restore": "Bring a copy of a Journal back.",
     "check": "Check an app: policies, names, and what would differ in a replay.",
     "build": "Build a WebAssembly function of C, C++ or Python.",
     "upload": "Upload a WebAssembly function to a server.",
