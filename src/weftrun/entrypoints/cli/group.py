@@ -45,7 +45,7 @@ _COMMANDS = {
     "backup": "Copy a Journal while engines use it.",
     "restore": "Bring a copy of a Journal back.",
     "check": "Check an app: policies, names, and what would differ in a replay.",
-    "build": "Build a WebAssembly function of C or C++.",
+    "build": "Build a WebAssembly function of C, C++ or Python.",
     "upload": "Upload a WebAssembly function to a server.",
     "plan": "Show where the Steps of a workflow would run on a cluster, and why.",
     "cluster": "Show engines, their Workers and what runs there: status.",
