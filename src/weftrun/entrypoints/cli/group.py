@@ -32,6 +32,7 @@ _COMMANDS = {
     "outbox": "Show what was emitted and not delivered yet.",
     "cancel": "Ask for a Run to be cancelled.",
     "schedule": "Let Runs start by themselves: create, list, pause, resume, trigger, delete.",
+    "queue": "Look at queues and change them: list, show, set, pause, resume, purge, delete.",
     "signal": "Send a signal to a Run that waits for it, now or later.",
     "resume": "Go on with a Run that was interrupted, and print its result.",
     "retry": "Run again what failed of a Run, with the code of now.",
