@@ -330,6 +330,12 @@ class Journal(Outbox, Schedules, Queues, Protocol):
         are not all delivered or dropped.
         """
 
+    def delete_ended(self, uids: Sequence[RunUid], *, before: float, forget: bool) -> list[RunUid]:
+        """Delete in one transaction, as `delete` does, those of these Runs that ended before a time; return which.
+
+        Passed by are Runs that have not ended or ended later, are deleted, or whose emits are not all delivered.
+        """
+
     def blobs_named(self) -> set[str]:
         """Return the SHA-256 of every blob that some record names, so that others can be removed."""
 

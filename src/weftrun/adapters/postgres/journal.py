@@ -248,6 +248,12 @@ class PostgresJournal(PostgresQueues):
         self._said("deleting a Run", "forget_run" if forget else "leave_tombstone", {"uid": info.uid})
         return info
 
+    def delete_ended(self, uids: Sequence[RunUid], *, before: float, forget: bool) -> list[RunUid]:
+        """Delete those of these Runs that ended before a time; see the port."""
+        told = {"uids": [self._stored(uid) for uid in uids], "before": before}
+        found = self._said("deleting Runs", "forget_ended" if forget else "delete_ended", told).fetchall()
+        return [RunUid(self._hex(uid)) for (uid,) in found]
+
     def put_schedule(self, schedule: KeptSchedule, expected: str) -> bool:
         """Put a schedule in the place of one revision of it; see the port."""
         told = {name: getattr(schedule, name) for name in ("id", "revision", "wakes_at", "decided_at")}

@@ -260,6 +260,39 @@ WITH emits AS (
 )
 DELETE FROM weftrun.run WHERE uid = %(uid)s::uuid AND ended_at IS NOT NULL;
 
+-- name: delete_ended
+-- Leave tombstones of Runs that ended before a time and may be deleted.
+WITH old AS MATERIALIZED (
+    SELECT key FROM weftrun.run
+    WHERE uid = ANY(%(uids)s::uuid[]) AND ended_at < %(before)s AND start IS NOT NULL
+      AND NOT EXISTS (SELECT 1 FROM weftrun.outbox WHERE outbox.run = run.key AND standing IN (0, 2, 3))
+    ORDER BY uid
+    FOR UPDATE
+), emits AS (
+    DELETE FROM weftrun.outbox WHERE run IN (SELECT key FROM old)
+), untaken AS (
+    DELETE FROM weftrun.inbox WHERE run IN (SELECT key FROM old)
+), gone AS (
+    DELETE FROM weftrun.record WHERE run IN (SELECT key FROM old)
+)
+UPDATE weftrun.run SET start = NULL WHERE key IN (SELECT key FROM old) RETURNING uid;
+
+-- name: forget_ended
+WITH old AS MATERIALIZED (
+    SELECT key FROM weftrun.run
+    WHERE uid = ANY(%(uids)s::uuid[]) AND ended_at < %(before)s AND start IS NOT NULL
+      AND NOT EXISTS (SELECT 1 FROM weftrun.outbox WHERE outbox.run = run.key AND standing IN (0, 2, 3))
+    ORDER BY uid
+    FOR UPDATE
+), emits AS (
+    DELETE FROM weftrun.outbox WHERE run IN (SELECT key FROM old)
+), untaken AS (
+    DELETE FROM weftrun.inbox WHERE run IN (SELECT key FROM old)
+), gone AS (
+    DELETE FROM weftrun.record WHERE run IN (SELECT key FROM old)
+)
+DELETE FROM weftrun.run WHERE key IN (SELECT key FROM old) RETURNING uid;
+
 -- name: bodies
 -- Every body there is, to look for the blobs it names.
 SELECT start FROM weftrun.run WHERE start IS NOT NULL UNION ALL SELECT body FROM weftrun.record;

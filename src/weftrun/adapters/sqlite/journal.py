@@ -434,6 +434,22 @@ class SqliteJournal(SqliteQueues):
 
         return self._transact("deleting a Run", work)
 
+    def delete_ended(self, uids: Sequence[RunUid], *, before: float, forget: bool) -> list[RunUid]:
+        """Delete those of these Runs that ended before a time; see the port."""
+
+        def work(connection: apsw.Connection) -> list[RunUid]:
+            gone = []
+            for uid in uids:
+                found = connection.execute(SQL["deletable"], (bytes.fromhex(uid), before)).fetchall()
+                for (id,) in found:
+                    for statement in ("delete_emits", "delete_messages", "delete_records"):
+                        connection.execute(SQL[statement], (id,))
+                    connection.execute(SQL["forget_run" if forget else "leave_tombstone"], (id,))
+                    gone.append(uid)
+            return gone
+
+        return self._transact("deleting Runs", work)
+
     def put_schedule(self, schedule: KeptSchedule, expected: str) -> bool:
         """Put a schedule in the place of one revision of it; see the port."""
         told = {name: getattr(schedule, name) for name in ("id", "revision", "wakes_at", "decided_at")}

@@ -211,12 +211,27 @@ WHERE run.ended_at IS NULL AND (:session IS NULL OR run.owner = :session) ORDER 
 -- name: delete_records
 DELETE FROM record WHERE run = (SELECT key FROM run WHERE id = ?);
 
+-- name: deletable
+-- The id of a Run that ended before a time, if it may be deleted.
+SELECT id FROM run
+WHERE uid = ? AND ended_at < ? AND start IS NOT NULL
+  AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.run = run.key AND standing IN (0, 2, 3));
+
 -- name: leave_tombstone
 -- Leave a tombstone: id, uid, status and digest stay (G1).
 UPDATE run SET start = NULL WHERE id = ?;
 
 -- name: forget_run
 DELETE FROM run WHERE id = ?;
+
+-- name: begin_reading
+BEGIN;
+
+-- name: own_nothing
+-- Of a copy: the engines of the original own nothing here.
+UPDATE run SET owner = NULL WHERE owner IS NOT NULL;
+DELETE FROM session;
+DELETE FROM sink;
 
 -- name: bodies
 -- Every body there is, to look for the blobs it names.

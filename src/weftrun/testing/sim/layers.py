@@ -198,6 +198,10 @@ class FaultyJournal:
         """Delete an ended Run."""
         return self._inner.delete(run, forget=forget)
 
+    def delete_ended(self, uids: Sequence[RunUid], *, before: float, forget: bool) -> list[RunUid]:
+        """Delete ended Runs."""
+        return self._inner.delete_ended(uids, before=before, forget=forget)
+
     def blobs_named(self) -> set[str]:
         """Return the name of every blob that a record names."""
         return self._inner.blobs_named()
