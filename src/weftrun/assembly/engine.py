@@ -199,7 +199,7 @@ class EmbeddedCore(EngineCore):
             entropy = SystemEntropy()
             journal = place.open(entropy)
             opened.callback(journal.close)
-            transactions = transactions_of(journal)
+            transactions = transactions_of(place, journal)
             opened.callback(transactions.close)
             self._trace = SqliteTrace(place.folder / "trace.db")
             opened.callback(self._trace.close)
