@@ -97,6 +97,7 @@ PUBLIC_NAMES = {
     "share",
     "shared_counts",
     "run",
+    "wasm_component",
     "wasm_function",
     "http_function",
     "asgi_app",
@@ -201,7 +202,7 @@ def uses_only_seeded_random(path: Path) -> bool:
     return uses <= {"Random"}
 
 
-BROAD_EXCEPTS_MAX = 109
+BROAD_EXCEPTS_MAX = 110
 """Handlers of `Exception` or `BaseException` in the source: where the author's code runs, or to clean up."""
 
 

@@ -260,6 +260,39 @@ WITH emits AS (
 )
 DELETE FROM weftrun.run WHERE uid = %(uid)s::uuid AND ended_at IS NOT NULL;
 
+-- name: delete_ended
+-- Leave tombstones of Runs that ended before a time and may be deleted.
+WITH old AS MATERIALIZED (
+    SELECT key FROM weftrun.run
+    WHERE uid = ANY(%(uids)s::uuid[]) AND ended_at < %(before)s AND start IS NOT NULL
+      AND NOT EXISTS (SELECT 1 FROM weftrun.outbox WHERE outbox.run = run.key AND standing IN (0, 2, 3))
+    ORDER BY uid
+    FOR UPDATE
+), emits AS (
+    DELETE FROM weftrun.outbox WHERE run IN (SELECT key FROM old)
+), untaken AS (
+    DELETE FROM weftrun.inbox WHERE run IN (SELECT key FROM old)
+), gone AS (
+    DELETE FROM weftrun.record WHERE run IN (SELECT key FROM old)
+)
+UPDATE weftrun.run SET start = NULL WHERE key IN (SELECT key FROM old) RETURNING uid;
+
+-- name: forget_ended
+WITH old AS MATERIALIZED (
+    SELECT key FROM weftrun.run
+    WHERE uid = ANY(%(uids)s::uuid[]) AND ended_at < %(before)s AND start IS NOT NULL
+      AND NOT EXISTS (SELECT 1 FROM weftrun.outbox WHERE outbox.run = run.key AND standing IN (0, 2, 3))
+    ORDER BY uid
+    FOR UPDATE
+), emits AS (
+    DELETE FROM weftrun.outbox WHERE run IN (SELECT key FROM old)
+), untaken AS (
+    DELETE FROM weftrun.inbox WHERE run IN (SELECT key FROM old)
+), gone AS (
+    DELETE FROM weftrun.record WHERE run IN (SELECT key FROM old)
+)
+DELETE FROM weftrun.run WHERE key IN (SELECT key FROM old) RETURNING uid;
+
 -- name: bodies
 -- Every body there is, to look for the blobs it names.
 SELECT start FROM weftrun.run WHERE start IS NOT NULL UNION ALL SELECT body FROM weftrun.record;
@@ -441,3 +474,15 @@ SELECT * FROM weftrun.begin_queued(%s, %s, %s, %s, %b, %s::uuid[]);
 
 -- name: purge_queue
 SELECT weftrun.purge_queue(%s, %s, %s);
+
+-- name: limit_revision
+SELECT revision FROM weftrun.function_limit WHERE function = %s;
+
+-- name: place_shares
+-- What engines have of a limit that are there, this one's first.
+SELECT place_share.session IS NOT DISTINCT FROM %(session)s AS mine, held, wanted
+FROM weftrun.place_share JOIN weftrun.session ON session.key = place_share.session
+WHERE function = %(function)s ORDER BY mine DESC;
+
+-- name: put_share
+SELECT weftrun.put_share(%s, %s, %s, %s, %s, %s);

@@ -22,7 +22,7 @@ from weftrun.adapters.sqlite import filesystem, schema
 from weftrun.adapters.sqlite.connection import LogRoom, WriteTurn, patiently, transact, translated
 from weftrun.adapters.sqlite.heads import Binding, Head, check_next, start_binding
 from weftrun.adapters.sqlite.outbox import add_emits, delete_emits
-from weftrun.adapters.sqlite.queues import SqliteQueues
+from weftrun.adapters.sqlite.places import SqlitePlaces
 from weftrun.adapters.sqlite.statements import SCHEMA, SQL
 from weftrun.model.errors import CommitUnknown, InternalError, JournalError, JournalFull, LeaseLost
 from weftrun.model.ids import RunId, RunUid
@@ -35,7 +35,7 @@ from weftrun.ports.journal import PARKED, Appended, Message, Posted, Rest, RunIn
 T = TypeVar("T")
 
 
-class SqliteJournal(SqliteQueues):
+class SqliteJournal(SqlitePlaces):
     """A Journal in a SQLite file.
 
     Args:
@@ -433,6 +433,22 @@ class SqliteJournal(SqliteQueues):
             return info
 
         return self._transact("deleting a Run", work)
+
+    def delete_ended(self, uids: Sequence[RunUid], *, before: float, forget: bool) -> list[RunUid]:
+        """Delete those of these Runs that ended before a time; see the port."""
+
+        def work(connection: apsw.Connection) -> list[RunUid]:
+            gone = []
+            for uid in uids:
+                found = connection.execute(SQL["deletable"], (bytes.fromhex(uid), before)).fetchall()
+                for (id,) in found:
+                    for statement in ("delete_emits", "delete_messages", "delete_records"):
+                        connection.execute(SQL[statement], (id,))
+                    connection.execute(SQL["forget_run" if forget else "leave_tombstone"], (id,))
+                    gone.append(uid)
+            return gone
+
+        return self._transact("deleting Runs", work)
 
     def put_schedule(self, schedule: KeptSchedule, expected: str) -> bool:
         """Put a schedule in the place of one revision of it; see the port."""

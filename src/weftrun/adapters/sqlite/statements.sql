@@ -211,12 +211,27 @@ WHERE run.ended_at IS NULL AND (:session IS NULL OR run.owner = :session) ORDER 
 -- name: delete_records
 DELETE FROM record WHERE run = (SELECT key FROM run WHERE id = ?);
 
+-- name: deletable
+-- The id of a Run that ended before a time, if it may be deleted.
+SELECT id FROM run
+WHERE uid = ? AND ended_at < ? AND start IS NOT NULL
+  AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.run = run.key AND standing IN (0, 2, 3));
+
 -- name: leave_tombstone
 -- Leave a tombstone: id, uid, status and digest stay (G1).
 UPDATE run SET start = NULL WHERE id = ?;
 
 -- name: forget_run
 DELETE FROM run WHERE id = ?;
+
+-- name: begin_reading
+BEGIN;
+
+-- name: own_nothing
+-- Of a copy: the engines of the original own nothing here.
+UPDATE run SET owner = NULL WHERE owner IS NOT NULL;
+DELETE FROM session;
+DELETE FROM sink;
 
 -- name: bodies
 -- Every body there is, to look for the blobs it names.
@@ -450,3 +465,27 @@ DELETE FROM queue_entry WHERE run = ?1 AND standing < 2;
 -- name: oldest_waiting
 SELECT run.key, run.uid FROM queue_entry JOIN run ON run.key = queue_entry.run
 WHERE queue_entry.queue = ?1 AND standing < 2 ORDER BY queue_entry.run LIMIT ?2;
+
+-- name: limit_revision
+SELECT revision FROM function_limit WHERE function = ?1;
+
+-- name: place_shares
+-- What engines have of a limit that are there, this one's first.
+SELECT place_share.session IS ?2 AS mine, held, wanted FROM place_share JOIN session ON session.key = place_share.session
+WHERE function = ?1 ORDER BY mine DESC;
+
+-- name: change_limit
+-- The first change of all is made to no revision. One of another revision was changed by somebody else.
+INSERT INTO function_limit (function, revision) SELECT ?1, ?3 WHERE ?2 = '' AND true
+ON CONFLICT (function) DO NOTHING;
+
+-- name: change_limit_again
+UPDATE function_limit SET revision = ?3 WHERE function = ?1 AND revision = ?2;
+
+-- name: remove_shares
+-- This engine's, and those of engines that are gone.
+DELETE FROM place_share
+WHERE function = ?1 AND (session = ?2 OR NOT EXISTS (SELECT 1 FROM session WHERE session.key = place_share.session));
+
+-- name: add_share
+INSERT INTO place_share (function, session, held, wanted) VALUES (?1, ?2, ?3, ?4);
