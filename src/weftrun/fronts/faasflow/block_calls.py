@@ -51,19 +51,25 @@ def block_answer(
     places: dict[str, list[Place]],
     unborn: dict[str, list[Place]],
 ) -> dict[str, Answer]:
-    """Return what has come to the user, by name: a list where it was posted in a foreach."""
+    """Return what has come to the user, by key: a list where it was posted in a foreach.
+
+    Where several blocks have sent something under one key, each has its own, `BLOCK.KEY`.
+    """
     arrivals = Arrivals(outside, given, places, unborn)
-    found = {}
+    found: dict[str, Answer] = {}
     for name, sources in results.items():
-        is_list = any(source.block in places or source.type != "NORMAL" for source in sources)
-        wanted = BlockInput("LIST" if is_list else "NORMAL", sources)
-        try:
-            came = arrivals.at(wanted, ())
-        except Unposted as error:
-            raise MissingData(_sentence("The user waits for", name, error)) from None
-        if came is not None:
-            values = [value_of(datum) for datum in came]
-            found[name] = values if is_list else values[0]
+        came: dict[str, Answer] = {}
+        for block in dict.fromkeys(source.block for source in sources):
+            own = tuple(source for source in sources if source.block == block)
+            is_list = block in places or any(source.type != "NORMAL" for source in own)
+            try:
+                data = arrivals.at(BlockInput("LIST" if is_list else "NORMAL", own), ())
+            except Unposted as error:
+                raise MissingData(_sentence("The user waits for", name, error)) from None
+            if data is not None:
+                values = [value_of(datum) for datum in data]
+                came[block] = values if is_list else values[0]
+        found |= {f"{block}.{name}" if len(came) > 1 else name: value for block, value in came.items()}
     return found
 
 
