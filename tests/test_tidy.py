@@ -48,6 +48,9 @@ PUBLIC_NAMES = {
     "cron",
     "every",
     "Schedule",
+    "queue",
+    "Queue",
+    "QueueFull",
     "signal",
     "sleep",
     "ArgumentsNotCompared",
@@ -198,7 +201,7 @@ def uses_only_seeded_random(path: Path) -> bool:
     return uses <= {"Random"}
 
 
-BROAD_EXCEPTS_MAX = 109
+BROAD_EXCEPTS_MAX = 110
 """Handlers of `Exception` or `BaseException` in the source: where the author's code runs, or to clean up."""
 
 

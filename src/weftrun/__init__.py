@@ -22,6 +22,7 @@ from weftrun.model.errors import (
     LimitExceeded,
     NotSerializable,
     PolicyError,
+    QueueFull,
     RefUsedAsValue,
     RemoteBusy,
     RemoteError,
@@ -52,6 +53,7 @@ from weftrun.sdk.retrying import Retry
 if TYPE_CHECKING:
     from weftrun.sdk.choice import when
     from weftrun.sdk.patching import deprecate_patch, patched
+    from weftrun.sdk.queues import Queue, queue
     from weftrun.sdk.schedules import Schedule, cron, every
     from weftrun.sdk.together import as_settled, gather, race
     from weftrun.sdk.waiting import publish, signal, sleep
@@ -91,6 +93,7 @@ __all__ = [
     "when",
     "cron",
     "every",
+    "queue",
     "shared",
     "share",
     "shared_counts",
@@ -100,6 +103,7 @@ __all__ = [
     "Engine",
     "Run",
     "Schedule",
+    "Queue",
     "Retry",
     "Policy",
     "CallPolicy",
@@ -124,6 +128,7 @@ __all__ = [
     "ReplayDiverged",
     "RunNotFound",
     "RunConflict",
+    "QueueFull",
     "JournalError",
     "JournalBusy",
     "JournalMissing",
@@ -163,6 +168,8 @@ if not TYPE_CHECKING:
         "cron": "weftrun.sdk.schedules",
         "every": "weftrun.sdk.schedules",
         "Schedule": "weftrun.sdk.schedules",
+        "queue": "weftrun.sdk.queues",
+        "Queue": "weftrun.sdk.queues",
         "publish": "weftrun.sdk.waiting",
         "patched": "weftrun.sdk.patching",
         "deprecate_patch": "weftrun.sdk.patching",

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from msgspec import Struct
 
 from weftrun.adapters.files.blobs import FileBlobs
 from weftrun.adapters.files.hints import hint
-from weftrun.adapters.files.lock import alone, has_ended, is_here
+from weftrun.adapters.files.lock import has_ended, is_here
 from weftrun.adapters.sqlite.trace import SqliteTrace
 from weftrun.adapters.system.clock import WallClock
 from weftrun.adapters.system.entropy import SystemEntropy
 from weftrun.adapters.system.memory import memory_below
+from weftrun.assembly.collecting import Collected, Retention, collect, remove_blobs
 from weftrun.assembly.places import Place, place_of
 from weftrun.machines.run import changed_code, may_have_happened, open_visible
 from weftrun.model.emits import Emitted
@@ -25,7 +26,7 @@ from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.outcomes import Status
 from weftrun.model.records import Row
 from weftrun.model.values import Blob, Data, Inline
-from weftrun.ports.journal import Journal, Message, RunInfo
+from weftrun.ports.journal import Message, RunInfo
 from weftrun.ports.trace import RunningRow, TraceRow, WorkerRow
 from weftrun.runtime.signals import refusal
 from weftrun.sdk.registry import version_here
@@ -223,6 +224,21 @@ class Reader:
         with os.fdopen(descriptor, "rb") as file:
             return file.read()
 
+    def collect(self, wanted: Retention, told: Callable[[int], None]) -> Collected:
+        """Delete Runs that ended long ago; see `assembly.collecting`."""
+        return collect(self._place, self._journal, wanted, self.now(), told)
+
+    def post_cancels(self, uids: Sequence[RunUid]) -> None:
+        """Ask the engines that own these Runs, now or later, to cancel them."""
+        entropy = SystemEntropy()
+        journal = self._place.open_to_mend(entropy)
+        try:
+            for uid in uids:
+                journal.post(Message(entropy.uid(), uid, "cancel"))
+        finally:
+            journal.close()
+        hint(self._place.folder / "engines")
+
     def post_cancel(self, id: str) -> None:
         """Ask the engine that owns a Run, now or later, to cancel it."""
         info = self._journal.find(RunId(id))
@@ -270,23 +286,13 @@ class Reader:
         try:
             info = journal.delete(RunId(id), forget=forget)
             if info is not None:
-                self._remove_blobs(journal)
+                remove_blobs(self._place, journal)
                 trace = SqliteTrace(self._place.folder / "trace.db")
                 trace.delete(info.uid)
                 trace.close()
             return info
         finally:
             journal.close()
-
-    def _remove_blobs(self, journal: Journal) -> None:
-        """Remove blobs that no record names. Only without an engine: it may have written one that comes to be named."""
-        with alone(self._place.folder) as is_alone:
-            if not is_alone:
-                return
-            named = journal.blobs_named()
-            for name in list(self._blobs.names()):
-                if name not in named:
-                    self._blobs.remove(name)
 
     def close(self) -> None:
         """Release the file."""

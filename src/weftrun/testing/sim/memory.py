@@ -49,9 +49,9 @@ class MemoryBlobs:
         """Return the name of every stored blob."""
         return tuple(self._bytes)
 
-    def remove(self, sha256: str) -> None:
-        """Remove a blob, if it is there."""
-        self._bytes.pop(sha256, None)
+    def remove(self, sha256: str) -> int:
+        """Remove a blob, if it is there; return how many bytes it had."""
+        return len(self._bytes.pop(sha256, b""))
 
 
 class MemoryObjects:
