@@ -18,7 +18,7 @@ from weftrun.fronts.faasflow.store import MissingData
 from weftrun.sdk.function import Function, function, workflow
 
 
-class Arrived(TypedDict):
+class BlockArrivals(TypedDict):
     """What has come to a block, for `run_block`; see `Arrivals`."""
 
     outside: dict[str, Datum]
@@ -27,7 +27,7 @@ class Arrived(TypedDict):
     unborn: dict[str, list[Place]]
 
 
-def run_block(call: BlockCall, place: Place, arrived: Arrived) -> Posts:
+def run_block(call: BlockCall, place: Place, arrived: BlockArrivals) -> Posts:
     """Run one call of a block, unless one of its inputs never comes."""
     return _called(call, Arrivals(**arrived), place)
 
@@ -117,7 +117,7 @@ class BlockWiring:
         """Begin with what the Run is given from outside.
 
         Args:
-            functions: what runs each node, called with its place and an `Arrived`; by default one runs all.
+            functions: what runs each node, called with its place and an `BlockArrivals`; by default one runs all.
         """
         self._functions = functions or {}
         outside = Posts()
@@ -197,9 +197,9 @@ class BlockWiring:
             else:
                 self.call(block)
 
-    def _arrived(self, block: Block, given: dict[str, Any]) -> Arrived:
+    def _arrived(self, block: Block, given: dict[str, Any]) -> BlockArrivals:
         places, unborn = self._where(block.before)
-        return Arrived(outside=self._outside, given=given, places=places, unborn=unborn)
+        return BlockArrivals(outside=self._outside, given=given, places=places, unborn=unborn)
 
     def answer(self, results: Mapping[str, tuple[Sender, ...]]) -> Any:
         """Return the Ref of what the Run answers with."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from weftrun.fronts.faasflow.block_calls import Arrived, BlockWiring, run_block
+from weftrun.fronts.faasflow.block_calls import BlockArrivals, BlockWiring, run_block
 from weftrun.fronts.faasflow.calls import Given, answer, call_function, call_item, is_live, rows_of
 from weftrun.fronts.faasflow.data import NodeOutputs, flattened
 from weftrun.fronts.faasflow.dataflow import Block, BlockCall, BlockInput, Place, Sender
@@ -15,7 +15,7 @@ from weftrun.fronts.faasflow.posts import Posts
 
 __all__ = [
     "DEAD",
-    "Arrived",
+    "BlockArrivals",
     "Block",
     "BlockCall",
     "BlockInput",

@@ -34,7 +34,7 @@ class Written(str):
     __slots__ = ()
 
 
-class Program:
+class PythonProgram:
     """A program that is being written.
 
     Args:
@@ -135,7 +135,7 @@ class Program:
         return value
 
 
-class FlowProgram(Program):
+class FlowProgram(PythonProgram):
     """The program of a plan of FaaSFlow, or of a trace."""
 
     def constants(self) -> list[str]:
@@ -205,7 +205,7 @@ class FlowProgram(Program):
         return self.name(f"made {node}", f"{node}_made")
 
 
-class BlockProgram(Program):
+class BlockProgram(PythonProgram):
     """The program of a plan of DataFlower."""
 
     def constants(self) -> list[str]:
@@ -223,7 +223,7 @@ class BlockProgram(Program):
         for block in self._plan.blocks:
             name = self.name(f"function {block.name}", block.name)
             lines.append('@function(effects="none")')
-            place, arrived, posts = self.use("Place"), self.use("Arrived"), self.use("Posts")
+            place, arrived, posts = self.use("Place"), self.use("BlockArrivals"), self.use("Posts")
             lines += _signature(name, f"place: {place}, arrived: {arrived}", posts)
             lines += [f"    return {self.use('run_block')}({self._constant(block)}.call, place, arrived)", "", ""]
         return lines
