@@ -57,7 +57,9 @@ def _why_here(call: CallContext) -> str:
     if call.place.others is not None:
         return "the program calls other functions"
     if call.place.offload is None:
-        return "the bucket is kept on this host"
+        return (
+            "no storage role is beside the bucket" if "://" in call.place.named else "the bucket is kept on this host"
+        )
     if call.shared:
         return "the program has shared state in its memory"
     if call.instance.compiled.fixed:

@@ -46,6 +46,12 @@ def _check(apps: tuple[Path, ...], tls_cert: str | None, tls_key: str | None) ->
 @click.option("--compat", type=click.Choice(["faasm"]), help="Also serve the doors of another system.")
 @click.option("--storage", metavar="URL", help="With --compat: a storage role; default: one is started.")
 @click.option(
+    "--store",
+    default="",
+    metavar="s3://BUCKET/PREFIX",
+    help="With --compat: where the storage role keeps values.",
+)
+@click.option(
     "--storage-port", type=click.IntRange(0, 65_535), default=8_003, show_default=True,
     help="With --compat: port of the storage role that is started.",
 )  # fmt: skip
@@ -66,6 +72,7 @@ def command(
     tls_key: str | None,
     compat: str | None,
     storage: str | None,
+    store: str,
     storage_port: int,
     wasm_time_s: float,
 ) -> None:
@@ -109,7 +116,9 @@ def command(
         sys.stdout.flush()
 
     limits = WasmLimits(time_s_max=wasm_time_s)
-    roles.serve_faasm(settings, storage=storage, storage_port=storage_port, limits=limits, announce=announce_both)
+    roles.serve_faasm(
+        settings, storage=storage, storage_port=storage_port, store=store, limits=limits, announce=announce_both
+    )
 
 
 def _module(name: str, extras: str) -> Any:
