@@ -30,6 +30,8 @@ _COMMANDS = {
     "deploy": "Deploy an app to a gateway.",
     "invoke": "Run a workflow or a function of a gateway and print its result.",
     "token": "Make a token for callers of a gateway, list or revoke them.",
+    "quota": "Say how much of a gateway a tenant may take, or list it.",
+    "audit": "Show who did what at a gateway.",
     "outbox": "Show what was emitted and not delivered yet.",
     "cancel": "Ask for a Run to be cancelled.",
     "schedule": "Let Runs start by themselves: create, list, pause, resume, trigger, delete.",
