@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -103,29 +104,32 @@ def command(
         tls=(tls_cert, tls_key) if tls_cert and tls_key else None,
     )
     if compat is None:
-
-        def announce(url: str) -> None:
-            if as_json:
-                print_json({"url": url})
-            else:
-                print(f"weftrun serves {url}/api/v1, and tells of it in {url}/openapi.json. Ctrl-C ends it.")
-            sys.stdout.flush()
-
-        server.serve(settings, announce=announce)
+        server.serve(settings, announce=partial(_announce, as_json=as_json))
         return
-    roles = _module("roles", "serve,wasm")
-
-    def announce_both(url: str, keys: str) -> None:
-        if as_json:
-            print_json({"url": url, "storage": keys})
-        else:
-            print(f"weftrun serves {url}/f/ as Faasm does, with the storage role {keys}. Ctrl-C ends it.")
-        sys.stdout.flush()
-
-    limits = WasmLimits(time_s_max=wasm_time_s)
-    roles.serve_faasm(
-        settings, storage=storage, storage_port=storage_port, store=store, limits=limits, announce=announce_both
+    _module("roles", "serve,wasm").serve_faasm(
+        settings,
+        storage=storage,
+        storage_port=storage_port,
+        store=store,
+        limits=WasmLimits(time_s_max=wasm_time_s),
+        announce=partial(_announce_both, as_json=as_json),
     )
+
+
+def _announce(url: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"url": url})
+    else:
+        print(f"weftrun serves {url}/api/v1, and tells of it in {url}/openapi.json. Ctrl-C ends it.")
+    sys.stdout.flush()
+
+
+def _announce_both(url: str, keys: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"url": url, "storage": keys})
+    else:
+        print(f"weftrun serves {url}/f/ as Faasm does, with the storage role {keys}. Ctrl-C ends it.")
+    sys.stdout.flush()
 
 
 def _module(name: str, extras: str) -> Any:
