@@ -245,9 +245,13 @@ class TakeOver:
     def begun_otherwise(self, bundle: Bundle) -> str:
         """Return how the program that began a Run was started otherwise than this one; empty where it was not.
 
-        Another working directory is not worth a word to whoever asks for the Run again: the story has it.
+        Another working directory is not worth a word to whoever asks for the Run again, and neither is another program,
+        which has arguments of its own: the story has both.
         """
-        return changed_program(replace(bundle.program, cwd=""), self._program) if self._program is not None else ""
+        began, here = bundle.program, self._program
+        if here is None or began.argv[:1] != here.argv[:1]:
+            return ""
+        return changed_program(replace(began, cwd=""), here)
 
     def under_way(self) -> list[RunUid]:
         """Return the Runs that are being claimed or read."""
