@@ -249,7 +249,7 @@ class TakeOver:
         which has arguments of its own: the story has both.
         """
         began, here = bundle.program, self._program
-        if here is None or began.argv[:1] != here.argv[:1]:
+        if here is None or _name_of(began) != _name_of(here):
             return ""
         return changed_program(replace(began, cwd=""), here)
 
@@ -488,3 +488,8 @@ class TakeOver:
             self._driver.trace.note(run.uid, may_have_happened(machine.in_flight))
         if run.epoch > 1:  # there may be more, and somebody may have asked for a cancel while nobody owned it
             self._own.look_soon()
+
+
+def _name_of(program: Program) -> bytes:
+    """Return the name of the file that a program was started from, or what stands in its place."""
+    return program.argv[0].rpartition(b"/")[2] if program.argv else b""

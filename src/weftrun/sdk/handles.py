@@ -99,7 +99,7 @@ class Run(Generic[T_co]):
             argument and its type; empty where they were, and where nothing was joined.
     """
 
-    __slots__ = ("_core", "_ticket", "id", "not_compared")
+    __slots__ = ("_core", "_ticket", "_told_of_program", "id", "not_compared")
 
     def __init__(self, core: Core, ticket: Any) -> None:
         """Stand for the Run behind a ticket of `core`."""
@@ -107,6 +107,7 @@ class Run(Generic[T_co]):
         self._ticket = ticket
         self.id: RunId = ticket.id
         self.not_compared = ""
+        self._told_of_program = False
 
     def result(self, timeout_s: float | None = None) -> T_co:
         """Wait for the Run's end and return its value.
@@ -119,7 +120,9 @@ class Run(Generic[T_co]):
             RunCancelled: it was cancelled.
             Exception: the author's own error where it can be rebuilt, else `StepFailed`.
         """
-        value: T_co = self._open(self._core.wait(self._ticket, timeout_s))
+        ended = self._core.wait(self._ticket, timeout_s)
+        self._tell_of_another_program()
+        value: T_co = self._open(ended)
         return value
 
     def __await__(self) -> Generator[Any, Any, T_co]:
@@ -129,6 +132,12 @@ class Run(Generic[T_co]):
         """
         yield from self._core.future(self._ticket).__await__()
         return self.result(0)
+
+    def _tell_of_another_program(self) -> None:
+        """Warn once of a Run that a program began which was started otherwise: it is known when its records are read."""
+        if self.joined and self._ticket.begun_otherwise and not self._told_of_program:
+            self._told_of_program = True
+            warn_caller(f"Run {self.id} was begun before. {self._ticket.begun_otherwise}", UserWarning)
 
     def _open(self, ended: RunEnd) -> Any:
         if ended.failure is not None:
@@ -455,8 +464,7 @@ def _schedules() -> Any:
 
 def _compare(run: Run[Any], fn: Function[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """Say so if a start joined a Run whose arguments could not be compared, or whose program was started otherwise."""
-    if run.joined and run._ticket.begun_otherwise:
-        warn_caller(f"Run {run.id} was begun before. {run._ticket.begun_otherwise}", UserWarning)
+    run._tell_of_another_program()
     if fn.run_id is None or not run.joined or run._ticket.compared:
         return
     run.not_compared = fn.signature.why_not_compared(args, kwargs) or (
