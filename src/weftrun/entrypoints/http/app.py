@@ -15,7 +15,19 @@ from litestar.static_files import create_static_files_router
 from litestar.types import ControllerRouterHandler, Middleware
 
 from weftrun import __version__
-from weftrun.entrypoints.http import access, answers, deployed, events, health, now, problems, queues, runs, schedules
+from weftrun.entrypoints.http import (
+    access,
+    answers,
+    deployed,
+    events,
+    functions,
+    health,
+    now,
+    problems,
+    queues,
+    runs,
+    schedules,
+)
 from weftrun.entrypoints.http import metrics as counting
 from weftrun.entrypoints.http.callers import Caller
 from weftrun.entrypoints.http.gateway import Gateway
@@ -55,9 +67,10 @@ def make_app(
     of_runs = Router("/runs", route_handlers=[*runs.ROUTES, *events.ROUTES])
     of_schedules = Router("/schedules", route_handlers=schedules.ROUTES)
     of_queues = Router("/queues", route_handlers=queues.ROUTES)
+    of_others = (events.list_events, *now.ROUTES, *functions.ROUTES, *deployed.ROUTES)
     api = Router(
         "/api/v1",
-        route_handlers=[of_runs, of_schedules, of_queues, events.list_events, *now.ROUTES, *deployed.ROUTES],
+        route_handlers=[of_runs, of_schedules, of_queues, *of_others],
     )
     served: list[Any] = [api, *health.ROUTES, *counting.ROUTES, openapi, *routers]
     if pages is not None:
