@@ -9,7 +9,7 @@ from weftrun.machines.run import bodies, done_after_failure
 from weftrun.model.events import BodyMade, CancelCame
 from weftrun.model.graph import Call
 from weftrun.model.outcomes import Failure, Reason
-from weftrun.model.records import Undoable, Undoing, Undone
+from weftrun.model.records import CanUndo, Undoing, Undone
 from weftrun.testing.closure import closure_violations
 
 CANCELLED = Failure(Reason.CANCELLED, "RunCancelled", "the Run was cancelled")
@@ -38,7 +38,7 @@ def begun() -> RunDesk:
 
 def kinds(desk: RunDesk) -> list[str]:
     found = [type(record).__name__ for row in desk.rows for record in row.records]
-    return [name for name in found if name in ("Undoable", "Undoing", "Undone", "CancelAsked", "Ended")]
+    return [name for name in found if name in ("CanUndo", "Undoing", "Undone", "CancelAsked", "Ended")]
 
 
 def cancel(desk: RunDesk, *, force: bool = False) -> None:
@@ -53,7 +53,7 @@ def undo(desk: RunDesk) -> None:
 def test_a_cancel_waits_until_the_body_has_undone_it() -> None:
     desk = begun()
     cancel(desk)
-    assert (kinds(desk), desk.end) == (["Undoable", "CancelAsked", "Undoing"], None)
+    assert (kinds(desk), desk.end) == (["CanUndo", "CancelAsked", "Undoing"], None)
     assert desk.revoked, "what runs and can't be undone is ended"
     undo(desk)
     desk.commits()
@@ -61,7 +61,7 @@ def test_a_cancel_waits_until_the_body_has_undone_it() -> None:
     desk.commits()
     desk.returns("watches", fails=CANCELLED)
     desk.commits()
-    assert kinds(desk) == ["Undoable", "CancelAsked", "Undoing", "Undone", "Ended"]
+    assert kinds(desk) == ["CanUndo", "CancelAsked", "Undoing", "Undone", "Ended"]
     assert desk.end is not None
     assert desk.end.status == "cancelled"
     assert [step for step, _, _ in done_after_failure(desk.rows)] == ["strict[0]"]
@@ -122,12 +122,12 @@ def test_without_anything_to_undo_or_by_force_it_ends_at_once() -> None:
     assert kinds(desk) == ["CancelAsked", "Ended"]
     desk = begun()
     cancel(desk, force=True)
-    assert kinds(desk) == ["Undoable", "CancelAsked", "Ended"]
+    assert kinds(desk) == ["CanUndo", "CancelAsked", "Ended"]
     desk = begun()
     cancel(desk)
     undo(desk)
     cancel(desk, force=True)
-    assert kinds(desk) == ["Undoable", "CancelAsked", "Undoing", "CancelAsked", "Ended"]
+    assert kinds(desk) == ["CanUndo", "CancelAsked", "Undoing", "CancelAsked", "Ended"]
     assert closure_violations({UID: desk.rows}) == []
 
 
@@ -139,7 +139,7 @@ def test_a_cancel_comes_while_the_body_goes_on() -> None:
     desk.ends("seen[0]")
     desk.commits()
     cancel(desk)
-    assert kinds(desk) == ["Undoable"]
+    assert kinds(desk) == ["CanUndo"]
     desk.returns("watches")
     desk.commits()
     assert desk.end is not None
@@ -152,7 +152,7 @@ def test_a_body_whose_time_is_up_is_entered_again_to_undo() -> None:
     desk.commits()
     late = failure(Reason.TIMEOUT)
     desk.returns("watches", fails=late)
-    assert kinds(desk) == ["Undoable", "Undoing"]
+    assert kinds(desk) == ["CanUndo", "Undoing"]
     makes(desk, call(SEEN, digest="book"), awaits=(0,), undoable=(0,))
     makes(desk, call(QUIET, digest="wait"), awaits=(1,))
     assert desk.delivered[-1].call == -1, "not the outcome after which it went on for too long"
@@ -180,4 +180,4 @@ def test_another_life_may_undo_again() -> None:
     assert desk.delivered[-1].call == 0, "it is not told to undo what it was told before"
     recorded = desk.machine.state.recorded
     assert (recorded.undoing, recorded.undone) == ({}, set())
-    assert {Undoable, Undoing, Undone} <= {type(record) for row in desk.rows for record in row.records}
+    assert {CanUndo, Undoing, Undone} <= {type(record) for row in desk.rows for record in row.records}

@@ -306,7 +306,7 @@ class ForkedFrom(Struct, frozen=True, gc=False, array_like=True, tag=26):
     functions: tuple[tuple[StepId, str], ...] = ()
 
 
-class Undoable(Struct, frozen=True, gc=False, array_like=True, tag=28):
+class CanUndo(Struct, frozen=True, gc=False, array_like=True, tag=28):
     """Something that the body of Step `step` has done can be undone: a cancel lets it do so. Once for each body."""
 
     step: StepId
@@ -350,7 +350,7 @@ Record = (
     | Branched
     | Received
     | ForkedFrom
-    | Undoable
+    | CanUndo
     | Undoing
     | Undone
     | Enqueued

@@ -16,6 +16,7 @@ from weftrun.model.records import (
     AttemptStarted,
     Branched,
     CancelAsked,
+    CanUndo,
     Chunked,
     Ended,
     ForkedFrom,
@@ -30,7 +31,6 @@ from weftrun.model.records import (
     Settled,
     Started,
     StepOutcome,
-    Undoable,
     Undoing,
     Undone,
 )
@@ -152,7 +152,7 @@ class Recorded:
                 self.lives.branched(record)
             case Received():
                 self.messages.add(record.message)
-            case Undoable():
+            case CanUndo():
                 self.undoable.add(record.step)
             case Undoing():
                 self.undoing[record.step] = record

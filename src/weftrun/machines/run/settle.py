@@ -13,7 +13,7 @@ from weftrun.model.emits import Emit
 from weftrun.model.ids import StepId
 from weftrun.model.outcomes import NOT_RUN, Failure, Ran, Reason, Status, Success
 from weftrun.model.policy import Kind
-from weftrun.model.records import Abandoned, Ended, StepOutcome, Undoable
+from weftrun.model.records import Abandoned, CanUndo, Ended, StepOutcome
 from weftrun.model.values import Data, Inline, Payload
 
 _UNDER_WAY = (State.RUNNING, State.UNDOING)
@@ -55,7 +55,7 @@ def _note_undoable(run: RunState, body: Body) -> None:
     """A Step that its body can undo has succeeded: the first one is noted, so that a cancel knows without the code."""
     if body.step.id not in run.recorded.undoable:
         run.recorded.undoable.add(body.step.id)
-        add_record(run, Undoable(body.step.id))
+        add_record(run, CanUndo(body.step.id))
 
 
 def _settle_outputs(run: RunState, step: Step, *, sure: bool) -> None:

@@ -374,22 +374,19 @@ class RunState:
         self.rollbacks: dict[int, Rollback] = {}
         self.has_lacked = self.watches = False
         self.messages = set(recorded.messages)
-        self.cancel = ""
         self.undoing_row = recorded.seq
         self.signals: dict[str, deque[Signal]] = {}
         self.listening: dict[str, deque[Step]] = {}
-        self.heard = 0
+        self.heard = self.unfit_row = self.ended_row = 0
         self.root = Step(0, StepId(started.function.label), started.function, started.args, None, 0)
         self.steps.append(self.root)
         self.abandoned: list[StepId] = []
-        self.code = ""
+        self.code = self.cancel = ""
         self.is_other_code = False
         self.handed: dict[tuple[StepId, int], Handed] = {}
         self.told: dict[int, bool] = {}
         self.unfit: Unfit | None = None
-        self.unfit_row = 0
         self.ending: Ended | None = None
-        self.ended_row = 0
 
     def hold_at_gate(self, row: int, step: Step, chunk: MapChunk | None = None) -> None:
         """Let a Step, or a chunk of a map, wait until a row is durable (G-a)."""
