@@ -112,8 +112,8 @@ def _take_calls(run: RunState, body: Body, event: BodyMade) -> None:
             known = add_call(run, body, number, call, need=body.observed_row, map=None)
         else:
             _compare_replay(run, body, known, call)
-        known.undoable = known.undoable or number in event.undoable
-        _called(run, body, known)
+        if known.function.kind is Kind.TIMER or event.undoable or run.recorded.undoing:
+            _called(run, body, known, event.undoable)
     for chunk in event.chunks:
         step = body.calls.get(chunk.call)
         if step is None or step.map is None:
@@ -130,8 +130,9 @@ def _take_calls(run: RunState, body: Body, event: BodyMade) -> None:
                 make_ready(run, body, step)
 
 
-def _called(run: RunState, body: Body, step: Step) -> None:
-    """A call was made, or made again."""
+def _called(run: RunState, body: Body, step: Step, undoable: tuple[int, ...]) -> None:
+    """A call was made, or made again, that may be a patch, or have to do with what is undone."""
+    step.undoable = step.undoable or step.number in undoable
     if is_patch(step):
         see_patch(body, step)
     if body.step.id in run.recorded.undoing:

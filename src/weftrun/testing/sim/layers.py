@@ -19,7 +19,7 @@ from weftrun.ports.journal import Appended, Journal, JournalMeta, Message, Poste
 from weftrun.ports.outbox import TakenEmits
 from weftrun.ports.sandboxes import Profile, Progress, Sandboxes, SandboxEvents
 from weftrun.ports.trace import Trace, TraceRow
-from weftrun.runtime.writes import AGAIN
+from weftrun.runtime.journal_queue import AGAIN
 from weftrun.testing.sim.faults import Faults, FaultTarget
 from weftrun.testing.sim.register import View
 
