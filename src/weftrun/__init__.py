@@ -60,7 +60,9 @@ if TYPE_CHECKING:
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
-    from typing import ParamSpec, TypeVar, overload
+    from typing import Literal, ParamSpec, TypeVar, overload
+
+    from opentelemetry.sdk.trace.export import SpanExporter
 
     from weftrun.ports.sinks import Sink
     from weftrun.sdk.asgi import asgi_app
@@ -202,6 +204,7 @@ def open(
     placement: str = "planned",
     lease_ttl_s: float = 10.0,
     sinks: "Mapping[str, Sink] | None" = None,
+    telemetry: "Literal['none', 'console', 'otlp'] | SpanExporter | None" = None,
     workers: None = None,
 ) -> Engine:
     """Open an engine on a Journal; close it, or use it with `with`.
@@ -225,6 +228,9 @@ def open(
             it for dead. One that was killed on the same host is known to be dead at once.
         sinks: where `current().emit(name, ...)` goes, by name; see `weftrun.sinks`. What waits for them in the Journal
             is delivered by this engine, whichever engine has run what emitted it.
+        telemetry: where spans go, one of each Run and of each Attempt (extra `otel`): `console`, `otlp` (a collector
+            of OpenTelemetry), `none`, or an exporter of OpenTelemetry's SDK. Default is what `$OTEL_TRACES_EXPORTER`
+            says, or `otlp` where `$OTEL_EXPORTER_OTLP_ENDPOINT` names one, else `none`.
         workers: refused; it was the name of `sandboxes`.
 
     Raises:
@@ -248,6 +254,7 @@ def open(
     engine: Engine = assembly.open_engine(
         url, recover=recover, sandboxes=sandboxes, cluster=cluster, control=control, data=data, trigger=trigger,
         placement=placement, lease_ttl_s=lease_ttl_s, sinks=sinks, tells=url is None,
+        telemetry=telemetry,
     )  # fmt: skip
     return engine
 

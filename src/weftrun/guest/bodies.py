@@ -163,6 +163,7 @@ class Bodies:
             host=told,
             limits=self._limits,
             past=start.past,
+            trace=start.trace,
         )
         return told.body.enter()
 
