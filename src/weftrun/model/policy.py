@@ -74,11 +74,13 @@ class Reach(Struct, frozen=True, array_like=True):
 
     Attributes:
         outputs: names of what it gives before it ends (S1). They stand here for the same reason.
+        limit: Attempts of it that may run at once over all engines of a Journal; 0 for any number.
     """
 
     network: bool
     privileges: Privileges | Sharing
     outputs: tuple[str, ...] = ()
+    limit: int = 0
 
 
 class Kind(enum.IntEnum):
@@ -213,6 +215,11 @@ class FunctionSpec(Struct, frozen=True, array_like=True):
     def outputs(self) -> tuple[str, ...]:
         """Names of the outputs that it gives before it ends (S1)."""
         return self.reach.outputs if isinstance(self.reach, Reach) else ()
+
+    @property
+    def limit(self) -> int:
+        """How many Attempts of it may run at once over all engines of a Journal; 0 for any number."""
+        return self.reach.limit if isinstance(self.reach, Reach) else 0
 
     @property
     def sharing(self) -> Sharing | None:
