@@ -59,6 +59,7 @@ class WantedRun(Struct, frozen=True):
         arguments: JSON: an object by name, or an array by position.
         id: of the Run; None for a fresh one.
         durable: whether it keeps records; None for what its app says.
+        traceparent: context of the caller, as W3C has it; empty where there is none.
         asked: of the queue that it is put into, by the name that the caller has for it.
     """
 
@@ -67,6 +68,7 @@ class WantedRun(Struct, frozen=True):
     arguments: bytes
     id: str | None
     durable: bool | None = None
+    traceparent: str = ""
     asked: QueueOptions | None = None
 
 
@@ -281,6 +283,7 @@ class Gateway:
         return self.core.start(
             id, described.function, app.bundle, Payload(args), digest, tuple(also),
             wait_start=False, durable=durable, is_fresh=wanted.id is None, asked=wanted.asked,
+            traceparent=wanted.traceparent,
         )  # fmt: skip
 
     async def bound(self, app: App, function: str, arguments: bytes, *, compares: bool) -> Bound:
