@@ -22,6 +22,7 @@ from weftrun.model.errors import (
     LimitExceeded,
     NotSerializable,
     PolicyError,
+    QueueFull,
     RefUsedAsValue,
     RemoteBusy,
     RemoteError,
@@ -50,7 +51,9 @@ from weftrun.sdk.ref import Mapped, Ref
 from weftrun.sdk.retrying import Retry
 
 if TYPE_CHECKING:
+    from weftrun.sdk.choice import when
     from weftrun.sdk.patching import deprecate_patch, patched
+    from weftrun.sdk.queues import Queue, queue
     from weftrun.sdk.schedules import Schedule, cron, every
     from weftrun.sdk.together import as_settled, gather, race
     from weftrun.sdk.waiting import publish, signal, sleep
@@ -87,8 +90,10 @@ __all__ = [
     "gather",
     "race",
     "as_settled",
+    "when",
     "cron",
     "every",
+    "queue",
     "shared",
     "share",
     "shared_counts",
@@ -98,6 +103,7 @@ __all__ = [
     "Engine",
     "Run",
     "Schedule",
+    "Queue",
     "Retry",
     "Policy",
     "CallPolicy",
@@ -122,6 +128,7 @@ __all__ = [
     "ReplayDiverged",
     "RunNotFound",
     "RunConflict",
+    "QueueFull",
     "JournalError",
     "JournalBusy",
     "JournalMissing",
@@ -161,12 +168,15 @@ if not TYPE_CHECKING:
         "cron": "weftrun.sdk.schedules",
         "every": "weftrun.sdk.schedules",
         "Schedule": "weftrun.sdk.schedules",
+        "queue": "weftrun.sdk.queues",
+        "Queue": "weftrun.sdk.queues",
         "publish": "weftrun.sdk.waiting",
         "patched": "weftrun.sdk.patching",
         "deprecate_patch": "weftrun.sdk.patching",
         "gather": "weftrun.sdk.together",
         "race": "weftrun.sdk.together",
         "as_settled": "weftrun.sdk.together",
+        "when": "weftrun.sdk.choice",
     }
 
 

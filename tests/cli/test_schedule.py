@@ -65,7 +65,7 @@ def test_one_that_is_not_there(cli, created, name):
         (("--cron", "0 25 * * *"), "hour '25' can't be"),
         (("--cron", "0 3 * * *", "--every", "5m"), "one of --cron and --every"),
         ((), "one of --cron and --every"),
-        (("--every", "soon"), "--every 'soon' is no interval"),
+        (("--every", "soon"), "--every 'soon' is no length of time"),
         (("--every", "0"), "give one of the two"),
         (("--cron", "0 3 * * *", "--timezone", "Mars"), "no time zone 'Mars'"),
         (("--every", "5m", "--jitter", "-1"), "jitter_s=-1.0"),

@@ -13,6 +13,7 @@ from weftrun.adapters.system.clock import pause
 from weftrun.adapters.system.entropy import SystemEntropy
 from weftrun.testing.contracts.journal import JournalContract
 from weftrun.testing.contracts.outbox import OutboxContract
+from weftrun.testing.contracts.queues import QueueContract
 from weftrun.testing.contracts.reader import OpenReader, ReaderContract
 from weftrun.testing.contracts.reopening import Reopening
 from weftrun.testing.contracts.schedules import ScheduleContract
@@ -35,6 +36,12 @@ class TestSqliteSessions(SessionContract):
 
 
 class TestSqliteSchedules(ScheduleContract):
+    @pytest.fixture
+    def connect(self, tmp_path: Path) -> Callable[[], SqliteJournal]:
+        return lambda: SqliteJournal(tmp_path / "app.db", SystemEntropy(), pause, allow_tmpfs=True)
+
+
+class TestSqliteQueues(QueueContract):
     @pytest.fixture
     def connect(self, tmp_path: Path) -> Callable[[], SqliteJournal]:
         return lambda: SqliteJournal(tmp_path / "app.db", SystemEntropy(), pause, allow_tmpfs=True)

@@ -54,9 +54,9 @@ def set_profile(engine: weftrun.Engine, counter: Counter | None) -> None:
 @pytest.mark.parametrize(
     ("program", "most", "messages"),
     [
-        pytest.param(programs.auto_chain, 61, 1, id="no commit between"),
-        pytest.param(programs.default_chain, 102, 1, id="a commit between"),
-        pytest.param(programs.awaiting, 111, 2, id="by an async body"),
+        pytest.param(programs.auto_chain, 59, 1, id="no commit between"),
+        pytest.param(programs.default_chain, 98, 1, id="a commit between"),
+        pytest.param(programs.awaiting, 109, 2, id="by an async body"),
     ],
 )
 def test_a_step_costs_few_calls(engine: weftrun.Engine, program: object, most: int, messages: int) -> None:

@@ -16,9 +16,11 @@ from weftrun.adapters.system.clock import pause
 from weftrun.model.commands import UNTIL_TOLD
 from weftrun.model.emits import DeliveryStatus, Verdict
 from weftrun.model.ids import RunId
+from weftrun.model.queues import QueueEntry
 from weftrun.model.records import Retried, Row
 from weftrun.ports.journal import PARKED, Message, Rest
 from weftrun.testing.contracts.outbox import ALL, emit, emitting
+from weftrun.testing.contracts.queues import QUEUE, enqueued
 from weftrun.testing.contracts.samples import (
     ABANDONED,
     AT,
@@ -71,6 +73,9 @@ waits for another, of another name than that which is in the inbox."""
 RETRIED = Row(uid(6), 4, AT + 9, 2, (Retried(2),))
 """How the second life of Run 6 begins."""
 
+QUEUED = [enqueued(9, QueueEntry("emails", "ann", 1, AT + 99, "once"))]
+"""From the format with queues on: a Run that waits in one."""
+
 UNTAKEN = Message("message-5", uid(2), "signal", "go", AT + 1, b"\x00e")
 """What nobody took of Run 2 before it failed, from the format on in which it stays for the next life."""
 
@@ -99,6 +104,8 @@ def write(path: Path) -> None:
     journal.post(STRAY)
     (stray,) = (message for message in journal.inbox() if message.id == STRAY.id)
     journal.put_schedule(SCHEDULE, "")
+    journal.put_queue(QUEUE, "")
+    journal.enqueue(QUEUED, AT)
     journal.suspend({uid(7): Rest(PARKED), uid(8): Rest(UNTIL_TOLD, "signal verdict", stray.place)})
     journal.close()
 

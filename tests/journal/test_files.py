@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,16 +14,18 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from tests.journal.conftest import OpenJournal
 
 from weftrun.adapters.files.blobs import FileBlobs
 from weftrun.adapters.files.lock import EngineLocks, alone
+from weftrun.adapters.sqlite.connection import LogRoom, open_writer
 from weftrun.adapters.sqlite.trace import SqliteTrace
 from weftrun.model.errors import JournalError, JournalFull
 from weftrun.model.ids import SessionUid
 from weftrun.model.lease import Session
 from weftrun.model.values import Blob
 from weftrun.testing.contracts.blobs import a_file_with, named, read_all
-from weftrun.testing.contracts.samples import uid
+from weftrun.testing.contracts.samples import more, start, uid
 from weftrun.testing.contracts.trace import entry
 
 # ---------------------------------------------------------------------- the lock
@@ -310,3 +313,36 @@ def test_the_trace_is_read_beside_its_writer(tmp_path: Path) -> None:
     trace.close()
     assert reader.read(uid(1)) == [entry(1, 1)]
     reader.close()
+
+
+# ---------------------------------------------------------------------- the log of SQLite
+
+
+def test_a_log_longer_than_what_is_in_it_is_read_after_a_crash(path: Path, opened: OpenJournal, tmp_path: Path) -> None:
+    """What the adapter writes behind the last frame is nothing, to whoever opens the files as they stand."""
+    journal = opened()
+    rows = [start(1), *(more(1, seq) for seq in range(2, 41))]
+    for row in rows[:30]:
+        journal.append([row])
+    crashed = tmp_path / "crashed"
+    crashed.mkdir()
+    for name in (path.name, f"{path.name}-wal"):
+        shutil.copy(tmp_path / name, crashed / name)
+    log = crashed / f"{path.name}-wal"
+    assert log.stat().st_size > 700_000, "three times room, and 30 rows"
+    again = opened(at=crashed / path.name)
+    assert again.load(uid(1)) == rows[:30]
+    for row in rows[30:]:
+        again.append([row])
+    assert again.load(uid(1)) == rows
+
+
+def test_a_log_is_not_lengthened_for_ever(tmp_path: Path) -> None:
+    connection = open_writer(tmp_path / "x.db", create=True, vfs=None)
+    connection.pragma("journal_mode", "wal")
+    connection.execute("CREATE TABLE t (n)")
+    room = LogRoom()
+    for _ in range(1_000):
+        room.make(connection)
+    assert 4_200_000 < (tmp_path / "x.db-wal").stat().st_size < 4_800_000
+    connection.close()

@@ -193,6 +193,14 @@ text: str = dumps({"a": 1}, indent=2)
 assert_type(count("a"), Counter[str])
 
 
+@workflow
+def choosing(path: str) -> Counter[str] | int | None:
+    assert_type(weftrun.when(lengths(path), count, None, path, encoding="ascii"), Counter[str] | None)
+    found = weftrun.when(lengths(path), count, lengths, path)
+    assert_type(found, Counter[str] | int)
+    return found
+
+
 def outside(engine: weftrun.Engine) -> None:
     run = engine.start(wordcount.options(id="books-1"), ["a"])
     assert_type(run, Run[list[tuple[str, int]]])

@@ -58,6 +58,8 @@ def wiring(paths: list[str]) -> list[str]:
     merge(count.map([5]))  # wrong
     count.map(5)  # wrong
     merge([count.step("a")])  # wrong
+    weftrun.when(True, count, count, 5)  # wrong
+    merge([weftrun.when(True, count, None, "a")])  # wrong
     return merge(count.map(paths))
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, Final
 
+import numpy as np
 import pytest
+from tests.wasm import images
 
 from weftrun.adapters.buckets.remote import RemoteBuckets
 from weftrun.adapters.wasm.building import NotBuilt, build
@@ -19,6 +23,7 @@ from weftrun.entrypoints.http.roles import StorageRole
 from weftrun.model.errors import UsageError, WasmTrapped
 from weftrun.model.wasm import Near, WasmAnswer, WasmLimits
 
+NEARS: Final[tuple[Near, ...]] = ("require", "forbid")
 EXAMPLES = Path(__file__).parents[2] / "examples/ndp"
 DICE = random.Random(17)
 WORDS = [f"word{DICE.randrange(500)}" for _ in range(30_000)]
@@ -54,19 +59,68 @@ def filtered(hot: int) -> str:
     return "".join(line for line in TRACE.splitlines(keepends=True) if int(line.split()[3]) >= hot)
 
 
-CASES: dict[str, tuple[str, Callable[[], str]]] = {
-    "wordcount": ("text", counted),
-    "substr": ("text word7", lambda: found("word7")),
-    "grep": ("text ^word1[0-9]+ .*9$", lambda: matching("^word1[0-9]+ .*9$")),
-    "sha256sum": ("text", lambda: hashlib.sha256(TEXT.encode()).hexdigest()),
-    "substrrepl": ("text word42 sea urchin", lambda: f"{TEXT.count('word42')}\n"),
-    "damo": ("trace 50", lambda: hottest(50)),
-    "damofilter": ("trace 90", lambda: "trace_filter90"),
+IMAGE, PIXELS = images.png(3, 6)
+FACES, ROWS = images.mnist(5)
+TREE: Any = {
+    f"n{n}": [n, -n / 4, None, True, 'q"\\/\b\n\x01ü€😀', {"": [[]]}, {}, {"deep": [{"er": DICE.random()}]}]
+    for n in range(300)
 }
-WRITTEN = {
-    "substrrepl": ("text", lambda: TEXT.replace("word42", "sea urchin")),
-    "damofilter": ("trace_filter90", lambda: filtered(90)),
+JSON = json.dumps(TREE, indent=1)
+KEYS = {
+    "text": TEXT.encode(),
+    "trace": TRACE.encode(),
+    "json": JSON.encode(),
+    "image": IMAGE,
+    "faces": FACES,
+    "k": b"a value",
+}  # fmt: skip
+
+
+def same(wanted: Callable[[], str]) -> Callable[[bytes], bool]:
+    return lambda output: output.decode() == wanted()
+
+
+def shown(output: bytes) -> bool:
+    return bool((images.pixels_of(output) == images.smaller(PIXELS)).all())
+
+
+def written_bytes() -> str:
+    return str(len(json.dumps(TREE, separators=(",", ":"), ensure_ascii=False).encode()))
+
+
+CASES: dict[str, tuple[str, Callable[[bytes], bool]]] = {
+    "get": ("k", same(lambda: "a value")),
+    "put": ("k2 some words", same(lambda: "")),
+    "wordcount": ("text", same(counted)),
+    "substr": ("text word7", same(lambda: found("word7"))),
+    "grep": ("text ^word1[0-9]+ .*9$", same(lambda: matching("^word1[0-9]+ .*9$"))),
+    "sha256sum": ("text", same(lambda: hashlib.sha256(TEXT.encode()).hexdigest())),
+    "substrrepl": ("text word42 sea urchin", same(lambda: f"{TEXT.count('word42')}\n")),
+    "json_parse": ("json", same(written_bytes)),
+    "thumbnailer_decode": ("image", shown),
+    "thumbnailer_shrink": ("image", shown),
+    "pcakmm": ("faces", same(lambda: images.grouped(images.reduced(ROWS)))),
+    "pcakmmstore": ("faces", same(lambda: "faces_pcareduced")),
+    "damo": ("trace 50", same(lambda: hottest(50))),
+    "damofilter": ("trace 90", same(lambda: "trace_filter90")),
 }
+"""The fourteen functions of Faasm's `ndp`: an input of each, and whether an output is right."""
+
+
+def is_reduced(value: bytes) -> bool:
+    """Say whether these are the images in the space of the right directions, whichever way each of them points."""
+    rows, wanted = np.frombuffer(value).reshape(len(ROWS), -1), images.reduced(ROWS)
+    return rows.shape == wanted.shape and bool(np.allclose(rows @ rows.T, wanted @ wanted.T, atol=1e-4))
+
+
+WRITTEN: dict[str, tuple[str, Callable[[bytes], bool]]] = {
+    "put": ("k2", same(lambda: "some words")),
+    "substrrepl": ("text", same(lambda: TEXT.replace("word42", "sea urchin"))),
+    "pcakmmstore": ("faces_pcareduced", is_reduced),
+    "damofilter": ("trace_filter90", same(lambda: filtered(90))),
+}
+LARGE_BACK = {"wordcount", "json_parse", "thumbnailer_decode", "pcakmm"}
+"""Those whose result in memory is not much smaller than what they read."""
 
 
 SQUARES = """
@@ -99,8 +153,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def remote(storage: StorageRole) -> Iterator[RemoteBuckets]:
     made = RemoteBuckets(storage.url)
-    made.write("ndp", "text", TEXT.encode())
-    made.write("ndp", "trace", TRACE.encode())
+    for key, value in KEYS.items():
+        made.write("ndp", key, value)
     yield made
     made.close()
 
@@ -110,28 +164,68 @@ def called(built: Path, name: str, input: str, remote: RemoteBuckets, near: Near
     return run(load(str(built / f"{name}.wasm"), ""), "_start", name, input.encode(), place, WasmLimits())
 
 
+def test_they_are_all_there() -> None:
+    assert len(CASES) == 14
+    assert {source.stem for source in EXAMPLES.glob("*.c")} == set(CASES)
+
+
 @pytest.mark.sweep
-@pytest.mark.parametrize("near", ["require", "forbid"])
 @pytest.mark.parametrize("name", CASES)
-def test_a_function_gives_what_python_gives(built: Path, remote: RemoteBuckets, name: str, near: Near) -> None:
-    input, wanted = CASES[name]
-    answer = called(built, name, input, remote, near)
-    assert answer.output.decode() == wanted()
-    moved = answer.moved[0]
-    assert moved.where == ("near" if near == "require" else "here")
-    if near == "require" and name != "wordcount":
-        assert moved.bytes_back < len(TEXT) / 20
-    if name in WRITTEN:
-        key, content = WRITTEN[name]
-        value = remote.read("ndp", key)
-        assert value is not None
-        assert value[1].decode() == content()
+def test_a_function_gives_what_python_gives_near_and_here(built: Path, remote: RemoteBuckets, name: str) -> None:
+    input, is_right = CASES[name]
+    outputs, values = [], []
+    for near in NEARS:
+        for key, value in KEYS.items():
+            remote.write("ndp", key, value)
+        answer = called(built, name, input, remote, near)
+        assert is_right(answer.output)
+        outputs.append(answer.output)
+        if name not in ("get", "put"):  # which read or write a key, and have no part that could move
+            (moved,) = answer.moved
+            assert moved.where == ("near" if near == "require" else "here")
+            if near == "require" and name not in LARGE_BACK:
+                assert moved.bytes_back < len(KEYS[input.split()[0]]) / 5
+        if name in WRITTEN:
+            key, is_written = WRITTEN[name]
+            found = remote.read("ndp", key)
+            assert found is not None
+            assert is_written(bytes(found[1]))
+            values.append(bytes(found[1]))
+    assert len(set(outputs)) == 1
+    assert len(set(values)) == (name in WRITTEN)
 
 
 @pytest.mark.sweep
-def test_put_and_get(built: Path, remote: RemoteBuckets) -> None:
-    called(built, "put", "k a value", remote)
-    assert called(built, "get", "k", remote).output == b"a value"
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("json_parse", b'{"a": [1, 2}', "k is no JSON"),
+        ("json_parse", b"[" * 9_000, "k is no JSON"),
+        ("thumbnailer_shrink", IMAGE[:-200], "k is no PNG"),
+        ("thumbnailer_decode", b"text", "k is no PNG"),
+        ("pcakmm", FACES[:40], "k has no images of MNIST"),
+    ],
+)
+def test_what_it_can_not_read_is_told(
+    built: Path, remote: RemoteBuckets, name: str, content: bytes, words: str
+) -> None:
+    remote.write("ndp", "k", content)
+    with pytest.raises(WasmTrapped, match=words):
+        called(built, name, "k", remote)
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("kind", [0, 2, 3, 4, 6])
+def test_images_of_each_kind_are_read(built: Path, remote: RemoteBuckets, kind: int) -> None:
+    for seed in range(4):
+        image, pixels = images.png(seed * 3 + kind, kind, 30 + seed, 21 + 9 * seed)
+        remote.write("ndp", "image", image)
+        output = called(built, "thumbnailer_shrink", "image", remote).output
+        assert (images.pixels_of(output) == images.smaller(pixels)).all()
+
+
+@pytest.mark.sweep
+def test_put_and_get_tell_what_is_wrong(built: Path, remote: RemoteBuckets) -> None:
     with pytest.raises(WasmTrapped, match="get returned 1: no key gone"):
         called(built, "get", "gone", remote)
     with pytest.raises(WasmTrapped, match="put returned 1: the input is: KEY VALUE"):

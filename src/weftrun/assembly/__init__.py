@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 from weftrun.assembly.places import Place, made_sentence, place_of
+from weftrun.assembly.queues import queue_book
 from weftrun.assembly.reader import Look, Reader, decide_emit, open_reader
 from weftrun.assembly.retrying import check_fork, check_undone
 from weftrun.assembly.schedules import check_timetable, schedule_book, times_of
@@ -42,6 +43,7 @@ __all__ = [
     "open_engine",
     "open_reader",
     "place_of",
+    "queue_book",
     "sandboxes_by_default",
     "schedule_book",
     "times_of",

@@ -50,6 +50,7 @@ from weftrun.ports.worker import Worker
 from weftrun.runtime.engine import EngineCore
 from weftrun.runtime.forking import ForkAsked
 from weftrun.runtime.tickets import Latch, Ticket
+from weftrun.runtime.tracing import engine_name
 from weftrun.runtime.worker_driver import WorkerDriver
 from weftrun.runtime.worker_group import WorkerGroup
 from weftrun.sdk.handles import Engine
@@ -271,7 +272,7 @@ class EmbeddedCore(EngineCore):
         planner = Planner(self._placement, cluster.network, first.quota_bytes / shared_by)
         if self._placement != "hash":
             self._planning = Planning(self._place, self._uv_loop, planner)
-        group = WorkerGroup(self._uv_loop, engine, planner, limits.lease_ttl_s, limits.sandbox_start_s)
+        group = WorkerGroup(self._uv_loop, engine, planner, limits.lease_ttl_s, limits.sandbox_start_s, self._trace)
 
         def begin(worker: WorkerId, processors: int | None = None) -> Begin:
             each = sandboxes or processors or max(1, first.sandboxes_max // shared_by)
@@ -409,6 +410,7 @@ class EmbeddedCore(EngineCore):
         self._uv_loop.call_from_thread(end_sandboxes)
         gone.wait(None)
         if self._cluster is not None:
+            self._trace.show_workers(engine_name(), [])
             self._cluster.close()
         for hints in self._hints:
             hints.close()

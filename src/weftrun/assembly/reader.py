@@ -3,32 +3,41 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Final
 
 from msgspec import Struct
 
 from weftrun.adapters.files.blobs import FileBlobs
 from weftrun.adapters.files.hints import hint
-from weftrun.adapters.files.lock import alone, has_ended, is_here
+from weftrun.adapters.files.lock import has_ended, is_here
 from weftrun.adapters.sqlite.trace import SqliteTrace
 from weftrun.adapters.system.clock import WallClock
 from weftrun.adapters.system.entropy import SystemEntropy
+from weftrun.adapters.system.memory import memory_below
+from weftrun.assembly.collecting import Collected, Retention, collect, remove_blobs
 from weftrun.assembly.places import Place, place_of
 from weftrun.machines.run import changed_code, may_have_happened, open_visible
 from weftrun.model.emits import Emitted
 from weftrun.model.errors import RunNotFound, UsageError
 from weftrun.model.ids import RunId, RunUid
+from weftrun.model.lease import Session
 from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.outcomes import Status
 from weftrun.model.records import Row
 from weftrun.model.values import Blob, Data, Inline
-from weftrun.ports.journal import Journal, Message, RunInfo
-from weftrun.ports.trace import RunningRow, TraceRow
+from weftrun.ports.journal import Message, RunInfo
+from weftrun.ports.trace import RunningRow, TraceRow, WorkerRow
 from weftrun.runtime.signals import refusal
 from weftrun.sdk.registry import version_here
+from weftrun.views.cluster import EngineView, WorkerView, with_running
 from weftrun.views.handovers import takeovers
 from weftrun.views.running import OwnerView, RunningView
 from weftrun.views.trace import handed_of
+
+_OPEN: Final[tuple[Status, ...]] = ("running", "pending")
+_RUNS_MAX: Final = 10_000
+"""Open Runs that are looked through for what runs now."""
 
 
 class Look(Struct, frozen=True):
@@ -165,6 +174,35 @@ class Reader:
             trace.close()
         return [(owner, _running_under(owner, seen)) for owner, seen in zip(self._owners(infos), rows, strict=True)]
 
+    def engines(self) -> list[EngineView]:
+        """Return the engines on this Journal that have not ended, with their Workers and what runs there."""
+        trace = SqliteTrace(self._place.folder / "trace.db", writable=False)
+        try:
+            told = trace.workers()
+        finally:
+            trace.close()
+        open_runs = [info for status in _OPEN for info in self.runs(status=status, limit=_RUNS_MAX)]
+        running = [
+            (info.id, view)
+            for info, (_, views) in zip(open_runs, self.doing(open_runs), strict=True)
+            for view in views
+            if view.lives
+        ]
+        sessions = [session for session in self._journal.sessions() if not has_ended(session)]
+        return [self._engine(session, told, running) for session in sessions]
+
+    def _engine(
+        self, session: Session, told: dict[str, list[WorkerRow]], running: Sequence[tuple[RunId, RunningView]]
+    ) -> EngineView:
+        if not is_here(session):
+            return EngineView(session.pid, False, session.runs, [])
+        host, pid = os.uname().nodename, session.pid
+        rows = told.get(f"{host}:{pid}", [])
+        memory = memory_below(pid, without={row.pid for row in rows if row.pid})
+        workers = [WorkerView(0, host, pid, None, None, memory, None, None), *map(_worker_view, rows)]
+        bodies = [each for each in running if each[1].pid == pid]
+        return EngineView(pid, True, session.runs, with_running(workers, bodies))
+
     def look(self, info: RunInfo) -> Look:
         """Return all that can be seen of one Run."""
         # The Journal last: what has a record by then is not taken for running.
@@ -185,6 +223,21 @@ class Reader:
         descriptor = self._blobs.open(data)
         with os.fdopen(descriptor, "rb") as file:
             return file.read()
+
+    def collect(self, wanted: Retention, told: Callable[[int], None]) -> Collected:
+        """Delete Runs that ended long ago; see `assembly.collecting`."""
+        return collect(self._place, self._journal, wanted, self.now(), told)
+
+    def post_cancels(self, uids: Sequence[RunUid]) -> None:
+        """Ask the engines that own these Runs, now or later, to cancel them."""
+        entropy = SystemEntropy()
+        journal = self._place.open_to_mend(entropy)
+        try:
+            for uid in uids:
+                journal.post(Message(entropy.uid(), uid, "cancel"))
+        finally:
+            journal.close()
+        hint(self._place.folder / "engines")
 
     def post_cancel(self, id: str) -> None:
         """Ask the engine that owns a Run, now or later, to cancel it."""
@@ -233,7 +286,7 @@ class Reader:
         try:
             info = journal.delete(RunId(id), forget=forget)
             if info is not None:
-                self._remove_blobs(journal)
+                remove_blobs(self._place, journal)
                 trace = SqliteTrace(self._place.folder / "trace.db")
                 trace.delete(info.uid)
                 trace.close()
@@ -241,19 +294,18 @@ class Reader:
         finally:
             journal.close()
 
-    def _remove_blobs(self, journal: Journal) -> None:
-        """Remove blobs that no record names. Only without an engine: it may have written one that comes to be named."""
-        with alone(self._place.folder) as is_alone:
-            if not is_alone:
-                return
-            named = journal.blobs_named()
-            for name in list(self._blobs.names()):
-                if name not in named:
-                    self._blobs.remove(name)
-
     def close(self) -> None:
         """Release the file."""
         self._journal.close()
+
+
+def _worker_view(row: WorkerRow) -> WorkerView:
+    if not row.heard_at:
+        return WorkerView(row.worker, "", 0, None, row.sandboxes_max, None, None, None)
+    return WorkerView(
+        row.worker, row.host, row.pid, row.sandboxes, row.sandboxes_max, row.memory_bytes, row.object_bytes,
+        row.heard_at,
+    )  # fmt: skip
 
 
 def _running_under(owner: OwnerView | None, rows: Sequence[RunningRow]) -> list[RunningView]:

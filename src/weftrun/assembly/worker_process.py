@@ -18,14 +18,16 @@ from weftrun.adapters.memfd import MemfdObjects
 from weftrun.adapters.process import ProcessSandboxes
 from weftrun.adapters.system.descriptors import DESCRIPTOR_LIMIT, descriptors_needed
 from weftrun.adapters.system.loop import UvLoop
+from weftrun.adapters.system.memory import memory_below
 from weftrun.model.errors import UsageError
-from weftrun.model.hosts import SANDBOXES_EACH, Begin, ToWorker
+from weftrun.model.hosts import SANDBOXES_EACH, Begin, ToWorker, WorkerAbout
 from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.values import Blob
 from weftrun.runtime.worker_driver import WorkerDriver
 from weftrun.wire.channel import Channel, unix_socket
 
 _CLOSE_S = 5.0
+_MEASURE_S = 5.0
 
 Messages = list[tuple[ToWorker, tuple[int, ...]]]
 
@@ -40,6 +42,8 @@ class WorkerProcess:
         self._begin = begin
         self._channel = channel
         self._heard = heard
+        self._measure_at = 0.0
+        self._memory_bytes = 0
         self._ended = threading.Event()
         self._error: BaseException | None = None
         self._objects = MemfdObjects(
@@ -83,9 +87,25 @@ class WorkerProcess:
             peers=peers,
         )  # fmt: skip
         end = WorkerEnd(
-            self._loop, self._channel, self._objects, worker, begin.limits.lease_ttl_s, self._ended.set, peers
+            self._loop,
+            self._channel,
+            self._objects,
+            worker,
+            begin.limits.lease_ttl_s,
+            self._ended.set,
+            self._about,
+            peers,
         )
         end.take(self._heard)
+
+    def _about(self) -> WorkerAbout:
+        """Tell of this Worker; memory is measured now and then, since that takes milliseconds."""
+        now = self._loop.now()
+        if now >= self._measure_at:
+            self._measure_at = now + _MEASURE_S
+            self._memory_bytes = memory_below(os.getpid())
+        objects = self._objects.stats()["object_bytes"]
+        return WorkerAbout(os.uname().nodename, os.getpid(), self._sandboxes.count, self._memory_bytes, objects)
 
     def _failed(self, error: BaseException) -> None:
         self._error = error

@@ -14,6 +14,7 @@ WeftrunError
 │   └── ReplayDiverged          changed code made other calls than the recorded ones
 ├── RunNotFound                 (also a LookupError) no Run has this id
 ├── RunConflict                 the id is taken by a Run with other arguments, or was deleted
+├── QueueFull                   a queue has as many waiting Runs as it may; start again later
 ├── RemoteError                 a Function behind a URL gave no value
 │   ├── RemoteRefused           it was not entered, and would not be if it were asked again
 │   │   └── RemoteBusy          it was not entered, and may be later
@@ -99,6 +100,18 @@ class RunNotFound(WeftrunError, LookupError):
 
 class RunConflict(WeftrunError):
     """The id belongs to a Run with other arguments, or to one that was deleted."""
+
+
+class QueueFull(WeftrunError):
+    """A queue has as many Runs that wait as it may: nothing was started. Start again later.
+
+    Attributes:
+        length: how many wait.
+    """
+
+    def __init__(self, sentence: str, length: int = 0) -> None:
+        super().__init__(sentence)
+        self.length = length
 
 
 class RemoteError(WeftrunError):

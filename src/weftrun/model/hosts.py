@@ -193,8 +193,28 @@ class Rested(Struct, frozen=True, gc=False, array_like=True, tag=25):
     number: int
 
 
+class WorkerAbout(Struct, frozen=True, gc=False, array_like=True):
+    """What a Worker tells of itself now and then.
+
+    Attributes:
+        host: name of its host.
+        pid: of its process.
+        sandboxes: how many it has now.
+        memory_bytes: of its process and all below it; what several share is counted once.
+        object_bytes: of Objects that it keeps.
+    """
+
+    host: str
+    pid: int
+    sandboxes: int
+    memory_bytes: int
+    object_bytes: int
+
+
 class Pong(Struct, frozen=True, gc=False, array_like=True, tag=26):
     """The Worker lives."""
+
+    about: WorkerAbout | None = None
 
 
 class Shown(Struct, frozen=True, gc=False, array_like=True, tag=27):

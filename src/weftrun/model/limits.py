@@ -26,6 +26,7 @@ class Limits(Struct, frozen=True, kw_only=True):
         losses_max: Attempts of one Step that may end with a lost Sandbox before the Step fails.
         takeovers_max: take-overs of a Run with no new record before it is parked as failed.
         runs_open_max: Runs that one engine holds open.
+        queue_runs_max: Runs of one queue that one engine holds open; what is more waits, or is another engine's.
         emit_bytes_max: payload of one emit.
         emits_max: emits of one Attempt, or of one item of a map.
         emit_name_bytes_max: name of a sink, and `order_by`, each in UTF-8.
@@ -66,6 +67,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     losses_max: int = 3
     takeovers_max: int = 5
     runs_open_max: int = 100_000
+    queue_runs_max: int = 512
     emit_bytes_max: int = 256 * 1024
     emits_max: int = 256
     emit_name_bytes_max: int = 256

@@ -15,6 +15,7 @@ from weftrun.model.graph import Call, Chunk
 from weftrun.model.ids import RunId, RunUid, StepId
 from weftrun.model.outcomes import NOT_RUN, Failure, Ran, Status, Success
 from weftrun.model.policy import Bundle, FunctionSpec, Kind
+from weftrun.model.queues import QueueEntry
 from weftrun.model.values import Payload, RefTo
 
 
@@ -278,6 +279,12 @@ class Received(Struct, frozen=True, gc=False, array_like=True, tag=25):
     message: str
 
 
+class Enqueued(Struct, frozen=True, gc=False, array_like=True, tag=27):
+    """The Run was put into a queue. In the first row, behind the start."""
+
+    entry: QueueEntry
+
+
 class ForkedFrom(Struct, frozen=True, gc=False, array_like=True, tag=26):
     """The Run is a fork: what another Run had settled before one of its Steps is its own. Stands behind `Started`.
 
@@ -316,6 +323,7 @@ Record = (
     | Branched
     | Received
     | ForkedFrom
+    | Enqueued
 )
 
 
@@ -350,3 +358,8 @@ def emits_in(records: Sequence[Record]) -> list[tuple[StepId, Emit]]:
         elif type(record) is Ended and record.emits:
             found += [(record.step, emit) for emit in record.emits]
     return found
+
+
+def queue_of(records: Sequence[Record]) -> str:
+    """Return the queue that the first row of a Run names; empty where it was put into none."""
+    return next((record.entry.queue for record in records if type(record) is Enqueued), "")

@@ -26,5 +26,5 @@ class Blobs(Protocol):
     def names(self) -> Iterable[str]:
         """Yield the SHA-256 of every stored blob."""
 
-    def remove(self, sha256: str) -> None:
-        """Remove a blob, if it is there."""
+    def remove(self, sha256: str) -> int:
+        """Remove a blob, if it is there; return how many bytes it had."""

@@ -14,10 +14,13 @@ from weftrun.model.lease import Session
 from weftrun.model.outcomes import Status
 from weftrun.model.records import Row
 from weftrun.ports.outbox import Outbox
+from weftrun.ports.queues import QueueReader, Queues
 from weftrun.ports.schedules import ScheduleReader, Schedules
 
 PARKED = 1e15
 """`due_at` of a Run that waits for code: long after all times, so that nobody takes it because it is due."""
+QUEUED = 2e15
+"""`due_at` of a Run that waits in a queue, and can't be claimed before it leaves it."""
 
 
 class JournalMeta(Struct, frozen=True):
@@ -41,6 +44,7 @@ class RunInfo(Struct, frozen=True):
         lives: how often it was begun: 1, and once more for each time it was retried (L1).
         place: of the Run among all of its Journal; one that was started later has a larger one.
         rests: what it waited for when it was suspended last, for people.
+        queue: that it was started in; empty where it was in none.
     """
 
     id: RunId
@@ -60,15 +64,21 @@ class RunInfo(Struct, frozen=True):
     lives: int = 1
     place: int = 0
     rests: str = ""
+    queue: str = ""
 
     @property
     def is_parked(self) -> bool:
         """Whether it waits for code that fits it (L2)."""
-        return self.ended_at is None and not self.owner and self.due_at >= PARKED
+        return self.ended_at is None and not self.owner and PARKED <= self.due_at < QUEUED
+
+    @property
+    def is_queued(self) -> bool:
+        """Whether it has not left its queue yet."""
+        return self.ended_at is None and not self.owner and self.due_at >= QUEUED
 
     @property
     def waiting_for(self) -> str | None:
-        """What it stands still for, as far as the Journal tells: `code`, `signal NAME`, `sleep`, or None."""
+        """What it stands still for, as far as the Journal tells: `code`, `signal …`, `sleep`, `queue …`, or None."""
         if self.is_parked:
             return "code"
         return self.rests or None if self.ended_at is None and not self.owner and self.due_at > 1.0 else None
@@ -141,7 +151,7 @@ class Rest(Struct, frozen=True):
     heard: int = 0
 
 
-class JournalReader(ScheduleReader, Protocol):
+class JournalReader(ScheduleReader, QueueReader, Protocol):
     """The reading half of a Journal, for those who only look on: it sees what is durable, and changes nothing."""
 
     def find(self, run: RunId) -> RunInfo | None:
@@ -181,8 +191,8 @@ class JournalReader(ScheduleReader, Protocol):
         """Release the file or the connection. Idempotent."""
 
 
-class Journal(Outbox, Schedules, Protocol):
-    """Append-only, all-or-nothing, in the order of seq; with the outbox of what its records emitted, and schedules.
+class Journal(Outbox, Schedules, Queues, Protocol):
+    """Append-only, all-or-nothing, in the order of seq; with the outbox of what its records emitted, schedules, queues.
 
     All methods block and are called from one thread at a time. Errors: `JournalFull` and `JournalBusy` (nothing was
     committed), `CommitUnknown` (nobody knows), after each of which the same may be said again; `JournalCorrupt`; and
@@ -318,6 +328,12 @@ class Journal(Outbox, Schedules, Protocol):
 
         Returns the Run as it was, or None if there is none. `UsageError` for a Run that has not ended, or whose emits
         are not all delivered or dropped.
+        """
+
+    def delete_ended(self, uids: Sequence[RunUid], *, before: float, forget: bool) -> list[RunUid]:
+        """Delete in one transaction, as `delete` does, those of these Runs that ended before a time; return which.
+
+        Passed by are Runs that have not ended or ended later, are deleted, or whose emits are not all delivered.
         """
 
     def blobs_named(self) -> set[str]:

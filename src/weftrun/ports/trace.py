@@ -57,6 +57,28 @@ class RunningRow(Struct, frozen=True, array_like=True):
     piped: str = ""
 
 
+class WorkerRow(Struct, frozen=True, array_like=True):
+    """A Worker of an engine, as that saw it when it looked last.
+
+    Attributes:
+        worker: its number, from 1.
+        sandboxes_max: how many Functions it runs at once.
+        seen_at: when the engine looked, in seconds since the epoch.
+        heard_at: when the Worker last gave a sign of life; 0 where it never did, and has told nothing of itself.
+        host, pid, sandboxes, memory_bytes, object_bytes: see `model.hosts.WorkerAbout`.
+    """
+
+    worker: int
+    sandboxes_max: int
+    seen_at: float
+    heard_at: float = 0.0
+    host: str = ""
+    pid: int = 0
+    sandboxes: int = 0
+    memory_bytes: int = 0
+    object_bytes: int = 0
+
+
 def text_of(row: RunningRow) -> TraceRow:
     """Return the row that keeps what a body had printed when its engine was seen last."""
     return TraceRow(row.run, "text", row.seen_at, row.step, row.attempt, row.text + row.piped)
@@ -89,6 +111,12 @@ class Trace(Protocol):
 
     def running(self, run: RunUid) -> list[RunningRow]:
         """Return what was seen running of a Run, in the order in which it was entered."""
+
+    def show_workers(self, engine: str, rows: Sequence[WorkerRow]) -> None:
+        """Say which Workers an engine has, in the place of what it said before."""
+
+    def workers(self) -> dict[str, list[WorkerRow]]:
+        """Return by engine which Workers it has said to have last."""
 
     def delete(self, run: RunUid) -> None:
         """Forget the rows of a Run, and what was seen running of it."""

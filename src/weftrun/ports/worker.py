@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from weftrun.model.commands import WorkCommand
-from weftrun.model.hosts import Begin
+from weftrun.model.hosts import Begin, WorkerAbout
 from weftrun.model.ids import ObjectId, RunId, RunUid, SandboxId, WorkerId
 from weftrun.model.messages import Answer, Asking
 from weftrun.model.outcomes import Failure
@@ -106,6 +106,10 @@ class DistantWorker(Worker, Protocol):
     @property
     def heard_at(self) -> float | None:
         """When it last gave a sign of life, in seconds since the epoch; None where it never did."""
+
+    @property
+    def about(self) -> WorkerAbout | None:
+        """What it told of itself last; None where it never did."""
 
     def ping(self) -> None:
         """Say that the engine lives, and ask for a sign of life."""

@@ -16,6 +16,7 @@ from weftrun.model.ids import RunId, RunUid
 from weftrun.model.limits import DEFAULT_LIMITS, Limits
 from weftrun.model.outcomes import Status
 from weftrun.model.policy import Bundle, FunctionSpec, Program
+from weftrun.model.queues import QueueOptions
 from weftrun.model.records import Row
 from weftrun.model.schedules import Calendar
 from weftrun.model.values import Data, Inline, Object, Payload
@@ -36,6 +37,7 @@ from weftrun.runtime.forking import ForkAsked
 from weftrun.runtime.opening import Opening
 from weftrun.runtime.outbox import Delivery
 from weftrun.runtime.ownership import Ownership, SeenJournal, Watch
+from weftrun.runtime.queues import Leavings, QueueBook
 from weftrun.runtime.run_driver import RunDriver
 from weftrun.runtime.runs import OpenRun, Start
 from weftrun.runtime.schedules import ScheduleBook, ScheduleStarter
@@ -113,6 +115,8 @@ class EngineCore:
         self._schedules = (
             ScheduleStarter(journal, self._committer, entropy, calendar, wall or loop.now, self) if calendar else None
         )
+        self._leavings = Leavings(loop, journal, self._committer, entropy, self._own, self._opening.take_over)
+        self._queues = QueueBook(journal, entropy)
         self._closed = False
         self._broken: WeftrunError | None = None
 
@@ -145,21 +149,23 @@ class EngineCore:
         wait_start: bool = True,
         durable: bool = True,
         is_fresh: bool = False,
+        asked: QueueOptions | None = None,
     ) -> Ticket:
         """Start a Run, or join the one that has this id (N2). One that is not `durable` keeps no record (N3).
 
-        An id that `is_fresh` was drawn by chance for this Run, so that nobody looks for one that has it.
+        An id that `is_fresh` was drawn by chance for this Run, so that nobody looks for one that has it. Where
+        something is `asked` of a queue, the Run is put there.
 
         Returns once the start record is durable, or at once if not `wait_start`; errors of the start are then raised
         by `wait`. `also` are digests of the same arguments, written in another way. Raises `RunConflict` where the id
-        is taken by another Function, other arguments or a tombstone.
+        is taken by another Function, other arguments or a tombstone; `QueueFull` where the queue has no room.
         """
         self.check()
         uid = RunUid(self._entropy.uid())
         ticket = Ticket(
             id if id is not None else RunId(f"{function.label}-{uid[:12]}"), uid, durable=durable, also=also
         )
-        start = Start(ticket, function, bundle, args, digest)
+        start = Start(ticket, function, bundle, args, digest, asked)
         is_named = id is not None and not is_fresh
         self._loop.call_from_thread(lambda: self._opening.start(start, is_named=is_named))
         if wait_start:
@@ -284,14 +290,24 @@ class EngineCore:
         self._loop.call_from_thread(self._own.look_soon)
         return result
 
+    def on_queues(self, work: Callable[[QueueBook], T]) -> T:
+        """Return what `work` makes of the queues, or changes in them; it may be called again."""
+        self.check()
+        reply: Reply[T] = Reply()
+        self._loop.call_from_thread(lambda: self._committer.write(lambda: work(self._queues), reply.done, reply.failed))
+        result = reply.wait(self.check)
+        self._loop.call_from_thread(self._own.look_soon)
+        return result
+
     def status(self, ticket: Ticket) -> tuple[Status, str | None]:
         """Return the status of a Run and what it stands still for.
 
-        That is `code` (that fits), `disk`, `lock` (of the Journal), `signal NAME`, `sleep`, or None.
+        That is `code` (that fits), `disk`, `lock` (of the Journal), `signal NAME`, `sleep`, `queue NAME`, or None.
         """
         if ticket.end is not None:
             return ticket.end.status, None
-        status: Status = "running" if ticket.started.is_open else "pending"
+        is_queued = ticket.rests.startswith("queue ")
+        status: Status = "running" if ticket.started.is_open and not is_queued else "pending"
         if ticket.parked:
             return status, "code"
         waits = ticket.durable and not ticket.ended.is_open
@@ -420,6 +436,7 @@ class EngineCore:
         self._opening.told_of(seen.asked_for, seen.waited_for)
         if self._schedules is not None:
             self._schedules.seen(seen.schedules)
+        self._leavings.seen(seen.queues)
 
     def waited_for(self) -> Sequence[RunUid]:
         """Return Runs of other engines that somebody waits for here."""
@@ -519,6 +536,12 @@ class EngineCore:
     def run_ended(self, run: OpenRun) -> None:
         """A Run is open here no more."""
         self._opening.runs.remove(run)
+        if run.queue:
+            self._leavings.freed(run.queue)
+
+    def queued(self, asked: QueueOptions) -> None:
+        """A Run waits in a queue, and may leave it at once, or after its delay."""
+        self._leavings.queued(asked.entry.queue, asked.delay_s)
 
     # ------------------------------------------------------------------ ending
 
@@ -539,6 +562,7 @@ class EngineCore:
         self._signals.end()
         if self._schedules is not None:
             self._schedules.end()
+        self._leavings.end()
         self._own.end()
         self._driver.stop()
         if self._broken is None:

@@ -25,6 +25,7 @@ from weftrun.ports.loop import Loop
 from weftrun.ports.objects import Objects
 from weftrun.ports.transactions import Transactions
 from weftrun.runtime.committer import Committer
+from weftrun.runtime.enqueuing import Enqueuing, conflict_of
 from weftrun.runtime.forking import ForkAsked, Forking
 from weftrun.runtime.ownership import Ownership
 from weftrun.runtime.run_driver import RunDriver
@@ -96,6 +97,7 @@ class Opening:
         self._starting: dict[RunId, list[Callable[[], None]]] = {}
         self._stored = StoredBytes(loop, blobs, objects)
         self._suspending = Suspending(loop, journal, committer)
+        self._enqueuing = Enqueuing(loop, journal, blobs, objects, committer, entropy, self, self._hash_seed)
         self._asked_last: tuple[RunUid, ...] = ()
         self.runs = OpenRuns(driver, own)
         self.take_over = TakeOver(
@@ -185,6 +187,9 @@ class Opening:
             self._objects.release(args.data.oid)
 
     def _create(self, start: Start) -> None:
+        if start.asked is not None:
+            self._enqueuing.add(start)
+            return
         ticket, function, bundle, args, digest = start.ticket, start.function, start.bundle, start.args, start.digest
         started = Started(ticket.id, function, bundle, args, digest, self._hash_seed)
         number = self.runs.next_number()
@@ -199,6 +204,36 @@ class Opening:
             ticket.started.open()
         self.runs.add(run)
         self._driver.tell(run, Resumed(self._loop.now()))
+
+    def placed(self, start: Start) -> None:
+        """A start is durable: its Run waits in its queue."""
+        assert start.asked is not None
+        start.ticket.rests = f"queue {start.asked.entry.queue}"
+        self.wait_for(start.ticket.uid, start.ticket)
+        self._engine.queued(start.asked)
+
+    def was_there(self, start: Start, run: RunUid) -> None:
+        """A start is one of a Run that is there already; empty where it has the id of another one (N2)."""
+        ticket, name = start.ticket, start.function.name
+
+        def found(infos: Sequence[RunInfo]) -> None:
+            if not infos:
+                ticket.fail(RunConflict(f"The id {ticket.id!r} was taken and freed at the same time; start it again."))
+            elif not run:
+                self._join(ticket, infos[0], name, start.digest)
+            elif infos[0].function != name:
+                ticket.fail(conflict_of(start, infos[0].function, infos[0].id))
+            else:
+                ticket.id = infos[0].id
+                self._join(ticket, infos[0], "", "")
+
+        def read() -> Sequence[RunInfo]:
+            if run:
+                return self._journal.infos([run])
+            info = self._journal.find(ticket.id)
+            return [info] if info is not None else []
+
+        self._committer.read(read, found, ticket.fail)
 
     def taken(self, run: OpenRun) -> None:
         """Another engine was quicker to start a Run with this id: whoever waits here joins it, if it fits (N2)."""

@@ -14,6 +14,7 @@ from weftrun.machines.lease import LeaseMachine
 from weftrun.model.errors import LeaseLost, WeftrunError
 from weftrun.model.ids import RunUid, SessionUid
 from weftrun.model.lease import DeclareDead, EnterUntil, LeaseEvent, Looked, Owning, Renew, Renewed, Session, Ticked
+from weftrun.model.queues import QueueSeen
 from weftrun.model.schedules import SET_BACK_S, KeptSchedule
 from weftrun.ports.entropy import Entropy
 from weftrun.ports.hints import Hints
@@ -40,6 +41,7 @@ class SeenJournal(Struct, frozen=True):
         due_at: when the next Run is due that was suspended; None where there is none, or it concerns nobody here.
         parked: Runs that wait for code.
         schedules: those that must be looked at, and the one that must be next.
+        queues: those in which Runs wait.
     """
 
     sessions: tuple[Session, ...] = ()
@@ -52,6 +54,7 @@ class SeenJournal(Struct, frozen=True):
     due_at: float | None = None
     parked: tuple[RunInfo, ...] = ()
     schedules: tuple[KeptSchedule, ...] = ()
+    queues: tuple[QueueSeen, ...] = ()
 
 
 class Reaction(Protocol):
@@ -335,6 +338,7 @@ class Ownership:
                 self._journal.next_due(after=now) if wanted else None,
                 tuple(self._journal.parked_runs(_PARKED_MAX)) if wanted else (),
                 tuple(self._journal.schedules_by(wall, set_back_s=SET_BACK_S)) if wall is not None else (),
+                tuple(self._journal.queues_seen()) if wanted else (),
             )
 
         def done(seen: SeenJournal) -> None:

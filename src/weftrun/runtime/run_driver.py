@@ -112,9 +112,10 @@ class RunDriver:
         """Hand an event to the machine of a Run and carry out what it wants."""
         if self._stopped:
             return
-        # The message that told of an event's Objects had one holder for each: it is the Run from now on.
-        for obj in objects_in(event):
-            run.held.add(obj.oid)
+        if type(event) is not Committed:
+            # The message that told of an event's Objects had one holder for each: it is the Run from now on.
+            for obj in objects_in(event):
+                run.held.add(obj.oid)
         for command in run.machine.handle(event):
             match command:
                 case Append():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections import Counter
 from typing import Protocol
 
 from msgspec import Struct
@@ -14,6 +15,7 @@ from weftrun.model.events import AttemptsEnded, BodyReturned, ItemsEnded, RunEve
 from weftrun.model.ids import ObjectId, RunId, RunUid
 from weftrun.model.outcomes import Failure, Reason
 from weftrun.model.policy import Bundle, FunctionSpec
+from weftrun.model.queues import QueueOptions
 from weftrun.model.records import Received, Row, emits_in
 from weftrun.model.values import Payload
 from weftrun.model.visiting import distinct_objects
@@ -24,13 +26,18 @@ from weftrun.runtime.tickets import Ticket, Tickets
 
 
 class Start(Struct, frozen=True):
-    """A start as it was asked for. An Object in `args` has one holder, which whoever has this releases."""
+    """A start as it was asked for. An Object in `args` has one holder, which whoever has this releases.
+
+    Attributes:
+        asked: of the queue that its Run is put into; None where it begins at once.
+    """
 
     ticket: Ticket
     function: FunctionSpec
     bundle: Bundle
     args: Payload
     digest: str
+    asked: QueueOptions | None = None
 
 
 class OpenRun:
@@ -39,7 +46,8 @@ class OpenRun:
     Attributes:
         number: how the machines and Invocations call it.
         epoch: under which its rows are appended.
-        taken_over: whether another engine began it.
+        taken_over: whether another engine began it, or put it into a queue.
+        queue: that it has left; empty where it was in none.
         durable: whether it keeps records, and a trace.
         held: Objects that the Run holds: each one once.
         emitted: sinks that rows on their way to the Journal emit to, with the seq of each row.
@@ -67,6 +75,7 @@ class OpenRun:
         "moves",
         "noted",
         "number",
+        "queue",
         "received",
         "start",
         "taken_over",
@@ -77,7 +86,7 @@ class OpenRun:
 
     def __init__(
         self, number: int, id: RunId, uid: RunUid, machine: RunMachine, function: str, bundle: Bundle, digest: str,
-        *, durable: bool = True, epoch: int = 1,
+        *, durable: bool = True, epoch: int = 1, queue: str = "",
     ) -> None:  # fmt: skip
         self.number = number
         self.id = id
@@ -87,7 +96,8 @@ class OpenRun:
         self.bundle = bundle
         self.digest = digest
         self.epoch = epoch
-        self.taken_over = epoch > 1
+        self.queue = queue
+        self.taken_over = epoch > 1 or bool(queue)
         self.durable = durable
         self.held: set[ObjectId] = set()
         self.emitted: list[tuple[int, str]] = []
@@ -163,11 +173,13 @@ class OpenRuns:
     Attributes:
         by_id: those that it owns.
         unkept: those that keep no record (N3), by the name that errors give them. Nobody owns them: nobody else knows.
+        of_queues: how many that it owns have left each queue.
     """
 
     def __init__(self, driver: Driver, owner: Owner) -> None:
         self.by_id: dict[RunId, OpenRun] = {}
         self.unkept: dict[RunId, OpenRun] = {}
+        self.of_queues: Counter[str] = Counter()
         self._driver = driver
         self._owner = owner
         self._numbers = 0
@@ -180,6 +192,8 @@ class OpenRuns:
     def add(self, run: OpenRun) -> None:
         """A Run is open here, and this engine's if it keeps records."""
         (self.by_id if run.durable else self.unkept)[run.id] = run
+        if run.queue:
+            self.of_queues[run.queue] += 1
         self._driver.opened(run)
         if run.durable:
             self._owner.counted(len(self.by_id))
@@ -189,6 +203,8 @@ class OpenRuns:
         self.unkept.pop(run.id, None)
         if self.by_id.get(run.id) is run:
             del self.by_id[run.id]
+            if run.queue:
+                self.of_queues[run.queue] -= 1
             self._owner.counted(len(self.by_id))
 
 

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
+from weftrun.machines.queue import left_queue
 from weftrun.machines.run import (
     RunMachine,
     changed_code,
@@ -22,7 +23,8 @@ from weftrun.model.ids import RunId, RunUid
 from weftrun.model.limits import Limits
 from weftrun.model.outcomes import Failure, Reason
 from weftrun.model.policy import Bundle, Program
-from weftrun.model.records import Row, Started
+from weftrun.model.queues import QueueOptions
+from weftrun.model.records import Row, Started, queue_of
 from weftrun.model.values import Blob, Object
 from weftrun.model.visiting import blobs_in, change_data
 from weftrun.ports.journal import Journal, Message, RunInfo
@@ -54,6 +56,9 @@ class EngineState(Protocol):
 
     def broke(self, error: WeftrunError) -> None:
         """The engine can't go on."""
+
+    def queued(self, asked: QueueOptions) -> None:
+        """A Run waits in a queue, and may leave it at once, or after its delay."""
 
 
 class WaitingTicket(Protocol):
@@ -151,6 +156,41 @@ class TakeOver:
         if not self.adopts:
             return 0
         return max(0, min(_CLAIMS_MAX, self._limits.runs_open_max - len(self._runs.by_id) - len(self._taking)))
+
+    def room_in(self, queue: str) -> int:
+        """Return how many Runs of a queue may be taken now: none until there are few, so that they come together."""
+        most = self._limits.queue_runs_max
+        free = most - self._runs.of_queues[queue]
+        if not self.adopts or self._engine.refusal() is not None or free < most // 2:
+            return 0
+        return max(0, min(free, self._limits.runs_open_max - len(self._runs.by_id)))
+
+    def begin_queued(self, rows: Sequence[Row], messages: Sequence[Message], begun_at: float) -> None:
+        """Go on with Runs that have left a queue as this engine's: each has its first row only, and nobody began it."""
+        self._own.claimed(len(rows), begun_at)
+        for row in rows:
+            started = row.records[0]
+            assert isinstance(started, Started)
+            name = started.function.name
+            info = RunInfo(
+                started.id, row.uid, name, "running", row.at, None, row.epoch, 0, started.digest, "", ""
+            )  # fmt: skip
+            self._taking[row.uid] = []
+            self._begin(info, row, [message for message in messages if message.run == row.uid])
+
+    def _begin(self, info: RunInfo, row: Row, messages: Sequence[Message]) -> None:
+        """Begin a Run that has its first row only, once every blob in it was read."""
+        fences, blobs = self._fences, blobs_in([row])
+
+        def begin() -> None:
+            if fences != self._fences:
+                self._wait_instead(info.uid)
+                return
+            self._resume(info, [row], blobs, self._taking.pop(info.uid), messages, ())
+            self._driver.trace.note(info.uid, left_queue(row, self._loop.now()))
+            self._own.read()
+
+        self._stored.verify(blobs, begin, lambda error: self._unreadable(info.uid, error, fences))
 
     def adopt(self, infos: Sequence[RunInfo]) -> None:
         """Take over free Runs, but those that were found to be none for this engine."""
@@ -407,7 +447,10 @@ class TakeOver:
         assert isinstance(started, Started)
         number = self._runs.next_number()
         machine = RunMachine.resume(number, info.uid, rows, self._limits, starts=self._starts)
-        run = OpenRun(number, info.id, info.uid, machine, info.function, started.bundle, info.digest, epoch=info.epoch)
+        run = OpenRun(
+            number, info.id, info.uid, machine, info.function, started.bundle, info.digest,
+            epoch=info.epoch, queue=queue_of(rows[0].records),
+        )  # fmt: skip
         run.held.update(obj.oid for obj in held)
         for obj, blob in zip(held, blobs, strict=True):
             self._committer.known(obj.oid, blob)
@@ -417,7 +460,8 @@ class TakeOver:
             run.tickets.add(ticket)
             ticket.started.open()
         self._runs.add(run)
-        self._driver.trace.has(run, waited=info.uid in self._waited)
+        if run.epoch > 1:
+            self._driver.trace.has(run, waited=info.uid in self._waited)
         self._waited.discard(info.uid)
         self._driver.trace.note(run.uid, changed_code(rows, self._version_here))
         if self._program is not None:
@@ -435,7 +479,8 @@ class TakeOver:
             self._tried[run.uid] = run.epoch
             is_other = bool(changed_code(rows, self._version_here)) or self._code_changed(started.bundle)
             signals = tuple(signals_among(messages))
-            self._driver.tell(run, Resumed(now, self._code_of(rows), is_other, tuple(handed), signals))
+            code = self._code_of(rows) if run.epoch > 1 else ""  # nothing of it ran with other code
+            self._driver.tell(run, Resumed(now, code, is_other, tuple(handed), signals))
             self._driver.trace.note(run.uid, may_have_happened(machine.in_flight))
-        # There may be more, and somebody may have asked for a cancel while nobody owned it.
-        self._own.look_soon()
+        if run.epoch > 1:  # there may be more, and somebody may have asked for a cancel while nobody owned it
+            self._own.look_soon()

@@ -28,6 +28,11 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Handed).decode
 
 
+def engine_name() -> str:
+    """Return what the trace calls the engine of this process."""
+    return f"{_HOST}:{os.getpid()}"
+
+
 class Tracing:
     """Gathers rows of the trace and writes them outside the loop, now and then. Nothing rests on them."""
 
@@ -56,7 +61,7 @@ class Tracing:
 
     def running(self, rows: Sequence[RunningRow]) -> None:
         """Let the trace show what runs; it takes the place of what it has shown of this engine."""
-        engine = f"{_HOST}:{self._pid}"
+        engine = engine_name()
         self._loop.offload(lambda: self._trace.show_running(engine, rows), lambda: None, lane="trace")
 
     def running_row(self, run: OpenRun, row: Running) -> RunningRow:

@@ -16,7 +16,9 @@ from weftrun.model.outcomes import Failure
 from weftrun.model.policy import Bundle
 from weftrun.model.work import NOBODY, AttemptAt, BatchSent, Running, Said, WorkEvent
 from weftrun.ports.loop import Loop
+from weftrun.ports.trace import Trace, WorkerRow
 from weftrun.ports.worker import DistantWorker, Worker, WorkerEvents
+from weftrun.runtime.tracing import engine_name
 
 
 class WorkerGroup:
@@ -26,15 +28,20 @@ class WorkerGroup:
         engine: the Worker in this process, which has the bodies of Workflows (W8).
         planner: chooses the homes of Steps whose graph is known.
         ttl_s: how long another Worker may be silent, in seconds; `start_s` before its first sign of life.
+        trace: where those who look on find the Workers; None where nobody does.
     """
 
-    def __init__(self, loop: Loop, engine: Worker, planner: Planner, ttl_s: float, start_s: float) -> None:
+    def __init__(
+        self, loop: Loop, engine: Worker, planner: Planner, ttl_s: float, start_s: float, trace: Trace | None = None
+    ) -> None:
         self._loop = loop
         self._machine = HomesMachine(planner)
         self._leases = WorkerLeases(ttl_s, start_s)
         self._distant: dict[WorkerId, DistantWorker] = {}
         self._members: dict[WorkerId, _Member] = {ENGINE: _Member(self, ENGINE, engine)}
         self._runs: dict[int, tuple[RunId, RunUid, Bundle]] = {}
+        self._capacities: dict[WorkerId, int] = {}
+        self._trace = trace
         self._hold_until = math.inf
         self._drains = self._stopped = self._looks = False
         self._events: WorkerEvents
@@ -44,6 +51,7 @@ class WorkerGroup:
         member = self._members[worker] = _Member(self, worker, there)
         self._leases.joined(worker, self._loop.now())
         self._distant[worker] = there
+        self._capacities[worker] = capacity
         there.listen(member)
         there.hold_until(self._leases.until(worker, self._hold_until))
         if self._drains:
@@ -69,8 +77,18 @@ class WorkerGroup:
         for worker, there in list(self._distant.items()):
             there.ping()
             there.hold_until(self._leases.until(worker, self._hold_until))
+        if self._trace is not None:
+            self._show(self._trace)
         self._hand_out(self._machine.overdue())
         self._loop.call_at(looked.next_at, self._look)
+
+    def _show(self, trace: Trace) -> None:
+        """Let those who look on see which Workers there are."""
+        now = self._loop.now()
+        rows = [
+            worker_row(worker, self._capacities[worker], now, there) for worker, there in sorted(self._distant.items())
+        ]
+        self._loop.offload(lambda: trace.show_workers(engine_name(), rows), lambda: None, lane="trace")
 
     # ------------------------------------------------------------------ port Worker
 
@@ -192,6 +210,7 @@ class WorkerGroup:
         member = self._members.pop(worker, None)
         self._distant.pop(worker, None)
         self._leases.left(worker)
+        self._capacities.pop(worker, None)
         if member is None or self._stopped:
             return
         for sandbox in member.sandboxes:
@@ -206,6 +225,17 @@ class WorkerGroup:
     def events(self) -> WorkerEvents:
         """Whom to tell what needs no decision."""
         return self._events
+
+
+def worker_row(worker: WorkerId, capacity: int, now: float, there: DistantWorker) -> WorkerRow:
+    """Return what is shown of a Worker."""
+    about = there.about
+    if about is None:
+        return WorkerRow(worker, capacity, now)
+    heard = there.heard_at or 0.0
+    return WorkerRow(
+        worker, capacity, now, heard, about.host, about.pid, about.sandboxes, about.memory_bytes, about.object_bytes
+    )
 
 
 class _Member:

@@ -64,6 +64,10 @@ class Callee(Protocol):
         """Whether a Run that is started with it keeps records."""
 
     @property
+    def asked(self) -> Any:
+        """What its Run asks of a queue; None where it begins at once."""
+
+    @property
     def compensate(self) -> Any:
         """What undoes a Step of it, if the workflow fails; None for nothing."""
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Awaitable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from weftrun.model.ids import RunId, RunUid, StepId
 from weftrun.model.outcomes import Failure, Status
@@ -13,8 +13,11 @@ from weftrun.model.policy import Bundle, FunctionSpec
 from weftrun.model.values import Data, Payload, Tree
 
 if TYPE_CHECKING:
+    from weftrun.model.queues import QueueOptions
     from weftrun.model.schedules import KeptSchedule
     from weftrun.sdk.schedules import Change
+
+T = TypeVar("T")
 
 
 class RunEnd(Protocol):
@@ -62,10 +65,12 @@ class Core(Protocol):
         *,
         wait_start: bool,
         durable: bool,
+        asked: QueueOptions | None,
     ) -> Any:
         """Start a Run or join the one with this id; return its ticket. One that is not `durable` keeps no record.
 
-        `also` are digests of the same arguments, written in another way than that of `digest`.
+        `also` are digests of the same arguments, written in another way than that of `digest`. Where something is
+        `asked` of a queue, the Run is put there.
         """
 
     def expect(self, function: FunctionSpec, expected: Mapping[str, Expected]) -> None:
@@ -141,6 +146,9 @@ class Core(Protocol):
 
     def schedule_times(self, id: str, count: int) -> list[float]:
         """Return the next times of a schedule, in seconds since the epoch."""
+
+    def on_queues(self, work: Callable[[Any], T]) -> T:
+        """Return what `work` makes of the queues of the Journal."""
 
     def publish(self, pieces: list[bytes | memoryview]) -> Data:
         """Make an Object of a large encoded value."""

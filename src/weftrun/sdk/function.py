@@ -47,7 +47,11 @@ A = TypeVar("A")
 _is_callable = callable
 
 
+_PLACING = frozenset({"queue", "key", "priority", "delay_s", "deduplicate"})
+"""What `options` takes of a Run that is put into a queue; see `sdk.queues`."""
+
 if TYPE_CHECKING:
+    from weftrun.model.queues import QueueOptions
 
     class _OfLists(Protocol):
         """What `@function(batch=True)` makes of a handler of lists: a Function of single values."""
@@ -104,6 +108,7 @@ class Function(Generic[P, R_co]):
         run_id: id for the Run that is started with it; None draws one.
         after: Refs of calls that must have succeeded before a call of this.
         durable: whether the Run that is started with it keeps records.
+        asked: of the queue that its Run is put into; None where it begins at once.
         expected: what its Steps are expected to need, by label, where it is a Workflow of which a file says so.
         origin: where it was made; of one whose code came from another process, nowhere.
         compensate: what undoes a Step of it that succeeded, where its workflow fails; None for nothing.
@@ -135,6 +140,7 @@ class Function(Generic[P, R_co]):
         self.run_id = run_id
         self.after = after
         self.durable = durable
+        self.asked: QueueOptions | None = None
         self.expected: Mapping[str, Expected] = {}
         self.compensate: Function[..., Any] | None = None
         self.compensates_with_result = False
@@ -232,12 +238,21 @@ class Function(Generic[P, R_co]):
                 f"{spec.label} ({where}): `id` and `durable=False` exclude each other: a Run without records can't be "
                 "found by an id. Leave one of them out."
             )
+        asked = self.asked
+        if not _PLACING.isdisjoint(policy):
+            asked = importlib.import_module("weftrun.sdk.queues").placed(policy, asked, spec.label, where)  # late
+        if asked is not None and not durable:
+            raise PolicyError(
+                f"{spec.label} ({where}): `queue` and `durable=False` exclude each other: a Run that waits in a queue "
+                "is kept in the Journal. Leave one of them out."
+            )
         refs = cast("tuple[Ref[Any], ...]", after)
         made: Function[P, R_co] = Function(
             self.handler, spec, home=self.home, run_id=run_id, after=refs, durable=durable, origin=self.origin,
             holds=(self,),
         )  # fmt: skip
         made.expected = self.expected
+        made.asked = asked
         _undone_alike(made, self)
         return made
 

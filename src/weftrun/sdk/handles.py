@@ -25,6 +25,7 @@ from weftrun.sdk.warn import warn_caller
 
 if TYPE_CHECKING:
     from weftrun.model.schedules import Timetable
+    from weftrun.sdk.queues import KnownQueue, Queue
     from weftrun.sdk.schedules import Schedule
 
 DRAIN_S: Final = 5.0
@@ -246,6 +247,7 @@ class Engine:
             TypeError: the arguments don't fit the signature.
             NotSerializable: an argument can't be pickled.
             RunConflict: the id belongs to a Run of other code or with other arguments, or was deleted.
+            QueueFull: `fn.options(queue=...)` names a queue in which as many Runs wait as may.
 
         Warns:
             ArgumentsNotCompared: the id belongs to a Run, and whether it has these arguments can't be told.
@@ -270,6 +272,7 @@ class Engine:
         run = self._start(fn, args, kwargs, wait_start=False)
         if fn.durable:
             await self._core.started(run._ticket)
+        run.id = run._ticket.id  # of another one, where this is a duplicate in a queue
         _compare(run, fn, args, kwargs)
         return run
 
@@ -303,7 +306,9 @@ class Engine:
         if fn.spec.kind.is_workflow:
             core.expect(fn.spec, fn.expected)
         wait = wait_start and fn.durable
-        ticket = core.start(id, fn.spec, bundle, Payload(data), text, tuple(also), wait_start=wait, durable=fn.durable)
+        ticket = core.start(
+            id, fn.spec, bundle, Payload(data), text, tuple(also), wait_start=wait, durable=fn.durable, asked=fn.asked
+        )
         return Run(core, ticket)
 
     def get(self, id: str) -> Run[Any]:
@@ -397,6 +402,15 @@ class Engine:
         """Return all schedules of the Journal, by their ids."""
         handle = _schedules().Schedule
         return [handle(self._core, kept.id) for kept in self._core.schedules()]
+
+    def queue(self, queue: str | Queue) -> KnownQueue:
+        """Return a queue of the Journal, to look at it or to change it; with `weftrun.queue(...)` it is declared.
+
+        Raises:
+            RunNotFound: there is none of this name.
+        """
+        found: KnownQueue = importlib.import_module("weftrun.sdk.queues").KnownQueue(self._core, queue)  # late
+        return found
 
     def list(self, limit: int = 100, *, after: RunView | None = None) -> list[RunView]:
         """Return Runs, newest first.

@@ -17,6 +17,7 @@ from weftrun.sdk.retrying import Retry
 if TYPE_CHECKING:
     from weftrun.sdk.batching import Concurrency
     from weftrun.sdk.callee import Callee
+    from weftrun.sdk.queues import Queue
     from weftrun.sdk.ref import Mapped, Ref
 
 
@@ -93,10 +94,20 @@ class CallPolicy(_Shared, total=False):
         after: Refs of calls that must have succeeded first, though no value of theirs is read.
         durable: False starts a Run that keeps no record and has no id that could be asked for: nothing is promised, and
             nothing waits for the disk. Closing the engine ends it.
+        queue: the Run is put into this queue, and begins when there is a place: a name, or `weftrun.queue(...)`.
+        key: whose Run it is, such as a customer: keys of a queue take turns, and may have a limit of their own.
+        priority: 0 (begins first) to 9 (last); 5 if not said. Keys take turns within one priority.
+        delay_s: it begins this long after the start, at the earliest; in seconds.
+        deduplicate: as long as a Run with this word waits in the queue or is under way, a start joins that one.
     """
 
     id: str
     durable: bool
+    queue: str | Queue
+    key: str
+    priority: int
+    delay_s: float
+    deduplicate: str
     after: Sequence[Ref[Any] | Mapped[Any]]
 
 
@@ -124,7 +135,13 @@ _AT_DECORATION = {
     "id": "it names one Run: write `.options(id=...)` where the Run is started",
     "after": "it orders one call: write `.options(after=[...])` at the call",
     "durable": "it is of one Run: write `.options(durable=False)` where the Run is started",
+    "queue": "it is of one Run: write `.options(queue=...)` where the Run is started",
+    "key": "it is of one Run in a queue: write `.options(queue=..., key=...)` where the Run is started",
+    "priority": "it is of one Run in a queue: write `.options(queue=..., priority=...)` where the Run is started",
+    "delay_s": "it is of one Run in a queue: write `.options(queue=..., delay_s=...)` where the Run is started",
+    "deduplicate": "it is of one Run in a queue: write `.options(queue=..., deduplicate=...)` where it is started",
 }
+_OF_A_RUN = frozenset(_AT_DECORATION)
 _CALL = _SHARED | frozenset(_AT_DECORATION)
 _AT_CALL = {
     "name": "it is how a Sandbox finds the code: put it on the decorator",
@@ -191,7 +208,7 @@ def _applied(
             raise PolicyError(f"{spec.label} ({where}): there is no policy `{key}`{_did_you_mean(key, can_hold)}")
         _check_kind(spec, key, where)
         checked = _checked(spec, key, value, where)
-        if key not in ("id", "after", "durable"):
+        if key not in _OF_A_RUN:
             changes[_FIELDS.get(key, key)] = checked
     if not changes:
         return spec

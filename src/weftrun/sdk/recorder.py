@@ -152,6 +152,11 @@ class Recorder:
                 f"{function.spec.label}.options(durable=False) in the workflow {self.label}: it is of a "
                 'whole Run. Leave it away, or say `checkpoint="none"` and `effects="none"` of this Step.'
             )
+        if function.asked is not None:
+            raise UsageError(
+                f"{function.spec.label}.options(queue={function.asked.entry.queue!r}) in the workflow {self.label}: a "
+                "queue holds Runs, and a call in a workflow makes a Step of the Run that is there. Leave it away."
+            )
         spec = function.spec
         position = self._positions.get(id(spec))
         if position is None:

@@ -96,10 +96,10 @@ def wanted(id: object, when: object, fn: object, args: tuple[Any, ...], kwargs: 
         raise UsageError(f"{preview(when, 80)} says no times: give weftrun.cron('0 3 * * *') or weftrun.every(300).")
     if not isinstance(fn, Function):
         raise UsageError(f"{fn!r} is not a Function: decorate it with @weftrun.function or @weftrun.workflow.")
-    if fn.run_id is not None or not fn.durable or fn.after:
+    if fn.run_id is not None or not fn.durable or fn.after or fn.asked is not None:
         raise UsageError(
             f"{fn.spec.label} is scheduled with options that it can't have there: the ids of the Runs are made of the "
-            "schedule's and the time, they keep records, and wait for no Ref."
+            "schedule's and the time, they keep records, begin when they are due, and wait for no Ref."
         )
     check_in_force(fn)
     fn.signature.check(args, kwargs)

@@ -62,6 +62,10 @@ class Listed(Protocol):
     def waiting_for(self) -> str | None:
         """Return what it stands still for."""
 
+    @property
+    def queue(self) -> str:
+        """Return the queue that it was started in."""
+
 
 class RunShown(Struct, frozen=True):
     """One Run.
@@ -78,8 +82,9 @@ class RunShown(Struct, frozen=True):
         due_at: when it is due, where it only waits and no engine has it; seconds since the epoch, else 0.
         running: what its engine saw running when it looked last.
         lives: how often it was begun: 1, and once more for each time it was retried.
-        waiting_for: what it stands still for: `code`, `signal NAME`, `sleep`, or None.
+        waiting_for: what it stands still for: `code`, `signal NAME`, `sleep`, `queue NAME`, or None.
         unfit: of code that does not fit it: why not, the call on record, and the one that is made now.
+        queue: that it was started in; empty where it was in none.
     """
 
     id: str
@@ -103,6 +108,7 @@ class RunShown(Struct, frozen=True):
     lives: int
     waiting_for: str | None
     unfit: dict[str, str]
+    queue: str = ""
 
 
 def run_shown(
@@ -139,4 +145,5 @@ def run_shown(
         info.lives,
         info.waiting_for,
         {"why": unfit.failure.message, "recorded": unfit.recorded, "made": unfit.made} if unfit is not None else {},
+        info.queue,
     )

@@ -30,6 +30,7 @@ from weftrun.model.emits import Emitted
 from weftrun.model.ids import StepId, item_step
 from weftrun.model.outcomes import Failure, Ran, Reason
 from weftrun.model.policy import PUBLISHED, FunctionSpec, Kind
+from weftrun.model.queues import USUAL_PRIORITY, QueueEntry
 from weftrun.model.records import (
     Abandoned,
     AttemptFailed,
@@ -38,6 +39,7 @@ from weftrun.model.records import (
     CancelAsked,
     Chunked,
     Ended,
+    Enqueued,
     ForkedFrom,
     Graphed,
     ItemsSettled,
@@ -133,7 +135,17 @@ class _Teller:
 
     def _record(self, at: float, record: object) -> Iterator[Sentence]:
         match record:
-            case Started() | CancelAsked() | Ended() | Retried() | Unfit() | Abandoned() | Branched() | ForkedFrom():
+            case (
+                Started()
+                | Enqueued()
+                | CancelAsked()
+                | Ended()
+                | Retried()
+                | Unfit()
+                | Abandoned()
+                | Branched()
+                | ForkedFrom()
+            ):
                 yield Sentence(at, StepId(""), self._of_the_run(record))
             case Graphed():
                 yield Sentence(at, record.step, self._graphed(record))
@@ -177,6 +189,8 @@ class _Teller:
         match record:
             case Started():
                 return _began(record)
+            case Enqueued():
+                return _enqueued(self._rows[0].at, record.entry)
             case CancelAsked():
                 return "Somebody asked for the Run to be cancelled."
             case Ended():
@@ -301,6 +315,17 @@ class _Teller:
                 settled = count_of(view.items_done + view.items_failed, "item")
                 told = f"told in {count_of(records, 'record')}, with {duration(view.body_s)} in bodies"
                 yield Sentence(view.left_at, view.id, f"{view.id} settled {settled}, {told}.")
+
+
+def _enqueued(at: float, entry: QueueEntry) -> str:
+    parts = [f"It was put into the queue {entry.queue}"]
+    if entry.key:
+        parts.append(f"for the key {entry.key}")
+    if entry.priority != USUAL_PRIORITY:
+        parts.append(f"with priority {entry.priority}")
+    if entry.starts_at:
+        parts.append(f"to begin in {duration(max(0.0, entry.starts_at - at))} at the earliest")
+    return ", ".join(parts) + "."
 
 
 def _began(record: Started) -> str:

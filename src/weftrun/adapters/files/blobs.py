@@ -102,9 +102,15 @@ class FileBlobs:
         with os.scandir(self._folder) as entries:
             yield from (entry.name for entry in entries if _NAME.fullmatch(entry.name))
 
-    def remove(self, sha256: str) -> None:
-        """Remove a blob, if it is there."""
-        (self._folder / sha256).unlink(missing_ok=True)
+    def remove(self, sha256: str) -> int:
+        """Remove a blob, if it is there; return how many bytes it had."""
+        path = self._folder / sha256
+        try:
+            nbytes = path.stat().st_size
+        except FileNotFoundError:
+            return 0
+        path.unlink(missing_ok=True)
+        return nbytes
 
 
 def _chunks(descriptor: int, nbytes: int) -> Iterator[memoryview]:

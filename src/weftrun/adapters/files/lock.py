@@ -132,6 +132,18 @@ def alone(folder: Path) -> Iterator[bool]:
         _free(descriptor)
 
 
+@contextlib.contextmanager
+def not_alone(folder: Path) -> Iterator[None]:
+    """Keep everybody from being `alone` for as long as the block lasts: no value is removed meanwhile."""
+    folder.mkdir(exist_ok=True)
+    descriptor = _opened(folder / "lock")
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield
+    finally:
+        _free(descriptor)
+
+
 def _opened(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
 

@@ -35,6 +35,7 @@ class RemoteWorker:
 
     Attributes:
         heard_at: when it last gave a sign of life, in seconds since the epoch; None where it never did.
+        about: what it told of itself last.
         end: ends whatever is at the other end, which is told as for any other end.
     """
 
@@ -55,6 +56,7 @@ class RemoteWorker:
         self._heard = 0
         self._over = False
         self.heard_at: float | None = None
+        self.about: m.WorkerAbout | None = None
         self.end = end
         self._events: WorkerEvents | None = None
         self._channel = LoopChannel(loop, channel, self._readable)
@@ -200,6 +202,8 @@ class RemoteWorker:
             return
         if isinstance(message, m.Rested):
             self._quiet, self._heard = message.quiet, message.number
+        if isinstance(message, m.Pong):
+            self.about = message.about
         if events is None or isinstance(message, m.Pong):
             return
         match message:

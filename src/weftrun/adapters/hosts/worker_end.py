@@ -33,6 +33,7 @@ class WorkerEnd:
         worker: the Worker of this process.
         ttl_s: an engine that gives no sign of life for so long, in seconds, may have lost its Runs to another one (O3).
         ended: called once when the engine has closed its end, has died, or has given no sign of life.
+        about: tells of this Worker.
         peers: links to the other Workers of this engine, where it may tell of them.
     """
 
@@ -44,12 +45,14 @@ class WorkerEnd:
         worker: Worker,
         ttl_s: float,
         ended: Callable[[], None],
+        about: Callable[[], m.WorkerAbout],
         peers: PeerLinks | None = None,
     ) -> None:
         self._loop = loop
         self._objects = objects
         self._worker = worker
         self._ended = ended
+        self._about = about
         self._known: dict[ObjectId, ObjectId] = {}
         self._heard = 0
         self._is_over = False
@@ -121,7 +124,7 @@ class WorkerEnd:
                 left_s = message.at - host_clock_s()
                 worker.hold_until(self._loop.now() + left_s if left_s < math.inf else math.inf)
             case m.Ping():
-                self._send(m.Pong())
+                self._send(m.Pong(self._about()))
             case m.Meet() if self._peers is not None:
                 self._peers.meet(message.worker, descriptors[0])
             case m.Meet():

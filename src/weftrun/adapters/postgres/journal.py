@@ -19,8 +19,9 @@ from psycopg import errors
 from weftrun.adapters.postgres import connection as connections
 from weftrun.adapters.postgres import schema
 from weftrun.adapters.postgres.connection import Connection
-from weftrun.adapters.postgres.outbox import PostgresOutbox, emits_binding
+from weftrun.adapters.postgres.outbox import emits_binding
 from weftrun.adapters.postgres.prepared import Prepared
+from weftrun.adapters.postgres.queues import PostgresQueues
 from weftrun.adapters.postgres.statements import SQL
 from weftrun.adapters.sql.outbox import check_deletable
 from weftrun.adapters.sql.reading import Bindings, Columns, drawn_hash_seed
@@ -56,7 +57,7 @@ class First(Struct, frozen=True, gc=False):
     digest: str
 
 
-class PostgresJournal(PostgresOutbox):
+class PostgresJournal(PostgresQueues):
     """A Journal in a PostgreSQL database, in a schema of its own named `weftrun`.
 
     Args:
@@ -246,6 +247,12 @@ class PostgresJournal(PostgresOutbox):
         # By its uid, and only if it has ended: what has ended stays so, and another Run may have the id by now.
         self._said("deleting a Run", "forget_run" if forget else "leave_tombstone", {"uid": info.uid})
         return info
+
+    def delete_ended(self, uids: Sequence[RunUid], *, before: float, forget: bool) -> list[RunUid]:
+        """Delete those of these Runs that ended before a time; see the port."""
+        told = {"uids": [self._stored(uid) for uid in uids], "before": before}
+        found = self._said("deleting Runs", "forget_ended" if forget else "delete_ended", told).fetchall()
+        return [RunUid(self._hex(uid)) for (uid,) in found]
 
     def put_schedule(self, schedule: KeptSchedule, expected: str) -> bool:
         """Put a schedule in the place of one revision of it; see the port."""

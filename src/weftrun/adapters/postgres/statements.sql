@@ -81,8 +81,9 @@ WHERE NOT deleted AND key < %(before)s AND (%(status)s::text IS NULL OR status =
 ORDER BY key DESC LIMIT %(limit)s;
 
 -- name: list_runs_open
+-- Those that have not left their queue are pending.
 SELECT * FROM weftrun.info WHERE key IN (
-    SELECT key FROM weftrun.run WHERE ended_at IS NULL AND status = %(status)s AND key < %(before)s
+    SELECT key FROM weftrun.run WHERE ended_at IS NULL AND (due_at >= 2e15) = (%(status)s = 'pending') AND key < %(before)s
     ORDER BY key DESC LIMIT %(limit)s)
 ORDER BY key DESC;
 
@@ -93,19 +94,22 @@ ORDER BY key DESC LIMIT %(limit)s;
 
 -- name: list_runs_of_function
 SELECT * FROM weftrun.info
-WHERE NOT deleted AND key < %(before)s AND function = %(function)s AND (%(status)s::text IS NULL OR status = %(status)s)
+WHERE NOT deleted AND key < %(before)s AND function = %(function)s
+  AND (%(status)s::text IS NULL OR (CASE WHEN ended_at IS NULL AND due_at >= 2e15 THEN 'pending' ELSE status END) = %(status)s)
 ORDER BY key DESC LIMIT %(limit)s;
 
 -- name: list_runs_with_prefix
 SELECT * FROM weftrun.info
 WHERE NOT deleted AND key < %(before)s AND strpos(id, '/') > 0 AND substr(id, 1, strpos(id, '/')) = %(prefix)s
-  AND (%(function)s::text = '' OR function = %(function)s) AND (%(status)s::text IS NULL OR status = %(status)s)
+  AND (%(function)s::text = '' OR function = %(function)s)
+  AND (%(status)s::text IS NULL OR (CASE WHEN ended_at IS NULL AND due_at >= 2e15 THEN 'pending' ELSE status END) = %(status)s)
 ORDER BY key DESC LIMIT %(limit)s;
 
 -- name: list_runs_beginning
 SELECT * FROM weftrun.info
 WHERE NOT deleted AND key < %(before)s AND starts_with(id, %(begins)s)
-  AND (%(function)s::text = '' OR function = %(function)s) AND (%(status)s::text IS NULL OR status = %(status)s)
+  AND (%(function)s::text = '' OR function = %(function)s)
+  AND (%(status)s::text IS NULL OR (CASE WHEN ended_at IS NULL AND due_at >= 2e15 THEN 'pending' ELSE status END) = %(status)s)
 ORDER BY key DESC LIMIT %(limit)s;
 
 -- name: open_runs
@@ -138,7 +142,7 @@ SELECT due_at FROM weftrun.run WHERE ended_at IS NULL AND owner IS NULL AND due_
 
 -- name: parked_runs
 -- Those that wait for code are due after all others.
-SELECT info.* FROM (SELECT key FROM weftrun.run WHERE ended_at IS NULL AND owner IS NULL AND due_at >= %s
+SELECT info.* FROM (SELECT key FROM weftrun.run WHERE ended_at IS NULL AND owner IS NULL AND due_at >= %s AND due_at < 2e15
                     ORDER BY key LIMIT %s) AS parked
 CROSS JOIN LATERAL (SELECT * FROM weftrun.info WHERE info.key = parked.key OFFSET 0) AS info
 ORDER BY info.key;
@@ -256,6 +260,39 @@ WITH emits AS (
 )
 DELETE FROM weftrun.run WHERE uid = %(uid)s::uuid AND ended_at IS NOT NULL;
 
+-- name: delete_ended
+-- Leave tombstones of Runs that ended before a time and may be deleted.
+WITH old AS MATERIALIZED (
+    SELECT key FROM weftrun.run
+    WHERE uid = ANY(%(uids)s::uuid[]) AND ended_at < %(before)s AND start IS NOT NULL
+      AND NOT EXISTS (SELECT 1 FROM weftrun.outbox WHERE outbox.run = run.key AND standing IN (0, 2, 3))
+    ORDER BY uid
+    FOR UPDATE
+), emits AS (
+    DELETE FROM weftrun.outbox WHERE run IN (SELECT key FROM old)
+), untaken AS (
+    DELETE FROM weftrun.inbox WHERE run IN (SELECT key FROM old)
+), gone AS (
+    DELETE FROM weftrun.record WHERE run IN (SELECT key FROM old)
+)
+UPDATE weftrun.run SET start = NULL WHERE key IN (SELECT key FROM old) RETURNING uid;
+
+-- name: forget_ended
+WITH old AS MATERIALIZED (
+    SELECT key FROM weftrun.run
+    WHERE uid = ANY(%(uids)s::uuid[]) AND ended_at < %(before)s AND start IS NOT NULL
+      AND NOT EXISTS (SELECT 1 FROM weftrun.outbox WHERE outbox.run = run.key AND standing IN (0, 2, 3))
+    ORDER BY uid
+    FOR UPDATE
+), emits AS (
+    DELETE FROM weftrun.outbox WHERE run IN (SELECT key FROM old)
+), untaken AS (
+    DELETE FROM weftrun.inbox WHERE run IN (SELECT key FROM old)
+), gone AS (
+    DELETE FROM weftrun.record WHERE run IN (SELECT key FROM old)
+)
+DELETE FROM weftrun.run WHERE key IN (SELECT key FROM old) RETURNING uid;
+
 -- name: bodies
 -- Every body there is, to look for the blobs it names.
 SELECT start FROM weftrun.run WHERE start IS NOT NULL UNION ALL SELECT body FROM weftrun.record;
@@ -372,3 +409,68 @@ SELECT 1 FROM weftrun.schedule WHERE id = %s AND revision = %s;
 
 -- name: delete_schedule
 DELETE FROM weftrun.schedule WHERE id = %s;
+
+-- name: queues
+SELECT name, body,
+       (SELECT count(*) FROM weftrun.queue_entry WHERE queue_entry.queue = name AND standing = 1),
+       (SELECT count(*) FROM weftrun.queue_entry WHERE queue_entry.queue = name AND standing = 0),
+       (SELECT count(*) FROM weftrun.queue_entry WHERE queue_entry.queue = name AND standing = 2)
+FROM weftrun.queue ORDER BY name COLLATE "C";
+
+-- name: queue
+SELECT name, body FROM weftrun.queue WHERE name = %s;
+
+-- name: add_queue
+INSERT INTO weftrun.queue (name, revision, is_paused, length_max, body)
+VALUES (%(name)s, %(revision)s, %(is_paused)s, %(length_max)s, %(body)b) ON CONFLICT (name) DO NOTHING;
+
+-- name: change_queue
+-- One of another revision was changed by somebody else.
+UPDATE weftrun.queue SET revision = %(revision)s, is_paused = %(is_paused)s, length_max = %(length_max)s, body = %(body)b
+WHERE name = %(name)s AND revision = %(expected)s;
+
+-- name: has_queue_revision
+SELECT 1 FROM weftrun.queue WHERE name = %s AND revision = %s;
+
+-- name: queue_is_used
+SELECT EXISTS (SELECT FROM weftrun.queue_entry WHERE queue = %s);
+
+-- name: delete_queue
+DELETE FROM weftrun.queue WHERE name = %(name)s
+  AND NOT EXISTS (SELECT FROM weftrun.queue_entry WHERE queue_entry.queue = %(name)s);
+
+-- name: queues_seen
+-- Queues in which Runs wait, and when the next one is due that was delayed.
+SELECT name, waits, next_at FROM (
+    SELECT name,
+           EXISTS (SELECT FROM weftrun.queue_entry WHERE queue_entry.queue = name AND standing = 1) AS waits,
+           (SELECT min(starts_at) FROM weftrun.queue_entry WHERE queue_entry.queue = name AND standing = 0) AS next_at
+    FROM weftrun.queue WHERE NOT is_paused) AS seen
+WHERE waits OR next_at IS NOT NULL;
+
+-- name: ripen
+UPDATE weftrun.queue_entry SET standing = 1 WHERE run IN (
+    SELECT run FROM weftrun.queue_entry WHERE queue = %s AND standing = 0 AND starts_at <= %s
+    ORDER BY starts_at LIMIT 1000 FOR UPDATE SKIP LOCKED);
+
+-- name: queue_under_way
+SELECT key, count(*) FROM weftrun.queue_entry WHERE queue = %s AND standing = 2 GROUP BY key;
+
+-- name: lanes
+-- Lanes, with the Runs of each; a lane without a key says that there are more.
+SELECT lane.priority, lane.key, lane.is_complete, ARRAY(
+    SELECT (SELECT run.uid FROM weftrun.run WHERE run.key = entry.run) FROM weftrun.queue_entry AS entry
+    WHERE entry.queue = %(queue)s AND entry.standing = 1 AND entry.priority = lane.priority AND entry.key = lane.key
+    ORDER BY entry.run LIMIT ceil(2.0 * %(most)s / greatest(1, lane.lanes))::integer)
+FROM (SELECT *, count(lanes.key) OVER () AS lanes, row_number() OVER () AS place
+      FROM weftrun.lanes(%(queue)s, %(turns)s::json, %(skip)s::text[], %(most)s) AS lanes) AS lane
+ORDER BY lane.place;
+
+-- name: enqueue
+SELECT weftrun.enqueue(%s::json, %b, %s);
+
+-- name: begin_queued
+SELECT * FROM weftrun.begin_queued(%s, %s, %s, %s, %b, %s::uuid[]);
+
+-- name: purge_queue
+SELECT weftrun.purge_queue(%s, %s, %s);

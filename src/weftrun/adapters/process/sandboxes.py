@@ -67,6 +67,11 @@ class ProcessSandboxes:
         self._awake = Awake(self._limits.awake_s)
         self._sent_at = 0.0
 
+    @property
+    def count(self) -> int:
+        """How many Sandboxes there are."""
+        return len(self._ends)
+
     def listen(self, events: SandboxEvents) -> None:
         """Say whom to tell."""
         self._events = events

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
-from weftrun.adapters.sql.rows import records_of, schedule_of
+from weftrun.adapters.sql.rows import queue_of, records_of, schedule_of
 from weftrun.model.emits import DeliveryStatus, Emitted, Parcel, emit_key
 from weftrun.model.errors import JournalCorrupt
 from weftrun.model.ids import RunId, RunUid, SessionUid, StepId
 from weftrun.model.lease import Session
 from weftrun.model.outcomes import Status
+from weftrun.model.queues import KeptQueue, QueueCounts, QueueSeen
 from weftrun.model.records import Row
 from weftrun.model.schedules import KeptSchedule
 from weftrun.ports.entropy import Entropy
-from weftrun.ports.journal import PARKED, Message, RunInfo
+from weftrun.ports.journal import PARKED, QUEUED, Message, RunInfo
 
 _LATER_THAN_ALL = 2**62
 _LISTED_BY: Mapping[Status | None, str] = {
@@ -148,6 +149,23 @@ class Reading:
     def _schedules(found: Iterable[Columns]) -> list[KeptSchedule]:
         return [schedule_of(body, f"The schedule {id}") for id, body in found]
 
+    def queues(self) -> list[QueueCounts]:
+        """Return all queues by their names, with what is in them."""
+        return [QueueCounts(self._queue(name, body), *counts) for name, body, *counts in self._rows("queues")]
+
+    def queue(self, name: str) -> KeptQueue | None:
+        """Return the queue with this name."""
+        found = self._rows("queue", (name,)) if name.isprintable() else []
+        return self._queue(*found[0]) if found else None
+
+    def queues_seen(self) -> list[QueueSeen]:
+        """Return the queues that are not paused and in which Runs wait."""
+        return [QueueSeen(name, bool(waits), next_at) for name, waits, next_at in self._rows("queues_seen")]
+
+    @staticmethod
+    def _queue(name: str, body: bytes) -> KeptQueue:
+        return queue_of(body, f"The queue {name}")
+
     def _infos(self, found: Iterable[Columns]) -> list[RunInfo]:
         """Make RunInfos of the columns that all statements on Runs select."""
         return [self._info(columns) for columns in found]
@@ -155,8 +173,10 @@ class Reading:
     def _info(self, columns: Columns) -> RunInfo:
         (
             id, uid, function, status, started_at, ended_at, epoch, takeovers, digest, version, file, deleted,
-            owner, place, due_at, lives, rests,
+            owner, place, due_at, lives, rests, queue,
         ) = columns  # fmt: skip
+        if ended_at is None and due_at >= QUEUED:
+            status = "pending"
         return RunInfo(
             id=RunId(id),
             uid=RunUid(self._hex(uid)),
@@ -175,6 +195,7 @@ class Reading:
             lives=lives,
             place=place,
             rests=rests,
+            queue=queue,
         )
 
     def _emits(self, found: Iterable[Columns]) -> list[Emitted]:

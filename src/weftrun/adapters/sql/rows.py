@@ -10,12 +10,14 @@ from typing import TypeVar
 import msgspec
 
 from weftrun.model.errors import JournalCorrupt
+from weftrun.model.queues import KeptQueue
 from weftrun.model.records import Record
 from weftrun.model.schedules import KeptSchedule
 
 T = TypeVar("T")
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(tuple[Record, ...]).decode
+_decode_queue = msgspec.msgpack.Decoder(KeptQueue).decode
 _decode_schedule = msgspec.msgpack.Decoder(KeptSchedule).decode
 
 # msgpack of `Blob`: an array of three, its tag 2, and a string of 64 bytes. Every blob in a body looks like this; an
@@ -23,8 +25,8 @@ _decode_schedule = msgspec.msgpack.Decoder(KeptSchedule).decode
 _BLOB = re.compile(rb"\x93\x02\xd9\x40([0-9a-f]{64})")
 
 
-def body_of(stored: tuple[Record, ...] | KeptSchedule) -> bytes:
-    """Return the stored form of records, or of a schedule."""
+def body_of(stored: tuple[Record, ...] | KeptSchedule | KeptQueue) -> bytes:
+    """Return the stored form of records, of a schedule, or of a queue."""
     data = _encode(stored)
     return data + zlib.crc32(data).to_bytes(4, "big")
 
@@ -37,6 +39,11 @@ def records_of(body: bytes, where: str) -> tuple[Record, ...]:
 def schedule_of(body: bytes, where: str) -> KeptSchedule:
     """Return the schedule in a stored body; `JournalCorrupt` says `where` it can't be read."""
     return _decoded(_decode_schedule, body, where)
+
+
+def queue_of(body: bytes, where: str) -> KeptQueue:
+    """Return the queue in a stored body; `JournalCorrupt` says `where` it can't be read."""
+    return _decoded(_decode_queue, body, where)
 
 
 def _decoded(decode: Callable[[bytes], T], body: bytes, where: str) -> T:

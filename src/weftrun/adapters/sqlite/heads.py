@@ -9,17 +9,20 @@ Binding = tuple[str | bytes | int | float | None, ...]
 
 
 class Head:
-    """What an append must know of a Run. `progressed`: its take-over counter stands at 0."""
+    """What an append must know of a Run. `progressed`: its take-over counter stands at 0. `queued`: it is a queue's."""
 
-    __slots__ = ("ended", "epoch", "key", "owner", "progressed", "seq")
+    __slots__ = ("ended", "epoch", "key", "owner", "progressed", "queued", "seq")
 
-    def __init__(self, key: int, epoch: int, takeovers: int, ended: int, owner: int | None, seq: int) -> None:
+    def __init__(
+        self, key: int, epoch: int, takeovers: int, ended: int, owner: int | None, seq: int, queued: int = 0
+    ) -> None:
         self.key = key
         self.epoch = epoch
         self.progressed = takeovers == 0
         self.ended = bool(ended)
         self.owner = owner
         self.seq = seq
+        self.queued = bool(queued)
 
 
 def start_binding(row: Row, body: bytes) -> Binding:

@@ -19,9 +19,10 @@ from weftrun.adapters.sql.reading import drawn_hash_seed
 from weftrun.adapters.sql.rows import body_of
 from weftrun.adapters.sqlite import connection as connections
 from weftrun.adapters.sqlite import filesystem, schema
-from weftrun.adapters.sqlite.connection import WriteTurn, patiently, transact, translated
+from weftrun.adapters.sqlite.connection import LogRoom, WriteTurn, patiently, transact, translated
 from weftrun.adapters.sqlite.heads import Binding, Head, check_next, start_binding
-from weftrun.adapters.sqlite.outbox import SqliteOutbox, add_emits, delete_emits
+from weftrun.adapters.sqlite.outbox import add_emits, delete_emits
+from weftrun.adapters.sqlite.queues import SqliteQueues
 from weftrun.adapters.sqlite.statements import SCHEMA, SQL
 from weftrun.model.errors import CommitUnknown, InternalError, JournalError, JournalFull, LeaseLost
 from weftrun.model.ids import RunId, RunUid
@@ -34,7 +35,7 @@ from weftrun.ports.journal import PARKED, Appended, Message, Posted, Rest, RunIn
 T = TypeVar("T")
 
 
-class SqliteJournal(SqliteOutbox):
+class SqliteJournal(SqliteQueues):
     """A Journal in a SQLite file.
 
     Args:
@@ -63,6 +64,7 @@ class SqliteJournal(SqliteOutbox):
         self._no_turn = WriteTurn(entropy, pause, 0.0)
         self._vfs = vfs
         self._heads: dict[RunUid, Head] = {}
+        self._log_room = LogRoom()
         self._closed = False
         self._connection: apsw.Connection | None = None
         if not create and not path.exists():
@@ -147,7 +149,9 @@ class SqliteJournal(SqliteOutbox):
             self._heads.clear()  # anybody may have claimed a Run that is nobody's
         self._check_session(connection, renew=renew)
         taken = self._start(connection, rows, bodies)
-        return Appended(taken, self._extend(connection, rows, bodies, taken))
+        lost = self._extend(connection, rows, bodies, taken)
+        self._log_room.make(connection)
+        return Appended(taken, lost)
 
     def added(self, rows: Sequence[Row], appended: Appended) -> None:
         """Forget what is not needed any more of Runs that have ended or were lost; their rows are committed."""
@@ -225,6 +229,7 @@ class SqliteJournal(SqliteOutbox):
         ends: list[Binding] = []
         untaken: list[Binding] = []
         progressed: list[Binding] = []
+        places: list[Binding] = []
         for row, body in zip(rows, bodies, strict=True):
             if row.uid in taken or row.uid in lost:
                 continue
@@ -245,6 +250,8 @@ class SqliteJournal(SqliteOutbox):
                 if row.seq > 1:  # before its first row nobody can have left a message
                     untaken.append((head.key, last.status))
                 head.ended = True
+                if head.queued:
+                    places.append((head.key,))
             elif not head.progressed and row.seq > 1:
                 progressed.append((head.key,))
                 head.progressed = True
@@ -253,6 +260,8 @@ class SqliteJournal(SqliteOutbox):
         if untaken:
             connection.executemany(SQL["drop_untaken"], untaken)
         self._write(connection, "made_progress", progressed)
+        if places:  # a Run that has ended gives its place back
+            connection.executemany(SQL["remove_entry"], places)
         return lost
 
     def _lost(self, connection: apsw.Connection, rows: Sequence[Row], taken: frozenset[RunUid]) -> frozenset[RunUid]:
@@ -275,7 +284,7 @@ class SqliteJournal(SqliteOutbox):
         found = connection.execute(SQL["head"], (bytes.fromhex(uid),)).fetchone()
         if found is None:
             return None
-        head = self._heads[uid] = Head(*cast(tuple[int, int, int, int, int | None, int], found))
+        head = self._heads[uid] = Head(*cast(tuple[int, int, int, int, int | None, int, int], found))
         return head
 
     def _check_stored(self, connection: apsw.Connection, head: Head, row: Row, body: bytes) -> None:
@@ -398,6 +407,8 @@ class SqliteJournal(SqliteOutbox):
                 told = (message.id, key, message.kind, message.name, message.at, message.value)
                 connection.execute(SQL["post_message"], told)
             connection.execute(SQL["wake"], (key, message.kind, PARKED))
+            if message.kind == "cancel":
+                connection.execute(SQL["take_out"], (key,))
             return "posted"
 
         return self._transact("leaving a message", work)
@@ -422,6 +433,22 @@ class SqliteJournal(SqliteOutbox):
             return info
 
         return self._transact("deleting a Run", work)
+
+    def delete_ended(self, uids: Sequence[RunUid], *, before: float, forget: bool) -> list[RunUid]:
+        """Delete those of these Runs that ended before a time; see the port."""
+
+        def work(connection: apsw.Connection) -> list[RunUid]:
+            gone = []
+            for uid in uids:
+                found = connection.execute(SQL["deletable"], (bytes.fromhex(uid), before)).fetchall()
+                for (id,) in found:
+                    for statement in ("delete_emits", "delete_messages", "delete_records"):
+                        connection.execute(SQL[statement], (id,))
+                    connection.execute(SQL["forget_run" if forget else "leave_tombstone"], (id,))
+                    gone.append(uid)
+            return gone
+
+        return self._transact("deleting Runs", work)
 
     def put_schedule(self, schedule: KeptSchedule, expected: str) -> bool:
         """Put a schedule in the place of one revision of it; see the port."""

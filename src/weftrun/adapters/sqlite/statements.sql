@@ -37,7 +37,7 @@ UPDATE run SET takeovers = 0 WHERE key = ?;
 -- name: head
 -- What an append must know of a Run that this connection has not seen yet.
 SELECT key, epoch, takeovers, ended_at IS NOT NULL, owner,
-       coalesce((SELECT max(seq) FROM record WHERE record.run = run.key), 1)
+       coalesce((SELECT max(seq) FROM record WHERE record.run = run.key), 1), queue <> ''
 FROM run WHERE uid = ?;
 
 -- name: stored_start
@@ -56,8 +56,10 @@ WHERE NOT deleted AND key < :before AND (:status IS NULL OR status = :status)
 ORDER BY key DESC LIMIT :limit;
 
 -- name: list_runs_open
+-- Those that have not left their queue are pending.
 SELECT * FROM info WHERE key IN (
-    SELECT key FROM run WHERE ended_at IS NULL AND status = :status AND key < :before ORDER BY key DESC LIMIT :limit)
+    SELECT key FROM run WHERE ended_at IS NULL AND (due_at >= 2e15) = (:status = 'pending') AND key < :before
+    ORDER BY key DESC LIMIT :limit)
 ORDER BY key DESC;
 
 -- name: list_runs_unsuccessful
@@ -67,19 +69,22 @@ ORDER BY key DESC LIMIT :limit;
 
 -- name: list_runs_of_function
 SELECT * FROM info
-WHERE NOT deleted AND key < :before AND function = :function AND (:status IS NULL OR status = :status)
+WHERE NOT deleted AND key < :before AND function = :function
+  AND (:status IS NULL OR (CASE WHEN ended_at IS NULL AND due_at >= 2e15 THEN 'pending' ELSE status END) = :status)
 ORDER BY key DESC LIMIT :limit;
 
 -- name: list_runs_with_prefix
 SELECT * FROM info
 WHERE NOT deleted AND key < :before AND instr(id, '/') > 0 AND substr(id, 1, instr(id, '/')) = :prefix
-  AND (:function = '' OR function = :function) AND (:status IS NULL OR status = :status)
+  AND (:function = '' OR function = :function)
+  AND (:status IS NULL OR (CASE WHEN ended_at IS NULL AND due_at >= 2e15 THEN 'pending' ELSE status END) = :status)
 ORDER BY key DESC LIMIT :limit;
 
 -- name: list_runs_beginning
 SELECT * FROM info
 WHERE NOT deleted AND key < :before AND substr(id, 1, length(:begins)) = :begins
-  AND (:function = '' OR function = :function) AND (:status IS NULL OR status = :status)
+  AND (:function = '' OR function = :function)
+  AND (:status IS NULL OR (CASE WHEN ended_at IS NULL AND due_at >= 2e15 THEN 'pending' ELSE status END) = :status)
 ORDER BY key DESC LIMIT :limit;
 
 -- name: open_runs
@@ -96,7 +101,7 @@ SELECT due_at FROM run WHERE ended_at IS NULL AND owner IS NULL AND due_at > ? O
 -- name: parked_runs
 -- Those that wait for code are due after all others.
 SELECT * FROM info WHERE key IN (
-    SELECT key FROM run WHERE ended_at IS NULL AND owner IS NULL AND due_at >= ?1 ORDER BY key LIMIT ?2)
+    SELECT key FROM run WHERE ended_at IS NULL AND owner IS NULL AND due_at >= ?1 AND due_at < 2e15 ORDER BY key LIMIT ?2)
 ORDER BY key;
 
 -- name: infos
@@ -104,17 +109,17 @@ SELECT * FROM info WHERE uid = ?;
 
 -- name: claim_run
 -- Take a free Run over (O1). One that is this session's is taken already, by a try of which nothing was known; one that
--- had only waited was not left by anybody.
+-- had only waited was not left by anybody. One that waits in a queue is not free.
 UPDATE run SET epoch = epoch + (owner IS NULL), takeovers = takeovers + (owner IS NULL AND due_at = 0), due_at = 0,
                owner = ?2
-WHERE uid = ?1 AND ended_at IS NULL AND (owner IS NULL OR owner = ?2);
+WHERE uid = ?1 AND ended_at IS NULL AND ((owner IS NULL AND due_at < 2e15) OR owner = ?2);
 
 -- name: retry_run
 -- Begin another life of a Run that has failed, was cancelled, or waits for code (L1).
 UPDATE run SET lives = ?2, status = 'running', ended_at = NULL, epoch = epoch + 1, takeovers = 0, owner = ?4,
                due_at = ?4 IS NULL
 WHERE uid = ?1 AND lives = ?2 - 1 AND start IS NOT NULL
-  AND (status IN ('failed', 'cancelled') OR (ended_at IS NULL AND owner IS NULL AND due_at >= ?3))
+  AND (status IN ('failed', 'cancelled') OR (ended_at IS NULL AND owner IS NULL AND due_at >= ?3 AND due_at < 2e15))
 RETURNING key, epoch;
 
 -- name: add_life
@@ -206,12 +211,27 @@ WHERE run.ended_at IS NULL AND (:session IS NULL OR run.owner = :session) ORDER 
 -- name: delete_records
 DELETE FROM record WHERE run = (SELECT key FROM run WHERE id = ?);
 
+-- name: deletable
+-- The id of a Run that ended before a time, if it may be deleted.
+SELECT id FROM run
+WHERE uid = ? AND ended_at < ? AND start IS NOT NULL
+  AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.run = run.key AND standing IN (0, 2, 3));
+
 -- name: leave_tombstone
 -- Leave a tombstone: id, uid, status and digest stay (G1).
 UPDATE run SET start = NULL WHERE id = ?;
 
 -- name: forget_run
 DELETE FROM run WHERE id = ?;
+
+-- name: begin_reading
+BEGIN;
+
+-- name: own_nothing
+-- Of a copy: the engines of the original own nothing here.
+UPDATE run SET owner = NULL WHERE owner IS NOT NULL;
+DELETE FROM session;
+DELETE FROM sink;
 
 -- name: bodies
 -- Every body there is, to look for the blobs it names.
@@ -344,3 +364,104 @@ SELECT 1 FROM schedule WHERE id = ?1 AND revision = ?2;
 
 -- name: delete_schedule
 DELETE FROM schedule WHERE id = ?1;
+
+-- name: queues
+SELECT name, body,
+       (SELECT count(*) FROM queue_entry WHERE queue_entry.queue = name AND standing = 1),
+       (SELECT count(*) FROM queue_entry WHERE queue_entry.queue = name AND standing = 0),
+       (SELECT count(*) FROM queue_entry WHERE queue_entry.queue = name AND standing = 2)
+FROM queue ORDER BY name;
+
+-- name: queue
+SELECT name, body FROM queue WHERE name = ?1;
+
+-- name: add_queue
+INSERT INTO queue (name, revision, is_paused, length_max, body)
+VALUES (:name, :revision, :is_paused, :length_max, :body) ON CONFLICT (name) DO NOTHING;
+
+-- name: change_queue
+-- One of another revision was changed by somebody else.
+UPDATE queue SET revision = :revision, is_paused = :is_paused, length_max = :length_max, body = :body
+WHERE name = :name AND revision = :expected;
+
+-- name: has_queue_revision
+SELECT 1 FROM queue WHERE name = ?1 AND revision = ?2;
+
+-- name: queue_is_used
+SELECT EXISTS (SELECT 1 FROM queue_entry WHERE queue = ?1);
+
+-- name: delete_queue
+DELETE FROM queue WHERE name = ?1;
+
+-- name: queues_seen
+-- Queues in which Runs wait, and when the next one is due that was delayed.
+SELECT name, waits, next_at FROM (
+    SELECT name,
+           EXISTS (SELECT 1 FROM queue_entry WHERE queue_entry.queue = name AND standing = 1) AS waits,
+           (SELECT min(starts_at) FROM queue_entry WHERE queue_entry.queue = name AND standing = 0) AS next_at
+    FROM queue WHERE NOT is_paused)
+WHERE waits OR next_at IS NOT NULL;
+
+-- name: ripen
+UPDATE queue_entry SET standing = 1 WHERE run IN (
+    SELECT run FROM queue_entry WHERE queue = ?1 AND standing = 0 AND starts_at <= ?2 ORDER BY starts_at LIMIT 1000);
+
+-- name: queue_under_way
+SELECT key, count(*) FROM queue_entry WHERE queue = ?1 AND standing = 2 GROUP BY key;
+
+-- name: next_priority
+SELECT priority FROM queue_entry WHERE queue = ?1 AND standing = 1 AND priority > ?2 ORDER BY priority LIMIT 1;
+
+-- name: next_key
+SELECT key FROM queue_entry WHERE queue = ?1 AND standing = 1 AND priority = ?2 AND key > ?3 ORDER BY key LIMIT 1;
+
+-- name: first_key
+SELECT key FROM queue_entry WHERE queue = ?1 AND standing = 1 AND priority = ?2 ORDER BY key LIMIT 1;
+
+-- name: lane
+SELECT (SELECT uid FROM run WHERE run.key = queue_entry.run) FROM queue_entry
+WHERE queue = ?1 AND standing = 1 AND priority = ?2 AND key = ?3 ORDER BY run LIMIT ?4;
+
+-- name: queue_length
+-- Runs that wait in a queue, and those that it may have; NULL for any number.
+SELECT length_max, CASE WHEN length_max IS NOT NULL THEN (
+    SELECT count(*) FROM (SELECT 1 FROM queue_entry WHERE queue_entry.queue = name AND standing < 2)) END
+FROM queue WHERE name = ?1;
+
+-- name: duplicate
+SELECT run.uid FROM queue_entry JOIN run ON run.key = queue_entry.run
+WHERE queue_entry.queue = ?1 AND queue_entry.deduplicate = ?2;
+
+-- name: start_queued
+-- Make a Run that is nobody's until it leaves its queue; says nothing where its id or uid is taken.
+INSERT INTO run (id, uid, status, started_at, epoch, born, function, version, file, digest, start, due_at, queue, rests)
+VALUES (?1, ?2, 'running', ?3, ?4, ?4, ?5, ?6, ?7, ?8, ?9, 2e15, ?10, 'queue ' || ?10)
+ON CONFLICT DO NOTHING RETURNING key;
+
+-- name: run_key
+SELECT key FROM run WHERE uid = ?1;
+
+-- name: add_entry
+INSERT INTO queue_entry (run, queue, key, priority, standing, starts_at, deduplicate)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, nullif(?7, ''));
+
+-- name: leave_queue
+UPDATE queue_entry SET standing = 2 WHERE run = (SELECT key FROM run WHERE uid = ?1) AND standing = 1;
+
+-- name: begin_queued
+UPDATE run SET owner = ?2, due_at = 0 WHERE uid = ?1 AND owner IS NULL AND ended_at IS NULL AND due_at >= 2e15;
+
+-- name: begun
+-- The first row of a Run that is a session's, under the epoch that it was started with.
+SELECT started_at, born, start FROM run WHERE uid = ?1 AND owner = ?2 AND epoch = born AND ended_at IS NULL;
+
+-- name: remove_entry
+DELETE FROM queue_entry WHERE run = ?1;
+
+-- name: take_out
+-- A Run that is to be cancelled waits no longer.
+DELETE FROM queue_entry WHERE run = ?1 AND standing < 2;
+
+-- name: oldest_waiting
+SELECT run.key, run.uid FROM queue_entry JOIN run ON run.key = queue_entry.run
+WHERE queue_entry.queue = ?1 AND standing < 2 ORDER BY queue_entry.run LIMIT ?2;

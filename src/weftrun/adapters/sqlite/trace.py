@@ -15,7 +15,7 @@ import msgspec
 
 from weftrun.adapters.sql.statements import read_statements
 from weftrun.model.ids import RunUid
-from weftrun.ports.trace import RunningRow, TraceRow, text_of
+from weftrun.ports.trace import RunningRow, TraceRow, WorkerRow, text_of
 
 TRACE = read_statements(__package__, "trace.sql")
 PAGE_BYTES = 4096
@@ -25,6 +25,7 @@ BUSY_MS = 200
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(TraceRow).decode
 _decode_running = msgspec.msgpack.Decoder(RunningRow).decode
+_decode_worker = msgspec.msgpack.Decoder(WorkerRow).decode
 _Said = tuple[str, Sequence[Sequence[bytes | str]]]
 """A statement, and all it is to be said with."""
 
@@ -64,6 +65,7 @@ class SqliteTrace:
             connection.execute(TRACE["make"])
             connection.execute(TRACE["index"])
             connection.execute(TRACE["make_running"])
+            connection.execute(TRACE["make_workers"])
             connection.pragma("max_page_count", max(file_bytes_max // PAGE_BYTES, 16))
         except apsw.Error:
             connection.close(force=True)
@@ -148,6 +150,25 @@ class SqliteTrace:
         except (apsw.Error, msgspec.MsgspecError) as error:
             self._warn(error)
             return []
+
+    def show_workers(self, engine: str, rows: Sequence[WorkerRow]) -> None:
+        """Say which Workers an engine has, in the place of what it said before."""
+        shown = [(engine, _encode(row)) for row in rows]
+        self._write([("forget_workers", [(engine,)]), ("show_worker", shown)])
+
+    def workers(self) -> dict[str, list[WorkerRow]]:
+        """Return by engine which Workers it has said to have last."""
+        found: dict[str, list[WorkerRow]] = {}
+        if self._connection is None:
+            return found
+        try:
+            for engine, body in self._connection.execute(TRACE["workers"]):
+                found.setdefault(cast(str, engine), []).append(_decode_worker(cast(bytes, body)))
+        except apsw.SQLError:
+            return {}  # a trace that was made before there was such a table, and no engine has opened since
+        except (apsw.Error, msgspec.MsgspecError) as error:
+            self._warn(error)
+        return found
 
     def delete(self, run: RunUid) -> None:
         """Forget the rows of a Run, and what was seen running of it."""

@@ -19,6 +19,22 @@ CREATE TABLE IF NOT EXISTS running (
     body   BLOB NOT NULL            -- msgpack of a RunningRow
 ) STRICT;
 
+-- name: make_workers
+-- Which Workers each engine had when it looked last.
+CREATE TABLE IF NOT EXISTS workers (
+    engine TEXT NOT NULL,
+    body   BLOB NOT NULL            -- msgpack of a WorkerRow
+) STRICT;
+
+-- name: forget_workers
+DELETE FROM workers WHERE engine = ?;
+
+-- name: show_worker
+INSERT INTO workers (engine, body) VALUES (?, ?);
+
+-- name: workers
+SELECT engine, body FROM workers ORDER BY rowid;
+
 -- name: begin
 BEGIN IMMEDIATE;
 

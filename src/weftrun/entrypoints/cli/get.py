@@ -46,6 +46,8 @@ def _print(shown: RunShown, views: list[StepView], seen: Look, db: str | None) -
     print(f"  started {clock(shown.started_at)}{took}")
     if sentence := owner_sentence(seen.info, seen.owner, seen.at, db):
         print(f"  {sentence}")
+    if shown.queue and shown.waiting_for != f"queue {shown.queue}":
+        print(f"  of the queue {shown.queue}")
     if shown.takeovers:
         print(f"  taken over {count_of(shown.takeovers, 'time')} (epoch {shown.epoch})")
     _print_life(shown, db)

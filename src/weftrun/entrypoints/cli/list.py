@@ -24,8 +24,12 @@ _COLUMNS = (
     Column("took", rank=3),
     Column("undelivered", rank=4, right=True, if_any=True),
 )
-_OF_SOME = (Column("lives", rank=5, right=True, if_any=True), Column("waits for", if_any=True))
-"""Shown where a Run was retried, waits for something, or has no engine that lives."""
+_OF_SOME = (
+    Column("lives", rank=5, right=True, if_any=True),
+    Column("waits for", if_any=True),
+    Column("queue", rank=6, if_any=True),
+)
+"""Shown where a Run was retried, waits for something, is of a queue, or has no engine that lives."""
 
 
 @click.command("list")
@@ -55,7 +59,7 @@ def command(db: str | None, as_json: bool, status: Status | Literal["parked"] | 
         )
         return
     columns: tuple[Column, ...] = _COLUMNS
-    if alone or any(info.lives > 1 or info.waiting_for for info in infos):
+    if alone or any(info.lives > 1 or info.waiting_for or info.queue for info in infos):
         columns = (*_COLUMNS, *_OF_SOME)
     told_of = zip(infos, undelivered, strict=True)
     rows = [_row(info, count, is_alone=info.uid in alone)[: len(columns)] for info, count in told_of]
@@ -82,4 +86,4 @@ def _row(info: RunInfo, undelivered: int, *, is_alone: bool) -> tuple[str, ...]:
     count = f"{undelivered:,}" if undelivered else ""
     lives = str(info.lives) if info.lives > 1 else ""
     waits = info.waiting_for or ("an engine" if is_alone else "")
-    return info.id, info.status, info.function, clock(info.started_at), took, count, lives, waits
+    return info.id, info.status, info.function, clock(info.started_at), took, count, lives, waits, info.queue

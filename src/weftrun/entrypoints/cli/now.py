@@ -21,6 +21,8 @@ def owner_sentence(info: RunInfo, owner: OwnerView | None, now: float, db: str |
         if owner.lives:
             return f"{engine} has it"
         return f"{engine} had it and has ended: the next one that opens this Journal goes on with it, or {resume}"
+    if info.is_queued:
+        return f"no engine has it yet: it waits in the {info.waiting_for}, or is delayed; see `weftrun queue list`"
     if info.is_parked:
         return "no engine has it: it is parked until there is code that fits it"
     waits = f"waits for {'its ' if info.waiting_for == 'sleep' else 'the '}{info.waiting_for}"

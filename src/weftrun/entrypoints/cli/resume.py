@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from weftrun.entrypoints.cli.attend import announce_on_stderr, attend
+from weftrun.entrypoints.cli.bulk import RunChoice, Standing, attend_all, choice_options, chosen, is_bulk, show_chosen
 from weftrun.entrypoints.cli.candidates import run_ids
 from weftrun.entrypoints.cli.options import EngineOptions, engine_options, found, journal_options, reading
 from weftrun.entrypoints.cli.target import importable, load_sinks, script
@@ -19,14 +20,22 @@ from weftrun.views.calls import start_of
 
 
 @click.command("resume")
-@click.argument("run", metavar="ID", shell_complete=run_ids)
+@click.argument("run", metavar="[ID]", required=False, shell_complete=run_ids)
+@choice_options("open", "parked")
 @journal_options
 @engine_options
-def command(run: str, db: str | None, as_json: bool, engine: EngineOptions) -> int:
+def command(
+    run: str | None, standing: Standing | None, function: str, begins: str, dry_run: bool, db: str | None,
+    as_json: bool, engine: EngineOptions,
+) -> int:  # fmt: skip
     """Go on with a Run that was interrupted, and print its result.
 
     One that has ended gives its answer, or its old error, at once; `weftrun retry ID` runs again what failed.
+    Without an ID: all Runs that --status, --function and --begins choose; a line for each, with how it ended.
     """
+    choice = RunChoice(standing, function, begins, dry_run)
+    if is_bulk(run, choice) or run is None:
+        return _resume_all(choice, db, engine, as_json=as_json)
     with reading(db) as reader:
         info = found(reader, run)
         started = start_of(reader.load(info.uid))
@@ -50,6 +59,19 @@ def command(run: str, db: str | None, as_json: bool, engine: EngineOptions) -> i
         announce=announce_on_stderr,
         note=note,
     )
+
+
+def _resume_all(choice: RunChoice, db: str | None, engine: EngineOptions, *, as_json: bool) -> int:
+    """Go on with all Runs that are chosen; those that another engine has are waited for."""
+    with reading(db) as reader:
+        infos = chosen(reader, choice, may_be=("open", "parked"))
+        if choice.dry_run:
+            return show_chosen(infos, as_json=as_json)
+        for info in infos:
+            import_code(start_of(reader.load(info.uid)), info.id)
+    given = load_sinks(engine.sinks) if engine.sinks is not None else None
+    with engine.open(db, "none", given) as opened:
+        return attend_all(opened, infos, lambda it, info: it.get(info.id), as_json=as_json)
 
 
 def import_code(started: Started, run: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, cast
 
 import click
@@ -10,6 +9,7 @@ import click
 from weftrun.assembly import check_timetable, schedule_book, times_of
 from weftrun.entrypoints.cli.arguments import bind
 from weftrun.entrypoints.cli.candidates import parameters, targets
+from weftrun.entrypoints.cli.durations import seconds_of
 from weftrun.entrypoints.cli.options import journal_options
 from weftrun.entrypoints.cli.output import clock, print_json
 from weftrun.entrypoints.cli.table import Column, print_table
@@ -27,7 +27,6 @@ _COLUMNS = (
     Column("workflow", rank=1, folds=True),
     Column("fault", gives=True, folds=True, if_any=True),
 )
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 _NEXT = 3
 _DONE = {
     "pause": "is paused: it starts nothing until `weftrun schedule resume`",
@@ -84,7 +83,7 @@ def create(
     check_schedule_id(schedule)
     if (cron is None) == (every is None):
         raise UsageError("Say when it is due by one of --cron and --every.")
-    seconds = 0 if every is None else _seconds(every)
+    seconds = 0 if every is None else seconds_of("--every", every)
     when = Timetable(cron or "", seconds, timezone, cast(CatchUp, catch_up), catch_up_max, jitter)
     check_timetable(when)
     function = load(target)
@@ -150,13 +149,6 @@ command.add_command(_change("pause", "Let a schedule start nothing until it is r
 command.add_command(_change("resume", "Let a schedule go on; what came meanwhile is not made up for."))
 command.add_command(_change("trigger", "Let a schedule start a Run now, beside its times."))
 command.add_command(_change("delete", "Delete a schedule; Runs that it has started go on."))
-
-
-def _seconds(text: str) -> int:
-    found = re.fullmatch(r"(\d+)([smhdw]?)", text.strip())
-    if found is None:
-        raise UsageError(f"--every {text!r} is no interval: give whole seconds, or 15m, 2h, 1d, 1w.")
-    return int(found[1]) * _UNITS[found[2] or "s"]
 
 
 def _status(schedule: KeptSchedule) -> str:

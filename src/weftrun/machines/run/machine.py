@@ -120,7 +120,10 @@ class RunMachine:
         if type(event) is Committed:
             self._committed(event)
         elif run.ending is None and (run.unfit is None or type(event) is CancelCame):
-            self._take(event)
+            if type(event) is AttemptsEnded:
+                attempts_ended(run, event)
+            else:
+                self._take(event)
             self._draw_consequences()
         commands = self._hand_out()
         check = type(self).check
@@ -131,8 +134,6 @@ class RunMachine:
     def _take(self, event: RunEvent) -> None:
         run = self.state
         match event:
-            case AttemptsEnded():
-                attempts_ended(run, event)
             case ItemsEnded():
                 items_ended(run, event)
             case OutputPut():
@@ -243,7 +244,8 @@ class RunMachine:
         run = self.state
         if not run.durable:
             self._drop_records()
-        flush_outcomes(run)
+        if run.outcomes:
+            flush_outcomes(run)
         commands = run.commands
         run.commands = []
         if run.records:

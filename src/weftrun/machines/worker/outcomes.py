@@ -24,7 +24,11 @@ def outcomes_came(state: WorkerState, box: Box, message: Outcomes, now: float) -
         return True
     singles = given.singles
     for outcome in message.outcomes:
-        if not 0 <= outcome.index < len(singles) or not _is_of(outcome, singles[outcome.index]):
+        if not 0 <= outcome.index < len(singles):
+            return False
+        entry = singles[outcome.index]
+        asked = entry[1] if entry is not None else outcome  # told before
+        if (outcome.step, outcome.attempt, outcome.undoes) != (asked.step, asked.attempt, asked.undoes):
             return False
     by_run: dict[int, list[Outcome]] = {}
     busy_s = 0.0
@@ -44,14 +48,6 @@ def outcomes_came(state: WorkerState, box: Box, message: Outcomes, now: float) -
         state.commands.append(Tell(run, AttemptsEnded(now, tuple(outcomes))))
     _close(box, given, now)
     return True
-
-
-def _is_of(outcome: Outcome, entry: tuple[int, Invocation] | None) -> bool:
-    """Say whether an outcome tells of the Attempt that is at its place of the Batch, or of one told before."""
-    if entry is None:
-        return True
-    asked = entry[1]
-    return outcome.step == asked.step and outcome.attempt == asked.attempt and outcome.undoes == asked.undoes
 
 
 def _failed(invocation: Invocation, failure: Failure, ran: Ran, text: str = "") -> Outcome:

@@ -444,6 +444,21 @@ class JournalContract:
             journal.delete(RunId("run-1"), forget=True)
         assert journal.load(uid(1)) == [start(1), more(1, 2)]
 
+    def test_what_ended_before_a_time_is_deleted_together(self, journal: Journal) -> None:
+        """But not what goes on, ended later, or was deleted; of those `forget` frees the ids of none but these."""
+        journal.append([start(1), end(1, 2), start(2), end(2, 2), start(3), more(3, 2), start(4), end(4, 2, "failed")])
+        journal.delete(RunId("run-2"), forget=False)
+        every = [uid(number) for number in (1, 2, 3, 4, 9)]
+        assert journal.delete_ended(every, before=end(1, 2).at, forget=True) == []
+        assert journal.delete_ended(every, before=end(1, 2).at + 0.5, forget=False) == [uid(1)]
+        assert journal.delete_ended(every, before=end(4, 2).at + 0.5, forget=True) == [uid(4)]
+        assert [run.id for run in journal.runs()] == ["run-3"]
+        assert journal.load(uid(1)) == []
+        assert journal.find(RunId("run-4")) is None
+        left = journal.find(RunId("run-1"))
+        assert left is not None
+        assert left.deleted
+
     # ------------------------------------------------------------------ blobs
 
     def test_every_named_blob_is_told(self, journal: Journal) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from weftrun.model.ids import StepId
-from weftrun.ports.trace import RunningRow, Trace, TraceRow
+from weftrun.ports.trace import RunningRow, Trace, TraceRow, WorkerRow
 from weftrun.testing.contracts.samples import AT, uid
 
 
@@ -86,6 +86,19 @@ class TraceContract:
         trace.delete(uid(1))
         assert trace.running(uid(1)) == []
         assert trace.running(uid(2)) == [seen(2, 1)]
+
+    def test_workers_are_those_that_an_engine_named_last(self, reopen: Callable[[], Trace]) -> None:
+        """Each engine says all that it has, each time."""
+        trace = reopen()
+        assert trace.workers() == {}
+        one, two = WorkerRow(1, 4, AT, AT, "höst", 12, 3, 4_000, 500), WorkerRow(2, 4, AT)
+        trace.show_workers("a", [one, two])
+        trace.show_workers("b", [two])
+        trace = reopen()
+        assert trace.workers() == {"a": [one, two], "b": [two]}
+        trace.show_workers("a", [two])
+        trace.show_workers("b", [])
+        assert reopen().workers() == {"a": [two]}
 
     def test_close_is_idempotent_and_a_closed_trace_keeps_quiet(self, reopen: Callable[[], Trace]) -> None:
         """An engine that ends may still have something to tell."""

@@ -241,6 +241,7 @@ class SimLink:
 
     Attributes:
         heard_at: when the Worker last gave a sign of life; `pinged_at` when the engine last did, as the Worker knows.
+        about: nothing: nobody looks on here.
         taken: number of the last piece of work that has arrived.
     """
 
@@ -260,6 +261,7 @@ class SimLink:
         self._quiet = True
         self._events: WorkerEvents | None = None
         self.heard_at: float | None = None
+        self.about = None
         self.is_cut = False
         self.pinged_at = engine.now()
         driver.listen(_Reported(self, driver))

@@ -9,6 +9,7 @@ from weftrun.model.ids import ObjectId, RunId, RunUid, SandboxId
 from weftrun.model.lease import Session
 from weftrun.model.messages import ToSandbox
 from weftrun.model.outcomes import Status
+from weftrun.model.queues import KeptQueue, NotQueued, QueueCounts, QueueLanes, QueueNow, QueueSeen
 from weftrun.model.records import Row
 from weftrun.model.schedules import KeptSchedule
 from weftrun.model.values import Blob
@@ -197,6 +198,10 @@ class FaultyJournal:
         """Delete an ended Run."""
         return self._inner.delete(run, forget=forget)
 
+    def delete_ended(self, uids: Sequence[RunUid], *, before: float, forget: bool) -> list[RunUid]:
+        """Delete ended Runs."""
+        return self._inner.delete_ended(uids, before=before, forget=forget)
+
     def blobs_named(self) -> set[str]:
         """Return the name of every blob that a record names."""
         return self._inner.blobs_named()
@@ -269,6 +274,56 @@ class FaultyJournal:
         """Delete a schedule."""
         return self._inner.delete_schedule(id)
 
+    def queues(self) -> list[QueueCounts]:
+        """Return all queues."""
+        return self._inner.queues()
+
+    def queue(self, name: str) -> KeptQueue | None:
+        """Return a queue."""
+        return self._inner.queue(name)
+
+    def queues_seen(self) -> list[QueueSeen]:
+        """Return the queues in which Runs wait."""
+        return self._inner.queues_seen()
+
+    def queue_now(self, name: str) -> QueueNow | None:
+        """Return a queue and what is under way."""
+        return self._inner.queue_now(name)
+
+    def lanes(self, queue: KeptQueue, skip: Sequence[str], most: int) -> QueueLanes:
+        """Return who waits."""
+        return self._inner.lanes(queue, skip, most)
+
+    def put_queue(self, queue: KeptQueue, expected: str) -> bool:
+        """Change a queue, with what is planned for this call."""
+        put: list[bool] = []
+        self._write("journal.queue", lambda: put.append(self._inner.put_queue(queue, expected)))
+        return put[0]
+
+    def delete_queue(self, name: str) -> bool:
+        """Delete a queue."""
+        return self._inner.delete_queue(name)
+
+    def enqueue(self, rows: Sequence[Row], now: float) -> Mapping[RunUid, NotQueued]:
+        """Put Runs into their queues, with what is planned for this call."""
+        refused: list[Mapping[RunUid, NotQueued]] = []
+        self._write("journal.enqueue", lambda: refused.append(self._inner.enqueue(rows, now)))
+        return refused[0]
+
+    def ripen(self, name: str, now: float) -> None:
+        """Let Runs wait that were delayed."""
+        self._inner.ripen(name, now)
+
+    def begin_queued(self, queue: KeptQueue, expected: str, runs: Sequence[RunUid]) -> list[Row]:
+        """Let Runs leave a queue, with what is planned for this call."""
+        begun: list[list[Row]] = []
+        self._write("journal.begin_queued", lambda: begun.append(self._inner.begin_queued(queue, expected, runs)))
+        return begun[0]
+
+    def purge_queue(self, name: str, message: str, most: int) -> int:
+        """Cancel Runs that wait in a queue."""
+        return self._inner.purge_queue(name, message, most)
+
     def close(self) -> None:
         """Close the Journal."""
         self._inner.close()
@@ -306,6 +361,8 @@ class FaultyTrace:
         self.show_running = inner.show_running
         self.end_running = inner.end_running
         self.running = inner.running
+        self.show_workers = inner.show_workers
+        self.workers = inner.workers
         self.delete = inner.delete
         self.close = inner.close
 

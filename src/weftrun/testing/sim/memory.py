@@ -11,7 +11,7 @@ from weftrun.model.ids import ObjectId, RunUid, SessionUid
 from weftrun.model.lease import Session
 from weftrun.model.values import Blob, Object
 from weftrun.ports.blobs import Blobs
-from weftrun.ports.trace import RunningRow, TraceRow, text_of
+from weftrun.ports.trace import RunningRow, TraceRow, WorkerRow, text_of
 
 
 class MemoryBlobs:
@@ -49,9 +49,9 @@ class MemoryBlobs:
         """Return the name of every stored blob."""
         return tuple(self._bytes)
 
-    def remove(self, sha256: str) -> None:
-        """Remove a blob, if it is there."""
-        self._bytes.pop(sha256, None)
+    def remove(self, sha256: str) -> int:
+        """Remove a blob, if it is there; return how many bytes it had."""
+        return len(self._bytes.pop(sha256, b""))
 
 
 class MemoryObjects:
@@ -186,6 +186,7 @@ class MemoryTrace:
         self._rows: list[TraceRow] = []
         self._unsynced: list[TraceRow] = []
         self._running: dict[str, list[RunningRow]] = {}
+        self._workers: dict[str, list[WorkerRow]] = {}
 
     def write(self, rows: Sequence[TraceRow]) -> None:
         """Keep rows."""
@@ -209,6 +210,14 @@ class MemoryTrace:
         return sorted(
             (row for rows in self._running.values() for row in rows if row.run == run), key=lambda row: row.entered_at
         )
+
+    def show_workers(self, engine: str, rows: Sequence[WorkerRow]) -> None:
+        """Say which Workers an engine has, in the place of what it said before."""
+        self._workers[engine] = list(rows)
+
+    def workers(self) -> dict[str, list[WorkerRow]]:
+        """Return by engine which Workers it has said to have last."""
+        return {engine: rows for engine, rows in self._workers.items() if rows}
 
     def _forget(self, run: RunUid) -> None:
         self._running = {name: [row for row in rows if row.run != run] for name, rows in self._running.items()}
