@@ -97,6 +97,7 @@ PUBLIC_NAMES = {
     "share",
     "shared_counts",
     "run",
+    "wasm_component",
     "wasm_function",
     "http_function",
     "asgi_app",

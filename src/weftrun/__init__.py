@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     from weftrun.sdk.asgi import asgi_app
     from weftrun.sdk.multiplexer import SharedCounts
     from weftrun.sdk.remote import http_function
-    from weftrun.sdk.wasm import wasm_function
+    from weftrun.sdk.wasm import wasm_component, wasm_function
 
     _P = ParamSpec("_P")
     _T = TypeVar("_T")
@@ -74,6 +74,7 @@ if TYPE_CHECKING:
 __all__ = [
     "function",
     "workflow",
+    "wasm_component",
     "wasm_function",
     "http_function",
     "asgi_app",
@@ -162,6 +163,7 @@ if not TYPE_CHECKING:
     _LATE = {
         "asgi_app": "weftrun.sdk.asgi",
         "http_function": "weftrun.sdk.remote",
+        "wasm_component": "weftrun.sdk.wasm",
         "wasm_function": "weftrun.sdk.wasm",
         "signal": "weftrun.sdk.waiting",
         "sleep": "weftrun.sdk.waiting",

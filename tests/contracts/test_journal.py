@@ -13,6 +13,7 @@ from weftrun.adapters.system.clock import pause
 from weftrun.adapters.system.entropy import SystemEntropy
 from weftrun.testing.contracts.journal import JournalContract
 from weftrun.testing.contracts.outbox import OutboxContract
+from weftrun.testing.contracts.places import PlaceContract
 from weftrun.testing.contracts.queues import QueueContract
 from weftrun.testing.contracts.reader import OpenReader, ReaderContract
 from weftrun.testing.contracts.reopening import Reopening
@@ -42,6 +43,12 @@ class TestSqliteSchedules(ScheduleContract):
 
 
 class TestSqliteQueues(QueueContract):
+    @pytest.fixture
+    def connect(self, tmp_path: Path) -> Callable[[], SqliteJournal]:
+        return lambda: SqliteJournal(tmp_path / "app.db", SystemEntropy(), pause, allow_tmpfs=True)
+
+
+class TestSqlitePlaces(PlaceContract):
     @pytest.fixture
     def connect(self, tmp_path: Path) -> Callable[[], SqliteJournal]:
         return lambda: SqliteJournal(tmp_path / "app.db", SystemEntropy(), pause, allow_tmpfs=True)

@@ -159,6 +159,16 @@ def test_what_waited_for_the_disk_is_told_in_full_however_few_batches_are_traced
     assert attempts_gated(trace) == 6
 
 
+def test_a_run_shows_itself_in_a_notebook(engine: weftrun.Engine) -> None:
+    run = engine.start(p.diamond, 3)
+    assert run.result(timeout_s=60) == 8
+    html = run._repr_html_()
+    assert html is not None
+    assert "✓ succeeded" in html
+    assert html.count("<rect") > 4
+    assert engine.start(p.inc.options(durable=False), 1)._repr_html_() is None, "it keeps no records"
+
+
 def test_an_unknown_id_is_not_found(engine: weftrun.Engine) -> None:
     with pytest.raises(weftrun.RunNotFound, match=r"No Run has the id 'nobody' in the Journal sqlite:////.*\.db\."):
         engine.get("nobody")

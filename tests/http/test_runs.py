@@ -137,7 +137,10 @@ def test_an_id_is_one_run(server: Server) -> None:
     problem(two, 422, "two-ids")
 
 
-@pytest.mark.parametrize("what", ["", "/result", "/steps", "/logs", "/story", "/timeline", "/graph", "/events"])
+_PARTS = ["", "/result", "/steps", "/logs", "/story", "/timeline", "/graph", "/view", "/events"]
+
+
+@pytest.mark.parametrize("what", _PARTS)
 def test_what_is_not_there(server: Server, what: str) -> None:
     assert "no Run 'nobody'" in problem(server.http.get(f"/runs/nobody{what}"), 404, "run-not-found")
 
@@ -155,6 +158,33 @@ def test_all_that_is_known_of_a_run(server: Server) -> None:
     assert "</html>" in page.text
     shown = server.http.get("/runs/known").json()
     assert (shown["answer_of"], shown["whole_steps"]) == ({"add[1]": "5"}, {"succeeded": 2})
+
+
+def test_all_that_can_be_seen_is_had_at_once(server: Server) -> None:
+    """What the page shows is of one moment, and what the single routes tell."""
+    server.run("twice", 1, id="viewed")
+    view = server.http.get("/runs/viewed/view").json()
+    assert view["run"] == server.http.get("/runs/viewed").json()
+    for part in ("steps", "story", "logs", "timeline"):
+        assert view[part] == server.http.get(f"/runs/viewed/{part}").json()
+    graph = server.http.get("/runs/viewed/graph").json()
+    assert (view["graph"]["nodes"], view["graph"]["edges"]) == (graph["nodes"], graph["edges"])
+    few = server.http.get("/runs/viewed/view?nodes=1").json()
+    assert [(node["label"], node["count"]) for node in few["graph"]["nodes"]] == [("twice", 1), ("add", 2)]
+    problem(server.http.get("/runs/viewed/view?nodes=0"), 400, "bad-request")
+
+
+def test_what_functions_took_is_told(server: Server) -> None:
+    for n in range(2):
+        server.run("twice", n, id=f"took-{n}")
+    told = server.http.get("/functions?limit=2").json()
+    assert (told["runs"], told["are_all"], told["since"] > 1e9) == (2, False, True)
+    (add,) = (one for one in told["functions"] if one["function"].endswith(":add"))
+    assert (add["runs"], add["attempts"], add["failed"], add["values"]) == (2, 4, 0, 4)
+    assert 0 <= add["p50_s"] <= add["p99_s"] <= add["max_s"] <= add["body_s"]
+    (twice,) = (one for one in told["functions"] if one["function"].endswith(":twice"))
+    assert twice["is_workflow"]
+    problem(server.http.get("/functions?limit=0"), 400, "bad-request")
 
 
 def test_a_list_is_read_in_pages(server: Server) -> None:

@@ -16,6 +16,7 @@ from weftrun.adapters.system.clock import pause
 from weftrun.model.commands import UNTIL_TOLD
 from weftrun.model.emits import DeliveryStatus, Verdict
 from weftrun.model.ids import RunId
+from weftrun.model.places import PlaceShare
 from weftrun.model.queues import QueueEntry
 from weftrun.model.records import Retried, Row
 from weftrun.ports.journal import PARKED, Message, Rest
@@ -79,6 +80,9 @@ QUEUED = [enqueued(9, QueueEntry("emails", "ann", 1, AT + 99, "once"))]
 UNTAKEN = Message("message-5", uid(2), "signal", "go", AT + 1, b"\x00e")
 """What nobody took of Run 2 before it failed, from the format on in which it stays for the next life."""
 
+SHARE = PlaceShare(2, 3)
+"""From the format with limits of Functions on: what this engine has of one."""
+
 STRAY = Message("message-4", uid(8), "signal", "stray", AT + 10, b"\x00e")
 
 
@@ -106,6 +110,7 @@ def write(path: Path) -> None:
     journal.put_schedule(SCHEDULE, "")
     journal.put_queue(QUEUE, "")
     journal.enqueue(QUEUED, AT)
+    journal.put_share("app:count", SHARE, "", "d" * 32)
     journal.suspend({uid(7): Rest(PARKED), uid(8): Rest(UNTIL_TOLD, "signal verdict", stray.place)})
     journal.close()
 

@@ -99,6 +99,8 @@ def _check_queues(journal: SqliteJournal, golden: Path) -> None:
     if queues or golden == GOLDEN[-1]:
         assert queues == [QueueCounts(QUEUE, 0, 1, 0)]
         assert journal.load(uid(9)) == make_golden.QUEUED
+    if golden == GOLDEN[-1]:
+        assert journal.place_shares("app:count").others == (make_golden.SHARE,)
 
 
 def test_the_newest_is_what_is_written_today(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from weftrun.adapters.postgres.statements import SCHEMA
 from weftrun.model.commands import UNTIL_TOLD
 from weftrun.model.emits import DeliveryStatus, Verdict
 from weftrun.model.ids import RunId
+from weftrun.model.places import PlaceShare
 from weftrun.model.queues import QueueEntry
 from weftrun.model.records import Retried, Row
 from weftrun.ports.journal import PARKED, Message, Rest
@@ -46,6 +47,8 @@ TABLES = {
     "schedule": "id",
     "queue": "name",
     "queue_entry": "run",
+    "function_limit": "function",
+    "place_share": "function, session",
 }
 """Each table, and the order in which its rows are dumped."""
 COUNTED = {"session_key_seq": 1, "run_key": 9, "inbox_place_seq": 2, "outbox_place_seq": 3}
@@ -93,6 +96,9 @@ QUEUED = [enqueued(9, QueueEntry("emails", "ann", 1, AT + 99, "once"))]
 UNTAKEN = Message("message-5", uid(2), "signal", "go", AT + 1, b"\x00e")
 """What nobody took of Run 2 before it failed, from the format on in which it stays for the next life."""
 
+SHARE = PlaceShare(2, 3)
+"""From the format with limits of Functions on: what this engine has of one."""
+
 STRAY = Message("message-4", uid(8), "signal", "stray", AT + 10, b"\x00e")
 
 
@@ -119,6 +125,7 @@ def write(url: str) -> None:
     journal.put_schedule(SCHEDULE, "")
     journal.put_queue(QUEUE, "")
     journal.enqueue(QUEUED, AT)
+    journal.put_share("app:count", SHARE, "", "d" * 32)
     journal.suspend({uid(7): Rest(PARKED), uid(8): Rest(UNTIL_TOLD, "signal verdict", stray.place)})
     journal.close()
 

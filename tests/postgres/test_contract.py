@@ -11,6 +11,7 @@ from weftrun.adapters.postgres.journal import PostgresJournal
 from weftrun.adapters.postgres.reading import PostgresReader
 from weftrun.testing.contracts.journal import JournalContract
 from weftrun.testing.contracts.outbox import OutboxContract
+from weftrun.testing.contracts.places import PlaceContract
 from weftrun.testing.contracts.queues import QueueContract
 from weftrun.testing.contracts.reader import OpenReader, ReaderContract
 from weftrun.testing.contracts.reopening import Reopening
@@ -37,6 +38,12 @@ class TestPostgresSchedules(ScheduleContract):
 
 
 class TestPostgresQueues(QueueContract):
+    @pytest.fixture
+    def connect(self, opened: OpenJournal) -> Callable[[], PostgresJournal]:
+        return opened
+
+
+class TestPostgresPlaces(PlaceContract):
     @pytest.fixture
     def connect(self, opened: OpenJournal) -> Callable[[], PostgresJournal]:
         return opened

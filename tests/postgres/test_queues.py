@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from tests.conftest import assert_closed
 from tests.engine.conftest import until
+from tests.queues import limited
 from tests.queues.work import begun, most_at_once, work
 
 import weftrun
@@ -46,4 +47,15 @@ def test_two_engines_keep_the_limits_together(url: str, tmp_path: Path, monkeypa
     assert sum(counts) - len(counts) <= 2, "only what the engine had that was killed may have begun again"
     most, of_a_key = most_at_once(ledger)
     assert (most <= 3, of_a_key <= 2) == (True, True), (most, of_a_key)
+    assert_closed(url)
+
+
+def test_a_limit_of_a_function(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two engines, and maps in both: no more at once than the limit."""
+    monkeypatch.setenv("WEFTRUN_FOLDER", str(tmp_path / "beside"))
+    ledger = tmp_path / "ledger"
+    with weftrun.open(url, sandboxes=3) as first, weftrun.open(url, sandboxes=3) as second:
+        runs = [engine.start(limited.pages, str(ledger), count) for engine, count in ((first, 6), (second, 5))]
+        assert [len(run.result(timeout_s=60)) for run in runs] == [6, 5]
+    assert limited.most_at_once(ledger) <= 2
     assert_closed(url)

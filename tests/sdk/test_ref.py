@@ -159,6 +159,11 @@ def test_a_fixed_tuple_unpacks_and_nothing_else() -> None:
         in_body(only_one, pair)
 
 
+def test_what_would_unpack_names_the_annotation() -> None:
+    with pytest.raises(RefUsedAsValue, match=r"`-> tuple\[int, str\]`, unpacks without its value\.$"):
+        in_body(lambda r: [*r])
+
+
 def only_one(ref: Any) -> Any:
     (only,) = ref
     return only

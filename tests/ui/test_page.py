@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -114,6 +115,23 @@ def test_what_goes_on_is_shown_and_a_signal_is_sent(page: Any, url: str, tmp_pat
         page.get_by_text("Nothing runs.").wait_for()
 
 
+def test_what_functions_took_is_shown(page: Any, url: str) -> None:
+    with weftrun.open(url) as engine, served(url) as there:
+        engine.run(shop.report.options(id="r1"), ["Rome", "Oslo"])
+        with pytest.raises(ValueError, match="odd"):
+            engine.run(shop.audit.options(id="a3"), 3)
+        page.goto(there.address)
+        page.get_by_role("link", name="Functions").click()
+        page.get_by_text("Of all 2 Runs").wait_for()
+        checked = page.locator("tr", has_text="shop:check").locator("td").all_inner_texts()
+        assert checked[1:4] == ["1", "2", "✕ 2"]
+        total = page.locator("tr", has_text="shop:total").locator("td").all_inner_texts()
+        assert (total[1:4], total[4].endswith("ms")) == (["1", "3", ""], True)
+        page.get_by_role("link", name="Objects").click()
+        page.locator("tr", has_text="shop:fetch").get_by_text(re.compile(r"^\d+ B$")).first.wait_for()
+        assert page.locator("tr", has_text="shop:check").count() == 0, "it gave no value"
+
+
 def test_many_runs_are_chosen_and_retried(page: Any, url: str) -> None:
     with weftrun.open(url) as engine:
         for number in (1, 3, 4):
@@ -179,7 +197,7 @@ def test_everybody_can_use_it(chromium: Any, axe: str, url: str, tmp_path: Path,
         page.goto(there.address)
         for at, seen in (
             ("#/", "tbody tr"), ("#/run/r1", "svg.timeline .bar"), ("#/run/a3", ".error"), ("#/run/cats", ".signal"),
-            ("#/now", "tbody tr"),
+            ("#/now", "tbody tr"), ("#/functions", "tbody tr"), ("#/objects", "tbody tr"),
         ):  # fmt: skip
             page.goto(f"{there.root}{at}")
             page.locator(seen).first.wait_for()
@@ -200,6 +218,9 @@ def test_it_fits_a_small_screen(page: Any, url: str) -> None:
         page.locator("svg.timeline").wait_for()
         wide = page.evaluate(_WIDE)
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, wide
+        page.goto(f"{there.root}#/functions")
+        page.locator("tbody tr").first.wait_for()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
 def test_the_page_is_what_its_sources_make() -> None:

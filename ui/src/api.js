@@ -23,12 +23,8 @@ async function ask(path, options) {
 const of = (id) => `/runs/${encodeURIComponent(id)}`;
 
 export const runs = (filter) => ask(`/runs?${new URLSearchParams(filter)}`);
-export const run = (id) => ask(of(id));
-export const steps = (id) => ask(`${of(id)}/steps`);
-export const graph = (id) => ask(`${of(id)}/graph?nodes=2100`);
-export const timeline = (id) => ask(`${of(id)}/timeline?spans=1500`);
-export const story = (id) => ask(`${of(id)}/story`);
-export const logs = (id) => ask(`${of(id)}/logs`);
+export const view = (id) => ask(`${of(id)}/view?nodes=2100&spans=1500`);
+export const functions = () => ask("/functions");
 export const now = () => ask("/now");
 export const signal = (id, name, value) =>
   ask(`${of(id)}/signals`, {

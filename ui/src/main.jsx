@@ -2,10 +2,13 @@
 
 import { render } from "preact";
 import { useEffect, useState } from "preact/hooks";
+import { Functions, Objects } from "./functions.jsx";
 import { List } from "./list.jsx";
 import { Now } from "./now.jsx";
 import { Run } from "./run.jsx";
 import "./style.css";
+
+const PAGES = { now: Now, functions: Functions, objects: Objects };
 
 /** What the address names after its `#`: a page, the Run and the Step. */
 function place() {
@@ -30,6 +33,7 @@ function Page() {
     return () => (removeEventListener("hashchange", moved), removeEventListener("keydown", pressed));
   }, []);
   const { page, run, step } = at;
+  const Shown = PAGES[page] ?? List;
   useEffect(() => void (document.title = run ? `${run} · weftrun` : "weftrun"), [run]);
   const here = (name) => (page === name ? "page" : undefined);
   return (
@@ -37,11 +41,13 @@ function Page() {
       <header>
         <a href="#/" class="name">weftrun</a>
         <nav>
-          <a href="#/" aria-current={here("")}>Runs</a> <a href="#/now" aria-current={here("now")}>Now</a>
+          <a href="#/" aria-current={here("")}>Runs</a> <a href="#/now" aria-current={here("now")}>Now</a>{" "}
+          <a href="#/functions" aria-current={here("functions")}>Functions</a>{" "}
+          <a href="#/objects" aria-current={here("objects")}>Objects</a>
         </nav>
         <span role="status">{isThere ? "" : "The server is not there. Trying again…"}</span>
       </header>
-      {page === "run" && run ? <Run key={run} id={run} step={step} lives={lives} /> : page === "now" ? <Now lives={lives} /> : <List lives={lives} />}
+      {page === "run" && run ? <Run key={run} id={run} step={step} lives={lives} /> : <Shown key={page} lives={lives} />}
     </>
   );
 }

@@ -23,10 +23,8 @@ function useRun(id, lives) {
       const began = performance.now();
       due = 0;
       try {
-        const [run, steps, graph, line, story, logs] = await Promise.all(
-          [api.run, api.steps, api.graph, api.timeline, api.story, api.logs].map((ask) => ask(id)),
-        );
-        if (!over) setSeen({ run, steps, graph, line, story, logs }), setTrouble("");
+        const told = await api.view(id);
+        if (!over) setSeen(told), setTrouble("");
       } catch (error) {
         if (!over) setTrouble(error.message);
       }
@@ -45,7 +43,7 @@ export function Run({ id, step: named, lives }) {
   const [chosen, choose] = useState(named);
   useEffect(() => choose(named), [named]);
   if (!seen) return <main><h1>{id}</h1><Trouble text={trouble} /></main>;
-  const { run, steps, line, story, logs } = seen;
+  const { run, steps, timeline: line, story, logs } = seen;
   const known = new Map(steps.map((step) => [step.id, step]));
   const nodes = seen.graph.nodes.map((node) => {
     const step = known.get(node.id); // what runs is not on record yet

@@ -13,6 +13,14 @@ export function span(seconds) {
   return `${(seconds / 3600).toPrecision(3)} h`;
 }
 
+export function bytes(count) {
+  if (!count) return "";
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  const step = Math.min(units.length - 1, Math.floor(Math.log2(count) / 10));
+  const amount = count / 1024 ** step;
+  return `${step && amount < 1000 ? amount.toPrecision(3) : Math.round(amount)} ${units[step]}`;
+}
+
 /** The moment in the viewer's zone; `utc` says it for the title. */
 export const moment = (at) => (at ? new Date(at * 1000).toLocaleString() : "");
 export const utc = (at) => (at ? new Date(at * 1000).toISOString() : "");

@@ -35,7 +35,7 @@ from weftrun.assembly.schedules import check_timetable, times_of
 from weftrun.assembly.sinks import checked_sinks
 from weftrun.machines.placement import Planner
 from weftrun.model.commands import Ahead, StartRules
-from weftrun.model.errors import InternalError, JournalError, RunNotFound, UsageError
+from weftrun.model.errors import InternalError, JournalError, RunNotFound, UsageError, WeftrunError
 from weftrun.model.hosts import Begin
 from weftrun.model.ids import RunId, StepId, WorkerId
 from weftrun.model.lease import Session
@@ -57,6 +57,7 @@ from weftrun.sdk.handles import Engine
 from weftrun.sdk.program import BEGAN_AT, program_here
 from weftrun.sdk.registry import version_here
 from weftrun.sdk.schedules import Change
+from weftrun.views.notebook import notebook
 from weftrun.views.published import is_over, published
 from weftrun.views.step import StepView
 from weftrun.views.steps import steps
@@ -198,7 +199,7 @@ class EmbeddedCore(EngineCore):
             entropy = SystemEntropy()
             journal = place.open(entropy)
             opened.callback(journal.close)
-            transactions = transactions_of(journal)
+            transactions = transactions_of(place, journal)
             opened.callback(transactions.close)
             self._trace = SqliteTrace(place.folder / "trace.db")
             opened.callback(self._trace.close)
@@ -210,7 +211,7 @@ class EmbeddedCore(EngineCore):
                 objects=self._objects, worker=worker, entropy=entropy, transactions=transactions, limits=limits,
                 version_here=version_here, program=program_here(), code_here=code_here, code_changed=code_changed,
                 stands_still=_say_still, sinks=sinks, watch=self._watch, hints=self._hints, starts=starts,
-                calendar=CronCalendar(), wall=wall,
+                calendar=CronCalendar(), wall=wall, limited=worker if isinstance(worker, WorkerDriver) else None,
             )  # fmt: skip
             for sink in sinks.values():
                 opened.callback(_close_sink, sink)
@@ -355,6 +356,18 @@ class EmbeddedCore(EngineCore):
         seen = [row for row in self._trace.running(ticket.uid) if row.pid == os.getpid()]
         trace = self._trace.read(ticket.uid)
         return steps(self.rows(ticket), trace, running_views(seen, lives=True))
+
+    def notebook(self, ticket: Ticket) -> str | None:
+        """Return a Run as static HTML; None where it keeps no records, or they can't be read now."""
+        try:
+            rows = self.rows(ticket)
+            status, waiting_for = self.status(ticket)
+        except WeftrunError:
+            return None
+        seen = [row for row in self._trace.running(ticket.uid) if row.pid == os.getpid()]
+        running, trace = running_views(seen, lives=True), self._trace.read(ticket.uid)
+        now = wall()
+        return notebook(rows, trace, running, status=status, waiting_for=waiting_for, now=now) if rows else None
 
     def logs(self, ticket: Ticket) -> list[TextView]:
         """Return what the Attempts of a Run printed."""

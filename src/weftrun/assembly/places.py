@@ -7,7 +7,7 @@ import importlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from msgspec import Struct
 
@@ -71,24 +71,19 @@ class Place(Struct, frozen=True):
 
     def open(self, entropy: Entropy) -> Journal:
         """Open the Journal for an engine; make it if it is not there."""
-        if self.path is not None:
-            return SqliteJournal(self.path, entropy, pause)
-        journal: Journal = _postgres("journal").PostgresJournal(self.url, entropy)
-        return journal
+        return self._kind.journal(self, entropy, create=True)
 
     def open_to_mend(self, entropy: Entropy) -> Journal:
         """Open a Journal that must be there, to leave a message or to delete a Run."""
-        if self.path is not None:
-            return SqliteJournal(self.path, entropy, pause, create=False, allow_tmpfs=True)
-        journal: Journal = _postgres("journal").PostgresJournal(self.url, entropy, create=False)
-        return journal
+        return self._kind.journal(self, entropy, create=False)
 
     def open_to_read(self) -> JournalReader:
         """Open a Journal that must be there, to look on."""
-        if self.path is not None:
-            return SqliteReader(self.path)
-        reader: JournalReader = _postgres("reading").PostgresReader(self.url)
-        return reader
+        return self._kind.reader(self)
+
+    @property
+    def _kind(self) -> _Kind:
+        return _KINDS[self.url.partition("://")[0]]
 
 
 def place_of(url: str | None) -> Place:
@@ -134,18 +129,69 @@ def made_sentence(place: Place) -> str:
 
 def hints_of(place: Place) -> Sequence[Hints]:
     """Return what tells of changes in a Journal as they happen."""
-    engines = place.folder / "engines"
-    if place.path is not None:
-        return (FileHints(engines, place.path.with_name(place.path.name + "-wal")),)
-    return (FileHints(engines), _postgres("hints").PostgresHints(place.url))
+    return place._kind.hints(place)
 
 
-def transactions_of(journal: Journal) -> Transactions:
+def transactions_of(place: Place, journal: Journal) -> Transactions:
     """Return what opens transactions of authors in the database of a Journal."""
-    if isinstance(journal, SqliteJournal):
+    return place._kind.transactions(journal)
+
+
+# ------------------------------------------------------------ the kinds of Journals, by the scheme of their URL
+
+
+class _Kind(Protocol):
+    def journal(self, place: Place, entropy: Entropy, *, create: bool) -> Journal: ...
+
+    def reader(self, place: Place) -> JournalReader: ...
+
+    def hints(self, place: Place) -> Sequence[Hints]: ...
+
+    def transactions(self, journal: Any) -> Transactions: ...
+
+
+class _InFile:
+    """SQLite."""
+
+    def journal(self, place: Place, entropy: Entropy, *, create: bool) -> Journal:
+        return SqliteJournal(_file(place), entropy, pause, create=create, allow_tmpfs=not create)
+
+    def reader(self, place: Place) -> JournalReader:
+        return SqliteReader(_file(place))
+
+    def hints(self, place: Place) -> Sequence[Hints]:
+        path = _file(place)
+        return (FileHints(place.folder / "engines", path.with_name(path.name + "-wal")),)
+
+    def transactions(self, journal: Any) -> Transactions:
         return SqliteTransactions(journal)
-    made: Transactions = _postgres("transactions").PostgresTransactions(journal)
-    return made
+
+
+class _InServer:
+    """PostgreSQL. Its driver is an extra, so that its modules are imported when they are needed."""
+
+    def journal(self, place: Place, entropy: Entropy, *, create: bool) -> Journal:
+        journal: Journal = _postgres("journal").PostgresJournal(place.url, entropy, create=create)
+        return journal
+
+    def reader(self, place: Place) -> JournalReader:
+        reader: JournalReader = _postgres("reading").PostgresReader(place.url)
+        return reader
+
+    def hints(self, place: Place) -> Sequence[Hints]:
+        return (FileHints(place.folder / "engines"), _postgres("hints").PostgresHints(place.url))
+
+    def transactions(self, journal: Any) -> Transactions:
+        made: Transactions = _postgres("transactions").PostgresTransactions(journal)
+        return made
+
+
+_KINDS: dict[str, _Kind] = {"sqlite": _InFile(), "postgresql": _InServer(), "postgres": _InServer()}
+
+
+def _file(place: Place) -> Path:
+    assert place.path is not None, "the URL names a file"
+    return place.path
 
 
 def _folder_of(url: str) -> Path:

@@ -76,11 +76,13 @@ class Reach(Struct, frozen=True, array_like=True):
 
     Attributes:
         outputs: names of what it gives before it ends (S1). They stand here for the same reason.
+        limit: Attempts of it that may run at once over all engines of a Journal; 0 for any number.
     """
 
     network: bool
     privileges: Privileges | Sharing
     outputs: tuple[str, ...] = ()
+    limit: int = 0
 
 
 class Kind(enum.IntEnum):
@@ -220,6 +222,11 @@ class FunctionSpec(Struct, frozen=True, array_like=True):
     def is_stream(self) -> bool:
         """Whether it is a generator, whose readers take what it yields while it goes on."""
         return self.outputs == (STREAM,)
+
+    @property
+    def limit(self) -> int:
+        """How many Attempts of it may run at once over all engines of a Journal; 0 for any number."""
+        return self.reach.limit if isinstance(self.reach, Reach) else 0
 
     @property
     def sharing(self) -> Sharing | None:

@@ -14,6 +14,7 @@ from weftrun.model.lease import Session
 from weftrun.model.outcomes import Status
 from weftrun.model.records import Row
 from weftrun.ports.outbox import Outbox
+from weftrun.ports.places import Places
 from weftrun.ports.queues import QueueReader, Queues
 from weftrun.ports.schedules import ScheduleReader, Schedules
 
@@ -191,8 +192,8 @@ class JournalReader(ScheduleReader, QueueReader, Protocol):
         """Release the file or the connection. Idempotent."""
 
 
-class Journal(Outbox, Schedules, Queues, Protocol):
-    """Append-only, all-or-nothing, in the order of seq; with the outbox of what its records emitted, schedules, queues.
+class Journal(Outbox, Schedules, Queues, Places, Protocol):
+    """Append-only, all-or-nothing, in the order of seq; with the outbox of what was emitted, schedules, queues, limits.
 
     All methods block and are called from one thread at a time. Errors: `JournalFull` and `JournalBusy` (nothing was
     committed), `CommitUnknown` (nobody knows), after each of which the same may be said again; `JournalCorrupt`; and

@@ -15,7 +15,7 @@ from weftrun.model.hosts import Begin, WorkerAbout
 from weftrun.model.ids import ObjectId, RunId, RunUid, SandboxId, WorkerId
 from weftrun.model.messages import Answer, Asking
 from weftrun.model.outcomes import Failure
-from weftrun.model.policy import Bundle
+from weftrun.model.policy import Bundle, FunctionSpec
 from weftrun.model.work import AttemptAt, BatchSent, Running, Said, WorkEvent
 
 
@@ -98,6 +98,29 @@ class Worker(Protocol):
 
     def stop(self) -> None:
         """Do nothing more at all, and tell nothing."""
+
+
+class LimitKeeper(Protocol):
+    """Whom a Worker asks for places of Functions that have a limit."""
+
+    def wants(self, function: FunctionSpec) -> None:
+        """An Attempt of a Function with a limit waits for its place."""
+
+
+class LimitedWorker(Protocol):
+    """A Worker that runs Functions with a limit: no more Attempts at once than its engine holds places."""
+
+    def keep_limits(self, keeper: LimitKeeper) -> None:
+        """Say whom to ask for places. Without, Attempts of such Functions fail."""
+
+    def demand(self, function: str) -> tuple[int, int]:
+        """Return how many places of a Function's limit are in use, and how many Attempts wait for one."""
+
+    def hold_places(self, function: str, count: int) -> None:
+        """So many Attempts of a Function may run at once from now on; more that do so already go on."""
+
+    def runs_waiting(self, function: str) -> set[int]:
+        """Return the numbers of Runs of which Attempts wait for a place of a Function's limit."""
 
 
 class DistantWorker(Worker, Protocol):

@@ -13,18 +13,17 @@ from typing import Protocol, TypeVar
 from weftrun.model.errors import InternalError, JournalCorrupt, JournalError, LeaseLost, WeftrunError
 from weftrun.model.ids import ObjectId, RunUid
 from weftrun.model.records import Row
-from weftrun.model.values import Blob
-from weftrun.model.visiting import objects_in
+from weftrun.model.values import Blob, Data, Object
+from weftrun.model.visiting import change_data, objects_in
 from weftrun.ports.blobs import Blobs
 from weftrun.ports.journal import Appended, Journal
 from weftrun.ports.loop import Handle, Loop
 from weftrun.ports.objects import Objects
 from weftrun.ports.worker import Worker
-from weftrun.runtime.entries import Entry, Through, durable
+from weftrun.runtime.blobs import BlobWriter
+from weftrun.runtime.journal_queue import AGAIN, JournalQueue
 from weftrun.runtime.offload import do_and_report
 from weftrun.runtime.runs import OpenRun
-from weftrun.runtime.storing import Storing
-from weftrun.runtime.writes import AGAIN, Writes
 
 _GATHER_S = 0.005
 """Rows that nobody waits for are committed at the latest after this."""
@@ -66,6 +65,45 @@ class CommitListener(Protocol):
         """A commit has to be tried again, for this reason; told once until it has happened."""
 
 
+class Through(Protocol):
+    """An author's transaction, through which a row is committed."""
+
+    def commit(self, rows: Sequence[Row], *, renew: bool) -> Appended:
+        """Append rows and commit them with what was said. Outside the loop, in `lane`."""
+
+    @property
+    def lane(self) -> str:
+        """The lane in which it is used."""
+
+    def undo(self) -> None:
+        """Its row is not to be committed any more."""
+
+    def over(self, error: WeftrunError | None) -> None:
+        """It has ended: with its commit, or, where that is not known or did not happen, with an error."""
+
+
+class Entry:
+    """A row on its way. `blobs` are kept here: the Run may release an Object before its row is durable."""
+
+    __slots__ = ("blobs", "missing", "row", "run", "through")
+
+    def __init__(self, row: Row, run: OpenRun, through: Through | None) -> None:
+        self.row = row
+        self.run = run
+        self.blobs: dict[ObjectId, Blob] = {}
+        self.missing: set[ObjectId] = set()
+        self.through = through
+
+
+def durable(entry: Entry) -> Row:
+    """Return the row with blobs for Objects: their bytes are durable, or the row would be held back."""
+
+    def change(data: Data) -> Data:
+        return entry.blobs[data.oid] if type(data) is Object else data
+
+    return change_data(entry.row, change)
+
+
 class Committer:
     """Appends rows and tells when they are durable.
 
@@ -83,14 +121,14 @@ class Committer:
         listener: CommitListener,
     ) -> None:
         self._loop = loop
-        self._writes = Writes(loop, listener.stands_still)
+        self._queue = JournalQueue(loop, listener.stands_still)
         self._journal = journal
         self._worker = worker
         self._listener = listener
         self._rows: RowListener
         self._ready: list[Entry] = []
         self._held_back: dict[RunUid, deque[Entry]] = {}
-        self._storing = Storing(loop, blobs, objects, self._was_stored, self._found_no_room, self._die)
+        self._blobs = BlobWriter(loop, blobs, objects, self._was_stored, self._found_no_room, self._die)
         self._reads = 0
         self._committing = False
         self._flush_asked = False
@@ -106,12 +144,12 @@ class Committer:
     @property
     def stuck(self) -> str:
         """What commits stand still for: `disk`, `lock`, or nothing."""
-        return "disk" if self._no_room else self._writes.stuck
+        return "disk" if self._no_room else self._queue.stuck
 
     @property
     def idle(self) -> bool:
         """Whether nothing waits to be durable."""
-        return not (self._ready or self._held_back or self._committing or self._reads) and not self._writes.open
+        return not (self._ready or self._held_back or self._committing or self._reads) and not self._queue.open
 
     # ------------------------------------------------------------------ rows
 
@@ -127,7 +165,7 @@ class Committer:
         """
         entry = Entry(row, run, through)
         for obj in objects_in(row.records) if run.held else ():  # a row names only what its Run holds
-            blob = self._storing.blob_of(obj)
+            blob = self._blobs.blob_of(obj)
             if blob is not None:
                 entry.blobs[obj.oid] = blob
             else:
@@ -160,11 +198,11 @@ class Committer:
 
     def known(self, oid: ObjectId, blob: Blob) -> None:
         """Say that an Object's bytes are durable already, as this blob."""
-        self._storing.known(oid, blob)
+        self._blobs.known(oid, blob)
 
     def forget(self, oid: ObjectId) -> None:
         """The Run holds an Object no more; its number comes never again."""
-        self._storing.forget(oid)
+        self._blobs.forget(oid)
 
     def _was_stored(self, oid: ObjectId, blob: Blob) -> None:
         self._no_room = False
@@ -212,7 +250,7 @@ class Committer:
             if entry.through is not None:
                 self._commit_through(self._up_to(entry), entry.through)
                 return
-        if not self._writes.holds:  # what stood behind it could not go with it
+        if not self._queue.holds:  # what stood behind it could not go with it
             entries, self._ready = self._ready, []
             self._commit(entries)
 
@@ -237,7 +275,7 @@ class Committer:
             else:
                 done(appended, begun_at)
                 return
-        self._writes.put(lambda: self._journal.append(rows, renew=renew), done, self._refused)
+        self._queue.put(lambda: self._journal.append(rows, renew=renew), done, self._refused)
 
     # ------------------------------------------------------------------ through a transaction
 
@@ -248,11 +286,11 @@ class Committer:
         """
         if self._ready and not self._committing:
             self._flush()
-        self._writes.put(work, lambda result, _: granted(result), failed, holds=True)
+        self._queue.put(work, lambda result, _: granted(result), failed, holds=True)
 
     def release(self) -> None:
         """Go on with what waits for the end of a hold."""
-        self._writes.release()
+        self._queue.release()
         if self._ready or self._renewing:
             self._ask_flush()
         self._rest()
@@ -310,14 +348,14 @@ class Committer:
         def commit() -> Appended:
             return through.commit(rows, renew=renew)
 
-        if self._writes.holds:  # it is what holds the Journal
+        if self._queue.holds:  # it is what holds the Journal
             self._loop.offload(*do_and_report(commit, done, failed), lane=through.lane)
         else:
-            self._writes.put_once(commit, done, failed, lane=through.lane)
+            self._queue.put_once(commit, done, failed, lane=through.lane)
 
     def _may_stand_still(self) -> bool:
         """Say whether the loop may do the Journal's work itself: nothing else could go on meanwhile."""
-        return self._reads == 0 and not self._writes.open and self._worker.quiet and self._loop.idle()
+        return self._reads == 0 and not self._queue.open and self._worker.quiet and self._loop.idle()
 
     def _refused(self, error: WeftrunError) -> None:
         self._committing = False
@@ -370,7 +408,7 @@ class Committer:
 
     def give_up(self) -> None:
         """The engine closes: nothing waits any longer for the disk, or for another process."""
-        self._writes.give_up()
+        self._queue.give_up()
 
     def write(self, work: Callable[[], T], done: Callable[[T], None], failed: Callable[[WeftrunError], None]) -> None:
         """Change something in the Journal after all writes before, outside the loop; then `done` or `failed` on it.
@@ -386,7 +424,7 @@ class Committer:
             failed(error)
             self._rest()
 
-        self._writes.put(work, worked, refused)
+        self._queue.put(work, worked, refused)
 
     def read(
         self,

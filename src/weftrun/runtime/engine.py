@@ -31,9 +31,10 @@ from weftrun.ports.objects import Objects
 from weftrun.ports.sinks import Sink
 from weftrun.ports.trace import Trace
 from weftrun.ports.transactions import Transactions
-from weftrun.ports.worker import Worker
+from weftrun.ports.worker import LimitedWorker, Worker
 from weftrun.runtime.committer import Committer
 from weftrun.runtime.forking import ForkAsked
+from weftrun.runtime.function_limits import FunctionLimits
 from weftrun.runtime.opening import Opening
 from weftrun.runtime.outbox import Delivery
 from weftrun.runtime.ownership import Ownership, SeenJournal, Watch
@@ -64,6 +65,7 @@ class EngineCore:
         hints: says when it is worth to look at the Journal; without it, that is done now and then.
         calendar: reckons when schedules are due; without it none is looked after.
         wall: returns what the clock of this host shows, which may be set; None takes the loop's.
+        limited: the worker, where it runs Functions with a limit.
         stands_still: told what is wrong when the Journal can't be written for now; once, until it can be.
     """
 
@@ -91,6 +93,7 @@ class EngineCore:
         starts: StartRules = WHEN_READY,
         calendar: Calendar | None = None,
         wall: Callable[[], float] | None = None,
+        limited: LimitedWorker | None = None,
     ) -> None:
         self.limits = limits
         self._loop = loop
@@ -117,6 +120,8 @@ class EngineCore:
         )
         self._leavings = Leavings(loop, journal, self._committer, entropy, self._own, self._opening.take_over)
         self._queues = QueueBook(journal, entropy)
+        self._limits = FunctionLimits(
+            loop, journal, self._committer, entropy, self._own, self._driver, limited)  # fmt: skip
         self._closed = False
         self._broken: WeftrunError | None = None
 
@@ -302,7 +307,7 @@ class EngineCore:
     def status(self, ticket: Ticket) -> tuple[Status, str | None]:
         """Return the status of a Run and what it stands still for.
 
-        That is `code` (that fits), `disk`, `lock` (of the Journal), `signal NAME`, `sleep`, `queue NAME`, or None.
+        That is `code` (that fits), `disk`, `lock` (of the Journal), `signal …`, `sleep`, `queue …`, `limit …`, or None.
         """
         if ticket.end is not None:
             return ticket.end.status, None
@@ -461,6 +466,7 @@ class EngineCore:
     def lost(self) -> None:
         """All Runs and sinks of this engine are another one's now, or free."""
         self._opening.fenced()
+        self._limits.fenced()
         self._delivery.fenced()
 
     # ------------------------------------------------------------------ what is due (schedules.Starting)
@@ -563,6 +569,7 @@ class EngineCore:
         if self._schedules is not None:
             self._schedules.end()
         self._leavings.end()
+        self._limits.end()
         self._own.end()
         self._driver.stop()
         if self._broken is None:

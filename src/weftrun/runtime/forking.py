@@ -19,10 +19,10 @@ from weftrun.ports.blobs import Blobs
 from weftrun.ports.journal import Journal, RunInfo
 from weftrun.ports.loop import Loop
 from weftrun.ports.objects import Objects
+from weftrun.runtime.blobs import BlobReader
 from weftrun.runtime.committer import Committer
 from weftrun.runtime.offload import do_and_report
 from weftrun.runtime.run_driver import RunDriver
-from weftrun.runtime.stored import StoredBytes
 from weftrun.runtime.takeover import TakeOver
 from weftrun.runtime.tickets import Ticket
 
@@ -62,7 +62,7 @@ class Forking:
         objects: Objects,
         committer: Committer,
         driver: RunDriver,
-        stored: StoredBytes,
+        stored: BlobReader,
         take_over: TakeOver,
         joining: JoiningTicket,
     ) -> None:

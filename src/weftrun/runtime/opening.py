@@ -24,13 +24,13 @@ from weftrun.ports.journal import PARKED, Journal, Rest, RunInfo, how_it_stands
 from weftrun.ports.loop import Loop
 from weftrun.ports.objects import Objects
 from weftrun.ports.transactions import Transactions
+from weftrun.runtime.blobs import BlobReader
 from weftrun.runtime.committer import Committer
 from weftrun.runtime.enqueuing import Enqueuing, conflict_of
 from weftrun.runtime.forking import ForkAsked, Forking
 from weftrun.runtime.ownership import Ownership
 from weftrun.runtime.run_driver import RunDriver
 from weftrun.runtime.runs import OpenRun, OpenRuns, Start, hold_answer, joins
-from weftrun.runtime.stored import StoredBytes
 from weftrun.runtime.suspend import Suspending
 from weftrun.runtime.takeover import CodeHere, EngineState, TakeOver
 from weftrun.runtime.tickets import Ticket, Tickets
@@ -95,7 +95,7 @@ class Opening:
         self._starts = starts
         self._hash_seed = journal.meta().hash_seed
         self._starting: dict[RunId, list[Callable[[], None]]] = {}
-        self._stored = StoredBytes(loop, blobs, objects)
+        self._stored = BlobReader(loop, blobs, objects)
         self._suspending = Suspending(loop, journal, committer)
         self._enqueuing = Enqueuing(loop, journal, blobs, objects, committer, entropy, self, self._hash_seed)
         self._asked_last: tuple[RunUid, ...] = ()

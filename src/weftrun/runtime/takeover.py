@@ -30,14 +30,14 @@ from weftrun.model.visiting import blobs_in, change_data
 from weftrun.ports.journal import Journal, Message, RunInfo
 from weftrun.ports.loop import Loop
 from weftrun.ports.transactions import Transactions
+from weftrun.runtime.blobs import BlobReader
 from weftrun.runtime.committer import Committer
+from weftrun.runtime.journal_queue import AGAIN
 from weftrun.runtime.ownership import Ownership
 from weftrun.runtime.run_driver import RunDriver
 from weftrun.runtime.runs import OpenRun, OpenRuns
 from weftrun.runtime.signals import signals_among
-from weftrun.runtime.stored import StoredBytes
 from weftrun.runtime.tickets import Latch, Ticket
-from weftrun.runtime.writes import AGAIN
 
 CodeHere = Callable[[Bundle, Iterable[str]], str]
 """Returns the digest of the code that there is now of a Bundle and of Functions by name; empty where none is known."""
@@ -90,7 +90,7 @@ class TakeOver:
         driver: RunDriver,
         limits: Limits,
         own: Ownership,
-        stored: StoredBytes,
+        stored: BlobReader,
         runs: OpenRuns,
         transactions: Transactions | None,
         engine: EngineState,

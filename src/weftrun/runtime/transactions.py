@@ -38,9 +38,9 @@ from weftrun.ports.objects import Objects
 from weftrun.ports.transactions import StatementResult, Transaction, TransactionLost, Transactions
 from weftrun.ports.worker import Worker
 from weftrun.runtime.committer import Committer
+from weftrun.runtime.journal_queue import AGAIN
 from weftrun.runtime.offload import do_and_report
 from weftrun.runtime.runs import OpenRun
-from weftrun.runtime.writes import AGAIN
 
 _AGAIN_S = 0.2
 """A transaction that could not begin for now is tried again after this."""

@@ -25,7 +25,7 @@ from weftrun.model.messages import (
     StreamAnswer,
     TransactionAnswer,
 )
-from weftrun.model.outcomes import Failure
+from weftrun.model.outcomes import Failure, Reason
 from weftrun.model.policy import Bundle, FunctionSpec
 from weftrun.model.values import Data, Object
 from weftrun.model.visiting import distinct_objects, objects_in
@@ -46,9 +46,13 @@ from weftrun.ports.loop import Handle, Loop
 from weftrun.ports.objects import Objects
 from weftrun.ports.peers import Peers
 from weftrun.ports.sandboxes import Profile, Progress, Sandboxes
-from weftrun.ports.worker import WorkerEvents
+from weftrun.ports.worker import LimitKeeper, WorkerEvents
 from weftrun.runtime.lookout import Lookout
 
+_NO_LIMITS = Failure(
+    Reason.MISUSE, "Unsupported",
+    "a Function with `limit=` runs in the engine's own Sandboxes only: open the engine without `cluster=`",
+)  # fmt: skip
 _NOT_ARMED_YET = -1
 """Stands for the reader of a value that came before its `Arm`."""
 
@@ -88,6 +92,7 @@ class WorkerDriver:
         self._fresh: dict[SandboxId, dict[str, Fact]] = {}
         self._printed: dict[SandboxId, list[str]] = {}
         self._drains = self._stopped = False
+        self._keeper: LimitKeeper | None = None
         self._events: WorkerEvents
         self._lookout = Lookout(loop, sandboxes, self._machine, self._piped, self._runs_long)
         sandboxes.listen(self)
@@ -142,6 +147,11 @@ class WorkerDriver:
         if isinstance(command, Invoke | InvokeItems | EnterBody):
             profile = self._profiles.number(self._bundles[run], command.function)
         self._machine.work(self._loop.now(), run, command, profile)
+        if isinstance(command, Invoke | InvokeItems) and command.function.limit:
+            if self._keeper is not None:
+                self._keeper.wants(command.function)
+            else:
+                self._machine.refuse(self._loop.now(), profile, command.function, _NO_LIMITS)
 
     def _work_of_armed(self, run: int, command: WorkCommand) -> None:
         """Take a command of a Run with armed Steps: what these have started is under way."""
@@ -246,6 +256,25 @@ class WorkerDriver:
         """Do nothing more at all."""
         self._stopped = True
         self._lookout.stop()
+
+    # ------------------------------------------------------------------ Functions with a limit (port LimitedWorker)
+
+    def keep_limits(self, keeper: LimitKeeper) -> None:
+        """Say whom to ask for places."""
+        self._keeper = keeper
+
+    def demand(self, function: str) -> tuple[int, int]:
+        """Return how many places of a Function's limit are in use, and how many Attempts wait for one."""
+        return self._machine.demand(function)
+
+    def hold_places(self, function: str, count: int) -> None:
+        """So many Attempts of a Function may run at once from now on."""
+        self._machine.hold_places(function, count)
+        self._place_soon()
+
+    def runs_waiting(self, function: str) -> set[int]:
+        """Return the numbers of Runs of which Attempts wait for a place of a Function's limit."""
+        return self._machine.runs_waiting(function)
 
     # ------------------------------------------------------------------ placing, and what the machine wants
 

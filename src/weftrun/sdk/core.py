@@ -117,6 +117,9 @@ class Core(Protocol):
     def steps(self, ticket: Any) -> list[Any]:
         """Return the Steps of a Run."""
 
+    def notebook(self, ticket: Any) -> str | None:
+        """Return a Run as static HTML; None where there is nothing to show."""
+
     def logs(self, ticket: Any) -> list[Any]:
         """Return what the Attempts of a Run printed."""
 

@@ -172,6 +172,10 @@ class Run(Generic[T_co]):
         """
         return self._core.steps(self._ticket)
 
+    def _repr_html_(self) -> str | None:
+        """Show the Run in a notebook as it stands now: how far it is, and its graph."""
+        return self._core.notebook(self._ticket)
+
     def logs(self) -> list[TextView]:
         """Return what the Run's Attempts printed, in order; raises as `steps` does."""
         return self._core.logs(self._ticket)
@@ -183,8 +187,8 @@ class Run(Generic[T_co]):
     def signal(self, name: str, value: object = None, *, id: str = "") -> None:
         """Send a signal to the Run, and return once it is durable; `weftrun.signal(name, type)` takes it there.
 
-        It need not be awaited yet, and is taken once, whatever crashes. One that the Run has not taken when it ends is
-        gone.
+        It need not be awaited yet, and is taken once, whatever crashes. One that the Run has not taken when it fails is
+        there when it is retried.
 
         Args:
             name: letters, digits, `_` and `-`, 100 at most.

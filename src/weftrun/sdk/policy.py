@@ -70,6 +70,8 @@ class Policy(_Shared, total=False):
             interpreter, the bundle and a /tmp of its own, and no network unless `network=True` stands beside it:
             `bwrap` by bubblewrap, `oci` by crun or runc.
         image: folder of a root file system that such a Sandbox has instead of this host's libraries.
+        limit: Attempts of it, and items of its maps, that may run at once over all engines of a Journal. A Step waits
+            for its place outside of a Sandbox, and no time counts for it.
         rollback: a Function with the same parameters that undoes an abandoned Attempt before the next is entered. It is
             called at least once for each, also for one that had done nothing yet, and so must be idempotent.
         outputs: what it gives before it ends, by name, with the type of each. `current().put(name, value)` gives it,
@@ -81,6 +83,7 @@ class Policy(_Shared, total=False):
 
     name: str
     version: str
+    limit: int
     rollback: Callee
     outputs: dict[str, Any]
     compensate: Callee
@@ -113,7 +116,7 @@ class CallPolicy(_Shared, total=False):
 
 _SHARED = frozenset(_Shared.__annotations__)
 _OF_A_BODY = frozenset({"body_timeout_s"})
-_OF_A_FUNCTION = (_SHARED | {"rollback", "batch", "outputs"}) - _OF_A_BODY
+_OF_A_FUNCTION = (_SHARED | {"rollback", "batch", "outputs", "limit"}) - _OF_A_BODY
 _OF_SHARING = frozenset({"concurrency", "window", "batch"})
 _CHOICES = {
     "checkpoint": ("auto", "sync", "async", "none"),
@@ -124,6 +127,10 @@ _CHOICES = {
 }
 _WALLS = ("bwrap", "oci")
 _SAID_BY = {"strict": "protect", "keep": "privileges", "bwrap": "runtime", "oci": "runtime"}
+_LEAST = {
+    "memory_bytes_max": (1 << 20, "a number of bytes, at least 1 MiB"),
+    "limit": (1, "a number of Attempts that may run at once, 1 or more"),
+}
 _CHECKED_LATE = {
     "concurrency": "weftrun.sdk.batching",
     "window": "weftrun.sdk.batching",
@@ -150,6 +157,7 @@ _AT_CALL = {
     "compensate": "it undoes what the code does: put it on the decorator",
     "batch": "it says what the code takes: put it on the decorator",
     "outputs": "it says what the code puts: put it on the decorator",
+    "limit": "it is counted over all calls of the Function: put it on the decorator",
 }
 
 
@@ -181,7 +189,7 @@ def decorated(spec: FunctionSpec, keywords: dict[str, Any], where: str) -> Funct
         spec,
         keywords,
         where,
-        known=_SHARED | {"name", "version", "rollback", "batch", "outputs"},
+        known=_SHARED | {"name", "version", "rollback", "batch", "outputs", "limit"},
         elsewhere=_AT_DECORATION,
     )
     return replace(spec, label=_label(spec.name)) if "name" in keywords else spec
@@ -212,12 +220,12 @@ def _applied(
             changes[_FIELDS.get(key, key)] = checked
     if not changes:
         return spec
-    outputs = changes.pop("outputs", spec.outputs)
+    outputs, limit = changes.pop("outputs", spec.outputs), changes.pop("limit", spec.limit) or 0
     network, privileges = _reached(spec, changes, where)
     sharing = None
     if spec.sharing is not None or not _OF_SHARING.isdisjoint(changes):
         sharing = _batching().recorded(spec.sharing, privileges, changes)
-    spec = replace(spec, **changes, reach=_reach(network, privileges, sharing, outputs))
+    spec = replace(spec, **changes, reach=_reach(network, privileges, sharing, outputs, limit))
     _check_together(spec, where)
     if spec.rollback is not None and spec.effects != "visible":
         raise PolicyError(
@@ -287,9 +295,11 @@ def _reached(spec: FunctionSpec, changes: dict[str, Any], where: str) -> tuple[b
     return network, f"{wanted[0]}{IMAGE}{image}" if image else wanted[0]
 
 
-def _reach(network: bool, privileges: Privileges, sharing: Sharing | None, outputs: tuple[str, ...]) -> bool | Reach:
-    if sharing is not None or outputs or privileges != "drop":
-        return Reach(network, sharing or privileges, outputs)
+def _reach(
+    network: bool, privileges: Privileges, sharing: Sharing | None, outputs: tuple[str, ...], limit: int
+) -> bool | Reach:
+    if sharing is not None or outputs or limit or privileges != "drop":
+        return Reach(network, sharing or privileges, outputs, limit)
     return network
 
 
@@ -327,8 +337,8 @@ def _checked(spec: FunctionSpec, key: str, value: Any, where: str) -> Any:
         if type(value) not in (int, float) or not 0 < value < 1e9:
             raise refuse("a positive number of seconds")
         return float(value)
-    if key == "memory_bytes_max" and value is not None and (type(value) is not int or value < 1 << 20):
-        raise refuse("a number of bytes, at least 1 MiB")
+    if key in _LEAST and value is not None and (type(value) is not int or value < _LEAST[key][0]):
+        raise refuse(_LEAST[key][1])
     if key in _CHECKED_LATE:
         return importlib.import_module(_CHECKED_LATE[key]).checked(key, value, refuse)  # late: few authors need it
     if key == "image" and not (type(value) is str and value.startswith("/") and value.isprintable()):

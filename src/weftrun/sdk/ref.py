@@ -147,7 +147,8 @@ class Ref(Generic[T_co], metaclass=_Handles):
 
     def __iter__(self) -> Iterator[Ref[Any]]:
         if not self._count or self._path:
-            raise self._refuse("iterating or unpacking")
+            refused = self._refuse("iterating or unpacking")
+            raise refused if self._path else RefUsedAsValue(f"{refused} {_UNPACKS}")
         return iter([self._part(index) for index in range(self._count)])
 
     def __await__(self) -> Generator[Ref[T_co], Any, T_co]:
@@ -159,6 +160,8 @@ class Ref(Generic[T_co], metaclass=_Handles):
     def _refuse(self, doing: str) -> RefUsedAsValue:
         return RefUsedAsValue(self._recorder.refusal(self, doing))
 
+
+_UNPACKS = "What a Function annotates as a tuple of so many parts, `-> tuple[int, str]`, unpacks without its value."
 
 # Setting an attribute of a Ref is refused like any other use of its value, so its own fields are set by descriptor.
 _set_recorder: Any = vars(Ref)["_recorder"].__set__

@@ -19,6 +19,9 @@ from weftrun.sdk.policy import Policy
 from weftrun.sdk.retrying import Retry
 
 _SLACK_S: Final = 5.0
+_MODULE: Final = b"\0\0"
+_COMPONENT: Final = b"\1\0"
+"""The seventh and eighth byte of a file, which say what it is."""
 _NEAR: Final = ("auto", "forbid", "require")
 UNREACHABLE: Final = Retry(3, delay_s=0.2, on=(ConnectionError,))
 """What is tried again of a WebAssembly function where nothing else was asked for: what its storage was away for."""
@@ -69,7 +72,7 @@ def wasm_function(
     if buckets and "://" not in os.fspath(buckets):
         buckets = os.path.abspath(buckets)
     wanted = WasmCall(
-        where, _digest(where), name, entry, bucket, os.fspath(buckets), near, limits or WasmLimits()
+        where, _digest(where, _MODULE), name, entry, bucket, os.fspath(buckets), near, limits or WasmLimits()
     )  # fmt: skip
 
     body = _body(wanted) if calls is None else _program(wanted, calls)
@@ -82,6 +85,41 @@ def wasm_function(
     else:
         said |= {"retries": UNREACHABLE} if bucket else {"retries": UNREACHABLE, "effects": "none"}
     made: Function[[bytes | str], bytes] = _decorate(body, said | policy, made_by, workflow=calls is not None)
+    return made
+
+
+def wasm_component(
+    path: str | os.PathLike[str], *, entry: str = "", limits: WasmLimits | None = None, **policy: Unpack[Policy]
+) -> Function[..., Any]:
+    """Make a Function of a WebAssembly component; it takes and gives values of the types that the component says.
+
+    Each call has an instance of its own. It may use WASI 0.2 without files and network, and nothing else of this host.
+    Records come as dicts, variants as pairs of their name and value. Values are handed over one by one, about a
+    microsecond a byte, so it is for small ones.
+
+    Args:
+        path: of a component, as `weftrun build fn.py` makes it; relative to the file that makes the Function.
+        entry: an exported function; default is the only one. `_` stands for `-`.
+        limits: what a call may take.
+        policy: as of `@function`. `effects="none"` is what is not said: a component can do nothing outside.
+
+    Raises:
+        WasmRefused: the file can't be read, or is no WebAssembly component.
+        PolicyError: see `function`.
+    """
+    made_by = sys._getframe(1)
+    where = os.path.join(os.path.dirname(os.path.abspath(made_by.f_globals.get("__file__", ""))), os.fspath(path))
+    name = entry or os.path.splitext(os.path.basename(where))[0]
+    wanted = WasmCall(where, _digest(where, _COMPONENT), name, entry, limits=limits or WasmLimits())
+
+    def body(*args: Any) -> Any:
+        return sandboxed(wanted.label).component(wanted, args, say)
+
+    body.__name__ = body.__qualname__ = name.replace("-", "_")
+    body.__module__ = made_by.f_globals.get("__name__", "")
+    body.__doc__ = f"Call {name} of the WebAssembly component {os.path.basename(where)}."
+    said: dict[str, Any] = {"version": wanted.digest[:16], "effects": "none"}
+    made: Function[..., Any] = _decorate(body, said | policy, made_by, workflow=False)
     return made
 
 
@@ -150,17 +188,20 @@ def say(text: bytes) -> None:
     sys.stdout.write(text.decode("utf-8", "replace"))
 
 
-def _digest(path: str) -> str:
+def _digest(path: str, layer: bytes) -> str:
     try:
         with open(path, "rb") as file:
             content = file.read()
     except OSError as error:
         raise WasmRefused(f"The WebAssembly module {path} can't be read: {error.strerror}.") from None
     if content[:4] != b"\0asm":
-        built = path.endswith((".c", ".cpp", ".cc"))
+        built = path.endswith((".c", ".cpp", ".cc", ".py"))
         raise WasmRefused(
             f"{path} is no WebAssembly module." + (f" Build it first: weftrun build {path}." if built else "")
         )
+    if content[6:8] != layer:
+        what, word = ("component", "wasm_component") if layer == _MODULE else ("core module", "wasm_function")
+        raise WasmRefused(f"{path} is a {what}: say {word} where it is made a Function.")
     return hashlib.sha256(content).hexdigest()
 
 

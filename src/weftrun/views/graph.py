@@ -70,10 +70,19 @@ def drawing(rows: Sequence[Row], trace: Sequence[Traced] = (), *, nodes_max: int
     return _charted(rows, trace, nodes_max).drawing()
 
 
+def drawing_of(fold: StepsFold, views: Sequence[StepView], *, nodes_max: int = 200) -> Drawing:
+    """Return what `drawing` does, of a Run that was folded already, and of its Steps."""
+    return _chart_of(fold, views, nodes_max).drawing()
+
+
 def _charted(rows: Sequence[Row], trace: Sequence[Traced], nodes_max: int) -> _Chart:
     fold = StepsFold.of(rows, trace)
-    views = {view.id: view for view in fold.views()}
-    return _Chart(fold.calls, [views[step] for step in fold.calls.by_step], nodes_max)
+    return _chart_of(fold, list(fold.views()), nodes_max)
+
+
+def _chart_of(fold: StepsFold, views: Sequence[StepView], nodes_max: int) -> _Chart:
+    by_step = {view.id: view for view in views}
+    return _Chart(fold.calls, [by_step[step] for step in fold.calls.by_step], nodes_max)
 
 
 class _Node:

@@ -96,13 +96,15 @@ def timeline(
     running: Sequence[RunningView] = (),
     *,
     spans_max: int = 20_000,
+    fold: StepsFold | None = None,
 ) -> Timeline:
     """Return a Run in time. Over `spans_max` spans, short neighbours of one Function become one span.
 
-    `running` is what was seen running of a Run that goes on.
+    `running` is what was seen running of a Run that goes on; `fold` has seen all these rows and the trace, if given.
     """
     began = start_of(rows)
-    fold = StepsFold.of(rows, trace)
+    if fold is None:
+        fold = StepsFold.of(rows, trace)
     left_out = (_left_out_span(left) for left in unrecorded(rows, trace))
     now = (_running_span(view, fold.calls) for view in running)
     spans = sorted([*spans_of(rows, fold.calls), *left_out, *now], key=lambda span: (span.sandbox, span.entered_at))

@@ -29,7 +29,7 @@ from weftrun.model.policy import Kind
 from weftrun.model.records import Settled
 from weftrun.model.values import Blob
 from weftrun.runtime import committer
-from weftrun.runtime.entries import durable
+from weftrun.runtime.committer import durable
 from weftrun.runtime.transactions import RunTransactions
 from weftrun.testing.sim.faults import Fault
 from weftrun.testing.sim.scenarios import HELD, SCENARIOS
@@ -147,7 +147,7 @@ def a_record_names_bytes_that_are_not_durable(monkeypatch: pytest.MonkeyPatch) -
 
     def early(self, row, *rest, **named):
         for obj in committer.objects_in(row.records):
-            storing = self._storing
+            storing = self._blobs
             if obj.oid not in storing._stored:
                 data = bytes(storing._objects.view(obj.oid))
                 self.known(obj.oid, Blob(hashlib.sha256(data).hexdigest(), obj.nbytes))

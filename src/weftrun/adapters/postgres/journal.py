@@ -20,8 +20,8 @@ from weftrun.adapters.postgres import connection as connections
 from weftrun.adapters.postgres import schema
 from weftrun.adapters.postgres.connection import Connection
 from weftrun.adapters.postgres.outbox import emits_binding
+from weftrun.adapters.postgres.places import PostgresPlaces
 from weftrun.adapters.postgres.prepared import Prepared
-from weftrun.adapters.postgres.queues import PostgresQueues
 from weftrun.adapters.postgres.statements import SQL
 from weftrun.adapters.sql.outbox import check_deletable
 from weftrun.adapters.sql.reading import Bindings, Columns, drawn_hash_seed
@@ -57,7 +57,7 @@ class First(Struct, frozen=True, gc=False):
     digest: str
 
 
-class PostgresJournal(PostgresQueues):
+class PostgresJournal(PostgresPlaces):
     """A Journal in a PostgreSQL database, in a schema of its own named `weftrun`.
 
     Args:

@@ -474,3 +474,15 @@ SELECT * FROM weftrun.begin_queued(%s, %s, %s, %s, %b, %s::uuid[]);
 
 -- name: purge_queue
 SELECT weftrun.purge_queue(%s, %s, %s);
+
+-- name: limit_revision
+SELECT revision FROM weftrun.function_limit WHERE function = %s;
+
+-- name: place_shares
+-- What engines have of a limit that are there, this one's first.
+SELECT place_share.session IS NOT DISTINCT FROM %(session)s AS mine, held, wanted
+FROM weftrun.place_share JOIN weftrun.session ON session.key = place_share.session
+WHERE function = %(function)s ORDER BY mine DESC;
+
+-- name: put_share
+SELECT weftrun.put_share(%s, %s, %s, %s, %s, %s);

@@ -13,16 +13,20 @@ from typing import Any
 import apsw
 import msgspec
 from msgspec import Struct
+from msgspec.structs import astuple
 
 from weftrun.adapters.sql.statements import read_statements
 from weftrun.model.errors import JournalError, UsageError
 from weftrun.model.policy import Bundle
+from weftrun.model.quotas import Quota
 from weftrun.model.translation import Described
 
 _SQL = read_statements(__package__, "gateway.sql")
 _BUSY_MS = 5_000
+_AUDITED_MAX = 100_000
 _encode = msgspec.msgpack.Encoder().encode
 _decode_bundle = msgspec.msgpack.Decoder(Bundle).decode
+_decode_quota = msgspec.msgpack.Decoder(Quota).decode
 _decode_functions = msgspec.msgpack.Decoder(tuple[Described, ...]).decode
 
 
@@ -46,6 +50,25 @@ class Token(Struct, frozen=True):
     made_at: float
 
 
+class Audited(Struct, frozen=True):
+    """What somebody did, or was not let.
+
+    Attributes:
+        at: seconds since the epoch.
+        tenant, token: who: a token by its name; empty for the command line, or where no tokens are asked for.
+        action: a method and a path of HTTP, or what the command line did.
+        what: the path, or the thing, that it was done to.
+        status: of HTTP; 0 for the command line.
+    """
+
+    at: float
+    tenant: str
+    token: str
+    action: str
+    what: str
+    status: int
+
+
 class GatewayFile:
     """The file. Its methods may be called from any thread.
 
@@ -65,7 +88,7 @@ class GatewayFile:
             self._connection.set_busy_timeout(_BUSY_MS)
             self._connection.pragma("journal_mode", "wal")
             self._connection.pragma("synchronous", "full")
-            for statement in ("make_apps", "make_tokens"):
+            for statement in ("make_apps", "make_tokens", "make_quotas", "make_audit"):
                 self._connection.execute(_SQL[statement])
 
     @contextmanager
@@ -120,6 +143,33 @@ class GatewayFile:
     def drop_token(self, tenant: str, name: str) -> bool:
         """Let a token count no more; say whether it was there."""
         return bool(self._said("drop_token", (tenant, name)))
+
+    def version(self) -> int:
+        """Return a number that is another one after another connection has changed anything; it costs no read."""
+        with self._lock, self._translated():
+            return int(self._connection.pragma("data_version"))
+
+    def put_quota(self, tenant: str, quota: Quota) -> None:
+        """Keep how much a tenant may take, in the place of what was said before."""
+        self._said("put_quota", (tenant, _encode(quota)))
+
+    def quotas(self) -> dict[str, Quota]:
+        """Return how much each tenant may take of which anything was said."""
+        return {tenant: _decode_quota(quota) for tenant, quota in self._said("quotas")}
+
+    def drop_quota(self, tenant: str) -> bool:
+        """Let a tenant take as much as there is; say whether anything was said of it."""
+        return bool(self._said("drop_quota", (tenant,)))
+
+    def put_audit(self, rows: Sequence[Audited]) -> None:
+        """Keep what was done; beyond the last 100,000 the oldest are forgotten."""
+        with self._lock, self._translated(), self._connection:
+            self._connection.executemany(_SQL["put_audit"], [astuple(row) for row in rows])
+            self._connection.execute(_SQL["prune_audit"], (_AUDITED_MAX,))
+
+    def audit(self, tenant: str | None, last: int) -> list[Audited]:
+        """Return what was done last, oldest first; of one tenant, or of all where it is None."""
+        return [Audited(*facts) for facts in self._said("audit", (tenant, last))]
 
     def close(self) -> None:
         """Let go of the file."""

@@ -44,3 +44,40 @@ SELECT tenant, name, scopes, made_at FROM token ORDER BY tenant, name;
 
 -- name: drop_token
 DELETE FROM token WHERE tenant = ? AND name = ? RETURNING name;
+
+-- name: make_quotas
+CREATE TABLE IF NOT EXISTS quota (
+    tenant TEXT PRIMARY KEY,
+    quota  BLOB NOT NULL                    -- msgpack: what is said of it
+) STRICT;
+
+-- name: make_audit
+CREATE TABLE IF NOT EXISTS audit (
+    n      INTEGER PRIMARY KEY AUTOINCREMENT,
+    at     REAL NOT NULL,                   -- seconds since the epoch
+    tenant TEXT NOT NULL,
+    token  TEXT NOT NULL,                   -- its name; empty for the command line
+    action TEXT NOT NULL,
+    what   TEXT NOT NULL,                   -- that it was done to
+    status INTEGER NOT NULL                 -- of HTTP; 0 for the command line
+) STRICT;
+
+-- name: put_quota
+INSERT INTO quota VALUES (?, ?) ON CONFLICT (tenant) DO UPDATE SET quota = excluded.quota;
+
+-- name: quotas
+SELECT tenant, quota FROM quota ORDER BY tenant;
+
+-- name: drop_quota
+DELETE FROM quota WHERE tenant = ? RETURNING tenant;
+
+-- name: put_audit
+INSERT INTO audit (at, tenant, token, action, what, status) VALUES (?, ?, ?, ?, ?, ?);
+
+-- name: prune_audit
+DELETE FROM audit WHERE n <= (SELECT max(n) FROM audit) - ?;
+
+-- name: audit
+SELECT at, tenant, token, action, what, status FROM (
+    SELECT * FROM audit WHERE ?1 IS NULL OR tenant = ?1 ORDER BY n DESC LIMIT ?2
+) ORDER BY n;

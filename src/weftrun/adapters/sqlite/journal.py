@@ -22,7 +22,7 @@ from weftrun.adapters.sqlite import filesystem, schema
 from weftrun.adapters.sqlite.connection import LogRoom, WriteTurn, patiently, transact, translated
 from weftrun.adapters.sqlite.heads import Binding, Head, check_next, start_binding
 from weftrun.adapters.sqlite.outbox import add_emits, delete_emits
-from weftrun.adapters.sqlite.queues import SqliteQueues
+from weftrun.adapters.sqlite.places import SqlitePlaces
 from weftrun.adapters.sqlite.statements import SCHEMA, SQL
 from weftrun.model.errors import CommitUnknown, InternalError, JournalError, JournalFull, LeaseLost
 from weftrun.model.ids import RunId, RunUid
@@ -35,7 +35,7 @@ from weftrun.ports.journal import PARKED, Appended, Message, Posted, Rest, RunIn
 T = TypeVar("T")
 
 
-class SqliteJournal(SqliteQueues):
+class SqliteJournal(SqlitePlaces):
     """A Journal in a SQLite file.
 
     Args:

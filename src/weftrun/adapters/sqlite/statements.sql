@@ -465,3 +465,27 @@ DELETE FROM queue_entry WHERE run = ?1 AND standing < 2;
 -- name: oldest_waiting
 SELECT run.key, run.uid FROM queue_entry JOIN run ON run.key = queue_entry.run
 WHERE queue_entry.queue = ?1 AND standing < 2 ORDER BY queue_entry.run LIMIT ?2;
+
+-- name: limit_revision
+SELECT revision FROM function_limit WHERE function = ?1;
+
+-- name: place_shares
+-- What engines have of a limit that are there, this one's first.
+SELECT place_share.session IS ?2 AS mine, held, wanted FROM place_share JOIN session ON session.key = place_share.session
+WHERE function = ?1 ORDER BY mine DESC;
+
+-- name: change_limit
+-- The first change of all is made to no revision. One of another revision was changed by somebody else.
+INSERT INTO function_limit (function, revision) SELECT ?1, ?3 WHERE ?2 = '' AND true
+ON CONFLICT (function) DO NOTHING;
+
+-- name: change_limit_again
+UPDATE function_limit SET revision = ?3 WHERE function = ?1 AND revision = ?2;
+
+-- name: remove_shares
+-- This engine's, and those of engines that are gone.
+DELETE FROM place_share
+WHERE function = ?1 AND (session = ?2 OR NOT EXISTS (SELECT 1 FROM session WHERE session.key = place_share.session));
+
+-- name: add_share
+INSERT INTO place_share (function, session, held, wanted) VALUES (?1, ?2, ?3, ?4);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import subprocess
@@ -26,28 +27,31 @@ class NotBuilt(UsageError):
 
 
 def build(source: str, target: str, flags: Sequence[str] = ()) -> str:
-    """Build a module of one file of C or C++.
+    """Build a module of one file of C or C++, or a component of one of Python.
 
     The first build in C, and in C++, takes half a minute: the compiler then builds its own libraries, once.
 
     Args:
-        source: a file that ends in .c, .cpp, .cc or .cxx; it may include `weftrun.h`.
+        source: a file that ends in .c, .cpp, .cc or .cxx, which may include `weftrun.h`; or in .py: see `build_python`.
         target: where the module goes; it is there whole or not at all.
         flags: further ones, for the compiler.
 
     Returns:
-        What the compiler warns of.
+        What the compiler warns of; of Python, nothing.
 
     Raises:
         NotBuilt: the compiler refuses the program.
         UsageError: there is no such file, or it is of no language that can be built.
-        Unsupported: the package `ziglang` is not there.
+        Unsupported: the package `ziglang`, or of Python `componentize-py`, is not there.
     """
     ending = os.path.splitext(source)[1]
     if not os.path.isfile(source):
         raise UsageError(f"There is no file {source}.")
+    if ending == ".py":
+        importlib.import_module("weftrun.adapters.wasm.building_python").build_python(source, target)
+        return ""
     if ending not in _LANGUAGES:
-        raise UsageError(f"{source} can't be built: functions are built of {', '.join(_LANGUAGES)}.")
+        raise UsageError(f"{source} can't be built: functions are built of {', '.join(_LANGUAGES)}, .py.")
     if importlib.util.find_spec("ziglang") is None:
         raise Unsupported("weftrun build needs the extra `wasm-build`: pip install 'weftrun[wasm-build]'.")
     language = _LANGUAGES[ending]

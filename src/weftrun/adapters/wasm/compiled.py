@@ -155,8 +155,8 @@ def check(content: bytes, name: str) -> None:
         raise WasmRefused(f"{name} is no WebAssembly module: it does not begin with the bytes 00 61 73 6d.")
     if content[4:8] != _CORE:
         raise WasmRefused(
-            f"{name} is a component, or of another version of WebAssembly; only core modules can be run yet. Build it "
-            "for wasm32-wasip1 (`weftrun build` does)."
+            f"{name} is a component, or of another version of WebAssembly: a core module is needed here. Build it for "
+            "wasm32-wasip1 (`weftrun build` does, of C); a component is called by `weftrun.wasm_component`."
         )
     try:
         wasmtime.Module.validate(engine().wasmtime, content)
@@ -181,11 +181,12 @@ def compiled(content: bytes, name: str, cache: str, *, fuel: bool = False) -> Co
     except (wasmtime.WasmtimeError, OSError):
         check(content, name)
         module = wasmtime.Module(of.wasmtime, content)
-        _keep(path, bytes(module.serialize()))
+        keep(path, bytes(module.serialize()))
     return Compiled(content, of, module)
 
 
-def _keep(path: str, data: bytes) -> None:
+def keep(path: str, data: bytes) -> None:
+    """Keep what was compiled in a file of the cache."""
     os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
     new = f"{path}.{os.getpid()}.{threading.get_ident()}"
     with open(new, "wb") as file:

@@ -214,13 +214,29 @@ class CallEnded(WasmTrapped):
         self.code = code
 
 
+_CAUSES: Final = {
+    "interrupt": _TRAPS[wasmtime.TrapCode.INTERRUPT],
+    "all fuel consumed by WebAssembly": _TRAPS[wasmtime.TrapCode.OUT_OF_FUEL],
+    "wasm `unreachable` instruction executed": _TRAPS[wasmtime.TrapCode.UNREACHABLE],
+    "call stack exhausted": _TRAPS[wasmtime.TrapCode.STACK_OVERFLOW],
+    "out of bounds memory access": _TRAPS[wasmtime.TrapCode.MEMORY_OUT_OF_BOUNDS],
+    "integer divide by zero": _TRAPS[wasmtime.TrapCode.INTEGER_DIVISION_BY_ZERO],
+}
+"""What traps are called in texts of the library."""
+
+
+def ended_by(error: wasmtime.WasmtimeError) -> CallEnded:
+    """Return how a call has ended by an error of the library."""
+    if isinstance(error, wasmtime.ExitTrap):
+        return CallEnded(f"it exited with code {error.code}", error.code)
+    cause = _cause(str(error))
+    return CallEnded(_CAUSES.get(cause, cause))
+
+
 def check_ended(error: Any, trap: Any) -> None:
     """Raise what a call into the library has told."""
     if error:
-        raised = wasmtime.WasmtimeError._from_ptr(error)
-        if isinstance(raised, wasmtime.ExitTrap):
-            raise CallEnded(f"it exited with code {raised.code}", raised.code)
-        raise CallEnded(_cause(str(raised)))
+        raise ended_by(wasmtime.WasmtimeError._from_ptr(error))
     if trap:
         told = wasmtime.Trap._from_ptr(trap)
         code = told.trap_code

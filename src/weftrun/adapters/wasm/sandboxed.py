@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from weftrun.adapters.buckets.files import FileBuckets
 from weftrun.adapters.buckets.remote import RemoteBuckets
 from weftrun.adapters.wasm.call import CallReach, once_of
+from weftrun.adapters.wasm.components import call_component
 from weftrun.adapters.wasm.modules import Modules
 from weftrun.adapters.wasm.program import RunningProgram
 from weftrun.adapters.wasm.runner import entry_of, load, run
@@ -45,6 +46,11 @@ def call(wanted: WasmCall, input: bytes, effects: str, say: Callable[[bytes], No
     offload = buckets if isinstance(buckets, RemoteBuckets) else None
     place = CallReach(wanted.bucket, buckets, offload, wanted.near, effects, say, wanted.buckets)
     return run(module, entry, wanted.label, input, place, wanted.limits, wanted.pointed)
+
+
+def component(wanted: WasmCall, args: tuple[Any, ...], say: Callable[[bytes], None]) -> Any:
+    """Call a function of a component; it raises what `call_component` does."""
+    return call_component(wanted, args, say)
 
 
 def program(wanted: WasmCall, input: bytes, seed: str, say: Callable[[bytes], None]) -> RunningProgram:

@@ -40,6 +40,11 @@ def _check(apps: tuple[Path, ...], tls_cert: str | None, tls_key: str | None) ->
     "--keep-alive-s", type=click.FloatRange(0.1, 1e6), default=DEFAULT_LIMITS.sandbox_idle_s, show_default=True,
     help="An idle Sandbox is ended after so many seconds; when all are, no app takes memory but for its zygote.",
 )  # fmt: skip
+@click.option(
+    "--runs-at-once",
+    type=click.IntRange(1),
+    help="Open Runs that were started here; beyond it starts wait, and come in by fair shares of tenants.",
+)
 @click.option("--tokens", is_flag=True, help="Ask callers for tokens; hosts other than loopback always do.")
 @click.option("--tls-cert", type=click.Path(exists=True, dir_okay=False), help="Certificate, in PEM; with --tls-key.")
 @click.option("--tls-key", type=click.Path(exists=True, dir_okay=False), help="Its private key, in PEM.")
@@ -61,6 +66,7 @@ def command(
     port: int | None,
     sandboxes: int | None,
     keep_alive_s: float,
+    runs_at_once: int | None,
     tokens: bool,
     tls_cert: str | None,
     tls_key: str | None,
@@ -86,6 +92,7 @@ def command(
         sandboxes=sandboxes,
         keep_alive_s=keep_alive_s,
         asks_for_tokens=tokens,
+        runs_at_once=runs_at_once,
         tls=(tls_cert, tls_key) if tls_cert and tls_key else None,
     )
     if compat is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from msgspec.structs import asdict
 
-from weftrun.adapters.sqlite.gateway import GatewayFile, Token
+from weftrun.adapters.sqlite.gateway import Audited, GatewayFile, Token
 from weftrun.adapters.system.clock import WallClock
 from weftrun.adapters.system.entropy import SystemEntropy
 from weftrun.assembly import place_of
@@ -31,8 +31,7 @@ def command(
 
     `admin` includes all other scopes. A gateway that runs sees at once what is made and revoked.
     """
-    if tenant and not (tenant.isascii() and tenant.replace("-", "").replace("_", "").isalnum() and len(tenant) <= 64):
-        raise UsageError(f"{tenant!r} can't be the name of a tenant: it takes 1 to 64 letters, digits, - and _.")
+    check_tenant(tenant)
     place = place_of(db)
     place.folder.mkdir(parents=True, exist_ok=True)
     file = GatewayFile(place.folder / "gateway.db")
@@ -42,11 +41,18 @@ def command(
         elif revoke:
             if not file.drop_token(tenant, name):
                 raise UsageError(f"There is no token {name!r} of the tenant {tenant!r}: `weftrun token` lists them.")
+            file.put_audit([Audited(WallClock().now(), tenant, "", "token revoked", name, 0)])
             print(f"The token {name} counts no more.")
         else:
             _make(file, Token(tenant, name, scopes or ("read",), WallClock().now()), as_json=as_json)
     finally:
         file.close()
+
+
+def check_tenant(tenant: str) -> None:
+    """Refuse what can't be the name of a tenant."""
+    if tenant and not (tenant.isascii() and tenant.replace("-", "").replace("_", "").isalnum() and len(tenant) <= 64):
+        raise UsageError(f"{tenant!r} can't be the name of a tenant: it takes 1 to 64 letters, digits, - and _.")
 
 
 def _list(file: GatewayFile, *, as_json: bool) -> None:
@@ -62,6 +68,8 @@ def _make(file: GatewayFile, token: Token, *, as_json: bool) -> None:
     entropy = SystemEntropy()
     secret = f"wft_{entropy.uid()}{entropy.uid()}"
     file.put_token(secret, token)
+    told = f"{token.name}: {', '.join(token.scopes)}"
+    file.put_audit([Audited(token.made_at, token.tenant, "", "token made", told, 0)])
     if as_json:
         print_json({**asdict(token), "token": secret})
     else:

@@ -9,10 +9,11 @@ import ipaddress
 from typing import Any, Final, cast
 
 from litestar.connection import ASGIConnection
-from litestar.types import ASGIApp, Receive, Send
+from litestar.types import ASGIApp, Message, Receive, Send
 from litestar.types import Scope as AsgiScope
 
-from weftrun.entrypoints.http.callers import EVERYBODY, SCOPES, Caller, Scope
+from weftrun.entrypoints.http.auditing import Auditing
+from weftrun.entrypoints.http.callers import EVERYBODY, NOBODY, SCOPES, Caller, Scope
 from weftrun.entrypoints.http.gateway import Gateway
 from weftrun.entrypoints.http.problems import Refusal
 
@@ -31,10 +32,39 @@ def middleware(app: ASGIApp) -> ASGIApp:
     """Return an ASGI app that asks another one only for who may call the route."""
 
     async def checked(scope: AsgiScope, receive: Receive, send: Send) -> None:
-        check(ASGIConnection(scope, receive, send), scope["route_handler"])
-        await app(scope, receive, send)
+        connection: Connection = ASGIConnection(scope, receive, send)
+        gateway: Gateway = connection.app.state.gateway
+        if gateway.auditing is None or scope.get("method") in _READS:
+            check(connection, scope["route_handler"])
+            await app(scope, receive, send)
+        else:
+            await _audited(app, connection, gateway.auditing, send)
 
     return checked
+
+
+async def _audited(app: ASGIApp, connection: Connection, auditing: Auditing, send: Send) -> None:
+    """Serve a request that may change something, and keep who has asked for it, and what became of it."""
+    scope = cast(dict[str, Any], connection.scope)
+    path, status = str(scope["path"]), 0
+    what = path
+
+    async def noting(message: Message) -> None:
+        nonlocal status, what
+        if message["type"] == "http.response.start":
+            status = int(message["status"])
+            what = next((text.decode("latin-1") for name, text in message["headers"] if name == b"location"), path)
+        await send(message)
+
+    try:
+        check(connection, scope["route_handler"])
+        await app(cast(AsgiScope, scope), connection.receive, noting)
+    except Refusal as refused:  # what is answered then goes not through here
+        status = refused.problem.status
+        raise
+    finally:
+        action = f"{scope['method']} {scope.get('path_template') or path}"
+        auditing.note(caller_of(connection, NOBODY), action, what, status)
 
 
 def check(connection: Connection, route: Any) -> None:
@@ -75,9 +105,9 @@ def _set(connection: Connection, caller: Caller) -> None:
     cast(dict[str, Any], connection.scope)[_CALLER] = caller
 
 
-def caller_of(connection: Connection) -> Caller:
-    """Return who calls, as `check` has found out; nobody in particular where it was not asked."""
-    found: Caller = cast(dict[str, Any], connection.scope).get(_CALLER, EVERYBODY)
+def caller_of(connection: Connection, unknown: Caller = EVERYBODY) -> Caller:
+    """Return who calls, as `check` has found out; `unknown` where it has not."""
+    found: Caller = cast(dict[str, Any], connection.scope).get(_CALLER, unknown)
     return found
 
 

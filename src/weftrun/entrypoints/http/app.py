@@ -15,7 +15,7 @@ from litestar.static_files import create_static_files_router
 from litestar.types import ControllerRouterHandler, Middleware
 
 from weftrun import __version__
-from weftrun.entrypoints.http import access, answers, deployed, events, health, now, problems, runs
+from weftrun.entrypoints.http import access, answers, deployed, events, functions, health, now, problems, runs
 from weftrun.entrypoints.http import metrics as counting
 from weftrun.entrypoints.http.callers import Caller
 from weftrun.entrypoints.http.gateway import Gateway
@@ -53,7 +53,9 @@ def make_app(
             await gateway.close()
 
     of_runs = Router("/runs", route_handlers=[*runs.ROUTES, *events.ROUTES])
-    api = Router("/api/v1", route_handlers=[of_runs, events.list_events, *now.ROUTES, *deployed.ROUTES])
+    api = Router(
+        "/api/v1", route_handlers=[of_runs, events.list_events, *now.ROUTES, *functions.ROUTES, *deployed.ROUTES]
+    )
     served: list[Any] = [api, *health.ROUTES, *counting.ROUTES, openapi, *routers]
     if pages is not None:
         served.append(

@@ -53,5 +53,7 @@ class Caller(Struct, frozen=True):
         return id.removeprefix(self.prefix)
 
 
+NOBODY = Caller(token="(none)")
+"""Whoever calls without a token that is known, where one is needed."""
 EVERYBODY = Caller()
 """Whoever calls a gateway that asks for no tokens."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from weftrun.adapters.sqlite.gateway import Deployed, GatewayFile
 from weftrun.adapters.system.entropy import SystemEntropy
 from weftrun.assembly import EmbeddedCore, Look, Place, Reader, open_core
 from weftrun.entrypoints.http import bundles
+from weftrun.entrypoints.http.admitting import Admitting, free
 from weftrun.entrypoints.http.apps import (
     App,
     Apps,
@@ -24,6 +27,7 @@ from weftrun.entrypoints.http.apps import (
     deployed_app,
     loaded,
 )
+from weftrun.entrypoints.http.auditing import Auditing
 from weftrun.entrypoints.http.callers import Caller
 from weftrun.entrypoints.http.problems import Refusal, not_found
 from weftrun.entrypoints.http.readers import Readers
@@ -86,13 +90,18 @@ class Gateway:
         translators: processes that have imported apps.
         loop: of the server.
         starts: how many Runs were started or joined.
+        admitting: lets starts in, by the quotas of tenants.
+        auditing: keeps who did what; None where it asks nobody who they are.
         asks_for_tokens: whether each caller must say who they are.
         metrics: what is counted (`metrics.Metrics`).
         streams: how many streams of events are open.
         is_closing: whether the server goes down: whoever waits is answered with what is known.
     """
 
-    def __init__(self, place: Place, core: EmbeddedCore, file: GatewayFile, *, asks_for_tokens: bool = False) -> None:
+    def __init__(
+        self, place: Place, core: EmbeddedCore, file: GatewayFile, *, asks_for_tokens: bool = False,
+        runs_at_once: int | None = None,
+    ) -> None:  # fmt: skip
         self.place = place
         self.file = file
         self._deploying = asyncio.Lock()
@@ -104,9 +113,12 @@ class Gateway:
         self.is_closing = False
         self._waiting: set[asyncio.Future[None]] = set()
         self._unkept: OrderedDict[RunId, Ticket] = OrderedDict()
+        self._counted: set[Ticket] = set()
         self.streams = 0
         self.starts = 0
         self.asks_for_tokens = asks_for_tokens
+        self.admitting = Admitting(file, runs_at_once)
+        self.auditing = Auditing(file) if asks_for_tokens else None
         self.metrics: Any = None
         self._entropy = SystemEntropy()
         self._bundles: OrderedDict[RunUid, Bundle] = OrderedDict()
@@ -121,10 +133,12 @@ class Gateway:
         keep_alive_s: float = DEFAULT_LIMITS.sandbox_idle_s,
         recover: str = "all",
         asks_for_tokens: bool = False,
+        runs_at_once: int | None = None,
     ) -> Gateway:
         """Open an engine, which takes over what a dead one left (`recover`), and import the apps in these files.
 
-        A Sandbox that has had nothing to do for `keep_alive_s` seconds is ended, the last one, too.
+        A Sandbox that has had nothing to do for `keep_alive_s` seconds is ended, the last one, too. Beyond
+        `runs_at_once` open Runs that were started here, starts wait, and are let in by fair shares of tenants.
 
         Raises:
             JournalError: the Journal can't be used.
@@ -133,7 +147,7 @@ class Gateway:
         limits = replace(DEFAULT_LIMITS, sandbox_idle_s=keep_alive_s)
         core = await asyncio.to_thread(open_core, place, sandboxes=sandboxes, recover=recover, limits=limits)
         file = GatewayFile(place.folder / "gateway.db")
-        gateway = cls(place, core, file, asks_for_tokens=asks_for_tokens)
+        gateway = cls(place, core, file, asks_for_tokens=asks_for_tokens, runs_at_once=runs_at_once)
         try:
             for kept in file.apps():
                 gateway.apps.put(deployed_app(kept))
@@ -149,6 +163,7 @@ class Gateway:
     def let_go(self) -> None:
         """Answer whoever waits with what is known, now and from now on. Called in the loop of the server."""
         self.is_closing = True
+        self.admitting.let_go()
         for future in self._waiting:
             _set(future)
 
@@ -158,6 +173,8 @@ class Gateway:
         await asyncio.to_thread(self.core.close, drain_s=drain_s)
         await self.translators.close()
         await asyncio.to_thread(self.readers.close)
+        if self.auditing is not None:
+            self.auditing.write()
         self.file.close()
 
     # ------------------------------------------------------------------ deploying
@@ -212,7 +229,8 @@ class Gateway:
         says both, so that a short Run is waited for once.
 
         Raises:
-            Refusal: there is no such Function, the Journal stands still, or a Run without records is to have an id.
+            Refusal: there is no such Function, the tenant has too much already, the Journal stands still, or a Run
+                without records is to have an id.
             UsageError: the arguments don't fit.
             RunConflict: the id belongs to a Run of another Function or with other arguments.
         """
@@ -222,6 +240,34 @@ class Gateway:
             detail = f"A Run without records can't be found again by the id {wanted.id!r}: leave out one of both."
             raise Refusal(422, "id-without-records", detail)
         id = self._id(caller, wanted, described)
+        ended = await self.admitting.admit(caller.tenant, described.function)
+        with contextlib.ExitStack() as undo:
+            undo.callback(ended)
+            ticket = await self._start(app, described, wanted, id, durable=durable)
+            if ended is not free:
+                self._count(ticket, ended)
+            if wait_s > 0:
+                await self._first_of(self.core.future(ticket), wait_s)
+            await self._started(ticket)
+            undo.pop_all()
+        self._remember(ticket, app)
+        self.starts += 1
+        return ticket
+
+    def _count(self, ticket: Ticket, ended: Callable[[], None]) -> None:
+        """Let a Run count until it has ended, also where nobody waits for it: an engine forgets tickets nobody has."""
+        self._counted.add(ticket)
+
+        def over() -> None:
+            self._counted.discard(ticket)
+            ended()
+
+        def told() -> None:
+            self.loop.call_soon_threadsafe(over)
+
+        self.core.when_ended(ticket, told)
+
+    async def _start(self, app: App, described: Described, wanted: WantedRun, id: RunId, *, durable: bool) -> Ticket:
         translator = await self.translators.of(app.bundle)
         bound = await translator.ask(Bind(wanted.function, wanted.arguments, wanted.id is not None))
         assert isinstance(bound, Bound)
@@ -229,16 +275,10 @@ class Gateway:
         args: Data = Inline(bound.data)
         if len(bound.data) > self.core.inline_bytes_max:
             args = self.core.publish([bound.data])
-        ticket = self.core.start(
+        return self.core.start(
             id, described.function, app.bundle, Payload(args), digest, tuple(also),
             wait_start=False, durable=durable, is_fresh=wanted.id is None,
         )  # fmt: skip
-        if wait_s > 0:
-            await self._first_of(self.core.future(ticket), wait_s)
-        await self._started(ticket)
-        self._remember(ticket, app)
-        self.starts += 1
-        return ticket
 
     def _id(self, caller: Caller, wanted: WantedRun, described: Described) -> RunId:
         if wanted.id is not None:

@@ -98,6 +98,12 @@ class _EngineCollector(Collector):
             "weftrun_cold_start_seconds", "How long these took to be made, in all.", batches.cold_start_s
         )
         yield CounterMetricFamily("weftrun_runs_started", "Runs that were started or joined here.", gateway.starts)
+        admission = gateway.admitting.admission
+        yield GaugeMetricFamily("weftrun_starts_waiting", "Starts that wait for room.", admission.waiting)
+        refused = CounterMetricFamily("weftrun_starts_refused", "Starts beyond a quota.", labels=("quota",))
+        for kind, count in sorted(admission.refused.items()):
+            refused.add_metric((kind,), count)
+        yield refused
         yield GaugeMetricFamily("weftrun_streams_open", "Streams of events that are open.", gateway.streams)
         yield GaugeMetricFamily("weftrun_apps", "Apps that are served.", len(gateway.apps))
 

@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from weftrun.assembly import Look, Reader
-from weftrun.entrypoints.http.answers import RunAnswer, as_json, json_answer, run_answer, value_answer
+from weftrun.entrypoints.http.answers import RunAnswer, as_json, encoded_answer, json_answer, run_answer, value_answer
 from weftrun.entrypoints.http.callers import Caller
 from weftrun.entrypoints.http.gateway import Gateway, WantedRun, found
 from weftrun.entrypoints.http.given import CallerHere, GatewayHere
@@ -24,7 +24,7 @@ from weftrun.ports.journal import RunInfo
 from weftrun.runtime.tickets import Ticket
 from weftrun.sdk.waiting import Json, check_name, signal_value
 from weftrun.views.following import still
-from weftrun.views.graph import GraphEdge, GraphNode, drawing, graph
+from weftrun.views.graph import GraphEdge, GraphNode, drawing, drawing_of, graph
 from weftrun.views.page import page as page_of
 from weftrun.views.run import RunShown, run_shown
 from weftrun.views.step import StepView
@@ -124,6 +124,24 @@ class GraphShown(Struct, frozen=True):
     edges: tuple[GraphEdge, ...]
 
 
+class RunDrawn(Struct, frozen=True):
+    """The graph of a Run, as data."""
+
+    nodes: tuple[GraphNode, ...]
+    edges: tuple[GraphEdge, ...]
+
+
+class RunView(Struct, frozen=True):
+    """All that can be seen of a Run, as it stood at one moment: what the routes below a Run's own give one by one."""
+
+    run: RunShown
+    steps: list[StepView]
+    graph: RunDrawn
+    timeline: Timeline
+    story: list[Sentence]
+    logs: list[TextView]
+
+
 def listed(caller: Caller, info: RunInfo) -> RunListed:
     """Return what a list tells of a Run."""
     return RunListed(
@@ -203,14 +221,53 @@ async def list_runs(
 async def get_run(gateway: GatewayHere, caller: CallerHere, run_id: Id) -> Response[RunShown]:
     """Return how a Run stands; values are told by their previews."""
     seen = await gateway.look(caller, run_id)
-    return json_answer(await gateway.readers.read(lambda _: shown(caller, seen)))
+
+    def told(_: Reader) -> RunShown:
+        fold = StepsFold.of(seen.rows, seen.trace, seen.running)
+        return shown(caller, seen, fold, list(fold.views()))
+
+    return json_answer(await gateway.readers.read(told))
 
 
-def shown(caller: Caller, seen: Look) -> RunShown:
-    """Return what there is to tell of a Run."""
-    fold = StepsFold.of(seen.rows, seen.trace, seen.running)
-    told = run_shown(seen.info, seen.rows, seen.trace, fold, list(fold.views()), seen.running, seen.owner)
+def shown(caller: Caller, seen: Look, fold: StepsFold, views: list[StepView]) -> RunShown:
+    """Return what there is to tell of a Run that was folded, and of its Steps."""
+    told = run_shown(seen.info, seen.rows, seen.trace, fold, views, seen.running, seen.owner)
     return replace(told, id=caller.shown(told.id))
+
+
+@get("/{run_id:str}/view", summary="Show all that can be seen of a Run", responses=LOOKED)
+async def view_run(
+    gateway: GatewayHere,
+    caller: CallerHere,
+    run_id: Id,
+    nodes: Annotated[
+        int, QueryParameter(ge=1, le=10_000, description="Over so many Steps, the graph has one node per Function.")
+    ] = 200,
+    spans: Annotated[
+        int,
+        QueryParameter(ge=1, le=_SPANS_MAX, description="Over so many, short neighbours become one on the timeline."),
+    ] = _SPANS_MAX,
+) -> Response[RunView]:
+    """Return how a Run stands, its Steps, graph, timeline, story and output, of one moment and read once."""
+
+    def viewed(reader: Reader) -> bytes:
+        seen = reader.look(found(reader, caller, run_id))
+        fold = StepsFold.of(seen.rows, seen.trace, seen.running)
+        views = list(fold.views())
+        drawn = drawing_of(fold, views, nodes_max=nodes)
+        line = timeline(seen.rows, seen.trace, seen.running, spans_max=spans, fold=fold)
+        return as_json(
+            RunView(
+                shown(caller, seen, fold, views),
+                views,
+                RunDrawn(drawn.nodes, drawn.edges),
+                replace(line, id=run_id),
+                story(seen.rows, seen.trace, None, reader.emitted(seen.info.uid)),
+                _printed(seen, None),
+            )
+        )
+
+    return encoded_answer(await gateway.readers.read(viewed))
 
 
 @get("/{run_id:str}/result", summary="Get the value of a Run, and nothing else", responses=RESULT)
@@ -236,12 +293,13 @@ async def list_steps(
 @get("/{run_id:str}/logs", summary="Show what a Run printed", responses=LOOKED)
 async def logs(gateway: GatewayHere, caller: CallerHere, run_id: Id, step: StepName = None) -> Response[list[TextView]]:
     """Return what the Attempts of a Run printed, in order, also those that run still."""
-    seen = await gateway.look(caller, run_id)
+    return json_answer(_printed(await gateway.look(caller, run_id), step))
+
+
+def _printed(seen: Look, step: str | None) -> list[TextView]:
     told = texts(seen.trace, step)
     now = [view for view in still(told, seen.running) if step is None or is_part(view.step, step)]
-    return json_answer(
-        told + [TextView(view.seen_at, view.step, view.attempt, view.printed) for view in now if view.printed]
-    )
+    return told + [TextView(view.seen_at, view.step, view.attempt, view.printed) for view in now if view.printed]
 
 
 @get("/{run_id:str}/story", summary="Tell why each thing in a Run happened", responses=LOOKED)
@@ -356,6 +414,7 @@ ROUTES = [
     start,
     list_runs,
     get_run,
+    view_run,
     result,
     list_steps,
     logs,

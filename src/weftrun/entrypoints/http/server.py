@@ -41,6 +41,7 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
         sandboxes: how many run Functions at once; None for as many as processors.
         keep_alive_s: an idle Sandbox is ended after so many seconds.
         asks_for_tokens: whether each caller must have one; a host other than the loopback asks for them always.
+        runs_at_once: open Runs that may be started here at once; None for no bound.
         tls: files of a certificate and of its key, in PEM.
         recover: which open Runs this engine goes on with; see `weftrun.open`.
     """
@@ -52,6 +53,7 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
     sandboxes: int | None = None
     keep_alive_s: float = DEFAULT_LIMITS.sandbox_idle_s
     asks_for_tokens: bool = False
+    runs_at_once: int | None = None
     tls: tuple[str, str] | None = None
     recover: str = "all"
 
@@ -125,6 +127,7 @@ async def _opened(settings: ServerSettings) -> Gateway:
         keep_alive_s=settings.keep_alive_s,
         recover=settings.recover,
         asks_for_tokens=asks,
+        runs_at_once=settings.runs_at_once,
     )
     if asks and not gateway.file.tokens():
         await gateway.close()

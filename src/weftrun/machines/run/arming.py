@@ -37,6 +37,7 @@ def _may_be_armed(step: Step) -> bool:
         and function.kind is Kind.FUNCTION
         and function.effects == "none"
         and function.rollback is None
+        and not function.limit  # its place is asked for by the engine
         and all(_gives_in_time(producer) for producer in _producers(step))
         # What waits for values that are all there is started by the owner, in this turn: a Worker would wait for ever.
         and any(producer.state is not State.SUCCEEDED for producer in _producers(step))

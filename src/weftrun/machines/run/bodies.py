@@ -108,7 +108,7 @@ def _take_calls(run: RunState, body: Body, event: BodyMade) -> None:
             known = add_call(run, body, number, call, need=body.observed_row, map=None)
         else:
             _compare_replay(run, body, known, call)
-        if is_patch(known):
+        if known.function.kind is Kind.TIMER and is_patch(known):
             see_patch(body, known)
     for chunk in event.chunks:
         step = body.calls.get(chunk.call)

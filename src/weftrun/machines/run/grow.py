@@ -81,7 +81,7 @@ def add_call(
 
 def _let_go(run: RunState, body: Body, step: Step) -> None:
     """Let a new Step start, run ahead or be armed, where it can."""
-    if step.state is State.WAITING and is_patch(step):
+    if step.function.kind is Kind.TIMER and step.state is State.WAITING and is_patch(step):
         settle_patch(run, step)
     elif step.state is State.WAITING and step.waiting == 0:
         make_ready(run, body, step)

@@ -14,7 +14,7 @@ from weftrun.machines.worker.outcomes import (
     put_came,
     steps_in,
 )
-from weftrun.machines.worker.place import place, start_box
+from weftrun.machines.worker.place import free_places, in_places, place, start_box
 from weftrun.machines.worker.state import (
     Box,
     BoxState,
@@ -132,6 +132,28 @@ class WorkerMachine:
             bodies.place(state, now)
         if state.active:
             place(state, now)
+
+    def demand(self, function: str) -> tuple[int, int]:
+        """Return how many places of a Function's limit are in use here, and how many Attempts wait for one."""
+        waiting = sum(lane.waiting for lane in self.state.active if lane.function.name == function)
+        return in_places(self.state, function), waiting
+
+    def hold_places(self, function: str, count: int) -> None:
+        """So many Attempts of a Function with a limit may run here at once; more that do so already go on."""
+        self.state.places[function] = count
+
+    def runs_waiting(self, function: str) -> set[int]:
+        """Return the numbers of Runs of which Attempts wait for a place of a Function's limit."""
+        found: set[int] = set()
+        for lane in self.state.active:
+            if lane.function.name == function and free_places(self.state, lane) <= 0:
+                found.update(run for run, _ in lane.singles)
+                found.update(work.run for work in lane.ranges)
+        return found
+
+    def refuse(self, now: float, profile: int, function: FunctionSpec, failure: Failure) -> None:
+        """Fail all that waits of a Function: it can't be run here."""
+        fail_lane(self.state, self._lane(profile, function), failure, now)
 
     def bar(self) -> None:
         """No body may be entered until something is placed again: the Lease is over."""

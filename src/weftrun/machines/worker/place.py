@@ -6,6 +6,7 @@ a Sandbox is free; under load windows fill by themselves, and one message carrie
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
 import msgspec
@@ -29,7 +30,7 @@ def place(state: WorkerState, now: float) -> None:
     lanes = deque(state.active)
     while lanes:
         lane = lanes.popleft()
-        box = _free_box(state, lane) if lane.opens_at <= now else None
+        box = _free_box(state, lane) if lane.opens_at <= now and free_places(state, lane) > 0 else None
         if box is None:
             continue
         _give(state, lane, box, now)
@@ -39,6 +40,25 @@ def place(state: WorkerState, now: float) -> None:
             lanes.append(lane)
     if state.active:
         _start_more(state, now)
+
+
+def free_places(state: WorkerState, lane: Lane) -> float:
+    """Return how many more Attempts of a Function may run here at once: as far as this engine holds places for it.
+
+    A Sandbox that runs one after the other is in one of its Batch at a time.
+    """
+    if not lane.function.limit:
+        return math.inf
+    return state.places.get(lane.function.name, 0) - in_places(state, lane.function.name)
+
+
+def in_places(state: WorkerState, function: str) -> int:
+    """Return how many places of a Function's limit are in use here."""
+    return sum(
+        sum(given.left for given in box.given) if box.given[0].lane.shares else 1
+        for box in state.boxes.values()
+        if box.given and box.given[0].lane.function.name == function
+    )
 
 
 def _free_box(state: WorkerState, lane: Lane) -> Box | None:
@@ -88,6 +108,8 @@ def _may_queue(state: WorkerState, lane: Lane, box: Box) -> bool:
     if len(box.given) >= _DEPTH or lane.waiting <= state.sandboxes_max:
         return False
     ahead = box.given[0]
+    if lane.function.limit or ahead.lane.function.limit:
+        return False  # what stands behind it would not be counted, or would be too long
     if ahead.lane.shares:
         return False
     longest = state.limits.batch_s
@@ -115,6 +137,8 @@ def batch_size(state: WorkerState, lane: Lane, box: Box, most: int) -> int:
     A Function that nobody has timed yet is tried one body at a time. Of one whose Attempts run at once, it is what a
     Sandbox has room for; at the end of a tick, all that waits.
     """
+    if lane.shares:
+        most = int(min(most, free_places(state, lane)))
     if lane.window_s:
         return most
     if lane.shares:
@@ -193,7 +217,7 @@ def _start_more(state: WorkerState, now: float) -> None:
         running = [box for box in state.boxes.values() if not box.for_bodies]
         coming = sum(box.profile == lane.profile and box.state is BoxState.STARTING for box in running)
         batches = 1 if lane.window_s else -(-lane.waiting // lane.most) if lane.shares else lane.waiting
-        wanted = min(batches - coming, state.sandboxes_max)
+        wanted = int(min(batches - coming, state.sandboxes_max, free_places(state, lane)))
         room = state.sandboxes_max - len(running)
         if wanted > 0 and room <= 0:
             room = _make_room(state, lane, running)

@@ -259,6 +259,7 @@ class WorkerState:
         parked: bodies that wait for a Sandbox, by profile.
         barred: nothing may be entered for now, so that bodies are parked.
         held_up: whether some turn goes on for so long that bodies may wait behind it.
+        places: of each Function with a limit, how many of its Attempts may run here at once.
     """
 
     def __init__(self, limits: Limits, sandboxes_max: int) -> None:
@@ -272,6 +273,7 @@ class WorkerState:
         self.parked: dict[int, list[Held]] = {}
         self.barred = False
         self.held_up = False
+        self.places: dict[str, int] = {}
         self.names: dict[int, Names] = {}
         self.failed_starts: dict[int, int] = {}
         self.last_box = 0

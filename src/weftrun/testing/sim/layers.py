@@ -9,6 +9,7 @@ from weftrun.model.ids import ObjectId, RunId, RunUid, SandboxId
 from weftrun.model.lease import Session
 from weftrun.model.messages import ToSandbox
 from weftrun.model.outcomes import Status
+from weftrun.model.places import PlaceShare, PlaceShares
 from weftrun.model.queues import KeptQueue, NotQueued, QueueCounts, QueueLanes, QueueNow, QueueSeen
 from weftrun.model.records import Row
 from weftrun.model.schedules import KeptSchedule
@@ -18,7 +19,7 @@ from weftrun.ports.journal import Appended, Journal, JournalMeta, Message, Poste
 from weftrun.ports.outbox import TakenEmits
 from weftrun.ports.sandboxes import Profile, Progress, Sandboxes, SandboxEvents
 from weftrun.ports.trace import Trace, TraceRow
-from weftrun.runtime.writes import AGAIN
+from weftrun.runtime.journal_queue import AGAIN
 from weftrun.testing.sim.faults import Faults, FaultTarget
 from weftrun.testing.sim.register import View
 
@@ -323,6 +324,16 @@ class FaultyJournal:
     def purge_queue(self, name: str, message: str, most: int) -> int:
         """Cancel Runs that wait in a queue."""
         return self._inner.purge_queue(name, message, most)
+
+    def place_shares(self, function: str) -> PlaceShares:
+        """Return what engines have of a Function's limit."""
+        return self._inner.place_shares(function)
+
+    def put_share(self, function: str, share: PlaceShare, expected: str, revision: str) -> bool:
+        """Change a share, with what is planned for this call."""
+        put: list[bool] = []
+        self._write("journal.share", lambda: put.append(self._inner.put_share(function, share, expected, revision)))
+        return put[0]
 
     def close(self) -> None:
         """Close the Journal."""

@@ -1,13 +1,16 @@
-"""Bytes of Objects that records name: written beside the Journal before the records are (C2)."""
+"""Bytes that the Journal names and that lie beside it: written before the record that names them is (C2), and read.
+
+Read ones are held against their names before anybody is given what is in them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
-from weftrun.model.errors import CommitUnknown, JournalFull, WeftrunError
+from weftrun.model.errors import CommitUnknown, JournalCorrupt, JournalFull, WeftrunError
 from weftrun.model.ids import ObjectId
-from weftrun.model.values import Blob, Object
+from weftrun.model.values import Blob, Data, Object
 from weftrun.ports.blobs import Blobs
 from weftrun.ports.loop import Loop
 from weftrun.ports.objects import Objects
@@ -17,7 +20,7 @@ _AGAIN_S: Final = 1.0
 """Bytes that found no room are written again after this."""
 
 
-class Storing:
+class BlobWriter:
     """Writes Objects, outside the loop, and remembers as which blobs.
 
     Args:
@@ -88,3 +91,33 @@ class Storing:
     def _over(self, obj: Object) -> None:
         self._storing.discard(obj.oid)
         self._objects.release(obj.oid)
+
+
+class BlobReader:
+    """Blobs as an engine needs them when a Run comes back."""
+
+    def __init__(self, loop: Loop, blobs: Blobs, objects: Objects) -> None:
+        self._loop = loop
+        self._blobs = blobs
+        self._objects = objects
+
+    def attached(self, data: Data, held: list[Object]) -> Data:
+        """Return an Object for a blob, and other data as it is."""
+        if not isinstance(data, Blob):
+            return data
+        obj = self._objects.attach(data)
+        held.append(obj)
+        return obj
+
+    def verify(self, blobs: Sequence[Blob], then: Callable[[], None], failed: Callable[[WeftrunError], None]) -> None:
+        """Read each blob once, outside the loop, before anybody is given what is in them."""
+
+        def work() -> None:
+            for blob in dict.fromkeys(blobs):
+                if not self._blobs.verify(blob):
+                    raise JournalCorrupt(f"The blob {blob.sha256} is damaged. Restore it from a backup.")
+
+        if blobs:
+            self._loop.offload(*do_and_report(work, lambda _: then(), failed), lane="blobs")
+        else:
+            then()

@@ -45,7 +45,7 @@ class _Write:
         self.lane = lane
 
 
-class Writes:
+class JournalQueue:
     """The Journal's writes, done in its lane in the order in which they were put.
 
     Args:

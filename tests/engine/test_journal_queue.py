@@ -12,8 +12,8 @@ from weftrun.model.errors import JournalBusy, WeftrunError
 from weftrun.model.ids import RunUid
 from weftrun.ports.journal import Journal
 from weftrun.runtime.committer import Committer
+from weftrun.runtime.journal_queue import JournalQueue
 from weftrun.runtime.suspend import Suspending
-from weftrun.runtime.writes import Writes
 from weftrun.testing.sim.chance import Chance
 from weftrun.testing.sim.loop import SimLoop
 
@@ -24,7 +24,7 @@ class Told:
     def __init__(self, seed: int) -> None:
         self.loop = SimLoop(Chance(seed, "loop"))
         self.said: list[str] = []
-        self.writes = Writes(self.loop, lambda _: None)
+        self.writes = JournalQueue(self.loop, lambda _: None)
 
     def put(self, name: str, work: Callable[[], None] = lambda: None) -> None:
         self.writes.put(partial(self._do, name, work), lambda *_: self.said.append(f"{name} over"), self._failed)
