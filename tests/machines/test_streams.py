@@ -71,8 +71,8 @@ def test_a_generator_does_not_wait_for_who_has_not_begun_or_is_gone() -> None:
     want(machine, 2, 0)
     for number in range(9, 12):
         chunk(machine, number)
-    assert machine.ended(RUN, [5]) == []
-    assert told(machine.ended(RUN, [2])) == {1: GO_ON}
+    assert machine.ended(RUN, [(5, 1), (2, 2)]) == []
+    assert told(machine.ended(RUN, [(2, 1)])) == {1: GO_ON}
 
 
 def test_each_attempt_has_a_stream_of_its_own() -> None:
@@ -127,6 +127,7 @@ class History:
         self.machine = StreamsMachine(msgspec.structs.replace(LIMITS, stream_chunks_max=1 + self.chance.below(4)))
         self.places = 1 + self.chance.below(4)
         self.failures = self.chance.below(4)
+        self.late: list[tuple[int, int]] = []
         self.actors: list[Actor] = []
         for step in range(2 + self.chance.below(4)):
             before = [n for n in range(step) if self.chance.happens(0.6)]
@@ -134,7 +135,9 @@ class History:
             self.actors.append(Actor(step, reads, self.chance.below(12)))
 
     def play(self) -> None:
-        """Play until all has ended; fail if nobody can go on, or if a reader has seen what no Attempt has yielded."""
+        """Play until all has ended; what was revoked may be told to have ended much later.
+
+        Raises AssertionError if nobody can go on, or if a reader has seen what no Attempt has yielded."""
         for _ in range(20_000):
             if all(actor.is_over for actor in self.actors):
                 return
@@ -152,6 +155,8 @@ class History:
             actor.body = self._body(actor)
             actor.says = next(actor.body, None)
             self._note_end(actor)
+        elif self.late and self.chance.happens(0.2):
+            self._answer(self.machine.ended(RUN, [self.late.pop()]))
         elif self.failures and self.chance.happens(0.05):
             self.failures -= 1
             self._fail(actor)
@@ -181,7 +186,7 @@ class History:
                 made = self._made(self.actors[step])
                 assert seen == made[: len(seen)], "it has seen what one Attempt has yielded, once, and in order"
                 assert len(seen) >= min(limit, len(made)), "it has seen all of it"
-            self._answer(self.machine.ended(RUN, [actor.step]))
+            self._answer(self.machine.ended(RUN, [(actor.step, actor.attempt)]))
 
     def _made(self, actor: Actor) -> list[bytes]:
         return [b"%d %d %d" % (actor.step, actor.attempt, number) for number in range(actor.yields)]
@@ -212,11 +217,12 @@ class History:
         for each in self.actors[actor.step :]:
             if any(step in gone for step, _, _ in each.reads) and (each.body is not None or each.is_over):
                 gone.add(each.step)
+        self._answer(self.machine.revoked(RUN, gone))
         for step in gone:
             again = self.actors[step]
+            self.late.append((step, again.attempt))
             again.body, again.says, again.is_over = None, None, False
             again.attempt += 1
-        self._answer(self.machine.ended(RUN, gone))
 
 
 def test_histories() -> None:
@@ -273,6 +279,14 @@ def a_reader_that_is_gone_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(StreamsMachine, "ended", lambda *_: [])
 
 
+def what_is_told_late_is_taken_for_news(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An Attempt that was revoked has ended, and the next one, which reads already, is forgotten."""
+    revoked = StreamsMachine.revoked
+    monkeypatch.setattr(
+        StreamsMachine, "ended", lambda self, run, attempts: revoked(self, run, [s for s, _ in attempts])
+    )
+
+
 @pytest.mark.parametrize(
     ("plant", "says"),
     [
@@ -280,6 +294,7 @@ def a_reader_that_is_gone_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None
         (attempts_are_mixed, "it has seen"),
         (the_slowest_reader_is_waited_for, "nobody can go on"),
         (a_reader_that_is_gone_is_waited_for, "nobody can go on"),
+        (what_is_told_late_is_taken_for_news, "nobody can go on"),
     ],
 )
 def test_a_planted_bug_is_found(plant, says: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ a reader that has not begun: that may want its Sandbox; nor for a slower one, wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from weftrun.model.limits import Limits
@@ -113,14 +113,22 @@ class StreamsMachine:
 
     # ------------------------------------------------------------------ what is over
 
-    def ended(self, run: int, steps: Iterable[int]) -> list[Answered]:
-        """Attempts of these Steps have ended, or were revoked: nobody waits for them."""
+    def ended(self, run: int, attempts: Iterable[tuple[int, int]]) -> list[Answered]:
+        """These Attempts (Step, number) have ended, perhaps long after the next ones began: nobody waits for them."""
+        gone = {(run, step, attempt) for step, attempt in attempts}
+        return self._without(lambda key: key in gone)
+
+    def revoked(self, run: int, steps: Iterable[int]) -> list[Answered]:
+        """All Attempts of these Steps so far are wanted no more."""
         gone = {(run, step) for step in steps}
+        return self._without(lambda key: key[:2] in gone)
+
+    def _without(self, is_gone: Callable[[Key], bool]) -> list[Answered]:
         answered = []
         for key, stream in self.streams.items():
-            if key[:2] in gone:
+            if is_gone(key):
                 stream.held = None
-            for reader in [reader for reader in stream.readers if reader[:2] in gone]:
+            for reader in [reader for reader in stream.readers if is_gone(reader)]:
                 del stream.readers[reader]
                 stream.waiting.pop(reader, None)
             answered += self._let_go_on(stream)

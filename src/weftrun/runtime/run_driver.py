@@ -130,7 +130,7 @@ class RunDriver:
                     self._goes_on(run, command)
                 case _:
                     if self._streams.streams and type(command) is c.Revoke:
-                        self._answer_all(self._streams.ended(run.number, command.steps))
+                        self._answer_all(self._streams.revoked(run.number, command.steps))
                     if run.machine.state.watches:
                         self._tell_handed(run, command)
                     self._worker.work(run.number, command)
@@ -259,7 +259,7 @@ class RunDriver:
             self._release_all(event)
             return
         if self._streams.streams and type(event) is AttemptsEnded:
-            self._answer_all(self._streams.ended(run, [ended.step for ended in event.ended]))
+            self._answer_all(self._streams.ended(run, [(ended.step, ended.attempt) for ended in event.ended]))
         transactions = self._transactions
         if type(event) is AttemptsEnded:
             for outcome in event.ended:
