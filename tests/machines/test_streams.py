@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import msgspec
 import pytest
 
-from weftrun.machines.streams import Answered, StreamsMachine
+from weftrun.machines.streams import AnswerOfStream, StreamsMachine
 from weftrun.model.ids import SandboxId, StepId
 from weftrun.model.limits import Limits
 from weftrun.model.messages import OfStream, StreamAnswer, StreamChunk, StreamOver, StreamWanted
@@ -23,15 +23,17 @@ def at(step: int, attempt: int = 1) -> AttemptAt:
     return AttemptAt(SandboxId(step), 0, 0, RUN, step, StepId(f"s[{step}]"), attempt, 0)
 
 
-def chunk(machine: StreamsMachine, number: int, data: bytes = b"x", step: int = 1, attempt: int = 1) -> list[Answered]:
+def chunk(
+    machine: StreamsMachine, number: int, data: bytes = b"x", step: int = 1, attempt: int = 1
+) -> list[AnswerOfStream]:
     return machine.said(at(step, attempt), StreamChunk(0, 0, number, data))
 
 
-def want(machine: StreamsMachine, reader: int, first: int, step: int = 1, attempt: int = 1) -> list[Answered]:
+def want(machine: StreamsMachine, reader: int, first: int, step: int = 1, attempt: int = 1) -> list[AnswerOfStream]:
     return machine.said(at(reader), StreamWanted(0, 0, step, attempt, first))
 
 
-def told(answered: list[Answered]) -> dict[int, StreamAnswer]:
+def told(answered: list[AnswerOfStream]) -> dict[int, StreamAnswer]:
     return {each.at.step: each.answer for each in answered}
 
 
@@ -101,7 +103,7 @@ def test_a_run_that_is_over_leaves_nothing() -> None:
 
 
 @dataclass
-class Actor:
+class StreamActor:
     """A Step that reads streams of Steps before it, perhaps not to their end, and yields.
 
     Attributes:
@@ -119,7 +121,7 @@ class Actor:
     seen: dict[int, list[bytes]] = field(default_factory=dict)
 
 
-class History:
+class StreamHistory:
     """Steps on a few Sandboxes, which say things in any order; some Attempts fail, and their readers begin again."""
 
     def __init__(self, seed: int) -> None:
@@ -128,11 +130,11 @@ class History:
         self.places = 1 + self.chance.below(4)
         self.failures = self.chance.below(4)
         self.late: list[tuple[int, int]] = []
-        self.actors: list[Actor] = []
+        self.actors: list[StreamActor] = []
         for step in range(2 + self.chance.below(4)):
             before = [n for n in range(step) if self.chance.happens(0.6)]
             reads = [(n, 1 + self.chance.below(5), self.chance.one_of((3, 1_000, 1_000))) for n in before]
-            self.actors.append(Actor(step, reads, self.chance.below(12)))
+            self.actors.append(StreamActor(step, reads, self.chance.below(12)))
 
     def play(self) -> None:
         """Play until all has ended; what was revoked may be told to have ended much later.
@@ -165,10 +167,10 @@ class History:
             assert said is not None
             self._answer(self.machine.said(at(actor.step, actor.attempt), said))
 
-    def _may(self, actor: Actor) -> bool:
+    def _may(self, actor: StreamActor) -> bool:
         return all(self.actors[n].body is not None or self.actors[n].is_over for n, _, _ in actor.reads)
 
-    def _answer(self, answered: list[Answered]) -> None:
+    def _answer(self, answered: list[AnswerOfStream]) -> None:
         for to, answer in answered:
             actor = self.actors[to.step]
             if actor.body is None or actor.attempt != to.attempt:
@@ -178,7 +180,7 @@ class History:
             except StopIteration:
                 self._note_end(actor)
 
-    def _note_end(self, actor: Actor) -> None:
+    def _note_end(self, actor: StreamActor) -> None:
         if actor.says is None:
             actor.body, actor.is_over = None, True
             for step, seen in actor.seen.items():
@@ -188,10 +190,10 @@ class History:
                 assert len(seen) >= min(limit, len(made)), "it has seen all of it"
             self._answer(self.machine.ended(RUN, [(actor.step, actor.attempt)]))
 
-    def _made(self, actor: Actor) -> list[bytes]:
+    def _made(self, actor: StreamActor) -> list[bytes]:
         return [b"%d %d %d" % (actor.step, actor.attempt, number) for number in range(actor.yields)]
 
-    def _body(self, actor: Actor) -> Generator[OfStream, StreamAnswer, None]:
+    def _body(self, actor: StreamActor) -> Generator[OfStream, StreamAnswer, None]:
         actor.seen = {}
         left = [[step, size, most, 0] for step, size, most in actor.reads]
         chunks = self._made(actor)
@@ -211,7 +213,7 @@ class History:
                 left.remove(reading)
         yield StreamOver(0, 0, made)
 
-    def _fail(self, actor: Actor) -> None:
+    def _fail(self, actor: StreamActor) -> None:
         """An Attempt has failed: those who read it are revoked, and those who read them; all begin again."""
         gone = {actor.step}
         for each in self.actors[actor.step :]:
@@ -227,7 +229,7 @@ class History:
 
 def test_histories() -> None:
     for seed in range(300):
-        History(seed).play()
+        StreamHistory(seed).play()
 
 
 def a_stream_is_read_twice(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,9 +255,9 @@ def attempts_are_mixed(monkeypatch: pytest.MonkeyPatch) -> None:
         there = self.streams.get((RUN, attempt.step, 1))
         if isinstance(message, StreamChunk) and there is not None and message.number < len(there.chunks):
             there.chunks[message.number] = message.chunk
-            return [Answered(attempt, GO_ON)]
+            return [AnswerOfStream(attempt, GO_ON)]
         answered = said(self, first, message)
-        return [Answered(attempt if each.at.step == attempt.step else each.at, each.answer) for each in answered]
+        return [AnswerOfStream(attempt if each.at.step == attempt.step else each.at, each.answer) for each in answered]
 
     monkeypatch.setattr(StreamsMachine, "said", mixed)
 
@@ -269,7 +271,7 @@ def the_slowest_reader_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
         if stream.readers and len(stream.chunks) - min(stream.readers.values()) >= self._chunks_max:
             return []
         attempt, stream.held = stream.held, None
-        return [Answered(attempt, GO_ON)]
+        return [AnswerOfStream(attempt, GO_ON)]
 
     monkeypatch.setattr(StreamsMachine, "_let_go_on", slow)
 
@@ -302,7 +304,7 @@ def test_a_planted_bug_is_found(plant, says: str, monkeypatch: pytest.MonkeyPatc
     texts = set()
     for seed in range(300):
         try:
-            History(seed).play()
+            StreamHistory(seed).play()
         except AssertionError as error:
             texts.add(str(error).partition("\n")[0])
     assert any(says in text for text in texts), texts

@@ -21,7 +21,7 @@ Key = tuple[int, int, int]
 """Number of the Run, index of the Step, number of the Attempt."""
 
 
-class Answered(NamedTuple):
+class AnswerOfStream(NamedTuple):
     """An answer to what an Attempt has said."""
 
     at: AttemptAt
@@ -59,7 +59,7 @@ class StreamsMachine:
         self._bytes_max = limits.stream_bytes_max
         self.streams: dict[Key, _Stream] = {}
 
-    def said(self, at: AttemptAt, message: OfStream) -> list[Answered]:
+    def said(self, at: AttemptAt, message: OfStream) -> list[AnswerOfStream]:
         """Take what an Attempt says; return who is answered now."""
         key = at.run, at.step, at.attempt
         if isinstance(message, StreamChunk):
@@ -70,7 +70,7 @@ class StreamsMachine:
         if isinstance(message, StreamOver):
             stream = self._yielding(key, message.count)
             stream.is_over = True
-            return [*self._serve(stream), Answered(at, StreamAnswer(at.no, at.index))]
+            return [*self._serve(stream), AnswerOfStream(at, StreamAnswer(at.no, at.index))]
         stream = self.streams.setdefault((at.run, message.step, message.attempt), _Stream())
         stream.readers[key] = message.first
         stream.waiting[key] = at
@@ -87,7 +87,7 @@ class StreamsMachine:
             stream = self.streams[key] = _Stream()
         return stream
 
-    def _serve(self, stream: _Stream) -> list[Answered]:
+    def _serve(self, stream: _Stream) -> list[AnswerOfStream]:
         """Give those who wait what there is for them."""
         answered = []
         for key, at in list(stream.waiting.items()):
@@ -96,10 +96,10 @@ class StreamsMachine:
                 del stream.waiting[key]
                 stream.readers[key] += len(chunks)
                 is_over = stream.is_over and stream.readers[key] >= len(stream.chunks)
-                answered.append(Answered(at, StreamAnswer(at.no, at.index, chunks, is_over)))
+                answered.append(AnswerOfStream(at, StreamAnswer(at.no, at.index, chunks, is_over)))
         return answered
 
-    def _let_go_on(self, stream: _Stream) -> list[Answered]:
+    def _let_go_on(self, stream: _Stream) -> list[AnswerOfStream]:
         """Let a generator go on that is not too far ahead."""
         at = stream.held
         if at is None:
@@ -109,21 +109,21 @@ class StreamsMachine:
             if len(ahead) >= self._chunks_max or sum(map(len, ahead)) >= self._bytes_max:
                 return []
         stream.held = None
-        return [Answered(at, StreamAnswer(at.no, at.index))]
+        return [AnswerOfStream(at, StreamAnswer(at.no, at.index))]
 
     # ------------------------------------------------------------------ what is over
 
-    def ended(self, run: int, attempts: Iterable[tuple[int, int]]) -> list[Answered]:
+    def ended(self, run: int, attempts: Iterable[tuple[int, int]]) -> list[AnswerOfStream]:
         """These Attempts (Step, number) have ended, perhaps long after the next ones began: nobody waits for them."""
         gone = {(run, step, attempt) for step, attempt in attempts}
         return self._without(lambda key: key in gone)
 
-    def revoked(self, run: int, steps: Iterable[int]) -> list[Answered]:
+    def revoked(self, run: int, steps: Iterable[int]) -> list[AnswerOfStream]:
         """All Attempts of these Steps so far are wanted no more."""
         gone = {(run, step) for step in steps}
         return self._without(lambda key: key[:2] in gone)
 
-    def _without(self, is_gone: Callable[[Key], bool]) -> list[Answered]:
+    def _without(self, is_gone: Callable[[Key], bool]) -> list[AnswerOfStream]:
         answered = []
         for key, stream in self.streams.items():
             if is_gone(key):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from weftrun.machines.streams import Answered, StreamsMachine
+from weftrun.machines.streams import AnswerOfStream, StreamsMachine
 from weftrun.model import commands as c
 from weftrun.model.commands import Append, End, Hurry, LeftOut, Release, WakeAt, WorkCommand
 from weftrun.model.errors import InternalError, WeftrunError
@@ -311,7 +311,7 @@ class RunDriver:
         else:
             self._worker.answer(attempt, StreamAnswer(attempt.no, attempt.index, error="The Run is over."))
 
-    def _answer_all(self, answered: Sequence[Answered]) -> None:
+    def _answer_all(self, answered: Sequence[AnswerOfStream]) -> None:
         for at, answer in answered:
             self._worker.answer(at, answer)
 
