@@ -33,7 +33,7 @@ class ItemsEnded(Struct, frozen=True, gc=False, array_like=True, tag=1):
 
 
 class BodyMade(Struct, frozen=True, gc=False, array_like=True, tag=2):
-    """The body of Step `step` made calls and chunks, and waits for `awaits`."""
+    """The body of Step `step` made calls and chunks, and waits for `awaits`; calls that are `undoable` it can undo."""
 
     now: float
     step: int
@@ -42,6 +42,7 @@ class BodyMade(Struct, frozen=True, gc=False, array_like=True, tag=2):
     calls: tuple[Call, ...]
     chunks: tuple[Chunk, ...]
     awaits: tuple[int, ...]
+    undoable: tuple[int, ...] = ()
 
 
 class BodyReturned(Struct, frozen=True, gc=False, array_like=True, tag=3):
@@ -75,6 +76,7 @@ class OutputPut(Struct, frozen=True, gc=False, array_like=True, tag=5):
         step: the machine's index of the Step.
         name: of the output.
         ran: where and when it was put, with a preview of the value.
+        is_whole: all that a stream yields, in the place of what stood for it: those who read it go on.
     """
 
     now: float
@@ -83,6 +85,7 @@ class OutputPut(Struct, frozen=True, gc=False, array_like=True, tag=5):
     name: str
     value: Data
     ran: Ran
+    is_whole: bool = False
 
 
 class Disarmed(Struct, frozen=True, gc=False, array_like=True, tag=6):
@@ -106,10 +109,15 @@ class TimeCame(Struct, frozen=True, gc=False):
 
 
 class CancelCame(Struct, frozen=True, gc=False):
-    """Somebody asked for the Run to be cancelled, with this message id (folded once)."""
+    """Somebody asked for the Run to be cancelled, with this message id (folded once).
+
+    Attributes:
+        force: end it at once, and undo nothing (any more).
+    """
 
     now: float
     message: str
+    force: bool = False
 
 
 class Signal(Struct, frozen=True, gc=False):

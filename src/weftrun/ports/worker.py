@@ -13,7 +13,7 @@ from typing import Protocol
 from weftrun.model.commands import WorkCommand
 from weftrun.model.hosts import Begin, WorkerAbout
 from weftrun.model.ids import ObjectId, RunId, RunUid, SandboxId, WorkerId
-from weftrun.model.messages import OfTransaction, TransactionAnswer
+from weftrun.model.messages import Answer, Asking
 from weftrun.model.outcomes import Failure
 from weftrun.model.policy import Bundle, FunctionSpec
 from weftrun.model.work import AttemptAt, BatchSent, Running, Said, WorkEvent
@@ -37,8 +37,8 @@ class WorkerEvents(Protocol):
     def running(self, rows: Sequence[Running]) -> None:
         """Tell what has been running for long; it takes the place of what was told before, also where it is nothing."""
 
-    def asked(self, attempt: AttemptAt, message: OfTransaction) -> None:
-        """An Attempt says something to its transaction, which is answered by `Worker.answer`.
+    def asked(self, attempt: AttemptAt, message: Asking) -> None:
+        """An Attempt says something to its transaction, or of a stream, which is answered by `Worker.answer`.
 
         What the same message of the Sandbox told of outcomes was told before.
         """
@@ -66,8 +66,11 @@ class Worker(Protocol):
     def listen(self, events: WorkerEvents) -> None:
         """Say whom to tell. Called once, before anything else."""
 
-    def open_run(self, run: int, id: RunId, uid: RunUid, bundle: Bundle) -> None:
-        """Run number `run` may send work from now on; its Functions are those of `bundle`."""
+    def open_run(self, run: int, id: RunId, uid: RunUid, bundle: Bundle, trace: str = "") -> None:
+        """Run number `run` may send work from now on; its Functions are those of `bundle`.
+
+        What its bodies are told of its trace is `trace`: the trace id, a whole `traceparent`, or nothing.
+        """
 
     def close_run(self, run: int) -> None:
         """The Run is over: it has nothing under way but what it revoked."""
@@ -81,8 +84,8 @@ class Worker(Protocol):
     def release(self, objects: Sequence[ObjectId]) -> None:
         """Forget these Objects: the Run that held them needs them no more."""
 
-    def answer(self, attempt: AttemptAt, answer: TransactionAnswer) -> None:
-        """Answer what an Attempt said to its transaction. One that is over swallows it."""
+    def answer(self, attempt: AttemptAt, answer: Answer) -> None:
+        """Answer what an Attempt said to its transaction, or of a stream. One that is over swallows it."""
 
     def overstayed(self, attempt: AttemptAt, failure: Failure) -> None:
         """End the Sandbox for what this Attempt does, which fails so, if it is still in it."""

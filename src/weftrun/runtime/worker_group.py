@@ -11,7 +11,7 @@ from weftrun.machines.worker_lease import WorkerLeases
 from weftrun.model.commands import WorkCommand
 from weftrun.model.hosts import SANDBOXES_EACH
 from weftrun.model.ids import ObjectId, RunId, RunUid, SandboxId, WorkerId
-from weftrun.model.messages import OfTransaction, TransactionAnswer
+from weftrun.model.messages import Answer, Asking
 from weftrun.model.outcomes import Failure
 from weftrun.model.policy import Bundle
 from weftrun.model.work import NOBODY, AttemptAt, BatchSent, Running, Said, WorkEvent
@@ -39,7 +39,7 @@ class WorkerGroup:
         self._leases = WorkerLeases(ttl_s, start_s)
         self._distant: dict[WorkerId, DistantWorker] = {}
         self._members: dict[WorkerId, _Member] = {ENGINE: _Member(self, ENGINE, engine)}
-        self._runs: dict[int, tuple[RunId, RunUid, Bundle]] = {}
+        self._runs: dict[int, tuple[RunId, RunUid, Bundle, str]] = {}
         self._capacities: dict[WorkerId, int] = {}
         self._trace = trace
         self._hold_until = math.inf
@@ -102,9 +102,9 @@ class WorkerGroup:
         self._events = events
         self._members[ENGINE].worker.listen(self._members[ENGINE])
 
-    def open_run(self, run: int, id: RunId, uid: RunUid, bundle: Bundle) -> None:
+    def open_run(self, run: int, id: RunId, uid: RunUid, bundle: Bundle, trace: str = "") -> None:
         """A Run may send work from now on; a Worker hears of it with the first of it."""
-        self._runs[run] = (id, uid, bundle)
+        self._runs[run] = (id, uid, bundle, trace)
 
     def close_run(self, run: int) -> None:
         """A Run is over; what was not revoked of it is dropped where it is."""
@@ -154,8 +154,8 @@ class WorkerGroup:
         for member in self._members.values():
             member.worker.release(objects)
 
-    def answer(self, attempt: AttemptAt, answer: TransactionAnswer) -> None:
-        """Answer what an Attempt said to its transaction."""
+    def answer(self, attempt: AttemptAt, answer: Answer) -> None:
+        """Answer what an Attempt said to its transaction, or of a stream."""
         if (member := self._member_of(attempt.sandbox)) is not None:
             member.worker.answer(attempt, answer)
 
@@ -273,8 +273,8 @@ class _Member:
         self.shown = tuple(rows)
         self._group.running()
 
-    def asked(self, attempt: AttemptAt, message: OfTransaction) -> None:
-        """An Attempt says something to its transaction."""
+    def asked(self, attempt: AttemptAt, message: Asking) -> None:
+        """An Attempt says something to its transaction, or of a stream."""
         self._group.events.asked(attempt, message)
 
     def sandbox_ended(self, sandbox: SandboxId) -> None:
