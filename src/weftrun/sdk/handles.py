@@ -134,7 +134,7 @@ class Run(Generic[T_co]):
         return self.result(0)
 
     def _tell_of_another_program(self) -> None:
-        """Warn once of a Run that a program began which was started otherwise: it is known when its records are read."""
+        """Warn once of a Run that a program began which was started otherwise: its records tell, once they are read."""
         if self.joined and self._ticket.begun_otherwise and not self._told_of_program:
             self._told_of_program = True
             warn_caller(f"Run {self.id} was begun before. {self._ticket.begun_otherwise}", UserWarning)
