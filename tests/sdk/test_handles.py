@@ -17,6 +17,7 @@ from weftrun import Engine, UsageError, workflow
 from weftrun.model.ids import ObjectId, RunId, RunUid, StepId
 from weftrun.model.outcomes import Failure, Reason, Status
 from weftrun.model.policy import Bundle, FunctionSpec
+from weftrun.model.queues import QueueOptions
 from weftrun.model.values import Data, Inline, Object, Payload, Tree
 from weftrun.sdk.codec import decode, encode
 from weftrun.sdk.failure import failure_of
@@ -69,7 +70,9 @@ class Core:
         *,
         wait_start: bool,
         durable: bool,
+        asked: QueueOptions | None,
     ) -> Ticket:
+        assert asked is None, "no test puts a Run into a queue here"
         assert durable or (id is None and not wait_start), "a Run without records is not waited for, nor named"
         self.starts.append((function, bundle, args, digest, wait_start))
         ticket = Ticket(id or RunId(f"drawn-{len(self.starts)}"))
