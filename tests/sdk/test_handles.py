@@ -236,8 +236,11 @@ def test_misuse_of_start(core: Core) -> None:
         engine.start(len, [])
     with pytest.raises(TypeError, match=r"add\(\): missing a required argument: 'x'\."):
         engine.start(add)
-    with pytest.raises(weftrun.NotSerializable, match=r"Argument x of add is a lock"):
+    with pytest.raises(weftrun.NotSerializable, match=r"Argument x of add is a lock") as caught:
         engine.start(add, threading.Lock())
+    cause = caught.value.__cause__
+    assert isinstance(cause, TypeError), "pickle's own error"
+    assert cause.__context__ is None, "and nothing is said twice"
     assert not core.starts
 
     @workflow
