@@ -20,33 +20,38 @@ from weftrun.model.wasm import Near, WasmAnswer, WasmLimits
 
 _MB = 1_000_000
 _COLUMNS = (
-    "function", "link", "beside (ms)", "here (ms)", "here / beside", "moved beside (bytes)", "moved here (bytes)",
-    "bytes here / beside",
+    "function", "link", "beside (ms)", "here (ms)", "here / beside", "auto (ms)", "auto / better", "auto near",
+    "moved beside (bytes)", "moved here (bytes)",
 )  # fmt: skip
 
 
-def run_once(path: str, name: str, remote: RemoteBuckets, near: Near) -> tuple[float, WasmAnswer]:
+def run_once(path: str, name: str, remote: RemoteBuckets, url: str, near: Near) -> tuple[float, WasmAnswer]:
     """Call an example; return how long it took, in seconds, and what it gave."""
-    place = CallReach("ndp", remote, remote, near)
+    place = CallReach("ndp", remote, remote, near, named=url)
     began = time.perf_counter()
     answer = runner.run(runner.load(path, ""), "_start", name, CALLS[name].encode(), place, WasmLimits())
     return time.perf_counter() - began, answer
 
 
-def measured(path: str, name: str, remote: RemoteBuckets, times: int) -> list[object]:
-    """Return a row's figures: both ways in turn, `times` times each, after one of each that is not counted."""
-    took: dict[Near, list[float]] = {"require": [], "forbid": []}
+def measured(path: str, name: str, remote: RemoteBuckets, url: str, times: int) -> list[object]:
+    """Return a row's figures: each way in turn, after one of each that is not counted.
+
+    What `auto` has learned it has from these calls and from those of other functions over the same link.
+    """
+    took: dict[Near, list[float]] = {"require": [], "forbid": [], "auto": []}
     answers: dict[Near, WasmAnswer] = {}
+    near_count = 0
     for round_ in range(times + 1):
         for near, spent in took.items():
-            seconds, answers[near] = run_once(path, name, remote, near)
+            seconds, answers[near] = run_once(path, name, remote, url, near)
             if round_:
                 spent.append(seconds)
-    if answers["require"].output != answers["forbid"].output:
-        raise AssertionError(f"{name} gave two answers")
-    beside, here = (statistics.median(spent) * 1e3 for spent in took.values())
-    moved = [answers[near].bytes_out + answers[near].bytes_back for near in took]
-    return [beside, here, here / beside, *moved, moved[1] / moved[0]]
+        near_count += round_ > 0 and answers["auto"].moved[0].where == "near"
+    if len({answer.output for answer in answers.values()}) > 1:
+        raise AssertionError(f"{name} gave several answers")
+    beside, here, auto = (statistics.median(spent) * 1e3 for spent in took.values())
+    moved = [answers[near].bytes_out + answers[near].bytes_back for near in ("require", "forbid")]
+    return [beside, here, here / beside, auto, auto / min(beside, here), f"{near_count}/{times}", *moved]
 
 
 def run(quick: bool, out: Path, arguments: Sequence[str]) -> list[Table]:  # noqa: ARG001  # as all experiments
@@ -61,9 +66,10 @@ def run(quick: bool, out: Path, arguments: Sequence[str]) -> list[Table]:  # noq
             direct.write("ndp", "text", text(nbytes))
             for rate in (25, 50, 100, 0):
                 link = Link(urlsplit(role.url).port or 80, rate * _MB) if rate else None
-                remote = RemoteBuckets(link.url if link is not None else role.url)
+                url = link.url if link is not None else role.url
+                remote = RemoteBuckets(url)
                 for name in functions:
-                    figures = measured(built(out, name), name, remote, times)
+                    figures = measured(built(out, name), name, remote, url, times)
                     rows.append([name, f"{rate} MB/s" if rate else "loopback", *figures])
                 remote.close()
                 if link is not None:

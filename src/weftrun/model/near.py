@@ -103,10 +103,12 @@ class NearRefused(Struct, frozen=True, array_like=True, tag=1):
     Attributes:
         reason: a few words.
         wants_module: the module is not known here: send it and ask again.
+        is_busy: it may be admitted later.
     """
 
     reason: str
     wants_module: bool = False
+    is_busy: bool = False
 
 
 class NearFailed(Struct, frozen=True, array_like=True, tag=2):

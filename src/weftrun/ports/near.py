@@ -9,11 +9,12 @@ from weftrun.model.near import NearAnswer, NearCall
 
 
 class MeasuredAnswer(NamedTuple):
-    """An answer, and what it took to get it, in bytes on the wire."""
+    """An answer, and what it took to get it, in bytes on the wire; and whether the module had to be sent for it."""
 
     answer: NearAnswer
     bytes_out: int
     bytes_back: int
+    with_module: bool = False
 
 
 class Offload(Protocol):

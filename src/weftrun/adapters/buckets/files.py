@@ -19,11 +19,11 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
+from weftrun.adapters.buckets.names import name_of
 from weftrun.ports.buckets import KeyChanged, Stat
 
-_NAME_BYTES_MAX: Final = 255
 _MAPPED_BYTES: Final = 65_536
 
 
@@ -89,13 +89,13 @@ class FileBuckets:
     def keys(self, bucket: str, prefix: str = "") -> list[str]:
         """Return the keys that begin with `prefix`."""
         try:
-            names = os.listdir(f"{self._root}/{_name('bucket', bucket)}")
+            names = os.listdir(f"{self._root}/{name_of('bucket', bucket)}")
         except FileNotFoundError:
             return []
         return sorted(key for key in map(unquote, names) if key.startswith(prefix))
 
     def _path(self, bucket: str, key: str) -> str:
-        return f"{self._root}/{_name('bucket', bucket)}/{_name('key', key)}"
+        return f"{self._root}/{name_of('bucket', bucket)}/{name_of('key', key)}"
 
     def _finished(self, token: str, path: str) -> bool:
         """Say whether a token is known, and finish its write where a crash came between its two moves."""
@@ -121,17 +121,6 @@ class FileBuckets:
             yield
         finally:
             os.close(descriptor)
-
-
-def _name(what: str, text: str) -> str:
-    """Return a text as the name of a file; raises ValueError where it can't be one."""
-    name = quote(text, safe="").replace(".", "%2E") if text else ""
-    if not 0 < len(name) <= _NAME_BYTES_MAX:
-        raise ValueError(
-            f"A {what} has 1 to {_NAME_BYTES_MAX} characters, where any but letters, digits, '_', '-' and '~' counts "
-            f"as three or more: {text[:80]!r} has {len(name)}."
-        )
-    return name
 
 
 def _stat(stat: os.stat_result) -> Stat:

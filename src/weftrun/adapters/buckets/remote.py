@@ -92,7 +92,7 @@ class RemoteBuckets:
                 return MeasuredAnswer(answer, self.bytes_out - before[0], self.bytes_back - before[1])
             found = answer_decoder.decode(told)
             if not (isinstance(found, NearRefused) and found.wants_module) or sent_module:
-                return MeasuredAnswer(found, self.bytes_out - before[0], self.bytes_back - before[1])
+                return MeasuredAnswer(found, self.bytes_out - before[0], self.bytes_back - before[1], sent_module)
             self._ask("PUT", f"/modules/{call.module}", module())
             sent_module = True
 

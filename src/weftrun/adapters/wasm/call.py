@@ -112,6 +112,7 @@ class CallContext:
         writes: how many writes it has done.
         moved: its storage calls.
         read_bytes: of keys.
+        waited_s: for them, in seconds.
         shared: where regions of state are in its memory, and how long they are.
         error: what ended it, where that was raised by a host function.
         printed: what it has printed.
@@ -131,6 +132,7 @@ class CallContext:
         self.writes = 0
         self.moved: list[StorageCallMade] = []
         self.read_bytes = 0
+        self.waited_s = 0.0
         self.shared: dict[str, tuple[int, int]] = {}
         self.error: BaseException | None = None
         self.ends_at = time.monotonic() + limits.time_s_max
@@ -241,7 +243,9 @@ class CallContext:
 
     def read(self, key: str, offset: int, nbytes: int) -> memoryview | None:
         """Read bytes of a key; None where it isn't there."""
+        began = time.perf_counter()
         found = self.buckets().read(self.place.bucket, key, offset, nbytes)
+        self.waited_s += time.perf_counter() - began
         if found is None:
             return None
         stat, data = found

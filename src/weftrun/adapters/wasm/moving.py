@@ -13,6 +13,7 @@ from typing import Final, Literal
 from msgspec.structs import replace
 
 from weftrun.adapters.wasm.call import CallContext, KeyView
+from weftrun.adapters.wasm.costs import NearCosts
 from weftrun.model.errors import WasmRefused, WasmTrapped
 from weftrun.model.near import NearCall, NearDone, NearFailed, NearRefused, ViewSaid
 from weftrun.model.wasm import PointedFunction, StorageCallMade
@@ -24,13 +25,16 @@ _SLACK_S: Final = 5.0
 
 
 def storage_call(call: CallContext, key: int, key_bytes: int, function: int, first: int, second: int) -> int:
-    """Run a function of the module beside a key, or here where that is not possible; return what it returns."""
+    """Run a function of the module beside a key, or here where it can't or is slower; return what it returns."""
     name = call.instance.read(key & _U32, key_bytes & _U32).decode("utf-8", "replace")
     args = (first, second)
     began = time.perf_counter()
     offload = call.place.offload
     before = (offload.bytes_out, offload.bytes_back) if offload is not None else (0, 0)
-    reason = _why_here(call)
+    reason, chosen = _why_here(call), ""
+    if not reason and call.place.near == "auto":
+        choice = costs_of(call.place.named).choose((call.instance.compiled.digest, function & _U32), name)
+        reason, chosen = ("", choice.reason) if choice.way == "near" else (choice.reason, "")
     done = None
     if not reason and offload is not None:
         done, reason = _moved(call, offload, name, function & _U32, args)
@@ -40,14 +44,22 @@ def storage_call(call: CallContext, key: int, key_bytes: int, function: int, fir
                 f'The WebAssembly function {call.label} asks for near="require", and {name!r} can\'t be read near: '
                 f"{reason}."
             )
-        value = _here(call, function & _U32, args)
+        value = _here(call, name, function & _U32, args)
     else:
-        value = done.value
+        value, reason = done.value, chosen or reason
     out, back = (offload.bytes_out, offload.bytes_back) if offload is not None else (0, 0)
     took = time.perf_counter() - began
     where: Literal["near", "here"] = "here" if done is None else "near"
     call.moved.append(StorageCallMade(name, where, reason, out - before[0], back - before[1], took))
     return value
+
+
+def costs_of(named: str) -> NearCosts:
+    """Return what this process has learned of the storage role at a URL."""
+    return _costs.setdefault(named, NearCosts()) if named else NearCosts()
+
+
+_costs: Final[dict[str, NearCosts]] = {}
 
 
 def _why_here(call: CallContext) -> str:
@@ -57,7 +69,9 @@ def _why_here(call: CallContext) -> str:
     if call.place.others is not None:
         return "the program calls other functions"
     if call.place.offload is None:
-        return "the bucket is kept on this host"
+        return (
+            "no storage role is beside the bucket" if "://" in call.place.named else "the bucket is kept on this host"
+        )
     if call.shared:
         return "the program has shared state in its memory"
     if call.instance.compiled.fixed:
@@ -65,12 +79,19 @@ def _why_here(call: CallContext) -> str:
     return ""
 
 
-def _here(call: CallContext, function: int, args: tuple[int, ...]) -> int:
+def _here(call: CallContext, key: str, function: int, args: tuple[int, ...]) -> int:
     """Run the function on this host: what it shows of keys is gone when it returns, as near the data."""
     shown = set(call.views)
+    began, waited_s, read_bytes = time.perf_counter(), call.waited_s, call.read_bytes
     value = call.instance.call_table(function, args)
     for at in set(call.views) - shown:
         call.unmap(at)
+    read_bytes = call.read_bytes - read_bytes
+    if call.place.offload is not None and read_bytes:
+        costs_of(call.place.named).was_here(
+            (call.instance.compiled.digest, function), key, took_s=time.perf_counter() - began,
+            waited_s=call.waited_s - waited_s, moved_bytes=read_bytes, read_bytes=read_bytes,
+        )  # fmt: skip
     return value
 
 
@@ -88,7 +109,7 @@ def _moved(
     call: CallContext, offload: Offload, key: str, function: int, args: tuple[int, ...]
 ) -> tuple[NearDone | None, str]:
     """Let a function run beside a key; return what came of it, or None and the reason why it was not begun."""
-    instance, size = call.instance, call.instance.memory_bytes
+    instance, size, began = call.instance, call.instance.memory_bytes, time.perf_counter()
     beginning = instance.compiled.beginning
     left_s = max(0.001, call.ends_at - time.monotonic())
     told = NearCall(
@@ -110,14 +131,22 @@ def _moved(
         limits=replace(call.limits, time_s_max=left_s),
     )
     sent = offload.run(told, lambda: instance.compiled.content, left_s + _SLACK_S)
+    costs, of = costs_of(call.place.named), (instance.compiled.digest, function)
     match sent.answer:
-        case NearRefused(reason):
+        case NearRefused(reason, is_busy=is_busy):
+            if is_busy:
+                costs.was_refused(of, took_s=time.perf_counter() - began)
             return None, f"refused: {reason}"
         case NearFailed(error, text, again):
             call.place.say(text.encode())
             raise (ConnectionError if again else WasmTrapped)(error)
         case NearDone() as done:
             _take(call, done, size)
+            if not sent.with_module:
+                costs.was_near(
+                    of, key, took_s=time.perf_counter() - began, ran_s=done.ran_s,
+                    moved_bytes=sent.bytes_out + sent.bytes_back, read_bytes=done.read_bytes,
+                )  # fmt: skip
             return done, "its data is there"
 
 

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from weftrun.adapters.buckets.files import FileBuckets
 from weftrun.adapters.buckets.remote import RemoteBuckets
+from weftrun.adapters.buckets.stores import in_s3
 from weftrun.adapters.wasm.call import CallReach, once_of
 from weftrun.adapters.wasm.components import call_component
 from weftrun.adapters.wasm.modules import Modules
@@ -17,12 +18,14 @@ from weftrun.adapters.wasm.program import RunningProgram
 from weftrun.adapters.wasm.runner import entry_of, load, run
 from weftrun.model.errors import WasmRefused
 from weftrun.model.wasm import KeyVerb, WasmAnswer, WasmCall
-from weftrun.ports.buckets import KeyChanged
+from weftrun.ports.buckets import Buckets, KeyChanged
 
 
 @functools.lru_cache(maxsize=64)
-def _buckets(where: str) -> FileBuckets | RemoteBuckets:
-    """Return the buckets of a folder or of a storage role, by its URL."""
+def _buckets(where: str) -> Buckets:
+    """Return the buckets of a folder, of a storage role by its URL, or in S3."""
+    if where.startswith("s3://"):
+        return in_s3(where)
     return RemoteBuckets(where) if "://" in where else FileBuckets(where)
 
 

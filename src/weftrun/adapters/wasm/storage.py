@@ -51,7 +51,7 @@ class NearRunner:
         if self._buckets.stat(told.bucket, told.key) is None:
             return NearRefused(f"the key {told.key!r} is not there")
         if not self._admitted():
-            return NearRefused("the storage role is busy")
+            return NearRefused("the storage role is busy", is_busy=True)
         try:
             place = CallReach(told.bucket, self._buckets)
             return run_near(load(path, told.module), told, place)

@@ -48,6 +48,7 @@ _COMMANDS = {
     "build": "Build a WebAssembly function of C, C++ or Python.",
     "upload": "Upload a WebAssembly function to a server.",
     "plan": "Show where the Steps of a workflow would run on a cluster, and why.",
+    "convert": "Write the Python workflow that does what a file of FaaSFlow or WfCommons says.",
     "cluster": "Show engines, their Workers and what runs there: status.",
     "doctor": "Check what this host offers.",
     "completion": "Print what lets bash, zsh or fish complete.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,12 @@ def _check(apps: tuple[Path, ...], tls_cert: str | None, tls_key: str | None) ->
 @click.option("--compat", type=click.Choice(["faasm"]), help="Also serve the doors of another system.")
 @click.option("--storage", metavar="URL", help="With --compat: a storage role; default: one is started.")
 @click.option(
+    "--store",
+    default="",
+    metavar="s3://BUCKET/PREFIX",
+    help="With --compat: where the storage role keeps values.",
+)
+@click.option(
     "--storage-port", type=click.IntRange(0, 65_535), default=8_003, show_default=True,
     help="With --compat: port of the storage role that is started.",
 )  # fmt: skip
@@ -72,6 +79,7 @@ def command(
     tls_key: str | None,
     compat: str | None,
     storage: str | None,
+    store: str,
     storage_port: int,
     wasm_time_s: float,
 ) -> None:
@@ -96,27 +104,32 @@ def command(
         tls=(tls_cert, tls_key) if tls_cert and tls_key else None,
     )
     if compat is None:
-
-        def announce(url: str) -> None:
-            if as_json:
-                print_json({"url": url})
-            else:
-                print(f"weftrun serves {url}/api/v1, and tells of it in {url}/openapi.json. Ctrl-C ends it.")
-            sys.stdout.flush()
-
-        server.serve(settings, announce=announce)
+        server.serve(settings, announce=partial(_announce, as_json=as_json))
         return
-    roles = _module("roles", "serve,wasm")
+    _module("roles", "serve,wasm").serve_faasm(
+        settings,
+        storage=storage,
+        storage_port=storage_port,
+        store=store,
+        limits=WasmLimits(time_s_max=wasm_time_s),
+        announce=partial(_announce_both, as_json=as_json),
+    )
 
-    def announce_both(url: str, keys: str) -> None:
-        if as_json:
-            print_json({"url": url, "storage": keys})
-        else:
-            print(f"weftrun serves {url}/f/ as Faasm does, with the storage role {keys}. Ctrl-C ends it.")
-        sys.stdout.flush()
 
-    limits = WasmLimits(time_s_max=wasm_time_s)
-    roles.serve_faasm(settings, storage=storage, storage_port=storage_port, limits=limits, announce=announce_both)
+def _announce(url: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"url": url})
+    else:
+        print(f"weftrun serves {url}/api/v1, and tells of it in {url}/openapi.json. Ctrl-C ends it.")
+    sys.stdout.flush()
+
+
+def _announce_both(url: str, keys: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"url": url, "storage": keys})
+    else:
+        print(f"weftrun serves {url}/f/ as Faasm does, with the storage role {keys}. Ctrl-C ends it.")
+    sys.stdout.flush()
 
 
 def _module(name: str, extras: str) -> Any:

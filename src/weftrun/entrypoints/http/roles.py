@@ -26,8 +26,8 @@ class StorageRole:
         pid: of the process that is it now.
     """
 
-    def __init__(self, root: Path, host: str, port: int) -> None:
-        """Start it with its data in `root`.
+    def __init__(self, root: Path, host: str, port: int, *, store: str = "") -> None:
+        """Start it with its data in `root`, or its values at the URL `store`.
 
         Raises:
             UsageError: the port is taken.
@@ -37,7 +37,7 @@ class StorageRole:
         self.url = url_of(free)
         self._command = [
             sys.executable, "-m", "weftrun.entrypoints.http.storage", "--root", str(root), "--host", host,
-            "--port", str(free.getsockname()[1]), "--until-stdin-ends",
+            "--port", str(free.getsockname()[1]), "--store", store, "--until-stdin-ends",
         ]  # fmt: skip
         free.close()
         self._closing = threading.Event()
@@ -96,6 +96,7 @@ def serve_faasm(
     *,
     storage: str | None,
     storage_port: int,
+    store: str = "",
     limits: WasmLimits,
     announce: Callable[[str, str], None],
 ) -> None:
@@ -104,6 +105,7 @@ def serve_faasm(
     Args:
         settings: of the server; modules and the storage role's data lie in the folder beside the Journal.
         storage: URL of a storage role; None starts one, at `storage_port`.
+        store: where that keeps values, `s3://BUCKET/PREFIX`; empty for its folder.
         limits: of each call.
         announce: told the URLs of the doors and of the storage role.
 
@@ -112,7 +114,7 @@ def serve_faasm(
         Unsupported: the storage role did not start.
     """
     folder = settings.place.folder
-    role = StorageRole(folder / "storage", settings.host, storage_port) if storage is None else None
+    role = StorageRole(folder / "storage", settings.host, storage_port, store=store) if storage is None else None
     url = role.url if role is not None else storage or ""
     try:
         doors = Doors(folder_of(folder), url, limits)

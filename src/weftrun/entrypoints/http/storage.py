@@ -22,11 +22,12 @@ from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 
 from weftrun.adapters.buckets.files import FileBuckets
+from weftrun.adapters.buckets.stores import in_s3
 from weftrun.adapters.wasm.modules import Modules
 from weftrun.adapters.wasm.storage import NearRunner
 from weftrun.entrypoints.http.listening import run_app
-from weftrun.model.errors import WasmRefused
-from weftrun.ports.buckets import KeyChanged, Stat
+from weftrun.model.errors import WasmRefused, WeftrunError
+from weftrun.ports.buckets import Buckets, KeyChanged, Stat
 from weftrun.wire.near import call_decoder, digest_of, encoder
 
 _VALUE_BYTES_MAX = 1 << 30
@@ -42,9 +43,9 @@ class Storage:
         runner: of calls.
     """
 
-    def __init__(self, root: Path, *, slots: int | None = None) -> None:
-        """Keep all in the folder `root`; run as many calls at once as there are slots."""
-        self.buckets = FileBuckets(str(root / "buckets"))
+    def __init__(self, root: Path, *, slots: int | None = None, store: str = "") -> None:
+        """Keep all in the folder `root`, or values at the URL `store`; run as many calls at once as there are slots."""
+        self.buckets: Buckets = in_s3(store) if store else FileBuckets(str(root / "buckets"))
         self.modules = Modules(str(root / "modules"))
         self.runner = NearRunner(self.modules, self.buckets, slots=slots)
 
@@ -160,10 +161,15 @@ async def run(request: Request[Any, Any, Any], body: bytes) -> Response[bytes]:
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=click.IntRange(0, 65_535), default=8_003, show_default=True)
 @click.option("--near-slots", type=click.IntRange(0), help="Calls at once beside the data; default: processors.")
+@click.option("--store", default="", metavar="s3://BUCKET/PREFIX", help="Where values are kept; default: the folder.")
 @click.option("--until-stdin-ends", is_flag=True, hidden=True)
-def main(root: Path, host: str, port: int, near_slots: int | None, until_stdin_ends: bool) -> None:
+def main(root: Path, host: str, port: int, near_slots: int | None, store: str, until_stdin_ends: bool) -> None:
     """Serve buckets, and run what comes to them, until Ctrl-C or SIGTERM."""
-    app = make_storage(Storage(root, slots=near_slots))
+    try:
+        storage = Storage(root, slots=near_slots, store=store)
+    except WeftrunError as error:
+        raise click.ClickException(str(error)) from None
+    app = make_storage(storage)
     run_app(
         app, host, port, announce=lambda url: print(url, flush=True), ends_with=sys.stdin if until_stdin_ends else None
     )

@@ -6,8 +6,8 @@ goes to its inputs; one that stands in a foreach is a map, with an item for each
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
 
 from weftrun.fronts.faasflow.block_execution import execute_block
 from weftrun.fronts.faasflow.calls import labelled
@@ -16,6 +16,20 @@ from weftrun.fronts.faasflow.posts import Arrivals, Datum, Posts, Unposted, coun
 from weftrun.fronts.faasflow.results import Answer
 from weftrun.fronts.faasflow.store import MissingData
 from weftrun.sdk.function import Function, function, workflow
+
+
+class BlockArrivals(TypedDict):
+    """What has come to a block, for `run_block`; see `Arrivals`."""
+
+    outside: dict[str, Datum]
+    given: dict[str, Posts | list[Posts]]
+    places: dict[str, list[Place]]
+    unborn: dict[str, list[Place]]
+
+
+def run_block(call: BlockCall, place: Place, arrived: BlockArrivals) -> Posts:
+    """Run one call of a block, unless one of its inputs never comes."""
+    return _called(call, Arrivals(**arrived), place)
 
 
 @function(name="weftrun.faasflow:block", effects="none")
@@ -45,25 +59,31 @@ def count(posts: Posts, keys: list[str]) -> int:
 
 @function(name="weftrun.faasflow:block-results", deterministic=True, effects="none")
 def block_answer(
-    results: dict[str, tuple[Sender, ...]],
+    results: Mapping[str, tuple[Sender, ...]],
     outside: dict[str, Datum],
     given: dict[str, Posts | list[Posts]],
     places: dict[str, list[Place]],
     unborn: dict[str, list[Place]],
 ) -> dict[str, Answer]:
-    """Return what has come to the user, by name: a list where it was posted in a foreach."""
+    """Return what has come to the user, by key: a list where it was posted in a foreach.
+
+    Where several blocks have sent something under one key, each has its own, `BLOCK.KEY`.
+    """
     arrivals = Arrivals(outside, given, places, unborn)
-    found = {}
+    found: dict[str, Answer] = {}
     for name, sources in results.items():
-        is_list = any(source.block in places or source.type != "NORMAL" for source in sources)
-        wanted = BlockInput("LIST" if is_list else "NORMAL", sources)
-        try:
-            came = arrivals.at(wanted, ())
-        except Unposted as error:
-            raise MissingData(_sentence("The user waits for", name, error)) from None
-        if came is not None:
-            values = [value_of(datum) for datum in came]
-            found[name] = values if is_list else values[0]
+        came: dict[str, Answer] = {}
+        for block in dict.fromkeys(source.block for source in sources):
+            own = tuple(source for source in sources if source.block == block)
+            is_list = block in places or any(source.type != "NORMAL" for source in own)
+            try:
+                data = arrivals.at(BlockInput("LIST" if is_list else "NORMAL", own), ())
+            except Unposted as error:
+                raise MissingData(_sentence("The user waits for", name, error)) from None
+            if data is not None:
+                values = [value_of(datum) for datum in data]
+                came[block] = values if is_list else values[0]
+        found |= {f"{block}.{name}" if len(came) > 1 else name: value for block, value in came.items()}
     return found
 
 
@@ -80,20 +100,7 @@ def run_blocks(plan: DataPlan, inputs: dict[str, Any]) -> Any:
 async def run_blocks_foreach(plan: DataPlan, inputs: dict[str, Any]) -> Any:
     """Wire a workflow, and what stands behind a foreach as soon as it is known how often it is to run."""
     wiring = BlockWiring(inputs)
-    behind: set[str] = set()
-    for block in plan.blocks:
-        if block.depth or behind.intersection(block.before):
-            behind.add(block.name)
-        else:
-            wiring.call(block)
-    for block in plan.blocks:
-        if block.name not in behind:
-            continue
-        if block.depth:
-            counts = {name: await wiring.counts(block, name) for name in block.each}
-            wiring.map(block, {name: [found] if isinstance(found, int) else found for name, found in counts.items()})
-        else:
-            wiring.call(block)
+    await wiring.call_all(plan.blocks)
     return wiring.answer(plan.results)
 
 
@@ -106,8 +113,13 @@ class BlockWiring:
         unborn: see `Arrivals`.
     """
 
-    def __init__(self, inputs: Mapping[str, Any]) -> None:
-        """Begin with what the Run is given from outside."""
+    def __init__(self, inputs: Mapping[str, Any], functions: Mapping[str, Function[..., Any]] | None = None) -> None:
+        """Begin with what the Run is given from outside.
+
+        Args:
+            functions: what runs each node, called with its place and an `BlockArrivals`; by default one runs all.
+        """
+        self._functions = functions or {}
         outside = Posts()
         for name, value in inputs.items():
             outside.post(name, value, "octet" if isinstance(value, bytes) else "json")
@@ -120,7 +132,10 @@ class BlockWiring:
     def call(self, block: Block) -> None:
         """Call a block once."""
         given = {name: self.made[name] for name in block.before}
-        if self.places.keys() & given.keys():
+        own = self._functions.get(block.name)
+        if own is not None:
+            self.made[block.name] = own((), self._arrived(block, given))
+        elif self.places.keys() & given.keys():
             function: Any = labelled(call_block_item, block.name)
             self.made[block.name] = function((), block.call, self._outside, given, *self._where(block.before))
         else:
@@ -154,14 +169,39 @@ class BlockWiring:
             places, unborn = self.places[name], self.unborn[name]
         given = {name: self.made[name] for name in block.before}
         where, dead = self._where(block.before)
-        function: Any = labelled(call_block_item, block.name)
-        self.made[block.name] = function.map(
-            places, call=block.call, outside=self._outside, given=given, places=where, unborn=dead
-        )
+        own: Any = self._functions.get(block.name)
+        if own is not None:
+            self.made[block.name] = own.map(places, arrived=self._arrived(block, given))
+        else:
+            function: Any = labelled(call_block_item, block.name)
+            self.made[block.name] = function.map(
+                places, call=block.call, outside=self._outside, given=given, places=where, unborn=dead
+            )
         self.places[block.name], self.unborn[block.name] = places, unborn
         self._depths[block.name] = block.depth
 
-    def answer(self, results: dict[str, tuple[Sender, ...]]) -> Any:
+    async def call_all(self, blocks: Sequence[Block]) -> None:
+        """Call all blocks: at once what stands behind no foreach, the others as soon as it is known how often."""
+        behind: set[str] = set()
+        for block in blocks:
+            if block.depth or behind.intersection(block.before):
+                behind.add(block.name)
+            else:
+                self.call(block)
+        for block in blocks:
+            if block.name not in behind:
+                continue
+            if block.depth:
+                counts = {name: await self.counts(block, name) for name in block.each}
+                self.map(block, {name: [found] if isinstance(found, int) else found for name, found in counts.items()})
+            else:
+                self.call(block)
+
+    def _arrived(self, block: Block, given: dict[str, Any]) -> BlockArrivals:
+        places, unborn = self._where(block.before)
+        return BlockArrivals(outside=self._outside, given=given, places=places, unborn=unborn)
+
+    def answer(self, results: Mapping[str, tuple[Sender, ...]]) -> Any:
         """Return the Ref of what the Run answers with."""
         names = dict.fromkeys(source.block for sources in results.values() for source in sources if source.block)
         given = {name: self.made[name] for name in names}

@@ -142,11 +142,7 @@ class Routing:
                     target.reads[name].append((source, inputs.line(name)))
 
     def _to_user(self, source: Sender) -> None:
-        name = source.key
-        known = self.results.get(name, ())
-        if known and all(other.block != source.block for other in known):
-            name = f"{source.block}.{name}"
-        self.results[name] = (*self.results.get(name, ()), source)
+        self.results[source.key] = (*self.results.get(source.key, ()), source)
 
     def _knows(self, table: Table, key: str, there: Collection[str], what: str) -> bool:
         if key in there:

@@ -34,7 +34,7 @@ def call_function(call: PlannedCall, before: Given, given: Given) -> NodeOutputs
         before: of the nodes with an edge to it, in the order of `Node.before`.
         given: what it may fetch, the later before the earlier.
     """
-    if not _is_live(call.name, before):
+    if not is_live(call.name, before):
         return NodeOutputs(is_dead=True)
     data = flattened(given)
     if call.kind == "switch":
@@ -57,7 +57,7 @@ def _run_task(call: PlannedCall, given: list[NodeOutputs], item: dict[str, Any])
     put = NodeOutputs()
     for node in call.task:
         inner, name = node.call, node.name
-        if not _is_live(name, [made[each] for each in node.before]):
+        if not is_live(name, [made[each] for each in node.before]):
             made[name] = NodeOutputs(is_dead=True)
         elif inner.kind == "switch":
             made[name] = NodeOutputs(chosen=_chosen(inner, data, item))
@@ -66,7 +66,7 @@ def _run_task(call: PlannedCall, given: list[NodeOutputs], item: dict[str, Any])
         elif inner.foreach:
             made[name] = [
                 _run_task(inner, data, {**item, **row}) if inner.task else execute(inner, data, {**item, **row})
-                for row in _rows(inner, data, item)
+                for row in rows_of(inner, data, item)
             ]
         else:
             made[name] = execute(inner, data, item)
@@ -140,11 +140,11 @@ class Wiring:
             ValueError: the lists are of different lengths.
             MissingData: nobody has put one of them.
         """
-        if not _is_live(node.name, before):
+        if not is_live(node.name, before):
             self.call(node)
             return
         outside = [self._outside] if node.reads_input else []
-        rows = _rows(node.call, [*outside, *flattened(lists)], {})
+        rows = rows_of(node.call, [*outside, *flattened(lists)], {})
         function = labelled(call_item, node.name).options(**cast("Any", node.policy))
         self.made[node.name] = cast("Any", function).map(rows, call=node.call, given=self._given(node))
 
@@ -168,13 +168,13 @@ def labelled(function: Function[..., Any], label: str) -> Function[..., Any]:
     return Function(function.handler, spec, home=function.home, origin=function.origin, holds=(function,))
 
 
-def _is_live(name: str, before: Given) -> bool:
+def is_live(name: str, before: Given) -> bool:
     """Say whether a node runs: one of those before it leads to it, or there are none."""
     ways = [[each] if isinstance(each, NodeOutputs) else each for each in before]
     return not ways or any(not outputs or any(one.runs(name) for one in outputs) for outputs in ways)
 
 
-def _rows(call: PlannedCall, data: list[NodeOutputs], item: dict[str, Any]) -> list[dict[str, Any]]:
+def rows_of(call: PlannedCall, data: list[NodeOutputs], item: dict[str, Any]) -> list[dict[str, Any]]:
     """Return what each call of a foreach is called with: the items of its lists side by side, all of one length.
 
     Raises:

@@ -1,0 +1,5 @@
+from pages import pages
+
+
+def main():
+    store.put({"text": pages()}, {})

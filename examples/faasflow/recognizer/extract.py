@@ -1,0 +1,5 @@
+from vision import read
+
+
+def main():
+    store.put({"text": read(store.fetch(["image"])["image"])}, {})

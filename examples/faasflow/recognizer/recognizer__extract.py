@@ -1,0 +1,3 @@
+from vision import read
+
+store.post("text", read(store.fetch(["img"])["img"]))

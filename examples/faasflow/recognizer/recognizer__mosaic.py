@@ -1,0 +1,3 @@
+import vision
+
+store.post("mosaic", vision.told(vision.mosaic(store.fetch(["img"])["img"])))

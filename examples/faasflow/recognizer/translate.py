@@ -1,0 +1,5 @@
+from vision import translated
+
+
+def main():
+    store.put({"translated": translated(store.fetch(["text"])["text"])}, {})

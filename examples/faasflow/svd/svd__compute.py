@@ -1,0 +1,5 @@
+import pickle
+
+from matrices import reduced
+
+store.post("res", reduced(pickle.loads(store.fetch(["matrix"])["matrix"])).dumps(), datatype="octet")

@@ -1,0 +1,6 @@
+import ffmpeg
+
+
+def main():
+    video = ffmpeg.transcoded(store.fetch(["video"])["video"])
+    store.put({"done": {"seconds": ffmpeg.seconds_of(video), "pieces": 1}}, {})

@@ -1,0 +1,3 @@
+from texts import counted
+
+store.post("res", counted(store.fetch(["file"])["file"]))

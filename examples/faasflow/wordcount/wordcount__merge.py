@@ -1,0 +1,3 @@
+from texts import added
+
+store.post("res", len(added(store.fetch(["counts"])["counts"])))
