@@ -118,6 +118,9 @@ class Batch(Struct, frozen=True, gc=False, array_like=True, tag=0):
 
     One that is too large for a frame comes in several messages of the same number, `base` being the position in the
     Batch of the first of `items`.
+
+    Attributes:
+        traces: of the Runs, where any is traced: a trace id, or a whole `traceparent`.
     """
 
     no: int
@@ -126,6 +129,7 @@ class Batch(Struct, frozen=True, gc=False, array_like=True, tag=0):
     items: tuple[Invocation, ...]
     objects: tuple[ObjectId, ...] = ()
     base: int = 0
+    traces: tuple[str, ...] = ()
 
 
 class ItemBatch(Struct, frozen=True, gc=False, array_like=True, tag=1):
@@ -150,6 +154,7 @@ class ItemBatch(Struct, frozen=True, gc=False, array_like=True, tag=1):
     ranges: tuple[tuple[int, int], ...]
     objects: tuple[ObjectId, ...] = ()
     again: bool = False
+    trace: str = ""
 
 
 class BodyStart(Struct, frozen=True, gc=False, array_like=True, tag=2):
@@ -170,10 +175,14 @@ class BodyStart(Struct, frozen=True, gc=False, array_like=True, tag=2):
     started_at: float
     objects: tuple[ObjectId, ...] = ()
     past: BodyPast = NO_PAST
+    trace: str = ""
 
 
 class BodyDeliver(Struct, frozen=True, gc=False, array_like=True, tag=3):
-    """An awaited call settled: its value or its failure, and when (seconds since the epoch)."""
+    """An awaited call settled: its value or its failure, and when (seconds since the epoch).
+
+    With `call` -1 nothing has settled: the body is to undo what it has done, because of `failure`.
+    """
 
     body: int
     call: int
@@ -268,6 +277,7 @@ class BodyCalled(Struct, frozen=True, gc=False, array_like=True, tag=53):
         awaits: numbers of calls that the body waits for; empty when it goes on by itself.
         text: what it printed in this turn.
         said: how many characters it had told before in this entry.
+        undoable: numbers of calls that it can undo, not told before in this entry.
     """
 
     body: int
@@ -277,6 +287,7 @@ class BodyCalled(Struct, frozen=True, gc=False, array_like=True, tag=53):
     awaits: tuple[int, ...]
     text: str = ""
     said: int = 0
+    undoable: tuple[int, ...] = ()
 
 
 class BodyEnded(Struct, frozen=True, gc=False, array_like=True, tag=54):

@@ -24,11 +24,12 @@ from weftrun.model.work import BatchCounts
 from weftrun.ports.blobs import Blobs
 from weftrun.ports.entropy import Entropy
 from weftrun.ports.hints import Hints
-from weftrun.ports.journal import Journal, Message, Rest, RunInfo
+from weftrun.ports.journal import FORCE, Journal, Message, Rest, RunInfo
 from weftrun.ports.liveness import Liveness
 from weftrun.ports.loop import Loop
 from weftrun.ports.objects import Objects
 from weftrun.ports.sinks import Sink
+from weftrun.ports.spans import Spans
 from weftrun.ports.trace import Trace
 from weftrun.ports.transactions import Transactions
 from weftrun.ports.worker import LimitedWorker, Worker
@@ -94,6 +95,7 @@ class EngineCore:
         calendar: Calendar | None = None,
         wall: Callable[[], float] | None = None,
         limited: LimitedWorker | None = None,
+        spans: Spans | None = None,
     ) -> None:
         self.limits = limits
         self._loop = loop
@@ -106,7 +108,8 @@ class EngineCore:
         self._own = Ownership(
             loop, journal, liveness, entropy, self._committer, worker, self,
             ttl_s=limits.lease_ttl_s, watch=watch, hints=hints)  # fmt: skip
-        self._driver = RunDriver(loop, trace, objects, worker, self._committer, limits, transactions, self)
+        self._spans = spans
+        self._driver = RunDriver(loop, trace, objects, worker, self._committer, limits, transactions, self, spans)
         outbox = (loop, journal, self._committer, entropy, self._own, limits, sinks or {})
         self._delivery = Delivery(*outbox, rested=self.rested)
         self._opening = Opening(
@@ -155,11 +158,13 @@ class EngineCore:
         durable: bool = True,
         is_fresh: bool = False,
         asked: QueueOptions | None = None,
+        traceparent: str = "",
     ) -> Ticket:
         """Start a Run, or join the one that has this id (N2). One that is not `durable` keeps no record (N3).
 
         An id that `is_fresh` was drawn by chance for this Run, so that nobody looks for one that has it. Where
-        something is `asked` of a queue, the Run is put there.
+        something is `asked` of a queue, the Run is put there. `traceparent` is the context of whoever asks, as W3C has
+        it; where it is empty, what runs in this thread counts.
 
         Returns once the start record is durable, or at once if not `wait_start`; errors of the start are then raised
         by `wait`. `also` are digests of the same arguments, written in another way. Raises `RunConflict` where the id
@@ -170,6 +175,7 @@ class EngineCore:
         ticket = Ticket(
             id if id is not None else RunId(f"{function.label}-{uid[:12]}"), uid, durable=durable, also=also
         )
+        ticket.traceparent = traceparent or (self._spans.here() if self._spans is not None else "")
         start = Start(ticket, function, bundle, args, digest, asked)
         is_named = id is not None and not is_fresh
         self._loop.call_from_thread(lambda: self._opening.start(start, is_named=is_named))
@@ -239,11 +245,11 @@ class EngineCore:
         self.check()
         self._loop.call_from_thread(lambda: ticket.ended.on_open(callback))
 
-    def cancel(self, ticket: Ticket) -> None:
-        """Ask for a Run to be cancelled; one that has ended is left as it is."""
+    def cancel(self, ticket: Ticket, *, force: bool = False) -> None:
+        """Ask for a Run to be cancelled; one that has ended is left as it is. With `force` nothing of it is undone."""
         self.check()
         message = self._entropy.uid()
-        self._loop.call_from_thread(lambda: self._cancel(ticket, message))
+        self._loop.call_from_thread(lambda: self._cancel(ticket, message, force=force))
 
     def signal(self, ticket: Ticket, name: str, value: bytes, message: str) -> None:
         """Send a signal to a Run, and return once it is durable.
@@ -414,12 +420,12 @@ class EngineCore:
 
     # ------------------------------------------------------------------ cancelling and ending
 
-    def _cancel(self, ticket: Ticket, message: str) -> None:
+    def _cancel(self, ticket: Ticket, message: str, *, force: bool) -> None:
         run = self._opening.runs.by_id.get(ticket.id) or self._opening.runs.unkept.get(ticket.id)
         if run is not None:
-            self._driver.tell(run, CancelCame(self._loop.now(), message))
+            self._driver.tell(run, CancelCame(self._loop.now(), message, force))
         elif ticket.durable and ticket.uid and ticket.end is None:
-            posted = Message(message, ticket.uid, "cancel")
+            posted = Message(message, ticket.uid, "cancel", FORCE if force else "")
             self._committer.write(lambda: self._journal.post(posted), lambda _: self._own.look_soon(), lambda _: None)
 
     # ------------------------------------------------------------------ among other engines (ownership.Reaction)
@@ -432,7 +438,7 @@ class EngineCore:
             if run is None or self._opening.runs.by_id.get(run.id) is not run:
                 continue
             if message.kind == "cancel":
-                self._driver.tell(run, CancelCame(self._loop.now(), message.id))
+                self._driver.tell(run, CancelCame(self._loop.now(), message.id, message.name == FORCE))
             for signal in signals_among((message,)):
                 self._driver.tell(run, SignalCame(self._loop.now(), signal))
         self._opening.take_over.adopt(seen.free)

@@ -88,11 +88,13 @@ class BodyEntry:
         host: BodyHost,
         limits: BodyLimits,
         past: BodyPast = NO_PAST,
+        trace: str = "",
     ) -> None:
         self._function = function
         self._args = args
         self._kwargs = kwargs
         self._current = Current(run_id, run_uid, step_id, attempt, IN_A_BODY)
+        self._current.trace = trace
         self._recorder = Recorder(function, run_id, run_uid, step_id, started_at, host, limits, past)
         self._coroutine: Coroutine[Any, Any, Any] | None = None
         self._awaited: Ref[Any] | Either | None = None
@@ -113,6 +115,26 @@ class BodyEntry:
         self._outcomes[call] = (value, error)
         self._recorder.now = max(self._recorder.now, at)
         return self._turn(self._resume)
+
+    def undo(self, error: BaseException) -> Waiting | Returned | Raised:
+        """Give the body up where it waits, because of an error, and undo what it has called and can be undone.
+
+        Its `finally` blocks run; what they call is refused.
+        """
+        self.drop()
+        self._undoes = True
+
+        def begin() -> Waiting | Returned:
+            saga = _saga()
+            calls = [saga.Undoable(*call) for call in self._recorder.undoable]
+            return self._go_on_with(saga.undo(error, calls))
+
+        return self._turn(begin)
+
+    @property
+    def undoable(self) -> tuple[int, ...]:
+        """Numbers of its calls that it can undo."""
+        return tuple(call[3]._number for call in self._recorder.undoable)
 
     def called(self, position: int) -> Called:
         """Return the Function, or the wait, at a place of the table that calls name it by."""

@@ -70,6 +70,20 @@ class Kept:
     at: float
 
 
+@dataclass(frozen=True)
+class Calm:
+    """What may have kept an engine from a row.
+
+    Attributes:
+        since: when the last thing happened that keeps engines from looking around, or one of them was declared dead,
+            until which nobody could claim what it owned.
+        taken_over_at: when its Run was claimed for the last time: then its bodies are replayed, which takes time.
+    """
+
+    since: float
+    taken_over_at: float
+
+
 class EntryWaits:
     """The waits of one entry of a body."""
 
@@ -132,14 +146,14 @@ def draw_sent(chance: Chance) -> list[SentSignal]:
 def wrong_waits(
     rows: Mapping[RunUid, Sequence[Row]],
     kept: Mapping[RunUid, Mapping[str, Kept]],
-    calm: Mapping[tuple[RunUid, int], float],
+    calm: Mapping[tuple[RunUid, int], Calm],
     slow_s: float,
 ) -> Iterator[str]:
     """Yield every signal that came twice, out of order or not at all, and every wait that did not end at its time.
 
     Args:
         kept: signals that inboxes have taken, in their order.
-        calm: when the last thing happened, before a row was committed, that may have kept an engine from it.
+        calm: what may have kept an engine from each row, by Run and number.
         slow_s: how much longer things may take, since the Journal is slow.
     """
     for uid, told in rows.items():
@@ -149,7 +163,10 @@ def wrong_waits(
 
 
 def _in_vain(uid: RunUid, told: Sequence[Row], kept: Mapping[str, Kept]) -> Iterator[str]:
-    """Yield waits of later lives that nothing came to, though a signal was there before the life began (L1)."""
+    """Yield waits of later lives that nothing came to, though a signal was there before the life began (L1).
+
+    A wait whose time was over before, as its body reckons it from what is on record, is not owed one.
+    """
     got: set[str] = set()
     began_at = 0.0
     for row in told:
@@ -162,7 +179,9 @@ def _in_vain(uid: RunUid, told: Sequence[Row], kept: Mapping[str, Kept]) -> Iter
         for outcome in (o for record in row.records if isinstance(record, Settled) for o in record.outcomes):
             if outcome.cause == "timer" and isinstance(outcome.outcome, Failure) and outcome.call is not None:
                 name = outcome.call.function.removeprefix(SIGNALS)
-                there = [id for id, one in kept.items() if one.name == name and one.at < began_at and id not in got]
+                dues, _ = DUES.of(uid, outcome.step, by=row.at, calm=row.at)
+                before = min(began_at, max(dues, default=began_at))
+                there = [id for id, one in kept.items() if one.name == name and one.at < before and id not in got]
                 if there:
                     yield f"waits: {outcome.step} of {uid[:6]} ended in vain, though {there} came before its life"
 
@@ -197,7 +216,7 @@ def _wrong_times(
     uid: RunUid,
     told: Sequence[Row],
     kept: Mapping[str, Kept],
-    calm: Mapping[tuple[RunUid, int], float],
+    calm: Mapping[tuple[RunUid, int], Calm],
     slow_s: float,
 ) -> Iterator[str]:
     if _was_retried(told):
@@ -207,14 +226,16 @@ def _wrong_times(
         got |= {record.message for record in row.records if isinstance(record, Received)}
         for outcome in (o for record in row.records if isinstance(record, Settled) for o in record.outcomes):
             # More than one where what a body had seen was lost with its engine, before it was on record.
-            calm_at = calm.get((uid, row.seq), row.at)
-            dues, said_at = DUES.of(uid, outcome.step, by=row.at, calm=calm_at)
+            was = calm.get((uid, row.seq), Calm(row.at, 0.0))
+            dues, said_at = DUES.of(uid, outcome.step, by=row.at, calm=was.since)
+            if dues and was.taken_over_at <= max(dues) + _LATE_S:
+                _, said_at = DUES.of(uid, outcome.step, by=row.at, calm=max(was.since, was.taken_over_at))
             if outcome.cause != "timer" or not dues:
                 continue
             due = min(dues)
             if row.at < due - 1e-6:
                 yield f"waits: {outcome.step} of {uid[:6]} ended {due - row.at:.3f} s before its time"
-            if row.at > max(*dues, said_at, calm_at) + _LATE_S + slow_s:
+            if row.at > max(*dues, said_at, was.since) + _LATE_S + slow_s:
                 yield f"waits: {outcome.step} of {uid[:6]} ended {row.at - max(dues):.1f} s after its time"
             if isinstance(outcome.outcome, Failure) and outcome.call is not None:
                 name = outcome.call.function.removeprefix(SIGNALS)

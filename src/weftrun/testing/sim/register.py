@@ -14,7 +14,7 @@ from weftrun.model.lease import Session
 from weftrun.model.records import Ended, Row
 from weftrun.ports.journal import Appended, Message, Posted, Rest, RunInfo
 from weftrun.ports.outbox import TakenEmits
-from weftrun.testing.sim.awaiting import Kept
+from weftrun.testing.sim.awaiting import Calm, Kept
 from weftrun.testing.sim.ledger import Ledger
 from weftrun.testing.sim.memory import MemoryBlobs
 
@@ -28,7 +28,7 @@ class Known:
 
     Attributes:
         engine: number of the process.
-        beat_at: when it raised its heartbeat last.
+        heartbeat_at: when it raised its heartbeat last.
         declared_dead: whether it is gone from the Journal.
     """
 
@@ -49,8 +49,7 @@ class Register:
         calm_since: when the last thing happened that may keep a Run from being claimed.
         dead: numbers of processes that have ended.
         signals: what inboxes have taken, by Run, in their order.
-        calm: when the last thing had happened, as each row was committed, that may have kept an engine from it:
-            `calm_since`, or when an engine was declared dead, until which nobody could claim what it owned.
+        calm: what may have kept an engine from each row, as it was committed.
         taken_at: when each emit was first taken out of the outbox to be sent, or marked as if it was, by its key.
     """
 
@@ -64,7 +63,7 @@ class Register:
         self.dead: set[int] = set()
         self.taken_at: dict[str, float] = {}
         self.signals: dict[RunUid, dict[str, Kept]] = {}
-        self.calm: dict[tuple[RunUid, int], float] = {}
+        self.calm: dict[tuple[RunUid, int], Calm] = {}
         self._declared_at = now()
         self.watchers: list[Callable[[Row], None]] = []
         self._ledger = ledger
@@ -74,6 +73,7 @@ class Register:
         self._owners: dict[RunUid, SessionUid] = {}
         self._epochs: dict[RunUid, int] = {}
         self._free_since: dict[RunUid, float] = {}
+        self._claimed_at: dict[RunUid, float] = {}
         self._sinks: dict[str, SessionUid] = {}
 
     def disturbed(self) -> None:
@@ -101,7 +101,9 @@ class Register:
                 continue
             self._check_row(session, row)
             kept.append(row)
-            self.calm[row.uid, row.seq] = max(self.calm_since, self._declared_at)
+            self.calm[row.uid, row.seq] = Calm(
+                max(self.calm_since, self._declared_at), self._claimed_at.get(row.uid, 0.0)
+            )
             self.blobs_at.setdefault(row.uid, []).append(durable)
             self._ledger.committed[row.uid] = row.seq
             for watch in self.watchers:
@@ -165,6 +167,7 @@ class Register:
             if info.epoch <= self._epochs.get(info.uid, 0):
                 self.broken.append(f"O1: the epoch of {info.id} was {self._epochs[info.uid]}, and then {info.epoch}")
             self._epochs[info.uid] = info.epoch
+            self._claimed_at[info.uid] = now
             self._own(session, info.uid)
 
     def declared_dead(self, engine: int, session: Session) -> None:
