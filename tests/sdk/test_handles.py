@@ -127,7 +127,8 @@ class Core:
     def runs(self, limit: int, before: int | None) -> list[Any]:
         return list(self.tickets)[:limit]
 
-    def cancel(self, ticket: Ticket) -> None:
+    def cancel(self, ticket: Ticket, *, force: bool) -> None:
+        assert not force
         self.cancelled.append(ticket.id)
 
     def close(self, *, drain_s: float) -> None:
