@@ -22,7 +22,7 @@ from weftrun.entrypoints.http.problems import Refusal, not_found, problems
 _WAIT_S_MAX = 300.0
 
 
-class Request(Struct, frozen=True, kw_only=True):
+class RequestAsked(Struct, frozen=True, kw_only=True):
     """A call of a workflow.
 
     Attributes:
@@ -38,7 +38,7 @@ class Request(Struct, frozen=True, kw_only=True):
     wait_s: Annotated[float, Meta(ge=0, le=_WAIT_S_MAX)] = _WAIT_S_MAX
 
 
-class Answered(Struct, frozen=True, omit_defaults=True):
+class RequestAnswered(Struct, frozen=True, omit_defaults=True):
     """What a workflow gave.
 
     Attributes:
@@ -52,14 +52,14 @@ class Answered(Struct, frozen=True, omit_defaults=True):
     outputs: Any = msgspec.UNSET
 
 
-class Cleared(Struct, frozen=True, kw_only=True):
+class RequestCleared(Struct, frozen=True, kw_only=True):
     """A request whose records are not needed any more."""
 
     request_id: str
     workflow_name: str = ""
 
 
-class Info(Struct, frozen=True):
+class EngineCounts(Struct, frozen=True):
     """How the engine stands: open Runs, Batches and Attempts so far, and Sandboxes that were made for what waited."""
 
     runs_open: int
@@ -71,7 +71,7 @@ class Info(Struct, frozen=True):
 @post(
     "/run", status_code=200, summary="Run a workflow and wait for it", responses=problems(404, 409, 422, 424, 429, 504)
 )
-async def run(gateway: GatewayHere, caller: CallerHere, data: JSONBody[Request]) -> Response[Answered]:
+async def run(gateway: GatewayHere, caller: CallerHere, data: JSONBody[RequestAsked]) -> Response[RequestAnswered]:
     """Run a workflow, or join the Run that has the id, and answer with what it gave."""
     began = gateway.loop.time()
     wanted = WantedRun(None, data.workflow, msgspec.json.encode(data.inputs), data.request_id)
@@ -81,11 +81,11 @@ async def run(gateway: GatewayHere, caller: CallerHere, data: JSONBody[Request])
         detail = f"The request {id} goes on; ask again under the same request_id."
         raise Refusal(504, "goes-on", detail, headers={"Retry-After": "1"}, run=id)
     answer = run_answer(id, await gateway.answer(ticket), joined=ticket.joined)
-    return json_answer(Answered("ok", gateway.loop.time() - began, id, answer.result))
+    return json_answer(RequestAnswered("ok", gateway.loop.time() - began, id, answer.result))
 
 
 @post("/clear", status_code=200, opt={"scope": "admin"}, summary="Delete a request", responses=problems(404, 409, 422))
-async def clear(gateway: GatewayHere, caller: CallerHere, data: JSONBody[Cleared]) -> Response[dict[str, str]]:
+async def clear(gateway: GatewayHere, caller: CallerHere, data: JSONBody[RequestCleared]) -> Response[dict[str, str]]:
     """Delete the records of a request that has ended, and free its id."""
     id = caller.stored(data.request_id)
 
@@ -100,12 +100,12 @@ async def clear(gateway: GatewayHere, caller: CallerHere, data: JSONBody[Cleared
 
 
 @get("/info", summary="Tell how the engine stands", responses=problems(403))
-async def info(gateway: GatewayHere, caller: CallerHere) -> Response[Info]:
+async def info(gateway: GatewayHere, caller: CallerHere) -> Response[EngineCounts]:
     """Return counts of the whole engine; they are for no tenant."""
     if caller.tenant:
         raise Refusal(403, "not-a-tenants", "These are the whole server's: a token without a tenant may see them.")
     counts = gateway.core.batches
-    return json_answer(Info(gateway.core.owned(), counts.batches, counts.attempts, counts.cold_starts))
+    return json_answer(EngineCounts(gateway.core.owned(), counts.batches, counts.attempts, counts.cold_starts))
 
 
 def originals_router() -> Router:
