@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import assert_closed
-from tests.engine import arrays, forked, retried
+from tests.engine import arrays, forked, retried, test_undoing, undoing
 from tests.engine import programs as p
 from tests.engine import test_waiting as waiting
 from tests.engine import untold as u
@@ -22,6 +22,7 @@ from tests.engine.emitting import Watched, order, spread
 from tests.engine.test_many_engines import WAIT_S, Process, entries, rows_of, until
 
 import weftrun
+from weftrun.assembly import open_reader
 from weftrun.model.errors import RunCancelled
 
 
@@ -143,6 +144,21 @@ def test_a_run_that_failed_is_retried_by_two_at_once(journal: str, tmp_path: Pat
         "unbook unbook[0] 1",
         "tell tell~2[0] 1",
     ]
+    assert_closed(journal)
+
+
+def test_a_cancel_undoes(journal: str, tmp_path: Path) -> None:
+    """Also where it is asked for by another process, while the Run only waits and nobody has it."""
+    folder = str(tmp_path)
+    with weftrun.open(journal, sandboxes=1) as engine:
+        run = engine.start(undoing.trip.options(id="trip"), folder)
+        until((tmp_path / "napping").exists)
+    reader = open_reader(journal)
+    reader.post_cancel("trip")
+    reader.close()
+    with weftrun.open(journal, sandboxes=1) as engine, pytest.raises(RunCancelled):
+        engine.get(run.id).result(timeout_s=60)
+    assert test_undoing.ledger(folder) == [*test_undoing.BOOKED, *test_undoing.UNDONE]
     assert_closed(journal)
 
 

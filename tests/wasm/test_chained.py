@@ -7,6 +7,7 @@ import os
 import struct
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -18,8 +19,11 @@ from tests.engine.conftest import until
 from tests.wasm import modules
 
 import weftrun
+from weftrun.adapters.wasm import sandboxed
 from weftrun.adapters.wasm.building import build
+from weftrun.adapters.wasm.program import RunningProgram
 from weftrun.entrypoints.cli.group import main
+from weftrun.model.wasm import ProgramAwaits, ProgramCalls, WasmCall
 
 ROOT = Path(__file__).parents[2]
 
@@ -121,6 +125,38 @@ def test_a_killed_engine_goes_on_in_the_middle_and_calls_nothing_twice(
         at, drawn = struct.unpack("<Q8s", answer[:16])
         assert at > 0
         assert (drawn, answer[16:18]) == (written, b"bb") == (before.read_bytes(), b"bb")
+
+
+def begun(folder: Path, content: bytes) -> RunningProgram:
+    (folder / "m.wasm").write_bytes(content)
+    return sandboxed.program(WasmCall(str(folder / "m.wasm"), "", "m"), b"f", "seed", lambda _: None)
+
+
+def test_a_program_that_is_let_go_ends_where_it_stands_and_is_begun_again(tmp_path: Path) -> None:
+    """As a body that waits long is: nothing of it is left, and the next one asks for the same."""
+    for _ in range(2):
+        program = begun(tmp_path, modules.CHAIN)
+        threads = threading.active_count()
+        asked = [program.go_on(answer, 1.0) for answer in (None, 1, 2)]
+        assert asked == [ProgramCalls("f", b"a"), ProgramCalls("f", b"b"), ProgramAwaits(1)]
+        program.close()
+        assert threading.active_count() <= threads + 1  # the clock of WebAssembly stays
+
+
+def test_an_error_of_what_it_waits_for_is_raised_in_it(tmp_path: Path) -> None:
+    program = begun(tmp_path, modules.CHAIN)
+    program.go_on(None, 1.0)
+    with pytest.raises(ConnectionError, match="away"):
+        program.go_on(ConnectionError("away"), 1.0)
+    program.close()
+
+
+def test_a_call_that_it_has_not_made_is_not_waited_for(tmp_path: Path) -> None:
+    never = modules.command("(drop (call $await (i32.const 7)))", modules.AWAIT, modules.NAMED)
+    program = begun(tmp_path, never)
+    with pytest.raises(weftrun.WasmRefused, match="waits for the call 7, which it has not made"):
+        program.go_on(None, 1.0)
+    program.close()
 
 
 def test_what_is_no_function_is_not_among_those_that_are_called(tmp_path: Path) -> None:

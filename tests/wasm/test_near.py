@@ -6,7 +6,7 @@ import os
 import signal
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -244,6 +244,52 @@ def test_a_storage_role_that_dies_in_a_call_is_told_and_the_value_is_written_onc
     finally:
         remote.close()
         role.close()
+
+
+@pytest.mark.sweep
+def test_a_storage_role_that_is_dead_before_a_call_or_dies_after_it_changes_nothing_twice(
+    tmp_path: Path, kept: Kept
+) -> None:
+    """A call to one that is away fails and may be tried again; a write that it has told of is there when it is back."""
+    role = StorageRole(tmp_path / "data", "127.0.0.1", 0)
+    remote = RemoteBuckets(role.url)
+    try:
+        remote.write("b", "k", b"abc")
+        place = CallReach("b", remote, remote, "require", "run/step")
+        module = load(kept(modules.write_near(1)), "")
+        died = _kill(role)
+        with pytest.raises(ConnectionError, match="can't be reached"):
+            _until_refused(lambda: run(module, "_start", "m", b"", place, WasmLimits()))
+        until(lambda: role.pid != died and _is_up(remote))
+        run(module, "_start", "m", b"", place, WasmLimits())
+        died = _kill(role)
+        until(lambda: role.pid != died and _is_up(remote))
+        # The answer had come, and its record had not: the Step is entered again, and finds the key as it has left it.
+        remote.write("b", "k", b"abc")
+        run(module, "_start", "m", b"", place, WasmLimits())
+        assert bytes((remote.read("b", "k") or (None, b""))[1]) == b"abc"
+    finally:
+        remote.close()
+        role.close()
+
+
+def _kill(role: StorageRole) -> int:
+    died = role.pid
+    os.kill(died, signal.SIGKILL)
+    return died
+
+
+def _until_refused(call: Callable[[], object]) -> None:
+    """Call until it fails: the kernel may take a moment to end what was killed."""
+    while True:
+        call()
+
+
+def _is_up(remote: RemoteBuckets) -> bool:
+    try:
+        return remote.stat("b", "k") is not None
+    except ConnectionError:
+        return False
 
 
 def _cpu_ticks(pid: int) -> int:

@@ -26,7 +26,7 @@ from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.outcomes import Status
 from weftrun.model.records import Row
 from weftrun.model.values import Blob, Data, Inline
-from weftrun.ports.journal import Message, RunInfo
+from weftrun.ports.journal import FORCE, Message, RunInfo
 from weftrun.ports.trace import RunningRow, TraceRow, WorkerRow
 from weftrun.runtime.signals import refusal
 from weftrun.sdk.registry import version_here
@@ -228,26 +228,26 @@ class Reader:
         """Delete Runs that ended long ago; see `assembly.collecting`."""
         return collect(self._place, self._journal, wanted, self.now(), told)
 
-    def post_cancels(self, uids: Sequence[RunUid]) -> None:
-        """Ask the engines that own these Runs, now or later, to cancel them."""
+    def post_cancels(self, uids: Sequence[RunUid], *, force: bool = False) -> None:
+        """Ask the engines that own these Runs, now or later, to cancel them; with `force` nothing is undone."""
         entropy = SystemEntropy()
         journal = self._place.open_to_mend(entropy)
         try:
             for uid in uids:
-                journal.post(Message(entropy.uid(), uid, "cancel"))
+                journal.post(Message(entropy.uid(), uid, "cancel", FORCE if force else ""))
         finally:
             journal.close()
         hint(self._place.folder / "engines")
 
-    def post_cancel(self, id: str) -> None:
-        """Ask the engine that owns a Run, now or later, to cancel it."""
+    def post_cancel(self, id: str, *, force: bool = False) -> None:
+        """Ask the engine that owns a Run, now or later, to cancel it; with `force` nothing is undone."""
         info = self._journal.find(RunId(id))
         if info is None:
             raise UsageError(f"No Run has the id {id!r} in the Journal {self.journal}.")
         entropy = SystemEntropy()
         journal = self._place.open_to_mend(entropy)
         try:
-            journal.post(Message(entropy.uid(), info.uid, "cancel"))
+            journal.post(Message(entropy.uid(), info.uid, "cancel", FORCE if force else ""))
         finally:
             journal.close()
 

@@ -35,7 +35,7 @@ class _ToldBody:
 
     __slots__ = (
         "_equipment", "body", "calls", "entered_at", "functions", "number", "printed", "reading", "run_id", "said",
-        "start",
+        "start", "undoable",
     )  # fmt: skip
 
     def __init__(self, equipment: Equipment, start: BodyStart) -> None:
@@ -50,6 +50,7 @@ class _ToldBody:
         self.entered_at = time.time()
         self.printed = BoundedText(equipment.fork.text_bytes_max)
         self.said = 0
+        self.undoable = 0
 
     def data(self, encoded: Encoded) -> Data:
         """Turn an encoded value into what the next message can carry."""
@@ -67,7 +68,9 @@ class _ToldBody:
         functions, calls, said = self.functions, self.calls, self.said
         self.functions, self.calls = (), ()
         self.said += len(text)
-        self._equipment.speaker.say(BodyCalled(self.number, functions, calls, chunks, awaits, text, said))
+        undoable = self.body.undoable[self.undoable :] if self.body is not None else ()
+        self.undoable += len(undoable)
+        self._equipment.speaker.say(BodyCalled(self.number, functions, calls, chunks, awaits, text, said, undoable))
 
     def bounded(self, text: str) -> str:
         """Return what may be told now of what was printed; beyond its bound it is kept, bounded, for the end."""
@@ -169,6 +172,8 @@ class Bodies:
     def _deliver(self, body: BodyEntry, told: _ToldBody, message: BodyDeliver) -> Waiting | Returned | Raised:
         if message.failure is not None:
             error = error_of(message.failure, run=told.run_id)
+            if message.call < 0:
+                return body.undo(error)
             return body.deliver(message.call, error=error, at=message.at)
         value, wrong = None, None
         try:

@@ -69,7 +69,7 @@ class EnterBody(Struct, frozen=True, gc=False, array_like=True, tag=2):
 
 
 class Deliver(Struct, frozen=True, gc=False, array_like=True, tag=3):
-    """Hand an awaited outcome to a body."""
+    """Hand an awaited outcome to a body; with `call` -1, why it is to undo what it has done."""
 
     step: int
     attempt: int

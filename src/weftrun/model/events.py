@@ -33,7 +33,7 @@ class ItemsEnded(Struct, frozen=True, gc=False, array_like=True, tag=1):
 
 
 class BodyMade(Struct, frozen=True, gc=False, array_like=True, tag=2):
-    """The body of Step `step` made calls and chunks, and waits for `awaits`."""
+    """The body of Step `step` made calls and chunks, and waits for `awaits`; calls that are `undoable` it can undo."""
 
     now: float
     step: int
@@ -42,6 +42,7 @@ class BodyMade(Struct, frozen=True, gc=False, array_like=True, tag=2):
     calls: tuple[Call, ...]
     chunks: tuple[Chunk, ...]
     awaits: tuple[int, ...]
+    undoable: tuple[int, ...] = ()
 
 
 class BodyReturned(Struct, frozen=True, gc=False, array_like=True, tag=3):
@@ -106,10 +107,15 @@ class TimeCame(Struct, frozen=True, gc=False):
 
 
 class CancelCame(Struct, frozen=True, gc=False):
-    """Somebody asked for the Run to be cancelled, with this message id (folded once)."""
+    """Somebody asked for the Run to be cancelled, with this message id (folded once).
+
+    Attributes:
+        force: end it at once, and undo nothing (any more).
+    """
 
     now: float
     message: str
+    force: bool = False
 
 
 class Signal(Struct, frozen=True, gc=False):

@@ -173,7 +173,10 @@ class BodyStart(Struct, frozen=True, gc=False, array_like=True, tag=2):
 
 
 class BodyDeliver(Struct, frozen=True, gc=False, array_like=True, tag=3):
-    """An awaited call settled: its value or its failure, and when (seconds since the epoch)."""
+    """An awaited call settled: its value or its failure, and when (seconds since the epoch).
+
+    With `call` -1 nothing has settled: the body is to undo what it has done, because of `failure`.
+    """
 
     body: int
     call: int
@@ -268,6 +271,7 @@ class BodyCalled(Struct, frozen=True, gc=False, array_like=True, tag=53):
         awaits: numbers of calls that the body waits for; empty when it goes on by itself.
         text: what it printed in this turn.
         said: how many characters it had told before in this entry.
+        undoable: numbers of calls that it can undo, not told before in this entry.
     """
 
     body: int
@@ -277,6 +281,7 @@ class BodyCalled(Struct, frozen=True, gc=False, array_like=True, tag=53):
     awaits: tuple[int, ...]
     text: str = ""
     said: int = 0
+    undoable: tuple[int, ...] = ()
 
 
 class BodyEnded(Struct, frozen=True, gc=False, array_like=True, tag=54):

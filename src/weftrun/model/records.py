@@ -306,6 +306,33 @@ class ForkedFrom(Struct, frozen=True, gc=False, array_like=True, tag=26):
     functions: tuple[tuple[StepId, str], ...] = ()
 
 
+class CanUndo(Struct, frozen=True, gc=False, array_like=True, tag=28):
+    """Something that the body of Step `step` has done can be undone: a cancel lets it do so. Once for each body."""
+
+    step: StepId
+
+
+class Undoing(Struct, frozen=True, gc=False, array_like=True, tag=29):
+    """The async body of Step `step` is to undo what it has done: it is told so in the place of its next outcome.
+
+    Attributes:
+        observed: the highest ordinal that was delivered to it before.
+        made: how many calls it had made; what it calls from there on undoes the others.
+        failure: why, where it is not a cancel: its time was up.
+    """
+
+    step: StepId
+    observed: int
+    made: int
+    failure: Failure | None = None
+
+
+class Undone(Struct, frozen=True, gc=False, array_like=True, tag=30):
+    """The body of Step `step` has undone what it could, and is never entered again in this life."""
+
+    step: StepId
+
+
 Record = (
     Started
     | Graphed
@@ -323,6 +350,9 @@ Record = (
     | Branched
     | Received
     | ForkedFrom
+    | CanUndo
+    | Undoing
+    | Undone
     | Enqueued
 )
 

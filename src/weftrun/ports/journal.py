@@ -24,6 +24,10 @@ QUEUED = 2e15
 """`due_at` of a Run that waits in a queue, and can't be claimed before it leaves it."""
 
 
+FORCE = "force"
+"""Name of a message `cancel` that lets nothing be undone (any more)."""
+
+
 class JournalMeta(Struct, frozen=True):
     """Facts of the whole Journal. `hash_seed` is given to every zygote (B4)."""
 
@@ -118,7 +122,7 @@ class Message(Struct, frozen=True):
     """A word from another process to a Run (O3): unfenced, folded once by its `id`.
 
     Attributes:
-        kind: `cancel`, or `signal`; only signals have what follows, but for `place`.
+        kind: `cancel`, which may be named `FORCE`, or `signal`; only signals have what follows, but for `place`.
         name: of the signal.
         at: when it was sent, in seconds since the epoch, by the sender's clock.
         value: its encoded value.

@@ -24,7 +24,7 @@ from weftrun.model.work import BatchCounts
 from weftrun.ports.blobs import Blobs
 from weftrun.ports.entropy import Entropy
 from weftrun.ports.hints import Hints
-from weftrun.ports.journal import Journal, Message, Rest, RunInfo
+from weftrun.ports.journal import FORCE, Journal, Message, Rest, RunInfo
 from weftrun.ports.liveness import Liveness
 from weftrun.ports.loop import Loop
 from weftrun.ports.objects import Objects
@@ -239,11 +239,11 @@ class EngineCore:
         self.check()
         self._loop.call_from_thread(lambda: ticket.ended.on_open(callback))
 
-    def cancel(self, ticket: Ticket) -> None:
-        """Ask for a Run to be cancelled; one that has ended is left as it is."""
+    def cancel(self, ticket: Ticket, *, force: bool = False) -> None:
+        """Ask for a Run to be cancelled; one that has ended is left as it is. With `force` nothing of it is undone."""
         self.check()
         message = self._entropy.uid()
-        self._loop.call_from_thread(lambda: self._cancel(ticket, message))
+        self._loop.call_from_thread(lambda: self._cancel(ticket, message, force=force))
 
     def signal(self, ticket: Ticket, name: str, value: bytes, message: str) -> None:
         """Send a signal to a Run, and return once it is durable.
@@ -414,12 +414,12 @@ class EngineCore:
 
     # ------------------------------------------------------------------ cancelling and ending
 
-    def _cancel(self, ticket: Ticket, message: str) -> None:
+    def _cancel(self, ticket: Ticket, message: str, *, force: bool) -> None:
         run = self._opening.runs.by_id.get(ticket.id) or self._opening.runs.unkept.get(ticket.id)
         if run is not None:
-            self._driver.tell(run, CancelCame(self._loop.now(), message))
+            self._driver.tell(run, CancelCame(self._loop.now(), message, force))
         elif ticket.durable and ticket.uid and ticket.end is None:
-            posted = Message(message, ticket.uid, "cancel")
+            posted = Message(message, ticket.uid, "cancel", FORCE if force else "")
             self._committer.write(lambda: self._journal.post(posted), lambda _: self._own.look_soon(), lambda _: None)
 
     # ------------------------------------------------------------------ among other engines (ownership.Reaction)
@@ -432,7 +432,7 @@ class EngineCore:
             if run is None or self._opening.runs.by_id.get(run.id) is not run:
                 continue
             if message.kind == "cancel":
-                self._driver.tell(run, CancelCame(self._loop.now(), message.id))
+                self._driver.tell(run, CancelCame(self._loop.now(), message.id, message.name == FORCE))
             for signal in signals_among((message,)):
                 self._driver.tell(run, SignalCame(self._loop.now(), signal))
         self._opening.take_over.adopt(seen.free)

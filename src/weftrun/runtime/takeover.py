@@ -27,7 +27,7 @@ from weftrun.model.queues import QueueOptions
 from weftrun.model.records import Row, Started, queue_of
 from weftrun.model.values import Blob, Object
 from weftrun.model.visiting import blobs_in, change_data
-from weftrun.ports.journal import Journal, Message, RunInfo
+from weftrun.ports.journal import FORCE, Journal, Message, RunInfo
 from weftrun.ports.loop import Loop
 from weftrun.ports.transactions import Transactions
 from weftrun.runtime.blobs import BlobReader
@@ -468,13 +468,13 @@ class TakeOver:
             self._driver.trace.note(run.uid, changed_program(started.bundle.program, self._program))
         now = self._loop.now()
         # One that an earlier life was told of may come again, and is nothing to this one.
-        cancels = [m.id for m in messages if m.kind == "cancel" and m.id not in machine.state.messages]
+        cancels = [m for m in messages if m.kind == "cancel" and m.id not in machine.state.messages]
         if info.takeovers > self._limits.takeovers_max:
             times = info.takeovers - 1
             text = f"the Run was taken over {times} times without a new record; something in it ends its engine"
             self._driver.tell(run, Parked(now, Failure(Reason.LOST, "RunParked", text)))
-        elif cancels:
-            self._driver.tell(run, CancelCame(now, cancels[0]))
+        elif cancels and not machine.may_undo:
+            self._driver.tell(run, CancelCame(now, cancels[0].id))
         else:
             self._tried[run.uid] = run.epoch
             is_other = bool(changed_code(rows, self._version_here)) or self._code_changed(started.bundle)
@@ -482,5 +482,7 @@ class TakeOver:
             code = self._code_of(rows) if run.epoch > 1 else ""  # nothing of it ran with other code
             self._driver.tell(run, Resumed(now, code, is_other, tuple(handed), signals))
             self._driver.trace.note(run.uid, may_have_happened(machine.in_flight))
+            for asked in cancels:
+                self._driver.tell(run, CancelCame(now, asked.id, asked.name == FORCE))
         if run.epoch > 1:  # there may be more, and somebody may have asked for a cancel while nobody owned it
             self._own.look_soon()

@@ -23,7 +23,7 @@ from weftrun.model.messages import (
     TransactionAnswer,
 )
 from weftrun.model.outcomes import Failure, Reason
-from weftrun.model.policy import Bundle, FunctionSpec
+from weftrun.model.policy import Bundle, FunctionSpec, Reach
 from weftrun.model.values import Data, Object
 from weftrun.model.visiting import distinct_objects, objects_in
 from weftrun.model.work import (
@@ -144,11 +144,16 @@ class WorkerDriver:
         if isinstance(command, Invoke | InvokeItems | EnterBody):
             profile = self._profiles.number(self._bundles[run], command.function)
         self._machine.work(self._loop.now(), run, command, profile)
-        if isinstance(command, Invoke | InvokeItems) and command.function.limit:
+        if isinstance(command, Invoke | InvokeItems) and isinstance(command.function.reach, Reach):
+            self._keep_limit(command.function, profile)
+
+    def _keep_limit(self, function: FunctionSpec, profile: int) -> None:
+        """Ask for places of a Function's limit, where it has one."""
+        if function.limit:
             if self._keeper is not None:
-                self._keeper.wants(command.function)
+                self._keeper.wants(function)
             else:
-                self._machine.refuse(self._loop.now(), profile, command.function, _NO_LIMITS)
+                self._machine.refuse(self._loop.now(), profile, function, _NO_LIMITS)
 
     def _work_of_armed(self, run: int, command: WorkCommand) -> None:
         """Take a command of a Run with armed Steps: what these have started is under way."""

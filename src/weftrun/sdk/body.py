@@ -114,6 +114,26 @@ class BodyEntry:
         self._recorder.now = max(self._recorder.now, at)
         return self._turn(self._resume)
 
+    def undo(self, error: BaseException) -> Waiting | Returned | Raised:
+        """Give the body up where it waits, because of an error, and undo what it has called and can be undone.
+
+        Its `finally` blocks run; what they call is refused.
+        """
+        self.drop()
+        self._undoes = True
+
+        def begin() -> Waiting | Returned:
+            saga = _saga()
+            calls = [saga.Undoable(*call) for call in self._recorder.undoable]
+            return self._go_on_with(saga.undo(error, calls))
+
+        return self._turn(begin)
+
+    @property
+    def undoable(self) -> tuple[int, ...]:
+        """Numbers of its calls that it can undo."""
+        return tuple(call[3]._number for call in self._recorder.undoable)
+
     def called(self, position: int) -> Called:
         """Return the Function, or the wait, at a place of the table that calls name it by."""
         return self._recorder.table[position]

@@ -126,8 +126,8 @@ class Core(Protocol):
     def runs(self, limit: int, before: int | None) -> list[Any]:
         """Return Runs, newest first; with `before` only those that are older than the one with this `place`."""
 
-    def cancel(self, ticket: Any) -> None:
-        """Ask for a Run to be cancelled."""
+    def cancel(self, ticket: Any, *, force: bool) -> None:
+        """Ask for a Run to be cancelled; with `force` nothing of it is undone."""
 
     def signal(self, ticket: Any, name: str, value: bytes, message: str) -> None:
         """Send a signal to a Run, and return once it is durable."""

@@ -180,9 +180,12 @@ class Run(Generic[T_co]):
         """Return what the Run's Attempts printed, in order; raises as `steps` does."""
         return self._core.logs(self._ticket)
 
-    def cancel(self) -> None:
-        """Ask for the Run to be cancelled. Nothing new starts, and what runs is ended; see `result`."""
-        self._core.cancel(self._ticket)
+    def cancel(self, *, force: bool = False) -> None:
+        """Ask for the Run to be cancelled. Nothing new starts, and what runs is ended; see `result`.
+
+        An `async` workflow first undoes what has a `compensate`; with `force` it does not, or no more.
+        """
+        self._core.cancel(self._ticket, force=force)
 
     def signal(self, name: str, value: object = None, *, id: str = "") -> None:
         """Send a signal to the Run, and return once it is durable; `weftrun.signal(name, type)` takes it there.

@@ -27,7 +27,7 @@ class Undoable(NamedTuple):
     ref: Ref[Any]
 
 
-async def undo(error: Exception, calls: Sequence[Undoable]) -> None:
+async def undo(error: BaseException, calls: Sequence[Undoable]) -> None:
     """Undo calls, the last one first, and raise the error all the same.
 
     One that is under way is waited for: it may have to be undone.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from weftrun.machines.run import done_after_failure
-from weftrun.model.records import Abandoned, Branched, Retried, Row, Unfit
+from weftrun.model.records import Abandoned, Branched, Retried, Row, Undoing, Undone, Unfit
 
 _NAMED_MAX = 5
 """So many Steps are named in a sentence."""
@@ -36,7 +36,7 @@ def standing(rows: Sequence[Row], life: int) -> str:
 
 
 def told_of_life(record: object) -> str:
-    """Return the sentence for a record that is about a Run's lives or its code."""
+    """Return the sentence for a record that is about a Run's lives, its code, or what it undoes."""
     match record:
         case Retried():
             return (
@@ -50,6 +50,11 @@ def told_of_life(record: object) -> str:
             )
         case Abandoned():
             return f"Given up while under way: {', '.join(record.steps)}; what became of that is not known."
+        case Undoing():
+            why = "its time was up" if record.failure is not None else "the Run is cancelled"
+            return f"{record.step} undoes what it has done, the last first, since {why}."
+        case Undone():
+            return f"{record.step} has undone what it could."
         case Unfit():
             compared = f" On record: {record.recorded}; made now: {record.made}." if record.recorded else ""
             return (

@@ -49,6 +49,8 @@ from weftrun.model.records import (
     Settled,
     Started,
     StepOutcome,
+    Undoing,
+    Undone,
     Unfit,
 )
 from weftrun.model.values import Data, Inline
@@ -139,6 +141,8 @@ class _Teller:
                 Started()
                 | Enqueued()
                 | CancelAsked()
+                | Undoing()
+                | Undone()
                 | Ended()
                 | Retried()
                 | Unfit()

@@ -8,6 +8,7 @@ from typing import Final
 
 from weftrun.adapters.wasm.call import CallReach
 from weftrun.adapters.wasm.modules import Modules
+from weftrun.adapters.wasm.processors import ProcessorGate
 from weftrun.adapters.wasm.runner import load, run_near
 from weftrun.model.near import NearAnswer, NearCall, NearRefused
 from weftrun.ports.buckets import Buckets
@@ -22,7 +23,10 @@ class NearRunner:
     on serving reads. No lock of the store is held while a call runs.
     """
 
-    def __init__(self, modules: Modules, buckets: Buckets, *, slots: int | None = None, wait_s: float = 1.0) -> None:
+    def __init__(
+        self, modules: Modules, buckets: Buckets, *, slots: int | None = None, wait_s: float = 1.0,
+        cpu_max: float | None = None,
+    ) -> None:  # fmt: skip
         """Run what comes on `buckets`.
 
         Args:
@@ -30,7 +34,9 @@ class NearRunner:
             buckets: the data.
             slots: calls at once; default is the processors that this process may use. 0 refuses all.
             wait_s: longest time for which one waits for a slot, in seconds.
+            cpu_max: take none while more than this share of the host's processors is busy; None takes them anyway.
         """
+        self._gate = None if cpu_max is None else ProcessorGate(cpu_max)
         self._modules = modules
         self._buckets = buckets
         self._slots = len(os.sched_getaffinity(0)) if slots is None else slots
@@ -50,6 +56,8 @@ class NearRunner:
             return NearRefused("the module is not known there", wants_module=True)
         if self._buckets.stat(told.bucket, told.key) is None:
             return NearRefused(f"the key {told.key!r} is not there")
+        if self._gate is not None and not self._gate.is_open():
+            return NearRefused("the processors of the storage role are busy", is_busy=True)
         if not self._admitted():
             return NearRefused("the storage role is busy", is_busy=True)
         try:

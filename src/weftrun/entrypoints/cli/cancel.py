@@ -21,24 +21,26 @@ from weftrun.views.units import count_of
 @click.command("cancel")
 @click.argument("run", metavar="[ID]", required=False, shell_complete=run_ids)
 @choice_options("open", "parked")
+@click.option("--force", is_flag=True, help="End it at once: undo nothing that has a `compensate`, or no more of it.")
 @journal_options
 def command(
     run: str | None, standing: Standing | None, function: str, begins: str, dry_run: bool, db: str | None,
-    as_json: bool,
+    as_json: bool, force: bool,
 ) -> int:  # fmt: skip
     """Cancel a Run. The engine that has it looks about once a second; where none has it, it is done here and now.
 
-    No code is needed for that. Without an ID: all open Runs that --status, --function and --begins choose.
+    No code is needed for that, unless its workflow has to undo something (`compensate`). Without an ID: all open Runs
+    that --status, --function and --begins choose.
     """
     choice = RunChoice(standing, function, begins, dry_run)
     if is_bulk(run, choice) or run is None:
-        return _cancel_all(choice, db, as_json=as_json)
+        return _cancel_all(choice, db, as_json=as_json, force=force)
     with reading(db) as reader:
         info = found(reader, run)
         asked = info.status in ("pending", "running")
         owner = reader.owner(info)
         if asked:
-            reader.post_cancel(run)
+            reader.post_cancel(run, force=force)
     is_over = asked and (owner is None or not owner.lives) and list(_cancelled([run], db)) == [run]
     if as_json:
         print_json({"id": run, "asked": asked, "status": "cancelled" if is_over else info.status})
@@ -51,13 +53,13 @@ def command(
     return Exit.SUCCEEDED
 
 
-def _cancel_all(choice: RunChoice, db: str | None, *, as_json: bool) -> int:
+def _cancel_all(choice: RunChoice, db: str | None, *, as_json: bool, force: bool) -> int:
     """Ask for all Runs that are chosen to be cancelled, and end those that no engine has."""
     with reading(db) as reader:
         infos = chosen(reader, choice, may_be=("open", "parked"))
         if choice.dry_run:
             return show_chosen(infos, as_json=as_json)
-        reader.post_cancels([info.uid for info in infos])
+        reader.post_cancels([info.uid for info in infos], force=force)
         owners = [owner for owner, _ in reader.doing(infos)]
     alone = [info.id for info, owner in zip(infos, owners, strict=True) if owner is None or not owner.lives]
     over = set(_cancelled(alone, db)) if alone else set()

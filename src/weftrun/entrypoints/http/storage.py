@@ -43,11 +43,11 @@ class Storage:
         runner: of calls.
     """
 
-    def __init__(self, root: Path, *, slots: int | None = None, store: str = "") -> None:
+    def __init__(self, root: Path, *, slots: int | None = None, cpu_max: float | None = None, store: str = "") -> None:
         """Keep all in the folder `root`, or values at the URL `store`; run as many calls at once as there are slots."""
         self.buckets: Buckets = in_s3(store) if store else FileBuckets(str(root / "buckets"))
         self.modules = Modules(str(root / "modules"))
-        self.runner = NearRunner(self.modules, self.buckets, slots=slots)
+        self.runner = NearRunner(self.modules, self.buckets, slots=slots, cpu_max=cpu_max)
 
 
 def make_storage(storage: Storage) -> Litestar:
@@ -161,12 +161,24 @@ async def run(request: Request[Any, Any, Any], body: bytes) -> Response[bytes]:
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=click.IntRange(0, 65_535), default=8_003, show_default=True)
 @click.option("--near-slots", type=click.IntRange(0), help="Calls at once beside the data; default: processors.")
+@click.option(
+    "--near-cpu-max", type=click.FloatRange(0.05, 1.0),
+    help="Take no calls while more than this share of all processors is busy; default: take them anyway.",
+)  # fmt: skip
 @click.option("--store", default="", metavar="s3://BUCKET/PREFIX", help="Where values are kept; default: the folder.")
 @click.option("--until-stdin-ends", is_flag=True, hidden=True)
-def main(root: Path, host: str, port: int, near_slots: int | None, store: str, until_stdin_ends: bool) -> None:
+def main(
+    root: Path,
+    host: str,
+    port: int,
+    near_slots: int | None,
+    near_cpu_max: float | None,
+    store: str,
+    until_stdin_ends: bool,
+) -> None:
     """Serve buckets, and run what comes to them, until Ctrl-C or SIGTERM."""
     try:
-        storage = Storage(root, slots=near_slots, store=store)
+        storage = Storage(root, slots=near_slots, cpu_max=near_cpu_max, store=store)
     except WeftrunError as error:
         raise click.ClickException(str(error)) from None
     app = make_storage(storage)

@@ -18,6 +18,7 @@ from weftrun.machines.run.settle import unhandled
 from weftrun.machines.run.state import OVER, Body, Map, RunState, State, Step
 from weftrun.machines.run.transitions import move
 from weftrun.machines.run.trees import tree_of, value_of
+from weftrun.machines.run.undoing import drop_new, has_undone, is_undone_first, may_be_shown
 from weftrun.model.commands import Ahead, Deliver, EnterBody, LeaveBody
 from weftrun.model.events import BodyLost, BodyMade, BodyReturned
 from weftrun.model.graph import Call, Chunk
@@ -81,6 +82,9 @@ def made(run: RunState, event: BodyMade) -> None:
     except BodyRefused as refused:
         _refuse(run, body, refused)
         return
+    for number in event.undoable:
+        if number in body.calls:
+            body.calls[number].undoable = True
     if event.awaits:
         body.awaits = event.awaits
         run.deliverable.append(body)
@@ -108,8 +112,8 @@ def _take_calls(run: RunState, body: Body, event: BodyMade) -> None:
             known = add_call(run, body, number, call, need=body.observed_row, map=None)
         else:
             _compare_replay(run, body, known, call)
-        if known.function.kind is Kind.TIMER and is_patch(known):
-            see_patch(body, known)
+        if known.function.kind is Kind.TIMER or event.undoable or run.recorded.undoing:
+            _called(run, body, known, event.undoable)
     for chunk in event.chunks:
         step = body.calls.get(chunk.call)
         if step is None or step.map is None:
@@ -124,6 +128,15 @@ def _take_calls(run: RunState, body: Body, event: BodyMade) -> None:
             give_items(run, body, step, step.map)
             if step.waiting == 0:
                 make_ready(run, body, step)
+
+
+def _called(run: RunState, body: Body, step: Step, undoable: tuple[int, ...]) -> None:
+    """A call was made, or made again, that may be a patch, or have to do with what is undone."""
+    step.undoable = step.undoable or step.number in undoable
+    if is_patch(step):
+        see_patch(body, step)
+    if body.step.id in run.recorded.undoing:
+        drop_new(run, body, step)
 
 
 def _compare_replay(run: RunState, body: Body, known: Step, call: Call) -> None:
@@ -165,6 +178,8 @@ def deliver(run: RunState, body: Body) -> None:
     if not body.entered or not body.awaits:
         return
     settled = [body.calls[n] for n in body.awaits if n in body.calls and body.calls[n].state >= OVER]
+    if body.step.id in run.recorded.undoing:
+        settled = may_be_shown(run, body, settled)
     if not settled:
         return
     step = min(settled, key=lambda s: (s.lack, s.ordinal))
@@ -172,6 +187,7 @@ def deliver(run: RunState, body: Body) -> None:
     if step.function.checkpoint == "sync" and step.need > run.committed:
         return
     body.awaits = ()
+    body.before = body.observed, body.made
     shown(run, body, step)
     body.observed = max(body.observed, step.ordinal)
     body.observed_row = max(body.observed_row, step.row)
@@ -194,6 +210,13 @@ def returned(run: RunState, event: BodyReturned) -> None:
     step.ran = event.ran
     body.entered = False
     body.awaits = ()
+    if body.told:
+        has_undone(run, body)
+        return
+    if is_undone_first(run, body, event):
+        _forget_attempt(body)
+        _enter(run, body)
+        return
     failure = event.failure
     if missed := stops_short(run, body, failure.reason if failure is not None else None):
         ended = f"ends with {failure.type}: {failure.message}" if failure is not None else "returns"
@@ -322,6 +345,8 @@ def _forget_attempt(body: Body) -> None:
     body.functions = []
     body.made = 0
     body.life = 1
+    body.told = False
+    body.before = None
     body.since = body.began
     body.observed = 0
     body.observed_row = body.began_row

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from weftrun.model.ids import StepId
 from weftrun.model.outcomes import Failure
 from weftrun.model.policy import Kind
-from weftrun.model.records import ItemsSettled, Observed, Record, Retried, Row, Settled
+from weftrun.model.records import ItemsSettled, Observed, Record, Retried, Row, Settled, Undoing
 
 
 def done_after_failure(rows: Sequence[Row]) -> list[tuple[StepId, str, StepId]]:
@@ -16,14 +16,20 @@ def done_after_failure(rows: Sequence[Row]) -> list[tuple[StepId, str, StepId]]:
     As (the Step, its Function's name, the Step that had failed), in order. Such Steps often undo what was done before.
     """
     failed: dict[StepId, tuple[int, StepId]] = {}
+    undoing: dict[StepId, int] = {}
     found: list[tuple[StepId, str, StepId]] = []
     for row in rows:
         for record in row.records:
             if isinstance(record, Retried):
-                failed, found = {}, []
+                failed, undoing, found = {}, {}, []
+            elif isinstance(record, Undoing):
+                undoing[record.step] = record.made
             for step, call, ordinal, has_failed in _settled(record):
                 if has_failed:
                     failed.setdefault(call.body, (ordinal, step))
+                    continue
+                if call.number >= undoing.get(call.body, call.number + 1):
+                    found.append((step, call.function, call.body))
                     continue
                 first = failed.get(call.body)
                 if first is not None and call.observed >= first[0] and call.kind is Kind.FUNCTION:

@@ -20,6 +20,7 @@ from weftrun.machines.run.settle import finish, follow, propagate_held
 from weftrun.machines.run.state import RunState, State
 from weftrun.machines.run.transitions import move
 from weftrun.machines.run.trees import tree_of
+from weftrun.machines.run.undoing import begin_to_undo, cancelled
 from weftrun.machines.run.waiting import tell_of_waiting
 from weftrun.model.commands import WHEN_READY, Append, End, Hurry, Release, Revoke, RunCommand, StartRules
 from weftrun.model.events import (
@@ -42,8 +43,7 @@ from weftrun.model.events import (
 )
 from weftrun.model.ids import RunUid, StepId
 from weftrun.model.limits import Limits
-from weftrun.model.outcomes import Failure, Reason
-from weftrun.model.records import CancelAsked, Row, Started
+from weftrun.model.records import Row, Started
 
 
 class RunMachine:
@@ -100,6 +100,12 @@ class RunMachine:
         return self.state.committed >= self.state.seq
 
     @property
+    def may_undo(self) -> bool:
+        """Whether a cancel may let a body undo something, for which the Run has to be entered."""
+        recorded = self.state.recorded
+        return bool(recorded.undoable - recorded.undone)
+
+    @property
     def listens(self) -> bool:
         """Whether a Step may wait for a signal."""
         return any(self.state.listening.values())
@@ -146,7 +152,7 @@ class RunMachine:
                 run.wake_at = 0.0
                 time_came(run)
             case CancelCame():
-                self._cancel(event)
+                cancelled(run, event)
             case SignalCame():
                 signal_came(run, event.signal)
             case CodeUnfit():
@@ -187,15 +193,6 @@ class RunMachine:
         run.root.at = run.now if recorded.seq == 0 else recorded.started_at
         run.ready.append(run.root)
 
-    def _cancel(self, event: CancelCame) -> None:
-        run = self.state
-        if event.message in run.messages:
-            return
-        run.messages.add(event.message)
-        add_record(run, CancelAsked(event.message))
-        failure = Failure(Reason.CANCELLED, "RunCancelled", "the Run was cancelled", origin=run.root.id)
-        finish(run, "cancelled", failure)
-
     def _committed(self, event: Committed) -> None:
         run = self.state
         run.committed = max(run.committed, event.seq)
@@ -234,6 +231,8 @@ class RunMachine:
                 bodies, run.deliverable = run.deliverable, []
                 for body in bodies:
                     deliver(run, body)
+            elif run.cancel and begin_to_undo(run):
+                continue
             else:
                 break
         if run.due:

@@ -16,6 +16,7 @@ from weftrun.model.records import (
     AttemptStarted,
     Branched,
     CancelAsked,
+    CanUndo,
     Chunked,
     Ended,
     ForkedFrom,
@@ -30,6 +31,8 @@ from weftrun.model.records import (
     Settled,
     Started,
     StepOutcome,
+    Undoing,
+    Undone,
 )
 
 
@@ -45,6 +48,8 @@ class Recorded:
         begun: the Attempt that was begun last, by Step with a rollback, and how often it was.
         undone_in_vain: how the rollback of that Attempt failed last, by Step.
         lives: what earlier lives have left (L1).
+        undoable: bodies that have done what can be undone; `undoing` those that were to undo it in the current life,
+            and `undone` those that have.
         forked: how the Run was forked from another one, and `forked_at` when; None for one that was started.
     """
 
@@ -66,6 +71,9 @@ class Recorded:
         "seq",
         "started",
         "started_at",
+        "undoable",
+        "undoing",
+        "undone",
         "undone_in_vain",
     )
 
@@ -86,6 +94,9 @@ class Recorded:
         self.messages: set[str] = set()
         self.ended: Ended | None = None
         self.lives = Lives()
+        self.undoable: set[StepId] = set()
+        self.undoing: dict[StepId, Undoing] = {}
+        self.undone: set[StepId] = set()
         self.forked: ForkedFrom | None = None
         self.forked_at = 0.0
 
@@ -141,6 +152,12 @@ class Recorded:
                 self.lives.branched(record)
             case Received():
                 self.messages.add(record.message)
+            case CanUndo():
+                self.undoable.add(record.step)
+            case Undoing():
+                self.undoing[record.step] = record
+            case Undone():
+                self.undone.add(record.step)
             case ForkedFrom():
                 self.forked = record
                 self.forked_at = self.at
@@ -240,6 +257,8 @@ def begin_life(recorded: Recorded, life: int) -> None:
         for attempt in attempts:
             lives.use(step, attempt.item, attempt.attempt)
     recorded.failed.clear()
+    recorded.undoing.clear()
+    recorded.undone.clear()
     recorded.undone_in_vain.clear()
     recorded.begun = {step: (begun, 1) for step, (begun, _) in recorded.begun.items()}
     if recorded.ended is not None:

@@ -13,7 +13,7 @@ from weftrun.model.emits import Emit
 from weftrun.model.ids import StepId
 from weftrun.model.outcomes import NOT_RUN, Failure, Ran, Reason, Status, Success
 from weftrun.model.policy import Kind
-from weftrun.model.records import Abandoned, Ended, StepOutcome
+from weftrun.model.records import Abandoned, CanUndo, Ended, StepOutcome
 from weftrun.model.values import Data, Inline, Payload
 
 _UNDER_WAY = (State.RUNNING, State.UNDOING)
@@ -33,7 +33,7 @@ def settle(
         return
     sure = False
     if isinstance(outcome, Success) and step.body is None:
-        if not emits and not step.outputs and leaves_out(run, step, (outcome.value.data,), ran):
+        if not emits and not step.outputs and not step.undoable and leaves_out(run, step, (outcome.value.data,), ran):
             mark_lacking(run, step, outcome, ran)
             return
         sure = step.function.deterministic and step.function.checkpoint != "sync"
@@ -47,6 +47,15 @@ def settle(
     mark(run, step, outcome, ran, ordinal=run.ordinal, row=run.row, at=run.now, sure=sure)
     if step.outputs and type(outcome) is Success:
         _settle_outputs(run, step, sure=sure)
+    if step.undoable and type(outcome) is Success:
+        _note_undoable(run, step.inside)
+
+
+def _note_undoable(run: RunState, body: Body) -> None:
+    """A Step that its body can undo has succeeded: the first one is noted, so that a cancel knows without the code."""
+    if body.step.id not in run.recorded.undoable:
+        run.recorded.undoable.add(body.step.id)
+        add_record(run, CanUndo(body.step.id))
 
 
 def _settle_outputs(run: RunState, step: Step, *, sure: bool) -> None:

@@ -77,6 +77,7 @@ class Step:
             back (S1).
         outputs: Steps of what its body puts before it ends; None for none.
         early: of an output that is not fixed yet, what was put; of a Step that ran ahead, how that ended.
+        undoable: whether it is a call that its body can undo.
         hasty: whether it may run ahead on provisional values, or takes what such a Step gives.
     """
 
@@ -106,6 +107,7 @@ class Step:
         "readers",
         "row",
         "state",
+        "undoable",
         "used",
         "uses",
         "waiting",
@@ -142,6 +144,7 @@ class Step:
         self.outputs: list[Step] | None = None
         self.early: Outcome | None = None
         self.hasty = False
+        self.undoable = False
 
 
 class Rollback:
@@ -185,11 +188,14 @@ class Body:
             `began_row` is the last row that this time rests on.
         since: what `weftrun.now()` says in the body: the time of the last outcome delivered to it.
         life: the life of the Run in which the current Attempt went another way last; 1 where it never did (L1).
+        told: whether the current Attempt was told to undo what it has done.
+        before: how much it had observed, and how many calls it had made, when its turn began; None in the first turn.
     """
 
     __slots__ = (
         "answer",
         "awaits",
+        "before",
         "began",
         "began_row",
         "calls",
@@ -203,6 +209,7 @@ class Body:
         "open",
         "since",
         "step",
+        "told",
         "waiting_start",
         "wiring",
     )
@@ -225,6 +232,8 @@ class Body:
         self.began_row = 0
         self.since = 0.0
         self.life = 1
+        self.told = False
+        self.before: tuple[int, int] | None = None
 
 
 class MapChunk:
@@ -297,6 +306,8 @@ class RunState:
         gated: what waits for a row to be durable, by row.
         held: settled `sync` Steps whose readers wait for a row, by row (G-b).
         due: due times of next Attempts, and of waits.
+        cancel: the message that asks for a cancel which has not begun yet, since a body goes on; `undoing_row` is the
+            last row that tells a body to undo what it has done.
         signals: those that came and that no Step has taken, by name; `listening` are Steps that wait for one, by name,
             some of them over. `heard` is the place of the last one that was told, taken or not.
         has_lacked: whether any Step has settled without a record.
@@ -363,20 +374,19 @@ class RunState:
         self.rollbacks: dict[int, Rollback] = {}
         self.has_lacked = self.watches = False
         self.messages = set(recorded.messages)
+        self.undoing_row = recorded.seq
         self.signals: dict[str, deque[Signal]] = {}
         self.listening: dict[str, deque[Step]] = {}
-        self.heard = 0
+        self.heard = self.unfit_row = self.ended_row = 0
         self.root = Step(0, StepId(started.function.label), started.function, started.args, None, 0)
         self.steps.append(self.root)
         self.abandoned: list[StepId] = []
-        self.code = ""
+        self.code = self.cancel = ""
         self.is_other_code = False
         self.handed: dict[tuple[StepId, int], Handed] = {}
         self.told: dict[int, bool] = {}
         self.unfit: Unfit | None = None
-        self.unfit_row = 0
         self.ending: Ended | None = None
-        self.ended_row = 0
 
     def hold_at_gate(self, row: int, step: Step, chunk: MapChunk | None = None) -> None:
         """Let a Step, or a chunk of a map, wait until a row is durable (G-a)."""

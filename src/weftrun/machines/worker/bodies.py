@@ -149,7 +149,9 @@ def called(state: WorkerState, box: Box, message: BodyCalled, now: float) -> Non
     if message.text and held is not None:
         text, said = message.text, message.said
         state.commands.append(Said(run, held.start.id, attempt, box.id, text, said=said))
-    event = BodyMade(now, step, attempt, message.functions, message.calls, message.chunks, message.awaits)
+    event = BodyMade(
+        now, step, attempt, message.functions, message.calls, message.chunks, message.awaits, message.undoable
+    )
     state.commands.append(Tell(run, event))
 
 

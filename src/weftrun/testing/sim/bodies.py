@@ -98,7 +98,7 @@ class EnteredBody:
         made, self._made = self._made, ((), (), ())
         objects, self._objects = self._objects, []
         if any(made) or awaits:
-            self._voice.say(BodyCalled(self._start.body, *made, awaits), objects)
+            self._voice.say(BodyCalled(self._start.body, *made, awaits, undoable=self._body.undoable), objects)
 
     def _tell(self, came: Waiting | Returned | Raised) -> bool:
         outside = self._outside
