@@ -60,7 +60,9 @@ if TYPE_CHECKING:
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
-    from typing import ParamSpec, TypeVar, overload
+    from typing import Literal, ParamSpec, TypeVar, overload
+
+    from opentelemetry.sdk.trace.export import SpanExporter
 
     from weftrun.ports.sinks import Sink
     from weftrun.sdk.asgi import asgi_app
@@ -190,6 +192,20 @@ def __dir__() -> list[str]:
 _RENAMED = "weftrun.open(workers={0!r}) is not known: say sandboxes={0!r} for the number of Sandboxes."
 
 
+def _check_here(workers: None) -> None:
+    """Refuse to open an engine where none can be, or by an old name of an argument."""
+    if not sys.platform.startswith("linux"):
+        # Before the engine is imported, which elsewhere fails at the first module that only Linux has.
+        raise Unsupported(f"weftrun runs on Linux; this is {sys.platform}. In a container or WSL 2 it works.")
+    if importing.file:
+        raise UsageError(
+            f"weftrun.open(...) was reached while {importing.by} imported {importing.file}. "
+            "Put it under `if __name__ == '__main__':`."
+        )
+    if workers is not None:
+        raise UsageError(_RENAMED.format(workers))
+
+
 def open(
     url: str | None = None,
     *,
@@ -202,6 +218,7 @@ def open(
     placement: str = "planned",
     lease_ttl_s: float = 10.0,
     sinks: "Mapping[str, Sink] | None" = None,
+    telemetry: "Literal['none', 'console', 'otlp'] | SpanExporter | None" = None,
     workers: None = None,
 ) -> Engine:
     """Open an engine on a Journal; close it, or use it with `with`.
@@ -225,29 +242,23 @@ def open(
             it for dead. One that was killed on the same host is known to be dead at once.
         sinks: where `current().emit(name, ...)` goes, by name; see `weftrun.sinks`. What waits for them in the Journal
             is delivered by this engine, whichever engine has run what emitted it.
+        telemetry: where spans go, one of each Run and of each Attempt (extra `otel`): `console`, `otlp` (a collector
+            of OpenTelemetry), `none`, or an exporter of OpenTelemetry's SDK. Default is what `$OTEL_TRACES_EXPORTER`
+            says, or `otlp` where `$OTEL_EXPORTER_OTLP_ENDPOINT` names one, else `none`.
         workers: refused; it was the name of `sandboxes`.
 
     Raises:
         JournalError: the Journal can't be used: it is newer, damaged, read-only, locked.
         RunNotFound: `recover` is the id of no Run in the Journal.
         UsageError: a value is not what it takes, or the URL names no Journal; or an import in a Sandbox reached this.
-        Unsupported: this is not Linux.
+        Unsupported: this is not Linux, or an extra is missing.
     """
-    if not sys.platform.startswith("linux"):
-        # Before the engine is imported, which elsewhere fails at the first module that only Linux has.
-        raise Unsupported(f"weftrun runs on Linux; this is {sys.platform}. In a container or WSL 2 it works.")
-    if importing.file:
-        raise UsageError(
-            f"weftrun.open(...) was reached while {importing.by} imported {importing.file}. "
-            "Put it under `if __name__ == '__main__':`."
-        )
-    if workers is not None:
-        raise UsageError(_RENAMED.format(workers))
+    _check_here(workers)
     # Late: a guest that imports the author's module must never load the engine.
     assembly = importlib.import_module("weftrun.assembly")
     engine: Engine = assembly.open_engine(
         url, recover=recover, sandboxes=sandboxes, cluster=cluster, control=control, data=data, trigger=trigger,
-        placement=placement, lease_ttl_s=lease_ttl_s, sinks=sinks, tells=url is None,
+        placement=placement, lease_ttl_s=lease_ttl_s, sinks=sinks, tells=url is None, telemetry=telemetry,
     )  # fmt: skip
     return engine
 

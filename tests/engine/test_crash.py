@@ -70,6 +70,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[int]:
         return engine.run(p.mixed, 12, str(folder / "ledger"))
 
 
+@pytest.mark.filterwarnings("ignore:Run .* was begun before")  # by a program with other arguments than these tests have
 @pytest.mark.parametrize("delay_s", shared([0.12, 0.0, 0.05, 0.2, 0.3]))
 def test_kill_and_resume(url: str, tmp_path: Path, undisturbed: list[int], delay_s: float) -> None:
     ledger = tmp_path / "ledger"

@@ -33,6 +33,7 @@ from weftrun.assembly.reader import Reader, running_views
 from weftrun.assembly.retrying import check_fork, check_undone
 from weftrun.assembly.schedules import check_timetable, times_of
 from weftrun.assembly.sinks import checked_sinks
+from weftrun.assembly.telemetry import spans_of
 from weftrun.machines.placement import Planner
 from weftrun.model.commands import Ahead, StartRules
 from weftrun.model.errors import InternalError, JournalError, RunNotFound, UsageError, WeftrunError
@@ -46,6 +47,7 @@ from weftrun.model.schedules import KeptSchedule
 from weftrun.model.values import Data, Payload
 from weftrun.ports.journal import Journal
 from weftrun.ports.sinks import Sink
+from weftrun.ports.spans import Spans
 from weftrun.ports.worker import Worker
 from weftrun.runtime.engine import EngineCore
 from weftrun.runtime.forking import ForkAsked
@@ -74,6 +76,7 @@ def open_engine(
     control: str = "worker", data: str = "local", trigger: str = "data", placement: str = "planned",
     lease_ttl_s: float | None = None,
     sinks: Mapping[str, Sink] | None = None, limits: Limits = DEFAULT_LIMITS, tells: bool = False,
+    telemetry: object = None,
 ) -> Engine:  # fmt: skip
     """Open an engine on a Journal. See `weftrun.open`. A Journal that it makes is logged if it `tells`.
 
@@ -85,6 +88,7 @@ def open_engine(
     core = open_core(
         place, recover=recover, sandboxes=sandboxes, cluster=cluster, control=control, data=data,
         trigger=trigger, placement=placement, lease_ttl_s=lease_ttl_s, sinks=sinks, limits=limits,
+        telemetry=telemetry,
     )  # fmt: skip
     if is_new and tells:
         logging.getLogger("weftrun").warning("%s", made_sentence(place))
@@ -95,7 +99,7 @@ def open_core(
     place: Place, *, recover: str = "all", sandboxes: int | None = None, cluster: str | None = None,
     control: str = "worker", data: str = "local", trigger: str = "data", placement: str = "planned",
     lease_ttl_s: float | None = None,
-    sinks: Mapping[str, Sink] | None = None, limits: Limits = DEFAULT_LIMITS,
+    sinks: Mapping[str, Sink] | None = None, limits: Limits = DEFAULT_LIMITS, telemetry: object = None,
 ) -> EmbeddedCore:  # fmt: skip
     """Open what is behind an `Engine`, for those who encode and decode values elsewhere. See `weftrun.open`.
 
@@ -125,6 +129,7 @@ def open_core(
         starts=StartRules(ahead, on_outputs=trigger == "data"),
         placement=cast("Placement", placement),
         store_folder=str(place.folder / "store") if data == "store" else "",
+        spans=spans_of(telemetry),
     )  # fmt: skip
 
 
@@ -163,6 +168,7 @@ class EmbeddedCore(EngineCore):
         starts: how Steps come to start.
         placement: how Steps get their Workers.
         store_folder: where Objects lie as files; empty where they lie in memory.
+        spans: where spans go; None for nowhere.
 
     Attributes:
         journal: URL of its Journal for people: absolute, and without a password.
@@ -180,6 +186,7 @@ class EmbeddedCore(EngineCore):
         starts: StartRules,
         placement: Placement,
         store_folder: str,
+        spans: Spans | None = None,
     ) -> None:
         place.check_folder()
         self.journal = place.shown
@@ -194,6 +201,8 @@ class EmbeddedCore(EngineCore):
         with contextlib.ExitStack() as opened:
             if cluster is not None:
                 opened.callback(cluster.close)
+            if spans is not None:
+                opened.callback(spans.close)
             self._locks = EngineLocks(place.folder)
             opened.callback(self._locks.close)
             entropy = SystemEntropy()
@@ -212,6 +221,7 @@ class EmbeddedCore(EngineCore):
                 version_here=version_here, program=program_here(), code_here=code_here, code_changed=code_changed,
                 stands_still=_say_still, sinks=sinks, watch=self._watch, hints=self._hints, starts=starts,
                 calendar=CronCalendar(), wall=wall, limited=worker if isinstance(worker, WorkerDriver) else None,
+                spans=spans,
             )  # fmt: skip
             for sink in sinks.values():
                 opened.callback(_close_sink, sink)

@@ -230,6 +230,8 @@ class AtOnce:
             number = item.undoes or item.attempt
             outputs = gear.outputs(batch.function, batch.no, index)
             current = place.Current(run_id, run_uid, item.id, number, bounds=gear.bounds, outputs=outputs)
+            if batch.traces:
+                current.trace = batch.traces[item.run]
             arguments = self._arguments(item.args, at_once=bool(batch.objects))
             attempts.append(_Attempt(gear, batch.no, index, spec, item.id, number, current, arguments, item))
         self._begin(spec, attempts)
@@ -243,6 +245,7 @@ class AtOnce:
         for index in (index for lo, hi in batch.ranges for index in range(lo, hi)):
             current = ItemCurrent(*batch.run, batch.id, batch.attempt, Emits(gear.bounds))
             current.index = index
+            current.trace = batch.trace
             step = item_step(batch.id, index)
             arguments = functools.partial(_item_of, read, same, index - batch.base)
             attempts.append(_Attempt(gear, batch.no, index, spec, step, batch.attempt, current, arguments))

@@ -41,6 +41,7 @@ class BatchRunner:
         self._held: list[Outcome] = []
         self._said: Statements | None = None
         self._bounds = equipment.bounds
+        self._traces: tuple[str, ...] = ()
 
     def run(self, batch: Batch) -> None:
         """Run all Invocations of a Batch and tell their outcomes."""
@@ -48,6 +49,7 @@ class BatchRunner:
         self._words[Page.BATCH] = batch.no
         may_hold = batch.function.effects == "none"
         told_at = time.time()
+        self._traces = batch.traces
         for index, invocation in enumerate(batch.items, batch.base):
             run_id, run_uid = batch.runs[invocation.run]
             outcome = self._attempt(index, invocation, batch.function, run_id, run_uid)
@@ -79,6 +81,8 @@ class BatchRunner:
         no = words[Page.BATCH]
         outputs = self._with.outputs(spec, no, index, lambda: self._tell(no))
         current = place.Current(run_id, run_uid, step, attempt, opener, self._bounds, outputs)
+        if self._traces:
+            current.trace = self._traces[invocation.run]
         if invocation.undoes:
             place.undoes(current)
         token = place.enter(current)

@@ -166,6 +166,7 @@ class Bodies:
             host=told,
             limits=self._limits,
             past=start.past,
+            trace=start.trace,
         )
         return told.body.enter()
 

@@ -90,6 +90,7 @@ class ItemRunner:
         )
         emits = self._emits = Emits(self._with.bounds)
         current = ItemCurrent(*batch.run, batch.id, batch.attempt, emits)
+        current.trace = batch.trace
         token = place.enter(current)
         # The Lease is checked at each item (O3), so its clock is the one that is read; the page has the time of day.
         ahead = time.time() - clock(boot)
@@ -243,12 +244,17 @@ class ItemCurrent(place.Current):
         self._outputs = None
         self._notes = []
         self._step = step
+        self.trace = ""
         self.index = 0
 
     @property
     def step_id(self) -> StepId:
         """The id of the item that runs."""
         return item_step(self._step, self.index)
+
+    def _span(self, spans: Any) -> str:
+        span: str = spans.span_of_run(self.run_uid)
+        return span
 
     def _item(self) -> int:
         return self.index

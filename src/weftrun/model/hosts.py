@@ -54,6 +54,7 @@ class BeginRun(Struct, frozen=True, gc=False, array_like=True, tag=1):
     id: RunId
     uid: RunUid
     bundle: Bundle
+    trace: str = ""
 
 
 class CloseRun(Struct, frozen=True, gc=False, array_like=True, tag=2):

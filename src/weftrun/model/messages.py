@@ -118,6 +118,9 @@ class Batch(Struct, frozen=True, gc=False, array_like=True, tag=0):
 
     One that is too large for a frame comes in several messages of the same number, `base` being the position in the
     Batch of the first of `items`.
+
+    Attributes:
+        traces: of the Runs, where any is traced: a trace id, or a whole `traceparent`.
     """
 
     no: int
@@ -126,6 +129,7 @@ class Batch(Struct, frozen=True, gc=False, array_like=True, tag=0):
     items: tuple[Invocation, ...]
     objects: tuple[ObjectId, ...] = ()
     base: int = 0
+    traces: tuple[str, ...] = ()
 
 
 class ItemBatch(Struct, frozen=True, gc=False, array_like=True, tag=1):
@@ -150,6 +154,7 @@ class ItemBatch(Struct, frozen=True, gc=False, array_like=True, tag=1):
     ranges: tuple[tuple[int, int], ...]
     objects: tuple[ObjectId, ...] = ()
     again: bool = False
+    trace: str = ""
 
 
 class BodyStart(Struct, frozen=True, gc=False, array_like=True, tag=2):
@@ -170,6 +175,7 @@ class BodyStart(Struct, frozen=True, gc=False, array_like=True, tag=2):
     started_at: float
     objects: tuple[ObjectId, ...] = ()
     past: BodyPast = NO_PAST
+    trace: str = ""
 
 
 class BodyDeliver(Struct, frozen=True, gc=False, array_like=True, tag=3):

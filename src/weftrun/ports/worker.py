@@ -66,8 +66,11 @@ class Worker(Protocol):
     def listen(self, events: WorkerEvents) -> None:
         """Say whom to tell. Called once, before anything else."""
 
-    def open_run(self, run: int, id: RunId, uid: RunUid, bundle: Bundle) -> None:
-        """Run number `run` may send work from now on; its Functions are those of `bundle`."""
+    def open_run(self, run: int, id: RunId, uid: RunUid, bundle: Bundle, trace: str = "") -> None:
+        """Run number `run` may send work from now on; its Functions are those of `bundle`.
+
+        What its bodies are told of its trace is `trace`: the trace id, a whole `traceparent`, or nothing.
+        """
 
     def close_run(self, run: int) -> None:
         """The Run is over: it has nothing under way but what it revoked."""

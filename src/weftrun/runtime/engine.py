@@ -29,6 +29,7 @@ from weftrun.ports.liveness import Liveness
 from weftrun.ports.loop import Loop
 from weftrun.ports.objects import Objects
 from weftrun.ports.sinks import Sink
+from weftrun.ports.spans import Spans
 from weftrun.ports.trace import Trace
 from weftrun.ports.transactions import Transactions
 from weftrun.ports.worker import LimitedWorker, Worker
@@ -94,6 +95,7 @@ class EngineCore:
         calendar: Calendar | None = None,
         wall: Callable[[], float] | None = None,
         limited: LimitedWorker | None = None,
+        spans: Spans | None = None,
     ) -> None:
         self.limits = limits
         self._loop = loop
@@ -106,7 +108,8 @@ class EngineCore:
         self._own = Ownership(
             loop, journal, liveness, entropy, self._committer, worker, self,
             ttl_s=limits.lease_ttl_s, watch=watch, hints=hints)  # fmt: skip
-        self._driver = RunDriver(loop, trace, objects, worker, self._committer, limits, transactions, self)
+        self._spans = spans
+        self._driver = RunDriver(loop, trace, objects, worker, self._committer, limits, transactions, self, spans)
         outbox = (loop, journal, self._committer, entropy, self._own, limits, sinks or {})
         self._delivery = Delivery(*outbox, rested=self.rested)
         self._opening = Opening(
@@ -155,11 +158,13 @@ class EngineCore:
         durable: bool = True,
         is_fresh: bool = False,
         asked: QueueOptions | None = None,
+        traceparent: str = "",
     ) -> Ticket:
         """Start a Run, or join the one that has this id (N2). One that is not `durable` keeps no record (N3).
 
         An id that `is_fresh` was drawn by chance for this Run, so that nobody looks for one that has it. Where
-        something is `asked` of a queue, the Run is put there.
+        something is `asked` of a queue, the Run is put there. `traceparent` is the context of whoever asks, as W3C has
+        it; where it is empty, what runs in this thread counts.
 
         Returns once the start record is durable, or at once if not `wait_start`; errors of the start are then raised
         by `wait`. `also` are digests of the same arguments, written in another way. Raises `RunConflict` where the id
@@ -170,6 +175,7 @@ class EngineCore:
         ticket = Ticket(
             id if id is not None else RunId(f"{function.label}-{uid[:12]}"), uid, durable=durable, also=also
         )
+        ticket.traceparent = traceparent or (self._spans.here() if self._spans is not None else "")
         start = Start(ticket, function, bundle, args, digest, asked)
         is_named = id is not None and not is_fresh
         self._loop.call_from_thread(lambda: self._opening.start(start, is_named=is_named))

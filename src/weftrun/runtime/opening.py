@@ -197,6 +197,7 @@ class Opening:
         run = OpenRun(number, ticket.id, ticket.uid, machine, function.name, bundle, digest, durable=ticket.durable)
         if isinstance(args.data, Object):
             run.held.add(args.data.oid)
+        run.traceparent = ticket.traceparent
         run.tickets.add(ticket)
         if ticket.durable:
             run.start = start

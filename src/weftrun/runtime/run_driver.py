@@ -19,11 +19,13 @@ from weftrun.model.work import AttemptAt, BatchCounts, BatchSent, Running, Said,
 from weftrun.ports.journal import Rest
 from weftrun.ports.loop import Loop
 from weftrun.ports.objects import Objects
+from weftrun.ports.spans import Spans
 from weftrun.ports.trace import Trace
 from weftrun.ports.transactions import Transactions
 from weftrun.ports.worker import Worker
 from weftrun.runtime.committer import Committer
 from weftrun.runtime.runs import OpenRun, parked_error, unfit
+from weftrun.runtime.spanning import Spanning
 from weftrun.runtime.tickets import Latch
 from weftrun.runtime.tracing import Tracing
 from weftrun.runtime.transactions import RunTransactions
@@ -76,6 +78,7 @@ class RunDriver:
         limits: Limits,
         transactions: Transactions | None,
         listener: RunListener,
+        spans: Spans | None = None,
     ) -> None:
         self._loop = loop
         self.trace = Tracing(loop, trace)
@@ -88,6 +91,7 @@ class RunDriver:
         self._drained: Latch | None = None
         self._stopped = False
         self.batches = BatchCounts()
+        self._spanning = Spanning(loop, spans) if spans is not None else None
         self._transactions: RunTransactions | None = None
         if transactions is not None:
             self._transactions = RunTransactions(loop, transactions, objects, committer, worker, self, limits)
@@ -100,7 +104,8 @@ class RunDriver:
         """A Run may be told events from now on."""
         self._runs[run.number] = run
         self._by_uid[run.uid] = run
-        self._worker.open_run(run.number, run.id, run.uid, run.bundle)
+        trace = run.traceparent if self._spanning is None else self._spanning.trace_of(run)
+        self._worker.open_run(run.number, run.id, run.uid, run.bundle, trace)
 
     def open_run(self, number: int) -> OpenRun | None:
         """Return the open Run of this number."""
@@ -195,6 +200,8 @@ class RunDriver:
         if rest := run.new_waits():
             # With what the Batches told, the trace has all of them, however many Batches it has left out.
             self.trace.note(run.uid, "", gated=rest)
+        if self._spanning is not None:
+            self._spanning.run_ended(run, end)
         run.give_answer(end, self._objects)
         self._worker.close_run(run.number)
         self._close(run)
@@ -253,6 +260,8 @@ class RunDriver:
         if found is None:
             self._release_all(event)
             return
+        if self._spanning is not None:
+            self._spanning.told(found, event)
         transactions = self._transactions
         if type(event) is AttemptsEnded:
             for outcome in event.ended:

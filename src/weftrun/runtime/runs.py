@@ -54,6 +54,7 @@ class OpenRun:
         received: signals that rows on their way to the Journal take, with the seq of each row.
         noted, left_out, handed, moves: how many Batches of it, Steps without a record, calls, and Attempts that moved
             Objects the trace has.
+        traceparent: see `Ticket`; of a Run that was not started here, empty.
         start: what was asked for, until its record is durable.
         tickets: whom to tell of the end; held weakly, since a Run goes on when nobody waits.
     """
@@ -81,6 +82,7 @@ class OpenRun:
         "taken_over",
         "tickets",
         "timer",
+        "traceparent",
         "uid",
     )
 
@@ -104,6 +106,7 @@ class OpenRun:
         self.received: list[tuple[int, str]] = []
         self.tickets = Tickets()
         self.timer: Handle | None = None
+        self.traceparent = ""
         self.start: Start | None = None
         self.handed = 0
         self.noted = 0

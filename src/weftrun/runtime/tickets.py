@@ -98,6 +98,7 @@ class Ticket:
         durable: whether the Run keeps records.
         also: digests of the start's arguments, written in another way than that which is recorded.
         compared: whether the arguments of the start were compared with those of the Run that it joined.
+        traceparent: the context of whoever started it, as W3C has it; empty where there is none.
         parked: whether it waits for code that fits it.
         rests: what the Run waits for, where nobody owns it since it does nothing else; else empty.
         begun_otherwise: how the program that began the Run was started otherwise than this one; empty where it was not.
@@ -119,6 +120,7 @@ class Ticket:
         "parked",
         "rests",
         "started",
+        "traceparent",
         "uid",
     )
 
@@ -133,6 +135,7 @@ class Ticket:
         self.compared = True
         self.parked = False
         self.rests = ""
+        self.traceparent = ""
         self.begun_otherwise = ""
         self.ended_before: float | None = None
         self.error: WeftrunError | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -15,6 +15,7 @@ from weftrun.model.limits import Limits
 from weftrun.model.messages import (
     Batch,
     BodyEnded,
+    BodyStart,
     FromSandbox,
     ItemBatch,
     ItemOutcomes,
@@ -23,7 +24,7 @@ from weftrun.model.messages import (
     TransactionAnswer,
 )
 from weftrun.model.outcomes import Failure, Reason
-from weftrun.model.policy import Bundle, FunctionSpec
+from weftrun.model.policy import Bundle, FunctionSpec, Reach
 from weftrun.model.values import Data, Object
 from weftrun.model.visiting import distinct_objects, objects_in
 from weftrun.model.work import (
@@ -83,6 +84,8 @@ class WorkerDriver:
         self._peers = peers
         self._held: dict[int, dict[int, list[ObjectId]]] = {}
         self._bundles: dict[int, Bundle] = {}
+        self._traces: dict[RunUid, str] = {}
+        self._traced: dict[int, RunUid] = {}
         self._enter_until: float | None = None
         self._place_asked = False
         self._timer: Handle | None = None
@@ -107,9 +110,12 @@ class WorkerDriver:
         """Say whom to tell."""
         self._events = events
 
-    def open_run(self, run: int, id: RunId, uid: RunUid, bundle: Bundle) -> None:
+    def open_run(self, run: int, id: RunId, uid: RunUid, bundle: Bundle, trace: str = "") -> None:
         """A Run may send work from now on."""
         self._bundles[run] = bundle
+        if trace:
+            self._traces[uid] = trace
+            self._traced[run] = uid
         self._machine.run_opened(run, (id, uid))
 
     def close_run(self, run: int) -> None:
@@ -144,11 +150,16 @@ class WorkerDriver:
         if isinstance(command, Invoke | InvokeItems | EnterBody):
             profile = self._profiles.number(self._bundles[run], command.function)
         self._machine.work(self._loop.now(), run, command, profile)
-        if isinstance(command, Invoke | InvokeItems) and command.function.limit:
+        if isinstance(command, Invoke | InvokeItems) and isinstance(command.function.reach, Reach):
+            self._keep_limit(command.function, profile)
+
+    def _keep_limit(self, function: FunctionSpec, profile: int) -> None:
+        """Ask for places of a Function's limit, where it has one."""
+        if function.limit:
             if self._keeper is not None:
-                self._keeper.wants(command.function)
+                self._keeper.wants(function)
             else:
-                self._machine.refuse(self._loop.now(), profile, command.function, _NO_LIMITS)
+                self._machine.refuse(self._loop.now(), profile, function, _NO_LIMITS)
 
     def _work_of_armed(self, run: int, command: WorkCommand) -> None:
         """Take a command of a Run with armed Steps: what these have started is under way."""
@@ -216,6 +227,8 @@ class WorkerDriver:
 
     def _forget(self, run: int) -> None:
         del self._bundles[run]
+        if run in self._traced:
+            self._traces.pop(self._traced.pop(run), None)
         self._armed.closed(run)
         self._let_go(run, list(self._held.get(run, ())))
         self._held.pop(run, None)
@@ -318,6 +331,8 @@ class WorkerDriver:
 
     def _send(self, command: Send) -> None:
         message = command.message
+        if self._traces:
+            message = _traced(message, self._traces)
         objects = _objects_of(message)
         self._sandboxes.send(command.sandbox, replace(message, objects=objects) if objects else message)
         if isinstance(message, Batch | ItemBatch):
@@ -459,3 +474,15 @@ def _objects_of(message: Batch | ItemBatch | BodyMessage) -> tuple[ObjectId, ...
 
 def _running(progress: Progress) -> tuple[int, int, bool, float]:
     return (progress.batch, progress.index, progress.entered, progress.entered_at)
+
+
+def _traced(message: Batch | ItemBatch | BodyMessage, traces: Mapping[RunUid, str]) -> Batch | ItemBatch | BodyMessage:
+    """Return a message with what the bodies in it are to be told of the traces of their Runs."""
+    match message:
+        case Batch():
+            found = tuple(traces.get(uid, "") for _, uid in message.runs)
+            return replace(message, traces=found) if any(found) else message
+        case ItemBatch() | BodyStart():
+            trace = traces.get(message.run[1])
+            return replace(message, trace=trace) if trace else message
+    return message

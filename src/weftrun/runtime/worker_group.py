@@ -39,7 +39,7 @@ class WorkerGroup:
         self._leases = WorkerLeases(ttl_s, start_s)
         self._distant: dict[WorkerId, DistantWorker] = {}
         self._members: dict[WorkerId, _Member] = {ENGINE: _Member(self, ENGINE, engine)}
-        self._runs: dict[int, tuple[RunId, RunUid, Bundle]] = {}
+        self._runs: dict[int, tuple[RunId, RunUid, Bundle, str]] = {}
         self._capacities: dict[WorkerId, int] = {}
         self._trace = trace
         self._hold_until = math.inf
@@ -102,9 +102,9 @@ class WorkerGroup:
         self._events = events
         self._members[ENGINE].worker.listen(self._members[ENGINE])
 
-    def open_run(self, run: int, id: RunId, uid: RunUid, bundle: Bundle) -> None:
+    def open_run(self, run: int, id: RunId, uid: RunUid, bundle: Bundle, trace: str = "") -> None:
         """A Run may send work from now on; a Worker hears of it with the first of it."""
-        self._runs[run] = (id, uid, bundle)
+        self._runs[run] = (id, uid, bundle, trace)
 
     def close_run(self, run: int) -> None:
         """A Run is over; what was not revoked of it is dropped where it is."""

@@ -21,6 +21,7 @@ import msgspec
 from weftrun.model.errors import UsageError
 from weftrun.model.ids import StepId
 from weftrun.model.policy import Kind
+from weftrun.model.spans import parent_of
 from weftrun.model.telling import short_name_of, text_of
 from weftrun.sdk.function import Function
 from weftrun.sdk.json_values import bind_json, json_schema
@@ -51,8 +52,9 @@ class _Called(Current):
 
     __slots__ = ("_key",)
 
-    def __init__(self, label: str, attempt: int, key: str) -> None:
+    def __init__(self, label: str, attempt: int, key: str, trace: str) -> None:
         super().__init__(LOCAL_RUN, LOCAL_UID, StepId(label), attempt)
+        self.trace = trace
         self._key = key
         no_emits(self, _NO_EMITS)
 
@@ -162,7 +164,9 @@ class _App:
         body = await _body(receive, self._body_bytes_max)
         if body is None:
             return _problem(413, f"The body of a call has at most {self._body_bytes_max:,} bytes here.")
-        return await self._called(function, body, key, left_s, int(attempt[:9]))
+        sent = headers.get("traceparent", "")
+        trace = sent if parent_of(sent) is not None else ""
+        return await self._called(function, body, key, left_s, int(attempt[:9]), trace)
 
     def _told(self) -> list[dict[str, Any]]:
         return [
@@ -171,7 +175,7 @@ class _App:
         ]
 
     async def _called(
-        self, function: Function[..., Any], body: bytes, key: str, left_s: float, attempt: int
+        self, function: Function[..., Any], body: bytes, key: str, left_s: float, attempt: int, trace: str
     ) -> _Response:
         """Answer from what is kept, wait for what runs under the same key, or run it; until the deadline."""
         digest = hashlib.sha256(function.spec.label.encode() + b"\0" + body).digest()
@@ -190,7 +194,7 @@ class _App:
                 args, kwargs = bind_json(function, body)
             except UsageError as error:
                 return _problem(422, str(error))
-            task = asyncio.create_task(self._run(function, args, kwargs, digest, key, attempt))
+            task = asyncio.create_task(self._run(function, args, kwargs, digest, key, attempt, trace))
             self._running += 1
             if key:
                 self._tasks[key] = digest, task
@@ -209,9 +213,9 @@ class _App:
 
     async def _run(
         self, function: Function[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], digest: bytes, key: str,
-        attempt: int,
+        attempt: int, trace: str,
     ) -> _Response:  # fmt: skip
-        enter(_Called(function.spec.label, attempt, key))  # of this task's own context
+        enter(_Called(function.spec.label, attempt, key, trace))  # of this task's own context
         try:
             if function.is_async:
                 value = await function.callable(*args, **kwargs)

@@ -88,11 +88,13 @@ class BodyEntry:
         host: BodyHost,
         limits: BodyLimits,
         past: BodyPast = NO_PAST,
+        trace: str = "",
     ) -> None:
         self._function = function
         self._args = args
         self._kwargs = kwargs
         self._current = Current(run_id, run_uid, step_id, attempt, IN_A_BODY)
+        self._current.trace = trace
         self._recorder = Recorder(function, run_id, run_uid, step_id, started_at, host, limits, past)
         self._coroutine: Coroutine[Any, Any, Any] | None = None
         self._awaited: Ref[Any] | Either | None = None

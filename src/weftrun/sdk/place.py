@@ -58,6 +58,7 @@ LOCAL_UID = RunUid("0" * 32)
 """Names of a Run outside of an engine."""
 _BOUNDS = EmitBounds()
 _NOTES_MAX = 20
+_TRACE_ID = 32
 _NOTE_CHARACTERS = 500
 
 
@@ -67,10 +68,11 @@ class Current:
     Attributes:
         run_id: id of its Run; `local` outside an engine.
         run_uid: uid of its Run.
+        trace: id of the trace that its Run belongs to, or a whole `traceparent`; empty where nobody traces.
         attempt: number of the Attempt, from 1.
     """
 
-    __slots__ = ("_bounds", "_emits", "_notes", "_open", "_outputs", "_step", "attempt", "run_id", "run_uid")
+    __slots__ = ("_bounds", "_emits", "_notes", "_open", "_outputs", "_step", "attempt", "run_id", "run_uid", "trace")
 
     def __init__(
         self, run_id: RunId, run_uid: RunUid, step_id: StepId, attempt: int, open: Opener = NOT_SAID,
@@ -82,6 +84,7 @@ class Current:
         self._notes: list[str] = []
         self.run_id = run_id
         self.run_uid = run_uid
+        self.trace = ""
         self._step = step_id
         self.attempt = attempt
         self._open = open
@@ -95,6 +98,22 @@ class Current:
     def key(self) -> str:
         """Idempotency key of the Step: the same for all its Attempts, and for nothing else."""
         return effect_key(self.run_uid, self.step_id)
+
+    @property
+    def traceparent(self) -> str:
+        """What to send along as the header `traceparent` (W3C Trace Context), so that the trace of the Run goes on.
+
+        It names the span of this Attempt; in an item of a map that of the Run. Empty where nobody traces.
+        """
+        if len(self.trace) != _TRACE_ID:
+            return self.trace
+        spans = importlib.import_module("weftrun.model.spans")  # late: few programs trace
+        told: str = spans.traceparent_of(self.trace, self._span(spans))
+        return told
+
+    def _span(self, spans: Any) -> str:
+        span: str = spans.span_of_attempt(self.run_uid, self.step_id, self.attempt)
+        return span
 
     @property
     def due(self) -> datetime | None:

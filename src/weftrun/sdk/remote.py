@@ -137,6 +137,8 @@ def _answer(there: _There, given: Mapping[str, Any]) -> Any:
         ATTEMPT: str(now.attempt),
         **there.headers,
     }
+    if now.traceparent:
+        headers["traceparent"] = now.traceparent
     if there.token_from:
         token = os.environ.get(there.token_from)
         if not token:

@@ -73,9 +73,9 @@ class RemoteWorker:
         """Say whom to tell."""
         self._events = events
 
-    def open_run(self, run: int, id: RunId, uid: RunUid, bundle: Bundle) -> None:
+    def open_run(self, run: int, id: RunId, uid: RunUid, bundle: Bundle, trace: str = "") -> None:
         """A Run may send work from now on."""
-        self._send(m.BeginRun(run, id, uid, bundle))
+        self._send(m.BeginRun(run, id, uid, bundle, trace))
 
     def close_run(self, run: int) -> None:
         """A Run is over."""

@@ -139,7 +139,7 @@ class WorkerEnd:
         worker = self._worker
         match message:
             case m.BeginRun():
-                worker.open_run(message.run, message.id, message.uid, message.bundle)
+                worker.open_run(message.run, message.id, message.uid, message.bundle, message.trace)
             case m.CloseRun():
                 worker.close_run(message.run)
             case m.LeaveRun():

@@ -58,6 +58,7 @@ class WantedRun(Struct, frozen=True):
         arguments: JSON: an object by name, or an array by position.
         id: of the Run; None for a fresh one.
         durable: whether it keeps records; None for what its app says.
+        traceparent: context of the caller, as W3C has it; empty where there is none.
     """
 
     app: str | None
@@ -65,6 +66,7 @@ class WantedRun(Struct, frozen=True):
     arguments: bytes
     id: str | None
     durable: bool | None = None
+    traceparent: str = ""
 
 
 class EndedRun(Struct, frozen=True):
@@ -278,6 +280,7 @@ class Gateway:
         return self.core.start(
             id, described.function, app.bundle, Payload(args), digest, tuple(also),
             wait_start=False, durable=durable, is_fresh=wanted.id is None,
+            traceparent=wanted.traceparent,
         )  # fmt: skip
 
     def _id(self, caller: Caller, wanted: WantedRun, described: Described) -> RunId:

@@ -20,6 +20,7 @@ from weftrun.entrypoints.http.given import CallerHere, GatewayHere
 from weftrun.entrypoints.http.problems import Refusal, not_found, problems
 from weftrun.model.errors import LimitExceeded, UsageError
 from weftrun.model.outcomes import Status
+from weftrun.model.spans import parent_of
 from weftrun.ports.journal import RunInfo
 from weftrun.runtime.tickets import Ticket
 from weftrun.sdk.waiting import Json, check_name, signal_value
@@ -163,6 +164,9 @@ async def start(
     idempotency_key: Annotated[
         str | None, HeaderParameter(name="Idempotency-Key", description="Id of the Run.")
     ] = None,
+    traceparent: Annotated[
+        str | None, HeaderParameter(description="Trace Context of the caller: its trace goes on in the Run.")
+    ] = None,
 ) -> Response[RunAnswer]:
     """Start a Run of a Workflow or of a Function; with `wait_s` the answer may be its value."""
     name = data.workflow if data.function is None else data.function
@@ -171,7 +175,9 @@ async def start(
     if None not in (data.id, idempotency_key) and data.id != idempotency_key:
         raise Refusal(422, "two-ids", f"`id` is {data.id!r}, and the header Idempotency-Key {idempotency_key!r}.")
     id = data.id if data.id is not None else idempotency_key
-    wanted = WantedRun(data.app, name, msgspec.json.encode(data.args), id, data.durable)
+    # What is no context is passed by, as W3C has it.
+    told = traceparent if traceparent is not None and parent_of(traceparent) is not None else ""
+    wanted = WantedRun(data.app, name, msgspec.json.encode(data.args), id, data.durable, told)
     return await _answered(gateway, caller, await gateway.start(caller, wanted, data.wait_s), 0.0)
 
 

@@ -80,7 +80,7 @@ class WorkerMachine:
         """A Run is given up before its end: what waits of it is dropped, what runs of it is revoked."""
         state = self.state
         steps = {i.step for lane in state.active for r, i in lane.singles if r == run}
-        steps.update(work.step for lane in state.active for work in lane.ranges if work.run == run)
+        steps.update(work.asked.step for lane in state.active for work in lane.ranges if work.run == run)
         steps.update(step for box in state.boxes.values() for r, step, _ in steps_in(box) if r == run)
         self._revoke(now, run, frozenset(steps))
         for step in [held.step for held in state.bodies.values() if held.run == run]:
@@ -99,16 +99,7 @@ class WorkerMachine:
                     lane.singles.append((run, invocation))
             case InvokeItems():
                 lane = self._lane(profile, command.function)
-                work = Items(
-                    run,
-                    command.step,
-                    command.id,
-                    command.attempt,
-                    command.same,
-                    command.items,
-                    command.base,
-                    command.ranges,
-                )
+                work = Items(run, command, command.ranges)
                 if lane.window_s:
                     self._window(lane, now)
                 lane.ranges.append(work)
@@ -251,8 +242,8 @@ class WorkerMachine:
                 kept = [(r, i) for r, i in lane.singles if r != run or i.step not in steps]
                 lane.singles.clear()
                 lane.singles.extend(kept)
-            if any(work.run == run and work.step in steps for work in lane.ranges):
-                works = [work for work in lane.ranges if work.run != run or work.step not in steps]
+            if any(work.run == run and work.asked.step in steps for work in lane.ranges):
+                works = [work for work in lane.ranges if work.run != run or work.asked.step not in steps]
                 lane.ranges.clear()
                 lane.ranges.extend(works)
                 lane.ranges_left = sum(work.left for work in works)
@@ -293,7 +284,7 @@ class WorkerMachine:
         if given is None:
             return None
         if given.items is not None:
-            return Entered(given.items.run, item_step(given.items.id, index), given.items.attempt)
+            return Entered(given.items.run, item_step(given.items.asked.id, index), given.items.asked.attempt)
         entry = given.singles[index] if 0 <= index < len(given.singles) else None
         return Entered(entry[0], entry[1].id, entry[1].attempt) if entry is not None else None
 
@@ -399,7 +390,7 @@ class WorkerMachine:
 def _step_at(given: Given, index: int) -> tuple[int, int, int] | None:
     """Return the (Run, Step, Attempt) at `index` of a Batch; None where a page says what can't be."""
     if given.items is not None:
-        return given.items.run, given.items.step, given.items.attempt
+        return given.items.run, given.items.asked.step, given.items.asked.attempt
     entry = given.singles[index] if 0 <= index < len(given.singles) else None
     return (entry[0], entry[1].step, entry[1].attempt) if entry is not None else None
 

@@ -69,12 +69,14 @@ def item_outcomes_came(state: WorkerState, box: Box, message: ItemOutcomes, now:
     given.left -= told_items
     _learn(given.lane, message.ran.left_at - message.ran.entered_at, told_items)
     if message.moved is not None:
-        state.commands.append(Said(work.run, work.id, work.attempt, box.id, "", moved=message.moved))
+        state.commands.append(Said(work.run, work.asked.id, work.asked.attempt, box.id, "", moved=message.moved))
     if message.text:
-        step = item_step(work.id, told[0][0]) if told_items == 1 else work.id
+        step = item_step(work.asked.id, told[0][0]) if told_items == 1 else work.asked.id
         printed = message.printed if told_items > 1 else ()
-        state.commands.append(Said(work.run, step, work.attempt, box.id, message.text, printed))
-    event = ItemsEnded(now, work.step, work.attempt, message.values, message.failures, message.ran, message.emits)
+        state.commands.append(Said(work.run, step, work.asked.attempt, box.id, message.text, printed))
+    event = ItemsEnded(
+        now, work.asked.step, work.asked.attempt, message.values, message.failures, message.ran, message.emits
+    )
     state.commands.append(Tell(work.run, event))
     _close(box, given, now)
     return True
@@ -101,7 +103,7 @@ def steps_in(box: Box) -> set[tuple[int, int, int]]:
     found = set()
     for given in box.given:
         if given.items is not None:
-            found.add((given.items.run, given.items.step, given.items.attempt))
+            found.add((given.items.run, given.items.asked.step, given.items.asked.attempt))
         found.update((run, invocation.step, invocation.attempt) for run, invocation in filter(None, given.singles))
     return found
 
@@ -213,13 +215,13 @@ def _give_back_items(state: WorkerState, box: Box, given: Given, work: Items, se
     found = ((index, _failure_of(box, given, index, seen, why)) for index in open_items)
     failures = tuple((index, failure) for index, failure in found if failure is not None)
     if failures:
-        event = ItemsEnded(now, work.step, work.attempt, (), failures, Ran(box.id, given.at, now))
+        event = ItemsEnded(now, work.asked.step, work.asked.attempt, (), failures, Ran(box.id, given.at, now))
         state.commands.append(Tell(work.run, event))
     for step, text in _texts_of_items(given, work, seen):
-        state.commands.append(Said(work.run, step, work.attempt, box.id, text))
+        state.commands.append(Said(work.run, step, work.asked.attempt, box.id, text))
     left = without(given.open_items, [(index, index + 1) for index, _ in failures])
-    if left and (work.run, work.step, work.attempt) not in box.revoked:
-        again = work.with_ranges(tuple(left))
+    if left and (work.run, work.asked.step, work.asked.attempt) not in box.revoked:
+        again = Items(work.run, work.asked, left)
         given.lane.ranges.appendleft(again)
         given.lane.ranges_left += again.left
         state.active[given.lane] = None
@@ -227,11 +229,11 @@ def _give_back_items(state: WorkerState, box: Box, given: Given, work: Items, se
 
 def _texts_of_items(given: Given, work: Items, seen: Seen) -> list[tuple[StepId, str]]:
     if given.lane.shares:
-        return [(item_step(work.id, s.index), s.text) for s in seen.slots if s.batch == given.no and s.text]
+        return [(item_step(work.asked.id, s.index), s.text) for s in seen.slots if s.batch == given.no and s.text]
     batch, index, entered, _ = seen.running
     if not seen.text or given.no != batch:
         return []
-    return [(item_step(work.id, index) if entered else work.id, seen.text)]
+    return [(item_step(work.asked.id, index) if entered else work.asked.id, seen.text)]
 
 
 def fail_lane(state: WorkerState, lane: Lane, failure: Failure, now: float) -> None:
@@ -245,7 +247,7 @@ def fail_lane(state: WorkerState, lane: Lane, failure: Failure, now: float) -> N
         state.commands.append(Tell(run, AttemptsEnded(now, tuple(ended_list))))
     for work in lane.ranges:
         failures = tuple((i, failure) for lo, hi in work.ranges for i in range(lo, hi))
-        event = ItemsEnded(now, work.step, work.attempt, (), failures, Ran(0, now, now))
+        event = ItemsEnded(now, work.asked.step, work.asked.attempt, (), failures, Ran(0, now, now))
         state.commands.append(Tell(work.run, event))
     lane.ranges.clear()
     lane.ranges_left = 0

@@ -30,7 +30,8 @@ def place(state: WorkerState, now: float) -> None:
     lanes = deque(state.active)
     while lanes:
         lane = lanes.popleft()
-        box = _free_box(state, lane) if lane.opens_at <= now and free_places(state, lane) > 0 else None
+        may_go = lane.opens_at <= now and (not lane.is_limited or free_places(state, lane) > 0)
+        box = _free_box(state, lane) if may_go else None
         if box is None:
             continue
         _give(state, lane, box, now)
@@ -47,7 +48,7 @@ def free_places(state: WorkerState, lane: Lane) -> float:
 
     A Sandbox that runs one after the other is in one of its Batch at a time.
     """
-    if not lane.function.limit:
+    if not lane.is_limited:
         return math.inf
     return state.places.get(lane.function.name, 0) - in_places(state, lane.function.name)
 
@@ -108,7 +109,7 @@ def _may_queue(state: WorkerState, lane: Lane, box: Box) -> bool:
     if len(box.given) >= _DEPTH or lane.waiting <= state.sandboxes_max:
         return False
     ahead = box.given[0]
-    if lane.function.limit or ahead.lane.function.limit:
+    if lane.is_limited or ahead.lane.is_limited:
         return False  # what stands behind it would not be counted, or would be too long
     if ahead.lane.shares:
         return False
@@ -191,22 +192,11 @@ def _give_items(state: WorkerState, lane: Lane, box: Box, given: Given) -> None:
     given.open_items = list(ranges)
     given.left = sum(hi - lo for lo, hi in ranges)
     lane.ranges_left -= given.left
-    state.commands.append(
-        Send(
-            box.id,
-            ItemBatch(
-                given.no,
-                lane.function,
-                state.names[work.run],
-                work.id,
-                work.attempt,
-                work.same,
-                work.items,
-                work.base,
-                ranges,
-            ),
-        )
+    asked, run = work.asked, state.names[work.run]
+    batch = ItemBatch(
+        given.no, lane.function, run, asked.id, asked.attempt, asked.same, asked.items, asked.base, ranges
     )
+    state.commands.append(Send(box.id, batch))
 
 
 def _start_more(state: WorkerState, now: float) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import enum
 from collections import deque
+from collections.abc import Iterable
 from typing import NamedTuple
 
+from weftrun.machines.ranges import count, take
+from weftrun.model.commands import InvokeItems
 from weftrun.model.ids import RunId, RunUid, SandboxId, StepId
 from weftrun.model.limits import Limits
 from weftrun.model.messages import BodyStart, Invocation
 from weftrun.model.outcomes import Failure
 from weftrun.model.policy import FunctionSpec
-from weftrun.model.values import Tree
 from weftrun.model.work import InSlot, TickAt, WorkerCommand
 
 Names = tuple[RunId, RunUid]
@@ -40,47 +42,21 @@ class Entered(NamedTuple):
 
 
 class Items:
-    """Items of one chunk of a map that wait for a Sandbox: `ranges`, ascending, of `left` items in all."""
+    """Items of one chunk of a map that wait for a Sandbox: `ranges` of what was `asked`, ascending, of `left` items."""
 
-    __slots__ = ("attempt", "base", "id", "items", "left", "ranges", "run", "same", "step")
+    __slots__ = ("asked", "left", "ranges", "run")
 
-    def __init__(
-        self,
-        run: int,
-        step: int,
-        id: StepId,
-        attempt: int,
-        same: Tree,
-        items: Tree,
-        base: int,
-        ranges: tuple[tuple[int, int], ...],
-    ) -> None:
+    def __init__(self, run: int, asked: InvokeItems, ranges: Iterable[tuple[int, int]]) -> None:
         self.run = run
-        self.step = step
-        self.id = id
-        self.attempt = attempt
-        self.same = same
-        self.items = items
-        self.base = base
+        self.asked = asked
         self.ranges = deque(ranges)
-        self.left = sum(hi - lo for lo, hi in ranges)
+        self.left = count(self.ranges)
 
     def take(self, most: int) -> tuple[tuple[int, int], ...]:
         """Take up to `most` items from the front."""
-        taken = []
-        while most > 0 and self.ranges:
-            lo, hi = self.ranges.popleft()
-            cut = min(hi, lo + most)
-            if cut < hi:
-                self.ranges.appendleft((cut, hi))
-            taken.append((lo, cut))
-            most -= cut - lo
-            self.left -= cut - lo
+        taken = take(self.ranges, most)
+        self.left -= count(taken)
         return tuple(taken)
-
-    def with_ranges(self, ranges: tuple[tuple[int, int], ...]) -> Items:
-        """Return the same work for other items of the chunk."""
-        return Items(self.run, self.step, self.id, self.attempt, self.same, self.items, self.base, ranges)
 
 
 class Lane:
@@ -93,13 +69,14 @@ class Lane:
         idle_ends: Sandboxes in a row that ended outside of any body, without having reported one.
         most: bodies that one Sandbox has at once.
         shares: whether a Sandbox runs more than one after the other.
+        is_limited: whether its Function has a limit.
         window_s: length of a tick at whose end what waits is given out; 0 for as soon as may be.
         opens_at: when that is; 0 where nothing waits for it.
     """
 
     __slots__ = (
-        "each_s", "function", "idle_ends", "most", "opens_at", "profile", "ranges", "ranges_left", "shares", "singles",
-        "window_s",
+        "each_s", "function", "idle_ends", "is_limited", "most", "opens_at", "profile", "ranges", "ranges_left",
+        "shares", "singles", "window_s",
     )  # fmt: skip
 
     def __init__(self, function: FunctionSpec, profile: int) -> None:
@@ -111,6 +88,7 @@ class Lane:
         self.each_s: float | None = None
         self.idle_ends = 0
         sharing = function.sharing
+        self.is_limited = function.limit > 0
         self.shares = sharing is not None and sharing.how != "serial"
         self.most = sharing.most if sharing is not None else 1
         self.window_s = (sharing.window_s or 0.0) if sharing is not None else 0.0

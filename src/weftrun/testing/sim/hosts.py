@@ -325,9 +325,9 @@ class SimLink:
 
         self._give(lambda _: pong())
 
-    def open_run(self, run: int, id: RunId, uid: RunUid, bundle: Bundle) -> None:
+    def open_run(self, run: int, id: RunId, uid: RunUid, bundle: Bundle, trace: str = "") -> None:
         """A Run may send work from now on."""
-        self._give(lambda driver: driver.open_run(run, id, uid, bundle))
+        self._give(lambda driver: driver.open_run(run, id, uid, bundle, trace))
 
     def close_run(self, run: int) -> None:
         """A Run is over."""
