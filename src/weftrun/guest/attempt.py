@@ -16,7 +16,7 @@ from weftrun.model.errors import UsageError
 from weftrun.model.ids import RunId, StepId
 from weftrun.model.messages import Fork, Put
 from weftrun.model.outcomes import Failure, Reason
-from weftrun.model.policy import FunctionSpec, Kind
+from weftrun.model.policy import STREAM, FunctionSpec, Kind
 from weftrun.model.telling import add_note
 from weftrun.sdk.codec import encode, preview
 from weftrun.sdk.emits import EmitBounds
@@ -29,6 +29,7 @@ from weftrun.wire.page import Page
 
 if TYPE_CHECKING:
     from weftrun.sdk.outputs import Outputs
+    from weftrun.sdk.stream import Stream
 
 LAPSED: Final = 72
 """Exit code of a Sandbox that was to enter a body after its engine's Lease was over."""
@@ -158,6 +159,14 @@ class Equipment(NamedTuple):
 
         made: Outputs = importlib.import_module("weftrun.sdk.outputs").Outputs(spec.label, spec.outputs, tell)
         return made
+
+    def put_whole(self, spec: FunctionSpec, no: int, index: int, value: Stream[Any]) -> None:
+        """Tell the engine all that a generator has yielded, in the place of what stood for it."""
+        encoded = encode(value, what=f"what {spec.label} has yielded")
+        shown = preview(value.chunks, self.fork.preview_bytes_max)
+        with self.speaker.lock:
+            put = Put(no, index, STREAM, self.speaker.data(encoded), time.time(), shown, is_whole=True)
+            self.speaker.say(put)
 
     def check_lease(self) -> None:
         """End this Sandbox where no body may be entered any more: the Run may be another engine's by now (O3)."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import time
-from typing import Final
+from typing import Any, Final
 
 from weftrun.guest.attempt import Equipment, does_not_fit, failure_from
 from weftrun.guest.memory import memory_limit
@@ -11,7 +12,7 @@ from weftrun.model.errors import UsageError
 from weftrun.model.ids import RunId, RunUid
 from weftrun.model.messages import Batch, Invocation, Outcomes
 from weftrun.model.outcomes import Failure, Outcome, Ran
-from weftrun.model.policy import FunctionSpec
+from weftrun.model.policy import STREAM, FunctionSpec
 from weftrun.model.values import Data
 from weftrun.sdk import place
 from weftrun.sdk.codec import decode_tree, encode, preview
@@ -79,6 +80,7 @@ class BatchRunner:
             self._said = Statements(gear.ask, words[Page.BATCH], index, gear.fork.transaction_bytes_max)
             opener = self._said.open
         no = words[Page.BATCH]
+        place.sandboxed.asks = (self._with.ask, no, index)
         outputs = self._with.outputs(spec, no, index, lambda: self._tell(no))
         current = place.Current(run_id, run_uid, step, attempt, opener, self._bounds, outputs)
         if self._traces:
@@ -136,6 +138,9 @@ class BatchRunner:
         self._reading = False
         try:
             result = call(*args, **kwargs)
+            if spec.is_stream:
+                self._hand_on(result, spec, invocation, current)
+                result = None
         except (TypeError, UsageError) as error:
             self._reading = does_not_fit(error, spec, args, kwargs)
             raise
@@ -146,3 +151,10 @@ class BatchRunner:
         place.check_outputs(current)
         value = gear.speaker.data(encode(result, what=f"the result of {spec.label}"))
         return value, preview(result, gear.fork.preview_bytes_max)
+
+    def _hand_on(self, chunks: Any, spec: FunctionSpec, invocation: Invocation, current: place.Current) -> None:
+        """Hand on what a generator yields, chunk by chunk, and then all of it."""
+        streams: Any = importlib.import_module("weftrun.sdk.stream")  # only Sandboxes of generators pay for this import
+        current.put(STREAM, streams.FlowingAt(invocation.step, invocation.attempt))
+        passage = streams.passage_here()
+        self._with.put_whole(spec, passage.no, passage.index, streams.hand_on(chunks, spec, passage))

@@ -6,7 +6,7 @@ import os
 import select
 import time
 from collections import deque
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from weftrun.guest.at_once import AtOnce
 from weftrun.guest.attempt import Callables, Equipment, Forks
@@ -16,6 +16,7 @@ from weftrun.guest.items import ItemRunner
 from weftrun.guest.objects import DescriptorRoom, Meter, ReceivedObjects, Speaker
 from weftrun.guest.text import PageText, TextPipe, unroute_streams
 from weftrun.model.messages import (
+    Answer,
     Batch,
     BodyDeliver,
     BodyDrop,
@@ -27,7 +28,6 @@ from weftrun.model.messages import (
     Room,
     Stop,
     ToSandbox,
-    TransactionAnswer,
 )
 from weftrun.model.outcomes import NOT_RUN
 from weftrun.sdk import place
@@ -99,14 +99,14 @@ class Server:
             os._exit(0)
         return received
 
-    def _ask(self, message: FromSandbox) -> TransactionAnswer:
+    def _ask(self, message: FromSandbox) -> Any:
         """Say something for the body that runs, and wait for the answer; what else comes meanwhile is served later."""
         self._speaker.say(message)
         while True:
             self._wait()
             answers = []
             for received in self._received_now():
-                if isinstance(received[0], TransactionAnswer):
+                if isinstance(received[0], Answer):
                     answers.append(received[0])
                 else:
                     self._inbox.append(received)
@@ -122,7 +122,7 @@ class Server:
         if isinstance(message, Room):
             self._room.make(message.descriptors)
             return
-        if isinstance(message, TransactionAnswer):
+        if isinstance(message, Answer):
             return  # to a body that is gone
         if message.objects:
             self._received.add(message.objects, descriptors)

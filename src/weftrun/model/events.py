@@ -76,6 +76,7 @@ class OutputPut(Struct, frozen=True, gc=False, array_like=True, tag=5):
         step: the machine's index of the Step.
         name: of the output.
         ran: where and when it was put, with a preview of the value.
+        is_whole: all that a stream yields, in the place of what stood for it: those who read it go on.
     """
 
     now: float
@@ -84,6 +85,7 @@ class OutputPut(Struct, frozen=True, gc=False, array_like=True, tag=5):
     name: str
     value: Data
     ran: Ran
+    is_whole: bool = False
 
 
 class Disarmed(Struct, frozen=True, gc=False, array_like=True, tag=6):

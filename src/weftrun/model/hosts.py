@@ -14,7 +14,7 @@ from msgspec import Struct
 from weftrun.model.commands import WorkCommand
 from weftrun.model.ids import ObjectId, RunId, RunUid, SandboxId, WorkerId
 from weftrun.model.limits import Limits
-from weftrun.model.messages import OfTransaction, TransactionAnswer
+from weftrun.model.messages import Answer, Asking
 from weftrun.model.outcomes import Failure
 from weftrun.model.policy import Bundle
 from weftrun.model.values import Data, Object
@@ -90,10 +90,10 @@ class Forget(Struct, frozen=True, gc=False, array_like=True, tag=5):
 
 
 class AnswerAttempt(Struct, frozen=True, gc=False, array_like=True, tag=6):
-    """Answer what an Attempt said to its transaction."""
+    """Answer what an Attempt said to its transaction, or of a stream."""
 
     attempt: AttemptAt
-    answer: TransactionAnswer
+    answer: Answer
 
 
 class EndAttempt(Struct, frozen=True, gc=False, array_like=True, tag=7):
@@ -170,10 +170,10 @@ class SentBatch(Struct, frozen=True, gc=False, array_like=True, tag=22):
 
 
 class Asked(Struct, frozen=True, gc=False, array_like=True, tag=23):
-    """An Attempt says something to its transaction."""
+    """An Attempt says something to its transaction, or of a stream."""
 
     attempt: AttemptAt
-    message: OfTransaction
+    message: Asking
 
 
 class SandboxEnded(Struct, frozen=True, gc=False, array_like=True, tag=24):

@@ -43,6 +43,7 @@ class Limits(Struct, frozen=True, kw_only=True):
         transaction_hold_s: a body may keep SQLite's write lock by its transaction for so long, in seconds.
         transaction_rows_max: rows that one statement of a transaction may give.
         transaction_bytes_max: texts and bytes that one statement may take as parameters, or give in its rows.
+        stream_chunks_max, stream_bytes_max: how far a generator may be ahead of the fastest of its readers.
         transactions_max: transactions that one engine has open at once, where they don't exclude one another.
         lease_ttl_s: an engine that gives no sign for so long is taken for dead by the others on its Journal.
         wait_in_memory_s: a Run that waits longer than this, and does nothing else, is suspended until its time comes.
@@ -85,6 +86,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     transaction_rows_max: int = 10_000
     transaction_bytes_max: int = 16 * 1024 * 1024
     transactions_max: int = 8
+    stream_chunks_max: int = 64
+    stream_bytes_max: int = 16 * 1024 * 1024
     wait_in_memory_s: float = 5.0
     awake_s: float = 0.000_4
 

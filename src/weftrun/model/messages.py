@@ -229,7 +229,25 @@ class TransactionAnswer(Struct, frozen=True, gc=False, array_like=True, tag=7):
     code: str = ""
 
 
-ToSandbox = Batch | ItemBatch | BodyStart | BodyDeliver | BodyDrop | Stop | Room | TransactionAnswer
+class StreamAnswer(Struct, frozen=True, gc=False, array_like=True, tag=8):
+    """What became of what a body said of a stream.
+
+    Attributes:
+        no, index: the Batch, and the place in it of the body that asked.
+        chunks: those that it wanted, as far as they are there; one at least, or it `is_over`.
+        is_over: there are no more.
+        error: why there is no answer, or nothing.
+    """
+
+    no: int
+    index: int
+    chunks: tuple[bytes, ...] = ()
+    is_over: bool = False
+    error: str = ""
+
+
+Answer = TransactionAnswer | StreamAnswer
+ToSandbox = Batch | ItemBatch | BodyStart | BodyDeliver | BodyDrop | Stop | Room | Answer
 
 # ---------------------------------------------------------------------- Sandbox -> engine
 
@@ -331,10 +349,38 @@ class TransactionLeft(Struct, frozen=True, gc=False, array_like=True, tag=58):
     keep: bool
 
 
+class StreamChunk(Struct, frozen=True, gc=False, array_like=True, tag=60):
+    """The body at `index` of Batch `no` has yielded its `number`-th chunk, from 0, and waits until it may go on."""
+
+    no: int
+    index: int
+    number: int
+    chunk: bytes
+
+
+class StreamOver(Struct, frozen=True, gc=False, array_like=True, tag=61):
+    """It has yielded so many chunks, and yields no more."""
+
+    no: int
+    index: int
+    count: int
+
+
+class StreamWanted(Struct, frozen=True, gc=False, array_like=True, tag=62):
+    """It reads what Attempt `attempt` of Step `step` (an index) yields, and waits for the chunks from `first` on."""
+
+    no: int
+    index: int
+    step: int
+    attempt: int
+    first: int
+
+
 class Put(Struct, frozen=True, gc=False, array_like=True, tag=59):
     """The body at position `index` of Batch `no` puts an output before it ends (S1).
 
     Attributes:
+        is_whole: it takes the place of what was put under the name, for those who have not begun to read.
         at: seconds since the epoch when it was put.
         preview: JSON or `repr` of the value, bounded, for people.
     """
@@ -345,9 +391,13 @@ class Put(Struct, frozen=True, gc=False, array_like=True, tag=59):
     value: Data
     at: float
     preview: str = ""
+    is_whole: bool = False
 
 
 OfTransaction = TransactionBegin | TransactionStatement | TransactionLeft
-FromSandbox = Ready | Outcomes | ItemOutcomes | BodyCalled | BodyEnded | Dropped | Put | OfTransaction
+OfStream = StreamChunk | StreamOver | StreamWanted
+Asking = OfTransaction | OfStream
+"""What a body says and waits for the answer to."""
+FromSandbox = Ready | Outcomes | ItemOutcomes | BodyCalled | BodyEnded | Dropped | Put | Asking
 FromZygote = Loaded | Forked | Exited
 ToZygote = Load | Fork

@@ -42,6 +42,8 @@ SIGNALS = "weftrun:signal/"
 """What the name of a call begins with that waits for a signal; the name of the signal follows."""
 OUTPUTS = "weftrun:output/"
 """What the name of a call begins with that stands for an early output; the name of the output follows."""
+STREAM = "stream"
+"""Name of the output that stands for what a generator yields; authors declare none of this name."""
 
 
 PUBLISHED = "weftrun:publish/"
@@ -215,6 +217,11 @@ class FunctionSpec(Struct, frozen=True, array_like=True):
     def outputs(self) -> tuple[str, ...]:
         """Names of the outputs that it gives before it ends (S1)."""
         return self.reach.outputs if isinstance(self.reach, Reach) else ()
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether it is a generator, whose readers take what it yields while it goes on."""
+        return self.outputs == (STREAM,)
 
     @property
     def limit(self) -> int:

@@ -13,7 +13,7 @@ from typing import Protocol
 from weftrun.model.commands import WorkCommand
 from weftrun.model.hosts import Begin, WorkerAbout
 from weftrun.model.ids import ObjectId, RunId, RunUid, SandboxId, WorkerId
-from weftrun.model.messages import OfTransaction, TransactionAnswer
+from weftrun.model.messages import Answer, Asking
 from weftrun.model.outcomes import Failure
 from weftrun.model.policy import Bundle, FunctionSpec
 from weftrun.model.work import AttemptAt, BatchSent, Running, Said, WorkEvent
@@ -37,8 +37,8 @@ class WorkerEvents(Protocol):
     def running(self, rows: Sequence[Running]) -> None:
         """Tell what has been running for long; it takes the place of what was told before, also where it is nothing."""
 
-    def asked(self, attempt: AttemptAt, message: OfTransaction) -> None:
-        """An Attempt says something to its transaction, which is answered by `Worker.answer`.
+    def asked(self, attempt: AttemptAt, message: Asking) -> None:
+        """An Attempt says something to its transaction, or of a stream, which is answered by `Worker.answer`.
 
         What the same message of the Sandbox told of outcomes was told before.
         """
@@ -84,8 +84,8 @@ class Worker(Protocol):
     def release(self, objects: Sequence[ObjectId]) -> None:
         """Forget these Objects: the Run that held them needs them no more."""
 
-    def answer(self, attempt: AttemptAt, answer: TransactionAnswer) -> None:
-        """Answer what an Attempt said to its transaction. One that is over swallows it."""
+    def answer(self, attempt: AttemptAt, answer: Answer) -> None:
+        """Answer what an Attempt said to its transaction, or of a stream. One that is over swallows it."""
 
     def overstayed(self, attempt: AttemptAt, failure: Failure) -> None:
         """End the Sandbox for what this Attempt does, which fails so, if it is still in it."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from weftrun.machines.streams import AnswerOfStream, StreamsMachine
 from weftrun.model import commands as c
 from weftrun.model.commands import Append, End, Hurry, LeftOut, Release, WakeAt, WorkCommand
 from weftrun.model.errors import InternalError, WeftrunError
 from weftrun.model.events import AttemptsEnded, CodeUnfit, Committed, RunEvent, TimeCame
 from weftrun.model.ids import ObjectId, RunUid, SandboxId
 from weftrun.model.limits import Limits
-from weftrun.model.messages import OfTransaction
+from weftrun.model.messages import Asking, OfStream, StreamAnswer
 from weftrun.model.outcomes import Failure
 from weftrun.model.records import Row
 from weftrun.model.visiting import objects_in
@@ -91,6 +92,7 @@ class RunDriver:
         self._drained: Latch | None = None
         self._stopped = False
         self.batches = BatchCounts()
+        self._streams = StreamsMachine(limits)
         self._spanning = Spanning(loop, spans) if spans is not None else None
         self._transactions: RunTransactions | None = None
         if transactions is not None:
@@ -132,6 +134,8 @@ class RunDriver:
                 case End() | WakeAt() | c.WaitsUntil() | c.Park():
                     self._goes_on(run, command)
                 case _:
+                    if self._streams.streams and type(command) is c.Revoke:
+                        self._answer_all(self._streams.revoked(run.number, command.steps))
                     if run.machine.state.watches:
                         self._tell_handed(run, command)
                     self._worker.work(run.number, command)
@@ -213,6 +217,7 @@ class RunDriver:
             run.timer.cancel()
         if self._transactions is not None:
             self._transactions.run_closed(run)
+        self._streams.run_closed(run.number)
         self._release(run, list(run.held))
         self._listener.run_ended(run)
 
@@ -260,6 +265,8 @@ class RunDriver:
         if found is None:
             self._release_all(event)
             return
+        if self._streams.streams and type(event) is AttemptsEnded:
+            self._answer_all(self._streams.ended(run, [(ended.step, ended.attempt) for ended in event.ended]))
         if self._spanning is not None:
             self._spanning.told(found, event)
         transactions = self._transactions
@@ -300,10 +307,22 @@ class RunDriver:
         shown = [(self._runs.get(row.run), row) for row in rows]
         self.trace.running([self.trace.running_row(run, row) for run, row in shown if run is not None and run.durable])
 
-    def asked(self, attempt: AttemptAt, message: OfTransaction) -> None:
-        """An Attempt says something to its transaction."""
-        if self._transactions is not None:
+    def asked(self, attempt: AttemptAt, message: Asking) -> None:
+        """An Attempt says something to its transaction, or of a stream."""
+        if isinstance(message, OfStream):
+            self._of_stream(attempt, message)
+        elif self._transactions is not None:
             self._transactions.asked(attempt, message)
+
+    def _of_stream(self, attempt: AttemptAt, message: OfStream) -> None:
+        if attempt.run in self._runs:
+            self._answer_all(self._streams.said(attempt, message))
+        else:
+            self._worker.answer(attempt, StreamAnswer(attempt.no, attempt.index, error="The Run is over."))
+
+    def _answer_all(self, answered: Sequence[AnswerOfStream]) -> None:
+        for at, answer in answered:
+            self._worker.answer(at, answer)
 
     def sandbox_ended(self, sandbox: SandboxId) -> None:
         """A Sandbox is gone: what its Attempts said to the Journal's database is undone."""

@@ -13,14 +13,17 @@ from weftrun.model.events import AttemptsEnded
 from weftrun.model.ids import ObjectId, RunId, RunUid, SandboxId, WorkerId
 from weftrun.model.limits import Limits
 from weftrun.model.messages import (
+    Answer,
+    Asking,
     Batch,
     BodyEnded,
     BodyStart,
     FromSandbox,
     ItemBatch,
     ItemOutcomes,
-    OfTransaction,
+    OfStream,
     Outcomes,
+    StreamAnswer,
     TransactionAnswer,
 )
 from weftrun.model.outcomes import Failure, Reason
@@ -236,7 +239,7 @@ class WorkerDriver:
     def release(self, objects: Sequence[ObjectId]) -> None:
         """Forget Objects: here they are the engine's own."""
 
-    def answer(self, attempt: AttemptAt, answer: TransactionAnswer) -> None:
+    def answer(self, attempt: AttemptAt, answer: Answer) -> None:
         """Answer what an Attempt said to its transaction."""
         self._sandboxes.send(attempt.sandbox, answer)
 
@@ -388,16 +391,19 @@ class WorkerDriver:
         self._machine.spoke(self._loop.now(), sandbox, messages)
         self._pump()
         for message in messages:
-            if isinstance(message, OfTransaction):
+            if isinstance(message, Asking):
                 self._asked(sandbox, message)
         self._place()
 
-    def _asked(self, sandbox: SandboxId, message: OfTransaction) -> None:
+    def _asked(self, sandbox: SandboxId, message: Asking) -> None:
         no, index = message.no, message.index
         found = self._machine.invocation_at(sandbox, no, index)
         if found is None:
-            over = TransactionAnswer(no, index, error="The Attempt has ended.", kind="UsageError")
-            self._sandboxes.send(sandbox, over)
+            why = "The Attempt has ended."
+            if isinstance(message, OfStream):
+                self._sandboxes.send(sandbox, StreamAnswer(no, index, error=why))
+            else:
+                self._sandboxes.send(sandbox, TransactionAnswer(no, index, error=why, kind="UsageError"))
             return
         run, i = found
         self._events.asked(AttemptAt(sandbox, no, index, run, i.step, i.id, i.attempt, i.undoes), message)

@@ -11,7 +11,7 @@ from weftrun.machines.worker_lease import WorkerLeases
 from weftrun.model.commands import WorkCommand
 from weftrun.model.hosts import SANDBOXES_EACH
 from weftrun.model.ids import ObjectId, RunId, RunUid, SandboxId, WorkerId
-from weftrun.model.messages import OfTransaction, TransactionAnswer
+from weftrun.model.messages import Answer, Asking
 from weftrun.model.outcomes import Failure
 from weftrun.model.policy import Bundle
 from weftrun.model.work import NOBODY, AttemptAt, BatchSent, Running, Said, WorkEvent
@@ -154,8 +154,8 @@ class WorkerGroup:
         for member in self._members.values():
             member.worker.release(objects)
 
-    def answer(self, attempt: AttemptAt, answer: TransactionAnswer) -> None:
-        """Answer what an Attempt said to its transaction."""
+    def answer(self, attempt: AttemptAt, answer: Answer) -> None:
+        """Answer what an Attempt said to its transaction, or of a stream."""
         if (member := self._member_of(attempt.sandbox)) is not None:
             member.worker.answer(attempt, answer)
 
@@ -273,8 +273,8 @@ class _Member:
         self.shown = tuple(rows)
         self._group.running()
 
-    def asked(self, attempt: AttemptAt, message: OfTransaction) -> None:
-        """An Attempt says something to its transaction."""
+    def asked(self, attempt: AttemptAt, message: Asking) -> None:
+        """An Attempt says something to its transaction, or of a stream."""
         self._group.events.asked(attempt, message)
 
     def sandbox_ended(self, sandbox: SandboxId) -> None:

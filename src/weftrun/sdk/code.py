@@ -12,6 +12,9 @@ from weftrun.sdk.canonical import digest
 
 _COROUTINE = 0x80 | 0x100
 """Code flags of `async def`, and of generators that `types.coroutine` made awaitable."""
+_GENERATOR = 0x20
+_ASYNC_GENERATOR = 0x200
+_AWAITABLE_GENERATOR = 0x100
 
 Pairs = set[tuple[int, int]]
 """Identities of what is being compared: a closure may lead back to itself."""
@@ -19,10 +22,20 @@ Pairs = set[tuple[int, int]]
 
 def is_coroutine_function(callable: Any) -> bool:
     """Say whether calling it gives a coroutine, also through `functools.partial`."""
+    return bool(_flags_of(callable) & _COROUTINE)
+
+
+def yields(callable: Any) -> bool:
+    """Say whether calling it gives a generator, also through `functools.partial`; so does `async def` that yields."""
+    flags = _flags_of(callable)
+    return bool(flags & (_GENERATOR | _ASYNC_GENERATOR)) and not flags & _AWAITABLE_GENERATOR
+
+
+def _flags_of(callable: Any) -> int:
     while hasattr(callable, "func"):
         callable = callable.func
     code = getattr(callable, "__code__", None)
-    return isinstance(code, CodeType) and bool(code.co_flags & _COROUTINE)
+    return code.co_flags if isinstance(code, CodeType) else 0
 
 
 def stands_in_a_module(callable: Any) -> bool:

@@ -28,7 +28,7 @@ from weftrun.model.placement import Expected
 from weftrun.model.policy import FunctionSpec, Kind
 from weftrun.sdk.annotation import parts_of
 from weftrun.sdk.arguments import Signature
-from weftrun.sdk.code import code_version, is_coroutine_function, stands_in_a_module
+from weftrun.sdk.code import code_version, is_coroutine_function, stands_in_a_module, yields
 from weftrun.sdk.home import MAIN, Home, home_of, notebook
 from weftrun.sdk.local import call_here, run_here
 from weftrun.sdk.origin import NOWHERE, Origin
@@ -282,6 +282,8 @@ def _check_mapped(spec: FunctionSpec) -> None:
             f"{name}.map: {name} is a workflow, and an item of a map is one plain call, which has no Steps inside. "
             f"{once}"
         )
+    if spec.is_stream:
+        raise UsageError(f"{name}.map: {name} yields, and each of its streams is read by itself. {once}")
     if spec.outputs:
         raise UsageError(
             f"{name}.map: {name} has outputs, which its callers read by name, and an item of a map has no Ref to ask. "
@@ -330,6 +332,10 @@ def _decorate(callable: Any, keywords: dict[str, Any], made_by: FrameType, *, wo
     if "name" not in keywords and (not f"{module}{label}".isprintable() or set("[]/") & set(label)):
         raise PolicyError(f"{label!r} ({where}) can't be the name of a Step: give it another one by `name=`.")
     keywords = dict(keywords)
+    if yields(callable):
+        streams = importlib.import_module("weftrun.sdk.stream")  # late: few authors need it
+        streams.check_generator(callable, label, where, keywords, workflow=workflow)
+        keywords["outputs"] = streams.DECLARED
     compensate = keywords.pop("compensate", None)
     spec = decorated(FunctionSpec(f"{module}:{name}", label, kind, code_version(callable)), keywords, where)
     if spec.sharing is not None:

@@ -15,7 +15,7 @@ from weftrun.model.errors import StepFailed
 from weftrun.model.graph import Call, Chunk
 from weftrun.model.ids import StepId, child_step, item_step
 from weftrun.model.outcomes import Reason
-from weftrun.model.policy import OUTPUTS, FunctionSpec, Kind
+from weftrun.model.policy import OUTPUTS, STREAM, FunctionSpec, Kind
 from weftrun.model.telling import short_name_of, text_of
 from weftrun.model.values import Data, Inline, Key, Payload
 from weftrun.sdk.apart import apart_from_loops
@@ -189,7 +189,10 @@ class _LocalBody:
         return decode(payload.data.data, [self._part(ref.call, ref.path) for ref in payload.refs])
 
     def _part(self, number: int, path: tuple[Key, ...]) -> Any:
-        return follow(self._value(number), path)
+        value = self._value(number)
+        if self._body.called(self._calls[number].function).spec.name == OUTPUTS + STREAM:
+            value = value.again()  # each reader has one of its own
+        return follow(value, path)
 
 
 def _attempts(function: Callee, step: StepId, args: tuple[Any, ...], kwargs: dict[str, Any], put: Put = None) -> Any:
@@ -236,6 +239,9 @@ def _attempt(
         value = function.callable(*args, **kwargs)
         if function.is_async:
             value = _to_its_end(value)
+        if function.spec.is_stream:
+            current.put(STREAM, _stream_of(value))
+            value = None
         check_outputs(current)
     finally:
         leave(token)
@@ -272,12 +278,20 @@ def call_here(function: Callee, step: StepId, args: tuple[Any, ...], kwargs: dic
     token = enter(current)
     try:
         value = function.callable(*args, **kwargs)
+        if function.spec.is_stream:
+            value = _stream_of(value)
+            current.put(STREAM, value)
         check_outputs(current)
     finally:
         leave(token)
         emits = emitted(current)
     watched(emits)
     return value
+
+
+def _stream_of(chunks: Any) -> Any:
+    """Return all that a generator yields."""
+    return importlib.import_module("weftrun.sdk.stream").Stream(chunks)  # late: few authors need it
 
 
 async def _call_later(function: Callee, step: StepId, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Callable
 from typing import Any
 
 from weftrun.model.errors import UsageError
-from weftrun.model.policy import OUTPUTS, Checkpoint, FunctionSpec, Kind, without_output
+from weftrun.model.policy import OUTPUTS, STREAM, Checkpoint, FunctionSpec, Kind, without_output
 
 _NAME = re.compile(r"[\w-]{1,100}")
 _MOST = 64
@@ -20,6 +21,10 @@ def checked(_key: str, given: Any, refuse: Callable[[str], Exception]) -> tuple[
     """Return the names that `outputs=` declares, in order; raises what `refuse` makes of what is wanted."""
     if not isinstance(given, dict) or not given or len(given) > _MOST:
         raise refuse(f"a dict of 1 to {_MOST} outputs, as in outputs={{'first': list[str]}}")
+    if given is importlib.import_module("weftrun.sdk.stream").DECLARED:
+        return (STREAM,)
+    if STREAM in given:
+        raise refuse(f"other names: {STREAM!r} is what a Function that yields is read by")
     for name in given:
         if type(name) is not str or _NAME.fullmatch(name) is None:
             raise refuse(f"a dict with names as keys: {name!r} is none; give letters, digits, `_` and `-`, 100 at most")

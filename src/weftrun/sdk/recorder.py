@@ -14,7 +14,7 @@ from weftrun.model.errors import LimitExceeded, NotSerializable, UsageError
 from weftrun.model.graph import NO_PAST, BodyPast, Call, Chunk
 from weftrun.model.ids import RunId, RunUid, StepId
 from weftrun.model.limits import DEFAULT_LIMITS
-from weftrun.model.policy import FunctionSpec, Kind
+from weftrun.model.policy import STREAM, FunctionSpec, Kind
 from weftrun.model.values import Data, Payload, RefTo
 from weftrun.sdk.callee import Callee
 from weftrun.sdk.canonical import digest
@@ -138,7 +138,7 @@ class Recorder:
         ref: Ref[Any] = self._add(function, payload, after, text, Ref)
         if function.compensate is not None:
             self.undoable.append((function, args, kwargs, ref))
-        return ref
+        return self.output(ref, STREAM) if function.spec.is_stream else ref
 
     def _add(self, function: Callee, payload: Payload, after: Refs, text: str, kind: Any) -> Any:
         """Add a call. The author's line, for error texts, is three frames up: this, `call` or `map`, the Function's."""

@@ -279,7 +279,9 @@ def late_entries(entries: Iterable[LedgerEntry], fixed: Mapping[RunUid, Fixed]) 
 
 def _ran_ahead_in_vain(entry: LedgerEntry, known: Fixed) -> bool:
     """Say whether an entry is of a Step that nobody sees, on an output whose Step then failed: its Sandbox had it."""
-    reads_early = any(step.rpartition("/")[2].partition("[")[0].endswith(":early") for step, _ in entry.reads)
+    reads_early = any(
+        step.rpartition("/")[2].partition("[")[0].endswith((":early", ":stream")) for step, _ in entry.reads
+    )
     return reads_early and not entry.visible and str(entry.step) in known.by_argument
 
 

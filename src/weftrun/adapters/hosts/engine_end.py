@@ -15,7 +15,7 @@ from weftrun.model.commands import WorkCommand
 from weftrun.model.errors import UsageError
 from weftrun.model.hosts import FromWorker
 from weftrun.model.ids import ObjectId, RunId, RunUid, WorkerId
-from weftrun.model.messages import TransactionAnswer
+from weftrun.model.messages import Answer
 from weftrun.model.outcomes import Failure
 from weftrun.model.policy import Bundle
 from weftrun.model.values import Object
@@ -98,8 +98,8 @@ class RemoteWorker:
             self._sent.difference_update(known)
             self._send(m.Forget(known))
 
-    def answer(self, attempt: AttemptAt, answer: TransactionAnswer) -> None:
-        """Answer what an Attempt said to its transaction."""
+    def answer(self, attempt: AttemptAt, answer: Answer) -> None:
+        """Answer what an Attempt said to its transaction, or of a stream."""
         self._send(m.AnswerAttempt(attempt, answer))
 
     def overstayed(self, attempt: AttemptAt, failure: Failure) -> None:

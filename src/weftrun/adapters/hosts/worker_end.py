@@ -13,7 +13,7 @@ from weftrun.adapters.passing.readiness import FdLoop, LoopChannel
 from weftrun.model import hosts as m
 from weftrun.model.hosts import ToWorker
 from weftrun.model.ids import ObjectId, SandboxId
-from weftrun.model.messages import OfTransaction
+from weftrun.model.messages import Asking
 from weftrun.model.values import Data, Object
 from weftrun.model.visiting import change_data
 from weftrun.model.work import AttemptAt, BatchSent, Running, Said, WorkEvent
@@ -186,8 +186,8 @@ class WorkerEnd:
         """Something has been running for long."""
         self._send(m.Shown(tuple(rows)))
 
-    def asked(self, attempt: AttemptAt, message: OfTransaction) -> None:
-        """An Attempt says something to its transaction."""
+    def asked(self, attempt: AttemptAt, message: Asking) -> None:
+        """An Attempt says something to its transaction, or of a stream."""
         self._send(m.Asked(attempt, message))
 
     def sandbox_ended(self, sandbox: SandboxId) -> None:

@@ -12,7 +12,7 @@ from weftrun.machines.run.transitions import move
 from weftrun.model.commands import Revoke
 from weftrun.model.events import OutputPut
 from weftrun.model.outcomes import Failure, Outcome, Reason
-from weftrun.model.policy import OUTPUTS, Kind, without_output
+from weftrun.model.policy import OUTPUTS, STREAM, Kind, without_output
 from weftrun.model.values import Data, Object
 
 
@@ -24,6 +24,9 @@ def output_name(step: Step) -> str:
 def output_put(run: RunState, event: OutputPut) -> None:
     """Take what an Attempt has put. A second value under a name takes the place of the first.
 
+    What stands for a stream first is a way to read it; all that it has yielded takes the place of that, and those who
+    have begun to read go on.
+
     That is so where a body runs again as the same Attempt, since its outcome was lost with its Sandbox. What a
     deterministic Function has put stands: the value is the same.
     """
@@ -33,8 +36,8 @@ def output_put(run: RunState, event: OutputPut) -> None:
     if output is None or not goes_on or output.state is not State.WAITING:
         _release(run, event.value)
         return
-    if output.early is not None:
-        if step.function.deterministic:
+    if output.early is not None and not event.is_whole:
+        if step.function.deterministic and not step.function.is_stream:
             _release(run, event.value)
             return
         take_back(run, output)
@@ -55,11 +58,18 @@ def may_run_ahead(run: RunState, step: Step) -> bool:
         return False
     if not run.starts.on_outputs:
         return False
+    if any(_is_stream(body.calls[ref.call]) and (ref.path or function.sharing is not None) for ref in step.args.refs):
+        return False  # a part of it is of the whole; and a body that waits for a chunk would hold up those beside it
     if function.kind is not Kind.FUNCTION or function.effects != "none" or function.rollback or step.map is not None:
         return False
     return all(_is_there(run, body.calls[ref.call]) for ref in step.args.refs) and all(
         body.calls[number].state is State.SUCCEEDED for number in step.after
     )
+
+
+def _is_stream(step: Step) -> bool:
+    """Say whether a Step stands for what a generator yields."""
+    return step.function.name == OUTPUTS + STREAM
 
 
 def _is_there(run: RunState, producer: Step) -> bool:
@@ -94,7 +104,8 @@ def lost_output(step: Step) -> Failure:
 
 def attempt_over(run: RunState, step: Step) -> None:
     """An Attempt has failed and another follows: what it had put is taken back, unless it comes again the same."""
-    if not step.function.deterministic:
+    if not step.function.deterministic or step.function.is_stream:
+        # Readers of a stream would keep the Sandbox that the next Attempt needs, and wait there for what it yields.
         for output in step.outputs or ():
             take_back(run, output)
 

@@ -119,7 +119,7 @@ def put_came(state: WorkerState, box: Box, message: Put, now: float) -> bool:
         state.commands.append(Tell(NOBODY, OutputPut(now, 0, 0, message.name, message.value, ran)))
         return True
     run, invocation = entry
-    put = OutputPut(now, invocation.step, invocation.attempt, message.name, message.value, ran)
+    put = OutputPut(now, invocation.step, invocation.attempt, message.name, message.value, ran, message.is_whole)
     state.commands.append(Tell(run, put))
     return True
 

@@ -14,7 +14,7 @@ import pytest
 from weftrun.model.commands import Arm, Armed, Invoke, Revoke, Taken
 from weftrun.model.events import AttemptsEnded
 from weftrun.model.ids import RunId, RunUid, SandboxId, StepId
-from weftrun.model.messages import Invocation, OfTransaction
+from weftrun.model.messages import Asking, Invocation
 from weftrun.model.policy import Bundle
 from weftrun.model.values import Data, Inline, Object, Tree
 from weftrun.model.work import AttemptAt, BatchSent, Running, Said, WorkEvent
@@ -84,7 +84,7 @@ class Heard:
     def running(self, rows: Sequence[Running]) -> None:
         """What runs for long is not asked for here."""
 
-    def asked(self, attempt: AttemptAt, message: OfTransaction) -> None:
+    def asked(self, attempt: AttemptAt, message: Asking) -> None:
         """Nothing here has a transaction."""
 
     def sandbox_ended(self, sandbox: SandboxId) -> None:

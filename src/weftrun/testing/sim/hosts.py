@@ -13,7 +13,7 @@ from weftrun.model.commands import WorkCommand
 from weftrun.model.hosts import SANDBOXES_EACH
 from weftrun.model.ids import ObjectId, RunId, RunUid, SandboxId, WorkerId
 from weftrun.model.limits import Limits
-from weftrun.model.messages import OfTransaction, TransactionAnswer
+from weftrun.model.messages import Answer, Asking
 from weftrun.model.outcomes import Failure
 from weftrun.model.policy import Bundle
 from weftrun.model.values import Blob, Data, Object
@@ -358,8 +358,8 @@ class SimLink:
             self._known.discard(oid)
             self._give(lambda _, oid=oid: self._objects.release(oid))  # type: ignore[misc]
 
-    def answer(self, attempt: AttemptAt, answer: TransactionAnswer) -> None:
-        """Answer what an Attempt said to its transaction."""
+    def answer(self, attempt: AttemptAt, answer: Answer) -> None:
+        """Answer what an Attempt said to its transaction, or of a stream."""
         self._give(lambda driver: driver.answer(attempt, answer))
 
     def overstayed(self, attempt: AttemptAt, failure: Failure) -> None:
@@ -408,8 +408,8 @@ class _Reported:
         """Something has been running for long."""
         self._link.tell(lambda events: events.running(rows))
 
-    def asked(self, attempt: AttemptAt, message: OfTransaction) -> None:
-        """An Attempt says something to its transaction."""
+    def asked(self, attempt: AttemptAt, message: Asking) -> None:
+        """An Attempt says something to its transaction, or of a stream."""
         self._link.tell(lambda events: events.asked(attempt, message))
 
     def sandbox_ended(self, sandbox: SandboxId) -> None:

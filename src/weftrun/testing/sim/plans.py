@@ -41,6 +41,7 @@ _CALLED: tuple[Function[..., Any], ...] = (
     scripted.beside,
     scripted.beside_once,
     *putting.PUTTERS,
+    *putting.STREAMERS,
 )
 TABLE: dict[str, Function[..., Any]] = {function.spec.label: function for function in _CALLED}
 _SAFE = ("draw", "draw", "quiet", "quiet", "fixed", "shown", "strict", "large", "stumbles", "stumbles_seen")
@@ -110,7 +111,8 @@ def _call(op: Op, refs: list[Any], inputs: tuple[Any, ...], seen: Any) -> Any:
     if op.kind == "call":
         return TABLE[op.name].step(*taken, *inputs, Value("", seen))
     if op.kind == putting.PUT:
-        return TABLE[op.name].step(*taken, *inputs, Value("", seen)).output("early")
+        made = TABLE[op.name].step(*taken, *inputs, Value("", seen))
+        return made if TABLE[op.name].spec.is_stream else made.output("early")
     child: Function[..., Any] = wired if op.kind == "wired" else watched
     return child.step(op.plan, *taken, Value("", seen))
 
@@ -157,6 +159,7 @@ def _draw_op(chance: Chance, names: tuple[str, ...], made: int, *, watches: bool
 
 FUNCTIONS: tuple[Function[..., Any], ...] = (
     *scripted.FUNCTIONS, *transacting.FUNCTIONS, *undone.FUNCTIONS, *telling.FUNCTIONS, *putting.PUTTERS,
+    *putting.STREAMERS,
     wired, watched,
 )  # fmt: skip
 """Everything that Sandboxes must know to carry plans out."""

@@ -10,9 +10,11 @@ from dataclasses import replace
 from typing import Any
 
 from weftrun.model.ids import StepId
+from weftrun.model.policy import STREAM
 from weftrun.sdk.function import Function, function
 from weftrun.sdk.place import current
 from weftrun.sdk.retrying import Retry
+from weftrun.sdk.stream import DECLARED
 from weftrun.testing.sim.chance import Chance
 from weftrun.testing.sim.plans_model import BodyPlan, Op
 from weftrun.testing.sim.values import Value, fail, lineage, plait, stage, weave
@@ -25,17 +27,17 @@ _TAKEN = ("draw", "quiet", "fixed", "shown", "strict", "large", "loose", "stumbl
 _READS = ("draw", "quiet", "large", "loose", "stumbles", "sure", "gamble")
 
 
-def output_of(step: str) -> StepId:
-    """Return the Step that the output of a Step is."""
-    around, slash, name = step.rpartition("/")
-    return StepId(f"{around}{slash}{name.replace('[', ':early[', 1)}")
+def output_of(step: str, name: str = "early") -> StepId:
+    """Return the Step that an output of a Step is."""
+    around, slash, last = step.rpartition("/")
+    return StepId(f"{around}{slash}{last.replace('[', f':{name}[', 1)}")
 
 
-def _put(*inputs: object, because: object, filler_bytes: int = 0) -> Value:
+def _put(*inputs: object, because: object, filler_bytes: int = 0, name: str = "early") -> Value:
     now = stage()
-    output = output_of(now.step)
+    output = output_of(now.step, name)
     value = Value(output, lineage([*inputs, because]) | {(output, now.nonces.bits())}, bytes(filler_bytes))
-    current().put("early", value)
+    current().put(name, value)
     return value
 
 
@@ -89,6 +91,24 @@ def puts_fixed(*inputs: object, because: object = None) -> Value:
     return plait(*inputs, because, put)
 
 
+@function(name=_NAME + "flows", effects="none", deterministic=True, outputs=DECLARED)
+def flows(*inputs: object, because: object = None) -> Value:
+    """Stands for a generator, whose readers take what its Attempt puts: they begin again when that fails."""
+    put = Value(output_of(stage().step, STREAM), lineage([*inputs, because]))
+    current().put(STREAM, put)
+    return plait(*inputs, because, put)
+
+
+@function(name=_NAME + "flows_stumbles", effects="none", retries=Retry(4, delay_s=0.2), outputs=DECLARED)
+def flows_stumbles(*inputs: object, because: object = None) -> Value:
+    """Like `flows`, and nondeterministic; fails on its first Attempt, half the time on its second."""
+    put = _put(*inputs, because=because, name=STREAM)
+    if stage().attempt == 1 or (stage().attempt == 2 and stage().nonces.bits() % 2):
+        raise fail(*inputs, because)
+    return weave(*inputs, because, put)
+
+
+STREAMERS: tuple[Function[..., Any], ...] = (flows, flows_stumbles)
 PUTTERS: tuple[Function[..., Any], ...] = (
     puts, puts_large, puts_seen, puts_strict, puts_stumbles, puts_gamble, puts_fixed,
 )  # fmt: skip
@@ -99,7 +119,8 @@ def with_outputs(plan: BodyPlan, chance: Chance, no_calls: tuple[str, ...]) -> B
     ops = [_putting(op, chance, no_calls) for op in plan.ops]
     made = sum(op.kind not in no_calls for op in ops)
     for _ in range(chance.below(3)):
-        ops.append(Op(PUT, chance.one_of(PUTTERS).spec.label))
+        puts = STREAMERS if chance.happens(0.3) else PUTTERS
+        ops.append(Op(PUT, chance.one_of(puts).spec.label))
         readers = 1 + chance.below(2)
         ops += [Op("call", chance.one_of(_READS), (made,)) for _ in range(readers)]
         made += 1 + readers

@@ -113,7 +113,7 @@ class _Sequential:
     def _output(self, op: Op, step: StepId, reads: Lineage) -> Lineage:
         """Return what a Step has put, which stands if and only if it has succeeded."""
         self._outcome(op, step, reads)
-        return self._outcome(op, output_of(step), reads)
+        return self._outcome(op, output_of(step, TABLE[op.name].spec.outputs[0]), reads)
 
     def _outcome(self, op: Op, step: StepId, reads: Lineage) -> Lineage:
         """Return what a Step gave, by the record of its nonce."""
