@@ -72,7 +72,7 @@ class Core:
         durable: bool,
         asked: QueueOptions | None,
     ) -> Ticket:
-        assert asked is None
+        assert asked is None, "no test puts a Run into a queue here"
         assert durable or (id is None and not wait_start), "a Run without records is not waited for, nor named"
         self.starts.append((function, bundle, args, digest, wait_start))
         ticket = Ticket(id or RunId(f"drawn-{len(self.starts)}"))
@@ -237,8 +237,11 @@ def test_misuse_of_start(core: Core) -> None:
         engine.start(len, [])
     with pytest.raises(TypeError, match=r"add\(\): missing a required argument: 'x'\."):
         engine.start(add)
-    with pytest.raises(weftrun.NotSerializable, match=r"Argument x of add is a lock"):
+    with pytest.raises(weftrun.NotSerializable, match=r"Argument x of add is a lock") as caught:
         engine.start(add, threading.Lock())
+    cause = caught.value.__cause__
+    assert isinstance(cause, TypeError), "pickle's own error"
+    assert cause.__context__ is None, "and nothing is said twice"
     assert not core.starts
 
     @workflow
