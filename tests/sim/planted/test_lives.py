@@ -8,7 +8,7 @@ import pytest
 from tests.sim.planted.test_planted import Plant, check_found, title
 
 from weftrun.adapters.sqlite.statements import SQL
-from weftrun.machines.run import bodies, branching, lives, recorded
+from weftrun.machines.run import bodies, branching, lives, recorded, undoing
 from weftrun.model.outcomes import Failure, Reason
 from weftrun.runtime.takeover import TakeOver
 
@@ -65,7 +65,24 @@ def signals_go_with_the_failure_of_a_run(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setitem(SQL, "drop_untaken", "DELETE FROM inbox WHERE run = ?1 AND ?2 <> ''")
 
 
+def a_cancel_forgets_what_was_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends a Run at once, as it once did."""
+    monkeypatch.setattr(undoing, "_pending", lambda _run: set())
+
+
+def a_replay_is_told_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A body that is to undo something is shown first whatever has settled since."""
+    told = undoing.may_be_shown
+
+    def late(run, body, settled):
+        return settled or told(run, body, settled)
+
+    monkeypatch.setattr(bodies, "may_be_shown", late)
+
+
 PLANTS = (
+    Plant(a_cancel_forgets_what_was_done, "were booked", scenario="booked"),
+    Plant(a_replay_is_told_too_late, "booked", scenario="booked"),
     Plant(a_success_is_taken_back, "once", scenario="retried"),
     Plant(a_success_is_taken_back, "single", seeds=60, lives=True),
     Plant(attempts_are_counted_from_one_again, "settled it, but had failed", scenario="retried"),

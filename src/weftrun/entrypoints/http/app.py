@@ -15,7 +15,19 @@ from litestar.static_files import create_static_files_router
 from litestar.types import ControllerRouterHandler, Middleware
 
 from weftrun import __version__
-from weftrun.entrypoints.http import access, answers, deployed, events, functions, health, now, problems, runs
+from weftrun.entrypoints.http import (
+    access,
+    answers,
+    deployed,
+    events,
+    functions,
+    health,
+    now,
+    problems,
+    queues,
+    runs,
+    schedules,
+)
 from weftrun.entrypoints.http import metrics as counting
 from weftrun.entrypoints.http.callers import Caller
 from weftrun.entrypoints.http.gateway import Gateway
@@ -52,11 +64,7 @@ def make_app(
         finally:
             await gateway.close()
 
-    of_runs = Router("/runs", route_handlers=[*runs.ROUTES, *events.ROUTES])
-    api = Router(
-        "/api/v1", route_handlers=[of_runs, events.list_events, *now.ROUTES, *functions.ROUTES, *deployed.ROUTES]
-    )
-    served: list[Any] = [api, *health.ROUTES, *counting.ROUTES, openapi, *routers]
+    served: list[Any] = [_api(), *health.ROUTES, *counting.ROUTES, openapi, *routers]
     if pages is not None:
         served.append(
             create_static_files_router("/", [pages], html_mode=True, include_in_schema=False, opt={access.OPEN: True})
@@ -81,6 +89,18 @@ def make_app(
         ),
         logging_config=None,
         debug=False,
+    )
+
+
+def _api() -> Router:
+    """Return the routes of the API."""
+    of_runs = Router("/runs", route_handlers=[*runs.ROUTES, *events.ROUTES])
+    of_schedules = Router("/schedules", route_handlers=schedules.ROUTES)
+    of_queues = Router("/queues", route_handlers=queues.ROUTES)
+    of_others = (events.list_events, *now.ROUTES, *functions.ROUTES, *deployed.ROUTES)
+    return Router(
+        "/api/v1",
+        route_handlers=[of_runs, of_schedules, of_queues, *of_others],
     )
 
 

@@ -49,8 +49,12 @@ class Caller(Struct, frozen=True):
             raise Refusal(422, "bad-run-id", str(error)) from None
 
     def shown(self, id: str) -> str:
-        """Return the id of a Run as they know it."""
+        """Return the id of a Run, or the name of a queue, as they know it."""
         return id.removeprefix(self.prefix)
+
+    def told(self, waiting_for: str | None) -> str | None:
+        """Return what a Run waits for as they know it: the name of a queue without what it has in the Journal."""
+        return None if waiting_for is None else waiting_for.replace(f"queue {self.prefix}", "queue ")
 
 
 NOBODY = Caller(token="(none)")

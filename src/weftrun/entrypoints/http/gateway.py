@@ -36,6 +36,7 @@ from weftrun.model.ids import RunId, RunUid
 from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.outcomes import Failure, Status
 from weftrun.model.policy import Bundle
+from weftrun.model.queues import QueueOptions
 from weftrun.model.translation import Bind, Bound, Described, Render, Rendered
 from weftrun.model.values import Data, Inline, Payload
 from weftrun.model.visiting import change_data
@@ -59,6 +60,7 @@ class WantedRun(Struct, frozen=True):
         id: of the Run; None for a fresh one.
         durable: whether it keeps records; None for what its app says.
         traceparent: context of the caller, as W3C has it; empty where there is none.
+        asked: of the queue that it is put into, by the name that the caller has for it.
     """
 
     app: str | None
@@ -67,6 +69,7 @@ class WantedRun(Struct, frozen=True):
     id: str | None
     durable: bool | None = None
     traceparent: str = ""
+    asked: QueueOptions | None = None
 
 
 class EndedRun(Struct, frozen=True):
@@ -241,6 +244,8 @@ class Gateway:
         if wanted.id is not None and not durable:
             detail = f"A Run without records can't be found again by the id {wanted.id!r}: leave out one of both."
             raise Refusal(422, "id-without-records", detail)
+        if wanted.asked is not None and not durable:
+            raise Refusal(422, "queue-without-records", "A Run without records can't wait in a queue: leave one out.")
         id = self._id(caller, wanted, described)
         ended = await self.admitting.admit(caller.tenant, described.function)
         with contextlib.ExitStack() as undo:
@@ -270,18 +275,27 @@ class Gateway:
         self.core.when_ended(ticket, told)
 
     async def _start(self, app: App, described: Described, wanted: WantedRun, id: RunId, *, durable: bool) -> Ticket:
-        translator = await self.translators.of(app.bundle)
-        bound = await translator.ask(Bind(wanted.function, wanted.arguments, wanted.id is not None))
-        assert isinstance(bound, Bound)
+        bound = await self.bound(app, wanted.function, wanted.arguments, compares=wanted.id is not None)
         digest, *also = bound.digests or ("",)
         args: Data = Inline(bound.data)
         if len(bound.data) > self.core.inline_bytes_max:
             args = self.core.publish([bound.data])
         return self.core.start(
             id, described.function, app.bundle, Payload(args), digest, tuple(also),
-            wait_start=False, durable=durable, is_fresh=wanted.id is None,
+            wait_start=False, durable=durable, is_fresh=wanted.id is None, asked=wanted.asked,
             traceparent=wanted.traceparent,
         )  # fmt: skip
+
+    async def bound(self, app: App, function: str, arguments: bytes, *, compares: bool) -> Bound:
+        """Return the encoded arguments of a Function of an app, and digests of them where they are to be compared.
+
+        Raises:
+            UsageError: the arguments don't fit.
+        """
+        translator = await self.translators.of(app.bundle)
+        bound = await translator.ask(Bind(function, arguments, compares))
+        assert isinstance(bound, Bound)
+        return bound
 
     def _id(self, caller: Caller, wanted: WantedRun, described: Described) -> RunId:
         if wanted.id is not None:

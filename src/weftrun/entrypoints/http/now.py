@@ -114,7 +114,7 @@ def _run(caller: Caller, info: RunInfo, owner: OwnerView | None, running: Sequen
         info.function,
         info.status,
         info.started_at,
-        info.waiting_for,
+        caller.told(info.waiting_for),
         info.goes_on_at,
         owner,
         [_step(view) for view in running[:_STEPS_MAX]],

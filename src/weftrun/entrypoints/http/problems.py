@@ -19,6 +19,7 @@ from weftrun.model.errors import (
     EngineClosed,
     JournalError,
     LimitExceeded,
+    QueueFull,
     ReplayDiverged,
     RunConflict,
     RunNotFound,
@@ -93,6 +94,8 @@ def refusal_of(error: Exception) -> Refusal:
             return error
         case RunNotFound():
             return Refusal(404, "run-not-found", str(error))
+        case QueueFull():
+            return Refusal(429, "queue-full", str(error), headers={"Retry-After": _RETRY_S})
         case RunConflict():
             return Refusal(409, "run-conflict", str(error))
         case ReplayDiverged():

@@ -18,11 +18,13 @@ from weftrun.entrypoints.http.callers import Caller
 from weftrun.entrypoints.http.gateway import Gateway, WantedRun, found
 from weftrun.entrypoints.http.given import CallerHere, GatewayHere
 from weftrun.entrypoints.http.problems import Refusal, not_found, problems
-from weftrun.model.errors import LimitExceeded, UsageError
+from weftrun.model.errors import LimitExceeded, PolicyError, UsageError
 from weftrun.model.outcomes import Status
+from weftrun.model.queues import QueueOptions
 from weftrun.model.spans import parent_of
 from weftrun.ports.journal import RunInfo
 from weftrun.runtime.tickets import Ticket
+from weftrun.sdk.queues import placed
 from weftrun.sdk.waiting import Json, check_name, signal_value
 from weftrun.views.following import still
 from weftrun.views.graph import GraphEdge, GraphNode, drawing, drawing_of, graph
@@ -43,7 +45,11 @@ _PAGE_HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsa
 
 LOOKED = problems(400, 404, 410, 422)
 ASKED = LOOKED | problems(409, 424) | {200: ResponseSpec(RunAnswer, description="It has succeeded.")}
-STARTED = ASKED | {202: ResponseSpec(RunAnswer, description="It goes on; `Location` is where it can be looked at.")}
+STARTED = (
+    ASKED
+    | problems(429)
+    | {202: ResponseSpec(RunAnswer, description="It goes on; `Location` is where it can be looked at.")}
+)
 SIGNALLED = LOOKED | problems(409)
 RESULT = LOOKED | problems(406, 409, 424) | {202: ResponseSpec(RunAnswer, description="It goes on.")}
 
@@ -63,6 +69,11 @@ class StartRun(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         id: of the Run; the same id again is the same Run. The header `Idempotency-Key` says the same.
         wait_s: wait so many seconds for the value; then the Run goes on, and the answer is 202.
         durable: false for a Run that keeps no records: it is faster, ends with the server, and takes no id.
+        queue: name of a queue that the Run is put into, to begin when there is a place; 429 where that is full.
+        key: whose Run it is there; keys take turns.
+        priority: 0 begins first, 9 last.
+        delay_s: it begins so many seconds after the start, at the earliest.
+        deduplicate: as long as a Run with this word has not ended, a start joins that one.
     """
 
     workflow: str | None = None
@@ -72,6 +83,11 @@ class StartRun(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     id: str | None = None
     wait_s: Annotated[float, Meta(ge=0, le=WAIT_S_MAX)] = 0.0
     durable: bool | None = None
+    queue: str | None = None
+    key: str | None = None
+    priority: int | None = None
+    delay_s: float | None = None
+    deduplicate: str | None = None
 
 
 class SendSignal(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -151,7 +167,7 @@ def listed(caller: Caller, info: RunInfo) -> RunListed:
         info.status,
         info.started_at,
         info.ended_at,
-        info.waiting_for,
+        caller.told(info.waiting_for),
         info.lives,
     )
 
@@ -177,8 +193,21 @@ async def start(
     id = data.id if data.id is not None else idempotency_key
     # What is no context is passed by, as W3C has it.
     told = traceparent if traceparent is not None and parent_of(traceparent) is not None else ""
-    wanted = WantedRun(data.app, name, msgspec.json.encode(data.args), id, data.durable, told)
+    wanted = WantedRun(data.app, name, msgspec.json.encode(data.args), id, data.durable, told, _asked(caller, data))
     return await _answered(gateway, caller, await gateway.start(caller, wanted, data.wait_s), 0.0)
+
+
+def _asked(caller: Caller, data: StartRun) -> QueueOptions | None:
+    """Return what a start asks of a queue."""
+    given = {name: getattr(data, name) for name in ("queue", "key", "priority", "delay_s", "deduplicate")}
+    said = {name: value for name, value in given.items() if value is not None}
+    try:
+        asked = placed(said, None, str(data.function or data.workflow), "this request")
+    except PolicyError as error:
+        raise Refusal(422, "bad-queue", str(error)) from None
+    if asked is None:
+        return None
+    return replace(asked, entry=replace(asked.entry, queue=caller.prefix + asked.entry.queue))
 
 
 async def _answered(gateway: Gateway, caller: Caller, ticket: Ticket, wait_s: float) -> Response[RunAnswer]:
@@ -188,7 +217,8 @@ async def _answered(gateway: Gateway, caller: Caller, ticket: Ticket, wait_s: fl
     if await gateway.ended(ticket, wait_s):
         return json_answer(run_answer(id, await gateway.answer(ticket), joined=ticket.joined), 200, headers)
     status, waiting_for = gateway.core.status(ticket)
-    return json_answer(RunAnswer(id, status, joined=ticket.joined, waiting_for=waiting_for), 202, headers)
+    answer = RunAnswer(id, status, joined=ticket.joined, waiting_for=caller.told(waiting_for))
+    return json_answer(answer, 202, headers)
 
 
 @get("/", summary="List Runs, newest first", responses=LOOKED)
@@ -238,7 +268,8 @@ async def get_run(gateway: GatewayHere, caller: CallerHere, run_id: Id) -> Respo
 def shown(caller: Caller, seen: Look, fold: StepsFold, views: list[StepView]) -> RunShown:
     """Return what there is to tell of a Run that was folded, and of its Steps."""
     told = run_shown(seen.info, seen.rows, seen.trace, fold, views, seen.running, seen.owner)
-    return replace(told, id=caller.shown(told.id))
+    waiting_for, queue = caller.told(told.waiting_for), caller.shown(told.queue)
+    return replace(told, id=caller.shown(told.id), waiting_for=waiting_for, queue=queue)
 
 
 @get("/{run_id:str}/view", summary="Show all that can be seen of a Run", responses=LOOKED)
@@ -282,7 +313,7 @@ async def result(gateway: GatewayHere, caller: CallerHere, run_id: Id, wait_s: W
     ticket = await gateway.ticket(caller, run_id)
     if not await gateway.ended(ticket, wait_s):
         status, waiting_for = gateway.core.status(ticket)
-        return json_answer(RunAnswer(run_id, status, waiting_for=waiting_for), 202, {"Retry-After": "1"})
+        return json_answer(RunAnswer(run_id, status, waiting_for=caller.told(waiting_for)), 202, {"Retry-After": "1"})
     return value_answer(run_id, await gateway.answer(ticket))
 
 

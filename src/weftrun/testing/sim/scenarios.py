@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from weftrun.model.limits import Limits
 from weftrun.sdk.function import Function
-from weftrun.testing.sim import scripted, telling, transacting, undone
+from weftrun.testing.sim import compensating, scripted, telling, transacting, undone
 from weftrun.testing.sim.awaiting import LISTEN, PAUSE, SentSignal
 from weftrun.testing.sim.faults import PAUSES, Fault
 from weftrun.testing.sim.outside import Pace
@@ -52,6 +52,17 @@ def _start_cancelled(world: World) -> None:
     """A Run that is cancelled on its way; a crash may let it end first."""
     world.start("one", scripted.ruined, 1).cancel_at_s = 0.006
     world.start("two", scripted.parent, 1).cancel_at_s = 0.01
+
+
+def _start_undoing(world: World) -> None:
+    """Runs that are cancelled when they may have booked something; a crash may let them end first."""
+    for number, at_s in enumerate((0.014, 0.022)):
+        world.start(f"tour-{number}", compensating.tour, 1).cancel_at_s = at_s
+        world.start(f"holiday-{number}", compensating.holiday, 1).cancel_at_s = at_s
+
+
+def _is_undone(world: World) -> list[str]:
+    return [*_ends("succeeded", "cancelled")(world), *compensating.left_booked(world.rows)]
 
 
 def _start_at_two(world: World) -> None:
@@ -156,6 +167,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario("suspended", _start_waiting, scripted.FUNCTIONS, _LETS_GO, _ends("succeeded", "cancelled")),
     Scenario("listening", _start_listening, (*scripted.FUNCTIONS, watched, wired), _LETS_GO, _ends("succeeded")),
     Scenario("listening again", _start_listening_again, scripted.FUNCTIONS, judge=_ends("succeeded")),
+    Scenario("booked", _start_undoing, (*scripted.FUNCTIONS, *compensating.FUNCTIONS), judge=_is_undone),
     Scenario("cancelled", _start_cancelled, scripted.FUNCTIONS, judge=_ends("succeeded", "failed", "cancelled")),
 )
 """Small enough for every single fault, and for pairs."""

@@ -1,0 +1,1 @@
+"""Figures of weftrun itself that no paper has."""
