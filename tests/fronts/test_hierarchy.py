@@ -176,6 +176,7 @@ def test_functions_are_held_against_their_file(folder, tmp_path):
 CASES = [
     ("- name: each\n", "- nam: each\n", 5, "has no key 'nam'; did you mean 'name'?"),
     ("  type: foreach", "  type: forall", 6, "'type' is 'forall', and must be pass or parallel or switch or foreach"),
+    ("  type: foreach", "  type: [foreach]", 6, "'type' must be a text"),
     ("name: square", "name: rand", 8, "two states are called 'rand'; the other is in line 4"),
     ("LOCAL.rand_result[*]", "LOCAL.rand_result", 7, "runs for each item of a list, and none of its inputs is one"),
     ("LOCAL.rand_result[*]", "rand_result[*]", 7, "'rand_result[*]' is not LOCAL.name, INPUT.name"),

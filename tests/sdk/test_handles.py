@@ -17,6 +17,7 @@ from weftrun import Engine, UsageError, workflow
 from weftrun.model.ids import ObjectId, RunId, RunUid, StepId
 from weftrun.model.outcomes import Failure, Reason, Status
 from weftrun.model.policy import Bundle, FunctionSpec
+from weftrun.model.queues import QueueOptions
 from weftrun.model.values import Data, Inline, Object, Payload, Tree
 from weftrun.sdk.codec import decode, encode
 from weftrun.sdk.failure import failure_of
@@ -69,7 +70,9 @@ class Core:
         *,
         wait_start: bool,
         durable: bool,
+        asked: QueueOptions | None,
     ) -> Ticket:
+        assert asked is None, "no test puts a Run into a queue here"
         assert durable or (id is None and not wait_start), "a Run without records is not waited for, nor named"
         self.starts.append((function, bundle, args, digest, wait_start))
         ticket = Ticket(id or RunId(f"drawn-{len(self.starts)}"))
@@ -124,7 +127,8 @@ class Core:
     def runs(self, limit: int, before: int | None) -> list[Any]:
         return list(self.tickets)[:limit]
 
-    def cancel(self, ticket: Ticket) -> None:
+    def cancel(self, ticket: Ticket, *, force: bool) -> None:
+        assert not force
         self.cancelled.append(ticket.id)
 
     def close(self, *, drain_s: float) -> None:
@@ -233,8 +237,11 @@ def test_misuse_of_start(core: Core) -> None:
         engine.start(len, [])
     with pytest.raises(TypeError, match=r"add\(\): missing a required argument: 'x'\."):
         engine.start(add)
-    with pytest.raises(weftrun.NotSerializable, match=r"Argument x of add is a lock"):
+    with pytest.raises(weftrun.NotSerializable, match=r"Argument x of add is a lock") as caught:
         engine.start(add, threading.Lock())
+    cause = caught.value.__cause__
+    assert isinstance(cause, TypeError), "pickle's own error"
+    assert cause.__context__ is None, "and nothing is said twice"
     assert not core.starts
 
     @workflow

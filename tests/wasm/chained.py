@@ -14,7 +14,7 @@ from weftrun import function, wasm_function
 from weftrun.model.wasm import WasmLimits
 
 FOLDER = Path(os.environ["WEFTRUN_TEST_MODULES"])
-for _name in ("ECHO", "CHAIN", "CHAIN_POINTED", "CHAIN_TOLD", "CHAIN_LOOPS"):
+for _name in ("ECHO", "CHAIN", "CHAIN_POINTED", "CHAIN_TOLD", "CHAIN_LOOPS", "FORK"):
     if not (FOLDER / f"{_name.lower()}.wasm").exists():
         (FOLDER / f"{_name.lower()}.wasm").write_bytes(getattr(modules, _name))
 
@@ -51,6 +51,7 @@ def number(text: bytes) -> int:
 inner = wasm_function(FOLDER / "chain.wasm", calls=[echo, upper], name="inner")
 outer = wasm_function(FOLDER / "chain.wasm", calls=[inner, echo, upper, fails, waits, number])
 pointed = wasm_function(FOLDER / "chain_pointed.wasm", calls=[])
+fork = wasm_function(FOLDER / "fork.wasm", calls=[])
 told = wasm_function(FOLDER / "chain_told.wasm", calls=[waits], bucket="b", buckets=FOLDER / "buckets")
 loops = wasm_function(FOLDER / "chain_loops.wasm", calls=[echo], limits=WasmLimits(time_s_max=0.05))
 

@@ -163,6 +163,33 @@ CHAIN_POINTED = command(
       (drop (call $append (i32.const 20) (i32.const 1))) (drop (call $append (i32.const 30) (call $input_size)))
       (i32.store8 (i32.const 20) (i32.const 122)) (i32.const 0))""",
 )  # fmt: skip
+MERGE = '(import "weftrun" "merge" (func $merge (param i32 i32 i32 i32) (result i32)))'
+JOIN = '(import "weftrun" "call_join" (func $join (param i32) (result i32)))'
+_REGIONS = "".join(
+    f"(drop (call $merge (i32.const {at}) (i32.const {count}) (i32.const {kind}) (i32.const {how})))"
+    for at, count, kind, how in ((100, 2, 0, 0), (112, 1, 1, 1), (120, 1, 3, 2), (128, 1, 0, 3), (132, 1, 0, 4))
+)
+_OWN = """(table (export "__indirect_function_table") 1 funcref) (elem (i32.const 0) $own)
+(func $own (result i32) (local $n i32)
+  (drop (call $input_read (i32.const 30) (call $input_size) (i32.const 0)))
+  (local.set $n (i32.load8_u (i32.const 30)))
+  (i32.store (i32.const 100) (i32.add (i32.load (i32.const 100)) (local.get $n)))
+  (i32.store (i32.const 104) (i32.add (i32.load (i32.const 104)) (i32.const 2000000000)))
+  (i64.store (i32.const 112) (i64.mul (i64.load (i32.const 112)) (i64.extend_i32_u (local.get $n))))
+  (f64.store (i32.const 120) (f64.convert_i32_s (i32.sub (i32.const 0) (local.get $n))))
+  (i32.store (i32.const 128) (local.get $n)) (i32.store (i32.const 132) (local.get $n))
+  (i32.store (i32.const 140) (local.get $n)) (i32.const 0))
+(data (i32.const 16) "ab")"""
+FORK = command(
+    # Two of its own functions, given "a" and "b", leave what is declared; what they leave at 140 is not.
+    "(local $a i32) (local $b i32) (i32.store (i32.const 100) (i32.const 7)) (i64.store (i32.const 112) (i64.const 3))"
+    f"(i32.store (i32.const 128) (i32.const 98)) {_REGIONS}"
+    "(local.set $a (call $pointed (i32.const 0) (i32.const 16) (i32.const 1)))"
+    "(local.set $b (call $pointed (i32.const 0) (i32.const 17) (i32.const 1)))"
+    "(drop (call $join (local.get $b))) (drop (call $join (local.get $a)))"
+    "(drop (call $append (i32.const 100) (i32.const 44)))",
+    INPUT, READ, APPEND, POINTED, MERGE, JOIN, rest=_OWN,
+)  # fmt: skip
 WASI_TIME = '(import "wasi_snapshot_preview1" "clock_time_get" (func $time (param i32 i64 i32) (result i32)))'
 WASI_RANDOM = '(import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))'
 CHAIN_TOLD = command(

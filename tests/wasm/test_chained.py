@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from tests.conftest import assert_closed
@@ -21,9 +21,10 @@ from tests.wasm import modules
 import weftrun
 from weftrun.adapters.wasm import sandboxed
 from weftrun.adapters.wasm.building import build
+from weftrun.adapters.wasm.merging import merged, nbytes_of, neutral
 from weftrun.adapters.wasm.program import RunningProgram
 from weftrun.entrypoints.cli.group import main
-from weftrun.model.wasm import ProgramAwaits, ProgramCalls, WasmCall
+from weftrun.model.wasm import MergedRegion, MergeHow, NumberType, ProgramAwaits, ProgramCalls, WasmCall
 
 ROOT = Path(__file__).parents[2]
 
@@ -79,6 +80,27 @@ def test_a_function_is_called_by_its_pointer_with_the_memory_of_the_caller(
     run = started(engine, program.pointed, "", "pointed")
     assert run.result(timeout_s=60) == b"xby"
     assert [step.id for step in run.steps()] == ["chain_pointed", "chain_pointed_0[0]"]
+
+
+def test_what_forked_functions_give_back_is_merged(engine: weftrun.Engine, program: ModuleType) -> None:
+    """By sum (which wraps around), product, least, greatest and last; nothing else of their memory comes back."""
+    answer = started(engine, program.fork, "", "fork").result(timeout_s=60)
+    sum_, wrapped, product, least, greatest, last, own = struct.unpack("<iixxxxqdii4xi", answer)
+    assert (sum_, wrapped) == (7 + 97 + 98, 4_000_000_000 - 2**32)
+    assert (product, least, greatest, last, own) == (3 * 97 * 98, -98.0, 98, 97, 0)
+
+
+@pytest.mark.parametrize("how", list(get_args(MergeHow)))
+@pytest.mark.parametrize("type", list(get_args(NumberType)))
+def test_numbers_of_each_type_are_merged_in_each_way(type: NumberType, how: MergeHow) -> None:
+    code = {"i32": "i", "i64": "q", "f32": "f", "f64": "d"}[type]
+    region = MergedRegion(0, 3, type, how)
+    own, given = struct.pack(f"<3{code}", 5, -2, 0), struct.pack(f"<3{code}", 3, -2, 7)
+    wanted = {"sum": (8, -4, 7), "product": (15, 4, 0), "min": (3, -2, 0), "max": (5, -2, 7), "last": (3, -2, 7)}[how]
+    assert struct.unpack(f"<3{code}", merged(region, own, given)) == wanted
+    begins = neutral(region)
+    assert begins is None or struct.unpack(f"<3{code}", merged(region, own, begins)) == (5, -2, 0)
+    assert nbytes_of(region) == len(own)
 
 
 @pytest.mark.parametrize(

@@ -64,12 +64,34 @@ class WasmAnswer(Struct, frozen=True, array_like=True):
         moved: its storage calls.
         bytes_out: all that was sent to the storage role.
         bytes_back: all that came from it.
+        merged: parts of memory, of a function that was called by its pointer.
     """
 
     output: bytes
     moved: tuple[StorageCallMade, ...] = ()
     bytes_out: int = 0
     bytes_back: int = 0
+    merged: tuple[bytes, ...] = ()
+
+
+class MergedRegion(Struct, frozen=True, array_like=True):
+    """A part of a program's memory that functions called by their pointers give back.
+
+    Attributes:
+        at: where it begins.
+        count: of numbers.
+        type: of each.
+        how: it is joined with what the caller has.
+    """
+
+    at: int
+    count: int
+    type: NumberType
+    how: MergeHow
+
+
+NumberType = Literal["i32", "i64", "f32", "f64"]
+MergeHow = Literal["sum", "product", "min", "max", "last"]
 
 
 class PointedFunction(Struct, frozen=True, array_like=True):
@@ -81,6 +103,7 @@ class PointedFunction(Struct, frozen=True, array_like=True):
         memory_bytes: length of the memory.
         numbers: exported globals that may change, as the 8 bytes of each, by name.
         beginning: SHA-256 of the memory that a fresh instance has.
+        merged: parts of the memory that it gives back.
     """
 
     index: int
@@ -88,6 +111,7 @@ class PointedFunction(Struct, frozen=True, array_like=True):
     memory_bytes: int
     numbers: dict[str, bytes]
     beginning: str
+    merged: tuple[MergedRegion, ...] = ()
 
 
 class WasmCall(Struct, frozen=True, array_like=True):
@@ -135,7 +159,7 @@ class ProgramCalls(Struct, frozen=True):
 
 
 class ProgramAwaits(Struct, frozen=True):
-    """A program waits for the output of a call; it is answered with that, or None where the call has failed."""
+    """A program waits for a call; it is answered with what that gave, a WasmAnswer, or None where it has failed."""
 
     call: int
 

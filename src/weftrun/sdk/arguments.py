@@ -117,10 +117,12 @@ class Signature:
         """
         try:
             return encode((args, kwargs), what=f"the arguments of {self._label}", refs=refs)
-        except NotSerializable:
-            for name, value in self._bind(args, kwargs).items():
-                encode(value, what=f"argument {name} of {self._label}", refs=refs)
-            raise
+        except NotSerializable as error:
+            of_all = error
+        # Outside of the `except`: one chain of errors says it, not the same one twice.
+        for name, value in self._bind(args, kwargs).items():
+            encode(value, what=f"argument {name} of {self._label}", refs=refs)
+        raise of_all
 
     def digests(self, args: tuple[Any, ...], kwargs: dict[str, Any], *, all_ways: bool) -> tuple[str, ...]:
         """Return the digest by which a start with these arguments is recorded, then those of other ways to write it.

@@ -99,7 +99,7 @@ class Run(Generic[T_co]):
             argument and its type; empty where they were, and where nothing was joined.
     """
 
-    __slots__ = ("_core", "_ticket", "id", "not_compared")
+    __slots__ = ("_core", "_is_started", "_ticket", "id", "not_compared")
 
     def __init__(self, core: Core, ticket: Any) -> None:
         """Stand for the Run behind a ticket of `core`."""
@@ -107,6 +107,7 @@ class Run(Generic[T_co]):
         self._ticket = ticket
         self.id: RunId = ticket.id
         self.not_compared = ""
+        self._is_started = False
 
     def result(self, timeout_s: float | None = None) -> T_co:
         """Wait for the Run's end and return its value.
@@ -119,7 +120,9 @@ class Run(Generic[T_co]):
             RunCancelled: it was cancelled.
             Exception: the author's own error where it can be rebuilt, else `StepFailed`.
         """
-        value: T_co = self._open(self._core.wait(self._ticket, timeout_s))
+        ended = self._core.wait(self._ticket, timeout_s)
+        _say_otherwise(self)  # where it was still being taken over when it was started
+        value: T_co = self._open(ended)
         return value
 
     def __await__(self) -> Generator[Any, Any, T_co]:
@@ -316,7 +319,9 @@ class Engine:
         ticket = core.start(
             id, fn.spec, bundle, Payload(data), text, tuple(also), wait_start=wait, durable=fn.durable, asked=fn.asked
         )
-        return Run(core, ticket)
+        run = Run[Any](core, ticket)
+        run._is_started = True  # one that is only looked up, or retried, is not compared with this program
+        return run
 
     def get(self, id: str) -> Run[Any]:
         """Return the Run with this id.
@@ -458,8 +463,7 @@ def _schedules() -> Any:
 
 def _compare(run: Run[Any], fn: Function[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """Say so if a start joined a Run whose arguments could not be compared, or whose program was started otherwise."""
-    if run.joined and run._ticket.begun_otherwise:
-        warn_caller(f"Run {run.id} was begun before. {run._ticket.begun_otherwise}", UserWarning)
+    _say_otherwise(run)
     if fn.run_id is None or not run.joined or run._ticket.compared:
         return
     run.not_compared = fn.signature.why_not_compared(args, kwargs) or (
@@ -470,6 +474,14 @@ def _compare(run: Run[Any], fn: Function[..., Any], args: tuple[Any, ...], kwarg
         "answer is of the arguments that it was first started with.",
         ArgumentsNotCompared,
     )
+
+
+def _say_otherwise(run: Run[Any]) -> None:
+    """Say once that a program with other arguments, or other options, began a Run that is asked for here."""
+    told = run._ticket.begun_otherwise
+    if told and run._is_started:
+        run._is_started = False
+        warn_caller(f"Run {run.id} was begun before. {told}", UserWarning)
 
 
 def _earlier(id: RunId, status: Status, ended_at: float) -> str:

@@ -84,7 +84,7 @@ async def drive(wanted: WasmCall, input: bytes | str, others: _OtherSteps) -> Wa
                     refs.append(others.step(asked))
                     answer = len(refs)
                 case ProgramAwaits(call):
-                    answer = await _output(refs[call - 1])
+                    answer = await _answer(refs[call - 1])
                 case ProgramUsesKeys(verb, args):
                     answer = await use_key.step(wanted, verb, args)
                 case ProgramEnded(ended):
@@ -93,20 +93,20 @@ async def drive(wanted: WasmCall, input: bytes | str, others: _OtherSteps) -> Wa
         program.close()
 
 
-async def _output(ref: Ref[Any]) -> bytes | None:
-    """Wait for a call, and return its output; None where it has failed."""
+async def _answer(ref: Ref[Any]) -> WasmAnswer | None:
+    """Wait for a call, and return what it gave; None where it has failed."""
     (value,) = await gather(ref, return_exceptions=True)
     if isinstance(value, BaseException):
         return None  # the program is told of it; the Step has the error on record
     if isinstance(value, WasmAnswer):
-        return value.output
+        return value
     if isinstance(value, str):
-        return value.encode()
+        return WasmAnswer(value.encode())
     if not isinstance(value, bytes | bytearray | memoryview):
         raise UsageError(
             f"A function that a WebAssembly program calls returns bytes or text, not {type(value).__name__}."
         )
-    return bytes(value)
+    return WasmAnswer(bytes(value))
 
 
 @function(retries=UNREACHABLE)

@@ -16,7 +16,7 @@ from weftrun.adapters.wasm.instance import PAGE_BYTES, CallEnded, Instance
 from weftrun.adapters.wasm.state import BucketState
 from weftrun.model.errors import WasmRefused, WasmTrapped
 from weftrun.model.near import ViewSaid
-from weftrun.model.wasm import Near, PointedFunction, StorageCallMade, WasmLimits
+from weftrun.model.wasm import MergedRegion, Near, PointedFunction, StorageCallMade, WasmAnswer, WasmLimits
 from weftrun.ports.buckets import Buckets, KeyChanged
 from weftrun.ports.near import Offload
 
@@ -29,8 +29,8 @@ class OtherFunctions(Protocol):
     def begin(self, name: str, input: bytes, pointed: PointedFunction | None) -> int:
         """Let a function be called; return the number of the call."""
 
-    def output(self, number: int) -> bytes | None:
-        """Wait for a call; return its output, or None where it has failed."""
+    def given(self, number: int) -> WasmAnswer | None:
+        """Wait for a call; return what it gave, or None where it has failed."""
 
     def now_ns(self) -> int:
         """Return the time of the last answer, in nanoseconds since the epoch."""
@@ -116,6 +116,9 @@ class CallContext:
         shared: where regions of state are in its memory, and how long they are.
         error: what ended it, where that was raised by a host function.
         printed: what it has printed.
+        merged: parts of its memory that functions called by their pointers give back.
+        joins: those parts, by the number of the call.
+        joined: calls whose parts were merged.
     """
 
     def __init__(self, label: str, input: bytes, place: CallReach, limits: WasmLimits) -> None:
@@ -135,6 +138,9 @@ class CallContext:
         self.waited_s = 0.0
         self.shared: dict[str, tuple[int, int]] = {}
         self.error: BaseException | None = None
+        self.merged: list[MergedRegion] = []
+        self.joins: dict[int, tuple[MergedRegion, ...]] = {}
+        self.joined: set[int] = set()
         self.ends_at = time.monotonic() + limits.time_s_max
         self._state: BucketState | None = None
         self.printed = PrintedText(place.say, limits.text_bytes_max)

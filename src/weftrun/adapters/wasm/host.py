@@ -20,8 +20,10 @@ from wasmtime import _ffi as ffi
 from weftrun.adapters.wasm.call import CallContext, OtherFunctions
 from weftrun.adapters.wasm.compiled import Compiled, Compiler
 from weftrun.adapters.wasm.instance import BadAddress
+from weftrun.adapters.wasm.merging import merged, nbytes_of
 from weftrun.adapters.wasm.moving import pointed, storage_call
 from weftrun.model.errors import LimitExceeded, WasmRefused
+from weftrun.model.wasm import MergedRegion, MergeHow, NumberType
 
 MODULE: Final = "weftrun"
 WASI: Final = "wasi_snapshot_preview1"
@@ -191,21 +193,54 @@ def call_named(call: CallContext, name: int, name_bytes: int, at: int, nbytes: i
 def call_pointed(call: CallContext, function: int, at: int, nbytes: int) -> int:
     """Let a function of this program be called, on a copy of its memory; return the number of the call."""
     others, input = _others(call), call.instance.read(at & _U32, nbytes & _U32)
-    return others.begin("", input, pointed(call, function & _U32))
+    number = others.begin("", input, pointed(call, function & _U32))
+    call.joins[number] = tuple(call.merged)
+    return number
 
 
 def call_await(call: CallContext, number: int) -> int:
     """Wait for a call; return 0 where it has succeeded, else 1."""
-    return int(_others(call).output(number) is None)
+    return int(_others(call).given(number) is None)
 
 
 def call_output(call: CallContext, number: int, at: int, nbytes: int) -> int:
     """Write the output of a call, as far as there is room; return how long it is, or -1 where the call has failed."""
-    output = _others(call).output(number)
-    if output is None:
+    given = _others(call).given(number)
+    if given is None:
         return -1
-    call.instance.write(at & _U32, output[: nbytes & _U32])
-    return len(output)
+    call.instance.write(at & _U32, given.output[: nbytes & _U32])
+    return len(given.output)
+
+
+def merge(call: CallContext, at: int, count: int, type: int, how: int) -> int:
+    """Let functions called by their pointers from now on give a part of memory back; where it is empty, none."""
+    if not count:
+        call.merged.clear()
+        return 0
+    if not (0 <= type < len(_TYPES_MERGED) and 0 <= how < len(_HOW_MERGED)):
+        raise BadAddress(f"there is no type {type} of numbers, or no way {how} to merge them")
+    region = MergedRegion(at & _U32, count & _U32, _TYPES_MERGED[type], _HOW_MERGED[how])
+    call.instance.address(region.at, nbytes_of(region))
+    call.merged.append(region)
+    return 0
+
+
+def call_join(call: CallContext, number: int) -> int:
+    """Wait for a call by pointer, and merge what it gives back into memory; return 0 where it has succeeded, else 1."""
+    given = _others(call).given(number)
+    if given is None:
+        return 1
+    if number in call.joined:
+        raise BadAddress(f"the call {number} was joined before")
+    for region, theirs in zip(call.joins.get(number, ()), given.merged, strict=True):
+        own = call.instance.read(region.at, nbytes_of(region))
+        call.instance.write(region.at, merged(region, own, theirs))
+    call.joined.add(number)
+    return 0
+
+
+_TYPES_MERGED: Final[tuple[NumberType, ...]] = ("i32", "i64", "f32", "f64")
+_HOW_MERGED: Final[tuple[MergeHow, ...]] = ("sum", "product", "min", "max", "last")
 
 
 def _others(call: CallContext) -> OtherFunctions:
@@ -263,6 +298,8 @@ _FUNCTIONS: Final[tuple[tuple[str, str, Callable[..., int]], ...]] = (
     ("iii", "i", call_pointed),
     ("i", "i", call_await),
     ("iii", "I", call_output),
+    ("iiii", "i", merge),
+    ("i", "i", call_join),
 )
 """Parameters and result (i: 32 bits, I: 64 bits) of what a module may import, under the names that they have here."""
 

@@ -190,7 +190,7 @@ def pointed(call: CallContext, function: int) -> PointedFunction:
     before = bytearray(beginning.memory)
     before.extend(bytes(size - len(before)))
     memory = delta(before, instance.view())
-    return PointedFunction(function, memory, size, instance.numbers(), beginning.digest)
+    return PointedFunction(function, memory, size, instance.numbers(), beginning.digest, tuple(call.merged))
 
 
 def arrive(call: CallContext, told: NearCall) -> str:

@@ -25,6 +25,7 @@ from weftrun.model.wasm import (
     ProgramCalls,
     ProgramEnded,
     ProgramUsesKeys,
+    WasmAnswer,
     WasmCall,
 )
 from weftrun.ports.buckets import KeyChanged, Stat
@@ -67,7 +68,7 @@ class RunningProgram:
         self._random = random.Random(seed)
         self._now_s = 0.0
         self._calls = 0
-        self._outputs: dict[int, bytes | None] = {}
+        self._given: dict[int, WasmAnswer | None] = {}
 
     def go_on(self, answer: Any, now_s: float) -> ProgramAsks:
         """Let it run until it asks for the next thing, or ends.
@@ -122,15 +123,15 @@ class RunningProgram:
         self._calls += 1
         return cast("int", self.ask(ProgramCalls(name, input, pointed)))
 
-    def output(self, number: int) -> bytes | None:
+    def given(self, number: int) -> WasmAnswer | None:
         """Wait for a call."""
         if not 0 < number <= self._calls:
             raise WasmRefused(
                 f"The WebAssembly program {self._wanted.label} waits for the call {number}, which it has not made."
             )
-        if number not in self._outputs:
-            self._outputs[number] = self.ask(ProgramAwaits(number))
-        return self._outputs[number]
+        if number not in self._given:
+            self._given[number] = self.ask(ProgramAwaits(number))
+        return self._given[number]
 
     def now_ns(self) -> int:
         """Return the time of the last answer."""

@@ -14,6 +14,7 @@ from weftrun.adapters.wasm.call import CallContext, CallReach
 from weftrun.adapters.wasm.compiled import Compiled, compiled
 from weftrun.adapters.wasm.host import linked, running
 from weftrun.adapters.wasm.instance import BadAddress, Instance
+from weftrun.adapters.wasm.merging import nbytes_of, neutral
 from weftrun.adapters.wasm.moving import arrive, fill, room_for, run_arrived
 from weftrun.model.errors import WasmRefused, WasmTrapped
 from weftrun.model.near import NearAnswer, NearCall, NearFailed, NearRefused
@@ -93,7 +94,9 @@ def run(
         said = call.printed.last()
         raise WasmTrapped(f"The WebAssembly function {label} returned {code}{': ' + said if said else '.'}")
     out, back = (offload.bytes_out, offload.bytes_back) if offload is not None else (0, 0)
-    return WasmAnswer(call.output or b"", tuple(call.moved), out - before[0], back - before[1])
+    regions = function.merged if function is not None else ()
+    given = tuple(call.instance.read(one.at, nbytes_of(one)) for one in regions)
+    return WasmAnswer(call.output or b"", tuple(call.moved), out - before[0], back - before[1], given)
 
 
 def _within(call: CallContext, entry: str, function: PointedFunction | None) -> int:
@@ -103,6 +106,8 @@ def _within(call: CallContext, entry: str, function: PointedFunction | None) -> 
             if reason:
                 raise WasmTrapped(f"A function of {call.label} that was called by its pointer did not begin: {reason}.")
             fill(call, function)
+            for region in function.merged:
+                instance.write(region.at, neutral(region) or b"")
             return instance.call_table(function.index, ())
         if entry != COMMAND and _INITIALIZE in instance.compiled.exports:
             instance.call(_INITIALIZE)

@@ -51,6 +51,8 @@ WEFTRUN_IMPORT(state_unlock) int32_t weftrun_raw_state_unlock(const char *key, u
 WEFTRUN_IMPORT(call_named)
 uint32_t weftrun_raw_call_named(const char *name, uint32_t name_bytes, const void *input, uint32_t bytes);
 WEFTRUN_IMPORT(call_pointed) uint32_t weftrun_raw_call_pointed(uint32_t function, const void *input, uint32_t bytes);
+WEFTRUN_IMPORT(merge) int32_t weftrun_raw_merge(void *at, uint32_t count, int32_t type, int32_t how);
+WEFTRUN_IMPORT(call_join) int32_t weftrun_raw_call_join(uint32_t call);
 WEFTRUN_IMPORT(call_await) int32_t weftrun_raw_call_await(uint32_t call);
 WEFTRUN_IMPORT(call_output) int64_t weftrun_raw_call_output(uint32_t call, void *at, uint32_t bytes);
 WEFTRUN_IMPORT(storage_call)
@@ -144,6 +146,13 @@ static inline uint32_t weftrun_call(const char *name, const void *input, uint32_
 static inline uint32_t weftrun_call_pointed(int (*function)(void), const void *input, uint32_t bytes) {
   return weftrun_raw_call_pointed((uint32_t)(uintptr_t)function, input, bytes);
 }
+enum { WEFTRUN_I32, WEFTRUN_I64, WEFTRUN_F32, WEFTRUN_F64 };
+enum { WEFTRUN_SUM, WEFTRUN_PRODUCT, WEFTRUN_MIN, WEFTRUN_MAX, WEFTRUN_LAST };
+/* Declares `count` numbers that functions called by their pointers from now on give back. Each begins with 0 for a sum, with 1
+ * for a product, and else with what is there. A count of 0 takes back what was declared. */
+static inline void weftrun_merge(void *at, uint32_t count, int type, int how) { weftrun_raw_merge(at, count, type, how); }
+/* Waits for a call by pointer, and joins what it gives back with what is there; returns 0 where it has succeeded. */
+static inline int weftrun_join(uint32_t call) { return weftrun_raw_call_join(call); }
 /* Waits for a call; returns 0 where it has succeeded. */
 static inline int weftrun_await(uint32_t call) { return weftrun_raw_call_await(call); }
 /* Waits for a call, and returns its output as text that ends with a zero byte, which the caller frees; `*bytes` is its

@@ -40,6 +40,10 @@ def command(
         info = found(reader, run)
         started = start_of(reader.load(info.uid))
         note = reader.in_flight(info.uid) if info.ended_at is None else ""
+    if info.is_queued:
+        note = (
+            f"It waits in the queue {info.queue}, out of which other engines take it; this command waits for its end."
+        )
     bundle = started.bundle
     if info.ended_at is None:
         import_code(started, run)

@@ -34,7 +34,7 @@ def _check(apps: tuple[Path, ...], tls_cert: str | None, tls_key: str | None) ->
 @journal_options
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
-    "--port", type=click.IntRange(0, 65_535), help="Port; 0 for a free one. Default: 8420, with --compat 8080."
+    "--port", type=click.IntRange(0, 65_535), help="Port; 0 for a free one. Default: 8420, with --compat faasm 8080."
 )
 @click.option("--sandboxes", type=click.IntRange(1), help="Sandboxes that run Functions at once; default: processors.")
 @click.option(
@@ -49,21 +49,23 @@ def _check(apps: tuple[Path, ...], tls_cert: str | None, tls_key: str | None) ->
 @click.option("--tokens", is_flag=True, help="Ask callers for tokens; hosts other than loopback always do.")
 @click.option("--tls-cert", type=click.Path(exists=True, dir_okay=False), help="Certificate, in PEM; with --tls-key.")
 @click.option("--tls-key", type=click.Path(exists=True, dir_okay=False), help="Its private key, in PEM.")
-@click.option("--compat", type=click.Choice(["faasm"]), help="Also serve the doors of another system.")
-@click.option("--storage", metavar="URL", help="With --compat: a storage role; default: one is started.")
+@click.option(
+    "--compat", type=click.Choice(["faasm", "faasflow", "faasbatch"]), help="Also serve the doors of another system."
+)
+@click.option("--storage", metavar="URL", help="With --compat faasm: a storage role; default: one is started.")
 @click.option(
     "--store",
     default="",
     metavar="s3://BUCKET/PREFIX",
-    help="With --compat: where the storage role keeps values.",
+    help="With --compat faasm: where the storage role keeps values.",
 )
 @click.option(
     "--storage-port", type=click.IntRange(0, 65_535), default=8_003, show_default=True,
-    help="With --compat: port of the storage role that is started.",
+    help="With --compat faasm: port of the storage role that is started.",
 )  # fmt: skip
 @click.option(
     "--wasm-time-s", type=click.FloatRange(0.001), default=60.0, show_default=True,
-    help="With --compat: longest time of a call, in seconds.",
+    help="With --compat faasm: longest time of a call, in seconds.",
 )  # fmt: skip
 def command(
     apps: tuple[Path, ...],
@@ -87,11 +89,12 @@ def command(
 
     APPs are imported by processes of their own, from where they lie. The API is under /api/v1, its OpenAPI in
     /openapi.json. It needs the extra `serve`; `--compat faasm` needs `wasm`, too: WebAssembly functions are uploaded
-    and called there as in Faasm, and a storage role beside it keeps their keys.
+    and called there as in Faasm, and a storage role beside it keeps their keys. `--compat faasflow` and
+    `faasbatch` also answer /run, /clear and /info.
     """
     _check(apps, tls_cert, tls_key)
     server = _module("server", "serve")
-    default = _PORT if compat is None else _PORT_OF_FAASM
+    default = _PORT_OF_FAASM if compat == "faasm" else _PORT
     settings = server.ServerSettings(
         place=place_of(db),
         files=apps,
@@ -103,8 +106,9 @@ def command(
         runs_at_once=runs_at_once,
         tls=(tls_cert, tls_key) if tls_cert and tls_key else None,
     )
-    if compat is None:
-        server.serve(settings, announce=partial(_announce, as_json=as_json))
+    if compat != "faasm":
+        routers = [_module("originals", "serve").originals_router()] if compat is not None else []
+        server.serve(settings, announce=partial(_announce, as_json=as_json), routers=routers)
         return
     _module("roles", "serve,wasm").serve_faasm(
         settings,

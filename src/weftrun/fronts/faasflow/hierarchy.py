@@ -104,6 +104,8 @@ class Flattening:
         if not table.need("type"):
             return "", ""
         kind = table.text("type", _TYPES)
+        if not kind:
+            return "", ""
         table.only((*_ALL, *_OWN[kind]))
         if name and (not name.isprintable() or set("[]/") & set(name)):
             table.problem("name", f"{name!r} can't be the name of a Step: it has a sign that is none of a name's.")
