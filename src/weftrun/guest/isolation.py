@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from typing import Final
 
 from weftrun.guest import kernel
@@ -67,9 +68,14 @@ def enter_namespaces(*, user: bool) -> int:
 
 
 def own_temporary_files() -> None:
-    """Put an empty `/tmp` and `/dev/shm` of one's own over those there are. Raises OSError where the host refuses."""
+    """Put an empty `/tmp` and `/dev/shm` of one's own over those there are. Raises OSError where the host refuses.
+
+    A folder that the interpreter or code is read from stays: it is the zygote's then, which all its Sandboxes share.
+    """
+    code = [sys.prefix, sys.base_prefix, *sys.path]
     for folder in ("/tmp", "/dev/shm"):
-        kernel.mount_temporary(folder, _TEMPORARY_BYTES)
+        if not any(path.startswith(f"{folder}/") for path in code):
+            kernel.mount_temporary(folder, _TEMPORARY_BYTES)
 
 
 def leave_network() -> int:
