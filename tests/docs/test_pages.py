@@ -13,8 +13,12 @@ from weftrun.entrypoints.cli.group import commands
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 LINK = re.compile(r"\]\(([^)#:]*)(#[^)]*)?\)")
+LONG = {"docs/concepts/deploying.md", "docs/concepts/http-api.md", "docs/concepts/testing.md"}
+"""Pages whose examples start servers, or tests of their own: they run in the sweep."""
 EXAMPLES = [
-    (page, n, example) for page in PAGES for n, example in enumerate(examples_of(page.read_text(encoding="utf-8")))
+    pytest.param(page, n, example, marks=[pytest.mark.sweep] if str(page.relative_to(ROOT)) in LONG else [])
+    for page in PAGES
+    for n, example in enumerate(examples_of(page.read_text(encoding="utf-8")))
 ]
 
 

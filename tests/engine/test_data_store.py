@@ -36,7 +36,7 @@ def ran(folder: Path, data: str, **options: object) -> tuple[list[int], dict[str
         return result, {str(step.id): step for step in run.steps()}  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("cluster", [None, "local:2"])
+@pytest.mark.parametrize("cluster", [None, pytest.param("local:2", marks=pytest.mark.sweep)])
 def test_results_are_the_same_and_what_was_moved_is_told(tmp_path: Path, cluster: str | None) -> None:
     results = []
     for data in ("local", "store"):

@@ -43,7 +43,7 @@ def test_answers_are_those_of_one_process(url: str, control: str, tmp_path: Path
     assert not workers()
 
 
-@pytest.mark.parametrize("size", [10, 20_000])
+@pytest.mark.parametrize("size", shared([10, 20_000]))
 def test_workers_start_steps_on_values_of_one_another(url: str, size: int) -> None:
     """A graph in which most Steps take from two Workers; small values and Objects."""
     with weftrun.open(url, cluster="local:3", placement="hash") as engine:
@@ -67,7 +67,7 @@ def test_a_worker_that_dies_amid_joins_costs_time_only(url: str, tmp_path: Path)
     ("control", "number"),
     [
         ("worker", signal.SIGKILL),
-        ("master", signal.SIGSTOP),
+        pytest.param("master", signal.SIGSTOP, marks=pytest.mark.sweep),
         pytest.param("worker", signal.SIGSTOP, marks=pytest.mark.sweep),
         pytest.param("master", signal.SIGKILL, marks=pytest.mark.sweep),
     ],

@@ -11,7 +11,7 @@ from weftrun.testing.sim.faults import KINDS
 from weftrun.testing.sim.scenarios import HELD, LONG, SCENARIOS
 from weftrun.testing.sim.sweep import Scenario, play, sweep, sweep_pairs
 
-SINGLES = 0.05
+SINGLES = 0.03
 """Share of the single faults that are tried outside of the sweep."""
 SHARE = float(os.environ.get("WEFTRUN_PAIRS", "0.005"))
 """Share of all pairs of faults that are tried, drawn by a seed; `WEFTRUN_PAIRS=1` tries them all."""
