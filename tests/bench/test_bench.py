@@ -29,6 +29,7 @@ NAMES = {
     "fan-out": ["fan-out of 20 calls"],
     "runs": ["one-step Runs, 16 threads", "one-step Runs, durable=False, 16 threads"],
     "map": ["map over 2,000 items", "the same map, by itself", "map, peak memory"],
+    "workers": ["chain on one Worker of local:3, control=worker", "edge through the owner, local:3, control=master"],
     "handover": [
         "1 MB to the next Step", "1 MB touched there", "1 MB added up there", "1 MB, the whole Run",
         "1 MB published, adapter", "1 MB received, adapter",

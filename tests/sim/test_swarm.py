@@ -102,7 +102,7 @@ def test_the_swarm_draws_what_it_should(folder: Path) -> None:
         points |= set(world.faults.points)
         left_out |= {row.text for uid in world.rows for row in world.trace.read(uid) if row.kind == "unrecorded"}
         faults |= {fault for _, _, fault in world.faults.happened}
-    assert kinds == {"call", "map", "over", "wired", "watched", "await", "skip", "pause", "listen", "endless"}
+    assert kinds == set("call map over wired watched await several skip pause listen endless".split())
     assert endings == {"succeeded", "failed", "cancelled"}
     assert faults == set(Fault)
     assert engines == {1, 2, 3}
