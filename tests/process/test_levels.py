@@ -22,6 +22,7 @@ from tests.process import attacks, levels
 import weftrun
 from weftrun import PolicyError, function
 from weftrun.entrypoints.cli.host import why_no_runtime
+from weftrun.guest import isolation, kernel
 
 LEVELS: dict[str, dict[str, Any]] = {
     "usual": {},
@@ -185,3 +186,16 @@ def test_what_is_recorded_and_refused() -> None:
         function(plain, runtime="oci", image="images/one")
     with pytest.raises(PolicyError, match="`runtime='docker'` is not one of 'process', 'bwrap', 'oci'"):
         function(plain, runtime="docker")  # type: ignore[call-overload]
+
+
+def test_a_temporary_folder_that_code_is_read_from_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    hidden: list[str] = []
+    monkeypatch.setattr(kernel, "mount_temporary", lambda folder, _: hidden.append(folder))
+    for name in ("prefix", "base_prefix"):
+        monkeypatch.setattr(sys, name, "/usr")
+    monkeypatch.setattr(sys, "path", ["/usr/lib", "/tmp/app"])
+    isolation.own_temporary_files()
+    assert hidden == ["/dev/shm"]
+    sys.path.pop()
+    isolation.own_temporary_files()
+    assert hidden[1:] == ["/tmp", "/dev/shm"]

@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 import importlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 from msgspec import Struct
 
-from weftrun.adapters.files.hints import FileHints
+from weftrun.adapters.files.hints import FileHints, hint
 from weftrun.adapters.sqlite.journal import SqliteJournal
 from weftrun.adapters.sqlite.reading import SqliteReader
 from weftrun.adapters.sqlite.transactions import SqliteTransactions
 from weftrun.adapters.system.clock import pause
+from weftrun.adapters.system.entropy import SystemEntropy
 from weftrun.assembly.urls import current_folder, fault_of, nearest
 from weftrun.model.errors import UsageError
 from weftrun.ports.entropy import Entropy
@@ -119,6 +121,24 @@ def _named(url: str, named_by: str) -> Place:
 
 def _in_file(path: Path, named_by: str) -> Place:
     return Place(f"{_SQLITE}{path}", path, path.with_name(path.name + ".d"), named_by)
+
+
+@contextmanager
+def changing(url: str | None, *, makes: bool) -> Iterator[tuple[Journal, Entropy]]:
+    """Open a Journal without an engine for as long as the block lasts; engines look at it again when it ends.
+
+    Args:
+        makes: whether a Journal is made where there is none.
+    """
+    place, entropy = place_of(url), SystemEntropy()
+    if makes:
+        place.check_folder()
+    journal = place.open(entropy) if makes else place.open_to_mend(entropy)
+    try:
+        yield journal, entropy
+    finally:
+        journal.close()
+    hint(place.folder / "engines")
 
 
 def made_sentence(place: Place) -> str:

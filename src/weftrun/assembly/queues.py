@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from weftrun.adapters.files.hints import hint
-from weftrun.adapters.system.entropy import SystemEntropy
-from weftrun.assembly.places import place_of
+from weftrun.assembly.places import changing
 from weftrun.runtime.queues import QueueBook
 
 
@@ -18,12 +16,5 @@ def queue_book(url: str | None, *, makes: bool = False) -> Iterator[QueueBook]:
     Args:
         makes: whether a Journal is made where there is none.
     """
-    place, entropy = place_of(url), SystemEntropy()
-    if makes:
-        place.check_folder()
-    journal = place.open(entropy) if makes else place.open_to_mend(entropy)
-    try:
+    with changing(url, makes=makes) as (journal, entropy):
         yield QueueBook(journal, entropy)
-    finally:
-        journal.close()
-    hint(place.folder / "engines")

@@ -6,10 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from weftrun.adapters.cron import CronCalendar, check
-from weftrun.adapters.files.hints import hint
 from weftrun.adapters.system.clock import wall
-from weftrun.adapters.system.entropy import SystemEntropy
-from weftrun.assembly.places import place_of
+from weftrun.assembly.places import changing
 from weftrun.model.schedules import KeptSchedule, Timetable
 from weftrun.runtime.schedules import ScheduleBook, next_times
 
@@ -21,15 +19,8 @@ def schedule_book(url: str | None, *, makes: bool = False) -> Iterator[ScheduleB
     Args:
         makes: whether a Journal is made where there is none.
     """
-    place, entropy = place_of(url), SystemEntropy()
-    if makes:
-        place.check_folder()
-    journal = place.open(entropy) if makes else place.open_to_mend(entropy)
-    try:
+    with changing(url, makes=makes) as (journal, entropy):
         yield ScheduleBook(journal, entropy, CronCalendar(), wall)
-    finally:
-        journal.close()
-    hint(place.folder / "engines")
 
 
 def check_timetable(when: Timetable) -> Timetable:

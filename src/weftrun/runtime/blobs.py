@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from msgspec.structs import replace
+
 from weftrun.model.errors import CommitUnknown, JournalCorrupt, JournalFull, WeftrunError
 from weftrun.model.ids import ObjectId
-from weftrun.model.values import Blob, Data, Object
+from weftrun.model.values import Blob, Data, Object, Payload
 from weftrun.ports.blobs import Blobs
 from weftrun.ports.loop import Loop
 from weftrun.ports.objects import Objects
@@ -91,6 +93,39 @@ class BlobWriter:
     def _over(self, obj: Object) -> None:
         self._storing.discard(obj.oid)
         self._objects.release(obj.oid)
+
+
+def keep_arguments(
+    loop: Loop,
+    blobs: Blobs,
+    objects: Objects,
+    args: Payload,
+    then: Callable[[Payload], None],
+    failed: Callable[[WeftrunError], None],
+) -> None:
+    """See that the bytes of arguments are durable before a record names them (C2); an Object among them is released.
+
+    Args:
+        then: called with the arguments as a record has them.
+        failed: called with the error for which their bytes could not be written.
+    """
+    data = args.data
+    if not isinstance(data, Object):
+        then(args)
+        return
+
+    def done(blob: Blob) -> None:
+        objects.release(data.oid)
+        then(replace(args, data=blob))
+
+    def not_done(error: WeftrunError) -> None:
+        objects.release(data.oid)
+        failed(error)
+
+    def work() -> Blob:
+        return blobs.put(objects.descriptor(data.oid), data.nbytes)
+
+    loop.offload(*do_and_report(work, done, not_done), lane="blobs")
 
 
 class BlobReader:

@@ -11,14 +11,14 @@ from weftrun.model.errors import QueueFull, RunConflict, UsageError, WeftrunErro
 from weftrun.model.ids import RunUid
 from weftrun.model.queues import NotQueued, QueueLimits
 from weftrun.model.records import Enqueued, Row, Started
-from weftrun.model.values import Object, Payload
+from weftrun.model.values import Payload
 from weftrun.ports.blobs import Blobs
 from weftrun.ports.entropy import Entropy
 from weftrun.ports.journal import Journal
 from weftrun.ports.loop import Loop
 from weftrun.ports.objects import Objects
+from weftrun.runtime.blobs import keep_arguments
 from weftrun.runtime.committer import Committer
-from weftrun.runtime.offload import do_and_report
 from weftrun.runtime.queues import QueueBook
 from weftrun.runtime.runs import Start
 
@@ -65,23 +65,11 @@ class Enqueuing:
 
     def add(self, start: Start) -> None:
         """Put a Run into its queue, once the bytes of its arguments are durable (C2)."""
-        data = start.args.data
-        if not isinstance(data, Object):
-            self._add(start, start.args)
-            return
-
-        def failed(error: WeftrunError) -> None:
-            self._objects.release(data.oid)
-            start.ticket.fail(error)
 
         def stored(args: Payload) -> None:
-            self._objects.release(data.oid)
             self._add(start, args)
 
-        def work() -> Payload:
-            return replace(start.args, data=self._blobs.put(self._objects.descriptor(data.oid), data.nbytes))
-
-        self._loop.offload(*do_and_report(work, stored, failed), lane="blobs")
+        keep_arguments(self._loop, self._blobs, self._objects, start.args, stored, start.ticket.fail)
 
     def _add(self, start: Start, args: Payload) -> None:
         ticket, asked, now = start.ticket, start.asked, self._loop.now()

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from weftrun.machines.run import ForkWanted, fork_rows
 from weftrun.model.errors import JournalCorrupt, RunConflict, RunNotFound, UsageError, WeftrunError
 from weftrun.model.ids import RunId, StepId
 from weftrun.model.policy import Bundle, FunctionSpec
 from weftrun.model.records import ForkedFrom, Row, Started
-from weftrun.model.values import Blob, Object, Payload
+from weftrun.model.values import Payload
 from weftrun.model.visiting import blobs_in
 from weftrun.ports.blobs import Blobs
 from weftrun.ports.journal import Journal, RunInfo
 from weftrun.ports.loop import Loop
 from weftrun.ports.objects import Objects
-from weftrun.runtime.blobs import BlobReader
+from weftrun.runtime.blobs import BlobReader, keep_arguments
 from weftrun.runtime.committer import Committer
-from weftrun.runtime.offload import do_and_report
 from weftrun.runtime.run_driver import RunDriver
 from weftrun.runtime.takeover import TakeOver
 from weftrun.runtime.tickets import Ticket
@@ -93,29 +90,10 @@ class Forking:
             else:
                 self._check_values(ticket, source, rows)
 
-        self._keep(asked.args, stored, ticket.fail)
-
-    def _keep(
-        self, args: Payload | None, then: Callable[[Payload | None], None], failed: Callable[[WeftrunError], None]
-    ) -> None:
-        """See that the bytes of new arguments are durable before a record names them (C2)."""
-        if args is None or not isinstance(args.data, Object):
-            then(args)
-            return
-        obj = args.data
-
-        def done(blob: Blob) -> None:
-            self._objects.release(obj.oid)
-            then(replace(args, data=blob))
-
-        def no(error: WeftrunError) -> None:
-            self._objects.release(obj.oid)
-            failed(error)
-
-        def put() -> Blob:
-            return self._blobs.put(self._objects.descriptor(obj.oid), obj.nbytes)
-
-        self._loop.offload(*do_and_report(put, done, no), lane="blobs")
+        if asked.args is None:
+            stored(None)
+        else:
+            keep_arguments(self._loop, self._blobs, self._objects, asked.args, stored, ticket.fail)
 
     def _first_rows(
         self, ticket: Ticket, asked: ForkAsked, args: Payload | None
