@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from weftrun.model.events import AttemptsEnded, BodyLost, BodyMade, BodyReturned, Disarmed, ItemsEnded, OutputPut
+from weftrun.model.graph import SignalType
 from weftrun.model.ids import RunUid, SandboxId, StepId
 from weftrun.model.messages import Batch, BodyDeliver, BodyDrop, BodyStart, ItemBatch
 from weftrun.model.outcomes import Moved
@@ -58,6 +59,7 @@ class Said(Struct, frozen=True, gc=False, array_like=True):
             before in this entry of it; -1 for others.
         note: a sentence for the story.
         moved: what it moved in Objects, where that is anything.
+        takes: of which types a Workflow's body awaits signals.
     """
 
     run: int
@@ -69,6 +71,7 @@ class Said(Struct, frozen=True, gc=False, array_like=True):
     said: int = -1
     note: str = ""
     moved: Moved | None = None
+    takes: tuple[SignalType, ...] = ()
 
 
 class AttemptAt(Struct, frozen=True, gc=False, array_like=True):
