@@ -103,6 +103,7 @@ class BatchSent(Struct, frozen=True, gc=False, array_like=True):
         step, attempt: of that Invocation; Attempt 0 for items of a map.
         size: how many bodies.
         fresh: facts of the Sandbox (`start_s`, `isolation`, `threads`) where this is its first Batch.
+        host: of the Worker that has the Sandbox; empty for the engine's own.
     """
 
     run: RunUid
@@ -112,6 +113,7 @@ class BatchSent(Struct, frozen=True, gc=False, array_like=True):
     attempt: int
     size: int
     fresh: dict[str, Fact] | None = None
+    host: str = ""
 
 
 class BatchCounts(Struct, frozen=True):

@@ -124,6 +124,8 @@ class Tracing:
         }
         if facts["gated"]:
             facts["gated_s"] = run.new_wait_s()
+        if sent.host:
+            facts["host"] = sent.host
         if run.noted == 1:
             facts["engine"] = self._engine
         self._keep(TraceRow(run.uid, "batch", now, sent.step, sent.attempt, "a Sandbox could take it", facts))

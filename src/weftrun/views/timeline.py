@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
+from weftrun.model.hosts import SANDBOXES_EACH
 from weftrun.model.ids import RunId, StepId, item_step
 from weftrun.model.outcomes import Failure, Ran, Status
 from weftrun.model.records import AttemptFailed, Ended, ItemsSettled, RollbackFailed, Row, Settled
@@ -15,7 +16,7 @@ from weftrun.views.running import RunningView, last_line
 from weftrun.views.step import error_line
 from weftrun.views.steps import StepsFold
 from weftrun.views.time_breakdown import Interval, TimeBreakdown, merge, time_breakdown, waits_for_disk
-from weftrun.views.trace import Traced
+from weftrun.views.trace import Traced, number
 from weftrun.views.unrecorded import Unrecorded, unrecorded
 
 
@@ -63,10 +64,17 @@ class Mark(Struct, frozen=True):
 
 
 class TimelineLane(Struct, frozen=True):
-    """All spans of one Sandbox, by the time they were entered."""
+    """All spans of one Sandbox, by the time they were entered.
+
+    Attributes:
+        worker: number of the Worker that has the Sandbox; 0 for the engine's own process.
+        host: where that is; empty where the trace does not tell it.
+    """
 
     sandbox: int
     spans: tuple[Span, ...]
+    worker: int = 0
+    host: str = ""
 
 
 class Timeline(Struct, frozen=True):
@@ -111,7 +119,7 @@ def timeline(
     over_at = max(rows[-1].at, max((span.left_at for span in spans), default=0.0))
     last = rows[-1].records[-1]
     gated = tuple(merge(waits_for_disk(fold, trace)))
-    lanes = _lanes(spans, (over_at - rows[0].at) / 4_000 if len(spans) > spans_max else None)
+    lanes = _lanes(spans, (over_at - rows[0].at) / 4_000 if len(spans) > spans_max else None, _hosts(trace))
     return Timeline(
         began.id,
         began.function.name,
@@ -219,7 +227,7 @@ def _left_out_span(left: Unrecorded) -> Span:
     )
 
 
-def _lanes(spans: Sequence[Span], merge_s: float | None) -> tuple[TimelineLane, ...]:
+def _lanes(spans: Sequence[Span], merge_s: float | None, hosts: dict[int, str]) -> tuple[TimelineLane, ...]:
     by_sandbox: dict[int, list[Span]] = {}
     for span in spans:
         lane = by_sandbox.setdefault(span.sandbox, [])
@@ -227,7 +235,21 @@ def _lanes(spans: Sequence[Span], merge_s: float | None) -> tuple[TimelineLane, 
             lane[-1] = merged
         else:
             lane.append(span)
-    return tuple(TimelineLane(sandbox, tuple(lane)) for sandbox, lane in sorted(by_sandbox.items()))
+    return tuple(
+        TimelineLane(sandbox, tuple(lane), sandbox // SANDBOXES_EACH, hosts.get(sandbox // SANDBOXES_EACH, ""))
+        for sandbox, lane in sorted(by_sandbox.items())
+    )
+
+
+def _hosts(trace: Sequence[Traced]) -> dict[int, str]:
+    """Return on which host each Worker was that the trace tells of."""
+    hosts: dict[int, str] = {}
+    for row in trace:
+        if row.kind == "batch" and (host := row.facts.get("host")):
+            hosts[int(number(row, "sandbox")) // SANDBOXES_EACH] = str(host)
+        elif engine := str(row.facts.get("engine", "")):
+            hosts[0] = engine.rpartition(" on ")[2]
+    return hosts
 
 
 def _merged(before: Span, span: Span, merge_s: float) -> Span | None:
