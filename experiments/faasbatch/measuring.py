@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import os
-import resource
 import statistics
 import tempfile
 import threading
@@ -103,7 +102,6 @@ def replay(
 
     The code is imported before, as the paper's images have it; there is no Sandbox that could take a call.
     """
-    computed_s = _computed_s()
     with (
         tempfile.TemporaryDirectory(dir=folder) as place,
         weftrun.open(f"sqlite:///{place}/journal.db", sandboxes=sandboxes, strategy=strategy) as engine,
@@ -111,7 +109,7 @@ def replay(
         engine.run(functions.fibonacci.options(durable=False), 1)
         _end_sandboxes(engine)
         _wait_for_quiet()
-        before = _memory_of_children()
+        before, computed_s = _memory_of_children(), _computed_s()
         watch = Watch(engine, strategy.window_s)
         fast = function.options(durable=False)
         ready = threading.Barrier(len(calls) + 1)
@@ -131,8 +129,8 @@ def replay(
             began[0] = time.time() + 0.1
             ready.wait()
             done = [one.result() for one in asked if one.exception() is None]
-        memory = _memory_of_children() - before
-    return Measured(done, len(calls) - len(done), watch.sandboxes, memory, _computed_s() - computed_s)
+        memory, cpu_s = _memory_of_children() - before, _computed_s() - computed_s
+    return Measured(done, len(calls) - len(done), watch.sandboxes, memory, cpu_s)
 
 
 def _end_sandboxes(engine: weftrun.Engine) -> None:
@@ -150,9 +148,12 @@ def _end_sandboxes(engine: weftrun.Engine) -> None:
 
 
 def _computed_s() -> float:
-    """Return what processes that were started here and have ended have computed."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+    """Return what all Sandboxes and zygotes that live have computed, with what they have started and that has ended."""
+    ticks = 0
+    for pid in _descendants(os.getpid()):
+        fields = _read(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()
+        ticks += sum(map(int, fields[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _wait_for_quiet(*, quiet_s: float = 0.5, wait_max_s: float = 10.0) -> None:

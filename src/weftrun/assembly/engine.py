@@ -199,12 +199,11 @@ class EmbeddedCore(EngineCore):
         self._place = place
         self._closing = False
         self._workers: Workers | None = None
-        self._placement = placement
+        self._placement, self._strategy = placement, strategy
         self._planning: Planning | None = None
         self._left = Latch()
         self._cluster = cluster
         self._store_folder = store_folder
-        self._strategy = strategy
         with contextlib.ExitStack() as opened:
             if cluster is not None:
                 opened.callback(cluster.close)
