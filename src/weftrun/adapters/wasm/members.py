@@ -8,7 +8,7 @@ Source: S. Shillaker and P. Pietzuch, "Faasm", USENIX ATC 2020, for threads and 
 from __future__ import annotations
 
 import os
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from weftrun.adapters.wasm.call import CallContext, SharedPart, running
@@ -22,12 +22,10 @@ _U32: Final = 0xFFFF_FFFF
 
 
 class _Forked:
-    """A member while it runs: its thread, its call, and how it has ended."""
+    """A member: its call, and what it prints."""
 
     def __init__(self, caller: CallContext, group: Group, rank: int, function: int) -> None:
         self.said: list[bytes] = []
-        self.value = 0
-        self.error: BaseException | None = None
         effects = f"{caller.place.effects}#{caller.writes}.{rank}" if caller.place.effects else ""
         label = f"{caller.label} (member {rank} of {group.size})"
         place = caller.place._replace(effects=effects, say=self.said.append)
@@ -36,19 +34,20 @@ class _Forked:
         self.call.member = Member(group, rank)
         self._caller = caller
         self._function = function
-        self.thread = threading.Thread(target=self._run, name=f"weftrun-wasm-member-{rank}", daemon=True)
 
-    def _run(self) -> None:
+    def run(self) -> int:
+        """Run the function, in a thread of its own; return what it returns."""
         group, rank = self.call.member
         running.call = self.call
+        failure = f"the member {rank} has failed"
         try:
             self.call.begin(self._caller.instance.compiled, self._caller.pre)
             _copy(self._caller, self.call)
-            self.value = self.call.run(lambda of: of.call_table(self._function, ()), may_exit=False)
-        except BaseException as error:  # noqa: BLE001  # whoever made the group raises it
-            self.error = error
-        failure = f"the member {rank} {'has failed' if self.error is not None else f'returned {self.value}'}"
-        group.ended(rank, failure if self.error is not None or self.value else "")
+            value = self.call.run(lambda of: of.call_table(self._function, ()), may_exit=False)
+            failure = f"the member {rank} has returned {value}" if value else ""
+        finally:
+            group.ended(rank, failure)
+        return value
 
 
 def _copy(caller: CallContext, member: CallContext) -> None:
@@ -79,17 +78,12 @@ def group_run(call: CallContext, function: int, members: int) -> int:
     group = Group(members)
     forked = [_Forked(call, group, rank, function & _U32) for rank in range(members)]
     try:
-        for one in forked:
-            one.thread.start()
-        for one in forked:
-            one.thread.join()
+        with ThreadPoolExecutor(members, "weftrun-wasm-member") as threads:
+            values = [threads.submit(one.run) for one in forked]
         for text in (text for one in forked for text in one.said):
             call.printed.add(text)
         if group.failed is not None:
-            first = forked[group.failed]
-            if first.error is not None:
-                raise first.error
-            return first.value
+            return values[group.failed].result()
         for one in forked:
             _join(call, one.call)
     finally:
