@@ -128,34 +128,48 @@ class Fetcher:
         self._member = member
         self._silence_s = silence_s
         self._sock: socket.socket | None = None
+        self._in_use = threading.Lock()
         self._closed = False
 
     def fetch(self, wanted: Object) -> int | None:
         """Return a sealed memfd with an Object that is named by its keeper's number; None where it can't be had."""
-        try:
-            if self._sock is None:
-                self._sock = call(*self._at, self._member, Purpose.OBJECTS)
-                self._sock.settimeout(self._silence_s)
-            if self._closed:
-                raise ConnectionError("closed")
-            self._sock.sendall(_ASKED.pack(wanted.oid))
-            (nbytes,) = _ANSWERED.unpack(received(self._sock, _ANSWERED.size))
-            if nbytes == _NOT_HERE:
+        with self._in_use:
+            try:
+                return self._fetched(wanted)
+            except (OSError, Stranger):
+                self._drop()
                 return None
-            if nbytes != wanted.nbytes:
-                raise ConnectionError(f"an Object of {wanted.nbytes} bytes has {nbytes} where it is kept")
-            return _received_object(self._sock, nbytes)
-        except (OSError, Stranger):
-            if self._sock is not None:
-                self._sock.close()
-                self._sock = None
+            finally:
+                if self._closed:
+                    self._drop()
+
+    def _fetched(self, wanted: Object) -> int | None:
+        if self._closed:
             return None
+        if self._sock is None:
+            self._sock = call(*self._at, self._member, Purpose.OBJECTS)
+            self._sock.settimeout(self._silence_s)
+        self._sock.sendall(_ASKED.pack(wanted.oid))
+        (nbytes,) = _ANSWERED.unpack(received(self._sock, _ANSWERED.size))
+        if nbytes == _NOT_HERE:
+            return None
+        if nbytes != wanted.nbytes:
+            raise ConnectionError(f"an Object of {wanted.nbytes} bytes has {nbytes} where it is kept")
+        return _received_object(self._sock, nbytes)
+
+    def _drop(self) -> None:
+        if self._sock is not None:
+            self._sock.close()
+            self._sock = None
 
     def close(self) -> None:
         """End what is under way. From any thread; idempotent."""
         self._closed = True
         if (sock := self._sock) is not None:
             _shut(sock)
+        if self._in_use.acquire(blocking=False):
+            self._drop()
+            self._in_use.release()
 
 
 def _send_file(sock: socket.socket, descriptor: int, nbytes: int) -> None:
