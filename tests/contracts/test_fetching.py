@@ -14,7 +14,7 @@ from tests.contracts.test_worker import no_blob
 from tests.engine.leftovers import wait_until
 
 from weftrun.adapters.hosts import fetching
-from weftrun.adapters.hosts.fetching import Door, Fetcher
+from weftrun.adapters.hosts.fetching import Fetcher, HostDoor
 from weftrun.adapters.hosts.greeting import Membership, Purpose, Stranger, answer, call
 from weftrun.adapters.memfd import MemfdObjects
 from weftrun.adapters.system.entropy import SystemEntropy
@@ -46,15 +46,15 @@ def called() -> Called:
 
 
 @pytest.fixture
-def door(objects: MemfdObjects, called: Called) -> Iterator[Door]:
-    door = Door(LOOPBACK, member(1), objects, lambda sock, worker: called.append((sock, worker)), SILENCE_S)
+def door(objects: MemfdObjects, called: Called) -> Iterator[HostDoor]:
+    door = HostDoor(LOOPBACK, member(1), objects, lambda sock, worker: called.append((sock, worker)), SILENCE_S)
     yield door
     door.close()
     for sock, _ in called:
         sock.close()
 
 
-def fetched(door: Door, wanted: Object) -> bytes | None:
+def fetched(door: HostDoor, wanted: Object) -> bytes | None:
     fetcher = Fetcher(LOOPBACK, door.port, member(2), SILENCE_S)
     try:
         descriptor = fetcher.fetch(wanted)
@@ -69,7 +69,7 @@ def fetched(door: Door, wanted: Object) -> bytes | None:
 
 
 @pytest.mark.parametrize("nbytes", [0, 1, 5_000_000, 25_000_000], ids=["empty", "a byte", "in memory", "spilled"])
-def test_an_object_comes_as_it_is_kept(door: Door, objects: MemfdObjects, nbytes: int) -> None:
+def test_an_object_comes_as_it_is_kept(door: HostDoor, objects: MemfdObjects, nbytes: int) -> None:
     data = os.urandom(nbytes)
     kept = objects.publish([data])
     assert fetched(door, kept) == data
@@ -77,7 +77,7 @@ def test_an_object_comes_as_it_is_kept(door: Door, objects: MemfdObjects, nbytes
     wait_until(lambda: not objects.stats()["objects"], "the door has let go of it")
 
 
-def test_what_is_not_kept_any_more_is_said_to_be_gone(door: Door, objects: MemfdObjects) -> None:
+def test_what_is_not_kept_any_more_is_said_to_be_gone(door: HostDoor, objects: MemfdObjects) -> None:
     kept = objects.publish([b"abc"])
     fetcher = Fetcher(LOOPBACK, door.port, member(2), SILENCE_S)
     assert fetcher.fetch(Object(ObjectId(99), 3)) is None
@@ -89,7 +89,7 @@ def test_what_is_not_kept_any_more_is_said_to_be_gone(door: Door, objects: Memfd
     fetcher.close()
 
 
-def test_who_does_not_know_the_secret_is_turned_away(door: Door, called: Called) -> None:
+def test_who_does_not_know_the_secret_is_turned_away(door: HostDoor, called: Called) -> None:
     for purpose in Purpose:
         with pytest.raises(Stranger, match=f"who answers at {LOOPBACK}:{door.port} is no Worker of this engine"):
             call(LOOPBACK, door.port, member(2, b"of another engine"), purpose)
@@ -104,7 +104,7 @@ def test_who_does_not_know_the_secret_is_turned_away(door: Door, called: Called)
     [b"GET / HTTP/1.1\r\n\r\n" + bytes(200), b"x", b""],
     ids=["another protocol", "too little", "nothing"],
 )
-def test_what_is_no_greeting_changes_nothing(door: Door, objects: MemfdObjects, say: bytes) -> None:
+def test_what_is_no_greeting_changes_nothing(door: HostDoor, objects: MemfdObjects, say: bytes) -> None:
     kept = objects.publish([b"abc"])
     with socket.create_connection((LOOPBACK, door.port)) as sock, contextlib.suppress(OSError):
         sock.sendall(say)
@@ -158,7 +158,7 @@ def test_a_door_that_closes_in_the_middle_of_an_object_gives_nothing(
         sock.sendall(os.pread(descriptor, nbytes, nbytes // 2))
 
     monkeypatch.setattr(fetching, "_send_file", send_half)
-    door = Door(LOOPBACK, member(1), objects, lambda *_: None, SILENCE_S)
+    door = HostDoor(LOOPBACK, member(1), objects, lambda *_: None, SILENCE_S)
     kept = objects.publish([bytes(1_000_000)])
     found: list[bytes | None] = []
     reader = threading.Thread(target=lambda: found.append(fetched(door, kept)))

@@ -1,4 +1,4 @@
-"""Values between Workers that keep what they make: straight from one to the other, and made again where they are lost."""
+"""Values between Workers that keep what they make: from one to the other, and made again where they are lost."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tests.engine import hosts as h
 from tests.engine.apart import apart
 from tests.engine.leftovers import wait_until
 from tests.engine.test_hosts import workers
-from tests.sweeping import shared
 
 import weftrun
 
 CONTROLS = ("worker", "master")
+pytestmark = pytest.mark.sweep
 
 
-@pytest.mark.parametrize("control", shared(CONTROLS))
+@pytest.mark.parametrize("control", CONTROLS)
 def test_answers_are_those_of_one_process(url: str, control: str) -> None:
     with apart() as known, weftrun.open(url, cluster="local:3", control=control, placement="hash") as engine:
         wait_until(lambda: len(known[0]._reaches) == 6, "all have met")
@@ -33,7 +33,7 @@ def test_answers_are_those_of_one_process(url: str, control: str) -> None:
     assert not workers()
 
 
-@pytest.mark.parametrize("control", shared(CONTROLS))
+@pytest.mark.parametrize("control", CONTROLS)
 def test_workers_that_hold_the_only_copy_die(url: str, control: str, tmp_path: Path) -> None:
     with apart(), weftrun.open(url, cluster="local:3", control=control, placement="hash") as engine:
         run = engine.start(h.woven_slowly, 6, 4, 20_000, str(tmp_path))

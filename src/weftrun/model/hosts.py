@@ -166,7 +166,7 @@ class Dial(Struct, frozen=True, gc=False, array_like=True, tag=13):
     port: int
 
 
-class Part(Struct, frozen=True, gc=False, array_like=True, tag=14):
+class Parted(Struct, frozen=True, gc=False, array_like=True, tag=14):
     """Another Worker is gone."""
 
     worker: WorkerId
@@ -193,7 +193,7 @@ ToWorker = (
     | Ping
     | Meet
     | Dial
-    | Part
+    | Parted
     | Bring
 )
 

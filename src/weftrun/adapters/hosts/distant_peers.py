@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-from weftrun.adapters.hosts.fetching import Door, Fetcher
+from weftrun.adapters.hosts.fetching import Fetcher, HostDoor
 from weftrun.adapters.hosts.greeting import Membership, Purpose, Stranger, call
 from weftrun.adapters.passing.readiness import LoopChannel, ThreadLoop
 from weftrun.model.errors import EngineClosed
@@ -44,7 +44,7 @@ class DistantPeers:
         self._hearing: dict[WorkerId, LoopChannel[HandedOver]] = {}
         self._fetchers: dict[tuple[WorkerId, bool], Fetcher] = {}
         self._closed = False
-        self._door = Door(begin.serves_at, self._member, objects, self._called, self._silence_s)
+        self._door = HostDoor(begin.serves_at, self._member, objects, self._called, self._silence_s)
 
     @property
     def port(self) -> int:

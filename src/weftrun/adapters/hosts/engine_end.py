@@ -150,7 +150,7 @@ class RemoteWorker:
 
     def part(self, worker: WorkerId) -> None:
         """Another Worker is gone."""
-        self._send(m.Part(worker))
+        self._send(m.Parted(worker))
 
     def forget_kept(self, number: ObjectId) -> None:
         """Nobody needs what it keeps under this number."""

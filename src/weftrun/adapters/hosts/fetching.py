@@ -31,7 +31,7 @@ _STRANGERS_MAX: Final = 32
 Called = Callable[[socket.socket, WorkerId], None]
 
 
-class Door:
+class HostDoor:
     """Where the other Workers of an engine reach this one: in threads of its own.
 
     Args:
@@ -180,15 +180,14 @@ def _send_file(sock: socket.socket, descriptor: int, nbytes: int) -> None:
 
 def _received_object(sock: socket.socket, nbytes: int) -> int:
     descriptor = os.memfd_create("weftrun-object", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    try:
+    with contextlib.ExitStack() as undo:
+        undo.callback(os.close, descriptor)
         if nbytes:
             os.ftruncate(descriptor, nbytes)
             with mmap.mmap(descriptor, nbytes) as memory, memoryview(memory) as view:
                 receive_into(sock, view)
         fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, SEALS)
-    except BaseException:
-        os.close(descriptor)
-        raise
+        undo.pop_all()
     return descriptor
 
 

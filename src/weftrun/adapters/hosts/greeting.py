@@ -59,7 +59,8 @@ def call(host: str, port: int, caller: Membership, purpose: Purpose) -> socket.s
         Stranger: who answers does not know the secret.
     """
     sock = socket.create_connection((host, port), _PATIENCE_S)
-    try:
+    with contextlib.ExitStack() as undo:
+        undo.callback(sock.close)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         ours = caller.nonce() + _CALLER.pack(caller.worker, purpose)
         sock.sendall(ours)
@@ -67,9 +68,7 @@ def call(host: str, port: int, caller: Membership, purpose: Purpose) -> socket.s
         if not hmac.compare_digest(proof, _proof(caller.secret, b"answers", ours, theirs)):
             raise Stranger(f"who answers at {host}:{port} is no Worker of this engine")
         sock.sendall(_proof(caller.secret, b"calls", ours, theirs))
-    except BaseException:
-        sock.close()
-        raise
+        undo.pop_all()
     return sock
 
 

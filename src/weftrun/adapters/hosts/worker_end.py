@@ -136,14 +136,14 @@ class WorkerEnd:
                 worker.hold_until(self._loop.now() + left_s if left_s < math.inf else math.inf)
             case m.Ping():
                 self._send(m.Pong(self._about()))
-            case m.Meet() | m.Dial() | m.Part():
+            case m.Meet() | m.Dial() | m.Parted():
                 self._meet(message, descriptors)
             case m.Begin():
                 raise ChannelBroken("A Worker begins once.")
             case _:
                 self._pass_on(message)
 
-    def _meet(self, message: m.Meet | m.Dial | m.Part, descriptors: Sequence[int]) -> None:
+    def _meet(self, message: m.Meet | m.Dial | m.Parted, descriptors: Sequence[int]) -> None:
         """Hear of another Worker."""
         peers, worker = self._peers, message.worker
         match message, peers:
@@ -151,7 +151,7 @@ class WorkerEnd:
                 peers.meet(worker, descriptors[0])
             case m.Dial(host=host, port=port), DistantPeers():
                 peers.dial(worker, host, port, lambda: self._send(m.Met(worker)))
-            case m.Part(), DistantPeers():
+            case m.Parted(), DistantPeers():
                 peers.part(worker)
             case _:
                 raise ChannelBroken("This Worker speaks to others in another way.")
