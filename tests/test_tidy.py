@@ -40,6 +40,7 @@ TEXTS = sorted(
 PUBLIC_NAMES = {
     "as_settled",
     "when",
+    "first",
     "gather",
     "publish",
     "deprecate_patch",

@@ -94,6 +94,7 @@ __all__ = [
     "race",
     "as_settled",
     "when",
+    "first",
     "cron",
     "every",
     "queue",
@@ -181,6 +182,7 @@ if not TYPE_CHECKING:
         "race": "weftrun.sdk.together",
         "as_settled": "weftrun.sdk.together",
         "when": "weftrun.sdk.choice",
+        "first": "weftrun.sdk.first",
     }
 
 
