@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Unpack
+from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
@@ -47,7 +48,7 @@ def wasm_function(
         path: of a core module, as `weftrun build` makes it; relative to the file that makes the Function.
         entry: an exported function without parameters; default is the program's `main`.
         bucket: whose keys it may read and write; default is none.
-        buckets: where buckets are kept: a folder, or the URL of a storage role.
+        buckets: where buckets are kept: a folder, the URL of a storage role, `s3://...` or `postgresql://...`.
         near: where a `storage_call` of it may run: beside the data if that is possible (`auto`), never (`forbid`), or
             nowhere else (`require`).
         limits: what a call may take.
@@ -69,6 +70,11 @@ def wasm_function(
         raise UsageError(f"{name}: `near` is one of {', '.join(_NEAR)}, not {near!r}.")
     if bool(bucket) != bool(buckets):
         raise UsageError(f"{name}: `bucket` says whose keys it uses, `buckets` where they are; give both or none.")
+    if urlsplit(os.fspath(buckets)).password:
+        raise UsageError(
+            f"{name}: the URL of `buckets` would be put on record: leave the password out of it, and set PGPASSWORD or "
+            "write it into a password file (PGPASSFILE)."
+        )
     if buckets and "://" not in os.fspath(buckets):
         buckets = os.path.abspath(buckets)
     wanted = WasmCall(
