@@ -66,19 +66,9 @@ def wasm_function(
     made_by = sys._getframe(1)
     where = os.path.join(os.path.dirname(os.path.abspath(made_by.f_globals.get("__file__", ""))), os.fspath(path))
     name = entry or os.path.splitext(os.path.basename(where))[0]
-    if near not in _NEAR:
-        raise UsageError(f"{name}: `near` is one of {', '.join(_NEAR)}, not {near!r}.")
-    if bool(bucket) != bool(buckets):
-        raise UsageError(f"{name}: `bucket` says whose keys it uses, `buckets` where they are; give both or none.")
-    if urlsplit(os.fspath(buckets)).password:
-        raise UsageError(
-            f"{name}: the URL of `buckets` would be put on record: leave the password out of it, and set PGPASSWORD or "
-            "write it into a password file (PGPASSFILE)."
-        )
-    if buckets and "://" not in os.fspath(buckets):
-        buckets = os.path.abspath(buckets)
+    buckets = _checked(name, bucket, os.fspath(buckets), near)
     wanted = WasmCall(
-        where, _digest(where, _MODULE), name, entry, bucket, os.fspath(buckets), near, limits or WasmLimits()
+        where, _digest(where, _MODULE), name, entry, bucket, buckets, near, limits or WasmLimits()
     )  # fmt: skip
 
     body = _body(wanted) if calls is None else _program(wanted, calls)
@@ -127,6 +117,20 @@ def wasm_component(
     said: dict[str, Any] = {"version": wanted.digest[:16], "effects": "none"}
     made: Function[..., Any] = _decorate(body, said | policy, made_by, workflow=False)
     return made
+
+
+def _checked(name: str, bucket: str, buckets: str, near: str) -> str:
+    """Check what a function may use, and return where its buckets are, whatever folder it runs in."""
+    if near not in _NEAR:
+        raise UsageError(f"{name}: `near` is one of {', '.join(_NEAR)}, not {near!r}.")
+    if bool(bucket) != bool(buckets):
+        raise UsageError(f"{name}: `bucket` says whose keys it uses, `buckets` where they are; give both or none.")
+    if urlsplit(buckets).password:
+        raise UsageError(
+            f"{name}: the URL of `buckets` would be put on record: leave the password out of it, and set PGPASSWORD or "
+            "write it into a password file (PGPASSFILE)."
+        )
+    return os.path.abspath(buckets) if buckets and "://" not in buckets else buckets
 
 
 def _body(wanted: WasmCall) -> Callable[..., Any]:
