@@ -29,12 +29,14 @@ from weftrun.model.messages import (
 )
 from weftrun.model.outcomes import Failure, Reason
 from weftrun.model.policy import Bundle, FunctionSpec, Reach
+from weftrun.model.strategy import ADAPTIVE, Strategy
 from weftrun.model.values import Data, Object
 from weftrun.model.visiting import distinct_objects, objects_in
 from weftrun.model.work import (
     AttemptAt,
     BatchSent,
     BodyMessage,
+    Cold,
     Fact,
     KillSandbox,
     Running,
@@ -70,6 +72,7 @@ class WorkerDriver:
         sandboxes_max: Sandboxes that run Functions at once.
         first_sandbox: number before that of its first Sandbox, so that numbers are unique within one engine.
         peers: the other Workers of its engine, where it can reach them.
+        strategy: by what rule Invocations get their Sandboxes.
     """
 
     def __init__(
@@ -82,10 +85,11 @@ class WorkerDriver:
         *,
         first_sandbox: int = 0,
         peers: Peers | None = None,
+        strategy: Strategy = ADAPTIVE,
     ) -> None:
         self._loop = loop
         self._sandboxes = sandboxes
-        self._machine = WorkerMachine(limits, sandboxes_max, first_sandbox)
+        self._machine = WorkerMachine(limits, sandboxes_max, first_sandbox, strategy)
         self._profiles = Profiles()
         self._objects = objects
         self._armed = ArmedMachine()
@@ -100,6 +104,7 @@ class WorkerDriver:
         self._place_asked = False
         self._timer: Handle | None = None
         self._fresh: dict[SandboxId, dict[str, Fact]] = {}
+        self._cold: dict[SandboxId, Cold] = {}
         self._printed: dict[SandboxId, list[str]] = {}
         self._drains = self._stopped = False
         self._keeper: LimitKeeper | None = None
@@ -343,6 +348,7 @@ class WorkerDriver:
                     case Send():
                         self._send(command)
                     case StartSandbox():
+                        self._cold[command.sandbox] = command.why
                         self._sandboxes.create(command.sandbox, self._profiles.profile(command.profile))
                     case KillSandbox():
                         self._sandboxes.kill(command.sandbox, says_where=command.says_where)
@@ -393,6 +399,7 @@ class WorkerDriver:
     ) -> None:
         """The Sandbox takes work."""
         self._fresh[sandbox] = {
+            "cold": self._cold.pop(sandbox, "first"),
             "start_s": start_s,
             "isolation": " ".join(isolation),
             "unforkable": ", ".join(unforkable),
@@ -445,6 +452,7 @@ class WorkerDriver:
         self._events.sandbox_ended(sandbox)
         text = progress.text + "".join(self._printed.pop(sandbox, ()))
         self._fresh.pop(sandbox, None)
+        self._cold.pop(sandbox, None)
         now, running, slots = self._loop.now(), _running(progress), progress.slots
         self._machine.gone(now, sandbox, why, running, text, progress.where, slots)
         self._pump()  # first, for a Run that fails by this must have nothing placed any more
