@@ -121,6 +121,8 @@ class Batch(Struct, frozen=True, gc=False, array_like=True, tag=0):
 
     Attributes:
         traces: of the Runs, where any is traced: a trace id, or a whole `traceparent`.
+        is_prepared: whether it is entered only when the engine lets it be, by the lease page: what it waits for is not
+            durable yet.
     """
 
     no: int
@@ -130,6 +132,7 @@ class Batch(Struct, frozen=True, gc=False, array_like=True, tag=0):
     objects: tuple[ObjectId, ...] = ()
     base: int = 0
     traces: tuple[str, ...] = ()
+    is_prepared: bool = False
 
 
 class ItemBatch(Struct, frozen=True, gc=False, array_like=True, tag=1):

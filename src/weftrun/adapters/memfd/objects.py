@@ -76,6 +76,11 @@ class MemfdObjects:
         self._published_bytes = 0
         self._closed = False
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no Object, so that nothing can name one."""
+        return not self._kept
+
     def publish(self, pieces: Sequence[bytes | memoryview]) -> Object:
         """Make an Object of these pieces, one after the other, with one holder."""
         nbytes = sum(memoryview(piece).nbytes for piece in pieces)

@@ -214,10 +214,12 @@ def transact(
 
     An I/O error leaves open whether it happened: `CommitUnknown`. Every other error means that it did not.
     """
-    with all_or_nothing(connection, path, doing):
+    try:
         begin(connection, turn)
         result = work(connection)
         connection.execute(SQL["commit"])
+    except BaseException as error:  # noqa: BLE001  # raised again
+        raise _undone(connection, error, path, doing) from None
     return result
 
 
@@ -226,17 +228,19 @@ def all_or_nothing(connection: apsw.Connection, path: Path, doing: str) -> Itera
     """Undo the open transaction at any error but one of the disk, which leaves it unknown: `CommitUnknown`."""
     try:
         yield
-    except apsw.IOError as error:
-        raise CommitUnknown(
+    except BaseException as error:  # noqa: BLE001  # raised again
+        raise _undone(connection, error, path, doing) from None
+
+
+def _undone(connection: apsw.Connection, error: BaseException, path: Path, doing: str) -> BaseException:
+    """Undo the open transaction and return what to raise for the error that came in it."""
+    if isinstance(error, apsw.IOError):
+        return CommitUnknown(
             f"The disk gave an error at {path} in a transaction ({error}): it is not known whether it was committed."
             " It is looked up when the Journal is used next."
-        ) from None
-    except apsw.Error as error:
-        roll_back(connection)
-        raise told(error, path, doing) from None
-    except BaseException:
-        roll_back(connection)
-        raise
+        )
+    roll_back(connection)
+    return told(error, path, doing) if isinstance(error, apsw.Error) else error
 
 
 def roll_back(connection: apsw.Connection) -> None:

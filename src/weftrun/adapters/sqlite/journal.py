@@ -118,20 +118,18 @@ class SqliteJournal(SqlitePlaces):
             connections.release(connection)
 
     def _transact(self, doing: str, work: Callable[[apsw.Connection], T], turn: WriteTurn | None = None) -> T:
-        with self._forgetting():
-            return transact(self._connected(), turn or self._turn, self._path, doing, work)
-
-    @contextmanager
-    def _forgetting(self) -> Iterator[None]:
-        """Forget, where a transaction fails, what may not be so: heads may have run ahead of what was undone."""
         try:
-            yield
-        except CommitUnknown:
+            return transact(self._connected(), turn or self._turn, self._path, doing, work)
+        except BaseException as error:
+            self._forget(error)
+            raise
+
+    def _forget(self, error: BaseException) -> None:
+        """Forget, where a transaction failed, what may not be so: heads may have run ahead of what was undone."""
+        if isinstance(error, CommitUnknown):
             self._drop()
-            raise
-        except BaseException:
+        else:
             self._heads.clear()
-            raise
 
     # ------------------------------------------------------------------ append
 
@@ -161,10 +159,13 @@ class SqliteJournal(SqlitePlaces):
     @contextmanager
     def held(self, doing: str) -> Iterator[apsw.Connection]:
         """Give the connection for a part of a transaction that goes on; an error ends it, as in `append`."""
-        with self._forgetting():
+        try:
             connection = self._connected()
             with connections.all_or_nothing(connection, self._path, doing):
                 yield connection
+        except BaseException as error:
+            self._forget(error)
+            raise
 
     def forget_heads(self) -> None:
         """What was added was undone: what is known of Runs is read again when it is needed."""
@@ -255,11 +256,9 @@ class SqliteJournal(SqlitePlaces):
             elif not head.progressed and row.seq > 1:
                 progressed.append((head.key,))
                 head.progressed = True
-        self._write(connection, "add_record", records)
-        self._write(connection, "end_run", ends)
+        self._write(connection, add_record=records, end_run=ends, made_progress=progressed)
         if untaken:
             connection.executemany(SQL["drop_untaken"], untaken)
-        self._write(connection, "made_progress", progressed)
         if places:  # a Run that has ended gives its place back
             connection.executemany(SQL["remove_entry"], places)
         return lost
@@ -293,13 +292,14 @@ class SqliteJournal(SqlitePlaces):
         if stored != (row.at, body):
             raise InternalError(f"Record {row.seq} of Run {row.uid} in {self._path} is another one already.")
 
-    def _write(self, connection: apsw.Connection, statement: str, bindings: list[Binding]) -> None:
-        if not bindings:
-            return
-        before = connection.total_changes()
-        connection.executemany(SQL[statement], bindings)
-        if connection.total_changes() - before != len(bindings):
-            raise InternalError(f"Not every row could be recorded in {self._path}.")
+    def _write(self, connection: apsw.Connection, **bindings: list[Binding]) -> None:
+        """Execute statements by name, each for all its bindings, which must change a row each."""
+        for statement, bound in bindings.items():
+            if bound:
+                before = connection.total_changes()
+                connection.executemany(SQL[statement], bound)
+                if connection.total_changes() - before != len(bound):
+                    raise InternalError(f"Not every row could be recorded in {self._path}.")
 
     # ------------------------------------------------------------------ Runs as a whole
 

@@ -11,7 +11,7 @@ from collections import deque
 
 import msgspec
 
-from weftrun.machines.worker.state import Box, BoxState, Given, Lane, Names, WorkerState
+from weftrun.machines.worker.state import Box, BoxState, Given, Lane, Names, Prepared, WorkerState
 from weftrun.model.ids import SandboxId
 from weftrun.model.messages import Batch, Invocation, ItemBatch
 from weftrun.model.work import KillSandbox, Send, StartSandbox
@@ -118,14 +118,30 @@ def _may_queue(state: WorkerState, lane: Lane, box: Box) -> bool:
     return known and (ahead.lane.each_s or 0.0) * ahead.left <= longest and (lane.each_s or 0.0) <= longest
 
 
-def _give(state: WorkerState, lane: Lane, box: Box, now: float) -> None:
+def prepare(state: WorkerState, run: int, invocation: Invocation, lane: Lane, now: float) -> bool:
+    """Give a Sandbox that is idle an Invocation that is not asked for yet; False where that would keep others waiting.
+
+    Also where the Sandbox would have to be told more than whether it may enter it.
+    """
+    if state.active or state.barred or lane.shares or lane.window_s or lane.is_limited or state.withdrawn is not None:
+        return False
+    box = _free_box(state, lane)
+    if box is None or box.given or box.revoked:
+        return False
+    lane.singles.append((run, invocation))
+    _give(state, lane, box, now, is_prepared=True)
+    state.prepared = Prepared(run, invocation.step, invocation.attempt, box, state.last_batch)
+    return True
+
+
+def _give(state: WorkerState, lane: Lane, box: Box, now: float, *, is_prepared: bool = False) -> None:
     state.last_batch += 1
     given = Given(state.last_batch, lane, now)
     box.given.append(given)
     if lane.function.timeout_s is not None:
         state.look_by(now + lane.function.timeout_s)
     if lane.singles:
-        _give_singles(state, lane, box, given)
+        _give_singles(state, lane, box, given, is_prepared=is_prepared)
     else:
         _give_items(state, lane, box, given)
 
@@ -151,7 +167,7 @@ def batch_size(state: WorkerState, lane: Lane, box: Box, most: int) -> int:
     return max(1, min(by_time, share, most))
 
 
-def _give_singles(state: WorkerState, lane: Lane, box: Box, given: Given) -> None:
+def _give_singles(state: WorkerState, lane: Lane, box: Box, given: Given, *, is_prepared: bool) -> None:
     singles = lane.singles
     runs: tuple[Names, ...]
     items: tuple[Invocation, ...]
@@ -165,7 +181,7 @@ def _give_singles(state: WorkerState, lane: Lane, box: Box, given: Given) -> Non
         given.singles = list(several)
         runs, items = _with_runs(state, several)
     given.left = len(given.singles)
-    state.commands.append(Send(box.id, Batch(given.no, lane.function, runs, items)))
+    state.commands.append(Send(box.id, Batch(given.no, lane.function, runs, items, is_prepared=is_prepared)))
 
 
 def _with_runs(

@@ -67,6 +67,11 @@ class MemoryObjects:
         self._published = 0
         self._closed = False
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no Object."""
+        return not self._bytes
+
     def publish(self, pieces: Sequence[bytes | memoryview]) -> Object:
         """Make an Object of these pieces."""
         return self._keep(b"".join(pieces))
