@@ -14,6 +14,7 @@ from weftrun.model.ids import StepId, child_step, item_step
 from weftrun.model.outcomes import Failure
 from weftrun.model.policy import FunctionSpec, Kind
 from weftrun.model.records import (
+    Abandoned,
     AttemptFailed,
     AttemptStarted,
     Chunked,
@@ -69,6 +70,7 @@ class Ancestors:
         self._settled: dict[StepId, int] = {}
         self._failed_items: dict[StepId, int] = {}
         self._failed: set[StepId] = set()
+        self._abandoned: set[StepId] = set()
         self._graphs: dict[StepId, tuple[int, Graphed]] = {}
         self._chunks: dict[StepId, list[tuple[int, Chunked]]] = {}
         self._items: dict[StepId, list[tuple[int, int]]] = {}
@@ -120,17 +122,20 @@ class Ancestors:
                 self._read_call(record.step, record.call)
             case AttemptStarted() if record.step not in self._made:
                 self._read_call(record.step, record.call)
-            case Retried():
-                self._take_back()
-            case _:
-                pass
+            case Abandoned() | Retried():
+                self._read_life(record)
 
-    def _take_back(self) -> None:
-        """Another life begins: what failed may settle again (L1)."""
+    def _read_life(self, record: Abandoned | Retried) -> None:
+        """A life gives calls up, or another life begins: what failed may settle again (L1)."""
+        if isinstance(record, Abandoned):
+            self._abandoned.update(record.steps)
+            return
         for step in self._failed:
             del self._settled[step]
         # A body that goes another way may not call them again; what it calls again is read again.
-        self._calls = {body: [s for s in calls if s not in self._failed] for body, calls in self._calls.items()}
+        gone = self._failed | self._abandoned
+        self._calls = {body: [s for s in calls if s not in gone] for body, calls in self._calls.items()}
+        self._abandoned.clear()
         # An async body that has ended without success is replayed.
         self._graphs = {s: known for s, known in self._graphs.items() if not known[1].numbers or s in self._settled}
         self._failed.clear()

@@ -12,7 +12,7 @@ from typing import Any
 from weftrun.model.ids import RunUid, StepId, item_step
 from weftrun.model.outcomes import Failure, Reason, Success
 from weftrun.model.policy import Kind
-from weftrun.model.records import Ended, Graphed, ItemsSettled, Record, Retried, Row, Settled, Unfit
+from weftrun.model.records import AttemptFailed, Ended, Graphed, ItemsSettled, Record, Retried, Row, Settled, Unfit
 from weftrun.model.values import Blob, Data, Inline, Payload
 from weftrun.sdk.codec import decode, encode
 from weftrun.testing.closure import closure_violations
@@ -347,8 +347,24 @@ def open_ends(
 def foreign_entries(entries: Iterable[LedgerEntry], rows: Mapping[RunUid, Sequence[Row]]) -> Iterator[str]:
     """Yield entries in Sandboxes of an engine that did not own the Run any more, or not yet."""
     for entry in entries:
-        if entry.owner is not None and entry.owner != entry.engine and not nobody_listens(entry, rows):
+        if entry.owner is None or entry.owner == entry.engine:
+            continue
+        if not nobody_listens(entry, rows) and not _stood_on_what_failed(entry, rows):
             yield f"{_of(entry)} came while engine {entry.owner or 'nobody'} owned the Run"
+
+
+def _stood_on_what_failed(entry: LedgerEntry, rows: Mapping[RunUid, Sequence[Row]]) -> bool:
+    """Say whether an entry without effects had read an output of an Attempt that had just failed (S1).
+
+    It was taken back with that output, so that its Run may wait and be let go of, while its Sandbox enters it still.
+    """
+    if entry.visible:
+        return False
+    failed: dict[StepId, float] = {}
+    for row in rows.get(entry.uid, ())[: entry.row]:
+        failed |= {record.step: row.at for record in row.records if isinstance(record, AttemptFailed)}
+    outputs = {output_of(step, name): at for step, at in failed.items() for name in ("early", "stream")}
+    return any(entry.at <= outputs.get(StepId(read), 0.0) + _GRACE_S for read, _ in entry.reads)
 
 
 def nobody_listens(entry: LedgerEntry, rows: Mapping[RunUid, Sequence[Row]]) -> bool:
