@@ -214,12 +214,15 @@ def transact(
 
     An I/O error leaves open whether it happened: `CommitUnknown`. Every other error means that it did not.
     """
-    try:
+    try:  # what `all_or_nothing` does, which would take longer than the statements
         begin(connection, turn)
         result = work(connection)
         connection.execute(SQL["commit"])
-    except BaseException as error:  # noqa: BLE001  # raised again
+    except apsw.Error as error:
         raise _undone(connection, error, path, doing) from None
+    except BaseException:
+        roll_back(connection)
+        raise
     return result
 
 
@@ -228,11 +231,14 @@ def all_or_nothing(connection: apsw.Connection, path: Path, doing: str) -> Itera
     """Undo the open transaction at any error but one of the disk, which leaves it unknown: `CommitUnknown`."""
     try:
         yield
-    except BaseException as error:  # noqa: BLE001  # raised again
+    except apsw.Error as error:
         raise _undone(connection, error, path, doing) from None
+    except BaseException:
+        roll_back(connection)
+        raise
 
 
-def _undone(connection: apsw.Connection, error: BaseException, path: Path, doing: str) -> BaseException:
+def _undone(connection: apsw.Connection, error: apsw.Error, path: Path, doing: str) -> WeftrunError:
     """Undo the open transaction and return what to raise for the error that came in it."""
     if isinstance(error, apsw.IOError):
         return CommitUnknown(
@@ -240,7 +246,7 @@ def _undone(connection: apsw.Connection, error: BaseException, path: Path, doing
             " It is looked up when the Journal is used next."
         )
     roll_back(connection)
-    return told(error, path, doing) if isinstance(error, apsw.Error) else error
+    return told(error, path, doing)
 
 
 def roll_back(connection: apsw.Connection) -> None:

@@ -120,16 +120,12 @@ class SqliteJournal(SqlitePlaces):
     def _transact(self, doing: str, work: Callable[[apsw.Connection], T], turn: WriteTurn | None = None) -> T:
         try:
             return transact(self._connected(), turn or self._turn, self._path, doing, work)
-        except BaseException as error:
-            self._forget(error)
-            raise
-
-    def _forget(self, error: BaseException) -> None:
-        """Forget, where a transaction failed, what may not be so: heads may have run ahead of what was undone."""
-        if isinstance(error, CommitUnknown):
+        except CommitUnknown:
             self._drop()
-        else:
-            self._heads.clear()
+            raise
+        except BaseException:
+            self._heads.clear()  # they may have run ahead of what was undone
+            raise
 
     # ------------------------------------------------------------------ append
 
@@ -163,8 +159,11 @@ class SqliteJournal(SqlitePlaces):
             connection = self._connected()
             with connections.all_or_nothing(connection, self._path, doing):
                 yield connection
-        except BaseException as error:
-            self._forget(error)
+        except CommitUnknown:
+            self._drop()
+            raise
+        except BaseException:
+            self._heads.clear()
             raise
 
     def forget_heads(self) -> None:
