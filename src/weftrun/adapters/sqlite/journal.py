@@ -35,6 +35,27 @@ from weftrun.ports.journal import PARKED, Appended, Message, Posted, Rest, RunIn
 T = TypeVar("T")
 
 
+class Forgetting:
+    """Forgets, where a transaction fails, what may not be so: the connection if nobody knows, else what heads say.
+
+    They may have run ahead of what was undone.
+    """
+
+    def __init__(self, drop: Callable[[], None], forget_heads: Callable[[], None]) -> None:
+        self._drop = drop
+        self._forget_heads = forget_heads
+
+    def __enter__(self) -> None:
+        """Remember nothing: each failure is looked at by itself."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Forget what the error leaves unsure."""
+        if isinstance(error, CommitUnknown):
+            self._drop()
+        elif error is not None:
+            self._forget_heads()
+
+
 class SqliteJournal(SqlitePlaces):
     """A Journal in a SQLite file.
 
@@ -64,6 +85,7 @@ class SqliteJournal(SqlitePlaces):
         self._no_turn = WriteTurn(entropy, pause, 0.0)
         self._vfs = vfs
         self._heads: dict[RunUid, Head] = {}
+        self._forgetting = Forgetting(self._drop, self.forget_heads)
         self._log_room = LogRoom()
         self._closed = False
         self._connection: apsw.Connection | None = None
@@ -118,14 +140,8 @@ class SqliteJournal(SqlitePlaces):
             connections.release(connection)
 
     def _transact(self, doing: str, work: Callable[[apsw.Connection], T], turn: WriteTurn | None = None) -> T:
-        try:
+        with self._forgetting:
             return transact(self._connected(), turn or self._turn, self._path, doing, work)
-        except CommitUnknown:
-            self._drop()
-            raise
-        except BaseException:
-            self._heads.clear()  # they may have run ahead of what was undone
-            raise
 
     # ------------------------------------------------------------------ append
 
@@ -155,16 +171,10 @@ class SqliteJournal(SqlitePlaces):
     @contextmanager
     def held(self, doing: str) -> Iterator[apsw.Connection]:
         """Give the connection for a part of a transaction that goes on; an error ends it, as in `append`."""
-        try:
+        with self._forgetting:
             connection = self._connected()
-            with connections.all_or_nothing(connection, self._path, doing):
+            with connections.AllOrNothing(connection, self._path, doing):
                 yield connection
-        except CommitUnknown:
-            self._drop()
-            raise
-        except BaseException:
-            self._heads.clear()
-            raise
 
     def forget_heads(self) -> None:
         """What was added was undone: what is known of Runs is read again when it is needed."""

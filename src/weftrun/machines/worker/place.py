@@ -11,7 +11,7 @@ from collections import deque
 
 import msgspec
 
-from weftrun.machines.worker.state import Box, BoxState, Given, Lane, Names, Prepared, WorkerState
+from weftrun.machines.worker.state import Box, BoxState, Given, Lane, Names, PreparedAttempt, WorkerState
 from weftrun.model.ids import SandboxId
 from weftrun.model.messages import Batch, Invocation, ItemBatch
 from weftrun.model.work import KillSandbox, Send, StartSandbox
@@ -130,7 +130,7 @@ def prepare(state: WorkerState, run: int, invocation: Invocation, lane: Lane, no
         return False
     lane.singles.append((run, invocation))
     _give(state, lane, box, now, is_prepared=True)
-    state.prepared = Prepared(run, invocation.step, invocation.attempt, box, state.last_batch)
+    state.prepared = PreparedAttempt(run, invocation.step, invocation.attempt, box, state.last_batch)
     return True
 
 

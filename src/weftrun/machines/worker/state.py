@@ -121,7 +121,7 @@ class Given:
         self.left = 0
 
 
-class Prepared(NamedTuple):
+class PreparedAttempt(NamedTuple):
     """An Invocation that a Sandbox was given before it was asked for; its Batch is number `no`."""
 
     run: int
@@ -263,7 +263,7 @@ class WorkerState:
         self.parked: dict[int, list[Held]] = {}
         self.barred = False
         self.held_up = False
-        self.prepared: Prepared | None = None
+        self.prepared: PreparedAttempt | None = None
         self.withdrawn: Box | None = None
         self.places: dict[str, int] = {}
         self.names: dict[int, Names] = {}
