@@ -38,6 +38,7 @@ TEXTS = sorted(
 )
 
 PUBLIC_NAMES = {
+    "Strategy",
     "as_settled",
     "when",
     "gather",

@@ -50,6 +50,7 @@ class Server:
         """Serve as the Sandbox that `fork` asked for."""
         self._channel = channel
         self._sandbox = fork.sandbox
+        self._shares = fork.shares
         self._lease_page = lease_page
         self._awake = Awake(fork.awake_s)
         self._awake_s = fork.awake_s
@@ -77,6 +78,7 @@ class Server:
         # costs the engine more than the message; sleeping in `poll` is woken by what there is to read only.
         self._forks.watch()
         place.sandboxed.serves = True
+        place.sandboxed.shares = self._shares
         self._poll.register(self._channel.socket, select.POLLIN)
         while True:
             self._wait()

@@ -272,10 +272,12 @@ class Sandboxed:
     Attributes:
         serves: there a call in a thread of its own, in which nothing is known of the Attempt, is not taken for a run of
             its own: its `key` would be that of all others.
+        shares: whether `weftrun.shared` shares what a factory makes.
         asks: how the body that runs asks the engine, and its place in a Batch; for streams.
     """
 
     serves = False
+    shares = True
     asks: tuple[Any, int, int] | None = None
 
 

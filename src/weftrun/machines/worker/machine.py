@@ -34,6 +34,7 @@ from weftrun.model.limits import Limits
 from weftrun.model.messages import BodyCalled, BodyEnded, FromSandbox, Invocation, ItemOutcomes, Outcomes, Put
 from weftrun.model.outcomes import Failure, Reason
 from weftrun.model.policy import FunctionSpec
+from weftrun.model.strategy import ADAPTIVE, Strategy
 from weftrun.model.work import InSlot, KillSandbox, WorkerCommand
 
 _STARTS_MAX = 3
@@ -51,8 +52,10 @@ class WorkerMachine:
     Profiles are numbers that the runtime gives to what a Sandbox is made for; this machine only compares them.
     """
 
-    def __init__(self, limits: Limits, sandboxes_max: int, first_sandbox: int = 0) -> None:
-        self.state = WorkerState(limits, sandboxes_max)
+    def __init__(
+        self, limits: Limits, sandboxes_max: int, first_sandbox: int = 0, strategy: Strategy = ADAPTIVE
+    ) -> None:
+        self.state = WorkerState(limits, sandboxes_max, strategy)
         self.state.last_box = first_sandbox
 
     def take_commands(self) -> list[WorkerCommand]:
@@ -97,6 +100,8 @@ class WorkerMachine:
                     self._window(lane, now)
                 for invocation in command.invocations:
                     lane.singles.append((run, invocation))
+                if lane.sliced:
+                    state.slices.came(len(command.invocations), now)
             case InvokeItems():
                 lane = self._lane(profile, command.function)
                 work = Items(run, command, command.ranges)
@@ -179,12 +184,13 @@ class WorkerMachine:
     def _lane_of(self, profile: int, function: FunctionSpec) -> Lane:
         lane = self.state.lanes.get((profile, function))
         if lane is None:
-            lane = self.state.lanes[profile, function] = Lane(function, profile)
+            lane = self.state.lanes[profile, function] = Lane(function, profile, self.state.strategy)
         return lane
 
     def _window(self, lane: Lane, now: float) -> None:
         """Let what comes first wait for the end of this tick, as its Function says."""
         if not lane.waiting:
+            lane.plan.clear()
             lane.opens_at = (now // lane.window_s + 1) * lane.window_s
             self.state.look_by(lane.opens_at)
 
@@ -246,6 +252,8 @@ class WorkerMachine:
             )
             self._start_failed(box, late if box.late else why, now)
             return
+        if not box.for_bodies and (box.given or box.state is BoxState.READY):
+            state.ended[box.profile] = "lost"
         give_back(state, box, why, Seen(running, text, slots), now)
         bodies.lose(state, box, why, running, text, where, now)
 
@@ -363,6 +371,8 @@ class WorkerMachine:
                 else:
                     self._check_running(box, pages[box.id], now)
             elif is_free(box) and now >= box.idle_since + state.limits.sandbox_idle_s:
+                if not box.for_bodies:
+                    state.ended[box.profile] = "idle"
                 self._kill(box)
         looks = [_due(state, box, now) for box in state.boxes.values()]
         looks += [lane.opens_at for lane in state.active if lane.opens_at > now]
