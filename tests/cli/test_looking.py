@@ -161,6 +161,8 @@ def test_timeline(cli, books, tmp_path):
     assert (said.code, said.out) == (0, "")
     assert "<!doctype html>" in (tmp_path / "line.html").read_text()
     assert (cli("timeline", "books", "--svg", "line.svg").out, cli("timeline", "books", "--svg", ".").code) == ("", 2)
+    assert cli("timeline", "books", "--png", "line.png").out == ""
+    assert (tmp_path / "line.png").read_bytes().startswith(b"\x89PNG")
     drawn = ET.fromstring((tmp_path / "line.svg").read_text())
     assert drawn.get("aria-label", "").startswith("books: ")
     assert json.loads(cli("timeline", "books", "--json").out)["time_breakdown"]["sandboxes"] >= 1

@@ -146,3 +146,23 @@ def tell(name: str) -> None:
 @workflow
 def greet(name: str) -> None:
     tell(name)
+
+
+@function(effects="none")
+def say(text: str, length: int) -> str:
+    """Print one very long line."""
+    print("x" * length)
+    return text
+
+
+@workflow
+async def echo(text: str, length: int) -> str:
+    return await say.step(text, length)
+
+
+@workflow
+def wide(count: int) -> int:
+    last = 0
+    for number in range(count):
+        last = leaf(number)
+    return last

@@ -34,7 +34,7 @@ const send = (path, body) =>
 
 export const runs = (filter) => ask(`/runs?${new URLSearchParams(filter)}`);
 export const view = (id, parts, step) =>
-  ask(`${of(id)}/view?nodes=2100&spans=1500&lines=600${parts.map((part) => `&part=${part}`).join("")}${step ? `&step=${encodeURIComponent(step)}` : ""}`);
+  ask(`${of(id)}/view?nodes=2100&spans=600&lines=600${parts.map((part) => `&part=${part}`).join("")}${step ? `&step=${encodeURIComponent(step)}` : ""}`);
 export const functions = () => ask("/functions");
 export const now = () => ask("/now");
 export const queues = () => ask("/queues");

@@ -6,6 +6,9 @@ import { MARKS } from "./words.js";
 const HEIGHT = 34;
 const LETTER = 7.2;
 const SHOWN = 34;
+const FAR = 2000;
+const PAUSES = 10; // times as long as a layout took, between two of a graph that grows
+const LARGE = 150; // over so many boxes only what is seen is drawn
 
 const short = (label) => (label.length > SHOWN ? `${label.slice(0, SHOWN - 1)}…` : label);
 const widthOf = (label) => Math.max(70, (short(label).length + 3) * LETTER + 14);
@@ -23,16 +26,48 @@ function shapeOf(shown) {
 /** Places, found beside the page, so that it never stands still for them; null until they are there. */
 function usePlaces(shape) {
   const [places, setPlaces] = useState(null);
+  const at = useRef({ worker: null, began: 0, pause: 0, due: 0, shape: "" });
   useEffect(() => {
-    const worker = new Worker(new URL("layout.js", import.meta.url), { type: "module" });
-    worker.onmessage = ({ data }) => setPlaces(data);
-    worker.postMessage(shape);
-    return () => worker.terminate();
+    const known = at.current;
+    known.worker = new Worker(new URL("layout.js", import.meta.url), { type: "module" });
+    known.worker.onmessage = ({ data }) => {
+      known.pause = PAUSES * (performance.now() - known.began);
+      setPlaces(data);
+    };
+    return () => (clearTimeout(known.due), known.worker.terminate());
+  }, []);
+  useEffect(() => {
+    const known = at.current;
+    const place = () => {
+      known.due = 0;
+      known.began = performance.now();
+      known.worker.postMessage(known.shape);
+    };
+    known.shape = shape;
+    known.due ||= setTimeout(place, Math.max(0, known.began ? known.began + known.pause - performance.now() : 0));
   }, [shape]);
   return places;
 }
 
 const path = (points) => points.map(({ x, y }, i) => `${i ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`).join("");
+
+/** The part of a large drawing that is seen, with as much again around it: only that is in the document. */
+function usePart(places) {
+  const frame = useRef(null);
+  const [part, setPart] = useState({ left: -FAR, top: -FAR, right: FAR, bottom: FAR });
+  const look = () => {
+    const box = frame.current;
+    if (!box) return;
+    const { scrollLeft: x, scrollTop: y, clientWidth: w, clientHeight: h } = box;
+    setPart((old) =>
+      x - w / 2 >= old.left && x + 1.5 * w <= old.right && y - h / 2 >= old.top && y + 1.5 * h <= old.bottom && old.w === w
+        ? old : { left: x - w, right: x + 2 * w, top: y - h, bottom: y + 2 * h, w },
+    );
+  };
+  useEffect(look, [places]);
+  const isSeen = (left, top, right, bottom) => right >= part.left && left <= part.right && bottom >= part.top && top <= part.bottom;
+  return [frame, look, part, isSeen];
+}
 
 /** Boxes as they were drawn last: what stands as before is not drawn again, however many there are. */
 function useBoxes(places, chosen, choose) {
@@ -67,16 +102,22 @@ export function Graph({ shown, chosen, choose }) {
   const latest = useRef(choose);
   latest.current = choose;
   const box = useBoxes(places, chosen, (id) => latest.current(id));
+  const [frame, look, part, isSeen] = usePart(places);
+  const isLarge = shown.nodes.length > LARGE;
   const lines = useMemo(
-    () => places?.lines.map(({ points, isControl }) => <path d={path(points)} class={`edge ${isControl ? "control" : ""}`} marker-end="url(#tip)" />),
-    [places],
+    () =>
+      places?.lines
+        .filter(({ points: [first], points }) => !isLarge || isSeen(first.x, Math.min(first.y, points.at(-1).y), points.at(-1).x, Math.max(first.y, points.at(-1).y)))
+        .map(({ points, isControl }) => <path d={path(points)} class={`edge ${isControl ? "control" : ""}`} marker-end="url(#tip)" />),
+    [places, part, isLarge],
   );
-  const leaves = leavesOf(shown).filter((node) => places?.boxes[node.id]);
+  const isDrawn = ({ x, y, width }) => !isLarge || isSeen(x - width / 2, y - HEIGHT, x + width / 2, y + HEIGHT);
+  const leaves = leavesOf(shown).filter((node) => places?.boxes[node.id] && isDrawn(places.boxes[node.id]));
   if (!leavesOf(shown).length) return <p class="body quiet">No Step is known yet.</p>;
   if (!places) return <p class="body quiet">Drawing…</p>;
   const { width, height } = places;
   return (
-    <div class="drawing" tabindex="0" role="group" aria-label="Graph of the Run">
+    <div class="drawing" ref={frame} onScroll={look} tabindex="0" role="group" aria-label="Graph of the Run">
       <svg width={width} height={height} viewBox={`0 0 ${width} ${height}`}>
         <defs>
           <marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto-start-reverse">

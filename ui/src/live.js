@@ -8,6 +8,10 @@ const FULL = { parts: ["timeline", "story", "logs"], pause_ms: 250, pauses: 30 }
 const LONG = 20_000; // the story of so many Steps is told only to who asks for it
 const LONG_PARTS = ["timeline", "logs"];
 
+const AGAIN_MS = 1000;
+const STEPS = 600; // as many as are asked for
+const UNKNOWN = { function: "", is_map: false, items: null, items_done: 0, items_failed: 0, waited_s: 0, running: [], cause: "", unrecorded: "" };
+
 /** Mends what is shown by what records have just told of Steps. What follows from them is read soon after. */
 function mended(seen, pulse) {
   const told = new Map();
@@ -24,7 +28,21 @@ function mended(seen, pulse) {
   const nodeOf = (node) => (told.has(node.id) && !told.get(node.id).items ? { ...node, status: told.get(node.id).status } : node);
   const run = { ...seen.run, status: pulse.status, waiting_for: pulse.waiting_for };
   if (!told.size) return { ...seen, run };
-  return { ...seen, run, steps: seen.steps.map(stepOf), graph: { ...seen.graph, nodes: seen.graph.nodes.map(nodeOf) } };
+  const steps = seen.steps.map(stepOf);
+  const known = new Set(steps.map((step) => step.id));
+  for (const one of told.values()) {
+    // Of an async body's call the page may not have heard before.
+    if (!known.has(one.step) && !one.items && steps.length < STEPS) steps.push({ ...UNKNOWN, ...one, id: one.step });
+  }
+  return { ...seen, run, steps, graph: { ...seen.graph, nodes: seen.graph.nodes.map(nodeOf) } };
+}
+
+/** The Steps that were read, those that stand as before being the same objects, so that nothing of them is drawn again. */
+function shared(old, steps) {
+  if (!old || !steps) return steps;
+  const known = new Map(old.map((step) => [step.id, step]));
+  const isSame = (one, other) => other && one.running.length === 0 && Object.keys(one).every((key) => key === "running" ? other.running.length === 0 : one[key] === other[key]);
+  return steps.map((step) => (isSame(step, known.get(step.id)) ? known.get(step.id) : step));
 }
 
 /** Reads again when it was asked to, at most every so often, and never so often that it costs the server much. */
@@ -70,6 +88,7 @@ export function useRun(id, chosen, lives) {
   const kept = useRef({});
   useEffect(() => {
     let over = false;
+    let end = null;
     const known = (kept.current = { rows: 0, story: false, chosen: "" });
     const read = async (parts) => {
       const size = known.steps ?? 0;
@@ -80,12 +99,15 @@ export function useRun(id, chosen, lives) {
         known.rows = Math.max(known.rows, told.rows);
         known.steps = Object.values(told.run.whole_steps).reduce((sum, count) => sum + count, 0);
         const kept = wanted === LONG_PARTS ? { story: null } : {};
-        setSeen((old) => ({ ...old, ...told, ...kept, offset: told.at - Date.now() / 1000 }));
+        setSeen((old) => ({ ...old, ...told, ...(told.steps && { steps: shared(old?.steps, told.steps) }), ...kept, offset: told.at - Date.now() / 1000 }));
         setTrouble("");
+        watch();
         if (parts === QUICK.parts && !known.full.pause) known.full.want(true);
       } catch (error) {
         if (over) return;
-        if (error.status === 410 || error.status === 404) go(true);
+        const isOver = error.status === 410 || error.status === 404;
+        if (isOver) go(true);
+        else if (!end) known.again = setTimeout(() => quick.want(true), AGAIN_MS);
         setTrouble(error.message);
       }
     };
@@ -108,8 +130,8 @@ export function useRun(id, chosen, lives) {
       frame ||= requestAnimationFrame(mend);
       quick.want(data.status !== "running"), full.want();
     };
-    const end = api.watchRun(id, () => known.rows, heard, lives);
-    return () => ((over = true), cancelAnimationFrame(frame), quick.end(), full.end(), end());
+    const watch = () => (end ??= api.watchRun(id, () => known.rows, heard, lives)); // from what is shown on
+    return () => ((over = true), cancelAnimationFrame(frame), clearTimeout(known.again), quick.end(), full.end(), end?.());
   }, [id]);
   useEffect(() => {
     if (kept.current.chosen !== chosen) (kept.current.chosen = chosen), seen && kept.current.full.want(true);

@@ -1,5 +1,6 @@
 // One Run: what is the matter with it, its graph and timeline, its Steps, its story and what it printed; live.
 
+import { Component } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import * as api from "./api.js";
 import { AsJson, Field, firstOf, wrongOf } from "./forms.jsx";
@@ -325,21 +326,32 @@ const StepTable = ({ steps, chosen, choose }) => (
         </tr>
       </thead>
       <tbody>
-        {steps.map((step) => (
-          <tr key={step.id} class={step.id === chosen ? "chosen" : ""} onClick={() => choose(step.id)}>
-            <td><Status status={step.status} /></td>
-            <td><button class="plain" onClick={() => choose(step.id)}>{step.id}</button></td>
-            <td class="number">{step.attempts || ""}</td>
-            <td class="number">{step.is_map ? `${step.items_done}/${step.items ?? "?"}` : ""}</td>
-            <td class="number">{span(step.waited_s)}</td>
-            <td class="number">{span(step.body_s)}</td>
-            <td class="value">{step.error || step.preview}</td>
-          </tr>
-        ))}
+        {steps.map((step) => <StepRow key={step.id} step={step} isChosen={step.id === chosen} choose={choose} />)}
       </tbody>
     </table>
   </div>
 );
+
+/** A row that is drawn again only where its Step, or that it is chosen, is another one. */
+class StepRow extends Component {
+  shouldComponentUpdate(next) {
+    return next.step !== this.props.step || next.isChosen !== this.props.isChosen;
+  }
+
+  render({ step, isChosen, choose }) {
+    return (
+      <tr class={isChosen ? "chosen" : ""} onClick={() => choose(step.id)}>
+        <td><Status status={step.status} /></td>
+        <td><button class="plain">{step.id}</button></td>
+        <td class="number">{step.attempts || ""}</td>
+        <td class="number">{step.is_map ? `${step.items_done}/${step.items ?? "?"}` : ""}</td>
+        <td class="number">{span(step.waited_s)}</td>
+        <td class="number">{span(step.body_s)}</td>
+        <td class="value">{step.error || step.preview}</td>
+      </tr>
+    );
+  }
+}
 
 function Story({ seen, chosen, tell }) {
   const [shown, more] = useMore(seen.story ?? []);

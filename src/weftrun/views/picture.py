@@ -9,7 +9,7 @@ from weftrun.views.timeline import Mark, Span, Timeline, TimelineLane
 from weftrun.views.units import duration
 
 _ROW = 26
-_LEFT = 96
+_LEFT = 116
 _RIGHT = 40
 _HEAD = 30
 _AXIS = 24

@@ -26,10 +26,11 @@ from weftrun.model.records import Row
 from weftrun.ports.journal import RunInfo
 from weftrun.views.pulse import StepPulse, step_pulses
 
-_LOOK_S = 0.1
+_LOOK_S = 0.06
 _ENDED_LOOK_S = 1.0
 """Of a Run that has ended, only another life, or that it is deleted, can be new."""
-_ROWS_MAX = 2_000
+_ROWS_MAX = 500
+_STEPS_MAX = 2_000
 
 
 class Pulse(Struct, frozen=True):
@@ -39,7 +40,7 @@ class Pulse(Struct, frozen=True):
         at: when this was read, in seconds since the epoch.
         rows: how many rows the Run has; hand it in as `after` to be told of later ones only.
         lives: how often it was begun.
-        steps: of which the rows tell that came since.
+        steps: of which the rows tell that came since; of very many the last 2,000.
     """
 
     at: float
@@ -108,7 +109,9 @@ class _Watching:
 
     def _pulse(self, reader: Reader, info: RunInfo, rows: Sequence[Row]) -> Pulse:
         waiting_for = self._caller.told(info.waiting_for)
-        return Pulse(reader.now(), self._rows, info.status, waiting_for, info.lives, list(step_pulses(rows)))
+        return Pulse(
+            reader.now(), self._rows, info.status, waiting_for, info.lives, list(step_pulses(rows))[-_STEPS_MAX:]
+        )
 
 
 ROUTES: list[Any] = [run_pulse]

@@ -101,6 +101,7 @@ def serve(
         except WeftrunError as error:
             errors.append(error)
             raise
+        listening.listen(_CONNECTIONS_MAX)  # whoever is told comes at once, before uvicorn listens
         announce(_url(listening, "https" if settings.tls else "http"))
         return server.gateway
 
