@@ -172,7 +172,7 @@ def throughput(bench: Bench) -> Told:
                 if is_open:
                     page.locator("h1 .status").wait_for()
                 time.sleep(0.3)
-                place = reader.newer(info.uid, place, 1_000_000)[-1].seq
+                place = max([place, *(row.seq for row in reader.newer(info.uid, place, 1_000_000))])
                 began = time.monotonic()
                 time.sleep(1.0)
                 rows = reader.newer(info.uid, place, 1_000_000)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from tests.http.serving import serving
 from tests.ui import shop
 from tests.ui.serving import browser, served
 
 import weftrun
 from weftrun.assembly import open_reader
+from weftrun.entrypoints.cli import main
 
 pytestmark = pytest.mark.sweep
 _AHEAD = "const now = Date.now; Date.now = () => now() + 86_400_000;"
@@ -59,6 +63,28 @@ def test_the_server_stops_and_comes_back(context: Any, url: str, tmp_path: Path)
             page.locator("h1 .status.succeeded").wait_for()
             page.locator("svg .node.succeeded").wait_for()
             page.get_by_role("status").get_by_text("no longer").wait_for(state="detached")
+
+
+def test_a_token_ends(context: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The page of `weftrun serve` asks for a token, and again when that is revoked."""
+    database = ("--db", f"sqlite:///{tmp_path}/j.db")
+    assert main(["token", "mine", "--json", *database]) == 0
+    secret = json.loads(capsys.readouterr().out)["token"]
+    with serving(tmp_path, "--page", "--tokens") as server:
+        page = context.new_page()
+        page.goto(f"{server.url}/")
+        field = page.get_by_label("Token")
+        field.fill("wrong")
+        page.keyboard.press("Enter")
+        page.get_by_text("The token is not known here").wait_for()
+        field.fill(secret)
+        page.keyboard.press("Enter")
+        page.get_by_text("No Run is here").wait_for()
+        assert page.evaluate("document.cookie") == "", "no script reads the token"
+        assert httpx.get(server.url).headers["content-security-policy"].startswith("default-src 'none'")
+        assert main(["token", "mine", "--revoke", *database]) == 0
+        page.get_by_role("link", name="Now").click()
+        page.get_by_text("This server asks for a token").wait_for()
 
 
 def test_texts_are_hostile_clocks_are_off_and_runs_go(context: Any, url: str, tmp_path: Path) -> None:

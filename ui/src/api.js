@@ -18,14 +18,21 @@ async function ask(path, options) {
   } catch {
     throw new Problem("The server does not answer.");
   }
-  const isLocked = answer.status === 403 || answer.status === 401;
-  dispatchEvent(new CustomEvent("locked", { detail: isLocked }));
+  const problem = answer.ok ? null : await answer.json().catch(() => ({}));
+  const isLocked = answer.status === 401 || (answer.status === 403 && !problem.type); // the door of `weftrun ui` speaks no JSON
+  dispatchEvent(new CustomEvent("locked", { detail: isLocked ? answer.status : 0 }));
   if (!answer.ok && answer.status !== 424) {
-    const problem = await answer.json().catch(() => ({}));
     throw new Problem(problem.detail || `The server answered ${answer.status}.`, answer.status);
   }
+  if (problem) return problem;
   const text = await answer.text();
   return text ? JSON.parse(text) : null;
+}
+
+/** Hand in a token, which the browser keeps from then on. */
+export async function letIn(token) {
+  const answer = await fetch("/session", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ token }) });
+  if (!answer.ok) throw new Problem((await answer.json()).detail, answer.status);
 }
 
 const of = (id) => `/runs/${encodeURIComponent(id)}`;

@@ -2,9 +2,11 @@
 
 import { render } from "preact";
 import { useEffect, useState } from "preact/hooks";
+import * as api from "./api.js";
 import { Functions, Objects } from "./functions.jsx";
 import { List } from "./list.jsx";
 import { Now } from "./now.jsx";
+import { Trouble } from "./parts.jsx";
 import { Run } from "./run.jsx";
 import "./style.css";
 
@@ -18,6 +20,26 @@ function place() {
   return { page, run: decodeURIComponent(run), query: Object.fromEntries(new URLSearchParams(query)) };
 }
 
+/** Where a server asks for tokens: the browser keeps what is given here, out of the reach of scripts. */
+function LetIn() {
+  const [token, set] = useState("");
+  const [trouble, setTrouble] = useState("");
+  const sent = async (event) => {
+    event.preventDefault();
+    await api.letIn(token).then(() => location.reload(), (error) => setTrouble(error.message));
+  };
+  return (
+    <main>
+      <h1>This server asks for a token</h1>
+      <form class="form" onSubmit={sent}>
+        <label>Token<input type="password" autocomplete="off" value={token} onInput={(event) => set(event.target.value)} /></label>
+        <div class="row"><button class="main">Let me in</button></div>
+        <Trouble text={trouble} />
+      </form>
+    </main>
+  );
+}
+
 const Sign = () => (
   <svg viewBox="0 0 20 20" fill="none" stroke="currentColor" stroke-width="2.4" stroke-linecap="round" aria-hidden="true">
     <path d="M2 5 C8 5 12 15 18 15 M2 15 C4.5 15 6.6 13.2 8.4 11.2 M11.6 8.8 C13.4 6.8 15.5 5 18 5" />
@@ -27,10 +49,10 @@ const Sign = () => (
 function Page() {
   const [at, go] = useState(place());
   const [isThere, lives] = useState(true);
-  const [isLocked, lock] = useState(false);
+  const [locked, lock] = useState(0);
   useEffect(() => {
     const moved = () => go(place());
-    const locked = ({ detail }) => lock(detail);
+    const told = ({ detail }) => lock(detail);
     const pressed = (event) => {
       if (event.key === "/" && !FIELDS.includes(event.target.tagName)) {
         event.preventDefault();
@@ -41,15 +63,15 @@ function Page() {
     };
     addEventListener("hashchange", moved);
     addEventListener("keydown", pressed);
-    addEventListener("locked", locked);
-    return () => (removeEventListener("hashchange", moved), removeEventListener("keydown", pressed), removeEventListener("locked", locked));
+    addEventListener("locked", told);
+    return () => (removeEventListener("hashchange", moved), removeEventListener("keydown", pressed), removeEventListener("locked", told));
   }, []);
   const { page, run, query } = at;
   const Shown = PAGES[page] ?? List;
   const title = run || { now: "Now", functions: "Functions", objects: "Objects" }[page] || "Runs";
   useEffect(() => void (document.title = `${title} · weftrun`), [title]);
   const here = (name) => (page === name || (name === "" && page === "run") ? "page" : undefined);
-  const said = isLocked ? "This page is no longer let in: open the address that the server prints now." : isThere ? "" : "The server is not there. Trying again…";
+  const said = locked === 403 ? "This page is no longer let in: open the address that the server prints now." : isThere ? "" : "The server is not there. Trying again…";
   return (
     <>
       <header>
@@ -62,7 +84,7 @@ function Page() {
         </nav>
         <span role="status">{said}</span>
       </header>
-      {page === "run" && run ? <Run key={run} id={run} step={query.step ?? ""} lives={lives} /> : <Shown key={page} query={query} lives={lives} />}
+      {locked === 401 ? <LetIn /> : page === "run" && run ? <Run key={run} id={run} step={query.step ?? ""} lives={lives} /> : <Shown key={page} query={query} lives={lives} />}
     </>
   );
 }

@@ -54,6 +54,9 @@ def _check(apps: tuple[Path, ...], tls_cert: str | None, tls_key: str | None) ->
     "kraken:slo_s=0.5,window_s=0.2; to compare with.",
 )
 @click.option("--tokens", is_flag=True, help="Ask callers for tokens; hosts other than loopback always do.")
+@click.option(
+    "--page", is_flag=True, help="Also show the page of `weftrun ui`, at /; it asks for a token, if callers do."
+)
 @click.option("--tls-cert", type=click.Path(exists=True, dir_okay=False), help="Certificate, in PEM; with --tls-key.")
 @click.option("--tls-key", type=click.Path(exists=True, dir_okay=False), help="Its private key, in PEM.")
 @click.option(
@@ -85,6 +88,7 @@ def command(
     runs_at_once: int | None,
     strategy: str,
     tokens: bool,
+    page: bool,
     tls_cert: str | None,
     tls_key: str | None,
     compat: str | None,
@@ -117,7 +121,7 @@ def command(
     )
     if compat != "faasm":
         routers = [_module("originals", "serve").originals_router()] if compat is not None else []
-        server.serve(settings, announce=partial(_announce, as_json=as_json), routers=routers)
+        server.serve(settings, announce=partial(_announce, as_json=as_json), **_with_page(routers, page=page))
         return
     _module("roles", "serve,wasm").serve_faasm(
         settings,
@@ -127,6 +131,14 @@ def command(
         limits=WasmLimits(time_s_max=wasm_time_s),
         announce=partial(_announce_both, as_json=as_json),
     )
+
+
+def _with_page(routers: list[Any], *, page: bool) -> dict[str, Any]:
+    """Return what is served beside the API."""
+    if not page:
+        return {"routers": routers}
+    door, session = (importlib.import_module(f"weftrun.entrypoints.ui.{name}") for name in ("door", "session"))
+    return {"routers": [*routers, session.session_router()], "pages": door.PAGES, "middleware": [door.secured]}
 
 
 def _announce(url: str, *, as_json: bool) -> None:

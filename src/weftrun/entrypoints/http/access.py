@@ -21,6 +21,8 @@ OPEN: Final = "open"
 """Key in a route's `opt`: everybody may call it, also where tokens are asked for."""
 SCOPE: Final = "scope"
 """Key in a route's `opt`: the scope that it asks for; by default `read` to look, and `invoke` for all else."""
+COOKIE: Final = "weftrun_token"
+"""Cookie in which a browser that shows the page keeps its token; no other site can send it."""
 _CALLER: Final = "weftrun_caller"
 _ASK: Final = {"WWW-Authenticate": "Bearer"}
 _READS: Final = {"GET", "HEAD", "OPTIONS"}
@@ -77,7 +79,9 @@ def check(connection: Connection, route: Any) -> None:
     if route.opt.get(OPEN) or not gateway.asks_for_tokens:
         _set(connection, EVERYBODY)
         return
-    caller = _caller(gateway, connection.headers.get("authorization", ""))
+    header = connection.headers.get("authorization", "")
+    kept = connection.cookies.get(COOKIE, "") if not header else ""
+    caller = _caller(gateway, f"Bearer {kept}" if kept else header)
     wanted = cast(
         Scope,
         route.opt.get(SCOPE) or ("read" if cast(dict[str, Any], connection.scope)["method"] in _READS else "invoke"),

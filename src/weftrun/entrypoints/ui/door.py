@@ -78,6 +78,15 @@ class Door:
         return False
 
 
+def secured(app: ASGIApp) -> ASGIApp:
+    """Return an app whose answers have the headers that keep foreign scripts out (an ASGI middleware)."""
+
+    async def answered(scope: Scope, receive: Receive, send: Send) -> None:
+        await app(scope, receive, _adding(send))
+
+    return answered
+
+
 _REFUSED: Final = b"This page is shown to the browser that opened the printed address first. Start weftrun ui again.\n"
 
 
