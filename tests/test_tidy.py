@@ -96,6 +96,7 @@ PUBLIC_NAMES = {
     "random",
     "shared",
     "share",
+    "share_in_place",
     "shared_counts",
     "run",
     "wasm_component",
