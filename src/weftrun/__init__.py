@@ -96,6 +96,7 @@ __all__ = [
     "race",
     "as_settled",
     "when",
+    "first",
     "cron",
     "every",
     "queue",
@@ -185,6 +186,7 @@ if not TYPE_CHECKING:
         "race": "weftrun.sdk.together",
         "as_settled": "weftrun.sdk.together",
         "when": "weftrun.sdk.choice",
+        "first": "weftrun.sdk.first",
         "Strategy": "weftrun.model.strategy",
     }
 

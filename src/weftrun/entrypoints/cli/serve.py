@@ -63,8 +63,8 @@ def _check(apps: tuple[Path, ...], tls_cert: str | None, tls_key: str | None) ->
 @click.option(
     "--store",
     default="",
-    metavar="s3://BUCKET/PREFIX",
-    help="With --compat faasm: where the storage role keeps values.",
+    metavar="URL",
+    help="With --compat faasm: where the storage role keeps values, s3://BUCKET/PREFIX or postgresql://...",
 )
 @click.option(
     "--storage-port", type=click.IntRange(0, 65_535), default=8_003, show_default=True,
