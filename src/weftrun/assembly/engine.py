@@ -214,7 +214,7 @@ class EmbeddedCore(EngineCore):
             opened.callback(self._trace.close)
             blobs = FileBlobs(place.folder / "blobs")
             self._hints = hints_of(place)
-            worker = self._wire(journal, blobs, cluster, sandboxes, limits, opened)
+            worker = self._wire(journal, blobs, cluster, sandboxes, limits, entropy, opened)
             super().__init__(
                 loop=self._uv_loop, journal=journal, blobs=blobs, trace=self._trace, liveness=self._locks,
                 objects=self._objects, worker=worker, entropy=entropy, transactions=transactions, limits=limits,
@@ -241,6 +241,7 @@ class EmbeddedCore(EngineCore):
         cluster: Cluster | None,
         sandboxes: int | None,
         limits: Limits,
+        entropy: SystemEntropy,
         opened: contextlib.ExitStack,
     ) -> Worker:
         """Make what executes, and what it needs; nothing of it holds anything of the host's before the loop starts."""
@@ -268,8 +269,9 @@ class EmbeddedCore(EngineCore):
         if cluster is None:
             return worker
         first = Begin(
-            WorkerId(0), here, limits, hash_seed, open_files_max, str(folder), quota_bytes, self._store_folder
-        )
+            WorkerId(0), here, limits, hash_seed, open_files_max, str(folder), quota_bytes, self._store_folder,
+            secret=entropy.uid().encode(),
+        )  # fmt: skip
         return self._group(worker, cluster, first, sandboxes)
 
     def _group(self, engine: Worker, cluster: Cluster, first: Begin, sandboxes: int | None) -> WorkerGroup:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from weftrun.model.ids import ObjectId
@@ -40,6 +40,9 @@ class Objects(Protocol):
 
     def release(self, oid: ObjectId) -> None:
         """Remove a holder. Does nothing after `close`: the handle of a Run may outlive its engine."""
+
+    def when_freed(self, tell: Callable[[ObjectId], None]) -> None:
+        """Call `tell` with each Object that has no holder any more, in the thread that let go of it last."""
 
     def stats(self) -> dict[str, int]:
         """Return `objects`, `object_bytes`, `descriptors`, `spilled`, `spilled_bytes`, `published_bytes` (ever)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
@@ -56,6 +57,10 @@ _NO_LIMITS = Failure(
 )  # fmt: skip
 _NOT_ARMED_YET = -1
 """Stands for the reader of a value that came before its `Arm`."""
+_EARLY_MAX = 256
+"""Values that are kept of Runs that this Worker has not heard of: the engine may be slower than another Worker."""
+_OVER_MAX = 1_024
+"""Runs that are remembered after their end, for values of them that come late."""
 
 
 class WorkerDriver:
@@ -86,6 +91,8 @@ class WorkerDriver:
         self._armed = ArmedMachine()
         self._peers = peers
         self._held: dict[int, dict[int, list[ObjectId]]] = {}
+        self._early: deque[tuple[WorkerId, int, int, Data]] = deque()
+        self._over: dict[int, None] = {}
         self._bundles: dict[int, Bundle] = {}
         self._traces: dict[RunUid, str] = {}
         self._traced: dict[int, RunUid] = {}
@@ -120,6 +127,10 @@ class WorkerDriver:
             self._traces[uid] = trace
             self._traced[run] = uid
         self._machine.run_opened(run, (id, uid))
+        if self._early:
+            early, self._early = self._early, deque()
+            for source, of, step, value in early:
+                self._handed(source, of, step, value)
 
     def close_run(self, run: int) -> None:
         """A Run is over."""
@@ -213,15 +224,22 @@ class WorkerDriver:
                 self._peers.give(worker, run, step, value)
 
     def _handed(self, source: WorkerId, run: int, step: int, value: Data) -> None:
-        """Another Worker has handed over a value."""
-        objects = objects_in(value)
-        if run in self._bundles and not self._stopped:
-            readers = self._armed.readers_of(run, step, source)
-            for reader in readers or (_NOT_ARMED_YET,):
-                self._hold(run, reader, objects)
+        """Another Worker has handed over a value, perhaps before the engine told of its Run here."""
+        if self._stopped or run in self._over:
+            self._release(value)
+        elif run not in self._bundles:
+            self._early.append((source, run, step, value))
+            if len(self._early) > _EARLY_MAX:
+                self._release(self._early.popleft()[-1])  # the engine sends what is missing (W5)
+        else:
+            for reader in self._armed.readers_of(run, step, source) or (_NOT_ARMED_YET,):
+                self._hold(run, reader, objects_in(value))
             self._start(run, self._armed.came(run, step, source, value))
             self._place_soon()
-        for obj in objects:
+            self._release(value)
+
+    def _release(self, value: Data) -> None:
+        for obj in objects_in(value):
             self._objects.release(obj.oid)
 
     def _start(self, run: int, started: Sequence[Invoke]) -> None:
@@ -230,6 +248,9 @@ class WorkerDriver:
 
     def _forget(self, run: int) -> None:
         del self._bundles[run]
+        self._over[run] = None
+        if len(self._over) > _OVER_MAX:
+            del self._over[next(iter(self._over))]
         if run in self._traced:
             self._traces.pop(self._traced.pop(run), None)
         self._armed.closed(run)

@@ -12,9 +12,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final, cast
 
-from weftrun.adapters.wasm.call import CallReach
+from weftrun.adapters.wasm.call import CallReach, running
 from weftrun.adapters.wasm.compiled import Compiled
-from weftrun.adapters.wasm.host import running
 from weftrun.adapters.wasm.runner import entry_of, run
 from weftrun.model.errors import WasmRefused
 from weftrun.model.wasm import (

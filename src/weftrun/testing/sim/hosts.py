@@ -470,6 +470,10 @@ class CountedObjects:
             self._holds[oid] -= 1
             self._inner.release(oid)
 
+    def when_freed(self, tell: Callable[[ObjectId], None]) -> None:
+        """Say whom to tell of what has no holder any more, anywhere."""
+        self._inner.when_freed(tell)
+
     def drop(self, oid: ObjectId) -> None:
         """Remove the hold of a message that never arrives."""
         self._inner.release(oid)
