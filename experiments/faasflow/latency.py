@@ -25,7 +25,6 @@ from experiments.table import Table
 _ROOT = Path(__file__).parents[2]
 _HOSTS = 3
 _SETTINGS = (("master", "store"), ("worker", "store"), ("worker", "local"))
-_TAILED = "genome"
 _TIMEOUT_S = 900.0
 _PUBLISHED = {"cycles": ("", 1.10), "epigenomics": (1.20, 1.04), "genome": (1.48, 1.10), "soykb": (1.25, 1.07)}
 """How much slower each became together with the others: MasterSP with the database, WorkerSP with FaaStore."""
@@ -41,6 +40,9 @@ def run(quick: bool, out: Path, arguments: Sequence[str]) -> list[Table]:  # noq
     parser.add_argument("--link", type=float, default=50.0, metavar="MB/S", help="alone and together")
     parser.add_argument("--mb-per-s", type=_numbers, default=[25, 100] if quick else [25, 50, 75, 100], metavar="A,B")
     parser.add_argument("--per-minute", type=_numbers, default=[30] if quick else [20, 40, 60], metavar="A,B")
+    parser.add_argument(
+        "--tailed", default="genome", metavar="NAME", help="at fixed times; or the folder of another one, as of video"
+    )
     parser.add_argument("--bytes", type=float, default=0.2 if quick else 1.0, help="factor for all sizes")
     parser.add_argument("--runtime", type=float, default=0.05, help="of each function, in seconds")
     parser.add_argument("--sandboxes", type=int, default=8, help="on each host")
@@ -83,7 +85,7 @@ class _Bench:
             "cluster": self._ray.address, "control": control, "data": data, "sandboxes": self._given.sandboxes
         }  # fmt: skip
         database = f"sqlite:///{self._folder}/{control}-{data}-{self._number}.db"
-        folders = [str(self._folder / name) for name in names]
+        folders = [str(Path(name).absolute() if "/" in name else self._folder / name) for name in names]
         work = Work(folders, self._given.runs, per_minute, database, settings)
         command = self._ray.hosts[0].enter([sys.executable, "-m", "experiments.faasflow.clients"])
         environment = self._ray.environment | {"PYTHONPATH": str(_ROOT)}
@@ -133,9 +135,9 @@ def _tails(folder: Path, given: argparse.Namespace) -> dict[tuple[float, float, 
         with _bench(folder, rate_mb_s, given) as bench:
             for setting in (_SETTINGS[0], _SETTINGS[-1]):
                 for per_minute in given.per_minute:
-                    done = bench.work([_TAILED], setting, per_minute=per_minute)
-                    tails[rate_mb_s, per_minute, setting] = done.latencies[_TAILED]
-        print(f"{_TAILED} at {rate_mb_s:g} MB/s: done", file=sys.stderr)
+                    done = bench.work([given.tailed], setting, per_minute=per_minute)
+                    (tails[rate_mb_s, per_minute, setting],) = done.latencies.values()
+        print(f"{given.tailed} at {rate_mb_s:g} MB/s: done", file=sys.stderr)
     return tails
 
 
@@ -179,7 +181,7 @@ def _costs(costs: dict[_Setting, Done], given: argparse.Namespace) -> Table:
 
 
 def _tail(tails: dict[tuple[float, float, _Setting], list[float]], given: argparse.Namespace) -> Table:
-    title = f"{_TAILED}: {given.runs} requests at fixed times, whether or not those before have ended"
+    title = f"{given.tailed}: {given.runs} requests at fixed times, whether or not those before have ended"
     columns = [
         "link MB/s",
         "requests a minute",
