@@ -134,6 +134,7 @@ class CallContext:
         read_bytes: of keys.
         waited_s: for them, in seconds.
         shared: where regions of state are in its memory, and how long they are.
+        selected: what a selection gave that the program has not taken yet.
         error: what ended it, where that was raised by a host function.
         printed: what it has printed.
         merged: parts of its memory that functions called by their pointers give back.
@@ -161,6 +162,7 @@ class CallContext:
         self.read_bytes = 0
         self.waited_s = 0.0
         self.shared: dict[str, tuple[int, int]] = {}
+        self.selected: tuple[str, bytes, bytes] | None = None
         self.error: BaseException | None = None
         self.merged: list[MergedRegion] = []
         self.joins: dict[int, tuple[MergedRegion, ...]] = {}

@@ -23,6 +23,7 @@ from weftrun.adapters.wasm.compiled import Compiled, Compiler
 from weftrun.adapters.wasm.instance import BadAddress
 from weftrun.adapters.wasm.merging import merged, nbytes_of
 from weftrun.adapters.wasm.moving import pointed, storage_call
+from weftrun.adapters.wasm.selections import object_select
 from weftrun.model.errors import LimitExceeded, WasmRefused
 from weftrun.model.wasm import MergedRegion, MergeHow, NumberType
 
@@ -278,6 +279,7 @@ _FUNCTIONS: Final[tuple[tuple[str, str, Callable[..., int]], ...]] = (
     ("iiii", "i", object_write),
     ("ii", "i", object_delete),
     ("iiii", "I", object_list),
+    ("iiiiii", "I", object_select),
     ("ii", "i", step_key),
     ("ii", "I", state_size),
     ("iiii", "i", state_map),

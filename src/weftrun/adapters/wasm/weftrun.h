@@ -40,6 +40,9 @@ int32_t weftrun_raw_object_write(const char *key, uint32_t key_bytes, const void
 WEFTRUN_IMPORT(object_delete) int32_t weftrun_raw_object_delete(const char *key, uint32_t key_bytes);
 WEFTRUN_IMPORT(object_list)
 int64_t weftrun_raw_object_list(const char *prefix, uint32_t prefix_bytes, void *at, uint32_t bytes);
+WEFTRUN_IMPORT(object_select)
+int64_t weftrun_raw_object_select(
+    const char *key, uint32_t key_bytes, const char *wanted, uint32_t wanted_bytes, void *at, uint32_t bytes);
 WEFTRUN_IMPORT(step_key) int32_t weftrun_raw_step_key(void *at, uint32_t bytes);
 WEFTRUN_IMPORT(state_size) int64_t weftrun_raw_state_size(const char *key, uint32_t key_bytes);
 WEFTRUN_IMPORT(state_map)
@@ -115,6 +118,23 @@ static inline int weftrun_object_delete(const char *key) {
 /* Writes the keys that begin with `prefix`, a line each, as far as there is room; returns how long all of them are. */
 static inline int64_t weftrun_object_list(const char *prefix, char *at, uint32_t bytes) {
   return weftrun_raw_object_list(prefix, (uint32_t)strlen(prefix), at, bytes);
+}
+
+/* Chooses lines of a value, where that lies if the store can, else here: the result is the same. `wanted` is JSON, such as
+ * {"contains": "ERROR", "field": 3, "separator": ",", "least": 10, "most": 20, "gives": "count"}. Each part may be left out: the
+ * text that a line has; its field, from 1, and what stands between fields (a space); bounds of the field as a number; what is
+ * wanted, "lines", their "count" or the "sum" of the field. Returns text that ends with a zero byte, which the caller
+ * frees; `*bytes` is its length without that. NULL where the key isn't there. */
+static inline char *weftrun_object_select(const char *key, const char *wanted, uint32_t *bytes) {
+  uint32_t key_bytes = (uint32_t)strlen(key), wanted_bytes = (uint32_t)strlen(wanted);
+  int64_t size = weftrun_raw_object_select(key, key_bytes, wanted, wanted_bytes, 0, 0);
+  if (size < 0) return NULL;
+  char *text = (char *)malloc((size_t)size + 1);
+  if (!text) abort();
+  if (size) weftrun_raw_object_select(key, key_bytes, wanted, wanted_bytes, text, (uint32_t)size);
+  text[size] = 0;
+  if (bytes) *bytes = (uint32_t)size;
+  return text;
 }
 
 /* Writes the key of the Step, the same for all its Attempts, as far as there is room; returns how long it is. */

@@ -95,6 +95,10 @@ class FaultyJournal:
         self._faults.around("journal.load", lambda: self._view.reads(uid), self._process)
         return self._inner.load(uid)
 
+    def newer(self, uid: RunUid, after: int, limit: int) -> list[Row]:
+        """Return later rows of a Run."""
+        return self._inner.newer(uid, after, limit)
+
     def free_runs(self, limit: int, *, due_by: float) -> list[RunInfo]:
         """Return Runs that no session owns."""
         return self._inner.free_runs(limit, due_by=due_by)
@@ -410,6 +414,14 @@ class FaultySandboxes:
     def fence(self) -> None:
         """Let no body be entered any more in the Sandboxes that were made so far."""
         self._inner.fence()
+
+    def let(self, batch: int) -> None:
+        """Let a prepared Batch be entered, with what is planned for this call."""
+        self._faults.around("sandboxes.let", lambda: self._inner.let(batch), self._process)
+
+    def withdraw(self, batch: int) -> None:
+        """Let a prepared Batch be entered never."""
+        self._inner.withdraw(batch)
 
     def progress(self, sandbox: SandboxId) -> Progress:
         """Read the page of a Sandbox."""
