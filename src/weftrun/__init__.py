@@ -98,6 +98,7 @@ __all__ = [
     "race",
     "as_settled",
     "when",
+    "first",
     "cron",
     "every",
     "queue",
@@ -188,6 +189,7 @@ if not TYPE_CHECKING:
         "race": "weftrun.sdk.together",
         "as_settled": "weftrun.sdk.together",
         "when": "weftrun.sdk.choice",
+        "first": "weftrun.sdk.first",
         "Strategy": "weftrun.model.strategy",
     }
 

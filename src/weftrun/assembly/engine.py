@@ -226,7 +226,7 @@ class EmbeddedCore(EngineCore):
                 objects=self._objects, worker=worker, entropy=entropy, transactions=transactions, limits=limits,
                 version_here=version_here, program=program_here(), code_here=code_here, code_changed=code_changed,
                 stands_still=_say_still, sinks=sinks, watch=self._watch, hints=self._hints, starts=starts,
-                calendar=CronCalendar(), wall=wall, limited=worker if isinstance(worker, WorkerDriver) else None,
+                calendar=CronCalendar(), wall=wall, own=worker if isinstance(worker, WorkerDriver) else None,
                 spans=spans,
             )  # fmt: skip
             for sink in sinks.values():

@@ -123,6 +123,8 @@ class Batch(Struct, frozen=True, gc=False, array_like=True, tag=0):
     Attributes:
         traces: of the Runs, where any is traced: a trace id, or a whole `traceparent`.
         slice_s: so long each of them runs in front of all other processes, in seconds of computing; 0 for not at all.
+        is_prepared: whether it is entered only when the engine lets it be, by the lease page: what it waits for is not
+            durable yet.
     """
 
     no: int
@@ -133,6 +135,7 @@ class Batch(Struct, frozen=True, gc=False, array_like=True, tag=0):
     base: int = 0
     traces: tuple[str, ...] = ()
     slice_s: float = 0.0
+    is_prepared: bool = False
 
 
 class ItemBatch(Struct, frozen=True, gc=False, array_like=True, tag=1):

@@ -107,6 +107,8 @@ class WorkerDriver:
         self._cold: dict[SandboxId, Cold] = {}
         self._printed: dict[SandboxId, list[str]] = {}
         self._drains = self._stopped = False
+        self._prepared: BatchSent | None = None
+        self._is_prepared = False
         self._keeper: LimitKeeper | None = None
         self._events: WorkerEvents
         self._lookout = Lookout(loop, sandboxes, self._machine, self._piped, self._runs_long)
@@ -150,6 +152,10 @@ class WorkerDriver:
 
     def work(self, run: int, command: WorkCommand) -> None:
         """Take a command of a Run's machine."""
+        if self._is_prepared and type(command) is Invoke:
+            self._is_prepared = False
+            self._machine.prepared_came(run, command)
+            return
         if type(command) is EnterBody and not self._may_enter():
             self._machine.bar()
         if type(command) is Arm:
@@ -296,6 +302,30 @@ class WorkerDriver:
         self._stopped = True
         self._lookout.stop()
 
+    # ------------------------------------------------------------------ beside a commit (port PreparingWorker)
+
+    def prepare(self, run: int, command: Invoke) -> bool:
+        """Send what will be asked for when a commit has happened, where a Sandbox is idle."""
+        if self._stopped or self._drains or not self._may_enter():
+            return False
+        profile = self._profiles.number(self._bundles[run], command.function)
+        is_prepared = self._machine.prepare(self._loop.now(), run, command, profile)
+        if is_prepared:
+            self._pump()
+        return is_prepared
+
+    def prepared_over(self, *, is_asked: bool) -> None:
+        """Let what was prepared be entered, which is asked for next; or take it back."""
+        no = self._machine.prepared_over(is_asked=is_asked)
+        sent, self._prepared = self._prepared, None
+        self._is_prepared = is_asked
+        if is_asked:
+            self._sandboxes.let(no)
+            if sent is not None:
+                self._events.batch_sent(sent)
+        else:
+            self._sandboxes.withdraw(no)
+
     # ------------------------------------------------------------------ Functions with a limit (port LimitedWorker)
 
     def keep_limits(self, keeper: LimitKeeper) -> None:
@@ -363,9 +393,11 @@ class WorkerDriver:
         message = command.message
         if self._traces:
             message = _traced(message, self._traces)
-        objects = _objects_of(message)
+        objects = () if self._objects.is_empty else _objects_of(message)
         self._sandboxes.send(command.sandbox, replace(message, objects=objects) if objects else message)
-        if isinstance(message, Batch | ItemBatch):
+        if isinstance(message, Batch) and message.is_prepared:
+            self._prepared = self._sent(command.sandbox, message)
+        elif isinstance(message, Batch | ItemBatch):
             self._events.batch_sent(self._sent(command.sandbox, message))
         self._lookout.gave()
 

@@ -328,6 +328,9 @@ class BodyCalls(Protocol):
         `value` is what a timer yields; nothing if it is left out.
         """
 
+    def join(self, spec: FunctionSpec, refs: tuple[Ref[Any], ...], value: Encoded, /) -> Ref[Any]:
+        """Take a join of some of these calls, whose `value` has Refs of as many as it needs, and return its Ref."""
+
     def patched(self, spec: FunctionSpec, name: str, /, *, wanted: bool) -> bool:
         """Say whether the body takes the new code of a patch, which is noted by a call of `spec`."""
 

@@ -237,6 +237,8 @@ class _Teller:
             return f"{done.step}: its time came."
         if done.cause == "signal":
             return f"{done.step} took a signal that had been sent; it is not delivered again."
+        if done.cause == "first":
+            return f"{done.step} goes on with {', '.join(self._calls.named_by(done.step, outcome.value.refs))}."
         if done.cause == "put":
             return f"{done.step} is fixed: Attempt {done.attempt} of its Step had put it{self._ahead(done)}."
         if not done.ran.entered_at:

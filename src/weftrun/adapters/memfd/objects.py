@@ -77,6 +77,11 @@ class MemfdObjects:
         self._closed = False
         self._tell_freed: Callable[[ObjectId], None] = lambda _: None
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no Object, so that nothing can name one."""
+        return not self._kept
+
     def publish(self, pieces: Sequence[bytes | memoryview]) -> Object:
         """Make an Object of these pieces, one after the other, with one holder."""
         nbytes = sum(memoryview(piece).nbytes for piece in pieces)

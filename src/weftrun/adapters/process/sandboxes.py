@@ -113,6 +113,16 @@ class ProcessSandboxes:
         if not self._closed:
             self._lease_page.fence()
 
+    def let(self, batch: int) -> None:
+        """Let a prepared Batch be entered."""
+        if not self._closed:
+            self._lease_page.let(batch)
+
+    def withdraw(self, batch: int) -> None:
+        """Let a prepared Batch be entered never."""
+        if not self._closed:
+            self._lease_page.withdraw(batch)
+
     def send(self, sandbox: SandboxId, message: ToSandbox) -> None:
         """Send a message and the descriptors of its `objects`. A Sandbox that is gone swallows it."""
         end = self._ends.get(sandbox)

@@ -14,7 +14,7 @@ from weftrun.machines.worker.outcomes import (
     put_came,
     steps_in,
 )
-from weftrun.machines.worker.place import free_places, in_places, place, start_box
+from weftrun.machines.worker.place import free_places, in_places, place, prepare, start_box
 from weftrun.machines.worker.state import (
     Box,
     BoxState,
@@ -129,6 +129,27 @@ class WorkerMachine:
         if state.active:
             place(state, now)
 
+    def prepare(self, now: float, run: int, command: Invoke, profile: int) -> bool:
+        """Give a Sandbox what will be asked for when a commit has happened, if one is idle; `over` says what it did."""
+        return prepare(self.state, run, command.invocations[0], self._lane_of(profile, command.function), now)
+
+    def prepared_over(self, *, is_asked: bool) -> int:
+        """Return the number of the prepared Batch, which is to be asked for next, or withdrawn."""
+        prepared = self.state.prepared
+        assert prepared is not None, "nothing is prepared"
+        if not is_asked:
+            self.state.prepared, self.state.withdrawn = None, prepared.box
+            prepared.box.given.pop()
+        return prepared.no
+
+    def prepared_came(self, run: int, command: Invoke) -> None:
+        """Take the command whose Invocation a Sandbox has already."""
+        prepared, self.state.prepared = self.state.prepared, None
+        asked = command.invocations[0]
+        assert prepared is not None, "nothing is prepared"
+        same = (run, asked.step, asked.attempt) == prepared[:3] and len(command.invocations) == 1
+        assert same, f"{prepared} was prepared, and {asked} of Run {run} is asked for"
+
     def demand(self, function: str) -> tuple[int, int]:
         """Return how many places of a Function's limit are in use here, and how many Attempts wait for one."""
         waiting = sum(lane.waiting for lane in self.state.active if lane.function.name == function)
@@ -156,11 +177,14 @@ class WorkerMachine:
         self.state.barred = True
 
     def _lane(self, profile: int, function: FunctionSpec) -> Lane:
-        state = self.state
-        lane = state.lanes.get((profile, function))
+        lane = self._lane_of(profile, function)
+        self.state.active[lane] = None
+        return lane
+
+    def _lane_of(self, profile: int, function: FunctionSpec) -> Lane:
+        lane = self.state.lanes.get((profile, function))
         if lane is None:
-            lane = state.lanes[profile, function] = Lane(function, profile, state.strategy)
-        state.active[lane] = None
+            lane = self.state.lanes[profile, function] = Lane(function, profile, self.state.strategy)
         return lane
 
     def _window(self, lane: Lane, now: float) -> None:
@@ -190,6 +214,8 @@ class WorkerMachine:
             return
         for message in messages:
             if type(message) is Outcomes:
+                if state.withdrawn is box and not message.outcomes:
+                    state.withdrawn = None
                 can_be = outcomes_came(state, box, message, now)
             elif type(message) is ItemOutcomes:
                 can_be = item_outcomes_came(state, box, message, now)
@@ -217,6 +243,8 @@ class WorkerMachine:
         box = state.boxes.pop(sandbox, None)
         if box is None:
             return
+        if state.withdrawn is box:
+            state.withdrawn = None
         if box.state is BoxState.STARTING or box.late:
             late = (
                 f"it did not start within sandbox_start_s={state.limits.sandbox_start_s:g}: "

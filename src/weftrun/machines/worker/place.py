@@ -11,7 +11,7 @@ from collections import deque
 
 import msgspec
 
-from weftrun.machines.worker.state import Box, BoxState, Given, Lane, Names, WorkerState
+from weftrun.machines.worker.state import Box, BoxState, Given, Lane, Names, PreparedAttempt, WorkerState
 from weftrun.machines.worker.strategies import shares_of
 from weftrun.model.ids import SandboxId
 from weftrun.model.messages import Batch, Invocation, ItemBatch
@@ -121,14 +121,31 @@ def _may_queue(state: WorkerState, lane: Lane, box: Box) -> bool:
     return known and (ahead.lane.each_s or 0.0) * ahead.left <= longest and (lane.each_s or 0.0) <= longest
 
 
-def _give(state: WorkerState, lane: Lane, box: Box, now: float) -> None:
+def prepare(state: WorkerState, run: int, invocation: Invocation, lane: Lane, now: float) -> bool:
+    """Give a Sandbox that is idle an Invocation that is not asked for yet; False where that would keep others waiting.
+
+    Also where the Sandbox would have to be told more than whether it may enter it.
+    """
+    is_plain = not (lane.shares or lane.window_s or lane.is_limited or lane.alone or lane.planned)
+    if not is_plain or state.active or state.barred or state.withdrawn is not None:
+        return False
+    box = _free_box(state, lane)
+    if box is None or box.given or box.revoked:
+        return False
+    lane.singles.append((run, invocation))
+    _give(state, lane, box, now, is_prepared=True)
+    state.prepared = PreparedAttempt(run, invocation.step, invocation.attempt, box, state.last_batch)
+    return True
+
+
+def _give(state: WorkerState, lane: Lane, box: Box, now: float, *, is_prepared: bool = False) -> None:
     state.last_batch += 1
     given = Given(state.last_batch, lane, now)
     box.given.append(given)
     if lane.function.timeout_s is not None:
         state.look_by(now + lane.function.timeout_s)
     if lane.singles:
-        _give_singles(state, lane, box, given)
+        _give_singles(state, lane, box, given, is_prepared=is_prepared)
     else:
         _give_items(state, lane, box, given)
     if lane.plan:
@@ -160,7 +177,7 @@ def batch_size(state: WorkerState, lane: Lane, box: Box, most: int) -> int:
     return max(1, min(by_time, share, most))
 
 
-def _give_singles(state: WorkerState, lane: Lane, box: Box, given: Given) -> None:
+def _give_singles(state: WorkerState, lane: Lane, box: Box, given: Given, *, is_prepared: bool) -> None:
     singles = lane.singles
     runs: tuple[Names, ...]
     items: tuple[Invocation, ...]
@@ -175,7 +192,8 @@ def _give_singles(state: WorkerState, lane: Lane, box: Box, given: Given) -> Non
         runs, items = _with_runs(state, several)
     given.left = len(given.singles)
     slice_s = state.slices.slice_s if lane.sliced else 0.0
-    state.commands.append(Send(box.id, Batch(given.no, lane.function, runs, items, slice_s=slice_s)))
+    batch = Batch(given.no, lane.function, runs, items, slice_s=slice_s, is_prepared=is_prepared)
+    state.commands.append(Send(box.id, batch))
 
 
 def _with_runs(

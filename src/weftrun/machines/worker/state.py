@@ -132,6 +132,16 @@ class Given:
         self.left = 0
 
 
+class PreparedAttempt(NamedTuple):
+    """An Invocation that a Sandbox was given before it was asked for; its Batch is number `no`."""
+
+    run: int
+    step: int
+    attempt: int
+    box: Box
+    no: int
+
+
 class BoxState(enum.IntEnum):
     """Where a Sandbox stands; busy is told by what it was given."""
 
@@ -248,6 +258,8 @@ class WorkerState:
         parked: bodies that wait for a Sandbox, by profile.
         barred: nothing may be entered for now, so that bodies are parked.
         held_up: whether some turn goes on for so long that bodies may wait behind it.
+        prepared: what was given to a Sandbox before it was asked for, until it is.
+        withdrawn: the Sandbox that has not said yet that it knows of a Batch which was withdrawn; None for none.
         places: of each Function with a limit, how many of its Attempts may run here at once.
         strategy: by what rule Invocations get their Sandboxes; `slices` is how long SFS lets one run in front of all.
         ended: how the last Sandbox of each profile came to its end.
@@ -267,6 +279,8 @@ class WorkerState:
         self.parked: dict[int, list[Held]] = {}
         self.barred = False
         self.held_up = False
+        self.prepared: PreparedAttempt | None = None
+        self.withdrawn: Box | None = None
         self.places: dict[str, int] = {}
         self.names: dict[int, Names] = {}
         self.failed_starts: dict[int, int] = {}

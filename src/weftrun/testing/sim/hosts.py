@@ -438,6 +438,11 @@ class CountedObjects:
         self._holds: Counter[ObjectId] = Counter()
         self._closed = False
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether the engine has no Object at all."""
+        return self._inner.is_empty
+
     def publish(self, pieces: Sequence[bytes | memoryview]) -> Object:
         """Make an Object, whose one holder is the message that tells of it."""
         return self._inner.publish(pieces)
