@@ -98,6 +98,8 @@ PUBLIC_NAMES = {
     "shared",
     "share",
     "share_in_place",
+    "SharedState",
+    "shared_state",
     "shared_counts",
     "run",
     "wasm_component",
