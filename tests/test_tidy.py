@@ -41,6 +41,7 @@ PUBLIC_NAMES = {
     "Strategy",
     "as_settled",
     "when",
+    "first",
     "gather",
     "publish",
     "deprecate_patch",

@@ -95,6 +95,7 @@ __all__ = [
     "race",
     "as_settled",
     "when",
+    "first",
     "cron",
     "every",
     "queue",
@@ -183,6 +184,7 @@ if not TYPE_CHECKING:
         "race": "weftrun.sdk.together",
         "as_settled": "weftrun.sdk.together",
         "when": "weftrun.sdk.choice",
+        "first": "weftrun.sdk.first",
         "Strategy": "weftrun.model.strategy",
     }
 

@@ -230,7 +230,7 @@ class RunMachine:
                 follow(run)
             if run.ending is not None or run.unfit is not None:
                 return
-            if run.ready or run.ready_chunks or run.hopeful:
+            if run.ready or run.ready_chunks or run.hopeful or run.decided:
                 start_ready(run)
             elif run.deliverable:
                 bodies, run.deliverable = run.deliverable, []

@@ -48,7 +48,7 @@ class FaultyJournal:
             inner.delete_schedule, inner.delete_queue, inner.purge_queue)  # fmt: skip
         self.queues, self.queue, self.queues_seen = inner.queues, inner.queue, inner.queues_seen
         self.queue_now, self.lanes, self.ripen = inner.queue_now, inner.lanes, inner.ripen
-        self.place_shares = inner.place_shares
+        self.place_shares, self.newer = inner.place_shares, inner.newer
 
     def _write(self, name: str, call: Callable[[], T], tell: Callable[[T], None] = lambda _: None) -> T:
         """Make a call that writes with what is planned for it; `tell` is told what it has really done."""
