@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from weftrun.machines.homes import ENGINE, Assigned, HomesMachine
+from weftrun.machines.homes import Assigned, HomesMachine
 from weftrun.machines.placement import Planner
 from weftrun.machines.worker_lease import WorkerLeases
 from weftrun.model.commands import WorkCommand
-from weftrun.model.hosts import SANDBOXES_EACH
+from weftrun.model.hosts import ENGINE, SANDBOXES_EACH
 from weftrun.model.ids import ObjectId, RunId, RunUid, SandboxId, WorkerId
 from weftrun.model.messages import Answer, Asking
 from weftrun.model.outcomes import Failure

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import os
+from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import msgspec
 
@@ -27,6 +29,26 @@ from weftrun.ports.worker import WorkerEvents
 from weftrun.wire.channel import Channel
 from weftrun.wire.frames import ChannelBroken
 from weftrun.wire.lease_page import host_clock_s
+
+_NOT_HERE: Final = -1
+
+
+class _Untold:
+    """A message that is told when the Objects in it are here, and those in all before it."""
+
+    def __init__(self, message: FromWorker, descriptors: Sequence[int]) -> None:
+        self.message = message
+        self.descriptors = list(descriptors)
+
+    @property
+    def is_complete(self) -> bool:
+        return _NOT_HERE not in self.descriptors
+
+    def drop(self) -> None:
+        """Nobody is told of it."""
+        for descriptor in self.descriptors:
+            if descriptor != _NOT_HERE:
+                os.close(descriptor)
 
 
 class RemoteWorker:
@@ -62,6 +84,8 @@ class RemoteWorker:
         self._number = 0
         self._quiet = True
         self._heard = 0
+        self._untold: deque[_Untold] = deque()
+        self._wanted: dict[ObjectId, tuple[_Untold, int]] = {}
         self._over = False
         self.heard_at: float | None = None
         self.about: m.WorkerAbout | None = None
@@ -75,7 +99,7 @@ class RemoteWorker:
     @property
     def quiet(self) -> bool:
         """Whether no Sandbox has anything to do, as far as it has told, and has heard of all that was sent."""
-        return self._over or (self._quiet and self._heard == self._number)
+        return self._over or (self._quiet and self._heard == self._number and not self._untold)
 
     def listen(self, events: WorkerEvents) -> None:
         """Say whom to tell."""
@@ -166,6 +190,9 @@ class RemoteWorker:
             self._over = True
             self._channel.close()
             self._sent.clear()
+            for untold in self._untold:
+                untold.drop()
+            self._untold.clear()
 
     def finish(self, why: str) -> None:
         """The process has ended: take what it had still said, then count it as gone."""
@@ -218,18 +245,27 @@ class RemoteWorker:
         return True
 
     def _take(self, message: FromWorker, descriptors: tuple[int, ...]) -> None:
+        match message:
+            case m.Pong():
+                self.about = message.about
+            case m.Serves() | m.Met() | m.Lacks() | m.KeptSent():
+                self._of_objects(message, descriptors)
+            case m.Told() if message.kept:
+                self._bring(message)
+            case _ if self._untold:
+                self._untold.append(_Untold(message, descriptors))
+            case _:
+                self._tell(message, descriptors)
+
+    def _tell(self, message: FromWorker, descriptors: Sequence[int]) -> None:
+        """Tell what came, and that has all its Objects."""
         events = self._events
         if isinstance(message, m.Told):
-            self._told(message, descriptors)
+            self._told(message, tuple(descriptors))
             return
         if isinstance(message, m.Rested):
             self._quiet, self._heard = message.quiet, message.number
-        if isinstance(message, m.Pong):
-            self.about = message.about
-        if isinstance(message, m.Serves | m.Met | m.Lacks):
-            self._of_objects(message)
-            return
-        if events is None or isinstance(message, m.Pong):
+        if events is None:
             return
         match message:
             case m.Printed():
@@ -248,7 +284,7 @@ class RemoteWorker:
     def _told(self, message: m.Told, descriptors: tuple[int, ...]) -> None:
         """Hear what became of what a Run wanted done."""
         event = adopted(message.event, descriptors, self._objects)
-        if self._introductions is not None:
+        if self._introductions is not None and message.kept:
             for obj, number in zip(objects_in(event), message.kept, strict=True):
                 self._introductions.keeps(self._me, number, obj.oid)
         if self._events is not None:
@@ -257,9 +293,35 @@ class RemoteWorker:
             for obj in objects_in(event):
                 self._objects.release(obj.oid)
 
-    def _of_objects(self, message: m.Serves | m.Met | m.Lacks) -> None:
+    def _bring(self, message: m.Told) -> None:
+        """Fetch the Objects of what the Worker tells; nothing overtakes it but signs of life."""
+        if self._introductions is None:
+            raise ChannelBroken("It keeps what it makes, and nobody asked it to.")
+        untold = _Untold(message, [_NOT_HERE] * len(message.kept))
+        self._untold.append(untold)
+        for place, (obj, number) in enumerate(zip(objects_in(message.event), message.kept, strict=True)):
+            self._wanted[number] = untold, place
+            self._introductions.bring(self._me, Object(number, obj.nbytes), self._brought)
+
+    def _brought(self, number: ObjectId, descriptor: int | None) -> None:
+        """An Object is here; without a descriptor the Worker is to send it."""
+        if self._over:
+            if descriptor is not None:
+                os.close(descriptor)
+        elif descriptor is None:
+            self._send(m.SendKept(number))
+        else:
+            untold, place = self._wanted.pop(number)
+            untold.descriptors[place] = descriptor
+            while self._untold and self._untold[0].is_complete:
+                first = self._untold.popleft()
+                self._tell(first.message, first.descriptors)
+
+    def _of_objects(self, message: m.Serves | m.Met | m.Lacks | m.KeptSent, descriptors: Sequence[int]) -> None:
         """Hear of the way between this Worker and others, and of what did not come over it."""
-        if isinstance(message, m.Lacks):
+        if isinstance(message, m.KeptSent):
+            self._brought(message.number, descriptors[0])
+        elif isinstance(message, m.Lacks):
             wanted = tuple(self._sent[oid] for oid in message.objects if oid in self._sent)
             self._send(m.Bring(wanted), wanted)
         elif self._introductions is None:

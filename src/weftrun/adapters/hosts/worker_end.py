@@ -131,6 +131,9 @@ class WorkerEnd:
                 self._arriving.forget(message.objects)
                 for oid in message.kept:
                     self._objects.release(oid)
+            case m.SendKept():
+                descriptor = os.dup(self._objects.descriptor(message.number))
+                self._send(m.KeptSent(message.number), [descriptor])
             case m.HoldUntil():
                 left_s = message.at - host_clock_s()
                 worker.hold_until(self._loop.now() + left_s if left_s < math.inf else math.inf)
@@ -182,21 +185,19 @@ class WorkerEnd:
 
     def told(self, run: int, event: WorkEvent) -> None:
         """Something became of what a Run wanted done: its Objects are the engine's from now on."""
-        descriptors: list[int] = []
         given: list[ObjectId] = []
 
         def numbered(data: Data) -> Data:
             if not isinstance(data, Object):
                 return data
-            descriptors.append(os.dup(self._objects.descriptor(data.oid)))
             given.append(data.oid)
-            return Object(ObjectId(-len(descriptors)), data.nbytes)
+            return Object(ObjectId(-len(given)), data.nbytes)
 
         changed = change_data(event, numbered)
         if self._keeps:
-            self._send(m.Told(run, changed, tuple(given)), descriptors)
+            self._send(m.Told(run, changed, tuple(given)))
             return
-        self._send(m.Told(run, changed), descriptors)
+        self._send(m.Told(run, changed), [os.dup(self._objects.descriptor(oid)) for oid in given])
         for oid in given:
             self._objects.release(oid)
 

@@ -90,7 +90,7 @@ class RayWorkers:
         self._module = module
         self._begin = begin
         self._joined = joined
-        self._introductions = Introductions(loop, objects, met)
+        self._introductions = Introductions(loop, objects, begin, met)
         self._last = 0
         self._hosts: dict[str, _Host] = {}
         self._closing = threading.Event()
@@ -162,6 +162,7 @@ class RayWorkers:
             if host.remote is not None:
                 host.remote.close()
         self._watcher.join()
+        self._introductions.close()
         for host in self._hosts.values():
             host.link.join()
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from weftrun.machines.homes import ENGINE
 from weftrun.model.commands import WorkCommand
-from weftrun.model.hosts import SANDBOXES_EACH
+from weftrun.model.hosts import ENGINE, SANDBOXES_EACH
 from weftrun.model.ids import ObjectId, RunId, RunUid, SandboxId, WorkerId
 from weftrun.model.limits import Limits
 from weftrun.model.messages import Answer, Asking
