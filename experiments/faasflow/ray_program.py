@@ -46,7 +46,7 @@ def chain(count: int) -> int:
     value: Any = 0
     for _ in range(count):
         value = add(value, 1)
-    return value
+    return cast("int", value)
 
 
 @workflow
@@ -57,7 +57,7 @@ def handed(megabytes: int, maker: int, reader: int) -> int:
     made = block(megabytes)
     for _ in range(reader):
         size(b"")
-    return cast("int", size(made))
+    return size(made)
 
 
 @function(effects="none")
@@ -123,13 +123,14 @@ def raw_chain_s(count: int) -> float:
 
 def gaps(run: weftrun.Run[Any], names: Iterable[str]) -> list[tuple[int, int, float]]:
     """Return of each Step and the next one the numbers of their Workers, and what lay between their bodies, in s."""
+    run.logs()  # writes what the trace has gathered
     steps = {str(step.id): cast(StepView, step) for step in run.steps()}
     found = []
     for one, other in itertools.pairwise(names):
         before, after = steps[one], steps[other]
         assert before.entered_at is not None, "it has run"
         assert after.entered_at is not None, "it has run"
-        left_at = before.entered_at + before.body_s + before.written_s
+        left_at = before.entered_at + before.body_s  # by then its value is in memory that others can map
         found.append((before.sandbox // 1_000_000, after.sandbox // 1_000_000, after.entered_at - left_at))
     return found
 
@@ -138,6 +139,7 @@ def pairs(engine: weftrun.Engine) -> dict[str, tuple[int, int]]:
     """Return pairs of Workers, by what is special about them."""
     run = engine.start(everywhere, 12)
     nets = run.result(60)
+    run.logs()  # writes what the trace has gathered
     steps = {str(step.id): cast(StepView, step) for step in run.steps()}
     hosts = {steps[f"at[{n}]"].sandbox // 1_000_000: nets[n] for n in range(12)}
     here = Path("/proc/self/ns/net").stat().st_ino

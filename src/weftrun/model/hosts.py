@@ -20,7 +20,7 @@ from weftrun.model.messages import Answer, Asking
 from weftrun.model.outcomes import Failure
 from weftrun.model.policy import Bundle
 from weftrun.model.values import Data, Object
-from weftrun.model.work import AttemptAt, BatchSent, Running, Said, WorkEvent
+from weftrun.model.work import AttemptAt, BatchSent, Came, Running, Said, WorkEvent
 
 ENGINE = WorkerId(0)
 """The Worker in the engine's own process, where Workflows' bodies run (W8)."""
@@ -85,11 +85,13 @@ class KeptElsewhere(Struct, frozen=True, gc=False, array_like=True):
         obj: as the engine names it.
         worker: which keeps it; it may be the one that is told.
         number: under which that one keeps it.
+        step: the machine's index of the Step whose value it is.
     """
 
     obj: Object
     worker: WorkerId
     number: ObjectId
+    step: int
 
 
 class Work(Struct, frozen=True, gc=False, array_like=True, tag=4):
@@ -314,7 +316,27 @@ class KeptSent(Struct, frozen=True, gc=False, array_like=True, tag=31):
     number: ObjectId
 
 
-FromWorker = Pong | Shown | Told | Printed | SentBatch | Asked | SandboxEnded | Rested | Serves | Met | Lacks | KeptSent
+class CameHere(Struct, frozen=True, gc=False, array_like=True, tag=32):
+    """An Object came from another Worker."""
+
+    came: Came
+
+
+FromWorker = (
+    Pong
+    | Shown
+    | Told
+    | Printed
+    | SentBatch
+    | Asked
+    | SandboxEnded
+    | Rested
+    | Serves
+    | Met
+    | Lacks
+    | KeptSent
+    | CameHere
+)
 
 # ---------------------------------------------------------------------- Worker -> Worker
 

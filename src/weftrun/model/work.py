@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from weftrun.model.events import AttemptsEnded, BodyLost, BodyMade, BodyReturned, Disarmed, ItemsEnded, OutputPut
-from weftrun.model.ids import RunUid, SandboxId, StepId
+from weftrun.model.ids import RunUid, SandboxId, StepId, WorkerId
 from weftrun.model.messages import Batch, BodyDeliver, BodyDrop, BodyStart, ItemBatch
 from weftrun.model.outcomes import Moved
 
@@ -69,6 +69,25 @@ class Said(Struct, frozen=True, gc=False, array_like=True):
     said: int = -1
     note: str = ""
     moved: Moved | None = None
+
+
+class Came(Struct, frozen=True, gc=False, array_like=True):
+    """An Object came to the host of a Worker; for people only.
+
+    Attributes:
+        step: the machine's index of the Step whose value it is.
+        worker: to which it came.
+        source: from which it was fetched; `ENGINE` where that has sent it.
+        began_at, at: when it was asked for, and when it was there, in seconds since the epoch.
+    """
+
+    run: int
+    step: int
+    worker: WorkerId
+    source: WorkerId
+    nbytes: int
+    began_at: float
+    at: float
 
 
 class AttemptAt(Struct, frozen=True, gc=False, array_like=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
@@ -10,6 +10,7 @@ from weftrun.model.ids import StepId
 from weftrun.model.outcomes import ITEMS_SHOWN, Failure, Ran, Status
 from weftrun.model.records import AttemptFailed, ItemsSettled, StepOutcome
 from weftrun.views.calls import CallView
+from weftrun.views.came import CameView
 from weftrun.views.running import RunningView
 from weftrun.views.unrecorded import Unrecorded, reason
 
@@ -46,6 +47,7 @@ class StepView(Struct, frozen=True, gc=False):
         read_bytes, read_s: Objects that its Attempts took, and how long getting at their bytes kept them, in seconds.
             The trace tells it, of the first 2,000 Attempts of a Run that moved any.
         written_bytes, written_s: Objects that they made, and how long that kept them, in seconds.
+        came: how the Objects that it takes came to its host; of a map nothing, since its items run on many.
     """
 
     id: StepId
@@ -74,6 +76,7 @@ class StepView(Struct, frozen=True, gc=False):
     read_s: float = 0.0
     written_bytes: int = 0
     written_s: float = 0.0
+    came: tuple[CameView, ...] = ()
 
 
 class StepSeen:
@@ -99,6 +102,7 @@ class StepSeen:
         "read_s",
         "settled",
         "settled_at",
+        "value_bytes",
         "written_bytes",
         "written_s",
     )
@@ -121,6 +125,7 @@ class StepSeen:
         self.ran = Ran()
         self.settled = 0
         self.settled_at: float | None = None
+        self.value_bytes = 0
         self.read_bytes = self.written_bytes = 0
         self.read_s = self.written_s = 0.0
 
@@ -163,6 +168,7 @@ class StepSeen:
         """Take in a success without a record."""
         self.left_out_at = max(left.at, self.left_out_at or 0.0, self.settled_at or 0.0)
         self.items_left_out += left.items
+        self.value_bytes += left.nbytes
         if not left.items:
             self.attempts = max(self.attempts, left.attempt)
         self._add(left.ran)
@@ -190,6 +196,7 @@ class StepSeen:
         waited_s: float,
         items: int | None = None,
         running: Sequence[RunningView] = (),
+        came: Iterable[CameView] = (),
     ) -> StepView:
         """Return the Step as it stands."""
         entered_at = self.entered_at if call.is_map else self.ran.entered_at
@@ -223,6 +230,7 @@ class StepSeen:
             self.read_s,
             self.written_bytes,
             self.written_s,
+            tuple(came),
         )
 
     def _first_items(self, items: int | None) -> str:

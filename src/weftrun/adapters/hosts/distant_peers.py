@@ -13,10 +13,14 @@ from weftrun.model.errors import EngineClosed
 from weftrun.model.hosts import Begin, HandedOver
 from weftrun.model.ids import WorkerId
 from weftrun.model.values import Data, Object
+from weftrun.model.work import Came
 from weftrun.ports.objects import Objects
 from weftrun.ports.peers import Handed
 from weftrun.wire.channel import Channel
 from weftrun.wire.frames import ChannelBroken
+
+Fetched = Callable[[Object | None, float, float], None]
+"""Told of an Object, when it was asked for, and when it was there, in seconds since the epoch."""
 
 
 class DistantPeers:
@@ -37,6 +41,7 @@ class DistantPeers:
         self._at: dict[WorkerId, tuple[str, int]] = {}
         self._telling: dict[WorkerId, LoopChannel[HandedOver]] = {}
         self._hearing: dict[WorkerId, LoopChannel[HandedOver]] = {}
+        self._tell_came: Callable[[Came], None] = lambda _: None
         self._closed = False
         self._door = HostDoor(begin.serves_at, self._member, objects, self._called, silence_s)
         self._fetchers = Fetchers(loop, self._member, silence_s)
@@ -53,6 +58,10 @@ class DistantPeers:
     def hear_first(self, before: Callable[[], None]) -> None:
         """Call this before anything of another Worker is taken: it takes what the engine has said before that."""
         self._before = before
+
+    def tell_what_comes(self, came: Callable[[Came], None]) -> None:
+        """Call this with each Object of a value that another Worker has told of, when it is here."""
+        self._tell_came = came
 
     # ------------------------------------------------------------------ who there is
 
@@ -116,15 +125,17 @@ class DistantPeers:
         if (link := self._telling.get(worker)) is not None:
             link.gather(HandedOver(run, step, value))
 
-    def fetch(self, worker: WorkerId, kept: Object, done: Callable[[Object | None], None]) -> None:
+    def fetch(self, worker: WorkerId, kept: Object, done: Fetched) -> None:
         """Fetch an Object from the Worker that keeps it under its number.
 
         Args:
             done: called on the loop with it, as it is named here and with one holder; None where it can't be had.
         """
+        began_at = self._loop.now()
 
         def fetched(descriptor: int | None) -> None:
-            done(self._objects.adopt(descriptor, kept.nbytes) if descriptor is not None else None)
+            found = self._objects.adopt(descriptor, kept.nbytes) if descriptor is not None else None
+            done(found, began_at, self._loop.now())
 
         self._fetchers.fetch(worker, kept, fetched)
 
@@ -158,9 +169,11 @@ class DistantPeers:
             self._handed(worker, message.run, message.step, value)
             return
 
-        def done(found: Object | None) -> None:
+        def done(found: Object | None, began_at: float, at: float) -> None:
             if found is not None:
+                me, nbytes = self._member.worker, found.nbytes
                 self._handed(worker, message.run, message.step, found)
+                self._tell_came(Came(message.run, message.step, me, worker, nbytes, began_at, at))
 
         self.fetch(worker, value, done)
 

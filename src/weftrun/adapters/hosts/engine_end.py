@@ -16,6 +16,7 @@ from weftrun.adapters.passing.readiness import FdLoop, LoopChannel
 from weftrun.model import hosts as m
 from weftrun.model.commands import WorkCommand
 from weftrun.model.errors import UsageError
+from weftrun.model.events import AttemptsEnded, ItemsEnded, OutputPut
 from weftrun.model.hosts import FromWorker
 from weftrun.model.ids import ObjectId, RunId, RunUid, WorkerId
 from weftrun.model.messages import Answer
@@ -23,7 +24,7 @@ from weftrun.model.outcomes import Failure
 from weftrun.model.policy import Bundle
 from weftrun.model.values import Object
 from weftrun.model.visiting import objects_in
-from weftrun.model.work import AttemptAt
+from weftrun.model.work import AttemptAt, Came, WorkEvent
 from weftrun.ports.objects import Objects
 from weftrun.ports.worker import WorkerEvents
 from weftrun.wire.channel import Channel
@@ -31,6 +32,7 @@ from weftrun.wire.frames import ChannelBroken
 from weftrun.wire.lease_page import host_clock_s
 
 _NOT_HERE: Final = -1
+_NO_STEP: Final = -1
 
 
 class _Untold:
@@ -129,6 +131,11 @@ class RemoteWorker:
         self._number += 1
         self._send(m.Work(self._number, run, command, along, elsewhere), along)
         self._sent.update(fresh)
+        if along and self._introductions is not None and self._events is not None:
+            now = self._loop.now()
+            for obj in along:
+                if (step := self._introductions.step_of(obj.oid)) is not None:
+                    self._events.came(Came(run, step, self._me, m.ENGINE, obj.nbytes, now, now))
 
     def release(self, objects: Sequence[ObjectId]) -> None:
         """Forget Objects."""
@@ -278,6 +285,8 @@ class RemoteWorker:
                 events.asked(message.attempt, message.message)
             case m.SandboxEnded():
                 events.sandbox_ended(message.sandbox)
+            case m.CameHere():
+                events.came(message.came)
             case _:
                 events.rested()
 
@@ -285,8 +294,8 @@ class RemoteWorker:
         """Hear what became of what a Run wanted done."""
         event = adopted(message.event, descriptors, self._objects)
         if self._introductions is not None and message.kept:
-            for obj, number in zip(objects_in(event), message.kept, strict=True):
-                self._introductions.keeps(self._me, number, obj.oid)
+            for (step, obj), number in zip(_objects_by_step(event), message.kept, strict=True):
+                self._introductions.keeps(self._me, number, obj.oid, step)
         if self._events is not None:
             self._events.told(message.run, event)
         else:
@@ -330,3 +339,11 @@ class RemoteWorker:
             self._introductions.serves(self._me, message.port)
         else:
             self._introductions.reaches(self._me, message.worker)
+
+
+def _objects_by_step(event: WorkEvent) -> list[tuple[int, Object]]:
+    """Return the Objects that an event tells of, in order, each with the Step whose value it is."""
+    if isinstance(event, AttemptsEnded):
+        return [(ended.step, obj) for ended in event.ended for obj in objects_in(ended)]
+    step = event.step if isinstance(event, ItemsEnded | OutputPut) else _NO_STEP
+    return [(step, obj) for obj in objects_in(event)]

@@ -51,7 +51,7 @@ class Introductions:
         self._hosts: dict[WorkerId, str] = {}
         self._at: dict[WorkerId, tuple[str, int]] = {}
         self._reaches: set[tuple[WorkerId, WorkerId]] = set()
-        self._kept: dict[ObjectId, tuple[WorkerId, ObjectId]] = {}
+        self._kept: dict[ObjectId, tuple[WorkerId, ObjectId, int]] = {}
 
     def joined(self, worker: WorkerId, guest: Guest, host: str) -> None:
         """A Worker is there, on a host with this address."""
@@ -88,9 +88,14 @@ class Introductions:
 
     # ------------------------------------------------------------------ Objects
 
-    def keeps(self, worker: WorkerId, number: ObjectId, oid: ObjectId) -> None:
-        """A Worker keeps an Object of the engine's under a number of its own."""
-        self._kept[oid] = worker, number
+    def keeps(self, worker: WorkerId, number: ObjectId, oid: ObjectId, step: int) -> None:
+        """A Worker keeps an Object of the engine's, of a Step's value, under a number of its own."""
+        self._kept[oid] = worker, number, step
+
+    def step_of(self, oid: ObjectId) -> int | None:
+        """Return the Step whose value an Object is; None where no Worker has it."""
+        kept = self._kept.get(oid)
+        return kept[2] if kept is not None else None
 
     def bring(self, worker: WorkerId, kept: Object, done: Callable[[ObjectId, int | None], None]) -> None:
         """Fetch for the engine what a Worker keeps.
@@ -106,10 +111,13 @@ class Introductions:
 
     def elsewhere(self, obj: Object, reader: WorkerId) -> m.KeptElsewhere | None:
         """Return from where a Worker gets an Object; None where the engine sends it."""
-        worker, number = self._kept.get(obj.oid, (reader, None))
-        if number is None or (worker != reader and (worker, reader) not in self._reaches):
+        kept = self._kept.get(obj.oid)
+        if kept is None:
             return None
-        return m.KeptElsewhere(obj, worker, number)
+        worker, number, step = kept
+        if worker != reader and (worker, reader) not in self._reaches:
+            return None
+        return m.KeptElsewhere(obj, worker, number, step)
 
     def _freed(self, oid: ObjectId) -> None:
         """Nobody holds an Object any more. From any thread."""
@@ -118,6 +126,6 @@ class Introductions:
                 self._loop.call_from_thread(lambda: self._forget(oid))
 
     def _forget(self, oid: ObjectId) -> None:
-        worker, number = self._kept.pop(oid, (None, None))
-        if worker is not None and number is not None and worker in self._guests:
-            self._guests[worker].forget_kept(number)
+        kept = self._kept.pop(oid, None)
+        if kept is not None and kept[0] in self._guests:
+            self._guests[kept[0]].forget_kept(kept[1])

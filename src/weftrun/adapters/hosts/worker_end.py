@@ -18,7 +18,7 @@ from weftrun.model.ids import ObjectId, SandboxId, WorkerId
 from weftrun.model.messages import Asking
 from weftrun.model.values import Data, Object
 from weftrun.model.visiting import change_data
-from weftrun.model.work import AttemptAt, BatchSent, Running, Said, WorkEvent
+from weftrun.model.work import AttemptAt, BatchSent, Came, Running, Said, WorkEvent
 from weftrun.ports.objects import Objects
 from weftrun.ports.worker import Worker
 from weftrun.wire.channel import Channel
@@ -61,7 +61,7 @@ class WorkerEnd:
         self._keeps = isinstance(peers, DistantPeers)
         self._arriving = ArrivingWork(
             objects, worker, me, peers if isinstance(peers, DistantPeers) else None,
-            lambda oid: self._send(m.Lacks((oid,))),
+            lambda oid: self._send(m.Lacks((oid,))), self.came,
         )  # fmt: skip
         self._heard = 0
         self._is_over = False
@@ -73,6 +73,7 @@ class WorkerEnd:
         peers.hear_first(self._catch_up)
         worker.listen(self)
         if isinstance(peers, DistantPeers):
+            peers.tell_what_comes(self.came)
             self._send(m.Serves(peers.port))
         self._watch()
 
@@ -208,6 +209,10 @@ class WorkerEnd:
     def batch_sent(self, sent: BatchSent) -> None:
         """A Batch went to a Sandbox."""
         self._send(m.SentBatch(sent))
+
+    def came(self, came: Came) -> None:
+        """An Object came from another Worker."""
+        self._send(m.CameHere(came))
 
     def running(self, rows: Sequence[Running]) -> None:
         """Something has been running for long."""
