@@ -65,6 +65,25 @@ def test_an_address_where_no_cluster_is_is_refused(tmp_path: Path, monkeypatch: 
         weftrun.open(f"sqlite:///{tmp_path}/journal.db", cluster="auto")
 
 
+def test_ray_prints_nothing_among_the_answers_of_a_program(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ray = pytest.importorskip("ray")
+    from ray._private.worker import print_to_stdstream  # noqa: PLC0415  # only where the extra is installed
+
+    from weftrun.adapters.ray.workers import RayCluster  # noqa: PLC0415
+
+    told = {"lines": ["A worker died or was killed."], "pid": "raylet", "is_err": False}
+    for name, does in (("is_initialized", lambda: False), ("init", lambda **_: None), ("shutdown", lambda: None)):
+        monkeypatch.setattr(ray, name, does)
+    cluster = RayCluster("auto")
+    print_to_stdstream(told, ignore_prefix=False)
+    assert capsys.readouterr().out == ""
+    cluster.close()
+    print_to_stdstream(told, ignore_prefix=False)
+    assert "A worker died" in capsys.readouterr().out
+
+
 @pytest.mark.sweep
 def test_a_program_that_starts_ray_itself(tmp_path: Path) -> None:
     pytest.importorskip("ray")
