@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import itertools
 import json
+import socket
 import statistics
 import sys
+import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
 
 import ray
+import ray.util
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 import weftrun
@@ -79,6 +82,31 @@ class Echo:
         """Return what was given."""
         return value
 
+    def listen(self) -> tuple[str, int]:
+        """Take what one connection brings, and answer its end; return the address."""
+        listening = socket.create_server(("", 0))
+
+        def take() -> None:
+            sock, _ = listening.accept()
+            with sock, memoryview(bytearray(1 << 20)) as view:
+                while sock.recv_into(view):
+                    pass
+                sock.sendall(b"!")
+
+        threading.Thread(target=take, daemon=True).start()
+        return str(ray.util.get_node_ip_address()), listening.getsockname()[1]  # type: ignore[no-untyped-call]
+
+    def send(self, at: tuple[str, int], nbytes: int) -> float:
+        """Send so much over one connection; return how long it took until all was taken, in seconds."""
+        piece = bytes(1 << 20)
+        before = time.perf_counter()
+        with socket.create_connection(at) as sock:
+            for start in range(0, nbytes, len(piece)):
+                sock.sendall(piece[: nbytes - start])
+            sock.shutdown(socket.SHUT_WR)
+            sock.recv(1)
+        return time.perf_counter() - before
+
     def calls(self, other: Any, count: int) -> list[float]:
         """Call another actor so often, one call after the other; return how long each took, in seconds."""
         took = []
@@ -89,8 +117,11 @@ class Echo:
         return took
 
 
-def actor_call_s(count: int) -> float:
-    """Return the median time of a call from an actor on one host to an actor on another one, in seconds."""
+def between_actors(count: int, nbytes: int) -> tuple[float, float]:
+    """Return what two actors on different hosts take, in seconds.
+
+    The median of a call from the one to the other, and of sending so many bytes over a plain socket.
+    """
     nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
     there: list[Any] = [
         ray.remote(Echo)
@@ -101,9 +132,10 @@ def actor_call_s(count: int) -> float:
     for actor in there:
         ray.get(actor.echo.remote(0))
     took = ray.get(there[0].calls.remote(there[1], count))
+    sent_s = ray.get(there[0].send.remote(ray.get(there[1].listen.remote()), nbytes))
     for actor in there:
         ray.kill(actor)
-    return float(statistics.median(took[count // 5 :]))
+    return float(statistics.median(took[count // 5 :])), float(sent_s)
 
 
 def raw_chain_s(count: int) -> float:
@@ -164,7 +196,8 @@ def main() -> None:
     """Measure; arguments are the address of the cluster, a folder, calls of each kind, and megabytes."""
     address, folder, count, megabytes = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     ray.init(address=address, log_to_driver=False)
-    found: dict[str, Any] = {"actor call": actor_call_s(count), "raw chain": raw_chain_s(count)}
+    call_s, socket_s = between_actors(count, megabytes * 1_000_000)
+    found: dict[str, Any] = {"actor call": call_s, "socket": socket_s, "raw chain": raw_chain_s(count)}
     with weftrun.open(f"sqlite:///{folder}/planned.db", cluster=address, sandboxes=1) as engine:
         await_workers(engine)
         engine.run(chain, count)

@@ -62,6 +62,8 @@ def _table(found: dict[str, Any], given: argparse.Namespace) -> Table:
     table.rows.append(["step of a pure chain, ms", ours, raw, ours / raw, "<= 0.5", f"{given.steps} Steps; Ray tasks"])
     idle = found["idle"] / _MB
     table.rows.append(["a Worker that is idle, MB", idle, 80.0, idle / 80, "<= 1", "the largest of 3"])
+    plain = given.megabytes / found["socket"]
+    table.rows.append(["a plain socket between others, MB/s", plain, given.rate, plain / given.rate, "", "1 transfer"])
     for where, took in found["bulk"].items():
         rate = given.megabytes / took
         table.rows.append([f"large value {where}, MB/s", rate, given.rate, rate / given.rate, ">= 0.9", "1 value"])
