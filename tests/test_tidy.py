@@ -38,8 +38,10 @@ TEXTS = sorted(
 )
 
 PUBLIC_NAMES = {
+    "Strategy",
     "as_settled",
     "when",
+    "first",
     "gather",
     "publish",
     "deprecate_patch",
@@ -95,6 +97,8 @@ PUBLIC_NAMES = {
     "random",
     "shared",
     "share",
+    "SharedState",
+    "shared_state",
     "shared_counts",
     "run",
     "wasm_component",

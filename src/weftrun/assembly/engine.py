@@ -33,6 +33,7 @@ from weftrun.assembly.reader import Reader, running_views
 from weftrun.assembly.retrying import check_fork, check_undone
 from weftrun.assembly.schedules import check_timetable, times_of
 from weftrun.assembly.sinks import checked_sinks
+from weftrun.assembly.strategies import checked_strategy
 from weftrun.assembly.telemetry import spans_of
 from weftrun.machines.placement import Planner
 from weftrun.model.commands import Ahead, StartRules
@@ -44,6 +45,7 @@ from weftrun.model.limits import DEFAULT_LIMITS, Limits
 from weftrun.model.placement import Expected, Placement
 from weftrun.model.policy import Bundle, FunctionSpec
 from weftrun.model.schedules import KeptSchedule
+from weftrun.model.strategy import ADAPTIVE, Strategy
 from weftrun.model.values import Data, Payload
 from weftrun.ports.journal import Journal
 from weftrun.ports.sinks import Sink
@@ -76,7 +78,7 @@ def open_engine(
     control: str = "worker", data: str = "local", trigger: str = "data", placement: str = "planned",
     lease_ttl_s: float | None = None,
     sinks: Mapping[str, Sink] | None = None, limits: Limits = DEFAULT_LIMITS, tells: bool = False,
-    telemetry: object = None,
+    telemetry: object = None, strategy: str | Strategy | None = None,
 ) -> Engine:  # fmt: skip
     """Open an engine on a Journal. See `weftrun.open`. A Journal that it makes is logged if it `tells`.
 
@@ -88,7 +90,7 @@ def open_engine(
     core = open_core(
         place, recover=recover, sandboxes=sandboxes, cluster=cluster, control=control, data=data,
         trigger=trigger, placement=placement, lease_ttl_s=lease_ttl_s, sinks=sinks, limits=limits,
-        telemetry=telemetry,
+        telemetry=telemetry, strategy=strategy,
     )  # fmt: skip
     if is_new and tells:
         logging.getLogger("weftrun").warning("%s", made_sentence(place))
@@ -100,6 +102,7 @@ def open_core(
     control: str = "worker", data: str = "local", trigger: str = "data", placement: str = "planned",
     lease_ttl_s: float | None = None,
     sinks: Mapping[str, Sink] | None = None, limits: Limits = DEFAULT_LIMITS, telemetry: object = None,
+    strategy: str | Strategy | None = None,
 ) -> EmbeddedCore:  # fmt: skip
     """Open what is behind an `Engine`, for those who encode and decode values elsewhere. See `weftrun.open`.
 
@@ -119,8 +122,6 @@ def open_core(
     _check_choice("data", data, ("local", "store"))
     _check_choice("trigger", trigger, ("data", "control"))
     _check_choice("placement", placement, get_args(Placement))
-    if data == "store" and cluster is not None and not cluster.startswith("local:"):
-        raise UsageError(f"data='store' is for Workers of this host: not for cluster={cluster!r} yet.")
     _check_recover(recover, place)
     where = cluster_of(cluster)
     ahead = Ahead.NOTHING if where is None else Ahead.ARMED if control == "worker" else Ahead.KNOWN
@@ -130,6 +131,7 @@ def open_core(
         placement=cast("Placement", placement),
         store_folder=str(place.folder / "store") if data == "store" else "",
         spans=spans_of(telemetry),
+        strategy=checked_strategy(strategy, cluster),
     )  # fmt: skip
 
 
@@ -169,6 +171,7 @@ class EmbeddedCore(EngineCore):
         placement: how Steps get their Workers.
         store_folder: where Objects lie as files; empty where they lie in memory.
         spans: where spans go; None for nowhere.
+        strategy: by what rule Invocations get their Sandboxes.
 
     Attributes:
         journal: URL of its Journal for people: absolute, and without a password.
@@ -187,13 +190,14 @@ class EmbeddedCore(EngineCore):
         placement: Placement,
         store_folder: str,
         spans: Spans | None = None,
+        strategy: Strategy = ADAPTIVE,
     ) -> None:
         place.check_folder()
         self.journal = place.shown
         self._place = place
         self._closing = False
         self._workers: Workers | None = None
-        self._placement = placement
+        self._placement, self._strategy = placement, strategy
         self._planning: Planning | None = None
         self._left = Latch()
         self._cluster = cluster
@@ -220,7 +224,7 @@ class EmbeddedCore(EngineCore):
                 objects=self._objects, worker=worker, entropy=entropy, transactions=transactions, limits=limits,
                 version_here=version_here, program=program_here(), code_here=code_here, code_changed=code_changed,
                 stands_still=_say_still, sinks=sinks, watch=self._watch, hints=self._hints, starts=starts,
-                calendar=CronCalendar(), wall=wall, limited=worker if isinstance(worker, WorkerDriver) else None,
+                calendar=CronCalendar(), wall=wall, own=worker if isinstance(worker, WorkerDriver) else None,
                 spans=spans,
             )  # fmt: skip
             for sink in sinks.values():
@@ -262,10 +266,10 @@ class EmbeddedCore(EngineCore):
         open_files_max = DESCRIPTOR_LIMIT.raise_to(descriptors_needed(limits))
         self._sandboxes = ProcessSandboxes(
             self._uv_loop, objects, limits=limits, hash_seed=hash_seed, open_files_max=open_files_max,
-            since=BEGAN_AT, store_folder=self._store_folder,
+            since=BEGAN_AT, store_folder=self._store_folder, shares=self._strategy.shares,
         )  # fmt: skip
         here = sandboxes or sandboxes_by_default()
-        worker = WorkerDriver(self._uv_loop, self._sandboxes, objects, limits, here)
+        worker = WorkerDriver(self._uv_loop, self._sandboxes, objects, limits, here, strategy=self._strategy)
         if cluster is None:
             return worker
         first = Begin(
@@ -332,6 +336,11 @@ class EmbeddedCore(EngineCore):
             finally:
                 reader.close()
         return super().retry(id, wait_start=wait_start)
+
+    @property
+    def held_up_by(self) -> str | None:
+        """What this engine waits for before it can record anything: `disk`, `lock` (of the Journal), or None."""
+        return self._committer.stuck or None
 
     def function_of(self, id: RunId) -> str:
         """Return the name of the Function whose Run this is; `RunNotFound` where there is none."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from weftrun.model.emits import Emit
-from weftrun.model.graph import NO_PAST, BodyPast, Call, Chunk
+from weftrun.model.graph import NO_PAST, BodyPast, Call, Chunk, SignalType
 from weftrun.model.ids import ObjectId, RunId, RunUid, StepId
 from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.outcomes import Failure, Moved, Outcome, Ran
@@ -54,6 +54,7 @@ class Fork(Struct, frozen=True, gc=False, array_like=True, tag=101):
     emits_max: int = DEFAULT_LIMITS.emits_max
     emit_name_bytes_max: int = DEFAULT_LIMITS.emit_name_bytes_max
     store_folder: str = ""
+    shares: bool = True
 
 
 # ---------------------------------------------------------------------- zygote -> engine
@@ -121,6 +122,9 @@ class Batch(Struct, frozen=True, gc=False, array_like=True, tag=0):
 
     Attributes:
         traces: of the Runs, where any is traced: a trace id, or a whole `traceparent`.
+        slice_s: so long each of them runs in front of all other processes, in seconds of computing; 0 for not at all.
+        is_prepared: whether it is entered only when the engine lets it be, by the lease page: what it waits for is not
+            durable yet.
     """
 
     no: int
@@ -130,6 +134,8 @@ class Batch(Struct, frozen=True, gc=False, array_like=True, tag=0):
     objects: tuple[ObjectId, ...] = ()
     base: int = 0
     traces: tuple[str, ...] = ()
+    slice_s: float = 0.0
+    is_prepared: bool = False
 
 
 class ItemBatch(Struct, frozen=True, gc=False, array_like=True, tag=1):
@@ -296,6 +302,7 @@ class BodyCalled(Struct, frozen=True, gc=False, array_like=True, tag=53):
         text: what it printed in this turn.
         said: how many characters it had told before in this entry.
         undoable: numbers of calls that it can undo, not told before in this entry.
+        takes: of which types it awaits signals, not told before in this entry.
     """
 
     body: int
@@ -306,6 +313,7 @@ class BodyCalled(Struct, frozen=True, gc=False, array_like=True, tag=53):
     text: str = ""
     said: int = 0
     undoable: tuple[int, ...] = ()
+    takes: tuple[SignalType, ...] = ()
 
 
 class BodyEnded(Struct, frozen=True, gc=False, array_like=True, tag=54):

@@ -15,6 +15,10 @@ class Objects(Protocol):
     An Object lives in a sealed memfd; over the quota or the bound of descriptors, in a file named by its checksum.
     """
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no Object, so that nothing can name one."""
+
     def publish(self, pieces: Sequence[bytes | memoryview]) -> Object:
         """Make an Object of these pieces, one after the other, with one holder."""
 

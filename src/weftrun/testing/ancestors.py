@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from weftrun.model.graph import Call
 from weftrun.model.ids import StepId, child_step, item_step
-from weftrun.model.outcomes import Failure
+from weftrun.model.outcomes import Failure, Success
 from weftrun.model.policy import FunctionSpec, Kind
 from weftrun.model.records import (
     Abandoned,
@@ -163,7 +163,9 @@ class Ancestors:
             self._numbers[graph.step, number] = step
             self._calls.setdefault(graph.step, []).append(step)
             if self._kinds.get(graph.step) is Kind.WIRING:
-                self._made[step] = _Made(graph.step, (*(ref.call for ref in call.args.refs), *call.after), None)
+                # Of what a join could have taken, it rests on what its record says that it took.
+                takes = [] if self._kinds.get(step) is Kind.FIRST else [ref.call for ref in call.args.refs]
+                self._made[step] = _Made(graph.step, (*takes, *call.after), None)
 
     def _read_call(self, step: StepId, call: Observed | None) -> None:
         if call is None:
@@ -236,6 +238,12 @@ class Ancestors:
         inherited = isinstance(failure, Failure) and failure.origin not in ("", outcome.step)
         if isinstance(failure, Failure) and inherited and self._origin(failure.origin) > seq:
             yield f"it failed because of {failure.origin}, whose failure is not recorded"
+        if outcome.cause == "first" and isinstance(outcome.outcome, Success):
+            yield from self._missing_of_step(outcome.step, seq)
+            made = self._made.get(outcome.step)  # a body whose caller's record is to come is not known as one yet
+            if made is not None:
+                for ref in outcome.outcome.value.refs:
+                    yield from self._missing_producer(made.body, ref.call, seq)
         if outcome.cause:
             return
         yield from self._missing_of_step(outcome.step, seq)

@@ -293,7 +293,7 @@ class RemoteWorker:
     def _told(self, message: m.Told, descriptors: tuple[int, ...]) -> None:
         """Hear what became of what a Run wanted done."""
         event = adopted(message.event, descriptors, self._objects)
-        if self._introductions is not None and message.kept:
+        if self._introductions is not None and message.kept:  # a Worker that nobody reaches keeps nothing
             for (step, obj), number in zip(_objects_by_step(event), message.kept, strict=True):
                 self._introductions.keeps(self._me, number, obj.oid, step)
         if self._events is not None:

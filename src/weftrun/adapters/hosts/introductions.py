@@ -83,8 +83,8 @@ class Introductions:
         self._fetchers.part(worker)
         self._reaches = {pair for pair in self._reaches if worker not in pair}
         self._kept = {oid: kept for oid, kept in self._kept.items() if kept[0] != worker}
-        for guest in self._guests.values():
-            guest.part(worker)
+        for other in self._at:  # who can't be reached knows nobody
+            self._guests[other].part(worker)
 
     # ------------------------------------------------------------------ Objects
 

@@ -77,6 +77,11 @@ class MemfdObjects:
         self._closed = False
         self._tell_freed: Callable[[ObjectId], None] = lambda _: None
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no Object, so that nothing can name one."""
+        return not self._kept
+
     def publish(self, pieces: Sequence[bytes | memoryview]) -> Object:
         """Make an Object of these pieces, one after the other, with one holder."""
         nbytes = sum(memoryview(piece).nbytes for piece in pieces)
@@ -95,7 +100,10 @@ class MemfdObjects:
         try:
             _check_size(descriptor, nbytes)
             fits = self._fits(nbytes)
-            if self._store_folder:
+            if self._store_folder and is_sealed(descriptor):  # it came from another host
+                copy, _ = stored(list(_read(descriptor, nbytes)), self._store_folder)
+                kept = _KeptObject(nbytes, copy, in_store=True)
+            elif self._store_folder:
                 kept, descriptor = _KeptObject(nbytes, descriptor, in_store=True), -1
             elif fits and is_sealed(descriptor):
                 kept, descriptor = _KeptObject(nbytes, descriptor), -1

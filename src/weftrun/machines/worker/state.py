@@ -7,14 +7,18 @@ from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from msgspec import Struct, field
+
 from weftrun.machines.ranges import count, take
+from weftrun.machines.worker.strategies import Slices, as_run
 from weftrun.model.commands import InvokeItems
 from weftrun.model.ids import RunId, RunUid, SandboxId, StepId
 from weftrun.model.limits import Limits
 from weftrun.model.messages import BodyStart, Invocation
 from weftrun.model.outcomes import Failure
 from weftrun.model.policy import FunctionSpec
-from weftrun.model.work import InSlot, TickAt, WorkerCommand
+from weftrun.model.strategy import ADAPTIVE, Strategy
+from weftrun.model.work import Cold, InSlot, TickAt, WorkerCommand
 
 Names = tuple[RunId, RunUid]
 Running = tuple[int, int, bool, float]
@@ -63,6 +67,7 @@ class Lane:
     """The queue of one Function in one profile.
 
     Attributes:
+        function: as it is run.
         singles: Invocations with the number of their Run.
         ranges: items of maps.
         each_s: moving average of the time one body takes; None before the first outcome.
@@ -72,14 +77,18 @@ class Lane:
         is_limited: whether its Function has a limit.
         window_s: length of a tick at whose end what waits is given out; 0 for as soon as may be.
         opens_at: when that is; 0 where nothing waits for it.
+        alone: whether each Invocation has a Sandbox for itself.
+        planned: whether what waits is divided among Sandboxes ahead; `plan` is how many each of them gets next.
+        sliced: whether each Invocation begins with a time slice.
     """
 
     __slots__ = (
-        "each_s", "function", "idle_ends", "is_limited", "most", "opens_at", "profile", "ranges", "ranges_left",
-        "shares", "singles", "window_s",
+        "alone", "each_s", "function", "idle_ends", "is_limited", "most", "opens_at", "plan", "planned", "profile",
+        "ranges", "ranges_left", "shares", "singles", "sliced", "window_s",
     )  # fmt: skip
 
-    def __init__(self, function: FunctionSpec, profile: int) -> None:
+    def __init__(self, function: FunctionSpec, profile: int, strategy: Strategy = ADAPTIVE) -> None:
+        function = as_run(function, strategy)
         self.function = function
         self.profile = profile
         self.singles: deque[tuple[int, Invocation]] = deque()
@@ -93,6 +102,10 @@ class Lane:
         self.most = sharing.most if sharing is not None else 1
         self.window_s = (sharing.window_s or 0.0) if sharing is not None else 0.0
         self.opens_at = 0.0
+        self.alone = strategy.name in ("vanilla", "sfs")
+        self.planned = strategy.name == "kraken"
+        self.plan: deque[int] = deque()
+        self.sliced = strategy.name == "sfs" and function.privileges in ("drop", "keep")
 
     @property
     def waiting(self) -> int:
@@ -100,7 +113,7 @@ class Lane:
         return len(self.singles) + self.ranges_left
 
 
-class Given:
+class Given(Struct, eq=False):
     """A Batch that a Sandbox has.
 
     Attributes:
@@ -109,16 +122,23 @@ class Given:
         left: bodies not told.
     """
 
-    __slots__ = ("at", "items", "lane", "left", "no", "open_items", "singles")
+    no: int
+    lane: Lane
+    at: float
+    singles: list[tuple[int, Invocation] | None] = []
+    items: Items | None = None
+    open_items: list[tuple[int, int]] = []
+    left: int = 0
 
-    def __init__(self, no: int, lane: Lane, at: float) -> None:
-        self.no = no
-        self.lane = lane
-        self.at = at
-        self.singles: list[tuple[int, Invocation] | None] = []
-        self.items: Items | None = None
-        self.open_items: list[tuple[int, int]] = []
-        self.left = 0
+
+class PreparedAttempt(NamedTuple):
+    """An Invocation that a Sandbox was given before it was asked for; its Batch is number `no`."""
+
+    run: int
+    step: int
+    attempt: int
+    box: Box
+    no: int
 
 
 class BoxState(enum.IntEnum):
@@ -130,7 +150,7 @@ class BoxState(enum.IntEnum):
     """Told to end; what it has goes back when it is gone."""
 
 
-class Turn:
+class Turn(Struct, eq=False):
     """What a body does between two awaits, as the page of its Sandbox shows it.
 
     Attributes:
@@ -141,19 +161,16 @@ class Turn:
         looked_at: when the page was read last; `starved_s` is how long the Sandbox had waited for a processor then.
     """
 
-    __slots__ = ("clock_s", "entered", "index", "looked_at", "number", "since", "starved_s")
-
-    def __init__(self, number: int, index: int, entered: bool, since: float, clock_s: float) -> None:
-        self.number = number
-        self.index = index
-        self.entered = entered
-        self.since = since
-        self.clock_s = clock_s
-        self.looked_at = 0.0
-        self.starved_s = 0.0
+    number: int
+    index: int
+    entered: bool
+    since: float
+    clock_s: float
+    looked_at: float = 0.0
+    starved_s: float = 0.0
 
 
-class Box:
+class Box(Struct, eq=False):
     """A Sandbox as the machine sees it.
 
     Attributes:
@@ -170,59 +187,35 @@ class Box:
         blamed: what fails because no Sandbox lives long enough to tell of it, as (Batch, index).
     """
 
-    __slots__ = (
-        "blamed",
-        "bodies",
-        "doom",
-        "for_bodies",
-        "given",
-        "id",
-        "idle_since",
-        "late",
-        "left_at",
-        "overdue",
-        "overran",
-        "profile",
-        "revoked",
-        "revoked_at",
-        "state",
-        "turn",
-        "turns",
-    )
-
-    def __init__(self, id: SandboxId, profile: int, for_bodies: bool, now: float) -> None:
-        self.id = id
-        self.profile = profile
-        self.for_bodies = for_bodies
-        self.state = BoxState.STARTING
-        self.given: deque[Given] = deque()
-        self.bodies: set[int] = set()
-        self.turns = 0
-        self.turn: Turn | None = None
-        self.overran = False
-        self.left_at = 0.0
-        self.idle_since = now
-        self.late = False
-        self.doom: tuple[Failure, int, int] | None = None
-        self.overdue: dict[tuple[int, int], Failure] = {}
-        self.revoked: set[tuple[int, int, int]] = set()
-        self.revoked_at = 0.0
-        self.blamed: tuple[int, int] | None = None
+    id: SandboxId
+    profile: int
+    for_bodies: bool
+    idle_since: float
+    state: BoxState = BoxState.STARTING
+    given: deque[Given] = field(default_factory=deque)
+    bodies: set[int] = set()
+    turns: int = 0
+    turn: Turn | None = None
+    overran: bool = False
+    left_at: float = 0.0
+    late: bool = False
+    doom: tuple[Failure, int, int] | None = None
+    overdue: dict[tuple[int, int], Failure] = {}
+    revoked: set[tuple[int, int, int]] = set()
+    revoked_at: float = 0.0
+    blamed: tuple[int, int] | None = None
 
 
-class Held:
+class Held(Struct, eq=False):
     """A Workflow's body that is in a Sandbox, or waits for one; `has_turn` says whether it is to run there."""
 
-    __slots__ = ("attempt", "box", "has_turn", "number", "run", "start", "step")
-
-    def __init__(self, number: int, run: int, step: int, attempt: int, start: BodyStart) -> None:
-        self.number = number
-        self.run = run
-        self.step = step
-        self.attempt = attempt
-        self.start = start
-        self.box: Box | None = None
-        self.has_turn = False
+    number: int
+    run: int
+    step: int
+    attempt: int
+    start: BodyStart
+    box: Box | None = None
+    has_turn: bool = False
 
 
 class WorkerState:
@@ -237,11 +230,18 @@ class WorkerState:
         parked: bodies that wait for a Sandbox, by profile.
         barred: nothing may be entered for now, so that bodies are parked.
         held_up: whether some turn goes on for so long that bodies may wait behind it.
+        prepared: what was given to a Sandbox before it was asked for, until it is.
+        withdrawn: the Sandbox that has not said yet that it knows of a Batch which was withdrawn; None for none.
         places: of each Function with a limit, how many of its Attempts may run here at once.
+        strategy: by what rule Invocations get their Sandboxes; `slices` is how long SFS lets one run in front of all.
+        ended: how the last Sandbox of each profile came to its end.
     """
 
-    def __init__(self, limits: Limits, sandboxes_max: int) -> None:
+    def __init__(self, limits: Limits, sandboxes_max: int, strategy: Strategy = ADAPTIVE) -> None:
         self.limits = limits
+        self.strategy = strategy
+        self.slices = Slices(strategy.processors)
+        self.ended: dict[int, Cold] = {}
         self.sandboxes_max = sandboxes_max
         self.lanes: dict[tuple[int, FunctionSpec], Lane] = {}
         self.active: dict[Lane, None] = {}
@@ -251,6 +251,8 @@ class WorkerState:
         self.parked: dict[int, list[Held]] = {}
         self.barred = False
         self.held_up = False
+        self.prepared: PreparedAttempt | None = None
+        self.withdrawn: Box | None = None
         self.places: dict[str, int] = {}
         self.names: dict[int, Names] = {}
         self.failed_starts: dict[int, int] = {}

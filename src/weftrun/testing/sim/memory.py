@@ -68,6 +68,11 @@ class MemoryObjects:
         self._closed = False
         self._tell_freed: Callable[[ObjectId], None] = lambda _: None
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no Object."""
+        return not self._bytes
+
     def publish(self, pieces: Sequence[bytes | memoryview]) -> Object:
         """Make an Object of these pieces."""
         return self._keep(b"".join(pieces))

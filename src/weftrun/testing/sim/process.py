@@ -117,6 +117,7 @@ class Process:
         view = View(ground.register, number, adopts=settings.recover == "all")
         self.transactions = FaultyTransactions(self._transactions(), faults, self, view)
         self.workers: SimWorkers | None = None
+        self._own: WorkerDriver | None = None
         worker = self._worker()
         self.engine = EngineCore(
             loop=self.loop,
@@ -132,6 +133,7 @@ class Process:
             code_here=lambda _bundle, _names: "unfit" if is_unfit else "fit",
             sinks={name: FaultySink(sink, faults, self, view) for name, sink in sinks.items()},
             starts=_starts(settings),
+            own=self._own,
         )
         ready = Latch()
         self.engine.open(settings.recover, ready)
@@ -143,6 +145,7 @@ class Process:
         sandboxes = FaultySandboxes(self.sandboxes, self._ground.faults, self)
         worker = WorkerDriver(self.loop, sandboxes, self.objects, settings.limits, settings.sandboxes_max)
         if not settings.workers.count:
+            self._own = worker
             return worker
         limits, planner = settings.limits, Planner(settings.workers.placement)
         group = WorkerGroup(self.loop, worker, planner, limits.lease_ttl_s, limits.sandbox_start_s)

@@ -143,6 +143,10 @@ _LETS_GO = Settings(limits=replace(Settings().limits, wait_in_memory_s=0.05))
 """What waits for another Attempt is suspended."""
 
 
+_QUICK = Settings(busy=0.0, lanes={"journal": (0.00005, 0.0005)})
+"""The loop commits by itself, and has ready what comes next."""
+
+
 _TELLS = Settings(limits=replace(Settings().limits, outbox_wait_s=2.0))
 """What could not be delivered is tried again soon: a history ends when nothing can be any more."""
 
@@ -170,6 +174,13 @@ SCENARIOS: tuple[Scenario, ...] = (
     _one(undone.undoing, 1),
     _one(undone.undoing_watched, 1),
     _one(scripted.ruined, 1, status="failed"),
+    Scenario(
+        "beside commits",
+        lambda world: world.start("one", scripted.waiting_for_rows, 1),
+        scripted.FUNCTIONS,
+        _QUICK,
+        _ends("succeeded"),
+    ),
     Scenario("parked", _start_two, scripted.FUNCTIONS, _UNFIT, _ends("succeeded")),
     Scenario("retried", _start_retried, scripted.FUNCTIONS, judge=_ends("succeeded")),
     Scenario("two", _start_two, scripted.FUNCTIONS, judge=_ends("succeeded")),

@@ -20,6 +20,7 @@ from weftrun.testing.sim.chance import Chance
 from weftrun.testing.sim.effects import Effects, draw_effects, settings_with, with_effects
 from weftrun.testing.sim.endless import harmed, has_endless, with_endless
 from weftrun.testing.sim.faults import KINDS, PAUSES, Fault, Faults
+from weftrun.testing.sim.firsts import with_firsts
 from weftrun.testing.sim.joining import draw_joins, with_joins
 from weftrun.testing.sim.outside import Pace
 from weftrun.testing.sim.plans import FUNCTIONS, NO_CALLS, draw_plan, watched, wired
@@ -222,7 +223,7 @@ def _drawn_apart(settings: Settings, seed: int) -> Settings:
 
 def draw_world(
     seed: int, folder: Path, *, effects: bool = True, server: bool = True, lives: bool = True, workers: bool = False,
-    sharing: bool = False, outputs: bool = False, joins: bool = False,
+    sharing: bool = False, outputs: bool = False, joins: bool = False, firsts: bool = False,
 ) -> World:  # fmt: skip
     """Draw a world with its clients; nothing has happened in it yet.
 
@@ -233,6 +234,7 @@ def draw_world(
         workers: whether each engine has Workers in other processes.
         sharing: whether there are Functions whose Attempts share a Sandbox.
         outputs: whether there are Functions that put a value before they end.
+        firsts: whether `def` bodies go on with the first of several calls.
         joins: whether Runs are graphs of which Workers start most by themselves; takes `workers`.
     """
     chance = Chance(seed, "swarm")
@@ -241,15 +243,12 @@ def draw_world(
     outside = Chance(seed, "effects")
     does = draw_effects(outside) if effects else Effects((), (), 0.0, ())
     settings = settings_with(settings, does, outside)
-    if server:
-        settings = on_server(settings, Chance(seed, "server"))
-    settings = with_body_time(settings)
+    settings = with_body_time(on_server(settings, Chance(seed, "server")) if server else settings)
     endless = Chance(seed, "endless")
     goes_on = endless.happens(0.4)
     if lives:
         settings = with_code(settings, Chance(seed, "unfit"))
-    if workers:
-        settings = with_workers(settings, seed, joins=joins)
+    settings = with_workers(settings, seed, joins=joins) if workers else settings
     drawn = Chance(seed, "signals")
     waits = drawn if drawn.happens(0.4) else None
     world = World(seed, folder, FUNCTIONS, faults=DrawnFaults(seed, settings), settings=settings)
@@ -261,9 +260,10 @@ def draw_world(
         plan = with_endless(plan, endless) if goes_on else plan
         plan = with_sharing(plan, Chance(seed, f"sharing {number}")) if sharing else plan
         plan = with_outputs(plan, Chance(seed, f"outputs {number}"), NO_CALLS) if outputs else plan
-        if waits is not None:
+        if waits is not None and (watches or not firsts):
             plan = with_waits(plan, waits)
         plan = draw_joins(Chance(seed, f"joins {number}")) if joins else plan
+        plan = with_firsts(plan, Chance(seed, f"firsts {number}"), NO_CALLS, watches=watches) if firsts else plan
         plan = draw_races(plan, Chance(seed, f"races {number}"), watches=watches)
         client = world.start(f"run-{number}", watched if watches else wired, plan, at_s=chance.between(0.0, 0.02))
         if chance.happens(0.1):
@@ -294,12 +294,12 @@ def _draw_lives(world: World, chance: Chance) -> None:
 
 def play_seed(
     seed: int, folder: Path, *, effects: bool = True, server: bool = True, lives: bool = True, workers: bool = False,
-    sharing: bool = False, outputs: bool = False, joins: bool = False,
+    sharing: bool = False, outputs: bool = False, joins: bool = False, firsts: bool = False,
 ) -> tuple[World, Broken | None]:  # fmt: skip
     """Play one history and judge it; see `draw_world`."""
     world = draw_world(
         seed, folder, effects=effects, server=server, lives=lives, workers=workers, sharing=sharing, outputs=outputs,
-        joins=joins,
+        joins=joins, firsts=firsts,
     )  # fmt: skip
     return world, judged(world)
 
