@@ -345,7 +345,7 @@ class RunDriver:
         self.tell(run, OutputPut(now, attempt.step, attempt.attempt, message.name, value, ran, is_durable=True))
 
     def _answer_put(self, run: OpenRun, fixed: c.PutFixed) -> None:
-        # Several Sandboxes may have it: one is of a Worker that is taken for dead, and nobody knows which is heard last.
+        # Several Sandboxes may have it, where a Worker is taken for dead: nobody knows which is heard last.
         for attempt in run.puts.pop((fixed.step, fixed.attempt), ()):
             self._worker.answer(attempt, StreamAnswer(attempt.no, attempt.index, (fixed.value,)))
 

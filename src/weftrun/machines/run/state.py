@@ -382,8 +382,7 @@ class RunState:
         self.rollbacks: dict[int, Rollback] = {}
         self.arrived: dict[int, list[int]] = {}
         self.has_lacked = self.watches = False
-        self.messages = set(recorded.messages)
-        self.undoing_row = recorded.seq
+        self.messages, self.undoing_row = set(recorded.messages), recorded.seq
         self.signals: dict[str, deque[Signal]] = {}
         self.listening: dict[str, deque[Step]] = {}
         self.heard = self.unfit_row = self.ended_row = 0

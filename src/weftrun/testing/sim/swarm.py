@@ -262,8 +262,7 @@ def draw_world(
         plan = with_sharing(plan, Chance(seed, f"sharing {number}")) if sharing else plan
         if outputs or durable:
             plan = with_outputs(plan, Chance(seed, f"outputs {number}"), NO_CALLS, durable=durable)
-        if waits is not None and (watches or not firsts):
-            plan = with_waits(plan, waits)
+        plan = with_waits(plan, waits) if waits is not None and (watches or not firsts) else plan
         plan = draw_joins(Chance(seed, f"joins {number}")) if joins else plan
         plan = with_firsts(plan, Chance(seed, f"firsts {number}"), NO_CALLS, watches=watches) if firsts else plan
         plan = draw_races(plan, Chance(seed, f"races {number}"), watches=watches)
