@@ -122,8 +122,6 @@ def open_core(
     _check_choice("data", data, ("local", "store"))
     _check_choice("trigger", trigger, ("data", "control"))
     _check_choice("placement", placement, get_args(Placement))
-    if data == "store" and cluster is not None and not cluster.startswith("local:"):
-        raise UsageError(f"data='store' is for Workers of this host: not for cluster={cluster!r} yet.")
     _check_recover(recover, place)
     where = cluster_of(cluster)
     ahead = Ahead.NOTHING if where is None else Ahead.ARMED if control == "worker" else Ahead.KNOWN
@@ -338,6 +336,11 @@ class EmbeddedCore(EngineCore):
             finally:
                 reader.close()
         return super().retry(id, wait_start=wait_start)
+
+    @property
+    def held_up_by(self) -> str | None:
+        """What this engine waits for before it can record anything: `disk`, `lock` (of the Journal), or None."""
+        return self._committer.stuck or None
 
     def function_of(self, id: RunId) -> str:
         """Return the name of the Function whose Run this is; `RunNotFound` where there is none."""
