@@ -43,22 +43,7 @@ def _workers(seed: int, folder: Path) -> str:
     return str(broken) if broken is not None else ""
 
 
-def _outputs(seed: int, folder: Path) -> str:
-    _, broken = play_seed(seed, folder, workers=seed % 2 == 1, outputs=True)
-    return str(broken) if broken is not None else ""
-
-
-def _joins(seed: int, folder: Path) -> str:
-    _, broken = play_seed(seed, folder, workers=True, joins=True)
-    return str(broken) if broken is not None else ""
-
-
-SWARMS: Mapping[str, Callable[[int, Path], str]] = {
-    "engines": _engines,
-    "workers": _workers,
-    "outputs": _outputs,
-    "joins": _joins,
-}
+SWARMS: Mapping[str, Callable[[int, Path], str]] = {"engines": _engines, "workers": _workers}
 """What can be played: from a seed and a folder for files comes a violation with its history, or nothing."""
 
 
