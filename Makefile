@@ -6,7 +6,7 @@ JOBS   ?= $(shell echo $$(( $$(nproc) * 3 / 2 )))
 BIN    := $(VENV)/bin
 INSTALL := scripts/install $(PYTHON) $(VENV)
 
-.PHONY: demo test test-all cover check bench soak clean
+.PHONY: demo test test-all test-ceph cover check bench soak clean
 
 demo: $(VENV)/.stamp-base
 	$(BIN)/python examples/wordcount.py
@@ -20,6 +20,10 @@ test: $(VENV)/.stamp-dev
 test-all: JOBS = $(shell echo $$(( $$(nproc) * 2 )))
 test-all: $(VENV)/.stamp-dev
 	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=worksteal -m sweep --timeout=600 $(ARGS)
+
+# Keys in Ceph: a monitor and an OSD, in memory; where Debian's packages of it are not there, it says so.
+test-ceph: $(VENV)/.stamp-dev
+	$(BIN)/python scripts/with_ceph.py $(BIN)/python -m pytest -m sweep tests/ceph $(ARGS)
 
 # `make test`, and which lines of what decides they reach; it takes a fifth longer.
 cover:
