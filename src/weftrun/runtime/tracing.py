@@ -11,7 +11,7 @@ from weftrun.model.commands import LeftOut
 from weftrun.model.events import Handed
 from weftrun.model.ids import RunUid, SandboxId, StepId
 from weftrun.model.outcomes import Outcome
-from weftrun.model.work import BatchSent, Fact, Running, Said
+from weftrun.model.work import BatchSent, Came, Fact, Running, Said
 from weftrun.ports.loop import Loop
 from weftrun.ports.trace import RunningRow, Trace, TraceRow
 from weftrun.runtime.runs import OpenRun
@@ -94,6 +94,8 @@ class Tracing:
             run.moves += 1
             amounts: dict[str, Fact] = {"read_bytes": moved.read_bytes, "read_s": moved.read_s}
             amounts |= {"written_bytes": moved.written_bytes, "written_s": moved.written_s}
+            if moved.clients:
+                amounts |= {"clients_made": moved.clients[0], "clients_used": moved.clients[1]}
             self._keep(TraceRow(run.uid, "moved", self._loop.now(), said.step, said.attempt, "", amounts))
         for taken in said.takes if run.durable and run.handed < _BATCHES_NOTED_MAX else ():
             run.handed += 1
@@ -106,6 +108,16 @@ class Tracing:
             if said.printed:
                 facts["items"] = " ".join(f"{index}:{length}" for index, length in said.printed)
             self._keep(TraceRow(run.uid, "text", self._loop.now(), said.step, said.attempt, said.text, facts))
+
+    def came(self, run: OpenRun, came: Came) -> None:
+        """Keep that an Object came to the host of a Worker, for the first thousands of each Run."""
+        steps = run.machine.state.steps
+        if not run.durable or run.came >= _BATCHES_NOTED_MAX or not 0 <= came.step < len(steps):
+            return
+        run.came += 1
+        facts: dict[str, Fact] = {"worker": came.worker, "source": came.source, "bytes": came.nbytes}
+        facts |= {"began": came.began_at, "came": came.at}
+        self._keep(TraceRow(run.uid, "came", self._loop.now(), steps[came.step].id, 0, "", facts))
 
     def batch(self, run: OpenRun, sent: BatchSent) -> None:
         """Keep that a Batch went, for the first thousands of each Run, and its Sandbox where that has just begun."""
