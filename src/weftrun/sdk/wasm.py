@@ -220,7 +220,7 @@ def _digest(path: str, layer: bytes) -> str:
     except OSError as error:
         raise WasmRefused(f"The WebAssembly module {path} can't be read: {error.strerror}.") from None
     if content[:4] != b"\0asm":
-        built = path.endswith((".c", ".cpp", ".cc", ".py"))
+        built = path.endswith((".c", ".cpp", ".cc", ".ts", ".py"))
         raise WasmRefused(
             f"{path} is no WebAssembly module." + (f" Build it first: weftrun build {path}." if built else "")
         )

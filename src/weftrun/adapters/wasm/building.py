@@ -27,12 +27,13 @@ class NotBuilt(UsageError):
 
 
 def build(source: str, target: str, flags: Sequence[str] = ()) -> str:
-    """Build a module of one file of C or C++, or a component of one of Python.
+    """Build a module of one file of C or C++, or of AssemblyScript, or a component of one of Python.
 
     The first build in C, and in C++, takes half a minute: the compiler then builds its own libraries, once.
 
     Args:
-        source: a file that ends in .c, .cpp, .cc or .cxx, which may include `weftrun.h`; or in .py: see `build_python`.
+        source: a file that ends in .c, .cpp, .cc or .cxx, which may include `weftrun.h`; or in .ts or .py: see
+            `build_assemblyscript` and `build_python`.
         target: where the module goes; it is there whole or not at all.
         flags: further ones, for the compiler.
 
@@ -50,8 +51,13 @@ def build(source: str, target: str, flags: Sequence[str] = ()) -> str:
     if ending == ".py":
         importlib.import_module("weftrun.adapters.wasm.building_python").build_python(source, target)
         return ""
+    if ending == ".ts":
+        written: str = importlib.import_module("weftrun.adapters.wasm.building_assemblyscript").build_assemblyscript(
+            source, target
+        )
+        return written
     if ending not in _LANGUAGES:
-        raise UsageError(f"{source} can't be built: functions are built of {', '.join(_LANGUAGES)}, .py.")
+        raise UsageError(f"{source} can't be built: functions are built of {', '.join(_LANGUAGES)}, .py, .ts.")
     if importlib.util.find_spec("ziglang") is None:
         raise Unsupported("weftrun build needs the extra `wasm-build`: pip install 'weftrun[wasm-build]'.")
     language = _LANGUAGES[ending]

@@ -32,7 +32,7 @@ from weftrun.adapters.buckets.stores import buckets_at
 from weftrun.adapters.wasm.modules import Modules
 from weftrun.adapters.wasm.storage import NearRunner
 from weftrun.entrypoints.http.listening import run_app
-from weftrun.entrypoints.http.storage_tokens import Refused, StorageTokens
+from weftrun.entrypoints.http.storage_tokens import NotAllowedHere, StorageTokens
 from weftrun.model.errors import WasmRefused, WeftrunError
 from weftrun.model.near import NearRefused
 from weftrun.model.selecting import Selection
@@ -70,7 +70,12 @@ def make_storage(storage: Storage) -> Litestar:
         [ping, list_keys, look, read, select, write, remove, keep_module, run],
         state=_state(storage),
         guards=[allowed],
-        exception_handlers={Refused: _not_allowed, ValueError: _refused, WasmRefused: _refused, OSError: _failed},
+        exception_handlers={
+            NotAllowedHere: _not_allowed,
+            ValueError: _refused,
+            WasmRefused: _refused,
+            OSError: _failed,
+        },
         request_max_body_size=_VALUE_BYTES_MAX,
         logging_config=None,
         openapi_config=None,
@@ -102,7 +107,7 @@ def allowed(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHa
         tokens.check(connection.headers, verb, None if bucket is None else unquote(bucket))
 
 
-def _not_allowed(request: Request[Any, Any, Any], error: Refused) -> Response[Any]:  # noqa: ARG001  # Litestar's signature
+def _not_allowed(request: Request[Any, Any, Any], error: NotAllowedHere) -> Response[Any]:  # noqa: ARG001  # Litestar's signature
     return Response({"detail": str(error)}, status_code=error.status, media_type="application/json")
 
 

@@ -21,7 +21,7 @@ _VERBS: Final = ("read", "write", "run")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
-class Refused(Exception):
+class NotAllowedHere(Exception):
     """A request that is not allowed.
 
     Attributes:
@@ -48,18 +48,22 @@ class StorageTokens:
         """Check that a request may do something in a bucket; None stands for any of those that it may use.
 
         Raises:
-            Refused: it has no token that is known, or one that may not do that.
+            NotAllowedHere: it has no token that is known, or one that may not do that.
         """
         if self._allowed is None:
             return
         kind, _, token = headers.get("authorization", "").partition(" ")
         known = self._allowed.get(hashlib.sha256(token.strip().encode()).hexdigest())
         if kind.lower() != "bearer" or known is None:
-            raise Refused(401, "The storage role wants a token that it knows: set WEFTRUN_STORAGE_TOKEN in the caller.")
+            raise NotAllowedHere(
+                401, "The storage role wants a token that it knows: set WEFTRUN_STORAGE_TOKEN in the caller."
+            )
         may = [known.get(one, frozenset()) for one in (known if bucket is None else (bucket, _ANY))]
         if not any(verb in one for one in may):
             where = "anywhere" if bucket is None else f"in the bucket {bucket!r}"
-            raise Refused(403, f"The token may not {verb} {where}: give it the scope {verb!r} in the file of tokens.")
+            raise NotAllowedHere(
+                403, f"The token may not {verb} {where}: give it the scope {verb!r} in the file of tokens."
+            )
 
 
 def _read(path: Path) -> dict[str, dict[str, frozenset[str]]]:
