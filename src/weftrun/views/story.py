@@ -159,7 +159,7 @@ class _Teller:
                 yield Sentence(at, record.step, f"{record.step} has {count_of(items, 'item')}; its input is complete.")
             case Settled():
                 for outcome in record.outcomes:
-                    if outcome.cause != "put":
+                    if outcome.cause not in ("put", "fixed"):
                         self._left_at = outcome.ran.left_at
                     yield Sentence(at, outcome.step, self._settled(outcome))
             case ItemsSettled() if not record.values and not record.failures and record.call is not None:
@@ -240,6 +240,8 @@ class _Teller:
             return f"{done.step} took a signal that had been sent; it is not delivered again."
         if done.cause == "first":
             return f"{done.step} goes on with {', '.join(self._calls.named_by(done.step, outcome.value.refs))}."
+        if done.cause == "fixed":
+            return f"{done.step} is fixed for all Attempts of its Step: Attempt {done.attempt} had put it durably."
         if done.cause == "put":
             return f"{done.step} is fixed: Attempt {done.attempt} of its Step had put it{self._ahead(done)}."
         if not done.ran.entered_at:

@@ -223,7 +223,7 @@ def _drawn_apart(settings: Settings, seed: int) -> Settings:
 
 def draw_world(
     seed: int, folder: Path, *, effects: bool = True, server: bool = True, lives: bool = True, workers: bool = False,
-    sharing: bool = False, outputs: bool = False, joins: bool = False, firsts: bool = False,
+    sharing: bool = False, outputs: bool = False, joins: bool = False, firsts: bool = False, durable: bool = False,
 ) -> World:  # fmt: skip
     """Draw a world with its clients; nothing has happened in it yet.
 
@@ -234,6 +234,7 @@ def draw_world(
         workers: whether each engine has Workers in other processes.
         sharing: whether there are Functions whose Attempts share a Sandbox.
         outputs: whether there are Functions that put a value before they end.
+        durable: whether there are Functions that put a value which stands for all their Attempts.
         firsts: whether `def` bodies go on with the first of several calls.
         joins: whether Runs are graphs of which Workers start most by themselves; takes `workers`.
     """
@@ -259,9 +260,9 @@ def draw_world(
         plan = with_effects(draw_plan(chance, watches=watches), does, outside)
         plan = with_endless(plan, endless) if goes_on else plan
         plan = with_sharing(plan, Chance(seed, f"sharing {number}")) if sharing else plan
-        plan = with_outputs(plan, Chance(seed, f"outputs {number}"), NO_CALLS) if outputs else plan
-        if waits is not None and (watches or not firsts):
-            plan = with_waits(plan, waits)
+        if outputs or durable:
+            plan = with_outputs(plan, Chance(seed, f"outputs {number}"), NO_CALLS, durable=durable)
+        plan = with_waits(plan, waits) if waits is not None and (watches or not firsts) else plan
         plan = draw_joins(Chance(seed, f"joins {number}")) if joins else plan
         plan = with_firsts(plan, Chance(seed, f"firsts {number}"), NO_CALLS, watches=watches) if firsts else plan
         plan = draw_races(plan, Chance(seed, f"races {number}"), watches=watches)
@@ -294,12 +295,12 @@ def _draw_lives(world: World, chance: Chance) -> None:
 
 def play_seed(
     seed: int, folder: Path, *, effects: bool = True, server: bool = True, lives: bool = True, workers: bool = False,
-    sharing: bool = False, outputs: bool = False, joins: bool = False, firsts: bool = False,
+    sharing: bool = False, outputs: bool = False, joins: bool = False, firsts: bool = False, durable: bool = False,
 ) -> tuple[World, Broken | None]:  # fmt: skip
     """Play one history and judge it; see `draw_world`."""
     world = draw_world(
         seed, folder, effects=effects, server=server, lives=lives, workers=workers, sharing=sharing, outputs=outputs,
-        joins=joins, firsts=firsts,
+        joins=joins, firsts=firsts, durable=durable,
     )  # fmt: skip
     return world, judged(world)
 
