@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
+from weftrun.adapters.wasm.building_assemblyscript import build_assemblyscript
 from weftrun.adapters.wasm.building_python import NotBuilt, build_python
 from weftrun.model.errors import Unsupported, UsageError
 
@@ -48,10 +49,7 @@ def build(source: str, target: str, flags: Sequence[str] = ()) -> str:
         build_python(source, target)
         return ""
     if ending == ".ts":
-        written: str = importlib.import_module("weftrun.adapters.wasm.building_assemblyscript").build_assemblyscript(
-            source, target
-        )
-        return written
+        return build_assemblyscript(source, target)
     if ending not in _LANGUAGES:
         raise UsageError(f"{source} can't be built: functions are built of {', '.join(_LANGUAGES)}, .py, .ts.")
     if importlib.util.find_spec("ziglang") is None:

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
-from weftrun.adapters.wasm.building import NotBuilt
+from weftrun.adapters.wasm.building_python import NotBuilt
 from weftrun.model.errors import Unsupported
 
 # The heap is never freed, since an instance ends with its call; an error ends the call by a trap.
