@@ -14,14 +14,14 @@ from weftrun.entrypoints.http.given import GatewayHere
 from weftrun.entrypoints.http.problems import Refusal
 
 
-class Begin(Struct, frozen=True, forbid_unknown_fields=True):
+class PageToken(Struct, frozen=True, forbid_unknown_fields=True):
     """What a browser hands in."""
 
     token: str
 
 
 @post("/", opt={access.OPEN: True}, status_code=204, include_in_schema=False)
-async def begin(gateway: GatewayHere, request: Request[Any, Any, Any], data: JSONBody[Begin]) -> Response[None]:
+async def begin(gateway: GatewayHere, request: Request[Any, Any, Any], data: JSONBody[PageToken]) -> Response[None]:
     """Let the browser that knows a token call the API with it, for as long as it is open."""
     token = data.token.strip()
     if not token.isascii() or gateway.file.find_token(token) is None:
