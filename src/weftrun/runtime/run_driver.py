@@ -17,7 +17,7 @@ from weftrun.model.outcomes import Failure, Ran
 from weftrun.model.records import Row
 from weftrun.model.values import Inline
 from weftrun.model.visiting import objects_in
-from weftrun.model.work import AttemptAt, BatchCounts, BatchSent, Running, Said, WorkEvent
+from weftrun.model.work import AttemptAt, BatchCounts, BatchSent, Came, Running, Said, WorkEvent
 from weftrun.ports.journal import Rest
 from weftrun.ports.loop import Loop
 from weftrun.ports.objects import Objects
@@ -320,6 +320,12 @@ class RunDriver:
         run = self._by_uid.get(sent.run)
         if run is not None:
             self.trace.batch(run, sent)
+
+    def came(self, came: Came) -> None:
+        """An Object came to the host of a Worker."""
+        run = self._runs.get(came.run)
+        if run is not None:
+            self.trace.came(run, came)
 
     def running(self, rows: Sequence[Running]) -> None:
         """Let the trace show what has been running for long."""

@@ -54,8 +54,8 @@ class OpenRun:
         puts: Attempts that wait for what they have put durably to be fixed, by Step and number.
         emitted: sinks that rows on their way to the Journal emit to, with the seq of each row.
         received: signals that rows on their way to the Journal take, with the seq of each row.
-        noted, left_out, handed, moves: how many Batches of it, Steps without a record, calls and types of signals, and
-            Attempts that moved Objects the trace has.
+        noted, left_out, handed, moves, came: how many Batches of it, Steps without a record, calls and types of
+            signals, Attempts that moved Objects, and Objects that came to other hosts the trace has.
         traceparent: see `Ticket`; of a Run that was not started here, empty.
         start: what was asked for, until its record is durable.
         tickets: whom to tell of the end; held weakly, since a Run goes on when nobody waits.
@@ -65,6 +65,7 @@ class OpenRun:
         "_waited_s",
         "_waits",
         "bundle",
+        "came",
         "digest",
         "durable",
         "emitted",
@@ -115,6 +116,7 @@ class OpenRun:
         self.handed = 0
         self.noted = 0
         self.moves = 0
+        self.came = 0
         self.left_out = 0
         self._waits = 0
         self._waited_s = 0.0
