@@ -201,7 +201,9 @@ class FaultyJournal:
 
     def delete_ended(self, uids: Sequence[RunUid], *, before: float, forget: bool) -> list[RunUid]:
         """Delete ended Runs."""
-        return self._inner.delete_ended(uids, before=before, forget=forget)
+        gone = self._inner.delete_ended(uids, before=before, forget=forget)
+        self._view.deleted(gone, before=before)
+        return gone
 
     def blobs_named(self) -> set[str]:
         """Return the name of every blob that a record names."""
@@ -267,6 +269,8 @@ class FaultyJournal:
 
         def change() -> None:
             put.append(self._inner.put_schedule(schedule, expected))
+            if put[0]:
+                self._view.schedule_changed(schedule, expected)
 
         self._write("journal.schedule", change)
         return put[0]
@@ -288,8 +292,10 @@ class FaultyJournal:
         return self._inner.queues_seen()
 
     def queue_now(self, name: str) -> QueueNow | None:
-        """Return a queue and what is under way."""
-        return self._inner.queue_now(name)
+        """Return a queue and what is under way, with what is planned for this call."""
+        found: list[QueueNow | None] = []
+        self._faults.around("journal.queue_now", lambda: found.append(self._inner.queue_now(name)), self._process)
+        return found[0]
 
     def lanes(self, queue: KeptQueue, skip: Sequence[str], most: int) -> QueueLanes:
         """Return who waits."""
@@ -298,7 +304,13 @@ class FaultyJournal:
     def put_queue(self, queue: KeptQueue, expected: str) -> bool:
         """Change a queue, with what is planned for this call."""
         put: list[bool] = []
-        self._write("journal.queue", lambda: put.append(self._inner.put_queue(queue, expected)))
+
+        def change() -> None:
+            put.append(self._inner.put_queue(queue, expected))
+            if put[0]:
+                self._view.queue_changed(queue, expected)
+
+        self._write("journal.queue", change)
         return put[0]
 
     def delete_queue(self, name: str) -> bool:
@@ -308,7 +320,12 @@ class FaultyJournal:
     def enqueue(self, rows: Sequence[Row], now: float) -> Mapping[RunUid, NotQueued]:
         """Put Runs into their queues, with what is planned for this call."""
         refused: list[Mapping[RunUid, NotQueued]] = []
-        self._write("journal.enqueue", lambda: refused.append(self._inner.enqueue(rows, now)))
+
+        def enqueue() -> None:
+            refused.append(self._inner.enqueue(rows, now))
+            self._view.enqueued(rows, refused[0])
+
+        self._write("journal.enqueue", enqueue)
         return refused[0]
 
     def ripen(self, name: str, now: float) -> None:
@@ -318,12 +335,21 @@ class FaultyJournal:
     def begin_queued(self, queue: KeptQueue, expected: str, runs: Sequence[RunUid]) -> list[Row]:
         """Let Runs leave a queue, with what is planned for this call."""
         begun: list[list[Row]] = []
-        self._write("journal.begin_queued", lambda: begun.append(self._inner.begin_queued(queue, expected, runs)))
+
+        def begin() -> None:
+            begun.append(self._inner.begin_queued(queue, expected, runs))
+            there = self._inner.queue(queue.name)
+            if there is not None and there.revision == queue.revision:  # also where all that were to leave are gone
+                self._view.queue_changed(queue, expected, begun[0])
+
+        self._write("journal.begin_queued", begin)
         return begun[0]
 
     def purge_queue(self, name: str, message: str, most: int) -> int:
         """Cancel Runs that wait in a queue."""
-        return self._inner.purge_queue(name, message, most)
+        purged = self._inner.purge_queue(name, message, most)
+        self._view.purged(name)
+        return purged
 
     def place_shares(self, function: str) -> PlaceShares:
         """Return what engines have of a Function's limit."""
