@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import csv
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table as Grid
+
+_WIDTH_OF_A_FILE = 200
+"""Characters in a line where nobody has a terminal, so that no column is cut."""
 
 
 @dataclass
@@ -33,7 +37,7 @@ class Table:
             grid.add_column(column, justify="right" if figures else "left")
         for row in self.rows:
             grid.add_row(*(f"{value:,.4g}" if isinstance(value, float) else str(value) for value in row))
-        console = Console()
+        console = Console() if sys.stdout.isatty() else Console(width=_WIDTH_OF_A_FILE)
         console.print(grid)
         if self.notes:
             console.print(self.notes)

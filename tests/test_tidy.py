@@ -38,8 +38,10 @@ TEXTS = sorted(
 )
 
 PUBLIC_NAMES = {
+    "Strategy",
     "as_settled",
     "when",
+    "first",
     "gather",
     "publish",
     "deprecate_patch",

@@ -36,22 +36,16 @@ def _use(client: Any, endpoint_url: str | None) -> tuple[str, int]:
     return this_process(), len(_made)
 
 
-@function(effects="none")
-def own_client(region: str, endpoint_url: str | None) -> tuple[str, int]:
-    """Make a client for this call; return this process, and how many clients it has made so far."""
-    return _use(make_client(region, endpoint_url), endpoint_url)
-
-
-@function(effects="none")
-def shared_client(region: str, endpoint_url: str | None) -> tuple[str, int]:
-    """Use the client of this process."""
+@function(effects="none", concurrency=64)
+def client_of(region: str, endpoint_url: str | None) -> tuple[str, int]:
+    """Use the client of this process; return this process, and how many clients it has made so far."""
     return _use(weftrun.shared(make_client, region, endpoint_url), endpoint_url)
 
 
 @function(effects="none")
-def fibonacci(n: int) -> tuple[str, int]:
-    """Compute a number the slow way; return the Sandbox: its session, which the forks of it share."""
-    return str(os.getsid(0)), _fib(n)
+def fibonacci(n: int) -> int:
+    """Compute a number the slow way."""
+    return _fib(n)
 
 
 def _fib(n: int) -> int:

@@ -51,6 +51,7 @@ from weftrun.sdk.ref import Mapped, Ref
 from weftrun.sdk.retrying import Retry
 
 if TYPE_CHECKING:
+    from weftrun.model.strategy import Strategy
     from weftrun.sdk.choice import when
     from weftrun.sdk.patching import deprecate_patch, patched
     from weftrun.sdk.queues import Queue, queue
@@ -94,6 +95,7 @@ __all__ = [
     "race",
     "as_settled",
     "when",
+    "first",
     "cron",
     "every",
     "queue",
@@ -108,6 +110,7 @@ __all__ = [
     "Schedule",
     "Queue",
     "Retry",
+    "Strategy",
     "Policy",
     "CallPolicy",
     "WeftrunError",
@@ -181,6 +184,8 @@ if not TYPE_CHECKING:
         "race": "weftrun.sdk.together",
         "as_settled": "weftrun.sdk.together",
         "when": "weftrun.sdk.choice",
+        "first": "weftrun.sdk.first",
+        "Strategy": "weftrun.model.strategy",
     }
 
 
@@ -219,6 +224,7 @@ def open(
     lease_ttl_s: float = 10.0,
     sinks: "Mapping[str, Sink] | None" = None,
     telemetry: "Literal['none', 'console', 'otlp'] | SpanExporter | None" = None,
+    strategy: "str | Strategy | None" = None,
     workers: None = None,
 ) -> Engine:
     """Open an engine on a Journal; close it, or use it with `with`.
@@ -245,6 +251,9 @@ def open(
         telemetry: where spans go, one of each Run and of each Attempt (extra `otel`): `console`, `otlp` (a collector
             of OpenTelemetry), `none`, or an exporter of OpenTelemetry's SDK. Default is what `$OTEL_TRACES_EXPORTER`
             says, or `otlp` where `$OTEL_EXPORTER_OTLP_ENDPOINT` names one, else `none`.
+        strategy: by what rule calls get their Sandboxes: `adaptive` (default; each Function says how it is run), or
+            that of a system to compare with: `vanilla`, `sfs`, `kraken`, `faasbatch`. Settings follow the name, as in
+            `kraken:slo_s=0.5,window_s=0.2`; with `shares=no` no client is shared. Or a `weftrun.Strategy`.
         workers: refused; it was the name of `sandboxes`.
 
     Raises:
@@ -259,6 +268,7 @@ def open(
     engine: Engine = assembly.open_engine(
         url, recover=recover, sandboxes=sandboxes, cluster=cluster, control=control, data=data, trigger=trigger,
         placement=placement, lease_ttl_s=lease_ttl_s, sinks=sinks, tells=url is None, telemetry=telemetry,
+        strategy=strategy,
     )  # fmt: skip
     return engine
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from weftrun.adapters.hosts.introductions import Introductions
 from weftrun.adapters.hosts.local import LocalWorkers
 from weftrun.adapters.memfd import MemfdObjects
 from weftrun.adapters.process import ProcessSandboxes
@@ -87,6 +88,27 @@ class TestWorkerInAnotherProcess(WorkerContract):
         workers = LocalWorkers(
             loop, objects, 1, "weftrun.assembly.worker_process", begin, lambda _, worker, __: joined.append(worker)
         )
+        do = doing(loop)
+        do(workers.start)
+        yield OnLoop(joined[0], do, objects)
+        do(workers.close)
+
+
+@pytest.mark.sweep
+class TestWorkerThatKeepsWhatItMakes(WorkerContract):
+    """As on a host of its own: its Objects stay with it until the engine forgets them."""
+
+    @pytest.fixture
+    def there(self, loop: UvLoop, objects: MemfdObjects, tmp_path: Path) -> Iterator[OnLoop]:
+        joined: list[Worker] = []
+
+        def begin(worker: WorkerId) -> Begin:
+            return Begin(worker, 1, DEFAULT_LIMITS, 7, 1_024, str(tmp_path), QUOTA_BYTES, secret=b"of this engine")
+
+        workers = LocalWorkers(
+            loop, objects, 1, "weftrun.assembly.worker_process", begin, lambda _, worker, __: joined.append(worker),
+            introductions=Introductions(loop, objects, lambda *_: None),
+        )  # fmt: skip
         do = doing(loop)
         do(workers.start)
         yield OnLoop(joined[0], do, objects)

@@ -182,6 +182,11 @@ class RunDesk:
 
     # ------------------------------------------------------------------ what happens
 
+    def comes_next(self) -> list[str]:
+        """Return what the machine says that it will want done when all its rows are durable."""
+        command = self.machine.comes_next(len(self.rows))
+        return [invocation.id for invocation in command.invocations] if command is not None else []
+
     def commits(self) -> None:
         self.committed = len(self.rows)
         self.tell(Committed(self.now, self.committed))

@@ -116,7 +116,11 @@ class RunAgainstModel(RuleBasedStateMachine):
     # ------------------------------------------------------------------ the machine's commands
 
     def tell(self, event: object) -> None:
-        for command in self.life.machine.handle(event):
+        next = self.life.machine.comes_next(event.seq) if type(event) is Committed else None
+        commands = self.life.machine.handle(event)
+        if next is not None:
+            assert [command for command in commands if type(command) in (Invoke, InvokeItems, EnterBody)] == [next]
+        for command in commands:
             match command:
                 case Append():
                     assert command.seq == len(self.rows) + 1

@@ -53,9 +53,9 @@ def work_of(commands: list[WorkerCommand]) -> list[WorkerCommand]:
 def test_no_more_sandboxes_than_work_and_no_more_than_the_pool() -> None:
     machine = machine_of(3)
     invoke(machine, QUIET, 1, 2)
-    assert work_of(then(machine)) == [StartSandbox(FIRST, 1), StartSandbox(SECOND, 1)]
+    assert work_of(then(machine)) == [StartSandbox(FIRST, 1), StartSandbox(SECOND, 1, "busy")]
     invoke(machine, QUIET, 3, 4, 5, 6)
-    assert work_of(then(machine)) == [StartSandbox(THIRD, 1)]
+    assert work_of(then(machine)) == [StartSandbox(THIRD, 1, "busy")]
     assert work_of(then(machine)) == []
 
 
@@ -136,7 +136,7 @@ def test_a_start_that_succeeds_forgives_those_that_did_not() -> None:
     machine.gone(100.0, THIRD, "signal 9 (SIGKILL)", (1, -1, False, 0.0), "")
     then(machine)
     machine.gone(100.0, SandboxId(4), "exit code 1", NEVER, "")
-    assert work_of(then(machine)) == [StartSandbox(SandboxId(5), 1)]
+    assert work_of(then(machine)) == [StartSandbox(SandboxId(5), 1, "lost")]
 
 
 def test_a_sandbox_that_is_late_gets_nothing_and_counts_as_not_started() -> None:
@@ -187,7 +187,7 @@ def test_bodies_share_a_sandbox_and_a_second_one_is_made_while_it_is_in_a_turn()
     sent = [c.message.body for c in then(machine) if isinstance(c, Send) and isinstance(c.message, BodyStart)]
     assert sent == [1, 2]
     enter(machine, 3)
-    assert StartSandbox(SECOND, 1) in then(machine)
+    assert StartSandbox(SECOND, 1, "busy") in then(machine)
     machine.ready(100.0, SECOND)
     enter(machine, 4)
     (send,) = work_of(then(machine))

@@ -124,7 +124,7 @@ class Rig:
         return event
 
     def send(self, sandbox: SandboxId, name: str, *calls: tuple[Any, ...] | Tree, objects: tuple[ObjectId, ...] = (),
-             **policy: Any) -> int:  # fmt: skip
+             is_prepared: bool = False, **policy: Any) -> int:  # fmt: skip
         """Send a Batch with a call of `sandboxed:name` for each tuple of arguments."""
         self.batches += 1
         spec = FunctionSpec(full_name(name), name, **policy)
@@ -132,7 +132,9 @@ class Rig:
             Invocation(0, i, StepId(f"{name}[{i}]"), 1, call if isinstance(call, Tree) else inline((call, {})))
             for i, call in enumerate(calls)
         )
-        batch = Batch(self.batches, spec, ((RunId("r"), RunUid("u")),), items, objects)
+        batch = Batch(
+            self.batches, spec, ((RunId("r"), RunUid("u")),), items, objects, is_prepared=is_prepared
+        )  # fmt: skip
         self.on_loop(lambda: self.sandboxes.send(sandbox, batch))
         return self.batches
 

@@ -43,8 +43,9 @@ class TestWorkerOnRay(WorkerContract):
             return Begin(worker, 1, DEFAULT_LIMITS, 7, 1_024, str(tmp_path), QUOTA_BYTES)
 
         workers = ray_workers.RayWorkers(
-            loop, objects, "weftrun.assembly.worker_process", begin, lambda _, worker, __: joined.append(worker)
-        )
+            loop, objects, "weftrun.assembly.worker_process", begin, lambda _, worker, __: joined.append(worker),
+            lambda *_: None,
+        )  # fmt: skip
         do = doing(loop)
         do(workers.start)
         wait_until(lambda: bool(joined), "a Worker has joined")

@@ -18,8 +18,9 @@ from weftrun.adapters.wasm.call import CallReach
 from weftrun.adapters.wasm.runner import load, run
 from weftrun.entrypoints.http.roles import StorageRole
 from weftrun.model.errors import UsageError
+from weftrun.model.selecting import Selection
 from weftrun.model.wasm import WasmLimits
-from weftrun.ports.buckets import Buckets, BucketsUnreachable, KeyChanged, Stat
+from weftrun.ports.buckets import Buckets, BucketsUnreachable, KeyChanged, Selected, Stat
 from weftrun.testing.contracts.buckets import BucketsContract
 
 
@@ -43,6 +44,9 @@ class _Apart:
 
     def read(self, bucket: str, key: str, offset: int = 0, nbytes: int = -1) -> tuple[Stat, bytes | memoryview] | None:
         return self._of.read(self._name(bucket), key, offset, nbytes)
+
+    def select(self, bucket: str, key: str, selection: Selection) -> Selected | None:
+        return self._of.select(self._name(bucket), key, selection)
 
     def write(self, bucket: str, key: str, data: bytes | memoryview, *, once: str = "", if_version: str = "") -> Stat:
         return self._of.write(

@@ -33,6 +33,7 @@ from weftrun.assembly.reader import Reader, running_views
 from weftrun.assembly.retrying import check_fork, check_undone
 from weftrun.assembly.schedules import check_timetable, times_of
 from weftrun.assembly.sinks import checked_sinks
+from weftrun.assembly.strategies import checked_strategy
 from weftrun.assembly.telemetry import spans_of
 from weftrun.machines.placement import Planner
 from weftrun.model.commands import Ahead, StartRules
@@ -44,6 +45,7 @@ from weftrun.model.limits import DEFAULT_LIMITS, Limits
 from weftrun.model.placement import Expected, Placement
 from weftrun.model.policy import Bundle, FunctionSpec
 from weftrun.model.schedules import KeptSchedule
+from weftrun.model.strategy import ADAPTIVE, Strategy
 from weftrun.model.values import Data, Payload
 from weftrun.ports.journal import Journal
 from weftrun.ports.sinks import Sink
@@ -76,7 +78,7 @@ def open_engine(
     control: str = "worker", data: str = "local", trigger: str = "data", placement: str = "planned",
     lease_ttl_s: float | None = None,
     sinks: Mapping[str, Sink] | None = None, limits: Limits = DEFAULT_LIMITS, tells: bool = False,
-    telemetry: object = None,
+    telemetry: object = None, strategy: str | Strategy | None = None,
 ) -> Engine:  # fmt: skip
     """Open an engine on a Journal. See `weftrun.open`. A Journal that it makes is logged if it `tells`.
 
@@ -88,7 +90,7 @@ def open_engine(
     core = open_core(
         place, recover=recover, sandboxes=sandboxes, cluster=cluster, control=control, data=data,
         trigger=trigger, placement=placement, lease_ttl_s=lease_ttl_s, sinks=sinks, limits=limits,
-        telemetry=telemetry,
+        telemetry=telemetry, strategy=strategy,
     )  # fmt: skip
     if is_new and tells:
         logging.getLogger("weftrun").warning("%s", made_sentence(place))
@@ -100,6 +102,7 @@ def open_core(
     control: str = "worker", data: str = "local", trigger: str = "data", placement: str = "planned",
     lease_ttl_s: float | None = None,
     sinks: Mapping[str, Sink] | None = None, limits: Limits = DEFAULT_LIMITS, telemetry: object = None,
+    strategy: str | Strategy | None = None,
 ) -> EmbeddedCore:  # fmt: skip
     """Open what is behind an `Engine`, for those who encode and decode values elsewhere. See `weftrun.open`.
 
@@ -130,6 +133,7 @@ def open_core(
         placement=cast("Placement", placement),
         store_folder=str(place.folder / "store") if data == "store" else "",
         spans=spans_of(telemetry),
+        strategy=checked_strategy(strategy, cluster),
     )  # fmt: skip
 
 
@@ -169,6 +173,7 @@ class EmbeddedCore(EngineCore):
         placement: how Steps get their Workers.
         store_folder: where Objects lie as files; empty where they lie in memory.
         spans: where spans go; None for nowhere.
+        strategy: by what rule Invocations get their Sandboxes.
 
     Attributes:
         journal: URL of its Journal for people: absolute, and without a password.
@@ -187,13 +192,14 @@ class EmbeddedCore(EngineCore):
         placement: Placement,
         store_folder: str,
         spans: Spans | None = None,
+        strategy: Strategy = ADAPTIVE,
     ) -> None:
         place.check_folder()
         self.journal = place.shown
         self._place = place
         self._closing = False
         self._workers: Workers | None = None
-        self._placement = placement
+        self._placement, self._strategy = placement, strategy
         self._planning: Planning | None = None
         self._left = Latch()
         self._cluster = cluster
@@ -214,13 +220,13 @@ class EmbeddedCore(EngineCore):
             opened.callback(self._trace.close)
             blobs = FileBlobs(place.folder / "blobs")
             self._hints = hints_of(place)
-            worker = self._wire(journal, blobs, cluster, sandboxes, limits, opened)
+            worker = self._wire(journal, blobs, cluster, sandboxes, limits, entropy, opened)
             super().__init__(
                 loop=self._uv_loop, journal=journal, blobs=blobs, trace=self._trace, liveness=self._locks,
                 objects=self._objects, worker=worker, entropy=entropy, transactions=transactions, limits=limits,
                 version_here=version_here, program=program_here(), code_here=code_here, code_changed=code_changed,
                 stands_still=_say_still, sinks=sinks, watch=self._watch, hints=self._hints, starts=starts,
-                calendar=CronCalendar(), wall=wall, limited=worker if isinstance(worker, WorkerDriver) else None,
+                calendar=CronCalendar(), wall=wall, own=worker if isinstance(worker, WorkerDriver) else None,
                 spans=spans,
             )  # fmt: skip
             for sink in sinks.values():
@@ -241,6 +247,7 @@ class EmbeddedCore(EngineCore):
         cluster: Cluster | None,
         sandboxes: int | None,
         limits: Limits,
+        entropy: SystemEntropy,
         opened: contextlib.ExitStack,
     ) -> Worker:
         """Make what executes, and what it needs; nothing of it holds anything of the host's before the loop starts."""
@@ -261,15 +268,16 @@ class EmbeddedCore(EngineCore):
         open_files_max = DESCRIPTOR_LIMIT.raise_to(descriptors_needed(limits))
         self._sandboxes = ProcessSandboxes(
             self._uv_loop, objects, limits=limits, hash_seed=hash_seed, open_files_max=open_files_max,
-            since=BEGAN_AT, store_folder=self._store_folder,
+            since=BEGAN_AT, store_folder=self._store_folder, shares=self._strategy.shares,
         )  # fmt: skip
         here = sandboxes or sandboxes_by_default()
-        worker = WorkerDriver(self._uv_loop, self._sandboxes, objects, limits, here)
+        worker = WorkerDriver(self._uv_loop, self._sandboxes, objects, limits, here, strategy=self._strategy)
         if cluster is None:
             return worker
         first = Begin(
-            WorkerId(0), here, limits, hash_seed, open_files_max, str(folder), quota_bytes, self._store_folder
-        )
+            WorkerId(0), here, limits, hash_seed, open_files_max, str(folder), quota_bytes, self._store_folder,
+            secret=entropy.uid().encode(),
+        )  # fmt: skip
         return self._group(worker, cluster, first, sandboxes)
 
     def _group(self, engine: Worker, cluster: Cluster, first: Begin, sandboxes: int | None) -> WorkerGroup:

@@ -5,6 +5,7 @@ The process ends with its engine: when the engine closes the socket, dies, or gi
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
@@ -12,11 +13,13 @@ import sys
 import threading
 from pathlib import Path
 
+from weftrun.adapters.hosts.distant_peers import DistantPeers
 from weftrun.adapters.hosts.peers import PeerLinks
 from weftrun.adapters.hosts.worker_end import WorkerEnd
 from weftrun.adapters.memfd import MemfdObjects
 from weftrun.adapters.process import ProcessSandboxes
 from weftrun.adapters.system.descriptors import DESCRIPTOR_LIMIT, descriptors_needed
+from weftrun.adapters.system.entropy import SystemEntropy
 from weftrun.adapters.system.loop import UvLoop
 from weftrun.adapters.system.memory import memory_below
 from weftrun.model.errors import UsageError
@@ -26,6 +29,7 @@ from weftrun.model.values import Blob
 from weftrun.runtime.worker_driver import WorkerDriver
 from weftrun.wire.channel import Channel, unix_socket
 
+_LOG = logging.getLogger("weftrun")
 _CLOSE_S = 5.0
 _MEASURE_S = 5.0
 
@@ -46,6 +50,7 @@ class WorkerProcess:
         self._memory_bytes = 0
         self._ended = threading.Event()
         self._error: BaseException | None = None
+        self._peers: PeerLinks | DistantPeers | None = None
         self._objects = MemfdObjects(
             Path(begin.folder) / f"worker-{os.getpid()}",
             quota_bytes=begin.quota_bytes,
@@ -68,6 +73,8 @@ class WorkerProcess:
 
         def close() -> None:
             self._sandboxes.close()
+            if self._peers is not None:
+                self._peers.close()
             closed.set()
 
         self._loop.call_from_thread(close)
@@ -81,7 +88,7 @@ class WorkerProcess:
     def _start(self) -> None:
         begin = self._begin
         first = begin.worker * SANDBOXES_EACH
-        peers = PeerLinks(self._loop, self._objects, begin.limits.frame_bytes_max)
+        peers = self._peers = self._make_peers()
         worker = WorkerDriver(
             self._loop, self._sandboxes, self._objects, begin.limits, begin.sandboxes_max, first_sandbox=first,
             peers=peers,
@@ -91,12 +98,26 @@ class WorkerProcess:
             self._channel,
             self._objects,
             worker,
+            begin.worker,
             begin.limits.lease_ttl_s,
             self._ended.set,
             self._about,
             peers,
         )
         end.take(self._heard)
+
+    def _make_peers(self) -> PeerLinks | DistantPeers:
+        """Return the links to the engine's other Workers, on this host or on other ones."""
+        begin = self._begin
+        if begin.serves_at:
+            try:
+                return DistantPeers(self._loop, self._objects, begin, SystemEntropy())
+            except OSError as error:
+                _LOG.warning(
+                    "Values of this Worker go through the engine, since it can't be reached at %s: %s",
+                    begin.serves_at, error,
+                )  # fmt: skip
+        return PeerLinks(self._loop, self._objects, begin.limits.frame_bytes_max)
 
     def _about(self) -> WorkerAbout:
         """Tell of this Worker; memory is measured now and then, since that takes milliseconds."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import time
 from typing import Any, Final
 
 from weftrun.guest.attempt import Equipment, does_not_fit, failure_from
 from weftrun.guest.memory import memory_limit
+from weftrun.guest.slices import time_slice
 from weftrun.model.errors import UsageError
 from weftrun.model.ids import RunId, RunUid
 from weftrun.model.messages import Batch, Invocation, Outcomes
@@ -53,7 +55,8 @@ class BatchRunner:
         self._traces = batch.traces
         for index, invocation in enumerate(batch.items, batch.base):
             run_id, run_uid = batch.runs[invocation.run]
-            outcome = self._attempt(index, invocation, batch.function, run_id, run_uid)
+            with time_slice(batch.slice_s) if batch.slice_s else contextlib.nullcontext():
+                outcome = self._attempt(index, invocation, batch.function, run_id, run_uid)
             self._held.append(outcome)
             left_at = outcome.ran.left_at
             if may_hold and left_at - told_at < _HOLD_S and left_at - outcome.ran.entered_at < _SHORT_S:

@@ -6,7 +6,7 @@ import os
 import select
 import time
 from collections import deque
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from weftrun.guest.at_once import AtOnce
 from weftrun.guest.attempt import Callables, Equipment, Forks
@@ -25,6 +25,7 @@ from weftrun.model.messages import (
     Fork,
     FromSandbox,
     ItemBatch,
+    Outcomes,
     Room,
     Stop,
     ToSandbox,
@@ -36,6 +37,9 @@ from weftrun.wire.channel import Channel
 from weftrun.wire.lease_page import LeasePage
 from weftrun.wire.page import Page
 
+_SLEEPS_S: Final = (0.00005, 0.002)
+"""Bounds of one sleep of who waits to be let enter a prepared Batch, in seconds."""
+
 
 class Server:
     """Serves one channel, one message after the other."""
@@ -46,8 +50,10 @@ class Server:
         """Serve as the Sandbox that `fork` asked for."""
         self._channel = channel
         self._sandbox = fork.sandbox
+        self._shares = fork.shares
         self._lease_page = lease_page
         self._awake = Awake(fork.awake_s)
+        self._awake_s = fork.awake_s
         self._received = ReceivedObjects(Meter(), reads=bool(fork.store_folder))
         self._room = DescriptorRoom()
         self._pipe = pipe
@@ -72,6 +78,7 @@ class Server:
         # costs the engine more than the message; sleeping in `poll` is woken by what there is to read only.
         self._forks.watch()
         place.sandboxed.serves = True
+        place.sandboxed.shares = self._shares
         self._poll.register(self._channel.socket, select.POLLIN)
         while True:
             self._wait()
@@ -143,11 +150,34 @@ class Server:
         sharing = message.function.sharing
         at_once = sharing is not None and sharing.how != "serial"
         if isinstance(message, Batch):
+            if message.is_prepared and not self._is_let(message.no):
+                self._speaker.say(Outcomes(message.no, ()))
+                return
             (self._at_once if at_once else self._batches).run(message)
         elif at_once:
             self._at_once.run_items(message, self._items.items_of(message))
         else:
             self._items.run(message)
+
+    def _is_let(self, batch: int) -> bool:
+        """Wait until a prepared Batch may be entered; False where it is withdrawn.
+
+        Looks as long as a commit often takes, then sleeps for an eighth of what it has waited, and so is a little late.
+        """
+        began = time.perf_counter()
+        least_s, most_s = _SLEEPS_S
+        engine_gone = None
+        while (is_let := self._lease_page.is_let(batch)) is None:
+            waited_s = time.perf_counter() - began
+            if waited_s < self._awake_s:
+                continue
+            if engine_gone is None:
+                engine_gone = select.poll()
+                engine_gone.register(self._channel.socket, 0)
+            if engine_gone.poll(0):
+                os._exit(0)
+            time.sleep(min(max(waited_s / 8, least_s), most_s))
+        return is_let
 
     def _is_wanted(self, body: int) -> bool:
         """Look at all that was said while others ran: a body that was brought elsewhere is not entered here too."""

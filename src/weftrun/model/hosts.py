@@ -4,7 +4,8 @@ Objects: a `Work` message travels with the descriptors of its `objects`, in thei
 them by the engine's numbers, until `Forget`. From a Worker, the k-th descriptor of a frame (from 0) is the Object
 numbered `-(k + 1)` in it.
 
-Workers of one engine on one host hand one another values over sockets of their own, with descriptors, too.
+Workers of one engine on one host hand one another values over sockets of their own, with descriptors, too. Workers on
+hosts of their own keep what they made, under numbers of their own, until the engine forgets it: others fetch it there.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ class Begin(Struct, frozen=True, gc=False, array_like=True, tag=0):
         folder: where Objects spill to.
         quota_bytes: Objects in memory, before they spill.
         store_folder: to which Objects are written, and from which readers read them; empty where they lie in memory.
+        serves_at: address of this host at which the engine's other Workers reach this one; empty where they don't.
+        secret: what Workers of this engine know, and nobody else.
     """
 
     worker: WorkerId
@@ -45,6 +48,8 @@ class Begin(Struct, frozen=True, gc=False, array_like=True, tag=0):
     folder: str
     quota_bytes: int
     store_folder: str = ""
+    serves_at: str = ""
+    secret: bytes = b""
 
 
 class BeginRun(Struct, frozen=True, gc=False, array_like=True, tag=1):
@@ -69,24 +74,46 @@ class LeaveRun(Struct, frozen=True, gc=False, array_like=True, tag=3):
     run: int
 
 
+class KeptElsewhere(Struct, frozen=True, gc=False, array_like=True):
+    """An Object that a Worker keeps.
+
+    Attributes:
+        obj: as the engine names it.
+        worker: which keeps it; it may be the one that is told.
+        number: under which that one keeps it.
+    """
+
+    obj: Object
+    worker: WorkerId
+    number: ObjectId
+
+
 class Work(Struct, frozen=True, gc=False, array_like=True, tag=4):
     """Do this for a Run.
 
     Attributes:
         number: counted from 1; `Rested` says up to which one the Worker has heard.
         objects: those in `command` whose descriptors come along, each once.
+        elsewhere: those that are to be fetched from Workers that keep them.
     """
 
     number: int
     run: int
     command: WorkCommand
     objects: tuple[Object, ...] = ()
+    elsewhere: tuple[KeptElsewhere, ...] = ()
 
 
 class Forget(Struct, frozen=True, gc=False, array_like=True, tag=5):
-    """No Run needs these Objects any more; engine's numbers."""
+    """No Run needs these Objects any more.
+
+    Attributes:
+        objects: engine's numbers.
+        kept: numbers of the Worker's own.
+    """
 
     objects: tuple[ObjectId, ...]
+    kept: tuple[ObjectId, ...] = ()
 
 
 class AnswerAttempt(Struct, frozen=True, gc=False, array_like=True, tag=6):
@@ -131,6 +158,26 @@ class Meet(Struct, frozen=True, gc=False, array_like=True, tag=12):
     worker: WorkerId
 
 
+class Dial(Struct, frozen=True, gc=False, array_like=True, tag=13):
+    """Another Worker of the same engine can be reached at this address; answered by `Met` if it can."""
+
+    worker: WorkerId
+    host: str
+    port: int
+
+
+class Parted(Struct, frozen=True, gc=False, array_like=True, tag=14):
+    """Another Worker is gone."""
+
+    worker: WorkerId
+
+
+class Bring(Struct, frozen=True, gc=False, array_like=True, tag=15):
+    """Objects that a Worker lacked: their descriptors come along."""
+
+    objects: tuple[Object, ...]
+
+
 ToWorker = (
     Begin
     | BeginRun
@@ -145,16 +192,24 @@ ToWorker = (
     | Drain
     | Ping
     | Meet
+    | Dial
+    | Parted
+    | Bring
 )
 
 # ---------------------------------------------------------------------- Worker -> engine
 
 
 class Told(Struct, frozen=True, gc=False, array_like=True, tag=20):
-    """Something became of what a Run wanted done."""
+    """Something became of what a Run wanted done.
+
+    Attributes:
+        kept: under which numbers the Worker keeps the event's Objects, in their order; empty where it does not.
+    """
 
     run: int
     event: WorkEvent
+    kept: tuple[ObjectId, ...] = ()
 
 
 class Printed(Struct, frozen=True, gc=False, array_like=True, tag=21):
@@ -224,13 +279,33 @@ class Shown(Struct, frozen=True, gc=False, array_like=True, tag=27):
     rows: tuple[Running, ...]
 
 
-FromWorker = Pong | Shown | Told | Printed | SentBatch | Asked | SandboxEnded | Rested
+class Serves(Struct, frozen=True, gc=False, array_like=True, tag=28):
+    """Other Workers can reach this one at this port of its host."""
+
+    port: int
+
+
+class Met(Struct, frozen=True, gc=False, array_like=True, tag=29):
+    """This Worker can hand another one values."""
+
+    worker: WorkerId
+
+
+class Lacks(Struct, frozen=True, gc=False, array_like=True, tag=30):
+    """These Objects, by the engine's numbers, could not be fetched from who keeps them: answered by `Bring`."""
+
+    objects: tuple[ObjectId, ...]
+
+
+FromWorker = Pong | Shown | Told | Printed | SentBatch | Asked | SandboxEnded | Rested | Serves | Met | Lacks
 
 # ---------------------------------------------------------------------- Worker -> Worker
 
 
 class HandedOver(Struct, frozen=True, gc=False, array_like=True, tag=40):
-    """The value of a Step; an Object in it is numbered -1, and its descriptor comes along.
+    """The value of a Step.
+
+    On one host an Object in it is numbered -1, and its descriptor comes along; else it is to be fetched by its number.
 
     Attributes:
         run: its number in the engine of both.

@@ -54,6 +54,7 @@ class Fork(Struct, frozen=True, gc=False, array_like=True, tag=101):
     emits_max: int = DEFAULT_LIMITS.emits_max
     emit_name_bytes_max: int = DEFAULT_LIMITS.emit_name_bytes_max
     store_folder: str = ""
+    shares: bool = True
 
 
 # ---------------------------------------------------------------------- zygote -> engine
@@ -121,6 +122,9 @@ class Batch(Struct, frozen=True, gc=False, array_like=True, tag=0):
 
     Attributes:
         traces: of the Runs, where any is traced: a trace id, or a whole `traceparent`.
+        slice_s: so long each of them runs in front of all other processes, in seconds of computing; 0 for not at all.
+        is_prepared: whether it is entered only when the engine lets it be, by the lease page: what it waits for is not
+            durable yet.
     """
 
     no: int
@@ -130,6 +134,8 @@ class Batch(Struct, frozen=True, gc=False, array_like=True, tag=0):
     objects: tuple[ObjectId, ...] = ()
     base: int = 0
     traces: tuple[str, ...] = ()
+    slice_s: float = 0.0
+    is_prepared: bool = False
 
 
 class ItemBatch(Struct, frozen=True, gc=False, array_like=True, tag=1):

@@ -46,6 +46,8 @@ STREAM = "stream"
 """Name of the output that stands for what a generator yields; authors declare none of this name."""
 
 
+FIRST = "weftrun:first/"
+"""What the name of a call begins with that takes the first of several calls; how many it needs follows."""
 PUBLISHED = "weftrun:publish/"
 """What the name of a call begins with that publishes an event; the name of the event follows."""
 PATCHES = "weftrun:patch/"
@@ -100,6 +102,8 @@ class Kind(enum.IntEnum):
     """No body at all: it succeeds with a value that somebody sends, or fails when its `timeout_s` is over before."""
     OUTPUT = 5
     """No body at all: it settles with the Step that its only Ref names, by a value that was put before (S1)."""
+    FIRST = 6
+    """No body at all: it succeeds as soon as some of the calls that its Refs name have, with their values."""
 
     @property
     def is_workflow(self) -> bool:

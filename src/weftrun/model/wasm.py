@@ -6,6 +6,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from weftrun.model.selecting import Selection
+
 Near = Literal["auto", "forbid", "require"]
 """Whether a part of a call that reads a key may run where that lies: if that is better, never, or nowhere else."""
 
@@ -38,6 +40,7 @@ class StorageCallMade(Struct, frozen=True, array_like=True):
         bytes_out: sent to the storage role.
         bytes_back: come from it.
         took_s: from the call to its return, in seconds.
+        verb: what the program has called.
     """
 
     key: str
@@ -46,12 +49,13 @@ class StorageCallMade(Struct, frozen=True, array_like=True):
     bytes_out: int
     bytes_back: int
     took_s: float
+    verb: Literal["storage_call", "object_select"] = "storage_call"
 
     def sentence(self) -> str:
         """Tell it to people."""
         place = "beside its data" if self.where == "near" else "here"
         return (
-            f"storage_call({self.key!r}) ran {place} ({self.reason}): {self.bytes_out:,} bytes sent, "
+            f"{self.verb}({self.key!r}) ran {place} ({self.reason}): {self.bytes_out:,} bytes sent, "
             f"{self.bytes_back:,} received, in {self.took_s * 1e3:.1f} ms."
         )
 
@@ -173,7 +177,7 @@ class ProgramUsesKeys(Struct, frozen=True):
     """
 
     verb: KeyVerb
-    args: tuple[str | int | bytes, ...]
+    args: tuple[str | int | bytes | Selection, ...]
 
 
 class ProgramEnded(Struct, frozen=True):
@@ -182,5 +186,5 @@ class ProgramEnded(Struct, frozen=True):
     answer: WasmAnswer
 
 
-KeyVerb = Literal["stat", "read", "write", "delete", "keys"]
+KeyVerb = Literal["stat", "read", "select", "write", "delete", "keys"]
 ProgramAsks = ProgramCalls | ProgramAwaits | ProgramUsesKeys | ProgramEnded

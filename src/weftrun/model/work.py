@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from msgspec import Struct
 
 from weftrun.model.events import AttemptsEnded, BodyLost, BodyMade, BodyReturned, Disarmed, ItemsEnded, OutputPut
@@ -12,11 +14,17 @@ from weftrun.model.outcomes import Moved
 BodyMessage = BodyStart | BodyDeliver | BodyDrop
 
 
+Cold = Literal["first", "busy", "idle", "room", "lost"]
+"""Why a Sandbox is made: no other one of its code was made before; all others are busy, or are being made; or there is
+none left: the last one was ended after it had been idle for long, ended to make room for other code, or died."""
+
+
 class StartSandbox(Struct, frozen=True, gc=False):
-    """Make a Sandbox of profile number `profile`."""
+    """Make a Sandbox of profile number `profile`; `why` is what people are told of it."""
 
     sandbox: SandboxId
     profile: int
+    why: Cold = "first"
 
 
 class Send(Struct, frozen=True, gc=False):
@@ -119,22 +127,26 @@ class BatchCounts(Struct, frozen=True):
         attempts: how many bodies were in them.
         cold_starts: how many Sandboxes were made for what waited.
         cold_start_s: how long these took to be made, in seconds, in all.
+        cold_whys: how many of them for which reason; see `Cold`.
     """
 
     batches: int = 0
     attempts: int = 0
     cold_starts: int = 0
     cold_start_s: float = 0.0
+    cold_whys: tuple[tuple[str, int], ...] = ()
 
     def with_sent(self, sent: BatchSent) -> BatchCounts:
         """Return what they are with one more Batch."""
-        start_s = sent.fresh.get("start_s") if sent.fresh is not None else None
+        batches, attempts = self.batches + 1, self.attempts + sent.size
+        if sent.fresh is None:
+            return BatchCounts(batches, attempts, self.cold_starts, self.cold_start_s, self.cold_whys)
+        start_s, why = sent.fresh.get("start_s"), str(sent.fresh.get("cold", "first"))
         cold_s = start_s if isinstance(start_s, float) else 0.0
+        whys = dict(self.cold_whys)
+        whys[why] = whys.get(why, 0) + 1
         return BatchCounts(
-            self.batches + 1,
-            self.attempts + sent.size,
-            self.cold_starts + (sent.fresh is not None),
-            self.cold_start_s + cold_s,
+            batches, attempts, self.cold_starts + 1, self.cold_start_s + cold_s, tuple(sorted(whys.items()))
         )
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Literal, Protocol
 
 from msgspec import Struct
+
+from weftrun.model.selecting import Selection
+
+ABSENT: Final = "absent"
+"""Guard of a write that is to make the key."""
 
 
 class Stat(Struct, frozen=True, array_like=True):
@@ -17,6 +22,22 @@ class Stat(Struct, frozen=True, array_like=True):
 
     nbytes: int
     version: str
+
+
+class Selected(Struct, frozen=True, array_like=True):
+    """What a selection gave of a value.
+
+    Attributes:
+        stat: of the value.
+        data: what it gave.
+        where: whether the lines were chosen where the value lies, or here, of all of it.
+        reason: a few words.
+    """
+
+    stat: Stat
+    data: bytes
+    where: Literal["near", "here"]
+    reason: str
 
 
 class KeyChanged(Exception):
@@ -51,11 +72,15 @@ class Buckets(Protocol):
             key: any text that is not empty.
             data: the whole value.
             once: a token of this write; a write with a token that was carried out before does nothing.
-            if_version: write only if the key has this version now; empty writes in any case.
+            if_version: write only if the key has this version now, or, where it is `ABSENT`, is not there; empty writes
+                in any case.
 
         Raises:
-            KeyChanged: the key has another version, or is gone.
+            KeyChanged: the key has another version, is gone, or is there.
         """
+
+    def select(self, bucket: str, key: str, selection: Selection) -> Selected | None:
+        """Return what a selection gives of a key, by the store itself if that can; None where the key isn't there."""
 
     def delete(self, bucket: str, key: str) -> bool:
         """Remove a key; False where it wasn't there."""

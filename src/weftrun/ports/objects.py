@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from weftrun.model.ids import ObjectId
@@ -14,6 +14,10 @@ class Objects(Protocol):
 
     An Object lives in a sealed memfd; over the quota or the bound of descriptors, in a file named by its checksum.
     """
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no Object, so that nothing can name one."""
 
     def publish(self, pieces: Sequence[bytes | memoryview]) -> Object:
         """Make an Object of these pieces, one after the other, with one holder."""
@@ -40,6 +44,9 @@ class Objects(Protocol):
 
     def release(self, oid: ObjectId) -> None:
         """Remove a holder. Does nothing after `close`: the handle of a Run may outlive its engine."""
+
+    def when_freed(self, tell: Callable[[ObjectId], None]) -> None:
+        """Call `tell` with each Object that has no holder any more, in the thread that let go of it last."""
 
     def stats(self) -> dict[str, int]:
         """Return `objects`, `object_bytes`, `descriptors`, `spilled`, `spilled_bytes`, `published_bytes` (ever)."""

@@ -98,6 +98,15 @@ class Sandboxes(Protocol):
         What they were given may belong to other engines by now (O3). One that is to enter a body ends instead.
         """
 
+    def let(self, batch: int) -> None:
+        """Let a Batch be entered that was sent as a prepared one. One at a time is neither let nor withdrawn."""
+
+    def withdraw(self, batch: int) -> None:
+        """Let a prepared Batch be entered never; its Sandbox says so by `Outcomes` of it that are none.
+
+        Until then, or until it is gone, no other Batch may be prepared.
+        """
+
     def progress(self, sandbox: SandboxId) -> Progress:
         """Read the page of a living Sandbox."""
 

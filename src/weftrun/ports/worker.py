@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from weftrun.model.commands import WorkCommand
+from weftrun.model.commands import Invoke, WorkCommand
 from weftrun.model.hosts import Begin, WorkerAbout
 from weftrun.model.ids import ObjectId, RunId, RunUid, SandboxId, WorkerId
 from weftrun.model.messages import Answer, Asking
@@ -103,6 +103,22 @@ class Worker(Protocol):
         """Do nothing more at all, and tell nothing."""
 
 
+class PreparingWorker(Protocol):
+    """A Worker that can have a body ready to be entered while the row is committed that it must not be entered before.
+
+    Between the two calls nothing else is called: the loop stands still while it commits.
+    """
+
+    def prepare(self, run: int, command: Invoke) -> bool:
+        """Send the one Invocation of a command that will come as work when a commit has happened.
+
+        Returns whether it was: then `prepared_over` must follow.
+        """
+
+    def prepared_over(self, *, is_asked: bool) -> None:
+        """Let it be entered: the command comes as work at once. Or, where it is not, take it back."""
+
+
 class LimitKeeper(Protocol):
     """Whom a Worker asks for places of Functions that have a limit."""
 
@@ -124,6 +140,10 @@ class LimitedWorker(Protocol):
 
     def runs_waiting(self, function: str) -> set[int]:
         """Return the numbers of Runs of which Attempts wait for a place of a Function's limit."""
+
+
+class OwnWorker(LimitedWorker, PreparingWorker, Protocol):
+    """What a Worker in the engine's own process can do besides."""
 
 
 class DistantWorker(Worker, Protocol):

@@ -36,6 +36,15 @@ T = TypeVar("T")
 class RowListener(Protocol):
     """Whom the committer tells what became of rows. All calls come on the loop."""
 
+    def prepare(self, run: OpenRun, seq: int) -> bool:
+        """The loop will stand still while rows of a Run up to `seq` are committed: say whether anything was prepared.
+
+        Then `prepared_over` follows at once.
+        """
+
+    def prepared_over(self, *, is_durable: bool) -> None:
+        """The commit has happened, or is tried again later, or never: what was prepared is let go on, or taken back."""
+
     def durable(self, run: OpenRun, seq: int) -> None:
         """All rows of the Run up to `seq` are durable."""
 
@@ -266,16 +275,37 @@ class Committer:
         if self._commit_s < _INLINE_S and self._may_stand_still():
             begun_at = self._loop.now()
             try:
-                appended = self._journal.append(rows, renew=renew, waits=False)
-            except AGAIN:
-                pass  # outside the loop there is time to wait for what it lacks
+                appended = self._append_here(entries, rows, renew=renew)
             except WeftrunError as error:
                 self._refused(error)
                 return
-            else:
+            if appended is not None:
                 done(appended, begun_at)
                 return
         self._queue.put(lambda: self._journal.append(rows, renew=renew), done, self._refused)
+
+    def _append_here(self, entries: list[Entry], rows: list[Row], *, renew: bool) -> Appended | None:
+        """Append in the loop's thread, and meanwhile have ready what goes on then; None where this would have to wait.
+
+        Outside the loop there is time to wait for what it lacks.
+        """
+        last = entries[-1] if entries else None
+        is_prepared = (
+            last is not None
+            and (len(entries) == 1 or all(entry.run is last.run for entry in entries))
+            and self._rows.prepare(last.run, last.row.seq)
+        )
+        try:
+            appended = self._journal.append(rows, renew=renew, waits=False)
+        except WeftrunError as error:
+            if is_prepared:
+                self._rows.prepared_over(is_durable=False)
+            if isinstance(error, AGAIN):
+                return None
+            raise
+        if is_prepared:
+            self._rows.prepared_over(is_durable=not (appended.taken or appended.lost))
+        return appended
 
     # ------------------------------------------------------------------ through a transaction
 

@@ -32,7 +32,7 @@ from weftrun.ports.sinks import Sink
 from weftrun.ports.spans import Spans
 from weftrun.ports.trace import Trace
 from weftrun.ports.transactions import Transactions
-from weftrun.ports.worker import LimitedWorker, Worker
+from weftrun.ports.worker import OwnWorker, Worker
 from weftrun.runtime.committer import Committer
 from weftrun.runtime.forking import ForkAsked
 from weftrun.runtime.function_limits import FunctionLimits
@@ -66,7 +66,7 @@ class EngineCore:
         hints: says when it is worth to look at the Journal; without it, that is done now and then.
         calendar: reckons when schedules are due; without it none is looked after.
         wall: returns what the clock of this host shows, which may be set; None takes the loop's.
-        limited: the worker, where it runs Functions with a limit.
+        own: the worker, where it is in this process.
         stands_still: told what is wrong when the Journal can't be written for now; once, until it can be.
     """
 
@@ -94,7 +94,7 @@ class EngineCore:
         starts: StartRules = WHEN_READY,
         calendar: Calendar | None = None,
         wall: Callable[[], float] | None = None,
-        limited: LimitedWorker | None = None,
+        own: OwnWorker | None = None,
         spans: Spans | None = None,
     ) -> None:
         self.limits = limits
@@ -109,9 +109,10 @@ class EngineCore:
             loop, journal, liveness, entropy, self._committer, worker, self,
             ttl_s=limits.lease_ttl_s, watch=watch, hints=hints)  # fmt: skip
         self._spans = spans
-        self._driver = RunDriver(loop, trace, objects, worker, self._committer, limits, transactions, self, spans)
-        outbox = (loop, journal, self._committer, entropy, self._own, limits, sinks or {})
-        self._delivery = Delivery(*outbox, rested=self.rested)
+        self._driver = RunDriver(
+            loop, trace, objects, worker, self._committer, limits, transactions, self, spans, own)  # fmt: skip
+        self._delivery = Delivery(
+            loop, journal, self._committer, entropy, self._own, limits, sinks or {}, rested=self.rested)  # fmt: skip
         self._opening = Opening(
             loop, journal, blobs, objects, entropy, self._committer, self._driver, limits, self._own,
             transactions, self, version_here, program, code_here, code_changed,
@@ -123,8 +124,7 @@ class EngineCore:
         )
         self._leavings = Leavings(loop, journal, self._committer, entropy, self._own, self._opening.take_over)
         self._queues = QueueBook(journal, entropy)
-        self._limits = FunctionLimits(
-            loop, journal, self._committer, entropy, self._own, self._driver, limited)  # fmt: skip
+        self._limits = FunctionLimits(loop, journal, self._committer, entropy, self._own, self._driver, own)
         self._closed = False
         self._broken: WeftrunError | None = None
 

@@ -23,7 +23,7 @@ from weftrun.ports.objects import Objects
 from weftrun.ports.spans import Spans
 from weftrun.ports.trace import Trace
 from weftrun.ports.transactions import Transactions
-from weftrun.ports.worker import Worker
+from weftrun.ports.worker import PreparingWorker, Worker
 from weftrun.runtime.committer import Committer
 from weftrun.runtime.runs import OpenRun, parked_error, unfit
 from weftrun.runtime.spanning import Spanning
@@ -80,11 +80,13 @@ class RunDriver:
         transactions: Transactions | None,
         listener: RunListener,
         spans: Spans | None = None,
+        preparing: PreparingWorker | None = None,
     ) -> None:
         self._loop = loop
         self.trace = Tracing(loop, trace)
         self._objects = objects
         self._worker = worker
+        self._preparing = preparing
         self._committer = committer
         self._listener = listener
         self._runs: dict[int, OpenRun] = {}
@@ -117,7 +119,7 @@ class RunDriver:
         """Hand an event to the machine of a Run and carry out what it wants."""
         if self._stopped:
             return
-        if type(event) is not Committed:
+        if type(event) is not Committed and not self._objects.is_empty:
             # The message that told of an event's Objects had one holder for each: it is the Run from now on.
             for obj in objects_in(event):
                 run.held.add(obj.oid)
@@ -230,6 +232,18 @@ class RunDriver:
                 self._objects.release(oid)
 
     # ------------------------------------------------------------------ what became of rows (committer.RowListener)
+
+    def prepare(self, run: OpenRun, seq: int) -> bool:
+        """Rows of a Run up to `seq` are committed now: have ready what goes on when they are durable."""
+        if self._preparing is None or run.number not in self._runs or self._stopped:
+            return False
+        command = run.machine.comes_next(seq)
+        return command is not None and self._preparing.prepare(run.number, command)
+
+    def prepared_over(self, *, is_durable: bool) -> None:
+        """The commit has happened, or not."""
+        if self._preparing is not None:
+            self._preparing.prepared_over(is_asked=is_durable)
 
     def durable(self, run: OpenRun, seq: int) -> None:
         """All rows of a Run up to `seq` are durable."""

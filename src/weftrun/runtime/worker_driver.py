@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
@@ -28,12 +29,14 @@ from weftrun.model.messages import (
 )
 from weftrun.model.outcomes import Failure, Reason
 from weftrun.model.policy import Bundle, FunctionSpec, Reach
+from weftrun.model.strategy import ADAPTIVE, Strategy
 from weftrun.model.values import Data, Object
 from weftrun.model.visiting import distinct_objects, objects_in
 from weftrun.model.work import (
     AttemptAt,
     BatchSent,
     BodyMessage,
+    Cold,
     Fact,
     KillSandbox,
     Running,
@@ -56,6 +59,10 @@ _NO_LIMITS = Failure(
 )  # fmt: skip
 _NOT_ARMED_YET = -1
 """Stands for the reader of a value that came before its `Arm`."""
+_EARLY_MAX = 256
+"""Values that are kept of Runs that this Worker has not heard of: the engine may be slower than another Worker."""
+_OVER_MAX = 1_024
+"""Runs that are remembered after their end, for values of them that come late."""
 
 
 class WorkerDriver:
@@ -65,6 +72,7 @@ class WorkerDriver:
         sandboxes_max: Sandboxes that run Functions at once.
         first_sandbox: number before that of its first Sandbox, so that numbers are unique within one engine.
         peers: the other Workers of its engine, where it can reach them.
+        strategy: by what rule Invocations get their Sandboxes.
     """
 
     def __init__(
@@ -77,15 +85,18 @@ class WorkerDriver:
         *,
         first_sandbox: int = 0,
         peers: Peers | None = None,
+        strategy: Strategy = ADAPTIVE,
     ) -> None:
         self._loop = loop
         self._sandboxes = sandboxes
-        self._machine = WorkerMachine(limits, sandboxes_max, first_sandbox)
+        self._machine = WorkerMachine(limits, sandboxes_max, first_sandbox, strategy)
         self._profiles = Profiles()
         self._objects = objects
         self._armed = ArmedMachine()
         self._peers = peers
         self._held: dict[int, dict[int, list[ObjectId]]] = {}
+        self._early: deque[tuple[WorkerId, int, int, Data]] = deque()
+        self._over: dict[int, None] = {}
         self._bundles: dict[int, Bundle] = {}
         self._traces: dict[RunUid, str] = {}
         self._traced: dict[int, RunUid] = {}
@@ -93,8 +104,11 @@ class WorkerDriver:
         self._place_asked = False
         self._timer: Handle | None = None
         self._fresh: dict[SandboxId, dict[str, Fact]] = {}
+        self._cold: dict[SandboxId, Cold] = {}
         self._printed: dict[SandboxId, list[str]] = {}
         self._drains = self._stopped = False
+        self._prepared: BatchSent | None = None
+        self._is_prepared = False
         self._keeper: LimitKeeper | None = None
         self._events: WorkerEvents
         self._lookout = Lookout(loop, sandboxes, self._machine, self._piped, self._runs_long)
@@ -120,6 +134,10 @@ class WorkerDriver:
             self._traces[uid] = trace
             self._traced[run] = uid
         self._machine.run_opened(run, (id, uid))
+        if self._early:
+            early, self._early = self._early, deque()
+            for source, of, step, value in early:
+                self._handed(source, of, step, value)
 
     def close_run(self, run: int) -> None:
         """A Run is over."""
@@ -134,6 +152,10 @@ class WorkerDriver:
 
     def work(self, run: int, command: WorkCommand) -> None:
         """Take a command of a Run's machine."""
+        if self._is_prepared and type(command) is Invoke:
+            self._is_prepared = False
+            self._machine.prepared_came(run, command)
+            return
         if type(command) is EnterBody and not self._may_enter():
             self._machine.bar()
         if type(command) is Arm:
@@ -213,15 +235,22 @@ class WorkerDriver:
                 self._peers.give(worker, run, step, value)
 
     def _handed(self, source: WorkerId, run: int, step: int, value: Data) -> None:
-        """Another Worker has handed over a value."""
-        objects = objects_in(value)
-        if run in self._bundles and not self._stopped:
-            readers = self._armed.readers_of(run, step, source)
-            for reader in readers or (_NOT_ARMED_YET,):
-                self._hold(run, reader, objects)
+        """Another Worker has handed over a value, perhaps before the engine told of its Run here."""
+        if self._stopped or run in self._over:
+            self._release(value)
+        elif run not in self._bundles:
+            self._early.append((source, run, step, value))
+            if len(self._early) > _EARLY_MAX:
+                self._release(self._early.popleft()[-1])  # the engine sends what is missing (W5)
+        else:
+            for reader in self._armed.readers_of(run, step, source) or (_NOT_ARMED_YET,):
+                self._hold(run, reader, objects_in(value))
             self._start(run, self._armed.came(run, step, source, value))
             self._place_soon()
-        for obj in objects:
+            self._release(value)
+
+    def _release(self, value: Data) -> None:
+        for obj in objects_in(value):
             self._objects.release(obj.oid)
 
     def _start(self, run: int, started: Sequence[Invoke]) -> None:
@@ -230,6 +259,9 @@ class WorkerDriver:
 
     def _forget(self, run: int) -> None:
         del self._bundles[run]
+        self._over[run] = None
+        if len(self._over) > _OVER_MAX:
+            del self._over[next(iter(self._over))]
         if run in self._traced:
             self._traces.pop(self._traced.pop(run), None)
         self._armed.closed(run)
@@ -269,6 +301,30 @@ class WorkerDriver:
         """Do nothing more at all."""
         self._stopped = True
         self._lookout.stop()
+
+    # ------------------------------------------------------------------ beside a commit (port PreparingWorker)
+
+    def prepare(self, run: int, command: Invoke) -> bool:
+        """Send what will be asked for when a commit has happened, where a Sandbox is idle."""
+        if self._stopped or self._drains or not self._may_enter():
+            return False
+        profile = self._profiles.number(self._bundles[run], command.function)
+        is_prepared = self._machine.prepare(self._loop.now(), run, command, profile)
+        if is_prepared:
+            self._pump()
+        return is_prepared
+
+    def prepared_over(self, *, is_asked: bool) -> None:
+        """Let what was prepared be entered, which is asked for next; or take it back."""
+        no = self._machine.prepared_over(is_asked=is_asked)
+        sent, self._prepared = self._prepared, None
+        self._is_prepared = is_asked
+        if is_asked:
+            self._sandboxes.let(no)
+            if sent is not None:
+                self._events.batch_sent(sent)
+        else:
+            self._sandboxes.withdraw(no)
 
     # ------------------------------------------------------------------ Functions with a limit (port LimitedWorker)
 
@@ -322,6 +378,7 @@ class WorkerDriver:
                     case Send():
                         self._send(command)
                     case StartSandbox():
+                        self._cold[command.sandbox] = command.why
                         self._sandboxes.create(command.sandbox, self._profiles.profile(command.profile))
                     case KillSandbox():
                         self._sandboxes.kill(command.sandbox, says_where=command.says_where)
@@ -336,9 +393,11 @@ class WorkerDriver:
         message = command.message
         if self._traces:
             message = _traced(message, self._traces)
-        objects = _objects_of(message)
+        objects = () if self._objects.is_empty else _objects_of(message)
         self._sandboxes.send(command.sandbox, replace(message, objects=objects) if objects else message)
-        if isinstance(message, Batch | ItemBatch):
+        if isinstance(message, Batch) and message.is_prepared:
+            self._prepared = self._sent(command.sandbox, message)
+        elif isinstance(message, Batch | ItemBatch):
             self._events.batch_sent(self._sent(command.sandbox, message))
         self._lookout.gave()
 
@@ -372,6 +431,7 @@ class WorkerDriver:
     ) -> None:
         """The Sandbox takes work."""
         self._fresh[sandbox] = {
+            "cold": self._cold.pop(sandbox, "first"),
             "start_s": start_s,
             "isolation": " ".join(isolation),
             "unforkable": ", ".join(unforkable),
@@ -424,6 +484,7 @@ class WorkerDriver:
         self._events.sandbox_ended(sandbox)
         text = progress.text + "".join(self._printed.pop(sandbox, ()))
         self._fresh.pop(sandbox, None)
+        self._cold.pop(sandbox, None)
         now, running, slots = self._loop.now(), _running(progress), progress.slots
         self._machine.gone(now, sandbox, why, running, text, progress.where, slots)
         self._pump()  # first, for a Run that fails by this must have nothing placed any more

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, cast
 from weftrun.model.errors import StepFailed
 from weftrun.model.graph import Call, Chunk
 from weftrun.model.ids import StepId, child_step, item_step
+from weftrun.model.joins import left_to_joins, needed
 from weftrun.model.outcomes import Reason
 from weftrun.model.policy import OUTPUTS, STREAM, FunctionSpec, Kind
 from weftrun.model.telling import short_name_of, text_of
-from weftrun.model.values import Data, Inline, Key, Payload
+from weftrun.model.values import Data, Inline, Key, Payload, RefTo
 from weftrun.sdk.apart import apart_from_loops
 from weftrun.sdk.body import BodyEntry, BodyLimits, Raised, Waiting
 from weftrun.sdk.callee import Callee
@@ -58,6 +59,7 @@ class _LocalBody:
         self._called_at: list[float] = []
         self._step = step
         self._root = root
+        self._functions = 0
         self._calls: list[Call] = []
         self._items: dict[int, list[Payload]] = {}
         self._values: dict[int, Any] = {}
@@ -81,8 +83,9 @@ class _LocalBody:
         """Keep an encoded value."""
         return Inline(encoded.tobytes())
 
-    def made(self, _functions: tuple[FunctionSpec, ...], calls: tuple[Call, ...], chunks: tuple[Chunk, ...]) -> None:
+    def made(self, functions: tuple[FunctionSpec, ...], calls: tuple[Call, ...], chunks: tuple[Chunk, ...]) -> None:
         """Keep what the body made."""
+        self._functions += len(functions)
         self._calls.extend(calls)
         self._called_at += [self._body.now] * len(calls)
         for chunk in chunks:
@@ -93,17 +96,17 @@ class _LocalBody:
         body = self._body
         turn = body.enter()
         while isinstance(turn, Waiting):
-            number = self._first(turn.awaits)
+            number = self._next(turn.awaits)
             value, error = self._outcome(number)
             if error is not None:
                 self._told.add(id(error))
             turn = body.deliver(number, value=value, error=error, at=self._outside.now())
         if isinstance(turn, Raised):
             raise turn.error
-        self._finish()
+        self._finish(turn.answer)
         return decode(turn.answer.tobytes(), [self._part(ref._number, ref._path) for ref in turn.answer.refs])
 
-    def _first(self, awaits: tuple[int, ...]) -> int:
+    def _next(self, awaits: tuple[int, ...]) -> int:
         """Return the call that settles first of those that are waited for: Steps, then what was sent, then times."""
 
         def turn(number: int) -> tuple[int, float]:
@@ -116,14 +119,36 @@ class _LocalBody:
 
         return min(awaits, key=turn) if len(awaits) > 1 else awaits[0]
 
-    def _finish(self) -> None:
+    def _finish(self, answer: Encoded) -> None:
         """Run what nobody has waited for."""
-        for number in range(len(self._calls)):
-            if self._body.called(self._calls[number].function).spec.kind.only_waits:
-                continue  # it waits for nothing more
+        left = self._left_to_joins(answer)
+        for number in sorted(range(len(self._calls)), key=left.__contains__):
+            spec = self._body.called(self._calls[number].function).spec
+            if spec.kind.only_waits or (number in left and spec.effects == "none"):
+                continue  # it waits for nothing more, or is let go
             _, error = self._outcome(number)
-            if error is not None and id(error) not in self._told:
+            if error is not None and number not in left and id(error) not in self._told:
                 raise error
+
+    def _left_to_joins(self, answer: Encoded) -> frozenset[int]:
+        functions = [self._body.called(position).spec for position in range(self._functions)]
+        return left_to_joins(functions, self._calls, self._items, {ref._number for ref in answer.refs})
+
+    def _first(self, call: Call, needed: int) -> Any:
+        """Return the values of the first calls that succeed; the error that leaves too few, where that is raised."""
+        arrived: list[RefTo] = []
+        may_fail = len(call.args.refs) - needed
+        for ref in call.args.refs:
+            _, error = self._outcome(ref.call)
+            if error is None:
+                arrived.append(ref)
+            elif may_fail == 0:
+                raise error
+            else:
+                may_fail -= 1
+            if len(arrived) == needed:
+                break
+        return self._open(Payload(call.args.data, tuple(arrived)))
 
     def _outcome(self, number: int) -> tuple[Any, BaseException | None]:
         """Return the value of a call or its error, running it the first time."""
@@ -150,6 +175,8 @@ class _LocalBody:
             producer = call.args.refs[0].call
             self._value(producer)
             return self._outputs[producer][called.spec.name.removeprefix(OUTPUTS)]
+        if called.spec.kind is Kind.FIRST:
+            return self._first(call, needed(called.spec))
         function = cast(Callee, called)
         for earlier in call.after:
             self._value(earlier)

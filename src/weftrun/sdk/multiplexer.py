@@ -17,7 +17,7 @@ from functools import wraps
 from typing import Any, Final, NamedTuple
 
 from weftrun.model.errors import UsageError
-from weftrun.sdk import clock
+from weftrun.sdk import clock, place
 from weftrun.sdk.canonical import digest
 
 MOST: Final = 64
@@ -237,6 +237,8 @@ def shared(factory: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str,
         raise UsageError(f"weftrun.shared({factory!r}): a factory is a function or a class, known by itself.") from None
     if not callable(factory):
         raise UsageError(f"weftrun.shared({factory!r}): it takes a function or a class first, then its arguments.")
+    if not place.sandboxed.shares:
+        return factory(*args, **kwargs)
     if inspect.iscoroutinefunction(factory):
         return _of_this_loop(factory, args, kwargs)
     return MULTIPLEXER.pool(factory).get(args, kwargs)

@@ -272,10 +272,12 @@ class Sandboxed:
     Attributes:
         serves: there a call in a thread of its own, in which nothing is known of the Attempt, is not taken for a run of
             its own: its `key` would be that of all others.
+        shares: whether `weftrun.shared` shares what a factory makes.
         asks: how the body that runs asks the engine, and its place in a Batch; for streams.
     """
 
     serves = False
+    shares = True
     asks: tuple[Any, int, int] | None = None
 
 
@@ -325,6 +327,9 @@ class BodyCalls(Protocol):
 
         `value` is what a timer yields; nothing if it is left out.
         """
+
+    def join(self, spec: FunctionSpec, refs: tuple[Ref[Any], ...], value: Encoded, /) -> Ref[Any]:
+        """Take a join of some of these calls, whose `value` has Refs of as many as it needs, and return its Ref."""
 
     def patched(self, spec: FunctionSpec, name: str, /, *, wanted: bool) -> bool:
         """Say whether the body takes the new code of a patch, which is noted by a call of `spec`."""

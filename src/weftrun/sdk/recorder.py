@@ -213,6 +213,19 @@ class Recorder:
         ref: Ref[Any] = self._put(self._place(spec), spec.label, payload, (), text, Ref, 0, 3)
         return ref
 
+    def join(self, spec: FunctionSpec, refs: Refs, value: Encoded, /) -> Ref[Any]:
+        """Record a join of some of these calls, whose `value` has Refs of as many as it needs, and return its Ref."""
+        if self._watches:
+            raise UsageError(
+                f"weftrun.first in the `async def` workflow {self.label}, which waits for values itself: write `await "
+                "weftrun.race(...)` for the first, or `async for done in weftrun.as_settled(...)` for more."
+            )
+        for ref in refs:
+            own(ref, self)
+        payload = Payload(self._host.data(value), tuple([RefTo(ref._number, ref._path) for ref in refs]))
+        made: Ref[Any] = self._put(self._place(spec), spec.label, payload, (), "", Ref, 0, 3)
+        return made
+
     def patched(self, spec: FunctionSpec, name: str, /, *, wanted: bool) -> bool:
         """Say whether the body takes the new code of a patch, which is noted by a call of `spec`; one answer a name.
 
@@ -420,6 +433,10 @@ class Closed:
     def wait(self, spec: FunctionSpec, *_: Any) -> NoReturn:
         """Refuse a wait."""
         raise UsageError(f"A wait for {spec.label} in the workflow {self._label}, which is being suspended.")
+
+    def join(self, spec: FunctionSpec, *_: Any) -> NoReturn:
+        """Refuse a join."""
+        raise UsageError(f"weftrun.{spec.label} in the workflow {self._label}, which is being suspended.")
 
     def patched(self, spec: FunctionSpec, name: str, /, *, wanted: bool) -> NoReturn:  # noqa: ARG002  # the protocol's
         """Refuse to note a patch."""

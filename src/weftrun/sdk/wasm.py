@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Unpack
+from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
@@ -47,7 +48,7 @@ def wasm_function(
         path: of a core module, as `weftrun build` makes it; relative to the file that makes the Function.
         entry: an exported function without parameters; default is the program's `main`.
         bucket: whose keys it may read and write; default is none.
-        buckets: where buckets are kept: a folder, or the URL of a storage role.
+        buckets: where buckets are kept: a folder, the URL of a storage role, `s3://...` or `postgresql://...`.
         near: where a `storage_call` of it may run: beside the data if that is possible (`auto`), never (`forbid`), or
             nowhere else (`require`).
         limits: what a call may take.
@@ -65,14 +66,9 @@ def wasm_function(
     made_by = sys._getframe(1)
     where = os.path.join(os.path.dirname(os.path.abspath(made_by.f_globals.get("__file__", ""))), os.fspath(path))
     name = entry or os.path.splitext(os.path.basename(where))[0]
-    if near not in _NEAR:
-        raise UsageError(f"{name}: `near` is one of {', '.join(_NEAR)}, not {near!r}.")
-    if bool(bucket) != bool(buckets):
-        raise UsageError(f"{name}: `bucket` says whose keys it uses, `buckets` where they are; give both or none.")
-    if buckets and "://" not in os.fspath(buckets):
-        buckets = os.path.abspath(buckets)
+    buckets = _checked(name, bucket, os.fspath(buckets), near)
     wanted = WasmCall(
-        where, _digest(where, _MODULE), name, entry, bucket, os.fspath(buckets), near, limits or WasmLimits()
+        where, _digest(where, _MODULE), name, entry, bucket, buckets, near, limits or WasmLimits()
     )  # fmt: skip
 
     body = _body(wanted) if calls is None else _program(wanted, calls)
@@ -121,6 +117,20 @@ def wasm_component(
     said: dict[str, Any] = {"version": wanted.digest[:16], "effects": "none"}
     made: Function[..., Any] = _decorate(body, said | policy, made_by, workflow=False)
     return made
+
+
+def _checked(name: str, bucket: str, buckets: str, near: str) -> str:
+    """Check what a function may use, and return where its buckets are, whatever folder it runs in."""
+    if near not in _NEAR:
+        raise UsageError(f"{name}: `near` is one of {', '.join(_NEAR)}, not {near!r}.")
+    if bool(bucket) != bool(buckets):
+        raise UsageError(f"{name}: `bucket` says whose keys it uses, `buckets` where they are; give both or none.")
+    if urlsplit(buckets).password:
+        raise UsageError(
+            f"{name}: the URL of `buckets` would be put on record: leave the password out of it, and set PGPASSWORD or "
+            "write it into a password file (PGPASSFILE)."
+        )
+    return os.path.abspath(buckets) if buckets and "://" not in buckets else buckets
 
 
 def _body(wanted: WasmCall) -> Callable[..., Any]:

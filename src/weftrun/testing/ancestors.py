@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from weftrun.model.graph import Call
 from weftrun.model.ids import StepId, child_step, item_step
-from weftrun.model.outcomes import Failure
+from weftrun.model.outcomes import Failure, Success
 from weftrun.model.policy import FunctionSpec, Kind
 from weftrun.model.records import (
+    Abandoned,
     AttemptFailed,
     AttemptStarted,
     Chunked,
@@ -69,6 +70,7 @@ class Ancestors:
         self._settled: dict[StepId, int] = {}
         self._failed_items: dict[StepId, int] = {}
         self._failed: set[StepId] = set()
+        self._abandoned: set[StepId] = set()
         self._graphs: dict[StepId, tuple[int, Graphed]] = {}
         self._chunks: dict[StepId, list[tuple[int, Chunked]]] = {}
         self._items: dict[StepId, list[tuple[int, int]]] = {}
@@ -120,17 +122,20 @@ class Ancestors:
                 self._read_call(record.step, record.call)
             case AttemptStarted() if record.step not in self._made:
                 self._read_call(record.step, record.call)
-            case Retried():
-                self._take_back()
-            case _:
-                pass
+            case Abandoned() | Retried():
+                self._read_life(record)
 
-    def _take_back(self) -> None:
-        """Another life begins: what failed may settle again (L1)."""
+    def _read_life(self, record: Abandoned | Retried) -> None:
+        """A life gives calls up, or another life begins: what failed may settle again (L1)."""
+        if isinstance(record, Abandoned):
+            self._abandoned.update(record.steps)
+            return
         for step in self._failed:
             del self._settled[step]
         # A body that goes another way may not call them again; what it calls again is read again.
-        self._calls = {body: [s for s in calls if s not in self._failed] for body, calls in self._calls.items()}
+        gone = self._failed | self._abandoned
+        self._calls = {body: [s for s in calls if s not in gone] for body, calls in self._calls.items()}
+        self._abandoned.clear()
         # An async body that has ended without success is replayed.
         self._graphs = {s: known for s, known in self._graphs.items() if not known[1].numbers or s in self._settled}
         self._failed.clear()
@@ -158,7 +163,9 @@ class Ancestors:
             self._numbers[graph.step, number] = step
             self._calls.setdefault(graph.step, []).append(step)
             if self._kinds.get(graph.step) is Kind.WIRING:
-                self._made[step] = _Made(graph.step, (*(ref.call for ref in call.args.refs), *call.after), None)
+                # Of what a join could have taken, it rests on what its record says that it took.
+                takes = [] if self._kinds.get(step) is Kind.FIRST else [ref.call for ref in call.args.refs]
+                self._made[step] = _Made(graph.step, (*takes, *call.after), None)
 
     def _read_call(self, step: StepId, call: Observed | None) -> None:
         if call is None:
@@ -231,6 +238,12 @@ class Ancestors:
         inherited = isinstance(failure, Failure) and failure.origin not in ("", outcome.step)
         if isinstance(failure, Failure) and inherited and self._origin(failure.origin) > seq:
             yield f"it failed because of {failure.origin}, whose failure is not recorded"
+        if outcome.cause == "first" and isinstance(outcome.outcome, Success):
+            yield from self._missing_of_step(outcome.step, seq)
+            made = self._made.get(outcome.step)  # a body whose caller's record is to come is not known as one yet
+            if made is not None:
+                for ref in outcome.outcome.value.refs:
+                    yield from self._missing_producer(made.body, ref.call, seq)
         if outcome.cause:
             return
         yield from self._missing_of_step(outcome.step, seq)

@@ -12,11 +12,23 @@ from typing import Any
 from weftrun.model.ids import RunUid, StepId, item_step
 from weftrun.model.outcomes import Failure, Reason, Success
 from weftrun.model.policy import Kind
-from weftrun.model.records import Ended, Graphed, ItemsSettled, Record, Retried, Row, Settled, Unfit
+from weftrun.model.records import (
+    AttemptFailed,
+    Ended,
+    Graphed,
+    ItemsSettled,
+    Record,
+    Retried,
+    Row,
+    Settled,
+    StepOutcome,
+    Unfit,
+)
 from weftrun.model.values import Blob, Data, Inline, Payload
 from weftrun.sdk.codec import decode, encode
 from weftrun.testing.closure import closure_violations
 from weftrun.testing.sim.awaiting import wrong_waits
+from weftrun.testing.sim.firsts import wrong_joins
 from weftrun.testing.sim.ledger import LedgerEntry
 from weftrun.testing.sim.memory import MemoryBlobs
 from weftrun.testing.sim.putting import output_of
@@ -40,7 +52,7 @@ class Fixed:
         graphs: row of each body's graph.
         seen: lineage of every recorded value, by Step.
         failed: Steps and items that are recorded as failed for good; `by_argument` are Steps that failed with what they
-            take.
+            take, `dropped` ones that were let go while their Run went on.
         ended: row of the last record; 0 where it is not there.
         ended_at: when the machine decided it, in seconds since the epoch.
     """
@@ -51,6 +63,7 @@ class Fixed:
     seen: dict[str, Lineage] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)
     by_argument: set[str] = field(default_factory=set)
+    dropped: set[str] = field(default_factory=set)
     ended: int = 0
     ended_at: float = 0.0
 
@@ -64,6 +77,8 @@ def findings(world: World) -> list[str]:
     found += wrong_waits(world.rows, world.register.signals, world.register.calm, world.register.slow_s)
     recorded = [entry for entry in world.ledger.entries if entry.uid not in world.unkept]
     kept = [client for client in world.clients if client.durable]
+    seen = {uid: {str(step): of for step, of in known.seen.items()} for uid, known in fixed.items()}
+    found += [f"join: {text}" for text in wrong_joins(world.rows, seen, recorded)]
     found += [f"N3: run {uid[:8]} has records" for uid in world.unkept & world.rows.keys()]
     for life in range(1, 1 + max([1, *map(len, lives.values())])):
         found += _findings_of_life(world, life, lives, recorded)
@@ -170,10 +185,7 @@ def _fix_by(fixed: Fixed, row: Row, record: Record, blobs: MemoryBlobs) -> None:
     match record:
         case Settled():
             for outcome in record.outcomes:
-                if isinstance(outcome.outcome, Failure):
-                    fixed.failed.add(outcome.step)
-                if outcome.cause == "argument":
-                    fixed.by_argument.add(outcome.step)
+                _note_failure(fixed, outcome)
                 _fix(fixed, outcome.step, row.seq, _outcome(outcome.outcome, blobs))
         case ItemsSettled():
             for lo, hi, payload in record.values:
@@ -191,6 +203,15 @@ def _fix_by(fixed: Fixed, row: Row, record: Record, blobs: MemoryBlobs) -> None:
             _take_back(fixed)
         case _:
             pass
+
+
+def _note_failure(fixed: Fixed, outcome: StepOutcome) -> None:
+    if isinstance(outcome.outcome, Failure):
+        fixed.failed.add(outcome.step)
+    if outcome.cause == "argument":
+        fixed.by_argument.add(outcome.step)
+    if outcome.cause == "cancelled":
+        fixed.dropped.add(outcome.step)
 
 
 def _take_back(fixed: Fixed) -> None:
@@ -272,7 +293,7 @@ def late_entries(entries: Iterable[LedgerEntry], fixed: Mapping[RunUid, Fixed]) 
         settled = known.settled.get(entry.step)
         if entry.function.kind is Kind.WIRING:
             settled = known.graphs.get(entry.step, settled)
-        if settled is not None and settled <= entry.row and not _ran_ahead_in_vain(entry, known):
+        if settled is not None and settled <= entry.row and not _ran_in_vain(entry, known):
             yield f"{_of(entry)} came though row {settled} had fixed it"
         # A body that waits behind others in its Sandbox is released there when its turn comes.
         is_function = entry.function.kind is Kind.FUNCTION
@@ -280,8 +301,13 @@ def late_entries(entries: Iterable[LedgerEntry], fixed: Mapping[RunUid, Fixed]) 
             yield f"{_of(entry)} came {entry.at - known.ended_at:.3f} s after the Run's end"
 
 
-def _ran_ahead_in_vain(entry: LedgerEntry, known: Fixed) -> bool:
-    """Say whether an entry is of a Step that nobody sees, on an output whose Step then failed: its Sandbox had it."""
+def _ran_in_vain(entry: LedgerEntry, known: Fixed) -> bool:
+    """Say whether an entry is of a Step that nobody sees and that was let go, or whose output failed it.
+
+    Its Sandbox had it by then, and is told so a moment later.
+    """
+    if not entry.visible and str(entry.step) in known.dropped:
+        return True
     reads_early = any(
         step.rpartition("/")[2].partition("[")[0].endswith((":early", ":stream")) for step, _ in entry.reads
     )
@@ -350,8 +376,24 @@ def open_ends(
 def foreign_entries(entries: Iterable[LedgerEntry], rows: Mapping[RunUid, Sequence[Row]]) -> Iterator[str]:
     """Yield entries in Sandboxes of an engine that did not own the Run any more, or not yet."""
     for entry in entries:
-        if entry.owner is not None and entry.owner != entry.engine and not nobody_listens(entry, rows):
+        if entry.owner is None or entry.owner == entry.engine:
+            continue
+        if not nobody_listens(entry, rows) and not _stood_on_what_failed(entry, rows):
             yield f"{_of(entry)} came while engine {entry.owner or 'nobody'} owned the Run"
+
+
+def _stood_on_what_failed(entry: LedgerEntry, rows: Mapping[RunUid, Sequence[Row]]) -> bool:
+    """Say whether an entry without effects had read an output of an Attempt that had just failed (S1).
+
+    It was taken back with that output, so that its Run may wait and be let go of, while its Sandbox enters it still.
+    """
+    if entry.visible:
+        return False
+    failed: dict[StepId, float] = {}
+    for row in rows.get(entry.uid, ())[: entry.row]:
+        failed |= {record.step: row.at for record in row.records if isinstance(record, AttemptFailed)}
+    outputs = {output_of(step, name): at for step, at in failed.items() for name in ("early", "stream")}
+    return any(entry.at <= outputs.get(StepId(read), 0.0) + _GRACE_S for read, _ in entry.reads)
 
 
 def nobody_listens(entry: LedgerEntry, rows: Mapping[RunUid, Sequence[Row]]) -> bool:

@@ -160,6 +160,11 @@ class Calls:
         """Return the Steps whose values stand in the answer of `body`."""
         return self._named(body, self.ended.get(body, ()))
 
+    def named_by(self, step: StepId, refs: Sequence[RefTo]) -> list[StepId]:
+        """Return the calls beside a Step that Refs in what it yields name, as a join has them."""
+        call = self.by_step.get(step)
+        return self._named(call.body, _distinct(refs)) if call is not None else []
+
     def _named(self, body: StepId, numbers: Sequence[int]) -> list[StepId]:
         steps = (self._by_number.get((body, number)) for number in numbers)
         return [step for step in steps if step is not None]

@@ -6,7 +6,7 @@ Facts come from the records, which are durable, and from the trace, which is not
 |---|---|---|
 | `batch` | why it went then, in one clause | `sandbox`, `function`, `size` (Invocations, items), `gated`, `engine` |
 | `call` | nothing | `call`: one of an async body, handed to a Worker (`model.events.Handed`, as JSON) |
-| `sandbox` | what happened to it, a clause | `sandbox`; as it began `start_s`, `isolation`, `unforkable`, `written` |
+| `sandbox` | a clause | `sandbox`; as it began `start_s`, `cold`, `isolation`, `unforkable`, `written` |
 | `unrecorded` | why a success has no record, a clause | `sandbox`, `entered`, `left`, `bytes`, `items`, `preview` |
 | `note` | a whole sentence, or nothing | `gated`; `epoch`, `waited` (suspended), `engine`; `left` by a closing engine |
 | `text` | what an Attempt printed | of a map, `items`: how many characters each; of a body, `from`: those told before |
@@ -237,6 +237,8 @@ class _Teller:
             return f"{done.step}: its time came."
         if done.cause == "signal":
             return f"{done.step} took a signal that had been sent; it is not delivered again."
+        if done.cause == "first":
+            return f"{done.step} goes on with {', '.join(self._calls.named_by(done.step, outcome.value.refs))}."
         if done.cause == "put":
             return f"{done.step} is fixed: Attempt {done.attempt} of its Step had put it{self._ahead(done)}."
         if not done.ran.entered_at:
@@ -400,13 +402,23 @@ def _many_batches(step: StepId, trace: Sequence[Traced]) -> str:
     )
 
 
+_COLD = {
+    "first": "; it is the first one of its code",
+    "busy": "; the others were busy",
+    "idle": "; there was none left, for the last one was ended after it had been idle for long",
+    "room": "; there was none left, for the last one was ended to make room for other code",
+    "lost": "; there was none left, for the last one had ended with what it ran",
+}
+"""Why a Sandbox was made; see `model.work.Cold`."""
+
+
 def _sandbox(row: Traced) -> str:
     took = f", {duration(number(row, 'start_s'))} after it was asked for" if "start_s" in row.facts else ""
     isolation = row.facts.get("isolation")
     inside = f", in namespaces of its own: {isolation}" if isolation else ""
     left = row.facts.get("unforkable")
     again = f"; it is a fresh interpreter, which imported by itself, since no fork may have what that leaves: {left}"
-    told = again if left else ""
+    told = _COLD.get(str(row.facts.get("cold", "")), "") + (again if left else "")
     if written := row.facts.get("written"):
         told += f"; it has the code as it is now in what was written to after the program had begun: {written}"
     return f"Sandbox {int(number(row, 'sandbox'))}: {row.text}{took}{inside}{told}."

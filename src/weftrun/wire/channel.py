@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import array
 import contextlib
+import errno
 import functools
 import os
 import socket
@@ -23,7 +24,10 @@ _ANCILLARY_BYTES: Final = socket.CMSG_SPACE(DESCRIPTORS_MAX * array.array("i").i
 _NO_HEADER: Final = bytes(HEADER.size)
 _TRUNCATED: Final = int(socket.MSG_CTRUNC)
 _CLOSE_ON_EXEC: Final = int(socket.MSG_CMSG_CLOEXEC)
-_GONE: Final = (BrokenPipeError, ConnectionResetError)
+_GONE: Final = frozenset(
+    {errno.EPIPE, errno.ECONNRESET, errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ECONNABORTED}
+)
+"""How a dead end answers; all but the first two come of networks only."""
 
 
 @functools.cache
@@ -102,7 +106,9 @@ class Channel(Generic[_In]):
                 self._sent += self._send_some(memoryview(out)[self._sent :])
         except BlockingIOError:
             return False
-        except _GONE:
+        except OSError as error:
+            if error.errno not in _GONE:
+                raise
             self._marks.clear()
         del out[:]
         self._sent = 0
@@ -135,7 +141,9 @@ class Channel(Generic[_In]):
         inbox = self._inbox
         try:
             nbytes, ancillary, flags, _ = self.socket.recvmsg_into([inbox.space()], _ANCILLARY_BYTES, _CLOSE_ON_EXEC)
-        except ConnectionResetError:
+        except OSError as error:
+            if error.errno not in _GONE:
+                raise
             return None
         if ancillary:
             inbox.add_descriptors(_descriptors_in(ancillary))

@@ -1,6 +1,7 @@
 """What an engine says to all its guests without a message: when bodies may be entered, that it lives, who stays awake.
 
-One page of memory that only the engine can write. A frozen engine says nothing more, and what it said runs out.
+And whether a Batch may be entered that was sent before what it waits for was durable. One page of memory that only
+the engine can write. A frozen engine says nothing more, and what it said runs out.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from time import CLOCK_BOOTTIME, CLOCK_MONOTONIC, clock_gettime
 from typing import Final
 
 _BYTES: Final = mmap.PAGESIZE
-_ENTER_UNTIL, _ALIVE_UNTIL, _FENCES, _PLACES, _AWAKE = range(5)
+_ENTER_UNTIL, _ALIVE_UNTIL, _FENCES, _LET, _WITHDRAWN, _PLACES, _AWAKE = range(7)
 _PLACES_MAX: Final = 64
 _SEAL_FUTURE_WRITE: Final = 0x10
 
@@ -85,6 +86,21 @@ class LeasePage:
     def may_stay_awake(self, guest: int) -> bool:
         """Say whether a guest may look for its next message without sleeping."""
         return guest in self._places
+
+    def let(self, batch: int) -> None:
+        """Let a prepared Batch be entered. All of lower numbers were let, or their guests know that they are not."""
+        self._times[_LET] = batch
+
+    def withdraw(self, batch: int) -> None:
+        """Let a prepared Batch be entered never. None may be prepared before its guest has said that it knows."""
+        self._times[_WITHDRAWN] = batch
+
+    def is_let(self, batch: int) -> bool | None:
+        """Say whether a prepared Batch may be entered; None where that is not decided yet."""
+        times = self._times
+        if times[_WITHDRAWN] == batch:
+            return False
+        return True if times[_LET] >= batch else None
 
     def live_for(self, seconds: float) -> None:
         """Say that the engine lives, and will say so again within these seconds, the sleep of the host not counted."""

@@ -30,8 +30,10 @@ from weftrun.model.records import Settled
 from weftrun.model.values import Blob
 from weftrun.runtime import committer
 from weftrun.runtime.committer import durable
+from weftrun.runtime.run_driver import RunDriver
 from weftrun.runtime.transactions import RunTransactions
 from weftrun.testing.sim.faults import Fault
+from weftrun.testing.sim.outside import Hold
 from weftrun.testing.sim.scenarios import HELD, SCENARIOS
 from weftrun.testing.sim.shrink import shrink, told
 from weftrun.testing.sim.swarm import play_seed
@@ -249,6 +251,17 @@ def what_is_unknown_is_appended_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(committer.Committer, "_commit_through", blind)
 
 
+def what_is_prepared_is_entered_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Sandbox does not wait for the commit beside which it was given a Batch (G-a)."""
+    monkeypatch.setattr(Hold, "is_let", lambda *_: True)
+
+
+def what_is_prepared_is_let_whatever_came_of_the_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A commit that is tried again, or never happens, opens the gate all the same (G-a)."""
+    over = RunDriver.prepared_over
+    monkeypatch.setattr(RunDriver, "prepared_over", lambda self, **_: over(self, is_durable=True))
+
+
 LOOK = int(os.environ.get("WEFTRUN_PLANT_SEEDS", "0"))
 """Further seeds, from 0 on, in which a bug is looked for that the seeds of its plant do not show any more."""
 
@@ -292,6 +305,8 @@ PLANTS = (
     Plant(a_gate_forgets_what_is_owed, "G-a", scenario="light"),
     Plant(a_gate_forgets_what_is_owed, "G-a", seeds=60),
     Plant(too_much_is_skipped, "has no value", scenario="light"),
+    Plant(what_is_prepared_is_entered_at_once, "G-a", scenario="beside commits"),
+    Plant(what_is_prepared_is_let_whatever_came_of_the_commit, "G-a", scenario="beside commits"),
     Plant(what_is_not_to_be_kept_is_kept, "N3", seeds=40),
     Plant(an_answer_leaves_before_its_record, "end", scenario="draw"),
     Plant(a_record_names_bytes_that_are_not_durable, "C2", scenario="heavy"),

@@ -22,7 +22,8 @@ from typing import Final
 from urllib.parse import unquote
 
 from weftrun.adapters.buckets.names import name_of
-from weftrun.ports.buckets import KeyChanged, Stat
+from weftrun.model.selecting import Selection, selected
+from weftrun.ports.buckets import ABSENT, KeyChanged, Selected, Stat
 
 _MAPPED_BYTES: Final = 65_536
 
@@ -60,6 +61,13 @@ class FileBuckets:
         finally:
             os.close(descriptor)
 
+    def select(self, bucket: str, key: str, selection: Selection) -> Selected | None:
+        """Choose lines of a key."""
+        found = self.read(bucket, key)
+        if found is None:
+            return None
+        return Selected(found[0], selected(selection, found[1]), "here", "the bucket is kept on this host")
+
     def write(self, bucket: str, key: str, data: bytes | memoryview, *, once: str = "", if_version: str = "") -> Stat:
         """Set the value of a key by rename; it is on the disk when this returns."""
         path = self._path(bucket, key)
@@ -69,7 +77,7 @@ class FileBuckets:
         with self._locked(path):
             if token and self._finished(token, path):
                 return _stat(os.stat(path)) if os.path.exists(path) else Stat(len(data), "")
-            if if_version and ((now := self.stat(bucket, key)) is None or now.version != if_version):
+            if if_version and (ABSENT if (now := self.stat(bucket, key)) is None else now.version) != if_version:
                 raise KeyChanged(f"The key {key!r} of bucket {bucket!r} was written by somebody else meanwhile.")
             new = _new(f"{self._root}/.new", data)
             if token:

@@ -15,7 +15,8 @@ import msgspec
 
 from weftrun.model.errors import UsageError
 from weftrun.model.near import NearCall, NearFailed, NearRefused
-from weftrun.ports.buckets import BucketsUnreachable, KeyChanged, Stat
+from weftrun.model.selecting import Selection, selected
+from weftrun.ports.buckets import ABSENT, BucketsUnreachable, KeyChanged, Selected, Stat
 from weftrun.ports.near import MeasuredAnswer
 from weftrun.wire.near import answer_decoder, encoder
 
@@ -61,10 +62,26 @@ class RemoteBuckets:
             return None
         return Stat(int(headers["weftrun-bytes"]), headers["etag"].strip('"')), body
 
+    def select(self, bucket: str, key: str, selection: Selection) -> Selected | None:
+        """Let the storage role choose lines of a key; where it is busy, fetch the key and choose them here."""
+        path = f"/select/{_quoted(bucket)}/{_quoted(key)}"
+        status, _, body = self._ask("PUT", path, msgspec.json.encode(selection))  # it may be asked twice
+        if status == _GONE:
+            return None
+        found = msgspec.msgpack.decode(body, type=Selected | None)
+        if found is not None:
+            return found
+        whole = self.read(bucket, key)
+        if whole is None:
+            return None
+        return Selected(whole[0], selected(selection, whole[1]), "here", "the storage role is busy")
+
     def write(self, bucket: str, key: str, data: Body, *, once: str = "", if_version: str = "") -> Stat:
         """Send the value of a key."""
         asked = {"weftrun-once": quote(once, safe="")} if once else {}
-        if if_version:
+        if if_version == ABSENT:
+            asked["if-none-match"] = "*"
+        elif if_version:
             asked["if-match"] = f'"{if_version}"'
         status, headers, body = self._ask("PUT", _path(bucket, key), data, asked)
         if status == _CHANGED:
@@ -109,11 +126,15 @@ class RemoteBuckets:
                 if method == "POST":
                     # It may be running; whoever asks for the Step again is known by its key.
                     raise self._unreachable(error) from None
+            except BucketsUnreachable:
+                raise
             except (OSError, http.client.HTTPException) as error:
                 raise self._unreachable(error) from None
         fresh = http.client.HTTPConnection(*self._address, timeout=timeout_s)
         try:
             return self._asked(fresh, method, path, body, headers or {}, timeout_s)
+        except BucketsUnreachable:
+            raise
         except (OSError, http.client.HTTPException) as error:
             raise self._unreachable(error) from None
 

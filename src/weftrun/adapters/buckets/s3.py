@@ -20,7 +20,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from weftrun.adapters.buckets.names import name_of
 from weftrun.model.errors import UsageError
-from weftrun.ports.buckets import BucketsUnreachable, KeyChanged, Stat
+from weftrun.model.selecting import Selection, selected
+from weftrun.ports.buckets import ABSENT, BucketsUnreachable, KeyChanged, Selected, Stat
 
 _NOT_THERE: Final = (404, 416)
 _LATE: Final = (409, 412)
@@ -73,6 +74,13 @@ class S3Buckets:
         head = self._ask("head_object", Key=name)  # nothing is there, or nothing so far behind
         return None if head is None else (_stat(head, head["ContentLength"]), b"")
 
+    def select(self, bucket: str, key: str, selection: Selection) -> Selected | None:
+        """Fetch a key, and choose lines of it."""
+        found = self.read(bucket, key)
+        if found is None:
+            return None
+        return Selected(found[0], selected(selection, found[1]), "here", "no storage role is beside the bucket")
+
     def write(self, bucket: str, key: str, data: bytes | memoryview, *, once: str = "", if_version: str = "") -> Stat:
         """Put the value of a key, if nobody else has put one since it was looked at."""
         name = self._key(bucket, key)
@@ -86,7 +94,7 @@ class S3Buckets:
             mine = token or hashlib.sha256(" ".join(versions[:1]).encode() + b"|" + data).hexdigest()
             mine, tried = mine[:32], tried | {mine[:32]}
             if tried.isdisjoint(versions):
-                if if_version and [if_version] != versions[:1]:
+                if if_version and if_version != (versions[0] if versions else ABSENT):
                     raise KeyChanged(f"The key {key!r} of bucket {bucket!r} was written by somebody else meanwhile.")
                 guard = {"IfNoneMatch": "*"} if now is None else {"IfMatch": now["ETag"]}
                 metadata = {_VERSIONS: " ".join([mine, *versions][:_KNOWN])}

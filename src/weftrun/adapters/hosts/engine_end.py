@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from weftrun.adapters.hosts.introductions import Introductions
 from weftrun.adapters.passing.adoption import adopted
 from weftrun.adapters.passing.readiness import FdLoop, LoopChannel
 from weftrun.model import hosts as m
@@ -31,7 +32,8 @@ from weftrun.wire.lease_page import host_clock_s
 class RemoteWorker:
     """Speaks for a Worker over a socket.
 
-    An Object is sent once, with its descriptor; the Worker knows it until it is released.
+    An Object is sent once, with its descriptor, or with the name of the Worker that keeps it; the Worker knows it until
+    it is released.
 
     Attributes:
         heard_at: when it last gave a sign of life, in seconds since the epoch; None where it never did.
@@ -46,11 +48,17 @@ class RemoteWorker:
         objects: Objects,
         begin: m.Begin,
         end: Callable[[], None],
+        introductions: Introductions | None = None,
     ) -> None:
-        """Say who the Worker is. `channel` belongs to this end from now on."""
+        """Say who the Worker is, and who knows the others if they keep what they make.
+
+        `channel` belongs to this end from now on.
+        """
         self._loop = loop
         self._objects = objects
-        self._sent: set[ObjectId] = set()
+        self._me = begin.worker
+        self._introductions = introductions
+        self._sent: dict[ObjectId, Object] = {}
         self._number = 0
         self._quiet = True
         self._heard = 0
@@ -87,15 +95,22 @@ class RemoteWorker:
 
     def work(self, run: int, command: WorkCommand) -> None:
         """Take a command of a Run's machine."""
-        fresh = tuple({obj.oid: obj for obj in objects_in(command) if obj.oid not in self._sent}.values())
+        fresh = {obj.oid: obj for obj in objects_in(command) if obj.oid not in self._sent}
+        elsewhere: tuple[m.KeptElsewhere, ...] = ()
+        if fresh and self._introductions is not None:
+            found = [self._introductions.elsewhere(obj, self._me) for obj in fresh.values()]
+            elsewhere = tuple(each for each in found if each is not None)
+        kept = {each.obj.oid for each in elsewhere}
+        along = tuple(obj for oid, obj in fresh.items() if oid not in kept)
         self._number += 1
-        self._send(m.Work(self._number, run, command, fresh), fresh)
-        self._sent.update(obj.oid for obj in fresh)
+        self._send(m.Work(self._number, run, command, along, elsewhere), along)
+        self._sent.update(fresh)
 
     def release(self, objects: Sequence[ObjectId]) -> None:
         """Forget Objects."""
         if known := tuple(oid for oid in objects if oid in self._sent):
-            self._sent.difference_update(known)
+            for oid in known:
+                del self._sent[oid]
             self._send(m.Forget(known))
 
     def answer(self, attempt: AttemptAt, answer: Answer) -> None:
@@ -128,6 +143,18 @@ class RemoteWorker:
             os.close(descriptor)
         else:
             self._channel.gather(m.Meet(worker), [descriptor], close=[descriptor])
+
+    def dial(self, worker: WorkerId, host: str, port: int) -> None:
+        """Another Worker can be reached at this address."""
+        self._send(m.Dial(worker, host, port))
+
+    def part(self, worker: WorkerId) -> None:
+        """Another Worker is gone."""
+        self._send(m.Parted(worker))
+
+    def forget_kept(self, number: ObjectId) -> None:
+        """Nobody needs what it keeps under this number."""
+        self._send(m.Forget((), (number,)))
 
     def ping(self) -> None:
         """Say that the engine lives, and ask for a sign of life."""
@@ -193,17 +220,15 @@ class RemoteWorker:
     def _take(self, message: FromWorker, descriptors: tuple[int, ...]) -> None:
         events = self._events
         if isinstance(message, m.Told):
-            event = adopted(message.event, descriptors, self._objects)
-            if events is not None:
-                events.told(message.run, event)
-            else:
-                for obj in objects_in(event):
-                    self._objects.release(obj.oid)
+            self._told(message, descriptors)
             return
         if isinstance(message, m.Rested):
             self._quiet, self._heard = message.quiet, message.number
         if isinstance(message, m.Pong):
             self.about = message.about
+        if isinstance(message, m.Serves | m.Met | m.Lacks):
+            self._of_objects(message)
+            return
         if events is None or isinstance(message, m.Pong):
             return
         match message:
@@ -219,3 +244,27 @@ class RemoteWorker:
                 events.sandbox_ended(message.sandbox)
             case _:
                 events.rested()
+
+    def _told(self, message: m.Told, descriptors: tuple[int, ...]) -> None:
+        """Hear what became of what a Run wanted done."""
+        event = adopted(message.event, descriptors, self._objects)
+        if self._introductions is not None:
+            for obj, number in zip(objects_in(event), message.kept, strict=True):
+                self._introductions.keeps(self._me, number, obj.oid)
+        if self._events is not None:
+            self._events.told(message.run, event)
+        else:
+            for obj in objects_in(event):
+                self._objects.release(obj.oid)
+
+    def _of_objects(self, message: m.Serves | m.Met | m.Lacks) -> None:
+        """Hear of the way between this Worker and others, and of what did not come over it."""
+        if isinstance(message, m.Lacks):
+            wanted = tuple(self._sent[oid] for oid in message.objects if oid in self._sent)
+            self._send(m.Bring(wanted), wanted)
+        elif self._introductions is None:
+            raise ChannelBroken("It speaks of other Workers, which it knows nothing of.")
+        elif isinstance(message, m.Serves):
+            self._introductions.serves(self._me, message.port)
+        else:
+            self._introductions.reaches(self._me, message.worker)

@@ -12,7 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from msgspec.structs import replace
+
 from weftrun.adapters.hosts.engine_end import RemoteWorker
+from weftrun.adapters.hosts.introductions import Introductions, Met
 from weftrun.adapters.passing.readiness import FdLoop
 from weftrun.model.hosts import FromWorker
 from weftrun.model.ids import WorkerId
@@ -23,9 +26,9 @@ from weftrun.wire.channel import Channel
 _AGAIN_S: Final = 0.5
 """A Worker that ended is started again after this, as another Worker."""
 _END_S: Final = 5.0
+_LOOPBACK: Final = "127.0.0.1"
 
 Joined = Callable[[WorkerId, DistantWorker, int], None]
-Met = Callable[[WorkerId, WorkerId], None]
 
 
 class LocalWorkers:
@@ -36,6 +39,7 @@ class LocalWorkers:
         module: what is run as `python -m MODULE DESCRIPTOR`, with the socket to the engine behind the descriptor.
         joined: called with each Worker that is there.
         met: called with each two that can speak to one another, where they are to.
+        introductions: with them, the Workers treat one another as Workers of other hosts, over loopback: for tests.
     """
 
     def __init__(
@@ -47,6 +51,7 @@ class LocalWorkers:
         begin: MakeBegin,
         joined: Joined,
         met: Met | None = None,
+        introductions: Introductions | None = None,
     ) -> None:
         self._loop = loop
         self._objects = objects
@@ -55,6 +60,7 @@ class LocalWorkers:
         self._begin = begin
         self._joined = joined
         self._met = met
+        self._introductions = introductions
         self._last = 0
         self._there: dict[WorkerId, tuple[subprocess.Popen[bytes], RemoteWorker]] = {}
         self._closed = False
@@ -75,6 +81,8 @@ class LocalWorkers:
         self._last += 1
         worker = WorkerId(self._last)
         begin = self._begin(worker)
+        if self._introductions is not None:
+            begin = replace(begin, serves_at=_LOOPBACK)
         ours, theirs = socket.socketpair()
         with theirs:
             command = [sys.executable, "-P", "-c", _PROGRAM.format(module=self._module), _ROOT, str(theirs.fileno())]
@@ -82,7 +90,7 @@ class LocalWorkers:
                 command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, start_new_session=True
             )
         channel: Channel[FromWorker] = Channel(ours, FromWorker, frame_bytes_max=begin.limits.frame_bytes_max)
-        remote = RemoteWorker(self._loop, channel, self._objects, begin, process.kill)
+        remote = RemoteWorker(self._loop, channel, self._objects, begin, process.kill, self._introductions)
         self._there[worker] = process, remote
         watch = os.pidfd_open(process.pid)
 
@@ -93,7 +101,9 @@ class LocalWorkers:
 
         self._loop.add_reader(watch, ended)
         self._joined(worker, remote, begin.sandboxes_max)
-        if self._met is not None:
+        if self._introductions is not None:
+            self._introductions.joined(worker, remote, _LOOPBACK)
+        elif self._met is not None:
             self._introduce(worker, remote, self._met)
 
     def _introduce(self, worker: WorkerId, remote: RemoteWorker, met: Met) -> None:
@@ -113,6 +123,8 @@ class LocalWorkers:
         process, remote = found
         code = process.wait()
         remote.finish(f"its process ended with {code}")
+        if self._introductions is not None:
+            self._introductions.left(worker)
         self._loop.call_at(self._loop.now() + _AGAIN_S, self._start)
 
     def close(self) -> None:

@@ -8,11 +8,13 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from weftrun.adapters.hosts.arriving import ArrivingWork
+from weftrun.adapters.hosts.distant_peers import DistantPeers
 from weftrun.adapters.hosts.peers import PeerLinks
 from weftrun.adapters.passing.readiness import FdLoop, LoopChannel
 from weftrun.model import hosts as m
 from weftrun.model.hosts import ToWorker
-from weftrun.model.ids import ObjectId, SandboxId
+from weftrun.model.ids import ObjectId, SandboxId, WorkerId
 from weftrun.model.messages import Asking
 from weftrun.model.values import Data, Object
 from weftrun.model.visiting import change_data
@@ -31,10 +33,12 @@ class WorkerEnd:
 
     Args:
         worker: the Worker of this process.
+        me: its number.
         ttl_s: an engine that gives no sign of life for so long, in seconds, may have lost its Runs to another one (O3).
         ended: called once when the engine has closed its end, has died, or has given no sign of life.
         about: tells of this Worker.
-        peers: links to the other Workers of this engine, where it may tell of them.
+        peers: links to the other Workers of this engine, where it may tell of them. With those on other hosts this one
+            keeps what it makes until the engine forgets it.
     """
 
     def __init__(
@@ -43,17 +47,22 @@ class WorkerEnd:
         channel: Channel[ToWorker],
         objects: Objects,
         worker: Worker,
+        me: WorkerId,
         ttl_s: float,
         ended: Callable[[], None],
         about: Callable[[], m.WorkerAbout],
-        peers: PeerLinks | None = None,
+        peers: PeerLinks | DistantPeers,
     ) -> None:
         self._loop = loop
         self._objects = objects
         self._worker = worker
         self._ended = ended
         self._about = about
-        self._known: dict[ObjectId, ObjectId] = {}
+        self._keeps = isinstance(peers, DistantPeers)
+        self._arriving = ArrivingWork(
+            objects, worker, me, peers if isinstance(peers, DistantPeers) else None,
+            lambda oid: self._send(m.Lacks((oid,))),
+        )  # fmt: skip
         self._heard = 0
         self._is_over = False
         self._ttl_s = ttl_s
@@ -61,9 +70,10 @@ class WorkerEnd:
         self._told_rest: tuple[bool, int] | None = None
         self._channel = LoopChannel(loop, channel, self._readable)
         self._peers = peers
-        if peers is not None:
-            peers.hear_first(self._catch_up)
+        peers.hear_first(self._catch_up)
         worker.listen(self)
+        if isinstance(peers, DistantPeers):
+            self._send(m.Serves(peers.port))
         self._watch()
 
     def _watch(self) -> None:
@@ -113,26 +123,38 @@ class WorkerEnd:
         worker = self._worker
         match message:
             case m.Work():
-                for obj, descriptor in zip(message.objects, descriptors, strict=True):
-                    self._known[obj.oid] = self._objects.adopt(descriptor, obj.nbytes).oid
                 self._heard = message.number
-                worker.work(message.run, change_data(message.command, self._here))
+                self._arriving.take(message, descriptors)
+            case m.Bring():
+                self._arriving.bring(message.objects, descriptors)
             case m.Forget():
-                for oid in message.objects:
-                    self._objects.release(self._known.pop(oid))
+                self._arriving.forget(message.objects)
+                for oid in message.kept:
+                    self._objects.release(oid)
             case m.HoldUntil():
                 left_s = message.at - host_clock_s()
                 worker.hold_until(self._loop.now() + left_s if left_s < math.inf else math.inf)
             case m.Ping():
                 self._send(m.Pong(self._about()))
-            case m.Meet() if self._peers is not None:
-                self._peers.meet(message.worker, descriptors[0])
-            case m.Meet():
-                raise ChannelBroken("This Worker speaks to no other one.")
+            case m.Meet() | m.Dial() | m.Parted():
+                self._meet(message, descriptors)
             case m.Begin():
                 raise ChannelBroken("A Worker begins once.")
             case _:
                 self._pass_on(message)
+
+    def _meet(self, message: m.Meet | m.Dial | m.Parted, descriptors: Sequence[int]) -> None:
+        """Hear of another Worker."""
+        peers, worker = self._peers, message.worker
+        match message, peers:
+            case m.Meet(), PeerLinks():
+                peers.meet(worker, descriptors[0])
+            case m.Dial(host=host, port=port), DistantPeers():
+                peers.dial(worker, host, port, lambda: self._send(m.Met(worker)))
+            case m.Parted(), DistantPeers():
+                peers.part(worker)
+            case _:
+                raise ChannelBroken("This Worker speaks to others in another way.")
 
     def _pass_on(self, message: PlainMessage) -> None:
         """Carry out what the Worker takes as it comes."""
@@ -141,20 +163,20 @@ class WorkerEnd:
             case m.BeginRun():
                 worker.open_run(message.run, message.id, message.uid, message.bundle, message.trace)
             case m.CloseRun():
+                self._arriving.drop(message.run)
                 worker.close_run(message.run)
             case m.LeaveRun():
+                self._arriving.drop(message.run)
                 worker.leave_run(message.run)
             case m.AnswerAttempt():
                 worker.answer(message.attempt, message.answer)
             case m.EndAttempt():
                 worker.overstayed(message.attempt, message.failure)
             case m.FenceWork():
+                self._arriving.drop_all()
                 worker.fence()
             case m.Drain():
                 worker.drain()
-
-    def _here(self, data: Data) -> Data:
-        return Object(self._known[data.oid], data.nbytes) if isinstance(data, Object) else data
 
     # ------------------------------------------------------------------ port WorkerEvents
 
@@ -170,7 +192,11 @@ class WorkerEnd:
             given.append(data.oid)
             return Object(ObjectId(-len(descriptors)), data.nbytes)
 
-        self._send(m.Told(run, change_data(event, numbered)), descriptors)
+        changed = change_data(event, numbered)
+        if self._keeps:
+            self._send(m.Told(run, changed, tuple(given)), descriptors)
+            return
+        self._send(m.Told(run, changed), descriptors)
         for oid in given:
             self._objects.release(oid)
 
@@ -196,7 +222,7 @@ class WorkerEnd:
 
     def rested(self) -> None:
         """What there was to be done has been handed on; told where that changes what the engine knows."""
-        rest = (self._worker.quiet, self._heard)
+        rest = (self._worker.quiet and not self._arriving.waits, self._heard)
         if rest != self._told_rest and rest[0]:
             self._send(m.Rested(*rest))
         self._told_rest = rest

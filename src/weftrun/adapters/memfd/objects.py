@@ -75,6 +75,12 @@ class MemfdObjects:
         self._descriptors = 0
         self._published_bytes = 0
         self._closed = False
+        self._tell_freed: Callable[[ObjectId], None] = lambda _: None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no Object, so that nothing can name one."""
+        return not self._kept
 
     def publish(self, pieces: Sequence[bytes | memoryview]) -> Object:
         """Make an Object of these pieces, one after the other, with one holder."""
@@ -144,9 +150,15 @@ class MemfdObjects:
                 return
             kept = self._of(oid)
             kept.holders -= 1
-            if not kept.holders:
-                del self._kept[oid]
-                self._free(kept)
+            if kept.holders:
+                return
+            del self._kept[oid]
+            self._free(kept)
+        self._tell_freed(oid)
+
+    def when_freed(self, tell: Callable[[ObjectId], None]) -> None:
+        """Call `tell` with each Object that has no holder any more, in the thread that let go of it last."""
+        self._tell_freed = tell
 
     def stats(self) -> dict[str, int]:
         """Return `objects`, `object_bytes`, `descriptors`, `spilled`, `spilled_bytes`, `published_bytes` (ever)."""

@@ -41,6 +41,16 @@ class FdLoop(Protocol):
         """Call back no more."""
 
 
+class ThreadLoop(FdLoop, Protocol):
+    """A loop that other threads can call into, and that has threads for what takes time."""
+
+    def call_from_thread(self, callback: Callable[[], None], /) -> object:
+        """Call back soon, in the loop's thread. `EngineClosed` where it has ended."""
+
+    def offload(self, work: Callable[[], None], done: Callable[[], None], *, lane: str) -> object:
+        """Run `work` outside the loop, then `done` on the loop. Works of one lane run in order, one at a time."""
+
+
 class LoopChannel(Generic[_In]):
     """A non-blocking channel on a loop: calls `readable` when something came, and sends the rest when it can."""
 

@@ -14,10 +14,12 @@ from msgspec.structs import replace
 
 from weftrun.adapters.passing.adoption import adopted
 from weftrun.adapters.passing.readiness import FdLoop, LoopChannel
+from weftrun.adapters.process.priorities import put_in_front
 from weftrun.adapters.process.whereabouts import authors_line, host_pid, starved_s
 from weftrun.model.ids import ObjectId, SandboxId
 from weftrun.model.limits import Limits
 from weftrun.model.messages import (
+    Batch,
     BodyDeliver,
     BodyDrop,
     BodyEnded,
@@ -109,7 +111,7 @@ class SandboxEnd:
 
     # ------------------------------------------------------------------ life
 
-    def fork_request(self, store_folder: str = "") -> tuple[Fork, tuple[int, ...]]:
+    def fork_request(self, store_folder: str = "", *, shares: bool = True) -> tuple[Fork, tuple[int, ...]]:
         """Return what to ask the zygote for, with the far ends, which belong to the caller from now on."""
         limits = self._limits
         request = Fork(
@@ -129,6 +131,7 @@ class SandboxEnd:
             emits_max=limits.emits_max,
             emit_name_bytes_max=limits.emit_name_bytes_max,
             store_folder=store_folder,
+            shares=shares,
         )
         far = self._far
         self._far = ()
@@ -193,10 +196,18 @@ class SandboxEnd:
             self._bodies[message.body] = message
         elif isinstance(message, BodyDrop):
             self._bodies.pop(message.body, None)
+        elif isinstance(message, Batch) and message.slice_s:
+            self._put_in_front()
         if isinstance(message, ItemBatch):
             self._send_items(message)
         else:
             self._send(message)
+
+    def _put_in_front(self) -> None:
+        """Let what comes next run in front of all others, until its time slice is over."""
+        if self._pidfd >= 0 and (pid := host_pid(self._pidfd)) > 0:
+            with contextlib.suppress(OSError):  # it has ended meanwhile
+                put_in_front(pid)
 
     def body_of(self, message: ToSandbox) -> BodyStart | None:
         """Return how the body that a message is about was entered, while it is here."""

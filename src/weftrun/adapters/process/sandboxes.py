@@ -38,7 +38,7 @@ class ProcessSandboxes:
 
     def __init__(
         self, loop: FdLoop, objects: Objects, *, limits: Limits, hash_seed: int, open_files_max: int | None = None,
-        since: float = 0.0, store_folder: str = "",
+        since: float = 0.0, store_folder: str = "", shares: bool = True,
     ) -> None:  # fmt: skip
         """Start nothing yet. Raises UsageError for limits under which an outcome might be too large to be told.
 
@@ -47,12 +47,13 @@ class ProcessSandboxes:
             open_files_max: soft limit of open descriptors for the author's code; None leaves this process's.
             since: when the author's program began, in seconds since the epoch; 0 where nobody asks.
             store_folder: where Objects lie as files, that guests write and read; empty where they lie in memory.
+            shares: whether `weftrun.shared` shares what factories make.
         """
         check_frame_limit(limits)
         self._loop = loop
         self._objects = objects
         self._limits = limits
-        self._surroundings = Surroundings(hash_seed, open_files_max, since, store_folder)
+        self._surroundings = Surroundings(hash_seed, open_files_max, since, store_folder, shares)
         self._zygotes: dict[tuple[Bundle, Privileges, bool], Zygote] = {}
         self._ends: dict[SandboxId, SandboxEnd] = {}
         self._events: SandboxEvents | None = None
@@ -111,6 +112,16 @@ class ProcessSandboxes:
         """Let no body be entered any more in the Sandboxes that were made so far."""
         if not self._closed:
             self._lease_page.fence()
+
+    def let(self, batch: int) -> None:
+        """Let a prepared Batch be entered."""
+        if not self._closed:
+            self._lease_page.let(batch)
+
+    def withdraw(self, batch: int) -> None:
+        """Let a prepared Batch be entered never."""
+        if not self._closed:
+            self._lease_page.withdraw(batch)
 
     def send(self, sandbox: SandboxId, message: ToSandbox) -> None:
         """Send a message and the descriptors of its `objects`. A Sandbox that is gone swallows it."""

@@ -41,12 +41,14 @@ class Surroundings(NamedTuple):
     Attributes:
         since: when their program began, in seconds since the epoch, or 0.
         store_folder: where Objects lie as files; empty where they lie in memory.
+        shares: whether `weftrun.shared` shares there.
     """
 
     hash_seed: int
     open_files_max: int | None
     since: float = 0.0
     store_folder: str = ""
+    shares: bool = True
 
 
 class Zygote:
@@ -76,7 +78,7 @@ class Zygote:
         self.bundle = bundle
         self.privileges = privileges
         self.network = network
-        self._store_folder = surroundings.store_folder
+        self._surroundings = surroundings
         self.sandboxes: dict[SandboxId, SandboxEnd] = {}
         self._owner = owner
         self._loop = loop
@@ -131,7 +133,7 @@ class Zygote:
     def _ask(self, end: SandboxEnd) -> None:
         end.unforkable = self._unforkable
         end.written = self._written
-        request, far = end.fork_request(self._store_folder)
+        request, far = end.fork_request(self._surroundings.store_folder, shares=self._surroundings.shares)
         self._channel.send(request, far, close=far)
 
     # ------------------------------------------------------------------ what it says

@@ -6,14 +6,16 @@ import logging
 import socket
 import threading
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import ray
 import ray.util.scheduling_strategies
+from msgspec.structs import replace
 from ray.exceptions import RayError
 
 from weftrun.adapters.hosts.engine_end import RemoteWorker
-from weftrun.adapters.passing.readiness import FdLoop
+from weftrun.adapters.hosts.introductions import Introductions, Met
+from weftrun.adapters.passing.readiness import ThreadLoop
 from weftrun.adapters.ray.actor import remote
 from weftrun.adapters.ray.link import WorkerLink
 from weftrun.model.errors import UsageError
@@ -26,13 +28,6 @@ from weftrun.wire.channel import Channel
 
 _LOOK_S: Final = 1.0
 _LOG = logging.getLogger("weftrun")
-
-
-class ThreadLoop(FdLoop, Protocol):
-    """A loop that other threads can call into."""
-
-    def call_from_thread(self, callback: Callable[[], None], /) -> object:
-        """Call back soon, in the loop's thread."""
 
 
 class RayCluster:
@@ -60,10 +55,10 @@ class RayCluster:
         serves: str,
         begin: MakeBegin,
         joined: Callable[[WorkerId, DistantWorker, int], None],
-        met: Callable[[WorkerId, WorkerId], None],  # noqa: ARG002  # they speak to the engine only
+        met: Met,
     ) -> RayWorkers:
         """Return the Workers, one for each host, not started yet."""
-        return RayWorkers(loop, objects, serves, begin, joined)
+        return RayWorkers(loop, objects, serves, begin, joined, met)
 
     def close(self) -> None:
         """Leave the cluster. Idempotent."""
@@ -78,6 +73,7 @@ class RayWorkers:
     Args:
         module: what serves a Worker (see `WorkerActor`).
         joined: called in the loop's thread with each Worker that is there.
+        met: called in the loop's thread with each two that can hand one another values.
     """
 
     def __init__(
@@ -87,12 +83,14 @@ class RayWorkers:
         module: str,
         begin: MakeBegin,
         joined: Callable[[WorkerId, DistantWorker, int], None],
+        met: Met,
     ) -> None:
         self._loop = loop
         self._objects = objects
         self._module = module
         self._begin = begin
         self._joined = joined
+        self._introductions = Introductions(loop, objects, met)
         self._last = 0
         self._hosts: dict[str, _Host] = {}
         self._closing = threading.Event()
@@ -121,9 +119,9 @@ class RayWorkers:
         actor = remote(ray, node, self._module)
         self._last += 1
         worker = WorkerId(self._last)
-        begin = self._begin(worker, processors)
+        begin = replace(self._begin(worker, processors), serves_at=address)
         ours, theirs = socket.socketpair()
-        host = _Host(address)
+        host = _Host(worker, address)
         self._hosts[node] = host
         host.link = WorkerLink(actor, theirs, lambda why: self._ended(node, host, why))
 
@@ -137,7 +135,8 @@ class RayWorkers:
                 host.link.kill()
                 self._loop.call_soon(lambda: self._gone(node, host, "it gave no sign of life"))
 
-            host.remote = RemoteWorker(self._loop, channel, self._objects, begin, end)
+            host.remote = RemoteWorker(self._loop, channel, self._objects, begin, end, self._introductions)
+            self._introductions.joined(worker, host.remote, address)
             self._joined(worker, host.remote, begin.sandboxes_max)
 
         self._loop.call_from_thread(join)
@@ -151,6 +150,7 @@ class RayWorkers:
         """A Worker is gone; the host gets another one, if it is there."""
         if self._hosts.get(node) is host and host.remote is not None and not self._closing.is_set():
             host.remote.finish(f"{why} (host {host.address})")
+            self._introductions.left(host.worker)
             del self._hosts[node]
 
     def close(self) -> None:
@@ -171,7 +171,8 @@ class _Host:
 
     link: WorkerLink
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, worker: WorkerId, address: str) -> None:
+        self.worker = worker
         self.address = address
         self.remote: RemoteWorker | None = None
 

@@ -214,29 +214,41 @@ def transact(
 
     An I/O error leaves open whether it happened: `CommitUnknown`. Every other error means that it did not.
     """
-    with all_or_nothing(connection, path, doing):
+    with AllOrNothing(connection, path, doing):
         begin(connection, turn)
         result = work(connection)
         connection.execute(SQL["commit"])
     return result
 
 
-@contextmanager
-def all_or_nothing(connection: apsw.Connection, path: Path, doing: str) -> Iterator[None]:
-    """Undo the open transaction at any error but one of the disk, which leaves it unknown: `CommitUnknown`."""
-    try:
-        yield
-    except apsw.IOError as error:
-        raise CommitUnknown(
-            f"The disk gave an error at {path} in a transaction ({error}): it is not known whether it was committed."
-            " It is looked up when the Journal is used next."
-        ) from None
-    except apsw.Error as error:
-        roll_back(connection)
-        raise told(error, path, doing) from None
-    except BaseException:
-        roll_back(connection)
-        raise
+class AllOrNothing:
+    """Undoes the open transaction at any error but one of the disk, which leaves it unknown: `CommitUnknown`.
+
+    No generator: that would be called for longer than the statements of a small transaction.
+    """
+
+    __slots__ = ("_connection", "_doing", "_path")
+
+    def __init__(self, connection: apsw.Connection, path: Path, doing: str) -> None:
+        self._connection = connection
+        self._path = path
+        self._doing = doing
+
+    def __enter__(self) -> None:
+        """Begin nothing: that is the caller's."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Undo what an error leaves half done, and raise it in the words of this project."""
+        if error is None:
+            return
+        if isinstance(error, apsw.IOError):
+            raise CommitUnknown(
+                f"The disk gave an error at {self._path} in a transaction ({error}): it is not known whether it was"
+                " committed. It is looked up when the Journal is used next."
+            ) from None
+        roll_back(self._connection)
+        if isinstance(error, apsw.Error):
+            raise told(error, self._path, self._doing) from None
 
 
 def roll_back(connection: apsw.Connection) -> None:

@@ -35,6 +35,27 @@ from weftrun.ports.journal import PARKED, Appended, Message, Posted, Rest, RunIn
 T = TypeVar("T")
 
 
+class Forgetting:
+    """Forgets, where a transaction fails, what may not be so: the connection if nobody knows, else what heads say.
+
+    They may have run ahead of what was undone.
+    """
+
+    def __init__(self, drop: Callable[[], None], forget_heads: Callable[[], None]) -> None:
+        self._drop = drop
+        self._forget_heads = forget_heads
+
+    def __enter__(self) -> None:
+        """Remember nothing: each failure is looked at by itself."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Forget what the error leaves unsure."""
+        if isinstance(error, CommitUnknown):
+            self._drop()
+        elif error is not None:
+            self._forget_heads()
+
+
 class SqliteJournal(SqlitePlaces):
     """A Journal in a SQLite file.
 
@@ -64,6 +85,7 @@ class SqliteJournal(SqlitePlaces):
         self._no_turn = WriteTurn(entropy, pause, 0.0)
         self._vfs = vfs
         self._heads: dict[RunUid, Head] = {}
+        self._forgetting = Forgetting(self._drop, self.forget_heads)
         self._log_room = LogRoom()
         self._closed = False
         self._connection: apsw.Connection | None = None
@@ -118,20 +140,8 @@ class SqliteJournal(SqlitePlaces):
             connections.release(connection)
 
     def _transact(self, doing: str, work: Callable[[apsw.Connection], T], turn: WriteTurn | None = None) -> T:
-        with self._forgetting():
+        with self._forgetting:
             return transact(self._connected(), turn or self._turn, self._path, doing, work)
-
-    @contextmanager
-    def _forgetting(self) -> Iterator[None]:
-        """Forget, where a transaction fails, what may not be so: heads may have run ahead of what was undone."""
-        try:
-            yield
-        except CommitUnknown:
-            self._drop()
-            raise
-        except BaseException:
-            self._heads.clear()
-            raise
 
     # ------------------------------------------------------------------ append
 
@@ -161,9 +171,9 @@ class SqliteJournal(SqlitePlaces):
     @contextmanager
     def held(self, doing: str) -> Iterator[apsw.Connection]:
         """Give the connection for a part of a transaction that goes on; an error ends it, as in `append`."""
-        with self._forgetting():
+        with self._forgetting:
             connection = self._connected()
-            with connections.all_or_nothing(connection, self._path, doing):
+            with connections.AllOrNothing(connection, self._path, doing):
                 yield connection
 
     def forget_heads(self) -> None:
@@ -255,11 +265,9 @@ class SqliteJournal(SqlitePlaces):
             elif not head.progressed and row.seq > 1:
                 progressed.append((head.key,))
                 head.progressed = True
-        self._write(connection, "add_record", records)
-        self._write(connection, "end_run", ends)
+        self._write(connection, add_record=records, end_run=ends, made_progress=progressed)
         if untaken:
             connection.executemany(SQL["drop_untaken"], untaken)
-        self._write(connection, "made_progress", progressed)
         if places:  # a Run that has ended gives its place back
             connection.executemany(SQL["remove_entry"], places)
         return lost
@@ -293,13 +301,14 @@ class SqliteJournal(SqlitePlaces):
         if stored != (row.at, body):
             raise InternalError(f"Record {row.seq} of Run {row.uid} in {self._path} is another one already.")
 
-    def _write(self, connection: apsw.Connection, statement: str, bindings: list[Binding]) -> None:
-        if not bindings:
-            return
-        before = connection.total_changes()
-        connection.executemany(SQL[statement], bindings)
-        if connection.total_changes() - before != len(bindings):
-            raise InternalError(f"Not every row could be recorded in {self._path}.")
+    def _write(self, connection: apsw.Connection, **bindings: list[Binding]) -> None:
+        """Execute statements by name, each for all its bindings, which must change a row each."""
+        for statement, bound in bindings.items():
+            if bound:
+                before = connection.total_changes()
+                connection.executemany(SQL[statement], bound)
+                if connection.total_changes() - before != len(bound):
+                    raise InternalError(f"Not every row could be recorded in {self._path}.")
 
     # ------------------------------------------------------------------ Runs as a whole
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +14,7 @@ import wasmtime
 
 from weftrun.adapters.wasm.beginning import begin_with, beginning_of
 from weftrun.adapters.wasm.compiled import Compiled
+from weftrun.adapters.wasm.group import Group, Member
 from weftrun.adapters.wasm.instance import PAGE_BYTES, CallEnded, Instance
 from weftrun.adapters.wasm.state import BucketState
 from weftrun.model.errors import WasmRefused, WasmTrapped
@@ -70,6 +73,14 @@ class KeyView(NamedTuple):
     data: bytes | memoryview
 
 
+class SharedPart(NamedTuple):
+    """A part of a memory that members of a group share, and the file that is mapped there."""
+
+    at: int
+    nbytes: int
+    descriptor: int
+
+
 class PrintedText:
     """What a call prints.
 
@@ -96,6 +107,15 @@ class PrintedText:
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
+class _RunningCall(threading.local):
+    """The call whose instance this thread is in."""
+
+    call: CallContext | None = None
+
+
+running = _RunningCall()
+
+
 class CallContext:
     """What the host functions of one call work on.
 
@@ -114,11 +134,16 @@ class CallContext:
         read_bytes: of keys.
         waited_s: for them, in seconds.
         shared: where regions of state are in its memory, and how long they are.
+        selected: what a selection gave that the program has not taken yet.
         error: what ended it, where that was raised by a host function.
         printed: what it has printed.
         merged: parts of its memory that functions called by their pointers give back.
         joins: those parts, by the number of the call.
         joined: calls whose parts were merged.
+        member: which one it is of a group; of one of its own, where it is in none.
+        in_storage_call: whether it is in one now.
+        parts: parts of its memory that members of a group share.
+        pre: what instances of its module are made from.
     """
 
     def __init__(self, label: str, input: bytes, place: CallReach, limits: WasmLimits) -> None:
@@ -137,10 +162,15 @@ class CallContext:
         self.read_bytes = 0
         self.waited_s = 0.0
         self.shared: dict[str, tuple[int, int]] = {}
+        self.selected: tuple[str, bytes, bytes] | None = None
         self.error: BaseException | None = None
         self.merged: list[MergedRegion] = []
         self.joins: dict[int, tuple[MergedRegion, ...]] = {}
         self.joined: set[int] = set()
+        self.member = Member(Group(1), 0)
+        self.in_storage_call = False
+        self.parts: list[SharedPart] = []
+        self.pre: wasmtime.InstancePre
         self.ends_at = time.monotonic() + limits.time_s_max
         self._state: BucketState | None = None
         self.printed = PrintedText(place.say, limits.text_bytes_max)
@@ -151,6 +181,7 @@ class CallContext:
         Raises:
             WasmTrapped: it needs more than the limits allow, or its start function trapped.
         """
+        self.pre = pre
         store = wasmtime.Store(compiled.engine.wasmtime)
         store.set_limits(memory_size=self.limits.memory_bytes_max, table_elements=500_000, instances=1)
         if compiled.engine.fuel:
@@ -333,6 +364,9 @@ class CallContext:
         """Give back what the call has held beyond its memory."""
         if self._state is not None:
             self._state.close()
+        for part in self.parts:
+            os.close(part.descriptor)
+        self.parts.clear()
 
     def _room(self, nbytes: int) -> int | None:
         for index, (at, room) in enumerate(self.free):

@@ -17,26 +17,19 @@ from typing import Any, Final
 import wasmtime
 from wasmtime import _ffi as ffi
 
-from weftrun.adapters.wasm.call import CallContext, OtherFunctions
+from weftrun.adapters.wasm import members
+from weftrun.adapters.wasm.call import CallContext, OtherFunctions, running
 from weftrun.adapters.wasm.compiled import Compiled, Compiler
 from weftrun.adapters.wasm.instance import BadAddress
 from weftrun.adapters.wasm.merging import merged, nbytes_of
 from weftrun.adapters.wasm.moving import pointed, storage_call
+from weftrun.adapters.wasm.selections import object_select
 from weftrun.model.errors import LimitExceeded, WasmRefused
 from weftrun.model.wasm import MergedRegion, MergeHow, NumberType
 
 MODULE: Final = "weftrun"
 WASI: Final = "wasi_snapshot_preview1"
 _U32: Final = 0xFFFF_FFFF
-
-
-class _RunningCall(threading.local):
-    """The call whose instance this thread is in."""
-
-    call: CallContext | None = None
-
-
-running = _RunningCall()
 
 
 def _text(call: CallContext, at: int, nbytes: int) -> str:
@@ -286,6 +279,7 @@ _FUNCTIONS: Final[tuple[tuple[str, str, Callable[..., int]], ...]] = (
     ("iiii", "i", object_write),
     ("ii", "i", object_delete),
     ("iiii", "I", object_list),
+    ("iiiiii", "I", object_select),
     ("ii", "i", step_key),
     ("ii", "I", state_size),
     ("iiii", "i", state_map),
@@ -300,6 +294,16 @@ _FUNCTIONS: Final[tuple[tuple[str, str, Callable[..., int]], ...]] = (
     ("iii", "I", call_output),
     ("iiii", "i", merge),
     ("i", "i", call_join),
+    ("ii", "i", members.group_run),
+    ("", "i", members.group_rank),
+    ("", "i", members.group_size),
+    ("iii", "i", members.group_send),
+    ("iii", "i", members.group_receive),
+    ("i", "i", members.group_next),
+    ("", "i", members.group_barrier),
+    ("i", "i", members.group_lock),
+    ("i", "i", members.group_unlock),
+    ("i", "i", members.group_share),
 )
 """Parameters and result (i: 32 bits, I: 64 bits) of what a module may import, under the names that they have here."""
 

@@ -74,6 +74,8 @@ def _why_here(call: CallContext) -> str:
         )
     if call.shared:
         return "the program has shared state in its memory"
+    if call.parts or call.member.group.size > 1:
+        return "the program shares memory with others of its group"
     if call.instance.compiled.fixed:
         return "the module does not export all its variables"
     return ""
@@ -83,7 +85,9 @@ def _here(call: CallContext, key: str, function: int, args: tuple[int, ...]) -> 
     """Run the function on this host: what it shows of keys is gone when it returns, as near the data."""
     shown = set(call.views)
     began, waited_s, read_bytes = time.perf_counter(), call.waited_s, call.read_bytes
+    outer, call.in_storage_call = call.in_storage_call, True
     value = call.instance.call_table(function, args)
+    call.in_storage_call = outer
     for at in set(call.views) - shown:
         call.unmap(at)
     read_bytes = call.read_bytes - read_bytes
@@ -258,6 +262,7 @@ def run_arrived(call: CallContext, told: NearCall) -> NearDone:
     before = bytes(instance.view())
     began = time.perf_counter()
     sent, read_before = set(call.views), call.read_bytes
+    call.in_storage_call = True
     value = call.run(lambda of: of.call_table(told.function, told.args), may_exit=False)
     for at in set(call.views) - sent:
         call.unmap(at)

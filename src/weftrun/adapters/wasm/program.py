@@ -12,11 +12,11 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final, cast
 
-from weftrun.adapters.wasm.call import CallReach
+from weftrun.adapters.wasm.call import CallReach, running
 from weftrun.adapters.wasm.compiled import Compiled
-from weftrun.adapters.wasm.host import running
 from weftrun.adapters.wasm.runner import entry_of, run
 from weftrun.model.errors import WasmRefused
+from weftrun.model.selecting import Selection
 from weftrun.model.wasm import (
     KeyVerb,
     PointedFunction,
@@ -28,7 +28,7 @@ from weftrun.model.wasm import (
     WasmAnswer,
     WasmCall,
 )
-from weftrun.ports.buckets import KeyChanged, Stat
+from weftrun.ports.buckets import KeyChanged, Selected, Stat
 
 _BYTES_MAX: Final = 16 << 20
 _NS: Final = 1_000_000_000
@@ -159,6 +159,10 @@ class _KeysOnRecord:
     ) -> tuple[Stat, bytes | memoryview] | None:  # fmt: skip
         """Return bytes of a key."""
         return cast("tuple[Stat, bytes] | None", self._asked("read", key, offset, nbytes))
+
+    def select(self, bucket: str, key: str, selection: Selection) -> Selected | None:  # noqa: ARG002
+        """Return what a selection gives of a key."""
+        return cast("Selected | None", self._asked("select", key, selection))
 
     def write(
         self, bucket: str, key: str, data: bytes | memoryview, *, once: str = "", if_version: str = ""  # noqa: ARG002

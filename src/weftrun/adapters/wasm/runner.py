@@ -10,9 +10,9 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from weftrun.adapters.wasm.call import CallContext, CallReach
+from weftrun.adapters.wasm.call import CallContext, CallReach, running
 from weftrun.adapters.wasm.compiled import Compiled, compiled
-from weftrun.adapters.wasm.host import linked, running
+from weftrun.adapters.wasm.host import linked
 from weftrun.adapters.wasm.instance import BadAddress, Instance
 from weftrun.adapters.wasm.merging import nbytes_of, neutral
 from weftrun.adapters.wasm.moving import arrive, fill, room_for, run_arrived

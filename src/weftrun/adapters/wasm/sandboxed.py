@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from weftrun.adapters.buckets.files import FileBuckets
 from weftrun.adapters.buckets.remote import RemoteBuckets
-from weftrun.adapters.buckets.stores import in_s3
+from weftrun.adapters.buckets.stores import buckets_at
 from weftrun.adapters.wasm.call import CallReach, once_of
 from weftrun.adapters.wasm.components import call_component
 from weftrun.adapters.wasm.modules import Modules
@@ -23,10 +23,10 @@ from weftrun.ports.buckets import Buckets, KeyChanged
 
 @functools.lru_cache(maxsize=64)
 def _buckets(where: str) -> Buckets:
-    """Return the buckets of a folder, of a storage role by its URL, or in S3."""
-    if where.startswith("s3://"):
-        return in_s3(where)
-    return RemoteBuckets(where) if "://" in where else FileBuckets(where)
+    """Return the buckets of a folder, of a storage role by its URL, or in a store."""
+    if where.startswith(("http://", "https://")):
+        return RemoteBuckets(where)
+    return buckets_at(where) if "://" in where else FileBuckets(where)
 
 
 def call(wanted: WasmCall, input: bytes, effects: str, say: Callable[[bytes], None]) -> WasmAnswer:

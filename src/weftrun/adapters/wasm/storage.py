@@ -11,7 +11,8 @@ from weftrun.adapters.wasm.modules import Modules
 from weftrun.adapters.wasm.processors import ProcessorGate
 from weftrun.adapters.wasm.runner import load, run_near
 from weftrun.model.near import NearAnswer, NearCall, NearRefused
-from weftrun.ports.buckets import Buckets
+from weftrun.model.selecting import Selection
+from weftrun.ports.buckets import Buckets, Selected
 
 _WAITING_A_SLOT: Final = 4
 
@@ -56,15 +57,30 @@ class NearRunner:
             return NearRefused("the module is not known there", wants_module=True)
         if self._buckets.stat(told.bucket, told.key) is None:
             return NearRefused(f"the key {told.key!r} is not there")
-        if self._gate is not None and not self._gate.is_open():
-            return NearRefused("the processors of the storage role are busy", is_busy=True)
-        if not self._admitted():
-            return NearRefused("the storage role is busy", is_busy=True)
+        why_not = self._enter()
+        if why_not:
+            return NearRefused(why_not, is_busy=True)
         try:
             place = CallReach(told.bucket, self._buckets)
             return run_near(load(path, told.module), told, place)
         finally:
             self._free.release()
+
+    def select(self, bucket: str, key: str, selection: Selection) -> Selected | NearRefused | None:
+        """Choose lines of a key, or refuse to, as a call is; None where the key isn't there."""
+        why_not = self._enter()
+        if why_not:
+            return NearRefused(why_not, is_busy=True)
+        try:
+            return self._buckets.select(bucket, key, selection)
+        finally:
+            self._free.release()
+
+    def _enter(self) -> str:
+        """Take a slot; where there is none, say why."""
+        if self._gate is not None and not self._gate.is_open():
+            return "the processors of the storage role are busy"
+        return "" if self._admitted() else "the storage role is busy"
 
     def _admitted(self) -> bool:
         if self._slots == 0:

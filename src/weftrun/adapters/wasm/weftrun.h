@@ -40,6 +40,9 @@ int32_t weftrun_raw_object_write(const char *key, uint32_t key_bytes, const void
 WEFTRUN_IMPORT(object_delete) int32_t weftrun_raw_object_delete(const char *key, uint32_t key_bytes);
 WEFTRUN_IMPORT(object_list)
 int64_t weftrun_raw_object_list(const char *prefix, uint32_t prefix_bytes, void *at, uint32_t bytes);
+WEFTRUN_IMPORT(object_select)
+int64_t weftrun_raw_object_select(
+    const char *key, uint32_t key_bytes, const char *wanted, uint32_t wanted_bytes, void *at, uint32_t bytes);
 WEFTRUN_IMPORT(step_key) int32_t weftrun_raw_step_key(void *at, uint32_t bytes);
 WEFTRUN_IMPORT(state_size) int64_t weftrun_raw_state_size(const char *key, uint32_t key_bytes);
 WEFTRUN_IMPORT(state_map)
@@ -55,6 +58,16 @@ WEFTRUN_IMPORT(merge) int32_t weftrun_raw_merge(void *at, uint32_t count, int32_
 WEFTRUN_IMPORT(call_join) int32_t weftrun_raw_call_join(uint32_t call);
 WEFTRUN_IMPORT(call_await) int32_t weftrun_raw_call_await(uint32_t call);
 WEFTRUN_IMPORT(call_output) int64_t weftrun_raw_call_output(uint32_t call, void *at, uint32_t bytes);
+WEFTRUN_IMPORT(group_run) int32_t weftrun_raw_group_run(uint32_t function, uint32_t members);
+WEFTRUN_IMPORT(group_rank) uint32_t weftrun_raw_group_rank(void);
+WEFTRUN_IMPORT(group_size) uint32_t weftrun_raw_group_size(void);
+WEFTRUN_IMPORT(group_send) int32_t weftrun_raw_group_send(uint32_t to, const void *at, uint32_t bytes);
+WEFTRUN_IMPORT(group_receive) uint32_t weftrun_raw_group_receive(uint32_t from, void *at, uint32_t bytes);
+WEFTRUN_IMPORT(group_next) uint32_t weftrun_raw_group_next(uint32_t from);
+WEFTRUN_IMPORT(group_barrier) int32_t weftrun_raw_group_barrier(void);
+WEFTRUN_IMPORT(group_lock) int32_t weftrun_raw_group_lock(uint32_t number);
+WEFTRUN_IMPORT(group_unlock) int32_t weftrun_raw_group_unlock(uint32_t number);
+WEFTRUN_IMPORT(group_share) void *weftrun_raw_group_share(uint32_t bytes);
 WEFTRUN_IMPORT(storage_call)
 int32_t weftrun_raw_storage_call(const char *key, uint32_t key_bytes, uint32_t function, int32_t a, int32_t b);
 
@@ -105,6 +118,23 @@ static inline int weftrun_object_delete(const char *key) {
 /* Writes the keys that begin with `prefix`, a line each, as far as there is room; returns how long all of them are. */
 static inline int64_t weftrun_object_list(const char *prefix, char *at, uint32_t bytes) {
   return weftrun_raw_object_list(prefix, (uint32_t)strlen(prefix), at, bytes);
+}
+
+/* Chooses lines of a value, where that lies if the store can, else here: the result is the same. `wanted` is JSON, such as
+ * {"contains": "ERROR", "field": 3, "separator": ",", "least": 10, "most": 20, "gives": "count"}. Each part may be left out: the
+ * text that a line has; its field, from 1, and what stands between fields (a space); bounds of the field as a number; what is
+ * wanted, "lines", their "count" or the "sum" of the field. Returns text that ends with a zero byte, which the caller
+ * frees; `*bytes` is its length without that. NULL where the key isn't there. */
+static inline char *weftrun_object_select(const char *key, const char *wanted, uint32_t *bytes) {
+  uint32_t key_bytes = (uint32_t)strlen(key), wanted_bytes = (uint32_t)strlen(wanted);
+  int64_t size = weftrun_raw_object_select(key, key_bytes, wanted, wanted_bytes, 0, 0);
+  if (size < 0) return NULL;
+  char *text = (char *)malloc((size_t)size + 1);
+  if (!text) abort();
+  if (size) weftrun_raw_object_select(key, key_bytes, wanted, wanted_bytes, text, (uint32_t)size);
+  text[size] = 0;
+  if (bytes) *bytes = (uint32_t)size;
+  return text;
 }
 
 /* Writes the key of the Step, the same for all its Attempts, as far as there is room; returns how long it is. */
@@ -166,6 +196,110 @@ static inline char *weftrun_await_output(uint32_t call, uint32_t *bytes) {
   text[size] = 0;
   if (bytes) *bytes = (uint32_t)size;
   return text;
+}
+
+/* --- groups: functions of this program that run at once, on this host, and talk to one another ---
+ *
+ * Each member has a copy of this memory and of `weftrun_input`; what is declared by `weftrun_merge` comes back, those of
+ * members with lower numbers first, and the output of member 0, if it sets one. What members wait for is told where it can't
+ * come: a member that traps, returns another number than 0, or ends while others wait for it ends the whole group. */
+
+/* Runs a function in so many members, up to 64. Returns 0 where all of them have, else what the first one that failed
+ * has returned. A member's trap is this call's trap. */
+static inline int weftrun_group(int (*function)(void), uint32_t members) {
+  return weftrun_raw_group_run((uint32_t)(uintptr_t)function, members);
+}
+/* Memory, filled with zeros, that members of groups made later share; NULL where there is no room. */
+static inline void *weftrun_share(uint32_t bytes) { return weftrun_raw_group_share(bytes); }
+/* Which member this is, from 0, and how many there are; 0 and 1 outside of a group. */
+static inline uint32_t weftrun_rank(void) { return weftrun_raw_group_rank(); }
+static inline uint32_t weftrun_members(void) { return weftrun_raw_group_size(); }
+/* Hands a message over and goes on; it waits where 16 MiB that were sent to that member are not taken yet. */
+static inline void weftrun_send(uint32_t to, const void *data, uint32_t bytes) { weftrun_raw_group_send(to, data, bytes); }
+/* Takes the next message of a member, of up to `bytes`, and returns how long it was; waits for it. */
+static inline uint32_t weftrun_receive(uint32_t from, void *at, uint32_t bytes) {
+  return weftrun_raw_group_receive(from, at, bytes);
+}
+/* Waits for the next message of a member, and returns how long it is. */
+static inline uint32_t weftrun_next(uint32_t from) { return weftrun_raw_group_next(from); }
+/* Waits until all members are here. */
+static inline void weftrun_barrier(void) { weftrun_raw_group_barrier(); }
+/* Locks of the group, by number; a member that ends gives its own back. */
+static inline void weftrun_lock(uint32_t number) { weftrun_raw_group_lock(number); }
+static inline void weftrun_unlock(uint32_t number) { weftrun_raw_group_unlock(number); }
+
+/* What follows is called by all members, with the same arguments but for the data. */
+
+/* Gives all members what `root` has. */
+static inline void weftrun_broadcast(uint32_t root, void *at, uint32_t bytes) {
+  if (weftrun_rank() != root) weftrun_receive(root, at, bytes);
+  else for (uint32_t to = 0; to < weftrun_members(); to++) if (to != root) weftrun_send(to, at, bytes);
+}
+/* Puts the `bytes` of each member one after the other into `all` of `root`. */
+static inline void weftrun_gather(uint32_t root, const void *at, uint32_t bytes, void *all) {
+  weftrun_send(root, at, bytes);
+  if (weftrun_rank() == root)
+    for (uint32_t from = 0; from < weftrun_members(); from++) weftrun_receive(from, (char *)all + from * bytes, bytes);
+}
+/* The same, into `all` of each member. */
+static inline void weftrun_gather_all(const void *at, uint32_t bytes, void *all) {
+  weftrun_gather(0, at, bytes, all);
+  weftrun_broadcast(0, all, bytes * weftrun_members());
+}
+/* Gives each member its `bytes` of what `root` has in `all`. */
+static inline void weftrun_scatter(uint32_t root, const void *all, uint32_t bytes, void *at) {
+  if (weftrun_rank() == root)
+    for (uint32_t to = 0; to < weftrun_members(); to++) weftrun_send(to, (const char *)all + to * bytes, bytes);
+  weftrun_receive(root, at, bytes);
+}
+/* Gives each member its `bytes` of what each has in `all`: those of member `n` go to place `n` of `given`. */
+static inline void weftrun_exchange(const void *all, uint32_t bytes, void *given) {
+  for (uint32_t to = 0; to < weftrun_members(); to++) weftrun_send(to, (const char *)all + to * bytes, bytes);
+  for (uint32_t from = 0; from < weftrun_members(); from++) weftrun_receive(from, (char *)given + from * bytes, bytes);
+}
+
+#define WEFTRUN_JOIN_AS(type) \
+  for (uint32_t i = 0; i < count; i++) { \
+    type *own = (type *)at + i, given = ((const type *)other)[i]; \
+    *own = how == WEFTRUN_SUM ? *own + given : how == WEFTRUN_PRODUCT ? *own * given \
+         : how == WEFTRUN_MIN ? (given < *own ? given : *own) : how == WEFTRUN_MAX ? (given > *own ? given : *own) : given; \
+  }
+/* Joins `count` numbers with others of the same type, as `weftrun_merge` says; whole numbers wrap around. */
+static inline void weftrun_combine(void *at, const void *other, uint32_t count, int type, int how) {
+  if (type == WEFTRUN_I32 && how < WEFTRUN_MIN) { WEFTRUN_JOIN_AS(uint32_t) }
+  else if (type == WEFTRUN_I64 && how < WEFTRUN_MIN) { WEFTRUN_JOIN_AS(uint64_t) }
+  else if (type == WEFTRUN_I32) { WEFTRUN_JOIN_AS(int32_t) }
+  else if (type == WEFTRUN_I64) { WEFTRUN_JOIN_AS(int64_t) }
+  else if (type == WEFTRUN_F32) { WEFTRUN_JOIN_AS(float) }
+  else { WEFTRUN_JOIN_AS(double) }
+}
+/* Joins the numbers of all members that come before this one and its own, in their order; each has its result in `at`. */
+static inline void weftrun_scan(void *at, uint32_t count, int type, int how) {
+  uint32_t bytes = count * (type == WEFTRUN_I64 || type == WEFTRUN_F64 ? 8 : 4), rank = weftrun_rank();
+  if (rank) {
+    void *before = malloc(bytes), *own = malloc(bytes);
+    if (!before || !own) abort();
+    weftrun_receive(rank - 1, before, bytes);
+    memcpy(own, at, bytes);
+    memcpy(at, before, bytes);
+    weftrun_combine(at, own, count, type, how);
+    free(before);
+    free(own);
+  }
+  if (rank + 1 < weftrun_members()) weftrun_send(rank + 1, at, bytes);
+}
+/* Joins the numbers of all members, in their order; `root` has the result in `at`, the others have what came before them. */
+static inline void weftrun_reduce(uint32_t root, void *at, uint32_t count, int type, int how) {
+  uint32_t bytes = count * (type == WEFTRUN_I64 || type == WEFTRUN_F64 ? 8 : 4), last = weftrun_members() - 1;
+  weftrun_scan(at, count, type, how);
+  if (root == last) return;
+  if (weftrun_rank() == last) weftrun_send(root, at, bytes);
+  else if (weftrun_rank() == root) weftrun_receive(last, at, bytes);
+}
+/* The same, and all members have the result. */
+static inline void weftrun_reduce_all(void *at, uint32_t count, int type, int how) {
+  weftrun_scan(at, count, type, how);
+  weftrun_broadcast(weftrun_members() - 1, at, count * (type == WEFTRUN_I64 || type == WEFTRUN_F64 ? 8 : 4));
 }
 
 /* --- near storage --- */

@@ -46,6 +46,13 @@ def _check(apps: tuple[Path, ...], tls_cert: str | None, tls_key: str | None) ->
     type=click.IntRange(1),
     help="Open Runs that were started here; beyond it starts wait, and come in by fair shares of tenants.",
 )
+@click.option(
+    "--strategy",
+    default="adaptive",
+    show_default=True,
+    help="By what rule calls get their Sandboxes: adaptive, vanilla, sfs, kraken, faasbatch, with settings such as "
+    "kraken:slo_s=0.5,window_s=0.2; to compare with.",
+)
 @click.option("--tokens", is_flag=True, help="Ask callers for tokens; hosts other than loopback always do.")
 @click.option("--tls-cert", type=click.Path(exists=True, dir_okay=False), help="Certificate, in PEM; with --tls-key.")
 @click.option("--tls-key", type=click.Path(exists=True, dir_okay=False), help="Its private key, in PEM.")
@@ -56,8 +63,8 @@ def _check(apps: tuple[Path, ...], tls_cert: str | None, tls_key: str | None) ->
 @click.option(
     "--store",
     default="",
-    metavar="s3://BUCKET/PREFIX",
-    help="With --compat faasm: where the storage role keeps values.",
+    metavar="URL",
+    help="With --compat faasm: where the storage role keeps values, s3://BUCKET/PREFIX or postgresql://...",
 )
 @click.option(
     "--storage-port", type=click.IntRange(0, 65_535), default=8_003, show_default=True,
@@ -76,6 +83,7 @@ def command(
     sandboxes: int | None,
     keep_alive_s: float,
     runs_at_once: int | None,
+    strategy: str,
     tokens: bool,
     tls_cert: str | None,
     tls_key: str | None,
@@ -104,6 +112,7 @@ def command(
         keep_alive_s=keep_alive_s,
         asks_for_tokens=tokens,
         runs_at_once=runs_at_once,
+        strategy=strategy,
         tls=(tls_cert, tls_key) if tls_cert and tls_key else None,
     )
     if compat != "faasm":

@@ -137,6 +137,7 @@ class Gateway:
         sandboxes: int | None = None,
         keep_alive_s: float = DEFAULT_LIMITS.sandbox_idle_s,
         recover: str = "all",
+        strategy: str = "adaptive",
         asks_for_tokens: bool = False,
         runs_at_once: int | None = None,
     ) -> Gateway:
@@ -150,7 +151,9 @@ class Gateway:
             UsageError: a file has no app that can be served.
         """
         limits = replace(DEFAULT_LIMITS, sandbox_idle_s=keep_alive_s)
-        core = await asyncio.to_thread(open_core, place, sandboxes=sandboxes, recover=recover, limits=limits)
+        core = await asyncio.to_thread(
+            open_core, place, sandboxes=sandboxes, recover=recover, limits=limits, strategy=strategy
+        )
         file = GatewayFile(place.folder / "gateway.db")
         gateway = cls(place, core, file, asks_for_tokens=asks_for_tokens, runs_at_once=runs_at_once)
         try:

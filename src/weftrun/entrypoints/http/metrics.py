@@ -91,9 +91,15 @@ class _EngineCollector(Collector):
         batches = gateway.core.batches
         yield CounterMetricFamily("weftrun_batches", "Batches that were given to Sandboxes.", batches.batches)
         yield CounterMetricFamily("weftrun_attempts", "Bodies in these Batches.", batches.attempts)
-        yield CounterMetricFamily(
-            "weftrun_cold_starts", "Sandboxes that were made for what waited.", batches.cold_starts
+        cold = CounterMetricFamily(
+            "weftrun_cold_starts",
+            "Sandboxes that were made for what waited, by why: first of its code, all others busy, or the last one "
+            "ended idle, for want of room, or lost.",
+            labels=("why",),
         )
+        for why, count in batches.cold_whys:
+            cold.add_metric((why,), count)
+        yield cold
         yield CounterMetricFamily(
             "weftrun_cold_start_seconds", "How long these took to be made, in all.", batches.cold_start_s
         )

@@ -26,8 +26,8 @@ class StorageRole:
         pid: of the process that is it now.
     """
 
-    def __init__(self, root: Path, host: str, port: int, *, store: str = "") -> None:
-        """Start it with its data in `root`, or its values at the URL `store`.
+    def __init__(self, root: Path, host: str, port: int, *, store: str = "", slots: int | None = None) -> None:
+        """Start it with its data in `root`, or its values at the URL `store`, and as many slots for calls.
 
         Raises:
             UsageError: the port is taken.
@@ -38,6 +38,7 @@ class StorageRole:
         self._command = [
             sys.executable, "-m", "weftrun.entrypoints.http.storage", "--root", str(root), "--host", host,
             "--port", str(free.getsockname()[1]), "--store", store, "--until-stdin-ends",
+            *(() if slots is None else ("--near-slots", str(slots))),
         ]  # fmt: skip
         free.close()
         self._closing = threading.Event()
@@ -105,7 +106,7 @@ def serve_faasm(
     Args:
         settings: of the server; modules and the storage role's data lie in the folder beside the Journal.
         storage: URL of a storage role; None starts one, at `storage_port`.
-        store: where that keeps values, `s3://BUCKET/PREFIX`; empty for its folder.
+        store: where that keeps values, `s3://BUCKET/PREFIX` or `postgresql://...`; empty for its folder.
         limits: of each call.
         announce: told the URLs of the doors and of the storage role.
 

@@ -43,6 +43,7 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
         asks_for_tokens: whether each caller must have one; a host other than the loopback asks for them always.
         runs_at_once: open Runs that may be started here at once; None for no bound.
         tls: files of a certificate and of its key, in PEM.
+        strategy: by what rule calls get their Sandboxes; see `weftrun.open`.
         recover: which open Runs this engine goes on with; see `weftrun.open`.
     """
 
@@ -55,6 +56,7 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
     asks_for_tokens: bool = False
     runs_at_once: int | None = None
     tls: tuple[str, str] | None = None
+    strategy: str = "adaptive"
     recover: str = "all"
 
 
@@ -126,6 +128,7 @@ async def _opened(settings: ServerSettings) -> Gateway:
         sandboxes=settings.sandboxes,
         keep_alive_s=settings.keep_alive_s,
         recover=settings.recover,
+        strategy=settings.strategy,
         asks_for_tokens=asks,
         runs_at_once=settings.runs_at_once,
     )

@@ -2,6 +2,7 @@
 
 GET, HEAD, PUT, DELETE /buckets/BUCKET/KEY      a value; `?offset=&nbytes=` for a part of it
 GET                    /buckets/BUCKET?prefix=  keys, as JSON
+PUT                    /select/BUCKET/KEY       what a selection, in JSON, gives of a value (`ports.buckets.Selected`)
 PUT                    /modules/SHA256          a WebAssembly module
 POST                   /near                    a call that has come to its data (`model.near`), in MessagePack
 GET                    /ping
@@ -16,18 +17,21 @@ from typing import Any
 from urllib.parse import unquote
 
 import click
+import msgspec
 from anyio.to_thread import run_sync
 from litestar import Litestar, Request, Response, delete, get, head, post, put
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 
 from weftrun.adapters.buckets.files import FileBuckets
-from weftrun.adapters.buckets.stores import in_s3
+from weftrun.adapters.buckets.stores import buckets_at
 from weftrun.adapters.wasm.modules import Modules
 from weftrun.adapters.wasm.storage import NearRunner
 from weftrun.entrypoints.http.listening import run_app
 from weftrun.model.errors import WasmRefused, WeftrunError
-from weftrun.ports.buckets import Buckets, KeyChanged, Stat
+from weftrun.model.near import NearRefused
+from weftrun.model.selecting import Selection
+from weftrun.ports.buckets import ABSENT, Buckets, KeyChanged, Selected, Stat
 from weftrun.wire.near import call_decoder, digest_of, encoder
 
 _VALUE_BYTES_MAX = 1 << 30
@@ -45,7 +49,7 @@ class Storage:
 
     def __init__(self, root: Path, *, slots: int | None = None, cpu_max: float | None = None, store: str = "") -> None:
         """Keep all in the folder `root`, or values at the URL `store`; run as many calls at once as there are slots."""
-        self.buckets: Buckets = in_s3(store) if store else FileBuckets(str(root / "buckets"))
+        self.buckets: Buckets = buckets_at(store) if store else FileBuckets(str(root / "buckets"))
         self.modules = Modules(str(root / "modules"))
         self.runner = NearRunner(self.modules, self.buckets, slots=slots, cpu_max=cpu_max)
 
@@ -53,7 +57,7 @@ class Storage:
 def make_storage(storage: Storage) -> Litestar:
     """Return the ASGI app of the storage role."""
     return Litestar(
-        [ping, list_keys, look, read, write, remove, keep_module, run],
+        [ping, list_keys, look, read, select, write, remove, keep_module, run],
         state=_state(storage),
         exception_handlers={ValueError: _refused, WasmRefused: _refused, OSError: _failed},
         request_max_body_size=_VALUE_BYTES_MAX,
@@ -121,11 +125,30 @@ async def read(
     return Response(bytes(found[1]), media_type=_BINARY, headers=_headers(found[0]))
 
 
+@put("/select/{bucket:str}/{key:str}")
+async def select(request: Request[Any, Any, Any], bucket: str, key: str, body: bytes) -> Response[bytes]:
+    """Return what a selection gives of a value; nothing where the role is too busy to choose."""
+    try:
+        selection = msgspec.json.decode(body, type=Selection)
+    except msgspec.DecodeError as error:
+        raise ValueError(f"This is no selection: {error}") from None
+    found = await run_sync(_of(request).runner.select, unquote(bucket), unquote(key), selection)
+    if found is None:
+        raise _no_key(unquote(bucket), unquote(key))
+    if isinstance(found, NearRefused):
+        return Response(encoder.encode(None), media_type=_BINARY)
+    if found.where == "here":
+        found = Selected(found.stat, found.data, "near", "chosen beside its data")
+    return Response(encoder.encode(found), media_type=_BINARY)
+
+
 @put("/buckets/{bucket:str}/{key:str}")
 async def write(request: Request[Any, Any, Any], bucket: str, key: str, body: bytes) -> Response[Any]:
     """Set a value."""
     once = unquote(request.headers.get("weftrun-once", ""))
     guard = request.headers.get("if-match", "").strip('"')
+    if request.headers.get("if-none-match"):
+        guard = ABSENT
     try:
         written = partial(_of(request).buckets.write, once=once, if_version=guard)
         stat = await run_sync(written, unquote(bucket), unquote(key), body)
@@ -165,7 +188,10 @@ async def run(request: Request[Any, Any, Any], body: bytes) -> Response[bytes]:
     "--near-cpu-max", type=click.FloatRange(0.05, 1.0),
     help="Take no calls while more than this share of all processors is busy; default: take them anyway.",
 )  # fmt: skip
-@click.option("--store", default="", metavar="s3://BUCKET/PREFIX", help="Where values are kept; default: the folder.")
+@click.option(
+    "--store", default="", metavar="URL",
+    help="Where values are kept, s3://BUCKET/PREFIX or postgresql://...; default: the folder.",
+)  # fmt: skip
 @click.option("--until-stdin-ends", is_flag=True, hidden=True)
 def main(
     root: Path,

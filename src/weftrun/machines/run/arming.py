@@ -34,6 +34,8 @@ def _may_be_armed(step: Step) -> bool:
         and step.waiting > 0
         and step.map is None
         and not step.after
+        and step.inside is not None
+        and step.number not in step.inside.left_to_joins  # it may be let go, which the owner alone knows
         and function.kind is Kind.FUNCTION
         and function.effects == "none"
         and function.rollback is None

@@ -13,6 +13,7 @@ from weftrun.machines.run.bodies import start_body
 from weftrun.machines.run.closure import add_record, rest_on_rows
 from weftrun.machines.run.early import attempt_over, hold_back, lost_output, may_run_ahead, missing_output
 from weftrun.machines.run.emits import cannot_emit
+from weftrun.machines.run.first import drop_decided, settle_join
 from weftrun.machines.run.maps import retry_item, start_chunk, start_map
 from weftrun.machines.run.rollback import abandon, is_begun, undone
 from weftrun.machines.run.settle import settle
@@ -30,6 +31,7 @@ from weftrun.model.values import Payload
 
 def start_ready(run: RunState) -> None:
     """Start every Step and every chunk of a map that waits for no value any more."""
+    drop_decided(run)
     if run.armable or run.hopeful:
         _look_ahead(run)
     ready, run.ready = run.ready, []
@@ -65,9 +67,11 @@ def start_ready(run: RunState) -> None:
 
 
 def _begin_without_code(run: RunState, step: Step) -> None:
-    """Begin a wait. An output is fixed with the Step that puts it, so none is ever ready by itself."""
+    """Begin a wait, or settle a join. An output is fixed with the Step that puts it: none is ever ready by itself."""
     if step.function.kind.only_waits:
         begin_waiting(run, step)
+    elif step.function.kind is Kind.FIRST:
+        settle_join(run, step)
     else:
         settle(run, step, lost_output(step), NOT_RUN)
 

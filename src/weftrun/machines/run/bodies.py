@@ -9,6 +9,7 @@ from weftrun.machines.run.awaiting import leave_waits
 from weftrun.machines.run.branching import BodyRefused, shown
 from weftrun.machines.run.closure import add_record, observe, observe_calls, rest_on_rows
 from weftrun.machines.run.grow import OverLimit, add_call, give_items, grow_recorded, make_ready, open_calls
+from weftrun.machines.run.joins import left_to_joins_in
 from weftrun.machines.run.maps import copied_items, take_chunk
 from weftrun.machines.run.outlines import outline
 from weftrun.machines.run.parking import does_not_fit, park, stops_short
@@ -292,6 +293,8 @@ def _close_graph(run: RunState, body: Body, answer: Payload) -> None:
         if call.map is not None and not call.map.ordinal:
             raise BodyRefused(f"{step.id} ended within the items of {call.id}")
     add_record(run, Graphed(step.id, step.attempt, tuple(body.functions), tuple(body.wiring), (), answer))
+    maps = {number: call.map for number, call in body.calls.items()}
+    body.left_to_joins = left_to_joins_in(body.functions, body.wiring, maps, answer)
     need = run.row
     for call in body.calls.values():
         call.gate = need

@@ -19,6 +19,7 @@ from weftrun.machines.run.lives import bodies_around
 from weftrun.machines.run.recorded import Recorded
 from weftrun.model.errors import UsageError
 from weftrun.model.ids import RunId, RunUid, StepId, child_step
+from weftrun.model.joins import left_to_joins
 from weftrun.model.outcomes import Failure
 from weftrun.model.policy import Kind
 from weftrun.model.records import (
@@ -100,6 +101,7 @@ class _Line:
         self._kinds = {self._root: self.recorded.started.function.kind}
         self._names: dict[StepId, str] = {}
         self._numbers: dict[StepId, dict[StepId, int]] = {}
+        self._left_to_joins: set[StepId] = set()
         for body, numbers in self.recorded.numbers.items():
             self._kinds.setdefault(body, Kind.WATCHING)
             self._numbers[body] = {id: number for number, id in numbers.items()}
@@ -119,6 +121,17 @@ class _Line:
             self._names[id] = function.name
             if function.kind.is_workflow:
                 self._kinds[id] = function.kind
+        if not graph.numbers:  # of a `def` body
+            ids = {number: id for id, number in numbers.items()}
+            self._left_to_joins.update(ids[number] for number in self._left_in(graph, ids))
+
+    def _left_in(self, graph: Graphed, ids: dict[int, StepId]) -> frozenset[int]:
+        items = {
+            number: [chunk.items for chunk in self.recorded.map_chunks(ids[number], graph.attempt)]
+            for number, call in enumerate(graph.calls)
+            if call.is_map
+        }
+        return left_to_joins(graph.functions, graph.calls, items, {ref.call for ref in graph.answer.refs})
 
     def check(self, started: Started) -> None:
         """Refuse a Step at which no fork can begin."""
@@ -178,7 +191,7 @@ class _Line:
         ended_by = ended.failure.origin if ended is not None and ended.failure is not None else ""
         for step, (done, _, _) in self.recorded.outcomes.items():
             body = StepId(step.rpartition("/")[0]) or self._root
-            is_final = step == ended_by or self._is_wired_again(body)
+            is_final = step == ended_by or (self._is_wired_again(body) and step not in self._left_to_joins)
             if is_final and isinstance(done.outcome, Failure) and self.is_before(step):
                 raise UsageError(
                     f"Run {self.recorded.started.id} ended because {step} had failed, which was called before "
@@ -233,6 +246,8 @@ class _Line:
         known = self.recorded.outcomes.get(done.step)
         if known is None or known[0] is not done:
             return False
+        if isinstance(done.outcome, Failure) and done.step in self._left_to_joins:
+            return False  # it runs again, unless its join stands
         return self.is_before(done.step) and self._is_current(done.step, done.call)
 
     def _is_current(self, step: StepId, call: Observed | None) -> bool:

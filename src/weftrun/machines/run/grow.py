@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from weftrun.machines.run.branching import BodyRefused, check_copied, is_kept, named
 from weftrun.machines.run.closure import rest_on_rows
+from weftrun.machines.run.joins import arrived, left_to_joins_in
 from weftrun.machines.run.maps import recall_items, recorded_map
 from weftrun.machines.run.patching import is_patch, settle_patch
 from weftrun.machines.run.recovery_skip import call_id, skipped_calls
@@ -17,7 +18,8 @@ from weftrun.machines.run.transitions import move
 from weftrun.model.commands import Ahead
 from weftrun.model.graph import Call
 from weftrun.model.ids import StepId, child_step
-from weftrun.model.outcomes import NOT_RUN, Failure
+from weftrun.model.joins import needed
+from weftrun.model.outcomes import NOT_RUN, Failure, Success
 from weftrun.model.policy import FunctionSpec, Kind
 from weftrun.model.records import Observed, StepOutcome
 from weftrun.model.values import Inline, Payload
@@ -126,7 +128,10 @@ def _is_output(step: Step, producer: Step) -> None:
 
 
 def _tie(run: RunState, body: Body, step: Step, call: Call) -> None:
-    """Make a Step wait for the values it takes and for the calls it must come after."""
+    """Make a Step wait for the values it takes and for the calls it must come after; a join, for some of them."""
+    if step.function.kind is Kind.FIRST:
+        _tie_join(run, body, step)
+        return
     for ref in call.args.refs:
         producer = _producer(body, step, ref.call)
         producer.uses += 1
@@ -138,6 +143,17 @@ def _tie(run: RunState, body: Body, step: Step, call: Call) -> None:
             step.waiting += 1
     if step.function.kind is Kind.OUTPUT:
         _is_output(step, _producer(body, step, call.args.refs[0].call))
+
+
+def _tie_join(run: RunState, body: Body, join: Step) -> None:
+    """Make a join wait for as many of its candidates as it needs; those that are there have arrived."""
+    join.waiting = needed(join.function)
+    for ref in join.args.refs:
+        producer = _producer(body, join, ref.call)
+        producer.uses += 1
+        join.hasty |= producer.hasty
+        if not _must_wait(run, producer, join, None):
+            arrived(run, join, producer)
 
 
 def _spare(run: RunState, body: Body, step: Step, call: Call, map: Map | None) -> None:
@@ -193,7 +209,9 @@ def _recall(run: RunState, step: Step) -> None:
     known = run.recorded.outcomes.get(step.id)
     if known is not None:
         outcome, seq, at = known
-        if not isinstance(outcome.outcome, Failure) and outcome.outcome.value.refs:
+        if step.function.kind is Kind.FIRST:
+            _recall_join(run, step, outcome.outcome)
+        elif not isinstance(outcome.outcome, Failure) and outcome.outcome.value.refs:
             revive(run, step, outcome.outcome.value)
         step.attempt = outcome.attempt
         if is_kept(run, step):
@@ -208,6 +226,16 @@ def _recall(run: RunState, step: Step) -> None:
     if due > run.now and step.waiting == 0:
         move(step, State.BACKING_OFF)
         run.due.append((due, step.index, -1))
+
+
+def _recall_join(run: RunState, join: Step, outcome: Success | Failure) -> None:
+    """Take what the Journal has of a join: it holds the values of those that arrived, and the others are let go."""
+    run.arrived.pop(join.index, None)
+    if isinstance(outcome, Success):
+        assert join.inside is not None, "a join is called by a body"
+        for ref in outcome.value.refs:
+            join.inside.calls[ref.call].uses += 1
+        run.decided.append(join)
 
 
 def _keep(run: RunState, step: Step, outcome: StepOutcome) -> None:
@@ -244,6 +272,8 @@ def grow_recorded(run: RunState, body: Body, *, settled: bool = False) -> None:
     for number, call in zip(numbers, graph.calls, strict=True):
         if call.is_map:
             maps[number] = recorded_map(run, call_id(run, body, call), attempt)
+    if wiring:
+        body.left_to_joins = left_to_joins_in(graph.functions, graph.calls, maps, graph.answer)
     skipped = skipped_calls(
         run, body, dict(zip(numbers, graph.calls, strict=True)), maps, graph.answer, settled=settled
     )

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from weftrun.machines.run.attempts import attempts_ended, disarmed, open_gates, start_ready, time_came, wake_for_due
 from weftrun.machines.run.awaiting import signal_came
+from weftrun.machines.run.beside import comes_next
 from weftrun.machines.run.bodies import deliver, lost, made, returned
 from weftrun.machines.run.closure import add_record, flush_outcomes
 from weftrun.machines.run.early import output_put
@@ -22,7 +23,7 @@ from weftrun.machines.run.transitions import move
 from weftrun.machines.run.trees import tree_of
 from weftrun.machines.run.undoing import begin_to_undo, cancelled
 from weftrun.machines.run.waiting import tell_of_waiting
-from weftrun.model.commands import WHEN_READY, Append, End, Hurry, Release, Revoke, RunCommand, StartRules
+from weftrun.model.commands import WHEN_READY, Append, End, Hurry, Invoke, Release, Revoke, RunCommand, StartRules
 from weftrun.model.events import (
     AttemptsEnded,
     BodyLost,
@@ -98,6 +99,10 @@ class RunMachine:
     def is_durable(self) -> bool:
         """Whether all rows that it has asked for are durable, or it never asks for any."""
         return self.state.committed >= self.state.seq
+
+    def comes_next(self, seq: int) -> Invoke | None:
+        """Return what it will want done when its rows up to `seq` are durable, where that is one Invocation."""
+        return comes_next(self.state, seq)
 
     @property
     def may_undo(self) -> bool:
@@ -225,7 +230,7 @@ class RunMachine:
                 follow(run)
             if run.ending is not None or run.unfit is not None:
                 return
-            if run.ready or run.ready_chunks or run.hopeful:
+            if run.ready or run.ready_chunks or run.hopeful or run.decided:
                 start_ready(run)
             elif run.deliverable:
                 bodies, run.deliverable = run.deliverable, []

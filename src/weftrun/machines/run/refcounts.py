@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from weftrun.machines.run.joins import body_of_refs
 from weftrun.machines.run.state import OVER, Body, MapChunk, RunState, Step
 from weftrun.model.outcomes import Success
 from weftrun.model.values import Object, Payload
@@ -72,4 +73,4 @@ def release(run: RunState, step: Step) -> None:
     if type(value.data) is Object:
         run.released.append(value.data.oid)
     if value.refs:
-        _release_refs(run, value, step.body)
+        _release_refs(run, value, body_of_refs(step))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from weftrun.machines.checkpoint import When, choice
 from weftrun.machines.run.closure import add_record, drop_pending_records, observe_calls, rest_on_rows, write
 from weftrun.machines.run.early import drop_early
+from weftrun.machines.run.joins import arrived, is_lost
 from weftrun.machines.run.refcounts import release, release_arguments
 from weftrun.machines.run.state import OVER, Body, Lack, MapChunk, RunState, State, Step
 from weftrun.machines.run.transitions import move
@@ -165,7 +166,18 @@ def propagate(run: RunState, step: Step) -> None:
     elif step.readers is not None:
         readers, step.readers = step.readers, None
         for reader, chunk in readers:
-            _one_less(run, reader, chunk, step.need)
+            if reader.function.kind is Kind.FIRST:
+                _arrives(run, reader, step)
+            else:
+                _one_less(run, reader, chunk, step.need)
+
+
+def _arrives(run: RunState, join: Step, step: Step) -> None:
+    """A value is there that a join waits for, unless it has what it needs."""
+    if join.state is State.WAITING and join.waiting:
+        arrived(run, join, step)
+        if not join.waiting:
+            run.ready.append(join)
 
 
 def _one_less(run: RunState, reader: Step, chunk: MapChunk | None, need: int) -> None:
@@ -186,13 +198,16 @@ def _one_less(run: RunState, reader: Step, chunk: MapChunk | None, need: int) ->
 
 
 def _propagate_failure(run: RunState, step: Step, body: Body, failure: Failure) -> None:
-    """A `def` body fails at once; in an async body readers fail with the same cause and the body decides (N1)."""
-    if body.step.function.kind is Kind.WIRING:
+    """A `def` body fails at once, unless only joins ask for the value; what is left to them fails its readers.
+
+    In an async body readers fail with the same cause and the body decides (N1).
+    """
+    if body.step.function.kind is Kind.WIRING and step.number not in body.left_to_joins:
         run.pending_failures.append((body, failure))
         return
     readers, step.readers = step.readers or [], None
     run.failed_dependents.extend((reader, failure, step.need) for reader, _ in readers)
-    if body.step.state is State.ENDING and failure.origin not in body.handled:
+    if body.step.state is State.ENDING and failure.origin not in body.handled and step.number not in body.left_to_joins:
         run.pending_failures.append((body, failure))
 
 
@@ -204,11 +219,15 @@ def follow(run: RunState) -> None:
             _fail_body(run, body, failure)
         elif run.failed_dependents:
             reader, failure, need = run.failed_dependents.pop()
+            if reader.function.kind is Kind.FIRST and not is_lost(reader):
+                continue
             if reader.state < OVER and reader.inside is not None and reader.inside.step.state < OVER:
                 reader.gate = max(reader.gate, need)
                 if reader.state is State.RUNNING:
                     run.revoked.append(reader.index)  # other items of the map are under way
                 settle(run, reader, failure, NOT_RUN, cause="argument")
+                if reader.function.kind is Kind.FIRST:
+                    run.decided.append(reader)
         else:
             body_over(run, run.completions.pop())
 
@@ -235,6 +254,7 @@ def unhandled(body: Body) -> Failure | None:
         call
         for call in body.calls.values()
         if type(call.outcome) is Failure
+        and call.number not in body.left_to_joins
         and (call.number in asked or (call.outcome.origin not in body.handled and not call.function.kind.only_waits))
     ]
     first = min(failed, key=lambda c: c.ordinal, default=None)

@@ -189,6 +189,7 @@ class Body:
         since: what `weftrun.now()` says in the body: the time of the last outcome delivered to it.
         life: the life of the Run in which the current Attempt went another way last; 1 where it never did (L1).
         told: whether the current Attempt was told to undo what it has done.
+        left_to_joins: calls whose failure does not fail this `def` body: only joins ask for what they give.
         before: how much it had observed, and how many calls it had made, when its turn began; None in the first turn.
     """
 
@@ -202,6 +203,7 @@ class Body:
         "entered",
         "functions",
         "handled",
+        "left_to_joins",
         "life",
         "made",
         "observed",
@@ -233,6 +235,7 @@ class Body:
         self.since = 0.0
         self.life = 1
         self.told = False
+        self.left_to_joins: frozenset[int] = frozenset()
         self.before: tuple[int, int] | None = None
 
 
@@ -313,6 +316,8 @@ class RunState:
         has_lacked: whether any Step has settled without a record.
         watches: whether any Step is the call of an async body.
         rollbacks: of Steps whose Function has one, by index.
+        arrived: calls whose values have come for a join that needs some of them, in that order, by its index; `decided`
+            are joins that are over, and whose other candidates are to be let go.
         hurried: last row that somebody was told to wait for.
         wake_at: the next due time, once it was asked for; `waits_until` the last one of which it was told that nothing
             is done before it.
@@ -357,6 +362,7 @@ class RunState:
         self.starts = starts
         self.armable: list[Step] = []
         self.hopeful: list[Step] = []
+        self.decided: list[Step] = []
         self.ready: list[Step] = []
         self.ready_chunks: list[tuple[Step, MapChunk]] = []
         self.revoked: list[int] = []
@@ -372,6 +378,7 @@ class RunState:
         self.seen_at_work = self.waits = self.hurried = 0
         self.gated_s = self.gated_since = 0.0
         self.rollbacks: dict[int, Rollback] = {}
+        self.arrived: dict[int, list[int]] = {}
         self.has_lacked = self.watches = False
         self.messages = set(recorded.messages)
         self.undoing_row = recorded.seq
@@ -381,8 +388,7 @@ class RunState:
         self.root = Step(0, StepId(started.function.label), started.function, started.args, None, 0)
         self.steps.append(self.root)
         self.abandoned: list[StepId] = []
-        self.code = self.cancel = ""
-        self.is_other_code = False
+        self.code, self.cancel, self.is_other_code = "", "", False
         self.handed: dict[tuple[StepId, int], Handed] = {}
         self.told: dict[int, bool] = {}
         self.unfit: Unfit | None = None

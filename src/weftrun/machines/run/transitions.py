@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from weftrun.machines.run.joins import is_lost
 from weftrun.machines.run.state import OVER, Body, RunState, State, Step
 from weftrun.model.errors import InternalError
 from weftrun.model.outcomes import Failure
@@ -61,6 +62,7 @@ def _wrong(run: RunState) -> Iterator[str]:
     if run.ending is not None or run.unfit is not None:
         return  # nothing more is done, so nothing more need fit
     for name in (
+        "decided",
         "hopeful",
         "ready",
         "ready_chunks",
@@ -95,6 +97,8 @@ def _lacks(run: RunState, step: Step, gated: set[Step], due: set[int]) -> str:
     match step.state:
         case State.WAITING if step.waiting == 0 and not _is_kept_back(step):
             return "nothing is left that it could wait for"
+        case State.WAITING if step.function.kind is Kind.FIRST and is_lost(step):
+            return "too few of what it takes can still come"
         case State.GATED if step not in gated:
             return "no row opens its gate"
         case State.BACKING_OFF if step.index not in due:

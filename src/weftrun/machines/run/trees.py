@@ -8,6 +8,7 @@ from operator import attrgetter
 
 from msgspec.structs import replace
 
+from weftrun.machines.run.joins import body_of_refs
 from weftrun.machines.run.state import Body, Step
 from weftrun.model.outcomes import Success
 from weftrun.model.values import Key, Part, Payload, Tree
@@ -33,7 +34,7 @@ def value_of(step: Step, path: tuple[Key, ...] = ()) -> Tree:
     value = step.outcome.value
     if not value.refs:
         return Tree(value.data, path=path)
-    return replace(tree_of(value, step.body), path=path)
+    return replace(tree_of(value, body_of_refs(step)), path=path)
 
 
 def _items_of(step: Step, path: tuple[Key, ...]) -> Tree:

@@ -14,7 +14,7 @@ from weftrun.machines.worker.outcomes import (
     put_came,
     steps_in,
 )
-from weftrun.machines.worker.place import free_places, in_places, place, start_box
+from weftrun.machines.worker.place import free_places, in_places, place, prepare, start_box
 from weftrun.machines.worker.state import (
     Box,
     BoxState,
@@ -34,6 +34,7 @@ from weftrun.model.limits import Limits
 from weftrun.model.messages import BodyCalled, BodyEnded, FromSandbox, Invocation, ItemOutcomes, Outcomes, Put
 from weftrun.model.outcomes import Failure, Reason
 from weftrun.model.policy import FunctionSpec
+from weftrun.model.strategy import ADAPTIVE, Strategy
 from weftrun.model.work import InSlot, KillSandbox, WorkerCommand
 
 _STARTS_MAX = 3
@@ -51,8 +52,10 @@ class WorkerMachine:
     Profiles are numbers that the runtime gives to what a Sandbox is made for; this machine only compares them.
     """
 
-    def __init__(self, limits: Limits, sandboxes_max: int, first_sandbox: int = 0) -> None:
-        self.state = WorkerState(limits, sandboxes_max)
+    def __init__(
+        self, limits: Limits, sandboxes_max: int, first_sandbox: int = 0, strategy: Strategy = ADAPTIVE
+    ) -> None:
+        self.state = WorkerState(limits, sandboxes_max, strategy)
         self.state.last_box = first_sandbox
 
     def take_commands(self) -> list[WorkerCommand]:
@@ -97,6 +100,8 @@ class WorkerMachine:
                     self._window(lane, now)
                 for invocation in command.invocations:
                     lane.singles.append((run, invocation))
+                if lane.sliced:
+                    state.slices.came(len(command.invocations), now)
             case InvokeItems():
                 lane = self._lane(profile, command.function)
                 work = Items(run, command, command.ranges)
@@ -123,6 +128,27 @@ class WorkerMachine:
             bodies.place(state, now)
         if state.active:
             place(state, now)
+
+    def prepare(self, now: float, run: int, command: Invoke, profile: int) -> bool:
+        """Give a Sandbox what will be asked for when a commit has happened, if one is idle; `over` says what it did."""
+        return prepare(self.state, run, command.invocations[0], self._lane_of(profile, command.function), now)
+
+    def prepared_over(self, *, is_asked: bool) -> int:
+        """Return the number of the prepared Batch, which is to be asked for next, or withdrawn."""
+        prepared = self.state.prepared
+        assert prepared is not None, "nothing is prepared"
+        if not is_asked:
+            self.state.prepared, self.state.withdrawn = None, prepared.box
+            prepared.box.given.pop()
+        return prepared.no
+
+    def prepared_came(self, run: int, command: Invoke) -> None:
+        """Take the command whose Invocation a Sandbox has already."""
+        prepared, self.state.prepared = self.state.prepared, None
+        asked = command.invocations[0]
+        assert prepared is not None, "nothing is prepared"
+        same = (run, asked.step, asked.attempt) == prepared[:3] and len(command.invocations) == 1
+        assert same, f"{prepared} was prepared, and {asked} of Run {run} is asked for"
 
     def demand(self, function: str) -> tuple[int, int]:
         """Return how many places of a Function's limit are in use here, and how many Attempts wait for one."""
@@ -151,16 +177,20 @@ class WorkerMachine:
         self.state.barred = True
 
     def _lane(self, profile: int, function: FunctionSpec) -> Lane:
-        state = self.state
-        lane = state.lanes.get((profile, function))
+        lane = self._lane_of(profile, function)
+        self.state.active[lane] = None
+        return lane
+
+    def _lane_of(self, profile: int, function: FunctionSpec) -> Lane:
+        lane = self.state.lanes.get((profile, function))
         if lane is None:
-            lane = state.lanes[profile, function] = Lane(function, profile)
-        state.active[lane] = None
+            lane = self.state.lanes[profile, function] = Lane(function, profile, self.state.strategy)
         return lane
 
     def _window(self, lane: Lane, now: float) -> None:
         """Let what comes first wait for the end of this tick, as its Function says."""
         if not lane.waiting:
+            lane.plan.clear()
             lane.opens_at = (now // lane.window_s + 1) * lane.window_s
             self.state.look_by(lane.opens_at)
 
@@ -184,6 +214,8 @@ class WorkerMachine:
             return
         for message in messages:
             if type(message) is Outcomes:
+                if state.withdrawn is box and not message.outcomes:
+                    state.withdrawn = None
                 can_be = outcomes_came(state, box, message, now)
             elif type(message) is ItemOutcomes:
                 can_be = item_outcomes_came(state, box, message, now)
@@ -211,6 +243,8 @@ class WorkerMachine:
         box = state.boxes.pop(sandbox, None)
         if box is None:
             return
+        if state.withdrawn is box:
+            state.withdrawn = None
         if box.state is BoxState.STARTING or box.late:
             late = (
                 f"it did not start within sandbox_start_s={state.limits.sandbox_start_s:g}: "
@@ -218,6 +252,8 @@ class WorkerMachine:
             )
             self._start_failed(box, late if box.late else why, now)
             return
+        if not box.for_bodies and (box.given or box.state is BoxState.READY):
+            state.ended[box.profile] = "lost"
         give_back(state, box, why, Seen(running, text, slots), now)
         bodies.lose(state, box, why, running, text, where, now)
 
@@ -335,6 +371,8 @@ class WorkerMachine:
                 else:
                     self._check_running(box, pages[box.id], now)
             elif is_free(box) and now >= box.idle_since + state.limits.sandbox_idle_s:
+                if not box.for_bodies:
+                    state.ended[box.profile] = "idle"
                 self._kill(box)
         looks = [_due(state, box, now) for box in state.boxes.values()]
         looks += [lane.opens_at for lane in state.active if lane.opens_at > now]

@@ -11,10 +11,11 @@ from collections import deque
 
 import msgspec
 
-from weftrun.machines.worker.state import Box, BoxState, Given, Lane, Names, WorkerState
+from weftrun.machines.worker.state import Box, BoxState, Given, Lane, Names, PreparedAttempt, WorkerState
+from weftrun.machines.worker.strategies import shares_of
 from weftrun.model.ids import SandboxId
 from weftrun.model.messages import Batch, Invocation, ItemBatch
-from weftrun.model.work import KillSandbox, Send, StartSandbox
+from weftrun.model.work import Cold, KillSandbox, Send, StartSandbox
 
 _DEPTH = 2
 """Batches that a Sandbox may have at once: it must not stand still while its next Batch is on the way."""
@@ -31,6 +32,8 @@ def place(state: WorkerState, now: float) -> None:
     while lanes:
         lane = lanes.popleft()
         may_go = lane.opens_at <= now and (not lane.is_limited or free_places(state, lane) > 0)
+        if may_go and lane.planned and not lane.plan:
+            lane.plan.extend(shares_of(lane.waiting, lane.each_s, lane.function.name, state.strategy))
         box = _free_box(state, lane) if may_go else None
         if box is None:
             continue
@@ -64,7 +67,7 @@ def in_places(state: WorkerState, function: str) -> int:
 
 def _free_box(state: WorkerState, lane: Lane) -> Box | None:
     """Return the Sandbox with the least to do that may take work of this lane, if there is one."""
-    if lane.shares or lane.window_s:
+    if lane.shares or lane.window_s or lane.alone:
         return _shared_box(state, lane)
     best: Box | None = None
     for box in state.boxes.values():
@@ -118,16 +121,35 @@ def _may_queue(state: WorkerState, lane: Lane, box: Box) -> bool:
     return known and (ahead.lane.each_s or 0.0) * ahead.left <= longest and (lane.each_s or 0.0) <= longest
 
 
-def _give(state: WorkerState, lane: Lane, box: Box, now: float) -> None:
+def prepare(state: WorkerState, run: int, invocation: Invocation, lane: Lane, now: float) -> bool:
+    """Give a Sandbox that is idle an Invocation that is not asked for yet; False where that would keep others waiting.
+
+    Also where the Sandbox would have to be told more than whether it may enter it.
+    """
+    is_plain = not (lane.shares or lane.window_s or lane.is_limited or lane.alone or lane.planned)
+    if not is_plain or state.active or state.barred or state.withdrawn is not None:
+        return False
+    box = _free_box(state, lane)
+    if box is None or box.given or box.revoked:
+        return False
+    lane.singles.append((run, invocation))
+    _give(state, lane, box, now, is_prepared=True)
+    state.prepared = PreparedAttempt(run, invocation.step, invocation.attempt, box, state.last_batch)
+    return True
+
+
+def _give(state: WorkerState, lane: Lane, box: Box, now: float, *, is_prepared: bool = False) -> None:
     state.last_batch += 1
     given = Given(state.last_batch, lane, now)
     box.given.append(given)
     if lane.function.timeout_s is not None:
         state.look_by(now + lane.function.timeout_s)
     if lane.singles:
-        _give_singles(state, lane, box, given)
+        _give_singles(state, lane, box, given, is_prepared=is_prepared)
     else:
         _give_items(state, lane, box, given)
+    if lane.plan:
+        lane.plan.popleft()
 
 
 def batch_size(state: WorkerState, lane: Lane, box: Box, most: int) -> int:
@@ -136,8 +158,12 @@ def batch_size(state: WorkerState, lane: Lane, box: Box, most: int) -> int:
     It is a few milliseconds of work, and a fair share of what waits, but not less work than a message is worth.
 
     A Function that nobody has timed yet is tried one body at a time. Of one whose Attempts run at once, it is what a
-    Sandbox has room for; at the end of a tick, all that waits.
+    Sandbox has room for; at the end of a tick, all that waits. Other strategies say it themselves.
     """
+    if lane.alone:
+        return 1
+    if lane.plan:
+        return min(most, lane.plan[0])
     if lane.shares:
         most = int(min(most, free_places(state, lane)))
     if lane.window_s:
@@ -151,7 +177,7 @@ def batch_size(state: WorkerState, lane: Lane, box: Box, most: int) -> int:
     return max(1, min(by_time, share, most))
 
 
-def _give_singles(state: WorkerState, lane: Lane, box: Box, given: Given) -> None:
+def _give_singles(state: WorkerState, lane: Lane, box: Box, given: Given, *, is_prepared: bool) -> None:
     singles = lane.singles
     runs: tuple[Names, ...]
     items: tuple[Invocation, ...]
@@ -165,7 +191,9 @@ def _give_singles(state: WorkerState, lane: Lane, box: Box, given: Given) -> Non
         given.singles = list(several)
         runs, items = _with_runs(state, several)
     given.left = len(given.singles)
-    state.commands.append(Send(box.id, Batch(given.no, lane.function, runs, items)))
+    slice_s = state.slices.slice_s if lane.sliced else 0.0
+    batch = Batch(given.no, lane.function, runs, items, slice_s=slice_s, is_prepared=is_prepared)
+    state.commands.append(Send(box.id, batch))
 
 
 def _with_runs(
@@ -206,13 +234,21 @@ def _start_more(state: WorkerState, now: float) -> None:
             continue
         running = [box for box in state.boxes.values() if not box.for_bodies]
         coming = sum(box.profile == lane.profile and box.state is BoxState.STARTING for box in running)
-        batches = 1 if lane.window_s else -(-lane.waiting // lane.most) if lane.shares else lane.waiting
-        wanted = int(min(batches - coming, state.sandboxes_max, free_places(state, lane)))
+        wanted = int(min(_batches(lane) - coming, state.sandboxes_max, free_places(state, lane)))
         room = state.sandboxes_max - len(running)
         if wanted > 0 and room <= 0:
             room = _make_room(state, lane, running)
         for _ in range(min(wanted, room)):
             start_box(state, lane.profile, now, for_bodies=False)
+
+
+def _batches(lane: Lane) -> int:
+    """Return to how many Sandboxes what waits would go, if there were as many."""
+    if lane.plan:
+        return len(lane.plan)
+    if lane.window_s and not lane.alone:
+        return 1
+    return -(-lane.waiting // lane.most) if lane.shares else lane.waiting
 
 
 def _make_room(state: WorkerState, lane: Lane, running: list[Box]) -> int:
@@ -222,6 +258,7 @@ def _make_room(state: WorkerState, lane: Lane, running: list[Box]) -> int:
     for box in running:
         if box.state is BoxState.READY and not box.given:
             box.state = BoxState.DOOMED
+            state.ended[box.profile] = "room"
             state.commands.append(KillSandbox(box.id))
             return 1
     return 0
@@ -230,8 +267,10 @@ def _make_room(state: WorkerState, lane: Lane, running: list[Box]) -> int:
 def start_box(state: WorkerState, profile: int, now: float, *, for_bodies: bool) -> Box:
     """Begin a Sandbox."""
     state.last_box += 1
+    alike = any(b.profile == profile and b.for_bodies == for_bodies for b in state.boxes.values())
+    why: Cold = "busy" if alike else state.ended.get(profile, "first")
     box = Box(SandboxId(state.last_box), profile, for_bodies, now)
     state.boxes[box.id] = box
     state.look_by(now + state.limits.sandbox_start_s)
-    state.commands.append(StartSandbox(box.id, profile))
+    state.commands.append(StartSandbox(box.id, profile, why))
     return box

@@ -8,13 +8,15 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from weftrun.machines.ranges import count, take
+from weftrun.machines.worker.strategies import Slices, as_run
 from weftrun.model.commands import InvokeItems
 from weftrun.model.ids import RunId, RunUid, SandboxId, StepId
 from weftrun.model.limits import Limits
 from weftrun.model.messages import BodyStart, Invocation
 from weftrun.model.outcomes import Failure
 from weftrun.model.policy import FunctionSpec
-from weftrun.model.work import InSlot, TickAt, WorkerCommand
+from weftrun.model.strategy import ADAPTIVE, Strategy
+from weftrun.model.work import Cold, InSlot, TickAt, WorkerCommand
 
 Names = tuple[RunId, RunUid]
 Running = tuple[int, int, bool, float]
@@ -63,6 +65,7 @@ class Lane:
     """The queue of one Function in one profile.
 
     Attributes:
+        function: as it is run.
         singles: Invocations with the number of their Run.
         ranges: items of maps.
         each_s: moving average of the time one body takes; None before the first outcome.
@@ -72,14 +75,18 @@ class Lane:
         is_limited: whether its Function has a limit.
         window_s: length of a tick at whose end what waits is given out; 0 for as soon as may be.
         opens_at: when that is; 0 where nothing waits for it.
+        alone: whether each Invocation has a Sandbox for itself.
+        planned: whether what waits is divided among Sandboxes ahead; `plan` is how many each of them gets next.
+        sliced: whether each Invocation begins with a time slice.
     """
 
     __slots__ = (
-        "each_s", "function", "idle_ends", "is_limited", "most", "opens_at", "profile", "ranges", "ranges_left",
-        "shares", "singles", "window_s",
+        "alone", "each_s", "function", "idle_ends", "is_limited", "most", "opens_at", "plan", "planned", "profile",
+        "ranges", "ranges_left", "shares", "singles", "sliced", "window_s",
     )  # fmt: skip
 
-    def __init__(self, function: FunctionSpec, profile: int) -> None:
+    def __init__(self, function: FunctionSpec, profile: int, strategy: Strategy = ADAPTIVE) -> None:
+        function = as_run(function, strategy)
         self.function = function
         self.profile = profile
         self.singles: deque[tuple[int, Invocation]] = deque()
@@ -93,6 +100,10 @@ class Lane:
         self.most = sharing.most if sharing is not None else 1
         self.window_s = (sharing.window_s or 0.0) if sharing is not None else 0.0
         self.opens_at = 0.0
+        self.alone = strategy.name in ("vanilla", "sfs")
+        self.planned = strategy.name == "kraken"
+        self.plan: deque[int] = deque()
+        self.sliced = strategy.name == "sfs" and function.privileges in ("drop", "keep")
 
     @property
     def waiting(self) -> int:
@@ -119,6 +130,16 @@ class Given:
         self.items: Items | None = None
         self.open_items: list[tuple[int, int]] = []
         self.left = 0
+
+
+class PreparedAttempt(NamedTuple):
+    """An Invocation that a Sandbox was given before it was asked for; its Batch is number `no`."""
+
+    run: int
+    step: int
+    attempt: int
+    box: Box
+    no: int
 
 
 class BoxState(enum.IntEnum):
@@ -237,11 +258,18 @@ class WorkerState:
         parked: bodies that wait for a Sandbox, by profile.
         barred: nothing may be entered for now, so that bodies are parked.
         held_up: whether some turn goes on for so long that bodies may wait behind it.
+        prepared: what was given to a Sandbox before it was asked for, until it is.
+        withdrawn: the Sandbox that has not said yet that it knows of a Batch which was withdrawn; None for none.
         places: of each Function with a limit, how many of its Attempts may run here at once.
+        strategy: by what rule Invocations get their Sandboxes; `slices` is how long SFS lets one run in front of all.
+        ended: how the last Sandbox of each profile came to its end.
     """
 
-    def __init__(self, limits: Limits, sandboxes_max: int) -> None:
+    def __init__(self, limits: Limits, sandboxes_max: int, strategy: Strategy = ADAPTIVE) -> None:
         self.limits = limits
+        self.strategy = strategy
+        self.slices = Slices(strategy.processors)
+        self.ended: dict[int, Cold] = {}
         self.sandboxes_max = sandboxes_max
         self.lanes: dict[tuple[int, FunctionSpec], Lane] = {}
         self.active: dict[Lane, None] = {}
@@ -251,6 +279,8 @@ class WorkerState:
         self.parked: dict[int, list[Held]] = {}
         self.barred = False
         self.held_up = False
+        self.prepared: PreparedAttempt | None = None
+        self.withdrawn: Box | None = None
         self.places: dict[str, int] = {}
         self.names: dict[int, Names] = {}
         self.failed_starts: dict[int, int] = {}

@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import threading
+from decimal import Decimal
 
 import pytest
 
-from weftrun.ports.buckets import Buckets, KeyChanged
+from weftrun.model.selecting import Selection, selected
+from weftrun.ports.buckets import ABSENT, Buckets, KeyChanged
 
 KEYS = ("k", "a/b", "..", ".", "a b%2F?#", "ü\n", "'quoted'", "x" * 200)
+
+
+LINES = (
+    b"", b"\n", b"a 1\na\0 2\n", b"\na 2\n\nab 3.50\nab -7\nb x\nab +0.5 9",
+    b"a 1.0\r\na 010\na\xff 1\n\xc3\xa4 2\na,1 2\na 1e3\na " + b"9" * 31 + b"\na 9999999999999.99\n\n",
+)  # fmt: skip
+"""Values, of which lines are chosen."""
+SELECTIONS = (
+    Selection(), Selection("a"), Selection("\u00e4", gives="count"), Selection(" ", 2), Selection("a", 2, gives="sum"),
+    Selection(field=2, least=Decimal(-7), most=Decimal("3.5")), Selection(field=2, least=Decimal(2), gives="count"),
+    Selection("a", 1, ",", gives="count"), Selection(field=3, separator="a", gives="sum"),
+    Selection(field=2, gives="sum"),
+)  # fmt: skip
 
 
 class BucketsContract:
@@ -108,6 +123,25 @@ class BucketsContract:
             assert len(found[1]) == size
             assert len(set(bytes(found[1]))) == 1
         writer.join()
+
+    def test_a_key_is_made_once(self, buckets: Buckets) -> None:
+        """A write may say that the key must not be there."""
+        buckets.write("b", "k", b"1", if_version=ABSENT)
+        with pytest.raises(KeyChanged):
+            buckets.write("b", "k", b"2", if_version=ABSENT)
+        buckets.delete("b", "k")
+        buckets.write("b", "k", b"3", once="t", if_version=ABSENT)
+        assert buckets.write("b", "k", b"3", once="t", if_version=ABSENT).nbytes == 1
+
+    def test_a_selection_gives_what_choosing_of_all_of_it_does(self, buckets: Buckets) -> None:
+        """Wherever the lines are chosen."""
+        assert buckets.select("b", "gone", Selection()) is None
+        for value in LINES:
+            stat = buckets.write("b", "k", value)
+            for selection in SELECTIONS:
+                found = buckets.select("b", "k", selection)
+                assert found is not None
+                assert (found.stat, found.data) == (stat, selected(selection, value)), (value, selection)
 
     def test_of_two_writers_with_one_guard_one_writes(self, buckets: Buckets) -> None:
         """A guard is checked and the value replaced in one."""

@@ -68,6 +68,7 @@ KINDS: Mapping[str, tuple[Fault, ...]] = {
     "sandboxes.create": (Fault.CRASH_BEFORE, Fault.CRASH_AFTER, Fault.PAUSE_BEFORE),
     "sandboxes.hold": (Fault.PAUSE_BEFORE,),
     "sandboxes.send": (Fault.CRASH_BEFORE, Fault.CRASH_AFTER, Fault.PAUSE_BEFORE, Fault.PAUSE_AFTER),
+    "sandboxes.let": (Fault.CRASH_BEFORE, Fault.CRASH_AFTER, Fault.PAUSE_BEFORE),
     "sandboxes.kill": (Fault.CRASH_BEFORE, Fault.CRASH_AFTER, Fault.PAUSE_BEFORE),
     "guest.start": (Fault.DIE,),
     "guest.enter": (Fault.DIE, Fault.CRASH_BEFORE),

@@ -69,11 +69,13 @@ class ScriptedGuest:
 
     Attributes:
         page: what `Sandboxes.progress` shows.
+        waits_to_be_let: whether it has a prepared Batch of which it does not know whether it may be entered.
     """
 
     def __init__(self, number: int, outside: Outside, tell: Callable[[Letter], None]) -> None:
         """Make a Sandbox that says what it has to say through `tell`."""
         self.page = Progress(0, -1, False, 0.0)
+        self.waits_to_be_let = False
         self._number = number
         self._outside = outside
         self._fences = 0
@@ -124,6 +126,14 @@ class ScriptedGuest:
     # ------------------------------------------------------------------ Functions
 
     def _batch(self, batch: Batch, objects: Mappings) -> Running:
+        while batch.is_prepared and (is_let := self._outside.hold.is_let(batch.no)) is not True:
+            if is_let is False:
+                self._voice.say(Outcomes(batch.no, ()))
+                self._drop_objects(objects)
+                return
+            self.waits_to_be_let = True
+            yield None
+            self.waits_to_be_let = False
         for index, item in enumerate(batch.items):
             self._enter(batch.no, index)
             value, failure, ran = yield from self._attempt(

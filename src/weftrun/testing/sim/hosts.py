@@ -438,6 +438,11 @@ class CountedObjects:
         self._holds: Counter[ObjectId] = Counter()
         self._closed = False
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether the engine has no Object at all."""
+        return self._inner.is_empty
+
     def publish(self, pieces: Sequence[bytes | memoryview]) -> Object:
         """Make an Object, whose one holder is the message that tells of it."""
         return self._inner.publish(pieces)
@@ -469,6 +474,10 @@ class CountedObjects:
         if not self._closed:
             self._holds[oid] -= 1
             self._inner.release(oid)
+
+    def when_freed(self, tell: Callable[[ObjectId], None]) -> None:
+        """Say whom to tell of what has no holder any more, anywhere."""
+        self._inner.when_freed(tell)
 
     def drop(self, oid: ObjectId) -> None:
         """Remove the hold of a message that never arrives."""

@@ -437,6 +437,14 @@ class FaultySandboxes:
         """Let no body be entered any more in the Sandboxes that were made so far."""
         self._inner.fence()
 
+    def let(self, batch: int) -> None:
+        """Let a prepared Batch be entered, with what is planned for this call."""
+        self._faults.around("sandboxes.let", lambda: self._inner.let(batch), self._process)
+
+    def withdraw(self, batch: int) -> None:
+        """Let a prepared Batch be entered never."""
+        self._inner.withdraw(batch)
+
     def progress(self, sandbox: SandboxId) -> Progress:
         """Read the page of a Sandbox."""
         return self._inner.progress(sandbox)

@@ -72,6 +72,12 @@ class MemoryObjects:
         self._last = 0
         self._published = 0
         self._closed = False
+        self._tell_freed: Callable[[ObjectId], None] = lambda _: None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no Object."""
+        return not self._bytes
 
     def publish(self, pieces: Sequence[bytes | memoryview]) -> Object:
         """Make an Object of these pieces."""
@@ -116,6 +122,11 @@ class MemoryObjects:
             del self._holders[oid], self._bytes[oid]
             if oid in self._descriptors:
                 os.close(self._descriptors.pop(oid))
+            self._tell_freed(oid)
+
+    def when_freed(self, tell: Callable[[ObjectId], None]) -> None:
+        """Say whom to tell of what has no holder any more."""
+        self._tell_freed = tell
 
     def stats(self) -> dict[str, int]:
         """Return how much is held."""

@@ -51,10 +51,18 @@ class Pace:
 
 @dataclass
 class Hold:
-    """Until when bodies may be entered in the Sandboxes of one engine, and how often it was fenced."""
+    """Until when bodies may be entered in the Sandboxes of one engine, how often it was fenced, and what it has let."""
 
     until: float = math.inf
     fences: int = 0
+    let: int = 0
+    withdrawn: int = 0
+
+    def is_let(self, batch: int) -> bool | None:
+        """Say whether a prepared Batch may be entered; None where that is not decided yet."""
+        if self.withdrawn == batch:
+            return False
+        return True if self.let >= batch else None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from weftrun.sdk.function import Function, workflow
 from weftrun.sdk.ref import Mapped
-from weftrun.testing.sim import putting, scripted, telling, transacting, undone
+from weftrun.testing.sim import firsts, putting, scripted, telling, transacting, undone
 from weftrun.testing.sim.awaiting import LISTEN, PAUSE, EntryWaits
 from weftrun.testing.sim.chance import Chance
 from weftrun.testing.sim.plans_model import ENDLESS, BodyPlan, Op
@@ -110,6 +110,8 @@ def _call(op: Op, refs: list[Any], inputs: tuple[Any, ...], seen: Any) -> Any:
         return TABLE[op.name].map(items, because=Value("", seen))
     if op.kind == "call":
         return TABLE[op.name].step(*taken, *inputs, Value("", seen))
+    if op.kind == firsts.FIRST:
+        return firsts.join(op, refs)
     if op.kind == putting.PUT:
         made = TABLE[op.name].step(*taken, *inputs, Value("", seen))
         return made if TABLE[op.name].spec.is_stream else made.output("early")

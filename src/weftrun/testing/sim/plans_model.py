@@ -13,6 +13,7 @@ class Op:
 
     Attributes:
         kind: `call`, `put` (a call whose output others take), `map`, `over` (a map over the one call in `takes`),
+            `first` (a join of `count` of those in `takes`),
             `wired` or `watched` (a child); in an async body also `await`, `skip`, `pause` and `listen`; `endless` is
             an op that never ends.
         name: of the Function, where one is called; of the signal that `listen` waits for.

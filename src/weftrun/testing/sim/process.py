@@ -119,6 +119,7 @@ class Process:
         self.console = FaultyJournal(self.inner, Faults(), self, view)
         self.transactions = FaultyTransactions(self._transactions(), faults, self, view)
         self.workers: SimWorkers | None = None
+        self._own: WorkerDriver | None = None
         worker = self._worker()
         self.engine = EngineCore(
             loop=self.loop,
@@ -136,6 +137,7 @@ class Process:
             starts=_starts(settings),
             calendar=STEADY if settings.clock_skews else None,
             wall=self._wall(),
+            own=self._own,
         )
         ready = Latch()
         self.engine.open(settings.recover, ready)
@@ -155,6 +157,7 @@ class Process:
         sandboxes = FaultySandboxes(self.sandboxes, self._ground.faults, self)
         worker = WorkerDriver(self.loop, sandboxes, self.objects, settings.limits, settings.sandboxes_max)
         if not settings.workers.count:
+            self._own = worker
             return worker
         limits, planner = settings.limits, Planner(settings.workers.placement)
         group = WorkerGroup(self.loop, worker, planner, limits.lease_ttl_s, limits.sandbox_start_s)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from weftrun.model.ids import StepId, child_step, item_step
 from weftrun.testing.oracles import Fixed, fixed_by
 from weftrun.testing.sim.awaiting import LISTEN, PAUSE
+from weftrun.testing.sim.firsts import FIRST, joined, left_in_plan
 from weftrun.testing.sim.plans import NO_CALLS, TABLE
 from weftrun.testing.sim.plans_model import ENDLESS, BodyPlan, Op
 from weftrun.testing.sim.putting import PUT, output_of
@@ -19,6 +20,8 @@ class _Unclear(Exception):
     """A child failed, and which of its failures its caller saw is the engine's to say."""
 
 
+Joined = dict[StepId, tuple[int, ...]]
+"""Numbers of the calls whose values each join has."""
 _UNSEEN = -1
 """Stands for the nonce of a value that nobody has seen."""
 
@@ -30,19 +33,24 @@ class _Failed(Exception):
 class _Sequential:
     """One body of a plan, carried out by looking outcomes up."""
 
-    def __init__(self, fixed: Fixed, nonces: dict[str, int], root: StepId, body: StepId) -> None:
+    def __init__(self, fixed: Fixed, nonces: dict[str, int], joined: Joined, root: StepId, body: StepId) -> None:
         self._fixed = fixed
         self._nonces = nonces
+        self._joined = joined
         self._root = root
         self._body = body
         self._counts: dict[str, int] = {}
         self._values: list[Lineage | _Failed | None] = []
         self._items: dict[int, list[Lineage]] = {}
+        self._left: set[int] = set()
+        self._ops: tuple[Op, ...] = ()
         self._seen_failures: list[_Failed] = []
 
     def answer(self, plan: BodyPlan, inputs: Lineage, *, watches: bool) -> Lineage:
         """Return the lineage of the plan's answer."""
         seen = inputs if watches else NOTHING
+        self._left = left_in_plan(plan, NO_CALLS) if not watches else set()
+        self._ops = plan.ops
         skip = 0
         for op in plan.ops:
             if skip:
@@ -65,9 +73,10 @@ class _Sequential:
         numbers = [number for number in plan.answer if self._values[number] is not None]
         bare = plan.bare and bool(numbers)
         chosen = [self._value(number) for number in (numbers[:1] if bare else numbers)]
-        for value in self._values:
-            if isinstance(value, _Failed) and value not in self._seen_failures:
-                raise value
+        failures = [value for n, value in enumerate(self._values) if isinstance(value, _Failed) and n not in self._left]
+        for failure in failures:
+            if failure not in self._seen_failures:
+                raise failure
         return chosen[0] if bare else frozenset().union(*chosen, seen)
 
     def _see(self, number: int) -> Lineage:
@@ -89,6 +98,8 @@ class _Sequential:
         count = self._counts.get(label, 0)
         self._counts[label] = count + 1
         step = child_step(self._body, self._root, label, count)
+        if op.kind == FIRST:
+            return self._join(op, step)
         try:
             taken = [self._value(number) for number in op.takes if self._values[number] is not None]
             if op.kind == "call":
@@ -103,12 +114,29 @@ class _Sequential:
                 self._items[len(self._values)] = values
                 return frozenset().union(*values)
             assert op.plan is not None
-            child = _Sequential(self._fixed, self._nonces, self._root, step)
+            child = _Sequential(self._fixed, self._nonces, self._joined, self._root, step)
             return child.answer(op.plan, frozenset().union(*taken, seen), watches=op.kind == "watched")
         except _Failed as failed:
-            if op.plan is not None:
+            if op.plan is not None and len(self._values) not in self._left:
                 raise _Unclear from failed
             return failed
+
+    def _join(self, op: Op, step: StepId) -> Lineage | _Failed:
+        """Return what a join has of those of its candidates that its record names."""
+        numbers = self._joined.get(step)
+        if numbers is None:
+            return _Failed(frozenset({(step, _UNSEEN)}))
+        taken = [self._values[op.takes[self._candidates(op).index(number)]] for number in numbers]
+        return frozenset().union(*(value for value in taken if isinstance(value, frozenset)))
+
+    def _candidates(self, op: Op) -> list[int]:
+        """Return the numbers that the calls which a join takes have in the body, where an output is one more."""
+        made = [op for op in self._ops if op.kind not in NO_CALLS]
+        numbers = []
+        for place in op.takes:
+            puts = sum(TABLE[before.name].spec.outputs != () for before in made[:place] if before.name in TABLE)
+            numbers.append(place + puts)
+        return numbers
 
     def _output(self, op: Op, step: StepId, reads: Lineage) -> Lineage:
         """Return what a Step has put, which stands if and only if it has succeeded."""
@@ -146,7 +174,7 @@ def differences(world: World) -> Iterator[str]:
         fixed = fixed_by(world.rows[client.uid], world.blobs)
         root = StepId(client.function.spec.label)
         try:
-            body = _Sequential(fixed, _nonces(fixed, lineage(value)), root, root)
+            body = _Sequential(fixed, _nonces(fixed, lineage(value)), joined(world.rows[client.uid]), root, root)
             expected = body.answer(client.args[0], NOTHING, watches=str(root) == "watched")
         except _Unclear:
             continue

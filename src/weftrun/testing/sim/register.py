@@ -225,7 +225,9 @@ class Register:
         self.left(session.uid)
 
     def left(self, session: SessionUid) -> None:
-        """All Runs of a session are free."""
+        """All Runs of a session are free; one that has begun no session had none."""
+        if not session:
+            return
         self.freed(session, [uid for uid, owner in self._owners.items() if owner == session])
         self._sinks = {sink: owner for sink, owner in self._sinks.items() if owner != session}
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import msgspec
 
 from weftrun.model.ids import ObjectId, SandboxId
-from weftrun.model.messages import Dropped, FromSandbox, ToSandbox
+from weftrun.model.messages import Batch, Dropped, FromSandbox, ToSandbox
 from weftrun.ports.objects import Objects
 from weftrun.ports.sandboxes import Profile, Progress, SandboxEvents
 from weftrun.testing.sim.faults import Crash
@@ -73,9 +75,32 @@ class ScriptedSandboxes:
         objects = {oid: self._objects.view(oid) for oid in getattr(again, "objects", ())}
         box.held |= set(objects)
         box.guest.hears(again)
+        if isinstance(again, Batch) and again.is_prepared:
+            self._arrived(sandbox, again, objects)  # it may well be there before the commit has happened
+            return
         self._beside.after(
             self._outside.pace.hop_s, f"to sandbox {sandbox}", lambda: self._arrived(sandbox, again, objects)
         )
+
+    def let(self, batch: int) -> None:
+        """Let a prepared Batch be entered."""
+        self._outside.hold.let = batch
+        self._decided()
+
+    def withdraw(self, batch: int) -> None:
+        """Let a prepared Batch be entered never."""
+        self._outside.hold.withdrawn = batch
+        self._decided()
+
+    def _decided(self) -> None:
+        for sandbox, box in self._boxes.items():
+            if box.guest.waits_to_be_let:
+                self._beside.after(self._outside.pace.hop_s, _inside(sandbox), partial(self._looks, sandbox))
+
+    def _looks(self, sandbox: SandboxId) -> None:
+        """A Sandbox looks whether it may enter what it has."""
+        if self._boxes[sandbox].guest.waits_to_be_let:
+            self._go_on(sandbox)
 
     def hold_until(self, at: float) -> None:
         """Let bodies be entered until then."""

@@ -186,6 +186,12 @@ def chain(x: int) -> Any:
     return draw(shown(fixed(strict(quiet(draw(x))))))
 
 
+@workflow(name=_NAME + "waiting_for_rows")
+def waiting_for_rows(x: int) -> Any:
+    """Each Step waits until the one before is durable: it is visible, or that one is `sync`."""
+    return draw(strict(draw(draw(strict(draw(x))))))
+
+
 @workflow(name=_NAME + "branching")
 async def branching(x: int) -> Any:
     """Goes one way or another by a value that nobody recorded when it was seen."""
@@ -378,7 +384,8 @@ def ruined(x: int) -> Any:
 FUNCTIONS: tuple[Function[..., Any], ...] = (
     draw, quiet, fixed, shown, strict, large, behind, loose, loose_large, loose_stumbles, sure, sure_large,
     light, lighter, light_watched, stumbles, stumbles_seen, patient, gamble, broken, mended, breaks_at, sleepy, long,
-    diamond, chain, branching, timed, by_control, mapping, spread, failing_map, long_map, long_map_watched, parent,
-    nested, tail, watching_parent, retrying, catching, heavy, ruined, saga, hearing, beside, beside_once,
+    diamond, chain, waiting_for_rows, branching, timed, by_control, mapping, spread, failing_map, long_map,
+    long_map_watched, parent, nested, tail, watching_parent, retrying, catching, heavy, ruined, saga, hearing,
+    beside, beside_once,
 )  # fmt: skip
 """Everything above, as Sandboxes know it."""

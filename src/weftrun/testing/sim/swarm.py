@@ -20,6 +20,7 @@ from weftrun.testing.sim.chance import Chance
 from weftrun.testing.sim.effects import Effects, draw_effects, settings_with, with_effects
 from weftrun.testing.sim.endless import harmed, has_endless, with_endless
 from weftrun.testing.sim.faults import KINDS, PAUSES, Fault, Faults
+from weftrun.testing.sim.firsts import with_firsts
 from weftrun.testing.sim.joining import draw_joins, with_joins
 from weftrun.testing.sim.operating import operated, with_operators
 from weftrun.testing.sim.outside import Pace
@@ -245,7 +246,7 @@ def _drawn_as_asked(settings: Settings, seed: int, *, server: bool, lives: bool,
 
 def draw_world(
     seed: int, folder: Path, *, effects: bool = True, server: bool = True, lives: bool = True, workers: bool = False,
-    sharing: bool = False, outputs: bool = False, joins: bool = False, operators: bool = False,
+    sharing: bool = False, outputs: bool = False, joins: bool = False, firsts: bool = False, operators: bool = False,
 ) -> World:  # fmt: skip
     """Draw a world with its clients; nothing has happened in it yet.
 
@@ -256,6 +257,7 @@ def draw_world(
         workers: whether each engine has Workers in other processes.
         sharing: whether there are Functions whose Attempts share a Sandbox.
         outputs: whether there are Functions that put a value before they end.
+        firsts: whether `def` bodies go on with the first of several calls.
         joins: whether Runs are graphs of which Workers start most by themselves; takes `workers`.
         operators: whether there are queues, schedules, forks, and Runs that are deleted.
     """
@@ -281,9 +283,10 @@ def draw_world(
         plan = with_endless(plan, endless) if goes_on else plan
         plan = with_sharing(plan, Chance(seed, f"sharing {number}")) if sharing else plan
         plan = with_outputs(plan, Chance(seed, f"outputs {number}"), NO_CALLS) if outputs else plan
-        if waits is not None:
+        if waits is not None and (watches or not firsts):
             plan = with_waits(plan, waits)
         plan = draw_joins(Chance(seed, f"joins {number}")) if joins else plan
+        plan = with_firsts(plan, Chance(seed, f"firsts {number}"), NO_CALLS, watches=watches) if firsts else plan
         plan = draw_races(plan, Chance(seed, f"races {number}"), watches=watches)
         client = world.start(f"run-{number}", watched if watches else wired, plan, at_s=chance.between(0.0, 0.02))
         if chance.happens(0.1):
@@ -316,12 +319,12 @@ def _draw_lives(world: World, chance: Chance) -> None:
 
 def play_seed(
     seed: int, folder: Path, *, effects: bool = True, server: bool = True, lives: bool = True, workers: bool = False,
-    sharing: bool = False, outputs: bool = False, joins: bool = False, operators: bool = False,
+    sharing: bool = False, outputs: bool = False, joins: bool = False, firsts: bool = False, operators: bool = False,
 ) -> tuple[World, Broken | None]:  # fmt: skip
     """Play one history and judge it; see `draw_world`."""
     world = draw_world(
         seed, folder, effects=effects, server=server, lives=lives, workers=workers, sharing=sharing, outputs=outputs,
-        joins=joins, operators=operators,
+        joins=joins, firsts=firsts, operators=operators,
     )  # fmt: skip
     return world, judged(world)
 
