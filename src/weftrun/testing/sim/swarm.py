@@ -270,8 +270,7 @@ def draw_world(
     settings = _drawn_as_asked(settings, seed, server=server, lives=lives, operators=operators)
     endless = Chance(seed, "endless")
     goes_on = endless.happens(0.4)
-    if workers:
-        settings = with_workers(settings, seed, joins=joins)
+    settings = with_workers(settings, seed, joins=joins) if workers else settings
     drawn = Chance(seed, "signals")
     waits = drawn if drawn.happens(0.4) else None
     world = World(seed, folder, FUNCTIONS, faults=DrawnFaults(seed, settings), settings=settings)
