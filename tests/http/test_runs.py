@@ -221,6 +221,11 @@ def test_cancel_and_delete(server: Server, tmp_path: Path) -> None:
 
 def test_a_signal_is_read_as_its_type_and_taken_once(server: Server) -> None:
     server.run("asks", "cats", id="asked", wait_s=0)
+    while not (awaited := server.http.get("/runs/asked").json()["awaits"]) or not awaited[0]["schema"]:
+        time.sleep(0.02)
+    assert [one["name"] for one in awaited] == ["verdict"]
+    point = awaited[0]["schema"]["$defs"]["Point"]
+    assert (point["properties"]["x"], point["required"]) == ({"type": "integer"}, ["x"])
     for _ in range(2):
         sent = server.http.post("/runs/asked/signals", json={"name": "verdict", "value": {"x": 3}, "id": "one"})
         assert sent.status_code == 202

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import weftrun
 from weftrun import function, workflow
@@ -76,3 +80,69 @@ def tree(leaves: int) -> int:
     while len(level) > 1:
         level = [larger(one, other) for one, other in zip(level[::2], level[1::2], strict=True)]
     return level[0]
+
+
+@dataclass
+class Verdict:
+    approved: bool
+    stars: int
+    kind: Literal["news", "essay"] = "news"
+    labels: list[str] = field(default_factory=list)
+    remark: str | None = None
+
+
+@workflow
+async def review(title: str) -> str:
+    verdict = await weftrun.signal("verdict", Verdict)
+    return f"{title}: {verdict.stars}, {verdict.kind}, {', '.join(verdict.labels)}, {verdict.remark}"
+
+
+@function(effects="none")
+def render(frame: int, slow: str) -> int:
+    """Take longer on the Worker that comes first, as a slow host would."""
+    with contextlib.suppress(FileExistsError), Path(slow).open("x") as first:
+        first.write(os.readlink("/proc/self/ns/pid"))
+    time.sleep(0.2 if Path(slow).read_text() == os.readlink("/proc/self/ns/pid") else 0.05)
+    return frame
+
+
+@function(effects="none")
+def join(frames: list[int]) -> int:
+    return len(frames)
+
+
+@workflow
+def film(frames: int, slow: str) -> int:
+    return join([render(frame, slow) for frame in range(frames)])
+
+
+@function
+def reserve(item: str) -> str:
+    print(f"reserved {item}")
+    return f"reserved {item}"
+
+
+@function(retries=2)
+def charge(card: str) -> str:
+    print(f"asking the bank about {card}")
+    raise ConnectionError(f"the bank refused the card {card}: insufficient funds")
+
+
+@function
+def ship(reserved: str, paid: str) -> str:
+    return f"{reserved}, {paid}"
+
+
+@workflow
+def order(item: str, card: str) -> str:
+    return ship(reserve(item), charge(card))
+
+
+@function
+def tell(name: str) -> None:
+    weftrun.current().emit("mail", {"to": name})
+
+
+@workflow
+def greet(name: str) -> None:
+    tell(name)

@@ -6,7 +6,7 @@ import { Time, Trouble } from "./parts.jsx";
 import { bytes, span } from "./words.js";
 
 const AGAIN_MS = 3000;
-const PAUSES = 10; // times as long as a look took
+const PAUSES = 40; // times as long as a look took
 
 /** The statistics, read again now and then. */
 function useFunctions(lives) {
@@ -35,7 +35,7 @@ function useFunctions(lives) {
 const Read = ({ seen }) =>
   seen.runs ? (
     <p class="facts">
-      Of {seen.are_all ? "all" : "the newest"} {seen.runs.toLocaleString()} Runs, since <Time at={seen.since} />.
+      <span>Of {seen.are_all ? "all" : "the newest"} {seen.runs.toLocaleString()} Runs, since <Time at={seen.since} />.</span>
     </p>
   ) : <p class="quiet">No Run is here yet.</p>;
 
@@ -61,7 +61,7 @@ const AMOUNTS = [
 ];
 
 const Table = ({ rows, columns }) => (
-  <div class="wide">
+  <section class="card wide">
     <table>
       <thead><tr><th>Function</th>{columns.map(([name]) => <th class="number">{name}</th>)}</tr></thead>
       <tbody>
@@ -73,7 +73,7 @@ const Table = ({ rows, columns }) => (
         ))}
       </tbody>
     </table>
-  </div>
+  </section>
 );
 
 export function Functions({ lives }) {

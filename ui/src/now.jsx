@@ -1,28 +1,33 @@
-// What goes on: open Runs, what runs of each, and what the others wait for.
+// What goes on: open Runs, what runs of each, what the others wait for; queues, schedules, emits, and engines.
 
 import { useEffect, useState } from "preact/hooks";
 import * as api from "./api.js";
-import { RunLink, Time, Trouble } from "./parts.jsx";
-import { span } from "./words.js";
+import { Card, RunLink, Time, Trouble } from "./parts.jsx";
+import { bytes, count, engineOf, span, waitsFor } from "./words.js";
 
 const AGAIN_MS = 1000;
+const SELDOM = 3; // schedules and queues are read at every so manyth look
+const PAUSES = 20;
 
-/** What goes on, read again each second and soon after any Run changes. */
+/** What goes on, read again each second, or less often where a look takes long. */
 function useNow(lives) {
   const [seen, setSeen] = useState(null);
   const [trouble, setTrouble] = useState("");
   useEffect(() => {
     let due = 0;
     let over = false;
+    let turn = 0;
+    let also = { queues: [], schedules: [] };
     const load = async () => {
-      clearTimeout(due);
+      const began = performance.now();
       try {
         const told = await api.now();
-        if (!over) setSeen(told), setTrouble("");
+        if (turn++ % SELDOM === 0) also = { queues: await api.queues(), schedules: await api.schedules() };
+        if (!over) setSeen({ ...told, ...also }), setTrouble("");
       } catch (error) {
         if (!over) setTrouble(error.message);
       }
-      if (!over) due = setTimeout(load, AGAIN_MS);
+      if (!over) due = setTimeout(load, Math.max(AGAIN_MS, PAUSES * (performance.now() - began)));
     };
     load();
     const end = api.followList(() => {}, lives); // it tells whether the server is there
@@ -31,80 +36,139 @@ function useNow(lives) {
   return { seen, trouble };
 }
 
-const engineOf = (owner) => (owner ? `engine ${owner.pid}${owner.here ? "" : " on another host"}${owner.lives ? "" : ", which has ended"}` : "no engine");
-
-function waits(run) {
-  if (run.waiting_for === "code") return "for code that fits it";
-  if (run.waiting_for) return `for ${run.waiting_for}`;
-  if (run.owner?.lives) return "for a place to run";
-  return "for an engine";
-}
-
 export function Now({ lives }) {
   const { seen, trouble } = useNow(lives);
   if (!seen) return <main><h1>Now</h1><Trouble text={trouble} /></main>;
   const running = seen.runs.filter((run) => run.running.length);
   const waiting = seen.runs.filter((run) => !run.running.length);
-  const undelivered = Object.entries(seen.undelivered);
   return (
     <main>
       <h1>Now</h1>
       <Trouble text={trouble} />
-      <h2>Running</h2>
-      <Running runs={running} at={seen.at} />
-      <h2>Waiting</h2>
-      <Waiting runs={waiting} at={seen.at} />
-      {!seen.are_all && <p class="quiet">There are more open Runs than are shown here.</p>}
-      {undelivered.length > 0 && <h2>Not delivered yet</h2>}
-      {undelivered.map(([sink, count]) => <p>{count} to {sink}</p>)}
+      {seen.stands_still && <Trouble text={`This engine can record nothing now: it waits for ${waitsFor({ waiting_for: seen.stands_still })}.`} />}
+      <p class="facts">
+        <span><b>{running.length.toLocaleString()}</b> {running.length === 1 ? "Run runs" : "Runs run"}</span>
+        <span><b>{waiting.length.toLocaleString()}</b> {waiting.length === 1 ? "waits" : "wait"}</span>
+        {!seen.are_all && <span>and more open Runs than are shown here</span>}
+        {Object.entries(seen.undelivered).map(([sink, left]) => <span><b>{left.toLocaleString()}</b> not delivered to {sink}</span>)}
+      </p>
+      <Card title="Running" bare={running.length}>{running.length ? <Running runs={running} at={seen.at} /> : <p class="quiet">Nothing runs.</p>}</Card>
+      <Card title="Waiting" bare={waiting.length}>{waiting.length ? <Waiting runs={waiting} at={seen.at} /> : <p class="quiet">Nothing waits.</p>}</Card>
+      {seen.emits.length > 0 && <Card title="Outbox" bare><Outbox emits={seen.emits} at={seen.at} /></Card>}
+      {seen.queues.length > 0 && <Card title="Queues" bare><Queues queues={seen.queues} /></Card>}
+      {seen.schedules.length > 0 && <Card title="Schedules" bare><Schedules schedules={seen.schedules} /></Card>}
+      {seen.engines.length > 0 && <Card title="Engines" bare><Engines engines={seen.engines} at={seen.at} /></Card>}
     </main>
   );
 }
 
-const Running = ({ runs, at }) =>
-  !runs.length ? <p class="quiet">Nothing runs.</p> : (
-    <div class="wide">
-      <table>
-        <thead>
-          <tr><th>Step</th><th>Run</th><th class="number">For</th><th>Where</th><th>Printed last</th></tr>
-        </thead>
-        <tbody>
-          {runs.flatMap((run) => [
-            ...run.running.map((step) => (
-              <tr key={`${run.id} ${step.step}`}>
-                <td>{step.step}{step.attempt > 1 && <small> Attempt {step.attempt}</small>}</td>
-                <td><RunLink id={run.id} step={step.step} /></td>
-                <td class="number">{span(at - step.entered_at)}</td>
-                <td>{step.lives ? `Sandbox ${step.sandbox} of ${engineOf(run.owner)}` : "was running when its engine ended"}</td>
-                <td class="value">{step.printed}</td>
-              </tr>
-            )),
-            ...(run.more ? [<tr key={run.id}><td colspan="5" class="quiet">and {run.more} more of {run.id}</td></tr>] : []),
-          ])}
-        </tbody>
-      </table>
-    </div>
-  );
+const Table = ({ columns, children }) => (
+  <div class="wide">
+    <table>
+      <thead><tr>{columns.map((name) => <th class={NUMBERS.has(name) ? "number" : ""}>{name}</th>)}</tr></thead>
+      <tbody>{children}</tbody>
+    </table>
+  </div>
+);
+const NUMBERS = new Set(["For", "Since its start", "Waiting", "Delayed", "Under way", "At once", "For each key", "Since", "Runs", "Sandboxes", "Memory", "Values kept"]);
 
-const Waiting = ({ runs, at }) =>
-  !runs.length ? <p class="quiet">Nothing waits.</p> : (
-    <div class="wide">
-      <table>
-        <thead>
-          <tr><th>Run</th><th>Workflow</th><th>Waits</th><th>Until</th><th class="number">Since its start</th><th>Has it</th></tr>
-        </thead>
-        <tbody>
-          {runs.map((run) => (
-            <tr key={run.id}>
-              <td><RunLink id={run.id} /></td>
-              <td>{run.function}</td>
-              <td>{waits(run)}</td>
-              <td>{run.due_at ? <Time at={run.due_at} /> : ""}</td>
-              <td class="number">{span(at - run.started_at)}</td>
-              <td>{engineOf(run.owner)}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
-  );
+const Running = ({ runs, at }) => (
+  <Table columns={["Step", "Run", "For", "Where", "Printed last"]}>
+    {runs.flatMap((run) => [
+      ...run.running.map((step) => (
+        <tr key={`${run.id} ${step.step}`}>
+          <td>{step.step}{step.attempt > 1 && <small> Attempt {step.attempt}</small>}</td>
+          <td><RunLink id={run.id} step={step.step} /></td>
+          <td class="number">{span(at - step.entered_at)}</td>
+          <td>{step.lives ? `Sandbox ${step.sandbox} of ${engineOf(run.owner)}` : "was running when its engine ended"}</td>
+          <td class="value">{step.printed}</td>
+        </tr>
+      )),
+      ...(run.more ? [<tr key={run.id}><td colspan="5" class="quiet">and {run.more} more of {run.id}</td></tr>] : []),
+    ])}
+  </Table>
+);
+
+const Waiting = ({ runs, at }) => (
+  <Table columns={["Run", "Workflow", "Waits for", "Until", "Since its start", "Has it"]}>
+    {runs.map((run) => (
+      <tr key={run.id}>
+        <td><RunLink id={run.id} /></td>
+        <td>{run.function}</td>
+        <td>{waitsFor(run)}</td>
+        <td>{run.due_at ? <Time at={run.due_at} /> : ""}</td>
+        <td class="number">{span(at - run.started_at)}</td>
+        <td>{engineOf(run.owner)}</td>
+      </tr>
+    ))}
+  </Table>
+);
+
+const Outbox = ({ emits, at }) => (
+  <Table columns={["Run", "Step", "Sink", "Stands", "Since", "Why"]}>
+    {emits.map((emit) => (
+      <tr key={emit.key}>
+        <td><RunLink id={emit.run} step={emit.step} /></td>
+        <td>{emit.step}</td>
+        <td>{emit.sink}</td>
+        <td class={emit.status === "waiting" ? "" : "warn"}>{emit.status === "waiting" ? "waits to be delivered" : emit.status === "unknown" ? "⚠ nobody knows whether it arrived" : `⚠ ${emit.status}`}</td>
+        <td class="number">{span(at - emit.at)}</td>
+        <td class="value">{emit.why}</td>
+      </tr>
+    ))}
+  </Table>
+);
+
+const none = (limit) => (limit === null ? <span class="quiet">any</span> : limit.toLocaleString());
+
+const Queues = ({ queues }) => (
+  <Table columns={["Queue", "Stands", "Waiting", "Delayed", "Under way", "At once", "For each key", "Begin"]}>
+    {queues.map((queue) => (
+      <tr key={queue.name}>
+        <td>{queue.name}</td>
+        <td class={queue.status === "paused" ? "warn" : ""}>{queue.status === "paused" ? "⏸ paused" : "active"}</td>
+        <td class="number">{queue.waiting.toLocaleString()}</td>
+        <td class="number">{queue.delayed.toLocaleString()}</td>
+        <td class="number">{queue.under_way.toLocaleString()}</td>
+        <td class="number">{none(queue.concurrency)}</td>
+        <td class="number">{none(queue.per_key)}</td>
+        <td>{queue.rate ? `at most ${queue.rate[0]} in ${span(queue.rate[1])}` : <span class="quiet">as they may</span>}</td>
+      </tr>
+    ))}
+  </Table>
+);
+
+const Schedules = ({ schedules }) => (
+  <Table columns={["Schedule", "Starts", "When", "Stands", "Next", "Last"]}>
+    {schedules.map((one) => (
+      <tr key={one.id}>
+        <td>{one.id}</td>
+        <td>{one.workflow}</td>
+        <td>{one.cron ? <span class="mono">{one.cron}</span> : `every ${span(one.every_s)}`} <small>{one.timezone}</small></td>
+        <td class={one.fault || one.status === "paused" ? "warn" : ""}>{one.fault ? `⚠ ${one.fault}` : one.status === "paused" ? "⏸ paused" : "active"}</td>
+        <td>{one.next.length ? <Time at={one.next[0]} /> : ""}</td>
+        <td>{one.last ? <Time at={one.last} /> : ""}</td>
+      </tr>
+    ))}
+  </Table>
+);
+
+const Engines = ({ engines, at }) => (
+  <Table columns={["Engine", "Worker", "Host", "Runs", "Sandboxes", "Memory", "Values kept", "Runs now", "Heard"]}>
+    {engines.flatMap((engine) =>
+      (engine.workers.length ? engine.workers : [null]).map((worker, i) => (
+        <tr key={`${engine.pid} ${worker?.worker}`}>
+          <td>{i ? "" : `engine ${engine.pid}`}</td>
+          <td>{worker ? (worker.worker ? `Worker ${worker.worker}` : "its own process") : ""}</td>
+          <td>{worker?.host ?? "another host"}</td>
+          <td class="number">{i ? "" : engine.runs}</td>
+          <td class="number">{worker?.sandboxes ?? ""}{worker?.sandboxes_max ? ` of ${worker.sandboxes_max}` : ""}</td>
+          <td class="number">{bytes(worker?.memory_bytes)}</td>
+          <td class="number">{bytes(worker?.object_bytes)}</td>
+          <td>{worker?.running.length ? count(worker.running.length, "body").replace("bodys", "bodies") : ""}</td>
+          <td>{worker?.heard_at ? `${span(at - worker.heard_at)} ago` : ""}</td>
+        </tr>
+      )),
+    )}
+  </Table>
+);

@@ -4,15 +4,24 @@ import { useState } from "preact/hooks";
 import { MARKS, moment, utc } from "./words.js";
 
 export const Status = ({ status, note }) => (
-  <span class={`status ${status}`}>
-    <span aria-hidden="true">{MARKS[status]}</span> {status}
-    {note && <small> waits for {note}</small>}
-  </span>
+  <>
+    <span class={`status ${status}`}>
+      <span class="shape" aria-hidden="true">{MARKS[status]}</span>{status}
+    </span>
+    {note && <span class="note">waits for {note}</span>}
+  </>
 );
 
-export const Time = ({ at }) => <time title={utc(at)} datetime={utc(at)}>{moment(at)}</time>;
+export const Time = ({ at }) => <time title={utc(at)} datetime={at ? new Date(at * 1000).toISOString() : ""}>{moment(at)}</time>;
 
 export const Trouble = ({ text }) => (text ? <p role="alert" class="trouble">{text}</p> : null);
+
+export const Card = ({ title, head, class: kind = "", children, bare }) => (
+  <section class={`card ${kind}`}>
+    <div class="head"><h2>{title}</h2>{head}</div>
+    {bare ? children : <div class="body">{children}</div>}
+  </section>
+);
 
 /** A link to a Run, or to one Step of it. */
 export const RunLink = ({ id, step }) => (
@@ -25,6 +34,6 @@ const MORE = 200;
 export function useMore(all) {
   const [count, setCount] = useState(MORE);
   const left = all.length - count;
-  const more = left > 0 && <button onClick={() => setCount(count * 4)}>Show more ({left.toLocaleString()} left)</button>;
+  const more = left > 0 && <p class="left-out"><button onClick={() => setCount(count * 4)}>Show more ({left.toLocaleString()} left)</button></p>;
   return [all.slice(0, count), more];
 }

@@ -339,6 +339,11 @@ class EmbeddedCore(EngineCore):
                 reader.close()
         return super().retry(id, wait_start=wait_start)
 
+    @property
+    def held_up_by(self) -> str | None:
+        """What this engine waits for before it can record anything: `disk`, `lock` (of the Journal), or None."""
+        return self._committer.stuck or None
+
     def function_of(self, id: RunId) -> str:
         """Return the name of the Function whose Run this is; `RunNotFound` where there is none."""
         with contextlib.closing(Reader(self._place)) as reader:

@@ -106,6 +106,10 @@ class Reader:
         """Return all rows of a Run in order."""
         return self._journal.load(uid)
 
+    def newer(self, uid: RunUid, after: int, limit: int) -> list[Row]:
+        """Return the rows of a Run after a seq, in order, at most so many."""
+        return self._journal.newer(uid, after, limit)
+
     def emitted(self, uid: RunUid) -> list[Emitted]:
         """Return what a Run has emitted, in the order of commits."""
         return self._journal.emitted(uid)
@@ -164,6 +168,17 @@ class Reader:
     def running(self, info: RunInfo) -> list[RunningView]:
         """Return what was seen running of a Run; nothing of one that has ended, or that another engine has now."""
         return self.doing([info])[0][1] if info.ended_at is None else []
+
+    def seen_of(self, info: RunInfo) -> tuple[int, ...]:
+        """Return numbers that change whenever the trace, or what was seen running of a Run, does."""
+        trace = SqliteTrace(self._place.folder / "trace.db", writable=False)
+        try:
+            running = trace.running(info.uid) if info.ended_at is None else []
+            return trace.newest(info.uid), *(
+                hash((row.step, row.attempt, len(row.text), len(row.piped))) for row in running
+            )
+        finally:
+            trace.close()
 
     def doing(self, infos: Sequence[RunInfo]) -> list[tuple[OwnerView | None, list[RunningView]]]:
         """Return who owns each of these open Runs, and what was seen running of it."""

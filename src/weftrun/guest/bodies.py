@@ -35,7 +35,7 @@ class _ToldBody:
 
     __slots__ = (
         "_equipment", "body", "calls", "entered_at", "functions", "number", "printed", "reading", "run_id", "said",
-        "start", "undoable",
+        "start", "takes", "undoable",
     )  # fmt: skip
 
     def __init__(self, equipment: Equipment, start: BodyStart) -> None:
@@ -51,6 +51,7 @@ class _ToldBody:
         self.printed = BoundedText(equipment.fork.text_bytes_max)
         self.said = 0
         self.undoable = 0
+        self.takes = 0
 
     def data(self, encoded: Encoded) -> Data:
         """Turn an encoded value into what the next message can carry."""
@@ -70,7 +71,11 @@ class _ToldBody:
         self.said += len(text)
         undoable = self.body.undoable[self.undoable :] if self.body is not None else ()
         self.undoable += len(undoable)
-        self._equipment.speaker.say(BodyCalled(self.number, functions, calls, chunks, awaits, text, said, undoable))
+        takes = self.body.takes[self.takes :] if self.body is not None else ()
+        self.takes += len(takes)
+        self._equipment.speaker.say(
+            BodyCalled(self.number, functions, calls, chunks, awaits, text, said, undoable, takes)
+        )
 
     def bounded(self, text: str) -> str:
         """Return what may be told now of what was printed; beyond its bound it is kept, bounded, for the end."""

@@ -47,11 +47,11 @@ def _called(message: BodyCalled) -> tuple[FromSandbox, ...]:
     calls, chunks = message.calls, message.chunks
     if len(calls) > 1 or (calls and chunks):
         middle = (len(calls) + 1) // 2
-        first = replace(message, calls=calls[:middle], chunks=(), awaits=(), text="")
+        first = replace(message, calls=calls[:middle], chunks=(), awaits=(), text="", takes=())
         return first, replace(message, functions=(), calls=calls[middle:])
     if len(chunks) > 1:
         middle = len(chunks) // 2
-        first = replace(message, chunks=chunks[:middle], awaits=(), text="")
+        first = replace(message, chunks=chunks[:middle], awaits=(), text="", takes=())
         return first, replace(message, functions=(), calls=(), chunks=chunks[middle:])
     return ()
 

@@ -32,6 +32,18 @@ class Call(Struct, frozen=True, gc=False, array_like=True):
     digest: str = ""
 
 
+class SignalType(Struct, frozen=True, gc=False, array_like=True):
+    """Of which type a body awaits a signal. It is told to people only, and compared with nothing.
+
+    Attributes:
+        signal: name of the signal.
+        schema: JSON Schema of the type, as JSON.
+    """
+
+    signal: str
+    schema: str
+
+
 class Chunk(Struct, frozen=True, gc=False, array_like=True):
     """Consecutive items of a map's input, encoded together as one list of argument tuples.
 

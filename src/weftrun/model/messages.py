@@ -10,7 +10,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from weftrun.model.emits import Emit
-from weftrun.model.graph import NO_PAST, BodyPast, Call, Chunk
+from weftrun.model.graph import NO_PAST, BodyPast, Call, Chunk, SignalType
 from weftrun.model.ids import ObjectId, RunId, RunUid, StepId
 from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.outcomes import Failure, Moved, Outcome, Ran
@@ -302,6 +302,7 @@ class BodyCalled(Struct, frozen=True, gc=False, array_like=True, tag=53):
         text: what it printed in this turn.
         said: how many characters it had told before in this entry.
         undoable: numbers of calls that it can undo, not told before in this entry.
+        takes: of which types it awaits signals, not told before in this entry.
     """
 
     body: int
@@ -312,6 +313,7 @@ class BodyCalled(Struct, frozen=True, gc=False, array_like=True, tag=53):
     text: str = ""
     said: int = 0
     undoable: tuple[int, ...] = ()
+    takes: tuple[SignalType, ...] = ()
 
 
 class BodyEnded(Struct, frozen=True, gc=False, array_like=True, tag=54):

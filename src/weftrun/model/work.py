@@ -7,6 +7,7 @@ from typing import Literal
 from msgspec import Struct
 
 from weftrun.model.events import AttemptsEnded, BodyLost, BodyMade, BodyReturned, Disarmed, ItemsEnded, OutputPut
+from weftrun.model.graph import SignalType
 from weftrun.model.ids import RunUid, SandboxId, StepId
 from weftrun.model.messages import Batch, BodyDeliver, BodyDrop, BodyStart, ItemBatch
 from weftrun.model.outcomes import Moved
@@ -66,6 +67,7 @@ class Said(Struct, frozen=True, gc=False, array_like=True):
             before in this entry of it; -1 for others.
         note: a sentence for the story.
         moved: what it moved in Objects, where that is anything.
+        takes: of which types a Workflow's body awaits signals.
     """
 
     run: int
@@ -77,6 +79,7 @@ class Said(Struct, frozen=True, gc=False, array_like=True):
     said: int = -1
     note: str = ""
     moved: Moved | None = None
+    takes: tuple[SignalType, ...] = ()
 
 
 class AttemptAt(Struct, frozen=True, gc=False, array_like=True):
@@ -108,6 +111,7 @@ class BatchSent(Struct, frozen=True, gc=False, array_like=True):
         step, attempt: of that Invocation; Attempt 0 for items of a map.
         size: how many bodies.
         fresh: facts of the Sandbox (`start_s`, `isolation`, `threads`) where this is its first Batch.
+        host: of the Worker that has the Sandbox; empty for the engine's own.
     """
 
     run: RunUid
@@ -117,6 +121,7 @@ class BatchSent(Struct, frozen=True, gc=False, array_like=True):
     attempt: int
     size: int
     fresh: dict[str, Fact] | None = None
+    host: str = ""
 
 
 class BatchCounts(Struct, frozen=True):

@@ -180,6 +180,9 @@ class JournalReader(ScheduleReader, QueueReader, Protocol):
     def load(self, uid: RunUid) -> list[Row]:
         """Return all rows of a Run in order."""
 
+    def newer(self, uid: RunUid, after: int, limit: int) -> list[Row]:
+        """Return the rows of a Run that come after seq `after`, from 1 on, in order, at most so many."""
+
     def emitted(self, run: RunUid) -> list[Emitted]:
         """Return what a Run has emitted, in the order of commits."""
 
@@ -274,6 +277,9 @@ class Journal(Outbox, Schedules, Queues, Places, Protocol):
 
     def load(self, uid: RunUid) -> list[Row]:
         """Return all rows of a Run in order; `JournalCorrupt` names a gap or unreadable bytes."""
+
+    def newer(self, uid: RunUid, after: int, limit: int) -> list[Row]:
+        """Return the rows of a Run that come after seq `after`, from 1 on, in order, at most so many."""
 
     def claim(self, uids: Sequence[RunUid]) -> list[RunInfo]:
         """Take over those of these Runs that are free, and return them as they are now.

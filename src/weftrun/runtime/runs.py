@@ -52,8 +52,8 @@ class OpenRun:
         held: Objects that the Run holds: each one once.
         emitted: sinks that rows on their way to the Journal emit to, with the seq of each row.
         received: signals that rows on their way to the Journal take, with the seq of each row.
-        noted, left_out, handed, moves: how many Batches of it, Steps without a record, calls, and Attempts that moved
-            Objects the trace has.
+        noted, left_out, handed, moves: how many Batches of it, Steps without a record, calls and types of signals, and
+            Attempts that moved Objects the trace has.
         traceparent: see `Ticket`; of a Run that was not started here, empty.
         start: what was asked for, until its record is durable.
         tickets: whom to tell of the end; held weakly, since a Run goes on when nobody waits.

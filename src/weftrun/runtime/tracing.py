@@ -95,6 +95,10 @@ class Tracing:
             amounts: dict[str, Fact] = {"read_bytes": moved.read_bytes, "read_s": moved.read_s}
             amounts |= {"written_bytes": moved.written_bytes, "written_s": moved.written_s}
             self._keep(TraceRow(run.uid, "moved", self._loop.now(), said.step, said.attempt, "", amounts))
+        for taken in said.takes if run.durable and run.handed < _BATCHES_NOTED_MAX else ():
+            run.handed += 1
+            named: dict[str, Fact] = {"signal": taken.signal}
+            self._keep(TraceRow(run.uid, "takes", self._loop.now(), said.step, said.attempt, taken.schema, named))
         if run.durable and said.text:
             facts: dict[str, Fact] = {}
             if said.said >= 0:
@@ -120,6 +124,8 @@ class Tracing:
         }
         if facts["gated"]:
             facts["gated_s"] = run.new_wait_s()
+        if sent.host:
+            facts["host"] = sent.host
         if run.noted == 1:
             facts["engine"] = self._engine
         self._keep(TraceRow(run.uid, "batch", now, sent.step, sent.attempt, "a Sandbox could take it", facts))

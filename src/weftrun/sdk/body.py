@@ -13,7 +13,7 @@ from typing import Any
 from msgspec import Struct
 
 from weftrun.model.errors import UsageError
-from weftrun.model.graph import NO_PAST, BodyPast
+from weftrun.model.graph import NO_PAST, BodyPast, SignalType
 from weftrun.model.ids import RunId, RunUid, StepId
 from weftrun.model.policy import Kind
 from weftrun.model.telling import text_of
@@ -135,6 +135,11 @@ class BodyEntry:
     def undoable(self) -> tuple[int, ...]:
         """Numbers of its calls that it can undo."""
         return tuple(call[3]._number for call in self._recorder.undoable)
+
+    @property
+    def takes(self) -> tuple[SignalType, ...]:
+        """Of which types it has awaited signals."""
+        return tuple(self._recorder.takes)
 
     def called(self, position: int) -> Called:
         """Return the Function, or the wait, at a place of the table that calls name it by."""

@@ -20,6 +20,7 @@ from weftrun.sdk.parameters import Parameters
 
 JSON_SCHEMA_ANY: dict[str, Any] = {}
 """The JSON Schema of what may be anything."""
+_SCHEMA_MAX = 16 * 1024
 
 
 def bind_json(function: Function[..., Any], body: bytes) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -127,6 +128,14 @@ def json_schema(function: Function[..., Any]) -> dict[str, Any]:
             properties[parameter.name] = {**properties[parameter.name], "default": json.loads(told)}
     schema = {"type": "object", "properties": properties, "required": required, "additionalProperties": open_ended}
     return schema | ({"$defs": definitions} if definitions else {})
+
+
+def type_schema(annotation: Any) -> str:
+    """Return the JSON Schema (2020-12) of a type, as JSON; empty of one that has none, or a very long one."""
+    definitions = dict[str, Any]()
+    schema = _schema_of(annotation, definitions)
+    told = json.dumps(schema | ({"$defs": definitions} if definitions else {}), separators=(",", ":"))
+    return told if schema and len(told) <= _SCHEMA_MAX else ""
 
 
 def _schema_of(annotation: Any, definitions: dict[str, Any]) -> dict[str, Any]:

@@ -322,10 +322,12 @@ class BodyCalls(Protocol):
     ) -> Any:
         """Take a map and return its Ref."""
 
-    def wait(self, spec: FunctionSpec, compared: tuple[Any, ...], value: Encoded | None = None, /) -> Ref[Any]:
+    def wait(
+        self, spec: FunctionSpec, compared: tuple[Any, ...], value: Encoded | None = None, type: Any = Any, /
+    ) -> Ref[Any]:
         """Take a wait for a time or a signal and return its Ref; what is `compared` is the same in every replay.
 
-        `value` is what a timer yields; nothing if it is left out.
+        `value` is what a timer yields, nothing if it is left out; `type` is what a signal is read as.
         """
 
     def join(self, spec: FunctionSpec, refs: tuple[Ref[Any], ...], value: Encoded, /) -> Ref[Any]:

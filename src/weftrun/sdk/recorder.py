@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast
 from msgspec import Struct
 
 from weftrun.model.errors import LimitExceeded, NotSerializable, UsageError
-from weftrun.model.graph import NO_PAST, BodyPast, Call, Chunk
+from weftrun.model.graph import NO_PAST, BodyPast, Call, Chunk, SignalType
 from weftrun.model.ids import RunId, RunUid, StepId
 from weftrun.model.limits import DEFAULT_LIMITS
-from weftrun.model.policy import STREAM, FunctionSpec, Kind
+from weftrun.model.policy import SIGNALS, STREAM, FunctionSpec, Kind
 from weftrun.model.values import Data, Payload, RefTo
 from weftrun.sdk.callee import Callee
 from weftrun.sdk.canonical import digest
@@ -78,6 +78,7 @@ class Recorder:
         now: time of the last outcome that the body observed, in seconds since the epoch.
         table: Functions called, and waits made, so far; calls name them by position.
         undoable: calls that are undone if the body fails; see `sdk.saga`.
+        takes: of which types it has awaited signals that were not known to be awaited before.
     """
 
     def __init__(
@@ -106,6 +107,7 @@ class Recorder:
         self._made = 0
         self._no_steps: set[int] = set()
         self.undoable: list[tuple[Callee, Args, Kwargs, Ref[Any]]] = []
+        self.takes: list[SignalType] = []
         self._broken: BaseException | None = None
         self._counts: dict[str, int] = {}
         self._positions: dict[int, int] = {}
@@ -200,14 +202,23 @@ class Recorder:
             self._functions.append(spec)
         return position
 
-    def wait(self, spec: FunctionSpec, compared: tuple[Any, ...], value: Encoded | None = None, /) -> Ref[Any]:
-        """Record a wait, whose Ref gives `value`, and return it; what is `compared` is the same in every replay."""
+    def wait(
+        self, spec: FunctionSpec, compared: tuple[Any, ...], value: Encoded | None = None, type: Any = Any, /
+    ) -> Ref[Any]:
+        """Record a wait, whose Ref gives `value`, and return it; what is `compared` is the same in every replay.
+
+        The `type` of a signal is told once, where the wait is new, to whoever wants to send it.
+        """
         if not self._watches:
             raise UsageError(
                 f"The `def` workflow {self.label} waits for {spec.label}: it only wires Steps, and can't wait. Make it "
                 "`async def`."
             )
         text = digest((compared, {})) if compared else ""
+        if type is not Any and self._made >= self._past.calls:
+            json_values = importlib.import_module("weftrun.sdk.json_values")  # late: most bodies await no signal
+            if schema := json_values.type_schema(type):
+                self.takes.append(SignalType(spec.name.removeprefix(SIGNALS), schema))
         self._no_steps.add(self._made)
         payload = self._payload(value or _NOTHING)
         ref: Ref[Any] = self._put(self._place(spec), spec.label, payload, (), text, Ref, 0, 3)

@@ -100,7 +100,8 @@ def signal(name: str, type: Any = Any, *, timeout_s: float | timedelta | None = 
     check_name(name)
     seconds = None if timeout_s is None else _seconds(timeout_s, f"weftrun.signal({name!r})", "timeout_s")
     spec = FunctionSpec(SIGNALS + name, f"signal:{name}", Kind.SIGNAL, effects="none", timeout_s=seconds)
-    return Wait(_calls(f"weftrun.signal({name!r})").wait(spec, (name,)), lambda value: _read(name, value, type))
+    ref = _calls(f"weftrun.signal({name!r})").wait(spec, (name,), None, type)
+    return Wait(ref, lambda value: _read(name, value, type))
 
 
 def publish(name: str, value: object = None) -> Wait[None]:

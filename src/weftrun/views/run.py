@@ -16,7 +16,7 @@ from weftrun.views.progress import apart, by_status
 from weftrun.views.running import OwnerView, RunningView
 from weftrun.views.step import StepView
 from weftrun.views.steps import StepsFold
-from weftrun.views.trace import Traced
+from weftrun.views.trace import SignalAwaited, Traced, awaited_signals
 
 
 class Listed(Protocol):
@@ -85,6 +85,7 @@ class RunShown(Struct, frozen=True):
         waiting_for: what it stands still for: `code`, `signal NAME`, `sleep`, `queue NAME`, or None.
         unfit: of code that does not fit it: why not, the call on record, and the one that is made now.
         queue: that it was started in; empty where it was in none.
+        awaits: the signals that it stands still for, with the types that the workflow reads them as.
     """
 
     id: str
@@ -109,6 +110,7 @@ class RunShown(Struct, frozen=True):
     waiting_for: str | None
     unfit: dict[str, str]
     queue: str = ""
+    awaits: list[SignalAwaited] = []
 
 
 def run_shown(
@@ -146,4 +148,5 @@ def run_shown(
         info.waiting_for,
         {"why": unfit.failure.message, "recorded": unfit.recorded, "made": unfit.made} if unfit is not None else {},
         info.queue,
+        awaited_signals(info.waiting_for, trace),
     )

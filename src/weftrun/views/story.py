@@ -9,6 +9,7 @@ Facts come from the records, which are durable, and from the trace, which is not
 | `sandbox` | a clause | `sandbox`; as it began `start_s`, `cold`, `isolation`, `unforkable`, `written` |
 | `unrecorded` | why a success has no record, a clause | `sandbox`, `entered`, `left`, `bytes`, `items`, `preview` |
 | `note` | a whole sentence, or nothing | `gated`; `epoch`, `waited` (suspended), `engine`; `left` by a closing engine |
+| `takes` | JSON Schema of the type that a body awaits a signal as | `signal`: its name |
 | `text` | what an Attempt printed | of a map, `items`: how many characters each; of a body, `from`: those told before |
 
 `engine` names one, with the first Batch that it gives of a Run and where it takes one over.

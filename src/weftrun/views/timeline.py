@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from weftrun.model.hosts import SANDBOXES_EACH
 from weftrun.model.ids import RunId, StepId, item_step
 from weftrun.model.outcomes import Failure, Ran, Status
 from weftrun.model.records import AttemptFailed, Ended, ItemsSettled, RollbackFailed, Row, Settled
@@ -15,7 +17,7 @@ from weftrun.views.running import RunningView, last_line
 from weftrun.views.step import error_line
 from weftrun.views.steps import StepsFold
 from weftrun.views.time_breakdown import Interval, TimeBreakdown, merge, time_breakdown, waits_for_disk
-from weftrun.views.trace import Traced
+from weftrun.views.trace import Traced, number
 from weftrun.views.unrecorded import Unrecorded, unrecorded
 
 
@@ -33,6 +35,8 @@ class Span(Struct, frozen=True, gc=False):
         is_body: whether it is the body of a Workflow, which holds no Function's place while it waits.
         text: preview or error, for people; of what runs, the last line that was printed.
         is_running: whether it had not ended when it was seen last, which is then its `left_at`.
+        read_s, written_s: how long getting at the bytes of Objects, and making Objects, kept it, in seconds, where the
+            trace tells.
     """
 
     sandbox: int
@@ -46,6 +50,8 @@ class Span(Struct, frozen=True, gc=False):
     is_body: bool = False
     text: str = ""
     is_running: bool = False
+    read_s: float = 0.0
+    written_s: float = 0.0
 
 
 class Mark(Struct, frozen=True):
@@ -63,10 +69,21 @@ class Mark(Struct, frozen=True):
 
 
 class TimelineLane(Struct, frozen=True):
-    """All spans of one Sandbox, by the time they were entered."""
+    """All spans of one Sandbox, by the time they were entered.
+
+    Attributes:
+        worker: number of the Worker that has the Sandbox; 0 for the engine's own process.
+        host: where that is; empty where the trace does not tell it.
+        began_at, start_s: when the Sandbox was asked for, in seconds since the epoch, and how long it took to start;
+            0 where this Run did not wait for it, or the trace does not tell.
+    """
 
     sandbox: int
     spans: tuple[Span, ...]
+    worker: int = 0
+    host: str = ""
+    began_at: float = 0.0
+    start_s: float = 0.0
 
 
 class Timeline(Struct, frozen=True):
@@ -111,7 +128,7 @@ def timeline(
     over_at = max(rows[-1].at, max((span.left_at for span in spans), default=0.0))
     last = rows[-1].records[-1]
     gated = tuple(merge(waits_for_disk(fold, trace)))
-    lanes = _lanes(spans, (over_at - rows[0].at) / 4_000 if len(spans) > spans_max else None)
+    lanes = _lanes(spans, (over_at - rows[0].at) / 4_000 if len(spans) > spans_max else None, _About(trace))
     return Timeline(
         began.id,
         began.function.name,
@@ -219,7 +236,7 @@ def _left_out_span(left: Unrecorded) -> Span:
     )
 
 
-def _lanes(spans: Sequence[Span], merge_s: float | None) -> tuple[TimelineLane, ...]:
+def _lanes(spans: Sequence[Span], merge_s: float | None, trace: _About) -> tuple[TimelineLane, ...]:
     by_sandbox: dict[int, list[Span]] = {}
     for span in spans:
         lane = by_sandbox.setdefault(span.sandbox, [])
@@ -227,7 +244,37 @@ def _lanes(spans: Sequence[Span], merge_s: float | None) -> tuple[TimelineLane, 
             lane[-1] = merged
         else:
             lane.append(span)
-    return tuple(TimelineLane(sandbox, tuple(lane)) for sandbox, lane in sorted(by_sandbox.items()))
+    return tuple(_lane(sandbox, lane, trace) for sandbox, lane in sorted(by_sandbox.items()))
+
+
+def _lane(sandbox: int, spans: Sequence[Span], about: _About) -> TimelineLane:
+    worker = sandbox // SANDBOXES_EACH
+    ready_at, start_s = about.starts.get(sandbox, (0.0, 0.0))
+    moved = tuple(about.with_moved(span) for span in spans) if about.moved else tuple(spans)
+    return TimelineLane(sandbox, moved, worker, about.hosts.get(worker, ""), ready_at - start_s, start_s)
+
+
+class _About:
+    """What the trace tells of Sandboxes: on which host each Worker was, when they began, what Attempts moved."""
+
+    def __init__(self, trace: Sequence[Traced]) -> None:
+        self.hosts: dict[int, str] = {}
+        self.starts: dict[int, tuple[float, float]] = {}
+        self.moved: dict[tuple[StepId, int], tuple[float, float]] = {}
+        for row in trace:
+            if row.kind == "batch" and (host := row.facts.get("host")):
+                self.hosts[int(number(row, "sandbox")) // SANDBOXES_EACH] = str(host)
+            elif engine := str(row.facts.get("engine", "")):
+                self.hosts[0] = engine.rpartition(" on ")[2]
+            if row.kind == "sandbox" and "start_s" in row.facts:
+                self.starts[int(number(row, "sandbox"))] = row.at, number(row, "start_s")
+            if row.kind == "moved":
+                self.moved[row.step, row.attempt] = number(row, "read_s"), number(row, "written_s")
+
+    def with_moved(self, span: Span) -> Span:
+        """Return a span with how long moving Objects kept it."""
+        moved = self.moved.get((span.step, span.attempt))
+        return span if moved is None or span.count > 1 else replace(span, read_s=moved[0], written_s=moved[1])
 
 
 def _merged(before: Span, span: Span, merge_s: float) -> Span | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -19,7 +19,7 @@ class Traced(Protocol):
 
     @property
     def kind(self) -> str:
-        """Return `text`, `batch`, `call`, `sandbox`, `unrecorded` or `note`."""
+        """Return `text`, `batch`, `call`, `sandbox`, `unrecorded`, `moved`, `takes` or `note`."""
 
     @property
     def at(self) -> float:
@@ -85,6 +85,26 @@ def _pieces(row: Traced, told: dict[tuple[StepId, int], int]) -> Iterator[TextVi
 def is_part(step: str, whole: str) -> bool:
     """Say whether `step` is `whole`, an item of it, or a call that its body made."""
     return step == whole or step.startswith((whole + ".", whole + "/"))
+
+
+class SignalAwaited(Struct, frozen=True):
+    """A signal that a Run stands still for.
+
+    Attributes:
+        schema: JSON Schema of the type that the workflow reads it as; None where it takes anything, or nobody knows.
+    """
+
+    name: str
+    schema: dict[str, Any] | None = None
+
+
+def awaited_signals(waiting_for: str | None, trace: Sequence[Traced]) -> list[SignalAwaited]:
+    """Return the signals that a Run waits for, with the types that its body named last as far as the trace tells."""
+    kind, _, names = (waiting_for or "").partition(" ")
+    if kind not in ("signal", "signals"):
+        return []
+    types = {str(row.facts["signal"]): row.text for row in trace if row.kind == "takes"}
+    return [SignalAwaited(n, msgspec.json.decode(types[n]) if n in types else None) for n in names.split(", ")]
 
 
 def handed_of(row: Traced) -> Handed:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 
 import msgspec
+from msgspec.structs import replace
 
 from weftrun.adapters.hosts.arriving import ArrivingWork
 from weftrun.adapters.hosts.distant_peers import DistantPeers
@@ -25,6 +26,7 @@ from weftrun.wire.channel import Channel
 from weftrun.wire.frames import ChannelBroken
 from weftrun.wire.lease_page import host_clock_s
 
+_HOST = os.uname().nodename
 PlainMessage = m.BeginRun | m.CloseRun | m.LeaveRun | m.AnswerAttempt | m.EndAttempt | m.FenceWork | m.Drain
 
 
@@ -206,7 +208,7 @@ class WorkerEnd:
 
     def batch_sent(self, sent: BatchSent) -> None:
         """A Batch went to a Sandbox."""
-        self._send(m.SentBatch(sent))
+        self._send(m.SentBatch(replace(sent, host=_HOST)))
 
     def running(self, rows: Sequence[Running]) -> None:
         """Something has been running for long."""

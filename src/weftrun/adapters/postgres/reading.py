@@ -99,6 +99,12 @@ class PostgresReading(Reading):
             return []
         return rows_of(uid, stored[0][0], ((seq, at, epoch, body) for _, seq, at, epoch, body in stored), self._where)
 
+    def newer(self, uid: RunUid, after: int, limit: int) -> list[Row]:
+        """Return rows after a seq; `JournalCorrupt` names what can't be read."""
+        stored = self._rows("newer", {"uid": uid, "after": after, "limit": limit})
+        later = [(seq, at, epoch, body) for _, seq, at, epoch, body in stored]
+        return rows_of(uid, stored[0][0] if stored else "", later, self._where, max(after, 1) + 1)
+
     def blobs_named(self) -> set[str]:
         """Return the SHA-256 of every blob that some record names, so that others can be removed."""
         named: set[str] = set()

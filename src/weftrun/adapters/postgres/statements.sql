@@ -199,6 +199,11 @@ SELECT run.id, record.seq, record.at, record.epoch, record.body
 FROM weftrun.run JOIN weftrun.record ON record.run = run.key WHERE run.uid = %(uid)s::uuid
 ORDER BY seq;
 
+-- name: newer
+SELECT run.id, record.seq, record.at, record.epoch, record.body
+FROM weftrun.run JOIN weftrun.record ON record.run = run.key
+WHERE run.uid = %(uid)s::uuid AND record.seq > %(after)s ORDER BY record.seq LIMIT %(limit)s;
+
 -- name: post_message
 SELECT weftrun.post(%(run)s::uuid, %(id)s, %(kind)s, %(name)s, %(at)s, %(value)s, %(signals_max)s, %(parked)s);
 

@@ -222,10 +222,12 @@ class Reading:
         return Parcel(place, RunId(id), run, StepId(step), n, sink, payload, type, order_by, at, tried_at)
 
 
-def rows_of(uid: RunUid, id: str, stored: Iterable[tuple[int, float, int, bytes]], where: str) -> list[Row]:
+def rows_of(
+    uid: RunUid, id: str, stored: Iterable[tuple[int, float, int, bytes]], where: str, first: int = 1
+) -> list[Row]:
     """Return the rows of a Run from seq, time, epoch and body of each; `JournalCorrupt` names what can't be read."""
     rows = []
-    for place, (seq, at, epoch, body) in enumerate(stored, 1):
+    for place, (seq, at, epoch, body) in enumerate(stored, first):
         if seq != place:
             raise JournalCorrupt(f"{where} is damaged: Run {id} has no record {place}. Restore it from a backup.")
         rows.append(Row(uid, seq, at, epoch, records_of(body, f"Record {seq} of Run {id} in {where}")))

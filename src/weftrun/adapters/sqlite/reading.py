@@ -61,6 +61,14 @@ class SqliteReading(Reading):
         later = cast(Sequence[tuple[int, float, int, bytes]], self._rows("load_records", (key,)))
         return rows_of(uid, id, [(1, at, born, start), *later], str(self._path))
 
+    def newer(self, uid: RunUid, after: int, limit: int) -> list[Row]:
+        """Return rows after a seq; `JournalCorrupt` names what can't be read."""
+        stored = cast(
+            Sequence[tuple[str, int, float, int, bytes]], self._rows("newer", (self._stored(uid), after, limit))
+        )
+        later = [(seq, at, epoch, body) for _, seq, at, epoch, body in stored]
+        return rows_of(uid, stored[0][0] if stored else "", later, str(self._path), max(after, 1) + 1)
+
     def blobs_named(self) -> set[str]:
         """Return the SHA-256 of every blob that some record names, so that others can be removed."""
         named: set[str] = set()

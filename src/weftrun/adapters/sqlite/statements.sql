@@ -181,6 +181,10 @@ SELECT key, id, started_at, born, start FROM run WHERE uid = ?;
 -- name: load_records
 SELECT seq, at, epoch, body FROM record WHERE run = ? ORDER BY seq;
 
+-- name: newer
+SELECT run.id, record.seq, record.at, record.epoch, record.body FROM run JOIN record ON record.run = run.key
+WHERE run.uid = ? AND record.seq > ? ORDER BY record.seq LIMIT ?;
+
 -- name: addressee
 -- The Run that a message is for, whether it has ended, and whether it has fewer signals than so many.
 SELECT key, ended_at IS NOT NULL,

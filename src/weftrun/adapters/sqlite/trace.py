@@ -138,6 +138,16 @@ class SqliteTrace:
             self._warn(error)
         return rows
 
+    def newest(self, run: RunUid) -> int:
+        """Return the place of the newest row of a Run; 0 where there is none."""
+        if self._connection is None:
+            return 0
+        try:
+            return cast(int, self._connection.execute(TRACE["newest"], (bytes.fromhex(run),)).fetchall()[0][0])
+        except apsw.Error as error:
+            self._warn(error)
+            return 0
+
     def running(self, run: RunUid) -> list[RunningRow]:
         """Return what was seen running of a Run, in the order in which it was entered."""
         if self._connection is None:

@@ -50,6 +50,9 @@ INSERT INTO trace (run, body) VALUES (?, ?);
 -- name: read
 SELECT body FROM trace WHERE run = ? ORDER BY place;
 
+-- name: newest
+SELECT coalesce(max(place), 0) FROM trace WHERE run = ?;
+
 -- name: delete
 DELETE FROM trace WHERE run = ?;
 

@@ -18,15 +18,18 @@ from weftrun import __version__
 from weftrun.entrypoints.http import (
     access,
     answers,
+    bulk,
     deployed,
     events,
     functions,
     health,
     now,
     problems,
+    pulse,
     queues,
     runs,
     schedules,
+    view,
 )
 from weftrun.entrypoints.http import metrics as counting
 from weftrun.entrypoints.http.callers import Caller
@@ -94,7 +97,7 @@ def make_app(
 
 def _api() -> Router:
     """Return the routes of the API."""
-    of_runs = Router("/runs", route_handlers=[*runs.ROUTES, *events.ROUTES])
+    of_runs = Router("/runs", route_handlers=[*runs.ROUTES, *bulk.ROUTES, *view.ROUTES, *events.ROUTES, *pulse.ROUTES])
     of_schedules = Router("/schedules", route_handlers=schedules.ROUTES)
     of_queues = Router("/queues", route_handlers=queues.ROUTES)
     of_others = (events.list_events, *now.ROUTES, *functions.ROUTES, *deployed.ROUTES)

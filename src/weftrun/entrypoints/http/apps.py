@@ -139,6 +139,13 @@ class Apps:
                 return app.functions[name].function.name
         return name
 
+    def serving(self, tenant: str, recorded: str) -> tuple[App, Described] | None:
+        """Return the Function that has this name on record, and its app; None where there is none, or several."""
+        found = [
+            (app, one) for app in self.of(tenant) for one in app.functions.values() if one.function.name == recorded
+        ]
+        return found[0] if len(found) == 1 else None
+
     def find(self, tenant: str, app: str | None, function: str) -> tuple[App, Described]:
         """Return what a caller names: a Function of an app, or of the only app that has one of this name.
 

@@ -32,7 +32,7 @@ _LOOK_S = 0.25
 _LOOK_SHARE = 20
 """Between two looks passes at least this many times what a look takes, so that looking stays cheap in long Runs."""
 _LIST_LOOK_S = 0.5
-_SILENCE_S = 15.0
+SILENCE_S = 15.0
 """After so long without news a comment is sent, so that nobody on the way takes the connection for dead."""
 _STREAMS_MAX = 512
 _NEWEST = 100
@@ -52,16 +52,16 @@ async def run_events(
     `end` with the value or the error, after which nothing comes. `Last-Event-ID` goes on where a stream ended.
     """
     ticket = await gateway.ticket(caller, run_id)
-    return ServerSentEvent(_counted(gateway, _of_run(gateway, caller, run_id, ticket, last_event_id or "")))
+    return ServerSentEvent(counted(gateway, _of_run(gateway, caller, run_id, ticket, last_event_id or "")))
 
 
 @get("/events", summary="Follow the list of Runs")
 async def list_events(gateway: GatewayHere, caller: CallerHere) -> ServerSentEvent:
     """Stream the newest Runs, and then each that is started or stands otherwise than before, as events `run`."""
-    return ServerSentEvent(_counted(gateway, _of_list(gateway, caller)))
+    return ServerSentEvent(counted(gateway, _of_list(gateway, caller)))
 
 
-def _counted(gateway: Gateway, stream: AsyncIterator[ServerSentEventMessage]) -> AsyncIterator[ServerSentEventMessage]:
+def counted(gateway: Gateway, stream: AsyncIterator[ServerSentEventMessage]) -> AsyncIterator[ServerSentEventMessage]:
     """Return a stream that is counted while it is open.
 
     Raises:
@@ -70,7 +70,7 @@ def _counted(gateway: Gateway, stream: AsyncIterator[ServerSentEventMessage]) ->
     if gateway.streams >= _STREAMS_MAX:
         raise Refusal(429, "too-many-streams", "Too many streams are open; close one, or ask again later.")
 
-    async def counted() -> AsyncIterator[ServerSentEventMessage]:
+    async def told() -> AsyncIterator[ServerSentEventMessage]:
         gateway.streams += 1
         try:
             async for message in stream:
@@ -78,7 +78,7 @@ def _counted(gateway: Gateway, stream: AsyncIterator[ServerSentEventMessage]) ->
         finally:
             gateway.streams -= 1
 
-    return counted()
+    return told()
 
 
 async def _of_run(
@@ -104,7 +104,7 @@ async def _of_run(
         if is_over:
             yield _message("end", await _ending(gateway, run_id, ticket), changes.place)
             return
-        if gateway.loop.time() - silent_since > _SILENCE_S:
+        if gateway.loop.time() - silent_since > SILENCE_S:
             silent_since = gateway.loop.time()
             yield ServerSentEventMessage(data=None, comment="nothing new")
         await gateway.pause(max(_LOOK_S, _LOOK_SHARE * (gateway.loop.time() - began)), ticket)
@@ -148,7 +148,7 @@ async def _of_list(gateway: Gateway, caller: Caller) -> AsyncIterator[ServerSent
                 silent_since = gateway.loop.time()
                 yield _message("run", listed(caller, info), "")
         known = seen
-        if gateway.loop.time() - silent_since > _SILENCE_S:
+        if gateway.loop.time() - silent_since > SILENCE_S:
             silent_since = gateway.loop.time()
             yield ServerSentEventMessage(data=None, comment="nothing new")
         await gateway.pause(_LIST_LOOK_S)

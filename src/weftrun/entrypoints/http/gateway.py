@@ -7,6 +7,7 @@ import contextlib
 import shutil
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +33,13 @@ from weftrun.entrypoints.http.callers import Caller
 from weftrun.entrypoints.http.problems import Refusal, not_found
 from weftrun.entrypoints.http.readers import Readers
 from weftrun.model.errors import RunNotFound
-from weftrun.model.ids import RunId, RunUid
+from weftrun.model.ids import RunId, RunUid, StepId
 from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.outcomes import Failure, Status
 from weftrun.model.policy import Bundle
 from weftrun.model.queues import QueueOptions
 from weftrun.model.translation import Bind, Bound, Described, Render, Rendered
-from weftrun.model.values import Data, Inline, Payload
+from weftrun.model.values import Inline, Payload
 from weftrun.model.visiting import change_data
 from weftrun.ports.journal import RunInfo
 from weftrun.runtime.tickets import Ticket
@@ -280,14 +281,16 @@ class Gateway:
     async def _start(self, app: App, described: Described, wanted: WantedRun, id: RunId, *, durable: bool) -> Ticket:
         bound = await self.bound(app, wanted.function, wanted.arguments, compares=wanted.id is not None)
         digest, *also = bound.digests or ("",)
-        args: Data = Inline(bound.data)
-        if len(bound.data) > self.core.inline_bytes_max:
-            args = self.core.publish([bound.data])
         return self.core.start(
-            id, described.function, app.bundle, Payload(args), digest, tuple(also),
+            id, described.function, app.bundle, self._payload(bound), digest, tuple(also),
             wait_start=False, durable=durable, is_fresh=wanted.id is None, asked=wanted.asked,
             traceparent=wanted.traceparent,
         )  # fmt: skip
+
+    def _payload(self, bound: Bound) -> Payload:
+        """Return arguments as the engine takes them."""
+        is_small = len(bound.data) <= self.core.inline_bytes_max
+        return Payload(Inline(bound.data) if is_small else self.core.publish([bound.data]))
 
     async def bound(self, app: App, function: str, arguments: bytes, *, compares: bool) -> Bound:
         """Return the encoded arguments of a Function of an app, and digests of them where they are to be compared.
@@ -363,6 +366,36 @@ class Gateway:
         stored = RunId(caller.stored(id))
         # In a thread: it reads the Journal first, to see whether the Run may have undone its work.
         return await self._asked(await asyncio.to_thread(self.core.retry, stored, wait_start=False), id)
+
+    async def fork(
+        self, caller: Caller, id: str, step: str, new: str | None, arguments: bytes | None, *, force: bool
+    ) -> Ticket:
+        """Start a fork of a Run with the code of now, where an app has it, and return its handle.
+
+        Args:
+            arguments: JSON of those of the new Run; None for those of the Run that is forked.
+
+        Raises:
+            Refusal: there is no such Run, or nothing has its Function and arguments are given.
+            UsageError: it goes on, or no fork can begin there.
+            RunConflict: the new id belongs to another Run.
+        """
+        stored = caller.stored(id)
+        begun = await self.readers.read(lambda reader: start_of(reader.load(found(reader, caller, id).uid)))
+        function, bundle, args, digest = begun.function, begun.bundle, None, ""
+        served = self.apps.serving(caller.tenant, function.name)
+        if served is not None:
+            app, described = served
+            function, bundle = described.function, app.bundle
+            if arguments is not None:
+                bound = await self.bound(app, described.name, arguments, compares=True)
+                args, digest = self._payload(bound), bound.digests[0] if bound.digests else ""
+        elif arguments is not None:
+            detail = f"No app here has {function.name}, so that arguments can't be read: leave `args` out."
+            raise Refusal(422, "no-app", detail)
+        name = RunId(caller.stored(new) if new is not None else f"{stored}-fork-{self._entropy.uid()[:6]}")
+        fork = partial(self.core.fork, RunId(stored), StepId(step), name, function, bundle, args, digest, force=force)
+        return await asyncio.to_thread(fork)
 
     async def _asked(self, ticket: Ticket, id: str) -> Ticket:
         try:

@@ -14,14 +14,17 @@ from weftrun.entrypoints.http.answers import json_answer
 from weftrun.entrypoints.http.callers import Caller
 from weftrun.entrypoints.http.given import CallerHere, GatewayHere
 from weftrun.entrypoints.http.problems import problems
+from weftrun.model.emits import Emitted
 from weftrun.model.ids import StepId
 from weftrun.model.outcomes import Status
 from weftrun.ports.journal import RunInfo
+from weftrun.views.cluster import EngineView
 from weftrun.views.running import OwnerView, RunningView, last_line
 
 _RUNS_MAX = 500
 _STEPS_MAX = 100
 _LINE_MAX = 400
+_EMITS_MAX = 50
 
 
 class StepNow(Struct, frozen=True):
@@ -64,6 +67,23 @@ class RunNow(Struct, frozen=True):
     more: int
 
 
+class EmitNow(Struct, frozen=True):
+    """An emit that no sink has yet. Times are seconds since the epoch.
+
+    Attributes:
+        status: `waiting`, `unknown` (somebody must look) or `refused`.
+        why: what went wrong the last time, where something did.
+    """
+
+    run: str
+    step: StepId
+    key: str
+    sink: str
+    status: str
+    at: float
+    why: str
+
+
 class Now(Struct, frozen=True):
     """What goes on.
 
@@ -72,12 +92,18 @@ class Now(Struct, frozen=True):
         runs: open Runs: those of which something runs first, then newest first.
         are_all: False where there are more than so many.
         undelivered: how many emits of these Runs no sink has yet, by sink.
+        emits: the oldest emits of any Run that no sink has yet, at most 50.
+        engines: that have not ended, with their Workers; told to those who see the whole Journal only.
+        stands_still: what the engine that answers waits for before it can record anything, such as `disk`; else None.
     """
 
     at: float
     runs: list[RunNow]
     are_all: bool
     undelivered: dict[str, int]
+    emits: list[EmitNow]
+    engines: list[EngineView]
+    stands_still: str | None
 
 
 @get("/now", summary="Show what runs and what waits", responses=problems(400))
@@ -87,10 +113,11 @@ async def show_now(
     limit: Annotated[int, QueryParameter(ge=1, le=_RUNS_MAX, description="At most so many Runs.")] = 100,
 ) -> Response[Now]:
     """Return the open Runs, what runs of each now, and what it waits for."""
-    return json_answer(await gateway.readers.read(lambda reader: _now(reader, caller, limit)))
+    stands_still = gateway.core.held_up_by
+    return json_answer(await gateway.readers.read(lambda reader: _now(reader, caller, limit, stands_still)))
 
 
-def _now(reader: Reader, caller: Caller, limit: int) -> Now:
+def _now(reader: Reader, caller: Caller, limit: int, stands_still: str | None) -> Now:
     infos = [
         info
         for status in ("running", "pending")
@@ -105,7 +132,14 @@ def _now(reader: Reader, caller: Caller, limit: int) -> Now:
         for sink, count in counts.items():
             undelivered[sink] = undelivered.get(sink, 0) + count
     runs.sort(key=lambda run: not run.running)
-    return Now(reader.now(), runs, len(infos) <= limit, undelivered)
+    emits = [_emit(caller, emit) for emit in reader.undelivered(_EMITS_MAX) if emit.run.startswith(caller.prefix)]
+    engines = reader.engines() if not caller.tenant else []
+    return Now(reader.now(), runs, len(infos) <= limit, undelivered, emits, engines, stands_still)
+
+
+def _emit(caller: Caller, emit: Emitted) -> EmitNow:
+    status = emit.delivery_status.name.lower()
+    return EmitNow(caller.shown(emit.run), emit.step, emit.key, emit.sink, status, emit.at, emit.why)
 
 
 def _run(caller: Caller, info: RunInfo, owner: OwnerView | None, running: Sequence[RunningView]) -> RunNow:

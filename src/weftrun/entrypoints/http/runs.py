@@ -13,10 +13,11 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from weftrun.assembly import Look, Reader
-from weftrun.entrypoints.http.answers import RunAnswer, as_json, encoded_answer, json_answer, run_answer, value_answer
+from weftrun.entrypoints.http.answers import RunAnswer, as_json, json_answer, run_answer, value_answer
 from weftrun.entrypoints.http.callers import Caller
 from weftrun.entrypoints.http.gateway import Gateway, WantedRun, found
 from weftrun.entrypoints.http.given import CallerHere, GatewayHere
+from weftrun.entrypoints.http.listing import RunFilter, listed_runs
 from weftrun.entrypoints.http.problems import Refusal, not_found, problems
 from weftrun.model.errors import LimitExceeded, PolicyError, UsageError
 from weftrun.model.outcomes import Status
@@ -27,7 +28,7 @@ from weftrun.runtime.tickets import Ticket
 from weftrun.sdk.queues import placed
 from weftrun.sdk.waiting import Json, check_name, signal_value
 from weftrun.views.following import still
-from weftrun.views.graph import GraphEdge, GraphNode, drawing, drawing_of, graph
+from weftrun.views.graph import GraphEdge, GraphNode, drawing, graph
 from weftrun.views.page import page as page_of
 from weftrun.views.run import RunShown, run_shown
 from weftrun.views.step import StepView
@@ -38,7 +39,7 @@ from weftrun.views.trace import TextView, is_part, texts
 
 WAIT_S_MAX = 300.0
 _PAGE_MAX = 1_000
-_SPANS_MAX = 20_000
+SPANS_MAX = 20_000
 _CURSOR_DIGITS_MAX = 18
 _AT = "/api/v1/runs/"
 _PAGE_HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"}
@@ -141,24 +142,6 @@ class GraphShown(Struct, frozen=True):
     edges: tuple[GraphEdge, ...]
 
 
-class RunDrawn(Struct, frozen=True):
-    """The graph of a Run, as data."""
-
-    nodes: tuple[GraphNode, ...]
-    edges: tuple[GraphEdge, ...]
-
-
-class RunView(Struct, frozen=True):
-    """All that can be seen of a Run, as it stood at one moment: what the routes below a Run's own give one by one."""
-
-    run: RunShown
-    steps: list[StepView]
-    graph: RunDrawn
-    timeline: Timeline
-    story: list[Sentence]
-    logs: list[TextView]
-
-
 def listed(caller: Caller, info: RunInfo) -> RunListed:
     """Return what a list tells of a Run."""
     return RunListed(
@@ -194,7 +177,7 @@ async def start(
     # What is no context is passed by, as W3C has it.
     told = traceparent if traceparent is not None and parent_of(traceparent) is not None else ""
     wanted = WantedRun(data.app, name, msgspec.json.encode(data.args), id, data.durable, told, _asked(caller, data))
-    return await _answered(gateway, caller, await gateway.start(caller, wanted, data.wait_s), 0.0)
+    return await answered(gateway, caller, await gateway.start(caller, wanted, data.wait_s), 0.0)
 
 
 def _asked(caller: Caller, data: StartRun) -> QueueOptions | None:
@@ -210,7 +193,7 @@ def _asked(caller: Caller, data: StartRun) -> QueueOptions | None:
     return replace(asked, entry=replace(asked.entry, queue=caller.prefix + asked.entry.queue))
 
 
-async def _answered(gateway: Gateway, caller: Caller, ticket: Ticket, wait_s: float) -> Response[RunAnswer]:
+async def answered(gateway: Gateway, caller: Caller, ticket: Ticket, wait_s: float) -> Response[RunAnswer]:
     """Answer with the value of a Run, or with where it can be had."""
     id = caller.shown(ticket.id)
     headers = {"Location": _AT + quote(id, safe="")}
@@ -230,27 +213,37 @@ async def list_runs(
         str | None, QueryParameter(description="Only those of this Workflow or Function: its name, or `module:name`.")
     ] = None,
     id: Annotated[str, QueryParameter(description="Only those whose id begins so.")] = "",
+    text: Annotated[
+        str, QueryParameter(description="Only those that have it in their id, their Function or what they wait for.")
+    ] = "",
+    app: Annotated[str | None, QueryParameter(description="Only those of Functions of this app.")] = None,
+    since: Annotated[float | None, QueryParameter(description="Started since then, in seconds since 1970.")] = None,
+    until: Annotated[float | None, QueryParameter(description="Started until then, in seconds since 1970.")] = None,
     after: Annotated[str | None, QueryParameter(description="`next` of the page before.")] = None,
     limit: Annotated[int, QueryParameter(ge=1, le=_PAGE_MAX, description="At most so many.")] = 100,
 ) -> Response[RunPage]:
-    """Return a page of Runs; `next` is handed in as `after` for the one that follows."""
+    """Return a page of Runs; `next` is handed in as `after` for the one that follows.
+
+    With `text`, `app`, `since` or `until` a page may have fewer Runs than there are, or none, and a `next`.
+    """
     if after is not None and not (after.isascii() and after.isdecimal() and len(after) <= _CURSOR_DIGITS_MAX):
         raise Refusal(422, "bad-cursor", f"after={after!r} is no cursor: take it from `next` of the page before.")
-    function = gateway.apps.recorded_name(caller.tenant, workflow) if workflow is not None else ""
-    before = int(after) if after is not None else None
-    infos = await gateway.readers.read(
-        lambda reader: reader.runs(
-            status=status,
-            function=function,
-            prefix=caller.prefix,
-            begins=caller.prefix + id if id else "",
-            before=before,
-            limit=limit + 1,
-        )
+    functions = None
+    if app is not None:
+        functions = frozenset(each.function.name for each in gateway.apps.get(caller.tenant, app).functions.values())
+    wanted = RunFilter(
+        status=status,
+        function=gateway.apps.recorded_name(caller.tenant, workflow) if workflow is not None else "",
+        begins=id,
+        text=text,
+        since=since,
+        until=until,
+        functions=functions,
     )
-    page, more = infos[:limit], len(infos) > limit
-    following = str(page[-1].place) if more else None
-    return json_answer(RunPage([listed(caller, info) for info in page], following))
+    before = int(after) if after is not None else None
+    infos, following = await gateway.readers.read(lambda reader: listed_runs(reader, caller, wanted, before, limit))
+    page = [listed(caller, info) for info in infos]
+    return json_answer(RunPage(page, None if following is None else str(following)))
 
 
 @get("/{run_id:str}", summary="Show a Run", responses=LOOKED)
@@ -270,41 +263,6 @@ def shown(caller: Caller, seen: Look, fold: StepsFold, views: list[StepView]) ->
     told = run_shown(seen.info, seen.rows, seen.trace, fold, views, seen.running, seen.owner)
     waiting_for, queue = caller.told(told.waiting_for), caller.shown(told.queue)
     return replace(told, id=caller.shown(told.id), waiting_for=waiting_for, queue=queue)
-
-
-@get("/{run_id:str}/view", summary="Show all that can be seen of a Run", responses=LOOKED)
-async def view_run(
-    gateway: GatewayHere,
-    caller: CallerHere,
-    run_id: Id,
-    nodes: Annotated[
-        int, QueryParameter(ge=1, le=10_000, description="Over so many Steps, the graph has one node per Function.")
-    ] = 200,
-    spans: Annotated[
-        int,
-        QueryParameter(ge=1, le=_SPANS_MAX, description="Over so many, short neighbours become one on the timeline."),
-    ] = _SPANS_MAX,
-) -> Response[RunView]:
-    """Return how a Run stands, its Steps, graph, timeline, story and output, of one moment and read once."""
-
-    def viewed(reader: Reader) -> bytes:
-        seen = reader.look(found(reader, caller, run_id))
-        fold = StepsFold.of(seen.rows, seen.trace, seen.running)
-        views = list(fold.views())
-        drawn = drawing_of(fold, views, nodes_max=nodes)
-        line = timeline(seen.rows, seen.trace, seen.running, spans_max=spans, fold=fold)
-        return as_json(
-            RunView(
-                shown(caller, seen, fold, views),
-                views,
-                RunDrawn(drawn.nodes, drawn.edges),
-                replace(line, id=run_id),
-                story(seen.rows, seen.trace, None, reader.emitted(seen.info.uid)),
-                _printed(seen, None),
-            )
-        )
-
-    return encoded_answer(await gateway.readers.read(viewed))
 
 
 @get("/{run_id:str}/result", summary="Get the value of a Run, and nothing else", responses=RESULT)
@@ -330,10 +288,11 @@ async def list_steps(
 @get("/{run_id:str}/logs", summary="Show what a Run printed", responses=LOOKED)
 async def logs(gateway: GatewayHere, caller: CallerHere, run_id: Id, step: StepName = None) -> Response[list[TextView]]:
     """Return what the Attempts of a Run printed, in order, also those that run still."""
-    return json_answer(_printed(await gateway.look(caller, run_id), step))
+    return json_answer(printed_of(await gateway.look(caller, run_id), step))
 
 
-def _printed(seen: Look, step: str | None) -> list[TextView]:
+def printed_of(seen: Look, step: str | None) -> list[TextView]:
+    """Return what a Run printed, in order, also what runs still; of one Step, where that is given."""
     told = texts(seen.trace, step)
     now = [view for view in still(told, seen.running) if step is None or is_part(view.step, step)]
     return told + [TextView(view.seen_at, view.step, view.attempt, view.printed) for view in now if view.printed]
@@ -358,8 +317,8 @@ async def show_timeline(
     format: Annotated[Literal["json", "html"], QueryParameter(description="`html` is a page of its own.")] = "json",
     spans: Annotated[
         int,
-        QueryParameter(ge=1, le=_SPANS_MAX, description="Over so many, short neighbours of a Function become one."),
-    ] = _SPANS_MAX,
+        QueryParameter(ge=1, le=SPANS_MAX, description="Over so many, short neighbours of a Function become one."),
+    ] = SPANS_MAX,
 ) -> Response[Timeline]:
     """Return when and where Steps ran, as data or as a page."""
     seen = await gateway.look(caller, run_id)
@@ -398,14 +357,14 @@ async def cancel(gateway: GatewayHere, caller: CallerHere, run_id: Id) -> Respon
 async def retry(gateway: GatewayHere, caller: CallerHere, run_id: Id, wait_s: WaitS = 0.0) -> Response[RunAnswer]:
     """Run again what failed of a Run; what succeeded is kept. With `wait_s` the answer may be its value."""
     ticket = await gateway.retry(caller, run_id)
-    return await _answered(gateway, caller, ticket, wait_s)
+    return await answered(gateway, caller, ticket, wait_s)
 
 
 @post("/{run_id:str}/resume", status_code=202, summary="Go on with a Run", responses=ASKED)
 async def resume(gateway: GatewayHere, caller: CallerHere, run_id: Id, wait_s: WaitS = 0.0) -> Response[RunAnswer]:
     """Take over a Run that no engine has, if it is one; with `wait_s` the answer may be its value."""
     ticket = await gateway.ticket(caller, run_id)
-    return await _answered(gateway, caller, ticket, wait_s)
+    return await answered(gateway, caller, ticket, wait_s)
 
 
 @post("/{run_id:str}/signals", status_code=202, summary="Send a signal to a Run", responses=SIGNALLED)
@@ -451,7 +410,6 @@ ROUTES = [
     start,
     list_runs,
     get_run,
-    view_run,
     result,
     list_steps,
     logs,

@@ -146,9 +146,9 @@ def called(state: WorkerState, box: Box, message: BodyCalled, now: float) -> Non
         if held is not None:
             held.has_turn = False
     run, step, attempt = (held.run, held.step, held.attempt) if held is not None else (NOBODY, 0, 0)
-    if message.text and held is not None:
+    if (message.text or message.takes) and held is not None:
         text, said = message.text, message.said
-        state.commands.append(Said(run, held.start.id, attempt, box.id, text, said=said))
+        state.commands.append(Said(run, held.start.id, attempt, box.id, text, said=said, takes=message.takes))
     event = BodyMade(
         now, step, attempt, message.functions, message.calls, message.chunks, message.awaits, message.undoable
     )

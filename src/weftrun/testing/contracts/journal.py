@@ -75,6 +75,8 @@ class JournalContract:
         for row in rows:
             assert journal.append([row]) == Appended()
         assert journal.load(uid(1)) == rows
+        for after in (1, 2, len(rows)):
+            assert journal.newer(uid(1), after, 3) == rows[after : after + 3], "what is newer than a row that is known"
         assert reopen().load(uid(1)) == rows
 
     def test_a_run_in_one_transaction(self, journal: Journal) -> None:

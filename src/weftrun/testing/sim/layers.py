@@ -95,6 +95,10 @@ class FaultyJournal:
         self._faults.around("journal.load", lambda: self._view.reads(uid), self._process)
         return self._inner.load(uid)
 
+    def newer(self, uid: RunUid, after: int, limit: int) -> list[Row]:
+        """Return later rows of a Run."""
+        return self._inner.newer(uid, after, limit)
+
     def free_runs(self, limit: int, *, due_by: float) -> list[RunInfo]:
         """Return Runs that no session owns."""
         return self._inner.free_runs(limit, due_by=due_by)
