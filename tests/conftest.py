@@ -6,6 +6,7 @@ import compileall
 import contextlib
 import gc
 import os
+import re
 import signal
 import sys
 import time
@@ -13,12 +14,25 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 import weftrun
 from weftrun.assembly import open_reader
 from weftrun.model.errors import JournalError
 from weftrun.testing.closure import closure_violations
+
+
+@contextlib.contextmanager
+def bytecode_is_kept() -> Iterator[None]:
+    """Keep the bytecode of what is imported for the next time, whatever the environment says of bytecode."""
+    kept, sys.dont_write_bytecode = sys.dont_write_bytecode, False
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = kept
+
+
+with bytecode_is_kept():  # pytest rewrites all of Hypothesis, which takes a second in each process
+    from hypothesis import HealthCheck, settings
 
 # The same examples every time: a red test must be red for everybody. `HYPOTHESIS_PROFILE=search` looks further.
 settings.register_profile("same", derandomize=True, deadline=None, database=None)
@@ -60,9 +74,10 @@ def memfds() -> list[str]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Compile the library once: else each program that a test starts does so, where PYTHONDONTWRITEBYTECODE is set."""
+    """Compile once what programs of tests import: else each does so, where PYTHONDONTWRITEBYTECODE is set."""
     if not hasattr(config, "workerinput"):
         compileall.compile_dir(Path(weftrun.__file__).parent, quiet=2)
+        compileall.compile_dir(Path(__file__).parent, quiet=2, rx=re.compile("/test_"))
 
 
 def pytest_collection_finish() -> None:
@@ -73,12 +88,9 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Keep the bytecode of the tests, too, for the next time, whatever the environment says of bytecode."""
-    kept, sys.dont_write_bytecode = sys.dont_write_bytecode, False
-    try:
+    """Keep the bytecode of the tests, too."""
+    with bytecode_is_kept():
         return (yield)
-    finally:
-        sys.dont_write_bytecode = kept
 
 
 @pytest.hookimpl(trylast=True)

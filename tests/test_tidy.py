@@ -97,6 +97,8 @@ PUBLIC_NAMES = {
     "random",
     "shared",
     "share",
+    "SharedState",
+    "shared_state",
     "shared_counts",
     "run",
     "wasm_component",

@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from weftrun.sdk.asgi import asgi_app
     from weftrun.sdk.multiplexer import SharedCounts
     from weftrun.sdk.remote import http_function
+    from weftrun.sdk.shared_state import SharedState, shared_state
     from weftrun.sdk.wasm import wasm_component, wasm_function
 
     _P = ParamSpec("_P")
@@ -77,6 +78,8 @@ if TYPE_CHECKING:
 __all__ = [
     "function",
     "workflow",
+    "SharedState",
+    "shared_state",
     "wasm_component",
     "wasm_function",
     "http_function",
@@ -168,6 +171,8 @@ if not TYPE_CHECKING:
     _LATE = {
         "asgi_app": "weftrun.sdk.asgi",
         "http_function": "weftrun.sdk.remote",
+        "SharedState": "weftrun.sdk.shared_state",
+        "shared_state": "weftrun.sdk.shared_state",
         "wasm_component": "weftrun.sdk.wasm",
         "wasm_function": "weftrun.sdk.wasm",
         "signal": "weftrun.sdk.waiting",

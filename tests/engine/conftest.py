@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.conftest import assert_closed
+from tests.waiting import until as until  # noqa: PLC0414 - many tests have it from here
 
 import weftrun
 
@@ -52,11 +52,3 @@ def engine(request: pytest.FixtureRequest, url: str) -> Iterator[weftrun.Engine]
     with weftrun.open(url, sandboxes=2) as opened:
         yield opened
     assert_closed(url)
-
-
-def until(is_true: Callable[[], bool]) -> None:
-    """Return when it is true; fail if it is not within a minute."""
-    end = time.monotonic() + 60
-    while not is_true():
-        assert time.monotonic() < end
-        time.sleep(0.01)

@@ -20,7 +20,6 @@ from tests.engine.points import program, strike_at, was_killed
 
 import weftrun
 from weftrun import Retry, function, sinks, workflow
-from weftrun.adapters.process.sandboxes import ProcessSandboxes
 
 ID = "all"
 TTL_S = 1.0
@@ -127,6 +126,8 @@ def committing(url: str) -> list[tuple[type, tuple[str, ...]]]:
 
 
 def main(url: str, folder: Path, at: int, number: int) -> None:
+    from weftrun.adapters.process.sandboxes import ProcessSandboxes  # noqa: PLC0415 - no Sandbox needs it
+
     sending = [(ProcessSandboxes, ("send",))] if number == signal.SIGSTOP else []
     strike_at(at, number, [*committing(url), *sending])
     with opened(url, folder, TTL_S) as engine:
@@ -134,10 +135,10 @@ def main(url: str, folder: Path, at: int, number: int) -> None:
         until_told(folder)
 
 
-def until_told(folder: Path) -> None:
-    """Return when the sink has what was emitted; closing waits for it as well, but for a few seconds only."""
+def until_told(folder: Path, runs: int = 1) -> None:
+    """Return when the sink has what Runs emitted; closing waits for it as well, but for a few seconds only."""
     for _ in range(3_000):
-        if (folder / "out.jsonl").exists() and (folder / "out.jsonl").read_bytes().count(b"\n") == 2:
+        if (folder / "out.jsonl").exists() and (folder / "out.jsonl").read_bytes().count(b"\n") == 2 * runs:
             return
         time.sleep(0.01)
 

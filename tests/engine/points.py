@@ -17,11 +17,13 @@ def strike_at(at: int, number: int, calls: Calls) -> None:
     do_at(at, lambda _: os.kill(os.getpid(), number), calls)
 
 
-def do_at(at: int, action: Callable[[object], None], calls: Calls) -> None:
+def do_at(at: int, action: Callable[[object], None], calls: Calls) -> Callable[[int], None]:
     """Do something at the `at`-th point, with the object whose method is called there.
 
     Args:
         calls: what to count the calls of, and by which names it has them: each is a point before it and one after it.
+
+    Returns what begins to count anew, for another point.
     """
     points = 0
 
@@ -40,9 +42,14 @@ def do_at(at: int, action: Callable[[object], None], calls: Calls) -> None:
 
         return call
 
+    def anew(then_at: int) -> None:
+        nonlocal points, at
+        points, at = 0, then_at
+
     for owner, names in calls:
         for name in names:
             setattr(owner, name, around(getattr(owner, name)))
+    return anew
 
 
 def program(module: str, *words: object, **environment: str) -> subprocess.Popen[str]:

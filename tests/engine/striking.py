@@ -18,8 +18,8 @@ from pathlib import Path
 
 import apsw
 from tests.engine import everything as e
-from tests.engine.conftest import until
 from tests.engine.leftovers import descendants, processes_with
+from tests.waiting import until
 
 FROZEN_S = 1.5 * e.TTL_S
 """How long something is left frozen: longer than the Lease of the engine."""

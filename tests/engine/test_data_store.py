@@ -55,5 +55,3 @@ def test_results_are_the_same_and_what_was_moved_is_told(tmp_path: Path, cluster
 def test_another_word_is_refused(tmp_path: Path) -> None:
     with pytest.raises(weftrun.UsageError, match="data='memory' is not known: it takes 'local' or 'store'"):
         weftrun.open(f"sqlite:///{tmp_path}/j.db", data="memory")
-    with pytest.raises(weftrun.UsageError, match="for Workers of this host: not for cluster='auto' yet"):
-        weftrun.open(f"sqlite:///{tmp_path}/j.db", data="store", cluster="auto")

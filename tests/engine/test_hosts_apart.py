@@ -13,6 +13,7 @@ from tests.engine.leftovers import wait_until
 from tests.engine.test_hosts import workers
 
 import weftrun
+from weftrun.adapters.hosts import local
 
 CONTROLS = ("worker", "master")
 pytestmark = pytest.mark.sweep
@@ -43,3 +44,11 @@ def test_workers_that_hold_the_only_copy_die(url: str, control: str, tmp_path: P
             wait_until(lambda: len(workers()) == 3, "another Worker is started")
         assert run.result(60) == 2.0 * 20_000
     assert not workers()
+
+
+def test_workers_that_nobody_reaches(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their values go through the engine."""
+    monkeypatch.setattr(local, "_LOOPBACK", "192.0.2.1")  # of no host
+    with apart() as known, weftrun.open(url, cluster="local:2", placement="hash") as engine:
+        assert engine.run(h.woven, 4, 3, 20_000) == 2.0 * 20_000
+        assert not known[0]._reaches

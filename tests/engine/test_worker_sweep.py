@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 from tests.engine import workers_struck
-from tests.engine.test_kill_sweep import books_of, judged
+from tests.engine.test_kill_sweep import Books, books_of, judged
 
 POINTS = 100
 """There are more on every way through the workflow."""
 PARTS = 10
 EACH = 6
-"""Points of a part: a part is a test, so that they run side by side."""
+"""Points of a part: a part is a test, so that they run side by side. Its first Run is in Workers that are all new, each
+other one in two that have had Runs before and one that is new."""
 BLOWS = tuple(workers_struck.BLOWS)
 
 
@@ -26,12 +27,18 @@ def drawn(blow: str, control: str) -> list[int]:
     return random.Random(f"{blow} {control}").sample(range(1, POINTS), PARTS * EACH)
 
 
-def struck(folder: Path, at: int, blow: str, control: str) -> None:
-    folder.mkdir()
-    url = f"sqlite:///{folder / 'journal.db'}"
-    answer, was_struck = workers_struck.ended(url, folder, at, blow, control)
-    assert was_struck, f"there is no point {at}"
-    judged(url, folder, answer, books_of)
+def struck(url: str, folder: Path, points: list[int], blow: str, control: str, books: Books) -> None:
+    """Strike a Worker at each of these points of a Run of its own, and judge all that these Runs have done outside."""
+    ended = workers_struck.ended(url, folder, points, blow, control)
+    told = (folder / "out.jsonl").read_text().splitlines(keepends=True)
+    assert (len(told), len(books(url))) == (2 * len(points), len(points))
+    for number, (at, (answer, was_struck)) in enumerate(zip(points, ended, strict=True)):
+        assert was_struck, f"there is no point {at}"
+        own = folder / str(at)
+        own.mkdir()
+        (folder / f"ledger {at}").rename(own / "ledger")
+        (own / "out.jsonl").write_text("".join(told[2 * number : 2 * number + 2]))
+        judged(url, own, answer, lambda url, number=number: [books(url)[number]])
 
 
 @pytest.mark.parametrize(
@@ -43,7 +50,7 @@ def struck(folder: Path, at: int, blow: str, control: str) -> None:
     ],
 )
 def test_at_one_point(tmp_path: Path, blow: str, control: str) -> None:
-    struck(tmp_path / "one", drawn(blow, control)[0], blow, control)
+    struck(f"sqlite:///{tmp_path / 'journal.db'}", tmp_path, drawn(blow, control)[:1], blow, control, books_of)
 
 
 @pytest.mark.sweep
@@ -51,5 +58,5 @@ def test_at_one_point(tmp_path: Path, blow: str, control: str) -> None:
 @pytest.mark.parametrize("control", ["worker", "master"])
 @pytest.mark.parametrize("blow", BLOWS)
 def test_at_many_points(tmp_path: Path, blow: str, control: str, part: int) -> None:
-    for at in drawn(blow, control)[part::PARTS]:
-        struck(tmp_path / str(at), at, blow, control)
+    points = drawn(blow, control)[part::PARTS]
+    struck(f"sqlite:///{tmp_path / 'journal.db'}", tmp_path, points, blow, control, books_of)

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tests.engine.conftest import until
 from tests.engine.emitting import Watched
+from tests.waiting import until
 
 import weftrun
 from weftrun import function, workflow

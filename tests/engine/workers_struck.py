@@ -1,7 +1,8 @@
 """`everything` on three Worker processes of this host, one of which is killed, frozen or cut off at a chosen point.
 
-`python -m tests.engine.workers_struck URL FOLDER POINT BLOW CONTROL`: before and after each commit, each message to a
-Worker and each message from one is a point. It prints the answer, and whether there was such a point.
+`python -m tests.engine.workers_struck URL FOLDER POINTS BLOW CONTROL`: before and after each commit, each message to a
+Worker and each message from one is a point. For each of these points there is a Run, in the same engine: whoever was
+struck is replaced between two of them. It prints the answer of each Run, and whether it had such a point.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.engine import everything as e
-from tests.engine.conftest import until
 from tests.engine.points import do_at, program
+from tests.waiting import until
 
 import weftrun
 from weftrun import sinks
@@ -50,7 +51,7 @@ def _cut_off(worker: RemoteWorker) -> None:
 BLOWS: dict[str, Callable[[RemoteWorker], None]] = {"killed": _killed, "frozen": _frozen, "cut_off": _cut_off}
 
 
-def main(url: str, folder: Path, at: int, blow: str, control: str) -> None:
+def main(url: str, folder: Path, points: list[int], blow: str, control: str) -> None:
     begin = RemoteWorker.__init__
 
     def noted(self: RemoteWorker, *args: object) -> None:
@@ -58,34 +59,46 @@ def main(url: str, folder: Path, at: int, blow: str, control: str) -> None:
         begin(self, *args)  # type: ignore[arg-type]
 
     struck: list[RemoteWorker] = []
+    at = 0
+
+    def living() -> list[RemoteWorker]:
+        return [worker for worker in _THERE if not worker._over and worker not in struck]
 
     def strike(owner: object) -> None:
-        living = [worker for worker in _THERE if not worker._over]
         named = owner.worker if isinstance(owner, _Member) else owner
-        struck.append(named if isinstance(named, RemoteWorker) else living[at % len(living)])
-        BLOWS[blow](struck[0])
+        struck.append(named if isinstance(named, RemoteWorker) else living()[at % len(living())])
+        BLOWS[blow](struck[-1])
 
     RemoteWorker.__init__ = noted  # type: ignore[method-assign]
     out = sinks.File(folder / "out.jsonl")
     with weftrun.open(
         url, sandboxes=1, cluster=f"local:{WORKERS}", control=control, lease_ttl_s=TTL_S, sinks={"out": out}
     ) as engine:
-        # One that is frozen before its first sign of life has as long as a start may take.
-        until(lambda: len(_THERE) == WORKERS and all(worker.heard_at is not None for worker in _THERE))
-        do_at(at, strike, [*e.committing(url), (RemoteWorker, SAID), (_Member, HEARD)])
-        answer = engine.run(e.everything.options(id=e.ID), str(folder / "ledger"))
-        e.until_told(folder)
-    print(json.dumps([answer, bool(struck)]))
+        count_to = do_at(0, strike, [*e.committing(url), (RemoteWorker, SAID), (_Member, HEARD)])
+        for number, at in enumerate(points):
+            # One that is frozen before its first sign of life has as long as a start may take.
+            until(lambda: len(living()) == WORKERS and all(worker.heard_at is not None for worker in living()))
+            before = len(struck)
+            count_to(at)
+            answer = engine.run(e.everything.options(id=run_id(at)), str(folder / f"ledger {at}"))
+            e.until_told(folder, number + 1)
+            count_to(0)
+            print(json.dumps([answer, len(struck) > before]))
 
 
-def ended(url: str, folder: Path, at: int, blow: str, control: str) -> tuple[dict[str, int], bool]:
-    """Return the answer of the Run, and whether a Worker was struck."""
-    process = program("tests.engine.workers_struck", url, folder, at, blow, control, **{e.FOLDER: str(folder)})
-    out, said = process.communicate(timeout=120)
+def run_id(at: int) -> str:
+    """Return the id of the Run that is struck at a point."""
+    return f"{e.ID}-{at}"
+
+
+def ended(url: str, folder: Path, points: list[int], blow: str, control: str) -> list[tuple[dict[str, int], bool]]:
+    """Return for each point the answer of its Run, and whether a Worker was struck."""
+    told = json.dumps(points)
+    process = program("tests.engine.workers_struck", url, folder, told, blow, control, **{e.FOLDER: str(folder)})
+    out, said = process.communicate(timeout=300)
     assert process.returncode == 0, said
-    answer, was_struck = json.loads(out)
-    return answer, was_struck
+    return [(answer, was_struck) for answer, was_struck in map(json.loads, out.splitlines())]
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4], sys.argv[5])
+    main(sys.argv[1], Path(sys.argv[2]), json.loads(sys.argv[3]), sys.argv[4], sys.argv[5])

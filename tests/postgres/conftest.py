@@ -7,6 +7,6 @@ import importlib.util
 if importlib.util.find_spec("psycopg") is None:
     collect_ignore_glob = ["test_[!d]*.py"]
 else:
-    from tests.postgres.fixtures import opened, reopening, server, url
+    from tests.postgres.fixtures import emptied, opened, reopening, server, url
 
-    __all__ = ["opened", "reopening", "server", "url"]
+    __all__ = ["emptied", "opened", "reopening", "server", "url"]

@@ -20,6 +20,30 @@ PR_SET_PDEATHSIG = 1
 START_S = 30.0
 
 
+_PARTS = """
+    SELECT relkind::text, relname::text, relnatts::text FROM pg_class
+    WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = 'weftrun')
+    UNION ALL
+    SELECT 'function', proname::text, md5(prosrc) FROM pg_proc
+    WHERE pronamespace = (SELECT oid FROM pg_namespace WHERE nspname = 'weftrun')
+    ORDER BY 1, 2, 3
+"""
+"""What lies in the schema of a Journal."""
+_EMPTY = """
+    DO $$
+    DECLARE found record;
+    BEGIN
+        SET LOCAL session_replication_role = replica;  -- no look at foreign keys: everything goes
+        FOR found IN SELECT tablename FROM pg_tables WHERE schemaname = 'weftrun' AND tablename <> 'meta' LOOP
+            EXECUTE format('DELETE FROM weftrun.%I', found.tablename);
+        END LOOP;
+        FOR found IN SELECT sequencename FROM pg_sequences WHERE schemaname = 'weftrun' LOOP
+            EXECUTE format('ALTER SEQUENCE weftrun.%I RESTART', found.sequencename);
+        END LOOP;
+    END $$
+"""
+
+
 class Missing(Exception):
     """There is no PostgreSQL to be had here; the text says why."""
 
@@ -47,6 +71,7 @@ class Server:
         self._user = pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else None
         self.process: subprocess.Popen[bytes] | None = None
         self._databases = 0
+        self._made: list[tuple[object, ...]] = []
         try:
             self._make()
         except (OSError, subprocess.SubprocessError) as error:
@@ -140,6 +165,19 @@ class Server:
         with self.connect() as connection:
             connection.execute(f"CREATE DATABASE {name} {options}")
         return self.url(name)
+
+    def keep_journal(self) -> None:
+        """Note what a Journal that was just made consists of."""
+        with self.connect() as connection:
+            self._made = connection.execute(_PARTS).fetchall()
+
+    def empty_journal(self) -> bool:
+        """Take everything out of the Journal, whose hash seed stays; False if it is not as it was made."""
+        with self.connect() as connection:
+            if not self._made or connection.execute(_PARTS).fetchall() != self._made:
+                return False
+            connection.execute(_EMPTY)
+        return True
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """End the postmaster, by default with all its connections and in good order. Idempotent."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from tests.postgres.fixtures import OpenJournal
+from tests.postgres.server import Server
 
 from weftrun.adapters.postgres.journal import PostgresJournal
 from weftrun.adapters.postgres.reading import PostgresReader
@@ -17,6 +18,11 @@ from weftrun.testing.contracts.reader import OpenReader, ReaderContract
 from weftrun.testing.contracts.reopening import Reopening
 from weftrun.testing.contracts.schedules import ScheduleContract
 from weftrun.testing.contracts.sessions import SessionContract
+
+
+@pytest.fixture
+def url(emptied: str) -> str:
+    return emptied
 
 
 class TestPostgresJournal(JournalContract):
@@ -65,5 +71,7 @@ class TestPostgresReader(ReaderContract):
         return lambda: PostgresReader(url)
 
     @pytest.fixture
-    def open_nothing(self, url: str) -> OpenReader:
-        return lambda: PostgresReader(url)
+    def open_nothing(self, server: Server) -> OpenReader:
+        with server.connect() as connection:
+            connection.execute("DROP SCHEMA IF EXISTS weftrun CASCADE")
+        return lambda: PostgresReader(server.url("postgres"))

@@ -19,12 +19,12 @@ from tests.engine.test_kill_sweep import (
     SHARES,
     Books,
     frozen_points,
-    judged,
     struck,
     swept,
     thawed,
 )
 from tests.engine.test_worker_sweep import drawn as points_drawn
+from tests.engine.test_worker_sweep import struck as worker_struck
 from tests.postgres.server import Server
 from tests.sweeping import shared
 
@@ -81,12 +81,8 @@ def test_frozen_on_postgresql(
 def test_a_worker_is_struck_on_postgresql(
     server: Server, url: str, books: Books, tmp_path: Path, blow: str, control: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for at in points_drawn(blow, control)[:6]:
-        folder = tmp_path / str(at)
-        afresh(server, folder, monkeypatch)
-        answer, was_struck = workers_struck.ended(url, folder, at, blow, control)
-        assert was_struck
-        judged(url, folder, answer, books)
+    afresh(server, tmp_path / "all", monkeypatch)
+    worker_struck(url, tmp_path / "all", points_drawn(blow, control)[:6], blow, control, books)
 
 
 def postmaster_killed(server: Server, stage: Stage) -> None:

@@ -21,6 +21,12 @@ from weftrun.ports.journal import Appended, Message
 from weftrun.testing.contracts.samples import end, more, start, uid
 from weftrun.testing.contracts.sessions import session
 
+
+@pytest.fixture
+def url(emptied: str) -> str:
+    return emptied
+
+
 CUTS = ["before", "after"]
 
 

@@ -20,6 +20,11 @@ from weftrun.testing.contracts.samples import more, uid
 from weftrun.testing.contracts.transactions import TransactionContract
 
 
+@pytest.fixture
+def url(emptied: str) -> str:
+    return emptied
+
+
 class TestPostgresTransactions(TransactionContract):
     schema = "weftrun."
 

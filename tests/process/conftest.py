@@ -16,6 +16,13 @@ def _warm_loop(tmp_path_factory: pytest.TempPathFactory) -> None:
     Rig(tmp_path_factory.mktemp("warm")).close()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _no_garbage_of_others() -> None:
+    """Let the two looks for garbage around each test walk through what the tests of this file have made only."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[Rig]:
     gc.collect()

@@ -67,14 +67,16 @@ def test_an_address_where_no_cluster_is_is_refused(tmp_path: Path, monkeypatch: 
 
 @pytest.mark.sweep
 def test_a_program_that_starts_ray_itself(tmp_path: Path) -> None:
+    """Values go from Worker to Worker, and through the store of the program's host."""
     pytest.importorskip("ray")
     folder = tempfile.mkdtemp(prefix="wr-", dir="/tmp")
     program = (
         "import ray, sys, weftrun; from tests.engine import hosts as h\n"
         f"ray.init(include_dashboard=False, num_cpus=2, _temp_dir={folder!r}, object_store_memory={STORE_BYTES},"
         " log_to_driver=False)\n"
-        f"with weftrun.open('sqlite:///{tmp_path}/journal.db', cluster='ray') as engine:\n"
-        "    print(engine.run(h.chain, 30), engine.run(h.joined, 200_000), engine.run(h.caught))\n"
+        "for data in ('local', 'store'):\n"
+        f"    with weftrun.open('sqlite:///{tmp_path}/' + data + '.db', cluster='ray', data=data) as engine:\n"
+        "        print(engine.run(h.chain, 30), engine.run(h.joined, 200_000), engine.run(h.caught))\n"
         "assert ray.is_initialized()\n"
     )
     environment = os.environ | ENVIRONMENT | {"PYTHONPATH": str(Path.cwd())}
@@ -82,7 +84,7 @@ def test_a_program_that_starts_ray_itself(tmp_path: Path) -> None:
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=120, check=False
     )
     shutil.rmtree(folder, ignore_errors=True)
-    assert (done.returncode, done.stdout) == (0, "30 800000.0 no 3\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, 2 * "30 800000.0 no 3\n"), done.stderr
 
 
 @pytest.mark.sweep

@@ -273,6 +273,28 @@ def test_methods_are_refused() -> None:
 class Some:
     def go(self) -> None: ...
 
+    @staticmethod
+    @function
+    def below(n: int) -> int:
+        return n - 1
+
+    @function(name="above", timeout_s=5)
+    @staticmethod
+    def above(n: int) -> int:
+        return n + 1
+
+
+def test_static_methods_are_functions() -> None:
+    assert (Some.below(2), Some().below(2), Some.above(2)) == (1, 1, 3)
+    assert Some.below.spec.name.endswith(":Some.below")
+    assert (Some.above.spec.name, Some.above.spec.timeout_s) == ("above", 5)
+    with pytest.raises(PolicyError, match=r"on the method .*K3.m"):
+
+        class K3:
+            @function
+            @classmethod
+            def m(cls) -> None: ...
+
 
 def test_other_things_are_refused() -> None:
     with pytest.raises(PolicyError, match="takes a callable, not 3"):

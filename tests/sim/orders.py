@@ -35,7 +35,7 @@ def price(item: str) -> int:
     return 100 * len(item)
 
 
-@function(effects="none", retries=Retry(times=2, delay_s=3_600))
+@function(effects="none", retries=Retry(times=2, delay_s=300))
 def pack(items: list[str]) -> str:
     if weftrun.current().attempt == 1:
         raise OSError("no box")

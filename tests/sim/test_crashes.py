@@ -50,7 +50,7 @@ def test_what_was_entered_is_told(tmp_path: Path) -> None:
     history = next(every_crash(orders.order, ITEMS, str(tmp_path / "ledger")))
     assert (history.number, history.faults, str(history)) == (0, (), "history 0: nothing goes wrong")
     steps = Counter(entered.step for entered in history.entered)
-    # The Run was suspended for the hour until the next Attempt, and its body replayed when it was due.
+    # The Run was suspended for the minutes until the next Attempt, and its body replayed when it was due.
     assert steps == {"order": 2, "price[0].0": 1, "price[0].1": 1, "pack[0]": 2, "charge[0]": 1, "mail[0]": 1}
     (line,) = lines(tmp_path / "ledger")
     assert [entered.key for entered in history.entered if entered.step == "charge[0]"] == [line.split()[0]]

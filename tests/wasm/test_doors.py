@@ -57,6 +57,14 @@ def test_a_call_gives_the_same_near_and_here_and_tells_what_it_moved(url: str) -
     assert required.content == near.content
 
 
+def test_state_is_put_and_taken_at_the_doors(url: str) -> None:
+    assert httpx.get(f"{url}/s/ndp/weights").status_code == 404
+    assert httpx.put(f"{url}/s/ndp/weights", content=b"12345678").status_code == 200
+    assert httpx.get(f"{url}/s/ndp/weights").content == b"12345678"
+    refused = httpx.put(f"{url}/s/ndp/{'x' * 300}", content=b"")
+    assert (refused.status_code, "1 to 255 characters" in refused.json()["detail"]) == (400, True)
+
+
 def test_an_asynchronous_call_is_asked_for_by_its_id(url: str) -> None:
     assert invoked(url, function="echo", input_data="x", async_=True, id=17).text == "17"
     until_it = time.monotonic() + 60

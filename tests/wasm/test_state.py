@@ -37,7 +37,7 @@ MAPPED = f"(local.set $at (call $map {KEY} (i32.const 100000) (i32.const 8)))"
 ADDS = "(i32.store (local.get $at) (i32.add (i32.load (local.get $at)) (i32.const 1)))"
 
 
-def program(body: str) -> bytes:
+def program(body: str, *imports: str) -> bytes:
     """Return a program with the state of the key `k` at `$at`, that answers with its first number and its length."""
     tells = (
         "(i32.store (i32.const 4) (i32.load (local.get $at)))(drop (call $output (i32.const 4) (i32.const 8)))"
@@ -46,6 +46,7 @@ def program(body: str) -> bytes:
         f"(local $at i32) (local $n i32) {MAPPED} {body} {tells}",
         STATE,
         modules.OUTPUT,
+        *imports,
         rest='(data (i32.const 0) "k")',
     )
 

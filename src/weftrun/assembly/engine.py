@@ -122,8 +122,6 @@ def open_core(
     _check_choice("data", data, ("local", "store"))
     _check_choice("trigger", trigger, ("data", "control"))
     _check_choice("placement", placement, get_args(Placement))
-    if data == "store" and cluster is not None and not cluster.startswith("local:"):
-        raise UsageError(f"data='store' is for Workers of this host: not for cluster={cluster!r} yet.")
     _check_recover(recover, place)
     where = cluster_of(cluster)
     ahead = Ahead.NOTHING if where is None else Ahead.ARMED if control == "worker" else Ahead.KNOWN

@@ -313,6 +313,8 @@ def _method_error(word: str, method: str, where: str) -> PolicyError:
 
 def _decorate(callable: Any, keywords: dict[str, Any], made_by: FrameType, *, workflow: bool) -> Any:
     word = "workflow" if workflow else "function"
+    if isinstance(callable, staticmethod):
+        callable = callable.__func__
     if isinstance(callable, Function):
         raise PolicyError(f"{callable.spec.label} is made by @function or @workflow already; use .options(...).")
     if not _is_callable(callable):
@@ -391,15 +393,23 @@ def _caller(word: str, callable: Any) -> FrameType:
     """Return the frame that calls our caller.
 
     Raises:
-        PolicyError: it is called in the body of a class: it would make a Function of a method.
+        PolicyError: it is called in the body of a class and would make a Function of a method that is not static.
     """
     frame = sys._getframe(2)
     owner = frame.f_locals.get("__qualname__")
-    if owner is not None and frame.f_locals is not frame.f_globals:
+    if owner is not None and frame.f_locals is not frame.f_globals and not _is_static(callable):
         named = getattr(callable, "__func__", callable)
         method = f"{owner}.{named.__name__}" if hasattr(named, "__name__") else f"of class {owner}"
         raise _method_error(word, method, f"{frame.f_code.co_filename}:{frame.f_lineno}")
     return frame
+
+
+def _is_static(callable: Any) -> bool:
+    """Say whether a callable that stands in the body of a class is not handed an object of it, or the class."""
+    if isinstance(callable, staticmethod):
+        return True
+    code = getattr(callable, "__code__", None)
+    return code is not None and code.co_varnames[: code.co_argcount][:1] not in (("self",), ("cls",))
 
 
 @overload

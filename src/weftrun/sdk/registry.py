@@ -40,7 +40,10 @@ def resolve(name: str) -> Callee:
         importlib.import_module(name.split(":", 1)[0])
         named = known(name)
     if named is None or named.callable is missing:
-        raise UsageError(f"No Function is called {name!r} here: was it renamed, or is it made inside another function?")
+        raise UsageError(
+            f"No Function is called {name!r} here: was it renamed, or is it made inside another function, or under "
+            '`if __name__ == "__main__":`, which a Sandbox does not run?'
+        )
     return named
 
 

@@ -248,7 +248,7 @@ class RemoteWorker:
     def _told(self, message: m.Told, descriptors: tuple[int, ...]) -> None:
         """Hear what became of what a Run wanted done."""
         event = adopted(message.event, descriptors, self._objects)
-        if self._introductions is not None:
+        if self._introductions is not None and message.kept:  # a Worker that nobody reaches keeps nothing
             for obj, number in zip(objects_in(event), message.kept, strict=True):
                 self._introductions.keeps(self._me, number, obj.oid)
         if self._events is not None:

@@ -100,7 +100,10 @@ class MemfdObjects:
         try:
             _check_size(descriptor, nbytes)
             fits = self._fits(nbytes)
-            if self._store_folder:
+            if self._store_folder and is_sealed(descriptor):  # it came from another host
+                copy, _ = stored(list(_read(descriptor, nbytes)), self._store_folder)
+                kept = _KeptObject(nbytes, copy, in_store=True)
+            elif self._store_folder:
                 kept, descriptor = _KeptObject(nbytes, descriptor, in_store=True), -1
             elif fits and is_sealed(descriptor):
                 kept, descriptor = _KeptObject(nbytes, descriptor), -1

@@ -19,7 +19,7 @@ from weftrun.adapters.passing.readiness import ThreadLoop
 from weftrun.adapters.ray.actor import remote
 from weftrun.adapters.ray.link import WorkerLink
 from weftrun.model.errors import UsageError
-from weftrun.model.hosts import FromWorker
+from weftrun.model.hosts import Begin, FromWorker
 from weftrun.model.ids import WorkerId
 from weftrun.model.placement import Network
 from weftrun.ports.objects import Objects
@@ -119,7 +119,7 @@ class RayWorkers:
         actor = remote(ray, node, self._module)
         self._last += 1
         worker = WorkerId(self._last)
-        begin = replace(self._begin(worker, processors), serves_at=address)
+        begin = _alone(self._begin(worker, processors), address)
         ours, theirs = socket.socketpair()
         host = _Host(worker, address)
         self._hosts[node] = host
@@ -164,6 +164,11 @@ class RayWorkers:
         self._watcher.join()
         for host in self._hosts.values():
             host.link.join()
+
+
+def _alone(begin: Begin, address: str) -> Begin:
+    """Return what the Worker of a host is told: who its neighbours reach, or that the engine's host has the store."""
+    return replace(begin, store_folder="") if begin.store_folder else replace(begin, serves_at=address)
 
 
 class _Host:

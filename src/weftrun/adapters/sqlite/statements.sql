@@ -1,4 +1,5 @@
 -- All that is said to a Journal once its schema stands. Each statement has a name and a sentence.
+-- A limit is a sum (`:limit + 0`): by one that is a parameter SQLite plans a statement again each time it is used.
 
 -- name: begin
 -- Take the write lock now, so that nothing read in the transaction can be out of date when it writes.
@@ -53,46 +54,46 @@ SELECT * FROM info WHERE id = ?;
 -- What is wanted beside the newest is looked for among them one by one, where no statement below has an index for it.
 SELECT * FROM info
 WHERE NOT deleted AND key < :before AND (:status IS NULL OR status = :status)
-ORDER BY key DESC LIMIT :limit;
+ORDER BY key DESC LIMIT :limit + 0;
 
 -- name: list_runs_open
 -- Those that have not left their queue are pending.
 SELECT * FROM info WHERE key IN (
     SELECT key FROM run WHERE ended_at IS NULL AND (due_at >= 2e15) = (:status = 'pending') AND key < :before
-    ORDER BY key DESC LIMIT :limit)
+    ORDER BY key DESC LIMIT :limit + 0)
 ORDER BY key DESC;
 
 -- name: list_runs_unsuccessful
 SELECT * FROM info
 WHERE NOT deleted AND key < :before AND status IN ('failed', 'cancelled') AND status = :status
-ORDER BY key DESC LIMIT :limit;
+ORDER BY key DESC LIMIT :limit + 0;
 
 -- name: list_runs_of_function
 SELECT * FROM info
 WHERE NOT deleted AND key < :before AND function = :function
   AND (:status IS NULL OR (CASE WHEN ended_at IS NULL AND due_at >= 2e15 THEN 'pending' ELSE status END) = :status)
-ORDER BY key DESC LIMIT :limit;
+ORDER BY key DESC LIMIT :limit + 0;
 
 -- name: list_runs_with_prefix
 SELECT * FROM info
 WHERE NOT deleted AND key < :before AND instr(id, '/') > 0 AND substr(id, 1, instr(id, '/')) = :prefix
   AND (:function = '' OR function = :function)
   AND (:status IS NULL OR (CASE WHEN ended_at IS NULL AND due_at >= 2e15 THEN 'pending' ELSE status END) = :status)
-ORDER BY key DESC LIMIT :limit;
+ORDER BY key DESC LIMIT :limit + 0;
 
 -- name: list_runs_beginning
 SELECT * FROM info
 WHERE NOT deleted AND key < :before AND substr(id, 1, length(:begins)) = :begins
   AND (:function = '' OR function = :function)
   AND (:status IS NULL OR (CASE WHEN ended_at IS NULL AND due_at >= 2e15 THEN 'pending' ELSE status END) = :status)
-ORDER BY key DESC LIMIT :limit;
+ORDER BY key DESC LIMIT :limit + 0;
 
 -- name: open_runs
 SELECT * FROM info WHERE ended_at IS NULL ORDER BY key;
 
 -- name: free_runs
 SELECT * FROM info WHERE key IN (
-    SELECT key FROM run WHERE ended_at IS NULL AND owner IS NULL AND due_at <= :due_by ORDER BY due_at, key LIMIT :limit)
+    SELECT key FROM run WHERE ended_at IS NULL AND owner IS NULL AND due_at <= :due_by ORDER BY due_at, key LIMIT :limit + 0)
 ORDER BY key;
 
 -- name: next_due
@@ -101,7 +102,7 @@ SELECT due_at FROM run WHERE ended_at IS NULL AND owner IS NULL AND due_at > ? O
 -- name: parked_runs
 -- Those that wait for code are due after all others.
 SELECT * FROM info WHERE key IN (
-    SELECT key FROM run WHERE ended_at IS NULL AND owner IS NULL AND due_at >= ?1 AND due_at < 2e15 ORDER BY key LIMIT ?2)
+    SELECT key FROM run WHERE ended_at IS NULL AND owner IS NULL AND due_at >= ?1 AND due_at < 2e15 ORDER BY key LIMIT ?2 + 0)
 ORDER BY key;
 
 -- name: infos
@@ -188,7 +189,7 @@ WHERE run.uid = ? AND record.seq > ? ORDER BY record.seq LIMIT ?;
 -- name: addressee
 -- The Run that a message is for, whether it has ended, and whether it has fewer signals than so many.
 SELECT key, ended_at IS NOT NULL,
-       (SELECT count(*) FROM (SELECT 1 FROM inbox WHERE inbox.run = run.key AND kind = 'signal' LIMIT ?2)) < ?2
+       (SELECT count(*) FROM (SELECT 1 FROM inbox WHERE inbox.run = run.key AND kind = 'signal' LIMIT ?2 + 0)) < ?2
 FROM run WHERE uid = ?1;
 
 -- name: has_message
@@ -304,7 +305,7 @@ SELECT EXISTS (SELECT 1 FROM sendable WHERE sink = ?1);
 -- name: is_left
 -- Whether something may be sent to a sink for which nobody delivers.
 SELECT EXISTS (SELECT 1 FROM sendable WHERE sink = ?1)
-   AND NOT EXISTS (SELECT 1 FROM sink JOIN session ON session.key = sink.owner WHERE sink.name = ?1);
+   AND NOT EXISTS (SELECT 1 FROM sink WHERE name = ?1 AND owner IN (SELECT key FROM session));
 
 -- name: emitted
 -- What is told of the emits of one Run.
@@ -316,7 +317,7 @@ FROM outbox JOIN run ON run.key = outbox.run WHERE run.uid = ?1 ORDER BY place;
 SELECT run.id, run.uid, step, n, sink, order_by, standing, at, standing_at, why
 FROM outbox JOIN run ON run.key = outbox.run
 WHERE place IN (SELECT place FROM outbox WHERE standing = 0 UNION ALL SELECT place FROM outbox WHERE standing IN (2, 3)
-                ORDER BY place LIMIT ?1)
+                ORDER BY place LIMIT ?1 + 0)
 ORDER BY place;
 
 -- name: emits_left

@@ -14,8 +14,9 @@ import wasmtime
 
 from weftrun.adapters.wasm.beginning import begin_with, beginning_of
 from weftrun.adapters.wasm.compiled import Compiled
+from weftrun.adapters.wasm.global_lock import GlobalLock
 from weftrun.adapters.wasm.group import Group, Member
-from weftrun.adapters.wasm.instance import PAGE_BYTES, CallEnded, Instance
+from weftrun.adapters.wasm.instance import PAGE_BYTES, BadAddress, CallEnded, Instance
 from weftrun.adapters.wasm.state import BucketState
 from weftrun.model.errors import WasmRefused, WasmTrapped
 from weftrun.model.near import ViewSaid
@@ -24,6 +25,7 @@ from weftrun.ports.buckets import Buckets, KeyChanged
 from weftrun.ports.near import Offload
 
 _SAID_BYTES: Final = 300
+_U32: Final = 0xFFFF_FFFF
 
 
 class OtherFunctions(Protocol):
@@ -135,6 +137,7 @@ class CallContext:
         waited_s: for them, in seconds.
         shared: where regions of state are in its memory, and how long they are.
         selected: what a selection gave that the program has not taken yet.
+        global_locks: locks over all hosts that it holds, by key.
         error: what ended it, where that was raised by a host function.
         printed: what it has printed.
         merged: parts of its memory that functions called by their pointers give back.
@@ -172,6 +175,7 @@ class CallContext:
         self.parts: list[SharedPart] = []
         self.pre: wasmtime.InstancePre
         self.ends_at = time.monotonic() + limits.time_s_max
+        self.global_locks: dict[str, GlobalLock] = {}
         self._state: BucketState | None = None
         self.printed = PrintedText(place.say, limits.text_bytes_max)
 
@@ -262,6 +266,13 @@ class CallContext:
         if self.instance.memory_bytes + PAGE_BYTES > self.limits.memory_bytes_max:
             return f" It has grown to its limit of {self.limits.memory_bytes_max:,} bytes (`memory_bytes_max`)."
         return ""
+
+    def text(self, at: int, nbytes: int) -> str:
+        """Return a text of its memory, as host functions are given one."""
+        try:
+            return self.instance.read(at & _U32, nbytes & _U32).decode()
+        except UnicodeDecodeError:
+            raise BadAddress("a key is no UTF-8") from None
 
     # ------------------------------------------------------------------ keys
 
@@ -364,6 +375,8 @@ class CallContext:
         """Give back what the call has held beyond its memory."""
         if self._state is not None:
             self._state.close()
+        for held in self.global_locks.values():
+            held.release()
         for part in self.parts:
             os.close(part.descriptor)
         self.parts.clear()

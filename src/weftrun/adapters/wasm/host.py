@@ -17,7 +17,7 @@ from typing import Any, Final
 import wasmtime
 from wasmtime import _ffi as ffi
 
-from weftrun.adapters.wasm import members
+from weftrun.adapters.wasm import members, state_calls
 from weftrun.adapters.wasm.call import CallContext, OtherFunctions, running
 from weftrun.adapters.wasm.compiled import Compiled, Compiler
 from weftrun.adapters.wasm.instance import BadAddress
@@ -30,13 +30,6 @@ from weftrun.model.wasm import MergedRegion, MergeHow, NumberType
 MODULE: Final = "weftrun"
 WASI: Final = "wasi_snapshot_preview1"
 _U32: Final = 0xFFFF_FFFF
-
-
-def _text(call: CallContext, at: int, nbytes: int) -> str:
-    try:
-        return call.instance.read(at & _U32, nbytes & _U32).decode()
-    except UnicodeDecodeError:
-        raise BadAddress("a key is no UTF-8") from None
 
 
 # ---------------------------------------------------------------------- input and output
@@ -76,7 +69,7 @@ def _output(call: CallContext, before: bytes, at: int, nbytes: int) -> int:
 
 def object_size(call: CallContext, key: int, key_bytes: int) -> int:
     """Return the length of the value of a key; -1 where it isn't there."""
-    stat = call.buckets().stat(call.place.bucket, _text(call, key, key_bytes))
+    stat = call.buckets().stat(call.place.bucket, call.text(key, key_bytes))
     return -1 if stat is None else stat.nbytes
 
 
@@ -84,7 +77,7 @@ def object_read(call: CallContext, key: int, key_bytes: int, offset: int, at: in
     """Copy bytes of a key; return how many there were, or -1 where it isn't there."""
     if offset < 0:
         raise BadAddress("a key is read from before its beginning")
-    data = call.read(_text(call, key, key_bytes), offset, nbytes & _U32)
+    data = call.read(call.text(key, key_bytes), offset, nbytes & _U32)
     if data is None:
         return -1
     call.instance.write(at & _U32, data)
@@ -95,7 +88,7 @@ def object_map(call: CallContext, key: int, key_bytes: int, offset: int, nbytes:
     """Show bytes of a key in memory; return where, and write how many to `shown`. 0 where the key isn't there."""
     if offset < 0:
         raise BadAddress("a key is read from before its beginning")
-    found = call.map(_text(call, key, key_bytes), offset, nbytes)
+    found = call.map(call.text(key, key_bytes), offset, nbytes)
     if found is None:
         return 0
     call.instance.write(shown & _U32, found[1].to_bytes(4, "little"))
@@ -109,18 +102,18 @@ def object_unmap(call: CallContext, at: int) -> int:
 
 def object_write(call: CallContext, key: int, key_bytes: int, at: int, nbytes: int) -> int:
     """Set the value of a key."""
-    call.write(_text(call, key, key_bytes), call.instance.read(at & _U32, nbytes & _U32))
+    call.write(call.text(key, key_bytes), call.instance.read(at & _U32, nbytes & _U32))
     return 0
 
 
 def object_delete(call: CallContext, key: int, key_bytes: int) -> int:
     """Remove a key; -1 where it wasn't there."""
-    return 0 if call.buckets().delete(call.place.bucket, _text(call, key, key_bytes)) else -1
+    return 0 if call.buckets().delete(call.place.bucket, call.text(key, key_bytes)) else -1
 
 
 def object_list(call: CallContext, prefix: int, prefix_bytes: int, at: int, nbytes: int) -> int:
     """Write the keys that begin with a prefix, a line each, as far as there is room; return how long all are."""
-    keys = call.buckets().keys(call.place.bucket, _text(call, prefix, prefix_bytes))
+    keys = call.buckets().keys(call.place.bucket, call.text(prefix, prefix_bytes))
     text = "".join(f"{key}\n" for key in keys).encode()
     call.instance.write(at & _U32, text[: nbytes & _U32])
     return len(text)
@@ -133,54 +126,13 @@ def step_key(call: CallContext, at: int, nbytes: int) -> int:
     return len(text)
 
 
-# ---------------------------------------------------------------------- state
-
-
-def state_size(call: CallContext, key: int, key_bytes: int) -> int:
-    """Return the length of the state of a key; -1 where there is none."""
-    region = call.state.find(_text(call, key, key_bytes), call.place.buckets)
-    return -1 if region is None else region.nbytes
-
-
-def state_map(call: CallContext, key: int, key_bytes: int, nbytes: int, shown: int) -> int:
-    """Map the state of a key into memory; return where, and write its length to `shown`. 0 where there is no room."""
-    found = call.map_state(_text(call, key, key_bytes), nbytes & _U32)
-    if found is None:
-        return 0
-    call.instance.write(shown & _U32, found[1].to_bytes(4, "little"))
-    return found[0]
-
-
-def state_push(call: CallContext, key: int, key_bytes: int) -> int:
-    """Copy the state of a key into the bucket; -1 where there is none."""
-    return 0 if call.state.push(_text(call, key, key_bytes), call.buckets()) else -1
-
-
-def state_pull(call: CallContext, key: int, key_bytes: int) -> int:
-    """Copy what the bucket has into the state of a key; -1 where it has nothing."""
-    return 0 if call.state.pull(_text(call, key, key_bytes), call.buckets()) else -1
-
-
-def state_lock(call: CallContext, key: int, key_bytes: int, writes: int) -> int:
-    """Wait for a lock of a key."""
-    name = _text(call, key, key_bytes)
-    if not call.state.lock(name, writes=bool(writes), until=call.ends_at):
-        raise BadAddress(f"its time was over while it waited for the lock of {name!r}")
-    return 0
-
-
-def state_unlock(call: CallContext, key: int, key_bytes: int) -> int:
-    """Give a lock back; -1 where there was none."""
-    return 0 if call.state.unlock(_text(call, key, key_bytes)) else -1
-
-
 # ---------------------------------------------------------------------- other functions
 
 
 def call_named(call: CallContext, name: int, name_bytes: int, at: int, nbytes: int) -> int:
     """Let another function be called; return the number of the call."""
     input = call.instance.read(at & _U32, nbytes & _U32)
-    return _others(call).begin(_text(call, name, name_bytes), input, None)
+    return _others(call).begin(call.text(name, name_bytes), input, None)
 
 
 def call_pointed(call: CallContext, function: int, at: int, nbytes: int) -> int:
@@ -281,12 +233,19 @@ _FUNCTIONS: Final[tuple[tuple[str, str, Callable[..., int]], ...]] = (
     ("iiii", "I", object_list),
     ("iiiiii", "I", object_select),
     ("ii", "i", step_key),
-    ("ii", "I", state_size),
-    ("iiii", "i", state_map),
-    ("ii", "i", state_push),
-    ("ii", "i", state_pull),
-    ("iii", "i", state_lock),
-    ("ii", "i", state_unlock),
+    ("ii", "I", state_calls.state_size),
+    ("iiii", "i", state_calls.state_map),
+    ("ii", "i", state_calls.state_push),
+    ("iiii", "i", state_calls.state_push_part),
+    ("ii", "i", state_calls.state_pull),
+    ("iiii", "i", state_calls.state_pull_part),
+    ("iiii", "i", state_calls.state_append),
+    ("iiii", "I", state_calls.state_appended),
+    ("ii", "i", state_calls.state_clear_appended),
+    ("iii", "i", state_calls.state_lock),
+    ("ii", "i", state_calls.state_unlock),
+    ("ii", "i", state_calls.state_lock_global),
+    ("ii", "i", state_calls.state_unlock_global),
     ("iiiii", "i", storage_call),
     ("iiii", "i", call_named),
     ("iii", "i", call_pointed),

@@ -16,13 +16,14 @@ from weftrun.adapters.wasm.components import call_component
 from weftrun.adapters.wasm.modules import Modules
 from weftrun.adapters.wasm.program import RunningProgram
 from weftrun.adapters.wasm.runner import entry_of, load, run
+from weftrun.adapters.wasm.shared import PythonState
 from weftrun.model.errors import WasmRefused
 from weftrun.model.wasm import KeyVerb, WasmAnswer, WasmCall
 from weftrun.ports.buckets import Buckets, KeyChanged
 
 
 @functools.lru_cache(maxsize=64)
-def _buckets(where: str) -> Buckets:
+def buckets_of(where: str) -> Buckets:
     """Return the buckets of a folder, of a storage role by its URL, or in a store."""
     if where.startswith(("http://", "https://")):
         return RemoteBuckets(where)
@@ -45,7 +46,7 @@ def call(wanted: WasmCall, input: bytes, effects: str, say: Callable[[bytes], No
     """
     module = load(wanted.path, wanted.digest, fuel=wanted.limits.fuel_max is not None)
     entry = entry_of(module, wanted.entry, wanted.label)
-    buckets = _buckets(wanted.buckets) if wanted.buckets else None
+    buckets = buckets_of(wanted.buckets) if wanted.buckets else None
     offload = buckets if isinstance(buckets, RemoteBuckets) else None
     place = CallReach(wanted.bucket, buckets, offload, wanted.near, effects, say, wanted.buckets)
     return run(module, entry, wanted.label, input, place, wanted.limits, wanted.pointed)
@@ -64,6 +65,11 @@ def program(wanted: WasmCall, input: bytes, seed: str, say: Callable[[bytes], No
     """
     module = load(wanted.path, wanted.digest, fuel=wanted.limits.fuel_max is not None)
     return RunningProgram(module, wanted, input, seed=seed, say=say)
+
+
+def shared_state(key: str, nbytes: int, bucket: str, buckets: str) -> PythonState:
+    """Map the state of a key into this process; it raises what `PythonState` does."""
+    return PythonState(key, nbytes, bucket, buckets, buckets_of(buckets))
 
 
 def of_release(wanted: WasmCall, name: str) -> tuple[WasmCall, bool]:
@@ -88,7 +94,7 @@ def use_key(wanted: WasmCall, verb: KeyVerb, args: tuple[Any, ...], once: str) -
     Raises:
         BucketsUnreachable: the storage role can't be reached.
     """
-    buckets = _buckets(wanted.buckets)
+    buckets = buckets_of(wanted.buckets)
     if verb == "write":
         key, data, guard = args
         try:

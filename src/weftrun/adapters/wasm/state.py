@@ -17,12 +17,14 @@ from urllib.parse import quote
 
 from weftrun.adapters.wasm.mapping import map_file
 from weftrun.model.errors import WasmRefused
-from weftrun.ports.buckets import Buckets
+from weftrun.ports.buckets import ABSENT, Buckets, BucketsUnreachable, KeyChanged, Stat
 
 _SHARED_MEMORY: Final = "/dev/shm"
-_PREFIX: Final = "state/"
+STATE: Final = "state/"
+APPENDED: Final = "appended/"
 _NAME_BYTES_MAX: Final = 255
 _AGAIN_S: Final = 0.000_5
+_TRIES: Final = 50
 
 
 class Region(NamedTuple):
@@ -66,7 +68,7 @@ class BucketState:
                 found = self._opened(key, os.O_RDWR)
             except FileNotFoundError:
                 pass
-        if found is None and buckets is not None and (copy := buckets.read(self._bucket, _PREFIX + key)) is not None:
+        if found is None and buckets is not None and (copy := buckets.read(self._bucket, STATE + key)) is not None:
             found = self.make(key, len(copy[1]), copy[1])
         return found
 
@@ -93,22 +95,45 @@ class BucketState:
         """Map a region at an address of this process, in place of what is there."""
         map_file(address, region.nbytes, region.descriptor, shared=True)
 
-    def push(self, key: str, buckets: Buckets) -> bool:
-        """Copy a region into the bucket; False where it is not there."""
+    def push(
+        self, key: str, buckets: Buckets, offset: int = 0, nbytes: int = -1, *, guard: str = ""
+    ) -> Stat | None:  # fmt: skip
+        """Copy a region, or a part of it, into the bucket; None where it is not there.
+
+        Of a part, the rest of the copy stays as others have pushed it.
+
+        Raises:
+            KeyChanged: the copy has another version than `guard`.
+        """
         region = self.find(key, None)
         if region is None:
-            return False
-        buckets.write(self._bucket, _PREFIX + key, os.pread(region.descriptor, region.nbytes, 0))
-        return True
+            return None
+        end = region.nbytes if nbytes < 0 else min(offset + nbytes, region.nbytes)
+        if offset <= 0 and end == region.nbytes:
+            whole = os.pread(region.descriptor, region.nbytes, 0)
+            return buckets.write(self._bucket, STATE + key, whole, if_version=guard)
+        for _ in range(_TRIES):
+            copy = buckets.read(self._bucket, STATE + key)
+            new = bytearray(region.nbytes)
+            if copy is not None:
+                new[: len(copy[1])] = copy[1]
+            new[offset:end] = os.pread(region.descriptor, max(0, end - offset), offset)
+            version = guard or (ABSENT if copy is None else copy[0].version)
+            try:
+                return buckets.write(self._bucket, STATE + key, bytes(new), if_version=version)
+            except KeyChanged:
+                if guard:
+                    raise
+        raise BucketsUnreachable(f"The copy of the state {key!r} is written all the time.")
 
-    def pull(self, key: str, buckets: Buckets) -> bool:
-        """Copy what the bucket has into the region, which is made if need be; False where the bucket has nothing."""
-        copy = buckets.read(self._bucket, _PREFIX + key)
-        if copy is None:
-            return False
-        region = self.find(key, None) or self.make(key, len(copy[1]))
-        os.pwrite(region.descriptor, copy[1][: region.nbytes], 0)
-        return True
+    def pull(self, key: str, buckets: Buckets, offset: int = 0, nbytes: int = -1) -> Stat | None:
+        """Copy what the bucket has, or a part, into the region, which is made if need be; None where it has nothing."""
+        region = self.find(key, buckets)
+        copy = buckets.read(self._bucket, STATE + key, offset, nbytes)
+        if copy is None or region is None:
+            return None
+        os.pwrite(region.descriptor, copy[1][: max(0, region.nbytes - offset)], offset)
+        return copy[0]
 
     def lock(self, key: str, *, writes: bool, until: float) -> bool:
         """Wait until nobody else on this host has a lock of a key, or nobody has one for writing.
@@ -161,3 +186,20 @@ class BucketState:
                 f"{key[:80]!r} can't be the name of state: it has 1 to {_NAME_BYTES_MAX - 40} characters."
             )
         return f"{self.folder}/{name}"
+
+
+def append(buckets: Buckets, bucket: str, key: str, data: bytes, once: str) -> None:
+    """Add bytes to what was appended under a key, after those of others; once for each token.
+
+    Raises:
+        BucketsUnreachable: others append all the time, or the bucket can't be asked.
+    """
+    for _ in range(_TRIES):
+        now = buckets.read(bucket, APPENDED + key)
+        before, version = (b"", ABSENT) if now is None else (bytes(now[1]), now[0].version)
+        try:
+            buckets.write(bucket, APPENDED + key, before + data, once=once, if_version=version)
+            return
+        except KeyChanged:
+            continue
+    raise BucketsUnreachable(f"Others append to {key!r} all the time.")

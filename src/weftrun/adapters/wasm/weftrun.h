@@ -49,6 +49,17 @@ WEFTRUN_IMPORT(state_map)
 void *weftrun_raw_state_map(const char *key, uint32_t key_bytes, uint32_t bytes, uint32_t *shown);
 WEFTRUN_IMPORT(state_push) int32_t weftrun_raw_state_push(const char *key, uint32_t key_bytes);
 WEFTRUN_IMPORT(state_pull) int32_t weftrun_raw_state_pull(const char *key, uint32_t key_bytes);
+WEFTRUN_IMPORT(state_push_part)
+int32_t weftrun_raw_state_push_part(const char *key, uint32_t key_bytes, uint32_t offset, int32_t bytes);
+WEFTRUN_IMPORT(state_pull_part)
+int32_t weftrun_raw_state_pull_part(const char *key, uint32_t key_bytes, uint32_t offset, int32_t bytes);
+WEFTRUN_IMPORT(state_append)
+int32_t weftrun_raw_state_append(const char *key, uint32_t key_bytes, const void *data, uint32_t bytes);
+WEFTRUN_IMPORT(state_appended)
+int64_t weftrun_raw_state_appended(const char *key, uint32_t key_bytes, void *at, uint32_t bytes);
+WEFTRUN_IMPORT(state_clear_appended) int32_t weftrun_raw_state_clear_appended(const char *key, uint32_t key_bytes);
+WEFTRUN_IMPORT(state_lock_global) int32_t weftrun_raw_state_lock_global(const char *key, uint32_t key_bytes);
+WEFTRUN_IMPORT(state_unlock_global) int32_t weftrun_raw_state_unlock_global(const char *key, uint32_t key_bytes);
 WEFTRUN_IMPORT(state_lock) int32_t weftrun_raw_state_lock(const char *key, uint32_t key_bytes, int32_t writes);
 WEFTRUN_IMPORT(state_unlock) int32_t weftrun_raw_state_unlock(const char *key, uint32_t key_bytes);
 WEFTRUN_IMPORT(call_named)
@@ -155,6 +166,33 @@ static inline void *weftrun_state_map(const char *key, uint32_t bytes, uint32_t 
 /* Copies the state of a key into the bucket, and back: nothing else moves it between hosts. -1 where there is none. */
 static inline int weftrun_state_push(const char *key) { return weftrun_raw_state_push(key, (uint32_t)strlen(key)); }
 static inline int weftrun_state_pull(const char *key) { return weftrun_raw_state_pull(key, (uint32_t)strlen(key)); }
+/* The same of a part, all that follows where `bytes` is negative; what others have pushed of the rest stays. */
+static inline int weftrun_state_push_part(const char *key, uint32_t offset, int32_t bytes) {
+  return weftrun_raw_state_push_part(key, (uint32_t)strlen(key), offset, bytes);
+}
+static inline int weftrun_state_pull_part(const char *key, uint32_t offset, int32_t bytes) {
+  return weftrun_raw_state_pull_part(key, (uint32_t)strlen(key), offset, bytes);
+}
+/* Adds bytes to a list of the key in the bucket, after those of all others; once, also where the Step is tried again. */
+static inline void weftrun_state_append(const char *key, const void *data, uint32_t bytes) {
+  weftrun_raw_state_append(key, (uint32_t)strlen(key), data, bytes);
+}
+/* Copies what was appended to `at`, as far as there is room; returns how long all of it is. */
+static inline int64_t weftrun_state_appended(const char *key, void *at, uint32_t bytes) {
+  return weftrun_raw_state_appended(key, (uint32_t)strlen(key), at, bytes);
+}
+/* Removes what was appended; -1 where there was nothing. */
+static inline int weftrun_state_clear_appended(const char *key) {
+  return weftrun_raw_state_clear_appended(key, (uint32_t)strlen(key));
+}
+/* Waits for the lock of a key over all hosts, which the bucket keeps. It is free again when the call ends, and about 5 s
+ * after its process has died. A push of the state under it fails where somebody else has pushed since the lock was taken. */
+static inline void weftrun_state_lock_global(const char *key) {
+  weftrun_raw_state_lock_global(key, (uint32_t)strlen(key));
+}
+static inline int weftrun_state_unlock_global(const char *key) {
+  return weftrun_raw_state_unlock_global(key, (uint32_t)strlen(key));
+}
 /* Waits for a lock of a key on this host; it is free again at the end of the call, however that comes. */
 static inline void weftrun_state_lock(const char *key, int writes) {
   weftrun_raw_state_lock(key, (uint32_t)strlen(key), writes);

@@ -2,6 +2,8 @@
 
     PUT  /f/USER/FUNCTION       a WebAssembly module; it is checked and compiled
     GET  /f/USER/FUNCTION       which version the name leads to, as JSON
+    PUT  /s/USER/KEY            a copy of state, as `weftrun_state_push` leaves one in the bucket of the user
+    GET  /s/USER/KEY            such a copy
     POST /f/  or  /             an invocation, or a list of them
 
 An answer to a call has headers that tell its Run, and what was moved for it: `weftrun-run`, `weftrun-bytes-out`,
@@ -21,6 +23,8 @@ from msgspec.structs import replace
 
 from weftrun.adapters.wasm.compiled import MODULE_BYTES_MAX
 from weftrun.adapters.wasm.modules import Modules
+from weftrun.adapters.wasm.sandboxed import buckets_of
+from weftrun.adapters.wasm.state import STATE
 from weftrun.entrypoints.http.gateway import Gateway
 from weftrun.entrypoints.http.invocation import FLUSH, InvokeRequest, invocations
 from weftrun.model.errors import RunNotFound, UsageError, WeftrunError
@@ -58,7 +62,7 @@ class Doors:
         """
         found = await run_sync(self.modules.find, asked.user, asked.function)
         if found is None:
-            raise _NoFunction(f"There is no function {asked.user}/{asked.function}: upload it first.")
+            raise _NotThere(f"There is no function {asked.user}/{asked.function}: upload it first.")
         near: Near = "forbid" if asked.forbid_ndp else "require" if asked.require_ndp else "auto"
         wanted = WasmCall(
             found.path, found.digest, asked.function, "", asked.user, self.buckets, near, self.limits
@@ -83,8 +87,8 @@ class Doors:
         return await run_sync(Engine(gateway.core).get, id)
 
 
-class _NoFunction(UsageError):
-    """There is no function of this name."""
+class _NotThere(UsageError):
+    """There is no function, or no state, of this name."""
 
 
 def faasm_router(doors: Doors) -> Router:
@@ -104,7 +108,7 @@ def faasm_router(doors: Doors) -> Router:
         """Say which module a name leads to."""
         found = await run_sync(doors.modules.find, user, function)
         if found is None:
-            return _refused(_NoFunction(f"There is no function {user}/{function}: upload it first."))
+            return _refused(_NotThere(f"There is no function {user}/{function}: upload it first."))
         return _json({"version": found.version, "digest": found.digest})
 
     @post(["/", "/f"], status_code=200)
@@ -119,7 +123,33 @@ def faasm_router(doors: Doors) -> Router:
         answers = await asyncio.gather(*(_one(doors, gateway, one) for one in asked))
         return _json([_told(answer) for answer in answers])
 
-    return Router("/", route_handlers=[upload, version, invoke])
+    return Router("/", route_handlers=[upload, version, invoke, *_state_routes(doors)])
+
+
+def _state_routes(doors: Doors) -> list[Any]:
+    """Return the routes of state."""
+
+    @put("/s/{user:str}/{key:str}", request_max_body_size=MODULE_BYTES_MAX, status_code=200)
+    async def write_state(user: str, key: str, body: bytes) -> Response[Any]:
+        """Put a copy of state."""
+        try:
+            await run_sync(buckets_of(doors.buckets).write, user, STATE + key, body)
+        except (ValueError, ConnectionError) as error:
+            return _refused(UsageError(str(error)))
+        return Response("", media_type=_TEXT)
+
+    @get("/s/{user:str}/{key:str}")
+    async def read_state(user: str, key: str) -> Response[Any]:
+        """Return a copy of state."""
+        try:
+            found = await run_sync(buckets_of(doors.buckets).read, user, STATE + key)
+        except (ValueError, ConnectionError) as error:
+            return _refused(UsageError(str(error)))
+        if found is None:
+            return _refused(_NotThere(f"There is no state {user}/{key}."))
+        return Response(bytes(found[1]), media_type=_BINARY)
+
+    return [write_state, read_state]
 
 
 async def _one(doors: Doors, gateway: Gateway, asked: InvokeRequest) -> Response[Any]:
@@ -180,7 +210,7 @@ def _told(answer: Response[Any]) -> dict[str, Any]:
 
 
 def _refused(error: WeftrunError) -> Response[Any]:
-    status = 404 if isinstance(error, _NoFunction | RunNotFound) else 400 if isinstance(error, UsageError) else 409
+    status = 404 if isinstance(error, _NotThere | RunNotFound) else 400 if isinstance(error, UsageError) else 409
     return Response({"detail": str(error)}, status_code=status, media_type="application/json")
 
 

@@ -140,6 +140,7 @@ class Clockwork:
         """Go to the time of the next timer and make ready all that is due then."""
         if self._timers[0][0] > self.now:
             self.now = self._timers[0][0]
+            self._hash.update(b"%r " % self.now)
             self._spinning = 0
         while self._timers and self._timers[0][0] <= self.now:
             _, _, strand, turn = heapq.heappop(self._timers)
@@ -149,7 +150,7 @@ class Clockwork:
     def _draw(self) -> str:
         names = list(self.ready)
         name = names[0] if len(names) == 1 else names[self._chance.below(len(names))]
-        self._hash.update(f"{self.now:.6f} {name};".encode())
+        self._hash.update(name.encode())
         return name
 
     # ------------------------------------------------------------------ standing still and ending

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import shutil
+import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -165,6 +167,8 @@ class World:
             within_s: how long that may take where calls take no time, in seconds of virtual time.
         """
         DUES.begin(self.loop.now)
+        if not self.path.exists():
+            self.path.write_bytes(_empty_journal())
         within_s += _SLOW_WAITS * self.register.slow_s
         for slot in range(self.settings.engines):
             self._open(slot)
@@ -496,6 +500,15 @@ class World:
                 shutil.rmtree(path)
             else:
                 path.unlink()
+
+
+@functools.cache
+def _empty_journal() -> bytes:
+    """Return the file of a Journal in which nothing is: made once, since all scripts of its schema take their time."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "journal.db"
+        SqliteJournal(path, SeededEntropy(0), lambda _: None, allow_tmpfs=True).close()
+        return path.read_bytes()
 
 
 def _started(row: Row) -> Started:

@@ -1,0 +1,124 @@
+"""The host functions of state: regions that calls on this host share, their copies in the bucket, and locks."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from weftrun.adapters.wasm.call import CallContext, ChangedMeanwhile, once_of
+from weftrun.adapters.wasm.global_lock import acquire
+from weftrun.adapters.wasm.instance import BadAddress
+from weftrun.adapters.wasm.state import APPENDED, STATE, append
+from weftrun.ports.buckets import KeyChanged
+
+_U32: Final = 0xFFFF_FFFF
+
+
+def state_size(call: CallContext, key: int, key_bytes: int) -> int:
+    """Return the length of the state of a key; -1 where there is none."""
+    region = call.state.find(call.text(key, key_bytes), call.place.buckets)
+    return -1 if region is None else region.nbytes
+
+
+def state_map(call: CallContext, key: int, key_bytes: int, nbytes: int, shown: int) -> int:
+    """Map the state of a key into memory; return where, and write its length to `shown`. 0 where there is no room."""
+    found = call.map_state(call.text(key, key_bytes), nbytes & _U32)
+    if found is None:
+        return 0
+    call.instance.write(shown & _U32, found[1].to_bytes(4, "little"))
+    return found[0]
+
+
+def state_push(call: CallContext, key: int, key_bytes: int) -> int:
+    """Copy the state of a key into the bucket; -1 where there is none."""
+    return state_push_part(call, key, key_bytes, 0, -1)
+
+
+def state_push_part(call: CallContext, key: int, key_bytes: int, offset: int, nbytes: int) -> int:
+    """Copy a part of the state of a key into the bucket, all that follows where `nbytes` is negative."""
+    name = call.text(key, key_bytes)
+    held = call.global_locks.get(name)
+    if held is not None:
+        held.check()
+    try:
+        stat = call.state.push(name, call.buckets(), offset & _U32, nbytes, guard=held.guard if held else "")
+    except KeyChanged as error:
+        raise ChangedMeanwhile(f"{error} Another Attempt pulls it again") from None
+    if held is not None and stat is not None:
+        held.guard = stat.version
+    return -1 if stat is None else 0
+
+
+def state_pull(call: CallContext, key: int, key_bytes: int) -> int:
+    """Copy what the bucket has into the state of a key; -1 where it has nothing."""
+    return state_pull_part(call, key, key_bytes, 0, -1)
+
+
+def state_pull_part(call: CallContext, key: int, key_bytes: int, offset: int, nbytes: int) -> int:
+    """Copy a part of what the bucket has into the state of a key, all that follows where `nbytes` is negative."""
+    name = call.text(key, key_bytes)
+    stat = call.state.pull(name, call.buckets(), offset & _U32, nbytes)
+    held = call.global_locks.get(name)
+    if held is not None and stat is not None:
+        held.guard = stat.version
+    return -1 if stat is None else 0
+
+
+def state_append(call: CallContext, key: int, key_bytes: int, at: int, nbytes: int) -> int:
+    """Add bytes to what was appended under a key, in the bucket; once, also where the Step is tried again."""
+    data = call.instance.read(at & _U32, nbytes & _U32)
+    call.writes += 1
+    token = f"{call.place.effects}#{call.writes}" if call.place.effects else ""
+    call.state  # noqa: B018  # refuses where there is none
+    append(call.buckets(), call.place.bucket, call.text(key, key_bytes), data, once_of(token, data))
+    return 0
+
+
+def state_appended(call: CallContext, key: int, key_bytes: int, at: int, nbytes: int) -> int:
+    """Write what was appended under a key, as far as there is room; return how long it is."""
+    name = APPENDED + call.text(key, key_bytes)
+    found = call.buckets().read(call.place.bucket, name, 0, nbytes & _U32)
+    if found is None:
+        return 0
+    call.instance.write(at & _U32, found[1])
+    return found[0].nbytes
+
+
+def state_clear_appended(call: CallContext, key: int, key_bytes: int) -> int:
+    """Remove what was appended under a key; -1 where there was nothing."""
+    return 0 if call.buckets().delete(call.place.bucket, APPENDED + call.text(key, key_bytes)) else -1
+
+
+def state_lock(call: CallContext, key: int, key_bytes: int, writes: int) -> int:
+    """Wait for a lock of a key on this host."""
+    name = call.text(key, key_bytes)
+    if not call.state.lock(name, writes=bool(writes), until=call.ends_at):
+        raise BadAddress(f"its time was over while it waited for the lock of {name!r}")
+    return 0
+
+
+def state_unlock(call: CallContext, key: int, key_bytes: int) -> int:
+    """Give a lock back; -1 where there was none."""
+    return 0 if call.state.unlock(call.text(key, key_bytes)) else -1
+
+
+def state_lock_global(call: CallContext, key: int, key_bytes: int) -> int:
+    """Wait for the lock of a key over all hosts."""
+    name = call.text(key, key_bytes)
+    if name in call.global_locks:
+        raise BadAddress(f"it takes the global lock of {name!r}, which it has")
+    call.state  # noqa: B018  # refuses where there is none
+    lock = acquire(call.buckets(), call.place.bucket, name, STATE + name, until=call.ends_at)
+    if lock is None:
+        raise BadAddress(f"its time was over while it waited for the global lock of {name!r}")
+    call.global_locks[name] = lock
+    return 0
+
+
+def state_unlock_global(call: CallContext, key: int, key_bytes: int) -> int:
+    """Give the lock of a key over all hosts back; -1 where there was none."""
+    held = call.global_locks.pop(call.text(key, key_bytes), None)
+    if held is None:
+        return -1
+    held.release()
+    held.check()
+    return 0
