@@ -9,22 +9,21 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 
+from msgspec import Struct, field
+
 from weftrun.model.quotas import FREE, Quota, QuotaRefused
 
 _QUEUE_RETRY_S = 1.0
 
 
-class _Tenant:
+class _Tenant(Struct, eq=False):
     """What a tenant has in, and who waits of it, in order, each with its memory and when it came."""
 
-    __slots__ = ("at", "level", "memory_bytes", "running", "waiting")
-
-    def __init__(self) -> None:
-        self.running = 0
-        self.memory_bytes = 0
-        self.waiting: deque[tuple[int, int, int]] = deque()
-        self.level: float | None = None
-        self.at = 0.0
+    running: int = 0
+    memory_bytes: int = 0
+    waiting: deque[tuple[int, int, int]] = field(default_factory=deque)
+    level: float | None = None
+    at: float = 0.0
 
 
 class Admission:

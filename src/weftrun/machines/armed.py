@@ -6,6 +6,7 @@ each outcome from the Worker that had it, and takes those of armed Steps behind 
 
 from __future__ import annotations
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from weftrun.model.commands import Arm, Armed, Feed, Invoke
@@ -35,7 +36,7 @@ class _Waiting:
         self.missing = {(taken.step, taken.source) for taken in armed.takes}
 
 
-class _Run:
+class _Run(Struct, eq=False):
     """What is armed of one Run.
 
     Attributes:
@@ -46,14 +47,11 @@ class _Run:
         early: values that came from other Workers before a Step was armed that takes them.
     """
 
-    __slots__ = ("early", "feeds", "readers", "started", "waiting")
-
-    def __init__(self) -> None:
-        self.waiting: dict[int, _Waiting] = {}
-        self.readers: dict[Source, list[int]] = {}
-        self.started: set[tuple[int, int]] = set()
-        self.feeds: dict[int, list[WorkerId]] = {}
-        self.early: dict[Source, Data] = {}
+    waiting: dict[int, _Waiting] = {}
+    readers: dict[Source, list[int]] = {}
+    started: set[tuple[int, int]] = set()
+    feeds: dict[int, list[WorkerId]] = {}
+    early: dict[Source, Data] = {}
 
 
 class ArmedMachine:

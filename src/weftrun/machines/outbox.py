@@ -10,6 +10,8 @@ from __future__ import annotations
 import enum
 import math
 
+from msgspec import Struct
+
 from weftrun.model.emits import DeliveryStatus, Parcel, Take, Verdict
 from weftrun.model.limits import Limits
 from weftrun.model.outbox import (
@@ -54,14 +56,11 @@ class _At(enum.Enum):
     """The sink was lost to another session while it was sending: what it answers is nothing to us."""
 
 
-class _Wait:
+class _Wait(Struct, eq=False):
     """How often something failed in a row, and until when it is left alone."""
 
-    __slots__ = ("times", "until")
-
-    def __init__(self) -> None:
-        self.times = 0
-        self.until = 0.0
+    times: int = 0
+    until: float = 0.0
 
     def failed(self, now: float, jitter: float, longest_s: float) -> None:
         wait_s = min(_FIRST_S * 2.0 ** min(self.times, 32), longest_s)

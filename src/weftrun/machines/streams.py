@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from msgspec import Struct
+
 from weftrun.model.limits import Limits
 from weftrun.model.messages import OfStream, StreamAnswer, StreamChunk, StreamOver
 from weftrun.model.work import AttemptAt
@@ -28,7 +30,7 @@ class AnswerOfStream(NamedTuple):
     answer: StreamAnswer
 
 
-class _Stream:
+class _Stream(Struct, eq=False):
     """What one Attempt has yielded.
 
     Attributes:
@@ -37,14 +39,11 @@ class _Stream:
         waiting: those of them that wait for it.
     """
 
-    __slots__ = ("chunks", "held", "is_over", "readers", "waiting")
-
-    def __init__(self) -> None:
-        self.chunks: list[bytes] = []
-        self.is_over = False
-        self.held: AttemptAt | None = None
-        self.readers: dict[Key, int] = {}
-        self.waiting: dict[Key, AttemptAt] = {}
+    chunks: list[bytes] = []
+    is_over: bool = False
+    held: AttemptAt | None = None
+    readers: dict[Key, int] = {}
+    waiting: dict[Key, AttemptAt] = {}
 
 
 class StreamsMachine:

@@ -28,14 +28,11 @@ class WorkersSeen(Struct, frozen=True, gc=False):
     next_at: float
 
 
-class _Granted:
+class _Granted(Struct, eq=False):
     """A Worker: when it joined, and when it was last heard of, if ever."""
 
-    __slots__ = ("heard_at", "joined_at")
-
-    def __init__(self, joined_at: float) -> None:
-        self.joined_at = joined_at
-        self.heard_at: float | None = None
+    joined_at: float
+    heard_at: float | None = None
 
 
 class WorkerLeases:

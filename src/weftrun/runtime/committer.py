@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
+from msgspec import Struct
+
 from weftrun.model.errors import InternalError, JournalCorrupt, JournalError, LeaseLost, WeftrunError
 from weftrun.model.ids import ObjectId, RunUid
 from weftrun.model.records import Row
@@ -91,17 +93,14 @@ class Through(Protocol):
         """It has ended: with its commit, or, where that is not known or did not happen, with an error."""
 
 
-class Entry:
+class Entry(Struct, eq=False):
     """A row on its way. `blobs` are kept here: the Run may release an Object before its row is durable."""
 
-    __slots__ = ("blobs", "missing", "row", "run", "through")
-
-    def __init__(self, row: Row, run: OpenRun, through: Through | None) -> None:
-        self.row = row
-        self.run = run
-        self.blobs: dict[ObjectId, Blob] = {}
-        self.missing: set[ObjectId] = set()
-        self.through = through
+    row: Row
+    run: OpenRun
+    through: Through | None
+    blobs: dict[ObjectId, Blob] = {}
+    missing: set[ObjectId] = set()
 
 
 def durable(entry: Entry) -> Row:

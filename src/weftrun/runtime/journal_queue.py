@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from msgspec import Struct
+
 from weftrun.model.errors import CommitUnknown, JournalBusy, JournalFull, WeftrunError
 from weftrun.ports.loop import Loop
 from weftrun.runtime.offload import do_and_report
@@ -24,25 +26,13 @@ AGAIN = (JournalFull, JournalBusy, CommitUnknown)
 T = TypeVar("T")
 
 
-class _Write:
-    __slots__ = ("again", "done", "failed", "holds", "lane", "work")
-
-    def __init__(
-        self,
-        work: Callable[[], Any],
-        done: Callable[[Any, float], None],
-        failed: Callable[[WeftrunError], None],
-        *,
-        holds: bool = False,
-        again: bool = True,
-        lane: str = "journal",
-    ) -> None:
-        self.work = work
-        self.done = done
-        self.failed = failed
-        self.holds = holds
-        self.again = again
-        self.lane = lane
+class _Write(Struct, eq=False):
+    work: Callable[[], Any]
+    done: Callable[[Any, float], None]
+    failed: Callable[[WeftrunError], None]
+    holds: bool = False
+    again: bool = True
+    lane: str = "journal"
 
 
 class JournalQueue:

@@ -7,6 +7,8 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
+from msgspec import Struct, field
+
 from weftrun.model.commands import End
 from weftrun.model.errors import WeftrunError
 from weftrun.model.ids import RunId, RunUid
@@ -87,7 +89,7 @@ class Reply(Generic[T]):
         return self._results[0]
 
 
-class Ticket:
+class Ticket(Struct, eq=False, weakref=True):
     """A Run as its starter knows it. Fields but `id` are set on the loop before the latch that guards them opens.
 
     Attributes:
@@ -105,41 +107,21 @@ class Ticket:
         ended_before: when the Run had ended, in seconds since the epoch, before it was asked for; None if it had not.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "also",
-        "begun_otherwise",
-        "compared",
-        "durable",
-        "end",
-        "ended",
-        "ended_before",
-        "error",
-        "id",
-        "joined",
-        "parked",
-        "rests",
-        "started",
-        "traceparent",
-        "uid",
-    )
-
-    def __init__(self, id: RunId, uid: RunUid, *, durable: bool = True, also: tuple[str, ...] = ()) -> None:
-        self.id = id
-        self.also = also
-        self.durable = durable
-        self.uid = uid
-        self.started = Latch()
-        self.ended = Latch()
-        self.joined = False
-        self.compared = True
-        self.parked = False
-        self.rests = ""
-        self.traceparent = ""
-        self.begun_otherwise = ""
-        self.ended_before: float | None = None
-        self.error: WeftrunError | None = None
-        self.end: End | None = None
+    id: RunId
+    uid: RunUid
+    durable: bool = True
+    also: tuple[str, ...] = ()
+    started: Latch = field(default_factory=Latch)
+    ended: Latch = field(default_factory=Latch)
+    joined: bool = False
+    compared: bool = True
+    parked: bool = False
+    rests: str = ""
+    traceparent: str = ""
+    begun_otherwise: str = ""
+    ended_before: float | None = None
+    error: WeftrunError | None = None
+    end: End | None = None
 
     def succeed(self, end: End) -> None:
         """The Run is over."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from weftrun.model.ids import StepId
-from weftrun.model.outcomes import ITEMS_SHOWN, Failure, Ran, Status
+from weftrun.model.outcomes import ITEMS_SHOWN, NOT_RUN, Failure, Ran, Status
 from weftrun.model.records import AttemptFailed, ItemsSettled, StepOutcome
 from weftrun.views.calls import CallView
 from weftrun.views.running import RunningView
@@ -76,53 +76,30 @@ class StepView(Struct, frozen=True, gc=False):
     written_s: float = 0.0
 
 
-class StepSeen:
+class StepSeen(Struct, eq=False):
     """What records told of one Step so far."""
 
-    __slots__ = (
-        "attempts",
-        "body_s",
-        "due_at",
-        "entered_at",
-        "failed",
-        "failure",
-        "first",
-        "given_at",
-        "given_to",
-        "items_failed",
-        "items_left_out",
-        "left_out_at",
-        "life",
-        "outcome",
-        "ran",
-        "read_bytes",
-        "read_s",
-        "settled",
-        "settled_at",
-        "written_bytes",
-        "written_s",
-    )
-
-    def __init__(self) -> None:
-        self.attempts = 0
-        self.body_s = 0.0
-        self.due_at: float | None = None
-        self.entered_at = 0.0
-        self.failed = 0
-        self.failure: Failure | None = None
-        self.given_at = 0.0
-        self.given_to = 0
-        self.first: tuple[int, str] | None = None
-        self.items_failed = 0
-        self.items_left_out = 0
-        self.left_out_at: float | None = None
-        self.life = 1
-        self.outcome: StepOutcome | None = None
-        self.ran = Ran()
-        self.settled = 0
-        self.settled_at: float | None = None
-        self.read_bytes = self.written_bytes = 0
-        self.read_s = self.written_s = 0.0
+    attempts: int = 0
+    body_s: float = 0.0
+    due_at: float | None = None
+    entered_at: float = 0.0
+    failed: int = 0
+    failure: Failure | None = None
+    given_at: float = 0.0
+    given_to: int = 0
+    first: tuple[int, str] | None = None
+    items_failed: int = 0
+    items_left_out: int = 0
+    left_out_at: float | None = None
+    life: int = 1
+    outcome: StepOutcome | None = None
+    ran: Ran = NOT_RUN
+    settled: int = 0
+    settled_at: float | None = None
+    read_bytes: int = 0
+    written_bytes: int = 0
+    read_s: float = 0.0
+    written_s: float = 0.0
 
     def take_back(self) -> None:
         """Another life begins: what failed may settle again, and nothing waits for a due time."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from weftrun.machines.run.lives import Lives, bodies_around
@@ -36,7 +37,7 @@ from weftrun.model.records import (
 )
 
 
-class Recorded:
+class Recorded(Struct, eq=False):
     """Rows of one Run, folded by Step. Empty but for the start record when the Run is new.
 
     Attributes:
@@ -53,52 +54,27 @@ class Recorded:
         forked: how the Run was forked from another one, and `forked_at` when; None for one that was started.
     """
 
-    __slots__ = (
-        "at",
-        "begun",
-        "chunks",
-        "ended",
-        "failed",
-        "forked",
-        "forked_at",
-        "graphs",
-        "items",
-        "lives",
-        "messages",
-        "numbers",
-        "ordinal",
-        "outcomes",
-        "seq",
-        "started",
-        "started_at",
-        "undoable",
-        "undoing",
-        "undone",
-        "undone_in_vain",
-    )
-
-    def __init__(self, started: Started, at: float = 0.0) -> None:
-        self.started = started
-        self.at = at
-        self.started_at = at
-        self.seq = 0
-        self.ordinal = 0
-        self.outcomes: dict[StepId, tuple[StepOutcome, int, float]] = {}
-        self.numbers: dict[StepId, dict[int, StepId]] = {}
-        self.graphs: dict[StepId, Graphed] = {}
-        self.chunks: dict[StepId, dict[int, list[Chunked]]] = {}
-        self.items: dict[StepId, list[tuple[ItemsSettled, int, float]]] = {}
-        self.failed: dict[StepId, list[AttemptFailed]] = {}
-        self.begun: dict[StepId, tuple[AttemptStarted, int]] = {}
-        self.undone_in_vain: dict[StepId, RollbackFailed] = {}
-        self.messages: set[str] = set()
-        self.ended: Ended | None = None
-        self.lives = Lives()
-        self.undoable: set[StepId] = set()
-        self.undoing: dict[StepId, Undoing] = {}
-        self.undone: set[StepId] = set()
-        self.forked: ForkedFrom | None = None
-        self.forked_at = 0.0
+    started: Started
+    at: float = 0.0
+    started_at: float = 0.0
+    seq: int = 0
+    ordinal: int = 0
+    outcomes: dict[StepId, tuple[StepOutcome, int, float]] = {}
+    numbers: dict[StepId, dict[int, StepId]] = {}
+    graphs: dict[StepId, Graphed] = {}
+    chunks: dict[StepId, dict[int, list[Chunked]]] = {}
+    items: dict[StepId, list[tuple[ItemsSettled, int, float]]] = {}
+    failed: dict[StepId, list[AttemptFailed]] = {}
+    begun: dict[StepId, tuple[AttemptStarted, int]] = {}
+    undone_in_vain: dict[StepId, RollbackFailed] = {}
+    messages: set[str] = set()
+    ended: Ended | None = None
+    lives: Lives = field(default_factory=Lives)
+    undoable: set[StepId] = set()
+    undoing: dict[StepId, Undoing] = {}
+    undone: set[StepId] = set()
+    forked: ForkedFrom | None = None
+    forked_at: float = 0.0
 
     @classmethod
     def of(cls, rows: Sequence[Row]) -> Recorded:
@@ -106,7 +82,7 @@ class Recorded:
         first = rows[0].records[0]
         if not isinstance(first, Started):
             raise ValueError("the first record of a Run is its start")
-        recorded = cls(first, rows[0].at)
+        recorded = cls(first, rows[0].at, rows[0].at)
         for row in rows:
             recorded._fold(row)
         return recorded

@@ -9,6 +9,8 @@ from __future__ import annotations
 import enum
 from collections import deque
 
+from msgspec import Struct
+
 from weftrun.machines.run.recorded import Recorded
 from weftrun.model.commands import WHEN_READY, RunCommand, StartRules
 from weftrun.model.events import Handed, Signal
@@ -59,7 +61,7 @@ class Lack(enum.IntEnum):
     """Its success is in no row, and must be before anything that rests on it is (C1); its bytes are kept until then."""
 
 
-class Step:
+class Step(Struct, eq=False):
     """One node of the graph.
 
     Attributes:
@@ -81,73 +83,38 @@ class Step:
         hasty: whether it may run ahead on provisional values, or takes what such a Step gives.
     """
 
-    __slots__ = (
-        "after",
-        "args",
-        "at",
-        "attempt",
-        "body",
-        "call",
-        "called_at",
-        "early",
-        "function",
-        "gate",
-        "hasty",
-        "id",
-        "index",
-        "inside",
-        "lack",
-        "map",
-        "need",
-        "number",
-        "ordinal",
-        "outcome",
-        "outputs",
-        "ran",
-        "readers",
-        "row",
-        "state",
-        "undoable",
-        "used",
-        "uses",
-        "waiting",
-    )
-
-    def __init__(
-        self, index: int, id: StepId, function: FunctionSpec, args: Payload, inside: Body | None, number: int
-    ) -> None:
-        self.index = index
-        self.id = id
-        self.function = function
-        self.args = args
-        self.inside = inside
-        self.number = number
-        self.state = State.WAITING
-        self.after: tuple[int, ...] = ()
-        self.waiting = 0
-        self.attempt = 1
-        self.used = 0
-        self.need = 0
-        self.row = 0
-        self.gate = 0
-        self.uses = 0
-        self.lack = Lack.NOTHING
-        self.ordinal = 0
-        self.at = 0.0
-        self.called_at = 0.0
-        self.readers: list[tuple[Step, MapChunk | None]] | None = None
-        self.outcome: Success | Failure | None = None
-        self.ran: Ran = NOT_RUN
-        self.call: Observed | None = None
-        self.body: Body | None = None
-        self.map: Map | None = None
-        self.outputs: list[Step] | None = None
-        self.early: Outcome | None = None
-        self.hasty = False
-        self.undoable = False
+    index: int
+    id: StepId
+    function: FunctionSpec
+    args: Payload
+    inside: Body | None
+    number: int
+    state: State = State.WAITING
+    after: tuple[int, ...] = ()
+    waiting: int = 0
+    attempt: int = 1
+    used: int = 0
+    need: int = 0
+    row: int = 0
+    gate: int = 0
+    uses: int = 0
+    lack: Lack = Lack.NOTHING
+    ordinal: int = 0
+    at: float = 0.0
+    called_at: float = 0.0
+    readers: list[tuple[Step, MapChunk | None]] | None = None
+    outcome: Success | Failure | None = None
+    ran: Ran = NOT_RUN
+    call: Observed | None = None
+    body: Body | None = None
+    map: Map | None = None
+    outputs: list[Step] | None = None
+    early: Outcome | None = None
+    hasty: bool = False
+    undoable: bool = False
 
 
-class Rollback:
+class Rollback(Struct, eq=False):
     """What the machine knows of undoing a Step's Attempts (R1).
 
     Attributes:
@@ -158,17 +125,14 @@ class Rollback:
         times: how often it was begun, according to the Journal.
     """
 
-    __slots__ = ("args", "begun", "pending", "times", "tried")
-
-    def __init__(self) -> None:
-        self.begun = 0
-        self.pending = False
-        self.tried = 0
-        self.args: Payload | None = None
-        self.times = 0
+    begun: int = 0
+    pending: bool = False
+    tried: int = 0
+    args: Payload | None = None
+    times: int = 0
 
 
-class Body:
+class Body(Struct, eq=False):
     """The inside of a Workflow's Step: the calls it made and how far it got.
 
     Attributes:
@@ -193,67 +157,40 @@ class Body:
         before: how much it had observed, and how many calls it had made, when its turn began; None in the first turn.
     """
 
-    __slots__ = (
-        "answer",
-        "awaits",
-        "before",
-        "began",
-        "began_row",
-        "calls",
-        "entered",
-        "functions",
-        "handled",
-        "left_to_joins",
-        "life",
-        "made",
-        "observed",
-        "observed_row",
-        "open",
-        "since",
-        "step",
-        "told",
-        "waiting_start",
-        "wiring",
-    )
-
-    def __init__(self, step: Step) -> None:
-        self.step = step
-        self.functions: list[FunctionSpec] = []
-        self.calls: dict[int, Step] = {}
-        self.made = 0
-        self.open = 0
-        self.observed = 0
-        self.observed_row = 0
-        self.handled: set[StepId] = set()
-        self.awaits: tuple[int, ...] = ()
-        self.entered = False
-        self.answer: Payload | None = None
-        self.wiring: list[Call] = []
-        self.waiting_start: list[Step] | None = None
-        self.began = 0.0
-        self.began_row = 0
-        self.since = 0.0
-        self.life = 1
-        self.told = False
-        self.left_to_joins: frozenset[int] = frozenset()
-        self.before: tuple[int, int] | None = None
+    step: Step
+    functions: list[FunctionSpec] = []
+    calls: dict[int, Step] = {}
+    made: int = 0
+    open: int = 0
+    observed: int = 0
+    observed_row: int = 0
+    handled: set[StepId] = set()
+    awaits: tuple[int, ...] = ()
+    entered: bool = False
+    answer: Payload | None = None
+    wiring: list[Call] = []
+    waiting_start: list[Step] | None = None
+    began: float = 0.0
+    began_row: int = 0
+    since: float = 0.0
+    life: int = 1
+    told: bool = False
+    left_to_joins: frozenset[int] = frozenset()
+    before: tuple[int, int] | None = None
 
 
-class MapChunk:
+class MapChunk(Struct, eq=False):
     """Consecutive items of a map. `done` has a bit for each settled item, counted from `lo`."""
 
-    __slots__ = ("count", "done", "gate", "items", "lo", "waiting")
-
-    def __init__(self, lo: int, count: int, items: Payload) -> None:
-        self.lo = lo
-        self.count = count
-        self.items = items
-        self.done = 0
-        self.waiting = 0
-        self.gate = 0
+    lo: int
+    count: int
+    items: Payload
+    done: int = 0
+    waiting: int = 0
+    gate: int = 0
 
 
-class Map:
+class Map(Struct, eq=False):
     """Items of a map Step.
 
     Attributes:
@@ -266,18 +203,15 @@ class Map:
         unrecorded: records of items that were left out so far; their ordinals are not given yet.
     """
 
-    __slots__ = ("attempts", "chunks", "failures", "left", "ordinal", "overdue", "parts", "total", "unrecorded")
-
-    def __init__(self) -> None:
-        self.chunks: list[MapChunk] = []
-        self.ordinal = 0
-        self.total = 0
-        self.left = 0
-        self.parts: list[Part] = []
-        self.failures: dict[int, Failure] = {}
-        self.attempts: dict[int, int] = {}
-        self.overdue: set[int] = set()
-        self.unrecorded: list[ItemsSettled] = []
+    chunks: list[MapChunk] = []
+    ordinal: int = 0
+    total: int = 0
+    left: int = 0
+    parts: list[Part] = []
+    failures: dict[int, Failure] = {}
+    attempts: dict[int, int] = {}
+    overdue: set[int] = set()
+    unrecorded: list[ItemsSettled] = []
 
     def add(self, chunk: Chunk) -> None:
         """Take the next chunk of items."""

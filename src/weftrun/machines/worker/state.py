@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from msgspec import Struct, field
+
 from weftrun.machines.ranges import count, take
 from weftrun.machines.worker.strategies import Slices, as_run
 from weftrun.model.commands import InvokeItems
@@ -111,7 +113,7 @@ class Lane:
         return len(self.singles) + self.ranges_left
 
 
-class Given:
+class Given(Struct, eq=False):
     """A Batch that a Sandbox has.
 
     Attributes:
@@ -120,16 +122,13 @@ class Given:
         left: bodies not told.
     """
 
-    __slots__ = ("at", "items", "lane", "left", "no", "open_items", "singles")
-
-    def __init__(self, no: int, lane: Lane, at: float) -> None:
-        self.no = no
-        self.lane = lane
-        self.at = at
-        self.singles: list[tuple[int, Invocation] | None] = []
-        self.items: Items | None = None
-        self.open_items: list[tuple[int, int]] = []
-        self.left = 0
+    no: int
+    lane: Lane
+    at: float
+    singles: list[tuple[int, Invocation] | None] = []
+    items: Items | None = None
+    open_items: list[tuple[int, int]] = []
+    left: int = 0
 
 
 class PreparedAttempt(NamedTuple):
@@ -151,7 +150,7 @@ class BoxState(enum.IntEnum):
     """Told to end; what it has goes back when it is gone."""
 
 
-class Turn:
+class Turn(Struct, eq=False):
     """What a body does between two awaits, as the page of its Sandbox shows it.
 
     Attributes:
@@ -162,19 +161,16 @@ class Turn:
         looked_at: when the page was read last; `starved_s` is how long the Sandbox had waited for a processor then.
     """
 
-    __slots__ = ("clock_s", "entered", "index", "looked_at", "number", "since", "starved_s")
-
-    def __init__(self, number: int, index: int, entered: bool, since: float, clock_s: float) -> None:
-        self.number = number
-        self.index = index
-        self.entered = entered
-        self.since = since
-        self.clock_s = clock_s
-        self.looked_at = 0.0
-        self.starved_s = 0.0
+    number: int
+    index: int
+    entered: bool
+    since: float
+    clock_s: float
+    looked_at: float = 0.0
+    starved_s: float = 0.0
 
 
-class Box:
+class Box(Struct, eq=False):
     """A Sandbox as the machine sees it.
 
     Attributes:
@@ -191,59 +187,35 @@ class Box:
         blamed: what fails because no Sandbox lives long enough to tell of it, as (Batch, index).
     """
 
-    __slots__ = (
-        "blamed",
-        "bodies",
-        "doom",
-        "for_bodies",
-        "given",
-        "id",
-        "idle_since",
-        "late",
-        "left_at",
-        "overdue",
-        "overran",
-        "profile",
-        "revoked",
-        "revoked_at",
-        "state",
-        "turn",
-        "turns",
-    )
-
-    def __init__(self, id: SandboxId, profile: int, for_bodies: bool, now: float) -> None:
-        self.id = id
-        self.profile = profile
-        self.for_bodies = for_bodies
-        self.state = BoxState.STARTING
-        self.given: deque[Given] = deque()
-        self.bodies: set[int] = set()
-        self.turns = 0
-        self.turn: Turn | None = None
-        self.overran = False
-        self.left_at = 0.0
-        self.idle_since = now
-        self.late = False
-        self.doom: tuple[Failure, int, int] | None = None
-        self.overdue: dict[tuple[int, int], Failure] = {}
-        self.revoked: set[tuple[int, int, int]] = set()
-        self.revoked_at = 0.0
-        self.blamed: tuple[int, int] | None = None
+    id: SandboxId
+    profile: int
+    for_bodies: bool
+    idle_since: float
+    state: BoxState = BoxState.STARTING
+    given: deque[Given] = field(default_factory=deque)
+    bodies: set[int] = set()
+    turns: int = 0
+    turn: Turn | None = None
+    overran: bool = False
+    left_at: float = 0.0
+    late: bool = False
+    doom: tuple[Failure, int, int] | None = None
+    overdue: dict[tuple[int, int], Failure] = {}
+    revoked: set[tuple[int, int, int]] = set()
+    revoked_at: float = 0.0
+    blamed: tuple[int, int] | None = None
 
 
-class Held:
+class Held(Struct, eq=False):
     """A Workflow's body that is in a Sandbox, or waits for one; `has_turn` says whether it is to run there."""
 
-    __slots__ = ("attempt", "box", "has_turn", "number", "run", "start", "step")
-
-    def __init__(self, number: int, run: int, step: int, attempt: int, start: BodyStart) -> None:
-        self.number = number
-        self.run = run
-        self.step = step
-        self.attempt = attempt
-        self.start = start
-        self.box: Box | None = None
-        self.has_turn = False
+    number: int
+    run: int
+    step: int
+    attempt: int
+    start: BodyStart
+    box: Box | None = None
+    has_turn: bool = False
 
 
 class WorkerState:

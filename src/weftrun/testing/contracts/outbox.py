@@ -14,7 +14,7 @@ from weftrun.model.records import Ended, ItemsSettled, Row, Settled, StepOutcome
 from weftrun.ports.journal import Appended, Journal
 from weftrun.ports.outbox import TakenEmits
 from weftrun.testing.contracts.samples import AT, RAN, VALUE, end, more, start, uid
-from weftrun.testing.contracts.sessions import Connect, session, two_engines
+from weftrun.testing.contracts.sessions import Connect, TwoEngines, session, two_engines
 
 ALL = Take("orders", 100, 1 << 20)
 BY = "customer 7"
@@ -36,13 +36,8 @@ def places(parcels: tuple[Parcel, ...]) -> list[tuple[str, int]]:
     return [(parcel.step, parcel.n) for parcel in parcels]
 
 
-class OutboxContract:
-    """Subclasses give the fixture `connect`: each call opens the same storage once more, beside the others."""
-
-    @pytest.fixture
-    def connect(self) -> Connect:
-        """Return what opens the Journal under test."""
-        raise NotImplementedError
+class OutboxContract(TwoEngines):
+    """What is emitted, and who delivers it."""
 
     @pytest.fixture
     def engines(self, connect: Connect) -> Iterator[tuple[Journal, Journal]]:

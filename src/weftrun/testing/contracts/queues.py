@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from msgspec.structs import replace
 
 from weftrun.model.errors import LeaseLost, UsageError
-from weftrun.model.ids import RunId, RunUid, SessionUid
-from weftrun.model.lease import Session
+from weftrun.model.ids import RunId, RunUid
 from weftrun.model.queues import KeptQueue, NotQueued, QueueEntry, QueueLane, QueueLimits, QueueSeen, Rate
 from weftrun.model.records import Enqueued, Row
 from weftrun.ports.journal import Journal, Message
 from weftrun.testing.contracts.samples import AT, end, start, uid
+from weftrun.testing.contracts.sessions import Connect, TwoEngines, session, two_engines
 
-Connect = Callable[[], Journal]
 LIMITS = QueueLimits(10, 2, Rate(50, 1.5), 1_000)
 QUEUE = KeptQueue("emails", "a" * 32, LIMITS, LIMITS, False, ((5, "ann"),), ((AT, 3),))
 """A queue with every field, as the golden Journals have it."""
@@ -27,29 +26,15 @@ def enqueued(number: int, entry: QueueEntry, *, id: str | None = None) -> Row:
     return replace(row, records=(*row.records, Enqueued(entry)))
 
 
-def session(number: int) -> Session:
-    """Return a session of this host."""
-    return Session(SessionUid(f"{number:032x}"), "host", number, "lock", 10.0, 0, 0)
-
-
-class QueueContract:
-    """Subclasses give the fixture `connect`: each call opens the same storage once more, beside the others."""
+class QueueContract(TwoEngines):
+    """Queues, and who waits in them."""
 
     @pytest.fixture
-    def connect(self) -> Connect:
-        """Return what opens the Journal under test."""
-        raise NotImplementedError
-
-    @pytest.fixture
-    def journals(self, connect: Connect) -> Iterator[tuple[Journal, Journal]]:
-        """Return two Journals on one storage, each with a session, and the queue."""
-        first, second = connect(), connect()
-        first.begin(session(1))
-        second.begin(session(2))
-        assert first.put_queue(QUEUE, "")
-        yield first, second
-        first.close()
-        second.close()
+    def engines(self, connect: Connect) -> Iterator[tuple[Journal, Journal]]:
+        """Return two Journals, each with a session of its own, and the queue."""
+        with two_engines(connect) as engines:
+            assert engines[0].put_queue(QUEUE, "")
+            yield engines
 
     @staticmethod
     def fill(journal: Journal, *entries: QueueEntry) -> None:
@@ -63,9 +48,9 @@ class QueueContract:
         after = replace(was, revision=to * 32)
         return [row.uid for row in journal.begin_queued(after, was.revision, [uid(n) for n in numbers])]
 
-    def test_only_one_changes_a_revision(self, journals: tuple[Journal, Journal]) -> None:
+    def test_only_one_changes_a_revision(self, engines: tuple[Journal, Journal]) -> None:
         """Every field comes back; who comes second changes nothing."""
-        first, second = journals
+        first, second = engines
         one, other = replace(QUEUE, revision="1" * 32), replace(QUEUE, revision="2" * 32, is_paused=True)
         assert second.queue("emails") == QUEUE
         assert second.queue("none") is None
@@ -75,9 +60,9 @@ class QueueContract:
         assert second.put_queue(other, QUEUE.revision), "it has been put already"
         assert [counts.queue for counts in first.queues()] == [other]
 
-    def test_a_run_in_a_queue_is_nobodys_and_not_free(self, journals: tuple[Journal, Journal]) -> None:
+    def test_a_run_in_a_queue_is_nobodys_and_not_free(self, engines: tuple[Journal, Journal]) -> None:
         """It is pending, shown with its queue, and neither due nor claimed; a signal does not wake it."""
-        first, second = journals
+        first, second = engines
         self.fill(first, QueueEntry("emails", "ann"))
         (info,) = second.infos([uid(1)])
         assert (info.status, info.queue, info.is_queued, info.is_parked) == ("pending", "emails", True, False)
@@ -91,9 +76,9 @@ class QueueContract:
         assert second.runs(status="running") == []
         assert [run.uid for run in second.runs(status="pending", function=info.function)] == [uid(1)]
 
-    def test_who_leaves_is_this_sessions(self, journals: tuple[Journal, Journal]) -> None:
+    def test_who_leaves_is_this_sessions(self, engines: tuple[Journal, Journal]) -> None:
         """Under the epoch of its start, and is counted until it has ended."""
-        first, second = journals
+        first, second = engines
         self.fill(first, QueueEntry("emails", "ann"), QueueEntry("emails", "bob"))
         rows = second.begin_queued(replace(QUEUE, revision="b" * 32), QUEUE.revision, [uid(2)])
         assert rows == [enqueued(2, QueueEntry("emails", "bob"))]
@@ -109,9 +94,9 @@ class QueueContract:
         (counts,) = first.queues()
         assert (counts.waiting, counts.delayed, counts.under_way) == (1, 0, 0)
 
-    def test_of_two_that_decide_on_one_revision_one_succeeds(self, journals: tuple[Journal, Journal]) -> None:
+    def test_of_two_that_decide_on_one_revision_one_succeeds(self, engines: tuple[Journal, Journal]) -> None:
         """So no place is given twice; who says the same again gets the same Runs again."""
-        first, second = journals
+        first, second = engines
         self.fill(first, QueueEntry("emails"), QueueEntry("emails"))
         assert self.take(first, 1) == [uid(1)]
         assert self.take(second, 2, to="c") == []
@@ -120,9 +105,9 @@ class QueueContract:
         after = replace(QUEUE, revision="b" * 32)
         assert self.take(second, 1, 2, was=after, to="c") == [uid(2)], "the first one has left before"
 
-    def test_places_stay_with_the_runs_of_a_dead_engine(self, journals: tuple[Journal, Journal]) -> None:
+    def test_places_stay_with_the_runs_of_a_dead_engine(self, engines: tuple[Journal, Journal]) -> None:
         """They are free then, and whoever goes on with them ends them: only that gives a place back."""
-        first, second = journals
+        first, second = engines
         self.fill(first, QueueEntry("emails", "ann"))
         assert self.take(first, 1) == [uid(1)]
         (dead,) = [each for each in second.sessions() if each.uid == session(1).uid]
@@ -139,9 +124,9 @@ class QueueContract:
         assert found is not None
         assert found.under_way == {}
 
-    def test_a_cancel_takes_a_run_out(self, journals: tuple[Journal, Journal]) -> None:
+    def test_a_cancel_takes_a_run_out(self, engines: tuple[Journal, Journal]) -> None:
         """It is free at once, and no longer in any lane; one that is under way keeps its place."""
-        first, second = journals
+        first, second = engines
         self.fill(first, QueueEntry("emails"), QueueEntry("emails"))
         self.take(first, 1)
         assert second.post(Message("m1", uid(1), "cancel")) == "posted"
@@ -152,9 +137,9 @@ class QueueContract:
         (counts,) = first.queues()
         assert (counts.waiting, counts.under_way) == (0, 1)
 
-    def test_a_purge_cancels_the_oldest_that_wait(self, journals: tuple[Journal, Journal]) -> None:
+    def test_a_purge_cancels_the_oldest_that_wait(self, engines: tuple[Journal, Journal]) -> None:
         """Also those that are delayed, and none that is under way."""
-        first, second = journals
+        first, second = engines
         self.fill(
             first,
             QueueEntry("emails"),
@@ -171,9 +156,9 @@ class QueueContract:
         assert second.purge_queue("emails", "p", 2) == 1
         assert second.purge_queue("emails", "p", 2) == 0
 
-    def test_a_full_queue_refuses_and_says_how_long_it_is(self, journals: tuple[Journal, Journal]) -> None:
+    def test_a_full_queue_refuses_and_says_how_long_it_is(self, engines: tuple[Journal, Journal]) -> None:
         """What is under way does not count; what was put there already is passed over."""
-        first, second = journals
+        first, second = engines
         short = replace(QUEUE, revision="s" * 32, limits=QueueLimits(length_max=2))
         first.put_queue(short, QUEUE.revision)
         rows = [enqueued(n, QueueEntry("emails")) for n in (1, 2, 3)]
@@ -182,9 +167,9 @@ class QueueContract:
         self.take(first, 1, was=short)
         assert second.enqueue(rows, AT) == {}
 
-    def test_what_can_not_be_put_into_a_queue(self, journals: tuple[Journal, Journal]) -> None:
+    def test_what_can_not_be_put_into_a_queue(self, engines: tuple[Journal, Journal]) -> None:
         """There is none, the id is another Run's, or one with the same word has not ended."""
-        first, second = journals
+        first, second = engines
         first.append([start(9, id="taken")])
         once = QueueEntry("emails", deduplicate="sync")
         rows = [
@@ -205,9 +190,9 @@ class QueueContract:
         assert first.enqueue([rows[3]], AT) == {}
         assert second.find(RunId("run-4")) is not None
 
-    def test_a_delayed_run_waits_once_its_time_has_come(self, journals: tuple[Journal, Journal]) -> None:
+    def test_a_delayed_run_waits_once_its_time_has_come(self, engines: tuple[Journal, Journal]) -> None:
         """Until then it is in no lane, and a look says when that is."""
-        first, second = journals
+        first, second = engines
         assert first.queues_seen() == []
         self.fill(first, QueueEntry("emails", starts_at=AT + 5), QueueEntry("emails", starts_at=AT + 9))
         assert second.queues_seen() == [QueueSeen("emails", False, AT + 5)]
@@ -218,9 +203,9 @@ class QueueContract:
         second.put_queue(replace(QUEUE, revision="p" * 32, is_paused=True), QUEUE.revision)
         assert first.queues_seen() == []
 
-    def test_lanes_come_by_priority_and_in_the_order_of_turns(self, journals: tuple[Journal, Journal]) -> None:
+    def test_lanes_come_by_priority_and_in_the_order_of_turns(self, engines: tuple[Journal, Journal]) -> None:
         """The key after the one that was served last has the first turn; keys that are skipped are left out."""
-        first, _ = journals
+        first, _ = engines
         keys = ["", "ann", "bob", "cat", "bob", "ann"]
         self.fill(
             first,
@@ -245,9 +230,9 @@ class QueueContract:
         assert found.is_complete
         assert found.lanes[0] == QueueLane(0, "ann", (uid(7),))
 
-    def test_a_queue_is_deleted_when_nothing_is_in_it(self, journals: tuple[Journal, Journal]) -> None:
+    def test_a_queue_is_deleted_when_nothing_is_in_it(self, engines: tuple[Journal, Journal]) -> None:
         """Else it says so."""
-        first, second = journals
+        first, second = engines
         self.fill(first, QueueEntry("emails"))
         with pytest.raises(UsageError, match="Runs wait in the queue emails"):
             second.delete_queue("emails")

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-
-import pytest
 from msgspec.structs import replace
 
 from weftrun.model.policy import Bundle, FunctionSpec, Kind
 from weftrun.model.schedules import TRY_AGAIN_S, KeptSchedule, Timetable
 from weftrun.model.values import Inline, Payload
 from weftrun.ports.journal import Journal
+from weftrun.testing.contracts.sessions import TwoEngines
 
-Connect = Callable[[], Journal]
 AT = 1_700_000_000.0
 SCHEDULE = KeptSchedule(
     "nightly",
@@ -37,34 +34,21 @@ HOURLY = replace(SCHEDULE, id="hourly", when=Timetable("", 3600), pending=(), ne
 PAUSED = replace(HOURLY, id="paused", is_paused=True)
 
 
-class ScheduleContract:
-    """Subclasses give the fixture `connect`: each call opens the same storage once more, beside the others."""
+class ScheduleContract(TwoEngines):
+    """Schedules."""
 
-    @pytest.fixture
-    def connect(self) -> Connect:
-        """Return what opens the Journal under test."""
-        raise NotImplementedError
-
-    @pytest.fixture
-    def journals(self, connect: Connect) -> Iterator[tuple[Journal, Journal]]:
-        """Return two Journals on one storage."""
-        first, second = connect(), connect()
-        yield first, second
-        first.close()
-        second.close()
-
-    def test_every_field_comes_back(self, journals: tuple[Journal, Journal]) -> None:
+    def test_every_field_comes_back(self, engines: tuple[Journal, Journal]) -> None:
         """By its id, and in the list of all, which is in the order of ids."""
-        first, second = journals
+        first, second = engines
         assert first.put_schedule(SCHEDULE, "")
         assert first.put_schedule(HOURLY, "")
         assert second.schedules() == [HOURLY, SCHEDULE]
         assert second.schedule("nightly") == SCHEDULE
         assert second.schedule("weekly") is None
 
-    def test_only_one_changes_a_revision(self, journals: tuple[Journal, Journal]) -> None:
+    def test_only_one_changes_a_revision(self, engines: tuple[Journal, Journal]) -> None:
         """Who comes second changes nothing; who says the same again has said it once."""
-        first, second = journals
+        first, second = engines
         one, other = (
             replace(SCHEDULE, revision="1" * 32, fault="one"),
             replace(SCHEDULE, revision="2" * 32, fault="two"),
@@ -77,9 +61,9 @@ class ScheduleContract:
         assert second.put_schedule(other, SCHEDULE.revision), "it has been put already"
         assert first.schedules() == [other]
 
-    def test_one_that_was_deleted_is_not_changed(self, journals: tuple[Journal, Journal]) -> None:
+    def test_one_that_was_deleted_is_not_changed(self, engines: tuple[Journal, Journal]) -> None:
         """Nor one that was made again since."""
-        first, second = journals
+        first, second = engines
         first.put_schedule(SCHEDULE, "")
         assert second.delete_schedule("nightly")
         assert not second.delete_schedule("nightly")
@@ -90,9 +74,9 @@ class ScheduleContract:
         assert not first.put_schedule(late, SCHEDULE.revision)
         assert first.schedules() == [again]
 
-    def test_those_that_are_due_and_the_next_one(self, journals: tuple[Journal, Journal]) -> None:
+    def test_those_that_are_due_and_the_next_one(self, engines: tuple[Journal, Journal]) -> None:
         """By the time and, once a clock was set back, by when they were decided on; never one that is paused."""
-        first, second = journals
+        first, second = engines
         for schedule in (SCHEDULE, HOURLY, PAUSED):
             first.put_schedule(schedule, "")
 

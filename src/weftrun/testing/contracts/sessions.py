@@ -32,8 +32,8 @@ def two_engines(connect: Connect) -> Iterator[tuple[Journal, Journal]]:
         journal.close()
 
 
-class SessionContract:
-    """Subclasses give the fixture `connect`: each call opens the same storage once more, beside the others."""
+class TwoEngines:
+    """Two engines on one Journal. Subclasses give the fixture `connect`: each call opens the same storage once more."""
 
     @pytest.fixture
     def connect(self) -> Connect:
@@ -45,6 +45,10 @@ class SessionContract:
         """Return two Journals, each with a session of its own."""
         with two_engines(connect) as engines:
             yield engines
+
+
+class SessionContract(TwoEngines):
+    """Sessions, and what they own."""
 
     def test_sessions_are_listed_with_what_they_own(self, engines: tuple[Journal, Journal]) -> None:
         """Whoever looks sees them all, oldest first."""

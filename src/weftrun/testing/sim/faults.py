@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from weftrun.model.errors import CommitUnknown, JournalBusy, JournalFull
+
+T = TypeVar("T")
 
 
 class Fault(enum.StrEnum):
@@ -136,17 +138,18 @@ class Faults:
         """Return how long the process stands still that was chosen to, in seconds."""
         return self._pause_s
 
-    def around(self, name: str, call: Callable[[], None], process: FaultTarget) -> None:
-        """Make a call of a port with what is planned for it."""
+    def around(self, name: str, call: Callable[[], T], process: FaultTarget) -> T:
+        """Make a call of a port with what is planned for it, and return what it returns."""
         fault = self.at(name)
         self._fail_before(name, fault, process)
-        call()
+        result = call()
         if fault is Fault.UNKNOWN_AFTER:
             raise CommitUnknown(f"{name}: the reply was lost (planned)")
         if fault is Fault.CRASH_AFTER:
             raise Crash(name)
         if fault is Fault.PAUSE_AFTER:
             process.stand_still(self.pause_s())
+        return result
 
     def check_lock(self, name: str, process: FaultTarget) -> None:
         """Refuse a call that writes while another process keeps the write lock: in its place it would wait in vain."""

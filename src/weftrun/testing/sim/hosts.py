@@ -16,7 +16,7 @@ from weftrun.model.limits import Limits
 from weftrun.model.messages import Answer, Asking
 from weftrun.model.outcomes import Failure
 from weftrun.model.policy import Bundle
-from weftrun.model.values import Blob, Data, Object
+from weftrun.model.values import Data
 from weftrun.model.visiting import objects_in
 from weftrun.model.work import AttemptAt, BatchSent, Running, Said, WorkEvent
 from weftrun.ports.objects import Objects
@@ -435,6 +435,10 @@ class CountedObjects:
 
     def __init__(self, inner: Objects) -> None:
         self._inner = inner
+        self.publish, self.adopt, self.attach = inner.publish, inner.adopt, inner.attach
+        self.descriptor, self.view, self.stats = inner.descriptor, inner.view, inner.stats
+        self.drop = inner.release
+        """Removes the hold of a message that never arrives."""
         self._holds: Counter[ObjectId] = Counter()
         self._closed = False
 
@@ -442,26 +446,6 @@ class CountedObjects:
     def is_empty(self) -> bool:
         """Whether the engine has no Object at all."""
         return self._inner.is_empty
-
-    def publish(self, pieces: Sequence[bytes | memoryview]) -> Object:
-        """Make an Object, whose one holder is the message that tells of it."""
-        return self._inner.publish(pieces)
-
-    def adopt(self, descriptor: int, nbytes: int) -> Object:
-        """Take over a descriptor."""
-        return self._inner.adopt(descriptor, nbytes)
-
-    def attach(self, blob: Blob) -> Object:
-        """Make an Object of a blob."""
-        return self._inner.attach(blob)
-
-    def descriptor(self, oid: ObjectId) -> int:
-        """Return a descriptor."""
-        return self._inner.descriptor(oid)
-
-    def view(self, oid: ObjectId) -> memoryview:
-        """Return the bytes."""
-        return self._inner.view(oid)
 
     def hold(self, oid: ObjectId) -> None:
         """Add a holder."""
@@ -478,14 +462,6 @@ class CountedObjects:
     def when_freed(self, tell: Callable[[ObjectId], None]) -> None:
         """Say whom to tell of what has no holder any more, anywhere."""
         self._inner.when_freed(tell)
-
-    def drop(self, oid: ObjectId) -> None:
-        """Remove the hold of a message that never arrives."""
-        self._inner.release(oid)
-
-    def stats(self) -> dict[str, int]:
-        """Return what the engine's store says."""
-        return self._inner.stats()
 
     def close(self) -> None:
         """Release all that is held here."""

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
-from weftrun.model.emits import Emitted, Take, Verdict
-from weftrun.model.ids import ObjectId, RunId, RunUid, SandboxId
+from weftrun.model.emits import Take, Verdict
+from weftrun.model.ids import RunId, RunUid, SandboxId
 from weftrun.model.lease import Session
 from weftrun.model.messages import ToSandbox
-from weftrun.model.outcomes import Status
-from weftrun.model.places import PlaceShare, PlaceShares
-from weftrun.model.queues import KeptQueue, NotQueued, QueueCounts, QueueLanes, QueueNow, QueueSeen
+from weftrun.model.places import PlaceShare
+from weftrun.model.queues import KeptQueue, NotQueued, QueueNow
 from weftrun.model.records import Row
 from weftrun.model.schedules import KeptSchedule
 from weftrun.model.values import Blob
 from weftrun.ports.blobs import Blobs
-from weftrun.ports.journal import Appended, Journal, JournalMeta, Message, Posted, Rest, RunInfo
+from weftrun.ports.journal import Appended, Journal, Message, Posted, Rest, RunInfo
 from weftrun.ports.outbox import TakenEmits
-from weftrun.ports.sandboxes import Profile, Progress, Sandboxes, SandboxEvents
+from weftrun.ports.sandboxes import Profile, Sandboxes
 from weftrun.ports.trace import Trace, TraceRow
 from weftrun.runtime.journal_queue import AGAIN
 from weftrun.testing.sim.faults import Faults, FaultTarget
 from weftrun.testing.sim.register import View
+
+T = TypeVar("T")
 
 
 class FaultyJournal:
@@ -33,124 +35,74 @@ class FaultyJournal:
         self._faults = faults
         self._process = process
         self._view = view
+        # What only looks, or is a client's, is no point.
+        self.meta, self.close = inner.meta, inner.close
+        self.runs, self.open_runs, self.free_runs, self.infos = (
+            inner.runs, inner.open_runs, inner.free_runs, inner.infos)  # fmt: skip
+        self.parked_runs, self.next_due, self.inbox = inner.parked_runs, inner.next_due, inner.inbox
+        self.delete, self.blobs_named = inner.delete, inner.blobs_named
+        self.sinks_left, self.emitted, self.undelivered = inner.sinks_left, inner.emitted, inner.undelivered
+        self.emits_left, self.decide_emit = inner.emits_left, inner.decide_emit
+        self.schedules, self.schedule, self.schedules_by = inner.schedules, inner.schedule, inner.schedules_by
+        self.delete_schedule, self.delete_queue = inner.delete_schedule, inner.delete_queue
+        self.queues, self.queue, self.queues_seen = inner.queues, inner.queue, inner.queues_seen
+        self.lanes, self.ripen = inner.lanes, inner.ripen
+        self.place_shares, self.newer = inner.place_shares, inner.newer
 
-    def _write(self, name: str, call: Callable[[], None]) -> None:
+    def _write(self, name: str, call: Callable[[], T], tell: Callable[[T], None] = lambda _: None) -> T:
+        """Make a call that writes with what is planned for it; `tell` is told what it has really done."""
+
+        def told() -> T:
+            result = call()
+            tell(result)
+            return result
+
         try:
-            self._faults.around(name, call, self._process)
+            return self._faults.around(name, told, self._process)
         except AGAIN:
             self._view.disturbed()  # what it was to do, and all that is written asynchronously it, comes later
             raise
 
-    def meta(self) -> JournalMeta:
-        """Return the facts of the Journal."""
-        return self._inner.meta()
-
     def begin(self, session: Session) -> None:
         """Make a session, with what is planned for this call."""
-
-        def begin() -> None:
-            self._inner.begin(session)
-            self._view.began(session)
-
-        self._write("journal.begin", begin)
+        self._write("journal.begin", lambda: self._inner.begin(session), lambda _: self._view.began(session))
 
     def append(self, rows: Sequence[Row], *, renew: bool = False, waits: bool = True) -> Appended:
         """Append, with what is planned for this call."""
-        appended: list[Appended] = []
-
-        def append() -> None:
-            appended.append(self._inner.append(rows, renew=renew, waits=waits))
-            self._view.appended(rows, appended[0], renew=renew)
-
-        self._write("journal.append", append)
-        return appended[0]
+        return self._write(
+            "journal.append",
+            lambda: self._inner.append(rows, renew=renew, waits=waits),
+            lambda appended: self._view.appended(rows, appended, renew=renew),
+        )
 
     def find(self, run: RunId) -> RunInfo | None:
         """Return what is known of a Run, with what is planned for this call."""
-        found: list[RunInfo | None] = []
-        self._faults.around("journal.find", lambda: found.append(self._inner.find(run)), self._process)
-        return found[0]
-
-    def runs(
-        self,
-        *,
-        status: Status | None = None,
-        function: str = "",
-        prefix: str = "",
-        begins: str = "",
-        before: int | None = None,
-        limit: int = 100,
-    ) -> list[RunInfo]:
-        """Return Runs, newest first."""
-        return self._inner.runs(
-            status=status, function=function, prefix=prefix, begins=begins, before=before, limit=limit
-        )
-
-    def open_runs(self) -> list[RunInfo]:
-        """Return all Runs that have not ended."""
-        return self._inner.open_runs()
+        return self._faults.around("journal.find", lambda: self._inner.find(run), self._process)
 
     def load(self, uid: RunUid) -> list[Row]:
         """Load a Run, with what is planned for this call."""
         self._faults.around("journal.load", lambda: self._view.reads(uid), self._process)
         return self._inner.load(uid)
 
-    def newer(self, uid: RunUid, after: int, limit: int) -> list[Row]:
-        """Return later rows of a Run."""
-        return self._inner.newer(uid, after, limit)
-
-    def free_runs(self, limit: int, *, due_by: float) -> list[RunInfo]:
-        """Return Runs that no session owns."""
-        return self._inner.free_runs(limit, due_by=due_by)
-
-    def next_due(self, *, after: float) -> float | None:
-        """Return when the next Run that was suspended is due."""
-        return self._inner.next_due(after=after)
-
     def suspend(self, waiting: Mapping[RunUid, Rest]) -> None:
         """Suspend Runs, with what is planned for this call."""
-
-        def suspend() -> None:
-            self._inner.suspend(waiting)
-            self._view.suspend(waiting)
-
-        self._write("journal.suspend", suspend)
-
-    def infos(self, uids: Sequence[RunUid]) -> list[RunInfo]:
-        """Return what is known of these Runs."""
-        return self._inner.infos(uids)
+        self._write("journal.suspend", lambda: self._inner.suspend(waiting), lambda _: self._view.suspend(waiting))
 
     def sessions(self) -> list[Session]:
         """Return all sessions, with what is planned for this call."""
-        listed: list[Session] = []
-        self._faults.around("journal.look", lambda: listed.extend(self._inner.sessions()), self._process)
-        return listed
+        return self._faults.around("journal.look", self._inner.sessions, self._process)
 
     def claim(self, uids: Sequence[RunUid]) -> list[RunInfo]:
         """Take Runs over, with what is planned for this call."""
-        claimed: list[list[RunInfo]] = []
-
-        def claim() -> None:
-            claimed.append(self._inner.claim(uids))
-            self._view.claimed(claimed[0])
-
-        self._write("journal.claim", claim)
-        return claimed[0]
+        return self._write("journal.claim", lambda: self._inner.claim(uids), self._view.claimed)
 
     def retry(self, uid: RunUid, life: int, at: float) -> bool:
         """Begin another life of a Run, with what is planned for this call."""
-        begun: list[bool] = []
-
-        def retry() -> None:
-            begun.append(self._inner.retry(uid, life, at))
-            self._view.retried(uid, self._inner.load(uid))
-
-        self._write("journal.retry", retry)
-        return begun[0]
-
-    def parked_runs(self, limit: int) -> list[RunInfo]:
-        """Return open Runs that wait for code."""
-        return self._inner.parked_runs(limit)
+        return self._write(
+            "journal.retry",
+            lambda: self._inner.retry(uid, life, at),
+            lambda _: self._view.retried(uid, self._inner.load(uid)),
+        )
 
     def put_back(self, uids: Sequence[RunUid]) -> None:
         """Free Runs in good order."""
@@ -160,15 +112,11 @@ class FaultyJournal:
 
     def declare_dead(self, session: Session) -> bool:
         """Remove a dead session, with what is planned for this call."""
-        declared_dead: list[bool] = []
-
-        def declare_dead() -> None:
-            declared_dead.append(self._inner.declare_dead(session))
-            if declared_dead[0]:
-                self._view.declared_dead(session)
-
-        self._write("journal.declare_dead", declare_dead)
-        return declared_dead[0]
+        return self._write(
+            "journal.declare_dead",
+            lambda: self._inner.declare_dead(session),
+            lambda is_dead: self._view.declared_dead(session) if is_dead else None,
+        )
 
     def leave(self) -> None:
         """Remove the own session."""
@@ -178,176 +126,54 @@ class FaultyJournal:
 
     def post(self, message: Message, *, signals_max: int = 10_000) -> Posted:
         """Put a message into the inbox, a signal with what is planned for this call."""
-        posted: list[Posted] = []
-
-        def post() -> None:
-            posted.append(self._inner.post(message, signals_max=signals_max))
-            self._view.posted(message, posted[0])
-
         if message.kind == "signal":
-            self._write("journal.post", post)
-        else:
-            post()
-        return posted[0]
+            return self._write(
+                "journal.post",
+                lambda: self._inner.post(message, signals_max=signals_max),
+                lambda posted: self._view.posted(message, posted),
+            )
+        posted = self._inner.post(message, signals_max=signals_max)
+        self._view.posted(message, posted)
+        return posted
 
     def drop_messages(self, ids: Sequence[str]) -> None:
         """Remove messages that were taken."""
         self._faults.check_lock("drop_messages", self._process)
         self._inner.drop_messages(ids)
 
-    def inbox(self) -> list[Message]:
-        """Return messages to open Runs."""
-        return self._inner.inbox()
-
-    def delete(self, run: RunId, *, forget: bool) -> RunInfo | None:
-        """Delete an ended Run."""
-        return self._inner.delete(run, forget=forget)
-
-    def delete_ended(self, uids: Sequence[RunUid], *, before: float, forget: bool) -> list[RunUid]:
-        """Delete ended Runs."""
-        gone = self._inner.delete_ended(uids, before=before, forget=forget)
-        self._view.deleted(gone, before=before)
-        return gone
-
-    def blobs_named(self) -> set[str]:
-        """Return the name of every blob that a record names."""
-        return self._inner.blobs_named()
-
     def take_emits(self, take: Take) -> TakenEmits:
         """Take emits out, with what is planned for this call."""
-        taken: list[TakenEmits] = []
-
-        def take_out() -> None:
-            taken.append(self._inner.take_emits(take))
-            self._view.took(take, taken[0])
-
-        self._write("outbox.take", take_out)
-        return taken[0]
+        return self._write(
+            "outbox.take", lambda: self._inner.take_emits(take), lambda taken: self._view.took(take, taken)
+        )
 
     def settle_emits(self, sink: str, verdicts: Sequence[Verdict], at: float) -> bool:
         """Say how it stands with emits, with what is planned for this call."""
-        settled: list[bool] = []
-
-        def settle() -> None:
-            settled.append(self._inner.settle_emits(sink, verdicts, at))
-            self._view.settled(sink, owned=settled[0])
-
-        self._write("outbox.settle", settle)
-        return settled[0]
-
-    def sinks_left(self, names: Sequence[str]) -> list[str]:
-        """Return those of these sinks for which nobody delivers."""
-        return self._inner.sinks_left(names)
-
-    def emitted(self, run: RunUid) -> list[Emitted]:
-        """Return what a Run has emitted."""
-        return self._inner.emitted(run)
-
-    def undelivered(self, limit: int) -> list[Emitted]:
-        """Return emits that are not delivered."""
-        return self._inner.undelivered(limit)
-
-    def emits_left(self, uids: Sequence[RunUid]) -> dict[RunUid, dict[str, int]]:
-        """Tell what is not delivered of some Runs."""
-        return self._inner.emits_left(uids)
-
-    def decide_emit(self, key: str, *, send: bool, at: float) -> bool:
-        """Let an emit be sent again, or drop it."""
-        return self._inner.decide_emit(key, send=send, at=at)
-
-    def schedules(self) -> list[KeptSchedule]:
-        """Return all schedules."""
-        return self._inner.schedules()
-
-    def schedule(self, id: str) -> KeptSchedule | None:
-        """Return a schedule."""
-        return self._inner.schedule(id)
-
-    def schedules_by(self, now: float, *, set_back_s: float) -> Sequence[KeptSchedule]:
-        """Return the schedules that must be looked at, and the one that must be next."""
-        return self._inner.schedules_by(now, set_back_s=set_back_s)
+        return self._write(
+            "outbox.settle",
+            lambda: self._inner.settle_emits(sink, verdicts, at),
+            lambda owned: self._view.settled(sink, owned=owned),
+        )
 
     def put_schedule(self, schedule: KeptSchedule, expected: str) -> bool:
         """Change a schedule, with what is planned for this call."""
-        put: list[bool] = []
-
-        def change() -> None:
-            put.append(self._inner.put_schedule(schedule, expected))
-            if put[0]:
-                self._view.schedule_changed(schedule, expected)
-
-        self._write("journal.schedule", change)
-        return put[0]
-
-    def delete_schedule(self, id: str) -> bool:
-        """Delete a schedule."""
-        return self._inner.delete_schedule(id)
-
-    def queues(self) -> list[QueueCounts]:
-        """Return all queues."""
-        return self._inner.queues()
-
-    def queue(self, name: str) -> KeptQueue | None:
-        """Return a queue."""
-        return self._inner.queue(name)
-
-    def queues_seen(self) -> list[QueueSeen]:
-        """Return the queues in which Runs wait."""
-        return self._inner.queues_seen()
-
-    def queue_now(self, name: str) -> QueueNow | None:
-        """Return a queue and what is under way, with what is planned for this call."""
-        found: list[QueueNow | None] = []
-        self._faults.around("journal.queue_now", lambda: found.append(self._inner.queue_now(name)), self._process)
-        return found[0]
-
-    def lanes(self, queue: KeptQueue, skip: Sequence[str], most: int) -> QueueLanes:
-        """Return who waits."""
-        return self._inner.lanes(queue, skip, most)
+        return self._write(
+            "journal.schedule",
+            lambda: self._inner.put_schedule(schedule, expected),
+            lambda is_put: self._view.schedule_changed(schedule, expected) if is_put else None,
+        )
 
     def put_queue(self, queue: KeptQueue, expected: str) -> bool:
         """Change a queue, with what is planned for this call."""
-        put: list[bool] = []
+        return self._write(
+            "journal.queue",
+            lambda: self._inner.put_queue(queue, expected),
+            lambda is_put: self._view.queue_changed(queue, expected) if is_put else None,
+        )
 
-        def change() -> None:
-            put.append(self._inner.put_queue(queue, expected))
-            if put[0]:
-                self._view.queue_changed(queue, expected)
-
-        self._write("journal.queue", change)
-        return put[0]
-
-    def delete_queue(self, name: str) -> bool:
-        """Delete a queue."""
-        return self._inner.delete_queue(name)
-
-    def enqueue(self, rows: Sequence[Row], now: float) -> Mapping[RunUid, NotQueued]:
-        """Put Runs into their queues, with what is planned for this call."""
-        refused: list[Mapping[RunUid, NotQueued]] = []
-
-        def enqueue() -> None:
-            refused.append(self._inner.enqueue(rows, now))
-            self._view.enqueued(rows, refused[0])
-
-        self._write("journal.enqueue", enqueue)
-        return refused[0]
-
-    def ripen(self, name: str, now: float) -> None:
-        """Let Runs wait that were delayed."""
-        self._inner.ripen(name, now)
-
-    def begin_queued(self, queue: KeptQueue, expected: str, runs: Sequence[RunUid]) -> list[Row]:
-        """Let Runs leave a queue, with what is planned for this call."""
-        begun: list[list[Row]] = []
-
-        def begin() -> None:
-            begun.append(self._inner.begin_queued(queue, expected, runs))
-            there = self._inner.queue(queue.name)
-            if there is not None and there.revision == queue.revision:  # also where all that were to leave are gone
-                self._view.queue_changed(queue, expected, begun[0])
-
-        self._write("journal.begin_queued", begin)
-        return begun[0]
+    def queue_now(self, name: str) -> QueueNow | None:
+        """Return a queue and what is under way, with what is planned for this call."""
+        return self._faults.around("journal.queue_now", lambda: self._inner.queue_now(name), self._process)
 
     def purge_queue(self, name: str, message: str, most: int) -> int:
         """Cancel Runs that wait in a queue."""
@@ -355,19 +181,33 @@ class FaultyJournal:
         self._view.purged(name)
         return purged
 
-    def place_shares(self, function: str) -> PlaceShares:
-        """Return what engines have of a Function's limit."""
-        return self._inner.place_shares(function)
+    def delete_ended(self, uids: Sequence[RunUid], *, before: float, forget: bool) -> list[RunUid]:
+        """Delete ended Runs."""
+        gone = self._inner.delete_ended(uids, before=before, forget=forget)
+        self._view.deleted(gone, before=before)
+        return gone
+
+    def enqueue(self, rows: Sequence[Row], now: float) -> Mapping[RunUid, NotQueued]:
+        """Put Runs into their queues, with what is planned for this call."""
+        return self._write(
+            "journal.enqueue",
+            lambda: self._inner.enqueue(rows, now),
+            lambda refused: self._view.enqueued(rows, refused),
+        )
+
+    def begin_queued(self, queue: KeptQueue, expected: str, runs: Sequence[RunUid]) -> list[Row]:
+        """Let Runs leave a queue, with what is planned for this call."""
+
+        def tell(begun: Sequence[Row]) -> None:
+            there = self._inner.queue(queue.name)
+            if there is not None and there.revision == queue.revision:  # also where all that were to leave are gone
+                self._view.queue_changed(queue, expected, begun)
+
+        return self._write("journal.begin_queued", lambda: self._inner.begin_queued(queue, expected, runs), tell)
 
     def put_share(self, function: str, share: PlaceShare, expected: str, revision: str) -> bool:
         """Change a share, with what is planned for this call."""
-        put: list[bool] = []
-        self._write("journal.share", lambda: put.append(self._inner.put_share(function, share, expected, revision)))
-        return put[0]
-
-    def close(self) -> None:
-        """Close the Journal."""
-        self._inner.close()
+        return self._write("journal.share", lambda: self._inner.put_share(function, share, expected, revision))
 
 
 class FaultyBlobs:
@@ -385,9 +225,7 @@ class FaultyBlobs:
 
     def put(self, descriptor: int, nbytes: int) -> Blob:
         """Store bytes, with what is planned for this call."""
-        stored: list[Blob] = []
-        self._faults.around("blobs.put", lambda: stored.append(self._inner.put(descriptor, nbytes)), self._process)
-        return stored[0]
+        return self._faults.around("blobs.put", lambda: self._inner.put(descriptor, nbytes), self._process)
 
 
 class FaultyTrace:
@@ -420,10 +258,9 @@ class FaultySandboxes:
         self._inner = inner
         self._faults = faults
         self._process = process
-
-    def listen(self, events: SandboxEvents) -> None:
-        """Say whom to tell."""
-        self._inner.listen(events)
+        self.listen, self.close = inner.listen, inner.close
+        self.fence, self.withdraw = inner.fence, inner.withdraw
+        self.progress, self.held = inner.progress, inner.held
 
     def create(self, sandbox: SandboxId, profile: Profile) -> None:
         """Begin to make a Sandbox, with what is planned for this call."""
@@ -437,30 +274,10 @@ class FaultySandboxes:
         """Let bodies be entered until then, with what is planned for this call."""
         self._faults.around("sandboxes.hold", lambda: self._inner.hold_until(at), self._process)
 
-    def fence(self) -> None:
-        """Let no body be entered any more in the Sandboxes that were made so far."""
-        self._inner.fence()
-
     def let(self, batch: int) -> None:
         """Let a prepared Batch be entered, with what is planned for this call."""
         self._faults.around("sandboxes.let", lambda: self._inner.let(batch), self._process)
 
-    def withdraw(self, batch: int) -> None:
-        """Let a prepared Batch be entered never."""
-        self._inner.withdraw(batch)
-
-    def progress(self, sandbox: SandboxId) -> Progress:
-        """Read the page of a Sandbox."""
-        return self._inner.progress(sandbox)
-
     def kill(self, sandbox: SandboxId, *, says_where: bool = False) -> None:
         """End a Sandbox, with what is planned for this call."""
         self._faults.around("sandboxes.kill", lambda: self._inner.kill(sandbox, says_where=says_where), self._process)
-
-    def held(self, sandbox: SandboxId) -> frozenset[ObjectId]:
-        """Return the Objects that a Sandbox holds."""
-        return self._inner.held(sandbox)
-
-    def close(self) -> None:
-        """End all Sandboxes."""
-        self._inner.close()

@@ -117,15 +117,15 @@ class FaultyTransactions:
 
     def open(self, *, rows_max: int, bytes_max: int) -> Transaction:
         """Begin one, with what is planned for this call; from then on no other process can write, if it excludes."""
-        opened: list[Transaction] = []
 
-        def begin() -> None:
-            opened.append(self._inner.open(rows_max=rows_max, bytes_max=bytes_max))
+        def begin() -> Transaction:
+            opened = self._inner.open(rows_max=rows_max, bytes_max=bytes_max)
             if self.exclusive:
                 self._faults.locked_by = self._process
+            return opened
 
-        self._faults.around("transaction.open", begin, self._process)
-        begun = _FaultyTransaction(opened[0], self._faults, self._process, self._view, self._open)
+        opened = self._faults.around("transaction.open", begin, self._process)
+        begun = _FaultyTransaction(opened, self._faults, self._process, self._view, self._open)
         self._open.add(begun)
         return begun
 
@@ -152,11 +152,7 @@ class _FaultyTransaction:
 
     def execute(self, sql: str, parameters: Parameters) -> StatementResult:
         """Say a statement, with what is planned for this call."""
-        given: list[StatementResult] = []
-        self._faults.around(
-            "transaction.say", lambda: given.append(self._inner.execute(sql, parameters)), self._process
-        )
-        return given[0]
+        return self._faults.around("transaction.say", lambda: self._inner.execute(sql, parameters), self._process)
 
     def roll_back(self) -> None:
         """Undo everything; others can write again."""
