@@ -6,7 +6,7 @@ JOBS   ?= $(shell echo $$(( $$(nproc) * 3 / 2 )))
 BIN    := $(VENV)/bin
 INSTALL := scripts/install $(PYTHON) $(VENV)
 
-.PHONY: demo test test-all cover check bench soak clean
+.PHONY: demo test test-all test-ceph cover check bench soak clean
 
 demo: $(VENV)/.stamp-base
 	$(BIN)/python examples/wordcount.py
@@ -18,6 +18,10 @@ test: $(VENV)/.stamp-dev
 # The long sweeps, of which `make test` plays a short share: all faults and kills, planted bugs, 2,000 seeds of the swarm.
 test-all: $(VENV)/.stamp-dev
 	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=worksteal -m sweep --timeout=600 $(ARGS)
+
+# Keys in Ceph: a monitor and an OSD, in memory; where Debian's packages of it are not there, it says so.
+test-ceph: $(VENV)/.stamp-dev
+	$(BIN)/python scripts/with_ceph.py $(BIN)/python -m pytest -m sweep tests/ceph $(ARGS)
 
 # `make test`, and which lines of what decides they reach; it takes a fifth longer.
 cover:

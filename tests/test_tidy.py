@@ -97,6 +97,7 @@ PUBLIC_NAMES = {
     "random",
     "shared",
     "share",
+    "share_in_place",
     "SharedState",
     "shared_state",
     "shared_counts",

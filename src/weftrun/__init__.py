@@ -67,6 +67,7 @@ if TYPE_CHECKING:
 
     from weftrun.ports.sinks import Sink
     from weftrun.sdk.asgi import asgi_app
+    from weftrun.sdk.eviction import Evict
     from weftrun.sdk.multiplexer import SharedCounts
     from weftrun.sdk.remote import http_function
     from weftrun.sdk.shared_state import SharedState, shared_state
@@ -104,6 +105,7 @@ __all__ = [
     "queue",
     "shared",
     "share",
+    "share_in_place",
     "shared_counts",
     "Function",
     "Ref",
@@ -305,6 +307,9 @@ def share(
     ttl_s: float | None = None,
     most: int = 64,
     close: "str | Callable[[_T], object] | None" = "close",
+    evict: "Evict" = "lru",
+    size: "Callable[[_T], float] | None" = None,
+    key: "Callable[_P, object] | None" = None,
 ) -> "Callable[_P, _T]":
     """Say how what a factory makes is shared, and return what is called in its place.
 
@@ -314,16 +319,44 @@ def share(
         factory: a function or a class.
         per_thread: each thread has its own, for objects that no two threads may use.
         ttl_s: longest time that an object is handed out, in seconds: for credentials or addresses that change.
-        most: objects that are kept; over it the one that was asked for the longest time ago is given up.
+        most: objects that are kept; over it one is given up.
+        evict: which one: `lru`, the one that was asked for the longest time ago; `lfu`, the one that was asked for
+            least often; `gdsf`, the one that is used least often for what it takes to make it, and for its size;
+            `random`, any one; `none`: none is, and there are as many as arguments differ.
+        size: gives the size of an object, in any unit, for `gdsf`; all count the same if it is not said.
         close: method, or function, that closes what was given up, as soon as nobody holds it any more; None for none.
+        key: gives, for the arguments, the value by which they are the same, in place of all of them.
 
     Raises:
         UsageError: an argument can't be.
     """
-    got: Callable[_P, _T] = importlib.import_module("weftrun.sdk.multiplexer").share(
-        factory, per_thread=per_thread, ttl_s=ttl_s, most=most, close=close
+    multiplexer = importlib.import_module("weftrun.sdk.multiplexer")
+    got: Callable[_P, _T] = multiplexer.share(
+        factory, multiplexer.Rules(per_thread, ttl_s, most, close, evict, size, key)
     )
     return got
+
+
+def share_in_place(
+    *what: "str | type | Callable[..., object]",
+    ttl_s: float | None = None,
+    most: int = 64,
+    evict: "Evict" = "lru",
+) -> None:
+    """Let existing code share its clients without a change: what makes them is replaced where it is defined.
+
+    Say it once in your module, before other modules take names out of those that make clients (`from httpx import
+    Client`). Whoever closes such a client, or leaves it by `with`, only gives it back.
+
+    Args:
+        what: `"boto3"` (clients, by service, arguments and credentials), `"httpx"` (`httpx.Client`), `"sqlalchemy"`
+            (`create_engine`), and functions and classes of modules, of which objects may be used by several threads.
+        ttl_s, most, evict: as for `share`.
+
+    Raises:
+        UsageError: there is no library of this name here, or something can't be replaced where it is defined.
+    """
+    importlib.import_module("weftrun.sdk.in_place").share_in_place(what, ttl_s=ttl_s, most=most, evict=evict)
 
 
 def shared_counts() -> "dict[str, SharedCounts]":

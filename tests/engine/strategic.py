@@ -38,6 +38,21 @@ def classes(seconds: float) -> list[int]:
     return [each & ~os.SCHED_RESET_ON_FORK for each in [*seen, os.sched_getscheduler(0)]]
 
 
+@function(effects="none", timeout_s=0.3, retries=1)
+def hangs(folder: str) -> str:
+    """Use a client that can't be made at the first time."""
+    client: Client = weftrun.shared(connect, folder)
+    return client.name
+
+
+def connect(folder: str) -> Client:
+    """Make a client; hang for ever at the first time."""
+    if not os.listdir(folder):
+        Path(folder, "tried").touch()
+        time.sleep(1e6)
+    return Client("made")
+
+
 @workflow
 def four(folder: str, meet: int) -> list[tuple[int, int, bool]]:
     """Call it four times at once."""

@@ -70,3 +70,14 @@ def test_sfs_lets_a_call_run_in_front_until_its_slice_is_over(tmp_path: Path) ->
     with weftrun.open(f"sqlite:///{tmp_path}/j.db", strategy="sfs") as engine:
         assert engine.run(strategic.classes, 0.2) == [os.SCHED_FIFO, os.SCHED_OTHER]
         assert engine.run(strategic.classes, 0.0) == [os.SCHED_FIFO, os.SCHED_FIFO]  # and again in the same Sandbox
+
+
+@pytest.mark.sweep
+def test_a_constructor_that_hangs_is_given_up_with_its_attempt(tmp_path: Path) -> None:
+    folder = tmp_path / "tries"
+    folder.mkdir()
+    with weftrun.open(f"sqlite:///{tmp_path}/j.db") as engine:
+        run = engine.start(strategic.hangs, str(folder))
+        assert run.result(60) == "made"
+        assert run.steps()[0].attempts == 2
+        assert engine._core.batches.clients[:2] == (1, 0)  # type: ignore[attr-defined]

@@ -13,6 +13,7 @@ import pytest
 
 import weftrun
 from weftrun import UsageError
+from weftrun.sdk.eviction import Evict, Eviction, Use
 from weftrun.sdk.multiplexer import MULTIPLEXER
 
 
@@ -115,6 +116,80 @@ def test_the_one_unused_longest_is_given_up_and_closed_when_nobody_holds_it(clie
     assert counts(client)[4] == 1 + 1
 
 
+def given_up(client: type[Client], policy: Evict, asked: str, **rules: Any) -> list[str]:
+    """Return which of `a` to `z` are given up when they are asked for in this order, with room for three."""
+    get = weftrun.share(client, most=3, evict=policy, **rules)
+    for name in asked:
+        get(name)
+    get(asked[-1])  # looks again at what nobody holds any more
+    return [one.name for one in client.made if one.closed]
+
+
+@pytest.mark.parametrize(
+    ("policy", "asked", "expected"),
+    [
+        ("lru", "aaabcd", ["a"]),
+        ("lfu", "aaabcd", ["b"]),  # the least used that was asked for first
+        ("lfu", "aabbccdeb", ["a", "d"]),  # the newest is not given up for itself, but for the next one
+        ("gdsf", "abcd", ["b"]),
+        ("none", "abcdefgh", []),
+    ],
+)
+def test_which_one_is_given_up(
+    client: type[Client], monkeypatch: pytest.MonkeyPatch, policy: Evict, asked: str, expected: list[str]
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("weftrun.sdk.multiplexer.clock.seconds", lambda: clock[0])
+
+    class Costly(client):  # type: ignore[misc, valid-type]
+        def __init__(self, name: str) -> None:
+            clock[0] += {"a": 2.0, "b": 0.1}.get(name, 1.0)
+            super().__init__(name)
+
+    assert given_up(Costly, policy, asked) == expected
+
+
+def test_gdsf_counts_how_large_an_object_is_and_what_was_used_long_ago_grows_old() -> None:
+    eviction = Eviction("gdsf")
+    small, large, often = Use(), Use(), Use()
+    small.cost_s = large.cost_s = often.cost_s = 1.0
+    large.size = 10.0
+    for use in (small, large, *[often] * 50):
+        eviction.used(use)
+    assert eviction.victim([often, small, large]) == 2
+    for _ in range(60):  # others come and go, and the clock with them
+        other = Use()
+        other.cost_s = 1.0
+        eviction.used(other)
+        eviction.victim([other])
+    fresh = Use()
+    fresh.cost_s = 1.0
+    eviction.used(fresh)
+    assert eviction.victim([often, fresh]) == 0
+
+
+def test_any_one_may_be_given_up_at_random(client: type[Client]) -> None:
+    assert len(given_up(client, "random", "abcdef")) == 3
+
+
+def test_a_key_of_ones_own(client: type[Client]) -> None:
+    get = weftrun.share(client, key=lambda name, **_options: name.lower())
+    assert get("A", trace=1) is get("a", trace=2) is not get("b")
+
+    class Opaque:
+        """Has no value, so that only the same object is the same."""
+
+    other = weftrun.share(client, key=lambda name: Opaque())
+    assert other("a") is not other("a")
+
+
+def test_what_was_shared_is_told_once(client: type[Client]) -> None:
+    MULTIPLEXER.since_told()
+    weftrun.shared(client, "a")
+    weftrun.shared(client, "a")
+    assert (MULTIPLEXER.since_told(), MULTIPLEXER.since_told()) == ((1, 1, 0, 0, 0), ())
+
+
 def test_what_is_too_old_is_made_again(client: type[Client], monkeypatch: pytest.MonkeyPatch) -> None:
     get = weftrun.share(client, ttl_s=10.0)
     clock = [100.0]
@@ -169,5 +244,7 @@ def test_what_can_not_be_shared_is_said(client: type[Client]) -> None:
         weftrun.share(client, ttl_s=0)
     with pytest.raises(UsageError, match=r"`most=0` is not a number of objects, at least 1"):
         weftrun.share(client, most=0)
+    with pytest.raises(UsageError, match=r"`evict='fifo'` is not one of lru, lfu, gdsf, random, none"):
+        weftrun.share(client, evict="fifo")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="missing 1 required positional argument: 'name'"):
         weftrun.shared(client)  # type: ignore[call-arg]

@@ -20,6 +20,7 @@ from weftrun.model.ids import ObjectId
 from weftrun.model.messages import Dropped, FromSandbox, ToSandbox
 from weftrun.model.outcomes import Moved
 from weftrun.model.values import Data, Inline, Object
+from weftrun.sdk import place
 from weftrun.sdk.codec import Encoded
 from weftrun.wire.channel import Channel
 from weftrun.wire.memfd import map_private, read_private, sealed, stored
@@ -55,7 +56,7 @@ class DescriptorRoom:
 
 
 class Meter:
-    """Counts what is moved in Objects, until it is taken."""
+    """Counts what is moved in Objects, and which clients are shared, until it is taken."""
 
     def __init__(self) -> None:
         """Begin with nothing."""
@@ -76,9 +77,11 @@ class Meter:
 
     def take(self) -> Moved | None:
         """Return what was counted since the last time; None where that is nothing."""
-        if not self._read_bytes and not self._written_bytes:
+        counted = place.sandboxed.counted
+        clients = counted() if counted is not None else ()
+        if not self._read_bytes and not self._written_bytes and not clients:
             return None
-        moved = Moved(self._read_bytes, self._read_s, self._written_bytes, self._written_s)
+        moved = Moved(self._read_bytes, self._read_s, self._written_bytes, self._written_s, clients)
         self._read_bytes = self._written_bytes = 0
         self._read_s = self._written_s = 0.0
         return moved

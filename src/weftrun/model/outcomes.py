@@ -89,17 +89,20 @@ class Ran(Struct, frozen=True, gc=False, array_like=True):
 
 
 class Moved(Struct, frozen=True, gc=False, array_like=True):
-    """What an Attempt (or one Batch of a map's items) moved in Objects; for people only.
+    """What an Attempt (or one Batch of a map's items) moved in Objects, and what clients it shared; for people only.
 
     Attributes:
         read_bytes, read_s: Objects that it took, and how long it was kept by getting at their bytes, in seconds.
         written_bytes, written_s: Objects that it made, and how long that kept it, in seconds.
+        clients: of `weftrun.shared` in its process since the last one told: how many were made, used again, failed to
+            be made, were given up, and closed; empty where nothing was.
     """
 
     read_bytes: int = 0
     read_s: float = 0.0
     written_bytes: int = 0
     written_s: float = 0.0
+    clients: tuple[int, ...] = ()
 
 
 class Outcome(Struct, frozen=True, gc=False, array_like=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from weftrun.model.events import AttemptsEnded, BodyLost, BodyMade, BodyReturned, Disarmed, ItemsEnded, OutputPut
 from weftrun.model.graph import SignalType
@@ -133,6 +134,7 @@ class BatchCounts(Struct, frozen=True):
         cold_starts: how many Sandboxes were made for what waited.
         cold_start_s: how long these took to be made, in seconds, in all.
         cold_whys: how many of them for which reason; see `Cold`.
+        clients: what `weftrun.shared` did in them, as far as they told; see `Moved.clients`.
     """
 
     batches: int = 0
@@ -140,19 +142,26 @@ class BatchCounts(Struct, frozen=True):
     cold_starts: int = 0
     cold_start_s: float = 0.0
     cold_whys: tuple[tuple[str, int], ...] = ()
+    clients: tuple[int, ...] = (0, 0, 0, 0, 0)
 
     def with_sent(self, sent: BatchSent) -> BatchCounts:
         """Return what they are with one more Batch."""
         batches, attempts = self.batches + 1, self.attempts + sent.size
         if sent.fresh is None:
-            return BatchCounts(batches, attempts, self.cold_starts, self.cold_start_s, self.cold_whys)
+            return replace(self, batches=batches, attempts=attempts)
         start_s, why = sent.fresh.get("start_s"), str(sent.fresh.get("cold", "first"))
         cold_s = start_s if isinstance(start_s, float) else 0.0
         whys = dict(self.cold_whys)
         whys[why] = whys.get(why, 0) + 1
-        return BatchCounts(
-            batches, attempts, self.cold_starts + 1, self.cold_start_s + cold_s, tuple(sorted(whys.items()))
-        )
+        cold_s += self.cold_start_s
+        whys_now = tuple(sorted(whys.items()))
+        return BatchCounts(batches, attempts, self.cold_starts + 1, cold_s, whys_now, self.clients)
+
+    def with_moved(self, moved: Moved | None) -> BatchCounts:
+        """Return what they are with what one more Attempt tells."""
+        if moved is None or len(moved.clients) != len(self.clients):
+            return self
+        return replace(self, clients=tuple(a + b for a, b in zip(self.clients, moved.clients, strict=True)))
 
 
 class Running(Struct, frozen=True, gc=False, array_like=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from weftrun.model.near import NearAnswer, NearCall
 
@@ -17,6 +17,7 @@ class MeasuredAnswer(NamedTuple):
     with_module: bool = False
 
 
+@runtime_checkable
 class Offload(Protocol):
     """A way to whoever holds the data.
 

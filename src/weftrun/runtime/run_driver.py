@@ -287,6 +287,7 @@ class RunDriver:
         if type(event) is AttemptsEnded:
             for outcome in event.ended:
                 if outcome.text or outcome.note or outcome.moved is not None:
+                    self.batches = self.batches.with_moved(outcome.moved)
                     self.trace.told(found, outcome)
             if transactions is not None and transactions.by_attempt:
                 event = transactions.judged(run, event)
@@ -305,6 +306,7 @@ class RunDriver:
 
     def printed(self, said: Said) -> None:
         """An Attempt printed text."""
+        self.batches = self.batches.with_moved(said.moved)
         run = self._runs.get(said.run)
         if run is not None:
             self.trace.printed(run, said)

@@ -94,6 +94,8 @@ class Tracing:
             run.moves += 1
             amounts: dict[str, Fact] = {"read_bytes": moved.read_bytes, "read_s": moved.read_s}
             amounts |= {"written_bytes": moved.written_bytes, "written_s": moved.written_s}
+            if moved.clients:
+                amounts |= {"clients_made": moved.clients[0], "clients_used": moved.clients[1]}
             self._keep(TraceRow(run.uid, "moved", self._loop.now(), said.step, said.attempt, "", amounts))
         for taken in said.takes if run.durable and run.handed < _BATCHES_NOTED_MAX else ():
             run.handed += 1

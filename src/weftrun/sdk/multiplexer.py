@@ -11,7 +11,6 @@ import inspect
 import os
 import sys
 import threading
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
 from functools import wraps
 from typing import Any, Final, NamedTuple
@@ -19,6 +18,7 @@ from typing import Any, Final, NamedTuple
 from weftrun.model.errors import UsageError
 from weftrun.sdk import clock, place
 from weftrun.sdk.canonical import digest
+from weftrun.sdk.eviction import EVICTS, Evict, Eviction, Use
 
 MOST: Final = 64
 """Objects of one factory that a process keeps, if nobody says otherwise."""
@@ -31,6 +31,10 @@ class Rules(NamedTuple):
     ttl_s: float | None = None
     most: int = MOST
     close: str | Callable[[Any], object] | None = "close"
+    evict: Evict = "lru"
+    size: Callable[[Any], float] | None = None
+    key: Callable[..., object] | None = None
+    one_at_a_time: bool = False
 
 
 class SharedCounts(NamedTuple):
@@ -54,15 +58,17 @@ class SharedCounts(NamedTuple):
 class _Entry:
     """One object, or its making: `ready` is set when it is there, or has failed."""
 
-    __slots__ = ("arguments", "error", "made_at", "ready", "references", "value")
+    __slots__ = ("arguments", "error", "made_at", "ready", "references", "said", "use", "value")
 
-    def __init__(self, arguments: tuple[tuple[Any, ...], dict[str, Any]]) -> None:
-        self.arguments = arguments  # kept, for a key may be made of their identity
+    def __init__(self, arguments: tuple[tuple[Any, ...], dict[str, Any]], said: tuple[Any, ...]) -> None:
+        self.arguments = arguments
+        self.said = said  # kept, for a key may be made of its identity
         self.ready = threading.Event()
         self.value: Any = None
         self.error: BaseException | None = None
         self.made_at = 0.0
         self.references = 0
+        self.use = Use()
 
     def count(self) -> int:
         """Count who refers to the object."""
@@ -76,13 +82,22 @@ class _Pool:
         self.factory = factory
         self.rules = rules
         self.counts = SharedCounts()
-        self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()
+        self._entries: dict[Hashable, _Entry] = {}
         self._evicted: list[_Entry] = []
+        self._signature: inspect.Signature | None = None
+        self._eviction = Eviction(rules.evict)
         self._lock = threading.Lock()
+        self._making = threading.Lock()
+
+    def obey(self, rules: Rules) -> None:
+        """Go by other rules from now on."""
+        self.rules = rules
+        self._eviction = Eviction(rules.evict)
 
     def get(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Return the object for these arguments, which is made where there is none."""
-        key, now = self._key(args, kwargs), clock.seconds()
+        said = self._said(args, kwargs)
+        key, now = self._key(said), clock.seconds()
         with self._lock:
             entry = self._entries.get(key)
             if entry is not None and self._is_too_old(entry, now):
@@ -90,8 +105,8 @@ class _Pool:
                 entry = None
             makes = entry is None
             if entry is None:
-                entry = self._entries[key] = _Entry((args, kwargs))
-            self._entries.move_to_end(key)
+                entry = self._entries[key] = _Entry((args, kwargs), said)
+            self._eviction.used(entry.use)
             self._count(**({} if makes else {"used": 1}))
             self._make_room()
         if makes:
@@ -106,10 +121,16 @@ class _Pool:
     def _make(self, key: Hashable, entry: _Entry) -> None:
         args, kwargs = entry.arguments
         try:
-            entry.value = self.factory(*args, **kwargs)
+            with self._making if self.rules.one_at_a_time else contextlib.nullcontext():
+                began = clock.seconds()
+                entry.value = self.factory(*args, **kwargs)
             entry.made_at = clock.seconds()
+            entry.use.cost_s = entry.made_at - began
+            if self.rules.size is not None:
+                entry.use.size = max(float(self.rules.size(entry.value)), sys.float_info.epsilon)
             entry.references = entry.count()
             with self._lock:
+                self._eviction.reckon(entry.use)
                 self._count(made=1)
         except BaseException as error:  # noqa: BLE001  # told to all who asked
             entry.error = error
@@ -119,31 +140,41 @@ class _Pool:
         finally:
             entry.ready.set()
 
-    def _key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Hashable:
-        """Return the same for the same arguments, however they are written.
-
-        Of a value it has a digest, so that no credentials lie in a key; of what has none, its identity.
-        """
+    def _said(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+        """Return by what calls are the same, in one order however they are written."""
+        if self.rules.key is not None:
+            said = self.rules.key(*args, **kwargs)
+            return said if isinstance(said, tuple) else (said,)
         try:
-            bound = inspect.signature(self.factory).bind(*args, **kwargs)
+            if self._signature is None:
+                self._signature = inspect.signature(self.factory)
+            bound = self._signature.bind(*args, **kwargs)
             bound.apply_defaults()
             args, kwargs = bound.args, bound.kwargs  # those with a name of their own are positional now
         except (TypeError, ValueError):  # written in C, or it does not fit, which the factory says itself
             pass
-        named = [*enumerate(args), *sorted(kwargs.items())]
+        return (*enumerate(args), *sorted(kwargs.items()))
+
+    def _key(self, said: tuple[Any, ...]) -> Hashable:
+        """Return the same for the same.
+
+        Of a value it has a digest, so that no credentials lie in a key; of what has none, its identity.
+        """
         thread = threading.get_ident() if self.rules.per_thread else 0
-        return (thread, *((name, digest(value) or id(value)) for name, value in named))
+        return (thread, *map(_known_by, said))
 
     def _is_too_old(self, entry: _Entry, now: float) -> bool:
         ttl_s = self.rules.ttl_s
         return ttl_s is not None and entry.ready.is_set() and now >= entry.made_at + ttl_s
 
     def _make_room(self) -> None:
+        if self.rules.evict == "none":
+            return
         while len(self._entries) > self.rules.most:
-            ready = next((key for key, entry in self._entries.items() if entry.ready.is_set()), None)
-            if ready is None:
+            ready = [key for key, entry in self._entries.items() if entry.ready.is_set()]
+            if not ready:
                 return  # all are being made, for somebody who waits
-            self._evict(ready)
+            self._evict(ready[self._eviction.victim([self._entries[key].use for key in ready])])
 
     def _evict(self, key: Hashable) -> None:
         self._evicted.append(self._entries.pop(key))
@@ -187,13 +218,16 @@ class Multiplexer:
         self._pools: dict[Callable[..., Any], _Pool] = {}
         self._rules: dict[Callable[..., Any], Rules] = {}
         self._left: list[object] = []
+        self._told = SharedCounts()
         self._lock = threading.Lock()
         os.register_at_fork(after_in_child=self._begin_anew)
+        place.sandboxed.counted = self.since_told
 
     def _begin_anew(self) -> None:
         """Leave what belongs to the process that was forked alone: not even closing it is this one's business."""
         self._left.append(self._pools)
         self._pools = {}
+        self._told = SharedCounts()
         self._lock = threading.Lock()
 
     def pool(self, factory: Callable[..., Any]) -> _Pool:
@@ -209,11 +243,19 @@ class Multiplexer:
         self._rules[factory] = rules
         pool = self._pools.get(factory)
         if pool is not None:
-            pool.rules = rules
+            pool.obey(rules)
 
     def counts(self) -> dict[str, SharedCounts]:
         """Return what came of the calls so far, by the name of the factory."""
         return {_name(factory): pool.counts for factory, pool in list(self._pools.items())}
+
+    def since_told(self) -> tuple[int, ...]:
+        """Return what came of all calls since this was asked last; nothing where nothing did."""
+        with self._lock:
+            now = SharedCounts(*map(sum, zip(*(pool.counts for pool in self._pools.values()), strict=True)))
+            new = tuple(more - told for more, told in zip(now, self._told, strict=True))
+            self._told = now
+        return new if any(new) else ()
 
     def clear(self) -> None:
         """Give up all objects."""
@@ -222,6 +264,11 @@ class Multiplexer:
 
 
 MULTIPLEXER: Final = Multiplexer()
+
+
+def _known_by(one: Any) -> Hashable:
+    """Return what stands for a value in a key: a digest, or its identity, also of what is in a tuple."""
+    return digest(one) or (tuple(map(_known_by, one)) if isinstance(one, tuple) else id(one))
 
 
 def _name(factory: Callable[..., Any]) -> str:
@@ -251,7 +298,8 @@ async def _of_this_loop(factory: Callable[..., Any], args: tuple[Any, ...], kwar
     loop: Any = asyncio.get_running_loop()
     tasks: dict[Any, Any] = loop.__dict__.setdefault("_weftrun_shared", {}) if hasattr(loop, "__dict__") else {}
     pool = MULTIPLEXER.pool(factory)
-    key = (factory, pool._key(args, kwargs))
+    said = pool._said(args, kwargs)
+    key = (factory, pool._key(said))
     task: Awaitable[Any] | None = tasks.get(key)
     pool._count(**({"used": 1} if task is not None else {"made": 1}))
     if task is None:
@@ -264,19 +312,19 @@ async def _of_this_loop(factory: Callable[..., Any], args: tuple[Any, ...], kwar
         raise
 
 
-def share(
-    factory: Callable[..., Any], *, per_thread: bool, ttl_s: float | None, most: int,
-    close: str | Callable[[Any], object] | None,
-) -> Callable[..., Any]:  # fmt: skip
+def share(factory: Callable[..., Any], rules: Rules) -> Callable[..., Any]:
     """Declare a factory; see `weftrun.share`."""
     if not callable(factory):
         raise UsageError(f"weftrun.share({factory!r}): it takes a function or a class.")
+    what, ttl_s, most = f"weftrun.share({_name(factory)})", rules.ttl_s, rules.most
     if ttl_s is not None and not ttl_s > 0:
-        raise UsageError(f"weftrun.share({_name(factory)}): `ttl_s={ttl_s!r}` is not a positive number of seconds.")
+        raise UsageError(f"{what}: `ttl_s={ttl_s!r}` is not a positive number of seconds.")
     if type(most) is not int or most < 1:
-        raise UsageError(f"weftrun.share({_name(factory)}): `most={most!r}` is not a number of objects, at least 1.")
+        raise UsageError(f"{what}: `most={most!r}` is not a number of objects, at least 1.")
+    if rules.evict not in EVICTS:
+        raise UsageError(f"{what}: `evict={rules.evict!r}` is not one of {', '.join(EVICTS)}.")
     factory = getattr(factory, "__weftrun_shares__", factory)
-    MULTIPLEXER.declare(factory, Rules(per_thread, ttl_s, most, close))
+    MULTIPLEXER.declare(factory, rules)
 
     @wraps(factory, updated=())
     def get(*args: Any, **kwargs: Any) -> Any:

@@ -16,6 +16,7 @@ from weftrun.sdk.emits import EmitBounds, Emits
 from weftrun.sdk.transaction import NOT_SAID, Opener, Transaction
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
     from random import Random
 
@@ -273,11 +274,13 @@ class Sandboxed:
         serves: there a call in a thread of its own, in which nothing is known of the Attempt, is not taken for a run of
             its own: its `key` would be that of all others.
         shares: whether `weftrun.shared` shares what a factory makes.
+        counted: what `weftrun.shared` did since it was asked last, where it did anything ever; see `Moved.clients`.
         asks: how the body that runs asks the engine, and its place in a Batch; for streams.
     """
 
     serves = False
     shares = True
+    counted: Callable[[], tuple[int, ...]] | None = None
     asks: tuple[Any, int, int] | None = None
 
 

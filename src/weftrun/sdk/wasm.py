@@ -48,7 +48,8 @@ def wasm_function(
         path: of a core module, as `weftrun build` makes it; relative to the file that makes the Function.
         entry: an exported function without parameters; default is the program's `main`.
         bucket: whose keys it may read and write; default is none.
-        buckets: where buckets are kept: a folder, the URL of a storage role, `s3://...` or `postgresql://...`.
+        buckets: where buckets are kept: a folder, the URL of a storage role, `s3://...`, `postgresql://...` or
+            `ceph://...`.
         near: where a `storage_call` of it may run: beside the data if that is possible (`auto`), never (`forbid`), or
             nowhere else (`require`).
         limits: what a call may take.

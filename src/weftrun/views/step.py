@@ -46,6 +46,8 @@ class StepView(Struct, frozen=True, gc=False):
         read_bytes, read_s: Objects that its Attempts took, and how long getting at their bytes kept them, in seconds.
             The trace tells it, of the first 2,000 Attempts of a Run that moved any.
         written_bytes, written_s: Objects that they made, and how long that kept them, in seconds.
+        clients_made, clients_used: of `weftrun.shared` in the processes of its Attempts, how many objects were made,
+            and how often one that was there was used. Attempts that share a Sandbox tell of it together.
     """
 
     id: StepId
@@ -74,6 +76,8 @@ class StepView(Struct, frozen=True, gc=False):
     read_s: float = 0.0
     written_bytes: int = 0
     written_s: float = 0.0
+    clients_made: int = 0
+    clients_used: int = 0
 
 
 class StepSeen(Struct, eq=False):
@@ -100,6 +104,8 @@ class StepSeen(Struct, eq=False):
     written_bytes: int = 0
     read_s: float = 0.0
     written_s: float = 0.0
+    clients_made: int = 0
+    clients_used: int = 0
 
     def take_back(self) -> None:
         """Another life begins: what failed may settle again, and nothing waits for a due time."""
@@ -200,6 +206,8 @@ class StepSeen(Struct, eq=False):
             self.read_s,
             self.written_bytes,
             self.written_s,
+            self.clients_made,
+            self.clients_used,
         )
 
     def _first_items(self, items: int | None) -> str:

@@ -116,6 +116,8 @@ class StepsFold:
             seen.read_s += number(entry, "read_s")
             seen.written_bytes += int(number(entry, "written_bytes"))
             seen.written_s += number(entry, "written_s")
+            seen.clients_made += int(number(entry, "clients_made"))
+            seen.clients_used += int(number(entry, "clients_used"))
         if entry.kind == "call":
             self.calls.handed_over(handed_of(entry), entry.at)
         if entry.kind == "batch" and entry.step and entry.step in self.calls.by_step:

@@ -9,7 +9,7 @@ from weftrun.ports.buckets import Buckets
 
 
 def buckets_at(url: str) -> Buckets:
-    """Return the buckets at `s3://BUCKET/PREFIX`, or in the database `postgresql://...`.
+    """Return the buckets at `s3://BUCKET/PREFIX`, in the database `postgresql://...`, or at `ceph://POOL`.
 
     Raises:
         Unsupported: the extra that it takes is not installed.
@@ -19,7 +19,29 @@ def buckets_at(url: str) -> Buckets:
         return in_s3(url)
     if url.startswith(("postgresql://", "postgres://")):
         return in_postgres(url)
-    raise UsageError(f"{url!r} is no store of values; one is s3://BUCKET/PREFIX, or postgresql://USER@HOST/DATABASE.")
+    if url.startswith("ceph://"):
+        return in_ceph(url)
+    raise UsageError(
+        f"{url!r} is no store of values; one is s3://BUCKET/PREFIX, postgresql://USER@HOST/DATABASE, or ceph://POOL."
+    )
+
+
+def in_ceph(url: str) -> Buckets:
+    """Return the buckets in a pool of Ceph.
+
+    Raises:
+        Unsupported: `rados`, of Ceph's own packages, can't be imported.
+        UsageError: the URL is none of a pool.
+    """
+    try:
+        adapter = importlib.import_module("weftrun.adapters.buckets.ceph")  # late: as in S3
+    except ImportError as error:
+        raise Unsupported(
+            f"Buckets in Ceph need `rados` ({error}), which is no package of an index: it is python3-rados of Debian, "
+            "for the Python that Debian has."
+        ) from None
+    made: Buckets = adapter.CephBuckets(url)
+    return made
 
 
 def in_postgres(url: str) -> Buckets:

@@ -20,6 +20,7 @@ from weftrun.adapters.wasm.shared import PythonState
 from weftrun.model.errors import WasmRefused
 from weftrun.model.wasm import KeyVerb, WasmAnswer, WasmCall
 from weftrun.ports.buckets import Buckets, KeyChanged
+from weftrun.ports.near import Offload
 
 
 @functools.lru_cache(maxsize=64)
@@ -47,7 +48,8 @@ def call(wanted: WasmCall, input: bytes, effects: str, say: Callable[[bytes], No
     module = load(wanted.path, wanted.digest, fuel=wanted.limits.fuel_max is not None)
     entry = entry_of(module, wanted.entry, wanted.label)
     buckets = buckets_of(wanted.buckets) if wanted.buckets else None
-    offload = buckets if isinstance(buckets, RemoteBuckets) else None
+    where: object = buckets
+    offload = where if isinstance(where, Offload) else None
     place = CallReach(wanted.bucket, buckets, offload, wanted.near, effects, say, wanted.buckets)
     return run(module, entry, wanted.label, input, place, wanted.limits, wanted.pointed)
 

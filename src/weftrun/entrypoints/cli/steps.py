@@ -22,6 +22,7 @@ _COLUMNS = (
     Column("items", rank=1, if_any=True),
     Column("waited", rank=4),
     Column("in body", rank=2),
+    Column("clients", rank=7, if_any=True),
     Column("sandbox", rank=5, right=True),
     Column("value or error", gives=True, if_any=True),
 )
@@ -69,6 +70,7 @@ def _row(view: StepView, seen: Look) -> tuple[str, ...]:
         items,
         duration(view.waited_s) if view.entered_at is not None else "",
         duration(view.body_s) if view.entered_at is not None else "",
+        f"{view.clients_made:,} made, {view.clients_used:,} used" if view.clients_made or view.clients_used else "",
         str(view.sandbox or ""),
         _value(view, seen),
         str(view.life),

@@ -17,6 +17,7 @@ from weftrun.entrypoints.http.gateway import Gateway
 from weftrun.entrypoints.http.given import CallerHere, GatewayHere
 from weftrun.entrypoints.http.problems import Refusal, problems
 
+_CLIENTS = ("made", "used", "failed", "evicted", "closed")
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
 
@@ -100,6 +101,12 @@ class _EngineCollector(Collector):
         for why, count in batches.cold_whys:
             cold.add_metric((why,), count)
         yield cold
+        clients = CounterMetricFamily(
+            "weftrun_shared_clients", "What weftrun.shared did in Sandboxes.", labels=("what",)
+        )
+        for what, count in zip(_CLIENTS, batches.clients, strict=True):
+            clients.add_metric((what,), count)
+        yield clients
         yield CounterMetricFamily(
             "weftrun_cold_start_seconds", "How long these took to be made, in all.", batches.cold_start_s
         )
