@@ -6,7 +6,7 @@ JOBS   ?= $(shell echo $$(( $$(nproc) * 3 / 2 )))
 BIN    := $(VENV)/bin
 INSTALL := scripts/install $(PYTHON) $(VENV)
 
-.PHONY: demo test test-all test-ceph cover check bench soak clean
+.PHONY: demo test test-all test-ceph cover check hosts bench soak clean
 
 demo: $(VENV)/.stamp-base
 	$(BIN)/python examples/wordcount.py
@@ -33,6 +33,10 @@ check: $(VENV)/.stamp-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/test_tidy.py
+
+# FaaSFlow's genome on three hosts of namespaces, Ray on them, one killed in the middle; it takes root.
+hosts: $(VENV)/.stamp-dev
+	$(BIN)/python -m experiments faasflow/ray_hosts --quick $(ARGS)
 
 bench: $(VENV)/.stamp-bench
 	$(BIN)/python -m bench $(ARGS)

@@ -23,7 +23,16 @@ from weftrun.entrypoints.cli.table import Column, cut, folded, laid_out
 from weftrun.entrypoints.cli.terminal import as_ascii_json, one_line, shown_text
 
 WIDTHS = [60, 80, 110, 200]
-STEP = ("resize_every_picture[0]/load_from_storage[12]", "succeeded", "1", "1,000/1,000", "12.3 ms", "4 min 05 s", "17")
+STEP = (
+    "resize_every_picture[0]/load_from_storage[12]",
+    "succeeded",
+    "1",
+    "1,000/1,000",
+    "12.3 ms",
+    "4 min 05 s",
+    "17",
+    "",
+)
 RUN = ("nightly-report-2026-11-30", "cancelled", "reports.nightly:build_the_whole_report")
 
 
@@ -33,7 +42,7 @@ def lines_of(columns, rows, width) -> list[str]:
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_steps_are_named_whole_and_the_value_gives_way(width):
-    shown = lines_of(STEPS, [(*STEP, "x" * 500), ("a[0]", "failed", "3", "", "", "", "", "ValueError: no")], width)
+    shown = lines_of(STEPS, [(*STEP, "x" * 500), ("a[0]", "failed", "3", "", "", "", "", "", "ValueError: no")], width)
     assert all(cell_len(line) <= width for line in shown)
     assert all(any(whole in line for line in shown) for whole in (STEP[0], "succeeded", "a[0]", "failed"))
     assert shown[1].endswith("x…") or width == 60, "the value is cut"

@@ -17,7 +17,6 @@ from weftrun.adapters.hosts import fetching
 from weftrun.adapters.hosts.fetching import Fetcher, HostDoor
 from weftrun.adapters.hosts.greeting import Membership, Purpose, Stranger, answer, call
 from weftrun.adapters.memfd import MemfdObjects
-from weftrun.adapters.system.entropy import SystemEntropy
 from weftrun.model.ids import ObjectId, WorkerId
 from weftrun.model.values import Object
 from weftrun.wire.memfd import is_sealed
@@ -27,7 +26,7 @@ SILENCE_S = 20.0
 
 
 def member(worker: int, secret: bytes = b"of this engine") -> Membership:
-    return Membership(WorkerId(worker), secret, SystemEntropy())
+    return Membership(WorkerId(worker), secret)
 
 
 @pytest.fixture
@@ -151,7 +150,7 @@ def test_a_door_that_closes_in_the_middle_of_an_object_gives_nothing(
 ) -> None:
     amid, closed = threading.Event(), threading.Event()
 
-    def send_half(sock: socket.socket, descriptor: int, nbytes: int) -> None:
+    def send_half(sock: socket.socket, descriptor: int, start: int, nbytes: int) -> None:
         sock.sendall(os.pread(descriptor, nbytes // 2, 0))
         amid.set()
         assert closed.wait(SILENCE_S)

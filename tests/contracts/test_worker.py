@@ -107,7 +107,7 @@ class TestWorkerThatKeepsWhatItMakes(WorkerContract):
 
         workers = LocalWorkers(
             loop, objects, 1, "weftrun.assembly.worker_process", begin, lambda _, worker, __: joined.append(worker),
-            introductions=Introductions(loop, objects, lambda *_: None),
+            introductions=Introductions(loop, objects, begin, lambda *_: None),
         )  # fmt: skip
         do = doing(loop)
         do(workers.start)

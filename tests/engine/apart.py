@@ -20,7 +20,7 @@ def apart() -> Iterator[list[Introductions]]:
     def workers(
         self: LocalCluster, loop: Any, objects: Any, serves: str, begin: Any, joined: Any, met: Any
     ) -> LocalWorkers:
-        known.append(Introductions(loop, objects, met))
+        known.append(Introductions(loop, objects, begin, met))
         return LocalWorkers(loop, objects, self.sharing, serves, begin, joined, introductions=known[-1])
 
     with mock.patch.object(LocalCluster, "workers", workers):

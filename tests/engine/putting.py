@@ -170,3 +170,33 @@ def together(count: int) -> Any:
     """Many at once in one Sandbox."""
     calls = [aside.step(n) for n in range(count)]
     return [[call.output("first"), call] for call in calls]
+
+
+@function(effects="none", outputs={"ticket": str}, retries=weftrun.Retry(2, delay_s=0.0))
+def stands() -> list[Any]:
+    """Put a value that stands, fail, die, and tell in the third Attempt whose value that was."""
+    current = weftrun.current()
+    ticket = current.put("ticket", f"of {current.attempt}", durable=True)
+    if current.attempt == 1:
+        raise ValueError(ticket)
+    if current.attempt == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return [current.attempt, ticket]
+
+
+@workflow
+def agreed() -> Any:
+    """A reader with effects of what stands."""
+    made = stands.step()
+    return made, note_seen(made.output("ticket"))
+
+
+@function
+def note_seen(value: str) -> str:
+    return value
+
+
+@function(effects="none", outputs={"ticket": bytes})
+def too_large() -> int:
+    weftrun.current().put("ticket", bytes(100_000), durable=True)
+    return 0

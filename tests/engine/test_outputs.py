@@ -86,3 +86,15 @@ def test_with_control_nobody_starts_before_the_end(tmp_path: Path) -> None:
 def test_a_run_without_records_has_outputs_too(opened: weftrun.Engine, tmp_path: Path) -> None:
     first, _, whole = opened.run(p.wired.options(durable=False), str(tmp_path))
     assert (first[0], whole) == ([1, "first"], 7)
+
+
+def test_a_put_that_stands_is_the_same_for_all_attempts(opened: weftrun.Engine) -> None:
+    run = opened.start(p.agreed)
+    assert run.result(60) == ([3, "of 1"], "of 1")
+    steps = {step.id: step for step in run.steps()}
+    assert (steps["stands:ticket[0]"].cause, steps["stands[0]"].attempts) == ("fixed", 3)
+
+
+def test_a_put_that_stands_fits_into_a_record(opened: weftrun.Engine) -> None:
+    with pytest.raises(weftrun.LimitExceeded, match=r"has 100,\d+ bytes, more than one record may have"):
+        opened.run(p.too_large)

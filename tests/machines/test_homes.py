@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from weftrun.machines.homes import ENGINE, Assigned, HomesMachine
+from weftrun.machines.homes import Assigned, HomesMachine
 from weftrun.machines.placement import Planner
 from weftrun.model.commands import Arm, Armed, Feed, Invoke, InvokeItems, LeaveBody, Outline, Outlined, Revoke, Taken
 from weftrun.model.events import AttemptsEnded, Disarmed, ItemsEnded
+from weftrun.model.hosts import ENGINE
 from weftrun.model.ids import StepId, WorkerId
 from weftrun.model.messages import Invocation
 from weftrun.model.outcomes import NOT_RUN, Failure, Outcome, Ran, Reason

@@ -65,6 +65,26 @@ def test_an_address_where_no_cluster_is_is_refused(tmp_path: Path, monkeypatch: 
         weftrun.open(f"sqlite:///{tmp_path}/journal.db", cluster="auto")
 
 
+def test_ray_prints_nothing_among_the_answers_of_a_program(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ray = pytest.importorskip("ray")
+    from ray._private.worker import print_to_stdstream  # noqa: PLC0415  # only where the extra is installed
+
+    from weftrun.adapters.ray.workers import RayCluster  # noqa: PLC0415
+
+    def tell(line: str) -> str:
+        print_to_stdstream({"lines": [line], "pid": "raylet", "is_err": False}, ignore_prefix=False)
+        return capsys.readouterr().out
+
+    for name, does in (("is_initialized", lambda: False), ("init", lambda **_: None), ("shutdown", lambda: None)):
+        monkeypatch.setattr(ray, name, does)
+    cluster = RayCluster("auto")
+    assert not tell("A worker died or was killed.")
+    cluster.close()
+    assert "A node is gone." in tell("A node is gone.")
+
+
 @pytest.mark.sweep
 def test_a_program_that_starts_ray_itself(tmp_path: Path) -> None:
     """Values go from Worker to Worker, and through the store of the program's host."""

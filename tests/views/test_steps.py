@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import tracemalloc
 
+import msgspec
 import pytest
 
 from weftrun.model.errors import JournalCorrupt
 from weftrun.model.graph import Call
-from weftrun.model.ids import StepId
-from weftrun.model.outcomes import Reason
+from weftrun.model.hosts import SANDBOXES_EACH
+from weftrun.model.ids import RunUid, StepId
+from weftrun.model.outcomes import Reason, Success
 from weftrun.model.policy import Kind
+from weftrun.model.values import Blob, Payload
+from weftrun.ports.trace import TraceRow
 from weftrun.views.calls import start_of
+from weftrun.views.came import CameView
 from weftrun.views.progress import apart, attempts_gated, by_status, counted, disk_sentence, progress
 from weftrun.views.running import RunningView, last_line, now_text
 from weftrun.views.steps import steps
@@ -323,3 +328,27 @@ def test_a_million_items_fold_small(book, words):
     tracemalloc.stop()
     assert (view.items, view.items_done, view.status) == (1_000_000, 1_000_000, "succeeded")
     assert peak < 4_000_000
+
+
+def test_each_edge_of_a_large_value_tells_how_it_came(book, words):
+    """By the Worker that made it and the one that read it; small values travel in messages and are not told of."""
+    book.start()
+    calls = [Call(n, 0, words.payload()) for n in range(3)] + [Call(3, 0, words.payload(0, 1, 2))]
+    labels = ["near", "far", "small", "join"]
+    book.graph(
+        0.01, "flow", [(words.spec(label), call) for label, call in zip(labels, calls, strict=True)], words.payload(3)
+    )
+    one, other = SANDBOXES_EACH + 1, 2 * SANDBOXES_EACH + 1
+    large = Payload(Blob("a" * 64, 1_000_000))
+    for ordinal, (label, sandbox, value) in enumerate(
+        [("near", one, large), ("far", other, large), ("small", other, words.payload()), ("join", one, words.payload())]
+    ):
+        done = book.outcome(f"{label}[0]", words.ran(sandbox, 0.1 + ordinal, 0.2 + ordinal))
+        book.settle(0.3 + ordinal, msgspec.structs.replace(done, outcome=Success(value)))
+    facts = {"worker": 1, "source": 2, "bytes": 1_000_000, "began": 1.5, "came": 1.6}
+    book.trace.append(TraceRow(RunUid("u" * 32), "came", 2.0, StepId("far[0]"), 0, "", facts))
+    assert by_id(book)["join[0]"].came == (
+        CameView(StepId("near[0]"), "local", 1, 1_000_000), CameView(StepId("far[0]"), "fetched", 2, 1_000_000),
+    )  # fmt: skip
+    book.trace.append(TraceRow(RunUid("u" * 32), "came", 3.0, StepId("far[0]"), 0, "", facts | {"source": 0}))
+    assert by_id(book)["join[0]"].came[1] == CameView(StepId("far[0]"), "sent", 0, 1_000_000)

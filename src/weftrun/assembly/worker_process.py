@@ -19,7 +19,6 @@ from weftrun.adapters.hosts.worker_end import WorkerEnd
 from weftrun.adapters.memfd import MemfdObjects
 from weftrun.adapters.process import ProcessSandboxes
 from weftrun.adapters.system.descriptors import DESCRIPTOR_LIMIT, descriptors_needed
-from weftrun.adapters.system.entropy import SystemEntropy
 from weftrun.adapters.system.loop import UvLoop
 from weftrun.adapters.system.memory import memory_below
 from weftrun.model.errors import UsageError
@@ -111,7 +110,7 @@ class WorkerProcess:
         begin = self._begin
         if begin.serves_at:
             try:
-                return DistantPeers(self._loop, self._objects, begin, SystemEntropy())
+                return DistantPeers(self._loop, self._objects, begin)
             except OSError as error:
                 _LOG.warning(
                     "Values of this Worker go through the engine, since it can't be reached at %s: %s",

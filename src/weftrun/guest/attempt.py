@@ -8,13 +8,13 @@ import os
 import sys
 import time
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from weftrun.guest.objects import ReceivedObjects, Speaker
 from weftrun.guest.text import PageText
 from weftrun.model.errors import UsageError
 from weftrun.model.ids import RunId, StepId
-from weftrun.model.messages import Fork, Put
+from weftrun.model.messages import Fork, Put, PutDurably
 from weftrun.model.outcomes import Failure, Reason
 from weftrun.model.policy import STREAM, FunctionSpec, Kind
 from weftrun.model.telling import add_note
@@ -150,14 +150,23 @@ class Equipment(NamedTuple):
         if not spec.outputs:
             return None
 
-        def tell(name: str, value: object) -> None:
+        told = importlib.import_module("weftrun.sdk.outputs")  # only Sandboxes of Functions with outputs pay for it
+
+        def tell(name: str, value: object, durable: bool) -> object:
             encoded = encode(value, what=f"the output {name!r} of {spec.label}")
             shown = preview(value, self.fork.preview_bytes_max)
+            if durable:
+                told.check_durable(spec, name, encoded.nbytes, self.fork.inline_bytes_max)
+                with self.speaker.lock:
+                    before()
+                put = PutDurably(no, index, name, encoded.tobytes(), time.time(), shown)
+                return told.value_fixed(cast("Any", self.ask(put)))
             with self.speaker.lock:
                 before()
                 self.speaker.say(Put(no, index, name, self.speaker.data(encoded), time.time(), shown))
+            return None
 
-        made: Outputs = importlib.import_module("weftrun.sdk.outputs").Outputs(spec.label, spec.outputs, tell)
+        made: Outputs = told.Outputs(spec.label, spec.outputs, tell)
         return made
 
     def put_whole(self, spec: FunctionSpec, no: int, index: int, value: Stream[Any]) -> None:

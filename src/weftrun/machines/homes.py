@@ -32,14 +32,12 @@ from weftrun.model.commands import (
     WorkCommand,
 )
 from weftrun.model.events import AttemptsEnded, Disarmed, ItemsEnded
+from weftrun.model.hosts import ENGINE
 from weftrun.model.ids import WorkerId
 from weftrun.model.messages import Invocation
 from weftrun.model.outcomes import Failure, Outcome, Ran, Reason
 from weftrun.model.values import size_of
 from weftrun.model.work import WorkEvent
-
-ENGINE = WorkerId(0)
-"""The Worker in the engine's own process, where Workflows' bodies run (W8)."""
 
 _AHEAD = 4
 """Steps for each place that a Worker may have armed beyond its share."""

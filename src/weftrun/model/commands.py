@@ -92,6 +92,14 @@ class Revoke(Struct, frozen=True, gc=False, array_like=True, tag=5):
     steps: tuple[int, ...]
 
 
+class PutFixed(Struct, frozen=True, gc=False):
+    """What an Attempt has put durably is fixed and durable: its body goes on with this encoded value (S2)."""
+
+    step: int
+    attempt: int
+    value: bytes
+
+
 class WakeAt(Struct, frozen=True, gc=False):
     """Send `TimeCame` at this time (seconds since the epoch), or a little later. A later command replaces it."""
 
@@ -246,4 +254,4 @@ WHEN_READY: Final = StartRules()
 WorkCommand = Arm | Feed | Outline | Invoke | InvokeItems | EnterBody | Deliver | LeaveBody | Revoke
 """What a Worker does for a Run."""
 
-RunCommand = Append | Hurry | WorkCommand | WakeAt | WaitsUntil | Release | LeftOut | Park | End
+RunCommand = Append | Hurry | WorkCommand | WakeAt | WaitsUntil | Release | LeftOut | Park | End | PutFixed

@@ -77,6 +77,7 @@ class OutputPut(Struct, frozen=True, gc=False, array_like=True, tag=5):
         name: of the output.
         ran: where and when it was put, with a preview of the value.
         is_whole: all that a stream yields, in the place of what stood for it: those who read it go on.
+        is_durable: it is to be fixed at once, for all Attempts, and the body waits for what is (S2).
     """
 
     now: float
@@ -86,6 +87,7 @@ class OutputPut(Struct, frozen=True, gc=False, array_like=True, tag=5):
     value: Data
     ran: Ran
     is_whole: bool = False
+    is_durable: bool = False
 
 
 class Disarmed(Struct, frozen=True, gc=False, array_like=True, tag=6):

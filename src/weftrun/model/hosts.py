@@ -5,7 +5,8 @@ them by the engine's numbers, until `Forget`. From a Worker, the k-th descriptor
 numbered `-(k + 1)` in it.
 
 Workers of one engine on one host hand one another values over sockets of their own, with descriptors, too. Workers on
-hosts of their own keep what they made, under numbers of their own, until the engine forgets it: others fetch it there.
+hosts of their own keep what they made, under numbers of their own, until the engine forgets it: the engine and others
+fetch it there.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ from weftrun.model.messages import Answer, Asking
 from weftrun.model.outcomes import Failure
 from weftrun.model.policy import Bundle
 from weftrun.model.values import Data, Object
-from weftrun.model.work import AttemptAt, BatchSent, Running, Said, WorkEvent
+from weftrun.model.work import AttemptAt, BatchSent, Came, Running, Said, WorkEvent
+
+ENGINE = WorkerId(0)
+"""The Worker in the engine's own process, where Workflows' bodies run (W8)."""
 
 SANDBOXES_EACH = 1_000_000
 """Numbers of Sandboxes that one Worker may use up: those of Worker n begin behind n times this."""
@@ -81,11 +85,13 @@ class KeptElsewhere(Struct, frozen=True, gc=False, array_like=True):
         obj: as the engine names it.
         worker: which keeps it; it may be the one that is told.
         number: under which that one keeps it.
+        step: the machine's index of the Step whose value it is.
     """
 
     obj: Object
     worker: WorkerId
     number: ObjectId
+    step: int
 
 
 class Work(Struct, frozen=True, gc=False, array_like=True, tag=4):
@@ -178,6 +184,12 @@ class Bring(Struct, frozen=True, gc=False, array_like=True, tag=15):
     objects: tuple[Object, ...]
 
 
+class SendKept(Struct, frozen=True, gc=False, array_like=True, tag=16):
+    """The engine can't reach the Worker: it is to send what it keeps under this number, as `KeptSent`."""
+
+    number: ObjectId
+
+
 ToWorker = (
     Begin
     | BeginRun
@@ -195,6 +207,7 @@ ToWorker = (
     | Dial
     | Parted
     | Bring
+    | SendKept
 )
 
 # ---------------------------------------------------------------------- Worker -> engine
@@ -204,7 +217,7 @@ class Told(Struct, frozen=True, gc=False, array_like=True, tag=20):
     """Something became of what a Run wanted done.
 
     Attributes:
-        kept: under which numbers the Worker keeps the event's Objects, in their order; empty where it does not.
+        kept: under which numbers the Worker keeps the event's Objects, in their order, where they don't come along.
     """
 
     run: int
@@ -297,7 +310,33 @@ class Lacks(Struct, frozen=True, gc=False, array_like=True, tag=30):
     objects: tuple[ObjectId, ...]
 
 
-FromWorker = Pong | Shown | Told | Printed | SentBatch | Asked | SandboxEnded | Rested | Serves | Met | Lacks
+class KeptSent(Struct, frozen=True, gc=False, array_like=True, tag=31):
+    """What a Worker keeps under a number: its descriptor comes along."""
+
+    number: ObjectId
+
+
+class CameHere(Struct, frozen=True, gc=False, array_like=True, tag=32):
+    """An Object came from another Worker."""
+
+    came: Came
+
+
+FromWorker = (
+    Pong
+    | Shown
+    | Told
+    | Printed
+    | SentBatch
+    | Asked
+    | SandboxEnded
+    | Rested
+    | Serves
+    | Met
+    | Lacks
+    | KeptSent
+    | CameHere
+)
 
 # ---------------------------------------------------------------------- Worker -> Worker
 

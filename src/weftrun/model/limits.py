@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from weftrun.model.errors import UsageError
+
 
 class Limits(Struct, frozen=True, kw_only=True):
     """What an engine refuses to exceed. Quantities carry their unit last.
@@ -93,3 +95,15 @@ class Limits(Struct, frozen=True, kw_only=True):
 
 
 DEFAULT_LIMITS = Limits()
+
+
+def check_id(id: object) -> str:
+    """Return a Run id that can be used.
+
+    Raises:
+        UsageError: it is empty, too long, or has unprintable characters.
+    """
+    length_max = DEFAULT_LIMITS.id_bytes_max
+    if not isinstance(id, str) or not id or len(id.encode("utf-8", "replace")) > length_max or not id.isprintable():
+        raise UsageError(f"{id!r} can't be the id of a Run: it takes 1 to {length_max} bytes of printable text.")
+    return id

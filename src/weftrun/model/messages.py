@@ -236,11 +236,12 @@ class TransactionAnswer(Struct, frozen=True, gc=False, array_like=True, tag=7):
 
 
 class StreamAnswer(Struct, frozen=True, gc=False, array_like=True, tag=8):
-    """What became of what a body said of a stream.
+    """What became of what a body said of a stream, or put durably.
 
     Attributes:
         no, index: the Batch, and the place in it of the body that asked.
-        chunks: those that it wanted, as far as they are there; one at least, or it `is_over`.
+        chunks: those that it wanted, as far as they are there; one at least, or it `is_over`. Of what was put, the one
+            value that is fixed.
         is_over: there are no more.
         error: why there is no answer, or nothing.
     """
@@ -384,6 +385,22 @@ class StreamWanted(Struct, frozen=True, gc=False, array_like=True, tag=62):
     first: int
 
 
+class PutDurably(Struct, frozen=True, gc=False, array_like=True, tag=63):
+    """The body at position `index` of Batch `no` puts an output, and waits for the value that is fixed (S2).
+
+    Attributes:
+        value: as it is encoded.
+        at, preview: see `Put`.
+    """
+
+    no: int
+    index: int
+    name: str
+    value: bytes
+    at: float
+    preview: str = ""
+
+
 class Put(Struct, frozen=True, gc=False, array_like=True, tag=59):
     """The body at position `index` of Batch `no` puts an output before it ends (S1).
 
@@ -404,7 +421,7 @@ class Put(Struct, frozen=True, gc=False, array_like=True, tag=59):
 
 OfTransaction = TransactionBegin | TransactionStatement | TransactionLeft
 OfStream = StreamChunk | StreamOver | StreamWanted
-Asking = OfTransaction | OfStream
+Asking = OfTransaction | OfStream | PutDurably
 """What a body says and waits for the answer to."""
 FromSandbox = Ready | Outcomes | ItemOutcomes | BodyCalled | BodyEnded | Dropped | Put | Asking
 FromZygote = Loaded | Forked | Exited

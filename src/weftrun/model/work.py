@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from weftrun.model.events import AttemptsEnded, BodyLost, BodyMade, BodyReturned, Disarmed, ItemsEnded, OutputPut
 from weftrun.model.graph import SignalType
-from weftrun.model.ids import RunUid, SandboxId, StepId
+from weftrun.model.ids import RunUid, SandboxId, StepId, WorkerId
 from weftrun.model.messages import Batch, BodyDeliver, BodyDrop, BodyStart, ItemBatch
 from weftrun.model.outcomes import Moved
 
@@ -81,6 +81,25 @@ class Said(Struct, frozen=True, gc=False, array_like=True):
     note: str = ""
     moved: Moved | None = None
     takes: tuple[SignalType, ...] = ()
+
+
+class Came(Struct, frozen=True, gc=False, array_like=True):
+    """An Object came to the host of a Worker; for people only.
+
+    Attributes:
+        step: the machine's index of the Step whose value it is.
+        worker: to which it came.
+        source: from which it was fetched; `ENGINE` where that has sent it.
+        began_at, at: when it was asked for, and when it was there, in seconds since the epoch.
+    """
+
+    run: int
+    step: int
+    worker: WorkerId
+    source: WorkerId
+    nbytes: int
+    began_at: float
+    at: float
 
 
 class AttemptAt(Struct, frozen=True, gc=False, array_like=True):

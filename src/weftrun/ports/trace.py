@@ -16,8 +16,9 @@ class TraceRow(Struct, frozen=True, array_like=True):
     Attributes:
         kind: `text` (what an Attempt printed), `batch` (Invocations given to a Sandbox), `call` (one of an async body
             handed to a Worker, which has no record yet), `sandbox` (one began or ended), `unrecorded` (a success
-            without a record, C3), `moved` (Objects that an Attempt took and made), `takes` (of which type a body awaits
-            a signal), `note` (a decision and its reason).
+            without a record, C3), `moved` (Objects that an Attempt took and made), `came` (an Object of a Step's value
+            came to the host of a Worker), `takes` (of which type a body awaits a signal), `note` (a decision and its
+            reason).
         at: seconds since the epoch.
         step: empty where it concerns the Run.
         facts: for machines and views; keys are documented at `views.story`.

@@ -16,7 +16,7 @@ from weftrun.model.ids import ObjectId, RunId, RunUid, SandboxId, WorkerId
 from weftrun.model.messages import Answer, Asking
 from weftrun.model.outcomes import Failure
 from weftrun.model.policy import Bundle, FunctionSpec
-from weftrun.model.work import AttemptAt, BatchSent, Running, Said, WorkEvent
+from weftrun.model.work import AttemptAt, BatchSent, Came, Running, Said, WorkEvent
 
 
 class WorkerEvents(Protocol):
@@ -33,6 +33,9 @@ class WorkerEvents(Protocol):
 
     def batch_sent(self, sent: BatchSent) -> None:
         """A Batch went to a Sandbox."""
+
+    def came(self, came: Came) -> None:
+        """An Object came to the host of a Worker. A Worker of the engine's own host tells nothing of this sort."""
 
     def running(self, rows: Sequence[Running]) -> None:
         """Tell what has been running for long; it takes the place of what was told before, also where it is nothing."""

@@ -9,14 +9,15 @@ from weftrun.machines.streams import AnswerOfStream, StreamsMachine
 from weftrun.model import commands as c
 from weftrun.model.commands import Append, End, Hurry, LeftOut, Release, WakeAt, WorkCommand
 from weftrun.model.errors import InternalError, WeftrunError
-from weftrun.model.events import AttemptsEnded, CodeUnfit, Committed, RunEvent, TimeCame
+from weftrun.model.events import AttemptsEnded, CodeUnfit, Committed, OutputPut, RunEvent, TimeCame
 from weftrun.model.ids import ObjectId, RunUid, SandboxId
 from weftrun.model.limits import Limits
-from weftrun.model.messages import Asking, OfStream, StreamAnswer
-from weftrun.model.outcomes import Failure
+from weftrun.model.messages import Asking, OfStream, PutDurably, StreamAnswer
+from weftrun.model.outcomes import Failure, Ran
 from weftrun.model.records import Row
+from weftrun.model.values import Inline
 from weftrun.model.visiting import objects_in
-from weftrun.model.work import AttemptAt, BatchCounts, BatchSent, Running, Said, WorkEvent
+from weftrun.model.work import AttemptAt, BatchCounts, BatchSent, Came, Running, Said, WorkEvent
 from weftrun.ports.journal import Rest
 from weftrun.ports.loop import Loop
 from weftrun.ports.objects import Objects
@@ -133,7 +134,7 @@ class RunDriver:
                     self._release(run, [oid for oid in command.objects if oid in run.held])
                 case LeftOut():
                     self.trace.left_out(run, command)
-                case End() | WakeAt() | c.WaitsUntil() | c.Park():
+                case End() | WakeAt() | c.WaitsUntil() | c.Park() | c.PutFixed():
                     self._goes_on(run, command)
                 case _:
                     if self._streams.streams and type(command) is c.Revoke:
@@ -142,8 +143,8 @@ class RunDriver:
                         self._tell_handed(run, command)
                     self._worker.work(run.number, command)
 
-    def _goes_on(self, run: OpenRun, command: End | WakeAt | c.WaitsUntil | c.Park) -> None:
-        """Carry out what a Run wants done with itself: that it ends, or goes on at another time."""
+    def _goes_on(self, run: OpenRun, command: End | WakeAt | c.WaitsUntil | c.Park | c.PutFixed) -> None:
+        """Carry out what a Run wants done with itself: that it ends, or goes on now or at another time."""
         match command:
             case End():
                 self._end(run, command)
@@ -155,6 +156,8 @@ class RunDriver:
                 self._listener.waits_until(run, Rest(command.at, command.what, command.heard))
             case c.Park():
                 self._park(run, command.failure)
+            case c.PutFixed():
+                self._answer_put(run, command)
 
     def _append(self, run: OpenRun, command: Append) -> None:
         row = Row(run.uid, command.seq, command.at, run.epoch, command.records)
@@ -318,6 +321,12 @@ class RunDriver:
         if run is not None:
             self.trace.batch(run, sent)
 
+    def came(self, came: Came) -> None:
+        """An Object came to the host of a Worker."""
+        run = self._runs.get(came.run)
+        if run is not None:
+            self.trace.came(run, came)
+
     def running(self, rows: Sequence[Running]) -> None:
         """Let the trace show what has been running for long."""
         shown = [(self._runs.get(row.run), row) for row in rows]
@@ -327,8 +336,26 @@ class RunDriver:
         """An Attempt says something to its transaction, or of a stream."""
         if isinstance(message, OfStream):
             self._of_stream(attempt, message)
+        elif isinstance(message, PutDurably):
+            self._put_durably(attempt, message)
         elif self._transactions is not None:
             self._transactions.asked(attempt, message)
+
+    def _put_durably(self, attempt: AttemptAt, message: PutDurably) -> None:
+        run = self._runs.get(attempt.run)
+        if run is None:
+            self._worker.answer(attempt, StreamAnswer(attempt.no, attempt.index, error="The Run is over."))
+            return
+        run.puts.setdefault((attempt.step, attempt.attempt), []).append(attempt)
+        ran = Ran(attempt.sandbox, message.at, message.at, message.preview)
+        value = Inline(message.value)
+        now = self._loop.now()
+        self.tell(run, OutputPut(now, attempt.step, attempt.attempt, message.name, value, ran, is_durable=True))
+
+    def _answer_put(self, run: OpenRun, fixed: c.PutFixed) -> None:
+        # Several Sandboxes may have it, where a Worker is taken for dead: nobody knows which is heard last.
+        for attempt in run.puts.pop((fixed.step, fixed.attempt), ()):
+            self._worker.answer(attempt, StreamAnswer(attempt.no, attempt.index, (fixed.value,)))
 
     def _of_stream(self, attempt: AttemptAt, message: OfStream) -> None:
         if attempt.run in self._runs:

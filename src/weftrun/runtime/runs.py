@@ -19,6 +19,7 @@ from weftrun.model.queues import QueueOptions
 from weftrun.model.records import Received, Row, emits_in
 from weftrun.model.values import Payload
 from weftrun.model.visiting import distinct_objects
+from weftrun.model.work import AttemptAt
 from weftrun.ports.journal import RunInfo
 from weftrun.ports.loop import Handle
 from weftrun.ports.objects import Objects
@@ -50,10 +51,11 @@ class OpenRun:
         queue: that it has left; empty where it was in none.
         durable: whether it keeps records, and a trace.
         held: Objects that the Run holds: each one once.
+        puts: Attempts that wait for what they have put durably to be fixed, by Step and number.
         emitted: sinks that rows on their way to the Journal emit to, with the seq of each row.
         received: signals that rows on their way to the Journal take, with the seq of each row.
-        noted, left_out, handed, moves: how many Batches of it, Steps without a record, calls and types of signals, and
-            Attempts that moved Objects the trace has.
+        noted, left_out, handed, moves, came: how many Batches of it, Steps without a record, calls and types of
+            signals, Attempts that moved Objects, and Objects that came to other hosts the trace has.
         traceparent: see `Ticket`; of a Run that was not started here, empty.
         start: what was asked for, until its record is durable.
         tickets: whom to tell of the end; held weakly, since a Run goes on when nobody waits.
@@ -63,6 +65,7 @@ class OpenRun:
         "_waited_s",
         "_waits",
         "bundle",
+        "came",
         "digest",
         "durable",
         "emitted",
@@ -76,6 +79,7 @@ class OpenRun:
         "moves",
         "noted",
         "number",
+        "puts",
         "queue",
         "received",
         "start",
@@ -102,6 +106,7 @@ class OpenRun:
         self.taken_over = epoch > 1 or bool(queue)
         self.durable = durable
         self.held: set[ObjectId] = set()
+        self.puts: dict[tuple[int, int], list[AttemptAt]] = {}
         self.emitted: list[tuple[int, str]] = []
         self.received: list[tuple[int, str]] = []
         self.tickets = Tickets()
@@ -111,6 +116,7 @@ class OpenRun:
         self.handed = 0
         self.noted = 0
         self.moves = 0
+        self.came = 0
         self.left_out = 0
         self._waits = 0
         self._waited_s = 0.0

@@ -11,7 +11,7 @@ from weftrun.model.commands import LeftOut
 from weftrun.model.events import Handed
 from weftrun.model.ids import RunUid, SandboxId, StepId
 from weftrun.model.outcomes import Outcome
-from weftrun.model.work import BatchSent, Fact, Running, Said
+from weftrun.model.work import BatchSent, Came, Fact, Running, Said
 from weftrun.ports.loop import Loop
 from weftrun.ports.trace import RunningRow, Trace, TraceRow
 from weftrun.runtime.runs import OpenRun
@@ -108,6 +108,16 @@ class Tracing:
             if said.printed:
                 facts["items"] = " ".join(f"{index}:{length}" for index, length in said.printed)
             self._keep(TraceRow(run.uid, "text", self._loop.now(), said.step, said.attempt, said.text, facts))
+
+    def came(self, run: OpenRun, came: Came) -> None:
+        """Keep that an Object came to the host of a Worker, for the first thousands of each Run."""
+        steps = run.machine.state.steps
+        if not run.durable or run.came >= _BATCHES_NOTED_MAX or not 0 <= came.step < len(steps):
+            return
+        run.came += 1
+        facts: dict[str, Fact] = {"worker": came.worker, "source": came.source, "bytes": came.nbytes}
+        facts |= {"began": came.began_at, "came": came.at}
+        self._keep(TraceRow(run.uid, "came", self._loop.now(), steps[came.step].id, 0, "", facts))
 
     def batch(self, run: OpenRun, sent: BatchSent) -> None:
         """Keep that a Batch went, for the first thousands of each Run, and its Sandbox where that has just begun."""

@@ -24,6 +24,7 @@ from weftrun.model.messages import (
     ItemOutcomes,
     OfStream,
     Outcomes,
+    PutDurably,
     StreamAnswer,
     TransactionAnswer,
 )
@@ -460,7 +461,7 @@ class WorkerDriver:
         found = self._machine.invocation_at(sandbox, no, index)
         if found is None:
             why = "The Attempt has ended."
-            if isinstance(message, OfStream):
+            if isinstance(message, OfStream | PutDurably):
                 self._sandboxes.send(sandbox, StreamAnswer(no, index, error=why))
             else:
                 self._sandboxes.send(sandbox, TransactionAnswer(no, index, error=why, kind="UsageError"))

@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from weftrun.machines.homes import ENGINE, Assigned, HomesMachine
+from weftrun.machines.homes import Assigned, HomesMachine
 from weftrun.machines.placement import Planner
 from weftrun.machines.worker_lease import WorkerLeases
 from weftrun.model.commands import WorkCommand
-from weftrun.model.hosts import SANDBOXES_EACH
+from weftrun.model.hosts import ENGINE, SANDBOXES_EACH
 from weftrun.model.ids import ObjectId, RunId, RunUid, SandboxId, WorkerId
 from weftrun.model.messages import Answer, Asking
 from weftrun.model.outcomes import Failure
 from weftrun.model.policy import Bundle
-from weftrun.model.work import NOBODY, AttemptAt, BatchSent, Running, Said, WorkEvent
+from weftrun.model.work import NOBODY, AttemptAt, BatchSent, Came, Running, Said, WorkEvent
 from weftrun.ports.loop import Loop
 from weftrun.ports.trace import Trace, WorkerRow
 from weftrun.ports.worker import DistantWorker, Worker, WorkerEvents
@@ -267,6 +267,10 @@ class _Member:
         """A Batch went to a Sandbox."""
         self.sandboxes.add(sent.sandbox)
         self._group.events.batch_sent(sent)
+
+    def came(self, came: Came) -> None:
+        """An Object came to the host of this Worker."""
+        self._group.events.came(came)
 
     def running(self, rows: Sequence[Running]) -> None:
         """Something has been running for long here, beside what runs elsewhere."""

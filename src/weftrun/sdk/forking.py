@@ -7,11 +7,11 @@ from typing import Any
 
 from weftrun.model.errors import UsageError
 from weftrun.model.ids import RunId, StepId
+from weftrun.model.limits import check_id
 from weftrun.model.values import Inline, Payload
 from weftrun.sdk.bundle import bundle_of
 from weftrun.sdk.core import Core
 from weftrun.sdk.function import Function
-from weftrun.sdk.handles import check_id
 from weftrun.sdk.registry import check_in_force, known
 
 

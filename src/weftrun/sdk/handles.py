@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, Protocol, Type
 
 from weftrun.model.errors import ArgumentsNotCompared, RunNotFound, UsageError
 from weftrun.model.ids import RunId
-from weftrun.model.limits import DEFAULT_LIMITS
+from weftrun.model.limits import check_id
 from weftrun.model.outcomes import Status
 from weftrun.model.telling import add_note
 from weftrun.model.values import Inline, Payload
@@ -492,15 +492,3 @@ def _earlier(id: RunId, status: Status, ended_at: float) -> str:
         f"Run {id} {how} at {at}, in an earlier start: this is what it ended with then. `weftrun retry {id}`, or "
         f"engine.retry({str(id)!r}), runs again what has not succeeded, with the code of now."
     )
-
-
-def check_id(id: object) -> str:
-    """Return a Run id that can be used.
-
-    Raises:
-        UsageError: it is empty, too long, or has unprintable characters.
-    """
-    length_max = DEFAULT_LIMITS.id_bytes_max
-    if not isinstance(id, str) or not id or len(id.encode("utf-8", "replace")) > length_max or not id.isprintable():
-        raise UsageError(f"{id!r} can't be the id of a Run: it takes 1 to {length_max} bytes of printable text.")
-    return id

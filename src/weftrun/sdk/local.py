@@ -15,6 +15,7 @@ from weftrun.model.errors import StepFailed
 from weftrun.model.graph import Call, Chunk
 from weftrun.model.ids import StepId, child_step, item_step
 from weftrun.model.joins import left_to_joins, needed
+from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.outcomes import Reason
 from weftrun.model.policy import OUTPUTS, STREAM, FunctionSpec, Kind
 from weftrun.model.telling import short_name_of, text_of
@@ -34,8 +35,18 @@ if TYPE_CHECKING:
     from weftrun.sdk.outputs import Outputs
     from weftrun.sdk.outside import LocalOutside
 
-Put = dict[str, Any] | None
-"""What a body has put, by name, where anybody may ask for it."""
+
+class Puts(dict[str, Any]):
+    """What the body of a Step has put, by name; `fixed` are those names of which the value stands for all Attempts."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        super().__init__()
+        self.fixed: set[str] = set()
+
+
+Put = Puts | None
+"""What a body has put, where anybody may ask for it."""
 _TRIED_AGAIN = (Reason.RAISED, Reason.MEMORY)
 
 
@@ -65,7 +76,7 @@ class _LocalBody:
         self._values: dict[int, Any] = {}
         self._errors: dict[int, BaseException] = {}
         self._told: set[int] = set()
-        self._outputs: dict[int, dict[str, Any]] = {}
+        self._outputs: dict[int, Puts] = {}
         self._body = BodyEntry(
             function,
             run_id=LOCAL_RUN,
@@ -182,7 +193,7 @@ class _LocalBody:
             self._value(earlier)
         args, kwargs = self._open(call.args)
         if not call.is_map:
-            put = self._outputs.setdefault(number, {}) if function.spec.outputs else None
+            put = self._outputs.setdefault(number, Puts()) if function.spec.outputs else None
             return self._invoke(function, step, args, kwargs, put)
         rows = [row for payload in self._items.get(number, ()) for row in self._open(payload)]
         return self._invoke_items(function, step, rows, kwargs)
@@ -259,7 +270,7 @@ def _attempt(
 ) -> Any:
     """Run a Function's body as a Sandbox would, its result and its outputs encoded and decoded."""
     before, here.recorder = here.recorder, None
-    outputs = _outputs_of(function, put if put is not None else {})
+    outputs = _outputs_of(function, put if put is not None else Puts())
     current = Current(LOCAL_RUN, LOCAL_UID, step, attempt, NO_JOURNAL, outputs=outputs)
     token = enter(current)
     try:
@@ -278,16 +289,25 @@ def _attempt(
     return decode(encode(value, what=f"the result of {function.spec.label}").tobytes())
 
 
-def _outputs_of(function: Callee, put: dict[str, Any]) -> Outputs | None:
+def _outputs_of(function: Callee, put: Puts) -> Outputs | None:
     """Return what takes the outputs of a body into `put`, each encoded and decoded; None for a Function without any."""
     spec = function.spec
     if not spec.outputs:
         return None
 
-    def keep(name: str, value: object) -> None:
-        put[name] = decode(encode(value, what=f"the output {name!r} of {spec.label}").tobytes())
+    outputs = importlib.import_module("weftrun.sdk.outputs")  # late: few authors need it
 
-    made: Outputs = importlib.import_module("weftrun.sdk.outputs").Outputs(spec.label, spec.outputs, keep)
+    def keep(name: str, value: object, durable: bool) -> object:
+        encoded = encode(value, what=f"the output {name!r} of {spec.label}")
+        if durable:
+            outputs.check_durable(spec, name, encoded.nbytes, DEFAULT_LIMITS.inline_bytes_max)
+        if not durable or name not in put.fixed:
+            put[name] = decode(encoded.tobytes())
+        if durable:
+            put.fixed.add(name)
+        return put[name]
+
+    made: Outputs = outputs.Outputs(spec.label, spec.outputs, keep)
     return made
 
 
@@ -300,7 +320,7 @@ def call_here(function: Callee, step: StepId, args: tuple[Any, ...], kwargs: dic
     function.signature.check(args, kwargs)
     if function.is_async:
         return _named(_call_later(function, step, args, kwargs), function)
-    outputs = _outputs_of(function, {})
+    outputs = _outputs_of(function, Puts())
     current = Current(LOCAL_RUN, LOCAL_UID, step, 1, NO_JOURNAL, outputs=outputs)
     token = enter(current)
     try:
@@ -322,7 +342,7 @@ def _stream_of(chunks: Any) -> Any:
 
 
 async def _call_later(function: Callee, step: StepId, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    outputs = _outputs_of(function, {})
+    outputs = _outputs_of(function, Puts())
     current = Current(LOCAL_RUN, LOCAL_UID, step, 1, NO_JOURNAL, outputs=outputs)
     token = enter(current)
     try:

@@ -7,14 +7,42 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from weftrun.model.errors import UsageError
+from weftrun.model.errors import LimitExceeded, UsageError
+from weftrun.model.messages import StreamAnswer
 from weftrun.model.policy import OUTPUTS, STREAM, Checkpoint, FunctionSpec, Kind, without_output
+from weftrun.sdk.codec import decode
 
 _NAME = re.compile(r"[\w-]{1,100}")
 _MOST = 64
 
-Keep = Callable[[str, object], None]
-"""Takes the name and the value of an output."""
+Keep = Callable[[str, object, bool], object]
+"""Takes the name and the value of an output, and whether it is to be durable; returns the value that is fixed then."""
+
+
+def check_durable(function: FunctionSpec, name: str, nbytes: int, bytes_max: int) -> None:
+    """Refuse what can't be put durably.
+
+    Raises:
+        UsageError: of a Function with a transaction, which holds the Journal; or one that shares its Sandbox.
+        LimitExceeded: the value is too large for a record.
+    """
+    what = f"current().put({name!r}, durable=True) in {function.label}"
+    if function.effects == "transaction":
+        raise UsageError(f"{what}: what it does commits with its transaction. Leave `durable` away.")
+    if function.sharing is not None:
+        raise UsageError(f"{what}: its Attempts share a Sandbox, and all would wait. Leave `durable` away.")
+    if nbytes > bytes_max:
+        raise LimitExceeded(
+            f"{what}: the value has {nbytes:,} bytes, more than one record may have ({bytes_max:,}). Put where the "
+            "value is to be found, or leave `durable` away."
+        )
+
+
+def value_fixed(answer: StreamAnswer) -> object:
+    """Return the value that the engine says is fixed."""
+    if answer.error:
+        raise UsageError(answer.error)
+    return decode(answer.chunks[0])
 
 
 def checked(_key: str, given: Any, refuse: Callable[[str], Exception]) -> tuple[str, ...]:
@@ -50,7 +78,7 @@ class Outputs:
         self._keep = keep
         self._over = False
 
-    def put(self, name: str, value: object) -> None:
+    def put(self, name: str, value: object, *, durable: bool = False) -> object:
         """Put an output; see `Current.put`."""
         if self._over:
             raise UsageError(f"current().put({name!r}) after the body of {self._label} had ended: put it before.")
@@ -66,8 +94,9 @@ class Outputs:
                 f"current().put({name!r}) in {self._label} for the second time: its readers may have begun with the "
                 "first value. Put each output once."
             )
-        self._keep(name, value)
+        fixed = self._keep(name, value, durable)
         self._left.remove(name)
+        return fixed if durable else value
 
     def end(self) -> None:
         """Take nothing more: the body has ended."""

@@ -6,7 +6,7 @@ import importlib
 import sys
 import threading
 from contextvars import ContextVar, Token
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from weftrun.model.emits import Emit, emit_key
 from weftrun.model.errors import UsageError
@@ -14,6 +14,8 @@ from weftrun.model.ids import RunId, RunUid, StepId, effect_key
 from weftrun.sdk import clock
 from weftrun.sdk.emits import EmitBounds, Emits
 from weftrun.sdk.transaction import NOT_SAID, Opener, Transaction
+
+T = TypeVar("T")
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -145,7 +147,7 @@ class Current:
         if len(self._notes) < _NOTES_MAX:
             self._notes.append(sentence[:_NOTE_CHARACTERS])
 
-    def put(self, name: str, value: object) -> None:
+    def put(self, name: str, value: T, *, durable: bool = False) -> T:
         """Give an output of this Step before its body ends: whoever reads it may start at once (S1).
 
         The value stands if and only if this Attempt succeeds. If it fails, readers that had started are stopped, and
@@ -155,8 +157,15 @@ class Current:
         Args:
             name: one of those that the decorator declares: `@function(outputs={name: type})`. Each is put once.
             value: anything that can be pickled. What the body changes in it later is not seen by readers.
+            durable: whether the value is recorded now, and stands for all Attempts of the Step (S2): readers with
+                effects may use it before the Step has ended, and one that is tried again is given what stands.
+
+        Returns:
+            The value; of a `durable` one the value that stands, which an earlier Attempt may have put. The call then
+            returns when that is on the disk.
 
         Raises:
+            LimitExceeded: a `durable` value is too large for a record (64 KiB).
             NotSerializable: the value can't be pickled.
             UsageError: there is no such output, it was put before, or this is the body of a workflow, or an item of a
                 map.
@@ -171,7 +180,7 @@ class Current:
                 f"current().put({name!r}) in {self.step_id}: it has no outputs. Declare them on the decorator of a "
                 f"Function: outputs={{{name!r}: type}}."
             )
-        self._outputs.put(name, value)
+        return cast("T", self._outputs.put(name, value, durable=durable))
 
     def emit(self, sink: str, payload: object, order_by: str | None = None) -> str:
         """Let a sink be told once, if and only if this Attempt's outcome becomes the Step's (E1).

@@ -238,12 +238,15 @@ class Ancestors:
         inherited = isinstance(failure, Failure) and failure.origin not in ("", outcome.step)
         if isinstance(failure, Failure) and inherited and self._origin(failure.origin) > seq:
             yield f"it failed because of {failure.origin}, whose failure is not recorded"
+        made = self._made.get(outcome.step)  # a body whose caller's record is to come is not known as one yet
         if outcome.cause == "first" and isinstance(outcome.outcome, Success):
             yield from self._missing_of_step(outcome.step, seq)
-            made = self._made.get(outcome.step)  # a body whose caller's record is to come is not known as one yet
             if made is not None:
                 for ref in outcome.outcome.value.refs:
                     yield from self._missing_producer(made.body, ref.call, seq)
+        if outcome.cause == "fixed" and made is not None:  # with the Step that puts it still under way (S2)
+            producer = self._numbers.get((made.body, made.takes[0]))
+            yield from self._missing_of_step(producer, seq) if producer is not None else ()
         if outcome.cause:
             return
         yield from self._missing_of_step(outcome.step, seq)

@@ -188,7 +188,7 @@ class _OfRun:
             if isinstance(done.outcome, Failure):
                 was_cancelled = done.outcome.reason is Reason.CANCELLED
                 self.ran(done.step, done.ran, failed=0 if was_cancelled or done.cause else 1)
-            elif done.cause not in ("kept", "timer", "signal", "first"):
+            elif done.cause not in ("kept", "timer", "signal", "first", "fixed"):
                 self.ran(done.step, done.ran)
                 if done.ran.entered_at:
                     self.of(done.step).keep([done.outcome.value.data])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from weftrun.views.time_breakdown import TimeBreakdown
+from weftrun.views.time_breakdown import Interval, TimeBreakdown, merge
 from weftrun.views.timeline import Timeline, TimelineLane
 from weftrun.views.units import count_of, duration
 
@@ -29,6 +29,8 @@ def lanes(line: Timeline, width: int = 100) -> list[str]:
     name_width = max([8, *(len(f"Sandbox {lane.sandbox}") for lane in line.lanes)])
     columns = max(40, width) - name_width - 2
     shown = [f"{f'Sandbox {lane.sandbox}':<{name_width}} │{_cells(line, lane, columns)}" for lane in line.lanes]
+    for worker, came in transfers_by_worker(line).items():
+        shown.append(f"{f'to {worker}':<{name_width}} │{_shaded(line, came, columns)}".rstrip())
     if line.gated:
         shown.append(f"{'disk':<{name_width}} │{_shaded(line, line.gated, columns)}".rstrip())
     if len(line.marks) > 1:
@@ -37,6 +39,14 @@ def lanes(line: Timeline, width: int = 100) -> list[str]:
     axis = f"{'':<{name_width}} └0{'─' * max(0, columns - len(length) - 1)}{length}"
     events = [f"  {mark.at - line.began_at:+.3f} s {mark.text}" for mark in line.marks[1 : _MARKS_NAMED_MAX + 1]]
     return [*shown, axis, *_legend(line, max(40, width)), *events, *time_breakdown_lines(line.time_breakdown)]
+
+
+def transfers_by_worker(line: Timeline) -> dict[int, list[Interval]]:
+    """Return by Worker when Objects were on their way to it."""
+    found: dict[int, list[Interval]] = {}
+    for transfer in line.transfers:
+        found.setdefault(transfer.worker, []).append((transfer.began_at, transfer.came_at))
+    return {worker: list(merge(found[worker])) for worker in sorted(found)}
 
 
 def parts_of(shown: str) -> Iterator[tuple[str, str]]:
@@ -60,6 +70,7 @@ def _legend(line: Timeline, width: int) -> list[str]:
         ("· a Workflow's body", any(span.is_body for span in spans)),
         ("! a failed Attempt", any(span.failed for span in spans)),
         ("> ran still when it was seen last", any(span.is_running for span in spans)),
+        ("to N: Objects on their way to Worker N", bool(line.transfers)),
         ("disk: Steps stood still for it", bool(line.gated)),
         ("× an engine was gone", "crash" in kinds),
         ("↻ another one took the Run over", "takeover" in kinds),

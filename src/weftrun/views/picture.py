@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from html import escape
 
 from weftrun.views.timeline import Mark, Span, Timeline, TimelineLane
-from weftrun.views.units import duration
+from weftrun.views.units import duration, size
 
 _ROW = 26
 _LEFT = 96
@@ -20,7 +20,8 @@ _STYLE = """
 text { font: 12px system-ui, "DejaVu Sans", sans-serif; fill: #1b1f24 } .quiet { fill: #59636e }
 .line { stroke: #d1d9e0 } .bar { fill: #b8dfc2; stroke: #116329 } .failed { fill: #f3c3c9; stroke: #a40e26 }
 .running { fill: #bcd5f1; stroke: #0550ae; stroke-dasharray: 5 3 } .body { fill: none; stroke: #59636e }
-.disk { fill: #d4a72c } .mark { stroke: #a40e26; stroke-dasharray: 4 3 } .paper { fill: #ffffff }
+.disk { fill: #d4a72c } .moved { fill: #8250df }
+.mark { stroke: #a40e26; stroke-dasharray: 4 3 } .paper { fill: #ffffff }
 @media (prefers-color-scheme: dark) {
   text { fill: #e6edf3 } .quiet { fill: #9198a1 } .line { stroke: #3d444d } .paper { fill: #0d1117 }
   .bar { fill: #1d4429; stroke: #56d364 } .failed { fill: #4d1f21; stroke: #ff7b72 }
@@ -35,7 +36,8 @@ def picture(line: Timeline, width: int = 1_000) -> str:
     Args:
         width: in pixels.
     """
-    height = _HEAD + len(line.lanes) * _ROW + (_ROW if line.gated else 0) + _AXIS
+    rows = len(line.lanes) + len({transfer.worker for transfer in line.transfers}) + bool(line.gated)
+    height = _HEAD + rows * _ROW + _AXIS
     took = duration(line.over_at - line.began_at)
     title = f"{line.id}: {line.function}, {line.status}, {took}"
     sized = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
@@ -67,8 +69,12 @@ class _Drawing:
             yield f'<text class="quiet" x="{x:.1f}" y="{height - 5}" text-anchor="middle">{at}</text>'
         for row, lane in enumerate(self._line.lanes):
             yield from self._lane(lane, _HEAD + row * _ROW)
+        rows = len(self._line.lanes)
+        workers = sorted({transfer.worker for transfer in self._line.transfers})
+        for row, worker in enumerate(workers, rows):
+            yield from self._transfers(worker, _HEAD + row * _ROW)
         if self._line.gated:
-            y = _HEAD + len(self._line.lanes) * _ROW
+            y = _HEAD + (rows + len(workers)) * _ROW
             yield f'<text class="quiet" x="8" y="{y + 17}">disk</text>'
             for begin, end in self._line.gated:
                 yield self._box("disk", begin, end, y + 8, 10, f"waiting for the disk {duration(end - begin)}")
@@ -86,6 +92,14 @@ class _Drawing:
             x = self._x(span.entered_at)
             if self._x(span.left_at) - x > len(label) * _LETTER + 8:
                 yield f'<text x="{x + 4:.1f}" y="{y + 17}">{_text(label)}</text>'
+
+    def _transfers(self, worker: int, y: int) -> Iterator[str]:
+        yield f'<text class="quiet" x="8" y="{y + 17}">to Worker {worker}</text>'
+        for each in self._line.transfers:
+            if each.worker == worker:
+                source = f"fetched from Worker {each.source}" if each.source else "sent by the engine"
+                told = f"{each.step}, {size(each.nbytes)}, {source}: {duration(each.came_at - each.began_at)}"
+                yield self._box("moved", each.began_at, each.came_at, y + 8, 10, told)
 
     def _mark(self, mark: Mark, height: int) -> Iterator[str]:
         x = self._x(mark.at)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
@@ -10,6 +10,7 @@ from weftrun.model.ids import StepId
 from weftrun.model.outcomes import ITEMS_SHOWN, NOT_RUN, Failure, Ran, Status
 from weftrun.model.records import AttemptFailed, ItemsSettled, StepOutcome
 from weftrun.views.calls import CallView
+from weftrun.views.came import CameView
 from weftrun.views.running import RunningView
 from weftrun.views.unrecorded import Unrecorded, reason
 
@@ -48,6 +49,7 @@ class StepView(Struct, frozen=True, gc=False):
         written_bytes, written_s: Objects that they made, and how long that kept them, in seconds.
         clients_made, clients_used: of `weftrun.shared` in the processes of its Attempts, how many objects were made,
             and how often one that was there was used. Attempts that share a Sandbox tell of it together.
+        came: how the Objects that it takes came to its host; of a map nothing, since its items run on many.
     """
 
     id: StepId
@@ -78,6 +80,7 @@ class StepView(Struct, frozen=True, gc=False):
     written_s: float = 0.0
     clients_made: int = 0
     clients_used: int = 0
+    came: tuple[CameView, ...] = ()
 
 
 class StepSeen(Struct, eq=False):
@@ -100,6 +103,7 @@ class StepSeen(Struct, eq=False):
     ran: Ran = NOT_RUN
     settled: int = 0
     settled_at: float | None = None
+    value_bytes: int = 0
     read_bytes: int = 0
     written_bytes: int = 0
     read_s: float = 0.0
@@ -146,6 +150,7 @@ class StepSeen(Struct, eq=False):
         """Take in a success without a record."""
         self.left_out_at = max(left.at, self.left_out_at or 0.0, self.settled_at or 0.0)
         self.items_left_out += left.items
+        self.value_bytes += left.nbytes
         if not left.items:
             self.attempts = max(self.attempts, left.attempt)
         self._add(left.ran)
@@ -173,6 +178,7 @@ class StepSeen(Struct, eq=False):
         waited_s: float,
         items: int | None = None,
         running: Sequence[RunningView] = (),
+        came: Iterable[CameView] = (),
     ) -> StepView:
         """Return the Step as it stands."""
         entered_at = self.entered_at if call.is_map else self.ran.entered_at
@@ -208,6 +214,7 @@ class StepSeen(Struct, eq=False):
             self.written_s,
             self.clients_made,
             self.clients_used,
+            tuple(came),
         )
 
     def _first_items(self, items: int | None) -> str:

@@ -9,10 +9,12 @@ from collections.abc import Iterator, Sequence
 
 from weftrun.machines.checkpoint import may_lack_record
 from weftrun.model.ids import StepId
+from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.outcomes import NOT_RUN, Failure, Reason, Status
 from weftrun.model.records import AttemptFailed, AttemptStarted, Ended, ItemsSettled, Retried, Row, Settled
-from weftrun.model.values import Data, Inline
+from weftrun.model.values import size_of
 from weftrun.views.calls import Calls, CallView
+from weftrun.views.came import CameView, Ways
 from weftrun.views.running import RunningView
 from weftrun.views.step import StepSeen, StepView, length_s
 from weftrun.views.trace import Traced, handed_of, number
@@ -25,6 +27,9 @@ def steps(rows: Sequence[Row], trace: Sequence[Traced] = (), running: Sequence[R
     The calls of a Workflow's body follow it, in the order in which it made them.
     """
     return list(StepsFold.of(rows, trace, running).views())
+
+
+_INLINE_BYTES_MAX = DEFAULT_LIMITS.inline_bytes_max
 
 
 class StepsFold:
@@ -48,6 +53,7 @@ class StepsFold:
         self._skipped: set[StepId] = set()
         self._seen: dict[StepId, StepSeen] = {}
         self._running: dict[str, list[RunningView]] = {}
+        self._ways = Ways()
 
     @classmethod
     def of(cls, rows: Sequence[Row], trace: Sequence[Traced] = (), running: Sequence[RunningView] = ()) -> StepsFold:
@@ -70,12 +76,17 @@ class StepsFold:
             match record:
                 case Settled():
                     for outcome in record.outcomes:
+                        seen = self._recorded(outcome.step)
                         if not isinstance(outcome.outcome, Failure):
-                            self.value_bytes += _nbytes(outcome.outcome.value.data)
-                        self._recorded(outcome.step).settle(outcome, row.at)
+                            seen.value_bytes = size_of(outcome.outcome.value.data)
+                            self.value_bytes += seen.value_bytes
+                        seen.settle(outcome, row.at)
                 case ItemsSettled():
-                    self.value_bytes += sum(_nbytes(payload.data) for _, _, payload in record.values)
-                    self._recorded(record.step).settle_items(record, row.at)
+                    nbytes = sum(size_of(payload.data) for _, _, payload in record.values)
+                    self.value_bytes += nbytes
+                    seen = self._recorded(record.step)
+                    seen.value_bytes += nbytes
+                    seen.settle_items(record, row.at)
                 case AttemptFailed():
                     self._recorded(record.step).fail_attempt(record)
                 case AttemptStarted():
@@ -118,6 +129,8 @@ class StepsFold:
             seen.written_s += number(entry, "written_s")
             seen.clients_made += int(number(entry, "clients_made"))
             seen.clients_used += int(number(entry, "clients_used"))
+        if entry.kind == "came":
+            self._ways.add(entry)
         if entry.kind == "call":
             self.calls.handed_over(handed_of(entry), entry.at)
         if entry.kind == "batch" and entry.step and entry.step in self.calls.by_step:
@@ -196,7 +209,17 @@ class StepsFold:
         status = self._status(call, seen, items)
         if status == "pending" and any(view.lives for view in running):
             status = "running"
-        return seen.view(call, status, waited_s=self._waited_s(call, seen.entered_at), items=items, running=running)
+        waited_s = self._waited_s(call, seen.entered_at)
+        came = self._came(call, seen)
+        return seen.view(call, status, waited_s=waited_s, items=items, running=running, came=came)
+
+    def _came(self, call: CallView, seen: StepSeen) -> Iterator[CameView]:
+        """Yield how the Objects that a call takes came to where it ran."""
+        if call.is_map or not seen.ran.sandbox:
+            return
+        made = ((step, self._seen[step]) for step in self.calls.producers(call) if step in self._seen)
+        values = ((step, one.ran.sandbox, one.value_bytes) for step, one in made if one.value_bytes > _INLINE_BYTES_MAX)
+        yield from self._ways.to(seen.ran.sandbox, values)
 
     def _waited_s(self, call: CallView, entered_at: float) -> float:
         return max(0.0, entered_at - self.ready_at(call)) if entered_at else 0.0
@@ -268,7 +291,3 @@ class StepsFold:
 
 _NOTHING = StepSeen()
 """Stands for Steps of which no record tells yet; never written to."""
-
-
-def _nbytes(data: Data) -> int:
-    return len(data.data) if isinstance(data, Inline) else data.nbytes

@@ -8,6 +8,7 @@ Facts come from the records, which are durable, and from the trace, which is not
 | `call` | nothing | `call`: one of an async body, handed to a Worker (`model.events.Handed`, as JSON) |
 | `sandbox` | a clause | `sandbox`; as it began `start_s`, `cold`, `isolation`, `unforkable`, `written` |
 | `unrecorded` | why a success has no record, a clause | `sandbox`, `entered`, `left`, `bytes`, `items`, `preview` |
+| `came` | nothing | `worker`, `source` (0: the engine), `bytes`; `began` and `came`, in seconds since the epoch |
 | `note` | a whole sentence, or nothing | `gated`; `epoch`, `waited` (suspended), `engine`; `left` by a closing engine |
 | `takes` | JSON Schema of the type that a body awaits a signal as | `signal`: its name |
 | `text` | what an Attempt printed | of a map, `items`: how many characters each; of a body, `from`: those told before |
@@ -159,7 +160,7 @@ class _Teller:
                 yield Sentence(at, record.step, f"{record.step} has {count_of(items, 'item')}; its input is complete.")
             case Settled():
                 for outcome in record.outcomes:
-                    if outcome.cause != "put":
+                    if outcome.cause not in ("put", "fixed"):
                         self._left_at = outcome.ran.left_at
                     yield Sentence(at, outcome.step, self._settled(outcome))
             case ItemsSettled() if not record.values and not record.failures and record.call is not None:
@@ -240,6 +241,8 @@ class _Teller:
             return f"{done.step} took a signal that had been sent; it is not delivered again."
         if done.cause == "first":
             return f"{done.step} goes on with {', '.join(self._calls.named_by(done.step, outcome.value.refs))}."
+        if done.cause == "fixed":
+            return f"{done.step} is fixed for all Attempts of its Step: Attempt {done.attempt} had put it durably."
         if done.cause == "put":
             return f"{done.step} is fixed: Attempt {done.attempt} of its Step had put it{self._ahead(done)}."
         if not done.ran.entered_at:

@@ -12,6 +12,7 @@ from weftrun.model.ids import RunId, StepId, item_step
 from weftrun.model.outcomes import Failure, Ran, Status
 from weftrun.model.records import AttemptFailed, Ended, ItemsSettled, RollbackFailed, Row, Settled
 from weftrun.views.calls import Calls, label_of, start_of
+from weftrun.views.came import Transfer, transfers
 from weftrun.views.handovers import handovers
 from weftrun.views.running import RunningView, last_line
 from weftrun.views.step import error_line
@@ -94,6 +95,7 @@ class Timeline(Struct, frozen=True):
         over_at: when the last record was decided, or anything was last seen running, in seconds since the epoch.
         gated: when Steps stood still for the disk; only the trace tells.
         marks: when engines came and went, in order.
+        transfers: what came from host to host, by the time it was asked for.
     """
 
     id: RunId
@@ -105,6 +107,7 @@ class Timeline(Struct, frozen=True):
     gated: tuple[Interval, ...]
     time_breakdown: TimeBreakdown
     marks: tuple[Mark, ...] = ()
+    transfers: tuple[Transfer, ...] = ()
 
 
 def timeline(
@@ -139,6 +142,7 @@ def timeline(
         gated,
         time_breakdown(rows, fold, trace, running),
         tuple(marks(rows, trace)),
+        tuple(transfers(trace)),
     )
 
 

@@ -12,6 +12,7 @@ from weftrun.model.commands import Arm, Invoke, InvokeItems, Revoke, WorkCommand
 from weftrun.model.ids import ObjectId, WorkerId
 from weftrun.model.values import Data, Object
 from weftrun.model.visiting import change_data, objects_in
+from weftrun.model.work import Came
 from weftrun.ports.objects import Objects
 from weftrun.ports.worker import Worker
 
@@ -26,17 +27,19 @@ class ArrivingWork:
         me: number of the Worker.
         peers: other Workers that keep Objects; None where all Objects come along.
         lacks: called with an Object that can't be fetched, by the engine's number: `bring` is to be called with it.
+        came: called with each Object that was fetched.
     """
 
     def __init__(
         self, objects: Objects, worker: Worker, me: WorkerId, peers: DistantPeers | None,
-        lacks: Callable[[ObjectId], None],
+        lacks: Callable[[ObjectId], None], came: Callable[[Came], None],
     ) -> None:  # fmt: skip
         self._objects = objects
         self._worker = worker
         self._me = me
         self._peers = peers
         self._lacks = lacks
+        self._tell_came = came
         self._known: dict[ObjectId, ObjectId] = {}
         self._coming: set[ObjectId] = set()
         self._waiting: dict[int, list[tuple[WorkCommand, set[ObjectId]]]] = {}
@@ -60,7 +63,7 @@ class ArrivingWork:
             self._coming.discard(oid)
             self._look_again(oid)
 
-    def _expect(self, each: m.KeptElsewhere) -> None:
+    def _expect(self, run: int, each: m.KeptElsewhere) -> None:
         oid, kept = each.obj.oid, Object(each.number, each.obj.nbytes)
         if each.worker == self._me:
             self._objects.hold(kept.oid)
@@ -68,7 +71,9 @@ class ArrivingWork:
             return
         self._coming.add(oid)
 
-        def done(found: Object | None) -> None:
+        def done(found: Object | None, began_at: float, at: float) -> None:
+            if found is not None:
+                self._tell_came(Came(run, each.step, self._me, each.worker, found.nbytes, began_at, at))
             if oid not in self._coming:
                 if found is not None:
                     self._objects.release(found.oid)  # it was forgotten meanwhile
@@ -95,7 +100,7 @@ class ArrivingWork:
         """Do what the engine says, now or when all it takes is here."""
         self.bring(message.objects, descriptors)
         for each in message.elsewhere:
-            self._expect(each)
+            self._expect(message.run, each)
         run, command = message.run, message.command
         if not self._coming and run not in self._waiting:
             self._do(run, command)

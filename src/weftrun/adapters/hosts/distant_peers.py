@@ -5,23 +5,22 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable
-from typing import Final
 
-from weftrun.adapters.hosts.fetching import Fetcher, HostDoor
+from weftrun.adapters.hosts.fetching import Fetchers, HostDoor
 from weftrun.adapters.hosts.greeting import Membership, Purpose, Stranger, call
 from weftrun.adapters.passing.readiness import LoopChannel, ThreadLoop
 from weftrun.model.errors import EngineClosed
 from weftrun.model.hosts import Begin, HandedOver
 from weftrun.model.ids import WorkerId
 from weftrun.model.values import Data, Object
-from weftrun.ports.entropy import Entropy
+from weftrun.model.work import Came
 from weftrun.ports.objects import Objects
 from weftrun.ports.peers import Handed
 from weftrun.wire.channel import Channel
 from weftrun.wire.frames import ChannelBroken
 
-_LARGE_BYTES: Final = 8 << 20
-"""Objects from this size on do not keep smaller ones waiting: they come over a connection of their own."""
+Fetched = Callable[[Object | None, float, float], None]
+"""Told of an Object, when it was asked for, and when it was there, in seconds since the epoch."""
 
 
 class DistantPeers:
@@ -30,21 +29,22 @@ class DistantPeers:
     A connection that breaks is closed: what it carried comes from the engine.
     """
 
-    def __init__(self, loop: ThreadLoop, objects: Objects, begin: Begin, entropy: Entropy) -> None:
+    def __init__(self, loop: ThreadLoop, objects: Objects, begin: Begin) -> None:
         """Let the others reach this Worker at `begin.serves_at`. OSError where that is no address of this host."""
         self._loop = loop
         self._objects = objects
-        self._member = Membership(begin.worker, begin.secret, entropy)
+        self._member = Membership(begin.worker, begin.secret)
         self._frame_bytes_max = begin.limits.frame_bytes_max
-        self._silence_s = begin.limits.lease_ttl_s
+        silence_s = begin.limits.lease_ttl_s
         self._handed: Handed
         self._before: Callable[[], None] = lambda: None
         self._at: dict[WorkerId, tuple[str, int]] = {}
         self._telling: dict[WorkerId, LoopChannel[HandedOver]] = {}
         self._hearing: dict[WorkerId, LoopChannel[HandedOver]] = {}
-        self._fetchers: dict[tuple[WorkerId, bool], Fetcher] = {}
+        self._tell_came: Callable[[Came], None] = lambda _: None
         self._closed = False
-        self._door = HostDoor(begin.serves_at, self._member, objects, self._called, self._silence_s)
+        self._door = HostDoor(begin.serves_at, self._member, objects, self._called, silence_s)
+        self._fetchers = Fetchers(loop, self._member, silence_s)
 
     @property
     def port(self) -> int:
@@ -59,11 +59,16 @@ class DistantPeers:
         """Call this before anything of another Worker is taken: it takes what the engine has said before that."""
         self._before = before
 
+    def tell_what_comes(self, came: Callable[[Came], None]) -> None:
+        """Call this with each Object of a value that another Worker has told of, when it is here."""
+        self._tell_came = came
+
     # ------------------------------------------------------------------ who there is
 
     def dial(self, worker: WorkerId, host: str, port: int, met: Callable[[], None]) -> None:
         """Reach for a Worker, and call `met` when it can be handed values."""
         self._at[worker] = host, port
+        self._fetchers.dial(worker, host, port)
 
         def work() -> None:
             try:
@@ -80,8 +85,7 @@ class DistantPeers:
         for links in (self._telling, self._hearing):
             if (link := links.pop(worker, None)) is not None:
                 link.close()
-        for key in [key for key in self._fetchers if key[0] == worker]:
-            self._fetchers.pop(key).close()
+        self._fetchers.part(worker)
 
     def _called(self, sock: socket.socket, worker: WorkerId) -> None:
         """Another Worker wants to tell of values; in a thread."""
@@ -121,30 +125,19 @@ class DistantPeers:
         if (link := self._telling.get(worker)) is not None:
             link.gather(HandedOver(run, step, value))
 
-    def fetch(self, worker: WorkerId, kept: Object, done: Callable[[Object | None], None]) -> None:
+    def fetch(self, worker: WorkerId, kept: Object, done: Fetched) -> None:
         """Fetch an Object from the Worker that keeps it under its number.
 
         Args:
             done: called on the loop with it, as it is named here and with one holder; None where it can't be had.
         """
-        at = self._at.get(worker)
-        if at is None or self._closed:
-            self._loop.call_soon(lambda: done(None))
-            return
-        large = kept.nbytes >= _LARGE_BYTES
-        fetcher = self._fetchers.get((worker, large))
-        if fetcher is None:
-            fetcher = self._fetchers[worker, large] = Fetcher(*at, self._member, self._silence_s)
-        found: list[Object] = []
+        began_at = self._loop.now()
 
-        def work() -> None:
-            descriptor = fetcher.fetch(kept)
-            if descriptor is not None:
-                found.append(self._objects.adopt(descriptor, kept.nbytes))
+        def fetched(descriptor: int | None) -> None:
+            found = self._objects.adopt(descriptor, kept.nbytes) if descriptor is not None else None
+            done(found, began_at, self._loop.now())
 
-        self._loop.offload(
-            work, lambda: done(found[0] if found else None), lane=f"{'large' if large else 'small'} from {worker}"
-        )
+        self._fetchers.fetch(worker, kept, fetched)
 
     def _readable(self, worker: WorkerId) -> None:
         received = self._receive(self._hearing, worker)
@@ -176,9 +169,11 @@ class DistantPeers:
             self._handed(worker, message.run, message.step, value)
             return
 
-        def done(found: Object | None) -> None:
+        def done(found: Object | None, began_at: float, at: float) -> None:
             if found is not None:
+                me, nbytes = self._member.worker, found.nbytes
                 self._handed(worker, message.run, message.step, found)
+                self._tell_came(Came(message.run, message.step, me, worker, nbytes, began_at, at))
 
         self.fetch(worker, value, done)
 

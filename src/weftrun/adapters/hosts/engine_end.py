@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import os
+from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import msgspec
 
@@ -14,6 +16,7 @@ from weftrun.adapters.passing.readiness import FdLoop, LoopChannel
 from weftrun.model import hosts as m
 from weftrun.model.commands import WorkCommand
 from weftrun.model.errors import UsageError
+from weftrun.model.events import AttemptsEnded, ItemsEnded, OutputPut
 from weftrun.model.hosts import FromWorker
 from weftrun.model.ids import ObjectId, RunId, RunUid, WorkerId
 from weftrun.model.messages import Answer
@@ -21,12 +24,33 @@ from weftrun.model.outcomes import Failure
 from weftrun.model.policy import Bundle
 from weftrun.model.values import Object
 from weftrun.model.visiting import objects_in
-from weftrun.model.work import AttemptAt
+from weftrun.model.work import AttemptAt, Came, WorkEvent
 from weftrun.ports.objects import Objects
 from weftrun.ports.worker import WorkerEvents
 from weftrun.wire.channel import Channel
 from weftrun.wire.frames import ChannelBroken
 from weftrun.wire.lease_page import host_clock_s
+
+_NOT_HERE: Final = -1
+_NO_STEP: Final = -1
+
+
+class _Untold:
+    """A message that is told when the Objects in it are here, and those in all before it."""
+
+    def __init__(self, message: FromWorker, descriptors: Sequence[int]) -> None:
+        self.message = message
+        self.descriptors = list(descriptors)
+
+    @property
+    def is_complete(self) -> bool:
+        return _NOT_HERE not in self.descriptors
+
+    def drop(self) -> None:
+        """Nobody is told of it."""
+        for descriptor in self.descriptors:
+            if descriptor != _NOT_HERE:
+                os.close(descriptor)
 
 
 class RemoteWorker:
@@ -62,6 +86,8 @@ class RemoteWorker:
         self._number = 0
         self._quiet = True
         self._heard = 0
+        self._untold: deque[_Untold] = deque()
+        self._wanted: dict[ObjectId, tuple[_Untold, int]] = {}
         self._over = False
         self.heard_at: float | None = None
         self.about: m.WorkerAbout | None = None
@@ -75,7 +101,7 @@ class RemoteWorker:
     @property
     def quiet(self) -> bool:
         """Whether no Sandbox has anything to do, as far as it has told, and has heard of all that was sent."""
-        return self._over or (self._quiet and self._heard == self._number)
+        return self._over or (self._quiet and self._heard == self._number and not self._untold)
 
     def listen(self, events: WorkerEvents) -> None:
         """Say whom to tell."""
@@ -105,6 +131,11 @@ class RemoteWorker:
         self._number += 1
         self._send(m.Work(self._number, run, command, along, elsewhere), along)
         self._sent.update(fresh)
+        if along and self._introductions is not None and self._events is not None:
+            now = self._loop.now()
+            for obj in along:
+                if (step := self._introductions.step_of(obj.oid)) is not None:
+                    self._events.came(Came(run, step, self._me, m.ENGINE, obj.nbytes, now, now))
 
     def release(self, objects: Sequence[ObjectId]) -> None:
         """Forget Objects."""
@@ -166,6 +197,9 @@ class RemoteWorker:
             self._over = True
             self._channel.close()
             self._sent.clear()
+            for untold in self._untold:
+                untold.drop()
+            self._untold.clear()
 
     def finish(self, why: str) -> None:
         """The process has ended: take what it had still said, then count it as gone."""
@@ -218,18 +252,27 @@ class RemoteWorker:
         return True
 
     def _take(self, message: FromWorker, descriptors: tuple[int, ...]) -> None:
+        match message:
+            case m.Pong():
+                self.about = message.about
+            case m.Serves() | m.Met() | m.Lacks() | m.KeptSent():
+                self._of_objects(message, descriptors)
+            case m.Told() if message.kept:
+                self._bring(message)
+            case _ if self._untold:
+                self._untold.append(_Untold(message, descriptors))
+            case _:
+                self._tell(message, descriptors)
+
+    def _tell(self, message: FromWorker, descriptors: Sequence[int]) -> None:
+        """Tell what came, and that has all its Objects."""
         events = self._events
         if isinstance(message, m.Told):
-            self._told(message, descriptors)
+            self._told(message, tuple(descriptors))
             return
         if isinstance(message, m.Rested):
             self._quiet, self._heard = message.quiet, message.number
-        if isinstance(message, m.Pong):
-            self.about = message.about
-        if isinstance(message, m.Serves | m.Met | m.Lacks):
-            self._of_objects(message)
-            return
-        if events is None or isinstance(message, m.Pong):
+        if events is None:
             return
         match message:
             case m.Printed():
@@ -242,6 +285,8 @@ class RemoteWorker:
                 events.asked(message.attempt, message.message)
             case m.SandboxEnded():
                 events.sandbox_ended(message.sandbox)
+            case m.CameHere():
+                events.came(message.came)
             case _:
                 events.rested()
 
@@ -249,17 +294,43 @@ class RemoteWorker:
         """Hear what became of what a Run wanted done."""
         event = adopted(message.event, descriptors, self._objects)
         if self._introductions is not None and message.kept:  # a Worker that nobody reaches keeps nothing
-            for obj, number in zip(objects_in(event), message.kept, strict=True):
-                self._introductions.keeps(self._me, number, obj.oid)
+            for (step, obj), number in zip(_objects_by_step(event), message.kept, strict=True):
+                self._introductions.keeps(self._me, number, obj.oid, step)
         if self._events is not None:
             self._events.told(message.run, event)
         else:
             for obj in objects_in(event):
                 self._objects.release(obj.oid)
 
-    def _of_objects(self, message: m.Serves | m.Met | m.Lacks) -> None:
+    def _bring(self, message: m.Told) -> None:
+        """Fetch the Objects of what the Worker tells; nothing overtakes it but signs of life."""
+        if self._introductions is None:
+            raise ChannelBroken("It keeps what it makes, and nobody asked it to.")
+        untold = _Untold(message, [_NOT_HERE] * len(message.kept))
+        self._untold.append(untold)
+        for place, (obj, number) in enumerate(zip(objects_in(message.event), message.kept, strict=True)):
+            self._wanted[number] = untold, place
+            self._introductions.bring(self._me, Object(number, obj.nbytes), self._brought)
+
+    def _brought(self, number: ObjectId, descriptor: int | None) -> None:
+        """An Object is here; without a descriptor the Worker is to send it."""
+        if self._over:
+            if descriptor is not None:
+                os.close(descriptor)
+        elif descriptor is None:
+            self._send(m.SendKept(number))
+        else:
+            untold, place = self._wanted.pop(number)
+            untold.descriptors[place] = descriptor
+            while self._untold and self._untold[0].is_complete:
+                first = self._untold.popleft()
+                self._tell(first.message, first.descriptors)
+
+    def _of_objects(self, message: m.Serves | m.Met | m.Lacks | m.KeptSent, descriptors: Sequence[int]) -> None:
         """Hear of the way between this Worker and others, and of what did not come over it."""
-        if isinstance(message, m.Lacks):
+        if isinstance(message, m.KeptSent):
+            self._brought(message.number, descriptors[0])
+        elif isinstance(message, m.Lacks):
             wanted = tuple(self._sent[oid] for oid in message.objects if oid in self._sent)
             self._send(m.Bring(wanted), wanted)
         elif self._introductions is None:
@@ -268,3 +339,11 @@ class RemoteWorker:
             self._introductions.serves(self._me, message.port)
         else:
             self._introductions.reaches(self._me, message.worker)
+
+
+def _objects_by_step(event: WorkEvent) -> list[tuple[int, Object]]:
+    """Return the Objects that an event tells of, in order, each with the Step whose value it is."""
+    if isinstance(event, AttemptsEnded):
+        return [(ended.step, obj) for ended in event.ended for obj in objects_in(ended)]
+    step = event.step if isinstance(event, ItemsEnded | OutputPut) else _NO_STEP
+    return [(step, obj) for obj in objects_in(event)]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import mmap
 import os
 import socket
@@ -16,7 +17,9 @@ from collections.abc import Callable
 from typing import Final
 
 from weftrun.adapters.hosts.greeting import Membership, Purpose, Stranger, answer, call, receive_into, received
+from weftrun.adapters.passing.readiness import ThreadLoop
 from weftrun.model.errors import WeftrunError
+from weftrun.model.hosts import ENGINE
 from weftrun.model.ids import ObjectId, WorkerId
 from weftrun.model.values import Object
 from weftrun.ports.objects import Objects
@@ -25,6 +28,11 @@ from weftrun.wire.memfd import SEALS
 _ASKED: Final = struct.Struct("<Q")
 _ANSWERED: Final = struct.Struct("<q")
 _NOT_HERE: Final = -1
+_LARGE_BYTES: Final = 8 << 20
+"""Objects from this size on do not keep smaller ones waiting."""
+_PIECE_BYTES: Final = 4 << 20
+_WAIT_S: Final = 1.0
+"""A piece for the engine waits no longer than this for Workers that are sent something."""
 _STRANGERS_MAX: Final = 32
 """Connections at once of which nobody knows yet who calls."""
 
@@ -32,7 +40,9 @@ Called = Callable[[socket.socket, WorkerId], None]
 
 
 class HostDoor:
-    """Where the other Workers of an engine reach this one: in threads of its own.
+    """Where the engine and its other Workers reach this one: in threads of its own.
+
+    What Workers read goes before the engine's copies, of which a piece is sent from time to time all the same.
 
     Args:
         address: of this host; the port is free to choose.
@@ -52,6 +62,9 @@ class HostDoor:
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._closed = False
+        self._sending = 0
+        self._others_rest = threading.Event()
+        self._others_rest.set()
         self._listening = socket.create_server((address, 0))
         self.port: int = self._listening.getsockname()[1]
         threading.Thread(target=self._accept, name="weftrun-door", daemon=True).start()
@@ -82,12 +95,12 @@ class HostDoor:
                 return
             self._open.add(sock)
         with contextlib.suppress(OSError):
-            self._serve(sock)
+            self._serve(sock, worker)
         with self._lock:
             self._open.discard(sock)
         sock.close()
 
-    def _serve(self, sock: socket.socket) -> None:
+    def _serve(self, sock: socket.socket, worker: WorkerId) -> None:
         """Send what is asked for until the other end has gone."""
         while True:
             sock.settimeout(None)
@@ -102,10 +115,30 @@ class HostDoor:
                 descriptor = self._objects.descriptor(ObjectId(number))
                 nbytes = os.fstat(descriptor).st_size
                 sock.sendall(_ANSWERED.pack(nbytes))
-                if nbytes:
-                    _send_file(sock, descriptor, nbytes)
+                self._send(sock, worker, descriptor, nbytes)
             finally:
                 self._objects.release(ObjectId(number))
+
+    def _send(self, sock: socket.socket, worker: WorkerId, descriptor: int, nbytes: int) -> None:
+        """Send an Object in pieces."""
+        if worker != ENGINE:
+            self._sends(1)
+        try:
+            for start in range(0, nbytes, _PIECE_BYTES):
+                if worker == ENGINE:
+                    self._others_rest.wait(_WAIT_S)
+                _send_file(sock, descriptor, start, min(_PIECE_BYTES, nbytes - start))
+        finally:
+            if worker != ENGINE:
+                self._sends(-1)
+
+    def _sends(self, more: int) -> None:
+        with self._lock:
+            self._sending += more
+            if self._sending:
+                self._others_rest.clear()
+            else:
+                self._others_rest.set()
 
     def close(self) -> None:
         """Let nobody in any more, and end what is sent. Idempotent."""
@@ -172,10 +205,55 @@ class Fetcher:
             self._in_use.release()
 
 
-def _send_file(sock: socket.socket, descriptor: int, nbytes: int) -> None:
-    """Send a file from the kernel's memory, as far as the socket takes it in time."""
+class Fetchers:
+    """Fetches Objects from the Workers of an engine, from each over two connections: one for large ones."""
+
+    def __init__(self, loop: ThreadLoop, member: Membership, silence_s: float) -> None:
+        """Say who asks, and how long the other end may say nothing, in seconds."""
+        self._loop = loop
+        self._member = member
+        self._silence_s = silence_s
+        self._at: dict[WorkerId, tuple[Fetcher, Fetcher, int]] = {}
+
+    def dial(self, worker: WorkerId, host: str, port: int) -> None:
+        """A Worker can be reached at this address. Nothing is said to it yet."""
+        taken = {number for _, _, number in self._at.values()}
+        small, large = (Fetcher(host, port, self._member, self._silence_s) for _ in range(2))
+        self._at[worker] = small, large, next(number for number in itertools.count() if number not in taken)
+
+    def fetch(self, worker: WorkerId, kept: Object, done: Callable[[int | None], None]) -> None:
+        """Fetch an Object from the Worker that keeps it under its number.
+
+        Args:
+            done: called on the loop with the descriptor of a sealed memfd; with None where it can't be had.
+        """
+        if worker not in self._at:
+            self._loop.call_soon(lambda: done(None))
+            return
+        small, large, number = self._at[worker]
+        is_large = kept.nbytes >= _LARGE_BYTES
+        found: list[int | None] = []
+        self._loop.offload(
+            lambda: found.append((large if is_large else small).fetch(kept)),
+            lambda: done(found[0]),
+            lane=f"{'large' if is_large else 'small'} {number}",  # used again when a Worker is gone
+        )
+
+    def part(self, worker: WorkerId) -> None:
+        """A Worker is gone: what is under way ends."""
+        for fetcher in self._at.pop(worker, ())[:2]:
+            fetcher.close()
+
+    def close(self) -> None:
+        """Part with all. Idempotent."""
+        for worker in list(self._at):
+            self.part(worker)
+
+
+def _send_file(sock: socket.socket, descriptor: int, start: int, nbytes: int) -> None:
+    """Send a part of a file from the kernel's memory, as far as the socket takes it in time."""
     with os.fdopen(os.dup(descriptor), "rb") as file:
-        sock.sendfile(file, 0, nbytes)
+        sock.sendfile(file, start, nbytes)
 
 
 def _received_object(sock: socket.socket, nbytes: int) -> int:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import contextlib
 import enum
 import hmac
+import itertools
 import socket
 import struct
-from typing import Final, NamedTuple
+from typing import Final
 
 from weftrun.model.ids import WorkerId
-from weftrun.ports.entropy import Entropy
 
 _NONCE_BYTES: Final = 32
 _PROOF_BYTES: Final = 32
@@ -34,21 +34,22 @@ class Stranger(Exception):
     """The other end does not know the secret, or speaks something else."""
 
 
-class Membership(NamedTuple):
-    """What a Worker shows the others of its engine.
+class Membership:
+    """What a Worker, or the engine, shows the others of its engine. From any thread.
 
-    Attributes:
-        worker: who it is.
+    Args:
+        worker: who it is; no other process has the same number.
         secret: what all of them know, and nobody else.
     """
 
-    worker: WorkerId
-    secret: bytes
-    entropy: Entropy
+    def __init__(self, worker: WorkerId, secret: bytes) -> None:
+        self.worker = worker
+        self.secret = secret
+        self._numbers = itertools.count()
 
     def nonce(self) -> bytes:
-        """Return 32 bytes that nobody has sent before."""
-        return self.entropy.uid().encode()
+        """Return 32 bytes that nobody has sent before, and nobody foresees who does not know the secret."""
+        return hmac.digest(self.secret, b"nonce" + struct.pack("<IQ", self.worker, next(self._numbers)), "sha256")
 
 
 def call(host: str, port: int, caller: Membership, purpose: Purpose) -> socket.socket:

@@ -6,12 +6,16 @@ import contextlib
 from collections.abc import Callable
 from typing import Protocol
 
+from weftrun.adapters.hosts.fetching import Fetchers
+from weftrun.adapters.hosts.greeting import Membership
 from weftrun.adapters.passing.readiness import ThreadLoop
 from weftrun.model import hosts as m
 from weftrun.model.errors import EngineClosed
+from weftrun.model.hosts import ENGINE
 from weftrun.model.ids import ObjectId, WorkerId
 from weftrun.model.values import Object
 from weftrun.ports.objects import Objects
+from weftrun.ports.worker import MakeBegin
 
 Met = Callable[[WorkerId, WorkerId], None]
 
@@ -33,18 +37,21 @@ class Introductions:
     """What the engine knows of Workers that keep what they make. Called on the loop.
 
     Args:
+        begin: says what the engine's Workers know of it.
         met: told of each two that can hand one another values.
     """
 
-    def __init__(self, loop: ThreadLoop, objects: Objects, met: Met) -> None:
+    def __init__(self, loop: ThreadLoop, objects: Objects, begin: MakeBegin, met: Met) -> None:
         objects.when_freed(self._freed)
+        engine = begin(ENGINE)
+        self._fetchers = Fetchers(loop, Membership(ENGINE, engine.secret), engine.limits.lease_ttl_s)
         self._loop = loop
         self._met = met
         self._guests: dict[WorkerId, Guest] = {}
         self._hosts: dict[WorkerId, str] = {}
         self._at: dict[WorkerId, tuple[str, int]] = {}
         self._reaches: set[tuple[WorkerId, WorkerId]] = set()
-        self._kept: dict[ObjectId, tuple[WorkerId, ObjectId]] = {}
+        self._kept: dict[ObjectId, tuple[WorkerId, ObjectId, int]] = {}
 
     def joined(self, worker: WorkerId, guest: Guest, host: str) -> None:
         """A Worker is there, on a host with this address."""
@@ -58,6 +65,7 @@ class Introductions:
             self._guests[worker].dial(other, *there)
             self._guests[other].dial(worker, *here)
         self._at[worker] = here
+        self._fetchers.dial(worker, *here)
 
     def reaches(self, worker: WorkerId, other: WorkerId) -> None:
         """A Worker can hand another one values."""
@@ -72,23 +80,44 @@ class Introductions:
             return
         del self._hosts[worker]
         self._at.pop(worker, None)
+        self._fetchers.part(worker)
         self._reaches = {pair for pair in self._reaches if worker not in pair}
         self._kept = {oid: kept for oid, kept in self._kept.items() if kept[0] != worker}
-        for guest in self._guests.values():
-            guest.part(worker)
+        for other in self._at:  # who can't be reached knows nobody
+            self._guests[other].part(worker)
 
     # ------------------------------------------------------------------ Objects
 
-    def keeps(self, worker: WorkerId, number: ObjectId, oid: ObjectId) -> None:
-        """A Worker keeps an Object of the engine's under a number of its own."""
-        self._kept[oid] = worker, number
+    def keeps(self, worker: WorkerId, number: ObjectId, oid: ObjectId, step: int) -> None:
+        """A Worker keeps an Object of the engine's, of a Step's value, under a number of its own."""
+        self._kept[oid] = worker, number, step
+
+    def step_of(self, oid: ObjectId) -> int | None:
+        """Return the Step whose value an Object is; None where no Worker has it."""
+        kept = self._kept.get(oid)
+        return kept[2] if kept is not None else None
+
+    def bring(self, worker: WorkerId, kept: Object, done: Callable[[ObjectId, int | None], None]) -> None:
+        """Fetch for the engine what a Worker keeps.
+
+        Args:
+            done: called with its number there, and a descriptor; None where the Worker can't be reached.
+        """
+        self._fetchers.fetch(worker, kept, lambda descriptor: done(kept.oid, descriptor))
+
+    def close(self) -> None:
+        """Fetch nothing more. Idempotent."""
+        self._fetchers.close()
 
     def elsewhere(self, obj: Object, reader: WorkerId) -> m.KeptElsewhere | None:
         """Return from where a Worker gets an Object; None where the engine sends it."""
-        worker, number = self._kept.get(obj.oid, (reader, None))
-        if number is None or (worker != reader and (worker, reader) not in self._reaches):
+        kept = self._kept.get(obj.oid)
+        if kept is None:
             return None
-        return m.KeptElsewhere(obj, worker, number)
+        worker, number, step = kept
+        if worker != reader and (worker, reader) not in self._reaches:
+            return None
+        return m.KeptElsewhere(obj, worker, number, step)
 
     def _freed(self, oid: ObjectId) -> None:
         """Nobody holds an Object any more. From any thread."""
@@ -97,6 +126,6 @@ class Introductions:
                 self._loop.call_from_thread(lambda: self._forget(oid))
 
     def _forget(self, oid: ObjectId) -> None:
-        worker, number = self._kept.pop(oid, (None, None))
-        if worker is not None and number is not None and worker in self._guests:
-            self._guests[worker].forget_kept(number)
+        kept = self._kept.pop(oid, None)
+        if kept is not None and kept[0] in self._guests:
+            self._guests[kept[0]].forget_kept(kept[1])

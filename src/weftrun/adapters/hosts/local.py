@@ -130,6 +130,8 @@ class LocalWorkers:
     def close(self) -> None:
         """End all, and return when they have ended. Idempotent."""
         self._closed = True
+        if self._introductions is not None:
+            self._introductions.close()
         there, self._there = self._there, {}
         for _, remote in there.values():
             remote.close()

@@ -19,7 +19,7 @@ from weftrun.model.ids import ObjectId, SandboxId, WorkerId
 from weftrun.model.messages import Asking
 from weftrun.model.values import Data, Object
 from weftrun.model.visiting import change_data
-from weftrun.model.work import AttemptAt, BatchSent, Running, Said, WorkEvent
+from weftrun.model.work import AttemptAt, BatchSent, Came, Running, Said, WorkEvent
 from weftrun.ports.objects import Objects
 from weftrun.ports.worker import Worker
 from weftrun.wire.channel import Channel
@@ -63,7 +63,7 @@ class WorkerEnd:
         self._keeps = isinstance(peers, DistantPeers)
         self._arriving = ArrivingWork(
             objects, worker, me, peers if isinstance(peers, DistantPeers) else None,
-            lambda oid: self._send(m.Lacks((oid,))),
+            lambda oid: self._send(m.Lacks((oid,))), self.came,
         )  # fmt: skip
         self._heard = 0
         self._is_over = False
@@ -75,6 +75,7 @@ class WorkerEnd:
         peers.hear_first(self._catch_up)
         worker.listen(self)
         if isinstance(peers, DistantPeers):
+            peers.tell_what_comes(self.came)
             self._send(m.Serves(peers.port))
         self._watch()
 
@@ -133,6 +134,9 @@ class WorkerEnd:
                 self._arriving.forget(message.objects)
                 for oid in message.kept:
                     self._objects.release(oid)
+            case m.SendKept():
+                descriptor = os.dup(self._objects.descriptor(message.number))
+                self._send(m.KeptSent(message.number), [descriptor])
             case m.HoldUntil():
                 left_s = message.at - host_clock_s()
                 worker.hold_until(self._loop.now() + left_s if left_s < math.inf else math.inf)
@@ -184,21 +188,19 @@ class WorkerEnd:
 
     def told(self, run: int, event: WorkEvent) -> None:
         """Something became of what a Run wanted done: its Objects are the engine's from now on."""
-        descriptors: list[int] = []
         given: list[ObjectId] = []
 
         def numbered(data: Data) -> Data:
             if not isinstance(data, Object):
                 return data
-            descriptors.append(os.dup(self._objects.descriptor(data.oid)))
             given.append(data.oid)
-            return Object(ObjectId(-len(descriptors)), data.nbytes)
+            return Object(ObjectId(-len(given)), data.nbytes)
 
         changed = change_data(event, numbered)
         if self._keeps:
-            self._send(m.Told(run, changed, tuple(given)), descriptors)
+            self._send(m.Told(run, changed, tuple(given)))
             return
-        self._send(m.Told(run, changed), descriptors)
+        self._send(m.Told(run, changed), [os.dup(self._objects.descriptor(oid)) for oid in given])
         for oid in given:
             self._objects.release(oid)
 
@@ -209,6 +211,10 @@ class WorkerEnd:
     def batch_sent(self, sent: BatchSent) -> None:
         """A Batch went to a Sandbox."""
         self._send(m.SentBatch(replace(sent, host=_HOST)))
+
+    def came(self, came: Came) -> None:
+        """An Object came from another Worker."""
+        self._send(m.CameHere(came))
 
     def running(self, rows: Sequence[Running]) -> None:
         """Something has been running for long."""

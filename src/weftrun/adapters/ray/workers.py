@@ -11,6 +11,7 @@ from typing import Any, Final
 import ray
 import ray.util.scheduling_strategies
 from msgspec.structs import replace
+from ray._private import worker as ray_worker
 from ray.exceptions import RayError
 
 from weftrun.adapters.hosts.engine_end import RemoteWorker
@@ -27,6 +28,7 @@ from weftrun.ports.worker import DistantWorker, MakeBegin
 from weftrun.wire.channel import Channel
 
 _LOOK_S: Final = 1.0
+_PRINTS: Final = "_worker_logs_enabled"
 _LOG = logging.getLogger("weftrun")
 
 
@@ -47,6 +49,7 @@ class RayCluster:
         self._is_ours = not ray.is_initialized()
         if self._is_ours:
             _connect(address)
+            _let_ray_print(False)
 
     def workers(
         self,
@@ -65,6 +68,7 @@ class RayCluster:
         if self._is_ours:
             self._is_ours = False
             ray.shutdown()
+            _let_ray_print(True)
 
 
 class RayWorkers:
@@ -90,7 +94,7 @@ class RayWorkers:
         self._module = module
         self._begin = begin
         self._joined = joined
-        self._introductions = Introductions(loop, objects, met)
+        self._introductions = Introductions(loop, objects, begin, met)
         self._last = 0
         self._hosts: dict[str, _Host] = {}
         self._closing = threading.Event()
@@ -162,6 +166,7 @@ class RayWorkers:
             if host.remote is not None:
                 host.remote.close()
         self._watcher.join()
+        self._introductions.close()
         for host in self._hosts.values():
             host.link.join()
 
@@ -180,6 +185,15 @@ class _Host:
         self.worker = worker
         self.address = address
         self.remote: RemoteWorker | None = None
+
+
+def _let_ray_print(prints: bool) -> None:  # which of the two is what it says
+    """Keep Ray from telling of its processes' ends on standard output, where a program's own answers stand.
+
+    It has no setting for that: `log_to_driver` is about what tasks print.
+    """
+    if hasattr(ray_worker, _PRINTS):
+        setattr(ray_worker, _PRINTS, prints)
 
 
 def _connect(address: str | None) -> None:

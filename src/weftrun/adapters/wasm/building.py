@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import os
 import subprocess
@@ -10,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
+from weftrun.adapters.wasm.building_python import NotBuilt, build_python
 from weftrun.model.errors import Unsupported, UsageError
 
 _LANGUAGES: Final = {".c": "cc", ".cpp": "c++", ".cc": "c++", ".cxx": "c++"}
@@ -20,10 +20,6 @@ _FLAGS: Final = (
     "-Wl,--export-table", "-Wl,--export=__stack_pointer", "-Wl,-z", f"-Wl,stack-size={_STACK_BYTES}",
 )  # fmt: skip
 _OF_CPP: Final = ("-fno-exceptions",)
-
-
-class NotBuilt(UsageError):
-    """A program was not built; what the compiler said comes with it."""
 
 
 def build(source: str, target: str, flags: Sequence[str] = ()) -> str:
@@ -48,7 +44,7 @@ def build(source: str, target: str, flags: Sequence[str] = ()) -> str:
     if not os.path.isfile(source):
         raise UsageError(f"There is no file {source}.")
     if ending == ".py":
-        importlib.import_module("weftrun.adapters.wasm.building_python").build_python(source, target)
+        build_python(source, target)
         return ""
     if ending not in _LANGUAGES:
         raise UsageError(f"{source} can't be built: functions are built of {', '.join(_LANGUAGES)}, .py.")

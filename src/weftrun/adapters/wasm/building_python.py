@@ -11,8 +11,7 @@ import sys
 import tempfile
 from typing import Final
 
-from weftrun.adapters.wasm.building import NotBuilt
-from weftrun.model.errors import Unsupported
+from weftrun.model.errors import Unsupported, UsageError
 
 _WIT: Final = {"int": "s64", "float": "f64", "str": "string", "bool": "bool", "bytes": "list<u8>"}
 _APP: Final = """import functools as _functools
@@ -38,6 +37,10 @@ def _told(function):
 
 class WitWorld:
 """
+
+
+class NotBuilt(UsageError):
+    """A program was not built; what the compiler said comes with it."""
 
 
 def build_python(source: str, target: str) -> str:

@@ -13,7 +13,7 @@ from weftrun.entrypoints.cli.table import Column, print_table
 from weftrun.views.step import StepView
 from weftrun.views.steps import steps
 from weftrun.views.trace import is_part
-from weftrun.views.units import duration
+from weftrun.views.units import duration, size
 
 _COLUMNS = (
     Column("step", folds=True),
@@ -24,9 +24,10 @@ _COLUMNS = (
     Column("in body", rank=2),
     Column("clients", rank=7, if_any=True),
     Column("sandbox", rank=5, right=True),
+    Column("came", if_any=True, rank=6),
     Column("value or error", gives=True, if_any=True),
 )
-_LIFE = Column("life", rank=6, right=True)
+_LIFE = Column("life", rank=7, right=True)
 """Shown of Runs that were retried."""
 
 
@@ -72,9 +73,20 @@ def _row(view: StepView, seen: Look) -> tuple[str, ...]:
         duration(view.body_s) if view.entered_at is not None else "",
         f"{view.clients_made:,} made, {view.clients_used:,} used" if view.clients_made or view.clients_used else "",
         str(view.sandbox or ""),
+        _came(view),
         _value(view, seen),
         str(view.life),
     )
+
+
+def _came(view: StepView) -> str:
+    """Return what came to a Step from other hosts, and from which Workers."""
+    found: dict[str, int] = {}
+    for came in view.came:
+        if came.way != "local":
+            source = f"from {came.worker}" if came.way == "fetched" else "from the engine"
+            found[source] = found.get(source, 0) + came.nbytes
+    return ", ".join(f"{size(nbytes)} {source}" for source, nbytes in found.items())
 
 
 def _value(view: StepView, seen: Look) -> str:

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from weftrun.entrypoints.http.problems import Refusal
 from weftrun.model.errors import UsageError
-from weftrun.sdk.handles import check_id
+from weftrun.model.limits import check_id
 
 Scope = Literal["read", "invoke", "deploy", "admin"]
 SCOPES: tuple[Scope, ...] = ("read", "invoke", "deploy", "admin")

@@ -64,6 +64,8 @@ def add_call(
     if skipped:
         _spare(run, body, step, call, map)
         return step
+    if function.outputs:
+        _find_outputs(body, step)
     if call.args.refs or call.after:
         step.after = call.after
         _tie(run, body, step, call)
@@ -125,6 +127,14 @@ def _is_output(step: Step, producer: Step) -> None:
         producer.outputs = []
     producer.outputs.append(step)
     step.hasty = True
+
+
+def _find_outputs(body: Body, producer: Step) -> None:
+    """Find what was fixed before of a call that is open: the record of an async body's graph has only those (S2)."""
+    for number in range(producer.number + 1, producer.number + 1 + len(producer.function.outputs)):
+        known = body.calls.get(number)
+        if known is not None and known.state >= OVER:
+            _is_output(known, producer)
 
 
 def _tie(run: RunState, body: Body, step: Step, call: Call) -> None:

@@ -11,6 +11,7 @@ from weftrun.machines.run.beside import comes_next
 from weftrun.machines.run.bodies import deliver, lost, made, returned
 from weftrun.machines.run.closure import add_record, flush_outcomes
 from weftrun.machines.run.early import output_put
+from weftrun.machines.run.fixing import fix_puts, put_durably
 from weftrun.machines.run.grow import revive
 from weftrun.machines.run.handed import in_flight, newly_handed, recall_handed
 from weftrun.machines.run.maps import items_ended
@@ -148,7 +149,7 @@ class RunMachine:
             case ItemsEnded():
                 items_ended(run, event)
             case OutputPut():
-                output_put(run, event)
+                (put_durably if event.is_durable else output_put)(run, event)
             case Disarmed():
                 disarmed(run, event)
             case BodyMade() | BodyReturned() | BodyLost():
@@ -236,12 +237,18 @@ class RunMachine:
                 bodies, run.deliverable = run.deliverable, []
                 for body in bodies:
                     deliver(run, body)
-            elif run.cancel and begin_to_undo(run):
+            elif (run.cancel and begin_to_undo(run)) or (run.puts and self._fixes_puts()):
                 continue
             else:
                 break
         if run.due:
             wake_for_due(run)
+
+    def _fixes_puts(self) -> bool:
+        """Fix what was put durably; say whether anything was, from which more may follow."""
+        before = self.state.ordinal
+        fix_puts(self.state)
+        return self.state.ordinal > before
 
     def _hand_out(self) -> list[RunCommand]:
         """Return the commands, the row first, so that what follows from it can't go before it."""
@@ -286,7 +293,7 @@ class RunMachine:
         """Whether a gate, a reader, the starter or the answer waits for a row."""
         run = self.state
         ends = run.ending is not None or run.unfit is not None
-        return bool(run.gated or run.held) or ends or run.committed == 0
+        return bool(run.gated or run.held or run.puts) or ends or run.committed == 0
 
     @staticmethod
     def answer_of(uid: RunUid, rows: Sequence[Row], limits: Limits) -> End:

@@ -236,6 +236,7 @@ class RunState:
         records, outcomes: what the event in hand adds to the next row, in order.
         starts: how Steps come to start; `armable` are those that may be armed next.
         hopeful: Steps of which something that they take has come, or is fixed: they may run ahead, or have done so.
+        puts: Steps that wait for what they have put durably to be fixed, with the output and the Attempt.
         ready: Steps (and chunks of maps) to be started when the event in hand is done with.
         deliverable: bodies to which an awaited outcome may be delivered.
         pending_failures, failed_dependents, completions: consequences not drawn yet: bodies that fail, Steps whose
@@ -297,6 +298,7 @@ class RunState:
         self.armable: list[Step] = []
         self.hopeful: list[Step] = []
         self.decided: list[Step] = []
+        self.puts: list[tuple[Step, Step, int]] = []
         self.ready: list[Step] = []
         self.ready_chunks: list[tuple[Step, MapChunk]] = []
         self.revoked: list[int] = []
@@ -314,8 +316,7 @@ class RunState:
         self.rollbacks: dict[int, Rollback] = {}
         self.arrived: dict[int, list[int]] = {}
         self.has_lacked = self.watches = False
-        self.messages = set(recorded.messages)
-        self.undoing_row = recorded.seq
+        self.messages, self.undoing_row = set(recorded.messages), recorded.seq
         self.signals: dict[str, deque[Signal]] = {}
         self.listening: dict[str, deque[Step]] = {}
         self.heard = self.unfit_row = self.ended_row = 0

@@ -17,7 +17,7 @@ from weftrun.model.ids import RunId, RunUid, SandboxId, StepId
 from weftrun.model.messages import Asking, Invocation
 from weftrun.model.policy import Bundle
 from weftrun.model.values import Data, Inline, Object, Tree
-from weftrun.model.work import AttemptAt, BatchSent, Running, Said, WorkEvent
+from weftrun.model.work import AttemptAt, BatchSent, Came, Running, Said, WorkEvent
 from weftrun.ports.objects import Objects
 from weftrun.ports.worker import Worker
 from weftrun.sdk.codec import decode, encode, hole
@@ -80,6 +80,9 @@ class Heard:
     def batch_sent(self, sent: BatchSent) -> None:
         """Note a Batch."""
         self._note(lambda: self.batches.append(sent))
+
+    def came(self, came: Came) -> None:
+        """How Objects come is not asked for here."""
 
     def running(self, rows: Sequence[Running]) -> None:
         """What runs for long is not asked for here."""

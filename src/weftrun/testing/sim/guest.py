@@ -10,7 +10,7 @@ import heapq
 from collections import deque
 from collections.abc import Callable, Generator
 from functools import partial
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, cast
 
 from msgspec.structs import replace
 
@@ -18,6 +18,7 @@ from weftrun.model.emits import Emit
 from weftrun.model.errors import UsageError
 from weftrun.model.ids import ObjectId, RunId, RunUid, StepId, item_step
 from weftrun.model.messages import (
+    Answer,
     Batch,
     BodyDeliver,
     BodyDrop,
@@ -29,9 +30,10 @@ from weftrun.model.messages import (
     ItemOutcomes,
     Outcomes,
     Put,
+    PutDurably,
     Stop,
+    StreamAnswer,
     ToSandbox,
-    TransactionAnswer,
 )
 from weftrun.model.outcomes import NOT_RUN, Failure, Outcome, Ran
 from weftrun.model.policy import FunctionSpec
@@ -42,12 +44,13 @@ from weftrun.sdk import place
 from weftrun.sdk.canonical import digest
 from weftrun.sdk.codec import Encoded, decode_tree, encode
 from weftrun.sdk.failure import failure_of
-from weftrun.sdk.outputs import Outputs
+from weftrun.sdk.outputs import Outputs, value_fixed
 from weftrun.sdk.retrying import attempts_told
-from weftrun.sdk.statements import Statements
+from weftrun.sdk.statements import Ask, Statements
 from weftrun.sdk.transaction import NOT_SAID, Opener
 from weftrun.testing.sim.bodies import EnteredBody
 from weftrun.testing.sim.outside import Died, Letter, Outside, Voice, reader
+from weftrun.testing.sim.putting import is_durable
 from weftrun.testing.sim.talk import Talk
 from weftrun.testing.sim.values import Stage, entered, lineage
 
@@ -85,6 +88,7 @@ class ScriptedGuest:
         self._body_objects: dict[int, set[ObjectId]] = {}
         self._emits: tuple[Emit, ...] = ()
         self._puts: list[tuple[str, Encoded]] = []
+        self._fixes: Callable[[str, Encoded], object]
         self._asks = False
         self._shares = False
         self._entry = -1
@@ -228,7 +232,7 @@ class ScriptedGuest:
             self._voice.say(ItemOutcomes(batch.no, values, failures, ran, emits=emits))
         self._drop_objects(objects)
 
-    def _ask(self, message: FromSandbox) -> Generator[float | None, None, TransactionAnswer]:
+    def _ask(self, message: FromSandbox) -> Generator[float | None, None, Answer]:
         """Say something, wait for the answer and return it; a Sandbox that gets none ends with its engine."""
         self._outside.point("guest.say")
         self._voice.say(message)
@@ -236,14 +240,14 @@ class ScriptedGuest:
         while True:
             yield None
             for position, (received, _objects) in enumerate(self._inbox):
-                if isinstance(received, TransactionAnswer):
+                if isinstance(received, Answer):
                     del self._inbox[position]
                     self._asks = False
                     return received
 
     def wants(self, message: ToSandbox) -> bool:
         """Say whether it goes on when it gets this message in the middle of its work."""
-        return (self._asks and isinstance(message, TransactionAnswer)) or (self._shares and _is_beside(message))
+        return (self._asks and isinstance(message, Answer)) or (self._shares and _is_beside(message))
 
     def _enter(self, batch: int, index: int) -> None:
         self.page = Progress(batch, index - 1, False, 0.0) if self.page.batch != batch else self.page
@@ -271,7 +275,7 @@ class ScriptedGuest:
         try:
             outside.check_code(function)
             reading = False
-            if function.effects == "transaction":
+            if function.effects == "transaction" or is_durable(function):
                 result = yield from self._transact(function, run, stage, args, where)
             else:
                 result = self._call(function, run, stage, args)
@@ -307,7 +311,8 @@ class ScriptedGuest:
     ) -> Generator[float | None, None, object]:
         """Call a Function that may speak with the engine while it runs, in a thread that waits for the answers."""
         talk = Talk()
-        statements = Statements(talk.ask, *where, self._outside.limits.transaction_bytes_max)
+        statements = Statements(cast("Ask", talk.ask), *where, self._outside.limits.transaction_bytes_max)
+        self._fixes = partial(self._put_durably, talk, where)
         talk.begin(lambda: self._call(function, run, stage, args, statements.open))
         try:
             while (message := talk.listen()) is not None:
@@ -346,10 +351,18 @@ class ScriptedGuest:
             self._emits = place.emitted(current)
 
     def _outputs(self, function: FunctionSpec) -> Outputs | None:
-        def keep(name: str, value: object) -> None:
-            self._puts.append((name, encode(value, what=f"the output {name!r}")))
+        def keep(name: str, value: object, durable: bool) -> object:
+            encoded = encode(value, what=f"the output {name!r}")
+            if durable:
+                return self._fixes(name, encoded)
+            self._puts.append((name, encoded))
+            return None
 
         return Outputs(function.label, function.outputs, keep) if function.outputs else None
+
+    def _put_durably(self, talk: Talk, where: tuple[int, int], name: str, encoded: Encoded) -> object:
+        put = PutDurably(*where, name, encoded.tobytes(), self._outside.loop.now())
+        return value_fixed(cast("StreamAnswer", talk.ask(put)))
 
     # ------------------------------------------------------------------ bodies
 

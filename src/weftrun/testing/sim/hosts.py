@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from weftrun.machines.homes import ENGINE
 from weftrun.model.commands import WorkCommand
-from weftrun.model.hosts import SANDBOXES_EACH
+from weftrun.model.hosts import ENGINE, SANDBOXES_EACH
 from weftrun.model.ids import ObjectId, RunId, RunUid, SandboxId, WorkerId
 from weftrun.model.limits import Limits
 from weftrun.model.messages import Answer, Asking
@@ -18,7 +17,7 @@ from weftrun.model.outcomes import Failure
 from weftrun.model.policy import Bundle
 from weftrun.model.values import Data
 from weftrun.model.visiting import objects_in
-from weftrun.model.work import AttemptAt, BatchSent, Running, Said, WorkEvent
+from weftrun.model.work import AttemptAt, BatchSent, Came, Running, Said, WorkEvent
 from weftrun.ports.objects import Objects
 from weftrun.ports.peers import Handed
 from weftrun.ports.worker import WorkerEvents
@@ -407,6 +406,9 @@ class _Reported:
     def running(self, rows: Sequence[Running]) -> None:
         """Something has been running for long."""
         self._link.tell(lambda events: events.running(rows))
+
+    def came(self, came: Came) -> None:
+        """Nothing moves here that costs anything."""
 
     def asked(self, attempt: AttemptAt, message: Asking) -> None:
         """An Attempt says something to its transaction, or of a stream."""

@@ -42,6 +42,7 @@ _CALLED: tuple[Function[..., Any], ...] = (
     scripted.beside_once,
     *putting.PUTTERS,
     *putting.STREAMERS,
+    *putting.DURABLE,
 )
 TABLE: dict[str, Function[..., Any]] = {function.spec.label: function for function in _CALLED}
 _SAFE = ("draw", "draw", "quiet", "quiet", "fixed", "shown", "strict", "large", "stumbles", "stumbles_seen")
@@ -161,7 +162,7 @@ def _draw_op(chance: Chance, names: tuple[str, ...], made: int, *, watches: bool
 
 FUNCTIONS: tuple[Function[..., Any], ...] = (
     *scripted.FUNCTIONS, *transacting.FUNCTIONS, *undone.FUNCTIONS, *telling.FUNCTIONS, *putting.PUTTERS,
-    *putting.STREAMERS,
+    *putting.STREAMERS, *putting.DURABLE,
     wired, watched,
 )  # fmt: skip
 """Everything that Sandboxes must know to carry plans out."""

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from weftrun.model.ids import StepId
-from weftrun.model.policy import STREAM
+from weftrun.model.policy import STREAM, FunctionSpec
 from weftrun.sdk.function import Function, function
 from weftrun.sdk.place import current
 from weftrun.sdk.retrying import Retry
@@ -24,6 +24,8 @@ PUT = "put"
 _OUTPUTS = {"early": Value}
 _NAME = "weftrun.testing.sim.putting:"
 _TAKEN = ("draw", "quiet", "fixed", "shown", "strict", "large", "loose", "stumbles")
+_BEFORE = ("puts", "puts_stumbles", "puts_gamble", "puts_fixed")
+_LACKING = ("loose", "sure", "loose_stumbles", "fixed")
 _READS = ("draw", "quiet", "large", "loose", "stumbles", "sure", "gamble")
 
 
@@ -31,6 +33,28 @@ def output_of(step: str, name: str = "early") -> StepId:
     """Return the Step that an output of a Step is."""
     around, slash, last = step.rpartition("/")
     return StepId(f"{around}{slash}{last.replace('[', f':{name}[', 1)}")
+
+
+@function(name=_NAME + "puts_durably", effects="none", retries=Retry(4, delay_s=0.2), outputs=_OUTPUTS)
+def puts_durably(*inputs: object, because: object = None) -> Value:
+    """Puts a value that stands for all its Attempts; fails on its first, half the time on its second."""
+    return _put_durably(*inputs, because=because)
+
+
+@function(name=_NAME + "puts_durably_seen", retries=Retry(4, delay_s=0.2), outputs=_OUTPUTS)
+def puts_durably_seen(*inputs: object, because: object = None) -> Value:
+    """Like `puts_durably`, and visible."""
+    return _put_durably(*inputs, because=because)
+
+
+def _put_durably(*inputs: object, because: object) -> Value:
+    now = stage()
+    output = output_of(now.step)
+    mine = Value(output, lineage([*inputs, because]) | {(output, now.nonces.bits())}, b"")
+    stands = current().put("early", mine, durable=True)
+    if now.attempt == 1 or (now.attempt == 2 and now.nonces.bits() % 2):
+        raise fail(*inputs, because, stands)
+    return weave(*inputs, because, stands)
 
 
 def _put(*inputs: object, because: object, filler_bytes: int = 0, name: str = "early") -> Value:
@@ -108,19 +132,36 @@ def flows_stumbles(*inputs: object, because: object = None) -> Value:
     return weave(*inputs, because, put)
 
 
+DURABLE: tuple[Function[..., Any], ...] = (puts_durably, puts_durably_seen)
+_DURABLE_NAMES = frozenset(function.spec.name for function in DURABLE)
+
+
+def is_durable(function: FunctionSpec) -> bool:
+    """Say whether a Function waits for what it puts to be fixed."""
+    return function.name in _DURABLE_NAMES
+
+
 STREAMERS: tuple[Function[..., Any], ...] = (flows, flows_stumbles)
 PUTTERS: tuple[Function[..., Any], ...] = (
     puts, puts_large, puts_seen, puts_strict, puts_stumbles, puts_gamble, puts_fixed,
 )  # fmt: skip
 
 
-def with_outputs(plan: BodyPlan, chance: Chance, no_calls: tuple[str, ...]) -> BodyPlan:
-    """Return a plan in which many calls put an output that is taken in their place, and some more that read these."""
-    ops = [_putting(op, chance, no_calls) for op in plan.ops]
+def with_outputs(plan: BodyPlan, chance: Chance, no_calls: tuple[str, ...], *, durable: bool = False) -> BodyPlan:
+    """Return a plan in which many calls put an output that is taken in their place, and some more that read these.
+
+    Where they are `durable`, only the additional ones put, and what is put is fixed at once.
+    """
+    ops = list(plan.ops) if durable else [_putting(op, chance, no_calls) for op in plan.ops]
     made = sum(op.kind not in no_calls for op in ops)
     for _ in range(chance.below(3)):
-        puts = STREAMERS if chance.happens(0.3) else PUTTERS
-        ops.append(Op(PUT, chance.one_of(puts).spec.label))
+        if durable:  # behind what may be taken back, or has no record
+            ops.append(Op(PUT, chance.one_of(_BEFORE)) if chance.happens(0.6) else Op("call", chance.one_of(_LACKING)))
+            ops.append(Op(PUT, chance.one_of(DURABLE).spec.label, (made,)))
+            made += 1
+        else:
+            puts = STREAMERS if chance.happens(0.3) else PUTTERS
+            ops.append(Op(PUT, chance.one_of(puts).spec.label))
         readers = 1 + chance.below(2)
         ops += [Op("call", chance.one_of(_READS), (made,)) for _ in range(readers)]
         made += 1 + readers

@@ -31,7 +31,7 @@ from weftrun.testing.sim.reference import differences
 from weftrun.testing.sim.settings import WorkerSettings
 from weftrun.testing.sim.sweep import Broken
 from weftrun.testing.sim.telling import FAR, NEAR
-from weftrun.testing.sim.world import Outage, Settings, World
+from weftrun.testing.sim.world import Outage, Settings, SimClient, World
 
 _PAUSES = ((0.1, 0.6), (0.9, 1.1), (1.2, 2.0), (1.2, 2.0), (3.0, 6.0))
 """How long an engine stands still, in times of the Lease."""
@@ -246,7 +246,8 @@ def _drawn_as_asked(settings: Settings, seed: int, *, server: bool, lives: bool,
 
 def draw_world(
     seed: int, folder: Path, *, effects: bool = True, server: bool = True, lives: bool = True, workers: bool = False,
-    sharing: bool = False, outputs: bool = False, joins: bool = False, firsts: bool = False, operators: bool = False,
+    sharing: bool = False, outputs: bool = False, joins: bool = False, firsts: bool = False, durable: bool = False,
+    operators: bool = False,
 ) -> World:  # fmt: skip
     """Draw a world with its clients; nothing has happened in it yet.
 
@@ -257,6 +258,7 @@ def draw_world(
         workers: whether each engine has Workers in other processes.
         sharing: whether there are Functions whose Attempts share a Sandbox.
         outputs: whether there are Functions that put a value before they end.
+        durable: whether there are Functions that put a value which stands for all their Attempts.
         firsts: whether `def` bodies go on with the first of several calls.
         joins: whether Runs are graphs of which Workers start most by themselves; takes `workers`.
         operators: whether there are queues, schedules, forks, and Runs that are deleted.
@@ -281,9 +283,9 @@ def draw_world(
         plan = with_effects(draw_plan(chance, watches=watches), does, outside)
         plan = with_endless(plan, endless) if goes_on else plan
         plan = with_sharing(plan, Chance(seed, f"sharing {number}")) if sharing else plan
-        plan = with_outputs(plan, Chance(seed, f"outputs {number}"), NO_CALLS) if outputs else plan
-        if waits is not None and (watches or not firsts):
-            plan = with_waits(plan, waits)
+        if outputs or durable:
+            plan = with_outputs(plan, Chance(seed, f"outputs {number}"), NO_CALLS, durable=durable)
+        plan = with_waits(plan, waits) if waits is not None and (watches or not firsts) else plan
         plan = draw_joins(Chance(seed, f"joins {number}")) if joins else plan
         plan = with_firsts(plan, Chance(seed, f"firsts {number}"), NO_CALLS, watches=watches) if firsts else plan
         plan = draw_races(plan, Chance(seed, f"races {number}"), watches=watches)
@@ -294,16 +296,21 @@ def draw_world(
         if waits is not None and client.durable:
             client.sends = draw_sent(waits)
         client.slot = engines.below(settings.engines)
-        for _ in range(1, settings.engines):
-            # Others start the same Run at the same time, or later, somewhere else.
-            if client.durable and engines.happens(0.3):
-                at_s = client.at_s if engines.happens(0.5) else engines.between(0.0, 0.5)
-                world.start(client.id, client.function, plan, at_s=at_s, slot=engines.below(settings.engines))
+        _draw_others(world, client, engines)
     if lives:
         _draw_lives(world, Chance(seed, "lives"))
     if operators:
         with_operators(world)
     return world
+
+
+def _draw_others(world: World, client: SimClient, engines: Chance) -> None:
+    """Draw who else starts the same Run at the same time, or later, somewhere else."""
+    for _ in range(1, world.settings.engines):
+        if client.durable and engines.happens(0.3):
+            at_s = client.at_s if engines.happens(0.5) else engines.between(0.0, 0.5)
+            slot = engines.below(world.settings.engines)
+            world.start(client.id, client.function, *client.args, at_s=at_s, slot=slot)
 
 
 def _draw_lives(world: World, chance: Chance) -> None:
@@ -318,12 +325,13 @@ def _draw_lives(world: World, chance: Chance) -> None:
 
 def play_seed(
     seed: int, folder: Path, *, effects: bool = True, server: bool = True, lives: bool = True, workers: bool = False,
-    sharing: bool = False, outputs: bool = False, joins: bool = False, firsts: bool = False, operators: bool = False,
+    sharing: bool = False, outputs: bool = False, joins: bool = False, firsts: bool = False, durable: bool = False,
+    operators: bool = False,
 ) -> tuple[World, Broken | None]:  # fmt: skip
     """Play one history and judge it; see `draw_world`."""
     world = draw_world(
         seed, folder, effects=effects, server=server, lives=lives, workers=workers, sharing=sharing, outputs=outputs,
-        joins=joins, firsts=firsts, operators=operators,
+        joins=joins, firsts=firsts, durable=durable, operators=operators,
     )  # fmt: skip
     return world, judged(world)
 

@@ -6,7 +6,7 @@ import queue
 import threading
 from collections.abc import Callable
 
-from weftrun.model.messages import FromSandbox, TransactionAnswer
+from weftrun.model.messages import Answer, FromSandbox
 from weftrun.testing.sim.outside import Died
 
 
@@ -16,7 +16,7 @@ class Talk:
     def __init__(self) -> None:
         """Begin nothing yet."""
         self._said: queue.SimpleQueue[FromSandbox | None] = queue.SimpleQueue()
-        self._heard: queue.SimpleQueue[TransactionAnswer | None] = queue.SimpleQueue()
+        self._heard: queue.SimpleQueue[Answer | None] = queue.SimpleQueue()
         self._result: object = None
         self._error: BaseException | None = None
         self._dead = False
@@ -35,7 +35,7 @@ class Talk:
         self._thread = threading.Thread(target=run, name="a body of the simulation", daemon=True)
         self._thread.start()
 
-    def ask(self, message: FromSandbox) -> TransactionAnswer:
+    def ask(self, message: FromSandbox) -> Answer:
         """Say something and return the answer: for the body, which ends here where its Sandbox does."""
         answer = None
         if not self._dead:
@@ -49,7 +49,7 @@ class Talk:
         """Wait until the body says something, and return that; None when it has ended."""
         return self._said.get()
 
-    def answer(self, answer: TransactionAnswer) -> None:
+    def answer(self, answer: Answer) -> None:
         """Give the body the answer that it waits for, and let it go on."""
         self._heard.put(answer)
 
