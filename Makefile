@@ -16,6 +16,8 @@ test: $(VENV)/.stamp-dev
 	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=worksteal --ignore=tests/test_tidy.py $(ARGS)
 
 # The long sweeps, of which `make test` plays a short share: all faults and kills, planted bugs, 2,000 seeds of the swarm.
+# More of them at a time: what was frozen is waited for until its Lease has run out.
+test-all: JOBS = $(shell echo $$(( $$(nproc) * 2 )))
 test-all: $(VENV)/.stamp-dev
 	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=worksteal -m sweep --timeout=600 $(ARGS)
 

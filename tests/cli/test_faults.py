@@ -15,7 +15,7 @@ import apsw
 import pytest
 from tests.engine import faulty
 from tests.engine.leftovers import descendants, in_namespaces, lives, nothing_left, wait_until, warm  # noqa: F401
-from tests.sweeping import shared
+from tests.sweeping import shared, shared_rows
 
 from weftrun.adapters.sqlite.statements import SCHEMA
 
@@ -213,7 +213,7 @@ def test_a_run_on_a_full_disk_says_so_and_can_be_interrupted(journal, tmp_path, 
 
 @pytest.mark.parametrize(
     ("target", "words_given", "sentence"),
-    [
+    shared_rows([
         ("faulty.py:segfault", [], "the Sandbox that ran segfault ended: signal 11 (SIGSEGV)"),
         ("faulty.py:exits_hard", ["code=3"], "exit code 3"),
         ("faulty.py:exits", ["code=5"], "SystemExit"),
@@ -223,8 +223,8 @@ def test_a_run_on_a_full_disk_says_so_and_can_be_interrupted(journal, tmp_path, 
         ("misuse.py:awaits_asyncio", [], "may await only Refs"),
         ("faulty.py:stops_itself", [], "longer than timeout_s=0.3"),
         ("faulty.py:closes_everything", [], "the Sandbox that ran closes_everything ended"),
-    ],
-)
+    ], every=2),
+)  # fmt: skip
 def test_what_a_function_does_to_itself_fails_its_run_only(cli, words, target, words_given, sentence) -> None:
     said = cli("run", str(Path(FAULTY).with_name(target)), *words_given, "--id", "bad", "--sandboxes", 2)
     assert (said.code, said.out) == (1, "")
@@ -295,7 +295,7 @@ def wired(go: str): return second(first(1), go)
 """
 
 
-@pytest.mark.parametrize("way", ["run", "resume"])
+@pytest.mark.parametrize("way", shared(["run", "resume"]))
 def test_changed_code_is_told_when_it_goes_on(cli, tmp_path, way) -> None:
     script, go = tmp_path / "changing.py", tmp_path / "go"
     script.write_text(CHANGING_CODE)

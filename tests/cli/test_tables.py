@@ -30,6 +30,7 @@ STEP = (
     "1,000/1,000",
     "12.3 ms",
     "4 min 05 s",
+    "",
     "17",
     "",
 )
@@ -42,7 +43,9 @@ def lines_of(columns, rows, width) -> list[str]:
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_steps_are_named_whole_and_the_value_gives_way(width):
-    shown = lines_of(STEPS, [(*STEP, "x" * 500), ("a[0]", "failed", "3", "", "", "", "", "", "ValueError: no")], width)
+    shown = lines_of(
+        STEPS, [(*STEP, "x" * 500), ("a[0]", "failed", "3", "", "", "", "", "", "", "ValueError: no")], width
+    )
     assert all(cell_len(line) <= width for line in shown)
     assert all(any(whole in line for line in shown) for whole in (STEP[0], "succeeded", "a[0]", "failed"))
     assert shown[1].endswith("x…") or width == 60, "the value is cut"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
 from tests.docs.examples import BLOCK, ROOT, Example, check, examples_of
+from tests.sweeping import shared_rows
 
 from weftrun.entrypoints.cli.group import commands
 
@@ -15,11 +18,20 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 LINK = re.compile(r"\]\(([^)#:]*)(#[^)]*)?\)")
 LONG = {"docs/concepts/deploying.md", "docs/concepts/http-api.md", "docs/concepts/testing.md"}
 """Pages whose examples start servers, or tests of their own: they run in the sweep."""
-EXAMPLES = [
-    pytest.param(page, n, example, marks=[pytest.mark.sweep] if str(page.relative_to(ROOT)) in LONG else [])
-    for page in PAGES
-    for n, example in enumerate(examples_of(page.read_text(encoding="utf-8")))
-]
+FIRST = {"README.md", "docs/tutorial.md"}
+"""Pages that people begin with: all their examples run always. Of other pages the first one does."""
+
+
+def is_quick(case: Sequence[Any]) -> bool:
+    page, n, _ = case
+    named = str(page.relative_to(ROOT))
+    return named not in LONG and (n == 0 or named in FIRST)
+
+
+EXAMPLES = shared_rows(
+    ((page, n, example) for page in PAGES for n, example in enumerate(examples_of(page.read_text(encoding="utf-8")))),
+    keeps=is_quick,
+)
 
 
 def name(value: object) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from tests.conftest import assert_closed
 from tests.engine.leftovers import nothing_left, wait_until, warm  # noqa: F401
+from tests.sweeping import shared
 
 from weftrun.assembly import open_reader
 from weftrun.model.records import Settled
@@ -106,7 +107,7 @@ def crash_and_run_again(url: str, folder: Path, name: str, *changes: tuple[str, 
 NOTE = "has changed since it was recorded: recorded graphs and outcomes stand, and the new code runs what is left."
 
 
-@pytest.mark.parametrize("name", ["wired", "watched"])
+@pytest.mark.parametrize("name", shared(["watched", "wired"]))
 def test_recorded_outcomes_stand_and_new_code_runs_the_rest(url: str, tmp_path: Path, name: str) -> None:
     said = crash_and_run_again(url, tmp_path, name, ("x + 1", "x + 1000"), ("x * 10", "x * 7"))
     assert said == "14"

@@ -15,6 +15,7 @@ import pytest
 from tests.conftest import assert_closed
 from tests.engine import faulty as f
 from tests.engine.leftovers import descendants, lives, nothing_left, wait_until, warm  # noqa: F401
+from tests.sweeping import swept
 
 import weftrun
 from weftrun.assembly import open_reader
@@ -217,7 +218,7 @@ def flipped(content: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("spoilt", "sentence"), [(None, ", which a record names, is missing"), (flipped, " is damaged")]
+    ("spoilt", "sentence"), [(None, ", which a record names, is missing"), swept(flipped, " is damaged")]
 )
 def test_an_open_run_whose_bytes_are_gone_stays_as_it_is(
     spawn: Spawn,

@@ -15,6 +15,7 @@ import pytest
 from tests.conftest import assert_closed
 from tests.engine import faulty as f
 from tests.engine.leftovers import in_namespaces, nothing_left, wait_until, warm  # noqa: F401
+from tests.sweeping import shared
 
 import weftrun
 from weftrun.adapters.files.blobs import FileBlobs
@@ -108,7 +109,7 @@ print(json.dumps([answers, entered()]))
 """
 
 
-@pytest.mark.parametrize("role", ["lives", "dies"])
+@pytest.mark.parametrize("role", shared(["dies", "lives"]))
 def test_a_full_disk_with_values_in_flight(tmp_path: Path, role: str) -> None:
     """Computing goes on beyond what is durable, gates stay shut, and with room again nothing is lost."""
     folder, outside = tmp_path / "full", tmp_path / "outside"
@@ -201,7 +202,7 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
     return made
 
 
-@pytest.mark.parametrize("skip", [0, 3])
+@pytest.mark.parametrize("skip", shared([3, 0]))
 @pytest.mark.parametrize(("operation", "make"), [("sync", broken), ("write", broken), ("write", no_room)])
 def test_an_error_in_commits_is_survived(
     disk: Disk, url: str, tmp_path: Path, operation: Operation, make: Callable[[], Exception], skip: int

@@ -14,6 +14,7 @@ from tests.engine import faulty as f
 from tests.engine import programs as p
 from tests.engine.conftest import until
 from tests.engine.leftovers import in_namespaces, nothing_left, warm  # noqa: F401
+from tests.sweeping import swept
 
 import weftrun
 from weftrun.adapters.sqlite.journal import SqliteJournal
@@ -217,8 +218,8 @@ def test_an_engine_that_closes_does_not_wait_for_a_writer(
     ("call", "use"),
     [
         ("runs", lambda engine, _: engine.list()),
-        ("load", lambda _, run: run.steps()),
-        ("find", lambda engine, _: engine.get("nobody")),
+        swept("load", lambda _, run: run.steps()),
+        swept("find", lambda engine, _: engine.get("nobody")),
         ("append", lambda engine, _: engine.run(f.inc, 3)),
     ],
 )

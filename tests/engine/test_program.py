@@ -105,7 +105,7 @@ MANY = "-OO -B -s -bb -X dev -X int_max_str_digits=5000 -X own=1 -W error::Resou
 
 @pytest.mark.parametrize(
     ("options", "more"),
-    [("", ""), (MANY, ""), swept(MANY, "--thread"), ("-P -X utf8", "")],
+    [("", ""), (MANY, ""), swept(MANY, "--thread"), swept("-P -X utf8", "")],
 )
 def test_sandboxes_start_as_the_program_did(tmp_path: Path, options: str, more: str) -> None:
     (tmp_path / "rated.py").write_text(RATED + TELLS)

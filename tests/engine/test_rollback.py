@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from tests.conftest import assert_closed
 from tests.engine import undone as u
 from tests.engine.leftovers import wait_until
 from tests.engine.test_budget import ENDS, counted
-from tests.sweeping import shared
+from tests.sweeping import shared, shared_rows
 
 import weftrun
 from weftrun.assembly import open_reader
@@ -41,8 +42,12 @@ def told(url: str) -> list[str]:
         reader.close()
 
 
-@pytest.mark.parametrize("function", [u.charge, u.wired, u.watched], ids=lambda f: f.spec.label)
-@pytest.mark.parametrize("how", ["raises", "dies", "large"])
+@pytest.mark.parametrize(
+    ("function", "how"),
+    # Each Function and each way once, and in the sweep each with each.
+    shared_rows(itertools.product((u.charge, u.wired, u.watched), ("raises", "dies", "large")), every=4),
+    ids=lambda value: value if isinstance(value, str) else value.spec.label,
+)
 def test_it_is_undone_with_its_key(function: weftrun.Function[..., str], how: str, url: str, tmp_path: Path) -> None:
     ledger = tmp_path / "ledger"
     with weftrun.open(url, sandboxes=2) as engine:

@@ -23,9 +23,12 @@ from weftrun.assembly.strategies import checked_strategy
         ("kraken:slo_s=0", "slo_s=0 is not a positive number of seconds."),
         ("kraken:predictor=crystal", "predictor is one of average, oracle, not 'crystal'."),
         ("vanilla:shares=maybe", "shares is one of yes, no, not 'maybe'."),
+        (5, "strategy=5 is not known: it takes a name such as 'kraken:slo_s=0.5', or a Strategy."),
+        (weftrun.Strategy(how="forks"), "how='forks', shares=True: it takes how='threads'"),  # type: ignore[arg-type]
+        (weftrun.Strategy(predictor=7), "7 has no method expect(function, came)."),  # type: ignore[arg-type]
     ],
 )
-def test_a_strategy_that_can_not_be_is_refused(given: str, told: str) -> None:
+def test_a_strategy_that_can_not_be_is_refused(given: str | weftrun.Strategy, told: str) -> None:
     with pytest.raises(weftrun.UsageError) as raised:
         checked_strategy(given)
     assert told in str(raised.value)

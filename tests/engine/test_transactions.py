@@ -15,6 +15,7 @@ from tests.conftest import assert_closed
 from tests.engine import ordering as o
 from tests.engine.test_budget import ENDS, counted
 from tests.engine.transactions import TransactionsOfSteps
+from tests.sweeping import shared
 
 import weftrun
 from weftrun.adapters.sqlite.transactions import SqliteTransaction
@@ -46,6 +47,13 @@ def shop(url: str) -> str:
     """Return the URL of a Journal beside which there is a table."""
     make_table(url)
     return url
+
+
+@pytest.fixture(scope="module")
+def shared_shop(shared_engine: weftrun.Engine, shared_url: str) -> weftrun.Engine:
+    """Return an engine of the whole file, with a table beside its Journal in which nothing ever is."""
+    make_table(shared_url)
+    return shared_engine
 
 
 class TestOnSqlite(TransactionsOfSteps):
@@ -136,13 +144,14 @@ def test_a_large_value_goes_with_it(shop: str) -> None:
         (o.order.options(durable=False), "this Run was started with durable=False, which keeps none"),
     ],
 )
-def test_where_there_is_none(function: weftrun.Function[..., object], text: str, shop: str) -> None:
+def test_where_there_is_none(
+    function: weftrun.Function[..., object], text: str, shared_shop: weftrun.Engine, shared_url: str
+) -> None:
     arguments = ("a", 1) if function.spec.label == "order" else ()
-    with weftrun.open(shop, sandboxes=1) as engine:
-        with pytest.raises(weftrun.UsageError, match=re.escape(text)):
-            engine.run(function.options(retries=0) if arguments else function, *arguments)
-        assert engine.run(o.after, 1) == 1
-    assert orders(shop) == []
+    with pytest.raises(weftrun.UsageError, match=re.escape(text)):
+        shared_shop.run(function.options(retries=0) if arguments else function, *arguments)
+    assert shared_shop.run(o.after, 1) == 1
+    assert orders(shared_url) == []
 
 
 def test_the_story_says_that_none_was_begun(shop: str) -> None:
@@ -219,7 +228,7 @@ def test_an_engine_that_is_closed_leaves_nothing(shop: str, tmp_path: Path) -> N
     [(JournalFull("no room"), False), (CommitUnknown("who knows"), False), (CommitUnknown("who knows"), True)],
     ids=["full", "unknown", "unknown but done"],
 )
-@pytest.mark.parametrize("flow", [o.one_of, o.order], ids=lambda f: f.spec.label)
+@pytest.mark.parametrize("flow", shared([o.order, o.one_of]), ids=lambda f: f.spec.label)
 def test_a_commit_that_did_not_happen_or_may_have(
     flow: weftrun.Function[..., int], error: WeftrunError, happened: bool, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

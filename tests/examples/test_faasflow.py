@@ -71,18 +71,15 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.sweep
-def test_genome_gives_the_same_under_both_controls_and_both_ways_of_data(small: Path) -> None:
-    one = run(small, "genome")
-    assert isinstance(one, dict) and len(one) == 28
-    for control, data in (("worker", "local"), ("master", "store")):
-        assert run(small, "genome", "--cluster", "local:3", "--control", control, "--data", data) == one
+SETTINGS = [[("worker", "local"), ("master", "store")], [("worker", "store"), ("master", "local")]]
+"""Of workflow, control and way of data each two meet somewhere: every second workflow has the same settings."""
 
 
 @pytest.mark.sweep
-@pytest.mark.parametrize("name", SHAPES)
-def test_all_do_so_under_every_setting(small: Path, name: str) -> None:
+@pytest.mark.parametrize(("name", "settings"), [(name, SETTINGS[n % 2]) for n, name in enumerate(SHAPES)])
+def test_all_give_the_same_under_every_setting(small: Path, name: str, settings: list[tuple[str, str]]) -> None:
     one = run(small, name)
-    for control in ("worker", "master"):
-        for data in ("local", "store"):
-            assert run(small, name, "--cluster", "local:3", "--control", control, "--data", data) == one
+    assert isinstance(one, dict)
+    assert name != "genome" or len(one) == 28
+    for control, data in settings:
+        assert run(small, name, "--cluster", "local:3", "--control", control, "--data", data) == one

@@ -67,7 +67,7 @@ def test_a_copy_is_told_from_what_is_shared(example: Example, tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     ("words", "answer"),
-    [
+    sweeping.shared_rows([
         (["--blocks", 0], "take 1 to 256 blocks"),
         (["--blocks", 257], "take 1 to 256 blocks"),
         (["--columns", 65, "--rows", 64], "no more columns than rows"),
@@ -76,8 +76,8 @@ def test_a_copy_is_told_from_what_is_shared(example: Example, tmp_path: Path) ->
         (["--blocks", 256, "--rows", 10**6], "at most 1 GiB in all"),
         (["--rows", "many"], "argument --rows: invalid int value: 'many'"),
         (["--colour", 1], "unrecognized arguments: --colour 1"),
-    ],
-)
+    ], every=3),
+)  # fmt: skip
 def test_sizes_that_can_not_be(example: Example, tmp_path: Path, words: list[object], answer: str) -> None:
     said = example("svd.py", *words)
     assert (said.code, said.out, said.zygotes) == (2, "", 0)

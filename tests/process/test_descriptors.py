@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.sweeping import swept
 
 _PROGRAM = """
 import json, resource, sys
@@ -40,8 +41,8 @@ if __name__ == "__main__":
     ("soft", "hard", "raised", "state", "meaning"),
     [
         (256, 8_000, 4_608, "ok", "an engine raises it to 4,608 for live Objects; Functions keep 256"),
-        (300, 2_000, 2_000, "warn", "a hard limit under 4,608: many large values at once fail"),
-        (5_000, 8_000, 5_000, "ok", "room for live Objects"),
+        swept(300, 2_000, 2_000, "warn", "a hard limit under 4,608: many large values at once fail"),
+        swept(5_000, 8_000, 5_000, "ok", "room for live Objects"),
     ],
 )
 def test_functions_see_the_limit_of_before(

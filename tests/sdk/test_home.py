@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.sdk.test_bundle import GUEST, SCRIPT, converse, env
+from tests.sweeping import shared
 
 from weftrun.sdk.home import container_of, script_name
 
@@ -67,7 +68,7 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", shared(WAYS, every=4))
 def test_a_program_is_known_by_its_import_name(folder: Path, tmp_path: Path, way: str) -> None:
     words = WAYS[way].format(out=tmp_path / "out").split()
     module = way.partition(" ")[0]

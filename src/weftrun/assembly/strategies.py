@@ -32,6 +32,8 @@ def checked_strategy(given: str | Strategy | None, cluster: str | None = None) -
         UsageError: there is none of that name, or a setting is none of its own; or it is asked for with a cluster.
         Unsupported: this process may not do what it takes.
     """
+    if given is not None and not isinstance(given, str | Strategy):
+        raise UsageError(f"strategy={given!r} is not known: it takes a name such as 'kraken:slo_s=0.5', or a Strategy.")
     strategy = given if isinstance(given, Strategy) else _read(given or "adaptive")
     _check(strategy)
     if cluster is not None and strategy != ADAPTIVE:
@@ -70,6 +72,13 @@ def _value(text: str, key: str, value: str) -> Any:
 def _check(strategy: Strategy) -> None:
     if strategy.name not in get_args(StrategyName):
         raise UsageError(f"There is no strategy {strategy.name!r}; there are {', '.join(get_args(StrategyName))}.")
+    if strategy.how not in _WORDS["how"] or type(strategy.shares) is not bool:
+        raise UsageError(
+            f"strategy={strategy.name}: how={strategy.how!r}, shares={strategy.shares!r}: it takes how='threads' or "
+            "'processes', and shares=True or False."
+        )
+    if strategy.predictor is not None and not callable(getattr(strategy.predictor, "expect", None)):
+        raise UsageError(f"strategy={strategy.name}: {strategy.predictor!r} has no method expect(function, came).")
     window_s = strategy.window_s
     if window_s is not None and not 0.001 <= window_s <= 60.0:
         raise UsageError(f"strategy={strategy.name}: window_s={window_s:g} is not from 0.001 to 60 seconds.")
