@@ -115,6 +115,21 @@ def test_an_upload_of_the_same_module_changes_nothing_and_another_is_another_ver
     assert invoked(url, function="versioned").content == b"\1\0\0\0"
 
 
+def test_what_is_uploaded_while_a_call_runs_is_for_the_next_one(url: str) -> None:
+    """A Run that has begun, and waits for a file, goes on with the module that it began with."""
+    httpx.put(f"{url}/f/ndp/changing", content=modules.SUM_NEAR)
+    assert invoked(url, function="put", input_data=f"slow {'a' * 50_000}").status_code == 200
+    ids = [invoked(url, function="changing", input_data="slow", async_=True).text for _ in range(8)]
+    assert httpx.put(f"{url}/f/ndp/changing", content=modules.ECHO).json()["changed"] is True
+    assert invoked(url, function="changing", input_data="slow").content == b"slow"
+    for id in ids:
+        told = invoked(url, id=id, status=True)
+        while told.text == "RUNNING":
+            told = invoked(url, id=id, status=True)
+        assert told.status_code == 200
+        assert "slow" not in told.json()["output_data"]
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [

@@ -133,6 +133,7 @@ class WasmCall(Struct, frozen=True, array_like=True):
         pointed: the function of its table that is called instead of the export; None for none.
         modules: a folder of modules, where it may call those of a release by name; empty for none.
         release: which one.
+        files: a folder that it may read; empty for none.
     """
 
     path: str
@@ -146,6 +147,7 @@ class WasmCall(Struct, frozen=True, array_like=True):
     pointed: PointedFunction | None = None
     modules: str = ""
     release: str = ""
+    files: str = ""
 
 
 class ProgramCalls(Struct, frozen=True):

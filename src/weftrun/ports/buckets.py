@@ -6,6 +6,7 @@ from typing import Final, Literal, Protocol
 
 from msgspec import Struct
 
+from weftrun.model.errors import UsageError
 from weftrun.model.selecting import Selection
 
 ABSENT: Final = "absent"
@@ -46,6 +47,10 @@ class KeyChanged(Exception):
 
 class BucketsUnreachable(ConnectionError):
     """Whoever holds the bucket can't be reached now; it may be tried again."""
+
+
+class BucketsRefused(UsageError):
+    """Whoever holds the bucket does not let this caller do it."""
 
 
 class Buckets(Protocol):

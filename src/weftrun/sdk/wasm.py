@@ -37,12 +37,13 @@ def wasm_function(
     near: Near = "auto",
     limits: WasmLimits | None = None,
     calls: Sequence[Function[..., Any]] | None = None,
+    files: str | os.PathLike[str] = "",
     **policy: Unpack[Policy],
 ) -> Function[[bytes | str], bytes]:
     """Make a Function of a WebAssembly module; it takes bytes or text, and gives bytes.
 
     Each call has an instance of its own, so that nothing of one is left for the next. A module may use what
-    `weftrun.h` declares and WASI preview 1 without files, and nothing else of this host.
+    `weftrun.h` declares and WASI preview 1, and nothing else of this host.
 
     Args:
         path: of a core module, as `weftrun build` makes it; relative to the file that makes the Function.
@@ -57,6 +58,7 @@ def wasm_function(
             Workflow, and what it calls are Steps; it may be begun again from what is on record, so it has no shared
             state, and its time and its random bytes are those of the record. An empty one lets it call functions of
             its own by their pointers. Default is that it calls none.
+        files: a folder that it may read, as `/`; what it writes, below `/tmp`, is gone when it ends. Default is none.
         policy: as of `@function`. What is not said: `effects="none"` without a bucket, and `retries` that try again
             what a storage role was away for.
 
@@ -69,7 +71,8 @@ def wasm_function(
     name = entry or os.path.splitext(os.path.basename(where))[0]
     buckets = _checked(name, bucket, os.fspath(buckets), near)
     wanted = WasmCall(
-        where, _digest(where, _MODULE), name, entry, bucket, buckets, near, limits or WasmLimits()
+        where, _digest(where, _MODULE), name, entry, bucket, buckets, near, limits or WasmLimits(),
+        files=_folder(name, files, calls),
     )  # fmt: skip
 
     body = _body(wanted) if calls is None else _program(wanted, calls)
@@ -132,6 +135,17 @@ def _checked(name: str, bucket: str, buckets: str, near: str) -> str:
             "write it into a password file (PGPASSFILE)."
         )
     return os.path.abspath(buckets) if buckets and "://" not in buckets else buckets
+
+
+def _folder(name: str, files: str | os.PathLike[str], calls: object) -> str:
+    """Return the folder that a function may read, whatever folder it runs in."""
+    if not os.fspath(files):
+        return ""
+    if calls is not None:
+        raise UsageError(f"{name}: a program that calls others may be begun again, so it has no `files`.")
+    if not os.path.isdir(files):
+        raise UsageError(f"{name}: `files` is a folder that it may read; {os.fspath(files)!r} is none.")
+    return os.path.abspath(files)
 
 
 def _body(wanted: WasmCall) -> Callable[..., Any]:
@@ -206,7 +220,7 @@ def _digest(path: str, layer: bytes) -> str:
     except OSError as error:
         raise WasmRefused(f"The WebAssembly module {path} can't be read: {error.strerror}.") from None
     if content[:4] != b"\0asm":
-        built = path.endswith((".c", ".cpp", ".cc", ".py"))
+        built = path.endswith((".c", ".cpp", ".cc", ".ts", ".py"))
         raise WasmRefused(
             f"{path} is no WebAssembly module." + (f" Build it first: weftrun build {path}." if built else "")
         )

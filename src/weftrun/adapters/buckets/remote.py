@@ -16,13 +16,14 @@ import msgspec
 from weftrun.model.errors import UsageError
 from weftrun.model.near import NearCall, NearFailed, NearRefused
 from weftrun.model.selecting import Selection, selected
-from weftrun.ports.buckets import ABSENT, BucketsUnreachable, KeyChanged, Selected, Stat
+from weftrun.ports.buckets import ABSENT, BucketsRefused, BucketsUnreachable, KeyChanged, Selected, Stat
 from weftrun.ports.near import MeasuredAnswer
 from weftrun.wire.near import answer_decoder, encoder
 
 _TIMEOUT_S: Final = 30.0
 _OK: Final = 300
 _BAD: Final = 400
+_NOT_ALLOWED: Final = (401, 403)
 _GONE: Final = 404
 _CHANGED: Final = 412
 _BROKEN: Final = 500
@@ -40,10 +41,12 @@ class RemoteBuckets:
             UsageError: the URL is none of HTTP.
         """
         parts = urlsplit(url)
-        if parts.scheme != "http" or not parts.hostname:
+        if parts.scheme not in ("http", "https") or not parts.hostname:
             raise UsageError(f"{url!r} is no address of a storage role; one is written as http://127.0.0.1:8003.")
         self._url = url
-        self._address = (parts.hostname, parts.port or 80)
+        is_safe = parts.scheme == "https"
+        self._connection = http.client.HTTPSConnection if is_safe else http.client.HTTPConnection
+        self._address = (parts.hostname, parts.port or (443 if is_safe else 80))
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._idle: list[http.client.HTTPConnection] = []
         self.bytes_out = 0
@@ -130,7 +133,7 @@ class RemoteBuckets:
                 raise
             except (OSError, http.client.HTTPException) as error:
                 raise self._unreachable(error) from None
-        fresh = http.client.HTTPConnection(*self._address, timeout=timeout_s)
+        fresh = self._connection(*self._address, timeout=timeout_s)
         try:
             return self._asked(fresh, method, path, body, headers or {}, timeout_s)
         except BucketsUnreachable:
@@ -155,6 +158,9 @@ class RemoteBuckets:
         self._idle.append(connection)
         self.bytes_out += len(body)
         self.bytes_back += len(data)
+        if answer.status in _NOT_ALLOWED:
+            why = _detail(data) if method != "HEAD" else "WEFTRUN_STORAGE_TOKEN is not set, or may not do it."
+            raise BucketsRefused(f"The storage role at {self._url} refuses this: {why}")
         if answer.status >= _OK and answer.status not in (_GONE, _CHANGED) and method != "POST":
             said = _detail(data)
             if answer.status >= _BROKEN:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
+from weftrun.adapters.wasm.building_assemblyscript import build_assemblyscript
 from weftrun.adapters.wasm.building_python import NotBuilt, build_python
 from weftrun.model.errors import Unsupported, UsageError
 
@@ -23,12 +24,13 @@ _OF_CPP: Final = ("-fno-exceptions",)
 
 
 def build(source: str, target: str, flags: Sequence[str] = ()) -> str:
-    """Build a module of one file of C or C++, or a component of one of Python.
+    """Build a module of one file of C or C++, or of AssemblyScript, or a component of one of Python.
 
     The first build in C, and in C++, takes half a minute: the compiler then builds its own libraries, once.
 
     Args:
-        source: a file that ends in .c, .cpp, .cc or .cxx, which may include `weftrun.h`; or in .py: see `build_python`.
+        source: a file that ends in .c, .cpp, .cc or .cxx, which may include `weftrun.h`; or in .ts or .py: see
+            `build_assemblyscript` and `build_python`.
         target: where the module goes; it is there whole or not at all.
         flags: further ones, for the compiler.
 
@@ -46,8 +48,10 @@ def build(source: str, target: str, flags: Sequence[str] = ()) -> str:
     if ending == ".py":
         build_python(source, target)
         return ""
+    if ending == ".ts":
+        return build_assemblyscript(source, target)
     if ending not in _LANGUAGES:
-        raise UsageError(f"{source} can't be built: functions are built of {', '.join(_LANGUAGES)}, .py.")
+        raise UsageError(f"{source} can't be built: functions are built of {', '.join(_LANGUAGES)}, .py, .ts.")
     if importlib.util.find_spec("ziglang") is None:
         raise Unsupported("weftrun build needs the extra `wasm-build`: pip install 'weftrun[wasm-build]'.")
     language = _LANGUAGES[ending]

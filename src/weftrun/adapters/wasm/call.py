@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +23,7 @@ from weftrun.adapters.wasm.state import BucketState
 from weftrun.model.errors import WasmRefused, WasmTrapped
 from weftrun.model.near import ViewSaid
 from weftrun.model.wasm import MergedRegion, Near, PointedFunction, StorageCallMade, WasmAnswer, WasmLimits
-from weftrun.ports.buckets import Buckets, KeyChanged
+from weftrun.ports.buckets import Buckets, BucketsRefused, KeyChanged
 from weftrun.ports.near import Offload
 
 _SAID_BYTES: Final = 300
@@ -56,6 +58,7 @@ class CallReach(NamedTuple):
         say: takes what it prints.
         named: where the bucket is kept, as text.
         others: the functions that it may call; None where it is no program that may.
+        files: a folder that it may read, beside one of its own that is gone with it; empty for neither.
     """
 
     bucket: str = ""
@@ -66,6 +69,7 @@ class CallReach(NamedTuple):
     say: Callable[[bytes], None] = lambda text: None  # noqa: ARG005  # nobody listens
     named: str = ""
     others: OtherFunctions | None = None
+    files: str = ""
 
 
 class KeyView(NamedTuple):
@@ -175,6 +179,7 @@ class CallContext:
         self.parts: list[SharedPart] = []
         self.pre: wasmtime.InstancePre
         self.ends_at = time.monotonic() + limits.time_s_max
+        self._own_files = ""
         self.global_locks: dict[str, GlobalLock] = {}
         self._state: BucketState | None = None
         self.printed = PrintedText(place.say, limits.text_bytes_max)
@@ -195,6 +200,8 @@ class CallContext:
             wasi.argv = [self.label]
             wasi.stdout_custom = self.printed.add
             wasi.stderr_custom = self.printed.add
+            if self.place.files:
+                self._open_files(wasi)
             store.set_wasi(wasi)
         store.set_epoch_deadline(1 << 40)
         try:
@@ -213,6 +220,17 @@ class CallContext:
                 f"{self.limits.memory_bytes_max:,} bytes (`memory_bytes_max`), and its init has left "
                 f"{len(known.memory):,}."
             )
+
+    def _open_files(self, wasi: wasmtime.WasiConfig) -> None:
+        """Let it read the folder, as `/`, and write one of its own, as `/tmp`."""
+        self._own_files = tempfile.mkdtemp(prefix="weftrun-wasm-")
+        try:
+            wasi.preopen_dir(self.place.files, "/", False)
+        except wasmtime.WasmtimeError:
+            raise WasmRefused(
+                f"The WebAssembly function {self.label} may read the folder {self.place.files}, which is not there."
+            ) from None
+        wasi.preopen_dir(self._own_files, "/tmp", True)
 
     def _learn(self, compiled: Compiled) -> None:
         """Find out what instances begin with, which is done in the first one of a process."""
@@ -256,7 +274,9 @@ class CallContext:
             self.instance.store.set_epoch_deadline(clock.begin(self.limits.time_s_max))
 
     def _told(self, error: BaseException) -> BaseException:
-        if isinstance(error, WasmTrapped | WasmRefused | ConnectionError) or not isinstance(error, Exception):
+        if isinstance(error, WasmTrapped | WasmRefused | BucketsRefused | ConnectionError) or not isinstance(
+            error, Exception
+        ):
             return error
         return WasmTrapped(f"The WebAssembly function {self.label} ended: {error}.")
 
@@ -377,6 +397,8 @@ class CallContext:
             self._state.close()
         for held in self.global_locks.values():
             held.release()
+        if self._own_files:
+            shutil.rmtree(self._own_files, ignore_errors=True)
         for part in self.parts:
             os.close(part.descriptor)
         self.parts.clear()

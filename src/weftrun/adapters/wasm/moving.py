@@ -72,6 +72,8 @@ def _why_here(call: CallContext) -> str:
         return (
             "no storage role is beside the bucket" if "://" in call.place.named else "the bucket is kept on this host"
         )
+    if call.place.files:
+        return "the program may have files open"
     if call.shared:
         return "the program has shared state in its memory"
     if call.parts or call.member.group.size > 1:

@@ -6,6 +6,7 @@ import functools
 import os
 import threading
 import time
+from contextlib import closing
 from typing import Final
 
 from msgspec.structs import replace
@@ -88,8 +89,9 @@ def run(
     call = CallContext(label, input, place, limits)
     offload = place.offload
     before = (offload.bytes_out, offload.bytes_back) if offload is not None else (0, 0)
-    call.begin(module, linked(module, label))
-    code = _within(call, entry, function)
+    with closing(call):
+        call.begin(module, linked(module, label))
+        code = _within(call, entry, function)
     if code:
         said = call.printed.last()
         raise WasmTrapped(f"The WebAssembly function {label} returned {code}{': ' + said if said else '.'}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -27,7 +28,7 @@ from weftrun.ports.near import Offload
 def buckets_of(where: str) -> Buckets:
     """Return the buckets of a folder, of a storage role by its URL, or in a store."""
     if where.startswith(("http://", "https://")):
-        return RemoteBuckets(where)
+        return RemoteBuckets(where, token=os.environ.get("WEFTRUN_STORAGE_TOKEN", ""))
     return buckets_at(where) if "://" in where else FileBuckets(where)
 
 
@@ -50,7 +51,7 @@ def call(wanted: WasmCall, input: bytes, effects: str, say: Callable[[bytes], No
     buckets = buckets_of(wanted.buckets) if wanted.buckets else None
     where: object = buckets
     offload = where if isinstance(where, Offload) else None
-    place = CallReach(wanted.bucket, buckets, offload, wanted.near, effects, say, wanted.buckets)
+    place = CallReach(wanted.bucket, buckets, offload, wanted.near, effects, say, wanted.buckets, files=wanted.files)
     return run(module, entry, wanted.label, input, place, wanted.limits, wanted.pointed)
 
 

@@ -13,7 +13,7 @@ from weftrun.entrypoints.cli.output import print_json
 
 
 @click.command("build")
-@click.argument("source", metavar="FILE.c|FILE.cpp|FILE.py", type=click.Path(path_type=Path))
+@click.argument("source", metavar="FILE.c|FILE.cpp|FILE.ts|FILE.py", type=click.Path(path_type=Path))
 @click.argument("flags", metavar="[-- FLAG...]", nargs=-1)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The module; default: FILE.wasm in this folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -26,8 +26,11 @@ class StorageRole:
         pid: of the process that is it now.
     """
 
-    def __init__(self, root: Path, host: str, port: int, *, store: str = "", slots: int | None = None) -> None:
-        """Start it with its data in `root`, or its values at the URL `store`, and as many slots for calls.
+    def __init__(
+        self, root: Path, host: str, port: int, *, store: str = "", slots: int | None = None,
+        tokens: Path | None = None,
+    ) -> None:  # fmt: skip
+        """Start it with its data in `root`, or its values at the URL `store`, so many slots for calls, and tokens.
 
         Raises:
             UsageError: the port is taken.
@@ -39,6 +42,7 @@ class StorageRole:
             sys.executable, "-m", "weftrun.entrypoints.http.storage", "--root", str(root), "--host", host,
             "--port", str(free.getsockname()[1]), "--store", store, "--until-stdin-ends",
             *(() if slots is None else ("--near-slots", str(slots))),
+            *(() if tokens is None else ("--tokens", str(tokens))),
         ]  # fmt: skip
         free.close()
         self._closing = threading.Event()

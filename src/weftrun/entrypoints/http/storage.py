@@ -6,6 +6,8 @@ PUT                    /select/BUCKET/KEY       what a selection, in JSON, gives
 PUT                    /modules/SHA256          a WebAssembly module
 POST                   /near                    a call that has come to its data (`model.near`), in MessagePack
 GET                    /ping
+
+Where it has a file of tokens, all but the last wants one that may do it: `Authorization: Bearer TOKEN`.
 """
 
 from __future__ import annotations
@@ -20,14 +22,17 @@ import click
 import msgspec
 from anyio.to_thread import run_sync
 from litestar import Litestar, Request, Response, delete, get, head, post, put
+from litestar.connection import ASGIConnection
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
+from litestar.handlers.base import BaseRouteHandler
 
 from weftrun.adapters.buckets.files import FileBuckets
 from weftrun.adapters.buckets.stores import buckets_at
 from weftrun.adapters.wasm.modules import Modules
 from weftrun.adapters.wasm.storage import NearRunner
 from weftrun.entrypoints.http.listening import run_app
+from weftrun.entrypoints.http.storage_tokens import NotAllowedHere, StorageTokens
 from weftrun.model.errors import WasmRefused, WeftrunError
 from weftrun.model.near import NearRefused
 from weftrun.model.selecting import Selection
@@ -45,10 +50,15 @@ class Storage:
         buckets: the data.
         modules: that calls have come with.
         runner: of calls.
+        tokens: who may do what.
     """
 
-    def __init__(self, root: Path, *, slots: int | None = None, cpu_max: float | None = None, store: str = "") -> None:
+    def __init__(
+        self, root: Path, *, slots: int | None = None, cpu_max: float | None = None, store: str = "",
+        tokens: Path | None = None,
+    ) -> None:  # fmt: skip
         """Keep all in the folder `root`, or values at the URL `store`; run as many calls at once as there are slots."""
+        self.tokens = StorageTokens(tokens)
         self.buckets: Buckets = buckets_at(store) if store else FileBuckets(str(root / "buckets"))
         self.modules = Modules(str(root / "modules"))
         self.runner = NearRunner(self.modules, self.buckets, slots=slots, cpu_max=cpu_max)
@@ -59,7 +69,13 @@ def make_storage(storage: Storage) -> Litestar:
     return Litestar(
         [ping, list_keys, look, read, select, write, remove, keep_module, run],
         state=_state(storage),
-        exception_handlers={ValueError: _refused, WasmRefused: _refused, OSError: _failed},
+        guards=[allowed],
+        exception_handlers={
+            NotAllowedHere: _not_allowed,
+            ValueError: _refused,
+            WasmRefused: _refused,
+            OSError: _failed,
+        },
         request_max_body_size=_VALUE_BYTES_MAX,
         logging_config=None,
         openapi_config=None,
@@ -73,6 +89,26 @@ def _state(storage: Storage) -> Any:
 def _of(request: Request[Any, Any, Any]) -> Storage:
     storage: Storage = request.app.state.storage
     return storage
+
+
+_VERBS = {
+    "list_keys": "read", "look": "read", "read": "read", "select": "read", "write": "write", "remove": "write",
+    "keep_module": "run",
+}  # fmt: skip
+"""What a route does; of a call, that is looked at where its bucket is known."""
+
+
+def allowed(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """Let pass what the token of a request may do."""
+    verb = _VERBS.get(handler.handler_name)
+    if verb is not None:
+        bucket = connection.path_params.get("bucket")
+        tokens: StorageTokens = connection.app.state.storage.tokens
+        tokens.check(connection.headers, verb, None if bucket is None else unquote(bucket))
+
+
+def _not_allowed(request: Request[Any, Any, Any], error: NotAllowedHere) -> Response[Any]:  # noqa: ARG001  # Litestar's signature
+    return Response({"detail": str(error)}, status_code=error.status, media_type="application/json")
 
 
 def _refused(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:  # noqa: ARG001  # Litestar's signature
@@ -175,7 +211,9 @@ async def keep_module(request: Request[Any, Any, Any], digest: str, body: bytes)
 @post("/near", status_code=200)
 async def run(request: Request[Any, Any, Any], body: bytes) -> Response[bytes]:
     """Run a call beside its key."""
-    answer = await run_sync(_of(request).runner.run, call_decoder.decode(body))
+    call = call_decoder.decode(body)
+    _of(request).tokens.check(request.headers, "run", call.bucket)
+    answer = await run_sync(_of(request).runner.run, call)
     return Response(encoder.encode(answer), media_type=_BINARY)
 
 
@@ -192,6 +230,10 @@ async def run(request: Request[Any, Any, Any], body: bytes) -> Response[bytes]:
     "--store", default="", metavar="URL",
     help="Where values are kept, s3://BUCKET/PREFIX or postgresql://...; default: the folder.",
 )  # fmt: skip
+@click.option(
+    "--tokens", type=click.Path(path_type=Path, dir_okay=False),
+    help="File of tokens, by their SHA-256, and what they may do; default: whoever reaches this may do everything.",
+)  # fmt: skip
 @click.option("--until-stdin-ends", is_flag=True, hidden=True)
 def main(
     root: Path,
@@ -200,11 +242,12 @@ def main(
     near_slots: int | None,
     near_cpu_max: float | None,
     store: str,
+    tokens: Path | None,
     until_stdin_ends: bool,
 ) -> None:
     """Serve buckets, and run what comes to them, until Ctrl-C or SIGTERM."""
     try:
-        storage = Storage(root, slots=near_slots, cpu_max=near_cpu_max, store=store)
+        storage = Storage(root, slots=near_slots, cpu_max=near_cpu_max, store=store, tokens=tokens)
     except WeftrunError as error:
         raise click.ClickException(str(error)) from None
     app = make_storage(storage)
