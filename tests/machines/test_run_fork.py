@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from msgspec.structs import replace
-from tests.machines.run_desk import QUIET, SEEN, STRICT, UID, WATCHES, WIRES, RunDesk, call, chunk, failure
+from tests.machines.run_desk import QUIET, SEEN, STRICT, UID, WATCHES, WIRES, RunDesk, call, chunk, failure, thing
 
 from weftrun.machines.run import ForkWanted, RunMachine, fork_rows, left_standing
 from weftrun.machines.run.fork import _Line
@@ -12,7 +12,7 @@ from weftrun.model.emits import Emit
 from weftrun.model.errors import UsageError
 from weftrun.model.ids import RunId, RunUid, StepId
 from weftrun.model.outcomes import Failure, Reason
-from weftrun.model.records import ForkedFrom, Row, Settled, Started
+from weftrun.model.records import ForkedFrom, ItemsSettled, Row, Settled, Started
 from weftrun.testing.closure import closure_violations
 
 FORK = RunUid("f" * 32)
@@ -83,6 +83,41 @@ def test_a_wired_body_is_wired_again_and_keeps_what_stands_before_the_step() -> 
     assert fork.end is not None
     assert fork.end.status == "succeeded"
     assert closure_violations({UID: fork.rows}) == []
+
+
+def test_items_that_were_recorded_together_are_copied_once_each() -> None:
+    """Two Batches of a map may commit in one row."""
+    desk = RunDesk(WIRES)
+    desk.commits()
+    desk.makes("wires", call(QUIET, 0, is_map=True), call(SEEN, 0, 0), chunks=[chunk(0, 0, 3)])
+    desk.returns("wires", 1)
+    desk.commits()
+    desk.items_end("quiet[0]", (0, 1))
+    desk.items_end("quiet[0]", (1, 3))
+    desk.commits()
+    desk.ends("seen[0]")
+    desk.commits()
+    first = next(row for row in desk.rows if any(isinstance(record, ItemsSettled) for record in row.records))
+    second = desk.rows[first.seq]
+    together = replace(first, records=(*first.records, *second.records))
+    later = [replace(row, seq=row.seq - 1) for row in desk.rows[second.seq :]]
+    desk.rows = [*desk.rows[: first.seq - 1], together, *later]
+    assert ordinals([together]) == ordinals(rows_of(desk, "seen[0]")) == [2, 3]
+
+
+def ordinals(rows: list[Row]) -> list[int]:
+    return [record.ordinal for row in rows for record in row.records if isinstance(record, ItemsSettled)]
+
+
+def test_arguments_of_what_was_given_stay_until_the_graph_is_recorded() -> None:
+    fork = forked(wired(), "seen[0]")
+    large = thing(7)
+    made = (call(QUIET, args=large), call(QUIET, 1, is_map=True), call(SEEN, 0, 0, 1))
+    fork.makes("wires", *made, chunks=[chunk(1, 0, 3)])
+    assert large.oid not in fork.released, "the record of the graph is still to name it"
+    fork.returns("wires", 2)
+    fork.commits()
+    assert large.oid in fork.released
 
 
 def test_a_fork_that_died_while_it_was_wired_keeps_the_same() -> None:

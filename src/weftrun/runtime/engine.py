@@ -187,7 +187,7 @@ class EngineCore:
 
     def find(self, id: RunId, *, wait_start: bool = True) -> Ticket:
         """Return a ticket of a Run that exists; `RunNotFound` where there is none, by `wait` if not `wait_start`."""
-        return self._asked(id, self._opening.find, wait_start=wait_start)
+        return self._asked(Ticket(id, RunUid("")), self._opening.find, wait_start=wait_start)
 
     def retry(self, id: RunId, *, wait_start: bool = True) -> Ticket:
         """Begin another life of a Run that failed, was cancelled, or waits for code, and return its ticket (L1).
@@ -195,10 +195,10 @@ class EngineCore:
         Raises `RunNotFound` where there is none, and `UsageError` where it goes on or has succeeded: here, or by `wait`
         if not `wait_start`.
         """
-        return self._asked(id, self._opening.retry, wait_start=wait_start)
+        return self._asked(Ticket(id, RunUid("")), self._opening.retry, wait_start=wait_start)
 
-    def start_fork(self, id: RunId | None, asked: ForkAsked) -> Ticket:
-        """Start a Run that is a fork of another one, or join the same fork that has this id; return when it is durable.
+    def start_fork(self, id: RunId | None, asked: ForkAsked, *, wait_start: bool = True) -> Ticket:
+        """Start a Run that is a fork of another one, or join the same fork that has this id; return as `start` does.
 
         Raises:
             RunNotFound: there is no Run to fork, or it was deleted.
@@ -206,18 +206,12 @@ class EngineCore:
             RunConflict: the id belongs to another Run.
             JournalCorrupt: a value that is to be reused is gone.
         """
-        self.check()
         uid = RunUid(self._entropy.uid())
         ticket = Ticket(id if id is not None else RunId(f"{asked.function.label}-{uid[:12]}"), uid)
-        self._loop.call_from_thread(lambda: self._opening.fork(ticket, asked))
-        ticket.started.wait(None)
-        if ticket.error is not None:
-            raise ticket.error
-        return ticket
+        return self._asked(ticket, lambda ticket: self._opening.fork(ticket, asked), wait_start=wait_start)
 
-    def _asked(self, id: RunId, ask: Callable[[Ticket], None], *, wait_start: bool) -> Ticket:
+    def _asked(self, ticket: Ticket, ask: Callable[[Ticket], None], *, wait_start: bool) -> Ticket:
         self.check()
-        ticket = Ticket(id, RunUid(""))
         self._loop.call_from_thread(lambda: ask(ticket))
         if wait_start:
             ticket.started.wait(None)

@@ -100,6 +100,10 @@ class Forking:
     ) -> tuple[RunInfo, list[Row], RunInfo | None]:
         """Return the Run that is forked, the first rows of the new one, and the Run that has its id already."""
         source = self._journal.find(asked.run)
+        there = self._journal.find(ticket.id)
+        if there is not None:  # also where the Run that it was forked from has been deleted since
+            self._check_same(there, source, asked)
+            return there, [], there
         if source is None:
             raise RunNotFound(f"No Run has the id {asked.run!r}.")
         if source.deleted:
@@ -111,10 +115,6 @@ class Forking:
                 f"Run {asked.run} can't be forked: it has not ended. Let it end, or end it by `weftrun cancel "
                 f"{asked.run}`."
             )
-        there = self._journal.find(ticket.id)
-        if there is not None:
-            self._check_same(there, source, asked)
-            return source, [], there
         rows = self._journal.load(source.uid)
         began = rows[0].records[0]
         assert isinstance(began, Started)
@@ -123,11 +123,12 @@ class Forking:
         fork = ForkWanted(asked.run, source.uid, asked.step, started, compares=args is None)
         return source, fork_rows(rows, fork, ticket.uid, self._loop.now()), None
 
-    def _check_same(self, there: RunInfo, source: RunInfo, asked: ForkAsked) -> None:
+    def _check_same(self, there: RunInfo, source: RunInfo | None, asked: ForkAsked) -> None:
         """Check that the Run that has the id already is the same fork."""
         records = self._journal.load(there.uid)[0].records if not there.deleted else ()
         of = next((record for record in records if isinstance(record, ForkedFrom)), None)
-        if of is None or (of.uid, of.step) != (source.uid, asked.step):
+        is_same = of is not None and (of.run, of.step) == (asked.run, asked.step)
+        if of is None or not is_same or (source is not None and of.uid != source.uid):
             raise RunConflict(f"The id {there.id!r} belongs to another Run: give this fork another id.")
         if asked.args is not None and there.digest and asked.digest and there.digest != asked.digest:
             raise RunConflict(f"The id {there.id!r} belongs to a fork with other arguments: give those, or another id.")

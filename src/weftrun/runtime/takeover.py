@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Protocol
 
 from msgspec.structs import replace
@@ -292,8 +293,13 @@ class TakeOver:
             if ticket.uid in self._journal.append(rows).taken:
                 raise RunConflict(f"The id {ticket.id!r} was taken meanwhile: fork again, or give another id.")
 
+        def lost(tickets: Sequence[Ticket]) -> None:
+            # The session was gone before anything of the fork was durable, or after that: both show in the next try.
+            for waiting in tickets:
+                self._loop.call_at(self._loop.now() + _AGAIN_S, partial(self.begin_fork, rows, waiting))
+
         if self._takes(ticket.uid, ticket):
-            self._claim([ticket.uid], begin)
+            self._claim([ticket.uid], begin, lost)
 
     def _takes(self, uid: RunUid, ticket: Ticket | None) -> bool:
         """Say whether a Run is to be claimed for a ticket, and not being claimed already."""
@@ -344,7 +350,16 @@ class TakeOver:
 
         self._committer.read(work, done, failed)
 
-    def _claim(self, uids: Sequence[RunUid], first: Callable[[], None] = lambda: None) -> None:
+    def _claim(
+        self,
+        uids: Sequence[RunUid],
+        first: Callable[[], None] = lambda: None,
+        lost: Callable[[Sequence[Ticket]], None] | None = None,
+    ) -> None:
+        """Claim Runs, after what is done first in the same turn; `lost` gets their tickets where the session is gone.
+
+        Without it they wait for what other engines make of the Runs.
+        """
         begun = self._loop.now()
 
         def work() -> tuple[list[RunInfo], list[Message]]:
@@ -367,7 +382,10 @@ class TakeOver:
             self._own.claim_failed()
             if isinstance(error, LeaseLost):
                 for uid in uids:
-                    self._wait_instead(uid)
+                    if lost is not None:
+                        lost(self._taking.pop(uid))
+                    else:
+                        self._wait_instead(uid)
                 self._own.fenced()
                 return
             tickets = [ticket for uid in uids for ticket in self._taking.pop(uid)]

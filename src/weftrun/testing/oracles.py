@@ -90,7 +90,10 @@ def findings(world: World) -> list[str]:
     found += [f"refused: {c.id}: {c.refused}" for c in world.clients if c.refused is not None]
     found += [f"O3: {text}" for text in foreign_entries(world.ledger.entries, world.rows)]
     found += world.register.broken
-    found += [f"durable: {text}" for text in lost_rows(world.rows, world.loaded)]
+    there = {uid: rows for uid, rows in world.rows.items() if uid not in world.register.deleted}
+    found += [f"durable: {text}" for text in lost_rows(there, world.loaded)]
+    for actor in world.actors:
+        found += actor.findings(world)
     found += [f"left over: {count} {what}" for what, count in world.left.items() if count]
     return found
 
@@ -246,7 +249,7 @@ def _read(data: Data, blobs: MemoryBlobs) -> bytes:
     if isinstance(data, Inline):
         return data.data
     assert isinstance(data, Blob), "a record names an Object"
-    return blobs.read(data)
+    return blobs.as_written(data)
 
 
 # ---------------------------------------------------------------------- the oracles

@@ -43,7 +43,12 @@ def _workers(seed: int, folder: Path) -> str:
     return str(broken) if broken is not None else ""
 
 
-SWARMS: Mapping[str, Callable[[int, Path], str]] = {"engines": _engines, "workers": _workers}
+def _operators(seed: int, folder: Path) -> str:
+    _, broken = play_seed(seed, folder, operators=True)
+    return str(broken) if broken is not None else ""
+
+
+SWARMS: Mapping[str, Callable[[int, Path], str]] = {"engines": _engines, "workers": _workers, "operators": _operators}
 """What can be played: from a seed and a folder for files comes a violation with its history, or nothing."""
 
 

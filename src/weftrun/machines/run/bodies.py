@@ -14,7 +14,7 @@ from weftrun.machines.run.maps import copied_items, take_chunk
 from weftrun.machines.run.outlines import outline
 from weftrun.machines.run.parking import does_not_fit, park, stops_short
 from weftrun.machines.run.patching import is_patch, past_of, see_patch
-from weftrun.machines.run.refcounts import hand_on
+from weftrun.machines.run.refcounts import hand_on, release_arguments
 from weftrun.machines.run.settle import unhandled
 from weftrun.machines.run.state import OVER, Body, Map, RunState, State, Step
 from weftrun.machines.run.transitions import move
@@ -298,6 +298,8 @@ def _close_graph(run: RunState, body: Body, answer: Payload) -> None:
     need = run.row
     for call in body.calls.values():
         call.gate = need
+        if call.state >= OVER:  # a fork was given its outcome
+            release_arguments(run, call)
     run.ready.extend(kept)
     body.wiring = []
 

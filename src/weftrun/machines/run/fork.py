@@ -221,7 +221,7 @@ class _Line:
                     if kept:
                         yield Settled(kept)
                 case ItemsSettled() if self.is_before(record.step):
-                    yield from self._items(record.step, row.seq, compares=compares)
+                    yield from self._items(record, row.seq, compares=compares)
                 case Chunked() if self.is_before(record.step) and not self._is_wired_again(record.body):
                     yield replace(record, body=_plain(record.body), step=_plain(record.step))
                 case Graphed() if self.recorded.graphs.get(record.step) is record and self.is_before(record.step):
@@ -230,10 +230,12 @@ class _Line:
                 case _:
                     pass
 
-    def _items(self, step: StepId, seq: int, *, compares: bool) -> Iterator[Record]:
-        """Yield what stands of the items of a map that settled in a row; failures of earlier lives do not."""
+    def _items(self, settled: ItemsSettled, seq: int, *, compares: bool) -> Iterator[Record]:
+        """Yield what stands of items of a map that settled together; failures of earlier lives do not."""
+        step = settled.step
         for record, row, _ in self.recorded.items.get(step, ()):
-            if row == seq and self._is_current(step, record.call):
+            is_same = row == seq and record.ordinal == settled.ordinal  # a row may have several records of a map
+            if is_same and self._is_current(step, record.call):
                 yield replace(record, step=_plain(step), call=_copied(record.call, compares=compares), emits=())
 
     def _is_wired_again(self, body: StepId) -> bool:

@@ -9,7 +9,12 @@ from weftrun.model.values import Object, Payload
 
 
 def release_arguments(run: RunState, step: Step) -> None:
-    """A settled Step reads its arguments no more."""
+    """A settled Step reads its arguments no more.
+
+    The graph of a `def` body has them until it is on record; a Step is settled before that only in a fork.
+    """
+    if step.inside is not None and step.inside.waiting_start is not None:
+        return
     args = step.args
     if type(args.data) is Object:
         run.released.append(args.data.oid)

@@ -14,6 +14,7 @@ from weftrun.model.policy import SIGNALS
 from weftrun.model.records import Received, Retried, Row, Settled
 from weftrun.sdk.place import current, now
 from weftrun.sdk.waiting import signal, sleep
+from weftrun.testing.forks import copied_rows
 from weftrun.testing.sim.chance import Chance
 from weftrun.testing.sim.plans_model import BodyPlan, Op
 from weftrun.testing.sim.values import Lineage
@@ -157,9 +158,11 @@ def wrong_waits(
         slow_s: how much longer things may take, since the Journal is slow.
     """
     for uid, told in rows.items():
-        yield from _wrong_signals(uid, told, kept.get(uid, {}))
-        yield from _wrong_times(uid, told, kept.get(uid, {}), calm, slow_s)
-        yield from _in_vain(uid, told, kept.get(uid, {}))
+        own = told[copied_rows(told) :]  # what a fork was given came to another Run
+        yield from _wrong_signals(uid, own, kept.get(uid, {}))
+        if not copied_rows(told):  # a fork's body reckons by the times of the Run that it was forked from
+            yield from _wrong_times(uid, own, kept.get(uid, {}), calm, slow_s)
+        yield from _in_vain(uid, own, kept.get(uid, {}))
 
 
 def _in_vain(uid: RunUid, told: Sequence[Row], kept: Mapping[str, Kept]) -> Iterator[str]:

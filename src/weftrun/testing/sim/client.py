@@ -8,6 +8,8 @@ from typing import Any
 from weftrun.model.errors import WeftrunError
 from weftrun.model.ids import RunId, RunUid
 from weftrun.model.outcomes import Failure, Status
+from weftrun.model.queues import QueueOptions
+from weftrun.runtime.forking import ForkAsked
 from weftrun.runtime.tickets import Ticket
 from weftrun.sdk.function import Function
 from weftrun.testing.sim.awaiting import SentSignal
@@ -30,6 +32,8 @@ class SimClient:
         sends: signals that it sends to the Run; each goes on until it is in the inbox, or the Run has ended.
         retries: how often it retries a Run that has failed or was cancelled; `retrying` while it asks for that, and
             `earlier` has the answers before.
+        asked: how its Run stands in a queue; None where it is in none.
+        fork: what its Run is forked from; None where it is no fork.
     """
 
     id: RunId
@@ -50,6 +54,8 @@ class SimClient:
     retrying: bool = False
     sends: list[SentSignal] = field(default_factory=list)
     earlier: list[tuple[Status, Any, Failure | None]] = field(default_factory=list)
+    asked: QueueOptions | None = None
+    fork: ForkAsked | None = None
 
     def goes_again(self) -> bool:
         """Say whether the last answer is one that it does not leave at that."""

@@ -50,6 +50,11 @@ KINDS: Mapping[str, tuple[Fault, ...]] = {
     "journal.post": _WRITES,
     "journal.load": (Fault.CRASH_BEFORE, Fault.PAUSE_BEFORE),
     "journal.retry": _WRITES,
+    "journal.enqueue": _WRITES,
+    "journal.begin_queued": _WRITES,
+    "journal.queue": _WRITES,
+    "journal.queue_now": (Fault.PAUSE_BEFORE, Fault.PAUSE_AFTER),
+    "journal.schedule": _WRITES,
     "journal.look": (Fault.PAUSE_BEFORE, Fault.PAUSE_AFTER),
     "outbox.take": _WRITES,
     "outbox.settle": _WRITES,
@@ -74,6 +79,11 @@ KINDS: Mapping[str, tuple[Fault, ...]] = {
     "guest.tell": (Fault.DIE,),
 }  # fmt: skip
 """Which faults can happen at which call."""
+
+OF_OPERATORS = frozenset(
+    {"journal.enqueue", "journal.begin_queued", "journal.queue", "journal.queue_now", "journal.schedule"}
+)
+"""Calls that are made only where there are queues and schedules."""
 
 
 _LOCKING = frozenset(name for name, faults in KINDS.items() if Fault.PAUSE_INSIDE in faults) | {"transaction.open"}

@@ -10,7 +10,7 @@ from weftrun.model.ids import RunId, RunUid, SandboxId
 from weftrun.model.lease import Session
 from weftrun.model.messages import ToSandbox
 from weftrun.model.places import PlaceShare
-from weftrun.model.queues import KeptQueue, NotQueued
+from weftrun.model.queues import KeptQueue, NotQueued, QueueNow
 from weftrun.model.records import Row
 from weftrun.model.schedules import KeptSchedule
 from weftrun.model.values import Blob
@@ -40,14 +40,13 @@ class FaultyJournal:
         self.runs, self.open_runs, self.free_runs, self.infos = (
             inner.runs, inner.open_runs, inner.free_runs, inner.infos)  # fmt: skip
         self.parked_runs, self.next_due, self.inbox = inner.parked_runs, inner.next_due, inner.inbox
-        self.delete, self.delete_ended, self.blobs_named = inner.delete, inner.delete_ended, inner.blobs_named
+        self.delete, self.blobs_named = inner.delete, inner.blobs_named
         self.sinks_left, self.emitted, self.undelivered = inner.sinks_left, inner.emitted, inner.undelivered
         self.emits_left, self.decide_emit = inner.emits_left, inner.decide_emit
         self.schedules, self.schedule, self.schedules_by = inner.schedules, inner.schedule, inner.schedules_by
-        self.delete_schedule, self.delete_queue, self.purge_queue = (
-            inner.delete_schedule, inner.delete_queue, inner.purge_queue)  # fmt: skip
+        self.delete_schedule, self.delete_queue = inner.delete_schedule, inner.delete_queue
         self.queues, self.queue, self.queues_seen = inner.queues, inner.queue, inner.queues_seen
-        self.queue_now, self.lanes, self.ripen = inner.queue_now, inner.lanes, inner.ripen
+        self.lanes, self.ripen = inner.lanes, inner.ripen
         self.place_shares, self.newer = inner.place_shares, inner.newer
 
     def _write(self, name: str, call: Callable[[], T], tell: Callable[[T], None] = lambda _: None) -> T:
@@ -158,19 +157,53 @@ class FaultyJournal:
 
     def put_schedule(self, schedule: KeptSchedule, expected: str) -> bool:
         """Change a schedule, with what is planned for this call."""
-        return self._write("journal.schedule", lambda: self._inner.put_schedule(schedule, expected))
+        return self._write(
+            "journal.schedule",
+            lambda: self._inner.put_schedule(schedule, expected),
+            lambda is_put: self._view.schedule_changed(schedule, expected) if is_put else None,
+        )
 
     def put_queue(self, queue: KeptQueue, expected: str) -> bool:
         """Change a queue, with what is planned for this call."""
-        return self._write("journal.queue", lambda: self._inner.put_queue(queue, expected))
+        return self._write(
+            "journal.queue",
+            lambda: self._inner.put_queue(queue, expected),
+            lambda is_put: self._view.queue_changed(queue, expected) if is_put else None,
+        )
+
+    def queue_now(self, name: str) -> QueueNow | None:
+        """Return a queue and what is under way, with what is planned for this call."""
+        return self._faults.around("journal.queue_now", lambda: self._inner.queue_now(name), self._process)
+
+    def purge_queue(self, name: str, message: str, most: int) -> int:
+        """Cancel Runs that wait in a queue."""
+        purged = self._inner.purge_queue(name, message, most)
+        self._view.purged(name)
+        return purged
+
+    def delete_ended(self, uids: Sequence[RunUid], *, before: float, forget: bool) -> list[RunUid]:
+        """Delete ended Runs."""
+        gone = self._inner.delete_ended(uids, before=before, forget=forget)
+        self._view.deleted(gone, before=before)
+        return gone
 
     def enqueue(self, rows: Sequence[Row], now: float) -> Mapping[RunUid, NotQueued]:
         """Put Runs into their queues, with what is planned for this call."""
-        return self._write("journal.enqueue", lambda: self._inner.enqueue(rows, now))
+        return self._write(
+            "journal.enqueue",
+            lambda: self._inner.enqueue(rows, now),
+            lambda refused: self._view.enqueued(rows, refused),
+        )
 
     def begin_queued(self, queue: KeptQueue, expected: str, runs: Sequence[RunUid]) -> list[Row]:
         """Let Runs leave a queue, with what is planned for this call."""
-        return self._write("journal.begin_queued", lambda: self._inner.begin_queued(queue, expected, runs))
+
+        def tell(begun: Sequence[Row]) -> None:
+            there = self._inner.queue(queue.name)
+            if there is not None and there.revision == queue.revision:  # also where all that were to leave are gone
+                self._view.queue_changed(queue, expected, begun)
+
+        return self._write("journal.begin_queued", lambda: self._inner.begin_queued(queue, expected, runs), tell)
 
     def put_share(self, function: str, share: PlaceShare, expected: str, revision: str) -> bool:
         """Change a share, with what is planned for this call."""

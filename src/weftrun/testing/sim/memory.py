@@ -20,6 +20,7 @@ class MemoryBlobs:
     def __init__(self) -> None:
         """Make an empty store."""
         self._bytes: dict[str, bytes] = {}
+        self._removed: dict[str, bytes] = {}
 
     def put(self, descriptor: int, nbytes: int) -> Blob:
         """Store the bytes of an open file."""
@@ -51,7 +52,12 @@ class MemoryBlobs:
 
     def remove(self, sha256: str) -> int:
         """Remove a blob, if it is there; return how many bytes it had."""
-        return len(self._bytes.pop(sha256, b""))
+        self._removed[sha256] = data = self._bytes.pop(sha256, b"")
+        return len(data)
+
+    def as_written(self, blob: Blob) -> bytes:
+        """Return the bytes of a blob whether or not it was removed, for those who judge a history."""
+        return self._bytes[blob.sha256] if blob.sha256 in self._bytes else self._removed[blob.sha256]
 
 
 class MemoryObjects:

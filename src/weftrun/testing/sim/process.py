@@ -30,6 +30,7 @@ from weftrun.testing.sim.memory import MemoryBlobs, MemoryLiveness, MemoryObject
 from weftrun.testing.sim.outside import Outside
 from weftrun.testing.sim.register import Register, View
 from weftrun.testing.sim.sandboxes import ScriptedSandboxes
+from weftrun.testing.sim.scheduled import STEADY
 from weftrun.testing.sim.settings import Settings
 from weftrun.testing.sim.side_by_side import SideBySide
 from weftrun.testing.sim.sinks import FaultySink, SimSink
@@ -83,7 +84,7 @@ class Process:
         is_unfit: whether its code does not fit.
         is_open: whether clients may come.
         ended: whether nothing of it is left.
-        inner: its connection to the Journal, under the faults.
+        inner: its connection to the Journal, under the faults; `console` is that of whoever operates there.
         transactions: those of its bodies.
     """
 
@@ -115,6 +116,7 @@ class Process:
         self._liveness = MemoryLiveness(ground.living, f"host-{slot % settings.hosts}")
         sinks = {} if slot in settings.sinkless else ground.sinks
         view = View(ground.register, number, adopts=settings.recover == "all")
+        self.console = FaultyJournal(self.inner, Faults(), self, view)
         self.transactions = FaultyTransactions(self._transactions(), faults, self, view)
         self.workers: SimWorkers | None = None
         self._own: WorkerDriver | None = None
@@ -133,11 +135,21 @@ class Process:
             code_here=lambda _bundle, _names: "unfit" if is_unfit else "fit",
             sinks={name: FaultySink(sink, faults, self, view) for name, sink in sinks.items()},
             starts=_starts(settings),
+            calendar=STEADY if settings.clock_skews else None,
+            wall=self._wall(),
             own=self._own,
         )
         ready = Latch()
         self.engine.open(settings.recover, ready)
         self.loop.call_from_thread(lambda: ready.on_open(lambda: self._opened(opened)))
+
+    def _wall(self) -> Callable[[], float] | None:
+        """Return what the clock of its host shows."""
+        skews = self._ground.settings.clock_skews
+        if not skews:
+            return None
+        skew_s = Chance(self._ground.seed, f"wall {self.number}").one_of(skews)
+        return lambda: self.loop.now() + skew_s
 
     def _worker(self) -> Worker:
         """Return what executes for this engine: the Worker in its process, or a group of several."""

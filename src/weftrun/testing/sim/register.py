@@ -9,14 +9,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from weftrun.model.emits import Take
-from weftrun.model.ids import RunUid, SessionUid
+from weftrun.model.ids import RunId, RunUid, SessionUid
 from weftrun.model.lease import Session
-from weftrun.model.records import Ended, Row
+from weftrun.model.queues import KeptQueue, NotQueued
+from weftrun.model.records import Ended, Row, Started
+from weftrun.model.schedules import KeptSchedule
 from weftrun.ports.journal import Appended, Message, Posted, Rest, RunInfo
 from weftrun.ports.outbox import TakenEmits
 from weftrun.testing.sim.awaiting import Calm, Kept
 from weftrun.testing.sim.ledger import Ledger
 from weftrun.testing.sim.memory import MemoryBlobs
+from weftrun.testing.sim.queued import QueueRegister
+from weftrun.testing.sim.scheduled import ScheduleRegister
 
 _FREE_S = 5.0
 """A Run that is free is claimed within this time where nothing goes wrong meanwhile, if its engines are quick."""
@@ -50,6 +54,8 @@ class Register:
         dead: numbers of processes that have ended.
         signals: what inboxes have taken, by Run, in their order.
         calm: what may have kept an engine from each row, as it was committed.
+        queues, schedules: what became of them.
+        deleted: Runs that were deleted; `deleted_early` tells of those that should not have been.
         taken_at: when each emit was first taken out of the outbox to be sent, or marked as if it was, by its key.
     """
 
@@ -64,6 +70,10 @@ class Register:
         self.taken_at: dict[str, float] = {}
         self.signals: dict[RunUid, dict[str, Kept]] = {}
         self.calm: dict[tuple[RunUid, int], Calm] = {}
+        self.queues = QueueRegister(now)
+        self.schedules = ScheduleRegister(lambda id: any(rows and _id_of(rows) == id for rows in self.rows.values()))
+        self.deleted: set[RunUid] = set()
+        self.deleted_early: list[str] = []
         self._declared_at = now()
         self.watchers: list[Callable[[Row], None]] = []
         self._ledger = ledger
@@ -111,6 +121,7 @@ class Register:
             if isinstance(row.records[-1], Ended):
                 self._ledger.owners.pop(row.uid, None)
                 self._owners.pop(row.uid, None)
+                self.queues.ended(row.uid)
 
     def _check_row(self, session: SessionUid, row: Row) -> None:
         if row.seq == 1:
@@ -145,6 +156,37 @@ class Register:
             self._own(session, uid)
             if not session:
                 self._free_since[uid] = self._now()
+
+    def enqueued(self, rows: Sequence[Row], refused: Mapping[RunUid, NotQueued]) -> None:
+        """Runs were put into queues: they are nobody's, and nobody may claim them."""
+        for row in self.queues.enqueued(rows, refused):
+            self.rows[row.uid] = [row]
+            self.blobs_at[row.uid] = [frozenset(self._blobs.names())]
+            self.calm[row.uid, row.seq] = Calm(max(self.calm_since, self._declared_at), 0.0)
+            self._ledger.committed[row.uid] = row.seq
+            self._epochs[row.uid] = row.epoch
+            self._owners[row.uid] = SessionUid("")
+            self._ledger.owners[row.uid] = 0
+
+    def left_queue(self, session: SessionUid, queue: KeptQueue, rows: Sequence[Row]) -> None:
+        """Runs have left a queue, and are a session's, which has raised its heartbeat."""
+        self._sessions[session].heartbeat_at = self._now()
+        for uid in self.queues.began(self._engine(session), queue, [row.uid for row in rows]):
+            self._claimed_at[uid] = self._now()
+            self._own(session, uid)
+
+    def out_of_queue(self, uids: Sequence[RunUid]) -> None:
+        """Runs are to be cancelled that had waited in a queue: they are free now."""
+        for uid in uids:
+            self._free_since[uid] = self._now()
+
+    def gone(self, uids: Sequence[RunUid], *, before: float) -> None:
+        """Runs were deleted, which must have ended before a time."""
+        for uid in uids:
+            ended = [row.at for row in self.rows[uid][-1:] if isinstance(row.records[-1], Ended)]
+            if not ended or ended[0] >= before:
+                self.deleted_early.append(f"retention: {uid[:6]} was deleted, and had not ended {before:.3f}")
+            self.deleted.add(uid)
 
     def keeps(self, message: Message) -> None:
         """A signal is in an inbox; one that was sent before has its place, or was taken (L1)."""
@@ -238,6 +280,12 @@ class Register:
             self.broken.append(f"E2: engine {engine} began to send {key}, though {other} delivers to {sink!r}")
 
 
+def _id_of(rows: Sequence[Row]) -> RunId:
+    started = rows[0].records[0]
+    assert isinstance(started, Started)
+    return started.id
+
+
 class View:
     """What one engine did to the Journal."""
 
@@ -300,9 +348,33 @@ class View:
 
     def posted(self, message: Message, posted: Posted) -> None:
         """It left a message to a Run."""
+        if message.kind == "cancel" and self._register.queues.taken_out(message.run):
+            self._register.out_of_queue([message.run])
         self._register.woken(message.run)
         if message.kind == "signal" and posted == "posted":
             self._register.keeps(message)
+
+    def enqueued(self, rows: Sequence[Row], refused: Mapping[RunUid, NotQueued]) -> None:
+        """It put Runs into queues."""
+        self._register.enqueued(rows, refused)
+
+    def queue_changed(self, queue: KeptQueue, expected: str, begun: Sequence[Row] = ()) -> None:
+        """It changed a queue, and let these Runs leave it."""
+        if begun:
+            self._register.left_queue(self._session, queue, begun)
+        self._register.queues.changed(queue, expected)
+
+    def purged(self, queue: str) -> None:
+        """It cancelled all Runs that wait in a queue."""
+        self._register.out_of_queue(self._register.queues.purged(queue))
+
+    def schedule_changed(self, schedule: KeptSchedule, expected: str) -> None:
+        """It changed a schedule."""
+        self._register.schedules.changed(schedule, expected)
+
+    def deleted(self, uids: Sequence[RunUid], *, before: float) -> None:
+        """It deleted Runs."""
+        self._register.gone(uids, before=before)
 
     def left(self) -> None:
         """It is gone in good order."""

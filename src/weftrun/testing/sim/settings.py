@@ -82,6 +82,8 @@ class Settings:
         on_outputs: whether Steps may run on outputs of others that go on (`trigger="data"`).
         unfit_s: from when until when engines are opened with code that does not fit, in seconds of virtual time; then
             those that have it are killed. `unfit_share` says how often.
+        clock_skews: how far the clocks on the walls of engines are off, in seconds: each that is opened has one of
+            these. Where there are none, nobody looks after schedules.
     """
 
     limits: Limits = Limits(inline_bytes_max=4096, sandbox_idle_s=10.0, sandbox_start_s=10.0)
@@ -103,3 +105,4 @@ class Settings:
     on_outputs: bool = True
     unfit_s: Delays = (0.0, 0.0)
     unfit_share: float = 0.7
+    clock_skews: tuple[float, ...] = ()

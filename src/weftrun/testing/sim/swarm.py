@@ -22,6 +22,7 @@ from weftrun.testing.sim.endless import harmed, has_endless, with_endless
 from weftrun.testing.sim.faults import KINDS, PAUSES, Fault, Faults
 from weftrun.testing.sim.firsts import with_firsts
 from weftrun.testing.sim.joining import draw_joins, with_joins
+from weftrun.testing.sim.operating import operated, with_operators
 from weftrun.testing.sim.outside import Pace
 from weftrun.testing.sim.plans import FUNCTIONS, NO_CALLS, draw_plan, watched, wired
 from weftrun.testing.sim.putting import with_outputs
@@ -30,7 +31,7 @@ from weftrun.testing.sim.reference import differences
 from weftrun.testing.sim.settings import WorkerSettings
 from weftrun.testing.sim.sweep import Broken
 from weftrun.testing.sim.telling import FAR, NEAR
-from weftrun.testing.sim.world import Outage, Settings, World
+from weftrun.testing.sim.world import Outage, Settings, SimClient, World
 
 _PAUSES = ((0.1, 0.6), (0.9, 1.1), (1.2, 2.0), (1.2, 2.0), (3.0, 6.0))
 """How long an engine stands still, in times of the Lease."""
@@ -76,6 +77,8 @@ class DrawnFaults(Faults):
         self._effecting = Chance(seed, "faults of effects")
         self._effecting_rate = self._effecting.one_of((0.0, 0.1, 0.4))
         self._effecting_most = 1 + self._effecting.below(6)
+        self._deciding = Chance(seed, "faults of decisions")
+        self._deciding_rate = self._deciding.one_of((0.0, 0.2, 0.5)) if self._pauses else 0.0
 
     def at(self, name: str) -> Fault | None:
         """Count a point and draw whether it goes wrong."""
@@ -85,6 +88,8 @@ class DrawnFaults(Faults):
         self.points.append(name)
         if name in _EFFECTING:
             return self._at_effect(number, name)
+        if name == "journal.queue_now":
+            return self._at_decision(number, name)
         possible = self._possible[name]
         rate = _OWNING_RATE if self._owns and name in _OWNING else self._rate
         if not possible or self._count >= self._most or not self._chance.happens(rate):
@@ -100,6 +105,14 @@ class DrawnFaults(Faults):
             return None
         self._effecting_most -= 1
         fault = chance.one_of([fault for fault in KINDS[name] if self._pauses or fault not in PAUSES])
+        self.happened.append((number, name, fault))
+        return fault
+
+    def _at_decision(self, number: int, name: str) -> Fault | None:
+        """Draw whether another engine may decide between what this one reads and what it writes."""
+        if not self._deciding.happens(self._deciding_rate):
+            return None
+        fault = self._deciding.one_of(KINDS[name])
         self.happened.append((number, name, fault))
         return fault
 
@@ -221,9 +234,20 @@ def _drawn_apart(settings: Settings, seed: int) -> Settings:
     return replace(settings, limits=limits, on_outputs=Chance(seed, "trigger").happens(0.8))
 
 
+def _drawn_as_asked(settings: Settings, seed: int, *, server: bool, lives: bool, operators: bool) -> Settings:
+    """Draw, each by chances of its own, what a world has only where that is asked for."""
+    if server:
+        settings = on_server(settings, Chance(seed, "server"))
+    settings = with_body_time(settings)
+    if lives:
+        settings = with_code(settings, Chance(seed, "unfit"))
+    return operated(settings, seed) if operators else settings
+
+
 def draw_world(
     seed: int, folder: Path, *, effects: bool = True, server: bool = True, lives: bool = True, workers: bool = False,
     sharing: bool = False, outputs: bool = False, joins: bool = False, firsts: bool = False, durable: bool = False,
+    operators: bool = False,
 ) -> World:  # fmt: skip
     """Draw a world with its clients; nothing has happened in it yet.
 
@@ -237,6 +261,7 @@ def draw_world(
         durable: whether there are Functions that put a value which stands for all their Attempts.
         firsts: whether `def` bodies go on with the first of several calls.
         joins: whether Runs are graphs of which Workers start most by themselves; takes `workers`.
+        operators: whether there are queues, schedules, forks, and Runs that are deleted.
     """
     chance = Chance(seed, "swarm")
     engines = Chance(seed, "engines")
@@ -244,11 +269,9 @@ def draw_world(
     outside = Chance(seed, "effects")
     does = draw_effects(outside) if effects else Effects((), (), 0.0, ())
     settings = settings_with(settings, does, outside)
-    settings = with_body_time(on_server(settings, Chance(seed, "server")) if server else settings)
+    settings = _drawn_as_asked(settings, seed, server=server, lives=lives, operators=operators)
     endless = Chance(seed, "endless")
     goes_on = endless.happens(0.4)
-    if lives:
-        settings = with_code(settings, Chance(seed, "unfit"))
     settings = with_workers(settings, seed, joins=joins) if workers else settings
     drawn = Chance(seed, "signals")
     waits = drawn if drawn.happens(0.4) else None
@@ -273,14 +296,21 @@ def draw_world(
         if waits is not None and client.durable:
             client.sends = draw_sent(waits)
         client.slot = engines.below(settings.engines)
-        for _ in range(1, settings.engines):
-            # Others start the same Run at the same time, or later, somewhere else.
-            if client.durable and engines.happens(0.3):
-                at_s = client.at_s if engines.happens(0.5) else engines.between(0.0, 0.5)
-                world.start(client.id, client.function, plan, at_s=at_s, slot=engines.below(settings.engines))
+        _draw_others(world, client, engines)
     if lives:
         _draw_lives(world, Chance(seed, "lives"))
+    if operators:
+        with_operators(world)
     return world
+
+
+def _draw_others(world: World, client: SimClient, engines: Chance) -> None:
+    """Draw who else starts the same Run at the same time, or later, somewhere else."""
+    for _ in range(1, world.settings.engines):
+        if client.durable and engines.happens(0.3):
+            at_s = client.at_s if engines.happens(0.5) else engines.between(0.0, 0.5)
+            slot = engines.below(world.settings.engines)
+            world.start(client.id, client.function, *client.args, at_s=at_s, slot=slot)
 
 
 def _draw_lives(world: World, chance: Chance) -> None:
@@ -296,11 +326,12 @@ def _draw_lives(world: World, chance: Chance) -> None:
 def play_seed(
     seed: int, folder: Path, *, effects: bool = True, server: bool = True, lives: bool = True, workers: bool = False,
     sharing: bool = False, outputs: bool = False, joins: bool = False, firsts: bool = False, durable: bool = False,
+    operators: bool = False,
 ) -> tuple[World, Broken | None]:  # fmt: skip
     """Play one history and judge it; see `draw_world`."""
     world = draw_world(
         seed, folder, effects=effects, server=server, lives=lives, workers=workers, sharing=sharing, outputs=outputs,
-        joins=joins, firsts=firsts, durable=durable,
+        joins=joins, firsts=firsts, durable=durable, operators=operators,
     )  # fmt: skip
     return world, judged(world)
 

@@ -18,6 +18,7 @@ from weftrun.ports.transactions import Parameters, StatementResult, Transaction,
 from weftrun.sdk.function import Function, function, workflow
 from weftrun.sdk.place import current
 from weftrun.sdk.retrying import Retry
+from weftrun.testing.forks import copied_rows
 from weftrun.testing.sim.faults import Faults, FaultTarget
 from weftrun.testing.sim.register import View
 from weftrun.testing.sim.scripted import draw, quiet
@@ -220,7 +221,7 @@ _WRITER_NAMES = frozenset(function.spec.name for function in WRITERS)
 def _successes(rows: Sequence[Row]) -> Iterator[tuple[str, int]]:
     """Yield Step and Attempt of every recorded success, but for maps."""
     started = rows[0].records[0] if rows else None
-    for row in rows:
+    for row in rows[copied_rows(rows) :]:  # what a fork was given was written in another Run
         for record in row.records:
             if isinstance(record, Settled):
                 for done in record.outcomes:

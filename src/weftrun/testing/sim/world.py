@@ -6,7 +6,7 @@ import functools
 import gc
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,16 +18,18 @@ from weftrun.adapters.sqlite.journal import SqliteJournal
 from weftrun.adapters.sqlite.reading import SqliteReader
 from weftrun.model.commands import End
 from weftrun.model.emits import Emitted
-from weftrun.model.errors import EngineClosed, JournalError, LeaseLost, UsageError
+from weftrun.model.errors import EngineClosed, JournalError, LeaseLost, QueueFull, UsageError
 from weftrun.model.ids import RunId, RunUid
 from weftrun.model.policy import Bundle
+from weftrun.model.queues import QueueCounts
 from weftrun.model.records import Row, Started
 from weftrun.model.values import Data, Inline, Payload
-from weftrun.ports.journal import Message
+from weftrun.ports.journal import Journal, Message
 from weftrun.runtime.tickets import Latch, Ticket
 from weftrun.sdk.canonical import digest
 from weftrun.sdk.codec import decode_tree, encode
 from weftrun.sdk.function import Function
+from weftrun.testing.sim.actors import Actor
 from weftrun.testing.sim.awaiting import DUES, SentSignal
 from weftrun.testing.sim.chance import Chance, SeededEntropy
 from weftrun.testing.sim.client import SimClient
@@ -67,6 +69,7 @@ class World:
         unkept: Runs that keep no records.
         unfit: numbers of the processes that have had code that does not fit.
         left: the Objects, living Sandboxes, open transactions, timers and sessions that were there when all was over.
+        actors: who acts in it beside clients and faults.
         loaded: the rows of each Run as the Journal gives them back in the end.
         written: what transactions have left in their table.
         sinks: where what is emitted goes, by name; `delivery_statuses` holds that of each emit, by its key.
@@ -101,6 +104,7 @@ class World:
         self.unkept: set[RunUid] = set()
         self.left: dict[str, int] = {}
         self.written: Written = Written()
+        self.actors: list[Actor[World]] = []
         self.sinks: dict[str, SimSink] = {}
         self.delivery_statuses: dict[str, Emitted] = {}
         self.path = folder / f"journal-{seed}.db"
@@ -173,6 +177,8 @@ class World:
         for client in self.clients:
             if client.at_s:
                 self.loop.call_at(self.loop.now() + client.at_s, partial(self._come, client))
+        for actor in self.actors:
+            actor.begin(self)
         if self.settings.unfit_s[1]:
             self.loop.call_at(self._began + self.settings.unfit_s[1], self._mend_code)
         self.loop.run(self._is_over, within_s=within_s)
@@ -193,6 +199,48 @@ class World:
                 f"  row {row.seq} of {uid[:6]} epoch {row.epoch}: {[_named(r) for r in row.records]}" for row in rows
             ]
         return "\n".join(lines)
+
+    # ------------------------------------------------------------------ what actors need
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether engines are being closed for good, and none is opened any more."""
+        return self._closing
+
+    def at_console(self, work: Callable[[Journal], None]) -> None:
+        """Let somebody with a connection of their own change the Journal, as soon as an engine is there and it can be.
+
+        What they do does not go wrong: they would say it again, and only engines are to be broken.
+        """
+        there = [process for process in self._processes.values() if not process.ended]
+        if there and self.faults.locked_by is None:
+            work(self._chance.one_of(there).console)
+        elif not self._closing:
+            self.loop.call_at(self.loop.now() + _AGAIN_S[1], lambda: self.at_console(work))
+
+    def comes(self, client: SimClient) -> None:
+        """Let a client come that was not there from the beginning."""
+        self._come(client)
+
+    def ids(self) -> dict[RunUid, RunId]:
+        """Return the ids of all Runs that have records, in the order in which they began."""
+        return {uid: _started(rows[0]).id for uid, rows in self.rows.items() if rows}
+
+    def queues_left(self) -> list[QueueCounts]:
+        """Return all queues with what is in them, when all is over."""
+        reader = SqliteReader(self.path)
+        try:
+            return reader.queues()
+        finally:
+            reader.close()
+
+    def blobs_named(self) -> set[str]:
+        """Return the names of all values that a record names, by the Journal, which no engine has open."""
+        journal = SqliteJournal(self.path, self._ground.entropy, lambda _: None, allow_tmpfs=True)
+        try:
+            return journal.blobs_named()
+        finally:
+            journal.close()
 
     # ------------------------------------------------------------------ the processes
 
@@ -228,9 +276,15 @@ class World:
         for client in self.clients:
             if client.process is process:
                 self._leave(client)
+        self._tell_actors()
         if not self._closing:
             again_s = self._chance.between(*self.settings.downtime_s)
             self.loop.call_at(self.loop.now() + again_s, lambda: self._open(process.slot))
+
+    def _tell_actors(self) -> None:
+        if self.actors and all(process.ended for process in self._processes.values()):
+            for actor in self.actors:
+                actor.all_ended(self)
 
     def _suffer(self, outage: Outage) -> None:
         process = self._processes[outage.slot]
@@ -273,6 +327,9 @@ class World:
             self._await(client, process.engine.retry(client.id, wait_start=False), process)
             return
         engine = process.engine
+        if client.fork is not None:
+            self._await(client, engine.start_fork(client.id, client.fork, wait_start=False), process)
+            return
         encoded = encode((client.args, {}), what="the arguments")
         data: Data = Inline(encoded.tobytes())
         if encoded.nbytes > engine.inline_bytes_max:
@@ -285,6 +342,7 @@ class World:
             digest((client.args, {})),
             wait_start=False,
             durable=client.durable,
+            asked=client.asked if client.durable else None,
         )
         if not client.durable:
             self.unkept.add(ticket.uid)
@@ -323,7 +381,7 @@ class World:
             client.retrying = False
             if client.goes_again():
                 self._leave(client)
-        elif isinstance(ticket.error, EngineClosed):
+        elif isinstance(ticket.error, EngineClosed | QueueFull):
             self._leave(client)
         elif isinstance(ticket.error, JournalError) and not isinstance(ticket.error, LeaseLost):
             self.loop.call_soon(process.kill)
@@ -373,19 +431,19 @@ class World:
         """Post as soon as the Journal can be written, by some process: whoever posts has one of his own, and waits."""
         there = [process for process in (poster, *self._processes.values()) if not process.ended]
         if there and self.faults.locked_by is None:
-            there[0].inner.post(message)
+            there[0].console.post(message)
         elif not self._closing:
             self.loop.call_at(self.loop.now() + _AGAIN_S[1], lambda: self._post(poster, message))
 
     def _is_over(self) -> bool:
-        return all(client.done for client in self.clients)
+        return all(client.done for client in self.clients) and all(actor.is_over() for actor in self.actors)
 
     # ------------------------------------------------------------------ the end
 
     def _ask_again(self, within_s: float) -> None:
         """Let each client ask once more, here or there: the answer is the same."""
         for client in self.clients:
-            if client.refused is None and client.durable:
+            if client.refused is None and client.durable and client.uid not in self.register.deleted:
                 client.wanted = len(client.answers) + 1
                 self._come(client)
         self.loop.run(self._is_over, within_s=within_s)
@@ -428,7 +486,8 @@ class World:
         }
         self.loaded = {uid: reader.load(uid) for uid in self.rows}
         self.written = table_of(self.path)
-        self.delivery_statuses = {emitted.key: emitted for uid in self.rows for emitted in reader.emitted(uid)}
+        # Those of Runs that were deleted stay as they were before.
+        self.delivery_statuses |= {emitted.key: emitted for uid in self.rows for emitted in reader.emitted(uid)}
         reader.close()
 
     def close(self) -> None:
