@@ -62,12 +62,12 @@ SHAPES = "from dataclasses import dataclass\n\n@dataclass\nclass Order:\n    num
 OTHER = "from weftrun import function\n\n@function\ndef unrelated(x):\n    return x\n"
 
 
-def handed_over(url: str) -> list[str]:
-    """Return the Steps that the trace of a Run says were handed to a Worker by an async body."""
+def is_told(url: str, step: str) -> bool:
+    """Say whether the trace of a Run tells that an async body's call was handed to a Worker, and to a Sandbox."""
     with contextlib.closing(open_reader(url)) as reader:
         info = reader.find("run")
         rows = [] if info is None else reader.trace(info.uid)
-    return [str(row.step) for row in rows if row.kind == "call"]
+    return {"call", "batch"} <= {row.kind for row in rows if row.step == step}
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def crashed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ledger = folder / name / "ledger"
         until(lambda ledger=ledger: ledger.exists() and "second" in ledger.read_text())
         if name == "watched":  # only the trace tells of the call, some milliseconds later
-            until(lambda: "second[0]" in handed_over(f"sqlite:///{folder / 'watched' / 'j.db'}"))
+            until(lambda: is_told(f"sqlite:///{folder / 'watched' / 'j.db'}", "second[0]"))
         process.kill()
         process.wait()
     return folder

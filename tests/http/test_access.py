@@ -70,7 +70,10 @@ def test_scopes(guarded: Server, capfd: pytest.CaptureFixture[str]) -> None:
         assert 'weftrun_http_requests_total{method="POST",route="/api/v1/runs",status="403"} 1.0' in text
         assert "weftrun_runs_started_total 1.0" in text
         assert "weftrun_attempts_total 1.0" in text and "weftrun_batches_total 1.0" in text
-        assert "weftrun_cold_starts_total 1.0" in text and "weftrun_cold_start_seconds_total 0.0\n" not in text
+        assert (
+            'weftrun_cold_starts_total{why="first"} 1.0' in text
+            and "weftrun_cold_start_seconds_total 0.0\n" not in text
+        )
 
 
 def test_tenants_see_nothing_of_each_other(guarded: Server, capfd: pytest.CaptureFixture[str]) -> None:

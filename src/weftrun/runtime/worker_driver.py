@@ -156,6 +156,9 @@ class WorkerDriver:
         if self._is_prepared and type(command) is Invoke:
             self._is_prepared = False
             self._machine.prepared_came(run, command)
+            sent, self._prepared = self._prepared, None
+            assert sent is not None, "a prepared Batch was sent"
+            self._events.batch_sent(sent)
             return
         if type(command) is EnterBody and not self._may_enter():
             self._machine.bar()
@@ -318,13 +321,11 @@ class WorkerDriver:
     def prepared_over(self, *, is_asked: bool) -> None:
         """Let what was prepared be entered, which is asked for next; or take it back."""
         no = self._machine.prepared_over(is_asked=is_asked)
-        sent, self._prepared = self._prepared, None
         self._is_prepared = is_asked
         if is_asked:
             self._sandboxes.let(no)
-            if sent is not None:
-                self._events.batch_sent(sent)
         else:
+            self._prepared = None
             self._sandboxes.withdraw(no)
 
     # ------------------------------------------------------------------ Functions with a limit (port LimitedWorker)

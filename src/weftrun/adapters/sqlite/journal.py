@@ -265,7 +265,7 @@ class SqliteJournal(SqlitePlaces):
             elif not head.progressed and row.seq > 1:
                 progressed.append((head.key,))
                 head.progressed = True
-        self._write(connection, add_record=records, end_run=ends, made_progress=progressed)
+        self._write(connection, {"add_record": records, "end_run": ends, "made_progress": progressed})
         if untaken:
             connection.executemany(SQL["drop_untaken"], untaken)
         if places:  # a Run that has ended gives its place back
@@ -301,7 +301,7 @@ class SqliteJournal(SqlitePlaces):
         if stored != (row.at, body):
             raise InternalError(f"Record {row.seq} of Run {row.uid} in {self._path} is another one already.")
 
-    def _write(self, connection: apsw.Connection, **bindings: list[Binding]) -> None:
+    def _write(self, connection: apsw.Connection, bindings: Mapping[str, list[Binding]]) -> None:
         """Execute statements by name, each for all its bindings, which must change a row each."""
         for statement, bound in bindings.items():
             if bound:
