@@ -13,7 +13,7 @@ from weftrun.testing.forks import copied_rows
 from weftrun.testing.sim.faults import KINDS
 from weftrun.testing.sim.forked import ForkActor
 from weftrun.testing.sim.scheduled import STEADY
-from weftrun.testing.sim.swarm import play_seed
+from weftrun.testing.sim.swarm import draw_world, play_seed
 
 QUICK, SWEPT = 4, 150
 
@@ -32,6 +32,14 @@ def test_seeds(folder: Path) -> None:
 @pytest.mark.parametrize("first", range(0, SWEPT, PART))
 def test_more_seeds(first: int, folder: Path) -> None:
     play(range(first, first + PART), folder)
+
+
+def test_engines_do_not_stand_still_at_decisions_for_ever(folder: Path) -> None:
+    """What waits in a queue must get its place once nothing goes wrong: that time comes while a history may last."""
+    world = draw_world(95, folder, operators=True)
+    stood_s = sum(world.faults.pause_s() for _ in range(1_000) if world.faults.at("journal.queue_now") is not None)
+    world.close()
+    assert 100.0 < stood_s < 400.0
 
 
 @pytest.mark.sweep

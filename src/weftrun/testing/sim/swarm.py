@@ -56,6 +56,12 @@ _EFFECTING = {
 They are few, too, and drawn apart, so that without them all else stays as it was.
 """
 
+_DECIDING_S = 300.0
+"""Once engines have stood still for so long in all, they do so at decisions no more, in seconds of virtual time.
+
+Those have no number of their own at which they end, and a history must be over in twice that time.
+"""
+
 
 class DrawnFaults(Faults):
     """Faults that a seed draws: some kinds do not exist in its world, the others are rare or not so rare."""
@@ -79,6 +85,7 @@ class DrawnFaults(Faults):
         self._effecting_most = 1 + self._effecting.below(6)
         self._deciding = Chance(seed, "faults of decisions")
         self._deciding_rate = self._deciding.one_of((0.0, 0.2, 0.5)) if self._pauses else 0.0
+        self._stood_s = 0.0
 
     def at(self, name: str) -> Fault | None:
         """Count a point and draw whether it goes wrong."""
@@ -110,7 +117,7 @@ class DrawnFaults(Faults):
 
     def _at_decision(self, number: int, name: str) -> Fault | None:
         """Draw whether another engine may decide between what this one reads and what it writes."""
-        if not self._deciding.happens(self._deciding_rate):
+        if self._stood_s >= _DECIDING_S or not self._deciding.happens(self._deciding_rate):
             return None
         fault = self._deciding.one_of(KINDS[name])
         self.happened.append((number, name, fault))
@@ -118,7 +125,9 @@ class DrawnFaults(Faults):
 
     def pause_s(self) -> float:
         """Draw how long the process stands still, in seconds."""
-        return draw_pause(self._chance, self._ttl_s)
+        pause_s = draw_pause(self._chance, self._ttl_s)
+        self._stood_s += pause_s
+        return pause_s
 
 
 def draw_pause(chance: Chance, ttl_s: float) -> float:
