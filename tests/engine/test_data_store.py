@@ -55,3 +55,5 @@ def test_results_are_the_same_and_what_was_moved_is_told(tmp_path: Path, cluster
 def test_another_word_is_refused(tmp_path: Path) -> None:
     with pytest.raises(weftrun.UsageError, match="data='memory' is not known: it takes 'local' or 'store'"):
         weftrun.open(f"sqlite:///{tmp_path}/j.db", data="memory")
+    with pytest.raises(weftrun.UsageError, match="cluster=3 is not known: it takes `local:N`"):
+        weftrun.open(f"sqlite:///{tmp_path}/j.db", cluster=3)

@@ -63,6 +63,8 @@ def test_an_address_where_no_cluster_is_is_refused(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(ray, "init", refuse)
     with pytest.raises(UsageError, match="There is no Ray cluster at auto: Could not find a running Ray instance"):
         weftrun.open(f"sqlite:///{tmp_path}/journal.db", cluster="auto")
+    with pytest.raises(UsageError, match=r"no Ray cluster at 127\.0\.0\.1:1: .*Connection refused"):
+        weftrun.open(f"sqlite:///{tmp_path}/journal.db", cluster="127.0.0.1:1")
 
 
 def test_ray_prints_nothing_among_the_answers_of_a_program(

@@ -106,3 +106,10 @@ def test_a_replay_sees_them_in_the_same_order(tmp_path: Path) -> None:
     assert [int(at) for at, _ in order] == list(range(5)), "each place in the order was seen once"
     assert out.strip() == str([int(place) for _, place in order])
     assert_closed(url)
+
+
+@pytest.mark.parametrize("where", ["here", "engine"])
+def test_a_wait_is_neither_true_nor_false(where: str, engine: Any) -> None:
+    """Who forgets to await an approval has no approval."""
+    with pytest.raises(weftrun.RefUsedAsValue, match="neither true nor false: `await` it"):
+        here(t.forgets_to_await) if where == "here" else engine.run(t.forgets_to_await)

@@ -146,3 +146,8 @@ async def in_their_order(ledger: str) -> list[int]:
     async for done in weftrun.as_settled(slowly.step(n) for n in range(5)):
         seen.append(await note.step(ledger, len(seen), done.place))
     return seen
+
+
+@workflow
+async def forgets_to_await() -> str:
+    return "waited" if weftrun.sleep(60) else "did not wait"

@@ -92,10 +92,10 @@ def cluster_of(text: str | None) -> Cluster | None:
     """
     if text is None:
         return None
-    kind, _, count = text.partition(":")
+    kind, _, count = str(text).partition(":")
     if kind == "local" and count.isdecimal() and 1 <= int(count) <= _LOCAL_MAX:
         return LocalCluster(int(count))
-    if text not in {"auto", "ray"} and (kind == "local" or not _ADDRESS.fullmatch(text)):
+    if text not in {"auto", "ray"} and (kind == "local" or not _ADDRESS.fullmatch(str(text))):
         raise UsageError(
             f"cluster={text!r} is not known: it takes `local:N`, N Worker processes on this host, from 1 to "
             f"{_LOCAL_MAX}; `ray`, the Ray cluster of this host, which is started if there is none; or an address as "

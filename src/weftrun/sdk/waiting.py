@@ -12,7 +12,7 @@ from datetime import timedelta
 from pathlib import PurePath
 from typing import Any, Generic, TypeVar, overload
 
-from weftrun.model.errors import LimitExceeded, UsageError
+from weftrun.model.errors import LimitExceeded, RefUsedAsValue, UsageError
 from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.policy import PUBLISHED, SIGNALS, FunctionSpec, Kind
 from weftrun.sdk.codec import encode
@@ -52,6 +52,12 @@ class Wait(Generic[T]):
 
     def __await__(self) -> Generator[Any, Any, T]:
         return self._read((yield self._ref))
+
+    def __bool__(self) -> bool:
+        raise RefUsedAsValue(
+            "What weftrun.sleep, weftrun.signal or weftrun.patched gives is no value yet, and neither true nor false: "
+            "`await` it, and look at the value."
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         raise UsageError(

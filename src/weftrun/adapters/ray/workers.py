@@ -28,6 +28,7 @@ from weftrun.ports.worker import DistantWorker, MakeBegin
 from weftrun.wire.channel import Channel
 
 _LOOK_S: Final = 1.0
+_CONNECT_S: Final = 5.0
 _PRINTS: Final = "_worker_logs_enabled"
 _LOG = logging.getLogger("weftrun")
 
@@ -201,8 +202,11 @@ def _connect(address: str | None) -> None:
     if address is not None:
         options["address"] = address
     try:
+        if address is not None and "://" not in address and ":" in address:
+            host, _, port = address.rpartition(":")  # Ray itself would try for minutes
+            socket.create_connection((host.strip("[]"), int(port)), _CONNECT_S).close()
         ray.init(**options)
-    except (RayError, ConnectionError, ValueError, RuntimeError) as error:
+    except (RayError, OSError, ValueError, RuntimeError) as error:
         raise UsageError(
             f"There is no Ray cluster at {address or 'this host'}: {str(error).strip().splitlines()[0]}"
         ) from error
