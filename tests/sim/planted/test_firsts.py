@@ -33,12 +33,12 @@ def what_came_is_not_recorded_before(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def one_that_fails_fails_the_join(monkeypatch: pytest.MonkeyPatch) -> None:
     """A join gives up while enough of its candidates may still come."""
-    monkeypatch.setattr(settle, "is_lost", lambda join: True)
+    monkeypatch.setattr(settle, "is_lost", lambda run, join: True)
 
 
 def a_join_is_not_told_of_dead_paths(monkeypatch: pytest.MonkeyPatch) -> None:
     """A join waits on though too few of its candidates are left."""
-    monkeypatch.setattr(settle, "is_lost", lambda join: False)
+    monkeypatch.setattr(settle, "is_lost", lambda run, join: False)
 
 
 def what_comes_late_is_taken_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,6 +91,7 @@ class SandboxEnd:
         self._items_there: Tree | None = None
         self._pidfd = -1
         self._pid = 0
+        self._when_here: Callable[[], None] = lambda: None
         self._asked = 0
         self._stack = ""
         with contextlib.ExitStack() as undo:
@@ -143,6 +144,15 @@ class SandboxEnd:
         self._pid = host_pid(pidfd)
         if self.killed:
             self.kill()
+        else:
+            self._when_here()
+
+    def when_here(self, do: Callable[[], None]) -> None:
+        """Do this as soon as the process is known: it may speak before its zygote has told of it."""
+        if self._pidfd >= 0:
+            do()
+        else:
+            self._when_here = do
 
     def kill(self, *, says_where: bool = False) -> None:
         """End the process, now or as soon as it is there. Its zygote ends what it has started.

@@ -249,9 +249,13 @@ class ProcessSandboxes:
                 end.refused = import_clause(ready.failure)
             elif not end.killed:
                 took_s = self._loop.now() - end.asked_at
-                self._told.sandbox_ready(end.id, took_s, ready.isolation, end.unforkable, end.written)
+                end.when_here(partial(self._tell_ready, end, took_s, ready.isolation))
         if messages:
             self._told.sandbox_spoke(end.id, messages)
+
+    def _tell_ready(self, end: SandboxEnd, took_s: float, isolation: tuple[str, ...]) -> None:
+        if end.id in self._ends:
+            self._told.sandbox_ready(end.id, took_s, isolation, end.unforkable, end.written)
 
     def sandbox_ended(self, end: SandboxEnd, why: str) -> None:
         """Tell all that a Sandbox had still said, then that it is gone."""

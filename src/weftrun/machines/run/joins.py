@@ -31,11 +31,16 @@ def taken_by(run: RunState, join: Step) -> Payload:
     return Payload(join.args.data, tuple(RefTo(number, refs[number].path) for number in numbers))
 
 
-def is_lost(join: Step) -> bool:
-    """Say whether so many candidates have failed that those that a join needs can't arrive any more."""
+def is_lost(run: RunState, join: Step) -> bool:
+    """Say whether so many candidates have failed that those that a join needs can't arrive any more.
+
+    Nobody sees the failure of a `sync` one before its record is durable (G-b).
+    """
     assert join.inside is not None, "a join is called by a body"
     candidates = [join.inside.calls[ref.call] for ref in join.args.refs]
-    return sum(one.state not in (State.FAILED, State.CANCELLED) for one in candidates) < needed(join.function)
+    lost = (one for one in candidates if one.state in (State.FAILED, State.CANCELLED))
+    seen = sum(one.function.checkpoint != "sync" or one.need <= run.committed for one in lost)
+    return len(candidates) - seen < needed(join.function)
 
 
 def body_of_refs(step: Step) -> Body | None:

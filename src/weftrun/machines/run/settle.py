@@ -219,7 +219,7 @@ def follow(run: RunState) -> None:
             _fail_body(run, body, failure)
         elif run.failed_dependents:
             reader, failure, need = run.failed_dependents.pop()
-            if reader.function.kind is Kind.FIRST and not is_lost(reader):
+            if reader.function.kind is Kind.FIRST and not is_lost(run, reader):
                 continue
             if reader.state < OVER and reader.inside is not None and reader.inside.step.state < OVER:
                 reader.gate = max(reader.gate, need)

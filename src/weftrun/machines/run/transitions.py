@@ -97,7 +97,7 @@ def _lacks(run: RunState, step: Step, gated: set[Step], due: set[int]) -> str:
     match step.state:
         case State.WAITING if step.waiting == 0 and not _is_kept_back(step):
             return "nothing is left that it could wait for"
-        case State.WAITING if step.function.kind is Kind.FIRST and is_lost(step):
+        case State.WAITING if step.function.kind is Kind.FIRST and is_lost(run, step):
             return "too few of what it takes can still come"
         case State.GATED if step not in gated:
             return "no row opens its gate"
