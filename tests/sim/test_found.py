@@ -229,3 +229,19 @@ def test_a_body_of_a_run_that_was_given_up_takes_no_turn(folder: Path) -> None:
     """
     _, broken = play_seed(1_671, folder)
     assert broken is None, str(broken)
+
+
+def test_a_fork_is_given_values_of_a_later_life(folder: Path) -> None:
+    """They tell the names that their Steps had there, with the number of the life, which the fork's Steps have not;
+    that its answer rests on them was held against the engine.
+    """
+    _, broken = play_seed(187, folder, operators=True)
+    assert broken is None, str(broken)
+
+
+def test_a_run_is_cancelled_before_its_engine_knows_that_it_is_in_its_queue(folder: Path) -> None:
+    """The engine put it there once more, which changed nothing; the simulator took it to wait again, and others to have
+    left before it.
+    """
+    _, broken = play_seed(487, folder, operators=True)
+    assert broken is None, str(broken)

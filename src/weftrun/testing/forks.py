@@ -27,7 +27,7 @@ def fork_faults(rows: Sequence[Row], source: Sequence[Row]) -> Iterator[tuple[in
     forked = forked_from(rows)
     if forked is None:
         return
-    there = {_plain(done.step): done for done in _outcomes(source)}
+    there = {plain(done.step): done for done in _outcomes(source)}
     copied = rows[1 : 1 + forked.rows]
     numbers = {(call.body, call.number) for call in _calls(copied)}
     for row in copied:
@@ -48,8 +48,9 @@ def fork_faults(rows: Sequence[Row], source: Sequence[Row]) -> Iterator[tuple[in
                     yield row.seq, call.body, f"call {call.number} was copied without call {ref.call}, which it takes"
 
 
-def _plain(step: StepId) -> StepId:
-    return StepId(_LIFE.sub("", step))
+def plain(step: StepId) -> StepId:
+    """Return the name of a Step without the numbers of lives: a fork is in its first one."""
+    return StepId(_LIFE.sub("", step)) if "~" in step else step
 
 
 def _outcomes(rows: Sequence[Row]) -> list[StepOutcome]:

@@ -62,6 +62,7 @@ class QueueRegister:
         self._now = now
         self._lines: dict[str, _QueueFacts] = {}
         self._places = 0
+        self._came: set[RunUid] = set()
 
     def line(self, name: str) -> _QueueFacts:
         """Return what is known of a queue."""
@@ -82,8 +83,9 @@ class QueueRegister:
         for row in rows:
             entry = next(record.entry for record in row.records if isinstance(record, Enqueued))
             line = self.line(entry.queue)
-            if row.uid in refused or row.uid in line.waiting or row.uid in self.left:
-                continue
+            if row.uid in refused or row.uid in self._came:
+                continue  # the latter said again, though it may be out of its queue by now
+            self._came.add(row.uid)
             self._places += 1
             line.waiting[row.uid] = _Standing(entry, self._now(), self._places)
             new.append(row)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from weftrun.model.ids import StepId, child_step, item_step
+from weftrun.testing.forks import plain
 from weftrun.testing.oracles import Fixed, fixed_by
 from weftrun.testing.sim.awaiting import LISTEN, PAUSE
 from weftrun.testing.sim.firsts import FIRST, joined, left_in_plan
@@ -159,8 +160,15 @@ class _Sequential:
 
 def _nonces(fixed: Fixed, answer: Lineage) -> dict[str, int]:
     """Return the nonce of each Step: of its record, or as what rests on it tells."""
-    seen = dict(pair for reads in (answer, *fixed.seen.values()) for pair in reads)
-    return seen | {step: nonce for step, (nonce, _) in fixed.nonces.items()}
+    reads = {step: _plain(seen) for step, seen in fixed.seen.items()}
+    told = dict(pair for seen in (answer, *reads.values()) for pair in seen)
+    own = {step: nonce for step, seen in reads.items() for name, nonce in seen if name == step}
+    return told | own | {step: nonce for step, (nonce, _) in fixed.nonces.items()}
+
+
+def _plain(reads: Lineage) -> Lineage:
+    """Return what a value rests on without the numbers of lives, which a fork was given with values of a later one."""
+    return frozenset((plain(StepId(step)), nonce) for step, nonce in reads)
 
 
 def differences(world: World) -> Iterator[str]:
@@ -173,14 +181,15 @@ def differences(world: World) -> Iterator[str]:
             continue  # its body went another way in a later life, under names that a plan does not tell
         fixed = fixed_by(world.rows[client.uid], world.blobs)
         root = StepId(client.function.spec.label)
+        answer = _plain(lineage(value))
         try:
-            body = _Sequential(fixed, _nonces(fixed, lineage(value)), joined(world.rows[client.uid]), root, root)
+            body = _Sequential(fixed, _nonces(fixed, answer), joined(world.rows[client.uid]), root, root)
             expected = body.answer(client.args[0], NOTHING, watches=str(root) == "watched")
         except _Unclear:
             continue
         except _Failed as failed:
             yield f"reference: {client.id} {status}, though its plan fails with {sorted(failed.args[0])}"
             continue
-        given = frozenset(pair for pair in lineage(value) if "@" not in pair[0])
+        given = frozenset(pair for pair in answer if "@" not in pair[0])
         if given != expected:
             yield f"reference: {client.id} rests on {sorted(given)}, its plan gives {sorted(expected)}"
