@@ -13,6 +13,7 @@ import pytest
 from tests.http.conftest import APP
 from tests.http.serving import Server, serving
 from tests.sweeping import shared
+from tests.waiting import until
 
 from weftrun.assembly import place_of
 from weftrun.entrypoints.http.server import ServerSettings, serve
@@ -221,8 +222,13 @@ def test_cancel_and_delete(server: Server, tmp_path: Path) -> None:
 
 def test_a_signal_is_read_as_its_type_and_taken_once(server: Server) -> None:
     server.run("asks", "cats", id="asked", wait_s=0)
-    while not (awaited := server.http.get("/runs/asked").json()["awaits"]) or not awaited[0]["schema"]:
-        time.sleep(0.02)
+    awaited: list[dict[str, Any]] = []
+
+    def is_told() -> bool:
+        awaited[:] = server.http.get("/runs/asked").json()["awaits"]
+        return bool(awaited and awaited[0]["schema"])
+
+    until(is_told)
     assert [one["name"] for one in awaited] == ["verdict"]
     point = awaited[0]["schema"]["$defs"]["Point"]
     assert (point["properties"]["x"], point["required"]) == ({"type": "integer"}, ["x"])

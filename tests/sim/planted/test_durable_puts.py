@@ -6,13 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.sim.planted.finding import assert_found
 from tests.sweeping import shared
 
 from weftrun.machines.run import fixing, machine
 from weftrun.machines.run.state import RunState, State, Step
 from weftrun.model.commands import PutFixed
 from weftrun.model.events import OutputPut
-from weftrun.testing.sim.swarm import play_seed
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
@@ -66,10 +66,4 @@ PLANTS: tuple[tuple[Plant, str], ...] = (
 def test_a_planted_bug_is_found(planted: tuple[Plant, str], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plant, text = planted
     plant(monkeypatch)
-    texts: set[str] = set()
-    for seed in range(400):
-        _, broken = play_seed(seed, folder, workers=seed % 2 == 1, durable=True)
-        texts.update(broken.findings if broken is not None else ())
-        if any(text in found for found in texts):
-            return
-    pytest.fail(f"nothing says {text!r}: {sorted(texts)[:10]}")
+    assert_found(text, folder, durable=True)

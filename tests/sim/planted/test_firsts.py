@@ -7,11 +7,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from tests.sim.planted.finding import assert_found
 from tests.sweeping import shared
 
 from weftrun.machines.run import attempts, first, grow, joins, settle
 from weftrun.machines.run.state import RunState, Step
-from weftrun.testing.sim.swarm import play_seed
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
@@ -80,10 +80,4 @@ PLANTS: tuple[tuple[Plant, str], ...] = (
 def test_a_planted_bug_is_found(planted: tuple[Plant, str], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plant, text = planted
     plant(monkeypatch)
-    texts: set[str] = set()
-    for seed in range(400):
-        _, broken = play_seed(seed, folder, workers=seed % 2 == 1, firsts=True)
-        texts.update(broken.findings if broken is not None else ())
-        if any(text in found for found in texts):
-            return
-    pytest.fail(f"nothing says {text!r}: {sorted(texts)[:10]}")
+    assert_found(text, folder, firsts=True)
