@@ -104,6 +104,7 @@ PUBLIC_NAMES = {
     "run",
     "wasm_component",
     "wasm_function",
+    "near",
     "http_function",
     "asgi_app",
     "RemoteBusy",
@@ -120,6 +121,7 @@ VAGUE_NAMES = re.compile(r"util|helper|manager|misc|common|stuff", re.IGNORECASE
 CLOCKS_AND_CHANCE = {"time", "random", "uuid", "secrets"}
 MAY_READ_THEM = (
     "adapters/system/",
+    "adapters/near/",
     "adapters/wasm/",
     "adapters/remote/",
     "guest/",
