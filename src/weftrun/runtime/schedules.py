@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from weftrun.machines.schedule import decide, paused, redefined, resumed, started, triggered
 from weftrun.model.errors import JournalBusy, RunNotFound, WeftrunError
-from weftrun.model.ids import RunUid
+from weftrun.model.ids import RunId, RunUid
 from weftrun.model.schedules import TRY_AGAIN_S, Calendar, KeptSchedule, run_of
 from weftrun.ports.entropy import Entropy
 from weftrun.ports.schedules import Schedules as Stored
@@ -158,18 +158,28 @@ class ScheduleBook:
                 return after
         raise _busy(wanted.id)
 
-    def change(self, id: str, change: Literal["pause", "resume", "trigger", "delete"]) -> None:
-        """Let a schedule start nothing until it is resumed, go on, or start a Run beside its times; or delete it."""
+    def change(self, id: str, change: Literal["pause", "resume", "delete"]) -> None:
+        """Let a schedule start nothing until it is resumed, or go on; or delete it."""
         match change:
             case "pause":
                 self._change(id, paused)
             case "resume":
                 self._change(id, lambda found: resumed(found, self._wall(), self._calendar))
-            case "trigger":
-                self._change(id, lambda found: triggered(found, self._wall()))
             case "delete":
                 if not self._stored.delete_schedule(id):
                     raise _not_found(id)
+
+    def trigger(self, id: str) -> RunId:
+        """Let a schedule start a Run beside its times, whatever else it starts; return the id of that Run."""
+        due = 0.0
+
+        def change(found: KeptSchedule) -> KeptSchedule:
+            nonlocal due
+            changed, due = triggered(found, self._wall())
+            return changed
+
+        self._change(id, change)
+        return run_of(id, due)
 
     def get(self, id: str) -> KeptSchedule:
         """Return the schedule with this id."""
