@@ -11,6 +11,7 @@ from weftrun.machines.schedule import decide, paused, redefined, resumed, starte
 from weftrun.model.errors import JournalBusy, RunNotFound, WeftrunError
 from weftrun.model.ids import RunId, RunUid
 from weftrun.model.schedules import TRY_AGAIN_S, Calendar, KeptSchedule, run_of
+from weftrun.model.telling import did_you_mean
 from weftrun.ports.entropy import Entropy
 from weftrun.ports.schedules import Schedules as Stored
 from weftrun.runtime.committer import Committer
@@ -167,7 +168,7 @@ class ScheduleBook:
                 self._change(id, lambda found: resumed(found, self._wall(), self._calendar))
             case "delete":
                 if not self._stored.delete_schedule(id):
-                    raise _not_found(id)
+                    raise self._not_found(id)
 
     def trigger(self, id: str) -> RunId:
         """Let a schedule start a Run beside its times, whatever else it starts; return the id of that Run."""
@@ -185,8 +186,12 @@ class ScheduleBook:
         """Return the schedule with this id."""
         found = self._stored.schedule(id)
         if found is None:
-            raise _not_found(id)
+            raise self._not_found(id)
         return found
+
+    def _not_found(self, id: str) -> WeftrunError:
+        hint = did_you_mean(id, [schedule.id for schedule in self.all()])
+        return RunNotFound(f"No schedule has the id {id!r}; `weftrun schedule list` shows those there are.{hint}")
 
     def all(self) -> list[KeptSchedule]:
         """Return all schedules, by their ids."""
@@ -211,10 +216,6 @@ def next_times(schedule: KeptSchedule, calendar: Calendar, count: int) -> list[f
         found.append(due)
         due = calendar.after(schedule.when, due)
     return found
-
-
-def _not_found(id: str) -> WeftrunError:
-    return RunNotFound(f"No schedule has the id {id!r}; `weftrun schedule list` shows those there are.")
 
 
 def _busy(id: str) -> WeftrunError:
