@@ -35,8 +35,10 @@ def answered() -> set[tuple[int, str]]:
     found = set(FRAMEWORKS)
     for call in calls_of("Refusal", "entrypoints"):
         status, kind = call.args[:2]
-        if is_said(status) and is_said(kind):
-            found.add((int(str(status.value)), str(kind.value)))
+        either = [kind.body, kind.orelse] if isinstance(kind, ast.IfExp) else [kind]
+        kinds = [str(one.value) for one in either if is_said(one)]
+        if is_said(status) and len(kinds) == len(either):
+            found.update((int(str(status.value)), one) for one in kinds)
         elif is_said(status) and ast.unparse(kind) == "f'quota-{refused.kind}'":
             found.update((int(str(status.value)), f"quota-{quota}") for quota in quotas)
         else:  # of the framework's own errors, whose numbers are known above
