@@ -106,6 +106,7 @@ PUBLIC_NAMES = {
     "wasm_component",
     "wasm_function",
     "near",
+    "WasmLimits",
     "http_function",
     "asgi_app",
     "RemoteBusy",
