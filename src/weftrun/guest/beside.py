@@ -5,6 +5,7 @@ What they use of the key that they are beside is asked of the storage role, over
 
 from __future__ import annotations
 
+import importlib
 import io
 import os
 import signal
@@ -18,7 +19,6 @@ from weftrun.guest import isolation, kernel, strict
 from weftrun.guest.by_value import GivenModules
 from weftrun.model.beside import (
     BesideAsks,
-    BesideEnter,
     BesideLoad,
     BesideLoaded,
     FromBeside,
@@ -83,50 +83,49 @@ class _Sandbox:
             _Printed(self._printed), encoding="utf-8", errors="backslashreplace", write_through=True
         )
         self._call: PythonCall | None = None
+        self._began = 0.0
 
     def answer(self, message: ToBeside) -> FromBeside:
         """Do what is asked for; what the author's code raises is told."""
-        match message:
-            case BesideLoad():
-                return self._load(message)
-            case BesideEnter(call):
-                self._call = call
-                return self._entered(call)
-            case KeyTold():
-                return NearRefused("nothing was asked of the key")
+        if isinstance(message, KeyTold):
+            return NearRefused("nothing was asked of the key")
+        self._began = 0.0
+        try:
+            return self._loaded(message) if isinstance(message, BesideLoad) else self._entered(message.call)
+        except BaseException as error:  # noqa: BLE001  # the author's code, which may raise anything
+            if isinstance(message, BesideLoad):
+                return BesideLoaded(_told(error))
+            if not self._began:
+                return NearRefused(f"it can't be entered there: {_told(error)}")
+            return self._raised(message.call, error)
 
-    def _load(self, told: BesideLoad) -> BesideLoaded:
+    def _loaded(self, told: BesideLoad) -> BesideLoaded:
         why_not = strict.why_not()
         if why_not:
             return BesideLoaded(f"the storage role can't shut a Sandbox in: {why_not}")
-        try:
-            strict.enter((), network=False, store_folder="")
-            GivenModules(told.code.modules).install()
-            __import__(told.module)
-            sys.modules.update(dict.fromkeys(RUN_AS, sys.modules[told.module]))
-        except BaseException as error:  # noqa: BLE001  # the author's module, which may raise anything
-            return BesideLoaded(_told(error))
+        strict.enter((), network=False, store_folder="")
+        GivenModules(told.code.modules).install()
+        importlib.import_module(told.module)
+        sys.modules.update(dict.fromkeys(RUN_AS, sys.modules[told.module]))
         return BesideLoaded()
 
-    def _entered(self, call: PythonCall) -> FromBeside:
+    def _entered(self, call: PythonCall) -> PythonDone:
         """Find a function, read what it is given, and call it."""
+        self._call = call
         self._printed.take()
         current = place.Current(call.run_id, call.run_uid, call.step, call.attempt)
         place.no_emits(current, _NO_EMITS)
         current.is_near(NearKey(call.bucket, call.key, _KeyByAsking(self._channel)))
-        token, began = place.enter(current), 0.0
+        token = place.enter(current)
         try:
             body = _found(call)
             args, kwargs = decode(call.arguments)
-            began = time.perf_counter()
+            self._began = time.perf_counter()
             value = encode(body(*args, **kwargs), what=f"the value of {call.step}").tobytes()
-        except BaseException as error:  # noqa: BLE001  # the author's code, which may raise anything
-            if not began:
-                return NearRefused(f"it can't be entered there: {_told(error)}")
-            return self._raised(call, error)
         finally:
             place.leave(token)
-        return PythonDone(value, writable(self._printed.take()), current.notes, time.perf_counter() - began)
+        ran_s = time.perf_counter() - self._began
+        return PythonDone(value, writable(self._printed.take()), current.notes, ran_s)
 
     def _raised(self, call: PythonCall, error: BaseException) -> PythonRaised:
         failure = failure_of(error, origin=call.step, attempt=call.attempt, attempts=1, bytes_max=_ERROR_BYTES)
