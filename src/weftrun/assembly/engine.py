@@ -31,6 +31,7 @@ from weftrun.assembly.planning import Planning
 from weftrun.assembly.reader import Reader, running_views
 from weftrun.assembly.retrying import check_fork, check_undone
 from weftrun.assembly.schedules import check_timetable, times_of
+from weftrun.assembly.signalling import judged_signal
 from weftrun.assembly.sinks import checked_sinks
 from weftrun.assembly.strategies import checked_strategy
 from weftrun.assembly.telemetry import spans_of
@@ -398,6 +399,14 @@ class EmbeddedCore(EngineCore):
         self.flush_trace()
         return texts(self._trace.read(ticket.uid))
 
+    def judged_signal(self, ticket: Ticket, name: str, value: object) -> str:
+        """Return what is to be said of a signal before it is sent; `SignalRefused` where its type is another one."""
+        if not ticket.durable or not ticket.uid:
+            return ""
+        infos = self._read(lambda: self._journal.infos([ticket.uid]))
+        waiting_for = infos[0].waiting_for if infos else None
+        return judged_signal(ticket.id, name, value, waiting_for, lambda: self._trace.read(ticket.uid))
+
     def published(self, ticket: Ticket, name: str) -> tuple[list[Data], bool]:
         """Return the encoded events of one name that a Run has published so far, and whether it has ended."""
         rows = self.rows(ticket)
@@ -418,8 +427,12 @@ class EmbeddedCore(EngineCore):
         return self.on_schedules(lambda book: book.all())
 
     def change_schedule(self, id: str, change: Change) -> None:
-        """Pause, resume, trigger or delete a schedule."""
+        """Pause, resume or delete a schedule."""
         self.on_schedules(lambda book: book.change(id, change))
+
+    def trigger_schedule(self, id: str) -> str:
+        """Let a schedule start a Run beside its times, and return the id of that Run."""
+        return self.on_schedules(lambda book: book.trigger(id))
 
     def schedule_times(self, id: str, count: int) -> list[float]:
         """Return the next times of a schedule, in seconds since the epoch."""
