@@ -83,6 +83,7 @@ PUBLIC_NAMES = {
     "RunConflict",
     "RunError",
     "RunNotFound",
+    "SignalRefused",
     "StatementRefused",
     "StepFailed",
     "StepTimedOut",

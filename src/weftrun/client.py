@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any
@@ -30,6 +31,7 @@ from weftrun.model.errors import (
     RunCancelled,
     RunConflict,
     RunNotFound,
+    SignalRefused,
     StepFailed,
     UsageError,
     WeftrunError,
@@ -48,6 +50,7 @@ _ERRORS: Mapping[str, type[WeftrunError]] = {
     "run-conflict": RunConflict,
     "run-failed": StepFailed,
     "run-cancelled": RunCancelled,
+    "signal-refused": SignalRefused,
 }
 
 Arguments = Mapping[str, Any] | Sequence[Any]
@@ -135,6 +138,14 @@ def _events(lines: Iterable[str]) -> Iterator[Event]:
         fields = {}
 
 
+def _noted(sent: Any) -> str:
+    """Log and return what a gateway says of a signal that was sent; mostly nothing."""
+    note = str((sent or {}).get("note", ""))
+    if note:
+        logging.getLogger("weftrun").warning("%s", note)
+    return note
+
+
 def _unreachable(url: str, error: Exception) -> WeftrunError:
     why = str(error) or type(error).__name__
     return UsageError(f"The gateway at {url} can't be reached: {why}. `weftrun serve` starts one.")
@@ -188,8 +199,11 @@ class RemoteRun:
         """Ask for the Run to be cancelled."""
         self._client.request("POST", _at(self.id, "/cancel"))
 
-    def signal(self, name: str, value: Any = None, *, id: str = "") -> None:
+    def signal(self, name: str, value: Any = None, *, id: str = "") -> str:
         """Send a signal to the Run: kept when this returns, and taken once.
+
+        Where the Run waits for other signals only, a sentence that says so is logged and returned; else the text that
+        is returned is empty.
 
         Args:
             name: what the workflow waits for it by.
@@ -197,9 +211,11 @@ class RemoteRun:
             id: names the signal: sent again with the same one, it is one signal.
 
         Raises:
+            SignalRefused: the Run waits for it now, and for a value of another type; nothing was sent.
             UsageError: the Run has ended.
         """
-        self._client.request("POST", _at(self.id, "/signals"), json={"name": name, "value": value, "id": id})
+        body = {"name": name, "value": value, "id": id}
+        return _noted(self._client.request("POST", _at(self.id, "/signals"), json=body))
 
 
 class Client:
@@ -344,9 +360,10 @@ class AsyncRemoteRun:
         """Ask for the Run to be cancelled."""
         await self._client.request("POST", _at(self.id, "/cancel"))
 
-    async def signal(self, name: str, value: Any = None, *, id: str = "") -> None:
+    async def signal(self, name: str, value: Any = None, *, id: str = "") -> str:
         """Send a signal to the Run. See `RemoteRun.signal`."""
-        await self._client.request("POST", _at(self.id, "/signals"), json={"name": name, "value": value, "id": id})
+        body = {"name": name, "value": value, "id": id}
+        return _noted(await self._client.request("POST", _at(self.id, "/signals"), json=body))
 
 
 class AsyncClient:

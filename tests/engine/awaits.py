@@ -55,6 +55,7 @@ async def collects(count: int) -> list[int]:
 @workflow
 async def stubborn() -> list[str]:
     told = []
+    await weftrun.signal("begin")
     for _ in range(3):
         try:
             told.append(str(await weftrun.signal("verdict", Verdict)))

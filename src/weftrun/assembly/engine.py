@@ -32,6 +32,7 @@ from weftrun.assembly.planning import Planning
 from weftrun.assembly.reader import Reader, running_views
 from weftrun.assembly.retrying import check_fork, check_undone
 from weftrun.assembly.schedules import check_timetable, times_of
+from weftrun.assembly.signalling import judged_signal
 from weftrun.assembly.sinks import checked_sinks
 from weftrun.assembly.strategies import checked_strategy
 from weftrun.assembly.telemetry import spans_of
@@ -395,6 +396,14 @@ class EmbeddedCore(EngineCore):
         self.check_kept(ticket)
         self.flush_trace()
         return texts(self._trace.read(ticket.uid))
+
+    def judged_signal(self, ticket: Ticket, name: str, value: object) -> str:
+        """Return what is to be said of a signal before it is sent; `SignalRefused` where its type is another one."""
+        if not ticket.durable or not ticket.uid:
+            return ""
+        infos = self._read(lambda: self._journal.infos([ticket.uid]))
+        waiting_for = infos[0].waiting_for if infos else None
+        return judged_signal(ticket.id, name, value, waiting_for, lambda: self._trace.read(ticket.uid))
 
     def published(self, ticket: Ticket, name: str) -> tuple[list[Data], bool]:
         """Return the encoded events of one name that a Run has published so far, and whether it has ended."""

@@ -132,6 +132,9 @@ class Core(Protocol):
     def signal(self, ticket: Any, name: str, value: bytes, message: str) -> None:
         """Send a signal to a Run, and return once it is durable."""
 
+    def judged_signal(self, ticket: Any, name: str, value: object) -> str:
+        """Return what is to be said of a signal before it is sent; `SignalRefused` where its type is another one."""
+
     def published(self, ticket: Any, name: str) -> tuple[builtins.list[Data], bool]:
         """Return the encoded events of one name that a Run has published so far, and whether it has ended."""
 
