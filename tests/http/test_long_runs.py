@@ -14,7 +14,7 @@ import weftrun
 from weftrun.assembly import Reader, open_reader, place_of
 from weftrun.entrypoints.http import readers as readers_module
 from weftrun.entrypoints.http.callers import Caller
-from weftrun.entrypoints.http.long_look import Looking, Refused
+from weftrun.entrypoints.http.long_look import Looking, LookRefused
 from weftrun.entrypoints.http.long_runs import LongRuns
 from weftrun.entrypoints.http.looks import LookAsked, What, told
 from weftrun.entrypoints.http.problems import Refusal
@@ -49,7 +49,7 @@ def test_each_look_is_the_same_beside_the_gateway(url: str, reader: Reader) -> N
     for what in WHATS:
         assert looking.answer(asked(what)) == (True, told(reader, asked(what))), what
     is_told, answer = looking.answer(asked(run="none"))
-    refused = msgspec.msgpack.decode(answer, type=Refused)
+    refused = msgspec.msgpack.decode(answer, type=LookRefused)
     assert (is_told, refused.problem.status, refused.problem.run) == (False, 404, "none")
 
 

@@ -27,7 +27,7 @@ _NICE: Final = 5
 """Whoever looks on comes after those who work."""
 
 
-class Refused(Struct, frozen=True):
+class LookRefused(Struct, frozen=True):
     """An answer that is none: a problem, with the headers that go with it."""
 
     problem: Problem
@@ -67,7 +67,7 @@ class Looking:
             refusal = refusal_of(error)
             if refusal.problem.status == 500:
                 logging.getLogger("weftrun.http").error("Reading the long Run %s failed", asked.run, exc_info=error)
-            return False, msgspec.msgpack.encode(Refused(refusal.problem, refusal.headers))
+            return False, msgspec.msgpack.encode(LookRefused(refusal.problem, refusal.headers))
 
 
 def write_frame(target: IO[bytes], body: bytes, kind: bytes = TOLD) -> None:

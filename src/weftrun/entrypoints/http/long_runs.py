@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from weftrun.entrypoints.http.long_look import TOLD, Refused, read_frame, write_frame
+from weftrun.entrypoints.http.long_look import TOLD, LookRefused, read_frame, write_frame
 from weftrun.entrypoints.http.looks import LookAsked
 from weftrun.entrypoints.http.problems import Refusal
 
@@ -81,7 +81,7 @@ class LongRuns:
         kind, answer = read_frame(process.stdout)
         if kind == TOLD:
             return answer
-        told = msgspec.msgpack.decode(answer, type=Refused)
+        told = msgspec.msgpack.decode(answer, type=LookRefused)
         refusal = Refusal(told.problem.status, "refused", told.problem.detail, headers=told.headers)
         refusal.problem = told.problem
         raise refusal
