@@ -6,7 +6,6 @@ each in order. It ends when its input does, thus with the gateway, however that 
 
 from __future__ import annotations
 
-import logging
 import os
 import struct
 import sys
@@ -17,8 +16,8 @@ from msgspec import Struct
 
 from weftrun.assembly import Reader, open_reader
 from weftrun.entrypoints.http.looks import LookAsked, told
-from weftrun.entrypoints.http.problems import Problem, refusal_of
-from weftrun.model.errors import JournalError
+from weftrun.entrypoints.http.problems import Problem, Refusal, refusal_of
+from weftrun.model.errors import JournalError, WeftrunError
 
 TOLD: Final = b"t"
 REFUSED: Final = b"r"
@@ -60,13 +59,11 @@ class Looking:
         try:
             self._reader = self._reader or open_reader(self._url)
             return True, told(self._reader, asked)
-        except Exception as error:  # whatever it is, the one who asked is told
+        except (Refusal, WeftrunError) as error:
             if isinstance(error, JournalError) and self._reader is not None:
                 self._reader.close()
                 self._reader = None
             refusal = refusal_of(error)
-            if refusal.problem.status == 500:
-                logging.getLogger("weftrun.http").error("Reading the long Run %s failed", asked.run, exc_info=error)
             return False, msgspec.msgpack.encode(LookRefused(refusal.problem, refusal.headers))
 
 
