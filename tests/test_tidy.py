@@ -105,6 +105,7 @@ PUBLIC_NAMES = {
     "run",
     "wasm_component",
     "wasm_function",
+    "WasmLimits",
     "http_function",
     "asgi_app",
     "RemoteBusy",

@@ -53,6 +53,7 @@ from weftrun.sdk.retrying import Retry
 
 if TYPE_CHECKING:
     from weftrun.model.strategy import Strategy
+    from weftrun.model.wasm import WasmLimits
     from weftrun.sdk.choice import when
     from weftrun.sdk.patching import deprecate_patch, patched
     from weftrun.sdk.queues import Queue, queue
@@ -84,6 +85,7 @@ __all__ = [
     "shared_state",
     "wasm_component",
     "wasm_function",
+    "WasmLimits",
     "http_function",
     "asgi_app",
     "open",
@@ -179,6 +181,7 @@ if not TYPE_CHECKING:
         "shared_state": "weftrun.sdk.shared_state",
         "wasm_component": "weftrun.sdk.wasm",
         "wasm_function": "weftrun.sdk.wasm",
+        "WasmLimits": "weftrun.model.wasm",
         "signal": "weftrun.sdk.waiting",
         "sleep": "weftrun.sdk.waiting",
         "cron": "weftrun.sdk.schedules",

@@ -424,8 +424,12 @@ class EmbeddedCore(EngineCore):
         return self.on_schedules(lambda book: book.all())
 
     def change_schedule(self, id: str, change: Change) -> None:
-        """Pause, resume, trigger or delete a schedule."""
+        """Pause, resume or delete a schedule."""
         self.on_schedules(lambda book: book.change(id, change))
+
+    def trigger_schedule(self, id: str) -> str:
+        """Let a schedule start a Run beside its times, and return the id of that Run."""
+        return self.on_schedules(lambda book: book.trigger(id))
 
     def schedule_times(self, id: str, count: int) -> list[float]:
         """Return the next times of a schedule, in seconds since the epoch."""

@@ -102,8 +102,8 @@ def refusal_of(error: Exception) -> Refusal:
         case ReplayDiverged():
             return Refusal(409, "run-parked", str(error))
         case LimitExceeded() | SignalRefused():
-            kind = "limit-exceeded" if isinstance(error, LimitExceeded) else "signal-refused"
-            return Refusal(422, kind, str(error))
+            is_signal = isinstance(error, SignalRefused)
+            return Refusal(422, "signal-refused" if is_signal else "limit-exceeded", str(error))
         case UsageError():
             return Refusal(422, "unprocessable", str(error))
         case JournalError() | EngineClosed():
