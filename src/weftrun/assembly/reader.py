@@ -15,6 +15,7 @@ from weftrun.adapters.sqlite.trace import SqliteTrace
 from weftrun.adapters.system.clock import WallClock
 from weftrun.adapters.system.entropy import SystemEntropy
 from weftrun.adapters.system.memory import memory_below
+from weftrun.assembly.code import is_kept
 from weftrun.assembly.collecting import Collected, Retention, collect, remove_blobs
 from weftrun.assembly.places import Place, place_of
 from weftrun.assembly.signalling import judged_signal
@@ -25,7 +26,7 @@ from weftrun.model.ids import RunId, RunUid
 from weftrun.model.lease import Session
 from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.outcomes import Status
-from weftrun.model.records import Row
+from weftrun.model.records import Row, Started
 from weftrun.model.values import Blob, Data, Inline
 from weftrun.ports.journal import FORCE, Message, RunInfo
 from weftrun.ports.trace import RunningRow, TraceRow, WorkerRow
@@ -126,7 +127,10 @@ class Reader:
 
     def changed_code(self, uid: RunUid) -> str:
         """Return a sentence that names the Functions whose code is another one in this process; empty for none."""
-        return changed_code(self.load(uid), version_here)
+        rows = self.load(uid)
+        started = rows[0].records[0] if rows else None
+        is_pinned = isinstance(started, Started) and is_kept(started.bundle)
+        return "" if is_pinned else changed_code(rows, version_here)
 
     def in_flight(self, uid: RunUid) -> str:
         """Return a sentence on visible Steps that were handed over by async bodies and may have happened, or ""."""

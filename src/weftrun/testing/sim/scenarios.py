@@ -81,6 +81,8 @@ def _start_retried(world: World) -> None:
 
 _UNFIT = Settings(outages=(Outage(0.016, 0, "kill"),), unfit_s=(0.005, 4.0), unfit_share=1.0)
 """An engine ends on its way, and comes back with code that does not fit; in the end with code that does."""
+_SIDE_BY_SIDE = Settings(outages=_UNFIT.outages, unfit_s=_UNFIT.unfit_s, unfit_share=1.0, unfit_serve=False)
+"""Code that does not fit comes, as before, to engines that go on only with Runs of their own version."""
 
 
 _TWO_ENGINES = Settings(
@@ -194,6 +196,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         _ends("succeeded"),
     ),
     Scenario("parked", _start_two, scripted.FUNCTIONS, _UNFIT, _ends("succeeded")),
+    Scenario("side by side", _start_two, scripted.FUNCTIONS, _SIDE_BY_SIDE, _ends("succeeded")),
     Scenario("retried", _start_retried, scripted.FUNCTIONS, judge=_ends("succeeded")),
     Scenario("two", _start_two, scripted.FUNCTIONS, judge=_ends("succeeded")),
     Scenario("two taken over", _start_two, scripted.FUNCTIONS, Settings(recover="none"), _ends("succeeded")),
