@@ -19,7 +19,7 @@ from weftrun.sdk.home import import_name
 from weftrun.sdk.modules import RELOADS, is_own
 
 
-class OwnCode(NamedTuple):
+class SentCode(NamedTuple):
     """What can be sent.
 
     Attributes:
@@ -38,13 +38,13 @@ class OwnCode(NamedTuple):
 _BYTES_MAX: Final = 4 << 20
 
 
-def own_code(module: str) -> OwnCode:
+def own_code(module: str) -> SentCode:
     """Return the code of a module that is imported here, and of the author's own modules that it imports."""
     return _own_code(module, RELOADS.count())
 
 
 @functools.lru_cache(maxsize=64)
-def _own_code(module: str, reloads: int) -> OwnCode:  # noqa: ARG001  # a reload makes another code
+def _own_code(module: str, reloads: int) -> SentCode:  # noqa: ARG001  # a reload makes another code
     name = import_name(module)
     found: dict[str, CodeModule] = {}
     left = [module]
@@ -56,7 +56,7 @@ def _own_code(module: str, reloads: int) -> OwnCode:  # noqa: ARG001  # a reload
         source = _source(loaded)
         if source is None:
             if one == module:
-                return OwnCode(name, why_not="its code is in no file")
+                return SentCode(name, why_not="its code is in no file")
             continue
         file = os.path.abspath(str(loaded.__file__))
         found[import_name(one)] = CodeModule(import_name(one), source, file, hasattr(loaded, "__path__"))
@@ -65,10 +65,10 @@ def _own_code(module: str, reloads: int) -> OwnCode:  # noqa: ARG001  # a reload
     content = msgspec.msgpack.encode(PythonCode(tuple(found[one] for one in sorted(found))))
     digest = hashlib.sha256(content).hexdigest()
     if len(content) > _BYTES_MAX:
-        return OwnCode(
+        return SentCode(
             name, b"", digest, f"its code has {len(content):,} bytes, and at most {_BYTES_MAX:,} can be sent"
         )
-    return OwnCode(name, content, digest)
+    return SentCode(name, content, digest)
 
 
 def _source(module: ModuleType) -> bytes | None:
