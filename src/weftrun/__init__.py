@@ -232,6 +232,9 @@ def open(
     sinks: "Mapping[str, Sink] | None" = None,
     telemetry: "Literal['none', 'console', 'otlp'] | SpanExporter | None" = None,
     strategy: "str | Strategy | None" = None,
+    keep_alive_s: float = 60.0,
+    warm_bytes_max: int | None = None,
+    prewarm: bool = False,
     workers: None = None,
 ) -> Engine:
     """Open an engine on a Journal; close it, or use it with `with`.
@@ -261,6 +264,11 @@ def open(
         strategy: by what rule calls get their Sandboxes: `adaptive` (default; each Function says how it is run), or
             that of a system to compare with: `vanilla`, `sfs`, `kraken`, `faasbatch`. Settings follow the name, as in
             `kraken:slo_s=0.5,window_s=0.2`; with `shares=no` no client is shared. Or a `weftrun.Strategy`.
+        keep_alive_s: a Sandbox that has had nothing to do for so many seconds is ended.
+        warm_bytes_max: what Sandboxes that wait for work may hold together, of all code, in bytes; those that are worth
+            least are ended. With it, Sandboxes that wait don't count in `sandboxes`. Default is no bound.
+        prewarm: whether Sandboxes are made shortly before calls that are expected, where pauses between calls that are
+            longer than `keep_alive_s` are alike.
         workers: refused; it was the name of `sandboxes`.
 
     Raises:
@@ -275,7 +283,8 @@ def open(
     engine: Engine = assembly.open_engine(
         url, recover=recover, sandboxes=sandboxes, cluster=cluster, control=control, data=data, trigger=trigger,
         placement=placement, lease_ttl_s=lease_ttl_s, sinks=sinks, tells=url is None, telemetry=telemetry,
-        strategy=strategy,
+        strategy=strategy, keep_alive_s=keep_alive_s,
+        warm=importlib.import_module("weftrun.assembly.warming").warm_rules(warm_bytes_max, prewarm),
     )  # fmt: skip
     return engine
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from weftrun.model.limits import Limits
 from weftrun.model.placement import Placement
+from weftrun.model.warm import UNRULED, WarmRules
 from weftrun.testing.sim.loop import Delays
 from weftrun.testing.sim.outside import Pace
 
@@ -82,6 +83,7 @@ class Settings:
         on_outputs: whether Steps may run on outputs of others that go on (`trigger="data"`).
         unfit_s: from when until when engines are opened with code that does not fit, in seconds of virtual time; then
             those that have it are killed. `unfit_share` says how often.
+        warm: which Sandboxes are kept or made though nothing needs them.
         clock_skews: how far the clocks on the walls of engines are off, in seconds: each that is opened has one of
             these. Where there are none, nobody looks after schedules.
     """
@@ -106,3 +108,4 @@ class Settings:
     unfit_s: Delays = (0.0, 0.0)
     unfit_share: float = 0.7
     clock_skews: tuple[float, ...] = ()
+    warm: WarmRules = UNRULED
