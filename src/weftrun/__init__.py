@@ -52,6 +52,7 @@ from weftrun.sdk.retrying import Retry
 
 if TYPE_CHECKING:
     from weftrun.model.strategy import Strategy
+    from weftrun.model.warm import Warm
     from weftrun.sdk.choice import when
     from weftrun.sdk.patching import deprecate_patch, patched
     from weftrun.sdk.queues import Queue, queue
@@ -116,6 +117,7 @@ __all__ = [
     "Queue",
     "Retry",
     "Strategy",
+    "Warm",
     "Policy",
     "CallPolicy",
     "WeftrunError",
@@ -193,6 +195,7 @@ if not TYPE_CHECKING:
         "when": "weftrun.sdk.choice",
         "first": "weftrun.sdk.first",
         "Strategy": "weftrun.model.strategy",
+        "Warm": "weftrun.model.warm",
     }
 
 
@@ -232,9 +235,7 @@ def open(
     sinks: "Mapping[str, Sink] | None" = None,
     telemetry: "Literal['none', 'console', 'otlp'] | SpanExporter | None" = None,
     strategy: "str | Strategy | None" = None,
-    keep_alive_s: float = 60.0,
-    warm_bytes_max: int | None = None,
-    prewarm: bool = False,
+    warm: "Warm | None" = None,
     workers: None = None,
 ) -> Engine:
     """Open an engine on a Journal; close it, or use it with `with`.
@@ -256,19 +257,13 @@ def open(
         placement: with a cluster, which Worker a `def` body's Steps run on: `planned`, `faasflow` or `hash`.
         lease_ttl_s: when this engine gives no sign for so many seconds while it owns Runs, others on the Journal take
             it for dead. One that was killed on the same host is known to be dead at once.
-        sinks: where `current().emit(name, ...)` goes, by name; see `weftrun.sinks`. What waits for them in the Journal
-            is delivered by this engine, whichever engine has run what emitted it.
+        sinks: where `current().emit(name, ...)` goes, by name, whoever has run what emitted it; see `weftrun.sinks`.
         telemetry: where spans go, one of each Run and of each Attempt (extra `otel`): `console`, `otlp` (a collector
-            of OpenTelemetry), `none`, or an exporter of OpenTelemetry's SDK. Default is what `$OTEL_TRACES_EXPORTER`
-            says, or `otlp` where `$OTEL_EXPORTER_OTLP_ENDPOINT` names one, else `none`.
-        strategy: by what rule calls get their Sandboxes: `adaptive` (default; each Function says how it is run), or
-            that of a system to compare with: `vanilla`, `sfs`, `kraken`, `faasbatch`. Settings follow the name, as in
-            `kraken:slo_s=0.5,window_s=0.2`; with `shares=no` no client is shared. Or a `weftrun.Strategy`.
-        keep_alive_s: a Sandbox that has had nothing to do for so many seconds is ended.
-        warm_bytes_max: what Sandboxes that wait for work may hold together, of all code, in bytes; those that are worth
-            least are ended. With it, Sandboxes that wait don't count in `sandboxes`. Default is no bound.
-        prewarm: whether Sandboxes are made shortly before calls that are expected, where pauses between calls that are
-            longer than `keep_alive_s` are alike.
+            of OpenTelemetry), `none`, or an exporter of its SDK. Default: `$OTEL_TRACES_EXPORTER`, or `otlp` where
+            `$OTEL_EXPORTER_OTLP_ENDPOINT` names one, else `none`.
+        strategy: by what rule calls get Sandboxes: `adaptive` (default; as Functions say), or that of a system to
+            compare with, `vanilla`, `sfs`, `kraken:slo_s=0.5,shares=no`, `faasbatch`; or a `weftrun.Strategy`.
+        warm: how long Sandboxes are kept that wait, how much memory they may hold: a `weftrun.Warm`.
         workers: refused; it was the name of `sandboxes`.
 
     Raises:
@@ -283,8 +278,7 @@ def open(
     engine: Engine = assembly.open_engine(
         url, recover=recover, sandboxes=sandboxes, cluster=cluster, control=control, data=data, trigger=trigger,
         placement=placement, lease_ttl_s=lease_ttl_s, sinks=sinks, tells=url is None, telemetry=telemetry,
-        strategy=strategy, keep_alive_s=keep_alive_s,
-        warm=importlib.import_module("weftrun.assembly.warming").warm_rules(warm_bytes_max, prewarm),
+        strategy=strategy, warm=warm,
     )  # fmt: skip
     return engine
 

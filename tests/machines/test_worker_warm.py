@@ -10,13 +10,18 @@ from tests.machines.warm_world import MIB, WarmWorld
 from weftrun.machines.worker import WorkerMachine, warm
 from weftrun.machines.worker.pools import Pool
 from weftrun.machines.worker.state import Box, WorkerState
+from weftrun.model.commands import Invoke
+from weftrun.model.ids import StepId
 from weftrun.model.limits import Limits
+from weftrun.model.messages import Invocation
 from weftrun.model.policy import FunctionSpec
-from weftrun.model.warm import WarmRules
+from weftrun.model.values import Inline, Tree
+from weftrun.model.warm import Warm
 from weftrun.model.work import KillSandbox, StartSandbox
 
 IDLE_S = 20.0
 CALLED = FunctionSpec("m:f1", "f1", effects="none")
+OTHER = FunctionSpec("m:f2", "f2", effects="none")
 
 
 def history(seed: int) -> WarmWorld:
@@ -33,8 +38,12 @@ def history(seed: int) -> WarmWorld:
     return world
 
 
+def histories(count: int) -> list[WarmWorld]:
+    return [history(seed) for seed in range(count)]
+
+
 def test_random_histories_hold_the_budget_and_lose_nothing() -> None:
-    worlds = [history(seed) for seed in range(6)]
+    worlds = histories(6)
     assert sum(world.evictions for world in worlds) > 50
     assert all(world.peak == world.sandboxes_max for world in worlds)
 
@@ -88,14 +97,13 @@ def test_a_planted_bug_is_found(
 ) -> None:
     plant(monkeypatch)
     with pytest.raises(AssertionError, match=says):
-        for seed in range(60):
-            history(seed)
+        histories(60)
 
 
 # ---------------------------------------------------------------------- case by case
 
 
-def machine_of(rules: WarmRules, sandboxes_max: int = 2) -> WorkerMachine:
+def machine_of(rules: Warm, sandboxes_max: int = 2) -> WorkerMachine:
     return WorkerMachine(Limits(sandbox_idle_s=IDLE_S), sandboxes_max, rules=rules)
 
 
@@ -104,14 +112,14 @@ def started(machine: WorkerMachine) -> list[tuple[int, str]]:
 
 
 def test_what_is_kept_is_made_at_once_within_the_number_of_sandboxes() -> None:
-    machine = machine_of(WarmRules())
+    machine = machine_of(Warm())
     machine.keep_warm(100.0, 1, CALLED, 5)
     machine.tick(100.0, {})
     assert started(machine) == [(1, "kept"), (1, "kept")]
 
 
 def test_the_largest_number_that_is_asked_for_counts() -> None:
-    machine = machine_of(WarmRules(), sandboxes_max=9)
+    machine = machine_of(Warm(), sandboxes_max=9)
     machine.keep_warm(100.0, 1, CALLED, 2)
     machine.keep_warm(100.0, 1, FunctionSpec("m:other", "other"), 3)
     machine.tick(100.0, {})
@@ -119,7 +127,7 @@ def test_the_largest_number_that_is_asked_for_counts() -> None:
 
 
 def test_of_what_nobody_has_measured_one_is_made_and_then_as_many_as_fit() -> None:
-    machine = machine_of(WarmRules(25 * MIB))
+    machine = machine_of(Warm(25 * MIB))
     machine.keep_warm(100.0, 1, CALLED, 5)
     machine.tick(100.0, {})
     assert started(machine) == [(1, "kept")]
@@ -130,7 +138,7 @@ def test_of_what_nobody_has_measured_one_is_made_and_then_as_many_as_fit() -> No
 
 
 def test_one_that_can_not_be_made_is_not_tried_again_at_once() -> None:
-    machine = machine_of(WarmRules())
+    machine = machine_of(Warm())
     machine.keep_warm(100.0, 1, CALLED, 1)
     machine.tick(100.0, {})
     assert started(machine) == [(1, "kept")]
@@ -177,28 +185,19 @@ def test_a_sandbox_is_made_shortly_before_a_call_and_ended_when_none_comes() -> 
     world.stands_still(60.0)
     assert not world.guests
     counts = world.machine.warm_counts
-    assert dict(counts.made) == {"ahead": 1} and dict(counts.ended) == {"idle": 1}
+    assert counts.made == {"ahead": 1} and counts.ended == {"idle": 1}
 
 
 def test_a_sandbox_that_waits_gives_room_to_other_code_unless_memory_bounds_it() -> None:
-    for rules, ended in ((WarmRules(is_measured=True), 1), (WarmRules(100 * MIB), 0)):
+    for rules, ended in ((Warm(is_measured=True), 1), (Warm(100 * MIB), 0)):
         world = WarmWorld(0, sandboxes_max=1)
         world.machine = machine_of(rules, sandboxes_max=1)
         world.machine.state.names[1] = ("run-1", "0" * 32)  # type: ignore[assignment]
         world.keep(1, 1)
         world.stands_still(3.0)
         world.keep(1, 0)
-        world.machine.work(world.now, 1, _invoke(2), 2)
+        world.machine.work(world.now, 1, Invoke(OTHER, (Invocation(0, 2, StepId("s-2"), 1, Tree(Inline(b""))),)), 2)
         world.machine.place(world.now)
         commands = world.machine.take_commands()
         assert sum(isinstance(command, KillSandbox) for command in commands) == ended
         assert sum(isinstance(command, StartSandbox) for command in commands) == 1
-
-
-def _invoke(step: int):
-    from weftrun.model.commands import Invoke  # noqa: PLC0415
-    from weftrun.model.ids import StepId  # noqa: PLC0415
-    from weftrun.model.messages import Invocation  # noqa: PLC0415
-    from weftrun.model.values import Inline, Tree  # noqa: PLC0415
-
-    return Invoke(FunctionSpec("m:f2", "f2"), (Invocation(0, step, StepId("s"), 1, Tree(Inline(b""))),))

@@ -14,7 +14,7 @@ from weftrun.model.messages import Batch, Invocation, Outcomes
 from weftrun.model.outcomes import Outcome, Ran
 from weftrun.model.policy import FunctionSpec
 from weftrun.model.values import Inline, Tree
-from weftrun.model.warm import WarmRules
+from weftrun.model.warm import Warm
 from weftrun.model.work import KillSandbox, Send, StartSandbox, TickAt
 
 MIB = 1 << 20
@@ -47,7 +47,7 @@ class WarmWorld:
         self.random = Random(seed)
         self.bytes_max = bytes_max
         self.sandboxes_max = sandboxes_max
-        self.machine = WorkerMachine(LIMITS, sandboxes_max, rules=WarmRules(bytes_max, ahead=True, is_measured=True))
+        self.machine = WorkerMachine(LIMITS, sandboxes_max, rules=Warm(bytes_max, ahead=True, is_measured=True))
         self.machine.run_opened(1, (RunId("run-1"), RunUid("0" * 32)))
         self.now = 1_000.0
         self.tick_at = 0.0

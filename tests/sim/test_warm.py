@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.sweeping import shared
 
-from weftrun.model.warm import WarmRules
+from weftrun.model.warm import Warm
 from weftrun.runtime.worker_driver import WorkerDriver
 from weftrun.testing.sim import swarm
 
@@ -27,11 +27,11 @@ def test_histories_with_little_memory_are_right(first: int, folder: Path, monkey
         counts = worker.warm
         if worker._may_enter() and not worker._drains:  # else nothing is placed, and a tick looks after memory
             assert counts.bytes_max is not None and counts.held_bytes <= counts.bytes_max
-        ended = max(ended, dict(counts.ended).get("memory", 0))
+        ended = max(ended, counts.ended.get("memory", 0))
 
     def with_little(chance: swarm.Chance) -> swarm.Settings:
         settings = drawn(chance)
-        return replace(settings, warm=WarmRules(settings.sandboxes_max % 3 * 2 * MIB, ahead=True))
+        return replace(settings, warm=Warm(settings.sandboxes_max % 3 * 2 * MIB, ahead=True))
 
     monkeypatch.setattr(swarm, "draw_settings", with_little)
     monkeypatch.setattr(WorkerDriver, "_note_warm", noting)

@@ -36,7 +36,7 @@ from weftrun.assembly.schedules import check_timetable, times_of
 from weftrun.assembly.sinks import checked_sinks
 from weftrun.assembly.strategies import checked_strategy
 from weftrun.assembly.telemetry import spans_of
-from weftrun.assembly.warming import checked_count, checked_keep_alive
+from weftrun.assembly.warming import checked_count, checked_warm
 from weftrun.machines.placement import Planner
 from weftrun.model.commands import Ahead, StartRules
 from weftrun.model.errors import InternalError, JournalError, RunNotFound, Unsupported, UsageError, WeftrunError
@@ -49,7 +49,7 @@ from weftrun.model.policy import Bundle, FunctionSpec
 from weftrun.model.schedules import KeptSchedule
 from weftrun.model.strategy import ADAPTIVE, Strategy
 from weftrun.model.values import Data, Payload
-from weftrun.model.warm import UNRULED, WarmCounts, WarmRules
+from weftrun.model.warm import UNRULED, Warm, WarmCounts
 from weftrun.ports.journal import Journal
 from weftrun.ports.sinks import Sink
 from weftrun.ports.spans import Spans
@@ -83,7 +83,7 @@ def open_engine(
     lease_ttl_s: float | None = None,
     sinks: Mapping[str, Sink] | None = None, limits: Limits = DEFAULT_LIMITS, tells: bool = False,
     telemetry: object = None, strategy: str | Strategy | None = None,
-    keep_alive_s: float | None = None, warm: WarmRules = UNRULED,
+    warm: Warm | None = None,
 ) -> Engine:  # fmt: skip
     """Open an engine on a Journal. See `weftrun.open`. A Journal that it makes is logged if it `tells`.
 
@@ -95,7 +95,7 @@ def open_engine(
     core = open_core(
         place, recover=recover, sandboxes=sandboxes, cluster=cluster, control=control, data=data,
         trigger=trigger, placement=placement, lease_ttl_s=lease_ttl_s, sinks=sinks, limits=limits,
-        telemetry=telemetry, strategy=strategy, keep_alive_s=keep_alive_s, warm=warm,
+        telemetry=telemetry, strategy=strategy, warm=warm,
     )  # fmt: skip
     if is_new and tells:
         logging.getLogger("weftrun").warning("%s", made_sentence(place))
@@ -107,7 +107,7 @@ def open_core(
     control: str = "worker", data: str = "local", trigger: str = "data", placement: str = "planned",
     lease_ttl_s: float | None = None,
     sinks: Mapping[str, Sink] | None = None, limits: Limits = DEFAULT_LIMITS, telemetry: object = None,
-    strategy: str | Strategy | None = None, keep_alive_s: float | None = None, warm: WarmRules = UNRULED,
+    strategy: str | Strategy | None = None, warm: Warm | None = None,
 ) -> EmbeddedCore:  # fmt: skip
     """Open what is behind an `Engine`, for those who encode and decode values elsewhere. See `weftrun.open`.
 
@@ -123,8 +123,8 @@ def open_core(
         if not _TTL_MIN_S <= lease_ttl_s < math.inf:
             raise UsageError(f"lease_ttl_s={lease_ttl_s} can't be held: it takes {_TTL_MIN_S:g} seconds or more.")
         limits = replace(limits, lease_ttl_s=lease_ttl_s)
-    if keep_alive_s is not None:
-        limits = replace(limits, sandbox_idle_s=checked_keep_alive(keep_alive_s))
+    if warm is not None:
+        limits = replace(limits, sandbox_idle_s=checked_warm(warm).keep_alive_s)
     _check_choice("control", control, ("worker", "master"))
     _check_choice("data", data, ("local", "store"))
     _check_choice("trigger", trigger, ("data", "control"))
@@ -138,7 +138,7 @@ def open_core(
         placement=cast("Placement", placement),
         store_folder=str(place.folder / "store") if data == "store" else "",
         spans=spans_of(telemetry),
-        strategy=checked_strategy(strategy, cluster), warm=warm,
+        strategy=checked_strategy(strategy, cluster), warm=warm or UNRULED,
     )  # fmt: skip
 
 
@@ -199,7 +199,7 @@ class EmbeddedCore(EngineCore):
         store_folder: str,
         spans: Spans | None = None,
         strategy: Strategy = ADAPTIVE,
-        warm: WarmRules = UNRULED,
+        warm: Warm = UNRULED,
     ) -> None:
         place.check_folder()
         self.journal = place.shown
@@ -208,10 +208,8 @@ class EmbeddedCore(EngineCore):
         self._workers: Workers | None = None
         self._placement, self._strategy, self._rules = placement, strategy, warm
         self._planning: Planning | None = None
-        self._here: WorkerDriver | None = None
         self._left = Latch()
-        self._cluster = cluster
-        self._store_folder = store_folder
+        self._cluster, self._store_folder = cluster, store_folder
         with contextlib.ExitStack() as opened:
             if cluster is not None:
                 opened.callback(cluster.close)
@@ -229,13 +227,13 @@ class EmbeddedCore(EngineCore):
             blobs = FileBlobs(place.folder / "blobs")
             self._hints = hints_of(place)
             worker = self._wire(journal, blobs, cluster, sandboxes, limits, entropy, opened)
+            self._here = worker if isinstance(worker, WorkerDriver) else None
             super().__init__(
                 loop=self._uv_loop, journal=journal, blobs=blobs, trace=self._trace, liveness=self._locks,
                 objects=self._objects, worker=worker, entropy=entropy, transactions=transactions, limits=limits,
                 version_here=version_here, program=program_here(), code_here=code_here, code_changed=code_changed,
                 stands_still=_say_still, sinks=sinks, watch=self._watch, hints=self._hints, starts=starts,
-                calendar=CronCalendar(), wall=wall, own=worker if isinstance(worker, WorkerDriver) else None,
-                spans=spans,
+                calendar=CronCalendar(), wall=wall, own=self._here, spans=spans,
             )  # fmt: skip
             for sink in sinks.values():
                 opened.callback(_close_sink, sink)
@@ -284,7 +282,6 @@ class EmbeddedCore(EngineCore):
             rules=self._rules if cluster is None else UNRULED,
         )  # fmt: skip
         if cluster is None:
-            self._here = worker
             worker.tell_warm = partial(self._show_warm, here)
             return worker
         first = Begin(
@@ -308,8 +305,8 @@ class EmbeddedCore(EngineCore):
 
         def begin(worker: WorkerId, processors: int | None = None) -> Begin:
             each = sandboxes or processors or max(1, first.sandboxes_max // shared_by)
-            bytes_max = first.warm.memory_bytes_max
-            warm = replace(first.warm, memory_bytes_max=None if bytes_max is None else bytes_max // shared_by)
+            bytes_max = first.warm.bytes_max
+            warm = replace(first.warm, bytes_max=None if bytes_max is None else bytes_max // shared_by)
             quota_bytes = first.quota_bytes // shared_by
             return replace(first, worker=worker, sandboxes_max=each, quota_bytes=quota_bytes, warm=warm)
 

@@ -5,36 +5,30 @@ from __future__ import annotations
 from typing import Any
 
 from weftrun.model.errors import UsageError
-from weftrun.model.warm import WarmRules
+from weftrun.model.warm import Warm
 
 _KEEP_ALIVE_S = (0.1, 1e6)
 _KEPT_MAX = 1_000
 
 
-def warm_rules(bytes_max: object, prewarm: object, *, is_measured: bool = False) -> WarmRules:
-    """Return the rules that a program asks for.
+def checked_warm(given: object) -> Warm:
+    """Return rules that can be kept.
 
     Raises:
-        UsageError: a value is not what it takes.
+        UsageError: they are no `Warm`, or a value in them is not what it takes.
     """
-    if bytes_max is not None and (type(bytes_max) is not int or bytes_max < 0):
-        raise UsageError(f"warm_bytes_max={bytes_max!r} is not a number of bytes: it takes a whole number from 0.")
-    if type(prewarm) is not bool:
-        raise UsageError(f"prewarm={prewarm!r} is not known: it takes True or False.")
-    return WarmRules(bytes_max, prewarm, is_measured)
-
-
-def checked_keep_alive(keep_alive_s: Any) -> float:
-    """Return how long an idle Sandbox is kept.
-
-    Raises:
-        UsageError: it is no such time.
-    """
+    if not isinstance(given, Warm):
+        raise UsageError(f"warm={given!r} is not known: it takes a weftrun.Warm(...).")
+    warm: Any = given  # whose fields nobody has checked
     least, most = _KEEP_ALIVE_S
-    is_number = isinstance(keep_alive_s, int | float) and not isinstance(keep_alive_s, bool)
-    if not is_number or not least <= keep_alive_s <= most:
-        raise UsageError(f"keep_alive_s={keep_alive_s!r} is not a time: it takes {least:g} to {most:,.0f} seconds.")
-    return float(keep_alive_s)
+    kept_s, bytes_max = warm.keep_alive_s, warm.bytes_max
+    if isinstance(kept_s, bool) or not isinstance(kept_s, int | float) or not least <= kept_s <= most:
+        raise UsageError(f"Warm(keep_alive_s={kept_s!r}): it takes {least:g} to {most:,.0f} seconds.")
+    if bytes_max is not None and (type(bytes_max) is not int or bytes_max < 0):
+        raise UsageError(f"Warm(bytes_max={bytes_max!r}): it takes a whole number of bytes from 0, or None.")
+    if type(warm.ahead) is not bool or type(warm.is_measured) is not bool:
+        raise UsageError(f"Warm(ahead={warm.ahead!r}, is_measured={warm.is_measured!r}): they take True or False.")
+    return given
 
 
 def checked_count(count: object) -> int:

@@ -20,7 +20,7 @@ from weftrun.model.messages import Answer, Asking
 from weftrun.model.outcomes import Failure
 from weftrun.model.policy import Bundle
 from weftrun.model.values import Data, Object
-from weftrun.model.warm import UNRULED, WarmRules
+from weftrun.model.warm import UNRULED, Warm
 from weftrun.model.work import AttemptAt, BatchSent, Came, Running, Said, WorkEvent
 
 ENGINE = WorkerId(0)
@@ -56,7 +56,7 @@ class Begin(Struct, frozen=True, gc=False, array_like=True, tag=0):
     store_folder: str = ""
     serves_at: str = ""
     secret: bytes = b""
-    warm: WarmRules = UNRULED
+    warm: Warm = UNRULED
 
 
 class BeginRun(Struct, frozen=True, gc=False, array_like=True, tag=1):

@@ -4,32 +4,37 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from weftrun.model.limits import DEFAULT_LIMITS
 
-class WarmRules(Struct, frozen=True):
-    """What is kept warm beside what the keep-alive time keeps.
+
+class Warm(Struct, frozen=True):
+    """Which Sandboxes are kept, or made, although nothing needs them now.
 
     Attributes:
-        memory_bytes_max: what Sandboxes that wait for work may hold together, in bytes; None for no bound. With a
-            bound, they don't count as Sandboxes that run Functions.
-        ahead: whether Sandboxes are made for calls that are expected, by the pauses between those that came.
-        is_measured: whether memory is looked at though nothing bounds it.
+        keep_alive_s: one that has had nothing to do for so many seconds is ended.
+        bytes_max: what those that wait for work may hold together, of all code, in bytes: those that are worth least
+            are ended. With a bound they don't count in `sandboxes`. None for no bound.
+        ahead: whether Sandboxes are made shortly before calls that are expected, where pauses between calls that are
+            longer than `keep_alive_s` are alike.
+        is_measured: whether it is looked at what they hold, though nothing bounds it.
     """
 
-    memory_bytes_max: int | None = None
+    keep_alive_s: float = DEFAULT_LIMITS.sandbox_idle_s
+    bytes_max: int | None = None
     ahead: bool = False
     is_measured: bool = False
 
     @property
     def measures(self) -> bool:
         """Whether anybody wants to know what Sandboxes hold."""
-        return self.is_measured or self.memory_bytes_max is not None
+        return self.is_measured or self.bytes_max is not None
 
 
-UNRULED = WarmRules()
-MEASURED = WarmRules(is_measured=True)
+UNRULED = Warm()
+MEASURED = Warm(is_measured=True)
 
 
-class WarmCounts(Struct, frozen=True, array_like=True):
+class WarmCounts(Struct, frozen=True):
     """What the Sandboxes of a Worker hold that wait for work, and why others were ended or made.
 
     Attributes:
@@ -45,6 +50,6 @@ class WarmCounts(Struct, frozen=True, array_like=True):
     busy: int = 0
     held_bytes: int = 0
     bytes_max: int | None = None
-    ended: tuple[tuple[str, int], ...] = ()
-    made: tuple[tuple[str, int], ...] = ()
-    cold: tuple[tuple[str, int], ...] = ()
+    ended: dict[str, int] = {}
+    made: dict[str, int] = {}
+    cold: dict[str, int] = {}

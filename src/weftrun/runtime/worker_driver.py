@@ -33,7 +33,7 @@ from weftrun.model.policy import Bundle, FunctionSpec, Reach
 from weftrun.model.strategy import ADAPTIVE, Strategy
 from weftrun.model.values import Data, Object
 from weftrun.model.visiting import distinct_objects, objects_in
-from weftrun.model.warm import UNRULED, WarmCounts, WarmRules
+from weftrun.model.warm import UNRULED, Warm, WarmCounts
 from weftrun.model.work import (
     AttemptAt,
     BatchSent,
@@ -93,7 +93,7 @@ class WorkerDriver:
         first_sandbox: int = 0,
         peers: Peers | None = None,
         strategy: Strategy = ADAPTIVE,
-        rules: WarmRules = UNRULED,
+        rules: Warm = UNRULED,
     ) -> None:
         self._loop = loop
         self._sandboxes = sandboxes

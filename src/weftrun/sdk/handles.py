@@ -326,7 +326,7 @@ class Engine:
     def keep_warm(self, fn: Function[..., Any], count: int = 1) -> None:
         """Let Sandboxes be there for a Function before anything calls it, and however long nothing does.
 
-        They are made now, and made again when they have ended, within `sandboxes` and `warm_bytes_max` of
+        They are made now, and made again when they have ended, within `sandboxes` and `warm` of
         `weftrun.open`. Functions of one file with the same `network`, `protect` and `runtime` share them: the
         largest number counts. For a Workflow they are for its body; name the Functions that it calls, too.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from weftrun.model.warm import WarmCounts
 from weftrun.views.units import size
@@ -19,5 +19,5 @@ def warm_text(counts: WarmCounts) -> str:
     return "; ".join(told)
 
 
-def _by_why(by_why: Sequence[tuple[str, int]]) -> str:
-    return ", ".join(f"{count} {why}" for why, count in by_why)
+def _by_why(by_why: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {why}" for why, count in by_why.items())

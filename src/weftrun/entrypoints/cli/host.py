@@ -253,12 +253,12 @@ def _warm(place: Place) -> Iterator[Check]:
     except JournalError:
         return  # told above
     for pid, counts in told.items():
-        evicted = dict(counts.ended).get("memory", 0)
-        is_tight = evicted > sum(count for _, count in counts.cold) / 2
+        evicted = counts.ended.get("memory", 0)
+        is_tight = evicted > sum(counts.cold.values()) / 2
         by = "what they hold" if counts.bytes_max is not None else "their number"
         meaning = f"those that wait are bounded by {by}, and ended when they are idle for long"
         if is_tight:
-            meaning = "most of them are ended for memory, and made again: raise warm_bytes_max"
+            meaning = "most of them are ended for memory, and made again: raise Warm(bytes_max=), or --warm-bytes"
         yield Check(f"Sandboxes of engine {pid}", "warn" if is_tight else "ok", warm_text(counts), meaning)
 
 

@@ -11,11 +11,11 @@ from typing import Any
 import click
 
 from weftrun.assembly import place_of
-from weftrun.assembly.warming import warm_rules
 from weftrun.entrypoints.cli.options import journal_options
 from weftrun.entrypoints.cli.output import print_json
 from weftrun.model.errors import Unsupported, UsageError
 from weftrun.model.limits import DEFAULT_LIMITS
+from weftrun.model.warm import Warm
 from weftrun.model.wasm import WasmLimits
 
 _PORT = 8_420
@@ -131,7 +131,7 @@ def command(
         sandboxes=sandboxes,
         keep_alive_s=keep_alive_s,
         keep_warm=keep_warm,
-        warm=warm_rules(warm_bytes, prewarm, is_measured=True),
+        warm=Warm(bytes_max=warm_bytes, ahead=prewarm, is_measured=True),
         asks_for_tokens=tokens,
         runs_at_once=runs_at_once,
         strategy=strategy,

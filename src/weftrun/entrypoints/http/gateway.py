@@ -40,7 +40,7 @@ from weftrun.model.queues import QueueOptions
 from weftrun.model.translation import Bind, Bound, Described, Render, Rendered
 from weftrun.model.values import Inline, Payload
 from weftrun.model.visiting import change_data
-from weftrun.model.warm import MEASURED, WarmRules
+from weftrun.model.warm import MEASURED, Warm
 from weftrun.ports.journal import RunInfo
 from weftrun.runtime.tickets import Ticket
 from weftrun.views.calls import start_of
@@ -141,7 +141,7 @@ class Gateway:
         strategy: str = "adaptive",
         asks_for_tokens: bool = False,
         runs_at_once: int | None = None,
-        warm: WarmRules = MEASURED,
+        warm: Warm = MEASURED,
         keep_warm: int = 0,
     ) -> Gateway:
         """Open an engine, which takes over what a dead one left (`recover`), and import the apps in these files.
@@ -155,8 +155,8 @@ class Gateway:
             UsageError: a file has no app that can be served.
         """
         core = await asyncio.to_thread(
-            open_core, place, sandboxes=sandboxes, recover=recover, strategy=strategy, keep_alive_s=keep_alive_s,
-            warm=warm,
+            open_core, place, sandboxes=sandboxes, recover=recover, strategy=strategy,
+            warm=Warm(keep_alive_s, warm.bytes_max, warm.ahead, warm.is_measured),
         )  # fmt: skip
         file = GatewayFile(place.folder / "gateway.db")
         gateway = cls(place, core, file, asks_for_tokens=asks_for_tokens, runs_at_once=runs_at_once)

@@ -149,7 +149,7 @@ def _warm(counts: WarmCounts | None, warm_starts: int) -> Iterator[Metric]:
         labels=("why",),
     )  # fmt: skip
     for family, by_why in ((ended, counts.ended), (made, counts.made)):
-        for why, count in by_why:
+        for why, count in by_why.items():
             family.add_metric((why,), count)
         yield family
 

@@ -21,7 +21,7 @@ from weftrun.entrypoints.http.app import make_app
 from weftrun.entrypoints.http.gateway import Gateway
 from weftrun.model.errors import UsageError, WeftrunError
 from weftrun.model.limits import DEFAULT_LIMITS
-from weftrun.model.warm import MEASURED, WarmRules
+from weftrun.model.warm import MEASURED, Warm
 
 _GRACE_S = 10
 """Requests that are being answered when the server is told to end have so long, in seconds."""
@@ -59,7 +59,7 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
     runs_at_once: int | None = None
     tls: tuple[str, str] | None = None
     strategy: str = "adaptive"
-    warm: WarmRules = MEASURED
+    warm: Warm = MEASURED
     keep_warm: int = 0
     recover: str = "all"
 

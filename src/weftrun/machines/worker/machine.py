@@ -34,7 +34,7 @@ from weftrun.model.messages import BodyCalled, BodyEnded, FromSandbox, Invocatio
 from weftrun.model.outcomes import Failure, Reason
 from weftrun.model.policy import FunctionSpec
 from weftrun.model.strategy import ADAPTIVE, Strategy
-from weftrun.model.warm import UNRULED, WarmCounts, WarmRules
+from weftrun.model.warm import UNRULED, Warm, WarmCounts
 from weftrun.model.work import InSlot, KillSandbox, WorkerCommand
 
 _STARTS_MAX = 3
@@ -54,7 +54,7 @@ class WorkerMachine:
 
     def __init__(
         self, limits: Limits, sandboxes_max: int, first_sandbox: int = 0, strategy: Strategy = ADAPTIVE,
-        rules: WarmRules = UNRULED,
+        rules: Warm = UNRULED,
     ) -> None:  # fmt: skip
         self.state = WorkerState(limits, sandboxes_max, strategy, rules)
         self.state.last_box = first_sandbox

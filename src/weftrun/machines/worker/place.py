@@ -244,7 +244,7 @@ def _start_more(state: WorkerState, now: float) -> None:
         running = [box for box in state.boxes.values() if not box.for_bodies]
         coming = sum(box.profile == lane.profile and box.state is BoxState.STARTING for box in running)
         wanted = int(min(_batches(lane) - coming, state.sandboxes_max, free_places(state, lane)))
-        is_bounded = state.warm.rules.memory_bytes_max is not None  # then those that wait take nobody's room
+        is_bounded = state.warm.rules.bytes_max is not None  # then those that wait take nobody's room
         room = state.sandboxes_max - (warm.at_work(state) if is_bounded else len(running))
         if wanted > 0 and room <= 0 and not is_bounded:
             room = _make_room(state, lane, running)

@@ -6,7 +6,7 @@ from collections import Counter, deque
 
 from msgspec import Struct, field
 
-from weftrun.model.warm import UNRULED, WarmRules
+from weftrun.model.warm import UNRULED, Warm
 from weftrun.model.work import Cold
 
 _PAUSES = 8
@@ -79,7 +79,7 @@ class Pool(Struct, eq=False):
         return (expected, "ahead") if expected > self.least else (self.least, "kept")
 
 
-class Warm:
+class Pools:
     """What the machine of a Worker remembers of Sandboxes that wait.
 
     Attributes:
@@ -89,7 +89,7 @@ class Warm:
         is_on: whether anything is to be noted of what Sandboxes do.
     """
 
-    def __init__(self, rules: WarmRules = UNRULED) -> None:
+    def __init__(self, rules: Warm = UNRULED) -> None:
         self.rules = rules
         self.pools: dict[Pooled, Pool] = {}
         self.clock = 0.0

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from msgspec import Struct, field
 
 from weftrun.machines.ranges import count, take
-from weftrun.machines.worker.pools import Warm
+from weftrun.machines.worker.pools import Pools
 from weftrun.machines.worker.strategies import Slices, as_run
 from weftrun.model.commands import InvokeItems
 from weftrun.model.ids import RunId, RunUid, SandboxId, StepId
@@ -19,7 +19,7 @@ from weftrun.model.messages import BodyStart, Invocation
 from weftrun.model.outcomes import Failure
 from weftrun.model.policy import FunctionSpec
 from weftrun.model.strategy import ADAPTIVE, Strategy
-from weftrun.model.warm import UNRULED, WarmRules
+from weftrun.model.warm import UNRULED, Warm
 from weftrun.model.work import Cold, InSlot, TickAt, WorkerCommand
 
 Names = tuple[RunId, RunUid]
@@ -253,13 +253,13 @@ class WorkerState:
     """
 
     def __init__(
-        self, limits: Limits, sandboxes_max: int, strategy: Strategy = ADAPTIVE, rules: WarmRules = UNRULED
+        self, limits: Limits, sandboxes_max: int, strategy: Strategy = ADAPTIVE, rules: Warm = UNRULED
     ) -> None:
         self.limits = limits
         self.strategy = strategy
         self.slices = Slices(strategy.processors)
         self.ended: dict[int, Cold] = {}
-        self.warm = Warm(rules)
+        self.warm = Pools(rules)
         self.sandboxes_max = sandboxes_max
         self.lanes: dict[tuple[int, FunctionSpec], Lane] = {}
         self.active: dict[Lane, None] = {}

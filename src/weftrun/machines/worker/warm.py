@@ -98,7 +98,7 @@ def held(state: WorkerState, box: Box) -> int:
 
 def is_full(state: WorkerState) -> bool:
     """Say whether as many Sandboxes run Functions as may, where those that wait are bounded by what they hold."""
-    return state.warm.rules.memory_bytes_max is not None and at_work(state) >= state.sandboxes_max
+    return state.warm.rules.bytes_max is not None and at_work(state) >= state.sandboxes_max
 
 
 def at_work(state: WorkerState) -> int:
@@ -118,7 +118,7 @@ def worth(state: WorkerState, box: Box) -> float:
 
 def evict(state: WorkerState, now: float) -> None:
     """End Sandboxes that wait until the others hold no more than they may, the least worth first."""
-    bytes_max = state.warm.rules.memory_bytes_max
+    bytes_max = state.warm.rules.bytes_max
     if bytes_max is None:
         return
     left = sum(held(state, box) for box in waiting(state))
@@ -159,7 +159,7 @@ def lacking(state: WorkerState, now: float) -> list[tuple[Pooled, Cold]]:
 
     What holds more than is free is not made: it would only be ended again.
     """
-    warm, bytes_max = state.warm, state.warm.rules.memory_bytes_max
+    warm, bytes_max = state.warm, state.warm.rules.bytes_max
     coming = [box for box in state.boxes.values() if box.state is not BoxState.DOOMED]
     room = {kind: state.sandboxes_max - sum(box.for_bodies is kind for box in coming) for kind in (False, True)}
     unused = [box for box in coming if box.is_free or box.state is BoxState.STARTING]
@@ -198,6 +198,6 @@ def counts(state: WorkerState) -> WarmCounts:
     warm, idle = state.warm, list(waiting(state))
     busy = sum(box.state is not BoxState.DOOMED and not box.is_free for box in state.boxes.values())
     return WarmCounts(
-        len(idle), busy, sum(held(state, box) for box in idle), warm.rules.memory_bytes_max,
-        *(tuple(sorted(counted.items())) for counted in (warm.ended, warm.made, warm.cold)),
+        len(idle), busy, sum(held(state, box) for box in idle), warm.rules.bytes_max,
+        *(dict(sorted(counted.items())) for counted in (warm.ended, warm.made, warm.cold)),
     )  # fmt: skip

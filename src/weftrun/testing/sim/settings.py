@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from weftrun.model.limits import Limits
 from weftrun.model.placement import Placement
-from weftrun.model.warm import UNRULED, WarmRules
+from weftrun.model.warm import UNRULED, Warm
 from weftrun.testing.sim.loop import Delays
 from weftrun.testing.sim.outside import Pace
 
@@ -108,4 +108,4 @@ class Settings:
     unfit_s: Delays = (0.0, 0.0)
     unfit_share: float = 0.7
     clock_skews: tuple[float, ...] = ()
-    warm: WarmRules = UNRULED
+    warm: Warm = UNRULED
