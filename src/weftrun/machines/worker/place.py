@@ -275,8 +275,9 @@ def _make_room(state: WorkerState, lane: Lane, running: list[Box]) -> int:
 def start_box(state: WorkerState, profile: int, now: float, *, for_bodies: bool, ahead: Cold | None = None) -> Box:
     """Begin a Sandbox, for what waits or `ahead` of it, for the reason given."""
     state.last_box += 1
-    alike = any(b.profile == profile and b.for_bodies == for_bodies for b in state.boxes.values())
-    why: Cold = ahead or ("busy" if alike else state.ended.get(profile, "first"))
+    alike = [b.state for b in state.boxes.values() if b.profile == profile and b.for_bodies == for_bodies]
+    is_alone = all(other is BoxState.DOOMED for other in alike)
+    why: Cold = ahead or (state.ended.get(profile, "busy" if alike else "first") if is_alone else "busy")
     box = Box(SandboxId(state.last_box), profile, for_bodies, now, is_ahead=ahead is not None)
     state.boxes[box.id] = box
     state.look_by(now + state.limits.sandbox_start_s)
