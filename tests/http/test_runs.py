@@ -164,10 +164,18 @@ def test_all_that_is_known_of_a_run(server: Server) -> None:
 def test_all_that_can_be_seen_is_had_at_once(server: Server) -> None:
     """What the page shows is of one moment, and what the single routes tell."""
     server.run("twice", 1, id="viewed")
-    view = server.http.get("/runs/viewed/view").json()
-    assert view["run"] == server.http.get("/runs/viewed").json()
-    for part in ("steps", "story", "logs", "timeline"):
-        assert view[part] == server.http.get(f"/runs/viewed/{part}").json()
+
+    def told(part: str) -> Any:
+        return server.http.get(f"/runs/viewed{part}").json()
+
+    def are_same() -> bool:  # what the trace tells is there a moment later, and may come between two looks
+        view = told("/view")
+        return view["run"] == told("") and all(
+            view[part] == told(f"/{part}") for part in ("steps", "story", "logs", "timeline")
+        )
+
+    until(are_same)
+    view = told("/view")
     graph = server.http.get("/runs/viewed/graph").json()
     assert (view["graph"]["nodes"], view["graph"]["edges"]) == (graph["nodes"], graph["edges"])
     few = server.http.get("/runs/viewed/view?nodes=1").json()
@@ -232,6 +240,12 @@ def test_a_signal_is_read_as_its_type_and_taken_once(server: Server) -> None:
     assert [one["name"] for one in awaited] == ["verdict"]
     point = awaited[0]["schema"]["$defs"]["Point"]
     assert (point["properties"]["x"], point["required"]) == ({"type": "integer"}, ["x"])
+    wrong = server.http.post("/runs/asked/signals", json={"name": "verdict", "value": {"x": "three"}})
+    assert 'which waits for an object Point: x is "three", not a whole number' in problem(wrong, 422, "signal-refused")
+    misspelt = server.http.post("/runs/asked/signals", json={"name": "verdcit"})
+    assert misspelt.json()["note"].startswith(
+        "No wait for the signal 'verdcit' is open: Run asked waits for 'verdict'."
+    )
     for _ in range(2):
         sent = server.http.post("/runs/asked/signals", json={"name": "verdict", "value": {"x": 3}, "id": "one"})
         assert sent.status_code == 202

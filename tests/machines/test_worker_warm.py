@@ -127,7 +127,7 @@ def test_the_largest_number_that_is_asked_for_counts() -> None:
 
 
 def test_of_what_nobody_has_measured_one_is_made_and_then_as_many_as_fit() -> None:
-    machine = machine_of(Warm(25 * MIB))
+    machine = machine_of(Warm(bytes_max=25 * MIB))
     machine.keep_warm(100.0, 1, CALLED, 5)
     machine.tick(100.0, {})
     assert started(machine) == [(1, "kept")]
@@ -189,7 +189,7 @@ def test_a_sandbox_is_made_shortly_before_a_call_and_ended_when_none_comes() -> 
 
 
 def test_a_sandbox_that_waits_gives_room_to_other_code_unless_memory_bounds_it() -> None:
-    for rules, ended in ((Warm(is_measured=True), 1), (Warm(100 * MIB), 0)):
+    for rules, ended in ((Warm(is_measured=True), 1), (Warm(bytes_max=100 * MIB), 0)):
         world = WarmWorld(0, sandboxes_max=1)
         world.machine = machine_of(rules, sandboxes_max=1)
         world.machine.state.names[1] = ("run-1", "0" * 32)  # type: ignore[assignment]

@@ -47,7 +47,8 @@ class WarmWorld:
         self.random = Random(seed)
         self.bytes_max = bytes_max
         self.sandboxes_max = sandboxes_max
-        self.machine = WorkerMachine(LIMITS, sandboxes_max, rules=Warm(bytes_max, ahead=True, is_measured=True))
+        rules = Warm(bytes_max=bytes_max, ahead=True, is_measured=True)
+        self.machine = WorkerMachine(LIMITS, sandboxes_max, rules=rules)
         self.machine.run_opened(1, (RunId("run-1"), RunUid("0" * 32)))
         self.now = 1_000.0
         self.tick_at = 0.0

@@ -31,7 +31,7 @@ def test_histories_with_little_memory_are_right(first: int, folder: Path, monkey
 
     def with_little(chance: swarm.Chance) -> swarm.Settings:
         settings = drawn(chance)
-        return replace(settings, warm=Warm(settings.sandboxes_max % 3 * 2 * MIB, ahead=True))
+        return replace(settings, warm=Warm(bytes_max=settings.sandboxes_max % 3 * 2 * MIB, ahead=True))
 
     monkeypatch.setattr(swarm, "draw_settings", with_little)
     monkeypatch.setattr(WorkerDriver, "_note_warm", noting)

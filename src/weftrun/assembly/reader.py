@@ -15,8 +15,10 @@ from weftrun.adapters.sqlite.trace import SqliteTrace
 from weftrun.adapters.system.clock import WallClock
 from weftrun.adapters.system.entropy import SystemEntropy
 from weftrun.adapters.system.memory import memory_below
+from weftrun.assembly.code import is_kept
 from weftrun.assembly.collecting import Collected, Retention, collect, remove_blobs
 from weftrun.assembly.places import Place, place_of
+from weftrun.assembly.signalling import judged_signal
 from weftrun.machines.run import changed_code, may_have_happened, open_visible
 from weftrun.model.emits import Emitted
 from weftrun.model.errors import RunNotFound, UsageError
@@ -24,13 +26,14 @@ from weftrun.model.ids import RunId, RunUid
 from weftrun.model.lease import Session
 from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.outcomes import Status
-from weftrun.model.records import Row
+from weftrun.model.records import Row, Started
 from weftrun.model.values import Blob, Data, Inline
 from weftrun.model.warm import WarmCounts
 from weftrun.ports.journal import FORCE, Message, RunInfo
 from weftrun.ports.trace import RunningRow, TraceRow, WorkerRow
 from weftrun.runtime.signals import refusal
 from weftrun.sdk.registry import version_here
+from weftrun.sdk.waiting import Json, signal_value
 from weftrun.views.cluster import EngineView, WorkerView, with_running
 from weftrun.views.handovers import takeovers
 from weftrun.views.running import OwnerView, RunningView
@@ -74,6 +77,8 @@ class Reader:
         self._place = place
         self._journal = place.open_to_read()
         self._blobs = FileBlobs(place.folder / "blobs", writable=False)
+        self._watched: SqliteTrace | None = None
+        self._watched_file: tuple[int, int] | None = None
 
     @staticmethod
     def now() -> float:
@@ -111,6 +116,10 @@ class Reader:
         """Return the rows of a Run after a seq, in order, at most so many."""
         return self._journal.newer(uid, after, limit)
 
+    def record_bytes(self, uid: RunUid) -> int:
+        """Return how many bytes the records of a Run have, its start aside."""
+        return self._journal.record_bytes(uid)
+
     def emitted(self, uid: RunUid) -> list[Emitted]:
         """Return what a Run has emitted, in the order of commits."""
         return self._journal.emitted(uid)
@@ -125,7 +134,10 @@ class Reader:
 
     def changed_code(self, uid: RunUid) -> str:
         """Return a sentence that names the Functions whose code is another one in this process; empty for none."""
-        return changed_code(self.load(uid), version_here)
+        rows = self.load(uid)
+        started = rows[0].records[0] if rows else None
+        is_pinned = isinstance(started, Started) and is_kept(started.bundle)
+        return "" if is_pinned else changed_code(rows, version_here)
 
     def in_flight(self, uid: RunUid) -> str:
         """Return a sentence on visible Steps that were handed over by async bodies and may have happened, or ""."""
@@ -172,14 +184,25 @@ class Reader:
 
     def seen_of(self, info: RunInfo) -> tuple[int, ...]:
         """Return numbers that change whenever the trace, or what was seen running of a Run, does."""
-        trace = SqliteTrace(self._place.folder / "trace.db", writable=False)
+        trace = self._watched_trace()
+        running = trace.running(info.uid) if info.ended_at is None else []
+        return trace.newest(info.uid), *(
+            hash((row.step, row.attempt, len(row.text), len(row.piped))) for row in running
+        )
+
+    def _watched_trace(self) -> SqliteTrace:
+        """Return the trace, kept open for those who look many times a second, as long as it is the same file."""
+        path = self._place.folder / "trace.db"
         try:
-            running = trace.running(info.uid) if info.ended_at is None else []
-            return trace.newest(info.uid), *(
-                hash((row.step, row.attempt, len(row.text), len(row.piped))) for row in running
-            )
-        finally:
-            trace.close()
+            found = os.stat(path)
+            file = (found.st_dev, found.st_ino)
+        except OSError:
+            file = None
+        if self._watched is None or self._watched_file != file or not self._watched.is_open:
+            if self._watched is not None:
+                self._watched.close()
+            self._watched, self._watched_file = SqliteTrace(path, writable=False), file
+        return self._watched
 
     def doing(self, infos: Sequence[RunInfo]) -> list[tuple[OwnerView | None, list[RunningView]]]:
         """Return who owns each of these open Runs, and what was seen running of it."""
@@ -283,27 +306,31 @@ class Reader:
         finally:
             journal.close()
 
-    def post_signal(self, id: str, name: str, value: bytes, message: str) -> None:
-        """Send a signal to a Run.
+    def post_signal(self, id: str, name: str, value: Json, message: str, *, shown: str = "") -> str:
+        """Send a signal to a Run, and return what is to be said of that: nothing, or that the Run waits for others.
 
         Args:
-            value: encoded by `sdk.codec`.
+            value: what is sent.
+            shown: what the sender calls the Run; empty for its id.
             message: names the signal: the same one again is the same signal; empty draws one.
 
         Raises:
             RunNotFound: there is no such Run.
             UsageError: it has ended.
-            LimitExceeded: it has too many signals that it has not taken.
+            SignalRefused: the Run waits for it, and for another type.
+            LimitExceeded: the value is too large, or the Run has too many signals that it has not taken.
         """
         info = self._journal.find(RunId(id))
         if info is None:
             raise RunNotFound(f"No Run has the id {id!r} in the Journal {self.journal}.")
+        encoded = signal_value(name, value)
+        note = judged_signal(shown or id, name, value, info.waiting_for, lambda: self.trace(info.uid))
         entropy = SystemEntropy()
         journal = self._place.open_to_mend(entropy)
         try:
             key = f"{info.uid}/{message}" if message else entropy.uid()
             posted = journal.post(
-                Message(key, info.uid, "signal", name, self.now(), value), signals_max=DEFAULT_LIMITS.signals_max
+                Message(key, info.uid, "signal", name, self.now(), encoded), signals_max=DEFAULT_LIMITS.signals_max
             )
         finally:
             journal.close()
@@ -311,6 +338,7 @@ class Reader:
         if error is not None:
             raise error
         hint(self._place.folder / "engines")
+        return note
 
     def delete(self, id: str, *, forget: bool) -> RunInfo | None:
         """Delete an ended Run's records and the blobs that nobody else names (G1)."""
@@ -327,8 +355,10 @@ class Reader:
             journal.close()
 
     def close(self) -> None:
-        """Release the file."""
+        """Release the files."""
         self._journal.close()
+        if self._watched is not None:
+            self._watched.close()
 
 
 def _worker_view(row: WorkerRow) -> WorkerView:

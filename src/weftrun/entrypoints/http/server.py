@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import shlex
 import signal
 import socket
 import sys
@@ -106,6 +108,8 @@ def serve(
             errors.append(error)
             raise
         listening.listen(_CONNECTIONS_MAX)  # whoever is told comes at once, before uvicorn listens
+        gc.collect()
+        gc.freeze()  # what is there now stays: to look through it again and again keeps the loop for 70 ms each time
         announce(_url(listening, "https" if settings.tls else "http"))
         return server.gateway
 
@@ -141,7 +145,11 @@ async def _opened(settings: ServerSettings) -> Gateway:
     )
     if asks and not gateway.file.tokens():
         await gateway.close()
-        raise UsageError(f"Callers at {settings.host} need tokens, and there is none: `weftrun token NAME` makes one.")
+        where = "" if settings.place.named_by else f" --db {shlex.quote(settings.place.shown)}"
+        raise UsageError(
+            f"Callers at {settings.host} need tokens, and there is none: make one first, by `weftrun token NAME "
+            f"--scope read --scope invoke{where}`."
+        )
     return gateway
 
 
