@@ -106,6 +106,7 @@ PUBLIC_NAMES = {
     "run",
     "wasm_component",
     "wasm_function",
+    "near",
     "WasmLimits",
     "http_function",
     "asgi_app",
@@ -123,6 +124,7 @@ VAGUE_NAMES = re.compile(r"util|helper|manager|misc|common|stuff", re.IGNORECASE
 CLOCKS_AND_CHANCE = {"time", "random", "uuid", "secrets"}
 MAY_READ_THEM = (
     "adapters/system/",
+    "adapters/near/",
     "adapters/wasm/",
     "adapters/remote/",
     "guest/",

@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     from weftrun.sdk.asgi import asgi_app
     from weftrun.sdk.eviction import Evict
     from weftrun.sdk.multiplexer import SharedCounts
+    from weftrun.sdk.near import near
     from weftrun.sdk.remote import http_function
     from weftrun.sdk.shared_state import SharedState, shared_state
     from weftrun.sdk.wasm import wasm_component, wasm_function
@@ -84,6 +85,7 @@ __all__ = [
     "workflow",
     "SharedState",
     "shared_state",
+    "near",
     "wasm_component",
     "wasm_function",
     "WasmLimits",
@@ -180,6 +182,7 @@ if not TYPE_CHECKING:
         "asgi_app": "weftrun.sdk.asgi",
         "http_function": "weftrun.sdk.remote",
         "SharedState": "weftrun.sdk.shared_state",
+        "near": "weftrun.sdk.near",
         "shared_state": "weftrun.sdk.shared_state",
         "wasm_component": "weftrun.sdk.wasm",
         "wasm_function": "weftrun.sdk.wasm",
@@ -236,6 +239,7 @@ def open(
     data: str = "local",
     trigger: str = "data",
     placement: str = "planned",
+    pressure: str = "on",
     lease_ttl_s: float = 10.0,
     sinks: "Mapping[str, Sink] | None" = None,
     telemetry: "Literal['none', 'console', 'otlp'] | SpanExporter | None" = None,
@@ -259,12 +263,11 @@ def open(
             files beside the Journal that each reader reads: what FaaSFlow is measured against, and of no other use.
         trigger: when a Step that takes an early output starts: when it is put (`data`), or when its Step has ended.
         placement: with a cluster, which Worker a `def` body's Steps run on: `planned`, `faasflow` or `hash`.
-        lease_ttl_s: when this engine gives no sign for so many seconds while it owns Runs, others on the Journal take
-            it for dead. One that was killed on the same host is known to be dead at once.
-        sinks: where `current().emit(name, ...)` goes, by name, whoever has run what emitted it; see `weftrun.sinks`.
-        telemetry: where spans go, one of each Run and of each Attempt (extra `otel`): `console`, `otlp` (a collector
-            of OpenTelemetry), `none`, or an exporter of its SDK. Default: `$OTEL_TRACES_EXPORTER`, or `otlp` where
-            `$OTEL_EXPORTER_OTLP_ENDPOINT` names one, else `none`.
+        pressure: whether (`on` or `off`) a Function waits for its values to leave its host (docs/decisions/0095).
+        lease_ttl_s: when this engine gives no sign for so many seconds, others on the Journal take it for dead.
+        sinks: where `current().emit(name, ...)` goes, by name; see `weftrun.sinks`. What others left goes there, too.
+        telemetry: where spans go, of Runs and Attempts (extra `otel`): `console`, `otlp`, `none`, or an exporter of
+            OpenTelemetry's SDK. Default: as `$OTEL_TRACES_EXPORTER` or `$OTEL_EXPORTER_OTLP_ENDPOINT` say, or `none`.
         strategy: by what rule calls get Sandboxes: `adaptive` (default; as Functions say), or that of a system to
             compare with, `vanilla`, `sfs`, `kraken:slo_s=0.5,shares=no`, `faasbatch`; or a `weftrun.Strategy`.
         warm: how long Sandboxes are kept that wait, how much memory they may hold: a `weftrun.Warm`.
@@ -282,8 +285,8 @@ def open(
     # Late: a guest that imports the author's module must never load the engine.
     engine: Engine = importlib.import_module("weftrun.assembly").open_engine(
         url, recover=recover, sandboxes=sandboxes, cluster=cluster, control=control, data=data, trigger=trigger,
-        placement=placement, lease_ttl_s=lease_ttl_s, sinks=sinks, tells=url is None, telemetry=telemetry,
-        strategy=strategy, versions=versions, warm=warm,
+        placement=placement, pressure=pressure, lease_ttl_s=lease_ttl_s, sinks=sinks, tells=url is None,
+        telemetry=telemetry, strategy=strategy, versions=versions, warm=warm,
     )  # fmt: skip
     return engine
 
