@@ -186,3 +186,18 @@ def test_tokens_are_asked_for_only_where_there_are_some(tmp_path: Path) -> None:
     bad = (str(tmp_path / "bad.pem"), str(tmp_path / "bad.pem"))
     with pytest.raises(UsageError, match="no certificate and its key"):
         serve(ServerSettings(place=place, tls=bad), announce=print)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--storage-port", "1"), "--storage-port means nothing without --compat faasm"),
+        (("--compat", "faasflow", "--wasm-time-s", "1"), "--wasm-time-s means nothing without --compat faasm"),
+        (("--compat", "faasm", "--page"), "--page can't be shown with --compat faasm"),
+    ],
+)
+def test_an_option_that_would_mean_nothing_is_refused(
+    words: tuple[str, ...], says: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["serve", *words, "--db", f"sqlite:///{tmp_path}/j.db"]) == 2
+    assert says in capfd.readouterr().err

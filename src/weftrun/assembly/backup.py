@@ -14,7 +14,7 @@ from msgspec import Struct
 from weftrun.adapters.files.lock import not_alone
 from weftrun.adapters.sqlite.backup import blobs_of, copy_database
 from weftrun.assembly.places import Place, place_of
-from weftrun.model.errors import JournalCorrupt, JournalError, JournalFull, UsageError
+from weftrun.model.errors import JournalCorrupt, JournalError, JournalFull, JournalMissing, UsageError
 
 _CHUNK_BYTES = 1024 * 1024
 
@@ -49,6 +49,8 @@ def copy_journal(source: Place, target: Path, told: Callable[[int, int], None]) 
             f"{source.shown} is a Journal in PostgreSQL: copy the database by pg_dump, and then its values, the folder "
             f"{source.folder}."
         )
+    if source.is_missing:
+        raise JournalMissing(f"There is no Journal at {source.path}, so there is nothing to copy.")
     target = target.absolute()
     copy = place_of(f"sqlite:///{target}")
     if target.exists() or copy.folder.exists():
