@@ -83,7 +83,11 @@ def test_who_may_only_invoke_waits_for_what_they_started(guarded: Server, capfd:
     token = made(guarded.folder, capfd, "invokes", "--scope", "invoke")
     assert main(["invoke", "add", "a=1", "--id", "waited", "--url", guarded.url, "--token", token]) == 0
     assert capfd.readouterr().out.strip() == "3"
+    waits = ("waits_for", f"file={guarded.folder}/never", "says=x", "--id", "long")
+    assert main(["invoke", *waits, "--timeout", "0.1", "--url", guarded.url, "--token", token]) == 1
+    assert "Run long has not ended within 0.1 s; it goes on. The same command with --id" in capfd.readouterr().err
     with Client(guarded.url, token) as client:
+        client.request("POST", "/runs/long/cancel")
         assert client.call("add", 2) == 4
         with pytest.raises(UsageError, match="no JSON: a token with the scope read"):
             client.call("raw", 3)

@@ -12,7 +12,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from weftrun.adapters.files.lock import not_alone
-from weftrun.adapters.sqlite.backup import blobs_of, copy_database
+from weftrun.adapters.sqlite.backup import blobs_of, check_journal, copy_database
 from weftrun.assembly.places import Place, place_of
 from weftrun.model.errors import JournalCorrupt, JournalError, JournalFull, JournalMissing, UsageError
 
@@ -57,6 +57,7 @@ def copy_journal(source: Place, target: Path, told: Callable[[int, int], None]) 
         raise UsageError(f"{target if target.exists() else copy.folder} is there already: name another file.")
     if not target.parent.is_dir():
         raise UsageError(f"There is no folder {target.parent} for {target.name}: make it, or name another file.")
+    check_journal(source.path)  # before anything is made beside it
     passing = target.with_name(f".{target.name}.partial")
     passing.unlink(missing_ok=True)
     try:
