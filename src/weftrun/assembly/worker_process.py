@@ -102,6 +102,7 @@ class WorkerProcess:
             self._ended.set,
             self._about,
             peers,
+            is_apart=begin.is_apart,
         )
         end.take(self._heard)
 

@@ -108,6 +108,7 @@ class WorkerDriver:
         self._cold: dict[SandboxId, Cold] = {}
         self._printed: dict[SandboxId, list[str]] = {}
         self._drains = self._stopped = False
+        self._waiting: dict[SandboxId, deque[_WaitingBatch]] = {}
         self._prepared: BatchSent | None = None
         self._is_prepared = False
         self._keeper: LimitKeeper | None = None
@@ -158,7 +159,7 @@ class WorkerDriver:
             self._machine.prepared_came(run, command)
             sent, self._prepared = self._prepared, None
             assert sent is not None, "a prepared Batch was sent"
-            self._events.batch_sent(sent)
+            self._events.batch_sent(sent, _nothing)
             return
         if type(command) is EnterBody and not self._may_enter():
             self._machine.bar()
@@ -396,21 +397,50 @@ class WorkerDriver:
         if self._traces:
             message = _traced(message, self._traces)
         objects = () if self._objects.is_empty else _objects_of(message)
-        self._sandboxes.send(command.sandbox, replace(message, objects=objects) if objects else message)
+        message = replace(message, objects=objects) if objects else message
         if isinstance(message, Batch) and message.is_prepared:
             self._prepared = self._sent(command.sandbox, message)
+            self._sandboxes.send(command.sandbox, message)
         elif isinstance(message, Batch | ItemBatch):
-            self._events.batch_sent(self._sent(command.sandbox, message))
+            self._send_batch(command.sandbox, message)
+        else:
+            self._sandboxes.send(command.sandbox, message)
         self._lookout.gave()
+
+    def _send_batch(self, sandbox: SandboxId, batch: Batch | ItemBatch) -> None:
+        """Send a Batch as soon as it may go, behind those that the Sandbox is to get before it."""
+        waiting = _WaitingBatch(batch)
+        self._waiting.setdefault(sandbox, deque()).append(waiting)
+
+        def go() -> None:
+            waiting.may_go = True
+            self._send_waiting(sandbox)
+
+        self._events.batch_sent(self._sent(sandbox, batch), go)
+        if not waiting.may_go:
+            for oid in batch.objects:
+                self._objects.hold(oid)
+            waiting.is_held = True
+
+    def _send_waiting(self, sandbox: SandboxId) -> None:
+        queue = self._waiting.get(sandbox)
+        while queue and queue[0].may_go:
+            self._sandboxes.send(sandbox, queue[0].batch)
+            self._drop_waiting(queue.popleft())
+
+    def _drop_waiting(self, waiting: _WaitingBatch) -> None:
+        if waiting.is_held:
+            for oid in waiting.batch.objects:
+                self._objects.release(oid)
 
     def _sent(self, sandbox: SandboxId, message: Batch | ItemBatch) -> BatchSent:
         fresh = self._fresh.pop(sandbox, None)
-        label = message.function.label
+        label, holds = message.function.label, self._machine.holds(sandbox, message.no)
         if isinstance(message, ItemBatch):
             size = sum(hi - lo for lo, hi in message.ranges)
-            return BatchSent(message.run[1], sandbox, label, message.id, 0, size, fresh)
-        first = message.items[0]
-        return BatchSent(message.runs[0][1], sandbox, label, first.id, first.attempt, len(message.items), fresh)
+            return BatchSent(message.run[1], sandbox, label, message.id, 0, size, fresh, holds=holds)
+        first, size = message.items[0], len(message.items)
+        return BatchSent(message.runs[0][1], sandbox, label, first.id, first.attempt, size, fresh, holds=holds)
 
     def _tick(self) -> None:
         self._timer = None
@@ -487,6 +517,8 @@ class WorkerDriver:
         text = progress.text + "".join(self._printed.pop(sandbox, ()))
         self._fresh.pop(sandbox, None)
         self._cold.pop(sandbox, None)
+        for waiting in self._waiting.pop(sandbox, ()):
+            self._drop_waiting(waiting)
         now, running, slots = self._loop.now(), _running(progress), progress.slots
         self._machine.gone(now, sandbox, why, running, text, progress.where, slots)
         self._pump()  # first, for a Run that fails by this must have nothing placed any more
@@ -505,6 +537,20 @@ class WorkerDriver:
             return [*messages[:index], told, *messages[index + 1 :]]
         self._printed[sandbox] = [text]
         return messages
+
+
+class _WaitingBatch:
+    """A Batch that a Sandbox is to get, when it may go; what it names is held until then."""
+
+    __slots__ = ("batch", "is_held", "may_go")
+
+    def __init__(self, batch: Batch | ItemBatch) -> None:
+        self.batch = batch
+        self.may_go = self.is_held = False
+
+
+def _nothing() -> None:
+    """A prepared Batch is in its Sandbox already."""
 
 
 class Profiles:

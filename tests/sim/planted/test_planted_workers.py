@@ -10,6 +10,7 @@ import pytest
 from tests.sim.planted.test_planted import Patch, Plant, check_found, title
 from tests.sweeping import shared
 
+from weftrun.machines import homes, shares
 from weftrun.machines.homes import HomesMachine, Left
 from weftrun.machines.run import arming, machine
 from weftrun.machines.worker_lease import WorkerLeases, WorkersSeen
@@ -120,7 +121,26 @@ def what_was_lost_on_the_way_is_not_mended(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(HomesMachine, "overdue", lambda _: [])
 
 
+def what_waits_dies_with_its_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that a Worker had is lost with it, whether a Sandbox had it or not (W9)."""
+    monkeypatch.setattr(homes, "goes_on", lambda *_: False)
+    monkeypatch.setattr(shares, "goes_on", lambda *_: False)
+
+
+def nobody_notes_what_sandboxes_get(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was entered on a Worker that is gone goes to another one, as if it had only waited (W9)."""
+    monkeypatch.setattr(HomesMachine, "handed", lambda *_: None)
+
+
+def a_worker_apart_waits_for_no_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It enters what must not be entered twice before its engine knows, and may be cut off then (W9)."""
+    monkeypatch.setattr(hosts.SimLink, "must_ask", lambda *_: False)
+
+
 PLANTS = (
+    Plant(what_waits_dies_with_its_worker, "W9", seeds=10, first=10, lives=True, workers=True),
+    Plant(nobody_notes_what_sandboxes_get, "may be once", seeds=40, first=69, lives=True, workers=True, sharing=True),
+    Plant(a_worker_apart_waits_for_no_word, "may be once", seeds=10, first=205, lives=True, workers=True, sharing=True),
     Plant(what_was_lost_on_the_way_is_not_mended, "is not done after", seeds=50, lives=True, workers=True, joins=True),
     Plant(a_plan_outlives_its_worker, "KeyError", seeds=40, lives=True, workers=True),
     Plant(a_gated_step_is_armed, "G-a", seeds=60, lives=True, workers=True),

@@ -81,6 +81,7 @@ class RemoteWorker:
         self._loop = loop
         self._objects = objects
         self._me = begin.worker
+        self._word = m.Word.ASKED if begin.is_apart else m.Word.ALL
         self._introductions = introductions
         self._sent: dict[ObjectId, Object] = {}
         self._number = 0
@@ -212,7 +213,7 @@ class RemoteWorker:
         if not self._over:
             self.close()
             if self._events is not None:
-                self._events.gone(why)
+                self._events.gone(why, self._word)
 
     # ------------------------------------------------------------------ talk
 
@@ -233,7 +234,7 @@ class RemoteWorker:
         except BlockingIOError:
             return False
         except ChannelBroken as error:
-            self.lost(f"its channel broke: {error}")
+            self._broke(error)
             return False
         if received is None:
             self.lost("its process ended")
@@ -244,12 +245,17 @@ class RemoteWorker:
             for message, descriptors in rest:
                 self._take(message, descriptors)
         except (ChannelBroken, UsageError) as error:
-            self.lost(f"its channel broke: {error}")
+            self._broke(error)
         finally:
             for _, descriptors in rest:
                 for descriptor in descriptors:
                     os.close(descriptor)
         return True
+
+    def _broke(self, error: Exception) -> None:
+        """It has said what can't be understood, and perhaps more after that."""
+        self._word = m.Word.NOTHING
+        self.lost(f"its channel broke: {error}")
 
     def _take(self, message: FromWorker, descriptors: tuple[int, ...]) -> None:
         match message:
@@ -257,6 +263,8 @@ class RemoteWorker:
                 self.about = message.about
             case m.Serves() | m.Met() | m.Lacks() | m.KeptSent():
                 self._of_objects(message, descriptors)
+            case m.SentBatch():
+                self._batch_sent(message)  # waits for no Object: what was said before it is dropped if the Worker dies
             case m.Told() if message.kept:
                 self._bring(message)
             case _ if self._untold:
@@ -277,8 +285,6 @@ class RemoteWorker:
         match message:
             case m.Printed():
                 events.printed(message.said)
-            case m.SentBatch():
-                events.batch_sent(message.batch)
             case m.Shown():
                 events.running(message.rows)
             case m.Asked():
@@ -289,6 +295,12 @@ class RemoteWorker:
                 events.came(message.came)
             case _:
                 events.rested()
+
+    def _batch_sent(self, message: m.SentBatch) -> None:
+        """Hear of a Batch, and let it go where the Worker waits for that."""
+        if self._events is not None:
+            number = message.number
+            self._events.batch_sent(message.batch, lambda: self._send(m.MayGo(number)) if number else None)
 
     def _told(self, message: m.Told, descriptors: tuple[int, ...]) -> None:
         """Hear what became of what a Run wanted done."""
