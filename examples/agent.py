@@ -1,12 +1,13 @@
 """An agent: a model that asks for tools until it has an answer, and a person who allows what can't be undone.
 
     python examples/agent.py "How much is 6 times 7? Mail it to ada@example.org."
-    weftrun signal agent-1 approval true          # in another terminal, when it asks
+    weftrun signal agent-1 SIGNAL true            # in another terminal; it says which SIGNAL when it asks
     weftrun logs agent-1 --follow                 # what the model says, as it says it
 
 Each turn of the model, and each call of a tool, is a Step: after a crash nothing that was answered is asked, or done,
-again. It talks to whatever speaks as OpenAI's chat completions do (`--url`, with the key in $OPENAI_API_KEY); without
-a URL, to a stand-in in this program that knows a few sentences.
+again. Each question to a person has a signal of its own, so that an answer which is sent twice, or late, answers no
+other question. It talks to whatever speaks as OpenAI's chat completions do (`--url`, with the key in $OPENAI_API_KEY);
+without a URL, to a stand-in in this program that knows a few sentences.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import ast
 import json
 import operator
 import os
+import re
 import threading
 import time
 import urllib.request
@@ -114,20 +116,33 @@ async def agent(question: str, url: str, model: str, outbox: str, patience_s: fl
         if "tool_calls" not in said:
             return str(said["content"])
         for call in said["tool_calls"]:
-            result = await _done(call["function"]["name"], call["function"]["arguments"], outbox, patience_s)
+            question = _question(call, len(messages))
+            result = await _done(call["function"], question, outbox, patience_s)
             messages.append({"role": "tool", "tool_call_id": call["id"], "content": result})
     return f"no answer within {TURNS_MAX} turns"
 
 
-async def _done(tool: str, arguments: str, outbox: str, patience_s: float) -> str:
+def _question(call: Message, said: int) -> str:
+    """Return the name of the signal that answers whether a call is allowed: of that call, and of no other one.
+
+    Some models number their calls anew in each turn, so the name has how much had been said before, too.
+    """
+    return f"approval-{said}-{re.sub(r'[^A-Za-z0-9_-]', '-', call['id'])[:60]}"
+
+
+async def _done(wanted: Message, question: str, outbox: str, patience_s: float) -> str:
     """Do what a model asks for, and return what it is told of that; a mistake of its own is told, too."""
+    tool = wanted["name"]
     try:
-        given = json.loads(arguments)
+        given = json.loads(wanted["arguments"])
         if tool == "calculate":
             return await calculate.step(given["expression"])
         if tool == "send_mail":
-            await weftrun.publish("approval", f"mail {given['to']}: {given['text']}")
-            if await weftrun.signal("approval", bool, timeout_s=patience_s):
+            asked = {"signal": question, "wants": f"mail {given['to']}: {given['text']}"}
+            await weftrun.publish("approval", asked)
+            is_allowed = await weftrun.signal(question, bool, timeout_s=patience_s)
+            weftrun.publish("approval", {"signal": question, "is_allowed": is_allowed})
+            if is_allowed:
                 return await send_mail.step(outbox, given["to"], given["text"])
             return "a person has refused it"
     except (ValueError, KeyError, SyntaxError) as error:
@@ -192,8 +207,14 @@ def main() -> None:
         url = f"http://127.0.0.1:{server.server_port}/v1"
     with weftrun.open() as engine:
         run = engine.start(agent.options(id=given.id), given.question, url, given.model, given.outbox, given.patience)
-        for wanted in run.watch("approval", str):
-            print(f"It wants to {wanted}\nAllow it: weftrun signal {given.id} approval true", flush=True)
+        for event in run.watch("approval", dict):  # from the first one on, also those that were answered before
+            if "wants" in event:
+                print(
+                    f"It wants to {event['wants']}\nAllow it: weftrun signal {given.id} {event['signal']} true",
+                    flush=True,
+                )
+            else:
+                print(f"{event['signal']} is {'allowed' if event['is_allowed'] else 'refused'}.", flush=True)
         print(run.result())
 
 

@@ -1,4 +1,4 @@
-"""A draft that a person approves: `python examples/approval.py cats`, then `weftrun signal article-cats verdict …`.
+"""A draft that a person approves: `python examples/approval.py cats`, then `weftrun signal article-cats verdict-1 …`.
 
 The Run waits for the verdict without a process, for a week at most. It is published once, whatever crashes. With
 `--cron "0 8 * * mon"` a schedule starts one each Monday, `article-cats@2026-12-07T08:00:00Z`, while an engine is open.
@@ -47,10 +47,10 @@ def publish(text: str, file: str, pause_s: float) -> str:
 async def article(topic: str, file: str, pause_s: float, timeout_s: float) -> str | None:
     """Draft until somebody approves; None if nobody says anything in time, or nobody ever approves."""
     notes = ""
-    for _ in range(ROUNDS):
+    for number in range(1, ROUNDS + 1):  # each draft has a verdict of its own: one that is sent twice is of no other
         text = await draft.step(topic, notes)
         try:
-            verdict = await weftrun.signal("verdict", Verdict, timeout_s=timeout_s)
+            verdict = await weftrun.signal(f"verdict-{number}", Verdict, timeout_s=timeout_s)
         except TimeoutError:
             return None
         if verdict.approved:
@@ -78,12 +78,13 @@ def main() -> None:
             time.sleep(given.wait)
             return
         run = engine.start(article.options(id=id), given.topic, given.file, given.pause, given.timeout)
-        while run.status in ("pending", "running") and run.waiting_for != "signal verdict":
+        while run.status in ("pending", "running") and not (run.waiting_for or "").startswith("signal"):
             time.sleep(0.01)
         try:
             print(run.result(timeout_s=given.wait))
         except TimeoutError:
-            print(f"Run {id} waits. Send it: weftrun signal {id} verdict '{{\"approved\": true}}'")
+            wanted = (run.waiting_for or "").removeprefix("signal ")
+            print(f"Run {id} waits. Send it: weftrun signal {id} {wanted} '{{\"approved\": true}}'")
 
 
 if __name__ == "__main__":

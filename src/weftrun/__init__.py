@@ -34,6 +34,7 @@ from weftrun.model.errors import (
     RunConflict,
     RunError,
     RunNotFound,
+    SignalRefused,
     StatementRefused,
     StepFailed,
     StepTimedOut,
@@ -52,6 +53,7 @@ from weftrun.sdk.retrying import Retry
 
 if TYPE_CHECKING:
     from weftrun.model.strategy import Strategy
+    from weftrun.model.wasm import WasmLimits
     from weftrun.sdk.choice import when
     from weftrun.sdk.patching import deprecate_patch, patched
     from weftrun.sdk.queues import Queue, queue
@@ -83,6 +85,7 @@ __all__ = [
     "shared_state",
     "wasm_component",
     "wasm_function",
+    "WasmLimits",
     "http_function",
     "asgi_app",
     "open",
@@ -134,6 +137,7 @@ __all__ = [
     "RemoteUnknown",
     "RunError",
     "StepFailed",
+    "SignalRefused",
     "StepTimedOut",
     "RunCancelled",
     "ReplayDiverged",
@@ -177,6 +181,7 @@ if not TYPE_CHECKING:
         "shared_state": "weftrun.sdk.shared_state",
         "wasm_component": "weftrun.sdk.wasm",
         "wasm_function": "weftrun.sdk.wasm",
+        "WasmLimits": "weftrun.model.wasm",
         "signal": "weftrun.sdk.waiting",
         "sleep": "weftrun.sdk.waiting",
         "cron": "weftrun.sdk.schedules",
@@ -232,6 +237,7 @@ def open(
     sinks: "Mapping[str, Sink] | None" = None,
     telemetry: "Literal['none', 'console', 'otlp'] | SpanExporter | None" = None,
     strategy: "str | Strategy | None" = None,
+    versions: "Literal['any', 'kept', 'own']" = "any",
     workers: None = None,
 ) -> Engine:
     """Open an engine on a Journal; close it, or use it with `with`.
@@ -239,9 +245,7 @@ def open(
     Args:
         url: `sqlite:///path/to/file.db`, or `postgresql://user@host/database` with the extra `postgres`; default is
             `$WEFTRUN_DATABASE_URL`, else `.weftrun/journal.db` of the current folder or of the nearest one above it.
-            A Journal that is made anew by default is logged, and so said on stderr.
-        recover: which Runs that no engine owns are taken over, now and as long as this one is open: `all`, `none`, or
-            the id of one.
+        recover: which Runs that no engine owns are taken over, now and later: `all`, `none`, or the id of one.
         sandboxes: how many Sandboxes of a Worker run Functions at once; default is how many processors it has.
         cluster: where Functions run; default is this process's own Sandboxes. `local:N`: N Worker processes on this
             host. `ray` (extra `ray`): a Worker on each host of the Ray cluster of this host, which is started if there
@@ -261,6 +265,8 @@ def open(
         strategy: by what rule calls get their Sandboxes: `adaptive` (default; each Function says how it is run), or
             that of a system to compare with: `vanilla`, `sfs`, `kraken`, `faasbatch`. Settings follow the name, as in
             `kraken:slo_s=0.5,window_s=0.2`; with `shares=no` no client is shared. Or a `weftrun.Strategy`.
+        versions: which code Runs go on with: `any` (what there is now), `kept` (what they began with, of which copies
+            are kept beside the Journal), or `own` (only Runs are taken over that began with this program's code).
         workers: refused; it was the name of `sandboxes`.
 
     Raises:
@@ -271,11 +277,10 @@ def open(
     """
     _check_here(workers)
     # Late: a guest that imports the author's module must never load the engine.
-    assembly = importlib.import_module("weftrun.assembly")
-    engine: Engine = assembly.open_engine(
+    engine: Engine = importlib.import_module("weftrun.assembly").open_engine(
         url, recover=recover, sandboxes=sandboxes, cluster=cluster, control=control, data=data, trigger=trigger,
         placement=placement, lease_ttl_s=lease_ttl_s, sinks=sinks, tells=url is None, telemetry=telemetry,
-        strategy=strategy,
+        strategy=strategy, versions=versions,
     )  # fmt: skip
     return engine
 

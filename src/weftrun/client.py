@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any
@@ -30,6 +31,7 @@ from weftrun.model.errors import (
     RunCancelled,
     RunConflict,
     RunNotFound,
+    SignalRefused,
     StepFailed,
     UsageError,
     WeftrunError,
@@ -40,6 +42,7 @@ __all__ = ["AsyncClient", "AsyncRemoteRun", "Client", "Event", "RemoteRun"]
 _WAIT_S = 30.0
 """So long one request waits for a Run, in seconds; of a longer wait there are more."""
 _SLACK_S = 30.0
+_FORBIDDEN = 403
 _TRIES = 5
 _AGAIN_S = 0.2
 _ERRORS: Mapping[str, type[WeftrunError]] = {
@@ -48,6 +51,7 @@ _ERRORS: Mapping[str, type[WeftrunError]] = {
     "run-conflict": RunConflict,
     "run-failed": StepFailed,
     "run-cancelled": RunCancelled,
+    "signal-refused": SignalRefused,
 }
 
 Arguments = Mapping[str, Any] | Sequence[Any]
@@ -116,6 +120,17 @@ class _Talk:
             return _Answer(False, str(told["status"]))
         return _Answer(True, "succeeded", told)
 
+    def answer_of_start(self, response: httpx.Response) -> _Answer:
+        """Return a Run whose start was sent again, to wait for it."""
+        told = self.taken(response)
+        if response.status_code == 202:
+            return _Answer(False, str(told["status"]))
+        if "result" not in told:
+            raise UsageError(
+                f"Run {told['id']} has succeeded, and its value has no JSON: a token with the scope read may have it."
+            )
+        return _Answer(True, "succeeded", told["result"])
+
 
 def _at(id: str, what: str = "") -> str:
     return f"/runs/{quote(id, safe='')}{what}"
@@ -135,6 +150,14 @@ def _events(lines: Iterable[str]) -> Iterator[Event]:
         fields = {}
 
 
+def _noted(sent: Any) -> str:
+    """Log and return what a gateway says of a signal that was sent; mostly nothing."""
+    note = str((sent or {}).get("note", ""))
+    if note:
+        logging.getLogger("weftrun").warning("%s", note)
+    return note
+
+
 def _unreachable(url: str, error: Exception) -> WeftrunError:
     why = str(error) or type(error).__name__
     return UsageError(f"The gateway at {url} can't be reached: {why}. `weftrun serve` starts one.")
@@ -143,8 +166,9 @@ def _unreachable(url: str, error: Exception) -> WeftrunError:
 class RemoteRun:
     """A Run of a gateway. Made by `Client`."""
 
-    def __init__(self, client: Client, id: str) -> None:
+    def __init__(self, client: Client, id: str, start: dict[str, Any] | None = None) -> None:
         self._client = client
+        self._start = start
         self.id = id
 
     def result(self, timeout_s: float | None = None) -> Any:
@@ -158,7 +182,7 @@ class RemoteRun:
         left = timeout_s
         while True:
             wait_s = _WAIT_S if left is None else min(_WAIT_S, left)
-            answer = self._client._value(self.id, wait_s)
+            answer = self._client._value(self.id, wait_s, self._start)
             if answer.is_over:
                 return answer.value
             left = None if left is None else left - wait_s
@@ -188,8 +212,11 @@ class RemoteRun:
         """Ask for the Run to be cancelled."""
         self._client.request("POST", _at(self.id, "/cancel"))
 
-    def signal(self, name: str, value: Any = None, *, id: str = "") -> None:
+    def signal(self, name: str, value: Any = None, *, id: str = "") -> str:
         """Send a signal to the Run: kept when this returns, and taken once.
+
+        Where the Run waits for other signals only, a sentence that says so is logged and returned; else the text that
+        is returned is empty.
 
         Args:
             name: what the workflow waits for it by.
@@ -197,9 +224,11 @@ class RemoteRun:
             id: names the signal: sent again with the same one, it is one signal.
 
         Raises:
+            SignalRefused: the Run waits for it now, and for a value of another type; nothing was sent.
             UsageError: the Run has ended.
         """
-        self._client.request("POST", _at(self.id, "/signals"), json={"name": name, "value": value, "id": id})
+        body = {"name": name, "value": value, "id": id}
+        return _noted(self._client.request("POST", _at(self.id, "/signals"), json=body))
 
 
 class Client:
@@ -229,7 +258,7 @@ class Client:
         """
         id, body = self._talk.start(name, args, id, app, 0)
         self._talk.taken(self._sent("POST", "/runs", json=body))
-        return RemoteRun(self, id)
+        return RemoteRun(self, id, body)
 
     def call(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
         """Start a Run and wait for its value. Arguments stand all by position, or all by name."""
@@ -283,8 +312,12 @@ class Client:
             pause(_AGAIN_S * (_TRIES - left))
         raise AssertionError("the last try returns or raises")
 
-    def _value(self, id: str, wait_s: float) -> _Answer:
-        return self._talk.answer(self._sent("GET", _at(id, "/result"), params={"wait_s": wait_s}))
+    def _value(self, id: str, wait_s: float, start: dict[str, Any] | None) -> _Answer:
+        response = self._sent("GET", _at(id, "/result"), params={"wait_s": wait_s})
+        if response.status_code == _FORBIDDEN and start is not None:  # who may only start waits by the same start
+            again = self._sent("POST", "/runs", json={**start, "wait_s": wait_s})
+            return self._talk.answer_of_start(again)
+        return self._talk.answer(response)
 
     def _follow(self, id: str, after: str) -> Iterator[Event]:
         while True:
@@ -318,15 +351,16 @@ class Client:
 class AsyncRemoteRun:
     """A Run of a gateway. Made by `AsyncClient`."""
 
-    def __init__(self, client: AsyncClient, id: str) -> None:
+    def __init__(self, client: AsyncClient, id: str, start: dict[str, Any] | None = None) -> None:
         self._client = client
+        self._start = start
         self.id = id
 
     async def result(self, timeout_s: float | None = None) -> Any:
         """Wait for the end of the Run and return its value. See `RemoteRun.result`."""
         async with asyncio.timeout(timeout_s):
             while True:
-                answer = await self._client._value(self.id, _WAIT_S)
+                answer = await self._client._value(self.id, _WAIT_S, self._start)
                 if answer.is_over:
                     return answer.value
 
@@ -344,9 +378,10 @@ class AsyncRemoteRun:
         """Ask for the Run to be cancelled."""
         await self._client.request("POST", _at(self.id, "/cancel"))
 
-    async def signal(self, name: str, value: Any = None, *, id: str = "") -> None:
+    async def signal(self, name: str, value: Any = None, *, id: str = "") -> str:
         """Send a signal to the Run. See `RemoteRun.signal`."""
-        await self._client.request("POST", _at(self.id, "/signals"), json={"name": name, "value": value, "id": id})
+        body = {"name": name, "value": value, "id": id}
+        return _noted(await self._client.request("POST", _at(self.id, "/signals"), json=body))
 
 
 class AsyncClient:
@@ -362,7 +397,7 @@ class AsyncClient:
         """Start a Run of a Workflow or a Function, or join the one that has this id. See `Client.start`."""
         id, body = self._talk.start(name, args, id, app, 0)
         self._talk.taken(await self._sent("POST", "/runs", json=body))
-        return AsyncRemoteRun(self, id)
+        return AsyncRemoteRun(self, id, body)
 
     async def call(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
         """Start a Run and wait for its value. Arguments stand all by position, or all by name."""
@@ -385,8 +420,12 @@ class AsyncClient:
             await asyncio.sleep(_AGAIN_S * (_TRIES - left))
         raise AssertionError("the last try returns or raises")
 
-    async def _value(self, id: str, wait_s: float) -> _Answer:
-        return self._talk.answer(await self._sent("GET", _at(id, "/result"), params={"wait_s": wait_s}))
+    async def _value(self, id: str, wait_s: float, start: dict[str, Any] | None) -> _Answer:
+        response = await self._sent("GET", _at(id, "/result"), params={"wait_s": wait_s})
+        if response.status_code == _FORBIDDEN and start is not None:
+            again = await self._sent("POST", "/runs", json={**start, "wait_s": wait_s})
+            return self._talk.answer_of_start(again)
+        return self._talk.answer(response)
 
     async def _follow(self, id: str, after: str) -> AsyncIterator[Event]:
         headers = {"Last-Event-ID": after} if after else {}

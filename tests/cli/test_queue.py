@@ -13,7 +13,7 @@ from weftrun.assembly import open_engine
 @pytest.fixture
 def waiting(cli, monkeypatch):
     """A paused queue with a Run that waits and one that is delayed."""
-    assert cli("queue", "set", "emails", "--concurrency", "2", "--rate", "50/1s", "--length", "9").code == 0
+    assert cli("queue", "set", "emails", "--concurrency", "2", "--rate", "50/1s", "--length", "9", "--create").code == 0
     assert cli("queue", "pause", "emails").code == 0
     with open_engine(None, sandboxes=1, recover="none") as engine:
         engine.start(work.options(queue="emails", key="ann", priority=1, id="first"), "ledger", "first")
@@ -73,6 +73,13 @@ def test_purge_and_delete(cli, waiting):
     ("arguments", "says", "code"),
     [
         (("show", "none"), "No queue has the name 'none'", 3),
+        (("show", "emial"), "Did you mean emails?", 3),
+        (
+            ("set", "emial", "--concurrency", "1"),
+            "Did you mean emails? To make a new queue of this name, add --create.",
+            3,
+        ),
+        (("set", "emails"), "Say what to set", 2),
         (("pause", "none"), "No queue has the name 'none'", 3),
         (("purge", "none", "--yes"), "No queue has the name 'none'", 3),
         (("set", "no spaces"), "can't be the name of a queue", 2),
@@ -82,6 +89,15 @@ def test_purge_and_delete(cli, waiting):
     ],
 )
 def test_bad_input(cli, arguments, says, code):
-    assert cli("queue", "set", "emails").code == 0
+    assert cli("queue", "set", "emails", "--create").code == 0
     said = cli("queue", *arguments)
     assert (said.code, says in said.err) == (code, True), said.err
+    assert [queue["name"] for queue in json.loads(cli("queue", "list", "--json").out)] == ["emails"]
+
+
+def test_no_journal_is_made_for_a_queue_that_nobody_asked_for(cli, journal):
+    said = cli("queue", "set", "emails", "--concurrency", "3")
+    assert (said.code, journal.exists()) == (4, False), said.err
+    made = cli("queue", "set", "emails", "--concurrency", "3", "--create")
+    assert (made.code, journal.exists()) == (0, True)
+    assert cli("queue", "set", "emails", "--concurrency", "2", "--create").code == 0, "it is there already"

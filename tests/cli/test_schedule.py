@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -45,7 +46,11 @@ def test_pause_resume_delete(cli, created):
     (told,) = json.loads(cli("schedule", "list", "--json").out)
     assert (told["status"], told["next"]) == ("paused", [])
     assert json.loads(cli("schedule", "resume", "nightly", "--json").out) == {"id": "nightly", "done": "resume"}
-    assert cli("schedule", "trigger", "nightly").code == 0
+    said = cli("schedule", "trigger", "nightly")
+    assert said.code == 0
+    assert re.fullmatch(r"The schedule nightly starts the Run nightly@\S+\.\d{6}Z as soon as .*\n", said.out)
+    told = json.loads(cli("schedule", "trigger", "nightly", "--json").out)
+    assert told["run"].startswith("nightly@") and told["run"] not in said.out
     assert cli("schedule", "delete", "nightly").code == 0
     assert json.loads(cli("schedule", "list", "--json").out) == []
 

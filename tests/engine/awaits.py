@@ -55,12 +55,25 @@ async def collects(count: int) -> list[int]:
 @workflow
 async def stubborn() -> list[str]:
     told = []
+    await weftrun.signal("begin")
     for _ in range(3):
         try:
             told.append(str(await weftrun.signal("verdict", Verdict)))
         except TypeError as error:
             told.append(f"{type(error).__name__}: {error}")
     return told
+
+
+@workflow
+async def reads() -> list[int]:
+    """Reads a number that was sent before it waits, and one in a child."""
+    await weftrun.signal("begin")
+    return [await weftrun.signal("number", int), await reads_inside.step()]
+
+
+@workflow
+async def reads_inside() -> int:
+    return await weftrun.signal("number", int)
 
 
 @workflow

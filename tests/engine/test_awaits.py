@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -19,14 +20,25 @@ from tests.engine.conftest import until
 from tests.engine.test_waiting import infos, opened, owned
 
 import weftrun
+from weftrun.assembly import open_reader
 from weftrun.entrypoints.cli.group import main
-from weftrun.model.errors import LimitExceeded, RunNotFound, StepTimedOut, UsageError
+from weftrun.model.errors import LimitExceeded, RunNotFound, SignalRefused, StepTimedOut, UsageError
 from weftrun.testing.signals import signals
+from weftrun.views.trace import awaited_signals
 
 
 def rests(url: str, id: str) -> bool:
     found = infos(url)
     return id in found and found[id].waiting_for is not None
+
+
+def awaited(url: str, id: str, name: str) -> bool:
+    """Say whether a Run is known to wait for a signal, and its type, where it names one."""
+    with contextlib.closing(open_reader(url)) as reader:
+        info = reader.find(id)
+        return info is not None and any(
+            one.name == name and one.schema for one in awaited_signals(info.waiting_for, reader.trace(info.uid))
+        )
 
 
 def entered(ledger: Path) -> list[str]:
@@ -148,13 +160,78 @@ def test_what_does_not_fit_is_refused_in_words(engine: weftrun.Engine, url: str,
 
 def test_a_wrong_type_is_told_where_it_is_awaited(engine: weftrun.Engine, url: str) -> None:
     run = engine.start(a.stubborn.options(id="a"))
-    run.signal("verdict", "yes")
+    run.signal("verdict", "yes")  # it does not wait for it yet: nobody knows as what it will be read
     assert main(["signal", "a", "verdict", '{"approved": "perhaps"}', "--db", url]) == 0
     assert main(["signal", "a", "verdict", '{"approved": true}', "--db", url]) == 0
+    run.signal("begin")
     text, json_, right = run.result(60)
     assert text == "TypeError: The signal 'verdict' holds \"yes\", which is no Verdict."
     assert "Expected `bool`, got `str` - at `$.approved`" in json_
     assert right == str(a.Verdict(approved=True))
+
+
+def test_a_run_that_fails_with_a_signal_drops_it_when_it_is_retried(
+    engine: weftrun.Engine, url: str, capsys: Any
+) -> None:
+    """A value was sent before its type was known: it fails the Run, and no later life of it."""
+    run = engine.start(a.reads.options(id="a"))
+    for number in ("one", 1, [2], 2):
+        run.signal("number", number)
+    run.signal("begin")
+    for wrong in ('"one"', "[2]"):
+        with pytest.raises(TypeError, match="which is no int") as raised:
+            run.result(60)
+        assert wrong in str(raised.value)
+        assert "`weftrun retry a` drops this signal, and waits for another one" in raised.value.__notes__
+        run = engine.retry("a")
+    assert run.result(60) == [1, 2]
+    taken = [(step.id, step.status, step.life) for step in run.steps() if ":number" in step.id]
+    assert taken == [("signal:number[0]", "succeeded", 2), ("reads_inside[0]/signal:number[0]", "succeeded", 3)]
+    assert main(["story", "a", "--db", url]) == 0
+    told = capsys.readouterr().out
+    for step in ("signal:number[0]", "reads_inside[0]/signal:number[0]"):
+        assert f"Dropped, since it was not of the type that is read: the signal of {step}." in told
+
+
+def test_a_value_of_another_type_is_refused_where_it_is_waited_for(
+    engine: weftrun.Engine, url: str, capsys: Any
+) -> None:
+    """From Python and from the command line: nothing is sent, and the Run goes on waiting."""
+    run = engine.start(a.approval.options(id="asks"), "/dev/null")
+    until(lambda: awaited(url, "asks", "verdict"))
+    with pytest.raises(
+        SignalRefused, match="'verdict' was not sent to Run asks, which waits for an object Verdict"
+    ) as e:
+        run.signal("verdict", {"approved": "perhaps"})
+    assert str(e.value).endswith(': approved is "perhaps", not true or false.')
+    with pytest.raises(TypeError):
+        run.signal("verdict", a.Verdict(approved="yes"))  # type: ignore[arg-type]
+    assert main(["signal", "asks", "verdict", "true", "--db", url]) == 2
+    assert "it is true, not an object Verdict." in capsys.readouterr().err
+    assert run.signal("verdict", a.Verdict(approved=False)) == ""
+    assert run.result(60) == "refused: "
+
+
+def test_a_name_that_is_not_waited_for_is_told_and_kept(
+    engine: weftrun.Engine, url: str, capsys: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = engine.start(a.collects.options(id="asks"), 1)
+    until(lambda: awaited(url, "asks", "number"))
+    told = (
+        "No wait for the signal 'nubmer' is open: Run asks waits for 'number'. It is kept until the Run waits for it."
+    )
+    assert run.signal("nubmer", 1) == told
+    assert [record.getMessage() for record in caplog.records if record.name == "weftrun"] == [told]
+    until(lambda: awaited(url, "asks", "number"))
+    assert main(["signal", "asks", "nubmer", "1", "--db", url]) == 0
+    seen = capsys.readouterr()
+    assert (seen.out, seen.err) == ("The signal nubmer was sent to Run asks.\n", told + "\n")
+    until(lambda: awaited(url, "asks", "number"))
+    assert main(["signal", "asks", "nubmer", "1", "--json", "--db", url]) == 0
+    assert json.loads(capsys.readouterr().out) == {"id": "asks", "signal": "nubmer", "note": told}
+    until(lambda: awaited(url, "asks", "number"))
+    assert run.signal("number", 1) == ""
+    assert run.result(60) == [1]
 
 
 @pytest.mark.parametrize("wait", [lambda: weftrun.sleep(1), lambda: weftrun.signal("x"), a.naps_in_a_step])

@@ -10,10 +10,13 @@ from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from examples.agent import StandIn, calculate
+from examples.agent import StandIn, _question, calculate
 from tests.engine.leftovers import wait_until
 from tests.examples.conftest import ROOT
 
+from weftrun.sdk.waiting import check_name
+
+SIGNAL = "approval-4-call-send_mail"
 QUESTION = "How much is 6 times 7? Mail it to ada@example.org."
 
 
@@ -21,6 +24,13 @@ def test_an_expression_is_read_and_not_run() -> None:
     assert calculate("6 * 7 - -2 / 4") == "42.5"
     with pytest.raises(ValueError, match="no expression of numbers"):
         calculate("__import__('os').getpid()")
+
+
+def test_each_question_has_a_signal_of_its_own() -> None:
+    """What answers one question twice answers no other one, however a model numbers its calls."""
+    asked = [_question({"id": id}, said) for said in (2, 5) for id in ("0", "1", "call.1", "call-" + "x" * 300)]
+    assert len(set(asked)) == len(asked)
+    assert [check_name(name) for name in asked] == asked
 
 
 @pytest.mark.sweep
@@ -38,12 +48,17 @@ def test_a_kill_while_it_waits_for_a_person(tmp_path: Path, monkeypatch: pytest.
         first.kill()
         first.communicate()
         second = subprocess.Popen(command, cwd=tmp_path, env=os.environ, stdout=subprocess.PIPE, text=True)
-        send = [sys.executable, "-m", "weftrun", "signal", "agent-1", "approval", "true"]
+        send = [sys.executable, "-m", "weftrun", "signal", "agent-1", SIGNAL, "true"]
         subprocess.run(send, cwd=tmp_path, check=True, capture_output=True, timeout=60)
         said = second.communicate(timeout=60)[0]
     finally:
         server.shutdown()
         server.server_close()
+    assert said.splitlines()[:-1] == [
+        "It wants to mail ada@example.org: It is 42.",
+        f"Allow it: weftrun signal agent-1 {SIGNAL} true",
+        f"{SIGNAL} is allowed.",
+    ], "what was asked before the kill is told again, and what came of it"
     assert said.splitlines()[-1] == "It is 42; the mail: sent to ada@example.org."
     assert StandIn.asked == 3, "what the model had answered before the kill was not asked again"
     wait_until(lambda: len(list((tmp_path / "outbox").glob("*.json"))) == 1, "one mail is there")

@@ -23,11 +23,11 @@ def test_a_kill_between_the_verdict_and_the_publication(tmp_path: Path, monkeypa
     monkeypatch.setenv("WEFTRUN_DATABASE_URL", f"sqlite:///{tmp_path}/journal.db")
     command = [sys.executable, PROGRAM, "cats", "--file", str(tmp_path / "article.txt"), "--pause", "3"]
     said = subprocess.check_output(command, text=True, cwd=tmp_path, timeout=60)
-    assert said.startswith("Run article-cats waits. Send it: weftrun signal article-cats verdict")
+    assert said.startswith("Run article-cats waits. Send it: weftrun signal article-cats verdict-1 ")
     assert "signal verdict" in weftrun("list", folder=tmp_path)
 
-    weftrun("signal", "article-cats", "verdict", '{"approved": false, "notes": "with photos"}', folder=tmp_path)
-    weftrun("signal", "article-cats", "verdict", '{"approved": true}', folder=tmp_path)
+    weftrun("signal", "article-cats", "verdict-1", '{"approved": false, "notes": "with photos"}', folder=tmp_path)
+    weftrun("signal", "article-cats", "verdict-2", '{"approved": true}', folder=tmp_path)
     program = subprocess.Popen([*command, "--wait", "60"], cwd=tmp_path, env=os.environ, stdout=subprocess.DEVNULL)
     wait_until(lambda: "publish[0]" in weftrun("steps", "article-cats", folder=tmp_path), "publishing has begun")
     program.kill()
@@ -36,7 +36,7 @@ def test_a_kill_between_the_verdict_and_the_publication(tmp_path: Path, monkeypa
     assert '"All about cats, with photos."' in weftrun("resume", "article-cats", folder=tmp_path)
     assert (tmp_path / "article.txt").read_text() == "All about cats, with photos.\n"
     refused = subprocess.run(
-        [sys.executable, "-m", "weftrun", "signal", "article-cats", "verdict", "{}"],
+        [sys.executable, "-m", "weftrun", "signal", "article-cats", "verdict-3", "{}"],
         cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert refused.returncode == 2
@@ -56,7 +56,7 @@ def test_a_schedule_starts_it(tmp_path: Path, monkeypatch) -> None:
     weftrun("schedule", "delete", "article-dogs", folder=tmp_path)
     ids = [line.split()[0] for line in weftrun("list", folder=tmp_path).splitlines()[1:]]
     assert all(id.startswith("article-dogs@") for id in ids)
-    weftrun("signal", ids[-1], "verdict", '{"approved": true}', folder=tmp_path)
+    weftrun("signal", ids[-1], "verdict-1", '{"approved": true}', folder=tmp_path)
     wait_until((tmp_path / "article.txt").exists, "it was published")
     program.terminate()
     program.communicate()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from tests.http.test_deploying import tar
 from tests.http.test_runs import problem
 
 from weftrun.assembly import place_of
+from weftrun.client import AsyncClient, Client, RemoteRun
 from weftrun.entrypoints.cli import main
 from weftrun.entrypoints.http.access import is_loopback
 from weftrun.entrypoints.http.server import ServerSettings, serve
@@ -74,6 +76,51 @@ def test_scopes(guarded: Server, capfd: pytest.CaptureFixture[str]) -> None:
             'weftrun_cold_starts_total{why="first"} 1.0' in text
             and "weftrun_cold_start_seconds_total 0.0\n" not in text
         )
+
+
+def test_who_may_only_invoke_waits_for_what_they_started(guarded: Server, capfd: pytest.CaptureFixture[str]) -> None:
+    """By the command, and by the clients; the value of a Run that they did not start is not for them."""
+    token = made(guarded.folder, capfd, "invokes", "--scope", "invoke")
+    assert main(["invoke", "add", "a=1", "--id", "waited", "--url", guarded.url, "--token", token]) == 0
+    assert capfd.readouterr().out.strip() == "3"
+    with Client(guarded.url, token) as client:
+        assert client.call("add", 2) == 4
+        with pytest.raises(UsageError, match="no JSON: a token with the scope read"):
+            client.call("raw", 3)
+        with pytest.raises(UsageError, match=r"asks for read\. For the value of a Run that you start, send the start"):
+            RemoteRun(client, "waited").result()
+
+    async def said() -> object:
+        async with AsyncClient(guarded.url, token) as client:
+            return await client.call("add", 5)
+
+    assert asyncio.run(said()) == 7
+
+
+def test_a_token_is_revoked_by_its_name(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Whoever it belongs to; only where several have it is it asked whose it is."""
+    db = f"sqlite:///{tmp_path}/j.db"
+    assert main(["token", "--db", db, "--json"]) == 0
+    assert not (tmp_path / "j.db.d").exists(), "looking makes nothing"
+    assert main(["token", "ci", "--revoke", "--db", db]) == 2
+    for name, tenant in (("ci", "north"), ("ci", "south"), ("ci", ""), ("web", "north")):
+        made(tmp_path, capfd, name, "--tenant", tenant)
+    assert main(["token", "web", "--revoke", "--db", db, "--json"]) == 0
+    assert json.loads(capfd.readouterr().out) == {"tenant": "north", "name": "web", "revoked": True}
+    assert main(["token", "ci", "--revoke", "--db", db]) == 2
+    assert "say whose it is, by --tenant '' or --tenant north or --tenant south" in capfd.readouterr().err
+    assert main(["token", "ci", "--revoke", "--tenant", "", "--db", db]) == 0
+    assert main(["token", "ci", "--revoke", "--tenant", "south", "--db", db]) == 0
+    assert main(["token", "ci", "--revoke", "--db", db]) == 0
+    assert main(["token", "ci", "--revoke", "--db", db]) == 2
+
+
+def test_a_journal_whose_folder_is_not_there_gets_no_token(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    db = f"sqlite:///{tmp_path}/misspelt/j.db"
+    for words in (["token", "ci"], ["quota", "shop", "--rate", "1"]):
+        assert main([*words, "--db", db]) == 2
+        assert "There is no folder" in capfd.readouterr().err
+    assert not (tmp_path / "misspelt").exists()
 
 
 def test_tenants_see_nothing_of_each_other(guarded: Server, capfd: pytest.CaptureFixture[str]) -> None:

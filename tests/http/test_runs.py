@@ -232,6 +232,12 @@ def test_a_signal_is_read_as_its_type_and_taken_once(server: Server) -> None:
     assert [one["name"] for one in awaited] == ["verdict"]
     point = awaited[0]["schema"]["$defs"]["Point"]
     assert (point["properties"]["x"], point["required"]) == ({"type": "integer"}, ["x"])
+    wrong = server.http.post("/runs/asked/signals", json={"name": "verdict", "value": {"x": "three"}})
+    assert 'which waits for an object Point: x is "three", not a whole number' in problem(wrong, 422, "signal-refused")
+    misspelt = server.http.post("/runs/asked/signals", json={"name": "verdcit"})
+    assert misspelt.json()["note"].startswith(
+        "No wait for the signal 'verdcit' is open: Run asked waits for 'verdict'."
+    )
     for _ in range(2):
         sent = server.http.post("/runs/asked/signals", json={"name": "verdict", "value": {"x": 3}, "id": "one"})
         assert sent.status_code == 202

@@ -27,8 +27,10 @@ def test_a_schedule_from_its_making_to_its_end(http: httpx.Client) -> None:
     assert http.post("/schedules", json=wanted).json() == told, "the same again changes nothing"
     assert http.post("/schedules/sums/pause").json()["status"] == "paused"
     assert http.post("/schedules/sums/resume").json()["status"] == "active"
-    assert http.post("/schedules/sums/trigger").status_code == 200
+    triggered = http.post("/schedules/sums/trigger")
+    assert (triggered.status_code, triggered.json()["id"]) == (200, "sums")
     until(lambda: bool(http.get("/runs", params={"id": "sums@", "status": "succeeded"}).json()["runs"]))
+    assert http.get(f"/runs/{triggered.json()['run']}").json()["status"] == "succeeded"
     assert http.delete("/schedules/sums").status_code == 204
     assert http.get("/schedules/sums").status_code == 404
     assert http.get("/schedules").json() == []

@@ -282,6 +282,8 @@ def test_a_fork_has_the_last_life_under_plain_names() -> None:
         ("quiet[1].2", r"is an item of a map: fork Run r from the map, quiet\[1\]"),
         ("quiet[0]/x[0]", "No record of Run r tells of a Step"),
         ("", "No record of Run r tells of a Step ''"),
+        ("nothing[0]", r"Its Steps are .*quiet\[0\]"),
+        ("wires", r"wires is the workflow of Run r itself, .* fork from one of its Steps: .*quiet\[0\]"),
     ],
 )
 def test_a_step_that_is_not_there(step: str, why: str) -> None:

@@ -119,11 +119,27 @@ def test_what_was_decided_before_a_pause_is_started() -> None:
 
 
 def test_a_run_beside_the_times() -> None:
-    after = triggered(made(), BEGIN + 12.7)
-    assert after.pending == (BEGIN + 12,)
+    after, due = triggered(made(), BEGIN + 12.7)
+    assert (after.pending, due) == ((BEGIN + 12.7,), BEGIN + 12.7)
     assert after.wakes_at is not None
     assert after.wakes_at < BEGIN
     assert after.next_at == BEGIN + HOUR
+
+
+@pytest.mark.parametrize("now", [BEGIN + HOUR, BEGIN + HOUR + 0.3, BEGIN + HOUR - 1e-7])
+def test_a_run_beside_the_times_is_none_of_theirs(now: float) -> None:
+    """Nor another one beside them, by a clock that stands still; whether the first is started by then or not."""
+    decided = decide(made(), BEGIN + HOUR, HOURS)
+    first, one = triggered(decided, now)
+    second, two = triggered(first, now)
+    left, three = triggered(started(second, dict.fromkeys(second.pending), now), now)
+    runs = [run_of("hourly", due) for due in (BEGIN + HOUR, one, two, three)]
+    assert len(set(runs)) == 4
+    assert (len(second.pending), left.pending) == (3, (three,))
+    for run, due in zip(runs, (BEGIN + HOUR, one, two, three), strict=True):
+        found = due_of(run)
+        assert found is not None
+        assert found.timestamp() == due
 
 
 def test_an_id_of_another_run_is_given_up_and_other_errors_are_tried_again() -> None:

@@ -24,7 +24,7 @@ from weftrun.adapters.system.entropy import SystemEntropy
 from weftrun.assembly import engine as assembled
 from weftrun.assembly import open_engine
 from weftrun.model.errors import LimitExceeded, RunNotFound, UsageError
-from weftrun.model.schedules import CatchUp, KeptSchedule, Timetable
+from weftrun.model.schedules import CatchUp, KeptSchedule, Timetable, run_of
 from weftrun.runtime.schedules import ScheduleBook
 from weftrun.sdk.schedules import wanted
 
@@ -120,12 +120,17 @@ def test_clocks_that_are_set_by_days(url: str, ledger: Path, monkeypatch: pytest
         assert len(written(ledger)) == 1
 
 
-def test_a_run_beside_its_times(url: str, ledger: Path) -> None:
+def test_runs_beside_its_times(url: str, ledger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is one of its own, however soon one comes after the other or after a time that is due."""
+    shown, begun = [0.0], wall()
+    due = (begun // 86_400 + 1) * 86_400
+    monkeypatch.setattr(assembled, "wall", lambda: begun + shown[0])
     with open_engine(url, sandboxes=1) as engine:
-        schedule = engine.schedule("yearly", weftrun.cron("@yearly"), reports.report, str(ledger))
-        schedule.trigger()
-        until(lambda: len(written(ledger)) == 1)
-        until(lambda: schedule.last is not None)
+        schedule = engine.schedule("daily", weftrun.every(86_400), reports.report, str(ledger))
+        shown[0] = due - begun
+        runs = [schedule.trigger() for _ in range(3)]
+        until(lambda: len(written(ledger)) == 4)
+        assert {run.id for run in engine.list()} == {*runs, run_of("daily", due)}
         assert schedule.fault == ""
 
 

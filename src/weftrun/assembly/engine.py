@@ -26,15 +26,16 @@ from weftrun.adapters.system.entropy import SystemEntropy
 from weftrun.adapters.system.loop import UvLoop
 from weftrun.adapters.system.processes import ProcessWatch
 from weftrun.assembly.cluster import Cluster, Workers, cluster_of
-from weftrun.assembly.code import code_changed, code_here
 from weftrun.assembly.places import Place, hints_of, made_sentence, place_of, transactions_of
 from weftrun.assembly.planning import Planning
 from weftrun.assembly.reader import Reader, running_views
 from weftrun.assembly.retrying import check_fork, check_undone
 from weftrun.assembly.schedules import check_timetable, times_of
+from weftrun.assembly.signalling import judged_signal
 from weftrun.assembly.sinks import checked_sinks
 from weftrun.assembly.strategies import checked_strategy
 from weftrun.assembly.telemetry import spans_of
+from weftrun.assembly.versions import Versions, code_of
 from weftrun.machines.placement import Planner
 from weftrun.model.commands import Ahead, StartRules
 from weftrun.model.errors import InternalError, JournalError, RunNotFound, UsageError, WeftrunError
@@ -59,7 +60,6 @@ from weftrun.runtime.worker_driver import WorkerDriver
 from weftrun.runtime.worker_group import WorkerGroup
 from weftrun.sdk.handles import Engine
 from weftrun.sdk.program import BEGAN_AT, program_here
-from weftrun.sdk.registry import version_here
 from weftrun.sdk.schedules import Change
 from weftrun.views.notebook import notebook
 from weftrun.views.published import is_over, published
@@ -78,7 +78,7 @@ def open_engine(
     control: str = "worker", data: str = "local", trigger: str = "data", placement: str = "planned",
     lease_ttl_s: float | None = None,
     sinks: Mapping[str, Sink] | None = None, limits: Limits = DEFAULT_LIMITS, tells: bool = False,
-    telemetry: object = None, strategy: str | Strategy | None = None,
+    telemetry: object = None, strategy: str | Strategy | None = None, versions: str = "any",
 ) -> Engine:  # fmt: skip
     """Open an engine on a Journal. See `weftrun.open`. A Journal that it makes is logged if it `tells`.
 
@@ -90,7 +90,7 @@ def open_engine(
     core = open_core(
         place, recover=recover, sandboxes=sandboxes, cluster=cluster, control=control, data=data,
         trigger=trigger, placement=placement, lease_ttl_s=lease_ttl_s, sinks=sinks, limits=limits,
-        telemetry=telemetry, strategy=strategy,
+        telemetry=telemetry, strategy=strategy, versions=versions,
     )  # fmt: skip
     if is_new and tells:
         logging.getLogger("weftrun").warning("%s", made_sentence(place))
@@ -102,7 +102,7 @@ def open_core(
     control: str = "worker", data: str = "local", trigger: str = "data", placement: str = "planned",
     lease_ttl_s: float | None = None,
     sinks: Mapping[str, Sink] | None = None, limits: Limits = DEFAULT_LIMITS, telemetry: object = None,
-    strategy: str | Strategy | None = None,
+    strategy: str | Strategy | None = None, versions: str = "any",
 ) -> EmbeddedCore:  # fmt: skip
     """Open what is behind an `Engine`, for those who encode and decode values elsewhere. See `weftrun.open`.
 
@@ -122,6 +122,7 @@ def open_core(
     _check_choice("data", data, ("local", "store"))
     _check_choice("trigger", trigger, ("data", "control"))
     _check_choice("placement", placement, get_args(Placement))
+    _check_choice("versions", versions, get_args(Versions))
     _check_recover(recover, place)
     where = cluster_of(cluster)
     ahead = Ahead.NOTHING if where is None else Ahead.ARMED if control == "worker" else Ahead.KNOWN
@@ -132,6 +133,7 @@ def open_core(
         store_folder=str(place.folder / "store") if data == "store" else "",
         spans=spans_of(telemetry),
         strategy=checked_strategy(strategy, cluster),
+        versions=cast("Versions", versions),
     )  # fmt: skip
 
 
@@ -172,6 +174,7 @@ class EmbeddedCore(EngineCore):
         store_folder: where Objects lie as files; empty where they lie in memory.
         spans: where spans go; None for nowhere.
         strategy: by what rule Invocations get their Sandboxes.
+        versions: which code Runs go on with.
 
     Attributes:
         journal: URL of its Journal for people: absolute, and without a password.
@@ -191,6 +194,7 @@ class EmbeddedCore(EngineCore):
         store_folder: str,
         spans: Spans | None = None,
         strategy: Strategy = ADAPTIVE,
+        versions: Versions = "any",
     ) -> None:
         place.check_folder()
         self.journal = place.shown
@@ -212,20 +216,19 @@ class EmbeddedCore(EngineCore):
             entropy = SystemEntropy()
             journal = place.open(entropy)
             opened.callback(journal.close)
-            transactions = transactions_of(place, journal)
-            opened.callback(transactions.close)
+            transactions = opened.enter_context(contextlib.closing(transactions_of(place, journal)))
             self._trace = SqliteTrace(place.folder / "trace.db")
             opened.callback(self._trace.close)
             blobs = FileBlobs(place.folder / "blobs")
+            code = opened.enter_context(contextlib.closing(code_of(versions, place)))
             self._hints = hints_of(place)
             worker = self._wire(journal, blobs, cluster, sandboxes, limits, entropy, opened)
             super().__init__(
                 loop=self._uv_loop, journal=journal, blobs=blobs, trace=self._trace, liveness=self._locks,
                 objects=self._objects, worker=worker, entropy=entropy, transactions=transactions, limits=limits,
-                version_here=version_here, program=program_here(), code_here=code_here, code_changed=code_changed,
-                stands_still=_say_still, sinks=sinks, watch=self._watch, hints=self._hints, starts=starts,
-                calendar=CronCalendar(), wall=wall, own=worker if isinstance(worker, WorkerDriver) else None,
-                spans=spans,
+                program=program_here(), code=code, stands_still=_say_still, sinks=sinks, watch=self._watch,
+                hints=self._hints, starts=starts, calendar=CronCalendar(), wall=wall, spans=spans,
+                own=worker if isinstance(worker, WorkerDriver) else None,
             )  # fmt: skip
             for sink in sinks.values():
                 opened.callback(_close_sink, sink)
@@ -360,7 +363,7 @@ class EmbeddedCore(EngineCore):
                 info = reader.find(run)
                 if info is not None and info.can_be_retried:
                     check_fork(reader, run, info.uid, step)
-        return self.start_fork(id, ForkAsked(run, step, function, bundle, args, digest))
+        return self.start_fork(id, ForkAsked(run, step, function, self.code.begun_with(bundle), args, digest))
 
     async def started(self, ticket: Ticket) -> None:
         """Wait in the running asyncio loop until a Run's start is durable."""
@@ -396,6 +399,14 @@ class EmbeddedCore(EngineCore):
         self.flush_trace()
         return texts(self._trace.read(ticket.uid))
 
+    def judged_signal(self, ticket: Ticket, name: str, value: object) -> str:
+        """Return what is to be said of a signal before it is sent; `SignalRefused` where its type is another one."""
+        if not ticket.durable or not ticket.uid:
+            return ""
+        infos = self._read(lambda: self._journal.infos([ticket.uid]))
+        waiting_for = infos[0].waiting_for if infos else None
+        return judged_signal(ticket.id, name, value, waiting_for, lambda: self._trace.read(ticket.uid))
+
     def published(self, ticket: Ticket, name: str) -> tuple[list[Data], bool]:
         """Return the encoded events of one name that a Run has published so far, and whether it has ended."""
         rows = self.rows(ticket)
@@ -404,6 +415,7 @@ class EmbeddedCore(EngineCore):
     def put_schedule(self, wanted: KeptSchedule) -> KeptSchedule:
         """Create a schedule, or give the one that has its id another definition."""
         check_timetable(wanted.when)
+        wanted = replace(wanted, bundle=self.code.begun_with(wanted.bundle))
         return self.on_schedules(lambda book: book.create(wanted))
 
     def schedule(self, id: str) -> KeptSchedule:
@@ -415,8 +427,12 @@ class EmbeddedCore(EngineCore):
         return self.on_schedules(lambda book: book.all())
 
     def change_schedule(self, id: str, change: Change) -> None:
-        """Pause, resume, trigger or delete a schedule."""
+        """Pause, resume or delete a schedule."""
         self.on_schedules(lambda book: book.change(id, change))
+
+    def trigger_schedule(self, id: str) -> str:
+        """Let a schedule start a Run beside its times, and return the id of that Run."""
+        return self.on_schedules(lambda book: book.trigger(id))
 
     def schedule_times(self, id: str, count: int) -> list[float]:
         """Return the next times of a schedule, in seconds since the epoch."""

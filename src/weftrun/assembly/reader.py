@@ -15,8 +15,10 @@ from weftrun.adapters.sqlite.trace import SqliteTrace
 from weftrun.adapters.system.clock import WallClock
 from weftrun.adapters.system.entropy import SystemEntropy
 from weftrun.adapters.system.memory import memory_below
+from weftrun.assembly.code import is_kept
 from weftrun.assembly.collecting import Collected, Retention, collect, remove_blobs
 from weftrun.assembly.places import Place, place_of
+from weftrun.assembly.signalling import judged_signal
 from weftrun.machines.run import changed_code, may_have_happened, open_visible
 from weftrun.model.emits import Emitted
 from weftrun.model.errors import RunNotFound, UsageError
@@ -24,12 +26,13 @@ from weftrun.model.ids import RunId, RunUid
 from weftrun.model.lease import Session
 from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.outcomes import Status
-from weftrun.model.records import Row
+from weftrun.model.records import Row, Started
 from weftrun.model.values import Blob, Data, Inline
 from weftrun.ports.journal import FORCE, Message, RunInfo
 from weftrun.ports.trace import RunningRow, TraceRow, WorkerRow
 from weftrun.runtime.signals import refusal
 from weftrun.sdk.registry import version_here
+from weftrun.sdk.waiting import Json, signal_value
 from weftrun.views.cluster import EngineView, WorkerView, with_running
 from weftrun.views.handovers import takeovers
 from weftrun.views.running import OwnerView, RunningView
@@ -124,7 +127,10 @@ class Reader:
 
     def changed_code(self, uid: RunUid) -> str:
         """Return a sentence that names the Functions whose code is another one in this process; empty for none."""
-        return changed_code(self.load(uid), version_here)
+        rows = self.load(uid)
+        started = rows[0].records[0] if rows else None
+        is_pinned = isinstance(started, Started) and is_kept(started.bundle)
+        return "" if is_pinned else changed_code(rows, version_here)
 
     def in_flight(self, uid: RunUid) -> str:
         """Return a sentence on visible Steps that were handed over by async bodies and may have happened, or ""."""
@@ -266,27 +272,31 @@ class Reader:
         finally:
             journal.close()
 
-    def post_signal(self, id: str, name: str, value: bytes, message: str) -> None:
-        """Send a signal to a Run.
+    def post_signal(self, id: str, name: str, value: Json, message: str, *, shown: str = "") -> str:
+        """Send a signal to a Run, and return what is to be said of that: nothing, or that the Run waits for others.
 
         Args:
-            value: encoded by `sdk.codec`.
+            value: what is sent.
+            shown: what the sender calls the Run; empty for its id.
             message: names the signal: the same one again is the same signal; empty draws one.
 
         Raises:
             RunNotFound: there is no such Run.
             UsageError: it has ended.
-            LimitExceeded: it has too many signals that it has not taken.
+            SignalRefused: the Run waits for it, and for another type.
+            LimitExceeded: the value is too large, or the Run has too many signals that it has not taken.
         """
         info = self._journal.find(RunId(id))
         if info is None:
             raise RunNotFound(f"No Run has the id {id!r} in the Journal {self.journal}.")
+        encoded = signal_value(name, value)
+        note = judged_signal(shown or id, name, value, info.waiting_for, lambda: self.trace(info.uid))
         entropy = SystemEntropy()
         journal = self._place.open_to_mend(entropy)
         try:
             key = f"{info.uid}/{message}" if message else entropy.uid()
             posted = journal.post(
-                Message(key, info.uid, "signal", name, self.now(), value), signals_max=DEFAULT_LIMITS.signals_max
+                Message(key, info.uid, "signal", name, self.now(), encoded), signals_max=DEFAULT_LIMITS.signals_max
             )
         finally:
             journal.close()
@@ -294,6 +304,7 @@ class Reader:
         if error is not None:
             raise error
         hint(self._place.folder / "engines")
+        return note
 
     def delete(self, id: str, *, forget: bool) -> RunInfo | None:
         """Delete an ended Run's records and the blobs that nobody else names (G1)."""

@@ -17,6 +17,10 @@ _LATE_S = 60.0
 """What is late by no more than this was not missed: an engine was busy, or began again."""
 
 
+_MICROSECONDS = 1_000_000
+"""In a second."""
+
+
 def decide(schedule: KeptSchedule, now: float, calendar: Calendar) -> KeptSchedule:
     """Return a schedule with the decision on all times that have come; the same one where there is none to make.
 
@@ -77,9 +81,19 @@ def resumed(schedule: KeptSchedule, now: float, calendar: Calendar) -> KeptSched
     return replace(schedule, is_paused=False, next_at=next_at)
 
 
-def triggered(schedule: KeptSchedule, now: float) -> KeptSchedule:
-    """Return a schedule of which a Run is to be started now, for this second, beside its times."""
-    return replace(schedule, pending=(*schedule.pending, now // 1.0)[-PENDING_MAX:], pending_since=0.0)
+def triggered(schedule: KeptSchedule, now: float) -> tuple[KeptSchedule, float]:
+    """Return a schedule of which a Run is to be started now, beside its times, and the time that this Run is for.
+
+    It is this microsecond, or the next one that no other Run of the schedule is for: timetables have whole seconds.
+    """
+    taken = {round(due * _MICROSECONDS) for due in schedule.pending}
+    at, last = round(now * _MICROSECONDS), round((schedule.last_at or 0.0) * _MICROSECONDS)
+    if at <= last < at + _MICROSECONDS:  # of a clock that stands still; one that was set back is not followed
+        at = last + 1
+    while at % _MICROSECONDS == 0 or at in taken:
+        at += 1
+    due = at / _MICROSECONDS
+    return replace(schedule, pending=(*schedule.pending, due)[-PENDING_MAX:], pending_since=0.0), due
 
 
 def redefined(before: KeptSchedule, wanted: KeptSchedule) -> KeptSchedule:

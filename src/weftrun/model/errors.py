@@ -6,6 +6,7 @@ WeftrunError
 │   ├── NotSerializable         (also a TypeError) a value that can't be pickled, with its path
 │   ├── PolicyError             (also a ValueError) a policy refused at decoration
 │   ├── LimitExceeded           something is larger than the table of limits allows
+│   ├── SignalRefused           (also a TypeError) a signal is not of the type that the Run waits for
 │   └── WasmRefused             a WebAssembly module that can't be used
 ├── RunError                    a Run did not give its value
 │   ├── StepFailed              it failed, and the author's error can't be rebuilt
@@ -62,6 +63,10 @@ class PolicyError(UsageError, ValueError):
 
 class LimitExceeded(UsageError):
     """Something is larger than the table of limits allows."""
+
+
+class SignalRefused(UsageError, TypeError):
+    """The value of a signal is not of the type that the Run waits for: nothing was sent."""
 
 
 class WasmRefused(UsageError):

@@ -24,7 +24,8 @@ PENDING_MAX = 1_000
 """Runs of one schedule that wait to be started, at most; of more the oldest are left out."""
 
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
-_RUN = re.compile(r".+@(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)")
+_TIME_BESIDE = "%Y-%m-%dT%H:%M:%S.%fZ"
+_RUN = re.compile(r".+@(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?Z)")
 
 
 class Timetable(Struct, frozen=True, array_like=True):
@@ -115,14 +116,20 @@ def starts_at(schedule: KeptSchedule, due: float) -> float:
 
 
 def run_of(schedule: str, due: float) -> RunId:
-    """Return the id of the Run that a schedule starts for a time: so it is one, whoever starts it."""
-    return RunId(f"{schedule}@{datetime.fromtimestamp(due, UTC).strftime(_TIME)}")
+    """Return the id of the Run that a schedule starts for a time: so it is one, whoever starts it.
+
+    Timetables are due at whole seconds; a time between them is that of a Run beside them.
+    """
+    form = _TIME_BESIDE if due % 1.0 else _TIME
+    return RunId(f"{schedule}@{datetime.fromtimestamp(due, UTC).strftime(form)}")
 
 
 def due_of(run: str) -> datetime | None:
     """Return the time for which a schedule has started a Run, in UTC; None where its id tells of none."""
     found = _RUN.fullmatch(run)
     try:
-        return datetime.strptime(found[1], _TIME).replace(tzinfo=UTC) if found is not None else None
+        if found is None:
+            return None
+        return datetime.strptime(found[1], _TIME_BESIDE if found[2] else _TIME).replace(tzinfo=UTC)
     except ValueError:  # such as a 31st of February: somebody else's id
         return None

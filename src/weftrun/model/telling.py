@@ -7,7 +7,8 @@ a file name that is no UTF-8) by its escape, and much text by its beginning and 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -30,6 +31,13 @@ def asked(ask: Callable[[], T], otherwise: T) -> T:
 def writable(text: str) -> str:
     """Return text that UTF-8 can say: a lone surrogate as its escape."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def did_you_mean(name: str, known: Iterable[str], most: int = 1) -> str:
+    """Return " Did you mean emails?" for a name that nothing has, by names that are near to it; empty where none is."""
+    difflib = importlib.import_module("difflib")  # late: only errors need it
+    near = difflib.get_close_matches(name, list(known), most)
+    return f" Did you mean {' or '.join(near)}?" if near else ""
 
 
 def bounded(text: str, bytes_max: int) -> str:

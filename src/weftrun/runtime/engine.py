@@ -22,6 +22,7 @@ from weftrun.model.schedules import Calendar
 from weftrun.model.values import Data, Inline, Object, Payload
 from weftrun.model.work import BatchCounts
 from weftrun.ports.blobs import Blobs
+from weftrun.ports.code import Code, UnknownCode
 from weftrun.ports.entropy import Entropy
 from weftrun.ports.hints import Hints
 from weftrun.ports.journal import FORCE, Journal, Message, Rest, RunInfo
@@ -44,7 +45,6 @@ from weftrun.runtime.run_driver import RunDriver
 from weftrun.runtime.runs import OpenRun, Start
 from weftrun.runtime.schedules import ScheduleBook, ScheduleStarter
 from weftrun.runtime.signals import Signals, signals_among
-from weftrun.runtime.takeover import CodeHere
 from weftrun.runtime.tickets import Latch, Reply, Ticket
 
 T = TypeVar("T")
@@ -56,10 +56,8 @@ class EngineCore:
     Args:
         worker: what executes; it serves this engine alone.
         sinks: where what is emitted goes, by the names that authors use.
-        version_here: returns the version of a Function as this process has it, by name; empty where it has none.
         program: what the author's program in this process was started with, where that is known.
-        code_here: returns the digest of the code that there is now of a Bundle and of Functions by name; or nothing.
-        code_changed: says whether the file of a Bundle's entry module is known to be another one than it was.
+        code: the author's code as this process has it, and which Runs go on with it here.
         watch: calls back on the loop soon after the process of one of these sessions has ended, where that can be seen;
             a hint.
         starts: how Steps come to start.
@@ -83,10 +81,8 @@ class EngineCore:
         entropy: Entropy,
         transactions: Transactions | None = None,
         limits: Limits = DEFAULT_LIMITS,
-        version_here: Callable[[str], str] = lambda _: "",
         program: Program | None = None,
-        code_here: CodeHere = lambda _bundle, _names: "",
-        code_changed: Callable[[Bundle], bool] = lambda _bundle: False,
+        code: Code | None = None,
         stands_still: Callable[[str], None] = lambda _: None,
         sinks: Mapping[str, Sink] | None = None,
         watch: Watch = lambda _sessions, _ended: None,
@@ -98,6 +94,7 @@ class EngineCore:
         spans: Spans | None = None,
     ) -> None:
         self.limits = limits
+        self.code = code or UnknownCode()
         self._loop = loop
         self._journal = journal
         self._objects = objects
@@ -115,7 +112,7 @@ class EngineCore:
             loop, journal, self._committer, entropy, self._own, limits, sinks or {}, rested=self.rested)  # fmt: skip
         self._opening = Opening(
             loop, journal, blobs, objects, entropy, self._committer, self._driver, limits, self._own,
-            transactions, self, version_here, program, code_here, code_changed,
+            transactions, self, program, self.code,
             starts=starts,
         )  # fmt: skip
         self._signals = Signals(loop, journal, self._committer, limits)
@@ -176,7 +173,7 @@ class EngineCore:
             id if id is not None else RunId(f"{function.label}-{uid[:12]}"), uid, durable=durable, also=also
         )
         ticket.traceparent = traceparent or (self._spans.here() if self._spans is not None else "")
-        start = Start(ticket, function, bundle, args, digest, asked)
+        start = Start(ticket, function, self.code.begun_with(bundle), args, digest, asked)
         is_named = id is not None and not is_fresh
         self._loop.call_from_thread(lambda: self._opening.start(start, is_named=is_named))
         if wait_start:

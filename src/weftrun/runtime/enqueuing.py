@@ -127,7 +127,7 @@ def _refused(start: Start, refusal: NotQueued) -> WeftrunError:
         )
     return UsageError(
         f"There is no queue {name!r} in this Journal. Declare it in the program, as "
-        f"queue=weftrun.queue({name!r}, concurrency=10), or make it by `weftrun queue set {name}`."
+        f"queue=weftrun.queue({name!r}, concurrency=10), or make it by `weftrun queue set {name} --create`."
     )
 
 

@@ -14,11 +14,12 @@ from weftrun.model.errors import LimitExceeded, RunConflict, RunNotFound, UsageE
 from weftrun.model.events import Resumed
 from weftrun.model.ids import RunId, RunUid
 from weftrun.model.limits import Limits
-from weftrun.model.policy import Bundle, Program
+from weftrun.model.policy import Program
 from weftrun.model.records import Ended, Row, Started
 from weftrun.model.values import Object, Payload
 from weftrun.model.visiting import blobs_in, change_data, distinct_objects
 from weftrun.ports.blobs import Blobs
+from weftrun.ports.code import Code
 from weftrun.ports.entropy import Entropy
 from weftrun.ports.journal import PARKED, Journal, Rest, RunInfo, how_it_stands
 from weftrun.ports.loop import Loop
@@ -32,7 +33,7 @@ from weftrun.runtime.ownership import Ownership
 from weftrun.runtime.run_driver import RunDriver
 from weftrun.runtime.runs import OpenRun, OpenRuns, Start, hold_answer, joins
 from weftrun.runtime.suspend import Suspending
-from weftrun.runtime.takeover import CodeHere, EngineState, TakeOver
+from weftrun.runtime.takeover import EngineState, TakeOver
 from weftrun.runtime.tickets import Ticket, Tickets
 
 _NOT_COMPARED = (
@@ -52,7 +53,7 @@ class Opening:
     """Opens Runs. Everything here runs on the loop.
 
     Args:
-        transactions, version_here, program, code_here, code_changed: see `TakeOver`.
+        transactions, program, code: see `TakeOver`.
 
     Attributes:
         runs: those that this engine owns.
@@ -74,10 +75,8 @@ class Opening:
         own: Ownership,
         transactions: Transactions | None,
         engine: EngineState,
-        version_here: Callable[[str], str],
         program: Program | None,
-        code_here: CodeHere,
-        code_changed: Callable[[Bundle], bool],
+        code: Code,
         *,
         starts: StartRules,
     ) -> None:
@@ -112,10 +111,8 @@ class Opening:
             transactions,
             engine,
             self,
-            version_here,
             program,
-            code_here,
-            code_changed,
+            code,
             starts=starts,
         )
         self._forking = Forking(
@@ -285,7 +282,7 @@ class Opening:
             if info.owner:
                 self._own.hinted.watch(info.uid)
         else:
-            self.take_over.take_over(info, ticket)
+            self.take_over.join(info, ticket)
 
     def wait_for(self, uid: RunUid, ticket: Ticket) -> None:
         """Let a ticket wait for a Run that another engine owns."""

@@ -12,6 +12,7 @@ from weftrun.machines.queue import Leaving, declared, full_keys, leave, limited,
 from weftrun.model.errors import JournalBusy, LeaseLost, RunNotFound, WeftrunError
 from weftrun.model.queues import KeptQueue, QueueCounts, QueueLanes, QueueLimits, QueueSeen
 from weftrun.model.records import Row
+from weftrun.model.telling import did_you_mean
 from weftrun.ports.entropy import Entropy
 from weftrun.ports.journal import Journal, Message
 from weftrun.ports.loop import Handle, Loop
@@ -222,17 +223,25 @@ class QueueBook:
         """Say, as a program, what a queue is limited to; it is made where there is none."""
         return self._change(name, lambda before: declared(before, name, limits))
 
-    def set(self, name: str, changes: Mapping[str, object]) -> KeptQueue:
-        """Set some limits of a queue, as an operator; it is made where there is none."""
-        return self._change(name, lambda before: limited(before, name, changes))
+    def set(self, name: str, changes: Mapping[str, object], *, makes: bool = False) -> KeptQueue:
+        """Set some limits of a queue, as an operator.
+
+        Args:
+            makes: whether it is made where there is none.
+        """
+
+        def change(before: KeptQueue | None) -> KeptQueue:
+            return limited(before if makes else self._there(before, name), name, changes)
+
+        return self._change(name, change)
 
     def pause(self, name: str, *, paused: bool) -> KeptQueue:
         """Let nothing leave a queue, or let it go on."""
-        return self._change(name, lambda before: replace(_there(before, name), is_paused=paused))
+        return self._change(name, lambda before: replace(self._there(before, name), is_paused=paused))
 
     def purge(self, name: str) -> int:
         """Cancel all Runs that wait in a queue; return how many."""
-        _there(self._stored.queue(name), name)
+        self._there(self._stored.queue(name), name)
         message, total = self._entropy.uid(), 0
         while count := self._stored.purge_queue(name, message, _PURGED):
             total += count
@@ -241,13 +250,13 @@ class QueueBook:
     def delete(self, name: str) -> None:
         """Delete a queue in which no Run is."""
         if not self._stored.delete_queue(name):
-            raise _not_found(name)
+            raise self._not_found(name)
 
     def get(self, name: str) -> QueueCounts:
         """Return a queue, with what is in it."""
         found = [counts for counts in self.all() if counts.queue.name == name]
         if not found:
-            raise _not_found(name)
+            raise self._not_found(name)
         return found[0]
 
     def all(self) -> list[QueueCounts]:
@@ -265,12 +274,11 @@ class QueueBook:
                 return after
         raise JournalBusy(f"The queue {name} is being changed by others all the time. Try again.")
 
+    def _there(self, found: KeptQueue | None, name: str) -> KeptQueue:
+        if found is None:
+            raise self._not_found(name)
+        return found
 
-def _there(found: KeptQueue | None, name: str) -> KeptQueue:
-    if found is None:
-        raise _not_found(name)
-    return found
-
-
-def _not_found(name: str) -> WeftrunError:
-    return RunNotFound(f"No queue has the name {name!r}; `weftrun queue list` shows those there are.")
+    def _not_found(self, name: str) -> WeftrunError:
+        hint = did_you_mean(name, [counts.queue.name for counts in self.all()])
+        return RunNotFound(f"No queue has the name {name!r}; `weftrun queue list` shows those there are.{hint}")

@@ -9,8 +9,9 @@ from msgspec.structs import replace
 
 from weftrun.machines.schedule import decide, paused, redefined, resumed, started, triggered
 from weftrun.model.errors import JournalBusy, RunNotFound, WeftrunError
-from weftrun.model.ids import RunUid
+from weftrun.model.ids import RunId, RunUid
 from weftrun.model.schedules import TRY_AGAIN_S, Calendar, KeptSchedule, run_of
+from weftrun.model.telling import did_you_mean
 from weftrun.ports.entropy import Entropy
 from weftrun.ports.schedules import Schedules as Stored
 from weftrun.runtime.committer import Committer
@@ -158,25 +159,39 @@ class ScheduleBook:
                 return after
         raise _busy(wanted.id)
 
-    def change(self, id: str, change: Literal["pause", "resume", "trigger", "delete"]) -> None:
-        """Let a schedule start nothing until it is resumed, go on, or start a Run beside its times; or delete it."""
+    def change(self, id: str, change: Literal["pause", "resume", "delete"]) -> None:
+        """Let a schedule start nothing until it is resumed, or go on; or delete it."""
         match change:
             case "pause":
                 self._change(id, paused)
             case "resume":
                 self._change(id, lambda found: resumed(found, self._wall(), self._calendar))
-            case "trigger":
-                self._change(id, lambda found: triggered(found, self._wall()))
             case "delete":
                 if not self._stored.delete_schedule(id):
-                    raise _not_found(id)
+                    raise self._not_found(id)
+
+    def trigger(self, id: str) -> RunId:
+        """Let a schedule start a Run beside its times, whatever else it starts; return the id of that Run."""
+        due = 0.0
+
+        def change(found: KeptSchedule) -> KeptSchedule:
+            nonlocal due
+            changed, due = triggered(found, self._wall())
+            return changed
+
+        self._change(id, change)
+        return run_of(id, due)
 
     def get(self, id: str) -> KeptSchedule:
         """Return the schedule with this id."""
         found = self._stored.schedule(id)
         if found is None:
-            raise _not_found(id)
+            raise self._not_found(id)
         return found
+
+    def _not_found(self, id: str) -> WeftrunError:
+        hint = did_you_mean(id, [schedule.id for schedule in self.all()])
+        return RunNotFound(f"No schedule has the id {id!r}; `weftrun schedule list` shows those there are.{hint}")
 
     def all(self) -> list[KeptSchedule]:
         """Return all schedules, by their ids."""
@@ -201,10 +216,6 @@ def next_times(schedule: KeptSchedule, calendar: Calendar, count: int) -> list[f
         found.append(due)
         due = calendar.after(schedule.when, due)
     return found
-
-
-def _not_found(id: str) -> WeftrunError:
-    return RunNotFound(f"No schedule has the id {id!r}; `weftrun schedule list` shows those there are.")
 
 
 def _busy(id: str) -> WeftrunError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -28,6 +28,7 @@ from weftrun.model.queues import QueueOptions
 from weftrun.model.records import Row, Started, queue_of
 from weftrun.model.values import Blob, Object
 from weftrun.model.visiting import blobs_in, change_data
+from weftrun.ports.code import Code
 from weftrun.ports.journal import FORCE, Journal, Message, RunInfo
 from weftrun.ports.loop import Loop
 from weftrun.ports.transactions import Transactions
@@ -37,11 +38,9 @@ from weftrun.runtime.journal_queue import AGAIN
 from weftrun.runtime.ownership import Ownership
 from weftrun.runtime.run_driver import RunDriver
 from weftrun.runtime.runs import OpenRun, OpenRuns
+from weftrun.runtime.serving import Serving
 from weftrun.runtime.signals import signals_among
 from weftrun.runtime.tickets import Latch, Ticket
-
-CodeHere = Callable[[Bundle, Iterable[str]], str]
-"""Returns the digest of the code that there is now of a Bundle and of Functions by name; empty where none is known."""
 
 _AGAIN_S = 0.2
 """A Run whose last rows may have been committed, or not, is read again after this."""
@@ -77,10 +76,8 @@ class TakeOver:
 
     Args:
         transactions: none of a Run may be committed behind it once it is taken over; None where there are none.
-        version_here: returns the version of a Function as this process has it, or nothing.
         program: what the author's program in this process was started with, where that is known.
-        code_here: see `CodeHere`.
-        code_changed: says whether the file of a Bundle's entry module is known to be another one than it was.
+        code: the author's code as this process has it.
     """
 
     def __init__(
@@ -96,10 +93,8 @@ class TakeOver:
         transactions: Transactions | None,
         engine: EngineState,
         waiting: WaitingTicket,
-        version_here: Callable[[str], str],
         program: Program | None,
-        code_here: CodeHere,
-        code_changed: Callable[[Bundle], bool],
+        code: Code,
         *,
         starts: StartRules,
     ) -> None:
@@ -115,10 +110,9 @@ class TakeOver:
         self._engine = engine
         self._starts = starts
         self._waiting = waiting
-        self._version_here = version_here
         self._program = program
-        self._code_here = code_here
-        self._code_changed = code_changed
+        self._code = code
+        self._serving = Serving(journal, committer, code)
         self._tried: dict[RunUid, int] = {}
         self._taking: dict[RunUid, list[Ticket]] = {}
         self._waited: set[RunUid] = set()
@@ -151,7 +145,7 @@ class TakeOver:
     def wanted(self) -> int:
         """Return how many free Runs to look for: what may be claimed now, behind those that are left alone."""
         room = self._room()
-        return room + len(self._left_alone) if room else 0
+        return room + len(self._left_alone) + len(self._serving.others) if room else 0
 
     def _room(self) -> int:
         if not self.adopts:
@@ -169,7 +163,12 @@ class TakeOver:
     def begin_queued(self, rows: Sequence[Row], messages: Sequence[Message], begun_at: float) -> None:
         """Go on with Runs that have left a queue as this engine's: each has its first row only, and nobody began it."""
         self._own.claimed(len(rows), begun_at)
+        others = [row.uid for row in rows if not self._serving.serves(row)]
+        self._committer.put_back(others)  # they have left their queue: an engine with their code takes them
         for row in rows:
+            if row.uid in others:
+                self._own.read()
+                continue
             started = row.records[0]
             assert isinstance(started, Started)
             name = started.function.name
@@ -195,9 +194,14 @@ class TakeOver:
 
     def adopt(self, infos: Sequence[RunInfo]) -> None:
         """Take over free Runs, but those that were found to be none for this engine."""
+        self._serving.adoptable(self._unknown(infos), self._room(), self._adopt)
+
+    def _unknown(self, infos: Sequence[RunInfo]) -> list[RunInfo]:
         known = self._left_alone | self._taking.keys()
-        free = [info.uid for info in infos if info.uid not in known and info.id not in self._runs.by_id]
-        free = free[: self._room()]
+        return [info for info in infos if info.uid not in known and info.id not in self._runs.by_id]
+
+    def _adopt(self, infos: Sequence[RunInfo]) -> None:
+        free = [info.uid for info in self._unknown(infos)][: self._room()]
         if free and self._engine.refusal() is None:
             self._taking.update({uid: [] for uid in free})
             self._waited.update(info.uid for info in infos if info.due_at and info.uid in self._taking)
@@ -223,8 +227,8 @@ class TakeOver:
 
     def _try(self, info: RunInfo, rows: list[Row], *, first: bool) -> None:
         unfit = tried_codes(rows)
-        if unfit is None:
-            return  # it was taken meanwhile
+        if unfit is None or not self._serving.serves(rows[0]):
+            return  # it was taken meanwhile, or is another engine's to try
         here = self._code_of(rows)
         is_new = bool(here) and here not in unfit.codes
         if not (is_new or (first and (unfit.only_unloadable or not here))):
@@ -237,7 +241,7 @@ class TakeOver:
     def _code_of(self, rows: Sequence[Row]) -> str:
         started = rows[0].records[0]
         assert isinstance(started, Started)
-        return self._code_here(started.bundle, functions_named(rows))
+        return self._code.digest(started.bundle, functions_named(rows))
 
     def tried(self, uid: RunUid) -> None:
         """The code of now was found not to fit a Run."""
@@ -266,6 +270,20 @@ class TakeOver:
         """Never take this Run over again by ourselves: its bytes are damaged."""
         self._left_alone.add(uid)
         self._committer.put_back([uid])
+
+    def join(self, info: RunInfo, ticket: Ticket) -> None:
+        """Go on with a free Run for whoever asks; if its code is not served here, wait for an engine that does."""
+
+        def left(others: Sequence[RunInfo]) -> None:
+            for other in others:
+                ticket.rests = "version"
+                self._waiting.wait_for(other.uid, ticket)
+
+        self._serving.ask([info], lambda mine: self._take_over_all(mine, ticket), left, ticket.fail)
+
+    def _take_over_all(self, infos: Sequence[RunInfo], ticket: Ticket) -> None:
+        for info in infos:
+            self.take_over(info, ticket)
 
     def take_over(self, info: RunInfo, ticket: Ticket | None) -> None:
         """Go on with a free Run. Whoever asks for it meanwhile gets it too."""
@@ -476,30 +494,30 @@ class TakeOver:
         run.held.update(obj.oid for obj in held)
         for obj, blob in zip(held, blobs, strict=True):
             self._committer.known(obj.oid, blob)
-        otherwise = self.begun_otherwise(run.bundle)
         for ticket in (*tickets, *self._waiting.came(run.uid)):
-            ticket.rests, ticket.begun_otherwise = "", otherwise
+            ticket.rests, ticket.begun_otherwise = "", self.begun_otherwise(run.bundle)
             run.tickets.add(ticket)
             ticket.started.open()
         self._runs.add(run)
         if run.epoch > 1:
             self._driver.trace.has(run, waited=info.uid in self._waited)
         self._waited.discard(info.uid)
-        self._driver.trace.note(run.uid, changed_code(rows, self._version_here))
+        changed = changed_code(rows, partial(self._code.version, started.bundle))
+        self._driver.trace.note(run.uid, changed)
         if self._program is not None:
             self._driver.trace.note(run.uid, changed_program(started.bundle.program, self._program))
         now = self._loop.now()
         # One that an earlier life was told of may come again, and is nothing to this one.
         cancels = [m for m in messages if m.kind == "cancel" and m.id not in machine.state.messages]
         if info.takeovers > self._limits.takeovers_max:
-            times = info.takeovers - 1
-            text = f"the Run was taken over {times} times without a new record; something in it ends its engine"
+            often = f"the Run was taken over {info.takeovers - 1} times without a new record"
+            text = f"{often}; something in it ends its engine"
             self._driver.tell(run, Parked(now, Failure(Reason.LOST, "RunParked", text)))
         elif cancels and not machine.may_undo:
             self._driver.tell(run, CancelCame(now, cancels[0].id))
         else:
             self._tried[run.uid] = run.epoch
-            is_other = bool(changed_code(rows, self._version_here)) or self._code_changed(started.bundle)
+            is_other = bool(changed) or self._code.has_changed(started.bundle)
             signals = tuple(signals_among(messages))
             code = self._code_of(rows) if run.epoch > 1 else ""  # nothing of it ran with other code
             self._driver.tell(run, Resumed(now, code, is_other, tuple(handed), signals))

@@ -20,6 +20,9 @@ from weftrun.ports.trace import Trace, WorkerRow
 from weftrun.ports.worker import DistantWorker, Worker, WorkerEvents
 from weftrun.runtime.tracing import engine_name
 
+_FIRST_S = 0.2
+"""While a Worker has told nothing of itself, it is seen after so many seconds whether it has."""
+
 
 class WorkerGroup:
     """All Workers of an engine (port Worker).
@@ -43,7 +46,7 @@ class WorkerGroup:
         self._capacities: dict[WorkerId, int] = {}
         self._trace = trace
         self._hold_until = math.inf
-        self._drains = self._stopped = self._looks = False
+        self._drains = self._stopped = self._looks = self._awaits_first = False
         self._events: WorkerEvents
 
     def joined(self, worker: WorkerId, there: DistantWorker, capacity: int) -> None:
@@ -60,6 +63,10 @@ class WorkerGroup:
         if not self._looks:
             self._looks = True
             self._look()
+        if self._trace is not None:
+            there.ping()
+            if not self._awaits_first:
+                self._show_first(self._trace)
 
     def met(self, one: WorkerId, other: WorkerId) -> None:
         """Two Workers can hand one another values from now on."""
@@ -81,6 +88,13 @@ class WorkerGroup:
             self._show(self._trace)
         self._hand_out(self._machine.overdue())
         self._loop.call_at(looked.next_at, self._look)
+
+    def _show_first(self, trace: Trace) -> None:
+        """Show the Workers, and soon again while one has told nothing of itself: the next look is seconds away."""
+        self._show(trace)
+        self._awaits_first = not self._stopped and any(there.about is None for there in self._distant.values())
+        if self._awaits_first:
+            self._loop.call_at(self._loop.now() + _FIRST_S, lambda: self._show_first(trace))
 
     def _show(self, trace: Trace) -> None:
         """Let those who look on see which Workers there are."""

@@ -132,6 +132,9 @@ class Core(Protocol):
     def signal(self, ticket: Any, name: str, value: bytes, message: str) -> None:
         """Send a signal to a Run, and return once it is durable."""
 
+    def judged_signal(self, ticket: Any, name: str, value: object) -> str:
+        """Return what is to be said of a signal before it is sent; `SignalRefused` where its type is another one."""
+
     def published(self, ticket: Any, name: str) -> tuple[builtins.list[Data], bool]:
         """Return the encoded events of one name that a Run has published so far, and whether it has ended."""
 
@@ -145,7 +148,10 @@ class Core(Protocol):
         """Return all schedules, by their ids."""
 
     def change_schedule(self, id: str, change: Change) -> None:
-        """Pause, resume, trigger or delete a schedule."""
+        """Pause, resume or delete a schedule."""
+
+    def trigger_schedule(self, id: str) -> str:
+        """Let a schedule start a Run beside its times, and return the id of that Run."""
 
     def schedule_times(self, id: str, count: int) -> list[float]:
         """Return the next times of a schedule, in seconds since the epoch."""

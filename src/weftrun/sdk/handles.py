@@ -190,11 +190,12 @@ class Run(Generic[T_co]):
         """
         self._core.cancel(self._ticket, force=force)
 
-    def signal(self, name: str, value: object = None, *, id: str = "") -> None:
+    def signal(self, name: str, value: object = None, *, id: str = "") -> str:
         """Send a signal to the Run, and return once it is durable; `weftrun.signal(name, type)` takes it there.
 
         It need not be awaited yet, and is taken once, whatever crashes. One that the Run has not taken when it fails is
-        there when it is retried.
+        there when it is retried. Where the Run waits for other signals only, a sentence that says so is logged and
+        returned: the name may be misspelt. Else the text that is returned is empty.
 
         Args:
             name: letters, digits, `_` and `-`, 100 at most.
@@ -202,12 +203,18 @@ class Run(Generic[T_co]):
             id: names the signal: sent again with the same one, it is still one signal. Without it each call is another.
 
         Raises:
+            SignalRefused: the Run waits for it now, and for a value of another type; nothing was sent.
             UsageError: the Run has ended, keeps no records, or the name is none.
             LimitExceeded: the value is too large, or the Run has very many signals that it has not taken.
             NotSerializable: the value can't be pickled.
         """
         waiting = importlib.import_module("weftrun.sdk.waiting")  # late: few programs send signals
-        self._core.signal(self._ticket, waiting.check_name(name), waiting.signal_value(name, value), id)
+        encoded = waiting.signal_value(waiting.check_name(name), value)
+        note = self._core.judged_signal(self._ticket, name, value)
+        self._core.signal(self._ticket, name, encoded, id)
+        if note:
+            importlib.import_module("logging").getLogger("weftrun").warning("%s", note)
+        return note
 
     def watch(self, name: str, type: Any = Any, *, timeout_s: float | None = None) -> Iterator[Any]:
         """Yield what the Run publishes under a name (`weftrun.publish`), from the first, until the Run has ended.

@@ -173,8 +173,8 @@ class QueueBook(Protocol):
     def declare(self, name: str, limits: QueueLimits) -> KeptQueue:
         """Say, as a program, what a queue is limited to."""
 
-    def set(self, name: str, changes: Mapping[str, object]) -> KeptQueue:
-        """Set some limits of a queue, as an operator."""
+    def set(self, name: str, changes: Mapping[str, object], *, makes: bool = False) -> KeptQueue:
+        """Set some limits of a queue, as an operator; `makes` says whether it is made where there is none."""
 
     def pause(self, name: str, *, paused: bool) -> KeptQueue:
         """Let nothing leave a queue, or let it go on."""

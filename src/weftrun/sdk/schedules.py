@@ -17,7 +17,7 @@ from weftrun.sdk.inspection import preview
 from weftrun.sdk.registry import check_in_force
 
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
-Change = Literal["pause", "resume", "trigger", "delete"]
+Change = Literal["pause", "resume", "delete"]
 
 
 class ScheduleCore(Protocol):
@@ -30,7 +30,10 @@ class ScheduleCore(Protocol):
         """Return the schedule with this id."""
 
     def change_schedule(self, id: str, change: Change) -> None:
-        """Pause, resume, trigger or delete a schedule."""
+        """Pause, resume or delete a schedule."""
+
+    def trigger_schedule(self, id: str) -> str:
+        """Let a schedule start a Run beside its times, and return the id of that Run."""
 
     def schedule_times(self, id: str, count: int) -> list[float]:
         """Return the next times of a schedule, in seconds since the epoch."""
@@ -156,9 +159,12 @@ class Schedule:
         """Let it go on; times that came meanwhile are not made up for."""
         self._core.change_schedule(self.id, "resume")
 
-    def trigger(self) -> None:
-        """Let it start a Run now, beside its times; some engine does so within a few seconds."""
-        self._core.change_schedule(self.id, "trigger")
+    def trigger(self) -> str:
+        """Let it start a Run of its own now, beside its times, and return the id of that Run.
+
+        Some engine starts it within a few seconds; the id is `ID@2026-11-30T03:00:00.123456Z`.
+        """
+        return self._core.trigger_schedule(self.id)
 
     def delete(self) -> None:
         """Delete it; Runs that it has started go on."""

@@ -68,9 +68,19 @@ class EngineView(Struct, frozen=True):
 def with_running(
     workers: Sequence[WorkerView], running: Sequence[tuple[RunId, RunningView]]
 ) -> list[WorkerView]:  # fmt: skip
-    """Return the Workers of one engine, each with what runs there."""
+    """Return the Workers of one engine, each with what runs there.
+
+    What runs was seen a second ago, and Sandboxes were counted some seconds before: it has as many as run something.
+    """
     there: dict[int, list[RunsThere]] = {}
     for run, view in running:
         body = RunsThere(run, view.step, view.attempt, view.entered_at, view.sandbox)
         there.setdefault(view.sandbox // SANDBOXES_EACH, []).append(body)
-    return [replace(worker, running=there.get(worker.worker, [])) for worker in workers]
+    return [_with(worker, there.get(worker.worker, [])) for worker in workers]
+
+
+def _with(worker: WorkerView, running: list[RunsThere]) -> WorkerView:
+    counted = worker.sandboxes
+    if counted is not None:
+        counted = max(counted, len({body.sandbox for body in running}))
+    return replace(worker, sandboxes=counted, running=running)

@@ -98,13 +98,23 @@ class SignalAwaited(Struct, frozen=True):
     schema: dict[str, Any] | None = None
 
 
+def awaited_names(waiting_for: str | None) -> list[str]:
+    """Return the names of the signals that a Run waits for."""
+    kind, _, names = (waiting_for or "").partition(" ")
+    return names.split(", ") if kind in ("signal", "signals") else []
+
+
+def told_types(name: str, trace: Sequence[Traced]) -> list[dict[str, Any]]:
+    """Return the types, as JSON Schemas, of which a Run has awaited signals of a name; the one of now is the last."""
+    told = (row.text for row in trace if row.kind == "takes" and row.facts["signal"] == name)
+    return [msgspec.json.decode(schema) for schema in dict.fromkeys(told)]
+
+
 def awaited_signals(waiting_for: str | None, trace: Sequence[Traced]) -> list[SignalAwaited]:
     """Return the signals that a Run waits for, with the types that its body named last as far as the trace tells."""
-    kind, _, names = (waiting_for or "").partition(" ")
-    if kind not in ("signal", "signals"):
-        return []
-    types = {str(row.facts["signal"]): row.text for row in trace if row.kind == "takes"}
-    return [SignalAwaited(n, msgspec.json.decode(types[n]) if n in types else None) for n in names.split(", ")]
+    names = awaited_names(waiting_for)
+    types = {str(row.facts["signal"]): row.text for row in trace if row.kind == "takes"} if names else {}
+    return [SignalAwaited(n, msgspec.json.decode(types[n]) if n in types else None) for n in names]
 
 
 def handed_of(row: Traced) -> Handed:

@@ -10,6 +10,7 @@ from tests.sim.planted.test_planted import Plant, check_found, title
 from weftrun.adapters.sqlite.statements import SQL
 from weftrun.machines.run import bodies, branching, lives, recorded, undoing
 from weftrun.model.outcomes import Failure, Reason
+from weftrun.runtime.serving import Serving
 from weftrun.runtime.takeover import TakeOver
 
 
@@ -55,9 +56,19 @@ def code_is_tried_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(TakeOver, "adopt_parked", eager)
 
 
+def every_run_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine goes on with Runs of other versions, although it was opened for its own only."""
+    monkeypatch.setattr(Serving, "serves", lambda *_: True)
+
+
 def signals_go_with_the_life_that_they_were_sent_to(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was told to be sent and not taken is lost with a retry, as it once was."""
     monkeypatch.setitem(SQL, "drop_cancels", "DELETE FROM inbox WHERE run = ?")
+
+
+def a_signal_that_did_not_fit_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Run fails with it in each life, as it once did."""
+    monkeypatch.setattr(recorded, "_drop_signals", lambda _: None)
 
 
 def signals_go_with_the_failure_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,10 +98,12 @@ PLANTS = (
     Plant(a_success_is_taken_back, "single", seeds=60, lives=True),
     Plant(attempts_are_counted_from_one_again, "settled it, but had failed", scenario="retried"),
     Plant(another_call_has_the_name_of_an_earlier_one, "single value", scenario="retried"),
+    Plant(a_signal_that_did_not_fit_is_kept, "failed in two lives with the signal", scenario="reading again"),
     Plant(signals_go_with_the_life_that_they_were_sent_to, "came before its life", scenario="listening again"),
     Plant(signals_go_with_the_failure_of_a_run, "came before its life", scenario="listening again"),
     Plant(code_that_does_not_fit_ends_a_run, "ended because of its code", scenario="parked"),
     Plant(code_is_tried_again_and_again, "engines had code that does not fit", scenario="parked"),
+    Plant(every_run_is_served, "0 engines had code that does not fit", scenario="side by side"),
 )
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import click
 from msgspec.structs import asdict
 
-from weftrun.adapters.sqlite.gateway import GatewayFile
-from weftrun.assembly import place_of
+from weftrun.entrypoints.cli.gateway_file import gateway_file
 from weftrun.entrypoints.cli.options import journal_options
 from weftrun.entrypoints.cli.output import clock, print_json
 from weftrun.entrypoints.cli.table import Column, print_table
@@ -25,14 +24,13 @@ def command(db: str | None, as_json: bool, tenant: str | None, last: int) -> Non
     It keeps each request that may change something of a gateway that asks for tokens, also those that were refused, and
     which tokens and quotas were made here: the last 100,000.
     """
-    file_path = place_of(db).folder / "gateway.db"
-    if not file_path.exists():
-        raise UsageError(f"No gateway was ever there: there is no {file_path}.")
-    file = GatewayFile(file_path)
-    try:
+    with gateway_file(db, makes=False) as file:
+        if file is None:
+            raise UsageError(
+                "No gateway has been on this Journal, nor was a token made for one: there is nothing to show. --db "
+                "names another Journal."
+            )
         rows = file.audit(tenant, last)
-    finally:
-        file.close()
     if as_json:
         print_json([asdict(row) for row in rows])
         return

@@ -16,6 +16,7 @@ from weftrun.assembly import Look, Reader, open_reader
 from weftrun.fronts.faasflow.templates import cluster_of
 from weftrun.model.errors import RunNotFound, UsageError
 from weftrun.model.records import Row
+from weftrun.model.telling import did_you_mean
 from weftrun.ports.journal import RunInfo
 from weftrun.ports.sinks import Sink
 from weftrun.ports.trace import TraceRow
@@ -24,6 +25,8 @@ from weftrun.views.step import StepView
 
 _SANDBOXES: Final = "Sandboxes that run Functions at once, on each Worker of a cluster; default: processors."
 _SINKS: Final = "Where emits go: a dict of sinks by name, or a function that returns one; also module:NAME."
+_NEAR_MAX: Final = 1_000
+"""Newest Runs among which a mistyped id is looked for."""
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
@@ -165,7 +168,7 @@ def found(reader: Reader, run: str) -> RunInfo:
     if info is None:
         raise RunNotFound(
             f"No Run has the id {run!r} in the Journal {reader.journal}; `weftrun list` shows those it has, and --db "
-            "names another Journal."
+            f"names another Journal.{did_you_mean(run, [info.id for info in reader.runs(limit=_NEAR_MAX)])}"
         )
     if info.deleted:
         raise RunNotFound(

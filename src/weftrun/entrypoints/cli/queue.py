@@ -11,7 +11,7 @@ from weftrun.assembly import queue_book
 from weftrun.entrypoints.cli.options import journal_options
 from weftrun.entrypoints.cli.output import print_json
 from weftrun.entrypoints.cli.table import Column, print_table
-from weftrun.model.errors import UsageError
+from weftrun.model.errors import RunNotFound, UsageError
 from weftrun.model.queues import QueueCounts
 from weftrun.sdk.queues import check_queue_name, limits_of
 from weftrun.views.units import count_of
@@ -71,6 +71,7 @@ def show(queue: str, db: str | None, as_json: bool) -> None:
 @click.option("--per-key", metavar="N", help="The same for the Runs of one key.")
 @click.option("--rate", metavar="N/TIME", help="Runs that may begin: 50/1s is 50 in any second; also 100/15m.")
 @click.option("--length", metavar="N", help="Runs that may wait; a start over it is refused.")
+@click.option("--create", is_flag=True, help="Make the queue where there is none of this name.")
 @journal_options
 def set_(
     queue: str,
@@ -78,12 +79,14 @@ def set_(
     per_key: str | None,
     rate: str | None,
     length: str | None,
+    create: bool,
     db: str | None,
     as_json: bool,
 ) -> None:
-    """Set limits of a queue, or make one; what is not named stays as it is, and `none` takes a limit away.
+    """Set limits of a queue; what is not named stays as it is, and `none` takes a limit away.
 
-    Nothing that is under way is ended: over a lower limit nothing begins until there are fewer.
+    A queue is made by the first program that puts a Run into it, or here by --create. Nothing that is under way is
+    ended: over a lower limit nothing begins until there are fewer.
     """
     check_queue_name(queue)
     changes: dict[str, Any] = {}
@@ -97,8 +100,13 @@ def set_(
     if rate is not None:
         changes["rate"] = _rate(rate)
     checked = limits_of(changes)
-    with queue_book(db, makes=True) as book:
-        book.set(queue, {name: getattr(checked, name) for name in changes})
+    if not (changes or create):
+        raise UsageError("Say what to set: --concurrency, --per-key, --rate or --length; or --create to make a queue.")
+    with queue_book(db, makes=create) as book:
+        try:
+            book.set(queue, {name: getattr(checked, name) for name in changes}, makes=create)
+        except RunNotFound as error:
+            raise RunNotFound(f"{error} To make a new queue of this name, add --create.") from None
         found = book.get(queue)
     if as_json:
         print_json(_told(found))

@@ -5,15 +5,16 @@ from __future__ import annotations
 import click
 from msgspec.structs import asdict, replace
 
-from weftrun.adapters.sqlite.gateway import Audited, GatewayFile
+from weftrun.adapters.sqlite.gateway import Audited
 from weftrun.adapters.system.clock import WallClock
-from weftrun.assembly import place_of
+from weftrun.entrypoints.cli.gateway_file import gateway_file
 from weftrun.entrypoints.cli.options import journal_options
 from weftrun.entrypoints.cli.output import print_json
 from weftrun.entrypoints.cli.table import Column, print_table
 from weftrun.entrypoints.cli.token import check_tenant
 from weftrun.model.errors import UsageError
 from weftrun.model.quotas import FREE, Quota
+from weftrun.model.telling import did_you_mean
 from weftrun.views.units import size
 
 _COLUMNS = (
@@ -60,20 +61,16 @@ def command(
     if remove and said:
         raise UsageError("--remove takes away all that was said: give no number beside it.")
     check_tenant(tenant or "")
-    place = place_of(db)
-    place.folder.mkdir(parents=True, exist_ok=True)
-    file = GatewayFile(place.folder / "gateway.db")
-    try:
-        if tenant is not None and remove and not file.drop_quota(tenant):
-            raise UsageError(f"There is no quota of the tenant {tenant!r}: `weftrun quota` lists them.")
-        if tenant is not None and said:
+    with gateway_file(db, makes=bool(said)) as file:
+        if tenant is not None and remove and (file is None or not file.drop_quota(tenant)):
+            hint = did_you_mean(tenant, file.quotas() if file is not None else ())
+            raise UsageError(f"There is no quota of the tenant {tenant!r}: `weftrun quota` lists them.{hint}")
+        if file is not None and tenant is not None and said:
             file.put_quota(tenant, replace(file.quotas().get(tenant, FREE), **said))
-        if tenant is not None and (said or remove):
+        if file is not None and tenant is not None and (said or remove):
             told = ", ".join(f"{name}={value:g}" for name, value in said.items()) or "removed"
             file.put_audit([Audited(WallClock().now(), tenant, "", "quota set", told, 0)])
-        _show(file.quotas(), tenant, as_json=as_json)
-    finally:
-        file.close()
+        _show(file.quotas() if file is not None else {}, tenant, as_json=as_json)
 
 
 def _show(quotas: dict[str, Quota], tenant: str | None, *, as_json: bool) -> None:

@@ -5,19 +5,18 @@ from __future__ import annotations
 import gzip
 import importlib
 import io
-import modulefinder
 import os
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from weftrun.model.errors import Unsupported, UsageError
+from weftrun.sdk.app_files import all_files, imported
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
-_PASSED_BY = {"__pycache__", "node_modules", "venv"}
 
 
 def gateway_options(command: _Command) -> _Command:
@@ -65,35 +64,14 @@ def bundle_at(source: Path) -> tuple[bytes, str | None]:
         UsageError: there is nothing, or a file that can't be read.
     """
     if source.is_dir():
-        return _packed(source, sorted(_files(source))), None
+        return _packed(source, sorted(all_files(source))), None
     if not source.is_file():
         raise UsageError(f"There is no file and no folder {source}.")
-    folder = source.resolve().parent
-    return _packed(folder, sorted({source.resolve(), *_imported(source.resolve(), folder)})), source.name
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    for entry in folder.iterdir():
-        if entry.name.startswith(".") or entry.name in _PASSED_BY or entry.is_symlink():
-            continue
-        if entry.is_dir():
-            yield from _files(entry)
-        elif entry.is_file():
-            yield entry
-
-
-def _imported(file: Path, folder: Path) -> Iterator[Path]:
-    finder = modulefinder.ModuleFinder([str(folder)])
-    try:
-        finder.run_script(str(file))
-    except (SyntaxError, ValueError) as error:
-        raise UsageError(f"{file.name} can't be read as Python: {error}.") from error
-    for module in finder.modules.values():
-        found = Path(module.__file__) if module.__file__ else None  # type: ignore[attr-defined]
-        if found is not None and found.resolve().is_relative_to(folder):
-            yield found.resolve()
-    if (folder / "requirements.txt").is_file():
-        yield folder / "requirements.txt"
+    file = source.resolve()
+    files = set(imported(file, file.parent))
+    if (file.parent / "requirements.txt").is_file():
+        files.add(file.parent / "requirements.txt")
+    return _packed(file.parent, sorted(files)), source.name
 
 
 def _packed(folder: Path, files: list[Path]) -> bytes:

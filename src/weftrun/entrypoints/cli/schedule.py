@@ -31,7 +31,6 @@ _NEXT = 3
 _DONE = {
     "pause": "is paused: it starts nothing until `weftrun schedule resume`",
     "resume": "goes on",
-    "trigger": "starts a Run as soon as an engine is open",
     "delete": "was deleted; Runs that it has started go on",
 }
 
@@ -147,8 +146,20 @@ def _change(name: Change, told: str) -> click.Command:
 
 command.add_command(_change("pause", "Let a schedule start nothing until it is resumed."))
 command.add_command(_change("resume", "Let a schedule go on; what came meanwhile is not made up for."))
-command.add_command(_change("trigger", "Let a schedule start a Run now, beside its times."))
 command.add_command(_change("delete", "Delete a schedule; Runs that it has started go on."))
+
+
+@command.command("trigger")
+@click.argument("schedule", metavar="ID")
+@journal_options
+def trigger(schedule: str, db: str | None, as_json: bool) -> None:
+    """Let a schedule start a Run of its own now, beside its times, and print that Run's id."""
+    with schedule_book(db) as book:
+        run = book.trigger(schedule)
+    if as_json:
+        print_json({"id": schedule, "done": "trigger", "run": run})
+    else:
+        print(f"The schedule {schedule} starts the Run {run} as soon as an engine is open.")
 
 
 def _status(schedule: KeptSchedule) -> str:

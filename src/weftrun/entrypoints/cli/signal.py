@@ -11,7 +11,7 @@ from weftrun.entrypoints.cli.candidates import run_ids
 from weftrun.entrypoints.cli.options import found, journal_options, reading
 from weftrun.entrypoints.cli.output import print_json
 from weftrun.model.errors import UsageError
-from weftrun.sdk.waiting import Json, check_name, signal_value
+from weftrun.sdk.waiting import Json, check_name
 
 
 @click.command("signal")
@@ -24,7 +24,8 @@ def command(run: str, name: str, value: str | None, message: str, db: str | None
     """Send a signal to a Run, for `weftrun.signal(NAME, ...)` in its workflow.
 
     JSON is read as the type that the workflow waits for; without it the value is null, and `-` reads it from stdin.
-    The signal need not be waited for yet, and is taken once.
+    What is of another type is refused, where the workflow waits for it now. The signal need not be waited for yet, and
+    is taken once.
     """
     check_name(name)
     text = "null" if value is None else sys.stdin.read() if value == "-" else value
@@ -36,8 +37,10 @@ def command(run: str, name: str, value: str | None, message: str, db: str | None
         ) from None
     with reading(db) as reader:
         info = found(reader, run)
-        reader.post_signal(info.id, name, signal_value(name, Json(text)), message)
+        note = reader.post_signal(info.id, name, Json(text), message)
     if as_json:
-        print_json({"id": run, "signal": name})
-    else:
-        print(f"The signal {name} was sent to Run {run}.")
+        print_json({"id": run, "signal": name, "note": note})
+        return
+    print(f"The signal {name} was sent to Run {run}.")
+    if note:
+        print(note, file=sys.stderr)

@@ -20,7 +20,8 @@ from weftrun.entrypoints.http.problems import Refusal
 OPEN: Final = "open"
 """Key in a route's `opt`: everybody may call it, also where tokens are asked for."""
 SCOPE: Final = "scope"
-"""Key in a route's `opt`: the scope that it asks for; by default `read` to look, and `invoke` for all else."""
+"""Key in a route's `opt`: the scope that it asks for, or several of which one is enough; by default `read` to look,
+and `invoke` for all else."""
 COOKIE: Final = "weftrun_token"
 """Cookie in which a browser that shows the page keeps its token; no other site can send it."""
 _CALLER: Final = "weftrun_caller"
@@ -82,16 +83,19 @@ def check(connection: Connection, route: Any) -> None:
     header = connection.headers.get("authorization", "")
     kept = connection.cookies.get(COOKIE, "") if not header else ""
     caller = _caller(gateway, f"Bearer {kept}" if kept else header)
-    wanted = cast(
-        Scope,
-        route.opt.get(SCOPE) or ("read" if cast(dict[str, Any], connection.scope)["method"] in _READS else "invoke"),
-    )
-    if wanted not in caller.scopes and "admin" not in caller.scopes:
-        told = ", ".join(scope for scope in SCOPES if scope in caller.scopes)
-        raise Refusal(
-            403, "scope-missing", f"The token {caller.token!r} has the scopes {told}; this asks for {wanted}."
-        )
+    named = route.opt.get(SCOPE) or ("read" if cast(dict[str, Any], connection.scope)["method"] in _READS else "invoke")
+    wanted: tuple[Scope, ...] = (named,) if isinstance(named, str) else named  # type: ignore[assignment]
+    if not caller.scopes & {*wanted, "admin"}:
+        raise _scope_missing(caller, wanted)
     _set(connection, caller)
+
+
+def _scope_missing(caller: Caller, wanted: tuple[Scope, ...]) -> Refusal:
+    told = ", ".join(scope for scope in SCOPES if scope in caller.scopes)
+    detail = f"The token {caller.token!r} has the scopes {told}; this asks for {' or '.join(wanted)}."
+    if wanted == ("read",) and "invoke" in caller.scopes:
+        detail += " For the value of a Run that you start, send the start again with its `id` and `wait_s`."
+    return Refusal(403, "scope-missing", detail)
 
 
 def _caller(gateway: Gateway, header: str) -> Caller:

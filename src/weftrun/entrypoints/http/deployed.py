@@ -71,13 +71,13 @@ class _TakesBundle(Operation):
         self.request_body = RequestBody(content=media, required=True)
 
 
-@get("/apps", summary="List apps")
+@get("/apps", opt={"scope": ("read", "invoke")}, summary="List apps")
 async def list_apps(gateway: GatewayHere, caller: CallerHere) -> Response[list[AppShown]]:
     """Return the apps with what can be started in each."""
     return json_answer([app_shown(app) for app in gateway.apps.of(caller.tenant)])
 
 
-@get("/apps/{name:str}", summary="Show an app", responses=problems(404))
+@get("/apps/{name:str}", opt={"scope": ("read", "invoke")}, summary="Show an app", responses=problems(404))
 async def get_app(gateway: GatewayHere, caller: CallerHere, name: AppName) -> Response[AppShown]:
     """Return an app with what can be started in it."""
     return json_answer(app_shown(gateway.apps.get(caller.tenant, name)))

@@ -23,6 +23,7 @@ from weftrun.model.errors import (
     ReplayDiverged,
     RunConflict,
     RunNotFound,
+    SignalRefused,
     UsageError,
     WeftrunError,
 )
@@ -100,8 +101,9 @@ def refusal_of(error: Exception) -> Refusal:
             return Refusal(409, "run-conflict", str(error))
         case ReplayDiverged():
             return Refusal(409, "run-parked", str(error))
-        case LimitExceeded():
-            return Refusal(422, "limit-exceeded", str(error))
+        case LimitExceeded() | SignalRefused():
+            is_signal = isinstance(error, SignalRefused)
+            return Refusal(422, "signal-refused" if is_signal else "limit-exceeded", str(error))
         case UsageError():
             return Refusal(422, "unprocessable", str(error))
         case JournalError() | EngineClosed():

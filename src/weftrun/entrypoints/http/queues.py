@@ -106,7 +106,7 @@ async def set_queue(
     changes = {name: getattr(data, name) for name in data.__struct_fields__}
     limits = limits_of(changes)
     checked = {name: getattr(limits, name) for name in changes}
-    return await _changed(gateway, caller, name, lambda book, stored: book.set(stored, checked))
+    return await _changed(gateway, caller, name, lambda book, stored: book.set(stored, checked, makes=True))
 
 
 @post("/{name:str}/pause", summary="Pause a queue", status_code=200, responses=LOOKED)

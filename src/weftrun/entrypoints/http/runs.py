@@ -19,14 +19,14 @@ from weftrun.entrypoints.http.gateway import Gateway, WantedRun, found
 from weftrun.entrypoints.http.given import CallerHere, GatewayHere
 from weftrun.entrypoints.http.listing import RunFilter, listed_runs
 from weftrun.entrypoints.http.problems import Refusal, not_found, problems
-from weftrun.model.errors import LimitExceeded, PolicyError, UsageError
+from weftrun.model.errors import LimitExceeded, PolicyError, SignalRefused, UsageError
 from weftrun.model.outcomes import Status
 from weftrun.model.queues import QueueOptions
 from weftrun.model.spans import parent_of
 from weftrun.ports.journal import RunInfo
 from weftrun.runtime.tickets import Ticket
 from weftrun.sdk.queues import placed
-from weftrun.sdk.waiting import Json, check_name, signal_value
+from weftrun.sdk.waiting import Json, check_name
 from weftrun.views.following import still
 from weftrun.views.graph import GraphEdge, GraphNode, drawing, graph
 from weftrun.views.page import page as page_of
@@ -103,6 +103,18 @@ class SendSignal(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     name: str
     value: Any = None
     id: Annotated[str, Meta(max_length=256)] = ""
+
+
+class SignalSent(Struct, frozen=True):
+    """A signal that is kept until it is taken.
+
+    Attributes:
+        note: that the Run waits for other signals only, where it does; else empty.
+    """
+
+    id: str
+    signal: str
+    note: str = ""
 
 
 class RunListed(Struct, frozen=True):
@@ -368,21 +380,27 @@ async def resume(gateway: GatewayHere, caller: CallerHere, run_id: Id, wait_s: W
 
 
 @post("/{run_id:str}/signals", status_code=202, summary="Send a signal to a Run", responses=SIGNALLED)
-async def send_signal(gateway: GatewayHere, caller: CallerHere, run_id: Id, data: JSONBody[SendSignal]) -> None:
-    """Send a signal, for `weftrun.signal(name, ...)` in the workflow: kept when this answers, and taken once."""
-    check_name(data.name)
-    value = signal_value(data.name, Json(as_json(data.value).decode()))
+async def send_signal(
+    gateway: GatewayHere, caller: CallerHere, run_id: Id, data: JSONBody[SendSignal]
+) -> Response[SignalSent]:
+    """Send a signal, for `weftrun.signal(name, ...)` in the workflow: kept when this answers, and taken once.
 
-    def done(reader: Reader) -> None:
+    A value that is not of the type that the Run waits for is refused.
+    """
+    check_name(data.name)
+    value = Json(as_json(data.value).decode())
+
+    def done(reader: Reader) -> str:
+        stored = found(reader, caller, run_id).id
         try:
-            reader.post_signal(found(reader, caller, run_id).id, data.name, value, data.id)
-        except LimitExceeded:
+            return reader.post_signal(stored, data.name, value, data.id, shown=run_id)
+        except (LimitExceeded, SignalRefused):
             raise
         except UsageError:
             detail = f"Run {run_id!r} has ended: nobody waits for the signal {data.name!r}."
             raise Refusal(409, "run-ended", detail) from None
 
-    await gateway.readers.read(done)
+    return json_answer(SignalSent(run_id, data.name, await gateway.readers.read(done)), 202)
 
 
 @delete("/{run_id:str}", opt={"scope": "admin"}, summary="Delete the records of a Run that has ended", responses=LOOKED)

@@ -54,6 +54,18 @@ class ScheduleShown(Struct, frozen=True):
     fault: str
 
 
+class Triggered(Struct, frozen=True):
+    """A schedule that was triggered.
+
+    Attributes:
+        id: of the schedule.
+        run: id of the Run that an engine starts for it within a few seconds.
+    """
+
+    id: str
+    run: str
+
+
 class CreateSchedule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A schedule to be created. One of `workflow` and `function`, and one of `cron` and `every_s`, are given.
 
@@ -178,9 +190,14 @@ async def resume_schedule(gateway: GatewayHere, caller: CallerHere, schedule_id:
 
 
 @post("/{schedule_id:str}/trigger", summary="Start a Run beside the times", status_code=200, responses=LOOKED)
-async def trigger_schedule(gateway: GatewayHere, caller: CallerHere, schedule_id: Id) -> Response[ScheduleShown]:
-    """Let a schedule start a Run now, beside its times."""
-    return await _changed(gateway, caller, schedule_id, "trigger")
+async def trigger_schedule(gateway: GatewayHere, caller: CallerHere, schedule_id: Id) -> Response[Triggered]:
+    """Let a schedule start a Run of its own now, beside its times, and say its id."""
+    kept = await _kept(gateway, caller, schedule_id)
+    try:
+        run = await asyncio.to_thread(gateway.core.trigger_schedule, kept.id)
+    except RunNotFound:  # it was deleted meanwhile
+        raise _not_there(schedule_id) from None
+    return json_answer(Triggered(caller.shown(kept.id), caller.shown(run)))
 
 
 @delete("/{schedule_id:str}", summary="Delete a schedule", status_code=204, responses=LOOKED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import signal
 import socket
 import sys
@@ -135,7 +136,11 @@ async def _opened(settings: ServerSettings) -> Gateway:
     )
     if asks and not gateway.file.tokens():
         await gateway.close()
-        raise UsageError(f"Callers at {settings.host} need tokens, and there is none: `weftrun token NAME` makes one.")
+        where = "" if settings.place.named_by else f" --db {shlex.quote(settings.place.shown)}"
+        raise UsageError(
+            f"Callers at {settings.host} need tokens, and there is none: make one first, by `weftrun token NAME "
+            f"--scope read --scope invoke{where}`."
+        )
     return gateway
 
 

@@ -7,7 +7,6 @@ records follow them, and its machine takes the road that it takes after a crash.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator, Sequence
 
@@ -34,9 +33,11 @@ from weftrun.model.records import (
     Started,
     StepOutcome,
 )
+from weftrun.model.telling import did_you_mean
 
 _LATER_LIFE = re.compile(r"~\d+(?=\[\d+\](?:/|$))")
 _SHOWN_MAX = 3
+_LISTED_MAX = 12
 
 
 class ForkWanted(Struct, frozen=True):
@@ -156,12 +157,18 @@ class _Line:
         whole = step.rpartition(".")[0]
         if whole in steps:
             return f"{step} is an item of a map: fork Run {id} from the map, {whole}."
-        near = difflib.get_close_matches(step, steps, _SHOWN_MAX)
-        hint = f" Did you mean {' or '.join(near)}?" if near else ""
-        return (
-            f"No record of Run {id} tells of a Step {step!r}, so nothing can be forked from there.{hint} `weftrun "
-            f"steps {id}` shows its Steps."
-        )
+        if step == self._root:
+            wrong = f"{step} is the workflow of Run {id} itself, and no Step of it: start it again under another id, or"
+        else:
+            hint = did_you_mean(step, steps, _SHOWN_MAX)
+            wrong = f"No record of Run {id} tells of a Step {step!r}, so nothing can be forked from there.{hint}"
+        steps = [known for known in steps if ":" not in known]  # what a Step puts before it ends is no place
+        there = ", ".join(steps[:_LISTED_MAX])
+        if len(steps) > _LISTED_MAX:
+            there = f"{there} and {len(steps) - _LISTED_MAX} more, which `weftrun steps {id}` shows"
+        if step == self._root:
+            return f"{wrong} fork from one of its Steps: {there}."
+        return f"{wrong} Its Steps are {there}." if steps else f"{wrong} It has no Steps."
 
     def _check_outputs(self) -> None:
         label = self.step.rpartition("/")[2].rpartition("[")[0]

@@ -87,7 +87,7 @@ def _pause(book: QueueBook, *, paused: bool) -> None:
 
 
 def _limit(most: int, book: QueueBook) -> None:
-    book.set(QUEUE, {"concurrency": most})
+    book.set(QUEUE, {"concurrency": most}, makes=True)
 
 
 class ScheduleActor(Actor[World]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,9 @@ from weftrun.machines.placement import Planner
 from weftrun.model.commands import Ahead, StartRules
 from weftrun.model.errors import WeftrunError
 from weftrun.model.ids import SessionUid
+from weftrun.model.policy import Bundle
+from weftrun.model.records import Started
+from weftrun.ports.code import UnknownCode
 from weftrun.ports.transactions import Transactions
 from weftrun.ports.worker import Worker
 from weftrun.runtime.engine import EngineCore
@@ -42,6 +45,22 @@ _AGAIN_S = 0.05
 def _starts(settings: Settings) -> StartRules:
     ahead = Ahead.ARMED if settings.workers.arms else Ahead.KNOWN
     return StartRules(ahead if settings.workers.count else Ahead.NOTHING, on_outputs=settings.on_outputs)
+
+
+class _Code(UnknownCode):
+    """The code of one engine, which is known by a digest only; Runs are begun with code that fits."""
+
+    def __init__(self, digest: str, *, serves_all: bool) -> None:
+        self._digest = digest
+        self.serves_all = serves_all
+
+    def serves(self, started: Started) -> bool:  # noqa: ARG002
+        """Go on with those that were begun with this code."""
+        return self.serves_all or self._digest == "fit"
+
+    def digest(self, bundle: Bundle, names: Iterable[str]) -> str:  # noqa: ARG002
+        """Return it, whatever Run it is asked for."""
+        return self._digest
 
 
 @dataclass(frozen=True)
@@ -132,7 +151,7 @@ class Process:
             worker=worker,
             entropy=ground.entropy,
             limits=settings.limits,
-            code_here=lambda _bundle, _names: "unfit" if is_unfit else "fit",
+            code=_Code("unfit" if is_unfit else "fit", serves_all=settings.unfit_serve),
             sinks={name: FaultySink(sink, faults, self, view) for name, sink in sinks.items()},
             starts=_starts(settings),
             calendar=STEADY if settings.clock_skews else None,

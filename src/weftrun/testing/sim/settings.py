@@ -81,7 +81,8 @@ class Settings:
         workers: Worker processes of each engine.
         on_outputs: whether Steps may run on outputs of others that go on (`trigger="data"`).
         unfit_s: from when until when engines are opened with code that does not fit, in seconds of virtual time; then
-            those that have it are killed. `unfit_share` says how often.
+            those that have it are killed. `unfit_share` says how often, and `unfit_serve` whether they go on with Runs
+            that were begun with other code at all.
         clock_skews: how far the clocks on the walls of engines are off, in seconds: each that is opened has one of
             these. Where there are none, nobody looks after schedules.
     """
@@ -105,4 +106,5 @@ class Settings:
     on_outputs: bool = True
     unfit_s: Delays = (0.0, 0.0)
     unfit_share: float = 0.7
+    unfit_serve: bool = True
     clock_skews: tuple[float, ...] = ()

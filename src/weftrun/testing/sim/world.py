@@ -67,7 +67,7 @@ class World:
         ledger: what was entered.
         register: what the Journal really did; `rows` are its committed rows by Run.
         unkept: Runs that keep no records.
-        unfit: numbers of the processes that have had code that does not fit.
+        unfit: numbers of the processes that have had code that does not fit, and went on with Runs all the same.
         left: the Objects, living Sandboxes, open transactions, timers and sessions that were there when all was over.
         actors: who acts in it beside clients and faults.
         loaded: the rows of each Run as the Journal gives them back in the end.
@@ -254,7 +254,7 @@ class World:
         self.register.disturbed()
         since, until = (self._began + at_s for at_s in self.settings.unfit_s)
         is_unfit = since <= self.loop.now() < until and self._code.happens(self.settings.unfit_share)
-        self.unfit.update([self._opened] if is_unfit else [])
+        self.unfit.update([self._opened] if is_unfit and self.settings.unfit_serve else [])
         self._processes[slot] = Process(
             self._ground, self._opened, slot, is_unfit=is_unfit, opened=self._is_open, died=self._has_died
         )
