@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from msgspec.structs import replace
 
@@ -53,6 +54,7 @@ from weftrun.ports.peers import Peers
 from weftrun.ports.sandboxes import Profile, Progress, Sandboxes
 from weftrun.ports.worker import LimitKeeper, WorkerEvents
 from weftrun.runtime.lookout import Lookout
+from weftrun.runtime.waiting_batches import WaitingBatches
 
 _NO_LIMITS = Failure(
     Reason.MISUSE, "Unsupported",
@@ -108,7 +110,7 @@ class WorkerDriver:
         self._cold: dict[SandboxId, Cold] = {}
         self._printed: dict[SandboxId, list[str]] = {}
         self._drains = self._stopped = False
-        self._waiting: dict[SandboxId, deque[_WaitingBatch]] = {}
+        self._waiting = WaitingBatches(sandboxes, objects)
         self._prepared: BatchSent | None = None
         self._is_prepared = False
         self._keeper: LimitKeeper | None = None
@@ -402,36 +404,11 @@ class WorkerDriver:
             self._prepared = self._sent(command.sandbox, message)
             self._sandboxes.send(command.sandbox, message)
         elif isinstance(message, Batch | ItemBatch):
-            self._send_batch(command.sandbox, message)
+            sent = self._sent(command.sandbox, message)
+            self._waiting.send(command.sandbox, message, partial(self._events.batch_sent, sent))
         else:
             self._sandboxes.send(command.sandbox, message)
         self._lookout.gave()
-
-    def _send_batch(self, sandbox: SandboxId, batch: Batch | ItemBatch) -> None:
-        """Send a Batch as soon as it may go, behind those that the Sandbox is to get before it."""
-        waiting = _WaitingBatch(batch)
-        self._waiting.setdefault(sandbox, deque()).append(waiting)
-
-        def go() -> None:
-            waiting.may_go = True
-            self._send_waiting(sandbox)
-
-        self._events.batch_sent(self._sent(sandbox, batch), go)
-        if not waiting.may_go:
-            for oid in batch.objects:
-                self._objects.hold(oid)
-            waiting.is_held = True
-
-    def _send_waiting(self, sandbox: SandboxId) -> None:
-        queue = self._waiting.get(sandbox)
-        while queue and queue[0].may_go:
-            self._sandboxes.send(sandbox, queue[0].batch)
-            self._drop_waiting(queue.popleft())
-
-    def _drop_waiting(self, waiting: _WaitingBatch) -> None:
-        if waiting.is_held:
-            for oid in waiting.batch.objects:
-                self._objects.release(oid)
 
     def _sent(self, sandbox: SandboxId, message: Batch | ItemBatch) -> BatchSent:
         fresh = self._fresh.pop(sandbox, None)
@@ -517,8 +494,7 @@ class WorkerDriver:
         text = progress.text + "".join(self._printed.pop(sandbox, ()))
         self._fresh.pop(sandbox, None)
         self._cold.pop(sandbox, None)
-        for waiting in self._waiting.pop(sandbox, ()):
-            self._drop_waiting(waiting)
+        self._waiting.drop(sandbox)
         now, running, slots = self._loop.now(), _running(progress), progress.slots
         self._machine.gone(now, sandbox, why, running, text, progress.where, slots)
         self._pump()  # first, for a Run that fails by this must have nothing placed any more
@@ -537,16 +513,6 @@ class WorkerDriver:
             return [*messages[:index], told, *messages[index + 1 :]]
         self._printed[sandbox] = [text]
         return messages
-
-
-class _WaitingBatch:
-    """A Batch that a Sandbox is to get, when it may go; what it names is held until then."""
-
-    __slots__ = ("batch", "is_held", "may_go")
-
-    def __init__(self, batch: Batch | ItemBatch) -> None:
-        self.batch = batch
-        self.may_go = self.is_held = False
 
 
 def _nothing() -> None:
