@@ -233,6 +233,7 @@ def open(
     data: str = "local",
     trigger: str = "data",
     placement: str = "planned",
+    pressure: str = "on",
     lease_ttl_s: float = 10.0,
     sinks: "Mapping[str, Sink] | None" = None,
     telemetry: "Literal['none', 'console', 'otlp'] | SpanExporter | None" = None,
@@ -255,16 +256,15 @@ def open(
             files beside the Journal that each reader reads: what FaaSFlow is measured against, and of no other use.
         trigger: when a Step that takes an early output starts: when it is put (`data`), or when its Step has ended.
         placement: with a cluster, which Worker a `def` body's Steps run on: `planned`, `faasflow` or `hash`.
-        lease_ttl_s: when this engine gives no sign for so many seconds while it owns Runs, others on the Journal take
-            it for dead. One that was killed on the same host is known to be dead at once.
-        sinks: where `current().emit(name, ...)` goes, by name; see `weftrun.sinks`. What waits for them in the Journal
-            is delivered by this engine, whichever engine has run what emitted it.
+        pressure: whether (`on` or `off`) a Function waits for its values to leave its host (docs/decisions/0095).
+        lease_ttl_s: when this engine gives no sign for so many seconds, others on the Journal take it for dead.
+        sinks: where `current().emit(name, ...)` goes, by name; see `weftrun.sinks`. What others left goes there, too.
         telemetry: where spans go, one of each Run and of each Attempt (extra `otel`): `console`, `otlp` (a collector
             of OpenTelemetry), `none`, or an exporter of OpenTelemetry's SDK. Default is what `$OTEL_TRACES_EXPORTER`
             says, or `otlp` where `$OTEL_EXPORTER_OTLP_ENDPOINT` names one, else `none`.
-        strategy: by what rule calls get their Sandboxes: `adaptive` (default; each Function says how it is run), or
-            that of a system to compare with: `vanilla`, `sfs`, `kraken`, `faasbatch`. Settings follow the name, as in
-            `kraken:slo_s=0.5,window_s=0.2`; with `shares=no` no client is shared. Or a `weftrun.Strategy`.
+        strategy: by what rule calls get their Sandboxes: `adaptive` (default), or that of a system to compare with:
+            `vanilla`, `sfs`, `kraken`, `faasbatch`, with settings behind the name, as in
+            `kraken:slo_s=0.5,window_s=0.2,shares=no` (no client is shared). Or a `weftrun.Strategy`.
         versions: which code Runs go on with: `any` (what there is now), `kept` (what they began with, of which copies
             are kept beside the Journal), or `own` (only Runs are taken over that began with this program's code).
         workers: refused; it was the name of `sandboxes`.
@@ -279,8 +279,8 @@ def open(
     # Late: a guest that imports the author's module must never load the engine.
     engine: Engine = importlib.import_module("weftrun.assembly").open_engine(
         url, recover=recover, sandboxes=sandboxes, cluster=cluster, control=control, data=data, trigger=trigger,
-        placement=placement, lease_ttl_s=lease_ttl_s, sinks=sinks, tells=url is None, telemetry=telemetry,
-        strategy=strategy, versions=versions,
+        placement=placement, pressure=pressure, lease_ttl_s=lease_ttl_s, sinks=sinks, tells=url is None,
+        telemetry=telemetry, strategy=strategy, versions=versions,
     )  # fmt: skip
     return engine
 

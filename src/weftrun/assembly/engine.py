@@ -76,7 +76,7 @@ _TTL_MIN_S = 0.5
 def open_engine(
     url: str | None = None, *, recover: str = "all", sandboxes: int | None = None, cluster: str | None = None,
     control: str = "worker", data: str = "local", trigger: str = "data", placement: str = "planned",
-    lease_ttl_s: float | None = None,
+    pressure: str = "on", lease_ttl_s: float | None = None,
     sinks: Mapping[str, Sink] | None = None, limits: Limits = DEFAULT_LIMITS, tells: bool = False,
     telemetry: object = None, strategy: str | Strategy | None = None, versions: str = "any",
 ) -> Engine:  # fmt: skip
@@ -89,8 +89,8 @@ def open_engine(
     is_new = place.is_missing
     core = open_core(
         place, recover=recover, sandboxes=sandboxes, cluster=cluster, control=control, data=data,
-        trigger=trigger, placement=placement, lease_ttl_s=lease_ttl_s, sinks=sinks, limits=limits,
-        telemetry=telemetry, strategy=strategy, versions=versions,
+        trigger=trigger, placement=placement, pressure=pressure, lease_ttl_s=lease_ttl_s, sinks=sinks,
+        limits=limits, telemetry=telemetry, strategy=strategy, versions=versions,
     )  # fmt: skip
     if is_new and tells:
         logging.getLogger("weftrun").warning("%s", made_sentence(place))
@@ -100,7 +100,7 @@ def open_engine(
 def open_core(
     place: Place, *, recover: str = "all", sandboxes: int | None = None, cluster: str | None = None,
     control: str = "worker", data: str = "local", trigger: str = "data", placement: str = "planned",
-    lease_ttl_s: float | None = None,
+    pressure: str = "on", lease_ttl_s: float | None = None,
     sinks: Mapping[str, Sink] | None = None, limits: Limits = DEFAULT_LIMITS, telemetry: object = None,
     strategy: str | Strategy | None = None, versions: str = "any",
 ) -> EmbeddedCore:  # fmt: skip
@@ -122,6 +122,9 @@ def open_core(
     _check_choice("data", data, ("local", "store"))
     _check_choice("trigger", trigger, ("data", "control"))
     _check_choice("placement", placement, get_args(Placement))
+    _check_choice("pressure", pressure, ("on", "off"))
+    if pressure == "off":
+        limits = replace(limits, transfer_hold_s=0.0)
     _check_choice("versions", versions, get_args(Versions))
     _check_recover(recover, place)
     where = cluster_of(cluster)

@@ -76,6 +76,8 @@ class Reader:
         self._place = place
         self._journal = place.open_to_read()
         self._blobs = FileBlobs(place.folder / "blobs", writable=False)
+        self._watched: SqliteTrace | None = None
+        self._watched_file: tuple[int, int] | None = None
 
     @staticmethod
     def now() -> float:
@@ -112,6 +114,10 @@ class Reader:
     def newer(self, uid: RunUid, after: int, limit: int) -> list[Row]:
         """Return the rows of a Run after a seq, in order, at most so many."""
         return self._journal.newer(uid, after, limit)
+
+    def record_bytes(self, uid: RunUid) -> int:
+        """Return how many bytes the records of a Run have, its start aside."""
+        return self._journal.record_bytes(uid)
 
     def emitted(self, uid: RunUid) -> list[Emitted]:
         """Return what a Run has emitted, in the order of commits."""
@@ -177,14 +183,25 @@ class Reader:
 
     def seen_of(self, info: RunInfo) -> tuple[int, ...]:
         """Return numbers that change whenever the trace, or what was seen running of a Run, does."""
-        trace = SqliteTrace(self._place.folder / "trace.db", writable=False)
+        trace = self._watched_trace()
+        running = trace.running(info.uid) if info.ended_at is None else []
+        return trace.newest(info.uid), *(
+            hash((row.step, row.attempt, len(row.text), len(row.piped))) for row in running
+        )
+
+    def _watched_trace(self) -> SqliteTrace:
+        """Return the trace, kept open for those who look many times a second, as long as it is the same file."""
+        path = self._place.folder / "trace.db"
         try:
-            running = trace.running(info.uid) if info.ended_at is None else []
-            return trace.newest(info.uid), *(
-                hash((row.step, row.attempt, len(row.text), len(row.piped))) for row in running
-            )
-        finally:
-            trace.close()
+            found = os.stat(path)
+            file = (found.st_dev, found.st_ino)
+        except OSError:
+            file = None
+        if self._watched is None or self._watched_file != file or not self._watched.is_open:
+            if self._watched is not None:
+                self._watched.close()
+            self._watched, self._watched_file = SqliteTrace(path, writable=False), file
+        return self._watched
 
     def doing(self, infos: Sequence[RunInfo]) -> list[tuple[OwnerView | None, list[RunningView]]]:
         """Return who owns each of these open Runs, and what was seen running of it."""
@@ -321,8 +338,10 @@ class Reader:
             journal.close()
 
     def close(self) -> None:
-        """Release the file."""
+        """Release the files."""
         self._journal.close()
+        if self._watched is not None:
+            self._watched.close()
 
 
 def _worker_view(row: WorkerRow) -> WorkerView:

@@ -12,6 +12,7 @@ from weftrun.model.graph import SignalType
 from weftrun.model.ids import RunUid, SandboxId, StepId, WorkerId
 from weftrun.model.messages import Batch, BodyDeliver, BodyDrop, BodyStart, ItemBatch
 from weftrun.model.outcomes import Moved
+from weftrun.model.policy import FunctionSpec
 
 BodyMessage = BodyStart | BodyDeliver | BodyDrop
 
@@ -53,10 +54,15 @@ NOBODY = 0
 
 
 class Tell(Struct, frozen=True, gc=False):
-    """Hand an event to the machine of Run number `run`, or to `NOBODY`."""
+    """Hand an event to the machine of Run number `run`, or to `NOBODY`.
+
+    Attributes:
+        function: whose Attempts have ended, as it is run here; None where the event tells of something else.
+    """
 
     run: int
     event: WorkEvent
+    function: FunctionSpec | None = None
 
 
 class Said(Struct, frozen=True, gc=False, array_like=True):

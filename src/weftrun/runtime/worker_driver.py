@@ -29,7 +29,7 @@ from weftrun.model.messages import (
     StreamAnswer,
     TransactionAnswer,
 )
-from weftrun.model.outcomes import Failure, Reason
+from weftrun.model.outcomes import Failure, Ran, Reason
 from weftrun.model.policy import Bundle, FunctionSpec, Reach
 from weftrun.model.strategy import ADAPTIVE, Strategy
 from weftrun.model.values import Data, Object
@@ -222,24 +222,33 @@ class WorkerDriver:
             for oid in held.pop(reader, ()):  # type: ignore[union-attr]
                 self._objects.release(oid)
 
-    def _tell_and_start(self, run: int, event: AttemptsEnded) -> None:
+    def _tell_and_start(self, run: int, event: AttemptsEnded, function: FunctionSpec | None) -> None:
         """Hand on and tell what became of Attempts; then start what has only waited for that."""
         for ended in event.ended:
-            if ended.value is not None and not ended.undoes:
-                self._hand_on(run, ended.step, ended.value)
+            if ended.value is not None and not ended.undoes and self._hand_on(run, ended.step, ended.value):
+                self._press(function, ended.ran)
         started = self._armed.ended(run, event)
         self._events.told(run, event)
         self._let_go(run, [ended.step for ended in event.ended])
         self._start(run, started)
         self._place_soon()
 
-    def _hand_on(self, run: int, step: int, value: Data) -> None:
-        """Keep a value for those that wait for it here, and hand it to the Workers of others."""
+    def _hand_on(self, run: int, step: int, value: Data) -> bool:
+        """Keep a value for who waits for it here, and hand it to others; say whether bytes leave for them."""
+        objects = objects_in(value)
         for reader in self._armed.readers_of(run, step):
-            self._hold(run, reader, objects_in(value))
-        for worker in self._armed.fed_with(run, step):
-            if self._peers is not None:
-                self._peers.give(worker, run, step, value)
+            self._hold(run, reader, objects)
+        others = self._armed.fed_with(run, step) if self._peers is not None else ()
+        for worker in others:
+            assert self._peers is not None
+            self._peers.give(worker, run, step, value)
+        return bool(objects and others)
+
+    def _press(self, function: FunctionSpec | None, ran: Ran) -> None:
+        """A body has made what other Workers wait for: its Function may be ahead of what this host can send."""
+        leaves_in_s = self._peers.leaves_in_s() if self._peers is not None else 0.0
+        if function is not None and leaves_in_s:
+            self._machine.pressed(self._loop.now(), function, ran.left_at - ran.entered_at, leaves_in_s)
 
     def _handed(self, source: WorkerId, run: int, step: int, value: Data) -> None:
         """Another Worker has handed over a value, perhaps before the engine told of its Run here."""
@@ -376,8 +385,8 @@ class WorkerDriver:
         while self._machine.state.commands:
             for command in self._machine.take_commands():
                 match command:
-                    case Tell(run, AttemptsEnded() as event) if run in self._armed.runs:
-                        self._tell_and_start(run, event)
+                    case Tell(run, AttemptsEnded() as event, function) if run in self._armed.runs:
+                        self._tell_and_start(run, event, function)
                     case Tell():
                         self._events.told(command.run, command.event)
                     case Send():

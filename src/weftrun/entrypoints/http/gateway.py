@@ -30,6 +30,7 @@ from weftrun.entrypoints.http.apps import (
 )
 from weftrun.entrypoints.http.auditing import Auditing
 from weftrun.entrypoints.http.callers import Caller
+from weftrun.entrypoints.http.finding import found
 from weftrun.entrypoints.http.problems import Refusal, not_found
 from weftrun.entrypoints.http.readers import Readers
 from weftrun.model.errors import RunNotFound
@@ -468,17 +469,3 @@ class Gateway:
 def _set(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
-
-
-def found(reader: Reader, caller: Caller, id: str) -> RunInfo:
-    """Return what is known of a caller's Run.
-
-    Raises:
-        Refusal: there is none, or it was deleted.
-    """
-    info = reader.find(caller.stored(id))
-    if info is None:
-        raise not_found(id)
-    if info.deleted:
-        raise Refusal(410, "run-deleted", f"Run {id!r} was deleted; it has {info.status}.", run=id)
-    return info

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from weftrun.machines.retry import must_know
-from weftrun.machines.worker import bodies, turns
+from weftrun.machines.worker import bodies, pressure, turns
 from weftrun.machines.worker.outcomes import (
     fail_lane,
     give_back,
@@ -172,6 +172,10 @@ class WorkerMachine:
     def refuse(self, now: float, profile: int, function: FunctionSpec, failure: Failure) -> None:
         """Fail all that waits of a Function: it can't be run here."""
         fail_lane(self.state, self._lane(profile, function), failure, now)
+
+    def pressed(self, now: float, function: FunctionSpec, body_s: float, leaves_in_s: float) -> None:
+        """A body of a Function, as it is run here, has made what other hosts wait for. See `pressure.hold`."""
+        pressure.hold(self.state, function, now, body_s, leaves_in_s)
 
     def bar(self) -> None:
         """No body may be entered until something is placed again: the Lease is over."""

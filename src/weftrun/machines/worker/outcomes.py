@@ -45,7 +45,7 @@ def outcomes_came(state: WorkerState, box: Box, message: Outcomes, now: float) -
             by_run[entry[0]] = [outcome]
     _learn(given.lane, busy_s, len(message.outcomes))
     for run, outcomes in by_run.items():
-        state.commands.append(Tell(run, AttemptsEnded(now, tuple(outcomes))))
+        state.commands.append(Tell(run, AttemptsEnded(now, tuple(outcomes)), given.lane.function))
     _close(box, given, now)
     return True
 

@@ -11,6 +11,7 @@ from collections import deque
 
 import msgspec
 
+from weftrun.machines.worker import pressure
 from weftrun.machines.worker.state import Box, BoxState, Given, Lane, Names, PreparedAttempt, WorkerState
 from weftrun.machines.worker.strategies import shares_of
 from weftrun.model.ids import SandboxId
@@ -31,7 +32,11 @@ def place(state: WorkerState, now: float) -> None:
     lanes = deque(state.active)
     while lanes:
         lane = lanes.popleft()
-        may_go = lane.opens_at <= now and (not lane.is_limited or free_places(state, lane) > 0)
+        may_go = (
+            lane.opens_at <= now
+            and not pressure.is_held(state, lane, now)
+            and (not lane.is_limited or free_places(state, lane) > 0)
+        )
         if may_go and lane.planned and not lane.plan:
             lane.plan.extend(shares_of(lane.waiting, lane.each_s, lane.function.name, state.strategy))
         box = _free_box(state, lane) if may_go else None
@@ -127,7 +132,7 @@ def prepare(state: WorkerState, run: int, invocation: Invocation, lane: Lane, no
     Also where the Sandbox would have to be told more than whether it may enter it.
     """
     is_plain = not (lane.shares or lane.window_s or lane.is_limited or lane.alone or lane.planned)
-    if not is_plain or state.active or state.barred or state.withdrawn is not None:
+    if not is_plain or lane.held_until > now or state.active or state.barred or state.withdrawn is not None:
         return False
     box = _free_box(state, lane)
     if box is None or box.given or box.revoked:
@@ -230,7 +235,7 @@ def _give_items(state: WorkerState, lane: Lane, box: Box, given: Given) -> None:
 def _start_more(state: WorkerState, now: float) -> None:
     """Start Sandboxes for what waits, as far as the bound allows; a free one of another profile makes room."""
     for lane in state.active:
-        if lane.opens_at > now:
+        if lane.opens_at > now or lane.held_until > now:
             continue
         running = [box for box in state.boxes.values() if not box.for_bodies]
         coming = sum(box.profile == lane.profile and box.state is BoxState.STARTING for box in running)

@@ -77,14 +77,15 @@ class Lane:
         is_limited: whether its Function has a limit.
         window_s: length of a tick at whose end what waits is given out; 0 for as soon as may be.
         opens_at: when that is; 0 where nothing waits for it.
+        held_until: nothing of it is given out before: what it has made has not left this host (see `pressure`).
         alone: whether each Invocation has a Sandbox for itself.
         planned: whether what waits is divided among Sandboxes ahead; `plan` is how many each of them gets next.
         sliced: whether each Invocation begins with a time slice.
     """
 
     __slots__ = (
-        "alone", "each_s", "function", "idle_ends", "is_limited", "most", "opens_at", "plan", "planned", "profile",
-        "ranges", "ranges_left", "shares", "singles", "sliced", "window_s",
+        "alone", "each_s", "function", "held_until", "idle_ends", "is_limited", "most", "opens_at", "plan", "planned",
+        "profile", "ranges", "ranges_left", "shares", "singles", "sliced", "window_s",
     )  # fmt: skip
 
     def __init__(self, function: FunctionSpec, profile: int, strategy: Strategy = ADAPTIVE) -> None:
@@ -101,7 +102,7 @@ class Lane:
         self.shares = sharing is not None and sharing.how != "serial"
         self.most = sharing.most if sharing is not None else 1
         self.window_s = (sharing.window_s or 0.0) if sharing is not None else 0.0
-        self.opens_at = 0.0
+        self.opens_at = self.held_until = 0.0
         self.alone = strategy.name in ("vanilla", "sfs")
         self.planned = strategy.name == "kraken"
         self.plan: deque[int] = deque()

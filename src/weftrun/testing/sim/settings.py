@@ -44,6 +44,7 @@ class WorkerSettings:
         meets: whether they hand one another values.
         loses: how likely what one hands to another is lost; `late_s` is how long it takes else, in seconds.
         deaf: how likely nothing ever arrives from one at another, for each pair and direction.
+        leaves_s: how long what one hands to others still needs to leave its host, as it reckons, in seconds.
     """
 
     count: int = 0
@@ -58,6 +59,7 @@ class WorkerSettings:
     loses: float = 0.0
     late_s: Delays = (0.0, 0.0)
     deaf: float = 0.0
+    leaves_s: Delays = (0.0, 0.0)
 
 
 @dataclass(frozen=True)
