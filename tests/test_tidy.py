@@ -105,6 +105,7 @@ PUBLIC_NAMES = {
     "run",
     "wasm_component",
     "wasm_function",
+    "near",
     "WasmLimits",
     "http_function",
     "asgi_app",
@@ -122,6 +123,7 @@ VAGUE_NAMES = re.compile(r"util|helper|manager|misc|common|stuff", re.IGNORECASE
 CLOCKS_AND_CHANCE = {"time", "random", "uuid", "secrets"}
 MAY_READ_THEM = (
     "adapters/system/",
+    "adapters/near/",
     "adapters/wasm/",
     "adapters/remote/",
     "guest/",

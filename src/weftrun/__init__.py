@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from weftrun.sdk.asgi import asgi_app
     from weftrun.sdk.eviction import Evict
     from weftrun.sdk.multiplexer import SharedCounts
+    from weftrun.sdk.near import near
     from weftrun.sdk.remote import http_function
     from weftrun.sdk.shared_state import SharedState, shared_state
     from weftrun.sdk.wasm import wasm_component, wasm_function
@@ -83,6 +84,7 @@ __all__ = [
     "workflow",
     "SharedState",
     "shared_state",
+    "near",
     "wasm_component",
     "wasm_function",
     "WasmLimits",
@@ -178,6 +180,7 @@ if not TYPE_CHECKING:
         "asgi_app": "weftrun.sdk.asgi",
         "http_function": "weftrun.sdk.remote",
         "SharedState": "weftrun.sdk.shared_state",
+        "near": "weftrun.sdk.near",
         "shared_state": "weftrun.sdk.shared_state",
         "wasm_component": "weftrun.sdk.wasm",
         "wasm_function": "weftrun.sdk.wasm",
