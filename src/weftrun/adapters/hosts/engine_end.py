@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import struct
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -30,6 +31,7 @@ from weftrun.ports.worker import WorkerEvents
 from weftrun.wire.channel import Channel
 from weftrun.wire.frames import ChannelBroken
 from weftrun.wire.lease_page import host_clock_s
+from weftrun.wire.said_page import SaidPage
 
 _NOT_HERE: Final = -1
 _NO_STEP: Final = -1
@@ -95,7 +97,13 @@ class RemoteWorker:
         self.end = end
         self._events: WorkerEvents | None = None
         self._channel = LoopChannel(loop, channel, self._readable)
-        self._channel.send(begin)
+        self._page: SaidPage | None = None
+        if begin.is_apart:
+            self._channel.send(begin)
+        else:
+            descriptor = SaidPage.make()
+            self._page = SaidPage(descriptor)
+            self._channel.send(begin, [descriptor], close=[descriptor])
 
     # ------------------------------------------------------------------ the port
 
@@ -197,6 +205,8 @@ class RemoteWorker:
         if not self._over:
             self._over = True
             self._channel.close()
+            if self._page is not None:
+                self._page.close()
             self._sent.clear()
             for untold in self._untold:
                 untold.drop()
@@ -211,6 +221,7 @@ class RemoteWorker:
     def lost(self, why: str) -> None:
         """The Worker is gone: close this end, and tell."""
         if not self._over:
+            self._read_page()
             self.close()
             if self._events is not None:
                 self._events.gone(why, self._word)
@@ -251,6 +262,16 @@ class RemoteWorker:
                 for descriptor in descriptors:
                     os.close(descriptor)
         return True
+
+    def _read_page(self) -> None:
+        """Hear of the Batches that had gone to Sandboxes, and of which it could not write any more."""
+        if self._page is None or self._events is None:
+            return
+        try:
+            for sent in self._page.noted():
+                self._events.batch_sent(sent, _nothing)
+        except (msgspec.MsgspecError, struct.error):
+            self._word = m.Word.NOTHING
 
     def _broke(self, error: Exception) -> None:
         """It has said what can't be understood, and perhaps more after that."""
@@ -351,6 +372,10 @@ class RemoteWorker:
             self._introductions.serves(self._me, message.port)
         else:
             self._introductions.reaches(self._me, message.worker)
+
+
+def _nothing() -> None:
+    """The Batch has gone already, and its Worker too."""
 
 
 def _objects_by_step(event: WorkEvent) -> list[tuple[int, Object]]:

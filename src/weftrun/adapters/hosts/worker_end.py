@@ -25,6 +25,7 @@ from weftrun.ports.worker import Worker
 from weftrun.wire.channel import Channel
 from weftrun.wire.frames import ChannelBroken
 from weftrun.wire.lease_page import host_clock_s
+from weftrun.wire.said_page import SaidPage
 
 _HOST = os.uname().nodename
 PlainMessage = m.BeginRun | m.CloseRun | m.LeaveRun | m.AnswerAttempt | m.EndAttempt | m.FenceWork | m.Drain
@@ -37,7 +38,8 @@ class WorkerEnd:
         worker: the Worker of this process.
         me: its number.
         ttl_s: an engine that gives no sign of life for so long, in seconds, may have lost its Runs to another one (O3).
-        is_apart: whether what this end has said last may be lost together with this process.
+        page: where a Batch is noted that leaves before the engine is told; None on another host, where what this end
+            has said last may be lost together with this process.
         ended: called once when the engine has closed its end, has died, or has given no sign of life.
         about: tells of this Worker.
         peers: links to the other Workers of this engine, where it may tell of them. With those on other hosts this one
@@ -56,7 +58,7 @@ class WorkerEnd:
         about: Callable[[], m.WorkerAbout],
         peers: PeerLinks | DistantPeers,
         *,
-        is_apart: bool = False,
+        page: SaidPage | None = None,
     ) -> None:
         self._loop = loop
         self._objects = objects
@@ -68,7 +70,7 @@ class WorkerEnd:
             objects, worker, me, peers if isinstance(peers, DistantPeers) else None,
             lambda oid: self._send(m.Lacks((oid,))), self.came,
         )  # fmt: skip
-        self._is_apart = is_apart
+        self._page = page
         self._asked = 0
         self._waiting: dict[int, Callable[[], None]] = {}
         self._heard = 0
@@ -221,13 +223,18 @@ class WorkerEnd:
     def batch_sent(self, sent: BatchSent, go: Callable[[], None]) -> None:
         """A Batch is to go to a Sandbox (W9).
 
-        On the engine's host the socket keeps what was said. On another one the engine is asked where it must know; for
-        all else nobody waits.
+        On the engine's host it is noted in memory that the engine sees, until the socket keeps it; where there is no
+        room it goes after the write. On another host the engine is asked where it must know; for all else nobody waits.
         """
         sent = replace(sent, host=_HOST)
-        if not self._is_apart:
+        if self._page is not None:
             self._send(m.SentBatch(sent))
-            self._channel.when_sent(go)
+            if self._page.is_clear:
+                self._channel.when_sent(self._page.clear)
+            if self._page.note(sent):
+                go()
+            else:
+                self._channel.when_sent(go)
         elif sent.holds.must_be_known:
             self._asked += 1
             self._waiting[self._asked] = go
