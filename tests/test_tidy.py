@@ -39,6 +39,7 @@ TEXTS = sorted(
 
 PUBLIC_NAMES = {
     "Strategy",
+    "Warm",
     "as_settled",
     "when",
     "first",

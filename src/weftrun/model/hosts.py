@@ -22,6 +22,7 @@ from weftrun.model.messages import Answer, Asking
 from weftrun.model.outcomes import Failure
 from weftrun.model.policy import Bundle
 from weftrun.model.values import Data, Object
+from weftrun.model.warm import UNRULED, Warm
 from weftrun.model.work import AttemptAt, BatchSent, Came, Running, Said, WorkEvent
 
 ENGINE = WorkerId(0)
@@ -57,6 +58,7 @@ class Begin(Struct, frozen=True, gc=False, array_like=True, tag=0):
         serves_at: address of this host at which the engine's other Workers reach this one; empty where they don't.
         secret: what Workers of this engine know, and nobody else.
         is_apart: whether it may die together with what it has said last: it is on another host.
+        warm: which Sandboxes are kept or made though nothing needs them.
     """
 
     worker: WorkerId
@@ -70,6 +72,7 @@ class Begin(Struct, frozen=True, gc=False, array_like=True, tag=0):
     serves_at: str = ""
     secret: bytes = b""
     is_apart: bool = False
+    warm: Warm = UNRULED
 
 
 class BeginRun(Struct, frozen=True, gc=False, array_like=True, tag=1):
