@@ -52,9 +52,10 @@ from weftrun.model.work import (
 from weftrun.ports.loop import Handle, Loop
 from weftrun.ports.objects import Objects
 from weftrun.ports.peers import Peers
-from weftrun.ports.sandboxes import Profile, Progress, Sandboxes
+from weftrun.ports.sandboxes import Progress, Sandboxes
 from weftrun.ports.worker import LimitKeeper, WorkerEvents
 from weftrun.runtime.lookout import Lookout
+from weftrun.runtime.profiles import Profiles
 from weftrun.runtime.waiting_batches import WaitingBatches
 
 _NO_LIMITS = Failure(
@@ -552,32 +553,6 @@ class WorkerDriver:
 
 def _nothing() -> None:
     """A prepared Batch is in its Sandbox already."""
-
-
-class Profiles:
-    """Numbers what Sandboxes are made for."""
-
-    def __init__(self) -> None:
-        self._numbers: dict[Profile, int] = {}
-        self._profiles: list[Profile] = []
-        self._last: tuple[Bundle, FunctionSpec, int] | None = None
-
-    def number(self, bundle: Bundle, function: FunctionSpec) -> int:
-        """Return the number of the profile that a Function of a bundle needs."""
-        last = self._last
-        if last is not None and last[0] is bundle and last[1] is function:
-            return last[2]
-        profile = Profile(bundle, function.network, function.privileges)
-        number = self._numbers.get(profile)
-        if number is None:
-            number = self._numbers[profile] = len(self._profiles)
-            self._profiles.append(profile)
-        self._last = (bundle, function, number)
-        return number
-
-    def profile(self, number: int) -> Profile:
-        """Return a profile by its number."""
-        return self._profiles[number]
 
 
 def _objects_of(message: Batch | ItemBatch | BodyMessage) -> tuple[ObjectId, ...]:
