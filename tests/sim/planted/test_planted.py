@@ -272,8 +272,7 @@ class Plant:
 
     With `given` this fault comes to pass in each history, when work is sent to a Sandbox for the third time. What only
     few seeds show is looked for from the seed `first` on; `lives` says that Runs are retried in them, and parked,
-    `workers` that there are Worker processes, `joins` that these start most Steps by themselves, `sharing` that some
-    Attempts share a Sandbox, of which some must not be entered twice.
+    `workers` that there are Worker processes, `joins` that these start most Steps by themselves.
     """
 
     patch: Patch
@@ -285,7 +284,6 @@ class Plant:
     lives: bool = False
     workers: bool = False
     joins: bool = False
-    sharing: bool = False
 
 
 PLANTS = (
@@ -360,9 +358,7 @@ def _histories(plant: Plant, folder: Path) -> Iterator[Broken]:
         yield from sweep(scenario, folder, given={sends[2]: plant.given} if plant.given is not None else None)
         return
     for seed in (*range(plant.first, plant.first + plant.seeds), *range(LOOK)):
-        _, broken = play_seed(
-            seed, folder, lives=plant.lives, workers=plant.workers, joins=plant.joins, sharing=plant.sharing
-        )
+        _, broken = play_seed(seed, folder, lives=plant.lives, workers=plant.workers, joins=plant.joins)
         if broken is not None:
             yield broken
 
