@@ -17,13 +17,14 @@ const short = (label) => (label.length > SHOWN ? `${label.slice(0, SHOWN - 1)}�
 const widthOf = (label) => Math.max(70, (short(label).length + 3) * LETTER + 14);
 
 const labelOf = ({ node, steps }) => (steps ? `${node.label} (${steps.toLocaleString()} ${steps === 1 ? "Step" : "Steps"} inside)` : node.label);
+const wordsOf = (moved) => (moved ? `⇄ ${bytes(moved.nbytes)}` : "");
 const roomOf = (box) => widthOf(labelOf(box)) + (box.node.is_body ? TOGGLE : 0);
 
 /** What is to be placed: statuses are not among it, since they change while the places stay. */
-function shapeOf(drawn) {
+function shapeOf(drawn, came) {
   const boxes = drawn.boxes.map((box) => ({ id: box.node.id, width: roomOf(box), height: HEIGHT, parent: box.parent }));
   const frames = [...drawn.frames].map(([id, parent]) => ({ id, parent }));
-  const lines = drawn.lines.map(({ source, target, is_control }) => ({ source, target, is_control }));
+  const lines = drawn.lines.map(({ source, target, is_control }) => ({ source, target, is_control, width: wordsOf(came.get(`${source} ${target}`)).length * LETTER }));
   return JSON.stringify({ boxes, frames, lines });
 }
 
@@ -113,12 +114,12 @@ function Box({ box, at, isChosen, choose, toggle }) {
   );
 }
 
-/** What came from host to host along a line, in words; from the Steps that took it. */
+/** What came from host to host along each line; from the Steps that took it. */
 function cameOf(steps) {
   const came = new Map();
   for (const step of steps) {
     for (const one of step.came ?? []) {
-      if (one.way !== "local") came.set(`${one.step} ${step.id}`, `${bytes(one.nbytes)} ${one.way === "sent" ? "sent by the engine" : `from Worker ${one.worker}`}`);
+      if (one.way !== "local") came.set(`${one.step} ${step.id}`, one);
     }
   }
   return came;
@@ -151,14 +152,14 @@ function Folds({ folds }) {
 export function Graph({ shown, steps, chosen, choose }) {
   const folds = useFolds(shown, chosen);
   const drawn = drawnOf(shown, folds.isOpen);
-  const shape = useMemo(() => shapeOf(drawn), [shown.nodes.length, shown.edges.length, shown.nodes.at(-1)?.label, folds.key]);
+  const came = useMemo(() => cameOf(steps), [steps]);
+  const shape = useMemo(() => shapeOf(drawn, came), [came.size, shown.nodes.length, shown.edges.length, shown.nodes.at(-1)?.label, folds.key]);
   const places = usePlaces(shape, folds.key);
   const latest = useRef({});
   latest.current = { choose, toggle: folds.toggle };
   const box = useBoxes(places, chosen, (id) => latest.current.choose(id), (id) => latest.current.toggle(id));
   const [frame, look, part, isSeen] = usePart(places);
   const stops = useStops();
-  const came = useMemo(() => cameOf(steps), [steps]);
   const isLarge = shown.nodes.length > LARGE;
   const lines = useMemo(
     () =>
@@ -192,12 +193,16 @@ export function Graph({ shown, steps, chosen, choose }) {
 }
 
 /** A line; of what came from another host, with how many bytes that were. */
-function Line({ line: { points, isControl }, moved }) {
-  const middle = points[Math.floor(points.length / 2)];
+function Line({ line: { points, isControl, x, y }, moved }) {
   return (
     <>
       <path d={path(points)} class={`edge ${isControl ? "control" : ""} ${moved ? "moved" : ""}`} marker-end="url(#tip)" />
-      {moved && <text class="came" x={middle.x} y={middle.y - 5} text-anchor="middle">{`⇄ ${moved}`}</text>}
+      {moved && (
+        <text class="came" x={x} y={y + 4} text-anchor="middle">
+          <title>{`${bytes(moved.nbytes)} ${moved.way === "sent" ? "sent by the engine" : `from Worker ${moved.worker}`}`}</title>
+          {wordsOf(moved)}
+        </text>
+      )}
     </>
   );
 }

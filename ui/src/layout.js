@@ -4,6 +4,7 @@ import dagre from "@dagrejs/dagre";
 
 const QUICK = 300; // over so many boxes the finer way takes too long
 const HEAD = 20;
+const WORDS = 15;
 
 onmessage = ({ data }) => {
   const { boxes, frames, lines } = JSON.parse(data);
@@ -15,7 +16,7 @@ onmessage = ({ data }) => {
   for (const { id, width, height } of boxes) drawn.setNode(id, { width, height });
   for (const { id, parent } of frames) if (parent) drawn.setParent(`frame ${id}`, `frame ${parent}`);
   for (const { id, parent } of boxes) if (parent) drawn.setParent(id, `frame ${parent}`);
-  for (const edge of lines) drawn.setEdge(edge.source, edge.target, { isControl: edge.is_control, source: edge.source, target: edge.target }, String(edge.is_control));
+  for (const edge of lines) drawn.setEdge(edge.source, edge.target, { isControl: edge.is_control, source: edge.source, target: edge.target, ...(edge.width && { width: edge.width, height: WORDS, labelpos: "c" }) }, String(edge.is_control));
   dagre.layout(drawn);
   const { width = 0, height = 0 } = drawn.graph();
   postMessage({
