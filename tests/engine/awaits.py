@@ -65,6 +65,18 @@ async def stubborn() -> list[str]:
 
 
 @workflow
+async def reads() -> list[int]:
+    """Reads a number that was sent before it waits, and one in a child."""
+    await weftrun.signal("begin")
+    return [await weftrun.signal("number", int), await reads_inside.step()]
+
+
+@workflow
+async def reads_inside() -> int:
+    return await weftrun.signal("number", int)
+
+
+@workflow
 async def leaves() -> str:
     weftrun.signal("never")
     weftrun.sleep(3600)

@@ -170,6 +170,29 @@ def test_a_wrong_type_is_told_where_it_is_awaited(engine: weftrun.Engine, url: s
     assert right == str(a.Verdict(approved=True))
 
 
+def test_a_run_that_fails_with_a_signal_drops_it_when_it_is_retried(
+    engine: weftrun.Engine, url: str, capsys: Any
+) -> None:
+    """A value was sent before its type was known: it fails the Run, and no later life of it."""
+    run = engine.start(a.reads.options(id="a"))
+    for number in ("one", 1, [2], 2):
+        run.signal("number", number)
+    run.signal("begin")
+    for wrong in ('"one"', "[2]"):
+        with pytest.raises(TypeError, match="which is no int") as raised:
+            run.result(60)
+        assert wrong in str(raised.value)
+        assert "`weftrun retry a` drops this signal, and waits for another one" in raised.value.__notes__
+        run = engine.retry("a")
+    assert run.result(60) == [1, 2]
+    taken = [(step.id, step.status, step.life) for step in run.steps() if ":number" in step.id]
+    assert taken == [("signal:number[0]", "succeeded", 2), ("reads_inside[0]/signal:number[0]", "succeeded", 3)]
+    assert main(["story", "a", "--db", url]) == 0
+    told = capsys.readouterr().out
+    for step in ("signal:number[0]", "reads_inside[0]/signal:number[0]"):
+        assert f"Dropped, since it was not of the type that is read: the signal of {step}." in told
+
+
 def test_a_value_of_another_type_is_refused_where_it_is_waited_for(
     engine: weftrun.Engine, url: str, capsys: Any
 ) -> None:

@@ -40,6 +40,8 @@ How = Literal["serial", "threads", "coroutines", "list", "processes"]
 
 SIGNALS = "weftrun:signal/"
 """What the name of a call begins with that waits for a signal; the name of the signal follows."""
+SIGNAL_LABEL = "signal:"
+"""What the label of such a call begins with, and so the id of its Step."""
 OUTPUTS = "weftrun:output/"
 """What the name of a call begins with that stands for an early output; the name of the output follows."""
 STREAM = "stream"

@@ -157,6 +157,13 @@ def local_error(error: BaseException, step: StepId) -> BaseException:
     return told
 
 
+def came_from(error: BaseException, step: StepId, run: RunId) -> None:
+    """Let an error that a body raises itself be known as that of one of its Steps, by the label of its call."""
+    bytes_max = DEFAULT_LIMITS.error_text_bytes_max
+    failure = failure_of(error, origin=step, attempt=1, attempts=1, bytes_max=bytes_max)
+    _tell(error, f"in {step} of run {run}", failure, run)
+
+
 def _tell(error: BaseException, text: str, failure: Failure, run: RunId | None) -> None:
     note = _Told(text)
     note.failure, note.run = failure, run

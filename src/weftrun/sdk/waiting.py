@@ -13,8 +13,10 @@ from pathlib import PurePath
 from typing import Any, Generic, TypeVar, overload
 
 from weftrun.model.errors import LimitExceeded, RefUsedAsValue, UsageError
+from weftrun.model.ids import StepId
 from weftrun.model.limits import DEFAULT_LIMITS
-from weftrun.model.policy import PUBLISHED, SIGNALS, FunctionSpec, Kind
+from weftrun.model.policy import PUBLISHED, SIGNAL_LABEL, SIGNALS, FunctionSpec, Kind
+from weftrun.model.telling import add_note
 from weftrun.sdk.codec import encode
 from weftrun.sdk.inspection import preview
 from weftrun.sdk.place import BodyCalls, here
@@ -100,14 +102,15 @@ def signal(name: str, type: Any = Any, *, timeout_s: float | timedelta | None = 
 
     Raises:
         TimeoutError: nothing was sent in time. (Raised by the `await`, as is the next.)
-        TypeError: what was sent is not of this type; the signal is taken all the same.
+        TypeError: what was sent is not of this type; the signal is taken all the same. If the Run fails with it, a
+            retry of the Run drops it and waits for another one.
         UsageError: this is no body of an async workflow, or the name or the timeout is none.
     """
     check_name(name)
     seconds = None if timeout_s is None else _seconds(timeout_s, f"weftrun.signal({name!r})", "timeout_s")
-    spec = FunctionSpec(SIGNALS + name, f"signal:{name}", Kind.SIGNAL, effects="none", timeout_s=seconds)
+    spec = FunctionSpec(SIGNALS + name, SIGNAL_LABEL + name, Kind.SIGNAL, effects="none", timeout_s=seconds)
     ref = _calls(f"weftrun.signal({name!r})").wait(spec, (name,), None, type)
-    return Wait(ref, lambda value: _read(name, value, type))
+    return Wait(ref, lambda value: _taken(ref, name, value, type))
 
 
 def publish(name: str, value: object = None) -> Wait[None]:
@@ -185,6 +188,18 @@ def _calls(what: str) -> BodyCalls:
 
 
 # ---------------------------------------------------------------------- values
+
+
+def _taken(ref: Ref[Any], name: str, value: Any, type: Any) -> Any:
+    """Return a signal's value; where it is of another type, the error tells which Step took it."""
+    try:
+        return _read(name, value, type)
+    except TypeError as error:
+        failure = importlib.import_module("weftrun.sdk.failure")  # late: it is seldom needed
+        run = ref._recorder.run_id
+        failure.came_from(error, StepId(ref._step), run)
+        add_note(error, f"`weftrun retry {run}` drops this signal, and waits for another one")
+        raise
 
 
 def _read(name: str, value: Any, type: Any) -> Any:

@@ -97,6 +97,7 @@ class _Fold:
         self._failed_items: dict[StepId, dict[int, int]] = {}
         self._life = 1
         self._may_begin = False
+        self._ended: Ended | None = None
         self._copied: set[StepId] = set()
 
     def judge(self, rows: Sequence[Row], functions: Mapping[str, FunctionSpec]) -> list[Violation]:
@@ -150,6 +151,8 @@ class _Fold:
                 self._add("R1", "an Attempt began, or was undone in vain, after the Step was settled", record.step)
             case Retried():
                 self._begin_life(record)
+            case Ended():
+                self._ended = record
             case _:
                 pass
         self._may_begin = isinstance(record, Unfit) or (isinstance(record, Ended) and record.status != "succeeded")
@@ -161,7 +164,10 @@ class _Fold:
         if not self._may_begin:
             self._add("L1", f"life {record.life} begins though nothing had failed")
         self._life = record.life
-        failed = [o for o in self._outcomes.values() if isinstance(o.outcome, Failure) and not self._is_inside(o.step)]
+        free = [outcome for outcome in self._outcomes.values() if not self._is_inside(outcome.step)]
+        blamed = {o.outcome.origin for o in free if isinstance(o.outcome, Failure)}
+        blamed |= {self._ended.failure.origin} if self._ended is not None and self._ended.failure is not None else set()
+        failed = [o for o in free if isinstance(o.outcome, Failure) or (o.cause == "signal" and o.step in blamed)]
         for outcome in failed:
             del self._outcomes[outcome.step]
             self._settled.discard(outcome.step)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from weftrun.machines.run import done_after_failure
+from weftrun.machines.run import Recorded, done_after_failure, unfit_signals
 from weftrun.model.records import Abandoned, Branched, Retried, Row, Undoing, Undone, Unfit
 
 _NAMED_MAX = 5
@@ -28,11 +28,17 @@ def standing(rows: Sequence[Row], life: int) -> str:
     before = next(
         (n for n, row in enumerate(rows) for r in row.records if isinstance(r, Retried) and r.life == life), 0
     )
+    dropped = list(unfit_signals(Recorded.of(rows[:before]))) if before else []
+    told = (
+        f" Dropped, since it was not of the type that is read: the signal of {', '.join(dropped)}." if dropped else ""
+    )
     done = list(dict.fromkeys(step for step, _, _ in done_after_failure(rows[:before])))
     if not done:
-        return ""
+        return told
     more = f" and {len(done) - _NAMED_MAX} more" if len(done) > _NAMED_MAX else ""
-    return f" What it did after a failure stands, whatever that has undone: {', '.join(done[:_NAMED_MAX])}{more}."
+    return (
+        told + f" What it did after a failure stands, whatever that has undone: {', '.join(done[:_NAMED_MAX])}{more}."
+    )
 
 
 def told_of_life(record: object) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from weftrun.machines.checkpoint import may_lack_record
+from weftrun.machines.run import dropped_signals
 from weftrun.model.ids import StepId
 from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.outcomes import NOT_RUN, Failure, Reason, Status
@@ -104,6 +105,11 @@ class StepsFold:
         self.life = life
         if self.ended is not None and self.ended.ran.entered_at:
             self._ran_before = self.ended.ran
+        free = {step: seen.outcome for step, seen in self._seen.items() if not self._is_inside_of_success(step)}
+        failures = [o.outcome for o in free.values() if o is not None and isinstance(o.outcome, Failure)]
+        ended = [self.ended.failure] if self.ended is not None else []
+        for step in dropped_signals([*failures, *ended], free.get):
+            self._seen[step].outcome = self._seen[step].settled_at = None
         self.ended = None
         for step, seen in self._seen.items():
             if not self._is_inside_of_success(step):

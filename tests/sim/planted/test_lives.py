@@ -66,6 +66,11 @@ def signals_go_with_the_life_that_they_were_sent_to(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(SQL, "drop_cancels", "DELETE FROM inbox WHERE run = ?")
 
 
+def a_signal_that_did_not_fit_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Run fails with it in each life, as it once did."""
+    monkeypatch.setattr(recorded, "_drop_signals", lambda _: None)
+
+
 def signals_go_with_the_failure_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """They are lost before anybody may retry it."""
     monkeypatch.setitem(SQL, "drop_untaken", "DELETE FROM inbox WHERE run = ?1 AND ?2 <> ''")
@@ -93,6 +98,7 @@ PLANTS = (
     Plant(a_success_is_taken_back, "single", seeds=60, lives=True),
     Plant(attempts_are_counted_from_one_again, "settled it, but had failed", scenario="retried"),
     Plant(another_call_has_the_name_of_an_earlier_one, "single value", scenario="retried"),
+    Plant(a_signal_that_did_not_fit_is_kept, "failed in two lives with the signal", scenario="reading again"),
     Plant(signals_go_with_the_life_that_they_were_sent_to, "came before its life", scenario="listening again"),
     Plant(signals_go_with_the_failure_of_a_run, "came before its life", scenario="listening again"),
     Plant(code_that_does_not_fit_ends_a_run, "ended because of its code", scenario="parked"),

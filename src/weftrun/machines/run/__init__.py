@@ -3,8 +3,9 @@
 from weftrun.machines.run.compensated import done_after_failure
 from weftrun.machines.run.fork import ForkWanted, fork_rows, left_standing
 from weftrun.machines.run.handed import open_visible
+from weftrun.machines.run.lives import dropped_signals
 from weftrun.machines.run.machine import RunMachine
-from weftrun.machines.run.recorded import Recorded
+from weftrun.machines.run.recorded import Recorded, unfit_signals
 from weftrun.machines.run.versions import (
     changed_code,
     changed_program,
@@ -20,10 +21,12 @@ __all__ = [
     "changed_code",
     "changed_program",
     "done_after_failure",
+    "dropped_signals",
     "fork_rows",
     "functions_named",
     "left_standing",
     "may_have_happened",
     "open_visible",
     "tried_codes",
+    "unfit_signals",
 ]

@@ -10,13 +10,15 @@ from __future__ import annotations
 import heapq
 from collections import deque
 
+from msgspec.structs import replace
+
 from weftrun.machines.run.closure import add_record
 from weftrun.machines.run.settle import settle
 from weftrun.machines.run.state import OVER, Body, RunState, State, Step
 from weftrun.machines.run.transitions import move
 from weftrun.model.events import Signal
 from weftrun.model.outcomes import NOT_RUN, Failure, Reason, Success
-from weftrun.model.policy import SIGNALS, Kind
+from weftrun.model.policy import SIGNAL_LABEL, SIGNALS, Kind
 from weftrun.model.records import Received
 from weftrun.model.values import Payload
 
@@ -91,6 +93,19 @@ def _match(run: RunState, name: str) -> None:
         signal = signals.popleft()
         add_record(run, Received(step.id, signal.message))
         settle(run, step, Success(Payload(signal.value)), NOT_RUN, cause="signal")
+
+
+def named_by_step(body: Body, failure: Failure) -> Failure:
+    """Return the failure of a body with the id of the Step whose signal it could not read, where it is of one.
+
+    The body knows it by the label of its call alone; off the record its Step may have another one (L1).
+    """
+    for step in body.calls.values():
+        if step.function.kind is Kind.SIGNAL and isinstance(step.outcome, Success):
+            n = step.id[step.id.rindex("[") :]
+            if failure.origin == f"{SIGNAL_LABEL}{signal_name(step)}{n}":
+                return replace(failure, origin=step.id)
+    return failure
 
 
 def leave_waits(body: Body, wanted: frozenset[int]) -> None:

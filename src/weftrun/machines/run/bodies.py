@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from weftrun.machines.retry import retry_delay_s
-from weftrun.machines.run.awaiting import leave_waits
+from weftrun.machines.run.awaiting import leave_waits, named_by_step
 from weftrun.machines.run.branching import BodyRefused, shown
 from weftrun.machines.run.closure import add_record, observe, observe_calls, rest_on_rows
 from weftrun.machines.run.grow import OverLimit, add_call, give_items, grow_recorded, make_ready, open_calls
@@ -218,7 +218,7 @@ def returned(run: RunState, event: BodyReturned) -> None:
         _forget_attempt(body)
         _enter(run, body)
         return
-    failure = event.failure
+    failure = named_by_step(body, event.failure) if event.failure is not None else None
     if missed := stops_short(run, body, failure.reason if failure is not None else None):
         ended = f"ends with {failure.type}: {failure.message}" if failure is not None else "returns"
         text = f"{step.id} {ended} before it calls {missed}, which the record of this Run has"

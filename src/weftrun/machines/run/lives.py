@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from weftrun.model.ids import StepId
-from weftrun.model.outcomes import Failure
+from weftrun.model.outcomes import Failure, Success
+from weftrun.model.policy import Kind
 from weftrun.model.records import (
     AttemptFailed,
     AttemptStarted,
@@ -36,6 +38,23 @@ class OnRecord(Protocol):
     items: dict[StepId, list[tuple[ItemsSettled, int, float]]]
     failed: dict[StepId, list[AttemptFailed]]
     begun: dict[StepId, tuple[AttemptStarted, int]]
+
+
+def dropped_signals(
+    failures: Iterable[Failure | None], outcome_of: Callable[[StepId], StepOutcome | None]
+) -> dict[StepId, Failure]:
+    """Return Steps that took a signal which their body could not read as its type, and failed with, and that failure.
+
+    A failure names the Step that it came from. One that took a signal has succeeded: then its value was wrong (L1).
+    """
+    dropped: dict[StepId, Failure] = {}
+    for failure in failures:
+        outcome = outcome_of(failure.origin) if failure is not None else None
+        if failure is None or outcome is None or not isinstance(outcome.outcome, Success):
+            continue
+        if outcome.call is not None and outcome.call.kind is Kind.SIGNAL:
+            dropped[outcome.step] = failure
+    return dropped
 
 
 class Past:

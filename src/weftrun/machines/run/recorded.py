@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from weftrun.machines.run.lives import Lives, bodies_around
+from weftrun.machines.run.lives import Lives, bodies_around, dropped_signals
 from weftrun.model.graph import Chunk
 from weftrun.model.ids import StepId
 from weftrun.model.outcomes import Failure
@@ -214,6 +214,7 @@ def begin_life(recorded: Recorded, life: int) -> None:
     What is inside a body that succeeded stands for ever. An async body that has ended without success is replayed.
     """
     lives = recorded.lives
+    _drop_signals(recorded)
     lives.begin(life, recorded)
     for step, graph in list(recorded.graphs.items()):
         if graph.numbers and not _has_succeeded(recorded, step) and not _stands(recorded, step):
@@ -240,6 +241,26 @@ def begin_life(recorded: Recorded, life: int) -> None:
     if recorded.ended is not None:
         lives.use(StepId(recorded.started.function.label), -1, recorded.ended.attempt)
         recorded.ended = None
+
+
+def _drop_signals(recorded: Recorded) -> None:
+    """Let the signals with which bodies have failed count as waits that have failed, so that another one is taken."""
+    for step, failure in unfit_signals(recorded).items():
+        outcome, row, at = recorded.outcomes[step]
+        recorded.outcomes[step] = replace(outcome, outcome=failure), row, at
+
+
+def unfit_signals(recorded: Recorded) -> dict[StepId, Failure]:
+    """Return the Steps whose signals the next life drops, each with the failure of the body that could not read it."""
+
+    def outcome_of(step: StepId) -> StepOutcome | None:
+        known = recorded.outcomes.get(step)
+        return known[0] if known is not None and not _stands(recorded, step) else None
+
+    outcomes = [outcome.outcome for outcome, _, _ in recorded.outcomes.values() if not _stands(recorded, outcome.step)]
+    failures = [outcome if isinstance(outcome, Failure) else None for outcome in outcomes]
+    ended = recorded.ended.failure if recorded.ended is not None else None
+    return dropped_signals([*failures, ended], outcome_of)
 
 
 def _stands(recorded: Recorded, step: StepId) -> bool:

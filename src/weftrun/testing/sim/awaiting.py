@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from weftrun.model.ids import RunUid, StepId, child_step
-from weftrun.model.outcomes import Failure
+from weftrun.model.outcomes import Failure, Reason
 from weftrun.model.policy import SIGNALS
-from weftrun.model.records import Received, Retried, Row, Settled
+from weftrun.model.records import Ended, Received, Retried, Row, Settled
 from weftrun.sdk.place import current, now
 from weftrun.sdk.waiting import signal, sleep
 from weftrun.testing.forks import copied_rows
@@ -163,6 +163,7 @@ def wrong_waits(
         if not copied_rows(told):  # a fork's body reckons by the times of the Run that it was forked from
             yield from _wrong_times(uid, own, kept.get(uid, {}), calm, slow_s)
         yield from _in_vain(uid, own, kept.get(uid, {}))
+        yield from _read_again(uid, own)
 
 
 def _in_vain(uid: RunUid, told: Sequence[Row], kept: Mapping[str, Kept]) -> Iterator[str]:
@@ -187,6 +188,22 @@ def _in_vain(uid: RunUid, told: Sequence[Row], kept: Mapping[str, Kept]) -> Iter
                 there = [id for id, one in kept.items() if one.name == name and one.at < before and id not in got]
                 if there:
                     yield f"waits: {outcome.step} of {uid[:6]} ended in vain, though {there} came before its life"
+
+
+def _read_again(uid: RunUid, told: Sequence[Row]) -> Iterator[str]:
+    """Yield signals that were not of the type that was wanted, and with which a Run has failed in two lives (L1)."""
+    took: dict[StepId, str] = {}
+    failed_with: set[str] = set()
+    for record in (record for row in told for record in row.records):
+        match record:
+            case Received():
+                took[record.step] = record.message
+            case Ended(failure=Failure(reason=Reason.RAISED, origin=origin)) if origin in took:
+                if took[origin] in failed_with:
+                    yield f"waits: {uid[:6]} failed in two lives with the signal {took[origin]}, which {origin} took"
+                failed_with.add(took[origin])
+            case _:
+                pass
 
 
 def _was_retried(told: Sequence[Row]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from weftrun.sdk.function import Function, function, workflow
 from weftrun.sdk.place import current, now, random
@@ -375,6 +375,22 @@ async def hearing(x: int) -> Any:
     return draw(paid)
 
 
+@workflow(name=_NAME + "reading")
+async def reading(x: int) -> Any:
+    """Takes signals of which only some are of the type that it reads them as, one of them inside a child."""
+    went = await draw.step(x)
+    await reading_inside.step(x)
+    await signal("go", Literal[4], timeout_s=2.0)
+    return draw(went)
+
+
+@workflow(name=_NAME + "reading_inside")
+async def reading_inside(x: int) -> Any:
+    """Takes a signal that must be of its type."""
+    await signal("go", Literal[2], timeout_s=2.0)
+    return await quiet.step(x)
+
+
 @workflow(name=_NAME + "ruined")
 def ruined(x: int) -> Any:
     """Fails because of a Step while another one runs."""
@@ -386,6 +402,6 @@ FUNCTIONS: tuple[Function[..., Any], ...] = (
     light, lighter, light_watched, stumbles, stumbles_seen, patient, gamble, broken, mended, breaks_at, sleepy, long,
     diamond, chain, waiting_for_rows, branching, timed, by_control, mapping, spread, failing_map, long_map,
     long_map_watched, parent, nested, tail, watching_parent, retrying, catching, heavy, ruined, saga, hearing,
-    beside, beside_once,
+    reading, reading_inside, beside, beside_once,
 )  # fmt: skip
 """Everything above, as Sandboxes know it."""
