@@ -53,6 +53,7 @@ from weftrun.sdk.retrying import Retry
 
 if TYPE_CHECKING:
     from weftrun.model.strategy import Strategy
+    from weftrun.model.warm import Warm
     from weftrun.model.wasm import WasmLimits
     from weftrun.sdk.choice import when
     from weftrun.sdk.first import first
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
     from weftrun.sdk.asgi import asgi_app
     from weftrun.sdk.eviction import Evict
     from weftrun.sdk.multiplexer import SharedCounts
+    from weftrun.sdk.near import near
     from weftrun.sdk.remote import http_function
     from weftrun.sdk.shared_state import SharedState, shared_state
     from weftrun.sdk.wasm import wasm_component, wasm_function
@@ -84,6 +86,7 @@ __all__ = [
     "workflow",
     "SharedState",
     "shared_state",
+    "near",
     "wasm_component",
     "wasm_function",
     "WasmLimits",
@@ -120,6 +123,7 @@ __all__ = [
     "Queue",
     "Retry",
     "Strategy",
+    "Warm",
     "Policy",
     "CallPolicy",
     "WeftrunError",
@@ -179,6 +183,7 @@ if not TYPE_CHECKING:
         "asgi_app": "weftrun.sdk.asgi",
         "http_function": "weftrun.sdk.remote",
         "SharedState": "weftrun.sdk.shared_state",
+        "near": "weftrun.sdk.near",
         "shared_state": "weftrun.sdk.shared_state",
         "wasm_component": "weftrun.sdk.wasm",
         "wasm_function": "weftrun.sdk.wasm",
@@ -199,6 +204,7 @@ if not TYPE_CHECKING:
         "when": "weftrun.sdk.choice",
         "first": "weftrun.sdk.first",
         "Strategy": "weftrun.model.strategy",
+        "Warm": "weftrun.model.warm",
     }
 
 
@@ -239,6 +245,7 @@ def open(
     sinks: "Mapping[str, Sink] | None" = None,
     telemetry: "Literal['none', 'console', 'otlp'] | SpanExporter | None" = None,
     strategy: "str | Strategy | None" = None,
+    warm: "Warm | None" = None,
     versions: "Literal['any', 'kept', 'own']" = "any",
     workers: None = None,
 ) -> Engine:
@@ -260,12 +267,11 @@ def open(
         pressure: whether (`on` or `off`) a Function waits for its values to leave its host (docs/decisions/0095).
         lease_ttl_s: when this engine gives no sign for so many seconds, others on the Journal take it for dead.
         sinks: where `current().emit(name, ...)` goes, by name; see `weftrun.sinks`. What others left goes there, too.
-        telemetry: where spans go, one of each Run and of each Attempt (extra `otel`): `console`, `otlp` (a collector
-            of OpenTelemetry), `none`, or an exporter of OpenTelemetry's SDK. Default is what `$OTEL_TRACES_EXPORTER`
-            says, or `otlp` where `$OTEL_EXPORTER_OTLP_ENDPOINT` names one, else `none`.
-        strategy: by what rule calls get their Sandboxes: `adaptive` (default), or that of a system to compare with:
-            `vanilla`, `sfs`, `kraken`, `faasbatch`, with settings behind the name, as in
-            `kraken:slo_s=0.5,window_s=0.2,shares=no` (no client is shared). Or a `weftrun.Strategy`.
+        telemetry: where spans go, of Runs and Attempts (extra `otel`): `console`, `otlp`, `none`, or an exporter of
+            OpenTelemetry's SDK. Default: as `$OTEL_TRACES_EXPORTER` or `$OTEL_EXPORTER_OTLP_ENDPOINT` say, or `none`.
+        strategy: by what rule calls get Sandboxes: `adaptive` (default; as Functions say), or that of a system to
+            compare with, `vanilla`, `sfs`, `kraken:slo_s=0.5,shares=no`, `faasbatch`; or a `weftrun.Strategy`.
+        warm: how long Sandboxes are kept that wait, how much memory they may hold: a `weftrun.Warm`.
         versions: which code Runs go on with: `any` (what there is now), `kept` (what they began with, of which copies
             are kept beside the Journal), or `own` (only Runs are taken over that began with this program's code).
         workers: refused; it was the name of `sandboxes`.
@@ -281,7 +287,7 @@ def open(
     engine: Engine = importlib.import_module("weftrun.assembly").open_engine(
         url, recover=recover, sandboxes=sandboxes, cluster=cluster, control=control, data=data, trigger=trigger,
         placement=placement, pressure=pressure, lease_ttl_s=lease_ttl_s, sinks=sinks, tells=url is None,
-        telemetry=telemetry, strategy=strategy, versions=versions,
+        telemetry=telemetry, strategy=strategy, versions=versions, warm=warm,
     )  # fmt: skip
     return engine
 

@@ -353,3 +353,14 @@ def test_an_idle_sandbox_is_kept_as_long_as_is_said(tmp_path: Path) -> None:
             time.sleep(0.5)  # nothing is to be done meanwhile
         else:
             pytest.fail("the Sandbox was kept")
+
+
+@pytest.mark.sweep
+def test_an_app_is_warm_before_it_is_called(tmp_path: Path) -> None:
+    with serving(tmp_path, APP, "--keep-warm", "1", "--warm-bytes", str(1 << 40)) as server:
+        until(lambda: 'weftrun_sandboxes{state="waiting"} 2.0' in httpx.get(f"{server.url}/metrics").text)
+        assert server.run("twice", 3).json()["result"] == 7
+        told = httpx.get(f"{server.url}/metrics").text
+        assert "weftrun_warm_starts_total 1.0" in told
+        assert 'weftrun_sandboxes_made_ahead_total{why="kept"}' in told
+        assert "weftrun_warm_bytes_max 1.0995" in told

@@ -28,6 +28,7 @@ from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.outcomes import Status
 from weftrun.model.records import Row, Started
 from weftrun.model.values import Blob, Data, Inline
+from weftrun.model.warm import WarmCounts
 from weftrun.ports.journal import FORCE, Message, RunInfo
 from weftrun.ports.trace import RunningRow, TraceRow, WorkerRow
 from weftrun.runtime.signals import refusal
@@ -237,9 +238,25 @@ class Reader:
         host, pid = os.uname().nodename, session.pid
         rows = told.get(f"{host}:{pid}", [])
         memory = memory_below(pid, without={row.pid for row in rows if row.pid})
-        workers = [WorkerView(0, host, pid, None, None, memory, None, None), *map(_worker_view, rows)]
+        own = next((row for row in rows if row.warm is not None), None)
+        warm = own.warm if own is not None else None
+        here = warm.waiting + warm.busy if warm is not None else None
+        most = own.sandboxes_max if own is not None else None
+        engine = WorkerView(0, host, pid, here, most, memory, None, None, warm=warm)
+        workers = [engine, *(_worker_view(row) for row in rows if row is not own)]
         bodies = [each for each in running if each[1].pid == pid]
         return EngineView(pid, True, session.runs, with_running(workers, bodies))
+
+    def warm(self) -> dict[int, WarmCounts]:
+        """Return by pid what engines on this host tell of Sandboxes that wait for work."""
+        trace = SqliteTrace(self._place.folder / "trace.db", writable=False)
+        try:
+            told = trace.workers()
+        finally:
+            trace.close()
+        here = [s.pid for s in self._journal.sessions() if not has_ended(s) and is_here(s)]
+        rows = {pid: told.get(f"{os.uname().nodename}:{pid}", []) for pid in here}
+        return {pid: row.warm for pid, of in rows.items() for row in of if row.warm is not None}
 
     def look(self, info: RunInfo) -> Look:
         """Return all that can be seen of one Run."""

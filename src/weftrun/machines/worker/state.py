@@ -10,6 +10,7 @@ from typing import NamedTuple
 from msgspec import Struct, field
 
 from weftrun.machines.ranges import count, take
+from weftrun.machines.worker.pools import Pools
 from weftrun.machines.worker.strategies import Slices, as_run
 from weftrun.model.commands import InvokeItems
 from weftrun.model.ids import RunId, RunUid, SandboxId, StepId
@@ -18,6 +19,7 @@ from weftrun.model.messages import BodyStart, Invocation
 from weftrun.model.outcomes import Failure
 from weftrun.model.policy import FunctionSpec
 from weftrun.model.strategy import ADAPTIVE, Strategy
+from weftrun.model.warm import UNRULED, Warm
 from weftrun.model.work import Cold, InSlot, TickAt, WorkerCommand
 
 Names = tuple[RunId, RunUid]
@@ -186,6 +188,9 @@ class Box(Struct, eq=False):
         overdue: of one that runs several at once, all that it was ended for, as (Batch, index).
         revoked: Attempts that must not run on in it, as (Run, Step, Attempt).
         blamed: what fails because no Sandbox lives long enough to tell of it, as (Batch, index).
+        held_bytes: what ending it would give back, as it was measured since it was used last; None where it was not.
+        used_clock: the clock of greedy-dual when it was used last.
+        is_ahead: whether it was made though nothing waited for it.
     """
 
     id: SandboxId
@@ -205,6 +210,15 @@ class Box(Struct, eq=False):
     revoked: set[tuple[int, int, int]] = set()
     revoked_at: float = 0.0
     blamed: tuple[int, int] | None = None
+    held_bytes: int | None = None
+    used_clock: float = 0.0
+    is_ahead: bool = False
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it has nothing to do."""
+        is_ready = self.state is BoxState.READY
+        return is_ready and not (self.given or self.bodies or self.turns or self.left_at)
 
 
 class Held(Struct, eq=False):
@@ -236,13 +250,17 @@ class WorkerState:
         places: of each Function with a limit, how many of its Attempts may run here at once.
         strategy: by what rule Invocations get their Sandboxes; `slices` is how long SFS lets one run in front of all.
         ended: how the last Sandbox of each profile came to its end.
+        warm: what is known of Sandboxes that wait for work.
     """
 
-    def __init__(self, limits: Limits, sandboxes_max: int, strategy: Strategy = ADAPTIVE) -> None:
+    def __init__(
+        self, limits: Limits, sandboxes_max: int, strategy: Strategy = ADAPTIVE, rules: Warm = UNRULED
+    ) -> None:
         self.limits = limits
         self.strategy = strategy
         self.slices = Slices(strategy.processors)
         self.ended: dict[int, Cold] = {}
+        self.warm = Pools(rules)
         self.sandboxes_max = sandboxes_max
         self.lanes: dict[tuple[int, FunctionSpec], Lane] = {}
         self.active: dict[Lane, None] = {}
