@@ -262,7 +262,8 @@ class _Line:
         return call is None or self.recorded.numbers.get(call.body, {}).get(call.number) == step
 
     def _copy(self, done: StepOutcome, *, compares: bool) -> StepOutcome:
-        return replace(done, step=_plain(done.step), call=_copied(done.call, compares=compares), emits=())
+        cause = "" if done.cause == "kept" else done.cause  # a fork has no earlier life that it could be kept from
+        return replace(done, step=_plain(done.step), call=_copied(done.call, compares=compares), emits=(), cause=cause)
 
     def functions(self) -> tuple[tuple[StepId, str], ...]:
         """Return the Functions of copied Steps of the `def` bodies that are entered again."""
